@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a core must do: the port between the engine's objects and the two that carry it out.
+
+``native.NativeCore`` answers from C without the GIL and serves the gateway; ``twin.TwinCore`` is the same in plain
+Python with pytricia as its prefix index: the specification and the oracle. One test suite runs on both.
+
+DECISION ORDER, the first decisive tier wins:
+
+1. ``NEVER_BLOCK`` matches: accept, nothing is counted.
+2. ``RULES``, the most specific live entry: accept (exempt from all below, nothing is counted) or reject.
+3. The penalty box: a source in penalty is refused until its end. Being refused here counts nothing.
+4. ``FEEDS``.   5. ``COUNTRY`` (with continent rules folded in), then ``ASN``, then ``ANONYMIZER``; an entry that rejects
+   decides, one that accepts or informs does not; ``on_missing`` where the country is unknown.
+6. The limit of this event in the most specific ``LIMITS`` row: counted, refused when over (and a penalty begins).
+7. ``Plan.default``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sentry_engine.plan import Plan
+from sentry_engine.verdict import Action, Reason, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question. ``address`` is packed as in ``plan``; ``now`` is seconds of the engine's clock."""
+
+    address: bytes
+    event: int
+    now: float
+    port: int = 0
+    local_port: int = 0
+    protocol: int = 0
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One tier of the walk that ``trace`` returns: what matched there, and whether it decided."""
+
+    tier: str
+    matched: str | None  # the prefix, penalty or limit that matched, as text; None: nothing did
+    rule_id: str | None
+    action: Action | None
+    reason: Reason | None
+    decisive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """A source in the penalty box. ``network`` is packed address plus length; ``until`` is ``inf`` for ever."""
+
+    network: bytes
+    length: int
+    until: float
+    strikes: int
+    reason: Reason
+    rule_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CoreCounters:
+    decisions: int
+    refused: int
+    sources: int  # rows in use in the table of windows
+    penalties: int
+    evicted: int  # rows of idle sources that made room for new ones
+
+
+class Core(Protocol):
+    def publish(self, plan: Plan) -> None:
+        """Put ``plan`` in force at once; windows, strikes and penalties carry over. Raises ``PlanError``, then the
+        plan before stays in force."""
+
+    def decide(self, request: Request) -> Verdict:
+        """Answer, and count the event."""
+
+    def decide_many(self, requests: Sequence[Request]) -> list[Verdict]: ...
+
+    def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
+        """The same walk as ``decide``, through the same code, counting nothing; every tier is looked at."""
+
+    def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None: ...
+
+    def forgive(self, network: bytes, length: int, now: float) -> int:
+        """End the penalties and forget the strikes and windows of the sources inside; returns how many penalties ended."""
+
+    def penalties(self, now: float) -> list[Penalty]: ...
+
+    def rule_hits(self) -> dict[str, int]: ...
+
+    def counters(self) -> CoreCounters: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The port to the packet mover: what the asyncio side may ask of it and what it hears from it.
+
+``native_gateway.NativeGateway`` carries it out in C (``native/gateway.h`` holds the contract, this mirrors it in Python's
+types). Every call is a command that returns at once; what comes of it arrives as an event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol
+
+Address = IPv4Address | IPv6Address
+
+
+class Cause(IntEnum):
+    """Why a link or channel ended, numbered as ``enum gw_cause``."""
+
+    NONE = 0
+    PEER_CLOSED = 1
+    PEER_RESET = 2
+    PEER_DISCONNECT = 3
+    HANDSHAKE_FAILED = 4
+    TIMEOUT = 5
+    DPD = 6
+    PROTOCOL = 7
+    STALLED = 8
+    LOCAL = 9
+    REPLACED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Inner packets and bytes: ``rx`` from the client, ``tx`` to it."""
+
+    rx_packets: int = 0
+    rx_bytes: int = 0
+    tx_packets: int = 0
+    tx_bytes: int = 0
+    rx_dropped: int = 0
+    tx_dropped: int = 0
+    last_data: float = 0.0  # seconds, CLOCK_MONOTONIC
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A TLS handshake is done; the conversation may begin."""
+
+    link: int
+    peer: Address
+    peer_port: int
+    local_port: int
+    tls_version: str  # "TLSv1.3"
+    cipher: str
+    server_name: str
+    resumed: bool
+    exporter_key: bytes  # 32 bytes, label EXPORTER-openconnect-psk
+
+
+@dataclass(frozen=True, slots=True)
+class LinkData:
+    link: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClosed:
+    """A link that carried no session is gone. Its handshake may never have been done."""
+
+    link: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelUp:
+    session: int
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelDown:
+    """The session has no channel now. ``farewell`` is the payload of the peer's DISCONNECT, where it sent one."""
+
+    session: int
+    link: int
+    cause: Cause
+    farewell: bytes
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class SessionIdle:
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """The answer to ``close_session``, with the final counters."""
+
+    session: int
+    counters: Counters
+
+
+GatewayEvent = LinkUp | LinkData | LinkClosed | ChannelUp | ChannelDown | SessionIdle | SessionClosed
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelParameters:
+    ipv4: IPv4Address | None
+    ipv6: IPv6Address | None
+    mtu: int
+    dpd: int  # seconds; 0: never
+    idle_timeout: int  # seconds; 0: never
+
+
+class GatewayError(Exception):
+    """The gateway refused a command or could not be set up; the text says which and why."""
+
+
+class Gateway(Protocol):
+    def send(self, link: int, data: bytes) -> None: ...
+
+    def close_link(self, link: int) -> None:
+        """Close once all that was sent is out."""
+
+    def open_session(self, link: int, parameters: TunnelParameters) -> int:
+        """A session on the worker of ``link``; returns its id. Nothing flows before ``attach``."""
+
+    def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
+        """Send ``head``, then make ``link`` the channel of ``session``; ``early`` is what the peer sent behind its CONNECT."""
+
+    def close_session(self, session: int, frame: bytes) -> None:
+        """Send ``frame`` (a CSTP frame, or nothing) and close; commands for an id that is gone are ignored."""
+
+    def counters(self, session: int) -> Counters: ...
+
+    def stats(self) -> dict[str, int]: ...
+
+    def stop_accepting(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def fileno(self) -> int:
+        """Readable while events wait."""
+
+    def events(self) -> list[GatewayEvent]: ...

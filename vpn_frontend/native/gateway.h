@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The gateway: sockets, wolfSSL objects and the TUN queues, on worker threads without the GIL.
+ *
+ * Share-nothing: every worker owns an epoll instance, a listening socket per address (SO_REUSEPORT), a TUN queue, its
+ * links and its sessions, and a replica of the table "inner address -> session". Threads meet in two places only:
+ * the mailbox of a worker (commands from Python, batches of packets and migrating links from other workers) and the
+ * queue of events to Python. Both are bounded; both wake their reader through an eventfd.
+ *
+ * A LINK is one accepted TCP connection: handshake -> conversation (decrypted bytes go to Python, Python answers) -> the
+ * TLS channel of a session -> closed. A SESSION is one client's tunnel: its inner addresses, its limits and counters,
+ * and the channel it has at the moment (none while a client roams). It lives on the worker of its first link; a later
+ * link of the same session moves to that worker.
+ *
+ * Python opens and configures every descriptor (listening sockets, TUN queues) and hands it over: from then on the gateway
+ * closes it. Functions return 0 or a negative errno; `error` buffers receive one readable line.
+ */
+#ifndef VPN_FRONTEND_GATEWAY_H
+#define VPN_FRONTEND_GATEWAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct gw gw;
+
+struct gw_config {
+    uint32_t workers;               /* 1 to 64 */
+    uint32_t max_links;             /* accepted connections at a time; further ones are closed without a byte */
+    uint32_t max_sessions;
+    uint32_t handshake_timeout_ms;
+    uint32_t conversation_timeout_ms; /* without a byte from the peer, before the tunnel */
+    const void *gate;               /* struct se_gate *, asked at accept before any cryptography */
+};
+
+struct gw_tls {                     /* PEM in memory; a second call replaces the context for handshakes to come */
+    const uint8_t *chain;  size_t chain_size;
+    const uint8_t *key;    size_t key_size;
+};
+
+/* A session as Python decided it. Addresses: IPv4 as ::ffff:a.b.c.d; all zero: none of that family. */
+struct gw_session_config {
+    uint8_t inner4[16];
+    uint8_t inner6[16];
+    uint32_t mtu;                   /* largest inner packet */
+    uint32_t dpd_s;                 /* probe after this silence, dead after twice it; 0: never */
+    uint32_t idle_s;                /* no DATA but ICMP for so long: GW_SESSION_IDLE; 0: never */
+};
+
+struct gw_counters {                /* inner packets and bytes as the client sees them: rx from it, tx to it */
+    uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+    uint64_t rx_dropped, tx_dropped;    /* all reasons together; by reason: gw_stats */
+    uint64_t last_data_ns;          /* CLOCK_MONOTONIC */
+};
+
+enum gw_event_kind {
+    GW_LINK_UP = 1,        /* TLS handshake done; `link` may be answered. data: the exporter key, 32 bytes */
+    GW_LINK_DATA = 2,      /* decrypted bytes of the conversation, in order */
+    GW_LINK_CLOSED = 3,    /* a link that was no channel of a session is gone; last event of it */
+    GW_CHANNEL_UP = 4,     /* `link` is now the TLS channel of `session` */
+    GW_CHANNEL_DOWN = 5,   /* the session lost its last channel, see cause; the session itself lives on */
+    GW_SESSION_IDLE = 6,   /* idle_s passed */
+    GW_SESSION_CLOSED = 7, /* answer to gw_session_close, with the final counters; last event of it */
+};
+
+enum gw_cause {
+    GW_CAUSE_NONE = 0,
+    GW_CAUSE_PEER_CLOSED = 1,       /* FIN or close_notify */
+    GW_CAUSE_PEER_RESET = 2,
+    GW_CAUSE_PEER_DISCONNECT = 3,   /* a DISCONNECT frame: data is its payload (reason byte, text) */
+    GW_CAUSE_HANDSHAKE_FAILED = 4,  /* already told to the gate */
+    GW_CAUSE_TIMEOUT = 5,           /* handshake or conversation deadline */
+    GW_CAUSE_DPD = 6,
+    GW_CAUSE_PROTOCOL = 7,          /* bad CSTP magic, oversized frame */
+    GW_CAUSE_STALLED = 8,           /* the peer stopped reading for longer than the write deadline */
+    GW_CAUSE_LOCAL = 9,             /* asked for by Python */
+    GW_CAUSE_REPLACED = 10,         /* another link became the channel of the session */
+};
+
+struct gw_event {
+    uint32_t kind;                  /* enum gw_event_kind */
+    uint32_t cause;                 /* enum gw_cause */
+    uint64_t link;                  /* 0: none; ids are never used again */
+    uint64_t session;
+    uint8_t peer[16];
+    uint16_t peer_port;
+    uint16_t local_port;
+    uint16_t tls_version;           /* 0x0303, 0x0304 */
+    uint16_t resumed;
+    char cipher[48];
+    char server_name[256];          /* SNI, empty: none */
+    struct gw_counters counters;    /* CHANNEL_DOWN, SESSION_CLOSED */
+    uint32_t data_size;             /* bytes of this event behind gw_events' data pointer, in the order of the events */
+    uint32_t reserved;
+};
+
+gw *gw_open(const struct gw_config *config, char *error, size_t error_size);
+int gw_set_tls(gw *g, const struct gw_tls *tls, char *error, size_t error_size);
+int gw_add_listener(gw *g, uint32_t worker, int fd);
+int gw_set_tun(gw *g, uint32_t worker, int fd);
+int gw_start(gw *g, char *error, size_t error_size);
+void gw_stop_accepting(gw *g);      /* drain: listening sockets closed, links live on */
+void gw_close(gw *g);               /* stops and joins the workers, closes every descriptor; not a byte is sent after it */
+
+int gw_event_fd(gw *g);             /* readable while events wait */
+/* Up to `count` events, their payloads packed into `data`; returns how many. A payload never exceeds 16 KiB + 64. */
+int gw_events(gw *g, struct gw_event *events, uint32_t count, uint8_t *data, size_t data_size);
+
+int gw_link_send(gw *g, uint64_t link, const uint8_t *data, size_t size);
+int gw_link_close(gw *g, uint64_t link);    /* what was sent before goes out first, bounded by the write deadline */
+
+int gw_session_open(gw *g, uint64_t link, const struct gw_session_config *config, uint64_t *session);
+/* `head` (the HTTP answer) goes out, then `link` is the session's TLS channel; `early` are bytes that the peer sent behind
+ * its CONNECT. A channel there was before is closed (GW_CAUSE_REPLACED, no CHANNEL_DOWN). */
+int gw_session_attach(gw *g, uint64_t session, uint64_t link, const uint8_t *head, size_t head_size,
+                      const uint8_t *early, size_t early_size);
+/* Sends `frame` (a whole CSTP DISCONNECT or TERMINATE frame, or nothing), closes the channel, frees the inner addresses. */
+int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame_size);
+int gw_session_counters(gw *g, uint64_t session, struct gw_counters *counters);
+
+/* The gateway's own counters as "name value" pairs in a fixed order: gw_stat_name(i) until NULL. */
+const char *gw_stat_name(uint32_t index);
+void gw_stats(gw *g, uint64_t *values, uint32_t count);
+
+#endif

@@ -1,0 +1,89 @@
+#!/bin/sh
+# Prints the prefix of a static wolfSSL fit for the gateway, building it on the first call (about a minute on two cores).
+#
+# The release tarball is the upstream half of Debian's source package, taken through the machine's own apt archive with
+# a private apt configuration, so that the machine's sources stay as they are, and checked against the pinned SHA-256.
+#
+#   OCSENTRY_WOLFSSL   a release tarball or an installed prefix to use instead
+#   WOLFSSL_VERSION    another release (give WOLFSSL_SHA256 with it)
+#   OCSENTRY_CACHE     where tarball and builds are kept, one folder per version and set of flags
+#   WOLFSSL_EXTRA      configure switches on top (the test client of its own prefix needs some)
+set -eu
+
+version=${WOLFSSL_VERSION:-5.9.2}
+sha256=${WOLFSSL_SHA256:-2f4ef3d4fd387a9b3191d36a6316d69116c46ff69bb9583b6c82b36d7b8ca114}
+cache=${OCSENTRY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ocsentry}
+given=${OCSENTRY_WOLFSSL:-}
+extra=${WOLFSSL_EXTRA:-}
+
+# Lean on purpose: post-handshake authentication, raw public keys and ECH, which recent CVEs were in, stay off.
+switches="--enable-static --disable-shared --disable-examples --disable-crypttests
+ --enable-tls13 --enable-dtls --enable-dtls13 --enable-dtls-mtu --enable-psk
+ --enable-intelasm --enable-aesni --enable-sp --enable-sp-asm
+ --enable-session-ticket --enable-keying-material --enable-sni --enable-alpn
+ --enable-crl --enable-ocsp --enable-curve25519 --enable-ed25519 --enable-mlkem"
+# STATIC_PSK: the only key exchange GnuTLS-built clients offer for DTLS. EXT_CACHE: resumes the session AnyConnect names.
+# WINDOW_WORDS: a replay window of 2048 records; the default of 64 drops reordered traffic. SECRET_CALLBACK stays undefined.
+flags="-O3 -fPIC -DKEEP_PEER_CERT -DWOLFSSL_STATIC_PSK -DHAVE_EXT_CACHE -DWOLFSSL_DTLS_WINDOW_WORDS=64"
+
+say() { printf 'wolfssl: %s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+
+if [ -n "$given" ] && [ -d "$given" ]; then
+    [ -f "$given/include/wolfssl/options.h" ] || die "OCSENTRY_WOLFSSL=$given has no include/wolfssl/options.h"
+    printf '%s\n' "$given"
+    exit 0
+fi
+
+# shellcheck disable=SC2086  # both are lists of words
+key=$(printf '%s ' "$version" $switches $extra $flags "$(uname -m)" | sha256sum | cut -c1-12)
+prefix=$cache/wolfssl-$version-$key
+if [ -f "$prefix/.complete" ]; then
+    printf '%s\n' "$prefix"
+    exit 0
+fi
+
+mkdir -p "$cache"
+exec 9>"$cache/.lock"
+flock 9                                  # two makes at once: the second waits and finds the first one's build
+if [ -f "$prefix/.complete" ]; then
+    printf '%s\n' "$prefix"
+    exit 0
+fi
+work=$(mktemp -d "$cache/.build.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+fetch() {                                # fetch TARBALL: through apt, into the cache
+    archive=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' |
+        awk '$1 !~ /-/ { print $2; exit }')
+    [ -n "$archive" ] || die "apt knows no Debian archive; run apt-get update, or set OCSENTRY_WOLFSSL to a tarball"
+    mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
+    printf 'deb-src %s sid main\n' "$archive" >"$work/apt/sources.list"
+    set -- -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache" \
+        -o "Dir::Etc::SourceList=$work/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
+    apt-get "$@" -qq update >&2 || die "apt could not read the source index of $archive"
+    uri=$(apt-get "$@" --print-uris source wolfssl | awk -F"'" -v f="wolfssl_$version.orig.tar.gz" '$2 ~ f "$" { print $2 }')
+    [ -n "$uri" ] || die "Debian no longer carries wolfssl_$version.orig.tar.gz; set OCSENTRY_WOLFSSL to that tarball"
+    (cd "$work" && /usr/lib/apt/apt-helper download-file "$uri" "$work/tarball" "SHA256:$sha256" >&2) ||
+        die "the download of $uri failed or did not match SHA-256 $sha256"
+    mv "$work/tarball" "$cache/wolfssl-$version.tar.gz"
+}
+
+tarball=${given:-$cache/wolfssl-$version.tar.gz}
+[ -f "$tarball" ] || { [ -z "$given" ] || die "OCSENTRY_WOLFSSL=$given is neither a prefix nor a tarball"; fetch; }
+printf '%s  %s\n' "$sha256" "$tarball" | sha256sum --check --status || die "$tarball does not match SHA-256 $sha256"
+
+say "building $version into $prefix"
+mkdir "$work/src"
+tar -xzf "$tarball" -C "$work/src" --strip-components=1
+cd "$work/src"
+{
+    [ -x configure ] || ./autogen.sh
+    # shellcheck disable=SC2086
+    ./configure --quiet --prefix="$prefix" $switches $extra CFLAGS="$flags"
+    make -s -j"$(nproc)"
+    rm -rf "$prefix"
+    make -s install
+} >"$work/log" 2>&1 || { tail -n 40 "$work/log" >&2; die "the build failed; its last lines are above"; }
+touch "$prefix/.complete"
+printf '%s\n' "$prefix"
