@@ -1,39 +1,85 @@
-# The whole set-up. `make run` and `make test` each work alone on a machine with Debian's base, git and make.
+# The whole set-up. `make run` and `make test` each work alone on a machine with Debian's base, git, make and root.
+#
+#   make build     into .venv/            make run      a demo server in the foreground
+#   make test      everything that must   make bench    figures, ours beside the peers'
+#                  pass before a change   make fuzz     minutes of fuzzing (FUZZ_SECONDS)
+#   make lint      ruff and mypy          make soak     hours of random clients (SOAK_SECONDS)
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NATIVE := $(wildcard sentry_engine/native/* vpn_frontend/native/*)
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 3600
 
-.PHONY: build run test lint native-sanitized bench fuzz soak clean
+PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates
+TEST_PACKAGES := openconnect iputils-ping nftables procps
+BENCH_PACKAGES := ocserv iperf3
+FUZZ_PACKAGES := clang libclang-rt-14-dev
+NATIVE_SOURCES := $(wildcard sentry_engine/native/*.[ch] sentry_engine/native/*.py vpn_frontend/native/*.[ch] vpn_frontend/native/*.py)
+
+.PHONY: build run test lint unit e2e native-sanitized fuzz-short bench fuzz soak clean
 
 build: $(VENV)/.built
 
-# The machine: what Debian must bring. Asked of dpkg first, so that nothing is fetched where nothing is missing.
-PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2
-TEST_PACKAGES := openconnect iputils-ping
+# Asks dpkg first, so that nothing is fetched where nothing is missing.
 define install
-	@missing=$$(for p in $(1); do dpkg-query -Wf '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
-	if [ -n "$$missing" ]; then apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
+	@missing=$$(for p in $(1); do dpkg-query -Wf '$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "installing" $$missing; apt-get -qq update && \
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
+	@mkdir -p .build && touch $@
 endef
 
-.build/.packages: Makefile
+.build/packages: Makefile
 	$(call install,$(PACKAGES))
-	@mkdir -p .build && touch $@
-
-.build/.test-packages: Makefile
+.build/test-packages: Makefile
 	$(call install,$(TEST_PACKAGES))
-	@mkdir -p .build && touch $@
+.build/bench-packages: Makefile
+	$(call install,$(BENCH_PACKAGES))
+.build/fuzz-packages: Makefile
+	$(call install,$(FUZZ_PACKAGES))
 
-$(VENV)/.installed: pyproject.toml .build/.packages
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check 'setuptools>=80' 'cffi>=2.1' wheel
-	OCSENTRY_WOLFSSL=$$(vpn_frontend/native/wolfssl.sh) $(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev]'
+# Serialised by a lock, so that two makes in one checkout do not build over each other.
+$(VENV)/.installed: pyproject.toml .build/packages
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocsentry needs Python 3.11 or newer; set PYTHON=")'
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(PIP) install 'setuptools>=80' 'cffi>=2.1' wheel
+	flock .build/.lock env OCSENTRY_WOLFSSL=$$(vpn_frontend/native/wolfssl.sh) $(PIP) install --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.installed $(NATIVE)
-	OCSENTRY_WOLFSSL=$$(vpn_frontend/native/wolfssl.sh) $(BIN)/python -c 'from setuptools import setup; setup()' --quiet build_ext --inplace
+$(VENV)/.built: $(VENV)/.installed $(NATIVE_SOURCES)
+	flock .build/.lock env OCSENTRY_WOLFSSL=$$(vpn_frontend/native/wolfssl.sh) \
+	    $(BIN)/python -W ignore -c 'from setuptools import setup; setup()' --quiet build_ext --inplace
 	@touch $@
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Tests that make network namespaces and TUN devices (marked netns) run by themselves, the rest side by side.
+unit: build .build/test-packages
+	$(BIN)/pytest -q -n 2 -m 'not netns'
+
+e2e: build .build/test-packages
+	$(BIN)/pytest -q -n 2 --dist loadfile -m netns
+
+native-sanitized: build
+	tests/native/sanitized.sh
+
+fuzz-short: build .build/fuzz-packages
+	tests/fuzz/run.sh 10
+
+test: lint unit e2e
+
+bench: build .build/bench-packages .build/test-packages
+	$(BIN)/python -m bench
+
+fuzz: build .build/fuzz-packages
+	tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+soak: build .build/test-packages
+	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/pytest -q -m netns tests/soak
 
 clean:
 	rm -rf .build build *.egg-info $(VENV) sentry_engine/*.so vpn_frontend/*.so
