@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the VPN needs from the layers above it, and the values it shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from vpn_frontend.gateway import Counters
+
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """A user as the directory knows it. ``name`` is the canonical spelling; sessions and leases go by it."""
+
+    name: str
+    password_hash: str  # an argon2id encoding, see ``passwords``
+    groups: tuple[str, ...] = ()
+    enabled: bool = True
+    max_same_clients: int | None = None  # None: what the policy says
+    ipv4: IPv4Address | None = None  # static inner addresses
+    ipv6: IPv6Address | None = None
+    expires_at: datetime | None = None  # aware
+
+
+class UserDirectory(Protocol):
+    async def find(self, name: str) -> UserRecord | None:
+        """The user of that name; ``None``: there is none. Any exception is answered with "try again later"."""
+
+
+class SessionState(StrEnum):
+    CONNECTED = "connected"
+    ROAMING = "roaming"  # no channel at the moment; the cookie brings the client back
+
+
+class CloseReason(StrEnum):
+    """Why a session ended. Codes are stable: journal, events and API speak them."""
+
+    USER_DISCONNECT = "user_disconnect"
+    LOGOUT = "logout"
+    CONNECTION_LOST = "connection_lost"  # roaming for longer than the cookie lives
+    IDLE_TIMEOUT = "idle_timeout"
+    SESSION_TIMEOUT = "session_timeout"
+    KILLED = "killed"  # by an operator
+    POLICY = "policy"  # the engine now refuses the user or the source
+    REPLACED = "replaced"  # a newer login of the same user took its place
+    SHUTDOWN = "shutdown"
+    CRASHED = "crashed"  # found open at start; the process before never closed it
+    FAILED = "failed"  # the tunnel could not be set up
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """One session as others see it, at one moment. ``id`` is stable over reconnects.
+
+    ``address`` and ``port`` are the peer's of the newest channel, ``transport`` is ``tls`` or ``dtls`` (``none`` while
+    roaming), counters are inner packets and bytes since the session began.
+    """
+
+    id: str
+    user: str
+    groups: tuple[str, ...]
+    address: Address
+    port: int
+    ipv4: IPv4Address | None
+    ipv6: IPv6Address | None
+    started_at: datetime  # aware, UTC
+    state: SessionState
+    transport: str
+    tls_version: str
+    cipher: str
+    user_agent: str
+    hostname: str
+    counters: Counters
+
+
+class SessionJournal(Protocol):
+    """Where sessions are accounted for: exactly one ``opened`` and one ``closed`` for each, in that order.
+
+    Errors are logged and never stop a tunnel.
+    """
+
+    async def opened(self, view: SessionView) -> None: ...
+
+    async def closed(self, view: SessionView, reason: CloseReason) -> None: ...
+
+    async def checkpoint(self, views: Sequence[SessionView]) -> None:
+        """The counters so far, now and then, so that a crash loses little of them."""
+
+    async def close_orphans(self) -> int:
+        """Mark as ``crashed`` what is still open from a process before; returns how many. Called once, at start."""
+
+
+class EventSink(Protocol):
+    def emit(self, kind: str, **fields: object) -> None:
+        """Take one event of the log vocabulary; never blocks, never raises."""

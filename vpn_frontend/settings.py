@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the VPN is told by its operator: values only, with the defaults of the configuration file.
+
+The keys mirror the ``[vpn]`` tables one to one. All durations are seconds and 0 means "never", sizes are bytes.
+``checks.validate`` says what is wrong with a whole; the values here are only shaped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
+from typing import Literal
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+DEFAULT_IPV4_POOL = IPv4Network("192.168.99.0/24")
+DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
+OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the server listens."""
+
+    address: Address
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        return f"{host}:{self.port}"
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Read ``192.0.2.1:443``, ``[2001:db8::1]:443`` or ``*:443`` (every IPv4 and IPv6 address: ``[::]``).
+
+    Raises ``ValueError`` with a sentence for the operator.
+    """
+    host, separator, port_text = text.strip().rpartition(":")
+    if not separator:
+        raise ValueError(f"{text!r} is not ADDRESS:PORT")
+    if host == "*":
+        host = "[::]"
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ip_address(host[1:-1] if bracketed else host)
+    except ValueError:
+        raise ValueError(f"{host!r} in {text!r} is not an address (write IPv6 in brackets)") from None
+    if (address.version == 6) is not bracketed:
+        raise ValueError(f"{text!r}: IPv6 addresses, and only those, go in brackets")
+    if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5 and 1 <= int(port_text) <= 65535):
+        raise ValueError(f"{port_text!r} in {text!r} is not a port from 1 to 65535")
+    return Endpoint(address, int(port_text))
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """``[vpn.network]``: the inner network. The first host address of each pool is the server's own."""
+
+    device: str = "ocs0"
+    ipv4_pool: IPv4Network | None = DEFAULT_IPV4_POOL
+    ipv6_pool: IPv6Network | None = DEFAULT_IPV6_POOL
+    dns: tuple[Address, ...] = (DEFAULT_IPV4_POOL[1],)
+    routes: tuple[Network, ...] = ()  # split include; empty: the default route
+    no_routes: tuple[Network, ...] = ()
+    mtu: int = 1400  # the largest inner packet
+    default_domain: str = ""
+    split_dns: tuple[str, ...] = ()  # domains resolved through the tunnel; empty: all that the client decides
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """``[vpn.limits]``."""
+
+    max_clients: int = 1024
+    max_same_clients: int = 2  # 0: any number
+    on_excess: OnExcess = "deny_new"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """``[vpn.session]``."""
+
+    cookie_timeout: int = 300  # how long a session outlives its last channel
+    idle_timeout: int = 0
+    session_timeout: int = 0  # from the first login, whatever reconnects happen
+    dpd: int = 90
+    mobile_dpd: int = 1800  # for phones, which sleep
+    keepalive: int = 32400
+    rekey_time: int = 172800
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """``[auth]``, as far as the conversation with the client goes."""
+
+    methods: tuple[str, ...] = ("password",)
+    attempts: int = 3  # wrong passwords before a login has to be begun anew
+    timeout: int = 240  # a login from its first request to its last
+    banner: str = ""  # shown after login
+    groups: tuple[str, ...] = ()  # offered in the form; empty: none is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class VpnSettings:
+    """``[vpn]``. ``dtls_listen`` empty: the TCP endpoints serve UDP too. ``worker_threads`` 0: one per core."""
+
+    listen: tuple[Endpoint, ...] = (Endpoint(IPv4Address("0.0.0.0"), 443),)  # noqa: S104 - a VPN server faces the world
+    dtls: bool = True
+    dtls_listen: tuple[Endpoint, ...] = ()
+    certificate: Path = Path("server.crt")  # PEM chain
+    private_key: Path = Path("server.key")
+    worker_threads: int = 0
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    session: SessionSettings = field(default_factory=SessionSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
