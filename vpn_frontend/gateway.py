@@ -119,6 +119,30 @@ class GatewayError(Exception):
     """The gateway refused a command or could not be set up; the text says which and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayPlan:
+    """All that a gateway is opened with. Every descriptor is open and configured, and the gateway's own from then on.
+
+    ``chain`` and ``key`` are PEM, ``gate`` is the address of the engine's ``struct se_gate``, times are seconds.
+    """
+
+    listeners: tuple[tuple[int, ...], ...]  # listening sockets, one tuple per worker
+    tuns: tuple[int, ...]  # TUN queues, one per worker
+    chain: bytes
+    key: bytes
+    gate: int
+    max_links: int
+    max_sessions: int
+    handshake_timeout: float
+    conversation_timeout: float  # without a byte from the peer, before the tunnel
+
+
+class OpenGateway(Protocol):
+    """How a gateway comes to be; ``native_gateway.open_gateway`` is the real one. Raises ``GatewayError``."""
+
+    def __call__(self, plan: GatewayPlan) -> Gateway: ...
+
+
 class Gateway(Protocol):
     def send(self, link: int, data: bytes) -> None: ...
 
