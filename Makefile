@@ -39,16 +39,19 @@ endef
 .build/fuzz-packages: Makefile
 	$(call install,$(FUZZ_PACKAGES))
 
+.build/wolfssl: vpn_frontend/native/wolfssl.sh .build/packages
+	prefix=$$(vpn_frontend/native/wolfssl.sh) && echo "$$prefix" >$@
+
 # Serialised by a lock, so that two makes in one checkout do not build over each other.
-$(VENV)/.installed: pyproject.toml .build/packages
+$(VENV)/.installed: pyproject.toml .build/packages .build/wolfssl
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocsentry needs Python 3.11 or newer; set PYTHON=")'
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	$(PIP) install 'setuptools>=80' 'cffi>=2.1' wheel
-	flock .build/.lock env OCSENTRY_WOLFSSL=$$(vpn_frontend/native/wolfssl.sh) $(PIP) install --no-build-isolation --editable '.[dev]'
+	flock .build/.lock env OCSENTRY_WOLFSSL=$$(cat .build/wolfssl) $(PIP) install --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed $(NATIVE_SOURCES)
-	flock .build/.lock env OCSENTRY_WOLFSSL=$$(vpn_frontend/native/wolfssl.sh) \
+	flock .build/.lock env OCSENTRY_WOLFSSL=$$(cat .build/wolfssl) \
 	    $(BIN)/python -W ignore -c 'from setuptools import setup; setup()' --quiet build_ext --inplace
 	@touch $@
 

@@ -59,12 +59,13 @@ fetch() {                                # fetch TARBALL: through apt, into the 
     [ -n "$archive" ] || die "apt knows no Debian archive; run apt-get update, or set OCSENTRY_WOLFSSL to a tarball"
     mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
     printf 'deb-src %s sid main\n' "$archive" >"$work/apt/sources.list"
-    set -- -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache" \
-        -o "Dir::Etc::SourceList=$work/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
+    # A mirror's index may be past its date; the tarball is held to the pinned SHA-256 whatever the index says.
+    set -- -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache" -o Acquire::Check-Valid-Until=false \
+        -o "Dir::Etc::SourceList=$work/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User=root
     apt-get "$@" -qq update >&2 || die "apt could not read the source index of $archive"
     uri=$(apt-get "$@" --print-uris source wolfssl | awk -F"'" -v f="wolfssl_$version.orig.tar.gz" '$2 ~ f "$" { print $2 }')
     [ -n "$uri" ] || die "Debian no longer carries wolfssl_$version.orig.tar.gz; set OCSENTRY_WOLFSSL to that tarball"
-    (cd "$work" && /usr/lib/apt/apt-helper download-file "$uri" "$work/tarball" "SHA256:$sha256" >&2) ||
+    (cd "$work" && /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$uri" "$work/tarball" "SHA256:$sha256" >&2) ||
         die "the download of $uri failed or did not match SHA-256 $sha256"
     mv "$work/tarball" "$cache/wolfssl-$version.tar.gz"
 }
