@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tells systemd where the service stands (sd_notify(3)): datagrams to the socket that ``$NOTIFY_SOCKET`` names.
+
+Without that variable every call does nothing. A datagram that cannot be sent is dropped: the trouble of the supervisor must
+not become that of the tunnels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+
+MAX_STATUS_CHARACTERS = 200
+
+
+def _send(*assignments: str) -> None:
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # the abstract namespace
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as link:
+        link.connect(address)
+        link.send("\n".join(assignments).encode())
+
+
+def ready(status: str) -> None:
+    _send("READY=1", f"STATUS={status[:MAX_STATUS_CHARACTERS]}")
+
+
+def reloading() -> None:
+    """Begin a reload; ``ready`` ends it. ``Type=notify-reload`` wants the time too, and waits for ever without it."""
+    _send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+
+def stopping() -> None:
+    _send("STOPPING=1")
+
+
+def alive() -> None:
+    _send("WATCHDOG=1")
+
+
+def watchdog_interval() -> float | None:
+    """Seconds between two ``alive``: half of what the supervisor allows. ``None``: it does not watch this process."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    allowed = os.environ.get("WATCHDOG_USEC", "")
+    return int(allowed) / 2_000_000 if allowed.isdigit() and int(allowed) else None
