@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the tests that drive the real openconnect client against a served ocsentry.
+
+one test:   Site  (lab/network.py)     gateway namespace, one host namespace per client
+            Server (lab/server.py)     `ocsentry serve` in the gateway namespace
+            OpenConnect                the client in a host namespace
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.lab.namespaces import Claim
+from tests.e2e.lab.network import Host, Site
+from tests.e2e.lab.server import Prepared, Server, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+USERS = ("alice", "bob", "carol")
+_LAB: pytest.StashKey[Lab] = pytest.StashKey()
+
+
+class Lab:
+    """What one test builds, and its taking down."""
+
+    def __init__(self, site: Site, prepared: Prepared, folder: Path) -> None:
+        self.site, self.servers = site, []
+        self._prepared, self._folder = prepared, folder
+
+    def host(self, ipv4: str | None = None, ipv6: str | None = None) -> Host:
+        return self.site.add_host(ipv4, ipv6)
+
+    def serve(self, **how: Any) -> Server:
+        server = Server(self.site, self._folder / f"server{len(self.servers)}", self._prepared, **how)
+        self.servers.append(server)
+        return server
+
+    def transcripts(self) -> Iterator[tuple[str, str]]:
+        for program in self.site.programs:
+            yield program.label, program.output
+
+    def take_down(self) -> None:
+        """Clients say goodbye; then every server must hold no lease, stop well and leave nothing."""
+        try:
+            for server in self.servers:
+                server.finish()
+        finally:
+            for program in self.site.programs:
+                if program.running:
+                    program.kill()
+            self.site.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = [name for name in ("ip", "nft", "openconnect", "ping", "setpriv") if not shutil.which(name)]
+    missing += [] if os.geteuid() == 0 else ["root"]
+    missing += [] if Path("/dev/net/tun").exists() else ["/dev/net/tun"]
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.netns)
+            if missing:
+                item.add_marker(pytest.mark.skip(f"needs {', '.join(missing)}"))
+
+
+@pytest.fixture(scope="session")
+def claim() -> Iterator[Claim]:
+    claim = Claim()
+    yield claim
+    claim.release()
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return prepare(tmp_path_factory.mktemp("prepared"), USERS)
+
+
+@pytest.fixture
+def lab(claim: Claim, prepared: Prepared, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    lab = Lab(Site(claim), prepared, tmp_path)
+    request.node.stash[_LAB] = lab
+    yield lab
+    lab.take_down()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failure shows what every program of the lab said."""
+    report = yield
+    if report.failed and (lab := item.stash.get(_LAB, None)):
+        report.sections.extend((f"output of {label}", text[-20_000:]) for label, text in lab.transcripts())
+    return report

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The real openconnect client on a host of the lab."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from .network import SERVER_IPV4, Host
+from .programs import Line, Program
+
+SCRIPT = Path(__file__).with_name("tunnel-script")
+UP = r"^tunnel-script: (?:re)?connect "
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the client was given."""
+
+    device: str
+    mtu: int
+    ipv4: str
+    ipv6: str
+    dns: str
+
+
+class OpenConnect(Program):
+    """One run of the client. It is up once `await_up` returns; its end is `await_exit`."""
+
+    def __init__(
+        self,
+        host: Host,
+        *arguments: str,
+        pin: str,
+        user: str,
+        password: str,
+        server: str = SERVER_IPV4,
+        port: int = 443,
+        dtls: bool = False,
+        reconnect_timeout: int = 60,
+    ) -> None:
+        self.host = host
+        address = f"[{server}]" if ":" in server else server
+        super().__init__(
+            f"openconnect of {user} on host {host.number}",
+            [
+                "openconnect",
+                "--non-inter",
+                "--passwd-on-stdin",
+                f"--user={user}",
+                f"--servercert={pin}",
+                f"--script={SCRIPT}",
+                f"--reconnect-timeout={reconnect_timeout}",
+                *([] if dtls else ["--no-dtls"]),
+                *arguments,
+                f"https://{address}:{port}/",
+            ],
+            host.namespace,
+            stdin=password + "\n",
+        )
+
+    def await_up(self, timeout: float = 15) -> Inside:
+        return parse_inside(self.await_line(UP, timeout))
+
+    def await_reconnected(self, timeout: float = 60) -> Line:
+        return self.await_line(r"^tunnel-script: reconnect ", timeout)
+
+    def goodbye(self) -> None:
+        """The user ends it: the client tells the server."""
+        self.signal(signal.SIGINT)
+        self.await_exit()
+
+    def ping(self, target: str, *, count: int = 3, interval: float = 0.05, size: int = 56) -> float:
+        """Pings through the host's routes; the part that was answered, 0 to 1."""
+        text = self.host.namespace.run(
+            *("ping", "-n", "-q", "-c", str(count), "-i", str(interval), "-s", str(size), "-W", "2", target),
+            timeout=count * (interval + 0.1) + 10,
+            check=False,
+        )
+        received = re.search(r"(\d+) received", text)
+        return int(received[1]) / count if received else 0.0
+
+
+def parse_inside(line: Line) -> Inside:
+    facts = dict(re.findall(r"(\w+)=(\S*)", line.text))
+    return Inside(facts["dev"], int(facts["mtu"] or 0), facts["ipv4"], facts["ipv6"], facts["dns"])

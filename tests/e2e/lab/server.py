@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`ocsentry serve` on the gateway of a site, configured, watched and taken down as an operator would."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .api import ADMIN_PORT, Api, command_line
+from .certificates import Certificate, make_certificate
+from .namespaces import run
+from .network import SERVER_IPV4
+from .openconnect import OpenConnect
+from .programs import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from .network import Host, Site
+
+OCSENTRY = Path(sys.executable).with_name("ocsentry")
+PASSWORD = "correct horse battery staple"
+INNER_IPV4 = "192.168.99.1"
+INNER_IPV6 = "fd00:99::1"
+DEVICE = "ocs0"
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+
+DEFAULTS: dict[str, Any] = {
+    "vpn": {"listen": "*:443", "dtls": False, "certificate": "server.crt", "private_key": "server.key"},
+    "vpn.network": {"device": DEVICE, "ipv4_pool": "192.168.99.0/24", "ipv6_pool": "fd00:99::/64", "dns": [INNER_IPV4]},
+    "vpn.limits": {"max_same_clients": 2},
+    "vpn.session": {"dpd": 90},
+    "policy": {"rules": ["rules"]},
+    "admin": {"listen": f"127.0.0.1:{ADMIN_PORT}", "socket": "admin.sock"},
+    "store": {"url": "sqlite:///ocsentry.db"},
+    "log": {"format": "json"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A folder with a certificate, a database with users and a token: made once, copied for every server."""
+
+    folder: Path
+    certificate: Certificate
+    token: str
+
+
+def prepare(folder: Path, users: Iterable[str]) -> Prepared:
+    certificate = make_certificate(folder)
+    write_configuration(folder, {})
+    for user in users:
+        ocsentry(folder, "user", "add", user, "--password-stdin", stdin=PASSWORD + "\n")
+    answer = json.loads(ocsentry(folder, "token", "create", "lab", "--json"))
+    return Prepared(folder, certificate, answer["token"])
+
+
+def write_configuration(folder: Path, settings: Mapping[str, Mapping[str, Any]]) -> Path:
+    (folder / "rules").mkdir(exist_ok=True)
+    lines: list[str] = []
+    for table in {**DEFAULTS, **settings}:
+        lines.append(f"[{table}]")
+        values = {**DEFAULTS.get(table, {}), **settings.get(table, {})}
+        lines.extend(f"{key} = {json.dumps(value)}" for key, value in values.items())
+    path = folder / "ocsentry.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def ocsentry(folder: Path, *arguments: str, stdin: str = "", timeout: float = 30) -> str:
+    """One run of the command line on the configuration in ``folder``."""
+    command, *rest = arguments
+    return run(
+        *("env", f"OCSENTRY_CONFIG={folder}/ocsentry.toml", str(OCSENTRY), command, *rest),
+        stdin=stdin,
+        timeout=timeout,
+    )
+
+
+def rule_document(rules: Sequence[object], events: Sequence[object] = ()) -> str:
+    return json.dumps({"wolfsentry": {"version": "1.6.3", "rules": list(rules), "events": list(events)}})
+
+
+class Server:
+    def __init__(
+        self,
+        site: Site,
+        folder: Path,
+        prepared: Prepared,
+        *,
+        rules: Sequence[object] = (),
+        events: Sequence[object] = (),
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        shutil.copytree(prepared.folder, folder, dirs_exist_ok=True)
+        self.site, self.folder, self.pin = site, folder, prepared.certificate.pin
+        self.configuration = write_configuration(folder, settings or {})
+        self.rule_file = folder / "rules" / "test.json"
+        self.write_rules(rules, events)
+        self.socket = folder / "admin.sock"
+        self.api = Api(site.gateway, prepared.token)
+        self._clients: list[OpenConnect] = []
+        self.program = self._start()
+
+    def _start(self) -> Program:
+        program = Program(
+            "ocsentry serve", [OCSENTRY, "serve", "--config", self.configuration], self.site.gateway, cwd=self.folder
+        )
+        self.site.programs.append(program)
+        try:
+            program.await_line(r'"event": ?"ready"|\bready\b', START_SECONDS)
+        except BaseException:
+            program.kill()
+            raise
+        return program
+
+    # -- what an operator does
+
+    def write_rules(self, rules: Sequence[object], events: Sequence[object] = ()) -> None:
+        """Saves the rule file as an editor does: a new file beside it, then one rename."""
+        self.save_rule_file(rule_document(rules, events))
+
+    def save_rule_file(self, text: str) -> None:
+        new = self.rule_file.with_suffix(".new")
+        new.write_text(text)
+        new.rename(self.rule_file)
+
+    def cli(self, *arguments: str, stdin: str = "") -> str:
+        return ocsentry(self.folder, *arguments, stdin=stdin)
+
+    def command(self, command: str, **more: object) -> dict[str, Any]:
+        return command_line(self.socket, {"command": command, **more})
+
+    def restart(self) -> None:
+        self.stop()
+        self.program = self._start()
+
+    # -- what a test wants to know
+
+    def connect(
+        self, host: Host, *arguments: str, user: str = "alice", password: str = PASSWORD, **more: Any
+    ) -> OpenConnect:
+        client = OpenConnect(host, *arguments, pin=self.pin, user=user, password=password, **more)
+        self.site.programs.append(client)
+        self._clients.append(client)
+        return client
+
+    def sessions(self) -> list[dict[str, Any]]:
+        return self.api.get("/api/v1/sessions")["items"]
+
+    def await_sessions(self, count: int, timeout: float = 10) -> None:
+        """Until the server lists exactly so many sessions."""
+        deadline = time.monotonic() + timeout
+        while len(found := self.sessions()) != count:
+            assert time.monotonic() < deadline, f"{len(found)} sessions, not {count}, after {timeout} s: {found}"
+            time.sleep(0.02)
+
+    def await_no_connected(self, timeout: float) -> None:
+        """Until no session has a channel: all are gone or wait for their client."""
+        deadline = time.monotonic() + timeout
+        while [one for one in self.sessions() if one["state"] == "connected"]:
+            assert time.monotonic() < deadline, f"still connected after {timeout} s: {self.sessions()}"
+            time.sleep(0.05)
+
+    def leases(self) -> int:
+        return int(self.api.get("/api/v1/status")["leases"])
+
+    def await_no_leases(self, timeout: float = 10) -> None:
+        deadline = time.monotonic() + timeout
+        while count := self.leases():
+            assert time.monotonic() < deadline, f"{count} leases are held after {timeout} s: {self.sessions()}"
+            time.sleep(0.02)
+
+    def finish(self) -> None:
+        """Ends what still runs, as well as it can be ended, and checks that nothing is held or left."""
+        if not self.program.running:
+            return
+        for client in self._clients:
+            if client.running:
+                client.goodbye()
+        self.await_no_leases()
+        self.stop()
+
+    def stop(self) -> None:
+        """SIGTERM, and everything that a stopped server must have done."""
+        self.api.close()
+        self.program.signal(signal.SIGTERM)
+        code = self.program.await_exit(STOP_SECONDS)
+        problems = []
+        if code:
+            problems.append(f"exit code {code} on SIGTERM")
+        if self.site.gateway.has_link(DEVICE):
+            problems.append(f"device {DEVICE} is still there")
+        if self.socket.exists():
+            problems.append(f"{self.socket} is still there")
+        if re.search(r"Traceback|AddressSanitizer|runtime error:", self.program.output):
+            problems.append("a traceback in the log")
+        assert not problems, "; ".join(problems)
+
+
+__all__ = ["INNER_IPV4", "INNER_IPV6", "PASSWORD", "SERVER_IPV4", "Prepared", "Server", "prepare", "rule_document"]

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A block is in force when the one who asked for it hears so: the tunnel ends with its reason, the door is shut.
+
+host 1 10.77.1.2 ── v1 ┐
+host 2 10.77.2.2 ── v2 ┴ gateway 10.77.0.1, `ocsentry serve`
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.lab.probes import Door, knock, silent_close
+from tests.e2e.lab.server import INNER_IPV4
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.lab.server import Server
+
+CUT_SECONDS = 0.100  # from the request to the client's hearing of it
+WATCH_SECONDS = 1.0  # from saving a rule file to its being in force
+REASON = "Brute force from your network"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How an operator blocks and unblocks; ``within`` is the time the client may go on."""
+
+    block: Callable[[Server, str], object]
+    unblock: Callable[[Server, str], object]
+    within: float | None = CUT_SECONDS  # None: starting the command takes its own time
+
+
+def _api_block(server: Server, cidr: str) -> None:
+    answer = server.api.block(cidr, REASON, ttl=3600)
+    assert answer["cidr"].split("/")[0] == cidr.split("/", maxsplit=1)[0]
+    assert answer["reason"] == REASON
+    assert answer["sessions_cut"] == 1
+    assert answer["expires_at"]
+
+
+def _api_unblock(server: Server, cidr: str) -> None:
+    (block,) = server.api.get("/api/v1/blocks")["items"]
+    server.api.unblock(block["id"])
+    assert server.api.get("/api/v1/blocks")["items"] == []
+
+
+def _socket(server: Server, command: str, **more: object) -> None:
+    answer = server.command(command, **more)
+    assert answer.get("ok", answer.get("status") == "ok"), answer
+
+
+def _file_rules(server: Server, *cidrs: str) -> None:
+    server.write_rules(
+        [
+            {"id": f"block_{i}", "type": "geo_filter", "remote_addr": cidr, "description": REASON, "action": "reject"}
+            for i, cidr in enumerate(cidrs)
+        ]
+    )
+
+
+WAYS = {
+    "api": Way(_api_block, _api_unblock),
+    "socket": Way(
+        lambda server, cidr: _socket(server, "block_ip", ip=cidr, reason=REASON),
+        lambda server, cidr: _socket(server, "unblock_ip", ip=cidr),
+    ),
+    "cli": Way(
+        lambda server, cidr: server.cli("block", cidr, "--reason", REASON),
+        lambda server, cidr: server.cli("unblock", cidr),
+        None,
+    ),
+    "file": Way(_file_rules, lambda server, cidr: _file_rules(server), WATCH_SECONDS),
+}
+
+
+@pytest.mark.parametrize("target", ["address", "subnet"])
+@pytest.mark.parametrize("name", WAYS)
+def test_a_block_cuts_the_tunnel_and_shuts_the_door(lab, name, target, record_property):
+    way = WAYS[name]
+    server = lab.serve()
+    host, bystander = lab.host(), lab.host()
+    other = server.connect(bystander, user="bob")
+    client = server.connect(host)
+    client.await_up()
+    other.await_up()
+    cidr = host.ipv4 if target == "address" else "10.77.1.0/24"
+    asked = time.monotonic()
+    way.block(server, cidr)
+    heard = client.await_line(REASON, 5).at - asked
+    record_property("seconds_to_cut", heard)
+    if way.within is not None:
+        assert heard < way.within
+    assert client.await_exit() != 0
+    assert silent_close(host)
+    again = server.connect(host)
+    assert again.await_exit() != 0
+    assert not again.find("Connected to HTTPS")
+    assert other.ping(INNER_IPV4) == 1.0
+    assert knock(bystander) is Door.OPEN
+    way.unblock(server, cidr)
+    await_open(host)
+    server.connect(host).await_up()
+
+
+def await_open(host, seconds: float = WATCH_SECONDS + 1) -> None:
+    """A rule file is in force within a second of its being saved; the other ways are when they answer."""
+    deadline = time.monotonic() + seconds
+    while knock(host) is not Door.OPEN:
+        assert time.monotonic() < deadline, "still shut"
+        time.sleep(0.05)
+
+
+def test_a_dry_run_says_how_many_it_would_cut_and_cuts_none(lab):
+    server = lab.serve()
+    host = lab.host()
+    client = server.connect(host)
+    client.await_up()
+    body = {"cidr": f"{host.ipv4}/32", "reason": REASON}
+    status, answer = server.api.call("POST", "/api/v1/blocks?dry_run=true", body)
+    assert status in {200, 201}
+    assert answer["sessions_cut"] == 1
+    assert client.ping(INNER_IPV4) == 1.0
+    assert server.api.get("/api/v1/blocks")["items"] == []
+
+
+def test_a_block_ends_with_its_time(lab):
+    server = lab.serve()
+    host = lab.host()
+    server.api.block(host.ipv4, REASON, ttl=2)
+    asked = time.monotonic()
+    assert silent_close(host)
+    await_open(host, 5)
+    assert time.monotonic() - asked > 1.0
+
+
+def test_an_open_prefix_inside_a_blocked_one_and_a_blocked_host_inside_an_open_one(lab):
+    server = lab.serve(
+        rules=[
+            {"id": "far", "type": "geo_filter", "remote_addr": "198.51.100.0/24", "action": "reject"},
+            {"id": "near", "type": "whitelist", "remote_addr": "198.51.100.64/26", "action": "accept"},
+            {"id": "bad", "type": "geo_filter", "remote_addr": "198.51.100.66/32", "action": "reject"},
+        ]
+    )
+    outside, inside, bad = lab.host("198.51.100.7"), lab.host("198.51.100.65"), lab.host("198.51.100.66")
+    assert silent_close(outside)
+    assert silent_close(bad)
+    server.connect(inside).await_up()
+    assert server.connect(bad).await_exit() != 0
+
+
+def test_a_rule_file_with_an_error_changes_nothing_and_says_so(lab):
+    server = lab.serve()
+    host = lab.host()
+    _file_rules(server, f"{host.ipv4}/32")
+    deadline = time.monotonic() + 5
+    while knock(host) is not Door.SHUT:
+        assert time.monotonic() < deadline
+    server.save_rule_file('{"wolfsentry": {"version": "1.6.3", "rules": [{"id": "x", "type": "geo_filter"')
+    server.program.await_line(r"test\.json")
+    assert knock(host) is Door.SHUT
+    assert "test.json" in json.dumps(server.command("status"))
+    status, answer = server.api.call("GET", "/readyz")
+    assert "rules" in json.dumps(answer) or status == 503
+    _file_rules(server)
+    await_open(host)
+
+
+def test_blocks_survive_a_restart(lab):
+    server = lab.serve()
+    host, other = lab.host(), lab.host()
+    server.api.block(host.ipv4, REASON)
+    server.restart()
+    assert silent_close(host)
+    server.connect(other).await_up()
+    assert [block["reason"] for block in server.api.get("/api/v1/blocks")["items"]] == [REASON]

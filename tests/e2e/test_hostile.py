@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Strangers do their worst on one wire; the tunnel on the other does not lose a packet, and the door stays open.
+
+host 1 (a tunnel, pings all the time) ── v1 ┐
+host 2 (the stranger) ────────────────── v2 ┼ gateway 10.77.0.1, `ocsentry serve`
+host 3 (comes afterwards) ────────────── v3 ┘
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import struct
+import time
+
+import pytest
+
+from tests.e2e.lab.network import SERVER_IPV4
+from tests.e2e.lab.pings import Pings
+from tests.e2e.lab.probes import Door, drain, knock, open_tls
+from tests.e2e.lab.processes import proportional_set_size
+from tests.e2e.lab.server import INNER_IPV4
+
+PATIENCE = 20.0  # seconds for the server to get rid of a peer that talks nonsense
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@pytest.fixture
+def tunnel(lab):
+    """A served tunnel that pings from before the attack until after it; no ping may be missing."""
+    server = lab.serve()
+    client = server.connect(lab.host())
+    client.await_up()
+    pings = Pings(client, INNER_IPV4)
+    pings.await_answers(5)
+    yield server
+    pings.await_answers(pings.answered + 5)
+    assert pings.missing() == []
+    assert server.program.running
+    late = lab.host()
+    assert knock(late) is Door.OPEN
+    server.connect(late, user="bob").await_up()
+
+
+def test_port_scan(lab, tunnel):
+    stranger = lab.host()
+    for port in [*range(1, 1025), 8443, *[443] * 500]:
+        with stranger.namespace.socket() as probe:
+            probe.settimeout(2)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            assert (probe.connect_ex((SERVER_IPV4, port)) == 0) is (port == 443)
+
+
+def test_half_open_connections(lab, tunnel):
+    stranger = lab.host()
+    held = [stranger.namespace.connect((SERVER_IPV4, 443)) for _ in range(300)]
+    for stream in held[::2]:
+        stream.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # the beginning of a ClientHello, no more
+    assert knock(stranger) is Door.OPEN
+    for stream in held:
+        stream.close()
+
+
+def test_garbage_instead_of_tls(lab, tunnel):
+    stranger, chance = lab.host(), random.Random(1)
+    for size in [1, 5, 6, 100, 1400, 20_000] * 5:
+        with stranger.namespace.connect((SERVER_IPV4, 443), timeout=PATIENCE) as stream:
+            try:
+                stream.sendall(chance.randbytes(size))
+                stream.shutdown(socket.SHUT_WR)
+            except (BrokenPipeError, ConnectionResetError):
+                continue
+            drain(stream)
+    with stranger.namespace.connect((SERVER_IPV4, 443), timeout=PATIENCE) as stream:
+        stream.sendall(b"GET / HTTP/1.1\r\nHost: vpn.example.org\r\n\r\n")
+        assert not drain(stream).startswith(b"HTTP")
+
+
+def test_garbage_instead_of_http(lab, tunnel):
+    stranger, chance = lab.host(), random.Random(2)
+    pieces = [
+        chance.randbytes(3000),
+        b"\r\n" * 100,
+        b"GET\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: x\r\nCookie: webvpn=\r\n\r\n",
+        b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: x\r\nCookie: webvpn=" + b"A" * 9000 + b"\r\n\r\n",
+        b"STF\x01\x00\x10\x00\x00" + bytes(16),
+    ]
+    for piece in pieces:
+        with open_tls(stranger, timeout=PATIENCE) as stream:
+            stream.sendall(piece)
+            assert b" 200 " not in drain(stream).split(b"\r\n")[0]
+
+
+def test_a_header_of_a_megabyte(lab, tunnel):
+    stranger = lab.host()
+    with open_tls(stranger, timeout=PATIENCE) as stream:
+        try:
+            stream.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Pad: " + b"a" * (1 << 20))
+            answer = drain(stream)
+        except OSError:
+            return  # it closed before all was sent, as it may
+    assert answer == b"" or answer.split()[1] in {b"400", b"413", b"431"}
+
+
+def test_a_body_without_end(lab, tunnel):
+    stranger = lab.host()
+    with open_tls(stranger, timeout=PATIENCE) as stream:
+        try:
+            stream.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n" + b"<" * (4 << 20))
+            answer = drain(stream)
+        except OSError:
+            return
+    assert answer == b"" or answer.split()[1] in {b"400", b"413"}
+
+
+def test_a_client_that_stops_reading(lab, tunnel):
+    stranger = lab.host()
+    client = tunnel.connect(stranger, user="carol")
+    inside = client.await_up()
+    before = proportional_set_size([tunnel.program.process.pid])
+    client.signal(signal.SIGSTOP)
+    try:
+        with lab.site.gateway.socket(kind=socket.SOCK_DGRAM) as flood:
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                for _ in range(100):
+                    flood.sendto(bytes(1200), (inside.ipv4, 9))
+        assert proportional_set_size([tunnel.program.process.pid]) - before < 64 << 20
+    finally:
+        client.signal(signal.SIGCONT)
+        client.kill()
