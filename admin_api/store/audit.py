@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The chain of audit rows.
+
+Each row's digest is SHA-256 over the digest before it and the row's own content in canonical JSON; the first follows 32
+zero bytes. Whoever alters or removes a row must rewrite every later one, and an exported digest of yesterday shows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from admin_api.store.tables import AuditEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from admin_api.clock import Clock
+
+GENESIS = bytes(32)
+VERIFY_STEP = 1000  # rows read at a time
+
+
+def digest_of(entry: AuditEntry) -> bytes:
+    content = [entry.serial, entry.at.isoformat(), entry.actor, entry.action, entry.target, entry.detail]
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(entry.previous + canonical.encode()).digest()
+
+
+class AuditRepository:
+    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+
+    async def add(self, actor: str, action: str, target: str, **detail: Any) -> AuditEntry:  # noqa: ANN401 - JSON
+        """Append a row; ``detail`` holds JSON values and never a secret."""
+        last = await self._session.scalar(select(AuditEntry).order_by(AuditEntry.serial.desc()).limit(1))
+        entry = AuditEntry(
+            serial=1 if last is None else last.serial + 1,
+            at=self._clock.wall(),
+            actor=actor,
+            action=action,
+            target=target,
+            detail=detail,
+            previous=GENESIS if last is None else last.digest,
+        )
+        entry.digest = digest_of(entry)
+        self._session.add(entry)
+        await self._session.flush()
+        return entry
+
+    async def page(self, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
+        """Newest first."""
+        query = select(AuditEntry).order_by(AuditEntry.serial.desc()).limit(limit)
+        if before is not None:
+            query = query.where(AuditEntry.serial < before)
+        return (await self._session.scalars(query)).all()
+
+    async def first_broken(self) -> int | None:
+        """The serial where the chain does not hold; ``None``: it holds throughout."""
+        expected, serial = GENESIS, 0
+        while True:
+            query = select(AuditEntry).where(AuditEntry.serial > serial).order_by(AuditEntry.serial).limit(VERIFY_STEP)
+            entries = (await self._session.scalars(query)).all()
+            for entry in entries:
+                if entry.serial != serial + 1 or entry.previous != expected or entry.digest != digest_of(entry):
+                    return serial + 1
+                expected, serial = entry.digest, entry.serial
+            if len(entries) < VERIFY_STEP:
+                return None
+            self._session.expunge_all()

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The store: one database, read and written in units that are whole or not at all.
+
+Reads run side by side. Writes go one at a time (SQLite has one writer anyway, and the audit chain needs an order), each
+in a transaction that takes its lock at the start: a writer that finds the database busy waits then, and never fails
+half-way with work done. On SQLite the journal is a WAL, so a reader never waits for a writer, and a commit is on disk
+before it is reported (``synchronous=FULL``): a block that was answered for is there after a power cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from admin_api.clock import SYSTEM_CLOCK, Clock
+from admin_api.store.journal import Journal
+from admin_api.store.schema import upgrade
+from admin_api.store.unit import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from sqlalchemy import Connection
+    from sqlalchemy.engine import URL
+
+    from vpn_frontend.ports import CloseReason, SessionView, UserRecord
+
+BUSY_TIMEOUT = 5.0  # seconds to wait for another process that writes (a command line beside the server)
+WRITES = "ocsentry_writes"  # the execution option of a connection whose transaction will write
+
+
+class Store:
+    """The one owner of the database. Also the VPN's ``UserDirectory`` and ``SessionJournal``."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._engine = engine
+        self._writing = asyncio.Lock()
+        self.clock = clock
+        self._journal = Journal(self)
+
+    @classmethod
+    async def open(cls, url: str, *, clock: Clock = SYSTEM_CLOCK) -> Self:
+        """Open the database of ``url`` (``sqlite:///file`` or ``postgresql+psycopg://...``) and upgrade its schema."""
+        engine = create_async_engine(_with_driver(url), pool_pre_ping=not url.startswith("sqlite"))
+        if engine.dialect.name == "sqlite":
+            event.listen(engine.sync_engine, "connect", _set_pragmas)
+            event.listen(engine.sync_engine, "begin", _begin)
+        try:
+            async with engine.connect() as connection:
+                await connection.execution_options(**{WRITES: True})
+                async with connection.begin():
+                    await connection.run_sync(upgrade)
+        except BaseException:
+            await engine.dispose()
+            raise
+        return cls(engine, clock)
+
+    async def close(self) -> None:
+        await self._journal.close()
+        await self._engine.dispose()
+
+    async def check(self) -> None:
+        """Raise what a query raises, if the database does not answer."""
+        async with self._engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Unit]:
+        """A consistent view; nothing done in it is kept."""
+        async with AsyncSession(self._engine, expire_on_commit=False) as session:
+            yield Unit(session, self.clock)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Unit]:
+        """A transaction: committed when the block ends, undone when it raises."""
+        async with self._writing, AsyncSession(self._engine, expire_on_commit=False) as session:
+            await session.connection(execution_options={WRITES: True})
+            yield Unit(session, self.clock)
+            await session.commit()
+
+    async def find(self, name: str) -> UserRecord | None:
+        async with self.read() as unit:
+            return await unit.users.record(name)
+
+    async def opened(self, view: SessionView) -> None:
+        await self._journal.opened(view)
+
+    async def closed(self, view: SessionView, reason: CloseReason) -> None:
+        await self._journal.closed(view, reason)
+
+    async def checkpoint(self, views: Sequence[SessionView]) -> None:
+        await self._journal.checkpoint(views)
+
+    async def close_orphans(self) -> int:
+        async with self.write() as unit:
+            return await unit.sessions.close_orphans()
+
+
+def _with_driver(url: str) -> URL:
+    parsed = make_url(url)
+    return parsed.set(drivername="sqlite+aiosqlite") if parsed.drivername == "sqlite" else parsed
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection class
+    connection.isolation_level = None  # the driver begins nothing by itself: _begin does
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The penalty box, kept over a restart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select
+
+from admin_api.store.tables import StoredPenalty
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+
+class PenaltyRepository:
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def replace_all(self, penalties: Sequence[StoredPenalty]) -> None:
+        await self._session.execute(delete(StoredPenalty))
+        self._session.add_all(penalties)
+        await self._session.flush()
+
+    async def everything(self) -> Sequence[StoredPenalty]:
+        return (await self._session.scalars(select(StoredPenalty))).all()

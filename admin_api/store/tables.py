@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tables. ``migrations`` makes them; a test holds the two together.
+
+Text columns that hold addresses and networks are in canonical spelling, so that equality is equality of values.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from admin_api.store.columns import Base
+
+
+class Membership(Base):
+    """One group of one user; ``position`` keeps the order in which they were given."""
+
+    __tablename__ = "memberships"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    group_name: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+
+
+class User(Base):
+    """``key`` is the name folded for comparison: spellings that differ by case are one user, with one limit."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    password_hash: Mapped[str]
+    enabled: Mapped[bool]
+    max_same_clients: Mapped[int | None]
+    ipv4: Mapped[str | None] = mapped_column(unique=True)
+    ipv6: Mapped[str | None] = mapped_column(unique=True)
+    expires_at: Mapped[datetime | None]
+    note: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    version: Mapped[int]
+
+    memberships: Mapped[list[Membership]] = relationship(
+        order_by=Membership.position, cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
+    )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return tuple(membership.group_name for membership in self.memberships)
+
+
+class Token(Base):
+    """``digest`` is SHA-256 of the secret, which is 256 random bits: a slow hash would protect nothing more."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    scopes: Mapped[list[str]]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class Block(Base):
+    __tablename__ = "blocks"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    cidr: Mapped[str] = mapped_column(unique=True)
+    reason: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class Rule(Base):
+    """A rule made over the API, in the rule files' own format. ``version`` rises with each change and is its ETag."""
+
+    __tablename__ = "rules"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    document: Mapped[dict[str, Any]]
+    version: Mapped[int]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class SessionRecord(Base):
+    """The account of one VPN session: written at its start, now and then, and at its end."""
+
+    __tablename__ = "sessions"
+
+    serial: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    user: Mapped[str]
+    groups: Mapped[list[str]]
+    address: Mapped[str]
+    port: Mapped[int]
+    ipv4: Mapped[str | None]
+    ipv6: Mapped[str | None]
+    transport: Mapped[str]
+    tls_version: Mapped[str]
+    cipher: Mapped[str]
+    user_agent: Mapped[str]
+    hostname: Mapped[str]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]  # when the counters were last written
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None]
+    rx_packets: Mapped[int] = mapped_column(BigInteger)
+    rx_bytes: Mapped[int] = mapped_column(BigInteger)
+    tx_packets: Mapped[int] = mapped_column(BigInteger)
+    tx_bytes: Mapped[int] = mapped_column(BigInteger)
+    rx_dropped: Mapped[int] = mapped_column(BigInteger)
+    tx_dropped: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index("ix_sessions_user_started_at", "user", "started_at"),
+        Index("ix_sessions_ended_at", "ended_at"),
+    )
+
+
+class AuditEntry(Base):
+    """One change by somebody. ``digest`` covers the row and the digest before it: a cut or altered row shows."""
+
+    __tablename__ = "audit"
+
+    serial: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    action: Mapped[str]
+    target: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+    previous: Mapped[bytes] = mapped_column(LargeBinary(32))
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+
+
+class IdempotentAnswer(Base):
+    """The answer to a creation, kept so that a repeated request gets the same one and creates nothing."""
+
+    __tablename__ = "idempotent_answers"
+
+    actor: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    status: Mapped[int]
+    headers: Mapped[dict[str, Any]]
+    body: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class StoredPenalty(Base):
+    """A penalty in force when the process stopped, in wall time; no end: for ever."""
+
+    __tablename__ = "penalties"
+
+    network: Mapped[str] = mapped_column(primary_key=True)
+    until: Mapped[datetime | None]
+    strikes: Mapped[int]
+    reason: Mapped[str]
+    rule_id: Mapped[str | None]

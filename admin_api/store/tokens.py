@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of API tokens. The secret itself is never here, only its digest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select, update
+
+from admin_api.store.tables import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from admin_api.clock import Clock
+
+
+class TokenRepository:
+    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+
+    async def add(
+        self,
+        token_id: str,
+        digest: bytes,
+        *,
+        name: str,
+        scopes: Sequence[str],
+        created_by: str,
+        expires_at: datetime | None = None,
+    ) -> Token:
+        token = Token(
+            id=token_id,
+            name=name,
+            digest=digest,
+            scopes=list(scopes),
+            created_by=created_by,
+            created_at=self._clock.wall(),
+            expires_at=expires_at,
+            last_used_at=None,
+        )
+        self._session.add(token)
+        await self._session.flush()
+        return token
+
+    async def get(self, token_id: str) -> Token | None:
+        return await self._session.get(Token, token_id)
+
+    async def page(self, *, after: str | None, limit: int) -> Sequence[Token]:
+        query = select(Token).order_by(Token.id).limit(limit)
+        if after is not None:
+            query = query.where(Token.id > after)
+        return (await self._session.scalars(query)).all()
+
+    async def used(self, moments: dict[str, datetime]) -> None:
+        """Note when tokens were last used; tokens that are gone by now are passed over."""
+        for token_id, moment in moments.items():
+            await self._session.execute(update(Token).where(Token.id == token_id).values(last_used_at=moment))
+
+    async def remove(self, token_id: str) -> bool:
+        removed = await self._session.scalar(delete(Token).where(Token.id == token_id).returning(Token.id))
+        return removed is not None

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of VPN users, and the view of them that the VPN has."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from admin_api.store.tables import Membership, User
+from vpn_frontend.ports import UserRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from admin_api.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class UserAttributes:
+    """What an operator sets, but for name and password."""
+
+    groups: tuple[str, ...] = ()
+    enabled: bool = True
+    max_same_clients: int | None = None
+    ipv4: IPv4Address | None = None
+    ipv6: IPv6Address | None = None
+    expires_at: datetime | None = None
+    note: str = ""
+
+
+def fold_name(name: str) -> str:
+    """The key of a name: what two spellings of one user have in common (RFC 8265, 3.3, UsernameCaseMapped)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).lower())
+
+
+class UserRepository:
+    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+
+    async def add(self, name: str, password_hash: str, attributes: UserAttributes) -> User:
+        now = self._clock.wall()
+        user = User(
+            key=fold_name(name), name=name, password_hash=password_hash, created_at=now, updated_at=now, version=1
+        )
+        self._assign(user, attributes)
+        self._session.add(user)
+        await self._session.flush()
+        return user
+
+    async def replace(self, user: User, attributes: UserAttributes, password_hash: str | None = None) -> None:
+        self._assign(user, attributes)
+        if password_hash is not None:
+            user.password_hash = password_hash
+        user.updated_at = self._clock.wall()
+        user.version += 1
+        await self._session.flush()
+
+    async def get(self, name: str) -> User | None:
+        return await self._session.scalar(select(User).where(User.key == fold_name(name)))
+
+    async def record(self, name: str) -> UserRecord | None:
+        user = await self.get(name)
+        if user is None:
+            return None
+        return UserRecord(
+            name=user.name,
+            password_hash=user.password_hash,
+            groups=user.groups,
+            enabled=user.enabled,
+            max_same_clients=user.max_same_clients,
+            ipv4=None if user.ipv4 is None else IPv4Address(user.ipv4),
+            ipv6=None if user.ipv6 is None else IPv6Address(user.ipv6),
+            expires_at=user.expires_at,
+        )
+
+    async def with_address(self, ipv4: IPv4Address | None, ipv6: IPv6Address | None) -> Sequence[User]:
+        """Who holds one of these inner addresses."""
+        wanted = [(User.ipv4, ipv4), (User.ipv6, ipv6)]
+        found: list[User] = []
+        for column, address in wanted:
+            if address is not None:
+                found += await self._session.scalars(select(User).where(column == str(address)))
+        return found
+
+    async def page(self, *, after: str | None, limit: int, group: str | None = None) -> Sequence[User]:
+        query = select(User).order_by(User.key).limit(limit)
+        if after is not None:
+            query = query.where(User.key > after)
+        if group is not None:
+            query = query.where(User.memberships.any(Membership.group_name == group))
+        return (await self._session.scalars(query)).all()
+
+    async def remove(self, user: User) -> None:
+        await self._session.delete(user)
+        await self._session.flush()
+
+    @staticmethod
+    def _assign(user: User, attributes: UserAttributes) -> None:
+        user.enabled = attributes.enabled
+        user.max_same_clients = attributes.max_same_clients
+        user.ipv4 = None if attributes.ipv4 is None else str(attributes.ipv4)
+        user.ipv6 = None if attributes.ipv6 is None else str(attributes.ipv6)
+        user.expires_at = attributes.expires_at
+        user.note = attributes.note
+        kept = {membership.group_name: membership for membership in user.memberships}
+        user.memberships = [
+            kept.get(group) or Membership(group_name=group) for group in dict.fromkeys(attributes.groups)
+        ]
+        for position, membership in enumerate(user.memberships):
+            membership.position = position
