@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Inner addresses: pools that hand out every free address before they refuse one, in constant time.
+
+A pool of any size (an IPv6 /64 too) is a mark below which every address was used at some time, the set of those in use,
+and the free ones below the mark, the longest unused first. So an address rests as long as possible before another user
+gets it, and a user who comes back finds the one from before, unless everything else was in use meanwhile. The network's
+first address, the server's own (the next), and the last are never given to a client.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Generic, TypeVar, cast
+
+Address = TypeVar("Address", IPv4Address, IPv6Address)
+
+MAX_REMEMBERED = 65_536  # users per pool whose last address is known; the longest absent are forgotten first
+SERVER_OFFSET = 1
+FIRST_CLIENT_OFFSET = 2
+
+
+class AddressError(Exception):
+    """No address can be given; the text is for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class InnerAddresses:
+    """What one session holds; ``None``: nothing of that family."""
+
+    ipv4: IPv4Address | None
+    ipv6: IPv6Address | None
+
+
+class AddressPool(Generic[Address]):
+    """The addresses of one network."""
+
+    def __init__(self, network: IPv4Network | IPv6Network) -> None:
+        self._network = network
+        self._end = network.num_addresses - 1  # the last address is the broadcast's (in IPv6 an anycast's, RFC 2526)
+        self._mark = FIRST_CLIENT_OFFSET
+        self._used: set[int] = set()
+        self._free: OrderedDict[int, None] = OrderedDict()
+        self._remembered: OrderedDict[str, int] = OrderedDict()
+
+    @property
+    def server(self) -> Address:
+        return self._address(SERVER_OFFSET)
+
+    @property
+    def capacity(self) -> int:
+        return max(0, self._end - FIRST_CLIENT_OFFSET)
+
+    @property
+    def used(self) -> int:
+        return len(self._used)
+
+    def take(self, user: str) -> Address:
+        """An address for ``user``: the one from before if it is free. Raises ``AddressError`` when all are in use."""
+        offset = self._remembered.get(user)
+        if offset is None or offset in self._used:
+            offset = self._next_free()
+        self._occupy(user, offset)
+        return self._address(offset)
+
+    def claim(self, user: str, address: Address) -> Address:
+        """The static address of ``user``. Raises ``AddressError`` when it is in use or not for clients."""
+        offset = int(address) - int(self._network.network_address)
+        if address.version != self._network.version or not FIRST_CLIENT_OFFSET <= offset < self._end:
+            raise AddressError(f"the fixed address {address} is none that the pool {self._network} gives to clients")
+        if offset in self._used:
+            raise AddressError(f"the fixed address {address} is in use")
+        self._occupy(user, offset)
+        return address
+
+    def give_back(self, address: Address) -> None:
+        """End the use of ``address``; giving back twice is an error of the caller (``KeyError``)."""
+        offset = int(address) - int(self._network.network_address)
+        self._used.remove(offset)
+        if offset < self._mark:
+            self._free[offset] = None
+
+    def _next_free(self) -> int:
+        while self._mark < self._end:
+            offset = self._mark
+            self._mark += 1
+            if offset not in self._used:
+                return offset
+        if not self._free:
+            raise AddressError("no free address is left")
+        return next(iter(self._free))
+
+    def _occupy(self, user: str, offset: int) -> None:
+        self._free.pop(offset, None)
+        self._used.add(offset)
+        self._remembered[user] = offset
+        self._remembered.move_to_end(user)
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def _address(self, offset: int) -> Address:
+        return cast("Address", self._network[offset])
+
+
+class AddressPools:
+    """Both families together: a session gets all that it can have, or an error and nothing."""
+
+    def __init__(self, ipv4: IPv4Network | None, ipv6: IPv6Network | None) -> None:
+        self.ipv4: AddressPool[IPv4Address] | None = None if ipv4 is None else AddressPool(ipv4)
+        self.ipv6: AddressPool[IPv6Address] | None = None if ipv6 is None else AddressPool(ipv6)
+
+    def take(
+        self,
+        user: str,
+        *,
+        want_ipv4: bool = True,
+        want_ipv6: bool = True,
+        static_ipv4: IPv4Address | None = None,
+        static_ipv6: IPv6Address | None = None,
+    ) -> InnerAddresses:
+        """Addresses for one session of ``user``. Raises ``AddressError``; then nothing is held."""
+        ipv4 = _take(self.ipv4, user, static_ipv4) if want_ipv4 else None
+        try:
+            ipv6 = _take(self.ipv6, user, static_ipv6) if want_ipv6 else None
+        except AddressError:
+            self.give_back(InnerAddresses(ipv4, None))
+            raise
+        if ipv4 is None and ipv6 is None:
+            raise AddressError("the client and this server have no address family in common")
+        return InnerAddresses(ipv4, ipv6)
+
+    def give_back(self, addresses: InnerAddresses) -> None:
+        if addresses.ipv4 is not None and self.ipv4 is not None:
+            self.ipv4.give_back(addresses.ipv4)
+        if addresses.ipv6 is not None and self.ipv6 is not None:
+            self.ipv6.give_back(addresses.ipv6)
+
+
+def _take(pool: AddressPool[Address] | None, user: str, static: Address | None) -> Address | None:
+    if pool is None:
+        return None
+    return pool.take(user) if static is None else pool.claim(user, static)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a client says while it logs in: ``config-auth`` documents, and the form of clients that speak no XML.
+
+Clients do not write good XML: one sends a prolog that no parser takes (``<?xml version: "1.0"``), most send no
+Content-Type. So the prolog is cut off unread, the encoding is UTF-8, and whatever begins with ``<`` is a document. What
+a document could do to its reader is refused: a DTD, with it entities of any kind; depth, number of elements and sizes
+are bounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+from xml.parsers import expat
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_DEPTH = 12  # elements inside each other; real documents use 4
+MAX_ELEMENTS = 400  # per document; a client with many network cards sends about 40
+MAX_NAME = 256  # characters of a user or group name
+MAX_SECRET = 1024  # characters of a password: argon2 would take any number
+MAX_TEXT = 512  # characters of every other value that is kept
+MAX_FIELDS = 32  # of an urlencoded form
+MAX_PROLOG = 256  # bytes
+
+
+class MessageError(Exception):
+    """The body is not what a client may send; the text says why, for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """How the client describes the machine it runs on. Claims of a stranger: shown and compared, never trusted."""
+
+    name: str = ""
+    platform: str = ""
+    platform_version: str = ""
+    kind: str = ""
+    unique_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMessage:
+    """One message of the login. ``kind``: ``init``, ``auth-reply``, ``logout`` or what the client wrote there.
+
+    ``username`` and ``password`` are ``None`` where the client gave none, which is not the same as an empty one.
+    """
+
+    kind: str
+    username: str | None = None
+    password: str | None = None
+    group: str = ""
+    session_token: str = ""
+    device: Device = Device()
+
+
+def parse_message(body: bytes, content_type: str) -> ClientMessage:
+    """Read the body of a POST to the login URLs. Raises ``MessageError``."""
+    document = body.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if document.startswith(b"<"):
+        return _parse_document(document)
+    if not document:
+        return ClientMessage("init")
+    return _parse_form(document, content_type)
+
+
+def _parse_form(body: bytes, content_type: str) -> ClientMessage:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in ("", "application/x-www-form-urlencoded"):
+        raise MessageError(f"a body of type {kind[:40]!r}")
+    try:
+        text = body.decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except ValueError as error:
+        raise MessageError(f"not an urlencoded form: {error}") from error
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        fields.setdefault(name, value)
+    username, password = fields.get("username"), _first_password(fields)
+    return ClientMessage(
+        kind="init" if username is None and password is None else "auth-reply",
+        username=None if username is None else _checked("username", username, MAX_NAME),
+        password=None if password is None else _checked("password", password, MAX_SECRET, controls=True),
+        group=_checked("group", fields.get("group_list", ""), MAX_NAME),
+    )
+
+
+def _parse_document(document: bytes) -> ClientMessage:
+    reader = _Reader()
+    reader.read(_without_prolog(document))
+    fields = reader.fields
+    username, password = fields.get("username"), _first_password(fields)
+    return ClientMessage(
+        kind=_checked("type", reader.root.get("type", ""), 32),
+        username=None if username is None else _checked("username", username, MAX_NAME),
+        password=None if password is None else _checked("password", password, MAX_SECRET, controls=True),
+        group=_checked("group", reader.texts.get("group-select", fields.get("group_list", "")), MAX_NAME),
+        session_token=_checked("session-token", reader.texts.get("session-token", ""), MAX_TEXT),
+        device=Device(
+            name=_short(reader.device.get("computer-name", "")),
+            platform=_short(reader.texts.get("device-id", "")),
+            platform_version=_short(reader.device.get("platform-version", "")),
+            kind=_short(reader.device.get("device-type", "")),
+            unique_id=_short(reader.device.get("unique-id-global", "") or reader.device.get("unique-id", "")),
+        ),
+    )
+
+
+def _first_password(fields: Mapping[str, str]) -> str | None:
+    """Clients rename the field: ``password``, ``answer``, ``whichpin``, ``password1``, ``secondary_password``…"""
+    for name, value in fields.items():
+        if name.startswith("password") or name.endswith("_password") or name in ("answer", "whichpin"):
+            return value
+    return None
+
+
+def _without_prolog(document: bytes) -> bytes:
+    if not document.startswith(b"<?"):
+        return document
+    end = document.find(b"?>", 0, MAX_PROLOG)
+    if end < 0:
+        raise MessageError("a prolog without an end")
+    return document[end + 2 :].lstrip(b" \t\r\n")
+
+
+def _checked(what: str, text: str, limit: int, *, controls: bool = False) -> str:
+    """``text`` without blanks around it (passwords keep theirs), refused when too long or with control characters."""
+    text = text if controls else text.strip()
+    if len(text) > limit:
+        raise MessageError(f"{what} of {len(text)} characters (at most {limit})")
+    if not controls and not text.isprintable():
+        raise MessageError(f"{what} with control characters")
+    return text
+
+
+def _short(text: str) -> str:
+    """A value that is only shown: cut and cleaned instead of refused."""
+    return "".join(character if character.isprintable() else "?" for character in text.strip()[:MAX_TEXT])
+
+
+class _Reader:
+    """Collects what is wanted of one document: attributes of the root and the device, texts by element name."""
+
+    def __init__(self) -> None:
+        self.root: dict[str, str] = {}
+        self.device: dict[str, str] = {}
+        self.fields: dict[str, str] = {}  # children of <auth>
+        self.texts: dict[str, str] = {}  # children of the root
+        self._path: list[str] = []
+        self._elements = 0
+        self._pieces: list[str] = []
+
+    def read(self, document: bytes) -> None:
+        parser = expat.ParserCreate(encoding="UTF-8")
+        parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
+        parser.buffer_text = True
+        parser.StartDoctypeDeclHandler = self._refuse_doctype
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._pieces.append
+        try:
+            parser.Parse(document, True)
+        except expat.ExpatError as error:
+            raise MessageError(f"not XML: {expat.errors.messages.get(error.code, 'error')}") from error
+
+    def _refuse_doctype(self, *_declaration: object) -> None:
+        raise MessageError("a document type declaration")
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._elements += 1
+        if self._elements > MAX_ELEMENTS or len(self._path) >= MAX_DEPTH:
+            raise MessageError("a document too large or too deep")
+        if not self._path:
+            if name != "config-auth":
+                raise MessageError("a document that is no config-auth")
+            self.root = attributes
+        elif len(self._path) == 1 and name == "device-id":
+            self.device = attributes
+        self._path.append(name)
+        self._pieces.clear()
+
+    def _end(self, name: str) -> None:
+        self._path.pop()
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        if len(self._path) == 1:
+            self.texts.setdefault(name, text)
+        elif self._path == ["config-auth", "auth"]:
+            self.fields.setdefault(name, text)
