@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The port to the packet mover: what the asyncio side may ask of it and what it hears from it.
 
-``native_gateway.NativeGateway`` carries it out in C (``native/gateway.h`` holds the contract, this mirrors it in Python's
-types). Every call is a command that returns at once; what comes of it arrives as an event.
+``native_gateway.NativeGateway`` carries it out in C (``native/gateway.h`` holds the contract, this mirrors it in
+Python's types). Every call is a command that returns at once; what comes of it arrives as an event.
 """
 
 from __future__ import annotations
@@ -119,30 +119,6 @@ class GatewayError(Exception):
     """The gateway refused a command or could not be set up; the text says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayPlan:
-    """All that a gateway is opened with. Every descriptor is open and configured, and the gateway's own from then on.
-
-    ``chain`` and ``key`` are PEM, ``gate`` is the address of the engine's ``struct se_gate``, times are seconds.
-    """
-
-    listeners: tuple[tuple[int, ...], ...]  # listening sockets, one tuple per worker
-    tuns: tuple[int, ...]  # TUN queues, one per worker
-    chain: bytes
-    key: bytes
-    gate: int
-    max_links: int
-    max_sessions: int
-    handshake_timeout: float
-    conversation_timeout: float  # without a byte from the peer, before the tunnel
-
-
-class OpenGateway(Protocol):
-    """How a gateway comes to be; ``native_gateway.open_gateway`` is the real one. Raises ``GatewayError``."""
-
-    def __call__(self, plan: GatewayPlan) -> Gateway: ...
-
-
 class Gateway(Protocol):
     def send(self, link: int, data: bytes) -> None: ...
 
@@ -153,7 +129,10 @@ class Gateway(Protocol):
         """A session on the worker of ``link``; returns its id. Nothing flows before ``attach``."""
 
     def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
-        """Send ``head``, then make ``link`` the channel of ``session``; ``early`` is what the peer sent behind its CONNECT."""
+        """Send ``head``, then make ``link`` the channel of ``session``.
+
+        ``early`` is what the peer sent behind its CONNECT.
+        """
 
     def close_session(self, session: int, frame: bytes) -> None:
         """Send ``frame`` (a CSTP frame, or nothing) and close; commands for an id that is gone are ignored."""
