@@ -119,6 +119,31 @@ class GatewayError(Exception):
     """The gateway refused a command or could not be set up; the text says which and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayPlan:
+    """All that a gateway is opened with. Every descriptor is open and configured, and the gateway's own from then on.
+
+    ``chain`` and ``key`` are PEM, ``gate`` is the address of the engine's ``struct se_gate``, times are seconds.
+    """
+
+    listeners: tuple[tuple[int, ...], ...]  # listening sockets, one tuple per worker
+    tuns: tuple[int, ...]  # TUN queues, one per worker
+    chain: bytes
+    key: bytes
+    gate: int
+    max_links: int
+    max_sessions: int
+    handshake_timeout: float
+    conversation_timeout: float  # without a byte from the peer, before the tunnel
+    udp: tuple[tuple[int, ...], ...] = ()  # sockets for DTLS, one tuple per worker
+
+
+class OpenGateway(Protocol):
+    """How a gateway comes to be; ``native_gateway.open_gateway`` is the real one. Raises ``GatewayError``."""
+
+    def __call__(self, plan: GatewayPlan) -> Gateway: ...
+
+
 class Gateway(Protocol):
     def send(self, link: int, data: bytes) -> None: ...
 
@@ -140,6 +165,9 @@ class Gateway(Protocol):
     def counters(self, session: int) -> Counters: ...
 
     def stats(self) -> dict[str, int]: ...
+
+    def set_certificate(self, chain: bytes, key: bytes) -> None:
+        """Use another certificate (PEM) for handshakes to come. Raises ``GatewayError``, then nothing changes."""
 
     def stop_accepting(self) -> None: ...
 
