@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sockets for the gateway's workers: each worker gets one of its own per endpoint, and the kernel spreads the peers."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vpn_frontend.settings import Endpoint
+
+# Connections that the kernel completed and no worker took yet, per socket; a storm beyond it waits in the SYN queue.
+BACKLOG = 1024
+UDP_BUFFER = 4 * 1024 * 1024  # bytes asked for each way; the kernel gives at most net.core.[rw]mem_max
+
+
+class ListenError(Exception):
+    """An endpoint cannot be listened on; the text names it and says why."""
+
+
+def open_listeners(endpoints: Iterable[Endpoint], workers: int) -> tuple[tuple[int, ...], ...]:
+    """Listening TCP sockets, one tuple per worker; the caller owns the descriptors. Raises ``ListenError``."""
+    return _open(endpoints, workers, socket.SOCK_STREAM)
+
+
+def open_datagram_sockets(endpoints: Iterable[Endpoint], workers: int) -> tuple[tuple[int, ...], ...]:
+    """Unconnected UDP sockets, one tuple per worker; the caller owns the descriptors. Raises ``ListenError``."""
+    return _open(endpoints, workers, socket.SOCK_DGRAM)
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _open(endpoints: Iterable[Endpoint], workers: int, kind: int) -> tuple[tuple[int, ...], ...]:
+    """All or nothing. ``listen`` comes last: a connection must never meet a socket that is closed again."""
+    with ExitStack() as undo:
+        rows: list[list[socket.socket]] = [[] for _ in range(workers)]
+        for endpoint in endpoints:
+            for row in rows:
+                try:
+                    row.append(undo.enter_context(_bound(endpoint, kind)))
+                except OSError as error:
+                    raise ListenError(f"cannot listen on {endpoint}: {error.strerror}") from error
+        if kind == socket.SOCK_STREAM:
+            for bound in (bound for row in rows for bound in row):
+                bound.listen(BACKLOG)
+        undo.pop_all()
+        return tuple(tuple(bound.detach() for bound in row) for row in rows)
+
+
+def _bound(endpoint: Endpoint, kind: int) -> socket.socket:
+    ipv6 = endpoint.address.version == 6
+    bound = socket.socket(
+        socket.AF_INET6 if ipv6 else socket.AF_INET, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    )
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if ipv6:
+            # ``::`` takes IPv4 too, as an operator who writes one line expects.
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if endpoint.address.is_unspecified else 1)
+        if kind == socket.SOCK_DGRAM:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UDP_BUFFER)
+        bound.bind((str(endpoint.address), endpoint.port))
+    except OSError:
+        bound.close()
+        raise
+    return bound

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one TUN device of the server: its queues, its addresses, its end.
+
+The device exists as long as a queue is open, so that a process that dies leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyroute2 import AsyncIPRoute, NetlinkError
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Interface, IPv6Interface
+
+TUNSETIFF = 0x400454CA  # linux/if_tun.h
+IFF_TUN = 0x0001
+IFF_MULTI_QUEUE = 0x0100
+IFF_TUN_EXCL = 0x8000
+IFF_NO_PI = 0x1000
+MAX_NAME = 15  # bytes: IFNAMSIZ without its NUL
+QUEUE_LENGTH = 1000  # packets; what the kernel keeps for a worker that is behind
+
+
+class TunError(Exception):
+    """The device cannot be made or set up; the text says which step failed and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TunDevice:
+    """How the device is to look. ``addresses`` are the server's own, each with the length of its pool."""
+
+    name: str
+    addresses: tuple[IPv4Interface | IPv6Interface, ...]
+    mtu: int
+
+
+def open_queues(name: str, count: int) -> tuple[int, ...]:
+    """Make the device with ``count`` queues; the caller owns the descriptors. Raises ``TunError``.
+
+    A device of that name that is there already, another server's perhaps, is an error.
+    """
+    encoded = name.encode("ascii", "replace")
+    if not 0 < len(encoded) <= MAX_NAME:
+        raise TunError(f"{name!r} is no name for a network device")
+    queues: list[int] = []
+    try:
+        for index in range(count):
+            flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | (0 if index else IFF_TUN_EXCL)
+            queues.append(os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            fcntl.ioctl(queues[-1], TUNSETIFF, struct.pack("16sH22x", encoded, flags))
+    except OSError as error:
+        for queue in queues:
+            os.close(queue)
+        raise TunError(f"cannot make the TUN device {name}: {error.strerror}") from error
+    return tuple(queues)
+
+
+async def configure(device: TunDevice) -> None:
+    """Give the device its addresses and MTU and switch it on. Raises ``TunError``."""
+    try:
+        async with AsyncIPRoute() as netlink:
+            found = await netlink.link_lookup(ifname=device.name)
+            if not found:
+                raise TunError(f"the TUN device {device.name} is gone")
+            await netlink.link("set", index=found[0], mtu=device.mtu, txqlen=QUEUE_LENGTH)
+            for interface in device.addresses:
+                await netlink.addr(
+                    "add", index=found[0], address=str(interface.ip), prefixlen=interface.network.prefixlen
+                )
+            await netlink.link("set", index=found[0], state="up")
+    except NetlinkError as error:
+        raise TunError(f"cannot set up the TUN device {device.name}: {error}") from error
