@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Links before the tunnel: the policy, handshakes good and bad, the conversation, limits."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import time
+
+import pytest
+
+from vpn_frontend.gateway import Cause, ChannelDown, ChannelUp, GatewayError, LinkClosed, LinkData, LinkUp
+
+
+@pytest.mark.parametrize("pair", ["ecdsa_pair", "rsa_pair"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_handshake_tells_the_facts(start, request, version, pair):
+    bench = start(pair=request.getfixturevalue(pair))
+    client, up = bench.linked(version=version)
+    assert up.tls_version == client.tls.version()
+    assert client.tls.selected_alpn_protocol() == "http/1.1"
+    assert (str(up.peer), up.peer_port) == client.raw_name
+    assert (up.local_port, up.server_name, up.resumed) == (bench.port, "vpn.test", False)
+    assert "AES256-GCM" in up.cipher.replace("_", "").replace("AES256GCM", "AES256-GCM")
+    assert len(up.exporter_key) == 32
+    assert any(up.exporter_key)
+
+
+def test_older_versions_are_refused(bench):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        bench.client(context=context)
+    assert bench.wait(LinkClosed).cause == Cause.HANDSHAKE_FAILED
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_resume(bench, version):
+    first, up = bench.linked(version=version)
+    bench.gateway.send(up.link, b"hello")  # TLS 1.3 tickets come with the first data
+    assert first.read(5) == b"hello"
+    second, again = bench.linked(context=first.context, session=first.tls.session)
+    assert second.tls.session_reused
+    assert again.resumed
+    assert again.exporter_key != up.exporter_key
+
+
+def test_conversation_goes_both_ways(bench):
+    client, up = bench.linked()
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert bench.read_link(up.link, 18) == b"GET / HTTP/1.1\r\n\r\n"
+    answer = bytes(range(256)) * 800  # a dozen records
+    bench.gateway.send(up.link, answer)
+    assert client.read(len(answer)) == answer
+    bench.gateway.send(up.link, b"last words")
+    bench.gateway.close_link(up.link)
+    assert client.read(10) == b"last words"
+    assert client.at_end()
+    client.close()
+    assert bench.wait(LinkClosed) == LinkClosed(up.link, Cause.LOCAL)
+
+
+def test_reading_stops_while_python_does_not_take_it(bench):
+    client, up = bench.linked()
+    client.raw_timeout(0.3)
+    sent, block = 0, b"u" * 65536
+    with pytest.raises(TimeoutError):  # nobody takes it: the socket's buffers fill up
+        while True:
+            client.send(block)
+            sent += len(block)
+    waiting = [event for event in bench.gateway.events() if isinstance(event, LinkData)]
+    assert 65536 <= sum(len(event.data) for event in waiting) <= 65536 + 16384
+    taken = sum(len(event.data) for event in waiting)
+    while taken < sent:  # what was sent whole arrives once somebody reads
+        taken += len(bench.wait(LinkData).data)
+    assert up.link == waiting[0].link
+
+
+def test_a_refused_peer_gets_not_a_byte(bench, gate):
+    gate.answer(gate.CONNECT, gate.REJECT)
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=5) as raw:
+        local = raw.getsockname()
+        assert raw.recv(1) == b""
+    bench.wait_stat("links_refused")
+    request = gate.last_request()
+    assert request.address == bytes(10) + b"\xff\xff" + socket.inet_aton(local[0])
+    assert (request.port, request.local_port) == (local[1], bench.port)
+    assert (request.protocol, request.verified) == (socket.IPPROTO_TCP, 1)
+    assert abs(request.now / 1e9 - time.monotonic()) < 60
+    gate.answer(gate.CONNECT, gate.RATE_LIMITED)
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=5) as raw:
+        bench.wait_stat("links_refused", 2)
+    gate.answer(gate.CONNECT, gate.ACCEPT)
+    bench.linked()
+    assert bench.gateway.events() == []
+
+
+def test_a_health_probe_is_no_offence(bench, gate):
+    for _ in range(3):
+        socket.create_connection(("127.0.0.1", bench.port), timeout=5).close()
+    bench.wait_stat("health_probes", 3)
+    assert gate.asked(gate.TLS_HANDSHAKE_FAILED) == 0
+    assert bench.gateway.events() == []
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x00" * 64, b"\xff" * 5000, b"\x16\x03\x01\x00\x05hello",
+     b"\x16\x03\x01\xff\xff" + b"\x01" * 1000, b"SSH-2.0-OpenSSH_9.6\r\n", b"\x80\x2e\x01\x03\x01"],
+)  # fmt: skip
+def test_garbage_is_told_to_the_policy(bench, gate, garbage):
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=5) as raw:
+        raw.sendall(garbage)
+        raw.shutdown(socket.SHUT_WR)
+        assert bench.wait(LinkClosed).cause in {Cause.HANDSHAKE_FAILED, Cause.PEER_CLOSED}
+    bench.wait_stat("links_accepted")
+    assert gate.asked(gate.TLS_HANDSHAKE_FAILED) == bench.gateway.stats()["handshakes_failed"]
+    bench.linked()
+
+
+def test_the_policy_hears_of_a_failed_handshake_once(bench, gate):
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=5) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert bench.wait(LinkClosed).cause == Cause.HANDSHAKE_FAILED
+    assert gate.asked(gate.TLS_HANDSHAKE_FAILED) == 1
+    assert gate.last_request().verified == 1
+
+
+def _client_hello(server_name="vpn.test"):
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=server_name)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+def test_truncated_hellos_end_without_harm(bench):
+    hello = _client_hello()
+    for size in range(1, len(hello), 7):
+        with socket.create_connection(("127.0.0.1", bench.port), timeout=5) as raw:
+            raw.sendall(hello[:size])
+    bench.linked()
+
+
+def test_corrupted_hellos_end_without_harm(bench):
+    hello = _client_hello()
+    for position in range(len(hello)):
+        damaged = bytearray(hello)
+        damaged[position] ^= 0xFF
+        with socket.create_connection(("127.0.0.1", bench.port), timeout=5) as raw:
+            raw.sendall(damaged)
+    bench.linked()
+
+
+def test_a_hello_sent_bytewise_is_answered(bench):
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=5) as raw:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in _client_hello():
+            raw.send(bytes([byte]))
+        assert raw.recv(5)[:1] == b"\x16"
+
+
+def test_half_open_handshakes_end_at_their_deadline_and_others_go_on(start):
+    bench = start(handshake_timeout=0.4, max_links=300)
+    hello = _client_hello()
+    idle = [socket.create_connection(("127.0.0.1", bench.port), timeout=5) for _ in range(100)]
+    slow = [socket.create_connection(("127.0.0.1", bench.port), timeout=5) for _ in range(100)]
+    for raw in slow:
+        raw.sendall(hello[:100])
+    client, up = bench.linked()
+    client.send(b"still here")
+    assert bench.read_link(up.link, 10) == b"still here"
+    bench.wait_stat("handshakes_timed_out", 200)
+    for raw in idle + slow:
+        assert raw.recv(1) == b""
+        raw.close()
+    client.send(b"and now")
+    assert bench.read_link(up.link, 7) == b"and now"
+
+
+def test_a_silent_conversation_ends(start):
+    bench = start(conversation_timeout=0.3)
+    client, up = bench.linked()
+    assert bench.wait(LinkClosed) == LinkClosed(up.link, Cause.TIMEOUT)
+    assert client.at_end()
+
+
+def test_links_are_limited_and_places_come_back(start):
+    bench = start(max_links=4)
+    clients = [bench.linked() for _ in range(4)]
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=5) as raw:
+        bench.wait_stat("links_over_limit")
+        assert raw.recv(1) == b""
+    for client, _ in clients:
+        client.close()
+    for _ in clients:  # a reset where the client left the session ticket unread
+        assert bench.wait(LinkClosed).cause in {Cause.PEER_CLOSED, Cause.PEER_RESET}
+    for _ in range(4):
+        bench.linked()
+
+
+def test_a_peer_that_stops_reading_is_cut_and_others_lose_nothing(start, wire):
+    bench = start()
+    stalled, session = bench.tunnel()
+    other, _ = bench.tunnel(ipv4=wire.other4, ipv6=None)
+    packet = wire.ipv4(wire.outside4, wire.own4, b"s" * 1300)
+    bench.tun[0].settimeout(5)
+    while bench.gateway.stats()["tx_queue_full"] == 0:
+        bench.tun[0].send(packet)
+    mine = wire.ipv4(wire.outside4, wire.other4, b"o" * 500)
+    for _ in range(50):
+        bench.tun[0].send(packet)
+        bench.tun[0].send(mine)
+        assert other.read_frame() == (wire.data, mine)
+    down = bench.wait(ChannelDown, patience=20)
+    assert (down.session, down.cause) == (session, Cause.STALLED)
+    assert down.counters.tx_dropped >= 50
+    assert stalled
+
+
+def test_certificate_is_replaced_for_new_handshakes_only(bench, rsa_pair, ecdsa_pair):
+    old, up = bench.linked()
+    before = old.tls.getpeercert(binary_form=True)
+    with pytest.raises(GatewayError, match="does not belong"):
+        bench.gateway.set_certificate(rsa_pair[0], ecdsa_pair[1])
+    with pytest.raises(GatewayError, match="certificate"):
+        bench.gateway.set_certificate(b"junk", ecdsa_pair[1])
+    assert bench.linked()[0].tls.getpeercert(binary_form=True) == before
+    bench.gateway.set_certificate(*rsa_pair)
+    assert bench.linked()[0].tls.getpeercert(binary_form=True) != before
+    old.send(b"old link")
+    assert bench.read_link(up.link, 8) == b"old link"
+
+
+def test_after_stop_accepting_links_live_and_nobody_enters(bench):
+    client, up = bench.linked()
+    bench.gateway.stop_accepting()
+    client.send(b"ping")
+    assert bench.read_link(up.link, 4) == b"ping"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", bench.port), timeout=5)
+
+
+def test_commands_for_links_that_are_gone_are_ignored(bench):
+    client, up = bench.linked()
+    client.close()
+    bench.wait(LinkClosed)
+    bench.gateway.send(up.link, b"x")
+    bench.gateway.close_link(up.link)
+    session = bench.gateway.open_session(up.link, bench.parameters())
+    bench.gateway.attach(session, up.link, b"x", b"")
+    bench.gateway.send(0xFFFF_FFFF_FFFF_FFFF, b"x")
+    bench.gateway.close_session(0xFFFF_FFFF_FFFF_FFFF, b"x")
+    bench.linked()
+    assert not [event for event in bench.seen if isinstance(event, ChannelUp)]
+
+
+def test_not_a_byte_after_close(start, wire):
+    bench = start()
+    client, _ = bench.tunnel()
+    bench.gateway.close()
+    bench.gateway.close()
+    assert client.at_end()
+    with pytest.raises(GatewayError, match="closed"):
+        bench.gateway.events()
+
+
+def test_a_gate_of_another_version_is_refused(start, gate):
+    gate.set_abi(99)
+    with pytest.raises(GatewayError, match="another version"):
+        start()
+
+
+def test_a_peer_that_resets_within_the_handshake_is_forgotten(bench):
+    raw = socket.create_connection(("127.0.0.1", bench.port), timeout=5)
+    raw.sendall(_client_hello())
+    assert raw.recv(5)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raw.close()
+    assert bench.wait(LinkClosed).cause == Cause.PEER_RESET
+    assert not [event for event in bench.seen if isinstance(event, LinkUp)]

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the gateway reads of a datagram before it believes a word of it: the record header, and of a ClientHello (RFC 6347
+ * section 4.2, RFC 9147 section 5.3) what names a session and what the cookie is made over. Everything points into the datagram.
+ */
+#ifndef VPN_FRONTEND_DTLS_HELLO_H
+#define VPN_FRONTEND_DTLS_HELLO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GW_DTLS_RECORD_HEADER 13u
+#define GW_DTLS_NAME_SIZE 32u           /* bytes of an App-ID and of a session id */
+#define GW_DTLS_RANDOM_SIZE 32u
+#define GW_DTLS_APP_ID_EXTENSION 48018u /* openconnect's name of the session, where the session id is not to be had */
+
+enum gw_dtls_kind {
+    GW_DTLS_GARBAGE,                    /* no DTLS record that a client could send */
+    GW_DTLS_HELLO,                      /* a handshake record of epoch 0 that begins with a ClientHello */
+    GW_DTLS_CLEAR,                      /* any other record of epoch 0: handshake, change cipher spec, alert */
+    GW_DTLS_SEALED,                     /* a record of a later epoch */
+};
+
+struct gw_hello {
+    uint8_t sequence[6];                /* of the record; the answer repeats it (RFC 6347 section 4.2.1) */
+    uint16_t message;                   /* handshake message number: 0 without a cookie, 1 with one */
+    bool dtls13;                        /* supported_versions has DTLS 1.3 */
+    const uint8_t *version;             /* 2 bytes, as in the body */
+    const uint8_t *random;
+    const uint8_t *session_id, *cookie, *suites, *compression;
+    size_t session_id_size, cookie_size, suites_size, compression_size;
+    const uint8_t *app_id;              /* NULL: no such extension */
+};
+
+enum gw_dtls_kind gw_dtls_classify(const uint8_t *datagram, size_t size);
+/* 0, or -EPROTO for anything but one whole, unfragmented ClientHello that fills the datagram and whose random is not all zero. */
+int gw_hello_read(const uint8_t *datagram, size_t size, struct gw_hello *hello);
+/* The 32 bytes that name a session: the App-ID, or else the session id; NULL: it names none. */
+const uint8_t *gw_hello_name(const struct gw_hello *hello);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The queue of events to Python. Bounded by what can cause one: a link that Python has heard of keeps its place among
+ * `max_links` until Python has read of its end, its undelivered bytes are limited by flow control, and everything else
+ * answers a command of Python's. Only ends of links that Python never heard of are shed when the queue is long.
+ */
+#ifndef VPN_FRONTEND_EVENTS_H
+#define VPN_FRONTEND_EVENTS_H
+
+#include "gateway.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#define GW_EVENT_MAX_DATA 16448u    /* 16 KiB + 64: one TLS record */
+#define GW_EVENTS_SHED_AT 1024u     /* events waiting beyond which unimportant ones are shed */
+
+struct gw_queued_event;
+
+struct gw_event_queue {
+    pthread_mutex_t lock;
+    struct gw_queued_event *head, *tail;
+    uint32_t count;
+    int fd;                         /* eventfd, readable while the queue is not empty */
+};
+
+int gw_event_queue_init(struct gw_event_queue *queue);
+void gw_event_queue_free(struct gw_event_queue *queue);
+/* Copies the event and `event->data_size` bytes of `data`. -ENOBUFS: `optional` and the queue is long; -ENOMEM. */
+int gw_event_push(struct gw_event_queue *queue, const struct gw_event *event, const void *data, bool optional);
+int gw_event_pop(struct gw_event_queue *queue, struct gw_event *events, uint32_t count, uint8_t *data, size_t data_size);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "mailbox.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int gw_mailbox_init(struct gw_mailbox *box)
+{
+    memset(box, 0, sizeof(*box));
+    box->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (box->fd < 0)
+        return -errno;
+    pthread_mutex_init(&box->lock, NULL);
+    return 0;
+}
+
+void gw_mailbox_free(struct gw_mailbox *box)
+{
+    struct gw_message *message = box->head;
+
+    while (message) {
+        struct gw_message *next = message->next;
+
+        free(message);
+        message = next;
+    }
+    box->head = box->tail = NULL;
+    if (box->fd >= 0) {
+        close(box->fd);
+        pthread_mutex_destroy(&box->lock);
+    }
+    box->fd = -1;
+}
+
+struct gw_message *gw_message_new(enum gw_message_kind kind, const void *data, size_t size)
+{
+    struct gw_message *message = malloc(sizeof(*message) + size);
+
+    if (!message)
+        return NULL;
+    memset(message, 0, sizeof(*message));
+    message->kind = kind;
+    message->size = size;
+    if (data && size)
+        memcpy(message->data, data, size);
+    return message;
+}
+
+static bool has_room(const struct gw_mailbox *box, const struct gw_message *message)
+{
+    if (message->kind == GW_MSG_BATCH)
+        return box->batches < GW_MAILBOX_BATCHES;
+    if (message->kind == GW_MSG_LINK_SEND || message->kind == GW_MSG_SESSION_OPEN || message->kind == GW_MSG_ATTACH)
+        return box->bytes + message->size + sizeof(*message) <= GW_MAILBOX_BYTES;
+    return true;                    /* these end or account for something that was let in before */
+}
+
+int gw_mailbox_post(struct gw_mailbox *box, struct gw_message *message)
+{
+    int status = -ENOBUFS;
+
+    pthread_mutex_lock(&box->lock);
+    if (has_room(box, message)) {
+        bool wake = !box->head;
+
+        status = 0;
+        message->next = NULL;
+        if (box->tail)
+            box->tail->next = message;
+        else
+            box->head = message;
+        box->tail = message;
+        box->bytes += message->size + sizeof(*message);
+        if (message->kind == GW_MSG_BATCH)
+            box->batches++;
+        if (wake)
+            eventfd_write(box->fd, 1);
+    }
+    pthread_mutex_unlock(&box->lock);
+    return status;
+}
+
+struct gw_message *gw_mailbox_take(struct gw_mailbox *box)
+{
+    struct gw_message *list;
+    eventfd_t ignored;
+
+    pthread_mutex_lock(&box->lock);
+    eventfd_read(box->fd, &ignored);
+    list = box->head;
+    box->head = box->tail = NULL;
+    box->bytes = 0;
+    box->batches = 0;
+    pthread_mutex_unlock(&box->lock);
+    return list;
+}

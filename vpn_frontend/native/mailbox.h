@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * How other threads speak to a worker: messages in order, read in whole lists. Commands of Python are bounded by their
+ * bytes (-ENOBUFS), batches of packets by their number (dropped); a migrating link is bounded by max_links.
+ */
+#ifndef VPN_FRONTEND_MAILBOX_H
+#define VPN_FRONTEND_MAILBOX_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GW_MAILBOX_BYTES (64u << 20)    /* of commands waiting for one worker */
+#define GW_MAILBOX_BATCHES 32u          /* batches of packets waiting for one worker: 4 MiB */
+#define GW_BATCH_SIZE 131072u
+
+enum gw_message_kind {
+    GW_MSG_LINK_SEND,
+    GW_MSG_LINK_CLOSE,
+    GW_MSG_LINK_CREDIT,             /* Python took `value` bytes of the link's data */
+    GW_MSG_SESSION_OPEN,
+    GW_MSG_SESSION_CLOSE,
+    GW_MSG_ATTACH,                  /* data: head, then early; `value` bytes are head */
+    GW_MSG_MIGRATE,                 /* an ATTACH that brings its link along: `object` is a struct gw_link */
+    GW_MSG_ROUTE_ADD,               /* data: two addresses */
+    GW_MSG_ROUTE_REMOVE,
+    GW_MSG_BATCH,                   /* `object` is a struct gw_batch */
+    GW_MSG_STOP_ACCEPTING,
+    GW_MSG_STOP,
+};
+
+struct gw_message {
+    struct gw_message *next;
+    enum gw_message_kind kind;
+    uint64_t link, session;
+    size_t value;
+    void *object;                   /* owned by the message */
+    size_t size;
+    uint8_t data[];
+};
+
+/* Packets for sessions of another worker: session id (8 bytes), size (4 bytes), packet, and so on. */
+struct gw_batch {
+    struct gw_batch *next;
+    size_t size;
+    uint8_t data[GW_BATCH_SIZE];
+};
+
+struct gw_mailbox {
+    pthread_mutex_t lock;
+    struct gw_message *head, *tail;
+    size_t bytes;
+    uint32_t batches;
+    int fd;                         /* eventfd */
+};
+
+int gw_mailbox_init(struct gw_mailbox *box);
+/* Frees the messages that were never read, but not what their `object` points to. */
+void gw_mailbox_free(struct gw_mailbox *box);
+/* `data` NULL: `size` bytes for the caller to fill. */
+struct gw_message *gw_message_new(enum gw_message_kind kind, const void *data, size_t size);
+/* Takes ownership of the message on success only. */
+int gw_mailbox_post(struct gw_mailbox *box, struct gw_message *message);
+/* Everything that waits, in order; the reader frees each. */
+struct gw_message *gw_mailbox_take(struct gw_mailbox *box);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the gateway counts, one row per worker, summed by the reader. The names are the public ones (metrics, status).
+ * `rx_` is a packet from a client that did not reach the TUN device, `tx_` one that did not reach its client.
+ */
+#ifndef VPN_FRONTEND_STATS_H
+#define VPN_FRONTEND_STATS_H
+
+#include <stdint.h>
+
+#define GW_STATS(X) \
+    X(links_accepted) \
+    X(links_refused)            /* by the policy, before a byte */ \
+    X(links_over_limit)         /* max_links reached */ \
+    X(accept_errors)            /* no descriptor or memory left for an accepted connection */ \
+    X(health_probes)            /* connected and left without a byte */ \
+    X(handshakes_done) \
+    X(handshakes_resumed) \
+    X(handshakes_failed) \
+    X(handshakes_timed_out) \
+    X(links_reset) \
+    X(links_stalled) \
+    X(links_protocol_error) \
+    X(channels_dead)            /* no answer to the dead peer detection */ \
+    X(events_shed)              /* closings of links that never shook hands, not told under a flood */ \
+    X(frames_unknown) \
+    X(dpd_answered) \
+    X(dpd_sent) \
+    X(rx_malformed)             /* no IP header, wrong length, unknown version */ \
+    X(rx_fragment)              /* a first fragment too small to carry its transport header (RFC 1858, RFC 7112) */ \
+    X(rx_oversize) \
+    X(rx_spoofed)               /* inner source is not the session's own address */ \
+    X(rx_link_local)            /* IPv6 link-local or unspecified source: neighbour discovery has no place here */ \
+    X(rx_client_to_client) \
+    X(rx_tun_full) \
+    X(tx_malformed) \
+    X(tx_no_session)            /* inner destination belongs to nobody */ \
+    X(tx_no_channel)            /* its client is away */ \
+    X(tx_oversize) \
+    X(tx_queue_full) \
+    X(tx_mailbox_full)
+
+enum gw_stat {
+    GW_STAT_NONE = 0,           /* not counted: "no reason to drop" */
+#define GW_STAT_ENUM(name) GW_STAT_##name,
+    GW_STATS(GW_STAT_ENUM)
+#undef GW_STAT_ENUM
+    GW_STAT_COUNT
+};
+
+/* One writer per counter, any number of readers. */
+static inline void gw_add(uint64_t *counter, uint64_t amount)
+{
+    __atomic_store_n(counter, *counter + amount, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t gw_load(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tun.h"
+
+#include "channel.h"
+#include "inner.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define READS_PER_TURN 64
+#define BATCHES_KEPT 64u            /* free batches the pool keeps: 8 MiB */
+#define PARCEL_HEADER 12u           /* session id, size */
+
+static struct gw_batch *batch_take(struct gw_batch_pool *pool)
+{
+    struct gw_batch *batch;
+
+    pthread_mutex_lock(&pool->lock);
+    batch = pool->free;
+    if (batch) {
+        pool->free = batch->next;
+        pool->count--;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (!batch)
+        batch = malloc(sizeof(*batch));
+    if (batch)
+        batch->size = 0;
+    return batch;
+}
+
+void gw_batch_give(struct gw_batch_pool *pool, struct gw_batch *batch)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (pool->count < BATCHES_KEPT) {
+        batch->next = pool->free;
+        pool->free = batch;
+        pool->count++;
+        batch = NULL;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    free(batch);
+}
+
+void gw_batch_pool_free(struct gw_batch_pool *pool)
+{
+    while (pool->free) {
+        struct gw_batch *batch = pool->free;
+
+        pool->free = batch->next;
+        free(batch);
+    }
+}
+
+/* Packets that are lost between workers are counted by reason only: their session belongs to the other one. */
+static void post(struct gw_worker *worker, uint32_t to)
+{
+    struct gw_batch *batch = worker->outgoing[to];
+    struct gw_message *message = gw_message_new(GW_MSG_BATCH, NULL, 0);
+
+    worker->outgoing[to] = NULL;
+    if (message) {
+        message->object = batch;
+        if (gw_mailbox_post(&worker->gateway->workers[to]->mailbox, message) == 0)
+            return;
+        free(message);
+    }
+    gw_count(worker, GW_STAT_tx_mailbox_full);
+    gw_batch_give(&worker->gateway->batches, batch);
+}
+
+void gw_tun_post_outgoing(struct gw_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->gateway->config.workers; i++)
+        if (worker->outgoing[i])
+            post(worker, i);
+}
+
+static void pass_on(struct gw_worker *worker, uint64_t session, const uint8_t *packet, size_t size)
+{
+    uint32_t to = gw_id_worker(session);
+    struct gw_batch *batch = worker->outgoing[to];
+    uint32_t length = (uint32_t)size;
+
+    if (batch && GW_BATCH_SIZE - batch->size < PARCEL_HEADER + size) {
+        post(worker, to);
+        batch = NULL;
+    }
+    if (!batch)
+        batch = worker->outgoing[to] = batch_take(&worker->gateway->batches);
+    if (!batch) {
+        gw_count(worker, GW_STAT_tx_mailbox_full);
+        return;
+    }
+    memcpy(batch->data + batch->size, &session, 8);
+    memcpy(batch->data + batch->size + 8, &length, 4);
+    memcpy(batch->data + batch->size + PARCEL_HEADER, packet, size);
+    batch->size += PARCEL_HEADER + size;
+}
+
+static void route(struct gw_worker *worker, uint8_t *packet, size_t size)
+{
+    struct gw_session *session;
+    struct gw_inner inner;
+    uint64_t id;
+
+    if (gw_inner_read(packet, size, &inner) == GW_STAT_rx_malformed) {
+        gw_count(worker, GW_STAT_tx_malformed);
+        return;
+    }
+    id = gw_routes_find(&worker->routes, inner.destination);
+    if (id && gw_id_worker(id) != worker->index) {
+        pass_on(worker, id, packet, size);
+        return;
+    }
+    session = gw_session_find(worker, id);
+    if (session)
+        gw_channel_deliver(worker, session, packet, size, inner.control);
+    else
+        gw_count(worker, GW_STAT_tx_no_session);
+}
+
+void gw_tun_take_batch(struct gw_worker *worker, struct gw_batch *batch)
+{
+    uint8_t *packet = worker->packet + GW_CSTP_HEADER;
+
+    for (size_t at = 0; at < batch->size;) {
+        struct gw_session *session;
+        struct gw_inner inner;
+        uint64_t id;
+        uint32_t size;
+
+        memcpy(&id, batch->data + at, 8);
+        memcpy(&size, batch->data + at + 8, 4);
+        memcpy(packet, batch->data + at + PARCEL_HEADER, size);
+        at += PARCEL_HEADER + size;
+        session = gw_session_find(worker, id);
+        if (session && gw_inner_read(packet, size, &inner) != GW_STAT_rx_malformed)
+            gw_channel_deliver(worker, session, packet, size, inner.control);
+        else
+            gw_count(worker, GW_STAT_tx_no_session);
+    }
+    gw_batch_give(&worker->gateway->batches, batch);
+}
+
+void gw_tun_ready(struct gw_worker *worker)
+{
+    uint8_t *packet = worker->packet + GW_CSTP_HEADER;
+
+    for (int i = 0; i < READS_PER_TURN; i++) {
+        ssize_t size = read(worker->tun.fd, packet, GW_PACKET_MAX);
+
+        if (size > 0) {
+            route(worker, packet, (size_t)size);
+        } else if (size == 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) {
+            epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->tun.fd, NULL);  /* the device is gone */
+            return;
+        } else if (errno != EINTR) {
+            return;
+        }
+    }
+}
+
+int gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size)
+{
+    ssize_t written;
+
+    if (worker->tun.fd < 0)
+        return -ENODEV;
+    do
+        written = write(worker->tun.fd, packet, size);
+    while (written < 0 && errno == EINTR);
+    return written < 0 ? -errno : 0;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "worker.h"
+
+#include "channel.h"
+#include "listener.h"
+#include "tun.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define EVENTS_PER_TURN 64
+
+struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t seed)
+{
+    struct gw_worker *worker = calloc(1, sizeof(*worker));
+
+    if (!worker)
+        return NULL;
+    worker->gateway = gateway;
+    worker->index = index;
+    worker->now = gw_clock_now();
+    worker->tun = (struct gw_source){ GW_SOURCE_TUN, -1 };
+    worker->slots_size = gateway->config.max_links;
+    worker->slots = calloc(worker->slots_size, sizeof(*worker->slots));
+    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+    worker->mailbox.fd = -1;
+    if (!worker->slots || worker->epoll < 0 || gw_routes_init(&worker->routes, gateway->config.max_sessions, seed) ||
+        gw_mailbox_init(&worker->mailbox))
+        goto fail;
+    for (uint32_t i = 0; i < worker->slots_size; i++) {
+        worker->slots[i].generation = 1;
+        worker->slots[i].next_free = i + 1;
+    }
+    worker->mailbox_source = (struct gw_source){ GW_SOURCE_MAILBOX, worker->mailbox.fd };
+    if (gw_worker_watch(worker, &worker->mailbox_source, EPOLLIN))
+        goto fail;
+    return worker;
+
+fail:
+    gw_worker_free(worker);
+    return NULL;
+}
+
+static void discard_mail(struct gw_worker *worker)
+{
+    struct gw_message *message = gw_mailbox_take(&worker->mailbox);
+
+    while (message) {
+        struct gw_message *next = message->next;
+
+        if (message->kind == GW_MSG_BATCH)
+            free(message->object);
+        else if (message->kind == GW_MSG_MIGRATE)
+            gw_link_destroy(message->object, &worker->chunks);
+        free(message);
+        message = next;
+    }
+}
+
+void gw_worker_free(struct gw_worker *worker)
+{
+    if (!worker)
+        return;
+    gw_listeners_close(worker);
+    if (worker->mailbox.fd >= 0)
+        discard_mail(worker);
+    while (worker->links) {
+        struct gw_link *link = worker->links;
+
+        worker->links = link->next;
+        gw_link_destroy(link, &worker->chunks);
+    }
+    gw_links_bury(worker);
+    for (uint32_t i = 0; i < GW_WORKERS_MAX; i++)
+        free(worker->outgoing[i]);
+    if (worker->tun.fd >= 0)
+        close(worker->tun.fd);
+    if (worker->epoll >= 0)
+        close(worker->epoll);
+    gw_mailbox_free(&worker->mailbox);
+    gw_routes_free(&worker->routes);
+    gw_chunk_pool_free(&worker->chunks);
+    free(worker->slots);
+    free(worker);
+}
+
+int gw_worker_watch(struct gw_worker *worker, struct gw_source *source, uint32_t events)
+{
+    struct epoll_event event = { .events = events, .data.ptr = source };
+
+    return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, source->fd, &event) ? -errno : 0;
+}
+
+static void attach(struct gw_worker *worker, struct gw_link *link, const struct gw_message *message)
+{
+    struct gw_session *session = gw_session_find(worker, message->session);
+
+    if (!session) {
+        gw_link_finish(link);
+        return;
+    }
+    gw_channel_begin(link, session, message->data, message->value, message->data + message->value,
+                     message->size - message->value);
+}
+
+/* The link goes to the worker of its session; if that cannot be told, it goes nowhere. */
+static void migrate(struct gw_worker *worker, struct gw_link *link, const struct gw_message *message)
+{
+    struct gw_message *parcel = gw_message_new(GW_MSG_MIGRATE, message->data, message->size);
+
+    if (!parcel) {
+        gw_link_end(link, GW_CAUSE_LOCAL);
+        return;
+    }
+    gw_link_detach(link);
+    parcel->object = link;
+    parcel->session = message->session;
+    parcel->value = message->value;
+    gw_mailbox_post(&worker->gateway->workers[gw_id_worker(message->session)]->mailbox, parcel);
+}
+
+static void obey_link(struct gw_worker *worker, struct gw_link *link, const struct gw_message *message)
+{
+    switch (message->kind) {
+    case GW_MSG_LINK_SEND:
+        if (link->state == GW_LINK_CONVERSATION && gw_link_write(link, message->data, message->size) == 0)
+            gw_link_flush(link);
+        break;
+    case GW_MSG_LINK_CLOSE:
+        gw_link_finish(link);
+        break;
+    case GW_MSG_LINK_CREDIT:
+        gw_link_credit(link, message->value);
+        break;
+    case GW_MSG_ATTACH:
+        if (gw_id_worker(message->session) == worker->index)
+            attach(worker, link, message);
+        else if (link->state == GW_LINK_CONVERSATION)
+            migrate(worker, link, message);
+        break;
+    default:
+        break;
+    }
+}
+
+void gw_worker_obey(struct gw_worker *worker, struct gw_message *message)
+{
+    struct gw_link *link = message->link ? gw_link_find(worker, message->link) : NULL;
+    struct gw_session *session;
+
+    switch (message->kind) {
+    case GW_MSG_SESSION_OPEN:
+        gw_session_begin(worker, message->session);
+        break;
+    case GW_MSG_SESSION_CLOSE:
+        session = gw_session_find(worker, message->session);
+        if (session)
+            gw_session_end(worker, session, message->data, message->size);
+        break;
+    case GW_MSG_ROUTE_ADD:
+        gw_routes_add(&worker->routes, message->data, message->session);
+        gw_routes_add(&worker->routes, message->data + 16, message->session);
+        break;
+    case GW_MSG_ROUTE_REMOVE:
+        gw_routes_remove(&worker->routes, message->data, message->session);
+        gw_routes_remove(&worker->routes, message->data + 16, message->session);
+        break;
+    case GW_MSG_MIGRATE:
+        link = message->object;
+        if (gw_link_adopt(worker, link) == 0)
+            attach(worker, link, message);
+        break;
+    case GW_MSG_BATCH:
+        gw_tun_take_batch(worker, message->object);
+        break;
+    case GW_MSG_STOP_ACCEPTING:
+        gw_listeners_close(worker);
+        break;
+    case GW_MSG_STOP:
+        worker->stopping = true;
+        break;
+    default:
+        if (link)
+            obey_link(worker, link, message);
+    }
+}
+
+static void read_mail(struct gw_worker *worker)
+{
+    struct gw_message *message = gw_mailbox_take(&worker->mailbox);
+
+    while (message) {
+        struct gw_message *next = message->next;
+
+        gw_worker_obey(worker, message);
+        free(message);
+        message = next;
+    }
+}
+
+static void dispatch(struct gw_worker *worker, struct gw_source *source, uint32_t events)
+{
+    switch (source->kind) {
+    case GW_SOURCE_MAILBOX:
+        read_mail(worker);
+        break;
+    case GW_SOURCE_LISTENER:
+        gw_listener_ready(worker, (struct gw_listener *)source);
+        break;
+    case GW_SOURCE_TUN:
+        gw_tun_ready(worker);
+        break;
+    case GW_SOURCE_LINK:
+        gw_link_ready((struct gw_link *)source, events);
+        break;
+    }
+}
+
+static void flush_dirty(struct gw_worker *worker)
+{
+    while (worker->dirty) {
+        struct gw_link *link = worker->dirty;
+
+        worker->dirty = link->next_dirty;
+        link->dirty = false;
+        gw_link_flush(link);
+    }
+}
+
+static void tick(struct gw_worker *worker)
+{
+    if (worker->now < worker->next_tick)
+        return;
+    worker->next_tick = worker->now + GW_TICK;
+    gw_listeners_tick(worker);
+    gw_links_tick(worker);
+    if (worker->now < worker->next_second)
+        return;
+    worker->next_second = worker->now + GW_SECOND;
+    gw_sessions_tick(worker);
+}
+
+/* Deadlines matter while there is a link or a session to hold to them. */
+static int patience(const struct gw_worker *worker)
+{
+    if (!worker->links && !worker->sessions && !worker->accept_paused)
+        return -1;
+    return (int)(GW_TICK / GW_MS);
+}
+
+static void *run(void *argument)
+{
+    struct gw_worker *worker = argument;
+    struct epoll_event events[EVENTS_PER_TURN];
+
+    while (!worker->stopping) {
+        int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, patience(worker));
+
+        worker->now = gw_clock_now();
+        for (int i = 0; i < count && !worker->stopping; i++)
+            dispatch(worker, events[i].data.ptr, events[i].events);
+        flush_dirty(worker);
+        gw_tun_post_outgoing(worker);
+        tick(worker);
+        flush_dirty(worker);
+        gw_links_bury(worker);
+    }
+    return NULL;
+}
+
+int gw_worker_start(struct gw_worker *worker)
+{
+    sigset_t all, before;
+    char name[16];
+    int status;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);    /* signals are Python's */
+    status = pthread_create(&worker->thread, NULL, run, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status)
+        return -status;
+    snprintf(name, sizeof(name), "gateway-%u", worker->index);
+    pthread_setname_np(worker->thread, name);
+    return 0;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A worker: one thread, one epoll loop, and everything it owns. Nothing here is touched by another thread but the mailbox,
+ * and the counters, which others read.
+ */
+#ifndef VPN_FRONTEND_WORKER_H
+#define VPN_FRONTEND_WORKER_H
+
+#include "clock.h"
+#include "events.h"
+#include "link.h"
+#include "mailbox.h"
+#include "routes.h"
+#include "session.h"
+#include "tls.h"
+
+#include "sentry_engine/native/gate.h"
+
+#define GW_WORKERS_MAX 64u
+#define GW_LISTENERS_MAX 8u         /* per worker: addresses of the server */
+#define GW_INPUT_SIZE 65536u        /* bytes read from a socket at once */
+#define GW_CONVERSATION_INPUT 16384u    /* the same before the tunnel, so that flow control overshoots by no more */
+#define GW_PLAIN_SIZE 16384u        /* a TLS record's worth */
+#define GW_PACKET_MAX 65535u
+#define GW_TICK (100 * GW_MS)       /* the grain of all deadlines */
+
+struct gw_listener {
+    struct gw_source source;
+    uint16_t port;
+};
+
+struct gw_link_slot {
+    struct gw_link *link;           /* NULL: free */
+    uint32_t generation, next_free;
+};
+
+struct gw_worker {
+    struct gw *gateway;
+    uint32_t index;
+    int epoll;
+    bool stopping;
+    bool accept_paused;             /* out of descriptors: the listeners rest until the next tick */
+    uint64_t now, next_tick, next_second;
+    pthread_t thread;
+    struct gw_mailbox mailbox;
+    struct gw_source mailbox_source, tun;
+    struct gw_listener listeners[GW_LISTENERS_MAX];
+    uint32_t listener_count;
+    struct gw_routes routes;
+    struct gw_link_slot *slots;     /* links that Python can name */
+    uint32_t slots_size, slots_free;
+    struct gw_link *links, *dirty, *dead;
+    struct gw_session *sessions;
+    struct gw_chunk_pool chunks;
+    struct gw_batch *outgoing[GW_WORKERS_MAX];  /* packets being gathered for each other worker */
+    uint64_t stats[GW_STAT_COUNT];
+    uint8_t input[GW_INPUT_SIZE];
+    uint8_t plain[GW_PLAIN_SIZE];
+    uint8_t packet[GW_CSTP_HEADER + GW_PACKET_MAX];
+};
+
+struct gw_batch_pool {              /* one lock per batch, not per packet */
+    pthread_mutex_t lock;
+    struct gw_batch *free;
+    uint32_t count;
+};
+
+struct gw {
+    struct gw_config config;
+    const struct se_gate *gate;
+    struct gw_tls_holder tls;
+    struct gw_event_queue events;
+    struct gw_session_table sessions;
+    struct gw_batch_pool batches;
+    uint32_t links;                 /* atomic: accepted, and not yet forgotten by Python */
+    bool started;
+    struct gw_worker *workers[GW_WORKERS_MAX];
+};
+
+/* Every worker has its own mapping; NULL: out of memory or descriptors. */
+struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t seed);
+/* After its thread was joined, or never started. Closes every descriptor it holds. */
+void gw_worker_free(struct gw_worker *worker);
+int gw_worker_watch(struct gw_worker *worker, struct gw_source *source, uint32_t events);
+int gw_worker_start(struct gw_worker *worker);
+/* One message of the mailbox. Takes the message's `object`, not the message. */
+void gw_worker_obey(struct gw_worker *worker, struct gw_message *message);
+
+static inline void gw_count(struct gw_worker *worker, enum gw_stat stat)
+{
+    gw_add(&worker->stats[stat], 1);
+}
+
+#endif

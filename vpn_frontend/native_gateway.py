@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gateway in C (``native/``) behind the port ``gateway.Gateway``.
+
+The classes here own the native object and translate: addresses to 16 bytes, structs to events, negative errno to
+``GatewayError``. A packet never comes this way.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from vpn_frontend._gateway import ffi, lib
+from vpn_frontend.gateway import (
+    Address,
+    Cause,
+    ChannelDown,
+    ChannelUp,
+    Counters,
+    GatewayError,
+    GatewayEvent,
+    LinkClosed,
+    LinkData,
+    LinkUp,
+    SessionClosed,
+    SessionIdle,
+    TunnelParameters,
+)
+from vpn_frontend.native_descriptors import close_all, open_listeners
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+EVENTS_PER_CALL = 256
+EVENT_DATA_SIZE = 256 * 1024  # bytes; a payload is at most 16 KiB + 64
+ROUNDS_PER_CALL = 8  # calls of ``events`` come back to the loop after so many full batches
+ERROR_SIZE = 256
+CData = Any  # what cffi hands out: structs, arrays and pointers are untyped
+TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+NO_ADDRESS = bytes(16)
+MAPPED = bytes(10) + b"\xff\xff"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayOptions:
+    """What the gateway is built from. ``gate_address`` is the engine's; ``tun_queues`` holds one descriptor per worker.
+
+    The gateway takes the queues over and closes them. ``workers`` 0: one per core this process may use. Timeouts are
+    seconds. ``max_links`` bounds accepted connections, ``max_sessions`` tunnels.
+    """
+
+    gate_address: int
+    certificate: bytes  # PEM chain
+    private_key: bytes  # PEM
+    listen: Sequence[tuple[Address, int]]
+    tun_queues: Sequence[int]
+    workers: int = 0
+    max_links: int = 8192
+    max_sessions: int = 1024
+    handshake_timeout: float = 10.0
+    conversation_timeout: float = 60.0
+
+
+def worker_count(wanted: int) -> int:
+    """``wanted``, or one worker per usable core; never more than the gateway takes."""
+    return min(wanted or len(os.sched_getaffinity(0)), 64)
+
+
+def pack_address(address: Address | None) -> bytes:
+    if address is None:
+        return NO_ADDRESS
+    return address.packed if address.version == 6 else MAPPED + address.packed
+
+
+def unpack_address(packed: bytes) -> Address:
+    return IPv4Address(packed[12:]) if packed.startswith(MAPPED) else IPv6Address(packed)
+
+
+class NativeGateway:
+    """Construction starts the workers; when it returns, connections are accepted.
+
+    Raises ``GatewayError`` and ``OSError``.
+    """
+
+    def __init__(self, options: GatewayOptions) -> None:
+        self._gw: CData = None
+        workers = worker_count(options.workers)
+        config = {
+            "workers": workers,
+            "max_links": options.max_links,
+            "max_sessions": options.max_sessions,
+            "handshake_timeout_ms": round(options.handshake_timeout * 1000),
+            "conversation_timeout_ms": round(options.conversation_timeout * 1000),
+            "gate": ffi.cast("void *", options.gate_address),
+        }
+        queues = list(options.tun_queues)
+        try:
+            self._open(config)
+            self.set_certificate(options.certificate, options.private_key)
+            self._give_queues(queues, workers)
+            self._listen(options.listen, workers)
+            self._start()
+        except BaseException:
+            close_all(queues)
+            self.close()
+            raise
+        self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
+        self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
+        self._stat_names = _stat_names()
+
+    def _open(self, config: dict[str, object]) -> None:
+        error = ffi.new("char[]", ERROR_SIZE)
+        self._gw = lib.gw_open(ffi.new("struct gw_config *", config), error, ERROR_SIZE)
+        if not self._gw:
+            raise GatewayError(_text(error))
+
+    def _start(self) -> None:
+        error = ffi.new("char[]", ERROR_SIZE)
+        if lib.gw_start(self._gw, error, ERROR_SIZE):
+            raise GatewayError(_text(error))
+
+    def _give_queues(self, queues: list[int], workers: int) -> None:
+        if len(queues) != workers:
+            raise GatewayError(f"{workers} workers need as many TUN queues, not {len(queues)}")
+        for worker in range(workers):
+            _check(lib.gw_set_tun(self._gw, worker, queues[0]), "TUN queue")
+            del queues[0]
+
+    def _listen(self, endpoints: Iterable[tuple[Address, int]], workers: int) -> None:
+        for address, port in endpoints:
+            sockets = open_listeners(address, port, workers)
+            try:
+                for worker in range(workers):
+                    _check(lib.gw_add_listener(self._gw, worker, sockets[0]), "listening socket")
+                    del sockets[0]
+            finally:
+                close_all(sockets)
+
+    def set_certificate(self, chain: bytes, key: bytes) -> None:
+        """Use another certificate for the handshakes to come; on ``GatewayError`` the one before stays."""
+        error = ffi.new("char[]", ERROR_SIZE)
+        chain_buffer, key_buffer = ffi.from_buffer("uint8_t[]", chain), ffi.from_buffer("uint8_t[]", key)
+        tls = {"chain": chain_buffer, "chain_size": len(chain), "key": key_buffer, "key_size": len(key)}
+        if lib.gw_set_tls(self._handle(), ffi.new("struct gw_tls *", tls), error, ERROR_SIZE):
+            raise GatewayError(_text(error))
+
+    def send(self, link: int, data: bytes) -> None:
+        _check_command(lib.gw_link_send(self._handle(), link, data, len(data)), "send")
+
+    def close_link(self, link: int) -> None:
+        _check_command(lib.gw_link_close(self._handle(), link), "close_link")
+
+    def open_session(self, link: int, parameters: TunnelParameters) -> int:
+        config = {
+            "inner4": pack_address(parameters.ipv4),
+            "inner6": pack_address(parameters.ipv6),
+            "mtu": parameters.mtu,
+            "dpd_s": parameters.dpd,
+            "idle_s": parameters.idle_timeout,
+        }
+        session = ffi.new("uint64_t *")
+        status = lib.gw_session_open(self._handle(), link, ffi.new("struct gw_session_config *", config), session)
+        _check(status, "open_session")
+        return int(session[0])
+
+    def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
+        status = lib.gw_session_attach(self._handle(), session, link, head, len(head), early, len(early))
+        _check_command(status, "attach")
+
+    def close_session(self, session: int, frame: bytes) -> None:
+        _check_command(lib.gw_session_close(self._handle(), session, frame, len(frame)), "close_session")
+
+    def counters(self, session: int) -> Counters:
+        """Raises ``GatewayError`` for a session that is gone; its ``SessionClosed`` carries the final ones."""
+        counters = ffi.new("struct gw_counters *")
+        _check(lib.gw_session_counters(self._handle(), session, counters), "counters")
+        return _counters(counters)
+
+    def stats(self) -> dict[str, int]:
+        values = ffi.new("uint64_t[]", len(self._stat_names))
+        lib.gw_stats(self._handle(), values, len(self._stat_names))
+        return dict(zip(self._stat_names, values, strict=True))
+
+    def stop_accepting(self) -> None:
+        lib.gw_stop_accepting(self._handle())
+
+    def close(self) -> None:
+        """Idempotent; not a byte is sent once it returns."""
+        gateway, self._gw = self._gw, None
+        if gateway:
+            lib.gw_close(gateway)
+
+    def fileno(self) -> int:
+        return int(lib.gw_event_fd(self._handle()))
+
+    def events(self) -> list[GatewayEvent]:
+        result: list[GatewayEvent] = []
+        for _ in range(ROUNDS_PER_CALL):
+            count = lib.gw_events(self._handle(), self._events, EVENTS_PER_CALL, self._data, EVENT_DATA_SIZE)
+            result += self._translate(count)
+            if count < EVENTS_PER_CALL:
+                break
+        return result
+
+    def _translate(self, count: int) -> Iterable[GatewayEvent]:
+        position = 0
+        for event in self._events[0:count]:
+            payload = bytes(ffi.buffer(self._data + position, event.data_size))
+            position += event.data_size
+            yield _event(event, payload)
+
+    def _handle(self) -> CData:
+        if not self._gw:
+            raise GatewayError("the gateway is closed")
+        return self._gw
+
+
+def _event(event: CData, payload: bytes) -> GatewayEvent:
+    match event.kind:
+        case lib.GW_LINK_UP:
+            return LinkUp(
+                link=event.link,
+                peer=unpack_address(bytes(event.peer)),
+                peer_port=event.peer_port,
+                local_port=event.local_port,
+                tls_version=TLS_VERSIONS.get(event.tls_version, f"{event.tls_version:#06x}"),
+                cipher=_text(event.cipher),
+                server_name=_text(event.server_name),
+                resumed=bool(event.resumed),
+                exporter_key=payload,
+            )
+        case lib.GW_LINK_DATA:
+            return LinkData(event.link, payload)
+        case lib.GW_LINK_CLOSED:
+            return LinkClosed(event.link, Cause(event.cause))
+        case lib.GW_CHANNEL_UP:
+            return ChannelUp(event.session, event.link)
+        case lib.GW_CHANNEL_DOWN:
+            return ChannelDown(event.session, event.link, Cause(event.cause), payload, _counters(event.counters))
+        case lib.GW_SESSION_IDLE:
+            return SessionIdle(event.session)
+        case lib.GW_SESSION_CLOSED:
+            return SessionClosed(event.session, _counters(event.counters))
+        case unknown:
+            raise AssertionError(f"the gateway sent an event of kind {unknown}")
+
+
+def _counters(counters: CData) -> Counters:
+    return Counters(
+        rx_packets=counters.rx_packets,
+        rx_bytes=counters.rx_bytes,
+        tx_packets=counters.tx_packets,
+        tx_bytes=counters.tx_bytes,
+        rx_dropped=counters.rx_dropped,
+        tx_dropped=counters.tx_dropped,
+        last_data=counters.last_data_ns / 1e9,
+    )
+
+
+def _text(chars: CData) -> str:
+    # A peer chose the server name: whatever it put there becomes printable text.
+    return bytes(ffi.string(chars)).decode("ascii", "backslashreplace")
+
+
+def _stat_names() -> tuple[str, ...]:
+    names: list[str] = []
+    while name := lib.gw_stat_name(len(names)):
+        names.append(_text(name))
+    return tuple(names)
+
+
+def _check(status: int, what: str) -> None:
+    if status < 0:
+        _refuse(status, what)
+
+
+def _check_command(status: int, what: str) -> None:
+    """A command for something that is gone meanwhile is no fault: its end is an event already on the way."""
+    if status < 0 and status != -errno.ENOENT:
+        _refuse(status, what)
+
+
+def _refuse(status: int, what: str) -> NoReturn:
+    reasons = {
+        -errno.ENOBUFS: "the worker's mailbox is full",
+        -errno.ENOSPC: "all session slots are taken",
+        -errno.ENOENT: "there is no such session",
+    }
+    raise GatewayError(f"{what}: {reasons.get(status, os.strerror(-status))}")
