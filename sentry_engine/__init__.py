@@ -1,1 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""A policy engine that decides who may connect: prefixes, rates, places, users. Needs nothing of the VPN around it."""
+
+from sentry_engine.addresses import AddressError
+from sentry_engine.core import CoreCounters, Penalty, Step
+from sentry_engine.engine import Engine
+from sentry_engine.explain import Explanation
+from sentry_engine.leases import AdmissionRefused, ClientLimits, Lease, OnExcess
+from sentry_engine.plan import PlanError
+from sentry_engine.policy import Policy
+from sentry_engine.problems import PolicyError, Problem
+from sentry_engine.rules import Prefixes, PrefixRule
+from sentry_engine.verdict import Action, Event, Reason, Verdict
+
+__all__ = [
+    "Action",
+    "AddressError",
+    "AdmissionRefused",
+    "ClientLimits",
+    "CoreCounters",
+    "Engine",
+    "Event",
+    "Explanation",
+    "Lease",
+    "OnExcess",
+    "Penalty",
+    "PlanError",
+    "Policy",
+    "PolicyError",
+    "PrefixRule",
+    "Prefixes",
+    "Problem",
+    "Reason",
+    "Step",
+    "Verdict",
+]

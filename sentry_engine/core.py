@@ -9,8 +9,8 @@ DECISION ORDER, the first decisive tier wins:
 1. ``NEVER_BLOCK`` matches: accept, nothing is counted.
 2. ``RULES``, the most specific live entry: accept (exempt from all below, nothing is counted) or reject.
 3. The penalty box: a source in penalty is refused until its end. Being refused here counts nothing.
-4. ``FEEDS``.   5. ``COUNTRY`` (with continent rules folded in), then ``ASN``, then ``ANONYMIZER``; an entry that rejects
-   decides, one that accepts or informs does not; ``on_missing`` where the country is unknown.
+4. ``FEEDS``.   5. ``COUNTRY`` (with continent rules folded in), then ``ASN``, then ``ANONYMIZER``; an entry that
+   rejects decides, one that accepts or informs does not; ``on_missing`` where the country is unknown.
 6. The limit of this event in the most specific ``LIMITS`` row: counted, refused when over (and a penalty begins).
 7. ``Plan.default``.
 """
@@ -87,7 +87,9 @@ class Core(Protocol):
     def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None: ...
 
     def forgive(self, network: bytes, length: int, now: float) -> int:
-        """End the penalties and forget the strikes and windows of the sources inside; returns how many penalties ended."""
+        """End the penalties and forget the strikes and windows of the sources inside; returns how many penalties
+        ended.
+        """
 
     def penalties(self, now: float) -> list[Penalty]: ...
 

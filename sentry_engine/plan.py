@@ -5,9 +5,9 @@ Parse, compile and match are three steps (``formats`` -> ``compiler`` -> a core)
 two: no names to look up, no text to parse, every prefix of every tier as packed columns, so that a million rules are a
 few arrays. A core takes a plan whole and swaps it in at once; it may keep the plan, and never changes it.
 
-Addresses are 16 bytes in network order, IPv4 as ``::ffff:a.b.c.d`` (a prefix of 96 bits or longer below ``::ffff:0:0/96``
-is IPv4 and matches nothing else; a shorter IPv6 prefix such as ``::/0`` never matches an IPv4 source). Times are seconds
-of the engine's clock, the one that ``now`` is given in.
+Addresses are 16 bytes in network order, IPv4 as ``::ffff:a.b.c.d`` (a prefix of 96 bits or longer below
+``::ffff:0:0/96`` is IPv4 and matches nothing else; a shorter IPv6 prefix such as ``::/0`` never matches an IPv4
+source). Times are seconds of the engine's clock, the one that ``now`` is given in.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from sentry_engine.verdict import Action, Reason
+
+
+class PlanError(ValueError):
+    """A plan that no core may put in force: its columns do not fit together. The plan before it stays in force."""
 
 
 class Tier(IntEnum):
@@ -33,11 +37,13 @@ class Tier(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PrefixTable:
-    """The prefixes of one tier as parallel columns. Of two rows with the same prefix the lower value wins."""
+    """The prefixes of one tier as parallel columns. Of two rows with the same prefix the lower live value wins."""
 
     networks: bytes = b""  # 16 bytes a row, host bits zero
     lengths: bytes = b""  # one byte a row, 0 to 128; IPv4 lengths plus 96
-    values: array[int] = field(default_factory=lambda: array("I"))  # index to Plan.entries; in LIMITS to Plan.limit_sets
+    values: array[int] = field(
+        default_factory=lambda: array("I")
+    )  # index to Plan.entries; in LIMITS to Plan.limit_sets
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -89,8 +95,8 @@ class Payback:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """Which bits of an address make a source. Escalation: when ``escalate_after`` /64s (or other ``ipv6_prefix``es) of one
-    /56 (then of one /48) are in penalty at a time, the whole of it is."""
+    """Which bits of an address make a source. Escalation: when ``escalate_after`` /64s (or other ``ipv6_prefix``es) of
+    one /56 (then of one /48) are in penalty at a time, the whole of it is."""
 
     ipv4_prefix: int = 32
     ipv6_prefix: int = 64

@@ -63,7 +63,7 @@ class Reason(StrEnum):
     SCHEDULE = "schedule"
     USER_NETWORK = "user_network"
     USER_COUNTRY = "user_country"
-    PASSWORD_SPRAY = "password_spray"
+    PASSWORD_SPRAY = "password_spray"  # noqa: S105  # a code, not a password
     CREDENTIAL_STUFFING = "credential_stuffing"
     NEW_COUNTRY = "new_country"
     IMPOSSIBLE_TRAVEL = "impossible_travel"

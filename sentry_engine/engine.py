@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine: one policy in force, one core that answers by it, and the table of who is in.
+
+Time is an argument (``now``, seconds of the engine's clock, by default the monotonic one). What depends on calendar
+time (the expiry of rules) is compiled into that clock when a policy is put in force, through ``wall_clock``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from threading import RLock
+from typing import Any, Literal, Self
+
+from sentry_engine.addresses import (
+    Address,
+    Network,
+    contains,
+    covers,
+    pack_address,
+    pack_network,
+    render_address,
+    split_network,
+)
+from sentry_engine.compiler import Setting, append_blocks, compile_policy
+from sentry_engine.core import Core, CoreCounters, Penalty, Request
+from sentry_engine.explain import Explanation
+from sentry_engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
+from sentry_engine.policy import Policy
+from sentry_engine.rules import Origin, Prefixes, PrefixRule
+from sentry_engine.twin import TwinCore
+from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict
+
+MAX_BLOCKS = 100_000  # set through the API at a time; longer lists are feeds
+BLOCK_ORIGIN = Origin("api", "")
+INVALID = Verdict(Action.REJECT, Reason.INVALID_REQUEST)
+
+EventName = Event | str | int
+Clock = Callable[[], float]
+
+
+class Engine:
+    """All methods may be called from any thread."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        core: Literal["native", "twin"] | Core = "native",
+        limits: ClientLimits | None = None,
+        never_block: Iterable[Network] = (),
+        default: Action | str = Action.ACCEPT,
+        clock: Clock = time.monotonic,
+        wall_clock: Clock = time.time,
+    ) -> None:
+        """``default`` holds where the policy states none. ``never_block`` is the operator's own networks."""
+        if Action(default) is Action.RATE_LIMITED:
+            raise ValueError("the default is accept or reject")
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._default = Action(default)
+        self._never_block = Prefixes.of(*never_block)
+        self._lock = RLock()
+        self._core = make_core(core)
+        self._leases = LeaseTable(limits or ClientLimits())
+        self._blocks: dict[str, PrefixRule] = {}
+        self._version = 0
+        self._labels: dict[str, int] = {}
+        self.swap(policy)
+
+    # -- the policy in force
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    @property
+    def version(self) -> int:
+        """Rises with every change of what is in force: a swap, a block, its removal."""
+        return self._version
+
+    def swap(self, policy: Policy) -> None:
+        """Put ``policy`` in force at once. Counters, penalties, blocks and leases stay. Raises ``PlanError``, and
+        then the policy before stays in force."""
+        with self._lock:
+            offset = self._wall_clock() - self._clock()
+            known = tuple(sorted(self._labels, key=self._labels.__getitem__))
+            setting = Setting(offset, self._default, self._never_block, known)
+            base = compile_policy(policy, setting, version=self._version + 1)
+            self._core.publish(
+                append_blocks(base, tuple(self._blocks.values()), version=base.version, clock_offset=offset)
+            )
+            self._policy, self._base, self._offset = policy, base, offset
+            self._version = base.version
+            self._labels = {label: FIRST_CUSTOM_EVENT + i for i, label in enumerate(base.event_labels)}
+
+    # -- questions
+
+    def decide(
+        self,
+        event: EventName,
+        address: Address,
+        *,
+        port: int | None = None,
+        user: str | None = None,  # noqa: ARG002  # who asks; rules about users read it
+        now: float | None = None,
+        verified: bool = True,
+    ) -> Verdict:
+        """Answer, and count the event.
+
+        An address, event or time that cannot be understood is refused with ``invalid_request``: the caller passes on
+        what strangers sent, and a refusal is the answer to that, not an exception. ``verified=False`` says that the
+        source may be spoofed: it is limited by the sketch and earns no penalty for whom it names.
+        """
+        request = self._request(event, address, port, now, verified)
+        return INVALID if request is None else self._core.decide(request)
+
+    def decide_many(self, event: EventName, addresses: Sequence[Address], *, now: float | None = None) -> list[Verdict]:
+        """``decide`` for each address, at one time."""
+        now = self._now(now)
+        requests = [self._request(event, address, None, now, True) for address in addresses]
+        verdicts = iter(self._core.decide_many([request for request in requests if request is not None]))
+        return [INVALID if request is None else next(verdicts) for request in requests]
+
+    def explain(
+        self, address: Address, *, event: EventName = Event.CONNECT, user: str | None = None, now: float | None = None
+    ) -> Explanation:
+        """The verdict that ``decide`` would give, and why. Counts nothing. Raises ``ValueError`` for what it cannot
+        parse.
+        """
+        packed = pack_address(address)
+        verdict, steps = self._core.trace(Request(packed, self.event_number(event), self._now(now)))
+        return Explanation(render_address(packed), self.event_label(event), verdict, tuple(steps))
+
+    def event_number(self, event: EventName) -> int:
+        """Raises ``ValueError`` for an event that neither is built in nor in the policy."""
+        if isinstance(event, str):
+            number = self._labels.get(event)
+            if number is not None:
+                return number
+            builtin = Event.__members__.get(event.upper()) if event.islower() else None
+            if builtin is None:
+                raise ValueError(f"unknown event {event!r}")
+            return builtin
+        if event in Event._value2member_map_ or FIRST_CUSTOM_EVENT <= event < FIRST_CUSTOM_EVENT + len(self._labels):
+            return int(event)
+        raise ValueError(f"unknown event {event}")
+
+    def event_label(self, event: EventName) -> str:
+        number = self.event_number(event)
+        if number < FIRST_CUSTOM_EVENT:
+            return Event(number).name.lower()
+        return next(label for label, n in self._labels.items() if n == number)
+
+    # -- blocks
+
+    def block(self, network: Network, *, rule_id: str, text: str = "", expires_at: float | None = None) -> None:
+        """Refuse ``network``, at once and until ``expires_at`` (Unix time) or ``unblock``. Replaces a block of the same
+        id.
+
+        Raises ``ValueError`` for what is no network, has host bits, or when there are ``MAX_BLOCKS`` already.
+        """
+        self.block_many([PrefixRule(rule_id, Action.REJECT, Prefixes.of(network), BLOCK_ORIGIN, text, expires_at)])
+
+    def block_many(self, rules: Iterable[PrefixRule]) -> None:
+        """As ``block``, in one change."""
+        with self._lock:
+            blocks = self._blocks | {rule.id: rule for rule in rules}
+            if len(blocks) > MAX_BLOCKS:
+                raise ValueError(f"{MAX_BLOCKS} blocks are the most; longer lists are read as feeds")
+            self._put_blocks(blocks)
+
+    def unblock(self, rule_id: str) -> bool:
+        """Whether there was such a block."""
+        with self._lock:
+            if rule_id not in self._blocks:
+                return False
+            self._put_blocks({known: rule for known, rule in self._blocks.items() if known != rule_id})
+            return True
+
+    def blocks(self) -> tuple[PrefixRule, ...]:
+        """Expired ones are left out."""
+        wall = self._wall_clock()
+        return tuple(b for b in self._blocks.values() if b.expires_at is None or wall < b.expires_at)
+
+    def would_block(self, network: Network, address: Address, now: float | None = None) -> bool:
+        """Whether ``address`` would be refused if ``network`` were blocked."""
+        blocked, length = pack_network(network)
+        packed = pack_address(address)
+        if not contains(blocked, length, packed):
+            return False
+        _, steps = self._core.trace(Request(packed, Event.CONNECT, self._now(now)))
+        by_tier = {step.tier: step for step in steps}
+        if by_tier["never_block"].matched is not None:
+            return False
+        rule = by_tier["rules"]
+        if rule.matched is None or rule.action is Action.REJECT:
+            return True
+        return split_network(rule.matched)[1] < length
+
+    def _put_blocks(self, blocks: dict[str, PrefixRule]) -> None:
+        wall = self._wall_clock()
+        live = {known: rule for known, rule in blocks.items() if rule.expires_at is None or wall < rule.expires_at}
+        version = self._version + 1
+        plan = append_blocks(self._base, tuple(live.values()), version=version, clock_offset=self._offset)
+        self._core.publish(plan)
+        self._blocks, self._version = live, version
+
+    # -- penalties
+
+    def penalties(self, now: float | None = None) -> list[Penalty]:
+        """In force now. ``Penalty.until`` is in the engine's clock."""
+        return self._core.penalties(self._now(now))
+
+    def penalize(
+        self, network: Network, seconds: float, *, reason: Reason, rule_id: str | None = None, now: float | None = None
+    ) -> None:
+        """Put ``network`` in the penalty box for ``seconds`` (``inf``: until it is forgiven)."""
+        packed, length = pack_network(network)
+        self._core.penalize(packed, length, self._now(now) + seconds, reason, rule_id)
+
+    def forgive(self, network: Network, now: float | None = None) -> int:
+        """End the penalties inside ``network`` and forget what led to them; returns how many ended.
+
+        A wider penalty that covers the network ends too: nothing less would let it in.
+        """
+        moment = self._now(now)
+        packed, length = pack_network(network)
+        wider = [
+            p
+            for p in self._core.penalties(moment)
+            if p.length < length and covers((p.network, p.length), (packed, length))
+        ]
+        ended = self._core.forgive(packed, length, moment)
+        return ended + sum(self._core.forgive(p.network, p.length, moment) for p in wider)
+
+    # -- clients
+
+    def admit(
+        self,
+        user: str,
+        address: Address,
+        *,
+        now: float | None = None,
+        groups: Iterable[str] = (),
+        device: str | None = None,
+        limit: int | None = None,
+        session: str | None = None,
+    ) -> Lease:
+        """Let a client in, or raise ``AdmissionRefused``. Asks the policy about ``session_start`` and counts the
+        client.
+
+        A ``session`` that holds a lease is the same client: the policy is asked, but no event is counted.
+        """
+        moment = self._now(now)
+        request = self._request(Event.SESSION_START, address, None, moment, True)
+        if request is None:
+            raise AdmissionRefused(INVALID, "The request cannot be understood.")
+        known = self._leases.find(user, session)
+        verdict = self._core.trace(request)[0] if known else self._core.decide(request)
+        if not verdict.accepted:
+            raise AdmissionRefused(verdict, "Access from this address is not allowed at present.")
+        return self._leases.admit(
+            user,
+            render_address(request.address),
+            now=moment,
+            groups=tuple(groups),
+            device=device,
+            limit=limit,
+            session=session,
+        )
+
+    def release(self, lease: Lease) -> bool:
+        """Whether this call ended the lease; calling it again, or for an older generation, changes nothing."""
+        return self._leases.release(lease)
+
+    def leases(self, user: str | None = None) -> list[Lease]:
+        """In order of admission."""
+        return self._leases.list(user)
+
+    @property
+    def limits(self) -> ClientLimits:
+        return self._leases.limits
+
+    def set_limits(self, limits: ClientLimits) -> None:
+        """For admissions from now on; who is in stays in."""
+        self._leases.limits = limits
+
+    # -- the core
+
+    @property
+    def gate_address(self) -> int:
+        """The address of the core's ``struct se_gate``, valid until ``close``. Only the native core has one."""
+        address: int | None = getattr(self._core, "gate_address", None)
+        if address is None:
+            raise RuntimeError("the twin core has no gate: serving needs core='native'")
+        return address
+
+    def rule_hits(self) -> dict[str, int]:
+        """How often each rule gave a verdict."""
+        return self._core.rule_hits()
+
+    def counters(self) -> CoreCounters:
+        return self._core.counters()
+
+    def close(self) -> None:
+        """Give the core's memory back. No thread may be asking, here or through the gate."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _now(self, now: float | None) -> float:
+        return self._clock() if now is None else now
+
+    def _request(
+        self, event: EventName, address: Address, port: int | None, now: float | None, verified: bool
+    ) -> Request | None:
+        moment = self._now(now)
+        try:
+            number, packed = self.event_number(event), pack_address(address)
+        except ValueError:
+            return None
+        if not math.isfinite(moment) or not 0 <= (port or 0) <= 65_535:
+            return None
+        return Request(packed, number, moment, port=port or 0, verified=verified)
+
+
+def make_core(core: Literal["native", "twin"] | Core) -> Core:
+    """A core by name. The native one is never replaced by the twin in silence: without it this raises
+    ``ImportError``.
+    """
+    if core == "twin":
+        return TwinCore()
+    if core == "native":
+        module: Any = importlib.import_module("sentry_engine.native_core")
+        native: Core = module.NativeCore()
+        return native
+    return core

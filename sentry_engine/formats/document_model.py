@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The native rule file as a whole: ``{"wolfsentry": {"version": …, "rules": […], "events": […], …}}``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sentry_engine.formats.rule_model import (
+    AnyRule,
+    Count,
+    Label,
+    PenaltyFields,
+    Prefixes,
+    RuleId,
+    Seconds,
+    Strict,
+    Text,
+    choose_rate,
+)
+
+MAX_RULES = 2_000_000
+MAX_EVENT_LIMITS = 64  # custom labels of one policy: each is a column in the tables of both cores
+MAX_PAYBACKS = 64
+
+
+class EventSection(PenaltyFields):
+    """A limit on one event of every source; a label that is not built in becomes a custom event."""
+
+    label: Label
+    id: RuleId | None = None
+    description: Text = ""
+    remote_addr: Prefixes | None = None
+    max_rate_per_second: Count | None = None
+    max_rate_per_minute: Count | None = None
+    max_events: Count | None = None
+    window_sec: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Self:
+        self.rate()
+        return self
+
+    def rate(self) -> tuple[int, float]:
+        """Events, and the window in seconds."""
+        return choose_rate(
+            {
+                "max_rate_per_second": (self.max_rate_per_second, 1.0),
+                "max_rate_per_minute": (self.max_rate_per_minute, 60.0),
+                "max_events with window_sec": (self.max_events, self.window_sec),
+            }
+        )
+
+
+class PaybackSection(Strict):
+    """Each ``event`` of a source takes ``points`` of its last ``from_event``s back."""
+
+    event: Label
+    from_event: Label
+    points: Count = 1
+
+
+class AggregationSection(Strict):
+    """What is one source: so many leading bits of its address; when many IPv6 sources misbehave, a wider prefix."""
+
+    ipv4_prefix: Annotated[int, Field(ge=8, le=32)] = 32
+    ipv6_prefix: Annotated[int, Field(ge=16, le=64)] = 64
+    escalate_after: Annotated[int, Field(ge=0, le=256)] = 4
+
+
+class GeoipSection(Strict):
+    on_missing: Literal["accept", "reject"] = "accept"
+
+
+class Sentry(Strict):
+    version: Text
+    description: Text = ""
+    rules: Annotated[list[AnyRule], Field(max_length=MAX_RULES, default_factory=list)]
+    events: Annotated[list[EventSection], Field(max_length=MAX_EVENT_LIMITS, default_factory=list)]
+    paybacks: Annotated[list[PaybackSection], Field(max_length=MAX_PAYBACKS)] | None = None
+    default: Literal["accept", "reject"] | None = None
+    builtin_limits: bool | None = None
+    aggregation: AggregationSection | None = None
+    geoip: GeoipSection | None = None
+
+
+class RuleDocument(Strict):
+    schema_: Annotated[str, Field(alias="$schema")] = ""
+    wolfsentry: Sentry

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a native rule document to rules: shapes by pydantic, the rest here, every problem with its JSON pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from sentry_engine.addresses import AddressError, pack_network
+from sentry_engine.formats.document_model import EventSection, RuleDocument, Sentry
+from sentry_engine.formats.rule_model import Blacklist, GeoFilter, LimitRuleModel, Rule, Whitelist
+from sentry_engine.plan import Aggregation
+from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
+from sentry_engine.rules import GeoRule, LimitRule, Origin, PaybackRule, PolicyPart, Prefixes, PrefixRule
+from sentry_engine.verdict import Action, Event
+
+BUILTIN_LABELS = frozenset(event.name.lower() for event in Event)
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+RESERVED_ID_PREFIXES = ("builtin:", "block:")  # of the engine's own limits and of blocks through the API
+
+_document = TypeAdapter(RuleDocument)
+
+
+def read_document(document: Mapping[str, Any], *, file: str, changed_at: float) -> PolicyPart:
+    """The rules of one document. ``changed_at`` (Unix time) is when ``ttl``s began. Raises ``PolicyError``."""
+    try:
+        model = _document.validate_python(document)
+    except ValidationError as error:
+        raise PolicyError(describe(error, document, file)) from None
+    return _Reader(file, changed_at).read(model.wolfsentry)
+
+
+def describe(error: ValidationError, document: object, file: str) -> Iterable[Problem]:
+    """Pydantic's findings as problems, with pointers into the document that was read."""
+    for finding in error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]:
+        reason = finding["msg"].removeprefix("Value error, ")
+        match finding["type"]:
+            case "extra_forbidden":
+                reason = "this key is not known"
+            case "missing":
+                reason = "this key is missing"
+            case "union_tag_invalid" | "union_tag_not_found":
+                reason = f"a rule needs a known type: {reason}"
+        yield Problem(file, point(finding["loc"], document), reason)
+
+
+def point(location: Sequence[int | str], document: object) -> str:
+    """The JSON pointer of pydantic's ``loc``, which also holds steps (names of union members) that no document has."""
+    steps: list[str] = []
+    for step in location:
+        children: Any = dict(enumerate(document)) if isinstance(document, list) else document
+        if isinstance(children, Mapping) and step in children:
+            document = children[step]
+        elif step != location[-1] or not isinstance(document, Mapping):
+            continue
+        steps.append(str(step).replace("~", "~0").replace("/", "~1"))
+    return "".join(f"/{step}" for step in steps)
+
+
+class _Reader:
+    def __init__(self, file: str, changed_at: float) -> None:
+        self._file = file
+        self._changed_at = changed_at
+        self._problems: list[Problem] = []
+        self._ids: dict[str, str] = {}
+
+    def read(self, sentry: Sentry) -> PolicyPart:
+        labels = {section.label: None for section in sentry.events if section.label not in BUILTIN_LABELS}
+        prefix_rules: list[PrefixRule] = []
+        limit_rules: list[LimitRule] = []
+        geo_rules: list[GeoRule] = []
+        for index, rule in enumerate(sentry.rules):
+            pointer = f"/wolfsentry/rules/{index}"
+            self._note_id(rule.id, pointer)
+            if not rule.enabled:
+                continue
+            origin = Origin(self._file, pointer)
+            if isinstance(rule, Whitelist | Blacklist) or (
+                isinstance(rule, GeoFilter) and rule.remote_addr is not None
+            ):
+                prefix_rules.append(self._prefix_rule(rule, origin))
+            elif isinstance(rule, GeoFilter):
+                geo_rules.append(self._geo_rule(rule, origin))
+            else:
+                self._check_label(rule.event, labels, f"{pointer}/event")
+                limit_rules.append(self._limit_rule(rule, origin))
+        for index, section in enumerate(sentry.events):
+            limit_rules.append(self._event_limit(section, f"/wolfsentry/events/{index}"))
+        paybacks = self._paybacks(sentry, labels)
+        if self._problems:
+            raise PolicyError(self._problems)
+        return PolicyPart(
+            prefix_rules=tuple(prefix_rules),
+            limit_rules=tuple(limit_rules),
+            geo_rules=tuple(geo_rules),
+            event_labels=tuple(labels),
+            paybacks=paybacks,
+            default=None if sentry.default is None else Action(sentry.default),
+            on_missing=None if sentry.geoip is None else Action(sentry.geoip.on_missing),
+            aggregation=None if sentry.aggregation is None else Aggregation(**sentry.aggregation.model_dump()),
+            builtin_limits=sentry.builtin_limits,
+        )
+
+    def _complain(self, pointer: str, reason: str) -> None:
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems.append(Problem(self._file, pointer, reason))
+
+    def _note_id(self, rule_id: str, pointer: str) -> None:
+        first = self._ids.setdefault(rule_id, pointer)
+        if first != pointer:
+            self._complain(f"{pointer}/id", f"the id {rule_id!r} is already used at {first}")
+        if rule_id.startswith(RESERVED_ID_PREFIXES):
+            self._complain(
+                f"{pointer}/id", f"ids that begin with {' or '.join(RESERVED_ID_PREFIXES)} are the engine's own"
+            )
+
+    def _check_label(self, label: str, known: Mapping[str, None], pointer: str) -> None:
+        if label not in BUILTIN_LABELS and label not in known:
+            self._complain(pointer, f"the event {label!r} is neither built in nor declared under events")
+
+    def _expiry(self, rule: Rule) -> float | None:
+        if rule.expires_at is not None:
+            return rule.expires_at.timestamp()
+        return None if rule.ttl is None else self._changed_at + rule.ttl
+
+    def _pack(self, texts: str | Sequence[str], pointer: str) -> Prefixes:
+        rows = [texts] if isinstance(texts, str) else texts
+        networks, lengths = bytearray(), bytearray()
+        for index, text in enumerate(rows):
+            try:
+                packed, length = pack_network(text)
+            except AddressError as error:
+                self._complain(pointer if isinstance(texts, str) else f"{pointer}/{index}", str(error))
+            else:
+                networks += packed
+                lengths.append(length)
+        return Prefixes(bytes(networks), bytes(lengths))
+
+    def _prefix_rule(self, rule: Whitelist | Blacklist | GeoFilter, origin: Origin) -> PrefixRule:
+        prefixes = self._pack(rule.remote_addr or (), f"{origin.pointer}/remote_addr")
+        return PrefixRule(rule.id, Action(rule.action), prefixes, origin, rule.description, self._expiry(rule))
+
+    def _geo_rule(self, rule: GeoFilter, origin: Origin) -> GeoRule:
+        return GeoRule(
+            id=rule.id,
+            action=Action(rule.action),
+            origin=origin,
+            countries=frozenset(rule.country or ()),
+            all_countries_but=frozenset(rule.country_not or ()),
+            continents=frozenset(rule.continent or ()),
+            asns=frozenset(rule.asn or ()),
+            anonymizers=frozenset(rule.anonymizer or ()),
+            description=rule.description,
+            expires_at=self._expiry(rule),
+        )
+
+    def _limit_rule(self, rule: LimitRuleModel, origin: Origin) -> LimitRule:
+        prefixes = self._pack(rule.remote_addr, f"{origin.pointer}/remote_addr")
+        return make_limit(rule, rule.id, prefixes, origin, self._expiry(rule))
+
+    def _event_limit(self, section: EventSection, pointer: str) -> LimitRule:
+        rule_id = section.id or f"event:{section.label}"
+        self._note_id(rule_id, pointer)
+        prefixes = self._pack(section.remote_addr or EVERYWHERE, f"{pointer}/remote_addr")
+        return make_limit(section, rule_id, prefixes, Origin(self._file, pointer), None)
+
+    def _paybacks(self, sentry: Sentry, labels: Mapping[str, None]) -> tuple[PaybackRule, ...] | None:
+        if sentry.paybacks is None:
+            return None
+        for index, payback in enumerate(sentry.paybacks):
+            self._check_label(payback.event, labels, f"/wolfsentry/paybacks/{index}/event")
+            self._check_label(payback.from_event, labels, f"/wolfsentry/paybacks/{index}/from_event")
+        return tuple(PaybackRule(p.event, p.from_event, p.points) for p in sentry.paybacks)
+
+
+def make_limit(
+    model: LimitRuleModel | EventSection, rule_id: str, prefixes: Prefixes, origin: Origin, expires_at: float | None
+) -> LimitRule:
+    events, window = model.rate()
+    return LimitRule(
+        id=rule_id,
+        event=model.label if isinstance(model, EventSection) else model.event,
+        prefixes=prefixes,
+        origin=origin,
+        max_events=events,
+        window=window,
+        penalty=model.penalty_duration_sec,
+        penalty_growth=model.penalty_growth,
+        penalty_max=model.penalty_max_sec,
+        blacklist_threshold=model.blacklist_threshold,
+        blacklist_ttl=model.blacklist_ttl,
+        strike_memory=model.strike_memory_sec,
+        description=model.description,
+        expires_at=expires_at,
+    )

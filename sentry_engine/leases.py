@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is in: leases, counted per user and in all, granted and returned in one step each.
+
+A lease is one client. A session that comes back (roaming, a second tunnel, TLS beside DTLS) names itself by its
+``session`` and is the same client: its lease keeps its id and gains a generation. ``release`` takes effect for the
+newest generation only, and once: the teardown of the connection that was left behind, a double disconnect or a late
+timer change nothing. So whoever holds a lease keeps the one that ``admit`` returned last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import count
+from threading import Lock
+
+from sentry_engine.verdict import Action, Reason, Verdict
+
+
+class OnExcess(StrEnum):
+    """What happens to a client too many: it is refused, the oldest goes, or the one from the same device goes."""
+
+    DENY_NEW = "deny_new"
+    KICK_OLDEST = "kick_oldest"
+    REPLACE_SAME_DEVICE = "replace_same_device"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """How many clients at a time; 0 is no limit. A user's own limit beats its groups' largest, that beats the
+    general.
+    """
+
+    max_clients: int = 1024
+    max_same_clients: int = 2
+    on_excess: OnExcess | str = OnExcess.DENY_NEW
+    per_group: Mapping[str, int] = field(default_factory=dict)
+    per_user: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        OnExcess(self.on_excess)
+        numbers = (self.max_clients, self.max_same_clients, *self.per_group.values(), *self.per_user.values())
+        if any(number < 0 for number in numbers):
+            raise ValueError("a limit of clients is 0 (none) or more")
+
+    def of(self, user: str, groups: tuple[str, ...] = ()) -> int:
+        if user in self.per_user:
+            return self.per_user[user]
+        given = [self.per_group[group] for group in groups if group in self.per_group]
+        if given:
+            return 0 if 0 in given else max(given)
+        return self.max_same_clients
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """``evicts`` names the leases (by ``id``) that were ended to make room: their sessions are the caller's to
+    close.
+    """
+
+    id: str
+    generation: int
+    user: str
+    address: str
+    since: float  # engine's clock; of the first generation
+    groups: tuple[str, ...] = ()
+    device: str | None = None
+    session: str | None = None
+    evicts: tuple[str, ...] = ()
+
+
+class AdmissionRefused(Exception):  # noqa: N818  # the name says what happened
+    """``text`` may be shown to the user: it names no rule and no address."""
+
+    def __init__(self, verdict: Verdict, text: str) -> None:
+        self.verdict = verdict
+        self.text = text
+        super().__init__(text)
+
+
+class LeaseTable:
+    """Thread-safe. Bounded by ``ClientLimits.max_clients``, or by memory where that is 0."""
+
+    def __init__(self, limits: ClientLimits) -> None:
+        self.limits = limits
+        self._lock = Lock()
+        self._numbers = count(1)
+        self._by_id: dict[str, Lease] = {}  # in order of admission
+        self._by_user: dict[str, dict[str, None]] = {}
+
+    def admit(
+        self,
+        user: str,
+        address: str,
+        *,
+        now: float,
+        groups: tuple[str, ...] = (),
+        device: str | None = None,
+        limit: int | None = None,
+        session: str | None = None,
+    ) -> Lease:
+        """``limit`` is the user's own, from the directory; it beats those of ``ClientLimits``.
+
+        Raises ``AdmissionRefused``, and then nothing has changed.
+        """
+        with self._lock:
+            known = self._find(user, session)
+            if known is not None:
+                lease = replace(known, generation=known.generation + 1, address=address, evicts=())
+                self._by_id[known.id] = lease
+                return lease
+            allowed = self.limits.of(user, groups) if limit is None else limit
+            evicted = self._choose_evicted(user, device, allowed)
+            if self.limits.max_clients and len(self._by_id) - len(evicted) >= self.limits.max_clients:
+                verdict = Verdict(Action.REJECT, Reason.MAX_CLIENTS)
+                raise AdmissionRefused(verdict, "The server is full. Try again later.")
+            for lease_id in evicted:
+                self._remove(lease_id)
+            number = next(self._numbers)
+            lease = Lease(f"lease-{number}", 1, user, address, now, groups, device, session, evicted)
+            self._by_id[lease.id] = lease
+            self._by_user.setdefault(user, {})[lease.id] = None
+            return lease
+
+    def release(self, lease: Lease) -> bool:
+        """Whether this call ended the lease."""
+        with self._lock:
+            held = self._by_id.get(lease.id)
+            if held is None or held.generation != lease.generation:
+                return False
+            self._remove(lease.id)
+            return True
+
+    def find(self, user: str, session: str | None) -> Lease | None:
+        with self._lock:
+            return self._find(user, session)
+
+    def list(self, user: str | None = None) -> list[Lease]:
+        with self._lock:
+            if user is None:
+                return list(self._by_id.values())
+            return [self._by_id[lease_id] for lease_id in self._by_user.get(user, ())]
+
+    def _find(self, user: str, session: str | None) -> Lease | None:
+        if session is None:
+            return None
+        held = (self._by_id[lease_id] for lease_id in self._by_user.get(user, ()))
+        return next((lease for lease in held if lease.session == session), None)
+
+    def _choose_evicted(self, user: str, device: str | None, allowed: int) -> tuple[str, ...]:
+        """The leases that go so that one more client of ``user`` fits. Raises ``AdmissionRefused`` where none may
+        go.
+        """
+        held = [self._by_id[lease_id] for lease_id in self._by_user.get(user, ())]
+        excess = len(held) - allowed + 1 if allowed else 0
+        if excess <= 0:
+            return ()
+        if self.limits.on_excess == OnExcess.KICK_OLDEST:
+            return tuple(lease.id for lease in held[:excess])
+        if self.limits.on_excess == OnExcess.REPLACE_SAME_DEVICE and device is not None:
+            same = tuple(lease.id for lease in held if lease.device == device)
+            if len(same) >= excess:
+                return same[:excess]
+        clients = "1 client" if allowed == 1 else f"{allowed} clients"
+        text = f"This user is already connected with {clients}, the most allowed. Disconnect one and try again."
+        raise AdmissionRefused(Verdict(Action.REJECT, Reason.MAX_SAME_CLIENTS), text)
+
+    def _remove(self, lease_id: str) -> None:
+        user = self._by_id.pop(lease_id).user
+        del self._by_user[user][lease_id]
+        if not self._by_user[user]:
+            del self._by_user[user]

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A policy: what all rule files together say. Loading is all or nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sentry_engine.addresses import render_network
+from sentry_engine.formats.bounded_json import MAX_BYTES, JsonError, parse_json
+from sentry_engine.formats.rule_file import read_document
+from sentry_engine.problems import PolicyError, Problem
+from sentry_engine.rules import GeoRule, LimitRule, PolicyPart, PrefixRule
+
+MAX_FILES = 1_000  # in all folders of one load
+SUFFIXES = (".json",)
+SCHEMA_NAME = "schema.json"  # the schema may lie beside the rules it describes
+SETTINGS = ("paybacks", "default", "on_missing", "aggregation", "builtin_limits")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy(PolicyPart):
+    """Immutable. ``files`` names what was read, in order."""
+
+    files: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, *paths: str | Path) -> Policy:
+        """Read rule files, and folders of them (``*.json``, sorted by name, not recursive).
+
+        Raises ``PolicyError`` with every problem found in any of them.
+        """
+        problems: list[Problem] = []
+        parts: dict[str, PolicyPart] = {}
+        for path in _find_files(paths, problems):
+            try:
+                parts[str(path)] = read_file(path)
+            except PolicyError as error:
+                problems += error.problems
+        problems += find_clashes(parts)
+        if problems:
+            raise PolicyError(problems)
+        return cls.from_parts(parts)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], *, name: str = "document") -> Policy:
+        """The policy of one parsed rule document; its ``ttl``s count from now. Raises ``PolicyError``."""
+        part = read_document(document, file=name, changed_at=time.time())
+        if problems := find_clashes({name: part}):
+            raise PolicyError(problems)
+        return cls.from_parts({name: part})
+
+    @classmethod
+    def from_parts(cls, parts: Mapping[str, PolicyPart]) -> Policy:
+        """Join parts that ``find_clashes`` has nothing against."""
+        joined: dict[str, Any] = {"files": tuple(parts)}
+        for name in (f.name for f in fields(PolicyPart)):
+            said = [value for part in parts.values() if (value := getattr(part, name)) is not None]
+            if name in SETTINGS:
+                joined[name] = said[0] if said else None
+            else:
+                joined[name] = tuple(item for value in said for item in value)
+        joined["event_labels"] = tuple(dict.fromkeys(joined["event_labels"]))
+        return cls(**joined)
+
+
+def read_file(path: Path) -> PolicyPart:
+    """One rule file. Raises ``PolicyError``."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise PolicyError([Problem(str(path), "", f"the file is larger than {MAX_BYTES} bytes")])
+        data, changed_at = path.read_bytes(), path.stat().st_mtime
+    except OSError as error:
+        raise PolicyError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
+    try:
+        document = parse_json(data)
+    except JsonError as error:
+        raise PolicyError([Problem(str(path), "", str(error))]) from None
+    return read_document(document, file=str(path), changed_at=changed_at)
+
+
+def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:
+    """Ids used in two files, settings that two files state differently, two limits on one event of one prefix."""
+    problems = list(find_rival_limits(parts.values()))
+    ids: dict[str, str] = {}
+    for file, part in parts.items():
+        rules: tuple[PrefixRule | LimitRule | GeoRule, ...] = (*part.prefix_rules, *part.limit_rules, *part.geo_rules)
+        for rule in rules:
+            first = ids.setdefault(rule.id, file)
+            if first != file:
+                problems.append(
+                    Problem(file, f"{rule.origin.pointer}/id", f"the id {rule.id!r} is already used in {first}")
+                )
+    for setting in SETTINGS:
+        said = {file: value for file, part in parts.items() if (value := getattr(part, setting)) is not None}
+        first_file = next(iter(said), "")
+        problems += [
+            Problem(file, "/wolfsentry", f"{setting} is already set to something else in {first_file}")
+            for file, value in said.items()
+            if value != said[first_file]
+        ]
+    return problems
+
+
+def find_rival_limits(parts: Iterable[PolicyPart]) -> Iterator[Problem]:
+    """Of one event and one prefix only one limit can hold: which one it is, is for the author to say."""
+    holders: dict[tuple[str, bytes, int], str] = {}
+    for rule in (rule for part in parts for rule in part.limit_rules):
+        for network, length in rule.prefixes:
+            first = holders.setdefault((rule.event, network, length), rule.id)
+            if first != rule.id:
+                reason = f"{first!r} already limits {rule.event} of {render_network(network, length)}"
+                yield Problem(rule.origin.file, rule.origin.pointer, reason)
+
+
+def _find_files(paths: Iterable[str | Path], problems: list[Problem]) -> list[Path]:
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found += sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.name != SCHEMA_NAME and p.is_file())
+        else:
+            found.append(path)
+    if len(found) > MAX_FILES:
+        problems.append(Problem(str(found[MAX_FILES]), "", f"more than {MAX_FILES} rule files"))
+    return list(dict.fromkeys(found))[:MAX_FILES]
