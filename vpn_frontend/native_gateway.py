@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,6 +21,7 @@ from vpn_frontend.gateway import (
     Counters,
     GatewayError,
     GatewayEvent,
+    GatewayPlan,
     LinkClosed,
     LinkData,
     LinkUp,
@@ -29,10 +29,9 @@ from vpn_frontend.gateway import (
     SessionIdle,
     TunnelParameters,
 )
-from vpn_frontend.native_descriptors import close_all, open_listeners
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 EVENTS_PER_CALL = 256
 EVENT_DATA_SIZE = 256 * 1024  # bytes; a payload is at most 16 KiB + 64
@@ -42,31 +41,6 @@ CData = Any  # what cffi hands out: structs, arrays and pointers are untyped
 TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 NO_ADDRESS = bytes(16)
 MAPPED = bytes(10) + b"\xff\xff"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayOptions:
-    """What the gateway is built from. ``gate_address`` is the engine's; ``tun_queues`` holds one descriptor per worker.
-
-    The gateway takes the queues over and closes them. ``workers`` 0: one per core this process may use. Timeouts are
-    seconds. ``max_links`` bounds accepted connections, ``max_sessions`` tunnels.
-    """
-
-    gate_address: int
-    certificate: bytes  # PEM chain
-    private_key: bytes  # PEM
-    listen: Sequence[tuple[Address, int]]
-    tun_queues: Sequence[int]
-    workers: int = 0
-    max_links: int = 8192
-    max_sessions: int = 1024
-    handshake_timeout: float = 10.0
-    conversation_timeout: float = 60.0
-
-
-def worker_count(wanted: int) -> int:
-    """``wanted``, or one worker per usable core; never more than the gateway takes."""
-    return min(wanted or len(os.sched_getaffinity(0)), 64)
 
 
 def pack_address(address: Address | None) -> bytes:
@@ -79,40 +53,60 @@ def unpack_address(packed: bytes) -> Address:
     return IPv4Address(packed[12:]) if packed.startswith(MAPPED) else IPv6Address(packed)
 
 
+def open_gateway(plan: GatewayPlan) -> NativeGateway:
+    """Start a gateway: when this returns, connections are accepted. Raises ``GatewayError``."""
+    return NativeGateway(plan)
+
+
+class _Descriptors:
+    """The plan's descriptors that the native object has not taken over yet."""
+
+    def __init__(self, plan: GatewayPlan) -> None:
+        self._listeners = [(worker, fd) for worker, row in enumerate(plan.listeners) for fd in row]
+        self._tuns = list(enumerate(plan.tuns))
+
+    def hand_over(self, gateway: CData) -> None:
+        while self._tuns:
+            _check(lib.gw_set_tun(gateway, *self._tuns[-1]), "TUN queue")
+            self._tuns.pop()
+        while self._listeners:
+            _check(lib.gw_add_listener(gateway, *self._listeners[-1]), "listening socket")
+            self._listeners.pop()
+
+    def close(self) -> None:
+        for _, descriptor in [*self._tuns, *self._listeners]:
+            os.close(descriptor)
+
+
 class NativeGateway:
-    """Construction starts the workers; when it returns, connections are accepted.
+    """See ``gateway.Gateway``."""
 
-    Raises ``GatewayError`` and ``OSError``.
-    """
-
-    def __init__(self, options: GatewayOptions) -> None:
+    def __init__(self, plan: GatewayPlan) -> None:
         self._gw: CData = None
-        workers = worker_count(options.workers)
-        config = {
-            "workers": workers,
-            "max_links": options.max_links,
-            "max_sessions": options.max_sessions,
-            "handshake_timeout_ms": round(options.handshake_timeout * 1000),
-            "conversation_timeout_ms": round(options.conversation_timeout * 1000),
-            "gate": ffi.cast("void *", options.gate_address),
-        }
-        queues = list(options.tun_queues)
-        try:
-            self._open(config)
-            self.set_certificate(options.certificate, options.private_key)
-            self._give_queues(queues, workers)
-            self._listen(options.listen, workers)
-            self._start()
-        except BaseException:
-            close_all(queues)
-            self.close()
-            raise
         self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
         self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
         self._stat_names = _stat_names()
+        given = _Descriptors(plan)
+        try:
+            self._open(plan)
+            self.set_certificate(plan.chain, plan.key)
+            given.hand_over(self._gw)
+            self._start()
+        except BaseException:
+            given.close()
+            self.close()
+            raise
 
-    def _open(self, config: dict[str, object]) -> None:
+    def _open(self, plan: GatewayPlan) -> None:
         error = ffi.new("char[]", ERROR_SIZE)
+        config = {
+            "workers": len(plan.tuns),
+            "max_links": plan.max_links,
+            "max_sessions": plan.max_sessions,
+            "handshake_timeout_ms": round(plan.handshake_timeout * 1000),
+            "conversation_timeout_ms": round(plan.conversation_timeout * 1000),
+            "gate": ffi.cast("void *", plan.gate),
+        }
         self._gw = lib.gw_open(ffi.new("struct gw_config *", config), error, ERROR_SIZE)
         if not self._gw:
             raise GatewayError(_text(error))
@@ -121,23 +115,6 @@ class NativeGateway:
         error = ffi.new("char[]", ERROR_SIZE)
         if lib.gw_start(self._gw, error, ERROR_SIZE):
             raise GatewayError(_text(error))
-
-    def _give_queues(self, queues: list[int], workers: int) -> None:
-        if len(queues) != workers:
-            raise GatewayError(f"{workers} workers need as many TUN queues, not {len(queues)}")
-        for worker in range(workers):
-            _check(lib.gw_set_tun(self._gw, worker, queues[0]), "TUN queue")
-            del queues[0]
-
-    def _listen(self, endpoints: Iterable[tuple[Address, int]], workers: int) -> None:
-        for address, port in endpoints:
-            sockets = open_listeners(address, port, workers)
-            try:
-                for worker in range(workers):
-                    _check(lib.gw_add_listener(self._gw, worker, sockets[0]), "listening socket")
-                    del sockets[0]
-            finally:
-                close_all(sockets)
 
     def set_certificate(self, chain: bytes, key: bytes) -> None:
         """Use another certificate for the handshakes to come; on ``GatewayError`` the one before stays."""

@@ -6,7 +6,7 @@ client (Python's ssl over loopback) --TLS--> worker --"TUN" socket pair--> test
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import importlib.util
 import select
 import socket
@@ -23,8 +23,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from vpn_frontend.gateway import LinkClosed, LinkData, LinkUp, TunnelParameters
-from vpn_frontend.native_gateway import GatewayOptions, NativeGateway
+from vpn_frontend.gateway import GatewayPlan, LinkClosed, LinkData, LinkUp, TunnelParameters
+from vpn_frontend.listeners import open_listeners
+from vpn_frontend.native_gateway import open_gateway
+from vpn_frontend.settings import Endpoint
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 10.0  # seconds until a test gives an event up
@@ -40,12 +42,12 @@ static void decide(void *engine, const struct se_request *request, struct se_ver
     (void)engine;
     __atomic_add_fetch(&policy.asked[request->event], 1, __ATOMIC_SEQ_CST);
     policy.last = *request;
-    *verdict = (struct se_verdict){ .action = (uint8_t)__atomic_load_n(&policy.action[request->event], __ATOMIC_SEQ_CST) };
+    *verdict = (struct se_verdict){ .action = (uint8_t)__atomic_load_n(&policy.action[request->event], 5) };
 }
 static struct se_gate gate = { SE_GATE_ABI, sizeof(struct se_request), sizeof(struct se_verdict), 0, 0, decide, 0 };
 static uintptr_t gate_address(void) { return (uintptr_t)&gate; }
 static uint32_t gate_asked(uint32_t event) { return __atomic_load_n(&policy.asked[event], __ATOMIC_SEQ_CST); }
-static void gate_answer(uint32_t event, uint32_t action) { __atomic_store_n(&policy.action[event], action, __ATOMIC_SEQ_CST); }
+static void gate_answer(uint32_t event, uint32_t action) { __atomic_store_n(&policy.action[event], action, 5); }
 static void gate_set_abi(uint32_t abi) { gate.abi = abi; }
 static void gate_last(uint8_t *out) { memcpy(out, &policy.last, sizeof(policy.last)); }
 static void gate_reset(void) { memset(&policy, 0, sizeof(policy)); gate.abi = SE_GATE_ABI; }
@@ -110,7 +112,7 @@ def gate(gate_library):
 
 def make_certificate(key):
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "vpn.test")])
-    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -118,7 +120,7 @@ def make_certificate(key):
         .public_key(key.public_key())
         .serial_number(7)
         .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=36500))
+        .not_valid_after(start + dt.timedelta(days=36500))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("vpn.test")]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -221,15 +223,15 @@ class Bench:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.gateway = NativeGateway(
-            GatewayOptions(
-                gate_address=gate.address,
-                certificate=pair[0],
-                private_key=pair[1],
-                listen=[(ip_address("127.0.0.1"), self.port)],
-                tun_queues=[theirs.detach() for _, theirs in ends],
-                workers=workers,
-                **options,
+        limits = {"max_links": 8192, "max_sessions": 1024, "handshake_timeout": 10.0, "conversation_timeout": 60.0}
+        self.gateway = open_gateway(
+            GatewayPlan(
+                listeners=open_listeners([Endpoint(ip_address("127.0.0.1"), self.port)], workers),
+                tuns=tuple(theirs.detach() for _, theirs in ends),
+                chain=pair[0],
+                key=pair[1],
+                gate=gate.address,
+                **limits | options,
             )
         )
         self.seen = []
