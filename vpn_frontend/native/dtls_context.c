@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "dtls_context.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <wolfssl/error-ssl.h>
 
 /* GnuTLS-built openconnect offers static PSK only, OpenSSL-built the rest; GCM first, since it is what the machine is fast at. */
@@ -83,7 +84,8 @@ static unsigned int on_psk13(WOLFSSL *ssl, const char *identity, unsigned char *
  * side 1 | born 4 | timeout 4 | size of id 1 | id | master secret 48 | EMS 1 | alternative id 1 | version 2 | suite 2 | rest */
 static WOLFSSL_SESSION *make_session(const struct gw_dtls_config *config)
 {
-    enum { ID_AT = 9, HEAD = 10, MARKS = GW_DTLS_MASTER_SIZE + 2 };
+    enum { BORN_AT = 1, ID_AT = 9, HEAD = 10, MARKS = GW_DTLS_MASTER_SIZE + 2 };
+    uint32_t born = htonl((uint32_t)time(NULL));    /* wolfSSL's own clock for the age of a session */
     WOLFSSL_SESSION *empty = wolfSSL_SESSION_new(), *session = NULL;
     unsigned char blank[1024], whole[sizeof(blank) + GW_DTLS_NAME_SIZE], *end = blank;
     const unsigned char *start = whole;
@@ -97,6 +99,7 @@ static WOLFSSL_SESSION *make_session(const struct gw_dtls_config *config)
         goto out;
     memcpy(whole, blank, HEAD);
     whole[0] = WOLFSSL_SERVER_END;
+    memcpy(whole + BORN_AT, &born, sizeof(born));
     whole[ID_AT] = GW_DTLS_NAME_SIZE;
     memcpy(at, config->name, GW_DTLS_NAME_SIZE);
     memcpy(at + GW_DTLS_NAME_SIZE, blank + HEAD, (size_t)size - HEAD);
@@ -141,7 +144,6 @@ static int set_up(WOLFSSL_CTX *context, const char *suites, char *error, size_t 
     if (wolfSSL_CTX_dtls_set_mtu(context, GW_DTLS_HANDSHAKE_MTU) != WOLFSSL_SUCCESS)
         return refuse(error, error_size, "the MTU cannot be set");
     wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_NONE, NULL);
-    wolfSSL_CTX_set_session_cache_mode(context, WOLFSSL_SESS_CACHE_OFF);
     wolfSSL_CTX_NoTicketTLSv12(context);
     wolfSSL_CTX_no_ticket_TLSv13(context);
     wolfSSL_CTX_set_psk_server_callback(context, on_psk);
@@ -162,6 +164,7 @@ int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t
         return status;
     }
     wolfSSL_CTX_set_psk_server_tls13_callback(contexts->psk, on_psk13);
+    wolfSSL_CTX_set_session_cache_mode(contexts->psk, WOLFSSL_SESS_CACHE_OFF);
     /* A full handshake is never to be had here: there is no certificate, and the callback has no key. */
     wolfSSL_CTX_set_session_cache_mode(contexts->resumption, WOLFSSL_SESS_CACHE_SERVER | WOLFSSL_SESS_CACHE_NO_INTERNAL);
     wolfSSL_CTX_sess_set_get_cb(contexts->resumption, on_get_session);
