@@ -72,14 +72,21 @@ def test_a_real_client_is_refused_and_let_in_after_the_penalty(lab):
 
 
 def test_wrong_passwords_shut_the_door_for_a_while(lab):
-    failures = {"label": "auth_failure", "max_rate_per_minute": 3, "penalty_duration_sec": 3}
-    server = lab.serve(events=[failures])
+    limit = {
+        "id": "guessing",
+        "type": "auth_limit",
+        "remote_addr": "0.0.0.0/0",
+        "max_failures": 3,
+        "window_sec": 60,
+        "penalty_duration_sec": 3,
+    }
+    server = lab.serve(rules=[limit])
     host, bystander = lab.host(), lab.host()
     for _ in range(4):
-        if knock(host) is Door.SHUT:
-            break
+        assert knock(host) is Door.OPEN
         client = server.connect(host, password="wrong")
         assert client.await_exit() != 0
+        assert client.find("Connected to HTTPS")
     shut = time.monotonic()
     assert silent_close(host)
     refused = server.connect(host)
@@ -88,3 +95,15 @@ def test_wrong_passwords_shut_the_door_for_a_while(lab):
     assert knock(bystander) is Door.OPEN
     await_moment(shut + 3)
     server.connect(host).await_up()
+
+
+def test_wrong_passwords_that_a_right_one_follows_are_forgiven(lab):
+    """The shipped limits: someone who mistypes a few times and then gets in stays in."""
+    server = lab.serve()
+    host = lab.host()
+    for _ in range(3):
+        assert server.connect(host, password="wrong").await_exit() != 0
+    client = server.connect(host)
+    client.await_up()
+    assert client.ping(INNER_IPV4) == 1.0
+    assert server.api.get("/api/v1/penalties")["items"] == []

@@ -85,8 +85,8 @@ def ocsentry(folder: Path, *arguments: str, stdin: str = "", timeout: float = 30
     )
 
 
-def rule_document(rules: Sequence[object], events: Sequence[object] = ()) -> str:
-    return json.dumps({"wolfsentry": {"version": "1.6.3", "rules": list(rules), "events": list(events)}})
+def rule_document(rules: Sequence[object], **more: object) -> str:
+    return json.dumps({"wolfsentry": {"version": "1.6.3", "rules": list(rules), **more}})
 
 
 class Server:
@@ -97,14 +97,14 @@ class Server:
         prepared: Prepared,
         *,
         rules: Sequence[object] = (),
-        events: Sequence[object] = (),
+        builtin_limits: bool = True,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         shutil.copytree(prepared.folder, folder, dirs_exist_ok=True)
         self.site, self.folder, self.pin = site, folder, prepared.certificate.pin
         self.configuration = write_configuration(folder, settings or {})
         self.rule_file = folder / "rules" / "test.json"
-        self.write_rules(rules, events)
+        self.write_rules(rules, builtin_limits=builtin_limits)
         self.socket = folder / "admin.sock"
         self.api = Api(site.gateway, prepared.token)
         self._clients: list[OpenConnect] = []
@@ -124,9 +124,9 @@ class Server:
 
     # -- what an operator does
 
-    def write_rules(self, rules: Sequence[object], events: Sequence[object] = ()) -> None:
+    def write_rules(self, rules: Sequence[object], **more: object) -> None:
         """Saves the rule file as an editor does: a new file beside it, then one rename."""
-        self.save_rule_file(rule_document(rules, events))
+        self.save_rule_file(rule_document(rules, **more))
 
     def save_rule_file(self, text: str) -> None:
         new = self.rule_file.with_suffix(".new")

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python -m bench`: ours and Debian's ocserv on the same work in the same run, interleaved.
+
+Needs root (network namespaces, TUN). Prints a table and writes every reading to bench/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from bench import load_client, measures
+from bench.measures import Effort, Measure
+from bench.peers import Peer, open_peers
+from bench.report import Report
+
+RESULTS = Path(__file__).with_name("results")
+MEASURES: dict[str, Measure] = {
+    "handshakes": measures.handshakes,
+    "logins": measures.logins,
+    "tls-up": measures.throughput("tls", "up"),
+    "tls-down": measures.throughput("tls", "down"),
+    "dtls-up": measures.throughput("dtls", "up"),
+    "dtls-down": measures.throughput("dtls", "down"),
+    "push": measures.push,
+    "loss-tls-up": measures.datagram_loss("tls", "up"),
+    "loss-tls-down": measures.datagram_loss("tls", "down"),
+    "loss-dtls-up": measures.datagram_loss("dtls", "up"),
+    "loss-dtls-down": measures.datagram_loss("dtls", "down"),
+    "latency": measures.latency,
+    "flood": measures.connect_flood,
+    "block": measures.block,
+    "memory": measures.memory,
+}
+QUICK = Effort(seconds=1.0, sessions=50, pings=100)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("measures", nargs="*", choices=[[], *MEASURES], help="which (default: all)")
+    parser.add_argument("--rounds", type=int, default=3, help="times that every measure is taken on every server")
+    parser.add_argument("--servers", default="ocsentry,ocserv", help="which, and in which order")
+    parser.add_argument("--sessions", type=int, default=Effort.sessions, help="tunnels held open for the memory figure")
+    parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
+    return parser.parse_args()
+
+
+def run(chosen: list[str], peers: list[Peer], effort: Effort, rounds: int, report: Report) -> None:
+    for name in chosen:
+        for number in range(rounds):
+            for peer in peers if number % 2 == 0 else reversed(peers):
+                print(f"{name}, round {number + 1}: {peer.label}", file=sys.stderr)
+                try:
+                    for reading in MEASURES[name](peer, effort):
+                        report.add(peer.label, reading)
+                except (AssertionError, OSError, RuntimeError) as error:
+                    # One measure that one server does not survive must not cost all the others their figures.
+                    traceback.print_exc()
+                    report.remarks.append(f"{name} on {peer.label}, round {number + 1}: {str(error).splitlines()[0]}")
+                    if not peer.server.program.running:
+                        peer.revive()
+
+
+def main() -> None:
+    wanted = arguments()
+    labels = wanted.servers.split(",")
+    effort = QUICK if wanted.quick else Effort(sessions=wanted.sessions)
+    rounds = 1 if wanted.quick else wanted.rounds
+    report = Report(labels, f"python -m bench {' '.join(sys.argv[1:])}".strip())
+    load_client.build()
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        peers = open_peers(folder, labels)
+        try:
+            run(wanted.measures or list(MEASURES), peers, effort, rounds, report)
+        finally:
+            for peer in peers:
+                peer.close()
+    print(report.table())
+    print(report.save(RESULTS), file=sys.stderr)
+
+
+main()

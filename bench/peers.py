@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The servers that are measured beside each other, each on a gateway and with hosts of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from bench.ocserv import Ocserv
+from tests.e2e.lab.certificates import make_certificate
+from tests.e2e.lab.namespaces import Claim
+from tests.e2e.lab.network import Host, Site
+from tests.e2e.lab.openconnect import OpenConnect
+from tests.e2e.lab.processes import cpu_seconds, proportional_set_size, tree
+from tests.e2e.lab.server import PASSWORD, Prepared, Server, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.lab.programs import Program
+
+USER = "bench"
+MTU = 1400
+MAX_CLIENTS = 4096
+
+
+class Running(Protocol):
+    """A server as both kinds look from outside."""
+
+    program: Program
+    pin: str
+
+    def stop(self) -> None: ...
+
+
+class Peer:
+    """A server under measurement. ``restart`` gives a fresh process, where what came before would show."""
+
+    user, password = USER, PASSWORD
+
+    def __init__(self, label: str, inner_ipv4: str, folder: Path, prepared: Prepared) -> None:
+        self.label, self.inner_ipv4 = label, inner_ipv4
+        self._claim, self._folder, self._prepared = Claim(), folder, prepared
+        self.site = Site(self._claim)
+        self.host, self.second_host = self.site.add_host(), self.site.add_host()
+        self.server = self._serve()
+
+    def _serve(self) -> Running:
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        self.server.stop()
+        self.server = self._serve()
+
+    def revive(self) -> None:
+        """A new process in the place of one that died."""
+        self.server = self._serve()
+
+    def connect(self, host: Host, *, dtls: bool) -> OpenConnect:
+        """A tunnel of the real client, up, with its UDP channel if that is asked for."""
+        client = OpenConnect(host, pin=self.server.pin, user=USER, password=PASSWORD, dtls=dtls)
+        client.await_up()
+        if dtls:
+            client.await_line(r"Established DTLS connection|DTLS connected")
+        return client
+
+    def cpu(self) -> float:
+        return cpu_seconds(self.server.program.process.pid)
+
+    def memory(self) -> int:
+        return proportional_set_size(tree(self.server.program.process.pid))
+
+    def close(self) -> None:
+        try:
+            if self.server.program.running:
+                self.server.stop()
+        finally:
+            self._claim.release()
+
+
+class OurPeer(Peer):
+    server: Server
+
+    def __init__(self, folder: Path, prepared: Prepared) -> None:
+        super().__init__("ocsentry", "10.89.0.1", folder, prepared)
+
+    def _serve(self) -> Server:
+        return Server(
+            self.site,
+            self._folder,
+            self._prepared,
+            builtin_limits=False,  # a thousand clients behind one address are what they are there to stop
+            settings={
+                "vpn": {"dtls": True},
+                "vpn.network": {"ipv4_pool": "10.89.0.0/16", "ipv6_pool": "fd89::/64", "dns": [], "mtu": MTU},
+                "vpn.limits": {"max_clients": MAX_CLIENTS, "max_same_clients": 0},
+                "vpn.session": {"cookie_timeout": 300},
+                "log": {"level": "warning"},
+            },
+        )
+
+
+class OcservPeer(Peer):
+    def __init__(self, folder: Path, prepared: Prepared) -> None:
+        super().__init__("ocserv", Ocserv.inner_ipv4, folder, prepared)
+
+    def _serve(self) -> Ocserv:
+        return Ocserv(self.site, self._folder, self._prepared.certificate, [USER], PASSWORD, mtu=MTU, dtls=True)
+
+
+def open_peers(folder: Path, labels: list[str]) -> list[Peer]:
+    """Starts those asked for. The folder must be reachable by ocserv's own user."""
+    (folder / "prepared").mkdir()
+    if "ocsentry" in labels:
+        prepared = prepare(folder / "prepared", [USER])
+    else:
+        prepared = Prepared(folder, make_certificate(folder / "prepared"), token="")
+    kinds = {"ocsentry": OurPeer, "ocserv": OcservPeer}
+    peers: list[Peer] = []
+    try:
+        peers.extend(kinds[label](folder / label, prepared) for label in labels)
+    except BaseException:
+        for peer in peers:
+            peer.close()
+        raise
+    return peers

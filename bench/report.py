@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Readings of several rounds as medians and ratios: a table, a JSON document, a plot."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.measures import Reading
+
+
+@dataclass(slots=True)
+class Row:
+    """One figure of every server that has it."""
+
+    name: str
+    unit: str
+    more_is_better: bool
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def median(self, label: str) -> float | None:
+        return statistics.median(self.values[label]) if self.values.get(label) else None
+
+    def spread(self, label: str) -> tuple[float, float] | None:
+        values = self.values.get(label)
+        return (min(values), max(values)) if values else None
+
+    def advantage(self, ours: str, theirs: str) -> float | None:
+        """How many times better ``ours`` is."""
+        mine, other = self.median(ours), self.median(theirs)
+        if not mine or not other:
+            return None
+        return mine / other if self.more_is_better else other / mine
+
+
+class Report:
+    def __init__(self, labels: list[str], command: str) -> None:
+        self.labels, self.command = labels, command
+        self.rows: dict[str, Row] = {}
+        self.remarks: list[str] = []
+        self.began = datetime.now(UTC)
+
+    def add(self, label: str, reading: Reading) -> None:
+        row = self.rows.setdefault(reading.name, Row(reading.name, reading.unit, reading.more_is_better))
+        row.values.setdefault(label, []).append(reading.value)
+
+    def table(self) -> str:
+        """A Markdown table: the median of each server, and how many times better the first is than the second."""
+        ours, theirs = (self.labels * 2)[:2]
+        lines = [
+            f"| figure | unit | {' | '.join(self.labels)} | better by |",
+            "|---|---|" + "--:|" * (len(self.labels) + 1),
+        ]
+        for row in self.rows.values():
+            cells = [_short(row.median(label)) for label in self.labels]
+            advantage = row.advantage(ours, theirs) if ours != theirs else None
+            factor = f"{advantage:.2f} x" if advantage else ""
+            lines.append(f"| {row.name} | {row.unit} | {' | '.join(cells)} | {factor} |")
+        return "\n".join([*lines, *(f"\n{remark}" for remark in self.remarks)])
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "began": self.began.isoformat(timespec="seconds"),
+            "command": self.command,
+            "machine": machine(),
+            "figures": [
+                {
+                    "name": row.name,
+                    "unit": row.unit,
+                    "more_is_better": row.more_is_better,
+                    "readings": row.values,
+                    "median": {label: row.median(label) for label in row.values},
+                }
+                for row in self.rows.values()
+            ],
+            "remarks": self.remarks,
+        }
+
+    def save(self, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.began:%Y%m%dT%H%M%SZ}.json"
+        path.write_text(json.dumps(self.document(), indent=1) + "\n")
+        return path
+
+
+def machine() -> dict[str, Any]:
+    """What a figure means nothing without."""
+    described = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in described if "model name" in line), platform.machine())
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}".replace(",", " ") if abs(value) >= 100 else f"{value:.3g}"
