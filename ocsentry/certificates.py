@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ocsentry.errors import OperatorError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -27,7 +29,7 @@ EXPIRY_WARNING = timedelta(days=21)
 MAX_COMMON_NAME = 64  # RFC 5280, ub-common-name
 
 
-class CertificateError(Exception):
+class CertificateError(OperatorError):
     """The certificate or key cannot be used; the text names the file and says why."""
 
 

@@ -28,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from ocsentry.errors import OperatorError
 from vpn_frontend.settings import (
     AuthSettings,
     Endpoint,
@@ -49,8 +50,8 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 
-class ConfigError(Exception):
-    """The file cannot be used. ``problems`` are lines ``file: key: reason``, ready for the operator."""
+class ConfigError(OperatorError):
+    """The file cannot be used. ``problems`` are lines ``file: key: reason``."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -340,9 +341,11 @@ def load_config(path: Path) -> LoadedConfig:
 
 
 def _problems(path: Path, error: ValidationError) -> Iterator[str]:
-    seen = set()
+    seen: set[str] = set()
     for problem in error.errors(include_url=False, include_context=False):
         key = ".".join(part for part in problem["loc"] if isinstance(part, str))
+        if problem["type"] == "too_short" and any(f": {key}: " in line for line in seen):
+            continue  # the list lacks members because they were refused
         reason = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             reason = "unknown key"

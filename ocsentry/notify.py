@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tells systemd where the service stands (sd_notify(3)): datagrams to the socket that ``$NOTIFY_SOCKET`` names.
 
-Without that variable every call does nothing. A datagram that cannot be sent is dropped: the trouble of the supervisor must
-not become that of the tunnels.
+Without that variable every call does nothing. A datagram that cannot be sent is dropped: the trouble of the
+supervisor must not become that of the tunnels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads users from the password file of ocserv: lines of ``name:groups:hash``.
 
-Groups are separated by commas, ``*`` or nothing stands for none; a hash that begins with ``!`` is that of a locked user.
+Groups are separated by commas, ``*`` or nothing stands for none; a hash that begins with ``!`` is a locked user's.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ocsentry.errors import OperatorError
 from vpn_frontend.crypt_hashes import is_crypt_hash
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ MAX_LINES = 100_000
 FIELDS = 3
 
 
-class OcpasswdError(Exception):
+class OcpasswdError(OperatorError):
     """The file cannot be read as users; the text names the line and says why."""
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks passwords against crypt(3) hashes, as users bring them from ocserv's ``ocpasswd`` or from a shadow file.
 
-Only the system's libcrypt knows all of ``$5$``, ``$6$`` and ``$y$``, and Python has no module for it any more: it is called
-through ctypes, in the re-entrant form, so that threads may share it. The kinds that a graphics card breaks in an afternoon
-(DES, ``$1$``) are refused.
+Only the system's libcrypt knows all of ``$5$``, ``$6$`` and ``$y$``, and Python has no module for it any more: it is
+called through ctypes, in the re-entrant form, so that threads may share it. The kinds that a graphics card breaks in
+an afternoon (DES, ``$1$``) are refused.
 """
 
 from __future__ import annotations

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``block``, ``unblock``, ``blocks``: shutting sources out of a running server."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from admin_api.values import Network, parse_network
+from ocsentry.cli.durations import parse_duration
+from ocsentry.cli.invocation import CommandError, Invocation, command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CidrArgument = Annotated[str, typer.Argument(metavar="CIDR", help="An address or a network, such as 198.51.100.0/24.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    command(app, "block")(block)
+    command(app, "unblock")(unblock)
+    command(app, "blocks")(blocks)
+
+
+def block(
+    cli: Invocation,
+    cidr: CidrArgument,
+    ttl: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How long: 90s, 15m, 1h, 2d. Default: until unblocked.")
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Told to the clients that are cut, and kept with the block.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be cut.")] = False,
+) -> None:
+    """Refuse an address or a network, and cut its sessions, at once."""
+    body: dict[str, object] = {"cidr": str(read_network(cidr)), "reason": reason}
+    if ttl is not None:
+        body["ttl"] = parse_duration(ttl)
+    answer = cli.server.post("blocks", body, dry_run=dry_run or None)
+    cut = answer["sessions_cut"]
+    sessions = f"{cut} session{'' if cut == 1 else 's'}"
+    until = f" until {answer['expires_at']}" if answer.get("expires_at") else ""
+    cli.emit(answer, f"{sessions} would be cut" if dry_run else f"blocked {answer['cidr']}{until}; {sessions} cut")
+
+
+def unblock(
+    cli: Invocation,
+    target: Annotated[str, typer.Argument(metavar="CIDR", help="The address or network, or the block's id.")],
+) -> None:
+    """Remove a block."""
+    found = _find(cli.server.items("blocks"), target)
+    for one in found:
+        cli.server.delete(f"blocks/{one['id']}")
+    cli.emit(found, "\n".join(f"unblocked {one['cidr']}" for one in found))
+
+
+def blocks(cli: Invocation) -> None:
+    """List the blocks in force."""
+    cli.emit_table(cli.server.items("blocks"), ("cidr", "expires_at", "created_by", "reason", "id"), "no blocks")
+
+
+def read_network(text: str) -> Network:
+    try:
+        return parse_network(text)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _find(rows: Sequence[dict[str, object]], target: str) -> list[dict[str, object]]:
+    if by_id := [row for row in rows if row["id"] == target]:
+        return by_id
+    network = str(read_network(target))
+    if by_network := [row for row in rows if row["cidr"] == network]:
+        return by_network
+    wider = [str(row["cidr"]) for row in rows if _covers(str(row["cidr"]), network)]
+    hint = f" (it lies in the block of {', '.join(wider)})" if wider else ""
+    raise CommandError(f"there is no block of {network}{hint}")
+
+
+def _covers(outer: str, inner: str) -> bool:
+    wide, narrow = ip_network(outer), ip_network(inner)
+    return wide.version == narrow.version and wide.supernet_of(narrow)  # type: ignore[arg-type]

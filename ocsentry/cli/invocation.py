@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every command has in common: ``--config`` and ``--json``, how it answers, how it fails.
+
+A command is a plain function whose first parameter is an ``Invocation``; ``command`` puts it into a Typer application
+and adds the two options. It answers by ``emit`` and fails by raising ``CommandError``: ``run`` turns that, and every
+other error that an operator can cause, into one readable line on standard error and an exit code that is not 0.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from ocsentry.errors import OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ocsentry.client import ApiClient, SocketClient
+    from ocsentry.config import LoadedConfig
+
+DEBUG_VARIABLE = "OCSENTRY_DEBUG"
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration file [env: OCSENTRY_CONFIG].", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+class CommandError(OperatorError):
+    """The command was used wrongly, or what it names is not there."""
+
+
+@dataclass
+class Invocation:
+    """One run of one command."""
+
+    config_path: Path | None = None
+    as_json: bool = False
+    _columns: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def config(self) -> LoadedConfig:
+        from ocsentry.config import find_config, load_config
+
+        return load_config(find_config(self.config_path))
+
+    @cached_property
+    def server(self) -> SocketClient:
+        """The running server, by its Unix socket."""
+        from ocsentry.client import SocketClient
+
+        return SocketClient(self.config.values.admin.socket)
+
+    @cached_property
+    def api(self) -> ApiClient:
+        """The running server, or, where none runs, the same API in this process: for what only the database holds."""
+        if self.server.running():
+            return self.server
+        from ocsentry.offline import OfflineClient
+
+        return OfflineClient(self.config)
+
+    def emit(self, document: object, text: str | None = None) -> None:
+        """Answer: ``document`` with ``--json``, else ``text`` (nothing where that is ``None``)."""
+        if self.as_json:
+            typer.echo(json.dumps(document, default=str, ensure_ascii=False))
+        elif text is not None:
+            typer.echo(text)
+
+    def emit_table(self, rows: Sequence[dict[str, Any]], columns: Iterable[str], empty: str) -> None:
+        """Answer with ``rows``: as a JSON array, or as the named columns of a table."""
+        self.emit(list(rows), render_table(rows, tuple(columns)) if rows else empty)
+
+
+def render_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Plain columns, as wide as their widest cell."""
+    cells = [[column.upper().replace("_", " ") for column in columns]]
+    cells += [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "-"
+    return str(value)
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make the decorated function the command ``name`` of ``app``, with the options that all commands have."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        def invoke(context: typer.Context, config: ConfigOption, as_json: JsonOption, **arguments: object) -> None:
+            above: Invocation = context.obj or Invocation()
+            function(Invocation(config or above.config_path, as_json or above.as_json), **arguments)
+
+        hints = get_type_hints(function, include_extras=True)
+        own = [p.replace(annotation=hints[p.name]) for p in list(inspect.signature(function).parameters.values())[1:]]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        shared = [
+            inspect.Parameter("config", kind, default=None, annotation=ConfigOption),
+            inspect.Parameter("as_json", kind, default=False, annotation=JsonOption),
+        ]
+        context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        parameters = [context, *(p.replace(kind=kind) for p in own), *shared]
+        invoke.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        invoke.__annotations__ = {p.name: p.annotation for p in parameters}
+        invoke.__name__, invoke.__doc__ = function.__name__, function.__doc__
+        app.command(name)(invoke)
+        return function
+
+    return register
+
+
+def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
+    """Run ``app`` and return the exit code; no error reaches the operator as a traceback."""
+    try:
+        answer = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except OperatorError as error:
+        return _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
+        return 141
+    except Exception as error:  # the last line of defence; the debug variable shows what it hides
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        return _fail(_readable(error), 1)
+    return answer if isinstance(answer, int) else 0
+
+
+def _readable(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    detail = " ".join(str(error).split())
+    return f"{detail or type(error).__name__} (set {DEBUG_VARIABLE}=1 for the whole story)"
+
+
+def _fail(text: str, exit_code: int) -> int:
+    typer.echo(f"ocsentry: {text}", err=True)
+    return exit_code

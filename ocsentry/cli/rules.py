@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``rules``: checking, explaining and reloading the policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocsentry.cli.invocation import CommandError, Invocation, command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PathsArgument = Annotated[
+    list[Path] | None, typer.Argument(metavar="[FILE]...", help="Rule files or folders. Default: the configuration's.")
+]
+
+
+def group() -> typer.Typer:
+    app = typer.Typer(help="Check, explain and reload the policy.")
+    command(app, "check")(check)
+    command(app, "explain")(explain)
+    command(app, "reload")(reload)
+    command(app, "import")(import_rules)
+    command(app, "schema")(schema)
+    return app
+
+
+def check(cli: Invocation, paths: PathsArgument = None) -> None:
+    """Read rule files as the server would, and say what is wrong with them. Needs no server."""
+    policy = _load(paths or cli.config.values.policy.rules)
+    files = len(policy.files)
+    cli.emit({"files": list(policy.files), "problems": []}, f"{files} rule file{'' if files == 1 else 's'} in order")
+
+
+def explain(
+    cli: Invocation,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Who asks.")],
+    event: Annotated[str, typer.Option(metavar="EVENT", help="What for.")] = "connect",
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="As which user.")] = None,
+) -> None:
+    """Show how the policy decides about an address, tier by tier.
+
+    Asks the running server, which knows penalties and blocks too; without one, the rule files alone are asked.
+    """
+    if cli.server.running():
+        answer = cli.server.get("explain", address=address, event=event, user=user)
+    else:
+        answer = _explain_offline(cli, address, event, user)
+    cli.emit(answer, render_explanation(answer))
+
+
+def reload(cli: Invocation) -> None:
+    """Put the rule files in force as they are now. A file with an error changes nothing."""
+    report = cli.server.post("policy/reload")
+    cut = report.get("sessions_cut", 0)
+    cli.emit(report, f"reloaded: policy version {report.get('version')}; {cut} session{'' if cut == 1 else 's'} cut")
+
+
+def import_rules(
+    cli: Invocation,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The rule file to take.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a rule file of the same name.")] = False,
+) -> None:
+    """Check a rule file together with those in place, and put it into the rules folder."""
+    folder = next((path for path in cli.config.values.policy.rules if path.is_dir()), None)
+    if folder is None:
+        raise CommandError("policy.rules names no folder to put the file into")
+    target = folder / file.name
+    if target.exists() and not force:
+        raise CommandError(f"{target} exists (replace it with --force)")
+    others = [path for path in sorted(folder.iterdir()) if path != target and path.suffix == file.suffix]
+    _load([*others, file])
+    fresh = target.with_name(target.name + ".new")  # no rule file by its suffix; the rename makes it one, whole
+    fresh.write_bytes(file.read_bytes())
+    fresh.replace(target)
+    cli.emit({"file": str(target)}, f"wrote {target}; a running server takes it up at once")
+
+
+def schema(cli: Invocation) -> None:
+    """Print the JSON schema of rule files, for editors."""
+    from sentry_engine import rule_file_schema
+
+    typer.echo(json.dumps(rule_file_schema(), indent=None if cli.as_json else 2))
+
+
+def _load(paths: Sequence[Path]) -> Any:  # noqa: ANN401 - the engine is imported late
+    from sentry_engine import Policy, PolicyError
+
+    try:
+        return Policy.load(*paths)
+    except PolicyError as error:
+        raise CommandError("\n".join(map(str, error.problems))) from None
+
+
+def _explain_offline(cli: Invocation, address: str, event: str, user: str | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from sentry_engine import Engine
+
+    settings = cli.config.values.policy
+    engine = Engine(_load(settings.rules), never_block=settings.never_block)
+    try:
+        return asdict(engine.explain(address, event=event, user=user))
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    finally:
+        engine.close()
+
+
+def render_explanation(answer: dict[str, Any]) -> str:
+    """The walk as lines, the deciding tier marked, the verdict at the end."""
+    lines = []
+    for step in answer["steps"]:
+        mark = ">" if step["decisive"] else " "
+        found = step["matched"] or "-"
+        rule = f"  rule {step['rule_id']}" if step.get("rule_id") else ""
+        said = f"  {step['action']}" if step.get("action") else ""
+        lines.append(f"{mark} {step['tier']:<12} {found}{rule}{said}")
+    verdict = answer["verdict"]
+    rule = f", rule {verdict['rule_id']}" if verdict.get("rule_id") else ""
+    wait = f", again in {verdict['retry_after']:.0f} s" if isinstance(verdict.get("retry_after"), int | float) else ""
+    return "\n".join([*lines, f"= {verdict['action']} ({verdict['reason']}{rule}{wait})"])

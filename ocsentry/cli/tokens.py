@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``token``: bearer tokens of the HTTP API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ocsentry.cli.durations import parse_duration
+from ocsentry.cli.invocation import Invocation, command
+
+COLUMNS = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at")
+
+
+def group() -> typer.Typer:
+    app = typer.Typer(help="Manage the tokens of the HTTP API.")
+    command(app, "create")(create)
+    command(app, "list")(list_tokens)
+    command(app, "revoke")(revoke)
+    return app
+
+
+def create(
+    cli: Invocation,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SCOPE", help="What it may do, such as blocks:write; repeat it. Default: everything."),
+    ] = None,
+    ttl: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How long it is good for. Default: until revoked.")
+    ] = None,
+) -> None:
+    """Make a token and show it, this once."""
+    lifetime = None if ttl is None else parse_duration(ttl)
+    body = {"name": name, "scopes": scope, "ttl": lifetime}
+    token = cli.api.post("tokens", {key: value for key, value in body.items() if value is not None})
+    cli.emit(token, f"{token['token']}\n\nKeep it: it is not stored and cannot be shown again.")
+
+
+def list_tokens(cli: Invocation) -> None:
+    """List the tokens, without their secrets."""
+    cli.emit_table(cli.api.items("tokens"), COLUMNS, "no tokens")
+
+
+def revoke(cli: Invocation, token: Annotated[str, typer.Argument(metavar="ID", help="The token's id.")]) -> None:
+    """Revoke a token at once."""
+    cli.api.delete(f"tokens/{token}")
+    cli.emit({"id": token}, f"revoked token {token}")

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``user``: who may log in to the VPN."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from ocsentry.cli.invocation import CommandError, Invocation, command
+
+if TYPE_CHECKING:
+    from ocsentry.ocpasswd import ForeignUser
+
+COLUMNS = ("name", "enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
+WRITABLE = ("enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
+MAX_PASSWORD_BYTES = 1024  # of standard input; the login form takes no longer ones
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+
+
+def group() -> typer.Typer:
+    app = typer.Typer(help="Manage the users of the VPN.")
+    command(app, "add")(add)
+    command(app, "passwd")(passwd)
+    command(app, "list")(list_users)
+    command(app, "del")(remove)
+    command(app, "import")(import_users)
+    return app
+
+
+def add(
+    cli: Invocation,
+    name: NameArgument,
+    group: Annotated[list[str] | None, typer.Option(metavar="GROUP", help="A group of the user; repeat it.")] = None,
+    max_same_clients: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Sessions at a time, 0 for any number. Default: the configuration's."),
+    ] = None,
+    ipv4: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The user's own inner IPv4 address.")] = None,
+    ipv6: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The user's own inner IPv6 address.")] = None,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="A remark.")] = "",
+    password_stdin: StdinOption = False,
+) -> None:
+    """Add a user. The password is asked for, or read from standard input."""
+    attributes: dict[str, object] = {"groups": group or [], "note": note}
+    given = {"max_same_clients": max_same_clients, "ipv4": ipv4, "ipv6": ipv6}
+    attributes |= {key: value for key, value in given.items() if value is not None}
+    user = cli.api.post("users", {"name": name, "password": read_password(from_stdin=password_stdin), **attributes})
+    cli.emit(user, f"added user {name}")
+
+
+def passwd(cli: Invocation, name: NameArgument, password_stdin: StdinOption = False) -> None:
+    """Give a user a new password."""
+    password = read_password(from_stdin=password_stdin)
+    before, etag = cli.api.get_tagged(f"users/{quote(name)}")
+    kept = {key: before[key] for key in WRITABLE if key in before}
+    user = cli.api.put(f"users/{quote(name)}", {**kept, "password": password}, headers={"If-Match": etag})
+    cli.emit(user, f"changed the password of {name}")
+
+
+def list_users(cli: Invocation) -> None:
+    """List the users."""
+    cli.emit_table(cli.api.items("users"), COLUMNS, "no users")
+
+
+def remove(cli: Invocation, name: NameArgument) -> None:
+    """Delete a user, and end the user's sessions."""
+    cli.api.delete(f"users/{quote(name)}")
+    cli.emit({"name": name}, f"deleted user {name}")
+
+
+def import_users(
+    cli: Invocation,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A password file of ocserv (ocpasswd).")],
+) -> None:
+    """Add the users of an ocserv password file, with the passwords and groups that they have there.
+
+    Users that exist already are left as they are.
+    """
+    from ocsentry.ocpasswd import OcpasswdError, parse_ocpasswd
+
+    try:
+        found = list(parse_ocpasswd(file.read_text()))
+    except (OcpasswdError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file}: {error}") from None
+    present = {str(user["name"]).casefold() for user in cli.api.items("users")}
+    new = [user for user in found if user.name.casefold() not in present]
+    for user in new:
+        cli.api.post("users", {"name": user.name, "password_hash": user.password_hash, **_attributes(user)})
+    skipped = len(found) - len(new)
+    cli.emit(
+        {"added": [user.name for user in new], "skipped": skipped},
+        f"added {len(new)} users, left {skipped} as they were",
+    )
+
+
+def _attributes(user: ForeignUser) -> dict[str, object]:
+    return {"groups": list(user.groups), "enabled": user.enabled, "note": "from ocpasswd"}
+
+
+def read_password(*, from_stdin: bool) -> str:
+    """The password, typed twice at a prompt or taken from the first line of standard input."""
+    if not from_stdin:
+        if not sys.stdin.isatty():
+            raise CommandError("there is no terminal to ask for the password at: use --password-stdin")
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    line = sys.stdin.readline(MAX_PASSWORD_BYTES + 1)
+    password = line.rstrip("\r\n")
+    if not password:
+        raise CommandError("standard input holds no password")
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise CommandError(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
+    return password
