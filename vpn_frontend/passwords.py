@@ -38,11 +38,6 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
-def needs_rehash(encoded: str) -> bool:
-    """The encoding was made with weaker parameters than are used now."""
-    return _hasher.check_needs_rehash(encoded)
-
-
 def matches(encoded: str | None, password: str) -> bool:
     """Whether ``password`` is the one of ``encoded``; ``None`` costs the same and is never right. Blocks.
 

@@ -99,6 +99,20 @@ class SessionJournal(Protocol):
         """Mark as ``crashed`` what is still open from a process before; returns how many. Called once, at start."""
 
 
+class VpnEvent(StrEnum):
+    """The VPN's part of the log vocabulary; the fields of each are the same wherever it is emitted."""
+
+    LOGIN_ACCEPTED = "login_accepted"  # user, address, user_agent
+    LOGIN_REFUSED = "login_refused"  # user, address, reason, final
+    TUNNEL_REFUSED = "tunnel_refused"  # user, address, reason
+    SESSION_OPENED = "session_opened"  # session, user, address, ipv4, ipv6, user_agent
+    SESSION_ROAMED = "session_roamed"  # session, user, address: a new channel took over
+    CHANNEL_LOST = "channel_lost"  # session, user, cause
+    SESSION_CLOSED = "session_closed"  # session, user, reason, rx_bytes, tx_bytes
+    LINK_REFUSED = "link_refused"  # address, reason: a peer broke the protocol
+    BACKEND_FAILED = "backend_failed"  # what, error: a directory or journal did not answer
+
+
 class EventSink(Protocol):
     def emit(self, kind: str, **fields: object) -> None:
         """Take one event of the log vocabulary; never blocks, never raises."""

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One session: from a login that was right to the last packet counted, over all the channels it has meanwhile.
+
+Phases, each entered once and in this order::
+
+    WAITING   logged in, no tunnel yet; ends with the cookie
+    OPEN      has a gateway session, addresses and a lease; with a link it is connected, without one it roams
+    CLOSING   told to end; lease and cookie are gone, the addresses wait for the gateway's last counters
+    CLOSED    accounted for, nothing held
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from vpn_frontend.gateway import Counters
+from vpn_frontend.ports import SessionState, SessionView
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sentry_engine import Lease
+    from vpn_frontend.addresses import InnerAddresses
+    from vpn_frontend.client_messages import Device
+    from vpn_frontend.gateway import Address
+    from vpn_frontend.ports import CloseReason, UserRecord
+
+
+class Phase(IntEnum):
+    WAITING = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The far end of a link that asks for a tunnel."""
+
+    link: int
+    address: Address
+    port: int
+    tls_version: str
+    cipher: str
+
+
+@dataclass(slots=True)
+class Session:
+    """Mutable, and changed by ``SessionTable`` alone. Times are seconds of the monotonic clock."""
+
+    id: str
+    user: UserRecord
+    groups: tuple[str, ...]
+    device: Device
+    login_at: float
+    started_at: datetime  # of the login until the tunnel is open, then of that
+    user_agent: str
+    expires_at: float | None  # while it has no channel
+    digest: bytes = b""  # of its cookie
+    phase: Phase = Phase.WAITING
+    peer: Peer | None = None
+    hostname: str = ""
+    lease: Lease | None = None
+    admissions: int = 0  # tunnels being set up on that lease
+    addresses: InnerAddresses | None = None
+    mtu: int = 0
+    gateway_id: int | None = None
+    link: int | None = None  # its channel, or the link that is becoming it
+    counters: Counters = field(default_factory=Counters)
+    close_reason: CloseReason | None = None
+
+    @property
+    def roaming(self) -> bool:
+        return self.phase is Phase.OPEN and self.link is None
+
+    def advance(self, phase: Phase) -> None:
+        if phase <= self.phase:
+            raise ValueError(f"session {self.id} cannot go from {self.phase.name} to {phase.name}")
+        self.phase = phase
+
+    def view(self, counters: Counters | None = None) -> SessionView:
+        """How it looks to others; only for a session that has or had a tunnel."""
+        if self.peer is None or self.addresses is None:
+            raise ValueError(f"session {self.id} never had a tunnel")
+        return SessionView(
+            id=self.id,
+            user=self.user.name,
+            groups=self.groups,
+            address=self.peer.address,
+            port=self.peer.port,
+            ipv4=self.addresses.ipv4,
+            ipv6=self.addresses.ipv6,
+            started_at=self.started_at,
+            state=SessionState.ROAMING if self.link is None else SessionState.CONNECTED,
+            transport="none" if self.link is None else "tls",
+            tls_version=self.peer.tls_version,
+            cipher=self.peer.cipher,
+            user_agent=self.user_agent,
+            hostname=self.hostname or self.device.name,
+            counters=self.counters if counters is None else counters,
+        )

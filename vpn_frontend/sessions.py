@@ -1,0 +1,481 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All sessions: who is logged in, who has a tunnel, and every way in which one begins, changes its channel and ends.
+
+Nothing here waits: the gateway is told and answers by events, the journal is written behind a queue, the time is an
+argument. Opening a tunnel takes two steps because a session that makes room for a new one holds its addresses until the
+gateway let go of them: ``admit`` takes the lease, ``establish`` (once ``settled``) the addresses and the tunnel.
+
+WHO GIVES WAY. A client that was killed, or whose network broke, leaves a session that roams until its cookie dies. It
+holds its lease all that time, so that it can come back whatever happens; but where the limit of clients would keep its
+own user out, the session that roams longest is ended for the new login. A session with a live channel gives way only as
+the policy on excess says.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sentry_engine import Action, AdmissionRefused, Event, Reason
+from vpn_frontend.addresses import AddressError, AddressPools
+from vpn_frontend.cookies import CookieJar
+from vpn_frontend.cstp import disconnect_frame, parse_farewell
+from vpn_frontend.gateway import Cause, Counters, GatewayError, TunnelParameters
+from vpn_frontend.ports import CloseReason, SessionView, VpnEvent
+from vpn_frontend.session import Peer, Phase, Session
+from vpn_frontend.tunnel_answer import TunnelGrant, carries_ipv6, negotiate_mtu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ipaddress import IPv4Network, IPv6Network
+
+    from sentry_engine import Engine, Lease
+    from vpn_frontend.accounting import SessionRecorder
+    from vpn_frontend.client_messages import Device
+    from vpn_frontend.gateway import ChannelDown, Gateway, SessionClosed
+    from vpn_frontend.ports import EventSink, UserRecord
+    from vpn_frontend.settings import VpnSettings
+    from vpn_frontend.tunnel_request import TunnelRequest
+
+MAX_WAITING_PER_USER = 16  # logins without a tunnel; the oldest gives way
+MAX_WAITING = 8192  # in all; a login more is told to try later
+RETRY_SOON = 5  # seconds, where the reason passes by itself
+RETRY_LATEST = 86_400.0  # seconds; what is said of a penalty without end
+TEXTS = {
+    CloseReason.CONNECTION_LOST: "The connection was lost for too long.",
+    CloseReason.IDLE_TIMEOUT: "The session was idle for too long.",
+    CloseReason.SESSION_TIMEOUT: "The time of this session is over. Please log in again.",
+    CloseReason.REPLACED: "A newer login of this user took this session's place.",
+    CloseReason.LOGOUT: "Logged out.",
+    CloseReason.POLICY: "Access is no longer allowed.",
+    CloseReason.SHUTDOWN: "The server is shutting down.",
+    CloseReason.FAILED: "The tunnel could not be set up.",
+}
+
+
+Views = list[SessionView]  # names for what ``SessionTable.list`` hides inside its class
+Sessions = list[Session]
+
+
+class CookieError(Exception):
+    """The cookie opens no tunnel (any more): the client has to log in again."""
+
+
+class RefusedError(Exception):
+    """No tunnel or login now. ``text`` is for the user, ``reason`` a stable code, ``retry_after`` seconds."""
+
+    def __init__(self, text: str, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.reason = reason
+        self.retry_after = RETRY_SOON if retry_after is None else round(max(1.0, min(retry_after, RETRY_LATEST)))
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user whose password was right."""
+
+    user: UserRecord
+    groups: tuple[str, ...]
+    device: Device
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A lease taken for a tunnel to come. ``making_room``: gateway sessions that must be gone before ``establish``."""
+
+    session: Session
+    lease: Lease
+    making_room: frozenset[int]
+
+
+class SessionTable:
+    def __init__(
+        self,
+        settings: VpnSettings,
+        *,
+        engine: Engine,
+        gateway: Gateway,
+        recorder: SessionRecorder,
+        events: EventSink,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._gateway = gateway
+        self._recorder = recorder
+        self._events = events
+        self._wall_clock = wall_clock
+        self._pools = AddressPools(settings.network.ipv4_pool, settings.network.ipv6_pool)
+        self._cookies: CookieJar[Session] = CookieJar()
+        self._sessions: dict[str, Session] = {}  # every one that is not CLOSED, by id, in the order of login
+        self._by_user: dict[str, dict[str, Session]] = {}
+        self._by_gateway: dict[int, Session] = {}
+        self._by_link: dict[int, Session] = {}  # links that are or become a channel
+        self._waiting = 0
+
+    # Login and tunnel
+
+    def log_in(self, login: Login, now: float) -> str:
+        """The cookie of a new session. Raises ``RefusedError`` when too many wait for their tunnels."""
+        own = [session for session in self._of_user(login.user.name) if session.phase is Phase.WAITING]
+        if len(own) >= MAX_WAITING_PER_USER:
+            self._end(own[0], CloseReason.REPLACED, now)
+        if self._waiting >= MAX_WAITING:
+            raise RefusedError("Too many logins are under way. Please try again.", "too_many_logins")
+        session = Session(
+            id=secrets.token_hex(8),
+            user=login.user,
+            groups=login.groups,
+            device=login.device,
+            login_at=now,
+            started_at=self._wall_clock(),
+            user_agent=login.user_agent,
+            expires_at=now + self._settings.session.cookie_timeout,
+        )
+        cookie, session.digest = self._cookies.issue(session)
+        self._sessions[session.id] = session
+        self._by_user.setdefault(session.user.name, {})[session.id] = session
+        self._waiting += 1
+        return cookie
+
+    def user_of(self, cookie: str) -> str:
+        """The name of the user who holds ``cookie``. Raises ``CookieError``."""
+        return self._find(cookie).user.name
+
+    def log_out(self, cookie: str, now: float) -> None:
+        session = self._cookies.find(cookie)
+        if session is not None:
+            self._end(session, CloseReason.LOGOUT, now)
+
+    def admit(self, cookie: str, peer: Peer, user: UserRecord, request: TunnelRequest, now: float) -> Admission:
+        """Take the lease for a tunnel. Raises ``CookieError`` or ``RefusedError``; then nothing is held.
+
+        Whoever gets an ``Admission`` hands it to ``establish`` or to ``abandon``.
+        """
+        session = self._find(cookie)
+        if self._time_is_over(session, now):
+            self._end(session, CloseReason.SESSION_TIMEOUT, now)
+            raise CookieError
+        if session.phase is Phase.WAITING and self._recorder.behind:
+            raise RefusedError("The server is busy. Please try again.", "journal_behind")
+        session.user = replace(user, name=session.user.name)
+        making_room: set[int] = set()
+        lease = self._take_lease(session, peer, request, making_room, now)
+        session.lease = lease
+        session.admissions += 1
+        for evicted in self._of_user(session.user.name):
+            if evicted.lease is not None and evicted.lease.id in lease.evicts:
+                self._make_room(evicted, making_room, now)
+        return Admission(session, lease, frozenset(making_room))
+
+    def settled(self, admission: Admission) -> bool:
+        """The sessions that make room for this one are gone."""
+        return not any(gateway_id in self._by_gateway for gateway_id in admission.making_room)
+
+    def establish(self, admission: Admission, peer: Peer, request: TunnelRequest, now: float) -> TunnelGrant:
+        """Open the tunnel, or find the one that is open; ``attach`` must follow. Raises as ``admit``."""
+        session = admission.session
+        if session.phase >= Phase.CLOSING:
+            self.abandon(admission)
+            raise CookieError
+        mtu = negotiate_mtu(self._settings.network.mtu, request, outer_ipv6=peer.address.version == 6)
+        dpd = self._settings.session.mobile_dpd if request.mobile else self._settings.session.dpd
+        if session.phase is Phase.WAITING:
+            try:
+                self._open(session, peer, request, mtu=mtu, dpd=dpd)
+            except RefusedError:
+                self.abandon(admission)
+                raise
+        session.admissions -= 1
+        addresses = session.addresses
+        if addresses is None:
+            raise CookieError
+        limit = self._settings.session.session_timeout
+        remaining = max(1, int(session.login_at + limit - now)) if limit else None
+        return TunnelGrant(addresses.ipv4, addresses.ipv6, min(mtu, session.mtu), remaining, dpd)
+
+    def attach(self, admission: Admission, peer: Peer, request: TunnelRequest, head: bytes, early: bytes) -> None:
+        """Make the peer's link the channel; one that there was is replaced."""
+        session = admission.session
+        if session.gateway_id is None:
+            raise GatewayError(f"session {session.id} has no tunnel to attach to")
+        first = session.peer is None
+        if session.link is not None:
+            self._by_link.pop(session.link, None)
+        session.peer, session.link, session.expires_at = peer, peer.link, None
+        session.hostname = request.hostname or session.hostname
+        session.user_agent = request.user_agent or session.user_agent
+        self._by_link[peer.link] = session
+        self._gateway.attach(session.gateway_id, peer.link, head, early)
+        if first:
+            self._recorder.opened(session.view())
+            self._emit(VpnEvent.SESSION_OPENED, session, ipv4=session.view().ipv4, ipv6=session.view().ipv6)
+        else:
+            self._emit(VpnEvent.SESSION_ROAMED, session)
+
+    def abandon(self, admission: Admission) -> None:
+        """The tunnel is not wanted any more, or cannot be had: give back the lease, unless a tunnel lives on it."""
+        session = admission.session
+        session.admissions -= 1
+        if session.phase is Phase.WAITING and session.admissions == 0 and session.lease is not None:
+            self._engine.release(session.lease)
+            session.lease = None
+
+    # What the gateway reports
+
+    def channel_down(self, event: ChannelDown, now: float) -> None:
+        session = self._by_gateway.get(event.session)
+        if session is None or session.phase is not Phase.OPEN:
+            return
+        session.counters = event.counters
+        if session.link != event.link:
+            return  # a newer link is taking over already
+        if event.cause is Cause.PEER_DISCONNECT and parse_farewell(event.farewell).final:
+            self._end(session, CloseReason.USER_DISCONNECT, now)
+        else:
+            self._lose_channel(session, event.cause, now)
+
+    def link_closed(self, link: int, cause: Cause, now: float) -> None:
+        """A link died before it became the channel that it was meant to be."""
+        session = self._by_link.get(link)
+        if session is not None and session.phase is Phase.OPEN and session.link == link:
+            self._lose_channel(session, cause, now)
+
+    def idle(self, gateway_id: int, now: float) -> None:
+        session = self._by_gateway.get(gateway_id)
+        if session is not None and session.phase is Phase.OPEN:
+            self._end(session, CloseReason.IDLE_TIMEOUT, now)
+
+    def closed(self, event: SessionClosed, now: float) -> None:
+        """The gateway let go of a session: its addresses are free, its counters final."""
+        session = self._by_gateway.get(event.session)
+        if session is None:
+            return
+        session.counters = event.counters
+        if session.phase is Phase.OPEN:  # the gateway gave up by itself
+            self._settle_end(session, CloseReason.FAILED, now)
+        self._forget(session)
+
+    # Time and operators
+
+    def expire(self, now: float) -> None:
+        """End what has outlived its time; to be called about every second."""
+        for session in list(self._sessions.values()):
+            if session.phase >= Phase.CLOSING:
+                continue
+            if self._time_is_over(session, now):
+                self._end(session, CloseReason.SESSION_TIMEOUT, now)
+            elif session.expires_at is not None and now >= session.expires_at:
+                self._end(session, CloseReason.CONNECTION_LOST, now)
+
+    def list(self) -> Views:
+        """Every session with a tunnel, roaming ones too, in the order of login, with its counters of this moment."""
+        return [self._view(session) for session in self._open_sessions()]
+
+    def get(self, session_id: str) -> SessionView | None:
+        session = self._sessions.get(session_id)
+        return self._view(session) if session is not None and session.phase is Phase.OPEN else None
+
+    def kill(self, session_id: str, text: str, *, now: float | None = None) -> bool:
+        """End a session, telling its client ``text``; whether there was such a session."""
+        session = self._sessions.get(session_id)
+        if session is None or session.phase is not Phase.OPEN:
+            return False
+        self._end(session, CloseReason.KILLED, now, text)
+        return True
+
+    def kill_user(self, user: str, text: str, *, now: float | None = None) -> int:
+        """End every session and every login of ``user``; how many had a tunnel."""
+        own = [session for session in self._of_user(user) if session.phase < Phase.CLOSING]
+        tunnels = sum(session.phase is Phase.OPEN for session in own)
+        for session in own:
+            self._end(session, CloseReason.KILLED, now, text)
+        return tunnels
+
+    def reassess(self, now: float | None = None) -> Views:
+        """Ask the policy about every session again and end those it refuses; returns them.
+
+        A rate limit or a passing penalty cuts nobody who is in: they are about new attempts.
+        """
+        cut: Views = []
+        for session in self._open_sessions():
+            if session.peer is None:
+                continue
+            explanation = self._engine.explain(session.peer.address, user=session.user.name, now=now)
+            if explanation.verdict.action is Action.REJECT:
+                cut.append(self._view(session))
+                rule = explanation.verdict.rule_id
+                by = f"{explanation.verdict.reason.value}{f', {rule}' if rule else ''}"
+                self._end(session, CloseReason.POLICY, now, f"Your address is blocked ({by}).")
+        return cut
+
+    def affected_by(self, network: IPv4Network | IPv6Network) -> Views:
+        """The sessions that a block of ``network`` would cut."""
+        return [
+            self._view(session)
+            for session in self._open_sessions()
+            if session.peer is not None and self._engine.would_block(network, session.peer.address)
+        ]
+
+    def shut_down(self, text: str, now: float) -> None:
+        """Say goodbye to every client; ``len`` falls to 0 as the gateway answers."""
+        for session in list(self._sessions.values()):
+            if session.phase < Phase.CLOSING:
+                self._end(session, CloseReason.SHUTDOWN, now, text)
+
+    def abandon_gateway(self, now: float) -> None:
+        """The gateway is gone: account for what it did not answer, with the last counters known."""
+        for session in list(self._sessions.values()):
+            if session.phase < Phase.CLOSING:
+                self._settle_end(session, CloseReason.SHUTDOWN, now)
+            self._forget(session)
+
+    def __len__(self) -> int:
+        """Sessions that have, or are giving up, a tunnel."""
+        return len(self._by_gateway)
+
+    # Inner workings
+
+    def _find(self, cookie: str) -> Session:
+        session = self._cookies.find(cookie)
+        if session is None or session.phase >= Phase.CLOSING:
+            raise CookieError
+        return session
+
+    def _of_user(self, user: str) -> Sessions:
+        return [*self._by_user.get(user, {}).values()]
+
+    def _open_sessions(self) -> Sessions:
+        return [session for session in self._sessions.values() if session.phase is Phase.OPEN]
+
+    def _time_is_over(self, session: Session, now: float) -> bool:
+        limit = self._settings.session.session_timeout
+        return limit > 0 and now >= session.login_at + limit
+
+    def _take_lease(
+        self, session: Session, peer: Peer, request: TunnelRequest, making_room: set[int], now: float
+    ) -> Lease:
+        device = request.device_id or session.device.unique_id or None
+        while True:
+            try:
+                return self._engine.admit(
+                    session.user.name,
+                    peer.address,
+                    now=now,
+                    groups=session.groups,
+                    device=device,
+                    limit=session.user.max_same_clients,
+                    session=session.id,
+                )
+            except AdmissionRefused as refused:
+                rival = self._longest_roaming(session)
+                if refused.verdict.reason is not Reason.MAX_SAME_CLIENTS or rival is None:
+                    verdict = refused.verdict
+                    raise RefusedError(refused.text, verdict.reason.value, verdict.retry_after) from refused
+                self._make_room(rival, making_room, now)
+
+    def _longest_roaming(self, newcomer: Session) -> Session | None:
+        rivals = [session for session in self._of_user(newcomer.user.name) if session.roaming]
+        return min(rivals, key=lambda rival: rival.expires_at or 0.0, default=None)
+
+    def _make_room(self, session: Session, making_room: set[int], now: float) -> None:
+        if session.gateway_id is not None:
+            making_room.add(session.gateway_id)
+        self._end(session, CloseReason.REPLACED, now)
+
+    def _open(self, session: Session, peer: Peer, request: TunnelRequest, *, mtu: int, dpd: int) -> None:
+        try:
+            addresses = self._pools.take(
+                session.user.name,
+                want_ipv4=request.wants_ipv4,
+                want_ipv6=request.wants_ipv6 and carries_ipv6(mtu),
+                static_ipv4=session.user.ipv4,
+                static_ipv6=session.user.ipv6,
+            )
+        except AddressError as error:
+            raise RefusedError(f"No tunnel: {error}.", "no_address") from error
+        parameters = TunnelParameters(
+            addresses.ipv4, addresses.ipv6, mtu, dpd, idle_timeout=self._settings.session.idle_timeout
+        )
+        try:
+            session.gateway_id = self._gateway.open_session(peer.link, parameters)
+        except GatewayError as error:
+            self._pools.give_back(addresses)
+            raise RefusedError("The server cannot take another tunnel now.", "gateway_full") from error
+        session.addresses, session.mtu, session.started_at = addresses, mtu, self._wall_clock()
+        session.advance(Phase.OPEN)
+        self._waiting -= 1
+        self._by_gateway[session.gateway_id] = session
+
+    def _lose_channel(self, session: Session, cause: Cause, now: float) -> None:
+        if session.link is not None:
+            self._by_link.pop(session.link, None)
+        session.link = None
+        session.expires_at = now + self._settings.session.cookie_timeout
+        self._emit(VpnEvent.CHANNEL_LOST, session, cause=cause.name.lower())
+
+    def _end(self, session: Session, reason: CloseReason, now: float | None, text: str = "") -> None:
+        """Give back what only the living need, and tell the gateway, whose answer brings ``closed``."""
+        if session.phase >= Phase.CLOSING:
+            return
+        self._settle_end(session, reason, now)
+        if session.gateway_id is None:
+            self._forget(session)
+        else:
+            farewell = b"" if reason is CloseReason.USER_DISCONNECT else disconnect_frame(text or TEXTS.get(reason, ""))
+            self._gateway.close_session(session.gateway_id, farewell)
+
+    def _settle_end(self, session: Session, reason: CloseReason, now: float | None) -> None:
+        self._waiting -= session.phase is Phase.WAITING
+        session.advance(Phase.CLOSING)
+        session.close_reason = reason
+        self._cookies.revoke(session.digest)
+        if session.link is not None:
+            self._by_link.pop(session.link, None)
+        if session.lease is not None:
+            self._engine.release(session.lease)
+            session.lease = None
+        if session.peer is not None:
+            self._engine.decide(Event.DISCONNECT, session.peer.address, user=session.user.name, now=now)
+
+    def _forget(self, session: Session) -> None:
+        session.advance(Phase.CLOSED)
+        del self._sessions[session.id]
+        own = self._by_user[session.user.name]
+        del own[session.id]
+        if not own:
+            del self._by_user[session.user.name]
+        if session.gateway_id is not None:
+            self._by_gateway.pop(session.gateway_id, None)
+        if session.addresses is not None:
+            self._pools.give_back(session.addresses)
+        if session.peer is not None and session.close_reason is not None:
+            session.link = None
+            self._recorder.closed(session.view(), session.close_reason)
+            counters = session.counters
+            self._emit(
+                VpnEvent.SESSION_CLOSED,
+                session,
+                reason=session.close_reason.value,
+                rx_bytes=counters.rx_bytes,
+                tx_bytes=counters.tx_bytes,
+            )
+
+    def _view(self, session: Session) -> SessionView:
+        return session.view(self._counters(session))
+
+    def _counters(self, session: Session) -> Counters:
+        if session.gateway_id is None:
+            return session.counters
+        with suppress(GatewayError):  # it ended this moment: the last known will do, the final ones are on their way
+            session.counters = self._gateway.counters(session.gateway_id)
+        return session.counters
+
+    def _emit(self, kind: VpnEvent, session: Session, **fields: object) -> None:
+        address = None if session.peer is None else session.peer.address
+        self._events.emit(kind, session=session.id, user=session.user.name, address=address, **fields)
