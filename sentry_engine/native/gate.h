@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define SE_GATE_ABI 1u
+#define SE_RULE_KEPT (1u << 31)
 
 enum se_action { SE_ACCEPT = 0, SE_REJECT = 1, SE_RATE_LIMITED = 2 };
 
@@ -40,7 +41,8 @@ struct se_verdict {
     uint8_t action;          /* enum se_action */
     uint8_t reason;          /* sentry_engine.verdict.Reason */
     uint16_t reserved;
-    uint32_t rule;           /* index to the rule names of the plan in force; UINT32_MAX: none */
+    uint32_t rule;           /* index to the rule names of the plan in force; UINT32_MAX: none; else with SE_RULE_KEPT set:
+                              * the rest is the number of a name that the engine keeps, that of a penalty whose plan may be gone */
     uint64_t retry_after;    /* nanoseconds until it is worth asking again; 0: unknown or now; UINT64_MAX: never */
 };
 

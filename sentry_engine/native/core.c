@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "core.h"
+
+#include "readers.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define BATCH 256u              /* requests answered by one policy before a new one gets its turn */
+#define REASON_INVALID_REQUEST 13u
+#define MAX_SECONDS 9.2e9       /* what fits in 63 bits of ns */
+#define WORD_HAS_RETRY (UINT64_C(1) << 24)
+
+/* Written by the holder of one reader's slot at a time, so that counting needs no locked instruction. */
+struct tally {
+    _Alignas(64) _Atomic uint64_t decisions;
+    _Atomic uint64_t refused;
+};
+
+struct se_core {
+    struct se_gate gate;
+    struct se_state_tables state;
+    _Atomic(struct se_policy *) policy;
+    _Atomic uint32_t generation;
+    _Atomic uint64_t *kept_hits;
+    struct tally tallies[SE_READER_SLOTS];
+};
+
+static _Thread_local uint64_t last_retry_after;
+
+uint32_t se_core_abi(void)
+{
+    return SE_CORE_ABI;
+}
+
+static void add_one(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static void count_verdict(struct se_core *core, const struct se_policy *policy, struct tally *tally, const struct se_verdict *verdict)
+{
+    add_one(&tally->decisions);
+    if (verdict->action != SE_ACCEPT)
+        add_one(&tally->refused);
+    if (verdict->rule == SE_NO_RULE)
+        return;
+    if (verdict->rule & SE_RULE_KEPT)
+        atomic_fetch_add_explicit(&core->kept_hits[verdict->rule & ~SE_RULE_KEPT], 1, memory_order_relaxed);
+    else
+        atomic_fetch_add_explicit(&policy->hits[verdict->rule], 1, memory_order_relaxed);
+}
+
+/* A core before its first policy refuses, and so it does what it cannot understand. */
+static void refuse_all(struct se_verdict *verdicts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        verdicts[i] = (struct se_verdict){.action = SE_REJECT, .reason = REASON_INVALID_REQUEST, .rule = SE_NO_RULE};
+}
+
+/* Answers up to BATCH requests by one policy. Returns its generation. */
+static uint32_t decide_batch(struct se_core *core, const struct se_request *requests, struct se_verdict *verdicts, uint32_t count)
+{
+    struct se_reader *reader = se_reader_enter();
+    struct tally *tally = &core->tallies[se_reader_number(reader)];
+    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
+    uint32_t generation = 0;
+
+    if (policy) {
+        generation = policy->generation;
+        for (uint32_t i = 0; i < count; i++) {
+            se_walk(policy, &core->state, &requests[i], &verdicts[i], NULL);
+            count_verdict(core, policy, tally, &verdicts[i]);
+        }
+    } else {
+        refuse_all(verdicts, count);
+    }
+    se_reader_leave(reader);
+    return generation;
+}
+
+static void gate_decide(void *engine, const struct se_request *request, struct se_verdict *verdict)
+{
+    decide_batch(engine, request, verdict, 1);
+}
+
+static void gate_decide_many(void *engine, const struct se_request *requests, struct se_verdict *verdicts, uint32_t count)
+{
+    for (uint32_t done = 0, next; done < count; done += next) {
+        next = count - done < BATCH ? count - done : BATCH;
+        decide_batch(engine, requests + done, verdicts + done, next);
+    }
+}
+
+int se_core_open(struct se_core **out)
+{
+    struct se_core *core = aligned_alloc(_Alignof(struct se_core), sizeof *core);
+    int rc = -ENOMEM;
+
+    if (!core)
+        return rc;
+    memset(core, 0, sizeof *core);
+    core->gate = (struct se_gate){
+        .abi = SE_GATE_ABI,
+        .request_size = sizeof(struct se_request),
+        .verdict_size = sizeof(struct se_verdict),
+        .engine = core,
+        .decide = gate_decide,
+        .decide_many = gate_decide_many,
+    };
+    core->kept_hits = calloc(SE_MAX_KEPT_RULES, sizeof *core->kept_hits);
+    if (!core->kept_hits)
+        goto fail;
+    rc = se_secret_draw(&core->state.secret);
+    if (!rc)
+        rc = se_windows_open(&core->state.windows);
+    if (!rc)
+        rc = se_penalties_open(&core->state.penalties, &core->state.secret);
+    if (!rc)
+        rc = se_sketch_open(&core->state.sketch);
+    if (rc)
+        goto fail;
+    *out = core;
+    return 0;
+fail:
+    se_core_close(core);
+    return rc;
+}
+
+void se_core_close(struct se_core *core)
+{
+    if (!core)
+        return;
+    se_policy_free(atomic_load(&core->policy));
+    se_windows_close(core->state.windows);
+    se_penalties_close(core->state.penalties);
+    se_sketch_close(core->state.sketch);
+    free((void *)core->kept_hits);
+    free(core);
+}
+
+int se_core_build(const struct se_plan_columns *plan, struct se_policy **out, struct se_fault *fault)
+{
+    struct se_snapshot *snapshot;
+    size_t mapped;
+    int rc;
+
+    *fault = (struct se_fault){0};
+    rc = se_snapshot_build(plan, &snapshot, &mapped, fault);
+    if (rc)
+        return rc;
+    *out = se_policy_open(snapshot, mapped);
+    return *out ? 0 : -ENOMEM;
+}
+
+struct se_policy *se_core_install(struct se_core *core, struct se_policy *policy)
+{
+    struct se_policy *before;
+
+    policy->generation = atomic_fetch_add_explicit(&core->generation, 1, memory_order_relaxed) + 1;
+    before = atomic_exchange_explicit(&core->policy, policy, memory_order_seq_cst);
+    if (before)
+        before->retired_at = se_readers_retire();
+    return before;
+}
+
+int se_policy_is_unread(const struct se_policy *policy)
+{
+    return se_readers_passed(policy->retired_at);
+}
+
+static uint32_t list_hits(_Atomic uint64_t *hits, uint32_t count, uint32_t *rules, uint64_t *counts, uint32_t room)
+{
+    uint32_t found = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t hit = atomic_load_explicit(&hits[i], memory_order_relaxed);
+        if (!hit)
+            continue;
+        if (found < room) {
+            rules[found] = i;
+            counts[found] = hit;
+        }
+        found++;
+    }
+    return found;
+}
+
+uint32_t se_policy_hits(const struct se_policy *policy, uint32_t *rules, uint64_t *counts, uint32_t room)
+{
+    return list_hits(policy->hits, policy->snapshot->rule_count, rules, counts, room);
+}
+
+uint32_t se_core_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room)
+{
+    struct se_reader *reader = se_reader_enter();
+    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
+    uint32_t found = policy ? se_policy_hits(policy, rules, counts, room) : 0;
+
+    se_reader_leave(reader);
+    return found;
+}
+
+uint32_t se_core_kept_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room)
+{
+    return list_hits(core->kept_hits, SE_MAX_KEPT_RULES, rules, counts, room);
+}
+
+uint32_t se_core_generation(const struct se_core *core)
+{
+    return atomic_load_explicit(&core->generation, memory_order_relaxed);
+}
+
+uint64_t se_core_policy_bytes(struct se_core *core)
+{
+    struct se_reader *reader = se_reader_enter();
+    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
+    uint64_t bytes = policy ? policy->mapped : 0;
+
+    se_reader_leave(reader);
+    return bytes;
+}
+
+uint64_t se_core_state_bytes(void)
+{
+    return se_windows_bytes() + se_penalties_bytes() + se_sketch_bytes();
+}
+
+struct se_gate *se_core_gate(struct se_core *core)
+{
+    return &core->gate;
+}
+
+static double to_seconds(uint64_t ns)
+{
+    return ns == SE_FOREVER ? INFINITY : (double)ns / 1e9;
+}
+
+/* A time that is no time (negative, not a number) is the beginning of the clock: nothing has expired yet. */
+static uint64_t to_ns(double seconds)
+{
+    if (!(seconds > 0))
+        return 0;
+    return seconds < MAX_SECONDS ? (uint64_t)llround(seconds * 1e9) : SE_FOREVER;
+}
+
+static struct se_request ask(const uint8_t address[16], uint32_t event, int verified, uint64_t now)
+{
+    struct se_request request = {
+        .event = (uint16_t)(event < UINT16_MAX ? event : UINT16_MAX), /* beyond the last event: refused */
+        .verified = verified != 0,
+        .now = now,
+    };
+
+    memcpy(request.address, address, sizeof request.address);
+    return request;
+}
+
+static uint64_t pack_word(const struct se_verdict *verdict, uint32_t generation)
+{
+    return verdict->action | (uint64_t)verdict->reason << 8 | (uint64_t)(generation & 0xff) << 16 |
+           (verdict->retry_after ? WORD_HAS_RETRY : 0) | (uint64_t)verdict->rule << 32;
+}
+
+uint64_t se_core_answer(struct se_core *core, const uint8_t address[16], uint32_t event, int verified, double now)
+{
+    struct se_request request = ask(address, event, verified, to_ns(now));
+    struct se_verdict verdict;
+    uint32_t generation = decide_batch(core, &request, &verdict, 1);
+
+    last_retry_after = verdict.retry_after;
+    return pack_word(&verdict, generation);
+}
+
+double se_core_retry_after(void)
+{
+    return to_seconds(last_retry_after);
+}
+
+void se_core_answer_many(struct se_core *core, const uint8_t *addresses, uint64_t count, uint32_t event, int verified,
+                         double now, uint64_t *words, double *retry_after)
+{
+    struct se_request requests[BATCH];
+    struct se_verdict verdicts[BATCH];
+    uint64_t time = to_ns(now);
+
+    for (uint64_t done = 0; done < count;) {
+        uint32_t next = count - done < BATCH ? (uint32_t)(count - done) : BATCH, generation;
+        for (uint32_t i = 0; i < next; i++)
+            requests[i] = ask(addresses + 16 * (done + i), event, verified, time);
+        generation = decide_batch(core, requests, verdicts, next);
+        for (uint32_t i = 0; i < next; i++, done++) {
+            words[done] = pack_word(&verdicts[i], generation);
+            if (retry_after)
+                retry_after[done] = to_seconds(verdicts[i].retry_after);
+        }
+    }
+}
+
+uint64_t se_core_trace(struct se_core *core, const uint8_t address[16], uint32_t event, int verified, double now,
+                       struct se_step steps[SE_STEPS])
+{
+    struct se_request request = ask(address, event, verified, to_ns(now));
+    struct se_reader *reader = se_reader_enter();
+    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
+    uint32_t generation = policy ? policy->generation : 0;
+    struct se_verdict verdict;
+
+    refuse_all(&verdict, 1);
+    if (policy)
+        se_walk(policy, &core->state, &request, &verdict, steps);
+    se_reader_leave(reader);
+    last_retry_after = verdict.retry_after;
+    return pack_word(&verdict, generation);
+}
+
+static struct se_network load_network(const uint8_t network[16], uint8_t length)
+{
+    return (struct se_network){se_mask(se_address_load(network), length), length};
+}
+
+void se_core_penalize(struct se_core *core, const uint8_t network[16], uint8_t length, double until, uint8_t reason, uint32_t kept_rule)
+{
+    struct se_penalty penalty = {load_network(network, length), to_ns(until), kept_rule, 1, reason};
+
+    se_penalty_put(core->state.penalties, &penalty);
+}
+
+/* A network that is one source, or part of one, is forgiven in the sketch too; a wider one cannot be found there. */
+static void forgive_in_sketch(struct se_core *core, const struct se_policy *policy, const struct se_network *network)
+{
+    struct se_network source = se_source_of(policy, network->address);
+
+    for (uint32_t event = 0; network->length >= source.length && event < policy->snapshot->event_count; event++) {
+        struct se_window_key key = se_key_of(&core->state, &source, event);
+        se_sketch_forget(core->state.sketch, se_sketch_hash(&key));
+    }
+}
+
+uint32_t se_core_forgive(struct se_core *core, const uint8_t network[16], uint8_t length, double now)
+{
+    struct se_network inside = load_network(network, length);
+    struct se_reader *reader = se_reader_enter();
+    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
+
+    if (policy)
+        forgive_in_sketch(core, policy, &inside);
+    se_reader_leave(reader);
+    se_windows_forget(core->state.windows, &inside);
+    return se_penalties_forgive(core->state.penalties, &inside, to_ns(now));
+}
+
+uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room)
+{
+    struct se_penalty *found = calloc(room + 1u, sizeof *found);
+    uint32_t count;
+
+    if (!found)
+        return 0;
+    count = se_penalties_list(core->state.penalties, to_ns(now), found, room);
+    for (uint32_t i = 0; i < count && i < room; i++) {
+        out[i] = (struct se_penalty_row){
+            .until = to_seconds(found[i].until),
+            .kept_rule = found[i].rule,
+            .strikes = found[i].strikes,
+            .length = found[i].network.length,
+            .reason = found[i].reason,
+        };
+        se_address_store(out[i].network, found[i].network.address);
+    }
+    free(found);
+    return count;
+}
+
+void se_core_count(struct se_core *core, struct se_counters *out)
+{
+    *out = (struct se_counters){
+        .sources = se_windows_used(core->state.windows),
+        .penalties = se_penalties_used(core->state.penalties),
+        .evicted = se_windows_evicted(core->state.windows),
+    };
+    for (uint32_t i = 0; i < SE_READER_SLOTS; i++) {
+        out->decisions += atomic_load_explicit(&core->tallies[i].decisions, memory_order_relaxed);
+        out->refused += atomic_load_explicit(&core->tallies[i].refused, memory_order_relaxed);
+    }
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * One engine: the policy in force, the state that outlives it, and the gate through which others ask.
+ */
+#ifndef SENTRY_ENGINE_CORE_H
+#define SENTRY_ENGINE_CORE_H
+
+#include "decide.h"
+#include "snapshot.h"
+
+#define SE_CORE_ABI 1u          /* of the calls below, compared when Python imports the module */
+#define SE_MAX_KEPT_RULES 65536u /* names of rules that outlive their plan, in Python's list */
+
+struct se_core;
+
+/* The ABI number that this library was compiled with. */
+uint32_t se_core_abi(void);
+
+/* Returns 0 or a negative errno. Without a policy every request is refused. */
+int se_core_open(struct se_core **out);
+
+/* No thread may ask any more. Frees the policy in force too. */
+void se_core_close(struct se_core *core);
+
+/* Builds a policy of the columns; the caller owns it until se_core_install. As se_snapshot_build. */
+int se_core_build(const struct se_plan_columns *plan, struct se_policy **out, struct se_fault *fault);
+
+/* Puts a policy in force, which the core owns from then on. Returns the one before (NULL: none), which the caller owns and
+ * may free once se_policy_is_unread. */
+struct se_policy *se_core_install(struct se_core *core, struct se_policy *policy);
+int se_policy_is_unread(const struct se_policy *policy);
+
+/* The rules of a policy that gave verdicts: up to `room` indices and counts; returns how many there are. */
+uint32_t se_policy_hits(const struct se_policy *policy, uint32_t *rules, uint64_t *counts, uint32_t room);
+
+/* The same of the policy in force, and of the names kept for penalties. */
+uint32_t se_core_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room);
+uint32_t se_core_kept_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room);
+
+/* Publications so far. The low 8 bits of it are in every answer, to tell whose rule names it speaks of. */
+uint32_t se_core_generation(const struct se_core *core);
+
+/* Bytes of the policy in force without its hit counters, and of the tables of sources. */
+uint64_t se_core_policy_bytes(struct se_core *core);
+uint64_t se_core_state_bytes(void);
+
+struct se_gate *se_core_gate(struct se_core *core);
+
+/*
+ * For Python: one question with the time in seconds. The answer is a word: action (bits 0 to 7), reason (8 to 15), generation
+ * (16 to 23), whether there is a retry_after (24), rule (32 to 63).
+ */
+uint64_t se_core_answer(struct se_core *core, const uint8_t address[16], uint32_t event, int verified, double now);
+
+/* The retry_after in seconds, inf for ever, of the last answer that this thread got. */
+double se_core_retry_after(void);
+
+/* `count` addresses of 16 bytes, one event. `retry_after` may be NULL. */
+void se_core_answer_many(struct se_core *core, const uint8_t *addresses, uint64_t count, uint32_t event, int verified,
+                         double now, uint64_t *words, double *retry_after);
+
+/* The walk with every step, counting nothing. Returns the answer as se_core_answer. */
+uint64_t se_core_trace(struct se_core *core, const uint8_t address[16], uint32_t event, int verified, double now,
+                       struct se_step steps[SE_STEPS]);
+
+/* Times in seconds; `until` may be inf. Addresses are masked to `length`. */
+void se_core_penalize(struct se_core *core, const uint8_t network[16], uint8_t length, double until, uint8_t reason, uint32_t kept_rule);
+uint32_t se_core_forgive(struct se_core *core, const uint8_t network[16], uint8_t length, double now);
+
+struct se_penalty_row {
+    uint8_t network[16];
+    double until; /* seconds; inf: without end */
+    uint32_t kept_rule;
+    uint16_t strikes;
+    uint8_t length, reason;
+};
+
+/* Up to `room` penalties in force; returns how many there are. */
+uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room);
+
+struct se_counters {
+    uint64_t decisions, refused, sources, penalties, evicted;
+};
+
+void se_core_count(struct se_core *core, struct se_counters *out);
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "decide.h"
+
+#include "prefix_table.h"
+
+/* sentry_engine.verdict.Reason, those that the walk gives itself. tests/sentry_engine/test_native_core.py compares them. */
+enum {
+    REASON_DEFAULT = 0,
+    REASON_PENALTY = 3,
+    REASON_BLACKLISTED = 4,
+    REASON_GEOIP_MISSING = 10,
+    REASON_RATE_LIMIT = 11,
+    REASON_WITHIN_LIMIT = 12,
+    REASON_INVALID_REQUEST = 13,
+};
+
+/* sentry_engine.plan.Tier */
+enum { NEVER_BLOCK, RULES, FEEDS, COUNTRY, ASN, ANONYMIZER, LIMITS };
+
+struct walk {
+    const struct se_policy *policy;
+    struct se_state_tables *state;
+    const struct se_request *request;
+    struct se_verdict *verdict;
+    struct se_step *step;        /* the next one to fill; NULL: not asked to explain, but to count */
+    struct se_address address;
+    const uint32_t *cell;
+    uint32_t limit;              /* index to the policy's limits of the one that applies; SE_NO_LIMIT */
+    bool decided;
+};
+
+static struct se_verdict refuse(uint8_t action, uint8_t reason, uint32_t rule, uint64_t retry_after)
+{
+    return (struct se_verdict){.action = action, .reason = reason, .rule = rule, .retry_after = retry_after};
+}
+
+/* Takes the first verdict and lets the others be shown only. Returns whether the walk may end. */
+static bool settle(struct walk *walk, const struct se_step *step, const struct se_verdict *verdict)
+{
+    bool decisive = verdict && !walk->decided;
+
+    if (decisive) {
+        *walk->verdict = *verdict;
+        walk->decided = true;
+    }
+    if (!walk->step)
+        return decisive;
+    *walk->step = *step;
+    walk->step++->decisive = decisive;
+    return false;
+}
+
+static const struct se_step NOTHING = {.action = SE_STEP_NONE, .reason = SE_STEP_NONE, .rule = SE_NO_RULE, .limit = SE_NO_LIMIT};
+
+/* The most specific entry of a tier that has not expired, without SE_VALUE_TIMED. SE_NO_VALUE: none. */
+static uint32_t live_value(const struct walk *walk, unsigned tier, uint32_t *length)
+{
+    uint32_t value = se_cell_value(walk->cell, tier);
+
+    if (value == SE_NO_VALUE)
+        return value;
+    *length = se_cell_length(walk->cell, tier);
+    while (value != SE_NO_VALUE && value & SE_VALUE_TIMED) {
+        const struct se_timed *timed = &walk->policy->timed[value & SE_VALUE_INDEX_MASK];
+        if (walk->request->now < timed->expires)
+            return timed->value;
+        *length = timed->next_length;
+        value = timed->next;
+    }
+    return value;
+}
+
+static uint8_t packed_length(const struct walk *walk, uint32_t length)
+{
+    return (uint8_t)(length + (se_is_ipv4(walk->address) ? SE_V4_OFFSET : 0));
+}
+
+static bool look_in_table(struct walk *walk, unsigned tier)
+{
+    bool is_geo = tier == COUNTRY || tier == ASN || tier == ANONYMIZER;
+    uint32_t length = 0, value = live_value(walk, tier, &length);
+    uint8_t on_missing = walk->policy->snapshot->on_missing;
+    struct se_step step = NOTHING;
+    struct se_verdict verdict;
+
+    if (value == SE_NO_VALUE) {
+        if (tier != COUNTRY || on_missing == SE_NO_ACTION)
+            return settle(walk, &step, NULL);
+        step.action = on_missing;
+        step.reason = REASON_GEOIP_MISSING;
+        verdict = refuse(on_missing, REASON_GEOIP_MISSING, SE_NO_RULE, 0);
+        return settle(walk, &step, on_missing == SE_ACCEPT ? NULL : &verdict);
+    }
+    const struct se_entry *entry = &walk->policy->entries[value & SE_VALUE_INDEX_MASK];
+    uint8_t action = value >> SE_VALUE_ACTION_SHIFT & SE_VALUE_ACTION_MASK;
+    bool decides = action == SE_REJECT || (action != SE_INFORMS && !is_geo);
+
+    step.matched = 1;
+    step.length = packed_length(walk, length);
+    step.action = action == SE_INFORMS ? SE_STEP_NONE : action;
+    step.reason = entry->reason;
+    step.rule = entry->rule;
+    verdict = refuse(action, entry->reason, entry->rule, 0);
+    return settle(walk, &step, decides ? &verdict : NULL);
+}
+
+static struct se_verdict penalty_verdict(const struct se_penalty *penalty, uint64_t now)
+{
+    uint8_t action = penalty->reason == REASON_PENALTY ? SE_RATE_LIMITED : SE_REJECT;
+    uint32_t rule = penalty->rule == SE_NO_RULE ? SE_NO_RULE : SE_RULE_KEPT | penalty->rule;
+
+    return refuse(action, penalty->reason, rule, penalty->until == SE_FOREVER ? SE_FOREVER : penalty->until - now);
+}
+
+static bool look_at_penalties(struct walk *walk)
+{
+    struct se_step step = NOTHING;
+    struct se_penalty penalty;
+    struct se_verdict verdict;
+
+    if (!se_penalty_find(walk->state->penalties, walk->address, walk->request->now, &penalty))
+        return settle(walk, &step, NULL);
+    verdict = penalty_verdict(&penalty, walk->request->now);
+    step.matched = 1;
+    step.length = penalty.network.length;
+    step.action = verdict.action;
+    step.reason = verdict.reason;
+    step.rule = verdict.rule;
+    return settle(walk, &step, &verdict);
+}
+
+struct se_network se_source_of(const struct se_policy *policy, struct se_address address)
+{
+    const struct se_snapshot *snapshot = policy->snapshot;
+    unsigned length = se_is_ipv4(address) ? snapshot->ipv4_prefix + SE_V4_OFFSET : snapshot->ipv6_prefix;
+
+    return (struct se_network){se_mask(address, length), (uint8_t)length};
+}
+
+struct se_window_key se_key_of(const struct se_state_tables *state, const struct se_network *source, uint32_t event)
+{
+    uint64_t words[2] = {source->length >= SE_V4_OFFSET ? source->address.lo : source->address.hi, source->length};
+
+    return (struct se_window_key){
+        .source = words[0],
+        .hash = se_siphash(&state->secret, words, 2),
+        .event = event,
+        .length = source->length,
+    };
+}
+
+uint64_t se_sketch_hash(const struct se_window_key *key)
+{
+    return se_mix(key->hash ^ (key->event + 1) * UINT64_C(0xd6e8feb86659fd93));
+}
+
+/* A request too many: the verdict, and where it is counted the penalty. */
+static struct se_verdict punish(struct walk *walk, const struct se_limit *limit, const struct se_network *source, uint64_t wait)
+{
+    struct se_penalties *penalties = walk->state->penalties;
+    uint64_t now = walk->request->now;
+    struct se_sentence sentence;
+
+    if (!limit->penalty)
+        return refuse(SE_RATE_LIMITED, REASON_RATE_LIMIT, limit->rule, wait);
+    if (walk->step)
+        sentence = se_penalty_foresee(penalties, source, limit, now);
+    else
+        sentence = se_penalty_strike(penalties, source, limit, now, walk->policy->snapshot->escalate_after);
+    if (sentence.blacklisted)
+        return refuse(SE_REJECT, REASON_BLACKLISTED, limit->rule, sentence.duration);
+    return refuse(SE_RATE_LIMITED, REASON_RATE_LIMIT, limit->rule, sentence.duration);
+}
+
+/*
+ * A verified request against its limit. The penalty box is asked again under the lock of the set: of several threads that
+ * ask about one source at once, one may have put it there since, and cleared its window.
+ */
+static bool is_over_window(struct walk *walk, const struct se_limit *limit, const struct se_network *source,
+                           struct se_verdict *verdict)
+{
+    struct se_window_key key = se_key_of(walk->state, source, limit->event);
+    struct se_window_set *set = se_window_lock(walk->state->windows, &key);
+    uint64_t now = walk->request->now, wait;
+    struct se_penalty penalty;
+    bool over = true;
+
+    if (!walk->step && se_penalty_find(walk->state->penalties, walk->address, now, &penalty)) {
+        *verdict = penalty_verdict(&penalty, now);
+    } else if ((wait = se_window_wait(set, &key, limit, now)) != 0) {
+        *verdict = punish(walk, limit, source, wait);
+        if (!walk->step && se_penalty_find(walk->state->penalties, walk->address, now, &penalty))
+            se_window_clear(set, &key);
+    } else {
+        over = false;
+        if (!walk->step)
+            se_window_add(walk->state->windows, set, &key, limit, now);
+    }
+    se_window_unlock(set);
+    return over;
+}
+
+/* A request that may be spoofed. */
+static bool is_over_sketch(struct walk *walk, const struct se_limit *limit, const struct se_network *source,
+                           struct se_verdict *verdict)
+{
+    struct se_window_key key = se_key_of(walk->state, source, limit->event);
+    uint64_t wait = se_sketch_ask(walk->state->sketch, se_sketch_hash(&key), limit, walk->request->now, !walk->step);
+
+    *verdict = refuse(SE_RATE_LIMITED, REASON_RATE_LIMIT, limit->rule, wait);
+    return wait != 0;
+}
+
+static void pay_back(struct walk *walk, const struct se_network *source)
+{
+    const struct se_policy *policy = walk->policy;
+
+    if (walk->step || !walk->request->verified)
+        return;
+    for (uint64_t i = 0; i < policy->snapshot->paybacks.count; i++) {
+        const struct se_payback *payback = &policy->paybacks[i];
+        if (payback->event != walk->request->event)
+            continue;
+        struct se_window_key key = se_key_of(walk->state, source, payback->from_event);
+        struct se_window_set *set = se_window_lock(walk->state->windows, &key);
+        se_window_pay_back(set, &key, payback->points);
+        se_window_unlock(set);
+    }
+}
+
+static bool look_at_limits(struct walk *walk)
+{
+    struct se_network source = se_source_of(walk->policy, walk->address);
+    struct se_step step = NOTHING;
+    struct se_verdict verdict;
+    bool over = false;
+
+    if (walk->limit != SE_NO_LIMIT) {
+        const struct se_limit *limit = &walk->policy->limits[walk->limit];
+        over = (walk->request->verified ? is_over_window : is_over_sketch)(walk, limit, &source, &verdict);
+        step = (struct se_step){
+            .matched = 1,
+            .length = source.length,
+            .action = over ? verdict.action : SE_ACCEPT,
+            .reason = over ? verdict.reason : REASON_WITHIN_LIMIT,
+            .rule = limit->rule,
+            .limit = walk->limit,
+        };
+    }
+    if (!over)
+        pay_back(walk, &source);
+    return settle(walk, &step, over ? &verdict : NULL);
+}
+
+static void look_at_default(struct walk *walk)
+{
+    uint8_t action = walk->policy->snapshot->default_action;
+    struct se_verdict verdict = refuse(action, REASON_DEFAULT, SE_NO_RULE, 0);
+    struct se_step step = NOTHING;
+
+    if (action == SE_ACCEPT && walk->limit != SE_NO_LIMIT)
+        verdict = refuse(action, REASON_WITHIN_LIMIT, walk->policy->limits[walk->limit].rule, 0);
+    step.action = verdict.action;
+    step.reason = verdict.reason;
+    step.rule = verdict.rule;
+    settle(walk, &step, &verdict);
+}
+
+/* The limit of the request's event in the most specific LIMITS row. */
+static uint32_t find_limit(const struct walk *walk)
+{
+    uint32_t set = se_cell_value(walk->cell, LIMITS);
+
+    if (set == SE_NO_VALUE)
+        return SE_NO_LIMIT;
+    return walk->policy->sets[set * walk->policy->snapshot->event_count + walk->request->event];
+}
+
+static bool is_known(const struct se_policy *policy, uint32_t event)
+{
+    return event <= SE_EVENT_DISCONNECT || (event >= SE_EVENT_CUSTOM && event < policy->snapshot->event_count);
+}
+
+void se_walk(const struct se_policy *policy, struct se_state_tables *state, const struct se_request *request,
+             struct se_verdict *verdict, struct se_step *steps)
+{
+    struct walk walk = {.policy = policy, .state = state, .request = request, .verdict = verdict, .step = steps};
+
+    for (unsigned i = 0; steps && i < SE_STEPS; i++)
+        steps[i] = NOTHING;
+    if (!is_known(policy, request->event)) {
+        *verdict = refuse(SE_REJECT, REASON_INVALID_REQUEST, SE_NO_RULE, 0);
+        return;
+    }
+    walk.address = se_address_load(request->address);
+    walk.cell = se_lookup(policy, walk.address);
+    walk.limit = find_limit(&walk);
+    if (look_in_table(&walk, NEVER_BLOCK) || look_in_table(&walk, RULES) || look_at_penalties(&walk) ||
+        look_in_table(&walk, FEEDS) || look_in_table(&walk, COUNTRY) || look_in_table(&walk, ASN) ||
+        look_in_table(&walk, ANONYMIZER) || look_at_limits(&walk))
+        return;
+    look_at_default(&walk);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The prefix table: sorted disjoint ranges under a direct index (after DXR, Zec, Rizzo, Mikuc 2012). The index names the
+ * first and last range that a key can be in, a binary search without branches does the rest.
+ *
+ * IPv6 is searched by its high 64 bits. A /64 that holds longer prefixes has ranges of its own over the low 64.
+ */
+#ifndef SENTRY_ENGINE_PREFIX_TABLE_H
+#define SENTRY_ENGINE_PREFIX_TABLE_H
+
+#include "policy.h"
+
+/* A prefix table on its way to a snapshot. Arrays are owned; se_draft_free. */
+struct se_draft {
+    struct se_index index4, index6;
+    uint32_t *slots4, *slots6;
+    struct se_range4 *ranges4;
+    size_t count4;
+    uint64_t *starts6;
+    uint32_t *cells6;
+    size_t count6;
+    struct se_deep_group *groups;
+    size_t group_count;
+    uint64_t *deep_starts;
+    uint32_t *deep_cells;
+    size_t deep_count;
+};
+
+/* Returns 0, -ENOMEM or -E2BIG; on failure nothing is left to free. */
+int se_draft_build(struct se_draft *draft, const struct se_ranges *ranges4, const struct se_ranges *ranges6);
+void se_draft_free(struct se_draft *draft);
+
+static inline uint32_t se_index_slot(const struct se_index *index, uint64_t key)
+{
+    uint64_t slot = key < index->base ? 0 : (key - index->base) >> index->shift;
+
+    return slot < index->slots ? (uint32_t)slot : index->slots - 1;
+}
+
+/* The last of `count` rising words that is not above `key`; the first one must not be. */
+static inline size_t se_search(const uint64_t *starts, size_t count, uint64_t key)
+{
+    const uint64_t *at = starts;
+
+    while (count > 1) {
+        size_t half = count / 2;
+        at += at[half] <= key ? half : 0;
+        count -= half;
+    }
+    return (size_t)(at - starts);
+}
+
+static inline uint32_t se_lookup4(const struct se_policy *policy, uint32_t key)
+{
+    uint32_t slot = se_index_slot(&policy->snapshot->index4, key);
+    const struct se_range4 *at = policy->ranges4 + policy->slots4[slot];
+    size_t count = policy->slots4[slot + 1] - policy->slots4[slot] + 1;
+
+    while (count > 1) {
+        size_t half = count / 2;
+        at += at[half].start <= key ? half : 0;
+        count -= half;
+    }
+    return at->cell;
+}
+
+static inline uint32_t se_lookup6(const struct se_policy *policy, struct se_address address)
+{
+    uint32_t slot = se_index_slot(&policy->snapshot->index6, address.hi);
+    uint32_t first = policy->slots6[slot];
+    size_t at = first + se_search(policy->starts6 + first, policy->slots6[slot + 1] - first + 1, address.hi);
+    uint32_t cell = policy->cells6[at];
+
+    if (__builtin_expect(cell & SE_CELL_DEEP, 0)) {
+        const struct se_deep_group *group = &policy->groups[cell & ~SE_CELL_DEEP];
+        cell = policy->deep_cells[group->first + se_search(policy->deep_starts + group->first, group->count, address.lo)];
+    }
+    return cell;
+}
+
+/* What all tiers hold at an address; see cells.h. */
+static inline const uint32_t *se_lookup(const struct se_policy *policy, struct se_address address)
+{
+    if (se_is_ipv4(address))
+        return policy->cells + se_lookup4(policy, (uint32_t)address.lo);
+    return policy->cells + se_lookup6(policy, address);
+}
+
+#endif

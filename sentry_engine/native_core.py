@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The core in C: ``core.Core`` for serving. Decisions run without the GIL and without a lock that a swap holds.
+
+Three layers: ``native/cdef.h`` is what cffi sees, this module checks lengths and turns numbers into values, ``engine``
+holds the objects. A verdict comes back from C as one word, and equal words are one ``Verdict``: it is made once.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+from sentry_engine.addresses import mask, render_network
+from sentry_engine.core import CoreCounters, Penalty, Request, Step
+from sentry_engine.native_columns import REASON_CODES, CData, Columns, write_columns
+from sentry_engine.plan import Limit, Plan, PlanError, Tier
+from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Reason, Verdict
+
+try:
+    from sentry_engine._core import ffi, lib
+except ImportError as error:  # no silent fallback: who wants the twin asks for it
+    raise ImportError(
+        f"the engine's native core is not built ({error}): run `make build`, or ask for the core 'twin'"
+    ) from error
+
+CORE_ABI = 1  # SE_CORE_ABI that this module is written for
+STEPS = ("never_block", "rules", "penalty", "feeds", "country", "asn", "anonymizer", "limits", "default")
+NONE = 255  # SE_STEP_NONE
+RULE_KEPT = 1 << 31  # SE_RULE_KEPT
+HAS_RETRY = 1 << 24  # of an answer's word, see core.h
+MAX_KEPT_NAMES = 65_536  # SE_MAX_KEPT_RULES; beyond it a penalty is listed without the name of its rule
+MAX_CACHED_VERDICTS = 4_096  # rules that decide often; when full it starts over
+RETIRE_SECONDS = 1.0  # a reader is gone within a microsecond, unless it was preempted
+POLL_SECONDS = 0.0002
+
+if lib.se_core_abi() != CORE_ABI:
+    raise ImportError(
+        f"the engine's native core speaks ABI {lib.se_core_abi()}, this code {CORE_ABI}: "
+        "it was built from other sources, run `make build` again"
+    )
+
+
+class NativeCore:
+    """One engine in C. Every method may be called from any thread, ``close`` only when no other is running."""
+
+    def __init__(self) -> None:
+        handle = ffi.new("struct se_core **")
+        code = lib.se_core_open(handle)
+        if code:
+            raise OSError(-code, "the engine's native core could not be opened")
+        self._core: CData = handle[0]
+        self._publishing = Lock()
+        self._names: dict[int, Sequence[str]] = {}  # of this plan and the one before, by the low 8 bits of a generation
+        self._kept: dict[str, int] = {}
+        self._kept_names: list[str] = []
+        self._past_hits: Counter[str] = Counter()  # of policies that are gone
+        self._retired: list[tuple[CData, Sequence[str]]] = []  # replaced, and perhaps still read
+        self._plan: Plan | None = None
+        self._verdicts: dict[int, Verdict] = {}
+
+    @property
+    def gate_address(self) -> int:
+        """Address of ``struct se_gate`` (``native/gate.h``), valid until ``close``."""
+        return int(ffi.cast("uintptr_t", lib.se_core_gate(self._require_open())))
+
+    @property
+    def policy_bytes(self) -> int:
+        """Bytes of the policy in force, hit counters not included."""
+        return int(lib.se_core_policy_bytes(self._require_open()))
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the tables of sources: the same from the first source to the ten millionth."""
+        return int(lib.se_core_state_bytes())
+
+    def publish(self, plan: Plan) -> None:
+        core = self._require_open()
+        with self._publishing:
+            policy = build_policy(write_columns(ffi, plan, self._keep_name))
+            generation = (lib.se_core_generation(core) + 1) & 0xFF
+            self._names = {generation - 1 & 0xFF: self._names.get(generation - 1 & 0xFF, ()), generation: plan.rule_ids}
+            before, before_plan = lib.se_core_install(core, policy), self._plan
+            self._plan = plan
+            self._verdicts = {}
+            if before != ffi.NULL and before_plan is not None:
+                self._retired.append((before, before_plan.rule_ids))
+            self._collect(RETIRE_SECONDS)
+
+    def decide(self, request: Request) -> Verdict:
+        return self.answer(request.address, request.event, request.now, request.verified)
+
+    def answer(self, address: bytes, event: int, now: float, verified: bool = True) -> Verdict:
+        """``decide`` without a ``Request`` around the question: ``address`` is 16 bytes, ``now`` seconds."""
+        if len(address) != 16:
+            raise ValueError(f"an address is 16 bytes, not {len(address)}")
+        if self._plan is None:
+            raise no_plan()
+        word = lib.se_core_answer(self._core, address, event, verified, now)
+        verdict = self._verdicts.get(word)
+        return verdict if verdict is not None else self._read(word)
+
+    def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
+        return [self.answer(r.address, r.event, r.now, r.verified) for r in requests]
+
+    def answer_many(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> list[Verdict]:
+        """One event of many addresses, 16 bytes each, in their order."""
+        count, rest = divmod(len(addresses), 16)
+        if rest:
+            raise ValueError(f"addresses are 16 bytes each, {len(addresses)} is no multiple")
+        if self._plan is None:
+            raise no_plan()
+        words, waits = array("Q", bytes(8 * count)), array("d", bytes(8 * count))
+        words_in_c, waits_in_c = ffi.from_buffer("uint64_t[]", words), ffi.from_buffer("double[]", waits)
+        lib.se_core_answer_many(self._core, addresses, count, event, verified, now, words_in_c, waits_in_c)
+        known = self._verdicts.get
+        return [known(word) or self._read(word, waits[at]) for at, word in enumerate(words)]
+
+    def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
+        if self._plan is None:
+            raise no_plan()
+        steps = ffi.new("struct se_step[]", len(STEPS))
+        word = lib.se_core_trace(self._core, request.address, request.event, request.verified, request.now, steps)
+        names, limits = self._names.get(word >> 16 & 0xFF, ()), self._plan.limits
+        return self._read(word), [
+            Step(
+                tier=STEPS[at],
+                matched=self._render_match(step, request.address, limits) if step.matched else None,
+                rule_id=self._name(step.rule, names),
+                action=None if step.action == NONE else ACTIONS[step.action],
+                reason=None if step.reason == NONE else REASONS[step.reason],
+                decisive=bool(step.decisive),
+            )
+            for at, step in enumerate(steps)
+        ]
+
+    def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None:
+        check_network(network, length)
+        kept = NO_RULE if rule_id is None else self._keep_name(rule_id)
+        lib.se_core_penalize(self._require_open(), network, length, until, REASON_CODES[id(reason)], kept)
+
+    def forgive(self, network: bytes, length: int, now: float) -> int:
+        check_network(network, length)
+        return int(lib.se_core_forgive(self._require_open(), network, length, now))
+
+    def penalties(self, now: float) -> list[Penalty]:
+        core, room = self._require_open(), 64
+        while True:
+            rows = ffi.new("struct se_penalty_row[]", room)
+            count = lib.se_core_penalties(core, now, rows, room)
+            if count <= room:
+                return [self._read_penalty(rows[i]) for i in range(count)]
+            room = 2 * count
+
+    def rule_hits(self) -> dict[str, int]:
+        core = self._require_open()
+        with self._publishing:
+            hits = Counter(self._past_hits)
+            names = self._plan.rule_ids if self._plan else ()
+            add_hits(hits, lambda *room: lib.se_core_hits(core, *room), names)
+            for policy, older in self._retired:
+                add_hits(hits, lambda *room, policy=policy: lib.se_policy_hits(policy, *room), older)
+            add_hits(hits, lambda *room: lib.se_core_kept_hits(core, *room), self._kept_names)
+        return dict(hits)
+
+    def rule_name(self, rule: int) -> str | None:
+        """The id of the rule that ``se_verdict.rule`` of the gate means, as long as its plan is in force."""
+        return self._name(rule, self._plan.rule_ids if self._plan else ())
+
+    def counters(self) -> CoreCounters:
+        counters = ffi.new("struct se_counters *")
+        lib.se_core_count(self._require_open(), counters)
+        c = counters
+        return CoreCounters(c.decisions, c.refused, c.sources, c.penalties, c.evicted)
+
+    def close(self) -> None:
+        if self._core is None:
+            return
+        core, self._core, self._plan = self._core, None, None
+        for policy, _ in self._retired:
+            lib.se_policy_free(policy)
+        self._retired = []
+        lib.se_core_close(core)
+
+    def _require_open(self) -> CData:
+        if self._core is None:
+            raise RuntimeError("the core is closed")
+        return self._core
+
+    def _collect(self, patience: float) -> None:
+        """Free the policies that nobody reads any more, and keep what their rules counted."""
+        deadline = time.monotonic() + patience
+        while self._retired:
+            policy, names = self._retired[0]
+            if lib.se_policy_is_unread(policy):
+                add_hits(self._past_hits, lambda *room, policy=policy: lib.se_policy_hits(policy, *room), names)
+                lib.se_policy_free(policy)
+                del self._retired[0]
+            elif time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+            else:
+                return
+
+    def _keep_name(self, name: str) -> int:
+        number = self._kept.get(name)
+        if number is None:
+            if len(self._kept_names) == MAX_KEPT_NAMES:
+                return NO_RULE
+            number = self._kept[name] = len(self._kept_names)
+            self._kept_names.append(name)
+        return number
+
+    def _name(self, rule: int, names: Sequence[str]) -> str | None:
+        if rule == NO_RULE:
+            return None
+        if rule & RULE_KEPT:
+            return self._kept_names[rule & ~RULE_KEPT]
+        return names[rule] if rule < len(names) else None  # its plan was replaced twice since
+
+    def _read(self, word: int, wait: float | None = None) -> Verdict:
+        """The value of an answer's word. One without a ``retry_after`` is remembered while its plan is in force."""
+        rule_id = self._name(word >> 32, self._names.get(word >> 16 & 0xFF, ()))
+        if word & HAS_RETRY:
+            retry_after = lib.se_core_retry_after() if wait is None else wait
+            return Verdict(ACTIONS[word & 0xFF], REASONS[word >> 8 & 0xFF], rule_id, retry_after)
+        verdict = Verdict(ACTIONS[word & 0xFF], REASONS[word >> 8 & 0xFF], rule_id)
+        if len(self._verdicts) >= MAX_CACHED_VERDICTS:
+            self._verdicts = {}
+        self._verdicts[word] = verdict
+        return verdict
+
+    def _read_penalty(self, row: CData) -> Penalty:
+        rule_id = self._name(row.kept_rule if row.kept_rule == NO_RULE else RULE_KEPT | row.kept_rule, ())
+        return Penalty(bytes(row.network), row.length, row.until, row.strikes, REASONS[row.reason], rule_id)
+
+    @staticmethod
+    def _render_match(step: CData, address: bytes, limits: Sequence[Limit]) -> str:
+        network = render_network(mask(address, step.length), step.length)
+        if step.limit == NO_RULE:
+            return network
+        limit = limits[step.limit]
+        return f"{limit.max_events} in {limit.window:g} s by {network}"
+
+
+def build_policy(columns: Columns) -> CData:
+    """``struct se_policy *`` of a plan's columns, or ``PlanError`` that says which row of which table is wrong."""
+    policy, fault = ffi.new("struct se_policy **"), ffi.new("struct se_fault *")
+    code = lib.se_core_build(columns.plan, policy, fault)
+    if not code:
+        return policy[0]
+    if fault.what == ffi.NULL:
+        raise OSError(-code, "the policy could not be built")
+    what = ffi.string(fault.what).decode()
+    place = f"row {fault.row} of {Tier(fault.tier).name}" if fault.tier < len(Tier) else f"number {fault.row}"
+    raise PlanError(f"{place}: {what}")
+
+
+def add_hits(hits: Counter[str], list_hits: Callable[..., int], names: Sequence[str]) -> None:
+    """Add what ``list_hits(rules, counts, room)`` lists to ``hits``."""
+    room = 1024
+    while True:
+        rules, counts = ffi.new("uint32_t[]", room), ffi.new("uint64_t[]", room)
+        found = list_hits(rules, counts, room)
+        if found <= room:
+            break
+        room = 2 * found
+    for at in range(found):
+        hits[names[rules[at]]] += counts[at]
+
+
+def check_network(network: bytes, length: int) -> None:
+    if len(network) != 16 or not 0 <= length <= 128:
+        raise ValueError(f"a network is 16 bytes and a length of 0 to 128, not {len(network)} and {length}")
+
+
+def no_plan() -> RuntimeError:
+    return RuntimeError("the core has no plan: publish one first, and ask nothing after close")
