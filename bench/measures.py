@@ -165,7 +165,7 @@ def connect_flood(peer: Peer, effort: Effort) -> Iterator[Reading]:
 
 
 def block(peer: Peer, effort: Effort) -> Iterator[Reading]:
-    """From the API request until its answer, until the client says why it ends, and until a new connection is refused."""
+    """From the API request to its answer, when a new connection is refused, and to the client saying why it ends."""
     if not isinstance(peer, OurPeer):
         return  # nothing to compare with: ocserv has no API
     api, cidr = peer.server.api, peer.host.ipv4

@@ -33,8 +33,8 @@ class Lab:
         self.site, self.servers = site, []
         self._prepared, self._folder = prepared, folder
 
-    def host(self, ipv4: str | None = None, ipv6: str | None = None) -> Host:
-        return self.site.add_host(ipv4, ipv6)
+    def host(self, ipv4: str | None = None, ipv6: str | None = None, *, rough: bool = False) -> Host:
+        return self.site.add_host(ipv4, ipv6, rough=rough)
 
     def serve(self, **how: Any) -> Server:
         server = Server(self.site, self._folder / f"server{len(self.servers)}", self._prepared, **how)

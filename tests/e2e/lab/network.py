@@ -18,6 +18,7 @@ from .namespaces import Claim, Namespace
 
 if TYPE_CHECKING:
     from .programs import Program
+from .roughroad import RoughRoad
 
 SERVER_IPV4 = "10.77.0.1"
 SERVER_IPV6 = "fd77::1"
@@ -32,6 +33,7 @@ class Host:
     gateway: Namespace
     ipv4: str
     ipv6: str
+    road: RoughRoad | None = None
 
     @property
     def wire(self) -> str:
@@ -81,18 +83,21 @@ class Site:
         self.gateway = Namespace.create(claim.name("gw"))
         self.gateway.ip(f"addr add {SERVER_IPV4}/32 dev lo", f"addr add {SERVER_IPV6}/128 dev lo nodad")
 
-    def add_host(self, ipv4: str | None = None, ipv6: str | None = None) -> Host:
+    def add_host(self, ipv4: str | None = None, ipv6: str | None = None, *, rough: bool = False) -> Host:
+        """A host on its own cable, with ``rough`` over a router that can mistreat its UDP packets."""
         number = len(self.hosts) + 1
         ipv4 = str(IPv4Address(ipv4 or f"10.77.{number}.2"))
         ipv6 = str(IPv6Address(ipv6 or f"fd77:{number:x}::2"))
         namespace = Namespace.create(self._claim.name(f"h{number}"))
         wire = f"v{number}"
         # No duplicate address detection: an address is usable at once, and nothing has to be waited for.
-        self.gateway.ip(
-            f"link add {wire} type veth peer name eth0 netns {namespace.name}",
-            f"link set {wire} addrgenmode none up",
-            f"addr add fe80::1/64 dev {wire} nodad",
-        )
+        router = Namespace.create(self._claim.name(f"r{number}")) if rough else None
+        if router:
+            self.gateway.ip(f"link add {wire} type veth peer name far netns {router.name}")
+            router.ip(f"link add near type veth peer name eth0 netns {namespace.name}")
+        else:
+            self.gateway.ip(f"link add {wire} type veth peer name eth0 netns {namespace.name}")
+        self.gateway.ip(f"link set {wire} addrgenmode none up", f"addr add fe80::1/64 dev {wire} nodad")
         namespace.ip(
             "link set eth0 addrgenmode none up",
             f"addr add {ipv4}/32 dev eth0",
@@ -103,10 +108,32 @@ class Site:
         )
         self.gateway.ip(*_gateway_routes(number, ipv4, ipv6))
         host = Host(number, namespace, self.gateway, ipv4, ipv6)
+        if router:
+            host.road = self._open_road(router, host)
         self.hosts.append(host)
         return host
 
+    def _open_road(self, router: Namespace, host: Host) -> RoughRoad:
+        """The router answers for both ends (proxy ARP, the link-local addresses of either), so neither has to know it."""
+        router.ip(
+            "link set near addrgenmode none up",
+            "link set far addrgenmode none up",
+            "addr add fe80::1/64 dev near nodad",
+            "addr add fe80::2/64 dev far nodad",
+            f"route add {host.ipv4} dev near",
+            f"route add {SERVER_IPV4} dev far",
+            f"route add {host.ipv6} via fe80::2 dev near",
+            f"route add {SERVER_IPV6} via fe80::1 dev far",
+        )
+        proxies = ("net.ipv4.conf.near.proxy_arp", "net.ipv4.conf.far.proxy_arp")
+        for switch in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", *proxies):
+            router.run("sysctl", "-qw", f"{switch}=1")
+        return RoughRoad(router)
+
     def close(self) -> None:
+        for host in self.hosts:
+            if host.road:
+                host.road.close()
         self._claim.clear()
         self.hosts.clear()
 
