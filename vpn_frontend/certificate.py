@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server's certificate chain and key: read, matched with each other, and known by its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+MAX_FILE = 1024 * 1024  # bytes; a long chain has 20 KB
+
+
+class CertificateError(Exception):
+    """The files are no certificate and its key; the text names the file and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """PEM as the gateway takes it. ``sha1`` (hex, upper case) is what AnyConnect compares; it protects nobody."""
+
+    chain: bytes
+    key: bytes
+    sha1: str
+    expires_at: datetime
+
+
+def load_certificate(chain_file: Path, key_file: Path) -> ServerCertificate:
+    """Read both files. Raises ``CertificateError``."""
+    chain, key = _read(chain_file), _read(key_file)
+    try:
+        leaf = x509.load_pem_x509_certificates(chain)[0]
+    except ValueError as error:
+        raise CertificateError(f"{chain_file}: no certificate in PEM form") from error
+    try:
+        private = load_pem_private_key(key, password=None)
+    except (ValueError, TypeError) as error:
+        raise CertificateError(f"{key_file}: no private key in PEM form without a password") from error
+    if _encode(leaf.public_key()) != _encode(private.public_key()):
+        raise CertificateError(f"{key_file} is not the key of {chain_file}")
+    fingerprint = hashlib.sha1(leaf.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest().upper()
+    return ServerCertificate(chain, key, fingerprint, leaf.not_valid_after_utc)
+
+
+def certificate_problems(certificate: ServerCertificate, now: datetime | None = None) -> list[str]:
+    """What clients will complain about."""
+    if certificate.expires_at <= (now or datetime.now(UTC)):
+        return [f"the certificate expired on {certificate.expires_at:%Y-%m-%d}"]
+    return []
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise CertificateError(f"{path}: {error.strerror}") from error
+    if len(content) > MAX_FILE:
+        raise CertificateError(f"{path}: more than {MAX_FILE} bytes")
+    return content
+
+
+def _encode(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Links that are no tunnel yet: each has a conversation, whose effects are carried out here.
+
+A task exists only while a question of a conversation is open (a password, a tunnel), one per link at most, and it dies
+with its link. The rest happens at once, on the gateway's events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vpn_frontend.authenticator import Accepted, Authenticator, Refused, Unavailable
+from vpn_frontend.conversation import (
+    CheckLogin,
+    Close,
+    Conversation,
+    Effect,
+    EndSession,
+    OpenTunnel,
+    Send,
+    Site,
+)
+from vpn_frontend.gateway import Cause, GatewayError
+from vpn_frontend.ports import EventSink, VpnEvent
+from vpn_frontend.session import Peer
+from vpn_frontend.sessions import Admission, CookieError, Login, RefusedError, SessionTable
+from vpn_frontend.tunnel_answer import render_tunnel_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from vpn_frontend.gateway import Gateway, LinkClosed, LinkData, LinkUp
+    from vpn_frontend.settings import VpnSettings
+
+REQUEST_DEADLINE = 30.0  # seconds from the first byte of a request to its last
+SETTLE_DEADLINE = 3.0  # seconds that sessions which make room have to end
+
+
+@dataclass(slots=True)
+class Link:
+    """One TLS connection that talks to us. Times are monotonic seconds."""
+
+    peer: Peer
+    conversation: Conversation
+    since: float
+    request_since: float | None = None  # a request has begun and is not whole
+    task: asyncio.Task[None] | None = None
+
+
+class Reception:
+    """All links. ``clock`` is the monotonic time of everything done here."""
+
+    def __init__(
+        self,
+        settings: VpnSettings,
+        site: Site,
+        *,
+        gateway: Gateway,
+        sessions: SessionTable,
+        authenticator: Authenticator,
+        events: EventSink,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self.site = site  # of conversations to come
+        self._gateway = gateway
+        self._sessions = sessions
+        self._authenticator = authenticator
+        self._events = events
+        self._clock = clock
+        self._settling: dict[asyncio.Event, Admission] = {}
+        self._links: dict[int, Link] = {}  # in the order of their beginning; the gateway bounds how many there are
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def link_up(self, event: LinkUp) -> None:
+        peer = Peer(event.link, event.peer, event.peer_port, event.tls_version, event.cipher)
+        self._links[event.link] = Link(peer, Conversation(self.site), self._clock())
+
+    def link_data(self, event: LinkData) -> None:
+        link = self._links.get(event.link)
+        if link is None:
+            return
+        now = self._clock()
+        if link.request_since is None:
+            link.request_since = now
+        effects = link.conversation.receive(event.data, now)
+        if effects:
+            link.request_since = None
+        self._carry_out(link, effects)
+
+    def link_closed(self, event: LinkClosed) -> None:
+        link = self._links.pop(event.link, None)
+        if link is not None and link.task is not None:
+            link.task.cancel()
+
+    def session_gone(self) -> None:
+        """A session has ended for good: whoever waits for its place may have it."""
+        for gone, admission in self._settling.items():
+            if self._sessions.settled(admission):
+                gone.set()
+
+    def expire(self, now: float) -> None:
+        """Close links that send a request too slowly, or have talked for longer than any login takes."""
+        for link in list(self._links.values()):
+            slow = link.request_since is not None and now - link.request_since >= REQUEST_DEADLINE
+            old = now - link.since >= 2 * self._settings.auth.timeout and link.task is None
+            if slow or old:
+                self._close(link, "too slow" if slow else "too old")
+
+    async def close(self) -> None:
+        """End every conversation; the links themselves are the gateway's to close."""
+        tasks = [link.task for link in self._links.values() if link.task is not None]
+        self._links.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _carry_out(self, link: Link, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data):
+                    self._gateway.send(link.peer.link, data)
+                case Close(reason):
+                    self._close(link, reason)
+                case CheckLogin():
+                    self._begin(link, self._check_login(link, effect))
+                case OpenTunnel():
+                    self._begin(link, self._open_tunnel(link, effect))
+                case EndSession(cookie):
+                    self._sessions.log_out(cookie, self._clock())
+
+    def _close(self, link: Link, reason: str) -> None:
+        """Close once all is out; what the link still sends is not listened to any more."""
+        if self._links.pop(link.peer.link, None) is None:
+            return
+        if link.task is not None and link.task is not asyncio.current_task():
+            link.task.cancel()
+        if reason and not reason.startswith("200 "):
+            self._events.emit(VpnEvent.LINK_REFUSED, address=link.peer.address, reason=reason)
+        self._gateway.close_link(link.peer.link)
+
+    def _begin(self, link: Link, work: Coroutine[None, None, None]) -> None:
+        link.task = asyncio.create_task(work)
+        link.task.add_done_callback(lambda task: self._finish(link, task))
+
+    def _finish(self, link: Link, task: asyncio.Task[None]) -> None:
+        if link.task is task:
+            link.task = None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            # A fault of ours: this link gets no answer that could be wrong, the others go on.
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="conversation", error=repr(error))
+            self._close(link, "internal error")
+
+    async def _check_login(self, link: Link, login: CheckLogin) -> None:
+        answer = await self._authenticator.check(login, link.peer.address)
+        now = self._clock()
+        conversation = link.conversation
+        if isinstance(answer, Accepted):
+            try:
+                cookie = self._sessions.log_in(
+                    Login(answer.user, answer.groups, login.device, login.user_agent[:256]), now
+                )
+            except RefusedError as refused:
+                return self._carry_out(link, conversation.unavailable(refused.text, refused.retry_after))
+            return self._carry_out(link, conversation.login_granted(cookie))
+        if isinstance(answer, Refused):
+            return self._carry_out(link, conversation.login_refused(answer.text, now, final=answer.final))
+        return self._carry_out(link, conversation.unavailable(answer.text, answer.retry_after))
+
+    async def _open_tunnel(self, link: Link, wanted: OpenTunnel) -> None:
+        conversation, address = link.conversation, link.peer.address
+        try:
+            name = self._sessions.user_of(wanted.cookie)
+            user = await self._authenticator.find(name)
+            if isinstance(user, Refused | Unavailable):
+                reason = user.reason if isinstance(user, Refused) else "unavailable"
+                raise RefusedError(user.text, reason)  # noqa: TRY301 - one place answers every refusal
+            admission = self._sessions.admit(wanted.cookie, link.peer, user, wanted.request, self._clock())
+            await self._settle(admission)
+            self._start_tunnel(link, admission, wanted)
+        except CookieError:
+            self._events.emit(VpnEvent.TUNNEL_REFUSED, user="", address=address, reason="bad_cookie")
+            self._carry_out(link, conversation.tunnel_refused())
+        except RefusedError as refused:
+            self._events.emit(VpnEvent.TUNNEL_REFUSED, user=name, address=address, reason=refused.reason)
+            self._carry_out(link, conversation.unavailable(refused.text, refused.retry_after))
+
+    async def _settle(self, admission: Admission) -> None:
+        """Wait for the sessions that make room: their addresses may be the ones wanted."""
+        if self._sessions.settled(admission):
+            return
+        gone = asyncio.Event()
+        self._settling[gone] = admission
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_DEADLINE):
+                    await gone.wait()
+        except asyncio.CancelledError:
+            self._sessions.abandon(admission)
+            raise
+        finally:
+            del self._settling[gone]
+
+    def _start_tunnel(self, link: Link, admission: Admission, wanted: OpenTunnel) -> None:
+        """Without a pause from here on: the link is still there, and the gateway takes it over."""
+        grant = self._sessions.establish(admission, link.peer, wanted.request, self._clock())
+        headers = render_tunnel_headers(
+            grant,
+            wanted.request,
+            self._settings.network,
+            self._settings.session,
+            outer_ipv6=link.peer.address.version == 6,
+            tls13=link.peer.tls_version == "TLSv1.3",
+        )
+        head, early = link.conversation.tunnel_granted(headers)
+        del self._links[link.peer.link]
+        try:
+            self._sessions.attach(admission, link.peer, wanted.request, head, early)
+        except GatewayError:
+            self._sessions.link_closed(link.peer.link, Cause.LOCAL, self._clock())

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The VPN on the asyncio loop: opens what the gateway needs, carries its events to the layers above, keeps the time.
+
+The one place of this package that reads a clock. Everything here ends when ``stop`` returns: every client has heard its
+goodbye, every session is in the journal, the device is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from typing import TYPE_CHECKING
+
+from vpn_frontend import listeners, tun
+from vpn_frontend.accounting import SessionRecorder
+from vpn_frontend.authenticator import Authenticator
+from vpn_frontend.certificate import load_certificate
+from vpn_frontend.conversation import Site
+from vpn_frontend.gateway import (
+    ChannelDown,
+    ChannelUp,
+    GatewayEvent,
+    GatewayPlan,
+    LinkClosed,
+    LinkData,
+    LinkUp,
+    OpenGateway,
+    SessionClosed,
+    SessionIdle,
+)
+from vpn_frontend.logins import LoginTable
+from vpn_frontend.passwords import PasswordChecker
+from vpn_frontend.ports import EventSink, SessionJournal, UserDirectory, VpnEvent
+from vpn_frontend.reception import Reception
+from vpn_frontend.sessions import SessionTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sentry_engine import Engine
+    from vpn_frontend.certificate import ServerCertificate
+    from vpn_frontend.gateway import Gateway
+    from vpn_frontend.settings import VpnSettings
+
+HANDSHAKE_TIMEOUT = 10.0  # seconds; a phone on a bad network takes 3
+LINKS_PER_CLIENT = 4  # a login of AnyConnect has up to three connections beside its tunnel's
+SPARE_LINKS = 256
+SPARE_SESSIONS = 256  # that end while others begin
+TICK = 1.0  # seconds between two looks at what has outlived its time
+CHECKPOINT_INTERVAL = 60.0  # seconds between two reports of counters to the journal
+GOODBYE_DEADLINE = 3.0  # seconds that clients which do not read have at shutdown
+JOURNAL_DEADLINE = 15.0  # seconds that the journal has at shutdown
+MAX_WORKERS = 64
+
+
+class VpnServer:
+    """``start`` once, ``stop`` once. ``sessions`` is there from ``start`` on."""
+
+    sessions: SessionTable
+
+    def __init__(
+        self,
+        settings: VpnSettings,
+        *,
+        engine: Engine,
+        users: UserDirectory,
+        journal: SessionJournal,
+        events: EventSink,
+        open_gateway: OpenGateway | None = None,
+    ) -> None:
+        """``open_gateway`` defaults to the native one, and there is no other that serves."""
+        self._settings = settings
+        self._engine = engine
+        self._users = users
+        self._journal = journal
+        self._events = events
+        self._open_gateway = open_gateway
+        self._tasks: list[asyncio.Task[None]] = []
+        self._emptied = asyncio.Event()
+
+    async def start(self) -> None:
+        """Serve when this returns. Raises ``ListenError``, ``TunError``, ``CertificateError`` or ``GatewayError``."""
+        certificate = load_certificate(self._settings.certificate, self._settings.private_key)
+        await self._journal.close_orphans()
+        self._gateway = await self._make_gateway(certificate)
+        self._passwords = PasswordChecker()
+        self._recorder = SessionRecorder(self._journal, self._events)
+        self.sessions = SessionTable(
+            self._settings,
+            engine=self._engine,
+            gateway=self._gateway,
+            recorder=self._recorder,
+            events=self._events,
+        )
+        self._site = make_site(self._settings, certificate)
+        self._reception = Reception(
+            self._settings,
+            self._site,
+            gateway=self._gateway,
+            sessions=self.sessions,
+            authenticator=Authenticator(
+                users=self._users, engine=self._engine, passwords=self._passwords, events=self._events
+            ),
+            events=self._events,
+            clock=time.monotonic,
+        )
+        asyncio.get_running_loop().add_reader(self._gateway.fileno(), self._on_events)
+        self._tasks = [asyncio.create_task(self._recorder.run()), asyncio.create_task(self._keep_time())]
+
+    async def stop(self, text: str) -> None:
+        """Say ``text`` to every client and end everything; bounded in time."""
+        self._gateway.stop_accepting()
+        await self._reception.close()
+        self.sessions.shut_down(text, time.monotonic())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._until_empty(), GOODBYE_DEADLINE)
+        asyncio.get_running_loop().remove_reader(self._gateway.fileno())
+        self._gateway.close()
+        self.sessions.abandon_gateway(time.monotonic())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._recorder.drain(), JOURNAL_DEADLINE)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._passwords.close)
+
+    def reload_certificate(self, chain_file: Path | None = None, key_file: Path | None = None) -> None:
+        """Read certificate and key again, for handshakes to come.
+
+        Raises ``CertificateError`` or ``GatewayError``; then the ones before stay.
+        """
+        chain = chain_file or self._settings.certificate
+        key = key_file or self._settings.private_key
+        certificate = load_certificate(chain, key)
+        self._gateway.set_certificate(certificate.chain, certificate.key)
+        self._settings = replace(self._settings, certificate=chain, private_key=key)
+        self._reception.site = replace(self._site, certificate_sha1=certificate.sha1)
+
+    def stats(self) -> dict[str, int]:
+        """The gateway's counters, and how many links talk and sessions live."""
+        return {**self._gateway.stats(), "conversations": len(self._reception), "sessions": len(self.sessions)}
+
+    async def _until_empty(self) -> None:
+        while len(self.sessions):
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    async def _make_gateway(self, certificate: ServerCertificate) -> Gateway:
+        settings = self._settings
+        workers = settings.worker_threads or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+        opened: list[int] = []
+        try:
+            streams = listeners.open_listeners(settings.listen, workers)
+            opened += (descriptor for row in streams for descriptor in row)
+            datagrams: tuple[tuple[int, ...], ...] = ()
+            if settings.dtls:
+                datagrams = listeners.open_datagram_sockets(settings.dtls_listen or settings.listen, workers)
+                opened += (descriptor for row in datagrams for descriptor in row)
+            queues = tun.open_queues(settings.network.device, workers)
+            opened += queues
+            await tun.configure(tun_device(settings))
+        except BaseException:
+            listeners.close_all(opened)
+            raise
+        return self._opener()(
+            GatewayPlan(
+                listeners=streams,
+                tuns=queues,
+                chain=certificate.chain,
+                key=certificate.key,
+                gate=self._engine.gate_address,
+                max_links=settings.limits.max_clients * LINKS_PER_CLIENT + SPARE_LINKS,
+                max_sessions=settings.limits.max_clients + SPARE_SESSIONS,
+                handshake_timeout=HANDSHAKE_TIMEOUT,
+                conversation_timeout=float(settings.auth.timeout),
+                udp=datagrams,
+            )
+        )
+
+    def _opener(self) -> OpenGateway:
+        if self._open_gateway is not None:
+            return self._open_gateway
+        from vpn_frontend.native_gateway import open_gateway  # noqa: PLC0415 - the C core, wanted by those who serve only
+
+        return open_gateway
+
+    def _on_events(self) -> None:
+        for event in self._gateway.events():
+            try:
+                self._handle(event, time.monotonic())
+            except Exception as error:  # noqa: BLE001 - one event of one peer must not cost the others theirs
+                self._events.emit(VpnEvent.BACKEND_FAILED, what=type(event).__name__, error=repr(error))
+
+    def _handle(self, event: GatewayEvent, now: float) -> None:
+        match event:
+            case LinkData():
+                self._reception.link_data(event)
+            case LinkUp():
+                self._reception.link_up(event)
+            case LinkClosed():
+                self._reception.link_closed(event)
+                self.sessions.link_closed(event.link, event.cause, now)
+            case ChannelDown():
+                self.sessions.channel_down(event, now)
+            case SessionIdle():
+                self.sessions.idle(event.session, now)
+            case SessionClosed():
+                self.sessions.closed(event, now)
+                self._reception.session_gone()
+                self._emptied.set()
+            case ChannelUp():
+                pass  # the session knew when it attached the link
+
+    async def _keep_time(self) -> None:
+        checkpoint_at = time.monotonic() + CHECKPOINT_INTERVAL
+        while True:
+            await asyncio.sleep(TICK)
+            now = time.monotonic()
+            self._reception.expire(now)
+            self.sessions.expire(now)
+            if now >= checkpoint_at:
+                self._recorder.checkpoint(self.sessions.list())
+                checkpoint_at = now + CHECKPOINT_INTERVAL
+
+
+def make_site(settings: VpnSettings, certificate: ServerCertificate) -> Site:
+    auth = settings.auth
+    return Site(
+        logins=LoginTable(auth.timeout),
+        attempts=auth.attempts,
+        groups=auth.groups,
+        banner=auth.banner,
+        certificate_sha1=certificate.sha1,
+    )
+
+
+def tun_device(settings: VpnSettings) -> tun.TunDevice:
+    """The device with the first address of each pool as the server's own."""
+    pools = (settings.network.ipv4_pool, settings.network.ipv6_pool)
+    addresses: list[IPv4Interface | IPv6Interface] = [
+        ip_interface(f"{pool[1]}/{pool.prefixlen}") for pool in pools if pool is not None
+    ]
+    return tun.TunDevice(settings.network.device, tuple(addresses), settings.network.mtu)
