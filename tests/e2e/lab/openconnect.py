@@ -12,6 +12,7 @@ from .network import SERVER_IPV4, Host
 from .programs import Line, Program
 
 SCRIPT = Path(__file__).with_name("tunnel-script")
+DTLS_UP = r"Established DTLS connection"
 UP = r"^tunnel-script: (?:re)?connect "
 
 
@@ -63,6 +64,11 @@ class OpenConnect(Program):
 
     def await_up(self, timeout: float = 15) -> Inside:
         return parse_inside(self.await_line(UP, timeout))
+
+    def await_dtls(self, timeout: float = 10) -> float:
+        """Seconds from the TLS channel's being up to the DTLS channel's."""
+        began = self.await_line(r"CSTP connected", timeout).at
+        return self.await_line(DTLS_UP, timeout).at - began
 
     def await_reconnected(self, timeout: float = 60) -> Line:
         return self.await_line(r"^tunnel-script: reconnect ", timeout)

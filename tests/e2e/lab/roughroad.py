@@ -25,6 +25,7 @@ _TUNSETIFF = 0x400454CA
 _IFF_TUN_NO_PI = 0x1001
 _TABLE = 77  # routing table of the packets on their way to this process
 _MAX_PACKET = 65_535
+_MAX_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class RoughRoad:
     def __init__(self, router: Namespace, *, seed: int = 1) -> None:
         self.roughness = SMOOTH
         self.seen = self.dropped = 0
+        self.first: list[bytes] = []  # the first IP packets that passed
         self._chance = random.Random(seed)
         self._late: list[tuple[int, bytes]] = []  # packet number after which it goes on, packet
         with router.entered():
@@ -80,6 +82,8 @@ class RoughRoad:
     def _take(self, packet: bytes) -> None:
         rough, chance = self.roughness, self._chance.random
         self.seen += 1
+        if len(self.first) < _MAX_KEPT:
+            self.first.append(packet)
         if rough.lost and chance() < rough.lost:
             self.dropped += 1
         elif rough.reordered and chance() < rough.reordered:
