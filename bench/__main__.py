@@ -26,6 +26,7 @@ MEASURES: dict[str, Measure] = {
     "dtls-up": measures.throughput("dtls", "up"),
     "dtls-down": measures.throughput("dtls", "down"),
     "push": measures.push,
+    "pull": measures.pull,
     "loss-tls-up": measures.datagram_loss("tls", "up"),
     "loss-tls-down": measures.datagram_loss("tls", "down"),
     "loss-dtls-up": measures.datagram_loss("dtls", "up"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import statistics
 import time
@@ -95,6 +96,26 @@ def push(peer: Peer, effort: Effort) -> Iterator[Reading]:
     size = arrived * done.bytes / max(1, done.count)
     yield Reading("load client, TLS up", "MB/s", size / done.seconds / 1e6, more_is_better=True)
     yield Reading("load client, TLS up: server CPU per GB", "s", spent / max(size / GB, 1e-9))
+
+
+def pull(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    """One tunnel of the load client is sent more than it can take; what counts is what reached it."""
+    client = load_client.start("pull", peer.host, peer, threads=1, amount=0)
+    try:
+        inside = json.loads(client.await_line('"tunnel"', 20).text)["tunnel"]
+        before = peer.cpu()
+        source = Program(
+            "load blast", [load_client.BINARY, "blast", inside, "9", "1", f"{effort.seconds:g}"], peer.site.gateway
+        )
+        sent = load_client.outcome(source, effort.seconds + 30)
+        spent = peer.cpu() - before
+        client.signal(signal.SIGTERM)
+        took = load_client.outcome(client)
+    finally:
+        if client.running:
+            client.kill()
+    yield Reading("load client, TLS down", "MB/s", took.bytes / sent.seconds / 1e6, more_is_better=True)
+    yield Reading("load client, TLS down: server CPU per GB", "s", spent / max(took.bytes / GB, 1e-9))
 
 
 def memory(peer: Peer, effort: Effort) -> Iterator[Reading]:

@@ -7,7 +7,8 @@
  *   login      logins to an open tunnel, each ended with a DISCONNECT, for AMOUNT seconds
  *   hold       AMOUNT tunnels, held open until SIGTERM
  *   push       one tunnel per thread, each sending inner UDP packets to its server as fast as it goes, for AMOUNT seconds
- *   pull       one tunnel per thread, counting what comes, until SIGTERM
+ *   pull       one tunnel per thread, counting what comes, until SIGTERM; says the tunnels' addresses
+ *   blast      UDP datagrams to port 9 of ADDRESS as fast as they go, for AMOUNT seconds: the other end of a pull
  *
  * Prints JSON lines: {"open": …} when tunnels are up, and at the end {"count", "failed", "seconds", "bytes"}. Blocking calls
  * on many threads: the kernel does the waiting, and the code stays short.
@@ -21,7 +22,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "client.h"
 
@@ -172,6 +175,33 @@ out:
     return NULL;
 }
 
+static void *run_blast(void *argument)
+{
+    static uint8_t payload[PACKET - 28];
+    struct iovec piece = { payload, sizeof payload };
+    struct mmsghdr batch[BATCH];
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    (void)argument;
+    memset(batch, 0, sizeof batch);
+    for (int i = 0; i < BATCH; i++) {
+        batch[i].msg_hdr.msg_iov = &piece;
+        batch[i].msg_hdr.msg_iovlen = 1;
+    }
+    if (fd < 0 || connect(fd, (struct sockaddr *)&target.address, sizeof target.address))
+        return NULL;
+    while (now() < deadline) {
+        int sent = sendmmsg(fd, batch, BATCH, 0);
+
+        if (sent > 0) {
+            atomic_fetch_add(&count, sent);
+            atomic_fetch_add(&bytes, (long)sent * PACKET);
+        }
+    }
+    close(fd);
+    return NULL;
+}
+
 static void stop(int signal_number)
 {
     (void)signal_number;
@@ -222,6 +252,8 @@ int main(int argc, char **argv)
     } else if (!strcmp(argv[1], "push")) {
         body = run_push;
         argument = &inner;
+    } else if (!strcmp(argv[1], "blast")) {
+        body = run_blast;
     } else if (!strcmp(argv[1], "pull")) {
         body = run_pull;
         waits = 1;

@@ -114,7 +114,7 @@ class Site:
         return host
 
     def _open_road(self, router: Namespace, host: Host) -> RoughRoad:
-        """The router answers for both ends (proxy ARP, the link-local addresses of either), so neither has to know it."""
+        """The router answers for both ends (proxy ARP, either link-local address), so that neither has to know it."""
         router.ip(
             "link set near addrgenmode none up",
             "link set far addrgenmode none up",

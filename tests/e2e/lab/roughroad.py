@@ -42,7 +42,7 @@ SMOOTH = Roughness()
 
 
 class RoughRoad:
-    """Packets through one TUN device, changed as ``roughness`` says at the moment. Deterministic but for their timing."""
+    """Packets through one TUN device, treated as ``roughness`` says at the moment."""
 
     def __init__(self, router: Namespace, *, seed: int = 1) -> None:
         self.roughness = SMOOTH
