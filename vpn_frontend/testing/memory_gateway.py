@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A gateway without sockets: peers are played by calls, and what they would see is there to look at.
+
+It keeps the port's promises as strictly as the native one: ids are never used again, commands for what is gone are
+ignored, events come in order and after the command that caused them, never from inside it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict, deque
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from itertools import count
+
+from vpn_frontend.gateway import (
+    Cause,
+    ChannelDown,
+    ChannelUp,
+    Counters,
+    GatewayError,
+    GatewayEvent,
+    GatewayPlan,
+    LinkClosed,
+    LinkData,
+    LinkUp,
+    SessionClosed,
+    SessionIdle,
+    TunnelParameters,
+)
+
+
+@dataclass(slots=True)
+class MemorySession:
+    parameters: TunnelParameters
+    link: int | None = None  # its channel
+    early: bytes = b""
+    counters: Counters = field(default_factory=Counters)
+
+
+class MemoryGateway:
+    """Is its own opener: ``MemoryGateway()`` may stand where an ``OpenGateway`` is wanted."""
+
+    def __init__(self, *, max_sessions: int = 1 << 30) -> None:
+        self.sent: defaultdict[int, bytearray] = defaultdict(bytearray)  # by link
+        self.farewells: dict[int, bytes] = {}  # the last frame of sessions that were closed
+        self.sessions: dict[int, MemorySession] = {}
+        self.links: set[int] = set()
+        self.accepting = True
+        self.certificate = (b"", b"")
+        self._max_sessions = max_sessions
+        self._queue: deque[GatewayEvent] = deque()
+        self._ids = count(1)
+        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def __call__(self, plan: GatewayPlan) -> MemoryGateway:
+        self.certificate = (plan.chain, plan.key)
+        return self
+
+    # What peers do
+
+    def connect(self, address: str = "192.0.2.1", port: int = 40_000, tls_version: str = "TLSv1.3") -> int:
+        link = next(self._ids)
+        self.links.add(link)
+        peer = ip_address(address)
+        self._tell(LinkUp(link, peer, port, 443, tls_version, "TLS13-AES256-GCM-SHA384", "", False, bytes(32)))
+        return link
+
+    def say(self, link: int, data: bytes) -> None:
+        if link in self.links:
+            self._tell(LinkData(link, data))
+
+    def move_data(self, session: int, *, received: int = 0, sent: int = 0) -> None:
+        """Packets of one byte each, to have something to count."""
+        known = self.sessions[session]
+        old = known.counters
+        known.counters = replace(
+            old,
+            rx_packets=old.rx_packets + received,
+            rx_bytes=old.rx_bytes + received,
+            tx_packets=old.tx_packets + sent,
+            tx_bytes=old.tx_bytes + sent,
+        )
+
+    def hang_up(self, link: int, cause: Cause = Cause.PEER_CLOSED, farewell: bytes = b"") -> None:
+        """The peer's end of a link is gone, whatever the link was."""
+        if link not in self.links:
+            return
+        self.links.discard(link)
+        for number, session in self.sessions.items():
+            if session.link == link:
+                session.link = None
+                self._tell(ChannelDown(number, link, cause, farewell, session.counters))
+                return
+        self._tell(LinkClosed(link, cause))
+
+    def fall_idle(self, session: int) -> None:
+        self._tell(SessionIdle(session))
+
+    # The port
+
+    def send(self, link: int, data: bytes) -> None:
+        if link in self.links:
+            self.sent[link] += data
+
+    def close_link(self, link: int) -> None:
+        self.hang_up(link, Cause.LOCAL)
+
+    def open_session(self, link: int, parameters: TunnelParameters) -> int:
+        if link not in self.links:
+            raise GatewayError(f"link {link} is gone")
+        if len(self.sessions) >= self._max_sessions:
+            raise GatewayError(f"{self._max_sessions} sessions are the most")
+        number = next(self._ids)
+        self.sessions[number] = MemorySession(parameters)
+        return number
+
+    def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
+        known = self.sessions.get(session)
+        if known is None or link not in self.links:
+            return
+        if known.link is not None:
+            self.links.discard(known.link)
+        known.link, known.early = link, early
+        self.sent[link] += head
+        self._tell(ChannelUp(session, link))
+
+    def close_session(self, session: int, frame: bytes) -> None:
+        known = self.sessions.pop(session, None)
+        if known is None:
+            return
+        self.farewells[session] = frame
+        if known.link is not None:
+            self.links.discard(known.link)
+            self.sent[known.link] += frame
+        self._tell(SessionClosed(session, known.counters))
+
+    def counters(self, session: int) -> Counters:
+        if session not in self.sessions:
+            raise GatewayError(f"session {session} is gone")
+        return self.sessions[session].counters
+
+    def stats(self) -> dict[str, int]:
+        return {"links": len(self.links)}
+
+    def set_certificate(self, chain: bytes, key: bytes) -> None:
+        self.certificate = (chain, key)
+
+    def stop_accepting(self) -> None:
+        self.accepting = False
+
+    def close(self) -> None:
+        self.links.clear()
+        self.sessions.clear()
+        os.close(self._eventfd)
+
+    def fileno(self) -> int:
+        return self._eventfd
+
+    def events(self) -> list[GatewayEvent]:
+        if self._queue:
+            os.eventfd_read(self._eventfd)
+        events = list(self._queue)
+        self._queue.clear()
+        return events
+
+    def _tell(self, event: GatewayEvent) -> None:
+        self._queue.append(event)
+        os.eventfd_write(self._eventfd, 1)
