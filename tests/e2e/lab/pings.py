@@ -38,5 +38,10 @@ class Pings:
         numbers = self._numbers()
         return sorted(set(range(1, max(numbers, default=0) + 1)) - numbers)
 
+    def slowest(self) -> float:
+        """Seconds of the longest round trip so far."""
+        times = re.findall(r"icmp_seq=\d+ .*time=([\d.]+) ms", self._program.output)
+        return max((float(ms) for ms in times), default=0.0) / 1e3
+
     def _numbers(self) -> set[int]:
         return {int(number) for number in re.findall(r"bytes from .*icmp_seq=(\d+)", self._program.output)}

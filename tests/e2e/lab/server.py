@@ -98,9 +98,11 @@ class Server:
         *,
         rules: Sequence[object] = (),
         builtin_limits: bool = True,
+        launcher: Sequence[str | Path] = (OCSENTRY,),
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         shutil.copytree(prepared.folder, folder, dirs_exist_ok=True)
+        self._launcher = launcher
         self.site, self.folder, self.pin = site, folder, prepared.certificate.pin
         self.configuration = write_configuration(folder, settings or {})
         self.rule_file = folder / "rules" / "test.json"
@@ -112,7 +114,10 @@ class Server:
 
     def _start(self) -> Program:
         program = Program(
-            "ocsentry serve", [OCSENTRY, "serve", "--config", self.configuration], self.site.gateway, cwd=self.folder
+            "ocsentry serve",
+            [*self._launcher, "serve", "--config", self.configuration],
+            self.site.gateway,
+            cwd=self.folder,
         )
         self.site.programs.append(program)
         try:

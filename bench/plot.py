@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rows that two servers share, as bars of how many times better the one is: an SVG that needs nothing to be shown."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.report import Report
+
+WIDTH, BAR, GAP, LEFT, RIGHT, TOP = 860, 16, 8, 380, 90, 46
+BETTER, WORSE = "#2b7a4b", "#b3452c"
+LARGEST = 100.0  # times; longer bars are cut there and say their number all the same
+
+
+def render(report: Report, ours: str, theirs: str) -> str:
+    rows = [(row, row.advantage(ours, theirs)) for row in report.rows.values()]
+    shown = [(row, advantage) for row, advantage in rows if advantage]
+    reach = max((abs(_length(advantage)) for _, advantage in shown), default=1.0) or 1.0
+    zero = LEFT + (WIDTH - LEFT - RIGHT) * (0.15 if any(advantage < 1 for _, advantage in shown) else 0.0)
+    scale = (WIDTH - RIGHT - zero) / reach
+    height = TOP + len(shown) * (BAR + GAP) + GAP
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<text x="12" y="20" font-size="14">{escape(ours)} against {escape(theirs)}: times better (logarithmic)</text>',
+        f'<text x="12" y="36" fill="#555555">{escape(report.began.strftime("%Y-%m-%d"))}, medians</text>',
+        f'<line x1="{zero:.1f}" y1="{TOP - 4}" x2="{zero:.1f}" y2="{height - GAP}" stroke="#888888"/>',
+    ]
+    for number, (row, advantage) in enumerate(shown):
+        y = TOP + number * (BAR + GAP)
+        length = _length(advantage) * scale
+        x, colour = (zero, BETTER) if length >= 0 else (max(LEFT, zero + length), WORSE)
+        width = length if length >= 0 else zero - x
+        parts += [
+            f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>',
+            f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}"/>',
+            f'<text x="{zero + max(length, 0) + 6:.1f}" y="{y + 12}">{advantage:.3g}</text>',
+        ]
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def _length(advantage: float) -> float:
+    """Logarithm of the factor: twice as good is as long as half as good, the other way."""
+    return math.log(min(max(advantage, 1 / LARGEST), LARGEST))
