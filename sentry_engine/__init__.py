@@ -5,6 +5,7 @@ from sentry_engine.addresses import AddressError
 from sentry_engine.core import CoreCounters, Penalty, Step
 from sentry_engine.engine import Engine
 from sentry_engine.explain import Explanation
+from sentry_engine.formats.schema import rule_file_schema
 from sentry_engine.leases import AdmissionRefused, ClientLimits, Lease, OnExcess
 from sentry_engine.plan import PlanError
 from sentry_engine.policy import Policy
@@ -33,4 +34,5 @@ __all__ = [
     "Reason",
     "Step",
     "Verdict",
+    "rule_file_schema",
 ]

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sentry_engine.addresses import render_network
 from sentry_engine.plan import Plan
 from sentry_engine.verdict import Action, Reason, Verdict
 
@@ -60,6 +61,11 @@ class Penalty:
     strikes: int
     reason: Reason
     rule_id: str | None
+
+    @property
+    def text(self) -> str:
+        """The network as text, ``192.0.2.1/32``."""
+        return render_network(self.network, self.length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,7 +259,7 @@ class Engine:
         if request is None:
             raise AdmissionRefused(INVALID, "The request cannot be understood.")
         known = self._leases.find(user, session)
-        verdict = self._core.trace(request)[0] if known else self._core.decide(request)
+        verdict = self._ask_uncounted(request) if known else self._core.decide(request)
         if not verdict.accepted:
             raise AdmissionRefused(verdict, "Access from this address is not allowed at present.")
         return self._leases.admit(
@@ -271,6 +271,12 @@ class Engine:
             limit=limit,
             session=session,
         )
+
+    def _ask_uncounted(self, request: Request) -> Verdict:
+        """The verdict on a source that is in already: its rules and penalties hold, its rates were paid for."""
+        verdict, steps = self._core.trace(request)
+        limited = any(step.decisive and step.tier == "limits" for step in steps)
+        return Verdict(Action.ACCEPT, Reason.WITHIN_LIMIT) if limited else verdict
 
     def release(self, lease: Lease) -> bool:
         """Whether this call ended the lease; calling it again, or for an older generation, changes nothing."""

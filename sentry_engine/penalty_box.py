@@ -7,6 +7,7 @@ from collections import Counter
 
 from sentry_engine.addresses import V4_OFFSET, contains, covers, is_ipv4, mask
 from sentry_engine.core import Penalty
+from sentry_engine.instants import reached
 
 MAX_PENALTIES = 65_536  # entries; when full the one that ends first makes room
 ESCALATION_STEPS = (56, 48)  # IPv6 prefix lengths a penalty widens to, in order
@@ -33,7 +34,7 @@ class PenaltyBox:
     def find(self, address: bytes, now: float) -> Penalty | None:
         for length in sorted(self._lengths, reverse=True):
             penalty = self._penalties.get((mask(address, length), length))
-            if penalty and now < penalty.until and contains(penalty.network, length, address):
+            if penalty and not reached(now, penalty.until) and contains(penalty.network, length, address):
                 return penalty
         return None
 
@@ -51,7 +52,7 @@ class PenaltyBox:
             inside = sum(
                 1
                 for (packed, length), penalty in self._penalties.items()
-                if length == narrow and now < penalty.until and mask(packed, wide) == network
+                if length == narrow and not reached(now, penalty.until) and mask(packed, wide) == network
             )
             if inside < after:
                 return
@@ -63,13 +64,13 @@ class PenaltyBox:
     def lift(self, network: bytes, length: int, now: float) -> int:
         """Remove the penalties inside; returns how many of them were in force."""
         inside = [key for key in self._penalties if covers((network, length), key)]
-        in_force = sum(now < self._penalties[key].until for key in inside)
+        in_force = sum(not reached(now, self._penalties[key].until) for key in inside)
         for key in inside:
             self._remove(key)
         return in_force
 
     def in_force(self, now: float) -> list[Penalty]:
-        for key in [key for key, penalty in self._penalties.items() if now >= penalty.until]:
+        for key in [key for key, penalty in self._penalties.items() if reached(now, penalty.until)]:
             self._remove(key)
         return list(self._penalties.values())
 

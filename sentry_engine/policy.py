@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sentry_engine.formats.bounded_json import MAX_BYTES, JsonError, parse_json
 from sentry_engine.formats.rule_file import read_document
 from sentry_engine.problems import PolicyError, Problem
 from sentry_engine.rules import GeoRule, LimitRule, PolicyPart, PrefixRule
+from sentry_engine.verdict import Action
 
 MAX_FILES = 1_000  # in all folders of one load
 SUFFIXES = (".json",)
@@ -28,10 +29,16 @@ class Policy(PolicyPart):
     files: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, *paths: str | Path) -> Policy:
-        """Read rule files, and folders of them (``*.json``, sorted by name, not recursive).
+    def load(
+        cls,
+        *paths: str | Path,
+        documents: Mapping[str, Mapping[str, Any]] | None = None,
+        default: Action | str | None = None,
+    ) -> Policy:
+        """Read rule files, and folders of them (``*.json``, sorted by name, not recursive), and ``documents`` by name.
 
-        Raises ``PolicyError`` with every problem found in any of them.
+        All of them are one policy. ``default`` holds where none of them states one. A ``ttl`` counts from the last
+        change of the file it stands in; in a document from now. Raises ``PolicyError`` with every problem found.
         """
         problems: list[Problem] = []
         parts: dict[str, PolicyPart] = {}
@@ -40,18 +47,22 @@ class Policy(PolicyPart):
                 parts[str(path)] = read_file(path)
             except PolicyError as error:
                 problems += error.problems
+        now = time.time()
+        for name, document in (documents or {}).items():
+            try:
+                parts[name] = read_document(document, file=name, changed_at=now)
+            except PolicyError as error:
+                problems += error.problems
         problems += find_clashes(parts)
         if problems:
             raise PolicyError(problems)
-        return cls.from_parts(parts)
+        policy = cls.from_parts(parts)
+        return policy if default is None or policy.default else replace(policy, default=Action(default))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], *, name: str = "document") -> Policy:
         """The policy of one parsed rule document; its ``ttl``s count from now. Raises ``PolicyError``."""
-        part = read_document(document, file=name, changed_at=time.time())
-        if problems := find_clashes({name: part}):
-            raise PolicyError(problems)
-        return cls.from_parts({name: part})
+        return cls.load(documents={name: document})
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, PolicyPart]) -> Policy:

@@ -12,16 +12,16 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from sentry_engine.addresses import covers
+from sentry_engine.instants import NANOSECONDS, reached, to_nanoseconds
 from sentry_engine.plan import Limit
 
 MAX_SOURCES = 65_536  # rows; when full the source that was quiet longest makes room, its windows and strikes forgotten
-NANOSECONDS = 1_000_000_000
 MAX_SKETCH_CELLS = 65_536  # cells; a full sketch starts over, so that a spoofed flood costs memory only up to here
 
 
 @dataclass(slots=True)
 class SourceState:
-    windows: dict[int, deque[float]] = field(default_factory=dict)  # by event; times, oldest first
+    windows: dict[int, deque[int]] = field(default_factory=dict)  # by event; nanoseconds, oldest first
     strikes: int = 0
     penalty_end: float = 0.0  # of the last penalty; strikes are remembered from here
 
@@ -52,19 +52,21 @@ class Rates:
         window = state.windows.get(limit.event) if state else None
         if not window:
             return None
-        live = [t for t in window if now - t < limit.window]
-        return live[-limit.max_events] + limit.window - now if len(live) >= limit.max_events else None
+        now_ns, span = to_nanoseconds(now), to_nanoseconds(limit.window)
+        live = [t for t in window if now_ns - t < span]
+        return (live[-limit.max_events] + span - now_ns) / NANOSECONDS if len(live) >= limit.max_events else None
 
     def count(self, source: tuple[bytes, int], limit: Limit, now: float) -> None:
         window = self._state(source).windows.setdefault(limit.event, deque())
-        while window and now - window[0] >= limit.window:
+        now_ns, span = to_nanoseconds(now), to_nanoseconds(limit.window)
+        while window and now_ns - window[0] >= span:
             window.popleft()
-        window.append(now)
+        window.append(now_ns)
 
     def foresee(self, source: tuple[bytes, int], limit: Limit, now: float) -> Strike:
         """The strike that one event too many would be. Changes nothing."""
         state = self._states.get(source)
-        remembered = state.strikes if state and now < state.penalty_end + limit.strike_memory else 0
+        remembered = state.strikes if state and not reached(now, state.penalty_end + limit.strike_memory) else 0
         number = remembered + 1
         if 0 < limit.blacklist_threshold <= number:
             return Strike(
@@ -81,7 +83,7 @@ class Rates:
 
     def pay_back(self, source: tuple[bytes, int], event: int, points: int) -> None:
         state = self._states.get(source)
-        window: deque[float] = state.windows.get(event, deque()) if state else deque()
+        window: deque[int] = state.windows.get(event, deque()) if state else deque()
         for _ in range(min(points, len(window))):
             window.pop()
 
@@ -151,10 +153,6 @@ class Sketch:
         if len(self._cells) >= self._max_cells and key not in self._cells:
             self._cells.clear()
         return self._cells.setdefault(key, Cell())
-
-
-def to_nanoseconds(seconds: float) -> int:
-    return round(seconds * NANOSECONDS)
 
 
 def spacing(limit: Limit) -> int:

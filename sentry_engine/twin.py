@@ -14,6 +14,7 @@ from threading import Lock
 
 from sentry_engine.addresses import V4_OFFSET, is_ipv4, mask, render_network
 from sentry_engine.core import CoreCounters, Penalty, Request, Step
+from sentry_engine.instants import reached, until
 from sentry_engine.penalty_box import PenaltyBox
 from sentry_engine.plan import Limit, Plan, PlanError, Tier
 from sentry_engine.prefix_index import PrefixIndex
@@ -22,7 +23,7 @@ from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Re
 
 MAX_EVENTS_PER_LIMIT = 65_535
 MAX_WINDOW = 10 * 365 * 86_400  # seconds
-GEO_TIERS = (Tier.COUNTRY, Tier.ASN, Tier.ANONYMIZER)
+EXEMPTING_TIERS = (Tier.NEVER_BLOCK, Tier.RULES)  # where accept decides; elsewhere only a refusal does
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +134,12 @@ class Walk:
         plan, address, now = self.loaded.plan, self.request.address, self.request.now
         for length, value in self.loaded.indices[tier].matches(address):
             entry = plan.entries[value]
-            if entry.expires_at is not None and now >= entry.expires_at:
+            if entry.expires_at is not None and reached(now, entry.expires_at):
                 continue
             rule_id = name_rule(plan, entry.rule)
             matched = render_network(mask(address, length), length)
             step = Step(tier.name.lower(), matched, rule_id, entry.action, entry.reason, decisive=False)
-            decides = entry.action is Action.REJECT or (entry.action is not None and tier not in GEO_TIERS)
+            decides = entry.action is Action.REJECT or (entry.action is not None and tier in EXEMPTING_TIERS)
             verdict = Verdict(entry.action, entry.reason, rule_id) if decides and entry.action else None
             return Finding(step, verdict)
         return Finding(Step(tier.name.lower(), None, None, None, None, decisive=False))
@@ -160,7 +161,7 @@ class Walk:
             return Finding(Step("penalty", None, None, None, None, decisive=False))
         action = Action.RATE_LIMITED if penalty.reason is Reason.PENALTY else Action.REJECT
         matched = render_network(penalty.network, penalty.length)
-        verdict = Verdict(action, penalty.reason, penalty.rule_id, penalty.until - self.request.now)
+        verdict = Verdict(action, penalty.reason, penalty.rule_id, until(self.request.now, penalty.until))
         return Finding(Step("penalty", matched, penalty.rule_id, action, penalty.reason, decisive=False), verdict)
 
     def look_at_feeds(self) -> Finding:

@@ -43,17 +43,20 @@ def describe(error: ValidationError, document: object, file: str) -> Iterable[Pr
                 reason = "this key is missing"
             case "union_tag_invalid" | "union_tag_not_found":
                 reason = f"a rule needs a known type: {reason}"
-        yield Problem(file, point(finding["loc"], document), reason)
+        yield Problem(file, point(finding["loc"], document, missing=finding["type"] == "missing"), reason)
 
 
-def point(location: Sequence[int | str], document: object) -> str:
-    """The JSON pointer of pydantic's ``loc``, which also holds steps (names of union members) that no document has."""
+def point(location: Sequence[int | str], document: object, *, missing: bool) -> str:
+    """The JSON pointer of pydantic's ``loc``, which also holds steps (names of union members) that no document has.
+
+    Of a ``missing`` key the last step is not in the document either, but it is the point.
+    """
     steps: list[str] = []
-    for step in location:
+    for index, step in enumerate(location):
         children: Any = dict(enumerate(document)) if isinstance(document, list) else document
         if isinstance(children, Mapping) and step in children:
             document = children[step]
-        elif step != location[-1] or not isinstance(document, Mapping):
+        elif not missing or index < len(location) - 1:
             continue
         steps.append(str(step).replace("~", "~0").replace("/", "~1"))
     return "".join(f"/{step}" for step in steps)
