@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The application: resources put together, and what stands around all of them, in that order:
+
+request id, headers, last resort (``exchange``) -> who calls (``access``) -> repeated creations (``idempotency``) -> the
+bound on bodies, routing and validation (FastAPI) -> the endpoint.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware import Middleware
+
+from admin_api.access import Authentication
+from admin_api.audit.endpoints import router as audit
+from admin_api.blocks.endpoints import router as blocks
+from admin_api.decisions.endpoints import router as decisions
+from admin_api.events.endpoints import router as events
+from admin_api.exchange import Exchange
+from admin_api.health.endpoints import root
+from admin_api.health.endpoints import router as health
+from admin_api.health.metrics import make_registry
+from admin_api.idempotency import Idempotency
+from admin_api.penalties.endpoints import router as penalties
+from admin_api.policy.endpoints import router as policy
+from admin_api.problem_pages import router as problems
+from admin_api.problems import ProblemDocument, install_handlers
+from admin_api.rules.endpoints import router as rules
+from admin_api.sessions.endpoints import router as sessions
+from admin_api.tokens.endpoints import router as tokens
+from admin_api.users.endpoints import router as users
+
+if TYPE_CHECKING:
+    from fastapi.routing import APIRoute
+
+    from admin_api.services import Services
+
+PREFIX = "/api/v1"
+MAX_BODY = 4 * 1024 * 1024  # bytes; a check of a large rule document, an import of ten thousand users
+
+
+def create_app(services: Services) -> FastAPI:
+    app = FastAPI(
+        title="ocsentry",
+        version=services.version,
+        description="Who may use this VPN, and who does.",
+        docs_url=None,  # the stock pages load scripts from elsewhere
+        redoc_url=None,
+        max_body_size=MAX_BODY,
+        generate_unique_id_function=_operation_id,
+        middleware=[
+            Middleware(Exchange, traffic=services.traffic),
+            Middleware(Authentication, services=services),
+            Middleware(Idempotency, services=services),
+        ],
+    )
+    app.state.services = services
+    app.state.registry = make_registry(services)
+    install_handlers(app)
+    api = APIRouter(prefix=PREFIX)
+    for router in (
+        blocks,
+        rules,
+        policy,
+        sessions,
+        users,
+        penalties,
+        decisions,
+        events,
+        audit,
+        tokens,
+        health,
+        problems,
+    ):
+        api.include_router(router)
+    app.include_router(root)
+    app.include_router(api)
+    description = _describe(app)
+    # The documented way to extend it is to replace the method.
+    app.openapi = lambda: description  # type: ignore[method-assign]
+    return app
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI, with the one model that no endpoint returns but every one may answer with."""
+    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    models = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(models.pop("$defs", {}))
+    schemas["ProblemDocument"] = models
+    return schema
+
+
+def _operation_id(route: APIRoute) -> str:
+    """verb_noun: the name of the endpoint's function."""
+    return route.name

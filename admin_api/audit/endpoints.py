@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/audit``."""
+
+from fastapi import APIRouter
+
+from admin_api.access import AuditRead, ServicesOf
+from admin_api.audit.schemas import AuditView, ChainView
+from admin_api.paging import Page, PagingQuery
+from admin_api.problems import responses
+from admin_api.store.tables import AuditEntry
+
+router = APIRouter(prefix="/audit", tags=["audit"])
+
+
+@router.get("", responses=responses())
+async def list_audit(_: AuditRead, services: ServicesOf, paging: PagingQuery) -> Page[AuditView]:
+    """Changes, newest first."""
+    async with services.store.read() as unit:
+        rows = await unit.audit.page(before=paging.before, limit=paging.fetch)
+    return paging.page(rows, _show, lambda row: str(row.serial))
+
+
+@router.get("/verify", responses=responses())
+async def verify_audit(_: AuditRead, services: ServicesOf) -> ChainView:
+    """Read the whole chain and say where it breaks, if it does."""
+    async with services.store.read() as unit:
+        broken = await unit.audit.first_broken()
+    return ChainView(intact=broken is None, first_broken=broken)
+
+
+def _show(row: AuditEntry) -> AuditView:
+    return AuditView(
+        serial=row.serial,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        target=row.target,
+        detail=row.detail,
+        digest=row.digest.hex(),
+    )

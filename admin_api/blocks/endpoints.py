@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/blocks``."""
+
+from ipaddress import ip_address, ip_network
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response, status
+
+from admin_api.access import BlocksRead, BlocksWrite, ServicesOf
+from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockView
+from admin_api.paging import Page, PagingQuery
+from admin_api.problems import ApiError, Kind, responses
+from admin_api.values import Address, Cidr, Ip, Network
+
+router = APIRouter(prefix="/blocks", tags=["blocks"])
+
+DryRun = Annotated[bool, Query(description="change nothing, say how many sessions would be disconnected")]
+Force = Annotated[bool, Query(description="even if it covers the address that this request comes from")]
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses=responses(Kind.SELF_LOCKOUT, Kind.NEVER_BLOCKED, Kind.TABLE_FULL)
+    | {200: {"model": BlockCreated, "description": "A dry run, or the network was blocked already"}},
+)
+async def create_block(
+    body: BlockCreate,
+    caller: BlocksWrite,
+    services: ServicesOf,
+    request: Request,
+    response: Response,
+    dry_run: DryRun = False,
+    force: Force = False,
+) -> BlockCreated:
+    """Refuse a network, in force before this answer, with the live sessions from it disconnected.
+
+    A network that is blocked already keeps its block, and the later end of the two.
+    """
+    if not (force or dry_run or caller.local):
+        refuse_self_lockout(body.cidr, request)
+    report = await services.enforcement.add_block(body.cidr, body.reason, body.ttl, caller.name, dry_run=dry_run)
+    if report.created:
+        response.headers["Location"] = f"/api/v1/blocks/{report.id}"
+    else:
+        response.status_code = status.HTTP_200_OK
+    return BlockCreated.model_validate(report)
+
+
+@router.get("", responses=responses())
+async def list_blocks(
+    _: BlocksRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    covers: Annotated[Ip | None, Query(description="only blocks that cover this address")] = None,
+    cidr: Annotated[Cidr | None, Query(description="only the block of exactly this network")] = None,
+) -> Page[BlockView]:
+    """Blocks in force, oldest first."""
+    async with services.store.read() as unit:
+        if covers is None and cidr is None:
+            rows = await unit.blocks.page(after=paging.after, limit=paging.fetch)
+        else:
+            rows = await unit.blocks.of_networks(_networks(covers, cidr))
+    return paging.page(rows, BlockView.model_validate, lambda row: row.id)
+
+
+@router.get("/{block_id}", responses=responses(Kind.NOT_FOUND))
+async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> BlockView:
+    async with services.store.read() as unit:
+        block = await unit.blocks.get(block_id)
+    if block is None or (block.expires_at is not None and block.expires_at <= services.clock.wall()):
+        raise _not_found(block_id)
+    return BlockView.model_validate(block)
+
+
+@router.delete("/{block_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(Kind.NOT_FOUND))
+async def delete_block(block_id: str, caller: BlocksWrite, services: ServicesOf) -> None:
+    """Let the network in again, in force before this answer."""
+    if not await services.enforcement.remove_block(block_id, caller.name):
+        raise _not_found(block_id)
+
+
+def refuse_self_lockout(network: Network, request: Request) -> None:
+    """Raise unless the caller's own address stays outside of ``network``."""
+    try:
+        own = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return  # a Unix socket, or a test's own transport: nothing that a network could cover
+    if own in network:
+        detail = f"{network} covers {own}, where this request comes from; add force=true if you mean it"
+        raise ApiError(Kind.SELF_LOCKOUT, detail)
+
+
+def _networks(covers: Address | None, cidr: Network | None) -> list[str]:
+    """The canonical texts of the networks that cover the one and are the other."""
+    covering = (
+        set() if covers is None else {str(ip_network(covers).supernet(n)) for n in range(covers.max_prefixlen + 1)}
+    )
+    exact = set() if cidr is None else {str(cidr)}
+    return sorted(covering & exact if covering and exact else covering | exact)
+
+
+def _not_found(block_id: str) -> ApiError:
+    return ApiError(Kind.NOT_FOUND, f"There is no block {block_id}")

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blocks on the wire."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from admin_api.values import MAX_TTL, Body, Cidr, Text, View
+
+Ttl = Annotated[float, Field(gt=0, le=MAX_TTL, allow_inf_nan=False)]
+
+
+class BlockCreate(Body):
+    cidr: Cidr = Field(description="a network, or a single address", examples=["198.51.100.0/24"])
+    reason: Text = Field("", description="shown to the clients that are disconnected", examples=["Brute force"])
+    ttl: Ttl | None = Field(None, description="seconds; without it the block has no end", examples=[3600])
+
+
+class BlockView(View):
+    id: str
+    cidr: Cidr
+    reason: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class BlockCreated(View):
+    """A block with what it did. ``id`` is null for a dry run."""
+
+    id: str | None
+    cidr: Cidr
+    reason: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    sessions_cut: int = Field(description="live sessions that were disconnected, or would be for a dry run")
+    overridden_by: str | None = Field(description="a rule that lets the network's first address in all the same")

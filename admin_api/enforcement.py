@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The single place that changes the policy in force: API, Unix socket, file watcher and SIGHUP all come here.
+
+One change at a time, under one lock, and each is whole or not at all: compiled first, put into the engine, committed to
+the store; where the commit fails, the engine goes back. When a change returns it is in force for new sources and every
+live session that it refuses has been disconnected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from admin_api.blockade import Blockade, BlockChange, rule_id_of
+from admin_api.clock import SYSTEM_CLOCK, Clock
+from admin_api.problems import ApiError, Kind
+from admin_api.reports import BlockReport, EnforcementStatus, PolicyReport
+from admin_api.rulebook import as_documents, point_into_rule
+from admin_api.values import Network, parse_network
+from sentry_engine import Action, Engine, PlanError, Policy, PolicyError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from admin_api.ports import LiveSessions, PolicyLoader
+    from admin_api.store import Store
+    from admin_api.store.tables import Rule
+    from vpn_frontend.ports import EventSink, SessionView
+
+MAX_RULES = 10_000  # made over the API; every change of one compiles them all
+
+logger = logging.getLogger(__name__)
+
+
+class Enforcement:
+    def __init__(
+        self,
+        engine: Engine,
+        sessions: LiveSessions,
+        store: Store,
+        paths: Sequence[object],
+        *,
+        events: EventSink,
+        never_block: Sequence[Network] = (),
+        load: PolicyLoader = Policy.load,
+        rehearsal: Callable[[Policy], Engine] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """``paths`` are rule files and folders; ``rehearsal`` makes the throw-away engine of a dry run."""
+        self._engine = engine
+        self._sessions = sessions
+        self._store = store
+        self._paths = tuple(map(str, paths))
+        self._events = events
+        self._never_block = tuple(never_block)
+        self._load = load
+        self._rehearsal = rehearsal or (lambda policy: Engine(policy, core="twin", never_block=self._never_block))
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._blockade = Blockade(engine, store, events, clock, self._lock)
+        self._policy = engine.policy
+        self._version = 1
+        self._loaded_at = clock.wall()
+        self._failure: PolicyReport | None = None
+
+    async def start(self) -> None:
+        """Put what the store remembers in force. Raises ``PolicyError``: serving without it lets the wrong ones in."""
+        report = await self.reload()
+        if not report.valid:
+            raise PolicyError(report.problems)
+        async with self._lock:
+            await self._blockade.start()
+
+    async def stop(self) -> None:
+        await self._blockade.stop()
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    def status(self) -> EnforcementStatus:
+        return EnforcementStatus(
+            version=self._version,
+            loaded_at=self._loaded_at,
+            rules=_count(self._policy),
+            files=self._policy.files,
+            failure=self._failure,
+        )
+
+    async def add_block(
+        self, cidr: str | Network, reason: str, ttl: float | None, by: str, *, dry_run: bool = False
+    ) -> BlockReport:
+        """Block a network for ``ttl`` seconds, or without end.
+
+        A network that is blocked already keeps its block, whose end moves out if the new one is later: nobody shortens
+        another's. Raises ``ApiError``, and ``ValueError`` for what is no network.
+        """
+        network = parse_network(cidr)
+        self._refuse_exempt(network)
+        now = self._clock.wall()
+        expires_at = None if ttl is None else now + timedelta(seconds=ttl)
+        if dry_run:
+            affected = len(self._sessions.affected_by(network))
+            return BlockReport(None, network, reason, by, now, expires_at, affected, created=False)
+        async with self._lock:
+            change = await self._blockade.add(network, reason, expires_at, by)
+            cut = self._reassess() if change.changed else 0
+        if change.changed:
+            self._events.emit(
+                "block_added", id=change.block.id, cidr=str(network), reason=reason, by=by, sessions_cut=cut
+            )
+        return self._report_block(network, change, cut)
+
+    async def remove_block(self, id_or_cidr: str, by: str) -> bool:
+        """False: there is no such block."""
+        async with self._lock:
+            block = await self._blockade.remove(id_or_cidr, by)
+        if block is not None:
+            self._events.emit("block_removed", id=block.id, cidr=block.cidr, by=by)
+        return block is not None
+
+    async def reload(self, *, by: str = "system", dry_run: bool = False) -> PolicyReport:
+        """Read the rule files and the API's rules anew. A policy with any error changes nothing and is reported."""
+        async with self._lock:
+            async with self._store.read() as unit:
+                documents = {row.id: row.document for row in await unit.rules.everything()}
+            try:
+                policy = await self._compile(documents)
+                if dry_run:
+                    return self._report(policy, cut=len(await self.rehearse(policy)))
+                await self._put_in_force(policy)
+            except (PolicyError, PlanError) as error:
+                report = self._report(problems=_problems_of(error))
+                if not dry_run:
+                    self._note_failure(report)
+                return report
+            cut = self._reassess()
+        self._events.emit("policy_loaded", version=self._version, rules=_count(policy), by=by, sessions_cut=cut)
+        return self._report(policy, cut=cut)
+
+    async def check(self, documents: Mapping[str, Mapping[str, Any]]) -> PolicyReport:
+        """What a policy of these documents alone would be; changes nothing."""
+        try:
+            policy = await asyncio.to_thread(self._load, documents=documents)
+            return self._report(policy, cut=len(await self.rehearse(policy)))
+        except (PolicyError, PlanError) as error:
+            return self._report(problems=_problems_of(error))
+
+    async def change_rule(
+        self,
+        rule_id: str,
+        document: dict[str, Any] | None,
+        *,
+        by: str,
+        expect: Callable[[Rule | None], None],
+        dry_run: bool = False,
+    ) -> tuple[Rule | None, int]:
+        """Add, replace or (``None``) remove an API rule; returns it as it is then, and how many sessions that cut.
+
+        ``expect`` sees the rule as it was, and raises if that is not what the caller means to change. A rule with an
+        error raises ``PolicyError``, and nothing has changed.
+        """
+        async with self._lock:
+            async with self._store.read() as unit:
+                rows = {row.id: row for row in await unit.rules.everything()}
+            row = rows.get(rule_id)
+            expect(row)
+            if row is None and len(rows) >= MAX_RULES:
+                raise ApiError(Kind.TABLE_FULL, f"There are {MAX_RULES} rules made over the API; write a rule file")
+            documents = {name: other.document for name, other in rows.items() if name != rule_id}
+            if document is not None:
+                documents[rule_id] = document
+            try:
+                policy = await self._compile(documents)
+            except PolicyError as error:
+                raise point_into_rule(error, rule_id) from error
+            if dry_run:
+                return row, len(await self.rehearse(policy))
+            row, cut = await self._commit_rule(rule_id, row, document, policy, by)
+        self._events.emit("rule_changed", id=rule_id, by=by, removed=document is None, sessions_cut=cut)
+        return row, cut
+
+    async def rehearse(self, policy: Policy) -> list[SessionView]:
+        """The live sessions that would be disconnected if ``policy`` were in force beside the API's blocks."""
+        views = self._sessions.list()
+        if not views:
+            return []
+        trial = await asyncio.to_thread(self._rehearsal, policy)
+        try:
+            await self._blockade.impose_on(trial)
+            verdicts = [trial.explain(view.address, user=view.user).verdict for view in views]
+            return [view for view, verdict in zip(views, verdicts, strict=True) if verdict.action is Action.REJECT]
+        finally:
+            trial.close()
+
+    async def _commit_rule(
+        self, rule_id: str, row: Rule | None, document: dict[str, Any] | None, policy: Policy, by: str
+    ) -> tuple[Rule | None, int]:
+        before = self._policy
+        try:
+            async with self._store.write() as unit:
+                found = None if row is None else await unit.rules.get(rule_id)
+                if document is None:
+                    if found is not None:
+                        await unit.rules.remove(found)
+                    action, saved = "rule_removed", None
+                elif found is None:
+                    action, saved = "rule_added", await unit.rules.add(rule_id, document, created_by=by)
+                else:
+                    await unit.rules.replace(found, document)
+                    action, saved = "rule_replaced", found
+                await unit.audit.add(by, action, rule_id, document=document)
+                await self._put_in_force(policy)
+        except BaseException:
+            if self._policy is not before:
+                await self._put_in_force(before)
+            raise
+        return saved, self._reassess()
+
+    async def _compile(self, documents: Mapping[str, Mapping[str, Any]]) -> Policy:
+        return await asyncio.to_thread(self._load, *self._paths, documents=as_documents(documents.items()))
+
+    async def _put_in_force(self, policy: Policy) -> None:
+        await asyncio.to_thread(self._engine.swap, policy)
+        self._policy = policy
+        self._version += 1
+        self._loaded_at = self._clock.wall()
+        self._failure = None
+
+    def _reassess(self) -> int:
+        return len(self._sessions.reassess())
+
+    def _refuse_exempt(self, network: Network) -> None:
+        for exempt in self._never_block:
+            if exempt.version == network.version and network.subnet_of(exempt):  # type: ignore[arg-type]
+                raise ApiError(Kind.NEVER_BLOCKED, f"{network} lies in {exempt}, which never_block exempts")
+
+    def _report_block(self, network: Network, change: BlockChange, cut: int) -> BlockReport:
+        block = change.block
+        verdict = self._engine.explain(network.network_address).verdict
+        overridden = verdict.rule_id if verdict.accepted and verdict.rule_id != rule_id_of(block.id) else None
+        return BlockReport(
+            id=block.id,
+            cidr=network,
+            reason=block.reason,
+            created_by=block.created_by,
+            created_at=block.created_at,
+            expires_at=block.expires_at,
+            sessions_cut=cut,
+            created=change.created,
+            overridden_by=overridden,
+        )
+
+    def _report(
+        self, policy: Policy | None = None, *, cut: int = 0, problems: tuple[Problem, ...] = ()
+    ) -> PolicyReport:
+        rules = 0 if policy is None else _count(policy)
+        return PolicyReport(self._clock.wall(), self._version, rules, cut, problems)
+
+    def _note_failure(self, report: PolicyReport) -> None:
+        self._failure = report
+        first = report.problems[0] if report.problems else None
+        logger.error("the policy in force stays: %d problems, the first: %s", len(report.problems), first)
+        self._events.emit("policy_refused", problems=[str(problem) for problem in report.problems])
+
+
+def _problems_of(error: PolicyError | PlanError) -> tuple[Problem, ...]:
+    return error.problems if isinstance(error, PolicyError) else (Problem("", "", str(error)),)
+
+
+def _count(policy: Policy) -> int:
+    return len(policy.prefix_rules) + len(policy.limit_rules) + len(policy.geo_rules)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events of the whole server, handed to whoever listens and kept for a while for whoever comes late.
+
+Nothing here waits for a listener: each has a bounded queue that drops its oldest, and is told how many it missed. Ids
+rise and carry the start of this process, so that an id of an earlier one is known as such and answered with a gap too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from admin_api.clock import SYSTEM_CLOCK, Clock
+from vpn_frontend.ports import VpnEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from datetime import datetime
+
+KEPT = 4096  # events for those who come back; some minutes of a busy server
+QUEUE = KEPT  # events waiting for one listener: whoever comes back may have all that is kept to read
+MAX_LISTENERS = 64
+KEPT_DECISIONS = 2048
+GAP = "gap"
+DECISIONS = frozenset({VpnEvent.LOGIN_ACCEPTED, VpnEvent.LOGIN_REFUSED, VpnEvent.TUNNEL_REFUSED, VpnEvent.LINK_REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """``fields`` are plain values. A ``gap`` has no number: it says how many events were missed, ``None``: unknown."""
+
+    kind: str
+    at: datetime
+    fields: Mapping[str, object]
+    number: int | None = None
+
+
+class TooManyListenersError(Exception):
+    """``MAX_LISTENERS`` listen already."""
+
+
+class EventHub:
+    """An ``EventSink``. Belongs to the event loop's thread."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._boot = int(clock.wall().timestamp() * 1000)
+        self._number = 0
+        self._kept: deque[ServerEvent] = deque(maxlen=KEPT)
+        self._decisions: deque[ServerEvent] = deque(maxlen=KEPT_DECISIONS)
+        self._listeners: set[Listener] = set()
+        self._closed = False
+        self.dropped = 0  # events that listeners missed
+
+    def emit(self, kind: str, **fields: object) -> None:
+        self._number += 1
+        event = ServerEvent(kind, self._clock.wall(), fields, self._number)
+        self._kept.append(event)
+        if kind in DECISIONS:
+            self._decisions.append(event)
+        for listener in self._listeners:
+            self.dropped += listener.put(event)
+
+    def close(self) -> None:
+        """End every stream, so that a server that stops need not wait for its listeners."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.close()
+
+    def id_of(self, event: ServerEvent) -> str | None:
+        return None if event.number is None else f"{self._boot}-{event.number}"
+
+    def decisions(self) -> list[ServerEvent]:
+        """The latest events that decided about somebody, newest first."""
+        return list(reversed(self._decisions))
+
+    @contextmanager
+    def listening(self, last_id: str | None = None) -> Iterator[Listener]:
+        """Hear events from now on, or from behind ``last_id``. Raises ``TooManyListenersError``."""
+        if len(self._listeners) >= MAX_LISTENERS:
+            raise TooManyListenersError
+        listener = Listener(self._clock, closed=self._closed)
+        if last_id is not None:
+            self._catch_up(listener, last_id)
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def _catch_up(self, listener: Listener, last_id: str) -> None:
+        boot, _, number = last_id.partition("-")
+        known = boot == str(self._boot) and number.isascii() and number.isdigit()
+        last = int(number) if known and len(number) < 20 else 0
+        oldest = self._kept[0].number if self._kept else None
+        if not known:
+            listener.missed = None
+        elif oldest is not None and oldest > last + 1:
+            listener.missed = oldest - last - 1
+        for event in self._kept:
+            if event.number is not None and event.number > last:
+                listener.put(event)
+
+
+class Listener:
+    def __init__(self, clock: Clock, *, closed: bool) -> None:
+        self._clock = clock
+        self._closed = closed
+        self._queue: deque[ServerEvent] = deque()
+        self._ready = asyncio.Event()
+        self.missed: int | None = 0
+
+    def put(self, event: ServerEvent) -> int:
+        """Queue it; returns how many were dropped for it."""
+        dropped = 0
+        if len(self._queue) >= QUEUE:
+            self._queue.popleft()
+            dropped = 1
+            if self.missed is not None:
+                self.missed += 1
+        self._queue.append(event)
+        self._ready.set()
+        return dropped
+
+    def close(self) -> None:
+        self._closed = True
+        self._ready.set()
+
+    async def events(self) -> AsyncIterator[ServerEvent]:
+        """What was queued and what comes, until the hub closes."""
+        while True:
+            if self.missed != 0:
+                gap, self.missed = ServerEvent(GAP, self._clock.wall(), {"missed": self.missed}), 0
+                yield gap
+            while self._queue:
+                yield self._queue.popleft()
+            if self._closed:
+                return
+            self._ready.clear()
+            await self._ready.wait()

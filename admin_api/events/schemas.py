@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events as JSON, one shape for the stream and for the list of decisions."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from admin_api.events.hub import ServerEvent
+
+MAX_DEPTH = 4  # of nested values in an event; what lies deeper is shown as text
+
+
+class EventView(BaseModel):
+    kind: str = Field(examples=["block_added"])
+    at: datetime
+    fields: dict[str, Any]
+
+
+def show_event(event: ServerEvent) -> EventView:
+    return EventView(kind=event.kind, at=event.at, fields={name: _plain(value) for name, value in event.fields.items()})
+
+
+def _plain(value: object, depth: int = 0) -> Any:  # noqa: ANN401 - JSON
+    """A JSON value: addresses, enumerations and whatever else a layer reports become text."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth < MAX_DEPTH:
+        if isinstance(value, Mapping):
+            return {str(key): _plain(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [_plain(item, depth + 1) for item in value]
+    return str(value)

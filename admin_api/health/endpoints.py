@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/healthz``, ``/readyz`` and ``/metrics`` at the root, ``/status`` under the API."""
+
+from ipaddress import ip_address
+
+from fastapi import APIRouter, Request, Response, status
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from pydantic import BaseModel
+
+from admin_api.access import PRINCIPAL, ServicesOf, StatusRead, unauthenticated
+from admin_api.health.status import StatusView, describe_status, find_problems
+from admin_api.identity import Principal, Scope
+from admin_api.problems import ApiError, Kind, responses
+
+root = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    status: str
+
+
+class Readiness(BaseModel):
+    status: str
+    problems: list[str]
+
+
+@root.get("/healthz")
+async def get_health() -> Health:
+    """The process lives and its event loop turns."""
+    return Health(status="ok")
+
+
+@root.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready; the problems say why"}})
+async def get_readiness(services: ServicesOf, response: Response) -> Readiness:
+    """Store, policy and VPN are as they should be."""
+    problems = await find_problems(services)
+    if problems:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return Readiness(status="not ready" if problems else "ready", problems=problems)
+
+
+@root.get("/metrics", response_class=Response, responses=responses())
+async def get_metrics(request: Request) -> Response:
+    """Figures in Prometheus' format: without a token from this host, elsewhere with the scope metrics:read."""
+    principal: Principal | None = request.scope.get(PRINCIPAL)
+    if principal is None and not _from_this_host(request):
+        raise unauthenticated("From other hosts, send a token with the scope metrics:read")
+    if principal is not None and not principal.may(Scope.METRICS_READ):
+        raise ApiError(Kind.FORBIDDEN, f"This needs the scope {Scope.METRICS_READ}")
+    registry: CollectorRegistry = request.app.state.registry
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(registry), media_type=content_type)
+
+
+@router.get("/status", responses=responses())
+async def get_status(_: StatusRead, services: ServicesOf) -> StatusView:
+    return await describe_status(services)
+
+
+def _from_this_host(request: Request) -> bool:
+    try:
+        return ip_address(request.client.host if request.client else "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Figures for Prometheus, read from the engine, the gateway and the API at the moment of the scrape.
+
+Labels come from closed sets (actions, states, methods, statuses, names of counters): never an address, a user or a
+rule, which strangers could multiply.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+from vpn_frontend.ports import SessionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import Metric
+
+    from admin_api.services import Services
+
+
+class ServerCollector(Collector):
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("ocsentry_build", "the running version", {"version": self._services.version})
+        yield from self._policy()
+        yield from self._engine()
+        yield from self._sessions()
+        yield from self._gateway()
+        yield from self._api()
+
+    def _policy(self) -> Iterator[Metric]:
+        status = self._services.enforcement.status()
+        yield GaugeMetricFamily("ocsentry_policy_version", "rises with each change of policy", status.version)
+        yield GaugeMetricFamily("ocsentry_policy_rules", "rules in force", status.rules)
+        failed = float(status.failure is not None)
+        yield GaugeMetricFamily("ocsentry_policy_reload_failed", "1: the last reload was refused", failed)
+
+    def _engine(self) -> Iterator[Metric]:
+        counters = self._services.engine.counters()
+        yield CounterMetricFamily("ocsentry_decisions", "verdicts given", counters.decisions)
+        yield CounterMetricFamily("ocsentry_refusals", "verdicts that refused", counters.refused)
+        yield CounterMetricFamily("ocsentry_sources_evicted", "idle sources that made room", counters.evicted)
+        yield GaugeMetricFamily("ocsentry_sources", "sources with a window", counters.sources)
+        yield GaugeMetricFamily("ocsentry_penalties", "sources in the penalty box", counters.penalties)
+        yield GaugeMetricFamily("ocsentry_leases", "clients let in", len(self._services.engine.leases()))
+
+    def _sessions(self) -> Iterator[Metric]:
+        states = Counter(view.state for view in self._services.sessions.list())
+        family = GaugeMetricFamily("ocsentry_sessions", "live sessions", labels=["state"])
+        for state in SessionState:
+            family.add_metric([state.value], states[state])
+        yield family
+
+    def _gateway(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("ocsentry_gateway", "the packet mover's counters by name", labels=["counter"])
+        for name, value in sorted(self._services.gateway().items()):
+            family.add_metric([name], value)
+        yield family
+
+    def _api(self) -> Iterator[Metric]:
+        traffic = self._services.traffic
+        answers = CounterMetricFamily("ocsentry_api_answers", "answers of the API", labels=["method", "status"])
+        for (method, status), count in sorted(traffic.answers.items()):
+            answers.add_metric([method, str(status)], count)
+        yield answers
+        yield CounterMetricFamily("ocsentry_api_seconds", "time spent on answers", traffic.seconds)
+        yield CounterMetricFamily(
+            "ocsentry_events_dropped", "events that slow listeners missed", self._services.events.dropped
+        )
+
+
+def make_registry(services: Services) -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(ServerCollector(services))
+    return registry

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state of the server in one document, the same over HTTP and over the socket."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from admin_api.policy.schemas import PolicyView
+from admin_api.services import Services
+from admin_api.values import View
+
+
+class StatusView(View):
+    version: str
+    started_at: datetime
+    uptime: float = Field(description="seconds")
+    ready: bool
+    problems: list[str] = Field(description="what keeps it from being ready")
+    sessions: int
+    leases: int
+    blocks: int
+    penalties: int
+    policy: PolicyView
+
+
+async def describe_status(services: Services) -> StatusView:
+    problems = await find_problems(services)
+    async with services.store.read() as unit:
+        blocks = await unit.blocks.count()
+    return StatusView(
+        version=services.version,
+        started_at=services.started_at,
+        uptime=(services.clock.wall() - services.started_at).total_seconds(),
+        ready=not problems,
+        problems=problems,
+        sessions=len(services.sessions.list()),
+        leases=len(services.engine.leases()),
+        blocks=blocks,
+        penalties=len(services.engine.penalties()),
+        policy=PolicyView.model_validate(services.enforcement.status()),
+    )
+
+
+async def find_problems(services: Services) -> list[str]:
+    """What is not as it should be, one line each; empty: the server is ready."""
+    problems: list[str] = []
+    failure = services.enforcement.status().failure
+    if failure is not None:
+        problems += [f"policy: {problem}" for problem in failure.problems]
+    try:
+        await services.store.check()
+    except Exception as error:  # noqa: BLE001 - whatever a database may raise is the answer to the question
+        problems.append(f"store: {type(error).__name__}")
+    for name, check in services.checks.items():
+        said = await check()
+        if said is not None:
+            problems.append(f"{name}: {said}")
+    return problems

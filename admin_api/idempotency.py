@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Idempotency-Key: a creation that is sent twice is carried out once and answered twice.
+
+The first answer is kept with a digest of its request, for 24 hours and for this caller only. Answers that are errors
+are not kept: the mended request may use the same key. What is shown only once (a token's secret) is not kept either;
+its repetition is told so. (draft-ietf-httpapi-idempotency-key-header-07, section 2.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from admin_api.access import PRINCIPAL
+from admin_api.problems import ApiError, Kind, ProblemError, problem_response
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from admin_api.identity import Principal
+    from admin_api.services import Services
+
+KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
+KEPT_HEADERS = frozenset({"content-type", "location", "etag"})
+SHOWN_ONCE = frozenset({"/api/v1/tokens"})
+MAX_KEPT = 64 * 1024  # bytes of an answer; longer ones belong to no creation
+MAX_BODY = 4 * 1024 * 1024  # bytes of a request that is held to be told from another
+
+
+class Idempotency:
+    def __init__(self, app: ASGIApp, *, services: Services) -> None:
+        self._app = app
+        self._services = services
+        self._in_flight: set[tuple[str, str]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        principal: Principal | None = scope.get(PRINCIPAL)
+        key = Headers(scope=scope).get("idempotency-key")
+        if scope["method"] != "POST" or key is None or principal is None:
+            await self._app(scope, receive, send)
+            return
+        claim = (principal.name, key)
+        try:
+            self._claim(claim)
+        except ApiError as error:
+            await problem_response(scope, error)(scope, receive, send)
+            return
+        try:
+            await self._answer(claim, scope, receive, send)
+        finally:
+            self._in_flight.discard(claim)
+
+    def _claim(self, claim: tuple[str, str]) -> None:
+        if KEY_PATTERN.fullmatch(claim[1]) is None:
+            detail = "the key is 1 to 255 visible ASCII characters"
+            place = ProblemError(pointer="/idempotency-key", detail=detail, file="header")
+            raise ApiError(Kind.INVALID, detail, errors=[place])
+        if claim in self._in_flight:
+            raise ApiError(Kind.IN_FLIGHT, "Ask again when the first request has its answer")
+        self._in_flight.add(claim)
+
+    async def _answer(self, claim: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _read_all(receive)
+        if body is None:
+            too_large = ApiError(Kind.TOO_LARGE, f"The most is {MAX_BODY} bytes")
+            await problem_response(scope, too_large)(scope, receive, send)
+            return
+        digest = _digest(scope, body)
+        async with self._services.store.read() as unit:
+            kept = await unit.idempotency.get(*claim)
+        if kept is None:
+            await self._carry_out(claim, digest, scope, _replay(body, receive), send)
+            return
+        response: Response
+        if kept.request_digest != digest:
+            response = problem_response(scope, ApiError(Kind.KEY_REUSED, "Use a new key for a new request"))
+        elif not kept.body and scope["path"] in SHOWN_ONCE:
+            response = problem_response(
+                scope, ApiError(Kind.ALREADY_EXISTS, "Created before; its secret is shown once")
+            )
+        else:
+            response = Response(kept.body, kept.status, kept.headers)
+        await response(scope, receive, send)
+
+    async def _carry_out(
+        self, claim: tuple[str, str], digest: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        status, headers, content = 0, Headers(), bytearray()
+        started: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            nonlocal status, headers
+            if message["type"] == "http.response.start":
+                status, headers = message["status"], Headers(raw=message["headers"])
+                started.append(message)
+                return
+            content.extend(message.get("body", b""))
+            if not message.get("more_body", False):
+                if 200 <= status < 300 and len(content) <= MAX_KEPT:
+                    await self._keep(claim, digest, scope["path"], status, headers, bytes(content))
+                await send(started[0])
+                await send({"type": "http.response.body", "body": bytes(content)})
+
+        await self._app(scope, receive, keep)
+
+    async def _keep(
+        self, claim: tuple[str, str], digest: bytes, path: str, status: int, headers: Headers, content: bytes
+    ) -> None:
+        kept = {name: value for name, value in headers.items() if name in KEPT_HEADERS}
+        body = b"" if path in SHOWN_ONCE else content
+        async with self._services.store.write() as unit:
+            await unit.idempotency.add(*claim, request_digest=digest, status=status, headers=kept, body=body)
+
+
+async def _read_all(receive: Receive) -> bytes | None:
+    """The body, or ``None`` where it is too long."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            return None
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that gives the body that was read, and then what the connection says."""
+    pending: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replayed
+
+
+def _digest(scope: Scope, body: bytes) -> bytes:
+    return hashlib.sha256(b"\0".join((scope["path"].encode(), scope["query_string"], body))).digest()

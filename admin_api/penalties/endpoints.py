@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/penalties``."""
+
+import math
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from admin_api.access import PenaltiesRead, PenaltiesWrite, ServicesOf
+from admin_api.paging import Page, PagingQuery
+from admin_api.penalties.schemas import Forgiven, PenaltyView
+from admin_api.problems import responses
+from admin_api.services import Services
+from admin_api.values import Cidr
+from sentry_engine import Penalty
+from sentry_engine.addresses import render_network
+
+router = APIRouter(prefix="/penalties", tags=["penalties"])
+
+
+@router.get("", responses=responses())
+async def list_penalties(_: PenaltiesRead, services: ServicesOf, paging: PagingQuery) -> Page[PenaltyView]:
+    """Sources that the engine refuses for what they did, by network."""
+    keyed = sorted((_key(penalty), penalty) for penalty in services.engine.penalties())
+    behind = [pair for pair in keyed if paging.after is None or pair[0] > paging.after]
+    return paging.page(behind[: paging.fetch], lambda pair: _show(services, pair[1]), lambda pair: pair[0])
+
+
+@router.delete("", responses=responses())
+async def delete_penalties(
+    caller: PenaltiesWrite,
+    services: ServicesOf,
+    network: Annotated[Cidr | None, Query(description="only sources inside this network or address")] = None,
+) -> Forgiven:
+    """End penalties, and forget what led to them."""
+    networks = ["0.0.0.0/0", "::/0"] if network is None else [str(network)]
+    forgiven = sum(services.engine.forgive(one) for one in networks)
+    async with services.store.write() as unit:
+        await unit.audit.add(caller.name, "penalties_forgiven", " ".join(networks), forgiven=forgiven)
+    return Forgiven(forgiven=forgiven)
+
+
+def _key(penalty: Penalty) -> str:
+    return f"{penalty.network.hex()}/{penalty.length:03}"
+
+
+def _show(services: Services, penalty: Penalty) -> PenaltyView:
+    endless = math.isinf(penalty.until)
+    return PenaltyView(
+        network=render_network(penalty.network, penalty.length),
+        until=None if endless else services.clock.moment(penalty.until),
+        retry_after=None if endless else max(0.0, penalty.until - services.clock.monotonic()),
+        strikes=penalty.strikes,
+        reason=penalty.reason,
+        rule_id=penalty.rule_id,
+    )

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/policy`` and ``/explain``."""
+
+import math
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query
+
+from admin_api.access import PolicyRead, PolicyWrite, ServicesOf
+from admin_api.policy.schemas import ExplanationView, PolicyExport, PolicyReportView, PolicyView, StepView, VerdictView
+from admin_api.problems import Kind, invalid, policy_problems, responses
+from admin_api.rulebook import as_one_document
+from admin_api.values import Ip
+from sentry_engine import PolicyError, Verdict
+
+router = APIRouter(tags=["policy"])
+
+MAX_DOCUMENTS = 1000  # of one check
+
+Documents = Annotated[
+    dict[str, Any] | None,
+    Body(
+        description='a rule document, or {"documents": {name: rule document}}; without a body, the files as they lie',
+        examples=[{"wolfsentry": {"version": "1.6.3", "rules": []}}],
+    ),
+]
+
+
+@router.get("/policy", responses=responses())
+async def get_policy(_: PolicyRead, services: ServicesOf) -> PolicyExport:
+    """The policy in force: its version, its files, and the rules that are in no file."""
+    async with services.store.read() as unit:
+        rows = await unit.rules.everything()
+    view = PolicyView.model_validate(services.enforcement.status())
+    return PolicyExport(**view.model_dump(), api_rules=as_one_document(row.document for row in rows))
+
+
+@router.post("/policy/check", responses=responses())
+async def check_policy(_: PolicyRead, services: ServicesOf, body: Documents = None) -> PolicyReportView:
+    """Whether rules are valid, and how many sessions they would cut. Changes nothing; errors are in the answer."""
+    if body is None:
+        return PolicyReportView.model_validate(await services.enforcement.reload(dry_run=True))
+    documents = body["documents"] if set(body) == {"documents"} else {"document": body}
+    if not isinstance(documents, dict) or len(documents) > MAX_DOCUMENTS:
+        raise invalid("/documents", f"an object of at most {MAX_DOCUMENTS} rule documents by name")
+    return PolicyReportView.model_validate(await services.enforcement.check(documents))
+
+
+@router.post("/policy/reload", responses=responses(Kind.INVALID_POLICY))
+async def reload_policy(
+    caller: PolicyWrite,
+    services: ServicesOf,
+    dry_run: Annotated[bool, Query(description="change nothing, say what would be")] = False,
+) -> PolicyReportView:
+    """Read the rule files anew. All or nothing: an error in any of them changes nothing and is answered with 422."""
+    report = await services.enforcement.reload(by=caller.name, dry_run=dry_run)
+    if not report.valid:
+        raise policy_problems(PolicyError(report.problems))
+    return PolicyReportView.model_validate(report)
+
+
+@router.get("/explain", responses=responses())
+async def explain_verdict(
+    _: PolicyRead,
+    services: ServicesOf,
+    address: Ip,
+    event: Annotated[str, Query(max_length=64, examples=["connect"])] = "connect",
+    user: Annotated[str | None, Query(max_length=64)] = None,
+) -> ExplanationView:
+    """The verdict that this source would get now, and the walk to it. Counts nothing."""
+    try:
+        explanation = services.engine.explain(address, event=event, user=user)
+    except ValueError as error:
+        raise invalid("/event", str(error)) from None
+    steps = [StepView.model_validate(step) for step in explanation.steps]
+    verdict = _show_verdict(explanation.verdict)
+    return ExplanationView(address=address, event=explanation.event, verdict=verdict, steps=steps)
+
+
+def _show_verdict(verdict: Verdict) -> VerdictView:
+    """JSON has no infinity: a penalty without end has no ``retry_after``."""
+    endless = verdict.retry_after is None or math.isinf(verdict.retry_after)
+    return VerdictView(
+        action=verdict.action,
+        reason=verdict.reason,
+        rule_id=verdict.rule_id,
+        retry_after=None if endless else verdict.retry_after,
+    )

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/rules``.
+
+A rule made here lives in the store and is compiled together with the rule files, whose ids it must not use. Changing
+one needs If-Match with its ETag, so that two operators cannot undo each other unseen.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query, Response, status
+
+from admin_api.access import RulesRead, RulesWrite, ServicesOf
+from admin_api.paging import Page, PagingQuery
+from admin_api.problems import ApiError, Kind, invalid, responses
+from admin_api.rulebook import RuleView as RuleValue
+from admin_api.rulebook import etag_of, fix_end, view_row
+from admin_api.rules.schemas import RuleChanged, RuleView
+from admin_api.services import Services
+from admin_api.store.tables import Rule
+
+router = APIRouter(prefix="/rules", tags=["rules"])
+
+RuleBody = Annotated[
+    dict[str, Any],
+    Body(
+        description="a rule in the rule files' format",
+        examples=[{"id": "no_tests", "type": "blacklist", "remote_addr": "198.51.100.0/24"}],
+    ),
+]
+DryRun = Annotated[bool, Query(description="change nothing, say how many sessions would be disconnected")]
+IfMatch = Annotated[str | None, Header(description="the ETag of the rule as it was read, or *")]
+IfNoneMatch = Annotated[str | None, Header()]
+
+
+@router.get("", responses=responses())
+async def list_rules(_: RulesRead, services: ServicesOf, paging: PagingQuery) -> Page[RuleView]:
+    """The rules of the files and those made here, by id."""
+    rows = await services.catalogue.page(services.enforcement.policy, after=paging.after, limit=paging.fetch)
+    hits = services.engine.rule_hits()
+    return paging.page(rows, lambda row: _show(row, hits), lambda row: row.id)
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses=responses(Kind.ALREADY_EXISTS, Kind.INVALID_POLICY, Kind.TABLE_FULL),
+)
+async def create_rule(
+    body: RuleBody, caller: RulesWrite, services: ServicesOf, response: Response, dry_run: DryRun = False
+) -> RuleChanged:
+    """Add a rule, in force before this answer."""
+    rule_id = body.get("id")
+    if not isinstance(rule_id, str):
+        raise invalid("/id", "a rule needs an id")
+
+    def expect(row: Rule | None) -> None:
+        if row is not None or services.catalogue.of_file(services.enforcement.policy, rule_id) is not None:
+            raise ApiError(Kind.ALREADY_EXISTS, f"There is a rule {rule_id} already")
+
+    response.headers["Location"] = f"/api/v1/rules/{rule_id}"
+    return await _save(services, rule_id, body, caller.name, expect, response, dry_run=dry_run)
+
+
+@router.get("/{rule_id}", responses=responses(Kind.NOT_FOUND) | {304: {"description": "It is as If-None-Match says"}})
+async def get_rule(
+    rule_id: str, _: RulesRead, services: ServicesOf, response: Response, if_none_match: IfNoneMatch = None
+) -> RuleView:
+    rule = await services.catalogue.get(services.enforcement.policy, rule_id)
+    if rule is None:
+        raise ApiError(Kind.NOT_FOUND, f"There is no rule {rule_id}")
+    response.headers["ETag"] = rule.etag
+    if if_none_match is not None and _lists(if_none_match, rule.etag):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": rule.etag})  # type: ignore[return-value]
+    return _show(rule, services.engine.rule_hits())
+
+
+@router.put(
+    "/{rule_id}",
+    responses=responses(Kind.NOT_FOUND, Kind.FROM_FILE, Kind.PRECONDITION_REQUIRED, Kind.STALE, Kind.INVALID_POLICY),
+)
+async def replace_rule(
+    rule_id: str,
+    body: RuleBody,
+    caller: RulesWrite,
+    services: ServicesOf,
+    response: Response,
+    if_match: IfMatch = None,
+    dry_run: DryRun = False,
+) -> RuleChanged:
+    if body.setdefault("id", rule_id) != rule_id:
+        raise invalid("/id", f"it differs from the id in the path, {rule_id}")
+    expect = _expect_unchanged(services, rule_id, if_match)
+    return await _save(services, rule_id, body, caller.name, expect, response, dry_run=dry_run)
+
+
+@router.delete(
+    "/{rule_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=responses(Kind.NOT_FOUND, Kind.FROM_FILE, Kind.PRECONDITION_REQUIRED, Kind.STALE),
+)
+async def delete_rule(rule_id: str, caller: RulesWrite, services: ServicesOf, if_match: IfMatch = None) -> None:
+    expect = _expect_unchanged(services, rule_id, if_match)
+    await services.enforcement.change_rule(rule_id, None, by=caller.name, expect=expect)
+
+
+async def _save(
+    services: Services,
+    rule_id: str,
+    body: dict[str, Any],
+    by: str,
+    expect: Callable[[Rule | None], None],
+    response: Response,
+    *,
+    dry_run: bool,
+) -> RuleChanged:
+    document = fix_end(body, services.clock.wall())
+    row, cut = await services.enforcement.change_rule(rule_id, document, by=by, expect=expect, dry_run=dry_run)
+    if dry_run or row is None:
+        response.status_code = status.HTTP_200_OK
+        del response.headers["Location"]
+        unsaved = RuleValue(rule_id, "api", etag_of(document, 0), str(document.get("description", "")), None, document)
+        return RuleChanged(**asdict(unsaved), hits=0, sessions_cut=cut)
+    view = view_row(row)
+    response.headers["ETag"] = view.etag
+    return RuleChanged(**asdict(view), hits=services.engine.rule_hits().get(rule_id, 0), sessions_cut=cut)
+
+
+def _expect_unchanged(services: Services, rule_id: str, if_match: str | None) -> Callable[[Rule | None], None]:
+    def expect(row: Rule | None) -> None:
+        if row is None:
+            in_file = services.catalogue.of_file(services.enforcement.policy, rule_id)
+            if in_file is not None:
+                raise ApiError(Kind.FROM_FILE, f"{rule_id} is a rule of {in_file.file}")
+            raise ApiError(Kind.NOT_FOUND, f"There is no rule {rule_id}")
+        if if_match is None:
+            raise ApiError(Kind.PRECONDITION_REQUIRED, "Read the rule and send its ETag as If-Match")
+        if not _lists(if_match, etag_of(row.document, row.version)):
+            raise ApiError(Kind.STALE, "Somebody changed the rule; read it again")
+
+    return expect
+
+
+def _lists(header: str, etag: str) -> bool:
+    """Whether an If-Match or If-None-Match header names the tag (RFC 9110, 13.1)."""
+    return header.strip() == "*" or etag in (tag.strip() for tag in header.split(","))
+
+
+def _show(rule: RuleValue, hits: dict[str, int]) -> RuleView:
+    return RuleView(**asdict(rule), hits=hits.get(rule.id, 0))

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that the endpoints work with, made by the composition root and handed to ``create_app``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from admin_api.clock import SYSTEM_CLOCK, Clock
+from admin_api.rules.catalogue import Catalogue
+from admin_api.throttle import Throttle
+from admin_api.traffic import ApiTraffic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from admin_api.enforcement import Enforcement
+    from admin_api.events.hub import EventHub
+    from admin_api.ports import Check, Figures, LiveSessions
+    from admin_api.store import Store
+    from sentry_engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """``checks``: what ``/readyz`` asks besides store and policy. ``gateway``: the packet mover's counters."""
+
+    store: Store
+    engine: Engine
+    enforcement: Enforcement
+    sessions: LiveSessions
+    events: EventHub
+    clock: Clock = SYSTEM_CLOCK
+    version: str = "0"
+    started_at: datetime = field(default_factory=SYSTEM_CLOCK.wall)
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    gateway: Figures = dict
+    throttle: Throttle = field(default_factory=Throttle)
+    traffic: ApiTraffic = field(default_factory=ApiTraffic)
+    catalogue: Catalogue = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "catalogue", Catalogue(self.store))  # the dataclass is frozen from here on

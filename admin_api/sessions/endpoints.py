@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/sessions``."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, status
+
+from admin_api.access import ServicesOf, SessionsRead, SessionsWrite
+from admin_api.paging import Page, PagingQuery
+from admin_api.problems import ApiError, Kind, responses
+from admin_api.sessions.schemas import SessionAccount, SessionLive
+
+router = APIRouter(prefix="/sessions", tags=["sessions"])
+
+KILLED = "Your session was ended by the administrator."
+
+User = Annotated[str | None, Query(max_length=64)]
+
+
+@router.get("", responses=responses())
+async def list_sessions(
+    _: SessionsRead, services: ServicesOf, paging: PagingQuery, user: User = None
+) -> Page[SessionLive]:
+    """Live sessions, by id."""
+    views = (view for view in services.sessions.list() if user is None or view.user == user)
+    behind = sorted(
+        (view for view in views if paging.after is None or view.id > paging.after), key=lambda view: view.id
+    )
+    return paging.page(behind[: paging.fetch], SessionLive.model_validate, lambda view: view.id)
+
+
+@router.get("/history", responses=responses())
+async def list_session_accounts(
+    _: SessionsRead, services: ServicesOf, paging: PagingQuery, user: User = None
+) -> Page[SessionAccount]:
+    """The accounts of all sessions, newest first, live ones with what was last written of them."""
+    async with services.store.read() as unit:
+        rows = await unit.sessions.page(before=paging.before, limit=paging.fetch, user=user)
+    return paging.page(rows, SessionAccount.model_validate, lambda row: str(row.serial))
+
+
+@router.get("/{session_id}", responses=responses(Kind.NOT_FOUND))
+async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) -> SessionLive:
+    view = services.sessions.get(session_id)
+    if view is None:
+        raise _not_found(session_id)
+    return SessionLive.model_validate(view)
+
+
+@router.delete("/{session_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(Kind.NOT_FOUND))
+async def delete_session(session_id: str, caller: SessionsWrite, services: ServicesOf) -> None:
+    """Disconnect it. Its cookie is dead, its user may log in again."""
+    view = services.sessions.get(session_id)
+    if view is None or not services.sessions.kill(session_id, KILLED):
+        raise _not_found(session_id)
+    async with services.store.write() as unit:
+        await unit.audit.add(caller.name, "session_killed", session_id, user=view.user)
+
+
+def _not_found(session_id: str) -> ApiError:
+    return ApiError(Kind.NOT_FOUND, f"There is no live session {session_id}")

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sessions on the wire."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from admin_api.values import Ip, View
+from vpn_frontend.ports import CloseReason, SessionState
+
+
+class CountersView(View):
+    """Inner packets and bytes: ``rx`` from the client, ``tx`` to it."""
+
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+    rx_dropped: int
+    tx_dropped: int
+
+
+class SessionLive(View):
+    id: str = Field(description="the same over reconnects")
+    user: str
+    groups: list[str]
+    address: Ip
+    port: int
+    ipv4: Ip | None
+    ipv6: Ip | None
+    started_at: datetime
+    state: SessionState
+    transport: str
+    tls_version: str
+    cipher: str
+    user_agent: str
+    hostname: str
+    counters: CountersView
+
+
+class SessionAccount(CountersView):
+    """One start and one stop. ``ended_at`` is null while the session lives."""
+
+    id: str
+    user: str
+    groups: list[str]
+    address: str
+    ipv4: str | None
+    ipv6: str | None
+    transport: str
+    tls_version: str
+    cipher: str
+    user_agent: str
+    hostname: str
+    started_at: datetime
+    seen_at: datetime = Field(description="when the counters were last written")
+    ended_at: datetime | None
+    end_reason: CloseReason | None

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/tokens``."""
+
+from fastapi import APIRouter, Response, status
+
+from admin_api.access import ServicesOf, TokensRead, TokensWrite
+from admin_api.paging import Page, PagingQuery
+from admin_api.problems import ApiError, Kind, invalid, responses
+from admin_api.tokens.schemas import TokenCreate, TokenCreated, TokenView
+from admin_api.tokens.service import create_token as create
+from admin_api.tokens.service import revoke_token
+
+router = APIRouter(prefix="/tokens", tags=["tokens"])
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, responses=responses())
+async def create_token(
+    body: TokenCreate, caller: TokensWrite, services: ServicesOf, response: Response
+) -> TokenCreated:
+    """A token with at most the caller's own scopes. Its text is in this answer only."""
+    beyond = [scope.value for scope in body.scopes if not caller.may(scope)]
+    if beyond:
+        raise ApiError(Kind.FORBIDDEN, f"The caller does not have {beyond[0]} itself")
+    if body.expires_at is not None and body.expires_at <= services.clock.wall():
+        raise invalid("/expires_at", "it lies in the past")
+    row, text = await create(services.store, body.name, body.scopes, by=caller.name, expires_at=body.expires_at)
+    response.headers["Location"] = f"/api/v1/tokens/{row.id}"
+    return TokenCreated(**TokenView.model_validate(row).model_dump(), token=text)
+
+
+@router.get("", responses=responses())
+async def list_tokens(_: TokensRead, services: ServicesOf, paging: PagingQuery) -> Page[TokenView]:
+    async with services.store.read() as unit:
+        rows = await unit.tokens.page(after=paging.after, limit=paging.fetch)
+    return paging.page(rows, TokenView.model_validate, lambda row: row.id)
+
+
+@router.delete("/{token_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(Kind.NOT_FOUND))
+async def delete_token(token_id: str, caller: TokensWrite, services: ServicesOf) -> None:
+    """Revoke it; the next request with it is refused."""
+    if not await revoke_token(services.store, token_id, by=caller.name):
+        raise ApiError(Kind.NOT_FOUND, f"There is no token {token_id}")

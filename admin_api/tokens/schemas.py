@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tokens on the wire."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from admin_api.identity import Scope
+from admin_api.values import NO_CONTROLS, Body, Moment, View
+
+TokenName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_CONTROLS)]
+
+
+class TokenCreate(Body):
+    name: TokenName = Field(description="who or what uses it", examples=["grafana"])
+    scopes: list[Scope] = Field(min_length=1, max_length=len(Scope), description="write implies read")
+    expires_at: Moment | None = None
+
+
+class TokenView(View):
+    id: str
+    name: str
+    scopes: list[str]
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = Field(description="to the minute")
+
+
+class TokenCreated(TokenView):
+    token: str = Field(description="shown this once and kept nowhere")

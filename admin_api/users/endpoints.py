@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/users``."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response, status
+
+from admin_api.access import ServicesOf, UsersRead, UsersWrite
+from admin_api.paging import Page, PagingQuery
+from admin_api.problems import ApiError, Kind, responses
+from admin_api.services import Services
+from admin_api.users import service
+from admin_api.users.schemas import UserChanged, UserCreate, UserImport, UserReplace, UsersImported, UserView
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, responses=responses(Kind.ALREADY_EXISTS, Kind.ADDRESS_TAKEN))
+async def create_user(body: UserCreate, caller: UsersWrite, services: ServicesOf, response: Response) -> UserView:
+    user = await service.create_user(services.store, body, by=caller.name)
+    response.headers["Location"] = f"/api/v1/users/{user.name}"
+    return UserView.model_validate(user)
+
+
+@router.post("/import", responses=responses(Kind.ALREADY_EXISTS, Kind.ADDRESS_TAKEN))
+async def import_users(body: UserImport, caller: UsersWrite, services: ServicesOf) -> UsersImported:
+    """All of them or none."""
+    users = await service.create_users(services.store, body.users, by=caller.name)
+    return UsersImported(created=len(users))
+
+
+@router.get("", responses=responses())
+async def list_users(
+    _: UsersRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    group: Annotated[str | None, Query(max_length=64)] = None,
+) -> Page[UserView]:
+    async with services.store.read() as unit:
+        rows = await unit.users.page(after=paging.after, limit=paging.fetch, group=group)
+    return paging.page(rows, UserView.model_validate, lambda row: row.key)
+
+
+@router.get("/{name}", responses=responses(Kind.NOT_FOUND))
+async def get_user(name: str, _: UsersRead, services: ServicesOf) -> UserView:
+    async with services.store.read() as unit:
+        user = await unit.users.get(name)
+    if user is None:
+        raise ApiError(Kind.NOT_FOUND, f"There is no user {name}")
+    return UserView.model_validate(user)
+
+
+@router.put("/{name}", responses=responses(Kind.NOT_FOUND, Kind.ADDRESS_TAKEN))
+async def replace_user(name: str, body: UserReplace, caller: UsersWrite, services: ServicesOf) -> UserChanged:
+    """Set everything but the name. Who may not connect any more is disconnected before this answer."""
+    user = await service.replace_user(services.store, name, body, by=caller.name)
+    expired = user.expires_at is not None and user.expires_at <= services.clock.wall()
+    cut = 0 if user.enabled and not expired else _disconnect(services, user.name)
+    return UserChanged(**UserView.model_validate(user).model_dump(), sessions_cut=cut)
+
+
+@router.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(Kind.NOT_FOUND))
+async def delete_user(name: str, caller: UsersWrite, services: ServicesOf) -> None:
+    """Remove the user and disconnect its sessions."""
+    user = await service.remove_user(services.store, name, by=caller.name)
+    _disconnect(services, user.name)
+
+
+def _disconnect(services: Services, name: str) -> int:
+    return services.sessions.kill_user(name, "This account may not connect any more.")

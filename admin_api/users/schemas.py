@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Users on the wire. Password hashes go in, for imports, and never out."""
+
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, StringConstraints, model_validator
+
+from admin_api.store import UserAttributes
+from admin_api.values import NO_CONTROLS, Body, Moment, Text, View
+from vpn_frontend.crypt_hashes import is_crypt_hash
+
+MAX_PASSWORD = 256  # characters; hashing a megabyte is not a login
+MAX_GROUPS = 64  # of one user
+MAX_IMPORT = 10_000  # users in one request
+MAX_CLIENTS = 10_000
+
+
+def _check_hash(value: str) -> str:
+    if not (value.startswith("$argon2id$") or is_crypt_hash(value)):
+        raise ValueError("neither an argon2id encoding nor one of crypt's $5$, $6$ and $y$")
+    return value
+
+
+UserName = Annotated[str, StringConstraints(max_length=64, pattern=r"^\w[\w.@+-]*$")]
+GroupName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_CONTROLS)]
+Password = Annotated[SecretStr, Field(min_length=1, max_length=MAX_PASSWORD)]
+PasswordHash = Annotated[str, StringConstraints(max_length=512), AfterValidator(_check_hash)]
+Ipv4 = Annotated[IPv4Address, PlainSerializer(str, return_type=str)]
+Ipv6 = Annotated[IPv6Address, PlainSerializer(str, return_type=str)]
+
+
+class UserBody(Body):
+    groups: list[GroupName] = Field([], max_length=MAX_GROUPS)
+    enabled: bool = True
+    max_same_clients: int | None = Field(None, ge=0, le=MAX_CLIENTS, description="null: as the policy says; 0: any")
+    ipv4: Ipv4 | None = Field(None, description="the inner address that is always this user's")
+    ipv6: Ipv6 | None = None
+    expires_at: Moment | None = None
+    note: Text = ""
+    password: Password | None = None
+    password_hash: PasswordHash | None = Field(None, description="argon2id, or crypt's $5$, $6$ or $y$")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password is not None and self.password_hash is not None:
+            raise ValueError("give password or password_hash, not both")
+        return self
+
+    def attributes(self) -> UserAttributes:
+        return UserAttributes(
+            groups=tuple(self.groups),
+            enabled=self.enabled,
+            max_same_clients=self.max_same_clients,
+            ipv4=self.ipv4,
+            ipv6=self.ipv6,
+            expires_at=self.expires_at,
+            note=self.note,
+        )
+
+
+class UserCreate(UserBody):
+    name: UserName = Field(examples=["alice"])
+
+    @model_validator(mode="after")
+    def _some_password(self) -> Self:
+        if self.password is None and self.password_hash is None:
+            raise ValueError("a user needs a password or a password_hash")
+        return self
+
+
+class UserReplace(UserBody):
+    """Everything but the password, which stays as it is if none is given."""
+
+
+class UserImport(Body):
+    users: list[UserCreate] = Field(min_length=1, max_length=MAX_IMPORT)
+
+
+class UserView(View):
+    name: str
+    groups: list[str]
+    enabled: bool
+    max_same_clients: int | None
+    ipv4: str | None
+    ipv6: str | None
+    expires_at: datetime | None
+    note: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserChanged(UserView):
+    sessions_cut: int = Field(description="live sessions of the user that were disconnected")
+
+
+class UsersImported(View):
+    created: int

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adding, changing and removing users. Needs the store alone, so that the command line can do it without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from admin_api.problems import ApiError, Kind
+from vpn_frontend.passwords import hash_password
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from admin_api.store import Store, Unit, UserAttributes
+    from admin_api.store.tables import User
+    from admin_api.users.schemas import UserBody, UserCreate, UserReplace
+
+
+async def create_user(store: Store, new: UserCreate, *, by: str) -> User:
+    """Raises ``ApiError`` where the name, or one of the inner addresses, is somebody's already."""
+    (user,) = await create_users(store, [new], by=by)
+    return user
+
+
+async def create_users(store: Store, news: Sequence[UserCreate], *, by: str) -> list[User]:
+    """All of them or, where one cannot be added, none."""
+    hashes = [await _hash(new) for new in news]
+    users = []
+    async with store.write() as unit:
+        for new, password_hash in zip(news, hashes, strict=True):
+            if await unit.users.get(new.name) is not None:
+                raise ApiError(Kind.ALREADY_EXISTS, f"There is a user {new.name} already")
+            attributes = new.attributes()
+            await _refuse_taken(unit, new.name, attributes)
+            assert password_hash is not None  # noqa: S101 - the schema wants one
+            users.append(await unit.users.add(new.name, password_hash, attributes))
+            await unit.audit.add(by, "user_created", new.name, **_detail(attributes))
+    return users
+
+
+async def replace_user(store: Store, name: str, change: UserReplace, *, by: str) -> User:
+    password_hash = await _hash(change)
+    async with store.write() as unit:
+        user = await _existing(unit, name)
+        attributes = change.attributes()
+        await _refuse_taken(unit, name, attributes)
+        await unit.users.replace(user, attributes, password_hash)
+        detail = _detail(attributes) | {"password_changed": password_hash is not None}
+        await unit.audit.add(by, "user_replaced", user.name, **detail)
+    return user
+
+
+async def remove_user(store: Store, name: str, *, by: str) -> User:
+    async with store.write() as unit:
+        user = await _existing(unit, name)
+        await unit.users.remove(user)
+        await unit.audit.add(by, "user_removed", user.name)
+    return user
+
+
+async def _existing(unit: Unit, name: str) -> User:
+    user = await unit.users.get(name)
+    if user is None:
+        raise ApiError(Kind.NOT_FOUND, f"There is no user {name}")
+    return user
+
+
+async def _hash(body: UserBody) -> str | None:
+    if body.password is None:
+        return body.password_hash
+    return await asyncio.to_thread(hash_password, body.password.get_secret_value())
+
+
+async def _refuse_taken(unit: Unit, name: str, attributes: UserAttributes) -> None:
+    mine = await unit.users.get(name)
+    for holder in await unit.users.with_address(attributes.ipv4, attributes.ipv6):
+        if mine is None or holder.id != mine.id:
+            raise ApiError(Kind.ADDRESS_TAKEN, f"{holder.name} has this inner address")
+
+
+def _detail(attributes: UserAttributes) -> dict[str, object]:
+    return {
+        "groups": list(attributes.groups),
+        "enabled": attributes.enabled,
+        "max_same_clients": attributes.max_same_clients,
+        "expires_at": attributes.expires_at and attributes.expires_at.isoformat(),
+    }

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole API in memory: real store, real engine (the twin), the application behind httpx; only the VPN is a fake."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from admin_api.app import create_app
+from admin_api.enforcement import Enforcement
+from admin_api.events.hub import EventHub
+from admin_api.identity import ALL_SCOPES, Scope
+from admin_api.services import Services
+from admin_api.store import Store
+from admin_api.tokens.service import create_token
+from sentry_engine import Action, Engine, Policy
+from vpn_frontend.gateway import Counters
+from vpn_frontend.ports import SessionState, SessionView
+
+NEVER_BLOCK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
+CALLER = "192.0.2.200"  # where the requests of the tests come from
+
+RULES = {
+    "wolfsentry": {
+        "version": "1.6.3",
+        "builtin_limits": False,
+        "rules": [
+            {"id": "corporate", "type": "whitelist", "remote_addr": "203.0.113.0/24", "description": "Head office"},
+            {"id": "no_lab", "type": "blacklist", "remote_addr": "192.0.2.64/26"},
+        ],
+    }
+}
+
+
+def make_view(
+    session_id: str = "s1", *, user: str = "alice", address: str = "198.51.100.7", **more: Any
+) -> SessionView:
+    view = SessionView(
+        id=session_id,
+        user=user,
+        groups=("staff",),
+        address=ip_address(address),
+        port=50_000,
+        ipv4=ip_address("192.168.99.2"),
+        ipv6=None,
+        started_at=datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC),
+        state=SessionState.CONNECTED,
+        transport="tls",
+        tls_version="TLSv1.3",
+        cipher="TLS13-AES256-GCM-SHA384",
+        user_agent="Open AnyConnect VPN Agent v9.01",
+        hostname="laptop",
+        counters=Counters(rx_packets=1, rx_bytes=100, tx_packets=2, tx_bytes=200),
+    )
+    return replace(view, **more)
+
+
+class FakeSessions:
+    """The VPN's session table as far as the API asks it, over the same engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.views: dict[str, SessionView] = {}
+        self.farewells: dict[str, str] = {}
+
+    def add(self, view: SessionView) -> SessionView:
+        self.views[view.id] = view
+        return view
+
+    def list(self) -> list[SessionView]:
+        return [*self.views.values()]
+
+    def get(self, session_id: str) -> SessionView | None:
+        return self.views.get(session_id)
+
+    def kill(self, session_id: str, text: str) -> bool:
+        self.farewells[session_id] = text
+        return self.views.pop(session_id, None) is not None
+
+    def kill_user(self, user: str, text: str) -> int:
+        return sum(self.kill(view.id, text) for view in [*self.views.values()] if view.user == user)
+
+    def reassess(self, now: float | None = None) -> Iterable[SessionView]:
+        refused = [v for v in self.views.values() if self.engine.explain(v.address).verdict.action is Action.REJECT]
+        for view in refused:
+            self.kill(view.id, "policy")
+        return refused
+
+    def affected_by(self, network: Any) -> Iterable[SessionView]:
+        return [view for view in self.views.values() if self.engine.would_block(network, view.address)]
+
+
+@dataclass
+class Server:
+    """One running API. ``client`` has every scope; ``client_with(...)`` makes others."""
+
+    services: Services
+    sessions: FakeSessions
+    rules_folder: Path
+    token: str
+    client: httpx.AsyncClient
+    anonymous: httpx.AsyncClient
+    client_with: Callable[..., Any]
+
+    @property
+    def engine(self) -> Engine:
+        return self.services.engine
+
+    @property
+    def store(self) -> Store:
+        return self.services.store
+
+    @property
+    def enforcement(self) -> Enforcement:
+        return self.services.enforcement
+
+    def write_rules(self, document: object, name: str = "rules.json") -> Path:
+        path = self.rules_folder / name
+        path.write_text(document if isinstance(document, str) else json.dumps(document))
+        return path
+
+
+@pytest.fixture
+def view() -> Callable[..., SessionView]:
+    return make_view
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ocsentry.db'}"
+
+
+@pytest_asyncio.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    opened = await Store.open(store_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def rules_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "rules.json").write_text(json.dumps(RULES))
+    return folder
+
+
+@pytest_asyncio.fixture
+async def services(store: Store, rules_folder: Path) -> AsyncIterator[Services]:
+    engine = Engine(Policy.load(rules_folder), core="twin", never_block=NEVER_BLOCK)
+    events = EventHub()
+    sessions = FakeSessions(engine)
+    enforcement = Enforcement(engine, sessions, store, [rules_folder], events=events, never_block=NEVER_BLOCK)
+    await enforcement.start()
+    yield Services(
+        store=store, engine=engine, enforcement=enforcement, sessions=sessions, events=events, version="1.2.3"
+    )
+    events.close()
+    await enforcement.stop()
+    engine.close()
+
+
+@pytest_asyncio.fixture
+async def server(services: Services, rules_folder: Path) -> AsyncIterator[Server]:
+    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False, client=(CALLER, 40_000))
+    connect = functools.partial(httpx.AsyncClient, transport=transport, base_url="http://api.test")
+
+    async def client_with(*scopes: Scope) -> httpx.AsyncClient:
+        _, text = await create_token(services.store, "a test", scopes, by="the tests")
+        return connect(headers={"Authorization": f"Bearer {text}"})
+
+    _, text = await create_token(services.store, "all", ALL_SCOPES, by="the tests")
+    sessions: Any = services.sessions
+    async with connect() as anonymous, connect(headers={"Authorization": f"Bearer {text}"}) as client:
+        yield Server(services, sessions, rules_folder, text, client, anonymous, client_with)
