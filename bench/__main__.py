@@ -15,6 +15,7 @@ from pathlib import Path
 from bench import load_client, measures
 from bench.measures import Effort, Measure
 from bench.peers import Peer, open_peers
+from bench.plot import render
 from bench.report import Report
 
 RESULTS = Path(__file__).with_name("results")
@@ -36,6 +37,8 @@ MEASURES: dict[str, Measure] = {
     "block": measures.block,
     "memory": measures.memory,
 }
+DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
 QUICK = Effort(seconds=1.0, sessions=50, pings=100)
 
 
@@ -46,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--servers", default="ocsentry,ocserv", help="which, and in which order")
     parser.add_argument("--sessions", type=int, default=Effort.sessions, help="tunnels held open for the memory figure")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
+    parser.add_argument("--publish", action="store_true", help=f"put the figures into {DOCUMENT.name}, with a plot")
     return parser.parse_args()
 
 
@@ -83,6 +87,17 @@ def main() -> None:
                 peer.close()
     print(report.table())
     print(report.save(RESULTS), file=sys.stderr)
+    if wanted.publish:
+        publish(report)
+
+
+def publish(report: Report) -> None:
+    """Replaces the figures in the document; the words around them are written by hand."""
+    text = DOCUMENT.read_text()
+    head, rest = text.split(FIGURES[0])
+    tail = rest.split(FIGURES[1])[1]
+    DOCUMENT.write_text(f"{head}{FIGURES[0]}\n{report.heading()}\n\n{report.table()}\n{FIGURES[1]}{tail}")
+    DOCUMENT.with_suffix(".svg").write_text(render(report, *report.labels[:2]))
 
 
 main()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rows that two servers share, as bars of how many times better the one is: an SVG that needs nothing to be shown."""
+"""The rows that two servers share, as bars of how many times better the one is: an SVG without scripts or fonts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ def render(report: Report, ours: str, theirs: str) -> str:
     zero = LEFT + (WIDTH - LEFT - RIGHT) * (0.15 if any(advantage < 1 for _, advantage in shown) else 0.0)
     scale = (WIDTH - RIGHT - zero) / reach
     height = TOP + len(shown) * (BAR + GAP) + GAP
+    style = 'font-family="sans-serif" font-size="12"'
+    title = f"{ours} against {theirs}: times better (logarithmic)"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {style}>',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="12" y="20" font-size="14">{escape(ours)} against {escape(theirs)}: times better (logarithmic)</text>',
+        f'<text x="12" y="20" font-size="14">{escape(title)}</text>',
         f'<text x="12" y="36" fill="#555555">{escape(report.began.strftime("%Y-%m-%d"))}, medians</text>',
         f'<line x1="{zero:.1f}" y1="{TOP - 4}" x2="{zero:.1f}" y2="{height - GAP}" stroke="#888888"/>',
     ]

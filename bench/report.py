@@ -65,6 +65,14 @@ class Report:
             lines.append(f"| {row.name} | {row.unit} | {' | '.join(cells)} | {factor} |")
         return "\n".join([*lines, *(f"\n{remark}" for remark in self.remarks)])
 
+    def heading(self) -> str:
+        """The command, the machine and the day, without which no figure means anything."""
+        facts = machine()
+        return (
+            f"`{self.command}`, {self.began:%Y-%m-%d}, {facts['processor']}, {facts['cores']} cores, Linux {facts['kernel']}, "
+            f"Python {facts['python']}; medians of the rounds."
+        )
+
     def document(self) -> dict[str, Any]:
         return {
             "began": self.began.isoformat(timespec="seconds"),

@@ -17,7 +17,10 @@ HOLD_SECONDS = 1.0
 # A server that on SIGUSR1 sleeps in C without giving the interpreter lock back: for that time no line of Python runs.
 HOLDER = f"""
 import ctypes, signal, sys
-signal.signal(signal.SIGUSR1, lambda *_: (print("held", flush=True), ctypes.PyDLL(None).usleep({int(HOLD_SECONDS * 1e6)})))
+def hold(*_):
+    print("held", flush=True)
+    ctypes.PyDLL(None).usleep({int(HOLD_SECONDS * 1e6)})
+signal.signal(signal.SIGUSR1, hold)
 from ocsentry.cli import main
 sys.argv[0] = "ocsentry"
 sys.exit(main())

@@ -113,12 +113,8 @@ class Server:
         self.program = self._start()
 
     def _start(self) -> Program:
-        program = Program(
-            "ocsentry serve",
-            [*self._launcher, "serve", "--config", self.configuration],
-            self.site.gateway,
-            cwd=self.folder,
-        )
+        command = [*self._launcher, "serve", "--config", self.configuration]
+        program = Program("ocsentry serve", command, self.site.gateway, cwd=self.folder)
         self.site.programs.append(program)
         try:
             program.await_line(r'"event": ?"ready"|\bready\b', START_SECONDS)
