@@ -23,7 +23,7 @@ from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Re
 
 MAX_EVENTS_PER_LIMIT = 65_535
 MAX_WINDOW = 10 * 365 * 86_400  # seconds
-EXEMPTING_TIERS = (Tier.NEVER_BLOCK, Tier.RULES)  # where accept decides; elsewhere only a refusal does
+GEO_TIERS = (Tier.COUNTRY, Tier.ASN, Tier.ANONYMIZER)  # where only a refusal decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Walk:
             rule_id = name_rule(plan, entry.rule)
             matched = render_network(mask(address, length), length)
             step = Step(tier.name.lower(), matched, rule_id, entry.action, entry.reason, decisive=False)
-            decides = entry.action is Action.REJECT or (entry.action is not None and tier in EXEMPTING_TIERS)
+            decides = entry.action is Action.REJECT or (entry.action is not None and tier not in GEO_TIERS)
             verdict = Verdict(entry.action, entry.reason, rule_id) if decides and entry.action else None
             return Finding(step, verdict)
         return Finding(Step(tier.name.lower(), None, None, None, None, decisive=False))
