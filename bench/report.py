@@ -68,10 +68,8 @@ class Report:
     def heading(self) -> str:
         """The command, the machine and the day, without which no figure means anything."""
         facts = machine()
-        return (
-            f"`{self.command}`, {self.began:%Y-%m-%d}, {facts['processor']}, {facts['cores']} cores, Linux {facts['kernel']}, "
-            f"Python {facts['python']}; medians of the rounds."
-        )
+        where = f"{facts['processor']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}"
+        return f"`{self.command}`, {self.began:%Y-%m-%d}, {where}; medians of the rounds."
 
     def document(self) -> dict[str, Any]:
         return {
