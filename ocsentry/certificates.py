@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ocsentry.errors import OperatorError
+from vpn_frontend.certificate import CertificateError as UnusableCertificate
+from vpn_frontend.certificate import load_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +32,7 @@ MAX_COMMON_NAME = 64  # RFC 5280, ub-common-name
 
 
 class CertificateError(OperatorError):
-    """The certificate or key cannot be used; the text names the file and says why."""
+    """The certificate or key cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +81,11 @@ def make_self_signed(certificate: Path, private_key: Path, names: Iterable[str],
 
 def inspect_pair(certificate: Path, private_key: Path) -> CertificateFacts:
     """Read both, check that they belong together. Raises ``CertificateError``."""
-    leaf = _read_certificate(certificate)
     try:
-        key = serialization.load_pem_private_key(private_key.read_bytes(), password=None)
-    except OSError as error:
-        raise CertificateError(f"{private_key}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
-        raise CertificateError(f"{private_key}: not a PEM private key without a password") from error
-    if _public_bytes(key.public_key()) != _public_bytes(leaf.public_key()):
-        raise CertificateError(f"{private_key}: does not belong to {certificate}")
-    return _facts(leaf)
-
-
-def _read_certificate(path: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificates(path.read_bytes())[0]
-    except OSError as error:
-        raise CertificateError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, IndexError) as error:
-        raise CertificateError(f"{path}: not a PEM certificate") from error
+        pair = load_certificate(certificate, private_key)
+    except UnusableCertificate as error:
+        raise CertificateError(str(error)) from error
+    return _facts(x509.load_pem_x509_certificates(pair.chain)[0])
 
 
 def _facts(leaf: x509.Certificate) -> CertificateFacts:

@@ -40,16 +40,11 @@ class ApiClient:
     def get(self, resource: str, **query: object) -> Any:  # noqa: ANN401 - a JSON document
         return self._ask("GET", resource, query=query)
 
-    def get_tagged(self, resource: str) -> tuple[Any, str]:
-        """A document and its ETag."""
-        answer = self._exchange("GET", resource)
-        return answer.json(), answer.headers.get("etag", "*")
-
     def post(self, resource: str, body: object = None, **query: object) -> Any:  # noqa: ANN401
         return self._ask("POST", resource, body=body, query=query)
 
-    def put(self, resource: str, body: object, headers: dict[str, str] | None = None) -> Any:  # noqa: ANN401
-        return self._ask("PUT", resource, body=body, headers=headers)
+    def put(self, resource: str, body: object) -> Any:  # noqa: ANN401
+        return self._ask("PUT", resource, body=body)
 
     def delete(self, resource: str) -> Any:  # noqa: ANN401
         return self._ask("DELETE", resource)
@@ -76,11 +71,8 @@ class ApiClient:
         *,
         body: object = None,
         query: dict[str, object] | None = None,
-        headers: dict[str, str] | None = None,
     ) -> httpx.Response:
-        answer = self.send(
-            httpx.Request(method, BASE + resource, params=_query(query or {}), json=body, headers=headers)
-        )
+        answer = self.send(httpx.Request(method, BASE + resource, params=_query(query or {}), json=body))
         if answer.is_error:
             raise ClientError(problem_text(answer))
         return answer

@@ -10,3 +10,9 @@ class OperatorError(Exception):
     def __init__(self, text: str, *, exit_code: int = 1) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+def describe_os_error(error: OSError) -> str:
+    """What the system said, and of which file, without the error's number."""
+    text = error.strerror or str(error)
+    return f"{error.filename}: {text}" if error.filename else text

@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
+from ocsentry.vocabulary import Level, LogEvent
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
 
     from structlog.typing import EventDict, WrappedLogger
 
-    from ocsentry.vocabulary import LogEvent
 
 MAX_WAITING = 10_000  # lines; about ten seconds of a busy server's, 5 MB at most
 FOREIGN_LEVELS = {"uvicorn": "WARNING", "uvicorn.access": "ERROR", "alembic": "WARNING", "watchfiles": "WARNING"}
-
-Level = Literal["debug", "info", "warning", "error"]
 
 
 class _BoundedQueueHandler(logging.handlers.QueueHandler):
@@ -72,11 +71,11 @@ class Log:
         """Lines lost because nobody read the log."""
         return self._handler.dropped
 
-    def write(self, event: LogEvent | str, level: Level = "info", **fields: object) -> None:
+    def write(self, event: str, level: Level = "info", **fields: object) -> None:
         self._log.log(logging.getLevelNamesMapping()[level.upper()], str(event), **fields)
         if self.dropped > self._reported_drops:
             lost, self._reported_drops = self.dropped - self._reported_drops, self.dropped
-            self._log.warning("log_lines_lost", lines=lost)
+            self._log.warning(LogEvent.LOG_LINES_LOST.value, lines=lost)
 
     def close(self) -> None:
         self._listener.stop()
@@ -116,7 +115,7 @@ def _formatter(*, as_json: bool, colors: bool) -> logging.Formatter:
 def _name_foreign(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """A library's record says a sentence, not an event of the vocabulary: keep it as ``message``."""
     record = event.get("_record")
-    event["message"], event["event"] = event["event"], "message"
+    event["message"], event["event"] = event["event"], LogEvent.MESSAGE.value
     if isinstance(record, logging.LogRecord):
         event["logger"] = record.name
     return event

@@ -21,37 +21,15 @@ from admin_api.identity import ALL_SCOPES, Principal
 from admin_api.services import Services
 from admin_api.store import Store
 from ocsentry.client import ApiClient
+from ocsentry.live_sessions import LateSessions
 from sentry_engine import Engine, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from admin_api.values import Network
     from ocsentry.config import LoadedConfig
-    from vpn_frontend.ports import SessionView
 
 EMPTY_POLICY = {"wolfsentry": {"version": "1.6.3", "rules": []}}
-
-
-class NoSessions:
-    """The live sessions of a server that does not run."""
-
-    def list(self) -> Sequence[SessionView]:
-        return ()
-
-    def get(self, session_id: str) -> SessionView | None:  # noqa: ARG002
-        return None
-
-    def kill(self, session_id: str, text: str) -> bool:  # noqa: ARG002
-        return False
-
-    def reassess(self, now: float | None = None) -> Sequence[SessionView]:  # noqa: ARG002
-        return ()
-
-    def affected_by(self, network: Network) -> Sequence[SessionView]:  # noqa: ARG002
-        return ()
 
 
 class OfflineClient(ApiClient):
@@ -76,7 +54,7 @@ class OfflineClient(ApiClient):
 
 def _make_app(store: Store, engine: Engine) -> ASGIApp:
     events = EventHub()
-    sessions = NoSessions()
+    sessions = LateSessions()
     enforcement = Enforcement(engine, sessions, store, (), events=events)
     return create_app(Services(store=store, engine=engine, enforcement=enforcement, sessions=sessions, events=events))
 

@@ -21,18 +21,16 @@ def check_everything(config: LoadedConfig) -> list[str]:
 
 
 def _certificates(config: LoadedConfig) -> Iterator[str]:
-    values = config.values
-    pairs = [("vpn.certificate", values.vpn.certificate, values.vpn.private_key)]
-    if values.admin.certificate is not None and values.admin.private_key is not None:
-        pairs.append(("admin.certificate", values.admin.certificate, values.admin.private_key))
-    for key, certificate, private_key in pairs:
-        try:
-            facts = inspect_pair(certificate, private_key)
-        except CertificateError as error:
-            yield f"{config.path}: {key}: {error}"
-            continue
-        if problem := expiry_problem(facts, utc_now()):
-            yield f"{config.path}: {key}: {certificate}: {problem}"
+    """The API's; the VPN's is among the network's problems."""
+    admin = config.values.admin
+    if admin.certificate is None or admin.private_key is None:
+        return
+    try:
+        problem = expiry_problem(inspect_pair(admin.certificate, admin.private_key), utc_now())
+    except CertificateError as error:
+        problem = str(error)
+    if problem:
+        yield f"{config.path}: admin.certificate: {problem}"
 
 
 def _rules(config: LoadedConfig) -> Iterator[str]:
@@ -49,4 +47,4 @@ def _rules(config: LoadedConfig) -> Iterator[str]:
 
 def _network(config: LoadedConfig) -> Iterator[str]:
     for problem in validate(config.vpn):
-        yield f"{config.path}: {problem}"
+        yield f"{config.path}: vpn: {problem}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from admin_api.identity import Scope
 from ocsentry.certificates import inspect_pair, local_names, make_self_signed, utc_now
 from ocsentry.config import load_config
 from ocsentry.errors import OperatorError
@@ -99,7 +100,7 @@ def _fill_store(config: LoadedConfig, user: DemoUser | None) -> str:
     api = OfflineClient(config)
     if user is not None:
         api.post("users", {"name": user.name, "password": user.password, "note": "for a first look"})
-    return str(api.post("tokens", {"name": "init"})["token"])
+    return str(api.post("tokens", {"name": "init", "scopes": [scope.value for scope in Scope]})["token"])
 
 
 def connect_command(made: Made, host: str) -> str:

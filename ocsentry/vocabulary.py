@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from vpn_frontend.ports import VpnEvent
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -20,13 +22,13 @@ class LogEvent(StrEnum):
     READY = "ready"
     STOPPING = "stopping"
     STOPPED = "stopped"
-    RELOADED = "reloaded"
-    RELOAD_FAILED = "reload_failed"
     CERTIFICATE_RELOADED = "certificate_reloaded"
     CERTIFICATE_REFUSED = "certificate_refused"
-    SESSIONS_ORPHANED = "sessions_orphaned"
+    PENALTIES_RESTORED = "penalties_restored"
     WATCH_LOST = "watch_lost"
+    EVENTS_SUPPRESSED = "events_suppressed"
     LOG_LINES_LOST = "log_lines_lost"
+    MESSAGE = "message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +40,29 @@ class Entry:
 VOCABULARY: dict[str, Entry] = {
     LogEvent.READY: Entry("info", "The server accepts clients."),
     LogEvent.STOPPING: Entry("info", "A signal asked the server to end; clients are told."),
-    LogEvent.STOPPED: Entry("info", "Everything the server made is removed."),
-    LogEvent.RELOADED: Entry("info", "A policy was put in force: its version, and how many sessions it cut."),
-    LogEvent.RELOAD_FAILED: Entry(
-        "error", "Rules could not be read; the policy before stays in force. `problems` says why."
-    ),
+    LogEvent.STOPPED: Entry("info", "Everything that the server made is removed."),
     LogEvent.CERTIFICATE_RELOADED: Entry("info", "New connections get the certificate that is on disk now."),
     LogEvent.CERTIFICATE_REFUSED: Entry("error", "The certificate on disk cannot be used; the one before is kept."),
-    LogEvent.SESSIONS_ORPHANED: Entry("warning", "Sessions of a process that crashed were closed in the account."),
+    LogEvent.PENALTIES_RESTORED: Entry("info", "Sources that were in the penalty box at the last stop are so again."),
     LogEvent.WATCH_LOST: Entry("error", "Rule files are not watched for the moment; SIGHUP and the API still reload."),
-    LogEvent.LOG_LINES_LOST: Entry("warning", "Nobody read the log fast enough, so many lines are missing."),
+    LogEvent.EVENTS_SUPPRESSED: Entry("warning", "So many events of one kind came that some are only counted."),
+    LogEvent.LOG_LINES_LOST: Entry("warning", "Nobody read the log fast enough: so many lines are missing."),
+    LogEvent.MESSAGE: Entry("info", "A library said something: `logger`, `message`."),
+    "policy_loaded": Entry("info", "A policy is in force: version, number of rules, sessions that it cut."),
+    "policy_refused": Entry("error", "Rules could not be read: `problems`. The policy before stays in force."),
+    "rule_changed": Entry("info", "A rule was added, replaced or removed through the API."),
+    "block_added": Entry("info", "A network is blocked: by whom, why, and how many sessions that cut."),
+    "block_removed": Entry("info", "A block was lifted, by whom."),
+    "block_expired": Entry("info", "A block came to its end."),
+    VpnEvent.LOGIN_ACCEPTED: Entry("info", "A user name and password were right."),
+    VpnEvent.LOGIN_REFUSED: Entry("warning", "A login was refused: `reason`."),
+    VpnEvent.TUNNEL_REFUSED: Entry("warning", "A user who is logged in got no tunnel: `reason`."),
+    VpnEvent.SESSION_OPENED: Entry("info", "A tunnel is up, with these inner addresses."),
+    VpnEvent.SESSION_ROAMED: Entry("info", "The client of a session came back on a new channel."),
+    VpnEvent.CHANNEL_LOST: Entry("info", "A session has no channel now and waits for its client: `cause`."),
+    VpnEvent.SESSION_CLOSED: Entry("info", "A session ended: `reason`, and the bytes it carried."),
+    VpnEvent.LINK_REFUSED: Entry("info", "A peer broke the protocol and was cut: `reason`."),
+    VpnEvent.BACKEND_FAILED: Entry("error", "The user directory or the journal did not answer."),
 }
 
 
@@ -55,3 +70,9 @@ def level_of(kind: str) -> Level:
     """How severe an event is; one that is not listed is shown."""
     entry = VOCABULARY.get(kind)
     return entry.level if entry else "info"
+
+
+def render_table() -> str:
+    """The vocabulary as Markdown, for the docs."""
+    rows = [f"| `{kind}` | {entry.level} | {entry.meaning} |" for kind, entry in VOCABULARY.items()]
+    return "\n".join(["| event | level | meaning |", "|---|---|---|", *rows])

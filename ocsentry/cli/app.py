@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated
@@ -42,5 +43,6 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    os.umask(os.umask(0o077) | 0o027)  # the database, the log of a service: nothing of it is for everybody
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(run(build_app(), given or ["--help"]))

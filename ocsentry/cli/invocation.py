@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from ocsentry.errors import OperatorError
+from ocsentry.errors import OperatorError, describe_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -149,8 +149,8 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
 
 
 def _readable(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, OSError):
+        return describe_os_error(error)
     detail = " ".join(str(error).split())
     return f"{detail or type(error).__name__} (set {DEBUG_VARIABLE}=1 for the whole story)"
 

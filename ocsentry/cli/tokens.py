@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -33,10 +34,17 @@ def create(
     ] = None,
 ) -> None:
     """Make a token and show it, this once."""
-    lifetime = None if ttl is None else parse_duration(ttl)
-    body = {"name": name, "scopes": scope, "ttl": lifetime}
-    token = cli.api.post("tokens", {key: value for key, value in body.items() if value is not None})
+    body: dict[str, object] = {"name": name, "scopes": scope or _all_scopes()}
+    if ttl is not None:
+        body["expires_at"] = (datetime.now(UTC) + timedelta(seconds=parse_duration(ttl))).isoformat()
+    token = cli.api.post("tokens", body)
     cli.emit(token, f"{token['token']}\n\nKeep it: it is not stored and cannot be shown again.")
+
+
+def _all_scopes() -> list[str]:
+    from admin_api.identity import Scope
+
+    return [scope.value for scope in Scope]
 
 
 def list_tokens(cli: Invocation) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("name", "enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
 WRITABLE = ("enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
+BATCH = 1_000  # users in one request
 MAX_PASSWORD_BYTES = 1024  # of standard input; the login form takes no longer ones
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
@@ -57,9 +58,9 @@ def add(
 def passwd(cli: Invocation, name: NameArgument, password_stdin: StdinOption = False) -> None:
     """Give a user a new password."""
     password = read_password(from_stdin=password_stdin)
-    before, etag = cli.api.get_tagged(f"users/{quote(name)}")
-    kept = {key: before[key] for key in WRITABLE if key in before}
-    user = cli.api.put(f"users/{quote(name)}", {**kept, "password": password}, headers={"If-Match": etag})
+    before = cli.api.get(f"users/{quote(name)}")
+    kept = {key: before[key] for key in WRITABLE}
+    user = cli.api.put(f"users/{quote(name)}", {**kept, "password": password})
     cli.emit(user, f"changed the password of {name}")
 
 
@@ -90,8 +91,8 @@ def import_users(
         raise CommandError(f"{file}: {error}") from None
     present = {str(user["name"]).casefold() for user in cli.api.items("users")}
     new = [user for user in found if user.name.casefold() not in present]
-    for user in new:
-        cli.api.post("users", {"name": user.name, "password_hash": user.password_hash, **_attributes(user)})
+    for batch in (new[start : start + BATCH] for start in range(0, len(new), BATCH)):
+        cli.api.post("users/import", {"users": [_body(user) for user in batch]})
     skipped = len(found) - len(new)
     cli.emit(
         {"added": [user.name for user in new], "skipped": skipped},
@@ -99,8 +100,9 @@ def import_users(
     )
 
 
-def _attributes(user: ForeignUser) -> dict[str, object]:
-    return {"groups": list(user.groups), "enabled": user.enabled, "note": "from ocpasswd"}
+def _body(user: ForeignUser) -> dict[str, object]:
+    groups = list(user.groups)
+    return {"name": user.name, "password_hash": user.password_hash, "groups": groups, "enabled": user.enabled}
 
 
 def read_password(*, from_stdin: bool) -> str:

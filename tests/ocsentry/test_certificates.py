@@ -50,7 +50,7 @@ def test_validity_begins_before_and_ends_after(pair):
 
 def test_a_key_of_another_certificate_is_refused(pair, tmp_path):
     make_self_signed(tmp_path / "other.crt", tmp_path / "other.key", ["x"], NOW)
-    with pytest.raises(CertificateError, match="does not belong to"):
+    with pytest.raises(CertificateError, match="is not the key of"):
         inspect_pair(pair[0], tmp_path / "other.key")
 
 

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All layers plugged together: what depends on what, in which order it starts, and in the reverse of which it ends.
+
+    store ── engine ── enforcement ── VPN ── API (Unix socket, TCP) ── watcher of the rule files
+
+The policy with every stored block is in force, and penalties of the last run are back in the box, before the VPN
+accepts its first client. At the end the API goes first, so that nothing changes while clients are told goodbye.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from admin_api.app import create_app
+from admin_api.clock import SYSTEM_CLOCK
+from admin_api.enforcement import Enforcement
+from admin_api.events.hub import EventHub
+from admin_api.penalties.state import restore_penalties, store_penalties
+from admin_api.server import ApiServer
+from admin_api.services import Services
+from admin_api.store import Store
+from ocsentry.event_log import EventLog
+from ocsentry.live_sessions import LateSessions
+from ocsentry.rule_watcher import RuleWatcher
+from ocsentry.vocabulary import LogEvent
+from sentry_engine import ClientLimits, Engine, Policy
+from sentry_engine.policy import SUFFIXES
+from vpn_frontend.certificate import CertificateError
+from vpn_frontend.gateway import GatewayError
+from vpn_frontend.server import VpnServer
+
+if TYPE_CHECKING:
+    from ocsentry.config import LoadedConfig
+    from ocsentry.logs import Log
+
+PENALTY_INTERVAL = 60.0  # seconds between two notes of the penalty box: what a crash may forget
+GOODBYE = "The server is shutting down."
+
+
+class Assembly:
+    """One server. ``start`` once; ``stop`` undoes whatever ``start`` got done, also when it failed."""
+
+    def __init__(self, config: LoadedConfig, log: Log) -> None:
+        self._config = config
+        self._hub = EventHub()
+        self._events = EventLog(log, self._hub, time.monotonic)
+        self._sessions = LateSessions()
+        self._made = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Serve when this returns. Raises what a layer raises when it cannot start."""
+        config, values = self._config, self._config.values
+        self._store = await Store.open(config.store_url)
+        self._made.push_async_callback(self._store.close)
+        self._engine = await asyncio.to_thread(self._make_engine)
+        self._made.callback(self._engine.close)
+        self._enforcement = Enforcement(
+            self._engine,
+            self._sessions,
+            self._store,
+            values.policy.rules,
+            events=self._events,
+            never_block=values.policy.never_block,
+        )
+        self._made.push_async_callback(self._enforcement.stop)
+        await self._enforcement.start()
+        await self._open_penalty_box()
+        await self._open_vpn()
+        await self._open_api()
+        self._watch(RuleWatcher(values.policy.rules, SUFFIXES))
+        self._events.emit(LogEvent.READY, version=version("ocsentry"), listen=[str(one) for one in config.vpn.listen])
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._made.aclose()
+
+    async def reload(self) -> None:
+        """Rules and certificate, each for itself: what cannot be used changes nothing and is said."""
+        await self._enforcement.reload(by="signal")
+        try:
+            await asyncio.to_thread(self._vpn.reload_certificate)
+        except (CertificateError, GatewayError) as error:
+            self._events.emit(LogEvent.CERTIFICATE_REFUSED, error=str(error))
+        else:
+            self._events.emit(LogEvent.CERTIFICATE_RELOADED, certificate=str(self._config.vpn.certificate))
+
+    def announce_stop(self, reason: str) -> None:
+        self._events.emit(LogEvent.STOPPING, reason=reason, sessions=len(self._sessions.list()))
+
+    def _make_engine(self) -> Engine:
+        policy, limits = self._config.values.policy, self._config.vpn.limits
+        return Engine(
+            Policy.load(*policy.rules),
+            core="native",
+            limits=ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess),
+            never_block=policy.never_block,
+            default=policy.default,
+        )
+
+    async def _open_penalty_box(self) -> None:
+        restored = await restore_penalties(self._store, self._engine, SYSTEM_CLOCK)
+        self._made.push_async_callback(store_penalties, self._store, self._engine, SYSTEM_CLOCK)
+        if restored:
+            self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored)
+        self._tasks.append(asyncio.create_task(self._note_penalties(), name="notes of the penalty box"))
+
+    async def _note_penalties(self) -> None:
+        while True:
+            await asyncio.sleep(PENALTY_INTERVAL)
+            try:
+                await store_penalties(self._store, self._engine, SYSTEM_CLOCK)
+            except Exception as error:  # noqa: BLE001 - a database that is busy now is asked again in a minute
+                self._events.emit("backend_failed", what="penalties", error=repr(error))
+
+    async def _open_vpn(self) -> None:
+        self._vpn = VpnServer(
+            self._config.vpn, engine=self._engine, users=self._store, journal=self._store, events=self._events
+        )
+        await self._vpn.start()
+        self._made.push_async_callback(self._vpn.stop, GOODBYE)
+        self._sessions.attach(self._vpn.sessions)
+
+    async def _open_api(self) -> None:
+        services = Services(
+            store=self._store,
+            engine=self._engine,
+            enforcement=self._enforcement,
+            sessions=self._sessions,
+            events=self._hub,
+            version=version("ocsentry"),
+            gateway=self._vpn.stats,
+        )
+        admin = self._config.values.admin
+        api = ApiServer(
+            create_app(services),
+            services,
+            listen=admin.listen,
+            socket_path=admin.socket,
+            certificate=admin.certificate,
+            private_key=admin.private_key,
+        )
+        await api.start()
+        self._made.push_async_callback(api.stop)
+
+    def _watch(self, watcher: RuleWatcher) -> None:
+        self._tasks.append(asyncio.create_task(self._reload_on_change(watcher), name="watcher of the rule files"))
+
+    async def _reload_on_change(self, watcher: RuleWatcher) -> None:
+        try:
+            async for _ in watcher.changes():
+                await self._enforcement.reload(by="file watcher")
+        except Exception as error:
+            self._events.emit(LogEvent.WATCH_LOST, error=repr(error))
+            raise
