@@ -8,7 +8,7 @@ Python's types). Every call is a command that returns at once; what comes of it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
@@ -119,6 +119,18 @@ class GatewayError(Exception):
     """The gateway refused a command or could not be set up; the text says which and why."""
 
 
+class Offload(IntFlag):
+    """What of the kernel's batching may be used (``enum gw_offload``), where it has it; the bytes are the same."""
+
+    NONE = 0
+    TSO = 1  # large TCP packets from the TUN queue, split by the gateway
+    USO = 2  # the same for UDP
+    COALESCE = 4  # packets of a flow merged before they go to the TUN queue
+    UDP_GSO = 8  # DTLS: many datagrams in one sendmsg
+    UDP_GRO = 16  # DTLS: many datagrams in one recvmsg
+    ALL = 31
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayPlan:
     """All that a gateway is opened with. Every descriptor is open and configured, and the gateway's own from then on.
@@ -136,6 +148,7 @@ class GatewayPlan:
     handshake_timeout: float
     conversation_timeout: float  # without a byte from the peer, before the tunnel
     udp: tuple[tuple[int, ...], ...] = ()  # sockets for DTLS, one tuple per worker
+    offloads: Offload = Offload.ALL
 
 
 class OpenGateway(Protocol):

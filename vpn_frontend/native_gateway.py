@@ -105,6 +105,7 @@ class NativeGateway:
             "max_sessions": plan.max_sessions,
             "handshake_timeout_ms": round(plan.handshake_timeout * 1000),
             "conversation_timeout_ms": round(plan.conversation_timeout * 1000),
+            "offloads": int(plan.offloads),
             "gate": ffi.cast("void *", plan.gate),
         }
         self._gw = lib.gw_open(ffi.new("struct gw_config *", config), error, ERROR_SIZE)

@@ -22,6 +22,7 @@ IFF_TUN = 0x0001
 IFF_MULTI_QUEUE = 0x0100
 IFF_TUN_EXCL = 0x8000
 IFF_NO_PI = 0x1000
+IFF_VNET_HDR = 0x4000  # every packet with a header that says how it may be split; the gateway finds out by itself
 MAX_NAME = 15  # bytes: IFNAMSIZ without its NUL
 QUEUE_LENGTH = 1000  # packets; what the kernel keeps for a worker that is behind
 
@@ -50,7 +51,7 @@ def open_queues(name: str, count: int) -> tuple[int, ...]:
     queues: list[int] = []
     try:
         for index in range(count):
-            flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | (0 if index else IFF_TUN_EXCL)
+            flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | IFF_VNET_HDR | (0 if index else IFF_TUN_EXCL)
             queues.append(os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
             fcntl.ioctl(queues[-1], TUNSETIFF, struct.pack("16sH22x", encoded, flags))
     except OSError as error:

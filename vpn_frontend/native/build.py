@@ -13,8 +13,9 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("vpn_frontend/native")  # setuptools wants sources relative to the project, where it is run
-SOURCES = ["channel.c", "cstp.c", "events.c", "gateway.c", "inner.c", "link.c", "listener.c", "mailbox.c", "outbox.c",
-           "routes.c", "session.c", "tls.c", "tun.c", "worker.c"]  # fmt: skip
+SOURCES = ["channel.c", "coalescer.c", "crossing.c", "cstp.c", "events.c", "gateway.c", "inner.c", "link.c",
+           "listener.c", "mailbox.c", "outbox.c", "routes.c", "segments.c", "session.c", "tls.c", "tun.c",
+           "worker.c"]  # fmt: skip
 
 
 def declarations(header: Path) -> str:

@@ -49,12 +49,12 @@ static void take_packet(struct gw_worker *worker, struct gw_session *session, co
     struct gw_inner inner;
     enum gw_stat why = judge(worker, session, packet, size, &inner);
 
-    if (why == GW_STAT_NONE && gw_tun_write(worker, packet, size))
-        why = GW_STAT_rx_tun_full;
     if (why != GW_STAT_NONE) {
         drop_rx(worker, session, why);
         return;
     }
+    gw_tun_write(worker, packet, size);
+    worker->pace.turn++;
     gw_add(&session->counters.rx_packets, 1);
     gw_add(&session->counters.rx_bytes, size);
     used(session, worker->now, inner.control);
@@ -129,9 +129,12 @@ void gw_channel_deliver(struct gw_worker *worker, struct gw_session *session, ui
         gw_cstp_header(packet - GW_CSTP_HEADER, GW_FRAME_DATA, size);
         if (gw_link_write(link, packet - GW_CSTP_HEADER, GW_CSTP_HEADER + size))
             return;
+        worker->pace.turn++;
         gw_add(&session->counters.tx_packets, 1);
         gw_add(&session->counters.tx_bytes, size);
         used(session, worker->now, control);
+        if (link->out.size >= GW_SEND_SIZE && !link->waiting_since)
+            gw_link_flush(link);
     }
 }
 

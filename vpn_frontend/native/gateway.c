@@ -4,6 +4,7 @@
  */
 #include "gateway.h"
 
+#include "crossing.h"
 #include "tun.h"
 #include "worker.h"
 
@@ -142,6 +143,8 @@ int gw_set_tun(gw *g, uint32_t worker_index, int fd)
     if (worker->tun.fd >= 0)
         return -EEXIST;
     status = set_nonblocking(fd);
+    if (!status)
+        status = gw_tun_init(worker, fd, g->config.offloads);
     if (status)
         return status;
     worker->tun.fd = fd;

@@ -29,7 +29,18 @@ struct gw_config {
     uint32_t max_sessions;
     uint32_t handshake_timeout_ms;
     uint32_t conversation_timeout_ms; /* without a byte from the peer, before the tunnel */
+    uint32_t offloads;              /* enum gw_offload: what may be used where the kernel has it */
     const void *gate;               /* struct se_gate *, asked at accept before any cryptography */
+};
+
+/* Every offload is probed and left out where the kernel lacks it; without it the same bytes travel, only slower. */
+enum gw_offload {
+    GW_OFFLOAD_TSO = 1,             /* large TCP packets from the TUN queue (opened with IFF_VNET_HDR), split here */
+    GW_OFFLOAD_USO = 2,             /* the same for UDP */
+    GW_OFFLOAD_COALESCE = 4,        /* packets of a flow merged before they are written to the TUN queue */
+    GW_OFFLOAD_UDP_GSO = 8,         /* DTLS: many datagrams in one sendmsg */
+    GW_OFFLOAD_UDP_GRO = 16,        /* DTLS: many datagrams in one recvmsg */
+    GW_OFFLOAD_ALL = 31,
 };
 
 struct gw_tls {                     /* PEM in memory; a second call replaces the context for handshakes to come */

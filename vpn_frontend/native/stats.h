@@ -32,7 +32,8 @@
     X(rx_spoofed)               /* inner source is not the session's own address */ \
     X(rx_link_local)            /* IPv6 link-local or unspecified source: neighbour discovery has no place here */ \
     X(rx_client_to_client) \
-    X(rx_tun_full) \
+    X(rx_tun_full)              /* taken from the client, refused by the device */ \
+    X(offload_refused)          /* the kernel took no merged packets: sent apart from then on */ \
     X(tx_malformed) \
     X(tx_no_session)            /* inner destination belongs to nobody */ \
     X(tx_no_channel)            /* its client is away */ \

@@ -2,160 +2,141 @@
 #include "tun.h"
 
 #include "channel.h"
+#include "crossing.h"
 #include "inner.h"
+#include "segments.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20             /* linux 6.2 */
+#define TUN_F_USO6 0x40
+#endif
+
 #define READS_PER_TURN 64
-#define BATCHES_KEPT 64u            /* free batches the pool keeps: 8 MiB */
-#define PARCEL_HEADER 12u           /* session id, size */
+#define BYTES_PER_TURN 262144u      /* read at once, so that other links get their turn */
 
-static struct gw_batch *batch_take(struct gw_batch_pool *pool)
+static int set_offloads(int fd, unsigned int wanted)
 {
-    struct gw_batch *batch;
-
-    pthread_mutex_lock(&pool->lock);
-    batch = pool->free;
-    if (batch) {
-        pool->free = batch->next;
-        pool->count--;
-    }
-    pthread_mutex_unlock(&pool->lock);
-    if (!batch)
-        batch = malloc(sizeof(*batch));
-    if (batch)
-        batch->size = 0;
-    return batch;
+    return ioctl(fd, TUNSETOFFLOAD, wanted) ? -errno : 0;
 }
 
-void gw_batch_give(struct gw_batch_pool *pool, struct gw_batch *batch)
+/* The most that kernel and operator allow: USO came with linux 6.2, without TSO the queue carries plain packets. */
+static uint32_t negotiate(int fd, uint32_t allowed)
 {
-    pthread_mutex_lock(&pool->lock);
-    if (pool->count < BATCHES_KEPT) {
-        batch->next = pool->free;
-        pool->free = batch;
-        pool->count++;
-        batch = NULL;
-    }
-    pthread_mutex_unlock(&pool->lock);
-    free(batch);
+    const unsigned int tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, uso = TUN_F_USO4 | TUN_F_USO6;
+
+    if (allowed & GW_OFFLOAD_TSO && allowed & GW_OFFLOAD_USO && set_offloads(fd, tso | uso) == 0)
+        return allowed;
+    if (allowed & GW_OFFLOAD_TSO && set_offloads(fd, tso) == 0)
+        return allowed & ~(uint32_t)GW_OFFLOAD_USO;
+    set_offloads(fd, 0);
+    return allowed & ~(uint32_t)(GW_OFFLOAD_TSO | GW_OFFLOAD_USO | GW_OFFLOAD_COALESCE);
 }
 
-void gw_batch_pool_free(struct gw_batch_pool *pool)
-{
-    while (pool->free) {
-        struct gw_batch *batch = pool->free;
+static void write_out(void *owner, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size);
 
-        pool->free = batch->next;
-        free(batch);
-    }
+int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed)
+{
+    int header_size = GW_VNET_HEADER;
+    struct ifreq request = { 0 };
+    uint32_t offloads;
+
+    worker->vnet = ioctl(fd, TUNGETIFF, &request) == 0 && request.ifr_flags & IFF_VNET_HDR;
+    if (!worker->vnet)
+        return 0;
+    if (ioctl(fd, TUNSETVNETHDRSZ, &header_size))
+        return -errno;
+    offloads = negotiate(fd, allowed);
+    if (gw_coalescer_init(&worker->coalescer, write_out, worker))
+        return -ENOMEM;
+    worker->coalescer.tcp = offloads & GW_OFFLOAD_COALESCE;
+    worker->coalescer.udp = offloads & GW_OFFLOAD_COALESCE && offloads & GW_OFFLOAD_USO;
+    return 0;
 }
 
-/* Packets that are lost between workers are counted by reason only: their session belongs to the other one. */
-static void post(struct gw_worker *worker, uint32_t to)
+/* Whose it is; 0: nobody's, counted. */
+static uint64_t find_owner(struct gw_worker *worker, const uint8_t *packet, size_t size, struct gw_inner *inner)
 {
-    struct gw_batch *batch = worker->outgoing[to];
-    struct gw_message *message = gw_message_new(GW_MSG_BATCH, NULL, 0);
-
-    worker->outgoing[to] = NULL;
-    if (message) {
-        message->object = batch;
-        if (gw_mailbox_post(&worker->gateway->workers[to]->mailbox, message) == 0)
-            return;
-        free(message);
-    }
-    gw_count(worker, GW_STAT_tx_mailbox_full);
-    gw_batch_give(&worker->gateway->batches, batch);
-}
-
-void gw_tun_post_outgoing(struct gw_worker *worker)
-{
-    for (uint32_t i = 0; i < worker->gateway->config.workers; i++)
-        if (worker->outgoing[i])
-            post(worker, i);
-}
-
-static void pass_on(struct gw_worker *worker, uint64_t session, const uint8_t *packet, size_t size)
-{
-    uint32_t to = gw_id_worker(session);
-    struct gw_batch *batch = worker->outgoing[to];
-    uint32_t length = (uint32_t)size;
-
-    if (batch && GW_BATCH_SIZE - batch->size < PARCEL_HEADER + size) {
-        post(worker, to);
-        batch = NULL;
-    }
-    if (!batch)
-        batch = worker->outgoing[to] = batch_take(&worker->gateway->batches);
-    if (!batch) {
-        gw_count(worker, GW_STAT_tx_mailbox_full);
-        return;
-    }
-    memcpy(batch->data + batch->size, &session, 8);
-    memcpy(batch->data + batch->size + 8, &length, 4);
-    memcpy(batch->data + batch->size + PARCEL_HEADER, packet, size);
-    batch->size += PARCEL_HEADER + size;
-}
-
-static void route(struct gw_worker *worker, uint8_t *packet, size_t size)
-{
-    struct gw_session *session;
-    struct gw_inner inner;
     uint64_t id;
 
-    if (gw_inner_read(packet, size, &inner) == GW_STAT_rx_malformed) {
+    if (gw_inner_read(packet, size, inner) == GW_STAT_rx_malformed) {
         gw_count(worker, GW_STAT_tx_malformed);
-        return;
+        return 0;
     }
-    id = gw_routes_find(&worker->routes, inner.destination);
-    if (id && gw_id_worker(id) != worker->index) {
-        pass_on(worker, id, packet, size);
+    id = gw_routes_find(&worker->routes, inner->destination);
+    if (!id)
+        gw_count(worker, GW_STAT_tx_no_session);
+    return id;
+}
+
+static void deliver(struct gw_worker *worker, uint64_t id, uint8_t *packet, size_t size, bool control)
+{
+    struct gw_session *session;
+
+    if (gw_id_worker(id) != worker->index) {
+        gw_crossing_pass(worker, id, packet, size);
         return;
     }
     session = gw_session_find(worker, id);
     if (session)
-        gw_channel_deliver(worker, session, packet, size, inner.control);
+        gw_channel_deliver(worker, session, packet, size, control);
     else
         gw_count(worker, GW_STAT_tx_no_session);
 }
 
-void gw_tun_take_batch(struct gw_worker *worker, struct gw_batch *batch)
+static void deliver_segments(struct gw_worker *worker, uint64_t id, const struct virtio_net_hdr *header, const uint8_t *packet,
+                             size_t size)
 {
-    uint8_t *packet = worker->packet + GW_CSTP_HEADER;
+    uint8_t *out = worker->packet + GW_HEADROOM;
+    struct gw_segments segments;
+    size_t part;
 
-    for (size_t at = 0; at < batch->size;) {
-        struct gw_session *session;
-        struct gw_inner inner;
-        uint64_t id;
-        uint32_t size;
-
-        memcpy(&id, batch->data + at, 8);
-        memcpy(&size, batch->data + at + 8, 4);
-        memcpy(packet, batch->data + at + PARCEL_HEADER, size);
-        at += PARCEL_HEADER + size;
-        session = gw_session_find(worker, id);
-        if (session && gw_inner_read(packet, size, &inner) != GW_STAT_rx_malformed)
-            gw_channel_deliver(worker, session, packet, size, inner.control);
-        else
-            gw_count(worker, GW_STAT_tx_no_session);
+    if (gw_segments_begin(&segments, header, packet, size)) {
+        gw_count(worker, GW_STAT_tx_malformed);
+        return;
     }
-    gw_batch_give(&worker->gateway->batches, batch);
+    while ((part = gw_segments_next(&segments, out, GW_PACKET_MAX)))
+        deliver(worker, id, out, part, false);
+}
+
+static void take(struct gw_worker *worker, uint8_t *packet, size_t size)
+{
+    struct virtio_net_hdr header = { 0 };
+    struct gw_inner inner;
+    uint64_t id = find_owner(worker, packet, size, &inner);
+
+    if (!id)
+        return;
+    if (worker->vnet)
+        memcpy(&header, packet - GW_VNET_HEADER, GW_VNET_HEADER);
+    if (header.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+        deliver_segments(worker, id, &header, packet, size);
+    else if (gw_checksum_complete(&header, packet, size))
+        gw_count(worker, GW_STAT_tx_malformed);
+    else
+        deliver(worker, id, packet, size, inner.control);
 }
 
 void gw_tun_ready(struct gw_worker *worker)
 {
-    uint8_t *packet = worker->packet + GW_CSTP_HEADER;
+    size_t extra = worker->vnet ? GW_VNET_HEADER : 0, total = 0;
+    uint8_t *packet = worker->large + GW_HEADROOM;
 
-    for (int i = 0; i < READS_PER_TURN; i++) {
-        ssize_t size = read(worker->tun.fd, packet, GW_PACKET_MAX);
+    for (int i = 0; i < READS_PER_TURN && total < BYTES_PER_TURN; i++) {
+        ssize_t size = read(worker->tun.fd, packet - extra, GW_PACKET_MAX + extra);
 
-        if (size > 0) {
-            route(worker, packet, (size_t)size);
-        } else if (size == 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) {
+        if (size > (ssize_t)extra) {
+            take(worker, packet, (size_t)size - extra);
+            total += (size_t)size;
+        } else if (size >= 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) {
             epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->tun.fd, NULL);  /* the device is gone */
             return;
         } else if (errno != EINTR) {
@@ -164,14 +145,67 @@ void gw_tun_ready(struct gw_worker *worker)
     }
 }
 
-int gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size)
+static int write_one(struct gw_worker *worker, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
+    struct iovec parts[2] = {
+        { .iov_base = (void *)(uintptr_t)header, .iov_len = GW_VNET_HEADER },
+        { .iov_base = (void *)(uintptr_t)packet, .iov_len = size },
+    };
     ssize_t written;
 
     if (worker->tun.fd < 0)
         return -ENODEV;
     do
-        written = write(worker->tun.fd, packet, size);
+        written = worker->vnet ? writev(worker->tun.fd, parts, 2) : write(worker->tun.fd, packet, size);
     while (written < 0 && errno == EINTR);
-    return written < 0 ? -errno : 0;
+    if (written >= 0)
+        return 0;
+    return -errno;
+}
+
+/* Some kernels refuse merged packets that others take (torvalds/linux e269d79c7d35): then this one gets them one by one. */
+static void write_apart(struct gw_worker *worker, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
+{
+    const struct virtio_net_hdr plain = { 0 };
+    uint8_t *out = worker->packet + GW_HEADROOM;
+    struct gw_segments segments;
+    size_t part;
+
+    if (header->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4)
+        worker->coalescer.udp = false;
+    else
+        worker->coalescer.tcp = false;
+    gw_count(worker, GW_STAT_offload_refused);
+    if (gw_segments_begin(&segments, header, packet, size))
+        return;
+    while ((part = gw_segments_next(&segments, out, GW_PACKET_MAX)))
+        if (write_one(worker, &plain, out, part))
+            gw_count(worker, GW_STAT_rx_tun_full);
+}
+
+static void write_out(void *owner, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
+{
+    struct gw_worker *worker = owner;
+    int status = write_one(worker, header, packet, size);
+
+    if (status == -EINVAL && header->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+        write_apart(worker, header, packet, size);
+    else if (status)
+        gw_count(worker, GW_STAT_rx_tun_full);
+}
+
+void gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size)
+{
+    const struct virtio_net_hdr plain = { 0 };
+
+    if (worker->vnet)
+        gw_coalescer_take(&worker->coalescer, packet, size);
+    else
+        write_out(worker, &plain, packet, size);
+}
+
+void gw_tun_flush(struct gw_worker *worker)
+{
+    if (worker->vnet)
+        gw_coalescer_flush(&worker->coalescer);
 }

@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The worker's queue of the TUN device (IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE): what is read goes to the session that owns
- * the destination, here or on another worker. The kernel steers a flow to the queue that last wrote it, so the crossing
- * of workers is the exception.
+ * The worker's queue of the TUN device (IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE, and IFF_VNET_HDR where large packets are
+ * wanted): what is read goes to the session that owns the destination, here or on another worker.
  */
 #ifndef VPN_FRONTEND_TUN_H
 #define VPN_FRONTEND_TUN_H
 
 #include "worker.h"
 
+/* Finds out what the queue can do and agrees on it with the kernel; `allowed`: enum gw_offload. */
+int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed);
 void gw_tun_ready(struct gw_worker *worker);
-/* 0 or a negative errno; the packet was checked. */
-int gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size);
-/* Hands what was gathered for other workers over. */
-void gw_tun_post_outgoing(struct gw_worker *worker);
-/* Packets that another worker read. */
-void gw_tun_take_batch(struct gw_worker *worker, struct gw_batch *batch);
-
-void gw_batch_give(struct gw_batch_pool *pool, struct gw_batch *batch);
-void gw_batch_pool_free(struct gw_batch_pool *pool);
+/* The packet was checked, and is counted as received whatever the device makes of it (rx_tun_full). It may wait for the flush. */
+void gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size);
+/* At the end of a turn. */
+void gw_tun_flush(struct gw_worker *worker);
 
 #endif

@@ -7,9 +7,11 @@
 #define VPN_FRONTEND_WORKER_H
 
 #include "clock.h"
+#include "coalescer.h"
 #include "events.h"
 #include "link.h"
 #include "mailbox.h"
+#include "pace.h"
 #include "routes.h"
 #include "session.h"
 #include "tls.h"
@@ -22,6 +24,7 @@
 #define GW_CONVERSATION_INPUT 16384u    /* the same before the tunnel, so that flow control overshoots by no more */
 #define GW_PLAIN_SIZE 16384u        /* a TLS record's worth */
 #define GW_PACKET_MAX 65535u
+#define GW_HEADROOM 16u             /* in front of a packet, for the header of a queue or a frame */
 #define GW_TICK (100 * GW_MS)       /* the grain of all deadlines */
 
 struct gw_listener {
@@ -41,6 +44,7 @@ struct gw_worker {
     bool stopping;
     bool accept_paused;             /* out of descriptors: the listeners rest until the next tick */
     uint64_t now, next_tick, next_second;
+    struct gw_pace pace;
     pthread_t thread;
     struct gw_mailbox mailbox;
     struct gw_source mailbox_source, tun;
@@ -56,7 +60,10 @@ struct gw_worker {
     uint64_t stats[GW_STAT_COUNT];
     uint8_t input[GW_INPUT_SIZE];
     uint8_t plain[GW_PLAIN_SIZE];
-    uint8_t packet[GW_CSTP_HEADER + GW_PACKET_MAX];
+    bool vnet;                      /* the TUN queue speaks struct virtio_net_hdr */
+    struct gw_coalescer coalescer;  /* packets on their way to the TUN queue */
+    uint8_t large[GW_HEADROOM + GW_PACKET_MAX];     /* as read from the TUN queue */
+    uint8_t packet[GW_HEADROOM + GW_PACKET_MAX];    /* one for a client, framed in place */
 };
 
 struct gw_batch_pool {              /* one lock per batch, not per packet */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The Internet checksum (RFC 1071). Sums are kept in the byte order of memory, in which the result is also stored: the
+ * algorithm does not mind.
+ */
+#ifndef VPN_FRONTEND_CHECKSUM_H
+#define VPN_FRONTEND_CHECKSUM_H
+
+#include <arpa/inet.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline uint64_t gw_sum(uint64_t sum, const uint8_t *data, size_t size)
+{
+    uint64_t low = 0, high = 0;     /* two chains, of which the compiler makes vectors */
+
+    for (; size >= 8; size -= 8, data += 8) {
+        uint64_t word;
+
+        memcpy(&word, data, 8);
+        low += word & UINT32_MAX;
+        high += word >> 32;
+    }
+    sum += (low & UINT32_MAX) + (low >> 32) + (high & UINT32_MAX) + (high >> 32);
+    for (; size >= 2; size -= 2, data += 2) {
+        uint16_t half;
+
+        memcpy(&half, data, 2);
+        sum += half;
+    }
+    if (size) {
+        uint16_t last = 0;
+
+        memcpy(&last, data, 1);
+        sum += last;
+    }
+    return sum;
+}
+
+static inline uint16_t gw_sum_fold(uint64_t sum)
+{
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)sum;
+}
+
+/* Of the addresses (`bytes` of them, both) and of protocol and length, as TCP and UDP include it. */
+static inline uint64_t gw_sum_pseudo(const uint8_t *addresses, size_t bytes, uint8_t protocol, size_t length)
+{
+    return gw_sum((uint64_t)htons(protocol) + htons((uint16_t)length), addresses, bytes);
+}
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Packets that one worker read and a session of another one gets: gathered in batches, handed over through the mailbox
+ * once a turn. The kernel steers a flow to the queue that last wrote it, so crossing is the exception.
+ */
+#ifndef VPN_FRONTEND_CROSSING_H
+#define VPN_FRONTEND_CROSSING_H
+
+#include "worker.h"
+
+/* For the worker that owns `session`; copied. */
+void gw_crossing_pass(struct gw_worker *worker, uint64_t session, const uint8_t *packet, size_t size);
+/* Hands what was gathered over. */
+void gw_crossing_post(struct gw_worker *worker);
+/* Delivers what another worker gathered and gives the batch back. */
+void gw_crossing_take(struct gw_worker *worker, struct gw_batch *batch);
+void gw_batch_pool_free(struct gw_batch_pool *pool);
+
+#endif
