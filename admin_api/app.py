@@ -7,6 +7,7 @@ bound on bodies, routing and validation (FastAPI) -> the endpoint.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
@@ -77,9 +78,8 @@ def create_app(services: Services) -> FastAPI:
         api.include_router(router)
     app.include_router(root)
     app.include_router(api)
-    description = _describe(app)
-    # The documented way to extend it is to replace the method.
-    app.openapi = lambda: description  # type: ignore[method-assign]
+    # The documented way to extend it is to replace the method. Made at the first request: it takes a while.
+    app.openapi = functools.cache(lambda: _describe(app))  # type: ignore[method-assign]
     return app
 
 

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Serves the application on a TCP port and on the Unix socket, in the process and the event loop of everything else.
+
+Signals stay whoever's they were: it is the composition root that decides when to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from admin_api.control_commands import LineCommands
+from admin_api.control_socket import ControlSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fastapi import FastAPI
+
+    from admin_api.services import Services
+    from vpn_frontend.settings import Endpoint
+
+MAX_CONNECTIONS = 256  # a stranger who opens them all keeps the port busy, never the Unix socket
+KEEP_ALIVE = 30  # seconds that an idle connection stays
+GRACE = 2  # seconds for answers under way when the server stops
+BACKLOG = 128
+
+
+class ApiServer:
+    def __init__(
+        self,
+        app: FastAPI,
+        services: Services,
+        *,
+        listen: Endpoint | None,
+        socket_path: Path | None,
+        certificate: Path | None = None,
+        private_key: Path | None = None,
+    ) -> None:
+        """``certificate`` and ``private_key`` (PEM) switch TLS on for the TCP port."""
+        self._listen = listen
+        self._services = services
+        self._listener: socket.socket | None = None
+        self._server = _InProcess(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,  # an address that a header claims must not pass for the caller's
+                server_header=False,
+                backlog=BACKLOG,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=GRACE,
+                ssl_certfile=certificate,
+                ssl_keyfile=private_key,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._control = (
+            None if socket_path is None else ControlSocket(socket_path, self._server, LineCommands(services))
+        )
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens on."""
+        if self._listener is None:
+            raise RuntimeError("the API has no TCP port")
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    async def start(self) -> None:
+        """Returns when both answer. Raises ``OSError`` where one cannot be had, and then neither is."""
+        if self._listen is not None:
+            self._listener = _bind(self._listen)
+        sockets = [] if self._listener is None else [self._listener]
+        self._task = asyncio.create_task(self._server.serve(sockets), name="admin api")
+        listening = asyncio.create_task(self._server.listening.wait())
+        await asyncio.wait([self._task, listening], return_when=asyncio.FIRST_COMPLETED)
+        if self._task.done():
+            listening.cancel()
+            self._task.result()
+            raise RuntimeError("the API ended before it listened")
+        if self._control is not None:
+            try:
+                await self._control.start()
+            except OSError:
+                await self.stop()
+                raise
+
+    async def stop(self) -> None:
+        """Stop listening, end the event streams, let answers under way finish for ``GRACE`` seconds."""
+        self._services.events.close()
+        if self._control is not None:
+            await self._control.stop()
+        if self._task is not None:
+            self._server.should_exit = True
+            await self._task
+            self._task = None
+
+
+class _InProcess(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+def _bind(endpoint: Endpoint) -> socket.socket:
+    family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
+    try:
+        return socket.create_server((str(endpoint.address), endpoint.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise OSError(error.errno, f"the API cannot listen on {endpoint}: {error.strerror}") from error
