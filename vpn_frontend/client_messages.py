@@ -79,6 +79,8 @@ def _parse_form(body: bytes, content_type: str) -> ClientMessage:
     for name, value in pairs:
         fields.setdefault(name, value)
     username, password = fields.get("username"), _first_password(fields)
+    if username is None and password is None and "group_list" not in fields:
+        raise MessageError("a form with no field of ours")
     return ClientMessage(
         kind="init" if username is None and password is None else "auth-reply",
         username=None if username is None else _checked("username", username, MAX_NAME),

@@ -36,7 +36,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the link once all is out. ``reason`` is for the log."""
+    """Close the link once all is out. ``reason`` says what the peer did wrong; empty: nothing."""
 
     reason: str = ""
 
@@ -186,7 +186,7 @@ class Conversation:
         effects: list[Effect] = [Send(self._http.answer(answer))]
         if self._http.closing:
             self.over = True
-            effects.append(Close(f"{answer.status} {answer.reason}"))
+            effects.append(Close())
         return effects
 
 

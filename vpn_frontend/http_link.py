@@ -83,6 +83,8 @@ class HttpLink:
 
     def receive(self, data: bytes) -> Request | None:
         """Take bytes of the peer; the request that they complete, if they do. Raises ``HttpError``."""
+        if not data:
+            return None  # to h11 it would be the end of the stream
         if self._tunnel_wanted:
             self._keep_early(data)
             return None

@@ -140,7 +140,7 @@ class Reception:
             return
         if link.task is not None and link.task is not asyncio.current_task():
             link.task.cancel()
-        if reason and not reason.startswith("200 "):
+        if reason:
             self._events.emit(VpnEvent.LINK_REFUSED, address=link.peer.address, reason=reason)
         self._gateway.close_link(link.peer.link)
 

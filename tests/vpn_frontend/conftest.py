@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Users, settings, and a table of sessions on the gateway in memory and the engine's twin core."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sentry_engine import ClientLimits, Engine, Policy
+from vpn_frontend.client_messages import Device
+from vpn_frontend.gateway import ChannelDown, LinkClosed, SessionClosed, SessionIdle
+from vpn_frontend.passwords import hash_password
+from vpn_frontend.ports import UserRecord
+from vpn_frontend.session import Peer
+from vpn_frontend.sessions import Login, SessionTable
+from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
+from vpn_frontend.testing import MemoryEvents, MemoryGateway
+from vpn_frontend.tunnel_request import TunnelRequest
+
+NOW = 1000.0
+EMPTY_POLICY = {"wolfsentry": {"version": "1.6.3", "rules": []}}
+
+
+class InstantRecorder:
+    """A recorder whose journal is a list: what was opened and closed, in order."""
+
+    def __init__(self):
+        self.behind = False
+        self.open = {}
+        self.ended = {}
+
+    def opened(self, view):
+        assert view.id not in self.open
+        assert view.id not in self.ended
+        self.open[view.id] = view
+
+    def closed(self, view, reason):
+        del self.open[view.id]
+        self.ended[view.id] = (view, reason)
+
+    def checkpoint(self, views):
+        pass
+
+
+@dataclass
+class Lab:
+    """The table of sessions with everything around it, and the steps of a client as one call each."""
+
+    settings: VpnSettings
+    engine: Engine
+    gateway: MemoryGateway = field(default_factory=MemoryGateway)
+    recorder: InstantRecorder = field(default_factory=InstantRecorder)
+    events: MemoryEvents = field(default_factory=MemoryEvents)
+    now: float = NOW
+
+    def __post_init__(self):
+        self.table = SessionTable(
+            self.settings, engine=self.engine, gateway=self.gateway, recorder=self.recorder, events=self.events
+        )
+
+    def log_in(self, user="alice", **record):
+        record = UserRecord(user, "", **record)
+        return self.table.log_in(Login(record, record.groups, Device(), "Open AnyConnect VPN Agent v9.01"), self.now)
+
+    def peer(self, address="192.0.2.1"):
+        link = self.gateway.connect(address)
+        return Peer(link, ip_address(address), 40_000, "TLSv1.3", "TLS13-AES256-GCM-SHA384")
+
+    def admit(self, cookie, peer, request=None, user="alice", **record):
+        return self.table.admit(cookie, peer, UserRecord(user, "", **record), request or TunnelRequest(), self.now)
+
+    def tunnel(self, cookie, *, address="192.0.2.1", request=None, user="alice", **record):
+        """CONNECT, whole; returns the link and what was granted."""
+        request = request or TunnelRequest()
+        peer = self.peer(address)
+        admission = self.admit(cookie, peer, request, user, **record)
+        self.pump()
+        assert self.table.settled(admission)
+        grant = self.table.establish(admission, peer, request, self.now)
+        self.table.attach(admission, peer, request, b"HEAD", b"")
+        self.pump()
+        return peer.link, grant
+
+    def pump(self):
+        """Hand the gateway's events over, as the server does."""
+        for event in self.gateway.events():
+            match event:
+                case ChannelDown():
+                    self.table.channel_down(event, self.now)
+                case LinkClosed():
+                    self.table.link_closed(event.link, event.cause, self.now)
+                case SessionIdle():
+                    self.table.idle(event.session, self.now)
+                case SessionClosed():
+                    self.table.closed(event, self.now)
+
+    def pass_time(self, seconds):
+        self.now += seconds
+        self.table.expire(self.now)
+        self.pump()
+
+    def hang_up(self, link, *cause):
+        self.gateway.hang_up(link, *cause)
+        self.pump()
+
+    def reasons(self):
+        return [reason for _, reason in self.recorder.ended.values()]
+
+
+@pytest.fixture
+def make_engine():
+    """Engines on the twin core, closed at the end."""
+    made = []
+
+    def make(document=None, **keywords):
+        made.append(Engine(Policy.from_document(document or EMPTY_POLICY), core="twin", **keywords))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def certificate_files(tmp_path_factory):
+    """A chain and its key, as files."""
+    folder = tmp_path_factory.mktemp("certificate")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "vpn.test")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    chain_file, key_file = folder / "server.crt", folder / "server.key"
+    chain_file.write_bytes(certificate.public_bytes(encoding))
+    key_file.write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return chain_file, key_file
+
+
+@pytest.fixture
+def make_settings(certificate_files):
+    """``VpnSettings`` for tests: small pools and short times, anything replaced by keyword."""
+
+    def make(*, network=None, limits=None, session=None, **keywords) -> VpnSettings:
+        chain, key = certificate_files
+        settings = VpnSettings(
+            certificate=Path(chain),
+            private_key=Path(key),
+            network=NetworkSettings(ipv4_pool=IPv4Network("192.168.99.0/29"), ipv6_pool=IPv6Network("fd00:99::/64")),
+            limits=LimitSettings(max_clients=64, max_same_clients=2),
+            session=SessionSettings(cookie_timeout=300),
+        )
+        return replace(
+            settings,
+            network=replace(settings.network, **(network or {})),
+            limits=replace(settings.limits, **(limits or {})),
+            session=replace(settings.session, **(session or {})),
+            **keywords,
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_lab(make_settings, make_engine):
+    def make(document=None, *, on_excess="deny_new", gateway=None, **keywords) -> Lab:
+        settings = make_settings(**keywords)
+        limits = ClientLimits(
+            max_clients=settings.limits.max_clients,
+            max_same_clients=settings.limits.max_same_clients,
+            on_excess=on_excess,
+        )
+        return Lab(settings, make_engine(document, limits=limits), gateway or MemoryGateway())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def users():
+    """Records by name, all with the password ``secret``."""
+    encoded = hash_password("secret")
+    return {
+        "alice": UserRecord("alice", encoded, groups=("staff", "ops")),
+        "bob": UserRecord("bob", encoded),
+        "gone": UserRecord("gone", encoded, enabled=False),
+        "old": UserRecord("old", encoded, expires_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)),
+    }
