@@ -4,9 +4,11 @@
 from sentry_engine.addresses import AddressError
 from sentry_engine.core import CoreCounters, Penalty, Step
 from sentry_engine.engine import Engine
+from sentry_engine.examples import run_examples
 from sentry_engine.explain import Explanation
 from sentry_engine.formats.schema import rule_file_schema
 from sentry_engine.leases import AdmissionRefused, ClientLimits, Lease, OnExcess
+from sentry_engine.lint import Finding, find_oddities
 from sentry_engine.plan import PlanError
 from sentry_engine.policy import Policy
 from sentry_engine.problems import PolicyError, Problem
@@ -22,6 +24,7 @@ __all__ = [
     "Engine",
     "Event",
     "Explanation",
+    "Finding",
     "Lease",
     "OnExcess",
     "Penalty",
@@ -34,5 +37,7 @@ __all__ = [
     "Reason",
     "Step",
     "Verdict",
+    "find_oddities",
     "rule_file_schema",
+    "run_examples",
 ]

@@ -100,6 +100,18 @@ class PaybackRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A test that a rule file carries: the verdict on the last of ``repeat`` events of one source at one time."""
+
+    address: str
+    event: str
+    expect: Action
+    origin: Origin
+    rule_id: str | None = None  # where given, the rule that must have decided
+    repeat: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyPart:
     """What one file says. ``None`` in a setting: it says nothing, another file or the engine's own default does."""
 
@@ -107,6 +119,7 @@ class PolicyPart:
     limit_rules: tuple[LimitRule, ...] = ()
     geo_rules: tuple[GeoRule, ...] = ()
     event_labels: tuple[str, ...] = ()  # custom ones
+    examples: tuple[Example, ...] = ()
     paybacks: tuple[PaybackRule, ...] | None = None
     default: Action | None = None
     on_missing: Action | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from sentry_engine.formats.rule_model import (
     AnyRule,
@@ -23,6 +23,8 @@ from sentry_engine.formats.rule_model import (
 MAX_RULES = 2_000_000
 MAX_EVENT_LIMITS = 64  # custom labels of one policy: each is a column in the tables of both cores
 MAX_PAYBACKS = 64
+MAX_TESTS = 10_000
+MAX_REPEAT = 70_000  # one more than any limit counts, with room
 
 
 class EventSection(PenaltyFields):
@@ -73,6 +75,17 @@ class GeoipSection(Strict):
     on_missing: Literal["accept", "reject"] = "accept"
 
 
+class TestSection(Strict):
+    """What must come of ``repeat`` events of one source: run by ``rules check``."""
+
+    address: Annotated[str, StringConstraints(max_length=64)]
+    event: Label = "connect"
+    expect: Literal["accept", "reject", "rate_limited"]
+    rule: RuleId | None = None
+    repeat: Annotated[int, Field(ge=1, le=MAX_REPEAT)] = 1
+    description: Text = ""
+
+
 class Sentry(Strict):
     version: Text
     description: Text = ""
@@ -83,6 +96,7 @@ class Sentry(Strict):
     builtin_limits: bool | None = None
     aggregation: AggregationSection | None = None
     geoip: GeoipSection | None = None
+    tests: Annotated[list[TestSection], Field(max_length=MAX_TESTS, default_factory=list)]
 
 
 class RuleDocument(Strict):

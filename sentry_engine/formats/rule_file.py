@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sentry_engine.addresses import AddressError, pack_network
-from sentry_engine.formats.document_model import EventSection, RuleDocument, Sentry
+from sentry_engine.addresses import AddressError, pack_address, pack_network
+from sentry_engine.formats.document_model import EventSection, RuleDocument, Sentry, TestSection
 from sentry_engine.formats.rule_model import Blacklist, GeoFilter, LimitRuleModel, Rule, Whitelist
 from sentry_engine.plan import Aggregation
 from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
-from sentry_engine.rules import GeoRule, LimitRule, Origin, PaybackRule, PolicyPart, Prefixes, PrefixRule
+from sentry_engine.rules import Example, GeoRule, LimitRule, Origin, PaybackRule, PolicyPart, Prefixes, PrefixRule
 from sentry_engine.verdict import Action, Event
 
 BUILTIN_LABELS = frozenset(event.name.lower() for event in Event)
@@ -92,6 +92,7 @@ class _Reader:
         for index, section in enumerate(sentry.events):
             limit_rules.append(self._event_limit(section, f"/wolfsentry/events/{index}"))
         paybacks = self._paybacks(sentry, labels)
+        examples = tuple(self._example(test, index, labels) for index, test in enumerate(sentry.tests))
         if self._problems:
             raise PolicyError(self._problems)
         return PolicyPart(
@@ -99,6 +100,7 @@ class _Reader:
             limit_rules=tuple(limit_rules),
             geo_rules=tuple(geo_rules),
             event_labels=tuple(labels),
+            examples=examples,
             paybacks=paybacks,
             default=None if sentry.default is None else Action(sentry.default),
             on_missing=None if sentry.geoip is None else Action(sentry.geoip.on_missing),
@@ -168,6 +170,16 @@ class _Reader:
         self._note_id(rule_id, pointer)
         prefixes = self._pack(section.remote_addr or EVERYWHERE, f"{pointer}/remote_addr")
         return make_limit(section, rule_id, prefixes, Origin(self._file, pointer), None)
+
+    def _example(self, test: TestSection, index: int, labels: Mapping[str, None]) -> Example:
+        pointer = f"/wolfsentry/tests/{index}"
+        self._check_label(test.event, labels, f"{pointer}/event")
+        try:
+            pack_address(test.address)
+        except AddressError as error:
+            self._complain(f"{pointer}/address", str(error))
+        origin = Origin(self._file, pointer)
+        return Example(test.address, test.event, Action(test.expect), origin, test.rule, test.repeat)
 
     def _paybacks(self, sentry: Sentry, labels: Mapping[str, None]) -> tuple[PaybackRule, ...] | None:
         if sentry.paybacks is None:
