@@ -30,9 +30,11 @@ CORE_ABI = 1  # SE_CORE_ABI that this module is written for
 STEPS = ("never_block", "rules", "penalty", "feeds", "country", "asn", "anonymizer", "limits", "default")
 NONE = 255  # SE_STEP_NONE
 RULE_KEPT = 1 << 31  # SE_RULE_KEPT
-HAS_RETRY = 1 << 24  # of an answer's word, see core.h
+HAS_RETRY = 1 << 4  # of an answer's word, see core.h
 MAX_KEPT_NAMES = 65_536  # SE_MAX_KEPT_RULES; beyond it a penalty is listed without the name of its rule
 MAX_CACHED_VERDICTS = 4_096  # rules that decide often; when full it starts over
+REMEMBERED_PLANS = 1_024  # whose rule ids are kept for answers on their way: at least one, more if they are few
+MAX_REMEMBERED_NAMES = 65_536  # of all but the first of them
 RETIRE_SECONDS = 1.0  # a reader is gone within a microsecond, unless it was preempted
 POLL_SECONDS = 0.0002
 
@@ -53,7 +55,7 @@ class NativeCore:
             raise OSError(-code, "the engine's native core could not be opened")
         self._core: CData = handle[0]
         self._publishing = Lock()
-        self._names: dict[int, Sequence[str]] = {}  # of this plan and the one before, by the low 8 bits of a generation
+        self._names: dict[int, Sequence[str]] = {}  # rule ids by generation modulo 65536
         self._kept: dict[str, int] = {}
         self._kept_names: list[str] = []
         self._past_hits: Counter[str] = Counter()  # of policies that are gone
@@ -80,8 +82,8 @@ class NativeCore:
         core = self._require_open()
         with self._publishing:
             policy = build_policy(write_columns(ffi, plan, self._keep_name))
-            generation = (lib.se_core_generation(core) + 1) & 0xFF
-            self._names = {generation - 1 & 0xFF: self._names.get(generation - 1 & 0xFF, ()), generation: plan.rule_ids}
+            generation = (lib.se_core_generation(core) + 1) & 0xFFFF
+            self._names = self._remember_names(generation, plan.rule_ids)
             before, before_plan = lib.se_core_install(core, policy), self._plan
             self._plan = plan
             self._verdicts = {}
@@ -98,9 +100,10 @@ class NativeCore:
             raise ValueError(f"an address is 16 bytes, not {len(address)}")
         if self._plan is None:
             raise no_plan()
+        names = self._names
         word = lib.se_core_answer(self._core, address, event, verified, now)
         verdict = self._verdicts.get(word)
-        return verdict if verdict is not None else self._read(word)
+        return verdict if verdict is not None else self._read(word, names)
 
     def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
         return [self.answer(r.address, r.event, r.now, r.verified) for r in requests]
@@ -113,18 +116,21 @@ class NativeCore:
         if self._plan is None:
             raise no_plan()
         words, waits = array("Q", bytes(8 * count)), array("d", bytes(8 * count))
+        names = self._names
         words_in_c, waits_in_c = ffi.from_buffer("uint64_t[]", words), ffi.from_buffer("double[]", waits)
         lib.se_core_answer_many(self._core, addresses, count, event, verified, now, words_in_c, waits_in_c)
         known = self._verdicts.get
-        return [known(word) or self._read(word, waits[at]) for at, word in enumerate(words)]
+        return [known(word) or self._read(word, names, waits[at]) for at, word in enumerate(words)]
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
-        if self._plan is None:
-            raise no_plan()
         steps = ffi.new("struct se_step[]", len(STEPS))
-        word = lib.se_core_trace(self._core, request.address, request.event, request.verified, request.now, steps)
-        names, limits = self._names.get(word >> 16 & 0xFF, ()), self._plan.limits
-        return self._read(word), [
+        with self._publishing:  # so that the limits and names are those of the policy that was walked
+            plan = self._plan
+            if plan is None:
+                raise no_plan()
+            word = lib.se_core_trace(self._core, request.address, request.event, request.verified, request.now, steps)
+        names, limits = plan.rule_ids, plan.limits
+        return self._read(word, self._names), [
             Step(
                 tier=STEPS[at],
                 matched=self._render_match(step, request.address, limits) if step.matched else None,
@@ -217,15 +223,30 @@ class NativeCore:
             return None
         if rule & RULE_KEPT:
             return self._kept_names[rule & ~RULE_KEPT]
-        return names[rule] if rule < len(names) else None  # its plan was replaced twice since
+        return names[rule] if rule < len(names) else None  # its plan was replaced too often since
 
-    def _read(self, word: int, wait: float | None = None) -> Verdict:
-        """The value of an answer's word. One without a ``retry_after`` is remembered while its plan is in force."""
-        rule_id = self._name(word >> 32, self._names.get(word >> 16 & 0xFF, ()))
+    def _remember_names(self, generation: int, rule_ids: Sequence[str]) -> dict[int, Sequence[str]]:
+        """Rule ids of this and of a few plans before it, for threads that have an answer of theirs in hand."""
+        known = {generation: rule_ids}
+        names = 0
+        for at, (older, ids) in enumerate(self._names.items()):
+            names += len(ids)
+            if at == REMEMBERED_PLANS or (at and names > MAX_REMEMBERED_NAMES):
+                break
+            known[older] = ids
+        return known
+
+    def _read(self, word: int, names: dict[int, Sequence[str]], wait: float | None = None) -> Verdict:
+        """The value of an answer's word, with the ``names`` of before it was asked.
+
+        One without a ``retry_after`` is remembered while its plan is in force.
+        """
+        generation = word >> 16 & 0xFFFF
+        rule_id = self._name(word >> 32, names.get(generation) or self._names.get(generation, ()))
         if word & HAS_RETRY:
             retry_after = lib.se_core_retry_after() if wait is None else wait
-            return Verdict(ACTIONS[word & 0xFF], REASONS[word >> 8 & 0xFF], rule_id, retry_after)
-        verdict = Verdict(ACTIONS[word & 0xFF], REASONS[word >> 8 & 0xFF], rule_id)
+            return Verdict(ACTIONS[word & 0xF], REASONS[word >> 8 & 0xFF], rule_id, retry_after)
+        verdict = Verdict(ACTIONS[word & 0xF], REASONS[word >> 8 & 0xFF], rule_id)
         if len(self._verdicts) >= MAX_CACHED_VERDICTS:
             self._verdicts = {}
         self._verdicts[word] = verdict

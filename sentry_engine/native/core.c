@@ -10,7 +10,7 @@
 #define BATCH 256u              /* requests answered by one policy before a new one gets its turn */
 #define REASON_INVALID_REQUEST 13u
 #define MAX_SECONDS 9.2e9       /* what fits in 63 bits of ns */
-#define WORD_HAS_RETRY (UINT64_C(1) << 24)
+#define WORD_HAS_RETRY (UINT64_C(1) << 4)
 
 /* Written by the holder of one reader's slot at a time, so that counting needs no locked instruction. */
 struct tally {
@@ -259,7 +259,7 @@ static struct se_request ask(const uint8_t address[16], uint32_t event, int veri
 
 static uint64_t pack_word(const struct se_verdict *verdict, uint32_t generation)
 {
-    return verdict->action | (uint64_t)verdict->reason << 8 | (uint64_t)(generation & 0xff) << 16 |
+    return verdict->action | (uint64_t)verdict->reason << 8 | (uint64_t)(generation & 0xffff) << 16 |
            (verdict->retry_after ? WORD_HAS_RETRY : 0) | (uint64_t)verdict->rule << 32;
 }
 

@@ -37,7 +37,7 @@ uint32_t se_policy_hits(const struct se_policy *policy, uint32_t *rules, uint64_
 uint32_t se_core_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room);
 uint32_t se_core_kept_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room);
 
-/* Publications so far. The low 8 bits of it are in every answer, to tell whose rule names it speaks of. */
+/* Publications so far. The low 16 bits of it are in every answer, to tell whose rule names it speaks of. */
 uint32_t se_core_generation(const struct se_core *core);
 
 /* Bytes of the policy in force without its hit counters, and of the tables of sources. */
@@ -47,8 +47,8 @@ uint64_t se_core_state_bytes(void);
 struct se_gate *se_core_gate(struct se_core *core);
 
 /*
- * For Python: one question with the time in seconds. The answer is a word: action (bits 0 to 7), reason (8 to 15), generation
- * (16 to 23), whether there is a retry_after (24), rule (32 to 63).
+ * For Python: one question with the time in seconds. The answer is a word: action (bits 0 to 3), whether there is a
+ * retry_after (4), reason (8 to 15), generation modulo 65536 (16 to 31), rule (32 to 63).
  */
 uint64_t se_core_answer(struct se_core *core, const uint8_t address[16], uint32_t event, int verified, double now);
 
