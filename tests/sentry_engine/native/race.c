@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Readers, a writer that swaps policies, and an operator who lists, penalises and forgives, all at once on one engine. Built
+ * with ThreadSanitizer by test_races.py, which fails on its exit code. The two policies agree on nothing, so an answer that
+ * mixes them, or is read from freed memory, shows too.
+ */
+#include "core.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define READERS 4
+#define SWAPS 400u
+#define SOURCES 64u
+
+static struct se_core *core;
+static _Atomic int done;
+static _Atomic uint64_t passed, asked;
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "%s\n", what);
+    exit(1);
+}
+
+static void set_source(uint8_t address[16], uint32_t number)
+{
+    memset(address, 0, 16);
+    if (number % 2) {
+        address[0] = 0x20;
+        address[1] = 0x01;
+        address[7] = (uint8_t)number;
+    } else {
+        address[10] = address[11] = 0xff;
+        address[12] = 10;
+        address[15] = (uint8_t)number;
+    }
+}
+
+/* Policy 0 rejects 10.0.0.0/8 by rule 0, policy 1 accepts it by rule 1; both limit IPv6 sources. */
+static struct se_policy *make_policy(unsigned which)
+{
+    static const uint8_t networks[32] = {[10] = 0xff, [11] = 0xff, [12] = 10};
+    static const uint8_t lengths[1] = {104}, anything[1] = {0};
+    static const uint32_t zero[1] = {0};
+    const uint8_t actions[1] = {which ? SE_ACCEPT : SE_REJECT}, reasons[1] = {2};
+    const uint32_t rules[1] = {which};
+    const uint64_t expires[1] = {SE_FOREVER};
+    uint32_t sets[SE_EVENT_CUSTOM];
+    struct se_limit limit = {
+        .window = 1000, .penalty = 2000, .penalty_seconds = 2e-6, .penalty_growth = 2, .penalty_max_seconds = 1e-4,
+        .blacklist_threshold = 9, .blacklist_ttl = 100000, .strike_memory = 100000, .max_events = which ? 5 : 20, .rule = 2,
+    };
+    struct se_plan_columns plan = {
+        .tables[1] = {networks, lengths, zero, 1},
+        .tables[SE_LIMITS_TIER] = {networks + 16, anything, zero, 1},
+        .entries = {actions, reasons, rules, expires, 1},
+        .limits = &limit, .limit_count = 1, .sets = sets, .set_count = 1, .event_count = SE_EVENT_CUSTOM,
+        .rule_count = 3, .escalate_after = 2, .on_missing = SE_NO_ACTION, .ipv4_prefix = 32, .ipv6_prefix = 64,
+    };
+    struct se_policy *policy;
+    struct se_fault fault;
+
+    memset(sets, 0xff, sizeof sets);
+    sets[SE_EVENT_CONNECT] = 0;
+    if (se_core_build(&plan, &policy, &fault))
+        fail(fault.what ? fault.what : "no memory for a policy");
+    return policy;
+}
+
+static void *read_verdicts(void *argument)
+{
+    const struct se_gate *gate = se_core_gate(core);
+    uint32_t number = (uint32_t)(uintptr_t)argument;
+    struct se_request request = {.event = SE_EVENT_CONNECT, .verified = 1};
+    struct se_verdict verdict;
+
+    for (uint64_t now = 1; !atomic_load(&done); now++) {
+        set_source(request.address, number++ % SOURCES);
+        request.now = now * 10;
+        request.verified = now % 5 != 0;
+        gate->decide(gate->engine, &request, &verdict);
+        if (verdict.rule == 0 && verdict.action != SE_REJECT)
+            fail("rule 0 rejects");
+        if (verdict.rule == 1 && verdict.action != SE_ACCEPT)
+            fail("rule 1 accepts");
+        atomic_fetch_add_explicit(&asked, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&passed, verdict.action == SE_ACCEPT, memory_order_relaxed);
+    }
+    return NULL;
+}
+
+static void *operate(void *argument)
+{
+    struct se_penalty_row rows[16];
+    struct se_counters counters;
+    uint8_t network[16];
+
+    (void)argument;
+    for (uint32_t turn = 0; !atomic_load(&done); turn++) {
+        set_source(network, turn % SOURCES);
+        se_core_penalize(core, network, turn % 2 ? 56 : 120, 1e-5 * turn, 17, 1);
+        se_core_penalties(core, 1e-6 * turn, rows, 16);
+        se_core_forgive(core, network, turn % 2 ? 32 : 104, 1e-6);
+        se_core_count(core, &counters);
+    }
+    return NULL;
+}
+
+static void swap_policies(void)
+{
+    for (unsigned swap = 1; swap <= SWAPS; swap++) {
+        struct se_policy *before = se_core_install(core, make_policy(swap % 2));
+        while (!se_policy_is_unread(before))
+            sched_yield();
+        se_policy_free(before);
+    }
+}
+
+int main(void)
+{
+    pthread_t thread[READERS + 1];
+
+    if (se_core_open(&core))
+        fail("no core");
+    se_core_install(core, make_policy(0));
+    for (uintptr_t i = 0; i < READERS; i++)
+        pthread_create(&thread[i], NULL, read_verdicts, (void *)(i * 16));
+    pthread_create(&thread[READERS], NULL, operate, NULL);
+    swap_policies();
+    atomic_store(&done, 1);
+    for (unsigned i = 0; i <= READERS; i++)
+        pthread_join(thread[i], NULL);
+    printf("%u swaps under %lu questions, %lu passed\n", SWAPS, (unsigned long)asked, (unsigned long)passed);
+    se_core_close(core);
+    return asked && passed && passed < asked ? 0 : 1;
+}
