@@ -73,6 +73,16 @@ native-sanitized: build
 fuzz-short: build .build/fuzz-packages
 	tests/fuzz/run.sh 10
 
+# A server for a first look, kept in .build/demo. What `init` said is shown again once it serves, each time.
+DEMO := .build/demo
+run: build
+	@[ -e $(DEMO)/welcome ] || { rm -rf $(DEMO) && umask 077 && mkdir -p $(DEMO) && \
+	    $(BIN)/ocsentry init --demo --dir $(DEMO) >$(DEMO)/welcome.new && mv $(DEMO)/welcome.new $(DEMO)/welcome; }
+	@export OCSENTRY_CONFIG=$(DEMO)/ocsentry.toml; server=$$$$; \
+	(while kill -0 $$server 2>/dev/null; do sleep 0.3; \
+	    $(BIN)/ocsentry status >/dev/null 2>&1 && { cat $(DEMO)/welcome; break; }; done) & \
+	exec $(BIN)/ocsentry serve
+
 test: lint unit e2e
 
 bench: build .build/bench-packages .build/test-packages

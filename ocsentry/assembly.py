@@ -23,6 +23,8 @@ from admin_api.penalties.state import restore_penalties, store_penalties
 from admin_api.server import ApiServer
 from admin_api.services import Services
 from admin_api.store import Store
+from ocsentry.certificates import expiry_problem, inspect_pair
+from ocsentry.errors import OperatorError
 from ocsentry.event_log import EventLog
 from ocsentry.live_sessions import LateSessions
 from ocsentry.rule_watcher import RuleWatcher
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from ocsentry.config import LoadedConfig
     from ocsentry.logs import Log
 
+WATCH_RETRY = 5.0  # seconds
 PENALTY_INTERVAL = 60.0  # seconds between two notes of the penalty box: what a crash may forget
 GOODBYE = "The server is shutting down."
 
@@ -51,6 +54,7 @@ class Assembly:
         self._sessions = LateSessions()
         self._made = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._watch_problem: str | None = None
 
     async def start(self) -> None:
         """Serve when this returns. Raises what a layer raises when it cannot start."""
@@ -72,7 +76,7 @@ class Assembly:
         await self._open_penalty_box()
         await self._open_vpn()
         await self._open_api()
-        self._watch(RuleWatcher(values.policy.rules, SUFFIXES))
+        self._tasks.append(asyncio.create_task(self._watch_rules(), name="watcher of the rule files"))
         self._events.emit(LogEvent.READY, version=version("ocsentry"), listen=[str(one) for one in config.vpn.listen])
 
     async def stop(self) -> None:
@@ -135,6 +139,7 @@ class Assembly:
             sessions=self._sessions,
             events=self._hub,
             version=version("ocsentry"),
+            checks={"certificate": self._check_certificate, "watcher of the rule files": self._check_watcher},
             gateway=self._vpn.stats,
         )
         admin = self._config.values.admin
@@ -149,13 +154,27 @@ class Assembly:
         await api.start()
         self._made.push_async_callback(api.stop)
 
-    def _watch(self, watcher: RuleWatcher) -> None:
-        self._tasks.append(asyncio.create_task(self._reload_on_change(watcher), name="watcher of the rule files"))
-
-    async def _reload_on_change(self, watcher: RuleWatcher) -> None:
+    async def _check_certificate(self) -> str | None:
+        vpn = self._config.vpn
         try:
-            async for _ in watcher.changes():
-                await self._enforcement.reload(by="file watcher")
-        except Exception as error:
-            self._events.emit(LogEvent.WATCH_LOST, error=repr(error))
-            raise
+            facts = await asyncio.to_thread(inspect_pair, vpn.certificate, vpn.private_key)
+        except OperatorError as error:
+            return str(error)
+        return expiry_problem(facts, SYSTEM_CLOCK.wall())
+
+    async def _check_watcher(self) -> str | None:
+        return self._watch_problem
+
+    async def _watch_rules(self) -> None:
+        """For ever: a watch that breaks (a limit of the kernel's, say) is reported and tried again."""
+        policy = self._config.values.policy
+        while True:
+            watcher = RuleWatcher(policy.rules, SUFFIXES)
+            try:
+                async for _ in watcher.changes():
+                    await self._enforcement.reload(by="file watcher")
+                    self._watch_problem = None
+            except Exception as error:  # noqa: BLE001 - SIGHUP and the API still reload, and /readyz says so
+                self._watch_problem = repr(error)
+                self._events.emit(LogEvent.WATCH_LOST, error=repr(error))
+            await asyncio.sleep(WATCH_RETRY)

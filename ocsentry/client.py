@@ -105,14 +105,22 @@ class SocketClient(ApiClient):
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
-    def stream(self, resource: str, **query: object) -> Iterator[dict[str, Any]]:
-        """Server-sent events, as they come: ``{"id", "event", "data"}``."""
+    def stream(
+        self, resource: str, *, after: str | None = None, patience: float | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The data of server-sent events, as they come; from behind the id ``after``, where one is given.
+
+        Ends when nothing came for ``patience`` seconds; ``None``: never.
+        """
+        headers = {} if after is None else {"Last-Event-ID": after}
         try:
-            with self._http(None) as http, http.stream("GET", BASE + resource, params=_query(query)) as answer:
+            with self._http(patience) as http, http.stream("GET", BASE + resource, headers=headers) as answer:
                 if answer.is_error:
                     answer.read()
                     raise ClientError(problem_text(answer))
                 yield from parse_events(answer.iter_lines())
+        except httpx.ReadTimeout:
+            return
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
@@ -150,23 +158,8 @@ def _place(error: dict[str, Any]) -> str:
 
 
 def parse_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """The events in a ``text/event-stream``; comments (the server's keepalives) are passed over."""
-    event: dict[str, Any] = {}
+    """The JSON documents in a ``text/event-stream``; this server sends each in one ``data`` line."""
     for line in lines:
-        if not line:
-            if "data" in event:
-                yield event
-            event = {}
-            continue
         name, _, value = line.partition(":")
         if name == "data":
-            event["data"] = _document(value.removeprefix(" "))
-        elif name in ("id", "event"):
-            event[name] = value.removeprefix(" ")
-
-
-def _document(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+            yield json.loads(value)

@@ -102,7 +102,7 @@ def _shared_processors() -> list[Callable[[WrappedLogger, str, EventDict], Event
 
 def _formatter(*, as_json: bool, colors: bool) -> logging.Formatter:
     end = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        [structlog.processors.format_exc_info, _lead, structlog.processors.JSONRenderer(default=str)]
         if as_json
         else [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24)]
     )
@@ -110,6 +110,11 @@ def _formatter(*, as_json: bool, colors: bool) -> logging.Formatter:
         foreign_pre_chain=[*_shared_processors(), _name_foreign],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
     )
+
+
+def _lead(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What every line has goes first, so that lines can be read without a tool."""
+    return {key: event[key] for key in ("timestamp", "level", "event") if key in event} | event
 
 
 def _name_foreign(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

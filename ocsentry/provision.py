@@ -109,7 +109,7 @@ def connect_command(made: Made, host: str) -> str:
         raise ValueError("only a demo has a user to connect with")
     port = made.config.vpn.listen[0].port
     return (
-        f"echo '{made.user.password}' | sudo openconnect --user={made.user.name} --passwd-on-stdin "
+        f"echo '{made.user.password}' | openconnect --user={made.user.name} --passwd-on-stdin "
         f"--servercert {made.pin} https://{host}:{port}"
     )
 
@@ -117,16 +117,12 @@ def connect_command(made: Made, host: str) -> str:
 def render_welcome(made: Made) -> str:
     """What the operator reads after ``init``."""
     path = made.config.path
-    lines = [
-        f"wrote {path}",
-        f"admin token, shown this once: {made.token}",
-        f"certificate pin: {made.pin}",
-        "",
-        "next:",
-        f"  ocsentry serve --config {path}",
+    facts = [
+        f"configuration    {path}",
+        f"certificate pin  {made.pin}",
+        f"API token        {made.token}    (kept nowhere else)",
     ]
-    if made.user is None:
-        lines.insert(-1, f"  ocsentry user add NAME --config {path}")
-    else:
-        lines += ["", "connect with:", f"  {connect_command(made, '127.0.0.1')}"]
-    return "\n".join(lines)
+    if made.user is not None:
+        return "\n".join([*facts, "", "connect, as root:", f"  {connect_command(made, '127.0.0.1')}"])
+    steps = [f"ocsentry user add NAME --config {path}", f"ocsentry serve --config {path}"]
+    return "\n".join([*facts, "", "next:", *(f"  {step}" for step in steps)])

@@ -14,6 +14,7 @@ from ocsentry.cli.invocation import CommandError, Invocation, command
 if TYPE_CHECKING:
     from ocsentry.doctor import Finding
 
+CATCH_UP = 0.5  # seconds without an event: then all that the server kept has been shown
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
@@ -88,31 +89,32 @@ def status(cli: Invocation) -> None:
 
 
 def _render_status(document: dict[str, Any]) -> str:
-    lines = []
-    for key, value in document.items():
-        if isinstance(value, dict):
-            lines += [f"{key}.{inner}: {content}" for inner, content in value.items()]
-        elif key.endswith("_seconds") or key == "uptime":
-            lines.append(f"{key.removesuffix('_seconds')}: {format_duration(value)}")
-        else:
-            lines.append(f"{key}: {value}")
-    return "\n".join(line.replace("_", " ", 1) for line in lines)
+    policy = document["policy"]
+    lines = [
+        f"ocsentry {document['version']}, up {format_duration(document['uptime'])}",
+        f"ready     {'yes' if document['ready'] else 'NO'}",
+        *(f"          {problem}" for problem in document["problems"]),
+        f"sessions  {document['sessions']} ({document['leases']} leases)",
+        f"policy    version {policy['version']}, {policy['rules']} rules from {len(policy['files'])} files",
+        f"blocks    {document['blocks']}",
+        f"penalties {document['penalties']}",
+    ]
+    return "\n".join(lines)
 
 
 def events(
     cli: Invocation,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing them as they come.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show what happens from now on, until interrupted.")
+    ] = False,
 ) -> None:
-    """Show what happens: logins, verdicts, sessions, changes of policy."""
-    for event in cli.server.stream("events", **({} if follow else {"follow": False})):
-        data = event["data"]
-        cli.emit({"kind": event.get("event"), **data} if isinstance(data, dict) else event, _event_line(event))
+    """Show what happened lately: logins, sessions, blocks, changes of policy."""
+    stream = cli.server.stream("events") if follow else cli.server.stream("events", after="all", patience=CATCH_UP)
+    for event in stream:
+        if follow or event["kind"] != "gap":
+            cli.emit(event, _event_line(event))
 
 
 def _event_line(event: dict[str, Any]) -> str:
-    data = event["data"]
-    if not isinstance(data, dict):
-        return f"{event.get('event', 'event')}  {data}"
-    when = data.pop("at", data.pop("time", ""))
-    fields = " ".join(f"{key}={value}" for key, value in data.items() if value not in (None, ""))
-    return f"{when}  {event.get('event', 'event')}  {fields}"
+    fields = " ".join(f"{key}={value}" for key, value in event["fields"].items() if value not in (None, ""))
+    return f"{event['at']}  {event['kind']}  {fields}"
