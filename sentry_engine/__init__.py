@@ -7,6 +7,7 @@ from sentry_engine.engine import Engine
 from sentry_engine.examples import run_examples
 from sentry_engine.explain import Explanation
 from sentry_engine.formats.schema import rule_file_schema
+from sentry_engine.geoip import GeoipPaths
 from sentry_engine.leases import AdmissionRefused, ClientLimits, Lease, OnExcess
 from sentry_engine.lint import Finding, find_oddities
 from sentry_engine.plan import PlanError
@@ -25,6 +26,7 @@ __all__ = [
     "Event",
     "Explanation",
     "Finding",
+    "GeoipPaths",
     "Lease",
     "OnExcess",
     "Penalty",

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from sentry_engine.addresses import MASKS, V4_OFFSET, is_ipv4
 from sentry_engine.defaults import BUILTIN_LIMITS, BUILTIN_PAYBACKS
+from sentry_engine.geo_columns import join_geo
+from sentry_engine.geoip import GeoSnapshot
 from sentry_engine.plan import Aggregation, Entry, Limit, Payback, Plan, PrefixTable, Tier
 from sentry_engine.policy import Policy
 from sentry_engine.rules import NOTHING, LimitRule, Prefixes, PrefixRule
@@ -97,6 +99,7 @@ class _Compiler:
             for rule in policy.prefix_rules:
                 if rule.action is action:
                     self._add_prefix_rule(rule)
+        self._add_geo()
         limits, limit_sets = self._compile_limits()
         return Plan(
             version=version,
@@ -128,6 +131,19 @@ class _Compiler:
         self._columns[Tier.RULES].add(rule.prefixes, len(self._entries))
         expires_at = self._engine_time(rule.expires_at)
         self._entries.append(Entry(rule.action, Reason.RULE, self._name(rule.id), expires_at))
+
+    def _add_geo(self) -> None:
+        names: dict[str, int] = {}
+        snapshot = self._policy.geo or GeoSnapshot()
+        for rows in join_geo(self._policy.geo_rules, snapshot, note_known=self._on_missing() is Action.REJECT):
+            for selected in rows.entries:
+                rule, number = selected.rule, NO_RULE
+                if rule is not None:
+                    number = names[rule.id] if rule.id in names else names.setdefault(rule.id, self._name(rule.id))
+                self._columns[rows.tier].add(rows.prefixes, len(self._entries))
+                action = None if rule is None else rule.action
+                end = None if rule is None else self._engine_time(rule.expires_at)
+                self._entries.append(Entry(action, selected.reason, number, end))
 
     def _compile_limits(self) -> tuple[tuple[Limit, ...], tuple[tuple[int, ...], ...]]:
         """Limits, and the set that holds in each prefix: its own, and of the wider ones what it does not replace."""

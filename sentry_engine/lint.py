@@ -32,6 +32,7 @@ class Kind(StrEnum):
     EXPIRED = "expired"
     EXEMPT = "exempt"  # a limit on sources that a whitelist exempts, or a blacklist refuses, altogether
     ONE_FAMILY = "one_family"  # a limit on all of IPv4 with none on IPv6, or the other way round
+    NO_DATABASE = "no_database"  # a rule about places without the database that knows them
     FAILED_TEST = "failed_test"
 
 
@@ -68,7 +69,13 @@ class Sweep:
 def find_oddities(policy: Policy, *, wall_now: float | None = None) -> list[Finding]:
     """All findings on ``policy``, at most a hundred of each kind. ``wall_now`` is Unix time."""
     now = time.time() if wall_now is None else wall_now
-    found = [*_expired(policy, now), *_sweep(policy, now), *_exempt_limits(policy, now), *_one_family(policy)]
+    found = [
+        *_expired(policy, now),
+        *_sweep(policy, now),
+        *_exempt_limits(policy, now),
+        *_one_family(policy),
+        *_no_database(policy),
+    ]
     seen: Counter[Kind] = Counter()
     kept = []
     for finding in found:
@@ -168,6 +175,15 @@ def _one_family(policy: Policy) -> Iterator[Finding]:
             here, there = ("IPv4", "::/0") if v4 else ("IPv6", "0.0.0.0/0")
             text = f"{limit.id!r} limits {event} for all of {here} only: add {there}, or the built-in limit holds"
             yield Finding(Kind.ONE_FAMILY, limit.id, limit.origin, text)
+
+
+def _no_database(policy: Policy) -> Iterator[Finding]:
+    known = {name for name in policy.databases() if policy.geo is not None and getattr(policy.geo, name) is not None}
+    for rule in policy.geo_rules:
+        needs = "asn" if rule.asns else "anonymous" if rule.anonymizers else "country"
+        if needs not in known:
+            text = f"{rule.id!r} matches nothing: there is no {needs} database"
+            yield Finding(Kind.NO_DATABASE, rule.id, rule.origin, text)
 
 
 def _is_v4(row: tuple[bytes, int, PrefixRule]) -> bool:

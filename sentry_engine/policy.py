@@ -12,6 +12,8 @@ from typing import Any
 from sentry_engine.addresses import render_network
 from sentry_engine.formats.bounded_json import MAX_BYTES, JsonError, parse_json
 from sentry_engine.formats.rule_file import read_document
+from sentry_engine.geoip import GeoipPaths, GeoSnapshot, read_databases
+from sentry_engine.mmdb_tree import Progress
 from sentry_engine.problems import PolicyError, Problem
 from sentry_engine.rules import GeoRule, LimitRule, PolicyPart, PrefixRule
 from sentry_engine.verdict import Action
@@ -27,6 +29,7 @@ class Policy(PolicyPart):
     """Immutable. ``files`` names what was read, in order."""
 
     files: tuple[str, ...] = ()
+    geo: GeoSnapshot | None = None
 
     @classmethod
     def load(
@@ -34,11 +37,17 @@ class Policy(PolicyPart):
         *paths: str | Path,
         documents: Mapping[str, Mapping[str, Any]] | None = None,
         default: Action | str | None = None,
+        geoip: GeoipPaths | None = None,
+        progress: Progress | None = None,
     ) -> Policy:
         """Read rule files, and folders of them (``*.json``, sorted by name, not recursive), and ``documents`` by name.
 
         All of them are one policy. ``default`` holds where none of them states one. A ``ttl`` counts from the last
-        change of the file it stands in; in a document from now. Raises ``PolicyError`` with every problem found.
+        change of the file it stands in; in a document from now. Of ``geoip`` the databases that the rules need are read
+        whole, with ``progress`` (nodes read, nodes in all) called from this thread, and the others only opened.
+
+        Raises ``PolicyError`` with every problem found: a database that is named and cannot be read is one, because
+        going on without it would let in whom the policy before kept out.
         """
         problems: list[Problem] = []
         parts: dict[str, PolicyPart] = {}
@@ -57,7 +66,18 @@ class Policy(PolicyPart):
         if problems:
             raise PolicyError(problems)
         policy = cls.from_parts(parts)
-        return policy if default is None or policy.default else replace(policy, default=Action(default))
+        geo = None if geoip is None else read_databases(geoip, policy.databases(), progress)
+        stated = policy.default or (None if default is None else Action(default))
+        return replace(policy, default=stated, geo=geo)
+
+    def databases(self) -> frozenset[str]:
+        """Which of ``GeoipPaths`` the rules need."""
+        needed = {
+            "country": any(r.countries or r.all_countries_but or r.continents for r in self.geo_rules),
+            "asn": any(r.asns for r in self.geo_rules),
+            "anonymous": any(r.anonymizers for r in self.geo_rules),
+        }
+        return frozenset(name for name, is_needed in needed.items() if is_needed)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], *, name: str = "document") -> Policy:
