@@ -90,16 +90,20 @@ class Lab:
 
     def pump(self):
         """Hand the gateway's events over, as the server does."""
-        for event in self.gateway.events():
-            match event:
-                case ChannelDown():
-                    self.table.channel_down(event, self.now)
-                case LinkClosed():
-                    self.table.link_closed(event.link, event.cause, self.now)
-                case SessionIdle():
-                    self.table.idle(event.session, self.now)
-                case SessionClosed():
-                    self.table.closed(event, self.now)
+        while events := self.gateway.events():
+            for event in events:
+                self.handle(event)
+
+    def handle(self, event):
+        match event:
+            case ChannelDown():
+                self.table.channel_down(event, self.now)
+            case LinkClosed():
+                self.table.link_closed(event.link, event.cause, self.now)
+            case SessionIdle():
+                self.table.idle(event.session, self.now)
+            case SessionClosed():
+                self.table.closed(event, self.now)
 
     def pass_time(self, seconds):
         self.now += seconds
@@ -200,3 +204,8 @@ def users():
         "gone": UserRecord("gone", encoded, enabled=False),
         "old": UserRecord("old", encoded, expires_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)),
     }
+
+
+@pytest.fixture(scope="session")
+def lab_class():
+    return Lab
