@@ -83,11 +83,8 @@ def test_random_connects_and_kills_end_with_no_lease(lab):
         client = server.connect(chance.choice(hosts))
         running.append(client)
         if chance.random() < 0.6:
-            try:
-                client.await_line(r"tunnel-script: connect|exiting|Failed|failed", 15)
-            except AssertionError:
-                assert not client.running
-            ups += client.find("tunnel-script: connect") is not None
+            # Either it is up, or it was refused, because another of the rounds before still is.
+            ups += "connect" in client.await_line(r"^tunnel-script: connect|exiting\.$", 20).text
         assert server.leases() <= 1
         while running and (len(running) > 2 or chance.random() < 0.7):
             leaver = running.pop(chance.randrange(len(running)))

@@ -37,7 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "vpn": {"listen": "*:443", "dtls": False, "certificate": "server.crt", "private_key": "server.key"},
     "vpn.network": {"device": DEVICE, "ipv4_pool": "192.168.99.0/24", "ipv6_pool": "fd00:99::/64", "dns": [INNER_IPV4]},
     "vpn.limits": {"max_same_clients": 2},
-    "vpn.session": {"dpd": 90},
+    "vpn.session": {"dpd": 90, "cookie_timeout": 5},  # a killed client is forgotten before its test ends
     "policy": {"rules": ["rules"]},
     "admin": {"listen": f"127.0.0.1:{ADMIN_PORT}", "socket": "admin.sock"},
     "store": {"url": "sqlite:///ocsentry.db"},
