@@ -14,7 +14,7 @@
 #define GW_PACE_WINDOW (2 * GW_MS)
 #define GW_PACE_RATE 10u            /* packets per millisecond from which on a worker is busy: 110 Mbit/s of large ones */
 #define GW_PACE_FULL 32u            /* packets in a turn that need no help */
-#define GW_PACE_REST (100 * 1000l)  /* ns; 12 packets of 1400 bytes at 1.3 Gbit/s */
+#define GW_PACE_REST (200 * 1000l)  /* ns; 24 packets of 1400 bytes at 1.3 Gbit/s */
 
 struct gw_pace {
     uint64_t since;
