@@ -61,12 +61,12 @@ def as_one_document(rules: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def fix_end(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """A rule whose ``ttl`` counts from now. In a file it counts from the file's last change, which a row has not."""
     ttl = document.get("ttl")
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or "expires_at" in document:
-        return dict(document)
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not ttl > 0 or "expires_at" in document:
+        return dict(document)  # the loader says what is wrong with it
     try:
         ends = now + timedelta(seconds=ttl)
     except OverflowError:
-        return dict(document)  # out of the loader's range too, which says so
+        return dict(document)
     kept = {key: value for key, value in document.items() if key != "ttl"}
     return kept | {"expires_at": ends.astimezone(UTC).isoformat().replace("+00:00", "Z")}
 
@@ -79,16 +79,21 @@ def point_into_rule(error: PolicyError, rule_id: str) -> PolicyError:
     )
 
 
-def etag_of(document: Mapping[str, Any], version: int) -> str:
-    content = json.dumps([version, document], sort_keys=True, separators=(",", ":"))
+def etag_of(document: Mapping[str, Any], changed: object = None) -> str:
+    """A strong tag; ``changed`` tells a rule from an equal one before it."""
+    content = json.dumps([str(changed), document], sort_keys=True, separators=(",", ":"))
     return f'"{hashlib.sha256(content.encode()).hexdigest()[:20]}"'
+
+
+def etag_of_row(row: Rule) -> str:
+    return etag_of(row.document, (row.version, row.updated_at))
 
 
 def view_row(row: Rule) -> RuleView:
     return RuleView(
         id=row.id,
         source="api",
-        etag=etag_of(row.document, row.version),
+        etag=etag_of_row(row),
         description=str(row.document.get("description", "")),
         expires_at=_parse_end(row.document.get("expires_at")),
         document=row.document,
@@ -108,7 +113,7 @@ def view_compiled(rule: CompiledRule) -> RuleView:
     return RuleView(
         id=rule.id,
         source="file",
-        etag=etag_of(document, 0),
+        etag=etag_of(document),
         description=rule.description,
         expires_at=None if rule.expires_at is None else datetime.fromtimestamp(rule.expires_at, UTC),
         document=document,

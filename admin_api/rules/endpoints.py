@@ -15,7 +15,7 @@ from admin_api.access import RulesRead, RulesWrite, ServicesOf
 from admin_api.paging import Page, PagingQuery
 from admin_api.problems import ApiError, Kind, invalid, responses
 from admin_api.rulebook import RuleView as RuleValue
-from admin_api.rulebook import etag_of, fix_end, view_row
+from admin_api.rulebook import etag_of, etag_of_row, fix_end, view_row
 from admin_api.rules.schemas import RuleChanged, RuleView
 from admin_api.services import Services
 from admin_api.store.tables import Rule
@@ -120,7 +120,7 @@ async def _save(
     if dry_run or row is None:
         response.status_code = status.HTTP_200_OK
         del response.headers["Location"]
-        unsaved = RuleValue(rule_id, "api", etag_of(document, 0), str(document.get("description", "")), None, document)
+        unsaved = RuleValue(rule_id, "api", etag_of(document), str(document.get("description", "")), None, document)
         return RuleChanged(**asdict(unsaved), hits=0, sessions_cut=cut)
     view = view_row(row)
     response.headers["ETag"] = view.etag
@@ -136,7 +136,7 @@ def _expect_unchanged(services: Services, rule_id: str, if_match: str | None) ->
             raise ApiError(Kind.NOT_FOUND, f"There is no rule {rule_id}")
         if if_match is None:
             raise ApiError(Kind.PRECONDITION_REQUIRED, "Read the rule and send its ETag as If-Match")
-        if not _lists(if_match, etag_of(row.document, row.version)):
+        if not _lists(if_match, etag_of_row(row)):
             raise ApiError(Kind.STALE, "Somebody changed the rule; read it again")
 
     return expect

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from admin_api.identity import Scope
+
+pytestmark = pytest.mark.asyncio
+
+URL = "/api/v1/rules"
+RULE = {"id": "no_tests", "type": "blacklist", "remote_addr": "198.51.100.0/24", "description": "Tests"}
+INSIDE = "198.51.100.7"
+
+
+class TestCreateRule:
+    async def test_anonymous(self, server):
+        assert (await server.anonymous.post(URL, json=RULE)).status_code == 401
+
+    async def test_wrong_scope(self, server):
+        assert (await (await server.client_with(Scope.RULES_READ)).post(URL, json=RULE)).status_code == 403
+
+    async def test_is_in_force_and_cuts_sessions_before_the_answer(self, server, view):
+        server.sessions.add(view(address=INSIDE))
+        answer = await server.client.post(URL, json=RULE)
+        assert answer.status_code == 201
+        assert answer.json()["sessions_cut"] == 1
+        assert answer.json()["source"] == "api"
+        assert answer.headers["location"] == f"{URL}/no_tests"
+        assert server.engine.explain(INSIDE).verdict.rule_id == "no_tests"
+        assert (await server.client.get(f"{URL}/no_tests")).headers["etag"] == answer.headers["etag"]
+
+    @pytest.mark.parametrize(
+        ("rule", "pointer"),
+        [
+            ({**RULE, "remote_addr": "198.51.100.7/24"}, "/remote_addr"),
+            ({**RULE, "colour": "red"}, "/colour"),
+            ({**RULE, "ttl": -5}, "/ttl"),
+            ({"id": "x", "type": "nothing"}, ""),
+        ],
+    )
+    async def test_invalid_rule_points_into_itself(self, server, rule, pointer):
+        answer = await server.client.post(URL, json=rule)
+        assert answer.status_code == 422
+        problem = answer.json()
+        assert problem["code"] == "invalid_policy"
+        assert problem["errors"][0]["pointer"].startswith(pointer)
+        assert not problem["errors"][0]["pointer"].startswith("/wolfsentry")
+        assert server.engine.explain(INSIDE).verdict.accepted
+
+    async def test_without_id(self, server):
+        answer = await server.client.post(URL, json={"type": "blacklist"})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == "/id"
+
+    @pytest.mark.parametrize("rule_id", ["corporate", "no_tests"])
+    async def test_taken_id(self, server, rule_id):
+        await server.client.post(URL, json=RULE)
+        answer = await server.client.post(URL, json={**RULE, "id": rule_id})
+        assert answer.status_code == 409
+        assert answer.json()["code"] == "already_exists"
+
+    async def test_ttl_counts_from_now(self, server):
+        answer = await server.client.post(URL, json={**RULE, "ttl": 3600})
+        assert answer.status_code == 201
+        assert "ttl" not in answer.json()["document"]
+        left = answer.json()["expires_at"]
+        assert left is not None
+        assert not server.engine.explain(INSIDE).verdict.accepted
+        await server.enforcement.reload()
+        assert (await server.client.get(f"{URL}/no_tests")).json()["expires_at"] == left
+
+    async def test_dry_run(self, server, view):
+        server.sessions.add(view(address=INSIDE))
+        answer = await server.client.post(URL, params={"dry_run": True}, json=RULE)
+        assert answer.status_code == 200
+        assert answer.json()["sessions_cut"] == 1
+        assert "location" not in answer.headers
+        assert server.engine.explain(INSIDE).verdict.accepted
+        assert (await server.client.get(f"{URL}/no_tests")).status_code == 404
+
+
+class TestReadRules:
+    async def test_anonymous(self, server):
+        assert (await server.anonymous.get(URL)).status_code == 401
+        assert (await server.anonymous.get(f"{URL}/corporate")).status_code == 401
+
+    async def test_wrong_scope(self, server):
+        client = await server.client_with(Scope.BLOCKS_READ)
+        assert (await client.get(URL)).status_code == 403
+        assert (await client.get(f"{URL}/corporate")).status_code == 403
+
+    async def test_files_and_api_in_one_list(self, server):
+        await server.client.post(URL, json=RULE)
+        server.engine.decide("connect", INSIDE)
+        seen, cursor = [], None
+        for _ in range(3):
+            page = (await server.client.get(URL, params={"limit": 1} | ({"cursor": cursor} if cursor else {}))).json()
+            seen += page["items"]
+            cursor = page["next_cursor"]
+        assert cursor is None
+        assert [(rule["id"], rule["source"]) for rule in seen] == [
+            ("corporate", "file"),
+            ("no_lab", "file"),
+            ("no_tests", "api"),
+        ]
+        assert seen[0]["file"].endswith("rules.json")
+        assert seen[0]["pointer"] == "/wolfsentry/rules/0"
+        assert seen[0]["document"]["remote_addr"] == ["203.0.113.0/24"]
+        assert seen[2]["hits"] >= 1
+
+    async def test_conditional_get(self, server):
+        etag = (await server.client.get(f"{URL}/corporate")).headers["etag"]
+        same = await server.client.get(f"{URL}/corporate", headers={"If-None-Match": f'"other", {etag}'})
+        assert same.status_code == 304
+        assert same.content == b""
+        other = await server.client.get(f"{URL}/corporate", headers={"If-None-Match": '"other"'})
+        assert other.status_code == 200
+
+    async def test_unknown(self, server):
+        assert (await server.client.get(f"{URL}/nothing")).status_code == 404
+
+
+class TestReplaceRule:
+    async def test_anonymous(self, server):
+        assert (await server.anonymous.put(f"{URL}/x", json=RULE)).status_code == 401
+
+    async def test_wrong_scope(self, server):
+        assert (await (await server.client_with(Scope.RULES_READ)).put(f"{URL}/x", json=RULE)).status_code == 403
+
+    async def test_with_its_etag(self, server):
+        etag = (await server.client.post(URL, json=RULE)).headers["etag"]
+        changed = {**RULE, "remote_addr": "192.0.2.1"}
+        answer = await server.client.put(f"{URL}/no_tests", json=changed, headers={"If-Match": etag})
+        assert answer.status_code == 200
+        assert answer.headers["etag"] != etag
+        assert server.engine.explain(INSIDE).verdict.accepted
+        assert not server.engine.explain("192.0.2.1").verdict.accepted
+        stale = await server.client.put(f"{URL}/no_tests", json=RULE, headers={"If-Match": etag})
+        assert stale.status_code == 412
+        assert stale.json()["code"] == "stale"
+        assert server.engine.explain(INSIDE).verdict.accepted
+
+    async def test_needs_if_match(self, server):
+        await server.client.post(URL, json=RULE)
+        answer = await server.client.put(f"{URL}/no_tests", json=RULE)
+        assert answer.status_code == 428
+
+    async def test_invalid_leaves_the_old_one(self, server):
+        etag = (await server.client.post(URL, json=RULE)).headers["etag"]
+        answer = await server.client.put(f"{URL}/no_tests", json={**RULE, "type": 5}, headers={"If-Match": etag})
+        assert answer.status_code == 422
+        assert not server.engine.explain(INSIDE).verdict.accepted
+        assert (await server.client.get(f"{URL}/no_tests")).headers["etag"] == etag
+
+    async def test_other_id(self, server):
+        await server.client.post(URL, json=RULE)
+        answer = await server.client.put(f"{URL}/no_tests", json={**RULE, "id": "x"}, headers={"If-Match": "*"})
+        assert answer.status_code == 422
+
+    async def test_rule_of_a_file(self, server):
+        answer = await server.client.put(
+            f"{URL}/corporate", json={**RULE, "id": "corporate"}, headers={"If-Match": "*"}
+        )
+        assert answer.status_code == 409
+        assert answer.json()["code"] == "from_file"
+        assert "rules.json" in answer.json()["detail"]
+
+
+class TestDeleteRule:
+    async def test_anonymous(self, server):
+        assert (await server.anonymous.delete(f"{URL}/x")).status_code == 401
+
+    async def test_wrong_scope(self, server):
+        assert (await (await server.client_with(Scope.RULES_READ)).delete(f"{URL}/x")).status_code == 403
+
+    async def test_lets_in_before_the_answer(self, server):
+        etag = (await server.client.post(URL, json=RULE)).headers["etag"]
+        assert (await server.client.delete(f"{URL}/no_tests")).status_code == 428
+        assert (await server.client.delete(f"{URL}/no_tests", headers={"If-Match": etag})).status_code == 204
+        assert server.engine.explain(INSIDE).verdict.accepted
+        assert (await server.client.delete(f"{URL}/no_tests", headers={"If-Match": etag})).status_code == 404
+
+    async def test_made_again_it_has_another_etag(self, server):
+        first = (await server.client.post(URL, json=RULE)).headers["etag"]
+        await server.client.delete(f"{URL}/no_tests", headers={"If-Match": first})
+        second = (await server.client.post(URL, json=RULE)).headers["etag"]
+        assert second != first

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from admin_api.identity import Scope
+from vpn_frontend.ports import CloseReason
+
+pytestmark = pytest.mark.asyncio
+
+URL = "/api/v1/sessions"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", URL), ("GET", f"{URL}/history"), ("GET", f"{URL}/s1"), ("DELETE", f"{URL}/s1")]
+)
+async def test_access(server, view, method, path):
+    server.sessions.add(view())
+    assert (await server.anonymous.request(method, path)).status_code == 401
+    wrong = await server.client_with(Scope.SESSIONS_READ if method != "GET" else Scope.USERS_WRITE)
+    assert (await wrong.request(method, path)).status_code == 403
+    assert server.sessions.views
+
+
+class TestLive:
+    async def test_list(self, server, view):
+        for name in ("c", "a", "b"):
+            server.sessions.add(view(name, user=name))
+        first = (await server.client.get(URL, params={"limit": 2})).json()
+        second = (await server.client.get(URL, params={"limit": 2, "cursor": first["next_cursor"]})).json()
+        assert [item["id"] for item in first["items"] + second["items"]] == ["a", "b", "c"]
+        session = first["items"][0]
+        assert session["address"] == "198.51.100.7"
+        assert session["counters"]["rx_bytes"] == 100
+        assert session["started_at"] == "2030-01-02T03:04:05Z"
+        assert session["state"] == "connected"
+        mine = (await server.client.get(URL, params={"user": "b"})).json()
+        assert [item["id"] for item in mine["items"]] == ["b"]
+
+    async def test_one(self, server, view):
+        server.sessions.add(view())
+        assert (await server.client.get(f"{URL}/s1")).json()["user"] == "alice"
+        assert (await server.client.get(f"{URL}/s2")).status_code == 404
+
+    async def test_kill(self, server, view):
+        server.sessions.add(view())
+        assert (await server.client.delete(f"{URL}/s1")).status_code == 204
+        assert "administrator" in server.sessions.farewells["s1"]
+        assert (await server.client.delete(f"{URL}/s1")).status_code == 404
+        (entry,) = [
+            e for e in (await server.client.get("/api/v1/audit")).json()["items"] if e["action"] == "session_killed"
+        ]
+        assert entry["detail"] == {"user": "alice"}
+
+
+class TestHistory:
+    async def test_accounts(self, server, view):
+        for name in ("a", "b", "c"):
+            await server.store.opened(view(name, user=f"user-{name}"))
+        await server.store.closed(view("b", user="user-b"), CloseReason.LOGOUT)
+        first = (await server.client.get(f"{URL}/history", params={"limit": 2})).json()
+        rest = (await server.client.get(f"{URL}/history", params={"limit": 2, "cursor": first["next_cursor"]})).json()
+        accounts = first["items"] + rest["items"]
+        assert [account["id"] for account in accounts] == ["c", "b", "a"]
+        assert [account["end_reason"] for account in accounts] == [None, "logout", None]
+        assert accounts[1]["tx_bytes"] == 200
+        mine = (await server.client.get(f"{URL}/history", params={"user": "user-a"})).json()
+        assert [account["id"] for account in mine["items"]] == ["a"]
+
+    async def test_cursor_of_another_list(self, server):
+        answer = await server.client.get(f"{URL}/history", params={"cursor": "YWJj"})
+        assert answer.status_code == 422

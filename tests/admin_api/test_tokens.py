@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from admin_api.identity import ALL_SCOPES, Principal, Scope, matches, mint_token, parse_token
+from admin_api.throttle import MAX_FAILURES
+from admin_api.tokens.service import create_token
+
+pytestmark = pytest.mark.asyncio
+
+URL = "/api/v1/tokens"
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", URL), ("POST", URL), ("DELETE", f"{URL}/x")])
+async def test_access(server, method, path):
+    body = {"name": "x", "scopes": ["blocks:read"]}
+    assert (await server.anonymous.request(method, path, json=body)).status_code == 401
+    wrong = await server.client_with(Scope.TOKENS_READ if method != "GET" else Scope.USERS_WRITE)
+    assert (await wrong.request(method, path, json=body)).status_code == 403
+
+
+class TestCreateToken:
+    async def test_works_and_is_shown_once(self, server, store_url):
+        answer = await server.client.post(URL, json={"name": "grafana", "scopes": ["blocks:read"]})
+        assert answer.status_code == 201
+        text = answer.json()["token"]
+        client = {"Authorization": f"Bearer {text}"}
+        assert (await server.anonymous.get("/api/v1/blocks", headers=client)).status_code == 200
+        assert (await server.anonymous.get("/api/v1/users", headers=client)).status_code == 403
+        listed = await server.client.get(URL)
+        assert "token" not in listed.json()["items"][0]
+        secret = text.rpartition("_")[2]
+        with sqlite3.connect(store_url.removeprefix("sqlite:///")) as raw:
+            everything = "\n".join(raw.iterdump())
+        assert secret not in everything
+        assert secret not in listed.text
+
+    async def test_cannot_exceed_its_maker(self, server):
+        client = await server.client_with(Scope.TOKENS_WRITE, Scope.BLOCKS_READ)
+        assert (await client.post(URL, json={"name": "x", "scopes": ["blocks:write"]})).status_code == 403
+        assert (await client.post(URL, json={"name": "x", "scopes": ["blocks:read"]})).status_code == 201
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"name": "x", "scopes": []},
+            {"name": "x", "scopes": ["everything"]},
+            {"name": "", "scopes": ["blocks:read"]},
+            {"name": "x", "scopes": ["blocks:read"], "expires_at": "2020-01-01T00:00:00Z"},
+        ],
+    )
+    async def test_invalid(self, server, body):
+        assert (await server.client.post(URL, json=body)).status_code == 422
+
+
+class TestUse:
+    async def test_revoked(self, server):
+        made = (await server.client.post(URL, json={"name": "x", "scopes": ["blocks:read"]})).json()
+        headers = {"Authorization": f"Bearer {made['token']}"}
+        assert (await server.anonymous.get("/api/v1/blocks", headers=headers)).status_code == 200
+        assert (await server.client.delete(f"{URL}/{made['id']}")).status_code == 204
+        assert (await server.anonymous.get("/api/v1/blocks", headers=headers)).status_code == 401
+        assert (await server.client.delete(f"{URL}/{made['id']}")).status_code == 404
+
+    async def test_expired(self, server):
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        _, text = await create_token(server.store, "old", ALL_SCOPES, by="test", expires_at=past)
+        answer = await server.anonymous.get("/api/v1/blocks", headers={"Authorization": f"Bearer {text}"})
+        assert answer.status_code == 401
+        assert "expired" in answer.json()["detail"]
+
+    async def test_last_use_is_noted(self, server):
+        made = (await server.client.post(URL, json={"name": "x", "scopes": ["blocks:read"]})).json()
+        assert made["last_used_at"] is None
+        await server.anonymous.get("/api/v1/blocks", headers={"Authorization": f"Bearer {made['token']}"})
+        listed = (await server.client.get(URL)).json()["items"]
+        assert next(token for token in listed if token["id"] == made["id"])["last_used_at"] is not None
+
+    @pytest.mark.parametrize(
+        "authorization",
+        [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer nonsense",
+            "Basic YWRtaW46YWRtaW4=",
+            "Bearer ocs_1_2",
+            "Bearer " + "x" * 5000,
+        ],
+    )
+    async def test_malformed(self, server, authorization):
+        answer = await server.anonymous.get("/api/v1/blocks", headers={"Authorization": authorization})
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+    async def test_wrong_secret(self, server):
+        wrong = server.token[:-1] + ("0" if server.token[-1] != "0" else "1")
+        answer = await server.anonymous.get("/api/v1/blocks", headers={"Authorization": f"Bearer {wrong}"})
+        assert answer.status_code == 401
+
+    async def test_guessing_is_slowed_down_for_the_guesser_only(self, server):
+        guess = {"Authorization": f"Bearer ocs_{'0' * 12}_{'0' * 64}"}
+        for _ in range(MAX_FAILURES):
+            assert (await server.anonymous.get("/api/v1/blocks", headers=guess)).status_code == 401
+        answer = await server.anonymous.get("/api/v1/blocks", headers=guess)
+        assert answer.status_code == 429
+        assert answer.json()["code"] == "too_many_requests"
+        assert int(answer.headers["retry-after"]) > 0
+        assert (await server.client.get("/api/v1/blocks")).status_code == 200
+        assert (await server.anonymous.get("/api/v1/blocks")).status_code == 401
+
+
+class TestIdentity:
+    async def test_minted_tokens_are_read_back(self):
+        minted = mint_token()
+        token_id, secret = parse_token(minted.text)
+        assert token_id == minted.id
+        assert matches(secret, minted.digest)
+        assert not matches(secret[::-1], minted.digest)
+        assert len({mint_token().text for _ in range(100)}) == 100
+
+    async def test_every_write_scope_implies_its_read(self):
+        for scope in Scope:
+            resource, _, right = scope.value.partition(":")
+            if right == "write":
+                principal = Principal("x", frozenset({scope}))
+                assert principal.may(Scope(f"{resource}:read"))
+                assert not Principal("x", frozenset({Scope(f"{resource}:read")})).may(scope)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from admin_api.identity import Scope
+from vpn_frontend.passwords import matches
+
+pytestmark = pytest.mark.asyncio
+
+URL = "/api/v1/users"
+ALICE = {"name": "alice", "password": "correct horse", "groups": ["staff"], "max_same_clients": 1}
+CRYPT = "$5$rounds=1000$saltsalt$" + "x" * 43
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", URL),
+        ("POST", URL),
+        ("POST", f"{URL}/import"),
+        ("GET", f"{URL}/alice"),
+        ("PUT", f"{URL}/alice"),
+        ("DELETE", f"{URL}/alice"),
+    ],
+)
+async def test_access(server, method, path):
+    assert (await server.anonymous.request(method, path, json=ALICE)).status_code == 401
+    wrong = await server.client_with(Scope.USERS_READ if method != "GET" else Scope.SESSIONS_WRITE)
+    assert (await wrong.request(method, path, json=ALICE)).status_code == 403
+
+
+class TestCreateUser:
+    async def test_can_log_in(self, server):
+        answer = await server.client.post(URL, json=ALICE)
+        assert answer.status_code == 201
+        assert answer.headers["location"] == f"{URL}/alice"
+        assert "password" not in answer.text
+        record = await server.store.find("Alice")
+        assert matches(record.password_hash, "correct horse")
+        assert not matches(record.password_hash, "Correct horse")
+        assert record.max_same_clients == 1
+        assert record.groups == ("staff",)
+
+    async def test_with_imported_hash(self, server):
+        answer = await server.client.post(URL, json={"name": "bob", "password_hash": CRYPT})
+        assert answer.status_code == 201
+        assert (await server.store.find("bob")).password_hash == CRYPT
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"name": ""},
+            {"name": "-rf"},
+            {"name": "a/b"},
+            {"name": "a\u0000b"},
+            {"name": "x" * 65},
+            {"password": ""},
+            {"password": "x" * 257},
+            {"password": None},
+            {"password_hash": CRYPT},
+            {"password": None, "password_hash": "$1$old$md5"},
+            {"max_same_clients": -1},
+            {"ipv4": "fd00::1"},
+            {"expires_at": "2030-01-01T00:00:00"},
+            {"groups": [""]},
+            {"groups": ["a\nb"]},
+            {"admin": True},
+        ],
+    )
+    async def test_invalid(self, server, change):
+        answer = await server.client.post(URL, json={**ALICE, **change})
+        assert answer.status_code == 422
+        assert "correct horse" not in answer.text
+
+    async def test_same_name_in_another_case(self, server):
+        await server.client.post(URL, json=ALICE)
+        answer = await server.client.post(URL, json={**ALICE, "name": "ALICE"})
+        assert answer.status_code == 409
+        assert answer.json()["code"] == "already_exists"
+
+    async def test_inner_address_of_another(self, server):
+        await server.client.post(URL, json={**ALICE, "ipv4": "192.168.99.50"})
+        answer = await server.client.post(URL, json={**ALICE, "name": "bob", "ipv4": "192.168.99.50"})
+        assert answer.status_code == 409
+        assert answer.json()["code"] == "address_taken"
+
+
+class TestImport:
+    async def test_all_or_none(self, server):
+        users = [{"name": f"user{n}", "password_hash": CRYPT} for n in range(3)]
+        answer = await server.client.post(f"{URL}/import", json={"users": users})
+        assert answer.json() == {"created": 3}
+        again = [{"name": "new", "password_hash": CRYPT}, {"name": "user1", "password_hash": CRYPT}]
+        answer = await server.client.post(f"{URL}/import", json={"users": again})
+        assert answer.status_code == 409
+        assert await server.store.find("new") is None
+
+
+class TestReadUsers:
+    async def test_pages_and_groups(self, server):
+        for n in range(3):
+            await server.client.post(URL, json={"name": f"user{n}", "password_hash": CRYPT, "groups": [f"g{n % 2}"]})
+        first = (await server.client.get(URL, params={"limit": 2})).json()
+        second = (await server.client.get(URL, params={"limit": 2, "cursor": first["next_cursor"]})).json()
+        assert [user["name"] for user in first["items"] + second["items"]] == ["user0", "user1", "user2"]
+        assert second["next_cursor"] is None
+        group = (await server.client.get(URL, params={"group": "g0"})).json()
+        assert [user["name"] for user in group["items"]] == ["user0", "user2"]
+        assert "$5$" not in str(first)
+
+    async def test_one(self, server):
+        await server.client.post(URL, json=ALICE)
+        assert (await server.client.get(f"{URL}/ALICE")).json()["name"] == "alice"
+        assert (await server.client.get(f"{URL}/bob")).status_code == 404
+
+
+class TestReplaceUser:
+    async def test_keeps_the_password_unless_given(self, server):
+        await server.client.post(URL, json=ALICE)
+        answer = await server.client.put(f"{URL}/alice", json={"groups": ["admins"]})
+        assert answer.status_code == 200
+        record = await server.store.find("alice")
+        assert record.groups == ("admins",)
+        assert record.max_same_clients is None
+        assert matches(record.password_hash, "correct horse")
+        await server.client.put(f"{URL}/alice", json={"password": "battery staple"})
+        assert matches((await server.store.find("alice")).password_hash, "battery staple")
+
+    @pytest.mark.parametrize("change", [{"enabled": False}, {"expires_at": "2020-01-01T00:00:00Z"}])
+    async def test_who_may_not_connect_is_disconnected(self, server, view, change):
+        await server.client.post(URL, json=ALICE)
+        server.sessions.add(view("a"))
+        server.sessions.add(view("b", user="bob"))
+        answer = await server.client.put(f"{URL}/alice", json=change)
+        assert answer.json()["sessions_cut"] == 1
+        assert set(server.sessions.views) == {"b"}
+
+    async def test_others_stay(self, server, view):
+        await server.client.post(URL, json=ALICE)
+        server.sessions.add(view())
+        assert (await server.client.put(f"{URL}/alice", json={"note": "x"})).json()["sessions_cut"] == 0
+        assert server.sessions.views
+
+    async def test_own_address_is_not_taken(self, server):
+        await server.client.post(URL, json={**ALICE, "ipv4": "192.168.99.50"})
+        assert (await server.client.put(f"{URL}/alice", json={"ipv4": "192.168.99.50"})).status_code == 200
+
+    async def test_unknown(self, server):
+        assert (await server.client.put(f"{URL}/bob", json={})).status_code == 404
+
+
+class TestDeleteUser:
+    async def test_disconnects(self, server, view):
+        await server.client.post(URL, json=ALICE)
+        server.sessions.add(view())
+        assert (await server.client.delete(f"{URL}/alice")).status_code == 204
+        assert not server.sessions.views
+        assert await server.store.find("alice") is None
+        assert (await server.client.delete(f"{URL}/alice")).status_code == 404
