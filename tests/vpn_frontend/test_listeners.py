@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from vpn_frontend.listeners import ListenError, close_all, open_datagram_sockets, open_listeners
+from vpn_frontend.settings import parse_endpoint
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def open_descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_each_worker_gets_its_own_socket_per_endpoint():
+    port = free_port()
+    rows = open_listeners([parse_endpoint(f"127.0.0.1:{port}"), parse_endpoint(f"[::1]:{port}")], 3)
+    try:
+        assert [len(row) for row in rows] == [2, 2, 2]
+        assert len({descriptor for row in rows for descriptor in row}) == 6
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=5).close()
+    finally:
+        close_all(descriptor for row in rows for descriptor in row)
+
+
+def test_every_address_means_both_families():
+    port = free_port()
+    rows = open_listeners([parse_endpoint(f"*:{port}")], 1)
+    try:
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=5).close()
+    finally:
+        close_all(rows[0])
+
+
+def test_datagram_sockets_do_not_block():
+    rows = open_datagram_sockets([parse_endpoint(f"127.0.0.1:{free_port()}")], 2)
+    try:
+        for (descriptor,) in rows:
+            assert not os.get_blocking(descriptor)
+    finally:
+        close_all(descriptor for row in rows for descriptor in row)
+
+
+def test_what_cannot_be_listened_on_is_named_and_nothing_stays_open():
+    before = open_descriptors()
+    with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:443"):
+        open_listeners([parse_endpoint(f"127.0.0.1:{free_port()}"), parse_endpoint("192.0.2.1:443")], 2)
+    assert open_descriptors() == before

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole logins over the gateway in memory: bytes of clients in, bytes of the server out."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from vpn_frontend.authenticator import Authenticator
+from vpn_frontend.conversation import Site
+from vpn_frontend.gateway import ChannelDown, LinkClosed, LinkData, LinkUp, SessionClosed
+from vpn_frontend.logins import LoginTable
+from vpn_frontend.passwords import PasswordChecker
+from vpn_frontend.reception import Reception
+from vpn_frontend.testing import MemoryDirectory
+
+REPLY = '<config-auth type="auth-reply"><auth><username>{}</username><password>{}</password></auth></config-auth>'
+LIMIT = {
+    "wolfsentry": {
+        "version": "1.6.3",
+        "rules": [],
+        "events": [{"label": "auth_failure", "max_rate_per_second": 1, "penalty_duration_sec": 60}],
+    }
+}
+
+
+class Front:
+    """A reception with its lab; ``settle`` carries all that is under way to its end."""
+
+    def __init__(self, lab, users):
+        self.lab = lab
+        self.gateway = lab.gateway
+        self.directory = MemoryDirectory(users.values())
+        self.passwords = PasswordChecker(threads=1)
+        site = Site(LoginTable(240), attempts=3, groups=(), banner="", certificate_sha1="")
+        authenticator = Authenticator(
+            users=self.directory, engine=lab.engine, passwords=self.passwords, events=lab.events
+        )
+        self.reception = Reception(
+            lab.settings, site, gateway=lab.gateway, sessions=lab.table, authenticator=authenticator,
+            events=lab.events, clock=lambda: lab.now,
+        )  # fmt: skip
+
+    def pump(self):
+        while events := self.gateway.events():
+            for event in events:
+                match event:
+                    case LinkUp():
+                        self.reception.link_up(event)
+                    case LinkData():
+                        self.reception.link_data(event)
+                    case LinkClosed():
+                        self.reception.link_closed(event)
+                        self.lab.handle(event)
+                    case SessionClosed():
+                        self.lab.handle(event)
+                        self.reception.session_gone()
+                    case ChannelDown():
+                        self.lab.handle(event)
+
+    async def settle(self):
+        self.pump()
+        while tasks := [link.task for link in self.reception._links.values() if link.task is not None]:
+            await asyncio.wait(tasks, timeout=0.05)
+            self.pump()
+
+    async def say(self, link, data):
+        """Send ``data`` as the peer and return what it got for it."""
+        before = len(self.gateway.sent[link])
+        self.gateway.say(link, data)
+        await self.settle()
+        return bytes(self.gateway.sent[link][before:])
+
+    async def log_in(self, link, user="alice", password="secret"):
+        body = REPLY.format(user, password).encode()
+        head = f"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        return await self.say(link, head + body)
+
+    async def open_tunnel(self, link, cookie):
+        return await self.say(link, connect(cookie))
+
+    async def enter(self, address="192.0.2.1", user="alice"):
+        link = self.gateway.connect(address)
+        cookie = cookie_of(await self.log_in(link, user))
+        return link, cookie, await self.open_tunnel(link, cookie)
+
+
+def connect(cookie):
+    return f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn={cookie}\r\n\r\n".encode()
+
+
+def cookie_of(answer):
+    return answer.partition(b"webvpn=")[2].partition(b";")[0].decode()
+
+
+@pytest.fixture
+def make_front(make_lab, users):
+    """Receptions over ``make_lab``'s labs."""
+    fronts = []
+
+    def make(document=None, **keywords):
+        fronts.append(Front(make_lab(document, **keywords), users))
+        return fronts[-1]
+
+    yield make
+    for front in fronts:
+        front.passwords.close()
+
+
+@pytest.mark.asyncio
+async def test_a_client_logs_in_and_gets_its_tunnel(make_front):
+    front = make_front()
+    link, _, answer = await front.enter()
+    assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
+    assert b"\r\nX-CSTP-MTU: 1400\r\n" in answer
+    assert [view.user for view in front.lab.table.list()] == ["alice"]
+    assert len(front.reception) == 0, "the link is the gateway's now"
+    assert link in front.gateway.links
+
+
+@pytest.mark.asyncio
+async def test_a_login_may_go_over_several_connections(make_front):
+    front = make_front()
+    first = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(first))
+    front.gateway.hang_up(first)
+    answer = await front.open_tunnel(front.gateway.connect(), cookie)
+    assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
+
+
+@pytest.mark.asyncio
+async def test_a_reconnect_keeps_address_and_lease(make_front):
+    front = make_front(limits={"max_same_clients": 1})
+    link, cookie, first = await front.enter()
+    front.gateway.hang_up(link)
+    again = await front.open_tunnel(front.gateway.connect("198.51.100.9"), cookie)
+    line = b"X-CSTP-Address: 192.168.99.2\r\n"
+    assert line in first
+    assert line in again
+    assert len(front.lab.engine.leases()) == 1
+
+
+@pytest.mark.asyncio
+async def test_the_second_client_hears_why_it_is_refused(make_front):
+    front = make_front(limits={"max_same_clients": 1})
+    await front.enter()
+    link, _, answer = await front.enter()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"X-Reason: This user is already connected" in answer
+    assert link not in front.gateway.links
+    [refused] = front.lab.events.of("tunnel_refused")
+    assert (refused["user"], refused["reason"]) == ("alice", "max_same_clients")
+
+
+@pytest.mark.asyncio
+async def test_a_new_login_takes_the_place_and_address_of_a_roaming_session(make_front):
+    front = make_front(limits={"max_same_clients": 1})
+    link, _, first = await front.enter()
+    front.gateway.hang_up(link)
+    front.pump()
+    _, _, second = await front.enter()
+    assert b"X-CSTP-Address: 192.168.99.2\r\n" in first
+    assert b"X-CSTP-Address: 192.168.99.2\r\n" in second
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("cookie", ["", "00" * 32, "x", "0" * 10_000])
+async def test_a_bad_cookie_opens_nothing(make_front, cookie):
+    front = make_front()
+    link = front.gateway.connect()
+    assert (await front.open_tunnel(link, cookie)).startswith(b"HTTP/1.1 401 Cookie is not acceptable\r\n")
+    assert link not in front.gateway.links
+    assert front.lab.engine.leases() == []
+
+
+@pytest.mark.asyncio
+async def test_a_user_disabled_after_login_opens_no_tunnel(make_front, users):
+    front = make_front()
+    link = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(link))
+    front.directory.users["alice"] = users["gone"]
+    answer = await front.open_tunnel(link, cookie)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"X-Reason: This account is disabled." in answer
+
+
+@pytest.mark.asyncio
+async def test_a_punished_source_hears_it_and_is_closed(make_front):
+    front = make_front(LIMIT)
+    link = front.gateway.connect()
+    assert b"<input" in await front.log_in(link, password="wrong")
+    answer = await front.log_in(link, password="wrong")
+    assert b"Try again in 60 seconds" in answer
+    assert b"<input" not in answer
+    assert link not in front.gateway.links
+
+
+@pytest.mark.asyncio
+async def test_garbage_costs_only_its_own_link(make_front):
+    front = make_front()
+    link, bad = (front.gateway.connect(address) for address in ("192.0.2.1", "198.51.100.1"))
+    front.gateway.say(link, b"POST /auth HTTP/1.1\r\nHost: vpn\r\n")
+    assert (await front.say(bad, b"\x00\x01\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+    assert bad not in front.gateway.links
+    assert (await front.say(link, b"Content-Length: 0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    [refused] = front.lab.events.of("link_refused")
+    assert str(refused["address"]) == "198.51.100.1"
+
+
+@pytest.mark.asyncio
+async def test_a_link_that_dies_takes_its_question_along(make_front):
+    front = make_front()
+    link = front.gateway.connect()
+    body = REPLY.format("alice", "secret").encode()
+    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.pump()
+    task = front.reception._links[link].task
+    front.gateway.hang_up(link)
+    front.pump()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert front.gateway.sent[link] == b""
+    assert front.lab.table._waiting == 0
+
+
+@pytest.mark.asyncio
+async def test_a_peer_that_talks_while_its_password_is_checked_is_cut(make_front):
+    front = make_front()
+    link = front.gateway.connect()
+    body = REPLY.format("alice", "secret").encode()
+    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.gateway.say(link, b"GET / HTTP/1.1\r\n")
+    await front.settle()
+    assert bytes(front.gateway.sent[link]).startswith(b"HTTP/1.1 400 ")
+    assert link not in front.gateway.links
+
+
+@pytest.mark.asyncio
+async def test_a_request_that_never_ends_and_a_link_that_talks_for_ever_are_closed(make_front):
+    front = make_front()
+    slow, old = front.gateway.connect(), front.gateway.connect()
+    await front.say(slow, b"GET / HTTP/1.1\r\n")
+    await front.say(old, b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n")
+    front.reception.expire(front.lab.now + 29)
+    assert {slow, old} <= front.gateway.links
+    front.reception.expire(front.lab.now + 30)
+    assert slow not in front.gateway.links
+    front.reception.expire(front.lab.now + 480)
+    assert old not in front.gateway.links
+
+
+@pytest.mark.asyncio
+async def test_a_fault_of_ours_closes_the_link_and_is_reported(make_front, monkeypatch):
+    front = make_front()
+    monkeypatch.setattr(front.lab.table, "log_in", lambda *_: SimpleNamespace().missing)
+    link = front.gateway.connect()
+    assert await front.log_in(link) == b""
+    assert link not in front.gateway.links
+    [failed] = front.lab.events.of("backend_failed")
+    assert failed["what"] == "conversation"
+
+
+@pytest.mark.asyncio
+async def test_closing_the_reception_ends_what_is_under_way(make_front):
+    front = make_front()
+    link = front.gateway.connect()
+    body = REPLY.format("alice", "secret").encode()
+    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.pump()
+    await front.reception.close()
+    assert len(front.reception) == 0
+    assert front.lab.table._waiting == 0

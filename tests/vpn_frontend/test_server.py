@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server around a gateway in memory: events reach the layers, ``stop`` leaves nothing."""
+
+import asyncio
+from ipaddress import ip_interface
+from pathlib import Path
+
+import pytest
+
+from vpn_frontend import tun
+from vpn_frontend.certificate import CertificateError
+from vpn_frontend.cstp import disconnect_frame
+from vpn_frontend.gateway import Cause
+from vpn_frontend.server import VpnServer, tun_device
+from vpn_frontend.settings import parse_endpoint
+from vpn_frontend.testing import MemoryDirectory, MemoryEvents, MemoryGateway, MemoryJournal
+
+REPLY = (
+    b'<config-auth type="auth-reply"><auth><username>alice</username><password>secret</password></auth></config-auth>'
+)
+
+
+def open_descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+class Harness:
+    """A server that runs, and one client's steps."""
+
+    def __init__(self, vpn, gateway, journal, events, engine):
+        self.vpn, self.gateway, self.journal, self.events, self.engine = vpn, gateway, journal, events, engine
+
+    async def until(self, condition):
+        for _ in range(10_000):
+            if condition():
+                return
+            await asyncio.sleep(0.001)
+        pytest.fail("it did not happen within 10 seconds")
+
+    async def say(self, link, data):
+        sent = self.gateway.sent[link]
+        before = len(sent)
+        self.gateway.say(link, data)
+        await self.until(lambda: len(sent) > before)
+        return bytes(sent[before:])
+
+    async def enter(self):
+        link = self.gateway.connect()
+        answer = await self.say(
+            link, b"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n" % len(REPLY) + REPLY
+        )
+        cookie = answer.partition(b"webvpn=")[2].partition(b";")[0]
+        answer = await self.say(
+            link, b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=" + cookie + b"\r\n\r\n"
+        )
+        assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
+        return link
+
+
+@pytest.fixture
+def make_harness(make_settings, make_engine, users, monkeypatch):
+    """Without root: no device is made, the twin core has no gate."""
+
+    async def configured(device):
+        assert device.mtu == 1400
+
+    async def make(journal=None, **changes):
+        monkeypatch.setattr(tun, "open_queues", lambda name, count: ())
+        monkeypatch.setattr(tun, "configure", configured)
+        engine, gateway, events = make_engine(), MemoryGateway(), MemoryEvents()
+        monkeypatch.setattr(type(engine), "gate_address", 0)
+        journal = journal or MemoryJournal()
+        settings = make_settings(listen=(parse_endpoint("127.0.0.1:44443"),), dtls=False, worker_threads=1, **changes)
+        vpn = VpnServer(
+            settings, engine=engine, users=MemoryDirectory(users.values()), journal=journal, events=events,
+            open_gateway=gateway,
+        )  # fmt: skip
+        await vpn.start()
+        return Harness(vpn, gateway, journal, events, engine)
+
+    return make
+
+
+@pytest.mark.asyncio
+async def test_a_client_comes_and_the_server_goes(make_harness):
+    harness = await make_harness()
+    link = await harness.enter()
+    await harness.until(lambda: len(harness.journal.open) == 1)
+    assert harness.vpn.stats()["sessions"] == 1
+    await harness.vpn.stop("Going down for an hour")
+    assert not harness.gateway.accepting
+    assert bytes(harness.gateway.sent[link]).endswith(disconnect_frame("Going down for an hour"))
+    [(view, reason)] = harness.journal.ended.values()
+    assert (view.user, reason) == ("alice", "shutdown")
+    assert harness.journal.open == {}
+    assert harness.engine.leases() == []
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_leaves_is_accounted_for(make_harness):
+    harness = await make_harness()
+    link = await harness.enter()
+    harness.gateway.hang_up(link, Cause.PEER_DISCONNECT, b"\xb0bye")
+    await harness.until(lambda: len(harness.journal.ended) == 1)
+    assert harness.engine.leases() == []
+    await harness.vpn.stop("")
+
+
+@pytest.mark.asyncio
+async def test_a_fault_in_one_event_does_not_stop_the_others(make_harness, monkeypatch):
+    harness = await make_harness()
+
+    def fail(*_):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(harness.vpn.sessions, "idle", fail)
+    harness.gateway.fall_idle(1)
+    await harness.enter()
+    [failed] = harness.events.of("backend_failed")
+    assert "a fault" in failed["error"]
+    await harness.vpn.stop("")
+
+
+@pytest.mark.asyncio
+async def test_what_a_process_before_left_open_is_closed_at_start(make_harness, make_lab):
+    lab = make_lab()
+    lab.tunnel(lab.log_in())
+    journal = MemoryJournal()
+    await journal.opened(lab.table.list()[0])
+    harness = await make_harness(journal)
+    assert journal.open == {}
+    await harness.vpn.stop("")
+
+
+@pytest.mark.asyncio
+async def test_another_certificate_is_used_at_once_and_a_bad_one_never(make_harness, certificate_files, tmp_path):
+    harness = await make_harness()
+    before = harness.gateway.certificate
+    with pytest.raises(CertificateError):
+        harness.vpn.reload_certificate(tmp_path / "none.crt", tmp_path / "none.key")
+    assert harness.gateway.certificate == before
+    harness.gateway.certificate = (b"", b"")
+    harness.vpn.reload_certificate()
+    assert harness.gateway.certificate == before
+    await harness.vpn.stop("")
+
+
+@pytest.mark.asyncio
+async def test_a_device_that_cannot_be_made_stops_the_start_and_leaves_no_socket(make_harness, monkeypatch):
+    harness = await make_harness()
+    await harness.vpn.stop("")
+
+    def refuse(name, count):
+        raise tun.TunError("no TUN here")
+
+    monkeypatch.setattr(tun, "open_queues", refuse)
+    before = open_descriptors()
+    with pytest.raises(tun.TunError):
+        await harness.vpn.start()
+    assert open_descriptors() <= before
+
+
+def test_the_server_has_the_first_address_of_each_pool(make_settings):
+    device = tun_device(make_settings())
+    assert device.addresses == (ip_interface("192.168.99.1/29"), ip_interface("fd00:99::1/64"))
+    only6 = tun_device(make_settings(network={"ipv4_pool": None, "mtu": 1280}))
+    assert (only6.addresses, only6.mtu) == ((ip_interface("fd00:99::1/64"),), 1280)
