@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* fuzz-sources: vpn_frontend/native/inner.c vpn_frontend/native/coalescer.c vpn_frontend/native/segments.c */
+/* Packets of clients: what passes the checks is merged and split again, and must come out as what went in. What the TUN
+ * queue hands over is split, whatever its header says. Input: a byte that chooses, then packets (16 bits of size, bytes). */
+#include "coalescer.h"
+#include "inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t in_digest, out_digest;      /* sums over packets, so that flows may pass each other */
+static uint8_t part[65535];
+
+static uint64_t digest(const uint8_t *packet, size_t size)
+{
+    uint64_t value = size;
+
+    for (size_t i = 0; i < size; i++)
+        value = (value ^ packet[i]) * UINT64_C(0x100000001b3);
+    return value;
+}
+
+static void emit(void *owner, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
+{
+    struct gw_segments segments;
+    size_t got;
+
+    (void)owner;
+    if (header->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
+        out_digest += digest(packet, size);
+        return;
+    }
+    if (gw_segments_begin(&segments, header, packet, size))
+        abort();
+    while ((got = gw_segments_next(&segments, part, sizeof(part))))
+        out_digest += digest(part, got);
+}
+
+static void from_client(struct gw_coalescer *coalescer, const uint8_t *packet, size_t size)
+{
+    struct gw_inner inner;
+
+    if (gw_inner_read(packet, size, &inner) != GW_STAT_NONE)
+        return;
+    in_digest += digest(packet, size);
+    gw_coalescer_take(coalescer, packet, size);
+}
+
+static void from_queue(uint8_t *data, size_t size)
+{
+    struct virtio_net_hdr header = { 0 };
+    struct gw_segments segments;
+    size_t got, total = 0;
+
+    if (size < GW_VNET_HEADER)
+        return;
+    memcpy(&header, data, GW_VNET_HEADER);
+    gw_checksum_complete(&header, data + GW_VNET_HEADER, size - GW_VNET_HEADER);
+    if (gw_segments_begin(&segments, &header, data + GW_VNET_HEADER, size - GW_VNET_HEADER))
+        return;
+    while ((got = gw_segments_next(&segments, part, sizeof(part))))
+        total += got - segments.headers;
+    if (total != segments.payload)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct gw_coalescer coalescer;
+    int choice;
+
+    if (!size || gw_coalescer_init(&coalescer, emit, NULL))
+        return 0;
+    choice = *data++;
+    size--;
+    coalescer.tcp = choice & 1;
+    coalescer.udp = choice & 2;
+    in_digest = out_digest = 0;
+    while (size >= 2) {
+        size_t length = (size_t)data[0] << 8 | data[1];
+        uint8_t *packet;
+
+        data += 2;
+        size -= 2;
+        length = length < size ? length : size;
+        packet = malloc(length ? length : 1);
+        memcpy(packet, data, length);
+        if (choice & 4)
+            from_queue(packet, length);
+        else
+            from_client(&coalescer, packet, length);
+        free(packet);
+        data += length;
+        size -= length;
+    }
+    gw_coalescer_flush(&coalescer);
+    gw_coalescer_free(&coalescer);
+    if (in_digest != out_digest)
+        abort();
+    return 0;
+}
