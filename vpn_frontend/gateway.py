@@ -42,6 +42,10 @@ class Counters:
     rx_dropped: int = 0
     tx_dropped: int = 0
     last_data: float = 0.0  # seconds, CLOCK_MONOTONIC
+    dtls_rx_packets: int = 0  # what of the above went over DTLS
+    dtls_rx_bytes: int = 0
+    dtls_tx_packets: int = 0
+    dtls_tx_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,28 @@ class SessionClosed:
     counters: Counters
 
 
-GatewayEvent = LinkUp | LinkData | LinkClosed | ChannelUp | ChannelDown | SessionIdle | SessionClosed
+@dataclass(frozen=True, slots=True)
+class DtlsUp:
+    """The session's packets go over DTLS from now on. May come again: a client makes its DTLS anew."""
+
+    session: int
+    peer: Address
+    peer_port: int
+    version: str  # "DTLSv1.2"
+    cipher: str
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsDown:
+    """The session has TLS alone again; its client may come back over DTLS at any time."""
+
+    session: int
+    cause: Cause
+
+
+GatewayEvent = (
+    LinkUp | LinkData | LinkClosed | ChannelUp | ChannelDown | SessionIdle | SessionClosed | DtlsUp | DtlsDown
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +138,27 @@ class TunnelParameters:
     mtu: int
     dpd: int  # seconds; 0: never
     idle_timeout: int  # seconds; 0: never
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsPsk:
+    """``PSK-NEGOTIATE``: the client names ``app_id`` in its hello and knows ``key``, exported from its TLS."""
+
+    app_id: bytes  # 32 bytes, from a CSPRNG: X-DTLS-App-ID
+    key: bytes  # 32 bytes: LinkUp.exporter_key of the link that carried CONNECT
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsResumption:
+    """``X-DTLS12-CipherSuite``: the client "resumes" ``session_id`` with the master secret that it told over TLS."""
+
+    session_id: bytes  # 32 bytes, from a CSPRNG: X-DTLS-Session-ID
+    master_secret: bytes  # 48 bytes: X-DTLS-Master-Secret
+    cipher: str  # one of DTLS12_SUITES that the client offered
+
+
+# Names in X-DTLS12-CipherSuite that the gateway speaks, best first.
+DTLS12_SUITES = ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256")
 
 
 class GatewayError(Exception):
@@ -165,6 +211,9 @@ class Gateway(Protocol):
 
     def open_session(self, link: int, parameters: TunnelParameters) -> int:
         """A session on the worker of ``link``; returns its id. Nothing flows before ``attach``."""
+
+    def set_dtls(self, session: int, offer: DtlsPsk | DtlsResumption) -> None:
+        """Expect this DTLS client, and no earlier one. Before each ``attach``; without it there is no DTLS."""
 
     def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
         """Send ``head``, then make ``link`` the channel of ``session``.

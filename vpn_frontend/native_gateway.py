@@ -19,6 +19,10 @@ from vpn_frontend.gateway import (
     ChannelDown,
     ChannelUp,
     Counters,
+    DtlsDown,
+    DtlsPsk,
+    DtlsResumption,
+    DtlsUp,
     GatewayError,
     GatewayEvent,
     GatewayPlan,
@@ -39,6 +43,7 @@ ROUNDS_PER_CALL = 8  # calls of ``events`` come back to the loop after so many f
 ERROR_SIZE = 256
 CData = Any  # what cffi hands out: structs, arrays and pointers are untyped
 TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
 NO_ADDRESS = bytes(16)
 MAPPED = bytes(10) + b"\xff\xff"
 
@@ -64,6 +69,8 @@ class _Descriptors:
     def __init__(self, plan: GatewayPlan) -> None:
         self._listeners = [(worker, fd) for worker, row in enumerate(plan.listeners) for fd in row]
         self._tuns = list(enumerate(plan.tuns))
+        # Taken from the end, so in the order of the plan: a worker answers through its own socket of the same place.
+        self._udp = [(worker, fd) for worker, row in enumerate(plan.udp) for fd in row][::-1]
 
     def hand_over(self, gateway: CData) -> None:
         while self._tuns:
@@ -72,9 +79,12 @@ class _Descriptors:
         while self._listeners:
             _check(lib.gw_add_listener(gateway, *self._listeners[-1]), "listening socket")
             self._listeners.pop()
+        while self._udp:
+            _check(lib.gw_add_udp(gateway, *self._udp[-1]), "UDP socket")
+            self._udp.pop()
 
     def close(self) -> None:
-        for _, descriptor in [*self._tuns, *self._listeners]:
+        for _, descriptor in [*self._tuns, *self._listeners, *self._udp]:
             os.close(descriptor)
 
 
@@ -143,6 +153,10 @@ class NativeGateway:
         status = lib.gw_session_open(self._handle(), link, ffi.new("struct gw_session_config *", config), session)
         _check(status, "open_session")
         return int(session[0])
+
+    def set_dtls(self, session: int, offer: DtlsPsk | DtlsResumption) -> None:
+        status = lib.gw_session_dtls(self._handle(), session, _dtls_config(offer))
+        _check_command(status, "set_dtls")
 
     def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
         status = lib.gw_session_attach(self._handle(), session, link, head, len(head), early, len(early))
@@ -222,8 +236,36 @@ def _event(event: CData, payload: bytes) -> GatewayEvent:
             return SessionIdle(event.session)
         case lib.GW_SESSION_CLOSED:
             return SessionClosed(event.session, _counters(event.counters))
+        case lib.GW_DTLS_UP:
+            return DtlsUp(
+                session=event.session,
+                peer=unpack_address(bytes(event.peer)),
+                peer_port=event.peer_port,
+                version=DTLS_VERSIONS.get(event.tls_version, f"{event.tls_version:#06x}"),
+                cipher=_text(event.cipher),
+            )
+        case lib.GW_DTLS_DOWN:
+            return DtlsDown(event.session, Cause(event.cause))
         case unknown:
             raise AssertionError(f"the gateway sent an event of kind {unknown}")
+
+
+def _dtls_config(offer: DtlsPsk | DtlsResumption) -> CData:
+    config = ffi.new("struct gw_dtls_config *")
+    match offer:
+        case DtlsPsk(app_id, key):
+            config.way, name, secret, sizes = lib.GW_DTLS_PSK, app_id, key, (32, 32)
+        case DtlsResumption(session_id, master_secret, cipher):
+            config.way, name, secret, sizes = lib.GW_DTLS_RESUMPTION, session_id, master_secret, (32, 48)
+            if lib.gw_dtls_suite_find(cipher.encode(), config.suite):
+                raise GatewayError(f"set_dtls: {cipher!r} is not among the suites of DTLS")
+    if (len(name), len(secret)) != sizes:
+        raise GatewayError(
+            f"set_dtls: name and secret are {len(name)} and {len(secret)} bytes, not {sizes[0]} and {sizes[1]}"
+        )
+    ffi.memmove(config.name, name, len(name))
+    ffi.memmove(config.secret, secret, len(secret))
+    return config
 
 
 def _counters(counters: CData) -> Counters:
@@ -235,6 +277,10 @@ def _counters(counters: CData) -> Counters:
         rx_dropped=counters.rx_dropped,
         tx_dropped=counters.tx_dropped,
         last_data=counters.last_data_ns / 1e9,
+        dtls_rx_packets=counters.dtls_rx_packets,
+        dtls_rx_bytes=counters.dtls_rx_bytes,
+        dtls_tx_packets=counters.dtls_tx_packets,
+        dtls_tx_bytes=counters.dtls_tx_bytes,
     )
 
 

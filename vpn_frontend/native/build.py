@@ -13,7 +13,8 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("vpn_frontend/native")  # setuptools wants sources relative to the project, where it is run
-SOURCES = ["channel.c", "coalescer.c", "crossing.c", "cstp.c", "events.c", "gateway.c", "inner.c", "link.c",
+SOURCES = ["channel.c", "coalescer.c", "crossing.c", "cstp.c", "dtls_channel.c", "dtls_context.c", "dtls_cookie.c",
+           "dtls_datagrams.c", "dtls_directory.c", "dtls_hello.c", "dtls_paths.c", "dtls_port.c", "events.c", "gateway.c", "inner.c", "link.c",
            "listener.c", "mailbox.c", "outbox.c", "routes.c", "segments.c", "session.c", "tls.c", "tun.c",
            "worker.c"]  # fmt: skip
 
@@ -35,7 +36,7 @@ def describe() -> FFI:
         '#pragma GCC diagnostic ignored "-Wunused-parameter"\n#pragma GCC diagnostic ignored "-Wshadow"\n'
         '#pragma GCC diagnostic ignored "-Wmissing-field-initializers"\n',
         sources=[str(HERE / name) for name in SOURCES],
-        depends=[str(path) for path in HERE.glob("*.h")],
+        depends=[*map(str, HERE.glob("*.h")), f"{prefix}/lib/libwolfssl.a"],
         include_dirs=["."],
         extra_compile_args=["-isystem", f"{prefix}/include", "-D_GNU_SOURCE", "-pthread"],
         extra_objects=[f"{prefix}/lib/libwolfssl.a"],

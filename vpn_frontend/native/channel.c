@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "channel.h"
 
+#include "dtls_channel.h"
 #include "inner.h"
 #include "tun.h"
 
@@ -44,7 +45,30 @@ static enum gw_stat judge(struct gw_worker *worker, const struct gw_session *ses
     return why;
 }
 
-static void take_packet(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size)
+static void count_rx(struct gw_worker *worker, struct gw_session *session, size_t size, enum gw_transport over)
+{
+    worker->pace.turn++;
+    gw_add(&session->counters.rx_packets, 1);
+    gw_add(&session->counters.rx_bytes, size);
+    if (over == GW_OVER_TLS)
+        return;
+    gw_add(&session->counters.dtls_rx_packets, 1);
+    gw_add(&session->counters.dtls_rx_bytes, size);
+}
+
+static void count_tx(struct gw_worker *worker, struct gw_session *session, size_t size, enum gw_transport over)
+{
+    worker->pace.turn++;
+    gw_add(&session->counters.tx_packets, 1);
+    gw_add(&session->counters.tx_bytes, size);
+    if (over == GW_OVER_TLS)
+        return;
+    gw_add(&session->counters.dtls_tx_packets, 1);
+    gw_add(&session->counters.dtls_tx_bytes, size);
+}
+
+void gw_channel_take_packet(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size,
+                            enum gw_transport over)
 {
     struct gw_inner inner;
     enum gw_stat why = judge(worker, session, packet, size, &inner);
@@ -54,9 +78,7 @@ static void take_packet(struct gw_worker *worker, struct gw_session *session, co
         return;
     }
     gw_tun_write(worker, packet, size);
-    worker->pace.turn++;
-    gw_add(&session->counters.rx_packets, 1);
-    gw_add(&session->counters.rx_bytes, size);
+    count_rx(worker, session, size, over);
     used(session, worker->now, inner.control);
 }
 
@@ -74,7 +96,8 @@ static void take_frame(struct gw_link *link, const struct gw_frame *frame)
 
     switch (frame->type) {
     case GW_FRAME_DATA:
-        take_packet(worker, link->session, frame->payload, frame->size);
+        gw_dtls_fall_back(link->session->dtls);
+        gw_channel_take_packet(worker, link->session, frame->payload, frame->size, GW_OVER_TLS);
         break;
     case GW_FRAME_DPD_REQUEST:
         gw_count(worker, GW_STAT_dpd_answered);
@@ -119,19 +142,20 @@ void gw_channel_deliver(struct gw_worker *worker, struct gw_session *session, ui
 {
     struct gw_link *link = session->channel;
 
-    if (!link) {
-        drop_tx(worker, session, GW_STAT_tx_no_channel);
-    } else if (size > session->config.mtu || size > GW_CSTP_MAX_PAYLOAD) {
+    if (size > session->config.mtu || size > GW_CSTP_MAX_PAYLOAD) {
         drop_tx(worker, session, GW_STAT_tx_oversize);
+    } else if (gw_dtls_send(session, packet, size) == 0) {
+        count_tx(worker, session, size, GW_OVER_DTLS);
+        used(session, worker->now, control);
+    } else if (!link) {
+        drop_tx(worker, session, GW_STAT_tx_no_channel);
     } else if (link->out.size > GW_QUEUE_SOFT) {
         drop_tx(worker, session, GW_STAT_tx_queue_full);
     } else {
         gw_cstp_header(packet - GW_CSTP_HEADER, GW_FRAME_DATA, size);
         if (gw_link_write(link, packet - GW_CSTP_HEADER, GW_CSTP_HEADER + size))
             return;
-        worker->pace.turn++;
-        gw_add(&session->counters.tx_packets, 1);
-        gw_add(&session->counters.tx_bytes, size);
+        count_tx(worker, session, size, GW_OVER_TLS);
         used(session, worker->now, control);
         if (link->out.size >= GW_SEND_SIZE && !link->waiting_since)
             gw_link_flush(link);
@@ -158,6 +182,7 @@ void gw_channel_begin(struct gw_link *link, struct gw_session *session, const ui
     if (link->state != GW_LINK_CONVERSATION || gw_link_write(link, head, head_size))
         return;
     replace(session);
+    gw_dtls_attached(worker, session);
     link->state = GW_LINK_CHANNEL;
     link->silent = true;
     link->deadline = 0;

@@ -10,7 +10,7 @@
 #define BATCHES_KEPT 64u            /* free batches the pool keeps: 8 MiB */
 #define PARCEL_HEADER 12u           /* session id, size */
 
-static struct gw_batch *batch_take(struct gw_batch_pool *pool)
+struct gw_batch *gw_batch_take(struct gw_batch_pool *pool)
 {
     struct gw_batch *batch;
 
@@ -28,7 +28,7 @@ static struct gw_batch *batch_take(struct gw_batch_pool *pool)
     return batch;
 }
 
-static void batch_give(struct gw_batch_pool *pool, struct gw_batch *batch)
+void gw_batch_give(struct gw_batch_pool *pool, struct gw_batch *batch)
 {
     pthread_mutex_lock(&pool->lock);
     if (pool->count < BATCHES_KEPT) {
@@ -65,7 +65,7 @@ static void post(struct gw_worker *worker, uint32_t to)
         free(message);
     }
     gw_count(worker, GW_STAT_tx_mailbox_full);
-    batch_give(&worker->gateway->batches, batch);
+    gw_batch_give(&worker->gateway->batches, batch);
 }
 
 void gw_crossing_post(struct gw_worker *worker)
@@ -86,7 +86,7 @@ void gw_crossing_pass(struct gw_worker *worker, uint64_t session, const uint8_t 
         batch = NULL;
     }
     if (!batch)
-        batch = worker->outgoing[to] = batch_take(&worker->gateway->batches);
+        batch = worker->outgoing[to] = gw_batch_take(&worker->gateway->batches);
     if (!batch) {
         gw_count(worker, GW_STAT_tx_mailbox_full);
         return;
@@ -117,5 +117,5 @@ void gw_crossing_take(struct gw_worker *worker, struct gw_batch *batch)
         else
             gw_count(worker, GW_STAT_tx_no_session);
     }
-    batch_give(&worker->gateway->batches, batch);
+    gw_batch_give(&worker->gateway->batches, batch);
 }

@@ -14,6 +14,9 @@ void gw_crossing_pass(struct gw_worker *worker, uint64_t session, const uint8_t 
 void gw_crossing_post(struct gw_worker *worker);
 /* Delivers what another worker gathered and gives the batch back. */
 void gw_crossing_take(struct gw_worker *worker, struct gw_batch *batch);
+/* An empty batch; NULL: out of memory. */
+struct gw_batch *gw_batch_take(struct gw_batch_pool *pool);
+void gw_batch_give(struct gw_batch_pool *pool, struct gw_batch *batch);
 void gw_batch_pool_free(struct gw_batch_pool *pool);
 
 #endif

@@ -25,7 +25,7 @@ static const char resumption_list[] = "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES
 
 #define SUITES (sizeof(resumption_suites) / sizeof(*resumption_suites))
 
-const char *gw_dtls_suite_name(unsigned index)
+const char *gw_dtls_suite_name(uint32_t index)
 {
     return index < SUITES ? resumption_suites[index].name : NULL;
 }
@@ -203,6 +203,37 @@ WOLFSSL *gw_dtls_new(const struct gw_dtls_contexts *contexts, struct gw_dtls_io 
         return NULL;
     }
     return ssl;
+}
+
+struct reply {
+    uint8_t *bytes;
+    size_t size, room;
+};
+
+static int catch_reply(void *owner, const uint8_t *datagram, size_t size)
+{
+    struct reply *reply = owner;
+
+    if (reply->size || size > reply->room)
+        return -EMSGSIZE;
+    memcpy(reply->bytes, datagram, size);
+    reply->size = size;
+    return 0;
+}
+
+int gw_dtls_retry13(const struct gw_dtls_contexts *contexts, const uint8_t secret[GW_COOKIE_SECRET_SIZE], const void *peer,
+                    size_t peer_size, const uint8_t *hello, size_t size, uint8_t *bytes, size_t *reply_size)
+{
+    static const struct gw_dtls_config nobody = { .way = GW_DTLS_PSK };     /* the binder is not looked at before the cookie */
+    struct reply reply = { bytes, 0, *reply_size };
+    struct gw_dtls_io io = { hello, size, catch_reply, &reply, &nobody };
+    WOLFSSL *ssl = gw_dtls_new(contexts, &io, secret, peer, peer_size);
+    int status = ssl ? wolfDTLS_accept_stateless(ssl) : WOLFSSL_FATAL_ERROR;
+
+    if (ssl)
+        wolfSSL_free(ssl);              /* after a fatal answer it would answer nobody again */
+    *reply_size = status == WOLFSSL_FAILURE ? reply.size : 0;   /* an alert is not for those who have not shown their address */
+    return status == WOLFSSL_SUCCESS;
 }
 
 static enum gw_dtls_result outcome(WOLFSSL *ssl, int status)

@@ -12,6 +12,7 @@
 #define VPN_FRONTEND_DTLS_CONTEXT_H
 
 #include "dtls_cookie.h"
+#include "gateway.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
@@ -20,16 +21,6 @@
 #define GW_DTLS_MASTER_SIZE 48u
 #define GW_DTLS_HANDSHAKE_MTU 1200u     /* bytes of a datagram of ours in a handshake: passes any path with an IPv6 header */
 #define GW_DTLS_OVERHEAD_MAX 64u        /* record header, explicit nonce, tag, and the type byte, with room */
-
-enum gw_dtls_way { GW_DTLS_NONE = 0, GW_DTLS_PSK = 1, GW_DTLS_RESUMPTION = 2 };
-
-/* What a session expects of its DTLS client. */
-struct gw_dtls_config {
-    uint32_t way;                       /* enum gw_dtls_way */
-    uint8_t name[GW_DTLS_NAME_SIZE];    /* App-ID or session id: unguessable, unique among the sessions */
-    uint8_t secret[GW_DTLS_MASTER_SIZE];    /* PSK: the first 32 bytes are the key. RESUMPTION: the master secret */
-    uint8_t suite[2];                   /* RESUMPTION: as in TLS's registry */
-};
 
 struct gw_dtls_io {
     const uint8_t *datagram;            /* received, not yet taken by wolfSSL; NULL: none */
@@ -57,14 +48,15 @@ enum gw_dtls_result {
 
 int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t error_size);
 void gw_dtls_contexts_free(struct gw_dtls_contexts *contexts);
-/* The suites of the resumption way by the names that AnyConnect uses, best first; NULL: no more. */
-const char *gw_dtls_suite_name(unsigned index);
-int gw_dtls_suite_find(const char *name, uint8_t suite[2]);
 
 /* NULL: out of memory. `io` must outlive it. A hello that echoes a cookie made with `secret` over `peer` is taken at once. */
 WOLFSSL *gw_dtls_new(const struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
                      const void *peer, size_t peer_size);
 enum gw_dtls_result gw_dtls_accept(WOLFSSL *ssl);
+/* A DTLS 1.3 hello, answered or found to echo a good cookie without anything kept: 1 the cookie is good; 0 with a HelloRetryRequest
+ * of *reply_size bytes, which is 0 where there is nothing to say. Which session it is for plays no part yet. */
+int gw_dtls_retry13(const struct gw_dtls_contexts *contexts, const uint8_t secret[GW_COOKIE_SECRET_SIZE], const void *peer,
+                    size_t peer_size, const uint8_t *hello, size_t size, uint8_t *reply, size_t *reply_size);
 /* After GW_DTLS_DONE, once. `mtu`: the largest payload of a record that gw_dtls_write is to take. */
 int gw_dtls_finish(WOLFSSL *ssl, uint32_t mtu, struct gw_dtls_facts *facts);
 /* The payload of one record, where the result is GW_DTLS_DONE. */

@@ -4,11 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define TYPE_CHANGE_CIPHER_SPEC 20u
-#define TYPE_ALERT 21u
-#define TYPE_HANDSHAKE 22u
-#define TYPE_APPLICATION_DATA 23u
 #define MESSAGE_CLIENT_HELLO 1u
+#define EXTENSION_PRE_SHARED_KEY 41u
 #define EXTENSION_SUPPORTED_VERSIONS 43u
 #define VERSION_DTLS_1_3 0xfefcu
 
@@ -65,14 +62,14 @@ enum gw_dtls_kind gw_dtls_classify(const uint8_t *datagram, size_t size)
         return GW_DTLS_GARBAGE;
     if (is_unified_header(datagram[0]))
         return GW_DTLS_SEALED;
-    if (size <= GW_DTLS_RECORD_HEADER || datagram[0] < TYPE_CHANGE_CIPHER_SPEC || datagram[0] > TYPE_APPLICATION_DATA ||
-        !is_dtls_1_x(datagram + 1))
+    if (size <= GW_DTLS_RECORD_HEADER || datagram[0] < GW_DTLS_CHANGE_CIPHER_SPEC ||
+        datagram[0] > GW_DTLS_APPLICATION_DATA || !is_dtls_1_x(datagram + 1))
         return GW_DTLS_GARBAGE;
     if (datagram[3] || datagram[4])
         return GW_DTLS_SEALED;
-    if (datagram[0] == TYPE_APPLICATION_DATA)
+    if (datagram[0] == GW_DTLS_APPLICATION_DATA)
         return GW_DTLS_GARBAGE;         /* never in the clear */
-    if (datagram[0] == TYPE_HANDSHAKE && datagram[GW_DTLS_RECORD_HEADER] == MESSAGE_CLIENT_HELLO)
+    if (datagram[0] == GW_DTLS_HANDSHAKE && datagram[GW_DTLS_RECORD_HEADER] == MESSAGE_CLIENT_HELLO)
         return GW_DTLS_HELLO;
     return GW_DTLS_CLEAR;
 }
@@ -106,6 +103,35 @@ static void read_app_id(struct cursor body, struct gw_hello *hello)
         hello->app_id = body.at;
 }
 
+static int digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A hello of DTLS 1.3 has no session id to carry the name (RFC 9147 section 5.3): there the identity does. */
+static void read_identity(struct cursor body, struct gw_hello *hello)
+{
+    size_t size;
+    struct cursor list = { .at = vector(&body, 2, &size) };
+    const uint8_t *text;
+
+    list.left = list.at ? size : 0;
+    text = vector(&list, 2, &size);
+    if (!text || size != 2 * GW_DTLS_NAME_SIZE)
+        return;
+    for (unsigned i = 0; i < GW_DTLS_NAME_SIZE; i++) {
+        int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return;
+        hello->identity[i] = (uint8_t)(high << 4 | low);
+    }
+    hello->has_identity = true;
+}
+
 static void read_extensions(struct cursor *c, struct gw_hello *hello)
 {
     size_t size;
@@ -123,6 +149,8 @@ static void read_extensions(struct cursor *c, struct gw_hello *hello)
             hello->dtls13 = offers_dtls13(body);
         else if (type == GW_DTLS_APP_ID_EXTENSION)
             read_app_id(body, hello);
+        else if (type == EXTENSION_PRE_SHARED_KEY)
+            read_identity(body, hello);
     }
 }
 
@@ -170,5 +198,7 @@ const uint8_t *gw_hello_name(const struct gw_hello *hello)
 {
     if (hello->app_id)
         return hello->app_id;
-    return hello->session_id_size == GW_DTLS_NAME_SIZE ? hello->session_id : NULL;
+    if (hello->session_id_size == GW_DTLS_NAME_SIZE)
+        return hello->session_id;
+    return hello->has_identity ? hello->identity : NULL;
 }

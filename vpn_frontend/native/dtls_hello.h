@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What the gateway reads of a datagram before it believes a word of it: the record header, and of a ClientHello (RFC 6347
- * section 4.2, RFC 9147 section 5.3) what names a session and what the cookie is made over. Everything points into the datagram.
+ * section 4.2, RFC 9147 section 5.3) what names a session and what the cookie is made over. Pointers lead into the datagram.
  */
 #ifndef VPN_FRONTEND_DTLS_HELLO_H
 #define VPN_FRONTEND_DTLS_HELLO_H
@@ -14,6 +14,8 @@
 #define GW_DTLS_NAME_SIZE 32u           /* bytes of an App-ID and of a session id */
 #define GW_DTLS_RANDOM_SIZE 32u
 #define GW_DTLS_APP_ID_EXTENSION 48018u /* openconnect's name of the session, where the session id is not to be had */
+
+enum { GW_DTLS_CHANGE_CIPHER_SPEC = 20, GW_DTLS_ALERT = 21, GW_DTLS_HANDSHAKE = 22, GW_DTLS_APPLICATION_DATA = 23 }; /* record types */
 
 enum gw_dtls_kind {
     GW_DTLS_GARBAGE,                    /* no DTLS record that a client could send */
@@ -31,12 +33,14 @@ struct gw_hello {
     const uint8_t *session_id, *cookie, *suites, *compression;
     size_t session_id_size, cookie_size, suites_size, compression_size;
     const uint8_t *app_id;              /* NULL: no such extension */
+    bool has_identity;
+    uint8_t identity[GW_DTLS_NAME_SIZE];    /* DTLS 1.3: the first PSK identity, where it is an App-ID in hexadecimal */
 };
 
 enum gw_dtls_kind gw_dtls_classify(const uint8_t *datagram, size_t size);
 /* 0, or -EPROTO for anything but one whole, unfragmented ClientHello that fills the datagram and whose random is not all zero. */
 int gw_hello_read(const uint8_t *datagram, size_t size, struct gw_hello *hello);
-/* The 32 bytes that name a session: the App-ID, or else the session id; NULL: it names none. */
+/* The 32 bytes that name a session: the App-ID, or else the session id, or else the PSK identity; NULL: it names none. */
 const uint8_t *gw_hello_name(const struct gw_hello *hello);
 
 #endif

@@ -5,6 +5,7 @@
 #include "gateway.h"
 
 #include "crossing.h"
+#include "dtls_port.h"
 #include "tun.h"
 #include "worker.h"
 
@@ -79,6 +80,11 @@ gw *gw_open(const struct gw_config *config, char *error, size_t error_size)
     pthread_mutex_init(&g->tls.lock, NULL);
     pthread_mutex_init(&g->sessions.lock, NULL);
     pthread_mutex_init(&g->batches.lock, NULL);
+    g->dtls = gw_dtls_hub_new(config->max_sessions, error, error_size);
+    if (!g->dtls) {
+        gw_close(g);
+        return NULL;
+    }
     if (prepare(g)) {
         snprintf(error, error_size, "out of memory or descriptors for %u workers", config->workers);
         gw_close(g);
@@ -154,6 +160,16 @@ int gw_set_tun(gw *g, uint32_t worker_index, int fd)
     return status;
 }
 
+int gw_add_udp(gw *g, uint32_t worker, int fd)
+{
+    int status;
+
+    if (g->started || worker >= g->config.workers)
+        return -EINVAL;
+    status = set_nonblocking(fd);
+    return status ? status : gw_dtls_port_add(g->workers[worker], fd);
+}
+
 int gw_start(gw *g, char *error, size_t error_size)
 {
     if (g->started || !g->tls.context) {
@@ -215,6 +231,7 @@ void gw_close(gw *g)
         gw_worker_free(g->workers[i]);
     gw_batch_pool_free(&g->batches);
     gw_session_table_free(&g->sessions);
+    gw_dtls_hub_free(g->dtls);
     gw_event_queue_free(&g->events);
     gw_tls_holder_free(&g->tls);
     pthread_mutex_destroy(&g->tls.lock);
@@ -290,6 +307,30 @@ int gw_session_open(gw *g, uint64_t link, const struct gw_session_config *config
     memcpy(addresses + 16, config->inner6, 16);
     post_all(g, GW_MSG_ROUTE_ADD, *session, addresses, sizeof(addresses));
     return 0;
+}
+
+int gw_session_dtls(gw *g, uint64_t session, const struct gw_dtls_config *config)
+{
+    struct gw_message *message;
+    int status;
+
+    if (config->way != GW_DTLS_PSK && config->way != GW_DTLS_RESUMPTION)
+        return -EINVAL;
+    if (gw_session_read(&g->sessions, session, NULL, NULL))
+        return -ENOENT;
+    message = gw_message_new(GW_MSG_SESSION_DTLS, config, sizeof(*config));
+    if (!message)
+        return -ENOMEM;
+    message->session = session;
+    status = gw_directory_add(&g->dtls->names, config->name, session);
+    if (status) {
+        free(message);
+        return status;
+    }
+    status = post(g, gw_id_worker(session), message);
+    if (status)
+        gw_directory_remove(&g->dtls->names, config->name, session);
+    return status;
 }
 
 int gw_session_attach(gw *g, uint64_t session, uint64_t link, const uint8_t *head, size_t head_size,

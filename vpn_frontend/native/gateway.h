@@ -61,6 +61,17 @@ struct gw_counters {                /* inner packets and bytes as the client see
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
     uint64_t rx_dropped, tx_dropped;    /* all reasons together; by reason: gw_stats */
     uint64_t last_data_ns;          /* CLOCK_MONOTONIC */
+    uint64_t dtls_rx_packets, dtls_rx_bytes, dtls_tx_packets, dtls_tx_bytes;    /* what of the above went over DTLS */
+};
+
+enum gw_dtls_way { GW_DTLS_NONE = 0, GW_DTLS_PSK = 1, GW_DTLS_RESUMPTION = 2 };
+
+/* What a session expects of its DTLS client; see dtls_context.h. */
+struct gw_dtls_config {
+    uint32_t way;                   /* enum gw_dtls_way */
+    uint8_t name[32];               /* App-ID or session id: unguessable, unique among the sessions */
+    uint8_t secret[48];             /* PSK: the first 32 bytes are the key. RESUMPTION: the master secret */
+    uint8_t suite[2];               /* RESUMPTION: as in TLS's registry */
 };
 
 enum gw_event_kind {
@@ -71,6 +82,8 @@ enum gw_event_kind {
     GW_CHANNEL_DOWN = 5,   /* the session lost its last channel, see cause; the session itself lives on */
     GW_SESSION_IDLE = 6,   /* idle_s passed */
     GW_SESSION_CLOSED = 7, /* answer to gw_session_close, with the final counters; last event of it */
+    GW_DTLS_UP = 8,        /* the session has a DTLS channel, or a new one: peer, tls_version (0xfefd, 0xfefc), cipher */
+    GW_DTLS_DOWN = 9,      /* it has none any more; TLS goes on. GW_CAUSE_DPD, _PEER_CLOSED, _PROTOCOL, _REPLACED */
 };
 
 enum gw_cause {
@@ -108,6 +121,8 @@ gw *gw_open(const struct gw_config *config, char *error, size_t error_size);
 int gw_set_tls(gw *g, const struct gw_tls *tls, char *error, size_t error_size);
 int gw_add_listener(gw *g, uint32_t worker, int fd);
 int gw_set_tun(gw *g, uint32_t worker, int fd);
+/* A bound, unconnected UDP socket; every worker gets one per address, in the same order. */
+int gw_add_udp(gw *g, uint32_t worker, int fd);
 int gw_start(gw *g, char *error, size_t error_size);
 void gw_stop_accepting(gw *g);      /* drain: listening sockets closed, links live on */
 void gw_close(gw *g);               /* stops and joins the workers, closes every descriptor; not a byte is sent after it */
@@ -127,6 +142,12 @@ int gw_session_attach(gw *g, uint64_t session, uint64_t link, const uint8_t *hea
 /* Sends `frame` (a whole CSTP DISCONNECT or TERMINATE frame, or nothing), closes the channel, frees the inner addresses. */
 int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame_size);
 int gw_session_counters(gw *g, uint64_t session, struct gw_counters *counters);
+/* Before gw_session_attach, each time: DTLS of the session's client is expected from then on, of an older one no more. Without it
+ * the session attached has no DTLS. */
+int gw_session_dtls(gw *g, uint64_t session, const struct gw_dtls_config *config);
+/* The suites of GW_DTLS_RESUMPTION by the names clients use, best first, until NULL; and back: -EINVAL. */
+const char *gw_dtls_suite_name(uint32_t index);
+int gw_dtls_suite_find(const char *name, uint8_t suite[2]);
 
 /* The gateway's own counters as "name value" pairs in a fixed order: gw_stat_name(i) until NULL. */
 const char *gw_stat_name(uint32_t index);

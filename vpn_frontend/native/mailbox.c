@@ -52,7 +52,7 @@ struct gw_message *gw_message_new(enum gw_message_kind kind, const void *data, s
 
 static bool has_room(const struct gw_mailbox *box, const struct gw_message *message)
 {
-    if (message->kind == GW_MSG_BATCH)
+    if (message->kind == GW_MSG_BATCH || message->kind == GW_MSG_DATAGRAMS)
         return box->batches < GW_MAILBOX_BATCHES;
     if (message->kind == GW_MSG_LINK_SEND || message->kind == GW_MSG_SESSION_OPEN || message->kind == GW_MSG_ATTACH)
         return box->bytes + message->size + sizeof(*message) <= GW_MAILBOX_BYTES;
@@ -75,7 +75,7 @@ int gw_mailbox_post(struct gw_mailbox *box, struct gw_message *message)
             box->head = message;
         box->tail = message;
         box->bytes += message->size + sizeof(*message);
-        if (message->kind == GW_MSG_BATCH)
+        if (message->kind == GW_MSG_BATCH || message->kind == GW_MSG_DATAGRAMS)
             box->batches++;
         if (wake)
             eventfd_write(box->fd, 1);

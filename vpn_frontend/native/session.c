@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "channel.h"
+#include "dtls_channel.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -67,6 +68,8 @@ static void copy_counters(const struct gw_session *session, struct gw_counters *
         .tx_packets = gw_load(&from->tx_packets), .tx_bytes = gw_load(&from->tx_bytes),
         .rx_dropped = gw_load(&from->rx_dropped), .tx_dropped = gw_load(&from->tx_dropped),
         .last_data_ns = gw_load(&from->last_data_ns),
+        .dtls_rx_packets = gw_load(&from->dtls_rx_packets), .dtls_rx_bytes = gw_load(&from->dtls_rx_bytes),
+        .dtls_tx_packets = gw_load(&from->dtls_tx_packets), .dtls_tx_bytes = gw_load(&from->dtls_tx_bytes),
     };
 }
 
@@ -107,6 +110,7 @@ void gw_session_begin(struct gw_worker *worker, uint64_t id)
 
     session->open = true;
     session->channel = NULL;
+    session->dtls = NULL;
     session->idle_told = false;
     session->heard = session->probed = session->used = worker->now;
     session->previous = NULL;
@@ -126,6 +130,8 @@ void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *sessio
 
     session->channel->session = NULL;
     session->channel = NULL;
+    if (cause == GW_CAUSE_PEER_DISCONNECT)
+        gw_dtls_drop(worker, session, cause);
     copy_counters(session, &event.counters);
     gw_event_push(&worker->gateway->events, &event, farewell, false);
 }
@@ -151,6 +157,7 @@ void gw_session_end(struct gw_worker *worker, struct gw_session *session, const 
         if (gw_link_write(link, frame, size) == 0)
             gw_link_finish(link);
     }
+    gw_dtls_forget(worker, session);
     delist(worker, session);
     session->open = false;
     copy_counters(session, &event.counters);
@@ -190,6 +197,7 @@ void gw_sessions_tick(struct gw_worker *worker)
 {
     for (struct gw_session *session = worker->sessions; session; session = session->next) {
         watch_peer(worker, session);
+        gw_dtls_tick(worker, session);
         watch_use(worker, session);
     }
 }

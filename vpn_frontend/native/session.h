@@ -17,6 +17,7 @@
 
 #define GW_SLOTS_MAX (1u << 24)
 
+struct gw_dtls;
 struct gw_link;
 struct gw_worker;
 
@@ -29,6 +30,7 @@ struct gw_session {
     struct gw_session_config config;
     struct gw_counters counters;    /* written by the owner only, read by anyone */
     struct gw_link *channel;        /* the TLS link that carries it now; NULL: the client is away */
+    struct gw_dtls *dtls;           /* the DTLS half; NULL: none is expected */
     uint64_t heard;                 /* when the peer last sent anything; ns */
     uint64_t probed;                /* when we last asked whether it lives */
     uint64_t used;                  /* last DATA but ICMP, either way */

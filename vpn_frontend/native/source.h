@@ -5,7 +5,7 @@
 #ifndef VPN_FRONTEND_SOURCE_H
 #define VPN_FRONTEND_SOURCE_H
 
-enum gw_source_kind { GW_SOURCE_MAILBOX, GW_SOURCE_LISTENER, GW_SOURCE_TUN, GW_SOURCE_LINK };
+enum gw_source_kind { GW_SOURCE_MAILBOX, GW_SOURCE_LISTENER, GW_SOURCE_TUN, GW_SOURCE_LINK, GW_SOURCE_UDP };
 
 struct gw_source {
     enum gw_source_kind kind;

@@ -39,7 +39,23 @@
     X(tx_no_channel)            /* its client is away */ \
     X(tx_oversize) \
     X(tx_queue_full) \
-    X(tx_mailbox_full)
+    X(tx_mailbox_full) \
+    X(rx_mailbox_full)          /* datagrams for a session of another worker, whose mailbox was full */ \
+    X(dtls_garbage)             /* datagrams that are no DTLS */ \
+    X(dtls_hello_malformed) \
+    X(dtls_hello_refused)       /* by the policy, before anything else */ \
+    X(dtls_hello_unknown)       /* names no session: no answer */ \
+    X(dtls_hello_duplicate)     /* too soon after the one before */ \
+    X(dtls_cookies_sent) \
+    X(dtls_unmatched)           /* belongs to no connection, or to one whose key it does not know */ \
+    X(dtls_clear)               /* unencrypted, for a connection past that: forged, or very late */ \
+    X(dtls_moved)               /* a client's port changed */ \
+    X(dtls_handshakes_done) \
+    X(dtls_handshakes_failed) \
+    X(dtls_handshakes_timed_out) \
+    X(dtls_dead)                /* no answer to the dead peer detection over DTLS */ \
+    X(dtls_datagrams_sent) \
+    X(dtls_datagrams_lost)      /* the socket did not take them */
 
 enum gw_stat {
     GW_STAT_NONE = 0,           /* not counted: "no reason to drop" */

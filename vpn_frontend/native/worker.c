@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "crossing.h"
+#include "dtls_channel.h"
 #include "listener.h"
 #include "tun.h"
 
@@ -56,7 +57,7 @@ static void discard_mail(struct gw_worker *worker)
     while (message) {
         struct gw_message *next = message->next;
 
-        if (message->kind == GW_MSG_BATCH)
+        if (message->kind == GW_MSG_BATCH || message->kind == GW_MSG_DATAGRAMS)
             free(message->object);
         else if (message->kind == GW_MSG_MIGRATE)
             gw_link_destroy(message->object, &worker->chunks);
@@ -79,6 +80,9 @@ void gw_worker_free(struct gw_worker *worker)
         gw_link_destroy(link, &worker->chunks);
     }
     gw_links_bury(worker);
+    for (struct gw_session *session = worker->sessions; session; session = session->next)
+        gw_dtls_destroy(session->dtls);
+    gw_dtls_port_free(worker);
     for (uint32_t i = 0; i < GW_WORKERS_MAX; i++)
         free(worker->outgoing[i]);
     if (worker->tun.fd >= 0)
@@ -152,6 +156,18 @@ static void obey_link(struct gw_worker *worker, struct gw_link *link, const stru
     }
 }
 
+static void expect_dtls(struct gw_worker *worker, const struct gw_message *message)
+{
+    struct gw_session *session = gw_session_find(worker, message->session);
+    struct gw_dtls_config config;
+
+    memcpy(&config, message->data, sizeof(config));
+    if (session)
+        gw_dtls_expect(worker, session, &config);
+    else
+        gw_directory_remove(&worker->gateway->dtls->names, config.name, message->session);
+}
+
 void gw_worker_obey(struct gw_worker *worker, struct gw_message *message)
 {
     struct gw_link *link = message->link ? gw_link_find(worker, message->link) : NULL;
@@ -181,6 +197,12 @@ void gw_worker_obey(struct gw_worker *worker, struct gw_message *message)
         break;
     case GW_MSG_BATCH:
         gw_crossing_take(worker, message->object);
+        break;
+    case GW_MSG_SESSION_DTLS:
+        expect_dtls(worker, message);
+        break;
+    case GW_MSG_DATAGRAMS:
+        gw_dtls_port_take_batch(worker, message->object);
         break;
     case GW_MSG_STOP_ACCEPTING:
         gw_listeners_close(worker);
@@ -221,6 +243,9 @@ static void dispatch(struct gw_worker *worker, struct gw_source *source, uint32_
         break;
     case GW_SOURCE_LINK:
         gw_link_ready((struct gw_link *)source, events);
+        break;
+    case GW_SOURCE_UDP:
+        gw_dtls_port_ready(worker, (struct gw_udp_source *)source);
         break;
     }
 }
@@ -274,6 +299,7 @@ static void *run(void *argument)
         gw_crossing_post(worker);
         tick(worker);
         flush_dirty(worker);
+        gw_dtls_port_flush(worker);
         gw_links_bury(worker);
         gw_pace_rest(&worker->pace, worker->now);
     }

@@ -27,6 +27,9 @@
 #define GW_HEADROOM 16u             /* in front of a packet, for the header of a queue or a frame */
 #define GW_TICK (100 * GW_MS)       /* the grain of all deadlines */
 
+struct gw_dtls_hub;
+struct gw_dtls_port;
+
 struct gw_listener {
     struct gw_source source;
     uint16_t port;
@@ -55,6 +58,7 @@ struct gw_worker {
     uint32_t slots_size, slots_free;
     struct gw_link *links, *dirty, *dead;
     struct gw_session *sessions;
+    struct gw_dtls_port *dtls;      /* NULL: no UDP */
     struct gw_chunk_pool chunks;
     struct gw_batch *outgoing[GW_WORKERS_MAX];  /* packets being gathered for each other worker */
     uint64_t stats[GW_STAT_COUNT];
@@ -78,6 +82,7 @@ struct gw {
     struct gw_tls_holder tls;
     struct gw_event_queue events;
     struct gw_session_table sessions;
+    struct gw_dtls_hub *dtls;
     struct gw_batch_pool batches;
     uint32_t links;                 /* atomic: accepted, and not yet forgotten by Python */
     bool started;

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "dtls_channel.h"
+
+#include "channel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int queue_datagram(void *owner, const uint8_t *datagram, size_t size)
+{
+    struct gw_dtls_link *link = owner;
+
+    return gw_datagrams_push(&link->worker->dtls->out, &link->path, datagram, size);
+}
+
+static void link_free(struct gw_dtls_link *link)
+{
+    if (!link)
+        return;
+    if (link->ssl)
+        wolfSSL_free(link->ssl);
+    free(link);
+}
+
+static struct gw_dtls_link *link_new(struct gw_worker *worker, const struct gw_dtls *dtls, const struct gw_dtls_parcel *parcel,
+                                     const uint8_t *random)
+{
+    const uint8_t *secret = worker->dtls->cookies.secrets[parcel->secret & 1];
+    struct gw_dtls_link *link = calloc(1, sizeof(*link));
+
+    if (!link)
+        return NULL;
+    link->io.write = queue_datagram;
+    link->io.owner = link;
+    link->io.config = &dtls->config;
+    link->worker = worker;
+    link->path = parcel->path;
+    memcpy(link->random, random, sizeof(link->random));
+    link->started = worker->now;
+    link->ssl = gw_dtls_new(&worker->gateway->dtls->contexts, &link->io, secret, &link->path, sizeof(link->path));
+    if (!link->ssl) {
+        free(link);
+        return NULL;
+    }
+    return link;
+}
+
+static void address_key(const struct gw_path *path, uint8_t key[GW_DIRECTORY_KEY])
+{
+    memset(key, 0, GW_DIRECTORY_KEY);
+    memcpy(key, path->peer, 16);
+}
+
+static void list_address(struct gw_worker *worker, const struct gw_session *session, const struct gw_path *path, bool present)
+{
+    uint8_t key[GW_DIRECTORY_KEY];
+
+    address_key(path, key);
+    if (present)
+        gw_directory_add(&worker->gateway->dtls->addresses, key, session->id);
+    else
+        gw_directory_remove(&worker->gateway->dtls->addresses, key, session->id);
+}
+
+static void end_live(struct gw_worker *worker, struct gw_session *session)
+{
+    struct gw_dtls *dtls = session->dtls;
+
+    if (!dtls->live)
+        return;
+    list_address(worker, session, &dtls->live->path, false);
+    link_free(dtls->live);
+    dtls->live = NULL;
+    dtls->active = false;
+}
+
+static void end_coming(struct gw_dtls *dtls)
+{
+    link_free(dtls->coming);
+    dtls->coming = NULL;
+}
+
+void gw_dtls_drop(struct gw_worker *worker, struct gw_session *session, enum gw_cause cause)
+{
+    struct gw_event event = { .kind = GW_DTLS_DOWN, .cause = cause, .session = session->id };
+    struct gw_dtls *dtls = session->dtls;
+
+    if (!dtls)
+        return;
+    end_coming(dtls);
+    if (!dtls->live)
+        return;
+    end_live(worker, session);
+    gw_event_push(&worker->gateway->events, &event, NULL, false);
+}
+
+void gw_dtls_destroy(struct gw_dtls *dtls)
+{
+    if (!dtls)
+        return;
+    link_free(dtls->live);
+    link_free(dtls->coming);
+    memset(&dtls->config, 0, sizeof(dtls->config));
+    free(dtls);
+}
+
+void gw_dtls_forget(struct gw_worker *worker, struct gw_session *session)
+{
+    if (!session->dtls)
+        return;
+    end_coming(session->dtls);
+    end_live(worker, session);
+    gw_directory_remove(&worker->gateway->dtls->names, session->dtls->config.name, session->id);
+    gw_dtls_destroy(session->dtls);
+    session->dtls = NULL;
+}
+
+void gw_dtls_expect(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_config *config)
+{
+    gw_dtls_drop(worker, session, GW_CAUSE_REPLACED);
+    gw_dtls_forget(worker, session);
+    session->dtls = worker->dtls ? calloc(1, sizeof(*session->dtls)) : NULL;
+    if (!session->dtls) {
+        gw_directory_remove(&worker->gateway->dtls->names, config->name, session->id);
+        return;
+    }
+    session->dtls->config = *config;
+}
+
+void gw_dtls_attached(struct gw_worker *worker, struct gw_session *session)
+{
+    if (!session->dtls)
+        return;
+    if (session->dtls->attached) {
+        gw_dtls_drop(worker, session, GW_CAUSE_REPLACED);
+        gw_dtls_forget(worker, session);
+    } else {
+        session->dtls->attached = true;
+    }
+}
+
+/* From here on `coming` is the connection in use; the one before is gone without a word, since its client has left it. */
+static void come_up(struct gw_worker *worker, struct gw_session *session)
+{
+    struct gw_event event = { .kind = GW_DTLS_UP, .session = session->id };
+    struct gw_dtls *dtls = session->dtls;
+    struct gw_dtls_facts facts = { 0 };
+
+    if (gw_dtls_finish(dtls->coming->ssl, session->config.mtu + 1, &facts)) {
+        gw_count(worker, GW_STAT_dtls_handshakes_failed);
+        end_coming(dtls);
+        return;
+    }
+    end_live(worker, session);
+    dtls->live = dtls->coming;
+    dtls->coming = NULL;
+    dtls->active = true;
+    dtls->heard = dtls->probed = worker->now;
+    list_address(worker, session, &dtls->live->path, true);
+    gw_count(worker, GW_STAT_dtls_handshakes_done);
+    event.tls_version = facts.version;
+    memcpy(event.cipher, facts.cipher, sizeof(event.cipher));
+    memcpy(event.peer, dtls->live->path.peer, sizeof(event.peer));
+    event.peer_port = dtls->live->path.peer_port;
+    gw_event_push(&worker->gateway->events, &event, NULL, false);
+}
+
+static void schedule(struct gw_dtls_link *link)
+{
+    link->deadline = link->worker->now + (uint64_t)wolfSSL_dtls_get_current_timeout(link->ssl) * GW_SECOND;
+}
+
+static void shake_hands(struct gw_worker *worker, struct gw_session *session)
+{
+    struct gw_dtls *dtls = session->dtls;
+
+    switch (gw_dtls_accept(dtls->coming->ssl)) {
+    case GW_DTLS_DONE:
+        come_up(worker, session);
+        break;
+    case GW_DTLS_WANT:
+        schedule(dtls->coming);
+        break;
+    default:
+        gw_count(worker, GW_STAT_dtls_handshakes_failed);
+        end_coming(dtls);
+    }
+}
+
+static void answer_probe(struct gw_worker *worker, struct gw_dtls_link *link, uint8_t *frame, size_t size)
+{
+    gw_count(worker, GW_STAT_dpd_answered);
+    frame[0] = GW_FRAME_DPD_RESPONSE;   /* with its payload: clients measure the path with it */
+    gw_dtls_write(link->ssl, frame, size);
+}
+
+/* False: the client said goodbye. */
+static bool take_frame(struct gw_worker *worker, struct gw_session *session, uint8_t *frame, size_t size)
+{
+    struct gw_dtls *dtls = session->dtls;
+
+    switch (frame[0]) {
+    case GW_FRAME_DATA:
+        dtls->active = true;
+        gw_channel_take_packet(worker, session, frame + 1, size - 1, GW_OVER_DTLS);
+        break;
+    case GW_FRAME_DPD_REQUEST:
+        answer_probe(worker, dtls->live, frame, size);
+        break;
+    case GW_FRAME_DPD_RESPONSE:
+    case GW_FRAME_KEEPALIVE:
+        break;
+    case GW_FRAME_DISCONNECT:
+    case GW_FRAME_TERMINATE:
+        return false;
+    default:
+        gw_count(worker, GW_STAT_frames_unknown);
+    }
+    return true;
+}
+
+/* Reads the records of the datagram that io was given; true where one of them was the client's. */
+static bool read_records(struct gw_worker *worker, struct gw_session *session)
+{
+    struct gw_dtls *dtls = session->dtls;
+    bool genuine = false;
+
+    while (dtls->live) {
+        size_t size = 0;
+        enum gw_dtls_result result = gw_dtls_read(dtls->live->ssl, worker->plain, sizeof(worker->plain), &size);
+
+        if (result == GW_DTLS_WANT)
+            break;
+        if (result == GW_DTLS_DONE && size && take_frame(worker, session, worker->plain, size)) {
+            genuine = true;
+            dtls->heard = worker->now;
+            dtls->live->settled = true;
+            continue;
+        }
+        gw_dtls_drop(worker, session, result == GW_DTLS_BROKEN ? GW_CAUSE_PROTOCOL : GW_CAUSE_PEER_CLOSED);
+        return genuine;
+    }
+    if (dtls->live)
+        dtls->live->io.datagram = NULL;
+    return genuine;
+}
+
+static void offer(struct gw_dtls_link *link, const uint8_t *datagram, size_t size)
+{
+    link->io.datagram = datagram;
+    link->io.datagram_size = size;
+}
+
+static bool same_path(const struct gw_dtls_link *link, const struct gw_path *path)
+{
+    return link && !memcmp(&link->path, path, sizeof(*path));
+}
+
+static void feed_coming(struct gw_worker *worker, struct gw_session *session, const uint8_t *datagram, size_t size)
+{
+    struct gw_dtls *dtls = session->dtls;
+    struct gw_dtls_link *fed = dtls->coming;
+
+    offer(fed, datagram, size);
+    shake_hands(worker, session);
+    if (dtls->live == fed)
+        read_records(worker, session);  /* what came behind the client's last flight */
+    else if (dtls->coming == fed)
+        fed->io.datagram = NULL;
+}
+
+/* A hello whose cookie is good. */
+static void take_hello(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel,
+                       const uint8_t *datagram)
+{
+    struct gw_dtls *dtls = session->dtls;
+    const struct gw_dtls_link *last = dtls->coming ? dtls->coming : dtls->live;
+    struct gw_hello hello;
+
+    if (gw_hello_read(datagram, parcel->size, &hello))
+        return;
+    if (dtls->coming && same_path(dtls->coming, &parcel->path) && !memcmp(dtls->coming->random, hello.random, sizeof(last->random))) {
+        feed_coming(worker, session, datagram, parcel->size);   /* our flight was lost, the client asks again */
+        return;
+    }
+    if (last && worker->now - last->started < GW_DTLS_HELLO_PAUSE) {
+        gw_count(worker, GW_STAT_dtls_hello_duplicate);
+        return;
+    }
+    end_coming(dtls);
+    dtls->coming = link_new(worker, dtls, parcel, hello.random);
+    if (dtls->coming)
+        feed_coming(worker, session, datagram, parcel->size);
+}
+
+/* Something sealed from a port that is not the client's: if it opens, the client's port has changed. */
+static void take_stranger(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel,
+                          const uint8_t *datagram)
+{
+    struct gw_dtls *dtls = session->dtls;
+    uint64_t second = worker->now / GW_SECOND;
+
+    if (dtls->strangers_second != second) {
+        dtls->strangers_second = second;
+        dtls->strangers = 0;
+    }
+    if (!dtls->live || memcmp(dtls->live->path.peer, parcel->path.peer, 16) || dtls->strangers++ >= GW_DTLS_STRANGERS) {
+        gw_count(worker, GW_STAT_dtls_unmatched);
+        return;
+    }
+    offer(dtls->live, datagram, parcel->size);
+    if (!read_records(worker, session)) {
+        gw_count(worker, GW_STAT_dtls_unmatched);
+    } else if (dtls->live) {
+        dtls->live->path = parcel->path;    /* the same address: the directory stays right */
+        dtls->strangers = 0;
+        gw_count(worker, GW_STAT_dtls_moved);
+    }
+}
+
+void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+{
+    struct gw_dtls *dtls = session->dtls;
+
+    if (!dtls) {
+        gw_count(worker, GW_STAT_dtls_unmatched);
+    } else if (parcel->kind == GW_DTLS_HELLO) {
+        take_hello(worker, session, parcel, datagram);
+    } else if (same_path(dtls->coming, &parcel->path)) {
+        feed_coming(worker, session, datagram, parcel->size);
+    } else if (!same_path(dtls->live, &parcel->path)) {
+        take_stranger(worker, session, parcel, datagram);
+    } else if (parcel->kind == GW_DTLS_CLEAR && (dtls->live->settled || datagram[0] == GW_DTLS_ALERT)) {
+        gw_count(worker, GW_STAT_dtls_clear);   /* anybody could have sent it */
+    } else {
+        offer(dtls->live, datagram, parcel->size);
+        read_records(worker, session);
+    }
+}
+
+int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size)
+{
+    struct gw_dtls *dtls = session->dtls;
+
+    if (!dtls || !dtls->active || !dtls->live)
+        return -ENOTCONN;
+    packet[-1] = GW_FRAME_DATA;
+    return gw_dtls_write(dtls->live->ssl, packet - 1, size + 1);
+}
+
+static void watch_handshake(struct gw_worker *worker, struct gw_dtls *dtls)
+{
+    struct gw_dtls_link *coming = dtls->coming;
+
+    if (worker->now - coming->started >= GW_DTLS_HANDSHAKE_TIME) {
+        gw_count(worker, GW_STAT_dtls_handshakes_timed_out);
+        end_coming(dtls);
+    } else if (coming->deadline && worker->now >= coming->deadline) {
+        wolfSSL_dtls_got_timeout(coming->ssl);
+        schedule(coming);
+    }
+}
+
+/* Clients are told half the session's DPD time for DTLS, so that both ends are back on TLS within one whole of it. */
+static void watch_peer(struct gw_worker *worker, struct gw_session *session)
+{
+    static const uint8_t probe = GW_FRAME_DPD_REQUEST;
+    struct gw_dtls *dtls = session->dtls;
+    uint64_t patience = session->config.dpd_s * GW_SECOND / 2;
+    uint64_t silence = worker->now - dtls->heard;
+
+    if (!patience || silence < patience)
+        return;
+    if (silence >= 2 * patience) {
+        gw_count(worker, GW_STAT_dtls_dead);
+        gw_dtls_drop(worker, session, GW_CAUSE_DPD);
+    } else if (worker->now - dtls->probed >= patience / 2) {
+        dtls->probed = worker->now;
+        gw_count(worker, GW_STAT_dpd_sent);
+        gw_dtls_write(dtls->live->ssl, &probe, sizeof(probe));
+    }
+}
+
+void gw_dtls_tick(struct gw_worker *worker, struct gw_session *session)
+{
+    struct gw_dtls *dtls = session->dtls;
+
+    if (dtls && dtls->coming)
+        watch_handshake(worker, dtls);
+    if (dtls && dtls->live)
+        watch_peer(worker, session);
+}

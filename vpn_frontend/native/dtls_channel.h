@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The DTLS half of a session, on the session's worker. Up to two connections at a time: the one in use, and one in the making
+ * that replaces it once it works, so that a client which makes its DTLS anew is served throughout.
+ *
+ * Packets for the client go over DTLS while it is `active`: from the moment it is up, until the client falls back (data of it
+ * comes over TLS) or is not heard for a DPD period, and again when data of it comes over DTLS.
+ */
+#ifndef VPN_FRONTEND_DTLS_CHANNEL_H
+#define VPN_FRONTEND_DTLS_CHANNEL_H
+
+#include "dtls_port.h"
+
+#define GW_DTLS_HANDSHAKE_TIME (12 * GW_SECOND)     /* clients give up by then */
+#define GW_DTLS_HELLO_PAUSE (3 * GW_SECOND)         /* between two handshakes of one session */
+#define GW_DTLS_STRANGERS 64u       /* datagrams of other ports tried per session and second */
+
+struct gw_dtls_link {
+    WOLFSSL *ssl;
+    struct gw_dtls_io io;
+    struct gw_worker *worker;
+    struct gw_path path;
+    uint8_t random[GW_DTLS_RANDOM_SIZE];
+    uint64_t started, deadline;     /* deadline: when the last flight is sent again */
+    bool settled;                   /* the client has shown that it has our last flight: nothing in the clear counts any more */
+};
+
+struct gw_dtls {
+    struct gw_dtls_config config;
+    struct gw_dtls_link *live, *coming;     /* NULL: none */
+    bool active;
+    bool attached;                  /* a TLS channel has begun since the session expects this client */
+    uint64_t heard, probed;
+    uint64_t strangers_second;
+    uint32_t strangers;
+};
+
+/* A session expects this client from now on; connections made under an older configuration end. */
+void gw_dtls_expect(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_config *config);
+/* The session has a new TLS channel: an expectation that is older than it ends. */
+void gw_dtls_attached(struct gw_worker *worker, struct gw_session *session);
+/* The session expects nobody any more. */
+void gw_dtls_forget(struct gw_worker *worker, struct gw_session *session);
+/* Frees without a word. */
+void gw_dtls_destroy(struct gw_dtls *dtls);
+/* Ends the connections, keeps the expectation: the client will come again. Tells Python where one was up. */
+void gw_dtls_drop(struct gw_worker *worker, struct gw_session *session, enum gw_cause cause);
+void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel, const uint8_t *datagram);
+/* An inner packet for the client, with a byte of room in front of it: 0, or why it has to go another way. */
+int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size);
+/* Data came over TLS: the client does not trust its DTLS any more. */
+static inline void gw_dtls_fall_back(struct gw_dtls *dtls)
+{
+    if (dtls)
+        dtls->active = false;
+}
+/* Once a second. */
+void gw_dtls_tick(struct gw_worker *worker, struct gw_session *session);
+
+#endif
