@@ -59,6 +59,7 @@ class Assembly:
     async def start(self) -> None:
         """Serve when this returns. Raises what a layer raises when it cannot start."""
         config, values = self._config, self._config.values
+        self._watcher = RuleWatcher(values.policy.rules, SUFFIXES)  # what is saved from here on is a change
         self._store = await Store.open(config.store_url)
         self._made.push_async_callback(self._store.close)
         self._engine = await asyncio.to_thread(self._make_engine)
@@ -167,11 +168,9 @@ class Assembly:
 
     async def _watch_rules(self) -> None:
         """For ever: a watch that breaks (a limit of the kernel's, say) is reported and tried again."""
-        policy = self._config.values.policy
         while True:
-            watcher = RuleWatcher(policy.rules, SUFFIXES)
             try:
-                async for _ in watcher.changes():
+                async for _ in self._watcher.changes():
                     await self._enforcement.reload(by="file watcher")
                     self._watch_problem = None
             except Exception as error:  # noqa: BLE001 - SIGHUP and the API still reload, and /readyz says so

@@ -12,7 +12,7 @@ import inspect
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -46,7 +46,10 @@ class Invocation:
 
     config_path: Path | None = None
     as_json: bool = False
-    _columns: dict[str, int] = field(default_factory=dict)
+
+    def with_options(self, config_path: Path | None, *, as_json: bool) -> Invocation:
+        """The invocation of a command under this one, with the options that stand behind it."""
+        return Invocation(config_path or self.config_path, as_json or self.as_json)
 
     @cached_property
     def config(self) -> LoadedConfig:
@@ -107,8 +110,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         def invoke(context: typer.Context, config: ConfigOption, as_json: JsonOption, **arguments: object) -> None:
-            above: Invocation = context.obj or Invocation()
-            function(Invocation(config or above.config_path, as_json or above.as_json), **arguments)
+            function(context.obj.with_options(config, as_json=as_json), **arguments)
 
         hints = get_type_hints(function, include_extras=True)
         own = [p.replace(annotation=hints[p.name]) for p in list(inspect.signature(function).parameters.values())[1:]]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ocsentry.cli.durations import format_bytes
-from ocsentry.cli.invocation import CommandError, Invocation, command
+from ocsentry.cli.invocation import CommandError, ConfigOption, Invocation, JsonOption, command
 
 COLUMNS = ("id", "user", "address", "ipv4", "ipv6", "state", "transport", "started_at", "received", "sent")
 
@@ -17,7 +17,8 @@ def group() -> typer.Typer:
     app = typer.Typer(help="List and end sessions.", invoke_without_command=True)
 
     @app.callback()
-    def sessions(context: typer.Context) -> None:
+    def sessions(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+        context.obj = context.obj.with_options(config, as_json=as_json)
         if context.invoked_subcommand is None:
             list_sessions(context.obj)
 

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server's folder, and the command line run on it as an operator runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ocsentry.provision import provision
+
+OCSENTRY = Path(sys.executable).with_name("ocsentry")
+
+
+class CommandLine:
+    """The program, on the configuration in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "ocsentry.toml"
+        self.environment = {**os.environ, "OCSENTRY_CONFIG": str(self.config)}
+        self.environment.pop("OCSENTRY_DEBUG", None)
+
+    def run(self, *arguments, stdin="", timeout=60):
+        return subprocess.run(
+            [OCSENTRY, *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=self.environment,
+            cwd=self.folder,
+            check=False,
+        )
+
+    def ok(self, *arguments, stdin=""):
+        """Standard output of a run that succeeds."""
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return done.stdout
+
+    def json(self, *arguments, stdin=""):
+        return json.loads(self.ok(*arguments, "--json", stdin=stdin))
+
+    def fails(self, *arguments, stdin=""):
+        """What a run that fails says, which is for people."""
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode != 0, done.stdout
+        assert done.stdout == ""
+        assert done.stderr.startswith("ocsentry: ")
+        assert "Traceback" not in done.stderr
+        return done.stderr.removeprefix("ocsentry: ").rstrip("\n")
+
+
+@pytest.fixture(scope="session")
+def provisioned(tmp_path_factory):
+    """A folder as ``init`` makes it: to be copied, not to be changed."""
+    folder = tmp_path_factory.mktemp("provisioned") / "server"
+    provision(folder, names=["vpn.example.org"])
+    return folder
+
+
+@pytest.fixture
+def command_line(provisioned, tmp_path):
+    """A command line on a folder that ``init`` made."""
+    shutil.copytree(provisioned, tmp_path / "server")
+    return CommandLine(tmp_path / "server")
+
+
+@pytest.fixture
+def bare_command_line(tmp_path):
+    """A command line on a folder with nothing in it."""
+    return CommandLine(tmp_path)
