@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The application: resources put together, and what stands around all of them, in that order:
 
-request id, headers, last resort (``exchange``) -> who calls (``access``) -> repeated creations (``idempotency``) -> the
-bound on bodies, routing and validation (FastAPI) -> the endpoint.
+request id, headers, last resort (``exchange``) -> who calls (``access``) -> how much it sends (``body_limit``) ->
+repeated creations (``idempotency``) -> routing and validation (FastAPI) -> the endpoint.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from admin_api.access import Authentication
 from admin_api.audit.endpoints import router as audit
 from admin_api.blocks.endpoints import router as blocks
+from admin_api.body_limit import BodyLimit
 from admin_api.decisions.endpoints import router as decisions
 from admin_api.events.endpoints import router as events
 from admin_api.exchange import Exchange
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from admin_api.services import Services
 
 PREFIX = "/api/v1"
-MAX_BODY = 4 * 1024 * 1024  # bytes; a check of a large rule document, an import of ten thousand users
 
 
 def create_app(services: Services) -> FastAPI:
@@ -49,11 +49,11 @@ def create_app(services: Services) -> FastAPI:
         description="Who may use this VPN, and who does.",
         docs_url=None,  # the stock pages load scripts from elsewhere
         redoc_url=None,
-        max_body_size=MAX_BODY,
         generate_unique_id_function=_operation_id,
         middleware=[
             Middleware(Exchange, traffic=services.traffic),
             Middleware(Authentication, services=services),
+            Middleware(BodyLimit),
             Middleware(Idempotency, services=services),
         ],
     )

@@ -28,7 +28,6 @@ KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
 KEPT_HEADERS = frozenset({"content-type", "location", "etag"})
 SHOWN_ONCE = frozenset({"/api/v1/tokens"})
 MAX_KEPT = 64 * 1024  # bytes of an answer; longer ones belong to no creation
-MAX_BODY = 4 * 1024 * 1024  # bytes of a request that is held to be told from another
 
 
 class Idempotency:
@@ -65,10 +64,6 @@ class Idempotency:
 
     async def _answer(self, claim: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read_all(receive)
-        if body is None:
-            too_large = ApiError(Kind.TOO_LARGE, f"The most is {MAX_BODY} bytes")
-            await problem_response(scope, too_large)(scope, receive, send)
-            return
         digest = _digest(scope, body)
         async with self._services.store.read() as unit:
             kept = await unit.idempotency.get(*claim)
@@ -116,14 +111,11 @@ class Idempotency:
             await unit.idempotency.add(*claim, request_digest=digest, status=status, headers=kept, body=body)
 
 
-async def _read_all(receive: Receive) -> bytes | None:
-    """The body, or ``None`` where it is too long."""
+async def _read_all(receive: Receive) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > MAX_BODY:
-            return None
         if message["type"] != "http.request" or not message.get("more_body", False):
             return bytes(body)
 

@@ -4,7 +4,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from admin_api.problems import ApiError, Kind
+from admin_api.problems import ApiError, Kind, describe
 
 router = APIRouter(prefix="/problems", tags=["problems"])
 
@@ -20,7 +20,7 @@ async def list_problems() -> list[KindView]:
     return [_show(kind) for kind in Kind]
 
 
-@router.get("/{code}")
+@router.get("/{code}", responses=describe(Kind.NOT_FOUND, Kind.INVALID))
 async def get_problem(code: str) -> KindView:
     for kind in Kind:
         if kind.code == code:

@@ -128,10 +128,14 @@ def invalid(pointer: str, detail: str) -> ApiError:
 
 
 def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of an operation that can fail in these ways, besides those that every operation can."""
+    """What OpenAPI says of an operation that can fail in these ways, besides those that every guarded one can."""
     common = (Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.INVALID, Kind.TOO_MANY_REQUESTS, Kind.INTERNAL)
+    return describe(*kinds, *common)
+
+
+def describe(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     titles: dict[int, list[str]] = {}
-    for kind in (*kinds, *common):
+    for kind in kinds:
         titles.setdefault(kind.status.value, []).append(kind.title)
     schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
     return {

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import replace
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from admin_api.app import create_app
+from admin_api.identity import Scope
+from vpn_frontend.ports import SessionState
+
+pytestmark = pytest.mark.asyncio
+
+
+class TestHealth:
+    async def test_lives(self, server):
+        answer = await server.anonymous.get("/healthz")
+        assert answer.status_code == 200
+        assert answer.json() == {"status": "ok"}
+
+    async def test_ready(self, server):
+        answer = await server.anonymous.get("/readyz")
+        assert answer.status_code == 200
+        assert answer.json() == {"status": "ready", "problems": []}
+
+    async def test_not_ready_without_store(self, server):
+        async def fail():
+            raise OSError("secret path")
+
+        server.store.check = fail
+        answer = await server.anonymous.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["problems"] == ["store: OSError"]
+
+    async def test_checks_of_others(self, services):
+        async def expired():
+            return "the certificate has expired"
+
+        async def fine():
+            return None
+
+        app = create_app(replace(services, checks={"certificate": expired, "tun": fine}))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test") as client:
+            answer = await client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["problems"] == ["certificate: the certificate has expired"]
+
+
+class TestStatus:
+    async def test_access(self, server):
+        assert (await server.anonymous.get("/api/v1/status")).status_code == 401
+        assert (await (await server.client_with(Scope.USERS_WRITE)).get("/api/v1/status")).status_code == 403
+
+    async def test_counts(self, server, view):
+        server.sessions.add(view())
+        server.engine.admit("alice", "198.51.100.7")
+        await server.client.post("/api/v1/blocks", json={"cidr": "192.0.2.1"})
+        status = (await server.client.get("/api/v1/status")).json()
+        assert (status["sessions"], status["leases"], status["blocks"]) == (1, 1, 1)
+        assert status["ready"]
+        assert status["version"] == "1.2.3"
+        assert status["uptime"] >= 0
+        assert status["policy"]["rules"] == 2
+
+
+class TestMetrics:
+    async def test_elsewhere_needs_a_token(self, server):
+        assert (await server.anonymous.get("/metrics")).status_code == 401
+        assert (await (await server.client_with(Scope.USERS_WRITE)).get("/metrics")).status_code == 403
+        assert (await (await server.client_with(Scope.METRICS_READ)).get("/metrics")).status_code == 200
+
+    async def test_from_this_host_it_needs_none(self, services):
+        transport = httpx.ASGITransport(create_app(services), client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+            assert (await client.get("/metrics")).status_code == 200
+
+    async def test_figures(self, server, services, view):
+        server.sessions.add(view())
+        server.sessions.add(view("s2", state=SessionState.ROAMING))
+        server.engine.decide("connect", "192.0.2.65")
+        answer = await server.client.get("/metrics")
+        samples = {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+        }
+        assert samples["ocsentry_sessions", "connected"] == 1
+        assert samples["ocsentry_sessions", "roaming"] == 1
+        assert samples["ocsentry_refusals_total",] == 1
+        assert samples["ocsentry_policy_rules",] == 2
+        assert samples["ocsentry_policy_reload_failed",] == 0
+        await server.client.get("/metrics")
+        assert services.traffic.answers["GET", 200] == 2
+
+    async def test_strangers_cannot_multiply_labels(self, server):
+        for n in range(5):
+            await server.anonymous.request(f"METHOD{n}", f"/path{n}")
+        text = (await server.client.get("/metrics")).text
+        assert 'method="other"' in text
+        assert "METHOD" not in text
+        assert "path" not in text

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from admin_api.body_limit import MAX_BODY
+from admin_api.identity import Scope
+
+pytestmark = pytest.mark.asyncio
+
+URL = "/api/v1/blocks"
+BODY = {"cidr": "198.51.100.0/24", "ttl": 600}
+KEY = {"Idempotency-Key": "abc-1"}
+
+
+async def count_blocks(server):
+    return len((await server.client.get(URL)).json()["items"])
+
+
+async def test_same_answer_and_no_second_creation(server):
+    first = await server.client.post(URL, json=BODY, headers=KEY)
+    await server.client.delete(first.headers["location"])
+    again = await server.client.post(URL, json=BODY, headers=KEY)
+    assert again.status_code == first.status_code == 201
+    assert again.json() == first.json()
+    assert again.headers["location"] == first.headers["location"]
+    assert again.headers["content-type"] == "application/json"
+    assert await count_blocks(server) == 0
+
+
+async def test_other_body_or_query(server):
+    await server.client.post(URL, json=BODY, headers=KEY)
+    answer = await server.client.post(URL, json=BODY | {"ttl": 5}, headers=KEY)
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "key_reused"
+    answer = await server.client.post(URL, json=BODY, headers=KEY, params={"dry_run": True})
+    assert answer.json()["code"] == "key_reused"
+
+
+async def test_other_caller_has_other_keys(server):
+    await server.client.post(URL, json=BODY, headers=KEY)
+    other = await server.client_with(Scope.BLOCKS_WRITE)
+    answer = await other.post(URL, json={"cidr": "192.0.2.1"}, headers=KEY)
+    assert answer.status_code == 201
+
+
+async def test_errors_are_not_kept(server):
+    answer = await server.client.post(URL, json={"cidr": "nonsense"}, headers=KEY)
+    assert answer.status_code == 422
+    answer = await server.client.post(URL, json=BODY, headers=KEY)
+    assert answer.status_code == 201
+
+
+async def test_first_one_still_under_way(server, monkeypatch):
+    began, go_on = asyncio.Event(), asyncio.Event()
+    add_block = server.enforcement.add_block
+
+    async def slow(*arguments, **more):
+        began.set()
+        await go_on.wait()
+        return await add_block(*arguments, **more)
+
+    monkeypatch.setattr(server.enforcement, "add_block", slow)
+    first = asyncio.create_task(server.client.post(URL, json=BODY, headers=KEY))
+    await asyncio.wait_for(began.wait(), 10)
+    answer = await server.client.post(URL, json=BODY, headers=KEY)
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "in_flight"
+    go_on.set()
+    assert (await first).status_code == 201
+    assert (await server.client.post(URL, json=BODY, headers=KEY)).status_code == 201
+
+
+async def test_secret_is_not_kept(server, store_url):
+    body = {"name": "x", "scopes": ["blocks:read"]}
+    first = await server.client.post("/api/v1/tokens", json=body, headers=KEY)
+    again = await server.client.post("/api/v1/tokens", json=body, headers=KEY)
+    assert again.status_code == 409
+    assert "shown once" in again.json()["detail"]
+    with sqlite3.connect(store_url.removeprefix("sqlite:///")) as raw:
+        assert first.json()["token"] not in "\n".join(raw.iterdump())
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e9"])
+async def test_malformed_key(server, key):
+    answer = await server.client.post(URL, json=BODY, headers={"Idempotency-Key": key.encode()})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/idempotency-key"
+    assert await count_blocks(server) == 0
+
+
+async def test_body_is_bounded(server):
+    headers = KEY | {"Content-Type": "application/json"}
+    answer = await server.client.post(URL, content=b" " * (MAX_BODY + 1), headers=headers)
+    assert answer.status_code == 413
+
+
+async def test_does_not_reach_the_anonymous(server):
+    assert (await server.anonymous.post(URL, json=BODY, headers=KEY)).status_code == 401
