@@ -34,6 +34,7 @@ MEASURES: dict[str, Measure] = {
     "loss-dtls-down": measures.datagram_loss("dtls", "down"),
     "latency": measures.latency,
     "flood": measures.connect_flood,
+    "hello-flood": measures.hello_flood,
     "block": measures.block,
     "memory": measures.memory,
 }

@@ -185,6 +185,21 @@ def connect_flood(peer: Peer, effort: Effort) -> Iterator[Reading]:
     yield Reading("connect flood: pings lost beside it", "%", 100 * missing / max(1, answered + missing))
 
 
+def hello_flood(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    """A stranger sends DTLS ClientHellos that belong to no session, while another client's tunnel pings."""
+    with _tunnel(peer, peer.host, dtls=False) as client:
+        pings = Pings(client, peer.inner_ipv4, interval=PING_INTERVAL)
+        pings.await_answers(10)
+        before, taken = peer.cpu(), _udp_counter(peer, "InDatagrams")
+        done = load_client.run("hello", peer.second_host, peer, threads=1, seconds=effort.seconds)
+        spent, taken = peer.cpu() - before, _udp_counter(peer, "InDatagrams") - taken
+        answered = pings.answered
+        missing = len(pings.missing())
+    yield Reading("ClientHello flood: datagrams taken", "per second", taken / done.seconds, more_is_better=True)
+    yield Reading("ClientHello flood: server CPU each", "us", 1e6 * spent / max(1, taken))
+    yield Reading("ClientHello flood: pings lost beside it", "%", 100 * missing / max(1, answered + missing))
+
+
 def block(peer: Peer, effort: Effort) -> Iterator[Reading]:
     """From the API request to its answer, when a new connection is refused, and to the client saying why it ends."""
     if not isinstance(peer, OurPeer):
@@ -198,7 +213,7 @@ def block(peer: Peer, effort: Effort) -> Iterator[Reading]:
         answered = time.monotonic()
         if not silent_close(peer.host):
             raise RuntimeError(f"{cidr} got in after the answer to its block")
-        cuts.append(client.await_line("Measured", 5).at - asked)
+        cuts.append(client.await_line("Received server disconnect", 5).at - asked)
         answers.append(answered - asked)
         client.await_exit()
         api.unblock(made["id"])
@@ -247,8 +262,11 @@ def _round_trips(client: OpenConnect, peer: Peer, effort: Effort) -> dict[str, f
 
 def _udp_arrived(peer: Peer) -> int:
     """Datagrams that the gateway's UDP took from below, read or dropped for want of room."""
+    return _udp_counter(peer, "InDatagrams") + _udp_counter(peer, "InErrors")
+
+
+def _udp_counter(peer: Peer, name: str) -> int:
     with peer.site.gateway.entered():
         text = Path("/proc/thread-self/net/snmp").read_text()
     names, values = (line.split()[1:] for line in text.splitlines() if line.startswith("Udp:"))
-    counters = dict(zip(names, map(int, values), strict=True))
-    return counters["InDatagrams"] + counters["InErrors"]
+    return int(dict(zip(names, values, strict=True))[name])

@@ -94,7 +94,6 @@ class OurPeer(Peer):
                 "vpn.network": {"ipv4_pool": "10.89.0.0/16", "ipv6_pool": "fd89::/64", "dns": [], "mtu": MTU},
                 "vpn.limits": {"max_clients": MAX_CLIENTS, "max_same_clients": 0},
                 "vpn.session": {"cookie_timeout": 300},
-                "log": {"level": "warning"},
             },
         )
 

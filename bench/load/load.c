@@ -9,6 +9,7 @@
  *   push       one tunnel per thread, each sending inner UDP packets to its server as fast as it goes, for AMOUNT seconds
  *   pull       one tunnel per thread, counting what comes, until SIGTERM; says the tunnels' addresses
  *   blast      UDP datagrams to port 9 of ADDRESS as fast as they go, for AMOUNT seconds: the other end of a pull
+ *   hello      DTLS 1.2 ClientHellos that name no session, as fast as they go, for AMOUNT seconds
  *
  * Prints JSON lines: {"open": …} when tunnels are up, and at the end {"count", "failed", "seconds", "bytes"}. Blocking calls
  * on many threads: the kernel does the waiting, and the code stays short.
@@ -175,17 +176,37 @@ out:
     return NULL;
 }
 
+/* A ClientHello in one record, with a session id of 32 bytes that no server gave out. */
+static size_t fill_hello(uint8_t *datagram)
+{
+    static const uint8_t record[] = { 22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 90 };
+    static const uint8_t message[] = { 1, 0, 0, 78, 0, 0, 0, 0, 0, 0, 0, 78, 0xfe, 0xfd };
+    static const uint8_t tail[] = { 0, 0, 4, 0, 0xa8, 0, 0xff, 1, 0, 0, 0 };
+    uint8_t *end = datagram;
+
+    memcpy(end, record, sizeof record);
+    end += sizeof record;
+    memcpy(end, message, sizeof message);
+    end += sizeof message;
+    for (int i = 0; i < 32 + 1 + 32; i++)           /* random, length of the session id, session id */
+        *end++ = i == 32 ? 32 : (uint8_t)rand();
+    memcpy(end, tail, sizeof tail);
+    return (size_t)(end + sizeof tail - datagram);
+}
+
 static void *run_blast(void *argument)
 {
-    static uint8_t payload[PACKET - 28];
-    struct iovec piece = { payload, sizeof payload };
+    static uint8_t payload[BATCH][PACKET - 28];
+    struct iovec pieces[BATCH];
     struct mmsghdr batch[BATCH];
+    int hello = *(int *)argument;
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    (void)argument;
     memset(batch, 0, sizeof batch);
     for (int i = 0; i < BATCH; i++) {
-        batch[i].msg_hdr.msg_iov = &piece;
+        pieces[i].iov_base = payload[i];
+        pieces[i].iov_len = hello ? fill_hello(payload[i]) : sizeof payload[i];
+        batch[i].msg_hdr.msg_iov = &pieces[i];
         batch[i].msg_hdr.msg_iovlen = 1;
     }
     if (fd < 0 || connect(fd, (struct sockaddr *)&target.address, sizeof target.address))
@@ -252,8 +273,9 @@ int main(int argc, char **argv)
     } else if (!strcmp(argv[1], "push")) {
         body = run_push;
         argument = &inner;
-    } else if (!strcmp(argv[1], "blast")) {
+    } else if (!strcmp(argv[1], "blast") || !strcmp(argv[1], "hello")) {
         body = run_blast;
+        depth = argv[1][0] == 'h';      /* tells the two apart */
     } else if (!strcmp(argv[1], "pull")) {
         body = run_pull;
         waits = 1;
