@@ -6,6 +6,7 @@ from sentry_engine.core import CoreCounters, Penalty, Step
 from sentry_engine.engine import Engine
 from sentry_engine.examples import run_examples
 from sentry_engine.explain import Explanation
+from sentry_engine.feeds import FeedFetcher, Fetched, Refresh, refresh_feed
 from sentry_engine.formats.schema import rule_file_schema
 from sentry_engine.geoip import GeoipPaths
 from sentry_engine.leases import AdmissionRefused, ClientLimits, Lease, OnExcess
@@ -25,6 +26,8 @@ __all__ = [
     "Engine",
     "Event",
     "Explanation",
+    "FeedFetcher",
+    "Fetched",
     "Finding",
     "GeoipPaths",
     "Lease",
@@ -37,9 +40,11 @@ __all__ = [
     "Prefixes",
     "Problem",
     "Reason",
+    "Refresh",
     "Step",
     "Verdict",
     "find_oddities",
+    "refresh_feed",
     "rule_file_schema",
     "run_examples",
 ]

@@ -99,6 +99,9 @@ class _Compiler:
             for rule in policy.prefix_rules:
                 if rule.action is action:
                     self._add_prefix_rule(rule)
+        for feed in policy.feeds:
+            self._columns[Tier.FEEDS].add(policy.feed_lists[feed.id], len(self._entries))
+            self._entries.append(Entry(Action.REJECT, Reason.FEED, self._name(feed.id)))
         self._add_geo()
         limits, limit_sets = self._compile_limits()
         return Plan(

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sentry_engine.file_identity import FileIdentity
 from sentry_engine.mmdb_tree import Classify, CodedPrefixes, DatabaseError, Progress, check_database, read_tree
 from sentry_engine.problems import PolicyError, Problem
 
@@ -33,21 +34,6 @@ class GeoipPaths:
         for name in (f.name for f in fields(self)):
             if path := str(getattr(self, name)):
                 yield name, path
-
-
-@dataclass(frozen=True, slots=True)
-class FileIdentity:
-    """Changes when a file is replaced or written."""
-
-    path: str
-    inode: int
-    size: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, path: str) -> FileIdentity:
-        status = Path(path).stat()
-        return cls(path, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)

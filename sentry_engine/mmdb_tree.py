@@ -90,7 +90,7 @@ class _Walk:
         while stack:
             node, bits, depth = stack.pop()
             if node == v4_root and bits and not self._v4_only:
-                continue  # an alias of the IPv4 part (6to4, mapped, Teredo): not a second truth about the same addresses
+                continue  # an alias of the IPv4 part (6to4, mapped, Teredo): no second truth about the same hosts
             seen += 1
             if seen > self._nodes or depth >= 128:
                 raise DatabaseError("the search tree has a loop")

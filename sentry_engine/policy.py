@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from sentry_engine.addresses import render_network
+from sentry_engine.feeds import read_feeds
 from sentry_engine.formats.bounded_json import MAX_BYTES, JsonError, parse_json
+from sentry_engine.formats.line_file import is_line_file, read_lines
 from sentry_engine.formats.rule_file import read_document
 from sentry_engine.geoip import GeoipPaths, GeoSnapshot, read_databases
 from sentry_engine.mmdb_tree import Progress
 from sentry_engine.problems import PolicyError, Problem
-from sentry_engine.rules import GeoRule, LimitRule, PolicyPart, PrefixRule
+from sentry_engine.rules import FeedRule, GeoRule, LimitRule, Origin, PolicyPart, Prefixes, PrefixRule
 from sentry_engine.verdict import Action
 
 MAX_FILES = 1_000  # in all folders of one load
-SUFFIXES = (".json",)
+SUFFIXES = (".json", ".conf", ".list")  # of rule files in a folder
 SCHEMA_NAME = "schema.json"  # the schema may lie beside the rules it describes
 SETTINGS = ("paybacks", "default", "on_missing", "aggregation", "builtin_limits")
 
@@ -30,6 +32,7 @@ class Policy(PolicyPart):
 
     files: tuple[str, ...] = ()
     geo: GeoSnapshot | None = None
+    feed_lists: Mapping[str, Prefixes] = field(default_factory=dict)  # by id of the feed
 
     @classmethod
     def load(
@@ -39,8 +42,11 @@ class Policy(PolicyPart):
         default: Action | str | None = None,
         geoip: GeoipPaths | None = None,
         progress: Progress | None = None,
+        feed_folder: str | Path | None = None,
     ) -> Policy:
-        """Read rule files, and folders of them (``*.json``, sorted by name, not recursive), and ``documents`` by name.
+        """Read rule files, and folders of them (by suffix and name, not recursive), and ``documents`` by name.
+
+        A file is JSON, lines (``allow|block CIDR "text"``) or a plain list to refuse; its content tells which.
 
         All of them are one policy. ``default`` holds where none of them states one. A ``ttl`` counts from the last
         change of the file it stands in; in a document from now. Of ``geoip`` the databases that the rules need are read
@@ -68,7 +74,8 @@ class Policy(PolicyPart):
         policy = cls.from_parts(parts)
         geo = None if geoip is None else read_databases(geoip, policy.databases(), progress)
         stated = policy.default or (None if default is None else Action(default))
-        return replace(policy, default=stated, geo=geo)
+        lists = read_feeds(policy.feeds, None if feed_folder is None else Path(feed_folder))
+        return replace(policy, default=stated, geo=geo, feed_lists=lists)
 
     def databases(self) -> frozenset[str]:
         """Which of ``GeoipPaths`` the rules need."""
@@ -106,11 +113,15 @@ def read_file(path: Path) -> PolicyPart:
         data, changed_at = path.read_bytes(), path.stat().st_mtime
     except OSError as error:
         raise PolicyError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
+    if is_line_file(data):
+        return read_lines(data, file=str(path))
+    if path.suffix != ".json" and not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return PolicyPart(feeds=(FeedRule(f"list:{path.name}", Origin(str(path), ""), path),))
     try:
         document = parse_json(data)
     except JsonError as error:
         raise PolicyError([Problem(str(path), "", str(error))]) from None
-    return read_document(document, file=str(path), changed_at=changed_at)
+    return read_document(document, file=str(path), changed_at=changed_at, folder=path.parent)
 
 
 def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:
@@ -118,7 +129,8 @@ def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:
     problems = list(find_rival_limits(parts.values()))
     ids: dict[str, str] = {}
     for file, part in parts.items():
-        rules: tuple[PrefixRule | LimitRule | GeoRule, ...] = (*part.prefix_rules, *part.limit_rules, *part.geo_rules)
+        rules: tuple[PrefixRule | LimitRule | GeoRule | FeedRule, ...]
+        rules = (*part.prefix_rules, *part.limit_rules, *part.geo_rules, *part.feeds)
         for rule in rules:
             first = ids.setdefault(rule.id, file)
             if first != file:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from sentry_engine.addresses import Network, pack_network
 from sentry_engine.plan import Aggregation
@@ -100,6 +101,19 @@ class PaybackRule:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedRule:
+    """A list of prefixes kept elsewhere, in a file or at a URL; all of it is refused."""
+
+    id: str
+    origin: Origin
+    path: Path | None = None
+    url: str | None = None
+    refresh: float = 86_400.0  # seconds between two looks at the URL
+    min_entries: int = 1
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A test that a rule file carries: the verdict on the last of ``repeat`` events of one source at one time."""
 
@@ -118,6 +132,7 @@ class PolicyPart:
     prefix_rules: tuple[PrefixRule, ...] = ()
     limit_rules: tuple[LimitRule, ...] = ()
     geo_rules: tuple[GeoRule, ...] = ()
+    feeds: tuple[FeedRule, ...] = ()
     event_labels: tuple[str, ...] = ()  # custom ones
     examples: tuple[Example, ...] = ()
     paybacks: tuple[PaybackRule, ...] | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from sentry_engine.formats.rule_model import (
+    MAX_DURATION,
     AnyRule,
     Count,
     Label,
@@ -23,6 +24,7 @@ from sentry_engine.formats.rule_model import (
 MAX_RULES = 2_000_000
 MAX_EVENT_LIMITS = 64  # custom labels of one policy: each is a column in the tables of both cores
 MAX_PAYBACKS = 64
+MAX_FEEDS = 1_000
 MAX_TESTS = 10_000
 MAX_REPEAT = 70_000  # one more than any limit counts, with room
 
@@ -75,6 +77,23 @@ class GeoipSection(Strict):
     on_missing: Literal["accept", "reject"] = "accept"
 
 
+class FeedSection(Strict):
+    """A list of prefixes to refuse: ``path`` (relative to this file) or ``url`` (https)."""
+
+    id: RuleId
+    description: Text = ""
+    path: Annotated[str, StringConstraints(min_length=1, max_length=4_096)] | None = None
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_048)] | None = None
+    refresh_sec: Annotated[float, Field(ge=60, le=MAX_DURATION)] = 86_400.0
+    min_entries: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("give path or url, one of them")
+        return self
+
+
 class TestSection(Strict):
     """What must come of ``repeat`` events of one source: run by ``rules check``."""
 
@@ -96,6 +115,7 @@ class Sentry(Strict):
     builtin_limits: bool | None = None
     aggregation: AggregationSection | None = None
     geoip: GeoipSection | None = None
+    feeds: Annotated[list[FeedSection], Field(max_length=MAX_FEEDS, default_factory=list)]
     tests: Annotated[list[TestSection], Field(max_length=MAX_TESTS, default_factory=list)]
 
 

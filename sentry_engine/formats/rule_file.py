@@ -4,16 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from sentry_engine.addresses import AddressError, pack_address, pack_network
-from sentry_engine.formats.document_model import EventSection, RuleDocument, Sentry, TestSection
+from sentry_engine.formats.document_model import EventSection, FeedSection, RuleDocument, Sentry, TestSection
 from sentry_engine.formats.rule_model import Blacklist, GeoFilter, LimitRuleModel, Rule, Whitelist
 from sentry_engine.plan import Aggregation
 from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
-from sentry_engine.rules import Example, GeoRule, LimitRule, Origin, PaybackRule, PolicyPart, Prefixes, PrefixRule
+from sentry_engine.rules import (
+    Example,
+    FeedRule,
+    GeoRule,
+    LimitRule,
+    Origin,
+    PaybackRule,
+    PolicyPart,
+    Prefixes,
+    PrefixRule,
+)
 from sentry_engine.verdict import Action, Event
 
 BUILTIN_LABELS = frozenset(event.name.lower() for event in Event)
@@ -23,13 +34,19 @@ RESERVED_ID_PREFIXES = ("builtin:", "block:")  # of the engine's own limits and 
 _document = TypeAdapter(RuleDocument)
 
 
-def read_document(document: Mapping[str, Any], *, file: str, changed_at: float) -> PolicyPart:
-    """The rules of one document. ``changed_at`` (Unix time) is when ``ttl``s began. Raises ``PolicyError``."""
+def read_document(
+    document: Mapping[str, Any], *, file: str, changed_at: float, folder: Path | None = None
+) -> PolicyPart:
+    """The rules of one document. ``changed_at`` (Unix time) is when ``ttl``s began. Raises ``PolicyError``.
+
+    ``folder`` is what paths in it are relative to; without one it may name no files: who sends a document over the
+    network is not to learn, from what is wrong with them, what stands in files here.
+    """
     try:
         model = _document.validate_python(document)
     except ValidationError as error:
         raise PolicyError(describe(error, document, file)) from None
-    return _Reader(file, changed_at).read(model.wolfsentry)
+    return _Reader(file, changed_at, folder).read(model.wolfsentry)
 
 
 def describe(error: ValidationError, document: object, file: str) -> Iterable[Problem]:
@@ -63,8 +80,9 @@ def point(location: Sequence[int | str], document: object, *, missing: bool) -> 
 
 
 class _Reader:
-    def __init__(self, file: str, changed_at: float) -> None:
+    def __init__(self, file: str, changed_at: float, folder: Path | None) -> None:
         self._file = file
+        self._folder = folder
         self._changed_at = changed_at
         self._problems: list[Problem] = []
         self._ids: dict[str, str] = {}
@@ -91,6 +109,9 @@ class _Reader:
                 limit_rules.append(self._limit_rule(rule, origin))
         for index, section in enumerate(sentry.events):
             limit_rules.append(self._event_limit(section, f"/wolfsentry/events/{index}"))
+        for index, feed in enumerate(sentry.feeds):
+            self._note_id(feed.id, f"/wolfsentry/feeds/{index}")
+        feeds = tuple(self._feed(feed, index) for index, feed in enumerate(sentry.feeds))
         paybacks = self._paybacks(sentry, labels)
         examples = tuple(self._example(test, index, labels) for index, test in enumerate(sentry.tests))
         if self._problems:
@@ -100,6 +121,7 @@ class _Reader:
             limit_rules=tuple(limit_rules),
             geo_rules=tuple(geo_rules),
             event_labels=tuple(labels),
+            feeds=feeds,
             examples=examples,
             paybacks=paybacks,
             default=None if sentry.default is None else Action(sentry.default),
@@ -170,6 +192,13 @@ class _Reader:
         self._note_id(rule_id, pointer)
         prefixes = self._pack(section.remote_addr or EVERYWHERE, f"{pointer}/remote_addr")
         return make_limit(section, rule_id, prefixes, Origin(self._file, pointer), None)
+
+    def _feed(self, feed: FeedSection, index: int) -> FeedRule:
+        origin = Origin(self._file, f"/wolfsentry/feeds/{index}")
+        if feed.path is not None and self._folder is None:
+            self._complain(f"{origin.pointer}/path", "only a rule file may name a file; give a url")
+        path = None if feed.path is None else (self._folder or Path()) / feed.path
+        return FeedRule(feed.id, origin, path, feed.url, feed.refresh_sec, feed.min_entries, feed.description)
 
     def _example(self, test: TestSection, index: int, labels: Mapping[str, None]) -> Example:
         pointer = f"/wolfsentry/tests/{index}"

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ COUNTRY, ASN, ANONYMOUS = (
     DATA / f"{name}.mmdb" for name in ("GeoLite2-Country-Test", "GeoLite2-ASN-Test", "GeoIP2-Anonymous-IP-Test")
 )
 ALL = GeoipPaths(country=COUNTRY, asn=ASN, anonymous=ANONYMOUS)
-BRITISH, SWEDISH, CHINESE, FINNISH_6 = "2.125.160.217", "89.160.20.113", "175.16.199.1", "2a02:d200::1"
+BRITISH, SWEDISH, CHINESE, FINNISH_6 = "2.125.160.217", "89.160.20.113", "111.235.160.1", "2a02:d200::1"
 
 
 @pytest.fixture
@@ -105,7 +104,7 @@ class TestReading:
         assert policy.geo.is_current()
         assert Policy.load(documents=documents, geoip=GeoipPaths(country=file)).geo.country is policy.geo.country
         shutil.copy(ASN, tmp_path / "new")
-        os.replace(tmp_path / "new", file)
+        (tmp_path / "new").replace(file)
         assert not policy.geo.is_current()
         assert Policy.load(documents=documents, geoip=GeoipPaths(country=file)).geo.country is not policy.geo.country
 

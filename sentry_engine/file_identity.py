@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a file that was read is told from the one that is there now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """Changes when a file is replaced or written."""
+
+    path: str
+    inode: int
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: str) -> FileIdentity:
+        """Raises ``OSError``."""
+        status = Path(path).stat()
+        return cls(path, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plain lists of addresses and prefixes, as block lists are published: one a line, with whatever stands behind it.
+
+``#``, ``;`` and ``//`` begin a comment; what follows the first word is the publisher's note (Spamhaus, FireHOL, ipsum).
+Host bits are cleared here, unlike in rules: lists are made by programs, and the network is what they mean. A file in
+which more than one line in twenty is no prefix is no list (an error page, a login form) and is refused whole.
+"""
+
+from __future__ import annotations
+
+from sentry_engine.addresses import AddressError, mask, split_network
+from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
+from sentry_engine.rules import Prefixes
+
+MAX_BYTES = 256 * 1024 * 1024  # of one list
+MAX_LINE = 1_000  # bytes
+MAX_ENTRIES = 10_000_000
+TOLERATED_SHARE = 0.05  # of lines that are no prefix; such a line is left out
+
+
+def parse_list(data: bytes, *, file: str) -> Prefixes:
+    """The prefixes of a list, each once, in its order. Raises ``PolicyError`` for what is no list."""
+    if len(data) > MAX_BYTES:
+        raise PolicyError([Problem(file, "", f"the list has {len(data)} bytes, more than the {MAX_BYTES} allowed")])
+    rows: dict[tuple[bytes, int], None] = {}
+    problems: list[Problem] = []
+    bad = lines = 0
+    for number, raw in enumerate(data.splitlines(), 1):
+        word = first_word(raw)
+        if not word:
+            continue
+        lines += 1
+        try:
+            packed, length = split_network(word)
+            rows[mask(packed, length) if length < 128 else packed, length] = None
+        except AddressError as error:
+            bad += 1
+            if len(problems) < MAX_PROBLEMS:
+                problems.append(Problem(file, f"line {number}", str(error)))
+    if bad > lines * TOLERATED_SHARE:
+        raise PolicyError(problems)
+    if len(rows) > MAX_ENTRIES:
+        raise PolicyError([Problem(file, "", f"the list has {len(rows)} entries, more than the {MAX_ENTRIES} allowed")])
+    return Prefixes(b"".join(packed for packed, _ in rows), bytes(length for _, length in rows))
+
+
+def first_word(raw: bytes) -> str:
+    """The prefix of a line, empty for a comment or a blank line."""
+    if len(raw) > MAX_LINE:
+        return "(a line too long)"
+    text = raw.decode("ascii", "replace").strip().lstrip("\ufeff")
+    if not text or text[0] in "#;" or text.startswith("//"):
+        return ""
+    return text.replace("\t", " ").replace(",", " ").replace(";", " ").split(" ", 1)[0]
