@@ -373,8 +373,10 @@ static void receive(struct gw_link *link)
     link->heard = true;
     link->io.feed = worker->input;
     link->io.feed_size = (size_t)got;
-    if (link->state == GW_LINK_HANDSHAKE)
+    if (link->state == GW_LINK_HANDSHAKE) {
+        worker->handshakes++;
         shake_hands(link);
+    }
     read_records(link);
     link->io.feed = NULL;
     link->io.feed_size = 0;
@@ -384,11 +386,16 @@ static void receive(struct gw_link *link)
 
 void gw_link_ready(struct gw_link *link, uint32_t events)
 {
+    struct gw_worker *worker = link->worker;
+
     if (link->state == GW_LINK_DEAD)
         return;
     if (events & EPOLLOUT)
         gw_link_flush(link);
     if (link->state == GW_LINK_DEAD)
+        return;
+    /* The others are not made to wait for a storm of logins: what is left is reported again. */
+    if (link->state == GW_LINK_HANDSHAKE && worker->handshakes >= GW_HANDSHAKES_PER_TURN)
         return;
     /* A peer that left while we do not read it (flow control) is noticed by the hang-up alone. */
     if (events & EPOLLIN || events & (EPOLLERR | EPOLLHUP))

@@ -302,6 +302,7 @@ static void *run(void *argument)
         gw_dtls_port_flush(worker);
         gw_links_bury(worker);
         gw_pace_rest(&worker->pace, worker->now);
+        worker->handshakes = 0;
     }
     return NULL;
 }

@@ -48,6 +48,7 @@ struct gw_worker {
     bool accept_paused;             /* out of descriptors: the listeners rest until the next tick */
     uint64_t now, next_tick, next_second;
     struct gw_pace pace;
+    uint32_t handshakes;            /* steps of handshakes in this turn */
     pthread_t thread;
     struct gw_mailbox mailbox;
     struct gw_source mailbox_source, tun;
