@@ -80,6 +80,7 @@ class SessionView:
     user_agent: str
     hostname: str
     counters: Counters
+    dtls_cipher: str = ""  # while datagrams flow
 
 
 class SessionJournal(Protocol):
@@ -108,6 +109,8 @@ class VpnEvent(StrEnum):
     SESSION_OPENED = "session_opened"  # session, user, address, ipv4, ipv6, user_agent
     SESSION_ROAMED = "session_roamed"  # session, user, address: a new channel took over
     CHANNEL_LOST = "channel_lost"  # session, user, cause
+    DTLS_UP = "dtls_up"  # session, user, address, cipher
+    DTLS_DOWN = "dtls_down"  # session, user, cause
     SESSION_CLOSED = "session_closed"  # session, user, reason, rx_bytes, tx_bytes
     LINK_REFUSED = "link_refused"  # address, reason: a peer broke the protocol
     BACKEND_FAILED = "backend_failed"  # what, error: a directory or journal did not answer

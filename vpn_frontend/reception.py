@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vpn_frontend.admission import Admission, CookieError, Login, RefusedError
 from vpn_frontend.authenticator import Accepted, Authenticator, Refused, Unavailable
 from vpn_frontend.conversation import (
     CheckLogin,
@@ -23,10 +24,11 @@ from vpn_frontend.conversation import (
     Send,
     Site,
 )
+from vpn_frontend.dtls_offer import render_dtls_headers
 from vpn_frontend.gateway import Cause, GatewayError
 from vpn_frontend.ports import EventSink, VpnEvent
 from vpn_frontend.session import Peer
-from vpn_frontend.sessions import Admission, CookieError, Login, RefusedError, SessionTable
+from vpn_frontend.sessions import SessionTable
 from vpn_frontend.tunnel_answer import render_tunnel_headers
 
 if TYPE_CHECKING:
@@ -78,7 +80,15 @@ class Reception:
         return len(self._links)
 
     def link_up(self, event: LinkUp) -> None:
-        peer = Peer(event.link, event.peer, event.peer_port, event.tls_version, event.cipher)
+        peer = Peer(
+            event.link,
+            event.peer,
+            event.peer_port,
+            event.tls_version,
+            event.cipher,
+            event.local_port,
+            event.exporter_key,
+        )
         self._links[event.link] = Link(peer, Conversation(self.site), self._clock())
 
     def link_data(self, event: LinkData) -> None:
@@ -220,9 +230,12 @@ class Reception:
             outer_ipv6=link.peer.address.version == 6,
             tls13=link.peer.tls_version == "TLSv1.3",
         )
+        if grant.dtls is not None:
+            port = self._settings.dtls_listen[0].port if self._settings.dtls_listen else link.peer.local_port
+            headers += render_dtls_headers(grant.dtls, self._settings.session, port=port, dpd=grant.dpd, mtu=grant.mtu)
         head, early = link.conversation.tunnel_granted(headers)
         del self._links[link.peer.link]
         try:
-            self._sessions.attach(admission, link.peer, wanted.request, head, early)
+            self._sessions.attach(admission, link.peer, wanted.request, grant, head, early)
         except GatewayError:
             self._sessions.link_closed(link.peer.link, Cause.LOCAL, self._clock())

@@ -23,6 +23,8 @@ from vpn_frontend.conversation import Site
 from vpn_frontend.gateway import (
     ChannelDown,
     ChannelUp,
+    DtlsDown,
+    DtlsUp,
     GatewayEvent,
     GatewayPlan,
     LinkClosed,
@@ -212,6 +214,10 @@ class VpnServer:
                 self.sessions.closed(event, now)
                 self._reception.session_gone()
                 self._emptied.set()
+            case DtlsUp():
+                self.sessions.dtls_up(event)
+            case DtlsDown():
+                self.sessions.dtls_down(event)
             case ChannelUp():
                 pass  # the session knew when it attached the link
 

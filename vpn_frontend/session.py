@@ -44,6 +44,8 @@ class Peer:
     port: int
     tls_version: str
     cipher: str
+    local_port: int = 0
+    exporter_key: bytes = field(default=b"", repr=False)
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class Session:
     mtu: int = 0
     gateway_id: int | None = None
     link: int | None = None  # its channel, or the link that is becoming it
+    dtls_cipher: str = ""  # empty: no DTLS at the moment
     counters: Counters = field(default_factory=Counters)
     close_reason: CloseReason | None = None
 
@@ -94,10 +97,16 @@ class Session:
             ipv6=self.addresses.ipv6,
             started_at=self.started_at,
             state=SessionState.ROAMING if self.link is None else SessionState.CONNECTED,
-            transport="none" if self.link is None else "tls",
+            transport=self._transport(),
             tls_version=self.peer.tls_version,
             cipher=self.peer.cipher,
             user_agent=self.user_agent,
             hostname=self.hostname or self.device.name,
             counters=self.counters if counters is None else counters,
+            dtls_cipher=self.dtls_cipher,
         )
+
+    def _transport(self) -> str:
+        if self.link is None:
+            return "none"
+        return "dtls" if self.dtls_cipher else "tls"

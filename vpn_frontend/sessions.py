@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sentry_engine import Action, AdmissionRefused, Event, Reason
 from vpn_frontend.addresses import AddressError, AddressPools
+from vpn_frontend.admission import Admission, CookieError, Login, RefusedError
 from vpn_frontend.cookies import CookieJar
 from vpn_frontend.cstp import disconnect_frame, parse_farewell
+from vpn_frontend.dtls_offer import choose_dtls
 from vpn_frontend.gateway import Cause, Counters, GatewayError, TunnelParameters
 from vpn_frontend.ports import CloseReason, SessionView, VpnEvent
 from vpn_frontend.session import Peer, Phase, Session
@@ -34,16 +36,13 @@ if TYPE_CHECKING:
 
     from sentry_engine import Engine, Lease
     from vpn_frontend.accounting import SessionRecorder
-    from vpn_frontend.client_messages import Device
-    from vpn_frontend.gateway import ChannelDown, Gateway, SessionClosed
+    from vpn_frontend.gateway import ChannelDown, DtlsDown, DtlsUp, Gateway, SessionClosed
     from vpn_frontend.ports import EventSink, UserRecord
     from vpn_frontend.settings import VpnSettings
     from vpn_frontend.tunnel_request import TunnelRequest
 
 MAX_WAITING_PER_USER = 16  # logins without a tunnel; the oldest gives way
 MAX_WAITING = 8192  # in all; a login more is told to try later
-RETRY_SOON = 5  # seconds, where the reason passes by itself
-RETRY_LATEST = 86_400.0  # seconds; what is said of a penalty without end
 TEXTS = {
     CloseReason.CONNECTION_LOST: "The connection was lost for too long.",
     CloseReason.IDLE_TIMEOUT: "The session was idle for too long.",
@@ -58,39 +57,6 @@ TEXTS = {
 
 Views = list[SessionView]  # names for what ``SessionTable.list`` hides inside its class
 Sessions = list[Session]
-
-
-class CookieError(Exception):
-    """The cookie opens no tunnel (any more): the client has to log in again."""
-
-
-class RefusedError(Exception):
-    """No tunnel or login now. ``text`` is for the user, ``reason`` a stable code, ``retry_after`` seconds."""
-
-    def __init__(self, text: str, reason: str, retry_after: float | None = None) -> None:
-        super().__init__(text)
-        self.text = text
-        self.reason = reason
-        self.retry_after = RETRY_SOON if retry_after is None else round(max(1.0, min(retry_after, RETRY_LATEST)))
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A user whose password was right."""
-
-    user: UserRecord
-    groups: tuple[str, ...]
-    device: Device
-    user_agent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """A lease taken for a tunnel to come. ``making_room``: gateway sessions that must be gone before ``establish``."""
-
-    session: Session
-    lease: Lease
-    making_room: frozenset[int]
 
 
 class SessionTable:
@@ -197,10 +163,13 @@ class SessionTable:
             raise CookieError
         limit = self._settings.session.session_timeout
         remaining = max(1, int(session.login_at + limit - now)) if limit else None
-        return TunnelGrant(addresses.ipv4, addresses.ipv6, min(mtu, session.mtu), remaining, dpd)
+        dtls = choose_dtls(request, peer.exporter_key) if self._settings.dtls else None
+        return TunnelGrant(addresses.ipv4, addresses.ipv6, min(mtu, session.mtu), remaining, dpd, dtls)
 
-    def attach(self, admission: Admission, peer: Peer, request: TunnelRequest, head: bytes, early: bytes) -> None:
-        """Make the peer's link the channel; one that there was is replaced."""
+    def attach(
+        self, admission: Admission, peer: Peer, request: TunnelRequest, grant: TunnelGrant, head: bytes, early: bytes
+    ) -> None:
+        """Make the peer's link the channel, and expect the DTLS of ``grant``; what there was before is replaced."""
         session = admission.session
         if session.gateway_id is None:
             raise GatewayError(f"session {session.id} has no tunnel to attach to")
@@ -211,6 +180,9 @@ class SessionTable:
         session.hostname = request.hostname or session.hostname
         session.user_agent = request.user_agent or session.user_agent
         self._by_link[peer.link] = session
+        session.dtls_cipher = ""
+        if grant.dtls is not None:
+            self._gateway.set_dtls(session.gateway_id, grant.dtls)
         self._gateway.attach(session.gateway_id, peer.link, head, early)
         if first:
             self._recorder.opened(session.view())
@@ -245,6 +217,18 @@ class SessionTable:
         session = self._by_link.get(link)
         if session is not None and session.phase is Phase.OPEN and session.link == link:
             self._lose_channel(session, cause, now)
+
+    def dtls_up(self, event: DtlsUp) -> None:
+        session = self._by_gateway.get(event.session)
+        if session is not None and session.phase is Phase.OPEN:
+            session.dtls_cipher = event.cipher
+            self._emit(VpnEvent.DTLS_UP, session, cipher=event.cipher)
+
+    def dtls_down(self, event: DtlsDown) -> None:
+        session = self._by_gateway.get(event.session)
+        if session is not None and session.phase is Phase.OPEN and session.dtls_cipher:
+            session.dtls_cipher = ""
+            self._emit(VpnEvent.DTLS_DOWN, session, cause=event.cause.name.lower())
 
     def idle(self, gateway_id: int, now: float) -> None:
         session = self._by_gateway.get(gateway_id)

@@ -14,12 +14,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sentry_engine import ClientLimits, Engine, Policy
+from vpn_frontend.admission import Login
 from vpn_frontend.client_messages import Device
 from vpn_frontend.gateway import ChannelDown, LinkClosed, SessionClosed, SessionIdle
 from vpn_frontend.passwords import hash_password
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.session import Peer
-from vpn_frontend.sessions import Login, SessionTable
+from vpn_frontend.sessions import SessionTable
 from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
 from vpn_frontend.testing import MemoryEvents, MemoryGateway
 from vpn_frontend.tunnel_request import TunnelRequest
@@ -71,7 +72,7 @@ class Lab:
 
     def peer(self, address="192.0.2.1"):
         link = self.gateway.connect(address)
-        return Peer(link, ip_address(address), 40_000, "TLSv1.3", "TLS13-AES256-GCM-SHA384")
+        return Peer(link, ip_address(address), 40_000, "TLSv1.3", "TLS13-AES256-GCM-SHA384", 443, bytes(32))
 
     def admit(self, cookie, peer, request=None, user="alice", **record):
         return self.table.admit(cookie, peer, UserRecord(user, "", **record), request or TunnelRequest(), self.now)
@@ -84,7 +85,7 @@ class Lab:
         self.pump()
         assert self.table.settled(admission)
         grant = self.table.establish(admission, peer, request, self.now)
-        self.table.attach(admission, peer, request, b"HEAD", b"")
+        self.table.attach(admission, peer, request, grant, b"HEAD", b"")
         self.pump()
         return peer.link, grant
 

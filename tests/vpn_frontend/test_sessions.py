@@ -7,10 +7,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 import pytest
 
 from vpn_frontend import sessions
+from vpn_frontend.admission import CookieError, RefusedError
 from vpn_frontend.cstp import disconnect_frame
 from vpn_frontend.gateway import Cause
 from vpn_frontend.ports import CloseReason, SessionState
-from vpn_frontend.sessions import CookieError, RefusedError
 from vpn_frontend.testing import MemoryGateway
 from vpn_frontend.tunnel_request import TunnelRequest
 
@@ -101,8 +101,8 @@ def test_a_late_report_about_a_link_left_behind_changes_nothing(make_lab):
     lab.gateway.hang_up(old, *USER_QUIT)  # on its way while the new link takes over
     peer = lab.peer()
     admission = lab.admit(cookie, peer)
-    lab.table.establish(admission, peer, TunnelRequest(), lab.now)
-    lab.table.attach(admission, peer, TunnelRequest(), b"", b"")
+    grant = lab.table.establish(admission, peer, TunnelRequest(), lab.now)
+    lab.table.attach(admission, peer, TunnelRequest(), grant, b"", b"")
     lab.pump()
     assert lab.table.list()[0].state is SessionState.CONNECTED
 
@@ -136,9 +136,9 @@ def test_a_link_that_dies_while_it_becomes_the_channel_leaves_a_roaming_session(
     cookie = lab.log_in()
     peer = lab.peer()
     admission = lab.admit(cookie, peer)
-    lab.table.establish(admission, peer, TunnelRequest(), lab.now)
+    grant = lab.table.establish(admission, peer, TunnelRequest(), lab.now)
     lab.gateway.hang_up(peer.link)
-    lab.table.attach(admission, peer, TunnelRequest(), b"", b"")
+    lab.table.attach(admission, peer, TunnelRequest(), grant, b"", b"")
     lab.pump()
     assert lab.table.list()[0].state is SessionState.ROAMING
     lab.pass_time(300)
@@ -272,8 +272,8 @@ def test_two_tunnels_asked_for_at_once_with_one_cookie_are_one_client(make_lab):
     first, second = (lab.admit(cookie, peer) for peer in peers)
     lab.table.abandon(second)
     assert len(lab.engine.leases()) == 1
-    lab.table.establish(first, peers[0], TunnelRequest(), lab.now)
-    lab.table.attach(first, peers[0], TunnelRequest(), b"", b"")
+    grant = lab.table.establish(first, peers[0], TunnelRequest(), lab.now)
+    lab.table.attach(first, peers[0], TunnelRequest(), grant, b"", b"")
     assert len(lab.engine.leases()) == 1
     lab.table.kill(lab.table.list()[0].id, "")
     assert lab.engine.leases() == []
@@ -462,3 +462,44 @@ def test_a_reconnect_with_a_smaller_path_is_told_the_smaller_mtu(make_lab):
     _, first = lab.tunnel(cookie, request=TunnelRequest(base_mtu=1500))
     _, second = lab.tunnel(cookie, request=replace(TunnelRequest(), base_mtu=1400))
     assert (first.mtu, second.mtu) == (1400, 1334)
+
+
+PSK = TunnelRequest(dtls_psk=True)
+
+
+def test_datagrams_are_expected_anew_with_each_channel(make_lab):
+    lab = make_lab()
+    cookie = lab.log_in()
+    link, first = lab.tunnel(cookie, request=PSK)
+    number, session = only_session(lab)
+    assert session.dtls == first.dtls
+    lab.gateway.send_datagrams(number, "PSK-AES256-GCM-SHA384")
+    lab.pump()
+    [view] = lab.table.list()
+    assert (view.transport, view.dtls_cipher) == ("dtls", "PSK-AES256-GCM-SHA384")
+    lab.hang_up(link)
+    assert lab.table.list()[0].transport == "none"
+    _, second = lab.tunnel(cookie, request=PSK)
+    assert second.dtls.app_id != first.dtls.app_id
+    assert session.dtls == second.dtls
+    assert lab.table.list()[0].transport == "tls"
+    lab.tunnel(cookie)
+    assert session.dtls is None
+
+
+def test_datagrams_that_stop_end_no_session(make_lab):
+    lab = make_lab()
+    lab.tunnel(lab.log_in(), request=PSK)
+    number, _ = only_session(lab)
+    lab.gateway.send_datagrams(number)
+    lab.gateway.lose_datagrams(number)
+    lab.gateway.lose_datagrams(number)
+    lab.pump()
+    [view] = lab.table.list()
+    assert (view.transport, view.state) == ("tls", SessionState.CONNECTED)
+    assert len(lab.events.of("dtls_down")) == 1
+
+
+def test_datagrams_switched_off_are_never_offered(make_lab):
+    lab = make_lab(dtls=False)
+    assert lab.tunnel(lab.log_in(), request=PSK)[1].dtls is None

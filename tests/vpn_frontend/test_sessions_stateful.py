@@ -16,8 +16,8 @@ from hypothesis.stateful import (
 )
 
 from sentry_engine import ClientLimits, Engine, Policy
+from vpn_frontend.admission import CookieError, RefusedError
 from vpn_frontend.gateway import Cause
-from vpn_frontend.sessions import CookieError, RefusedError
 from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
 from vpn_frontend.tunnel_request import TunnelRequest
 
@@ -70,10 +70,10 @@ class SessionMachine(RuleBasedStateMachine):
         if not alive:
             self.lab.gateway.hang_up(peer.link)
         try:
-            self.lab.table.establish(admission, peer, TunnelRequest(), self.lab.now)
+            grant = self.lab.table.establish(admission, peer, TunnelRequest(), self.lab.now)
         except (CookieError, RefusedError):
             return
-        self.lab.table.attach(admission, peer, TunnelRequest(), b"", b"")
+        self.lab.table.attach(admission, peer, TunnelRequest(), grant, b"", b"")
 
     @rule(admitted=consumes(admissions))
     def abandon(self, admitted):

@@ -18,6 +18,10 @@ from vpn_frontend.gateway import (
     ChannelDown,
     ChannelUp,
     Counters,
+    DtlsDown,
+    DtlsPsk,
+    DtlsResumption,
+    DtlsUp,
     GatewayError,
     GatewayEvent,
     GatewayPlan,
@@ -35,6 +39,8 @@ class MemorySession:
     parameters: TunnelParameters
     link: int | None = None  # its channel
     early: bytes = b""
+    dtls: DtlsPsk | DtlsResumption | None = None  # expected with the channel that it has
+    dtls_next: DtlsPsk | DtlsResumption | None = None
     counters: Counters = field(default_factory=Counters)
 
 
@@ -94,6 +100,14 @@ class MemoryGateway:
                 return
         self._tell(LinkClosed(link, cause))
 
+    def send_datagrams(self, session: int, cipher: str = "ECDHE-RSA-AES256-GCM-SHA384") -> None:
+        """The client's DTLS handshake, done."""
+        if self.sessions[session].dtls is not None:
+            self._tell(DtlsUp(session, ip_address("192.0.2.1"), 50_000, "DTLSv1.2", cipher))
+
+    def lose_datagrams(self, session: int) -> None:
+        self._tell(DtlsDown(session, Cause.DPD))
+
     def fall_idle(self, session: int) -> None:
         self._tell(SessionIdle(session))
 
@@ -115,6 +129,10 @@ class MemoryGateway:
         self.sessions[number] = MemorySession(parameters)
         return number
 
+    def set_dtls(self, session: int, offer: DtlsPsk | DtlsResumption) -> None:
+        if session in self.sessions:
+            self.sessions[session].dtls_next = offer
+
     def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
         known = self.sessions.get(session)
         if known is None or link not in self.links:
@@ -122,6 +140,7 @@ class MemoryGateway:
         if known.link is not None:
             self.links.discard(known.link)
         known.link, known.early = link, early
+        known.dtls, known.dtls_next = known.dtls_next, None
         self.sent[link] += head
         self._tell(ChannelUp(session, link))
 

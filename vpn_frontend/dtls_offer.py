@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a client's datagrams will be known: which of the two ways of DTLS it gets, and the headers that tell it.
+
+``PSK-NEGOTIATE`` (openconnect since 7.08) takes its key from the TLS connection that carried CONNECT. The older way
+"resumes" a session that never was, from a master secret that the client chose: AnyConnect and Secure Client know only
+that one. Both are named by 32 random bytes, by which the first datagram finds its session.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from vpn_frontend.gateway import DTLS12_SUITES, DtlsPsk, DtlsResumption
+from vpn_frontend.tunnel_request import MASTER_SECRET_SIZE
+
+if TYPE_CHECKING:
+    from vpn_frontend.settings import SessionSettings
+    from vpn_frontend.tunnel_answer import Headers
+    from vpn_frontend.tunnel_request import TunnelRequest
+
+DtlsOffer = DtlsPsk | DtlsResumption
+NAME_SIZE = 32  # bytes; clients abort on an X-DTLS-Session-ID that is not 64 hex digits
+KEY_SIZE = 32  # bytes of the exporter's key
+REKEY_DELAY = 10  # seconds behind TLS, so that the two are not made anew at the same moment
+YEAR = 365 * 86400
+
+
+def choose_dtls(request: TunnelRequest, exporter_key: bytes) -> DtlsOffer | None:
+    """What to offer a client that asked with ``request``; ``None``: it gets TLS alone."""
+    if request.dtls_psk and len(exporter_key) == KEY_SIZE:
+        return DtlsPsk(secrets.token_bytes(NAME_SIZE), exporter_key)
+    suite = next((suite for suite in DTLS12_SUITES if suite in request.dtls12_suites), None)
+    if suite is not None and len(request.master_secret) == MASTER_SECRET_SIZE:
+        return DtlsResumption(secrets.token_bytes(NAME_SIZE), request.master_secret, suite)
+    return None
+
+
+def render_dtls_headers(offer: DtlsOffer, session: SessionSettings, *, port: int, dpd: int, mtu: int) -> Headers:
+    """The X-DTLS headers of the answer to CONNECT.
+
+    ``dpd`` is the session's: datagrams are probed twice as often, so that both ends are back on TLS within one period.
+    """
+    timers = (
+        ("X-DTLS-Port", str(port)),
+        ("X-DTLS-DPD", str(max(1, dpd // 2) if dpd else 0)),
+        ("X-DTLS-Keepalive", str(session.keepalive)),
+        ("X-DTLS-Rekey-Time", str(session.rekey_time + REKEY_DELAY if session.rekey_time else YEAR)),
+        ("X-DTLS-Rekey-Method", "new-tunnel"),
+    )
+    if isinstance(offer, DtlsPsk):
+        return (*timers, ("X-DTLS-App-ID", offer.app_id.hex()), ("X-DTLS-CipherSuite", "PSK-NEGOTIATE"))
+    return (
+        *timers,
+        ("X-DTLS-Session-ID", offer.session_id.hex()),
+        ("X-DTLS12-CipherSuite", offer.cipher),
+        ("X-DTLS-MTU", str(mtu)),
+    )
