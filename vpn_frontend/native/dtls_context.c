@@ -224,15 +224,19 @@ static int catch_reply(void *owner, const uint8_t *datagram, size_t size)
 int gw_dtls_retry13(const struct gw_dtls_contexts *contexts, const uint8_t secret[GW_COOKIE_SECRET_SIZE], const void *peer,
                     size_t peer_size, const uint8_t *hello, size_t size, uint8_t *bytes, size_t *reply_size)
 {
-    static const struct gw_dtls_config nobody = { .way = GW_DTLS_PSK };     /* the binder is not looked at before the cookie */
+    static const struct gw_dtls_config nobody = { .way = GW_DTLS_PSK };     /* a key that fits no binder */
     struct reply reply = { bytes, 0, *reply_size };
     struct gw_dtls_io io = { hello, size, catch_reply, &reply, &nobody };
     WOLFSSL *ssl = gw_dtls_new(contexts, &io, secret, peer, peer_size);
     int status = ssl ? wolfDTLS_accept_stateless(ssl) : WOLFSSL_FATAL_ERROR;
 
+    /* wolfSSL reads the binder only once the cookie was found good, so failing at the binder says just that. */
+    if (ssl && status == WOLFSSL_FATAL_ERROR && wolfSSL_get_error(ssl, status) == BAD_BINDER)
+        status = WOLFSSL_SUCCESS;
     if (ssl)
         wolfSSL_free(ssl);              /* after a fatal answer it would answer nobody again */
-    *reply_size = status == WOLFSSL_FAILURE ? reply.size : 0;   /* an alert is not for those who have not shown their address */
+    /* An alert is not for those who have not shown their address. */
+    *reply_size = status == WOLFSSL_FAILURE && reply.size && bytes[0] == GW_DTLS_HANDSHAKE ? reply.size : 0;
     return status == WOLFSSL_SUCCESS;
 }
 
