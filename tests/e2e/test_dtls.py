@@ -24,7 +24,7 @@ TRANSFER_BYTES = int(os.environ.get("OCSENTRY_TRANSFER_BYTES", "134217728"))
 DTLS = {"vpn": {"dtls": True}, "vpn.session": {"dpd": DPD}}
 WAYS = {
     "psk": (),  # the key comes from the TLS channel's exporter
-    "resumed": ("--dtls12-ciphers=AES256-GCM-SHA384",),  # as AnyConnect does it: a session that the TLS channel named
+    "resumed": ("--dtls12-ciphers=ECDHE-RSA-AES256-GCM-SHA384",),  # as AnyConnect does it: a session that the TLS channel named
 }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .namespaces import Namespace
 
 MAX_LINES = 200_000  # of one program, kept in memory
+SHOWN_LINES = 40  # in a failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ class Program:
             return "\n".join(line.text for line in self.lines)
 
     @property
+    def last_words(self) -> str:
+        with self._news:
+            return "\n".join(line.text for line in self.lines[-SHOWN_LINES:])
+
+    @property
     def running(self) -> bool:
         return self.process.poll() is None
 
@@ -101,13 +107,13 @@ class Program:
                     why = "it ended" if self._ended else f"{timeout} s passed"
                     break
                 self._news.wait(left)
-        raise AssertionError(f"{self.label}: no line matches {pattern!r}, {why}:\n{self.output}")
+        raise AssertionError(f"{self.label}: no line matches {pattern!r}, {why}:\n{self.last_words}")
 
     def await_exit(self, timeout: float = 10) -> int:
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.label} still runs after {timeout} s:\n{self.output}") from None
+            raise AssertionError(f"{self.label} still runs after {timeout} s:\n{self.last_words}") from None
         self._reader.join(timeout)
         return code
 
