@@ -11,12 +11,14 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Lock
 
 from sentry_engine.addresses import mask, render_network
 from sentry_engine.core import CoreCounters, Penalty, Request, Step
 from sentry_engine.native_columns import REASON_CODES, CData, Columns, write_columns
-from sentry_engine.plan import Limit, Plan, PlanError, Tier
+from sentry_engine.plan import Plan, PlanError, Tier
+from sentry_engine.prepared import InForce, read_prepared, write_prepared
 from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Reason, Verdict
 
 try:
@@ -60,7 +62,7 @@ class NativeCore:
         self._kept_names: list[str] = []
         self._past_hits: Counter[str] = Counter()  # of policies that are gone
         self._retired: list[tuple[CData, Sequence[str]]] = []  # replaced, and perhaps still read
-        self._plan: Plan | None = None
+        self._in_force: InForce | None = None
         self._verdicts: dict[int, Verdict] = {}
 
     @property
@@ -79,17 +81,27 @@ class NativeCore:
         return int(lib.se_core_state_bytes())
 
     def publish(self, plan: Plan) -> None:
-        core = self._require_open()
+        self._require_open()
         with self._publishing:
             policy = build_policy(write_columns(ffi, plan, self._keep_name))
-            generation = (lib.se_core_generation(core) + 1) & 0xFFFF
-            self._names = self._remember_names(generation, plan.rule_ids)
-            before, before_plan = lib.se_core_install(core, policy), self._plan
-            self._plan = plan
-            self._verdicts = {}
-            if before != ffi.NULL and before_plan is not None:
-                self._retired.append((before, before_plan.rule_ids))
-            self._collect(RETIRE_SECONDS)
+            self._install(policy, InForce(plan.rule_ids, describe_limits(plan)))
+
+    def save(self, path: Path) -> None:
+        """Write the policy in force to a prepared file that ``load`` reads in milliseconds."""
+        core = self._require_open()
+        with self._publishing:
+            if self._in_force is None:
+                raise no_plan()
+            write_prepared(lib, core, self._in_force, path)
+
+    def load(self, path: Path) -> None:
+        """Put a prepared policy in force. Raises ``PlanError`` or ``OSError``, then the one before stays."""
+        self._require_open()
+        with self._publishing:
+            policy, in_force = read_prepared(ffi, lib, path)
+            for at, (_, _, rule_id) in enumerate(in_force.limits):
+                lib.se_policy_keep_rule(policy, at, NO_RULE if rule_id is None else self._keep_name(rule_id))
+            self._install(policy, in_force)
 
     def decide(self, request: Request) -> Verdict:
         return self.answer(request.address, request.event, request.now, request.verified)
@@ -98,7 +110,7 @@ class NativeCore:
         """``decide`` without a ``Request`` around the question: ``address`` is 16 bytes, ``now`` seconds."""
         if len(address) != 16:
             raise ValueError(f"an address is 16 bytes, not {len(address)}")
-        if self._plan is None:
+        if self._in_force is None:
             raise no_plan()
         names = self._names
         word = lib.se_core_answer(self._core, address, event, verified, now)
@@ -113,7 +125,7 @@ class NativeCore:
         count, rest = divmod(len(addresses), 16)
         if rest:
             raise ValueError(f"addresses are 16 bytes each, {len(addresses)} is no multiple")
-        if self._plan is None:
+        if self._in_force is None:
             raise no_plan()
         words, waits = array("Q", bytes(8 * count)), array("d", bytes(8 * count))
         names = self._names
@@ -125,11 +137,11 @@ class NativeCore:
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         steps = ffi.new("struct se_step[]", len(STEPS))
         with self._publishing:  # so that the limits and names are those of the policy that was walked
-            plan = self._plan
-            if plan is None:
+            in_force = self._in_force
+            if in_force is None:
                 raise no_plan()
             word = lib.se_core_trace(self._core, request.address, request.event, request.verified, request.now, steps)
-        names, limits = plan.rule_ids, plan.limits
+        names, limits = in_force.rule_ids, in_force.limits
         return self._read(word, self._names), [
             Step(
                 tier=STEPS[at],
@@ -164,7 +176,7 @@ class NativeCore:
         core = self._require_open()
         with self._publishing:
             hits = Counter(self._past_hits)
-            names = self._plan.rule_ids if self._plan else ()
+            names = self._in_force.rule_ids if self._in_force else ()
             add_hits(hits, lambda *room: lib.se_core_hits(core, *room), names)
             for policy, older in self._retired:
                 add_hits(hits, lambda *room, policy=policy: lib.se_policy_hits(policy, *room), older)
@@ -173,7 +185,7 @@ class NativeCore:
 
     def rule_name(self, rule: int) -> str | None:
         """The id of the rule that ``se_verdict.rule`` of the gate means, as long as its plan is in force."""
-        return self._name(rule, self._plan.rule_ids if self._plan else ())
+        return self._name(rule, self._in_force.rule_ids if self._in_force else ())
 
     def counters(self) -> CoreCounters:
         counters = ffi.new("struct se_counters *")
@@ -184,7 +196,7 @@ class NativeCore:
     def close(self) -> None:
         if self._core is None:
             return
-        core, self._core, self._plan = self._core, None, None
+        core, self._core, self._in_force = self._core, None, None
         for policy, _ in self._retired:
             lib.se_policy_free(policy)
         self._retired = []
@@ -194,6 +206,16 @@ class NativeCore:
         if self._core is None:
             raise RuntimeError("the core is closed")
         return self._core
+
+    def _install(self, policy: CData, in_force: InForce) -> None:
+        generation = (lib.se_core_generation(self._core) + 1) & 0xFFFF
+        self._names = self._remember_names(generation, in_force.rule_ids)
+        before, known = lib.se_core_install(self._core, policy), self._in_force
+        self._in_force = in_force
+        self._verdicts = {}
+        if known is not None:
+            self._retired.append((before, known.rule_ids))
+        self._collect(RETIRE_SECONDS)
 
     def _collect(self, patience: float) -> None:
         """Free the policies that nobody reads any more, and keep what their rules counted."""
@@ -257,12 +279,12 @@ class NativeCore:
         return Penalty(bytes(row.network), row.length, row.until, row.strikes, REASONS[row.reason], rule_id)
 
     @staticmethod
-    def _render_match(step: CData, address: bytes, limits: Sequence[Limit]) -> str:
+    def _render_match(step: CData, address: bytes, limits: Sequence[tuple[int, float, str | None]]) -> str:
         network = render_network(mask(address, step.length), step.length)
         if step.limit == NO_RULE:
             return network
-        limit = limits[step.limit]
-        return f"{limit.max_events} in {limit.window:g} s by {network}"
+        max_events, window, _ = limits[step.limit]
+        return f"{max_events} in {window:g} s by {network}"
 
 
 def build_policy(columns: Columns) -> CData:
@@ -276,6 +298,12 @@ def build_policy(columns: Columns) -> CData:
     what = ffi.string(fault.what).decode()
     place = f"row {fault.row} of {Tier(fault.tier).name}" if fault.tier < len(Tier) else f"number {fault.row}"
     raise PlanError(f"{place}: {what}")
+
+
+def describe_limits(plan: Plan) -> tuple[tuple[int, float, str | None], ...]:
+    """Of each limit what ``trace`` shows."""
+    names = plan.rule_ids
+    return tuple((n.max_events, n.window, None if n.rule == NO_RULE else names[n.rule]) for n in plan.limits)
 
 
 def add_hits(hits: Counter[str], list_hits: Callable[..., int], names: Sequence[str]) -> None:

@@ -170,6 +170,16 @@ int se_policy_is_unread(const struct se_policy *policy)
     return se_readers_passed(policy->retired_at);
 }
 
+int se_core_write(struct se_core *core, int descriptor)
+{
+    struct se_reader *reader = se_reader_enter();
+    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
+    int rc = policy ? se_policy_write(policy, descriptor) : -ENOENT;
+
+    se_reader_leave(reader);
+    return rc;
+}
+
 static uint32_t list_hits(_Atomic uint64_t *hits, uint32_t count, uint32_t *rules, uint64_t *counts, uint32_t room)
 {
     uint32_t found = 0;

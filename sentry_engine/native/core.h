@@ -7,9 +7,9 @@
 
 #include "decide.h"
 #include "snapshot.h"
+#include "snapshot_file.h"
 
 #define SE_CORE_ABI 1u          /* of the calls below, compared when Python imports the module */
-#define SE_MAX_KEPT_RULES 65536u /* names of rules that outlive their plan, in Python's list */
 
 struct se_core;
 
@@ -29,6 +29,9 @@ int se_core_build(const struct se_plan_columns *plan, struct se_policy **out, st
  * may free once se_policy_is_unread. */
 struct se_policy *se_core_install(struct se_core *core, struct se_policy *policy);
 int se_policy_is_unread(const struct se_policy *policy);
+
+/* se_policy_write of the policy in force. -ENOENT: there is none. */
+int se_core_write(struct se_core *core, int descriptor);
 
 /* The rules of a policy that gave verdicts: up to `room` indices and counts; returns how many there are. */
 uint32_t se_policy_hits(const struct se_policy *policy, uint32_t *rules, uint64_t *counts, uint32_t room);

@@ -72,7 +72,8 @@ static uint32_t live_value(const struct walk *walk, unsigned tier, uint32_t *len
 
 static uint8_t packed_length(const struct walk *walk, uint32_t length)
 {
-    return (uint8_t)(length + (se_is_ipv4(walk->address) ? SE_V4_OFFSET : 0));
+    length += se_is_ipv4(walk->address) ? SE_V4_OFFSET : 0;
+    return (uint8_t)(length < 128 ? length : 128);
 }
 
 static bool look_in_table(struct walk *walk, unsigned tier)

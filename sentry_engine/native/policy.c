@@ -31,11 +31,10 @@ static uint64_t word_at(const uint8_t *bytes)
     return word;
 }
 
-/* Against torn and rotten files, not against forgers: what is loaded is checked for sense besides. */
-uint64_t se_snapshot_checksum(const struct se_snapshot *snapshot)
+uint64_t se_checksum(const void *bytes, uint64_t size)
 {
-    const uint8_t *at = (const uint8_t *)&snapshot->version;
-    size_t left = (size_t)snapshot->size - offsetof(struct se_snapshot, version);
+    const uint8_t *at = bytes;
+    uint64_t left = size;
     uint64_t lane[LANES] = {1, 2, 3, 4};
     uint64_t sum = left;
 
@@ -93,4 +92,14 @@ void se_policy_free(struct se_policy *policy)
     se_block_unmap(policy->snapshot, policy->mapped);
     free((void *)policy->hits);
     free(policy);
+}
+
+uint32_t se_policy_rules(const struct se_policy *policy)
+{
+    return policy->snapshot->rule_count;
+}
+
+uint32_t se_policy_limits(const struct se_policy *policy)
+{
+    return (uint32_t)policy->snapshot->limits.count;
 }

@@ -15,11 +15,14 @@
 #define SE_SNAPSHOT_ABI 1u      /* of the layout below; a file of any other is refused */
 #define SE_MAX_EVENTS 1024u     /* built-in and custom */
 #define SE_MAX_LIMITS 65536u
+#define SE_MAX_RULES (1u << 26) /* 8 bytes of counter each */
 #define SE_MAX_SET_CELLS (1u << 22) /* sets of limits times events: 16 MB */
 #define SE_MAX_PAYBACKS 1024u
+#define SE_MAX_KEPT_RULES 65536u /* names of rules that outlive their plan, in Python's list */
 #define SE_NO_ACTION 255u       /* on_missing: the policy does not care */
 #define SE_NO_LIMIT UINT32_MAX
 #define SE_FOREVER UINT64_MAX
+#define SE_REASONS 25u          /* in sentry_engine.verdict.Reason */
 
 /* sentry_engine.plan.Limit, and what counting needs worked out once. Times in ns. */
 struct se_limit {
@@ -73,7 +76,7 @@ struct se_snapshot {
     char magic[8];
     uint32_t abi, header_size;
     uint64_t size;            /* of the whole block */
-    uint64_t checksum;        /* of all bytes after this field */
+    uint64_t checksum;        /* of all bytes after this field; 0 until the snapshot is written to a file */
     uint64_t version;
     uint32_t rule_count, event_count, set_count;
     uint8_t default_action, on_missing; /* enum se_action; on_missing also SE_NO_ACTION */
@@ -87,7 +90,6 @@ struct se_snapshot {
     struct se_section cells;                        /* uint32_t, see cells.h */
     struct se_section timed, entries;               /* struct se_timed, struct se_entry */
     struct se_section limits, sets, paybacks;       /* struct se_limit, uint32_t [set][event], struct se_payback */
-    struct se_section names;                        /* bytes: the names that Python put in, opaque here */
 };
 
 struct se_policy {
@@ -117,10 +119,15 @@ struct se_policy {
 struct se_policy *se_policy_open(const struct se_snapshot *snapshot, size_t mapped);
 void se_policy_free(struct se_policy *policy);
 
+/* How many rules and limits a policy has. */
+uint32_t se_policy_rules(const struct se_policy *policy);
+uint32_t se_policy_limits(const struct se_policy *policy);
+
 /* Anonymous zeroed memory, in huge pages where the kernel will. NULL when there is none. */
 void *se_block_map(size_t size);
 void se_block_unmap(const void *block, size_t size);
 
-uint64_t se_snapshot_checksum(const struct se_snapshot *snapshot);
+/* Against torn and rotten files, not against forgers: what is read is checked for sense besides. */
+uint64_t se_checksum(const void *bytes, uint64_t size);
 
 #endif

@@ -45,8 +45,7 @@ static uint32_t *fill_slots(const struct se_index *index, const uint64_t *starts
         return NULL;
     slots[0] = 0;
     for (uint32_t slot = 1; slot < index->slots; slot++) {
-        uint64_t offset = (uint64_t)slot << index->shift;
-        uint64_t first = offset > UINT64_MAX - index->base ? UINT64_MAX : index->base + offset;
+        uint64_t first = se_slot_start(index, slot);
         while (range + 1 < count && starts[range + 1] <= first)
             range++;
         slots[slot] = (uint32_t)range;

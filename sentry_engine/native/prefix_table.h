@@ -37,6 +37,14 @@ static inline uint32_t se_index_slot(const struct se_index *index, uint64_t key)
     return slot < index->slots ? (uint32_t)slot : index->slots - 1;
 }
 
+/* The first key of a slot; keys below the first slot's belong to it too. */
+static inline uint64_t se_slot_start(const struct se_index *index, uint32_t slot)
+{
+    uint64_t offset = (uint64_t)slot << index->shift;
+
+    return offset >> index->shift != slot || offset > UINT64_MAX - index->base ? UINT64_MAX : index->base + offset;
+}
+
 /* The last of `count` rising words that is not above `key`; the first one must not be. */
 static inline size_t se_search(const uint64_t *starts, size_t count, uint64_t key)
 {

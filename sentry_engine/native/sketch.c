@@ -80,7 +80,7 @@ uint64_t se_sketch_ask(struct se_sketch *sketch, uint64_t hash, const struct se_
     uint64_t until = lowest(sketch->refused_until, hash), level = lowest(sketch->empty_at, hash);
 
     if (now < until)
-        return until - now;
+        return until == SE_FOREVER ? until : until - now;
     level = level > now ? level : now;
     if (level - now <= depth) {
         if (count)
@@ -90,7 +90,7 @@ uint64_t se_sketch_ask(struct se_sketch *sketch, uint64_t hash, const struct se_
     if (!limit->penalty)
         return level - now - depth;
     if (count && take_budget(sketch, now))
-        raise_all(sketch->refused_until, hash, now + limit->penalty);
+        raise_all(sketch->refused_until, hash, limit->penalty < SE_FOREVER - now ? now + limit->penalty : SE_FOREVER);
     return limit->penalty;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "snapshot.h"
 
-#include "gate.h"
+#include "plan_check.h"
 #include "prefix_table.h"
 #include "window.h"
 
@@ -9,82 +9,19 @@
 #include <stdlib.h>
 
 #define SECTION_ALIGNMENT 64u /* a cache line */
-#define NO_RULE UINT32_MAX
-
-static int refuse(struct se_fault *fault, const char *what, uint64_t row)
-{
-    *fault = (struct se_fault){.what = what, .tier = SE_TIERS, .row = row};
-    return -EINVAL;
-}
-
-static bool is_rule(const struct se_plan_columns *plan, uint32_t rule)
-{
-    return rule == NO_RULE || rule < plan->rule_count;
-}
 
 static int check_entries(const struct se_plan_columns *plan, struct se_fault *fault)
 {
     const struct se_entry_columns *entries = &plan->entries;
 
     if (entries->count >= SE_MAX_VALUES)
-        return refuse(fault, "too many entries", entries->count);
+        return se_refuse(fault, "too many entries", entries->count);
     for (uint64_t i = 0; i < entries->count; i++) {
-        if (entries->actions[i] > SE_INFORMS)
-            return refuse(fault, "an entry whose action does not exist", i);
-        if (!is_rule(plan, entries->rules[i]))
-            return refuse(fault, "an entry that names a rule the plan does not have", i);
+        if (entries->actions[i] > SE_INFORMS || entries->reasons[i] >= SE_REASONS)
+            return se_refuse(fault, "an entry whose action or reason does not exist", i);
+        if (entries->rules[i] != UINT32_MAX && entries->rules[i] >= plan->rule_count)
+            return se_refuse(fault, "an entry that names a rule the plan does not have", i);
     }
-    return 0;
-}
-
-static int check_limits(const struct se_plan_columns *plan, struct se_fault *fault)
-{
-    if (plan->limit_count > SE_MAX_LIMITS)
-        return refuse(fault, "more than 65536 limits", plan->limit_count);
-    for (uint32_t i = 0; i < plan->limit_count; i++) {
-        const struct se_limit *limit = &plan->limits[i];
-        if (limit->max_events < 1 || limit->max_events > UINT16_MAX)
-            return refuse(fault, "a limit whose max_events is not between 1 and 65535", i);
-        if (limit->window < 1 || limit->window > SE_MAX_WINDOW)
-            return refuse(fault, "a limit whose window is not above 0 and at most ten years", i);
-        if (!(limit->penalty_seconds >= 0 && limit->penalty_growth >= 0 && limit->penalty_max_seconds >= 0))
-            return refuse(fault, "a limit with a negative penalty or growth", i);
-        if (limit->event >= plan->event_count || !is_rule(plan, limit->rule))
-            return refuse(fault, "a limit that names an event or a rule the plan does not have", i);
-    }
-    return 0;
-}
-
-static int check_sets(const struct se_plan_columns *plan, struct se_fault *fault)
-{
-    if (plan->event_count < SE_EVENT_CUSTOM || plan->event_count > SE_MAX_EVENTS)
-        return refuse(fault, "more than 1024 events", plan->event_count);
-    if (plan->set_count > SE_MAX_SET_CELLS / plan->event_count)
-        return refuse(fault, "too many sets of limits", plan->set_count);
-    for (uint32_t i = 0; i < plan->set_count * plan->event_count; i++) {
-        uint32_t limit = plan->sets[i];
-        if (limit != SE_NO_LIMIT && (limit >= plan->limit_count || plan->limits[limit].event != i % plan->event_count))
-            return refuse(fault, "a set of limits with a limit the plan does not have, or of another event", i / plan->event_count);
-    }
-    if (plan->payback_count > SE_MAX_PAYBACKS)
-        return refuse(fault, "more than 1024 paybacks", plan->payback_count);
-    for (uint32_t i = 0; i < plan->payback_count; i++) {
-        if (plan->paybacks[i].event >= plan->event_count || plan->paybacks[i].from_event >= plan->event_count)
-            return refuse(fault, "a payback of an event the plan does not have", i);
-    }
-    return 0;
-}
-
-static int check_settings(const struct se_plan_columns *plan, struct se_fault *fault)
-{
-    if (plan->ipv4_prefix < 1 || plan->ipv4_prefix > 32 || plan->ipv6_prefix < 1 || plan->ipv6_prefix > 64)
-        return refuse(fault, "an aggregation whose ipv4_prefix is not 1 to 32 or whose ipv6_prefix is not 1 to 64", 0);
-    if (plan->default_action > SE_RATE_LIMITED)
-        return refuse(fault, "a default action that does not exist", plan->default_action);
-    if (plan->on_missing > SE_RATE_LIMITED && plan->on_missing != SE_NO_ACTION)
-        return refuse(fault, "an action on_missing that does not exist", plan->on_missing);
-    if (plan->rule_count >= SE_MAX_VALUES)
-        return refuse(fault, "too many rules", plan->rule_count);
     return 0;
 }
 
@@ -150,7 +87,6 @@ static struct se_snapshot describe(const struct se_plan_columns *plan, const str
         .limits.count = plan->limit_count,
         .sets.count = (uint64_t)plan->set_count * plan->event_count,
         .paybacks.count = plan->payback_count,
-        .names.count = plan->names_size,
     };
 
     memcpy(header.magic, SE_SNAPSHOT_MAGIC, sizeof header.magic);
@@ -244,7 +180,6 @@ static int join_parts(const struct se_plan_columns *plan, const struct parts *pa
         {&header.limits, parts->limits, sizeof *parts->limits},
         {&header.sets, plan->sets, sizeof *plan->sets},
         {&header.paybacks, plan->paybacks, sizeof *plan->paybacks},
-        {&header.names, plan->names, 1},
     };
     size_t count = sizeof pieces / sizeof pieces[0];
 
@@ -255,22 +190,16 @@ static int join_parts(const struct se_plan_columns *plan, const struct parts *pa
     header.size = lay_out(pieces, count);
     *mapped = (size_t)header.size;
     *out = write_block(&header, pieces, count);
-    if (!*out)
-        return -ENOMEM;
-    return 0;
+    return *out ? 0 : -ENOMEM;
 }
 
 int se_snapshot_build(const struct se_plan_columns *plan, struct se_snapshot **out, size_t *mapped, struct se_fault *fault)
 {
     struct parts parts = {0};
-    int rc = check_settings(plan, fault);
+    int rc = se_plan_check(plan, fault);
 
     if (!rc)
         rc = check_entries(plan, fault);
-    if (!rc)
-        rc = check_sets(plan, fault);
-    if (!rc)
-        rc = check_limits(plan, fault);
     if (!rc)
         rc = make_parts(plan, &parts, fault);
     if (!rc)

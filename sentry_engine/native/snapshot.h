@@ -17,8 +17,6 @@ struct se_plan_columns {
     const struct se_limit *limits;
     const uint32_t *sets;             /* [set_count][event_count]: a limit or SE_NO_LIMIT */
     const struct se_payback *paybacks;
-    const uint8_t *names;
-    uint64_t names_size;
     uint32_t limit_count, set_count, event_count, payback_count, rule_count;
     uint32_t escalate_after;
     uint8_t default_action, on_missing, ipv4_prefix, ipv6_prefix;

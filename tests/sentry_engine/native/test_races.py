@@ -39,7 +39,7 @@ def compile_with_threads(source: str, folder: Path) -> Path:
 
 def test_readers_swaps_and_an_operator_do_not_race(environment, tmp_path):
     program = compile_with_threads("race.c", tmp_path)
-    # Without randomised addresses: the runtime's shadow memory does not fit around every layout that a kernel may choose.
+    # Without randomised addresses: the shadow memory does not fit around every layout that a kernel may choose.
     ran = subprocess.run(["setarch", "-R", str(program)], capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ran.returncode == 0, ran.stderr[-4000:]
     assert "400 swaps" in ran.stdout
