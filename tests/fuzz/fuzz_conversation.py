@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bytes of a peer before its tunnel, in pieces of any size: requests, CONNECT headers, cookies."""
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports():
+    from vpn_frontend.conversation import CheckLogin, Close, Conversation, OpenTunnel, Site
+    from vpn_frontend.cookies import CookieJar
+    from vpn_frontend.logins import LoginTable
+    from vpn_frontend.tunnel_answer import negotiate_mtu
+
+SITE = Site(LoginTable(240), attempts=3, groups=("staff",), banner="", certificate_sha1="")
+JAR = CookieJar()
+JAR.issue("somebody")
+
+
+def fuzz_one(data: bytes) -> None:
+    provider = atheris.FuzzedDataProvider(data)
+    conversation = Conversation(SITE)
+    while provider.remaining_bytes() and not conversation.over:
+        for effect in conversation.receive(provider.ConsumeBytes(provider.ConsumeIntInRange(1, 4096)), 0.0):
+            match effect:
+                case CheckLogin():
+                    conversation.login_refused("no", 0.0)
+                case OpenTunnel(cookie, request):
+                    assert JAR.find(cookie) is None
+                    assert 800 <= negotiate_mtu(1400, request, outer_ipv6=False) <= 1400
+                    conversation.tunnel_refused()
+                case Close():
+                    assert conversation.over
+
+
+atheris.Setup(sys.argv, fuzz_one)
+atheris.Fuzz()

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The headers of CONNECT past HTTP: numbers, names, suites, secrets, and the cookie."""
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports():
+    from vpn_frontend.cookies import COOKIE_LENGTH, digest_of
+    from vpn_frontend.dtls_offer import choose_dtls
+    from vpn_frontend.http_link import Request
+    from vpn_frontend.server_messages import one_line
+    from vpn_frontend.tunnel_request import parse_tunnel_request
+
+NAMES = (
+    "x-cstp-base-mtu", "x-cstp-mtu", "x-cstp-hostname", "x-cstp-address-type", "x-cstp-full-ipv6-capability",
+    "x-dtls-master-secret", "x-dtls-ciphersuite", "x-dtls12-ciphersuite", "x-cstp-license", "cookie", "user-agent",
+    "x-anyconnect-identifier-platform", "x-anyconnect-identifier-device-uniqueid",
+)  # fmt: skip
+
+
+def fuzz_one(data: bytes) -> None:
+    provider = atheris.FuzzedDataProvider(data)
+    headers = tuple(
+        (NAMES[provider.ConsumeIntInRange(0, len(NAMES) - 1)], provider.ConsumeBytes(300).decode("latin-1"))
+        for _ in range(provider.ConsumeIntInRange(0, 12))
+    )
+    wire = Request("CONNECT", "/CSCOSSLC/tunnel", "", headers, b"")
+    request = parse_tunnel_request(wire)
+    for mtu in (request.base_mtu, request.mtu):
+        assert mtu is None or 800 <= mtu <= 16384
+    assert len(request.master_secret) in (0, 48)
+    assert one_line(request.user_agent) == request.user_agent
+    choose_dtls(request, bytes(32))
+    cookie = wire.cookie("webvpn")
+    assert digest_of(cookie) is None or len(cookie) == COOKIE_LENGTH
+
+
+atheris.Setup(sys.argv, fuzz_one)
+atheris.Fuzz()
