@@ -27,10 +27,10 @@ from ocsentry.certificates import expiry_problem, inspect_pair
 from ocsentry.errors import OperatorError
 from ocsentry.event_log import EventLog
 from ocsentry.live_sessions import LateSessions
+from ocsentry.policy_files import WATCHED_SUFFIXES, load_policy, policy_loader, watched_paths
 from ocsentry.rule_watcher import RuleWatcher
 from ocsentry.vocabulary import LogEvent
-from sentry_engine import ClientLimits, Engine, Policy
-from sentry_engine.policy import SUFFIXES
+from sentry_engine import ClientLimits, Engine
 from vpn_frontend.certificate import CertificateError
 from vpn_frontend.gateway import GatewayError
 from vpn_frontend.server import VpnServer
@@ -59,7 +59,9 @@ class Assembly:
     async def start(self) -> None:
         """Serve when this returns. Raises what a layer raises when it cannot start."""
         config, values = self._config, self._config.values
-        self._watcher = RuleWatcher(values.policy.rules, SUFFIXES)  # what is saved from here on is a change
+        self._watcher = RuleWatcher(
+            watched_paths(values.policy), WATCHED_SUFFIXES
+        )  # what is saved from here on is a change
         self._store = await Store.open(config.store_url)
         self._made.push_async_callback(self._store.close)
         self._engine = await asyncio.to_thread(self._make_engine)
@@ -71,6 +73,7 @@ class Assembly:
             values.policy.rules,
             events=self._events,
             never_block=values.policy.never_block,
+            load=policy_loader(values.policy),
         )
         self._made.push_async_callback(self._enforcement.stop)
         await self._enforcement.start()
@@ -102,11 +105,10 @@ class Assembly:
     def _make_engine(self) -> Engine:
         policy, limits = self._config.values.policy, self._config.vpn.limits
         return Engine(
-            Policy.load(*policy.rules),
+            load_policy(policy),
             core="native",
             limits=ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess),
             never_block=policy.never_block,
-            default=policy.default,
         )
 
     async def _open_penalty_box(self) -> None:

@@ -212,6 +212,7 @@ class PolicySection(Section):
     )
     geoip_country: OptionalPath = _field("", "Country database (`.mmdb`). Empty: none.")
     geoip_asn: OptionalPath = _field("", "Database of autonomous systems (`.mmdb`). Empty: none.")
+    geoip_anonymous: OptionalPath = _field("", "Database of proxies, VPNs and Tor exits (`.mmdb`). Empty: none.")
     never_block: tuple[AnyNetwork, ...] = _field(
         ["127.0.0.0/8", "::1/128"], "Networks that nothing may refuse: put your own in.", max_length=1024
     )

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from ocsentry.config import Config, Section
@@ -14,27 +13,15 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-BEGIN = "<!-- begin: rendered from the models by `python -m ocsentry.config_reference` -->"
-END = "<!-- end -->"
-
 
 def render_reference() -> str:
     """Every key as Markdown: one table per section of the file."""
-    lines = [BEGIN, ""]
+    lines: list[str] = []
     for name, section in _sections(Config):
         lines += [f"## `[{name}]`", "", "| key | default | unit | what it does |", "|---|---|---|---|"]
         lines += [_row(key, field) for key, field in section.model_fields.items() if not _is_section(field)]
         lines.append("")
-    return "\n".join([*lines, END])
-
-
-def insert_reference(page: str) -> str:
-    """``page`` with what stands between the two marks rendered anew. Raises ``ValueError`` where there are no marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError("the page lacks the marks between which the reference goes")
-    return before + render_reference() + after
+    return "\n".join(lines).rstrip()
 
 
 def _sections(model: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section]]]:
@@ -66,13 +53,3 @@ def _choices(annotation: object) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(annotation))
     return ""
-
-
-def main() -> None:
-    """Render ``docs/configuration.md`` in the working directory anew."""
-    page = Path("docs/configuration.md")
-    page.write_text(insert_reference(page.read_text()))
-
-
-if __name__ == "__main__":
-    main()

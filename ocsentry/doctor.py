@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ocsentry.certificates import EXPIRY_WARNING, CertificateError, expiry_problem, inspect_pair, utc_now
-from sentry_engine import Policy, PolicyError
+from ocsentry.policy_files import load_policy
+from sentry_engine import PolicyError, find_oddities
 from vpn_frontend.checks import validate
 
 if TYPE_CHECKING:
@@ -127,12 +128,14 @@ def _certificate(config: LoadedConfig) -> Iterator[Finding]:
 
 def _rules(config: LoadedConfig) -> Iterator[Finding]:
     try:
-        policy = Policy.load(*config.values.policy.rules)
+        policy = load_policy(config.values.policy)
     except PolicyError as error:
         for problem in error.problems:
             yield Finding("rules", "fail", str(problem), "mend the file; the server keeps the policy it has")
-    else:
-        yield Finding("rules", "ok", f"{len(policy.files)} files")
+        return
+    yield Finding("rules", "ok", f"{len(policy.files)} files")
+    for oddity in find_oddities(policy):
+        yield Finding("rules", "warn", str(oddity), "see docs/policy.md")
 
 
 def _inner_network(config: LoadedConfig) -> Iterator[Finding]:

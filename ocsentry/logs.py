@@ -114,7 +114,7 @@ def _formatter(*, as_json: bool, colors: bool) -> logging.Formatter:
 
 def _lead(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """What every line has goes first, so that lines can be read without a tool."""
-    return {key: event[key] for key in ("timestamp", "level", "event") if key in event} | event
+    return {key: event[key] for key in ("timestamp", "level", "event") if key in event} | dict(event)
 
 
 def _name_foreign(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocsentry.certificates import CertificateError, expiry_problem, inspect_pair, utc_now
-from sentry_engine import Policy, PolicyError
+from ocsentry.policy_files import load_policy
+from sentry_engine import PolicyError
 from vpn_frontend.checks import validate
 
 if TYPE_CHECKING:
@@ -34,15 +35,10 @@ def _certificates(config: LoadedConfig) -> Iterator[str]:
 
 
 def _rules(config: LoadedConfig) -> Iterator[str]:
-    policy = config.values.policy
     try:
-        Policy.load(*policy.rules)
+        load_policy(config.values.policy)
     except PolicyError as error:
         yield from map(str, error.problems)
-    for key in ("geoip_country", "geoip_asn"):
-        database = getattr(policy, key)
-        if database is not None and not database.is_file():
-            yield f"{config.path}: policy.{key}: {database}: there is no such file"
 
 
 def _network(config: LoadedConfig) -> Iterator[str]:

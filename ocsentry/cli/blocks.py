@@ -10,7 +10,7 @@ import typer
 
 from admin_api.values import Network, parse_network
 from ocsentry.cli.durations import parse_duration
-from ocsentry.cli.invocation import CommandError, Invocation, command
+from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +40,7 @@ def block(
     if ttl is not None:
         body["ttl"] = parse_duration(ttl)
     answer = cli.server.post("blocks", body, dry_run=dry_run or None)
-    cut = answer["sessions_cut"]
-    sessions = f"{cut} session{'' if cut == 1 else 's'}"
+    sessions = count(answer["sessions_cut"], "session")
     until = f" until {answer['expires_at']}" if answer.get("expires_at") else ""
     cli.emit(answer, f"{sessions} would be cut" if dry_run else f"blocked {answer['cidr']}{until}; {sessions} cut")
 

@@ -51,6 +51,17 @@ class Invocation:
         """The invocation of a command under this one, with the options that stand behind it."""
         return Invocation(config_path or self.config_path, as_json or self.as_json)
 
+    @property
+    def configured(self) -> bool:
+        """Whether there is a configuration to speak of."""
+        from ocsentry.config import ConfigError, find_config
+
+        try:
+            find_config(self.config_path)
+        except ConfigError:
+            return False
+        return True
+
     @cached_property
     def config(self) -> LoadedConfig:
         from ocsentry.config import find_config, load_config
@@ -93,6 +104,11 @@ def render_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
     )
+
+
+def count(number: int, noun: str) -> str:
+    """``1 session``, ``2 sessions``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _cell(value: object) -> str:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocsentry.cli.invocation import CommandError, Invocation, command
+from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sentry_engine import Policy
+    from sentry_engine.rules import Origin
 
 PathsArgument = Annotated[
     list[Path] | None, typer.Argument(metavar="[FILE]...", help="Rule files or folders. Default: the configuration's.")
@@ -30,10 +33,25 @@ def group() -> typer.Typer:
 
 
 def check(cli: Invocation, paths: PathsArgument = None) -> None:
-    """Read rule files as the server would, and say what is wrong with them. Needs no server."""
-    policy = _load(paths or cli.config.values.policy.rules)
-    files = len(policy.files)
-    cli.emit({"files": list(policy.files), "problems": []}, f"{files} rule file{'' if files == 1 else 's'} in order")
+    """Read rule files as the server would, run the tests in them, and say what is wrong or odd. Needs no server."""
+    from sentry_engine import find_oddities, run_examples
+
+    policy = _load(cli, paths or ())
+    failed, odd = run_examples(policy), find_oddities(policy)
+    findings = [
+        {"kind": f.kind.value, "rule": f.rule_id, "place": _place(f.origin), "text": f.text} for f in failed + odd
+    ]
+    document = {"files": list(policy.files), "problems": [], "findings": findings}
+    summary = f"{count(len(policy.files), 'rule file')} in order, {count(len(policy.examples), 'test')} in them passed"
+    if failed:
+        summary = f"{len(failed)} of {count(len(policy.examples), 'test')} failed"
+    cli.emit(document, "\n".join([*map(str, failed), *map(str, odd), summary]))
+    if failed:
+        raise CommandError(summary)
+
+
+def _place(origin: Origin) -> str:
+    return f"{origin.file} {origin.pointer}"
 
 
 def explain(
@@ -57,7 +75,7 @@ def reload(cli: Invocation) -> None:
     """Put the rule files in force as they are now. A file with an error changes nothing."""
     report = cli.server.post("policy/reload")
     cut = report.get("sessions_cut", 0)
-    cli.emit(report, f"reloaded: policy version {report.get('version')}; {cut} session{'' if cut == 1 else 's'} cut")
+    cli.emit(report, f"reloaded: policy version {report.get('version')}; {count(cut, 'session')} cut")
 
 
 def import_rules(
@@ -73,7 +91,7 @@ def import_rules(
     if target.exists() and not force:
         raise CommandError(f"{target} exists (replace it with --force)")
     others = [path for path in sorted(folder.iterdir()) if path != target and path.suffix == file.suffix]
-    _load([*others, file])
+    _load(cli, [*others, file])
     fresh = target.with_name(target.name + ".new")  # no rule file by its suffix; the rename makes it one, whole
     fresh.write_bytes(file.read_bytes())
     fresh.replace(target)
@@ -87,11 +105,15 @@ def schema(cli: Invocation) -> None:
     typer.echo(json.dumps(rule_file_schema(), indent=None if cli.as_json else 2))
 
 
-def _load(paths: Sequence[Path]) -> Any:  # noqa: ANN401 - the engine is imported late
+def _load(cli: Invocation, paths: Sequence[Path] = ()) -> Policy:
+    """The policy of ``paths``, or of the configuration."""
+    from ocsentry.policy_files import load_policy
     from sentry_engine import Policy, PolicyError
 
     try:
-        return Policy.load(*paths)
+        if paths and not cli.configured:
+            return Policy.load(*paths)
+        return load_policy(cli.config.values.policy, *paths)
     except PolicyError as error:
         raise CommandError("\n".join(map(str, error.problems))) from None
 
@@ -101,8 +123,7 @@ def _explain_offline(cli: Invocation, address: str, event: str, user: str | None
 
     from sentry_engine import Engine
 
-    settings = cli.config.values.policy
-    engine = Engine(_load(settings.rules), never_block=settings.never_block)
+    engine = Engine(_load(cli), never_block=cli.config.values.policy.never_block)
     try:
         return asdict(engine.explain(address, event=event, user=user))
     except ValueError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocsentry.cli.durations import format_duration
-from ocsentry.cli.invocation import CommandError, Invocation, command
+from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
     from ocsentry.doctor import Finding
@@ -74,7 +74,7 @@ def doctor(cli: Invocation) -> None:
     document = [{"check": f.check, "level": f.level, "detail": f.detail, "fix": f.fix} for f in findings]
     cli.emit(document, "\n".join(map(_finding_line, findings)))
     if failed:
-        raise CommandError(f"{failed} check{'' if failed == 1 else 's'} failed")
+        raise CommandError(f"{count(failed, 'check')} failed")
 
 
 def _finding_line(finding: Finding) -> str:

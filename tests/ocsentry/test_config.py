@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocsentry.config import Config, ConfigError, find_config, load_config
-from ocsentry.config_reference import insert_reference
+from ocsentry.rendered_docs import PAGES, render_page
 from vpn_frontend.settings import Endpoint, VpnSettings
 
 ROOT = Path(__file__).parents[2]
@@ -141,9 +141,10 @@ def test_the_search_order(tmp_path, monkeypatch):
     assert find_config(Path("/explicit")) == Path("/explicit")
 
 
-def test_the_reference_page_is_fresh():
-    page = (ROOT / "docs" / "configuration.md").read_text()
-    assert insert_reference(page) == page, "run python -m ocsentry.config_reference"
+@pytest.mark.parametrize("name", PAGES)
+def test_the_rendered_pages_are_fresh(name):
+    page = (ROOT / "docs" / name).read_text()
+    assert render_page(page, PAGES[name]()) == page, "run python -m ocsentry.rendered_docs"
 
 
 def test_every_key_is_described():

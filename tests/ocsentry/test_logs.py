@@ -13,7 +13,7 @@ import pytest
 
 from ocsentry.event_log import BURST, LINES_PER_SECOND, EventLog
 from ocsentry.logs import Log
-from ocsentry.vocabulary import VOCABULARY, LogEvent, render_table
+from ocsentry.vocabulary import VOCABULARY, LogEvent
 from vpn_frontend.ports import VpnEvent
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,3 @@ def test_every_event_is_in_the_vocabulary():
     ]
     assert unknown == []
     assert {*VpnEvent, *LogEvent} <= set(VOCABULARY)
-
-
-def test_the_vocabulary_in_the_docs_is_fresh():
-    assert render_table() in (ROOT / "docs" / "operations.md").read_text()

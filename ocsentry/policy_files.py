@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The policy that the configuration names: how it is loaded, wherever that happens, and which files it is made of."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sentry_engine import GeoipPaths, Policy
+from sentry_engine.policy import SUFFIXES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from admin_api.ports import PolicyLoader
+    from ocsentry.config import PolicySection
+
+DATABASE_SUFFIXES = (".mmdb",)
+WATCHED_SUFFIXES = (*SUFFIXES, *DATABASE_SUFFIXES)
+
+
+def policy_loader(settings: PolicySection) -> PolicyLoader:
+    """``Policy.load`` with what the configuration says besides the rule files."""
+    return partial(Policy.load, default=settings.default, geoip=_databases(settings))
+
+
+def load_policy(settings: PolicySection, *paths: Path) -> Policy:
+    """The policy of ``paths``, or, where none are given, of the configuration. Raises ``PolicyError``."""
+    return Policy.load(*(paths or settings.rules), default=settings.default, geoip=_databases(settings))
+
+
+def watched_paths(settings: PolicySection) -> tuple[Path, ...]:
+    """Every file and folder whose change is a change of the policy."""
+    databases = (settings.geoip_country, settings.geoip_asn, settings.geoip_anonymous)
+    return (*settings.rules, *(path for path in databases if path is not None))
+
+
+def _databases(settings: PolicySection) -> GeoipPaths:
+    return GeoipPaths(
+        country=settings.geoip_country or "", asn=settings.geoip_asn or "", anonymous=settings.geoip_anonymous or ""
+    )

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the docs show is true: examples load, commands exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ocsentry.cli.app import build_app
+from sentry_engine import Policy, find_oddities, run_examples
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def commands():
+    """Every command as the words that call it."""
+    app = build_app()
+    for command in app.registered_commands:
+        yield (command.name,)
+    for group in app.registered_groups:
+        yield (group.name,)
+        for command in group.typer_instance.registered_commands:
+            yield group.name, command.name
+
+
+def test_the_rule_file_in_the_docs_is_a_policy_that_keeps_its_promises():
+    (example,) = blocks(ROOT / "docs" / "policy.md", "json")
+    policy = Policy.from_document(json.loads(example))
+    assert run_examples(policy) == []
+    assert find_oddities(policy) == []
+
+
+def test_the_starter_rules_keep_their_promises():
+    policy = Policy.load(ROOT / "ocsentry" / "starter" / "rules")
+    assert len(policy.examples) == 5
+    assert run_examples(policy) == []
+    assert find_oddities(policy) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_shows_exists(page):
+    known = set(commands())
+    groups = {words[0] for words in known if len(words) > 1} - {"sessions"}
+    shown = re.findall(r"ocsentry ([a-z]+)(?: ([a-z|]+))?", page.read_text())
+    for first, second in shown:
+        if (first,) not in known:
+            continue  # a sentence about ocsentry, not a command
+        for word in second.split("|") if first in groups and second else ():
+            assert (first, word) in known, f"ocsentry {first} {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert missing == []
+
+
+def test_the_unit_runs_what_there_is():
+    unit = (ROOT / "ocsentry" / "starter" / "ocsentry.service").read_text()
+    lines = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
+    assert lines["ExecStart"].split()[1] == "serve"
+    assert lines["Type"] == "notify"
+    assert lines["NoNewPrivileges"] == "yes"
