@@ -138,6 +138,7 @@ class TunnelParameters:
     mtu: int
     dpd: int  # seconds; 0: never
     idle_timeout: int  # seconds; 0: never
+    rekey: int = 0  # seconds between new keys of a TLS 1.3 channel; 0: never
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,7 @@ class GatewayPlan:
     max_sessions: int
     handshake_timeout: float
     conversation_timeout: float  # without a byte from the peer, before the tunnel
+    write_timeout: float = 10.0  # without the peer taking a byte of what waits for it
     udp: tuple[tuple[int, ...], ...] = ()  # sockets for DTLS, one tuple per worker
     offloads: Offload = Offload.ALL
 

@@ -115,6 +115,7 @@ class NativeGateway:
             "max_sessions": plan.max_sessions,
             "handshake_timeout_ms": round(plan.handshake_timeout * 1000),
             "conversation_timeout_ms": round(plan.conversation_timeout * 1000),
+            "write_timeout_ms": round(plan.write_timeout * 1000),
             "offloads": int(plan.offloads),
             "gate": ffi.cast("void *", plan.gate),
         }
@@ -148,6 +149,7 @@ class NativeGateway:
             "mtu": parameters.mtu,
             "dpd_s": parameters.dpd,
             "idle_s": parameters.idle_timeout,
+            "rekey_s": parameters.rekey,
         }
         session = ffi.new("uint64_t *")
         status = lib.gw_session_open(self._handle(), link, ffi.new("struct gw_session_config *", config), session)

@@ -384,7 +384,12 @@ class SessionTable:
         except AddressError as error:
             raise RefusedError(f"No tunnel: {error}.", "no_address") from error
         parameters = TunnelParameters(
-            addresses.ipv4, addresses.ipv6, mtu, dpd, idle_timeout=self._settings.session.idle_timeout
+            addresses.ipv4,
+            addresses.ipv6,
+            mtu,
+            dpd,
+            idle_timeout=self._settings.session.idle_timeout,
+            rekey=self._settings.session.rekey_time,
         )
         try:
             session.gateway_id = self._gateway.open_session(peer.link, parameters)

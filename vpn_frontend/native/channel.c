@@ -190,7 +190,7 @@ void gw_channel_begin(struct gw_link *link, struct gw_session *session, const ui
     link->session = session;
     session->channel = link;
     session->heard = session->probed = worker->now;
-    session->used = worker->now;
+    session->used = session->rekeyed = worker->now;
     session->idle_told = false;
     gw_event_push(&worker->gateway->events, &event, NULL, false);
     if (early_size)

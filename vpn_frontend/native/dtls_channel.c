@@ -220,6 +220,15 @@ static bool take_frame(struct gw_worker *worker, struct gw_session *session, uin
     return true;
 }
 
+/* The client has our last flight: what only a repetition of it would need is given back. */
+static void settle(struct gw_dtls_link *link)
+{
+    if (link->settled)
+        return;
+    link->settled = true;
+    wolfSSL_FreeHandshakeResources(link->ssl);
+}
+
 /* Reads the records of the datagram that io was given; true where one of them was the client's. */
 static bool read_records(struct gw_worker *worker, struct gw_session *session)
 {
@@ -235,7 +244,7 @@ static bool read_records(struct gw_worker *worker, struct gw_session *session)
         if (result == GW_DTLS_DONE && size && take_frame(worker, session, worker->plain, size)) {
             genuine = true;
             dtls->heard = worker->now;
-            dtls->live->settled = true;
+            settle(dtls->live);
             continue;
         }
         gw_dtls_drop(worker, session, result == GW_DTLS_BROKEN ? GW_CAUSE_PROTOCOL : GW_CAUSE_PEER_CLOSED);
@@ -270,21 +279,37 @@ static void feed_coming(struct gw_worker *worker, struct gw_session *session, co
         fed->io.datagram = NULL;
 }
 
+/* A name may be overheard, so whoever echoes a cookie can begin a handshake that it cannot end. It must not keep out the
+ * session's own client, who comes from where its TLS connection comes from. */
+static bool comes_from_home(const struct gw_session *session, const struct gw_path *path)
+{
+    return session->channel && !memcmp(session->channel->peer, path->peer, sizeof(path->peer));
+}
+
+static bool too_soon(const struct gw_worker *worker, const struct gw_session *session, const struct gw_path *path)
+{
+    const struct gw_dtls *dtls = session->dtls;
+    const struct gw_dtls_link *last = dtls->coming ? dtls->coming : dtls->live;
+
+    if (!last || worker->now - last->started >= GW_DTLS_HELLO_PAUSE)
+        return false;
+    return !dtls->coming || !comes_from_home(session, path) || comes_from_home(session, &dtls->coming->path);
+}
+
 /* A hello whose cookie is good. */
 static void take_hello(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel,
                        const uint8_t *datagram)
 {
     struct gw_dtls *dtls = session->dtls;
-    const struct gw_dtls_link *last = dtls->coming ? dtls->coming : dtls->live;
     struct gw_hello hello;
 
     if (gw_hello_read(datagram, parcel->size, &hello))
         return;
-    if (dtls->coming && same_path(dtls->coming, &parcel->path) && !memcmp(dtls->coming->random, hello.random, sizeof(last->random))) {
+    if (same_path(dtls->coming, &parcel->path) && !memcmp(dtls->coming->random, hello.random, GW_DTLS_RANDOM_SIZE)) {
         feed_coming(worker, session, datagram, parcel->size);   /* our flight was lost, the client asks again */
         return;
     }
-    if (last && worker->now - last->started < GW_DTLS_HELLO_PAUSE) {
+    if (too_soon(worker, session, &parcel->path)) {
         gw_count(worker, GW_STAT_dtls_hello_duplicate);
         return;
     }
@@ -349,6 +374,19 @@ int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size)
     return gw_dtls_write(dtls->live->ssl, packet - 1, size + 1);
 }
 
+void gw_dtls_say(struct gw_session *session, enum gw_frame_type type, const uint8_t *payload, size_t size)
+{
+    uint8_t frame[1 + GW_DTLS_SAY_MAX];
+    struct gw_dtls *dtls = session->dtls;
+
+    if (!dtls || !dtls->live || size > GW_DTLS_SAY_MAX)
+        return;
+    frame[0] = (uint8_t)type;
+    if (size)
+        memcpy(frame + 1, payload, size);
+    gw_dtls_write(dtls->live->ssl, frame, size + 1);
+}
+
 static void watch_handshake(struct gw_worker *worker, struct gw_dtls *dtls)
 {
     struct gw_dtls_link *coming = dtls->coming;
@@ -365,7 +403,6 @@ static void watch_handshake(struct gw_worker *worker, struct gw_dtls *dtls)
 /* Clients are told half the session's DPD time for DTLS, so that both ends are back on TLS within one whole of it. */
 static void watch_peer(struct gw_worker *worker, struct gw_session *session)
 {
-    static const uint8_t probe = GW_FRAME_DPD_REQUEST;
     struct gw_dtls *dtls = session->dtls;
     uint64_t patience = session->config.dpd_s * GW_SECOND / 2;
     uint64_t silence = worker->now - dtls->heard;
@@ -378,7 +415,7 @@ static void watch_peer(struct gw_worker *worker, struct gw_session *session)
     } else if (worker->now - dtls->probed >= patience / 2) {
         dtls->probed = worker->now;
         gw_count(worker, GW_STAT_dpd_sent);
-        gw_dtls_write(dtls->live->ssl, &probe, sizeof(probe));
+        gw_dtls_say(session, GW_FRAME_DPD_REQUEST, NULL, 0);
     }
 }
 

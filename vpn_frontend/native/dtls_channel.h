@@ -13,6 +13,7 @@
 
 #define GW_DTLS_HANDSHAKE_TIME (12 * GW_SECOND)     /* clients give up by then */
 #define GW_DTLS_HELLO_PAUSE (3 * GW_SECOND)         /* between two handshakes of one session */
+#define GW_DTLS_SAY_MAX 512u        /* bytes of a control frame's payload: a reason and a sentence */
 #define GW_DTLS_STRANGERS 64u       /* datagrams of other ports tried per session and second */
 
 struct gw_dtls_link {
@@ -48,6 +49,8 @@ void gw_dtls_drop(struct gw_worker *worker, struct gw_session *session, enum gw_
 void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel, const uint8_t *datagram);
 /* An inner packet for the client, with a byte of room in front of it: 0, or why it has to go another way. */
 int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size);
+/* A control frame, where there is a connection. */
+void gw_dtls_say(struct gw_session *session, enum gw_frame_type type, const uint8_t *payload, size_t size);
 /* Data came over TLS: the client does not trust its DTLS any more. */
 static inline void gw_dtls_fall_back(struct gw_dtls *dtls)
 {

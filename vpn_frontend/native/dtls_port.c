@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,11 @@
 
 #define BATCHES_PER_TURN 4          /* reads of GW_RECEIVE_BATCH before others have their turn */
 #define NAMES_PER_SESSION 2u        /* the one before is there until its worker has heard of the next */
-#define CONTROL_SIZE CMSG_SPACE(sizeof(struct in6_pktinfo))
+#define CONTROL_SIZE (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)))
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, char *error, size_t error_size)
 {
@@ -67,7 +72,7 @@ static struct gw_dtls_port *port_new(const struct gw_worker *worker)
         return NULL;
     }
     port->out.sockets = port->sockets;
-    port->out.segmenting = true;
+    port->out.segmenting = worker->gateway->config.offloads & GW_OFFLOAD_UDP_GSO;
     return port;
 }
 
@@ -79,6 +84,14 @@ static int ask_for_destination(int fd, bool ipv6)
     if (ipv6)
         return setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) ? -errno : 0;
     return setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) ? -errno : 0;
+}
+
+/* Linux 5.0; without it datagrams come one by one. */
+static void ask_for_bundles(int fd)
+{
+    const int on = 1;
+
+    setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
 }
 
 static int adopt(struct gw_worker *worker, struct gw_dtls_port *port, int fd)
@@ -95,6 +108,8 @@ static int adopt(struct gw_worker *worker, struct gw_dtls_port *port, int fd)
     status = ask_for_destination(fd, name.sin6_family == AF_INET6);
     if (status)
         return status;
+    if (worker->gateway->config.offloads & GW_OFFLOAD_UDP_GRO)
+        ask_for_bundles(fd);
     source->source = (struct gw_source){ GW_SOURCE_UDP, fd };
     source->index = (uint16_t)port->count;
     source->port = ntohs(name.sin6_port);   /* of sockaddr_in in the same place */
@@ -321,34 +336,64 @@ static void map_ipv4(uint8_t out[16], const void *address)
     memcpy(out + 12, address, 4);
 }
 
-/* False: the kernel did not say where the datagram came to. */
-static bool read_path(struct msghdr *message, uint16_t socket, struct gw_path *path)
+/* What the kernel says beside the bytes: where they came to, and the size of the datagrams it put together (0: one). False: not
+ * all of it fit, or the destination is missing. */
+static bool read_control(struct msghdr *message, struct gw_path *path, size_t *segment)
 {
-    const struct sockaddr_in6 *from6 = message->msg_name;
-    const struct sockaddr_in *from4 = message->msg_name;
-    struct cmsghdr *control = CMSG_FIRSTHDR(message);
+    bool located = false;
 
-    if (!control || message->msg_flags & MSG_CTRUNC)
-        return false;
+    *segment = 0;
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at; at = CMSG_NXTHDR(message, at)) {
+        if (at->cmsg_level == IPPROTO_IP && at->cmsg_type == IP_PKTINFO) {
+            const struct in_pktinfo *info = (const struct in_pktinfo *)CMSG_DATA(at);
+
+            map_ipv4(path->local, &info->ipi_spec_dst);
+            located = true;
+        } else if (at->cmsg_level == IPPROTO_IPV6 && at->cmsg_type == IPV6_PKTINFO) {
+            const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(at);
+
+            memcpy(path->local, &info->ipi6_addr, 16);
+            path->interface = is_link_local(path->peer) ? (uint32_t)info->ipi6_ifindex : 0;
+            located = true;
+        } else if (at->cmsg_level == IPPROTO_UDP && at->cmsg_type == UDP_GRO) {
+            int size;
+
+            memcpy(&size, CMSG_DATA(at), sizeof(size));
+            *segment = size > 0 ? (size_t)size : 0;
+        }
+    }
+    return located && !(message->msg_flags & MSG_CTRUNC);
+}
+
+static void read_peer(const struct sockaddr_in6 *from, uint16_t socket, struct gw_path *path)
+{
     memset(path, 0, sizeof(*path));
     path->socket = socket;
-    path->peer_port = ntohs(from4->sin_port);
-    if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
-        const struct in_pktinfo *info = (const struct in_pktinfo *)CMSG_DATA(control);
+    path->peer_port = ntohs(from->sin6_port);   /* of sockaddr_in in the same place */
+    if (from->sin6_family == AF_INET)
+        map_ipv4(path->peer, &((const struct sockaddr_in *)from)->sin_addr);
+    else
+        memcpy(path->peer, &from->sin6_addr, 16);
+}
 
-        map_ipv4(path->peer, &from4->sin_addr);
-        map_ipv4(path->local, &info->ipi_spec_dst);
-        return true;
-    }
-    if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
-        const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(control);
+/* One read: a datagram, or several of one size but the last. */
+static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t socket, const uint8_t *bytes, size_t size)
+{
+    struct gw_path path;
+    size_t segment;
 
-        memcpy(path->peer, &from6->sin6_addr, 16);
-        memcpy(path->local, &info->ipi6_addr, 16);
-        path->interface = is_link_local(path->peer) ? (uint32_t)info->ipi6_ifindex : 0;
-        return true;
+    read_peer(message->msg_name, socket, &path);
+    if (!read_control(message, &path, &segment) || message->msg_flags & MSG_TRUNC) {
+        gw_count(worker, GW_STAT_dtls_garbage);
+        return;
     }
-    return false;
+    do {
+        size_t one = segment && segment < size ? segment : size;
+
+        sort(worker, &path, bytes, one);
+        bytes += one;
+        size -= one;
+    } while (size);
 }
 
 /* As many as recvmmsg gave; fewer than GW_RECEIVE_BATCH: there are no more for now. */
@@ -369,14 +414,8 @@ static int receive(struct gw_worker *worker, const struct gw_udp_source *source)
         };
     }
     count = recvmmsg(source->source.fd, messages, GW_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
-    for (int i = 0; i < count; i++) {
-        struct gw_path path;
-
-        if (read_path(&messages[i].msg_hdr, source->index, &path))
-            sort(worker, &path, port->received[i], messages[i].msg_len);
-        else
-            gw_count(worker, GW_STAT_dtls_garbage);
-    }
+    for (int i = 0; i < count; i++)
+        unpack(worker, &messages[i].msg_hdr, source->index, port->received[i], messages[i].msg_len);
     return count;
 }
 

@@ -18,7 +18,8 @@
 #include "worker.h"
 
 #define GW_UDP_SOCKETS_MAX 8u       /* per worker */
-#define GW_RECEIVE_BATCH 32u        /* datagrams read at once */
+#define GW_RECEIVE_BATCH 16u        /* reads at once, each of one datagram or of many that the kernel put together (UDP_GRO) */
+#define GW_RECEIVE_SIZE 65536u      /* bytes of such a read */
 
 /* What all workers share. */
 struct gw_dtls_hub {
@@ -41,7 +42,7 @@ struct gw_dtls_port {
     struct gw_cookies cookies;
     struct gw_batch *outgoing[GW_WORKERS_MAX];  /* datagrams being gathered for other workers */
     struct gw_datagrams out;
-    uint8_t received[GW_RECEIVE_BATCH][GW_DATAGRAM_MAX + 1];    /* one byte more shows what is too long */
+    uint8_t received[GW_RECEIVE_BATCH][GW_RECEIVE_SIZE];
 };
 
 /* A datagram for a session, with what the port has found out. */

@@ -29,6 +29,7 @@ struct gw_config {
     uint32_t max_sessions;
     uint32_t handshake_timeout_ms;
     uint32_t conversation_timeout_ms; /* without a byte from the peer, before the tunnel */
+    uint32_t write_timeout_ms;      /* without the peer taking a byte of what waits for it */
     uint32_t offloads;              /* enum gw_offload: what may be used where the kernel has it */
     const void *gate;               /* struct se_gate *, asked at accept before any cryptography */
 };
@@ -54,6 +55,7 @@ struct gw_session_config {
     uint8_t inner6[16];
     uint32_t mtu;                   /* largest inner packet */
     uint32_t dpd_s;                 /* probe after this silence, dead after twice it; 0: never */
+    uint32_t rekey_s;               /* new keys for the TLS channel so often, where it is TLS 1.3; 0: never */
     uint32_t idle_s;                /* no DATA but ICMP for so long: GW_SESSION_IDLE; 0: never */
 };
 

@@ -260,7 +260,7 @@ void gw_link_finish(struct gw_link *link)
         return;
     }
     link->state = GW_LINK_CLOSING;
-    link->deadline = link->worker->now + GW_WRITE_DEADLINE;
+    link->deadline = link->worker->now + link->worker->gateway->config.write_timeout_ms * GW_MS;
     wolfSSL_shutdown(link->ssl);
     gw_link_flush(link);
 }
@@ -435,7 +435,9 @@ int gw_link_adopt(struct gw_worker *worker, struct gw_link *link)
 
 static bool is_stalled(const struct gw_link *link)
 {
-    return link->waiting_since && link->worker->now > link->waiting_since + GW_WRITE_DEADLINE;
+    uint64_t patience = link->worker->gateway->config.write_timeout_ms * GW_MS;
+
+    return link->waiting_since && link->worker->now > link->waiting_since + patience;
 }
 
 void gw_links_tick(struct gw_worker *worker)

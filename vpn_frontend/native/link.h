@@ -23,7 +23,6 @@
 #define GW_QUEUE_SOFT 262144u           /* bytes queued for a channel; further inner packets are dropped */
 #define GW_SEND_SIZE 131072u            /* bytes queued that are sent before the turn of the loop ends */
 #define GW_QUEUE_HARD 1048576u          /* bytes queued for a link of any kind; then it is closed as stalled */
-#define GW_WRITE_DEADLINE (10 * GW_SECOND)  /* without the peer taking a byte */
 #define GW_HANDSHAKES_PER_TURN 8u       /* steps of handshakes in a turn of the loop, 0.3 ms each */
 #define GW_LINGER (2 * GW_SECOND)       /* for the peer to read our last words before the socket goes */
 

@@ -156,6 +156,8 @@ void gw_session_end(struct gw_worker *worker, struct gw_session *session, const 
         session->channel = NULL;
         if (gw_link_write(link, frame, size) == 0)
             gw_link_finish(link);
+    } else if (size >= GW_CSTP_HEADER) {
+        gw_dtls_say(session, frame[6], frame + GW_CSTP_HEADER, size - GW_CSTP_HEADER);
     }
     gw_dtls_forget(worker, session);
     delist(worker, session);
@@ -183,6 +185,19 @@ static void watch_peer(struct gw_worker *worker, struct gw_session *session)
     }
 }
 
+static void watch_keys(struct gw_worker *worker, struct gw_session *session)
+{
+    uint64_t life = session->config.rekey_s * GW_SECOND;
+
+    if (!session->channel || !life || worker->now - session->rekeyed < life)
+        return;
+    session->rekeyed = worker->now;
+    if (gw_tls_rekey(session->channel->ssl))
+        return;                     /* TLS 1.2 gets new keys with a new tunnel, which the client starts */
+    gw_count(worker, GW_STAT_rekeys);
+    gw_link_flush(session->channel);
+}
+
 static void watch_use(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_event event = { .kind = GW_SESSION_IDLE, .session = session->id };
@@ -198,6 +213,7 @@ void gw_sessions_tick(struct gw_worker *worker)
     for (struct gw_session *session = worker->sessions; session; session = session->next) {
         watch_peer(worker, session);
         gw_dtls_tick(worker, session);
+        watch_keys(worker, session);
         watch_use(worker, session);
     }
 }

@@ -33,6 +33,7 @@ struct gw_session {
     struct gw_dtls *dtls;           /* the DTLS half; NULL: none is expected */
     uint64_t heard;                 /* when the peer last sent anything; ns */
     uint64_t probed;                /* when we last asked whether it lives */
+    uint64_t rekeyed;               /* when the channel got its keys */
     uint64_t used;                  /* last DATA but ICMP, either way */
     struct gw_session *previous, *next;     /* the owner's list */
 };

@@ -18,6 +18,7 @@
     X(handshakes_resumed) \
     X(handshakes_failed) \
     X(handshakes_timed_out) \
+    X(rekeys)                   /* of TLS 1.3 channels, by us */ \
     X(links_reset) \
     X(links_stalled) \
     X(links_protocol_error) \

@@ -188,6 +188,13 @@ int gw_tls_write(WOLFSSL *ssl, const uint8_t *data, size_t size)
     return 0;
 }
 
+int gw_tls_rekey(WOLFSSL *ssl)
+{
+    if (wolfSSL_version(ssl) != TLS1_3_VERSION)
+        return -ENOTSUP;
+    return wolfSSL_update_keys(ssl) == WOLFSSL_SUCCESS ? 0 : -EIO;
+}
+
 void gw_tls_server_name(const uint8_t *hello, size_t size, char out[256])
 {
     word32 room = 255;

@@ -55,6 +55,8 @@ int gw_tls_finish(WOLFSSL *ssl, struct gw_tls_facts *facts);
 enum gw_tls_result gw_tls_read(WOLFSSL *ssl, uint8_t *out, size_t capacity, size_t *size);
 /* One record per 16 KiB. */
 int gw_tls_write(WOLFSSL *ssl, const uint8_t *data, size_t size);
+/* Queues a KeyUpdate that asks for the peer's in turn (RFC 8446 section 4.6.3); -ENOTSUP before TLS 1.3. */
+int gw_tls_rekey(WOLFSSL *ssl);
 /* The host name a whole ClientHello names; "" where there is none or the hello is not whole. */
 void gw_tls_server_name(const uint8_t *hello, size_t size, char out[256]);
 

@@ -275,12 +275,12 @@ class Bench:
             data += self.wait(LinkData, lambda event: event.link == link).data
         return data
 
-    def parameters(self, ipv4=OWN4, ipv6=OWN6, mtu=1400, dpd=0, idle_timeout=0):
-        return TunnelParameters(ipv4=ipv4, ipv6=ipv6, mtu=mtu, dpd=dpd, idle_timeout=idle_timeout)
+    def parameters(self, ipv4=OWN4, ipv6=OWN6, mtu=1400, dpd=0, idle_timeout=0, rekey=0):
+        return TunnelParameters(ipv4=ipv4, ipv6=ipv6, mtu=mtu, dpd=dpd, idle_timeout=idle_timeout, rekey=rekey)
 
-    def tunnel(self, head=b"HELLO", early=b"", **parameters):
+    def tunnel(self, head=b"HELLO", early=b"", version=None, **parameters):
         """A client whose link carries a session: (client, session)."""
-        client, up = self.linked()
+        client, up = self.linked(version=version)
         session = self.gateway.open_session(up.link, self.parameters(**parameters))
         self.gateway.attach(session, up.link, head, early)
         assert client.read(len(head)) == head

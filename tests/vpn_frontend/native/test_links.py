@@ -208,7 +208,7 @@ def test_links_are_limited_and_places_come_back(start):
 
 
 def test_a_peer_that_stops_reading_is_cut_and_others_lose_nothing(start, wire):
-    bench = start()
+    bench = start(write_timeout=2.0)
     stalled, session = bench.tunnel()
     other, _ = bench.tunnel(ipv4=wire.other4, ipv6=None)
     packet = wire.ipv4(wire.outside4, wire.own4, b"s" * 1300)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ssl
 import struct
 
 import pytest
@@ -269,3 +270,22 @@ def test_slots_of_sessions_are_used_again_under_new_ids(start, wire):
     assert len(ids) == 8
     assert bench.wait(ChannelUp)
     assert not [event for event in bench.seen if isinstance(event, LinkUp)]
+
+
+def test_keys_are_renewed_and_the_tunnel_goes_on(bench, wire):
+    client, _ = bench.tunnel(rekey=1)
+    up, down = wire.ipv4(wire.own4, wire.outside4), wire.ipv4(wire.outside4, wire.own4)
+    for round_ in (1, 2):
+        bench.wait_stat("rekeys", round_)
+        bench.tun[0].send(down)
+        assert client.read_frame() == (wire.data, down)
+        client.send(wire.frame(wire.data, up))
+        assert bench.tun[0].recv(65536) == up
+
+
+def test_a_channel_of_tls12_keeps_its_keys(bench, wire):
+    client, _ = bench.tunnel(version=ssl.TLSVersion.TLSv1_2, rekey=1, dpd=1)
+    assert client.read_frame() == (wire.dpd_request, b"")
+    client.send(wire.frame(wire.dpd_response))
+    assert client.read_frame() == (wire.dpd_request, b"")  # a second later: past the rekey time, and alive
+    assert bench.gateway.stats()["rekeys"] == 0
