@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """DTLS of a running gateway, against a client whose datagrams the test carries itself.
 
-client (sans-IO, dtls_client.c) --datagrams, lost, doubled, forged by the test--> UDP socket of a worker --> "TUN" socket pair
+client (sans-IO, dtls_client.c) --datagrams, lost, doubled, forged--> UDP socket of a worker --> "TUN" socket pair
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from vpn_frontend.gateway import (
     DtlsResumption,
     DtlsUp,
     GatewayError,
+    Offload,
     SessionClosed,
 )
 from vpn_frontend.listeners import open_datagram_sockets
@@ -48,7 +49,8 @@ def dtls_library(tmp_path_factory):
     ffi = cffi.FFI()
     ffi.cdef(
         "typedef struct dc dc; dc *dc_new(int, const uint8_t *, const uint8_t *, const char *); void dc_free(dc *);"
-        "int dc_connect(dc *, const uint8_t *, int); int dc_take(dc *, uint8_t *); int dc_seal(dc *, const uint8_t *, int);"
+        "int dc_connect(dc *, const uint8_t *, int); int dc_take(dc *, uint8_t *);"
+        "int dc_seal(dc *, const uint8_t *, int);"
         "int dc_open(dc *, const uint8_t *, int, uint8_t *, int); int dc_timeout(dc *); int dc_resumed(dc *);"
     )
     ffi.set_source(
@@ -146,7 +148,7 @@ class DtlsClient:
 class Lab:
     """A gateway with UDP, and DTLS clients of its sessions."""
 
-    def __init__(self, start, library, workers=1, address="127.0.0.1"):
+    def __init__(self, start, library, workers=1, address="127.0.0.1", **options):
         self._library = library
         self.udp_port = 0
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -154,7 +156,8 @@ class Lab:
             self.udp_port = probe.getsockname()[1]
         self.family = socket.AF_INET6 if ":" in address else socket.AF_INET
         listen = "::" if ":" in address else "0.0.0.0"
-        self.bench = start(workers, udp=open_datagram_sockets([Endpoint(ip_address(listen), self.udp_port)], workers))
+        datagrams = open_datagram_sockets([Endpoint(ip_address(listen), self.udp_port)], workers)
+        self.bench = start(workers, udp=datagrams, **options)
         self.gateway = self.bench.gateway
         self.clients = []
 
@@ -404,7 +407,7 @@ def test_lost_doubled_and_reordered_flights_are_survived(lab, way, fault):
 
 
 def test_forged_records_change_nothing_on_a_live_connection(lab, wire):
-    _, session, client = lab.up()
+    _, _, client = lab.up()
     up = wire.ipv4(wire.own4, wire.outside4)
     client.send(DATA + up)
     assert lab.bench.tun[0].recv(65536) == up
@@ -525,6 +528,22 @@ def test_a_goodbye_over_dtls_ends_dtls_only(lab, wire):
     assert lab.bench.wait(DtlsDown) == DtlsDown(session, Cause.PEER_CLOSED)
     lab.bench.tun[0].send(down := wire.ipv4(wire.outside4, wire.own4))
     assert tls.read_frame() == (wire.data, down)
+
+
+@pytest.mark.parametrize("offloads", [Offload.ALL, Offload(0)])
+def test_a_burst_leaves_and_arrives_whole_and_in_order(start_lab, wire, offloads):
+    lab = start_lab(offloads=offloads)
+    _, _, client = lab.up()
+    sizes = [1300] * 40 + [200, 1300, 1300, 20, 20, 1372]
+    down = [wire.ipv4(wire.outside4, wire.own4, struct.pack("!I", n) + bytes(size - 4)) for n, size in enumerate(sizes)]
+    for packet in down:
+        lab.bench.tun[0].send(packet)
+    assert [client.read() for _ in down] == [DATA + packet for packet in down]
+    assert lab.stat("dtls_datagrams_lost") == 0
+    up = [wire.ipv4(wire.own4, wire.outside4, struct.pack("!I", n) + bytes(size - 4)) for n, size in enumerate(sizes)]
+    for packet in up:
+        client.send(DATA + packet)
+    assert [lab.bench.tun[0].recv(65536) for _ in up] == up
 
 
 def test_what_no_dtls_client_would_send_is_counted(lab):
