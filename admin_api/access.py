@@ -5,9 +5,10 @@
 stand in the signatures of the endpoints and say which scope each needs.
 """
 
+from ipaddress import ip_address
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Send
@@ -16,6 +17,7 @@ from starlette.types import Scope as AsgiScope
 from admin_api.identity import Principal, Scope, matches, parse_token
 from admin_api.problems import ApiError, Kind, problem_response
 from admin_api.services import Services
+from admin_api.values import Address
 
 PRINCIPAL = "ocsentry.principal"  # the key in an ASGI scope
 GUARDED = "/api/"
@@ -102,6 +104,17 @@ def services_of(request: Request) -> Services:
     return services
 
 
+def caller_address(request: Request) -> Address | None:
+    """Where the request comes from; ``None`` for the Unix socket, which no network covers."""
+    try:
+        return ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return None
+
+
+CallerAddress = Annotated[Address | None, Depends(caller_address)]
+Force = Annotated[bool, Query(description="even if it would refuse the address that this request comes from")]
+DryRun = Annotated[bool, Query(description="change nothing, say how many sessions would be disconnected")]
 ServicesOf = Annotated[Services, Depends(services_of)]
 
 AuditRead = Annotated[Principal, Security(require, scopes=[Scope.AUDIT_READ])]

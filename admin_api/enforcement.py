@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,15 @@ from admin_api.blockade import Blockade, BlockChange, rule_id_of
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.problems import ApiError, Kind
 from admin_api.reports import BlockReport, EnforcementStatus, PolicyReport
-from admin_api.rulebook import as_documents, point_into_rule
-from admin_api.values import Network, parse_network
+from admin_api.rulebook import RuleChange, as_documents, point_into_rule
+from admin_api.values import Address, Network, parse_network
 from sentry_engine import Action, Engine, PlanError, Policy, PolicyError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from admin_api.ports import LiveSessions, PolicyLoader
-    from admin_api.store import Store
+    from admin_api.store import Store, Unit
     from admin_api.store.tables import Rule
     from vpn_frontend.ports import EventSink, SessionView
 
@@ -148,38 +149,33 @@ class Enforcement:
         except (PolicyError, PlanError) as error:
             return self._report(problems=_problems_of(error))
 
-    async def change_rule(
-        self,
-        rule_id: str,
-        document: dict[str, Any] | None,
-        *,
-        by: str,
-        expect: Callable[[Rule | None], None],
-        dry_run: bool = False,
-    ) -> tuple[Rule | None, int]:
-        """Add, replace or (``None``) remove an API rule; returns it as it is then, and how many sessions that cut.
+    async def change_rule(self, change: RuleChange) -> tuple[Rule | None, int]:
+        """Returns the rule as it is then (``None``: removed), and how many sessions the change cut, or would.
 
-        ``expect`` sees the rule as it was, and raises if that is not what the caller means to change. A rule with an
-        error raises ``PolicyError``, and nothing has changed.
+        A rule with an error raises ``PolicyError``, one that refuses whom it should spare ``ApiError``; then nothing
+        has changed.
         """
         async with self._lock:
             async with self._store.read() as unit:
                 rows = {row.id: row for row in await unit.rules.everything()}
-            row = rows.get(rule_id)
-            expect(row)
+            row = rows.get(change.id)
+            change.expect(row)
             if row is None and len(rows) >= MAX_RULES:
                 raise ApiError(Kind.TABLE_FULL, f"There are {MAX_RULES} rules made over the API; write a rule file")
-            documents = {name: other.document for name, other in rows.items() if name != rule_id}
-            if document is not None:
-                documents[rule_id] = document
+            documents = {name: other.document for name, other in rows.items() if name != change.id}
+            if change.document is not None:
+                documents[change.id] = change.document
             try:
                 policy = await self._compile(documents)
             except PolicyError as error:
-                raise point_into_rule(error, rule_id) from error
-            if dry_run:
+                raise point_into_rule(error, change.id) from error
+            if change.dry_run:
                 return row, len(await self.rehearse(policy))
-            row, cut = await self._commit_rule(rule_id, row, document, policy, by)
-        self._events.emit("rule_changed", id=rule_id, by=by, removed=document is None, sessions_cut=cut)
+            if change.spare is not None:
+                await self._refuse_lockout(policy, change.spare)
+            row = await self._commit_rule(change, policy)
+            cut = self._reassess()
+        self._events.emit("rule_changed", id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
         return row, cut
 
     async def rehearse(self, policy: Policy) -> list[SessionView]:
@@ -187,37 +183,43 @@ class Enforcement:
         views = self._sessions.list()
         if not views:
             return []
+        async with self._trial(policy) as trial:
+            verdicts = [trial.explain(view.address, user=view.user).verdict for view in views]
+        return [view for view, verdict in zip(views, verdicts, strict=True) if verdict.action is Action.REJECT]
+
+    @asynccontextmanager
+    async def _trial(self, policy: Policy) -> AsyncIterator[Engine]:
+        """A throw-away engine with ``policy`` and the API's blocks in force, and nobody's windows or penalties."""
         trial = await asyncio.to_thread(self._rehearsal, policy)
         try:
             await self._blockade.impose_on(trial)
-            verdicts = [trial.explain(view.address, user=view.user).verdict for view in views]
-            return [view for view, verdict in zip(views, verdicts, strict=True) if verdict.action is Action.REJECT]
+            yield trial
         finally:
             trial.close()
 
-    async def _commit_rule(
-        self, rule_id: str, row: Rule | None, document: dict[str, Any] | None, policy: Policy, by: str
-    ) -> tuple[Rule | None, int]:
+    async def _refuse_lockout(self, policy: Policy, address: Address) -> None:
+        if self._engine.explain(address).verdict.action is Action.REJECT:
+            return  # it is refused already: whoever asks came by another way
+        async with self._trial(policy) as trial:
+            verdict = trial.explain(address).verdict
+        if verdict.action is Action.REJECT:
+            detail = f"It would refuse {address}, where this request comes from; add force=true if you mean it"
+            raise ApiError(Kind.SELF_LOCKOUT, detail)
+
+    async def _commit_rule(self, change: RuleChange, policy: Policy) -> Rule | None:
         before = self._policy
         try:
             async with self._store.write() as unit:
-                found = None if row is None else await unit.rules.get(rule_id)
-                if document is None:
-                    if found is not None:
-                        await unit.rules.remove(found)
-                    action, saved = "rule_removed", None
-                elif found is None:
-                    action, saved = "rule_added", await unit.rules.add(rule_id, document, created_by=by)
-                else:
-                    await unit.rules.replace(found, document)
-                    action, saved = "rule_replaced", found
-                await unit.audit.add(by, action, rule_id, document=document)
+                row = await unit.rules.get(change.id)
+                action = "rule_removed" if change.document is None else "rule_added" if row is None else "rule_replaced"
+                row = await _write_rule(unit, change, row)
+                await unit.audit.add(change.by, action, change.id, document=change.document)
                 await self._put_in_force(policy)
         except BaseException:
             if self._policy is not before:
                 await self._put_in_force(before)
             raise
-        return saved, self._reassess()
+        return row
 
     async def _compile(self, documents: Mapping[str, Mapping[str, Any]]) -> Policy:
         return await asyncio.to_thread(self._load, *self._paths, documents=as_documents(documents.items()))
@@ -264,6 +266,18 @@ class Enforcement:
         first = report.problems[0] if report.problems else None
         logger.error("the policy in force stays: %d problems, the first: %s", len(report.problems), first)
         self._events.emit("policy_refused", problems=[str(problem) for problem in report.problems])
+
+
+async def _write_rule(unit: Unit, change: RuleChange, row: Rule | None) -> Rule | None:
+    """The row as it is after the change."""
+    if change.document is None:
+        if row is not None:
+            await unit.rules.remove(row)
+        return None
+    if row is None:
+        return await unit.rules.add(change.id, change.document, created_by=change.by)
+    await unit.rules.replace(row, change.document)
+    return row
 
 
 def _problems_of(error: PolicyError | PlanError) -> tuple[Problem, ...]:

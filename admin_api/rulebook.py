@@ -19,9 +19,10 @@ from sentry_engine.addresses import render_network
 from sentry_engine.rules import GeoRule, LimitRule, Prefixes, PrefixRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from admin_api.store.tables import Rule
+    from admin_api.values import Address
     from sentry_engine import Policy
 
 PREFIX = "api:"
@@ -46,6 +47,22 @@ class RuleView:
     pointer: str | None = None
     created_by: str | None = None
     updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """What to do to one API rule: set it to ``document``, or remove it (``None``).
+
+    ``expect`` sees the rule as it is (``None``: there is none), and raises where that is not what the caller means to
+    change. ``spare`` is an address that must not be refused by it.
+    """
+
+    id: str
+    document: dict[str, Any] | None
+    by: str
+    expect: Callable[[Rule | None], None] = lambda _: None
+    dry_run: bool = False
+    spare: Address | None = None
 
 
 def as_documents(rules: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:

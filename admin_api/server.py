@@ -123,7 +123,12 @@ class _InProcess(uvicorn.Server):
 
 def _bind(endpoint: Endpoint) -> socket.socket:
     family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
+    # The protocol is named because asyncio sets TCP_NODELAY only where it is; an answer would wait 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((str(endpoint.address), endpoint.port), family=family, backlog=BACKLOG)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((str(endpoint.address), endpoint.port))
     except OSError as error:
+        listener.close()
         raise OSError(error.errno, f"the API cannot listen on {endpoint}: {error.strerror}") from error
+    return listener

@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/blocks``."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response, status
+from fastapi import APIRouter, Query, Response, status
 
-from admin_api.access import BlocksRead, BlocksWrite, ServicesOf
+from admin_api.access import BlocksRead, BlocksWrite, CallerAddress, DryRun, Force, ServicesOf
 from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockView
 from admin_api.paging import Page, PagingQuery
 from admin_api.problems import ApiError, Kind, responses
 from admin_api.values import Address, Cidr, Ip, Network
 
 router = APIRouter(prefix="/blocks", tags=["blocks"])
-
-DryRun = Annotated[bool, Query(description="change nothing, say how many sessions would be disconnected")]
-Force = Annotated[bool, Query(description="even if it covers the address that this request comes from")]
 
 
 @router.post(
@@ -28,7 +25,7 @@ async def create_block(
     body: BlockCreate,
     caller: BlocksWrite,
     services: ServicesOf,
-    request: Request,
+    address: CallerAddress,
     response: Response,
     dry_run: DryRun = False,
     force: Force = False,
@@ -37,8 +34,9 @@ async def create_block(
 
     A network that is blocked already keeps its block, and the later end of the two.
     """
-    if not (force or dry_run or caller.local):
-        refuse_self_lockout(body.cidr, request)
+    if address is not None and address in body.cidr and not (force or dry_run):
+        detail = f"{body.cidr} covers {address}, where this request comes from; add force=true if you mean it"
+        raise ApiError(Kind.SELF_LOCKOUT, detail)
     report = await services.enforcement.add_block(body.cidr, body.reason, body.ttl, caller.name, dry_run=dry_run)
     if report.created:
         response.headers["Location"] = f"/api/v1/blocks/{report.id}"
@@ -78,17 +76,6 @@ async def delete_block(block_id: str, caller: BlocksWrite, services: ServicesOf)
     """Let the network in again, in force before this answer."""
     if not await services.enforcement.remove_block(block_id, caller.name):
         raise _not_found(block_id)
-
-
-def refuse_self_lockout(network: Network, request: Request) -> None:
-    """Raise unless the caller's own address stays outside of ``network``."""
-    try:
-        own = ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return  # a Unix socket, or a test's own transport: nothing that a network could cover
-    if own in network:
-        detail = f"{network} covers {own}, where this request comes from; add force=true if you mean it"
-        raise ApiError(Kind.SELF_LOCKOUT, detail)
 
 
 def _networks(covers: Address | None, cidr: Network | None) -> list[str]:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Query, Response, status
+from fastapi import APIRouter, Body, Header, Response, status
 
-from admin_api.access import RulesRead, RulesWrite, ServicesOf
+from admin_api.access import CallerAddress, DryRun, Force, RulesRead, RulesWrite, ServicesOf
 from admin_api.paging import Page, PagingQuery
 from admin_api.problems import ApiError, Kind, invalid, responses
+from admin_api.rulebook import RuleChange, etag_of, etag_of_row, fix_end, view_row
 from admin_api.rulebook import RuleView as RuleValue
-from admin_api.rulebook import etag_of, etag_of_row, fix_end, view_row
 from admin_api.rules.schemas import RuleChanged, RuleView
 from admin_api.services import Services
 from admin_api.store.tables import Rule
@@ -29,7 +29,6 @@ RuleBody = Annotated[
         examples=[{"id": "no_tests", "type": "blacklist", "remote_addr": "198.51.100.0/24"}],
     ),
 ]
-DryRun = Annotated[bool, Query(description="change nothing, say how many sessions would be disconnected")]
 IfMatch = Annotated[str | None, Header(description="the ETag of the rule as it was read, or *")]
 IfNoneMatch = Annotated[str | None, Header()]
 
@@ -45,10 +44,16 @@ async def list_rules(_: RulesRead, services: ServicesOf, paging: PagingQuery) ->
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(Kind.ALREADY_EXISTS, Kind.INVALID_POLICY, Kind.TABLE_FULL),
+    responses=responses(Kind.ALREADY_EXISTS, Kind.INVALID_POLICY, Kind.TABLE_FULL, Kind.SELF_LOCKOUT),
 )
 async def create_rule(
-    body: RuleBody, caller: RulesWrite, services: ServicesOf, response: Response, dry_run: DryRun = False
+    body: RuleBody,
+    caller: RulesWrite,
+    services: ServicesOf,
+    address: CallerAddress,
+    response: Response,
+    dry_run: DryRun = False,
+    force: Force = False,
 ) -> RuleChanged:
     """Add a rule, in force before this answer."""
     rule_id = body.get("id")
@@ -60,7 +65,9 @@ async def create_rule(
             raise ApiError(Kind.ALREADY_EXISTS, f"There is a rule {rule_id} already")
 
     response.headers["Location"] = f"/api/v1/rules/{rule_id}"
-    return await _save(services, rule_id, body, caller.name, expect, response, dry_run=dry_run)
+    document = fix_end(body, services.clock.wall())
+    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, spare=None if force else address)
+    return await _save(services, change, document, response)
 
 
 @router.get("/{rule_id}", responses=responses(Kind.NOT_FOUND) | {304: {"description": "It is as If-None-Match says"}})
@@ -78,53 +85,58 @@ async def get_rule(
 
 @router.put(
     "/{rule_id}",
-    responses=responses(Kind.NOT_FOUND, Kind.FROM_FILE, Kind.PRECONDITION_REQUIRED, Kind.STALE, Kind.INVALID_POLICY),
+    responses=responses(
+        Kind.NOT_FOUND, Kind.FROM_FILE, Kind.PRECONDITION_REQUIRED, Kind.STALE, Kind.INVALID_POLICY, Kind.SELF_LOCKOUT
+    ),
 )
 async def replace_rule(
     rule_id: str,
     body: RuleBody,
     caller: RulesWrite,
     services: ServicesOf,
+    address: CallerAddress,
     response: Response,
     if_match: IfMatch = None,
     dry_run: DryRun = False,
+    force: Force = False,
 ) -> RuleChanged:
     if body.setdefault("id", rule_id) != rule_id:
         raise invalid("/id", f"it differs from the id in the path, {rule_id}")
     expect = _expect_unchanged(services, rule_id, if_match)
-    return await _save(services, rule_id, body, caller.name, expect, response, dry_run=dry_run)
+    document = fix_end(body, services.clock.wall())
+    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, spare=None if force else address)
+    return await _save(services, change, document, response)
 
 
 @router.delete(
     "/{rule_id}",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(Kind.NOT_FOUND, Kind.FROM_FILE, Kind.PRECONDITION_REQUIRED, Kind.STALE),
+    responses=responses(Kind.NOT_FOUND, Kind.FROM_FILE, Kind.PRECONDITION_REQUIRED, Kind.STALE, Kind.SELF_LOCKOUT),
 )
-async def delete_rule(rule_id: str, caller: RulesWrite, services: ServicesOf, if_match: IfMatch = None) -> None:
-    expect = _expect_unchanged(services, rule_id, if_match)
-    await services.enforcement.change_rule(rule_id, None, by=caller.name, expect=expect)
-
-
-async def _save(
-    services: Services,
+async def delete_rule(
     rule_id: str,
-    body: dict[str, Any],
-    by: str,
-    expect: Callable[[Rule | None], None],
-    response: Response,
-    *,
-    dry_run: bool,
-) -> RuleChanged:
-    document = fix_end(body, services.clock.wall())
-    row, cut = await services.enforcement.change_rule(rule_id, document, by=by, expect=expect, dry_run=dry_run)
-    if dry_run or row is None:
+    caller: RulesWrite,
+    services: ServicesOf,
+    address: CallerAddress,
+    if_match: IfMatch = None,
+    force: Force = False,
+) -> None:
+    expect = _expect_unchanged(services, rule_id, if_match)
+    change = RuleChange(rule_id, None, caller.name, expect, spare=None if force else address)
+    await services.enforcement.change_rule(change)
+
+
+async def _save(services: Services, change: RuleChange, document: dict[str, Any], response: Response) -> RuleChanged:
+    row, cut = await services.enforcement.change_rule(change)
+    if change.dry_run or row is None:
         response.status_code = status.HTTP_200_OK
         del response.headers["Location"]
-        unsaved = RuleValue(rule_id, "api", etag_of(document), str(document.get("description", "")), None, document)
+        description = str(document.get("description", ""))
+        unsaved = RuleValue(change.id, "api", etag_of(document), description, None, document)
         return RuleChanged(**asdict(unsaved), hits=0, sessions_cut=cut)
     view = view_row(row)
     response.headers["ETag"] = view.etag
-    return RuleChanged(**asdict(view), hits=services.engine.rule_hits().get(rule_id, 0), sessions_cut=cut)
+    return RuleChanged(**asdict(view), hits=services.engine.rule_hits().get(change.id, 0), sessions_cut=cut)
 
 
 def _expect_unchanged(services: Services, rule_id: str, if_match: str | None) -> Callable[[Rule | None], None]:

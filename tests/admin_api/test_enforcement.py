@@ -14,6 +14,7 @@ import pytest_asyncio
 from admin_api.clock import Clock
 from admin_api.enforcement import Enforcement
 from admin_api.events.hub import EventHub
+from admin_api.rulebook import RuleChange
 from admin_api.store import Store
 from sentry_engine import Engine, Policy, PolicyError
 
@@ -81,7 +82,7 @@ class TestRestart:
             await first.add_block("198.51.100.0/24", "why", None, "me")
             await first.add_block("2001:db8::/32", "why", 60, "me")
             rule = {"id": "mine", "type": "blacklist", "remote_addr": "192.0.2.1"}
-            await first.change_rule("mine", rule, by="me", expect=lambda row: None)
+            await first.change_rule(RuleChange("mine", rule, "me"))
         async with enforcing() as second:
             for address in (INSIDE, "2001:db8::1", "192.0.2.1"):
                 assert not second.engine.explain(address).verdict.accepted
@@ -179,7 +180,7 @@ class TestFailingStore:
             fail_commits(store, monkeypatch)
             rule = {"id": "mine", "type": "blacklist", "remote_addr": INSIDE}
             with pytest.raises(OSError, match="disk"):
-                await enforcement.change_rule("mine", rule, by="me", expect=lambda row: None)
+                await enforcement.change_rule(RuleChange("mine", rule, "me"))
             assert enforcement.engine.explain(INSIDE).verdict.accepted
             assert {rule.id for rule in enforcement.policy.prefix_rules} == {"corporate", "no_lab"}
 

@@ -69,6 +69,14 @@ class TestCreateRule:
         await server.enforcement.reload()
         assert (await server.client.get(f"{URL}/no_tests")).json()["expires_at"] == left
 
+    async def test_own_address_needs_force(self, server):
+        rule = RULE | {"remote_addr": "192.0.2.0/24"}
+        answer = await server.client.post(URL, json=rule)
+        assert answer.status_code == 409
+        assert answer.json()["code"] == "self_lockout"
+        assert server.engine.explain("192.0.2.200").verdict.accepted
+        assert (await server.client.post(URL, json=rule, params={"force": True})).status_code == 201
+
     async def test_dry_run(self, server, view):
         server.sessions.add(view(address=INSIDE))
         answer = await server.client.post(URL, params={"dry_run": True}, json=RULE)
@@ -179,6 +187,15 @@ class TestDeleteRule:
         assert (await server.client.delete(f"{URL}/no_tests", headers={"If-Match": etag})).status_code == 204
         assert server.engine.explain(INSIDE).verdict.accepted
         assert (await server.client.delete(f"{URL}/no_tests", headers={"If-Match": etag})).status_code == 404
+
+    async def test_own_exemption_needs_force(self, server):
+        await server.client.post(URL, json={"id": "me", "type": "whitelist", "remote_addr": "192.0.2.200"})
+        await server.client.post(URL, json=RULE | {"remote_addr": "192.0.2.0/24"})
+        answer = await server.client.delete(f"{URL}/me", headers={"If-Match": "*"})
+        assert answer.status_code == 409
+        assert server.engine.explain("192.0.2.200").verdict.accepted
+        answer = await server.client.delete(f"{URL}/me", headers={"If-Match": "*"}, params={"force": True})
+        assert answer.status_code == 204
 
     async def test_made_again_it_has_another_etag(self, server):
         first = (await server.client.post(URL, json=RULE)).headers["etag"]
