@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sentry_engine import ClientLimits, Engine, Policy
 from vpn_frontend.admission import Login
 from vpn_frontend.client_messages import Device
-from vpn_frontend.gateway import ChannelDown, LinkClosed, SessionClosed, SessionIdle
+from vpn_frontend.gateway import ChannelDown, DtlsDown, DtlsUp, LinkClosed, SessionClosed, SessionIdle
 from vpn_frontend.passwords import hash_password
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.session import Peer
@@ -105,6 +105,10 @@ class Lab:
                 self.table.idle(event.session, self.now)
             case SessionClosed():
                 self.table.closed(event, self.now)
+            case DtlsUp():
+                self.table.dtls_up(event)
+            case DtlsDown():
+                self.table.dtls_down(event)
 
     def pass_time(self, seconds):
         self.now += seconds
