@@ -18,6 +18,7 @@ from sentry_engine.geoip import GeoSnapshot
 from sentry_engine.plan import Aggregation, Entry, Limit, Payback, Plan, PrefixTable, Tier
 from sentry_engine.policy import Policy
 from sentry_engine.rules import NOTHING, LimitRule, Prefixes, PrefixRule
+from sentry_engine.schedules import Window, is_open
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Reason
 
 MAX_CUSTOM_EVENTS = 240  # labels known to one engine over all its policies: an event is a byte in the native tables
@@ -44,6 +45,7 @@ class Columns:
 class Setting:
     """What the engine adds to a policy. ``clock_offset`` is Unix time minus the engine's clock, in seconds."""
 
+    wall_now: float = 0.0  # Unix time; scheduled rules are in the plan or not by it
     clock_offset: float = 0.0
     default: Action = Action.ACCEPT
     never_block: Prefixes = NOTHING
@@ -65,7 +67,9 @@ def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int, clo
         columns.add(block.prefixes, len(plan.entries) + index)
     tables = tuple(columns.freeze() if tier is Tier.RULES else plan.tables[tier] for tier in Tier)
     rule_ids = (*plan.rule_ids, *(block.id for block in blocks))
-    return replace(plan, version=version, tables=tables, entries=(*plan.entries, *entries), rule_ids=rule_ids)
+    return replace(
+        plan, version=version, tables=tables, entries=(*plan.entries, *entries), rule_ids=rule_ids, base=plan
+    )
 
 
 def number_labels(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -97,7 +101,7 @@ class _Compiler:
             self._entries.append(Entry(Action.ACCEPT, Reason.NEVER_BLOCK, NO_RULE))
         for action in (Action.ACCEPT, Action.REJECT):
             for rule in policy.prefix_rules:
-                if rule.action is action:
+                if rule.action is action and self._holds(rule.schedule):
                     self._add_prefix_rule(rule)
         for feed in policy.feeds:
             self._columns[Tier.FEEDS].add(policy.feed_lists[feed.id], len(self._entries))
@@ -118,6 +122,9 @@ class _Compiler:
             aggregation=policy.aggregation or Aggregation(),
         )
 
+    def _holds(self, schedule: tuple[Window, ...]) -> bool:
+        return not schedule or is_open(schedule, self._setting.wall_now)
+
     def _name(self, rule_id: str) -> int:
         self._rule_ids.append(rule_id)
         return len(self._rule_ids) - 1
@@ -137,8 +144,9 @@ class _Compiler:
 
     def _add_geo(self) -> None:
         names: dict[str, int] = {}
+        rules = [rule for rule in self._policy.geo_rules if self._holds(rule.schedule)]
         snapshot = self._policy.geo or GeoSnapshot()
-        for rows in join_geo(self._policy.geo_rules, snapshot, note_known=self._on_missing() is Action.REJECT):
+        for rows in join_geo(rules, snapshot, note_known=self._on_missing() is Action.REJECT):
             for selected in rows.entries:
                 rule, number = selected.rule, NO_RULE
                 if rule is not None:
@@ -153,7 +161,7 @@ class _Compiler:
         builtin = () if self._policy.builtin_limits is False else BUILTIN_LIMITS
         limits: list[Limit] = []
         by_prefix: dict[tuple[int, int, bool], dict[int, int]] = {}
-        for rule in (*builtin, *self._policy.limit_rules):
+        for rule in (*builtin, *(r for r in self._policy.limit_rules if self._holds(r.schedule))):
             limits.append(self._limit(rule))
             for network, length in rule.prefixes:
                 v4 = length >= V4_OFFSET and is_ipv4(network)

@@ -11,6 +11,7 @@ import importlib
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from threading import RLock
 from typing import Any, Literal, Self
 
@@ -25,16 +26,23 @@ from sentry_engine.addresses import (
     split_network,
 )
 from sentry_engine.compiler import Setting, append_blocks, compile_policy
-from sentry_engine.core import Core, CoreCounters, Penalty, Request
+from sentry_engine.core import Core, CoreCounters, Penalty, Request, Step
 from sentry_engine.explain import Explanation
 from sentry_engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
 from sentry_engine.policy import Policy
 from sentry_engine.rules import Origin, Prefixes, PrefixRule
 from sentry_engine.twin import TwinCore
+from sentry_engine.user_rules import judge_user, limit_of
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict
 
 MAX_BLOCKS = 100_000  # set through the API at a time; longer lists are feeds
 BLOCK_ORIGIN = Origin("api", "")
+REFUSAL_TEXTS = {
+    Reason.USER_EXPIRED: "This account has expired.",
+    Reason.SCHEDULE: "This account may not connect at this time.",
+    Reason.USER_NETWORK: "This account may not connect from this network.",
+    Reason.USER_COUNTRY: "This account may not connect from this country.",
+}
 INVALID = Verdict(Action.REJECT, Reason.INVALID_REQUEST)
 
 EventName = Event | str | int
@@ -67,6 +75,7 @@ class Engine:
         self._leases = LeaseTable(limits or ClientLimits())
         self._blocks: dict[str, PrefixRule] = {}
         self._version = 0
+        self._next_change: float | None = None
         self._labels: dict[str, int] = {}
         self.swap(policy)
 
@@ -87,14 +96,28 @@ class Engine:
         with self._lock:
             offset = self._wall_clock() - self._clock()
             known = tuple(sorted(self._labels, key=self._labels.__getitem__))
-            setting = Setting(offset, self._default, self._never_block, known)
+            wall_now = self._wall_clock()
+            setting = Setting(wall_now, offset, self._default, self._never_block, known)
             base = compile_policy(policy, setting, version=self._version + 1)
             self._core.publish(
                 append_blocks(base, tuple(self._blocks.values()), version=base.version, clock_offset=offset)
             )
             self._policy, self._base, self._offset = policy, base, offset
             self._version = base.version
+            self._texts = policy.texts()
+            self._next_change = policy.next_change(wall_now)
             self._labels = {label: FIRST_CUSTOM_EVENT + i for i, label in enumerate(base.event_labels)}
+
+    def refresh(self) -> bool:
+        """Put rules with a schedule in or out of force if it is time; whether anything changed. Cheap when it is not.
+
+        The core asks no calendar, so somebody calls this every few seconds.
+        """
+        with self._lock:
+            due = self._next_change is not None and self._wall_clock() >= self._next_change
+            if due:
+                self.swap(self._policy)
+            return due
 
     # -- questions
 
@@ -104,7 +127,8 @@ class Engine:
         address: Address,
         *,
         port: int | None = None,
-        user: str | None = None,  # noqa: ARG002  # who asks; rules about users read it
+        user: str | None = None,
+        groups: Iterable[str] = (),
         now: float | None = None,
         verified: bool = True,
     ) -> Verdict:
@@ -112,10 +136,16 @@ class Engine:
 
         An address, event or time that cannot be understood is refused with ``invalid_request``: the caller passes on
         what strangers sent, and a refusal is the answer to that, not an exception. ``verified=False`` says that the
-        source may be spoofed: it is limited by the sketch and earns no penalty for whom it names.
+        source may be spoofed: it is limited by the sketch and earns no penalty for whom it names. With ``user`` the
+        rules about users are asked too, once everything else accepts.
         """
         request = self._request(event, address, port, now, verified)
-        return INVALID if request is None else self._core.decide(request)
+        if request is None:
+            return INVALID
+        verdict = self._core.decide(request)
+        if user is None or not verdict.accepted:
+            return verdict
+        return self._judge_user(user, tuple(groups), request) or verdict
 
     def decide_many(self, event: EventName, addresses: Sequence[Address], *, now: float | None = None) -> list[Verdict]:
         """``decide`` for each address, at one time."""
@@ -125,14 +155,29 @@ class Engine:
         return [INVALID if request is None else next(verdicts) for request in requests]
 
     def explain(
-        self, address: Address, *, event: EventName = Event.CONNECT, user: str | None = None, now: float | None = None
+        self,
+        address: Address,
+        *,
+        event: EventName = Event.CONNECT,
+        user: str | None = None,
+        groups: Iterable[str] = (),
+        now: float | None = None,
     ) -> Explanation:
         """The verdict that ``decide`` would give, and why. Counts nothing. Raises ``ValueError`` for what it cannot
         parse.
         """
-        packed = pack_address(address)
-        verdict, steps = self._core.trace(Request(packed, self.event_number(event), self._now(now)))
-        return Explanation(render_address(packed), self.event_label(event), verdict, tuple(steps))
+        request = Request(pack_address(address), self.event_number(event), self._now(now))
+        verdict, steps = self._core.trace(request)
+        if user is not None:
+            refusal = self._judge_user(user, tuple(groups), request)
+            if refusal is None:
+                steps.append(Step("user", None, None, None, None, decisive=False))
+            else:
+                decides = verdict.accepted
+                steps = [replace(step, decisive=False) for step in steps] if decides else steps
+                steps.append(Step("user", user, refusal.rule_id, refusal.action, refusal.reason, decisive=decides))
+                verdict = refusal if decides else verdict
+        return Explanation(render_address(request.address), self.event_label(event), verdict, tuple(steps))
 
     def event_number(self, event: EventName) -> int:
         """Raises ``ValueError`` for an event that neither is built in nor in the policy."""
@@ -262,13 +307,16 @@ class Engine:
         verdict = self._ask_uncounted(request) if known else self._core.decide(request)
         if not verdict.accepted:
             raise AdmissionRefused(verdict, "Access from this address is not allowed at present.")
+        belongs = tuple(groups)
+        if refusal := self._judge_user(user, belongs, request):
+            raise AdmissionRefused(refusal, REFUSAL_TEXTS[refusal.reason])
         return self._leases.admit(
             user,
             render_address(request.address),
             now=moment,
-            groups=tuple(groups),
+            groups=belongs,
             device=device,
-            limit=limit,
+            limit=limit_of(self._policy.user_rules, user, belongs) if limit is None else limit,
             session=session,
         )
 
@@ -304,6 +352,11 @@ class Engine:
             raise RuntimeError("the twin core has no gate: serving needs core='native'")
         return address
 
+    def rule_text(self, rule_id: str) -> str:
+        """What is written about a rule or block, for people; empty where nothing is, or no such rule."""
+        block = self._blocks.get(rule_id)
+        return block.description if block is not None else self._texts.get(rule_id, "")
+
     def rule_hits(self) -> dict[str, int]:
         """How often each rule gave a verdict."""
         return self._core.rule_hits()
@@ -320,6 +373,16 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _judge_user(self, user: str, groups: tuple[str, ...], request: Request) -> Verdict | None:
+        policy = self._policy
+        if not policy.user_rules:
+            return None
+
+        def country_of() -> str:
+            return policy.places.find(render_address(request.address)).country if policy.places else ""
+
+        return judge_user(policy.user_rules, user, groups, request.address, request.now + self._offset, country_of)
 
     def _now(self, now: float | None) -> float:
         return self._clock() if now is None else now

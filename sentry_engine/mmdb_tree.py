@@ -8,9 +8,11 @@ number of prefixes point to it: a database of a million prefixes has a few hundr
 
 from __future__ import annotations
 
+import io
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import maxminddb
@@ -41,12 +43,12 @@ class CodedPrefixes:
 
 def read_tree(path: str, classify: Classify, progress: Progress | None = None) -> CodedPrefixes:
     """Raises ``DatabaseError``, and ``OSError`` where the file cannot be read."""
-    with open(path, "rb") as file:  # noqa: PTH123  # the same text goes to maxminddb
+    with Path(path).open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise DatabaseError(f"larger than {MAX_BYTES} bytes")
     try:
-        with maxminddb.open_database(path) as reader:
+        with maxminddb.open_database(io.BytesIO(data), maxminddb.MODE_FD) as reader:
             return _Walk(reader, data, classify, progress).run()
     except (
         maxminddb.InvalidDatabaseError,

@@ -116,3 +116,7 @@ class Plan:
     default: Action = Action.ACCEPT
     on_missing: Action | None = None  # verdict where no COUNTRY row matches and the policy filters by country
     aggregation: Aggregation = Aggregation()
+    base: Plan | None = (
+        None  # this plan is ``base`` with RULES rows, entries and rule ids appended; what a core has built
+    )
+    #                           of the same ``base`` before, it may use again

@@ -16,8 +16,12 @@ from sentry_engine.formats.line_file import is_line_file, read_lines
 from sentry_engine.formats.rule_file import read_document
 from sentry_engine.geoip import GeoipPaths, GeoSnapshot, read_databases
 from sentry_engine.mmdb_tree import Progress
+from sentry_engine.places import PlaceFinder
+from sentry_engine.policy_part import PolicyPart
 from sentry_engine.problems import PolicyError, Problem
-from sentry_engine.rules import FeedRule, GeoRule, LimitRule, Origin, PolicyPart, Prefixes, PrefixRule
+from sentry_engine.rules import FeedRule, GeoRule, LimitRule, Origin, Prefixes, PrefixRule
+from sentry_engine.schedules import next_change
+from sentry_engine.user_rules import UserRule
 from sentry_engine.verdict import Action
 
 MAX_FILES = 1_000  # in all folders of one load
@@ -32,6 +36,7 @@ class Policy(PolicyPart):
 
     files: tuple[str, ...] = ()
     geo: GeoSnapshot | None = None
+    places: PlaceFinder | None = None
     feed_lists: Mapping[str, Prefixes] = field(default_factory=dict)  # by id of the feed
 
     @classmethod
@@ -75,7 +80,21 @@ class Policy(PolicyPart):
         geo = None if geoip is None else read_databases(geoip, policy.databases(), progress)
         stated = policy.default or (None if default is None else Action(default))
         lists = read_feeds(policy.feeds, None if feed_folder is None else Path(feed_folder))
-        return replace(policy, default=stated, geo=geo, feed_lists=lists)
+        finder = None if geoip is None else PlaceFinder(geoip)
+        return replace(policy, default=stated, geo=geo, feed_lists=lists, places=finder)
+
+    def texts(self) -> dict[str, str]:
+        """The descriptions of the rules that have one, by id."""
+        described: tuple[PrefixRule | LimitRule | GeoRule | FeedRule | UserRule, ...]
+        described = (*self.prefix_rules, *self.limit_rules, *self.geo_rules, *self.feeds, *self.user_rules)
+        return {rule.id: rule.description for rule in described if rule.description}
+
+    def next_change(self, wall_now: float) -> float | None:
+        """When (Unix time) a schedule next puts a rule in or out of force; ``None``: never."""
+        scheduled: tuple[PrefixRule | LimitRule | GeoRule, ...]
+        scheduled = (*self.prefix_rules, *self.limit_rules, *self.geo_rules)
+        changes = (next_change(rule.schedule, wall_now) for rule in scheduled if rule.schedule)
+        return min((change for change in changes if change is not None), default=None)
 
     def databases(self) -> frozenset[str]:
         """Which of ``GeoipPaths`` the rules need."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sentry_engine.addresses import Network, pack_network
-from sentry_engine.plan import Aggregation
+from sentry_engine.schedules import Window
 from sentry_engine.verdict import Action
 
 
@@ -55,6 +55,7 @@ class PrefixRule:
     origin: Origin
     description: str = ""
     expires_at: float | None = None  # Unix time
+    schedule: tuple[Window, ...] = ()  # the hours it holds in; none: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class LimitRule:
     strike_memory: float = 86_400.0
     description: str = ""
     expires_at: float | None = None
+    schedule: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class GeoRule:
     anonymizers: frozenset[str] = frozenset()
     description: str = ""
     expires_at: float | None = None
+    schedule: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +126,3 @@ class Example:
     origin: Origin
     rule_id: str | None = None  # where given, the rule that must have decided
     repeat: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyPart:
-    """What one file says. ``None`` in a setting: it says nothing, another file or the engine's own default does."""
-
-    prefix_rules: tuple[PrefixRule, ...] = ()
-    limit_rules: tuple[LimitRule, ...] = ()
-    geo_rules: tuple[GeoRule, ...] = ()
-    feeds: tuple[FeedRule, ...] = ()
-    event_labels: tuple[str, ...] = ()  # custom ones
-    examples: tuple[Example, ...] = ()
-    paybacks: tuple[PaybackRule, ...] | None = None
-    default: Action | None = None
-    on_missing: Action | None = None
-    aggregation: Aggregation | None = None
-    builtin_limits: bool | None = None

@@ -8,25 +8,35 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from sentry_engine.formats.rule_model import (
+    MAX_CODES,
     MAX_DURATION,
     AnyRule,
     Count,
+    Country,
     Label,
     PenaltyFields,
     Prefixes,
     RuleId,
+    Schedule,
     Seconds,
     Strict,
     Text,
+    Timestamp,
     choose_rate,
 )
 
 MAX_RULES = 2_000_000
 MAX_EVENT_LIMITS = 64  # custom labels of one policy: each is a column in the tables of both cores
 MAX_PAYBACKS = 64
+MAX_USER_RULES = 10_000
 MAX_FEEDS = 1_000
 MAX_TESTS = 10_000
 MAX_REPEAT = 70_000  # one more than any limit counts, with room
+
+
+Names = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=256)]], Field(min_length=1, max_length=10_000)
+]
 
 
 class EventSection(PenaltyFields):
@@ -77,6 +87,24 @@ class GeoipSection(Strict):
     on_missing: Literal["accept", "reject"] = "accept"
 
 
+class UserSection(Strict):
+    """Conditions on users: on those in ``user`` and on members of the groups in ``group``; on all if neither is given.
+
+    ``remote_addr``, ``country`` and ``country_not`` say where they may come from, ``expires_at`` when they are out.
+    """
+
+    id: RuleId
+    description: Text = ""
+    user: Names | None = None
+    group: Names | None = None
+    max_same_clients: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    schedule: Schedule | None = None
+    remote_addr: Prefixes | None = None
+    country: Annotated[list[Country], Field(min_length=1, max_length=MAX_CODES)] | None = None
+    country_not: Annotated[list[Country], Field(min_length=1, max_length=MAX_CODES)] | None = None
+    expires_at: Timestamp | None = None
+
+
 class FeedSection(Strict):
     """A list of prefixes to refuse: ``path`` (relative to this file) or ``url`` (https)."""
 
@@ -115,6 +143,7 @@ class Sentry(Strict):
     builtin_limits: bool | None = None
     aggregation: AggregationSection | None = None
     geoip: GeoipSection | None = None
+    users: Annotated[list[UserSection], Field(max_length=MAX_USER_RULES, default_factory=list)]
     feeds: Annotated[list[FeedSection], Field(max_length=MAX_FEEDS, default_factory=list)]
     tests: Annotated[list[TestSection], Field(max_length=MAX_TESTS, default_factory=list)]
 

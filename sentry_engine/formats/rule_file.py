@@ -4,15 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from sentry_engine.addresses import AddressError, pack_address, pack_network
-from sentry_engine.formats.document_model import EventSection, FeedSection, RuleDocument, Sentry, TestSection
-from sentry_engine.formats.rule_model import Blacklist, GeoFilter, LimitRuleModel, Rule, Whitelist
+from sentry_engine.formats.document_model import (
+    EventSection,
+    FeedSection,
+    RuleDocument,
+    Sentry,
+    TestSection,
+    UserSection,
+)
+from sentry_engine.formats.rule_model import Blacklist, GeoFilter, LimitRuleModel, Rule, Whitelist, WindowSection
 from sentry_engine.plan import Aggregation
+from sentry_engine.policy_part import PolicyPart
 from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
 from sentry_engine.rules import (
     Example,
@@ -21,10 +30,11 @@ from sentry_engine.rules import (
     LimitRule,
     Origin,
     PaybackRule,
-    PolicyPart,
     Prefixes,
     PrefixRule,
 )
+from sentry_engine.schedules import DAYS, Window
+from sentry_engine.user_rules import UserRule
 from sentry_engine.verdict import Action, Event
 
 BUILTIN_LABELS = frozenset(event.name.lower() for event in Event)
@@ -111,6 +121,7 @@ class _Reader:
             limit_rules.append(self._event_limit(section, f"/wolfsentry/events/{index}"))
         for index, feed in enumerate(sentry.feeds):
             self._note_id(feed.id, f"/wolfsentry/feeds/{index}")
+        users = tuple(self._user(section, index) for index, section in enumerate(sentry.users))
         feeds = tuple(self._feed(feed, index) for index, feed in enumerate(sentry.feeds))
         paybacks = self._paybacks(sentry, labels)
         examples = tuple(self._example(test, index, labels) for index, test in enumerate(sentry.tests))
@@ -121,6 +132,7 @@ class _Reader:
             limit_rules=tuple(limit_rules),
             geo_rules=tuple(geo_rules),
             event_labels=tuple(labels),
+            user_rules=users,
             feeds=feeds,
             examples=examples,
             paybacks=paybacks,
@@ -167,7 +179,10 @@ class _Reader:
 
     def _prefix_rule(self, rule: Whitelist | Blacklist | GeoFilter, origin: Origin) -> PrefixRule:
         prefixes = self._pack(rule.remote_addr or (), f"{origin.pointer}/remote_addr")
-        return PrefixRule(rule.id, Action(rule.action), prefixes, origin, rule.description, self._expiry(rule))
+        schedule = make_windows(rule.schedule)
+        return PrefixRule(
+            rule.id, Action(rule.action), prefixes, origin, rule.description, self._expiry(rule), schedule
+        )
 
     def _geo_rule(self, rule: GeoFilter, origin: Origin) -> GeoRule:
         return GeoRule(
@@ -181,17 +196,37 @@ class _Reader:
             anonymizers=frozenset(rule.anonymizer or ()),
             description=rule.description,
             expires_at=self._expiry(rule),
+            schedule=make_windows(rule.schedule),
         )
 
     def _limit_rule(self, rule: LimitRuleModel, origin: Origin) -> LimitRule:
         prefixes = self._pack(rule.remote_addr, f"{origin.pointer}/remote_addr")
-        return make_limit(rule, rule.id, prefixes, origin, self._expiry(rule))
+        limit = make_limit(rule, rule.id, prefixes, origin, self._expiry(rule))
+        return replace(limit, schedule=make_windows(rule.schedule)) if rule.schedule else limit
 
     def _event_limit(self, section: EventSection, pointer: str) -> LimitRule:
         rule_id = section.id or f"event:{section.label}"
         self._note_id(rule_id, pointer)
         prefixes = self._pack(section.remote_addr or EVERYWHERE, f"{pointer}/remote_addr")
         return make_limit(section, rule_id, prefixes, Origin(self._file, pointer), None)
+
+    def _user(self, section: UserSection, index: int) -> UserRule:
+        pointer = f"/wolfsentry/users/{index}"
+        self._note_id(section.id, pointer)
+        addresses = section.remote_addr
+        return UserRule(
+            id=section.id,
+            origin=Origin(self._file, pointer),
+            users=frozenset(section.user or ()),
+            groups=frozenset(section.group or ()),
+            max_same_clients=section.max_same_clients,
+            schedule=make_windows(section.schedule),
+            prefixes=None if addresses is None else self._pack(addresses, f"{pointer}/remote_addr"),
+            countries=frozenset(section.country or ()),
+            countries_not=frozenset(section.country_not or ()),
+            expires_at=None if section.expires_at is None else section.expires_at.timestamp(),
+            description=section.description,
+        )
 
     def _feed(self, feed: FeedSection, index: int) -> FeedRule:
         origin = Origin(self._file, f"/wolfsentry/feeds/{index}")
@@ -217,6 +252,17 @@ class _Reader:
             self._check_label(payback.event, labels, f"/wolfsentry/paybacks/{index}/event")
             self._check_label(payback.from_event, labels, f"/wolfsentry/paybacks/{index}/from_event")
         return tuple(PaybackRule(p.event, p.from_event, p.points) for p in sentry.paybacks)
+
+
+def make_windows(schedule: Sequence[WindowSection] | None) -> tuple[Window, ...]:
+    return tuple(
+        Window(frozenset(DAYS.index(day) for day in w.days), _minutes(w.from_), _minutes(w.to), w.zone)
+        for w in schedule or ()
+    )
+
+
+def _minutes(text: str) -> int:
+    return int(text[:2]) * 60 + int(text[3:])
 
 
 def make_limit(

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 MAX_DURATION = 10 * 365 * 86_400  # seconds; a limit that outlives the machine is a typing error
 MAX_EVENTS = 65_535  # events in one window: what a row of the native table can count
 MAX_PREFIXES_PER_RULE = 2_000_000
+MAX_WINDOWS = 50  # in one schedule
 MAX_CODES = 1_000  # countries, autonomous systems and the like in one rule
 
 RuleId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@/-]*$", max_length=128)]
@@ -54,14 +56,48 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+def check_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is no time zone known here (Europe/Berlin, UTC)") from None
+    return name
+
+
+ClockTime = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(check_zone)]
+
+
+class WindowSection(Strict):
+    """Hours of the week, ``from`` to before ``to`` in local time; ``to`` before ``from`` is past midnight."""
+
+    days: Annotated[list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]], Field(min_length=1, max_length=7)]
+    from_: Annotated[ClockTime, Field(alias="from")] = "00:00"
+    to: ClockTime = "24:00"
+    zone: Zone = "UTC"
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.from_ in (self.to, "24:00"):
+            raise ValueError("from and to leave no time; for the whole day leave them out")
+        return self
+
+
+Schedule = Annotated[list[WindowSection], Field(min_length=1, max_length=MAX_WINDOWS)]
+
+
 class Rule(Strict):
-    """What every rule has. ``ttl`` counts in seconds from when the file was last changed."""
+    """What every rule has. ``ttl`` counts in seconds from when the file was last changed.
+
+    A rule with a ``schedule`` holds in those hours and is as if absent in others.
+    """
 
     id: RuleId
     description: Text = ""
     enabled: bool = True
     expires_at: Timestamp | None = None
     ttl: Seconds | None = None
+    schedule: Schedule | None = None
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:

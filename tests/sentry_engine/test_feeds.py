@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -137,8 +138,8 @@ class Web:
 
 
 class TestRefresh:
-    FEED = FeedRule("web", Origin("f", "/0"), url="https://lists.example/drop")
-    DOCUMENT = {"wolfsentry": {"version": "1", "feeds": [{"id": "web", "url": "https://lists.example/drop"}]}}
+    FEED: ClassVar = FeedRule("web", Origin("f", "/0"), url="https://lists.example/drop")
+    DOCUMENT: ClassVar = {"wolfsentry": {"version": "1", "feeds": [{"id": "web", "url": "https://lists.example/drop"}]}}
 
     def load(self, folder: Path) -> Prefixes:
         return Policy.load(documents={"d": self.DOCUMENT}, feed_folder=folder).feed_lists["web"]

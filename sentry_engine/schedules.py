@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hours of the week in somebody's time zone. A window that ends before it begins runs over midnight.
+
+Times are local, so "08:00 to 18:00" stays that over changes to and from summer time. A local time that does not exist
+(the hour that is skipped) or exists twice is the earlier reading (PEP 495, fold 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY_MINUTES = 24 * 60
+HORIZON = 8  # days: within them every weekly window opens and closes
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """``days`` are those it begins on, 0 is Monday; ``start`` and ``end`` are minutes of the day, ``end`` up to
+    1440.
+    """
+
+    days: frozenset[int]
+    start: int
+    end: int
+    zone: str
+
+    def spans(self, unix_time: float) -> Iterator[tuple[float, float]]:
+        """Beginnings and ends (Unix time) from the day before ``unix_time`` to the horizon."""
+        zone = ZoneInfo(self.zone)
+        today = datetime.fromtimestamp(unix_time, zone).date()
+        for offset in range(-1, HORIZON + 1):
+            day = today + timedelta(days=offset)
+            if day.weekday() in self.days:
+                length = (self.end - self.start) % DAY_MINUTES or DAY_MINUTES
+                yield _moment(day, self.start, zone), _moment(day, self.start + length, zone)
+
+
+def is_open(windows: Sequence[Window], unix_time: float) -> bool:
+    """Whether any window holds ``unix_time``; no windows are no restriction."""
+    return not windows or any(begin <= unix_time < end for w in windows for begin, end in w.spans(unix_time))
+
+
+def next_change(windows: Sequence[Window], unix_time: float) -> float | None:
+    """When the answer may next be another; ``None``: never."""
+    edges = (edge for window in windows for span in window.spans(unix_time) for edge in span)
+    return min((edge for edge in edges if edge > unix_time), default=None)
+
+
+def _moment(day: date, minutes: int, zone: ZoneInfo) -> float:
+    days, minute = divmod(minutes, DAY_MINUTES)
+    local = datetime.combine(day, time(minute // 60, minute % 60))
+    return (local + timedelta(days=days)).replace(tzinfo=zone).timestamp()
