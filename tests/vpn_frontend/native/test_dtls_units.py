@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[3]
 NATIVE = ROOT / "vpn_frontend" / "native"
 PROGRAMS = {
     "test_dtls_hello": ["dtls_hello.c", "dtls_cookie.c"],
+    "test_dtls_tables": ["dtls_directory.c", "dtls_paths.c"],
+    "test_dtls_datagrams": ["dtls_datagrams.c"],
 }
 
 
@@ -28,6 +30,7 @@ def test_program(program: str, wolfssl: Path, tmp_path: Path) -> None:
     sources = [Path(__file__).with_name(f"{program}.c"), *(NATIVE / name for name in PROGRAMS[program])]
     flags = [
         "-std=gnu11",
+        "-D_GNU_SOURCE",
         "-g",
         "-O1",
         "-Wall",

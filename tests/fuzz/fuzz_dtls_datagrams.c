@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* fuzz-sources: vpn_frontend/native/dtls_hello.c vpn_frontend/native/dtls_cookie.c vpn_frontend/native/dtls_context.c vpn_frontend/native/dtls_directory.c vpn_frontend/native/dtls_paths.c */
+/*
+ * What an unknown sender's datagram can reach: classification, the hello's parser, the cookie, the look-ups by name and path,
+ * and for DTLS 1.3 wolfSSL's stateless half. The first byte chooses between the input as it is and a hello built around it.
+ */
+#include "dtls_context.h"
+#include "dtls_directory.h"
+#include "dtls_paths.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHECK(condition) do { if (!(condition)) abort(); } while (0)
+
+static struct gw_dtls_contexts contexts;
+static struct gw_cookies cookies;
+static struct gw_directory names;
+static struct gw_paths paths;
+
+int LLVMFuzzerInitialize(int *count, char ***arguments)
+{
+    char error[256];
+
+    (void)count;
+    (void)arguments;
+    wolfSSL_Init();
+    CHECK(gw_dtls_contexts_init(&contexts, error, sizeof(error)) == 0);
+    CHECK(gw_cookies_init(&cookies, (const uint8_t[32]) { 1 }, 5 * GW_COOKIE_PERIOD) == 0);
+    CHECK(gw_directory_init(&names, 8, 1) == 0 && gw_paths_init(&paths, 1, 1) == 0);
+    CHECK(gw_directory_add(&names, (const uint8_t[32]) { 0 }, 77) == 0);
+    return 0;
+}
+
+static void put16(uint8_t *out, size_t value)
+{
+    out[0] = (uint8_t)(value >> 8);
+    out[1] = (uint8_t)value;
+}
+
+/* The headers of a whole ClientHello in front of a body, so that mutations reach what is behind them. */
+static size_t wrap(uint8_t *out, const uint8_t *body, size_t size)
+{
+    memset(out, 0, 25);
+    memcpy(out, (const uint8_t[]) { 22, 0xfe, 0xfd }, 3);
+    put16(out + 11, size + 12);
+    out[13] = 1;
+    put16(out + 15, size);
+    put16(out + 23, size);
+    memcpy(out + 25, body, size);
+    return size + 25;
+}
+
+static void take_hello(const uint8_t *datagram, size_t size, const struct gw_hello *hello)
+{
+    static const char peer[40] = "somebody";
+    uint8_t reply[512], echoed[GW_COOKIE_SIZE];
+    size_t reply_size = sizeof(reply);
+    struct gw_hello again = *hello;
+    const uint8_t *name = gw_hello_name(hello);
+
+    CHECK(size >= GW_COOKIE_REPLY_SIZE);
+    if (name)
+        gw_directory_find(&names, name);
+    CHECK(!gw_cookie_check(&cookies, peer, sizeof(peer), hello));
+    CHECK(gw_cookie_reply(&cookies, peer, sizeof(peer), hello, reply) == 0);
+    memcpy(echoed, reply + GW_COOKIE_REPLY_SIZE - GW_COOKIE_SIZE, sizeof(echoed));
+    again.cookie = echoed;
+    again.cookie_size = sizeof(echoed);
+    CHECK(gw_cookie_check(&cookies, peer, sizeof(peer), &again));
+    if (!hello->dtls13)
+        return;
+    CHECK(!gw_dtls_retry13(&contexts, cookies.secrets[0], peer, sizeof(peer), datagram, size, reply, &reply_size));
+    CHECK(!reply_size || reply[0] == GW_DTLS_HANDSHAKE);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint8_t *datagram = malloc(size + 25);
+    struct gw_path path = { .socket = 1 };
+    struct gw_hello hello;
+    size_t length = 0;
+
+    if (!datagram || !size || size > 4000) {
+        free(datagram);
+        return 0;
+    }
+    if (data[0] & 1) {
+        length = wrap(datagram, data + 1, size - 1);
+    } else {
+        length = size - 1;
+        memcpy(datagram, data + 1, length);
+    }
+    memcpy(path.peer, data, size < sizeof(path.peer) ? size : sizeof(path.peer));
+    gw_paths_put(&paths, &path, 5, data[0]);
+    CHECK(gw_paths_find(&paths, &path, 1) == 5);
+    datagram = realloc(datagram, length ? length : 1);  /* a read past the end is seen */
+    if (datagram && gw_hello_read(datagram, length, &hello) == 0)
+        take_hello(datagram, length, &hello);
+    free(datagram);
+    return 0;
+}
