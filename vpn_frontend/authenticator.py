@@ -108,7 +108,7 @@ class Authenticator:
             return standing
         if login.group and login.group not in user.groups:
             return Refused(f"You are not a member of the group {login.group}.", "not_a_member")
-        verdict = self._engine.decide(Event.AUTH_SUCCESS, address, user=user.name)
+        verdict = self._engine.decide(Event.AUTH_SUCCESS, address, user=user.name, groups=user.groups)
         if not verdict.accepted:
             return Refused(render_refusal(verdict), verdict.reason.value, final=True)
         others = tuple(group for group in user.groups if group != login.group)

@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sentry_engine import Action, AdmissionRefused, Event, Reason
+from sentry_engine import Action, AdmissionRefused, Event, Reason, Verdict
 from vpn_frontend.addresses import AddressError, AddressPools
 from vpn_frontend.admission import Admission, CookieError, Login, RefusedError
 from vpn_frontend.cookies import CookieJar
@@ -55,6 +55,9 @@ TEXTS = {
 }
 
 
+ABOUT_USERS = frozenset(
+    {Reason.USER_DISABLED, Reason.USER_EXPIRED, Reason.SCHEDULE, Reason.USER_NETWORK, Reason.USER_COUNTRY}
+)
 Views = list[SessionView]  # names for what ``SessionTable.list`` hides inside its class
 Sessions = list[Session]
 
@@ -290,12 +293,12 @@ class SessionTable:
         for session in self._open_sessions():
             if session.peer is None:
                 continue
-            explanation = self._engine.explain(session.peer.address, user=session.user.name, now=now)
+            explanation = self._engine.explain(
+                session.peer.address, user=session.user.name, groups=session.groups, now=now
+            )
             if explanation.verdict.action is Action.REJECT:
                 cut.append(self._view(session))
-                rule = explanation.verdict.rule_id
-                by = f"{explanation.verdict.reason.value}{f', {rule}' if rule else ''}"
-                self._end(session, CloseReason.POLICY, now, f"Your address is blocked ({by}).")
+                self._end(session, CloseReason.POLICY, now, self._refusal(explanation.verdict))
         return cut
 
     def affected_by(self, network: IPv4Network | IPv6Network) -> Views:
@@ -454,6 +457,12 @@ class SessionTable:
                 rx_bytes=counters.rx_bytes,
                 tx_bytes=counters.tx_bytes,
             )
+
+    def _refusal(self, verdict: Verdict) -> str:
+        """What a client that is cut hears: the operator's own words where the rule has some."""
+        text = self._engine.rule_text(verdict.rule_id) if verdict.rule_id is not None else ""
+        what = "Your access has ended" if verdict.reason in ABOUT_USERS else "Your address is blocked"
+        return f"{what}: {text}" if text else f"{what} ({verdict.reason.value})."
 
     def _view(self, session: Session) -> SessionView:
         return session.view(self._counters(session))

@@ -361,7 +361,7 @@ def test_a_block_cuts_the_sessions_it_covers(make_lab):
     lab.engine.block(network, rule_id="block:1", text="Brute force")
     assert [view.user for view in lab.table.reassess()] == ["alice"]
     lab.pump()
-    assert b"blocked" in bytes(lab.gateway.sent[cut])
+    assert b"Your address is blocked: Brute force" in bytes(lab.gateway.sent[cut])
     assert lab.reasons() == [CloseReason.POLICY]
     assert [view.user for view in lab.table.list()] == ["bob"]
     assert lab.table.reassess() == []
