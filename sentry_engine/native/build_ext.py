@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """setuptools' ``build_ext``, told to build the native cores from their cffi descriptions.
 
-``pyproject.toml`` names for each extension a ``build.py`` that defines ``ffi`` (cffi's out-of-line API mode). Environment:
-``OCSENTRY_SANITIZE`` (for example ``address,undefined``), ``OCSENTRY_WERROR=1``, which turns warnings into errors, and
-``OCSENTRY_CORES`` (for example ``sentry_engine``), the packages whose core is wanted: the engine alone needs no wolfSSL.
+``pyproject.toml`` names for each extension a ``build.py`` that defines ``ffi`` (cffi's out-of-line API mode).
+Environment: ``OCSENTRY_SANITIZE`` (for example ``address,undefined``), ``OCSENTRY_WERROR=1``, which turns warnings into
+errors, and ``OCSENTRY_CORES`` (for example ``sentry_engine``), the packages whose core is wanted: the engine alone
+needs no wolfSSL.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from setuptools.command.build_ext import build_ext
 
-# What cffi generates is not written to these standards, so they hold for our own sources through a pragma in its preamble.
+# What cffi generates is not written to these standards: a pragma in each preamble lets it off, and only it.
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wvla"]
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("vpn_frontend/native")  # setuptools wants sources relative to the project, where it is run
-SOURCES = ["channel.c", "coalescer.c", "crossing.c", "cstp.c", "dtls_channel.c", "dtls_context.c", "dtls_cookie.c",
-           "dtls_datagrams.c", "dtls_directory.c", "dtls_hello.c", "dtls_paths.c", "dtls_port.c", "events.c", "gateway.c", "inner.c", "link.c",
-           "listener.c", "mailbox.c", "outbox.c", "routes.c", "segments.c", "session.c", "tls.c", "tun.c",
-           "worker.c"]  # fmt: skip
+SOURCES = [
+    "channel.c", "coalescer.c", "crossing.c", "cstp.c", "dtls_channel.c", "dtls_context.c", "dtls_cookie.c",
+    "dtls_datagrams.c", "dtls_directory.c", "dtls_hello.c", "dtls_paths.c", "dtls_port.c", "events.c",
+    "gateway.c", "inner.c", "link.c", "listener.c", "mailbox.c", "outbox.c", "routes.c", "segments.c",
+    "session.c", "tls.c", "tun.c", "worker.c",
+]  # fmt: skip
 
 
 def declarations(header: Path) -> str:
