@@ -7,18 +7,16 @@ holds the objects. A verdict comes back from C as one word, and equal words are 
 
 from __future__ import annotations
 
-import time
 from array import array
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
 from sentry_engine.addresses import mask, render_network
 from sentry_engine.core import CoreCounters, Penalty, Request, Step
-from sentry_engine.native_columns import REASON_CODES, CData, Columns, write_columns
-from sentry_engine.plan import Plan, PlanError, Tier
-from sentry_engine.prepared import InForce, read_prepared, write_prepared
+from sentry_engine.native_columns import REASON_CODES, CData
+from sentry_engine.native_policies import InForce, Policies, list_hits
+from sentry_engine.plan import Plan
 from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Reason, Verdict
 
 try:
@@ -35,10 +33,6 @@ RULE_KEPT = 1 << 31  # SE_RULE_KEPT
 HAS_RETRY = 1 << 4  # of an answer's word, see core.h
 MAX_KEPT_NAMES = 65_536  # SE_MAX_KEPT_RULES; beyond it a penalty is listed without the name of its rule
 MAX_CACHED_VERDICTS = 4_096  # rules that decide often; when full it starts over
-REMEMBERED_PLANS = 1_024  # whose rule ids are kept for answers on their way: at least one, more if they are few
-MAX_REMEMBERED_NAMES = 65_536  # of all but the first of them
-RETIRE_SECONDS = 1.0  # a reader is gone within a microsecond, unless it was preempted
-POLL_SECONDS = 0.0002
 
 if lib.se_core_abi() != CORE_ABI:
     raise ImportError(
@@ -57,12 +51,9 @@ class NativeCore:
             raise OSError(-code, "the engine's native core could not be opened")
         self._core: CData = handle[0]
         self._publishing = Lock()
-        self._names: dict[int, Sequence[str]] = {}  # rule ids by generation modulo 65536
         self._kept: dict[str, int] = {}
         self._kept_names: list[str] = []
-        self._past_hits: Counter[str] = Counter()  # of policies that are gone
-        self._retired: list[tuple[CData, Sequence[str]]] = []  # replaced, and perhaps still read
-        self._in_force: InForce | None = None
+        self._policies = Policies(self._core, self._keep_name)
         self._verdicts: dict[int, Verdict] = {}
 
     @property
@@ -73,7 +64,9 @@ class NativeCore:
     @property
     def policy_bytes(self) -> int:
         """Bytes of the policy in force, hit counters not included."""
-        return int(lib.se_core_policy_bytes(self._require_open()))
+        in_force = self._require_plan()
+        built = [in_force.base, *([in_force.overlay] if in_force.overlay else [])]
+        return sum(int(lib.se_policy_bytes(part.policy)) for part in built)
 
     @property
     def state_bytes(self) -> int:
@@ -83,25 +76,23 @@ class NativeCore:
     def publish(self, plan: Plan) -> None:
         self._require_open()
         with self._publishing:
-            policy = build_policy(write_columns(ffi, plan, self._keep_name))
-            self._install(policy, InForce(plan.rule_ids, describe_limits(plan)))
+            self._policies.publish(plan)
+            self._verdicts = {}
 
     def save(self, path: Path) -> None:
-        """Write the policy in force to a prepared file that ``load`` reads in milliseconds."""
-        core = self._require_open()
+        """Write the policy in force, without what a plan appended to its base, to a file that ``load`` reads in
+        milliseconds.
+        """
+        self._require_plan()
         with self._publishing:
-            if self._in_force is None:
-                raise no_plan()
-            write_prepared(lib, core, self._in_force, path)
+            self._policies.save(path)
 
     def load(self, path: Path) -> None:
         """Put a prepared policy in force. Raises ``PlanError`` or ``OSError``, then the one before stays."""
         self._require_open()
         with self._publishing:
-            policy, in_force = read_prepared(ffi, lib, path)
-            for at, (_, _, rule_id) in enumerate(in_force.limits):
-                lib.se_policy_keep_rule(policy, at, NO_RULE if rule_id is None else self._keep_name(rule_id))
-            self._install(policy, in_force)
+            self._policies.load(path)
+            self._verdicts = {}
 
     def decide(self, request: Request) -> Verdict:
         return self.answer(request.address, request.event, request.now, request.verified)
@@ -110,9 +101,8 @@ class NativeCore:
         """``decide`` without a ``Request`` around the question: ``address`` is 16 bytes, ``now`` seconds."""
         if len(address) != 16:
             raise ValueError(f"an address is 16 bytes, not {len(address)}")
-        if self._in_force is None:
-            raise no_plan()
-        names = self._names
+        self._require_plan()
+        names = self._policies.names
         word = lib.se_core_answer(self._core, address, event, verified, now)
         verdict = self._verdicts.get(word)
         return verdict if verdict is not None else self._read(word, names)
@@ -125,10 +115,9 @@ class NativeCore:
         count, rest = divmod(len(addresses), 16)
         if rest:
             raise ValueError(f"addresses are 16 bytes each, {len(addresses)} is no multiple")
-        if self._in_force is None:
-            raise no_plan()
+        self._require_plan()
         words, waits = array("Q", bytes(8 * count)), array("d", bytes(8 * count))
-        names = self._names
+        names = self._policies.names
         words_in_c, waits_in_c = ffi.from_buffer("uint64_t[]", words), ffi.from_buffer("double[]", waits)
         lib.se_core_answer_many(self._core, addresses, count, event, verified, now, words_in_c, waits_in_c)
         known = self._verdicts.get
@@ -137,12 +126,10 @@ class NativeCore:
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         steps = ffi.new("struct se_step[]", len(STEPS))
         with self._publishing:  # so that the limits and names are those of the policy that was walked
-            in_force = self._in_force
-            if in_force is None:
-                raise no_plan()
+            in_force = self._require_plan()
             word = lib.se_core_trace(self._core, request.address, request.event, request.verified, request.now, steps)
-        names, limits = in_force.rule_ids, in_force.limits
-        return self._read(word, self._names), [
+        names, limits = in_force.rule_ids, in_force.base.described.limits
+        return self._read(word, self._policies.names), [
             Step(
                 tier=STEPS[at],
                 matched=self._render_match(step, request.address, limits) if step.matched else None,
@@ -175,17 +162,14 @@ class NativeCore:
     def rule_hits(self) -> dict[str, int]:
         core = self._require_open()
         with self._publishing:
-            hits = Counter(self._past_hits)
-            names = self._in_force.rule_ids if self._in_force else ()
-            add_hits(hits, lambda *room: lib.se_core_hits(core, *room), names)
-            for policy, older in self._retired:
-                add_hits(hits, lambda *room, policy=policy: lib.se_policy_hits(policy, *room), older)
-            add_hits(hits, lambda *room: lib.se_core_kept_hits(core, *room), self._kept_names)
+            hits = self._policies.hits()
+            list_hits(hits, lambda *room: lib.se_core_kept_hits(core, *room), self._kept_names)
         return dict(hits)
 
     def rule_name(self, rule: int) -> str | None:
         """The id of the rule that ``se_verdict.rule`` of the gate means, as long as its plan is in force."""
-        return self._name(rule, self._in_force.rule_ids if self._in_force else ())
+        in_force = self._policies.in_force
+        return self._name(rule, in_force.rule_ids if in_force else ())
 
     def counters(self) -> CoreCounters:
         counters = ffi.new("struct se_counters *")
@@ -196,40 +180,20 @@ class NativeCore:
     def close(self) -> None:
         if self._core is None:
             return
-        core, self._core, self._in_force = self._core, None, None
-        for policy, _ in self._retired:
-            lib.se_policy_free(policy)
-        self._retired = []
+        core, self._core = self._core, None
         lib.se_core_close(core)
+        self._policies.close()
 
     def _require_open(self) -> CData:
         if self._core is None:
             raise RuntimeError("the core is closed")
         return self._core
 
-    def _install(self, policy: CData, in_force: InForce) -> None:
-        generation = (lib.se_core_generation(self._core) + 1) & 0xFFFF
-        self._names = self._remember_names(generation, in_force.rule_ids)
-        before, known = lib.se_core_install(self._core, policy), self._in_force
-        self._in_force = in_force
-        self._verdicts = {}
-        if known is not None:
-            self._retired.append((before, known.rule_ids))
-        self._collect(RETIRE_SECONDS)
-
-    def _collect(self, patience: float) -> None:
-        """Free the policies that nobody reads any more, and keep what their rules counted."""
-        deadline = time.monotonic() + patience
-        while self._retired:
-            policy, names = self._retired[0]
-            if lib.se_policy_is_unread(policy):
-                add_hits(self._past_hits, lambda *room, policy=policy: lib.se_policy_hits(policy, *room), names)
-                lib.se_policy_free(policy)
-                del self._retired[0]
-            elif time.monotonic() < deadline:
-                time.sleep(POLL_SECONDS)
-            else:
-                return
+    def _require_plan(self) -> InForce:
+        in_force = self._policies.in_force
+        if in_force is None:
+            raise RuntimeError("the core has no plan: publish one first, and ask nothing after close")
+        return in_force
 
     def _keep_name(self, name: str) -> int:
         number = self._kept.get(name)
@@ -247,24 +211,13 @@ class NativeCore:
             return self._kept_names[rule & ~RULE_KEPT]
         return names[rule] if rule < len(names) else None  # its plan was replaced too often since
 
-    def _remember_names(self, generation: int, rule_ids: Sequence[str]) -> dict[int, Sequence[str]]:
-        """Rule ids of this and of a few plans before it, for threads that have an answer of theirs in hand."""
-        known = {generation: rule_ids}
-        names = 0
-        for at, (older, ids) in enumerate(self._names.items()):
-            names += len(ids)
-            if at == REMEMBERED_PLANS or (at and names > MAX_REMEMBERED_NAMES):
-                break
-            known[older] = ids
-        return known
-
     def _read(self, word: int, names: dict[int, Sequence[str]], wait: float | None = None) -> Verdict:
         """The value of an answer's word, with the ``names`` of before it was asked.
 
         One without a ``retry_after`` is remembered while its plan is in force.
         """
         generation = word >> 16 & 0xFFFF
-        rule_id = self._name(word >> 32, names.get(generation) or self._names.get(generation, ()))
+        rule_id = self._name(word >> 32, names.get(generation) or self._policies.names.get(generation, ()))
         if word & HAS_RETRY:
             retry_after = lib.se_core_retry_after() if wait is None else wait
             return Verdict(ACTIONS[word & 0xF], REASONS[word >> 8 & 0xFF], rule_id, retry_after)
@@ -287,42 +240,6 @@ class NativeCore:
         return f"{max_events} in {window:g} s by {network}"
 
 
-def build_policy(columns: Columns) -> CData:
-    """``struct se_policy *`` of a plan's columns, or ``PlanError`` that says which row of which table is wrong."""
-    policy, fault = ffi.new("struct se_policy **"), ffi.new("struct se_fault *")
-    code = lib.se_core_build(columns.plan, policy, fault)
-    if not code:
-        return policy[0]
-    if fault.what == ffi.NULL:
-        raise OSError(-code, "the policy could not be built")
-    what = ffi.string(fault.what).decode()
-    place = f"row {fault.row} of {Tier(fault.tier).name}" if fault.tier < len(Tier) else f"number {fault.row}"
-    raise PlanError(f"{place}: {what}")
-
-
-def describe_limits(plan: Plan) -> tuple[tuple[int, float, str | None], ...]:
-    """Of each limit what ``trace`` shows."""
-    names = plan.rule_ids
-    return tuple((n.max_events, n.window, None if n.rule == NO_RULE else names[n.rule]) for n in plan.limits)
-
-
-def add_hits(hits: Counter[str], list_hits: Callable[..., int], names: Sequence[str]) -> None:
-    """Add what ``list_hits(rules, counts, room)`` lists to ``hits``."""
-    room = 1024
-    while True:
-        rules, counts = ffi.new("uint32_t[]", room), ffi.new("uint64_t[]", room)
-        found = list_hits(rules, counts, room)
-        if found <= room:
-            break
-        room = 2 * found
-    for at in range(found):
-        hits[names[rules[at]]] += counts[at]
-
-
 def check_network(network: bytes, length: int) -> None:
     if len(network) != 16 or not 0 <= length <= 128:
         raise ValueError(f"a network is 16 bytes and a length of 0 to 128, not {len(network)} and {length}")
-
-
-def no_plan() -> RuntimeError:
-    return RuntimeError("the core has no plan: publish one first, and ask nothing after close")

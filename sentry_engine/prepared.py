@@ -53,26 +53,26 @@ class RuleNames(Sequence[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
-    """What Python keeps of the policy in force: the rest is in C."""
+class Described:
+    """What Python keeps of a policy: the rest is in C."""
 
     rule_ids: Sequence[str]
     limits: Sequence[tuple[int, float, str | None]]  # max_events, window in seconds, rule id
 
 
-def write_prepared(lib: CData, core: CData, in_force: InForce, path: Path) -> None:
-    """Write the policy in force to ``path``, whole or not at all."""
-    names = "".join(f"{name}\0" for name in in_force.rule_ids).encode()
-    if names.count(b"\0") != len(in_force.rule_ids):
+def write_prepared(lib: CData, policy: CData, described: Described, path: Path) -> None:
+    """Write a policy to ``path``, whole or not at all."""
+    names = "".join(f"{name}\0" for name in described.rule_ids).encode()
+    if names.count(b"\0") != len(described.rule_ids):
         raise PlanError("a rule id with a NUL in it cannot be written to a prepared policy")
-    meta = json.dumps({"rules": len(in_force.rule_ids), "limits": in_force.limits}).encode()
+    meta = json.dumps({"rules": len(described.rule_ids), "limits": described.limits}).encode()
     checksum = lib.se_checksum(meta + names, len(meta) + len(names))
-    block = int(lib.se_core_policy_bytes(core))
+    block = int(lib.se_policy_bytes(policy))
     beside = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         with beside.open("wb", buffering=0) as file:
             file.write(HEAD.pack(MAGIC, LAYOUT, len(meta), block, len(names), checksum))
-            code = lib.se_core_write(core, file.fileno())
+            code = lib.se_policy_write(policy, file.fileno())
             if code:
                 raise OSError(-code, os.strerror(-code), str(path))
             for rest in (meta, names):
@@ -85,7 +85,7 @@ def write_prepared(lib: CData, core: CData, in_force: InForce, path: Path) -> No
         beside.unlink(missing_ok=True)
 
 
-def read_prepared(ffi: CData, lib: CData, path: Path) -> tuple[CData, InForce]:
+def read_prepared(ffi: CData, lib: CData, path: Path) -> tuple[CData, Described]:
     """``struct se_policy *`` of a file, or ``PlanError`` that says what is wrong with it."""
     policy, fault = ffi.new("struct se_policy **"), ffi.new("struct se_fault *")
     with path.open("rb", buffering=0) as file:
@@ -99,14 +99,14 @@ def read_prepared(ffi: CData, lib: CData, path: Path) -> tuple[CData, InForce]:
         text = os.pread(file.fileno(), meta_size + names_size, HEAD.size + block_size)
     try:
         intact = len(text) == meta_size + names_size and lib.se_checksum(text, len(text)) == checksum
-        in_force = _read_names(text[:meta_size], text[meta_size:], path, intact=intact)
+        described = _read_names(text[:meta_size], text[meta_size:], path, intact=intact)
         sizes = lib.se_policy_rules(policy[0]), lib.se_policy_limits(policy[0])
-        if sizes != (len(in_force.rule_ids), len(in_force.limits)):
+        if sizes != (len(described.rule_ids), len(described.limits)):
             raise PlanError(f"{path}: the names in it are those of another policy")  # noqa: TRY301
     except BaseException:
         lib.se_policy_free(policy[0])
         raise
-    return policy[0], in_force
+    return policy[0], described
 
 
 def _read_head(head: bytes, size: int, path: Path) -> tuple[int, int, int, int]:
@@ -120,7 +120,7 @@ def _read_head(head: bytes, size: int, path: Path) -> tuple[int, int, int, int]:
     return meta_size, block_size, names_size, checksum
 
 
-def _read_names(meta: bytes, names: bytes, path: Path, *, intact: bool) -> InForce:
+def _read_names(meta: bytes, names: bytes, path: Path, *, intact: bool) -> Described:
     if not intact:
         raise PlanError(f"{path}: damaged, the checksum of its names does not match")
     try:
@@ -131,4 +131,4 @@ def _read_names(meta: bytes, names: bytes, path: Path, *, intact: bool) -> InFor
         raise PlanError(f"{path}: its description cannot be read: {error}") from None
     if names.count(b"\0") != rules or (names and names[-1]):
         raise PlanError(f"{path}: it has other names than it has rules")
-    return InForce(RuleNames(names, rules), limits)
+    return Described(RuleNames(names, rules), limits)

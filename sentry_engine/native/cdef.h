@@ -4,6 +4,7 @@
  */
 struct se_core;
 struct se_policy;
+struct se_in_force;
 struct se_gate;
 
 struct se_table_columns {
@@ -65,20 +66,21 @@ uint32_t se_core_abi(void);
 int se_core_open(struct se_core **out);
 void se_core_close(struct se_core *core);
 int se_core_build(const struct se_plan_columns *plan, struct se_policy **out, struct se_fault *fault);
-struct se_policy *se_core_install(struct se_core *core, struct se_policy *policy);
-int se_core_write(struct se_core *core, int descriptor);
+int se_core_install(struct se_core *core, const struct se_policy *base, const struct se_policy *overlay,
+                    struct se_in_force **before);
+int se_in_force_is_unread(const struct se_in_force *in_force);
+void se_in_force_free(struct se_in_force *in_force);
+int se_policy_write(const struct se_policy *policy, int descriptor);
 int se_policy_read(int descriptor, uint64_t offset, uint64_t size, struct se_policy **out, struct se_fault *fault);
 void se_policy_keep_rule(struct se_policy *policy, uint32_t limit, uint32_t kept_rule);
+uint64_t se_policy_bytes(const struct se_policy *policy);
 uint32_t se_policy_rules(const struct se_policy *policy);
 uint32_t se_policy_limits(const struct se_policy *policy);
 uint64_t se_checksum(const void *bytes, uint64_t size);
-int se_policy_is_unread(const struct se_policy *policy);
 void se_policy_free(struct se_policy *policy);
 uint32_t se_policy_hits(const struct se_policy *policy, uint32_t *rules, uint64_t *counts, uint32_t room);
-uint32_t se_core_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room);
 uint32_t se_core_kept_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room);
 uint32_t se_core_generation(const struct se_core *core);
-uint64_t se_core_policy_bytes(struct se_core *core);
 uint64_t se_core_state_bytes(void);
 struct se_gate *se_core_gate(struct se_core *core);
 uint64_t se_core_answer(struct se_core *core, const uint8_t *address, uint32_t event, int verified, double now);

@@ -21,7 +21,7 @@ struct tally {
 struct se_core {
     struct se_gate gate;
     struct se_state_tables state;
-    _Atomic(struct se_policy *) policy;
+    _Atomic(struct se_in_force *) in_force;
     _Atomic uint32_t generation;
     _Atomic uint64_t *kept_hits;
     struct tally tallies[SE_READER_SLOTS];
@@ -39,8 +39,11 @@ static void add_one(_Atomic uint64_t *counter)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
-static void count_verdict(struct se_core *core, const struct se_policy *policy, struct tally *tally, const struct se_verdict *verdict)
+static void count_verdict(struct se_core *core, const struct se_in_force *in_force, struct tally *tally,
+                          const struct se_verdict *verdict)
 {
+    uint32_t rules = in_force->base->snapshot->rule_count;
+
     add_one(&tally->decisions);
     if (verdict->action != SE_ACCEPT)
         add_one(&tally->refused);
@@ -48,8 +51,10 @@ static void count_verdict(struct se_core *core, const struct se_policy *policy, 
         return;
     if (verdict->rule & SE_RULE_KEPT)
         atomic_fetch_add_explicit(&core->kept_hits[verdict->rule & ~SE_RULE_KEPT], 1, memory_order_relaxed);
+    else if (verdict->rule < rules)
+        atomic_fetch_add_explicit(&in_force->base->hits[verdict->rule], 1, memory_order_relaxed);
     else
-        atomic_fetch_add_explicit(&policy->hits[verdict->rule], 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&in_force->overlay->hits[verdict->rule - rules], 1, memory_order_relaxed);
 }
 
 /* A core before its first policy refuses, and so it does what it cannot understand. */
@@ -64,14 +69,14 @@ static uint32_t decide_batch(struct se_core *core, const struct se_request *requ
 {
     struct se_reader *reader = se_reader_enter();
     struct tally *tally = &core->tallies[se_reader_number(reader)];
-    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
+    const struct se_in_force *in_force = atomic_load_explicit(&core->in_force, memory_order_seq_cst);
     uint32_t generation = 0;
 
-    if (policy) {
-        generation = policy->generation;
+    if (in_force) {
+        generation = in_force->generation;
         for (uint32_t i = 0; i < count; i++) {
-            se_walk(policy, &core->state, &requests[i], &verdicts[i], NULL);
-            count_verdict(core, policy, tally, &verdicts[i]);
+            se_walk(in_force, &core->state, &requests[i], &verdicts[i], NULL);
+            count_verdict(core, in_force, tally, &verdicts[i]);
         }
     } else {
         refuse_all(verdicts, count);
@@ -132,7 +137,7 @@ void se_core_close(struct se_core *core)
 {
     if (!core)
         return;
-    se_policy_free(atomic_load(&core->policy));
+    se_in_force_free(atomic_load(&core->in_force));
     se_windows_close(core->state.windows);
     se_penalties_close(core->state.penalties);
     se_sketch_close(core->state.sketch);
@@ -154,30 +159,30 @@ int se_core_build(const struct se_plan_columns *plan, struct se_policy **out, st
     return *out ? 0 : -ENOMEM;
 }
 
-struct se_policy *se_core_install(struct se_core *core, struct se_policy *policy)
+int se_core_install(struct se_core *core, const struct se_policy *base, const struct se_policy *overlay,
+                    struct se_in_force **before)
 {
-    struct se_policy *before;
+    struct se_in_force *next = calloc(1, sizeof *next);
 
-    policy->generation = atomic_fetch_add_explicit(&core->generation, 1, memory_order_relaxed) + 1;
-    before = atomic_exchange_explicit(&core->policy, policy, memory_order_seq_cst);
-    if (before)
-        before->retired_at = se_readers_retire();
-    return before;
+    if (!next)
+        return -ENOMEM;
+    next->base = base;
+    next->overlay = overlay;
+    next->generation = atomic_fetch_add_explicit(&core->generation, 1, memory_order_relaxed) + 1;
+    *before = atomic_exchange_explicit(&core->in_force, next, memory_order_seq_cst);
+    if (*before)
+        (*before)->retired_at = se_readers_retire();
+    return 0;
 }
 
-int se_policy_is_unread(const struct se_policy *policy)
+int se_in_force_is_unread(const struct se_in_force *in_force)
 {
-    return se_readers_passed(policy->retired_at);
+    return se_readers_passed(in_force->retired_at);
 }
 
-int se_core_write(struct se_core *core, int descriptor)
+void se_in_force_free(struct se_in_force *in_force)
 {
-    struct se_reader *reader = se_reader_enter();
-    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
-    int rc = policy ? se_policy_write(policy, descriptor) : -ENOENT;
-
-    se_reader_leave(reader);
-    return rc;
+    free(in_force);
 }
 
 static uint32_t list_hits(_Atomic uint64_t *hits, uint32_t count, uint32_t *rules, uint64_t *counts, uint32_t room)
@@ -202,16 +207,6 @@ uint32_t se_policy_hits(const struct se_policy *policy, uint32_t *rules, uint64_
     return list_hits(policy->hits, policy->snapshot->rule_count, rules, counts, room);
 }
 
-uint32_t se_core_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room)
-{
-    struct se_reader *reader = se_reader_enter();
-    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
-    uint32_t found = policy ? se_policy_hits(policy, rules, counts, room) : 0;
-
-    se_reader_leave(reader);
-    return found;
-}
-
 uint32_t se_core_kept_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room)
 {
     return list_hits(core->kept_hits, SE_MAX_KEPT_RULES, rules, counts, room);
@@ -220,16 +215,6 @@ uint32_t se_core_kept_hits(struct se_core *core, uint32_t *rules, uint64_t *coun
 uint32_t se_core_generation(const struct se_core *core)
 {
     return atomic_load_explicit(&core->generation, memory_order_relaxed);
-}
-
-uint64_t se_core_policy_bytes(struct se_core *core)
-{
-    struct se_reader *reader = se_reader_enter();
-    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
-    uint64_t bytes = policy ? policy->mapped : 0;
-
-    se_reader_leave(reader);
-    return bytes;
 }
 
 uint64_t se_core_state_bytes(void)
@@ -313,13 +298,13 @@ uint64_t se_core_trace(struct se_core *core, const uint8_t address[16], uint32_t
 {
     struct se_request request = ask(address, event, verified, to_ns(now));
     struct se_reader *reader = se_reader_enter();
-    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
-    uint32_t generation = policy ? policy->generation : 0;
+    const struct se_in_force *in_force = atomic_load_explicit(&core->in_force, memory_order_seq_cst);
+    uint32_t generation = in_force ? in_force->generation : 0;
     struct se_verdict verdict;
 
     refuse_all(&verdict, 1);
-    if (policy)
-        se_walk(policy, &core->state, &request, &verdict, steps);
+    if (in_force)
+        se_walk(in_force, &core->state, &request, &verdict, steps);
     se_reader_leave(reader);
     last_retry_after = verdict.retry_after;
     return pack_word(&verdict, generation);
@@ -352,10 +337,10 @@ uint32_t se_core_forgive(struct se_core *core, const uint8_t network[16], uint8_
 {
     struct se_network inside = load_network(network, length);
     struct se_reader *reader = se_reader_enter();
-    const struct se_policy *policy = atomic_load_explicit(&core->policy, memory_order_seq_cst);
+    const struct se_in_force *in_force = atomic_load_explicit(&core->in_force, memory_order_seq_cst);
 
-    if (policy)
-        forgive_in_sketch(core, policy, &inside);
+    if (in_force)
+        forgive_in_sketch(core, in_force->base, &inside);
     se_reader_leave(reader);
     se_windows_forget(core->state.windows, &inside);
     return se_penalties_forgive(core->state.penalties, &inside, to_ns(now));

@@ -19,32 +19,32 @@ uint32_t se_core_abi(void);
 /* Returns 0 or a negative errno. Without a policy every request is refused. */
 int se_core_open(struct se_core **out);
 
-/* No thread may ask any more. Frees the policy in force too. */
+/* No thread may ask any more. The policies stay the caller's. */
 void se_core_close(struct se_core *core);
 
-/* Builds a policy of the columns; the caller owns it until se_core_install. As se_snapshot_build. */
+/* Builds a policy of the columns; the caller owns it. As se_snapshot_build. */
 int se_core_build(const struct se_plan_columns *plan, struct se_policy **out, struct se_fault *fault);
 
-/* Puts a policy in force, which the core owns from then on. Returns the one before (NULL: none), which the caller owns and
- * may free once se_policy_is_unread. */
-struct se_policy *se_core_install(struct se_core *core, struct se_policy *policy);
-int se_policy_is_unread(const struct se_policy *policy);
-
-/* se_policy_write of the policy in force. -ENOENT: there is none. */
-int se_core_write(struct se_core *core, int descriptor);
+/*
+ * Puts a base and an overlay (or NULL) in force. Both stay the caller's, and must live until the pair they are in was
+ * replaced and is unread. Stores the pair before (NULL: none), to be freed with se_in_force_free once it is unread.
+ * Returns 0 or -ENOMEM.
+ */
+int se_core_install(struct se_core *core, const struct se_policy *base, const struct se_policy *overlay,
+                    struct se_in_force **before);
+int se_in_force_is_unread(const struct se_in_force *in_force);
+void se_in_force_free(struct se_in_force *in_force);
 
 /* The rules of a policy that gave verdicts: up to `room` indices and counts; returns how many there are. */
 uint32_t se_policy_hits(const struct se_policy *policy, uint32_t *rules, uint64_t *counts, uint32_t room);
 
-/* The same of the policy in force, and of the names kept for penalties. */
-uint32_t se_core_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room);
+/* The same of the names kept for penalties. */
 uint32_t se_core_kept_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room);
 
 /* Publications so far. The low 16 bits of it are in every answer, to tell whose rule names it speaks of. */
 uint32_t se_core_generation(const struct se_core *core);
 
-/* Bytes of the policy in force without its hit counters, and of the tables of sources. */
-uint64_t se_core_policy_bytes(struct se_core *core);
+/* Bytes of the tables of sources. */
 uint64_t se_core_state_bytes(void);
 
 struct se_gate *se_core_gate(struct se_core *core);

@@ -19,6 +19,7 @@ enum { NEVER_BLOCK, RULES, FEEDS, COUNTRY, ASN, ANONYMIZER, LIMITS };
 
 struct walk {
     const struct se_policy *policy;
+    const struct se_policy *overlay;  /* NULL: there is none */
     struct se_state_tables *state;
     const struct se_request *request;
     struct se_verdict *verdict;
@@ -52,22 +53,46 @@ static bool settle(struct walk *walk, const struct se_step *step, const struct s
 
 static const struct se_step NOTHING = {.action = SE_STEP_NONE, .reason = SE_STEP_NONE, .rule = SE_NO_RULE, .limit = SE_NO_LIMIT};
 
-/* The most specific entry of a tier that has not expired, without SE_VALUE_TIMED. SE_NO_VALUE: none. */
-static uint32_t live_value(const struct walk *walk, unsigned tier, uint32_t *length)
+/* What a tier says: an entry, and the prefix length that it comes from. */
+struct match {
+    const struct se_entry *entry; /* NULL: nothing matches */
+    uint32_t rule, length;
+    uint8_t action; /* enum se_action, or SE_INFORMS */
+};
+
+/* The most specific entry of a tier that has not expired. */
+static struct match match_cell(const struct se_policy *policy, const uint32_t *cell, unsigned tier, uint64_t now)
 {
-    uint32_t value = se_cell_value(walk->cell, tier);
+    uint32_t value = se_cell_value(cell, tier), length;
 
     if (value == SE_NO_VALUE)
-        return value;
-    *length = se_cell_length(walk->cell, tier);
-    while (value != SE_NO_VALUE && value & SE_VALUE_TIMED) {
-        const struct se_timed *timed = &walk->policy->timed[value & SE_VALUE_INDEX_MASK];
-        if (walk->request->now < timed->expires)
-            return timed->value;
-        *length = timed->next_length;
-        value = timed->next;
+        return (struct match){0};
+    length = se_cell_length(cell, tier);
+    while (value & SE_VALUE_TIMED) {
+        const struct se_timed *timed = &policy->timed[value & SE_VALUE_INDEX_MASK];
+        value = now < timed->expires ? timed->value : timed->next;
+        if (now < timed->expires)
+            break;
+        if (value == SE_NO_VALUE)
+            return (struct match){0};
+        length = timed->next_length;
     }
-    return value;
+    const struct se_entry *entry = &policy->entries[value & SE_VALUE_INDEX_MASK];
+    return (struct match){entry, entry->rule, length, value >> SE_VALUE_ACTION_SHIFT & SE_VALUE_ACTION_MASK};
+}
+
+static struct match match_tier(const struct walk *walk, unsigned tier)
+{
+    struct match base = match_cell(walk->policy, walk->cell, tier, walk->request->now), over;
+
+    if (tier != RULES || !walk->overlay)
+        return base;
+    over = match_cell(walk->overlay, se_lookup(walk->overlay, walk->address), tier, walk->request->now);
+    if (!over.entry || (base.entry && base.length >= over.length))
+        return base;
+    if (over.rule != SE_NO_RULE)
+        over.rule += walk->policy->snapshot->rule_count;
+    return over;
 }
 
 static uint8_t packed_length(const struct walk *walk, uint32_t length)
@@ -78,13 +103,13 @@ static uint8_t packed_length(const struct walk *walk, uint32_t length)
 
 static bool look_in_table(struct walk *walk, unsigned tier)
 {
-    bool is_geo = tier == COUNTRY || tier == ASN || tier == ANONYMIZER;
-    uint32_t length = 0, value = live_value(walk, tier, &length);
+    bool is_geo = tier == COUNTRY || tier == ASN || tier == ANONYMIZER, decides;
+    struct match match = match_tier(walk, tier);
     uint8_t on_missing = walk->policy->snapshot->on_missing;
     struct se_step step = NOTHING;
     struct se_verdict verdict;
 
-    if (value == SE_NO_VALUE) {
+    if (!match.entry) {
         if (tier != COUNTRY || on_missing == SE_NO_ACTION)
             return settle(walk, &step, NULL);
         step.action = on_missing;
@@ -92,16 +117,13 @@ static bool look_in_table(struct walk *walk, unsigned tier)
         verdict = refuse(on_missing, REASON_GEOIP_MISSING, SE_NO_RULE, 0);
         return settle(walk, &step, on_missing == SE_ACCEPT ? NULL : &verdict);
     }
-    const struct se_entry *entry = &walk->policy->entries[value & SE_VALUE_INDEX_MASK];
-    uint8_t action = value >> SE_VALUE_ACTION_SHIFT & SE_VALUE_ACTION_MASK;
-    bool decides = action == SE_REJECT || (action != SE_INFORMS && !is_geo);
-
+    decides = match.action == SE_REJECT || (match.action != SE_INFORMS && !is_geo);
     step.matched = 1;
-    step.length = packed_length(walk, length);
-    step.action = action == SE_INFORMS ? SE_STEP_NONE : action;
-    step.reason = entry->reason;
-    step.rule = entry->rule;
-    verdict = refuse(action, entry->reason, entry->rule, 0);
+    step.length = packed_length(walk, match.length);
+    step.action = match.action == SE_INFORMS ? SE_STEP_NONE : match.action;
+    step.reason = match.entry->reason;
+    step.rule = match.rule;
+    verdict = refuse(match.action, match.entry->reason, match.rule, 0);
     return settle(walk, &step, decides ? &verdict : NULL);
 }
 
@@ -282,10 +304,18 @@ static bool is_known(const struct se_policy *policy, uint32_t event)
     return event <= SE_EVENT_DISCONNECT || (event >= SE_EVENT_CUSTOM && event < policy->snapshot->event_count);
 }
 
-void se_walk(const struct se_policy *policy, struct se_state_tables *state, const struct se_request *request,
+void se_walk(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *request,
              struct se_verdict *verdict, struct se_step *steps)
 {
-    struct walk walk = {.policy = policy, .state = state, .request = request, .verdict = verdict, .step = steps};
+    const struct se_policy *policy = in_force->base;
+    struct walk walk = {
+        .policy = policy,
+        .overlay = in_force->overlay,
+        .state = state,
+        .request = request,
+        .verdict = verdict,
+        .step = steps,
+    };
 
     for (unsigned i = 0; steps && i < SE_STEPS; i++)
         steps[i] = NOTHING;

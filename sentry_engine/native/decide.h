@@ -34,8 +34,8 @@ struct se_state_tables {
     struct se_sketch *sketch;
 };
 
-/* Answers one request. `steps`: NULL, or room for SE_STEPS. The policy must stay alive until this returns. */
-void se_walk(const struct se_policy *policy, struct se_state_tables *state, const struct se_request *request,
+/* Answers one request. `steps`: NULL, or room for SE_STEPS. What is in force must stay alive until this returns. */
+void se_walk(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *request,
              struct se_verdict *verdict, struct se_step *steps);
 
 /* The bits of an address that make a source under a policy. */

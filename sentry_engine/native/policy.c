@@ -94,6 +94,11 @@ void se_policy_free(struct se_policy *policy)
     free(policy);
 }
 
+uint64_t se_policy_bytes(const struct se_policy *policy)
+{
+    return policy->mapped;
+}
+
 uint32_t se_policy_rules(const struct se_policy *policy)
 {
     return policy->snapshot->rule_count;

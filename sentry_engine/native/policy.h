@@ -110,7 +110,15 @@ struct se_policy {
     const uint32_t *sets;
     const struct se_payback *paybacks;
     _Atomic uint64_t *hits;   /* owned; by index of the rule */
-    struct se_policy *older;  /* the next one in the list of those that wait for their last reader */
+};
+
+/*
+ * What readers are given: a policy, and optionally an overlay whose only table is RULES. An overlay holds what changes often
+ * (blocks from the API), so that one more of them does not rebuild a million prefixes. Its rules are numbered after those of
+ * the base. Between equal prefixes the base wins, as the lower entry would in one table.
+ */
+struct se_in_force {
+    const struct se_policy *base, *overlay; /* not owned; overlay: NULL if there is none */
     uint64_t retired_at;
     uint32_t generation;      /* which publication this was */
 };
@@ -119,7 +127,8 @@ struct se_policy {
 struct se_policy *se_policy_open(const struct se_snapshot *snapshot, size_t mapped);
 void se_policy_free(struct se_policy *policy);
 
-/* How many rules and limits a policy has. */
+/* Bytes without the hit counters, and how many rules and limits a policy has. */
+uint64_t se_policy_bytes(const struct se_policy *policy);
 uint32_t se_policy_rules(const struct se_policy *policy);
 uint32_t se_policy_limits(const struct se_policy *policy);
 

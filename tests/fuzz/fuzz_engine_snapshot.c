@@ -49,6 +49,8 @@ static struct se_snapshot *build_seed(size_t *size)
 
 static void ask_around(const struct se_policy *policy)
 {
+    const struct se_in_force in_force = {.base = policy};
+
     for (uint32_t i = 0; i < 64; i++) {
         struct se_request request = {.event = (uint16_t)(i % 20), .verified = i % 3 != 0, .now = i * 20};
         struct se_step steps[SE_STEPS];
@@ -58,10 +60,10 @@ static void ask_around(const struct se_policy *policy)
         request.address[7] = request.address[15] = (uint8_t)i;
         if (i % 4 == 0)
             request.address[10] = request.address[11] = 0xff;
-        se_walk(policy, &state, &request, &verdict, NULL);
+        se_walk(&in_force, &state, &request, &verdict, NULL);
         if (verdict.rule != SE_NO_RULE && !(verdict.rule & SE_RULE_KEPT) && verdict.rule >= policy->snapshot->rule_count)
             abort();
-        se_walk(policy, &state, &request, &verdict, steps);
+        se_walk(&in_force, &state, &request, &verdict, steps);
     }
 }
 

@@ -140,7 +140,7 @@ class TestThreads:
         seen = set().union(*self.run(read))
         swapper.join()
         assert seen <= allowed
-        assert not core._retired
+        assert core._policies.waiting == 0
 
     def test_more_threads_than_slots(self, core, words):
         """Threads beyond the slots borrow one for each question; all are given back."""
@@ -160,7 +160,7 @@ class TestThreads:
             thread.join()
         assert core.counters().decisions == 600
         core.publish(words.plan())
-        assert not core._retired
+        assert core._policies.waiting == 0
 
 
 class TestState:

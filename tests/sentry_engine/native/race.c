@@ -108,27 +108,36 @@ static void *operate(void *argument)
     return NULL;
 }
 
-static void swap_policies(void)
+/* Ends with no policy to free but the last base and the overlay, which the process's end takes. */
+static void swap_policies(const struct se_policy *base)
 {
+    const struct se_policy *overlay = make_policy(0);
+
     for (unsigned swap = 1; swap <= SWAPS; swap++) {
-        struct se_policy *before = se_core_install(core, make_policy(swap % 2));
-        while (!se_policy_is_unread(before))
+        const struct se_policy *old = base;
+        struct se_in_force *before;
+        base = make_policy(swap % 2);
+        if (se_core_install(core, base, swap % 3 ? overlay : NULL, &before))
+            fail("no memory to swap");
+        while (!se_in_force_is_unread(before))
             sched_yield();
-        se_policy_free(before);
+        se_in_force_free(before);
+        se_policy_free((struct se_policy *)(uintptr_t)old);
     }
 }
 
 int main(void)
 {
+    const struct se_policy *first = make_policy(0);
     pthread_t thread[READERS + 1];
+    struct se_in_force *none;
 
-    if (se_core_open(&core))
+    if (se_core_open(&core) || se_core_install(core, first, NULL, &none))
         fail("no core");
-    se_core_install(core, make_policy(0));
     for (uintptr_t i = 0; i < READERS; i++)
         pthread_create(&thread[i], NULL, read_verdicts, (void *)(i * 16));
     pthread_create(&thread[READERS], NULL, operate, NULL);
-    swap_policies();
+    swap_policies(first);
     atomic_store(&done, 1);
     for (unsigned i = 0; i <= READERS; i++)
         pthread_join(thread[i], NULL);
