@@ -26,6 +26,7 @@ from admin_api.store import Store
 from ocsentry.certificates import expiry_problem, inspect_pair
 from ocsentry.errors import OperatorError
 from ocsentry.event_log import EventLog
+from ocsentry.feed_keeper import FeedKeeper
 from ocsentry.live_sessions import LateSessions
 from ocsentry.policy_files import WATCHED_SUFFIXES, load_policy, policy_loader, watched_paths
 from ocsentry.rule_watcher import RuleWatcher
@@ -36,10 +37,15 @@ from vpn_frontend.gateway import GatewayError
 from vpn_frontend.server import VpnServer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ocsentry.config import LoadedConfig
     from ocsentry.logs import Log
+    from sentry_engine.feeds import Refresh
 
 WATCH_RETRY = 5.0  # seconds
+FEED_INTERVAL = 5.0  # seconds between two looks at which list is missing or old
+SCHEDULE_INTERVAL = 2.0  # seconds that a rule with hours may be late
 PENALTY_INTERVAL = 60.0  # seconds between two notes of the penalty box: what a crash may forget
 GOODBYE = "The server is shutting down."
 
@@ -64,6 +70,8 @@ class Assembly:
         )  # what is saved from here on is a change
         self._store = await Store.open(config.store_url)
         self._made.push_async_callback(self._store.close)
+        self._keeper = FeedKeeper(values.policy.rules, values.policy.feeds, self._watcher)
+        self._report_feeds(await asyncio.to_thread(self._keeper.fetch_missing, time.monotonic()))
         self._engine = await asyncio.to_thread(self._make_engine)
         self._made.callback(self._engine.close)
         self._enforcement = Enforcement(
@@ -80,7 +88,11 @@ class Assembly:
         await self._open_penalty_box()
         await self._open_vpn()
         await self._open_api()
-        self._tasks.append(asyncio.create_task(self._watch_rules(), name="watcher of the rule files"))
+        self._tasks += [
+            asyncio.create_task(self._watch_rules(), name="watcher of the rule files"),
+            asyncio.create_task(self._keep_feeds(), name="keeper of the feeds"),
+            asyncio.create_task(self._keep_schedules(), name="keeper of the schedules"),
+        ]
         self._events.emit(LogEvent.READY, version=version("ocsentry"), listen=[str(one) for one in config.vpn.listen])
 
     async def stop(self) -> None:
@@ -156,6 +168,28 @@ class Assembly:
         )
         await api.start()
         self._made.push_async_callback(api.stop)
+
+    async def _keep_feeds(self) -> None:
+        while True:
+            await asyncio.sleep(FEED_INTERVAL)
+            results = await asyncio.to_thread(self._keeper.refresh_due, time.monotonic())
+            self._report_feeds(results)
+            if any(result.changed for result in results):
+                await self._enforcement.reload(by="feeds")
+
+    def _report_feeds(self, results: Sequence[Refresh]) -> None:
+        for result in results:
+            if result.problem:
+                self._events.emit(LogEvent.FEED_FAILED, feed=result.feed, error=result.problem)
+            elif result.changed:
+                self._events.emit(LogEvent.FEED_UPDATED, feed=result.feed, entries=result.entries)
+
+    async def _keep_schedules(self) -> None:
+        """Rules with hours come into force and leave it on time, for live sessions too."""
+        while True:
+            await asyncio.sleep(SCHEDULE_INTERVAL)
+            if await asyncio.to_thread(self._engine.refresh):
+                self._sessions.reassess()
 
     async def _check_certificate(self) -> str | None:
         vpn = self._config.vpn

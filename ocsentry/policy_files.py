@@ -21,12 +21,13 @@ WATCHED_SUFFIXES = (*SUFFIXES, *DATABASE_SUFFIXES)
 
 def policy_loader(settings: PolicySection) -> PolicyLoader:
     """``Policy.load`` with what the configuration says besides the rule files."""
-    return partial(Policy.load, default=settings.default, geoip=_databases(settings))
+    return partial(Policy.load, default=settings.default, geoip=_databases(settings), feed_folder=settings.feeds)
 
 
 def load_policy(settings: PolicySection, *paths: Path) -> Policy:
     """The policy of ``paths``, or, where none are given, of the configuration. Raises ``PolicyError``."""
-    return Policy.load(*(paths or settings.rules), default=settings.default, geoip=_databases(settings))
+    files = map(str, paths or settings.rules)
+    return policy_loader(settings)(*files, documents={})
 
 
 def watched_paths(settings: PolicySection) -> tuple[Path, ...]:

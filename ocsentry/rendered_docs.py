@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from admin_api.reference import render_reference as render_api_reference
 from ocsentry.config_reference import render_reference
 from ocsentry.vocabulary import render_table
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 BEGIN = "<!-- begin: rendered by `python -m ocsentry.rendered_docs` -->"
 END = "<!-- end -->"
 
-PAGES: dict[str, Callable[[], str]] = {"configuration.md": render_reference, "operations.md": render_table}
+PAGES: dict[str, Callable[[], str]] = {
+    "api.md": render_api_reference,
+    "configuration.md": render_reference,
+    "operations.md": render_table,
+}
 
 
 def render_page(page: str, content: str) -> str:

@@ -24,6 +24,8 @@ class LogEvent(StrEnum):
     STOPPED = "stopped"
     CERTIFICATE_RELOADED = "certificate_reloaded"
     CERTIFICATE_REFUSED = "certificate_refused"
+    FEED_UPDATED = "feed_updated"
+    FEED_FAILED = "feed_failed"
     PENALTIES_RESTORED = "penalties_restored"
     WATCH_LOST = "watch_lost"
     EVENTS_SUPPRESSED = "events_suppressed"
@@ -50,6 +52,8 @@ VOCABULARY: dict[str, Entry] = {
     LogEvent.MESSAGE: Entry("info", "A library said something: `logger`, `message`."),
     "policy_loaded": Entry("info", "A policy is in force: version, number of rules, sessions that it cut."),
     "policy_refused": Entry("error", "Rules could not be read: `problems`. The policy before stays in force."),
+    LogEvent.FEED_UPDATED: Entry("info", "A block list was fetched anew: how many entries it has."),
+    LogEvent.FEED_FAILED: Entry("warning", "A block list could not be fetched; the copy before stays in force."),
     "rule_changed": Entry("info", "A rule was added, replaced or removed through the API."),
     "block_added": Entry("info", "A network is blocked: by whom, why, and how many sessions that cut."),
     "block_removed": Entry("info", "A block was lifted, by whom."),
