@@ -128,6 +128,79 @@ async def test_a_login_may_go_over_several_connections(make_front):
     assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
 
 
+ANYCONNECT = "User-Agent: AnyConnect Windows 5.0.04032\r\nX-Transcend-Version: 1\r\nX-Aggregate-Auth: 1\r\n"
+SECURE_CLIENT_INIT = """<?xml version="1.0" encoding="UTF-8"?>
+<config-auth client="vpn" type="init" aggregate-auth-version="2">
+<version who="vpn">5.0.04032</version>
+<device-id computer-name="LAPTOP" device-type="20QE" platform-version="10.0.19045" unique-id="AB12">win</device-id>
+<mac-address-list><mac-address public-interface="true">00-11-22-33-44-55</mac-address></mac-address-list>
+<group-access>https://vpn.example.org</group-access>
+<capabilities><auth-method>multiple-cert</auth-method><auth-method>single-sign-on-v2</auth-method></capabilities>
+</config-auth>"""
+SECURE_CLIENT_REPLY = SECURE_CLIENT_INIT.replace('type="init"', 'type="auth-reply"').replace(
+    "<capabilities>", "<auth><username>alice</username><password>secret</password></auth><capabilities>"
+)
+SECURE_CLIENT_TUNNEL = (
+    "X-CSTP-Version: 1\r\nX-CSTP-Hostname: LAPTOP\r\nX-CSTP-MTU: 1399\r\nX-CSTP-Address-Type: IPv6,IPv4\r\n"
+    "X-CSTP-Local-Address-IP4: 192.0.2.1\r\nX-CSTP-Base-MTU: 1500\r\nX-CSTP-Full-IPv6-Capability: true\r\n"
+    "X-CSTP-Accept-Encoding: lzs,deflate\r\nX-DTLS-Header-Pad-Length: 0\r\nX-DTLS-Accept-Encoding: lzs\r\n"
+    f"X-DTLS-Master-Secret: {'5A' * 48}\r\nX-DTLS-CipherSuite: AES256-SHA:AES128-SHA:DES-CBC3-SHA\r\n"
+    "X-DTLS12-CipherSuite: ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:AES256-GCM-SHA384\r\n"
+)
+
+
+@pytest.mark.asyncio
+async def test_secure_client_logs_in_over_many_connections(make_front):
+    """The window, the downloader and the agent are three processes, each with connections of its own."""
+    front = make_front()
+    window = front.gateway.connect()
+    post = f"POST / HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}Content-Length: {{}}\r\n\r\n{{}}"
+    for body in (SECURE_CLIENT_INIT, SECURE_CLIENT_REPLY):
+        answer = await front.say(window, post.format(len(body), body).encode())
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    cookie = cookie_of(answer)
+    assert b"webvpnc=bu:/&p:t&iu:1/&sh:" in answer
+    for path in ("/1/index.html", "/1/Windows", "/1/VPNManifest.xml", "/1/binaries/update.txt"):
+        downloader = front.gateway.connect()
+        got = await front.say(downloader, f"GET {path} HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}\r\n".encode())
+        assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    agent = front.gateway.connect()
+    answer = await front.say(
+        agent,
+        f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}Cookie: webvpn={cookie}\r\n"
+        f"{SECURE_CLIENT_TUNNEL}\r\n".encode(),
+    )
+    for line in (
+        "HTTP/1.1 200 CONNECTED",
+        "X-CSTP-Address: 192.168.99.2",
+        "X-CSTP-Address-IP6: fd00:99::2/64",
+        "X-CSTP-Rekey-Method: ssl",
+        "X-DTLS12-CipherSuite: ECDHE-RSA-AES256-GCM-SHA384",
+        "X-DTLS-MTU: 1400",
+    ):
+        assert f"{line}\r\n".encode() in answer
+    assert b"X-DTLS-CipherSuite" not in answer
+    assert b"Content-Encoding" not in answer
+    [view] = front.lab.table.list()
+    assert (view.hostname, view.user_agent) == ("LAPTOP", "AnyConnect Windows 5.0.04032")
+    [lease] = front.lab.engine.leases()
+    assert lease.device == "AB12"
+
+
+@pytest.mark.asyncio
+async def test_a_phone_is_probed_less_often(make_front):
+    front = make_front()
+    link = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(link))
+    answer = await front.say(
+        link,
+        f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn={cookie}\r\nX-CSTP-License: mobile\r\n"
+        "X-AnyConnect-Identifier-Platform: android\r\nX-AnyConnect-Identifier-Device-UniqueID: F00\r\n\r\n".encode(),
+    )
+    assert b"X-CSTP-DPD: 1800\r\n" in answer
+    assert front.lab.engine.leases()[0].device == "F00"
+
+
 @pytest.mark.asyncio
 async def test_a_reconnect_keeps_address_and_lease(make_front):
     front = make_front(limits={"max_same_clients": 1})
