@@ -59,18 +59,24 @@ class Authentication:
         async with services.store.read() as unit:
             token = await unit.tokens.get(token_id)
         if token is None or not matches(secret, token.digest):
-            client = scope.get("client")
-            wait = services.throttle.note_failure(client[0], services.clock.monotonic()) if client else None
-            if wait is not None:
-                detail = "Too many wrong tokens from this address"
-                raise ApiError(Kind.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(int(wait) + 1)})
-            raise unauthenticated("The token is not known, or was revoked")
+            raise self._refuse_wrong(scope)
         now = services.clock.wall()
         if token.expires_at is not None and token.expires_at <= now:
             raise unauthenticated("The token has expired")
         await self._note_use(token_id)
         scopes = frozenset(scope for scope in Scope if scope.value in token.scopes)
         return Principal(f"{token.name}#{token_id}", scopes)
+
+    def _refuse_wrong(self, scope: AsgiScope) -> ApiError:
+        """Count a wrong token, and say so where there were too many from one address."""
+        client = scope.get("client")
+        address = client[0] if client else "127.0.0.1"
+        wait = self._services.throttle.note_failure(address, self._services.clock.monotonic())
+        if wait is not None:
+            detail = "Too many wrong tokens from this address"
+            return ApiError(Kind.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(int(wait) + 1)})
+        self._services.events.emit("token_refused", address=address)
+        return unauthenticated("The token is not known, or was revoked")
 
     async def _note_use(self, token_id: str) -> None:
         clock = self._services.clock

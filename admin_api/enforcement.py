@@ -18,9 +18,10 @@ from admin_api.blockade import Blockade, BlockChange, rule_id_of
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.problems import ApiError, Kind
 from admin_api.reports import BlockReport, EnforcementStatus, PolicyReport
-from admin_api.rulebook import RuleChange, as_documents, point_into_rule
+from admin_api.rulebook import RuleChange, as_documents, count_rules, point_into_rule
+from admin_api.timetable import Timetable
 from admin_api.values import Address, Network, parse_network
-from sentry_engine import Action, Engine, PlanError, Policy, PolicyError, Problem
+from sentry_engine import Action, Engine, Finding, PlanError, Policy, PolicyError, Problem, find_oddities, run_examples
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -61,6 +62,7 @@ class Enforcement:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._blockade = Blockade(engine, store, events, clock, self._lock)
+        self._timetable = Timetable(engine, sessions, store, events, clock, self._lock)
         self._policy = engine.policy
         self._version = 1
         self._loaded_at = clock.wall()
@@ -73,8 +75,10 @@ class Enforcement:
             raise PolicyError(report.problems)
         async with self._lock:
             await self._blockade.start()
+        self._timetable.start()
 
     async def stop(self) -> None:
+        await self._timetable.stop()
         await self._blockade.stop()
 
     @property
@@ -85,7 +89,7 @@ class Enforcement:
         return EnforcementStatus(
             version=self._version,
             loaded_at=self._loaded_at,
-            rules=_count(self._policy),
+            rules=count_rules(self._policy),
             files=self._policy.files,
             failure=self._failure,
         )
@@ -130,7 +134,7 @@ class Enforcement:
             try:
                 policy = await self._compile(documents)
                 if dry_run:
-                    return self._report(policy, cut=len(await self.rehearse(policy)))
+                    return await self._report_rehearsal(policy)
                 await self._put_in_force(policy)
             except (PolicyError, PlanError) as error:
                 report = self._report(problems=_problems_of(error))
@@ -138,14 +142,15 @@ class Enforcement:
                     self._note_failure(report)
                 return report
             cut = self._reassess()
-        self._events.emit("policy_loaded", version=self._version, rules=_count(policy), by=by, sessions_cut=cut)
+            await self._note_reload(by)
+        self._events.emit("policy_loaded", version=self._version, rules=count_rules(policy), by=by, sessions_cut=cut)
         return self._report(policy, cut=cut)
 
     async def check(self, documents: Mapping[str, Mapping[str, Any]]) -> PolicyReport:
         """What a policy of these documents alone would be; changes nothing."""
         try:
             policy = await asyncio.to_thread(self._load, documents=documents)
-            return self._report(policy, cut=len(await self.rehearse(policy)))
+            return await self._report_rehearsal(policy)
         except (PolicyError, PlanError) as error:
             return self._report(problems=_problems_of(error))
 
@@ -184,7 +189,7 @@ class Enforcement:
         if not views:
             return []
         async with self._trial(policy) as trial:
-            verdicts = [trial.explain(view.address, user=view.user).verdict for view in views]
+            verdicts = [trial.explain(view.address, user=view.user, groups=view.groups).verdict for view in views]
         return [view for view, verdict in zip(views, verdicts, strict=True) if verdict.action is Action.REJECT]
 
     @asynccontextmanager
@@ -255,11 +260,30 @@ class Enforcement:
             overridden_by=overridden,
         )
 
+    async def _report_rehearsal(self, policy: Policy) -> PolicyReport:
+        """What ``policy`` would do, with what in it deserves a look, and the examples that it does not keep."""
+        cut = len(await self.rehearse(policy))
+        findings = await asyncio.to_thread(lambda: (*find_oddities(policy), *run_examples(policy)))
+        return self._report(policy, cut=cut, findings=findings)
+
     def _report(
-        self, policy: Policy | None = None, *, cut: int = 0, problems: tuple[Problem, ...] = ()
+        self,
+        policy: Policy | None = None,
+        *,
+        cut: int = 0,
+        problems: tuple[Problem, ...] = (),
+        findings: tuple[Finding, ...] = (),
     ) -> PolicyReport:
-        rules = 0 if policy is None else _count(policy)
-        return PolicyReport(self._clock.wall(), self._version, rules, cut, problems)
+        rules = 0 if policy is None else count_rules(policy)
+        return PolicyReport(self._clock.wall(), self._version, rules, cut, problems, findings)
+
+    async def _note_reload(self, by: str) -> None:
+        """The policy is in force by now: a store that cannot write this down is no reason to say otherwise."""
+        try:
+            async with self._store.write() as unit:
+                await unit.audit.add(by, "policy_reloaded", f"version {self._version}", rules=count_rules(self._policy))
+        except Exception:
+            logger.exception("a reload could not be written to the audit")
 
     def _note_failure(self, report: PolicyReport) -> None:
         self._failure = report
@@ -282,7 +306,3 @@ async def _write_rule(unit: Unit, change: RuleChange, row: Rule | None) -> Rule 
 
 def _problems_of(error: PolicyError | PlanError) -> tuple[Problem, ...]:
     return error.problems if isinstance(error, PolicyError) else (Problem("", "", str(error)),)
-
-
-def _count(policy: Policy) -> int:
-    return len(policy.prefix_rules) + len(policy.limit_rules) + len(policy.geo_rules)

@@ -17,11 +17,13 @@ class KindView(BaseModel):
 
 @router.get("")
 async def list_problems() -> list[KindView]:
+    """Every kind of problem."""
     return [_show(kind) for kind in Kind]
 
 
 @router.get("/{code}", responses=describe(Kind.NOT_FOUND, Kind.INVALID))
 async def get_problem(code: str) -> KindView:
+    """What the type of a problem document points at."""
     for kind in Kind:
         if kind.code == code:
             return _show(kind)

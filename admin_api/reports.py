@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from admin_api.values import Network
-    from sentry_engine import Problem
+    from sentry_engine import Finding, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class PolicyReport:
     rules: int  # in the policy looked at
     sessions_cut: int
     problems: tuple[Problem, ...] = ()
+    findings: tuple[Finding, ...] = ()  # of a check: no errors, but worth a look
 
     @property
     def valid(self) -> bool:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from sentry_engine import Action, PolicyError, Problem
 from sentry_engine.addresses import render_network
-from sentry_engine.rules import GeoRule, LimitRule, Prefixes, PrefixRule
+from sentry_engine.rules import FeedRule, GeoRule, LimitRule, Prefixes, PrefixRule
+from sentry_engine.user_rules import UserRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +31,7 @@ RULE_POINTER = "/wolfsentry/rules/0"
 FORMAT_VERSION = "1.6.3"
 MAX_NETWORKS_SHOWN = 100  # of one rule of a file; the file itself has the rest
 
-CompiledRule = PrefixRule | LimitRule | GeoRule
+CompiledRule = PrefixRule | LimitRule | GeoRule | UserRule | FeedRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +120,29 @@ def view_row(row: Rule) -> RuleView:
     )
 
 
+def compiled_rules(policy: Policy) -> list[CompiledRule]:
+    return [*policy.prefix_rules, *policy.limit_rules, *policy.geo_rules, *policy.user_rules, *policy.feeds]
+
+
+def count_rules(policy: Policy) -> int:
+    parts = (policy.prefix_rules, policy.limit_rules, policy.geo_rules, policy.user_rules, policy.feeds)
+    return sum(map(len, parts))
+
+
 def rules_of_files(policy: Policy) -> list[CompiledRule]:
     """The rules of the policy that no row made."""
-    rules: list[CompiledRule] = [*policy.prefix_rules, *policy.limit_rules, *policy.geo_rules]
-    return [rule for rule in rules if not rule.origin.file.startswith(PREFIX)]
+    return [rule for rule in compiled_rules(policy) if not rule.origin.file.startswith(PREFIX)]
 
 
 def view_compiled(rule: CompiledRule) -> RuleView:
     document = {"id": rule.id, "description": rule.description} | _render(rule)
+    ends = None if isinstance(rule, FeedRule) else rule.expires_at
     return RuleView(
         id=rule.id,
         source="file",
         etag=etag_of(document),
         description=rule.description,
-        expires_at=None if rule.expires_at is None else datetime.fromtimestamp(rule.expires_at, UTC),
+        expires_at=None if ends is None else datetime.fromtimestamp(ends, UTC),
         document=document,
         file=rule.origin.file,
         pointer=rule.origin.pointer,
@@ -165,6 +175,18 @@ def _render(rule: CompiledRule) -> dict[str, Any]:
             }
             given = {name: values for name, values in selectors.items() if values}
             return {"type": "geo_filter", "action": rule.action.value} | given
+        case UserRule():
+            conditions = {
+                "user": sorted(rule.users),
+                "group": sorted(rule.groups),
+                "max_same_clients": rule.max_same_clients,
+                "remote_addr": None if rule.prefixes is None else _shown(rule.prefixes),
+                "country": sorted(rule.countries),
+                "country_not": sorted(rule.countries_not),
+            }
+            return {"type": "user"} | {name: value for name, value in conditions.items() if value not in (None, [])}
+        case FeedRule():
+            return {"type": "feed", "path": None if rule.path is None else str(rule.path), "url": rule.url}
         case _:
             assert_never(rule)
 

@@ -64,6 +64,7 @@ async def list_blocks(
 
 @router.get("/{block_id}", responses=responses(Kind.NOT_FOUND))
 async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> BlockView:
+    """One block in force."""
     async with services.store.read() as unit:
         block = await unit.blocks.get(block_id)
     if block is None or (block.expires_at is not None and block.expires_at <= services.clock.wall()):

@@ -56,6 +56,7 @@ async def get_metrics(request: Request) -> Response:
 
 @router.get("/status", responses=responses())
 async def get_status(_: StatusRead, services: ServicesOf) -> StatusView:
+    """Version, policy, sessions, leases, blocks and what is wrong, in one document."""
     return await describe_status(services)
 
 

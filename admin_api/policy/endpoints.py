@@ -67,9 +67,14 @@ async def explain_verdict(
     event: Annotated[str, Query(max_length=64, examples=["connect"])] = "connect",
     user: Annotated[str | None, Query(max_length=64)] = None,
 ) -> ExplanationView:
-    """The verdict that this source would get now, and the walk to it. Counts nothing."""
+    """The verdict that this source would get now, and the walk to it. Counts nothing.
+
+    With a user, the policy's rules about users are asked too, for the groups that the user is in.
+    """
+    record = None if user is None else await services.store.find(user)
+    groups = () if record is None else record.groups
     try:
-        explanation = services.engine.explain(address, event=event, user=user)
+        explanation = services.engine.explain(address, event=event, user=user, groups=groups)
     except ValueError as error:
         raise invalid("/event", str(error)) from None
     steps = [StepView.model_validate(step) for step in explanation.steps]

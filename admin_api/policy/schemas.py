@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The policy on the wire."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from admin_api.values import Ip, View
-from sentry_engine import Action, Reason
+from sentry_engine import Action, Finding, Reason
+from sentry_engine.lint import Kind as FindingKind
 
 
 class ProblemView(View):
@@ -18,6 +20,16 @@ class ProblemView(View):
     reason: str
 
 
+class FindingView(View):
+    """What is no error and deserves a look, or an example in a rule file that comes out otherwise."""
+
+    kind: FindingKind
+    rule_id: str
+    file: str
+    pointer: str
+    text: str
+
+
 class PolicyReportView(View):
     valid: bool
     at: datetime
@@ -25,6 +37,15 @@ class PolicyReportView(View):
     rules: int = Field(description="in the policy looked at")
     sessions_cut: int = Field(description="live sessions that were disconnected, or would be by what was only checked")
     problems: list[ProblemView]
+    findings: list[FindingView] = Field(description="of a check: conflicts, rules without effect, failed examples")
+
+    @field_validator("findings", mode="before")
+    @classmethod
+    def _flatten(cls, findings: Sequence[Finding]) -> list[dict[str, str]]:
+        return [
+            {"kind": f.kind, "rule_id": f.rule_id, "file": f.origin.file, "pointer": f.origin.pointer, "text": f.text}
+            for f in findings
+        ]
 
 
 class PolicyView(View):

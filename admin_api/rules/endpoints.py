@@ -74,6 +74,7 @@ async def create_rule(
 async def get_rule(
     rule_id: str, _: RulesRead, services: ServicesOf, response: Response, if_none_match: IfNoneMatch = None
 ) -> RuleView:
+    """One rule with its ETag; nothing (304) if it is as If-None-Match says."""
     rule = await services.catalogue.get(services.enforcement.policy, rule_id)
     if rule is None:
         raise ApiError(Kind.NOT_FOUND, f"There is no rule {rule_id}")
@@ -100,6 +101,7 @@ async def replace_rule(
     dry_run: DryRun = False,
     force: Force = False,
 ) -> RuleChanged:
+    """Change a rule made here, in force before this answer. Needs If-Match."""
     if body.setdefault("id", rule_id) != rule_id:
         raise invalid("/id", f"it differs from the id in the path, {rule_id}")
     expect = _expect_unchanged(services, rule_id, if_match)
@@ -121,6 +123,7 @@ async def delete_rule(
     if_match: IfMatch = None,
     force: Force = False,
 ) -> None:
+    """Remove a rule made here. Needs If-Match."""
     expect = _expect_unchanged(services, rule_id, if_match)
     change = RuleChange(rule_id, None, caller.name, expect, spare=None if force else address)
     await services.enforcement.change_rule(change)

@@ -41,6 +41,7 @@ async def list_session_accounts(
 
 @router.get("/{session_id}", responses=responses(Kind.NOT_FOUND))
 async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) -> SessionLive:
+    """One live session."""
     view = services.sessions.get(session_id)
     if view is None:
         raise _not_found(session_id)

@@ -98,6 +98,11 @@ class UserRepository:
             query = query.where(User.memberships.any(Membership.group_name == group))
         return (await self._session.scalars(query)).all()
 
+    async def expired_between(self, after: datetime, until: datetime) -> Sequence[str]:
+        """The names of those whose time ended behind the one moment and not behind the other."""
+        query = select(User.name).where(User.expires_at > after, User.expires_at <= until)
+        return (await self._session.scalars(query)).all()
+
     async def remove(self, user: User) -> None:
         await self._session.delete(user)
         await self._session.flush()

@@ -30,6 +30,7 @@ async def create_token(
 
 @router.get("", responses=responses())
 async def list_tokens(_: TokensRead, services: ServicesOf, paging: PagingQuery) -> Page[TokenView]:
+    """The tokens without their secrets."""
     async with services.store.read() as unit:
         rows = await unit.tokens.page(after=paging.after, limit=paging.fetch)
     return paging.page(rows, TokenView.model_validate, lambda row: row.id)

@@ -17,6 +17,7 @@ router = APIRouter(prefix="/users", tags=["users"])
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=responses(Kind.ALREADY_EXISTS, Kind.ADDRESS_TAKEN))
 async def create_user(body: UserCreate, caller: UsersWrite, services: ServicesOf, response: Response) -> UserView:
+    """Add a user, with a password or with the hash of one."""
     user = await service.create_user(services.store, body, by=caller.name)
     response.headers["Location"] = f"/api/v1/users/{user.name}"
     return UserView.model_validate(user)
@@ -24,7 +25,7 @@ async def create_user(body: UserCreate, caller: UsersWrite, services: ServicesOf
 
 @router.post("/import", responses=responses(Kind.ALREADY_EXISTS, Kind.ADDRESS_TAKEN))
 async def import_users(body: UserImport, caller: UsersWrite, services: ServicesOf) -> UsersImported:
-    """All of them or none."""
+    """Add many users: all of them or none."""
     users = await service.create_users(services.store, body.users, by=caller.name)
     return UsersImported(created=len(users))
 
@@ -36,6 +37,7 @@ async def list_users(
     paging: PagingQuery,
     group: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Page[UserView]:
+    """The users by name."""
     async with services.store.read() as unit:
         rows = await unit.users.page(after=paging.after, limit=paging.fetch, group=group)
     return paging.page(rows, UserView.model_validate, lambda row: row.key)
@@ -43,6 +45,7 @@ async def list_users(
 
 @router.get("/{name}", responses=responses(Kind.NOT_FOUND))
 async def get_user(name: str, _: UsersRead, services: ServicesOf) -> UserView:
+    """One user; spellings that differ by case are the same."""
     async with services.store.read() as unit:
         user = await unit.users.get(name)
     if user is None:

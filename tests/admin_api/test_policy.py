@@ -65,6 +65,14 @@ class TestCheckPolicy:
         (problem,) = answer.json()["problems"]
         assert problem["pointer"].startswith("/wolfsentry/rules/1/remote_addr")
 
+    async def test_what_deserves_a_look(self, server):
+        doubled = document(BLACKLIST, {**BLACKLIST, "id": "again"})
+        doubled["wolfsentry"]["tests"] = [{"address": INSIDE, "event": "connect", "expect": "accept"}]
+        answer = (await server.client.post("/api/v1/policy/check", json=doubled)).json()
+        assert answer["valid"]
+        assert {finding["kind"] for finding in answer["findings"]} >= {"duplicate", "failed_test"}
+        assert all(finding["pointer"].startswith("/wolfsentry/") for finding in answer["findings"])
+
     async def test_several_documents(self, server):
         documents = {"a.json": document(BLACKLIST), "b.json": document(BLACKLIST)}
         answer = await server.client.post("/api/v1/policy/check", json={"documents": documents})
@@ -99,6 +107,12 @@ class TestReloadPolicy:
         assert answer.status_code == 200
         assert answer.json()["sessions_cut"] == 1
         assert not server.engine.explain(INSIDE).verdict.accepted
+
+    async def test_leaves_a_row_in_the_audit(self, server):
+        await server.client.post("/api/v1/policy/reload")
+        row = (await server.client.get("/api/v1/audit", params={"limit": 1})).json()["items"][0]
+        assert row["action"] == "policy_reloaded"
+        assert row["actor"].startswith("all#")
 
     async def test_error_changes_nothing_and_shows_everywhere(self, server):
         server.write_rules(document(BLACKLIST, BAD), "more.json")

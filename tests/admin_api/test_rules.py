@@ -116,6 +116,34 @@ class TestReadRules:
         assert seen[0]["document"]["remote_addr"] == ["203.0.113.0/24"]
         assert seen[2]["hits"] >= 1
 
+    async def test_every_kind_of_rule_is_shown(self, server):
+        (server.rules_folder / "bad.txt").write_text("192.0.2.99\n")
+        server.write_rules(
+            {
+                "wolfsentry": {
+                    "version": "1.6.3",
+                    "rules": [
+                        {
+                            "id": "rate",
+                            "type": "rate_limit",
+                            "remote_addr": "0.0.0.0/0",
+                            "max_connections_per_minute": 5,
+                        },
+                    ],
+                    "users": [{"id": "home", "user": ["alice"], "remote_addr": "198.51.100.0/24"}],
+                    "feeds": [{"id": "bad", "path": "bad.txt"}],
+                }
+            },
+            "kinds.json",
+        )
+        assert (await server.client.post("/api/v1/policy/reload")).status_code == 200
+        rules = {rule["id"]: rule["document"] for rule in (await server.client.get(URL)).json()["items"]}
+        assert rules["rate"]["max_events"] == 5
+        assert rules["home"]["user"] == ["alice"]
+        assert rules["home"]["remote_addr"] == ["198.51.100.0/24"]
+        assert rules["bad"]["path"].endswith("bad.txt")
+        assert (await server.client.get("/api/v1/policy")).json()["rules"] == 5
+
     async def test_conditional_get(self, server):
         etag = (await server.client.get(f"{URL}/corporate")).headers["etag"]
         same = await server.client.get(f"{URL}/corporate", headers={"If-None-Match": f'"other", {etag}'})

@@ -108,6 +108,9 @@ class TestUse:
             assert (await server.anonymous.get("/api/v1/blocks", headers=guess)).status_code == 401
         answer = await server.anonymous.get("/api/v1/blocks", headers=guess)
         assert answer.status_code == 429
+        heard = [event for event in server.services.events._kept if event.kind == "token_refused"]
+        assert len(heard) == MAX_FAILURES
+        assert heard[0].fields == {"address": "192.0.2.200"}
         assert answer.json()["code"] == "too_many_requests"
         assert int(answer.headers["retry-after"]) > 0
         assert (await server.client.get("/api/v1/blocks")).status_code == 200
