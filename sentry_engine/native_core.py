@@ -14,6 +14,7 @@ from threading import Lock
 
 from sentry_engine.addresses import mask, render_network
 from sentry_engine.core import CoreCounters, Penalty, Request, Step
+from sentry_engine.decisions import Decision
 from sentry_engine.native_columns import REASON_CODES, CData
 from sentry_engine.native_policies import InForce, Policies, list_hits
 from sentry_engine.plan import Plan
@@ -51,6 +52,7 @@ class NativeCore:
             raise OSError(-code, "the engine's native core could not be opened")
         self._core: CData = handle[0]
         self._publishing = Lock()
+        self._draining = Lock()
         self._kept: dict[str, int] = {}
         self._kept_names: list[str] = []
         self._policies = Policies(self._core, self._keep_name)
@@ -172,10 +174,25 @@ class NativeCore:
         return self._name(rule, in_force.rule_ids if in_force else ())
 
     def counters(self) -> CoreCounters:
-        counters = ffi.new("struct se_counters *")
-        lib.se_core_count(self._require_open(), counters)
-        c = counters
+        c = self._count()
         return CoreCounters(c.decisions, c.refused, c.sources, c.penalties, c.evicted)
+
+    def watch(self, every: int) -> None:
+        """Record one in ``every`` decisions for ``drain``; 0: none, which is how a core starts."""
+        lib.se_core_watch(self._require_open(), max(0, min(every, 0xFFFF_FFFF)))
+
+    def drain(self, limit: int = 1024) -> list[Decision]:
+        """Take up to ``limit`` recorded decisions, oldest first. Those that found no room are in ``unlogged``."""
+        core = self._require_open()
+        rows = ffi.new("struct se_decision_row[]", limit)
+        with self._draining:
+            count = lib.se_core_drain(core, rows, limit)
+        return [self._read_decision(rows[at]) for at in range(count)]
+
+    @property
+    def unlogged(self) -> int:
+        """Decisions that were to be recorded when the log was full."""
+        return int(self._count().unlogged)
 
     def close(self) -> None:
         if self._core is None:
@@ -226,6 +243,17 @@ class NativeCore:
             self._verdicts = {}
         self._verdicts[word] = verdict
         return verdict
+
+    def _count(self) -> CData:
+        counters = ffi.new("struct se_counters *")
+        lib.se_core_count(self._require_open(), counters)
+        return counters
+
+    def _read_decision(self, row: CData) -> Decision:
+        request = Request(
+            bytes(row.address), row.event, row.now, row.port, row.local_port, row.protocol, bool(row.verified)
+        )
+        return Decision(request, self._read(row.word, self._policies.names, row.retry_after), row.latency / 1e9)
 
     def _read_penalty(self, row: CData) -> Penalty:
         rule_id = self._name(row.kept_rule if row.kept_rule == NO_RULE else RULE_KEPT | row.kept_rule, ())

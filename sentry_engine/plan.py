@@ -116,7 +116,5 @@ class Plan:
     default: Action = Action.ACCEPT
     on_missing: Action | None = None  # verdict where no COUNTRY row matches and the policy filters by country
     aggregation: Aggregation = Aggregation()
-    base: Plan | None = (
-        None  # this plan is ``base`` with RULES rows, entries and rule ids appended; what a core has built
-    )
-    #                           of the same ``base`` before, it may use again
+    # This plan is ``base`` with RULES rows, entries and rule ids appended: what a core built of it, it may use again.
+    base: Plan | None = None

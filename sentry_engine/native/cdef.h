@@ -58,8 +58,16 @@ struct se_penalty_row {
     uint16_t strikes;
     uint8_t length, reason;
 };
+struct se_decision_row {
+    uint64_t word;
+    double retry_after, now;
+    uint32_t latency;
+    uint16_t event, port, local_port;
+    uint8_t protocol, verified;
+    uint8_t address[16];
+};
 struct se_counters {
-    uint64_t decisions, refused, sources, penalties, evicted;
+    uint64_t decisions, refused, sources, penalties, evicted, unlogged;
 };
 
 uint32_t se_core_abi(void);
@@ -91,4 +99,6 @@ uint64_t se_core_trace(struct se_core *core, const uint8_t *address, uint32_t ev
 void se_core_penalize(struct se_core *core, const uint8_t *network, uint8_t length, double until, uint8_t reason, uint32_t kept_rule);
 uint32_t se_core_forgive(struct se_core *core, const uint8_t *network, uint8_t length, double now);
 uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room);
+void se_core_watch(struct se_core *core, uint32_t every);
+uint32_t se_core_drain(struct se_core *core, struct se_decision_row *out, uint32_t room);
 void se_core_count(struct se_core *core, struct se_counters *out);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define BATCH 256u              /* requests answered by one policy before a new one gets its turn */
 #define REASON_INVALID_REQUEST 13u
@@ -21,6 +22,7 @@ struct tally {
 struct se_core {
     struct se_gate gate;
     struct se_state_tables state;
+    struct se_log *log;
     _Atomic(struct se_in_force *) in_force;
     _Atomic uint32_t generation;
     _Atomic uint64_t *kept_hits;
@@ -64,6 +66,28 @@ static void refuse_all(struct se_verdict *verdicts, uint32_t count)
         verdicts[i] = (struct se_verdict){.action = SE_REJECT, .reason = REASON_INVALID_REQUEST, .rule = SE_NO_RULE};
 }
 
+static uint64_t read_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* A decision that goes to the log, with the time it took. */
+static void walk_on_record(struct se_core *core, const struct se_in_force *in_force, const struct se_request *request,
+                           struct se_verdict *verdict)
+{
+    uint64_t begin = read_clock(), took;
+    struct se_decision decision = {.request = *request, .generation = in_force->generation};
+
+    se_walk(in_force, &core->state, request, verdict, NULL);
+    took = read_clock() - begin;
+    decision.verdict = *verdict;
+    decision.latency = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+    se_log_add(core->log, &decision);
+}
+
 /* Answers up to BATCH requests by one policy. Returns its generation. */
 static uint32_t decide_batch(struct se_core *core, const struct se_request *requests, struct se_verdict *verdicts, uint32_t count)
 {
@@ -75,7 +99,10 @@ static uint32_t decide_batch(struct se_core *core, const struct se_request *requ
     if (in_force) {
         generation = in_force->generation;
         for (uint32_t i = 0; i < count; i++) {
-            se_walk(in_force, &core->state, &requests[i], &verdicts[i], NULL);
+            if (se_log_wants(core->log, atomic_load_explicit(&tally->decisions, memory_order_relaxed)))
+                walk_on_record(core, in_force, &requests[i], &verdicts[i]);
+            else
+                se_walk(in_force, &core->state, &requests[i], &verdicts[i], NULL);
             count_verdict(core, in_force, tally, &verdicts[i]);
         }
     } else {
@@ -124,6 +151,8 @@ int se_core_open(struct se_core **out)
         rc = se_penalties_open(&core->state.penalties, &core->state.secret);
     if (!rc)
         rc = se_sketch_open(&core->state.sketch);
+    if (!rc)
+        rc = se_log_open(&core->log);
     if (rc)
         goto fail;
     *out = core;
@@ -141,6 +170,7 @@ void se_core_close(struct se_core *core)
     se_windows_close(core->state.windows);
     se_penalties_close(core->state.penalties);
     se_sketch_close(core->state.sketch);
+    se_log_close(core->log);
     free((void *)core->kept_hits);
     free(core);
 }
@@ -368,12 +398,41 @@ uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_r
     return count;
 }
 
+void se_core_watch(struct se_core *core, uint32_t every)
+{
+    se_log_watch(core->log, every);
+}
+
+uint32_t se_core_drain(struct se_core *core, struct se_decision_row *out, uint32_t room)
+{
+    struct se_decision decision;
+    uint32_t count = 0;
+
+    while (count < room && se_log_drain(core->log, &decision, 1)) {
+        struct se_decision_row *row = &out[count++];
+        *row = (struct se_decision_row){
+            .word = pack_word(&decision.verdict, decision.generation),
+            .retry_after = to_seconds(decision.verdict.retry_after),
+            .now = to_seconds(decision.request.now),
+            .latency = decision.latency,
+            .event = decision.request.event,
+            .port = decision.request.port,
+            .local_port = decision.request.local_port,
+            .protocol = decision.request.protocol,
+            .verified = decision.request.verified,
+        };
+        memcpy(row->address, decision.request.address, sizeof row->address);
+    }
+    return count;
+}
+
 void se_core_count(struct se_core *core, struct se_counters *out)
 {
     *out = (struct se_counters){
         .sources = se_windows_used(core->state.windows),
         .penalties = se_penalties_used(core->state.penalties),
         .evicted = se_windows_evicted(core->state.windows),
+        .unlogged = se_log_dropped(core->log),
     };
     for (uint32_t i = 0; i < SE_READER_SLOTS; i++) {
         out->decisions += atomic_load_explicit(&core->tallies[i].decisions, memory_order_relaxed);

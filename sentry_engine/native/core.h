@@ -6,6 +6,7 @@
 #define SENTRY_ENGINE_CORE_H
 
 #include "decide.h"
+#include "decision_log.h"
 #include "snapshot.h"
 #include "snapshot_file.h"
 
@@ -81,8 +82,23 @@ struct se_penalty_row {
 /* Up to `room` penalties in force; returns how many there are. */
 uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room);
 
+/* A decision of the log, with the answer as a word of se_core_answer. */
+struct se_decision_row {
+    uint64_t word;
+    double retry_after, now; /* seconds */
+    uint32_t latency;        /* ns */
+    uint16_t event, port, local_port;
+    uint8_t protocol, verified;
+    uint8_t address[16];
+};
+
+/* See decision_log.h. One thread drains at a time. */
+void se_core_watch(struct se_core *core, uint32_t every);
+uint32_t se_core_drain(struct se_core *core, struct se_decision_row *out, uint32_t room);
+
 struct se_counters {
     uint64_t decisions, refused, sources, penalties, evicted;
+    uint64_t unlogged; /* decisions that the log had no room for */
 };
 
 void se_core_count(struct se_core *core, struct se_counters *out);

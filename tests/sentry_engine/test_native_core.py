@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import cffi
@@ -258,6 +259,48 @@ class TestState:
         assert core.decide(words.ask("203.0.113.9", 5.0)) == Verdict(
             Action.REJECT, Reason.BLACKLISTED, None, float("inf")
         )
+
+
+class TestDecisionLog:
+    def test_nothing_is_recorded_unless_watched(self, core, words):
+        core.publish(words.plan())
+        core.decide(words.ask("192.0.2.1"))
+        assert core.drain() == []
+
+    def test_what_was_asked_and_answered(self, core, words):
+        core.publish(words.plan(limits={"0.0.0.0/0": [words.limit(1, 10.0, 60.0, rule=5)]}))
+        core.watch(1)
+        asked = [words.ask("192.0.2.1", at) for at in (1.0, 2.0, 3.5)]
+        answered = [core.decide(request) for request in asked]
+        drained = core.drain()
+        assert [(d.request, d.verdict) for d in drained] == list(zip(asked, answered, strict=True))
+        assert all(0 < d.latency < 1 for d in drained)
+        assert core.drain() == []
+
+    def test_one_in_so_many(self, core, words):
+        core.publish(words.plan())
+        core.watch(10)
+        core.answer_many(pack_address("192.0.2.1") * 1000, Event.CONNECT, 0.0)
+        assert len(core.drain()) == 100
+
+    def test_a_flood_is_thinned_then_dropped_and_counted(self, core, words):
+        core.publish(words.plan())
+        core.watch(1)
+        core.answer_many(pack_address("192.0.2.1") * 600_000, Event.CONNECT, 0.0)
+        assert core.unlogged > 0
+        drained = [decision for _ in range(20) for decision in core.drain()]
+        assert len(drained) == 8192
+        core.decide(words.ask("192.0.2.2"))
+        assert [d.request.address for d in core.drain()] == [pack_address("192.0.2.2")]
+
+    def test_many_writers_lose_nothing_while_there_is_room(self, core, words):
+        core.publish(words.plan())
+        core.watch(1)
+        crowds = [pack_address(f"192.0.2.{n}") * 400 for n in range(THREADS)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda crowd: core.answer_many(crowd, Event.CONNECT, 0.0), crowds))
+        drained = Counter(d.request.address for _ in range(8) for d in core.drain())
+        assert drained == {crowd[:16]: 400 for crowd in crowds}
 
 
 class TestRefusals:

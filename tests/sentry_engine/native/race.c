@@ -94,6 +94,7 @@ static void *read_verdicts(void *argument)
 static void *operate(void *argument)
 {
     struct se_penalty_row rows[16];
+    struct se_decision_row decisions[64];
     struct se_counters counters;
     uint8_t network[16];
 
@@ -104,6 +105,8 @@ static void *operate(void *argument)
         se_core_penalties(core, 1e-6 * turn, rows, 16);
         se_core_forgive(core, network, turn % 2 ? 32 : 104, 1e-6);
         se_core_count(core, &counters);
+        se_core_watch(core, 1 + turn % 3);
+        se_core_drain(core, decisions, 64);
     }
     return NULL;
 }
