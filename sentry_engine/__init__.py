@@ -3,6 +3,8 @@
 
 from sentry_engine.addresses import AddressError
 from sentry_engine.core import CoreCounters, Penalty, Step
+from sentry_engine.decision_log import Decision, DecisionLog
+from sentry_engine.detectors import Suspicion, Thresholds
 from sentry_engine.engine import Engine
 from sentry_engine.examples import run_examples
 from sentry_engine.explain import Explanation
@@ -15,14 +17,19 @@ from sentry_engine.plan import PlanError
 from sentry_engine.policy import Policy
 from sentry_engine.problems import PolicyError, Problem
 from sentry_engine.rules import Prefixes, PrefixRule
+from sentry_engine.simulation import Change, simulate
+from sentry_engine.state import State, StateKeeper
 from sentry_engine.verdict import Action, Event, Reason, Verdict
 
 __all__ = [
     "Action",
     "AddressError",
     "AdmissionRefused",
+    "Change",
     "ClientLimits",
     "CoreCounters",
+    "Decision",
+    "DecisionLog",
     "Engine",
     "Event",
     "Explanation",
@@ -41,10 +48,15 @@ __all__ = [
     "Problem",
     "Reason",
     "Refresh",
+    "State",
+    "StateKeeper",
     "Step",
+    "Suspicion",
+    "Thresholds",
     "Verdict",
     "find_oddities",
     "refresh_feed",
     "rule_file_schema",
     "run_examples",
+    "simulate",
 ]

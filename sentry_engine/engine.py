@@ -23,15 +23,20 @@ from sentry_engine.addresses import (
     pack_address,
     pack_network,
     render_address,
+    render_network,
     split_network,
 )
 from sentry_engine.compiler import Setting, append_blocks, compile_policy
 from sentry_engine.core import Core, CoreCounters, Penalty, Request, Step
+from sentry_engine.decision_log import DecisionLog
+from sentry_engine.detectors import Attempt, Panel, Response, Thresholds
 from sentry_engine.explain import Explanation
 from sentry_engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
+from sentry_engine.places import NOWHERE
 from sentry_engine.policy import Policy
 from sentry_engine.rules import Origin, Prefixes, PrefixRule
-from sentry_engine.twin import TwinCore
+from sentry_engine.state import KeptBlock, KeptPenalty, State
+from sentry_engine.twin import TwinCore, find_source
 from sentry_engine.user_rules import judge_user, limit_of
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict
 
@@ -43,6 +48,7 @@ REFUSAL_TEXTS = {
     Reason.USER_NETWORK: "This account may not connect from this network.",
     Reason.USER_COUNTRY: "This account may not connect from this country.",
 }
+LOGINS = frozenset({Event.AUTH_FAILURE, Event.AUTH_SUCCESS})
 INVALID = Verdict(Action.REJECT, Reason.INVALID_REQUEST)
 
 EventName = Event | str | int
@@ -60,10 +66,14 @@ class Engine:
         limits: ClientLimits | None = None,
         never_block: Iterable[Network] = (),
         default: Action | str = Action.ACCEPT,
+        decisions: DecisionLog | None = None,
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
     ) -> None:
-        """``default`` holds where the policy states none. ``never_block`` is the operator's own networks."""
+        """``default`` holds where the policy states none. ``never_block`` is the operator's own networks.
+
+        ``decisions`` is where what is decided here is logged; what a packet mover asks through the gate is not.
+        """
         if Action(default) is Action.RATE_LIMITED:
             raise ValueError("the default is accept or reject")
         self._clock = clock
@@ -73,6 +83,8 @@ class Engine:
         self._lock = RLock()
         self._core = make_core(core)
         self._leases = LeaseTable(limits or ClientLimits())
+        self.decisions = decisions
+        self.detectors = Panel()
         self._blocks: dict[str, PrefixRule] = {}
         self._version = 0
         self._next_change: float | None = None
@@ -105,6 +117,7 @@ class Engine:
             self._policy, self._base, self._offset = policy, base, offset
             self._version = base.version
             self._texts = policy.texts()
+            self.detectors.set_thresholds(policy.detectors or Thresholds())
             self._next_change = policy.next_change(wall_now)
             self._labels = {label: FIRST_CUSTOM_EVENT + i for i, label in enumerate(base.event_labels)}
 
@@ -142,10 +155,20 @@ class Engine:
         request = self._request(event, address, port, now, verified)
         if request is None:
             return INVALID
-        verdict = self._core.decide(request)
-        if user is None or not verdict.accepted:
-            return verdict
-        return self._judge_user(user, tuple(groups), request) or verdict
+        began = time.perf_counter()
+        verdict, note = self._core.decide(request), ""
+        if user is not None and verdict.accepted:
+            verdict = self._judge_user(user, tuple(groups), request) or verdict
+        if user is not None and request.event in LOGINS:
+            verdict, note = self._watch_login(user, request, verdict)
+        if self.decisions is not None:
+            at, label, latency = (
+                request.now + self._offset,
+                self.event_label(request.event),
+                time.perf_counter() - began,
+            )
+            self.decisions.add(at, label, request.address, user, verdict, latency, note)
+        return verdict
 
     def decide_many(self, event: EventName, addresses: Sequence[Address], *, now: float | None = None) -> list[Verdict]:
         """``decide`` for each address, at one time."""
@@ -281,6 +304,33 @@ class Engine:
         ended = self._core.forgive(packed, length, moment)
         return ended + sum(self._core.forgive(p.network, p.length, moment) for p in wider)
 
+    # -- state over a restart
+
+    def export_state(self, now: float | None = None) -> State:
+        """Penalties and blocks in force, in Unix time."""
+        penalties = tuple(
+            KeptPenalty(p.text, p.until + self._offset if math.isfinite(p.until) else None, p.reason, p.rule_id)
+            for p in self.penalties(now)
+        )
+        blocks = tuple(
+            KeptBlock(b.id, tuple(render_network(*row) for row in b.prefixes), b.description, b.expires_at)
+            for b in self.blocks()
+        )
+        return State(penalties, blocks)
+
+    def import_state(self, state: State) -> None:
+        """Put penalties and blocks of an earlier engine in force beside those there are. Past ones do nothing."""
+        for kept in state.penalties:
+            until = math.inf if kept.until is None else kept.until - self._offset
+            if until > self._clock():
+                self._core.penalize(*pack_network(kept.network), until, kept.reason, kept.rule_id)
+        made = [
+            PrefixRule(b.id, Action.REJECT, Prefixes.of(*b.networks), BLOCK_ORIGIN, b.text, b.expires_at)
+            for b in state.blocks
+        ]
+        if made:
+            self.block_many(made)
+
     # -- clients
 
     def admit(
@@ -373,6 +423,20 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _watch_login(self, user: str, request: Request, verdict: Verdict) -> tuple[Verdict, str]:
+        """Show a login to the detectors; the verdict as they leave it, and what they say."""
+        source = find_source(self._base, request.address)
+        places = self._policy.places
+        place = places.find(render_address(request.address)) if places else NOWHERE
+        success = request.event == Event.AUTH_SUCCESS and verdict.accepted
+        found = self.detectors.observe(Attempt(user, source, request.now, success, place))
+        for suspicion in found:
+            if suspicion.response is Response.PENALISE:
+                self._core.penalize(*source, request.now + suspicion.penalty, suspicion.reason, None)
+            elif suspicion.response is Response.DENY and verdict.accepted:
+                verdict = Verdict(Action.REJECT, suspicion.reason)
+        return verdict, "; ".join(suspicion.text for suspicion in found)
 
     def _judge_user(self, user: str, groups: tuple[str, ...], request: Request) -> Verdict | None:
         policy = self._policy

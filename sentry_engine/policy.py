@@ -27,7 +27,7 @@ from sentry_engine.verdict import Action
 MAX_FILES = 1_000  # in all folders of one load
 SUFFIXES = (".json", ".conf", ".list")  # of rule files in a folder
 SCHEMA_NAME = "schema.json"  # the schema may lie beside the rules it describes
-SETTINGS = ("paybacks", "default", "on_missing", "aggregation", "builtin_limits")
+SETTINGS = ("paybacks", "default", "on_missing", "aggregation", "builtin_limits", "detectors")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sentry_engine.detectors.thresholds import Thresholds
 from sentry_engine.plan import Aggregation
 from sentry_engine.rules import Example, FeedRule, GeoRule, LimitRule, PaybackRule, PrefixRule
 from sentry_engine.user_rules import UserRule
@@ -27,3 +28,4 @@ class PolicyPart:
     on_missing: Action | None = None
     aggregation: Aggregation | None = None
     builtin_limits: bool | None = None
+    detectors: Thresholds | None = None

@@ -83,6 +83,36 @@ class AggregationSection(Strict):
     escalate_after: Annotated[int, Field(ge=0, le=256)] = 4
 
 
+class GuessingSection(Strict):
+    """From how many users (of one source) or sources (of one user) on, within how long, and what then."""
+
+    threshold: Annotated[int, Field(ge=2, le=1_000)]
+    window_sec: Seconds
+    action: Literal["log", "penalise", "deny"]
+    penalty_duration_sec: Seconds = 3_600.0
+
+
+class NewCountrySection(Strict):
+    action: Literal["log", "penalise", "deny"]
+    penalty_duration_sec: Seconds = 3_600.0
+
+
+class TravelSection(Strict):
+    max_km_per_hour: Annotated[float, Field(ge=100, le=100_000)] = 1_000.0
+    min_km: Annotated[float, Field(ge=1, le=20_100)] = 800.0
+    action: Literal["log", "penalise", "deny"]
+    penalty_duration_sec: Seconds = 3_600.0
+
+
+class DetectorsSection(Strict):
+    """A detector that is left out keeps its defaults; ``false`` switches it off."""
+
+    password_spray: GuessingSection | Literal[False] | None = None
+    credential_stuffing: GuessingSection | Literal[False] | None = None
+    new_country: NewCountrySection | Literal[False] | None = None
+    impossible_travel: TravelSection | Literal[False] | None = None
+
+
 class GeoipSection(Strict):
     on_missing: Literal["accept", "reject"] = "accept"
 
@@ -143,6 +173,7 @@ class Sentry(Strict):
     builtin_limits: bool | None = None
     aggregation: AggregationSection | None = None
     geoip: GeoipSection | None = None
+    detectors: DetectorsSection | None = None
     users: Annotated[list[UserSection], Field(max_length=MAX_USER_RULES, default_factory=list)]
     feeds: Annotated[list[FeedSection], Field(max_length=MAX_FEEDS, default_factory=list)]
     tests: Annotated[list[TestSection], Field(max_length=MAX_TESTS, default_factory=list)]

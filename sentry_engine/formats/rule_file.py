@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sentry_engine.addresses import AddressError, pack_address, pack_network
+from sentry_engine.formats.detector_settings import make_thresholds
 from sentry_engine.formats.document_model import (
     EventSection,
     FeedSection,
@@ -140,6 +141,7 @@ class _Reader:
             on_missing=None if sentry.geoip is None else Action(sentry.geoip.on_missing),
             aggregation=None if sentry.aggregation is None else Aggregation(**sentry.aggregation.model_dump()),
             builtin_limits=sentry.builtin_limits,
+            detectors=make_thresholds(sentry.detectors),
         )
 
     def _complain(self, pointer: str, reason: str) -> None:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stream of what was decided, for logs, dashboards and simulation: bounded, and thinned out under a flood.
+
+Of each second the first ``per_second`` decisions are kept, refusals and suspicions from a budget of their own, so that
+a flood of one kind does not hide the other; how many were left out is counted and told with the next that is kept.
+Nothing is looked up or rendered here: a reader asks for the place of an address when it shows the record.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from threading import Lock
+
+from sentry_engine.addresses import render_address
+from sentry_engine.verdict import Verdict
+
+MAX_RECORDS = 10_000  # kept for a reader; the oldest are dropped and counted
+PER_SECOND = 500  # records of a kind
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``at`` is Unix time, ``latency`` seconds from the question to the answer, ``missed`` how many were left out
+    since the record before of the same kind."""
+
+    at: float
+    event: str
+    packed: bytes
+    user: str | None
+    verdict: Verdict
+    latency: float
+    note: str = ""  # what a detector says
+    missed: int = 0
+
+    @property
+    def address(self) -> str:
+        return render_address(self.packed)
+
+
+class Budget:
+    """So many in each second of the clock."""
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second = per_second
+        self._second = -1
+        self._used = 0
+        self.missed = 0
+
+    def spend(self, now: float) -> bool:
+        if int(now) != self._second:
+            self._second, self._used = int(now), 0
+        if self._used >= self._per_second:
+            self.missed += 1
+            return False
+        self._used += 1
+        return True
+
+    def take_missed(self) -> int:
+        missed, self.missed = self.missed, 0
+        return missed
+
+
+class DecisionLog:
+    """Thread-safe; one reader drains it."""
+
+    def __init__(self, *, max_records: int = MAX_RECORDS, per_second: int = PER_SECOND) -> None:
+        self._lock = Lock()
+        self._records: deque[Decision] = deque(maxlen=max_records)
+        self._accepted, self._refused = Budget(per_second), Budget(per_second)
+        self._dropped = 0
+
+    def add(
+        self, at: float, event: str, packed: bytes, user: str | None, verdict: Verdict, latency: float, note: str = ""
+    ) -> None:
+        budget = self._accepted if verdict.accepted and not note else self._refused
+        with self._lock:
+            if not budget.spend(at):
+                return
+            self._dropped += len(self._records) == self._records.maxlen
+            self._records.append(Decision(at, event, packed, user, verdict, latency, note, budget.take_missed()))
+
+    def drain(self, most: int = MAX_RECORDS) -> list[Decision]:
+        """The oldest records, taken out."""
+        with self._lock:
+            return [self._records.popleft() for _ in range(min(most, len(self._records)))]
+
+    @property
+    def dropped(self) -> int:
+        """Records that no reader came for in time, since the start."""
+        return self._dropped

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bounded memories: of many keys the most recently used, of each key the items of the last while."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+MAX_KEYS = 20_000  # sources or users remembered by one detector; the one not heard of longest is forgotten
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class RecentlyUsed(Generic[Key, Value]):
+    """A mapping of at most ``max_keys``; the least recently put one makes room."""
+
+    def __init__(self, max_keys: int = MAX_KEYS) -> None:
+        self._max_keys = max_keys
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        return self._values.get(key)
+
+    def put(self, key: Key, value: Value) -> None:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._max_keys:
+            self._values.popitem(last=False)
+
+    def forget(self, key: Key) -> None:
+        self._values.pop(key, None)
+
+
+class RecentSets(Generic[Key, Value]):
+    """Distinct items per key, each with the last time it was seen."""
+
+    def __init__(self, max_items: int, max_keys: int = MAX_KEYS) -> None:
+        self._max_items = max_items
+        self._sets: RecentlyUsed[Key, OrderedDict[Value, float]] = RecentlyUsed(max_keys)
+
+    def add(self, key: Key, item: Value, now: float, window: float) -> int:
+        """How many distinct items of ``key`` there are within ``window``, this one included."""
+        items = self._sets.get(key) or OrderedDict()
+        items[item] = now
+        items.move_to_end(item)
+        while items and (now - next(iter(items.values())) >= window or len(items) > self._max_items):
+            items.popitem(last=False)
+        self._sets.put(key, items)
+        return len(items)
+
+    def remove(self, key: Key, item: Value) -> None:
+        if items := self._sets.get(key):
+            items.pop(item, None)
+
+    def forget(self, key: Key) -> None:
+        self._sets.forget(key)
