@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from vpn_frontend.tunnel_request import TunnelRequest
 
 DtlsOffer = DtlsPsk | DtlsResumption
+# Seconds. Told 1, openconnect 9.01 halves it to 0 and sends probes as fast as it can while one is unanswered.
+LEAST_DPD = 2
 NAME_SIZE = 32  # bytes; clients abort on an X-DTLS-Session-ID that is not 64 hex digits
 KEY_SIZE = 32  # bytes of the exporter's key
 REKEY_DELAY = 10  # seconds behind TLS, so that the two are not made anew at the same moment
@@ -43,7 +45,7 @@ def render_dtls_headers(offer: DtlsOffer, session: SessionSettings, *, port: int
     """
     timers = (
         ("X-DTLS-Port", str(port)),
-        ("X-DTLS-DPD", str(max(1, dpd // 2) if dpd else 0)),
+        ("X-DTLS-DPD", str(max(LEAST_DPD, dpd // 2) if dpd else 0)),
         ("X-DTLS-Keepalive", str(session.keepalive)),
         ("X-DTLS-Rekey-Time", str(session.rekey_time + REKEY_DELAY if session.rekey_time else YEAR)),
         ("X-DTLS-Rekey-Method", "new-tunnel"),
