@@ -441,6 +441,27 @@ def test_forged_records_change_nothing_on_a_live_connection(lab, wire):
     assert lab.stat("dtls_handshakes_done") == 1
 
 
+def test_hellos_of_strangers_disturb_no_live_connection(lab, wire):
+    _, _, client = lab.tunnel()
+    client.step()
+    (hello,) = client.outgoing()
+    client.socket.send(hello)
+    client.step(client.receive())
+    assert client.connect()
+    up, down = wire.ipv4(wire.own4, wire.outside4), wire.ipv4(wire.outside4, wire.own4)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.2", 0))
+        stranger.connect(("127.0.0.1", lab.udp_port))
+        for size in range(len(hello) + 1):
+            stranger.send(hello[:size])
+        for at in range(len(hello)):
+            stranger.send(hello[:at] + bytes([hello[at] ^ 0xFF]) + hello[at + 1 :])
+            client.send(DATA + up)
+            assert lab.bench.tun[0].recv(65536) == up
+    lab.bench.tun[0].send(down)
+    assert client.read() == DATA + down
+
+
 def test_a_replayed_record_is_taken_once_and_reordered_ones_all(lab, wire):
     _, _, client = lab.up()
     packets = [wire.ipv4(wire.own4, wire.outside4, struct.pack("!I", n) * 8) for n in range(1500)]
