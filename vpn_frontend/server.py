@@ -20,6 +20,7 @@ from vpn_frontend.accounting import SessionRecorder
 from vpn_frontend.authenticator import Authenticator
 from vpn_frontend.certificate import load_certificate
 from vpn_frontend.conversation import Site
+from vpn_frontend.descriptors import DescriptorError, make_room
 from vpn_frontend.gateway import (
     ChannelDown,
     ChannelUp,
@@ -154,6 +155,11 @@ class VpnServer:
     async def _make_gateway(self, certificate: ServerCertificate) -> Gateway:
         settings = self._settings
         workers = settings.worker_threads or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+        links = settings.limits.max_clients * LINKS_PER_CLIENT + SPARE_LINKS
+        try:
+            make_room(links, workers)
+        except DescriptorError as error:
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="file descriptors", error=str(error))
         opened: list[int] = []
         try:
             streams = listeners.open_listeners(settings.listen, workers)
@@ -175,7 +181,7 @@ class VpnServer:
                 chain=certificate.chain,
                 key=certificate.key,
                 gate=self._engine.gate_address,
-                max_links=settings.limits.max_clients * LINKS_PER_CLIENT + SPARE_LINKS,
+                max_links=links,
                 max_sessions=settings.limits.max_clients + SPARE_SESSIONS,
                 handshake_timeout=HANDSHAKE_TIMEOUT,
                 conversation_timeout=float(settings.auth.timeout),
