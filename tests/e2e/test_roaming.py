@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.lab.pings import Pings
 from tests.e2e.lab.server import INNER_IPV4
 
-DPD = 2  # seconds
+DPD = 4  # seconds
 ROAMS = 20
 PING_BYTES = 84  # an echo request of 56 bytes: IPv4 20, ICMP 8
 TUNNELS = int(os.environ.get("OCSENTRY_TUNNELS", "20"))
