@@ -190,8 +190,7 @@ void gw_channel_begin(struct gw_link *link, struct gw_session *session, const ui
     link->session = session;
     session->channel = link;
     session->heard = session->probed = worker->now;
-    session->used = session->rekeyed = worker->now;
-    session->idle_told = false;
+    session->rekeyed = worker->now;
     gw_event_push(&worker->gateway->events, &event, NULL, false);
     if (early_size)
         gw_channel_receive(link, early, early_size);

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ssl
 import struct
+import time
 
 import pytest
 
@@ -256,6 +257,19 @@ def test_idle_is_told_once_and_icmp_does_not_feed_it(bench, wire):
     assert bench.wait(SessionIdle).session == session
     client.send(wire.frame(wire.data, wire.ipv4(wire.own4, wire.outside4)))
     assert bench.wait(SessionIdle).session == session  # used again, then idle again
+
+
+def test_a_reconnect_is_no_use_of_the_tunnel(bench, wire):
+    _, session = bench.tunnel(idle_timeout=1)
+    begun = time.monotonic()
+    while not (idle := [event for event in bench.seen if isinstance(event, SessionIdle)]):
+        client, up = bench.linked()  # again and again, more often than the idle timeout
+        bench.gateway.attach(session, up.link, b"AGAIN", b"")
+        assert client.read(5) == b"AGAIN"
+        bench.wait(ChannelUp, lambda event, link=up.link: event.link == link)
+        client.close()
+        assert time.monotonic() - begun < wire.patience
+    assert idle == [SessionIdle(session)]
 
 
 def test_slots_of_sessions_are_used_again_under_new_ids(start, wire):
