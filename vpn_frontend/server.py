@@ -232,11 +232,14 @@ class VpnServer:
         while True:
             await asyncio.sleep(TICK)
             now = time.monotonic()
-            self._reception.expire(now)
-            self.sessions.expire(now)
-            if now >= checkpoint_at:
-                self._recorder.checkpoint(self.sessions.list())
-                checkpoint_at = now + CHECKPOINT_INTERVAL
+            try:
+                self._reception.expire(now)
+                self.sessions.expire(now)
+                if now >= checkpoint_at:
+                    self._recorder.checkpoint(self.sessions.list())
+                    checkpoint_at = now + CHECKPOINT_INTERVAL
+            except Exception as error:  # noqa: BLE001 - time goes on, or no session would end any more
+                self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))
 
 
 def make_site(settings: VpnSettings, certificate: ServerCertificate) -> Site:
