@@ -44,7 +44,7 @@ def matches(encoded: str | None, password: str) -> bool:
     An encoding that is damaged is nobody's password. Imported users may still have a hash of crypt(3).
     """
     if encoded is not None and is_crypt_hash(encoded):
-        return crypt_matches(encoded, password)
+        return crypt_matches(password, encoded)
     try:
         _hasher.verify(_UNKNOWN if encoded is None else encoded, password)
     except InvalidHashError:
