@@ -24,6 +24,7 @@ from admin_api.server import ApiServer
 from admin_api.services import Services
 from admin_api.store import Store
 from ocsentry.certificates import expiry_problem, inspect_pair
+from ocsentry.decision_feed import DecisionFeed
 from ocsentry.errors import OperatorError
 from ocsentry.event_log import EventLog
 from ocsentry.feed_keeper import FeedKeeper
@@ -32,6 +33,8 @@ from ocsentry.policy_files import WATCHED_SUFFIXES, load_policy, policy_loader, 
 from ocsentry.rule_watcher import RuleWatcher
 from ocsentry.vocabulary import LogEvent
 from sentry_engine import ClientLimits, Engine
+from sentry_engine.decision_log import DecisionLog
+from sentry_engine.native_core import NativeCore
 from vpn_frontend.certificate import CertificateError
 from vpn_frontend.gateway import GatewayError
 from vpn_frontend.server import VpnServer
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 
 WATCH_RETRY = 5.0  # seconds
 FEED_INTERVAL = 5.0  # seconds between two looks at which list is missing or old
-SCHEDULE_INTERVAL = 2.0  # seconds that a rule with hours may be late
+DECISION_INTERVAL = 0.25  # seconds until a decision is an event
 PENALTY_INTERVAL = 60.0  # seconds between two notes of the penalty box: what a crash may forget
 GOODBYE = "The server is shutting down."
 
@@ -91,7 +94,7 @@ class Assembly:
         self._tasks += [
             asyncio.create_task(self._watch_rules(), name="watcher of the rule files"),
             asyncio.create_task(self._keep_feeds(), name="keeper of the feeds"),
-            asyncio.create_task(self._keep_schedules(), name="keeper of the schedules"),
+            asyncio.create_task(self._show_decisions(), name="decisions as events"),
         ]
         self._events.emit(LogEvent.READY, version=version("ocsentry"), listen=[str(one) for one in config.vpn.listen])
 
@@ -116,12 +119,17 @@ class Assembly:
 
     def _make_engine(self) -> Engine:
         policy, limits = self._config.values.policy, self._config.vpn.limits
-        return Engine(
+        core, logins = NativeCore(), DecisionLog()
+        core.watch(every=1)
+        engine = Engine(
             load_policy(policy),
-            core="native",
+            core=core,
+            decisions=logins,
             limits=ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess),
             never_block=policy.never_block,
         )
+        self._decisions = DecisionFeed(core, logins, self._events, lambda: engine.policy.places)
+        return engine
 
     async def _open_penalty_box(self) -> None:
         restored = await restore_penalties(self._store, self._engine, SYSTEM_CLOCK)
@@ -184,12 +192,10 @@ class Assembly:
             elif result.changed:
                 self._events.emit(LogEvent.FEED_UPDATED, feed=result.feed, entries=result.entries)
 
-    async def _keep_schedules(self) -> None:
-        """Rules with hours come into force and leave it on time, for live sessions too."""
+    async def _show_decisions(self) -> None:
         while True:
-            await asyncio.sleep(SCHEDULE_INTERVAL)
-            if await asyncio.to_thread(self._engine.refresh):
-                self._sessions.reassess()
+            await asyncio.sleep(DECISION_INTERVAL)
+            self._decisions.pump(time.monotonic())
 
     async def _check_certificate(self) -> str | None:
         vpn = self._config.vpn

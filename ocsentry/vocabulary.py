@@ -24,6 +24,8 @@ class LogEvent(StrEnum):
     STOPPED = "stopped"
     CERTIFICATE_RELOADED = "certificate_reloaded"
     CERTIFICATE_REFUSED = "certificate_refused"
+    DECISION = "decision"
+    SUSPICION = "suspicion"
     FEED_UPDATED = "feed_updated"
     FEED_FAILED = "feed_failed"
     PENALTIES_RESTORED = "penalties_restored"
@@ -54,6 +56,12 @@ VOCABULARY: dict[str, Entry] = {
     "policy_refused": Entry("error", "Rules could not be read: `problems`. The policy before stays in force."),
     LogEvent.FEED_UPDATED: Entry("info", "A block list was fetched anew: how many entries it has."),
     LogEvent.FEED_FAILED: Entry("warning", "A block list could not be fetched; the copy before stays in force."),
+    "schedule_changed": Entry("info", "Rules with hours came into force or left it, and how many sessions that cut."),
+    "token_refused": Entry("warning", "Somebody called the API with a token that is not one."),
+    LogEvent.DECISION: Entry(
+        "debug", "A verdict: `verdict`, `reason`, `rule`. Only so many a second; `missed` counts."
+    ),
+    LogEvent.SUSPICION: Entry("warning", "A detector noticed something about a login: `note`."),
     "rule_changed": Entry("info", "A rule was added, replaced or removed through the API."),
     "block_added": Entry("info", "A network is blocked: by whom, why, and how many sessions that cut."),
     "block_removed": Entry("info", "A block was lifted, by whom."),

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decisions become events: all of them in quiet times, some of each kind in a flood."""
+
+from __future__ import annotations
+
+import pytest
+
+from ocsentry.decision_feed import ACCEPTED_PER_SECOND, REFUSED_PER_SECOND, DecisionFeed
+from sentry_engine import Engine, Policy
+from sentry_engine.decision_log import DecisionLog
+from sentry_engine.native_core import NativeCore
+
+DOCUMENT = {
+    "wolfsentry": {
+        "version": "1.6.3",
+        "rules": [{"id": "bad", "type": "blacklist", "remote_addr": "192.0.2.0/24"}],
+    }
+}
+
+
+class Events(list):
+    def emit(self, kind, **fields):
+        self.append({"kind": str(kind), **fields})
+
+
+@pytest.fixture
+def watched():
+    core, logins, events = NativeCore(), DecisionLog(), Events()
+    core.watch(every=1)
+    with Engine(Policy.from_document(DOCUMENT), core=core, decisions=logins) as engine:
+        yield engine, events, DecisionFeed(core, logins, events, lambda: engine.policy.places)
+
+
+def test_what_the_gate_decided_is_an_event_and_a_login_is_one_with_its_user(watched):
+    engine, events, feed = watched
+    engine.decisions = None  # as the gateway asks: through the core alone
+    engine.decide("connect", "192.0.2.7")
+    feed.pump(0.0)
+    (event,) = events
+    assert (event["kind"], event["event"], event["address"]) == ("decision", "connect", "192.0.2.7")
+    assert (event["verdict"], event["reason"], event["rule"]) == ("reject", "rule", "bad")
+
+
+def test_a_login_is_one_event_with_its_user(watched):
+    engine, events, feed = watched
+    engine.decide("auth_failure", "198.51.100.1", user="alice")
+    feed.pump(0.0)
+    (event,) = events
+    assert (event["event"], event["user"], event["verdict"]) == ("auth_failure", "alice", "accept")
+
+
+def test_a_flood_of_refusals_hides_no_acceptance_and_is_counted(watched):
+    engine, events, feed = watched
+    engine.decisions = None
+    engine.decide_many("connect", ["192.0.2.7"] * 500)
+    engine.decide_many("connect", ["198.51.100.1"] * 100)
+    feed.pump(0.0)
+    said = [event["verdict"] for event in events]
+    assert (said.count("reject"), said.count("accept")) == (REFUSED_PER_SECOND, ACCEPTED_PER_SECOND)
+    engine.decide("connect", "192.0.2.7")
+    feed.pump(1.0)
+    assert events[-1]["missed"] == 500 - REFUSED_PER_SECOND
