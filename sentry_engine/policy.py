@@ -23,6 +23,7 @@ from sentry_engine.rules import FeedRule, GeoRule, LimitRule, Origin, Prefixes, 
 from sentry_engine.schedules import next_change
 from sentry_engine.user_rules import UserRule
 from sentry_engine.verdict import Action
+from sentry_engine.wolfsentry import CONFIG_KEY, read_config, translate
 
 MAX_FILES = 1_000  # in all folders of one load
 SUFFIXES = (".json", ".conf", ".list")  # of rule files in a folder
@@ -70,7 +71,7 @@ class Policy(PolicyPart):
         now = time.time()
         for name, document in (documents or {}).items():
             try:
-                parts[name] = read_document(document, file=name, changed_at=now)
+                parts[name] = read_parsed(document, file=name, changed_at=now)
             except PolicyError as error:
                 problems += error.problems
         problems += find_clashes(parts)
@@ -140,7 +141,14 @@ def read_file(path: Path) -> PolicyPart:
         document = parse_json(data)
     except JsonError as error:
         raise PolicyError([Problem(str(path), "", str(error))]) from None
-    return read_document(document, file=str(path), changed_at=changed_at, folder=path.parent)
+    return read_parsed(document, file=str(path), changed_at=changed_at, folder=path.parent)
+
+
+def read_parsed(document: Any, *, file: str, changed_at: float, folder: Path | None = None) -> PolicyPart:  # noqa: ANN401
+    """A parsed rule document: the native format, or wolfSentry's own, by what it contains."""
+    if isinstance(document, Mapping) and CONFIG_KEY in document:
+        return translate(read_config(document, file=file), file=file)
+    return read_document(document, file=file, changed_at=changed_at, folder=folder)
 
 
 def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""wolfSentry's configuration: its verdicts on traffic, and the rules it becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentry_engine import Action, Engine, Policy, PolicyError, Reason
+from sentry_engine.wolfsentry import Endpoint, RouteTable, Traffic, read_config
+
+IN = {"direction-in": True}
+
+
+def remote(address: str | None = None, bits: int | None = None, **more: Any) -> dict[str, Any]:
+    body = {"address": address, "prefix-bits": bits, **more}
+    return {"remote": {key: value for key, value in body.items() if value is not None}}
+
+
+def config(
+    *routes: dict[str, Any], events: list[dict[str, Any]] | None = None, default: str | None = "reject", **more: Any
+) -> dict[str, Any]:
+    policies = {} if default is None else {"default-policies": {"default-policy": default}}
+    return {
+        "wolfsentry-config-version": 1,
+        **more,
+        "events": events or [],
+        **policies,
+        "routes": [{**IN, **r} for r in routes],
+    }
+
+
+def table(*routes: dict[str, Any], **more: Any) -> RouteTable:
+    return RouteTable(read_config(config(*routes, **more), file="f"))
+
+
+def traffic(
+    address: str = "10.0.0.1",
+    *,
+    port: int = 1234,
+    local: str = "192.0.2.1",
+    local_port: int = 443,
+    protocol: int = 6,
+    **more: Any,
+) -> Traffic:
+    return Traffic(Endpoint(address, port), Endpoint(local, local_port), protocol, **more)
+
+
+def decide(routes: RouteTable, target: Traffic, *results: str, now: float = 0.0) -> tuple[bool, int | None]:
+    outcome = routes.dispatch(target, results, now=now)
+    return outcome.accepted, outcome.route
+
+
+GREEN, BOXED = {"green-listed": True}, {"penalty-boxed": True}
+
+
+class TestLookup:
+    def test_flags_decide_and_the_rest_falls_to_the_default(self):
+        routes = table({**GREEN, **remote("10.0.0.0", 24)}, {**BOXED, **remote("10.0.1.0", 24)}, remote("10.0.2.0", 24))
+        answers = [decide(routes, traffic(a)) for a in ("10.0.0.1", "10.0.1.1", "10.0.2.1", "10.0.3.1")]
+        assert answers == [(True, 0), (False, 1), (False, 2), (False, None)]
+        assert decide(table(remote("10.0.2.0", 24), default="accept"), traffic("10.0.2.1")) == (True, 0)
+        assert decide(table(default=None), traffic()) == (True, None)
+
+    def test_more_exact_fields_win_then_the_longer_prefix(self):
+        wide, narrow = {**BOXED, **remote("10.0.0.0", 8)}, {**GREEN, **remote("10.0.0.0", 24)}
+        assert decide(table(wide, narrow), traffic()) == (True, 1)
+        assert decide(
+            table(narrow, {**BOXED, **remote("10.0.0.0", 8), "family": "inet", "protocol": "tcp"}), traffic()
+        ) == (False, 1)
+        assert decide(table(wide, {**GREEN, "family": "inet", "local": {"port": 443}}, narrow), traffic())[1] == 1
+
+    def test_priority_comes_before_exactness(self):
+        events = [{"label": "first", "priority": 1}, {"label": "last", "priority": 9}]
+        wide = {**BOXED, "parent-event": "first", **remote("10.0.0.0", 8)}
+        narrow = {**GREEN, "parent-event": "last", **remote("10.0.0.1", 32)}
+        assert decide(table(wide, narrow, events=events), traffic()) == (False, 0)
+        unlabelled = {**GREEN, **remote("10.0.0.0", 16)}
+        assert decide(table(wide, narrow, unlabelled, events=events), traffic()) == (True, 2)
+
+    @pytest.mark.parametrize(
+        ("route", "target", "matches"),
+        [
+            (remote("10.0.0.1", bitmask="255.0.0.255"), traffic("10.9.9.1"), True),
+            (remote("10.0.0.1", bitmask="255.0.0.255"), traffic("10.9.9.2"), False),
+            ({"family": "inet", "protocol": "tcp"}, traffic(), True),
+            ({"family": "inet", "protocol": 17}, traffic(), False),
+            ({"family": "inet6"}, traffic(), False),
+            ({"family": "inet6"}, traffic("2001:db8::1"), True),
+            (remote(port="https"), traffic(port=443), True),
+            (remote(port=443), traffic(port=444), False),
+            (remote(interface=2), Traffic(Endpoint("10.0.0.1", interface=2)), True),
+            (remote(interface=2), Traffic(Endpoint("10.0.0.1", interface=3)), False),
+            ({"local": {"address": "192.0.2.0", "prefix-bits": 24}}, traffic(), True),
+            ({"local": {"address": "192.0.2.0", "prefix-bits": 24}}, traffic(local="192.0.3.1"), False),
+            ({}, traffic(inbound=False), False),
+            ({"direction-in": False, "direction-out": True}, traffic(inbound=False), True),
+        ],
+    )
+    def test_each_field_selects(self, route, target, matches):
+        assert decide(table({**GREEN, **route}), target)[0] is matches
+
+    def test_results_may_be_a_condition_and_are_changed_by_the_event(self):
+        conf = {
+            "action-res-filter-bits-set": ["unreachable"],
+            "action-res-filter-bits-unset": ["commendable"],
+            "action-res-bits-to-add": ["user+4"],
+        }
+        routes = table({**GREEN, "parent-event": "e"}, events=[{"label": "e", "config": conf}])
+        assert decide(routes, traffic()) == (False, None)
+        assert decide(routes, traffic(), "unreachable") == (True, 0)
+        assert decide(routes, traffic(), "unreachable", "commendable") == (False, None)
+        assert "user+4" in routes.dispatch(traffic(), ["unreachable"], now=0.0).results
+
+    def test_a_reset_is_told(self):
+        assert "port-reset" in table({**BOXED, "port-reset": True}).dispatch(traffic(), now=0.0).results
+        assert "port-reset" in table(default="reset").dispatch(traffic(), now=0.0).results
+
+
+class TestCounting:
+    def test_the_nth_derogatory_boxes_until_the_duration_is_over(self):
+        update = {"derog-thresh-for-penalty-boxing": 3, "penalty-box-duration": "10s"}
+        routes = table(GREEN, **{"config-update": update})
+        answers = [decide(routes, traffic(), "derogatory", now=float(n))[0] for n in range(3)]
+        assert answers == [True, True, False]
+        assert not decide(routes, traffic(), now=12.0)[0]
+        assert decide(routes, traffic(), now=12.1)[0]
+        assert decide(routes, traffic(), "derogatory", now=13.0)[0]
+
+    def test_what_the_configuration_boxed_stays(self):
+        routes = table(BOXED, **{"config-update": {"penalty-box-duration": "10s"}})
+        assert not decide(routes, traffic(), now=1e9)[0]
+
+    def test_commendable_counts_against_unless_ignored_and_may_clear(self):
+        def run(**update: Any) -> list[bool]:
+            routes = table(GREEN, **{"config-update": {"derog-thresh-for-penalty-boxing": 2, **update}})
+            return [
+                decide(routes, traffic(), word)[0] for word in ("derogatory", "commendable", "derogatory", "derogatory")
+            ]
+
+        assert run() == [True, True, True, False]
+        assert run(**{"derog-thresh-ignore-commendable": True}) == [True, True, False, False]
+        assert run(**{"commendable-clears-derogatory": True}) == [True, True, True, True]
+
+    def test_so_many_connections_at_a_time(self):
+        routes = table(GREEN, **{"config-update": {"max-connection-count": 2}})
+        answers = [
+            decide(routes, traffic(), word)[0] for word in ("connect", "connect", "connect", "disconnect", "connect")
+        ]
+        assert answers == [True, True, False, True, True]
+        free = table(
+            {**GREEN, "dont-count-current-connections": True}, **{"config-update": {"max-connection-count": 1}}
+        )
+        assert all(decide(free, traffic(), "connect")[0] for _ in range(3))
+
+
+class TestFormat:
+    def test_the_running_state_is_dumped_in_the_format_it_was_read_from(self):
+        document = config(
+            {**GREEN, **remote("10.0.0.0", 8)}, **{"config-update": {"derog-thresh-for-penalty-boxing": 1}}
+        )
+        routes = RouteTable(read_config(document, file="f"))
+        assert routes.dump()["routes"] == document["routes"]
+        routes.dispatch(traffic(), ["derogatory"], now=0.0)
+        again = RouteTable(read_config(routes.dump(), file="f"))
+        assert decide(again, traffic()) == (False, 0)
+
+    @pytest.mark.parametrize(
+        ("document", "pointer"),
+        [
+            ({"wolfsentry-config-version": 2}, "/wolfsentry-config-version"),
+            ({"wolfsentry-config-version": 1, "rules": []}, "/rules"),
+            (config({"green-list": True}), "/routes/0/green-list"),
+            (config(remote("10.0.0.0", 8, bitmask="255.0.0.0")), "/routes/0/remote"),
+            (config(remote("10.0.0.0", 33)), "/routes/0"),
+            (config({"parent-event": "none"}), "/routes/0"),
+            (config(**{"config-update": {"penalty-box-duration": "soon"}}), "/config-update/penalty-box-duration"),
+        ],
+    )
+    def test_what_is_wrong_names_its_place(self, document, pointer):
+        with pytest.raises(PolicyError) as caught:
+            Policy.from_document(document)
+        assert pointer in [p.pointer for p in caught.value.problems]
+
+
+class TestTranslation:
+    def test_routes_become_rules(self, core_name):
+        routes = [
+            {**GREEN, **remote("10.0.0.0", 8)},
+            {**BOXED, **remote("10.1.0.0", 16)},
+            {**remote("10.2.0.0", 16)},
+            {**GREEN, **remote("10.3.0.0", 16), "direction-in": False, "direction-out": True},
+        ]
+        update = {"derog-thresh-for-penalty-boxing": 3, "penalty-box-duration": "60s"}
+        policy = Policy.from_document(config(*routes, **{"config-update": update}))
+        with Engine(policy, core=core_name) as engine:
+            said = [engine.decide("connect", a) for a in ("10.0.0.1", "10.1.0.1", "10.2.0.1", "11.0.0.1")]
+            assert [(v.action, v.rule_id) for v in said[:3]] == [
+                (Action.ACCEPT, "route:0"), (Action.REJECT, "route:1"), (Action.REJECT, "route:2"),
+            ]  # fmt: skip
+            assert said[3].reason is Reason.DEFAULT
+        assert [(r.max_events, r.penalty) for r in policy.limit_rules] == [(2, 60.0)]
+
+    @pytest.mark.parametrize(
+        "route",
+        [
+            remote(port=1),
+            {"local": {"port": 443}},
+            {"family": "inet", "protocol": 6},
+            remote("10.0.0.1", bitmask="255.0.0.255"),
+        ],
+    )
+    def test_what_cannot_be_said_is_a_problem(self, route):
+        with pytest.raises(PolicyError, match="here rules are about"):
+            Policy.from_document(config({**BOXED, **route}))
+
+    @given(st.data())
+    def test_the_rules_answer_as_the_routes_do(self, data):
+        events = [{"label": f"e{n}", "priority": n} for n in range(3)]
+        prefix = st.tuples(st.integers(0, 15), st.integers(28, 32))
+        routes = []
+        for number, bits in data.draw(st.lists(prefix, max_size=6, unique=True)):
+            base = number >> (32 - bits) << (32 - bits)
+            flags = data.draw(st.sampled_from([GREEN, BOXED, {}]))
+            event = data.draw(st.sampled_from([{}, {"parent-event": "e1"}, {"parent-event": "e2"}]))
+            routes.append({**flags, **event, **remote(f"10.0.0.{base}", bits)})
+        unique = list({str(r["remote"]): r for r in routes}.values())
+        document = config(*unique, events=events, default=data.draw(st.sampled_from(["accept", "reject"])))
+        originals = RouteTable(read_config(document, file="f"))
+        with Engine(Policy.from_document(document), core="twin") as engine:
+            for last in range(16):
+                address = f"10.0.0.{last}"
+                assert engine.decide("connect", address).accepted is decide(originals, traffic(address))[0], address
