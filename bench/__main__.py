@@ -7,6 +7,7 @@ Needs root (network namespaces, TUN). Prints a table and writes every reading to
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -40,16 +41,18 @@ MEASURES: dict[str, Measure] = {
 }
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
+ENGINE = "engine"  # the policy engine alone has a program of its own, bench.engine
 QUICK = Effort(seconds=1.0, sessions=50, pings=100)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("measures", nargs="*", choices=[[], *MEASURES], help="which (default: all)")
+    parser.add_argument("measures", nargs="*", choices=[[], *MEASURES, ENGINE], help="which (default: all)")
     parser.add_argument("--rounds", type=int, default=3, help="times that every measure is taken on every server")
     parser.add_argument("--servers", default="ocsentry,ocserv", help="which, and in which order")
     parser.add_argument("--sessions", type=int, default=Effort.sessions, help="tunnels held open for the memory figure")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, show the results in FILE")
     parser.add_argument("--publish", action="store_true", help=f"put the figures into {DOCUMENT.name}, with a plot")
     return parser.parse_args()
 
@@ -72,6 +75,16 @@ def run(chosen: list[str], peers: list[Peer], effort: Effort, rounds: int, repor
 
 def main() -> None:
     wanted = arguments()
+    report = Report.load(wanted.load) if wanted.load else measure(wanted)
+    print(report.table())
+    if wanted.publish:
+        publish(report)
+    if not wanted.load and (not wanted.measures or ENGINE in wanted.measures):
+        quick = ["--quick"] if wanted.quick else []
+        subprocess.run([sys.executable, "-m", "bench.engine", *quick], check=True)
+
+
+def measure(wanted: argparse.Namespace) -> Report:
     labels = wanted.servers.split(",")
     effort = QUICK if wanted.quick else Effort(sessions=wanted.sessions)
     rounds = 1 if wanted.quick else wanted.rounds
@@ -82,14 +95,12 @@ def main() -> None:
         folder.chmod(0o755)
         peers = open_peers(folder, labels)
         try:
-            run(wanted.measures or list(MEASURES), peers, effort, rounds, report)
+            run([name for name in wanted.measures or MEASURES if name != ENGINE], peers, effort, rounds, report)
         finally:
             for peer in peers:
                 peer.close()
-    print(report.table())
     print(report.save(RESULTS), file=sys.stderr)
-    if wanted.publish:
-        publish(report)
+    return report
 
 
 def publish(report: Report) -> None:

@@ -46,6 +46,7 @@ class Report:
         self.rows: dict[str, Row] = {}
         self.remarks: list[str] = []
         self.began = datetime.now(UTC)
+        self.machine = describe_machine()
 
     def add(self, label: str, reading: Reading) -> None:
         row = self.rows.setdefault(reading.name, Row(reading.name, reading.unit, reading.more_is_better))
@@ -67,15 +68,19 @@ class Report:
 
     def heading(self) -> str:
         """The command, the machine and the day, without which no figure means anything."""
-        facts = machine()
+        facts = self.machine
         where = f"{facts['processor']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}"
-        return f"`{self.command}`, {self.began:%Y-%m-%d}, {where}; medians of the rounds."
+        return (
+            f"`{self.command}`, {self.began:%Y-%m-%d}, {where}; medians of the rounds. "
+            f"Load average before it began: {facts['load_before']}."
+        )
 
     def document(self) -> dict[str, Any]:
         return {
             "began": self.began.isoformat(timespec="seconds"),
             "command": self.command,
-            "machine": machine(),
+            "machine": self.machine,
+            "servers": self.labels,
             "figures": [
                 {
                     "name": row.name,
@@ -89,6 +94,18 @@ class Report:
             "remarks": self.remarks,
         }
 
+    @classmethod
+    def load(cls, path: Path) -> Report:
+        """A report saved before, to be shown or published again."""
+        document = json.loads(path.read_text())
+        report = cls(document["servers"], document["command"])
+        report.began, report.machine = datetime.fromisoformat(document["began"]), document["machine"]
+        report.remarks = document["remarks"]
+        for figure in document["figures"]:
+            row = Row(figure["name"], figure["unit"], figure["more_is_better"], figure["readings"])
+            report.rows[row.name] = row
+        return report
+
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.began:%Y%m%dT%H%M%SZ}.json"
@@ -96,7 +113,7 @@ class Report:
         return path
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """What a figure means nothing without."""
     described = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in described if "model name" in line), platform.machine())
@@ -105,6 +122,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 1),
     }
 
 

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fixtures of the tests that drive the real openconnect client against a served ocsentry.
 
-one test:   Site  (lab/network.py)     gateway namespace, one host namespace per client
-            Server (lab/server.py)     `ocsentry serve` in the gateway namespace
-            OpenConnect                the client in a host namespace
+    one test:   Site (lab/network.py)      gateway namespace, one host namespace per client
+                Server (lab/server.py)     `ocsentry serve` in the gateway namespace
+                OpenConnect                the client in a host namespace
+
+Environment, for longer runs than a change needs: OCSENTRY_TRANSFER_BYTES (each way; 1 GB before a release),
+OCSENTRY_CLIENT_ROUNDS and OCSENTRY_ROAM_ROUNDS (random connects, kills, roams), OCSENTRY_TUNNELS (at once).
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +83,17 @@ def claim() -> Iterator[Claim]:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return prepare(tmp_path_factory.mktemp("prepared"), USERS)
+    """Made by the first test process that asks, and used by all of the run: it takes several starts of the command line."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prepared"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (saved := folder.with_suffix(".pickle")).exists():
+            return pickle.loads(saved.read_bytes())
+        folder.mkdir(exist_ok=True)
+        made = prepare(folder, USERS)
+        saved.write_bytes(pickle.dumps(made))
+        return made
 
 
 @pytest.fixture

@@ -22,11 +22,10 @@ UP_SECONDS = 2.0
 DPD = 4  # seconds
 TRANSFER_BYTES = int(os.environ.get("OCSENTRY_TRANSFER_BYTES", "134217728"))
 DTLS = {"vpn": {"dtls": True}, "vpn.session": {"dpd": DPD}}
+# The key comes from the TLS channel's exporter; or, as AnyConnect does it, a session that channel named is resumed.
 WAYS = {
-    "psk": (),  # the key comes from the TLS channel's exporter
-    "resumed": (
-        "--dtls12-ciphers=ECDHE-RSA-AES256-GCM-SHA384",
-    ),  # as AnyConnect does it: a session that the TLS channel named
+    "psk": (),
+    "resumed": ("--dtls12-ciphers=ECDHE-RSA-AES256-GCM-SHA384",),
 }
 
 
