@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
+from typing import cast
 
 from sentry_engine.addresses import mask, render_network
 from sentry_engine.core import CoreCounters, Penalty, Request, Step
@@ -103,8 +104,9 @@ class NativeCore:
         """``decide`` without a ``Request`` around the question: ``address`` is 16 bytes, ``now`` seconds."""
         if len(address) != 16:
             raise ValueError(f"an address is 16 bytes, not {len(address)}")
-        self._require_plan()
         names = self._policies.names
+        if not names:
+            self._require_plan()
         word = lib.se_core_answer(self._core, address, event, verified, now)
         verdict = self._verdicts.get(word)
         return verdict if verdict is not None else self._read(word, names)
@@ -114,16 +116,30 @@ class NativeCore:
 
     def answer_many(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> list[Verdict]:
         """One event of many addresses, 16 bytes each, in their order."""
+        waits = array("d", bytes(len(addresses) // 2))
+        words, names = self._ask_many(addresses, event, now, verified, ffi.from_buffer("double[]", waits))
+        verdicts = list(map(self._verdicts.get, words))
+        if all(verdicts):
+            return cast("list[Verdict]", verdicts)
+        return [known or self._read(words[at], names, waits[at]) for at, known in enumerate(verdicts)]
+
+    def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
+        """``answer_many`` without a value for each: the words of ``native/core.h``, whose lowest four bits are the
+        action's place in ``ACTIONS``.
+        """
+        return self._ask_many(addresses, event, now, verified, ffi.NULL)[0]
+
+    def _ask_many(
+        self, addresses: bytes, event: int, now: float, verified: bool, waits: CData
+    ) -> tuple[array[int], dict[int, Sequence[str]]]:
         count, rest = divmod(len(addresses), 16)
         if rest:
             raise ValueError(f"addresses are 16 bytes each, {len(addresses)} is no multiple")
         self._require_plan()
-        words, waits = array("Q", bytes(8 * count)), array("d", bytes(8 * count))
-        names = self._policies.names
-        words_in_c, waits_in_c = ffi.from_buffer("uint64_t[]", words), ffi.from_buffer("double[]", waits)
-        lib.se_core_answer_many(self._core, addresses, count, event, verified, now, words_in_c, waits_in_c)
-        known = self._verdicts.get
-        return [known(word) or self._read(word, names, waits[at]) for at, word in enumerate(words)]
+        words, names = array("Q", bytes(8 * count)), self._policies.names
+        in_c = ffi.from_buffer("uint64_t[]", words)
+        lib.se_core_answer_many(self._core, addresses, count, event, verified, now, in_c, waits)
+        return words, names
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         steps = ffi.new("struct se_step[]", len(STEPS))

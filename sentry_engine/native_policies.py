@@ -52,7 +52,7 @@ class Policies:
         self._retired: list[tuple[CData, list[Built]]] = []  # pairs that may still be read, and what ends with them
         self._past_hits: Counter[str] = Counter()  # of policies that are gone
         self.in_force: InForce | None = None
-        self.names: dict[int, Sequence[str]] = {}  # rule ids by generation modulo 65536; replaced, never changed
+        self.names: dict[int, Sequence[str]] = {}  # rule ids by generation modulo 65536; empty: no plan
 
     @property
     def waiting(self) -> int:
@@ -101,6 +101,7 @@ class Policies:
                 lib.se_policy_free(built.policy)
         self._retired = []
         self.in_force = None
+        self.names = {}
 
     def _build(self, plan: Plan) -> Built:
         policy = build_policy(write_columns(ffi, plan, self._keep_name))

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine by itself: nanoseconds of a decision by number of prefixes, beside pytricia and py-radix on the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from socket import AF_INET, AF_INET6, inet_ntop
+
+from pytricia import PyTricia
+
+from bench.engine.policies import Prefixes, build_flattened, build_plan, draw_addresses, draw_prefixes
+from sentry_engine.compiler import append_blocks
+from sentry_engine.core import Request
+from sentry_engine.native_core import NativeCore
+from sentry_engine.plan import Plan
+from sentry_engine.rules import Origin, PrefixRule
+from sentry_engine.rules import Prefixes as Packed
+from sentry_engine.twin import TwinCore
+from sentry_engine.verdict import Action, Event
+
+ROOT = Path(__file__).resolve().parents[2]
+ASKED = 4096  # addresses of one measure: their ranges stay in the cache, as those of a busy server's clients do
+SIZES = (1, 1_000, 10_000, 100_000, 1_000_000)
+FLOOD = 10_000_000  # sources that the limiter sees
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    name: str
+    prefixes: int
+    who: str
+    value: float
+    unit: str
+
+
+def best_of(rounds: int, work: Callable[[], object], items: int) -> float:
+    """Nanoseconds an item of the fastest round: the others were disturbed."""
+    best = float("inf")
+    for _ in range(rounds):
+        began = time.perf_counter_ns()
+        work()
+        best = min(best, time.perf_counter_ns() - began)
+    return best / items
+
+
+def measure_decisions(family: int, sizes: tuple[int, ...]) -> Iterator[Figure]:
+    for size in sizes:
+        prefixes = draw_prefixes(family, size)
+        addresses = draw_addresses(prefixes, ASKED)
+        core = NativeCore()
+        core.publish(build_plan(prefixes))
+        yield from ask_core(core, family, size, addresses)
+        yield Figure(f"IPv{family} bytes a prefix", size, "ocsentry", core.policy_bytes / size, "B")
+        core.close()
+        yield from ask_peers(prefixes, addresses)
+
+
+def ask_core(core: NativeCore, family: int, size: int, addresses: list[bytes]) -> Iterator[Figure]:
+    packed, now = b"".join(addresses), iter(range(1, 1_000_000))
+
+    def ask(event: Event) -> Callable[[], object]:
+        return lambda: core.answer_words(packed, event, 100.0 * next(now))
+
+    counted = f"IPv{family} decision in C, counted against a limit"
+    yield Figure(f"IPv{family} decision in C", size, "ocsentry", best_of(100, ask(Event.SESSION_START), ASKED), "ns")
+    yield Figure(counted, size, "ocsentry", best_of(100, ask(Event.CONNECT), ASKED), "ns")
+    batch = b"".join(addresses[:256])
+    yield Figure(
+        f"IPv{family} from Python, batch of 256 as words, an address",
+        size,
+        "ocsentry",
+        best_of(200, lambda: core.answer_words(batch, Event.SESSION_START, 1.0), 256),
+        "ns",
+    )
+    yield Figure(
+        f"IPv{family} from Python, batch of 256 as verdicts, an address",
+        size,
+        "ocsentry",
+        best_of(200, lambda: core.answer_many(batch, Event.SESSION_START, 1.0), 256),
+        "ns",
+    )
+    yield Figure(
+        f"IPv{family} from Python, one",
+        size,
+        "ocsentry",
+        best_of(5, lambda: [core.answer(address, Event.SESSION_START, 1.0) for address in addresses], ASKED),
+        "ns",
+    )
+
+
+def ask_peers(prefixes: Prefixes, addresses: list[bytes]) -> Iterator[Figure]:
+    """The other tables answer which prefix matches, and nothing of penalties, limits or reasons."""
+    family, size = prefixes.family, len(prefixes.rows)
+    width, kind = (32, AF_INET) if family == 4 else (128, AF_INET6)
+    keys = [address[12:] if family == 4 else address for address in addresses]
+    trie = PyTricia(width, kind)
+    began = time.perf_counter()
+    for at, key in enumerate(prefixes.packed()):
+        trie[key] = at
+    yield Figure(f"IPv{family} table built", size, "pytricia", time.perf_counter() - began, "s")
+    asked = [(key, width) for key in keys]
+    yield Figure(
+        f"IPv{family} from Python, one",
+        size,
+        "pytricia",
+        best_of(5, lambda: [trie.get(key) for key in asked], ASKED),
+        "ns",
+    )
+    try:
+        import radix  # noqa: PLC0415  # where it is installed: nothing else needs it
+    except ImportError:
+        return
+    tree = radix.Radix()
+    began = time.perf_counter()
+    for key, length in prefixes.packed():
+        tree.add(packed=key, masklen=length)
+    yield Figure(f"IPv{family} table built", size, "py-radix", time.perf_counter() - began, "s")
+    texts = [inet_ntop(kind, key) for key in keys]
+    yield Figure(
+        f"IPv{family} from Python, one",
+        size,
+        "py-radix",
+        best_of(5, lambda: [tree.search_best(text) for text in texts], ASKED),
+        "ns",
+    )
+
+
+def measure_builds(size: int, folder: Path) -> Iterator[Figure]:
+    """From a plan to a policy in force, and from a prepared file to one."""
+    four, six = draw_prefixes(4, size), draw_prefixes(6, size)
+    plans = {
+        "IPv4, a rule for each": (build_plan(four), size),
+        "IPv6, a rule for each": (build_plan(six), size),
+        "both families, in five tiers each": (build_flattened(four, six), 10 * size),
+    }
+    for name, (plan, rows) in plans.items():
+        core = NativeCore()
+        began = time.perf_counter()
+        core.publish(plan)
+        yield Figure(f"built and swapped: {name}", rows, "ocsentry", time.perf_counter() - began, "s")
+        path = folder / "policy.prepared"
+        core.save(path)
+        took = best_of(5, lambda core=core, path=path: core.load(path), 1)
+        yield Figure(f"loaded from a prepared file: {name}", rows, "ocsentry", took / 1e6, "ms")
+        core.close()
+    yield from measure_block(plans["IPv4, a rule for each"][0])
+
+
+def measure_block(base: Plan) -> Iterator[Figure]:
+    core = NativeCore()
+    core.publish(base)
+    blocks = [PrefixRule("api", Action.REJECT, Packed.of("198.51.100.7"), Origin("API", ""))]
+    took = best_of(5, lambda: core.publish(append_blocks(base, blocks, version=2, clock_offset=0.0)), 1)
+    yield Figure("one more block over it, in force", len(base.entries), "ocsentry", took / 1e6, "ms")
+    core.close()
+
+
+def measure_limiter() -> Iterator[Figure]:
+    """Ten million spoofed sources, and what they cost a source that is known."""
+    core = NativeCore()
+    prefixes = draw_prefixes(4, 1)
+    core.publish(build_plan(prefixes))
+    known = bytes(10) + b"\xff\xff\xc6\x33\x64\x07"
+    core.answer(known, Event.CONNECT, 1.0)
+    took = 0
+    for turn in range(FLOOD // ASKED):
+        crowd = b"".join(bytes(10) + b"\xff\xff" + (turn * ASKED + at).to_bytes(4) for at in range(ASKED))
+        began = time.perf_counter_ns()
+        core.answer_words(crowd, Event.CONNECT, 1.0, verified=False)
+        took += time.perf_counter_ns() - began
+    yield Figure("ten million spoofed sources, each", FLOOD, "ocsentry", took / FLOOD, "ns")
+    counters = core.counters()
+    yield Figure("state of sources after them", FLOOD, "ocsentry", core.state_bytes / 1e6, "MB")
+    yield Figure("known sources evicted by them", FLOOD, "ocsentry", counters.evicted + 1 - counters.sources, "")
+    core.close()
+
+
+def measure_pause(folder: Path, size: int, seconds: float) -> Iterator[Figure]:
+    """Answers later than 10 us, beside the same without swaps: see pause.c."""
+    program = folder / "pause"
+    sources = [ROOT / "bench/engine/pause.c", *sorted((ROOT / "sentry_engine/native").glob("*.c"))]
+    include = f"-I{ROOT / 'sentry_engine/native'}"
+    subprocess.run(["cc", "-std=gnu11", "-O3", include, *sources, "-o", program, "-lm", "-lpthread"], check=True)
+    ran = subprocess.run([program, str(size), str(seconds)], check=True, capture_output=True, text=True)
+    found = json.loads(ran.stdout)
+    for which in ("without", "with"):
+        one = found[which]
+        who = f"{which} swaps"
+        share = 1e6 / one["answers"]
+        yield Figure("answers over 10 us of wall time, per million", size, who, one["over_10us_wall"] * share, "")
+        yield Figure("answers over 10 us of processor time, per million", size, who, one["over_10us_cpu"] * share, "")
+        yield Figure("times the reader gave up the processor", size, who, one["voluntary_switches"], "")
+    yield Figure("swaps meanwhile", size, "with swaps", found["swaps"], "")
+
+
+def measure_twin() -> Iterator[Figure]:
+    """The specification, for scale."""
+    prefixes = draw_prefixes(4, 1_000)
+    twin = TwinCore()
+    twin.publish(build_plan(prefixes))
+    requests = [Request(address, Event.SESSION_START, 1.0) for address in draw_addresses(prefixes, 512)]
+    took = best_of(3, lambda: [twin.decide(request) for request in requests], 512)
+    yield Figure("IPv4 from Python, one", 1_000, "twin", took, "ns")
