@@ -41,7 +41,7 @@ def test_init_overwrites_nothing(command_line):
 
 
 def test_what_init_makes_is_not_for_everybody(bare_command_line):
-    bare_command_line.ok("init", "--dir", bare_command_line.folder)
+    assert bare_command_line.run_program("init", "--dir", bare_command_line.folder).returncode == 0
     modes = {path.name: path.stat().st_mode & 0o777 for path in bare_command_line.folder.rglob("*") if path.is_file()}
     assert modes["server.key"] == 0o600
     assert modes["ocsentry.db"] & 0o007 == 0
@@ -219,7 +219,7 @@ def test_check_names_every_problem(command_line):
 
 def test_starting_without_a_certificate_is_one_line(command_line):
     (command_line.folder / "server.crt").unlink()
-    done = command_line.run("serve")
+    done = command_line.run_program("serve")
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if "server.crt" in line]
     assert "Traceback" not in done.stderr + done.stdout
@@ -232,6 +232,14 @@ def test_help_starts_without_the_heavy_libraries():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_program_itself_says_what_failed_and_how(command_line):
+    done = command_line.run_program("status")
+    assert done.returncode == 3
+    assert done.stderr.startswith("ocsentry: no server answers")
+    assert command_line.run_program("user", "list", "--json").stdout == "[]\n"
+    assert "Usage" in command_line.run_program().stdout
 
 
 def test_every_command_has_help_and_takes_json(command_line):
