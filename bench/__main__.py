@@ -75,16 +75,19 @@ def run(chosen: list[str], peers: list[Peer], effort: Effort, rounds: int, repor
 
 def main() -> None:
     wanted = arguments()
-    report = Report.load(wanted.load) if wanted.load else measure(wanted)
-    print(report.table())
-    if wanted.publish:
-        publish(report)
-    if not wanted.load and (not wanted.measures or ENGINE in wanted.measures):
+    chosen = wanted.measures or [*MEASURES, ENGINE]
+    vpn = [name for name in chosen if name != ENGINE]
+    if wanted.load or vpn:
+        report = Report.load(wanted.load) if wanted.load else measure(wanted, vpn)
+        print(report.table())
+        if wanted.publish:
+            publish(report)
+    if ENGINE in chosen and not wanted.load:
         quick = ["--quick"] if wanted.quick else []
         subprocess.run([sys.executable, "-m", "bench.engine", *quick], check=True)
 
 
-def measure(wanted: argparse.Namespace) -> Report:
+def measure(wanted: argparse.Namespace, chosen: list[str]) -> Report:
     labels = wanted.servers.split(",")
     effort = QUICK if wanted.quick else Effort(sessions=wanted.sessions)
     rounds = 1 if wanted.quick else wanted.rounds
@@ -95,7 +98,7 @@ def measure(wanted: argparse.Namespace) -> Report:
         folder.chmod(0o755)
         peers = open_peers(folder, labels)
         try:
-            run([name for name in wanted.measures or MEASURES if name != ENGINE], peers, effort, rounds, report)
+            run(chosen, peers, effort, rounds, report)
         finally:
             for peer in peers:
                 peer.close()
