@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/decisions``."""
 
+from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -10,6 +11,8 @@ from admin_api.events.hub import KEPT_DECISIONS
 from admin_api.events.schemas import EventView, show_event
 from admin_api.paging import Page
 from admin_api.problems import responses
+from admin_api.values import Ip
+from sentry_engine import Action
 
 router = APIRouter(prefix="/decisions", tags=["decisions"])
 
@@ -19,6 +22,19 @@ async def list_decisions(
     _: DecisionsRead,
     services: ServicesOf,
     limit: Annotated[int, Query(ge=1, le=KEPT_DECISIONS)] = 100,
+    address: Annotated[Ip | None, Query(description="only about this source")] = None,
+    user: Annotated[str | None, Query(max_length=64)] = None,
+    verdict: Annotated[Action | None, Query()] = None,
 ) -> Page[EventView]:
-    """The latest verdicts that reached the server's event stream, newest first. Kept in memory, not over a restart."""
-    return Page(items=[show_event(event) for event in services.events.decisions()[:limit]])
+    """The latest verdicts that reached the event stream, newest first. Kept in memory, not over a restart."""
+    wanted = {
+        name: str(value)
+        for name, value in (("address", address), ("user", user), ("verdict", verdict))
+        if value is not None
+    }
+    found = (
+        event
+        for event in services.events.decisions()
+        if all(str(event.fields.get(name)) == value for name, value in wanted.items())
+    )
+    return Page(items=[show_event(event) for event in islice(found, limit)])

@@ -25,6 +25,7 @@ QUEUE = KEPT  # events waiting for one listener: whoever comes back may have all
 MAX_LISTENERS = 64
 KEPT_DECISIONS = 2048
 GAP = "gap"
+# Besides these, whatever carries a ``verdict``: what the engine was asked.
 DECISIONS = frozenset({VpnEvent.LOGIN_ACCEPTED, VpnEvent.LOGIN_REFUSED, VpnEvent.TUNNEL_REFUSED, VpnEvent.LINK_REFUSED})
 
 
@@ -59,7 +60,7 @@ class EventHub:
         self._number += 1
         event = ServerEvent(kind, self._clock.wall(), fields, self._number)
         self._kept.append(event)
-        if kind in DECISIONS:
+        if kind in DECISIONS or "verdict" in fields:
             self._decisions.append(event)
         for listener in self._listeners:
             self.dropped += listener.put(event)

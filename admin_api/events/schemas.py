@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Events as JSON, one shape for the stream and for the list of decisions."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,8 @@ def show_event(event: ServerEvent) -> EventView:
 
 def _plain(value: object, depth: int = 0) -> Any:  # noqa: ANN401 - JSON
     """A JSON value: addresses, enumerations and whatever else a layer reports become text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no infinity; what waits for ever has no time to wait
     if value is None or isinstance(value, bool | int | float):
         return value
     if depth < MAX_DEPTH:

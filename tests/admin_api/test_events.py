@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from ipaddress import ip_address
 
 import httpx
@@ -175,3 +176,19 @@ class TestDecisions:
         items = (await server.client.get(self.URL)).json()["items"]
         assert [item["kind"] for item in items] == ["login_accepted", "login_refused"]
         assert len((await server.client.get(self.URL, params={"limit": 1})).json()["items"]) == 1
+
+    async def test_of_one_source_user_or_kind(self, server):
+        for address, user, verdict in (("192.0.2.1", "alice", "accept"), ("192.0.2.2", "bob", "reject")):
+            fields = {"address": ip_address(address), "user": user, "verdict": verdict, "retry_after": math.inf}
+            server.services.events.emit("decision", **fields)
+
+        async def users(**params):
+            items = (await server.client.get(self.URL, params=params)).json()["items"]
+            return [item["fields"]["user"] for item in items]
+
+        assert await users() == ["bob", "alice"]
+        assert await users(address="192.0.2.1") == ["alice"]
+        assert await users(user="bob") == ["bob"]
+        assert await users(verdict="accept") == ["alice"]
+        assert await users(verdict="accept", user="bob") == []
+        assert (await server.client.get(self.URL, params={"verdict": "perhaps"})).status_code == 422
