@@ -85,6 +85,7 @@ class Conversation:
         self._http = HttpLink()
         self._context = ""
         self._group = ""
+        self._path_group = ""  # the one that the URL names, which settles the choice
         self.over = False
 
     def receive(self, data: bytes, now: float) -> list[Effect]:
@@ -137,7 +138,7 @@ class Conversation:
         if request.method not in ("GET", "HEAD"):
             return self._answer(Answer(405, "Method Not Allowed", (("Allow", "GET, HEAD, POST, CONNECT"),), close=True))
         if request.path in LOGIN_PATHS or request.path[1:] in self._site.groups:
-            self._group = request.path[1:]
+            self._choose_group(request)
             return self._answer(self._form())
         return self._answer(download(request.path) or _NOT_FOUND)
 
@@ -148,8 +149,8 @@ class Conversation:
         return [OpenTunnel(cookie, parse_tunnel_request(request))] if cookie else self.tunnel_refused()
 
     def _handle_post(self, request: Request, now: float) -> list[Effect]:
-        path_group = request.path[1:] if request.path[1:] in self._site.groups else ""
-        if request.path not in LOGIN_PATHS and not path_group:
+        self._choose_group(request)
+        if request.path not in LOGIN_PATHS and not self._path_group:
             return self._answer(_NOT_FOUND)
         try:
             message = parse_message(request.body, request.header("content-type"))
@@ -157,7 +158,7 @@ class Conversation:
             self.over = True
             return [Send(self._http.refuse(HttpError(400, "Bad Request"))), Close(str(error))]
         self._context = request.cookie(server_messages.CONTEXT_COOKIE)
-        self._group = message.group or path_group
+        self._group = self._path_group or message.group
         if message.kind == "logout":
             return self._log_out(message.session_token or request.cookie(server_messages.SESSION_COOKIE))
         if message.kind == "auth-reply":
@@ -176,9 +177,17 @@ class Conversation:
         return ended + self._answer(server_messages.logged_out())
 
     def _form(self, error: str = "", context: str = "") -> Answer:
+        if self._path_group:
+            return server_messages.login_form(
+                message=PROMPT, error=error, context=context, action=f"/{self._path_group}"
+            )
         return server_messages.login_form(
             message=PROMPT, error=error, groups=self._site.groups, selected=self._group, context=context
         )
+
+    def _choose_group(self, request: Request) -> None:
+        named = request.path[1:]
+        self._path_group = self._group = named if named in self._site.groups else ""
 
     def _answer(self, answer: Answer) -> list[Effect]:
         if self.over:

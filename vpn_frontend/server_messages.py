@@ -27,10 +27,17 @@ EXPIRED = "; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 def login_form(
-    *, message: str, error: str = "", groups: Sequence[str] = (), selected: str = "", context: str = ""
+    *,
+    message: str,
+    error: str = "",
+    groups: Sequence[str] = (),
+    selected: str = "",
+    context: str = "",
+    action: str = "/auth",
 ) -> Answer:
-    """Ask for user name and password in one form; ``error`` says why again."""
-    return _answer(_auth_request(message, error, _select(groups, selected) + _INPUTS), _context_cookie(context))
+    """Ask for user name and password in one form, answered at the path ``action``; ``error`` says why again."""
+    inputs = _select(groups, selected) + _INPUTS
+    return _answer(_auth_request(message, error, inputs, action), _context_cookie(context))
 
 
 def last_word(error: str) -> Answer:
@@ -81,13 +88,13 @@ def one_line(text: str) -> str:
     return "".join(character if " " <= character <= "~" else "?" for character in text[:MAX_REASON])
 
 
-def _auth_request(message: str, error: str, inputs: str) -> str:
+def _auth_request(message: str, error: str, inputs: str, action: str = "/auth") -> str:
     # The text goes into a parameter: in the element itself a client would expand every percent sign.
     shown = f'<error id="88" param1="{escape(error)}" param2="">%s</error>' if error else ""
     return (
         f'<config-auth client="vpn" type="auth-request" aggregate-auth-version="2">{_VERSION}'
         f'<auth id="main"><title>Login</title>{_element("message", message)}{shown}'
-        f'<form method="post" action="/auth">{inputs}</form></auth></config-auth>'
+        f'<form method="post" action="{escape(action)}">{inputs}</form></auth></config-auth>'
     )
 
 
