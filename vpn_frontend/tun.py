@@ -24,7 +24,9 @@ IFF_TUN_EXCL = 0x8000
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000  # every packet with a header that says how it may be split; the gateway finds out by itself
 MAX_NAME = 15  # bytes: IFNAMSIZ without its NUL
-QUEUE_LENGTH = 1000  # packets; what the kernel keeps for a worker that is behind
+# Packets that the kernel keeps for a worker that is off its core. All clients of a queue share it, so that one client's
+# burst into a full one costs the others theirs: 40 ms at 1 Gbit/s, longer than a busy machine lets a thread wait.
+QUEUE_LENGTH = 4000
 
 
 class TunError(Exception):
