@@ -157,4 +157,4 @@ def test_random_clients_leave_nothing_behind(lab_class):
     class Machine(SessionMachine):
         make_lab = staticmethod(lab_class)
 
-    run_state_machine_as_test(Machine, settings=settings(max_examples=60, stateful_step_count=40))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=40, stateful_step_count=40))
