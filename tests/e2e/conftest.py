@@ -83,7 +83,7 @@ def claim() -> Iterator[Claim]:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """Made by the first test process that asks, used by all of the run: several starts of the command line are in it."""
+    """Made by the first test process that asks, used by the whole run: it takes several starts of the command line."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prepared"
     with folder.with_suffix(".lock").open("w") as lock:

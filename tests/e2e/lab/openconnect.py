@@ -75,8 +75,9 @@ class OpenConnect(Program):
 
     def goodbye(self) -> None:
         """The user ends it: the client tells the server."""
-        self.signal(signal.SIGINT)
-        self.await_exit()
+        # Not SIGINT: the client ignores that one while its script runs, as system(3) does.
+        self.signal(signal.SIGTERM)
+        self.await_exit(20)
 
     def ping(self, target: str, *, count: int = 3, interval: float = 0.05, size: int = 56) -> float:
         """Pings through the host's routes; the part that was answered, 0 to 1."""
