@@ -95,6 +95,7 @@ void gw_crossing_pass(struct gw_worker *worker, uint64_t session, const uint8_t 
     memcpy(batch->data + batch->size + 8, &length, 4);
     memcpy(batch->data + batch->size + PARCEL_HEADER, packet, size);
     batch->size += PARCEL_HEADER + size;
+    worker->pace.turn++;            /* both workers rest when they are busy, so that batches form */
 }
 
 void gw_crossing_take(struct gw_worker *worker, struct gw_batch *batch)

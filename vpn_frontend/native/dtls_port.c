@@ -193,6 +193,7 @@ static void pass_on(struct gw_worker *worker, const struct gw_dtls_parcel *parce
     memcpy((*batch)->data + (*batch)->size, parcel, sizeof(*parcel));
     memcpy((*batch)->data + (*batch)->size + sizeof(*parcel), datagram, parcel->size);
     (*batch)->size += sizeof(*parcel) + parcel->size;
+    worker->pace.turn++;
 }
 
 static void take(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
