@@ -13,6 +13,7 @@ from typing import Any
 import maxminddb
 
 from sentry_engine.geoip import GeoipPaths, classify_anonymous, classify_asn, classify_country
+from sentry_engine.mmdb_tree import BROKEN
 
 MAX_REMEMBERED = 4_096  # addresses
 
@@ -64,7 +65,7 @@ class PlaceFinder:
     def _get(reader: maxminddb.Reader, address: str) -> Any:  # noqa: ANN401
         try:
             return reader.get(address)
-        except (ValueError, maxminddb.InvalidDatabaseError):
+        except BROKEN:
             return None  # an IPv6 address in a database of IPv4; a record that is broken where nobody had looked
 
 
