@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ocsentry.errors import OperatorError
 from sentry_engine import GeoipPaths, Policy
 from sentry_engine.policy import SUFFIXES
 
@@ -28,6 +29,14 @@ def load_policy(settings: PolicySection, *paths: Path) -> Policy:
     """The policy of ``paths``, or, where none are given, of the configuration. Raises ``PolicyError``."""
     files = map(str, paths or settings.rules)
     return policy_loader(settings)(*files, documents={})
+
+
+def rule_folder(settings: PolicySection) -> Path:
+    """The folder that new rule files go to. Raises ``OperatorError``."""
+    folder = next((path for path in settings.rules if path.is_dir()), None)
+    if folder is None:
+        raise OperatorError("policy.rules names no folder to put the file into")
+    return folder
 
 
 def watched_paths(settings: PolicySection) -> tuple[Path, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ocsentry.cli import rule_exchange
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def group() -> typer.Typer:
     command(app, "check")(check)
     command(app, "explain")(explain)
     command(app, "reload")(reload)
-    command(app, "import")(import_rules)
+    rule_exchange.add_commands(app)
     command(app, "schema")(schema)
     return app
 
@@ -76,26 +77,6 @@ def reload(cli: Invocation) -> None:
     report = cli.server.post("policy/reload")
     cut = report.get("sessions_cut", 0)
     cli.emit(report, f"reloaded: policy version {report.get('version')}; {count(cut, 'session')} cut")
-
-
-def import_rules(
-    cli: Invocation,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The rule file to take.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a rule file of the same name.")] = False,
-) -> None:
-    """Check a rule file together with those in place, and put it into the rules folder."""
-    folder = next((path for path in cli.config.values.policy.rules if path.is_dir()), None)
-    if folder is None:
-        raise CommandError("policy.rules names no folder to put the file into")
-    target = folder / file.name
-    if target.exists() and not force:
-        raise CommandError(f"{target} exists (replace it with --force)")
-    others = [path for path in sorted(folder.iterdir()) if path != target and path.suffix == file.suffix]
-    _load(cli, [*others, file])
-    fresh = target.with_name(target.name + ".new")  # no rule file by its suffix; the rename makes it one, whole
-    fresh.write_bytes(file.read_bytes())
-    fresh.replace(target)
-    cli.emit({"file": str(target)}, f"wrote {target}; a running server takes it up at once")
 
 
 def schema(cli: Invocation) -> None:

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``rules import`` and ``rules export``: rule files and bans on their way in and out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocsentry.cli.invocation import CommandError, Invocation, command
+
+
+class Source(StrEnum):
+    RULES = "rules"  # any format that the engine reads by itself
+    CROWDSEC = "crowdsec"
+    FAIL2BAN = "fail2ban"
+
+
+class Target(StrEnum):
+    NFTABLES = "nftables"
+    CROWDSEC = "crowdsec"
+    FAIL2BAN = "fail2ban"
+
+
+def add_commands(app: typer.Typer) -> None:
+    command(app, "import")(import_rules)
+    command(app, "export")(export_bans)
+
+
+def import_rules(
+    cli: Invocation,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to take.")],
+    source: Annotated[
+        Source,
+        typer.Option("--from", help="What it is: rules as the rules folder holds them, or bans of another tool."),
+    ] = Source.RULES,
+    force: Annotated[bool, typer.Option("--force", help="Replace a rule file of the same name.")] = False,
+) -> None:
+    """Check a file together with the rules in place, and put it into the rules folder.
+
+    The bans of another tool become a rule file, in which each ends when it ends there.
+    """
+    from ocsentry.policy_files import rule_folder
+
+    folder = rule_folder(cli.config.values.policy)
+    target = folder / file.name if source is Source.RULES else folder / f"{file.stem}.json"
+    if target.exists() and not force:
+        raise CommandError(f"{target} exists (replace it with --force)")
+    fresh = target.with_name(f"{target.name}.new")  # no rule file by its suffix; the rename makes it one, whole
+    fresh.write_text(_content(file, source))
+    try:
+        _check(cli, folder, fresh, target)
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)
+    cli.emit({"file": str(target)}, f"wrote {target}; a running server takes it up at once")
+
+
+def _content(file: Path, source: Source) -> str:
+    from ocsentry.bans import read_foreign
+
+    match source:
+        case Source.CROWDSEC:
+            return read_foreign(file, "crowdsec")
+        case Source.FAIL2BAN:
+            return read_foreign(file, "fail2ban")
+    try:
+        return file.read_text()
+    except UnicodeDecodeError:
+        raise CommandError(f"{file}: not text") from None
+
+
+def _check(cli: Invocation, folder: Path, fresh: Path, target: Path) -> None:
+    """The whole policy must stay valid with the new file in the old one's place."""
+    from ocsentry.policy_files import load_policy
+    from sentry_engine import PolicyError
+    from sentry_engine.policy import SCHEMA_NAME, SUFFIXES
+
+    if target.suffix not in SUFFIXES or target.name == SCHEMA_NAME:
+        raise CommandError(f"{target.name}: rule files end in {', '.join(SUFFIXES)}, and are not called {SCHEMA_NAME}")
+    named = [path for path in cli.config.values.policy.rules if path != folder]
+    others = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix in SUFFIXES and path.name != SCHEMA_NAME and path != target
+    ]
+    try:
+        load_policy(cli.config.values.policy, *named, *others, fresh)
+    except PolicyError as error:
+        raise CommandError("\n".join(str(p).replace(str(fresh), str(target)) for p in error.problems)) from None
+
+
+def export_bans(
+    cli: Invocation,
+    target: Annotated[Target, typer.Option("--to", help="For which tool.")] = Target.NFTABLES,
+) -> None:
+    """Print what is refused by address now, for another tool: rules, and a running server's blocks and penalties.
+
+    Exceptions are not in it: a whitelist inside a ban is lost on whoever takes the list.
+    """
+    from ocsentry.bans import list_bans, policy_with_api_rules, render_bans
+
+    settings = cli.config.values.policy
+    server = cli.server if cli.server.running() else None
+    policy = policy_with_api_rules(settings.rules, settings, server)
+    typer.echo(render_bans(list_bans(policy, server), target.value), nl=False)
