@@ -35,7 +35,7 @@ PING_INTERVAL = 0.005  # seconds
 class Effort:
     """How long and how large; the quick one is for trying the benchmark out."""
 
-    seconds: float = 5.0
+    seconds: float = 4.0
     sessions: int = 1000
     pings: int = 600
     udp_megabits: int = 300
