@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from admin_api.clock import Clock
 from admin_api.store import Store, UserAttributes, fold_name
+from admin_api.store.audit import digest_of
 from admin_api.store.columns import Base, new_id
 from vpn_frontend.gateway import Counters
 from vpn_frontend.ports import CloseReason
@@ -234,6 +235,15 @@ class TestAudit:
             raw.execute(tampering)
         async with store.read() as unit:
             assert await unit.audit.first_broken() == broken
+
+    async def test_a_forged_digest_must_be_forged_to_the_end(self, store):
+        await self.fill(store)
+        async with store.write() as unit:
+            entries = {entry.serial: entry for entry in await unit.audit.page(before=None, limit=10)}
+            entries[3].actor = "mallory"
+            entries[3].digest = entries[4].previous = digest_of(entries[3])
+        async with store.read() as unit:
+            assert await unit.audit.first_broken() == 4
 
 
 class TestBlocks:
