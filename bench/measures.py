@@ -121,7 +121,7 @@ def pull(peer: Peer, effort: Effort) -> Iterator[Reading]:
 def memory(peer: Peer, effort: Effort) -> Iterator[Reading]:
     """Of a fresh process, so that no memory freed before hides what a session takes; then what idling costs."""
     peer.restart()
-    warm = load_client.start("hold", peer.host, peer, threads=4, amount=20)
+    warm = load_client.start("hold", peer.host, peer, threads=8, amount=40)
     warm.await_line('"open"', 60)
     before = peer.memory()
     held = load_client.start("hold", peer.host, peer, threads=8, amount=effort.sessions)
