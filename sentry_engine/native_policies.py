@@ -12,7 +12,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from sentry_engine._core import ffi, lib
@@ -60,11 +60,12 @@ class Policies:
         return len(self._retired)
 
     def publish(self, plan: Plan) -> None:
-        wanted, now = plan.base or plan, self.in_force
+        appended = plan.base is not None and continues(plan, plan.base)
+        wanted, now = (plan.base if appended else None) or plan, self.in_force
         reused = now.base if now is not None and now.base.plan is wanted else None
         base = reused or self._build(wanted)
         try:
-            overlay = None if plan.base is None else self._build(cut_overlay(plan, plan.base))
+            overlay = self._build(cut_overlay(plan, wanted)) if appended else None
             self._install(InForce(base, overlay, plan.rule_ids))
         except BaseException:
             if reused is None:
@@ -166,6 +167,16 @@ def build_policy(columns: Columns) -> CData:
     what = ffi.string(fault.what).decode()
     place = f"row {fault.row} of {Tier(fault.tier).name}" if fault.tier < len(Tier) else f"number {fault.row}"
     raise PlanError(f"{place}: {what}")
+
+
+def continues(plan: Plan, base: Plan) -> bool:
+    """Whether ``plan`` differs from ``base`` in what may be appended and nothing else; if not, it is built whole."""
+    appended = {"version", "tables", "entries", "rule_ids", "base"}
+    same = all(
+        getattr(plan, part.name) == getattr(base, part.name) for part in fields(Plan) if part.name not in appended
+    )
+    tables = zip(Tier, plan.tables, base.tables, strict=False)
+    return same and all(tier is Tier.RULES or table is known for tier, table, known in tables)
 
 
 def cut_overlay(plan: Plan, base: Plan) -> Plan:

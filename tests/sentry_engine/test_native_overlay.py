@@ -100,6 +100,15 @@ def test_the_base_is_built_once(cores, words):
     assert cores[0].rule_hits() == {"rule-1": 3, "api-0": 2, "api-1": 1}
 
 
+def test_a_plan_that_changes_more_than_its_base_is_built_whole(cores, words):
+    base = words.plan(tables={Tier.RULES: [("10.0.0.0/8", words.reject(1))]})
+    cores[0].publish(base)
+    more = append_blocks(base, [block("192.0.2.1/32", "api")], version=2, clock_offset=0.0)
+    cores[0].publish(replace(more, default=Action.REJECT))
+    assert not cores[0].decide(words.ask("198.51.100.1")).accepted
+    assert cores[0].decide(words.ask("192.0.2.1")).rule_id == "api"
+
+
 def test_a_plan_that_is_no_continuation_of_its_base_is_refused(cores, words):
     base = words.plan(tables={Tier.RULES: [("10.0.0.0/8", words.reject(1)), ("11.0.0.0/8", words.reject(1))]})
     shorter = words.plan(tables={Tier.RULES: [("10.0.0.0/8", words.reject(1))]})
