@@ -30,8 +30,8 @@ PURE = {
     ),
     "vpn_frontend": (
         "addresses", "admission", "client_messages", "clients", "conversation", "cookies", "cstp", "downloads",
-        "dtls_offer", "gateway", "http_link", "logins", "ports", "server_messages", "session", "settings", "tunnel_answer",
-        "tunnel_request",
+        "dtls_offer", "gateway", "http_link", "logins", "ports", "server_messages", "session", "settings",
+        "tunnel_answer", "tunnel_request",
     ),
 }  # fmt: skip
 MAY_LOCK = {"sentry_engine/leases.py", "sentry_engine/twin.py"}  # a lock is no I/O, and admission is one atomic step
