@@ -29,6 +29,7 @@ from ocsentry.errors import OperatorError
 from ocsentry.event_log import EventLog
 from ocsentry.feed_keeper import FeedKeeper
 from ocsentry.live_sessions import LateSessions
+from ocsentry.load_progress import LoadProgress
 from ocsentry.policy_files import WATCHED_SUFFIXES, load_policy, policy_loader, watched_paths
 from ocsentry.rule_watcher import RuleWatcher
 from ocsentry.vocabulary import LogEvent
@@ -58,6 +59,7 @@ class Assembly:
 
     def __init__(self, config: LoadedConfig, log: Log) -> None:
         self._config = config
+        self._progress = LoadProgress(log, time.monotonic)
         self._hub = EventHub()
         self._events = EventLog(log, self._hub, time.monotonic)
         self._sessions = LateSessions()
@@ -84,7 +86,7 @@ class Assembly:
             values.policy.rules,
             events=self._events,
             never_block=values.policy.never_block,
-            load=policy_loader(values.policy),
+            load=policy_loader(values.policy, self._progress),
         )
         self._made.push_async_callback(self._enforcement.stop)
         await self._enforcement.start()
@@ -122,7 +124,7 @@ class Assembly:
         core, logins = NativeCore(), DecisionLog()
         core.watch(every=1)
         engine = Engine(
-            load_policy(policy),
+            load_policy(policy, progress=self._progress),
             core=core,
             decisions=logins,
             limits=ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess),

@@ -15,20 +15,30 @@ if TYPE_CHECKING:
 
     from admin_api.ports import PolicyLoader
     from ocsentry.config import PolicySection
+    from sentry_engine.mmdb_tree import Progress
 
 DATABASE_SUFFIXES = (".mmdb",)
 WATCHED_SUFFIXES = (*SUFFIXES, *DATABASE_SUFFIXES)
 
 
-def policy_loader(settings: PolicySection) -> PolicyLoader:
-    """``Policy.load`` with what the configuration says besides the rule files."""
-    return partial(Policy.load, default=settings.default, geoip=_databases(settings), feed_folder=settings.feeds)
+def policy_loader(settings: PolicySection, progress: Progress | None = None) -> PolicyLoader:
+    """``Policy.load`` with what the configuration says besides the rule files.
+
+    ``progress`` is called with (nodes read, nodes in all) while large databases are read, from the loading thread.
+    """
+    return partial(
+        Policy.load,
+        default=settings.default,
+        geoip=_databases(settings),
+        feed_folder=settings.feeds,
+        progress=progress,
+    )
 
 
-def load_policy(settings: PolicySection, *paths: Path) -> Policy:
+def load_policy(settings: PolicySection, *paths: Path, progress: Progress | None = None) -> Policy:
     """The policy of ``paths``, or, where none are given, of the configuration. Raises ``PolicyError``."""
     files = map(str, paths or settings.rules)
-    return policy_loader(settings)(*files, documents={})
+    return policy_loader(settings, progress)(*files, documents={})
 
 
 def rule_folder(settings: PolicySection) -> Path:

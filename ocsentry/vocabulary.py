@@ -26,6 +26,7 @@ class LogEvent(StrEnum):
     CERTIFICATE_REFUSED = "certificate_refused"
     DECISION = "decision"
     SUSPICION = "suspicion"
+    DATABASES_LOADING = "databases_loading"
     FEED_UPDATED = "feed_updated"
     FEED_FAILED = "feed_failed"
     PENALTIES_RESTORED = "penalties_restored"
@@ -54,6 +55,7 @@ VOCABULARY: dict[str, Entry] = {
     LogEvent.MESSAGE: Entry("info", "A library said something: `logger`, `message`."),
     "policy_loaded": Entry("info", "A policy is in force: version, number of rules, sessions that it cut."),
     "policy_refused": Entry("error", "Rules could not be read: `problems`. The policy before stays in force."),
+    LogEvent.DATABASES_LOADING: Entry("info", "Large databases of places are being read: `percent`."),
     LogEvent.FEED_UPDATED: Entry("info", "A block list was fetched anew: how many entries it has."),
     LogEvent.FEED_FAILED: Entry("warning", "A block list could not be fetched; the copy before stays in force."),
     "schedule_changed": Entry("info", "Rules with hours came into force or left it, and how many sessions that cut."),

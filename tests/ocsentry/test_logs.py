@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ocsentry.event_log import BURST, LINES_PER_SECOND, EventLog
+from ocsentry.load_progress import LoadProgress
 from ocsentry.logs import Log
 from ocsentry.vocabulary import VOCABULARY, LogEvent
 from vpn_frontend.ports import VpnEvent
@@ -126,3 +127,16 @@ def test_every_event_is_in_the_vocabulary():
     ]
     assert unknown == []
     assert {*VpnEvent, *LogEvent} <= set(VOCABULARY)
+
+
+def test_a_long_load_says_how_far_it_is_and_a_short_one_nothing():
+    lines, now = Lines(), [10.0]
+    progress = LoadProgress(lines, lambda: now[0])
+    for done in (0, 25, 50, 75, 100):
+        progress(done, 100)
+        now[0] += 1.5
+    assert [fields["percent"] for _, _, fields in lines.lines] == [50, 100]
+    progress(0, 100)
+    now[0] += 1.0
+    progress(100, 100)
+    assert len(lines.lines) == 2
