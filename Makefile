@@ -3,14 +3,14 @@
 #   make build     into .venv/            make run      a demo server in the foreground
 #   make test      everything that must   make bench    figures, ours beside the peers'
 #                  pass before a change   make fuzz     minutes of fuzzing (FUZZ_SECONDS)
-#   make lint      ruff and mypy          make soak     hours of random clients (SOAK_SECONDS)
+#   make lint      ruff and mypy          make soak     the end-to-end tests at a release's numbers (SOAK_ROUNDS)
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 600
-SOAK_SECONDS ?= 3600
+SOAK_ROUNDS ?= 500
 
 PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates
 TEST_PACKAGES := openconnect iputils-ping nftables procps
@@ -92,7 +92,8 @@ fuzz: build .build/fuzz-packages
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 soak: build .build/test-packages
-	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/pytest -q -m netns tests/soak
+	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 \
+	    OCSENTRY_TRANSFER_BYTES=1000000000 $(BIN)/pytest -v -m netns tests/e2e
 
 clean:
 	rm -rf .build build *.egg-info $(VENV) sentry_engine/*.so vpn_frontend/*.so
