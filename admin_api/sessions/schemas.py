@@ -10,7 +10,7 @@ from vpn_frontend.ports import CloseReason, SessionState
 
 
 class CountersView(View):
-    """Inner packets and bytes: ``rx`` from the client, ``tx`` to it."""
+    """Inner packets and bytes: ``rx`` from the client, ``tx`` to it; ``dtls_*`` is the part that went over DTLS."""
 
     rx_packets: int
     rx_bytes: int
@@ -18,6 +18,10 @@ class CountersView(View):
     tx_bytes: int
     rx_dropped: int
     tx_dropped: int
+    dtls_rx_packets: int
+    dtls_rx_bytes: int
+    dtls_tx_packets: int
+    dtls_tx_bytes: int
 
 
 class SessionLive(View):
@@ -35,6 +39,7 @@ class SessionLive(View):
     cipher: str
     user_agent: str
     hostname: str
+    dtls_cipher: str = Field(description="while datagrams flow, otherwise empty")
     counters: CountersView
 
 

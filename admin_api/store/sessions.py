@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import SessionView
 
 
+# The columns that are counters of the gateway, by the same names.
+COUNTED = (
+    "rx_packets",
+    "rx_bytes",
+    "tx_packets",
+    "tx_bytes",
+    "rx_dropped",
+    "tx_dropped",
+    "dtls_rx_packets",
+    "dtls_rx_bytes",
+    "dtls_tx_packets",
+    "dtls_tx_bytes",
+)
+
+
 class SessionRepository:
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
@@ -92,12 +107,8 @@ class SessionRepository:
         if record.transport is None or view.transport != "none":
             record.transport = view.transport
         record.seen_at = self._clock.wall()
-        record.rx_packets = view.counters.rx_packets
-        record.rx_bytes = view.counters.rx_bytes
-        record.tx_packets = view.counters.tx_packets
-        record.tx_bytes = view.counters.tx_bytes
-        record.rx_dropped = view.counters.rx_dropped
-        record.tx_dropped = view.counters.tx_dropped
+        for name in COUNTED:
+            setattr(record, name, getattr(view.counters, name))
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401 - either family

@@ -118,6 +118,11 @@ class SessionRecord(Base):
     tx_bytes: Mapped[int] = mapped_column(BigInteger)
     rx_dropped: Mapped[int] = mapped_column(BigInteger)
     tx_dropped: Mapped[int] = mapped_column(BigInteger)
+    # What of the above went over DTLS:
+    dtls_rx_packets: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    dtls_rx_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    dtls_tx_packets: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    dtls_tx_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
     __table_args__ = (
         Index("ix_sessions_user_started_at", "user", "started_at"),

@@ -55,10 +55,14 @@ async def get_user(name: str, _: UsersRead, services: ServicesOf) -> UserView:
 
 @router.put("/{name}", responses=responses(Kind.NOT_FOUND, Kind.ADDRESS_TAKEN))
 async def replace_user(name: str, body: UserReplace, caller: UsersWrite, services: ServicesOf) -> UserChanged:
-    """Set everything but the name. Who may not connect any more is disconnected before this answer."""
+    """Set everything but the name. Who may not connect any more is disconnected before this answer.
+
+    So is whoever got a new password: the old one may be in other hands.
+    """
     user = await service.replace_user(services.store, name, body, by=caller.name)
     expired = user.expires_at is not None and user.expires_at <= services.clock.wall()
-    cut = 0 if user.enabled and not expired else _disconnect(services, user.name)
+    new_password = body.password is not None or body.password_hash is not None
+    cut = _disconnect(services, user.name) if expired or new_password or not user.enabled else 0
     return UserChanged(**UserView.model_validate(user).model_dump(), sessions_cut=cut)
 
 
@@ -70,4 +74,4 @@ async def delete_user(name: str, caller: UsersWrite, services: ServicesOf) -> No
 
 
 def _disconnect(services: Services, name: str) -> int:
-    return services.sessions.kill_user(name, "This account may not connect any more.")
+    return services.sessions.kill_user(name, "This account was changed by the administrator.")

@@ -8,11 +8,14 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import Integer, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
+import migrations
 from admin_api.clock import Clock
 from admin_api.store import Store, UserAttributes, fold_name
 from admin_api.store.audit import digest_of
@@ -30,6 +33,26 @@ class TestSchema:
             context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
             assert compare_metadata(context, Base.metadata) == []
         engine.dispose()
+
+    async def test_first_schema_is_upgraded_with_what_it_holds(self, store_url):
+        engine = create_engine(store_url)
+        with engine.begin() as connection:
+            config = Config()
+            config.set_main_option("script_location", next(iter(migrations.__path__)))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            columns = [c for c in Base.metadata.tables["sessions"].columns if not c.name.startswith("dtls")]
+            values = {c.name: 7 if isinstance(c.type, Integer) else "[]" for c in columns}
+            values |= dict.fromkeys(("started_at", "seen_at", "ended_at"), "2030-01-01 00:00:00.000000")
+            names = ", ".join(f'"{name}"' for name in values)
+            marks = ", ".join(f":{name}" for name in values)
+            connection.execute(text(f"INSERT INTO sessions ({names}) VALUES ({marks})"), values)
+        engine.dispose()
+        store = await Store.open(store_url)
+        async with store.read() as unit:
+            (account,) = await unit.sessions.page(before=None, limit=10)
+        assert (account.rx_bytes, account.dtls_rx_bytes) == (7, 0)
+        await store.close()
 
     async def test_opening_twice_at_once(self, store_url):
         stores = await asyncio.gather(*(Store.open(store_url) for _ in range(3)))
@@ -136,12 +159,12 @@ class TestJournal:
     async def test_one_start_and_one_stop(self, store, view):
         await store.opened(view())
         await store.opened(view())
-        final = view(counters=Counters(rx_bytes=2**40, tx_bytes=7), transport="none")
+        final = view(counters=Counters(rx_bytes=2**40, tx_bytes=7, dtls_tx_bytes=5), transport="none")
         await store.closed(final, CloseReason.LOGOUT)
         await store.closed(view(), CloseReason.KILLED)
         (account,) = await self.accounts(store)
         assert account.end_reason == "logout"
-        assert (account.rx_bytes, account.tx_bytes) == (2**40, 7)
+        assert (account.rx_bytes, account.tx_bytes, account.dtls_tx_bytes) == (2**40, 7, 5)
         assert account.transport == "tls"
         assert account.ended_at.tzinfo is UTC
 

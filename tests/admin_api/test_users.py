@@ -127,7 +127,9 @@ class TestReplaceUser:
         await server.client.put(f"{URL}/alice", json={"password": "battery staple"})
         assert matches((await server.store.find("alice")).password_hash, "battery staple")
 
-    @pytest.mark.parametrize("change", [{"enabled": False}, {"expires_at": "2020-01-01T00:00:00Z"}])
+    @pytest.mark.parametrize(
+        "change", [{"enabled": False}, {"expires_at": "2020-01-01T00:00:00Z"}, {"password": "new one"}]
+    )
     async def test_who_may_not_connect_is_disconnected(self, server, view, change):
         await server.client.post(URL, json=ALICE)
         server.sessions.add(view("a"))
