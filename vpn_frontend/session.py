@@ -71,12 +71,19 @@ class Session:
     gateway_id: int | None = None
     link: int | None = None  # its channel, or the link that is becoming it
     dtls_cipher: str = ""  # empty: no DTLS at the moment
+    dtls_address: Address | None = None  # where its datagrams come from, which may be another network than its TLS
     counters: Counters = field(default_factory=Counters)
     close_reason: CloseReason | None = None
 
     @property
     def roaming(self) -> bool:
         return self.phase is Phase.OPEN and self.link is None
+
+    @property
+    def sources(self) -> tuple[Address, ...]:
+        """Every outer address that it uses."""
+        found = (None if self.peer is None else self.peer.address, self.dtls_address)
+        return tuple(dict.fromkeys(address for address in found if address is not None))
 
     def advance(self, phase: Phase) -> None:
         if phase <= self.phase:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sentry_engine import Engine, Lease
     from vpn_frontend.accounting import SessionRecorder
-    from vpn_frontend.gateway import ChannelDown, DtlsDown, DtlsUp, Gateway, SessionClosed
+    from vpn_frontend.gateway import Address, ChannelDown, DtlsDown, DtlsUp, Gateway, SessionClosed
     from vpn_frontend.ports import EventSink, UserRecord
     from vpn_frontend.settings import VpnSettings
     from vpn_frontend.tunnel_request import TunnelRequest
@@ -183,7 +183,7 @@ class SessionTable:
         session.hostname = request.hostname or session.hostname
         session.user_agent = request.user_agent or session.user_agent
         self._by_link[peer.link] = session
-        session.dtls_cipher = ""
+        session.dtls_cipher, session.dtls_address = "", None
         if grant.dtls is not None:
             self._gateway.set_dtls(session.gateway_id, grant.dtls)
         self._gateway.attach(session.gateway_id, peer.link, head, early)
@@ -224,13 +224,13 @@ class SessionTable:
     def dtls_up(self, event: DtlsUp) -> None:
         session = self._by_gateway.get(event.session)
         if session is not None and session.phase is Phase.OPEN:
-            session.dtls_cipher = event.cipher
+            session.dtls_cipher, session.dtls_address = event.cipher, event.peer
             self._emit(VpnEvent.DTLS_UP, session, cipher=event.cipher)
 
     def dtls_down(self, event: DtlsDown) -> None:
         session = self._by_gateway.get(event.session)
         if session is not None and session.phase is Phase.OPEN and session.dtls_cipher:
-            session.dtls_cipher = ""
+            session.dtls_cipher, session.dtls_address = "", None
             self._emit(VpnEvent.DTLS_DOWN, session, cause=event.cause.name.lower())
 
     def idle(self, gateway_id: int, now: float) -> None:
@@ -291,14 +291,11 @@ class SessionTable:
         """
         cut: Views = []
         for session in self._open_sessions():
-            if session.peer is None:
-                continue
-            explanation = self._engine.explain(
-                session.peer.address, user=session.user.name, groups=session.groups, now=now
-            )
-            if explanation.verdict.action is Action.REJECT:
+            refusals = (self._reassess(session, address, now) for address in session.sources)
+            verdict = next((refusal for refusal in refusals if refusal is not None), None)
+            if verdict is not None:
                 cut.append(self._view(session))
-                self._end(session, CloseReason.POLICY, now, self._refusal(explanation.verdict))
+                self._end(session, CloseReason.POLICY, now, self._refusal(verdict))
         return cut
 
     def affected_by(self, network: IPv4Network | IPv6Network) -> Views:
@@ -306,7 +303,7 @@ class SessionTable:
         return [
             self._view(session)
             for session in self._open_sessions()
-            if session.peer is not None and self._engine.would_block(network, session.peer.address)
+            if any(self._engine.would_block(network, address) for address in session.sources)
         ]
 
     def shut_down(self, text: str, now: float) -> None:
@@ -457,6 +454,10 @@ class SessionTable:
                 rx_bytes=counters.rx_bytes,
                 tx_bytes=counters.tx_bytes,
             )
+
+    def _reassess(self, session: Session, address: Address, now: float | None) -> Verdict | None:
+        explanation = self._engine.explain(address, user=session.user.name, groups=session.groups, now=now)
+        return explanation.verdict if explanation.verdict.action is Action.REJECT else None
 
     def _refusal(self, verdict: Verdict) -> str:
         """What a client that is cut hears: the operator's own words where the rule has some."""

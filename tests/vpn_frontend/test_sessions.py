@@ -503,3 +503,15 @@ def test_datagrams_that_stop_end_no_session(make_lab):
 def test_datagrams_switched_off_are_never_offered(make_lab):
     lab = make_lab(dtls=False)
     assert lab.tunnel(lab.log_in(), request=PSK)[1].dtls is None
+
+
+def test_a_block_of_the_network_that_datagrams_come_from_cuts_too(make_lab):
+    lab = make_lab()
+    lab.tunnel(lab.log_in(), request=PSK)
+    number, _ = only_session(lab)
+    lab.gateway.send_datagrams(number, address="203.0.113.9")
+    lab.pump()
+    network = ip_network("203.0.113.0/24")
+    assert len(lab.table.affected_by(network)) == 1
+    lab.engine.block(network, rule_id="block:1")
+    assert len(lab.table.reassess()) == 1

@@ -100,10 +100,12 @@ class MemoryGateway:
                 return
         self._tell(LinkClosed(link, cause))
 
-    def send_datagrams(self, session: int, cipher: str = "ECDHE-RSA-AES256-GCM-SHA384") -> None:
+    def send_datagrams(
+        self, session: int, cipher: str = "ECDHE-RSA-AES256-GCM-SHA384", address: str = "192.0.2.1"
+    ) -> None:
         """The client's DTLS handshake, done."""
         if self.sessions[session].dtls is not None:
-            self._tell(DtlsUp(session, ip_address("192.0.2.1"), 50_000, "DTLSv1.2", cipher))
+            self._tell(DtlsUp(session, ip_address(address), 50_000, "DTLSv1.2", cipher))
 
     def lose_datagrams(self, session: int) -> None:
         self._tell(DtlsDown(session, Cause.DPD))
