@@ -8,6 +8,7 @@
 
 #define FIRST_ROOM 4096u  /* words */
 #define FIRST_SLOTS 4096u /* a power of two; doubled when half of them are used */
+#define MOST_SLOTS (1u << 22) /* to begin with: a million different cells without growing */
 
 static unsigned pack_state(const struct se_state *state, uint32_t words[SE_CELL_WORDS])
 {
@@ -111,13 +112,15 @@ int se_cells_intern(struct se_cells *cells, const struct se_state *state, uint32
     return 0;
 }
 
-int se_cells_open(struct se_cells *cells)
+int se_cells_open(struct se_cells *cells, size_t expected)
 {
     struct se_state empty = {{0}, {0}};
     uint32_t number;
 
     memset(empty.value, 0xff, sizeof empty.value);
     *cells = (struct se_cells){.room = FIRST_ROOM, .slots = FIRST_SLOTS};
+    while (cells->slots < 2 * expected && cells->slots < MOST_SLOTS)
+        cells->slots *= 2;
     cells->word = malloc(cells->room * sizeof *cells->word);
     cells->slot = calloc(cells->slots, sizeof *cells->slot);
     if (!cells->word || !cells->slot || se_cells_intern(cells, &empty, &number)) {

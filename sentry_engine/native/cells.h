@@ -39,8 +39,8 @@ struct se_cells {
     size_t slots, used;
 };
 
-/* Cell 0 is the empty one. Returns 0 or -ENOMEM. */
-int se_cells_open(struct se_cells *cells);
+/* Cell 0 is the empty one; `expected` others are likely. Returns 0 or -ENOMEM. */
+int se_cells_open(struct se_cells *cells, size_t expected);
 void se_cells_free(struct se_cells *cells);
 
 /* Finds or stores a cell. Returns 0, -ENOMEM or -E2BIG. */

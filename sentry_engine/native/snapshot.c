@@ -147,7 +147,7 @@ static int make_parts(const struct se_plan_columns *plan, struct parts *parts, s
     values_below[SE_LIMITS_TIER] = plan->set_count;
     rc = se_rows_load(plan->tables, values_below, &parts->rows4, &parts->rows6, fault);
     if (!rc)
-        rc = se_cells_open(&parts->cells);
+        rc = se_cells_open(&parts->cells, plan->entries.count);
     if (!rc)
         rc = se_flatten(&parts->rows4, &plan->entries, &parts->cells, &parts->timed, &parts->ranges4);
     if (!rc)
