@@ -34,6 +34,7 @@ from vpn_frontend.settings import (
     Endpoint,
     LimitSettings,
     NetworkSettings,
+    OffloadName,
     SessionSettings,
     VpnSettings,
     parse_endpoint,
@@ -191,6 +192,12 @@ class VpnSection(Section):
     certificate: FilePath = _field("server.crt", "Certificate chain, PEM, the server's own first.")
     private_key: FilePath = _field("server.key", "Its private key, PEM.")
     worker_threads: Count = _field(0, "Threads that move packets.", unit="threads; 0: one per core", ge=0, le=256)
+    offloads: tuple[OffloadName, ...] = _field(
+        ["tso", "uso", "coalesce", "udp_gso", "udp_gro"],
+        "Batching of the kernel's that may be used where it has it. Take one out should a kernel get it wrong: "
+        "large TCP and UDP packets from the TUN device, merging of packets to it, batches of DTLS out and in.",
+        max_length=5,
+    )
     network: NetworkSection = _section()
     limits: LimitsSection = _section()
     session: SessionSection = _section()

@@ -12,7 +12,9 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import reduce
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from operator import or_
 from typing import TYPE_CHECKING
 
 from vpn_frontend import listeners, tun
@@ -31,6 +33,7 @@ from vpn_frontend.gateway import (
     LinkClosed,
     LinkData,
     LinkUp,
+    Offload,
     OpenGateway,
     SessionClosed,
     SessionIdle,
@@ -186,6 +189,7 @@ class VpnServer:
                 handshake_timeout=HANDSHAKE_TIMEOUT,
                 conversation_timeout=float(settings.auth.timeout),
                 udp=datagrams,
+                offloads=reduce(or_, (Offload[name.upper()] for name in settings.offloads), Offload.NONE),
             )
         )
 

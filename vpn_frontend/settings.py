@@ -16,6 +16,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 DEFAULT_IPV4_POOL = IPv4Network("192.168.99.0/24")
 DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
+OffloadName = Literal["tso", "uso", "coalesce", "udp_gso", "udp_gro"]  # members of gateway.Offload
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
 
 
@@ -103,7 +104,10 @@ class AuthSettings:
 
 @dataclass(frozen=True, slots=True)
 class VpnSettings:
-    """``[vpn]``. ``dtls_listen`` empty: the TCP endpoints serve UDP too. ``worker_threads`` 0: one per core."""
+    """``[vpn]``. ``dtls_listen`` empty: the TCP endpoints serve UDP too. ``worker_threads`` 0: one per core.
+
+    ``offloads``: which batching of the kernel may be used where it has it.
+    """
 
     listen: tuple[Endpoint, ...] = (Endpoint(IPv4Address("0.0.0.0"), 443),)  # noqa: S104 - a VPN server faces the world
     dtls: bool = True
@@ -111,6 +115,7 @@ class VpnSettings:
     certificate: Path = Path("server.crt")  # PEM chain
     private_key: Path = Path("server.key")
     worker_threads: int = 0
+    offloads: tuple[OffloadName, ...] = ("tso", "uso", "coalesce", "udp_gso", "udp_gro")
     network: NetworkSettings = field(default_factory=NetworkSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
