@@ -18,6 +18,8 @@ V4_MAPPED = b"\x00" * 10 + b"\xff\xff"  # RFC 4291 section 2.5.5.2
 V4_OFFSET = 96  # what an IPv4 prefix length gains when packed
 MAX_TEXT = 64  # characters; the longest prefix text (45 + "/128") fits, a megabyte of digits does not reach the parser
 
+LENGTHS_V4 = {str(length): length + V4_OFFSET for length in range(33)}  # by their text, packed
+LENGTHS_V6 = {str(length): length for length in range(129)}
 MASKS = tuple(((1 << length) - 1) << (128 - length) for length in range(129))
 
 
@@ -69,12 +71,13 @@ def split_network(text: str) -> tuple[bytes, int]:
     packed = pack_address(host)
     if not slash:
         return packed, 128
-    widest = 128 if ":" in host else 32
-    if not (suffix.isascii() and suffix.isdigit() and len(suffix) <= 3 and int(suffix) <= widest):
-        raise AddressError(f"{text[:MAX_TEXT]!r}: the prefix length is a number from 0 to {widest}")
-    if len(suffix) > 1 and suffix[0] == "0":
-        raise AddressError(f"{text!r}: the prefix length has a leading zero")
-    return packed, int(suffix) + (128 - widest)
+    length = (LENGTHS_V6 if ":" in host else LENGTHS_V4).get(suffix)
+    if length is None:
+        widest = 128 if ":" in host else 32
+        zero = len(suffix) > 1 and suffix.startswith("0")
+        complaint = "has a leading zero" if zero else f"is a number from 0 to {widest}"
+        raise AddressError(f"{text[:MAX_TEXT]!r}: the prefix length {complaint}")
+    return packed, length
 
 
 def mask(packed: bytes, length: int) -> bytes:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from itertools import accumulate
 from typing import Any
 
 MAX_BYTES = 256 * 1024 * 1024  # of one file; a million rules of the usual shape are 150 MB
@@ -40,21 +42,14 @@ def check_depth(data: bytes) -> None:
     """Bound the nesting before the recursive parser sees it. Brackets inside strings do not count."""
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return
-    depth = 0
-    parts = iter(_outside_strings(data))
-    for part in parts:
-        for byte in part.translate(None, delete=NOT_BRACKETS):
-            depth += 1 if byte in b"[{" else -1
-            if depth > MAX_DEPTH:
-                raise JsonError(f"nested deeper than {MAX_DEPTH} levels")
+    brackets = STRING.sub(b"", data).translate(None, delete=NOT_BRACKETS)
+    if max(accumulate(map(STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH:
+        raise JsonError(f"nested deeper than {MAX_DEPTH} levels")
 
 
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+STEPS = tuple(1 if byte in b"[{" else -1 for byte in range(256))
 NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-
-
-def _outside_strings(data: bytes) -> list[bytes]:
-    """The stretches between strings: every second part once escaped quotes are gone."""
-    return data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
 
 
 def _collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

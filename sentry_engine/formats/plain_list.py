@@ -8,12 +8,16 @@ which more than one line in twenty is no prefix is no list (an error page, a log
 
 from __future__ import annotations
 
+import re
+
 from sentry_engine.addresses import AddressError, mask, split_network
 from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
 from sentry_engine.rules import Prefixes
 
 MAX_BYTES = 256 * 1024 * 1024  # of one list
-MAX_LINE = 1_000  # bytes
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_LINE = 1_000  # characters
+PLAIN = re.compile(r"[0-9A-Fa-f.:]+(?:/[0-9]+)?")  # a line that is one word already, as most are
 MAX_ENTRIES = 10_000_000
 TOLERATED_SHARE = 0.05  # of lines that are no prefix; such a line is left out
 
@@ -25,8 +29,8 @@ def parse_list(data: bytes, *, file: str) -> Prefixes:
     rows: dict[tuple[bytes, int], None] = {}
     problems: list[Problem] = []
     bad = lines = 0
-    for number, raw in enumerate(data.splitlines(), 1):
-        word = first_word(raw)
+    for number, line in enumerate(data.removeprefix(BYTE_ORDER_MARK).decode("ascii", "replace").splitlines(), 1):
+        word = first_word(line)
         if not word:
             continue
         lines += 1
@@ -44,11 +48,13 @@ def parse_list(data: bytes, *, file: str) -> Prefixes:
     return Prefixes(b"".join(packed for packed, _ in rows), bytes(length for _, length in rows))
 
 
-def first_word(raw: bytes) -> str:
+def first_word(line: str) -> str:
     """The prefix of a line, empty for a comment or a blank line."""
-    if len(raw) > MAX_LINE:
+    if len(line) > MAX_LINE:
         return "(a line too long)"
-    text = raw.decode("ascii", "replace").strip().lstrip("\ufeff")
+    if PLAIN.fullmatch(line):
+        return line
+    text = line.replace("\t", " ").strip()
     if not text or text[0] in "#;" or text.startswith("//"):
         return ""
-    return text.replace("\t", " ").replace(",", " ").replace(";", " ").split(" ", 1)[0]
+    return text.replace(",", " ").replace(";", " ").split(" ", 1)[0]

@@ -25,6 +25,7 @@ from sentry_engine.plan import Aggregation
 from sentry_engine.policy_part import PolicyPart
 from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
 from sentry_engine.rules import (
+    NOTHING,
     Example,
     FeedRule,
     GeoRule,
@@ -167,13 +168,19 @@ class _Reader:
         return None if rule.ttl is None else self._changed_at + rule.ttl
 
     def _pack(self, texts: str | Sequence[str], pointer: str) -> Prefixes:
-        rows = [texts] if isinstance(texts, str) else texts
+        if isinstance(texts, str):
+            try:
+                packed, length = pack_network(texts)
+            except AddressError as error:
+                self._complain(pointer, str(error))
+                return NOTHING
+            return Prefixes(packed, bytes((length,)))
         networks, lengths = bytearray(), bytearray()
-        for index, text in enumerate(rows):
+        for index, text in enumerate(texts):
             try:
                 packed, length = pack_network(text)
             except AddressError as error:
-                self._complain(pointer if isinstance(texts, str) else f"{pointer}/{index}", str(error))
+                self._complain(f"{pointer}/{index}", str(error))
             else:
                 networks += packed
                 lengths.append(length)

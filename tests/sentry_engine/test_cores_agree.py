@@ -93,7 +93,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_history_gives_the_same_answers(data: st.DataObject, both_cores: Any, words: Any) -> None:
     twin, native = both_cores()

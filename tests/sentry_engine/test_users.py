@@ -117,9 +117,11 @@ class TestUserRules:
 
     def test_how_many_clients_by_user_then_group_then_all(self, make):
         engine = make(
-            {"max_same_clients": 1}, {"group": ["staff"], "max_same_clients": 2}, {"user": ["ann"], "max_same_clients": 3},
+            {"max_same_clients": 1},
+            {"group": ["staff"], "max_same_clients": 2},
+            {"user": ["ann"], "max_same_clients": 3},
             limits=ClientLimits(max_same_clients=9),
-        )  # fmt: skip
+        )
         for user, groups, own, allowed in [
             ("ann", ("staff",), None, 3),
             ("bob", ("staff",), None, 2),
