@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tunnels go on while Python does not: the interpreter is held, and a client never notices."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+import time
+
+import pytest
+
+from vpn_frontend.gateway import LinkUp
+
+HOLD = 1.5  # seconds
+ECHOES = 200
+
+CLIENT = """
+import socket, ssl, sys, time
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+tls = context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10))
+assert tls.recv(5) == b"HELLO"
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(sys.argv[2])):
+    payload = number.to_bytes(4, "big")
+    tls.sendall(b"STF\\x01\\x00\\x04\\x03\\x00" + payload)
+    assert tls.recv(100) == b"STF\\x01\\x00\\x04\\x04\\x00" + payload
+print(time.monotonic_ns(), flush=True)
+"""
+
+
+@pytest.fixture
+def other_process(bench):
+    """A client of its own process, which our interpreter's lock does not bind."""
+    command = [sys.executable, "-c", CLIENT, str(bench.port), str(ECHOES)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+def hold_interpreter(seconds):
+    """Sleep in C with the interpreter's lock held; returns when it was let go, in ns of the monotonic clock."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+    return time.monotonic_ns()
+
+
+def test_a_held_interpreter_stops_no_tunnel(bench, other_process):
+    up = bench.wait(LinkUp)
+    session = bench.gateway.open_session(up.link, bench.parameters())
+    bench.gateway.attach(session, up.link, b"HELLO", b"")
+    assert other_process.stdout.readline() == "ready\n"
+    other_process.stdin.write("go\n")
+    other_process.stdin.flush()
+    let_go = hold_interpreter(HOLD)
+    done = int(other_process.stdout.readline())
+    assert done < let_go
+    assert bench.gateway.stats()["dpd_answered"] == ECHOES
