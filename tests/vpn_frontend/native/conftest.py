@@ -160,8 +160,10 @@ def ipv6(source, destination, payload=b"y" * 32, *, header=17, length=None):
 class Client:
     """A TLS client with raw access to its socket."""
 
-    def __init__(self, port, *, version=None, server_name="vpn.test", session=None, context=None, ciphers=None):
-        self.raw = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    def __init__(
+        self, port, *, version=None, server_name="vpn.test", session=None, context=None, ciphers=None, host="127.0.0.1"
+    ):
+        self.raw = socket.create_connection((host, port), timeout=PATIENCE)
         if context is None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -217,7 +219,7 @@ class Client:
 class Bench:
     """A running gateway with the test's ends of its TUN queues."""
 
-    def __init__(self, gate, pair, workers=1, **options):
+    def __init__(self, gate, pair, workers=1, listen="127.0.0.1", **options):
         ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
         self.tun = [ours for ours, _ in ends]
         for ours in self.tun:
@@ -228,7 +230,7 @@ class Bench:
         limits = {"max_links": 8192, "max_sessions": 1024, "handshake_timeout": 10.0, "conversation_timeout": 60.0}
         self.gateway = open_gateway(
             GatewayPlan(
-                listeners=open_listeners([Endpoint(ip_address("127.0.0.1"), self.port)], workers),
+                listeners=open_listeners([Endpoint(ip_address(listen), self.port)], workers),
                 tuns=tuple(theirs.detach() for _, theirs in ends),
                 chain=pair[0],
                 key=pair[1],

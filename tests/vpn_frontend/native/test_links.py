@@ -28,6 +28,16 @@ def test_handshake_tells_the_facts(start, request, version, pair):
     assert any(up.exporter_key)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_one_listener_serves_both_families(start, gate, host):
+    bench = start(listen="::")
+    client, up = bench.linked(host=host)
+    assert (str(up.peer), up.peer_port) == client.raw_name[:2]
+    assert gate.last_request().address == (b"\0" * 10 + b"\xff\xff" + up.peer.packed)[-16:]
+    client.send(b"hello")
+    assert bench.read_link(up.link, 5) == b"hello"
+
+
 def test_older_versions_are_refused(bench):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
