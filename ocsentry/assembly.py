@@ -38,10 +38,11 @@ from sentry_engine.decision_log import DecisionLog
 from sentry_engine.native_core import NativeCore
 from vpn_frontend.certificate import CertificateError
 from vpn_frontend.gateway import GatewayError
+from vpn_frontend.ports import VpnEvent
 from vpn_frontend.server import VpnServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ocsentry.config import LoadedConfig
     from ocsentry.logs import Log
@@ -93,11 +94,10 @@ class Assembly:
         await self._open_penalty_box()
         await self._open_vpn()
         await self._open_api()
-        self._tasks += [
-            asyncio.create_task(self._watch_rules(), name="watcher of the rule files"),
-            asyncio.create_task(self._keep_feeds(), name="keeper of the feeds"),
-            asyncio.create_task(self._show_decisions(), name="decisions as events"),
-        ]
+        self._tasks.append(asyncio.create_task(self._watch_rules(), name="watcher of the rule files"))
+        self._repeat("penalties", PENALTY_INTERVAL, self._note_penalties)
+        self._repeat("feeds", FEED_INTERVAL, self._refresh_feeds)
+        self._repeat("decisions", DECISION_INTERVAL, self._show_decisions)
         self._events.emit(LogEvent.READY, version=version("ocsentry"), listen=[str(one) for one in config.vpn.listen])
 
     async def stop(self) -> None:
@@ -138,15 +138,22 @@ class Assembly:
         self._made.push_async_callback(store_penalties, self._store, self._engine, SYSTEM_CLOCK)
         if restored:
             self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored)
-        self._tasks.append(asyncio.create_task(self._note_penalties(), name="notes of the penalty box"))
+
+    def _repeat(self, what: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Do ``work`` every so many seconds, for ever: what fails now is reported, and tried again next time."""
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                try:
+                    await work()
+                except Exception as error:  # noqa: BLE001 - of a database, a disk, a library: the server goes on
+                    self._events.emit(VpnEvent.BACKEND_FAILED, what=what, error=repr(error))
+
+        self._tasks.append(asyncio.create_task(repeat(), name=what))
 
     async def _note_penalties(self) -> None:
-        while True:
-            await asyncio.sleep(PENALTY_INTERVAL)
-            try:
-                await store_penalties(self._store, self._engine, SYSTEM_CLOCK)
-            except Exception as error:  # noqa: BLE001 - a database that is busy now is asked again in a minute
-                self._events.emit("backend_failed", what="penalties", error=repr(error))
+        await store_penalties(self._store, self._engine, SYSTEM_CLOCK)
 
     async def _open_vpn(self) -> None:
         self._vpn = VpnServer(
@@ -179,13 +186,11 @@ class Assembly:
         await api.start()
         self._made.push_async_callback(api.stop)
 
-    async def _keep_feeds(self) -> None:
-        while True:
-            await asyncio.sleep(FEED_INTERVAL)
-            results = await asyncio.to_thread(self._keeper.refresh_due, time.monotonic())
-            self._report_feeds(results)
-            if any(result.changed for result in results):
-                await self._enforcement.reload(by="feeds")
+    async def _refresh_feeds(self) -> None:
+        results = await asyncio.to_thread(self._keeper.refresh_due, time.monotonic())
+        self._report_feeds(results)
+        if any(result.changed for result in results):
+            await self._enforcement.reload(by="feeds")
 
     def _report_feeds(self, results: Sequence[Refresh]) -> None:
         for result in results:
@@ -195,9 +200,7 @@ class Assembly:
                 self._events.emit(LogEvent.FEED_UPDATED, feed=result.feed, entries=result.entries)
 
     async def _show_decisions(self) -> None:
-        while True:
-            await asyncio.sleep(DECISION_INTERVAL)
-            self._decisions.pump(time.monotonic())
+        self._decisions.pump(time.monotonic())
 
     async def _check_certificate(self) -> str | None:
         vpn = self._config.vpn

@@ -23,7 +23,7 @@ BURST = 200.0  # lines of one kind at once: an office that logs in
 
 
 class LineWriter(Protocol):
-    def write(self, event: str, level: Level = "info", **fields: object) -> None: ...
+    def write(self, event: str, level: Level = "info", /, **fields: object) -> None: ...
 
 
 @dataclass(slots=True)

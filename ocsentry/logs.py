@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 MAX_WAITING = 10_000  # lines; about ten seconds of a busy server's, 5 MB at most
+OWN_FIELDS = frozenset({"event", "level", "timestamp", "exc_info", "stack_info", "_record", "_from_structlog"})
 FOREIGN_LEVELS = {"uvicorn": "WARNING", "uvicorn.access": "ERROR", "alembic": "WARNING", "watchfiles": "WARNING"}
 
 
@@ -71,8 +72,10 @@ class Log:
         """Lines lost because nobody read the log."""
         return self._handler.dropped
 
-    def write(self, event: str, level: Level = "info", **fields: object) -> None:
-        self._log.log(logging.getLevelNamesMapping()[level.upper()], str(event), **fields)
+    def write(self, event: str, level: Level = "info", /, **fields: object) -> None:
+        """One line. A field whose name the line itself has is written with an underscore behind it."""
+        named = {f"{name}_" if name in OWN_FIELDS else name: value for name, value in fields.items()}
+        self._log.log(logging.getLevelNamesMapping()[level.upper()], str(event), **named)
         if self.dropped > self._reported_drops:
             lost, self._reported_drops = self.dropped - self._reported_drops, self.dropped
             self._log.warning(LogEvent.LOG_LINES_LOST.value, lines=lost)

@@ -46,6 +46,15 @@ def test_a_line_is_json_with_its_event_in_front():
 
 
 @pytest.mark.usefixtures("quiet_root")
+def test_fields_never_stand_in_the_way_of_the_line():
+    stream = io.StringIO()
+    log = Log("debug", "json", stream)
+    EventLog(log, Stream(), lambda: 0.0).emit("decision", event="connect", level=3, timestamp="x", exc_info=True)
+    (line,) = written(log, stream)
+    assert (line["event"], line["event_"], line["level"], line["level_"]) == ("decision", "connect", "debug", 3)
+
+
+@pytest.mark.usefixtures("quiet_root")
 def test_libraries_and_their_tracebacks_are_lines_too():
     stream = io.StringIO()
     log = Log("info", "json", stream)
@@ -83,7 +92,7 @@ class Lines:
     def __init__(self):
         self.lines = []
 
-    def write(self, event, level="info", **fields):
+    def write(self, event, level="info", /, **fields):
         self.lines.append((event, level, fields))
 
 

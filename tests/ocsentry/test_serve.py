@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -174,6 +175,20 @@ def test_commands_on_a_running_server(served):
     kinds = [json.loads(line)["kind"] for line in cli.ok("events", "--json").splitlines()]
     assert kinds[0] == "policy_loaded"
     assert {"ready", "block_added", "block_removed"} <= set(kinds)
+
+
+def test_what_the_gateway_decides_is_an_event(served, namespace):
+    knock = "import socket; socket.create_connection(('127.0.0.1', 443), 5).close()"
+    subprocess.run(["ip", "netns", "exec", namespace, sys.executable, "-c", knock], check=True, timeout=PATIENCE)
+    followed = subprocess.Popen(
+        [OCSENTRY, "events", "--json"], stdout=subprocess.PIPE, text=True, env=served.command_line.environment
+    )
+    said, _ = followed.communicate(timeout=PATIENCE)
+    decisions = [event["fields"] for line in said.splitlines() if (event := json.loads(line))["kind"] == "decision"]
+    assert [(one["event"], one["verdict"], one["reason"]) for one in decisions] == [
+        ("connect", "accept", "never_block")
+    ]
+    assert [line for line in served.lines if "backend_failed" in line] == []
 
 
 def test_blocks_survive_a_restart(served, namespace):
