@@ -160,21 +160,26 @@ static bool policy_accepts(struct gw_worker *worker, const struct gw_path *path)
     return verdict.action == SE_ACCEPT;
 }
 
-/* Batches hold parcels, each followed by its datagram. */
-static void post(struct gw_worker *worker, uint32_t to)
+/* Batches hold parcels, each followed by its datagram. One that is not taken waits for the next turn and grows. */
+static int post(struct gw_worker *worker, uint32_t to)
 {
-    struct gw_batch *batch = worker->dtls->outgoing[to];
     struct gw_message *message = gw_message_new(GW_MSG_DATAGRAMS, NULL, 0);
+    int status = -ENOMEM;
 
-    worker->dtls->outgoing[to] = NULL;
     if (message) {
-        message->object = batch;
-        if (gw_mailbox_post(&worker->gateway->workers[to]->mailbox, message) == 0)
-            return;
-        free(message);
+        message->object = worker->dtls->outgoing[to];
+        status = gw_mailbox_post(&worker->gateway->workers[to]->mailbox, message);
     }
-    gw_count(worker, GW_STAT_rx_mailbox_full);
-    gw_batch_give(&worker->gateway->batches, batch);
+    if (status)
+        free(message);
+    else
+        worker->dtls->outgoing[to] = NULL;
+    return status;
+}
+
+static bool has_room(const struct gw_batch *batch, const struct gw_dtls_parcel *parcel)
+{
+    return GW_BATCH_SIZE - batch->size >= sizeof(*parcel) + parcel->size;
 }
 
 static void pass_on(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
@@ -182,11 +187,11 @@ static void pass_on(struct gw_worker *worker, const struct gw_dtls_parcel *parce
     uint32_t to = gw_id_worker(parcel->session);
     struct gw_batch **batch = &worker->dtls->outgoing[to];
 
-    if (*batch && GW_BATCH_SIZE - (*batch)->size < sizeof(*parcel) + parcel->size)
+    if (*batch && !has_room(*batch, parcel))
         post(worker, to);
     if (!*batch)
         *batch = gw_batch_take(&worker->gateway->batches);
-    if (!*batch) {
+    if (!*batch || !has_room(*batch, parcel)) {
         gw_count(worker, GW_STAT_rx_mailbox_full);
         return;
     }
@@ -434,9 +439,10 @@ void gw_dtls_port_flush(struct gw_worker *worker)
 
     if (!port)
         return;
+    port->waiting = false;
     for (uint32_t i = 0; i < worker->gateway->config.workers; i++)
-        if (port->outgoing[i])
-            post(worker, i);
+        if (port->outgoing[i] && post(worker, i))
+            port->waiting = true;
     gw_datagrams_flush(&port->out);
     worker->stats[GW_STAT_dtls_datagrams_sent] = port->out.sent;
     worker->stats[GW_STAT_dtls_datagrams_lost] = port->out.lost;

@@ -41,6 +41,7 @@ struct gw_dtls_port {
     struct gw_paths paths;
     struct gw_cookies cookies;
     struct gw_batch *outgoing[GW_WORKERS_MAX];  /* datagrams being gathered for other workers */
+    bool waiting;                   /* one of them was not taken yet: the next turn must come soon */
     struct gw_datagrams out;
     uint8_t received[GW_RECEIVE_BATCH][GW_RECEIVE_SIZE];
 };

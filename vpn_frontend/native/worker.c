@@ -277,6 +277,8 @@ static void tick(struct gw_worker *worker)
 /* Deadlines matter while there is a link or a session to hold to them. */
 static int patience(const struct gw_worker *worker)
 {
+    if (worker->dtls && worker->dtls->waiting)
+        return 1;
     if (!worker->links && !worker->sessions && !worker->accept_paused)
         return -1;
     return (int)(GW_TICK / GW_MS);
