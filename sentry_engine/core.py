@@ -87,6 +87,12 @@ class Core(Protocol):
 
     def decide_many(self, requests: Sequence[Request]) -> list[Verdict]: ...
 
+    def answer(self, address: bytes, event: int, now: float, verified: bool = True) -> Verdict:
+        """``decide`` without a value for the question, for who asks often."""
+
+    def answer_many(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> list[Verdict]:
+        """``decide`` for one event of many addresses, 16 bytes each, in their order."""
+
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         """The same walk as ``decide``, through the same code, counting nothing; every tier is looked at."""
 

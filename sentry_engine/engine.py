@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 
 from sentry_engine.addresses import (
     Address,
+    AddressError,
     Network,
     contains,
     covers,
@@ -41,6 +42,7 @@ from sentry_engine.user_rules import judge_user, limit_of
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict
 
 MAX_BLOCKS = 100_000  # set through the API at a time; longer lists are feeds
+EventName = Event | str | int
 BLOCK_ORIGIN = Origin("api", "")
 REFUSAL_TEXTS = {
     Reason.USER_EXPIRED: "This account has expired.",
@@ -49,9 +51,9 @@ REFUSAL_TEXTS = {
     Reason.USER_COUNTRY: "This account may not connect from this country.",
 }
 LOGINS = frozenset({Event.AUTH_FAILURE, Event.AUTH_SUCCESS})
+EVENT_NUMBERS: dict[EventName, int] = {e.name.lower(): int(e) for e in Event} | {int(e): int(e) for e in Event}
 INVALID = Verdict(Action.REJECT, Reason.INVALID_REQUEST)
 
-EventName = Event | str | int
 Clock = Callable[[], float]
 
 
@@ -89,6 +91,7 @@ class Engine:
         self._version = 0
         self._next_change: float | None = None
         self._labels: dict[str, int] = {}
+        self._numbers: dict[EventName, int] = {}
         self.swap(policy)
 
     # -- the policy in force
@@ -111,15 +114,18 @@ class Engine:
             wall_now = self._wall_clock()
             setting = Setting(wall_now, offset, self._default, self._never_block, known)
             base = compile_policy(policy, setting, version=self._version + 1)
+            texts, next_change = policy.texts(), policy.next_change(wall_now)
             self._core.publish(
                 append_blocks(base, tuple(self._blocks.values()), version=base.version, clock_offset=offset)
             )
             self._policy, self._base, self._offset = policy, base, offset
             self._version = base.version
-            self._texts = policy.texts()
+            self._texts, self._next_change = texts, next_change
             self.detectors.set_thresholds(policy.detectors or Thresholds())
-            self._next_change = policy.next_change(wall_now)
             self._labels = {label: FIRST_CUSTOM_EVENT + i for i, label in enumerate(base.event_labels)}
+            self._numbers = dict(EVENT_NUMBERS)
+            for label, number in self._labels.items():
+                self._numbers[label] = self._numbers[number] = number
 
     def refresh(self) -> bool:
         """Put rules with a schedule in or out of force if it is time; whether anything changed. Cheap when it is not.
@@ -152,30 +158,33 @@ class Engine:
         source may be spoofed: it is limited by the sketch and earns no penalty for whom it names. With ``user`` the
         rules about users are asked too, once everything else accepts.
         """
-        request = self._request(event, address, port, now, verified)
-        if request is None:
+        moment = self._clock() if now is None else now
+        number = self._numbers.get(event)
+        try:
+            packed = pack_address(address)
+        except AddressError:
             return INVALID
-        began = time.perf_counter()
-        verdict, note = self._core.decide(request), ""
-        if user is not None and verdict.accepted:
-            verdict = self._judge_user(user, tuple(groups), request) or verdict
-        if user is not None and request.event in LOGINS:
-            verdict, note = self._watch_login(user, request, verdict)
-        if self.decisions is not None:
-            at, label, latency = (
-                request.now + self._offset,
-                self.event_label(request.event),
-                time.perf_counter() - began,
-            )
-            self.decisions.add(at, label, request.address, user, verdict, latency, note)
-        return verdict
+        if number is None or not math.isfinite(moment) or (port is not None and not 0 <= port <= 65_535):
+            return INVALID
+        if user is None and self.decisions is None:
+            return self._core.answer(packed, number, moment, verified)
+        request = Request(packed, number, moment, port=port or 0, verified=verified)
+        return self._decide_and_log(request, user, tuple(groups))
 
     def decide_many(self, event: EventName, addresses: Sequence[Address], *, now: float | None = None) -> list[Verdict]:
         """``decide`` for each address, at one time."""
-        now = self._now(now)
-        requests = [self._request(event, address, None, now, True) for address in addresses]
-        verdicts = iter(self._core.decide_many([request for request in requests if request is not None]))
-        return [INVALID if request is None else next(verdicts) for request in requests]
+        moment = self._now(now)
+        number = self._numbers.get(event)
+        packed: list[bytes | None] = []
+        for address in addresses:
+            try:
+                packed.append(pack_address(address))
+            except AddressError:
+                packed.append(None)
+        if number is None or not math.isfinite(moment):
+            return [INVALID] * len(packed)
+        verdicts = iter(self._core.answer_many(b"".join(filter(None, packed)), number, moment))
+        return [INVALID if one is None else next(verdicts) for one in packed]
 
     def explain(
         self,
@@ -204,17 +213,10 @@ class Engine:
 
     def event_number(self, event: EventName) -> int:
         """Raises ``ValueError`` for an event that neither is built in nor in the policy."""
-        if isinstance(event, str):
-            number = self._labels.get(event)
-            if number is not None:
-                return number
-            builtin = Event.__members__.get(event.upper()) if event.islower() else None
-            if builtin is None:
-                raise ValueError(f"unknown event {event!r}")
-            return builtin
-        if event in Event._value2member_map_ or FIRST_CUSTOM_EVENT <= event < FIRST_CUSTOM_EVENT + len(self._labels):
-            return int(event)
-        raise ValueError(f"unknown event {event}")
+        number = self._numbers.get(event)
+        if number is None:
+            raise ValueError(f"unknown event {event!r}")
+        return number
 
     def event_label(self, event: EventName) -> str:
         number = self.event_number(event)
@@ -437,6 +439,22 @@ class Engine:
             elif suspicion.response is Response.DENY and verdict.accepted:
                 verdict = Verdict(Action.REJECT, suspicion.reason)
         return verdict, "; ".join(suspicion.text for suspicion in found)
+
+    def _decide_and_log(self, request: Request, user: str | None, groups: tuple[str, ...]) -> Verdict:
+        began = time.perf_counter()
+        verdict, note = self._core.decide(request), ""
+        if user is not None and verdict.accepted:
+            verdict = self._judge_user(user, groups, request) or verdict
+        if user is not None and request.event in LOGINS:
+            verdict, note = self._watch_login(user, request, verdict)
+        if self.decisions is not None:
+            at, label, latency = (
+                request.now + self._offset,
+                self.event_label(request.event),
+                time.perf_counter() - began,
+            )
+            self.decisions.add(at, label, request.address, user, verdict, latency, note)
+        return verdict
 
     def _judge_user(self, user: str, groups: tuple[str, ...], request: Request) -> Verdict | None:
         policy = self._policy

@@ -73,6 +73,13 @@ class TwinCore:
     def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
         return [self.decide(request) for request in requests]
 
+    def answer(self, address: bytes, event: int, now: float, verified: bool = True) -> Verdict:
+        return self.decide(Request(address, event, now, verified=verified))
+
+    def answer_many(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> list[Verdict]:
+        starts = range(0, len(addresses), 16)
+        return [self.answer(addresses[at : at + 16], event, now, verified) for at in starts]
+
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         with self._lock:
             findings = [self._look(request, count=False)(tier) for tier in self._tiers(request)]

@@ -55,8 +55,8 @@ def problems(document: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 class TestMission:
-    def test_the_example_means_what_it_says(self):
-        engine = Engine(Policy.from_document(MISSION), core="twin")
+    def test_the_example_means_what_it_says(self, core_name):
+        engine = Engine(Policy.from_document(MISSION), core=core_name)
         answers = [engine.decide("connect", "198.51.100.1", now=10.0 + n) for n in range(6)]
         assert [a.action for a in answers] == [Action.ACCEPT] * 5 + [Action.RATE_LIMITED]
         assert not engine.decide("connect", "198.51.100.1", now=314.9).accepted
