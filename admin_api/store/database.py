@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import event, text
@@ -46,7 +47,11 @@ class Store:
     @classmethod
     async def open(cls, url: str, *, clock: Clock = SYSTEM_CLOCK) -> Self:
         """Open the database of ``url`` (``sqlite:///file`` or ``postgresql+psycopg://...``) and upgrade its schema."""
-        engine = create_async_engine(_with_driver(url), pool_pre_ping=not url.startswith("sqlite"))
+        parsed = _with_driver(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            # Made here, so that nobody else reads password hashes; SQLite gives its journals the same rights.
+            await asyncio.to_thread(Path(parsed.database).touch, mode=0o600)
+        engine = create_async_engine(parsed, pool_pre_ping=not url.startswith("sqlite"))
         if engine.dialect.name == "sqlite":
             event.listen(engine.sync_engine, "connect", _set_pragmas)
             event.listen(engine.sync_engine, "begin", _begin)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import stat
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -68,6 +69,11 @@ class TestSchema:
                 for name in ("journal_mode", "foreign_keys")
             ]
             assert [(await pragma).scalar() for pragma in pragmas] == ["wal", 1]
+
+    async def test_file_is_for_its_owner_alone(self, store, tmp_path):
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("ocsentry.db*")}
+        assert set(modes.values()) == {0o600}
+        assert "ocsentry.db-wal" in modes
 
     async def test_unusable_database_is_an_error(self, tmp_path):
         (tmp_path / "text.db").write_text("this is not a database, and long enough to be seen as none at all")
