@@ -444,6 +444,6 @@ void gw_dtls_port_flush(struct gw_worker *worker)
         if (port->outgoing[i] && post(worker, i))
             port->waiting = true;
     gw_datagrams_flush(&port->out);
-    worker->stats[GW_STAT_dtls_datagrams_sent] = port->out.sent;
-    worker->stats[GW_STAT_dtls_datagrams_lost] = port->out.lost;
+    __atomic_store_n(&worker->stats[GW_STAT_dtls_datagrams_sent], port->out.sent, __ATOMIC_RELAXED);
+    __atomic_store_n(&worker->stats[GW_STAT_dtls_datagrams_lost], port->out.lost, __ATOMIC_RELAXED);
 }
