@@ -207,6 +207,14 @@ class AuthSection(Section):
     methods: tuple[Literal["password"], ...] = _field(["password"], "Ways to log in.", min_length=1, max_length=1)
     attempts: Count = _field(3, "Wrong passwords before a login has to be begun anew.", unit="attempts", ge=1, le=10)
     timeout: Seconds = _field(240, "Time that a login may take.", unit=SECONDS, ge=5, le=3600)
+    remember_passwords: Seconds = _field(
+        300,
+        "Time for which a password that was right is not hashed again, so that a storm of reconnects is cheap. "
+        "A changed password is another at once.",
+        unit=NEVER,
+        ge=0,
+        le=3600,
+    )
     banner: str = _field("", "Text shown after login.", max_length=1024)
     groups: tuple[str, ...] = _field(
         [], "Groups to choose from in the login form. Empty: none is asked for.", max_length=64

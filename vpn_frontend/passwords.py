@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from vpn_frontend.crypt_hashes import crypt_matches, is_crypt_hash
+from vpn_frontend.password_memo import PasswordMemo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The first recommendation of OWASP's password storage cheat sheet below the profiles of RFC 9106 section 4, which take
 # 64 MB and about 0.1 s of a core for each login: too much for a server that also carries tunnels.
@@ -56,18 +62,28 @@ def matches(encoded: str | None, password: str) -> bool:
 
 
 class PasswordChecker:
-    """The pool. ``close`` it after the last check."""
+    """The pool. ``close`` it after the last check. ``remember``: seconds that a right password needs no other hash."""
 
     def __init__(
-        self, *, threads: int | None = None, max_waiting: int = MAX_WAITING, deadline: float = DEADLINE
+        self,
+        *,
+        threads: int | None = None,
+        max_waiting: int = MAX_WAITING,
+        deadline: float = DEADLINE,
+        remember: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="password")
         self._max_waiting = max_waiting
         self._deadline = deadline
         self._waiting = 0
+        self._memo = PasswordMemo(remember)
+        self._clock = clock
 
     async def check(self, encoded: str | None, password: str) -> bool:
         """``matches`` off the loop. Raises ``OverloadError`` when there is no room, or no answer in time."""
+        if encoded is not None and self._memo.knows(encoded, password, self._clock()):
+            return True
         if self._waiting >= self._max_waiting:
             raise OverloadError
         self._waiting += 1
@@ -75,9 +91,12 @@ class PasswordChecker:
         # Room is made when the thread is done with it, not when the one who asked has lost patience.
         future.add_done_callback(self._made_room)
         try:
-            return await asyncio.wait_for(asyncio.shield(future), self._deadline)
+            right = await asyncio.wait_for(asyncio.shield(future), self._deadline)
         except TimeoutError:
             raise OverloadError from None
+        if right and encoded is not None:
+            self._memo.add(encoded, password, self._clock())
+        return right
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)

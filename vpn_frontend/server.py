@@ -93,7 +93,7 @@ class VpnServer:
         certificate = load_certificate(self._settings.certificate, self._settings.private_key)
         await self._journal.close_orphans()
         self._gateway = await self._make_gateway(certificate)
-        self._passwords = PasswordChecker()
+        self._passwords = PasswordChecker(remember=self._settings.auth.remember_passwords)
         self._recorder = SessionRecorder(self._journal, self._events)
         self.sessions = SessionTable(
             self._settings,

@@ -98,6 +98,7 @@ class AuthSettings:
     methods: tuple[str, ...] = ("password",)
     attempts: int = 3  # wrong passwords before a login has to be begun anew
     timeout: int = 240  # a login from its first request to its last
+    remember_passwords: int = 300  # a right password costs no second hash for so long
     banner: str = ""  # shown after login
     groups: tuple[str, ...] = ()  # offered in the form; empty: none is asked for
 
