@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PSK-NEGOTIATE as OpenSSL-built clients speak it: they "resume" a session that never was, its id names the tunnel.
+
+The client is ``openssl s_client``, given such a session as a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import socket
+import subprocess
+from ipaddress import ip_address
+
+import pytest
+
+from vpn_frontend.gateway import ChannelUp, DtlsPsk, DtlsUp
+from vpn_frontend.listeners import open_datagram_sockets
+from vpn_frontend.settings import Endpoint
+
+INTEGER, OCTETS, SEQUENCE = 0x02, 0x04, 0x30
+PSK_AES256_GCM_SHA384, DTLS12 = b"\x00\xa9", 0xFEFD
+
+
+def der(tag, body):
+    assert len(body) < 256
+    return bytes([tag]) + (bytes([len(body)]) if len(body) < 128 else bytes([0x81, len(body)])) + body
+
+
+def session_file(name):
+    """SSL_SESSION as OpenSSL writes it: version, protocol, suite, id, master key."""
+    number = lambda value: der(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))  # noqa: E731
+    body = number(1) + number(DTLS12) + der(OCTETS, PSK_AES256_GCM_SHA384) + der(OCTETS, name) + der(OCTETS, bytes(48))
+    text = base64.encodebytes(der(SEQUENCE, body)).decode()
+    return f"-----BEGIN SSL SESSION PARAMETERS-----\n{text}-----END SSL SESSION PARAMETERS-----\n"
+
+
+@pytest.mark.parametrize("suites", ["PSK", "PSK-AES128-GCM-SHA256", "PSK-CHACHA20-POLY1305"])
+def test_a_client_of_openssl_gets_dtls(start, tmp_path, suites):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    bench = start(udp=open_datagram_sockets([Endpoint(ip_address("127.0.0.1"), port)], 1))
+    name, key = secrets.token_bytes(32), secrets.token_bytes(32)
+    _, up = bench.linked()
+    session = bench.gateway.open_session(up.link, bench.parameters())
+    bench.gateway.set_dtls(session, DtlsPsk(name, key))
+    bench.gateway.attach(session, up.link, b"HEAD", b"")
+    bench.wait(ChannelUp)
+    stored = tmp_path / "session.pem"
+    stored.write_text(session_file(name))
+    how = ["-dtls1_2", "-psk", key.hex(), "-psk_identity", "psk", "-cipher", suites, "-sess_in", str(stored)]
+    client = subprocess.Popen(
+        ["openssl", "s_client", "-quiet", "-connect", f"127.0.0.1:{port}", *how],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        event = bench.wait(DtlsUp)
+        assert (event.session, event.version) == (session, "DTLSv1.2")
+        assert event.cipher.startswith("PSK-AES256" if suites == "PSK" else suites)
+        client.stdin.write(b"\x03probe\n")
+        client.stdin.flush()
+        assert client.stdout.read(7) == b"\x04probe\n"
+    finally:
+        client.kill()
+        client.communicate()
