@@ -81,9 +81,11 @@ class DtlsClient:
         self._room = self._ffi.new("uint8_t[]", 20000)
         self.move()
 
-    def move(self):
-        """To another port of the same address, as a NAT does it."""
+    def move(self, address=None):
+        """To another port of the same address, as a NAT does it; or of another one."""
         self.socket = socket.socket(self._family, socket.SOCK_DGRAM)
+        if address is not None:
+            self.socket.bind((address, 0))
         self.socket.settimeout(QUIET)
         self.socket.connect(("::1" if self._family == socket.AF_INET6 else "127.0.0.1", self._port))
 
@@ -380,6 +382,18 @@ def test_a_wrong_key_does_not_get_in(lab):
     time.sleep(3.1)  # the pause between two handshakes of a session is the contract
     assert client.connect()
     assert lab.bench.wait(DtlsUp).session == session
+
+
+def test_a_stranger_who_overheard_the_name_does_not_keep_its_client_out(lab):
+    _, session, client = lab.tunnel()
+    thief = lab.client(PSK, client.name, bytes(48))
+    thief.move("127.0.0.2")
+    assert not thief.connect(seconds=0.8)
+    assert client.connect(seconds=1.0)  # at once, not after the pause between handshakes
+    assert lab.bench.wait(DtlsUp).session == session
+    assert not lab.client(PSK, client.name, bytes(48)).connect(seconds=0.8)
+    client.send(DPD_REQUEST)
+    assert client.read() == DPD_RESPONSE
 
 
 @pytest.mark.parametrize("way", [PSK, RESUMPTION, PSK13])
