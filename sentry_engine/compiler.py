@@ -35,7 +35,10 @@ class Columns:
     def add(self, prefixes: Prefixes, value: int) -> None:
         self.networks += prefixes.networks
         self.lengths += prefixes.lengths
-        self.values.extend(array("I", (value,)) * len(prefixes))
+        if len(prefixes) == 1:
+            self.values.append(value)
+        else:
+            self.values.extend(array("I", (value,)) * len(prefixes))
 
     def freeze(self) -> PrefixTable:
         return PrefixTable(bytes(self.networks), bytes(self.lengths), self.values)
