@@ -179,6 +179,20 @@ class TestState:
         assert (after.sources, after.evicted, after.penalties) == (before.sources, 0, 0)
         assert not any(core.answer(address, Event.CONNECT, 3.0).accepted for address in known)
 
+    def test_a_flood_of_offenders_does_not_lock_out_strangers(self, core, words):
+        """Only so many penalties of unverified sources begin in a second; beyond that an excess is only refused."""
+        limit = words.limit(1, 1.0, 60.0, event=Event.DTLS_HANDSHAKE)
+        core.publish(words.plan(limits={"0.0.0.0/0": [limit]}))
+        crowd = b"".join(b"\0" * 10 + b"\xff\xff\x0a" + n.to_bytes(3) for n in range(20_000))
+        for _ in range(2):
+            core.answer_many(crowd, Event.DTLS_HANDSHAKE, 1.0, verified=False)
+        strangers = b"".join(b"\0" * 10 + b"\xff\xff\x0b" + n.to_bytes(3) for n in range(5_000))
+        later = core.answer_many(crowd, Event.DTLS_HANDSHAKE, 5.0, verified=False)
+        assert 1 <= sum(not verdict.accepted for verdict in later) <= 64
+        assert all(
+            verdict.accepted for verdict in core.answer_many(strangers, Event.DTLS_HANDSHAKE, 7.0, verified=False)
+        )
+
     def test_idle_rows_make_room_first(self, core, words):
         """More sources than rows, one after the other: those that are still in their window lose nothing."""
         core.publish(words.plan(limits={"0.0.0.0/0": [words.limit(1, 10.0)]}))
