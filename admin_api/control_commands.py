@@ -19,7 +19,7 @@ from admin_api.blocks.schemas import Ttl
 from admin_api.health.status import describe_status
 from admin_api.problems import ApiError, Kind
 from admin_api.services import Services
-from admin_api.values import Body, Cidr, Text
+from admin_api.values import Body, Cidr, Network, Text
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class LineCommands:
             case UnblockIp():
                 if not await self._services.enforcement.remove_block(str(command.ip), by):
                     raise ApiError(Kind.NOT_FOUND, f"There is no block of {command.ip}")
-                return {"ip": str(command.ip)}
+                return {"ip": _name(command.ip)}
             case Status():
                 return (await describe_status(self._services)).model_dump(mode="json")
 
@@ -88,11 +88,16 @@ class LineCommands:
         report = await self._services.enforcement.add_block(command.ip, command.reason, command.ttl, by)
         return {
             "id": report.id,
-            "ip": str(report.cidr),
+            "ip": _name(report.cidr),
             "reason": report.reason,
             "expires_at": report.expires_at and report.expires_at.isoformat(),
             "sessions_cut": report.sessions_cut,
         }
+
+
+def _name(network: Network) -> str:
+    """One address as it was written, without the length that makes a network of it."""
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
 def _failure(code: str, detail: str) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class TestLines:
         assert answer["sessions_cut"] == 1
         assert not services.engine.explain("198.51.100.42").verdict.accepted
         (answer,) = await ask(socket_path, b'{"command": "unblock_ip", "ip": "198.51.100.42"}\n')
-        assert answer == {"ok": True, "ip": "198.51.100.42/32"}
+        assert answer == {"ok": True, "ip": "198.51.100.42"}
         assert services.engine.explain("198.51.100.42").verdict.accepted
         (answer,) = await ask(socket_path, b'{"command": "unblock_ip", "ip": "198.51.100.42"}\n')
         assert not answer["ok"]
