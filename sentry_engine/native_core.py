@@ -36,6 +36,8 @@ HAS_RETRY = 1 << 4  # of an answer's word, see core.h
 MAX_KEPT_NAMES = 65_536  # SE_MAX_KEPT_RULES; beyond it a penalty is listed without the name of its rule
 MAX_CACHED_VERDICTS = 4_096  # rules that decide often; when full it starts over
 
+ask = lib.se_core_answer  # looked up once: the lookup is a tenth of a question
+
 if lib.se_core_abi() != CORE_ABI:
     raise ImportError(
         f"the engine's native core speaks ABI {lib.se_core_abi()}, this code {CORE_ABI}: "
@@ -107,7 +109,7 @@ class NativeCore:
         names = self._policies.names
         if not names:
             self._require_plan()
-        word = lib.se_core_answer(self._core, address, event, verified, now)
+        word = ask(self._core, address, event, verified, now)
         verdict = self._verdicts.get(word)
         return verdict if verdict is not None else self._read(word, names)
 
