@@ -18,6 +18,7 @@ from tests.e2e.lab.server import INNER_IPV4
 
 DPD = 4  # seconds
 ROAMS = 20
+ARRIVALS = 8  # clients on their way in at a time
 PING_BYTES = 84  # an echo request of 56 bytes: IPv4 20, ICMP 8
 TUNNELS = int(os.environ.get("OCSENTRY_TUNNELS", "20"))
 ROUNDS = int(os.environ.get("OCSENTRY_ROAM_ROUNDS", "15"))
@@ -70,9 +71,13 @@ def test_many_roams_are_one_session_with_exact_bytes(lab):
 def test_many_tunnels_lose_no_ping(lab):
     server = lab.serve(settings={**SETTINGS, "vpn.limits": {"max_same_clients": 0}, "vpn.session": {"dpd": 90}})
     hosts = [lab.host() for _ in range(TUNNELS)]
-    clients = [server.connect(host, dtls=number % 2 == 0) for number, host in enumerate(hosts)]
+    clients = []
+    for number, host in enumerate(hosts):
+        clients.append(server.connect(host, dtls=number % 2 == 0))
+        if len(clients) >= ARRIVALS:  # one user has a bound on logins that wait for their tunnel
+            clients[-ARRIVALS].await_up(30)
     for client in clients:
-        client.await_up(60)
+        client.await_up(30)
     for client in clients[::2]:
         client.await_dtls(20)
     watched = [Pings(client, INNER_IPV4, interval=0.1) for client in clients]
