@@ -86,6 +86,7 @@ run: build
 test: lint unit e2e
 
 bench: build .build/bench-packages .build/test-packages
+	$(PIP) install 'py-radix>=1.1'
 	$(BIN)/python -m bench
 
 fuzz: build .build/fuzz-packages

@@ -45,6 +45,13 @@ def test_the_starter_rules_keep_their_promises():
     assert find_oddities(policy) == []
 
 
+def test_the_shipped_rule_files_keep_their_promises_together():
+    policy = Policy.load(ROOT / "rules")
+    assert {example.origin.file for example in policy.examples} == {str(file) for file in policy.files}
+    assert run_examples(policy) == []
+    assert find_oddities(policy) == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_that_a_page_shows_exists(page):
     known = set(commands())
