@@ -21,6 +21,8 @@ ROAMS = 20
 ARRIVALS = 8  # clients on their way in at a time
 PING_BYTES = 84  # an echo request of 56 bytes: IPv4 20, ICMP 8
 TUNNELS = int(os.environ.get("OCSENTRY_TUNNELS", "20"))
+PINGS = int(os.environ.get("OCSENTRY_PINGS", "30"))  # through each of the tunnels
+PING_INTERVAL = 0.1  # seconds
 ROUNDS = int(os.environ.get("OCSENTRY_ROAM_ROUNDS", "15"))
 SETTINGS = {"vpn": {"dtls": True}, "vpn.session": {"dpd": DPD, "cookie_timeout": 30}}
 
@@ -80,9 +82,9 @@ def test_many_tunnels_lose_no_ping(lab):
         client.await_up(30)
     for client in clients[::2]:
         client.await_dtls(20)
-    watched = [Pings(client, INNER_IPV4, interval=0.1) for client in clients]
+    watched = [Pings(client, INNER_IPV4, interval=PING_INTERVAL) for client in clients]
     for pings in watched:
-        pings.await_answers(30, timeout=30)
+        pings.await_answers(PINGS, timeout=30 + PINGS * PING_INTERVAL)
     assert [pings.missing() for pings in watched] == [[]] * TUNNELS
     assert server.leases() == TUNNELS
 
