@@ -23,6 +23,7 @@ RESULTS = Path(__file__).with_name("results")
 MEASURES: dict[str, Measure] = {
     "handshakes": measures.handshakes,
     "logins": measures.logins,
+    "first-logins": measures.first_logins,
     "tls-up": measures.throughput("tls", "up"),
     "tls-down": measures.throughput("tls", "down"),
     "dtls-up": measures.throughput("dtls", "up"),

@@ -60,6 +60,13 @@ def logins(peer: Peer, effort: Effort) -> Iterator[Reading]:
     yield from _cycles(peer, "login", "logins to an open tunnel", effort)
 
 
+def first_logins(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    """As if every login were its user's first: each password is verified in full."""
+    peer.restart(remember_passwords=False)
+    yield from _cycles(peer, "login", "logins, each password verified in full", effort)
+    peer.restart()
+
+
 def _cycles(peer: Peer, mode: str, name: str, effort: Effort) -> Iterator[Reading]:
     before = peer.cpu()
     done = load_client.run(mode, peer.host, peer, threads=HANDSHAKE_THREADS, seconds=effort.seconds)

@@ -36,6 +36,7 @@ class Peer:
     """A server under measurement. ``restart`` gives a fresh process, where what came before would show."""
 
     user, password = USER, PASSWORD
+    remember_passwords = True
 
     def __init__(self, label: str, inner_ipv4: str, folder: Path, prepared: Prepared) -> None:
         self.label, self.inner_ipv4 = label, inner_ipv4
@@ -47,8 +48,10 @@ class Peer:
     def _serve(self) -> Running:
         raise NotImplementedError
 
-    def restart(self) -> None:
+    def restart(self, *, remember_passwords: bool = True) -> None:
+        """``remember_passwords``: whether a password that was right once is verified in full the next time."""
         self.server.stop()
+        self.remember_passwords = remember_passwords
         self.server = self._serve()
 
     def revive(self) -> None:
@@ -94,6 +97,7 @@ class OurPeer(Peer):
                 "vpn.network": {"ipv4_pool": "10.89.0.0/16", "ipv6_pool": "fd89::/64", "dns": [], "mtu": MTU},
                 "vpn.limits": {"max_clients": MAX_CLIENTS, "max_same_clients": 0},
                 "vpn.session": {"cookie_timeout": 300},
+                "auth": {} if self.remember_passwords else {"remember_passwords": 0},
             },
         )
 
