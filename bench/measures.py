@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 GB = 1e9
 HANDSHAKE_THREADS = 16  # enough that the server is never without work
+SETTLE_SECONDS = 30  # at most
+QUIET = 0.03  # seconds of processor time in one
 PING_INTERVAL = 0.005  # seconds
 
 
@@ -134,6 +136,7 @@ def memory(peer: Peer, effort: Effort) -> Iterator[Reading]:
     held = load_client.start("hold", peer.host, peer, threads=8, amount=effort.sessions)
     opened = json.loads(held.await_line('"open"', 300).text)["open"]
     each = (peer.memory() - before) / max(1, opened)
+    _settle(peer)
     spent = peer.cpu()
     began = time.monotonic()
     time.sleep(effort.seconds)
@@ -143,6 +146,15 @@ def memory(peer: Peer, effort: Effort) -> Iterator[Reading]:
     yield Reading("memory per open session (TLS)", "KB", each / 1024)
     yield Reading(f"{opened} idle sessions: server CPU", "% of a core", 100 * idle)
     peer.restart()
+
+
+def _settle(peer: Peer) -> None:
+    """Until the server has written down the logins there were: a second without much work."""
+    for _ in range(SETTLE_SECONDS):
+        before = peer.cpu()
+        time.sleep(1.0)
+        if peer.cpu() - before < QUIET:
+            return
 
 
 def latency(peer: Peer, effort: Effort) -> Iterator[Reading]:
