@@ -22,6 +22,7 @@ from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.store.journal import Journal
 from admin_api.store.schema import upgrade
 from admin_api.store.unit import Unit
+from admin_api.store.user_cache import UserCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -43,6 +44,7 @@ class Store:
         self._writing = asyncio.Lock()
         self.clock = clock
         self._journal = Journal(self)
+        self._user_cache = UserCache()
 
     @classmethod
     async def open(cls, url: str, *, clock: Clock = SYSTEM_CLOCK) -> Self:
@@ -85,12 +87,16 @@ class Store:
         """A transaction: committed when the block ends, undone when it raises."""
         async with self._writing, AsyncSession(self._engine, expire_on_commit=False) as session:
             await session.connection(execution_options={WRITES: True})
-            yield Unit(session, self.clock)
-            await session.commit()
+            unit = Unit(session, self.clock)
+            try:
+                yield unit
+                await session.commit()
+            finally:
+                if unit.users.changed:
+                    self._user_cache.clear()
 
     async def find(self, name: str) -> UserRecord | None:
-        async with self.read() as unit:
-            return await unit.users.record(name)
+        return await self._user_cache.find(name, self.clock.monotonic(), self._read_user)
 
     async def opened(self, view: SessionView) -> None:
         await self._journal.opened(view)
@@ -104,6 +110,10 @@ class Store:
     async def close_orphans(self) -> int:
         async with self.write() as unit:
             return await unit.sessions.close_orphans()
+
+    async def _read_user(self, name: str) -> UserRecord | None:
+        async with self.read() as unit:
+            return await unit.users.record(name)
 
 
 def _with_driver(url: str) -> URL:

@@ -44,6 +44,7 @@ class UserRepository:
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock
+        self.changed = False  # some user is not what it was before this unit of work
 
     async def add(self, name: str, password_hash: str, attributes: UserAttributes) -> User:
         now = self._clock.wall()
@@ -52,7 +53,7 @@ class UserRepository:
         )
         self._assign(user, attributes)
         self._session.add(user)
-        await self._session.flush()
+        await self._flush()
         return user
 
     async def replace(self, user: User, attributes: UserAttributes, password_hash: str | None = None) -> None:
@@ -61,7 +62,7 @@ class UserRepository:
             user.password_hash = password_hash
         user.updated_at = self._clock.wall()
         user.version += 1
-        await self._session.flush()
+        await self._flush()
 
     async def get(self, name: str) -> User | None:
         return await self._session.scalar(select(User).where(User.key == fold_name(name)))
@@ -105,6 +106,10 @@ class UserRepository:
 
     async def remove(self, user: User) -> None:
         await self._session.delete(user)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        self.changed = True
         await self._session.flush()
 
     @staticmethod

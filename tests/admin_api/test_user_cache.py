@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import asyncio
+
+import pytest
+
+from admin_api.store.user_cache import UserCache
+from admin_api.store.users import UserAttributes
+from vpn_frontend.ports import UserRecord
+
+pytestmark = pytest.mark.asyncio
+
+
+class Directory:
+    def __init__(self, *names: str) -> None:
+        self.users = {name: UserRecord(name=name, password_hash="hash") for name in names}
+        self.asked = []
+        self.gate = None
+
+    async def read(self, name: str) -> UserRecord | None:
+        self.asked.append(name)
+        user = self.users.get(name)
+        if self.gate is not None:
+            await self.gate.wait()
+        return user
+
+
+async def test_a_user_is_read_once_in_a_lifetime_and_nobody_each_time():
+    directory, cache = Directory("alice"), UserCache(lifetime=10)
+    for now in 0, 1, 9.9:
+        assert (await cache.find("alice", now, directory.read)).name == "alice"
+    assert directory.asked == ["alice"]
+    assert (await cache.find("alice", 10, directory.read)).name == "alice"
+    assert directory.asked == ["alice", "alice"]
+    assert [await cache.find("mallory", 10, directory.read) for _ in range(2)] == [None, None]
+    assert directory.asked[2:] == ["mallory", "mallory"]
+
+
+async def test_the_one_read_longest_ago_gives_way():
+    directory, cache = Directory("a", "b", "c"), UserCache(capacity=2)
+    for name in "a", "b", "c", "b", "c", "a":
+        await cache.find(name, 0, directory.read)
+    assert directory.asked == ["a", "b", "c", "a"]
+
+
+async def test_what_was_being_read_while_users_changed_is_not_kept():
+    directory, cache = Directory("alice"), UserCache()
+    directory.gate = asyncio.Event()
+    reading = asyncio.create_task(cache.find("alice", 0, directory.read))
+    await asyncio.sleep(0)
+    del directory.users["alice"]
+    cache.clear()
+    directory.gate.set()
+    assert (await reading).name == "alice"
+    assert await cache.find("alice", 0, directory.read) is None
+
+
+async def test_the_store_knows_a_change_with_its_commit(store):
+    async with store.write() as unit:
+        await unit.users.add("alice", "one", UserAttributes())
+    assert (await store.find("alice")).password_hash == "one"
+    async with store.write() as unit:
+        await unit.users.replace(await unit.users.get("alice"), UserAttributes(enabled=False), "two")
+    found = await store.find("alice")
+    assert (found.password_hash, found.enabled) == ("two", False)
+    async with store.write() as unit:
+        await unit.users.remove(await unit.users.get("alice"))
+    assert await store.find("alice") is None
