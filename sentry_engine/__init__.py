@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A policy engine that decides who may connect: prefixes, rates, places, users. Needs nothing of the VPN around it."""
 
-from sentry_engine.addresses import AddressError
+from sentry_engine.addresses import AddressError, pack_address
 from sentry_engine.core import CoreCounters, Penalty, Step
 from sentry_engine.decision_log import Decision, DecisionLog
 from sentry_engine.detectors import Suspicion, Thresholds
@@ -19,7 +19,7 @@ from sentry_engine.problems import PolicyError, Problem
 from sentry_engine.rules import Prefixes, PrefixRule
 from sentry_engine.simulation import Change, simulate
 from sentry_engine.state import State, StateKeeper
-from sentry_engine.verdict import Action, Event, Reason, Verdict
+from sentry_engine.verdict import Action, Event, Reason, Verdict, read_word
 
 __all__ = [
     "Action",
@@ -55,6 +55,8 @@ __all__ = [
     "Thresholds",
     "Verdict",
     "find_oddities",
+    "pack_address",
+    "read_word",
     "refresh_feed",
     "rule_file_schema",
     "run_examples",

@@ -9,6 +9,7 @@ cost, which counts in a list of a million rows.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 Address = str | ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -16,6 +17,7 @@ Network = str | ipaddress.IPv4Network | ipaddress.IPv6Network | ipaddress.IPv4Ad
 
 V4_MAPPED = b"\x00" * 10 + b"\xff\xff"  # RFC 4291 section 2.5.5.2
 V4_OFFSET = 96  # what an IPv4 prefix length gains when packed
+MAX_REMEMBERED = 8_192  # texts, about 2 MB: a client's address comes again with its every event
 MAX_TEXT = 64  # characters; the longest prefix text (45 + "/128") fits, a megabyte of digits does not reach the parser
 
 LENGTHS_V4 = {str(length): length + V4_OFFSET for length in range(33)}  # by their text, packed
@@ -44,6 +46,34 @@ def pack_address(address: Address) -> bytes:
     if isinstance(address, ipaddress.IPv6Address):
         return address.packed
     raise TypeError(f"an address is text or an ipaddress object, not {type(address).__name__}")
+
+
+class PackedTexts(dict[str, bytes]):
+    """``pack_address`` of texts that come again: ``packed[text]`` is the lookup of a dictionary once it is known.
+
+    Texts alone are looked up: an ``ipaddress`` object takes as long to hash as to pack. When full it starts over.
+    """
+
+    def __missing__(self, text: str) -> bytes:
+        packed = pack_address(text)
+        if len(self) >= MAX_REMEMBERED:
+            self.clear()
+        self[text] = packed
+        return packed
+
+    def pack_each(self, addresses: Sequence[Address]) -> list[bytes | None]:
+        """``None`` in the place of what is no address."""
+        try:
+            return [self[one] if type(one) is str else pack_address(one) for one in addresses]
+        except AddressError:
+            return [self._pack_if_address(one) for one in addresses]
+
+    @staticmethod
+    def _pack_if_address(address: Address) -> bytes | None:
+        try:
+            return pack_address(address)
+        except AddressError:
+            return None
 
 
 def pack_network(network: Network) -> tuple[bytes, int]:

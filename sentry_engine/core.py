@@ -17,6 +17,7 @@ DECISION ORDER, the first decisive tier wins:
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -92,6 +93,9 @@ class Core(Protocol):
 
     def answer_many(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> list[Verdict]:
         """``decide`` for one event of many addresses, 16 bytes each, in their order."""
+
+    def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
+        """``answer_many`` without a value for each answer: ``verdict.read_word`` reads them."""
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         """The same walk as ``decide``, through the same code, counting nothing; every tier is looked at."""

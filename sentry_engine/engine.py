@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib
 import math
 import time
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from math import isfinite
 from threading import RLock
 from typing import Any, Literal, Self
 
@@ -19,6 +21,7 @@ from sentry_engine.addresses import (
     Address,
     AddressError,
     Network,
+    PackedTexts,
     contains,
     covers,
     pack_address,
@@ -39,7 +42,7 @@ from sentry_engine.rules import Origin, Prefixes, PrefixRule
 from sentry_engine.state import KeptBlock, KeptPenalty, State
 from sentry_engine.twin import TwinCore, find_source
 from sentry_engine.user_rules import judge_user, limit_of
-from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict
+from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict, write_word
 
 MAX_BLOCKS = 100_000  # set through the API at a time; longer lists are feeds
 EventName = Event | str | int
@@ -53,6 +56,7 @@ REFUSAL_TEXTS = {
 LOGINS = frozenset({Event.AUTH_FAILURE, Event.AUTH_SUCCESS})
 EVENT_NUMBERS: dict[EventName, int] = {e.name.lower(): int(e) for e in Event} | {int(e): int(e) for e in Event}
 INVALID = Verdict(Action.REJECT, Reason.INVALID_REQUEST)
+INVALID_WORD = write_word(INVALID.action, INVALID.reason)
 
 Clock = Callable[[], float]
 
@@ -84,6 +88,8 @@ class Engine:
         self._never_block = Prefixes.of(*never_block)
         self._lock = RLock()
         self._core = make_core(core)
+        self._answer = self._core.answer
+        self._packed = PackedTexts()
         self._leases = LeaseTable(limits or ClientLimits())
         self.decisions = decisions
         self.detectors = Panel()
@@ -161,13 +167,13 @@ class Engine:
         moment = self._clock() if now is None else now
         number = self._numbers.get(event)
         try:
-            packed = pack_address(address)
+            packed = self._packed[address] if type(address) is str else pack_address(address)
         except AddressError:
             return INVALID
-        if number is None or not math.isfinite(moment) or (port is not None and not 0 <= port <= 65_535):
+        if number is None or not isfinite(moment) or (port is not None and not 0 <= port <= 65_535):
             return INVALID
         if user is None and self.decisions is None:
-            return self._core.answer(packed, number, moment, verified)
+            return self._answer(packed, number, moment, verified)
         request = Request(packed, number, moment, port=port or 0, verified=verified)
         return self._decide_and_log(request, user, tuple(groups))
 
@@ -175,16 +181,26 @@ class Engine:
         """``decide`` for each address, at one time."""
         moment = self._now(now)
         number = self._numbers.get(event)
-        packed: list[bytes | None] = []
-        for address in addresses:
-            try:
-                packed.append(pack_address(address))
-            except AddressError:
-                packed.append(None)
-        if number is None or not math.isfinite(moment):
+        packed = self._packed.pack_each(addresses)
+        if number is None or not isfinite(moment):
             return [INVALID] * len(packed)
-        verdicts = iter(self._core.answer_many(b"".join(filter(None, packed)), number, moment))
-        return [INVALID if one is None else next(verdicts) for one in packed]
+        verdicts = self._core.answer_many(b"".join(filter(None, packed)), number, moment)
+        if len(verdicts) == len(packed):
+            return verdicts
+        answers = iter(verdicts)
+        return [INVALID if one is None else next(answers) for one in packed]
+
+    def decide_packed(self, event: EventName, addresses: bytes, *, now: float | None = None) -> array[int]:
+        """``decide_many`` for bulk work: 16 bytes of each address (``pack_address``), joined, and a 64-bit word for
+        each answer, of which ``read_word`` tells action and reason. Raises ``ValueError`` unless the bytes are whole
+        addresses.
+        """
+        if len(addresses) % 16:
+            raise ValueError(f"addresses are 16 bytes each, {len(addresses)} is no multiple")
+        moment, number = self._now(now), self._numbers.get(event)
+        if number is None or not isfinite(moment):
+            return array("Q", [INVALID_WORD]) * (len(addresses) // 16)
+        return self._core.answer_words(addresses, number, moment)
 
     def explain(
         self,
@@ -311,7 +327,7 @@ class Engine:
     def export_state(self, now: float | None = None) -> State:
         """Penalties and blocks in force, in Unix time."""
         penalties = tuple(
-            KeptPenalty(p.text, p.until + self._offset if math.isfinite(p.until) else None, p.reason, p.rule_id)
+            KeptPenalty(p.text, p.until + self._offset if isfinite(p.until) else None, p.reason, p.rule_id)
             for p in self.penalties(now)
         )
         blocks = tuple(
@@ -352,9 +368,10 @@ class Engine:
         A ``session`` that holds a lease is the same client: the policy is asked, but no event is counted.
         """
         moment = self._now(now)
-        request = self._request(Event.SESSION_START, address, None, moment, True)
-        if request is None:
+        (packed,) = self._packed.pack_each((address,))
+        if packed is None or not isfinite(moment):
             raise AdmissionRefused(INVALID, "The request cannot be understood.")
+        request = Request(packed, Event.SESSION_START, moment)
         known = self._leases.find(user, session)
         verdict = self._ask_uncounted(request) if known else self._core.decide(request)
         if not verdict.accepted:
@@ -448,11 +465,8 @@ class Engine:
         if user is not None and request.event in LOGINS:
             verdict, note = self._watch_login(user, request, verdict)
         if self.decisions is not None:
-            at, label, latency = (
-                request.now + self._offset,
-                self.event_label(request.event),
-                time.perf_counter() - began,
-            )
+            at, label = request.now + self._offset, self.event_label(request.event)
+            latency = time.perf_counter() - began
             self.decisions.add(at, label, request.address, user, verdict, latency, note)
         return verdict
 
@@ -468,18 +482,6 @@ class Engine:
 
     def _now(self, now: float | None) -> float:
         return self._clock() if now is None else now
-
-    def _request(
-        self, event: EventName, address: Address, port: int | None, now: float | None, verified: bool
-    ) -> Request | None:
-        moment = self._now(now)
-        try:
-            number, packed = self.event_number(event), pack_address(address)
-        except ValueError:
-            return None
-        if not math.isfinite(moment) or not 0 <= (port or 0) <= 65_535:
-            return None
-        return Request(packed, number, moment, port=port or 0, verified=verified)
 
 
 def make_core(core: Literal["native", "twin"] | Core) -> Core:

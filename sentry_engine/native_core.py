@@ -19,7 +19,7 @@ from sentry_engine.decisions import Decision
 from sentry_engine.native_columns import REASON_CODES, CData
 from sentry_engine.native_policies import InForce, Policies, list_hits
 from sentry_engine.plan import Plan
-from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Reason, Verdict
+from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Reason, Verdict, read_word
 
 try:
     from sentry_engine._core import ffi, lib
@@ -110,8 +110,7 @@ class NativeCore:
         if not names:
             self._require_plan()
         word = ask(self._core, address, event, verified, now)
-        verdict = self._verdicts.get(word)
-        return verdict if verdict is not None else self._read(word, names)
+        return self._verdicts.get(word) or self._read(word, names)
 
     def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
         return [self.answer(r.address, r.event, r.now, r.verified) for r in requests]
@@ -126,9 +125,7 @@ class NativeCore:
         return [known or self._read(words[at], names, waits[at]) for at, known in enumerate(verdicts)]
 
     def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
-        """``answer_many`` without a value for each: the words of ``native/core.h``, whose lowest four bits are the
-        action's place in ``ACTIONS``.
-        """
+        """``answer_many`` without a value for each answer: ``verdict.read_word`` reads them."""
         return self._ask_many(addresses, event, now, verified, ffi.NULL)[0]
 
     def _ask_many(
@@ -255,8 +252,8 @@ class NativeCore:
         rule_id = self._name(word >> 32, names.get(generation) or self._policies.names.get(generation, ()))
         if word & HAS_RETRY:
             retry_after = lib.se_core_retry_after() if wait is None else wait
-            return Verdict(ACTIONS[word & 0xF], REASONS[word >> 8 & 0xFF], rule_id, retry_after)
-        verdict = Verdict(ACTIONS[word & 0xF], REASONS[word >> 8 & 0xFF], rule_id)
+            return Verdict(*read_word(word), rule_id, retry_after)
+        verdict = Verdict(*read_word(word), rule_id)
         if len(self._verdicts) >= MAX_CACHED_VERDICTS:
             self._verdicts = {}
         self._verdicts[word] = verdict

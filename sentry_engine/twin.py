@@ -7,6 +7,7 @@ The walk is a list of tiers. Each looks at one request and returns a finding; th
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from sentry_engine.penalty_box import PenaltyBox
 from sentry_engine.plan import Limit, Plan, PlanError, Tier
 from sentry_engine.prefix_index import PrefixIndex
 from sentry_engine.rates import MAX_SOURCES, Rates, Sketch
-from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Reason, Verdict
+from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Reason, Verdict, write_word
 
 MAX_EVENTS_PER_LIMIT = 65_535
 MAX_WINDOW = 10 * 365 * 86_400  # seconds
@@ -79,6 +80,10 @@ class TwinCore:
     def answer_many(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> list[Verdict]:
         starts = range(0, len(addresses), 16)
         return [self.answer(addresses[at : at + 16], event, now, verified) for at in starts]
+
+    def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
+        verdicts = self.answer_many(addresses, event, now, verified=verified)
+        return array("Q", [write_word(verdict.action, verdict.reason) for verdict in verdicts])
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         with self._lock:

@@ -88,3 +88,13 @@ class Verdict:
     @property
     def accepted(self) -> bool:
         return self.action is Action.ACCEPT
+
+
+def write_word(action: Action, reason: Reason) -> int:
+    """An answer as a number, without its rule: the layout is that of ``se_core_answer`` in ``native/core.h``."""
+    return ACTIONS.index(action) | REASONS.index(reason) << 8
+
+
+def read_word(word: int) -> tuple[Action, Reason]:
+    """What an answer in a word says, as far as it can be told without the core that gave it."""
+    return ACTIONS[word & 0xF], REASONS[word >> 8 & 0xFF]

@@ -24,6 +24,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 def run(sizes: tuple[int, ...], folder: Path, seconds: float) -> Iterator[Figure]:
     for family in (4, 6):
         yield from figures.measure_decisions(family, sizes)
+    yield from figures.measure_calls()
     yield from figures.measure_twin()
     yield from figures.measure_builds(sizes[-1], folder)
     yield from figures.measure_pause(folder, sizes[-1], seconds)

@@ -14,6 +14,8 @@ from socket import AF_INET, AF_INET6, inet_ntop
 from pytricia import PyTricia
 
 from bench.engine.policies import Prefixes, build_flattened, build_plan, draw_addresses, draw_prefixes
+from sentry_engine import Engine, Policy
+from sentry_engine.addresses import pack_address, render_address, render_network
 from sentry_engine.compiler import append_blocks
 from sentry_engine.core import Request
 from sentry_engine.native_core import NativeCore
@@ -202,6 +204,27 @@ def measure_pause(folder: Path, size: int, seconds: float) -> Iterator[Figure]:
         yield Figure("answers over 10 us of processor time, per million", size, who, one["over_10us_cpu"] * share, "")
         yield Figure("times the reader gave up the processor", size, who, one["voluntary_switches"], "")
     yield Figure("swaps meanwhile", size, "with swaps", found["swaps"], "")
+
+
+def measure_calls() -> Iterator[Figure]:
+    """What a caller of the public ``Engine`` pays: parsing, the clock and the value of the answer are in it."""
+    size = 1_000
+    rows = draw_prefixes(4, size).rows
+    rule = {"id": "drawn", "type": "blacklist", "remote_addr": [render_network(n.to_bytes(16), at) for n, at in rows]}
+    engine = Engine(Policy.from_document({"wolfsentry": {"version": "1", "rules": [rule]}}))
+    texts = [render_address(address) for address in draw_addresses(draw_prefixes(4, size), FEW)]
+    strangers = iter([[f"100.64.{turn}.{last}" for last in range(FEW)] for turn in range(FEW)])
+    packed, event, decide = b"".join(map(pack_address, texts)), Event.SESSION_START, engine.decide
+    calls: dict[str, Callable[[], object]] = {
+        "Engine.decide of a text": lambda: [decide(event, text) for text in texts],
+        "Engine.decide of a text, time given": lambda: [decide(event, text, now=1.0) for text in texts],
+        "Engine.decide of a text never seen, time given": lambda: [decide(event, t, now=1.0) for t in next(strangers)],
+        "Engine.decide_many, 256 texts, an address": lambda: engine.decide_many(event, texts, now=1.0),
+        "Engine.decide_packed, 256 addresses, an address": lambda: engine.decide_packed(event, packed, now=1.0),
+    }
+    for name, call in calls.items():
+        yield Figure(name, size, "ocsentry", best_of(200, call, FEW), "ns")
+    engine.close()
 
 
 def measure_twin() -> Iterator[Figure]:

@@ -8,7 +8,19 @@ import math
 
 import pytest
 
-from sentry_engine import Action, AdmissionRefused, ClientLimits, Engine, Event, Policy, PolicyError, Reason, Verdict
+from sentry_engine import (
+    Action,
+    AdmissionRefused,
+    ClientLimits,
+    Engine,
+    Event,
+    Policy,
+    PolicyError,
+    Reason,
+    Verdict,
+    pack_address,
+    read_word,
+)
 
 RATE = {"type": "rate_limit", "remote_addr": ["0.0.0.0/0", "::/0"], "action": "rate_limit"}
 FIVE = {"id": "five", **RATE, "max_connections_per_minute": 5, "penalty_duration_sec": 2}
@@ -56,6 +68,26 @@ class TestQuestions:
         engine = make_engine([blacklist("no", "192.0.2.0/24")])
         answers = engine.decide_many("connect", ["192.0.2.1", "nonsense", "198.51.100.1"])
         assert [a.reason for a in answers] == [Reason.RULE, Reason.INVALID_REQUEST, Reason.WITHIN_LIMIT]
+
+    def test_words_say_what_the_verdicts_say(self, make_engine):
+        engine, twin = (make_engine([FIVE, blacklist("no", "192.0.2.0/24")]) for _ in range(2))
+        texts = ["192.0.2.1", "2001:db8::1", *["198.51.100.1"] * 8]
+        words = engine.decide_packed("connect", b"".join(map(pack_address, texts)))
+        verdicts = twin.decide_many("connect", texts)
+        assert [read_word(word) for word in words] == [(v.action, v.reason) for v in verdicts]
+        assert {v.action for v in verdicts} == set(Action)
+
+    def test_words_of_what_cannot_be_understood(self, make_engine):
+        engine, two = make_engine(), pack_address("192.0.2.1") * 2
+        for event, now in (("nobody", 0.0), ("connect", math.nan), ("connect", math.inf)):
+            words = engine.decide_packed(event, two, now=now)
+            assert [read_word(word) for word in words] == [(INVALID.action, INVALID.reason)] * 2
+        assert not engine.decide_packed("connect", b"")
+        with pytest.raises(ValueError, match="16 bytes"):
+            engine.decide_packed("connect", two[:-1])
+
+    def test_many_of_an_unknown_event_are_refused(self, make_engine):
+        assert make_engine().decide_many("nobody", ["192.0.2.1", "x"]) == [INVALID] * 2
 
     def test_explain_counts_nothing_and_names_what_matched(self, make_engine):
         engine = make_engine([FIVE, blacklist("no", "192.0.2.0/24"), whitelist("yes", "192.0.2.128/25")])
