@@ -86,7 +86,8 @@ class SessionView:
 class SessionJournal(Protocol):
     """Where sessions are accounted for: exactly one ``opened`` and one ``closed`` for each, in that order.
 
-    Errors are logged and never stop a tunnel.
+    Calls begin in their order and may run side by side: a later one may begin before an earlier one returned, and is
+    written behind it all the same. Errors are logged and never stop a tunnel.
     """
 
     async def opened(self, view: SessionView) -> None: ...

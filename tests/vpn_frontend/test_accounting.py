@@ -74,3 +74,27 @@ async def test_checkpoints_wait_for_nothing_and_the_recorder_says_when_it_is_beh
     await recorder.drain()
     task.cancel()
     assert sorted(journal.open) == ["session-1", "session-2"]
+
+
+@pytest.mark.asyncio
+async def test_a_storm_is_handed_over_side_by_side_and_in_order(monkeypatch):
+    monkeypatch.setattr(accounting, "BATCH", 4)
+    begun, gate, full = [], asyncio.Event(), asyncio.Event()
+
+    class SlowJournal(MemoryJournal):
+        async def opened(self, view):
+            begun.append(view.id)
+            if len(begun) == 4:
+                full.set()
+            await gate.wait()
+
+    recorder = SessionRecorder(SlowJournal(), MemoryEvents())
+    for number in range(6):
+        recorder.opened(view(number))
+    task = asyncio.create_task(recorder.run())
+    await full.wait()
+    assert begun == [f"session-{number}" for number in range(4)]
+    gate.set()
+    await recorder.drain()
+    task.cancel()
+    assert begun == [f"session-{number}" for number in range(6)]
