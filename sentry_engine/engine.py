@@ -88,7 +88,6 @@ class Engine:
         self._never_block = Prefixes.of(*never_block)
         self._lock = RLock()
         self._core = make_core(core)
-        self._answer = self._core.answer
         self._packed = PackedTexts()
         self._leases = LeaseTable(limits or ClientLimits())
         self.decisions = decisions
@@ -167,13 +166,14 @@ class Engine:
         moment = self._clock() if now is None else now
         number = self._numbers.get(event)
         try:
-            packed = self._packed[address] if type(address) is str else pack_address(address)
+            texts = self._packed
+            packed = texts.get(address) or texts.remember(address) if type(address) is str else pack_address(address)
         except AddressError:
             return INVALID
         if number is None or not isfinite(moment) or (port is not None and not 0 <= port <= 65_535):
             return INVALID
         if user is None and self.decisions is None:
-            return self._answer(packed, number, moment, verified)
+            return self._core.answer(packed, number, moment, verified)
         request = Request(packed, number, moment, port=port or 0, verified=verified)
         return self._decide_and_log(request, user, tuple(groups))
 

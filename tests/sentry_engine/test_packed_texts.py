@@ -19,13 +19,14 @@ def texts() -> PackedTexts:
 
 def test_a_text_packs_the_same_the_second_time(texts):
     for _ in range(2):
-        assert [texts[text] for text in TEXTS] == [pack_address(text) for text in TEXTS]
+        assert texts.pack_each(TEXTS) == [pack_address(text) for text in TEXTS]
+    assert set(texts) == set(TEXTS)
 
 
 def test_what_is_no_address_is_not_kept(texts):
     for text in ("", "192.0.2", "1" * 10_000, "fe80::1%" + "x" * 100):
         with pytest.raises(AddressError):
-            texts[text]
+            texts.remember(text)
     assert not texts
 
 
@@ -47,6 +48,6 @@ def test_what_is_neither_text_nor_address_is_a_mistake_of_the_caller(texts):
 
 def test_no_flood_of_addresses_makes_it_grow(texts):
     for number in range(2 * MAX_REMEMBERED + 1):
-        texts[str(ipaddress.IPv4Address(number))]
+        texts.remember(str(ipaddress.IPv4Address(number)))
         assert len(texts) <= MAX_REMEMBERED
-    assert texts["192.0.2.1"] == pack_address("192.0.2.1")
+    assert texts.pack_each(["192.0.2.1"]) == [pack_address("192.0.2.1")]
