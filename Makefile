@@ -3,7 +3,7 @@
 #   make build     into .venv/            make run      a demo server in the foreground
 #   make test      everything that must   make bench    figures, ours beside the peers'
 #                  pass before a change   make fuzz     minutes of fuzzing (FUZZ_SECONDS)
-#   make lint      ruff and mypy          make soak     the end-to-end tests at a release's numbers (SOAK_ROUNDS)
+#   make lint      ruff and mypy          make soak     the end-to-end tests at a release's numbers
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 600
 SOAK_ROUNDS ?= 500
+SOAK_SECONDS ?= 3600
 
 PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates
 TEST_PACKAGES := openconnect iputils-ping nftables procps
@@ -93,8 +94,8 @@ fuzz: build .build/fuzz-packages
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 soak: build .build/test-packages
-	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 \
-	    OCSENTRY_TRANSFER_BYTES=1000000000 $(BIN)/pytest -v -m netns tests/e2e
+	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 OCSENTRY_PINGS=600 \
+	    SOAK_SECONDS=$(SOAK_SECONDS) OCSENTRY_TRANSFER_BYTES=1000000000 $(BIN)/pytest -v -m netns tests/e2e
 
 clean:
 	rm -rf .build build *.egg-info $(VENV) sentry_engine/*.so vpn_frontend/*.so
