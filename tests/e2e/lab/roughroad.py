@@ -13,6 +13,7 @@ import fcntl
 import os
 import random
 import select
+import socket
 import struct
 import threading
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _TUNSETIFF = 0x400454CA
 _IFF_TUN_NO_PI = 0x1001
+UDP = str(socket.IPPROTO_UDP)  # by number: a bare Debian has no /etc/protocols to look a name up in
 _TABLE = 77  # routing table of the packets on their way to this process
 _MAX_PACKET = 65_535
 _MAX_KEPT = 64
@@ -56,7 +58,7 @@ class RoughRoad:
         router.ip("link set rough0 txqueuelen 10000 up")
         for family in "-4", "-6":
             router.run("ip", family, "rule", "add", "pref", "10", "iif", "rough0", "lookup", "main")
-            router.run("ip", family, "rule", "add", "pref", "20", "ipproto", "udp", "lookup", str(_TABLE))
+            router.run("ip", family, "rule", "add", "pref", "20", "ipproto", UDP, "lookup", str(_TABLE))
             router.run("ip", family, "route", "add", "default", "dev", "rough0", "table", str(_TABLE))
         self._stop_read, self._stop_write = os.pipe()
         self._thread = threading.Thread(target=self._carry, name="rough road", daemon=True)
