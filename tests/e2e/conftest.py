@@ -65,18 +65,18 @@ class Lab:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = [name for name in ("ip", "nft", "openconnect", "ping", "setpriv") if not shutil.which(name)]
-    missing += [] if os.geteuid() == 0 else ["root"]
-    missing += [] if Path("/dev/net/tun").exists() else ["/dev/net/tun"]
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.netns)
-            if missing:
-                item.add_marker(pytest.mark.skip(f"needs {', '.join(missing)}"))
 
 
 @pytest.fixture(scope="session")
 def claim() -> Iterator[Claim]:
+    missing = [name for name in ("ip", "nft", "openconnect", "ping", "setpriv") if not shutil.which(name)]
+    missing += [] if os.geteuid() == 0 else ["root"]
+    missing += [] if Path("/dev/net/tun").exists() else ["/dev/net/tun"]
+    if missing:
+        pytest.fail(f"these tests need {', '.join(missing)}: run them by 'make e2e', as root")
     claim = Claim()
     yield claim
     claim.release()
