@@ -23,6 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from tests.vpn_frontend.native.offload_harness import build_offloads
 from vpn_frontend.gateway import GatewayPlan, LinkClosed, LinkData, LinkUp, TunnelParameters
 from vpn_frontend.listeners import open_listeners
 from vpn_frontend.native_gateway import open_gateway
@@ -52,6 +53,12 @@ static void gate_set_abi(uint32_t abi) { gate.abi = abi; }
 static void gate_last(uint8_t *out) { memcpy(out, &policy.last, sizeof(policy.last)); }
 static void gate_reset(void) { memset(&policy, 0, sizeof(policy)); gate.abi = SE_GATE_ABI; }
 """
+
+
+@pytest.fixture(scope="session")
+def offloads(tmp_path_factory):
+    """``coalescer.c`` and ``segments.c`` alone."""
+    return build_offloads(tmp_path_factory.mktemp("offloads"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Offloads on or off, the same bytes: our merging and splitting beside the kernel's own, over any traffic.
+
+    test --write--> [ocsin0] --forwarding--> [ocsout0] --read--> test       a network namespace of its own
+
+What is merged before ``ocsin0`` the kernel takes apart for an ``ocsout0`` without offloads, and what ``ocsout0`` with
+offloads hands over whole we take apart.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import struct
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.vpn_frontend.native.inner_packets import by_flow, make_trace, segment, stream, udp
+from vpn_frontend.tun import open_queues
+
+CLONE_NEWNET = 0x40000000
+TUNSETOFFLOAD = 0x400454D0  # linux/if_tun.h
+TUN_F_ALL = 0x01 | 0x02 | 0x04 | 0x20 | 0x40  # checksums, TSO4, TSO6, USO4, USO6
+LAST = udp(b"the last one", flow=99)
+SET_UP = """
+link set ocsin0 addrgenmode none mtu 1400 up
+link set ocsout0 addrgenmode none mtu 1400 txqlen 10000 up
+route add default dev ocsout0
+route add ::/0 dev ocsout0
+"""
+FORWARDING = {
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/ocsin0/rp_filter": "0",
+    "ipv4/conf/ocsin0/forwarding": "1",
+    "ipv4/conf/ocsout0/forwarding": "1",
+    "ipv6/conf/all/forwarding": "1",
+}
+
+
+class Road:
+    """Two TUN devices with forwarding between them, in a namespace that lives as long as they do."""
+
+    def __init__(self):
+        failures = []
+        thread = threading.Thread(target=self._build, args=(failures,))
+        thread.start()  # a thread, because a namespace is a thread's own
+        thread.join()
+        if failures:
+            raise failures[0]
+
+    def _build(self, failures):
+        try:
+            assert ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0
+            (self._inlet,), (self._outlet,) = open_queues("ocsin0", 1), open_queues("ocsout0", 1)
+            subprocess.run(["ip", "-batch", "-"], input=SET_UP, text=True, check=True)
+            for name, value in FORWARDING.items():
+                Path("/proc/sys/net", name).write_text(value)
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            failures.append(error)
+
+    def close(self):
+        os.close(self._inlet)
+        os.close(self._outlet)
+
+    def carry(self, sent, *, offloads):
+        """Writes [(header, packet)] and gives [(header, packet)] as they come out, with large ones if ``offloads``."""
+        fcntl.ioctl(self._inlet, TUNSETOFFLOAD, TUN_F_ALL)
+        fcntl.ioctl(self._outlet, TUNSETOFFLOAD, TUN_F_ALL if offloads else 0)
+        for header, packet in [*sent, (bytes(10), LAST)]:
+            try:
+                os.write(self._inlet, header + packet)
+            except OSError:
+                assert header == bytes(10)  # the kernel may refuse what is damaged, not what we made
+        seen = []
+        while True:
+            read = os.read(self._outlet, 10 + 65535)
+            if read[-len(b"the last one") :] == b"the last one":
+                return seen
+            if read[10] >> 4 == 4 or read[18:20] == b"\xfd\x00":  # and not what the kernel says by itself
+                seen.append((read[:10], read[10:]))
+
+
+@pytest.fixture(scope="module")
+def road():
+    road = Road()
+    yield road
+    road.close()
+
+
+def take_apart(offloads, packets):
+    """What the gateway sends to the client for what a queue gave it."""
+    result = []
+    for header, packet in packets:
+        result += offloads.split(header, packet) if header[1] else [offloads.complete(header, packet)]
+    return result
+
+
+def come_through(offloads, road, packets):
+    """The same trace in the four ways, each by flow."""
+    small, large = [(bytes(10), packet) for packet in packets], offloads.merge(packets)
+    return {
+        "none": by_flow(packet for _, packet in road.carry(small, offloads=False)),
+        "merged": by_flow(packet for _, packet in road.carry(large, offloads=False)),
+        "split": by_flow(take_apart(offloads, road.carry(small, offloads=True))),
+        "merged and split": by_flow(take_apart(offloads, road.carry(large, offloads=True))),
+    }
+
+
+@pytest.mark.netns
+@settings(max_examples=300, deadline=None)
+@given(st.lists(segment, max_size=60))
+def test_any_traffic_comes_through_alike(offloads, road, plan):
+    packets = make_trace(plan)
+    ways = come_through(offloads, road, packets)
+    assert ways["merged"] == ways["none"]
+    assert ways["split"] == ways["none"]
+    assert ways["merged and split"] == ways["none"]
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_the_kernel_takes_and_gives_large_packets(offloads, road, kind, version):
+    packets = stream(30, 1333, last=5, version=version)
+    if kind == "udp":
+        packets = [udp(b"d" * 1001, version=version, ident=n) for n in range(30)]
+    large = offloads.merge(packets)
+    assert len(large) == 1
+    through = road.carry(large, offloads=True)
+    assert len(through) == 1
+    assert struct.unpack("=BB", through[0][0][:2])[1] == large[0][0][1]
+    ways = come_through(offloads, road, packets)
+    assert ways["merged"] == ways["split"] == ways["merged and split"] == ways["none"]
+    assert sum(map(len, ways["none"].values())) == 30
