@@ -69,46 +69,64 @@ def stream(count, size=1000, *, last=None, version=4, **options):
     return packets
 
 
-segment = st.fixed_dictionaries({
-    "kind": st.sampled_from(["tcp", "tcp", "tcp", "udp"]),
-    "flow": st.integers(1, 12),
-    "version": st.sampled_from([4, 6]),
-    "size": st.sampled_from([0, 1, 7, 500, 500, 500, 1331]),
-    "flags": st.sampled_from([ACK, ACK, ACK, ACK | PSH, ACK | FIN, ACK | CWR, ACK | ECE, SYN]),
-    "skip": st.sampled_from([0, 0, 0, 0, 5]),
-    "options": st.sampled_from([b"", b"", b"\x01\x01\x08\x0a12345678", b"\x01" * 4]),
-    "damage": st.sampled_from([None, None, None, None, -1, 25]),
-    "tos": st.sampled_from([0, 0, 0, 2, 3]),
-    "ttl": st.sampled_from([64] * 6 + [63]),
-    "ack": st.sampled_from([77] * 6 + [78]),
-    "window": st.sampled_from([500] * 6 + [501]),
-    "fragment": st.sampled_from([0x4000] * 6 + [0, 0x2000, 0x0010]),
-    "before": st.sampled_from([False] * 8 + [True]),
-})  # fmt: skip
+PLAIN = {
+    "size": 500, "flags": ACK, "skip": 0, "options": b"", "damage": None, "tos": 0, "ttl": 64, "ack": 77, "window": 500,
+    "fragment": 0x4000, "before": False, "step": 1,
+}  # fmt: skip
+# What may set a packet apart from the one before it. One thing at a time, or nearly nothing would ever be merged.
+oddity = st.one_of(
+    st.just({}),
+    st.just({}),
+    *(
+        st.sampled_from([{name: value} for value in values])
+        for name, values in {
+            "size": [0, 1, 7, 499, 501, 1331],
+            "flags": [ACK | PSH, ACK | FIN, ACK | CWR, ACK | ECE, SYN],
+            "skip": [5],
+            "options": [b"\x01\x01\x08\x0a12345678", b"\x01" * 4],
+            "damage": [-1, 25],
+            "tos": [2, 3],
+            "ttl": [63],
+            "ack": [78],
+            "window": [501],
+            "fragment": [0, 0x2000, 0x0010],
+            "before": [True],
+            "step": [0, 2],
+        }.items()
+    ),
+)
+segment = st.tuples(
+    st.sampled_from([("tcp", 1), ("tcp", 1), ("tcp", 2), ("udp", 3)]),
+    st.sampled_from([4, 6]),
+    oddity,
+    st.integers(1, 3),
+)
 BEFORE = {4: b"\x01\x01\x01\x00", 6: b"\x00\x00\x01\x04\x00\x00\x00\x00"}  # no operation; padding
 
 
 def make_trace(plan):
-    """The packets of a list of ``segment``: flows in step, with gaps, damage, fragments and extension headers."""
+    """The packets of a list of ``segment``: flows in step, but for gaps, damage, fragments and extension headers."""
     seq, ident, packets = defaultdict(int), defaultdict(int), []
-    for item in plan:
-        key = (item["kind"], item["flow"], item["version"])
-        seq[key] += item["skip"]
-        common = {name: item[name] for name in ("flow", "version", "tos", "ttl", "fragment")}
-        common |= {"ident": ident[key], "before": BEFORE[item["version"]] if item["before"] else b""}
-        payload = bytes([len(packets) % 256]) * item["size"]
-        if item["kind"] == "tcp":
-            of_tcp = {name: item[name] for name in ("flags", "options", "ack", "window")}
-            packet = tcp(payload, seq=seq[key], **of_tcp, **common)
-        else:
-            packet = udp(payload, **common)
-        if item["damage"] is not None and item["size"]:
-            damaged = bytearray(packet)
-            damaged[item["damage"]] ^= 0x5A
-            packet = bytes(damaged)
-        seq[key] += item["size"]
-        ident[key] += 1
-        packets.append(packet)
+    for (kind, flow), version, odd, count in plan:
+        item, key = PLAIN | odd, (kind, flow, version)
+        for _ in range(count):
+            seq[key] += item["skip"]
+            ident[key] += item["step"]
+            common = {name: item[name] for name in ("tos", "ttl", "fragment")}
+            common |= {"flow": flow, "version": version, "ident": ident[key]}
+            common["before"] = BEFORE[version] if item["before"] else b""
+            payload = bytes([len(packets) % 256]) * item["size"]
+            if kind == "tcp":
+                of_tcp = {name: item[name] for name in ("flags", "options", "ack", "window")}
+                packet = tcp(payload, seq=seq[key], **of_tcp, **common)
+            else:
+                packet = udp(payload, **common)
+            if item["damage"] is not None:
+                damaged = bytearray(packet)
+                damaged[item["damage"]] ^= 0x5A
+                packet = bytes(damaged)
+            seq[key] += item["size"]
+            packets.append(packet)
     return packets
 
 
