@@ -21,12 +21,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.vpn_frontend.native.inner_packets import by_flow, make_trace, segment, stream, udp
+from tests.vpn_frontend.native.inner_packets import CWR, by_flow, make_trace, segment, stream, udp
 from vpn_frontend.tun import open_queues
 
 CLONE_NEWNET = 0x40000000
 TUNSETOFFLOAD = 0x400454D0  # linux/if_tun.h
-TUN_F_ALL = 0x01 | 0x02 | 0x04 | 0x20 | 0x40  # checksums, TSO4, TSO6, USO4, USO6
+TUN_F_ALL = 0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40  # checksums, TSO4, TSO6, ECN with them, USO4, USO6
+GSO_ECN = 0x80  # linux/virtio_net.h
+TCP_FLAGS = 13
 LAST = udp(b"the last one", flow=99)
 SET_UP = """
 link set ocsin0 addrgenmode none mtu 1400 up
@@ -113,7 +115,7 @@ def come_through(offloads, road, packets):
 
 
 @pytest.mark.netns
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(segment, max_size=60))
 def test_any_traffic_comes_through_alike(offloads, road, plan):
     packets = make_trace(plan)
@@ -138,3 +140,18 @@ def test_the_kernel_takes_and_gives_large_packets(offloads, road, kind, version)
     ways = come_through(offloads, road, packets)
     assert ways["merged"] == ways["split"] == ways["merged and split"] == ways["none"]
     assert sum(map(len, ways["none"].values())) == 30
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize(("version", "start"), [(4, 20), (6, 40)])
+def test_a_reduced_window_is_said_once(offloads, road, version, start):
+    """A large packet with CWR, as a local sender that heard of congestion makes it: RFC 3168 section 6.1.2."""
+    [(header, packet)] = offloads.merge(stream(30, 1333, version=version))
+    header = header[:1] + bytes([header[1] | GSO_ECN]) + header[2:]
+    flags = start + TCP_FLAGS
+    packet = packet[:flags] + bytes([packet[flags] | CWR]) + packet[flags + 1 :]
+    by_kernel = [small for _, small in road.carry([(header, packet)], offloads=False)]
+    assert [bool(small[flags] & CWR) for small in by_kernel] == [True] + 29 * [False]
+    through = road.carry([(header, packet)], offloads=True)
+    assert len(through) == 1
+    assert take_apart(offloads, through) == by_kernel
