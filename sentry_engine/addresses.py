@@ -9,15 +9,14 @@ cost, which counts in a list of a million rows.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 Address = str | ipaddress.IPv4Address | ipaddress.IPv6Address
+Source = Address | bytes  # bytes: packed already
 Network = str | ipaddress.IPv4Network | ipaddress.IPv6Network | ipaddress.IPv4Address | ipaddress.IPv6Address
 
 V4_MAPPED = b"\x00" * 10 + b"\xff\xff"  # RFC 4291 section 2.5.5.2
 V4_OFFSET = 96  # what an IPv4 prefix length gains when packed
-MAX_REMEMBERED = 8_192  # texts, about 2 MB: a client's address comes again with its every event
 MAX_TEXT = 64  # characters; the longest prefix text (45 + "/128") fits, a megabyte of digits does not reach the parser
 
 LENGTHS_V4 = {str(length): length + V4_OFFSET for length in range(33)}  # by their text, packed
@@ -35,6 +34,8 @@ def pack_address(address: Address) -> bytes:
         text = address
         if len(text) > MAX_TEXT:
             raise AddressError(f"{text[:MAX_TEXT]!r}… is not an IP address")
+        if not text.isascii():
+            raise AddressError(f"{text!r} is not an IP address")
         try:
             if ":" not in text:
                 return V4_MAPPED + inet_pton(AF_INET, text)
@@ -48,34 +49,13 @@ def pack_address(address: Address) -> bytes:
     raise TypeError(f"an address is text or an ipaddress object, not {type(address).__name__}")
 
 
-class PackedTexts(dict[str, bytes]):
-    """``pack_address`` of texts that come again: ``get(text) or remember(text)`` (``__missing__`` costs more).
-
-    Known ones gain about what new ones lose: it pays where most addresses are asked about twice or more.
-    Texts alone are looked up: an ``ipaddress`` object takes as long to hash as to pack. When full it starts over.
-    """
-
-    def remember(self, text: str) -> bytes:
-        packed = pack_address(text)
-        if len(self) >= MAX_REMEMBERED:
-            self.clear()
-        self[text] = packed
-        return packed
-
-    def pack_each(self, addresses: Sequence[Address]) -> list[bytes | None]:
-        """``None`` in the place of what is no address."""
-        get, remember = self.get, self.remember
-        try:
-            return [get(one) or remember(one) if type(one) is str else pack_address(one) for one in addresses]
-        except AddressError:
-            return [self._pack_if_address(one) for one in addresses]
-
-    @staticmethod
-    def _pack_if_address(address: Address) -> bytes | None:
-        try:
-            return pack_address(address)
-        except AddressError:
-            return None
+def pack_source(source: Source) -> bytes:
+    """``pack_address``, which also takes 16 bytes as they are. Raises ``ValueError`` for another number of them."""
+    if not isinstance(source, bytes):
+        return pack_address(source)
+    if len(source) != 16:
+        raise ValueError(f"an address is 16 bytes, not {len(source)}")
+    return source
 
 
 def pack_network(network: Network) -> tuple[bytes, int]:

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sentry_engine.addresses import render_network
+from sentry_engine.addresses import Source, render_network
 from sentry_engine.plan import Plan
 from sentry_engine.verdict import Action, Reason, Verdict
 
@@ -88,14 +88,17 @@ class Core(Protocol):
 
     def decide_many(self, requests: Sequence[Request]) -> list[Verdict]: ...
 
-    def answer(self, address: bytes, event: int, now: float, verified: bool = True) -> Verdict:
-        """``decide`` without a value for the question, for who asks often."""
+    def answer(self, source: Source, event: int, now: float, verified: bool = True, /) -> Verdict:
+        """``decide`` without a value for the question, for who asks often: the address as it comes, as text, as an
+        ``ipaddress`` object or packed. What is no address is refused with ``verdict.INVALID`` and not counted.
+        Raises ``TypeError`` for what is none of the three, ``ValueError`` for bytes that are not 16."""
 
-    def answer_many(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> list[Verdict]:
-        """``decide`` for one event of many addresses, 16 bytes each, in their order."""
+    def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
+        """``answer`` for one event of many addresses, in their order."""
 
     def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
-        """``answer_many`` without a value for each answer: ``verdict.read_word`` reads them."""
+        """``answer_many`` for addresses of 16 bytes, joined, without a value for each answer: ``verdict.read_word``
+        reads them."""
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         """The same walk as ``decide``, through the same code, counting nothing; every tier is looked at."""

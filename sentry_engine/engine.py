@@ -21,7 +21,6 @@ from sentry_engine.addresses import (
     Address,
     AddressError,
     Network,
-    PackedTexts,
     contains,
     covers,
     pack_address,
@@ -42,7 +41,7 @@ from sentry_engine.rules import Origin, Prefixes, PrefixRule
 from sentry_engine.state import KeptBlock, KeptPenalty, State
 from sentry_engine.twin import TwinCore, find_source
 from sentry_engine.user_rules import judge_user, limit_of
-from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict, write_word
+from sentry_engine.verdict import FIRST_CUSTOM_EVENT, INVALID, Action, Event, Reason, Verdict, write_word
 
 MAX_BLOCKS = 100_000  # set through the API at a time; longer lists are feeds
 EventName = Event | str | int
@@ -55,7 +54,6 @@ REFUSAL_TEXTS = {
 }
 LOGINS = frozenset({Event.AUTH_FAILURE, Event.AUTH_SUCCESS})
 EVENT_NUMBERS: dict[EventName, int] = {e.name.lower(): int(e) for e in Event} | {int(e): int(e) for e in Event}
-INVALID = Verdict(Action.REJECT, Reason.INVALID_REQUEST)
 INVALID_WORD = write_word(INVALID.action, INVALID.reason)
 
 Clock = Callable[[], float]
@@ -88,7 +86,6 @@ class Engine:
         self._never_block = Prefixes.of(*never_block)
         self._lock = RLock()
         self._core = make_core(core)
-        self._packed = PackedTexts()
         self._leases = LeaseTable(limits or ClientLimits())
         self.decisions = decisions
         self.detectors = Panel()
@@ -165,30 +162,23 @@ class Engine:
         """
         moment = self._clock() if now is None else now
         number = self._numbers.get(event)
-        try:
-            texts = self._packed
-            packed = texts.get(address) or texts.remember(address) if type(address) is str else pack_address(address)
-        except AddressError:
-            return INVALID
         if number is None or not isfinite(moment) or (port is not None and not 0 <= port <= 65_535):
             return INVALID
         if user is None and self.decisions is None:
-            return self._core.answer(packed, number, moment, verified)
-        request = Request(packed, number, moment, port=port or 0, verified=verified)
+            return self._core.answer(address, number, moment, verified)
+        try:
+            request = Request(pack_address(address), number, moment, port=port or 0, verified=verified)
+        except AddressError:
+            return INVALID
         return self._decide_and_log(request, user, tuple(groups))
 
     def decide_many(self, event: EventName, addresses: Sequence[Address], *, now: float | None = None) -> list[Verdict]:
         """``decide`` for each address, at one time."""
         moment = self._now(now)
         number = self._numbers.get(event)
-        packed = self._packed.pack_each(addresses)
         if number is None or not isfinite(moment):
-            return [INVALID] * len(packed)
-        verdicts = self._core.answer_many(b"".join(filter(None, packed)), number, moment)
-        if len(verdicts) == len(packed):
-            return verdicts
-        answers = iter(verdicts)
-        return [INVALID if one is None else next(answers) for one in packed]
+            return [INVALID] * len(addresses)
+        return self._core.answer_many(addresses, number, moment)
 
     def decide_packed(self, event: EventName, addresses: bytes, *, now: float | None = None) -> array[int]:
         """``decide_many`` for bulk work: 16 bytes of each address (``pack_address``), joined, and a 64-bit word for
@@ -368,10 +358,12 @@ class Engine:
         A ``session`` that holds a lease is the same client: the policy is asked, but no event is counted.
         """
         moment = self._now(now)
-        (packed,) = self._packed.pack_each((address,))
-        if packed is None or not isfinite(moment):
+        try:
+            request = Request(pack_address(address), Event.SESSION_START, moment)
+        except AddressError:
+            raise AdmissionRefused(INVALID, "The request cannot be understood.") from None
+        if not isfinite(moment):
             raise AdmissionRefused(INVALID, "The request cannot be understood.")
-        request = Request(packed, Event.SESSION_START, moment)
         known = self._leases.find(user, session)
         verdict = self._ask_uncounted(request) if known else self._core.decide(request)
         if not verdict.accepted:

@@ -11,11 +11,11 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from typing import cast
 
-from sentry_engine.addresses import mask, render_network
+from sentry_engine.addresses import Source, mask, render_network
 from sentry_engine.core import CoreCounters, Penalty, Request, Step
 from sentry_engine.decisions import Decision
+from sentry_engine.native_asker import open_asker
 from sentry_engine.native_columns import REASON_CODES, CData
 from sentry_engine.native_policies import InForce, Policies, list_hits
 from sentry_engine.plan import Plan
@@ -28,15 +28,12 @@ except ImportError as error:  # no silent fallback: who wants the twin asks for 
         f"the engine's native core is not built ({error}): run `make build`, or ask for the core 'twin'"
     ) from error
 
-CORE_ABI = 1  # SE_CORE_ABI that this module is written for
+CORE_ABI = 2  # SE_CORE_ABI that this module is written for
 STEPS = ("never_block", "rules", "penalty", "feeds", "country", "asn", "anonymizer", "limits", "default")
 NONE = 255  # SE_STEP_NONE
 RULE_KEPT = 1 << 31  # SE_RULE_KEPT
 HAS_RETRY = 1 << 4  # of an answer's word, see core.h
 MAX_KEPT_NAMES = 65_536  # SE_MAX_KEPT_RULES; beyond it a penalty is listed without the name of its rule
-MAX_CACHED_VERDICTS = 4_096  # rules that decide often; when full it starts over
-
-ask = lib.se_core_answer  # looked up once: the lookup is a tenth of a question
 
 if lib.se_core_abi() != CORE_ABI:
     raise ImportError(
@@ -59,7 +56,8 @@ class NativeCore:
         self._kept: dict[str, int] = {}
         self._kept_names: list[str] = []
         self._policies = Policies(self._core, self._keep_name)
-        self._verdicts: dict[int, Verdict] = {}
+        self._asker = open_asker(int(ffi.cast("uintptr_t", self._core)), self._read)
+        self.answer = self._asker.answer  # nothing is to stand between a question and C
 
     @property
     def gate_address(self) -> int:
@@ -82,7 +80,7 @@ class NativeCore:
         self._require_open()
         with self._publishing:
             self._policies.publish(plan)
-            self._verdicts = {}
+            self._asker.forget()
 
     def save(self, path: Path) -> None:
         """Write the policy in force, without what a plan appended to its base, to a file that ``load`` reads in
@@ -97,56 +95,37 @@ class NativeCore:
         self._require_open()
         with self._publishing:
             self._policies.load(path)
-            self._verdicts = {}
+            self._asker.forget()
 
     def decide(self, request: Request) -> Verdict:
         return self.answer(request.address, request.event, request.now, request.verified)
 
-    def answer(self, address: bytes, event: int, now: float, verified: bool = True) -> Verdict:
-        """``decide`` without a ``Request`` around the question: ``address`` is 16 bytes, ``now`` seconds."""
-        if len(address) != 16:
-            raise ValueError(f"an address is 16 bytes, not {len(address)}")
-        names = self._policies.names
-        if not names:
-            self._require_plan()
-        word = ask(self._core, address, event, verified, now)
-        return self._verdicts.get(word) or self._read(word, names)
-
     def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
         return [self.answer(r.address, r.event, r.now, r.verified) for r in requests]
 
-    def answer_many(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> list[Verdict]:
-        """One event of many addresses, 16 bytes each, in their order."""
-        waits = array("d", bytes(len(addresses) // 2))
-        words, names = self._ask_many(addresses, event, now, verified, ffi.from_buffer("double[]", waits))
-        verdicts = list(map(self._verdicts.get, words))
-        if all(verdicts):
-            return cast("list[Verdict]", verdicts)
-        return [known or self._read(words[at], names, waits[at]) for at, known in enumerate(verdicts)]
+    def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
+        return self._asker.answer_many(tuple(sources), event, now, verified)
 
     def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
-        """``answer_many`` without a value for each answer: ``verdict.read_word`` reads them."""
-        return self._ask_many(addresses, event, now, verified, ffi.NULL)[0]
-
-    def _ask_many(
-        self, addresses: bytes, event: int, now: float, verified: bool, waits: CData
-    ) -> tuple[array[int], dict[int, Sequence[str]]]:
+        """Without the GIL."""
         count, rest = divmod(len(addresses), 16)
         if rest:
             raise ValueError(f"addresses are 16 bytes each, {len(addresses)} is no multiple")
         self._require_plan()
-        words, names = array("Q", bytes(8 * count)), self._policies.names
+        words = array("Q", bytes(8 * count))
         in_c = ffi.from_buffer("uint64_t[]", words)
-        lib.se_core_answer_many(self._core, addresses, count, event, verified, now, in_c, waits)
-        return words, names
+        lib.se_core_answer_words(self._core, addresses, count, event, verified, now, in_c)
+        return words
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
-        steps = ffi.new("struct se_step[]", len(STEPS))
+        steps, wait = ffi.new("struct se_step[]", len(STEPS)), ffi.new("double *")
         with self._publishing:  # so that the limits and names are those of the policy that was walked
             in_force = self._require_plan()
-            word = lib.se_core_trace(self._core, request.address, request.event, request.verified, request.now, steps)
+            word = lib.se_core_trace(
+                self._core, request.address, request.event, request.verified, request.now, steps, wait
+            )
         names, limits = in_force.rule_ids, in_force.base.described.limits
-        return self._read(word, self._policies.names), [
+        return self._read(word, wait[0]), [
             Step(
                 tier=STEPS[at],
                 matched=self._render_match(step, request.address, limits) if step.matched else None,
@@ -212,6 +191,7 @@ class NativeCore:
     def close(self) -> None:
         if self._core is None:
             return
+        self._asker.close()
         core, self._core = self._core, None
         lib.se_core_close(core)
         self._policies.close()
@@ -243,21 +223,13 @@ class NativeCore:
             return self._kept_names[rule & ~RULE_KEPT]
         return names[rule] if rule < len(names) else None  # its plan was replaced too often since
 
-    def _read(self, word: int, names: dict[int, Sequence[str]], wait: float | None = None) -> Verdict:
-        """The value of an answer's word, with the ``names`` of before it was asked.
-
-        One without a ``retry_after`` is remembered while its plan is in force.
-        """
-        generation = word >> 16 & 0xFFFF
-        rule_id = self._name(word >> 32, names.get(generation) or self._policies.names.get(generation, ()))
-        if word & HAS_RETRY:
-            retry_after = lib.se_core_retry_after() if wait is None else wait
-            return Verdict(*read_word(word), rule_id, retry_after)
-        verdict = Verdict(*read_word(word), rule_id)
-        if len(self._verdicts) >= MAX_CACHED_VERDICTS:
-            self._verdicts = {}
-        self._verdicts[word] = verdict
-        return verdict
+    def _read(self, word: int, wait: float) -> Verdict:
+        """The value of an answer's word. Names are those of the answer's own policy, of which a few are kept."""
+        names = self._policies.names
+        if not names:
+            self._require_plan()
+        rule_id = self._name(word >> 32, names.get(word >> 16 & 0xFFFF, ()))
+        return Verdict(*read_word(word), rule_id, wait if word & HAS_RETRY else None)
 
     def _count(self) -> CData:
         counters = ffi.new("struct se_counters *")
@@ -268,7 +240,7 @@ class NativeCore:
         request = Request(
             bytes(row.address), row.event, row.now, row.port, row.local_port, row.protocol, bool(row.verified)
         )
-        return Decision(request, self._read(row.word, self._policies.names, row.retry_after), row.latency / 1e9)
+        return Decision(request, self._read(row.word, row.retry_after), row.latency / 1e9)
 
     def _read_penalty(self, row: CData) -> Penalty:
         rule_id = self._name(row.kept_rule if row.kept_rule == NO_RULE else RULE_KEPT | row.kept_rule, ())

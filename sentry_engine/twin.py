@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 
-from sentry_engine.addresses import V4_OFFSET, is_ipv4, mask, render_network
+from sentry_engine.addresses import V4_OFFSET, AddressError, Source, is_ipv4, mask, pack_source, render_network
 from sentry_engine.core import CoreCounters, Penalty, Request, Step
 from sentry_engine.instants import reached, until
 from sentry_engine.penalty_box import PenaltyBox
 from sentry_engine.plan import Limit, Plan, PlanError, Tier
 from sentry_engine.prefix_index import PrefixIndex
 from sentry_engine.rates import MAX_SOURCES, Rates, Sketch
-from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Reason, Verdict, write_word
+from sentry_engine.verdict import FIRST_CUSTOM_EVENT, INVALID, NO_RULE, Action, Event, Reason, Verdict, write_word
 
 MAX_EVENTS_PER_LIMIT = 65_535
 MAX_WINDOW = 10 * 365 * 86_400  # seconds
@@ -74,15 +74,19 @@ class TwinCore:
     def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
         return [self.decide(request) for request in requests]
 
-    def answer(self, address: bytes, event: int, now: float, verified: bool = True) -> Verdict:
-        return self.decide(Request(address, event, now, verified=verified))
+    def answer(self, source: Source, event: int, now: float, verified: bool = True, /) -> Verdict:
+        try:
+            packed = pack_source(source)
+        except AddressError:
+            return INVALID
+        return self.decide(Request(packed, event, now, verified=verified))
 
-    def answer_many(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> list[Verdict]:
-        starts = range(0, len(addresses), 16)
-        return [self.answer(addresses[at : at + 16], event, now, verified) for at in starts]
+    def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
+        return [self.answer(source, event, now, verified) for source in sources]
 
     def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
-        verdicts = self.answer_many(addresses, event, now, verified=verified)
+        each = [addresses[at : at + 16] for at in range(0, len(addresses), 16)]
+        verdicts = self.answer_many(each, event, now, verified=verified)
         return array("Q", [write_word(verdict.action, verdict.reason) for verdict in verdicts])
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:

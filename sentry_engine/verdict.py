@@ -90,8 +90,11 @@ class Verdict:
         return self.action is Action.ACCEPT
 
 
+INVALID = Verdict(Action.REJECT, Reason.INVALID_REQUEST)  # on what cannot be understood
+
+
 def write_word(action: Action, reason: Reason) -> int:
-    """An answer as a number, without its rule: the layout is that of ``se_core_answer`` in ``native/core.h``."""
+    """An answer as a number, without its rule: the layout is that of ``se_pack_word`` in ``native/core.h``."""
     return ACTIONS.index(action) | REASONS.index(reason) << 8
 
 

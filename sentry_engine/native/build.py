@@ -16,9 +16,11 @@ PREAMBLE = """
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #include "core.h"
+#include "text_address.h"
 """
 
-SOURCES = sorted(str(path.relative_to(ROOT)) for path in HERE.glob("*.c"))
+# ``binding`` is a second module in the same library, for what is asked too often to go through cffi.
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in (*HERE.glob("*.c"), *HERE.glob("binding/*.c")))
 
 ffi = FFI()
 ffi.cdef((HERE / "cdef.h").read_text())

@@ -84,6 +84,7 @@ void se_policy_keep_rule(struct se_policy *policy, uint32_t limit, uint32_t kept
 uint64_t se_policy_bytes(const struct se_policy *policy);
 uint32_t se_policy_rules(const struct se_policy *policy);
 uint32_t se_policy_limits(const struct se_policy *policy);
+bool se_address_parse(const char *text, size_t length, uint8_t *address);
 uint64_t se_checksum(const void *bytes, uint64_t size);
 void se_policy_free(struct se_policy *policy);
 uint32_t se_policy_hits(const struct se_policy *policy, uint32_t *rules, uint64_t *counts, uint32_t room);
@@ -91,11 +92,10 @@ uint32_t se_core_kept_hits(struct se_core *core, uint32_t *rules, uint64_t *coun
 uint32_t se_core_generation(const struct se_core *core);
 uint64_t se_core_state_bytes(void);
 struct se_gate *se_core_gate(struct se_core *core);
-uint64_t se_core_answer(struct se_core *core, const uint8_t *address, uint32_t event, int verified, double now);
-double se_core_retry_after(void);
-void se_core_answer_many(struct se_core *core, const uint8_t *addresses, uint64_t count, uint32_t event, int verified,
-                         double now, uint64_t *words, double *retry_after);
-uint64_t se_core_trace(struct se_core *core, const uint8_t *address, uint32_t event, int verified, double now, struct se_step *steps);
+void se_core_answer_words(struct se_core *core, const uint8_t *addresses, uint64_t count, uint32_t event, int verified,
+                          double now, uint64_t *words);
+uint64_t se_core_trace(struct se_core *core, const uint8_t *address, uint32_t event, int verified, double now, struct se_step *steps,
+                       double *retry_after);
 void se_core_penalize(struct se_core *core, const uint8_t *network, uint8_t length, double until, uint8_t reason, uint32_t kept_rule);
 uint32_t se_core_forgive(struct se_core *core, const uint8_t *network, uint8_t length, double now);
 uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room);

@@ -8,10 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define BATCH 256u              /* requests answered by one policy before a new one gets its turn */
 #define REASON_INVALID_REQUEST 13u
 #define MAX_SECONDS 9.2e9       /* what fits in 63 bits of ns */
-#define WORD_HAS_RETRY (UINT64_C(1) << 4)
 
 /* Written by the holder of one reader's slot at a time, so that counting needs no locked instruction. */
 struct tally {
@@ -28,8 +26,6 @@ struct se_core {
     _Atomic uint64_t *kept_hits;
     struct tally tallies[SE_READER_SLOTS];
 };
-
-static _Thread_local uint64_t last_retry_after;
 
 uint32_t se_core_abi(void)
 {
@@ -88,8 +84,7 @@ static void walk_on_record(struct se_core *core, const struct se_in_force *in_fo
     se_log_add(core->log, &decision);
 }
 
-/* Answers up to BATCH requests by one policy. Returns its generation. */
-static uint32_t decide_batch(struct se_core *core, const struct se_request *requests, struct se_verdict *verdicts, uint32_t count)
+uint32_t se_core_decide(struct se_core *core, const struct se_request *requests, struct se_verdict *verdicts, uint32_t count)
 {
     struct se_reader *reader = se_reader_enter();
     struct tally *tally = &core->tallies[se_reader_number(reader)];
@@ -114,14 +109,14 @@ static uint32_t decide_batch(struct se_core *core, const struct se_request *requ
 
 static void gate_decide(void *engine, const struct se_request *request, struct se_verdict *verdict)
 {
-    decide_batch(engine, request, verdict, 1);
+    se_core_decide(engine, request, verdict, 1);
 }
 
 static void gate_decide_many(void *engine, const struct se_request *requests, struct se_verdict *verdicts, uint32_t count)
 {
     for (uint32_t done = 0, next; done < count; done += next) {
-        next = count - done < BATCH ? count - done : BATCH;
-        decide_batch(engine, requests + done, verdicts + done, next);
+        next = count - done < SE_BATCH ? count - done : SE_BATCH;
+        se_core_decide(engine, requests + done, verdicts + done, next);
     }
 }
 
@@ -257,13 +252,12 @@ struct se_gate *se_core_gate(struct se_core *core)
     return &core->gate;
 }
 
-static double to_seconds(uint64_t ns)
+double se_to_seconds(uint64_t ns)
 {
     return ns == SE_FOREVER ? INFINITY : (double)ns / 1e9;
 }
 
-/* A time that is no time (negative, not a number) is the beginning of the clock: nothing has expired yet. */
-static uint64_t to_ns(double seconds)
+uint64_t se_to_ns(double seconds)
 {
     if (!(seconds > 0))
         return 0;
@@ -282,51 +276,27 @@ static struct se_request ask(const uint8_t address[16], uint32_t event, int veri
     return request;
 }
 
-static uint64_t pack_word(const struct se_verdict *verdict, uint32_t generation)
+void se_core_answer_words(struct se_core *core, const uint8_t *addresses, uint64_t count, uint32_t event, int verified,
+                          double now, uint64_t *words)
 {
-    return verdict->action | (uint64_t)verdict->reason << 8 | (uint64_t)(generation & 0xffff) << 16 |
-           (verdict->retry_after ? WORD_HAS_RETRY : 0) | (uint64_t)verdict->rule << 32;
-}
-
-uint64_t se_core_answer(struct se_core *core, const uint8_t address[16], uint32_t event, int verified, double now)
-{
-    struct se_request request = ask(address, event, verified, to_ns(now));
-    struct se_verdict verdict;
-    uint32_t generation = decide_batch(core, &request, &verdict, 1);
-
-    last_retry_after = verdict.retry_after;
-    return pack_word(&verdict, generation);
-}
-
-double se_core_retry_after(void)
-{
-    return to_seconds(last_retry_after);
-}
-
-void se_core_answer_many(struct se_core *core, const uint8_t *addresses, uint64_t count, uint32_t event, int verified,
-                         double now, uint64_t *words, double *retry_after)
-{
-    struct se_request requests[BATCH];
-    struct se_verdict verdicts[BATCH];
-    uint64_t time = to_ns(now);
+    struct se_request requests[SE_BATCH];
+    struct se_verdict verdicts[SE_BATCH];
+    uint64_t time = se_to_ns(now);
 
     for (uint64_t done = 0; done < count;) {
-        uint32_t next = count - done < BATCH ? (uint32_t)(count - done) : BATCH, generation;
+        uint32_t next = count - done < SE_BATCH ? (uint32_t)(count - done) : SE_BATCH, generation;
         for (uint32_t i = 0; i < next; i++)
             requests[i] = ask(addresses + 16 * (done + i), event, verified, time);
-        generation = decide_batch(core, requests, verdicts, next);
-        for (uint32_t i = 0; i < next; i++, done++) {
-            words[done] = pack_word(&verdicts[i], generation);
-            if (retry_after)
-                retry_after[done] = to_seconds(verdicts[i].retry_after);
-        }
+        generation = se_core_decide(core, requests, verdicts, next);
+        for (uint32_t i = 0; i < next; i++, done++)
+            words[done] = se_pack_word(&verdicts[i], generation);
     }
 }
 
 uint64_t se_core_trace(struct se_core *core, const uint8_t address[16], uint32_t event, int verified, double now,
-                       struct se_step steps[SE_STEPS])
+                       struct se_step steps[SE_STEPS], double *retry_after)
 {
-    struct se_request request = ask(address, event, verified, to_ns(now));
+    struct se_request request = ask(address, event, verified, se_to_ns(now));
     struct se_reader *reader = se_reader_enter();
     const struct se_in_force *in_force = atomic_load_explicit(&core->in_force, memory_order_seq_cst);
     uint32_t generation = in_force ? in_force->generation : 0;
@@ -336,8 +306,8 @@ uint64_t se_core_trace(struct se_core *core, const uint8_t address[16], uint32_t
     if (in_force)
         se_walk(in_force, &core->state, &request, &verdict, steps);
     se_reader_leave(reader);
-    last_retry_after = verdict.retry_after;
-    return pack_word(&verdict, generation);
+    *retry_after = se_to_seconds(verdict.retry_after);
+    return se_pack_word(&verdict, generation);
 }
 
 static struct se_network load_network(const uint8_t network[16], uint8_t length)
@@ -347,7 +317,7 @@ static struct se_network load_network(const uint8_t network[16], uint8_t length)
 
 void se_core_penalize(struct se_core *core, const uint8_t network[16], uint8_t length, double until, uint8_t reason, uint32_t kept_rule)
 {
-    struct se_penalty penalty = {load_network(network, length), to_ns(until), kept_rule, 1, reason};
+    struct se_penalty penalty = {load_network(network, length), se_to_ns(until), kept_rule, 1, reason};
 
     se_penalty_put(core->state.penalties, &penalty);
 }
@@ -373,7 +343,7 @@ uint32_t se_core_forgive(struct se_core *core, const uint8_t network[16], uint8_
         forgive_in_sketch(core, in_force->base, &inside);
     se_reader_leave(reader);
     se_windows_forget(core->state.windows, &inside);
-    return se_penalties_forgive(core->state.penalties, &inside, to_ns(now));
+    return se_penalties_forgive(core->state.penalties, &inside, se_to_ns(now));
 }
 
 uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room)
@@ -383,10 +353,10 @@ uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_r
 
     if (!found)
         return 0;
-    count = se_penalties_list(core->state.penalties, to_ns(now), found, room);
+    count = se_penalties_list(core->state.penalties, se_to_ns(now), found, room);
     for (uint32_t i = 0; i < count && i < room; i++) {
         out[i] = (struct se_penalty_row){
-            .until = to_seconds(found[i].until),
+            .until = se_to_seconds(found[i].until),
             .kept_rule = found[i].rule,
             .strikes = found[i].strikes,
             .length = found[i].network.length,
@@ -411,9 +381,9 @@ uint32_t se_core_drain(struct se_core *core, struct se_decision_row *out, uint32
     while (count < room && se_log_drain(core->log, &decision, 1)) {
         struct se_decision_row *row = &out[count++];
         *row = (struct se_decision_row){
-            .word = pack_word(&decision.verdict, decision.generation),
-            .retry_after = to_seconds(decision.verdict.retry_after),
-            .now = to_seconds(decision.request.now),
+            .word = se_pack_word(&decision.verdict, decision.generation),
+            .retry_after = se_to_seconds(decision.verdict.retry_after),
+            .now = se_to_seconds(decision.request.now),
             .latency = decision.latency,
             .event = decision.request.event,
             .port = decision.request.port,

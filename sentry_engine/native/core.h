@@ -10,7 +10,7 @@
 #include "snapshot.h"
 #include "snapshot_file.h"
 
-#define SE_CORE_ABI 1u          /* of the calls below, compared when Python imports the module */
+#define SE_CORE_ABI 2u          /* of the calls below, compared when Python imports the module */
 
 struct se_core;
 
@@ -50,22 +50,33 @@ uint64_t se_core_state_bytes(void);
 
 struct se_gate *se_core_gate(struct se_core *core);
 
+#define SE_BATCH 256u           /* requests answered by one policy before a new one gets its turn */
+#define SE_WORD_HAS_RETRY (UINT64_C(1) << 4)
+
+/* Answers up to SE_BATCH requests by one policy, with the time in ns. Returns its generation. */
+uint32_t se_core_decide(struct se_core *core, const struct se_request *requests, struct se_verdict *verdicts, uint32_t count);
+
 /*
- * For Python: one question with the time in seconds. The answer is a word: action (bits 0 to 3), whether there is a
- * retry_after (4), reason (8 to 15), generation modulo 65536 (16 to 31), rule (32 to 63).
+ * An answer as Python gets it, in a word: action (bits 0 to 3), whether there is a retry_after (4), reason (8 to 15),
+ * generation modulo 65536 (16 to 31), rule (32 to 63).
  */
-uint64_t se_core_answer(struct se_core *core, const uint8_t address[16], uint32_t event, int verified, double now);
+static inline uint64_t se_pack_word(const struct se_verdict *verdict, uint32_t generation)
+{
+    return verdict->action | (uint64_t)verdict->reason << 8 | (uint64_t)(generation & 0xffff) << 16 |
+           (verdict->retry_after ? SE_WORD_HAS_RETRY : 0) | (uint64_t)verdict->rule << 32;
+}
 
-/* The retry_after in seconds, inf for ever, of the last answer that this thread got. */
-double se_core_retry_after(void);
+/* Python's seconds. A time that is no time (negative, not a number) is the beginning of the clock: nothing has expired yet. */
+uint64_t se_to_ns(double seconds);
+double se_to_seconds(uint64_t ns); /* inf for ever */
 
-/* `count` addresses of 16 bytes, one event. `retry_after` may be NULL. */
-void se_core_answer_many(struct se_core *core, const uint8_t *addresses, uint64_t count, uint32_t event, int verified,
-                         double now, uint64_t *words, double *retry_after);
+/* `count` addresses of 16 bytes, one event, answered in words. */
+void se_core_answer_words(struct se_core *core, const uint8_t *addresses, uint64_t count, uint32_t event, int verified,
+                          double now, uint64_t *words);
 
-/* The walk with every step, counting nothing. Returns the answer as se_core_answer. */
+/* The walk with every step, counting nothing. Returns the answer as a word, and its retry_after in seconds. */
 uint64_t se_core_trace(struct se_core *core, const uint8_t address[16], uint32_t event, int verified, double now,
-                       struct se_step steps[SE_STEPS]);
+                       struct se_step steps[SE_STEPS], double *retry_after);
 
 /* Times in seconds; `until` may be inf. Addresses are masked to `length`. */
 void se_core_penalize(struct se_core *core, const uint8_t network[16], uint8_t length, double until, uint8_t reason, uint32_t kept_rule);
@@ -82,7 +93,7 @@ struct se_penalty_row {
 /* Up to `room` penalties in force; returns how many there are. */
 uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room);
 
-/* A decision of the log, with the answer as a word of se_core_answer. */
+/* A decision of the log, with the answer as a word. */
 struct se_decision_row {
     uint64_t word;
     double retry_after, now; /* seconds */

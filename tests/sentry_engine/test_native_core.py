@@ -15,7 +15,7 @@ from sentry_engine.addresses import pack_address, pack_network
 from sentry_engine.core import Request
 from sentry_engine.native_core import RULE_KEPT, NativeCore, lib
 from sentry_engine.plan import Aggregation, Payback, PlanError, Tier
-from sentry_engine.verdict import NO_RULE, Action, Event, Reason, Verdict
+from sentry_engine.verdict import NO_RULE, Action, Event, Reason, Verdict, read_word
 
 GATE = """
 struct se_request { uint8_t address[16]; uint16_t event, port, local_port; uint8_t protocol, verified; uint64_t now; };
@@ -90,7 +90,7 @@ class TestGate:
 
 
 class TestThreads:
-    """Exact counts and one policy per answer, whatever the threads do. ``answer_many`` runs without the GIL."""
+    """Exact counts and one policy per answer, whatever the threads do. ``answer_words`` runs without the GIL."""
 
     def run(self, work):
         start = threading.Barrier(THREADS)
@@ -107,8 +107,8 @@ class TestThreads:
     def test_exactly_so_many_pass(self, core, words, max_events, penalty):
         core.publish(words.plan(limits={"0.0.0.0/0": [words.limit(max_events, 10.0, penalty)]}))
         crowd = pack_address("192.0.2.9") * 4096
-        answers = self.run(lambda _: core.answer_many(crowd, Event.CONNECT, 5.0))
-        assert sum(verdict.accepted for part in answers for verdict in part) == max_events
+        answers = self.run(lambda _: core.answer_words(crowd, Event.CONNECT, 5.0))
+        assert sum(read_word(word)[0] is Action.ACCEPT for part in answers for word in part) == max_events
         assert core.counters().decisions == THREADS * 4096
         assert len(core.penalties(5.0)) == (penalty > 0)
 
@@ -121,7 +121,7 @@ class TestThreads:
             ),
         ]
         allowed = {(Action.REJECT, "rule-1"), (Action.ACCEPT, "rule-2")}
-        crowd = pack_address("192.0.2.200") * 512
+        crowd = ["192.0.2.200"] * 512
         core.publish(plans[0])
         done = threading.Event()
 
@@ -174,7 +174,7 @@ class TestState:
                 assert core.answer(address, Event.CONNECT, 1.0).accepted
         before, chance = core.counters(), random.Random(3)
         flood = b"".join(b"\0" * 10 + b"\xff\xff" + chance.randbytes(4) for _ in range(200_000))
-        core.answer_many(flood, Event.DTLS_HANDSHAKE, 2.0, verified=False)
+        core.answer_words(flood, Event.DTLS_HANDSHAKE, 2.0, verified=False)
         after = core.counters()
         assert (after.sources, after.evicted, after.penalties) == (before.sources, 0, 0)
         assert not any(core.answer(address, Event.CONNECT, 3.0).accepted for address in known)
@@ -185,13 +185,12 @@ class TestState:
         core.publish(words.plan(limits={"0.0.0.0/0": [limit]}))
         crowd = b"".join(b"\0" * 10 + b"\xff\xff\x0a" + n.to_bytes(3) for n in range(20_000))
         for _ in range(2):
-            core.answer_many(crowd, Event.DTLS_HANDSHAKE, 1.0, verified=False)
+            core.answer_words(crowd, Event.DTLS_HANDSHAKE, 1.0, verified=False)
         strangers = b"".join(b"\0" * 10 + b"\xff\xff\x0b" + n.to_bytes(3) for n in range(5_000))
-        later = core.answer_many(crowd, Event.DTLS_HANDSHAKE, 5.0, verified=False)
-        assert 1 <= sum(not verdict.accepted for verdict in later) <= 64
-        assert all(
-            verdict.accepted for verdict in core.answer_many(strangers, Event.DTLS_HANDSHAKE, 7.0, verified=False)
-        )
+        later = core.answer_words(crowd, Event.DTLS_HANDSHAKE, 5.0, verified=False)
+        assert 1 <= sum(read_word(word)[0] is not Action.ACCEPT for word in later) <= 64
+        new = core.answer_words(strangers, Event.DTLS_HANDSHAKE, 7.0, verified=False)
+        assert all(read_word(word)[0] is Action.ACCEPT for word in new)
 
     def test_idle_rows_make_room_first(self, core, words):
         """More sources than rows, one after the other: those that are still in their window lose nothing."""
@@ -199,10 +198,10 @@ class TestState:
         chance = random.Random(5)
         for turn in range(8):
             crowd = b"".join(b"\0" * 10 + b"\xff\xff" + chance.randbytes(4) for _ in range(50_000))
-            core.answer_many(crowd, Event.CONNECT, 20.0 * turn)
+            core.answer_words(crowd, Event.CONNECT, 20.0 * turn)
         busy = pack_address("203.0.113.5")
         assert core.answer(busy, Event.CONNECT, 200.0).accepted
-        core.answer_many(
+        core.answer_words(
             b"".join(b"\0" * 10 + b"\xff\xff" + chance.randbytes(4) for _ in range(50_000)), Event.CONNECT, 201.0
         )
         assert not core.answer(busy, Event.CONNECT, 205.0).accepted
@@ -294,13 +293,13 @@ class TestDecisionLog:
     def test_one_in_so_many(self, core, words):
         core.publish(words.plan())
         core.watch(10)
-        core.answer_many(pack_address("192.0.2.1") * 1000, Event.CONNECT, 0.0)
+        core.answer_words(pack_address("192.0.2.1") * 1000, Event.CONNECT, 0.0)
         assert len(core.drain()) == 100
 
     def test_a_flood_is_thinned_then_dropped_and_counted(self, core, words):
         core.publish(words.plan())
         core.watch(1)
-        core.answer_many(pack_address("192.0.2.1") * 600_000, Event.CONNECT, 0.0)
+        core.answer_words(pack_address("192.0.2.1") * 600_000, Event.CONNECT, 0.0)
         assert core.unlogged > 0
         drained = [decision for _ in range(20) for decision in core.drain()]
         assert len(drained) == 8192
@@ -312,7 +311,7 @@ class TestDecisionLog:
         core.watch(1)
         crowds = [pack_address(f"192.0.2.{n}") * 400 for n in range(THREADS)]
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda crowd: core.answer_many(crowd, Event.CONNECT, 0.0), crowds))
+            list(pool.map(lambda crowd: core.answer_words(crowd, Event.CONNECT, 0.0), crowds))
         drained = Counter(d.request.address for _ in range(8) for d in core.drain())
         assert drained == {crowd[:16]: 400 for crowd in crowds}
 
@@ -323,7 +322,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match="16 bytes"):
             core.answer(b"\x00" * 15, Event.CONNECT, 0.0)
         with pytest.raises(ValueError, match="multiple"):
-            core.answer_many(b"\x00" * 17, Event.CONNECT, 0.0)
+            core.answer_words(b"\x00" * 17, Event.CONNECT, 0.0)
         with pytest.raises(ValueError, match="0 to 128"):
             core.penalize(bytes(16), 129, 1.0, Reason.PENALTY, None)
 
@@ -344,8 +343,13 @@ class TestRefusals:
         core.publish(words.plan())
         core.close()
         core.close()
-        with pytest.raises(RuntimeError):
-            core.decide(words.ask("192.0.2.1"))
+        for question in (
+            lambda: core.decide(words.ask("192.0.2.1")),
+            lambda: core.answer_many(["192.0.2.1"], Event.CONNECT, 0.0),
+            lambda: core.answer_words(bytes(16), Event.CONNECT, 0.0),
+        ):
+            with pytest.raises(RuntimeError):
+                question()
         with pytest.raises(RuntimeError):
             core.penalties(0.0)
 
@@ -356,7 +360,7 @@ class TestRefusals:
 
 
 def test_abi_of_the_library_is_the_one_asked_for():
-    assert lib.se_core_abi() == 1
+    assert lib.se_core_abi() == 2
 
 
 def test_request_object_and_plain_answer_agree(core, words):
