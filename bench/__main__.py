@@ -67,6 +67,7 @@ def run(chosen: list[str], peers: list[Peer], effort: Effort, rounds: int, repor
             for peer in peers if number % 2 == 0 else reversed(peers):
                 print(f"{name}, round {number + 1}: {peer.label}", file=sys.stderr)
                 try:
+                    measures.settle(peer)
                     for reading in MEASURES[name](peer, effort):
                         report.add(peer.label, reading)
                 except (AssertionError, OSError, RuntimeError) as error:
