@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,24 @@ if TYPE_CHECKING:
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
+_GONE = (FileNotFoundError, ProcessLookupError)  # a process may end between any two looks at it
+
+
 def tree(root: int) -> list[int]:
     """A process and all its descendants."""
     found = [root]
     for pid in found:
-        for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            try:
+        for children in _tasks(pid):
+            with suppress(*_GONE):
                 found.extend(int(child) for child in children.read_text().split())
-            except (FileNotFoundError, ProcessLookupError):
-                continue
     return found
+
+
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return [Path(task.path, "children") for task in os.scandir(f"/proc/{pid}/task")]
+    except _GONE:
+        return []
 
 
 def proportional_set_size(pids: Iterable[int]) -> int:
@@ -31,7 +40,7 @@ def proportional_set_size(pids: Iterable[int]) -> int:
     for pid in pids:
         try:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except (FileNotFoundError, ProcessLookupError):
+        except _GONE:
             continue
         total += next(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Pss:"))
     return total
@@ -43,7 +52,7 @@ def cpu_seconds(root: int) -> float:
     for pid in tree(root):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
+        except _GONE:
             continue
         total += sum(int(fields[i]) for i in (11, 12, 13, 14))
     return total / _TICKS
