@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from http.client import HTTPException
 from pathlib import Path
+from subprocess import SubprocessError
 
 from bench import load_client, measures
-from bench.measures import Effort, Measure
 from bench.peers import Peer, open_peers
 from bench.plot import render
+from bench.readings import Effort, Measure
 from bench.report import Report
 
 RESULTS = Path(__file__).with_name("results")
@@ -24,27 +26,26 @@ MEASURES: dict[str, Measure] = {
     "handshakes": measures.handshakes,
     "logins": measures.logins,
     "first-logins": measures.first_logins,
-    "tls-up": measures.throughput("tls", "up"),
-    "tls-down": measures.throughput("tls", "down"),
-    "dtls-up": measures.throughput("dtls", "up"),
-    "dtls-down": measures.throughput("dtls", "down"),
-    "push": measures.push,
-    "pull": measures.pull,
-    "loss-tls-up": measures.datagram_loss("tls", "up"),
-    "loss-tls-down": measures.datagram_loss("tls", "down"),
-    "loss-dtls-up": measures.datagram_loss("dtls", "up"),
-    "loss-dtls-down": measures.datagram_loss("dtls", "down"),
+    **{f"{t}-{way}": measures.throughput(t, way) for t in ("tls", "dtls") for way in ("up", "down")},
+    **{f"push-{t}-{n}": measures.push(t, n) for t in ("tls", "dtls") for n in (1, 50)},
+    **{f"pull-{t}-{n}": measures.pull(t, n) for t in ("tls", "dtls") for n in (1, 50)},
+    **{f"loss-{way}-{rate}": measures.datagram_loss(way, rate) for way in ("up", "down") for rate in (300, 900)},
     "latency": measures.latency,
+    **{f"greedy-{t}": measures.greedy_uploader(t) for t in ("tls", "dtls")},
+    **{f"slow-{t}": measures.slow_reader(t) for t in ("tls", "dtls")},
     "flood": measures.connect_flood,
     "hello-flood": measures.hello_flood,
     "block": measures.block,
-    "memory": measures.memory,
+    "independence": measures.independence,
+    **{f"memory-{t}": measures.memory(t) for t in ("tls", "dtls")},
 }
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
 ENGINE = "engine"  # the policy engine alone has a program of its own, bench.engine
-ONCE = {"memory"}  # a thousand sessions differ little from a thousand others, and take long to open
-QUICK = Effort(seconds=1.0, sessions=50, pings=100)
+ONCE = {"memory-tls", "memory-dtls"}  # a thousand sessions differ little from a thousand others, and take long to open
+# What a measure may die of: one that a server does not survive must not cost all the others their figures.
+FAILURES = (AssertionError, OSError, RuntimeError, ValueError, LookupError, SubprocessError, HTTPException)
+QUICK = Effort(seconds=1.0, sessions=50, pings=100, prefixes=10_000)
 
 
 def arguments() -> argparse.Namespace:
@@ -53,10 +54,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="times that every measure is taken on every server")
     parser.add_argument("--servers", default="ocsentry,ocserv", help="which, and in which order")
     parser.add_argument(
-        "--sessions", type=int, default=Effort().sessions, help="tunnels held open for the memory figure"
+        "--sessions", type=int, default=Effort().sessions, help="tunnels held open for the memory figures"
     )
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
-    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, show the results in FILE")
+    parser.add_argument(
+        "--load", type=Path, nargs="+", metavar="FILE", help="measure nothing, show the results in FILEs as one"
+    )
     parser.add_argument("--publish", action="store_true", help=f"put the figures into {DOCUMENT.name}, with a plot")
     return parser.parse_args()
 
@@ -67,15 +70,14 @@ def run(chosen: list[str], peers: list[Peer], effort: Effort, rounds: int, repor
             for peer in peers if number % 2 == 0 else reversed(peers):
                 print(f"{name}, round {number + 1}: {peer.label}", file=sys.stderr)
                 try:
-                    measures.settle(peer)
+                    peer.settle()
                     for reading in MEASURES[name](peer, effort):
                         report.add(peer.label, reading)
-                except (AssertionError, OSError, RuntimeError) as error:
-                    # One measure that one server does not survive must not cost all the others their figures.
+                except FAILURES as error:
                     traceback.print_exc()
-                    report.remarks.append(f"{name} on {peer.label}, round {number + 1}: {str(error).splitlines()[0]}")
-                    if not peer.server.program.running:
-                        peer.revive()
+                    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+                    report.remarks.append(f"{name} on {peer.label}, round {number + 1}: {reason}")
+                    peer.revive()
 
 
 def main() -> None:

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from bench.ocserv import Ocserv
+from bench.usage import Usage
 from tests.e2e.lab.certificates import make_certificate
 from tests.e2e.lab.namespaces import Claim
 from tests.e2e.lab.network import Host, Site
 from tests.e2e.lab.openconnect import OpenConnect
-from tests.e2e.lab.processes import cpu_seconds, proportional_set_size, tree
-from tests.e2e.lab.server import PASSWORD, Prepared, Server, prepare
+from tests.e2e.lab.processes import proportional_set_size, tree
+from tests.e2e.lab.server import OCSENTRY, PASSWORD, Prepared, Server, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.e2e.lab.programs import Program
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 USER = "bench"
 MTU = 1400
 MAX_CLIENTS = 4096
+SETTLE_SECONDS = 30  # at most
+SETTLE_WINDOW = 0.5  # seconds
+QUIET = 0.02  # seconds of processor time in a window; without a control group the kernel counts in hundredths
 
 
 class Running(Protocol):
@@ -36,27 +42,35 @@ class Peer:
     """A server under measurement. ``restart`` gives a fresh process, where what came before would show."""
 
     user, password = USER, PASSWORD
-    remember_passwords = True
+    server: Running
 
     def __init__(self, label: str, inner_ipv4: str, folder: Path, prepared: Prepared) -> None:
         self.label, self.inner_ipv4 = label, inner_ipv4
         self._claim, self._folder, self._prepared = Claim(), folder, prepared
         self.site = Site(self._claim)
         self.host, self.second_host = self.site.add_host(), self.site.add_host()
-        self.server = self._serve()
+        self._start()
 
-    def _serve(self) -> Running:
+    def _serve(self, *, remember_passwords: bool, launcher: Sequence[str | Path]) -> Running:
         raise NotImplementedError
 
-    def restart(self, *, remember_passwords: bool = True) -> None:
-        """``remember_passwords``: whether a password that was right once is verified in full the next time."""
+    def _start(self, *, remember_passwords: bool = True, launcher: Sequence[str | Path] = (OCSENTRY,)) -> None:
+        self.server = self._serve(remember_passwords=remember_passwords, launcher=launcher)
+        self.usage = Usage(self.server.program.process.pid)
+
+    def restart(self, *, remember_passwords: bool = True, launcher: Sequence[str | Path] = (OCSENTRY,)) -> None:
+        """``remember_passwords``: whether one that was right once is not verified in full the next time. ``launcher``
+        runs the server in another way, where it is ours."""
         self.server.stop()
-        self.remember_passwords = remember_passwords
-        self.server = self._serve()
+        self.usage.close()
+        self._start(remember_passwords=remember_passwords, launcher=launcher)
 
     def revive(self) -> None:
-        """A new process in the place of one that died."""
-        self.server = self._serve()
+        """A fresh process after a measure that failed, however it left the old one."""
+        if self.server.program.running:
+            self.server.program.kill()
+        self.usage.close()
+        self._start()
 
     def connect(self, host: Host, *, dtls: bool) -> OpenConnect:
         """A tunnel of the real client, up, with its UDP channel if that is asked for."""
@@ -67,7 +81,16 @@ class Peer:
         return client
 
     def cpu(self) -> float:
-        return cpu_seconds(self.server.program.process.pid)
+        """Seconds of processor time that the server's processes have used."""
+        return self.usage.seconds()
+
+    def settle(self) -> None:
+        """Until the server has written down what there was before, which would be charged to what comes next."""
+        for _ in range(int(SETTLE_SECONDS / SETTLE_WINDOW)):
+            before = self.cpu()
+            time.sleep(SETTLE_WINDOW)
+            if self.cpu() - before < QUIET:
+                return
 
     def memory(self) -> int:
         return proportional_set_size(tree(self.server.program.process.pid))
@@ -78,6 +101,7 @@ class Peer:
                 self.server.stop()
         finally:
             self._claim.release()
+            self.usage.close()
 
 
 class OurPeer(Peer):
@@ -86,18 +110,19 @@ class OurPeer(Peer):
     def __init__(self, folder: Path, prepared: Prepared) -> None:
         super().__init__("ocsentry", "10.89.0.1", folder, prepared)
 
-    def _serve(self) -> Server:
+    def _serve(self, *, remember_passwords: bool, launcher: Sequence[str | Path]) -> Server:
         return Server(
             self.site,
             self._folder,
             self._prepared,
+            launcher=launcher,
             builtin_limits=False,  # a thousand clients behind one address are what they are there to stop
             settings={
                 "vpn": {"dtls": True},
                 "vpn.network": {"ipv4_pool": "10.89.0.0/16", "ipv6_pool": "fd89::/64", "dns": [], "mtu": MTU},
                 "vpn.limits": {"max_clients": MAX_CLIENTS, "max_same_clients": 0},
                 "vpn.session": {"cookie_timeout": 300},
-                "auth": {} if self.remember_passwords else {"remember_passwords": 0},
+                "auth": {} if remember_passwords else {"remember_passwords": 0},
             },
         )
 
@@ -106,7 +131,7 @@ class OcservPeer(Peer):
     def __init__(self, folder: Path, prepared: Prepared) -> None:
         super().__init__("ocserv", Ocserv.inner_ipv4, folder, prepared)
 
-    def _serve(self) -> Ocserv:
+    def _serve(self, **_: object) -> Ocserv:
         return Ocserv(self.site, self._folder, self._prepared.certificate, [USER], PASSWORD, mtu=MTU, dtls=True)
 
 

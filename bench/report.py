@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.measures import Reading
+    from bench.readings import Reading
 
 
 @dataclass(slots=True)
@@ -95,15 +95,18 @@ class Report:
         }
 
     @classmethod
-    def load(cls, path: Path) -> Report:
-        """A report saved before, to be shown or published again."""
-        document = json.loads(path.read_text())
-        report = cls(document["servers"], document["command"])
-        report.began, report.machine = datetime.fromisoformat(document["began"]), document["machine"]
-        report.remarks = document["remarks"]
-        for figure in document["figures"]:
-            row = Row(figure["name"], figure["unit"], figure["more_is_better"], figure["readings"])
-            report.rows[row.name] = row
+    def load(cls, paths: list[Path]) -> Report:
+        """Reports saved before, to be shown or published again, as one: a figure of several has all their readings."""
+        documents = [json.loads(path.read_text()) for path in paths]
+        report = cls(documents[0]["servers"], "; ".join(document["command"] for document in documents))
+        report.began = datetime.fromisoformat(documents[0]["began"])
+        report.machine = documents[0]["machine"]
+        for document in documents:
+            report.remarks += document["remarks"]
+            for figure in document["figures"]:
+                row = Row(figure["name"], figure["unit"], figure["more_is_better"])
+                for label, values in figure["readings"].items():
+                    report.rows.setdefault(row.name, row).values.setdefault(label, []).extend(values)
         return report
 
     def save(self, folder: Path) -> Path:

@@ -25,6 +25,10 @@ class Api:
         self._token = token
         self._connection: http.client.HTTPConnection | None = None
 
+    def another(self) -> Api:
+        """The same caller over a connection of its own, for a thread of its own."""
+        return Api(self._gateway, self._token)
+
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Status and parsed answer."""
         headers = {"Authorization": f"Bearer {self._token}"}

@@ -16,8 +16,8 @@ INTERVAL = 0.02  # seconds
 
 
 class Pings:
-    def __init__(self, client: OpenConnect, target: str, *, interval: float = INTERVAL) -> None:
-        command = ["ping", "-n", "-i", str(interval), target]
+    def __init__(self, client: OpenConnect, target: str, *, interval: float = INTERVAL, size: int = 56) -> None:
+        command = ["ping", "-n", "-i", str(interval), "-s", str(size), target]
         self._program = Program(f"ping on host {client.host.number}", command, client.host.namespace)
 
     @property
@@ -40,8 +40,12 @@ class Pings:
 
     def slowest(self) -> float:
         """Seconds of the longest round trip so far."""
-        times = re.findall(r"icmp_seq=\d+ .*time=([\d.]+) ms", self._program.output)
-        return max((float(ms) for ms in times), default=0.0) / 1e3
+        return max(self.times(), default=0.0)
+
+    def times(self, since: float = 0.0) -> list[float]:
+        """Seconds of every round trip that was answered after that moment of the monotonic clock."""
+        lines = [line.text for line in self._program.lines if line.at >= since]
+        return [float(ms[1]) / 1e3 for text in lines if (ms := re.search(r"icmp_seq=\d+ .*time=([\d.]+) ms", text))]
 
     def _numbers(self) -> set[int]:
         return {int(number) for number in re.findall(r"bytes from .*icmp_seq=(\d+)", self._program.output)}

@@ -3,14 +3,12 @@
  * A DTLS client without sockets for the tests of the gateway: datagrams go in and come out, the test carries, drops, doubles and
  * forges them. It names its session as openconnect does: by the session id of the hello (DTLS 1.3: by the PSK identity).
  */
-#include <arpa/inet.h>
+#include "named_session.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <wolfssl/options.h>
-#include <wolfssl/ssl.h>
 #include <wolfssl/error-ssl.h>
 
 enum { DC_PSK = 1, DC_RESUMPTION = 2, DC_PSK13 = 3 };
@@ -81,31 +79,9 @@ static unsigned int give_psk13(WOLFSSL *ssl, const char *hint, char *identity, u
     return 32;
 }
 
-/* See dtls_context.c for the form. */
-static WOLFSSL_SESSION *named_session(const dc *client, uint8_t suite0, uint8_t suite1)
-{
-    WOLFSSL_SESSION *empty = wolfSSL_SESSION_new();
-    unsigned char blank[1024], whole[1100], *end = blank, *at = whole + 10;
-    const unsigned char *start = whole;
-    uint32_t born = htonl((uint32_t)time(NULL)), life = htonl(1000);
-    int size = wolfSSL_i2d_SSL_SESSION(empty, &end);
-
-    wolfSSL_SESSION_free(empty);
-    memcpy(whole, blank, 10);
-    whole[0] = WOLFSSL_CLIENT_END;
-    memcpy(whole + 1, &born, 4);
-    memcpy(whole + 5, &life, 4);
-    whole[9] = 32;
-    memcpy(at, client->name, 32);
-    memcpy(at + 32, blank + 10, (size_t)size - 10);
-    memcpy(at + 32, client->secret, 48);
-    at += 32 + 50;
-    at[0] = 0xfe, at[1] = 0xfd, at[2] = suite0, at[3] = suite1;
-    return wolfSSL_d2i_SSL_SESSION(NULL, &start, size + 32);
-}
-
 static dc *dc_new(int way, const uint8_t *name, const uint8_t *secret, const char *ciphers)
 {
+    static const uint8_t psk_suite[] = { 0x00, 0xa9 }, ecdhe_suite[] = { 0xc0, 0x30 };
     dc *client = calloc(1, sizeof(*client));
     WOLFSSL_SESSION *session;
 
@@ -131,7 +107,7 @@ static dc *dc_new(int way, const uint8_t *name, const uint8_t *secret, const cha
     if (way == DC_PSK13)                /* a post-quantum share would not fit one datagram with the cookie */
         wolfSSL_UseKeyShare(client->ssl, WOLFSSL_ECC_X25519);
     if (way != DC_PSK13) {
-        session = way == DC_PSK ? named_session(client, 0x00, 0xa9) : named_session(client, 0xc0, 0x30);
+        session = named_session(client->name, client->secret, way == DC_PSK ? psk_suite : ecdhe_suite);
         wolfSSL_set_session(client->ssl, session);
         wolfSSL_SESSION_free(session);
     }

@@ -56,7 +56,7 @@ def dtls_library(tmp_path_factory):
     ffi.set_source(
         "_dtls_client",
         Path(__file__).with_name("dtls_client.c").read_text(encoding="utf-8"),
-        include_dirs=[f"{prefix}/include"],
+        include_dirs=[f"{prefix}/include", str(Path(__file__).parent)],
         extra_objects=[f"{prefix}/lib/libwolfssl.a"],
         libraries=["m"],
     )

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COMPLAINTS 3                    /* failures that are told; the others are counted */
+
+int job_open_client(struct lc_client *client, enum job_depth depth)
+{
+    int error;
+
+    lc_init(client);
+    error = lc_connect(client, &job.target);
+    if (!error && depth >= DEPTH_HANDSHAKE)
+        error = lc_handshake(client, &job.contexts, &job.target);
+    if (!error && depth >= DEPTH_TUNNEL)
+        error = lc_open_tunnel(client, &job.target);
+    if (!error && depth >= DEPTH_TUNNEL && job.target.dtls)
+        error = lc_open_channel(client, &job.contexts, &job.target);
+    if (error) {
+        if (atomic_fetch_add(&job.failed, 1) < COMPLAINTS)
+            fprintf(stderr, "load: %s\n", strerror(-error));
+        lc_close(client);
+    }
+    return error;
+}
+
+void *run_cycles(void *depth)
+{
+    struct lc_client *client = malloc(sizeof *client);
+
+    while (client && !over()) {
+        if (job_open_client(client, *(enum job_depth *)depth))
+            continue;
+        if (*(enum job_depth *)depth >= DEPTH_TUNNEL)
+            lc_goodbye(client);
+        lc_close(client);
+        atomic_fetch_add(&job.count, 1);
+    }
+    free(client);
+    return NULL;
+}
+
+void *run_hold(void *unused)
+{
+    (void)unused;
+    while (atomic_fetch_add(&job.taken, 1) < job.quota) {
+        struct lc_client *client = malloc(sizeof *client);  /* lives until the process ends */
+
+        if (!client || job_open_client(client, DEPTH_TUNNEL))
+            free(client);
+        else
+            atomic_fetch_add(&job.opened, 1);
+    }
+    return NULL;
+}

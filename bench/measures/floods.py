@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Strangers who do their worst while another client's tunnel pings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import load_client
+from bench.drops import udp_counter
+from bench.measures.openconnect import PING_INTERVAL, tunnel
+from bench.readings import Effort, Reading
+from tests.e2e.lab.pings import Pings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.peers import Peer
+
+
+def connect_flood(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    """A stranger connects as fast as it can."""
+    with tunnel(peer, peer.host, dtls=False) as client:
+        pings = Pings(client, peer.inner_ipv4, interval=PING_INTERVAL)
+        pings.await_answers(10)
+        before = peer.cpu()
+        done = load_client.run("connect", peer.second_host.namespace, peer, threads=8, seconds=effort.seconds)
+        spent = peer.cpu() - before
+        lost = _lost(pings)
+    yield Reading("connect flood: connections taken", "per second", done.count / done.seconds, more_is_better=True)
+    yield Reading("connect flood: server CPU each", "us", 1e6 * spent / max(1, done.count))
+    yield Reading("connect flood: pings lost beside it", "%", lost)
+
+
+def hello_flood(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    """A stranger sends DTLS ClientHellos that belong to no session."""
+    with tunnel(peer, peer.host, dtls=False) as client:
+        pings = Pings(client, peer.inner_ipv4, interval=PING_INTERVAL)
+        pings.await_answers(10)
+        before, taken = peer.cpu(), udp_counter(peer.site.gateway, "InDatagrams")
+        done = load_client.run("hello", peer.second_host.namespace, peer, threads=1, seconds=effort.seconds)
+        spent, taken = peer.cpu() - before, udp_counter(peer.site.gateway, "InDatagrams") - taken
+        lost = _lost(pings)
+    yield Reading("ClientHello flood: datagrams taken", "per second", taken / done.seconds, more_is_better=True)
+    yield Reading("ClientHello flood: server CPU each", "us", 1e6 * spent / max(1, taken))
+    yield Reading("ClientHello flood: pings lost beside it", "%", lost)
+
+
+def _lost(pings: Pings) -> float:
+    """Percent; ends the ping."""
+    answered, missing = pings.answered, len(pings.missing())
+    return 100 * missing / max(1, answered + missing)

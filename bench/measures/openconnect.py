@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the users of the real client get: throughput and round trips through its tunnel."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bench.readings import Effort, Measure, Reading
+from tests.e2e.lab.programs import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.peers import Peer
+    from tests.e2e.lab.network import Host
+    from tests.e2e.lab.openconnect import OpenConnect
+
+GB = 1e9
+PING_INTERVAL = 0.005  # seconds
+
+
+def throughput(transport: str, direction: str) -> Measure:
+    """TCP through the tunnel of one client, ``up`` from it or ``down`` to it."""
+
+    def measure(peer: Peer, effort: Effort) -> Iterator[Reading]:
+        with tunnel(peer, peer.host, dtls=transport == "dtls"), iperf_server(peer):
+            before = peer.cpu()
+            report = iperf(peer, peer.host, "-t", f"{effort.seconds:g}", *(["-R"] if direction == "down" else []))
+            spent = peer.cpu() - before
+        received = report["end"]["sum_received"]
+        name = f"openconnect, {transport.upper()} {direction}"
+        yield Reading(name, "MB/s", received["bytes"] / received["seconds"] / 1e6, more_is_better=True)
+        yield Reading(f"{name}: server CPU per GB", "s", spent / (received["bytes"] / GB))
+
+    return measure
+
+
+def latency(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    with tunnel(peer, peer.host, dtls=False) as client:
+        for name, value in _round_trips(client, peer, effort).items():
+            yield Reading(f"round trip, idle: {name}", "us", value)
+        with tunnel(peer, peer.second_host, dtls=False), iperf_server(peer):
+            load = _start_iperf(peer, peer.second_host, "-t", "60")
+            try:
+                load.await_line(r"connected to", 10)
+                times = _round_trips(client, peer, effort)
+            finally:
+                load.kill()
+        for name, value in times.items():
+            yield Reading(f"round trip, another client uploading: {name}", "us", value)
+
+
+@contextmanager
+def tunnel(peer: Peer, host: Host, *, dtls: bool) -> Iterator[OpenConnect]:
+    client = peer.connect(host, dtls=dtls)
+    try:
+        yield client
+    finally:
+        client.goodbye()
+
+
+@contextmanager
+def iperf_server(peer: Peer) -> Iterator[None]:
+    server = Program("iperf3 server", ["iperf3", "-s", "-B", peer.inner_ipv4, "--forceflush"], peer.site.gateway)
+    try:
+        server.await_line(r"listening", 5)
+        yield
+    finally:
+        server.kill()
+
+
+def iperf(peer: Peer, host: Host, *arguments: str) -> dict[str, Any]:
+    text = host.namespace.run("iperf3", "-c", peer.inner_ipv4, "-J", *arguments, timeout=120)
+    return json.loads(text)
+
+
+def _start_iperf(peer: Peer, host: Host, *arguments: str) -> Program:
+    return Program("iperf3", ["iperf3", "-c", peer.inner_ipv4, "--forceflush", *arguments], host.namespace)
+
+
+def _round_trips(client: OpenConnect, peer: Peer, effort: Effort) -> dict[str, float]:
+    """Median and 99th percentile, microseconds."""
+    text = client.host.namespace.run(
+        *("ping", "-n", "-c", str(effort.pings), "-i", str(PING_INTERVAL), peer.inner_ipv4), timeout=120, check=False
+    )
+    times = [1e3 * float(ms) for ms in re.findall(r"time=([\d.]+) ms", text)]
+    if len(times) < effort.pings / 2:
+        raise RuntimeError(f"{peer.label}: {len(times)} of {effort.pings} pings answered")
+    return {"median": statistics.median(times), "p99": statistics.quantiles(times, n=100)[98]}
