@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vpn_frontend.listeners import ListenError, close_all, open_datagram_sockets, open_listeners
+from vpn_frontend.listeners import UDP_BUFFER, ListenError, close_all, open_datagram_sockets, open_listeners
 from vpn_frontend.settings import parse_endpoint
 
 
@@ -38,6 +38,14 @@ def test_every_address_means_both_families():
             socket.create_connection((host, port), timeout=5).close()
     finally:
         close_all(rows[0])
+
+
+def test_datagram_sockets_hold_a_burst():
+    limit = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    ((descriptor,),) = open_datagram_sockets([parse_endpoint(f"127.0.0.1:{free_port()}")], 1)
+    with socket.socket(fileno=descriptor) as bound:
+        # The kernel counts its own overhead: it doubles what is asked for.
+        assert 2 * min(UDP_BUFFER, limit) <= bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * UDP_BUFFER
 
 
 def test_datagram_sockets_do_not_block():

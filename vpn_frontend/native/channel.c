@@ -47,11 +47,12 @@ static enum gw_stat judge(struct gw_worker *worker, const struct gw_session *ses
 
 static void count_rx(struct gw_worker *worker, struct gw_session *session, size_t size, enum gw_transport over)
 {
-    worker->pace.turn++;
     gw_add(&session->counters.rx_packets, 1);
     gw_add(&session->counters.rx_bytes, size);
-    if (over == GW_OVER_TLS)
+    if (over == GW_OVER_TLS) {
+        worker->pace.turn++;        /* datagrams are counted where they come in */
         return;
+    }
     gw_add(&session->counters.dtls_rx_packets, 1);
     gw_add(&session->counters.dtls_rx_bytes, size);
 }

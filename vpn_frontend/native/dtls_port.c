@@ -152,7 +152,7 @@ static bool policy_accepts(struct gw_worker *worker, const struct gw_path *path)
         .local_port = worker->dtls->sources[path->socket].port,
         .protocol = IPPROTO_UDP,
         .verified = 0,
-        .now = gw_clock_now(),
+        .now = worker->now,
     };
 
     memcpy(request.address, path->peer, sizeof(request.address));
@@ -198,7 +198,6 @@ static void pass_on(struct gw_worker *worker, const struct gw_dtls_parcel *parce
     memcpy((*batch)->data + (*batch)->size, parcel, sizeof(*parcel));
     memcpy((*batch)->data + (*batch)->size + sizeof(*parcel), datagram, parcel->size);
     (*batch)->size += sizeof(*parcel) + parcel->size;
-    worker->pace.turn++;
 }
 
 static void take(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
@@ -227,6 +226,7 @@ void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch)
 
         memcpy(&parcel, batch->data + at, sizeof(parcel));
         take(worker, &parcel, batch->data + at + sizeof(parcel));
+        worker->pace.turn++;
         at += sizeof(parcel) + parcel.size;
     }
     gw_batch_give(&worker->gateway->batches, batch);
@@ -397,6 +397,7 @@ static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t so
         size_t one = segment && segment < size ? segment : size;
 
         sort(worker, &path, bytes, one);
+        worker->pace.turn++;        /* a stranger's too: what a flood costs is the waking for each of it */
         bytes += one;
         size -= one;
     } while (size);
@@ -413,7 +414,7 @@ static int receive(struct gw_worker *worker, const struct gw_udp_source *source)
     int count;
 
     for (unsigned i = 0; i < GW_RECEIVE_BATCH; i++) {
-        bodies[i] = (struct iovec){ port->received[i], sizeof(port->received[i]) };
+        bodies[i] = (struct iovec){ port->received[i], GW_RECEIVE_SIZE };
         messages[i].msg_hdr = (struct msghdr){
             .msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &bodies[i], .msg_iovlen = 1,
             .msg_control = control[i], .msg_controllen = CONTROL_SIZE,

@@ -18,8 +18,9 @@
 #include "worker.h"
 
 #define GW_UDP_SOCKETS_MAX 8u       /* per worker */
-#define GW_RECEIVE_BATCH 16u        /* reads at once, each of one datagram or of many that the kernel put together (UDP_GRO) */
+#define GW_RECEIVE_BATCH 32u        /* reads at once, each of one datagram or of many that the kernel put together (UDP_GRO) */
 #define GW_RECEIVE_SIZE 65536u      /* bytes of such a read */
+#define GW_RECEIVE_STRIDE (GW_RECEIVE_SIZE + 1536u) /* bytes from one to the next: at a power of two all would share their cache lines */
 
 /* What all workers share. */
 struct gw_dtls_hub {
@@ -43,7 +44,7 @@ struct gw_dtls_port {
     struct gw_batch *outgoing[GW_WORKERS_MAX];  /* datagrams being gathered for other workers */
     bool waiting;                   /* one of them was not taken yet: the next turn must come soon */
     struct gw_datagrams out;
-    uint8_t received[GW_RECEIVE_BATCH][GW_RECEIVE_SIZE];
+    uint8_t received[GW_RECEIVE_BATCH][GW_RECEIVE_STRIDE];
 };
 
 /* A datagram for a session, with what the port has found out. */
