@@ -46,10 +46,18 @@ void se_cells_free(struct se_cells *cells);
 /* Finds or stores a cell. Returns 0, -ENOMEM or -E2BIG. */
 int se_cells_intern(struct se_cells *cells, const struct se_state *state, uint32_t *number);
 
+/* How many bits are set in a mask of tiers. */
+static inline unsigned se_count_tiers(uint32_t mask)
+{
+    static const uint8_t of_nibble[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
+
+    return of_nibble[mask & 15] + of_nibble[mask >> 4 & 15];
+}
+
 /* Words of the cell that starts at `cell`. */
 static inline unsigned se_cell_size(const uint32_t *cell)
 {
-    unsigned values = (unsigned)__builtin_popcount(cell[0] & 0xff);
+    unsigned values = se_count_tiers(cell[0]);
 
     return 1 + values + (values > 3);
 }
@@ -61,18 +69,18 @@ static inline uint32_t se_cell_value(const uint32_t *cell, unsigned tier)
 
     if (!(mask >> tier & 1))
         return SE_NO_VALUE;
-    return cell[1 + __builtin_popcount(mask & ((1u << tier) - 1))];
+    return cell[1 + se_count_tiers(mask & ((1u << tier) - 1))];
 }
 
 /* The length of the prefix that the value of a tier comes from; only where it has one. */
 static inline uint8_t se_cell_length(const uint32_t *cell, unsigned tier)
 {
     uint32_t mask = cell[0] & 0xff;
-    unsigned rank = (unsigned)__builtin_popcount(mask & ((1u << tier) - 1));
+    unsigned rank = se_count_tiers(mask & ((1u << tier) - 1));
 
     if (rank < 3)
         return (uint8_t)(cell[0] >> (8 + 8 * rank));
-    return (uint8_t)(cell[1 + __builtin_popcount(mask)] >> (8 * (rank - 3)));
+    return (uint8_t)(cell[1 + se_count_tiers(mask)] >> (8 * (rank - 3)));
 }
 
 #endif

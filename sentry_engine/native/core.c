@@ -32,27 +32,37 @@ uint32_t se_core_abi(void)
     return SE_CORE_ABI;
 }
 
-static void add_one(_Atomic uint64_t *counter)
+static void add(_Atomic uint64_t *counter, uint64_t more)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
 }
 
-static void count_verdict(struct se_core *core, const struct se_in_force *in_force, struct tally *tally,
-                          const struct se_verdict *verdict)
+static void count_hit(struct se_core *core, const struct se_in_force *in_force, uint32_t rule)
 {
     uint32_t rules = in_force->base->snapshot->rule_count;
 
-    add_one(&tally->decisions);
-    if (verdict->action != SE_ACCEPT)
-        add_one(&tally->refused);
-    if (verdict->rule == SE_NO_RULE)
-        return;
-    if (verdict->rule & SE_RULE_KEPT)
-        atomic_fetch_add_explicit(&core->kept_hits[verdict->rule & ~SE_RULE_KEPT], 1, memory_order_relaxed);
-    else if (verdict->rule < rules)
-        atomic_fetch_add_explicit(&in_force->base->hits[verdict->rule], 1, memory_order_relaxed);
+    if (rule & SE_RULE_KEPT)
+        atomic_fetch_add_explicit(&core->kept_hits[rule & ~SE_RULE_KEPT], 1, memory_order_relaxed);
+    else if (rule < rules)
+        atomic_fetch_add_explicit(&in_force->base->hits[rule], 1, memory_order_relaxed);
     else
-        atomic_fetch_add_explicit(&in_force->overlay->hits[verdict->rule - rules], 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&in_force->overlay->hits[rule - rules], 1, memory_order_relaxed);
+}
+
+/* Apart from the walks: a locked instruction among them would end what the processor does ahead. */
+static void count_verdicts(struct se_core *core, const struct se_in_force *in_force, struct tally *tally,
+                           const struct se_verdict *verdicts, uint32_t count)
+{
+    uint64_t refused = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        refused += verdicts[i].action != SE_ACCEPT;
+        if (verdicts[i].rule != SE_NO_RULE)
+            count_hit(core, in_force, verdicts[i].rule);
+    }
+    add(&tally->decisions, count);
+    if (refused)
+        add(&tally->refused, refused);
 }
 
 /* A core before its first policy refuses, and so it does what it cannot understand. */
@@ -84,6 +94,22 @@ static void walk_on_record(struct se_core *core, const struct se_in_force *in_fo
     se_log_add(core->log, &decision);
 }
 
+/* Up to SE_AHEAD requests, of which the first is the thread's decision number `number`. */
+static void walk_some(struct se_core *core, const struct se_in_force *in_force, const struct se_request *requests,
+                      struct se_verdict *verdicts, uint32_t count, uint64_t number)
+{
+    if (!se_log_is_watching(core->log)) {
+        se_walk_many(in_force, &core->state, requests, verdicts, count);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (se_log_wants(core->log, number + i))
+            walk_on_record(core, in_force, &requests[i], &verdicts[i]);
+        else
+            se_walk(in_force, &core->state, &requests[i], &verdicts[i], NULL);
+    }
+}
+
 uint32_t se_core_decide(struct se_core *core, const struct se_request *requests, struct se_verdict *verdicts, uint32_t count)
 {
     struct se_reader *reader = se_reader_enter();
@@ -93,13 +119,12 @@ uint32_t se_core_decide(struct se_core *core, const struct se_request *requests,
 
     if (in_force) {
         generation = in_force->generation;
-        for (uint32_t i = 0; i < count; i++) {
-            if (se_log_wants(core->log, atomic_load_explicit(&tally->decisions, memory_order_relaxed)))
-                walk_on_record(core, in_force, &requests[i], &verdicts[i]);
-            else
-                se_walk(in_force, &core->state, &requests[i], &verdicts[i], NULL);
-            count_verdict(core, in_force, tally, &verdicts[i]);
+        uint64_t number = atomic_load_explicit(&tally->decisions, memory_order_relaxed);
+        for (uint32_t done = 0, next; done < count; done += next) {
+            next = count - done < SE_AHEAD ? count - done : SE_AHEAD;
+            walk_some(core, in_force, requests + done, verdicts + done, next, number + done);
         }
+        count_verdicts(core, in_force, tally, verdicts, count);
     } else {
         refuse_all(verdicts, count);
     }

@@ -127,6 +127,19 @@ static bool look_in_table(struct walk *walk, unsigned tier)
     return settle(walk, &step, decides ? &verdict : NULL);
 }
 
+/* Whether a tier has a say at all: most have none about most addresses. An explanation shows those too. */
+static inline bool is_silent(const struct walk *walk, unsigned tier)
+{
+    if (walk->step || walk->cell[0] >> tier & 1)
+        return false;
+    return tier == RULES ? !walk->overlay : tier != COUNTRY || walk->policy->snapshot->on_missing == SE_NO_ACTION;
+}
+
+static inline bool ask_table(struct walk *walk, unsigned tier)
+{
+    return !is_silent(walk, tier) && look_in_table(walk, tier);
+}
+
 static struct se_verdict penalty_verdict(const struct se_penalty *penalty, uint64_t now)
 {
     uint8_t action = penalty->reason == REASON_PENALTY ? SE_RATE_LIMITED : SE_REJECT;
@@ -304,31 +317,82 @@ static bool is_known(const struct se_policy *policy, uint32_t event)
     return event <= SE_EVENT_DISCONNECT || (event >= SE_EVENT_CUSTOM && event < policy->snapshot->event_count);
 }
 
+/* The tiers in their order. The cell of the address has been looked up. */
+static void walk_tiers(struct walk *walk)
+{
+    walk->limit = find_limit(walk);
+    if (ask_table(walk, NEVER_BLOCK) || ask_table(walk, RULES) || look_at_penalties(walk) || ask_table(walk, FEEDS) ||
+        ask_table(walk, COUNTRY) || ask_table(walk, ASN) || ask_table(walk, ANONYMIZER) || look_at_limits(walk))
+        return;
+    look_at_default(walk);
+}
+
 void se_walk(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *request,
              struct se_verdict *verdict, struct se_step *steps)
 {
-    const struct se_policy *policy = in_force->base;
     struct walk walk = {
-        .policy = policy,
+        .policy = in_force->base,
         .overlay = in_force->overlay,
         .state = state,
         .request = request,
         .verdict = verdict,
         .step = steps,
+        .address = se_address_load(request->address),
     };
 
     for (unsigned i = 0; steps && i < SE_STEPS; i++)
         steps[i] = NOTHING;
-    if (!is_known(policy, request->event)) {
+    if (!is_known(walk.policy, request->event)) {
         *verdict = refuse(SE_REJECT, REASON_INVALID_REQUEST, SE_NO_RULE, 0);
         return;
     }
-    walk.address = se_address_load(request->address);
-    walk.cell = se_lookup(policy, walk.address);
-    walk.limit = find_limit(&walk);
-    if (look_in_table(&walk, NEVER_BLOCK) || look_in_table(&walk, RULES) || look_at_penalties(&walk) ||
-        look_in_table(&walk, FEEDS) || look_in_table(&walk, COUNTRY) || look_in_table(&walk, ASN) ||
-        look_in_table(&walk, ANONYMIZER) || look_at_limits(&walk))
-        return;
-    look_at_default(&walk);
+    walk.cell = se_lookup(walk.policy, walk.address);
+    walk_tiers(&walk);
+}
+
+/* Looks all of them up, each step for all before the next, so that they wait for memory together and not in turn. */
+static void look_up(const struct se_policy *policy, const struct se_address *addresses, const uint32_t **cells, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        cells[i] = se_find_slot(policy, addresses[i]);
+        __builtin_prefetch(cells[i]);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        se_prefetch_ranges(policy, addresses[i], cells[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        cells[i] = se_find_cell(policy, addresses[i], cells[i]);
+        __builtin_prefetch(cells[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t value = se_cell_value(cells[i], RULES);
+        if (value == SE_NO_VALUE || value & SE_VALUE_TIMED)
+            continue;
+        __builtin_prefetch(&policy->entries[value & SE_VALUE_INDEX_MASK]);
+    }
+}
+
+void se_walk_many(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *requests,
+                  struct se_verdict *verdicts, uint32_t count)
+{
+    struct se_address addresses[SE_AHEAD];
+    const uint32_t *cells[SE_AHEAD];
+
+    for (uint32_t i = 0; i < count; i++)
+        addresses[i] = se_address_load(requests[i].address);
+    look_up(in_force->base, addresses, cells, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct walk walk = {
+            .policy = in_force->base,
+            .overlay = in_force->overlay,
+            .state = state,
+            .request = &requests[i],
+            .verdict = &verdicts[i],
+            .address = addresses[i],
+            .cell = cells[i],
+        };
+        if (is_known(walk.policy, requests[i].event))
+            walk_tiers(&walk);
+        else
+            verdicts[i] = refuse(SE_REJECT, REASON_INVALID_REQUEST, SE_NO_RULE, 0);
+    }
 }

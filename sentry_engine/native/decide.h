@@ -38,6 +38,11 @@ struct se_state_tables {
 void se_walk(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *request,
              struct se_verdict *verdict, struct se_step *steps);
 
+/* Answers up to SE_AHEAD requests, for less than one by one. */
+#define SE_AHEAD 16u
+void se_walk_many(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *requests,
+                  struct se_verdict *verdicts, uint32_t count);
+
 /* The bits of an address that make a source under a policy. */
 struct se_network se_source_of(const struct se_policy *policy, struct se_address address);
 

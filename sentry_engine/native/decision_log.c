@@ -44,6 +44,11 @@ void se_log_watch(struct se_log *log, uint32_t every)
     atomic_store_explicit(&log->every, every, memory_order_relaxed);
 }
 
+bool se_log_is_watching(const struct se_log *log)
+{
+    return atomic_load_explicit(&log->every, memory_order_relaxed) != 0;
+}
+
 bool se_log_wants(const struct se_log *log, uint64_t number)
 {
     uint64_t every = atomic_load_explicit(&log->every, memory_order_relaxed), waiting;

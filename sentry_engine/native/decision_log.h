@@ -30,6 +30,9 @@ void se_log_close(struct se_log *log);
 /* Which share of the decisions is recorded: one in `every` of each thread's; 0: none, which is what a log starts with. */
 void se_log_watch(struct se_log *log, uint32_t every);
 
+/* Whether any decision is recorded. */
+bool se_log_is_watching(const struct se_log *log);
+
 /* Whether the decision with this number of its thread is to be recorded. */
 bool se_log_wants(const struct se_log *log, uint64_t number);
 void se_log_add(struct se_log *log, const struct se_decision *decision);

@@ -51,15 +51,21 @@ uint64_t se_checksum(const void *bytes, uint64_t size)
     return sum;
 }
 
+static size_t hits_size(const struct se_snapshot *snapshot)
+{
+    return (snapshot->rule_count + (size_t)1) * sizeof(_Atomic uint64_t);
+}
+
 struct se_policy *se_policy_open(const struct se_snapshot *snapshot, size_t mapped)
 {
     const uint8_t *base = (const uint8_t *)snapshot;
     struct se_policy *policy = calloc(1, sizeof *policy);
-    _Atomic uint64_t *hits = calloc(snapshot->rule_count + 1u, sizeof *hits);
+    _Atomic uint64_t *hits = se_block_map(hits_size(snapshot));
 
     if (!policy || !hits) {
         free(policy);
-        free((void *)hits);
+        if (hits)
+            se_block_unmap((const void *)hits, hits_size(snapshot));
         se_block_unmap(snapshot, mapped);
         return NULL;
     }
@@ -89,8 +95,8 @@ void se_policy_free(struct se_policy *policy)
 {
     if (!policy)
         return;
+    se_block_unmap((const void *)policy->hits, hits_size(policy->snapshot));
     se_block_unmap(policy->snapshot, policy->mapped);
-    free((void *)policy->hits);
     free(policy);
 }
 

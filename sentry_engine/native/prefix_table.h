@@ -58,11 +58,34 @@ static inline size_t se_search(const uint64_t *starts, size_t count, uint64_t ke
     return (size_t)(at - starts);
 }
 
-static inline uint32_t se_lookup4(const struct se_policy *policy, uint32_t key)
+/*
+ * A lookup in three steps, so that who has several to make can let the memory of one step arrive while it does that step of
+ * the others (decide.c). First: the two slots between which the range lies.
+ */
+static inline const uint32_t *se_find_slot(const struct se_policy *policy, struct se_address address)
 {
-    uint32_t slot = se_index_slot(&policy->snapshot->index4, key);
-    const struct se_range4 *at = policy->ranges4 + policy->slots4[slot];
-    size_t count = policy->slots4[slot + 1] - policy->slots4[slot] + 1;
+    if (se_is_ipv4(address))
+        return policy->slots4 + se_index_slot(&policy->snapshot->index4, (uint32_t)address.lo);
+    return policy->slots6 + se_index_slot(&policy->snapshot->index6, address.hi);
+}
+
+/* Second: the ranges. */
+static inline void se_prefetch_ranges(const struct se_policy *policy, struct se_address address, const uint32_t *slot)
+{
+    size_t middle = slot[0] + (slot[1] - slot[0] + 1) / 2;
+
+    if (se_is_ipv4(address)) {
+        __builtin_prefetch(policy->ranges4 + middle);
+    } else {
+        __builtin_prefetch(policy->starts6 + middle);
+        __builtin_prefetch(policy->cells6 + middle);
+    }
+}
+
+static inline uint32_t se_search4(const struct se_policy *policy, uint32_t key, const uint32_t *slot)
+{
+    const struct se_range4 *at = policy->ranges4 + slot[0];
+    size_t count = slot[1] - slot[0] + 1;
 
     while (count > 1) {
         size_t half = count / 2;
@@ -72,11 +95,9 @@ static inline uint32_t se_lookup4(const struct se_policy *policy, uint32_t key)
     return at->cell;
 }
 
-static inline uint32_t se_lookup6(const struct se_policy *policy, struct se_address address)
+static inline uint32_t se_search6(const struct se_policy *policy, struct se_address address, const uint32_t *slot)
 {
-    uint32_t slot = se_index_slot(&policy->snapshot->index6, address.hi);
-    uint32_t first = policy->slots6[slot];
-    size_t at = first + se_search(policy->starts6 + first, policy->slots6[slot + 1] - first + 1, address.hi);
+    size_t at = slot[0] + se_search(policy->starts6 + slot[0], slot[1] - slot[0] + 1, address.hi);
     uint32_t cell = policy->cells6[at];
 
     if (__builtin_expect(cell & SE_CELL_DEEP, 0)) {
@@ -86,12 +107,17 @@ static inline uint32_t se_lookup6(const struct se_policy *policy, struct se_addr
     return cell;
 }
 
-/* What all tiers hold at an address; see cells.h. */
-static inline const uint32_t *se_lookup(const struct se_policy *policy, struct se_address address)
+/* Third: what all tiers hold there; see cells.h. */
+static inline const uint32_t *se_find_cell(const struct se_policy *policy, struct se_address address, const uint32_t *slot)
 {
     if (se_is_ipv4(address))
-        return policy->cells + se_lookup4(policy, (uint32_t)address.lo);
-    return policy->cells + se_lookup6(policy, address);
+        return policy->cells + se_search4(policy, (uint32_t)address.lo, slot);
+    return policy->cells + se_search6(policy, address, slot);
+}
+
+static inline const uint32_t *se_lookup(const struct se_policy *policy, struct se_address address)
+{
+    return se_find_cell(policy, address, se_find_slot(policy, address));
 }
 
 #endif

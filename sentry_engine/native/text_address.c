@@ -29,26 +29,20 @@ static bool parse4(const char *at, const char *end, uint8_t out[4])
     return at == end;
 }
 
-/* The value of a hexadecimal digit, or 16 and more. */
-static unsigned hex_digit(char character)
-{
-    unsigned byte = (uint8_t)character;
-
-    if (byte - '0' <= 9)
-        return byte - '0';
-    byte |= 0x20;
-    return byte - 'a' <= 5 ? byte - 'a' + 10 : 16;
-}
+/* The value of a hexadecimal digit, plus one; 0: it is none. */
+static const uint8_t HEX_DIGITS[256] = {
+    ['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ['A'] = 11, 12, 13, 14, 15, 16, ['a'] = 11, 12, 13, 14, 15, 16,
+};
 
 /* One to four hexadecimal digits, which `at` is moved behind. */
 static bool parse_word(const char **at, const char *end, uint8_t out[2])
 {
     unsigned value = 0, digits = 0, digit;
 
-    for (; *at < end && (digit = hex_digit(**at)) < 16; (*at)++, digits++) {
+    for (; *at < end && (digit = HEX_DIGITS[(uint8_t)**at]) != 0; (*at)++, digits++) {
         if (digits == 4)
             return false;
-        value = value << 4 | digit;
+        value = value << 4 | (digit - 1);
     }
     out[0] = (uint8_t)(value >> 8);
     out[1] = (uint8_t)value;
@@ -103,16 +97,28 @@ static bool parse6(const char *at, const char *end, uint8_t address[16])
     return true;
 }
 
+/* An IPv6 address has its first colon after at most four digits, an IPv4 address has none. */
+static bool has_early_colon(const char *text, size_t length)
+{
+    for (size_t i = 0; i < 5 && i < length; i++) {
+        if (text[i] == ':')
+            return true;
+    }
+    return false;
+}
+
 bool se_address_parse(const char *text, size_t length, uint8_t address[16])
 {
     const char *zone;
 
     if (length > SE_MAX_ADDRESS_TEXT)
         return false;
-    if (!memchr(text, ':', length)) {
+    if (!has_early_colon(text, length)) {
         memcpy(address, V4_MAPPED, sizeof V4_MAPPED);
         return parse4(text, text + length, address + sizeof V4_MAPPED);
     }
+    if (parse6(text, text + length, address))
+        return true;
     zone = memchr(text, '%', length);
-    return parse6(text, zone ? zone : text + length, address);
+    return zone && parse6(text, zone, address);
 }

@@ -11,15 +11,16 @@ static bool read_by_libc(const char *text, size_t length, uint8_t address[16])
 {
     char copy[SE_MAX_ADDRESS_TEXT + 1] = {0};
     const char *zone = memchr(text, '%', length);
+    bool is_ipv6 = memchr(text, ':', length) != NULL;
 
     if (length > SE_MAX_ADDRESS_TEXT)
         return false;
-    if (zone && memchr(text, ':', length))
+    if (zone && is_ipv6)
         length = (size_t)(zone - text);
     if (memchr(text, 0, length))
         return false;
     memcpy(copy, text, length);
-    if (strchr(copy, ':'))
+    if (is_ipv6)
         return inet_pton(AF_INET6, copy, address) == 1;
     memcpy(address, (const uint8_t[12]){[10] = 0xff, [11] = 0xff}, 12);
     return inet_pton(AF_INET, copy, address + 12) == 1;

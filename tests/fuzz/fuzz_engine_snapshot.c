@@ -60,7 +60,7 @@ static void ask_around(const struct se_policy *policy)
         request.address[7] = request.address[15] = (uint8_t)i;
         if (i % 4 == 0)
             request.address[10] = request.address[11] = 0xff;
-        se_walk(&in_force, &state, &request, &verdict, NULL);
+        se_walk_many(&in_force, &state, &request, &verdict, 1);
         if (verdict.rule != SE_NO_RULE && !(verdict.rule & SE_RULE_KEPT) && verdict.rule >= policy->snapshot->rule_count)
             abort();
         se_walk(&in_force, &state, &request, &verdict, steps);
