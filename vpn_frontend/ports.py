@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway import Counters
 
 Address = IPv4Address | IPv6Address
+NO_TRANSPORT = "none"  # of a session without a channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +84,31 @@ class SessionView:
     dtls_cipher: str = ""  # while datagrams flow
 
 
+class Stage(Enum):
+    """Where in its life a session is that the journal hears of."""
+
+    OPENED = auto()
+    SEEN = auto()  # the counters so far, now and then, so that a crash loses little of them
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """``reason`` is there with ``CLOSED``, and only then."""
+
+    stage: Stage
+    view: SessionView
+    reason: CloseReason | None = None
+
+
 class SessionJournal(Protocol):
-    """Where sessions are accounted for: exactly one ``opened`` and one ``closed`` for each, in that order.
+    """Where sessions are accounted for: exactly one ``OPENED`` and one ``CLOSED`` for each, in that order."""
 
-    Calls begin in their order and may run side by side: a later one may begin before an earlier one returned, and is
-    written behind it all the same. Errors are logged and never stop a tunnel.
-    """
-
-    async def opened(self, view: SessionView) -> None: ...
-
-    async def closed(self, view: SessionView, reason: CloseReason) -> None: ...
-
-    async def checkpoint(self, views: Sequence[SessionView]) -> None:
-        """The counters so far, now and then, so that a crash loses little of them."""
+    async def record(self, entries: Sequence[JournalEntry]) -> Sequence[tuple[JournalEntry, Exception]]:
+        """Write ``entries``, which are in their order; they are on disk when this returns, but for those it returns,
+        each with what is wrong with it. Raises what a journal raises that does not work at all: then nobody knows what
+        was written, and to write all of it again does no harm.
+        """
 
     async def close_orphans(self) -> int:
         """Mark as ``crashed`` what is still open from a process before; returns how many. Called once, at start."""

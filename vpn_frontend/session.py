@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from vpn_frontend.gateway import Counters
-from vpn_frontend.ports import SessionState, SessionView
+from vpn_frontend.ports import NO_TRANSPORT, SessionState, SessionView
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -115,5 +115,5 @@ class Session:
 
     def _transport(self) -> str:
         if self.link is None:
-            return "none"
+            return NO_TRANSPORT
         return "dtls" if self.dtls_cipher else "tls"

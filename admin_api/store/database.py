@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
-from admin_api.store.journal import Journal
+from admin_api.store.journal import record
 from admin_api.store.schema import upgrade
 from admin_api.store.unit import Unit
 from admin_api.store.user_cache import UserCache
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
-    from vpn_frontend.ports import CloseReason, SessionView, UserRecord
+    from vpn_frontend.ports import JournalEntry, UserRecord
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another process that writes (a command line beside the server)
 WRITES = "ocsentry_writes"  # the execution option of a connection whose transaction will write
@@ -43,7 +43,6 @@ class Store:
         self._engine = engine
         self._writing = asyncio.Lock()
         self.clock = clock
-        self._journal = Journal(self)
         self._user_cache = UserCache()
 
     @classmethod
@@ -68,7 +67,6 @@ class Store:
         return cls(engine, clock)
 
     async def close(self) -> None:
-        await self._journal.close()
         await self._engine.dispose()
 
     async def check(self) -> None:
@@ -98,14 +96,8 @@ class Store:
     async def find(self, name: str) -> UserRecord | None:
         return await self._user_cache.find(name, self.clock.monotonic(), self._read_user)
 
-    async def opened(self, view: SessionView) -> None:
-        await self._journal.opened(view)
-
-    async def closed(self, view: SessionView, reason: CloseReason) -> None:
-        await self._journal.closed(view, reason)
-
-    async def checkpoint(self, views: Sequence[SessionView]) -> None:
-        await self._journal.checkpoint(views)
+    async def record(self, entries: Sequence[JournalEntry]) -> Sequence[tuple[JournalEntry, Exception]]:
+        return await record(self, entries)
 
     async def close_orphans(self) -> int:
         async with self.write() as unit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from admin_api.identity import Scope
-from vpn_frontend.ports import CloseReason
+from vpn_frontend.ports import CloseReason, JournalEntry, Stage
 
 pytestmark = pytest.mark.asyncio
 
@@ -56,8 +56,8 @@ class TestLive:
 class TestHistory:
     async def test_accounts(self, server, view):
         for name in ("a", "b", "c"):
-            await server.store.opened(view(name, user=f"user-{name}"))
-        await server.store.closed(view("b", user="user-b"), CloseReason.LOGOUT)
+            await server.store.record([JournalEntry(Stage.OPENED, view(name, user=f"user-{name}"))])
+        await server.store.record([JournalEntry(Stage.CLOSED, view("b", user="user-b"), CloseReason.LOGOUT)])
         first = (await server.client.get(f"{URL}/history", params={"limit": 2})).json()
         rest = (await server.client.get(f"{URL}/history", params={"limit": 2, "cursor": first["next_cursor"]})).json()
         accounts = first["items"] + rest["items"]

@@ -4,8 +4,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -17,12 +16,9 @@ from sqlalchemy import Integer, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 import migrations
-from admin_api.clock import Clock
 from admin_api.store import Store, UserAttributes, fold_name
 from admin_api.store.audit import digest_of
 from admin_api.store.columns import Base, new_id
-from vpn_frontend.gateway import Counters
-from vpn_frontend.ports import CloseReason
 
 pytestmark = pytest.mark.asyncio
 
@@ -155,86 +151,6 @@ class TestUsers:
         with pytest.raises(Exception, match="no time zone"):
             async with store.write() as unit:
                 await unit.users.add("alice", "hash", UserAttributes(expires_at=datetime(2030, 1, 1)))  # noqa: DTZ001
-
-
-class TestJournal:
-    async def accounts(self, store):
-        async with store.read() as unit:
-            return list(await unit.sessions.page(before=None, limit=1000))
-
-    async def test_one_start_and_one_stop(self, store, view):
-        await store.opened(view())
-        await store.opened(view())
-        final = view(counters=Counters(rx_bytes=2**40, tx_bytes=7, dtls_tx_bytes=5), transport="none")
-        await store.closed(final, CloseReason.LOGOUT)
-        await store.closed(view(), CloseReason.KILLED)
-        (account,) = await self.accounts(store)
-        assert account.end_reason == "logout"
-        assert (account.rx_bytes, account.tx_bytes, account.dtls_tx_bytes) == (2**40, 7, 5)
-        assert account.transport == "tls"
-        assert account.ended_at.tzinfo is UTC
-
-    async def test_stop_without_start_is_a_whole_account(self, store, view):
-        await store.closed(view(), CloseReason.FAILED)
-        (account,) = await self.accounts(store)
-        assert account.end_reason == "failed"
-
-    async def test_checkpoint(self, store, view):
-        await store.opened(view())
-        await store.checkpoint([view(counters=Counters(rx_bytes=5)), view("unknown")])
-        (account,) = await self.accounts(store)
-        assert account.rx_bytes == 5
-        assert account.ended_at is None
-        await store.closed(view(counters=Counters(rx_bytes=9)), CloseReason.LOGOUT)
-        await store.checkpoint([view(counters=Counters(rx_bytes=5))])
-        assert (await self.accounts(store))[0].rx_bytes == 9
-
-    async def test_orphans_end_when_last_seen(self, store_url, view):
-        moments = iter(datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=n) for n in range(100))
-        first = await Store.open(store_url, clock=Clock(wall=lambda: next(moments)))
-        await first.opened(view("a"))
-        await first.opened(view("b"))
-        await first.closed(view("b"), CloseReason.LOGOUT)
-        await first.close()
-        second = await Store.open(store_url)
-        assert await second.close_orphans() == 1
-        assert await second.close_orphans() == 0
-        b, a = await self.accounts(second)
-        assert (a.end_reason, a.ended_at) == ("crashed", a.seen_at)
-        assert b.end_reason == "logout"
-        await second.close()
-
-    async def test_a_storm_is_written_in_few_transactions(self, store, view, monkeypatch):
-        writes = 0
-        write = store.write
-
-        def counted():
-            nonlocal writes
-            writes += 1
-            return write()
-
-        monkeypatch.setattr(store, "write", counted)
-        await asyncio.gather(*(store.opened(view(f"s{n}")) for n in range(300)))
-        assert len(await self.accounts(store)) == 300
-        assert writes <= 3
-
-    async def test_a_bad_report_harms_only_its_own(self, store, view):
-        bad = replace(view("bad"), user=object())
-        results = await asyncio.gather(
-            store.opened(view("a")), store.opened(bad), store.opened(view("b")), return_exceptions=True
-        )
-        assert [isinstance(result, Exception) for result in results] == [False, True, False]
-        assert {account.id for account in await self.accounts(store)} == {"a", "b"}
-
-    async def test_close_waits_for_what_was_reported(self, store_url, view):
-        store = await Store.open(store_url)
-        reports = [asyncio.create_task(store.opened(view(f"s{n}"))) for n in range(10)]
-        await asyncio.sleep(0)
-        await store.close()
-        await asyncio.gather(*reports)
-        again = await Store.open(store_url)
-        assert len(await self.accounts(again)) == 10
-        await again.close()
 
 
 class TestAudit:

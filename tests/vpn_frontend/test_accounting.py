@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
@@ -36,24 +37,49 @@ async def test_entries_are_written_in_their_order():
 
 
 @pytest.mark.asyncio
-async def test_a_journal_that_fails_or_hangs_costs_its_entry_and_is_reported(monkeypatch):
+async def test_a_journal_that_hangs_is_asked_again_and_one_that_refuses_an_entry_costs_that_entry(monkeypatch):
     monkeypatch.setattr(accounting, "DEADLINE", 0.01)
-    journal, events = MemoryJournal(), MemoryEvents()
+    hangs = iter([True, False])
+
+    class HangingJournal(MemoryJournal):
+        async def record(self, entries):
+            if next(hangs):
+                await asyncio.Event().wait()
+            return await super().record(entries)
+
+    journal, events = HangingJournal(), MemoryEvents()
     recorder = SessionRecorder(journal, events)
-    recorder.closed(view(1), CloseReason.KILLED)  # never opened: the journal raises
+    recorder.closed(view(1), CloseReason.KILLED)  # never opened: the journal refuses it
     recorder.opened(view(2))
-    recorder.opened(view(3))
-    told = journal.opened
-
-    async def opened(of):
-        await (asyncio.Event().wait() if of.id == "session-2" else told(of))
-
-    journal.opened = opened
     task = asyncio.create_task(recorder.run())
     await recorder.drain()
     task.cancel()
-    assert [fields["what"] for fields in events.of("backend_failed")] == ["journal"] * 2
-    assert list(journal.open) == ["session-3"]
+    assert ["KeyError" in fields["error"] for fields in events.of("backend_failed")] == [False, True]
+    assert list(journal.open) == ["session-2"]
+
+
+@pytest.mark.asyncio
+async def test_a_journal_that_never_works_stops_nobody(monkeypatch):
+    calls = []
+
+    class DeadJournal(MemoryJournal):
+        async def record(self, entries):
+            calls.append([entry.view.id for entry in entries])
+            if calls[-1] == ["session-1"]:
+                raise OSError("disk full")
+            return await super().record(entries)
+
+    journal, events = DeadJournal(), MemoryEvents()
+    monkeypatch.setattr(accounting, "BATCH", 1)
+    recorder = SessionRecorder(journal, events)
+    for number in (1, 2):
+        recorder.opened(view(number))
+    task = asyncio.create_task(recorder.run())
+    await recorder.drain()
+    task.cancel()
+    assert calls == [["session-1"]] * accounting.ATTEMPTS + [["session-2"]]
+    assert len(events.of("backend_failed")) == accounting.ATTEMPTS
+    assert list(journal.open) == ["session-2"]
 
 
 @pytest.mark.asyncio
@@ -65,36 +91,37 @@ async def test_checkpoints_wait_for_nothing_and_the_recorder_says_when_it_is_beh
     assert not recorder.behind
     recorder.opened(view(2))
     assert recorder.behind
-    recorder.checkpoint([view(1)])
+    recorder.checkpoint([replace(view(1), port=6)])
     task = asyncio.create_task(recorder.run())
     await recorder.drain()
     assert not recorder.behind
-    recorder.checkpoint([view(1)])
+    recorder.checkpoint([replace(view(1), port=7)])
     recorder.checkpoint([])
     await recorder.drain()
     task.cancel()
-    assert sorted(journal.open) == ["session-1", "session-2"]
+    assert [journal.open[f"session-{number}"].port for number in (1, 2)] == [7, 1]
 
 
 @pytest.mark.asyncio
-async def test_a_storm_is_handed_over_side_by_side_and_in_order(monkeypatch):
+async def test_what_comes_while_a_batch_is_written_goes_together_and_in_order(monkeypatch):
     monkeypatch.setattr(accounting, "BATCH", 4)
-    begun, gate, full = [], asyncio.Event(), asyncio.Event()
+    batches, begun, gate = [], asyncio.Event(), asyncio.Event()
 
     class SlowJournal(MemoryJournal):
-        async def opened(self, view):
-            begun.append(view.id)
-            if len(begun) == 4:
-                full.set()
+        async def record(self, entries):
+            batches.append([entry.view.id for entry in entries])
+            begun.set()
             await gate.wait()
+            return await super().record(entries)
 
     recorder = SessionRecorder(SlowJournal(), MemoryEvents())
-    for number in range(6):
-        recorder.opened(view(number))
+    recorder.opened(view(0))
     task = asyncio.create_task(recorder.run())
-    await full.wait()
-    assert begun == [f"session-{number}" for number in range(4)]
+    await begun.wait()
+    for number in range(1, 7):
+        recorder.opened(view(number))
     gate.set()
     await recorder.drain()
     task.cancel()
-    assert begun == [f"session-{number}" for number in range(6)]
+    names = [f"session-{number}" for number in range(7)]
+    assert batches == [names[:1], names[1:5], names[5:]]

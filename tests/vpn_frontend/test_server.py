@@ -11,6 +11,7 @@ from vpn_frontend import tun
 from vpn_frontend.certificate import CertificateError
 from vpn_frontend.cstp import disconnect_frame
 from vpn_frontend.gateway import Cause
+from vpn_frontend.ports import JournalEntry, Stage
 from vpn_frontend.server import VpnServer, tun_device
 from vpn_frontend.settings import parse_endpoint
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents, MemoryGateway, MemoryJournal
@@ -126,7 +127,7 @@ async def test_what_a_process_before_left_open_is_closed_at_start(make_harness, 
     lab = make_lab()
     lab.tunnel(lab.log_in())
     journal = MemoryJournal()
-    await journal.opened(lab.table.list()[0])
+    await journal.record([JournalEntry(Stage.OPENED, lab.table.list()[0])])
     harness = await make_harness(journal)
     assert journal.open == {}
     await harness.vpn.stop("")

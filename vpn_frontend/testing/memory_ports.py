@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vpn_frontend.ports import Stage
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from vpn_frontend.ports import CloseReason, SessionView, UserRecord
+    from vpn_frontend.ports import CloseReason, JournalEntry, SessionView, UserRecord
 
 
 class MemoryDirectory:
@@ -31,19 +33,26 @@ class MemoryJournal:
         self.open: dict[str, SessionView] = {}
         self.ended: dict[str, tuple[SessionView, CloseReason]] = {}
 
-    async def opened(self, view: SessionView) -> None:
-        if view.id in self.open or view.id in self.ended:
-            raise ValueError(f"session {view.id} was opened before")
-        self.open[view.id] = view
+    async def record(self, entries: Sequence[JournalEntry]) -> Sequence[tuple[JournalEntry, Exception]]:
+        left_out: list[tuple[JournalEntry, Exception]] = []
+        for entry in entries:
+            try:
+                self._take(entry)
+            except (ValueError, KeyError) as error:
+                left_out.append((entry, error))
+        return left_out
 
-    async def closed(self, view: SessionView, reason: CloseReason) -> None:
-        del self.open[view.id]
-        self.ended[view.id] = (view, reason)
-
-    async def checkpoint(self, views: Sequence[SessionView]) -> None:
-        for view in views:
-            if view.id in self.open:
-                self.open[view.id] = view
+    def _take(self, entry: JournalEntry) -> None:
+        view = entry.view
+        if entry.stage is Stage.OPENED:
+            if view.id in self.open or view.id in self.ended:
+                raise ValueError(f"session {view.id} was opened before")
+            self.open[view.id] = view
+        elif entry.reason is not None:
+            del self.open[view.id]
+            self.ended[view.id] = (view, entry.reason)
+        elif view.id in self.open:
+            self.open[view.id] = view
 
     async def close_orphans(self) -> int:
         count = len(self.open)
