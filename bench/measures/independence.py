@@ -48,8 +48,7 @@ def independence(peer: Peer, effort: Effort) -> Iterator[Reading]:
 
 def _at_rate(peer: OurPeer, client: OpenConnect, effort: Effort) -> Iterator[Reading]:
     server, seconds = peer.server, max(effort.seconds, disturbances.HOLD_SECONDS)
-    first, second = (disturbances.prefix_list(effort.prefixes, generation) for generation in range(2))
-    disturbances.swap_policy(server, first)
+    networks = disturbances.prefix_list(effort.prefixes)
     calls = 0
 
     def call() -> None:
@@ -61,7 +60,7 @@ def _at_rate(peer: OurPeer, client: OpenConnect, effort: Effort) -> Iterator[Rea
         "interpreter held for 1 s": lambda: disturbances.hold_interpreter(server),
         "garbage collected for 1 s": lambda: disturbances.collect_garbage(server),
         f"{CALLS} API calls per second": call,
-        f"policy of {effort.prefixes} prefixes swapped": lambda: disturbances.swap_policy(server, second),
+        f"policy of {effort.prefixes} prefixes swapped in": lambda: disturbances.swap_policy(server, networks),
     }
     quiet = 0.0
     for name, disturb in kinds.items():

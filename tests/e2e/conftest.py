@@ -6,8 +6,8 @@
                 OpenConnect                the client in a host namespace
 
 Environment, for longer runs than a change needs: OCSENTRY_TRANSFER_BYTES (each way; 1 GB before a release),
-OCSENTRY_CLIENT_ROUNDS and OCSENTRY_ROAM_ROUNDS (random connects, kills, roams), OCSENTRY_TUNNELS (at once) and
-OCSENTRY_PINGS (through each of them, 10 a second).
+OCSENTRY_CLIENT_ROUNDS and OCSENTRY_ROAM_ROUNDS (random connects, kills, roams), OCSENTRY_TUNNELS (at once),
+OCSENTRY_PINGS (through each of them, 10 a second) and OCSENTRY_PREFIXES (of a policy swapped beside a tunnel).
 """
 
 from __future__ import annotations

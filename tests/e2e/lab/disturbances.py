@@ -22,7 +22,7 @@ _CALLERS = 4  # threads, each with a connection of its own
 _CALL = "/api/v1/sessions"
 _MAX_LAG = 0.1  # seconds behind its rate that a caller makes up for
 
-# Sleeping in C without giving the lock back: for that time no line of Python runs. usleep takes less than a second.
+# Sleeping in C without giving the lock back: for that time no line of Python runs.
 LAUNCHER = (
     sys.executable,
     "-c",
@@ -31,8 +31,7 @@ import ctypes, gc, signal, sys, time
 ballast = [[number] for number in range({_BALLAST})]
 def hold(*_):
     print("held", flush=True)
-    for _ in range(10):
-        interpreter_lock_kept.usleep({int(HOLD_SECONDS * 1e5)})
+    interpreter_lock_kept.usleep({int(HOLD_SECONDS * 1e6)})
     print("let go", flush=True)
 def collect(*_):
     print("collecting", flush=True)
@@ -48,6 +47,11 @@ sys.argv[0] = "ocsentry"
 sys.exit(main())
 """,
 )
+
+
+def begin_hold(server: Server) -> None:
+    """Says ``held`` when no line of Python runs any more."""
+    server.program.signal(signal.SIGUSR1)
 
 
 def hold_interpreter(server: Server) -> None:
@@ -66,13 +70,13 @@ def _signal(server: Server, number: signal.Signals, done: str) -> None:
     server.program.await_line(done, 30, since=since)
 
 
-def prefix_list(count: int, generation: int) -> str:
-    """Networks of the documentation's kind (RFC 3849), other ones in every generation."""
-    return "\n".join(f"2001:db8:{number >> 16:x}{generation:02x}:{number & 0xFFFF:x}::/64" for number in range(count))
+def prefix_list(count: int) -> str:
+    """So many networks of the documentation's prefix (RFC 3849), one a line."""
+    return "\n".join(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::/64" for number in range(count))
 
 
 def swap_policy(server: Server, prefixes: str) -> None:
-    """A list of networks to refuse takes the place of the one before, and is in force when this returns."""
+    """A list of networks to refuse takes the place of the policy before, and is in force when this returns."""
     path = server.folder / "networks.txt"
     path.write_text(prefixes)
     server.write_rules([], feeds=[{"id": "networks", "path": str(path)}])
