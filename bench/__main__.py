@@ -70,14 +70,14 @@ def run(chosen: list[str], peers: list[Peer], effort: Effort, rounds: int, repor
             for peer in peers if number % 2 == 0 else reversed(peers):
                 print(f"{name}, round {number + 1}: {peer.label}", file=sys.stderr)
                 try:
-                    peer.settle()
+                    peer.ready()
                     for reading in MEASURES[name](peer, effort):
                         report.add(peer.label, reading)
                 except FAILURES as error:
                     traceback.print_exc()
                     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
                     report.remarks.append(f"{name} on {peer.label}, round {number + 1}: {reason}")
-                    peer.revive()
+                    peer.discard()
 
 
 def main() -> None:

@@ -65,12 +65,17 @@ class Peer:
         self.usage.close()
         self._start(remember_passwords=remember_passwords, launcher=launcher)
 
-    def revive(self) -> None:
-        """A fresh process after a measure that failed, however it left the old one."""
+    def ready(self) -> None:
+        """Runs and is at rest."""
+        if not self.server.program.running:
+            self.usage.close()
+            self._start()
+        self.settle()
+
+    def discard(self) -> None:
+        """After a measure that failed, however it left the process: the next one gets another."""
         if self.server.program.running:
             self.server.program.kill()
-        self.usage.close()
-        self._start()
 
     def connect(self, host: Host, *, dtls: bool) -> OpenConnect:
         """A tunnel of the real client, up, with its UDP channel if that is asked for."""
