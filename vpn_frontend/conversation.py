@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 from vpn_frontend import server_messages
 from vpn_frontend.client_messages import ClientMessage, Device, MessageError, parse_message
 from vpn_frontend.downloads import download
-from vpn_frontend.http_link import Answer, HttpError, HttpLink, Request
+from vpn_frontend.http_link import Answer, HttpError, HttpLink
 from vpn_frontend.tunnel_request import TUNNEL_PATHS, TunnelRequest, parse_tunnel_request
 
 if TYPE_CHECKING:
     from vpn_frontend.logins import LoginTable
+    from vpn_frontend.plain_request import Request
     from vpn_frontend.tunnel_answer import Headers
 
 LOGIN_PATHS = frozenset({"/", "/auth", "/VPN"})

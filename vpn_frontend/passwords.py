@@ -80,9 +80,13 @@ class PasswordChecker:
         self._memo = PasswordMemo(remember)
         self._clock = clock
 
+    def knows(self, encoded: str, password: str) -> bool:
+        """Whether ``password`` was found right a moment ago, so that ``check`` would not wait."""
+        return self._memo.knows(encoded, password, self._clock())
+
     async def check(self, encoded: str | None, password: str) -> bool:
         """``matches`` off the loop. Raises ``OverloadError`` when there is no room, or no answer in time."""
-        if encoded is not None and self._memo.knows(encoded, password, self._clock()):
+        if encoded is not None and self.knows(encoded, password):
             return True
         if self._waiting >= self._max_waiting:
             raise OverloadError

@@ -36,6 +36,9 @@ class UserDirectory(Protocol):
     async def find(self, name: str) -> UserRecord | None:
         """The user of that name; ``None``: there is none. Any exception is answered with "try again later"."""
 
+    def recall(self, name: str) -> UserRecord | None:
+        """What ``find`` would answer, where that is known without asking; ``None``: it has to be asked."""
+
 
 class SessionState(StrEnum):
     CONNECTED = "connected"

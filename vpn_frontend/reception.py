@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Links that are no tunnel yet: each has a conversation, whose effects are carried out here.
 
-A task exists only while a question of a conversation is open (a password, a tunnel), one per link at most, and it dies
-with its link. The rest happens at once, on the gateway's events.
+A task exists only while a question of a conversation has to wait (for a directory, a password hash, a session that
+makes room), one per link at most, and it dies with its link. The rest happens at once, on the gateway's events.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,9 +32,10 @@ from vpn_frontend.sessions import SessionTable
 from vpn_frontend.tunnel_answer import render_tunnel_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from vpn_frontend.gateway import Gateway, LinkClosed, LinkData, LinkUp
+    from vpn_frontend.ports import UserRecord
     from vpn_frontend.settings import VpnSettings
 
 REQUEST_DEADLINE = 30.0  # seconds from the first byte of a request to its last
@@ -101,7 +102,10 @@ class Reception:
         effects = link.conversation.receive(event.data, now)
         if effects:
             link.request_since = None
-        self._carry_out(link, effects)
+        try:
+            self._carry_out(link, effects)
+        except Exception as error:  # noqa: BLE001 - of whatever answers the questions of a conversation
+            self._fail(link, error)
 
     def link_closed(self, event: LinkClosed) -> None:
         link = self._links.pop(event.link, None)
@@ -138,9 +142,9 @@ class Reception:
                 case Close(reason):
                     self._close(link, reason)
                 case CheckLogin():
-                    self._begin(link, self._check_login(link, effect))
+                    self._check_login(link, effect)
                 case OpenTunnel():
-                    self._begin(link, self._open_tunnel(link, effect))
+                    self._open_tunnel(link, effect)
                 case EndSession(cookie):
                     self._sessions.log_out(cookie, self._clock())
 
@@ -164,13 +168,25 @@ class Reception:
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None:
-            # A fault of ours: this link gets no answer that could be wrong, the others go on.
-            self._events.emit(VpnEvent.BACKEND_FAILED, what="conversation", error=repr(error))
-            self._close(link, "internal error")
+        if isinstance(error, Exception):
+            self._fail(link, error)
 
-    async def _check_login(self, link: Link, login: CheckLogin) -> None:
-        answer = await self._authenticator.check(login, link.peer.address)
+    def _fail(self, link: Link, error: Exception) -> None:
+        """A fault of ours: this link gets no answer that could be wrong, the others go on."""
+        self._events.emit(VpnEvent.BACKEND_FAILED, what="conversation", error=repr(error))
+        self._close(link, "internal error")
+
+    def _check_login(self, link: Link, login: CheckLogin) -> None:
+        answer = self._authenticator.check_known(login, link.peer.address)
+        if answer is None:
+            self._begin(link, self._wait_for_check(link, login))
+        else:
+            self._answer_login(link, login, answer)
+
+    async def _wait_for_check(self, link: Link, login: CheckLogin) -> None:
+        self._answer_login(link, login, await self._authenticator.check(login, link.peer.address))
+
+    def _answer_login(self, link: Link, login: CheckLogin, answer: Accepted | Refused | Unavailable) -> None:
         now = self._clock()
         conversation = link.conversation
         if isinstance(answer, Accepted):
@@ -185,23 +201,45 @@ class Reception:
             return self._carry_out(link, conversation.login_refused(answer.text, now, final=answer.final))
         return self._carry_out(link, conversation.unavailable(answer.text, answer.retry_after))
 
-    async def _open_tunnel(self, link: Link, wanted: OpenTunnel) -> None:
-        conversation, address = link.conversation, link.peer.address
-        try:
+    def _open_tunnel(self, link: Link, wanted: OpenTunnel) -> None:
+        """Without a pause where the user is known and nobody has to make room."""
+        with self._refusals(link, ""):
             name = self._sessions.user_of(wanted.cookie)
-            user = await self._authenticator.find(name)
+            user = self._authenticator.recall(name)
+            if user is None:
+                self._begin(link, self._wait_for_user(link, wanted, name))
+            else:
+                self._admit(link, wanted, name, user)
+
+    async def _wait_for_user(self, link: Link, wanted: OpenTunnel, name: str) -> None:
+        self._admit(link, wanted, name, await self._authenticator.find(name))
+
+    def _admit(self, link: Link, wanted: OpenTunnel, name: str, user: UserRecord | Refused | Unavailable) -> None:
+        with self._refusals(link, name):
             if isinstance(user, Refused | Unavailable):
-                reason = user.reason if isinstance(user, Refused) else "unavailable"
-                raise RefusedError(user.text, reason)  # noqa: TRY301 - one place answers every refusal
+                raise RefusedError(user.text, user.reason if isinstance(user, Refused) else "unavailable")
             admission = self._sessions.admit(wanted.cookie, link.peer, user, wanted.request, self._clock())
-            await self._settle(admission)
+            if self._sessions.settled(admission):
+                self._start_tunnel(link, admission, wanted)
+            else:
+                self._begin(link, self._wait_for_room(link, admission, wanted, name))
+
+    async def _wait_for_room(self, link: Link, admission: Admission, wanted: OpenTunnel, name: str) -> None:
+        await self._settle(admission)
+        with self._refusals(link, name):
             self._start_tunnel(link, admission, wanted)
+
+    @contextmanager
+    def _refusals(self, link: Link, user: str) -> Iterator[None]:
+        """Answer a CONNECT whose tunnel is refused inside."""
+        try:
+            yield
         except CookieError:
-            self._events.emit(VpnEvent.TUNNEL_REFUSED, user="", address=address, reason="bad_cookie")
-            self._carry_out(link, conversation.tunnel_refused())
+            self._events.emit(VpnEvent.TUNNEL_REFUSED, user="", address=link.peer.address, reason="bad_cookie")
+            self._carry_out(link, link.conversation.tunnel_refused())
         except RefusedError as refused:
-            self._events.emit(VpnEvent.TUNNEL_REFUSED, user=name, address=address, reason=refused.reason)
-            self._carry_out(link, conversation.unavailable(refused.text, refused.retry_after))
+            self._events.emit(VpnEvent.TUNNEL_REFUSED, user=user, address=link.peer.address, reason=refused.reason)
+            self._carry_out(link, link.conversation.unavailable(refused.text, refused.retry_after))
 
     async def _settle(self, admission: Admission) -> None:
         """Wait for the sessions that make room: their addresses may be the ones wanted."""

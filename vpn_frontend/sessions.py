@@ -132,7 +132,7 @@ class SessionTable:
             raise CookieError
         if session.phase is Phase.WAITING and self._recorder.behind:
             raise RefusedError("The server is busy. Please try again.", "journal_behind")
-        session.user = replace(user, name=session.user.name)
+        session.user = user if user.name == session.user.name else replace(user, name=session.user.name)
         making_room: set[int] = set()
         lease = self._take_lease(session, peer, request, making_room, now)
         session.lease = lease
@@ -188,8 +188,9 @@ class SessionTable:
             self._gateway.set_dtls(session.gateway_id, grant.dtls)
         self._gateway.attach(session.gateway_id, peer.link, head, early)
         if first:
-            self._recorder.opened(session.view())
-            self._emit(VpnEvent.SESSION_OPENED, session, ipv4=session.view().ipv4, ipv6=session.view().ipv6)
+            view = session.view()
+            self._recorder.opened(view)
+            self._emit(VpnEvent.SESSION_OPENED, session, ipv4=view.ipv4, ipv6=view.ipv6)
         else:
             self._emit(VpnEvent.SESSION_ROAMED, session)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vpn_frontend.clients import ClientFamily, client_family
 
 if TYPE_CHECKING:
-    from vpn_frontend.http_link import Request
+    from vpn_frontend.plain_request import Request
 
 TUNNEL_PATHS = frozenset({"/CSCOSSLC/tunnel", "CSCOSSLC/tunnel"})  # Clavister's Android client sends no slash
 MAX_MTU = 16384  # bytes; the payload of one TLS record
@@ -46,24 +46,29 @@ class TunnelRequest:
 
 
 def parse_tunnel_request(request: Request) -> TunnelRequest:
-    kinds = {kind.strip().lower() for kind in request.header("x-cstp-address-type", "IPv6,IPv4").split(",")}
-    user_agent = _printable(request.header("user-agent"), MAX_USER_AGENT)
-    platform = request.header("x-anyconnect-identifier-platform").lower()
-    license_kind = request.header("x-cstp-license").lower()
+    first = dict(reversed(request.headers))
+
+    def given(name: str, default: str = "") -> str:
+        return first.get(name, default)
+
+    kinds = {kind.strip().lower() for kind in given("x-cstp-address-type", "IPv6,IPv4").split(",")}
+    user_agent = _printable(given("user-agent"), MAX_USER_AGENT)
+    platform = given("x-anyconnect-identifier-platform").lower()
+    license_kind = given("x-cstp-license").lower()
     return TunnelRequest(
         user_agent=user_agent,
         family=client_family(user_agent),
-        hostname=parse_hostname(request.header("x-cstp-hostname")),
-        base_mtu=_mtu(request.header("x-cstp-base-mtu")),
-        mtu=_mtu(request.header("x-cstp-mtu")),
+        hostname=parse_hostname(given("x-cstp-hostname")),
+        base_mtu=_mtu(given("x-cstp-base-mtu")),
+        mtu=_mtu(given("x-cstp-mtu")),
         wants_ipv4="ipv4" in kinds,
         wants_ipv6="ipv6" in kinds,
-        full_ipv6=request.header("x-cstp-full-ipv6-capability").strip().lower() == "true",
+        full_ipv6=given("x-cstp-full-ipv6-capability").strip().lower() == "true",
         mobile=platform.startswith(MOBILE_PLATFORMS) or license_kind == "mobile",
-        device_id=_printable(request.header("x-anyconnect-identifier-device-uniqueid"), MAX_USER_AGENT),
-        dtls_psk="PSK-NEGOTIATE" in _suites(request.header("x-dtls-ciphersuite")),
-        dtls12_suites=_suites(request.header("x-dtls12-ciphersuite")),
-        master_secret=_master_secret(request.header("x-dtls-master-secret")),
+        device_id=_printable(given("x-anyconnect-identifier-device-uniqueid"), MAX_USER_AGENT),
+        dtls_psk="PSK-NEGOTIATE" in _suites(given("x-dtls-ciphersuite")),
+        dtls12_suites=_suites(given("x-dtls12-ciphersuite")),
+        master_secret=_master_secret(given("x-dtls-master-secret")),
     )
 
 
@@ -97,4 +102,7 @@ def _master_secret(text: str) -> bytes:
 
 
 def _printable(text: str, limit: int) -> str:
-    return "".join(character if " " <= character <= "~" else "?" for character in text[:limit])
+    text = text[:limit]
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(character if " " <= character <= "~" else "?" for character in text)

@@ -96,6 +96,9 @@ class Store:
     async def find(self, name: str) -> UserRecord | None:
         return await self._user_cache.find(name, self.clock.monotonic(), self._read_user)
 
+    def recall(self, name: str) -> UserRecord | None:
+        return self._user_cache.recall(name, self.clock.monotonic())
+
     async def record(self, entries: Sequence[JournalEntry]) -> Sequence[tuple[JournalEntry, Exception]]:
         return await record(self, entries)
 

@@ -31,13 +31,18 @@ class UserCache:
         self._generation += 1
         self._kept.clear()
 
+    def recall(self, name: str, now: float) -> UserRecord | None:
+        """The user of exactly this spelling, if the cache has it."""
+        kept = self._kept.get(name)
+        return kept[1] if kept is not None and now < kept[0] else None
+
     async def find(
         self, name: str, now: float, read: Callable[[str], Awaitable[UserRecord | None]]
     ) -> UserRecord | None:
         """The user of exactly this spelling, from the cache or by ``read``."""
-        kept = self._kept.get(name)
-        if kept is not None and now < kept[0]:
-            return kept[1]
+        kept = self.recall(name, now)
+        if kept is not None:
+            return kept
         generation = self._generation
         user = await read(name)
         if user is not None and generation == self._generation:

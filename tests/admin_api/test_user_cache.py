@@ -60,8 +60,11 @@ async def test_the_store_knows_a_change_with_its_commit(store):
     assert (await store.find("alice")).password_hash == "one"
     async with store.write() as unit:
         await unit.users.replace(await unit.users.get("alice"), UserAttributes(enabled=False), "two")
+    assert store.recall("alice") is None
     found = await store.find("alice")
     assert (found.password_hash, found.enabled) == ("two", False)
+    assert store.recall("alice") is found
     async with store.write() as unit:
         await unit.users.remove(await unit.users.get("alice"))
+    assert store.recall("alice") is None
     assert await store.find("alice") is None

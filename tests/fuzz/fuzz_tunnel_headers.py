@@ -8,7 +8,7 @@ import atheris
 with atheris.instrument_imports():
     from vpn_frontend.cookies import COOKIE_LENGTH, digest_of
     from vpn_frontend.dtls_offer import choose_dtls
-    from vpn_frontend.http_link import Request
+    from vpn_frontend.plain_request import Request
     from vpn_frontend.server_messages import one_line
     from vpn_frontend.tunnel_request import parse_tunnel_request
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -7,7 +8,7 @@ from sentry_engine import Action, Reason, Verdict
 from vpn_frontend.authenticator import WRONG, Accepted, Authenticator, Refused, Unavailable, render_refusal
 from vpn_frontend.client_messages import Device
 from vpn_frontend.conversation import CheckLogin
-from vpn_frontend.passwords import PasswordChecker
+from vpn_frontend.passwords import PasswordChecker, hash_password
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents
 
 HERE = ip_address("192.0.2.1")
@@ -112,3 +113,21 @@ async def test_a_user_is_looked_at_again_for_each_tunnel(make_authenticator, use
 def test_a_refusal_says_until_when(wait, text):
     assert text in render_refusal(Verdict(Action.RATE_LIMITED, Reason.PENALTY, "secret-rule", wait))
     assert "secret-rule" not in render_refusal(Verdict(Action.RATE_LIMITED, Reason.PENALTY, "secret-rule", wait))
+
+
+@pytest.mark.asyncio
+async def test_only_what_was_right_is_known(users, make_engine):
+    directory, passwords = MemoryDirectory(users.values()), PasswordChecker(threads=1, remember=60)
+    authenticator = Authenticator(users=directory, engine=make_engine(), passwords=passwords, events=MemoryEvents())
+    first = await authenticator.check(login(), HERE)
+    assert authenticator.check_known(login(), HERE) is None  # the directory has to be asked
+    directory.recalls = True
+    assert authenticator.check_known(login(), HERE) == first
+    for unknown in (login(password="other"), login("nobody")):
+        assert authenticator.check_known(unknown, HERE) is None
+    directory.users["alice"] = replace(users["alice"], enabled=False)
+    assert authenticator.check_known(login(), HERE).reason == "user_disabled"
+    assert authenticator.recall("alice").reason == "user_disabled"
+    directory.users["alice"] = replace(users["alice"], password_hash=hash_password("secret"))
+    assert authenticator.check_known(login(), HERE) is None
+    passwords.close()

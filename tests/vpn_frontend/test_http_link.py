@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.http_link import MAX_BODY, MAX_EARLY, MAX_HEAD, MAX_REQUESTS, Answer, HttpError, HttpLink
+from vpn_frontend.http_link import MAX_EARLY, MAX_REQUESTS, Answer, HttpError, HttpLink, render_head
+from vpn_frontend.plain_request import MAX_BODY, MAX_HEAD
 
 POST = b"POST /auth?x=1 HTTP/1.1\r\nHost: vpn\r\nCookie: a=1; webvpn=abc\r\nContent-Length: 5\r\n\r\nhello"
 CONNECT = b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=abc\r\n\r\n"
@@ -153,3 +154,29 @@ def test_any_bytes_give_a_request_a_refusal_or_patience(data, piece):
             if link.receive(data[start : start + piece]) is not None:
                 link.answer(OK)
                 return
+
+
+def test_after_an_unusual_request_come_others():
+    link = HttpLink()
+    chunked = b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+    for _ in range(2):
+        assert link.receive(chunked).body == b"hello"
+        link.answer(OK)
+        assert link.receive(POST).body == b"hello"
+        link.answer(OK)
+        assert not link.closing
+
+
+def test_nothing_is_said_behind_the_last_answer():
+    link = HttpLink()
+    link.receive(CONNECT)
+    link.open_tunnel("CONNECTED", ())
+    assert link.refuse(HttpError(400, "Bad Request")) == b""
+
+
+@pytest.mark.parametrize("text", ["a\r\nX: b", "a\nb", "a\rb", "a\0b", "a\n\rb"])
+def test_no_text_ends_its_line(text):
+    with pytest.raises(ValueError, match="end of a line"):
+        render_head(200, "OK", [("X-Reason", text)])
+    with pytest.raises(ValueError, match="end of a line"):
+        render_head(200, text, ())

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whole logins over the gateway in memory: bytes of clients in, bytes of the server out."""
+"""Whole logins over the gateway in memory: bytes of clients in, bytes of the server out.
+
+Each with a directory that has to be asked, and with one that knows, where the same happens without a pause.
+"""
 
 import asyncio
 from types import SimpleNamespace
@@ -27,11 +30,11 @@ LIMIT = {
 class Front:
     """A reception with its lab; ``settle`` carries all that is under way to its end."""
 
-    def __init__(self, lab, users):
+    def __init__(self, lab, users, *, knows):
         self.lab = lab
         self.gateway = lab.gateway
-        self.directory = MemoryDirectory(users.values())
-        self.passwords = PasswordChecker(threads=1)
+        self.directory = MemoryDirectory(users.values(), recalls=knows)
+        self.passwords = PasswordChecker(threads=1, remember=60 if knows else 0)
         site = Site(LoginTable(240), attempts=3, groups=(), banner="", certificate_sha1="")
         authenticator = Authenticator(
             users=self.directory, engine=lab.engine, passwords=self.passwords, events=lab.events
@@ -93,13 +96,13 @@ def cookie_of(answer):
     return answer.partition(b"webvpn=")[2].partition(b";")[0].decode()
 
 
-@pytest.fixture
-def make_front(make_lab, users):
+@pytest.fixture(params=[False, True], ids=["asks", "knows"])
+def make_front(request, make_lab, users):
     """Receptions over ``make_lab``'s labs."""
     fronts = []
 
     def make(document=None, **keywords):
-        fronts.append(Front(make_lab(document, **keywords), users))
+        fronts.append(Front(make_lab(document, **keywords), users, knows=request.param))
         return fronts[-1]
 
     yield make
@@ -343,3 +346,30 @@ async def test_closing_the_reception_ends_what_is_under_way(make_front):
     await front.reception.close()
     assert len(front.reception) == 0
     assert front.lab.table._waiting == 0
+
+
+@pytest.mark.asyncio
+async def test_whoever_was_right_a_moment_ago_waits_for_nothing(make_lab, users):
+    front = Front(make_lab(), users, knows=True)
+    await front.enter()
+    link = front.gateway.connect()
+    body = REPLY.format("alice", "secret").encode()
+    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.pump()
+    front.gateway.say(link, connect(cookie_of(bytes(front.gateway.sent[link]))))
+    front.pump()
+    assert b"HTTP/1.1 200 CONNECTED" in front.gateway.sent[link]
+    front.passwords.close()
+
+
+@pytest.mark.asyncio
+async def test_a_fault_of_ours_costs_the_link_alone(make_front, monkeypatch):
+    front = make_front()
+    await front.enter()
+    monkeypatch.setattr(front.lab.table, "log_in", lambda *_: 1 / 0)
+    link = front.gateway.connect()
+    assert await front.log_in(link) == b""
+    assert link not in front.gateway.links
+    assert "ZeroDivisionError" in front.lab.events.of("backend_failed")[0]["error"]
+    monkeypatch.undo()
+    assert b"200 CONNECTED" in (await front.enter(user="bob"))[2]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpn_frontend.clients import ClientFamily, client_family
-from vpn_frontend.http_link import Request
+from vpn_frontend.plain_request import Request
 from vpn_frontend.tunnel_request import parse_hostname, parse_tunnel_request
 
 

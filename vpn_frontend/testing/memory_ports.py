@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 
 
 class MemoryDirectory:
-    """A ``UserDirectory``. ``error`` is raised by every look-up while it is set."""
+    """A ``UserDirectory``. ``error`` is raised by every look-up while it is set; ``recalls``: it need not be asked."""
 
-    def __init__(self, users: Iterable[UserRecord] = ()) -> None:
+    def __init__(self, users: Iterable[UserRecord] = (), *, recalls: bool = False) -> None:
         self.users = {user.name: user for user in users}
         self.error: Exception | None = None
+        self.recalls = recalls
 
     async def find(self, name: str) -> UserRecord | None:
         if self.error is not None:
             raise self.error
         return self.users.get(name)
+
+    def recall(self, name: str) -> UserRecord | None:
+        return self.users.get(name) if self.recalls and self.error is None else None
 
 
 class MemoryJournal:
