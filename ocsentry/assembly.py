@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 WATCH_RETRY = 5.0  # seconds
 FEED_INTERVAL = 5.0  # seconds between two looks at which list is missing or old
 DECISION_INTERVAL = 0.25  # seconds until a decision is an event
-PENALTY_INTERVAL = 60.0  # seconds between two notes of the penalty box: what a crash may forget
+PENALTY_INTERVAL = 60.0  # seconds between two notes of what sources did: what a crash may forget
 GOODBYE = "The server is shutting down."
 
 
@@ -134,8 +134,8 @@ class Assembly:
         return engine
 
     async def _open_penalty_box(self) -> None:
-        restored = await restore_penalties(self._store, self._engine, SYSTEM_CLOCK)
-        self._made.push_async_callback(store_penalties, self._store, self._engine, SYSTEM_CLOCK)
+        restored = await restore_penalties(self._store, self._engine)
+        self._made.push_async_callback(self._note_penalties)
         if restored:
             self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored)
 
@@ -153,7 +153,9 @@ class Assembly:
         self._tasks.append(asyncio.create_task(repeat(), name=what))
 
     async def _note_penalties(self) -> None:
-        await store_penalties(self._store, self._engine, SYSTEM_CLOCK)
+        state = await store_penalties(self._store, self._engine)
+        if state.left_out:
+            self._events.emit(LogEvent.SOURCES_NOT_NOTED, noted=len(state.sources), left_out=state.left_out)
 
     async def _open_vpn(self) -> None:
         self._vpn = VpnServer(

@@ -30,6 +30,7 @@ class LogEvent(StrEnum):
     FEED_UPDATED = "feed_updated"
     FEED_FAILED = "feed_failed"
     PENALTIES_RESTORED = "penalties_restored"
+    SOURCES_NOT_NOTED = "sources_not_noted"
     WATCH_LOST = "watch_lost"
     EVENTS_SUPPRESSED = "events_suppressed"
     LOG_LINES_LOST = "log_lines_lost"
@@ -49,6 +50,10 @@ VOCABULARY: dict[str, Entry] = {
     LogEvent.CERTIFICATE_RELOADED: Entry("info", "New connections get the certificate that is on disk now."),
     LogEvent.CERTIFICATE_REFUSED: Entry("error", "The certificate on disk cannot be used; the one before is kept."),
     LogEvent.PENALTIES_RESTORED: Entry("info", "Sources that were in the penalty box at the last stop are so again."),
+    LogEvent.SOURCES_NOT_NOTED: Entry(
+        "warning",
+        "More sources did something than a restart remembers: those with the least against them are left out.",
+    ),
     LogEvent.WATCH_LOST: Entry("error", "Rule files are not watched for the moment; SIGHUP and the API still reload."),
     LogEvent.EVENTS_SUPPRESSED: Entry("warning", "So many events of one kind came that some are only counted."),
     LogEvent.LOG_LINES_LOST: Entry("warning", "Nobody read the log fast enough: so many lines are missing."),

@@ -70,6 +70,28 @@ class Penalty:
 
 
 @dataclass(frozen=True, slots=True)
+class Strikes:
+    """How many penalties of a source count towards its next one, until they are forgotten (``inf``: never)."""
+
+    network: bytes
+    length: int
+    count: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """``count`` events of a source that passed, between ``first`` and ``last``; both may lie before the clock began."""
+
+    network: bytes
+    length: int
+    event: int
+    first: float
+    last: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class CoreCounters:
     decisions: int
     refused: int
@@ -111,6 +133,19 @@ class Core(Protocol):
         """
 
     def penalties(self, now: float) -> list[Penalty]: ...
+
+    def strikes(self, now: float) -> list[Strikes]:
+        """Of every source that has any."""
+
+    def remember(self, strikes: Strikes, now: float) -> None:
+        """Put strikes back: the higher count and the later end hold. Past ones do nothing."""
+
+    def bursts(self, now: float) -> list[Burst]:
+        """The events that still count under the plan in force, those of a source and event oldest first."""
+
+    def restore(self, burst: Burst, now: float) -> None:
+        """Count a burst again, at the latest time it may have been: where a core keeps less than it is told, the
+        source waits longer, never shorter. Bursts of a source come oldest first."""
 
     def rule_hits(self) -> dict[str, int]: ...
 

@@ -8,7 +8,6 @@ time (the expiry of rules) is compiled into that clock when a policy is put in f
 from __future__ import annotations
 
 import importlib
-import math
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +28,7 @@ from sentry_engine.addresses import (
     render_network,
     split_network,
 )
+from sentry_engine.carry_over import put_penalties, put_sources, take_penalties, take_sources
 from sentry_engine.compiler import Setting, append_blocks, compile_policy
 from sentry_engine.core import Core, CoreCounters, Penalty, Request, Step
 from sentry_engine.decision_log import DecisionLog
@@ -111,7 +111,7 @@ class Engine:
         """Put ``policy`` in force at once. Counters, penalties, blocks and leases stay. Raises ``PlanError``, and
         then the policy before stays in force."""
         with self._lock:
-            offset = self._wall_clock() - self._clock()
+            offset = self._clock_offset()
             known = tuple(sorted(self._labels, key=self._labels.__getitem__))
             wall_now = self._wall_clock()
             setting = Setting(wall_now, offset, self._default, self._never_block, known)
@@ -225,7 +225,9 @@ class Engine:
         return number
 
     def event_label(self, event: EventName) -> str:
-        number = self.event_number(event)
+        return self._label_of(self.event_number(event))
+
+    def _label_of(self, number: int) -> str:
         if number < FIRST_CUSTOM_EVENT:
             return Event(number).name.lower()
         return next(label for label, n in self._labels.items() if n == number)
@@ -314,30 +316,39 @@ class Engine:
 
     # -- state over a restart
 
+    def export_penalties(self, now: float | None = None) -> tuple[KeptPenalty, ...]:
+        """Those in force, in Unix time."""
+        return take_penalties(self._core, self._now(now), self._clock_offset())
+
     def export_state(self, now: float | None = None) -> State:
-        """Penalties and blocks in force, in Unix time."""
-        penalties = tuple(
-            KeptPenalty(p.text, p.until + self._offset if isfinite(p.until) else None, p.reason, p.rule_id)
-            for p in self.penalties(now)
-        )
+        """Penalties and blocks in force, and what is remembered of sources besides, in Unix time."""
+        moment, offset = self._now(now), self._clock_offset()
+        sources, left_out = take_sources(self._core, moment, offset, self._label_of)
         blocks = tuple(
             KeptBlock(b.id, tuple(render_network(*row) for row in b.prefixes), b.description, b.expires_at)
             for b in self.blocks()
         )
-        return State(penalties, blocks)
+        return State(self.export_penalties(moment), blocks, sources, left_out)
 
-    def import_state(self, state: State) -> None:
-        """Put penalties and blocks of an earlier engine in force beside those there are. Past ones do nothing."""
-        for kept in state.penalties:
-            until = math.inf if kept.until is None else kept.until - self._offset
-            if until > self._clock():
-                self._core.penalize(*pack_network(kept.network), until, kept.reason, kept.rule_id)
+    def import_state(self, state: State) -> int:
+        """Put back what an earlier engine knew, beside what there is: past penalties do nothing, and what sources did
+        counts under the limits in force. Returns how many penalties there were. Meant for once, before the first
+        question: events that are put back twice count twice.
+        """
+        now, offset = self._clock(), self._clock_offset()
+        restored = put_penalties(self._core, state.penalties, now, offset)
+        put_sources(self._core, state.sources, now, offset, self._numbers.get)
         made = [
             PrefixRule(b.id, Action.REJECT, Prefixes.of(*b.networks), BLOCK_ORIGIN, b.text, b.expires_at)
             for b in state.blocks
         ]
         if made:
             self.block_many(made)
+        return restored
+
+    def _clock_offset(self) -> float:
+        """What to add to the engine's time for Unix time, by what the wall clock shows now."""
+        return self._wall_clock() - self._clock()
 
     # -- clients
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from sentry_engine.addresses import Source, mask, render_network
-from sentry_engine.core import CoreCounters, Penalty, Request, Step
+from sentry_engine.core import Burst, CoreCounters, Penalty, Request, Step, Strikes
 from sentry_engine.decisions import Decision
 from sentry_engine.native_asker import open_asker
 from sentry_engine.native_columns import REASON_CODES, CData
@@ -28,12 +28,14 @@ except ImportError as error:  # no silent fallback: who wants the twin asks for 
         f"the engine's native core is not built ({error}): run `make build`, or ask for the core 'twin'"
     ) from error
 
-CORE_ABI = 2  # SE_CORE_ABI that this module is written for
+CORE_ABI = 3  # SE_CORE_ABI that this module is written for
 STEPS = ("never_block", "rules", "penalty", "feeds", "country", "asn", "anonymizer", "limits", "default")
 NONE = 255  # SE_STEP_NONE
 RULE_KEPT = 1 << 31  # SE_RULE_KEPT
 HAS_RETRY = 1 << 4  # of an answer's word, see core.h
 MAX_KEPT_NAMES = 65_536  # SE_MAX_KEPT_RULES; beyond it a penalty is listed without the name of its rule
+MAX_STRIKES = 65_535  # of uint16_t
+BURSTS_AT_A_TIME = 4_096  # copied out of the core; the readers of a policy wait for no more than these
 
 if lib.se_core_abi() != CORE_ABI:
     raise ImportError(
@@ -154,6 +156,37 @@ class NativeCore:
             if count <= room:
                 return [self._read_penalty(rows[i]) for i in range(count)]
             room = 2 * count
+
+    def strikes(self, now: float) -> list[Strikes]:
+        core, room = self._require_open(), 64
+        while True:
+            rows = ffi.new("struct se_strikes_row[]", room)
+            count = lib.se_core_strikes(core, now, rows, room)
+            if count <= room:
+                return [Strikes(bytes(r.network), r.length, r.count, r.until) for r in rows[0:count]]
+            room = 2 * count
+
+    def remember(self, strikes: Strikes, now: float) -> None:
+        check_network(strikes.network, strikes.length)
+        row = ffi.new("struct se_strikes_row *")
+        row.network, row.length = strikes.network, strikes.length
+        row.count, row.until = min(strikes.count, MAX_STRIKES), strikes.until
+        lib.se_core_remember(self._require_open(), row, now)
+
+    def bursts(self, now: float) -> list[Burst]:
+        core, found = self._require_open(), []
+        rows, at = ffi.new("struct se_burst_row[]", BURSTS_AT_A_TIME), ffi.new("uint32_t *")
+        while at[0] < lib.SE_WINDOW_SETS:
+            count = lib.se_core_bursts(core, now, at, rows, BURSTS_AT_A_TIME)
+            found += [Burst(bytes(r.network), r.length, r.event, r.first, r.last, r.count) for r in rows[0:count]]
+        return found
+
+    def restore(self, burst: Burst, now: float) -> None:
+        check_network(burst.network, burst.length)
+        row = ffi.new("struct se_burst_row *")
+        row.network, row.length, row.event = burst.network, burst.length, burst.event
+        row.first, row.last, row.count = burst.first, burst.last, burst.count
+        lib.se_core_restore(self._require_open(), row, now)
 
     def rule_hits(self) -> dict[str, int]:
         core = self._require_open()

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from sentry_engine.addresses import V4_OFFSET, contains, covers, is_ipv4, mask
-from sentry_engine.core import Penalty
+from sentry_engine.core import Penalty, Strikes
 from sentry_engine.instants import reached
 
 MAX_PENALTIES = 65_536  # entries; when full the one that ends first makes room
@@ -37,6 +38,12 @@ class PenaltyBox:
             if penalty and not reached(now, penalty.until) and contains(penalty.network, length, address):
                 return penalty
         return None
+
+    def recount(self, strikes: Strikes) -> None:
+        """Show how many strikes led to a penalty, where it was put back without them."""
+        key = (strikes.network, strikes.length)
+        if penalty := self._penalties.get(key):
+            self._penalties[key] = replace(penalty, strikes=strikes.count)
 
     def escalate(self, cause: Penalty, now: float, after: int) -> None:
         """Widen to the /56 and then the /48 of ``cause`` when ``after`` of the next narrower size are penalised

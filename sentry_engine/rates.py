@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from sentry_engine.addresses import covers
+from sentry_engine.core import Burst, Strikes
 from sentry_engine.instants import NANOSECONDS, reached, to_nanoseconds
 from sentry_engine.plan import Limit
 
 MAX_SOURCES = 65_536  # rows; when full the source that was quiet longest makes room, its windows and strikes forgotten
+MAX_EVENTS = 65_535  # in a window: the largest limit there is
 MAX_SKETCH_CELLS = 65_536  # cells; a full sketch starts over, so that a spoofed flood costs memory only up to here
 
 
@@ -23,7 +26,7 @@ MAX_SKETCH_CELLS = 65_536  # cells; a full sketch starts over, so that a spoofed
 class SourceState:
     windows: dict[int, deque[int]] = field(default_factory=dict)  # by event; nanoseconds, oldest first
     strikes: int = 0
-    penalty_end: float = 0.0  # of the last penalty; strikes are remembered from here
+    remembered_until: float = 0.0  # when the strikes start over
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Rates:
     def foresee(self, source: tuple[bytes, int], limit: Limit, now: float) -> Strike:
         """The strike that one event too many would be. Changes nothing."""
         state = self._states.get(source)
-        remembered = state.strikes if state and not reached(now, state.penalty_end + limit.strike_memory) else 0
+        remembered = state.strikes if state and not reached(now, state.remembered_until) else 0
         number = remembered + 1
         if 0 < limit.blacklist_threshold <= number:
             return Strike(
@@ -79,7 +82,7 @@ class Rates:
         state = self._state(source)
         state.windows.pop(limit.event, None)
         state.strikes = strike.number
-        state.penalty_end = now + strike.seconds
+        state.remembered_until = now + strike.seconds + limit.strike_memory
 
     def pay_back(self, source: tuple[bytes, int], event: int, points: int) -> None:
         state = self._states.get(source)
@@ -92,8 +95,31 @@ class Rates:
         for source in [source for source in self._states if covers(inside, source)]:
             del self._states[source]
 
-    def states(self) -> list[tuple[tuple[bytes, int], SourceState]]:
-        return list(self._states.items())
+    def strikes(self, now: float) -> list[Strikes]:
+        return [
+            Strikes(*source, state.strikes, state.remembered_until)
+            for source, state in self._states.items()
+            if state.strikes and not reached(now, state.remembered_until)
+        ]
+
+    def remember(self, strikes: Strikes) -> None:
+        state = self._state((strikes.network, strikes.length))
+        state.strikes = max(state.strikes, strikes.count)
+        state.remembered_until = max(state.remembered_until, strikes.until)
+
+    def bursts(self) -> list[Burst]:
+        return [
+            Burst(*source, event, moment / NANOSECONDS, moment / NANOSECONDS, sum(1 for _ in same))
+            for source, state in self._states.items()
+            for event, window in state.windows.items()
+            for moment, same in groupby(window)
+        ]
+
+    def restore(self, burst: Burst, now: float) -> None:
+        window = self._state((burst.network, burst.length)).windows.setdefault(burst.event, deque())
+        moment = min(to_nanoseconds(burst.last), to_nanoseconds(now))
+        moment = max(moment, window[-1]) if window else moment
+        window.extend([moment] * min(burst.count, MAX_EVENTS - len(window)))
 
     def _state(self, source: tuple[bytes, int]) -> SourceState:
         state = self._states.get(source)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an engine has learnt, as values that outlive it: who is in penalty, which blocks hold, where users were seen.
+"""What an engine has learnt, as values that outlive it: who is in penalty, which blocks hold, what sources did lately.
 
 Times are Unix time here, because the next engine has another clock. Who keeps them is a port: the engine writes no
 files.
@@ -12,10 +12,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sentry_engine.addresses import AddressError, pack_network, render_network
+from sentry_engine.addresses import V4_OFFSET, AddressError, is_ipv4, pack_network, render_network
 from sentry_engine.verdict import Reason
 
+VERSION = 2  # of the JSON; version 1 knew no sources, and is still read
 MAX_PENALTIES = 1_000_000  # of one state; more than both cores hold
+MAX_SOURCES = 65_536  # of one state: those with the most to be remembered for; some 10 MB of JSON
+MAX_EVENTS = 256  # bursts of one source: a dozen for each of its events
+MAX_COUNT = 65_535  # of strikes, and of events in a burst: more than a limit can ask for
+MAX_LABEL = 64  # characters of an event's label
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +42,69 @@ class KeptBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptEvents:
+    """``count`` events called ``label`` that passed between ``first`` and ``last``."""
+
+    label: str
+    first: float
+    last: float
+    count: int
+
+    def to_json(self) -> list[Any]:
+        return [self.label, self.first, self.last, self.count]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSource:
+    """What counts against a source that need not be in penalty: ``strikes`` until ``forgotten_at`` (``None``: for
+    good), and the events that are still in their windows, oldest first."""
+
+    network: str
+    strikes: int
+    forgotten_at: float | None
+    events: tuple[KeptEvents, ...]
+
+    @property
+    def weight(self) -> tuple[int, int]:
+        """What there is to lose by forgetting it."""
+        return self.strikes, sum(burst.count for burst in self.events)
+
+    def to_json(self) -> dict[str, Any]:
+        events = [burst.to_json() for burst in self.events]
+        return {
+            "network": self.network,
+            "strikes": self.strikes,
+            "forgotten_at": self.forgotten_at,
+            "events": events,
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> KeptSource:
+        """Raises ``ValueError`` for what ``to_json`` does not write."""
+        try:
+            packed, length = pack_network(row["network"])
+            if not (length > V4_OFFSET if is_ipv4(packed) else 0 < length <= 64):
+                raise ValueError(f"{row['network']!r} is no source")
+            events = tuple(_read_events(burst) for burst in _read_list(row["events"], MAX_EVENTS))
+            forgotten_at = _read_time(row["forgotten_at"])
+            return cls(render_network(packed, length), _read_count(row["strikes"]), forgotten_at, events)
+        except (KeyError, TypeError, AttributeError, AddressError) as error:
+            raise ValueError(f"no source of a state: {error!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
 class State:
+    """``left_out`` is how many sources there were beyond ``MAX_SOURCES``."""
+
     penalties: tuple[KeptPenalty, ...] = ()
     blocks: tuple[KeptBlock, ...] = ()
+    sources: tuple[KeptSource, ...] = ()
+    left_out: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; ``from_json`` reads them."""
         return {
-            "version": 1,
+            "version": VERSION,
             "penalties": [
                 {"network": p.network, "until": p.until, "reason": p.reason.value, "rule_id": p.rule_id}
                 for p in self.penalties
@@ -53,15 +113,22 @@ class State:
                 {"id": b.id, "networks": list(b.networks), "text": b.text, "expires_at": b.expires_at}
                 for b in self.blocks
             ],
+            "sources": [source.to_json() for source in self.sources],
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> State:
         """Raises ``ValueError`` for what ``to_json`` does not write: a state is restored whole or not at all."""
         try:
-            if document["version"] != 1:
-                raise ValueError(f"version {document['version']!r} of a state is not known")
-            return cls(_read_penalties(document["penalties"]), _read_blocks(document["blocks"]))
+            version = document["version"]
+            if version not in (1, VERSION):
+                raise ValueError(f"version {version!r} of a state is not known")
+            rows = [] if version == 1 else _read_list(document["sources"], MAX_SOURCES)
+            return cls(
+                _read_penalties(document["penalties"]),
+                _read_blocks(document["blocks"]),
+                tuple(map(KeptSource.from_json, rows)),
+            )
         except (KeyError, TypeError, AttributeError, AddressError) as error:
             raise ValueError(f"no state of an engine: {error!r}") from None
 
@@ -94,6 +161,26 @@ def _read_blocks(rows: Iterable[Mapping[str, Any]]) -> tuple[KeptBlock, ...]:
         )
         for row in rows
     )
+
+
+def _read_list(value: object, most: int) -> list[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise ValueError(f"no list of at most {most}")
+    return value
+
+
+def _read_events(value: object) -> KeptEvents:
+    label, first, last, count = _read_list(value, 4)
+    began, ended = _read_time(first), _read_time(last)
+    if not isinstance(label, str) or len(label) > MAX_LABEL or began is None or ended is None or began > ended:
+        raise ValueError(f"{value!r} is no burst of events")
+    return KeptEvents(label, began, ended, _read_count(count))
+
+
+def _read_count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        raise ValueError(f"{value!r} is no count")
+    return value
 
 
 def _read_time(value: object) -> float | None:

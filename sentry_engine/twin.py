@@ -14,15 +14,14 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 from sentry_engine.addresses import V4_OFFSET, AddressError, Source, is_ipv4, mask, pack_source, render_network
-from sentry_engine.core import CoreCounters, Penalty, Request, Step
+from sentry_engine.core import Burst, CoreCounters, Penalty, Request, Step, Strikes
 from sentry_engine.instants import reached, until
 from sentry_engine.penalty_box import PenaltyBox
 from sentry_engine.plan import Limit, Plan, PlanError, Tier
 from sentry_engine.prefix_index import PrefixIndex
-from sentry_engine.rates import MAX_SOURCES, Rates, Sketch
+from sentry_engine.rates import MAX_EVENTS, MAX_SOURCES, Rates, Sketch
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, INVALID, NO_RULE, Action, Event, Reason, Verdict, write_word
 
-MAX_EVENTS_PER_LIMIT = 65_535
 MAX_WINDOW = 10 * 365 * 86_400  # seconds
 GEO_TIERS = (Tier.COUNTRY, Tier.ASN, Tier.ANONYMIZER)  # where only a refusal decides
 
@@ -110,6 +109,29 @@ class TwinCore:
     def penalties(self, now: float) -> list[Penalty]:
         with self._lock:
             return self._box.in_force(now)
+
+    def strikes(self, now: float) -> list[Strikes]:
+        with self._lock:
+            return self._rates.strikes(now)
+
+    def remember(self, strikes: Strikes, now: float) -> None:
+        with self._lock:
+            if not reached(now, strikes.until):
+                self._rates.remember(strikes)
+                self._box.recount(strikes)
+
+    def bursts(self, now: float) -> list[Burst]:
+        with self._lock:
+            return [burst for burst in self._rates.bursts() if self._still_counts(burst, now)]
+
+    def restore(self, burst: Burst, now: float) -> None:
+        with self._lock:
+            if self._still_counts(burst, now):
+                self._rates.restore(burst, now)
+
+    def _still_counts(self, burst: Burst, now: float) -> bool:
+        limit = find_limit(self._loaded, burst.network, burst.event) if self._loaded else None
+        return limit is not None and not reached(now, burst.last + limit.window)
 
     def rule_hits(self) -> dict[str, int]:
         with self._lock:
@@ -200,7 +222,7 @@ class Walk:
 
     def look_at_limits(self) -> Finding:
         """Counts the event of a request that came this far, and starts the penalty of one too many."""
-        limit = self.find_limit()
+        limit = find_limit(self.loaded, self.request.address, self.request.event)
         if limit is None:
             self._pay_back()
             return Finding(Step("limits", None, None, None, None, decisive=False))
@@ -221,17 +243,10 @@ class Walk:
     def look_at_default(self) -> Finding:
         plan = self.loaded.plan
         verdict = Verdict(plan.default, Reason.DEFAULT)
-        limit = self.find_limit()
+        limit = find_limit(self.loaded, self.request.address, self.request.event)
         if verdict.accepted and limit is not None:
             verdict = Verdict(Action.ACCEPT, Reason.WITHIN_LIMIT, name_rule(plan, limit.rule))
         return Finding(Step("default", None, verdict.rule_id, verdict.action, verdict.reason, decisive=False), verdict)
-
-    def find_limit(self) -> Limit | None:
-        plan = self.loaded.plan
-        for _, value in self.loaded.indices[Tier.LIMITS].matches(self.request.address):
-            limits = (plan.limits[i] for i in plan.limit_sets[value])
-            return next((limit for limit in limits if limit.event == self.request.event), None)
-        return None
 
     def _refuse(self, source: tuple[bytes, int], limit: Limit, rule_id: str | None, wait: float) -> Verdict:
         if not self.request.verified or limit.penalty == 0:
@@ -273,6 +288,15 @@ TIERS: tuple[Look, ...] = (
 )
 
 
+def find_limit(loaded: Loaded, address: bytes, event: int) -> Limit | None:
+    """The limit of this event in the most specific ``LIMITS`` row."""
+    plan = loaded.plan
+    for _, value in loaded.indices[Tier.LIMITS].matches(address):
+        limits = (plan.limits[i] for i in plan.limit_sets[value])
+        return next((limit for limit in limits if limit.event == event), None)
+    return None
+
+
 def find_source(plan: Plan, address: bytes) -> tuple[bytes, int]:
     """The packed prefix that is one source, by the plan's aggregation."""
     aggregation = plan.aggregation
@@ -292,9 +316,7 @@ def load_plan(plan: Plan) -> Loaded:
     if any(rule != NO_RULE and rule >= len(plan.rule_ids) for rule in rules):
         raise PlanError("an entry or a limit names a rule that the plan does not have")
     for limit in plan.limits:
-        if not (
-            1 <= limit.max_events <= MAX_EVENTS_PER_LIMIT and 0 < limit.window <= MAX_WINDOW and limit.penalty >= 0
-        ):
+        if not (1 <= limit.max_events <= MAX_EVENTS and 0 < limit.window <= MAX_WINDOW and limit.penalty >= 0):
             raise PlanError(f"{limit} has a count, window or penalty out of range")
     for members in plan.limit_sets:
         if any(i >= len(plan.limits) for i in members):

@@ -1,47 +1,53 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The penalty box over a restart: stored when the server stops and now and then, put back when it starts."""
+"""What the engine knows of sources over a restart: stored at the stop and now and then, put back at the start.
+
+Blocks are not among it: they have their own table, and are there from the moment they are set.
+"""
 
 from __future__ import annotations
 
-import math
+import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from admin_api.store.tables import StoredPenalty
-from sentry_engine import Reason
-from sentry_engine.addresses import render_network
+from sentry_engine import Reason, State
+from sentry_engine.state import KeptPenalty, KeptSource
 
 if TYPE_CHECKING:
-    from admin_api.clock import Clock
     from admin_api.store import Store
     from sentry_engine import Engine
 
+LATEST = datetime.max.replace(tzinfo=UTC).timestamp()  # seconds; what ends later ends in the year 9999
 
-async def store_penalties(store: Store, engine: Engine, clock: Clock) -> int:
-    """Write down the penalties in force; returns how many."""
-    rows = [
+
+async def store_penalties(store: Store, engine: Engine) -> State:
+    """Write down who is in penalty and what counts against sources; returns it."""
+    state = await asyncio.to_thread(engine.export_state)
+    penalties = [
         StoredPenalty(
-            network=render_network(penalty.network, penalty.length),
-            until=None if math.isinf(penalty.until) else clock.moment(penalty.until),
-            strikes=penalty.strikes,
+            network=penalty.network,
+            until=None if penalty.until is None else datetime.fromtimestamp(min(penalty.until, LATEST), UTC),
             reason=penalty.reason.value,
             rule_id=penalty.rule_id,
         )
-        for penalty in engine.penalties()
+        for penalty in state.penalties
     ]
     async with store.write() as unit:
-        await unit.penalties.replace_all(rows)
-    return len(rows)
+        await unit.penalties.replace_all(penalties)
+        await unit.sources.replace_all([source.to_json() for source in state.sources])
+    return state
 
 
-async def restore_penalties(store: Store, engine: Engine, clock: Clock) -> int:
-    """Put back what has not ended meanwhile; returns how many."""
+async def restore_penalties(store: Store, engine: Engine) -> int:
+    """Put back what still matters; returns how many penalties. Raises ``ValueError`` for rows that nobody stored."""
     async with store.read() as unit:
-        rows = await unit.penalties.everything()
-    now = clock.wall()
-    restored = 0
-    for row in rows:
-        left = math.inf if row.until is None else (row.until - now).total_seconds()
-        if left > 0:
-            engine.penalize(row.network, left, reason=Reason(row.reason), rule_id=row.rule_id)
-            restored += 1
-    return restored
+        penalties, sources = await unit.penalties.everything(), await unit.sources.everything()
+    state = State(
+        tuple(
+            KeptPenalty(p.network, None if p.until is None else p.until.timestamp(), Reason(p.reason), p.rule_id)
+            for p in penalties
+        ),
+        sources=tuple(map(KeptSource.from_json, sources)),
+    )
+    return await asyncio.to_thread(engine.import_state, state)

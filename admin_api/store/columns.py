@@ -49,7 +49,10 @@ class Base(DeclarativeBase):
 
 
 def new_id() -> str:
-    """A UUID of version 7 (RFC 9562, 5.7): the order of ids is the order of making, so a list pages by its key."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
+    """A UUID of version 7 (RFC 9562, 5.7): the order of ids is the order of making, so a list pages by its key.
+
+    Its twelve bits beside the milliseconds are the rest of the time (6.2, method 3), a quarter of a microsecond each.
+    """
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    value = milliseconds << 80 | 7 << 76 | (rest << 12) // 1_000_000 << 64 | 2 << 62 | secrets.randbits(62)
     return str(UUID(int=value))

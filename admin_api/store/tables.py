@@ -7,7 +7,7 @@ Text columns that hold addresses and networks are in canonical spelling, so that
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from admin_api.store.columns import Base
@@ -166,6 +166,19 @@ class StoredPenalty(Base):
 
     network: Mapped[str] = mapped_column(primary_key=True)
     until: Mapped[datetime | None]
-    strikes: Mapped[int]
     reason: Mapped[str]
     rule_id: Mapped[str | None]
+
+
+class StoredSource(Base):
+    """What counted against a source when the process stopped: strikes, and events still in their windows.
+
+    Times are Unix time, ``events`` lists [label, first, last, count].
+    """
+
+    __tablename__ = "sources"
+
+    network: Mapped[str] = mapped_column(primary_key=True)
+    strikes: Mapped[int]
+    forgotten_at: Mapped[float | None] = mapped_column(Double)
+    events: Mapped[list[Any]] = mapped_column(JSON)

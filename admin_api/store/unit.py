@@ -11,6 +11,7 @@ from admin_api.store.idempotency import IdempotencyRepository
 from admin_api.store.penalties import PenaltyRepository
 from admin_api.store.rules import RuleRepository
 from admin_api.store.sessions import SessionRepository
+from admin_api.store.sources import SourceRepository
 from admin_api.store.tokens import TokenRepository
 from admin_api.store.users import UserRepository
 
@@ -30,5 +31,6 @@ class Unit:
         self.penalties = PenaltyRepository(session)
         self.rules = RuleRepository(session, clock)
         self.sessions = SessionRepository(session, clock)
+        self.sources = SourceRepository(session)
         self.tokens = TokenRepository(session, clock)
         self.users = UserRepository(session, clock)

@@ -46,7 +46,7 @@ def bans_in_force(engine: Engine, wall_now: float) -> Iterator[Ban]:
 
     What exempts is not in it: a whitelist inside a ban is lost on whoever takes the list.
     """
-    for kept in engine.export_state().penalties:
+    for kept in engine.export_penalties():
         yield Ban.of(kept.network, kept.until, kept.rule_id or kept.reason.value)
     for rule in (*engine.blocks(), *engine.policy.prefix_rules):
         if rule.action is Action.REJECT and (rule.expires_at is None or wall_now < rule.expires_at):

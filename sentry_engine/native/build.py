@@ -15,7 +15,7 @@ PREAMBLE = """
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-#include "core.h"
+#include "carry.h"
 #include "text_address.h"
 """
 

@@ -66,6 +66,22 @@ struct se_decision_row {
     uint8_t protocol, verified;
     uint8_t address[16];
 };
+#define SE_WINDOW_SETS ...
+struct se_strikes_row {
+    uint8_t network[16];
+    double until;
+    uint16_t count;
+    uint8_t length;
+    ...;
+};
+struct se_burst_row {
+    uint8_t network[16];
+    double first, last;
+    uint32_t count;
+    uint16_t event;
+    uint8_t length;
+    ...;
+};
 struct se_counters {
     uint64_t decisions, refused, sources, penalties, evicted, unlogged;
 };
@@ -99,6 +115,10 @@ uint64_t se_core_trace(struct se_core *core, const uint8_t *address, uint32_t ev
 void se_core_penalize(struct se_core *core, const uint8_t *network, uint8_t length, double until, uint8_t reason, uint32_t kept_rule);
 uint32_t se_core_forgive(struct se_core *core, const uint8_t *network, uint8_t length, double now);
 uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room);
+uint32_t se_core_strikes(struct se_core *core, double now, struct se_strikes_row *out, uint32_t room);
+void se_core_remember(struct se_core *core, const struct se_strikes_row *strikes, double now);
+uint32_t se_core_bursts(struct se_core *core, double now, uint32_t *set, struct se_burst_row *out, uint32_t room);
+void se_core_restore(struct se_core *core, const struct se_burst_row *burst, double now);
 void se_core_watch(struct se_core *core, uint32_t every);
 uint32_t se_core_drain(struct se_core *core, struct se_decision_row *out, uint32_t room);
 void se_core_count(struct se_core *core, struct se_counters *out);

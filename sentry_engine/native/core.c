@@ -272,6 +272,16 @@ uint64_t se_core_state_bytes(void)
     return se_windows_bytes() + se_penalties_bytes() + se_sketch_bytes();
 }
 
+struct se_state_tables *se_core_state(struct se_core *core)
+{
+    return &core->state;
+}
+
+const struct se_in_force *se_core_in_force(struct se_core *core)
+{
+    return atomic_load_explicit(&core->in_force, memory_order_seq_cst);
+}
+
 struct se_gate *se_core_gate(struct se_core *core)
 {
     return &core->gate;

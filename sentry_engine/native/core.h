@@ -10,7 +10,7 @@
 #include "snapshot.h"
 #include "snapshot_file.h"
 
-#define SE_CORE_ABI 2u          /* of the calls below, compared when Python imports the module */
+#define SE_CORE_ABI 3u          /* of the calls below, compared when Python imports the module */
 
 struct se_core;
 
@@ -47,6 +47,10 @@ uint32_t se_core_generation(const struct se_core *core);
 
 /* Bytes of the tables of sources. */
 uint64_t se_core_state_bytes(void);
+
+/* For the core's own sources: what outlives a policy, and the policy in force, to be read between se_reader_enter and leave. */
+struct se_state_tables *se_core_state(struct se_core *core);
+const struct se_in_force *se_core_in_force(struct se_core *core);
 
 struct se_gate *se_core_gate(struct se_core *core);
 

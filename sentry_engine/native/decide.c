@@ -302,16 +302,6 @@ static void look_at_default(struct walk *walk)
     settle(walk, &step, &verdict);
 }
 
-/* The limit of the request's event in the most specific LIMITS row. */
-static uint32_t find_limit(const struct walk *walk)
-{
-    uint32_t set = se_cell_value(walk->cell, LIMITS);
-
-    if (set == SE_NO_VALUE)
-        return SE_NO_LIMIT;
-    return walk->policy->sets[set * walk->policy->snapshot->event_count + walk->request->event];
-}
-
 static bool is_known(const struct se_policy *policy, uint32_t event)
 {
     return event <= SE_EVENT_DISCONNECT || (event >= SE_EVENT_CUSTOM && event < policy->snapshot->event_count);
@@ -320,7 +310,7 @@ static bool is_known(const struct se_policy *policy, uint32_t event)
 /* The tiers in their order. The cell of the address has been looked up. */
 static void walk_tiers(struct walk *walk)
 {
-    walk->limit = find_limit(walk);
+    walk->limit = se_limit_in(walk->policy, walk->cell, walk->request->event);
     if (ask_table(walk, NEVER_BLOCK) || ask_table(walk, RULES) || look_at_penalties(walk) || ask_table(walk, FEEDS) ||
         ask_table(walk, COUNTRY) || ask_table(walk, ASN) || ask_table(walk, ANONYMIZER) || look_at_limits(walk))
         return;

@@ -401,6 +401,44 @@ uint32_t se_penalties_list(struct se_penalties *box, uint64_t now, struct se_pen
     return count;
 }
 
+uint32_t se_penalties_strikes(struct se_penalties *box, uint64_t now, struct se_strikes *out, uint32_t room)
+{
+    uint32_t count = 0;
+
+    for (uint32_t set = 0; set < SE_PENALTY_SETS; set++) {
+        se_spin_lock(&box->writing);
+        for (uint32_t i = set * WAYS; i < (set + 1) * WAYS; i++) {
+            const struct row *row = &box->rows[i];
+            if (!row->taken || !row->strikes || now >= row->remembered_until)
+                continue;
+            if (count < room)
+                out[count] = (struct se_strikes){{row->address, row->length}, row->remembered_until, row->strikes};
+            count++;
+        }
+        se_spin_unlock(&box->writing);
+    }
+    return count;
+}
+
+void se_penalty_remember(struct se_penalties *box, const struct se_strikes *strikes, uint64_t now)
+{
+    uint32_t row;
+
+    se_spin_lock(&box->writing);
+    row = take_row(box, &strikes->source, now);
+    if (row != NO_ROW) {
+        struct row *known = &box->rows[row];
+        if (known->strikes < strikes->count)
+            known->strikes = strikes->count;
+        if (known->remembered_until < strikes->remembered_until)
+            known->remembered_until = strikes->remembered_until;
+        se_spin_lock(&box->locks[row / WAYS]);
+        known->shown = known->strikes;
+        se_spin_unlock(&box->locks[row / WAYS]);
+    }
+    se_spin_unlock(&box->writing);
+}
+
 uint32_t se_penalties_used(const struct se_penalties *box)
 {
     return atomic_load_explicit(&box->used, memory_order_relaxed);

@@ -28,6 +28,13 @@ struct se_penalty {
     uint8_t reason;   /* sentry_engine.verdict.Reason */
 };
 
+/* What a source's next violation will be counted onto, and until when (ns; SE_FOREVER: without end). */
+struct se_strikes {
+    struct se_network source;
+    uint64_t remembered_until;
+    uint16_t count;
+};
+
 /* What one more violation costs. */
 struct se_sentence {
     uint64_t duration; /* ns; SE_FOREVER: without end */
@@ -61,6 +68,13 @@ uint32_t se_penalties_forgive(struct se_penalties *penalties, const struct se_ne
 
 /* Copies up to `room` of the penalties in force at `now`; returns how many there are. */
 uint32_t se_penalties_list(struct se_penalties *penalties, uint64_t now, struct se_penalty *out, uint32_t room);
+
+/*
+ * Copies up to `room` of the strikes that are still remembered at `now`; returns how many there are. Putting one back keeps
+ * the higher count and the later end where the source has strikes already.
+ */
+uint32_t se_penalties_strikes(struct se_penalties *penalties, uint64_t now, struct se_strikes *out, uint32_t room);
+void se_penalty_remember(struct se_penalties *penalties, const struct se_strikes *strikes, uint64_t now);
 
 /* Rows taken, in penalty or remembered. */
 uint32_t se_penalties_used(const struct se_penalties *penalties);

@@ -9,6 +9,7 @@
 #define SENTRY_ENGINE_PREFIX_TABLE_H
 
 #include "policy.h"
+#include "rows.h"
 
 /* A prefix table on its way to a snapshot. Arrays are owned; se_draft_free. */
 struct se_draft {
@@ -118,6 +119,24 @@ static inline const uint32_t *se_find_cell(const struct se_policy *policy, struc
 static inline const uint32_t *se_lookup(const struct se_policy *policy, struct se_address address)
 {
     return se_find_cell(policy, address, se_find_slot(policy, address));
+}
+
+/* The index of the limit of `event` in a cell, or SE_NO_LIMIT. The event must be below the policy's event_count. */
+static inline uint32_t se_limit_in(const struct se_policy *policy, const uint32_t *cell, uint32_t event)
+{
+    uint32_t set = se_cell_value(cell, SE_LIMITS_TIER);
+
+    return set == SE_NO_VALUE ? SE_NO_LIMIT : policy->sets[set * policy->snapshot->event_count + event];
+}
+
+/* The limit of an event, whatever its number, for a source; NULL: there is none. */
+static inline const struct se_limit *se_find_limit(const struct se_policy *policy, struct se_address source, uint32_t event)
+{
+    uint32_t limit = SE_NO_LIMIT;
+
+    if (event < policy->snapshot->event_count)
+        limit = se_limit_in(policy, se_lookup(policy, source), event);
+    return limit == SE_NO_LIMIT ? NULL : &policy->limits[limit];
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "window.h"
 
+#include "prefix_table.h"
 #include "siphash.h"
 #include "spin.h"
 
@@ -361,13 +362,14 @@ void se_window_pay_back(struct se_window_set *set, const struct se_window_key *k
     }
 }
 
+static struct se_address address_of(const struct row *row)
+{
+    return row->length >= SE_V4_OFFSET ? (struct se_address){0, row->source} : (struct se_address){row->source, 0};
+}
+
 static bool is_inside(const struct row *row, const struct se_network *network)
 {
-    struct se_address source = {row->source, 0};
-
-    if (row->length >= SE_V4_OFFSET)
-        source = (struct se_address){0, row->source};
-    return row->length >= network->length && se_network_holds(network, source);
+    return row->length >= network->length && se_network_holds(network, address_of(row));
 }
 
 void se_windows_forget(struct se_windows *windows, const struct se_network *network)
@@ -381,6 +383,94 @@ void se_windows_forget(struct se_windows *windows, const struct se_network *netw
         }
         se_spin_unlock(&set->lock);
     }
+}
+
+static uint64_t age_in_ns(const struct row *row, uint32_t time, uint64_t now)
+{
+    return (uint64_t)age(time, (uint32_t)(now >> row->shift)) << row->shift;
+}
+
+static uint32_t list_row(const struct row *row, const struct se_limit *limit, uint64_t now, struct se_burst *out)
+{
+    for (unsigned i = 0; i < row->used; i++) {
+        bool is_log = row->kind == ROW_LOG;
+        out[i] = (struct se_burst){
+            .source = {address_of(row), row->length},
+            .first_age = age_in_ns(row, is_log ? row->time[i] : row->bucket[i].first, now),
+            .last_age = age_in_ns(row, is_log ? row->time[i] : last_of(&row->bucket[i], limit), now),
+            .count = is_log ? 1 : row->bucket[i].count,
+            .event = row->event,
+        };
+    }
+    return row->used;
+}
+
+uint32_t se_windows_list(struct se_windows *windows, uint32_t number, const struct se_policy *policy, uint64_t now,
+                         struct se_burst out[SE_MAX_SET_BURSTS])
+{
+    struct se_window_set *set = &windows->set[number];
+    uint32_t count = 0;
+
+    se_spin_lock(&set->lock);
+    for (unsigned way = 0; way < WAYS; way++) {
+        struct row row = set->row[way];
+        const struct se_limit *limit = NULL;
+        if (set->tag[way])
+            limit = se_find_limit(policy, address_of(&row), row.event);
+        if (!limit)
+            continue;
+        refresh(&row, limit, is_idle(set, way, now), now);
+        count += list_row(&row, limit, now, out + count);
+    }
+    se_spin_unlock(&set->lock);
+    return count;
+}
+
+/* The age of the newest event of a row, in the row's units; UINT32_MAX: it has none. */
+static uint32_t newest_age(const struct row *row, const struct se_limit *limit, uint32_t now)
+{
+    if (!row->used)
+        return UINT32_MAX;
+    return age(row->kind == ROW_LOG ? row->time[row->used - 1] : last_of(&row->bucket[row->used - 1], limit), now);
+}
+
+/* `first` and `last` are ages in the row's units, `count` is at least 1. */
+static void add_burst(struct row *row, const struct se_limit *limit, uint32_t now, uint32_t first, uint32_t last, uint32_t count)
+{
+    uint16_t most = (uint16_t)(count < UINT16_MAX ? count : UINT16_MAX);
+
+    for (unsigned i = 0; row->kind == ROW_LOG && i < most && i < LOG_EVENTS; i++)
+        add_to_log(row, now - last);
+    if (row->kind == ROW_LOG)
+        return;
+    if (most > 1) /* where the first and the last of them fit in one bucket, it gets both its ends back */
+        add_to_buckets(row, limit, now - (first - last < quantum(limit) ? first : last), (uint16_t)(most - 1));
+    add_to_buckets(row, limit, now - last, 1);
+}
+
+void se_window_restore(struct se_windows *windows, struct se_window_set *set, const struct se_window_key *key,
+                       const struct se_limit *limit, const struct se_burst *burst, uint64_t now)
+{
+    uint64_t last = burst->last_age >> limit->unit_shift, first = burst->first_age >> limit->unit_shift;
+    uint32_t unit_now = (uint32_t)(now >> limit->unit_shift), newest, idle_at;
+    unsigned way = find(set, key);
+    bool is_empty;
+
+    if (last >= limit->window_units || !burst->count)
+        return;
+    first = first < last ? last : first < limit->window_units ? first : limit->window_units;
+    if (way == WAYS)
+        way = take_way(windows, set, key, limit, now);
+    else
+        refresh(&set->row[way], limit, is_idle(set, way, now), now);
+    is_empty = set->row[way].used == 0;
+    newest = newest_age(&set->row[way], limit, unit_now);
+    last = newest < last ? newest : last;
+    first = newest < first ? newest : first;
+    add_burst(&set->row[way], limit, unit_now, (uint32_t)first, (uint32_t)last, burst->count);
+    idle_at = (uint32_t)((now + limit->window - (last << limit->unit_shift)) >> IDLE_SHIFT) + 1;
+    if (is_empty || (int32_t)(idle_at - set->idle_at[way]) > 0)
+        set->idle_at[way] = idle_at;
 }
 
 uint64_t se_windows_used(const struct se_windows *windows)

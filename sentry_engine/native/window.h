@@ -54,6 +54,29 @@ void se_window_pay_back(struct se_window_set *set, const struct se_window_key *k
 /* Forgets the events of all sources inside a network, set after set. */
 void se_windows_forget(struct se_windows *windows, const struct se_network *network);
 
+/* Events of a source, from `first` to `last`, as ages in ns: what they are told by outlives the clock they were counted in. */
+struct se_burst {
+    struct se_network source;
+    uint64_t first_age, last_age;
+    uint32_t count, event;
+};
+
+#define SE_MAX_SET_BURSTS 96u /* in one set: eight rows of twelve */
+
+/*
+ * Copies what the set number `set` (below SE_WINDOW_SETS) holds that still counts under a policy; returns how many bursts,
+ * oldest first in each row.
+ */
+uint32_t se_windows_list(struct se_windows *windows, uint32_t set, const struct se_policy *policy, uint64_t now,
+                         struct se_burst out[SE_MAX_SET_BURSTS]);
+
+/*
+ * Counts a burst of an earlier table, never as older than what its row holds already: it is forgotten late, not early. The
+ * set must be locked.
+ */
+void se_window_restore(struct se_windows *windows, struct se_window_set *set, const struct se_window_key *key,
+                       const struct se_limit *limit, const struct se_burst *burst, uint64_t now);
+
 /* Rows that have been taken, and rows that made room for others. */
 uint64_t se_windows_used(const struct se_windows *windows);
 uint64_t se_windows_evicted(const struct se_windows *windows);

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
-from admin_api.clock import SYSTEM_CLOCK
 from admin_api.identity import Scope
 from admin_api.penalties.state import restore_penalties, store_penalties
 from sentry_engine import Engine, Policy, Reason
@@ -49,10 +49,34 @@ async def test_invalid_network(server, network):
 async def test_box_outlives_a_restart(server, rules_folder):
     server.engine.penalize("198.51.100.7", 600, reason=Reason.PENALTY, rule_id="limit")
     server.engine.penalize("192.0.2.9", math.inf, reason=Reason.BLACKLISTED)
-    assert await store_penalties(server.store, server.engine, SYSTEM_CLOCK) == 2
+    assert len((await store_penalties(server.store, server.engine)).penalties) == 2
     with Engine(Policy.load(rules_folder), core="twin") as engine:
-        assert await restore_penalties(server.store, engine, SYSTEM_CLOCK) == 2
+        assert await restore_penalties(server.store, engine) == 2
         verdict = engine.explain("198.51.100.7").verdict
         assert verdict.reason is Reason.PENALTY
         assert 590 < verdict.retry_after <= 600
         assert engine.explain("192.0.2.9").verdict.reason is Reason.BLACKLISTED
+
+
+@pytest.mark.parametrize("core", ["twin", "native"])
+async def test_a_restart_gives_no_free_attempts(store, core):
+    """Two of three failures before it are two of three after it, and the second penalty is the longer one."""
+    rule = {"type": "auth_limit", "remote_addr": "0.0.0.0/0", "max_failures": 3, "window_sec": 600}
+    rule |= {"id": "guess", "penalty_duration_sec": 60, "penalty_growth": 10}
+    policy = Policy.from_document({"wolfsentry": {"version": "1", "rules": [rule]}})
+    with Engine(policy, core=core) as before:
+        for _ in range(2):
+            assert before.decide("auth_failure", "198.51.100.7").accepted
+        for _ in range(4):
+            before.decide("auth_failure", "192.0.2.9")
+        await store_penalties(store, before)
+        await store_penalties(store, before)
+    with Engine(policy, core=core) as after:
+        assert await restore_penalties(store, after) == 1
+        assert after.decide("auth_failure", "198.51.100.7").accepted
+        assert not after.decide("auth_failure", "198.51.100.7").accepted
+        moment = time.monotonic() + 61
+        assert [after.decide("auth_failure", "192.0.2.9", now=moment).accepted for _ in range(4)] == [True] * 3 + [
+            False
+        ]
+        assert 590 < after.explain("192.0.2.9", event="auth_failure", now=moment).verdict.retry_after <= 600

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sentry_engine.addresses import mask, pack_address, render_network
+from sentry_engine.core import Core
 from sentry_engine.plan import Aggregation, Payback, Tier
 from sentry_engine.verdict import Action, Event, Reason
 
@@ -90,13 +91,23 @@ STEP = st.one_of(
     ),
     st.tuples(st.just("publish"), st.integers(0, 1)),
     st.tuples(st.just("list")),
+    st.tuples(st.just("restart")),
 )
+
+
+def carry(old: Core, new: Core, now: float) -> None:
+    for p in old.penalties(now):
+        new.penalize(p.network, p.length, p.until, p.reason, p.rule_id)
+    for strikes in old.strikes(now):
+        new.remember(strikes, now)
+    for burst in old.bursts(now):
+        new.restore(burst, now)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_history_gives_the_same_answers(data: st.DataObject, both_cores: Any, words: Any) -> None:
-    twin, native = both_cores()
+    (twin, native), published = both_cores(), 0
     choices = [data.draw(plans(words)), data.draw(plans(words))]
     for core in (twin, native):
         core.publish(choices[0])
@@ -118,10 +129,16 @@ def test_any_history_gives_the_same_answers(data: st.DataObject, both_cores: Any
                 for core in (twin, native):
                     core.penalize(network, length, now + seconds, reason, "hand")
                 answers = [0, 0]
-            case ("publish", which):
+            case ("publish", published):
                 for core in (twin, native):
-                    core.publish(choices[which])
+                    core.publish(choices[published])
                 answers = [0, 0]
+            case ("restart",):
+                before, (twin, native) = (twin, native), both_cores()
+                for old, new in zip(before, (twin, native), strict=True):
+                    new.publish(choices[published])
+                    carry(old, new, now)
+                answers = [sorted(map(repr, core.strikes(now))) for core in (twin, native)]
             case _:
                 answers = [{(p.network, p.length): p for p in core.penalties(now)} for core in (twin, native)]
         assert answers[0] == answers[1], (step, now)

@@ -4,7 +4,7 @@
  * with ThreadSanitizer by test_races.py, which fails on its exit code. The two policies agree on nothing, so an answer that
  * mixes them, or is read from freed memory, shows too.
  */
-#include "core.h"
+#include "carry.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -96,13 +96,23 @@ static void *operate(void *argument)
     struct se_penalty_row rows[16];
     struct se_decision_row decisions[64];
     struct se_counters counters;
+    struct se_strikes_row strikes = {.until = 1, .count = 1, .length = 128};
+    struct se_burst_row bursts[SE_MAX_SET_BURSTS], burst = {.event = SE_EVENT_CONNECT, .count = 1, .length = 128};
+    uint32_t set;
     uint8_t network[16];
 
     (void)argument;
     for (uint32_t turn = 0; !atomic_load(&done); turn++) {
         set_source(network, turn % SOURCES);
+        set_source(burst.network, turn % SOURCES);
+        set_source(strikes.network, turn % SOURCES);
         se_core_penalize(core, network, turn % 2 ? 56 : 120, 1e-5 * turn, 17, 1);
         se_core_penalties(core, 1e-6 * turn, rows, 16);
+        se_core_remember(core, &strikes, 1e-6 * turn);
+        se_core_strikes(core, 1e-6 * turn, &strikes, 1);
+        se_core_restore(core, &burst, 1e-6 * turn);
+        set = turn % SE_WINDOW_SETS;
+        se_core_bursts(core, 1e-6 * turn, &set, bursts, SE_MAX_SET_BURSTS);
         se_core_forgive(core, network, turn % 2 ? 32 : 104, 1e-6);
         se_core_count(core, &counters);
         se_core_watch(core, 1 + turn % 3);
