@@ -71,12 +71,11 @@ class Assembly:
     async def start(self) -> None:
         """Serve when this returns. Raises what a layer raises when it cannot start."""
         config, values = self._config, self._config.values
-        self._watcher = RuleWatcher(
-            watched_paths(values.policy), WATCHED_SUFFIXES
-        )  # what is saved from here on is a change
+        paths = watched_paths(values.policy)
+        self._watcher = await asyncio.to_thread(RuleWatcher, paths, WATCHED_SUFFIXES)  # what is saved now is a change
         self._store = await Store.open(config.store_url)
         self._made.push_async_callback(self._store.close)
-        self._keeper = FeedKeeper(values.policy.rules, values.policy.feeds, self._watcher)
+        self._keeper = FeedKeeper(values.policy.feeds, self._watcher)
         self._report_feeds(await asyncio.to_thread(self._keeper.fetch_missing, time.monotonic()))
         self._engine = await asyncio.to_thread(self._make_engine)
         self._made.callback(self._engine.close)
@@ -130,7 +129,7 @@ class Assembly:
             limits=ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess),
             never_block=policy.never_block,
         )
-        self._decisions = DecisionFeed(core, logins, self._events, lambda: engine.policy.places)
+        self._decisions = DecisionFeed(core, logins, self._events, lambda: engine.policy.places, engine.event_label)
         return engine
 
     async def _open_penalty_box(self) -> None:

@@ -41,12 +41,14 @@ class DecisionFeed:
         logins: DecisionLog,
         events: EventSink,
         places: Callable[[], PlaceFinder | None],
+        label: Callable[[int], str],
     ) -> None:
-        """``places`` gives the databases in force, where there are any."""
+        """``places`` gives the databases in force, where there are any; ``label`` what an event's number is called."""
         self._core = core
         self._logins = logins
         self._events = events
         self._places = places
+        self._label = label
         self._accepted, self._refused = Budget(ACCEPTED_PER_SECOND), Budget(REFUSED_PER_SECOND)
 
     def pump(self, now: float) -> None:
@@ -56,7 +58,13 @@ class DecisionFeed:
         for decision in self._core.drain(MOST_AT_ONCE):
             request = decision.request
             if request.event not in LOGINS:
-                self._emit(now, _label(request.event), request.address, decision.verdict, decision.latency)
+                self._emit(now, self._name(request.event), request.address, decision.verdict, decision.latency)
+
+    def _name(self, event: int) -> str:
+        try:
+            return self._label(event)
+        except ValueError:
+            return f"event {event}"  # of no policy: it was refused for that
 
     def _emit(
         self,
@@ -90,7 +98,3 @@ class DecisionFeed:
         }
         kind = LogEvent.SUSPICION if note else LogEvent.DECISION
         self._events.emit(kind, **{key: value for key, value in fields.items() if value not in (None, "")})
-
-
-def _label(event: int) -> str:
-    return Event(event).name.lower() if event in Event._value2member_map_ else f"custom {event}"

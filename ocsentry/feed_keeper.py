@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from sentry_engine import PolicyError
 from sentry_engine.feeds import Fetched, kept_at, refresh_feed
-from sentry_engine.policy import SUFFIXES, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from ocsentry.rule_watcher import Fingerprint, RuleWatcher
+    from ocsentry.rule_watcher import RuleWatcher
     from sentry_engine.feeds import FeedFetcher, Refresh
     from sentry_engine.rules import FeedRule
 
@@ -61,16 +59,11 @@ def _read_bounded(answer: httpx.Response, url: str, max_bytes: int) -> bytes:
 class FeedKeeper:
     """Belongs to one thread at a time. ``now`` is monotonic seconds."""
 
-    def __init__(
-        self, paths: Iterable[Path], folder: Path, watcher: RuleWatcher, fetcher: FeedFetcher | None = None
-    ) -> None:
-        """``paths`` are rule files and folders, whose fingerprint ``watcher`` takes."""
-        self._paths = tuple(paths)
+    def __init__(self, folder: Path, watcher: RuleWatcher, fetcher: FeedFetcher | None = None) -> None:
+        """``watcher`` knows the rule files and the feeds that they name."""
         self._folder = folder
         self._watcher = watcher
         self._fetcher = fetcher or HttpFetcher()
-        self._seen: Fingerprint | None = None
-        self._feeds: tuple[FeedRule, ...] = ()
         self._due: dict[str, float] = {}  # by URL
 
     def fetch_missing(self, now: float) -> list[Refresh]:
@@ -104,20 +97,6 @@ class FeedKeeper:
         kept = kept_at(feed, self._folder)
         return kept is not None and kept.is_file()
 
-    def _current_feeds(self) -> tuple[FeedRule, ...]:
-        """The feeds with a URL in the rule files, read again only when the files have changed."""
-        fingerprint = self._watcher.fingerprint()
-        if fingerprint != self._seen:
-            self._feeds = tuple(self._read_feeds())
-            self._seen = fingerprint
-        return self._feeds
-
-    def _read_feeds(self) -> Iterator[FeedRule]:
-        for path in self._paths:
-            files = sorted(path.iterdir()) if path.is_dir() else [path]
-            for file in files:
-                if file.suffix in SUFFIXES and file.is_file():
-                    try:
-                        yield from (feed for feed in read_file(file).feeds if feed.url is not None)
-                    except PolicyError:
-                        continue  # the reload reports it; no list is wanted for it
+    def _current_feeds(self) -> Iterable[FeedRule]:
+        """The feeds with a URL in the rule files."""
+        return (feed for feed in self._watcher.named_feeds() if feed.url is not None)

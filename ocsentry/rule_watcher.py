@@ -4,6 +4,8 @@
 The folders are watched by the kernel's notifications, and so is each one's parent, because a folder can be replaced as
 a whole. A notification only says "look": what decides is whether the fingerprint of the files differs from the last
 one, so that temporary files, and the database beside the configuration, cause nothing.
+
+Lists that rule files name by path are watched too, wherever they lie and from before they exist.
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
+from ocsentry.named_feeds import NamedFeeds
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
+
+    from sentry_engine.rules import FeedRule
 
 SETTLE = 200  # milliseconds: a file that is still being written is read when it has been left alone, or after this
 POLL = 20  # milliseconds between two looks at the notifications
@@ -33,14 +39,26 @@ class RuleWatcher:
     """
 
     def __init__(self, paths: Iterable[Path], suffixes: Iterable[str]) -> None:
+        """Reads the rule files."""
         self._paths = tuple(path.absolute() for path in paths)
         self._suffixes = frozenset(suffixes)
-        self._last = self.fingerprint()
+        self._feeds = NamedFeeds(self._paths)
+        self._lists: tuple[Path, ...] = ()
+        self._last = self._look()
 
-    def fingerprint(self) -> Fingerprint:
+    def named_feeds(self) -> tuple[FeedRule, ...]:
+        """The feeds that the rule files name as they are now."""
+        return self._feeds.read(self._facts(self._paths))
+
+    def _look(self) -> Fingerprint:
+        files = self._facts(self._paths)
+        self._lists = tuple(feed.path.absolute() for feed in self._feeds.read(files) if feed.path is not None)
+        return files + self._facts(self._lists)
+
+    def _facts(self, paths: Iterable[Path]) -> Fingerprint:
         """Name, inode, size and time of change of every file that counts."""
         rows = []
-        for path in self._paths:
+        for path in paths:
             for file in self._files(path):
                 with suppress(OSError):
                     facts = file.stat()
@@ -69,7 +87,7 @@ class RuleWatcher:
                 await asyncio.sleep(RETRY)
 
     def _differs(self) -> bool:
-        before, self._last = self._last, self.fingerprint()
+        before, self._last = self._last, self._look()
         return before != self._last
 
     def _files(self, path: Path) -> list[Path]:
@@ -81,7 +99,7 @@ class RuleWatcher:
 
     def _targets(self) -> dict[Path, int]:
         """The folders to watch, with their inodes: a folder of the same name may be another one."""
-        folders = {folder for path in self._paths for folder in (path, path.parent)}
+        folders = {folder for path in (*self._paths, *self._lists) for folder in (path, path.parent)}
         found = {}
         for folder in sorted(folders):
             with suppress(OSError):

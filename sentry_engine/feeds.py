@@ -122,7 +122,8 @@ def _read_cached(identity: FileIdentity) -> Prefixes:
 
 
 def _file_name(feed: FeedRule) -> str:
-    return feed.id.replace("/", "_").replace(":", "_")
+    """The id, with what no id holds in place of what no file name should: two feeds never share a file."""
+    return feed.id.replace("/", "+").replace(":", "=")
 
 
 def _problem(feed: FeedRule, reason: str) -> PolicyError:

@@ -14,6 +14,7 @@ DOCUMENT = {
     "wolfsentry": {
         "version": "1.6.3",
         "rules": [{"id": "bad", "type": "blacklist", "remote_addr": "192.0.2.0/24"}],
+        "events": [{"label": "portal", "max_rate_per_second": 5}],
     }
 }
 
@@ -28,7 +29,7 @@ def watched():
     core, logins, events = NativeCore(), DecisionLog(), Events()
     core.watch(every=1)
     with Engine(Policy.from_document(DOCUMENT), core=core, decisions=logins) as engine:
-        yield engine, events, DecisionFeed(core, logins, events, lambda: engine.policy.places)
+        yield engine, events, DecisionFeed(core, logins, events, lambda: engine.policy.places, engine.event_label)
 
 
 def test_what_the_gate_decided_is_an_event_and_a_login_is_one_with_its_user(watched):
@@ -60,3 +61,11 @@ def test_a_flood_of_refusals_hides_no_acceptance_and_is_counted(watched):
     engine.decide("connect", "192.0.2.7")
     feed.pump(1.0)
     assert events[-1]["missed"] == 500 - REFUSED_PER_SECOND
+
+
+def test_an_event_of_the_policy_goes_by_its_name(watched):
+    engine, events, feed = watched
+    engine.decide("portal", "192.0.2.1")
+    feed._core.answer(b"\0" * 10 + b"\xff\xff\xc0\x00\x02\x01", 900, 1.0)
+    feed.pump(0.0)
+    assert [event["event"] for event in events] == ["portal", "portal", "event 900"]

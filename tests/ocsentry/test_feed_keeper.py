@@ -64,7 +64,7 @@ def rules(tmp_path, publisher):
 
 @pytest.fixture
 def keeper(tmp_path, rules):
-    return FeedKeeper([rules], tmp_path / "feeds", RuleWatcher([rules], (".json",)))
+    return FeedKeeper(tmp_path / "feeds", RuleWatcher([rules], (".json",)))
 
 
 def refused(rules, tmp_path, address):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 
 import pytest
@@ -89,3 +90,33 @@ async def test_other_files_cause_nothing(tmp_path):
         (tmp_path / "b.json").write_text("{}")  # the only change that counts
         await asyncio.wait_for(notices.get(), PATIENCE)
         assert notices.empty()
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_a_rule_file_names_lies_where_it_likes_and_may_come_later(tmp_path):
+    rules, elsewhere = tmp_path / "rules", tmp_path / "lists" / "of others"
+    rules.mkdir()
+    elsewhere.mkdir(parents=True)
+    feed = {"id": "f", "path": str(elsewhere / "bad.txt")}
+    (rules / "a.json").write_text(json.dumps({"wolfsentry": {"version": "1", "feeds": [feed]}}))
+    async with watching(rules) as notices:
+        (elsewhere / "other.txt").write_text("192.0.2.0/24\n")
+        (elsewhere / "bad.txt").write_text("192.0.2.0/24\n")
+        await noticed(notices)
+        fresh = elsewhere / "bad.txt.new"
+        fresh.write_text("198.51.100.0/24\n")
+        fresh.rename(elsewhere / "bad.txt")
+        await noticed(notices)
+
+
+@pytest.mark.asyncio
+async def test_a_rule_file_that_comes_later_may_name_one_too(tmp_path):
+    rules, named = tmp_path / "rules", tmp_path / "lists" / "bad.txt"
+    rules.mkdir()
+    named.parent.mkdir()
+    async with watching(rules) as notices:
+        feed = {"id": "f", "path": "../lists/bad.txt"}
+        (rules / "a.json").write_text(json.dumps({"wolfsentry": {"version": "1", "feeds": [feed]}}))
+        await noticed(notices)
+        named.write_text("192.0.2.0/24\n")
+        await noticed(notices)
