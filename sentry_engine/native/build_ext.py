@@ -4,7 +4,7 @@
 ``pyproject.toml`` names for each extension a ``build.py`` that defines ``ffi`` (cffi's out-of-line API mode).
 Environment: ``OCSENTRY_SANITIZE`` (for example ``address,undefined``), ``OCSENTRY_WERROR=1``, which turns warnings into
 errors, and ``OCSENTRY_CORES`` (for example ``sentry_engine``), the packages whose core is wanted: the engine alone
-needs no wolfSSL.
+needs no wolfSSL. ``OCSENTRY_WOLFSENTRY`` names the prefix of libwolfsentry; without it nothing that needs it is built.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import runpy
 from pathlib import Path
 
 from setuptools.command.build_ext import build_ext
+
+OPTIONAL = {"sentry_engine._wolfsentry": "OCSENTRY_WOLFSENTRY"}  # extension, and the variable that asks for it
 
 # What cffi generates is not written to these standards: a pragma in each preamble lets it off, and only it.
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wvla"]
@@ -26,7 +28,8 @@ class BuildCores(build_ext):
         super().finalize_options()
         wanted = os.environ.get("OCSENTRY_CORES", "").split()
         chosen = [e for e in self.extensions if not wanted or e.name.partition(".")[0] in wanted]
-        self.extensions = [self._describe(extension) for extension in chosen]
+        built = [e for e in chosen if e.name not in OPTIONAL or os.environ.get(OPTIONAL[e.name])]
+        self.extensions = [self._describe(extension) for extension in built]
         for extension in self.extensions:
             extension._needs_stub = False  # noqa: SLF001  # setuptools sets it on the ones it replaced
 

@@ -2,20 +2,31 @@
 """The configuration as wolfSentry documents it (doc/json_configuration.md), strict: what it does not know is an error.
 
 Both spellings of the lists are read: ``events`` and ``routes`` as documented, ``events-insert`` and
-``static-routes-insert`` as in its examples. Actions are callbacks of the application; their labels are kept and nothing
-is called. Read more generously than wolfSentry does: an address without a family, a port without a protocol.
+``static-routes-insert`` as in its examples. Of actions ``%track-peer-v1`` is built in; all others are callbacks of an
+application: their labels are kept and nothing is called. Read more generously than wolfSentry does: an address without
+a family, a port without a protocol, keys in any order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from socket import getprotobyname, getservbyname
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from sentry_engine.formats.rule_file import describe
 from sentry_engine.problems import PolicyError
+from sentry_engine.wolfsentry.words import FLAGS, RESULTS
 
 CONFIG_KEY = "wolfsentry-config-version"
 MAX_ROUTES = 1_000_000
@@ -27,6 +38,10 @@ U16 = Annotated[int, Field(ge=0, le=0xFFFF)]
 U32 = Annotated[int, Field(ge=0, le=0xFFFF_FFFF)]
 Label = Annotated[str, Field(min_length=1, max_length=32)]  # WOLFSENTRY_MAX_LABEL_BYTES
 Labels = Annotated[list[Label], Field(max_length=256)]
+FlagWord = Annotated[Label, AfterValidator(lambda word: choose(word, FLAGS, "flag of routes"))]
+ResultWord = Annotated[Label, AfterValidator(lambda word: choose(word, ("none", *RESULTS), "result"))]
+FlagWords = Annotated[list[FlagWord], Field(max_length=256)]
+ResultWords = Annotated[list[ResultWord], Field(max_length=256)]
 
 
 def parse_duration(value: object) -> object:
@@ -62,6 +77,19 @@ Protocol = Annotated[U16, BeforeValidator(parse_protocol)]
 Port = Annotated[U16, BeforeValidator(parse_port)]
 
 
+CONTRARIES = (
+    ("route_flags_to_add_on_insert", "route_flags_to_clear_on_insert"),
+    ("action_res_filter_bits_set", "action_res_filter_bits_unset"),
+    ("action_res_bits_to_add", "action_res_bits_to_clear"),
+)
+
+
+def choose(word: str, known: Collection[str], what: str) -> str:
+    if word not in known:
+        raise ValueError(f"{word!r} is no {what}; there are {', '.join(known)}")
+    return word
+
+
 def dashed(name: str) -> str:
     return name.rstrip("_").replace("_", "-")
 
@@ -77,12 +105,29 @@ class EventConfig(Strict):
     derog_thresh_for_penalty_boxing: U16 = 0
     derog_thresh_ignore_commendable: bool = False
     commendable_clears_derogatory: bool = False
-    route_flags_to_add_on_insert: Labels = []  # pydantic copies it
-    route_flags_to_clear_on_insert: Labels = []
-    action_res_filter_bits_set: Labels = []
-    action_res_filter_bits_unset: Labels = []
-    action_res_bits_to_add: Labels = []
-    action_res_bits_to_clear: Labels = []
+    route_flags_to_add_on_insert: FlagWords = []  # pydantic copies it
+    route_flags_to_clear_on_insert: FlagWords = []
+    action_res_filter_bits_set: ResultWords = []
+    action_res_filter_bits_unset: ResultWords = []
+    action_res_bits_to_add: ResultWords = []
+    action_res_bits_to_clear: ResultWords = []
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> Self:
+        for one, other in CONTRARIES:
+            if both := set(getattr(self, one)) & set(getattr(self, other)) - {"none"}:
+                raise ValueError(f"{', '.join(sorted(both))} in both {dashed(one)} and {dashed(other)}")
+        if "af-wild" in self.route_flags_to_add_on_insert:
+            raise ValueError("af-wild cannot be added: a route for all families can have no protocol")
+        return self
+
+    def over(self, general: EventConfig) -> EventConfig:
+        """This configuration of an event where ``general`` is what holds for all: what is not said here is said there,
+        and lists add to the lists there."""
+        said = {name: getattr(self, name) for name in self.model_fields_set}
+        joined = {name: [*getattr(general, name), *words] for name, words in said.items() if isinstance(words, list)}
+        common = {name: getattr(general, name) for name in EventConfig.model_fields}
+        return EventConfig.model_construct(**(common | said | joined))
 
 
 class GlobalConfig(EventConfig):
@@ -141,6 +186,24 @@ class RouteSection(Strict):
     protocol: Protocol | None = None
     remote: EndpointSection = EndpointSection()
     local: EndpointSection = EndpointSection()
+
+    @model_validator(mode="after")
+    def _says_what_it_matches(self) -> Self:
+        if not (self.direction_in or self.direction_out):
+            raise ValueError("a route needs direction-in or direction-out")
+        fields = (
+            ("af-wild", self.af_wild, self.family is not None or self.remote.address or self.local.address),
+            ("raddr-wild", self.raddr_wild, self.remote.address is not None),
+            ("rport-wild", self.rport_wild, self.remote.port is not None),
+            ("riface-wild", self.riface_wild, self.remote.interface is not None),
+            ("laddr-wild", self.laddr_wild, self.local.address is not None),
+            ("lport-wild", self.lport_wild, self.local.port is not None),
+            ("liface-wild", self.liface_wild, self.local.interface is not None),
+        )
+        for name, wild, stated in fields:
+            if wild is not None and wild is bool(stated):
+                raise ValueError(f"{name} is {str(wild).lower()} and the field {'' if stated else 'not '}stated")
+        return self
 
 
 class DefaultPolicies(Strict):

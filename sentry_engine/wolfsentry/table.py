@@ -1,25 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verdicts as wolfSentry 1.6.3 gives them: the best route by priority, then exactness; its flags; its counts.
 
-Of one dispatch: find the route; count what the caller says of the traffic (connect, disconnect, derogatory,
-commendable); lift a penalty that is over; then penalty-boxed rejects, a threshold that is reached boxes and rejects,
-green-listed accepts, and what is left is the default policy. Not here: actions (callbacks of the application), and the
-ephemeral routes that only they insert.
+Of one dispatch: find the route; put off its end and let a stale one go; count what the caller says of the traffic
+(connect, disconnect, derogatory, commendable); lift a penalty that is over; then penalty-boxed rejects, a threshold
+that is reached boxes and rejects, green-listed accepts, and what is left is the default policy.
+
+Version 1.6.3 as released has faults that its later sources mend: prefixes of a length that is no multiple of 8 are
+compared by the wrong bits, ``max-connection-count`` 0 lets no connection in instead of any number, ties of exactness
+compare the wrong addresses, of several routes for all families only one is seen. They are mended here, too;
+``released=True`` answers with them, which is how the two can be compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 from sentry_engine.addresses import AddressError
 from sentry_engine.problems import PolicyError, Problem
-from sentry_engine.wolfsentry.model import Configuration, EventConfig
-from sentry_engine.wolfsentry.traffic import Match, Route, Traffic, make_side
+from sentry_engine.wolfsentry.endpoint import Pattern, cut_prefix
+from sentry_engine.wolfsentry.model import Configuration, EventConfig, EventSection
+from sentry_engine.wolfsentry.purge import PurgeList
+from sentry_engine.wolfsentry.route import Event, Match, Route, read_route, settle
+from sentry_engine.wolfsentry.traffic import WIDTHS, Target, Traffic, make_target
+from sentry_engine.wolfsentry.words import DECIDED, TRACK_PEER, Flag
 
-WIDTHS = {"inet": 32, 2: 32, "inet6": 128, 10: 128}
 COUNT_MAX = 0xFFFF  # of the 16-bit counters, which stop there
+MAX_TRACKED = 65_536  # routes made while running, where the configuration sets no limit of its own
+Bucket = tuple[int, int, bytes]  # family, bits, the address cut to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,7 @@ class Outcome:
     """
 
     results: frozenset[str]
-    route: int | None  # its place in the configuration
+    route: int | None  # its place in the configuration; routes made while running are numbered on
 
     @property
     def accepted(self) -> bool:
@@ -39,89 +48,146 @@ class Outcome:
 class RouteTable:
     """One configuration in force. Not thread-safe: one caller at a time."""
 
-    def __init__(self, config: Configuration, *, file: str = "configuration") -> None:
+    def __init__(
+        self, config: Configuration, *, file: str = "configuration", released: bool = False, now: float = 0.0
+    ) -> None:
         """Raises ``PolicyError`` for routes that name no event, no address, or each other twice."""
-        self._config = config
+        self.config = config
         self._file = file
-        self._events = {event.label: event for event in config.events}
-        self._routes: list[Route] = []
-        problems = []
-        for index in range(len(config.routes)):
-            try:
-                self._routes.append(self._make(index))
-            except (AddressError, LookupError) as error:
-                reason = error.args[0] if error.args else "not a route"
-                problems.append(Problem(file, f"/routes/{index}", str(reason)))
+        self._released = released
+        self._general: EventConfig = config.config_update
+        self._purge = PurgeList(float(config.config_update.max_purgeable_idle_time))
+        self._sorted: list[Route] = []
+        self._buckets: dict[Bucket, list[Route]] = {}
+        self._lengths: dict[int, set[int]] = {family: set() for family in WIDTHS}
+        self._others: list[Route] = []  # found by looking at each: bitmasks and routes without a remote address
+        self._next_index = 0
+        self._events = self._read_events()
         default = config.default_policies.default_event
-        if default is not None and default not in self._events:
-            problems.append(Problem(file, "/default-policies/default-event", f"there is no event {default!r}"))
-        if problems:
-            raise PolicyError(problems)
-        self._routes.sort(key=Route.order)
+        self._default_event = None if default is None else self._events[default]
+        policy = config.default_policies.default_policy
+        self._default = set() if policy is None else {"reject", "port-reset"} if policy == "reset" else {policy}
+        self._read_routes(now)
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        return tuple(self._routes)
+        """In the table's order."""
+        return tuple(self._sorted)
 
-    def dispatch(self, traffic: Traffic, results: Collection[str] = (), *, now: float) -> Outcome:
-        """``results`` is what the caller knows of the traffic: ``connect``, ``derogatory`` and the like."""
-        route = self.find(traffic, results)
-        if route is None:
-            return Outcome(frozenset({*results, "fallthrough", *self._default()}), None)
-        route.hits += 1
-        label = route.event or self._config.default_policies.default_event
-        config = route.config or (self._events[label].config if label else None) or self._config.config_update
-        said = (set(results) | set(config.action_res_bits_to_add)) - set(config.action_res_bits_to_clear)
-        said |= self._judge(route, config, said, now)
-        if "reject" in said and route.port_reset:
-            said.add("port-reset")
-        return Outcome(frozenset(said), route.index)
+    def dispatch(
+        self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
+    ) -> Outcome:
+        """``results`` is what the caller knows of the traffic: ``connect``, ``derogatory`` and the like; ``event`` the
+        label of what happened, if any. Raises ``ValueError`` for results that are decisions and for events that are
+        not there.
+        """
+        if not DECIDED.isdisjoint(results):
+            raise ValueError(f"a caller may not say {', '.join(sorted(DECIDED & set(results)))}")
+        if event is not None and event not in self._events:
+            raise ValueError(f"there is no event {event!r}")
+        trigger = self._default_event if event is None else self._events[event]
+        target = make_target(traffic)
+        said = set(results)
+        found = self._find(target, said)
+        if said >= {"derogatory", "commendable"}:
+            said -= {"derogatory", "commendable"}  # together they asked for a route that does not reject
+        if found is not None:
+            return self._follow(found, target, said, trigger, now)
+        if trigger is None or not trigger.post_actions:
+            return Outcome(frozenset(said | {"fallthrough"} | self._default), None)
+        return self._fall_through(target, said, trigger, now)
 
     def find(self, traffic: Traffic, results: Collection[str] = ()) -> Route | None:
         """The route that decides: the lowest priority number, then the most exact, then the last in the table's
         order.
         """
-        best: tuple[int, Match, Route] | None = None
-        for route in reversed(self._routes):
-            if not self._wants(route, results):
-                continue
-            match = route.match(traffic)
-            if match is None:
-                continue
-            if best is None or route.priority < best[0] or (route.priority == best[0] and match.key() > best[1].key()):
-                best = (route.priority, match, route)
-        return None if best is None else best[2]
+        return self._find(make_target(traffic), set(results))
 
-    def dump(self) -> dict[str, Any]:
-        """The running state in the format it was read from: penalties set and lifted since are in it."""
-        routes = []
-        for route in sorted(self._routes, key=lambda r: r.index):
-            document = route.section.model_dump(by_alias=True, exclude_defaults=True)
-            document.pop("penalty-boxed", None)
-            routes.append(document | ({"penalty-boxed": True} if route.penalty_boxed else {}))
-        rest = self._config.model_dump(by_alias=True, exclude_defaults=True, exclude={"routes"})
-        return {**rest, "routes": routes}
+    def _find(self, target: Target, said: set[str]) -> Route | None:
+        lenient = said >= {"derogatory", "commendable"}
+        best: Match | None = None
+        for route in self._candidates(target):
+            if (lenient and route.has(Flag.BOXED)) or not wants(route, said):
+                continue
+            inexact = route.match(target, released=self._released)
+            if inexact is None:
+                continue
+            match = Match(route, inexact)
+            if best is None or match.precedes(best, target, released=self._released):
+                best = match
+        return None if best is None else best.route
+
+    def _candidates(self, target: Target) -> Iterator[Route]:
+        """In the reverse of the table's order."""
+        if self._released:
+            first_wild = next((route for route in self._sorted if route.has(Flag.FAMILY_WILD)), None)
+            yield from (r for r in reversed(self._sorted) if r is first_wild or not r.has(Flag.FAMILY_WILD))
+            return
+        near = list(self._others)
+        for bits in self._lengths[target.family]:
+            near += self._buckets.get((target.family, bits, cut_prefix(target.remote, bits, released=False)), ())
+        near.sort(key=Route.key, reverse=True)
+        yield from near
+
+    def _follow(self, route: Route, target: Target, said: set[str], trigger: Event | None, now: float) -> Outcome:
+        """What a route makes of the traffic that it matches."""
+        if not route.has(Flag.NO_HITS):
+            route.hits += 1
+        parent = route.event or self._default_event
+        config = (parent.config if parent else None) or self._general
+        route.last_hit = now
+        if route.purge_after:
+            self._purge.hit(route, float(config.route_idle_time_for_purge), now)
+        self._let_go(now)
+        self._act(trigger.post_actions if trigger else (), route, target, said, now)
+        said |= set(config.action_res_bits_to_add) - {"none"}
+        said -= set(config.action_res_bits_to_clear)
+        self._act(parent.match_actions if parent else (), route, target, said, now)
+        said |= self._judge(route, config, said, now)
+        if "reject" in said and route.has(Flag.PORT_RESET):
+            said.add("port-reset")
+        if "update" in said:
+            self._act(parent.update_actions if parent else (), route, target, said, now)
+        self._act(parent.decision_actions if parent else (), route, target, said, now)
+        return Outcome(frozenset(said), route.index)
+
+    def _fall_through(self, target: Target, said: set[str], trigger: Event, now: float) -> Outcome:
+        """Traffic that no route matches, where the event has actions: they may make a route for it."""
+        config = trigger.config or self._general
+        nothing = Route(-1, 0, 0, Pattern(), Pattern(), Flag(0), None)
+        said.add("fallthrough")
+        self._let_go(now)
+        self._act(trigger.post_actions, replace(nothing, event=trigger), target, said, now)
+        said |= set(config.action_res_bits_to_add) - {"none"}
+        said -= set(config.action_res_bits_to_clear)
+        parent = self._default_event
+        self._act(parent.match_actions if parent else (), nothing, target, said, now)
+        if said.isdisjoint({"accept", "reject"}):
+            said |= {"fallthrough"} | self._default
+        self._act(parent.decision_actions if parent else (), nothing, target, said, now)
+        return Outcome(frozenset(said), None)
 
     def _judge(self, route: Route, config: EventConfig, said: set[str], now: float) -> set[str]:
-        if not self._count(route, config, said):
+        """What is to be said besides."""
+        if "inserted" not in said and "fallthrough" not in said and not self._count(route, config, said):
             return {"reject"}
-        self._release(route, config, said, now)
-        if route.penalty_boxed:
-            return {"reject"}
-        if self._over_threshold(route, config):
-            route.penalty_boxed, route.boxed_at = True, now
+        update = {"update"} if self._release(route, config, said, now) else set()
+        if route.has(Flag.BOXED):
+            return update | {"reject"}
+        if over_threshold(route, config):
+            route.flags |= Flag.BOXED
+            route.boxed_at = now
             route.derogatory = route.commendable = 0
-            return {"reject"}
-        if route.green_listed:
-            return {"accept"}
-        return set() if said & {"accept", "reject"} else {"fallthrough", *self._default()}
+            return {"reject", "update"}
+        if route.has(Flag.GREEN):
+            return update | {"accept"}
+        return update if said & {"accept", "reject"} else update | {"fallthrough"} | self._default
 
-    @staticmethod
-    def _count(route: Route, config: EventConfig, said: set[str]) -> bool:
+    def _count(self, route: Route, config: EventConfig, said: set[str]) -> bool:
         """Whether there is room for a connection, where this is one."""
         if "derogatory" in said:
             route.derogatory = min(route.derogatory + 1, COUNT_MAX)
-        if route.count_connections and config.max_connection_count:
+        if not route.has(Flag.NO_CONNECTIONS) and (config.max_connection_count or self._released):
             if "connect" in said:
                 if route.connections >= config.max_connection_count:
                     return False
@@ -135,57 +201,138 @@ class RouteTable:
         return True
 
     @staticmethod
-    def _release(route: Route, config: EventConfig, said: set[str], now: float) -> None:
-        if not route.penalty_boxed:
-            return
+    def _release(route: Route, config: EventConfig, said: set[str], now: float) -> bool:
+        """Whether a penalty ended."""
+        if not route.has(Flag.BOXED):
+            return False
         cleared = "commendable" in said and config.commendable_clears_derogatory
         duration = config.penalty_box_duration
         if cleared or (duration and route.boxed_at is not None and now - route.boxed_at > duration):
-            route.penalty_boxed, route.boxed_at = False, None
-
-    @staticmethod
-    def _over_threshold(route: Route, config: EventConfig) -> bool:
-        threshold = config.derog_thresh_for_penalty_boxing
-        counted = route.derogatory - (0 if config.derog_thresh_ignore_commendable else route.commendable)
-        return bool(threshold) and counted >= threshold
-
-    @staticmethod
-    def _wants(route: Route, results: Collection[str]) -> bool:
-        config = route.config
-        if config is None:
+            route.flags &= ~Flag.BOXED
             return True
-        return all(bit in results for bit in config.action_res_filter_bits_set) and not any(
-            bit in results for bit in config.action_res_filter_bits_unset
-        )
+        return False
 
-    def _default(self) -> set[str]:
-        policy = self._config.default_policies.default_policy
-        return set() if policy is None else {"reject", "port-reset"} if policy == "reset" else {policy}
+    def _act(self, actions: Collection[str], route: Route, target: Target, said: set[str], now: float) -> None:
+        """Do what is built in. Other labels are an application's."""
+        if TRACK_PEER in actions and self._track(route.event, target, now):
+            said.add("inserted")
 
-    def _make(self, index: int) -> Route:
-        section = self._config.routes[index]
-        event = None
-        if section.parent_event is not None:
-            if section.parent_event not in self._events:
-                raise LookupError(f"there is no event {section.parent_event!r}")
-            event = self._events[section.parent_event]
-        width = None if section.family is None else WIDTHS[section.family]
-        remote, local = make_side(section.remote, width), make_side(section.local, width)
-        known = next((side.pattern.width for side in (remote, local) if side.pattern), width)
-        return Route(
-            index=index,
-            width=known,
-            protocol=section.protocol,
-            remote=remote,
-            local=local,
-            inbound=section.direction_in,
-            outbound=section.direction_out,
-            green_listed=section.green_listed,
-            port_reset=section.port_reset,
-            count_connections=not section.dont_count_current_connections,
-            event=section.parent_event,
-            priority=0 if event is None else event.priority,
-            config=None if event is None else event.config,
-            section=section,
-            penalty_boxed=section.penalty_boxed,
+    def _track(self, event: Event | None, target: Target, now: float) -> bool:
+        """Make a route for this very traffic; whether it is new."""
+        label = event.aux or event.label if event else None
+        traffic = target.traffic
+        direction = Flag.INBOUND if traffic.inbound else Flag.OUTBOUND
+        made = Route(
+            index=self._next_index,
+            family=target.family,
+            protocol=traffic.protocol,
+            remote=Pattern(target.remote, 8 * len(target.remote), traffic.remote.port, traffic.remote.interface),
+            local=Pattern(target.local, 8 * len(target.local), traffic.local.port, traffic.local.interface),
+            flags=direction | Flag.EVENT_WILD,
+            event=None if label is None else self._events[label],
+            last_hit=0.0,
         )
+        return self._insert(made, now)
+
+    def _insert(self, route: Route, now: float) -> bool:
+        config = (route.event.config if route.event else None) or self._general
+        if not settle(route, config):
+            return False
+        route.inserted_at = now
+        if config.route_idle_time_for_purge:
+            route.purge_after = now + config.route_idle_time_for_purge
+            limit = self.config.config_update.max_purgeable_routes or MAX_TRACKED
+            if len(self._purge) >= limit and (stale := self._purge.take_last()):
+                self._remove(stale)
+        key = route.key()
+        at = bisect_left(self._sorted, key, key=Route.key)
+        if at < len(self._sorted) and self._sorted[at].key() == key:
+            return False
+        self._sorted.insert(at, route)
+        self._index(route).append(route)
+        self._next_index = route.index + 1
+        if route.purge_after:
+            self._purge.add(route)
+        return True
+
+    def _index(self, route: Route) -> list[Route]:
+        """The list that the route is looked for in."""
+        if route.flags & (Flag.REMOTE_ADDRESS_WILD | Flag.REMOTE_BITMASK) or not route.family:
+            return self._others
+        self._lengths[route.family].add(route.remote.bits)
+        address = cut_prefix(route.remote.address, route.remote.bits, released=False)
+        return self._buckets.setdefault((route.family, route.remote.bits, address), [])
+
+    def _let_go(self, now: float) -> None:
+        stale = self._purge.take_stale(now)
+        if stale is not None:
+            self._remove(stale)
+
+    def _remove(self, route: Route) -> None:
+        del self._sorted[bisect_left(self._sorted, route.key(), key=Route.key)]
+        self._index(route).remove(route)
+
+    def _read_events(self) -> dict[str, Event]:
+        problems = []
+        events: dict[str, Event] = {}
+        for index, section in enumerate(self.config.events):
+            if section.label in events:
+                problems.append(Problem(self._file, f"/events/{index}/label", "there is such an event already"))
+            events[section.label] = read_event(section, self._general)
+        for index, section in enumerate(self.config.events):
+            if section.aux_parent_event is not None and section.aux_parent_event not in events:
+                reason = f"there is no event {section.aux_parent_event!r}"
+                problems.append(Problem(self._file, f"/events/{index}/aux-parent-event", reason))
+        default = self.config.default_policies.default_event
+        if default is not None and default not in events:
+            problems.append(Problem(self._file, "/default-policies/default-event", f"there is no event {default!r}"))
+        if problems:
+            raise PolicyError(problems)
+        return events
+
+    def _read_routes(self, now: float) -> None:
+        problems = []
+        for index, section in enumerate(self.config.routes):
+            pointer, label = f"/routes/{index}", section.parent_event
+            if label is not None and label not in self._events:
+                problems.append(Problem(self._file, pointer, f"there is no event {label!r}"))
+                continue
+            event = None if label is None else self._events[label]
+            try:
+                route = read_route(index, section, event, released=self._released)
+            except AddressError as error:
+                problems.append(Problem(self._file, pointer, str(error)))
+                continue
+            if not self._insert(route, now):
+                problems.append(Problem(self._file, pointer, "a route before it matches the same traffic"))
+        if problems:
+            raise PolicyError(problems)
+
+
+def read_event(section: EventSection, general: EventConfig) -> Event:
+    return Event(
+        label=section.label,
+        priority=section.priority,
+        config=None if section.config is None else section.config.over(general),
+        aux=section.aux_parent_event,
+        post_actions=(*(section.actions or ()), *(section.post_actions or ())),
+        match_actions=tuple(section.match_actions or ()),
+        update_actions=tuple(section.update_actions or ()),
+        decision_actions=tuple(section.decision_actions or ()),
+    )
+
+
+def wants(route: Route, said: set[str]) -> bool:
+    """Whether the results that its event makes a condition are as it wants them."""
+    config = route.event.config if route.event else None
+    if config is None:
+        return True
+    return (set(config.action_res_filter_bits_set) - {"none"}) <= said and said.isdisjoint(
+        config.action_res_filter_bits_unset
+    )
+
+
+def over_threshold(route: Route, config: EventConfig) -> bool:
+    threshold = config.derog_thresh_for_penalty_boxing
+    counted = route.derogatory - (0 if config.derog_thresh_ignore_commendable else route.commendable)
+    return bool(threshold) and counted >= threshold

@@ -17,8 +17,10 @@ from sentry_engine.problems import PolicyError, Problem
 from sentry_engine.rules import LimitRule, Origin, Prefixes, PrefixRule
 from sentry_engine.verdict import Action
 from sentry_engine.wolfsentry.model import Configuration
+from sentry_engine.wolfsentry.route import Route
 from sentry_engine.wolfsentry.table import RouteTable
-from sentry_engine.wolfsentry.traffic import Route
+from sentry_engine.wolfsentry.traffic import INET, WIDTHS
+from sentry_engine.wolfsentry.words import Flag
 
 DAY = 86_400.0
 LIMIT_ID = "wolfsentry:derogatory"
@@ -27,7 +29,7 @@ LIMIT_ID = "wolfsentry:derogatory"
 def translate(config: Configuration, *, file: str) -> PolicyPart:
     """Raises ``PolicyError`` for each route that cannot be said in rules."""
     table = RouteTable(config, file=file)
-    routes = [route for route in sorted(table.routes, key=lambda r: r.index) if route.inbound]
+    routes = [route for route in sorted(table.routes, key=lambda r: r.index) if route.has(Flag.INBOUND)]
     problems = [Problem(file, f"/routes/{r.index}", reason) for r in routes if (reason := find_obstacle(r))]
     if problems:
         raise PolicyError(problems)
@@ -41,47 +43,62 @@ def translate(config: Configuration, *, file: str) -> PolicyPart:
             for other, outer, wide in packed
         ):
             continue
-        action = Action.REJECT if route.penalty_boxed else Action.ACCEPT if route.green_listed else default
+        action = Action.REJECT if route.has(Flag.BOXED) else Action.ACCEPT if route.has(Flag.GREEN) else default
         if action is not None:
             origin = Origin(file, f"/routes/{route.index}")
-            rule_id = f"route:{route.index}" if length >= V4_OFFSET or route.width else f"route:{route.index}:inet6"
-            rules.append(PrefixRule(rule_id, action, Prefixes(network, bytes((length,))), origin, route.event or ""))
+            rule_id = f"route:{route.index}" if length >= V4_OFFSET or route.family else f"route:{route.index}:inet6"
+            rules.append(
+                PrefixRule(
+                    rule_id,
+                    action,
+                    Prefixes(network, bytes((length,))),
+                    origin,
+                    route.event.label if route.event else "",
+                )
+            )
     return PolicyPart(prefix_rules=tuple(rules), limit_rules=_limits(config, file), default=default)
 
 
 def find_obstacle(route: Route) -> str:
     """Why a route is no prefix rule; empty where it is one."""
+    config = route.event.config if route.event else None
     stated = {
-        "a protocol": route.protocol is not None,
-        "a port": route.remote.port is not None or route.local.port is not None,
-        "an interface": route.remote.interface is not None or route.local.interface is not None,
-        "a local address": route.local.pattern is not None,
-        "conditions on results": route.config is not None
-        and bool(route.config.action_res_filter_bits_set or route.config.action_res_filter_bits_unset),
+        "a protocol": not route.has(Flag.PROTOCOL_WILD),
+        "a port": not route.has(Flag.REMOTE_PORT_WILD) or not route.has(Flag.LOCAL_PORT_WILD),
+        "an interface": not route.has(Flag.REMOTE_INTERFACE_WILD) or not route.has(Flag.LOCAL_INTERFACE_WILD),
+        "a local address": not route.has(Flag.LOCAL_ADDRESS_WILD),
+        "conditions on results": config is not None
+        and bool(config.action_res_filter_bits_set or config.action_res_filter_bits_unset),
     }
     selectors = [name for name, given in stated.items() if given]
     if selectors:
         return f"the route selects by {', '.join(selectors)}; here rules are about remote addresses"
-    pattern = route.remote.pattern
-    if pattern is not None and pattern.mask != prefix_mask(pattern.size(), pattern.width):
+    if route.has(Flag.REMOTE_BITMASK) and count_mask(route) is None:
         return "the bitmask is no prefix; here rules are about prefixes"
     return ""
 
 
-def prefix_mask(bits: int, width: int) -> int:
-    return ((1 << bits) - 1) << (width - bits)
+def count_mask(route: Route) -> int | None:
+    """The length of the prefix that a bitmask is; ``None`` where it is none."""
+    mask = int.from_bytes(route.remote.address[route.remote.bits // 16 :])
+    width = route.remote.bits // 2
+    bits = mask.bit_count()
+    return bits if mask == (1 << bits) - 1 << width - bits else None
 
 
 def pack_route(route: Route) -> list[tuple[bytes, int]]:
     """The prefixes a route is about, packed: its own, or all of its family, or of both."""
-    pattern = route.remote.pattern
-    if pattern is None:
+    if route.has(Flag.REMOTE_ADDRESS_WILD):
         everything = list(EVERYWHERE)
-        return everything if route.width is None else [everything[0 if route.width == 32 else 1]]
-    number = pattern.address & pattern.mask
-    if pattern.width == 32:
-        return [(bytes(10) + b"\xff\xff" + number.to_bytes(4), V4_OFFSET + pattern.size())]
-    return [(number.to_bytes(16), pattern.size())]
+        return everything if not route.family else [everything[0 if route.family == INET else 1]]
+    bitmask = route.has(Flag.REMOTE_BITMASK)
+    bits = count_mask(route) if bitmask else route.remote.bits
+    assert bits is not None  # noqa: S101  # find_obstacle saw to it
+    size = WIDTHS[route.family] // 8
+    address = route.remote.address[:size].ljust(size, b"\0")
+    if route.family == INET:
+        return [(bytes(10) + b"\xff\xff" + address, V4_OFFSET + bits)]
+    return [(address, bits)]
 
 
 def _limits(config: Configuration, file: str) -> tuple[LimitRule, ...]:

@@ -6,12 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from sentry_engine import Action, Engine, Policy, PolicyError, Reason
-from sentry_engine.wolfsentry import Endpoint, RouteTable, Traffic, read_config
+from sentry_engine.wolfsentry import Endpoint, RouteTable, Traffic, dump, read_config
+from sentry_engine.wolfsentry.dump import describe
+from tests.sentry_engine.wolfsentry_strategies import configurations, questions
 
+TRACK = "%track-peer-v1"
 IN = {"direction-in": True}
 
 
@@ -89,7 +92,7 @@ class TestLookup:
             ({"family": "inet", "protocol": "tcp"}, traffic(), True),
             ({"family": "inet", "protocol": 17}, traffic(), False),
             ({"family": "inet6"}, traffic(), False),
-            ({"family": "inet6"}, traffic("2001:db8::1"), True),
+            ({"family": "inet6"}, traffic("2001:db8::1", local=""), True),
             (remote(port="https"), traffic(port=443), True),
             (remote(port=443), traffic(port=444), False),
             (remote(interface=2), Traffic(Endpoint("10.0.0.1", interface=2)), True),
@@ -157,15 +160,110 @@ class TestCounting:
         assert all(decide(free, traffic(), "connect")[0] for _ in range(3))
 
 
+TRACKING = {
+    "events": [
+        {
+            "label": "tracked",
+            "priority": 1,
+            "config": {
+                "derog-thresh-for-penalty-boxing": 2,
+                "penalty-box-duration": "10m",
+                "route-idle-time-for-purge": "5m",
+                "route-flags-to-add-on-insert": ["laddr-wild", "lport-wild", "rport-wild"],
+            },
+        },
+        {"label": "generator", "priority": 5, "aux-parent-event": "tracked", "match-actions": ["own", TRACK]},
+    ]
+}
+
+
+class TestTracking:
+    """The action that is built in makes a route for the very source."""
+
+    def test_one_source_is_boxed_and_its_neighbour_is_not(self):
+        routes = table({**GREEN, "parent-event": "generator"}, **TRACKING)
+        answers = [decide(routes, traffic(port=n), "derogatory", now=10.0 + n) for n in range(3)]
+        assert answers == [(True, 0), (False, 1), (False, 1)]  # the one that makes the route is not counted
+        assert decide(routes, traffic("10.0.0.2"), now=13.0) == (True, 0)
+
+    def test_a_route_that_nobody_asks_for_ends(self):
+        routes = table({**GREEN, "parent-event": "generator"}, **TRACKING)
+        decide(routes, traffic("10.0.0.1"), now=10.0)
+        decide(routes, traffic("10.0.0.2"), now=309.0)
+        assert len(routes.routes) == 3
+        decide(routes, traffic("10.0.0.2"), now=310.0)
+        assert [r.remote.address[-1] for r in routes.routes if r.index] == [2]
+
+    def test_a_hit_puts_the_end_off_by_the_idle_time_and_a_minute(self):
+        routes = table({**GREEN, "parent-event": "generator"}, **TRACKING)
+        for now in (10.0, 20.0, 379.0):
+            decide(routes, traffic("10.0.0.1"), now=now)
+        decide(routes, traffic("10.0.0.2"), now=600.0)
+        assert len(routes.routes) == 3
+
+    def test_there_are_no_more_of_them_than_allowed(self):
+        update = {"config-update": {"max-purgeable-routes": 3}}
+        routes = table({**GREEN, "parent-event": "generator"}, **TRACKING, **update)
+        for last in range(50):
+            decide(routes, traffic(f"10.0.0.{last}"), now=10.0 + last)
+        assert len(routes.routes) == 4
+
+    def test_the_default_event_makes_one_for_what_matches_nothing(self):
+        events = [{"label": "tracked"}, {"label": "d", "aux-parent-event": "tracked", "post-actions": [TRACK]}]
+        document = config(events=events)
+        document["default-policies"]["default-event"] = "d"
+        routes = RouteTable(read_config(document, file="f"))
+        first, second = (routes.dispatch(traffic(), now=1.0) for _ in range(2))
+        assert first.results == {"fallthrough", "reject", "inserted"}
+        assert (first.route, second.route) == (None, 0)
+
+
+class TestInsertion:
+    def test_an_event_may_set_and_clear_flags_of_its_routes(self):
+        conf = {"route-flags-to-add-on-insert": ["green-listed"], "route-flags-to-clear-on-insert": ["penalty-boxed"]}
+        routes = table({**BOXED, "parent-event": "e"}, events=[{"label": "e", "config": conf}])
+        assert decide(routes, traffic()) == (True, 0)
+
+    def test_an_event_inherits_what_it_does_not_say(self):
+        update = {"config-update": {"derog-thresh-for-penalty-boxing": 1}}
+        events = [{"label": "e", "config": {"penalty-box-duration": 5}}]
+        routes = table({**GREEN, "parent-event": "e"}, events=events, **update)
+        assert not decide(routes, traffic(), "derogatory")[0]
+
+    def test_the_faults_of_the_release_are_there_for_who_wants_them(self):
+        document = config({**BOXED, **remote("10.0.0.0", 25)}, default="accept")
+        mended, released = (RouteTable(read_config(document, file="f"), released=r) for r in (False, True))
+        assert [decide(t, traffic("10.0.0.64"))[0] for t in (mended, released)] == [False, True]
+
+
 class TestFormat:
+    @settings(max_examples=100, deadline=None, phases=(Phase.generate,))
+    @given(st.data())
+    def test_a_dump_is_found_by_as_what_was_dumped(self, data):
+        document = data.draw(configurations(released=False))
+        try:
+            routes = RouteTable(read_config(document, file="f"))
+        except PolicyError:
+            return  # two routes for the same traffic
+        labels = [event["label"] for event in document["events"]]
+        asked = data.draw(st.lists(questions(labels), max_size=10))
+        for number, one in enumerate(asked):
+            routes.dispatch(one.traffic, one.results, now=1.0 + number, event=one.event)
+        again = RouteTable(read_config(dump(routes), file="g"))
+        for one in asked:
+            found = [t.find(one.traffic, one.results) for t in (routes, again)]
+            described = [None if r is None else describe(r) | {"tcplike-port-numbers": True} for r in found]
+            assert described[0] == described[1]
+
     def test_the_running_state_is_dumped_in_the_format_it_was_read_from(self):
         document = config(
-            {**GREEN, **remote("10.0.0.0", 8)}, **{"config-update": {"derog-thresh-for-penalty-boxing": 1}}
+            {**GREEN, "family": "inet", **remote("10.0.0.0", 8)},
+            **{"config-update": {"derog-thresh-for-penalty-boxing": 1}},
         )
         routes = RouteTable(read_config(document, file="f"))
-        assert routes.dump()["routes"] == document["routes"]
+        assert dump(routes)["routes"] == document["routes"]
         routes.dispatch(traffic(), ["derogatory"], now=0.0)
-        again = RouteTable(read_config(routes.dump(), file="f"))
+        again = RouteTable(read_config(dump(routes), file="f"))
         assert decide(again, traffic()) == (False, 0)
 
     @pytest.mark.parametrize(
@@ -177,6 +275,11 @@ class TestFormat:
             (config(remote("10.0.0.0", 8, bitmask="255.0.0.0")), "/routes/0/remote"),
             (config(remote("10.0.0.0", 33)), "/routes/0"),
             (config({"parent-event": "none"}), "/routes/0"),
+            (config({"direction-in": False}), "/routes/0"),
+            (config({"raddr-wild": True, **remote("10.0.0.1")}), "/routes/0"),
+            (config(remote("10.0.0.1"), {**GREEN, **remote("10.0.0.1", 32)}), "/routes/1"),
+            (config(events=[{"label": "e"}, {"label": "e"}]), "/events/1/label"),
+            (config(events=[{"label": "e", "aux-parent-event": "f"}]), "/events/0/aux-parent-event"),
             (config(**{"config-update": {"penalty-box-duration": "soon"}}), "/config-update/penalty-box-duration"),
         ],
     )

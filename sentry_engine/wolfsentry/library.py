@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""libwolfsentry answering: the same questions as ``RouteTable``, put to the library itself.
+
+Built where ``OCSENTRY_WOLFSENTRY`` named its prefix at build time; ``import`` fails with the reason where it was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from sentry_engine.problems import PolicyError, Problem
+from sentry_engine.wolfsentry.model import Configuration
+from sentry_engine.wolfsentry.table import Outcome
+from sentry_engine.wolfsentry.traffic import INET, Traffic, make_target
+from sentry_engine.wolfsentry.words import read_results, write_results
+from sentry_engine.wolfsentry.writer import write_config
+
+try:
+    from sentry_engine._wolfsentry import ffi, lib
+except ImportError as error:
+    raise ImportError(
+        f"the binding to libwolfsentry is not built ({error}): install the library with its header, "
+        "and build again with OCSENTRY_WOLFSENTRY set to its prefix"
+    ) from error
+
+MAX_ERROR = 512  # octets of the library's text
+MAX_DUMP = 256 * 1024 * 1024  # octets
+MICROSECONDS = 1_000_000
+
+
+class Library:
+    """One configuration in force in the library. Its numbers of routes are its own."""
+
+    def __init__(self, config: Configuration, *, file: str = "configuration", now: float = 0.0) -> None:
+        """Raises ``PolicyError`` for what the library does not take."""
+        text = write_config(config, file=file)
+        handle, reason = ffi.new("struct se_ws **"), ffi.new("char[]", MAX_ERROR)
+        code = lib.se_ws_open(text, len(text), int(now * MICROSECONDS), handle, reason, MAX_ERROR)
+        if code:
+            said = ffi.string(reason).decode(errors="replace") or f"error {-code}"
+            raise PolicyError([Problem(file, "", f"libwolfsentry refuses it: {said}")])
+        self._handle: Any = handle[0]
+
+    def dispatch(
+        self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
+    ) -> Outcome:
+        """As ``RouteTable.dispatch``."""
+        said, route = ffi.new("uint32_t *", write_results(set(results))), ffi.new("uint32_t *")
+        asked = fill_traffic(traffic)
+        label = ffi.NULL if event is None else event.encode()
+        if lib.se_ws_dispatch(self._require_open(), asked, label, int(now * MICROSECONDS), said, route):
+            raise ValueError(f"libwolfsentry refuses the question about {traffic.remote.address}")
+        return Outcome(read_results(said[0]), route[0] or None)
+
+    def dump(self) -> dict[str, Any]:
+        """The library's own dump of its routes."""
+        room = 65_536
+        while room <= MAX_DUMP:
+            out = ffi.new("char[]", room)
+            written = lib.se_ws_dump(self._require_open(), out, room)
+            if written >= 0:
+                document: dict[str, Any] = json.loads(bytes(ffi.buffer(out, written)))
+                return document
+            room *= 4
+        raise ValueError("the library's routes do not fit in a dump")
+
+    def close(self) -> None:
+        if self._handle is not None:
+            handle, self._handle = self._handle, None
+            lib.se_ws_close(handle)
+
+    def _require_open(self) -> Any:  # noqa: ANN401  # cffi's pointers have no type
+        if self._handle is None:
+            raise RuntimeError("the library's table is closed")
+        return self._handle
+
+
+def library_version() -> str:
+    """Of the library that is bound, for example ``1.6.3``."""
+    version = int(lib.se_ws_version())
+    return f"{version >> 16}.{version >> 8 & 0xFF}.{version & 0xFF}"
+
+
+def fill_traffic(traffic: Traffic) -> Any:  # noqa: ANN401
+    target = make_target(traffic)
+    asked = ffi.new("struct se_ws_traffic *")
+    ffi.memmove(asked.remote, target.remote, len(target.remote))
+    ffi.memmove(asked.local, target.local, len(target.local))
+    asked.remote_port, asked.local_port, asked.protocol = traffic.remote.port, traffic.local.port, traffic.protocol
+    asked.remote_interface, asked.local_interface = traffic.remote.interface, traffic.local.interface
+    asked.is_ipv4, asked.is_inbound = target.family == INET, traffic.inbound
+    return asked
