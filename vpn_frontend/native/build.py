@@ -16,7 +16,7 @@ HERE = Path("vpn_frontend/native")  # setuptools wants sources relative to the p
 SOURCES = [
     "channel.c", "coalescer.c", "crossing.c", "cstp.c", "dtls_channel.c", "dtls_context.c", "dtls_cookie.c",
     "dtls_datagrams.c", "dtls_directory.c", "dtls_hello.c", "dtls_paths.c", "dtls_port.c", "events.c",
-    "gateway.c", "inner.c", "link.c", "listener.c", "mailbox.c", "outbox.c", "routes.c", "segments.c",
+    "gateway.c", "inner.c", "link.c", "listener.c", "mailbox.c", "moving.c", "outbox.c", "routes.c", "segments.c",
     "session.c", "tls.c", "tun.c", "worker.c",
 ]  # fmt: skip
 

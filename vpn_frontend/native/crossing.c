@@ -75,9 +75,8 @@ void gw_crossing_post(struct gw_worker *worker)
             post(worker, i);
 }
 
-void gw_crossing_pass(struct gw_worker *worker, uint64_t session, const uint8_t *packet, size_t size)
+void gw_crossing_pass(struct gw_worker *worker, uint32_t to, uint64_t session, const uint8_t *packet, size_t size)
 {
-    uint32_t to = gw_id_worker(session);
     struct gw_batch *batch = worker->outgoing[to];
     uint32_t length = (uint32_t)size;
 
@@ -105,8 +104,8 @@ void gw_crossing_take(struct gw_worker *worker, struct gw_batch *batch)
     for (size_t at = 0; at < batch->size;) {
         struct gw_session *session;
         struct gw_inner inner;
+        uint32_t size, home;
         uint64_t id;
-        uint32_t size;
 
         memcpy(&id, batch->data + at, 8);
         memcpy(&size, batch->data + at + 8, 4);
@@ -115,6 +114,8 @@ void gw_crossing_take(struct gw_worker *worker, struct gw_batch *batch)
         session = gw_session_find(worker, id);
         if (session && gw_inner_read(packet, size, &inner) != GW_STAT_rx_malformed)
             gw_channel_deliver(worker, session, packet, size, inner.control);
+        else if (!session && gw_session_sought(worker, id, &home))
+            gw_crossing_pass(worker, home, id, packet, size);
         else
             gw_count(worker, GW_STAT_tx_no_session);
     }

@@ -8,8 +8,8 @@
 
 #include "worker.h"
 
-/* For the worker that owns `session`; copied. */
-void gw_crossing_pass(struct gw_worker *worker, uint64_t session, const uint8_t *packet, size_t size);
+/* For worker `to`, which owns `session`; copied. */
+void gw_crossing_pass(struct gw_worker *worker, uint32_t to, uint64_t session, const uint8_t *packet, size_t size);
 /* Hands what was gathered over. */
 void gw_crossing_post(struct gw_worker *worker);
 /* Delivers what another worker gathered and gives the batch back. */

@@ -364,6 +364,21 @@ void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const st
     }
 }
 
+bool gw_dtls_is_at(const struct gw_session *session, const struct gw_path *path)
+{
+    return session->dtls && same_path(session->dtls->live, path);
+}
+
+void gw_dtls_settle_in(struct gw_worker *worker, struct gw_session *session)
+{
+    struct gw_dtls *dtls = session->dtls;
+
+    if (dtls && dtls->live)
+        dtls->live->worker = worker;
+    if (dtls && dtls->coming)
+        dtls->coming->worker = worker;
+}
+
 int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size)
 {
     struct gw_dtls *dtls = session->dtls;

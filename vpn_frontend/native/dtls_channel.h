@@ -47,6 +47,10 @@ void gw_dtls_destroy(struct gw_dtls *dtls);
 /* Ends the connections, keeps the expectation: the client will come again. Tells Python where one was up. */
 void gw_dtls_drop(struct gw_worker *worker, struct gw_session *session, enum gw_cause cause);
 void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel, const uint8_t *datagram);
+/* Whether this is where its datagrams come from now. */
+bool gw_dtls_is_at(const struct gw_session *session, const struct gw_path *path);
+/* The session has come to this worker. */
+void gw_dtls_settle_in(struct gw_worker *worker, struct gw_session *session);
 /* An inner packet for the client, with a byte of room in front of it: 0, or why it has to go another way. */
 int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size);
 /* A control frame, where there is a connection. */

@@ -3,6 +3,7 @@
 
 #include "crossing.h"
 #include "dtls_channel.h"
+#include "moving.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -168,6 +169,7 @@ static int post(struct gw_worker *worker, uint32_t to)
 
     if (message) {
         message->object = worker->dtls->outgoing[to];
+        message->value = worker->index;
         status = gw_mailbox_post(&worker->gateway->workers[to]->mailbox, message);
     }
     if (status)
@@ -182,9 +184,8 @@ static bool has_room(const struct gw_batch *batch, const struct gw_dtls_parcel *
     return GW_BATCH_SIZE - batch->size >= sizeof(*parcel) + parcel->size;
 }
 
-static void pass_on(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+static void pass_on(struct gw_worker *worker, uint32_t to, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
 {
-    uint32_t to = gw_id_worker(parcel->session);
     struct gw_batch **batch = &worker->dtls->outgoing[to];
 
     if (*batch && !has_room(*batch, parcel))
@@ -200,32 +201,37 @@ static void pass_on(struct gw_worker *worker, const struct gw_dtls_parcel *parce
     (*batch)->size += sizeof(*parcel) + parcel->size;
 }
 
-static void take(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+static void deliver(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
 {
     struct gw_session *session = gw_session_find(worker, parcel->session);
+    uint32_t home;
 
     if (session)
         gw_dtls_take(worker, session, parcel, datagram);
+    else if (gw_session_sought(worker, parcel->session, &home))
+        pass_on(worker, home, parcel, datagram);
     else
         gw_count(worker, GW_STAT_dtls_unmatched);
 }
 
-static void deliver(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+/* The session goes to where its datagrams come in. A forged one changes nothing: from the client's path it comes in there too. */
+static void follow(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, uint32_t from)
 {
-    if (gw_id_worker(parcel->session) == worker->index)
-        take(worker, parcel, datagram);
-    else
-        pass_on(worker, parcel, datagram);
+    struct gw_session *session = from == worker->index ? NULL : gw_session_find(worker, parcel->session);
+
+    if (session && gw_dtls_is_at(session, &parcel->path) && (!session->moved || worker->now - session->moved >= GW_MOVE_PAUSE))
+        gw_session_depart(worker, session, from);
 }
 
-void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch)
+void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch, uint32_t from)
 {
     gw_cookies_turn(&worker->dtls->cookies, worker->now);
     for (size_t at = 0; at < batch->size;) {
         struct gw_dtls_parcel parcel;
 
         memcpy(&parcel, batch->data + at, sizeof(parcel));
-        take(worker, &parcel, batch->data + at + sizeof(parcel));
+        deliver(worker, &parcel, batch->data + at + sizeof(parcel));
+        follow(worker, &parcel, from);
         worker->pace.turn++;
         at += sizeof(parcel) + parcel.size;
     }

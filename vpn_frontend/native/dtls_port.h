@@ -6,8 +6,9 @@
  *   of a path     that is known: given to its session
  *   of a stranger given to the session that alone has a client at this address, whose port may have changed (NAT), or dropped
  *
- * The kernel spreads clients over the workers by their addresses, sessions live where their first TCP connection came in:
- * datagrams that arrive elsewhere travel in batches. Answers leave from the session's own worker.
+ * The kernel spreads clients over the workers by their addresses, sessions begin where their first TCP connection came in:
+ * datagrams that arrive elsewhere travel in batches, until the session has followed them (moving.h). Answers leave from the
+ * session's own worker.
  */
 #ifndef VPN_FRONTEND_DTLS_PORT_H
 #define VPN_FRONTEND_DTLS_PORT_H
@@ -64,8 +65,8 @@ void gw_dtls_hub_free(struct gw_dtls_hub *hub);
 int gw_dtls_port_add(struct gw_worker *worker, int fd);
 void gw_dtls_port_free(struct gw_worker *worker);
 void gw_dtls_port_ready(struct gw_worker *worker, struct gw_udp_source *source);
-/* Datagrams that another worker received. */
-void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch);
+/* Datagrams that worker `from` received. */
+void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch, uint32_t from);
 /* The end of a turn: what was gathered for other workers and for clients goes out. */
 void gw_dtls_port_flush(struct gw_worker *worker);
 

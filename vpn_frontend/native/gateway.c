@@ -327,7 +327,7 @@ int gw_session_dtls(gw *g, uint64_t session, const struct gw_dtls_config *config
         free(message);
         return status;
     }
-    status = post(g, gw_id_worker(session), message);
+    status = post(g, gw_session_home(&g->sessions, session), message);
     if (status)
         gw_directory_remove(&g->dtls->names, config->name, session);
     return status;
@@ -368,7 +368,7 @@ int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame
     message = gw_message_new(GW_MSG_SESSION_CLOSE, frame, frame_size);
     if (message)
         message->session = session;
-    return post(g, gw_id_worker(session), message);
+    return post(g, gw_session_home(&g->sessions, session), message);
 }
 
 int gw_session_counters(gw *g, uint64_t session, struct gw_counters *counters)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * A link: one accepted TCP connection. It belongs to the worker that accepted it until it becomes the channel of a session
- * that lives on another one; then it moves there, once. States:
+ * that lives on another one; then it moves there, and from there on with its session (moving.h). States:
  *
  *   HANDSHAKE -> CONVERSATION -> CHANNEL
  *        \            \             \--> CLOSING (what is queued goes out) -> LINGER (write side shut, reads thrown away) -> dead

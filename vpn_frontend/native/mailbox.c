@@ -59,29 +59,43 @@ static bool has_room(const struct gw_mailbox *box, const struct gw_message *mess
     return true;                    /* these end or account for something that was let in before */
 }
 
+/* Under the lock. */
+static void append(struct gw_mailbox *box, struct gw_message *message)
+{
+    bool wake = !box->head;
+
+    message->next = NULL;
+    if (box->tail)
+        box->tail->next = message;
+    else
+        box->head = message;
+    box->tail = message;
+    box->bytes += message->size + sizeof(*message);
+    if (message->kind == GW_MSG_BATCH || message->kind == GW_MSG_DATAGRAMS)
+        box->batches++;
+    if (wake)
+        eventfd_write(box->fd, 1);
+}
+
 int gw_mailbox_post(struct gw_mailbox *box, struct gw_message *message)
 {
     int status = -ENOBUFS;
 
     pthread_mutex_lock(&box->lock);
     if (has_room(box, message)) {
-        bool wake = !box->head;
-
+        append(box, message);
         status = 0;
-        message->next = NULL;
-        if (box->tail)
-            box->tail->next = message;
-        else
-            box->head = message;
-        box->tail = message;
-        box->bytes += message->size + sizeof(*message);
-        if (message->kind == GW_MSG_BATCH || message->kind == GW_MSG_DATAGRAMS)
-            box->batches++;
-        if (wake)
-            eventfd_write(box->fd, 1);
     }
     pthread_mutex_unlock(&box->lock);
     return status;
+}
+
+void gw_mailbox_hand_over(struct gw_mailbox *box, struct gw_message *message, uint32_t *owner, uint32_t to)
+{
+    pthread_mutex_lock(&box->lock);
+    append(box, message);
+    __atomic_store_n(owner, to, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&box->lock);
 }
 
 struct gw_message *gw_mailbox_take(struct gw_mailbox *box)

@@ -25,8 +25,9 @@ enum gw_message_kind {
     GW_MSG_ROUTE_ADD,               /* data: two addresses */
     GW_MSG_ROUTE_REMOVE,
     GW_MSG_BATCH,                   /* `object` is a struct gw_batch */
+    GW_MSG_SESSION_MOVE,            /* a session comes here */
     GW_MSG_SESSION_DTLS,            /* data: a struct gw_dtls_config */
-    GW_MSG_DATAGRAMS,               /* `object` is a struct gw_batch of datagrams */
+    GW_MSG_DATAGRAMS,               /* `object` is a struct gw_batch of datagrams, from worker `value` */
     GW_MSG_STOP_ACCEPTING,
     GW_MSG_STOP,
 };
@@ -63,6 +64,8 @@ void gw_mailbox_free(struct gw_mailbox *box);
 struct gw_message *gw_message_new(enum gw_message_kind kind, const void *data, size_t size);
 /* Takes ownership of the message on success only. */
 int gw_mailbox_post(struct gw_mailbox *box, struct gw_message *message);
+/* The same for what is never refused; `*owner` becomes `to` with it, so that who sees that posts behind the message. */
+void gw_mailbox_hand_over(struct gw_mailbox *box, struct gw_message *message, uint32_t *owner, uint32_t to);
 /* Everything that waits, in order; the reader frees each. */
 struct gw_message *gw_mailbox_take(struct gw_mailbox *box);
 

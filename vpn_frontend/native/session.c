@@ -42,8 +42,10 @@ uint64_t gw_session_reserve(struct gw_session_table *table, uint32_t worker, con
         id = gw_id(session->generation, slot, worker);
         session->config = *config;
         session->open = false;
+        session->moved = 0;
         memset(&session->counters, 0, sizeof(session->counters));
-        __atomic_store_n(&session->id, id, __ATOMIC_RELAXED);
+        __atomic_store_n(&session->home, worker, __ATOMIC_RELAXED);
+        __atomic_store_n(&session->id, id, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&table->lock);
     return id;
@@ -97,11 +99,52 @@ struct gw_session *gw_session_find(struct gw_worker *worker, uint64_t id)
     struct gw_session_table *table = &worker->gateway->sessions;
     struct gw_session *session;
 
-    if (!id || gw_id_worker(id) != worker->index || gw_id_slot(id) >= table->size)
+    if (!id || gw_id_slot(id) >= table->size)
         return NULL;
     session = &table->slots[gw_id_slot(id)];
-    /* Only this worker gives the slot back, so an id that matches cannot go away while we look. */
+    /* Only its home gives a slot back, so an id that matches cannot go away while we look. */
+    if (__atomic_load_n(&session->home, __ATOMIC_ACQUIRE) != worker->index)
+        return NULL;
     return __atomic_load_n(&session->id, __ATOMIC_RELAXED) == id && session->open ? session : NULL;
+}
+
+uint32_t gw_session_home(const struct gw_session_table *table, uint64_t id)
+{
+    const struct gw_session *session = &table->slots[gw_id_slot(id) < table->size ? gw_id_slot(id) : 0];
+
+    if (__atomic_load_n(&session->id, __ATOMIC_ACQUIRE) != id)
+        return gw_id_worker(id);
+    return __atomic_load_n(&session->home, __ATOMIC_ACQUIRE);
+}
+
+bool gw_session_sought(const struct gw_worker *worker, uint64_t id, uint32_t *home)
+{
+    const struct gw_session_table *table = &worker->gateway->sessions;
+    const struct gw_session *session = &table->slots[gw_id_slot(id)];
+
+    if (!id || gw_id_slot(id) >= table->size || __atomic_load_n(&session->id, __ATOMIC_ACQUIRE) != id)
+        return false;
+    *home = __atomic_load_n(&session->home, __ATOMIC_ACQUIRE);
+    return *home != worker->index || !session->open;
+}
+
+void gw_session_enlist(struct gw_worker *worker, struct gw_session *session)
+{
+    session->previous = NULL;
+    session->next = worker->sessions;
+    if (worker->sessions)
+        worker->sessions->previous = session;
+    worker->sessions = session;
+}
+
+void gw_session_delist(struct gw_worker *worker, struct gw_session *session)
+{
+    if (session->previous)
+        session->previous->next = session->next;
+    else
+        worker->sessions = session->next;
+    if (session->next)
+        session->next->previous = session->previous;
 }
 
 void gw_session_begin(struct gw_worker *worker, uint64_t id)
@@ -113,11 +156,7 @@ void gw_session_begin(struct gw_worker *worker, uint64_t id)
     session->dtls = NULL;
     session->idle_told = false;
     session->heard = session->probed = session->used = worker->now;
-    session->previous = NULL;
-    session->next = worker->sessions;
-    if (worker->sessions)
-        worker->sessions->previous = session;
-    worker->sessions = session;
+    gw_session_enlist(worker, session);
 }
 
 void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *session, enum gw_cause cause,
@@ -136,16 +175,6 @@ void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *sessio
     gw_event_push(&worker->gateway->events, &event, farewell, false);
 }
 
-static void delist(struct gw_worker *worker, struct gw_session *session)
-{
-    if (session->previous)
-        session->previous->next = session->next;
-    else
-        worker->sessions = session->next;
-    if (session->next)
-        session->next->previous = session->previous;
-}
-
 void gw_session_end(struct gw_worker *worker, struct gw_session *session, const uint8_t *frame, size_t size)
 {
     struct gw_event event = { .kind = GW_SESSION_CLOSED, .cause = GW_CAUSE_LOCAL, .session = session->id };
@@ -160,7 +189,7 @@ void gw_session_end(struct gw_worker *worker, struct gw_session *session, const 
         gw_dtls_say(session, frame[6], frame + GW_CSTP_HEADER, size - GW_CSTP_HEADER);
     }
     gw_dtls_forget(worker, session);
-    delist(worker, session);
+    gw_session_delist(worker, session);
     session->open = false;
     copy_counters(session, &event.counters);
     gw_event_push(&worker->gateway->events, &event, NULL, false);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * A session: one client's tunnel, over all the links it has had. Its slot is taken by Python's thread (which needs the id
- * at once) and given back by the worker that owns the session; in between only that worker writes to it.
+ * at once) and given back by the worker that owns the session; in between only that worker, its home, writes to it.
  *
  * Ids of sessions and links: generation (32 bits) | slot (24 bits) | worker (8 bits). The generation of a slot grows each
- * time it is given back, so that an id never means two things.
+ * time it is given back, so that an id never means two things. The worker is where a link is, and where a session began.
  */
 #ifndef VPN_FRONTEND_SESSION_H
 #define VPN_FRONTEND_SESSION_H
@@ -25,6 +25,7 @@ struct gw_session {
     uint64_t id;                    /* 0: a free slot. Written under the table's lock */
     uint32_t generation;
     uint32_t next_free;
+    uint32_t home;                  /* the worker that has it; atomic, given away by that one only (moving.h) */
     bool open;                      /* the owner has seen GW_MSG_SESSION_OPEN */
     bool idle_told;
     struct gw_session_config config;
@@ -35,6 +36,7 @@ struct gw_session {
     uint64_t probed;                /* when we last asked whether it lives */
     uint64_t rekeyed;               /* when the channel got its keys */
     uint64_t used;                  /* last DATA but ICMP, either way */
+    uint64_t moved;                 /* when it last changed its worker; 0: never */
     struct gw_session *previous, *next;     /* the owner's list */
 };
 
@@ -59,11 +61,21 @@ void gw_session_release(struct gw_session_table *table, struct gw_session *sessi
 /* From any thread; -ENOENT. */
 int gw_session_read(struct gw_session_table *table, uint64_t id, struct gw_session_config *config, struct gw_counters *counters);
 
-/* On the owner's thread from here on. */
+/* The worker to post to for it; where it began once it is gone. */
+uint32_t gw_session_home(const struct gw_session_table *table, uint64_t id);
 
 /* NULL: gone, or of another worker. */
 struct gw_session *gw_session_find(struct gw_worker *worker, uint64_t id);
+/* Whether what is for a session that was not found has to be posted, and to whom: to `worker` itself, where the session is on
+ * its way to it. False: it is gone. */
+bool gw_session_sought(const struct gw_worker *worker, uint64_t id, uint32_t *home);
+
+/* On the owner's thread from here on. */
+
 void gw_session_begin(struct gw_worker *worker, uint64_t id);
+/* On and off the worker's list. */
+void gw_session_enlist(struct gw_worker *worker, struct gw_session *session);
+void gw_session_delist(struct gw_worker *worker, struct gw_session *session);
 /* The channel is gone for `cause`; tells Python. The link itself is the caller's. */
 void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *session, enum gw_cause cause,
                              const uint8_t *farewell, size_t size);

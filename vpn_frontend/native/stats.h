@@ -51,6 +51,7 @@
     X(dtls_unmatched)           /* belongs to no connection, or to one whose key it does not know */ \
     X(dtls_clear)               /* unencrypted, for a connection past that: forged, or very late */ \
     X(dtls_moved)               /* a client's port changed */ \
+    X(sessions_moved)           /* to the worker where their datagrams come in */ \
     X(dtls_handshakes_done) \
     X(dtls_handshakes_failed) \
     X(dtls_handshakes_timed_out) \

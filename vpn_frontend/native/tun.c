@@ -79,15 +79,13 @@ static uint64_t find_owner(struct gw_worker *worker, const uint8_t *packet, size
 
 static void deliver(struct gw_worker *worker, uint64_t id, uint8_t *packet, size_t size, bool control)
 {
-    struct gw_session *session;
+    struct gw_session *session = gw_session_find(worker, id);
+    uint32_t home;
 
-    if (gw_id_worker(id) != worker->index) {
-        gw_crossing_pass(worker, id, packet, size);
-        return;
-    }
-    session = gw_session_find(worker, id);
     if (session)
         gw_channel_deliver(worker, session, packet, size, control);
+    else if (gw_session_sought(worker, id, &home))
+        gw_crossing_pass(worker, home, id, packet, size);
     else
         gw_count(worker, GW_STAT_tx_no_session);
 }

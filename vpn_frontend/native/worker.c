@@ -5,6 +5,7 @@
 #include "crossing.h"
 #include "dtls_channel.h"
 #include "listener.h"
+#include "moving.h"
 #include "tun.h"
 
 #include <errno.h>
@@ -61,6 +62,8 @@ static void discard_mail(struct gw_worker *worker)
             free(message->object);
         else if (message->kind == GW_MSG_MIGRATE)
             gw_link_destroy(message->object, &worker->chunks);
+        else if (message->kind == GW_MSG_SESSION_MOVE)
+            gw_session_abandon(worker, message->session);
         free(message);
         message = next;
     }
@@ -117,7 +120,7 @@ static void attach(struct gw_worker *worker, struct gw_link *link, const struct 
 }
 
 /* The link goes to the worker of its session; if that cannot be told, it goes nowhere. */
-static void migrate(struct gw_worker *worker, struct gw_link *link, const struct gw_message *message)
+static void migrate(struct gw_worker *worker, struct gw_link *link, const struct gw_message *message, uint32_t home)
 {
     struct gw_message *parcel = gw_message_new(GW_MSG_MIGRATE, message->data, message->size);
 
@@ -129,11 +132,13 @@ static void migrate(struct gw_worker *worker, struct gw_link *link, const struct
     parcel->object = link;
     parcel->session = message->session;
     parcel->value = message->value;
-    gw_mailbox_post(&worker->gateway->workers[gw_id_worker(message->session)]->mailbox, parcel);
+    gw_mailbox_post(&worker->gateway->workers[home]->mailbox, parcel);
 }
 
 static void obey_link(struct gw_worker *worker, struct gw_link *link, const struct gw_message *message)
 {
+    uint32_t home;
+
     switch (message->kind) {
     case GW_MSG_LINK_SEND:
         if (link->state == GW_LINK_CONVERSATION && gw_link_write(link, message->data, message->size) == 0)
@@ -146,10 +151,10 @@ static void obey_link(struct gw_worker *worker, struct gw_link *link, const stru
         gw_link_credit(link, message->value);
         break;
     case GW_MSG_ATTACH:
-        if (gw_id_worker(message->session) == worker->index)
+        if (gw_session_find(worker, message->session) || !gw_session_sought(worker, message->session, &home))
             attach(worker, link, message);
         else if (link->state == GW_LINK_CONVERSATION)
-            migrate(worker, link, message);
+            migrate(worker, link, message, home);
         break;
     default:
         break;
@@ -168,7 +173,24 @@ static void expect_dtls(struct gw_worker *worker, const struct gw_message *messa
         gw_directory_remove(&worker->gateway->dtls->names, config.name, message->session);
 }
 
-void gw_worker_obey(struct gw_worker *worker, struct gw_message *message)
+static bool is_for_session(const struct gw_message *message)
+{
+    return message->kind == GW_MSG_SESSION_CLOSE || message->kind == GW_MSG_SESSION_DTLS || message->kind == GW_MSG_MIGRATE;
+}
+
+/* What is for a session that has left follows it. */
+static bool forward(struct gw_worker *worker, struct gw_message *message)
+{
+    uint32_t home;
+
+    if (!is_for_session(message) || gw_session_find(worker, message->session) ||
+        !gw_session_sought(worker, message->session, &home))
+        return false;
+    gw_mailbox_post(&worker->gateway->workers[home]->mailbox, message);     /* takes these however much there is */
+    return true;
+}
+
+static void obey(struct gw_worker *worker, struct gw_message *message)
 {
     struct gw_link *link = message->link ? gw_link_find(worker, message->link) : NULL;
     struct gw_session *session;
@@ -201,8 +223,11 @@ void gw_worker_obey(struct gw_worker *worker, struct gw_message *message)
     case GW_MSG_SESSION_DTLS:
         expect_dtls(worker, message);
         break;
+    case GW_MSG_SESSION_MOVE:
+        gw_session_arrive(worker, message->session);
+        break;
     case GW_MSG_DATAGRAMS:
-        gw_dtls_port_take_batch(worker, message->object);
+        gw_dtls_port_take_batch(worker, message->object, (uint32_t)message->value);
         break;
     case GW_MSG_STOP_ACCEPTING:
         gw_listeners_close(worker);
@@ -216,15 +241,19 @@ void gw_worker_obey(struct gw_worker *worker, struct gw_message *message)
     }
 }
 
+/* Behind all other events of a turn, since one of them may name a link that a message takes to another worker. */
 static void read_mail(struct gw_worker *worker)
 {
-    struct gw_message *message = gw_mailbox_take(&worker->mailbox);
+    struct gw_message *message = worker->mail ? gw_mailbox_take(&worker->mailbox) : NULL;
 
+    worker->mail = false;
     while (message) {
         struct gw_message *next = message->next;
 
-        gw_worker_obey(worker, message);
-        free(message);
+        if (!forward(worker, message)) {
+            obey(worker, message);
+            free(message);
+        }
         message = next;
     }
 }
@@ -233,7 +262,7 @@ static void dispatch(struct gw_worker *worker, struct gw_source *source, uint32_
 {
     switch (source->kind) {
     case GW_SOURCE_MAILBOX:
-        read_mail(worker);
+        worker->mail = true;
         break;
     case GW_SOURCE_LISTENER:
         gw_listener_ready(worker, (struct gw_listener *)source);
@@ -296,6 +325,7 @@ static void *run(void *argument)
         worker->now = gw_clock_now();
         for (int i = 0; i < count && !worker->stopping; i++)
             dispatch(worker, events[i].data.ptr, events[i].events);
+        read_mail(worker);
         flush_dirty(worker);
         gw_tun_flush(worker);
         gw_crossing_post(worker);

@@ -45,6 +45,7 @@ struct gw_worker {
     uint32_t index;
     int epoll;
     bool stopping;
+    bool mail;                      /* in the mailbox, to be read in this turn */
     bool accept_paused;             /* out of descriptors: the listeners rest until the next tick */
     uint64_t now, next_tick, next_second;
     struct gw_pace pace;
@@ -96,8 +97,6 @@ struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t see
 void gw_worker_free(struct gw_worker *worker);
 int gw_worker_watch(struct gw_worker *worker, struct gw_source *source, uint32_t events);
 int gw_worker_start(struct gw_worker *worker);
-/* One message of the mailbox. Takes the message's `object`, not the message. */
-void gw_worker_obey(struct gw_worker *worker, struct gw_message *message);
 
 static inline void gw_count(struct gw_worker *worker, enum gw_stat stat)
 {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
+import select
 import socket
 import struct
 import subprocess
@@ -36,6 +37,7 @@ from vpn_frontend.settings import Endpoint
 ROOT = Path(__file__).parents[3]
 PSK, RESUMPTION, PSK13 = 1, 2, 3
 PSK_SUITES = b"PSK-AES256-GCM-SHA384:PSK-AES128-GCM-SHA256"
+PATIENCE = 10.0  # seconds until a test gives a packet up
 QUIET = 0.3  # seconds in which an answer would have come
 DATA, DPD_REQUEST, DPD_RESPONSE, DISCONNECT = b"\x00", b"\x03", b"\x04", b"\x05"
 
@@ -191,6 +193,13 @@ class Lab:
         assert event.session == session
         return tls, session, client
 
+    def queue_with(self, packet):
+        """The worker whose TUN queue gets the packet, and no other."""
+        ready, _, _ = select.select(self.bench.tun, [], [], PATIENCE)
+        (queue,) = ready
+        assert queue.recv(65536) == packet
+        return self.bench.tun.index(queue)
+
     def stat(self, name):
         return self.gateway.stats()[name]
 
@@ -238,18 +247,65 @@ def test_packets_travel_both_ways_over_dtls(start_lab, wire, way, address):
     )
 
 
-def test_datagrams_that_arrive_at_another_worker_reach_their_session(start_lab, wire):
+def test_a_session_follows_its_datagrams_to_the_worker_they_come_in_at(start_lab, wire):
     lab = start_lab(workers=3)
-    for _ in range(6):  # the kernel spreads them: some cross
-        _, session, client = lab.up(ipv4=wire.own4, ipv6=None)
+    moved = 0
+    for _ in range(32):  # the kernel spreads them by their ports
+        tls, session, client = lab.up(ipv4=wire.own4, ipv6=None)
         up, down = wire.ipv4(wire.own4, wire.outside4, b"u" * 600), wire.ipv4(wire.outside4, wire.own4, b"d" * 600)
         client.send(DATA + up)
-        tun = lab.bench.tun[session & 0xFF]
-        assert tun.recv(65536) == up
-        tun.send(down)
-        assert client.read() == DATA + down
+        home = lab.queue_with(up)
+        moved += home != session & 0xFF
+        for queue in lab.bench.tun:  # whichever the kernel chose, the packet finds its session
+            queue.send(down)
+            assert client.read() == DATA + down
+        tls.send(wire.frame(wire.data, up))  # the link came along
+        assert lab.queue_with(up) == home
+        lab.bench.tun[0].send(down)
+        assert tls.read_frame() == (wire.data, down)
+        lab.gateway.close_session(session, wire.frame(wire.disconnect, b"\x01end"))
+        assert tls.read_frame() == (wire.disconnect, b"\x01end")
+        counters = lab.bench.wait(SessionClosed).counters
+        assert (counters.rx_packets, counters.tx_packets) == (2, 4)
+        if moved > 1:
+            break
+    assert lab.stat("sessions_moved") == moved > 0
+
+
+def test_a_session_that_moved_is_found_by_new_links_and_new_names(start_lab, wire):
+    lab = start_lab(workers=2)
+    while lab.stat("sessions_moved") == 0:
+        tls, session, _ = lab.up(ipv4=wire.own4, ipv6=None)
+        if lab.stat("sessions_moved") == 0:
+            lab.gateway.close_session(session, b"")
+            lab.bench.wait(SessionClosed)
+    name, secret = secrets.token_bytes(32), secrets.token_bytes(32)
+    again, up = lab.bench.linked()
+    lab.gateway.set_dtls(session, DtlsPsk(name, secret))
+    lab.gateway.attach(session, up.link, b"AGAIN", b"")
+    assert again.read(5) == b"AGAIN"
+    assert tls.at_end()
+    second = lab.client(PSK, name, secret)
+    assert second.connect()
+    packet = wire.ipv4(wire.own4, wire.outside4)
+    second.send(DATA + packet)
+    lab.queue_with(packet)
+    lab.bench.tun[0].send(wire.ipv4(wire.outside4, wire.own4))
+    assert second.read() == DATA + wire.ipv4(wire.outside4, wire.own4)
+
+
+def test_sessions_that_end_while_they_move_leave_nothing_behind(start_lab, wire):
+    lab = start_lab(workers=4, max_sessions=4)
+    packet = wire.ipv4(wire.outside4, wire.own4)
+    for _ in range(24):  # six times as many as there are places
+        tls, session, client = lab.tunnel(ipv4=wire.own4, ipv6=None)
+        assert client.connect()  # its last flight may be on its way between two workers yet
+        for queue in lab.bench.tun:
+            queue.send(packet)
         lab.gateway.close_session(session, b"")
-        lab.bench.wait(SessionClosed)
+        lab.bench.wait(SessionClosed, lambda event, ended=session: event.session == ended)
+        assert tls.at_end()
+        client.socket.close()
 
 
 def test_probes_are_echoed_with_their_payload(lab):
