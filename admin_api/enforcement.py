@@ -21,7 +21,18 @@ from admin_api.reports import BlockReport, EnforcementStatus, PolicyReport
 from admin_api.rulebook import RuleChange, as_documents, count_rules, point_into_rule
 from admin_api.timetable import Timetable
 from admin_api.values import Address, Network, parse_network
-from sentry_engine import Action, Engine, Finding, PlanError, Policy, PolicyError, Problem, find_oddities, run_examples
+from sentry_engine import (
+    Action,
+    Engine,
+    Finding,
+    PlanError,
+    Policy,
+    PolicyError,
+    Problem,
+    find_oddities,
+    run_examples,
+    simulate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -29,6 +40,8 @@ if TYPE_CHECKING:
     from admin_api.ports import LiveSessions, PolicyLoader
     from admin_api.store import Store, Unit
     from admin_api.store.tables import Rule
+    from sentry_engine.decision_log import Decision
+    from sentry_engine.simulation import Change
     from vpn_frontend.ports import EventSink, SessionView
 
 MAX_RULES = 10_000  # made over the API; every change of one compiles them all
@@ -153,6 +166,22 @@ class Enforcement:
             return await self._report_rehearsal(policy)
         except (PolicyError, PlanError) as error:
             return self._report(problems=_problems_of(error))
+
+    async def simulate(
+        self, documents: Mapping[str, Mapping[str, Any]] | None, decisions: Sequence[Decision]
+    ) -> tuple[PolicyReport, list[Change]]:
+        """Which of ``decisions`` a policy of these documents (``None``: of the rules as they lie) would change."""
+        try:
+            if documents is None:
+                async with self._store.read() as unit:
+                    rows = await unit.rules.everything()
+                policy = await self._compile({row.id: row.document for row in rows})
+            else:
+                policy = await asyncio.to_thread(self._load, documents=documents)
+            changes = await asyncio.to_thread(simulate, policy, decisions, never_block=self._never_block)
+        except (PolicyError, PlanError) as error:
+            return self._report(problems=_problems_of(error)), []
+        return self._report(policy), changes
 
     async def change_rule(self, change: RuleChange) -> tuple[Rule | None, int]:
         """Returns the rule as it is then (``None``: removed), and how many sessions the change cut, or would.

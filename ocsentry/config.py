@@ -226,7 +226,9 @@ class PolicySection(Section):
         ["rules"], "Rule files, or folders of them. Watched: a saved file is in force within a second.", max_length=64
     )
     feeds: FilePath = _field("feeds", "Folder that keeps the block lists which rule files name by URL.")
-    geoip_country: OptionalPath = _field("", "Country database (`.mmdb`). Empty: none.")
+    geoip_country: OptionalPath = _field(
+        "", "Database of countries (`.mmdb`), or of cities, which know the country too. Empty: none."
+    )
     geoip_asn: OptionalPath = _field("", "Database of autonomous systems (`.mmdb`). Empty: none.")
     geoip_anonymous: OptionalPath = _field("", "Database of proxies, VPNs and Tor exits (`.mmdb`). Empty: none.")
     never_block: tuple[AnyNetwork, ...] = _field(

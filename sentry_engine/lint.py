@@ -32,7 +32,7 @@ class Kind(StrEnum):
     EXPIRED = "expired"
     EXEMPT = "exempt"  # a limit on sources that a whitelist exempts, or a blacklist refuses, altogether
     ONE_FAMILY = "one_family"  # a limit on all of IPv4 with none on IPv6, or the other way round
-    NO_DATABASE = "no_database"  # a rule about places without the database that knows them
+    NO_DATABASE = "no_database"  # a rule or detector about places without the database that knows them
     FAILED_TEST = "failed_test"
 
 
@@ -75,6 +75,7 @@ def find_oddities(policy: Policy, *, wall_now: float | None = None) -> list[Find
         *_exempt_limits(policy, now),
         *_one_family(policy),
         *_no_database(policy),
+        *_blind_detectors(policy),
     ]
     seen: Counter[Kind] = Counter()
     kept = []
@@ -184,6 +185,18 @@ def _no_database(policy: Policy) -> Iterator[Finding]:
         if needs not in known:
             text = f"{rule.id!r} matches nothing: there is no {needs} database"
             yield Finding(Kind.NO_DATABASE, rule.id, rule.origin, text)
+
+
+def _blind_detectors(policy: Policy) -> Iterator[Finding]:
+    """Detectors that a file sets and that see nothing of where a login comes from."""
+    stated, places = policy.detectors.stated if policy.detectors else frozenset(), policy.places
+    origin = Origin(policy.files[0] if len(policy.files) == 1 else "", "/wolfsentry/detectors")
+    if "new_country" in stated and not (places and places.knows("country")):
+        text = "'new_country' never speaks: there is no country database"
+        yield Finding(Kind.NO_DATABASE, "new_country", origin, text)
+    if "impossible_travel" in stated and not (places and places.has_coordinates()):
+        text = "'impossible_travel' never speaks: there is no database with coordinates (City) in the country's place"
+        yield Finding(Kind.NO_DATABASE, "impossible_travel", origin, text)
 
 
 def _is_v4(row: tuple[bytes, int, PrefixRule]) -> bool:

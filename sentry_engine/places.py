@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sentry_engine.geoip import GeoipPaths, classify_anonymous, classify_asn, cl
 from sentry_engine.mmdb_tree import BROKEN
 
 MAX_REMEMBERED = 4_096  # addresses
+SAMPLE = 500  # records in which coordinates are looked for; a database has them nearly everywhere or nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,22 @@ class PlaceFinder:
             for name, path in paths.given()
         }
         self.find = lru_cache(MAX_REMEMBERED)(self._find)
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a database: ``country``, ``asn``, ``anonymous``."""
+        return name in self._readers
+
+    def has_coordinates(self) -> bool:
+        """Whether the database in the place of countries tells where an address is, as those of cities do."""
+        reader = self._readers.get("country")
+        if reader is None:
+            return False
+        try:
+            records = [record for _, record in islice(reader, SAMPLE)]
+        except BROKEN:
+            return False
+        locations = (record.get("location") for record in records if isinstance(record, Mapping))
+        return any(_degrees(location, "latitude") is not None for location in locations)
 
     def _find(self, address: str) -> Place:
         records = {name: self._get(reader, address) for name, reader in self._readers.items()}

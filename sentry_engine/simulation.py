@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sentry_engine.addresses import Network, render_address
+from sentry_engine.addresses import AddressError, Network, pack_address, render_address
 from sentry_engine.decision_log import Decision
 from sentry_engine.engine import Engine
 from sentry_engine.policy import Policy
-from sentry_engine.verdict import Verdict
+from sentry_engine.verdict import Action, Reason, Verdict
+
+BLOCK_PREFIX = "block:"  # of the ids of blocks, which no policy takes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,20 @@ class Change:
     decision: Decision
     before: Verdict
     after: Verdict
+
+
+def read_record(at: float, fields: Mapping[str, Any]) -> Decision | None:
+    """A decision from what an event of it says (``address``, ``event``, ``verdict``, ``reason``, and where they are
+    known ``rule``, ``user``, ``latency_us``). ``None`` for what is no such event. ``at`` is Unix time.
+    """
+    try:
+        verdict = Verdict(Action(fields["verdict"]), Reason(fields["reason"]), fields.get("rule"))
+        packed, event = pack_address(fields["address"]), fields["event"]
+        latency = float(fields.get("latency_us") or 0.0) / 1e6
+        missed = int(fields.get("missed") or 0)
+    except (KeyError, ValueError, TypeError, AddressError):
+        return None
+    return Decision(at, str(event), packed, fields.get("user"), verdict, latency, missed=missed)
 
 
 def simulate(
@@ -33,11 +49,14 @@ def simulate(
     """Which of ``decisions`` ``policy`` would have decided otherwise: another action, or another rule refusing.
 
     They are played in the order of their times, and count, so that rates and penalties build up as they would have.
-    What the log left out is missing here too: on a thinned-out record rates come out low.
+    What the log left out is missing here too: on a thinned-out record rates come out low. What a block refused is left
+    out: blocks outlive a policy. A user's groups are not on record: rules about groups are asked as if there were none.
     """
     changes = []
     with Engine(policy, core=core, never_block=never_block, clock=lambda: 0.0, wall_clock=lambda: 0.0) as engine:
         for decision in sorted(decisions, key=lambda d: d.at):
+            if (decision.verdict.rule_id or "").startswith(BLOCK_PREFIX):
+                continue
             address = render_address(decision.packed)
             after = engine.decide(decision.event, address, user=decision.user, now=decision.at)
             before = decision.verdict

@@ -2,20 +2,34 @@
 """``/policy`` and ``/explain``."""
 
 import math
+from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
 
-from admin_api.access import PolicyRead, PolicyWrite, ServicesOf
-from admin_api.policy.schemas import ExplanationView, PolicyExport, PolicyReportView, PolicyView, StepView, VerdictView
+from admin_api.access import DecisionsRead, PolicyRead, PolicyWrite, ServicesOf
+from admin_api.policy.schemas import (
+    ChangeView,
+    ExplanationView,
+    PolicyExport,
+    PolicyReportView,
+    PolicyView,
+    ProblemView,
+    SimulationView,
+    StepView,
+    VerdictView,
+)
 from admin_api.problems import Kind, invalid, policy_problems, responses
 from admin_api.rulebook import as_one_document
 from admin_api.values import Ip
 from sentry_engine import PolicyError, Verdict
+from sentry_engine.simulation import Change, read_record
 
 router = APIRouter(tags=["policy"])
 
 MAX_DOCUMENTS = 1000  # of one check
+MAX_CHANGES = 200  # shown of one simulation
 
 Documents = Annotated[
     dict[str, Any] | None,
@@ -38,12 +52,32 @@ async def get_policy(_: PolicyRead, services: ServicesOf) -> PolicyExport:
 @router.post("/policy/check", responses=responses())
 async def check_policy(_: PolicyRead, services: ServicesOf, body: Documents = None) -> PolicyReportView:
     """Whether rules are valid, and how many sessions they would cut. Changes nothing; errors are in the answer."""
-    if body is None:
+    documents = _documents(body)
+    if documents is None:
         return PolicyReportView.model_validate(await services.enforcement.reload(dry_run=True))
-    documents = body["documents"] if set(body) == {"documents"} else {"document": body}
-    if not isinstance(documents, dict) or len(documents) > MAX_DOCUMENTS:
-        raise invalid("/documents", f"an object of at most {MAX_DOCUMENTS} rule documents by name")
     return PolicyReportView.model_validate(await services.enforcement.check(documents))
+
+
+@router.post("/policy/simulate", responses=responses())
+async def simulate_policy(
+    _: PolicyRead, __: DecisionsRead, services: ServicesOf, body: Documents = None
+) -> SimulationView:
+    """Which of the latest verdicts (see ``/decisions``) would have been others under these rules. Changes nothing.
+
+    Rates come out low where verdicts were left out of the record, which ``missed`` tells. What blocks refused is not
+    looked at: they outlive a policy.
+    """
+    read = (read_record(event.at.timestamp(), event.fields) for event in services.events.decisions())
+    decisions = [decision for decision in read if decision is not None]
+    report, changes = await services.enforcement.simulate(_documents(body), decisions)
+    return SimulationView(
+        valid=report.valid,
+        problems=[ProblemView.model_validate(problem) for problem in report.problems],
+        decisions=len(decisions),
+        missed=sum(decision.missed for decision in decisions),
+        changed=len(changes),
+        changes=[_show_change(change) for change in changes[:MAX_CHANGES]],
+    )
 
 
 @router.post("/policy/reload", responses=responses(Kind.INVALID_POLICY))
@@ -80,6 +114,27 @@ async def explain_verdict(
     steps = [StepView.model_validate(step) for step in explanation.steps]
     verdict = _show_verdict(explanation.verdict)
     return ExplanationView(address=address, event=explanation.event, verdict=verdict, steps=steps)
+
+
+def _documents(body: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Rule documents by name; ``None``: the rules as they lie are meant."""
+    if body is None:
+        return None
+    documents = body["documents"] if set(body) == {"documents"} else {"document": body}
+    if not isinstance(documents, dict) or len(documents) > MAX_DOCUMENTS:
+        raise invalid("/documents", f"an object of at most {MAX_DOCUMENTS} rule documents by name")
+    return documents
+
+
+def _show_change(change: Change) -> ChangeView:
+    return ChangeView(
+        at=datetime.fromtimestamp(change.decision.at, UTC),
+        address=ip_address(change.decision.address),
+        event=change.decision.event,
+        user=change.decision.user,
+        before=_show_verdict(change.before),
+        after=_show_verdict(change.after),
+    )
 
 
 def _show_verdict(verdict: Verdict) -> VerdictView:

@@ -83,3 +83,21 @@ class ExplanationView(View):
     event: str
     verdict: VerdictView
     steps: list[StepView] = Field(description="the tiers in the order in which they are asked")
+
+
+class ChangeView(View):
+    at: datetime
+    address: Ip
+    event: str
+    user: str | None
+    before: VerdictView
+    after: VerdictView
+
+
+class SimulationView(View):
+    valid: bool = Field(description="false: the rules have problems, and nothing was played")
+    problems: list[ProblemView]
+    decisions: int = Field(description="verdicts on record that were looked at")
+    missed: int = Field(description="verdicts that a flood kept off the record meanwhile")
+    changed: int
+    changes: list[ChangeView] = Field(description="the first of them, oldest first")

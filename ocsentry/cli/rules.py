@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ocsentry.cli import rule_exchange
-from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.invocation import CommandError, Invocation, command, count, render_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sentry_engine import Policy
+    from sentry_engine import Policy, Verdict
+    from sentry_engine.decision_log import Decision
     from sentry_engine.rules import Origin
 
+MOST_DECISIONS = 2_048  # that the server keeps
 PathsArgument = Annotated[
     list[Path] | None, typer.Argument(metavar="[FILE]...", help="Rule files or folders. Default: the configuration's.")
 ]
@@ -28,6 +31,8 @@ def group() -> typer.Typer:
     command(app, "check")(check)
     command(app, "explain")(explain)
     command(app, "reload")(reload)
+    command(app, "list")(list_rules)
+    command(app, "simulate")(simulate)
     rule_exchange.add_commands(app)
     command(app, "schema")(schema)
     return app
@@ -77,6 +82,63 @@ def reload(cli: Invocation) -> None:
     report = cli.server.post("policy/reload")
     cut = report.get("sessions_cut", 0)
     cli.emit(report, f"reloaded: policy version {report.get('version')}; {count(cut, 'session')} cut")
+
+
+def list_rules(cli: Invocation) -> None:
+    """List the rules in force, and how many verdicts each has given since the server's start."""
+    rows = sorted(cli.server.items("rules"), key=lambda row: -row["hits"])
+    cli.emit_table(rows, ("hits", "id", "source", "expires_at", "description"), "no rules")
+
+
+def simulate(
+    cli: Invocation,
+    paths: PathsArgument = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            metavar="FILE",
+            help="Events as `events --json` prints them. Default: the latest decisions of the running server.",
+        ),
+    ] = None,
+) -> None:
+    """Show which recorded decisions these rules would have made otherwise. Changes nothing."""
+    from sentry_engine import simulate as play
+
+    decisions = read_decisions(cli.server.get("decisions", limit=MOST_DECISIONS)["items"] if record is None else record)
+    never_block = cli.config.values.policy.never_block if cli.configured else ()
+    changes = play(_load(cli, paths or ()), decisions, never_block=never_block)
+    rows = [
+        {
+            "at": datetime.fromtimestamp(change.decision.at, UTC).isoformat(timespec="seconds"),
+            "address": change.decision.address,
+            "event": change.decision.event,
+            "user": change.decision.user,
+            "before": _show(change.before),
+            "after": _show(change.after),
+        }
+        for change in changes
+    ]
+    summary = f"{len(rows)} of {count(len(decisions), 'decision')} would be another"
+    columns = ("at", "address", "event", "user", "before", "after")
+    cli.emit(rows, f"{render_table(rows, columns)}\n{summary}" if rows else summary)
+
+
+def read_decisions(source: Path | list[dict[str, Any]]) -> list[Decision]:
+    """From a file of JSON lines, or the rows of the API. Raises ``CommandError`` where there is none."""
+    from sentry_engine.simulation import read_record
+
+    try:
+        rows = source if isinstance(source, list) else [json.loads(line) for line in source.read_text().splitlines()]
+        found = [read_record(datetime.fromisoformat(row["at"]).timestamp(), row["fields"]) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CommandError(f"{source}: no record of decisions: {error}") from None
+    return [decision for decision in found if decision is not None]
+
+
+def _show(verdict: Verdict) -> str:
+    rule = f", rule {verdict.rule_id}" if verdict.rule_id else ""
+    return f"{verdict.action.value} ({verdict.reason.value}{rule})"
 
 
 def schema(cli: Invocation) -> None:

@@ -57,9 +57,10 @@ class TravelThreshold:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """``None``: that detector is off."""
+    """``None``: that detector is off. ``stated`` names those that a rule file sets itself."""
 
     password_spray: SprayThreshold | None = field(default_factory=SprayThreshold)
     credential_stuffing: StuffingThreshold | None = field(default_factory=StuffingThreshold)
     new_country: CountryThreshold | None = field(default_factory=CountryThreshold)
     impossible_travel: TravelThreshold | None = field(default_factory=TravelThreshold)
+    stated: frozenset[str] = frozenset()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from sentry_engine.detectors.attempts import Response
 from sentry_engine.detectors.thresholds import (
@@ -20,10 +21,10 @@ def make_thresholds(section: DetectorsSection | None) -> Thresholds | None:
     """``None`` where the file says nothing of detectors."""
     if section is None:
         return None
-    thresholds = Thresholds()
-    for name in DetectorsSection.model_fields:
-        if getattr(section, name) is False:
-            thresholds = replace(thresholds, **{name: None})
+    stated = frozenset(name for name in DetectorsSection.model_fields if getattr(section, name))
+    thresholds = Thresholds(stated=stated)
+    off: dict[str, Any] = {name: None for name in DetectorsSection.model_fields if getattr(section, name) is False}
+    thresholds = replace(thresholds, **off)
     if spray := section.password_spray:
         answer = Response(spray.action), spray.penalty_duration_sec
         thresholds = replace(thresholds, password_spray=SprayThreshold(spray.threshold, spray.window_sec, *answer))

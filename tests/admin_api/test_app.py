@@ -148,6 +148,7 @@ class TestOpenApi:
             "explain",
             "verify",
             "stream",
+            "simulate",
         }
         assert {name.partition("_")[0] for name in names} <= verbs
 

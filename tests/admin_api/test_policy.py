@@ -23,6 +23,7 @@ BAD = {"id": "bad", "type": "blacklist", "remote_addr": "nonsense"}
     [
         ("GET", "/api/v1/policy", Scope.RULES_READ),
         ("POST", "/api/v1/policy/check", Scope.RULES_READ),
+        ("POST", "/api/v1/policy/simulate", Scope.POLICY_READ),
         ("POST", "/api/v1/policy/reload", Scope.POLICY_READ),
         ("GET", "/api/v1/explain?address=192.0.2.1", Scope.RULES_READ),
     ],
@@ -153,3 +154,29 @@ class TestExplain:
         server.engine.penalize(INSIDE, float("inf"), reason="blacklisted")
         answer = await server.client.get("/api/v1/explain", params={"address": INSIDE})
         assert answer.json()["verdict"]["retry_after"] is None
+
+
+class TestSimulate:
+    async def test_it_tells_which_recorded_verdicts_would_be_others(self, server):
+        for address, rule in ((INSIDE, None), ("192.0.2.1", None), ("192.0.2.1", "block:1")):
+            action, reason = ("reject", "rule") if rule else ("accept", "default")
+            server.services.events.emit(
+                "decision", address=address, event="connect", verdict=action, reason=reason, rule=rule, missed=3
+            )
+        server.services.events.emit("decision", verdict="accept")  # says too little to be played
+        answer = await server.client.post("/api/v1/policy/simulate", json=document(BLACKLIST))
+        said = answer.json()
+        assert (said["valid"], said["decisions"], said["missed"], said["changed"]) == (True, 3, 9, 1)
+        (change,) = said["changes"]
+        assert (change["address"], change["before"]["action"]) == (INSIDE, "accept")
+        assert (change["after"]["action"], change["after"]["rule_id"]) == ("reject", "fresh")
+        assert server.engine.explain(INSIDE).verdict.accepted
+
+    async def test_the_rules_as_they_lie_change_nothing(self, server):
+        server.services.events.emit("decision", address=INSIDE, event="connect", verdict="accept", reason="default")
+        assert (await server.client.post("/api/v1/policy/simulate")).json()["changed"] == 0
+
+    async def test_problems_are_answered(self, server):
+        said = (await server.client.post("/api/v1/policy/simulate", json=document(BAD))).json()
+        assert not said["valid"]
+        assert said["problems"][0]["pointer"] == "/wolfsentry/rules/0/remote_addr"

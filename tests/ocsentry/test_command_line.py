@@ -259,3 +259,19 @@ def test_every_command_has_help_and_takes_json(command_line):
     for path, group in groups:
         for command in group.registered_commands:
             assert (command.callback.__doc__ or "").strip(), (*path, command.name)
+
+
+def test_rules_are_played_on_a_record(command_line, tmp_path):
+    rules, record = tmp_path / "new.json", tmp_path / "record"
+    rules.write_text(json.dumps(BLOCK_RULE))
+    fields = {"event": "connect", "verdict": "accept", "reason": "default"}
+    rows = [
+        {"kind": "decision", "at": "2026-01-01T10:00:00Z", "fields": {"address": address, **fields}}
+        for address in ("198.51.100.7", "192.0.2.1")
+    ]
+    record.write_text("\n".join(map(json.dumps, rows)))
+    (change,) = command_line.json("rules", "simulate", rules, "--record", record)
+    assert (change["address"], change["after"]) == ("198.51.100.7", "reject (rule, rule b)")
+    assert "1 of 2 decisions would be another" in command_line.ok("rules", "simulate", rules, "--record", record)
+    record.write_text("nonsense")
+    assert "no record of decisions" in command_line.fails("rules", "simulate", rules, "--record", record)

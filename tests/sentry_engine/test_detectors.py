@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sentry_engine import DecisionLog, Engine, GeoipPaths, Policy, PolicyError, Reason
+from sentry_engine import DecisionLog, Engine, GeoipPaths, Policy, PolicyError, Reason, Verdict, find_oddities
 from sentry_engine.detectors import Attempt, Panel, Response, Thresholds
 from sentry_engine.detectors.recent import MAX_KEYS, RecentSets
 from sentry_engine.detectors.thresholds import CountryThreshold, TravelThreshold
 from sentry_engine.detectors.whereabouts import great_circle
+from sentry_engine.lint import Kind
 from sentry_engine.places import NOWHERE, Place
 
 OFFICE = (b"\x00" * 10 + b"\xff\xff\xc0\x00\x02\x01", 128)
@@ -128,12 +130,65 @@ class TestBounds:
 
 @pytest.fixture
 def engine(core_name: str) -> Callable[..., Engine]:
-    def make(detectors: dict[str, Any] | None = None) -> Engine:
+    def make(detectors: dict[str, Any] | None = None, country: Path | str = "") -> Engine:
         body = {"version": "1", "builtin_limits": False, **({"detectors": detectors} if detectors else {})}
-        policy = Policy.load(documents={"d": {"wolfsentry": body}}, geoip=GeoipPaths())
+        policy = Policy.load(documents={"d": {"wolfsentry": body}}, geoip=GeoipPaths(country))
         return Engine(policy, core=core_name, clock=lambda: 0.0, decisions=DecisionLog())
 
     return make
+
+
+CITY = Path(__file__).parents[1] / "data" / "geoip" / "GeoLite2-City-Test.mmdb"
+COUNTRY = CITY.with_name("GeoLite2-Country-Test.mmdb")
+ENGLAND, WASHINGTON = "2.125.160.216", "216.160.83.56"
+
+
+class TestWithDatabases:
+    def login(self, made: Engine, address: str, now: float) -> Reason:
+        return made.decide("auth_success", address, user="ann", now=now).reason
+
+    def test_a_city_database_in_the_countrys_place_shows_impossible_travel(self, engine):
+        made = engine({"impossible_travel": {"action": "deny"}}, CITY)
+        assert self.login(made, ENGLAND, 0.0) is Reason.DEFAULT
+        assert self.login(made, WASHINGTON, 3_600.0) is Reason.IMPOSSIBLE_TRAVEL
+        assert self.login(made, WASHINGTON, 86_400.0) is Reason.DEFAULT
+        assert find_oddities(made.policy) == []
+
+    def test_a_country_database_knows_the_country_and_no_distance(self, engine):
+        made = engine({"impossible_travel": {"action": "deny"}, "new_country": {"action": "deny"}}, COUNTRY)
+        assert self.login(made, ENGLAND, 0.0) is Reason.DEFAULT
+        assert self.login(made, WASHINGTON, 3_600.0) is Reason.NEW_COUNTRY
+        assert [(f.kind, f.rule_id) for f in find_oddities(made.policy)] == [(Kind.NO_DATABASE, "impossible_travel")]
+
+    def test_what_a_file_sets_in_vain_is_said_and_what_is_on_by_default_is_not(self, engine):
+        stated = {"impossible_travel": {"action": "log"}, "new_country": {"action": "log"}}
+        assert [f.rule_id for f in find_oddities(engine(stated).policy)] == ["new_country", "impossible_travel"]
+        assert find_oddities(engine({"password_spray": False}).policy) == []
+
+
+def provoke(made: Engine, detector: str) -> Verdict:
+    """The verdict on the login that the detector speaks on."""
+    if detector in ("new_country", "impossible_travel"):
+        made.decide("auth_success", ENGLAND, user="ann", now=0.0)
+        return made.decide("auth_success", WASHINGTON, user="ann", now=3_600.0)
+    for n in range(3):
+        address, user = ("192.0.2.1", f"user-{n}") if detector == "password_spray" else (f"192.0.2.{n + 1}", "ann")
+        verdict = made.decide("auth_failure", address, user=user, now=float(n))
+    return verdict
+
+
+class TestActions:
+    @pytest.mark.parametrize("detector", ["password_spray", "credential_stuffing", "new_country", "impossible_travel"])
+    def test_each_detector_logs_penalises_or_denies_as_it_is_told(self, engine, detector):
+        threshold = {"threshold": 3, "window_sec": 60} if detector.startswith(("password", "credential")) else {}
+        others = dict.fromkeys(("password_spray", "credential_stuffing", "new_country", "impossible_travel"), False)
+        outcome = {}
+        for action in ("log", "penalise", "deny"):
+            made = engine({**others, detector: {**threshold, "action": action}}, CITY)
+            verdict = provoke(made, detector)
+            notes = [decision.note for decision in made.decisions.drain() if decision.note]
+            outcome[action] = (verdict.accepted, [p.reason.value for p in made.penalties(3_601.0)], len(notes))
+        assert outcome == {"log": (True, [], 1), "penalise": (True, [detector], 1), "deny": (False, [], 1)}
 
 
 class TestInTheEngine:
