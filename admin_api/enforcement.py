@@ -71,7 +71,7 @@ class Enforcement:
         self._events = events
         self._never_block = tuple(never_block)
         self._load = load
-        self._rehearsal = rehearsal or (lambda policy: Engine(policy, core="twin", never_block=self._never_block))
+        self._rehearsal = rehearsal or (lambda policy: Engine(policy, never_block=self._never_block))
         self._clock = clock
         self._lock = asyncio.Lock()
         self._blockade = Blockade(engine, store, events, clock, self._lock)

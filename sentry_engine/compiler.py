@@ -15,7 +15,8 @@ from sentry_engine.addresses import MASKS, V4_OFFSET, is_ipv4
 from sentry_engine.defaults import BUILTIN_LIMITS, BUILTIN_PAYBACKS
 from sentry_engine.geo_columns import join_geo
 from sentry_engine.geoip import GeoSnapshot
-from sentry_engine.plan import Aggregation, Entry, Limit, Payback, Plan, PrefixTable, Tier
+from sentry_engine.plain_rules import PlainRules, parts_of
+from sentry_engine.plan import Aggregation, Entries, Entry, Limit, Payback, Plan, PrefixTable, Tier
 from sentry_engine.policy import Policy
 from sentry_engine.rules import NOTHING, LimitRule, Prefixes, PrefixRule
 from sentry_engine.schedules import Window, is_open
@@ -40,6 +41,12 @@ class Columns:
         else:
             self.values.extend(array("I", (value,)) * len(prefixes))
 
+    def add_rows(self, prefixes: Prefixes, first: int) -> None:
+        """Each prefix with a value of its own, from ``first`` on."""
+        self.networks += prefixes.networks
+        self.lengths += prefixes.lengths
+        self.values.extend(range(first, first + len(prefixes)))
+
     def freeze(self) -> PrefixTable:
         return PrefixTable(bytes(self.networks), bytes(self.lengths), self.values)
 
@@ -63,16 +70,14 @@ def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int, clo
     """``plan`` with rejecting rules added behind its own."""
     rules = plan.tables[Tier.RULES]
     columns = Columns(bytearray(rules.networks), bytearray(rules.lengths), rules.values[:])
-    entries = []
+    entries = Entries.of(plan.entries)
     for index, block in enumerate(blocks):
         expires_at = None if block.expires_at is None else block.expires_at - clock_offset
-        entries.append(Entry(block.action, Reason.RULE, len(plan.rule_ids) + index, expires_at))
+        entries.add(Entry(block.action, Reason.RULE, len(plan.rule_ids) + index, expires_at))
         columns.add(block.prefixes, len(plan.entries) + index)
     tables = tuple(columns.freeze() if tier is Tier.RULES else plan.tables[tier] for tier in Tier)
     rule_ids = (*plan.rule_ids, *(block.id for block in blocks))
-    return replace(
-        plan, version=version, tables=tables, entries=(*plan.entries, *entries), rule_ids=rule_ids, base=plan
-    )
+    return replace(plan, version=version, tables=tables, entries=entries, rule_ids=rule_ids, base=plan)
 
 
 def number_labels(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -94,27 +99,31 @@ class _Compiler:
         self._setting = setting
         self._labels = number_labels(setting.known_labels, policy.event_labels)
         self._columns = {tier: Columns() for tier in Tier}
-        self._entries: list[Entry] = []
+        self._entries = Entries()
         self._rule_ids: list[str] = []
 
     def compile(self, version: int) -> Plan:
         policy = self._policy
         if len(self._setting.never_block):
             self._columns[Tier.NEVER_BLOCK].add(self._setting.never_block, 0)
-            self._entries.append(Entry(Action.ACCEPT, Reason.NEVER_BLOCK, NO_RULE))
+            self._entries.add(Entry(Action.ACCEPT, Reason.NEVER_BLOCK, NO_RULE))
         for action in (Action.ACCEPT, Action.REJECT):
-            for rule in policy.prefix_rules:
-                if rule.action is action and self._holds(rule.schedule):
-                    self._add_prefix_rule(rule)
+            for part in parts_of(policy.prefix_rules):
+                if part.action is not action:
+                    continue
+                if isinstance(part, PlainRules):
+                    self._add_plain_rules(part)
+                elif self._holds(part.schedule):
+                    self._add_prefix_rule(part)
         for feed in policy.feeds:
             self._columns[Tier.FEEDS].add(policy.feed_lists[feed.id], len(self._entries))
-            self._entries.append(Entry(Action.REJECT, Reason.FEED, self._name(feed.id)))
+            self._entries.add(Entry(Action.REJECT, Reason.FEED, self._name(feed.id)))
         self._add_geo()
         limits, limit_sets = self._compile_limits()
         return Plan(
             version=version,
             tables=tuple(self._columns[tier].freeze() for tier in Tier),
-            entries=tuple(self._entries),
+            entries=self._entries,
             rule_ids=tuple(self._rule_ids),
             limits=limits,
             limit_sets=limit_sets,
@@ -143,7 +152,12 @@ class _Compiler:
     def _add_prefix_rule(self, rule: PrefixRule) -> None:
         self._columns[Tier.RULES].add(rule.prefixes, len(self._entries))
         expires_at = self._engine_time(rule.expires_at)
-        self._entries.append(Entry(rule.action, Reason.RULE, self._name(rule.id), expires_at))
+        self._entries.add(Entry(rule.action, Reason.RULE, self._name(rule.id), expires_at))
+
+    def _add_plain_rules(self, rules: PlainRules) -> None:
+        self._columns[Tier.RULES].add_rows(rules.prefixes, len(self._entries))
+        self._entries.add_rules(rules.action, Reason.RULE, len(self._rule_ids), len(rules))
+        self._rule_ids += rules.ids
 
     def _add_geo(self) -> None:
         names: dict[str, int] = {}
@@ -157,7 +171,7 @@ class _Compiler:
                 self._columns[rows.tier].add(rows.prefixes, len(self._entries))
                 action = None if rule is None else rule.action
                 end = None if rule is None else self._engine_time(rule.expires_at)
-                self._entries.append(Entry(action, selected.reason, number, end))
+                self._entries.add(Entry(action, selected.reason, number, end))
 
     def _compile_limits(self) -> tuple[tuple[Limit, ...], tuple[tuple[int, ...], ...]]:
         """Limits, and the set that holds in each prefix: its own, and of the wider ones what it does not replace."""

@@ -8,19 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sentry_engine.plan import Entry, Limit, Plan, PlanError, PrefixTable, Tier
+from sentry_engine.plan import NEVER, Entries, Entry, Limit, Plan, PlanError, PrefixTable, Tier
 from sentry_engine.verdict import ACTIONS, FIRST_CUSTOM_EVENT, NO_RULE, REASONS
 
 CData: TypeAlias = Any  # what cffi hands out: pointers and structures of C
 
-INFORMS = 3  # SE_INFORMS: an entry without an action
 NO_ACTION = 255  # SE_NO_ACTION
 NO_LIMIT = 0xFFFF_FFFF  # SE_NO_LIMIT
 FOREVER = (1 << 64) - 1  # SE_FOREVER, ns
 MAX_SECONDS = 9.2e9  # what 63 bits of ns hold; longer is for ever
 
 # Enum members hash in Python, a million times too slow: they are told apart by identity, which is what they are.
-ACTION_CODES = {id(action): code for code, action in enumerate(ACTIONS)} | {id(None): INFORMS}
+ACTION_CODES = {id(action): code for code, action in enumerate(ACTIONS)}
 REASON_CODES = {id(reason): code for code, reason in enumerate(REASONS)}
 
 
@@ -69,7 +68,7 @@ def _byte(value: int) -> int:
     return value if 0 <= value <= 255 else 0  # 0 is no prefix length of a source: the core refuses it
 
 
-def _point(ffi: CData, columns: Columns, kind: str, buffer: bytes | array[int]) -> CData:
+def _point(ffi: CData, columns: Columns, kind: str, buffer: bytes | bytearray | array[int]) -> CData:
     view = ffi.from_buffer(kind, buffer)
     columns.alive.append(view)
     return view
@@ -88,16 +87,17 @@ def _write_table(ffi: CData, columns: Columns, target: CData, table: PrefixTable
 
 
 def _write_entries(ffi: CData, columns: Columns, entries: Sequence[Entry]) -> None:
-    actions = bytes([ACTION_CODES[id(entry.action)] for entry in entries])
-    reasons = bytes([REASON_CODES[id(entry.reason)] for entry in entries])
-    rules = array("I", [entry.rule for entry in entries])
-    expires = array("Q", [FOREVER if entry.expires_at is None else nanoseconds(entry.expires_at) for entry in entries])
+    made = entries if isinstance(entries, Entries) else Entries.of(entries)
+    if made.expiries.count(NEVER) == len(made):  # a million times
+        expires = array("Q", (FOREVER,)) * len(made)
+    else:
+        expires = array("Q", map(nanoseconds, made.expiries))
     target = columns.plan.entries
-    target.actions = _point(ffi, columns, "uint8_t[]", actions)
-    target.reasons = _point(ffi, columns, "uint8_t[]", reasons)
-    target.rules = _point(ffi, columns, "uint32_t[]", rules)
+    target.actions = _point(ffi, columns, "uint8_t[]", made.actions)
+    target.reasons = _point(ffi, columns, "uint8_t[]", made.reasons)
+    target.rules = _point(ffi, columns, "uint32_t[]", made.rules)
     target.expires = _point(ffi, columns, "uint64_t[]", expires)
-    target.count = len(entries)
+    target.count = len(made)
 
 
 def _write_limits(ffi: CData, columns: Columns, plan: Plan, keep_name: Callable[[str], int]) -> None:

@@ -12,11 +12,14 @@ source). Times are seconds of the engine's clock, the one that ``now`` is given 
 
 from __future__ import annotations
 
+import math
 from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import overload
 
-from sentry_engine.verdict import Action, Reason
+from sentry_engine.verdict import ACTIONS, REASONS, Action, Reason
 
 
 class PlanError(ValueError):
@@ -63,6 +66,64 @@ class Entry:
     expires_at: float | None = None
 
 
+NEVER = math.inf  # the expiry of an entry that has none, in a column
+INFORMS = len(ACTIONS)  # the action of an entry that has none, in a column
+
+
+@dataclass(frozen=True, slots=True)
+class Entries(Sequence[Entry]):
+    """Entries as parallel columns; an ``Entry`` is made when one is looked at. Never changed once in a plan."""
+
+    actions: bytearray = field(default_factory=bytearray)  # places in verdict.ACTIONS, or INFORMS
+    reasons: bytearray = field(default_factory=bytearray)  # places in verdict.REASONS
+    rules: array[int] = field(default_factory=lambda: array("I"))
+    expiries: array[float] = field(default_factory=lambda: array("d"))  # seconds, or NEVER
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Entries:
+        """A copy, which may be added to. Raises ``PlanError`` for a rule that is no 32-bit number."""
+        if isinstance(entries, Entries):
+            return cls(entries.actions[:], entries.reasons[:], entries.rules[:], entries.expiries[:])
+        made = cls()
+        for entry in entries:
+            made.add(entry)
+        return made
+
+    def add(self, entry: Entry) -> None:
+        self.actions.append(ACTION_CODES[entry.action])
+        self.reasons.append(REASON_CODES[entry.reason])
+        try:
+            self.rules.append(entry.rule)
+        except OverflowError:
+            raise PlanError("an entry names a rule that the plan does not have") from None
+        self.expiries.append(NEVER if entry.expires_at is None else entry.expires_at)
+
+    def add_rules(self, action: Action, reason: Reason, first: int, count: int) -> None:
+        """Entries of ``count`` rules from the ``first`` on, which do not expire."""
+        self.actions.extend(bytes((ACTION_CODES[action],)) * count)
+        self.reasons.extend(bytes((REASON_CODES[reason],)) * count)
+        self.rules.extend(range(first, first + count))
+        self.expiries.extend(array("d", (NEVER,)) * count)
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @overload
+    def __getitem__(self, at: int) -> Entry: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Entry, ...]: ...
+    def __getitem__(self, at: int | slice) -> Entry | tuple[Entry, ...]:
+        if isinstance(at, slice):
+            return tuple(self[one] for one in range(*at.indices(len(self))))
+        code, expiry = self.actions[at], self.expiries[at]
+        action = None if code == INFORMS else ACTIONS[code]
+        return Entry(action, REASONS[self.reasons[at]], self.rules[at], None if expiry == NEVER else expiry)
+
+
+ACTION_CODES: dict[Action | None, int] = {action: code for code, action in enumerate(ACTIONS)} | {None: INFORMS}
+REASON_CODES = {reason: code for code, reason in enumerate(REASONS)}
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """The first ``max_events`` in any ``window`` pass, the next one is refused and starts a penalty.
@@ -107,7 +168,7 @@ class Aggregation:
 class Plan:
     version: int  # of the policy, rising with each swap of one engine
     tables: tuple[PrefixTable, ...]  # one per Tier, in its order
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]  # ``Entries`` where there may be many
     rule_ids: tuple[str, ...]
     limits: tuple[Limit, ...]
     limit_sets: tuple[tuple[int, ...], ...]  # sets of indices to limits; at most one limit per event in a set

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sentry_engine.formats.rule_file import read_document
 from sentry_engine.geoip import GeoipPaths, GeoSnapshot, read_databases
 from sentry_engine.mmdb_tree import Progress
 from sentry_engine.places import PlaceFinder
+from sentry_engine.plain_rules import ids_of, join_rules, objects_of, texts_of
 from sentry_engine.policy_part import PolicyPart
 from sentry_engine.problems import PolicyError, Problem
 from sentry_engine.rules import FeedRule, GeoRule, LimitRule, Origin, Prefixes, PrefixRule
@@ -101,14 +103,14 @@ class Policy(PolicyPart):
 
     def texts(self) -> dict[str, str]:
         """The descriptions of the rules that have one, by id."""
-        described: tuple[PrefixRule | LimitRule | GeoRule | FeedRule | UserRule, ...]
-        described = (*self.prefix_rules, *self.limit_rules, *self.geo_rules, *self.feeds, *self.user_rules)
-        return {rule.id: rule.description for rule in described if rule.description}
+        described: tuple[LimitRule | GeoRule | FeedRule | UserRule, ...]
+        described = (*self.limit_rules, *self.geo_rules, *self.feeds, *self.user_rules)
+        return texts_of(self.prefix_rules) | {rule.id: rule.description for rule in described if rule.description}
 
     def next_change(self, wall_now: float) -> float | None:
         """When (Unix time) a schedule next puts a rule in or out of force; ``None``: never."""
         scheduled: tuple[PrefixRule | LimitRule | GeoRule, ...]
-        scheduled = (*self.prefix_rules, *self.limit_rules, *self.geo_rules)
+        scheduled = (*objects_of(self.prefix_rules), *self.limit_rules, *self.geo_rules)
         changes = (next_change(rule.schedule, wall_now) for rule in scheduled if rule.schedule)
         return min((change for change in changes if change is not None), default=None)
 
@@ -132,7 +134,9 @@ class Policy(PolicyPart):
         joined: dict[str, Any] = {"files": tuple(parts)}
         for name in (f.name for f in fields(PolicyPart)):
             said = [value for part in parts.values() if (value := getattr(part, name)) is not None]
-            if name in SETTINGS:
+            if name == "prefix_rules":
+                joined[name] = join_rules(said)
+            elif name in SETTINGS:
                 joined[name] = said[0] if said else None
             else:
                 joined[name] = tuple(item for value in said for item in value)
@@ -186,16 +190,8 @@ def read_parsed(document: Any, *, file: str, changed_at: float, folder: Path | N
 def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:
     """Ids used in two files, settings that two files state differently, two limits on one event of one prefix."""
     problems = list(find_rival_limits(parts.values()))
-    ids: dict[str, str] = {}
-    for file, part in parts.items():
-        rules: tuple[PrefixRule | LimitRule | GeoRule | FeedRule, ...]
-        rules = (*part.prefix_rules, *part.limit_rules, *part.geo_rules, *part.feeds)
-        for rule in rules:
-            first = ids.setdefault(rule.id, file)
-            if first != file:
-                problems.append(
-                    Problem(file, f"{rule.origin.pointer}/id", f"the id {rule.id!r} is already used in {first}")
-                )
+    if len(parts) > 1:
+        problems += find_shared_ids(parts)
     for setting in SETTINGS:
         said = {file: value for file, part in parts.items() if (value := getattr(part, setting)) is not None}
         first_file = next(iter(said), "")
@@ -205,6 +201,21 @@ def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:
             if value != said[first_file]
         ]
     return problems
+
+
+def find_shared_ids(parts: Mapping[str, PolicyPart]) -> Iterator[Problem]:
+    ids: dict[str, str] = {}
+    for file, part in parts.items():
+        others: tuple[LimitRule | GeoRule | FeedRule, ...] = (*part.limit_rules, *part.geo_rules, *part.feeds)
+        twice = {
+            name
+            for name in chain(ids_of(part.prefix_rules), (rule.id for rule in others))
+            if ids.setdefault(name, file) != file
+        }
+        for rule in (*part.prefix_rules, *others) if twice else ():
+            if rule.id in twice:
+                reason = f"the id {rule.id!r} is already used in {ids[rule.id]}"
+                yield Problem(file, f"{rule.origin.pointer}/id", reason)
 
 
 def find_rival_limits(parts: Iterable[PolicyPart]) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sentry_engine.detectors.thresholds import Thresholds
@@ -16,7 +17,7 @@ from sentry_engine.verdict import Action
 class PolicyPart:
     """What one file says. ``None`` in a setting: it says nothing, another file or the engine's own default does."""
 
-    prefix_rules: tuple[PrefixRule, ...] = ()
+    prefix_rules: Sequence[PrefixRule] = ()  # ``plain_rules.PrefixRules`` where there may be many
     limit_rules: tuple[LimitRule, ...] = ()
     geo_rules: tuple[GeoRule, ...] = ()
     user_rules: tuple[UserRule, ...] = ()

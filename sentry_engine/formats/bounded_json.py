@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from itertools import accumulate
 from typing import Any
 
 MAX_BYTES = 256 * 1024 * 1024  # of one file; a million rules of the usual shape are 150 MB
 MAX_DEPTH = 32  # levels of nesting; the format itself has 7
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_DIGITS = 40  # of one number
 
 
@@ -25,31 +24,38 @@ class JsonError(ValueError):
 def parse_json(data: bytes) -> Any:  # noqa: ANN401  # any JSON value
     if len(data) > MAX_BYTES:
         raise JsonError(f"the file has {len(data)} bytes, more than the {MAX_BYTES} allowed")
-    check_depth(data)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise JsonError(f"not UTF-8 at byte {error.start}") from None
     try:
-        return json.loads(
+        value = json.loads(
             text, object_pairs_hook=_collect, parse_constant=_refuse, parse_int=_parse_int, parse_float=_parse_float
         )
     except json.JSONDecodeError as error:
         raise JsonError(f"{error.msg} at line {error.lineno} column {error.colno}") from None
+    except RecursionError:
+        raise JsonError(TOO_DEEP) from None
+    check_depth(value)
+    return value
 
 
-def check_depth(data: bytes) -> None:
-    """Bound the nesting before the recursive parser sees it. Brackets inside strings do not count."""
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
-        return
-    brackets = STRING.sub(b"", data).translate(None, delete=NOT_BRACKETS)
-    if max(accumulate(map(STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH:
-        raise JsonError(f"nested deeper than {MAX_DEPTH} levels")
+def check_depth(value: object) -> None:
+    """Bound the nesting, a level at a time. The parser itself gives up at the interpreter's depth, far from a crash."""
+    level: list[Any] = [value] if type(value) in CONTAINERS else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in CONTAINERS
+        ]
+        if not level:
+            return
+    raise JsonError(TOO_DEEP)
 
 
-STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-STEPS = tuple(1 if byte in b"[{" else -1 for byte in range(256))
-NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+CONTAINERS = frozenset({dict, list})
 
 
 def _collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

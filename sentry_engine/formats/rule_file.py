@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from sentry_engine.formats.document_model import (
     TestSection,
     UserSection,
 )
+from sentry_engine.formats.plain_rules import Split, split_rules, without_plain
 from sentry_engine.formats.rule_model import Blacklist, GeoFilter, LimitRuleModel, Rule, Whitelist, WindowSection
+from sentry_engine.plain_rules import PlainRules, PrefixRules
 from sentry_engine.plan import Aggregation
 from sentry_engine.policy_part import PolicyPart
 from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
@@ -43,6 +46,8 @@ BUILTIN_LABELS = frozenset(event.name.lower() for event in Event)
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 RESERVED_ID_PREFIXES = ("builtin:", "block:")  # of the engine's own limits and of blocks through the API
 
+RULES = "/wolfsentry/rules"
+
 _document = TypeAdapter(RuleDocument)
 
 
@@ -54,11 +59,22 @@ def read_document(
     ``folder`` is what paths in it are relative to; without one it may name no files: who sends a document over the
     network is not to learn, from what is wrong with them, what stands in files here.
     """
+    split = split_rules(document, file=file, pointer=RULES, reserved=RESERVED_ID_PREFIXES)
     try:
-        model = _document.validate_python(document)
+        model = _document.validate_python(document if split is None else without_plain(document, split))
+    except ValidationError as error:
+        if split is None:
+            raise PolicyError(describe(error, document, file)) from None
+        split, model = None, validate_whole(document, file)  # so that what is wrong has its place in the document
+    places = split or Split(others=range(len(model.wolfsentry.rules)))
+    return _Reader(file, changed_at, folder).read(model.wolfsentry, places)
+
+
+def validate_whole(document: Mapping[str, Any], file: str) -> RuleDocument:
+    try:
+        return _document.validate_python(document)
     except ValidationError as error:
         raise PolicyError(describe(error, document, file)) from None
-    return _Reader(file, changed_at, folder).read(model.wolfsentry)
 
 
 def describe(error: ValidationError, document: object, file: str) -> Iterable[Problem]:
@@ -98,14 +114,17 @@ class _Reader:
         self._changed_at = changed_at
         self._problems: list[Problem] = []
         self._ids: dict[str, str] = {}
+        self._plain = Split()
 
-    def read(self, sentry: Sentry) -> PolicyPart:
+    def read(self, sentry: Sentry, split: Split) -> PolicyPart:
+        """``split`` names the places of the rules in ``sentry``, and the rules that were read already."""
+        self._plain = split
         labels = {section.label: None for section in sentry.events if section.label not in BUILTIN_LABELS}
-        prefix_rules: list[PrefixRule] = []
+        prefix_rules: list[tuple[int, PrefixRule | PlainRules]] = list(split.runs)
         limit_rules: list[LimitRule] = []
         geo_rules: list[GeoRule] = []
-        for index, rule in enumerate(sentry.rules):
-            pointer = f"/wolfsentry/rules/{index}"
+        for index, rule in zip(split.others, sentry.rules, strict=True):
+            pointer = f"{RULES}/{index}"
             self._note_id(rule.id, pointer)
             if not rule.enabled:
                 continue
@@ -113,7 +132,7 @@ class _Reader:
             if isinstance(rule, Whitelist | Blacklist) or (
                 isinstance(rule, GeoFilter) and rule.remote_addr is not None
             ):
-                prefix_rules.append(self._prefix_rule(rule, origin))
+                prefix_rules.append((index, self._prefix_rule(rule, origin)))
             elif isinstance(rule, GeoFilter):
                 geo_rules.append(self._geo_rule(rule, origin))
             else:
@@ -130,7 +149,7 @@ class _Reader:
         if self._problems:
             raise PolicyError(self._problems)
         return PolicyPart(
-            prefix_rules=tuple(prefix_rules),
+            prefix_rules=PrefixRules(tuple(rule for _, rule in sorted(prefix_rules, key=itemgetter(0)))),
             limit_rules=tuple(limit_rules),
             geo_rules=tuple(geo_rules),
             event_labels=tuple(labels),
@@ -150,7 +169,10 @@ class _Reader:
             self._problems.append(Problem(self._file, pointer, reason))
 
     def _note_id(self, rule_id: str, pointer: str) -> None:
-        first = self._ids.setdefault(rule_id, pointer)
+        if rule_id in self._plain.ids:
+            first = f"{RULES}/{self._plain.place_of(rule_id)}"
+        else:
+            first = self._ids.setdefault(rule_id, pointer)
         if first != pointer:
             self._complain(f"{pointer}/id", f"the id {rule_id!r} is already used at {first}")
         if rule_id.startswith(RESERVED_ID_PREFIXES):

@@ -19,9 +19,12 @@ MAX_PREFIXES_PER_RULE = 2_000_000
 MAX_WINDOWS = 50  # in one schedule
 MAX_CODES = 1_000  # countries, autonomous systems and the like in one rule
 
-RuleId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@/-]*$", max_length=128)]
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:@/-]*$"
+MAX_ID = 128  # characters
+MAX_TEXT = 1_000  # characters of a description
+RuleId = Annotated[str, StringConstraints(pattern=ID_PATTERN, max_length=MAX_ID)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-Text = Annotated[str, StringConstraints(max_length=1_000)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 Country = Annotated[
     str, StringConstraints(pattern=r"^[A-Z]{2}$")
 ]  # ISO 3166-1 alpha-2, and XX, XK as databases use them
