@@ -60,7 +60,7 @@ class Report:
             "|---|---|" + "--:|" * (len(self.labels) + 1),
         ]
         for row in self.rows.values():
-            cells = [_short(row.median(label)) for label in self.labels]
+            cells = [shorten(row.median(label)) for label in self.labels]
             advantage = row.advantage(ours, theirs) if ours != theirs else None
             factor = f"{advantage:.2f} x" if advantage else ""
             lines.append(f"| {row.name} | {row.unit} | {' | '.join(cells)} | {factor} |")
@@ -129,7 +129,7 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def _short(value: float | None) -> str:
+def shorten(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}".replace(",", " ") if abs(value) >= 100 else f"{value:.3g}"

@@ -8,52 +8,105 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench.engine import figures
+from bench.engine.documents import measure_documents
 from bench.engine.figures import Figure
-from bench.report import describe_machine
+from bench.report import describe_machine, shorten
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/performance.md"
+MARKS = ("<!-- engine figures -->", "<!-- end of engine figures -->")
 
 
-def run(sizes: tuple[int, ...], folder: Path, seconds: float) -> Iterator[Figure]:
-    for family in (4, 6):
-        yield from figures.measure_decisions(family, sizes)
-    yield from figures.measure_calls()
-    yield from figures.measure_twin()
-    yield from figures.measure_builds(sizes[-1], folder)
-    yield from figures.measure_pause(folder, sizes[-1], seconds)
-    yield from figures.measure_limiter()
+def parts(sizes: tuple[int, ...], folder: Path, seconds: float) -> dict[str, Callable[[], Iterator[Figure]]]:
+    return {
+        "ipv4": lambda: figures.measure_decisions(4, sizes),
+        "ipv6": lambda: figures.measure_decisions(6, sizes),
+        "calls": figures.measure_calls,
+        "twin": figures.measure_twin,
+        "documents": lambda: measure_documents(sizes[-1], folder),
+        "builds": lambda: figures.measure_builds(sizes[-1], folder),
+        "pause": lambda: figures.measure_pause(folder, sizes[-1], seconds),
+        "limiter": figures.measure_limiter,
+    }
+
+
+def run(wanted: list[str], sizes: tuple[int, ...], seconds: float) -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for name, part in parts(sizes, Path(folder), seconds).items():
+            if not wanted or name in wanted:
+                yield from part()
+
+
+def save(found: list[Figure], began: datetime, machine: dict[str, Any]) -> Path:
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"engine-{began:%Y%m%dT%H%M%SZ}.json"
+    command = f"python -m bench.engine {' '.join(sys.argv[1:])}".strip()
+    document = {"began": began.isoformat(), "command": command, "machine": machine, "figures": list(map(asdict, found))}
+    path.write_text(json.dumps(document, indent=1))
+    return path
+
+
+def publish(paths: list[Path]) -> None:
+    """Replaces the engine's figures in the document by those of these runs."""
+    runs = [json.loads(path.read_text()) for path in paths]
+    found = [Figure(**figure) for one in runs for figure in one["figures"]]
+    machine = runs[0]["machine"]
+    where = f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}"
+    commands = "; ".join(f"`{one['command']}`" for one in runs)
+    text = DOCUMENT.read_text()
+    head, rest = text.split(MARKS[0])
+    tail = rest.split(MARKS[1])[1]
+    heading = f"{commands}, {runs[0]['began'][:10]}, {where}. Fastest round of each."
+    DOCUMENT.write_text(f"{head}{MARKS[0]}\n{heading}\n\n{render(found)}\n{MARKS[1]}{tail}")
+
+
+def render(found: list[Figure]) -> str:
+    """A row for each figure and a column for each number of prefixes that several of them have, then the others."""
+    rows: dict[tuple[str, str, str], dict[int, float]] = {}
+    for figure in found:
+        rows.setdefault((figure.name, figure.who, figure.unit), {})[figure.prefixes] = figure.value
+    sizes = sorted({size for values in rows.values() if len(values) > 1 for size in values})
+    lines = [f"| prefixes | of | unit | {' | '.join(f'{size:,}'.replace(',', ' ') for size in sizes)} |"]
+    lines.append("|---|---|---|" + "--:|" * len(sizes))
+    for (name, who, unit), values in rows.items():
+        if len(values) > 1:
+            lines.append(f"| {name} | {who} | {unit} | {' | '.join(shorten(values.get(size)) for size in sizes)} |")
+    lines += ["", "| figure | of | prefixes | value |", "|---|---|--:|--:|"]
+    for (name, who, unit), values in rows.items():
+        if len(values) == 1:
+            (size, value), *_ = values.items()
+            lines.append(f"| {name} | {who} | {shorten(size)} | {shorten(value)} {unit} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__)
+    parser.add_argument("part", nargs="*", help=f"of {', '.join(parts((1,), Path(), 0.0))}; default: all")
     parser.add_argument("--quick", action="store_true", help="up to 10 000 prefixes, to see that it works")
+    parser.add_argument("--publish", nargs="+", type=Path, metavar="RUN", help=f"put earlier runs into {DOCUMENT.name}")
     wanted = parser.parse_args()
-    sizes = figures.SIZES[:3] if wanted.quick else figures.SIZES
+    if wanted.publish:
+        publish(wanted.publish)
+        return
+    began, machine = datetime.now(UTC), describe_machine()
     found: list[Figure] = []
     print(f"{'figure':<58} {'prefixes':>10}  {'':<14} {'value':>12}")
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for figure in run(sizes, Path(folder), 0.5 if wanted.quick else 5.0):
-            found.append(figure)
-            print(
-                f"{figure.name:<58} {figure.prefixes:>10}  {figure.who:<14} {figure.value:>12.4g} {figure.unit}",
-                flush=True,
-            )
-    began = datetime.now(UTC)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"engine-{began:%Y%m%dT%H%M%SZ}.json"
-    path.write_text(
-        json.dumps(
-            {"began": began.isoformat(), "machine": describe_machine(), "figures": [asdict(f) for f in found]}, indent=1
+    for figure in run(wanted.part, figures.SIZES[:3] if wanted.quick else figures.SIZES, 0.5 if wanted.quick else 5.0):
+        found.append(figure)
+        print(
+            f"{figure.name:<58} {figure.prefixes:>10}  {figure.who:<14} {figure.value:>12.4g} {figure.unit}",
+            flush=True,
         )
-    )
-    print(path)
+    print(save(found, began, machine))
 
 
 main()

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_ntop
 
@@ -28,6 +29,7 @@ from sentry_engine.verdict import Action, Event
 ROOT = Path(__file__).resolve().parents[2]
 ASKED = 4096  # addresses of one measure: their ranges stay in the cache, as those of a busy server's clients do
 SIZES = (1, 1_000, 10_000, 100_000, 1_000_000)
+RANDOM = 1 << 17  # addresses of one measure that no cache holds the ranges of, where there are many
 FEW = 256  # of them, where Python asks one by one: a round must end before the scheduler's next turn
 FLOOD = 10_000_000  # sources that the limiter sees
 
@@ -54,65 +56,51 @@ def best_of(rounds: int, work: Callable[[], object], items: int) -> float:
 def measure_decisions(family: int, sizes: tuple[int, ...]) -> Iterator[Figure]:
     for size in sizes:
         prefixes = draw_prefixes(family, size)
-        addresses = draw_addresses(prefixes, ASKED)
         core = NativeCore()
         core.publish(build_plan(prefixes))
-        yield from ask_core(core, family, size, addresses)
+        yield from ask_core(core, prefixes)
         yield Figure(f"IPv{family} bytes a prefix", size, "ocsentry", core.policy_bytes / size, "B")
         core.close()
-        yield from ask_peers(prefixes, addresses)
+        yield from ask_peers(prefixes)
 
 
-def ask_core(core: NativeCore, family: int, size: int, addresses: list[bytes]) -> Iterator[Figure]:
-    packed, now = b"".join(addresses), iter(range(1, 1_000_000))
+def ask_core(core: NativeCore, prefixes: Prefixes) -> Iterator[Figure]:
+    family, size, now = prefixes.family, len(prefixes.rows), iter(range(1, 1_000_000))
+    addresses = draw_addresses(prefixes, ASKED)
+    hot, few = b"".join(addresses), addresses[:FEW]
+    random = b"".join(draw_addresses(prefixes, RANDOM, seed=5))
+    texts = [render_address(address) for address in few]
 
     def ask(event: Event) -> Callable[[], object]:
-        return lambda: core.answer_words(packed, event, 100.0 * next(now))
+        return lambda: core.answer_words(hot, event, 100.0 * next(now))
 
-    counted = f"IPv{family} decision in C, counted against a limit"
-    yield Figure(f"IPv{family} decision in C", size, "ocsentry", best_of(100, ask(Event.SESSION_START), ASKED), "ns")
-    yield Figure(counted, size, "ocsentry", best_of(100, ask(Event.CONNECT), ASKED), "ns")
-    few = addresses[:FEW]
-    batch = b"".join(few)
-    yield Figure(
-        f"IPv{family} from Python, batch of 256 as words, an address",
-        size,
-        "ocsentry",
-        best_of(200, lambda: core.answer_words(batch, Event.SESSION_START, 1.0), FEW),
-        "ns",
-    )
-    yield Figure(
-        f"IPv{family} from Python, batch of 256 as verdicts, an address",
-        size,
-        "ocsentry",
-        best_of(200, lambda: core.answer_many(batch, Event.SESSION_START, 1.0), FEW),
-        "ns",
-    )
-    yield Figure(
-        f"IPv{family} from Python, one",
-        size,
-        "ocsentry",
-        best_of(60, lambda: [core.answer(address, Event.SESSION_START, 1.0) for address in few], FEW),
-        "ns",
-    )
+    calls: dict[str, tuple[int, Callable[[], object], int]] = {
+        "decision in C": (100, ask(Event.SESSION_START), ASKED),
+        "decision in C, counted against a limit": (100, ask(Event.CONNECT), ASKED),
+        "decision in C, sources at random": (8, lambda: core.answer_words(random, Event.SESSION_START, 1.0), RANDOM),
+        "from Python, batch of 256 texts": (200, lambda: core.answer_many(texts, Event.SESSION_START, 1.0), FEW),
+        "from Python, one text": (60, lambda: [core.answer(text, Event.SESSION_START, 1.0) for text in texts], FEW),
+    }
+    for name, (rounds, call, items) in calls.items():
+        yield Figure(f"IPv{family} {name}", size, "ocsentry", best_of(rounds, call, items), "ns")
 
 
-def ask_peers(prefixes: Prefixes, addresses: list[bytes]) -> Iterator[Figure]:
+def ask_peers(prefixes: Prefixes) -> Iterator[Figure]:
     """The other tables answer which prefix matches, and nothing of penalties, limits or reasons."""
     family, size = prefixes.family, len(prefixes.rows)
     width, kind = (32, AF_INET) if family == 4 else (128, AF_INET6)
-    keys = [address[12:] if family == 4 else address for address in addresses[:FEW]]
+    keys = [address[12:] if family == 4 else address for address in draw_addresses(prefixes, ASKED)[:FEW]]
     trie = PyTricia(width, kind)
     began = time.perf_counter()
     for at, key in enumerate(prefixes.packed()):
         trie[key] = at
     yield Figure(f"IPv{family} table built", size, "pytricia", time.perf_counter() - began, "s")
-    asked = [(key, width) for key in keys]
+    texts = [inet_ntop(kind, key) for key in keys]
     yield Figure(
-        f"IPv{family} from Python, one",
+        f"IPv{family} from Python, one text",
         size,
         "pytricia",
-        best_of(60, lambda: [trie.get(key) for key in asked], FEW),
+        best_of(60, lambda: [trie.get(text) for text in texts], FEW),
         "ns",
     )
     try:
@@ -124,9 +112,8 @@ def ask_peers(prefixes: Prefixes, addresses: list[bytes]) -> Iterator[Figure]:
     for key, length in prefixes.packed():
         tree.add(packed=key, masklen=length)
     yield Figure(f"IPv{family} table built", size, "py-radix", time.perf_counter() - began, "s")
-    texts = [inet_ntop(kind, key) for key in keys]
     yield Figure(
-        f"IPv{family} from Python, one",
+        f"IPv{family} from Python, one text",
         size,
         "py-radix",
         best_of(60, lambda: [tree.search_best(text) for text in texts], FEW),
@@ -197,12 +184,14 @@ def measure_pause(folder: Path, size: int, seconds: float) -> Iterator[Figure]:
     ran = subprocess.run([program, str(size), str(seconds)], check=True, capture_output=True, text=True)
     found = json.loads(ran.stdout)
     for which in ("without", "with"):
-        one = found[which]
-        who = f"{which} swaps"
+        one, who = found[which], f"{which} swaps"
         share = 1e6 / one["answers"]
         yield Figure("answers over 10 us of wall time, per million", size, who, one["over_10us_wall"] * share, "")
         yield Figure("answers over 10 us of processor time, per million", size, who, one["over_10us_cpu"] * share, "")
+        yield Figure("longest answer, wall time", size, who, one["longest_wall_ns"] / 1e3, "us")
+        yield Figure("longest answer, processor time", size, who, one["longest_cpu_ns"] / 1e3, "us")
         yield Figure("times the reader gave up the processor", size, who, one["voluntary_switches"], "")
+        yield Figure("times the processor was taken from it", size, who, one["involuntary_switches"], "")
     yield Figure("swaps meanwhile", size, "with swaps", found["swaps"], "")
 
 
@@ -215,10 +204,16 @@ def measure_calls() -> Iterator[Figure]:
     texts = [render_address(address) for address in draw_addresses(draw_prefixes(4, size), FEW)]
     strangers = iter([[f"100.64.{turn}.{last}" for last in range(FEW)] for turn in range(FEW)])
     packed, event, decide = b"".join(map(pack_address, texts)), Event.SESSION_START, engine.decide
+    six = [render_address(address) for address in draw_addresses(draw_prefixes(6, size), FEW)]
+    objects, objects6 = list(map(ip_address, texts)), list(map(ip_address, six))
     calls: dict[str, Callable[[], object]] = {
         "Engine.decide of a text": lambda: [decide(event, text) for text in texts],
         "Engine.decide of a text, time given": lambda: [decide(event, text, now=1.0) for text in texts],
         "Engine.decide of a text never seen, time given": lambda: [decide(event, t, now=1.0) for t in next(strangers)],
+        "Engine.decide of an IPv6 text": lambda: [decide(event, text) for text in six],
+        "Engine.decide of an IPv4Address": lambda: [decide(event, address) for address in objects],
+        "Engine.decide of an IPv6Address": lambda: [decide(event, address) for address in objects6],
+        "Engine.decide_many, 256 IPv6 texts, an address": lambda: engine.decide_many(event, six, now=1.0),
         "Engine.decide_many, 256 texts, an address": lambda: engine.decide_many(event, texts, now=1.0),
         "Engine.decide_packed, 256 addresses, an address": lambda: engine.decide_packed(event, packed, now=1.0),
     }
@@ -234,4 +229,4 @@ def measure_twin() -> Iterator[Figure]:
     twin.publish(build_plan(prefixes))
     requests = [Request(address, Event.SESSION_START, 1.0) for address in draw_addresses(prefixes, 512)]
     took = best_of(3, lambda: [twin.decide(request) for request in requests], 512)
-    yield Figure("IPv4 from Python, one", 1_000, "twin", took, "ns")
+    yield Figure("IPv4 from Python, one packed address", 1_000, "twin", took, "ns")

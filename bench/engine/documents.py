@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From files as operators write them to a policy in force: what a reload costs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.engine.figures import Figure
+from bench.engine.policies import draw_prefixes
+from sentry_engine import Engine, Policy
+from sentry_engine.addresses import render_network
+
+NOTHING = {"wolfsentry": {"version": "1"}}
+
+
+def write_files(size: int, folder: Path) -> dict[str, Path]:
+    """The same prefixes in three forms."""
+    texts = [render_network(network.to_bytes(16), length) for network, length in draw_prefixes(4, size).rows]
+    each = [{"id": f"rule-{at}", "type": "blacklist", "remote_addr": text} for at, text in enumerate(texts)]
+    whole = [{"id": "drawn", "type": "blacklist", "remote_addr": texts}]
+    forms = {
+        "JSON, a rule for each": ("each.json", json.dumps({"wolfsentry": {"version": "1", "rules": each}})),
+        "JSON, one rule": ("one.json", json.dumps({"wolfsentry": {"version": "1", "rules": whole}})),
+        "a plain list": ("drawn.list", "\n".join(texts)),
+    }
+    for name, text in forms.values():
+        (folder / name).write_text(text)
+    return {form: folder / name for form, (name, _) in forms.items()}
+
+
+def measure_documents(size: int, folder: Path) -> Iterator[Figure]:
+    for form, path in write_files(size, folder).items():
+        with Engine(Policy.from_document(NOTHING)) as engine:
+            began = time.perf_counter()
+            policy = Policy.load(path)
+            read = time.perf_counter()
+            engine.swap(policy)
+            done = time.perf_counter()
+        path.unlink()
+        yield Figure(f"read: {form}", size, "ocsentry", read - began, "s")
+        yield Figure(f"read, compiled and in force: {form}", size, "ocsentry", done - began, "s")
