@@ -56,6 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sessions", type=int, default=Effort().sessions, help="tunnels held open for the memory figures"
     )
+    parser.add_argument("--seconds", type=float, default=Effort().seconds, help="that traffic is watched for")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
     parser.add_argument(
         "--load", type=Path, nargs="+", metavar="FILE", help="measure nothing, show the results in FILEs as one"
@@ -96,7 +97,7 @@ def main() -> None:
 
 def measure(wanted: argparse.Namespace, chosen: list[str]) -> Report:
     labels = wanted.servers.split(",")
-    effort = QUICK if wanted.quick else Effort(sessions=wanted.sessions)
+    effort = QUICK if wanted.quick else Effort(seconds=wanted.seconds, sessions=wanted.sessions)
     rounds = 1 if wanted.quick else wanted.rounds
     report = Report(labels, f"python -m bench {' '.join(sys.argv[1:])}".strip())
     load_client.build()

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from bench.ocserv import Ocserv
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 USER = "bench"
 MTU = 1400
 MAX_CLIENTS = 4096
+KILL_SECONDS = 10  # for a killed process to be gone
 SETTLE_SECONDS = 30  # at most
 SETTLE_WINDOW = 0.5  # seconds
 QUIET = 0.02  # seconds of processor time in a window; without a control group the kernel counts in hundredths
@@ -74,8 +78,10 @@ class Peer:
 
     def discard(self) -> None:
         """After a measure that failed, however it left the process: the next one gets another."""
-        if self.server.program.running:
-            self.server.program.kill()
+        for pid in tree(self.server.program.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.server.program.process.wait(KILL_SECONDS)
 
     def connect(self, host: Host, *, dtls: bool) -> OpenConnect:
         """A tunnel of the real client, up, with its UDP channel if that is asked for."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.e2e.lab.processes import cpu_seconds, tree
 
+_CLOSE_TRIES, _CLOSE_REST = 40, 0.05  # times, seconds: until the last process has been waited for
 _NUMBERS = itertools.count()
 
 
@@ -34,13 +37,13 @@ class Usage:
         return int(words[words.index("usage_usec") + 1]) / 1e6
 
     def close(self) -> None:
-        """After the program has ended: a group with processes in it cannot go."""
-        if self._group:
-            try:
+        """After the program has ended: a group with processes in it, dead ones too, cannot go."""
+        for _ in range(_CLOSE_TRIES if self._group else 0):
+            with suppress(OSError):
                 self._group.rmdir()
-            except OSError:
+                self._group = None
                 return
-            self._group = None
+            time.sleep(_CLOSE_REST)
 
 
 def _make_group(pids: list[int]) -> Path | None:

@@ -15,9 +15,11 @@
 #define RATE_BATCH 8                    /* packets at once where a rate is asked for */
 #define MAX_LAG 0.05                    /* seconds behind its rate that a sender makes up for */
 
-static int window(void)
+/* Batches of a tunnel on the way: up, no more than fit the receive buffer of a server that leaves it as it is; down, no more
+ * packets than fit a TUN device's queue. */
+static int window(int up)
 {
-    return job.threads > FEW ? 2 : 4;
+    return job.threads > FEW ? 2 : up ? 4 : 12;
 }
 
 static uint16_t checksum(const uint8_t *data, size_t size)
@@ -135,8 +137,8 @@ void *run_push(void *unused)
             break;
         atomic_fetch_add(&job.count, batch);
         atomic_fetch_add(&job.bytes, batch * PACKET);
-        if (clocked && ++on_the_way >= window())
-            error = await_answers(client, room, &on_the_way, window());
+        if (clocked && ++on_the_way >= window(1))
+            error = await_answers(client, room, &on_the_way, window(1));
         if (job.rate > 0)
             sleep_until(&next, batch);
     }
@@ -196,7 +198,7 @@ static int pull_all(struct lc_client *client, uint8_t *packet, uint8_t *room)
     lc_set_patience(client, PATIENCE_US);
     while (!error && !over()) {
         if (type == -EAGAIN)            /* nothing asked for, or lost */
-            for (int i = 0; i < window() && !error; i++)
+            for (int i = 0; i < window(0) && !error; i++)
                 error = ask(client, packet, BATCH);
         if (error)
             break;
