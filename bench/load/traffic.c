@@ -22,10 +22,9 @@ static int window(int up)
     return job.threads > FEW ? 2 : up ? 4 : 12;
 }
 
-static uint16_t checksum(const uint8_t *data, size_t size)
+/* Of an even number of bytes, added to `sum`. */
+static uint16_t checksum(uint32_t sum, const uint8_t *data, size_t size)
 {
-    uint32_t sum = 0;
-
     for (size_t i = 0; i + 1 < size; i += 2)
         sum += (uint32_t)(data[i] << 8 | data[i + 1]);
     while (sum >> 16)
@@ -33,21 +32,40 @@ static uint16_t checksum(const uint8_t *data, size_t size)
     return (uint16_t)~sum;
 }
 
+static void store16(uint8_t *at, uint16_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
 /* IPv4 and UDP without a checksum, to the job's port of the server's inner address. */
 static void fill_packet(uint8_t *packet, uint16_t size, uint32_t source)
 {
-    uint16_t sum, port = job.port;
+    uint16_t port = job.port;
 
     memset(packet, 0x5a, size);
     memcpy(packet, (uint8_t[]){ 0x45, 0, (uint8_t)(size >> 8), (uint8_t)size, 0, 0, 0x40, 0, 64, 17, 0, 0 }, 12);
     memcpy(packet + 12, &source, 4);
     memcpy(packet + 16, &job.inner, 4);
-    sum = checksum(packet, 20);
-    packet[10] = (uint8_t)(sum >> 8);
-    packet[11] = (uint8_t)sum;
+    store16(packet + 10, checksum(0, packet, 20));
     size = (uint16_t)(size - 20);
     memcpy(packet + 20, (uint8_t[]){ 0x30, 0x39, (uint8_t)(port >> 8), (uint8_t)port, (uint8_t)(size >> 8), (uint8_t)size, 0, 0 },
            8);
+}
+
+/* Servers may merge datagrams only if they are as a kernel sends them: with a checksum of UDP, which a payload that stays the
+ * same keeps, ... */
+static void sign(uint8_t *packet)
+{
+    store16(packet + 26, checksum(IPPROTO_UDP + PACKET - 20, packet + 12, PACKET - 12));
+}
+
+/* ... and numbered one after the other, as those of a connected socket are. */
+static void number(uint8_t *packet, uint16_t identification)
+{
+    store16(packet + 4, identification);
+    store16(packet + 10, 0);
+    store16(packet + 10, checksum(0, packet, 20));
 }
 
 /* A tunnel of this thread's own; NULL if it did not open. Returns when those of all threads are there. */
@@ -119,6 +137,7 @@ void *run_push(void *unused)
     struct lc_client *client = open_tunnel();
     int clocked = client && client->channel && job.rate <= 0, batch = job.rate > 0 ? RATE_BATCH : BATCH;
     int on_the_way = 0, error = 0;
+    uint16_t numbered = 0;
     double next = now();
 
     (void)unused;
@@ -126,9 +145,12 @@ void *run_push(void *unused)
         return NULL;
     lc_set_patience(client, PATIENCE_US);
     fill_packet(frame + LC_HEADROOM, PACKET, client->inner_ipv4);
+    sign(frame + LC_HEADROOM);
     while (!error && !over()) {
-        for (int i = 0; i < batch && !error; i++)
+        for (int i = 0; i < batch && !error; i++) {
+            number(frame + LC_HEADROOM, numbered++);
             error = lc_push(client, LC_DATA, frame + LC_HEADROOM, PACKET);
+        }
         if (!error && clocked)
             error = lc_push(client, LC_DPD_REQUEST, probe + LC_HEADROOM, sizeof probe - LC_HEADROOM);
         if (!error)
