@@ -51,6 +51,7 @@ static void count_rx(struct gw_worker *worker, struct gw_session *session, size_
     gw_add(&session->counters.rx_bytes, size);
     if (over == GW_OVER_TLS) {
         worker->pace.turn++;        /* datagrams are counted where they come in */
+        worker->pace.records++;
         return;
     }
     gw_add(&session->counters.dtls_rx_packets, 1);

@@ -14,12 +14,14 @@
 #define GW_PACE_WINDOW (2 * GW_MS)
 #define GW_PACE_RATE 10u            /* packets per millisecond from which on a worker is busy: 110 Mbit/s of large ones */
 #define GW_PACE_FULL 32u            /* packets in a turn that need no help */
+#define GW_PACE_FULL_RECORDS 64u    /* the same where most came as TLS records: one read takes more of them, for one flush */
 #define GW_PACE_REST (200 * 1000l)  /* ns; 24 packets of 1400 bytes at 1.3 Gbit/s */
 
 struct gw_pace {
     uint64_t since;
     uint32_t packets;               /* of this window */
     uint32_t turn;                  /* of this turn of the loop */
+    uint32_t records;               /* of those, received in TLS records */
     bool busy;
 };
 
@@ -27,16 +29,16 @@ struct gw_pace {
 static inline void gw_pace_rest(struct gw_pace *pace, uint64_t now)
 {
     const struct timespec rest = { .tv_nsec = GW_PACE_REST };
-    uint32_t turn = pace->turn;
+    uint32_t turn = pace->turn, full = pace->records > turn / 2 ? GW_PACE_FULL_RECORDS : GW_PACE_FULL;
 
-    pace->turn = 0;
+    pace->turn = pace->records = 0;
     pace->packets += turn;
     if (now - pace->since >= GW_PACE_WINDOW) {
         pace->busy = pace->packets > (now - pace->since) / GW_MS * GW_PACE_RATE;
         pace->since = now;
         pace->packets = 0;
     }
-    if (pace->busy && turn && turn < GW_PACE_FULL)
+    if (pace->busy && turn && turn < full)
         nanosleep(&rest, NULL);
 }
 

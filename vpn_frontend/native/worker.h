@@ -20,7 +20,7 @@
 
 #define GW_WORKERS_MAX 64u
 #define GW_LISTENERS_MAX 8u         /* per worker: addresses of the server */
-#define GW_INPUT_SIZE 65536u        /* bytes read from a socket at once */
+#define GW_INPUT_SIZE 131072u       /* bytes read from a socket at once: 90 records of large packets */
 #define GW_CONVERSATION_INPUT 16384u    /* the same before the tunnel, so that flow control overshoots by no more */
 #define GW_PLAIN_SIZE 16384u        /* a TLS record's worth */
 #define GW_PACKET_MAX 65535u

@@ -16,7 +16,7 @@ import pytest
 from vpn_frontend.gateway import LinkUp
 
 MODERATE = 200  # packets that each of the others is owed
-HOARDED = 40_000  # packets of the greedy one, 53 MB: some 800 turns of 64 KiB (GW_INPUT_SIZE)
+HOARDED = 40_000  # packets of the greedy one, 53 MB: some 400 turns of 128 KiB (GW_INPUT_SIZE)
 TURNS = 10  # that another one must have had meanwhile; a machine with time to spare gives hundreds
 FIRST = IPv4Address("192.168.99.10")
 
