@@ -32,6 +32,7 @@ def policy_loader(settings: PolicySection, progress: Progress | None = None) -> 
         geoip=_databases(settings),
         feed_folder=settings.feeds,
         progress=progress,
+        gated=True,
     )
 
 

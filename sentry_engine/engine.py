@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import isfinite
 from threading import RLock
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from sentry_engine.addresses import (
     Address,
@@ -37,6 +37,7 @@ from sentry_engine.explain import Explanation
 from sentry_engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
 from sentry_engine.places import NOWHERE
 from sentry_engine.policy import Policy
+from sentry_engine.routing import CoreName, Routing
 from sentry_engine.rules import Origin, Prefixes, PrefixRule
 from sentry_engine.state import KeptBlock, KeptPenalty, State
 from sentry_engine.twin import TwinCore, find_source
@@ -66,7 +67,7 @@ class Engine:
         self,
         policy: Policy,
         *,
-        core: Literal["native", "twin"] | Core = "native",
+        core: CoreName | Core = "native",
         limits: ClientLimits | None = None,
         never_block: Iterable[Network] = (),
         default: Action | str = Action.ACCEPT,
@@ -76,7 +77,8 @@ class Engine:
     ) -> None:
         """``default`` holds where the policy states none. ``never_block`` is the operator's own networks.
 
-        ``decisions`` is where what is decided here is logged; what a packet mover asks through the gate is not.
+        ``decisions`` is where what is decided here is logged; what a packet mover asks through the gate is not. With
+        ``core="wolfsentry"`` configurations of wolfSentry run on libwolfsentry, and all else on the native core.
         """
         if Action(default) is Action.RATE_LIMITED:
             raise ValueError("the default is accept or reject")
@@ -85,7 +87,8 @@ class Engine:
         self._default = Action(default)
         self._never_block = Prefixes.of(*never_block)
         self._lock = RLock()
-        self._core = make_core(core)
+        self._routing = Routing(core, make_core)
+        self._core = self._routing.inner
         self._leases = LeaseTable(limits or ClientLimits())
         self.decisions = decisions
         self.detectors = Panel()
@@ -115,11 +118,11 @@ class Engine:
             known = tuple(sorted(self._labels, key=self._labels.__getitem__))
             wall_now = self._wall_clock()
             setting = Setting(wall_now, offset, self._default, self._never_block, known)
-            base = compile_policy(policy, setting, version=self._version + 1)
+            ruled, routed = self._routing.prepare(policy)
+            base = compile_policy(ruled, setting, version=self._version + 1)
             texts, next_change = policy.texts(), policy.next_change(wall_now)
-            self._core.publish(
-                append_blocks(base, tuple(self._blocks.values()), version=base.version, clock_offset=offset)
-            )
+            plan = append_blocks(base, tuple(self._blocks.values()), version=base.version, clock_offset=offset)
+            self._core = self._routing.publish(plan, routed)
             self._policy, self._base, self._offset = policy, base, offset
             self._version = base.version
             self._texts, self._next_change = texts, next_change
@@ -152,22 +155,28 @@ class Engine:
         groups: Iterable[str] = (),
         now: float | None = None,
         verified: bool = True,
+        local_port: int | None = None,
+        protocol: int | None = None,
     ) -> Verdict:
         """Answer, and count the event.
 
         An address, event or time that cannot be understood is refused with ``invalid_request``: the caller passes on
         what strangers sent, and a refusal is the answer to that, not an exception. ``verified=False`` says that the
         source may be spoofed: it is limited by the sketch and earns no penalty for whom it names. With ``user`` the
-        rules about users are asked too, once everything else accepts.
+        rules about users are asked too, once everything else accepts. ``port`` is the source's; it, ``local_port`` and
+        ``protocol`` (6: TCP, 17: UDP) matter to routes of wolfSentry's configuration only.
         """
         moment = self._clock() if now is None else now
         number = self._numbers.get(event)
-        if number is None or not isfinite(moment) or (port is not None and not 0 <= port <= 65_535):
+        if number is None or not isfinite(moment):
             return INVALID
-        if user is None and self.decisions is None:
+        if user is None and self.decisions is None and port is None and local_port is None and protocol is None:
             return self._core.answer(address, number, moment, verified)
+        ports = (port or 0, local_port or 0, protocol or 0)
+        if not all(0 <= n <= 65_535 for n in ports):
+            return INVALID
         try:
-            request = Request(pack_address(address), number, moment, port=port or 0, verified=verified)
+            request = Request(pack_address(address), number, moment, *ports, verified=verified)
         except AddressError:
             return INVALID
         return self._decide_and_log(request, user, tuple(groups))
@@ -419,10 +428,7 @@ class Engine:
     @property
     def gate_address(self) -> int:
         """The address of the core's ``struct se_gate``, valid until ``close``. Only the native core has one."""
-        address: int | None = getattr(self._core, "gate_address", None)
-        if address is None:
-            raise RuntimeError("the twin core has no gate: serving needs core='native'")
-        return address
+        return self._routing.gate_address()
 
     def rule_text(self, rule_id: str) -> str:
         """What is written about a rule or block, for people; empty where nothing is, or no such rule."""
@@ -438,7 +444,7 @@ class Engine:
 
     def close(self) -> None:
         """Give the core's memory back. No thread may be asking, here or through the gate."""
-        self._core.close()
+        self._routing.close()
 
     def __enter__(self) -> Self:
         return self
@@ -487,13 +493,13 @@ class Engine:
         return self._clock() if now is None else now
 
 
-def make_core(core: Literal["native", "twin"] | Core) -> Core:
+def make_core(core: CoreName | Core) -> Core:
     """A core by name. The native one is never replaced by the twin in silence: without it this raises
     ``ImportError``.
     """
     if core == "twin":
         return TwinCore()
-    if core == "native":
+    if isinstance(core, str):
         module: Any = importlib.import_module("sentry_engine.native_core")
         native: Core = module.NativeCore()
         return native

@@ -23,7 +23,7 @@ from sentry_engine.places import PlaceFinder
 from sentry_engine.plain_rules import ids_of, join_rules, objects_of, texts_of
 from sentry_engine.policy_part import PolicyPart
 from sentry_engine.problems import PolicyError, Problem
-from sentry_engine.rules import FeedRule, GeoRule, LimitRule, Origin, Prefixes, PrefixRule
+from sentry_engine.rules import FeedRule, GeoRule, LimitRule, Origin, Prefixes, PrefixRule, RouteRules
 from sentry_engine.schedules import next_change
 from sentry_engine.user_rules import UserRule
 from sentry_engine.verdict import Action
@@ -53,6 +53,7 @@ class Policy(PolicyPart):
         geoip: GeoipPaths | None = None,
         progress: Progress | None = None,
         feed_folder: str | Path | None = None,
+        gated: bool = False,
     ) -> Policy:
         """Read rule files, and folders of them (by suffix and name, not recursive), and ``documents`` by name.
 
@@ -61,12 +62,16 @@ class Policy(PolicyPart):
         All of them are one policy. ``default`` holds where none of them states one. A ``ttl`` counts from the last
         change of the file it stands in; in a document from now. Of ``geoip`` the databases that the rules need are read
         whole, with ``progress`` (nodes read, nodes in all) called from this thread, and the others only opened.
+        ``gated`` says that a gate is to answer: what only Python asks is a problem then.
 
         Raises ``PolicyError`` with every problem found: a database that is named and cannot be read is one, because
         going on without it would let in whom the policy before kept out.
         """
         with collector_paused():
-            return cls._load(paths, documents or {}, default, geoip, progress, feed_folder)
+            policy = cls._load(paths, documents or {}, default, geoip, progress, feed_folder)
+        if gated and (obstacles := [problem for rules in policy.routes for problem in rules.obstacles]):
+            raise PolicyError(obstacles)
+        return policy
 
     @classmethod
     def _load(
@@ -122,6 +127,10 @@ class Policy(PolicyPart):
             "anonymous": any(r.anonymizers for r in self.geo_rules),
         }
         return frozenset(name for name, is_needed in needed.items() if is_needed)
+
+    def untranslated(self) -> tuple[RouteRules, ...]:
+        """The configurations of wolfSentry that no prefix rule can say: asked in Python only, so no gate has them."""
+        return tuple(rules for rules in self.routes if rules.obstacles)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], *, name: str = "document") -> Policy:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sentry_engine.detectors.thresholds import Thresholds
 from sentry_engine.plan import Aggregation
-from sentry_engine.rules import Example, FeedRule, GeoRule, LimitRule, PaybackRule, PrefixRule
+from sentry_engine.rules import Example, FeedRule, GeoRule, LimitRule, PaybackRule, PrefixRule, RouteRules
 from sentry_engine.user_rules import UserRule
 from sentry_engine.verdict import Action
 
@@ -22,6 +22,7 @@ class PolicyPart:
     geo_rules: tuple[GeoRule, ...] = ()
     user_rules: tuple[UserRule, ...] = ()
     feeds: tuple[FeedRule, ...] = ()
+    routes: tuple[RouteRules, ...] = ()  # configurations of wolfSentry
     event_labels: tuple[str, ...] = ()  # custom ones
     examples: tuple[Example, ...] = ()
     paybacks: tuple[PaybackRule, ...] | None = None

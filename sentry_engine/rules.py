@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sentry_engine.addresses import Network, pack_network
+from sentry_engine.problems import Problem
 from sentry_engine.schedules import Window
 from sentry_engine.verdict import Action
 
@@ -101,6 +102,17 @@ class PaybackRule:
     event: str
     from_event: str
     points: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRules:
+    """A configuration of wolfSentry as a whole, as its JSON. Where there are no ``obstacles``, prefix rules and limits
+    say the same; else each names a field that they cannot say.
+    """
+
+    origin: Origin
+    document: str
+    obstacles: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

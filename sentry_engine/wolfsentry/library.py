@@ -27,11 +27,12 @@ except ImportError as error:
 
 MAX_ERROR = 512  # octets of the library's text
 MAX_DUMP = 256 * 1024 * 1024  # octets
+BUILT_IN = 2  # the library numbers what it makes itself first, then events, then routes
 MICROSECONDS = 1_000_000
 
 
 class Library:
-    """One configuration in force in the library. Its numbers of routes are its own."""
+    """One configuration in force in the library."""
 
     def __init__(self, config: Configuration, *, file: str = "configuration", now: float = 0.0) -> None:
         """Raises ``PolicyError`` for what the library does not take."""
@@ -42,6 +43,8 @@ class Library:
             said = ffi.string(reason).decode(errors="replace") or f"error {-code}"
             raise PolicyError([Problem(file, "", f"libwolfsentry refuses it: {said}")])
         self._handle: Any = handle[0]
+        self._labels = frozenset(event.label for event in config.events)
+        self._first_route = BUILT_IN + len(config.events)
 
     def dispatch(
         self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
@@ -52,7 +55,18 @@ class Library:
         label = ffi.NULL if event is None else event.encode()
         if lib.se_ws_dispatch(self._require_open(), asked, label, int(now * MICROSECONDS), said, route):
             raise ValueError(f"libwolfsentry refuses the question about {traffic.remote.address}")
-        return Outcome(read_results(said[0]), route[0] or None)
+        return Outcome(read_results(said[0]), route[0] - self._first_route if route[0] else None)
+
+    def preview(
+        self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
+    ) -> Outcome:
+        """The answer to the same traffic of which nothing is said: the library has no way to ask without a trace, and
+        of this one it counts no more than the hit."""
+        del results, event
+        return self.dispatch(traffic, now=now)
+
+    def knows_event(self, label: str) -> bool:
+        return label in self._labels
 
     def dump(self) -> dict[str, Any]:
         """The library's own dump of its routes."""

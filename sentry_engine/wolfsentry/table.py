@@ -97,6 +97,21 @@ class RouteTable:
             return Outcome(frozenset(said | {"fallthrough"} | self._default), None)
         return self._fall_through(target, said, trigger, now)
 
+    def preview(
+        self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
+    ) -> Outcome:
+        """The answer ``dispatch`` would give now, counting nothing and doing nothing."""
+        del event  # it has actions, and no say in the answer
+        found = self._find(make_target(traffic), set(results))
+        if found is None:
+            return Outcome(frozenset({*results, "fallthrough", *self._default}), None)
+        config = self._config_of(found)
+        said = add_and_clear(set(results), config)
+        return Outcome(frozenset(said | self._judge(replace(found), config, said, now)), found.index)
+
+    def knows_event(self, label: str) -> bool:
+        return label in self._events
+
     def find(self, traffic: Traffic, results: Collection[str] = ()) -> Route | None:
         """The route that decides: the lowest priority number, then the most exact, then the last in the table's
         order.
@@ -134,14 +149,13 @@ class RouteTable:
         if not route.has(Flag.NO_HITS):
             route.hits += 1
         parent = route.event or self._default_event
-        config = (parent.config if parent else None) or self._general
+        config = self._config_of(route)
         route.last_hit = now
         if route.purge_after:
             self._purge.hit(route, float(config.route_idle_time_for_purge), now)
         self._let_go(now)
         self._act(trigger.post_actions if trigger else (), route, target, said, now)
-        said |= set(config.action_res_bits_to_add) - {"none"}
-        said -= set(config.action_res_bits_to_clear)
+        add_and_clear(said, config)
         self._act(parent.match_actions if parent else (), route, target, said, now)
         said |= self._judge(route, config, said, now)
         if "reject" in said and route.has(Flag.PORT_RESET):
@@ -158,14 +172,17 @@ class RouteTable:
         said.add("fallthrough")
         self._let_go(now)
         self._act(trigger.post_actions, replace(nothing, event=trigger), target, said, now)
-        said |= set(config.action_res_bits_to_add) - {"none"}
-        said -= set(config.action_res_bits_to_clear)
+        add_and_clear(said, config)
         parent = self._default_event
         self._act(parent.match_actions if parent else (), nothing, target, said, now)
         if said.isdisjoint({"accept", "reject"}):
             said |= {"fallthrough"} | self._default
         self._act(parent.decision_actions if parent else (), nothing, target, said, now)
         return Outcome(frozenset(said), None)
+
+    def _config_of(self, route: Route) -> EventConfig:
+        parent = route.event or self._default_event
+        return (parent.config if parent else None) or self._general
 
     def _judge(self, route: Route, config: EventConfig, said: set[str], now: float) -> set[str]:
         """What is to be said besides."""
@@ -330,6 +347,13 @@ def wants(route: Route, said: set[str]) -> bool:
     return (set(config.action_res_filter_bits_set) - {"none"}) <= said and said.isdisjoint(
         config.action_res_filter_bits_unset
     )
+
+
+def add_and_clear(said: set[str], config: EventConfig) -> set[str]:
+    """The results as the configuration of an event changes them, in place."""
+    said |= set(config.action_res_bits_to_add) - {"none"}
+    said -= set(config.action_res_bits_to_clear)
+    return said
 
 
 def over_threshold(route: Route, config: EventConfig) -> bool:

@@ -1,40 +1,62 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A wolfSentry configuration as rules of this engine, which asks for remote addresses of inbound connections only.
+"""A wolfSentry configuration as a policy of this engine.
 
-Routes for outbound traffic are left out. A route that selects by anything but a remote prefix cannot be said here, and
-is a problem rather than a rule that holds for more or less than was meant. Where a wider route has the better priority,
-the narrower ones inside it never decide and are left out, because here the narrower would.
+Where every route is about remote prefixes of inbound traffic it becomes rules, which any core and the gate answer by.
+Where a wider route has the better priority, the narrower ones inside it never decide and are left out, because here the
+narrower would. wolfSentry counts derogatory events per route; as rules they are failed authentications per source, in a
+day. A configuration that says more than that stays whole, and a ``RouteTable`` answers by it.
 
-wolfSentry counts derogatory events per route; here they are failed authentications per source, in a day.
+Routes for outbound traffic are left out. A route by local address or interface is a problem: the engine is not told
+either, so it would hold for more or less than was meant.
 """
 
 from __future__ import annotations
+
+import json
+from collections.abc import Iterator
 
 from sentry_engine.addresses import V4_OFFSET, contains
 from sentry_engine.defaults import EVERYWHERE
 from sentry_engine.policy_part import PolicyPart
 from sentry_engine.problems import PolicyError, Problem
-from sentry_engine.rules import LimitRule, Origin, Prefixes, PrefixRule
+from sentry_engine.rules import LimitRule, Origin, Prefixes, PrefixRule, RouteRules
 from sentry_engine.verdict import Action
-from sentry_engine.wolfsentry.model import Configuration
+from sentry_engine.wolfsentry.model import Configuration, EventConfig, dashed
 from sentry_engine.wolfsentry.route import Route
 from sentry_engine.wolfsentry.table import RouteTable
 from sentry_engine.wolfsentry.traffic import INET, WIDTHS
-from sentry_engine.wolfsentry.words import Flag
+from sentry_engine.wolfsentry.words import TRACK_PEER, Flag
 
 DAY = 86_400.0
+PYTHON_ONLY = (
+    "is asked in Python only, and the server's gate answers before Python: leave it out, or filter by it in the kernel"
+)
+COUNTING = (
+    "max_connection_count", "route_idle_time_for_purge", "action_res_filter_bits_set", "action_res_filter_bits_unset",
+)  # fmt: skip
+ACTING = ("actions", "post_actions", "match_actions", "update_actions", "decision_actions")
 LIMIT_ID = "wolfsentry:derogatory"
 
 
 def translate(config: Configuration, *, file: str) -> PolicyPart:
-    """Raises ``PolicyError`` for each route that cannot be said in rules."""
+    """Raises ``PolicyError`` for each route that is about what the engine is not told."""
     table = RouteTable(config, file=file)
     routes = [route for route in sorted(table.routes, key=lambda r: r.index) if route.has(Flag.INBOUND)]
-    problems = [Problem(file, f"/routes/{r.index}", reason) for r in routes if (reason := find_obstacle(r))]
+    problems = [problem for route in routes for problem in find_unknowns(route, file)]
     if problems:
         raise PolicyError(problems)
     policy = config.default_policies.default_policy
     default = None if policy is None else Action.ACCEPT if policy == "accept" else Action.REJECT
+    obstacles = (*find_counting(config, file), *(p for route in routes for p in find_selectors(route, file)))
+    document = json.dumps(config.model_dump(by_alias=True, exclude_unset=True))
+    whole = RouteRules(Origin(file, ""), document, obstacles)
+    if obstacles:
+        return PolicyPart(routes=(whole,), default=default)
+    rules, limits = translate_routes(routes, default, file), _limits(config, file)
+    return PolicyPart(prefix_rules=rules, limit_rules=limits, routes=(whole,), default=default)
+
+
+def translate_routes(routes: list[Route], default: Action | None, file: str) -> tuple[PrefixRule, ...]:
     packed = [(route, *row) for route in routes for row in pack_route(route)]
     rules = []
     for route, network, length in packed:
@@ -47,35 +69,51 @@ def translate(config: Configuration, *, file: str) -> PolicyPart:
         if action is not None:
             origin = Origin(file, f"/routes/{route.index}")
             rule_id = f"route:{route.index}" if length >= V4_OFFSET or route.family else f"route:{route.index}:inet6"
-            rules.append(
-                PrefixRule(
-                    rule_id,
-                    action,
-                    Prefixes(network, bytes((length,))),
-                    origin,
-                    route.event.label if route.event else "",
-                )
-            )
-    return PolicyPart(prefix_rules=tuple(rules), limit_rules=_limits(config, file), default=default)
+            text = route.event.label if route.event else ""
+            rules.append(PrefixRule(rule_id, action, Prefixes(network, bytes((length,))), origin, text))
+    return tuple(rules)
 
 
-def find_obstacle(route: Route) -> str:
-    """Why a route is no prefix rule; empty where it is one."""
-    config = route.event.config if route.event else None
+def find_unknowns(route: Route, file: str) -> Iterator[Problem]:
+    """What the route asks of traffic and the engine cannot answer."""
+    stated = (
+        ("local/address", Flag.LOCAL_ADDRESS_WILD, "at which of its addresses the server was reached"),
+        ("local/interface", Flag.LOCAL_INTERFACE_WILD, "through which interface"),
+        ("remote/interface", Flag.REMOTE_INTERFACE_WILD, "through which interface"),
+    )
+    for field, wild, what in stated:
+        if not route.has(wild):
+            reason = f"the engine is not told {what}: leave the field out, or filter by it in the kernel"
+            yield Problem(file, f"/routes/{route.index}/{field}", reason)
+
+
+def find_counting(config: Configuration, file: str) -> Iterator[Problem]:
+    """What counts, tracks, or depends on what else is said of the traffic."""
+    sections: list[tuple[str, EventConfig]] = [("/config-update", config.config_update)]
+    sections += [(f"/events/{at}/config", e.config) for at, e in enumerate(config.events) if e.config is not None]
+    for pointer, section in sections:
+        for name in COUNTING:
+            if getattr(section, name):
+                yield Problem(file, f"{pointer}/{dashed(name)}", PYTHON_ONLY)
+        if not {"accept", "reject"}.isdisjoint(section.action_res_bits_to_add):
+            yield Problem(file, f"{pointer}/action-res-bits-to-add", PYTHON_ONLY)
+    for at, event in enumerate(config.events):
+        for name in ACTING:
+            if TRACK_PEER in (getattr(event, name) or []):
+                yield Problem(file, f"/events/{at}/{dashed(name)}", PYTHON_ONLY)
+
+
+def find_selectors(route: Route, file: str) -> Iterator[Problem]:
+    """What a route selects by besides a remote prefix."""
     stated = {
-        "a protocol": not route.has(Flag.PROTOCOL_WILD),
-        "a port": not route.has(Flag.REMOTE_PORT_WILD) or not route.has(Flag.LOCAL_PORT_WILD),
-        "an interface": not route.has(Flag.REMOTE_INTERFACE_WILD) or not route.has(Flag.LOCAL_INTERFACE_WILD),
-        "a local address": not route.has(Flag.LOCAL_ADDRESS_WILD),
-        "conditions on results": config is not None
-        and bool(config.action_res_filter_bits_set or config.action_res_filter_bits_unset),
+        "protocol": not route.has(Flag.PROTOCOL_WILD),
+        "remote/port": not route.has(Flag.REMOTE_PORT_WILD),
+        "local/port": not route.has(Flag.LOCAL_PORT_WILD),
+        "remote/bitmask": route.has(Flag.REMOTE_BITMASK) and count_mask(route) is None,
     }
-    selectors = [name for name, given in stated.items() if given]
-    if selectors:
-        return f"the route selects by {', '.join(selectors)}; here rules are about remote addresses"
-    if route.has(Flag.REMOTE_BITMASK) and count_mask(route) is None:
-        return "the bitmask is no prefix; here rules are about prefixes"
-    return ""
+    for field, given in stated.items():
+        if given:
+            yield Problem(file, f"/routes/{route.index}/{field}", PYTHON_ONLY)
 
 
 def count_mask(route: Route) -> int | None:
@@ -93,7 +131,7 @@ def pack_route(route: Route) -> list[tuple[bytes, int]]:
         return everything if not route.family else [everything[0 if route.family == INET else 1]]
     bitmask = route.has(Flag.REMOTE_BITMASK)
     bits = count_mask(route) if bitmask else route.remote.bits
-    assert bits is not None  # noqa: S101  # find_obstacle saw to it
+    assert bits is not None  # noqa: S101  # find_selectors saw to it
     size = WIDTHS[route.family] // 8
     address = route.remote.address[:size].ljust(size, b"\0")
     if route.family == INET:
