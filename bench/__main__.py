@@ -19,26 +19,32 @@ from bench import load_client, measures
 from bench.peers import Peer, open_peers
 from bench.plot import render
 from bench.readings import Effort, Measure
-from bench.report import Report
+from bench.report import Report, replace_figures
 
 RESULTS = Path(__file__).with_name("results")
-MEASURES: dict[str, Measure] = {
-    "handshakes": measures.handshakes,
-    "logins": measures.logins,
-    "first-logins": measures.first_logins,
-    **{f"{t}-{way}": measures.throughput(t, way) for t in ("tls", "dtls") for way in ("up", "down")},
-    **{f"push-{t}-{n}": measures.push(t, n) for t in ("tls", "dtls") for n in (1, 50)},
-    **{f"pull-{t}-{n}": measures.pull(t, n) for t in ("tls", "dtls") for n in (1, 50)},
-    **{f"loss-{way}-{rate}": measures.datagram_loss(way, rate) for way in ("up", "down") for rate in (300, 900)},
-    "latency": measures.latency,
-    **{f"greedy-{t}": measures.greedy_uploader(t) for t in ("tls", "dtls")},
-    **{f"slow-{t}": measures.slow_reader(t) for t in ("tls", "dtls")},
-    "flood": measures.connect_flood,
-    "hello-flood": measures.hello_flood,
-    "block": measures.block,
-    "independence": measures.independence,
-    **{f"memory-{t}": measures.memory(t) for t in ("tls", "dtls")},
+TRANSPORTS, WAYS = ("tls", "dtls"), ("up", "down")
+TOPICS: dict[str, dict[str, Measure]] = {
+    "Getting a tunnel": {
+        "handshakes": measures.handshakes,
+        "logins": measures.logins,
+        "first-logins": measures.first_logins,
+    },
+    "One openconnect": {f"{t}-{way}": measures.throughput(t, way) for t in TRANSPORTS for way in WAYS},
+    "The load client": {
+        **{f"push-{t}-{n}": measures.push(t, n) for t in TRANSPORTS for n in (1, 50)},
+        **{f"pull-{t}-{n}": measures.pull(t, n) for t in TRANSPORTS for n in (1, 50)},
+    },
+    "Loss at a fixed rate": {f"loss-{way}-{n}": measures.datagram_loss(way, n) for way in WAYS for n in (300, 900)},
+    "Round trips": {"latency": measures.latency},
+    "What one client costs the others": {
+        **{f"greedy-{t}": measures.greedy_uploader(t) for t in TRANSPORTS},
+        **{f"slow-{t}": measures.slow_reader(t) for t in TRANSPORTS},
+    },
+    "Strangers": {"flood": measures.connect_flood, "hello-flood": measures.hello_flood, "block": measures.block},
+    "What tunnels notice of Python": {"independence": measures.independence},
+    "Open sessions": {f"memory-{t}": measures.memory(t) for t in TRANSPORTS},
 }
+MEASURES = {name: (topic, measure) for topic, named in TOPICS.items() for name, measure in named.items()}
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
 ENGINE = "engine"  # the policy engine alone has a program of its own, bench.engine
@@ -67,13 +73,14 @@ def arguments() -> argparse.Namespace:
 
 def run(chosen: list[str], peers: list[Peer], effort: Effort, rounds: int, report: Report) -> None:
     for name in chosen:
+        topic, measure = MEASURES[name]
         for number in range(1 if name in ONCE else rounds):
             for peer in peers if number % 2 == 0 else reversed(peers):
                 print(f"{name}, round {number + 1}: {peer.label}", file=sys.stderr)
                 try:
                     peer.ready()
-                    for reading in MEASURES[name](peer, effort):
-                        report.add(peer.label, reading)
+                    for reading in measure(peer, effort):
+                        report.add(topic, peer.label, reading)
                 except FAILURES as error:
                     traceback.print_exc()
                     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
@@ -86,8 +93,8 @@ def main() -> None:
     chosen = wanted.measures or [*MEASURES, ENGINE]
     vpn = [name for name in chosen if name != ENGINE]
     if wanted.load or vpn:
-        report = Report.load(wanted.load) if wanted.load else measure(wanted, vpn)
-        print(report.table())
+        report = Report.load(wanted.load) if wanted.load else take(wanted, vpn)
+        print(report.tables())
         if wanted.publish:
             publish(report)
     if ENGINE in chosen and not wanted.load:
@@ -95,7 +102,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "bench.engine", *quick], check=True)
 
 
-def measure(wanted: argparse.Namespace, chosen: list[str]) -> Report:
+def take(wanted: argparse.Namespace, chosen: list[str]) -> Report:
     labels = wanted.servers.split(",")
     effort = QUICK if wanted.quick else Effort(seconds=wanted.seconds, sessions=wanted.sessions)
     rounds = 1 if wanted.quick else wanted.rounds
@@ -115,11 +122,7 @@ def measure(wanted: argparse.Namespace, chosen: list[str]) -> Report:
 
 
 def publish(report: Report) -> None:
-    """Replaces the figures in the document; the words around them are written by hand."""
-    text = DOCUMENT.read_text()
-    head, rest = text.split(FIGURES[0])
-    tail = rest.split(FIGURES[1])[1]
-    DOCUMENT.write_text(f"{head}{FIGURES[0]}\n{report.heading()}\n\n{report.table()}\n{FIGURES[1]}{tail}")
+    replace_figures(DOCUMENT, FIGURES, f"{report.heading()}\n\n{report.tables()}")
     DOCUMENT.with_suffix(".svg").write_text(render(report, *report.labels[:2]))
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class Row:
     """One figure of every server that has it."""
 
+    topic: str
     name: str
     unit: str
     more_is_better: bool
@@ -48,23 +49,32 @@ class Report:
         self.began = datetime.now(UTC)
         self.machine = describe_machine()
 
-    def add(self, label: str, reading: Reading) -> None:
-        row = self.rows.setdefault(reading.name, Row(reading.name, reading.unit, reading.more_is_better))
+    def add(self, topic: str, label: str, reading: Reading) -> None:
+        row = self.rows.setdefault(reading.name, Row(topic, reading.name, reading.unit, reading.more_is_better))
         row.values.setdefault(label, []).append(reading.value)
 
-    def table(self) -> str:
-        """A Markdown table: the median of each server, and how many times better the first is than the second."""
+    def tables(self) -> str:
+        """Markdown, a table for every topic; below them what failed."""
+        topics = dict.fromkeys(row.topic for row in self.rows.values())
+        return "\n\n".join([*(self._table(topic) for topic in topics), *self.remarks])
+
+    def _table(self, topic: str) -> str:
+        """The median of each server, and how many times better the first is than the second."""
         ours, theirs = (self.labels * 2)[:2]
         lines = [
+            f"### {topic}",
+            "",
             f"| figure | unit | {' | '.join(self.labels)} | better by |",
             "|---|---|" + "--:|" * (len(self.labels) + 1),
         ]
         for row in self.rows.values():
+            if row.topic != topic:
+                continue
             cells = [shorten(row.median(label)) for label in self.labels]
             advantage = row.advantage(ours, theirs) if ours != theirs else None
             factor = f"{advantage:.2f} x" if advantage else ""
             lines.append(f"| {row.name} | {row.unit} | {' | '.join(cells)} | {factor} |")
-        return "\n".join([*lines, *(f"\n{remark}" for remark in self.remarks)])
+        return "\n".join(lines)
 
     def heading(self) -> str:
         """The command, the machine and the day, without which no figure means anything."""
@@ -83,6 +93,7 @@ class Report:
             "servers": self.labels,
             "figures": [
                 {
+                    "topic": row.topic,
                     "name": row.name,
                     "unit": row.unit,
                     "more_is_better": row.more_is_better,
@@ -104,7 +115,7 @@ class Report:
         for document in documents:
             report.remarks += document["remarks"]
             for figure in document["figures"]:
-                row = Row(figure["name"], figure["unit"], figure["more_is_better"])
+                row = Row(figure["topic"], figure["name"], figure["unit"], figure["more_is_better"])
                 for label, values in figure["readings"].items():
                     report.rows.setdefault(row.name, row).values.setdefault(label, []).extend(values)
         return report
@@ -114,6 +125,14 @@ class Report:
         path = folder / f"{self.began:%Y%m%dT%H%M%SZ}.json"
         path.write_text(json.dumps(self.document(), indent=1) + "\n")
         return path
+
+
+def replace_figures(document: Path, marks: tuple[str, str], figures: str) -> None:
+    """Puts them between two marks of the document; the words around them are written by hand."""
+    text = document.read_text()
+    head, rest = text.split(marks[0])
+    tail = rest.split(marks[1])[1]
+    document.write_text(f"{head}{marks[0]}\n{figures}\n{marks[1]}{tail}")
 
 
 def describe_machine() -> dict[str, Any]:

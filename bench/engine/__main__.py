@@ -19,7 +19,7 @@ from typing import Any
 from bench.engine import figures
 from bench.engine.documents import measure_documents
 from bench.engine.figures import Figure
-from bench.report import describe_machine, shorten
+from bench.report import describe_machine, replace_figures, shorten
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/performance.md"
@@ -62,11 +62,8 @@ def publish(paths: list[Path]) -> None:
     machine = runs[0]["machine"]
     where = f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}"
     commands = "; ".join(f"`{one['command']}`" for one in runs)
-    text = DOCUMENT.read_text()
-    head, rest = text.split(MARKS[0])
-    tail = rest.split(MARKS[1])[1]
     heading = f"{commands}, {runs[0]['began'][:10]}, {where}. Fastest round of each."
-    DOCUMENT.write_text(f"{head}{MARKS[0]}\n{heading}\n\n{render(found)}\n{MARKS[1]}{tail}")
+    replace_figures(DOCUMENT, MARKS, f"{heading}\n\n{render(found)}")
 
 
 def render(found: list[Figure]) -> str:
