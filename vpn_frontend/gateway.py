@@ -61,6 +61,7 @@ class LinkUp:
     server_name: str
     resumed: bool
     exporter_key: bytes  # 32 bytes, label EXPORTER-openconnect-psk
+    proof_key: bytes = b""  # 32 bytes, label EXPORTER-ocsentry-dtls13-key
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,13 @@ class SessionClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionAlive:
+    """The answer to ``ask``: the client was heard."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
 class DtlsUp:
     """The session's packets go over DTLS from now on. May come again: a client makes its DTLS anew."""
 
@@ -127,7 +135,16 @@ class DtlsDown:
 
 
 GatewayEvent = (
-    LinkUp | LinkData | LinkClosed | ChannelUp | ChannelDown | SessionIdle | SessionClosed | DtlsUp | DtlsDown
+    LinkUp
+    | LinkData
+    | LinkClosed
+    | ChannelUp
+    | ChannelDown
+    | SessionIdle
+    | SessionClosed
+    | SessionAlive
+    | DtlsUp
+    | DtlsDown
 )
 
 
@@ -158,8 +175,21 @@ class DtlsResumption:
     cipher: str  # one of DTLS12_SUITES that the client offered
 
 
+@dataclass(frozen=True, slots=True)
+class DtlsCertificate:
+    """``X-DTLS13-CipherSuite``: DTLS 1.3 with the server's certificate, and behind it the client's proof of ``key``."""
+
+    app_id: bytes  # 32 bytes, from a CSPRNG: X-DTLS-App-ID
+    key: bytes  # 32 bytes: LinkUp.proof_key of the link that carried CONNECT
+    suites: tuple[str, ...]  # those of DTLS13_SUITES that the client offered
+
+
+DtlsOffer = DtlsPsk | DtlsResumption | DtlsCertificate
+
 # Names in X-DTLS12-CipherSuite that the gateway speaks, best first.
 DTLS12_SUITES = ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256")
+# Names in X-DTLS13-CipherSuite, likewise: those of TLS's registry.
+DTLS13_SUITES = ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256")
 
 
 class GatewayError(Exception):
@@ -214,7 +244,7 @@ class Gateway(Protocol):
     def open_session(self, link: int, parameters: TunnelParameters) -> int:
         """A session on the worker of ``link``; returns its id. Nothing flows before ``attach``."""
 
-    def set_dtls(self, session: int, offer: DtlsPsk | DtlsResumption) -> None:
+    def set_dtls(self, session: int, offer: DtlsOffer) -> None:
         """Expect this DTLS client, and no earlier one. Before each ``attach``; without it there is no DTLS."""
 
     def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
@@ -225,6 +255,12 @@ class Gateway(Protocol):
 
     def close_session(self, session: int, frame: bytes) -> None:
         """Send ``frame`` (a CSTP frame, or nothing) and close; commands for an id that is gone are ignored."""
+
+    def resize(self, session: int, mtu: int) -> None:
+        """The largest inner packet for the client from now on, in bytes."""
+
+    def ask(self, session: int) -> None:
+        """Probe the client: ``SessionAlive`` comes once it is heard, at once where that was in the last two seconds."""
 
     def counters(self, session: int) -> Counters: ...
 

@@ -19,7 +19,9 @@ from vpn_frontend.gateway import (
     ChannelDown,
     ChannelUp,
     Counters,
+    DtlsCertificate,
     DtlsDown,
+    DtlsOffer,
     DtlsPsk,
     DtlsResumption,
     DtlsUp,
@@ -29,6 +31,7 @@ from vpn_frontend.gateway import (
     LinkClosed,
     LinkData,
     LinkUp,
+    SessionAlive,
     SessionClosed,
     SessionIdle,
     TunnelParameters,
@@ -45,6 +48,7 @@ CData = Any  # what cffi hands out: structs, arrays and pointers are untyped
 TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
 NO_ADDRESS = bytes(16)
+EXPORTED_KEY = 32  # bytes of each of the two that come with a link
 MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -156,7 +160,7 @@ class NativeGateway:
         _check(status, "open_session")
         return int(session[0])
 
-    def set_dtls(self, session: int, offer: DtlsPsk | DtlsResumption) -> None:
+    def set_dtls(self, session: int, offer: DtlsOffer) -> None:
         status = lib.gw_session_dtls(self._handle(), session, _dtls_config(offer))
         _check_command(status, "set_dtls")
 
@@ -166,6 +170,12 @@ class NativeGateway:
 
     def close_session(self, session: int, frame: bytes) -> None:
         _check_command(lib.gw_session_close(self._handle(), session, frame, len(frame)), "close_session")
+
+    def resize(self, session: int, mtu: int) -> None:
+        _check_command(lib.gw_session_resize(self._handle(), session, mtu), "resize")
+
+    def ask(self, session: int) -> None:
+        _check_command(lib.gw_session_ask(self._handle(), session), "ask")
 
     def counters(self, session: int) -> Counters:
         """Raises ``GatewayError`` for a session that is gone; its ``SessionClosed`` carries the final ones."""
@@ -224,7 +234,8 @@ def _event(event: CData, payload: bytes) -> GatewayEvent:
                 cipher=_text(event.cipher),
                 server_name=_text(event.server_name),
                 resumed=bool(event.resumed),
-                exporter_key=payload,
+                exporter_key=payload[:EXPORTED_KEY],
+                proof_key=payload[EXPORTED_KEY:],
             )
         case lib.GW_LINK_DATA:
             return LinkData(event.link, payload)
@@ -236,6 +247,8 @@ def _event(event: CData, payload: bytes) -> GatewayEvent:
             return ChannelDown(event.session, event.link, Cause(event.cause), payload, _counters(event.counters))
         case lib.GW_SESSION_IDLE:
             return SessionIdle(event.session)
+        case lib.GW_SESSION_ALIVE:
+            return SessionAlive(event.session)
         case lib.GW_SESSION_CLOSED:
             return SessionClosed(event.session, _counters(event.counters))
         case lib.GW_DTLS_UP:
@@ -252,11 +265,13 @@ def _event(event: CData, payload: bytes) -> GatewayEvent:
             raise AssertionError(f"the gateway sent an event of kind {unknown}")
 
 
-def _dtls_config(offer: DtlsPsk | DtlsResumption) -> CData:
+def _dtls_config(offer: DtlsOffer) -> CData:
     config = ffi.new("struct gw_dtls_config *")
     match offer:
         case DtlsPsk(app_id, key):
             config.way, name, secret, sizes = lib.GW_DTLS_PSK, app_id, key, (32, 32)
+        case DtlsCertificate(app_id=app_id, key=key):
+            config.way, name, secret, sizes = lib.GW_DTLS_CERTIFICATE, app_id, key, (32, 32)
         case DtlsResumption(session_id, master_secret, cipher):
             config.way, name, secret, sizes = lib.GW_DTLS_RESUMPTION, session_id, master_secret, (32, 48)
             if lib.gw_dtls_suite_find(cipher.encode(), config.suite):

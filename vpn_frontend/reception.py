@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from vpn_frontend.admission import Admission, CookieError, Login, RefusedError
 from vpn_frontend.authenticator import Accepted, Authenticator, Refused, Unavailable
+from vpn_frontend.contest import CONTEST_PATIENCE, Contest, ContestedError
 from vpn_frontend.conversation import (
     CheckLogin,
     Close,
@@ -74,7 +75,7 @@ class Reception:
         self._authenticator = authenticator
         self._events = events
         self._clock = clock
-        self._settling: dict[asyncio.Event, Admission] = {}
+        self._awaited: dict[asyncio.Event, Callable[[], bool]] = {}  # what tasks wait for, each for seconds at most
         self._links: dict[int, Link] = {}  # in the order of their beginning; the gateway bounds how many there are
 
     def __len__(self) -> int:
@@ -89,6 +90,8 @@ class Reception:
             event.cipher,
             event.local_port,
             event.exporter_key,
+            # Without an extension that clients may leave out (RFC 7627), TLS 1.2 exports the same to two peers.
+            event.proof_key if event.tls_version == "TLSv1.3" else b"",
         )
         self._links[event.link] = Link(peer, Conversation(self.site), self._clock())
 
@@ -112,11 +115,11 @@ class Reception:
         if link is not None and link.task is not None:
             link.task.cancel()
 
-    def session_gone(self) -> None:
-        """A session has ended for good: whoever waits for its place may have it."""
-        for gone, admission in self._settling.items():
-            if self._sessions.settled(admission):
-                gone.set()
+    def sessions_changed(self) -> None:
+        """A session has ended, gone roaming, come back or answered: somebody may wait for that."""
+        for happened, condition in self._awaited.items():
+            if condition():
+                happened.set()
 
     def expire(self, now: float) -> None:
         """Close links that send a request too slowly, or have talked for longer than any login takes."""
@@ -218,11 +221,26 @@ class Reception:
         with self._refusals(link, name):
             if isinstance(user, Refused | Unavailable):
                 raise RefusedError(user.text, user.reason if isinstance(user, Refused) else "unavailable")
-            admission = self._sessions.admit(wanted.cookie, link.peer, user, wanted.request, self._clock())
-            if self._sessions.settled(admission):
-                self._start_tunnel(link, admission, wanted)
+            try:
+                admission = self._sessions.admit(wanted.cookie, link.peer, user, wanted.request, self._clock())
+            except ContestedError as contested:
+                self._begin(link, self._wait_for_rivals(link, wanted, name, user, contested.contest))
             else:
-                self._begin(link, self._wait_for_room(link, admission, wanted, name))
+                self._enter(link, admission, wanted, name)
+
+    async def _wait_for_rivals(
+        self, link: Link, wanted: OpenTunnel, name: str, user: UserRecord, contest: Contest
+    ) -> None:
+        await self._wait(lambda: contest.decided(self._clock()), CONTEST_PATIENCE)
+        with self._refusals(link, name):
+            admission = self._sessions.admit(wanted.cookie, link.peer, user, wanted.request, self._clock(), contest)
+            self._enter(link, admission, wanted, name)
+
+    def _enter(self, link: Link, admission: Admission, wanted: OpenTunnel, name: str) -> None:
+        if self._sessions.settled(admission):
+            self._start_tunnel(link, admission, wanted)
+        else:
+            self._begin(link, self._wait_for_room(link, admission, wanted, name))
 
     async def _wait_for_room(self, link: Link, admission: Admission, wanted: OpenTunnel, name: str) -> None:
         await self._settle(admission)
@@ -243,19 +261,24 @@ class Reception:
 
     async def _settle(self, admission: Admission) -> None:
         """Wait for the sessions that make room: their addresses may be the ones wanted."""
-        if self._sessions.settled(admission):
-            return
-        gone = asyncio.Event()
-        self._settling[gone] = admission
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(SETTLE_DEADLINE):
-                    await gone.wait()
+            await self._wait(lambda: self._sessions.settled(admission), SETTLE_DEADLINE)
         except asyncio.CancelledError:
             self._sessions.abandon(admission)
             raise
+
+    async def _wait(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Until ``condition``, which a change of some session brings about, or for ``seconds``."""
+        if condition():
+            return
+        happened = asyncio.Event()
+        self._awaited[happened] = condition
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await happened.wait()
         finally:
-            del self._settling[gone]
+            del self._awaited[happened]
 
     def _start_tunnel(self, link: Link, admission: Admission, wanted: OpenTunnel) -> None:
         """Without a pause from here on: the link is still there, and the gateway takes it over."""

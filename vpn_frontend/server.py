@@ -35,6 +35,7 @@ from vpn_frontend.gateway import (
     LinkUp,
     Offload,
     OpenGateway,
+    SessionAlive,
     SessionClosed,
     SessionIdle,
 )
@@ -216,20 +217,25 @@ class VpnServer:
             case LinkClosed():
                 self._reception.link_closed(event)
                 self.sessions.link_closed(event.link, event.cause, now)
+                self._reception.sessions_changed()
             case ChannelDown():
                 self.sessions.channel_down(event, now)
+                self._reception.sessions_changed()
             case SessionIdle():
                 self.sessions.idle(event.session, now)
             case SessionClosed():
                 self.sessions.closed(event, now)
-                self._reception.session_gone()
+                self._reception.sessions_changed()
                 self._emptied.set()
             case DtlsUp():
                 self.sessions.dtls_up(event)
             case DtlsDown():
                 self.sessions.dtls_down(event)
+            case SessionAlive():
+                self.sessions.alive(event.session)
+                self._reception.sessions_changed()
             case ChannelUp():
-                pass  # the session knew when it attached the link
+                self._reception.sessions_changed()  # the session itself knew when it attached the link
 
     async def _keep_time(self) -> None:
         checkpoint_at = time.monotonic() + CHECKPOINT_INTERVAL

@@ -46,6 +46,7 @@ class Peer:
     cipher: str
     local_port: int = 0
     exporter_key: bytes = field(default=b"", repr=False)
+    proof_key: bytes = field(default=b"", repr=False)  # of TLS 1.3 alone, see docs/dtls.md
 
 
 @dataclass(slots=True)
@@ -70,6 +71,9 @@ class Session:
     mtu: int = 0
     gateway_id: int | None = None
     link: int | None = None  # its channel, or the link that is becoming it
+    channel_since: float = 0.0
+    back_by: float = 0.0  # while it roams: until then its client is on its way back, as it said or its rekey demands
+    signs_of_life: int = 0  # grows with each answer to a question, and with each channel
     dtls_cipher: str = ""  # empty: no DTLS at the moment
     dtls_address: Address | None = None  # where its datagrams come from, which may be another network than its TLS
     counters: Counters = field(default_factory=Counters)
@@ -78,6 +82,15 @@ class Session:
     @property
     def roaming(self) -> bool:
         return self.phase is Phase.OPEN and self.link is None
+
+    def is_due_to_rekey(self, rekey_time: int, now: float) -> bool:
+        """A client of TLS 1.2 closes its channel after so long to make a new one (``new-tunnel``); 0: never."""
+        old = self.peer is not None and self.peer.tls_version == "TLSv1.2"
+        return old and 0 < rekey_time <= now - self.channel_since
+
+    def gives_way(self, now: float) -> bool:
+        """Its place may be had by another login of its user."""
+        return self.roaming and now >= self.back_by
 
     @property
     def sources(self) -> tuple[Address, ...]:

@@ -7,8 +7,8 @@ gateway let go of them: ``admit`` takes the lease, ``establish`` (once ``settled
 
 WHO GIVES WAY. A client that was killed, or whose network broke, leaves a session that roams until its cookie dies. It
 holds its lease all that time, so that it can come back whatever happens; but where the limit of clients would keep its
-own user out, the session that roams longest is ended for the new login. A session with a live channel gives way only as
-the policy on excess says.
+own user out, the session that roams longest is ended for the new login. A session with a channel gives way as the
+policy on excess says, or when it is found dead (``contest``).
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from typing import TYPE_CHECKING
 from sentry_engine import Action, AdmissionRefused, Event, Reason, Verdict
 from vpn_frontend.addresses import AddressError, AddressPools
 from vpn_frontend.admission import Admission, CookieError, Login, RefusedError
+from vpn_frontend.contest import CONTEST_PATIENCE, Contest, ContestedError
 from vpn_frontend.cookies import CookieJar
 from vpn_frontend.cstp import disconnect_frame, parse_farewell
 from vpn_frontend.dtls_offer import choose_dtls
+from vpn_frontend.farewells import farewell_text, refusal_text
 from vpn_frontend.gateway import Cause, Counters, GatewayError, TunnelParameters
 from vpn_frontend.ports import CloseReason, SessionView, VpnEvent
 from vpn_frontend.session import Peer, Phase, Session
 from vpn_frontend.tunnel_answer import TunnelGrant, carries_ipv6, negotiate_mtu
+from vpn_frontend.waiting_room import WaitingRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,23 +44,6 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import VpnSettings
     from vpn_frontend.tunnel_request import TunnelRequest
 
-MAX_WAITING_PER_USER = 16  # logins without a tunnel; the oldest gives way
-MAX_WAITING = 8192  # in all; a login more is told to try later
-TEXTS = {
-    CloseReason.CONNECTION_LOST: "The connection was lost for too long.",
-    CloseReason.IDLE_TIMEOUT: "The session was idle for too long.",
-    CloseReason.SESSION_TIMEOUT: "The time of this session is over. Please log in again.",
-    CloseReason.REPLACED: "A newer login of this user took this session's place.",
-    CloseReason.LOGOUT: "Logged out.",
-    CloseReason.POLICY: "Access is no longer allowed.",
-    CloseReason.SHUTDOWN: "The server is shutting down.",
-    CloseReason.FAILED: "The tunnel could not be set up.",
-}
-
-
-ABOUT_USERS = frozenset(
-    {Reason.USER_DISABLED, Reason.USER_EXPIRED, Reason.SCHEDULE, Reason.USER_NETWORK, Reason.USER_COUNTRY}
-)
 Views = list[SessionView]  # names for what ``SessionTable.list`` hides inside its class
 Sessions = list[Session]
 
@@ -85,17 +71,15 @@ class SessionTable:
         self._by_user: dict[str, dict[str, Session]] = {}
         self._by_gateway: dict[int, Session] = {}
         self._by_link: dict[int, Session] = {}  # links that are or become a channel
-        self._waiting = 0
+        self._waiting = WaitingRoom()
 
     # Login and tunnel
 
     def log_in(self, login: Login, now: float) -> str:
         """The cookie of a new session. Raises ``RefusedError`` when too many wait for their tunnels."""
-        own = [session for session in self._of_user(login.user.name) if session.phase is Phase.WAITING]
-        if len(own) >= MAX_WAITING_PER_USER:
-            self._end(own[0], CloseReason.REPLACED, now)
-        if self._waiting >= MAX_WAITING:
-            raise RefusedError("Too many logins are under way. Please try again.", "too_many_logins")
+        leaving = self._waiting.who_leaves_for(login.user.name)
+        if leaving is not None:
+            self._end(leaving, CloseReason.REPLACED, now)
         session = Session(
             id=secrets.token_hex(8),
             user=login.user,
@@ -109,7 +93,7 @@ class SessionTable:
         cookie, session.digest = self._cookies.issue(session)
         self._sessions[session.id] = session
         self._by_user.setdefault(session.user.name, {})[session.id] = session
-        self._waiting += 1
+        self._waiting.enter(session)
         return cookie
 
     def user_of(self, cookie: str) -> str:
@@ -121,10 +105,19 @@ class SessionTable:
         if session is not None:
             self._end(session, CloseReason.LOGOUT, now)
 
-    def admit(self, cookie: str, peer: Peer, user: UserRecord, request: TunnelRequest, now: float) -> Admission:
+    def admit(
+        self,
+        cookie: str,
+        peer: Peer,
+        user: UserRecord,
+        request: TunnelRequest,
+        now: float,
+        contest: Contest | None = None,
+    ) -> Admission:
         """Take the lease for a tunnel. Raises ``CookieError`` or ``RefusedError``; then nothing is held.
 
-        Whoever gets an ``Admission`` hands it to ``establish`` or to ``abandon``.
+        Whoever gets an ``Admission`` hands it to ``establish`` or to ``abandon``. After ``ContestedError`` the caller
+        waits until its contest is decided, ``CONTEST_PATIENCE`` at most, and asks once more with it.
         """
         session = self._find(cookie)
         if self._time_is_over(session, now):
@@ -134,7 +127,7 @@ class SessionTable:
             raise RefusedError("The server is busy. Please try again.", "journal_behind")
         session.user = user if user.name == session.user.name else replace(user, name=session.user.name)
         making_room: set[int] = set()
-        lease = self._take_lease(session, peer, request, making_room, now)
+        lease = self._take_lease(session, peer, request, making_room, now, contest)
         session.lease = lease
         session.admissions += 1
         for evicted in self._of_user(session.user.name):
@@ -164,10 +157,11 @@ class SessionTable:
         addresses = session.addresses
         if addresses is None:
             raise CookieError
+        session.channel_since = now
         limit = self._settings.session.session_timeout
         remaining = max(1, int(session.login_at + limit - now)) if limit else None
-        dtls = choose_dtls(request, peer.exporter_key) if self._settings.dtls else None
-        return TunnelGrant(addresses.ipv4, addresses.ipv6, min(mtu, session.mtu), remaining, dpd, dtls)
+        dtls = choose_dtls(request, peer.exporter_key, peer.proof_key) if self._settings.dtls else None
+        return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, remaining, dpd, dtls)
 
     def attach(
         self, admission: Admission, peer: Peer, request: TunnelRequest, grant: TunnelGrant, head: bytes, early: bytes
@@ -182,7 +176,11 @@ class SessionTable:
         session.peer, session.link, session.expires_at = peer, peer.link, None
         session.hostname = request.hostname or session.hostname
         session.user_agent = request.user_agent or session.user_agent
+        session.signs_of_life += 1
         self._by_link[peer.link] = session
+        if grant.mtu != session.mtu:
+            session.mtu = grant.mtu
+            self._gateway.resize(session.gateway_id, grant.mtu)
         session.dtls_cipher, session.dtls_address = "", None
         if grant.dtls is not None:
             self._gateway.set_dtls(session.gateway_id, grant.dtls)
@@ -213,14 +211,21 @@ class SessionTable:
             return  # a newer link is taking over already
         if event.cause is Cause.PEER_DISCONNECT and parse_farewell(event.farewell).final:
             self._end(session, CloseReason.USER_DISCONNECT, now)
-        else:
-            self._lose_channel(session, event.cause, now)
+            return
+        rekeys = event.cause is Cause.PEER_CLOSED and session.is_due_to_rekey(self._settings.session.rekey_time, now)
+        announced = rekeys or event.cause is Cause.PEER_DISCONNECT
+        self._lose_channel(session, event.cause, now, back_by=now + CONTEST_PATIENCE if announced else now)
 
     def link_closed(self, link: int, cause: Cause, now: float) -> None:
         """A link died before it became the channel that it was meant to be."""
         session = self._by_link.get(link)
         if session is not None and session.phase is Phase.OPEN and session.link == link:
-            self._lose_channel(session, cause, now)
+            self._lose_channel(session, cause, now, back_by=now)
+
+    def alive(self, gateway_id: int) -> None:
+        session = self._by_gateway.get(gateway_id)
+        if session is not None:
+            session.signs_of_life += 1
 
     def dtls_up(self, event: DtlsUp) -> None:
         session = self._by_gateway.get(event.session)
@@ -343,7 +348,13 @@ class SessionTable:
         return limit > 0 and now >= session.login_at + limit
 
     def _take_lease(
-        self, session: Session, peer: Peer, request: TunnelRequest, making_room: set[int], now: float
+        self,
+        session: Session,
+        peer: Peer,
+        request: TunnelRequest,
+        making_room: set[int],
+        now: float,
+        contest: Contest | None,
     ) -> Lease:
         device = request.device_id or session.device.unique_id or None
         while True:
@@ -357,16 +368,31 @@ class SessionTable:
                     limit=session.user.max_same_clients,
                     session=session.id,
                 )
-            except AdmissionRefused as refused:
-                rival = self._longest_roaming(session)
-                if refused.verdict.reason is not Reason.MAX_SAME_CLIENTS or rival is None:
-                    verdict = refused.verdict
-                    raise RefusedError(refused.text, verdict.reason.value, verdict.retry_after) from refused
+            except AdmissionRefused as error:
+                verdict = error.verdict
+                refused = RefusedError(error.text, verdict.reason.value, verdict.retry_after)
+                if verdict.reason is not Reason.MAX_SAME_CLIENTS:
+                    raise refused from error
+                rival = self._who_gives_way(session, contest, now)
+                if rival is None:
+                    raise (self._contested(session, refused, now) if contest is None else refused) from error
                 self._make_room(rival, making_room, now)
 
-    def _longest_roaming(self, newcomer: Session) -> Session | None:
-        rivals = [session for session in self._of_user(newcomer.user.name) if session.roaming]
-        return min(rivals, key=lambda rival: rival.expires_at or 0.0, default=None)
+    def _who_gives_way(self, newcomer: Session, contest: Contest | None, now: float) -> Session | None:
+        rivals = [session for session in self._of_user(newcomer.user.name) if session.gives_way(now)]
+        if rivals:
+            return min(rivals, key=lambda rival: rival.expires_at or 0.0)
+        return next(iter(contest.dead(now)), None) if contest is not None else None
+
+    def _contested(self, newcomer: Session, refused: RefusedError, now: float) -> RefusedError:
+        """Ask the rivals whether they are there; without any the refusal stands."""
+        own = self._of_user(newcomer.user.name)
+        rivals = [session for session in own if session.phase is Phase.OPEN and session is not newcomer]
+        for rival in rivals:
+            if rival.gateway_id is not None:
+                self._gateway.ask(rival.gateway_id)
+        asked = tuple((rival, rival.signs_of_life) for rival in rivals)
+        return ContestedError(refused, Contest(asked, now + CONTEST_PATIENCE)) if asked else refused
 
     def _make_room(self, session: Session, making_room: set[int], now: float) -> None:
         if session.gateway_id is not None:
@@ -399,14 +425,15 @@ class SessionTable:
             raise RefusedError("The server cannot take another tunnel now.", "gateway_full") from error
         session.addresses, session.mtu, session.started_at = addresses, mtu, self._wall_clock()
         session.advance(Phase.OPEN)
-        self._waiting -= 1
+        self._waiting.leave(session)
         self._by_gateway[session.gateway_id] = session
 
-    def _lose_channel(self, session: Session, cause: Cause, now: float) -> None:
+    def _lose_channel(self, session: Session, cause: Cause, now: float, *, back_by: float) -> None:
         if session.link is not None:
             self._by_link.pop(session.link, None)
         session.link = None
         session.expires_at = now + self._settings.session.cookie_timeout
+        session.back_by = back_by
         self._emit(VpnEvent.CHANNEL_LOST, session, cause=cause.name.lower())
 
     def _end(self, session: Session, reason: CloseReason, now: float | None, text: str = "") -> None:
@@ -417,11 +444,11 @@ class SessionTable:
         if session.gateway_id is None:
             self._forget(session)
         else:
-            farewell = b"" if reason is CloseReason.USER_DISCONNECT else disconnect_frame(text or TEXTS.get(reason, ""))
+            farewell = b"" if reason is CloseReason.USER_DISCONNECT else disconnect_frame(text or farewell_text(reason))
             self._gateway.close_session(session.gateway_id, farewell)
 
     def _settle_end(self, session: Session, reason: CloseReason, now: float | None) -> None:
-        self._waiting -= session.phase is Phase.WAITING
+        self._waiting.leave(session)
         session.advance(Phase.CLOSING)
         session.close_reason = reason
         self._cookies.revoke(session.digest)
@@ -461,10 +488,7 @@ class SessionTable:
         return explanation.verdict if explanation.verdict.action is Action.REJECT else None
 
     def _refusal(self, verdict: Verdict) -> str:
-        """What a client that is cut hears: the operator's own words where the rule has some."""
-        text = self._engine.rule_text(verdict.rule_id) if verdict.rule_id is not None else ""
-        what = "Your access has ended" if verdict.reason in ABOUT_USERS else "Your address is blocked"
-        return f"{what}: {text}" if text else f"{what} ({verdict.reason.value})."
+        return refusal_text(verdict, self._engine.rule_text(verdict.rule_id) if verdict.rule_id is not None else "")
 
     def _view(self, session: Session) -> SessionView:
         return session.view(self._counters(session))

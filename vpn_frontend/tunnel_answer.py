@@ -17,7 +17,7 @@ from vpn_frontend.tunnel_request import MIN_MTU, MIN_MTU_IPV6
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-    from vpn_frontend.gateway import DtlsPsk, DtlsResumption
+    from vpn_frontend.gateway import DtlsOffer
     from vpn_frontend.settings import Network, NetworkSettings, SessionSettings
     from vpn_frontend.tunnel_request import TunnelRequest
 
@@ -40,7 +40,7 @@ class TunnelGrant:
     mtu: int
     remaining: int | None
     dpd: int
-    dtls: DtlsPsk | DtlsResumption | None = None
+    dtls: DtlsOffer | None = None
 
 
 def datagram_overhead(*, outer_ipv6: bool) -> int:

@@ -42,6 +42,7 @@ class TunnelRequest:
     device_id: str = ""
     dtls_psk: bool = False  # offers PSK-NEGOTIATE
     dtls12_suites: tuple[str, ...] = ()
+    dtls13_suites: tuple[str, ...] = ()  # asks for DTLS 1.3 with the certificate
     master_secret: bytes = b""
 
 
@@ -68,6 +69,7 @@ def parse_tunnel_request(request: Request) -> TunnelRequest:
         device_id=_printable(given("x-anyconnect-identifier-device-uniqueid"), MAX_USER_AGENT),
         dtls_psk="PSK-NEGOTIATE" in _suites(given("x-dtls-ciphersuite")),
         dtls12_suites=_suites(given("x-dtls12-ciphersuite")),
+        dtls13_suites=_suites(given("x-dtls13-ciphersuite")),
         master_secret=_master_secret(given("x-dtls-master-secret")),
     )
 

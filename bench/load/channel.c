@@ -174,7 +174,7 @@ static int name_session(struct lc_channel *channel, const uint8_t name[LC_NAME])
 {
     static const uint8_t suite[] = { 0x00, 0xa9 };
     uint8_t nothing[48] = { 0 };        /* nobody resumes it */
-    WOLFSSL_SESSION *session = named_session(name, nothing, suite);
+    WOLFSSL_SESSION *session = named_session(name, nothing, 0xfd, suite);
     int status = session ? wolfSSL_set_session(channel->ssl, session) : 0;
 
     wolfSSL_SESSION_free(session);

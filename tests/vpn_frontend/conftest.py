@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sentry_engine import ClientLimits, Engine, Policy
 from vpn_frontend.admission import Login
 from vpn_frontend.client_messages import Device
-from vpn_frontend.gateway import ChannelDown, DtlsDown, DtlsUp, LinkClosed, SessionClosed, SessionIdle
+from vpn_frontend.gateway import ChannelDown, DtlsDown, DtlsUp, LinkClosed, SessionAlive, SessionClosed, SessionIdle
 from vpn_frontend.passwords import hash_password
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.session import Peer
@@ -70,17 +70,19 @@ class Lab:
         record = UserRecord(user, "", **record)
         return self.table.log_in(Login(record, record.groups, Device(), "Open AnyConnect VPN Agent v9.01"), self.now)
 
-    def peer(self, address="192.0.2.1"):
-        link = self.gateway.connect(address)
-        return Peer(link, ip_address(address), 40_000, "TLSv1.3", "TLS13-AES256-GCM-SHA384", 443, bytes(32))
+    def peer(self, address="192.0.2.1", tls_version="TLSv1.3"):
+        link = self.gateway.connect(address, tls_version=tls_version)
+        return Peer(
+            link, ip_address(address), 40_000, tls_version, "TLS13-AES256-GCM-SHA384", 443, bytes(32), bytes(32)
+        )
 
     def admit(self, cookie, peer, request=None, user="alice", **record):
         return self.table.admit(cookie, peer, UserRecord(user, "", **record), request or TunnelRequest(), self.now)
 
-    def tunnel(self, cookie, *, address="192.0.2.1", request=None, user="alice", **record):
+    def tunnel(self, cookie, *, address="192.0.2.1", tls_version="TLSv1.3", request=None, user="alice", **record):
         """CONNECT, whole; returns the link and what was granted."""
         request = request or TunnelRequest()
-        peer = self.peer(address)
+        peer = self.peer(address, tls_version)
         admission = self.admit(cookie, peer, request, user, **record)
         self.pump()
         assert self.table.settled(admission)
@@ -105,6 +107,8 @@ class Lab:
                 self.table.idle(event.session, self.now)
             case SessionClosed():
                 self.table.closed(event, self.now)
+            case SessionAlive():
+                self.table.alive(event.session)
             case DtlsUp():
                 self.table.dtls_up(event)
             case DtlsDown():

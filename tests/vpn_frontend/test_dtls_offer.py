@@ -2,7 +2,7 @@
 import pytest
 
 from vpn_frontend.dtls_offer import choose_dtls, render_dtls_headers
-from vpn_frontend.gateway import DTLS12_SUITES, DtlsPsk, DtlsResumption
+from vpn_frontend.gateway import DTLS12_SUITES, DTLS13_SUITES, DtlsCertificate, DtlsPsk, DtlsResumption
 from vpn_frontend.settings import SessionSettings
 from vpn_frontend.tunnel_request import TunnelRequest
 
@@ -35,6 +35,26 @@ def test_the_older_way_takes_the_client_s_secret_and_our_best_suite_of_its():
     assert len(headers["X-DTLS-Session-ID"]) == 64
     assert headers["X-DTLS-MTU"] == "1400"
     assert "X-DTLS-CipherSuite" not in headers
+
+
+def test_the_certificate_is_for_those_who_ask_for_it_over_tls_1_3():
+    asking = TunnelRequest(dtls_psk=True, dtls13_suites=("TLS_UNKNOWN", DTLS13_SUITES[1], DTLS13_SUITES[0]))
+    offer = choose_dtls(asking, KEY, SECRET[:32])
+    assert isinstance(offer, DtlsCertificate)
+    assert offer.key == SECRET[:32]
+    headers = render(offer)
+    assert headers["X-DTLS13-CipherSuite"] == "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256"
+    assert headers["X-DTLS-App-ID"] == offer.app_id.hex()
+    assert headers["X-DTLS13-Proof"] == "EXPORTER-ocsentry-dtls13-key:EXPORTER-ocsentry-dtls13-proof"
+    assert "X-DTLS-CipherSuite" not in headers
+    assert isinstance(choose_dtls(asking, KEY), DtlsPsk), "over TLS 1.2 it is not to be had"
+    unknown = TunnelRequest(dtls_psk=True, dtls13_suites=("TLS_UNKNOWN",))
+    assert isinstance(choose_dtls(unknown, KEY, SECRET[:32]), DtlsPsk)
+
+
+def test_who_does_not_ask_for_the_certificate_hears_nothing_of_it():
+    for request in (TunnelRequest(dtls_psk=True), LEGACY):
+        assert not any(name.startswith("X-DTLS13") for name in render(choose_dtls(request, KEY, SECRET[:32])))
 
 
 @pytest.mark.parametrize(

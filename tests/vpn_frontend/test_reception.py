@@ -9,11 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from vpn_frontend import contest, reception
 from vpn_frontend.authenticator import Authenticator
 from vpn_frontend.conversation import Site
-from vpn_frontend.gateway import ChannelDown, LinkClosed, LinkData, LinkUp, SessionClosed
+from vpn_frontend.gateway import ChannelDown, LinkClosed, LinkData, LinkUp, SessionAlive, SessionClosed
 from vpn_frontend.logins import LoginTable
 from vpn_frontend.passwords import PasswordChecker
+from vpn_frontend.ports import CloseReason
 from vpn_frontend.reception import Reception
 from vpn_frontend.testing import MemoryDirectory
 
@@ -55,11 +57,9 @@ class Front:
                     case LinkClosed():
                         self.reception.link_closed(event)
                         self.lab.handle(event)
-                    case SessionClosed():
+                    case SessionClosed() | ChannelDown() | SessionAlive():
                         self.lab.handle(event)
-                        self.reception.session_gone()
-                    case ChannelDown():
-                        self.lab.handle(event)
+                        self.reception.sessions_changed()
 
     async def settle(self):
         self.pump()
@@ -86,6 +86,17 @@ class Front:
         link = self.gateway.connect(address)
         cookie = cookie_of(await self.log_in(link, user))
         return link, cookie, await self.open_tunnel(link, cookie)
+
+    async def contend(self):
+        """A second login of alice, at the point where the first one is asked whether it is there; its link."""
+        link = self.gateway.connect()
+        cookie = cookie_of(await self.log_in(link))
+        self.gateway.say(link, connect(cookie))
+        self.pump()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert all(session.asked for session in self.gateway.sessions.values())
+        return link
 
 
 def connect(cookie):
@@ -220,12 +231,28 @@ async def test_a_reconnect_keeps_address_and_lease(make_front):
 async def test_the_second_client_hears_why_it_is_refused(make_front):
     front = make_front(limits={"max_same_clients": 1})
     await front.enter()
-    link, _, answer = await front.enter()
-    assert answer.startswith(b"HTTP/1.1 503 ")
+    link = await front.contend()
+    front.gateway.answer(next(iter(front.gateway.sessions)))
+    await front.settle()
+    answer = bytes(front.gateway.sent[link]).rpartition(b"HTTP/1.1 ")[2]
+    assert answer.startswith(b"503 ")
     assert b"X-Reason: This user is already connected" in answer
     assert link not in front.gateway.links
     [refused] = front.lab.events.of("tunnel_refused")
     assert (refused["user"], refused["reason"]) == ("alice", "max_same_clients")
+
+
+@pytest.mark.asyncio
+async def test_a_new_login_takes_the_place_of_a_session_that_does_not_answer(make_front, monkeypatch):
+    monkeypatch.setattr(reception, "CONTEST_PATIENCE", 0.05)
+    front = make_front(limits={"max_same_clients": 1})
+    await front.enter()
+    link = await front.contend()
+    front.lab.now += contest.CONTEST_PATIENCE
+    await front.settle()
+    assert b"HTTP/1.1 200 CONNECTED\r\n" in front.gateway.sent[link]
+    assert front.lab.reasons() == [CloseReason.REPLACED]
+    assert len(front.lab.engine.leases()) == 1
 
 
 @pytest.mark.asyncio
@@ -296,7 +323,7 @@ async def test_a_link_that_dies_takes_its_question_along(make_front):
     await asyncio.wait([task])
     assert task.cancelled()
     assert front.gateway.sent[link] == b""
-    assert front.lab.table._waiting == 0
+    assert len(front.lab.table._waiting) == 0
 
 
 @pytest.mark.asyncio
@@ -345,7 +372,7 @@ async def test_closing_the_reception_ends_what_is_under_way(make_front):
     front.pump()
     await front.reception.close()
     assert len(front.reception) == 0
-    assert front.lab.table._waiting == 0
+    assert len(front.lab.table._waiting) == 0
 
 
 @pytest.mark.asyncio

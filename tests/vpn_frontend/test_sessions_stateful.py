@@ -17,7 +17,9 @@ from hypothesis.stateful import (
 
 from sentry_engine import ClientLimits, Engine, Policy
 from vpn_frontend.admission import CookieError, RefusedError
+from vpn_frontend.contest import ContestedError
 from vpn_frontend.gateway import Cause
+from vpn_frontend.ports import UserRecord
 from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
 from vpn_frontend.tunnel_request import TunnelRequest
 
@@ -33,6 +35,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     logins = Bundle("logins")
     admissions = Bundle("admissions")
+    contests = Bundle("contests")
 
     def __init__(self):
         super().__init__()
@@ -61,6 +64,35 @@ class SessionMachine(RuleBasedStateMachine):
             return self.lab.admit(cookie, peer, user=user), peer
         except (CookieError, RefusedError):
             return None, peer
+
+    @rule(target=contests, login=logins)
+    def contend(self, login):
+        user, cookie = login
+        peer = self.lab.peer()
+        try:
+            self.lab.table.abandon(self.lab.admit(cookie, peer, user=user))
+        except ContestedError as contested:
+            return user, cookie, peer, contested.contest
+        except (CookieError, RefusedError):
+            pass
+        return None
+
+    @rule(target=admissions, contended=consumes(contests))
+    def ask_again(self, contended):
+        if contended is None:
+            return None, None
+        user, cookie, peer, contest = contended
+        try:
+            record = UserRecord(user, "")
+            return self.lab.table.admit(cookie, peer, record, TunnelRequest(), self.lab.now, contest), peer
+        except (CookieError, RefusedError):
+            return None, peer
+
+    @rule(index=st.integers(0, 7))
+    def answer(self, index):
+        if self.lab.gateway.sessions:
+            numbers = sorted(self.lab.gateway.sessions)
+            self.lab.gateway.answer(numbers[index % len(numbers)])
 
     @rule(admitted=consumes(admissions), alive=st.booleans())
     def establish(self, admitted, alive):
@@ -145,7 +177,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert self.lab.table._pools.ipv4.used == 0
             assert self.lab.table._pools.ipv6.used == 0
             assert len(self.lab.table._cookies) == 0
-            assert self.lab.table._waiting == 0
+            assert len(self.lab.table._waiting) == 0
             assert (self.lab.table._sessions, self.lab.table._by_user, self.lab.table._by_link) == ({}, {}, {})
             assert self.lab.gateway.sessions == {}
         finally:

@@ -3,6 +3,7 @@
 
 #include "dtls_channel.h"
 #include "inner.h"
+#include "oversize.h"
 #include "tun.h"
 
 #include <errno.h>
@@ -35,7 +36,8 @@ static enum gw_stat judge(struct gw_worker *worker, const struct gw_session *ses
 {
     enum gw_stat why;
 
-    if (size > session->config.mtu)
+    /* A client that came back with a smaller path may go on with the device as it was first set. */
+    if (size > session->config.mtu && size > session->mtu)
         return GW_STAT_rx_oversize;
     why = gw_inner_read(packet, size, inner);
     if (why == GW_STAT_NONE)
@@ -122,6 +124,7 @@ void gw_channel_receive(struct gw_link *link, const uint8_t *data, size_t size)
     int status = 0;
 
     link->session->heard = link->worker->now;
+    gw_session_alive(link->worker, link->session);
     while (link->session && (status = gw_cstp_next(&link->frames, &data, &size, &frame)) > 0)
         take_frame(link, &frame);
     if (link->session && status < 0)
@@ -144,8 +147,9 @@ void gw_channel_deliver(struct gw_worker *worker, struct gw_session *session, ui
 {
     struct gw_link *link = session->channel;
 
-    if (size > session->config.mtu || size > GW_CSTP_MAX_PAYLOAD) {
-        drop_tx(worker, session, GW_STAT_tx_oversize);
+    if (size > session->mtu || size > GW_CSTP_MAX_PAYLOAD) {
+        if (!gw_oversize_split(worker, session, packet, size, control))
+            drop_tx(worker, session, GW_STAT_tx_oversize);
     } else if (gw_dtls_send(session, packet, size) == 0) {
         count_tx(worker, session, size, GW_OVER_DTLS);
         used(session, worker->now, control);

@@ -20,6 +20,7 @@ enum gw_frame_type {
     GW_FRAME_KEEPALIVE = 7,
     GW_FRAME_COMPRESSED = 8,
     GW_FRAME_TERMINATE = 9,
+    GW_FRAME_PROOF = 80,            /* ours, over DTLS only: see dtls_proof.h */
 };
 
 struct gw_frame {

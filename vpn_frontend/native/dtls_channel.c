@@ -147,7 +147,7 @@ static void come_up(struct gw_worker *worker, struct gw_session *session)
     struct gw_dtls *dtls = session->dtls;
     struct gw_dtls_facts facts = { 0 };
 
-    if (gw_dtls_finish(dtls->coming->ssl, session->config.mtu + 1, &facts)) {
+    if (gw_dtls_finish(dtls->coming->ssl, session->mtu + 1, &facts)) {
         gw_count(worker, GW_STAT_dtls_handshakes_failed);
         end_coming(dtls);
         return;
@@ -171,13 +171,29 @@ static void schedule(struct gw_dtls_link *link)
     link->deadline = link->worker->now + (uint64_t)wolfSSL_dtls_get_current_timeout(link->ssl) * GW_SECOND;
 }
 
+/* Everybody could come this far: the proof has to follow. */
+static void await_proof(struct gw_worker *worker, struct gw_dtls *dtls)
+{
+    struct gw_dtls_link *coming = dtls->coming;
+
+    coming->proving = worker->now;
+    coming->deadline = 0;
+    if (gw_proof_derive(coming->ssl, dtls->config.secret, &coming->proof)) {
+        gw_count(worker, GW_STAT_dtls_handshakes_failed);
+        end_coming(dtls);
+    }
+}
+
 static void shake_hands(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_dtls *dtls = session->dtls;
 
     switch (gw_dtls_accept(dtls->coming->ssl)) {
     case GW_DTLS_DONE:
-        come_up(worker, session);
+        if (dtls->config.way == GW_DTLS_CERTIFICATE)
+            await_proof(worker, dtls);
+        else
+            come_up(worker, session);
         break;
     case GW_DTLS_WANT:
         schedule(dtls->coming);
@@ -188,11 +204,30 @@ static void shake_hands(struct gw_worker *worker, struct gw_session *session)
     }
 }
 
+static bool is_proof(const struct gw_dtls_link *link, const uint8_t *frame, size_t size)
+{
+    return link->io.config->way == GW_DTLS_CERTIFICATE && size == 1 + GW_HASH_SIZE && frame[0] == GW_FRAME_PROOF &&
+           gw_same_hash(link->proof.expected, frame + 1);
+}
+
 static void answer_probe(struct gw_worker *worker, struct gw_dtls_link *link, uint8_t *frame, size_t size)
 {
     gw_count(worker, GW_STAT_dpd_answered);
     frame[0] = GW_FRAME_DPD_RESPONSE;   /* with its payload: clients measure the path with it */
     gw_dtls_write(link->ssl, frame, size);
+}
+
+/* Each time it comes, since the answer may have been lost. */
+static void answer_proof(struct gw_worker *worker, struct gw_dtls_link *link, const uint8_t *frame, size_t size)
+{
+    uint8_t answer[1 + GW_HASH_SIZE] = { GW_FRAME_PROOF };
+
+    if (!is_proof(link, frame, size)) {
+        gw_count(worker, GW_STAT_frames_unknown);
+        return;
+    }
+    memcpy(answer + 1, link->proof.answer, GW_HASH_SIZE);
+    gw_dtls_write(link->ssl, answer, sizeof(answer));
 }
 
 /* False: the client said goodbye. */
@@ -210,6 +245,9 @@ static bool take_frame(struct gw_worker *worker, struct gw_session *session, uin
         break;
     case GW_FRAME_DPD_RESPONSE:
     case GW_FRAME_KEEPALIVE:
+        break;
+    case GW_FRAME_PROOF:
+        answer_proof(worker, dtls->live, frame, size);
         break;
     case GW_FRAME_DISCONNECT:
     case GW_FRAME_TERMINATE:
@@ -244,6 +282,7 @@ static bool read_records(struct gw_worker *worker, struct gw_session *session)
         if (result == GW_DTLS_DONE && size && take_frame(worker, session, worker->plain, size)) {
             genuine = true;
             dtls->heard = worker->now;
+            gw_session_alive(worker, session);
             settle(dtls->live);
             continue;
         }
@@ -266,13 +305,43 @@ static bool same_path(const struct gw_dtls_link *link, const struct gw_path *pat
     return link && !memcmp(&link->path, path, sizeof(*path));
 }
 
+/* Until the proof: records of anything else are thrown away, a wrong one ends the connection. */
+static void hear_proof(struct gw_worker *worker, struct gw_session *session)
+{
+    struct gw_dtls_link *coming = session->dtls->coming;
+    enum gw_dtls_result result;
+    size_t size = 0;
+
+    while ((result = gw_dtls_read(coming->ssl, worker->plain, sizeof(worker->plain), &size)) == GW_DTLS_DONE) {
+        if (size && worker->plain[0] != GW_FRAME_PROOF) {
+            gw_count(worker, GW_STAT_dtls_unproven);
+            continue;
+        }
+        if (!is_proof(coming, worker->plain, size))
+            break;
+        come_up(worker, session);
+        if (session->dtls->live == coming) {
+            settle(coming);
+            answer_proof(worker, coming, worker->plain, size);
+        }
+        return;
+    }
+    if (result == GW_DTLS_WANT)
+        return;
+    gw_count(worker, result == GW_DTLS_DONE ? GW_STAT_dtls_proofs_wrong : GW_STAT_dtls_handshakes_failed);
+    end_coming(session->dtls);
+}
+
 static void feed_coming(struct gw_worker *worker, struct gw_session *session, const uint8_t *datagram, size_t size)
 {
     struct gw_dtls *dtls = session->dtls;
     struct gw_dtls_link *fed = dtls->coming;
 
     offer(fed, datagram, size);
-    shake_hands(worker, session);
+    if (!fed->proving)
+        shake_hands(worker, session);
+    if (dtls->coming == fed && fed->proving)
+        hear_proof(worker, session);
     if (dtls->live == fed)
         read_records(worker, session);  /* what came behind the client's last flight */
     else if (dtls->coming == fed)
@@ -306,7 +375,8 @@ static void take_hello(struct gw_worker *worker, struct gw_session *session, con
     if (gw_hello_read(datagram, parcel->size, &hello))
         return;
     if (same_path(dtls->coming, &parcel->path) && !memcmp(dtls->coming->random, hello.random, GW_DTLS_RANDOM_SIZE)) {
-        feed_coming(worker, session, datagram, parcel->size);   /* our flight was lost, the client asks again */
+        if (!dtls->coming->proving)
+            feed_coming(worker, session, datagram, parcel->size);   /* our flight was lost, the client asks again */
         return;
     }
     if (too_soon(worker, session, &parcel->path)) {
@@ -344,6 +414,22 @@ static void take_stranger(struct gw_worker *worker, struct gw_session *session, 
     }
 }
 
+/* Of a path on which there is a handshake. A replayed hello begins one too, whose cookie is still good: so what is sealed for
+ * the connection in use on the same path is still its own. */
+static void take_coming(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel,
+                        const uint8_t *datagram)
+{
+    struct gw_dtls *dtls = session->dtls;
+
+    if (parcel->kind == GW_DTLS_SEALED && same_path(dtls->live, &parcel->path)) {
+        offer(dtls->live, datagram, parcel->size);
+        if (read_records(worker, session))
+            return;
+    }
+    if (dtls->coming)
+        feed_coming(worker, session, datagram, parcel->size);
+}
+
 void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
 {
     struct gw_dtls *dtls = session->dtls;
@@ -352,8 +438,10 @@ void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const st
         gw_count(worker, GW_STAT_dtls_unmatched);
     } else if (parcel->kind == GW_DTLS_HELLO) {
         take_hello(worker, session, parcel, datagram);
+    } else if (parcel->kind == GW_DTLS_CLEAR && dtls->coming && dtls->coming->proving) {
+        gw_count(worker, GW_STAT_dtls_clear);
     } else if (same_path(dtls->coming, &parcel->path)) {
-        feed_coming(worker, session, datagram, parcel->size);
+        take_coming(worker, session, parcel, datagram);
     } else if (!same_path(dtls->live, &parcel->path)) {
         take_stranger(worker, session, parcel, datagram);
     } else if (parcel->kind == GW_DTLS_CLEAR && (dtls->live->settled || datagram[0] == GW_DTLS_ALERT)) {
@@ -406,7 +494,10 @@ static void watch_handshake(struct gw_worker *worker, struct gw_dtls *dtls)
 {
     struct gw_dtls_link *coming = dtls->coming;
 
-    if (worker->now - coming->started >= GW_DTLS_HANDSHAKE_TIME) {
+    if (coming->proving && worker->now - coming->proving >= GW_DTLS_PROOF_TIME) {
+        gw_count(worker, GW_STAT_dtls_proofs_missing);
+        end_coming(dtls);
+    } else if (worker->now - coming->started >= GW_DTLS_HANDSHAKE_TIME) {
         gw_count(worker, GW_STAT_dtls_handshakes_timed_out);
         end_coming(dtls);
     } else if (coming->deadline && worker->now >= coming->deadline) {

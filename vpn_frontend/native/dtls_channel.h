@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The DTLS half of a session, on the session's worker. Up to two connections at a time: the one in use, and one in the making
- * that replaces it once it works, so that a client which makes its DTLS anew is served throughout.
+ * that replaces it once it works, so that a client which makes its DTLS anew is served throughout. With GW_DTLS_CERTIFICATE
+ * anybody may finish the handshake: such a connection works once the proof came that its client is the session's. Until then
+ * nothing of it is delivered.
  *
  * Packets for the client go over DTLS while it is `active`: from the moment it is up, until the client falls back (data of it
  * comes over TLS) or is not heard for a DPD period, and again when data of it comes over DTLS.
@@ -13,6 +15,7 @@
 
 #define GW_DTLS_HANDSHAKE_TIME (12 * GW_SECOND)     /* clients give up by then */
 #define GW_DTLS_HELLO_PAUSE (3 * GW_SECOND)         /* between two handshakes of one session */
+#define GW_DTLS_PROOF_TIME (4 * GW_SECOND)          /* from the end of a handshake with the certificate to the proof behind it */
 #define GW_DTLS_SAY_MAX 512u        /* bytes of a control frame's payload: a reason and a sentence */
 #define GW_DTLS_STRANGERS 64u       /* datagrams of other ports tried per session and second */
 
@@ -23,6 +26,8 @@ struct gw_dtls_link {
     struct gw_path path;
     uint8_t random[GW_DTLS_RANDOM_SIZE];
     uint64_t started, deadline;     /* deadline: when the last flight is sent again */
+    struct gw_proof proof;          /* GW_DTLS_CERTIFICATE, once the handshake is done */
+    uint64_t proving;               /* since when the proof is waited for; 0: it is not */
     bool settled;                   /* the client has shown that it has our last flight: nothing in the clear counts any more */
 };
 
@@ -55,6 +60,11 @@ void gw_dtls_settle_in(struct gw_worker *worker, struct gw_session *session);
 int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size);
 /* A control frame, where there is a connection. */
 void gw_dtls_say(struct gw_session *session, enum gw_frame_type type, const uint8_t *payload, size_t size);
+/* When the client was last heard over DTLS; 0: there is none. */
+static inline uint64_t gw_dtls_heard(const struct gw_dtls *dtls)
+{
+    return dtls && dtls->live ? dtls->heard : 0;
+}
 /* Data came over TLS: the client does not trust its DTLS any more. */
 static inline void gw_dtls_fall_back(struct gw_dtls *dtls)
 {

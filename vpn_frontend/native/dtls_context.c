@@ -21,6 +21,8 @@ static const struct suite {
     { "ECDHE-RSA-AES128-GCM-SHA256", { 0xc0, 0x2f } },
 };
 
+static const char certificate_suites[] = "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256:TLS13-CHACHA20-POLY1305-SHA256";
+
 static const char resumption_list[] = "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256";
 
 #define SUITES (sizeof(resumption_suites) / sizeof(*resumption_suites))
@@ -131,7 +133,7 @@ static int refuse(char *error, size_t size, const char *what)
     return -EINVAL;
 }
 
-static int set_up(WOLFSSL_CTX *context, const char *suites, char *error, size_t error_size)
+static int set_up(WOLFSSL_CTX *context, const char *suites, int lowest, char *error, size_t error_size)
 {
     if (!context)
         return refuse(error, error_size, "no memory for a context");
@@ -139,15 +141,27 @@ static int set_up(WOLFSSL_CTX *context, const char *suites, char *error, size_t 
     wolfSSL_CTX_SetIOSend(context, on_send);
     if (wolfSSL_CTX_set_cipher_list(context, suites) != WOLFSSL_SUCCESS)
         return refuse(error, error_size, "this wolfSSL lacks the cipher suites");
-    if (wolfSSL_CTX_SetMinVersion(context, WOLFSSL_DTLSV1_2) != WOLFSSL_SUCCESS)
-        return refuse(error, error_size, "DTLS 1.2 cannot be set as the lowest version");
+    if (wolfSSL_CTX_SetMinVersion(context, lowest) != WOLFSSL_SUCCESS)
+        return refuse(error, error_size, "the lowest version of DTLS cannot be set");
     if (wolfSSL_CTX_dtls_set_mtu(context, GW_DTLS_HANDSHAKE_MTU) != WOLFSSL_SUCCESS)
         return refuse(error, error_size, "the MTU cannot be set");
     wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_NONE, NULL);
     wolfSSL_CTX_NoTicketTLSv12(context);
     wolfSSL_CTX_no_ticket_TLSv13(context);
-    wolfSSL_CTX_set_psk_server_callback(context, on_psk);
     return 0;
+}
+
+WOLFSSL_CTX *gw_dtls_context_new(const struct gw_tls *tls, char *error, size_t error_size)
+{
+    WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfDTLSv1_3_server_method());
+
+    if (set_up(context, certificate_suites, WOLFSSL_DTLSV1_3, error, error_size) ||
+        gw_tls_use_certificate(context, tls, error, error_size)) {
+        wolfSSL_CTX_free(context);
+        return NULL;
+    }
+    wolfSSL_CTX_set_session_cache_mode(context, WOLFSSL_SESS_CACHE_OFF);
+    return context;
 }
 
 int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t error_size)
@@ -156,13 +170,15 @@ int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t
 
     contexts->psk = wolfSSL_CTX_new(wolfDTLS_server_method());
     contexts->resumption = wolfSSL_CTX_new(wolfDTLSv1_2_server_method());
-    status = set_up(contexts->psk, psk_suites, error, error_size);
+    status = set_up(contexts->psk, psk_suites, WOLFSSL_DTLSV1_2, error, error_size);
     if (!status)
-        status = set_up(contexts->resumption, resumption_list, error, error_size);
+        status = set_up(contexts->resumption, resumption_list, WOLFSSL_DTLSV1_2, error, error_size);
     if (status) {
         gw_dtls_contexts_free(contexts);
         return status;
     }
+    wolfSSL_CTX_set_psk_server_callback(contexts->psk, on_psk);
+    wolfSSL_CTX_set_psk_server_callback(contexts->resumption, on_psk);
     wolfSSL_CTX_set_psk_server_tls13_callback(contexts->psk, on_psk13);
     wolfSSL_CTX_set_session_cache_mode(contexts->psk, WOLFSSL_SESS_CACHE_OFF);
     /* A full handshake is never to be had here: there is no certificate, and the callback has no key. */
@@ -179,17 +195,37 @@ void gw_dtls_contexts_free(struct gw_dtls_contexts *contexts)
     if (contexts->resumption)
         wolfSSL_CTX_free(contexts->resumption);
     contexts->psk = contexts->resumption = NULL;
+    gw_tls_holder_free(&contexts->certificate);
 }
 
-WOLFSSL *gw_dtls_new(const struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
+static WOLFSSL *object_new(struct gw_dtls_contexts *contexts, uint32_t way)
+{
+    WOLFSSL_CTX *certificate;
+    WOLFSSL *ssl;
+
+    if (way == GW_DTLS_PSK)
+        return wolfSSL_new(contexts->psk);
+    if (way == GW_DTLS_RESUMPTION)
+        return wolfSSL_new(contexts->resumption);
+    certificate = way == GW_DTLS_CERTIFICATE ? gw_tls_holder_take(&contexts->certificate) : NULL;
+    if (!certificate)
+        return NULL;
+    ssl = wolfSSL_new(certificate);
+    wolfSSL_CTX_free(certificate);
+    if (ssl)
+        wolfSSL_KeepArrays(ssl);    /* the proof is made over secrets of the handshake */
+    return ssl;
+}
+
+WOLFSSL *gw_dtls_new(struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
                      const void *peer, size_t peer_size)
 {
     uint8_t copy[128];
     WOLFSSL *ssl;
 
-    if (peer_size > sizeof(copy) || io->config->way == GW_DTLS_NONE)
+    if (peer_size > sizeof(copy))
         return NULL;
-    ssl = wolfSSL_new(io->config->way == GW_DTLS_PSK ? contexts->psk : contexts->resumption);
+    ssl = object_new(contexts, io->config->way);
     if (!ssl)
         return NULL;
     wolfSSL_SetIOReadCtx(ssl, io);
@@ -198,7 +234,7 @@ WOLFSSL *gw_dtls_new(const struct gw_dtls_contexts *contexts, struct gw_dtls_io 
     memcpy(copy, peer, peer_size);      /* wolfSSL's parameters are not const */
     if (wolfSSL_dtls_set_peer(ssl, copy, (unsigned)peer_size) != WOLFSSL_SUCCESS ||
         wolfSSL_DTLS_SetCookieSecret(ssl, secret, GW_COOKIE_SECRET_SIZE) ||
-        (io->config->way == GW_DTLS_PSK && wolfSSL_send_hrr_cookie(ssl, secret, GW_COOKIE_SECRET_SIZE) != WOLFSSL_SUCCESS)) {
+        (io->config->way != GW_DTLS_RESUMPTION && wolfSSL_send_hrr_cookie(ssl, secret, GW_COOKIE_SECRET_SIZE) != WOLFSSL_SUCCESS)) {
         wolfSSL_free(ssl);
         return NULL;
     }
@@ -221,10 +257,10 @@ static int catch_reply(void *owner, const uint8_t *datagram, size_t size)
     return 0;
 }
 
-int gw_dtls_retry13(const struct gw_dtls_contexts *contexts, const uint8_t secret[GW_COOKIE_SECRET_SIZE], const void *peer,
-                    size_t peer_size, const uint8_t *hello, size_t size, uint8_t *bytes, size_t *reply_size)
+int gw_dtls_retry13(struct gw_dtls_contexts *contexts, enum gw_dtls_way way, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
+                    const void *peer, size_t peer_size, const uint8_t *hello, size_t size, uint8_t *bytes, size_t *reply_size)
 {
-    static const struct gw_dtls_config nobody = { .way = GW_DTLS_PSK };     /* a key that fits no binder */
+    const struct gw_dtls_config nobody = { .way = way };    /* a key that fits no binder */
     struct reply reply = { bytes, 0, *reply_size };
     struct gw_dtls_io io = { hello, size, catch_reply, &reply, &nobody };
     WOLFSSL *ssl = gw_dtls_new(contexts, &io, secret, peer, peer_size);

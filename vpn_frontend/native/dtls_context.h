@@ -4,6 +4,7 @@
  *
  *   PSK         the key is exported from the session's TLS connection ("PSK-NEGOTIATE"); DTLS 1.2 or 1.3, static PSK or with DHE
  *   RESUMPTION  the client made up a master secret and told it over TLS; DTLS 1.2 "resumes" what never was ("X-DTLS12-CipherSuite")
+ *   CERTIFICATE a handshake of DTLS 1.3 with the server's certificate, and a proof behind it ("X-DTLS13-CipherSuite", dtls_proof.h)
  *
  * An object is made for one client of one session, after the client has echoed the cookie. It reads one datagram at a time from
  * its `io` and writes whole records through it.
@@ -12,7 +13,9 @@
 #define VPN_FRONTEND_DTLS_CONTEXT_H
 
 #include "dtls_cookie.h"
+#include "dtls_proof.h"
 #include "gateway.h"
+#include "tls.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
@@ -32,6 +35,7 @@ struct gw_dtls_io {
 
 struct gw_dtls_contexts {
     WOLFSSL_CTX *psk, *resumption;
+    struct gw_tls_holder certificate;
 };
 
 struct gw_dtls_facts {
@@ -46,17 +50,20 @@ enum gw_dtls_result {
     GW_DTLS_BROKEN = -2,
 };
 
+/* What a holder of certificates is given: NULL, and `error` says why. */
+WOLFSSL_CTX *gw_dtls_context_new(const struct gw_tls *tls, char *error, size_t error_size);
 int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t error_size);
 void gw_dtls_contexts_free(struct gw_dtls_contexts *contexts);
 
 /* NULL: out of memory. `io` must outlive it. A hello that echoes a cookie made with `secret` over `peer` is taken at once. */
-WOLFSSL *gw_dtls_new(const struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
+WOLFSSL *gw_dtls_new(struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
                      const void *peer, size_t peer_size);
 enum gw_dtls_result gw_dtls_accept(WOLFSSL *ssl);
 /* A DTLS 1.3 hello, answered or found to echo a good cookie without anything kept: 1 the cookie is good; 0 with a HelloRetryRequest
- * of *reply_size bytes, which is 0 where there is nothing to say. Which session it is for plays no part yet. */
-int gw_dtls_retry13(const struct gw_dtls_contexts *contexts, const uint8_t secret[GW_COOKIE_SECRET_SIZE], const void *peer,
-                    size_t peer_size, const uint8_t *hello, size_t size, uint8_t *reply, size_t *reply_size);
+ * of *reply_size bytes, which is 0 where there is nothing to say. `way`: what the hello looks like, GW_DTLS_PSK or _CERTIFICATE;
+ * which session it is for plays no part yet. */
+int gw_dtls_retry13(struct gw_dtls_contexts *contexts, enum gw_dtls_way way, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
+                    const void *peer, size_t peer_size, const uint8_t *hello, size_t size, uint8_t *reply, size_t *reply_size);
 /* After GW_DTLS_DONE, once. `mtu`: the largest payload of a record that gw_dtls_write is to take. */
 int gw_dtls_finish(WOLFSSL *ssl, uint32_t mtu, struct gw_dtls_facts *facts);
 /* The payload of one record, where the result is GW_DTLS_DONE. */

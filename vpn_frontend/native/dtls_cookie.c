@@ -1,40 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "dtls_cookie.h"
 
+#include "keyed_hash.h"
+
 #include <errno.h>
 #include <string.h>
-#include <wolfssl/options.h>
-#include <wolfssl/wolfcrypt/hmac.h>
 
-_Static_assert(GW_COOKIE_SIZE == WC_SHA256_DIGEST_SIZE, "the cookie is an HMAC-SHA256");
-
-struct part {
-    const void *bytes;
-    size_t size;
-};
-
-static int hmac(const uint8_t *key, size_t key_size, const struct part *parts, size_t count, uint8_t out[WC_SHA256_DIGEST_SIZE])
-{
-    Hmac state;
-    int status = wc_HmacInit(&state, NULL, INVALID_DEVID);
-
-    if (status)
-        return -ENOMEM;
-    status = wc_HmacSetKey(&state, WC_SHA256, key, (word32)key_size);
-    for (size_t i = 0; !status && i < count; i++)
-        if (parts[i].size)
-            status = wc_HmacUpdate(&state, parts[i].bytes, (word32)parts[i].size);
-    if (!status)
-        status = wc_HmacFinal(&state, out);
-    wc_HmacFree(&state);
-    return status ? -EIO : 0;
-}
+_Static_assert(GW_COOKIE_SIZE == GW_HASH_SIZE, "the cookie is a keyed hash");
 
 static int derive(struct gw_cookies *cookies, uint64_t period, uint8_t out[GW_COOKIE_SECRET_SIZE])
 {
-    struct part part = { &period, sizeof(period) };
+    const struct gw_hash_part part = { &period, sizeof(period) };
 
-    return hmac(cookies->master, sizeof(cookies->master), &part, 1, out);
+    return gw_keyed_hash(cookies->master, sizeof(cookies->master), &part, 1, out);
 }
 
 static int derive_both(struct gw_cookies *cookies, uint64_t period)
@@ -64,7 +42,7 @@ int gw_cookies_turn(struct gw_cookies *cookies, uint64_t now)
 int gw_cookie_make(const uint8_t secret[GW_COOKIE_SECRET_SIZE], const void *peer, size_t peer_size, const struct gw_hello *hello,
                    uint8_t out[GW_COOKIE_SIZE])
 {
-    const struct part parts[] = {
+    const struct gw_hash_part parts[] = {
         { peer, peer_size },
         { hello->version, 2 },
         { hello->random, GW_DTLS_RANDOM_SIZE },
@@ -73,16 +51,7 @@ int gw_cookie_make(const uint8_t secret[GW_COOKIE_SECRET_SIZE], const void *peer
         { hello->compression, hello->compression_size },
     };
 
-    return hmac(secret, GW_COOKIE_SECRET_SIZE, parts, sizeof(parts) / sizeof(*parts), out);
-}
-
-static bool same(const uint8_t *a, const uint8_t *b)
-{
-    uint8_t difference = 0;
-
-    for (size_t i = 0; i < GW_COOKIE_SIZE; i++)
-        difference = (uint8_t)(difference | (a[i] ^ b[i]));
-    return !difference;
+    return gw_keyed_hash(secret, GW_COOKIE_SECRET_SIZE, parts, sizeof(parts) / sizeof(*parts), out);
 }
 
 const uint8_t *gw_cookie_check(const struct gw_cookies *cookies, const void *peer, size_t peer_size, const struct gw_hello *hello)
@@ -92,7 +61,7 @@ const uint8_t *gw_cookie_check(const struct gw_cookies *cookies, const void *pee
     if (hello->cookie_size != GW_COOKIE_SIZE)
         return NULL;
     for (int i = 0; i < 2; i++)
-        if (!gw_cookie_make(cookies->secrets[i], peer, peer_size, hello, expected) && same(expected, hello->cookie))
+        if (!gw_cookie_make(cookies->secrets[i], peer, peer_size, hello, expected) && gw_same_hash(expected, hello->cookie))
             return cookies->secrets[i];
     return NULL;
 }

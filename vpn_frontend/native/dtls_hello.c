@@ -149,8 +149,10 @@ static void read_extensions(struct cursor *c, struct gw_hello *hello)
             hello->dtls13 = offers_dtls13(body);
         else if (type == GW_DTLS_APP_ID_EXTENSION)
             read_app_id(body, hello);
-        else if (type == EXTENSION_PRE_SHARED_KEY)
+        else if (type == EXTENSION_PRE_SHARED_KEY) {
+            hello->psk = true;
             read_identity(body, hello);
+        }
     }
 }
 

@@ -33,7 +33,7 @@ struct gw_hello {
     const uint8_t *session_id, *cookie, *suites, *compression;
     size_t session_id_size, cookie_size, suites_size, compression_size;
     const uint8_t *app_id;              /* NULL: no such extension */
-    bool has_identity;
+    bool psk, has_identity;             /* there is a PSK extension; its identity has the form below */
     uint8_t identity[GW_DTLS_NAME_SIZE];    /* DTLS 1.3: the first PSK identity, where it is an App-ID in hexadecimal */
 };
 

@@ -33,6 +33,7 @@ struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, char *error, size_t e
         snprintf(error, error_size, "out of memory");
         return NULL;
     }
+    pthread_mutex_init(&hub->contexts.certificate.lock, NULL);
     if (gw_dtls_contexts_init(&hub->contexts, error, error_size))
         goto fail;
     snprintf(error, error_size, "no memory or randomness for DTLS");
@@ -55,6 +56,7 @@ void gw_dtls_hub_free(struct gw_dtls_hub *hub)
     gw_directory_free(&hub->names);
     gw_directory_free(&hub->addresses);
     gw_dtls_contexts_free(&hub->contexts);
+    pthread_mutex_destroy(&hub->contexts.certificate.lock);
     free(hub);
 }
 
@@ -257,15 +259,17 @@ static bool check_cookie(struct gw_worker *worker, const struct gw_path *path, c
 }
 
 /* The same for DTLS 1.3, whose cookie wolfSSL makes and reads; its answer may be larger than a hello: then there is none. */
-static bool check_cookie13(struct gw_worker *worker, const struct gw_path *path, const uint8_t *datagram, size_t size, uint8_t *secret)
+static bool check_cookie13(struct gw_worker *worker, const struct gw_path *path, enum gw_dtls_way way, const uint8_t *datagram,
+                           size_t size, uint8_t *secret)
 {
-    const struct gw_dtls_contexts *contexts = &worker->gateway->dtls->contexts;
+    struct gw_dtls_contexts *contexts = &worker->gateway->dtls->contexts;
     uint8_t reply[512];
     size_t reply_size = 0;
 
     for (*secret = 0; *secret < 2; ++*secret) {
         reply_size = sizeof(reply);
-        if (gw_dtls_retry13(contexts, worker->dtls->cookies.secrets[*secret], path, sizeof(*path), datagram, size, reply, &reply_size))
+        if (gw_dtls_retry13(contexts, way, worker->dtls->cookies.secrets[*secret], path, sizeof(*path), datagram, size, reply,
+                            &reply_size))
             return true;
         if (reply_size)
             break;                  /* it brought no cookie */
@@ -299,8 +303,11 @@ static void take_hello(struct gw_worker *worker, struct gw_dtls_parcel *parcel, 
         gw_count(worker, GW_STAT_dtls_hello_unknown);
         return;
     }
-    good = hello.dtls13 ? check_cookie13(worker, &parcel->path, datagram, parcel->size, &parcel->secret)
-                        : check_cookie(worker, &parcel->path, &hello, &parcel->secret);
+    if (hello.dtls13)
+        good = check_cookie13(worker, &parcel->path, hello.psk ? GW_DTLS_PSK : GW_DTLS_CERTIFICATE, datagram, parcel->size,
+                              &parcel->secret);
+    else
+        good = check_cookie(worker, &parcel->path, &hello, &parcel->secret);
     if (!good)
         return;
     gw_paths_put(&worker->dtls->paths, &parcel->path, parcel->session, worker->now);

@@ -95,7 +95,16 @@ gw *gw_open(const struct gw_config *config, char *error, size_t error_size)
 
 int gw_set_tls(gw *g, const struct gw_tls *tls, char *error, size_t error_size)
 {
-    return gw_tls_holder_set(&g->tls, tls, error, error_size);
+    WOLFSSL_CTX *stream = gw_tls_context_new(tls, error, error_size);
+    WOLFSSL_CTX *datagrams = stream ? gw_dtls_context_new(tls, error, error_size) : NULL;
+
+    if (!datagrams) {
+        wolfSSL_CTX_free(stream);
+        return -EINVAL;
+    }
+    gw_tls_holder_set(&g->tls, stream);
+    gw_tls_holder_set(&g->dtls->contexts.certificate, datagrams);
+    return 0;
 }
 
 static uint16_t local_port(int fd)
@@ -314,7 +323,7 @@ int gw_session_dtls(gw *g, uint64_t session, const struct gw_dtls_config *config
     struct gw_message *message;
     int status;
 
-    if (config->way != GW_DTLS_PSK && config->way != GW_DTLS_RESUMPTION)
+    if (config->way < GW_DTLS_PSK || config->way > GW_DTLS_CERTIFICATE)
         return -EINVAL;
     if (gw_session_read(&g->sessions, session, NULL, NULL))
         return -ENOENT;
@@ -369,6 +378,32 @@ int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame
     if (message)
         message->session = session;
     return post(g, gw_session_home(&g->sessions, session), message);
+}
+
+static int tell_session(gw *g, uint64_t session, enum gw_message_kind kind, size_t value)
+{
+    struct gw_message *message;
+
+    if (gw_session_read(&g->sessions, session, NULL, NULL))
+        return -ENOENT;
+    message = gw_message_new(kind, NULL, 0);
+    if (message) {
+        message->session = session;
+        message->value = value;
+    }
+    return post(g, gw_session_home(&g->sessions, session), message);
+}
+
+int gw_session_resize(gw *g, uint64_t session, uint32_t mtu)
+{
+    if (mtu < GW_MTU_MIN)
+        return -EINVAL;
+    return tell_session(g, session, GW_MSG_SESSION_RESIZE, mtu);
+}
+
+int gw_session_ask(gw *g, uint64_t session)
+{
+    return tell_session(g, session, GW_MSG_SESSION_ASK, 0);
 }
 
 int gw_session_counters(gw *g, uint64_t session, struct gw_counters *counters)

@@ -66,18 +66,18 @@ struct gw_counters {                /* inner packets and bytes as the client see
     uint64_t dtls_rx_packets, dtls_rx_bytes, dtls_tx_packets, dtls_tx_bytes;    /* what of the above went over DTLS */
 };
 
-enum gw_dtls_way { GW_DTLS_NONE = 0, GW_DTLS_PSK = 1, GW_DTLS_RESUMPTION = 2 };
+enum gw_dtls_way { GW_DTLS_NONE = 0, GW_DTLS_PSK = 1, GW_DTLS_RESUMPTION = 2, GW_DTLS_CERTIFICATE = 3 };
 
 /* What a session expects of its DTLS client; see dtls_context.h. */
 struct gw_dtls_config {
     uint32_t way;                   /* enum gw_dtls_way */
     uint8_t name[32];               /* App-ID or session id: unguessable, unique among the sessions */
-    uint8_t secret[48];             /* PSK: the first 32 bytes are the key. RESUMPTION: the master secret */
+    uint8_t secret[48];             /* PSK, CERTIFICATE: the first 32 bytes are the key. RESUMPTION: the master secret */
     uint8_t suite[2];               /* RESUMPTION: as in TLS's registry */
 };
 
 enum gw_event_kind {
-    GW_LINK_UP = 1,        /* TLS handshake done; `link` may be answered. data: the exporter key, 32 bytes */
+    GW_LINK_UP = 1,        /* TLS handshake done; `link` may be answered. data: the exported keys for PSK and CERTIFICATE, 32 bytes each */
     GW_LINK_DATA = 2,      /* decrypted bytes of the conversation, in order */
     GW_LINK_CLOSED = 3,    /* a link that was no channel of a session is gone; last event of it */
     GW_CHANNEL_UP = 4,     /* `link` is now the TLS channel of `session` */
@@ -86,6 +86,7 @@ enum gw_event_kind {
     GW_SESSION_CLOSED = 7, /* answer to gw_session_close, with the final counters; last event of it */
     GW_DTLS_UP = 8,        /* the session has a DTLS channel, or a new one: peer, tls_version (0xfefd, 0xfefc), cipher */
     GW_DTLS_DOWN = 9,      /* it has none any more; TLS goes on. GW_CAUSE_DPD, _PEER_CLOSED, _PROTOCOL, _REPLACED */
+    GW_SESSION_ALIVE = 10, /* answer to gw_session_ask: the client was heard */
 };
 
 enum gw_cause {
@@ -143,6 +144,10 @@ int gw_session_attach(gw *g, uint64_t session, uint64_t link, const uint8_t *hea
                       const uint8_t *early, size_t early_size);
 /* Sends `frame` (a whole CSTP DISCONNECT or TERMINATE frame, or nothing), closes the channel, frees the inner addresses. */
 int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame_size);
+/* The largest inner packet for the client from now on; what is larger is fragmented or answered as too big. -EINVAL: below 576. */
+int gw_session_resize(gw *g, uint64_t session, uint32_t mtu);
+/* Is the client there? GW_SESSION_ALIVE once it is heard, at once where that was in the last two seconds. */
+int gw_session_ask(gw *g, uint64_t session);
 int gw_session_counters(gw *g, uint64_t session, struct gw_counters *counters);
 /* Before gw_session_attach, each time: DTLS of the session's client is expected from then on, of an older one no more. Without it
  * the session attached has no DTLS. */

@@ -276,8 +276,8 @@ static void converse(struct gw_link *link, const uint8_t *data, size_t size)
 
 static void shook_hands(struct gw_link *link)
 {
-    struct gw_event event = { .kind = GW_LINK_UP, .data_size = GW_EXPORTER_SIZE };
     struct gw_tls_facts facts;
+    struct gw_event event = { .kind = GW_LINK_UP, .data_size = sizeof(facts.exporter) };
 
     if (gw_tls_finish(link->ssl, &facts)) {
         gw_link_end(link, GW_CAUSE_HANDSHAKE_FAILED);
@@ -293,7 +293,7 @@ static void shook_hands(struct gw_link *link)
     memcpy(event.server_name, link->server_name, sizeof(event.server_name));
     free(link->server_name);
     link->server_name = NULL;
-    tell(link, &event, facts.exporter, false);
+    tell(link, &event, (const uint8_t *)facts.exporter, false);
     memset(facts.exporter, 0, sizeof(facts.exporter));
 }
 

@@ -20,6 +20,8 @@ enum gw_message_kind {
     GW_MSG_LINK_CREDIT,             /* Python took `value` bytes of the link's data */
     GW_MSG_SESSION_OPEN,
     GW_MSG_SESSION_CLOSE,
+    GW_MSG_SESSION_RESIZE,          /* `value` is the MTU */
+    GW_MSG_SESSION_ASK,
     GW_MSG_ATTACH,                  /* data: head, then early; `value` bytes are head */
     GW_MSG_MIGRATE,                 /* an ATTACH that brings its link along: `object` is a struct gw_link */
     GW_MSG_ROUTE_ADD,               /* data: two addresses */

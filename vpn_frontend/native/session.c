@@ -154,7 +154,10 @@ void gw_session_begin(struct gw_worker *worker, uint64_t id)
     session->open = true;
     session->channel = NULL;
     session->dtls = NULL;
-    session->idle_told = false;
+    session->idle_told = session->asked = false;
+    session->mtu = session->config.mtu;
+    session->told_too_big = 0;
+    session->told_second = 0;
     session->heard = session->probed = session->used = worker->now;
     gw_session_enlist(worker, session);
 }
@@ -196,6 +199,40 @@ void gw_session_end(struct gw_worker *worker, struct gw_session *session, const 
     gw_session_release(&worker->gateway->sessions, session);
 }
 
+static void probe(struct gw_worker *worker, struct gw_session *session)
+{
+    session->probed = worker->now;
+    gw_count(worker, GW_STAT_dpd_sent);
+    if (gw_channel_say(session->channel, GW_FRAME_DPD_REQUEST, NULL, 0) == 0)
+        gw_link_flush(session->channel);
+}
+
+void gw_session_answer(struct gw_worker *worker, struct gw_session *session)
+{
+    struct gw_event event = { .kind = GW_SESSION_ALIVE, .session = session->id };
+
+    session->asked = false;
+    gw_event_push(&worker->gateway->events, &event, NULL, false);
+}
+
+void gw_session_ask_client(struct gw_worker *worker, struct gw_session *session)
+{
+    uint64_t heard = gw_dtls_heard(session->dtls);
+
+    if (session->channel && session->heard > heard)
+        heard = session->heard;
+    if (worker->now - heard < GW_ALIVE_FOR) {
+        gw_session_answer(worker, session);
+        return;
+    }
+    if (session->asked && worker->now - session->probed < GW_SECOND)
+        return;                     /* the same question, on its way already */
+    session->asked = true;
+    gw_dtls_say(session, GW_FRAME_DPD_REQUEST, NULL, 0);
+    if (session->channel)
+        probe(worker, session);
+}
+
 static void watch_peer(struct gw_worker *worker, struct gw_session *session)
 {
     uint64_t patience = session->config.dpd_s * GW_SECOND;
@@ -207,10 +244,7 @@ static void watch_peer(struct gw_worker *worker, struct gw_session *session)
         gw_count(worker, GW_STAT_channels_dead);
         gw_link_end(session->channel, GW_CAUSE_DPD);
     } else if (worker->now - session->probed >= patience / 2) {
-        session->probed = worker->now;
-        gw_count(worker, GW_STAT_dpd_sent);
-        if (gw_channel_say(session->channel, GW_FRAME_DPD_REQUEST, NULL, 0) == 0)
-            gw_link_flush(session->channel);
+        probe(worker, session);
     }
 }
 

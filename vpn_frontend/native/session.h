@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #define GW_SLOTS_MAX (1u << 24)
+#define GW_ALIVE_FOR (2 * GW_SECOND)    /* a client heard so long ago needs no question */
 
 struct gw_dtls;
 struct gw_link;
@@ -28,7 +29,11 @@ struct gw_session {
     uint32_t home;                  /* the worker that has it; atomic, given away by that one only (moving.h) */
     bool open;                      /* the owner has seen GW_MSG_SESSION_OPEN */
     bool idle_told;
+    bool asked;                     /* Python wants to hear when the client is heard */
     struct gw_session_config config;
+    uint32_t mtu;                   /* largest inner packet for the client it has now */
+    uint32_t told_too_big;          /* ICMP messages in the second `told_second` */
+    uint64_t told_second;
     struct gw_counters counters;    /* written by the owner only, read by anyone */
     struct gw_link *channel;        /* the TLS link that carries it now; NULL: the client is away */
     struct gw_dtls *dtls;           /* the DTLS half; NULL: none is expected */
@@ -81,6 +86,15 @@ void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *sessio
                              const uint8_t *farewell, size_t size);
 /* Says `frame`, lets the channel go, tells Python the final counters and gives the slot back. */
 void gw_session_end(struct gw_worker *worker, struct gw_session *session, const uint8_t *frame, size_t size);
+/* Python asks whether the client is there: GW_SESSION_ALIVE follows once it is heard. */
+void gw_session_ask_client(struct gw_worker *worker, struct gw_session *session);
+void gw_session_answer(struct gw_worker *worker, struct gw_session *session);
+/* The client was heard, over whichever transport. */
+static inline void gw_session_alive(struct gw_worker *worker, struct gw_session *session)
+{
+    if (session->asked)
+        gw_session_answer(worker, session);
+}
 /* Once a second: dead peers, idle sessions. */
 void gw_sessions_tick(struct gw_worker *worker);
 

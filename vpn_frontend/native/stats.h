@@ -55,6 +55,9 @@
     X(dtls_handshakes_done) \
     X(dtls_handshakes_failed) \
     X(dtls_handshakes_timed_out) \
+    X(dtls_proofs_wrong)        /* a handshake with the certificate by somebody who is not the client of the session */ \
+    X(dtls_proofs_missing)      /* it did not come in time */ \
+    X(dtls_unproven)            /* records before the proof: not looked into */ \
     X(dtls_dead)                /* no answer to the dead peer detection over DTLS */ \
     X(dtls_datagrams_sent) \
     X(dtls_datagrams_lost)      /* the socket did not take them */

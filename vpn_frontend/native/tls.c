@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tls.h"
 
+#include "dtls_proof.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <wolfssl/error-ssl.h>
 
-#define EXPORTER_LABEL "EXPORTER-openconnect-psk"
+#define PSK_LABEL "EXPORTER-openconnect-psk"
 
 static const char cipher_list[] =
     "TLS13-AES256-GCM-SHA384:TLS13-CHACHA20-POLY1305-SHA256:TLS13-AES128-GCM-SHA256:"
@@ -53,18 +55,10 @@ static int refuse(char *error, size_t error_size, const char *what, int code)
     return -EINVAL;
 }
 
-static int load(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, size_t error_size)
+int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, size_t error_size)
 {
-    int code;
+    int code = wolfSSL_CTX_use_certificate_chain_buffer(context, tls->chain, (long)tls->chain_size);
 
-    wolfSSL_CTX_SetIORecv(context, on_receive);
-    wolfSSL_CTX_SetIOSend(context, on_send);
-    if (wolfSSL_CTX_SetMinVersion(context, WOLFSSL_TLSV1_2) != WOLFSSL_SUCCESS)
-        return refuse(error, error_size, "TLS 1.2 cannot be set as the lowest version", 0);
-    if (wolfSSL_CTX_set_cipher_list(context, cipher_list) != WOLFSSL_SUCCESS)
-        return refuse(error, error_size, "this wolfSSL lacks the cipher suites", 0);
-    wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_NONE, NULL);
-    code = wolfSSL_CTX_use_certificate_chain_buffer(context, tls->chain, (long)tls->chain_size);
     if (code != WOLFSSL_SUCCESS)
         return refuse(error, error_size, "the certificate chain cannot be read", code);
     code = wolfSSL_CTX_use_PrivateKey_buffer(context, tls->key, (long)tls->key_size, WOLFSSL_FILETYPE_PEM);
@@ -75,28 +69,59 @@ static int load(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, siz
     return 0;
 }
 
-int gw_tls_holder_set(struct gw_tls_holder *holder, const struct gw_tls *tls, char *error, size_t error_size)
+static int set_up(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, size_t error_size)
 {
-    WOLFSSL_CTX *context, *old;
-    int status;
+    wolfSSL_CTX_SetIORecv(context, on_receive);
+    wolfSSL_CTX_SetIOSend(context, on_send);
+    if (wolfSSL_CTX_SetMinVersion(context, WOLFSSL_TLSV1_2) != WOLFSSL_SUCCESS)
+        return refuse(error, error_size, "TLS 1.2 cannot be set as the lowest version", 0);
+    if (wolfSSL_CTX_set_cipher_list(context, cipher_list) != WOLFSSL_SUCCESS)
+        return refuse(error, error_size, "this wolfSSL lacks the cipher suites", 0);
+    wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_NONE, NULL);
+    return gw_tls_use_certificate(context, tls, error, error_size);
+}
 
-    if (!tls->chain || !tls->chain_size || !tls->key || !tls->key_size)
-        return refuse(error, error_size, "the certificate or its key is empty", 0);
-    context = wolfSSL_CTX_new(wolfSSLv23_server_method());
-    if (!context)
-        return refuse(error, error_size, "no memory for a TLS context", 0);
-    status = load(context, tls, error, error_size);
-    if (status) {
-        wolfSSL_CTX_free(context);
-        return status;
+WOLFSSL_CTX *gw_tls_context_new(const struct gw_tls *tls, char *error, size_t error_size)
+{
+    WOLFSSL_CTX *context;
+
+    if (!tls->chain || !tls->chain_size || !tls->key || !tls->key_size) {
+        refuse(error, error_size, "the certificate or its key is empty", 0);
+        return NULL;
     }
+    context = wolfSSL_CTX_new(wolfSSLv23_server_method());
+    if (!context) {
+        refuse(error, error_size, "no memory for a TLS context", 0);
+        return NULL;
+    }
+    if (set_up(context, tls, error, error_size)) {
+        wolfSSL_CTX_free(context);
+        return NULL;
+    }
+    return context;
+}
+
+void gw_tls_holder_set(struct gw_tls_holder *holder, WOLFSSL_CTX *context)
+{
+    WOLFSSL_CTX *old;
+
     pthread_mutex_lock(&holder->lock);
     old = holder->context;
     holder->context = context;
     pthread_mutex_unlock(&holder->lock);
     if (old)
         wolfSSL_CTX_free(old);      /* objects made from it hold references of their own */
-    return 0;
+}
+
+WOLFSSL_CTX *gw_tls_holder_take(struct gw_tls_holder *holder)
+{
+    WOLFSSL_CTX *context = NULL;
+
+    pthread_mutex_lock(&holder->lock);
+    if (holder->context && wolfSSL_CTX_up_ref(holder->context) == WOLFSSL_SUCCESS)
+        context = holder->context;
+    pthread_mutex_unlock(&holder->lock);
+    return context;
 }
 
 void gw_tls_holder_free(struct gw_tls_holder *holder)
@@ -108,13 +133,9 @@ void gw_tls_holder_free(struct gw_tls_holder *holder)
 
 WOLFSSL *gw_tls_new(struct gw_tls_holder *holder, struct gw_tls_io *io)
 {
-    WOLFSSL_CTX *context = NULL;
+    WOLFSSL_CTX *context = gw_tls_holder_take(holder);
     WOLFSSL *ssl;
 
-    pthread_mutex_lock(&holder->lock);
-    if (holder->context && wolfSSL_CTX_up_ref(holder->context) == WOLFSSL_SUCCESS)
-        context = holder->context;
-    pthread_mutex_unlock(&holder->lock);
     if (!context)
         return NULL;
     ssl = wolfSSL_new(context);
@@ -155,6 +176,11 @@ enum gw_tls_result gw_tls_accept(WOLFSSL *ssl)
     return status == WOLFSSL_SUCCESS ? GW_TLS_DONE : failed(ssl, status);
 }
 
+static int export_key(WOLFSSL *ssl, const char *label, uint8_t out[GW_EXPORTER_SIZE])
+{
+    return wolfSSL_export_keying_material(ssl, out, GW_EXPORTER_SIZE, label, strlen(label), NULL, 0, 0) == WOLFSSL_SUCCESS ? 0 : -EPROTO;
+}
+
 int gw_tls_finish(WOLFSSL *ssl, struct gw_tls_facts *facts)
 {
     const char *cipher = wolfSSL_get_cipher_name(ssl);
@@ -163,8 +189,7 @@ int gw_tls_finish(WOLFSSL *ssl, struct gw_tls_facts *facts)
     facts->version = (uint16_t)wolfSSL_version(ssl);
     facts->resumed = wolfSSL_session_reused(ssl) != 0;
     snprintf(facts->cipher, sizeof(facts->cipher), "%s", cipher ? cipher : "");
-    if (wolfSSL_export_keying_material(ssl, facts->exporter, sizeof(facts->exporter), EXPORTER_LABEL,
-                                       sizeof(EXPORTER_LABEL) - 1, NULL, 0, 0) != WOLFSSL_SUCCESS)
+    if (export_key(ssl, PSK_LABEL, facts->exporter[0]) || export_key(ssl, GW_PROOF_KEY_LABEL, facts->exporter[1]))
         return -EPROTO;
     wolfSSL_FreeArrays(ssl);
     wolfSSL_FreeHandshakeResources(ssl);

@@ -12,7 +12,7 @@
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
-#define GW_EXPORTER_SIZE 32u        /* bytes of EXPORTER-openconnect-psk, the DTLS pre-shared key of a session */
+#define GW_EXPORTER_SIZE 32u        /* bytes of each key that is exported for DTLS */
 
 /* A counted reference to the context in force. */
 struct gw_tls_holder {
@@ -32,7 +32,7 @@ struct gw_tls_facts {
     uint16_t version;               /* 0x0303, 0x0304 */
     uint16_t resumed;
     char cipher[48];
-    uint8_t exporter[GW_EXPORTER_SIZE];
+    uint8_t exporter[2][GW_EXPORTER_SIZE];  /* the pre-shared key of a session, and the key of its proof (dtls_proof.h) */
 };
 
 enum gw_tls_result {
@@ -43,7 +43,13 @@ enum gw_tls_result {
 };
 
 int gw_tls_library_init(void);
-int gw_tls_holder_set(struct gw_tls_holder *holder, const struct gw_tls *tls, char *error, size_t error_size);
+/* A context with the certificate; NULL, and `error` says why. */
+WOLFSSL_CTX *gw_tls_context_new(const struct gw_tls *tls, char *error, size_t error_size);
+int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, size_t error_size);
+/* Takes the context, and lets the one before go. */
+void gw_tls_holder_set(struct gw_tls_holder *holder, WOLFSSL_CTX *context);
+/* A reference to be freed; NULL: there is none. */
+WOLFSSL_CTX *gw_tls_holder_take(struct gw_tls_holder *holder);
 void gw_tls_holder_free(struct gw_tls_holder *holder);
 
 /* NULL: out of memory or no context. Freed with wolfSSL_free. `io` must outlive it. */

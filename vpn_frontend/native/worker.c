@@ -175,7 +175,8 @@ static void expect_dtls(struct gw_worker *worker, const struct gw_message *messa
 
 static bool is_for_session(const struct gw_message *message)
 {
-    return message->kind == GW_MSG_SESSION_CLOSE || message->kind == GW_MSG_SESSION_DTLS || message->kind == GW_MSG_MIGRATE;
+    return message->kind == GW_MSG_SESSION_CLOSE || message->kind == GW_MSG_SESSION_DTLS || message->kind == GW_MSG_MIGRATE ||
+           message->kind == GW_MSG_SESSION_RESIZE || message->kind == GW_MSG_SESSION_ASK;
 }
 
 /* What is for a session that has left follows it. */
@@ -203,6 +204,16 @@ static void obey(struct gw_worker *worker, struct gw_message *message)
         session = gw_session_find(worker, message->session);
         if (session)
             gw_session_end(worker, session, message->data, message->size);
+        break;
+    case GW_MSG_SESSION_RESIZE:
+        session = gw_session_find(worker, message->session);
+        if (session)
+            session->mtu = (uint32_t)message->value;
+        break;
+    case GW_MSG_SESSION_ASK:
+        session = gw_session_find(worker, message->session);
+        if (session)
+            gw_session_ask_client(worker, session);
         break;
     case GW_MSG_ROUTE_ADD:
         gw_routes_add(&worker->routes, message->data, message->session);

@@ -24,6 +24,7 @@
 #define GW_CONVERSATION_INPUT 16384u    /* the same before the tunnel, so that flow control overshoots by no more */
 #define GW_PLAIN_SIZE 16384u        /* a TLS record's worth */
 #define GW_PACKET_MAX 65535u
+#define GW_MTU_MIN 576u             /* what every host of the Internet takes (RFC 791) */
 #define GW_HEADROOM 16u             /* in front of a packet, for the header of a queue or a frame */
 #define GW_TICK (100 * GW_MS)       /* the grain of all deadlines */
 

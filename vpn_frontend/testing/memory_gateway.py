@@ -19,8 +19,7 @@ from vpn_frontend.gateway import (
     ChannelUp,
     Counters,
     DtlsDown,
-    DtlsPsk,
-    DtlsResumption,
+    DtlsOffer,
     DtlsUp,
     GatewayError,
     GatewayEvent,
@@ -28,6 +27,7 @@ from vpn_frontend.gateway import (
     LinkClosed,
     LinkData,
     LinkUp,
+    SessionAlive,
     SessionClosed,
     SessionIdle,
     TunnelParameters,
@@ -39,8 +39,10 @@ class MemorySession:
     parameters: TunnelParameters
     link: int | None = None  # its channel
     early: bytes = b""
-    dtls: DtlsPsk | DtlsResumption | None = None  # expected with the channel that it has
-    dtls_next: DtlsPsk | DtlsResumption | None = None
+    mtu: int = 0
+    dtls: DtlsOffer | None = None  # expected with the channel that it has
+    dtls_next: DtlsOffer | None = None
+    asked: bool = False
     counters: Counters = field(default_factory=Counters)
 
 
@@ -69,7 +71,9 @@ class MemoryGateway:
         link = next(self._ids)
         self.links.add(link)
         peer = ip_address(address)
-        self._tell(LinkUp(link, peer, port, 443, tls_version, "TLS13-AES256-GCM-SHA384", "", False, bytes(32)))
+        self._tell(
+            LinkUp(link, peer, port, 443, tls_version, "TLS13-AES256-GCM-SHA384", "", False, bytes(32), bytes(32))
+        )
         return link
 
     def say(self, link: int, data: bytes) -> None:
@@ -113,6 +117,13 @@ class MemoryGateway:
     def fall_idle(self, session: int) -> None:
         self._tell(SessionIdle(session))
 
+    def answer(self, session: int) -> None:
+        """The client hears a question and answers, if one was asked."""
+        known = self.sessions[session]
+        if known.asked:
+            known.asked = False
+            self._tell(SessionAlive(session))
+
     # The port
 
     def send(self, link: int, data: bytes) -> None:
@@ -128,10 +139,10 @@ class MemoryGateway:
         if len(self.sessions) >= self._max_sessions:
             raise GatewayError(f"{self._max_sessions} sessions are the most")
         number = next(self._ids)
-        self.sessions[number] = MemorySession(parameters)
+        self.sessions[number] = MemorySession(parameters, mtu=parameters.mtu)
         return number
 
-    def set_dtls(self, session: int, offer: DtlsPsk | DtlsResumption) -> None:
+    def set_dtls(self, session: int, offer: DtlsOffer) -> None:
         if session in self.sessions:
             self.sessions[session].dtls_next = offer
 
@@ -155,6 +166,14 @@ class MemoryGateway:
             self.links.discard(known.link)
             self.sent[known.link] += frame
         self._tell(SessionClosed(session, known.counters))
+
+    def resize(self, session: int, mtu: int) -> None:
+        if session in self.sessions:
+            self.sessions[session].mtu = mtu
+
+    def ask(self, session: int) -> None:
+        if session in self.sessions:
+            self.sessions[session].asked = True
 
     def counters(self, session: int) -> Counters:
         if session not in self.sessions:

@@ -23,6 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from tests.vpn_frontend.native.dtls_lab import DtlsLab, compile_client
 from tests.vpn_frontend.native.offload_harness import build_offloads
 from vpn_frontend.gateway import GatewayPlan, LinkClosed, LinkData, LinkUp, TunnelParameters
 from vpn_frontend.listeners import open_listeners
@@ -331,3 +332,26 @@ def wire():
         terminate=TERMINATE, link_closed=LinkClosed, outside4=IPv4Address("198.51.100.1"),
         outside6=IPv6Address("2001:db8::1"),
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def dtls_library(tmp_path_factory):
+    return compile_client(tmp_path_factory.mktemp("dtls"))
+
+
+@pytest.fixture
+def start_lab(start, dtls_library):
+    labs = []
+
+    def begin(**options):
+        labs.append(DtlsLab(start, dtls_library, **options))
+        return labs[-1]
+
+    yield begin
+    for lab in labs:
+        lab.close()
+
+
+@pytest.fixture
+def lab(start_lab):
+    return start_lab()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * A DTLS client without sockets for the tests of the gateway: datagrams go in and come out, the test carries, drops, doubles and
- * forges them. It names its session as openconnect does: by the session id of the hello (DTLS 1.3: by the PSK identity).
+ * forges them. It names its session as openconnect does: by the session id of the hello (DTLS 1.3 with a PSK: by its identity).
  */
 #include "named_session.h"
 
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <wolfssl/error-ssl.h>
 
-enum { DC_PSK = 1, DC_RESUMPTION = 2, DC_PSK13 = 3 };
+enum { DC_PSK = 1, DC_RESUMPTION = 2, DC_PSK13 = 3, DC_CERTIFICATE = 4 };
 #define DC_QUEUE 64
 
 typedef struct dc {
@@ -81,14 +81,14 @@ static unsigned int give_psk13(WOLFSSL *ssl, const char *hint, char *identity, u
 
 static dc *dc_new(int way, const uint8_t *name, const uint8_t *secret, const char *ciphers)
 {
-    static const uint8_t psk_suite[] = { 0x00, 0xa9 }, ecdhe_suite[] = { 0xc0, 0x30 };
+    static const uint8_t psk_suite[] = { 0x00, 0xa9 }, ecdhe_suite[] = { 0xc0, 0x30 }, tls13_suite[] = { 0x13, 0x01 };
     dc *client = calloc(1, sizeof(*client));
     WOLFSSL_SESSION *session;
 
     wolfSSL_Init();
     memcpy(client->name, name, 32);
     memcpy(client->secret, secret, 48);
-    client->context = wolfSSL_CTX_new(way == DC_PSK13 ? wolfDTLSv1_3_client_method() : wolfDTLSv1_2_client_method());
+    client->context = wolfSSL_CTX_new(way >= DC_PSK13 ? wolfDTLSv1_3_client_method() : wolfDTLSv1_2_client_method());
     wolfSSL_CTX_SetIORecv(client->context, receive);
     wolfSSL_CTX_SetIOSend(client->context, transmit);
     wolfSSL_CTX_set_verify(client->context, WOLFSSL_VERIFY_NONE, NULL);
@@ -104,10 +104,13 @@ static dc *dc_new(int way, const uint8_t *name, const uint8_t *secret, const cha
     wolfSSL_SetIOWriteCtx(client->ssl, client);
     wolfSSL_dtls_set_using_nonblock(client->ssl, 1);
     wolfSSL_dtls_set_mtu(client->ssl, 1500);
-    if (way == DC_PSK13)                /* a post-quantum share would not fit one datagram with the cookie */
+    if (way == DC_CERTIFICATE)
+        wolfSSL_KeepArrays(client->ssl);
+    if (way >= DC_PSK13)                /* a post-quantum share would not fit one datagram with the cookie */
         wolfSSL_UseKeyShare(client->ssl, WOLFSSL_ECC_X25519);
     if (way != DC_PSK13) {
-        session = named_session(client->name, client->secret, way == DC_PSK ? psk_suite : ecdhe_suite);
+        session = way == DC_CERTIFICATE ? named_session(client->name, client->secret, 0xfc, tls13_suite)
+                                        : named_session(client->name, client->secret, 0xfd, way == DC_PSK ? psk_suite : ecdhe_suite);
         wolfSSL_set_session(client->ssl, session);
         wolfSSL_SESSION_free(session);
     }
@@ -176,3 +179,7 @@ static int dc_open(dc *client, const uint8_t *datagram, int size, uint8_t *out, 
 
 static int dc_timeout(dc *client) { return wolfSSL_dtls_got_timeout(client->ssl); }
 static int dc_resumed(dc *client) { return wolfSSL_session_reused(client->ssl); }
+static int dc_export(dc *client, const char *label, uint8_t *out, int size)
+{
+    return wolfSSL_export_keying_material(client->ssl, out, (size_t)size, label, strlen(label), NULL, 0, 0) == WOLFSSL_SUCCESS;
+}

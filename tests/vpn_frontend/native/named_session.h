@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * How a client on wolfSSL names its VPN session in a DTLS 1.2 ClientHello: it offers to resume a TLS session of that id. A
+ * How a client on wolfSSL names its VPN session in a ClientHello (`minor`: 0xfd DTLS 1.2, 0xfc DTLS 1.3): it offers to resume a TLS session of that id. A
  * server that wants the pre-shared key does a full handshake all the same. For the tests of the gateway and for the benchmark.
  */
 #ifndef TESTS_NAMED_SESSION_H
@@ -14,7 +14,8 @@
 #include <wolfssl/ssl.h>
 
 /* See dtls_context.c for the form. NULL: out of memory. */
-static inline WOLFSSL_SESSION *named_session(const uint8_t name[32], const uint8_t secret[48], const uint8_t suite[2])
+static inline WOLFSSL_SESSION *named_session(const uint8_t name[32], const uint8_t secret[48], uint8_t minor,
+                                              const uint8_t suite[2])
 {
     WOLFSSL_SESSION *empty = wolfSSL_SESSION_new();
     unsigned char blank[1024], whole[1100], *end = blank, *at = whole + 10;
@@ -34,7 +35,7 @@ static inline WOLFSSL_SESSION *named_session(const uint8_t name[32], const uint8
     memcpy(at + 32, blank + 10, (size_t)size - 10);
     memcpy(at + 32, secret, 48);
     at += 32 + 50;
-    at[0] = 0xfe, at[1] = 0xfd, at[2] = suite[0], at[3] = suite[1];
+    at[0] = 0xfe, at[1] = minor, at[2] = suite[0], at[3] = suite[1];
     return wolfSSL_d2i_SSL_SESSION(NULL, &start, size + 32);
 }
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 NATIVE = ROOT / "vpn_frontend" / "native"
 PROGRAMS = {
-    "test_dtls_hello": ["dtls_hello.c", "dtls_cookie.c"],
+    "test_dtls_hello": ["dtls_hello.c", "dtls_cookie.c", "keyed_hash.c"],
     "test_dtls_tables": ["dtls_directory.c", "dtls_paths.c"],
     "test_dtls_datagrams": ["dtls_datagrams.c"],
 }

@@ -154,7 +154,7 @@ def test_packets_for_nobody_or_for_an_absent_client_are_counted(bench, wire):
     bench.wait_stat("tx_no_session")
     bench.tun[0].send(b"\x00junk")
     bench.wait_stat("tx_malformed")
-    bench.tun[0].send(wire.ipv4(wire.outside4, wire.own4, b"p" * 1500))
+    bench.tun[0].send(wire.ipv4(wire.outside4, wire.own4, b"p" * 1500, fragment=0x4000))
     bench.wait_stat("tx_oversize")
     client.reset()
     bench.wait(ChannelDown)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Inner packets that are larger than their client's tunnel carries, as a router treats them: IPv4 packets that may be are
+ * fragmented (RFC 791), of all others the sender hears which size would pass (RFC 1191, RFC 8201).
+ */
+#ifndef VPN_FRONTEND_OVERSIZE_H
+#define VPN_FRONTEND_OVERSIZE_H
+
+#include "worker.h"
+
+#define GW_TOO_BIG_RATE 32u         /* messages to senders per session and second (RFC 1812 section 4.3.2.8) */
+
+/* True: it went on in fragments. False: it did not, and its sender was told where that may be. */
+bool gw_oversize_split(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size, bool control);
+
+#endif
