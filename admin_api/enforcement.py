@@ -124,7 +124,7 @@ class Enforcement:
             return BlockReport(None, network, reason, by, now, expires_at, affected, created=False)
         async with self._lock:
             change = await self._blockade.add(network, reason, expires_at, by)
-            cut = self._reassess() if change.changed else 0
+            cut = await self._reassess() if change.changed else 0
         if change.changed:
             self._events.emit(
                 "block_added", id=change.block.id, cidr=str(network), reason=reason, by=by, sessions_cut=cut
@@ -154,7 +154,7 @@ class Enforcement:
                 if not dry_run:
                     self._note_failure(report)
                 return report
-            cut = self._reassess()
+            cut = await self._reassess()
             await self._note_reload(by)
         self._events.emit("policy_loaded", version=self._version, rules=count_rules(policy), by=by, sessions_cut=cut)
         return self._report(policy, cut=cut)
@@ -208,7 +208,7 @@ class Enforcement:
             if change.spare is not None:
                 await self._refuse_lockout(policy, change.spare)
             row = await self._commit_rule(change, policy)
-            cut = self._reassess()
+            cut = await self._reassess()
         self._events.emit("rule_changed", id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
         return row, cut
 
@@ -265,8 +265,8 @@ class Enforcement:
         self._loaded_at = self._clock.wall()
         self._failure = None
 
-    def _reassess(self) -> int:
-        return len(self._sessions.reassess())
+    async def _reassess(self) -> int:
+        return len(await self._sessions.reassess())
 
     def _refuse_exempt(self, network: Network) -> None:
         for exempt in self._never_block:

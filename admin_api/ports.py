@@ -29,7 +29,7 @@ class LiveSessions(Protocol):
     def kill_user(self, user: str, text: str) -> int:
         """Disconnect every session of a user, logins without a tunnel too; returns how many tunnels."""
 
-    def reassess(self, now: float | None = None) -> Sequence[SessionView]:
+    async def reassess(self, now: float | None = None) -> Sequence[SessionView]:
         """Disconnect whatever the engine now refuses, and return it."""
 
     def affected_by(self, network: Network) -> Sequence[SessionView]:

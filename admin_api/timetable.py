@@ -53,7 +53,7 @@ class Timetable:
         """Do what is due; returns how many sessions it cut."""
         async with self._lock:
             changed = await asyncio.to_thread(self._engine.refresh)
-            cut = len(self._sessions.reassess()) if changed or self._engine.policy.user_rules else 0
+            cut = len(await self._sessions.reassess()) if changed or self._engine.policy.user_rules else 0
         if changed:
             self._events.emit("schedule_changed", sessions_cut=cut)
         before, self._looked_at = self._looked_at, self._clock.wall()

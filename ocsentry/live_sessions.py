@@ -40,8 +40,8 @@ class LateSessions:
     def kill_user(self, user: str, text: str) -> int:
         return 0 if self._sessions is None else self._sessions.kill_user(user, text)
 
-    def reassess(self, now: float | None = None) -> Views:
-        return () if self._sessions is None else self._sessions.reassess(now)
+    async def reassess(self, now: float | None = None) -> Views:
+        return () if self._sessions is None else await self._sessions.reassess(now)
 
     def affected_by(self, network: Network) -> Views:
         return () if self._sessions is None else self._sessions.affected_by(network)

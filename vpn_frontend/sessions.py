@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All sessions: who is logged in, who has a tunnel, and every way in which one begins, changes its channel and ends.
 
-Nothing here waits: the gateway is told and answers by events, the journal is written behind a queue, the time is an
-argument. Opening a tunnel takes two steps because a session that makes room for a new one holds its addresses until the
-gateway let go of them: ``admit`` takes the lease, ``establish`` (once ``settled``) the addresses and the tunnel.
+Nothing here waits (``reassess`` lets others have a turn): the gateway is told and answers by events, the journal is
+written behind a queue, the time is an argument. Opening a tunnel takes two steps because a session that makes room for
+a new one holds its addresses until the gateway let go of them: ``admit`` takes the lease, ``establish`` (once
+``settled``) the addresses and the tunnel.
 
 WHO GIVES WAY. A client that was killed, or whose network broke, leaves a session that roams until its cookie dies. It
 holds its lease all that time, so that it can come back whatever happens; but where the limit of clients would keep its
@@ -13,6 +14,7 @@ policy on excess says, or when it is found dead (``contest``).
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from contextlib import suppress
 from dataclasses import replace
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import VpnSettings
     from vpn_frontend.tunnel_request import TunnelRequest
 
+REASSESSED_AT_ONCE = 100  # sessions; about 2 ms in which nothing else happens
 Views = list[SessionView]  # names for what ``SessionTable.list`` hides inside its class
 Sessions = list[Session]
 
@@ -130,7 +133,7 @@ class SessionTable:
         lease = self._take_lease(session, peer, request, making_room, now, contest)
         session.lease = lease
         session.admissions += 1
-        for evicted in self._of_user(session.user.name):
+        for evicted in self._of_user(session.user.name) if lease.evicts else ():
             if evicted.lease is not None and evicted.lease.id in lease.evicts:
                 self._make_room(evicted, making_room, now)
         return Admission(session, lease, frozenset(making_room))
@@ -290,13 +293,18 @@ class SessionTable:
             self._end(session, CloseReason.KILLED, now, text)
         return tunnels
 
-    def reassess(self, now: float | None = None) -> Views:
-        """Ask the policy about every session again and end those it refuses; returns them.
+    async def reassess(self, now: float | None = None) -> Views:
+        """Ask the policy about every session again and end those it refuses; returns them, when all have been asked.
 
-        A rate limit or a passing penalty cuts nobody who is in: they are about new attempts.
+        Between slices the loop has its turn. Whoever comes meanwhile was let in by the policy that is asked. A rate
+        limit or a passing penalty cuts nobody who is in: they are about new attempts.
         """
         cut: Views = []
-        for session in self._open_sessions():
+        for number, session in enumerate(self._open_sessions(), start=1):
+            if number % REASSESSED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if session.phase is not Phase.OPEN:
+                continue  # it ended meanwhile
             refusals = (self._reassess(session, address, now) for address in session.sources)
             verdict = next((refusal for refusal in refusals if refusal is not None), None)
             if verdict is not None:

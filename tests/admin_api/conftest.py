@@ -90,7 +90,7 @@ class FakeSessions:
     def kill_user(self, user: str, text: str) -> int:
         return sum(self.kill(view.id, text) for view in [*self.views.values()] if view.user == user)
 
-    def reassess(self, now: float | None = None) -> Iterable[SessionView]:
+    async def reassess(self, now: float | None = None) -> Iterable[SessionView]:
         refused = [v for v in self.views.values() if self.engine.explain(v.address).verdict.action is Action.REJECT]
         for view in refused:
             self.kill(view.id, "policy")

@@ -69,7 +69,7 @@ class NoSessions:
     def list(self):
         return []
 
-    def reassess(self, now=None):
+    async def reassess(self, now=None):
         return []
 
     def affected_by(self, network):

@@ -31,7 +31,7 @@ class Sessions:
     def list(self):
         return []
 
-    def reassess(self, now=None):
+    async def reassess(self, now=None):
         return [] if self.engine.explain(INSIDE).verdict.accepted else ["the one inside"]
 
     def kill_user(self, user, text):

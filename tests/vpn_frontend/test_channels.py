@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One session over many channels: roaming, reconnects with another MTU, datagrams."""
 
+import asyncio
 from ipaddress import ip_network
 
 import pytest
@@ -178,4 +179,4 @@ def test_a_block_of_the_network_that_datagrams_come_from_cuts_too(make_lab):
     network = ip_network("203.0.113.0/24")
     assert len(lab.table.affected_by(network)) == 1
     lab.engine.block(network, rule_id="block:1")
-    assert len(lab.table.reassess()) == 1
+    assert len(asyncio.run(lab.table.reassess())) == 1

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sessions from login to their last packet: each way in and each way out."""
 
+import asyncio
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 
+from vpn_frontend import sessions
 from vpn_frontend.admission import CookieError, RefusedError
 from vpn_frontend.cstp import disconnect_frame
 from vpn_frontend.gateway import Cause
@@ -181,14 +183,31 @@ def test_a_block_cuts_the_sessions_it_covers(make_lab):
     lab.tunnel(lab.log_in("bob"), address="192.0.2.1", user="bob")
     network = ip_network("203.0.113.0/24")
     assert [view.user for view in lab.table.affected_by(network)] == ["alice"]
-    assert lab.table.reassess() == []
+    assert asyncio.run(lab.table.reassess()) == []
     lab.engine.block(network, rule_id="block:1", text="Brute force")
-    assert [view.user for view in lab.table.reassess()] == ["alice"]
+    assert [view.user for view in asyncio.run(lab.table.reassess())] == ["alice"]
     lab.pump()
     assert b"Your address is blocked: Brute force" in bytes(lab.gateway.sent[cut])
     assert lab.reasons() == [CloseReason.POLICY]
     assert [view.user for view in lab.table.list()] == ["bob"]
-    assert lab.table.reassess() == []
+    assert asyncio.run(lab.table.reassess()) == []
+
+
+def test_others_have_their_turn_while_many_are_reassessed(make_lab, monkeypatch):
+    monkeypatch.setattr(sessions, "REASSESSED_AT_ONCE", 1)
+    lab = make_lab()
+    for user in ("alice", "bob", "carol"):
+        lab.tunnel(lab.log_in(user), address="203.0.113.9", user=user)
+    lab.engine.block("203.0.113.0/24", rule_id="block:1")
+    ids = {view.user: view.id for view in lab.table.list()}
+
+    async def reassess():
+        asking = asyncio.create_task(lab.table.reassess())
+        await asyncio.sleep(0)
+        lab.table.kill(ids["carol"], "bye")
+        return await asking
+
+    assert [view.user for view in asyncio.run(reassess())] == ["alice", "bob"]
 
 
 def test_a_passing_penalty_of_the_source_cuts_nobody_who_is_in(make_lab):
@@ -199,7 +218,7 @@ def test_a_passing_penalty_of_the_source_cuts_nobody_who_is_in(make_lab):
     for _ in range(3):
         verdict = lab.engine.decide("connect", "192.0.2.1", now=lab.now)
     assert not verdict.accepted
-    assert lab.table.reassess(lab.now) == []
+    assert asyncio.run(lab.table.reassess(lab.now)) == []
 
 
 def test_shutdown_says_goodbye_to_all(make_lab):
