@@ -269,6 +269,11 @@ class Gateway(Protocol):
     def set_certificate(self, chain: bytes, key: bytes) -> None:
         """Use another certificate (PEM) for handshakes to come. Raises ``GatewayError``, then nothing changes."""
 
+    def hold(self) -> None:
+        """Until ``release``, which follows soon, commands may wait for each other and take effect together."""
+
+    def release(self) -> None: ...
+
     def stop_accepting(self) -> None: ...
 
     def close(self) -> None: ...

@@ -188,6 +188,13 @@ class NativeGateway:
         lib.gw_stats(self._handle(), values, len(self._stat_names))
         return dict(zip(self._stat_names, values, strict=True))
 
+    def hold(self) -> None:
+        lib.gw_hold(self._handle())
+
+    def release(self) -> None:
+        if self._gw:
+            lib.gw_release(self._gw)
+
     def stop_accepting(self) -> None:
         lib.gw_stop_accepting(self._handle())
 

@@ -119,6 +119,7 @@ async def test_a_fault_in_one_event_does_not_stop_the_others(make_harness, monke
     await harness.enter()
     [failed] = harness.events.of("backend_failed")
     assert "a fault" in failed["error"]
+    assert not harness.gateway.held
     await harness.vpn.stop("")
 
 

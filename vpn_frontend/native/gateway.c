@@ -201,11 +201,13 @@ int gw_start(gw *g, char *error, size_t error_size)
 
 static int post(gw *g, uint32_t worker, struct gw_message *message)
 {
-    int status;
+    bool holding = __atomic_load_n(&g->holding, __ATOMIC_RELAXED);
+    int status = -ENOENT;
 
     if (!message)
         return -ENOMEM;
-    status = worker < g->config.workers ? gw_mailbox_post(&g->workers[worker]->mailbox, message) : -ENOENT;
+    if (worker < g->config.workers)
+        status = (holding ? gw_mailbox_put : gw_mailbox_post)(&g->workers[worker]->mailbox, message);
     if (status)
         free(message);
     return status;
@@ -222,6 +224,18 @@ static void post_all(gw *g, enum gw_message_kind kind, uint64_t session, const v
     }
 }
 
+void gw_hold(gw *g)
+{
+    __atomic_store_n(&g->holding, true, __ATOMIC_RELAXED);
+}
+
+void gw_release(gw *g)
+{
+    __atomic_store_n(&g->holding, false, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < g->config.workers; i++)
+        gw_mailbox_wake(&g->workers[i]->mailbox);
+}
+
 void gw_stop_accepting(gw *g)
 {
     post_all(g, GW_MSG_STOP_ACCEPTING, 0, NULL, 0);
@@ -232,6 +246,7 @@ void gw_close(gw *g)
     if (!g)
         return;
     if (g->started) {
+        gw_release(g);
         post_all(g, GW_MSG_STOP, 0, NULL, 0);
         for (uint32_t i = 0; i < g->config.workers; i++)
             pthread_join(g->workers[i]->thread, NULL);

@@ -130,6 +130,11 @@ int gw_start(gw *g, char *error, size_t error_size);
 void gw_stop_accepting(gw *g);      /* drain: listening sockets closed, links live on */
 void gw_close(gw *g);               /* stops and joins the workers, closes every descriptor; not a byte is sent after it */
 
+/* Between the two, which one thread calls, commands are taken but wake no worker: that comes at once for all of them, instead
+ * of a change of threads for each. Packets that cross between workers do not wait for it. */
+void gw_hold(gw *g);
+void gw_release(gw *g);
+
 int gw_event_fd(gw *g);             /* readable while events wait */
 /* Up to `count` events, their payloads packed into `data`; returns how many. A payload never exceeds 16 KiB + 64. */
 int gw_events(gw *g, struct gw_event *events, uint32_t count, uint8_t *data, size_t data_size);

@@ -59,11 +59,9 @@ static bool has_room(const struct gw_mailbox *box, const struct gw_message *mess
     return true;                    /* these end or account for something that was let in before */
 }
 
-/* Under the lock. */
+/* This and the next: under the lock. */
 static void append(struct gw_mailbox *box, struct gw_message *message)
 {
-    bool wake = !box->head;
-
     message->next = NULL;
     if (box->tail)
         box->tail->next = message;
@@ -73,28 +71,54 @@ static void append(struct gw_mailbox *box, struct gw_message *message)
     box->bytes += message->size + sizeof(*message);
     if (message->kind == GW_MSG_BATCH || message->kind == GW_MSG_DATAGRAMS)
         box->batches++;
-    if (wake)
-        eventfd_write(box->fd, 1);
 }
 
-int gw_mailbox_post(struct gw_mailbox *box, struct gw_message *message)
+static void wake(struct gw_mailbox *box)
+{
+    if (!box->woken)
+        eventfd_write(box->fd, 1);
+    box->woken = true;
+}
+
+static int put(struct gw_mailbox *box, struct gw_message *message, bool at_once)
 {
     int status = -ENOBUFS;
 
     pthread_mutex_lock(&box->lock);
     if (has_room(box, message)) {
         append(box, message);
+        if (at_once)
+            wake(box);
         status = 0;
     }
     pthread_mutex_unlock(&box->lock);
     return status;
 }
 
+int gw_mailbox_post(struct gw_mailbox *box, struct gw_message *message)
+{
+    return put(box, message, true);
+}
+
+int gw_mailbox_put(struct gw_mailbox *box, struct gw_message *message)
+{
+    return put(box, message, false);
+}
+
 void gw_mailbox_hand_over(struct gw_mailbox *box, struct gw_message *message, uint32_t *owner, uint32_t to)
 {
     pthread_mutex_lock(&box->lock);
     append(box, message);
+    wake(box);
     __atomic_store_n(owner, to, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&box->lock);
+}
+
+void gw_mailbox_wake(struct gw_mailbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    if (box->head)
+        wake(box);
     pthread_mutex_unlock(&box->lock);
 }
 
@@ -109,6 +133,7 @@ struct gw_message *gw_mailbox_take(struct gw_mailbox *box)
     box->head = box->tail = NULL;
     box->bytes = 0;
     box->batches = 0;
+    box->woken = false;
     pthread_mutex_unlock(&box->lock);
     return list;
 }

@@ -7,6 +7,7 @@
 #define VPN_FRONTEND_MAILBOX_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,6 +57,7 @@ struct gw_mailbox {
     struct gw_message *head, *tail;
     size_t bytes;
     uint32_t batches;
+    bool woken;                     /* the reader has been, since it took what there was */
     int fd;                         /* eventfd */
 };
 
@@ -68,6 +70,9 @@ struct gw_message *gw_message_new(enum gw_message_kind kind, const void *data, s
 int gw_mailbox_post(struct gw_mailbox *box, struct gw_message *message);
 /* The same for what is never refused; `*owner` becomes `to` with it, so that who sees that posts behind the message. */
 void gw_mailbox_hand_over(struct gw_mailbox *box, struct gw_message *message, uint32_t *owner, uint32_t to);
+/* As gw_mailbox_post, but nobody is woken for it: gw_mailbox_wake follows soon. */
+int gw_mailbox_put(struct gw_mailbox *box, struct gw_message *message);
+void gw_mailbox_wake(struct gw_mailbox *box);
 /* Everything that waits, in order; the reader frees each. */
 struct gw_message *gw_mailbox_take(struct gw_mailbox *box);
 

@@ -89,6 +89,7 @@ struct gw {
     struct gw_batch_pool batches;
     uint32_t links;                 /* atomic: accepted, and not yet forgotten by Python */
     bool started;
+    bool holding;                   /* atomic: commands wake nobody until gw_release */
     struct gw_worker *workers[GW_WORKERS_MAX];
 };
 

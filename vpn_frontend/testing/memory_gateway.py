@@ -55,6 +55,7 @@ class MemoryGateway:
         self.sessions: dict[int, MemorySession] = {}
         self.links: set[int] = set()
         self.accepting = True
+        self.held = False
         self.certificate = (b"", b"")
         self._max_sessions = max_sessions
         self._queue: deque[GatewayEvent] = deque()
@@ -185,6 +186,12 @@ class MemoryGateway:
 
     def set_certificate(self, chain: bytes, key: bytes) -> None:
         self.certificate = (chain, key)
+
+    def hold(self) -> None:
+        self.held = True
+
+    def release(self) -> None:
+        self.held = False
 
     def stop_accepting(self) -> None:
         self.accepting = False

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -58,6 +59,29 @@ def test_sessions_resume(bench, version):
     assert second.tls.session_reused
     assert again.resumed
     assert again.exporter_key != up.exporter_key
+
+
+def test_commands_that_are_held_leave_together(start):
+    bench = start(workers=2)
+    links = [bench.linked(version=ssl.TLSVersion.TLSv1_2) for _ in range(6)]
+    bench.gateway.hold()
+    for _, up in links:
+        bench.gateway.send(up.link, b"answer")
+    assert select.select([client.tls for client, _ in links], [], [], 0.05)[0] == []
+    bench.gateway.release()
+    assert [client.read(6) for client, _ in links] == [b"answer"] * 6
+    bench.gateway.send(links[0][1].link, b"alone")
+    assert links[0][0].read(5) == b"alone"
+
+
+def test_a_gateway_that_is_held_closes(start):
+    bench = start(workers=2)
+    client, up = bench.linked()
+    bench.gateway.hold()
+    bench.gateway.send(up.link, b"answer")
+    bench.gateway.close()
+    bench.gateway.release()
+    client.close()
 
 
 def test_conversation_goes_both_ways(bench):
