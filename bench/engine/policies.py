@@ -7,7 +7,7 @@ import random
 from array import array
 from dataclasses import dataclass
 
-from sentry_engine.plan import Entry, Limit, Plan, PrefixTable, Tier
+from sentry_engine.plan import Entries, Entry, Limit, Plan, PrefixTable, Tier
 from sentry_engine.verdict import Action, Event, Reason
 
 V4_MAPPED = 0xFFFF << 32
@@ -67,7 +67,8 @@ def build_table(*parts: Prefixes, first: int = 0, values: int = 0) -> PrefixTabl
 def build_plan(*parts: Prefixes) -> Plan:
     """A rule of its own for every prefix, and a limit on everything that no rule decides."""
     count = sum(len(part.rows) for part in parts)
-    entries = tuple(Entry(Action.REJECT, Reason.RULE, at) for at in range(count))
+    entries = Entries()
+    entries.add_rules(Action.REJECT, Reason.RULE, 0, count)
     tables = {Tier.RULES: build_table(*parts), Tier.LIMITS: ANYWHERE}
     names = (*map("rule-{}".format, range(count)), "limit")
     limit = Limit(Event.CONNECT, count, 65_535, 60.0, 0.0)

@@ -12,7 +12,9 @@
 #include "core.h"
 #include "text_address.h"
 
-#define KNOWN 4096u /* verdicts kept, a power of two: 64 KB. Rules that decide often; each has one place */
+#define SETS 1024u         /* of verdicts kept, a power of two: 64 KB for rules that decide often */
+#define WAYS 4u            /* verdicts of a set, the newest first: one cache line */
+#define KNOWN (SETS * WAYS)
 
 struct known_verdict {
     uint64_t word;
@@ -94,20 +96,29 @@ static int load_source(struct asker *asker, PyObject *source, uint8_t out[16])
     return 1;
 }
 
+/* Puts a verdict in the place of the oldest of its set. */
+static void keep_verdict(struct known_verdict *set, uint64_t word, PyObject *verdict)
+{
+    PyObject *oldest = set[WAYS - 1].verdict;
+
+    memmove(set + 1, set, (WAYS - 1) * sizeof *set);
+    set[0] = (struct known_verdict){word, Py_NewRef(verdict)};
+    Py_XDECREF(oldest);
+}
+
 /* A new reference to the value of an answer, NULL with an exception. */
 static PyObject *make_verdict(struct asker *asker, uint64_t word, uint64_t retry_after)
 {
-    struct known_verdict *place = &asker->known[(word >> 32 ^ word >> 8) % KNOWN];
-    PyObject *verdict, *old;
+    struct known_verdict *set = &asker->known[WAYS * ((word >> 32 ^ word >> 8) % SETS)];
+    PyObject *verdict;
 
-    if (place->word == word && place->verdict)
-        return Py_NewRef(place->verdict);
+    for (unsigned way = 0; way < WAYS; way++) {
+        if (set[way].word == word && set[way].verdict)
+            return Py_NewRef(set[way].verdict);
+    }
     verdict = PyObject_CallFunction(asker->read, "Kd", (unsigned long long)word, se_to_seconds(retry_after));
-    if (!verdict || word & SE_WORD_HAS_RETRY)
-        return verdict;
-    old = place->verdict;
-    *place = (struct known_verdict){word, Py_NewRef(verdict)};
-    Py_XDECREF(old);
+    if (verdict && !(word & SE_WORD_HAS_RETRY))
+        keep_verdict(set, word, verdict);
     return verdict;
 }
 
