@@ -25,12 +25,13 @@ def take_penalties(core: Core, now: float, offset: float) -> tuple[KeptPenalty, 
 
 
 def put_penalties(core: Core, kept: Iterable[KeptPenalty], now: float, offset: float) -> int:
-    """Returns how many had not ended meanwhile."""
+    """Returns how many had not ended meanwhile. None shortens one that is in force."""
+    known = {(p.network, p.length): p.until for p in core.penalties(now)}
     restored = 0
     for penalty in kept:
-        until = _to_clock(penalty.until, offset)
-        if until > now:
-            core.penalize(*pack_network(penalty.network), until, penalty.reason, penalty.rule_id)
+        until, network = _to_clock(penalty.until, offset), pack_network(penalty.network)
+        if until > max(now, known.get(network, now)):
+            core.penalize(*network, until, penalty.reason, penalty.rule_id)
             restored += 1
     return restored
 

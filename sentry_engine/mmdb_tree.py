@@ -64,7 +64,7 @@ def read_tree(path: str, classify: Classify, progress: Progress | None = None) -
         with maxminddb.open_database(io.BytesIO(data), maxminddb.MODE_FD) as reader:
             return _Walk(reader, data, classify, progress).run()
     except BROKEN as error:
-        raise DatabaseError(str(error) or type(error).__name__) from None
+        raise DatabaseError(describe(error)) from None
 
 
 def check_database(path: str) -> None:
@@ -74,7 +74,13 @@ def check_database(path: str) -> None:
     try:
         maxminddb.open_database(io.BytesIO(Path(path).read_bytes()), maxminddb.MODE_FD).close()
     except BROKEN as error:
-        raise DatabaseError(str(error) or type(error).__name__) from None
+        raise DatabaseError(describe(error)) from None
+
+
+def describe(error: Exception) -> str:
+    """What ``maxminddb`` says, without the file object that stands for the file."""
+    text = str(error).replace(f" ({io.BytesIO!r})", "").replace(f" (<{io.BytesIO!r}>)", "")
+    return text or type(error).__name__
 
 
 class _Walk:
