@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ocsentry.client import ApiClient
     from ocsentry.config import PolicySection
+    from sentry_engine.addresses import Network
     from sentry_engine.formats.bans import Ban
 
 Foreign = Literal["crowdsec", "fail2ban"]
@@ -59,10 +60,10 @@ def _rule(ban: Ban, rule_id: str) -> dict[str, Any]:
     return rule
 
 
-def list_bans(policy: Policy, server: ApiClient | None) -> list[Ban]:
+def list_bans(policy: Policy, server: ApiClient | None, never_block: Iterable[Network] = ()) -> list[Ban]:
     """What is refused by address now: rejecting rules, and of a running server its blocks and penalties too."""
     now = time.time()
-    with Engine(policy, core="twin") as engine:
+    with Engine(policy, core="twin", never_block=never_block) as engine:
         if server is not None:
             _add_live(engine, server)
         return list(bans_in_force(engine, now))

@@ -110,6 +110,11 @@ class Engine:
         """Rises with every change of what is in force: a swap, a block, its removal."""
         return self._version
 
+    @property
+    def never_block(self) -> Prefixes:
+        """What nothing may refuse, whatever the policy says."""
+        return self._never_block
+
     def swap(self, policy: Policy) -> None:
         """Put ``policy`` in force at once. Counters, penalties, blocks and leases stay. Raises ``PlanError``, and
         then the policy before stays in force."""

@@ -98,11 +98,11 @@ def export_bans(
 ) -> None:
     """Print what is refused by address now, for another tool: rules, and a running server's blocks and penalties.
 
-    Exceptions are not in it: a whitelist inside a ban is lost on whoever takes the list.
+    What never_block or a whitelist spares is cut out of the bans: whoever takes the list knows no exceptions.
     """
     from ocsentry.bans import list_bans, policy_with_api_rules, render_bans
 
     settings = cli.config.values.policy
     server = cli.server if cli.server.running() else None
     policy = policy_with_api_rules(settings.rules, settings, server)
-    typer.echo(render_bans(list_bans(policy, server), target.value), nl=False)
+    typer.echo(render_bans(list_bans(policy, server, cli.config.values.policy.never_block), target.value), nl=False)

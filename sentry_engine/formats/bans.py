@@ -3,12 +3,23 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sentry_engine.addresses import Network, covers, pack_network, render_address, render_network
+from sentry_engine.addresses import (
+    V4_OFFSET,
+    Network,
+    covers,
+    is_ipv4,
+    mask,
+    pack_network,
+    render_address,
+    render_network,
+)
 from sentry_engine.rules import Origin, Prefixes, PrefixRule
+from sentry_engine.schedules import is_open
 from sentry_engine.verdict import Action
 
 if TYPE_CHECKING:
@@ -44,14 +55,63 @@ class Ban:
 def bans_in_force(engine: Engine, wall_now: float) -> Iterator[Ban]:
     """What ``engine`` refuses now by address: penalties, blocks, and the rejecting rules of its policy.
 
-    What exempts is not in it: a whitelist inside a ban is lost on whoever takes the list.
+    Whoever takes the list knows no exemptions, so what ``never_block`` or an accepting rule spares inside a ban is cut
+    out of it.
     """
+    rules = [rule for rule in (*engine.blocks(), *engine.policy.prefix_rules) if is_live(rule, wall_now)]
+    always = Spared(engine.never_block)
+    spared = Spared([*engine.never_block, *(row for r in rules if r.action is Action.ACCEPT for row in r.prefixes)])
     for kept in engine.export_penalties():
-        yield Ban.of(kept.network, kept.until, kept.rule_id or kept.reason.value)
-    for rule in (*engine.blocks(), *engine.policy.prefix_rules):
-        if rule.action is Action.REJECT and (rule.expires_at is None or wall_now < rule.expires_at):
+        ban = Ban.of(kept.network, kept.until, kept.rule_id or kept.reason.value)
+        if not spared.holds(ban.network, ban.length):  # a rule that accepts beats a penalty, however wide it is
+            yield from spared.cut_out_of(ban)
+    for rule in rules:
+        if rule.action is Action.REJECT:
             for network, length in rule.prefixes:
-                yield Ban(network, length, rule.expires_at, rule.description or rule.id)
+                if not always.holds(network, length):
+                    yield from spared.cut_out_of(Ban(network, length, rule.expires_at, rule.description or rule.id))
+
+
+def is_live(rule: PrefixRule, wall_now: float) -> bool:
+    return (rule.expires_at is None or wall_now < rule.expires_at) and is_open(rule.schedule, wall_now)
+
+
+class Spared:
+    """Packed networks, looked up by what holds a ban and by what lies in it."""
+
+    def __init__(self, networks: Iterable[tuple[bytes, int]]) -> None:
+        self._by_length: dict[int, set[bytes]] = {}
+        starts: dict[bool, set[int]] = {True: set(), False: set()}
+        for network, length in networks:
+            self._by_length.setdefault(length, set()).add(network)
+            starts[_is_v4(network, length)].add(int.from_bytes(network))
+        self._starts = {family: sorted(found) for family, found in starts.items()}
+
+    def holds(self, network: bytes, length: int) -> bool:
+        """Whether one of them is, or holds, this network."""
+        is_v4 = _is_v4(network, length)
+        return any(
+            mask(network, wide) in known and _is_v4(network, wide) is is_v4
+            for wide, known in self._by_length.items()
+            if wide <= length
+        )
+
+    def cut_out_of(self, ban: Ban) -> Iterator[Ban]:
+        """The ban without those that are, or lie in, its network: in as few pieces as that takes."""
+        starts = self._starts[_is_v4(ban.network, ban.length)]
+        pieces = [(ban.network, ban.length)]
+        while pieces:
+            network, length = pieces.pop()
+            start, size = int.from_bytes(network), 1 << (128 - length)
+            if bisect_left(starts, start) == bisect_left(starts, start + size):
+                yield replace(ban, network=network, length=length)
+            elif network not in self._by_length.get(length, ()):
+                half = (start + size // 2).to_bytes(16)
+                pieces += [(half, length + 1), (network, length + 1)]
+
+
+def _is_v4(network: bytes, length: int) -> bool:
+    return length >= V4_OFFSET and is_ipv4(network)
 
 
 def collapse(bans: Iterable[Ban]) -> list[Ban]:
