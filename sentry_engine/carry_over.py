@@ -17,7 +17,7 @@ from sentry_engine.addresses import pack_network, render_network
 from sentry_engine.core import Burst, Core, Strikes
 from sentry_engine.state import MAX_SOURCES, KeptEvents, KeptPenalty, KeptSource
 
-NO_STRIKES = (0, 0.0)
+NO_STRIKES = (0, math.inf)  # nothing to forget
 
 
 def take_penalties(core: Core, now: float, offset: float) -> tuple[KeptPenalty, ...]:
