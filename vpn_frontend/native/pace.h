@@ -13,9 +13,9 @@
 
 #define GW_PACE_WINDOW (2 * GW_MS)
 #define GW_PACE_RATE 10u            /* packets per millisecond from which on a worker is busy: 110 Mbit/s of large ones */
-#define GW_PACE_FULL 32u            /* packets in a turn that need no help */
+#define GW_PACE_FULL 48u            /* packets in a turn that need no help */
 #define GW_PACE_FULL_RECORDS 64u    /* the same where most came as TLS records: one read takes more of them, for one flush */
-#define GW_PACE_REST (200 * 1000l)  /* ns; 24 packets of 1400 bytes at 1.3 Gbit/s */
+#define GW_PACE_REST (300 * 1000l)  /* ns; 36 packets of 1400 bytes at 1.3 Gbit/s */
 
 struct gw_pace {
     uint64_t since;
