@@ -74,7 +74,7 @@ class RoutedCore:
     def decide(self, request: Request) -> Verdict:
         verdict = self._front.decide(request)
         if verdict.reason is Reason.DEFAULT:
-            found = self._ask(request, count=True)
+            found = self._ask(request, count=request.verified)  # who may be spoofed scores nothing
             if found is None:
                 return self._inner.decide(request)
             verdict = found

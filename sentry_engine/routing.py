@@ -16,7 +16,7 @@ from sentry_engine.core import Core
 from sentry_engine.plan import Plan, PlanError
 from sentry_engine.policy import Policy
 from sentry_engine.problems import PolicyError
-from sentry_engine.routed_core import RoutedCore, Routes
+from sentry_engine.routed_core import RoutedCore, Routes, strip
 from sentry_engine.rules import RouteRules
 from sentry_engine.wolfsentry import RouteTable, read_config
 
@@ -38,13 +38,15 @@ class Routing:
         self._make_front: Callable[[], Core] = lambda: make_core(core if isinstance(core, str) else "twin")
         self._front: Core | None = None  # made when the first table needs one
         self._tables: Tables = {}
+        self._plan: Plan  # in force
         self._routed: RoutedCore | None = None
         self._gated = False
+        self._gate: Any = None  # library.LibraryGate, where tables of the library are behind one
 
     def prepare(self, policy: Policy) -> tuple[Policy, Tables]:
         """The policy without what tables answer by, and these. Raises ``PlanError`` for what cannot be in force."""
         wanted = policy.routes if self._on_library else policy.untranslated()
-        if wanted and self._gated:
+        if wanted and self._gated and not self._on_library:
             raise PlanError(refuse_gate(wanted))
         tables = {rules: self._tables.get(rules) or self._make_table(rules) for rules in wanted}
         files = {rules.origin.file for rules in wanted if not rules.obstacles}
@@ -57,7 +59,8 @@ class Routing:
     def publish(self, plan: Plan, tables: Tables) -> Core:
         """Put both in force; the core that answers by them. Raises ``PlanError``, then what was before stays."""
         self.inner.publish(plan)
-        if not tables:
+        self._plan = plan
+        if not tables and self._gate is None:
             self._tables, self._routed = {}, None
             return self.inner
         if self._front is None:
@@ -65,10 +68,14 @@ class Routing:
         if self._routed is None or tables != self._tables:
             self._routed = RoutedCore(self._front, self.inner, tuple(tables.values()))
         self._routed.publish_front(plan)
+        if self._gate is not None:
+            self._gate.put(list(tables.values()))
         self._tables = tables
         return self._routed
 
     def close(self) -> None:
+        if self._gate is not None:
+            self._gate.close()
         self.inner.close()
         if self._front is not None:
             self._front.close()
@@ -79,9 +86,21 @@ class Routing:
         address: int | None = getattr(self.inner, "gate_address", None)
         if address is None:
             raise RuntimeError("the twin core has no gate: serving needs core='native'")
-        if self._tables:
+        if not self._on_library and self._tables:
             raise RuntimeError(refuse_gate(tuple(self._tables)))
         self._gated = True
+        return self._open_library_gate(address) if self._on_library else address
+
+    def _open_library_gate(self, inner: int) -> int:
+        """The library's tables between the gates of the two cores, from now on also where a policy has none."""
+        if self._gate is None:
+            if self._front is None:
+                self._front = self._make_front()
+                self._front.publish(strip(self._plan))
+            front: Any = self._front
+            self._gate = self._library.LibraryGate(front.gate_address, inner)
+            self._gate.put(list(self._tables.values()))
+        address: int = self._gate.address
         return address
 
     def _make_table(self, rules: RouteRules) -> Routes:

@@ -19,6 +19,7 @@ from typing import Any
 from bench.engine import figures
 from bench.engine.documents import measure_documents
 from bench.engine.figures import Figure
+from bench.engine.wolfsentry_peer import measure_wolfsentry
 from bench.report import describe_machine, replace_figures, shorten
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -36,6 +37,7 @@ def parts(sizes: tuple[int, ...], folder: Path, seconds: float) -> dict[str, Cal
         "builds": lambda: figures.measure_builds(sizes[-1], folder),
         "pause": lambda: figures.measure_pause(folder, sizes[-1], seconds),
         "limiter": figures.measure_limiter,
+        "wolfsentry": measure_wolfsentry,
     }
 
 

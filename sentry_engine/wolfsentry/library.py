@@ -7,7 +7,7 @@ Built where ``OCSENTRY_WOLFSENTRY`` named its prefix at build time; ``import`` f
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sentry_engine.problems import PolicyError, Problem
@@ -32,17 +32,18 @@ MICROSECONDS = 1_000_000
 
 
 class Library:
-    """One configuration in force in the library."""
+    """One configuration in force in the library, until ``close`` or until nobody has it any more."""
 
     def __init__(self, config: Configuration, *, file: str = "configuration", now: float = 0.0) -> None:
         """Raises ``PolicyError`` for what the library does not take."""
+        self._handle: Any = None
         text = write_config(config, file=file)
         handle, reason = ffi.new("struct se_ws **"), ffi.new("char[]", MAX_ERROR)
         code = lib.se_ws_open(text, len(text), int(now * MICROSECONDS), handle, reason, MAX_ERROR)
         if code:
             said = ffi.string(reason).decode(errors="replace") or f"error {-code}"
             raise PolicyError([Problem(file, "", f"libwolfsentry refuses it: {said}")])
-        self._handle: Any = handle[0]
+        self._handle = handle[0]
         self._labels = frozenset(event.label for event in config.events)
         self._first_route = BUILT_IN + len(config.events)
 
@@ -68,6 +69,20 @@ class Library:
     def knows_event(self, label: str) -> bool:
         return label in self._labels
 
+    def prepare(self, traffic: Sequence[Traffic]) -> Any:  # noqa: ANN401
+        """Traffic as ``ask_each`` takes it."""
+        asked = ffi.new("struct se_ws_traffic[]", len(traffic))
+        for at, one in enumerate(traffic):
+            fill_traffic(one, ffi.addressof(asked, at))
+        return asked
+
+    def ask_each(self, asked: Any, *, now: float) -> list[int]:  # noqa: ANN401
+        """Results of each as the library's bits, in one call: nothing is said of the traffic."""
+        results = ffi.new("uint32_t[]", len(asked))
+        if lib.se_ws_dispatch_many(self._require_open(), asked, len(asked), int(now * MICROSECONDS), results):
+            raise ValueError("libwolfsentry refuses a question")
+        return list(results)
+
     def dump(self) -> dict[str, Any]:
         """The library's own dump of its routes."""
         room = 65_536
@@ -85,6 +100,9 @@ class Library:
             handle, self._handle = self._handle, None
             lib.se_ws_close(handle)
 
+    def __del__(self) -> None:
+        self.close()
+
     def _require_open(self) -> Any:  # noqa: ANN401  # cffi's pointers have no type
         if self._handle is None:
             raise RuntimeError("the library's table is closed")
@@ -97,12 +115,37 @@ def library_version() -> str:
     return f"{version >> 16}.{version >> 8 & 0xFF}.{version & 0xFF}"
 
 
-def fill_traffic(traffic: Traffic) -> Any:  # noqa: ANN401
+def fill_traffic(traffic: Traffic, asked: Any = None) -> Any:  # noqa: ANN401
+    """``asked`` is the ``struct se_ws_traffic *`` to fill; ``None``: a new one."""
     target = make_target(traffic)
-    asked = ffi.new("struct se_ws_traffic *")
+    asked = ffi.new("struct se_ws_traffic *") if asked is None else asked
     ffi.memmove(asked.remote, target.remote, len(target.remote))
     ffi.memmove(asked.local, target.local, len(target.local))
     asked.remote_port, asked.local_port, asked.protocol = traffic.remote.port, traffic.local.port, traffic.protocol
     asked.remote_interface, asked.local_interface = traffic.remote.interface, traffic.local.interface
     asked.is_ipv4, asked.is_inbound = target.family == INET, traffic.inbound
     return asked
+
+
+class LibraryGate:
+    """The ``struct se_gate`` of two cores with tables of the library between them (``native/routes_gate.h``)."""
+
+    def __init__(self, front: int, inner: int) -> None:
+        """Addresses of gates, whose cores outlive this."""
+        self._gate = lib.se_ws_gate_open(ffi.cast("void *", front), ffi.cast("void *", inner))
+        if self._gate == ffi.NULL:
+            raise MemoryError
+
+    @property
+    def address(self) -> int:
+        return int(ffi.cast("uintptr_t", lib.se_ws_gate_table(self._gate)))
+
+    def put(self, tables: Sequence[Library]) -> None:
+        """In force at once. Raises ``ValueError`` for more than the gate holds."""
+        handles = [table._require_open() for table in tables]  # noqa: SLF001  # of this very module
+        if lib.se_ws_gate_set(self._gate, handles, len(handles)):
+            raise ValueError(f"a gate asks 16 configurations at most, not {len(handles)}")
+
+    def close(self) -> None:
+        """No thread may be asking."""
+        lib.se_ws_gate_close(self._gate)

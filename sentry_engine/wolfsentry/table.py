@@ -261,6 +261,8 @@ class RouteTable:
             limit = self.config.config_update.max_purgeable_routes or MAX_TRACKED
             if len(self._purge) >= limit and (stale := self._purge.take_last()):
                 self._remove(stale)
+        elif len(self._sorted) >= len(self.config.routes) + MAX_TRACKED:
+            return False
         key = route.key()
         at = bisect_left(self._sorted, key, key=Route.key)
         if at < len(self._sorted) and self._sorted[at].key() == key:

@@ -21,7 +21,7 @@ PREAMBLE = """
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-#include "library.h"
+#include "routes_gate.h"
 """
 
 ffi = FFI()

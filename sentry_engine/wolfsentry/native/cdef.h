@@ -11,5 +11,13 @@ int se_ws_open(const char *json, size_t length, int64_t microseconds, struct se_
 void se_ws_close(struct se_ws *ws);
 int se_ws_dispatch(struct se_ws *ws, const struct se_ws_traffic *traffic, const char *event, int64_t microseconds,
                    uint32_t *results, uint32_t *route);
+int se_ws_dispatch_many(struct se_ws *ws, const struct se_ws_traffic *traffic, uint32_t count, int64_t microseconds,
+                        uint32_t *results);
 long se_ws_dump(struct se_ws *ws, char *out, size_t room);
 uint32_t se_ws_version(void);
+
+struct se_ws_gate;
+struct se_ws_gate *se_ws_gate_open(const void *front, const void *inner);
+void se_ws_gate_close(struct se_ws_gate *gate);
+int se_ws_gate_set(struct se_ws_gate *gate, struct se_ws *const *tables, uint32_t count);
+const void *se_ws_gate_table(struct se_ws_gate *gate);

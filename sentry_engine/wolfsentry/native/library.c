@@ -164,6 +164,19 @@ int se_ws_dispatch(struct se_ws *ws, const struct se_ws_traffic *traffic, const 
     return code < 0 ? -EINVAL : 0;
 }
 
+int se_ws_dispatch_many(struct se_ws *ws, const struct se_ws_traffic *traffic, uint32_t count, int64_t microseconds,
+                        uint32_t *results)
+{
+    int code = 0;
+    uint32_t route;
+
+    for (uint32_t at = 0; at < count && !code; at++) {
+        results[at] = 0;
+        code = se_ws_dispatch(ws, &traffic[at], NULL, microseconds, &results[at], &route);
+    }
+    return code;
+}
+
 static long dump_routes(struct se_ws *ws, unsigned char *out, size_t room)
 {
     struct wolfsentry_thread_context *thread = ws->thread;

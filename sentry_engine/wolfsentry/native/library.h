@@ -29,6 +29,10 @@ void se_ws_close(struct se_ws *ws);
 int se_ws_dispatch(struct se_ws *ws, const struct se_ws_traffic *traffic, const char *event, int64_t microseconds,
                    uint32_t *results, uint32_t *route);
 
+/* As se_ws_dispatch for `count` of them of which nothing is known; stops at the first that is refused. */
+int se_ws_dispatch_many(struct se_ws *ws, const struct se_ws_traffic *traffic, uint32_t count, int64_t microseconds,
+                        uint32_t *results);
+
 /* Writes the routes as JSON and returns how many octets that is, or -ENOSPC. */
 long se_ws_dump(struct se_ws *ws, char *out, size_t room);
 
