@@ -7,14 +7,13 @@ time (the expiry of rules) is compiled into that clock when a policy is put in f
 
 from __future__ import annotations
 
-import importlib
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import isfinite
 from threading import RLock
-from typing import Any, Self
+from typing import Self
 
 from sentry_engine.addresses import (
     Address,
@@ -31,6 +30,7 @@ from sentry_engine.addresses import (
 from sentry_engine.carry_over import put_penalties, put_sources, take_penalties, take_sources
 from sentry_engine.compiler import Setting, append_blocks, compile_policy
 from sentry_engine.core import Core, CoreCounters, Penalty, Request, Step
+from sentry_engine.core_choice import make_core
 from sentry_engine.decision_log import DecisionLog
 from sentry_engine.detectors import Attempt, Panel, Response, Thresholds
 from sentry_engine.explain import Explanation
@@ -40,19 +40,13 @@ from sentry_engine.policy import Policy
 from sentry_engine.routing import CoreName, Routing
 from sentry_engine.rules import Origin, Prefixes, PrefixRule
 from sentry_engine.state import KeptBlock, KeptPenalty, State
-from sentry_engine.twin import TwinCore, find_source
-from sentry_engine.user_rules import judge_user, limit_of
+from sentry_engine.twin import find_source
+from sentry_engine.user_rules import REFUSAL_TEXTS, judge_user, limit_of
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, INVALID, Action, Event, Reason, Verdict, write_word
 
 MAX_BLOCKS = 100_000  # set through the API at a time; longer lists are feeds
 EventName = Event | str | int
 BLOCK_ORIGIN = Origin("api", "")
-REFUSAL_TEXTS = {
-    Reason.USER_EXPIRED: "This account has expired.",
-    Reason.SCHEDULE: "This account may not connect at this time.",
-    Reason.USER_NETWORK: "This account may not connect from this network.",
-    Reason.USER_COUNTRY: "This account may not connect from this country.",
-}
 LOGINS = frozenset({Event.AUTH_FAILURE, Event.AUTH_SUCCESS})
 EVENT_NUMBERS: dict[EventName, int] = {e.name.lower(): int(e) for e in Event} | {int(e): int(e) for e in Event}
 INVALID_WORD = write_word(INVALID.action, INVALID.reason)
@@ -496,16 +490,3 @@ class Engine:
 
     def _now(self, now: float | None) -> float:
         return self._clock() if now is None else now
-
-
-def make_core(core: CoreName | Core) -> Core:
-    """A core by name. The native one is never replaced by the twin in silence: without it this raises
-    ``ImportError``.
-    """
-    if core == "twin":
-        return TwinCore()
-    if isinstance(core, str):
-        module: Any = importlib.import_module("sentry_engine.native_core")
-        native: Core = module.NativeCore()
-        return native
-    return core

@@ -12,6 +12,12 @@ from sentry_engine.schedules import Window, is_open, next_change
 from sentry_engine.verdict import Action, Reason, Verdict
 
 CountryOf = Callable[[], str]  # of the address in question, empty where unknown; asked only if a rule wants to know
+REFUSAL_TEXTS = {
+    Reason.USER_EXPIRED: "This account has expired.",
+    Reason.SCHEDULE: "This account may not connect at this time.",
+    Reason.USER_NETWORK: "This account may not connect from this network.",
+    Reason.USER_COUNTRY: "This account may not connect from this country.",
+}
 
 
 @dataclass(frozen=True, slots=True)
