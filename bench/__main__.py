@@ -48,7 +48,12 @@ MEASURES = {name: (topic, measure) for topic, named in TOPICS.items() for name, 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
 ENGINE = "engine"  # the policy engine alone has a program of its own, bench.engine
-ONCE = {"memory-tls", "memory-dtls"}  # a thousand sessions differ little from a thousand others, and take long to open
+# What takes long and differs little from one time to the next: thousands of sessions, and comparisons within a measure.
+ONCE = {
+    name
+    for topic in ("What one client costs the others", "What tunnels notice of Python", "Open sessions")
+    for name in TOPICS[topic]
+}
 # What a measure may die of: one that a server does not survive must not cost all the others their figures.
 FAILURES = (AssertionError, OSError, RuntimeError, ValueError, LookupError, SubprocessError, HTTPException)
 QUICK = Effort(seconds=1.0, sessions=50, pings=100, prefixes=10_000)

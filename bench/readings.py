@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Effort:
     """How long and how large; the quick one is for trying the benchmark out."""
 
-    seconds: float = 4.0
+    seconds: float = 2.0
     sessions: int = 1000
     pings: int = 600
     prefixes: int = 1_000_000

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmark still measures: its load client speaks both channels, in both directions, and nothing is left."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_load_client_moves_packets_over_tls_and_dtls():
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--quick", "--servers", "ocsentry", "push-dtls-1", "pull-tls-1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "| load client, 1 session, DTLS up | MB/s |" in done.stdout
+    assert "| load client, 1 session, TLS down | MB/s |" in done.stdout
+    assert "round 1:" not in done.stdout, f"a measure failed: {done.stdout}{done.stderr}"
