@@ -17,7 +17,8 @@ PACKAGES := build-essential autoconf automake libtool python3 python3-dev python
 TEST_PACKAGES := openconnect iputils-ping nftables procps
 BENCH_PACKAGES := ocserv iperf3
 FUZZ_PACKAGES := clang libclang-rt-14-dev
-NATIVE_SOURCES := $(wildcard sentry_engine/native/*.[ch] sentry_engine/native/binding/*.c sentry_engine/native/*.py vpn_frontend/native/*.[ch] vpn_frontend/native/*.py)
+NATIVE_SOURCES := $(wildcard sentry_engine/native/*.[ch] sentry_engine/native/binding/*.c sentry_engine/native/*.py vpn_frontend/native/*.[ch] vpn_frontend/native/*.py \
+    sentry_engine/wolfsentry/native/*.[ch] sentry_engine/wolfsentry/native/*.py)
 
 .PHONY: build run test lint unit e2e native-sanitized fuzz-short bench fuzz soak clean
 

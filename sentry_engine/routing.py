@@ -19,6 +19,7 @@ from sentry_engine.problems import PolicyError
 from sentry_engine.routed_core import RoutedCore, Routes, strip
 from sentry_engine.rules import RouteRules
 from sentry_engine.wolfsentry import RouteTable, read_config
+from sentry_engine.wolfsentry.writer import find_unbounded
 
 CoreName = Literal["native", "twin", "wolfsentry"]
 MakeCore = Callable[[CoreName | Core], Core]
@@ -106,6 +107,8 @@ class Routing:
     def _make_table(self, rules: RouteRules) -> Routes:
         file = rules.origin.file
         config = read_config(json.loads(rules.document), file=file)
+        if self._on_library and (unbounded := list(find_unbounded(config, file))):
+            raise PlanError("; ".join(map(str, unbounded)))
         try:
             made: Routes = (self._library.Library if self._on_library else RouteTable)(config, file=file)
         except PolicyError as error:

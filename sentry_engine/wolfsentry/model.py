@@ -84,6 +84,15 @@ CONTRARIES = (
 )
 
 
+ACTING = (
+    "actions",
+    "post_actions",
+    "match_actions",
+    "update_actions",
+    "decision_actions",
+)  # of an event, when traffic meets it
+
+
 def choose(word: str, known: Collection[str], what: str) -> str:
     if word not in known:
         raise ValueError(f"{word!r} is no {what}; there are {', '.join(known)}")

@@ -21,7 +21,7 @@ from sentry_engine.policy_part import PolicyPart
 from sentry_engine.problems import PolicyError, Problem
 from sentry_engine.rules import LimitRule, Origin, Prefixes, PrefixRule, RouteRules
 from sentry_engine.verdict import Action
-from sentry_engine.wolfsentry.model import Configuration, EventConfig, dashed
+from sentry_engine.wolfsentry.model import ACTING, Configuration, EventConfig, dashed
 from sentry_engine.wolfsentry.route import Route
 from sentry_engine.wolfsentry.table import RouteTable
 from sentry_engine.wolfsentry.traffic import INET, WIDTHS
@@ -34,7 +34,6 @@ PYTHON_ONLY = (
 COUNTING = (
     "max_connection_count", "route_idle_time_for_purge", "action_res_filter_bits_set", "action_res_filter_bits_unset",
 )  # fmt: skip
-ACTING = ("actions", "post_actions", "match_actions", "update_actions", "decision_actions")
 LIMIT_ID = "wolfsentry:derogatory"
 
 

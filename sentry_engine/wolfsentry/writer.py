@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sentry_engine.problems import PolicyError, Problem
-from sentry_engine.wolfsentry.model import Configuration, EndpointSection, EventSection, RouteSection
+from sentry_engine.wolfsentry.model import ACTING, Configuration, EndpointSection, EventSection, RouteSection
 from sentry_engine.wolfsentry.route import FAMILIES
 from sentry_engine.wolfsentry.traffic import INET, unpack
 from sentry_engine.wolfsentry.words import FLAGS, TRACK_PEER, WILD
@@ -53,6 +53,21 @@ def find_obstacles(config: Configuration, file: str) -> Iterator[Problem]:
             yield Problem(file, f"/config-update/{key}", "libwolfsentry takes lists in the config of an event only")
     if len(order_events(config)) < len(config.events):
         yield Problem(file, "/events", "libwolfsentry has no aux-parent-event that goes round in a circle")
+
+
+def find_unbounded(config: Configuration, file: str) -> Iterator[Problem]:
+    """What lets strangers fill the memory: the library keeps every route that their traffic makes, unless told."""
+    general = config.config_update
+    events = {event.label: (at, event) for at, event in enumerate(config.events)}
+    makers = [e for e in config.events if any(TRACK_PEER in (getattr(e, name) or []) for name in ACTING)]
+    if makers and not general.max_purgeable_routes:
+        yield Problem(file, "/config-update/max-purgeable-routes", "libwolfsentry has no limit of its own: state one")
+    for maker in makers:
+        at, made = events[maker.aux_parent_event or maker.label]
+        config_of = general if made.config is None else made.config.over(general)
+        if not config_of.route_idle_time_for_purge:
+            pointer = f"/events/{at}/config/route-idle-time-for-purge"
+            yield Problem(file, pointer, "libwolfsentry never purges the routes that are made for it: state one")
 
 
 def order_events(config: Configuration) -> list[EventSection]:

@@ -126,6 +126,19 @@ def test_what_the_library_does_not_take_changes_nothing(make_ask):
     assert ask("connect", "10.0.0.1") == LET_IN
 
 
+def test_strangers_cannot_fill_the_memory(open_engine):
+    events = [
+        {"label": "made", "config": {"route-idle-time-for-purge": 0}},
+        {"label": "maker", "aux-parent-event": "made", "match-actions": ["%track-peer-v1"]},
+    ]
+    with pytest.raises(PlanError, match=r"max-purgeable-routes.*idle-time-for-purge"):
+        open_engine(load({**TEN, "parent-event": "maker"}, events=events))
+    events[0]["config"] = {"route-idle-time-for-purge": 5}
+    update = {"max-purgeable-routes": 2}
+    engine = open_engine(load({**TEN, "parent-event": "maker"}, events=events, **{"config-update": update}))
+    assert all(engine.decide("connect", f"10.0.0.{n}").accepted for n in range(20))
+
+
 def test_explain_names_the_route(open_engine):
     explained = open_engine(load(NTP, TEN)).explain("10.0.0.1")
     assert (explained.verdict.rule_id, [s.tier for s in explained.steps if s.decisive]) == ("route:1", ["routes"])
