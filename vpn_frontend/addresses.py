@@ -3,7 +3,8 @@
 
 A pool of any size (an IPv6 /64 too) is a mark below which every address was used at some time, the set of those in use,
 and the free ones below the mark, the longest unused first. So an address rests as long as possible before another user
-gets it, and a user who comes back finds the one from before, unless everything else was in use meanwhile. The network's
+gets it, and a user who comes back finds the one from before, unless everything else was in use meanwhile; of a pool
+without practical end ``MAX_RESTING`` addresses rest at most, and then the longest unused is given again. The network's
 first address, the server's own (the next), and the last are never given to a client.
 """
 
@@ -17,6 +18,7 @@ from typing import Generic, TypeVar, cast
 Address = TypeVar("Address", IPv4Address, IPv6Address)
 
 MAX_REMEMBERED = 65_536  # users per pool whose last address is known; the longest absent are forgotten first
+MAX_RESTING = 65_536  # addresses per pool that were used and are free; what they take is bounded, a /64 is not
 SERVER_OFFSET = 1
 FIRST_CLIENT_OFFSET = 2
 
@@ -82,7 +84,7 @@ class AddressPool(Generic[Address]):
             self._free[offset] = None
 
     def _next_free(self) -> int:
-        while self._mark < self._end:
+        while self._mark < self._end and len(self._free) < MAX_RESTING:
             offset = self._mark
             self._mark += 1
             if offset not in self._used:

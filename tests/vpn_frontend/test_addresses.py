@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from vpn_frontend import addresses
 from vpn_frontend.addresses import AddressError, AddressPool, AddressPools, InnerAddresses
 
 
@@ -19,6 +20,17 @@ def test_every_free_address_is_given_before_one_is_refused(length):
         pool.take("one more")
     pool.give_back(given[3 % len(given)])
     assert pool.take("one more") == given[3 % len(given)]
+
+
+def test_of_a_pool_without_end_few_addresses_rest(monkeypatch):
+    monkeypatch.setattr(addresses, "MAX_RESTING", 3)
+    pool = AddressPool(IPv6Network("fd00::/64"))
+    given = []
+    for index in range(9):
+        given.append(pool.take(f"user{index}"))
+        pool.give_back(given[-1])
+    assert given == [given[index % 3] for index in range(9)]
+    assert len({pool.take(f"other{index}") for index in range(9)}) == 9  # as many as are wanted are there still
 
 
 def test_a_huge_pool_costs_nothing():
