@@ -82,7 +82,7 @@ class Report:
         where = f"{facts['processor']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}"
         return (
             f"`{self.command}`, {self.began:%Y-%m-%d}, {where}; medians of the rounds. "
-            f"Load average before it began: {facts['load_before']}."
+            f"Load average before it began, at most: {facts['load_before']}."
         )
 
     def document(self) -> dict[str, Any]:
@@ -111,7 +111,8 @@ class Report:
         documents = [json.loads(path.read_text()) for path in paths]
         report = cls(documents[0]["servers"], "; ".join(document["command"] for document in documents))
         report.began = datetime.fromisoformat(documents[0]["began"])
-        report.machine = documents[0]["machine"]
+        busiest = max(document["machine"]["load_before"] for document in documents)
+        report.machine = documents[0]["machine"] | {"load_before": busiest}
         for document in documents:
             report.remarks += document["remarks"]
             for figure in document["figures"]:
