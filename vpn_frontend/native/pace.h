@@ -25,11 +25,18 @@ struct gw_pace {
     bool busy;
 };
 
+/* Whether this turn, as it is by now, is one to rest after. */
+static inline bool gw_pace_is_small(const struct gw_pace *pace)
+{
+    return pace->busy && pace->turn && pace->turn < (pace->records > pace->turn / 2 ? GW_PACE_FULL_RECORDS : GW_PACE_FULL);
+}
+
 /* At the end of a turn that began at `now`. */
 static inline void gw_pace_rest(struct gw_pace *pace, uint64_t now)
 {
     const struct timespec rest = { .tv_nsec = GW_PACE_REST };
-    uint32_t turn = pace->turn, full = pace->records > turn / 2 ? GW_PACE_FULL_RECORDS : GW_PACE_FULL;
+    uint32_t turn = pace->turn;
+    bool small = gw_pace_is_small(pace);
 
     pace->turn = pace->records = 0;
     pace->packets += turn;
@@ -38,7 +45,7 @@ static inline void gw_pace_rest(struct gw_pace *pace, uint64_t now)
         pace->since = now;
         pace->packets = 0;
     }
-    if (pace->busy && turn && turn < full)
+    if (small && pace->busy)
         nanosleep(&rest, NULL);
 }
 

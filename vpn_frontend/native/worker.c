@@ -324,6 +324,13 @@ static int patience(const struct gw_worker *worker)
     return (int)(GW_TICK / GW_MS);
 }
 
+/* What the kernel answered at once to what was written to it, a ping for one, does not wait for the end of a rest. */
+static void look_again(struct gw_worker *worker)
+{
+    if (worker->tun.fd >= 0 && gw_pace_is_small(&worker->pace))
+        gw_tun_ready(worker);
+}
+
 static void *run(void *argument)
 {
     struct gw_worker *worker = argument;
@@ -339,6 +346,7 @@ static void *run(void *argument)
         read_mail(worker);
         flush_dirty(worker);
         gw_tun_flush(worker);
+        look_again(worker);
         gw_crossing_post(worker);
         tick(worker);
         flush_dirty(worker);
