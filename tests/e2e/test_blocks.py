@@ -105,13 +105,16 @@ def test_a_block_cuts_the_tunnel_and_shuts_the_door(lab, name, target, record_pr
     server.connect(host).await_up()
 
 
-def test_the_client_hears_of_a_block_at_once(lab, record_property):
-    server = lab.serve()
+@pytest.mark.parametrize("dtls", [False, True], ids=["tls", "dtls"])
+def test_the_client_hears_of_a_block_at_once(lab, record_property, dtls):
+    server = lab.serve(settings={"vpn": {"dtls": dtls}})
     host = lab.host()
     times: list[float] = []
     while len(times) < CUT_TRIES and min(times, default=1.0) >= CUT_SECONDS:
-        client = server.connect(host)
+        client = server.connect(host, dtls=dtls)
         client.await_up()
+        if dtls:
+            client.await_dtls()
         asked = time.monotonic()
         block = server.api.block(host.ipv4, REASON)
         times.append(client.await_line(REASON, BUSY_SECONDS).at - asked)

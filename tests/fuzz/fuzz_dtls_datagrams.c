@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fuzz-sources: vpn_frontend/native/dtls_hello.c vpn_frontend/native/dtls_cookie.c vpn_frontend/native/dtls_context.c vpn_frontend/native/dtls_directory.c vpn_frontend/native/dtls_paths.c */
+/* fuzz-sources: vpn_frontend/native/dtls_hello.c vpn_frontend/native/dtls_cookie.c vpn_frontend/native/dtls_context.c */
+/* fuzz-sources: vpn_frontend/native/dtls_directory.c vpn_frontend/native/dtls_paths.c vpn_frontend/native/keyed_hash.c */
+/* fuzz-sources: vpn_frontend/native/tls.c */
 /*
  * What an unknown sender's datagram can reach: classification, the hello's parser, the cookie, the look-ups by name and path,
  * and for DTLS 1.3 wolfSSL's stateless half. The first byte chooses between the input as it is and a hello built around it.
@@ -13,6 +15,25 @@
 
 #define CHECK(condition) do { if (!(condition)) abort(); } while (0)
 
+/* A certificate of nobody's, so that hellos which want one get as far as the others. */
+static const char chain[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBdDCCARugAwIBAgIUNN2wBP8jDzteprCrV0IU+aHtJ1AwCgYIKoZIzj0EAwIw\n"
+    "DzENMAsGA1UEAwwEZnV6ejAgFw0yNjExMjIyMjAyMjlaGA8yMTI2MTAyOTIyMDIy\n"
+    "OVowDzENMAsGA1UEAwwEZnV6ejBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABAhv\n"
+    "+pKEqe1IdM6dex+7RLweT2w3RFD6x/yXlGT81TyL/uJ71HqKyTJDzGmji/l4dsp8\n"
+    "WUYhHdGCmed3NeUrjx2jUzBRMB0GA1UdDgQWBBSc+NcdJcSVoH/cMgs+WXkO1YTr\n"
+    "GjAfBgNVHSMEGDAWgBSc+NcdJcSVoH/cMgs+WXkO1YTrGjAPBgNVHRMBAf8EBTAD\n"
+    "AQH/MAoGCCqGSM49BAMCA0cAMEQCIGJMeFd5FFVeWPDrObtfDE4JL89zlcku7EDt\n"
+    "WSrGr5ZaAiAGXoMFoalbh3PjtZt39EOIHqXgahTBDKDcQpBYvaFj1Q==\n"
+    "-----END CERTIFICATE-----\n";
+static const char key[] =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgnetOfJdrYI1xkgz9\n"
+    "563WUQv32CV8l22RjI59/S6JLWihRANCAAQIb/qShKntSHTOnXsfu0S8Hk9sN0RQ\n"
+    "+sf8l5Rk/NU8i/7ie9R6iskyQ8xpo4v5eHbKfFlGIR3RgpnndzXlK48d\n"
+    "-----END PRIVATE KEY-----\n";
+
 static struct gw_dtls_contexts contexts;
 static struct gw_cookies cookies;
 static struct gw_directory names;
@@ -20,12 +41,18 @@ static struct gw_paths paths;
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
+    const struct gw_tls tls = { (const uint8_t *)chain, sizeof(chain) - 1, (const uint8_t *)key, sizeof(key) - 1 };
+    WOLFSSL_CTX *certificate;
     char error[256];
 
     (void)count;
     (void)arguments;
     wolfSSL_Init();
     CHECK(gw_dtls_contexts_init(&contexts, error, sizeof(error)) == 0);
+    pthread_mutex_init(&contexts.certificate.lock, NULL);
+    certificate = gw_dtls_context_new(&tls, error, sizeof(error));
+    CHECK(certificate);
+    gw_tls_holder_set(&contexts.certificate, certificate);
     CHECK(gw_cookies_init(&cookies, (const uint8_t[32]) { 1 }, 5 * GW_COOKIE_PERIOD) == 0);
     CHECK(gw_directory_init(&names, 8, 1) == 0 && gw_paths_init(&paths, 1, 1) == 0);
     CHECK(gw_directory_add(&names, (const uint8_t[32]) { 0 }, 77) == 0);
@@ -70,7 +97,8 @@ static void take_hello(const uint8_t *datagram, size_t size, const struct gw_hel
     CHECK(gw_cookie_check(&cookies, peer, sizeof(peer), &again));
     if (!hello->dtls13)
         return;
-    CHECK(!gw_dtls_retry13(&contexts, cookies.secrets[0], peer, sizeof(peer), datagram, size, reply, &reply_size));
+    CHECK(!gw_dtls_retry13(&contexts, hello->psk ? GW_DTLS_PSK : GW_DTLS_CERTIFICATE, cookies.secrets[0], peer, sizeof(peer),
+                           datagram, size, reply, &reply_size));
     CHECK(!reply_size || reply[0] == GW_DTLS_HANDSHAKE);
 }
 

@@ -117,7 +117,8 @@ def test_connect_to_somewhere_else_is_not_found(site):
 
 @pytest.mark.parametrize(
     "path",
-    ["/1/index.html", "/1/Linux_64", "/1/Windows", "/1/VPNManifest.xml", "/VPNManifest.xml", "/1/binaries/update.txt",
+    ["/1/index.html", "/1/Linux", "/1/Linux_64", "/1/Windows", "/1/Windows_ARM64", "/1/Darwin_i386",
+     "/1/VPNManifest.xml", "/VPNManifest.xml", "/1/binaries/update.txt", "/1/binaries/vpndownloader.sh",
      "/+CSCOT+/translation-table?textdomain=AnyConnect&type=manifest", "/+CSCOT+/oem-customization"],
 )  # fmt: skip
 def test_the_downloads_of_anyconnect_are_there(site, path):

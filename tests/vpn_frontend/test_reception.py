@@ -202,6 +202,34 @@ async def test_secure_client_logs_in_over_many_connections(make_front):
 
 
 @pytest.mark.asyncio
+async def test_secure_client_s_connections_may_talk_all_at_once(make_front):
+    front = make_front()
+    extra = "X-Support-HTTP-Auth: true\r\nX-Pad: 0000\r\nX-AnyConnect-STRAP-Pubkey: MFkw\r\n"
+    head = f"POST / HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}{extra}Content-Length: {len(SECURE_CLIENT_REPLY)}\r\n\r\n"
+    window = front.gateway.connect()
+    whole = (head + SECURE_CLIENT_REPLY).encode()
+    downloads = {
+        front.gateway.connect(): f"GET {path} HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}\r\n".encode()
+        for path in ("/1/index.html", "/1/Windows", "/1/VPNManifest.xml", "/1/binaries/update.txt")
+    }
+    requests = {window: whole, **downloads}
+    for at in range(max(map(len, requests.values()))):  # a byte of each in turn
+        for link, request in requests.items():
+            front.gateway.say(link, request[at : at + 1])
+    await front.settle()
+    for link in requests:
+        assert front.gateway.sent[link].startswith(b"HTTP/1.1 200 OK\r\n")
+    cookie = cookie_of(bytes(front.gateway.sent[window]))
+    agents = [front.gateway.connect() for _ in range(2)]
+    connect_ = f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}Cookie: webvpn={cookie}\r\n\r\n".encode()
+    for agent in agents:
+        front.gateway.say(agent, connect_)
+    await front.settle()
+    assert len(front.lab.table.list()) == 1, "one cookie is one client, however many connections ask with it"
+    assert len(front.lab.engine.leases()) == 1
+
+
+@pytest.mark.asyncio
 async def test_a_phone_is_probed_less_often(make_front):
     front = make_front()
     link = front.gateway.connect()
