@@ -101,7 +101,7 @@ def test_random_roams_kills_goodbyes_and_blocks_count_exactly(lab):
         assert server.leases() == 1
         if chance.random() < 0.5:
             seen = len(client.lines)
-            host.move_to(f"10.77.{host.number}.{10 + number}")
+            host.move_to(f"10.77.{host.number}.{10 + number % 200}")
             client.signal(signal.SIGUSR2)
             client.await_line(r"^tunnel-script: reconnect ", 20, since=seen)
             assert server.leases() == 1
