@@ -61,7 +61,10 @@ QUICK = Effort(seconds=1.0, sessions=50, pings=100, prefixes=10_000)
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("measures", nargs="*", choices=[[], *MEASURES, ENGINE], help="which (default: all)")
+    names = ", ".join([*MEASURES, ENGINE])
+    parser.add_argument(
+        "measures", nargs="*", choices=[[], *MEASURES, ENGINE], metavar="measure", help=f"of {names}; default: all"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="times that every measure is taken on every server")
     parser.add_argument("--servers", default="ocsentry,ocserv", help="which, and in which order")
     parser.add_argument(

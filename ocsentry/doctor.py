@@ -93,7 +93,8 @@ def _port(endpoint: Endpoint, kind: socket.SocketKind) -> Finding:
     name = f"{'TCP' if kind is socket.SOCK_STREAM else 'UDP'} {endpoint}"
     family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
     with socket.socket(family, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind is socket.SOCK_STREAM:  # for what a server left in TIME_WAIT; UDP has none, and would share the port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((str(endpoint.address), endpoint.port))
         except OSError as error:
@@ -155,7 +156,7 @@ def _forwarding(config: LoadedConfig) -> Iterator[Finding]:
         if FORWARDING[family].read_text().strip() == "1":
             yield Finding(f"{family} forwarding", "ok", "on")
         else:
-            fix = f"echo '{SYSCTL_KEYS[family]} = 1' > /etc/sysctl.d/60-ocsentry.conf; sysctl --system"
+            fix = f"echo '{SYSCTL_KEYS[family]} = 1' >> /etc/sysctl.d/60-ocsentry.conf; sysctl --system"
             yield Finding(f"{family} forwarding", "warn", "off: clients reach this host only", fix)
 
 

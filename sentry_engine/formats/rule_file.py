@@ -86,7 +86,9 @@ def describe(error: ValidationError, document: object, file: str) -> Iterable[Pr
                 reason = "this key is not known"
             case "missing":
                 reason = "this key is missing"
-            case "union_tag_invalid" | "union_tag_not_found":
+            case "union_tag_not_found":
+                reason = "a rule needs a type"
+            case "union_tag_invalid":
                 reason = f"a rule needs a known type: {reason}"
         yield Problem(file, point(finding["loc"], document, missing=finding["type"] == "missing"), reason)
 

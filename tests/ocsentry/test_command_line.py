@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import sys
 
@@ -207,6 +209,28 @@ def test_the_doctor_finds_what_is_wrong(command_line):
     assert done.returncode == 1
     assert findings["private key"]["fix"] == f"chmod 600 {command_line.folder}/server.key"
     assert "bad.json" in findings["rules"]["detail"]
+
+
+def test_the_doctor_sees_a_udp_port_that_its_owner_would_share(command_line):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        endpoint = f"127.0.0.1:{held.getsockname()[1]}"
+        text = command_line.config.read_text()
+        command_line.config.write_text(re.sub(r"(?m)^listen = .*", f'listen = "{endpoint}"', text, count=1))
+        done = command_line.run("doctor", "--json")
+    findings = {finding["check"]: finding["level"] for finding in json.loads(done.stdout)}
+    assert findings[f"UDP {endpoint}"] == "warn"
+
+
+def test_the_doctors_remedies_for_forwarding_leave_each_other_alone(command_line, monkeypatch, tmp_path):
+    off = tmp_path / "off"
+    off.write_text("0\n")
+    monkeypatch.setattr("ocsentry.doctor.FORWARDING", {"IPv4": off, "IPv6": off})
+    findings = json.loads(command_line.run("doctor", "--json").stdout)
+    fixes = [finding["fix"] for finding in findings if finding["check"].endswith("forwarding")]
+    assert len(fixes) == 2
+    assert all(" >> /etc/sysctl.d/" in fix for fix in fixes)
 
 
 def test_check_names_every_problem(command_line):

@@ -64,6 +64,36 @@ def test_every_command_that_a_page_shows_exists(page):
             assert (first, word) in known, f"ocsentry {first} {word}"
 
 
+def test_every_command_is_shown_on_some_page():
+    text = "\n".join(page.read_text() for page in PAGES)
+    shown = {("sessions", "list")}  # what `ocsentry sessions` does
+    for first, second in re.findall(r"ocsentry ([a-z]+)(?: ([a-z|]+))?", text):
+        shown |= {(first,)} | {(first, word) for word in second.split("|")}
+    assert set(commands()) - shown == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_key_that_a_page_names_exists(page):
+    reference = (ROOT / "docs" / "configuration.md").read_text()
+    known = set()
+    for section, rows in re.findall(r"^## `\[([a-z.]+)\]`\n(.*?)(?=^##|^<!--)", reference, re.DOTALL | re.MULTILINE):
+        known |= {section, *(f"{section}.{key}" for key in re.findall(r"^\| `(\w+)`", rows, re.MULTILINE))}
+    assert "vpn.offloads" in known
+    named = set(re.findall(r"`((?:vpn|auth|policy|admin|store|log)(?:\.[a-z0-9_]+)+)", page.read_text()))
+    assert named - known == set()
+
+
+def test_the_counters_in_the_docs_are_those_that_there_are():
+    header = (ROOT / "vpn_frontend" / "native" / "stats.h").read_text()
+    counters = set(re.findall(r"^    X\((\w+)\)", header, re.MULTILINE))
+    about_dtls = (ROOT / "docs" / "dtls.md").read_text().partition("## Counters")[2]
+    named = {name for name in re.findall(r"`([a-z_]+)`", about_dtls) if name != "ocsentry_gateway"}
+    assert named - counters == set()
+    assert {name for name in counters if name.startswith("dtls_")} - named == set()
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    assert set(re.findall(r"`((?:[rt]x|links|handshakes|accept)_[a-z_]+)`", operations)) - counters == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())

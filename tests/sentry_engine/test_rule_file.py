@@ -79,7 +79,7 @@ class TestProblems:
         [
             ({"type": "whitelist"}, "/remote_addr", "missing"),
             ({"type": "whytelist", "remote_addr": "10.0.0.0/8"}, "", "known type"),
-            ({"remote_addr": "10.0.0.0/8"}, "", "known type"),
+            ({"remote_addr": "10.0.0.0/8"}, "", "a rule needs a type"),
             ({"type": "whitelist", "remote_addr": "10.0.0.0/8", "prot": 1}, "/prot", "not known"),
             ({"type": "whitelist", "remote_addr": "10.0.0.0/8", "action": "reject"}, "/action", "accept"),
             ({"type": "whitelist", "remote_addr": "10.0.0.1/8"}, "/remote_addr", "host bits"),
