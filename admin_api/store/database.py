@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import JournalEntry, UserRecord
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another process that writes (a command line beside the server)
+BUSY_PAUSE = 0.02  # seconds between two attempts at a new database
 WRITES = "ocsentry_writes"  # the execution option of a connection whose transaction will write
 
 
@@ -57,10 +59,7 @@ class Store:
             event.listen(engine.sync_engine, "connect", _set_pragmas)
             event.listen(engine.sync_engine, "begin", _begin)
         try:
-            async with engine.connect() as connection:
-                await connection.execution_options(**{WRITES: True})
-                async with connection.begin():
-                    await connection.run_sync(upgrade)
+            await _bring_up_to_date(engine)
         except BaseException:
             await engine.dispose()
             raise
@@ -114,6 +113,27 @@ class Store:
 def _with_driver(url: str) -> URL:
     parsed = make_url(url)
     return parsed.set(drivername="sqlite+aiosqlite") if parsed.drivername == "sqlite" else parsed
+
+
+async def _bring_up_to_date(engine: AsyncEngine) -> None:
+    """Upgrade the schema, waiting for another process that opens the same new database.
+
+    SQLite's own busy timeout does not hold for the change to WAL: two that want it at once would wait for each other,
+    so one of them is told at once that the database is locked.
+    """
+    deadline = asyncio.get_running_loop().time() + BUSY_TIMEOUT
+    while True:
+        try:
+            async with engine.connect() as connection:
+                await connection.execution_options(**{WRITES: True})
+                async with connection.begin():
+                    await connection.run_sync(upgrade)
+        except OperationalError as error:
+            if "database is locked" not in str(error.orig) or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(BUSY_PAUSE)
+        else:
+            return
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection class

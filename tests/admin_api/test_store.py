@@ -52,7 +52,7 @@ class TestSchema:
         await store.close()
 
     async def test_opening_twice_at_once(self, store_url):
-        stores = await asyncio.gather(*(Store.open(store_url) for _ in range(3)))
+        stores = await asyncio.gather(*(Store.open(store_url) for _ in range(8)))
         for store in stores:
             await store.check()
             await store.close()
