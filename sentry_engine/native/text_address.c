@@ -34,18 +34,28 @@ static const uint8_t HEX_DIGITS[256] = {
     ['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ['A'] = 11, 12, 13, 14, 15, 16, ['a'] = 11, 12, 13, 14, 15, 16,
 };
 
-/* One to four hexadecimal digits, which `at` is moved behind. */
+/* One to four hexadecimal digits, which `at` is moved behind. Most words have all four. */
 static bool parse_word(const char **at, const char *end, uint8_t out[2])
 {
-    unsigned value = 0, digits = 0, digit;
+    const uint8_t *text = (const uint8_t *)*at;
+    size_t length = (size_t)(end - *at), digits = 0;
+    unsigned value = 0, digit;
 
-    for (; *at < end && (digit = HEX_DIGITS[(uint8_t)**at]) != 0; (*at)++, digits++) {
-        if (digits == 4)
-            return false;
-        value = value << 4 | (digit - 1);
+    if (length >= 4) {
+        unsigned a = HEX_DIGITS[text[0]], b = HEX_DIGITS[text[1]], c = HEX_DIGITS[text[2]], d = HEX_DIGITS[text[3]];
+
+        if (a && b && c && d) {
+            out[0] = (uint8_t)((a - 1) << 4 | (b - 1));
+            out[1] = (uint8_t)((c - 1) << 4 | (d - 1));
+            *at += 4;
+            return true; /* a fifth digit is no colon, which the caller looks for */
+        }
     }
+    for (; digits < length && digits < 4 && (digit = HEX_DIGITS[text[digits]]) != 0; digits++)
+        value = value << 4 | (digit - 1);
     out[0] = (uint8_t)(value >> 8);
     out[1] = (uint8_t)value;
+    *at += digits;
     return digits > 0;
 }
 
