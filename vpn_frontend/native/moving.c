@@ -26,6 +26,9 @@ void gw_session_arrive(struct gw_worker *worker, uint64_t id)
 {
     struct gw_session *session = &worker->gateway->sessions.slots[gw_id_slot(id)];
 
+    /* The other's turn may have begun later: what the session remembers must not lie in the future. */
+    if (worker->now < session->moved)
+        worker->now = session->moved;
     session->open = true;
     gw_session_enlist(worker, session);
     gw_dtls_settle_in(worker, session);

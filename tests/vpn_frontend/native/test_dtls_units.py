@@ -14,6 +14,7 @@ PROGRAMS = {
     "test_dtls_hello": ["dtls_hello.c", "dtls_cookie.c", "keyed_hash.c"],
     "test_dtls_tables": ["dtls_directory.c", "dtls_paths.c"],
     "test_dtls_datagrams": ["dtls_datagrams.c"],
+    "test_moving": sorted(path.name for path in NATIVE.glob("*.c")),
 }
 
 
