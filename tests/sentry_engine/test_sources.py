@@ -131,6 +131,17 @@ class TestKeptVerdicts:
         yield core
         core.close()
 
+    @pytest.mark.parametrize(("event", "now"), [("connect", 0.0), (1 << 80, 0.0), (Event.CONNECT, "now")])
+    def test_the_first_mistake_is_told_and_nothing_is_asked_after_it(self, core, words, event, now):
+        core.publish(words.plan())
+
+        class Unasked:
+            def __bool__(self):
+                raise AssertionError
+
+        with pytest.raises((TypeError, OverflowError)):
+            core.answer("192.0.2.1", event, now, Unasked())
+
     def test_equal_answers_are_one_object_until_the_policy_changes(self, core, words):
         core.publish(words.plan())
         first = core.answer("192.0.2.1", Event.CONNECT, 0.0)

@@ -139,10 +139,15 @@ struct question {
 static int load_question(PyObject *event, PyObject *now, PyObject *verified, struct question *out)
 {
     long number = PyLong_AsLong(event);
-    double seconds = number == -1 && PyErr_Occurred() ? -1 : PyFloat_AsDouble(now);
+    double seconds;
 
+    if (number == -1 && PyErr_Occurred())
+        return -1;
+    seconds = PyFloat_AsDouble(now);
+    if (seconds == -1 && PyErr_Occurred())
+        return -1;
     out->verified = verified ? PyObject_IsTrue(verified) : 1;
-    if (PyErr_Occurred())
+    if (out->verified < 0)
         return -1;
     out->event = number < 0 || number > UINT16_MAX ? UINT16_MAX : (uint32_t)number; /* beyond the last event: refused */
     out->now = se_to_ns(seconds);
