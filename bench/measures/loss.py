@@ -9,6 +9,7 @@ In brackets where the kernel drops what a program does not take in time. The res
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.drops import socket_drops, tunnel_drops, udp_counter
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 VPN_PORT = 443
 PAYLOAD = 1200  # bytes of one datagram
+SOCKET_BUFFER = 4 << 20  # bytes; iperf3 asks for its sockets what the system grants, as it gives up where it gets less
+BUFFER_LIMITS = ("/proc/sys/net/core/rmem_max", "/proc/sys/net/core/wmem_max")
 
 
 def datagram_loss(direction: str, megabits: int) -> Measure:
@@ -29,7 +32,8 @@ def datagram_loss(direction: str, megabits: int) -> Measure:
 
     def measure(peer: Peer, effort: Effort) -> Iterator[Reading]:
         way = ["-R"] if direction == "down" else []
-        asked = ("-u", "-b", f"{megabits}M", "-l", str(PAYLOAD), "-t", f"{effort.seconds:g}", *way)
+        window = str(min(SOCKET_BUFFER, *(int(Path(limit).read_text()) for limit in BUFFER_LIMITS)))
+        asked = ("-u", "-b", f"{megabits}M", "-l", str(PAYLOAD), "-w", window, "-t", f"{effort.seconds:g}", *way)
         with tunnel(peer, peer.host, dtls=True), iperf_server(peer):
             before = _dropped(peer, direction)
             end = iperf(peer, peer.host, *asked)["end"]
