@@ -8,17 +8,17 @@ does. So the walk is that of ``core.DECISION ORDER`` with a tier ``routes`` betw
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import Protocol
 
-from sentry_engine.addresses import AddressError, Source, pack_source, render_address
+from sentry_engine.addresses import render_address
+from sentry_engine.answers import Answers
 from sentry_engine.core import Burst, Core, CoreCounters, Penalty, Request, Step, Strikes
 from sentry_engine.plan import Plan, PrefixTable, Tier
-from sentry_engine.verdict import FIRST_CUSTOM_EVENT, INVALID, Action, Event, Reason, Verdict, write_word
+from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict
 from sentry_engine.wolfsentry import Endpoint, Outcome, Traffic
 
 TCP, UDP = 6, 17
@@ -48,7 +48,7 @@ class Routes(Protocol):
     def knows_event(self, label: str) -> bool: ...
 
 
-class RoutedCore:
+class RoutedCore(Answers):
     """``core.Core``. Owns neither of the two."""
 
     def __init__(self, front: Core, inner: Core, tables: Sequence[Routes]) -> None:
@@ -84,24 +84,6 @@ class RoutedCore:
             if verdict.rule_id is not None:
                 self._decided[verdict.rule_id] += 1
         return verdict
-
-    def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
-        return [self.decide(request) for request in requests]
-
-    def answer(self, source: Source, event: int, now: float, verified: bool = True, /) -> Verdict:
-        try:
-            packed = pack_source(source)
-        except AddressError:
-            return INVALID
-        return self.decide(Request(packed, event, now, verified=verified))
-
-    def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
-        return [self.answer(source, event, now, verified) for source in sources]
-
-    def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
-        each = [addresses[at : at + 16] for at in range(0, len(addresses), 16)]
-        verdicts = self.answer_many(each, event, now, verified=verified)
-        return array("Q", [write_word(verdict.action, verdict.reason) for verdict in verdicts])
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         verdict, steps = self._inner.trace(request)

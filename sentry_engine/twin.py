@@ -7,20 +7,20 @@ The walk is a list of tiers. Each looks at one request and returns a finding; th
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
 
-from sentry_engine.addresses import V4_OFFSET, AddressError, Source, is_ipv4, mask, pack_source, render_network
+from sentry_engine.addresses import V4_OFFSET, is_ipv4, mask, render_network
+from sentry_engine.answers import Answers
 from sentry_engine.core import Burst, CoreCounters, Penalty, Request, Step, Strikes
 from sentry_engine.instants import reached, until
 from sentry_engine.penalty_box import PenaltyBox
 from sentry_engine.plan import Limit, Plan, PlanError, Tier
 from sentry_engine.prefix_index import PrefixIndex
 from sentry_engine.rates import MAX_EVENTS, MAX_SOURCES, Rates, Sketch
-from sentry_engine.verdict import FIRST_CUSTOM_EVENT, INVALID, NO_RULE, Action, Event, Reason, Verdict, write_word
+from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Reason, Verdict
 
 MAX_WINDOW = 10 * 365 * 86_400  # seconds
 GEO_TIERS = (Tier.COUNTRY, Tier.ASN, Tier.ANONYMIZER)  # where only a refusal decides
@@ -43,7 +43,7 @@ class Loaded:
     events: frozenset[int]  # the numbers that may be asked about
 
 
-class TwinCore:
+class TwinCore(Answers):
     """``core.Core`` under one lock."""
 
     def __init__(self, *, max_sources: int = MAX_SOURCES) -> None:
@@ -69,24 +69,6 @@ class TwinCore:
             if verdict.rule_id is not None:
                 self._hits[verdict.rule_id] += 1
             return verdict
-
-    def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
-        return [self.decide(request) for request in requests]
-
-    def answer(self, source: Source, event: int, now: float, verified: bool = True, /) -> Verdict:
-        try:
-            packed = pack_source(source)
-        except AddressError:
-            return INVALID
-        return self.decide(Request(packed, event, now, verified=verified))
-
-    def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
-        return [self.answer(source, event, now, verified) for source in sources]
-
-    def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
-        each = [addresses[at : at + 16] for at in range(0, len(addresses), 16)]
-        verdicts = self.answer_many(each, event, now, verified=verified)
-        return array("Q", [write_word(verdict.action, verdict.reason) for verdict in verdicts])
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         with self._lock:
