@@ -7,45 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int queue_datagram(void *owner, const uint8_t *datagram, size_t size)
-{
-    struct gw_dtls_link *link = owner;
-
-    return gw_datagrams_push(&link->worker->dtls->out, &link->path, datagram, size);
-}
-
-static void link_free(struct gw_dtls_link *link)
-{
-    if (!link)
-        return;
-    if (link->ssl)
-        wolfSSL_free(link->ssl);
-    free(link);
-}
-
-static struct gw_dtls_link *link_new(struct gw_worker *worker, const struct gw_dtls *dtls, const struct gw_dtls_parcel *parcel,
-                                     const uint8_t *random)
-{
-    const uint8_t *secret = worker->dtls->cookies.secrets[parcel->secret & 1];
-    struct gw_dtls_link *link = calloc(1, sizeof(*link));
-
-    if (!link)
-        return NULL;
-    link->io.write = queue_datagram;
-    link->io.owner = link;
-    link->io.config = &dtls->config;
-    link->worker = worker;
-    link->path = parcel->path;
-    memcpy(link->random, random, sizeof(link->random));
-    link->started = worker->now;
-    link->ssl = gw_dtls_new(&worker->gateway->dtls->contexts, &link->io, secret, &link->path, sizeof(link->path));
-    if (!link->ssl) {
-        free(link);
-        return NULL;
-    }
-    return link;
-}
-
 static void address_key(const struct gw_path *path, uint8_t key[GW_DIRECTORY_KEY])
 {
     memset(key, 0, GW_DIRECTORY_KEY);
@@ -70,14 +31,14 @@ static void end_live(struct gw_worker *worker, struct gw_session *session)
     if (!dtls->live)
         return;
     list_address(worker, session, &dtls->live->path, false);
-    link_free(dtls->live);
+    gw_dtls_link_free(dtls->live);
     dtls->live = NULL;
     dtls->active = false;
 }
 
 static void end_coming(struct gw_dtls *dtls)
 {
-    link_free(dtls->coming);
+    gw_dtls_link_free(dtls->coming);
     dtls->coming = NULL;
 }
 
@@ -99,8 +60,8 @@ void gw_dtls_destroy(struct gw_dtls *dtls)
 {
     if (!dtls)
         return;
-    link_free(dtls->live);
-    link_free(dtls->coming);
+    gw_dtls_link_free(dtls->live);
+    gw_dtls_link_free(dtls->coming);
     memset(&dtls->config, 0, sizeof(dtls->config));
     free(dtls);
 }
@@ -140,8 +101,9 @@ void gw_dtls_attached(struct gw_worker *worker, struct gw_session *session)
     }
 }
 
-/* From here on `coming` is the connection in use; the one before is gone without a word, since its client has left it. */
-static void come_up(struct gw_worker *worker, struct gw_session *session)
+/* From here on `coming` is the connection in use; the one before is gone without a word, since its client has left it. False: it
+ * cannot be used. */
+static bool come_up(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_event event = { .kind = GW_DTLS_UP, .session = session->id };
     struct gw_dtls *dtls = session->dtls;
@@ -149,8 +111,7 @@ static void come_up(struct gw_worker *worker, struct gw_session *session)
 
     if (gw_dtls_finish(dtls->coming->ssl, session->mtu + 1, &facts)) {
         gw_count(worker, GW_STAT_dtls_handshakes_failed);
-        end_coming(dtls);
-        return;
+        return false;
     }
     end_live(worker, session);
     dtls->live = dtls->coming;
@@ -164,50 +125,11 @@ static void come_up(struct gw_worker *worker, struct gw_session *session)
     memcpy(event.peer, dtls->live->path.peer, sizeof(event.peer));
     event.peer_port = dtls->live->path.peer_port;
     gw_event_push(&worker->gateway->events, &event, NULL, false);
-}
-
-static void schedule(struct gw_dtls_link *link)
-{
-    link->deadline = link->worker->now + (uint64_t)wolfSSL_dtls_get_current_timeout(link->ssl) * GW_SECOND;
-}
-
-/* Everybody could come this far: the proof has to follow. */
-static void await_proof(struct gw_worker *worker, struct gw_dtls *dtls)
-{
-    struct gw_dtls_link *coming = dtls->coming;
-
-    coming->proving = worker->now;
-    coming->deadline = 0;
-    if (gw_proof_derive(coming->ssl, dtls->config.secret, &coming->proof)) {
-        gw_count(worker, GW_STAT_dtls_handshakes_failed);
-        end_coming(dtls);
+    if (dtls->live->proving) {
+        gw_dtls_link_settle(dtls->live);
+        gw_dtls_link_answer_proof(dtls->live);
     }
-}
-
-static void shake_hands(struct gw_worker *worker, struct gw_session *session)
-{
-    struct gw_dtls *dtls = session->dtls;
-
-    switch (gw_dtls_accept(dtls->coming->ssl)) {
-    case GW_DTLS_DONE:
-        if (dtls->config.way == GW_DTLS_CERTIFICATE)
-            await_proof(worker, dtls);
-        else
-            come_up(worker, session);
-        break;
-    case GW_DTLS_WANT:
-        schedule(dtls->coming);
-        break;
-    default:
-        gw_count(worker, GW_STAT_dtls_handshakes_failed);
-        end_coming(dtls);
-    }
-}
-
-static bool is_proof(const struct gw_dtls_link *link, const uint8_t *frame, size_t size)
-{
-    return link->io.config->way == GW_DTLS_CERTIFICATE && size == 1 + GW_HASH_SIZE && frame[0] == GW_FRAME_PROOF &&
-           gw_same_hash(link->proof.expected, frame + 1);
+    return true;
 }
 
 static void answer_probe(struct gw_worker *worker, struct gw_dtls_link *link, uint8_t *frame, size_t size)
@@ -215,19 +137,6 @@ static void answer_probe(struct gw_worker *worker, struct gw_dtls_link *link, ui
     gw_count(worker, GW_STAT_dpd_answered);
     frame[0] = GW_FRAME_DPD_RESPONSE;   /* with its payload: clients measure the path with it */
     gw_dtls_write(link->ssl, frame, size);
-}
-
-/* Each time it comes, since the answer may have been lost. */
-static void answer_proof(struct gw_worker *worker, struct gw_dtls_link *link, const uint8_t *frame, size_t size)
-{
-    uint8_t answer[1 + GW_HASH_SIZE] = { GW_FRAME_PROOF };
-
-    if (!is_proof(link, frame, size)) {
-        gw_count(worker, GW_STAT_frames_unknown);
-        return;
-    }
-    memcpy(answer + 1, link->proof.answer, GW_HASH_SIZE);
-    gw_dtls_write(link->ssl, answer, sizeof(answer));
 }
 
 /* False: the client said goodbye. */
@@ -246,25 +155,16 @@ static bool take_frame(struct gw_worker *worker, struct gw_session *session, uin
     case GW_FRAME_DPD_RESPONSE:
     case GW_FRAME_KEEPALIVE:
         break;
-    case GW_FRAME_PROOF:
-        answer_proof(worker, dtls->live, frame, size);
-        break;
     case GW_FRAME_DISCONNECT:
     case GW_FRAME_TERMINATE:
         return false;
     default:
-        gw_count(worker, GW_STAT_frames_unknown);
+        if (gw_dtls_link_is_proof(dtls->live, frame, size))
+            gw_dtls_link_answer_proof(dtls->live);
+        else
+            gw_count(worker, GW_STAT_frames_unknown);
     }
     return true;
-}
-
-/* The client has our last flight: what only a repetition of it would need is given back. */
-static void settle(struct gw_dtls_link *link)
-{
-    if (link->settled)
-        return;
-    link->settled = true;
-    wolfSSL_FreeHandshakeResources(link->ssl);
 }
 
 /* Reads the records of the datagram that io was given; true where one of them was the client's. */
@@ -283,7 +183,7 @@ static bool read_records(struct gw_worker *worker, struct gw_session *session)
             genuine = true;
             dtls->heard = worker->now;
             gw_session_alive(worker, session);
-            settle(dtls->live);
+            gw_dtls_link_settle(dtls->live);
             continue;
         }
         gw_dtls_drop(worker, session, result == GW_DTLS_BROKEN ? GW_CAUSE_PROTOCOL : GW_CAUSE_PEER_CLOSED);
@@ -294,58 +194,14 @@ static bool read_records(struct gw_worker *worker, struct gw_session *session)
     return genuine;
 }
 
-static void offer(struct gw_dtls_link *link, const uint8_t *datagram, size_t size)
-{
-    link->io.datagram = datagram;
-    link->io.datagram_size = size;
-}
-
-static bool same_path(const struct gw_dtls_link *link, const struct gw_path *path)
-{
-    return link && !memcmp(&link->path, path, sizeof(*path));
-}
-
-/* Until the proof: records of anything else are thrown away, a wrong one ends the connection. */
-static void hear_proof(struct gw_worker *worker, struct gw_session *session)
-{
-    struct gw_dtls_link *coming = session->dtls->coming;
-    enum gw_dtls_result result;
-    size_t size = 0;
-
-    while ((result = gw_dtls_read(coming->ssl, worker->plain, sizeof(worker->plain), &size)) == GW_DTLS_DONE) {
-        if (size && worker->plain[0] != GW_FRAME_PROOF) {
-            gw_count(worker, GW_STAT_dtls_unproven);
-            continue;
-        }
-        if (!is_proof(coming, worker->plain, size))
-            break;
-        come_up(worker, session);
-        if (session->dtls->live == coming) {
-            settle(coming);
-            answer_proof(worker, coming, worker->plain, size);
-        }
-        return;
-    }
-    if (result == GW_DTLS_WANT)
-        return;
-    gw_count(worker, result == GW_DTLS_DONE ? GW_STAT_dtls_proofs_wrong : GW_STAT_dtls_handshakes_failed);
-    end_coming(session->dtls);
-}
-
 static void feed_coming(struct gw_worker *worker, struct gw_session *session, const uint8_t *datagram, size_t size)
 {
-    struct gw_dtls *dtls = session->dtls;
-    struct gw_dtls_link *fed = dtls->coming;
+    enum gw_dtls_result result = gw_dtls_link_advance(session->dtls->coming, datagram, size);
 
-    offer(fed, datagram, size);
-    if (!fed->proving)
-        shake_hands(worker, session);
-    if (dtls->coming == fed && fed->proving)
-        hear_proof(worker, session);
-    if (dtls->live == fed)
+    if (result == GW_DTLS_DONE && come_up(worker, session))
         read_records(worker, session);  /* what came behind the client's last flight */
-    else if (dtls->coming == fed)
-        fed->io.datagram = NULL;
+    else if (result != GW_DTLS_WANT)
+        end_coming(session->dtls);
 }
 
 /* A name may be overheard, so whoever echoes a cookie can begin a handshake that it cannot end. It must not keep out the
@@ -374,7 +230,7 @@ static void take_hello(struct gw_worker *worker, struct gw_session *session, con
 
     if (gw_hello_read(datagram, parcel->size, &hello))
         return;
-    if (same_path(dtls->coming, &parcel->path) && !memcmp(dtls->coming->random, hello.random, GW_DTLS_RANDOM_SIZE)) {
+    if (gw_dtls_link_is_at(dtls->coming, &parcel->path) && !memcmp(dtls->coming->random, hello.random, GW_DTLS_RANDOM_SIZE)) {
         if (!dtls->coming->proving)
             feed_coming(worker, session, datagram, parcel->size);   /* our flight was lost, the client asks again */
         return;
@@ -384,7 +240,7 @@ static void take_hello(struct gw_worker *worker, struct gw_session *session, con
         return;
     }
     end_coming(dtls);
-    dtls->coming = link_new(worker, dtls, parcel, hello.random);
+    dtls->coming = gw_dtls_link_new(worker, &dtls->config, parcel, hello.random);
     if (dtls->coming)
         feed_coming(worker, session, datagram, parcel->size);
 }
@@ -404,7 +260,7 @@ static void take_stranger(struct gw_worker *worker, struct gw_session *session, 
         gw_count(worker, GW_STAT_dtls_unmatched);
         return;
     }
-    offer(dtls->live, datagram, parcel->size);
+    gw_dtls_link_offer(dtls->live, datagram, parcel->size);
     if (!read_records(worker, session)) {
         gw_count(worker, GW_STAT_dtls_unmatched);
     } else if (dtls->live) {
@@ -421,8 +277,8 @@ static void take_coming(struct gw_worker *worker, struct gw_session *session, co
 {
     struct gw_dtls *dtls = session->dtls;
 
-    if (parcel->kind == GW_DTLS_SEALED && same_path(dtls->live, &parcel->path)) {
-        offer(dtls->live, datagram, parcel->size);
+    if (parcel->kind == GW_DTLS_SEALED && gw_dtls_link_is_at(dtls->live, &parcel->path)) {
+        gw_dtls_link_offer(dtls->live, datagram, parcel->size);
         if (read_records(worker, session))
             return;
     }
@@ -440,21 +296,21 @@ void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const st
         take_hello(worker, session, parcel, datagram);
     } else if (parcel->kind == GW_DTLS_CLEAR && dtls->coming && dtls->coming->proving) {
         gw_count(worker, GW_STAT_dtls_clear);
-    } else if (same_path(dtls->coming, &parcel->path)) {
+    } else if (gw_dtls_link_is_at(dtls->coming, &parcel->path)) {
         take_coming(worker, session, parcel, datagram);
-    } else if (!same_path(dtls->live, &parcel->path)) {
+    } else if (!gw_dtls_link_is_at(dtls->live, &parcel->path)) {
         take_stranger(worker, session, parcel, datagram);
     } else if (parcel->kind == GW_DTLS_CLEAR && (dtls->live->settled || datagram[0] == GW_DTLS_ALERT)) {
         gw_count(worker, GW_STAT_dtls_clear);   /* anybody could have sent it */
     } else {
-        offer(dtls->live, datagram, parcel->size);
+        gw_dtls_link_offer(dtls->live, datagram, parcel->size);
         read_records(worker, session);
     }
 }
 
 bool gw_dtls_is_at(const struct gw_session *session, const struct gw_path *path)
 {
-    return session->dtls && same_path(session->dtls->live, path);
+    return session->dtls && gw_dtls_link_is_at(session->dtls->live, path);
 }
 
 void gw_dtls_settle_in(struct gw_worker *worker, struct gw_session *session)
@@ -490,22 +346,6 @@ void gw_dtls_say(struct gw_session *session, enum gw_frame_type type, const uint
     gw_dtls_write(dtls->live->ssl, frame, size + 1);
 }
 
-static void watch_handshake(struct gw_worker *worker, struct gw_dtls *dtls)
-{
-    struct gw_dtls_link *coming = dtls->coming;
-
-    if (coming->proving && worker->now - coming->proving >= GW_DTLS_PROOF_TIME) {
-        gw_count(worker, GW_STAT_dtls_proofs_missing);
-        end_coming(dtls);
-    } else if (worker->now - coming->started >= GW_DTLS_HANDSHAKE_TIME) {
-        gw_count(worker, GW_STAT_dtls_handshakes_timed_out);
-        end_coming(dtls);
-    } else if (coming->deadline && worker->now >= coming->deadline) {
-        wolfSSL_dtls_got_timeout(coming->ssl);
-        schedule(coming);
-    }
-}
-
 /* Clients are told half the session's DPD time for DTLS, so that both ends are back on TLS within one whole of it. */
 static void watch_peer(struct gw_worker *worker, struct gw_session *session)
 {
@@ -529,8 +369,8 @@ void gw_dtls_tick(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_dtls *dtls = session->dtls;
 
-    if (dtls && dtls->coming)
-        watch_handshake(worker, dtls);
+    if (dtls && dtls->coming && !gw_dtls_link_wait(dtls->coming))
+        end_coming(dtls);
     if (dtls && dtls->live)
         watch_peer(worker, session);
 }

@@ -11,25 +11,11 @@
 #ifndef VPN_FRONTEND_DTLS_CHANNEL_H
 #define VPN_FRONTEND_DTLS_CHANNEL_H
 
-#include "dtls_port.h"
+#include "dtls_link.h"
 
-#define GW_DTLS_HANDSHAKE_TIME (12 * GW_SECOND)     /* clients give up by then */
 #define GW_DTLS_HELLO_PAUSE (3 * GW_SECOND)         /* between two handshakes of one session */
-#define GW_DTLS_PROOF_TIME (4 * GW_SECOND)          /* from the end of a handshake with the certificate to the proof behind it */
 #define GW_DTLS_SAY_MAX 512u        /* bytes of a control frame's payload: a reason and a sentence */
 #define GW_DTLS_STRANGERS 64u       /* datagrams of other ports tried per session and second */
-
-struct gw_dtls_link {
-    WOLFSSL *ssl;
-    struct gw_dtls_io io;
-    struct gw_worker *worker;
-    struct gw_path path;
-    uint8_t random[GW_DTLS_RANDOM_SIZE];
-    uint64_t started, deadline;     /* deadline: when the last flight is sent again */
-    struct gw_proof proof;          /* GW_DTLS_CERTIFICATE, once the handshake is done */
-    uint64_t proving;               /* since when the proof is waited for; 0: it is not */
-    bool settled;                   /* the client has shown that it has our last flight: nothing in the clear counts any more */
-};
 
 struct gw_dtls {
     struct gw_dtls_config config;
