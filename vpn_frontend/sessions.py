@@ -5,11 +5,6 @@ Nothing here waits (``reassess`` lets others have a turn): the gateway is told a
 written behind a queue, the time is an argument. Opening a tunnel takes two steps because a session that makes room for
 a new one holds its addresses until the gateway let go of them: ``admit`` takes the lease, ``establish`` (once
 ``settled``) the addresses and the tunnel.
-
-WHO GIVES WAY. A client that was killed, or whose network broke, leaves a session that roams until its cookie dies. It
-holds its lease all that time, so that it can come back whatever happens; but where the limit of clients would keep its
-own user out, the session that roams longest is ended for the new login. A session with a channel gives way as the
-policy on excess says, or when it is found dead (``contest``).
 """
 
 from __future__ import annotations
@@ -21,15 +16,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sentry_engine import Action, AdmissionRefused, Event, Reason, Verdict
+from sentry_engine import Action, Event, Verdict
 from vpn_frontend.addresses import AddressError, AddressPools
 from vpn_frontend.admission import Admission, CookieError, Login, RefusedError
-from vpn_frontend.contest import CONTEST_PATIENCE, Contest, ContestedError
+from vpn_frontend.contest import CONTEST_PATIENCE
 from vpn_frontend.cookies import CookieJar
 from vpn_frontend.cstp import disconnect_frame, parse_farewell
 from vpn_frontend.dtls_offer import choose_dtls
 from vpn_frontend.farewells import farewell_text, refusal_text
 from vpn_frontend.gateway import Cause, Counters, GatewayError, TunnelParameters
+from vpn_frontend.giving_way import Places
 from vpn_frontend.ports import CloseReason, SessionView, VpnEvent
 from vpn_frontend.session import Peer, Phase, Session
 from vpn_frontend.tunnel_answer import TunnelGrant, carries_ipv6, negotiate_mtu
@@ -39,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from ipaddress import IPv4Network, IPv6Network
 
-    from sentry_engine import Engine, Lease
+    from sentry_engine import Engine
     from vpn_frontend.accounting import SessionRecorder
+    from vpn_frontend.contest import Contest
     from vpn_frontend.gateway import Address, ChannelDown, DtlsDown, DtlsUp, Gateway, SessionClosed
     from vpn_frontend.ports import EventSink, UserRecord
     from vpn_frontend.settings import VpnSettings
@@ -75,6 +72,7 @@ class SessionTable:
         self._by_gateway: dict[int, Session] = {}
         self._by_link: dict[int, Session] = {}  # links that are or become a channel
         self._waiting = WaitingRoom()
+        self._places = Places(engine, gateway, of_user=self._of_user, end=self._end)
 
     # Login and tunnel
 
@@ -129,14 +127,10 @@ class SessionTable:
         if session.phase is Phase.WAITING and self._recorder.behind:
             raise RefusedError("The server is busy. Please try again.", "journal_behind")
         session.user = user if user.name == session.user.name else replace(user, name=session.user.name)
-        making_room: set[int] = set()
-        lease = self._take_lease(session, peer, request, making_room, now, contest)
-        session.lease = lease
+        admission = self._places.admit(session, peer, request, now, contest)
+        session.lease = admission.lease
         session.admissions += 1
-        for evicted in self._of_user(session.user.name) if lease.evicts else ():
-            if evicted.lease is not None and evicted.lease.id in lease.evicts:
-                self._make_room(evicted, making_room, now)
-        return Admission(session, lease, frozenset(making_room))
+        return admission
 
     def settled(self, admission: Admission) -> bool:
         """The sessions that make room for this one are gone."""
@@ -354,58 +348,6 @@ class SessionTable:
     def _time_is_over(self, session: Session, now: float) -> bool:
         limit = self._settings.session.session_timeout
         return limit > 0 and now >= session.login_at + limit
-
-    def _take_lease(
-        self,
-        session: Session,
-        peer: Peer,
-        request: TunnelRequest,
-        making_room: set[int],
-        now: float,
-        contest: Contest | None,
-    ) -> Lease:
-        device = request.device_id or session.device.unique_id or None
-        while True:
-            try:
-                return self._engine.admit(
-                    session.user.name,
-                    peer.address,
-                    now=now,
-                    groups=session.groups,
-                    device=device,
-                    limit=session.user.max_same_clients,
-                    session=session.id,
-                )
-            except AdmissionRefused as error:
-                verdict = error.verdict
-                refused = RefusedError(error.text, verdict.reason.value, verdict.retry_after)
-                if verdict.reason is not Reason.MAX_SAME_CLIENTS:
-                    raise refused from error
-                rival = self._who_gives_way(session, contest, now)
-                if rival is None:
-                    raise (self._contested(session, refused, now) if contest is None else refused) from error
-                self._make_room(rival, making_room, now)
-
-    def _who_gives_way(self, newcomer: Session, contest: Contest | None, now: float) -> Session | None:
-        rivals = [session for session in self._of_user(newcomer.user.name) if session.gives_way(now)]
-        if rivals:
-            return min(rivals, key=lambda rival: rival.expires_at or 0.0)
-        return next(iter(contest.dead(now)), None) if contest is not None else None
-
-    def _contested(self, newcomer: Session, refused: RefusedError, now: float) -> RefusedError:
-        """Ask the rivals whether they are there; without any the refusal stands."""
-        own = self._of_user(newcomer.user.name)
-        rivals = [session for session in own if session.phase is Phase.OPEN and session is not newcomer]
-        for rival in rivals:
-            if rival.gateway_id is not None:
-                self._gateway.ask(rival.gateway_id)
-        asked = tuple((rival, rival.signs_of_life) for rival in rivals)
-        return ContestedError(refused, Contest(asked, now + CONTEST_PATIENCE)) if asked else refused
-
-    def _make_room(self, session: Session, making_room: set[int], now: float) -> None:
-        if session.gateway_id is not None:
-            making_room.add(session.gateway_id)
-        self._end(session, CloseReason.REPLACED, now)
 
     def _open(self, session: Session, peer: Peer, request: TunnelRequest, *, mtu: int, dpd: int) -> None:
         try:
