@@ -116,6 +116,17 @@ class TestQuestions:
             pass
 
         assert blocked.answer(Named("192.0.2.1"), Event.CONNECT, 0.0).rule_id == "rule-1"
+        assert blocked.answer(ipaddress.ip_interface("::ffff:c000:201/128"), Event.CONNECT, 0.0).rule_id == "rule-1"
+
+    @pytest.mark.parametrize(
+        "text",
+        ["0.0.0.0", "255.255.255.255", "::", "::1", "ffff:" * 7 + "ffff", "ffff:" * 4 + ":", "::" + "ffff:" * 3 + "0"],
+    )
+    def test_an_object_is_the_address_of_its_text(self, core, words, text):
+        address = ipaddress.ip_address(text)
+        core.publish(words.plan(tables={Tier.RULES: [(f"{text}/{address.max_prefixlen}", words.reject(1))]}))
+        assert core.answer(address, Event.CONNECT, 0.0).rule_id == "rule-1"
+        assert core.answer_many([address, text], Event.CONNECT, 0.0) == [core.answer(text, Event.CONNECT, 0.0)] * 2
 
     def test_waits_come_with_the_answers(self, core, words):
         core.publish(words.plan(limits={"0.0.0.0/0": [words.limit(1, 10.0)]}))

@@ -15,6 +15,7 @@
 #define SETS 1024u         /* of verdicts kept, a power of two: 64 KB for rules that decide often */
 #define WAYS 4u            /* verdicts of a set, the newest first: one cache line */
 #define KNOWN (SETS * WAYS)
+#define V4_MAPPED_WORD (UINT64_C(0xffff) << 32) /* the low word of ::ffff:0.0.0.0 */
 
 struct known_verdict {
     uint64_t word;
@@ -31,6 +32,7 @@ struct asker {
 
 struct module_state {
     PyObject *ipv4, *ipv6; /* owned: the classes of ipaddress */
+    PyObject *word_bits;   /* owned: 64, to shift by */
 };
 
 static struct module_state *state_of(struct asker *asker)
@@ -38,42 +40,62 @@ static struct module_state *state_of(struct asker *asker)
     return PyType_GetModuleState(Py_TYPE(asker));
 }
 
-/* An int of up to 128 bits. Returns 0 or -1 with an exception. */
-static int store_number(PyObject *number, uint8_t out[16])
+/* The number of an address of 32 or 128 bits. Returns 0 or -1 with an exception. */
+static int store_number(const struct module_state *state, PyObject *number, bool is_ipv4, uint8_t out[16])
 {
-    PyObject *shift = PyLong_FromLong(64), *upper = shift ? PyNumber_Rshift(number, shift) : NULL;
-    uint64_t hi = upper ? PyLong_AsUnsignedLongLong(upper) : 0, lo = PyLong_AsUnsignedLongLongMask(number);
+    PyObject *upper;
+    uint64_t hi = 0, lo;
 
-    Py_XDECREF(shift);
-    Py_XDECREF(upper);
-    if (PyErr_Occurred())
+    if (is_ipv4) {
+        lo = PyLong_AsUnsignedLongLong(number);
+    } else {
+        upper = PyNumber_Rshift(number, state->word_bits);
+        if (!upper)
+            return -1;
+        hi = PyLong_AsUnsignedLongLong(upper);
+        Py_DECREF(upper);
+        lo = PyLong_AsUnsignedLongLongMask(number);
+    }
+    if ((hi == UINT64_MAX || lo == UINT64_MAX) && PyErr_Occurred())
         return -1;
     se_store_be64(out, hi);
-    se_store_be64(out + 8, lo);
+    se_store_be64(out + 8, is_ipv4 ? V4_MAPPED_WORD | (uint32_t)lo : lo);
     return 0;
+}
+
+/* 1: IPv4Address, 0: IPv6Address, or of a class made of one of them; -1 with an exception. */
+static int find_family(const struct module_state *state, PyObject *source)
+{
+    int is_one;
+
+    if (Py_IS_TYPE(source, (PyTypeObject *)state->ipv6)) /* isinstance() would ask about IPv4 first, the long way */
+        return 0;
+    is_one = PyObject_IsInstance(source, state->ipv4);
+    if (is_one)
+        return is_one;
+    is_one = PyObject_IsInstance(source, state->ipv6);
+    if (is_one < 0)
+        return -1;
+    if (is_one)
+        return 0;
+    PyErr_Format(PyExc_TypeError, "an address is text or an ipaddress object, not %s", Py_TYPE(source)->tp_name);
+    return -1;
 }
 
 /* Returns 1, or -1 with an exception. */
 static int load_object(struct asker *asker, PyObject *source, uint8_t out[16])
 {
     const struct module_state *state = state_of(asker);
-    int is_ipv4 = PyObject_IsInstance(source, state->ipv4);
-    int is_ipv6 = is_ipv4 ? 0 : PyObject_IsInstance(source, state->ipv6), rc;
+    int is_ipv4 = find_family(state, source), rc;
     PyObject *number;
 
-    if (is_ipv4 < 0 || is_ipv6 < 0)
+    if (is_ipv4 < 0)
         return -1;
-    if (!is_ipv4 && !is_ipv6) {
-        PyErr_Format(PyExc_TypeError, "an address is text or an ipaddress object, not %s", Py_TYPE(source)->tp_name);
-        return -1;
-    }
     number = PyNumber_Long(source);
     if (!number)
         return -1;
-    rc = store_number(number, out);
+    rc = store_number(state, number, is_ipv4 != 0, out);
     Py_DECREF(number);
-    if (is_ipv4)
-        out[10] = out[11] = 0xff;
     return rc ? -1 : 1;
 }
 
@@ -350,7 +372,8 @@ static int fill_module(PyObject *module)
     state->ipv4 = PyObject_GetAttrString(ipaddress, "IPv4Address");
     state->ipv6 = PyObject_GetAttrString(ipaddress, "IPv6Address");
     Py_DECREF(ipaddress);
-    if (!state->ipv4 || !state->ipv6)
+    state->word_bits = PyLong_FromLong(64);
+    if (!state->ipv4 || !state->ipv6 || !state->word_bits)
         return -1;
     type = PyType_FromModuleAndSpec(module, &asker_spec, NULL);
     if (!type)
@@ -366,6 +389,7 @@ static int traverse_module(PyObject *module, visitproc visit, void *arg)
 
     Py_VISIT(state->ipv4);
     Py_VISIT(state->ipv6);
+    Py_VISIT(state->word_bits);
     return 0;
 }
 
@@ -375,6 +399,7 @@ static int clear_module(PyObject *module)
 
     Py_CLEAR(state->ipv4);
     Py_CLEAR(state->ipv6);
+    Py_CLEAR(state->word_bits);
     return 0;
 }
 
