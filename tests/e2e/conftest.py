@@ -7,7 +7,8 @@
 
 Environment, for longer runs than a change needs: OCSENTRY_TRANSFER_BYTES (each way; 1 GB before a release),
 OCSENTRY_CLIENT_ROUNDS and OCSENTRY_ROAM_ROUNDS (random connects, kills, roams), OCSENTRY_TUNNELS (at once),
-OCSENTRY_PINGS (through each of them, 10 a second) and OCSENTRY_PREFIXES (of a policy swapped beside a tunnel).
+OCSENTRY_PINGS (through each of them, 10 a second) and OCSENTRY_PREFIXES (of a policy swapped beside a tunnel);
+OCSENTRY_STRICT_TIMES holds the server to the times it promises, on a machine that does nothing else (lab/bounds.py).
 """
 
 from __future__ import annotations

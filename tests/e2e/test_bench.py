@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.e2e.lab.bounds import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -16,7 +18,7 @@ def test_the_load_client_moves_packets_over_tls_and_dtls():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=10 * PATIENCE,
         check=True,
     )
     assert "| load client, 1 session, DTLS up | MB/s |" in done.stdout

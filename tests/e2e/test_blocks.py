@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.lab.probes import Door, knock, silent_close
+from tests.e2e.lab.bounds import bound, eventually
+from tests.e2e.lab.probes import Door, await_door, knock, silent_close
 from tests.e2e.lab.server import INNER_IPV4
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 CUT_SECONDS = 0.100  # from the request to the client's hearing of it
 CUT_TRIES = 5  # of which one must be that fast: a machine that is busy with something else is not the server's fault
 WATCH_SECONDS = 1.0  # from saving a rule file to its being in force
-BUSY_SECONDS = 5.0  # within which even a crowded machine gets around to it
 REASON = "Brute force from your network"
 
 
@@ -90,9 +90,10 @@ def test_a_block_cuts_the_tunnel_and_shuts_the_door(lab, name, target, record_pr
     client.await_up()
     other.await_up()
     cidr = host.ipv4 if target == "address" else "10.77.1.0/24"
-    asked = time.monotonic()
     way.block(server, cidr)
-    record_property("seconds_to_cut", client.await_line(REASON, BUSY_SECONDS).at - asked)
+    asked = time.monotonic()
+    record_property("seconds_to_cut", seconds := client.await_line(REASON).at - asked)
+    assert seconds < bound(WATCH_SECONDS)
     assert client.await_exit() != 0
     assert silent_close(host)
     again = server.connect(host)
@@ -101,7 +102,7 @@ def test_a_block_cuts_the_tunnel_and_shuts_the_door(lab, name, target, record_pr
     assert other.ping(INNER_IPV4) == 1.0
     assert knock(bystander) is Door.OPEN
     way.unblock(server, cidr)
-    await_open(host)
+    await_door(host, Door.OPEN)
     server.connect(host).await_up()
 
 
@@ -117,19 +118,11 @@ def test_the_client_hears_of_a_block_at_once(lab, record_property, dtls):
             client.await_dtls()
         asked = time.monotonic()
         block = server.api.block(host.ipv4, REASON)
-        times.append(client.await_line(REASON, BUSY_SECONDS).at - asked)
+        times.append(client.await_line(REASON).at - asked)
         client.await_exit()
         server.api.unblock(block["id"])
     record_property("seconds_to_cut", min(times))
-    assert min(times) < CUT_SECONDS
-
-
-def await_open(host, seconds: float = WATCH_SECONDS + BUSY_SECONDS) -> None:
-    """A rule file is in force within a second of its being saved; the other ways are when they answer."""
-    deadline = time.monotonic() + seconds
-    while knock(host) is not Door.OPEN:
-        assert time.monotonic() < deadline, "still shut"
-        time.sleep(0.05)
+    assert min(times) < bound(CUT_SECONDS)
 
 
 def test_a_dry_run_says_how_many_it_would_cut_and_cuts_none(lab):
@@ -148,11 +141,14 @@ def test_a_dry_run_says_how_many_it_would_cut_and_cuts_none(lab):
 def test_a_block_ends_with_its_time(lab):
     server = lab.serve()
     host = lab.host()
-    server.api.block(host.ipv4, REASON, ttl=2)
-    asked = time.monotonic()
-    assert silent_close(host)
-    await_open(host, 5)
-    assert time.monotonic() - asked > 1.0
+    for ttl in 2, 20, 200:  # a crowded machine may come too late to find the door shut
+        asked = time.monotonic()
+        server.api.block(host.ipv4, REASON, ttl=ttl)
+        if silent_close(host):
+            break
+        assert time.monotonic() - asked > ttl - 1.0
+    await_door(host, Door.OPEN)
+    assert time.monotonic() - asked > ttl - 1.0
 
 
 def test_an_open_prefix_inside_a_blocked_one_and_a_blocked_host_inside_an_open_one(lab):
@@ -174,17 +170,15 @@ def test_a_rule_file_with_an_error_changes_nothing_and_says_so(lab):
     server = lab.serve()
     host = lab.host()
     _file_rules(server, f"{host.ipv4}/32")
-    deadline = time.monotonic() + 5
-    while knock(host) is not Door.SHUT:
-        assert time.monotonic() < deadline
+    await_door(host, Door.SHUT)
     server.save_rule_file('{"wolfsentry": {"version": "1.6.3", "rules": [{"id": "x", "type": "geo_filter"')
+    eventually(lambda: json.dumps(server.command("status")), lambda text: "test.json" in text, "said in the status")
     server.program.await_line(r"test\.json")
     assert knock(host) is Door.SHUT
-    assert "test.json" in json.dumps(server.command("status"))
     status, answer = server.api.call("GET", "/readyz")
     assert "rules" in json.dumps(answer) or status == 503
     _file_rules(server)
-    await_open(host)
+    await_door(host, Door.OPEN)
 
 
 def test_blocks_survive_a_restart(lab):

@@ -24,7 +24,7 @@ def test_stopping_says_goodbye_and_removes_what_was_made(lab):
     assert lab.site.gateway.has_link(DEVICE)
     server.stop()
     for client in clients:
-        client.await_line(r"(?i)shut|stopp|disconnect|terminat", 5)
+        client.await_line(r"(?i)shut|stopp|disconnect|terminat")
         assert client.await_exit() != 0
 
 
@@ -51,8 +51,8 @@ def test_killing_a_session_tells_the_client(lab, way):
     else:
         server.cli("sessions", "kill", session["id"])
     assert client.await_exit() != 0
-    assert server.sessions() == []
-    assert server.leases() == 0
+    server.await_sessions(0)
+    server.await_leases(0)
 
 
 def test_hangup_reloads_the_rules(lab):
@@ -61,7 +61,7 @@ def test_hangup_reloads_the_rules(lab):
     assert knock(host) is Door.OPEN
     seen = len(server.program.lines)
     server.program.signal(signal.SIGHUP)
-    server.program.await_line(r"reload", 5, since=seen)
+    server.program.await_line(r"reload", since=seen)
     assert knock(host) is Door.OPEN
 
 

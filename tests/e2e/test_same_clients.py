@@ -16,14 +16,15 @@ import pytest
 from tests.e2e.lab.server import INNER_IPV4
 
 ROUNDS = int(os.environ.get("OCSENTRY_CLIENT_ROUNDS", "20"))  # a release is worth 100 or more
-DPD = 2  # seconds: a silent peer is probed after it and given up after twice it
-ONE = {"vpn.limits": {"max_same_clients": 1}, "vpn.session": {"dpd": DPD, "cookie_timeout": 5}}
+ONE = {"vpn.limits": {"max_same_clients": 1}}
+# A silent peer is probed after 2 s and given up after twice that; one that was killed is forgotten soon.
+IMPATIENT = {**ONE, "vpn.session": {"dpd": 2, "cookie_timeout": 10}}
 TOLD = r"(?i)too many|already|maximum|limit|sessions"
 
 
 def is_told_why(client) -> bool:
     """The client ends without a tunnel and its output says why."""
-    assert client.await_exit(20) != 0
+    assert client.await_exit() != 0
     assert not client.find("tunnel-script: connect")
     return client.find(TOLD) is not None
 
@@ -56,7 +57,7 @@ def test_after_the_first_leaves_the_next_gets_in(lab, way):
 
 @pytest.mark.parametrize("way", ["unplugged", "silent"])
 def test_after_the_network_of_the_first_broke_the_next_gets_in(lab, way):
-    server = lab.serve(settings=ONE)
+    server = lab.serve(settings=IMPATIENT)
     host = lab.host()
     first = server.connect(host)
     first.await_up()
@@ -65,8 +66,8 @@ def test_after_the_network_of_the_first_broke_the_next_gets_in(lab, way):
     else:
         host.drop_silently()
     first.kill()
-    # The server learns it from its own probes, nothing else: dead after two intervals without an answer.
-    server.await_no_connected(timeout=2 * DPD + 6)
+    # The server learns it from its own probes, nothing else: long before its kernel would give the connection up.
+    server.await_no_connected()
     second = server.connect(lab.host())
     second.await_up()
     assert second.ping(INNER_IPV4) == 1.0
@@ -74,7 +75,7 @@ def test_after_the_network_of_the_first_broke_the_next_gets_in(lab, way):
 
 
 def test_random_connects_and_kills_end_with_no_lease(lab):
-    server = lab.serve(settings=ONE)
+    server = lab.serve(settings=IMPATIENT)
     hosts = [lab.host() for _ in range(3)]
     chance = random.Random(20)
     running = []
@@ -84,7 +85,7 @@ def test_random_connects_and_kills_end_with_no_lease(lab):
         running.append(client)
         if chance.random() < 0.6:
             # Either it is up, or it was refused, because another of the rounds before still is.
-            ups += "connect" in client.await_line(r"^tunnel-script: connect|exiting\.$", 20).text
+            ups += "connect" in client.await_line(r"^tunnel-script: connect|exiting\.$").text
         assert server.leases() <= 1
         while running and (len(running) > 2 or chance.random() < 0.7):
             leaver = running.pop(chance.randrange(len(running)))
@@ -95,7 +96,7 @@ def test_random_connects_and_kills_end_with_no_lease(lab):
     for client in running:
         client.kill()
     assert ups > 0
-    server.await_no_leases(timeout=15)
+    server.await_leases(0)
     last = server.connect(hosts[0])
     last.await_up()
     assert last.ping(INNER_IPV4) == 1.0

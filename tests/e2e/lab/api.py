@@ -8,13 +8,14 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
+from .bounds import PATIENCE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .namespaces import Namespace
 
 ADMIN_PORT = 8443
-_PATIENCE = 15.0  # seconds for one answer
 
 
 class Api:
@@ -66,7 +67,7 @@ class Api:
 
     def _connect(self) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", ADMIN_PORT)
-        connection.sock = self._gateway.connect(("127.0.0.1", ADMIN_PORT), timeout=_PATIENCE)
+        connection.sock = self._gateway.connect(("127.0.0.1", ADMIN_PORT), timeout=PATIENCE)
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
         return connection
@@ -75,7 +76,7 @@ class Api:
 def command_line(path: Path, command: dict[str, object]) -> dict[str, Any]:
     """One JSON command, one line, on the Unix socket; its one-line answer."""
     with socket.socket(socket.AF_UNIX) as stream:
-        stream.settimeout(_PATIENCE)
+        stream.settimeout(PATIENCE)
         stream.connect(str(path))
         stream.sendall(json.dumps(command).encode() + b"\n")
         with stream.makefile("rb") as lines:

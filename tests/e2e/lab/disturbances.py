@@ -6,39 +6,47 @@ A server started by ``LAUNCHER`` holds its interpreter's lock on SIGUSR1, and co
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .server import Server
 
 HOLD_SECONDS = 1.0
 GARBAGE_SECONDS = 1.0
+_LEASH = "leash"  # the named pipe that a held interpreter waits at, in the server's folder
 _BALLAST = 500_000  # lists that every full collection has to visit
 _CALLERS = 4  # threads, each with a connection of its own
 _CALL = "/api/v1/sessions"
+_LEAST_CALLS = 20  # of each caller
 _MAX_LAG = 0.1  # seconds behind its rate that a caller makes up for
 
-# Sleeping in C without giving the lock back: for that time no line of Python runs.
+# Reading in C without giving the lock back: until a byte comes no line of Python runs.
 LAUNCHER = (
     sys.executable,
     "-c",
     f"""
-import ctypes, gc, signal, sys, time
+import ctypes, gc, os, signal, sys, time
 ballast = [[number] for number in range({_BALLAST})]
 def hold(*_):
-    print("held", flush=True)
-    interpreter_lock_kept.usleep({int(HOLD_SECONDS * 1e6)})
-    print("let go", flush=True)
+    leash = os.open("{_LEASH}", os.O_RDWR)
+    os.write(1, b"held\\n")
+    interpreter_lock_kept.read(leash, ctypes.create_string_buffer(1), 1)
+    os.close(leash)
+    os.write(1, b"let go\\n")
 def collect(*_):
-    print("collecting", flush=True)
+    os.write(1, b"collecting\\n")
     until = time.monotonic() + {GARBAGE_SECONDS}
     while time.monotonic() < until:
         gc.collect()
-    print("collected", flush=True)
+    os.write(1, b"collected\\n")
 interpreter_lock_kept = ctypes.PyDLL(None)
 signal.signal(signal.SIGUSR1, hold)
 signal.signal(signal.SIGUSR2, collect)
@@ -49,14 +57,25 @@ sys.exit(main())
 )
 
 
-def begin_hold(server: Server) -> None:
-    """Says ``held`` when no line of Python runs any more."""
-    server.program.signal(signal.SIGUSR1)
+@contextmanager
+def interpreter_held(server: Server) -> Iterator[None]:
+    """No line of the server's Python runs inside the block, however long that takes."""
+    leash = server.folder / _LEASH
+    os.mkfifo(leash)
+    try:
+        _signal(server, signal.SIGUSR1, "^held$")
+        yield
+    finally:
+        since = len(server.program.lines)
+        leash.write_bytes(b"x")
+        leash.unlink()
+        server.program.await_line("^let go$", since=since)
 
 
 def hold_interpreter(server: Server) -> None:
     """Returns when the server's Python goes on after ``HOLD_SECONDS``."""
-    _signal(server, signal.SIGUSR1, "^let go$")
+    with interpreter_held(server):
+        time.sleep(HOLD_SECONDS)
 
 
 def collect_garbage(server: Server) -> None:
@@ -67,7 +86,7 @@ def collect_garbage(server: Server) -> None:
 def _signal(server: Server, number: signal.Signals, done: str) -> None:
     since = len(server.program.lines)
     server.program.signal(number)
-    server.program.await_line(done, 30, since=since)
+    server.program.await_line(done, since=since)
 
 
 def prefix_list(count: int) -> str:
@@ -85,13 +104,13 @@ def swap_policy(server: Server, prefixes: str) -> None:
 
 
 def call_api(server: Server, rate: float, seconds: float) -> int:
-    """Calls at a steady rate for so long; how many were answered."""
+    """Calls at a steady rate for so long, and until some were answered; how many were."""
     answered = [0] * _CALLERS
     until = time.monotonic() + seconds
 
     def caller(number: int) -> None:
         api, turn = server.api.another(), time.monotonic()
-        while turn < until:
+        while turn < until or answered[number] < _LEAST_CALLS:
             api.get(_CALL)
             answered[number] += 1
             turn = max(turn + _CALLERS / rate, time.monotonic() - _MAX_LAG)

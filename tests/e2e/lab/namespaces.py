@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .bounds import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,7 +30,7 @@ _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def run(*command: str, stdin: str | None = None, timeout: float = 20, check: bool = True) -> str:
+def run(*command: str, stdin: str | None = None, timeout: float = PATIENCE, check: bool = True) -> str:
     """The standard output of a short command; its standard error is in the exception when it fails."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
     if check and done.returncode:
@@ -61,7 +63,7 @@ class Namespace:
         """Commands of ip(8), in one batch."""
         run("ip", "-n", self.name, "-batch", "-", stdin="\n".join(commands) + "\n")
 
-    def run(self, *command: str, timeout: float = 20, check: bool = True, stdin: str | None = None) -> str:
+    def run(self, *command: str, timeout: float = PATIENCE, check: bool = True, stdin: str | None = None) -> str:
         with self.entered():
             return run(*command, timeout=timeout, check=check, stdin=stdin)
 
@@ -71,11 +73,13 @@ class Namespace:
     def has_link(self, device: str) -> bool:
         return bool(run("ip", "-n", self.name, "-o", "link", "show", "dev", device, check=False))
 
-    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:
         with self.entered():
-            return socket.socket(family, kind)
+            return socket.socket(family, kind, protocol)
 
-    def connect(self, address: tuple[str, int], *, timeout: float = 5, source: str | None = None) -> socket.socket:
+    def connect(
+        self, address: tuple[str, int], *, timeout: float = PATIENCE, source: str | None = None
+    ) -> socket.socket:
         stream = self.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         stream.settimeout(timeout)
         try:

@@ -8,6 +8,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from .bounds import PATIENCE
+from .echoes import echo
 from .network import SERVER_IPV4, Host
 from .programs import Line, Program
 
@@ -62,32 +64,28 @@ class OpenConnect(Program):
             stdin=password + "\n",
         )
 
-    def await_up(self, timeout: float = 15) -> Inside:
+    def await_up(self, timeout: float = PATIENCE) -> Inside:
         return parse_inside(self.await_line(UP, timeout))
 
-    def await_dtls(self, timeout: float = 10) -> float:
+    def await_dtls(self, timeout: float = PATIENCE) -> float:
         """Seconds from the TLS channel's being up to the DTLS channel's."""
         began = self.await_line(r"CSTP connected", timeout).at
         return self.await_line(DTLS_UP, timeout).at - began
 
-    def await_reconnected(self, timeout: float = 60) -> Line:
+    def await_reconnected(self, timeout: float = 2 * PATIENCE) -> Line:
         return self.await_line(r"^tunnel-script: reconnect ", timeout)
 
     def goodbye(self) -> None:
         """The user ends it: the client tells the server."""
         # Not SIGINT: the client ignores that one while its script runs, as system(3) does.
         self.signal(signal.SIGTERM)
-        self.await_exit(20)
+        self.await_exit()
 
-    def ping(self, target: str, *, count: int = 3, interval: float = 0.05, size: int = 56) -> float:
+    def ping(
+        self, target: str, *, count: int = 3, interval: float = 0.05, size: int = 56, patience: float = PATIENCE
+    ) -> float:
         """Pings through the host's routes; the part that was answered, 0 to 1."""
-        text = self.host.namespace.run(
-            *("ping", "-n", "-q", "-c", str(count), "-i", str(interval), "-s", str(size), "-W", "2", target),
-            timeout=count * (interval + 0.1) + 10,
-            check=False,
-        )
-        received = re.search(r"(\d+) received", text)
-        return int(received[1]) / count if received else 0.0
+        return echo(self.host.namespace, target, count=count, interval=interval, size=size, patience=patience)
 
 
 def parse_inside(line: Line) -> Inside:

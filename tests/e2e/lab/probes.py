@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from .bounds import PATIENCE, eventually
 from .network import SERVER_IPV4, Host
 
 if TYPE_CHECKING:
@@ -33,42 +34,60 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def knock(host: Host, target: Target = Target(), *, source: str | None = None, timeout: float = 5) -> Door:
+def knock(host: Host, target: Target = Target(), *, source: str | None = None, timeout: float = PATIENCE) -> Door:
     """One connection: a handshake if the server takes part in it. Every byte the server sent before is looked at."""
+    try:
+        with host.namespace.connect((target.host, target.port), timeout=timeout, source=source) as stream:
+            return _shake_hands(stream)
+    except ConnectionResetError:
+        return Door.SHUT
+
+
+def await_door(host: Host, wanted: Door) -> None:
+    """Knocks until it is so."""
+    eventually(lambda: knock(host), lambda found: found is wanted, f"{wanted}")
+
+
+def _shake_hands(stream: socket.socket) -> Door:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = tls_context().wrap_bio(incoming, outgoing)
     heard = 0
     try:
-        with host.namespace.connect((target.host, target.port), timeout=timeout, source=source) as stream:
-            while True:
-                try:
-                    tls.do_handshake()
-                except ssl.SSLWantReadError:
-                    stream.sendall(outgoing.read())
-                    data = stream.recv(16384)
-                    if not data:
-                        return Door.SPOKE if heard else Door.SHUT
-                    heard += len(data)
-                    incoming.write(data)
-                else:
-                    stream.sendall(outgoing.read())
-                    return Door.OPEN
+        while True:
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                stream.sendall(outgoing.read())
+                data = stream.recv(16384)
+                if not data:
+                    return Door.SPOKE if heard else Door.SHUT
+                heard += len(data)
+                incoming.write(data)
+            else:
+                stream.sendall(outgoing.read())
+                return Door.OPEN
     except (ConnectionResetError, BrokenPipeError):
         return Door.SPOKE if heard else Door.SHUT
 
 
-def silent_close(host: Host, target: Target = Target(), *, timeout: float = 5) -> bool:
-    """True if the server closes a connection on which the client says nothing, without a byte, within ``timeout``."""
+def silent_close(host: Host, target: Target = Target(), *, silence: float = 5) -> bool:
+    """True if the server closes a connection without a byte on which the client says nothing.
+
+    After so many seconds of ``silence`` the client does speak, to tell a server that waits from one that is late.
+    """
     try:
-        with host.namespace.connect((target.host, target.port), timeout=timeout) as stream:
-            return stream.recv(1) == b""
+        with host.namespace.connect((target.host, target.port)) as stream:
+            stream.settimeout(silence)
+            try:
+                return stream.recv(1) == b""
+            except TimeoutError:
+                stream.settimeout(PATIENCE)
+                return _shake_hands(stream) is Door.SHUT
     except ConnectionResetError:
         return True
-    except TimeoutError:
-        return False
 
 
-def open_tls(host: Host, target: Target = Target(), *, timeout: float = 10) -> ssl.SSLSocket:
+def open_tls(host: Host, target: Target = Target(), *, timeout: float = PATIENCE) -> ssl.SSLSocket:
     stream = host.namespace.connect((target.host, target.port), timeout=timeout)
     try:
         return tls_context().wrap_socket(stream)

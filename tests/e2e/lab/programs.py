@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .bounds import PATIENCE
+
 if TYPE_CHECKING:
     import signal
     from collections.abc import Mapping, Sequence
@@ -93,7 +95,7 @@ class Program:
         with self._news:
             return next((line for line in self.lines[since:] if re.search(pattern, line.text)), None)
 
-    def await_line(self, pattern: str, timeout: float = 10, *, since: int = 0) -> Line:
+    def await_line(self, pattern: str, timeout: float = PATIENCE, *, since: int = 0) -> Line:
         """The first line from number ``since`` on that matches; an error with the whole output if none comes."""
         deadline = time.monotonic() + timeout
         with self._news:
@@ -109,7 +111,7 @@ class Program:
                 self._news.wait(left)
         raise AssertionError(f"{self.label}: no line matches {pattern!r}, {why}:\n{self.last_words}")
 
-    def await_exit(self, timeout: float = 10) -> int:
+    def await_exit(self, timeout: float = PATIENCE) -> int:
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -123,5 +125,5 @@ class Program:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
-        self._reader.join(10)
+        self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)

@@ -11,11 +11,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .bounds import PATIENCE
+
 if TYPE_CHECKING:
     from .namespaces import Namespace
 
 _BLOCK = random.Random(7).randbytes(1 << 20)  # incompressible; a number in front makes every block differ
-_PATIENCE = 30.0  # seconds without progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def listen(namespace: Namespace, address: str) -> socket.socket:
     listener = namespace.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     listener.bind((address, 0))
     listener.listen(1)
-    listener.settimeout(_PATIENCE)
+    listener.settimeout(PATIENCE)
     return listener
 
 
@@ -42,7 +43,7 @@ def move(source: Namespace, sink: Namespace, address: str, size: int) -> Transfe
 
     def send() -> None:
         try:
-            with source.connect(listener.getsockname()[:2], timeout=_PATIENCE) as stream:
+            with source.connect(listener.getsockname()[:2], timeout=PATIENCE) as stream:
                 left, number = size, 0
                 while left > 0:
                     block = (number.to_bytes(8, "big") + _BLOCK)[:left]
@@ -60,14 +61,14 @@ def move(source: Namespace, sink: Namespace, address: str, size: int) -> Transfe
         try:
             stream, _ = listener.accept()
             with stream:
-                stream.settimeout(_PATIENCE)
+                stream.settimeout(PATIENCE)
                 buffer = bytearray(1 << 20)
                 total = 0
                 while count := stream.recv_into(buffer):
                     received.update(memoryview(buffer)[:count])
                     total += count
         finally:
-            sender.join(_PATIENCE)
+            sender.join(PATIENCE)
     if problems:
         raise problems[0]
     return Transfer(total, time.monotonic() - began, sent.hexdigest(), received.hexdigest())
