@@ -11,14 +11,14 @@
 
 static void drop_rx(struct gw_worker *worker, struct gw_session *session, enum gw_stat why)
 {
-    gw_count(worker, why);
     gw_session_drop_rx(session);
+    gw_count(worker, why);
 }
 
 static void drop_tx(struct gw_worker *worker, struct gw_session *session, enum gw_stat why)
 {
-    gw_count(worker, why);
     gw_session_drop_tx(session);
+    gw_count(worker, why);
 }
 
 static void used(struct gw_session *session, uint64_t now, bool control)
@@ -81,9 +81,9 @@ void gw_channel_take_packet(struct gw_worker *worker, struct gw_session *session
         drop_rx(worker, session, why);
         return;
     }
-    gw_tun_write(worker, packet, size);
-    count_rx(worker, session, size, over);
+    count_rx(worker, session, size, over);      /* who sees the packet sees it counted */
     used(session, worker->now, inner.control);
+    gw_tun_write(worker, packet, size);
 }
 
 static void take_farewell(struct gw_link *link, struct gw_session *session, const struct gw_frame *frame)
@@ -148,8 +148,10 @@ void gw_channel_deliver(struct gw_worker *worker, struct gw_session *session, ui
     struct gw_link *link = session->channel;
 
     if (size > session->mtu || size > GW_CSTP_MAX_PAYLOAD) {
-        if (!gw_oversize_split(worker, session, packet, size, control))
-            drop_tx(worker, session, GW_STAT_tx_oversize);
+        if (gw_oversize_split(worker, session, packet, size, control))
+            return;
+        drop_tx(worker, session, GW_STAT_tx_oversize);
+        gw_oversize_tell(worker, session, packet, size);
     } else if (gw_dtls_send(session, packet, size) == 0) {
         count_tx(worker, session, size, GW_OVER_DTLS);
         used(session, worker->now, control);

@@ -235,12 +235,12 @@ void gw_link_end(struct gw_link *link, enum gw_cause cause)
 
     if (link->state == GW_LINK_DEAD)
         return;
+    if (link->state < GW_LINK_CLOSING)
+        count_end(link, cause);     /* who sees the alert sees it counted */
     if (cause == GW_CAUSE_PEER_CLOSED && (link->state == GW_LINK_CONVERSATION || link->state == GW_LINK_CHANNEL))
         wolfSSL_shutdown(link->ssl);
     if (cause == GW_CAUSE_HANDSHAKE_FAILED || cause == GW_CAUSE_PEER_CLOSED)
         gw_outbox_send(&link->out, &worker->chunks, link->source.fd);   /* the alert, as far as it goes */
-    if (link->state < GW_LINK_CLOSING)
-        count_end(link, cause);
     tell_end(link, link->state < GW_LINK_CLOSING ? cause : GW_CAUSE_LOCAL);
     link->state = GW_LINK_DEAD;
     give_slot(link);

@@ -123,18 +123,18 @@ static void split(struct gw_worker *worker, struct gw_session *session, const ui
 
 bool gw_oversize_split(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size, bool control)
 {
-    size_t header = (size_t)(packet[0] & 15) * 4;
+    if (!may_split(packet, session->mtu))
+        return false;
+    split(worker, session, packet, size, control);
+    return true;
+}
 
+void gw_oversize_tell(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size)
+{
     if (packet[0] >> 4 == 6) {
         if (wants_message6(packet, size) && may_tell(worker, session))
             tell6(worker, packet, size, session->mtu);
-        return false;
-    }
-    if (may_split(packet, session->mtu)) {
-        split(worker, session, packet, size, control);
-        return true;
-    }
-    if (wants_message4(packet, header, size) && may_tell(worker, session))
+    } else if (wants_message4(packet, (size_t)(packet[0] & 15) * 4, size) && may_tell(worker, session)) {
         tell4(worker, packet, size, session->mtu);
-    return false;
+    }
 }

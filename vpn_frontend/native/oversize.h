@@ -10,7 +10,9 @@
 
 #define GW_TOO_BIG_RATE 32u         /* messages to senders per session and second (RFC 1812 section 4.3.2.8) */
 
-/* True: it went on in fragments. False: it did not, and its sender was told where that may be. */
+/* True: it went on in fragments. False: it may not be split. */
 bool gw_oversize_split(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size, bool control);
+/* Tells the sender of one that was dropped, where that may be, which size would have passed. */
+void gw_oversize_tell(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size);
 
 #endif

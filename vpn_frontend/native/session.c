@@ -195,8 +195,8 @@ void gw_session_end(struct gw_worker *worker, struct gw_session *session, const 
     gw_session_delist(worker, session);
     session->open = false;
     copy_counters(session, &event.counters);
+    gw_session_release(&worker->gateway->sessions, session);    /* who hears of the end finds the place free */
     gw_event_push(&worker->gateway->events, &event, NULL, false);
-    gw_session_release(&worker->gateway->sessions, session);
 }
 
 static void probe(struct gw_worker *worker, struct gw_session *session)

@@ -25,13 +25,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.vpn_frontend.native.dtls_lab import DtlsLab, compile_client
 from tests.vpn_frontend.native.offload_harness import build_offloads
-from vpn_frontend.gateway import GatewayPlan, LinkClosed, LinkData, LinkUp, TunnelParameters
+from vpn_frontend.gateway import GatewayPlan, LinkClosed, LinkData, LinkUp, SessionClosed, TunnelParameters
 from vpn_frontend.listeners import open_listeners
 from vpn_frontend.native_gateway import open_gateway
 from vpn_frontend.settings import Endpoint
 
 ROOT = Path(__file__).parents[3]
-PATIENCE = 10.0  # seconds until a test gives an event up
+PATIENCE = 30.0  # seconds until a test gives an event up, on however busy a machine
 DATA, DPD_REQUEST, DPD_RESPONSE, DISCONNECT, KEEPALIVE, TERMINATE = 0, 3, 4, 5, 7, 9
 OWN4, OWN6 = IPv4Address("192.168.99.7"), IPv6Address("fd00:99::7")
 OTHER4 = IPv4Address("192.168.99.8")
@@ -270,6 +270,13 @@ class Bench:
             time.sleep(0.005)  # counters have no event to wait for
         return self.gateway.stats()[name]
 
+    def settle(self):
+        """Until every worker has obeyed every command so far: most commands have no effect that one could await."""
+        for worker in range(len(self.tun)):
+            last = self.gateway.open_session(worker, self.parameters(ipv4=None, ipv6=None))
+            self.gateway.close_session(last, b"")
+            self.wait(SessionClosed, lambda event, last=last: event.session == last)
+
     def pump(self, deadline):
         ready, _, _ = select.select([self.gateway.fileno()], [], [], max(0.0, deadline - time.monotonic()))
         assert ready, f"nothing came; so far {self.seen}"
@@ -294,6 +301,7 @@ class Bench:
         session = self.gateway.open_session(up.link, self.parameters(**parameters))
         self.gateway.attach(session, up.link, head, early)
         assert client.read(len(head)) == head
+        self.settle()
         return client, session
 
     def close(self):

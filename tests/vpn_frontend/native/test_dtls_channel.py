@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+import select
 import socket
 import struct
 
@@ -77,9 +78,11 @@ def test_a_session_follows_its_datagrams_to_the_worker_they_come_in_at(start_lab
 
 def test_a_session_that_moved_is_found_by_new_links_and_new_names(start_lab, wire):
     lab = start_lab(workers=2)
+    packet = wire.ipv4(wire.own4, wire.outside4)
     while lab.stat("sessions_moved") == 0:
-        tls, session, _ = lab.up(ipv4=wire.own4, ipv6=None)
-        if lab.stat("sessions_moved") == 0:
+        tls, session, client = lab.up(ipv4=wire.own4, ipv6=None)
+        client.send(DATA + packet)
+        if lab.queue_with(packet) == session & 0xFF:
             lab.gateway.close_session(session, b"")
             lab.bench.wait(SessionClosed)
     name, secret = secrets.token_bytes(32), secrets.token_bytes(32)
@@ -90,7 +93,6 @@ def test_a_session_that_moved_is_found_by_new_links_and_new_names(start_lab, wir
     assert tls.at_end()
     second = lab.client(PSK, name, secret)
     assert second.connect()
-    packet = wire.ipv4(wire.own4, wire.outside4)
     second.send(DATA + packet)
     lab.queue_with(packet)
     lab.bench.tun[0].send(wire.ipv4(wire.outside4, wire.own4))
@@ -133,6 +135,8 @@ def test_the_client_falls_back_to_tls_and_returns(lab, wire):
 
 def test_silence_ends_dtls_within_one_dpd_period_and_tls_goes_on(lab, wire):
     tls, session, client = lab.up(dpd=2)
+    while not select.select([lab.gateway.fileno()], [], [], QUIET)[0]:
+        tls.send(wire.frame(wire.keepalive))
     assert lab.bench.wait(DtlsDown) == DtlsDown(session, Cause.DPD)
     tls.send(wire.frame(wire.keepalive))
     lab.bench.tun[0].send(packet := wire.ipv4(wire.outside4, wire.own4))
@@ -214,7 +218,7 @@ def test_a_client_whose_port_changes_is_followed(lab, wire):
     up, down = wire.ipv4(wire.own4, wire.outside4), wire.ipv4(wire.outside4, wire.own4)
     client.send(DATA + up)
     assert lab.bench.tun[0].recv(65536) == up
-    assert lab.stat("dtls_moved") == 1
+    assert lab.bench.wait_stat("dtls_moved") == 1
     lab.bench.tun[0].send(down)
     assert client.read() == DATA + down
 

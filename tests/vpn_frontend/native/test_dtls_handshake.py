@@ -16,6 +16,7 @@ from tests.vpn_frontend.native.dtls_lab import (
     DPD_REQUEST,
     DPD_RESPONSE,
     EVERY_WAY,
+    PATIENCE,
     PSK,
     PSK13,
     QUIET,
@@ -32,8 +33,8 @@ from vpn_frontend.gateway import (
 def test_a_hello_that_names_no_session_gets_no_answer(lab, gate, way):
     client = lab.client(way, secrets.token_bytes(32), secrets.token_bytes(48))
     assert not client.connect(seconds=0.8)
+    lab.bench.wait_stat("dtls_hello_unknown")
     assert gate.asked(gate.DTLS_HANDSHAKE) >= 1
-    assert lab.stat("dtls_hello_unknown") >= 1
     assert lab.stat("dtls_cookies_sent") == 0
 
 
@@ -41,10 +42,10 @@ def test_the_policy_is_asked_before_the_name_is_looked_up(lab, gate):
     _, _, client = lab.tunnel()
     gate.answer(gate.DTLS_HANDSHAKE, gate.REJECT)
     assert not client.connect(seconds=0.8)
+    lab.bench.wait_stat("dtls_hello_refused")
     request = gate.last_request()
     assert (request.protocol, request.verified, request.port) == (17, 0, client.socket.getsockname()[1])
     assert request.local_port == lab.udp_port
-    assert lab.stat("dtls_hello_refused") >= 1
     assert lab.stat("dtls_cookies_sent") == 0
     gate.answer(gate.DTLS_HANDSHAKE, gate.ACCEPT)
     assert client.connect()
@@ -58,7 +59,7 @@ def test_the_answer_before_the_cookie_is_never_larger_than_the_hello(lab, way):
     client.socket.send(hello)
     reply = client.receive()
     assert 0 < len(reply) <= len(hello)
-    assert client.receive() == b""
+    assert client.receive(QUIET) == b""
 
 
 def short_hello(name, padding=0):
@@ -86,7 +87,7 @@ def test_a_short_hello_is_no_amplifier(lab):
     retry = client.receive()
     assert len(short) < len(retry) <= len(long), "wolfSSL answers either with as many bytes"
     client.socket.send(short)
-    assert client.receive() == b""
+    assert client.receive(QUIET) == b""
     assert lab.stat("dtls_cookies_sent") == 1
 
 
@@ -99,13 +100,10 @@ def test_hellos_cut_and_flipped_get_no_alert_and_the_next_real_one_is_answered(l
         client.socket.send(hello[:cut])
     for at in range(0, len(hello), 3):
         client.socket.send(hello[:at] + bytes([hello[at] ^ 0xFF]) + hello[at + 1 :])
-    time.sleep(QUIET)
-    client.socket.settimeout(0.05)
-    while reply := client.receive():
+    lab.bench.wait_stat("dtls_hello_malformed", len(hello) - 14)
+    while reply := client.receive(QUIET):
         assert reply[0] == 22  # a HelloVerifyRequest or HelloRetryRequest, never an alert
         assert len(reply) <= len(hello)
-    client.socket.settimeout(QUIET)
-    assert lab.stat("dtls_hello_malformed") >= len(hello) - 14
     client.socket.send(hello)
     assert client.receive()[0] == 22
 
@@ -133,7 +131,7 @@ def test_a_retry_cookie_is_good_for_its_own_address_only(lab):
     (second,) = client.outgoing()
     client.move()
     client.socket.send(second)
-    assert client.receive() == b""
+    assert client.receive(QUIET) == b""
     assert (lab.stat("dtls_cookies_sent"), lab.stat("dtls_handshakes_done")) == (1, 0)
 
 
@@ -152,8 +150,10 @@ def test_a_stranger_who_overheard_the_name_does_not_keep_its_client_out(lab):
     thief = lab.client(PSK, client.name, bytes(48))
     thief.move("127.0.0.2")
     assert not thief.connect(seconds=0.8)
-    assert client.connect(seconds=1.0)  # at once, not after the pause between handshakes
+    refused = lab.stat("dtls_hello_duplicate")
+    assert client.connect(pause=PATIENCE)  # its first hellos, not later ones after the pause between handshakes
     assert lab.bench.wait(DtlsUp).session == session
+    assert lab.stat("dtls_hello_duplicate") == refused
     assert not lab.client(PSK, client.name, bytes(48)).connect(seconds=0.8)
     client.send(DPD_REQUEST)
     assert client.read() == DPD_RESPONSE
@@ -163,7 +163,7 @@ def test_a_stranger_who_overheard_the_name_does_not_keep_its_client_out(lab):
 @pytest.mark.parametrize("fault", ["lost", "doubled", "reordered"])
 def test_lost_doubled_and_reordered_flights_are_survived(lab, way, fault):
     _, _, client = lab.tunnel(way)
-    deadline, status, sent = time.monotonic() + 12, client.step(), 0
+    deadline, status, sent = time.monotonic() + PATIENCE, client.step(), 0
     while status == 0:
         assert time.monotonic() < deadline
         flight = client.outgoing()
@@ -173,7 +173,7 @@ def test_lost_doubled_and_reordered_flights_are_survived(lab, way, fault):
                 client.socket.send(datagram)
             if fault == "doubled":
                 client.socket.send(datagram)
-        received = client.receive()
+        received = client.receive(QUIET)
         if not received:
             client._lib.dc_timeout(client._dc)
         status = client.step(received)
@@ -206,17 +206,21 @@ def test_hellos_of_strangers_disturb_no_live_connection(lab, wire):
 
 
 def test_dtls_made_anew_replaces_the_old_once_it_works(lab, wire):
-    _, session, first = lab.up()
-    second = lab.client(PSK, first.name, first.secret)
-    assert not second.connect(seconds=1.0)  # too soon after the first
-    assert lab.stat("dtls_hello_duplicate") >= 1
+    begun = time.monotonic()
+    _, _, live = lab.up()
+    second = lab.client(PSK, live.name, live.secret)
+    if second.connect(seconds=1.0):
+        assert time.monotonic() - begun >= 3.0  # a busy machine: it was not too soon after the first
+        live = second
+    else:
+        lab.bench.wait_stat("dtls_hello_duplicate")
     down = wire.ipv4(wire.outside4, wire.own4)
     lab.bench.tun[0].send(down)
-    assert first.read() == DATA + down
+    assert live.read() == DATA + down
     time.sleep(3.1)
-    third = lab.client(PSK, first.name, first.secret)
+    third = lab.client(PSK, live.name, live.secret)
     assert third.connect()
-    assert lab.bench.wait(DtlsUp).session == session
+    lab.bench.wait_stat("dtls_handshakes_done", 2 if live is not second else 3)
     lab.bench.tun[0].send(down)
     assert third.read() == DATA + down
 
@@ -247,7 +251,7 @@ def test_a_replayed_hello_disturbs_nothing(lab, wire, way):
         client.send(DATA + up)
         assert lab.bench.tun[0].recv(65536) == up
     lab.bench.wait(DtlsUp)
-    while client.receive():
+    while client.receive(QUIET):
         pass  # what the replay was answered with: a cookie, a flight that its sender cannot use
     lab.bench.tun[0].send(down)
     assert client.read() == DATA + down
