@@ -62,7 +62,7 @@ void gw_dtls_destroy(struct gw_dtls *dtls)
         return;
     gw_dtls_link_free(dtls->live);
     gw_dtls_link_free(dtls->coming);
-    memset(&dtls->config, 0, sizeof(dtls->config));
+    explicit_bzero(&dtls->config, sizeof(dtls->config));
     free(dtls);
 }
 

@@ -130,6 +130,11 @@ int gw_dtls_port_add(struct gw_worker *worker, int fd)
     return worker->dtls ? adopt(worker, worker->dtls, fd) : -ENOMEM;
 }
 
+uint32_t gw_dtls_port_sockets(const struct gw_worker *worker)
+{
+    return worker->dtls ? worker->dtls->count : 0;
+}
+
 void gw_dtls_port_free(struct gw_worker *worker)
 {
     struct gw_dtls_port *port = worker->dtls;

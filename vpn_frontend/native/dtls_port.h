@@ -63,6 +63,8 @@ void gw_dtls_hub_free(struct gw_dtls_hub *hub);
 
 /* Takes the descriptor on success. Before the worker starts. */
 int gw_dtls_port_add(struct gw_worker *worker, int fd);
+/* How many it has; the same for every worker that runs. */
+uint32_t gw_dtls_port_sockets(const struct gw_worker *worker);
 void gw_dtls_port_free(struct gw_worker *worker);
 void gw_dtls_port_ready(struct gw_worker *worker, struct gw_udp_source *source);
 /* Datagrams that worker `from` received. */

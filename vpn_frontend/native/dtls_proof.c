@@ -21,6 +21,6 @@ int gw_proof_derive(WOLFSSL *ssl, const uint8_t key[GW_PROOF_KEY_SIZE], struct g
         !seal(key, binding, proof->expected) && !seal(key, binding + GW_HASH_SIZE, proof->answer))
         status = 0;
     wolfSSL_FreeArrays(ssl);
-    memset(binding, 0, sizeof(binding));
+    explicit_bzero(binding, sizeof(binding));
     return status;
 }

@@ -17,11 +17,38 @@ int gw_event_queue_init(struct gw_event_queue *queue)
 {
     queue->head = queue->tail = NULL;
     queue->count = 0;
+    queue->spares = queue->spare = calloc(GW_EVENTS_SPARE, sizeof(*queue->spares));
+    if (!queue->spares)
+        return -ENOMEM;
     queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (queue->fd < 0)
         return -errno;
     pthread_mutex_init(&queue->lock, NULL);
     return 0;
+}
+
+/* A free one points to the next, a fresh one, whose pointer is 0, is followed by its neighbour. */
+static struct gw_queued_event *take_spare(struct gw_event_queue *queue)
+{
+    struct gw_queued_event *node;
+
+    pthread_mutex_lock(&queue->lock);
+    node = queue->spare == queue->spares + GW_EVENTS_SPARE ? NULL : queue->spare;
+    if (node)
+        queue->spare = node->next ? node->next : node + 1;
+    pthread_mutex_unlock(&queue->lock);
+    return node;
+}
+
+/* Under the lock. */
+static void give_back(struct gw_event_queue *queue, struct gw_queued_event *node)
+{
+    if (node < queue->spares || node >= queue->spares + GW_EVENTS_SPARE) {
+        free(node);
+        return;
+    }
+    node->next = queue->spare;
+    queue->spare = node;
 }
 
 void gw_event_queue_free(struct gw_event_queue *queue)
@@ -30,13 +57,19 @@ void gw_event_queue_free(struct gw_event_queue *queue)
         struct gw_queued_event *node = queue->head;
 
         queue->head = node->next;
-        free(node);
+        give_back(queue, node);
     }
+    free(queue->spares);
     if (queue->fd >= 0) {
         close(queue->fd);
         pthread_mutex_destroy(&queue->lock);
     }
     queue->fd = -1;
+}
+
+size_t gw_event_cost(size_t data_size)
+{
+    return sizeof(struct gw_queued_event) + data_size;
 }
 
 int gw_event_push(struct gw_event_queue *queue, const struct gw_event *event, const void *data, bool optional)
@@ -48,7 +81,9 @@ int gw_event_push(struct gw_event_queue *queue, const struct gw_event *event, co
         return -EMSGSIZE;
     if (optional && __atomic_load_n(&queue->count, __ATOMIC_RELAXED) >= GW_EVENTS_SHED_AT)
         return -ENOBUFS;
-    node = malloc(sizeof(*node) + event->data_size);
+    node = malloc(gw_event_cost(event->data_size));
+    if (!node && !optional && !event->data_size)
+        node = take_spare(queue);
     if (!node)
         return -ENOMEM;
     node->next = NULL;
@@ -84,7 +119,7 @@ int gw_event_pop(struct gw_event_queue *queue, struct gw_event *events, uint32_t
         data += node->event.data_size;
         data_size -= node->event.data_size;
         queue->head = node->next;
-        free(node);
+        give_back(queue, node);
     }
     __atomic_store_n(&queue->count, queue->count - taken, __ATOMIC_RELAXED);
     if (!queue->head) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The queue of events to Python. Bounded by what can cause one: a link that Python has heard of keeps its place among
- * `max_links` until Python has read of its end, its undelivered bytes are limited by flow control, and everything else
+ * `max_links` until Python has read of its end, what it said and nobody read is limited by flow control, and everything else
  * answers a command of Python's. Only ends of links that Python never heard of are shed when the queue is long.
  */
 #ifndef VPN_FRONTEND_EVENTS_H
@@ -14,6 +14,7 @@
 
 #define GW_EVENT_MAX_DATA 16448u    /* 16 KiB + 64: one TLS record */
 #define GW_EVENTS_SHED_AT 1024u     /* events waiting beyond which unimportant ones are shed */
+#define GW_EVENTS_SPARE 1024u       /* events that can still be told when memory is out; 0.5 MB, untouched until then */
 
 struct gw_queued_event;
 
@@ -21,12 +22,16 @@ struct gw_event_queue {
     pthread_mutex_t lock;
     struct gw_queued_event *head, *tail;
     uint32_t count;
+    struct gw_queued_event *spares, *spare;     /* all of them, and the first that is free */
     int fd;                         /* eventfd, readable while the queue is not empty */
 };
 
 int gw_event_queue_init(struct gw_event_queue *queue);
 void gw_event_queue_free(struct gw_event_queue *queue);
-/* Copies the event and `event->data_size` bytes of `data`. -ENOBUFS: `optional` and the queue is long; -ENOMEM. */
+/* What an event with so much payload costs: flow control counts it, or a peer would fill memory with pieces of one byte. */
+size_t gw_event_cost(size_t data_size);
+/* Copies the event and `event->data_size` bytes of `data`. -ENOBUFS: `optional` and the queue is long; -ENOMEM, which what is
+ * neither optional nor has a payload meets only when the spares are used up, too. */
 int gw_event_push(struct gw_event_queue *queue, const struct gw_event *event, const void *data, bool optional);
 int gw_event_pop(struct gw_event_queue *queue, struct gw_event *events, uint32_t count, uint8_t *data, size_t data_size);
 

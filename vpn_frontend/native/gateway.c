@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The verbs of gateway.h: everything here runs on Python's threads and speaks to the workers through their mailboxes.
+ * The life of a gateway, what it is given before it starts, and what it tells. Everything here runs on Python's threads.
  */
 #include "gateway.h"
 
+#include "commands.h"
 #include "crossing.h"
 #include "dtls_port.h"
 #include "tun.h"
@@ -131,7 +132,7 @@ int gw_add_listener(gw *g, uint32_t worker_index, int fd)
     struct gw_listener *listener;
     int status;
 
-    if (g->started || worker_index >= g->config.workers)
+    if (g->running || worker_index >= g->config.workers)
         return -EINVAL;
     worker = g->workers[worker_index];
     if (worker->listener_count == GW_LISTENERS_MAX)
@@ -152,7 +153,7 @@ int gw_set_tun(gw *g, uint32_t worker_index, int fd)
     struct gw_worker *worker;
     int status;
 
-    if (g->started || worker_index >= g->config.workers)
+    if (g->running || worker_index >= g->config.workers)
         return -EINVAL;
     worker = g->workers[worker_index];
     if (worker->tun.fd >= 0)
@@ -173,16 +174,38 @@ int gw_add_udp(gw *g, uint32_t worker, int fd)
 {
     int status;
 
-    if (g->started || worker >= g->config.workers)
+    if (g->running || worker >= g->config.workers)
         return -EINVAL;
     status = set_nonblocking(fd);
     return status ? status : gw_dtls_port_add(g->workers[worker], fd);
 }
 
+/* A datagram is answered by the worker of its session through the socket of the same place. */
+static bool same_sockets(const gw *g)
+{
+    uint32_t first = gw_dtls_port_sockets(g->workers[0]);
+
+    for (uint32_t i = 1; i < g->config.workers; i++)
+        if (gw_dtls_port_sockets(g->workers[i]) != first)
+            return false;
+    return true;
+}
+
+static const char *unready(const gw *g)
+{
+    if (g->running)
+        return "started already";
+    if (!g->tls.context)
+        return "there is no certificate yet";
+    return same_sockets(g) ? NULL : "every worker needs as many UDP sockets as the others";
+}
+
 int gw_start(gw *g, char *error, size_t error_size)
 {
-    if (g->started || !g->tls.context) {
-        snprintf(error, error_size, g->started ? "started already" : "there is no certificate yet");
+    const char *why = unready(g);
+
+    if (why) {
+        snprintf(error, error_size, "%s", why);
         return -EINVAL;
     }
     for (uint32_t i = 0; i < g->config.workers; i++) {
@@ -190,67 +213,29 @@ int gw_start(gw *g, char *error, size_t error_size)
 
         if (status) {
             snprintf(error, error_size, "worker %u does not start: %s", i, strerror(-status));
-            g->config.workers = i;  /* gw_close joins those that run; the rest own nothing that was used */
-            g->started = i > 0;
-            return status;
+            return status;          /* gw_close joins those that run */
         }
+        g->running++;
     }
-    g->started = true;
     return 0;
-}
-
-static int post(gw *g, uint32_t worker, struct gw_message *message)
-{
-    bool holding = __atomic_load_n(&g->holding, __ATOMIC_RELAXED);
-    int status = -ENOENT;
-
-    if (!message)
-        return -ENOMEM;
-    if (worker < g->config.workers)
-        status = (holding ? gw_mailbox_put : gw_mailbox_post)(&g->workers[worker]->mailbox, message);
-    if (status)
-        free(message);
-    return status;
-}
-
-static void post_all(gw *g, enum gw_message_kind kind, uint64_t session, const void *data, size_t size)
-{
-    for (uint32_t i = 0; i < g->config.workers; i++) {
-        struct gw_message *message = gw_message_new(kind, data, size);
-
-        if (message)
-            message->session = session;
-        post(g, i, message);
-    }
-}
-
-void gw_hold(gw *g)
-{
-    __atomic_store_n(&g->holding, true, __ATOMIC_RELAXED);
-}
-
-void gw_release(gw *g)
-{
-    __atomic_store_n(&g->holding, false, __ATOMIC_RELAXED);
-    for (uint32_t i = 0; i < g->config.workers; i++)
-        gw_mailbox_wake(&g->workers[i]->mailbox);
 }
 
 void gw_stop_accepting(gw *g)
 {
-    post_all(g, GW_MSG_STOP_ACCEPTING, 0, NULL, 0);
+    gw_post_all(g, gw_write_all(g, GW_MSG_STOP_ACCEPTING, 0, NULL, 0));
 }
 
 void gw_close(gw *g)
 {
     if (!g)
         return;
-    if (g->started) {
-        gw_release(g);
-        post_all(g, GW_MSG_STOP, 0, NULL, 0);
-        for (uint32_t i = 0; i < g->config.workers; i++)
-            pthread_join(g->workers[i]->thread, NULL);
+    __atomic_store_n(&g->holding, false, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < g->running; i++) {
+        gw_post(g, i, g->workers[i]->stop);
+        g->workers[i]->stop = NULL;
     }
+    for (uint32_t i = 0; i < g->running; i++)
+        pthread_join(g->workers[i]->thread, NULL);
     for (uint32_t i = 0; i < GW_WORKERS_MAX; i++)
         gw_worker_free(g->workers[i]);
     gw_batch_pool_free(&g->batches);
@@ -281,144 +266,12 @@ int gw_events(gw *g, struct gw_event *events, uint32_t count, uint8_t *data, siz
 
             if (credit) {
                 credit->link = events[i].link;
-                credit->value = events[i].data_size;
+                credit->value = gw_event_cost(events[i].data_size);
             }
-            post(g, gw_id_worker(events[i].link), credit);
+            gw_post(g, gw_id_worker(events[i].link), credit);
         }
     }
     return taken;
-}
-
-int gw_link_send(gw *g, uint64_t link, const uint8_t *data, size_t size)
-{
-    struct gw_message *message = gw_message_new(GW_MSG_LINK_SEND, data, size);
-
-    if (message)
-        message->link = link;
-    return post(g, gw_id_worker(link), message);
-}
-
-int gw_link_close(gw *g, uint64_t link)
-{
-    struct gw_message *message = gw_message_new(GW_MSG_LINK_CLOSE, NULL, 0);
-
-    if (message)
-        message->link = link;
-    return post(g, gw_id_worker(link), message);
-}
-
-int gw_session_open(gw *g, uint64_t link, const struct gw_session_config *config, uint64_t *session)
-{
-    uint32_t worker = gw_id_worker(link);
-    struct gw_message *message;
-    uint8_t addresses[32];
-    int status;
-
-    if (worker >= g->config.workers)
-        return -ENOENT;
-    *session = gw_session_reserve(&g->sessions, worker, config);
-    if (!*session)
-        return -ENOSPC;
-    message = gw_message_new(GW_MSG_SESSION_OPEN, NULL, 0);
-    if (message)
-        message->session = *session;
-    status = post(g, worker, message);
-    if (status) {
-        gw_session_release(&g->sessions, &g->sessions.slots[gw_id_slot(*session)]);
-        return status;
-    }
-    memcpy(addresses, config->inner4, 16);
-    memcpy(addresses + 16, config->inner6, 16);
-    post_all(g, GW_MSG_ROUTE_ADD, *session, addresses, sizeof(addresses));
-    return 0;
-}
-
-int gw_session_dtls(gw *g, uint64_t session, const struct gw_dtls_config *config)
-{
-    struct gw_message *message;
-    int status;
-
-    if (config->way < GW_DTLS_PSK || config->way > GW_DTLS_CERTIFICATE)
-        return -EINVAL;
-    if (gw_session_read(&g->sessions, session, NULL, NULL))
-        return -ENOENT;
-    message = gw_message_new(GW_MSG_SESSION_DTLS, config, sizeof(*config));
-    if (!message)
-        return -ENOMEM;
-    message->session = session;
-    status = gw_directory_add(&g->dtls->names, config->name, session);
-    if (status) {
-        free(message);
-        return status;
-    }
-    status = post(g, gw_session_home(&g->sessions, session), message);
-    if (status)
-        gw_directory_remove(&g->dtls->names, config->name, session);
-    return status;
-}
-
-int gw_session_attach(gw *g, uint64_t session, uint64_t link, const uint8_t *head, size_t head_size,
-                      const uint8_t *early, size_t early_size)
-{
-    struct gw_message *message = gw_message_new(GW_MSG_ATTACH, NULL, head_size + early_size);
-
-    if (!message)
-        return -ENOMEM;
-    if (head_size)
-        memcpy(message->data, head, head_size);
-    if (early_size)
-        memcpy(message->data + head_size, early, early_size);
-    message->link = link;
-    message->session = session;
-    message->value = head_size;
-    if (gw_id_worker(session) >= g->config.workers) {
-        free(message);
-        return -ENOENT;
-    }
-    return post(g, gw_id_worker(link), message);
-}
-
-int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame_size)
-{
-    struct gw_session_config config;
-    struct gw_message *message;
-    uint8_t addresses[32];
-
-    if (gw_session_read(&g->sessions, session, &config, NULL))
-        return -ENOENT;
-    memcpy(addresses, config.inner4, 16);
-    memcpy(addresses + 16, config.inner6, 16);
-    post_all(g, GW_MSG_ROUTE_REMOVE, session, addresses, sizeof(addresses));
-    message = gw_message_new(GW_MSG_SESSION_CLOSE, frame, frame_size);
-    if (message)
-        message->session = session;
-    return post(g, gw_session_home(&g->sessions, session), message);
-}
-
-static int tell_session(gw *g, uint64_t session, enum gw_message_kind kind, size_t value)
-{
-    struct gw_message *message;
-
-    if (gw_session_read(&g->sessions, session, NULL, NULL))
-        return -ENOENT;
-    message = gw_message_new(kind, NULL, 0);
-    if (message) {
-        message->session = session;
-        message->value = value;
-    }
-    return post(g, gw_session_home(&g->sessions, session), message);
-}
-
-int gw_session_resize(gw *g, uint64_t session, uint32_t mtu)
-{
-    if (mtu < GW_MTU_MIN)
-        return -EINVAL;
-    return tell_session(g, session, GW_MSG_SESSION_RESIZE, mtu);
-}
-
-int gw_session_ask(gw *g, uint64_t session)
-{
-    return tell_session(g, session, GW_MSG_SESSION_ASK, 0);
 }
 
 int gw_session_counters(gw *g, uint64_t session, struct gw_counters *counters)

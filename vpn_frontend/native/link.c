@@ -173,14 +173,18 @@ void gw_link_credit(struct gw_link *link, size_t size)
         rewatch(link);
 }
 
-static void tell(struct gw_link *link, struct gw_event *event, const void *data, bool optional)
+static int tell(struct gw_link *link, struct gw_event *event, const void *data, bool optional)
 {
+    int status;
+
     event->link = link->id;
     memcpy(event->peer, link->peer, 16);
     event->peer_port = link->peer_port;
     event->local_port = link->local_port;
-    if (gw_event_push(&link->worker->gateway->events, event, data, optional))
+    status = gw_event_push(&link->worker->gateway->events, event, data, optional);
+    if (status)
         gw_count(link->worker, GW_STAT_events_shed);
+    return status;
 }
 
 static void count_end(struct gw_link *link, enum gw_cause cause)
@@ -269,15 +273,17 @@ static void converse(struct gw_link *link, const uint8_t *data, size_t size)
 {
     struct gw_event event = { .kind = GW_LINK_DATA, .data_size = (uint32_t)size };
 
-    link->undelivered += (uint32_t)size;
+    link->undelivered += (uint32_t)gw_event_cost(size);
     link->deadline = link->worker->now + link->worker->gateway->config.conversation_timeout_ms * GW_MS;
-    tell(link, &event, data, false);
+    if (tell(link, &event, data, false))
+        gw_link_end(link, GW_CAUSE_LOCAL);  /* a request with a hole in it is another request */
 }
 
 static void shook_hands(struct gw_link *link)
 {
     struct gw_tls_facts facts;
     struct gw_event event = { .kind = GW_LINK_UP, .data_size = sizeof(facts.exporter) };
+    int status;
 
     if (gw_tls_finish(link->ssl, &facts)) {
         gw_link_end(link, GW_CAUSE_HANDSHAKE_FAILED);
@@ -285,7 +291,6 @@ static void shook_hands(struct gw_link *link)
     }
     gw_count(link->worker, facts.resumed ? GW_STAT_handshakes_resumed : GW_STAT_handshakes_done);
     link->state = GW_LINK_CONVERSATION;
-    link->known = true;
     link->deadline = link->worker->now + link->worker->gateway->config.conversation_timeout_ms * GW_MS;
     event.tls_version = facts.version;
     event.resumed = facts.resumed;
@@ -293,8 +298,11 @@ static void shook_hands(struct gw_link *link)
     memcpy(event.server_name, link->server_name, sizeof(event.server_name));
     free(link->server_name);
     link->server_name = NULL;
-    tell(link, &event, (const uint8_t *)facts.exporter, false);
-    memset(facts.exporter, 0, sizeof(facts.exporter));
+    status = tell(link, &event, (const uint8_t *)facts.exporter, false);
+    explicit_bzero(facts.exporter, sizeof(facts.exporter));
+    link->known = !status;
+    if (status)
+        gw_link_end(link, GW_CAUSE_LOCAL);
 }
 
 /* The first bytes of a peer are what its TLS object is made for: before them it costs no more than its link. */
@@ -329,31 +337,44 @@ static void shake_hands(struct gw_link *link)
     }
 }
 
-/* Decrypts what was fed, record by record, for as long as the link lives. */
+/* Of a conversation, records are put together: a peer may fill them with single bytes, and each piece costs Python the same. */
+static enum gw_tls_result read_pieces(struct gw_link *link, size_t *size)
+{
+    struct gw_worker *worker = link->worker;
+    enum gw_tls_result result = GW_TLS_DONE;
+
+    while (result == GW_TLS_DONE && *size < sizeof(worker->plain)) {
+        size_t piece = 0;
+
+        result = gw_tls_read(link->ssl, worker->plain + *size, sizeof(worker->plain) - *size, &piece);
+        *size += piece;
+    }
+    return result;
+}
+
+/* Decrypts what was fed for as long as the link lives. */
 static void read_records(struct gw_link *link)
 {
     struct gw_worker *worker = link->worker;
+    enum gw_tls_result result = GW_TLS_DONE;
 
-    while (link->state == GW_LINK_CONVERSATION || link->state == GW_LINK_CHANNEL) {
+    while (result == GW_TLS_DONE && (link->state == GW_LINK_CONVERSATION || link->state == GW_LINK_CHANNEL)) {
         size_t size = 0;
 
-        switch (gw_tls_read(link->ssl, worker->plain, sizeof(worker->plain), &size)) {
-        case GW_TLS_DONE:
-            if (link->state == GW_LINK_CHANNEL)
+        if (link->state == GW_LINK_CHANNEL) {
+            result = gw_tls_read(link->ssl, worker->plain, sizeof(worker->plain), &size);
+            if (size)
                 gw_channel_receive(link, worker->plain, size);
-            else
+        } else {
+            result = read_pieces(link, &size);
+            if (size)
                 converse(link, worker->plain, size);
-            break;
-        case GW_TLS_WANT:
-            return;
-        case GW_TLS_CLOSED:
-            gw_link_end(link, GW_CAUSE_PEER_CLOSED);
-            return;
-        case GW_TLS_BROKEN:
-            gw_link_end(link, link->out.size > GW_QUEUE_SOFT ? GW_CAUSE_STALLED : GW_CAUSE_PROTOCOL);
-            return;
         }
     }
+    if (result == GW_TLS_CLOSED)
+        gw_link_end(link, GW_CAUSE_PEER_CLOSED);
+    else if (result == GW_TLS_BROKEN)
+        gw_link_end(link, link->out.size > GW_QUEUE_SOFT ? GW_CAUSE_STALLED : GW_CAUSE_PROTOCOL);
 }
 
 static void receive(struct gw_link *link)

@@ -19,7 +19,7 @@
 
 #include <stdbool.h>
 
-#define GW_CREDIT_MAX 65536u            /* bytes of conversation that Python has not taken; then reading stops */
+#define GW_CREDIT_MAX 65536u            /* bytes of conversation, as events, that Python has not taken; then reading stops */
 #define GW_QUEUE_SOFT 262144u           /* bytes queued for a channel; further inner packets are dropped */
 #define GW_SEND_SIZE 131072u            /* bytes queued that are sent before the turn of the loop ends */
 #define GW_QUEUE_HARD 1048576u          /* bytes queued for a link of any kind; then it is closed as stalled */
@@ -42,7 +42,7 @@ struct gw_link {
     bool dirty;                         /* on the worker's list of links to flush */
     bool addressed;                     /* Python may still name it: it holds its slot */
     uint32_t interest;                  /* epoll events asked for */
-    uint32_t undelivered;               /* bytes of conversation that Python has not taken */
+    uint32_t undelivered;               /* bytes of conversation that Python has not taken, with what their events cost */
     WOLFSSL *ssl;
     struct gw_tls_io io;
     struct gw_outbox out;
@@ -65,7 +65,7 @@ void gw_link_ready(struct gw_link *link, uint32_t events);
 /* Encrypts and queues; a link that cannot take it is closed. */
 int gw_link_write(struct gw_link *link, const uint8_t *data, size_t size);
 void gw_link_flush(struct gw_link *link);
-/* Python took `size` bytes. */
+/* Python took events of `size` bytes. */
 void gw_link_credit(struct gw_link *link, size_t size);
 /* At once. */
 void gw_link_end(struct gw_link *link, enum gw_cause cause);

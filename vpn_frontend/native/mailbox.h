@@ -18,7 +18,7 @@
 enum gw_message_kind {
     GW_MSG_LINK_SEND,
     GW_MSG_LINK_CLOSE,
-    GW_MSG_LINK_CREDIT,             /* Python took `value` bytes of the link's data */
+    GW_MSG_LINK_CREDIT,             /* Python took an event of the link's data, which cost `value` bytes */
     GW_MSG_SESSION_OPEN,
     GW_MSG_SESSION_CLOSE,
     GW_MSG_SESSION_RESIZE,          /* `value` is the MTU */

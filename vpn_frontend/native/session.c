@@ -175,7 +175,10 @@ void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *sessio
     if (cause == GW_CAUSE_PEER_DISCONNECT)
         gw_dtls_drop(worker, session, cause);
     copy_counters(session, &event.counters);
-    gw_event_push(&worker->gateway->events, &event, farewell, false);
+    if (gw_event_push(&worker->gateway->events, &event, farewell, false) == -ENOMEM) {
+        event.data_size = 0;        /* that it is gone is told in any case, its last words where memory allows */
+        gw_event_push(&worker->gateway->events, &event, NULL, false);
+    }
 }
 
 void gw_session_end(struct gw_worker *worker, struct gw_session *session, const uint8_t *frame, size_t size)

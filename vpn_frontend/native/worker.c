@@ -34,7 +34,8 @@ struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t see
     worker->slots = calloc(worker->slots_size, sizeof(*worker->slots));
     worker->epoll = epoll_create1(EPOLL_CLOEXEC);
     worker->mailbox.fd = -1;
-    if (!worker->slots || worker->epoll < 0 || gw_routes_init(&worker->routes, gateway->config.max_sessions, seed) ||
+    worker->stop = gw_message_new(GW_MSG_STOP, NULL, 0);
+    if (!worker->slots || !worker->stop || worker->epoll < 0 || gw_routes_init(&worker->routes, gateway->config.max_sessions, seed) ||
         gw_mailbox_init(&worker->mailbox))
         goto fail;
     for (uint32_t i = 0; i < worker->slots_size; i++) {
@@ -97,6 +98,7 @@ void gw_worker_free(struct gw_worker *worker)
     gw_coalescer_free(&worker->coalescer);
     gw_chunk_pool_free(&worker->chunks);
     free(worker->slots);
+    free(worker->stop);
     free(worker);
 }
 

@@ -52,6 +52,7 @@ struct gw_worker {
     struct gw_pace pace;
     uint32_t handshakes;            /* steps of handshakes in this turn */
     pthread_t thread;
+    struct gw_message *stop;        /* the last message it gets, made before memory may be short; NULL: it has been sent */
     struct gw_mailbox mailbox;
     struct gw_source mailbox_source, tun;
     struct gw_listener listeners[GW_LISTENERS_MAX];
@@ -88,7 +89,7 @@ struct gw {
     struct gw_dtls_hub *dtls;
     struct gw_batch_pool batches;
     uint32_t links;                 /* atomic: accepted, and not yet forgotten by Python */
-    bool started;
+    uint32_t running;               /* workers that were started */
     bool holding;                   /* atomic: commands wake nobody until gw_release */
     struct gw_worker *workers[GW_WORKERS_MAX];
 };

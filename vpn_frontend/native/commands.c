@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What gateway.h has to tell links and sessions: messages for the workers that have them. A command is whole or nothing: the
+ * memory for all of it is had before a part of it is sent.
+ */
+#include "commands.h"
+
+#include "dtls_port.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int gw_post(gw *g, uint32_t worker, struct gw_message *message)
+{
+    bool holding = __atomic_load_n(&g->holding, __ATOMIC_RELAXED);
+    int status = -ENOENT;
+
+    if (!message)
+        return -ENOMEM;
+    if (worker < g->config.workers)
+        status = (holding ? gw_mailbox_put : gw_mailbox_post)(&g->workers[worker]->mailbox, message);
+    if (status)
+        free(message);
+    return status;
+}
+
+static void discard(struct gw_message *list)
+{
+    while (list) {
+        struct gw_message *next = list->next;
+
+        free(list);
+        list = next;
+    }
+}
+
+struct gw_message *gw_write_all(gw *g, enum gw_message_kind kind, uint64_t session, const void *data, size_t size)
+{
+    struct gw_message *list = NULL;
+
+    for (uint32_t i = 0; i < g->config.workers; i++) {
+        struct gw_message *message = gw_message_new(kind, data, size);
+
+        if (!message) {
+            discard(list);
+            return NULL;
+        }
+        message->session = session;
+        message->next = list;
+        list = message;
+    }
+    return list;
+}
+
+void gw_post_all(gw *g, struct gw_message *list)
+{
+    for (uint32_t i = 0; list; i++) {
+        struct gw_message *next = list->next;
+
+        gw_post(g, i, list);
+        list = next;
+    }
+}
+
+static struct gw_message *write_routes(gw *g, enum gw_message_kind kind, uint64_t session, const struct gw_session_config *config)
+{
+    uint8_t addresses[32];
+
+    memcpy(addresses, config->inner4, 16);
+    memcpy(addresses + 16, config->inner6, 16);
+    return gw_write_all(g, kind, session, addresses, sizeof(addresses));
+}
+
+void gw_hold(gw *g)
+{
+    __atomic_store_n(&g->holding, true, __ATOMIC_RELAXED);
+}
+
+void gw_release(gw *g)
+{
+    __atomic_store_n(&g->holding, false, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < g->config.workers; i++)
+        gw_mailbox_wake(&g->workers[i]->mailbox);
+}
+
+int gw_link_send(gw *g, uint64_t link, const uint8_t *data, size_t size)
+{
+    struct gw_message *message = gw_message_new(GW_MSG_LINK_SEND, data, size);
+
+    if (message)
+        message->link = link;
+    return gw_post(g, gw_id_worker(link), message);
+}
+
+int gw_link_close(gw *g, uint64_t link)
+{
+    struct gw_message *message = gw_message_new(GW_MSG_LINK_CLOSE, NULL, 0);
+
+    if (message)
+        message->link = link;
+    return gw_post(g, gw_id_worker(link), message);
+}
+
+int gw_session_open(gw *g, uint64_t link, const struct gw_session_config *config, uint64_t *session)
+{
+    uint32_t worker = gw_id_worker(link);
+    struct gw_message *message, *routes;
+    int status = -ENOMEM;
+
+    if (config->mtu < GW_MTU_MIN)
+        return -EINVAL;
+    if (worker >= g->config.workers)
+        return -ENOENT;
+    *session = gw_session_reserve(&g->sessions, worker, config);
+    if (!*session)
+        return -ENOSPC;
+    message = gw_message_new(GW_MSG_SESSION_OPEN, NULL, 0);
+    routes = write_routes(g, GW_MSG_ROUTE_ADD, *session, config);
+    if (message && routes) {
+        message->session = *session;
+        status = gw_post(g, worker, message);
+    } else {
+        free(message);
+    }
+    if (status) {
+        discard(routes);
+        gw_session_release(&g->sessions, &g->sessions.slots[gw_id_slot(*session)]);
+        return status;
+    }
+    gw_post_all(g, routes);
+    return 0;
+}
+
+int gw_session_dtls(gw *g, uint64_t session, const struct gw_dtls_config *config)
+{
+    struct gw_message *message;
+    int status;
+
+    if (config->way < GW_DTLS_PSK || config->way > GW_DTLS_CERTIFICATE)
+        return -EINVAL;
+    if (gw_session_read(&g->sessions, session, NULL, NULL))
+        return -ENOENT;
+    message = gw_message_new(GW_MSG_SESSION_DTLS, config, sizeof(*config));
+    if (!message)
+        return -ENOMEM;
+    message->session = session;
+    status = gw_directory_add(&g->dtls->names, config->name, session);
+    if (status) {
+        free(message);
+        return status;
+    }
+    status = gw_post(g, gw_session_home(&g->sessions, session), message);
+    if (status)
+        gw_directory_remove(&g->dtls->names, config->name, session);
+    return status;
+}
+
+int gw_session_attach(gw *g, uint64_t session, uint64_t link, const uint8_t *head, size_t head_size,
+                      const uint8_t *early, size_t early_size)
+{
+    struct gw_message *message = gw_message_new(GW_MSG_ATTACH, NULL, head_size + early_size);
+
+    if (!message)
+        return -ENOMEM;
+    if (head_size)
+        memcpy(message->data, head, head_size);
+    if (early_size)
+        memcpy(message->data + head_size, early, early_size);
+    message->link = link;
+    message->session = session;
+    message->value = head_size;
+    if (gw_id_worker(session) >= g->config.workers) {
+        free(message);
+        return -ENOENT;
+    }
+    return gw_post(g, gw_id_worker(link), message);
+}
+
+int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame_size)
+{
+    struct gw_session_config config;
+    struct gw_message *message, *routes;
+
+    if (gw_session_read(&g->sessions, session, &config, NULL))
+        return -ENOENT;
+    message = gw_message_new(GW_MSG_SESSION_CLOSE, frame, frame_size);
+    routes = write_routes(g, GW_MSG_ROUTE_REMOVE, session, &config);
+    if (!message || !routes) {
+        free(message);
+        discard(routes);
+        return -ENOMEM;
+    }
+    gw_post_all(g, routes);
+    message->session = session;
+    return gw_post(g, gw_session_home(&g->sessions, session), message);
+}
+
+static int tell_session(gw *g, uint64_t session, enum gw_message_kind kind, size_t value)
+{
+    struct gw_message *message;
+
+    if (gw_session_read(&g->sessions, session, NULL, NULL))
+        return -ENOENT;
+    message = gw_message_new(kind, NULL, 0);
+    if (message) {
+        message->session = session;
+        message->value = value;
+    }
+    return gw_post(g, gw_session_home(&g->sessions, session), message);
+}
+
+int gw_session_resize(gw *g, uint64_t session, uint32_t mtu)
+{
+    if (mtu < GW_MTU_MIN)
+        return -EINVAL;
+    return tell_session(g, session, GW_MSG_SESSION_RESIZE, mtu);
+}
+
+int gw_session_ask(gw *g, uint64_t session)
+{
+    return tell_session(g, session, GW_MSG_SESSION_ASK, 0);
+}
