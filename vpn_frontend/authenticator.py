@@ -109,7 +109,7 @@ class Authenticator:
             )
         else:
             self._events.emit(
-                VpnEvent.LOGIN_ACCEPTED, user=answer.user.name, address=address, user_agent=login.user_agent[:256]
+                VpnEvent.LOGIN_ACCEPTED, user=answer.user.name, address=address, user_agent=login.user_agent
             )
         return answer
 

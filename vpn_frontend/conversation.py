@@ -19,7 +19,7 @@ from vpn_frontend import server_messages
 from vpn_frontend.client_messages import ClientMessage, Device, MessageError, parse_message
 from vpn_frontend.downloads import download
 from vpn_frontend.http_link import Answer, HttpError, HttpLink
-from vpn_frontend.tunnel_request import TUNNEL_PATHS, TunnelRequest, parse_tunnel_request
+from vpn_frontend.tunnel_request import TUNNEL_PATHS, TunnelRequest, parse_tunnel_request, read_user_agent
 
 if TYPE_CHECKING:
     from vpn_frontend.logins import LoginTable
@@ -163,7 +163,7 @@ class Conversation:
         if message.kind == "logout":
             return self._log_out(message.session_token or request.cookie(server_messages.SESSION_COOKIE))
         if message.kind == "auth-reply":
-            return self._handle_reply(message, request.header("user-agent"), now)
+            return self._handle_reply(message, read_user_agent(request), now)
         return self._answer(self._form())
 
     def _handle_reply(self, message: ClientMessage, user_agent: str, now: float) -> list[Effect]:

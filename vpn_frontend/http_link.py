@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_EARLY = 64 * 1024  # bytes a client may send behind its CONNECT before the answer
+MAX_PIECES = 4096  # of a body, chunks and reads: what a small one costs to read is what a small request costs
 MAX_REQUESTS = 100  # per link; a whole AnyConnect login with its downloads takes about 20
 
 
@@ -136,6 +137,7 @@ class _Reader:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._request: h11.Request | None = None
         self._body = bytearray()
+        self._pieces = 0  # each costs the same to read, however small it is
 
     def receive(self, data: bytes) -> Request | None:
         try:
@@ -163,7 +165,8 @@ class _Reader:
                 self._begin(event)
             elif isinstance(event, h11.Data):
                 self._body += event.data
-                if len(self._body) > MAX_BODY:
+                self._pieces += 1
+                if len(self._body) > MAX_BODY or self._pieces > MAX_PIECES:
                     raise HttpError(413, "Content Too Large")
             elif isinstance(event, h11.EndOfMessage):
                 return self._end()
@@ -172,9 +175,11 @@ class _Reader:
         self._request = request
         if len(request.headers) > MAX_HEADERS:
             raise HttpError(431, _REASONS[431])
-        for name, value in request.headers:
-            if name == b"content-length" and int(value) > MAX_BODY:
-                raise HttpError(413, "Content Too Large")
+        length = [int(value) for name, value in request.headers if name == b"content-length"]
+        if length and any(name == b"transfer-encoding" for name, _ in request.headers):
+            raise HttpError(400, "Two lengths")  # RFC 9112 section 6.3: what smugglers send
+        if any(size > MAX_BODY for size in length):
+            raise HttpError(413, "Content Too Large")
 
     def _end(self) -> Request:
         request = self._request

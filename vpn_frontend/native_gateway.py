@@ -310,7 +310,7 @@ def _counters(counters: CData) -> Counters:
 
 def _text(chars: CData) -> str:
     # A peer chose the server name: whatever it put there becomes printable text.
-    return bytes(ffi.string(chars)).decode("ascii", "backslashreplace")
+    return bytes(ffi.string(chars)).decode("latin-1").encode("unicode_escape").decode("ascii")
 
 
 def _stat_names() -> tuple[str, ...]:

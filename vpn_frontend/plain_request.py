@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 MAX_HEAD = 16 * 1024  # bytes of request line and headers together
-MAX_BODY = 256 * 1024  # bytes; a login of the largest client is below 8 KB
+MAX_BODY = 64 * 1024  # bytes; a login of the largest client is below 8 KB
 MAX_HEADERS = 100  # per request
 
 

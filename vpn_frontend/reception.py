@@ -194,9 +194,7 @@ class Reception:
         conversation = link.conversation
         if isinstance(answer, Accepted):
             try:
-                cookie = self._sessions.log_in(
-                    Login(answer.user, answer.groups, login.device, login.user_agent[:256]), now
-                )
+                cookie = self._sessions.log_in(Login(answer.user, answer.groups, login.device, login.user_agent), now)
             except RefusedError as refused:
                 return self._carry_out(link, conversation.unavailable(refused.text, refused.retry_after))
             return self._carry_out(link, conversation.login_granted(cookie))

@@ -53,7 +53,7 @@ def parse_tunnel_request(request: Request) -> TunnelRequest:
         return first.get(name, default)
 
     kinds = {kind.strip().lower() for kind in given("x-cstp-address-type", "IPv6,IPv4").split(",")}
-    user_agent = _printable(given("user-agent"), MAX_USER_AGENT)
+    user_agent = read_user_agent(request)
     platform = given("x-anyconnect-identifier-platform").lower()
     license_kind = given("x-cstp-license").lower()
     return TunnelRequest(
@@ -72,6 +72,11 @@ def parse_tunnel_request(request: Request) -> TunnelRequest:
         dtls13_suites=_suites(given("x-dtls13-ciphersuite")),
         master_secret=_master_secret(given("x-dtls-master-secret")),
     )
+
+
+def read_user_agent(request: Request) -> str:
+    """What the client calls itself, fit for a terminal."""
+    return _printable(request.header("user-agent"), MAX_USER_AGENT)
 
 
 def parse_hostname(text: str) -> str:

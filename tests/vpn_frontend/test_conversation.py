@@ -57,6 +57,12 @@ def test_openconnect_logs_in_and_opens_its_tunnel_on_one_connection(site):
     assert conversation.receive(b"late", 3) == []
 
 
+def test_what_a_client_calls_itself_holds_nothing_that_a_terminal_obeys(site):
+    message = post(REPLY % b"", "/auth", User_Agent="AnyConnect \x9b2J" + "x" * 999)
+    [check] = Conversation(site).receive(message, 0)
+    assert check.user_agent == ("AnyConnect ??2J" + "x" * 999)[:256]
+
+
 def test_a_client_without_xml_logs_in(site):
     conversation = Conversation(site)
     assert b'name="password"' in sent(conversation.receive(get("/"), 0))

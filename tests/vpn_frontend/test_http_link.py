@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.http_link import MAX_EARLY, MAX_REQUESTS, Answer, HttpError, HttpLink, render_head
+from vpn_frontend.http_link import MAX_EARLY, MAX_PIECES, MAX_REQUESTS, Answer, HttpError, HttpLink, render_head
 from vpn_frontend.plain_request import MAX_BODY, MAX_HEAD
 
 POST = b"POST /auth?x=1 HTTP/1.1\r\nHost: vpn\r\nCookie: a=1; webvpn=abc\r\nContent-Length: 5\r\n\r\nhello"
@@ -79,6 +79,11 @@ def test_a_smuggled_second_length_is_refused():
     assert refused(HttpLink(), b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab") == 400
 
 
+def test_a_length_beside_chunks_is_refused():
+    head = b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert refused(HttpLink(), head + b"0\r\n\r\nG") == 400
+
+
 @pytest.mark.parametrize(
     "garbage", [b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"hello\r\n\r\n", b"\0" * 100 + b"\r\n\r\n"]
 )
@@ -102,9 +107,20 @@ def test_a_body_too_large_is_refused_by_its_announcement_and_by_its_bytes():
     head = b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n"
     assert refused(HttpLink(), head % (MAX_BODY + 1)) == 413
     chunked = (
-        b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n" + b"4000\r\n" + b"x" * 16384 + b"\r\n"
     )
-    assert refused(HttpLink(), chunked + (b"10000\r\n" + b"x" * 65536 + b"\r\n") * 4) == 413
+    assert refused(HttpLink(), chunked + (b"4000\r\n" + b"x" * 16384 + b"\r\n") * 4) == 413
+
+
+def test_a_body_of_countless_pieces_is_refused():
+    """Six bytes on the wire for each, and each costs what a large one does."""
+    chunked = b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert refused(HttpLink(), chunked + b"1\r\nx\r\n" * (MAX_PIECES + 1)) == 413
+    link = HttpLink()
+    feed(link, b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: 9999\r\n\r\n")
+    for _ in range(MAX_PIECES):
+        link.receive(b"x")
+    assert refused(link, b"x") == 413
 
 
 def test_the_largest_body_is_taken():
