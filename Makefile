@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 10 --timeout 60
 FUZZ_SECONDS ?= 600
 SOAK_ROUNDS ?= 500
 SOAK_SECONDS ?= 3600
@@ -24,11 +24,13 @@ NATIVE_SOURCES := $(wildcard sentry_engine/native/*.[ch] sentry_engine/native/bi
 
 build: $(VENV)/.built
 
-# Asks dpkg first, so that nothing is fetched where nothing is missing.
+# Asks dpkg first, so that nothing is fetched where nothing is missing. Another make on the machine that installs, and
+# whoever else does, is waited for; an archive that does not answer is asked again.
+APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600
 define install
 	@missing=$$(for p in $(1); do dpkg-query -Wf '$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
-	if [ -n "$$missing" ]; then echo "installing" $$missing; apt-get -qq update && \
-	DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
+	if [ -n "$$missing" ]; then echo "installing" $$missing; exec 9>/run/lock/ocsentry-apt && flock 9 && \
+	    $(APT) update && $(APT) install -y --no-install-recommends $$missing >/dev/null; fi
 	@mkdir -p .build && touch $@
 endef
 
@@ -41,14 +43,17 @@ endef
 .build/fuzz-packages: Makefile
 	$(call install,$(FUZZ_PACKAGES))
 
-.build/wolfssl: vpn_frontend/native/wolfssl.sh .build/packages
+# Once more, too, when the build that it names was cleared away.
+.build/wolfssl: vpn_frontend/native/wolfssl.sh .build/packages $(if $(wildcard $(file <.build/wolfssl)/include/wolfssl),,FORCE)
 	prefix=$$(vpn_frontend/native/wolfssl.sh) && echo "$$prefix" >$@
+FORCE:
 
-# Serialised by a lock, so that two makes in one checkout do not build over each other.
+# Serialised by a lock, so that two makes in one checkout do not build over each other. An environment without pip is
+# one whose making was interrupted.
 $(VENV)/.installed: pyproject.toml .build/packages .build/wolfssl
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocsentry needs Python 3.11 or newer; set PYTHON=")'
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	$(PIP) install 'setuptools>=80' 'cffi>=2.1' wheel
+	@flock .build/.lock sh -c '$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)'
+	flock .build/.lock $(PIP) install 'setuptools>=80' 'cffi>=2.1' wheel
 	flock .build/.lock env OCSENTRY_WOLFSSL=$$(cat .build/wolfssl) $(PIP) install --no-build-isolation --editable '.[dev]'
 	@touch $@
 

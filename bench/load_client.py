@@ -66,7 +66,9 @@ def build() -> None:
     compiler = os.environ.get("CC", "cc")
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", f"-I{prefix}/include", f"-I{ROOT}"]
     libraries = [f"{prefix}/lib/libwolfssl.a", "-lm", "-lpthread"]
-    subprocess.run([compiler, *flags, "-o", BINARY, *sources, *libraries], check=True)
+    whole = BINARY.with_suffix(".new")  # renamed: a build that was killed leaves nothing that looks like a client
+    subprocess.run([compiler, *flags, "-o", whole, *sources, *libraries], check=True)
+    whole.rename(BINARY)
 
 
 def start(
@@ -126,7 +128,7 @@ def _tick(program: Program, number: int) -> dict[str, float]:
         seen = len(program.lines)
         if len(reports := _reports(program)) >= number:
             break
-        program.await_line(r'"at"', 10, since=seen)
+        program.await_line(r'"at"', since=seen)
     report: dict[str, float] = json.loads(reports[number - 1])
     return report
 

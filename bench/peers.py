@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 USER = "bench"
 MTU = 1400
 MAX_CLIENTS = 4096
-KILL_SECONDS = 10  # for a killed process to be gone
+KILL_SECONDS = 60  # for a killed process to be gone
 SETTLE_SECONDS = 30  # at most
 SETTLE_WINDOW = 0.5  # seconds
 QUIET = 0.02  # seconds of processor time in a window; without a control group the kernel counts in hundredths

@@ -67,7 +67,7 @@ def sink(peer: Peer, port: int) -> Iterator[None]:
 def source(peer: Peer) -> Iterator[None]:
     program = load_client.start("source", peer.site.gateway, peer, port=SOURCE)
     try:
-        program.await_line(r'"open"', 5)
+        program.await_line(r'"open"')
         yield
     finally:
         program.kill()

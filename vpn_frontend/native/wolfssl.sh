@@ -54,6 +54,7 @@ if [ -f "$prefix/.complete" ]; then
     printf '%s\n' "$prefix"
     exit 0
 fi
+rm -rf "$cache"/.build.*                 # of builds that were killed
 work=$(mktemp -d "$cache/.build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
@@ -65,18 +66,22 @@ fetch() {                                # fetch TARBALL: through apt, into the 
     printf 'deb-src %s sid main\n' "$archive" >"$work/apt/sources.list"
     # A mirror's index may be past its date; the tarball is held to the pinned SHA-256 whatever the index says.
     set -- -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache" -o Acquire::Check-Valid-Until=false \
-        -o "Dir::Etc::SourceList=$work/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User=root
+        -o Acquire::Retries=5 -o "Dir::Etc::SourceList=$work/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User=root
     apt-get "$@" -qq update >&2 || die "apt could not read the source index of $archive"
     uri=$(apt-get "$@" --print-uris source wolfssl | awk -F"'" -v f="wolfssl_$version.orig.tar.gz" '$2 ~ f "$" { print $2 }')
     [ -n "$uri" ] || die "Debian no longer carries wolfssl_$version.orig.tar.gz; set OCSENTRY_WOLFSSL to that tarball"
-    (cd "$work" && /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$uri" "$work/tarball" "SHA256:$sha256" >&2) ||
+    (cd "$work" && /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=5 \
+        download-file "$uri" "$work/tarball" "SHA256:$sha256" >&2) ||
         die "the download of $uri failed or did not match SHA-256 $sha256"
     mv "$work/tarball" "$cache/wolfssl-$version.tar.gz"
 }
 
+matches() { printf '%s  %s\n' "$sha256" "$1" | sha256sum --check --status; }
+
 tarball=${given:-$cache/wolfssl-$version.tar.gz}
+[ -n "$given" ] || [ ! -f "$tarball" ] || matches "$tarball" || rm "$tarball"   # half-written: fetched again
 [ -f "$tarball" ] || { [ -z "$given" ] || die "OCSENTRY_WOLFSSL=$given is neither a prefix nor a tarball"; fetch; }
-printf '%s  %s\n' "$sha256" "$tarball" | sha256sum --check --status || die "$tarball does not match SHA-256 $sha256"
+matches "$tarball" || die "$tarball does not match SHA-256 $sha256"
 
 say "building $version into $prefix"
 mkdir "$work/src"
