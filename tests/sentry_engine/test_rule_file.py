@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sentry_engine import Action, Engine, Policy, PolicyError, rule_file_schema
-from sentry_engine.formats.bounded_json import MAX_DEPTH, JsonError, parse_json
+from sentry_engine.formats import bounded_json
+from sentry_engine.formats.bounded_json import MAX_DEPTH, JsonError, parse_json, parse_strictly
 from sentry_engine.problems import MAX_PROBLEMS
 
 RULES = Path(__file__).parents[2] / "rules"
@@ -42,6 +43,22 @@ MISSION = {
         "events": [{"label": "dtls_handshake", "max_rate_per_second": 10, "penalty_duration_sec": 60}],
     }
 }
+
+# Texts that are JSON or nearly so: keys may come twice, with white space wherever it may be, and numbers in every form.
+SPACE = st.text(" \n\t\r", max_size=2)
+STRINGS = st.sampled_from(["a", "b", ":", '":', " :", "::1", "\u00e9", "\\", "\0", "\ud800"]).map(json.dumps)
+NUMBERS = st.sampled_from(["0", "-0", "1.0", "1e2", "1e999", "-1", "01", "NaN", "-Infinity", "9" * 39, "9" * 41])
+SCALARS = STRINGS | NUMBERS | st.sampled_from(["true", "null", '"\n"', "'", ""])
+
+
+def wrap(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    member = st.builds("{0}{1}:{0}{2}".format, SPACE, STRINGS, inner)
+    return st.lists(member, max_size=4).map(lambda m: f"{{{','.join(m)}}}") | st.lists(inner, max_size=3).map(
+        lambda m: f"[{','.join(m)}]"
+    )
+
+
+JSON_TEXTS = st.recursive(SCALARS, wrap, max_leaves=12)
 
 
 def with_rule(**rule: Any) -> dict[str, Any]:
@@ -240,6 +257,32 @@ class TestJson:
 
     def test_nesting_to_the_limit_is_read(self):
         text = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+        assert parse_json(text.encode()) == json.loads(text)
+
+    @given(JSON_TEXTS)
+    @example('{"a": 1, "a": 1}')
+    @example('{"a" \n: 1, "b": ":", "a": 1}')
+    @example('{"a": {"b": 1}, "a": {"b": ":"}}')
+    @example('["::", {"a": 1.5}]')
+    @example('{"a": 1e400}')
+    @example(f"[{10**39}, {10**39 - 1}, {-(10**39)}, {1 - 10**39}, {10**40}]")
+    @example('["\\ud800"]')
+    @example('\ufeff{"a": ":"}')
+    @example("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))
+    @example("[" * MAX_DEPTH + "{}" + "]" * MAX_DEPTH)
+    @example("[" * MAX_DEPTH + "0" + "]" * MAX_DEPTH)
+    def test_the_quick_way_reads_what_the_strict_one_reads(self, text):
+        outcomes = []
+        for parse in (parse_json, parse_strictly):
+            try:
+                outcomes.append(repr(parse(text.encode())))  # in which 1, 1.0 and True are three things
+            except JsonError as error:
+                outcomes.append(error.args)
+        assert outcomes[0] == outcomes[1]
+
+    def test_most_documents_are_read_the_quick_way(self, monkeypatch):
+        monkeypatch.setattr(bounded_json, "parse_strictly", None)
+        text = json.dumps(MISSION | {"addresses": ["2001:db8::1", "a:b"], "deep": {"a": {"b": [True, None, 7]}}})
         assert parse_json(text.encode()) == json.loads(text)
 
     def test_truncated_at_every_length_is_an_error_and_nothing_else(self):
