@@ -22,6 +22,7 @@ MAX_BYTES = 256 * 1024 * 1024  # of one file; a million rules of the usual shape
 MAX_DEPTH = 32  # levels of nesting; the format itself has 7
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_DIGITS = 40  # of one number
+BATCH = 4_096  # lists and objects looked into together: what is in them stays in the cache meanwhile
 SAFE_INT = 10 ** (MAX_DIGITS - 1)  # below it no number has too many digits
 KEY_ENDS = (b'":', b" :", b"\t:", b"\n:", b"\r:")  # RFC 8259 section 2: the colon behind a key
 
@@ -66,27 +67,40 @@ def is_beyond_doubt(value: object, data: bytes) -> bool:
     """
     keys = 0
     try:
-        for values, kinds, dicts in walk_levels(value):
+        for values, kinds in walk_levels(value):
             if float in kinds or (int in kinds and any(type(n) is int and abs(n) >= SAFE_INT for n in values)):
                 return False
-            keys += sum(map(len, dicts))
+            keys += sum(len(one) for one in values if type(one) is dict) if dict in kinds else 0
     except JsonError:
         return False
     return keys == data.count(b":") or keys == sum(map(data.count, KEY_ENDS))
 
 
-def walk_levels(value: object) -> Iterator[tuple[list[Any], set[type], list[dict[str, Any]]]]:
-    """Of each level of nesting the values, their types, and the objects. Raises ``JsonError`` below ``MAX_DEPTH``."""
-    values: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
-        kinds = set(map(type, values))
-        dicts = [value for value in values if type(value) is dict] if dict in kinds else []
-        lists = [value for value in values if type(value) is list] if list in kinds else []
-        yield values, kinds, dicts
-        if not dicts and not lists:
+def walk_levels(value: object) -> Iterator[tuple[list[Any], set[type]]]:
+    """All values with their types, some at a time, from the outermost level inwards. Raises ``JsonError`` below
+    ``MAX_DEPTH``.
+    """
+    level: list[Any] = [value]
+    kinds: set[type] = {type(value)}
+    yield level, kinds
+    for _ in range(MAX_DEPTH):
+        if not kinds & CONTAINERS:
             return
-        values = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
-    raise JsonError(TOO_DEEP)
+        outer = [value for value in level if type(value) in CONTAINERS]
+        level, kinds = [], set()
+        for begin in range(0, len(outer), BATCH):
+            some = outer[begin : begin + BATCH]
+            values = list(chain.from_iterable(one.values() if type(one) is dict else one for one in some))
+            found = set(map(type, values))
+            yield values, found
+            if found & CONTAINERS:
+                level += values
+                kinds |= found
+    if kinds & CONTAINERS:
+        raise JsonError(TOO_DEEP)
+
+
+CONTAINERS = frozenset({dict, list})
 
 
 def _collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

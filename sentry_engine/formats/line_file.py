@@ -17,6 +17,7 @@ from sentry_engine.verdict import Action
 
 MAX_LINES = 1_000_000
 MAX_LINE = 2_000  # characters
+BEGINNING = re.compile(rb"\s*(?:#[^\r\n]*+[\r\n]\s*)*+(?:allow|block|block-country)(?:\s|\Z)")
 LINE = re.compile(r'(?P<verb>\S+)\s+(?P<what>[^\s"]+)(?:\s+"(?P<text>[^"]*)")?')
 ACTIONS = {"allow": Action.ACCEPT, "block": Action.REJECT}
 COUNTRY = re.compile(r"[A-Z]{2}")
@@ -24,11 +25,7 @@ COUNTRY = re.compile(r"[A-Z]{2}")
 
 def is_line_file(data: bytes) -> bool:
     """Whether the first line that says anything begins with a verb of this format."""
-    for raw in data.splitlines():
-        line = raw.strip()
-        if line and not line.startswith(b"#"):
-            return line.split(None, 1)[0] in (b"allow", b"block", b"block-country")
-    return False
+    return BEGINNING.match(data) is not None
 
 
 def read_lines(data: bytes, *, file: str) -> PolicyPart:

@@ -3,35 +3,63 @@
 
 It accepts and never refuses: what it does not know for certain to be right is left to the models and their messages.
 A rule that is taken here means exactly what the models would have made of it; tests compare the two.
+
+Many rules are looked at together, a column at a time; where one among them is not plain, the halves are looked at, and
+so on until it stands alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
-from sentry_engine.addresses import AddressError, pack_network
+from sentry_engine.addresses import AddressError
 from sentry_engine.formats.document_model import MAX_RULES
 from sentry_engine.formats.rule_model import ID_PATTERN, MAX_ID, MAX_TEXT
 from sentry_engine.plain_rules import PlainRules
+from sentry_engine.prefix_columns import pack_networks
 from sentry_engine.rules import Prefixes
 from sentry_engine.verdict import Action
 
 ACTIONS = {"blacklist": "reject", "whitelist": "accept"}  # of types whose action need not be written
+TOGETHER = {*ACTIONS.items(), ("geo_filter", "reject"), ("geo_filter", "accept")}  # types and actions
 WORTH_IT = 64  # rules; below that the models are quick enough
-_matches_id = re.compile(ID_PATTERN).fullmatch
+MatchesId = Callable[[str], object]  # None: no id that a file may give
+BATCH = 4_096  # rules looked at together: their values stay in the cache from one column to the next
 
 
-@dataclass(slots=True)
-class _Run:
-    action: str
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Plain rules that stand one after the other, a row for each."""
+
     first: int
-    ids: list[str] = field(default_factory=list)
-    descriptions: list[str] = field(default_factory=list)
-    networks: list[bytes] = field(default_factory=list)
-    lengths: bytearray = field(default_factory=bytearray)
+    actions: list[str]
+    ids: list[str]
+    descriptions: list[str]
+    networks: bytes
+    lengths: bytes
+
+    def cut(self) -> Iterator[_Columns]:
+        """Where the action changes."""
+        if len(set(self.actions)) == 1:
+            yield self
+            return
+        begin = 0
+        for _, same in groupby(self.actions):
+            end = begin + len(list(same))
+            yield _Columns(
+                self.first + begin,
+                self.actions[begin:end],
+                self.ids[begin:end],
+                self.descriptions[begin:end],
+                self.networks[16 * begin : 16 * end],
+                self.lengths[begin:end],
+            )
+            begin = end
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +80,18 @@ def split_rules(document: object, *, file: str, pointer: str, reserved: tuple[st
     rules = sentry.get("rules") if type(sentry) is dict else None
     if type(rules) is not list or not WORTH_IT <= len(rules) <= MAX_RULES:
         return None
-    runs, others, run = [], [], _Run("", -1)
-    for at, rule in enumerate(rules):
-        action = _action_of(rule)
-        if action is None or rule["id"].startswith(reserved):
-            others.append(at)
-            continue
-        try:
-            packed, length = pack_network(rule["remote_addr"])
-        except AddressError:
-            others.append(at)
-            continue
-        if run.action != action or run.first + len(run.ids) != at:
-            run = _Run(action, at)
-            runs.append(run)
-        run.ids.append(rule["id"])
-        run.descriptions.append(rule.get("description", ""))
-        run.networks.append(packed)
-        run.lengths.append(length)
-    ids = frozenset(name for one in runs for name in one.ids)
+    others: list[int] = []
+    matches_id = re.compile(f"(?!{'|'.join(map(re.escape, reserved))}){ID_PATTERN}").fullmatch
+    found = [
+        columns
+        for begin in range(0, len(rules), BATCH)
+        for columns in _find_plain(rules[begin : begin + BATCH], begin, matches_id, others)
+    ]
+    ids = frozenset(chain.from_iterable(columns.ids for columns in found))
     if len(ids) + len(others) != len(rules):
         return None
-    return Split(tuple((one.first, _freeze(one, file, pointer)) for one in runs), others, ids)
+    runs = tuple((run.first, run) for run in _join(found, file, pointer))
+    return Split(runs, others, ids)
 
 
 def without_plain(document: Mapping[str, Any], split: Split) -> Mapping[str, Any]:
@@ -83,24 +101,72 @@ def without_plain(document: Mapping[str, Any], split: Split) -> Mapping[str, Any
     return {**document, "wolfsentry": {**sentry, "rules": [rules[at] for at in split.others]}}
 
 
-def _action_of(rule: object) -> str | None:
-    """The action of a rule that is well formed but, perhaps, for its prefix; ``None`` for every other one."""
-    if type(rule) is not dict:
-        return None
-    kind, rule_id, text = rule.get("type"), rule.get("id"), rule.get("description", "")
-    if type(kind) is not str or type(rule_id) is not str or type(text) is not str:
-        return None
-    known = ACTIONS.get(kind)
-    action = rule.get("action", known)
-    if action != known and not (kind == "geo_filter" and action in ("accept", "reject")):
-        return None
-    keys = 3 + ("action" in rule) + ("description" in rule)
-    if action is None or type(rule.get("remote_addr")) is not str or len(rule) != keys:
-        return None
-    is_named = len(rule_id) <= MAX_ID and _matches_id(rule_id) is not None
-    return action if is_named and len(text) <= MAX_TEXT and text.isascii() else None
+def _find_plain(rules: list[Any], first: int, matches_id: MatchesId, others: list[int]) -> Iterator[_Columns]:
+    """The plain ones of ``rules``; the places of the rest are added to ``others``. All is in order."""
+    columns = _read_columns(rules, first, matches_id)
+    if columns is not None:
+        yield from columns.cut()
+    elif len(rules) == 1:
+        others.append(first)
+    else:
+        half = len(rules) // 2
+        yield from _find_plain(rules[:half], first, matches_id, others)
+        yield from _find_plain(rules[half:], first + half, matches_id, others)
 
 
-def _freeze(run: _Run, file: str, pointer: str) -> PlainRules:
-    prefixes = Prefixes(b"".join(run.networks), bytes(run.lengths))
-    return PlainRules(Action(run.action), tuple(run.ids), tuple(run.descriptions), prefixes, file, pointer, run.first)
+def _read_columns(rules: list[Any], first: int, matches_id: MatchesId) -> _Columns | None:
+    """``None`` unless all of ``rules`` are plain."""
+    if set(map(type, rules)) != {dict}:
+        return None
+    try:
+        ids, kinds, texts = (list(map(itemgetter(key), rules)) for key in ("id", "type", "remote_addr"))
+    except KeyError:
+        return None
+    if not all(set(map(type, column)) == {str} for column in (ids, kinds, texts)):
+        return None
+    actions: list[Any] = list(map(ACTIONS.get, kinds))
+    descriptions = [""] * len(rules)
+    if set(map(len, rules)) != {3}:
+        actions = [rule.get("action", known) for rule, known in zip(rules, actions, strict=True)]
+        descriptions = [rule.get("description", "") for rule in rules]
+        known_keys = (3 + ("action" in rule) + ("description" in rule) for rule in rules)
+        if any(keys != len(rule) for keys, rule in zip(known_keys, rules, strict=True)):
+            return None
+        if set(map(type, chain(actions, descriptions))) != {str}:
+            return None
+        if max(map(len, descriptions)) > MAX_TEXT or not all(map(str.isascii, descriptions)):
+            return None
+    if not TOGETHER.issuperset(zip(kinds, actions, strict=True)):
+        return None
+    if max(map(len, ids)) > MAX_ID or not all(map(matches_id, ids)):
+        return None
+    try:
+        networks, lengths = pack_networks(texts)
+    except AddressError:
+        return None
+    return _Columns(first, actions, ids, descriptions, networks, lengths)
+
+
+def _join(found: list[_Columns], file: str, pointer: str) -> Iterator[PlainRules]:
+    """Those of one action that stand side by side, as one."""
+    joined: list[_Columns] = []
+    for columns in found:
+        last = joined[-1] if joined else None
+        if last and (last.actions[0] != columns.actions[0] or last.first + len(last.ids) != columns.first):
+            yield _freeze(joined, file, pointer)
+            joined = []
+        joined.append(columns)
+    if joined:
+        yield _freeze(joined, file, pointer)
+
+
+def _freeze(columns: list[_Columns], file: str, pointer: str) -> PlainRules:
+    return PlainRules(
+        Action(columns[0].actions[0]),
+        tuple(chain.from_iterable(c.ids for c in columns)),
+        tuple(chain.from_iterable(c.descriptions for c in columns)),
+        Prefixes(b"".join(c.networks for c in columns), b"".join(c.lengths for c in columns)),
+        file,
+        pointer,
+        columns[0].first,
+    )

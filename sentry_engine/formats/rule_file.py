@@ -26,6 +26,7 @@ from sentry_engine.formats.rule_model import Blacklist, GeoFilter, LimitRuleMode
 from sentry_engine.plain_rules import PlainRules, PrefixRules
 from sentry_engine.plan import Aggregation
 from sentry_engine.policy_part import PolicyPart
+from sentry_engine.prefix_columns import pack_networks
 from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
 from sentry_engine.rules import (
     NOTHING,
@@ -192,23 +193,16 @@ class _Reader:
         return None if rule.ttl is None else self._changed_at + rule.ttl
 
     def _pack(self, texts: str | Sequence[str], pointer: str) -> Prefixes:
-        if isinstance(texts, str):
+        try:
+            return Prefixes(*pack_networks([texts] if isinstance(texts, str) else texts))
+        except AddressError:
+            places = {pointer: texts} if isinstance(texts, str) else {f"{pointer}/{i}": t for i, t in enumerate(texts)}
+        for place, text in places.items():
             try:
-                packed, length = pack_network(texts)
+                pack_network(text)
             except AddressError as error:
-                self._complain(pointer, str(error))
-                return NOTHING
-            return Prefixes(packed, bytes((length,)))
-        networks, lengths = bytearray(), bytearray()
-        for index, text in enumerate(texts):
-            try:
-                packed, length = pack_network(text)
-            except AddressError as error:
-                self._complain(f"{pointer}/{index}", str(error))
-            else:
-                networks += packed
-                lengths.append(length)
-        return Prefixes(bytes(networks), bytes(lengths))
+                self._complain(place, str(error))
+        return NOTHING
 
     def _prefix_rule(self, rule: Whitelist | Blacklist | GeoFilter, origin: Origin) -> PrefixRule:
         prefixes = self._pack(rule.remote_addr or (), f"{origin.pointer}/remote_addr")

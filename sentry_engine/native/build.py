@@ -17,6 +17,7 @@ PREAMBLE = """
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #include "carry.h"
 #include "text_address.h"
+#include "text_network.h"
 """
 
 # ``binding`` is a second module in the same library, for what is asked too often to go through cffi.

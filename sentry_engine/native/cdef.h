@@ -101,6 +101,7 @@ uint64_t se_policy_bytes(const struct se_policy *policy);
 uint32_t se_policy_rules(const struct se_policy *policy);
 uint32_t se_policy_limits(const struct se_policy *policy);
 bool se_address_parse(const char *text, size_t length, uint8_t *address);
+bool se_networks_parse(const char *text, size_t length, uint8_t *networks, uint8_t *lengths, uint32_t count);
 uint64_t se_checksum(const void *bytes, uint64_t size);
 void se_policy_free(struct se_policy *policy);
 uint32_t se_policy_hits(const struct se_policy *policy, uint32_t *rules, uint64_t *counts, uint32_t room);

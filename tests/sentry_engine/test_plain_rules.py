@@ -79,13 +79,14 @@ class TestTheShortWay:
         assert len(run) == len(PLAIN)
 
     @settings(max_examples=150, deadline=None)
-    @given(changes=CHANGES)
-    def test_it_means_what_the_models_mean(self, changes):
+    @given(changes=CHANGES, batch=st.sampled_from([1, 7, plain_rules.BATCH]))
+    def test_it_means_what_the_models_mean(self, changes, batch):
         rules = [dict(rule) for rule in PLAIN]
         for at, key, value in changes:
             rules[at][key] = value
-        short = read(rules)
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(plain_rules, "BATCH", batch)
+            short = read(rules)
             patch.setattr(plain_rules, "WORTH_IT", len(rules) + 1)
             assert short == read(rules)
 
