@@ -68,6 +68,8 @@ def compile_policy(policy: Policy, setting: Setting, *, version: int) -> Plan:
 
 def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int, clock_offset: float) -> Plan:
     """``plan`` with rejecting rules added behind its own."""
+    if not blocks:
+        return replace(plan, version=version, base=plan)
     rules = plan.tables[Tier.RULES]
     columns = Columns(bytearray(rules.networks), bytearray(rules.lengths), rules.values[:])
     entries = Entries.of(plan.entries)

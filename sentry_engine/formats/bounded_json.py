@@ -67,22 +67,23 @@ def is_beyond_doubt(value: object, data: bytes) -> bool:
     """
     keys = 0
     try:
-        for values, kinds in walk_levels(value):
+        for values, kinds, named in walk_levels(value):
             if float in kinds or (int in kinds and any(type(n) is int and abs(n) >= SAFE_INT for n in values)):
                 return False
-            keys += sum(len(one) for one in values if type(one) is dict) if dict in kinds else 0
+            keys += named
     except JsonError:
         return False
     return keys == data.count(b":") or keys == sum(map(data.count, KEY_ENDS))
 
 
-def walk_levels(value: object) -> Iterator[tuple[list[Any], set[type]]]:
-    """All values with their types, some at a time, from the outermost level inwards. Raises ``JsonError`` below
-    ``MAX_DEPTH``.
+def walk_levels(value: object) -> Iterator[tuple[list[Any], set[type], int]]:
+    """All values, some at a time, from the outermost level inwards, with their types and the number of their keys.
+
+    Raises ``JsonError`` below ``MAX_DEPTH``.
     """
     level: list[Any] = [value]
     kinds: set[type] = {type(value)}
-    yield level, kinds
+    yield level, kinds, 0
     for _ in range(MAX_DEPTH):
         if not kinds & CONTAINERS:
             return
@@ -90,9 +91,11 @@ def walk_levels(value: object) -> Iterator[tuple[list[Any], set[type]]]:
         level, kinds = [], set()
         for begin in range(0, len(outer), BATCH):
             some = outer[begin : begin + BATCH]
-            values = list(chain.from_iterable(one.values() if type(one) is dict else one for one in some))
+            dicts = [one for one in some if type(one) is dict]
+            lists = [one for one in some if type(one) is list]
+            values = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
             found = set(map(type, values))
-            yield values, found
+            yield values, found, sum(map(len, dicts))
             if found & CONTAINERS:
                 level += values
                 kinds |= found
