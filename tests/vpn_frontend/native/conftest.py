@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from tests.vpn_frontend.native.dtls_lab import DtlsLab, compile_client
+from tests.vpn_frontend.native.dtls_lab import PATIENCE, DtlsLab, compile_client
 from tests.vpn_frontend.native.offload_harness import build_offloads
 from vpn_frontend.gateway import GatewayPlan, LinkClosed, LinkData, LinkUp, SessionClosed, TunnelParameters
 from vpn_frontend.listeners import open_listeners
@@ -31,7 +31,6 @@ from vpn_frontend.native_gateway import open_gateway
 from vpn_frontend.settings import Endpoint
 
 ROOT = Path(__file__).parents[3]
-PATIENCE = 30.0  # seconds until a test gives an event up, on however busy a machine
 DATA, DPD_REQUEST, DPD_RESPONSE, DISCONNECT, KEEPALIVE, TERMINATE = 0, 3, 4, 5, 7, 9
 OWN4, OWN6 = IPv4Address("192.168.99.7"), IPv6Address("fd00:99::7")
 OTHER4 = IPv4Address("192.168.99.8")

@@ -40,7 +40,7 @@ CIPHERS = {
     PSK13: b"TLS13-AES128-GCM-SHA256",
     CERTIFICATE: b"TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256",
 }
-PATIENCE = 30.0  # seconds until a test gives a packet up, on however busy a machine
+PATIENCE = 30.0  # seconds until a test gives a packet or an event up, on however busy a machine
 QUIET = 0.3  # seconds in which most answers would have come: waited where none must
 DATA, DPD_REQUEST, DPD_RESPONSE, DISCONNECT, PROOF = b"\x00", b"\x03", b"\x04", b"\x05", b"\x50"
 BINDING = b"EXPORTER-ocsentry-dtls13-proof"

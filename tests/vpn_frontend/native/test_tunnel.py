@@ -242,8 +242,8 @@ def test_silence_is_probed_and_then_ends_the_channel(bench, wire):
 
 
 def test_an_answering_peer_is_alive(bench, wire):
-    client, _ = bench.tunnel(dpd=1)
-    for _ in range(3):
+    client, _ = bench.tunnel(dpd=2)
+    for _ in range(2):
         assert client.read_frame() == (wire.dpd_request, b"")
         client.send(wire.frame(wire.dpd_response))
     assert not [event for event in bench.seen if isinstance(event, ChannelDown)]
@@ -298,8 +298,8 @@ def test_keys_are_renewed_and_the_tunnel_goes_on(bench, wire):
 
 
 def test_a_channel_of_tls12_keeps_its_keys(bench, wire):
-    client, _ = bench.tunnel(version=ssl.TLSVersion.TLSv1_2, rekey=1, dpd=1)
+    client, _ = bench.tunnel(version=ssl.TLSVersion.TLSv1_2, rekey=1, dpd=2)
     assert client.read_frame() == (wire.dpd_request, b"")
     client.send(wire.frame(wire.dpd_response))
-    assert client.read_frame() == (wire.dpd_request, b"")  # a second later: past the rekey time, and alive
+    assert client.read_frame() == (wire.dpd_request, b"")  # two seconds later: past the rekey time, and alive
     assert bench.gateway.stats()["rekeys"] == 0
