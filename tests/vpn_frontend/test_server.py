@@ -2,11 +2,14 @@
 """The server around a gateway in memory: events reach the layers, ``stop`` leaves nothing."""
 
 import asyncio
+import gc
+import time
 from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
 
+from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend import tun
 from vpn_frontend.certificate import CertificateError
 from vpn_frontend.cstp import disconnect_frame
@@ -16,12 +19,14 @@ from vpn_frontend.server import VpnServer, tun_device
 from vpn_frontend.settings import parse_endpoint
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents, MemoryGateway, MemoryJournal
 
+PATIENCE = 30.0  # seconds until a test gives an effect up, on however busy a machine
 REPLY = (
     b'<config-auth type="auth-reply"><auth><username>alice</username><password>secret</password></auth></config-auth>'
 )
 
 
 def open_descriptors():
+    gc.collect()  # what tests before left to be collected is not of interest
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -32,11 +37,10 @@ class Harness:
         self.vpn, self.gateway, self.journal, self.events, self.engine = vpn, gateway, journal, events, engine
 
     async def until(self, condition):
-        for _ in range(10_000):
-            if condition():
-                return
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen"
             await asyncio.sleep(0.001)
-        pytest.fail("it did not happen within 10 seconds")
 
     async def say(self, link, data):
         sent = self.gateway.sent[link]
@@ -65,13 +69,16 @@ def make_harness(make_settings, make_engine, users, monkeypatch):
     async def configured(device):
         assert device.mtu == 1400
 
+    reserved = reserve_port()
+    listen = (parse_endpoint(f"127.0.0.1:{port_of(reserved)}"),)
+
     async def make(journal=None, **changes):
         monkeypatch.setattr(tun, "open_queues", lambda name, count: ())
         monkeypatch.setattr(tun, "configure", configured)
         engine, gateway, events = make_engine(), MemoryGateway(), MemoryEvents()
         monkeypatch.setattr(type(engine), "gate_address", 0)
         journal = journal or MemoryJournal()
-        settings = make_settings(listen=(parse_endpoint("127.0.0.1:44443"),), dtls=False, worker_threads=1, **changes)
+        settings = make_settings(listen=listen, dtls=False, worker_threads=1, **changes)
         vpn = VpnServer(
             settings, engine=engine, users=MemoryDirectory(users.values()), journal=journal, events=events,
             open_gateway=gateway,
@@ -79,7 +86,8 @@ def make_harness(make_settings, make_engine, users, monkeypatch):
         await vpn.start()
         return Harness(vpn, gateway, journal, events, engine)
 
-    return make
+    yield make
+    reserved.close()
 
 
 @pytest.mark.asyncio

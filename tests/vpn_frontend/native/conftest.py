@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.vpn_frontend.native.dtls_lab import PATIENCE, DtlsLab, compile_client
 from tests.vpn_frontend.native.offload_harness import build_offloads
+from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend.gateway import GatewayPlan, LinkClosed, LinkData, LinkUp, SessionClosed, TunnelParameters
 from vpn_frontend.listeners import open_listeners
 from vpn_frontend.native_gateway import open_gateway
@@ -231,9 +232,8 @@ class Bench:
         self.tun = [ours for ours, _ in ends]
         for ours in self.tun:
             ours.settimeout(PATIENCE)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self._reserved = reserve_port()
+        self.port = port_of(self._reserved)
         limits = {"max_links": 8192, "max_sessions": 1024, "handshake_timeout": 10.0, "conversation_timeout": 60.0}
         self.gateway = open_gateway(
             GatewayPlan(
@@ -307,7 +307,7 @@ class Bench:
         for client in self.clients:
             client.tls.close()
         self.gateway.close()
-        for ours in self.tun:
+        for ours in (*self.tun, self._reserved):
             ours.close()
 
 

@@ -13,12 +13,12 @@ import select
 import socket
 import subprocess
 import time
-from ipaddress import ip_address
 from pathlib import Path
 
 import cffi
 import pytest
 
+from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port
 from vpn_frontend.gateway import (
     DTLS12_SUITES,
     DTLS13_SUITES,
@@ -28,8 +28,6 @@ from vpn_frontend.gateway import (
     DtlsResumption,
     DtlsUp,
 )
-from vpn_frontend.listeners import open_datagram_sockets
-from vpn_frontend.settings import Endpoint
 
 ROOT = Path(__file__).parents[3]
 PSK, RESUMPTION, PSK13, CERTIFICATE = 1, 2, 3, 4
@@ -186,13 +184,9 @@ class DtlsLab:
 
     def __init__(self, start, library, workers=1, address="127.0.0.1", **options):
         self._library = library
-        self.udp_port = 0
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((address, 0))
-            self.udp_port = probe.getsockname()[1]
         self.family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listen = "::" if ":" in address else "0.0.0.0"
-        datagrams = open_datagram_sockets([Endpoint(ip_address(listen), self.udp_port)], workers)
+        self._reserved, datagrams = reserve_datagram_port("::" if ":" in address else "0.0.0.0", workers)
+        self.udp_port = port_of(self._reserved)
         self.bench = start(workers, udp=datagrams, **options)
         self.gateway = self.bench.gateway
         self.clients = []
@@ -242,3 +236,4 @@ class DtlsLab:
     def close(self):
         for client in self.clients:
             client.close()
+        self._reserved.close()

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import base64
 import secrets
-import socket
 import subprocess
-from ipaddress import ip_address
 
 import pytest
 
+from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port
 from vpn_frontend.gateway import ChannelUp, DtlsPsk, DtlsUp
-from vpn_frontend.listeners import open_datagram_sockets
-from vpn_frontend.settings import Endpoint
 
 INTEGER, OCTETS, SEQUENCE = 0x02, 0x04, 0x30
 PSK_AES256_GCM_SHA384, DTLS12 = b"\x00\xa9", 0xFEFD
@@ -37,10 +34,9 @@ def session_file(name):
 
 @pytest.mark.parametrize("suites", ["PSK", "PSK-AES128-GCM-SHA256", "PSK-CHACHA20-POLY1305"])
 def test_a_client_of_openssl_gets_dtls(start, tmp_path, suites):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    bench = start(udp=open_datagram_sockets([Endpoint(ip_address("127.0.0.1"), port)], 1))
+    reserved, datagrams = reserve_datagram_port("127.0.0.1", 1)
+    port = port_of(reserved)
+    bench = start(udp=datagrams)
     name, key = secrets.token_bytes(32), secrets.token_bytes(32)
     _, up = bench.linked()
     session = bench.gateway.open_session(up.link, bench.parameters())
@@ -64,3 +60,4 @@ def test_a_client_of_openssl_gets_dtls(start, tmp_path, suites):
     finally:
         client.kill()
         client.communicate()
+        reserved.close()

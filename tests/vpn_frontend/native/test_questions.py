@@ -14,25 +14,32 @@ from vpn_frontend.gateway import ChannelDown, SessionAlive
 FORGOTTEN = 2.1  # seconds; a client heard in the last two needs no question
 
 
+SAME_QUESTION = 1.0  # seconds in which it is not asked again
+
+
 def hears_nothing(bench):
     assert not select.select([bench.gateway.fileno()], [], [], QUIET)[0]
 
 
-def test_a_client_that_was_just_heard_is_not_asked(bench):
-    _, session = bench.tunnel()
+def test_a_client_that_was_just_heard_is_not_asked(bench, wire):
+    begun = time.monotonic()
+    client, session = bench.tunnel()
     bench.gateway.ask(session)
+    client.send(wire.frame(wire.dpd_response))  # if the machine was so busy that it is asked after all
     assert bench.wait(SessionAlive).session == session
-    assert bench.gateway.stats()["dpd_sent"] == 0
+    assert bench.gateway.stats()["dpd_sent"] == 0 or time.monotonic() - begun > FORGOTTEN
 
 
 def test_a_silent_client_is_asked_and_its_answer_told_once(bench, wire):
     client, session = bench.tunnel()
     time.sleep(FORGOTTEN)
     bench.gateway.events()
+    begun = time.monotonic()
     bench.gateway.ask(session)
     bench.gateway.ask(session)  # the same question is on its way
+    bench.settle()
     assert client.read_frame() == (wire.dpd_request, b"")
-    assert bench.gateway.stats()["dpd_sent"] == 1
+    assert bench.gateway.stats()["dpd_sent"] == 1 or time.monotonic() - begun > SAME_QUESTION
     hears_nothing(bench)
     client.send(wire.frame(wire.dpd_response))
     assert bench.wait(SessionAlive).session == session
