@@ -17,6 +17,7 @@ import pytest_asyncio
 from admin_api.app import create_app
 from admin_api.control_socket import MAX_LINE, SocketInUseError
 from admin_api.server import ApiServer
+from tests.patience import PATIENCE
 from vpn_frontend.settings import Endpoint
 
 pytestmark = pytest.mark.asyncio
@@ -42,13 +43,18 @@ async def ask(path: Path, sent: bytes) -> list[dict]:
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(sent)
     writer.write_eof()
-    answers = await asyncio.wait_for(reader.read(), 10)
+    answers = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     return [json.loads(line) for line in answers.splitlines()]
 
 
 def over_socket(path: Path) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path)), base_url="http://local")
+    transport = httpx.AsyncHTTPTransport(uds=str(path))
+    return httpx.AsyncClient(transport=transport, base_url="http://local", timeout=PATIENCE)
+
+
+def over_tcp(running: ApiServer, **more: object) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}", timeout=PATIENCE, **more)
 
 
 class TestLines:
@@ -79,7 +85,7 @@ class TestLines:
         for byte in b'{"command": "status"}\n':
             writer.write(bytes([byte]))
             await writer.drain()
-        assert json.loads(await asyncio.wait_for(reader.readline(), 10))["ok"]
+        assert json.loads(await asyncio.wait_for(reader.readline(), PATIENCE))["ok"]
         writer.close()
 
     @pytest.mark.parametrize(
@@ -127,13 +133,13 @@ class TestHttp:
             assert (await client.delete(f"/api/v1/blocks/{made.json()['id']}")).status_code == 204
 
     async def test_tcp_needs_one(self, running):
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client:
+        async with over_tcp(running) as client:
             assert (await client.get("/healthz")).json() == {"status": "ok"}
             assert (await client.get("/api/v1/status")).status_code == 401
 
     async def test_header_cannot_vouch(self, running):
         headers = {"X-Forwarded-For": "203.0.113.1", "ocsentry.principal": "root"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}", headers=headers) as client:
+        async with over_tcp(running, headers=headers) as client:
             assert (await client.get("/api/v1/status")).status_code == 401
 
 
@@ -181,11 +187,11 @@ class TestStop:
         await api.start()
         reader, writer = await asyncio.open_unix_connection(socket_path)
         writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: local\r\n\r\n")
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
         idle, _ = await asyncio.open_unix_connection(socket_path)
-        await asyncio.wait_for(api.stop(), 10)
-        assert await asyncio.wait_for(idle.read(), 10) == b""
-        await asyncio.wait_for(reader.read(), 10)
+        await asyncio.wait_for(api.stop(), PATIENCE)
+        assert await asyncio.wait_for(idle.read(), PATIENCE) == b""
+        await asyncio.wait_for(reader.read(), PATIENCE)
         writer.close()
 
     async def test_leaves_signals_alone(self, services):

@@ -17,6 +17,7 @@ from admin_api.events.hub import EventHub
 from admin_api.rulebook import RuleChange
 from admin_api.store import Store
 from sentry_engine import Engine, Policy, PolicyError
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.asyncio
 
@@ -132,7 +133,7 @@ class TestExpiry:
         enforcement = Enforcement(engine, NoSessions(), store, [rules_folder], events=Events())
         await enforcement.start()
         await enforcement.add_block(INSIDE, "", 0.05, "me")
-        await asyncio.wait_for(gone.wait(), 10)
+        await asyncio.wait_for(gone.wait(), PATIENCE)
         async with store.read() as unit:
             assert await unit.blocks.everything() == []
         await enforcement.stop()

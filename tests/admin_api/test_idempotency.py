@@ -8,6 +8,7 @@ import pytest
 
 from admin_api.body_limit import MAX_BODY
 from admin_api.identity import Scope
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.asyncio
 
@@ -65,7 +66,7 @@ async def test_first_one_still_under_way(server, monkeypatch):
 
     monkeypatch.setattr(server.enforcement, "add_block", slow)
     first = asyncio.create_task(server.client.post(URL, json=BODY, headers=KEY))
-    await asyncio.wait_for(began.wait(), 10)
+    await asyncio.wait_for(began.wait(), PATIENCE)
     answer = await server.client.post(URL, json=BODY, headers=KEY)
     assert answer.status_code == 409
     assert answer.json()["code"] == "in_flight"

@@ -18,6 +18,7 @@ from ocsentry.live_sessions import LateSessions
 from ocsentry.policy_files import WATCHED_SUFFIXES, load_policy, policy_loader, watched_paths
 from ocsentry.rule_watcher import RuleWatcher
 from sentry_engine import Engine, PolicyError
+from tests.patience import PATIENCE
 
 DATA = Path(__file__).parents[1] / "data" / "geoip"
 GOOD, CITY = DATA / "GeoLite2-Country-Test.mmdb", DATA / "GeoLite2-City-Test.mmdb"
@@ -29,7 +30,6 @@ BROKEN = {
 }
 BRITISH = "2.125.160.217"
 RULE = {"id": "far", "type": "geo_filter", "country": ["GB"], "action": "reject"}
-PATIENCE = 5.0  # seconds until a change that went unnoticed is a failure
 
 
 @pytest.fixture

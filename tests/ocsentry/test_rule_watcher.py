@@ -10,8 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ocsentry.rule_watcher import RuleWatcher
-
-PATIENCE = 5.0  # seconds; the notice comes within one, a loaded machine may need more
+from tests.patience import PATIENCE
 
 
 @asynccontextmanager

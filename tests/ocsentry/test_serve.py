@@ -18,10 +18,9 @@ import threading
 import pytest
 
 from tests.ocsentry.conftest import OCSENTRY
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.netns
-
-PATIENCE = 30  # seconds
 
 
 class Served:

@@ -17,6 +17,7 @@ from sentry_engine.formats.crowdsec import parse_duration, read_decisions, rende
 from sentry_engine.formats.fail2ban import read_banlist, render_banlist
 from sentry_engine.formats.nftables import render_nftables
 from sentry_engine.rules import Origin
+from tests.patience import PATIENCE
 
 NOW = 1_000_000_000.0
 BANS = [
@@ -91,7 +92,7 @@ class TestNftables:
         ]
         command = ["unshare", "--net", "nft", "-j", "-f", "-"]
         done = subprocess.run(
-            command, input=json.dumps(document), capture_output=True, text=True, timeout=20, check=False
+            command, input=json.dumps(document), capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert done.returncode == 0, done.stderr
 

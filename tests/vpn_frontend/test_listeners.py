@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port, reserve_port
 from vpn_frontend.listeners import UDP_BUFFER, ListenError, close_all, open_listeners
 from vpn_frontend.settings import parse_endpoint
@@ -28,7 +29,7 @@ def test_each_worker_gets_its_own_socket_per_endpoint(port):
         assert [len(row) for row in rows] == [2, 2, 2]
         assert len({descriptor for row in rows for descriptor in row}) == 6
         for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, port), timeout=30).close()
+            socket.create_connection((host, port), timeout=PATIENCE).close()
     finally:
         close_all(descriptor for row in rows for descriptor in row)
 
@@ -37,7 +38,7 @@ def test_every_address_means_both_families(port):
     rows = open_listeners([parse_endpoint(f"*:{port}")], 1)
     try:
         for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, port), timeout=30).close()
+            socket.create_connection((host, port), timeout=PATIENCE).close()
     finally:
         close_all(rows[0])
 

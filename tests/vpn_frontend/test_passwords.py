@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from tests.patience import PATIENCE
 from vpn_frontend import passwords
 from vpn_frontend.passwords import OverloadError, PasswordChecker, hash_password, matches
 
@@ -41,7 +42,7 @@ def test_an_unknown_user_costs_a_real_verification(monkeypatch):
 @pytest.mark.asyncio
 async def test_checks_beyond_the_limit_are_refused_at_once(monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(passwords, "matches", lambda *_: release.wait(10))
+    monkeypatch.setattr(passwords, "matches", lambda *_: release.wait(PATIENCE))
     checker = PasswordChecker(threads=1, max_waiting=3)
     try:
         waiting = [asyncio.create_task(checker.check(None, "x")) for _ in range(3)]
@@ -59,7 +60,7 @@ async def test_checks_beyond_the_limit_are_refused_at_once(monkeypatch):
 @pytest.mark.asyncio
 async def test_a_check_too_slow_is_overload_and_keeps_its_place_until_done(monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(passwords, "matches", lambda *_: release.wait(10))
+    monkeypatch.setattr(passwords, "matches", lambda *_: release.wait(PATIENCE))
     checker = PasswordChecker(threads=1, max_waiting=1, deadline=0.01)
     try:
         with pytest.raises(OverloadError):

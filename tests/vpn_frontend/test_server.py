@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend import tun
 from vpn_frontend.certificate import CertificateError
@@ -19,7 +20,6 @@ from vpn_frontend.server import VpnServer, tun_device
 from vpn_frontend.settings import parse_endpoint
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents, MemoryGateway, MemoryJournal
 
-PATIENCE = 30.0  # seconds until a test gives an effect up, on however busy a machine
 REPLY = (
     b'<config-auth type="auth-reply"><auth><username>alice</username><password>secret</password></auth></config-auth>'
 )

@@ -23,7 +23,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from tests.vpn_frontend.native.dtls_lab import PATIENCE, DtlsLab, compile_client
+from tests.patience import PATIENCE
+from tests.vpn_frontend.native.dtls_lab import DtlsLab, compile_client
 from tests.vpn_frontend.native.offload_harness import build_offloads
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend.gateway import GatewayPlan, LinkClosed, LinkData, LinkUp, SessionClosed, TunnelParameters

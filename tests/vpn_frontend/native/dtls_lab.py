@@ -18,6 +18,7 @@ from pathlib import Path
 import cffi
 import pytest
 
+from tests.patience import PATIENCE
 from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port
 from vpn_frontend.gateway import (
     DTLS12_SUITES,
@@ -38,7 +39,6 @@ CIPHERS = {
     PSK13: b"TLS13-AES128-GCM-SHA256",
     CERTIFICATE: b"TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256",
 }
-PATIENCE = 30.0  # seconds until a test gives a packet or an event up, on however busy a machine
 QUIET = 0.3  # seconds in which most answers would have come: waited where none must
 DATA, DPD_REQUEST, DPD_RESPONSE, DISCONNECT, PROOF = b"\x00", b"\x03", b"\x04", b"\x05", b"\x50"
 BINDING = b"EXPORTER-ocsentry-dtls13-proof"

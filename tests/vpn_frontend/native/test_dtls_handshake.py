@@ -10,13 +10,13 @@ import time
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.vpn_frontend.native.dtls_lab import (
     CERTIFICATE,
     DATA,
     DPD_REQUEST,
     DPD_RESPONSE,
     EVERY_WAY,
-    PATIENCE,
     PSK,
     PSK13,
     QUIET,

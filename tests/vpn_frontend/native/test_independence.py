@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.vpn_frontend.native.dtls_lab import PATIENCE
+from tests.patience import PATIENCE
 from vpn_frontend.gateway import LinkUp
 
 ECHOES = 200

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.vpn_frontend.native.dtls_lab import CERTIFICATE, EVERY_WAY, PATIENCE, QUIET, ROOT
+from tests.patience import PATIENCE
+from tests.vpn_frontend.native.dtls_lab import CERTIFICATE, EVERY_WAY, QUIET, ROOT
 from vpn_frontend.gateway import ChannelDown
 
 CHANGE_CIPHER_SPEC = b"\x14\x03\x03\x00\x01\x01"

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.vpn_frontend.native.dtls_lab import PATIENCE
+from tests.patience import PATIENCE
 from vpn_frontend.gateway import Cause, ChannelDown, ChannelUp, GatewayError, LinkClosed, LinkData, LinkUp
 
 

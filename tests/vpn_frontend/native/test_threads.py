@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from tests.vpn_frontend.native.dtls_lab import PATIENCE
+from tests.patience import PATIENCE
 from vpn_frontend.gateway import ChannelDown, ChannelUp, LinkClosed, SessionClosed
 
 WORKERS = 4
