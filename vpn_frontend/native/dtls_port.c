@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "dtls_port.h"
 
+#include "address.h"
 #include "crossing.h"
 #include "dtls_channel.h"
 #include "moving.h"
@@ -353,13 +354,6 @@ static bool is_link_local(const uint8_t address[16])
     return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
 }
 
-static void map_ipv4(uint8_t out[16], const void *address)
-{
-    memset(out, 0, 10);
-    out[10] = out[11] = 0xff;
-    memcpy(out + 12, address, 4);
-}
-
 /* What the kernel says beside the bytes: where they came to, and the size of the datagrams it put together (0: one). False: not
  * all of it fit, or the destination is missing. */
 static bool read_control(struct msghdr *message, struct gw_path *path, size_t *segment)
@@ -371,7 +365,7 @@ static bool read_control(struct msghdr *message, struct gw_path *path, size_t *s
         if (at->cmsg_level == IPPROTO_IP && at->cmsg_type == IP_PKTINFO) {
             const struct in_pktinfo *info = (const struct in_pktinfo *)CMSG_DATA(at);
 
-            map_ipv4(path->local, &info->ipi_spec_dst);
+            gw_map_ipv4(path->local, &info->ipi_spec_dst);
             located = true;
         } else if (at->cmsg_level == IPPROTO_IPV6 && at->cmsg_type == IPV6_PKTINFO) {
             const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(at);
@@ -395,7 +389,7 @@ static void read_peer(const struct sockaddr_in6 *from, uint16_t socket, struct g
     path->socket = socket;
     path->peer_port = ntohs(from->sin6_port);   /* of sockaddr_in in the same place */
     if (from->sin6_family == AF_INET)
-        map_ipv4(path->peer, &((const struct sockaddr_in *)from)->sin_addr);
+        gw_map_ipv4(path->peer, &((const struct sockaddr_in *)from)->sin_addr);
     else
         memcpy(path->peer, &from->sin6_addr, 16);
 }

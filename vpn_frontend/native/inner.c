@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "inner.h"
 
+#include "address.h"
+
 #include <netinet/in.h>
 #include <string.h>
 
@@ -12,13 +14,6 @@
 static uint16_t read16(const uint8_t *p)
 {
     return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void map4(uint8_t out[16], const uint8_t *address)
-{
-    memset(out, 0, 10);
-    out[10] = out[11] = 0xff;
-    memcpy(out + 12, address, 4);
 }
 
 static bool is_mapped(const uint8_t *address)
@@ -49,8 +44,8 @@ static enum gw_stat read4(const uint8_t *packet, size_t size, struct gw_inner *i
     fragment = read16(packet + 6);
     if (fragment_hides_header(packet[9], fragment & 0x1fff, fragment & 0x2000, size - header))
         return GW_STAT_rx_fragment;
-    map4(inner->source, packet + 12);
-    map4(inner->destination, packet + 16);
+    gw_map_ipv4(inner->source, packet + 12);
+    gw_map_ipv4(inner->destination, packet + 16);
     inner->control = packet[9] == IPPROTO_ICMP || packet[9] == IPPROTO_IGMP;
     return GW_STAT_NONE;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "listener.h"
 
+#include "address.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,12 +15,10 @@
 
 static uint16_t read_peer(const struct sockaddr_storage *from, uint8_t peer[16])
 {
-    memset(peer, 0, 16);
     if (from->ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)from;
 
-        peer[10] = peer[11] = 0xff;
-        memcpy(peer + 12, &in->sin_addr, 4);
+        gw_map_ipv4(peer, &in->sin_addr);
         return ntohs(in->sin_port);
     }
     memcpy(peer, &((const struct sockaddr_in6 *)from)->sin6_addr, 16);
