@@ -328,7 +328,8 @@ static uint64_t find_by_address(struct gw_worker *worker, const struct gw_path *
     return gw_directory_find(&worker->gateway->dtls->addresses, key);
 }
 
-static void sort(struct gw_worker *worker, const struct gw_path *path, const uint8_t *datagram, size_t size)
+/* `known`: the session of this path, 0 while nobody has looked. */
+static void sort(struct gw_worker *worker, const struct gw_path *path, const uint8_t *datagram, size_t size, uint64_t *known)
 {
     struct gw_dtls_parcel parcel = { .size = (uint32_t)size, .kind = (uint8_t)gw_dtls_classify(datagram, size), .path = *path };
 
@@ -337,10 +338,13 @@ static void sort(struct gw_worker *worker, const struct gw_path *path, const uin
         return;
     }
     if (parcel.kind == GW_DTLS_HELLO) {
+        *known = 0;                 /* it may be the path's beginning with another session */
         take_hello(worker, &parcel, datagram);
         return;
     }
-    parcel.session = gw_paths_find(&worker->dtls->paths, path, worker->now);
+    if (!*known)
+        *known = gw_paths_find(&worker->dtls->paths, path, worker->now);
+    parcel.session = *known;
     if (!parcel.session && parcel.kind == GW_DTLS_SEALED)
         parcel.session = find_by_address(worker, path);
     if (parcel.session)
@@ -398,6 +402,7 @@ static void read_peer(const struct sockaddr_in6 *from, uint16_t socket, struct g
 static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t socket, const uint8_t *bytes, size_t size)
 {
     struct gw_path path;
+    uint64_t known = 0;
     size_t segment;
 
     read_peer(message->msg_name, socket, &path);
@@ -408,7 +413,7 @@ static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t so
     do {
         size_t one = segment && segment < size ? segment : size;
 
-        sort(worker, &path, bytes, one);
+        sort(worker, &path, bytes, one, &known);
         worker->pace.turn++;        /* a stranger's too: what a flood costs is the waking for each of it */
         bytes += one;
         size -= one;
