@@ -2,6 +2,7 @@
 #include "tls.h"
 
 #include "dtls_proof.h"
+#include "record_memory.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -42,6 +43,7 @@ static int on_send(WOLFSSL *ssl, char *buffer, int size, void *context)
 
 int gw_tls_library_init(void)
 {
+    gw_record_memory_init();
     return wolfSSL_Init() == WOLFSSL_SUCCESS ? 0 : -ENOMEM;
 }
 

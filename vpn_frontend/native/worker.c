@@ -6,6 +6,7 @@
 #include "dtls_channel.h"
 #include "listener.h"
 #include "moving.h"
+#include "record_memory.h"
 #include "tun.h"
 
 #include <errno.h>
@@ -339,6 +340,7 @@ static void *run(void *argument)
     struct epoll_event events[EVENTS_PER_TURN];
 
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
+    gw_record_memory_begin();
     while (!worker->stopping) {
         int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, patience(worker));
 
@@ -357,6 +359,7 @@ static void *run(void *argument)
         gw_pace_rest(&worker->pace, worker->now);
         worker->handshakes = 0;
     }
+    gw_record_memory_end();
     return NULL;
 }
 
