@@ -11,7 +11,9 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline uint64_t gw_sum(uint64_t sum, const uint8_t *data, size_t size)
+#define GW_SUM_SHORT 128u           /* bytes up to which the loop is done before wider vectors have begun */
+
+static inline __attribute__((always_inline)) uint64_t gw_sum_short(uint64_t sum, const uint8_t *data, size_t size)
 {
     uint64_t low = 0, high = 0;     /* two chains, of which the compiler makes vectors */
 
@@ -36,6 +38,13 @@ static inline uint64_t gw_sum(uint64_t sum, const uint8_t *data, size_t size)
         sum += last;
     }
     return sum;
+}
+
+uint64_t gw_sum_long(uint64_t sum, const uint8_t *data, size_t size);
+
+static inline uint64_t gw_sum(uint64_t sum, const uint8_t *data, size_t size)
+{
+    return size > GW_SUM_SHORT ? gw_sum_long(sum, data, size) : gw_sum_short(sum, data, size);
 }
 
 static inline uint16_t gw_sum_fold(uint64_t sum)

@@ -64,7 +64,7 @@ def build_offloads(folder):
         "int split(const uint8_t *, const uint8_t *, uint32_t, uint8_t *, uint32_t *);"
         "int complete(const uint8_t *, uint8_t *, uint32_t);"
     )
-    sources = [str(NATIVE / name) for name in ("coalescer.c", "segments.c")]
+    sources = [str(NATIVE / name) for name in ("checksum.c", "coalescer.c", "segments.c")]
     ffi.set_source(
         "_offloads", HARNESS, sources=sources, include_dirs=[str(ROOT)], extra_compile_args=["-D_GNU_SOURCE"]
     )
