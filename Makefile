@@ -15,7 +15,7 @@ SOAK_SECONDS ?= 3600
 
 PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates
 TEST_PACKAGES := openconnect iputils-ping nftables procps
-BENCH_PACKAGES := ocserv iperf3
+BENCH_PACKAGES := ocserv iperf3 wireguard-go wireguard-tools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 NATIVE_SOURCES := $(wildcard sentry_engine/native/*.[ch] sentry_engine/native/binding/*.c sentry_engine/native/*.py vpn_frontend/native/*.[ch] vpn_frontend/native/*.py \
     sentry_engine/wolfsentry/native/*.[ch] sentry_engine/wolfsentry/native/*.py)

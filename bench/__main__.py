@@ -16,7 +16,8 @@ from pathlib import Path
 from subprocess import SubprocessError
 
 from bench import load_client, measures
-from bench.peers import Peer, open_peers
+from bench.machine import TOO_MUCH
+from bench.peers import Peer, installed_peers, open_peers
 from bench.plot import render
 from bench.readings import Effort, Measure
 from bench.report import Report, replace_figures
@@ -29,12 +30,16 @@ TOPICS: dict[str, dict[str, Measure]] = {
         "logins": measures.logins,
         "first-logins": measures.first_logins,
     },
-    "One openconnect": {f"{t}-{way}": measures.throughput(t, way) for t in TRANSPORTS for way in WAYS},
+    "One client": {f"{t}-{way}": measures.throughput(t, way) for t in TRANSPORTS for way in WAYS},
     "The load client": {
         **{f"push-{t}-{n}": measures.push(t, n) for t in TRANSPORTS for n in (1, 50)},
         **{f"pull-{t}-{n}": measures.pull(t, n) for t in TRANSPORTS for n in (1, 50)},
     },
-    "Loss at a fixed rate": {f"loss-{way}-{n}": measures.datagram_loss(way, n) for way in WAYS for n in (300, 900)},
+    "Loss at a fixed rate": {
+        **{f"loss-{way}-{n}": measures.datagram_loss(way, n) for way in WAYS for n in (300, 900)},
+        **{f"loss-{way}-900-tuned": measures.datagram_loss(way, 900, tuned=True) for way in WAYS},
+        **{f"steady-{way}-900": measures.steady(way, 900) for way in WAYS},
+    },
     "Round trips": {"latency": measures.latency},
     "What one client costs the others": {
         **{f"greedy-{t}": measures.greedy_uploader(t) for t in TRANSPORTS},
@@ -66,7 +71,7 @@ def arguments() -> argparse.Namespace:
         "measures", nargs="*", choices=[[], *MEASURES, ENGINE], metavar="measure", help=f"of {names}; default: all"
     )
     parser.add_argument("--rounds", type=int, default=3, help="times that every measure is taken on every server")
-    parser.add_argument("--servers", default="ocsentry,ocserv", help="which, and in which order")
+    parser.add_argument("--servers", default=",".join(installed_peers()), help="which, and in which order; %(default)s")
     parser.add_argument(
         "--sessions", type=int, default=Effort().sessions, help="tunnels held open for the memory figures"
     )
@@ -83,10 +88,13 @@ def run(chosen: list[str], peers: list[Peer], effort: Effort, rounds: int, repor
     for name in chosen:
         topic, measure = MEASURES[name]
         for number in range(1 if name in ONCE else rounds):
-            for peer in peers if number % 2 == 0 else reversed(peers):
+            asked = [peer for peer in peers if peer.takes(name)]
+            for peer in asked if number % 2 == 0 else reversed(asked):
                 print(f"{name}, round {number + 1}: {peer.label}", file=sys.stderr)
                 try:
-                    peer.ready()
+                    report.others.append(taken := peer.ready())
+                    if taken > TOO_MUCH:
+                        print(f"others take {100 * taken:.0f} % of the processors", file=sys.stderr)
                     for reading in measure(peer, effort):
                         report.add(topic, peer.label, reading)
                 except FAILURES as error:
@@ -131,7 +139,7 @@ def take(wanted: argparse.Namespace, chosen: list[str]) -> Report:
 
 def publish(report: Report) -> None:
     replace_figures(DOCUMENT, FIGURES, f"{report.heading()}\n\n{report.tables()}")
-    DOCUMENT.with_suffix(".svg").write_text(render(report, *report.labels[:2]))
+    DOCUMENT.with_suffix(".svg").write_text(render(report))
 
 
 main()

@@ -9,8 +9,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from bench.machine import busy_seconds, share
 from bench.ocserv import Ocserv
 from bench.usage import Usage
+from bench.wireguard import FarEnd, Wireguard
+from bench.wireguard import installed as wireguard_installed
 from tests.e2e.lab.certificates import make_certificate
 from tests.e2e.lab.namespaces import Claim
 from tests.e2e.lab.network import Host, Site
@@ -42,11 +45,21 @@ class Running(Protocol):
     def stop(self) -> None: ...
 
 
+class Client(Protocol):
+    """Whatever is at the other end of a tunnel."""
+
+    host: Host
+
+    def goodbye(self) -> None: ...
+
+
 class Peer:
     """A server under measurement. ``restart`` gives a fresh process, where what came before would show."""
 
     user, password = USER, PASSWORD
     server: Running
+
+    measures: frozenset[str] = frozenset()  # what it can be asked for; empty: everything
 
     def __init__(self, label: str, inner_ipv4: str, folder: Path, prepared: Prepared) -> None:
         self.label, self.inner_ipv4 = label, inner_ipv4
@@ -69,12 +82,15 @@ class Peer:
         self.usage.close()
         self._start(remember_passwords=remember_passwords, launcher=launcher)
 
-    def ready(self) -> None:
-        """Runs and is at rest."""
+    def takes(self, measure: str) -> bool:
+        return not self.measures or measure in self.measures
+
+    def ready(self) -> float:
+        """Runs and is at rest; the part of all processors that others took meanwhile."""
         if not self.server.program.running:
             self.usage.close()
             self._start()
-        self.settle()
+        return self.settle()
 
     def discard(self) -> None:
         """After a measure that failed, however it left the process: the next one gets another."""
@@ -83,25 +99,26 @@ class Peer:
                 os.kill(pid, signal.SIGKILL)
         self.server.program.process.wait(KILL_SECONDS)
 
-    def connect(self, host: Host, *, dtls: bool) -> OpenConnect:
+    def connect(self, host: Host, *, dtls: bool) -> Client:
         """A tunnel of the real client, up, with its UDP channel if that is asked for."""
-        client = OpenConnect(host, pin=self.server.pin, user=USER, password=PASSWORD, dtls=dtls)
-        client.await_up()
-        if dtls:
-            client.await_line(r"Established DTLS connection|DTLS connected")
-        return client
+        raise NotImplementedError
 
     def cpu(self) -> float:
         """Seconds of processor time that the server's processes have used."""
         return self.usage.seconds()
 
-    def settle(self) -> None:
-        """Until the server has written down what there was before, which would be charged to what comes next."""
+    def settle(self) -> float:
+        """Until the server has written down what there was before, which would be charged to what comes next. The part
+        of all processors that others took in the last half second of it."""
+        taken = 0.0
         for _ in range(int(SETTLE_SECONDS / SETTLE_WINDOW)):
-            before = self.cpu()
+            before, began, busy = self.cpu(), time.monotonic(), busy_seconds()
             time.sleep(SETTLE_WINDOW)
-            if self.cpu() - before < QUIET:
-                return
+            own = self.cpu() - before
+            taken = max(0.0, share(busy_seconds() - busy - own, time.monotonic() - began))
+            if own < QUIET:
+                break
+        return taken
 
     def memory(self) -> int:
         return proportional_set_size(tree(self.server.program.process.pid))
@@ -115,7 +132,18 @@ class Peer:
             self.usage.close()
 
 
-class OurPeer(Peer):
+class VpnPeer(Peer):
+    """One that openconnect connects to."""
+
+    def connect(self, host: Host, *, dtls: bool) -> OpenConnect:
+        client = OpenConnect(host, pin=self.server.pin, user=USER, password=PASSWORD, dtls=dtls)
+        client.await_up()
+        if dtls:
+            client.await_line(r"Established DTLS connection|DTLS connected")
+        return client
+
+
+class OurPeer(VpnPeer):
     server: Server
 
     def __init__(self, folder: Path, prepared: Prepared) -> None:
@@ -138,12 +166,42 @@ class OurPeer(Peer):
         )
 
 
-class OcservPeer(Peer):
+class OcservPeer(VpnPeer):
     def __init__(self, folder: Path, prepared: Prepared) -> None:
         super().__init__("ocserv", Ocserv.inner_ipv4, folder, prepared)
 
     def _serve(self, **_: object) -> Ocserv:
         return Ocserv(self.site, self._folder, self._prepared.certificate, [USER], PASSWORD, mtu=MTU, dtls=True)
+
+
+class WireguardPeer(Peer):
+    server: Wireguard
+    measures = frozenset(
+        {f"dtls-{way}" for way in ("up", "down")}
+        | {f"loss-{way}-{rate}" for way in ("up", "down") for rate in ("300", "900", "900-tuned")}
+    )
+
+    def __init__(self, folder: Path, prepared: Prepared) -> None:
+        super().__init__("wireguard-go", Wireguard.inner_ipv4, folder, prepared)
+
+    def _serve(self, **_: object) -> Wireguard:
+        return Wireguard(self.site, self._folder, number=self._claim.number, mtu=MTU)
+
+    def connect(self, host: Host, *, dtls: bool) -> FarEnd:
+        assert dtls, "it has no channel over TCP"
+        return self.server.connect(host)
+
+
+KINDS: dict[str, type[OurPeer | OcservPeer | WireguardPeer]] = {
+    "ocsentry": OurPeer,
+    "ocserv": OcservPeer,
+    "wireguard-go": WireguardPeer,
+}
+
+
+def installed_peers() -> list[str]:
+    """The two that every figure is of, and the third where this machine has it."""
+    return [label for label in KINDS if label != "wireguard-go" or wireguard_installed()]
 
 
 def open_peers(folder: Path, labels: list[str]) -> list[Peer]:
@@ -153,10 +211,9 @@ def open_peers(folder: Path, labels: list[str]) -> list[Peer]:
         prepared = prepare(folder / "prepared", [USER])
     else:
         prepared = Prepared(folder, make_certificate(folder / "prepared"), token="")
-    kinds = {"ocsentry": OurPeer, "ocserv": OcservPeer}
     peers: list[Peer] = []
     try:
-        peers.extend(kinds[label](folder / label, prepared) for label in labels)
+        peers.extend(KINDS[label](folder / label, prepared) for label in labels)
     except BaseException:
         for peer in peers:
             peer.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rows that two servers share, as bars of how many times better the one is: an SVG without scripts or fonts."""
+"""The rows that two servers share, as bars of how many times better the first is: an SVG without scripts or fonts."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ BETTER, WORSE = "#2b7a4b", "#b3452c"
 LARGEST = 100.0  # times; longer bars are cut there and say their number all the same
 
 
-def render(report: Report, ours: str, theirs: str) -> str:
-    rows = [(row, row.advantage(ours, theirs)) for row in report.rows.values()]
-    shown = [(row, advantage) for row, advantage in rows if advantage]
+def render(report: Report) -> str:
+    ours, *others = report.labels
+    shown = [
+        (row.name if label == others[0] else f"{row.name} ({label})", advantage)
+        for label in others
+        for row in report.rows.values()
+        if (advantage := row.advantage(ours, label))
+    ]
     reach = max((abs(_length(advantage)) for _, advantage in shown), default=1.0) or 1.0
     zero = LEFT + (WIDTH - LEFT - RIGHT) * (0.15 if any(advantage < 1 for _, advantage in shown) else 0.0)
     scale = (WIDTH - RIGHT - zero) / reach
     height = TOP + len(shown) * (BAR + GAP) + GAP
     style = 'font-family="sans-serif" font-size="12"'
-    title = f"{ours} against {theirs}: times better (logarithmic)"
+    title = f"{ours} against {', '.join(others)}: times better (logarithmic)"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" {style}>',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
@@ -31,13 +36,13 @@ def render(report: Report, ours: str, theirs: str) -> str:
         f'<text x="12" y="36" fill="#555555">{escape(report.began.strftime("%Y-%m-%d"))}, medians</text>',
         f'<line x1="{zero:.1f}" y1="{TOP - 4}" x2="{zero:.1f}" y2="{height - GAP}" stroke="#888888"/>',
     ]
-    for number, (row, advantage) in enumerate(shown):
+    for number, (name, advantage) in enumerate(shown):
         y = TOP + number * (BAR + GAP)
         length = _length(advantage) * scale
         x, colour = (zero, BETTER) if length >= 0 else (max(LEFT, zero + length), WORSE)
         width = length if length >= 0 else zero - x
         parts += [
-            f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>',
+            f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(name)}</text>',
             f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}"/>',
             f'<text x="{zero + max(length, 0) + 6:.1f}" y="{y + 12}">{advantage:.3g}</text>',
         ]

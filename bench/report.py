@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bench.machine import describe_machine, describe_others, versions, was_quiet
 
 if TYPE_CHECKING:
     from bench.readings import Reading
@@ -29,9 +29,14 @@ class Row:
     def median(self, label: str) -> float | None:
         return statistics.median(self.values[label]) if self.values.get(label) else None
 
-    def spread(self, label: str) -> tuple[float, float] | None:
-        values = self.values.get(label)
-        return (min(values), max(values)) if values else None
+    def spread(self, label: str) -> float | None:
+        """Half of the way from the lowest reading to the highest, as a part of the median."""
+        values, median = self.values.get(label, []), self.median(label)
+        return (max(values) - min(values)) / 2 / abs(median) if median and len(values) > 1 else None
+
+    def cell(self, label: str) -> str:
+        spread = self.spread(label)
+        return shorten(self.median(label)) + (f" ±{100 * spread:.0f} %" if spread is not None else "")
 
     def advantage(self, ours: str, theirs: str) -> float | None:
         """How many times better ``ours`` is."""
@@ -46,8 +51,9 @@ class Report:
         self.labels, self.command = labels, command
         self.rows: dict[str, Row] = {}
         self.remarks: list[str] = []
+        self.others: list[float] = []  # what else ran on the machine, seen between measures: parts of all processors
         self.began = datetime.now(UTC)
-        self.machine = describe_machine()
+        self.machine, self.versions = describe_machine(), versions()
 
     def add(self, topic: str, label: str, reading: Reading) -> None:
         row = self.rows.setdefault(reading.name, Row(topic, reading.name, reading.unit, reading.more_is_better))
@@ -59,37 +65,41 @@ class Report:
         return "\n\n".join([*(self._table(topic) for topic in topics), *self.remarks])
 
     def _table(self, topic: str) -> str:
-        """The median of each server, and how many times better the first is than the second."""
-        ours, theirs = (self.labels * 2)[:2]
-        lines = [
-            f"### {topic}",
-            "",
-            f"| figure | unit | {' | '.join(self.labels)} | better by |",
-            "|---|---|" + "--:|" * (len(self.labels) + 1),
-        ]
-        for row in self.rows.values():
-            if row.topic != topic:
-                continue
-            cells = [shorten(row.median(label)) for label in self.labels]
-            advantage = row.advantage(ours, theirs) if ours != theirs else None
-            factor = f"{advantage:.2f} x" if advantage else ""
-            lines.append(f"| {row.name} | {row.unit} | {' | '.join(cells)} | {factor} |")
+        """The medians with their spread, and how many times better the first server is than each other that has any."""
+        rows = [row for row in self.rows.values() if row.topic == topic]
+        ours, *others = self.labels
+        others = [label for label in others if any(label in row.values for row in rows)]
+        head = [ours, *(cell for label in others for cell in (label, "better by"))]
+        lines = [f"### {topic}", "", f"| figure | unit | {' | '.join(head)} |", "|---|---|" + "--:|" * len(head)]
+        for row in rows:
+            cells = [row.cell(ours)]
+            for label in others:
+                advantage = row.advantage(ours, label)
+                cells += [row.cell(label), f"{advantage:.2f} x" if advantage else ""]
+            lines.append(f"| {row.name} | {row.unit} | {' | '.join(cells)} |")
         return "\n".join(lines)
 
     def heading(self) -> str:
         """The command, the machine and the day, without which no figure means anything."""
         facts = self.machine
         where = f"{facts['processor']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}"
-        return (
-            f"`{self.command}`, {self.began:%Y-%m-%d}, {where}; medians of the rounds. "
-            f"Load average before it began, at most: {facts['load_before']}."
-        )
+        beside = "".join(f", {program} {number}" for program, number in self.versions.items())
+        said = [
+            f"`{self.command}`, {self.began:%Y-%m-%d}, {where}{beside}.",
+            "Medians of the rounds; ± is half of what lies between the lowest and the highest.",
+            f"Load average before it began, at most: {facts['load_before']}.",
+            describe_others(self.others),
+            "" if was_quiet(self.others) else "**The machine was not quiet: do not trust these figures.**",
+        ]
+        return " ".join(filter(None, said))
 
     def document(self) -> dict[str, Any]:
         return {
             "began": self.began.isoformat(timespec="seconds"),
             "command": self.command,
             "machine": self.machine,
+            "versions": self.versions,
+            "others": self.others,
             "servers": self.labels,
             "figures": [
                 {
@@ -99,6 +109,7 @@ class Report:
                     "more_is_better": row.more_is_better,
                     "readings": row.values,
                     "median": {label: row.median(label) for label in row.values},
+                    "spread": {label: row.spread(label) for label in row.values},
                 }
                 for row in self.rows.values()
             ],
@@ -109,12 +120,15 @@ class Report:
     def load(cls, paths: list[Path]) -> Report:
         """Reports saved before, to be shown or published again, as one: a figure of several has all their readings."""
         documents = [json.loads(path.read_text()) for path in paths]
-        report = cls(documents[0]["servers"], "; ".join(document["command"] for document in documents))
+        servers = dict.fromkeys(label for document in documents for label in document["servers"])
+        report = cls(list(servers), "; ".join(document["command"] for document in documents))
         report.began = datetime.fromisoformat(documents[0]["began"])
         busiest = max(document["machine"]["load_before"] for document in documents)
         report.machine = documents[0]["machine"] | {"load_before": busiest}
+        report.versions = documents[0].get("versions", {})
         for document in documents:
             report.remarks += document["remarks"]
+            report.others += document.get("others", [])
             for figure in document["figures"]:
                 row = Row(figure["topic"], figure["name"], figure["unit"], figure["more_is_better"])
                 for label, values in figure["readings"].items():
@@ -134,19 +148,6 @@ def replace_figures(document: Path, marks: tuple[str, str], figures: str) -> Non
     head, rest = text.split(marks[0])
     tail = rest.split(marks[1])[1]
     document.write_text(f"{head}{marks[0]}\n{figures}\n{marks[1]}{tail}")
-
-
-def describe_machine() -> dict[str, Any]:
-    """What a figure means nothing without."""
-    described = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(":")[2].strip() for line in described if "model name" in line), platform.machine())
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 1),
-    }
 
 
 def shorten(value: float | None) -> str:

@@ -20,7 +20,8 @@ from bench.engine import figures
 from bench.engine.documents import measure_documents
 from bench.engine.figures import Figure
 from bench.engine.wolfsentry_peer import measure_wolfsentry
-from bench.report import describe_machine, replace_figures, shorten
+from bench.machine import describe_machine
+from bench.report import replace_figures, shorten
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/performance.md"

@@ -14,6 +14,7 @@
 #define PATIENCE_US 20000               /* then what is on the way is lost */
 #define RATE_BATCH 8                    /* packets at once where a rate is asked for */
 #define MAX_LAG 0.05                    /* seconds behind its rate that a sender makes up for */
+#define DRAIN_US 200000                 /* without a packet, until none is on its way any more */
 
 /* Batches of a tunnel on the way: up, no more than fit the receive buffer of a server that leaves it as it is; down, no more
  * packets than fit a TUN device's queue. */
@@ -180,12 +181,31 @@ static int ask(struct lc_client *client, uint8_t *packet, uint8_t packets)
     return lc_flush(client);
 }
 
+static int take(struct lc_client *client, uint8_t *room)
+{
+    const uint8_t *payload;
+    size_t size;
+    int type = lc_pull(client, room, LC_BOX, &payload, &size);
+
+    if (type == LC_DATA) {
+        atomic_fetch_add(&job.count, 1);
+        atomic_fetch_add(&job.bytes, (long)size);
+    }
+    return type;
+}
+
+/* What has been asked for counts, though it comes behind the end. */
+static void drain(struct lc_client *client, uint8_t *room)
+{
+    lc_set_patience(client, DRAIN_US);
+    while (take(client, room) >= 0)
+        ;
+}
+
 /* Asks at its rate, and either reads in between or never. */
 static int pull_at_rate(struct lc_client *client, uint8_t *packet, uint8_t *room, int reads)
 {
     double next = now();
-    const uint8_t *payload;
-    size_t size;
     int error = 0;
 
     lc_set_patience(client, (long)(span(RATE_BATCH) * 1e6) + 1);
@@ -195,11 +215,7 @@ static int pull_at_rate(struct lc_client *client, uint8_t *packet, uint8_t *room
         else if (next <= now())
             next += span(RATE_BATCH);
         else {
-            error = lc_pull(client, room, LC_BOX, &payload, &size);
-            if (error == LC_DATA) {
-                atomic_fetch_add(&job.count, 1);
-                atomic_fetch_add(&job.bytes, (long)size);
-            }
+            error = take(client, room);
             error = error < 0 && error != -EAGAIN ? error : 0;
             continue;
         }
@@ -207,14 +223,14 @@ static int pull_at_rate(struct lc_client *client, uint8_t *packet, uint8_t *room
         if (!reads && error)            /* given up by the server: as it should */
             return 0;
     }
+    if (reads && !error)
+        drain(client, room);
     return error;
 }
 
 static int pull_all(struct lc_client *client, uint8_t *packet, uint8_t *room)
 {
-    const uint8_t *payload;
     long got = 0;
-    size_t size;
     int type = -EAGAIN, error = 0;
 
     lc_set_patience(client, PATIENCE_US);
@@ -224,15 +240,11 @@ static int pull_all(struct lc_client *client, uint8_t *packet, uint8_t *room)
                 error = ask(client, packet, BATCH);
         if (error)
             break;
-        type = lc_pull(client, room, LC_BOX, &payload, &size);
-        if (type == LC_DATA) {
-            atomic_fetch_add(&job.count, 1);
-            atomic_fetch_add(&job.bytes, (long)size);
-            if (++got % BATCH == 0)
-                error = ask(client, packet, BATCH);
-        } else if (type < 0 && type != -EAGAIN) {
+        type = take(client, room);
+        if (type == LC_DATA && ++got % BATCH == 0)
+            error = ask(client, packet, BATCH);
+        else if (type < 0 && type != -EAGAIN)
             error = type;
-        }
     }
     return error;
 }

@@ -10,6 +10,7 @@ from bench.measures.openconnect import latency, throughput
 from bench.measures.saturation import pull, push
 from bench.measures.setup import first_logins, handshakes, logins
 from bench.measures.sharing import greedy_uploader, slow_reader
+from bench.measures.steady import steady
 
 __all__ = [
     "block",
@@ -26,5 +27,6 @@ __all__ = [
     "pull",
     "push",
     "slow_reader",
+    "steady",
     "throughput",
 ]

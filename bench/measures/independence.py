@@ -22,8 +22,7 @@ from tests.e2e.lab.pings import Pings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bench.peers import Peer
-    from tests.e2e.lab.openconnect import OpenConnect
+    from bench.peers import Client, Peer
 
 WARM = 0.5  # seconds of traffic before the first look
 CLIENTS, RATE = 4, 25.0  # tunnels, Mbit/s of each
@@ -46,7 +45,7 @@ def independence(peer: Peer, effort: Effort) -> Iterator[Reading]:
     peer.restart()
 
 
-def _at_rate(peer: OurPeer, client: OpenConnect, effort: Effort) -> Iterator[Reading]:
+def _at_rate(peer: OurPeer, client: Client, effort: Effort) -> Iterator[Reading]:
     server, seconds = peer.server, max(effort.seconds, disturbances.HOLD_SECONDS)
     networks = disturbances.prefix_list(effort.prefixes)
     calls = 0

@@ -9,11 +9,13 @@ In brackets where the kernel drops what a program does not take in time. The res
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.drops import socket_drops, tunnel_drops, udp_counter
 from bench.measures.openconnect import iperf, iperf_server, tunnel
+from bench.placement import apart, roomy_sockets, widen_tunnels
 from bench.readings import Effort, Measure, Reading
 
 if TYPE_CHECKING:
@@ -27,20 +29,27 @@ SOCKET_BUFFER = 4 << 20  # bytes; iperf3 asks for its sockets what the system gr
 BUFFER_LIMITS = ("/proc/sys/net/core/rmem_max", "/proc/sys/net/core/wmem_max")
 
 
-def datagram_loss(direction: str, megabits: int) -> Measure:
-    """Over DTLS; shares of all that iperf3 sent."""
+def datagram_loss(direction: str, megabits: int, *, tuned: bool = False) -> Measure:
+    """Over DTLS; shares of all that iperf3 sent. ``tuned``: the client has room for what comes while it does not
+    run, and processors that no server uses."""
 
     def measure(peer: Peer, effort: Effort) -> Iterator[Reading]:
         way = ["-R"] if direction == "down" else []
         window = str(min(SOCKET_BUFFER, *(int(Path(limit).read_text()) for limit in BUFFER_LIMITS)))
         asked = ("-u", "-b", f"{megabits}M", "-l", str(PAYLOAD), "-w", window, "-t", f"{effort.seconds:g}", *way)
-        with tunnel(peer, peer.host, dtls=True), iperf_server(peer):
+        with ExitStack() as stack:
+            with roomy_sockets() if tuned else ExitStack():
+                stack.enter_context(tunnel(peer, peer.host, dtls=True))
+            stack.enter_context(iperf_server(peer))
+            if tuned:
+                widen_tunnels(peer.host.namespace)
+                stack.enter_context(apart(peer))
             before = _dropped(peer, direction)
             end = iperf(peer, peer.host, *asked)["end"]
             dropped = {taker: count - before[taker] for taker, count in _dropped(peer, direction).items()}
         total, seconds = end["sum"]["packets"], end["sum"]["seconds"]
         lost = end["sum"]["lost_packets"]
-        name = f"UDP at {megabits} Mbit/s, DTLS {direction}"
+        name = f"UDP at {megabits} Mbit/s, DTLS {direction}{', client tuned' if tuned else ''}"
         yield Reading(f"{name}: arrived", "Mbit/s", (total - lost) * PAYLOAD * 8 / seconds / 1e6, more_is_better=True)
         yield Reading(f"{name}: lost", "%", 100 * lost / max(1, total))
         for taker, count in dropped.items():

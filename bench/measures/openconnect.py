@@ -15,9 +15,8 @@ from tests.e2e.lab.programs import Program
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.peers import Peer
+    from bench.peers import Client, Peer
     from tests.e2e.lab.network import Host
-    from tests.e2e.lab.openconnect import OpenConnect
 
 GB = 1e9
 PING_INTERVAL = 0.005  # seconds
@@ -32,7 +31,7 @@ def throughput(transport: str, direction: str) -> Measure:
             report = iperf(peer, peer.host, "-t", f"{effort.seconds:g}", *(["-R"] if direction == "down" else []))
             spent = peer.cpu() - before
         received = report["end"]["sum_received"]
-        name = f"openconnect, {transport.upper()} {direction}"
+        name = f"one client, {transport.upper()} {direction}"
         yield Reading(name, "MB/s", received["bytes"] / received["seconds"] / 1e6, more_is_better=True)
         yield Reading(f"{name}: server CPU per GB", "s", spent / (received["bytes"] / GB))
 
@@ -55,7 +54,7 @@ def latency(peer: Peer, effort: Effort) -> Iterator[Reading]:
 
 
 @contextmanager
-def tunnel(peer: Peer, host: Host, *, dtls: bool) -> Iterator[OpenConnect]:
+def tunnel(peer: Peer, host: Host, *, dtls: bool) -> Iterator[Client]:
     client = peer.connect(host, dtls=dtls)
     try:
         yield client
@@ -82,7 +81,7 @@ def _start_iperf(peer: Peer, host: Host, *arguments: str) -> Program:
     return Program("iperf3", ["iperf3", "-c", peer.inner_ipv4, "--forceflush", *arguments], host.namespace)
 
 
-def _round_trips(client: OpenConnect, peer: Peer, effort: Effort) -> dict[str, float]:
+def _round_trips(client: Client, peer: Peer, effort: Effort) -> dict[str, float]:
     """Median and 99th percentile, microseconds."""
     text = client.host.namespace.run(
         *("ping", "-n", "-c", str(effort.pings), "-i", str(PING_INTERVAL), peer.inner_ipv4), timeout=120, check=False

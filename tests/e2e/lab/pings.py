@@ -5,20 +5,24 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .bounds import PATIENCE
 from .programs import Program
 
 if TYPE_CHECKING:
-    from .openconnect import OpenConnect
+    from .network import Host
 
 INTERVAL = 0.02  # seconds
 _ANSWER = r"bytes from .*icmp_seq=(\d+)"
 
 
+class OnHost(Protocol):
+    host: Host
+
+
 class Pings:
-    def __init__(self, client: OpenConnect, target: str, *, interval: float = INTERVAL, size: int = 56) -> None:
+    def __init__(self, client: OnHost, target: str, *, interval: float = INTERVAL, size: int = 56) -> None:
         command = ["ping", "-n", "-i", str(interval), "-s", str(size), target]
         self._heard: set[int] = set()
         self._read = 0  # lines
