@@ -120,18 +120,9 @@ def view_row(row: Rule) -> RuleView:
     )
 
 
-def compiled_rules(policy: Policy) -> list[CompiledRule]:
-    return [*policy.prefix_rules, *policy.limit_rules, *policy.geo_rules, *policy.user_rules, *policy.feeds]
-
-
 def count_rules(policy: Policy) -> int:
     parts = (policy.prefix_rules, policy.limit_rules, policy.geo_rules, policy.user_rules, policy.feeds)
     return sum(map(len, parts))
-
-
-def rules_of_files(policy: Policy) -> list[CompiledRule]:
-    """The rules of the policy that no row made."""
-    return [rule for rule in compiled_rules(policy) if not rule.origin.file.startswith(PREFIX)]
 
 
 def view_compiled(rule: CompiledRule) -> RuleView:

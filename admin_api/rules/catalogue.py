@@ -3,32 +3,29 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+import asyncio
 from typing import TYPE_CHECKING
 
-from admin_api.rulebook import RuleView, rules_of_files, view_compiled, view_row
+from admin_api.rulebook import RuleView, view_compiled, view_row
+from admin_api.rules.order import RuleOrder, find_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from admin_api.rulebook import CompiledRule
     from admin_api.store import Store
     from sentry_engine import Policy
 
 
 class Catalogue:
-    """The order of a policy's rules is worked out once: a file may hold a million."""
+    """The order of a policy's rules is worked out once, when somebody asks for a page of them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._policy: Policy | None = None
-        self._ids: list[str] = []
-        self._rules: list[CompiledRule] = []
+        self._known: tuple[Policy, RuleOrder] | None = None
 
     async def page(self, policy: Policy, *, after: str | None, limit: int) -> Sequence[RuleView]:
-        self._index(policy)
-        begin = 0 if after is None else bisect_right(self._ids, after)
-        compiled = [view_compiled(rule) for rule in self._rules[begin : begin + limit]]
+        order = await self._order_of(policy)
+        compiled = [view_compiled(rule) for rule in order.after(after, limit)]
         async with self._store.read() as unit:
             rows = await unit.rules.everything()
         stored = [view_row(row) for row in rows if after is None or row.id > after]
@@ -42,13 +39,10 @@ class Catalogue:
         return self.of_file(policy, rule_id)
 
     def of_file(self, policy: Policy, rule_id: str) -> RuleView | None:
-        self._index(policy)
-        place = bisect_left(self._ids, rule_id)
-        found = place < len(self._ids) and self._ids[place] == rule_id
-        return view_compiled(self._rules[place]) if found else None
+        rule = find_rule(policy, rule_id)
+        return None if rule is None else view_compiled(rule)
 
-    def _index(self, policy: Policy) -> None:
-        if policy is self._policy:
-            return
-        rules = sorted(rules_of_files(policy), key=lambda rule: rule.id)
-        self._policy, self._rules, self._ids = policy, rules, [rule.id for rule in rules]
+    async def _order_of(self, policy: Policy) -> RuleOrder:
+        if self._known is None or self._known[0] is not policy:
+            self._known = policy, await asyncio.to_thread(RuleOrder, policy)
+        return self._known[1]
