@@ -105,22 +105,22 @@ class SocketClient(ApiClient):
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
-    def stream(
-        self, resource: str, *, after: str | None = None, patience: float | None = None
-    ) -> Iterator[dict[str, Any]]:
+    def stream(self, resource: str, *, after: str | None = None, follow: bool = True) -> Iterator[dict[str, Any]]:
         """The data of server-sent events, as they come; from behind the id ``after``, where one is given.
 
-        Ends when nothing came for ``patience`` seconds; ``None``: never.
+        Ends with the last one that has happened, unless it is to ``follow``.
         """
-        headers = {} if after is None else {"Last-Event-ID": after}
+        headers, query = {} if after is None else {"Last-Event-ID": after}, _query({"follow": follow})
+        timeout = None if follow else REQUEST_TIMEOUT
         try:
-            with self._http(patience) as http, http.stream("GET", BASE + resource, headers=headers) as answer:
+            with (
+                self._http(timeout) as http,
+                http.stream("GET", BASE + resource, params=query, headers=headers) as answer,
+            ):
                 if answer.is_error:
                     answer.read()
                     raise ClientError(problem_text(answer))
                 yield from parse_events(answer.iter_lines())
-        except httpx.ReadTimeout:
-            return
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from admin_api.access import EventsRead, ServicesOf
@@ -16,10 +16,11 @@ from admin_api.problems import ApiError, Kind, responses
 router = APIRouter(prefix="/events", tags=["events"])
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=64)]
+Follow = Annotated[bool, Query(description="`false`: end with the last event that has happened.")]
 
 
 async def subscription(
-    _: EventsRead, services: ServicesOf, last_event_id: LastEventId = None
+    _: EventsRead, services: ServicesOf, last_event_id: LastEventId = None, follow: Follow = True
 ) -> AsyncIterator[Listener]:
     """Listens from here on: before the answer begins, so that a server with too many listeners can say so."""
     with ExitStack() as stack:
@@ -28,6 +29,8 @@ async def subscription(
         except TooManyListenersError:
             detail = f"{MAX_LISTENERS} clients listen already"
             raise ApiError(Kind.UNAVAILABLE, detail, headers={"Retry-After": "30"}) from None
+        if not follow:
+            listener.close()
         yield listener
 
 

@@ -14,7 +14,6 @@ from ocsentry.cli.invocation import CommandError, Invocation, command, count
 if TYPE_CHECKING:
     from ocsentry.doctor import Finding
 
-CATCH_UP = 0.5  # seconds without an event: then all that the server kept has been shown
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
@@ -109,7 +108,7 @@ def events(
     ] = False,
 ) -> None:
     """Show what happened lately: logins, sessions, blocks, changes of policy."""
-    stream = cli.server.stream("events") if follow else cli.server.stream("events", after="all", patience=CATCH_UP)
+    stream = cli.server.stream("events") if follow else cli.server.stream("events", after="all", follow=False)
     for event in stream:
         if follow or event["kind"] != "gap":
             cli.emit(event, _event_line(event))

@@ -134,6 +134,14 @@ class TestStream:
             assert again["id"] == strange["id"]
         assert server.services.events.dropped == 0
 
+    async def test_ends_with_what_has_happened_where_nobody_follows(self, server):
+        server.services.events.emit("one")
+        server.services.events.emit("two")
+        answer = await server.client.get(URL, params={"follow": False}, headers={"Last-Event-ID": "all"})
+        kinds = [line for line in answer.text.splitlines() if line.startswith("event:")]
+        assert (kinds[0], kinds[-2:]) == ("event: gap", ["event: one", "event: two"])
+        assert (await server.client.get(URL, params={"follow": False})).text == ""
+
     async def test_too_many_listeners(self, server):
         hub = server.services.events
         contexts = [hub.listening() for _ in range(MAX_LISTENERS)]
