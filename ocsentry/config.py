@@ -193,10 +193,11 @@ class VpnSection(Section):
     private_key: FilePath = _field("server.key", "Its private key, PEM.")
     worker_threads: Count = _field(0, "Threads that move packets.", unit="threads; 0: one per core", ge=0, le=256)
     offloads: tuple[OffloadName, ...] = _field(
-        ["tso", "uso", "coalesce", "udp_gso", "udp_gro"],
-        "Batching of the kernel's that may be used where it has it. Take one out should a kernel get it wrong: "
-        "large TCP and UDP packets from the TUN device, merging of packets to it, batches of DTLS out and in.",
-        max_length=5,
+        ["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"],
+        "Batching that may be used where the kernel has it. Take one out should a kernel get it wrong: large TCP and "
+        "UDP packets from the TUN device, merging of packets to it, of TCP acknowledgements that came together only "
+        "the last, batches of DTLS out and in.",
+        max_length=6,
     )
     network: NetworkSection = _section()
     limits: LimitsSection = _section()

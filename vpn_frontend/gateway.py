@@ -197,7 +197,7 @@ class GatewayError(Exception):
 
 
 class Offload(IntFlag):
-    """What of the kernel's batching may be used (``enum gw_offload``), where it has it; the bytes are the same."""
+    """What of the kernel's batching may be used (``enum gw_offload``), where it has it; but for ACKS the bytes stay."""
 
     NONE = 0
     TSO = 1  # large TCP packets from the TUN queue, split by the gateway
@@ -205,7 +205,8 @@ class Offload(IntFlag):
     COALESCE = 4  # packets of a flow merged before they go to the TUN queue
     UDP_GSO = 8  # DTLS: many datagrams in one sendmsg
     UDP_GRO = 16  # DTLS: many datagrams in one recvmsg
-    ALL = 31
+    ACKS = 32  # with COALESCE: of acknowledgements that came together the last stands for all
+    ALL = 63
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 DEFAULT_IPV4_POOL = IPv4Network("192.168.99.0/24")
 DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
-OffloadName = Literal["tso", "uso", "coalesce", "udp_gso", "udp_gro"]  # members of gateway.Offload
+OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
 
 
@@ -116,7 +116,7 @@ class VpnSettings:
     certificate: Path = Path("server.crt")  # PEM chain
     private_key: Path = Path("server.key")
     worker_threads: int = 0
-    offloads: tuple[OffloadName, ...] = ("tso", "uso", "coalesce", "udp_gso", "udp_gro")
+    offloads: tuple[OffloadName, ...] = ("tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro")
     network: NetworkSettings = field(default_factory=NetworkSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     session: SessionSettings = field(default_factory=SessionSettings)

@@ -14,10 +14,10 @@ from cffi import FFI
 
 HERE = Path("vpn_frontend/native")  # setuptools wants sources relative to the project, where it is run
 SOURCES = [
-    "channel.c", "checksum.c", "coalescer.c", "commands.c", "crossing.c", "cstp.c", "dtls_channel.c",
-    "dtls_context.c", "dtls_cookie.c", "dtls_datagrams.c", "dtls_directory.c", "dtls_hello.c",
-    "dtls_link.c", "dtls_paths.c", "dtls_port.c", "dtls_proof.c", "events.c", "gateway.c", "inner.c",
-    "keyed_hash.c", "link.c", "listener.c", "mailbox.c", "moving.c", "outbox.c", "oversize.c",
+    "acknowledgement.c", "channel.c", "checksum.c", "coalescer.c", "commands.c", "crossing.c", "cstp.c",
+    "dtls_channel.c", "dtls_context.c", "dtls_cookie.c", "dtls_datagrams.c", "dtls_directory.c",
+    "dtls_hello.c", "dtls_link.c", "dtls_paths.c", "dtls_port.c", "dtls_proof.c", "events.c", "gateway.c",
+    "inner.c", "keyed_hash.c", "link.c", "listener.c", "mailbox.c", "moving.c", "outbox.c", "oversize.c",
     "record_memory.c", "routes.c", "segments.c", "session.c", "tls.c", "tun.c", "worker.c",
 ]  # fmt: skip
 

@@ -21,6 +21,8 @@ struct candidate {
     size_t size, transport, headers;
     bool ipv6, udp;
     bool mergeable;
+    bool acknowledges;              /* and does nothing else: not mergeable, but a later one may stand for it */
+    struct gw_ack ack;
 };
 
 static uint16_t read16(const uint8_t *p)
@@ -91,6 +93,8 @@ static enum kind classify(const struct gw_coalescer *g, const uint8_t *packet, s
         c->mergeable = c->headers >= c->transport + TCP_HEADER && size > c->headers &&
                        (packet[c->transport + 13] & ~TCP_PSH) == TCP_ACK && !(packet[c->transport + 12] & 15);
     }
+    c->acknowledges = g->acks && !c->udp && c->headers == size &&
+                      gw_ack_read(packet + c->transport, size - c->transport, &c->ack) && has_right_checksum(c);
     c->mergeable = c->mergeable && has_right_checksum(c);
     return FLOW;
 }
@@ -104,12 +108,17 @@ static bool same_flow(const struct gw_flow *f, const struct candidate *c)
            memcmp(f->packet + addresses, c->packet + addresses, size) == 0;
 }
 
+/* But for lengths, identification and checksum. */
 static bool same_ip(const struct gw_flow *f, const struct candidate *c)
 {
     if (c->ipv6)                    /* version, class, flow label, next header, hop limit */
         return memcmp(f->packet, c->packet, 4) == 0 && memcmp(f->packet + 6, c->packet + 6, 2) == 0;
-    return f->packet[1] == c->packet[1] && memcmp(f->packet + 6, c->packet + 6, 3) == 0 &&
-           (uint16_t)(read16(f->packet + 4) + f->count) == read16(c->packet + 4);
+    return f->packet[1] == c->packet[1] && memcmp(f->packet + 6, c->packet + 6, 3) == 0;
+}
+
+static bool in_step(const struct gw_flow *f, const struct candidate *c)
+{
+    return c->ipv6 || (uint16_t)(read16(f->packet + 4) + f->count) == read16(c->packet + 4);
 }
 
 static bool same_tcp(const struct gw_flow *f, const struct candidate *c)
@@ -126,9 +135,24 @@ static bool can_append(const struct gw_flow *f, const struct candidate *c)
 {
     size_t payload = c->size - c->headers;
 
-    if (f->closed || !c->mergeable || payload > f->each || f->size + payload > GW_LARGE_MAX || !same_ip(f, c))
+    if (f->closed || !c->mergeable || payload > f->each || f->size + payload > GW_LARGE_MAX || !same_ip(f, c) || !in_step(f, c))
         return false;
     return c->udp ? f->count < UDP_SEGMENTS_MAX : same_tcp(f, c);
+}
+
+static bool can_stand_for(const struct gw_flow *f, const struct candidate *c)
+{
+    return f->acknowledges && c->acknowledges && same_ip(f, c) && gw_ack_supersedes(&f->ack, &c->ack) &&
+           c->ack.number - f->first_number <= GW_ACK_STRETCH;
+}
+
+static void stand_for(struct gw_coalescer *g, struct gw_flow *f, const struct candidate *c)
+{
+    memcpy(f->packet, c->packet, c->size);
+    f->headers = c->headers;
+    f->size = c->size;
+    f->ack = c->ack;
+    g->superseded++;
 }
 
 static void append(struct gw_flow *f, const struct candidate *c)
@@ -153,10 +177,13 @@ static void begin(struct gw_flow *f, const struct candidate *c)
     *f = (struct gw_flow){
         .active = true,
         .closed = !c->udp && c->packet[c->transport + 13] & TCP_PSH,
+        .acknowledges = c->acknowledges,
         .ipv6 = c->ipv6,
         .udp = c->udp,
         .each = (uint16_t)payload,
         .count = 1,
+        .first_number = c->ack.number,
+        .ack = c->ack,
         .next_sequence = c->udp ? 0 : read32(c->packet + c->transport + 4) + (uint32_t)payload,
         .transport = c->transport,
         .headers = c->headers,
@@ -226,10 +253,14 @@ void gw_coalescer_take(struct gw_coalescer *g, const uint8_t *packet, size_t siz
             append(&g->flows[i], &c);
             return;
         }
+        if (can_stand_for(&g->flows[i], &c)) {
+            stand_for(g, &g->flows[i], &c);
+            return;
+        }
         leave(g, &g->flows[i]);
         break;
     }
-    if (c.mergeable)
+    if (c.mergeable || c.acknowledges)
         begin(place_for_new(g), &c);
     else
         g->emit(g->owner, &plain, packet, size);

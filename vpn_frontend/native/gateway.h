@@ -34,14 +34,15 @@ struct gw_config {
     const void *gate;               /* struct se_gate *, asked at accept before any cryptography */
 };
 
-/* Every offload is probed and left out where the kernel lacks it; without it the same bytes travel, only slower. */
+/* Every offload is probed and left out where the kernel lacks it; without it the same bytes travel, only slower, and with ACKS fewer. */
 enum gw_offload {
     GW_OFFLOAD_TSO = 1,             /* large TCP packets from the TUN queue (opened with IFF_VNET_HDR), split here */
     GW_OFFLOAD_USO = 2,             /* the same for UDP */
     GW_OFFLOAD_COALESCE = 4,        /* packets of a flow merged before they are written to the TUN queue */
     GW_OFFLOAD_UDP_GSO = 8,         /* DTLS: many datagrams in one sendmsg */
     GW_OFFLOAD_UDP_GRO = 16,        /* DTLS: many datagrams in one recvmsg */
-    GW_OFFLOAD_ALL = 31,
+    GW_OFFLOAD_ACKS = 32,           /* with COALESCE: of acknowledgements that came together, the last stands for all */
+    GW_OFFLOAD_ALL = 63,
 };
 
 struct gw_tls {                     /* PEM in memory; a second call replaces the context for handshakes to come */

@@ -34,6 +34,7 @@
     X(rx_link_local)            /* IPv6 link-local or unspecified source: neighbour discovery has no place here */ \
     X(rx_client_to_client) \
     X(rx_tun_full)              /* taken from the client, refused by the device */ \
+    X(rx_acks_superseded)       /* acknowledgements of TCP that a later one stands for: merged, not lost */ \
     X(offload_refused)          /* the kernel took no merged packets: sent apart from then on */ \
     X(tx_malformed) \
     X(tx_no_session)            /* inner destination belongs to nobody */ \

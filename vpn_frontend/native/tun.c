@@ -58,6 +58,7 @@ int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed)
     if (gw_coalescer_init(&worker->coalescer, write_out, worker))
         return -ENOMEM;
     worker->coalescer.tcp = offloads & GW_OFFLOAD_COALESCE;
+    worker->coalescer.acks = offloads & GW_OFFLOAD_ACKS;
     worker->coalescer.udp = offloads & GW_OFFLOAD_COALESCE && offloads & GW_OFFLOAD_USO;
     return 0;
 }
@@ -204,6 +205,8 @@ void gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size)
 
 void gw_tun_flush(struct gw_worker *worker)
 {
-    if (worker->vnet)
-        gw_coalescer_flush(&worker->coalescer);
+    if (!worker->vnet)
+        return;
+    gw_coalescer_flush(&worker->coalescer);
+    __atomic_store_n(&worker->stats[GW_STAT_rx_acks_superseded], worker->coalescer.superseded, __ATOMIC_RELAXED);
 }

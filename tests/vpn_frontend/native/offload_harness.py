@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``coalescer.c`` and ``segments.c`` alone, compiled with the lists they work on."""
+"""``coalescer.c``, ``acknowledgement.c`` and ``segments.c`` alone, compiled with the lists they work on."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ static void emit(void *owner, const struct virtio_net_hdr *header, const uint8_t
     out.sizes[out.count++] = (uint32_t)size;
     out.at += size;
 }
-static uint32_t merge(const uint8_t *data, const uint32_t *sizes, uint32_t count, int tcp, int udp,
+static uint32_t merge(const uint8_t *data, const uint32_t *sizes, uint32_t count, int tcp, int udp, int acks,
                       uint8_t *to, uint32_t *to_sizes, uint8_t *headers)
 {
     struct gw_coalescer c;
     out.at = to; out.sizes = to_sizes; out.headers = headers; out.count = 0;
     if (gw_coalescer_init(&c, emit, 0)) return 0;
-    c.tcp = tcp; c.udp = udp;
+    c.tcp = tcp; c.udp = udp; c.acks = acks;
     for (uint32_t i = 0; i < count; data += sizes[i++]) gw_coalescer_take(&c, data, sizes[i]);
     gw_coalescer_flush(&c);
     gw_coalescer_free(&c);
@@ -60,11 +60,11 @@ def build_offloads(folder):
     """Compiles the harness in ``folder``; an ``Offloads``."""
     ffi = cffi.FFI()
     ffi.cdef(
-        "uint32_t merge(const uint8_t *, const uint32_t *, uint32_t, int, int, uint8_t *, uint32_t *, uint8_t *);"
+        "uint32_t merge(const uint8_t *, const uint32_t *, uint32_t, int, int, int, uint8_t *, uint32_t *, uint8_t *);"
         "int split(const uint8_t *, const uint8_t *, uint32_t, uint8_t *, uint32_t *);"
         "int complete(const uint8_t *, uint8_t *, uint32_t);"
     )
-    sources = [str(NATIVE / name) for name in ("checksum.c", "coalescer.c", "segments.c")]
+    sources = [str(NATIVE / name) for name in ("acknowledgement.c", "checksum.c", "coalescer.c", "segments.c")]
     ffi.set_source(
         "_offloads", HARNESS, sources=sources, include_dirs=[str(ROOT)], extra_compile_args=["-D_GNU_SOURCE"]
     )
@@ -81,13 +81,13 @@ class Offloads:
     def __init__(self, module):
         self._lib, self._ffi = module.lib, module.ffi
 
-    def merge(self, packets, *, tcp=True, udp=True):
+    def merge(self, packets, *, tcp=True, udp=True, acks=False):
         """[(header, packet)], as they would be written to the TUN device."""
         data, sizes = b"".join(packets), [len(packet) for packet in packets]
         room = self._ffi.new("uint8_t[]", len(data) + 1)
         out_sizes = self._ffi.new("uint32_t[]", len(packets) + 1)
         headers = self._ffi.new("uint8_t[]", 10 * len(packets) + 10)
-        count = self._lib.merge(data, sizes, len(packets), tcp, udp, room, out_sizes, headers)
+        count = self._lib.merge(data, sizes, len(packets), tcp, udp, acks, room, out_sizes, headers)
         result, at = [], 0
         for i in range(count):
             result.append((bytes(headers[10 * i : 10 * i + 10]), bytes(room[at : at + out_sizes[i]])))
