@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a core knows of its sources, taken out of one engine and put into the next, so that a restart gives nobody a
-free attempt.
+"""What a core knows of its sources and the detectors of users, taken out of one engine and put into the next, so that a
+restart gives nobody a free attempt.
 
 An engine's clock begins anew with the machine, so times travel as Unix time: ``offset`` is what to add to the engine's
 time to get it. Where the wall clock was set back meanwhile, what seems to lie in the future counts as of now.
@@ -15,7 +15,17 @@ from operator import attrgetter
 
 from sentry_engine.addresses import pack_network, render_network
 from sentry_engine.core import Burst, Core, Strikes
-from sentry_engine.state import MAX_SOURCES, KeptEvents, KeptPenalty, KeptSource
+from sentry_engine.detectors import Panel
+from sentry_engine.state import (
+    MAX_COUNTRY,
+    MAX_SOURCES,
+    MAX_USER,
+    KeptEvents,
+    KeptPenalty,
+    KeptSource,
+    KeptUser,
+    is_place,
+)
 
 NO_STRIKES = (0, math.inf)  # nothing to forget
 
@@ -70,6 +80,26 @@ def put_sources(
                 core.restore(Burst(network, length, number, first, last, burst.count), now)
         restored += 1
     return restored
+
+
+def take_users(detectors: Panel, offset: float) -> tuple[KeptUser, ...]:
+    """Without what a database made of nonsense told, and without names that are too long to be put back."""
+    kept = []
+    for user, countries, sighting in detectors.whereabouts():
+        known = tuple(sorted(country for country in countries if len(country) <= MAX_COUNTRY))
+        if sighting is None or not is_place(*sighting[:2]):
+            kept.append(KeptUser(user, known, None, None))
+        else:
+            kept.append(KeptUser(user, known, sighting[:2], sighting[2] + offset))
+    return tuple(user for user in kept if len(user.user) <= MAX_USER and (user.countries or user.place))
+
+
+def put_users(detectors: Panel, kept: Iterable[KeptUser], now: float, offset: float) -> None:
+    for user in kept:
+        if user.countries:
+            detectors.learn_countries(user.user, frozenset(user.countries))
+        if user.place is not None and user.seen_at is not None:
+            detectors.learn_sighting(user.user, (*user.place, min(user.seen_at - offset, now)))
 
 
 def _to_unix(moment: float, offset: float) -> float | None:

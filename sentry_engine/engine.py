@@ -27,7 +27,7 @@ from sentry_engine.addresses import (
     render_network,
     split_network,
 )
-from sentry_engine.carry_over import put_penalties, put_sources, take_penalties, take_sources
+from sentry_engine.carry_over import put_penalties, put_sources, put_users, take_penalties, take_sources, take_users
 from sentry_engine.compiler import Setting, append_blocks, compile_policy
 from sentry_engine.core import Core, CoreCounters, Penalty, Request, Step
 from sentry_engine.core_choice import make_core
@@ -329,14 +329,15 @@ class Engine:
         return take_penalties(self._core, self._now(now), self._clock_offset())
 
     def export_state(self, now: float | None = None) -> State:
-        """Penalties and blocks in force, and what is remembered of sources besides, in Unix time."""
+        """Penalties and blocks in force, and what is remembered of sources and users besides, in Unix time."""
         moment, offset = self._now(now), self._clock_offset()
         sources, left_out = take_sources(self._core, moment, offset, self._label_of)
         blocks = tuple(
             KeptBlock(b.id, tuple(render_network(*row) for row in b.prefixes), b.description, b.expires_at)
             for b in self.blocks()
         )
-        return State(self.export_penalties(moment), blocks, sources, left_out)
+        users = take_users(self.detectors, offset)
+        return State(self.export_penalties(moment), blocks, sources, users, left_out)
 
     def import_state(self, state: State) -> int:
         """Put back what an earlier engine knew, beside what there is: past penalties do nothing, and what sources did
@@ -346,6 +347,7 @@ class Engine:
         now, offset = self._clock(), self._clock_offset()
         restored = put_penalties(self._core, state.penalties, now, offset)
         put_sources(self._core, state.sources, now, offset, self._numbers.get)
+        put_users(self.detectors, state.users, now, offset)
         made = [
             PrefixRule(b.id, Action.REJECT, Prefixes.of(*b.networks), BLOCK_ORIGIN, b.text, b.expires_at)
             for b in state.blocks

@@ -15,12 +15,16 @@ from typing import Any, Protocol
 from sentry_engine.addresses import V4_OFFSET, AddressError, is_ipv4, pack_network, render_network
 from sentry_engine.verdict import Reason
 
-VERSION = 2  # of the JSON; version 1 knew no sources, and is still read
+VERSION = 3  # of the JSON; version 1 knew no sources, version 2 no users; both are still read
 MAX_PENALTIES = 1_000_000  # of one state; more than both cores hold
 MAX_SOURCES = 65_536  # of one state: those with the most to be remembered for; some 10 MB of JSON
 MAX_EVENTS = 256  # bursts of one source: a dozen for each of its events
 MAX_COUNT = 65_535  # of strikes, and of events in a burst: more than a limit can ask for
 MAX_LABEL = 64  # characters of an event's label
+MAX_USERS = 40_000  # of one state: what two detectors remember; some 4 MB of JSON
+MAX_USER = 256  # characters of a user's name; who has a longer one is not remembered
+MAX_COUNTRIES = 64  # of one user
+MAX_COUNTRY = 16  # characters; codes have two
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,38 @@ class KeptSource:
             if not (length > V4_OFFSET if is_ipv4(packed) else 0 < length <= 64):
                 raise ValueError(f"{row['network']!r} is no source")
             events = tuple(_read_events(burst) for burst in _read_list(row["events"], MAX_EVENTS))
-            forgotten_at = _read_time(row["forgotten_at"])
+            forgotten_at = _read_number(row["forgotten_at"])
             return cls(render_network(packed, length), _read_count(row["strikes"]), forgotten_at, events)
         except (KeyError, TypeError, AttributeError, AddressError) as error:
             raise ValueError(f"no source of a state: {error!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptUser:
+    """Where a user logged in from: all countries, and the ``place`` (latitude and longitude in degrees) and Unix time
+    of the last login; both ``None`` where no database told the place."""
+
+    user: str
+    countries: tuple[str, ...]
+    place: tuple[float, float] | None
+    seen_at: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        place = None if self.place is None else list(self.place)
+        return {"user": self.user, "countries": list(self.countries), "place": place, "seen_at": self.seen_at}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> KeptUser:
+        """Raises ``ValueError`` for what ``to_json`` does not write."""
+        try:
+            user, countries = row["user"], tuple(_read_list(row["countries"], MAX_COUNTRIES))
+            place, seen_at = _read_place(row["place"]), _read_number(row["seen_at"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no user of a state: {error!r}") from None
+        known = all(isinstance(country, str) and 0 < len(country) <= MAX_COUNTRY for country in countries)
+        if not isinstance(user, str) or len(user) > MAX_USER or not known or (place is None) != (seen_at is None):
+            raise ValueError(f"{row!r} is no user")
+        return cls(user, countries, place, seen_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +131,7 @@ class State:
     penalties: tuple[KeptPenalty, ...] = ()
     blocks: tuple[KeptBlock, ...] = ()
     sources: tuple[KeptSource, ...] = ()
+    users: tuple[KeptUser, ...] = ()
     left_out: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -114,6 +147,7 @@ class State:
                 for b in self.blocks
             ],
             "sources": [source.to_json() for source in self.sources],
+            "users": [user.to_json() for user in self.users],
         }
 
     @classmethod
@@ -121,13 +155,15 @@ class State:
         """Raises ``ValueError`` for what ``to_json`` does not write: a state is restored whole or not at all."""
         try:
             version = document["version"]
-            if version not in (1, VERSION):
+            if version not in (1, 2, VERSION):
                 raise ValueError(f"version {version!r} of a state is not known")
             rows = [] if version == 1 else _read_list(document["sources"], MAX_SOURCES)
+            users = _read_list(document["users"], MAX_USERS) if version == VERSION else []
             return cls(
                 _read_penalties(document["penalties"]),
                 _read_blocks(document["blocks"]),
                 tuple(map(KeptSource.from_json, rows)),
+                tuple(map(KeptUser.from_json, users)),
             )
         except (KeyError, TypeError, AttributeError, AddressError) as error:
             raise ValueError(f"no state of an engine: {error!r}") from None
@@ -145,7 +181,7 @@ def _read_penalties(rows: Iterable[Mapping[str, Any]]) -> tuple[KeptPenalty, ...
     kept = []
     for row in rows:
         network = render_network(*pack_network(row["network"]))
-        kept.append(KeptPenalty(network, _read_time(row["until"]), Reason(row["reason"]), _read_text(row["rule_id"])))
+        kept.append(KeptPenalty(network, _read_number(row["until"]), Reason(row["reason"]), _read_text(row["rule_id"])))
     if len(kept) > MAX_PENALTIES:
         raise ValueError(f"{len(kept)} penalties, more than {MAX_PENALTIES}")
     return tuple(kept)
@@ -157,7 +193,7 @@ def _read_blocks(rows: Iterable[Mapping[str, Any]]) -> tuple[KeptBlock, ...]:
             str(row["id"]),
             tuple(render_network(*pack_network(text)) for text in row["networks"]),
             str(row["text"]),
-            _read_time(row["expires_at"]),
+            _read_number(row["expires_at"]),
         )
         for row in rows
     )
@@ -171,7 +207,7 @@ def _read_list(value: object, most: int) -> list[Any]:
 
 def _read_events(value: object) -> KeptEvents:
     label, first, last, count = _read_list(value, 4)
-    began, ended = _read_time(first), _read_time(last)
+    began, ended = _read_number(first), _read_number(last)
     if not isinstance(label, str) or len(label) > MAX_LABEL or began is None or ended is None or began > ended:
         raise ValueError(f"{value!r} is no burst of events")
     return KeptEvents(label, began, ended, _read_count(count))
@@ -183,12 +219,26 @@ def _read_count(value: object) -> int:
     return value
 
 
-def _read_time(value: object) -> float | None:
+def _read_number(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no time")
+        raise ValueError(f"{value!r} is no number")
     return float(value)
+
+
+def is_place(latitude: float, longitude: float) -> bool:
+    """Whether these are degrees."""
+    return abs(latitude) <= 90 and abs(longitude) <= 180
+
+
+def _read_place(value: object) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    latitude, longitude = map(_read_number, _read_list(value, 2))
+    if latitude is None or longitude is None or not is_place(latitude, longitude):
+        raise ValueError(f"{value!r} is no place")
+    return latitude, longitude
 
 
 def _read_text(value: object) -> str | None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine knows of sources over a restart: stored at the stop and now and then, put back at the start.
+"""What the engine knows of sources and users over a restart: stored at the stop and now and then, put back at the
+start.
 
 Blocks are not among it: they have their own table, and are there from the moment they are set.
 """
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from admin_api.store.tables import StoredPenalty
 from sentry_engine import Reason, State
-from sentry_engine.state import KeptPenalty, KeptSource
+from sentry_engine.state import KeptPenalty, KeptSource, KeptUser
 
 if TYPE_CHECKING:
     from admin_api.store import Store
@@ -22,7 +23,7 @@ LATEST = datetime.max.replace(tzinfo=UTC).timestamp()  # seconds; what ends late
 
 
 async def store_penalties(store: Store, engine: Engine) -> State:
-    """Write down who is in penalty and what counts against sources; returns it."""
+    """Write down who is in penalty, what counts against sources, and where users were; returns it."""
     state = await asyncio.to_thread(engine.export_state)
     penalties = [
         StoredPenalty(
@@ -36,6 +37,7 @@ async def store_penalties(store: Store, engine: Engine) -> State:
     async with store.write() as unit:
         await unit.penalties.replace_all(penalties)
         await unit.sources.replace_all([source.to_json() for source in state.sources])
+        await unit.whereabouts.replace_all([user.to_json() for user in state.users])
     return state
 
 
@@ -43,11 +45,13 @@ async def restore_penalties(store: Store, engine: Engine) -> int:
     """Put back what still matters; returns how many penalties. Raises ``ValueError`` for rows that nobody stored."""
     async with store.read() as unit:
         penalties, sources = await unit.penalties.everything(), await unit.sources.everything()
+        users = await unit.whereabouts.everything()
     state = State(
         tuple(
             KeptPenalty(p.network, None if p.until is None else p.until.timestamp(), Reason(p.reason), p.rule_id)
             for p in penalties
         ),
         sources=tuple(map(KeptSource.from_json, sources)),
+        users=tuple(map(KeptUser.from_json, users)),
     )
     return await asyncio.to_thread(engine.import_state, state)

@@ -182,3 +182,14 @@ class StoredSource(Base):
     strikes: Mapped[int]
     forgotten_at: Mapped[float | None] = mapped_column(Double)
     events: Mapped[list[Any]] = mapped_column(JSON)
+
+
+class StoredWhereabouts(Base):
+    """Where a user logged in from: every country, and place and Unix time of the last login if a database told them."""
+
+    __tablename__ = "whereabouts"
+
+    user: Mapped[str] = mapped_column(primary_key=True)
+    countries: Mapped[list[str]] = mapped_column(JSON)
+    place: Mapped[list[float] | None] = mapped_column(JSON)
+    seen_at: Mapped[float | None] = mapped_column(Double)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from admin_api.store.audit import AuditRepository
 from admin_api.store.blocks import BlockRepository
 from admin_api.store.idempotency import IdempotencyRepository
+from admin_api.store.kept_rows import KeptRows
 from admin_api.store.penalties import PenaltyRepository
 from admin_api.store.rules import RuleRepository
 from admin_api.store.sessions import SessionRepository
-from admin_api.store.sources import SourceRepository
+from admin_api.store.tables import StoredSource, StoredWhereabouts
 from admin_api.store.tokens import TokenRepository
 from admin_api.store.users import UserRepository
 
@@ -31,6 +32,7 @@ class Unit:
         self.penalties = PenaltyRepository(session)
         self.rules = RuleRepository(session, clock)
         self.sessions = SessionRepository(session, clock)
-        self.sources = SourceRepository(session)
+        self.sources = KeptRows(session, StoredSource)
         self.tokens = TokenRepository(session, clock)
         self.users = UserRepository(session, clock)
+        self.whereabouts = KeptRows(session, StoredWhereabouts)

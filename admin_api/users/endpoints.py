@@ -71,6 +71,7 @@ async def delete_user(name: str, caller: UsersWrite, services: ServicesOf) -> No
     """Remove the user and disconnect its sessions."""
     user = await service.remove_user(services.store, name, by=caller.name)
     _disconnect(services, user.name)
+    services.engine.detectors.forget_user(user.name)
 
 
 def _disconnect(services: Services, name: str) -> int:

@@ -55,6 +55,7 @@ async def remove_user(store: Store, name: str, *, by: str) -> User:
     async with store.write() as unit:
         user = await _existing(unit, name)
         await unit.users.remove(user)
+        await unit.whereabouts.remove(user.name)
         await unit.audit.add(by, "user_removed", user.name)
     return user
 

@@ -8,7 +8,7 @@ from threading import Lock
 from sentry_engine.detectors.attempts import Attempt, Detector, Suspicion
 from sentry_engine.detectors.guessing import SprayDetector, StuffingDetector
 from sentry_engine.detectors.thresholds import Thresholds
-from sentry_engine.detectors.whereabouts import CountryDetector, TravelDetector
+from sentry_engine.detectors.whereabouts import CountryDetector, Sighting, TravelDetector
 
 
 class Panel:
@@ -34,6 +34,22 @@ class Panel:
     def learn_countries(self, user: str, countries: frozenset[str]) -> None:
         with self._lock:
             self._country.learn(user, countries)
+
+    def learn_sighting(self, user: str, sighting: Sighting) -> None:
+        with self._lock:
+            self._travel.learn(user, sighting)
+
+    def whereabouts(self) -> list[tuple[str, frozenset[str], Sighting | None]]:
+        """Of each user the countries and where the last login came from; who was not heard of longest comes first."""
+        with self._lock:
+            users = dict.fromkeys((*self._country.users(), *self._travel.users()))
+            return [(user, self._country.seen(user), self._travel.last(user)) for user in users]
+
+    def forget_user(self, user: str) -> None:
+        """Where a user was is nobody's business once the user is gone."""
+        with self._lock:
+            self._country.forget(user)
+            self._travel.forget(user)
 
     def countries_of(self, user: str) -> frozenset[str]:
         with self._lock:

@@ -32,6 +32,10 @@ class RecentlyUsed(Generic[Key, Value]):
     def forget(self, key: Key) -> None:
         self._values.pop(key, None)
 
+    def keys(self) -> list[Key]:
+        """The least recently put one first."""
+        return list(self._values)
+
 
 class RecentSets(Generic[Key, Value]):
     """Distinct items per key, each with the last time it was seen."""

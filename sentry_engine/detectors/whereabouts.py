@@ -11,6 +11,7 @@ from sentry_engine.detectors.thresholds import CountryThreshold, TravelThreshold
 from sentry_engine.verdict import Reason
 
 EARTH_RADIUS = 6_371.0  # km
+Sighting = tuple[float, float, float]  # latitude and longitude in degrees, and when (engine's clock)
 MAX_COUNTRIES = 64  # of one user; nobody needs more, and a list of all says nothing
 
 
@@ -41,13 +42,20 @@ class CountryDetector:
     def seen(self, user: str) -> frozenset[str]:
         return self._seen.get(user) or frozenset()
 
+    def users(self) -> list[str]:
+        """Those of whom a country is known, the one not heard of longest first."""
+        return self._seen.keys()
+
+    def forget(self, user: str) -> None:
+        self._seen.forget(user)
+
 
 class TravelDetector:
     """Compares each success with the one before it. Needs a database with coordinates (City)."""
 
     def __init__(self) -> None:
         self.threshold: TravelThreshold | None = TravelThreshold()
-        self._last: RecentlyUsed[str, tuple[float, float, float]] = RecentlyUsed()
+        self._last: RecentlyUsed[str, Sighting] = RecentlyUsed()
 
     def observe(self, attempt: Attempt) -> Suspicion | None:
         threshold, place = self.threshold, attempt.place
@@ -67,6 +75,22 @@ class TravelDetector:
             return None
         text = f"{attempt.user!r} moved {kilometres:.0f} km in {hours:.1f} h"
         return Suspicion(Reason.IMPOSSIBLE_TRAVEL, threshold.response, text, threshold.penalty)
+
+    def learn(self, user: str, sighting: Sighting) -> None:
+        """What was known before a restart; what was seen since is the better knowledge."""
+        known = self._last.get(user)
+        if known is None or known[2] < sighting[2]:
+            self._last.put(user, sighting)
+
+    def last(self, user: str) -> Sighting | None:
+        return self._last.get(user)
+
+    def users(self) -> list[str]:
+        """Those who were seen, the one not heard of longest first."""
+        return self._last.keys()
+
+    def forget(self, user: str) -> None:
+        self._last.forget(user)
 
 
 def great_circle(one: tuple[float, float], other: tuple[float, float]) -> float:

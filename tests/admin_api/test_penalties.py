@@ -3,16 +3,19 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 
 import pytest
 
 from admin_api.identity import Scope
 from admin_api.penalties.state import restore_penalties, store_penalties
-from sentry_engine import Engine, Policy, Reason
+from sentry_engine import Engine, GeoipPaths, Policy, Reason
 
 pytestmark = pytest.mark.asyncio
 
 URL = "/api/v1/penalties"
+DATABASE = Path(__file__).parents[1] / "data" / "geoip" / "GeoLite2-City-Test.mmdb"
+BRITISH, SWEDISH = "2.125.160.216", "89.160.20.112"
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
@@ -80,3 +83,18 @@ async def test_a_restart_gives_no_free_attempts(store, core):
             False
         ]
         assert 590 < after.explain("192.0.2.9", event="auth_failure", now=moment).verdict.retry_after <= 600
+
+
+async def test_a_restart_makes_no_country_the_first_one(store):
+    detectors = {"new_country": {"action": "deny"}}
+    document = {"wolfsentry": {"version": "1", "detectors": detectors}}
+    policy = Policy.load(documents={"a": document}, geoip=GeoipPaths(country=DATABASE))
+    with Engine(policy) as before:
+        assert before.decide("auth_success", SWEDISH, user="ann").accepted
+        await store_penalties(store, before)
+        await store_penalties(store, before)
+    with Engine(policy) as after:
+        await restore_penalties(store, after)
+        assert after.decide("auth_success", BRITISH, user="ann").reason is Reason.NEW_COUNTRY
+        assert after.decide("auth_success", SWEDISH, user="ann").accepted
+        assert after.decide("auth_success", BRITISH, user="ben").accepted

@@ -4,6 +4,7 @@ from __future__ import annotations
 import pytest
 
 from admin_api.identity import Scope
+from admin_api.penalties.state import store_penalties
 from vpn_frontend.passwords import matches
 
 pytestmark = pytest.mark.asyncio
@@ -160,3 +161,13 @@ class TestDeleteUser:
         assert not server.sessions.views
         assert await server.store.find("alice") is None
         assert (await server.client.delete(f"{URL}/alice")).status_code == 404
+
+    async def test_where_the_user_was_is_forgotten(self, server):
+        await server.client.post(URL, json=ALICE)
+        for user in ("alice", "ben"):
+            server.engine.detectors.learn_countries(user, frozenset({"DE"}))
+        await store_penalties(server.store, server.engine)
+        assert (await server.client.delete(f"{URL}/alice")).status_code == 204
+        assert not server.engine.detectors.countries_of("alice")
+        async with server.store.read() as unit:
+            assert [row["user"] for row in await unit.whereabouts.everything()] == ["ben"]

@@ -163,10 +163,11 @@ PENALTY = st.fixed_dictionaries(
 )
 STATE = st.fixed_dictionaries(
     {
-        "version": st.sampled_from([1, 2, 3]),
+        "version": st.sampled_from([1, 2, 3, 4]),
         "penalties": st.lists(PENALTY, max_size=3) | PLAIN,
         "blocks": st.just([]) | PLAIN,
         "sources": st.just([]) | PLAIN,
+        "users": st.just([]) | PLAIN,
     }
 )
 

@@ -12,6 +12,8 @@ import pytest
 from sentry_engine import Engine, Policy, Reason, State, carry_over
 from sentry_engine.addresses import pack_network
 from sentry_engine.core import Burst
+from sentry_engine.detectors import Attempt
+from sentry_engine.places import Place
 
 SOURCE, OTHER, SIX = "192.0.2.1", "198.51.100.1", "2001:db8:0:7::1"
 SAVED_AT = 1_700_000_000.0  # Unix time
@@ -163,6 +165,77 @@ class TestStrikes:
         assert engine.export_state().sources == ()
 
 
+class TestUsers:
+    BERLIN, NEW_YORK = (52.52, 13.405), (40.713, -74.006)
+
+    @staticmethod
+    def log_in(machine: Machine, user: str, country: str, place: tuple[float, float]) -> list[Reason]:
+        source = pack_network("192.0.2.0/24")
+        where = Place(country=country, latitude=place[0], longitude=place[1])
+        found = machine.made[-1].detectors.observe(Attempt(user, source, machine.now(), True, where))
+        return [suspicion.reason for suspicion in found]
+
+    def test_the_first_country_after_a_restart_is_not_the_first_of_all(self, machine):
+        machine.boot(limit(), EARLIER_BOOT)
+        assert self.log_in(machine, "ann", "DE", self.BERLIN) == []
+        engine = machine.reboot(limit(), after=86_400.0)
+        assert engine.detectors.countries_of("ann") == {"DE"}
+        assert self.log_in(machine, "ann", "US", self.NEW_YORK) == [Reason.NEW_COUNTRY]
+
+    @pytest.mark.parametrize(("hours", "found"), [(1.0, [Reason.IMPOSSIBLE_TRAVEL]), (9.0, [])])
+    def test_a_journey_goes_on_while_the_server_is_down(self, machine, hours, found):
+        machine.boot(limit(), EARLIER_BOOT)
+        self.log_in(machine, "ann", "", self.BERLIN)
+        machine.reboot(limit(), after=hours * 3_600)
+        assert self.log_in(machine, "ann", "", self.NEW_YORK) == found
+
+    def test_a_wall_clock_that_was_set_back_puts_nobody_into_the_future(self, machine):
+        machine.boot(limit(), EARLIER_BOOT)
+        self.log_in(machine, "ann", "DE", self.BERLIN)
+        engine = machine.reboot(limit(), after=-3_600.0)
+        assert engine.detectors.whereabouts() == [("ann", {"DE"}, (*self.BERLIN, machine.now()))]
+
+    def test_what_was_seen_since_is_not_forgotten_for_what_was_before(self, machine):
+        machine.boot(limit(), EARLIER_BOOT)
+        self.log_in(machine, "ann", "DE", self.BERLIN)
+        state = machine.made[-1].export_state()
+        engine = machine.reboot(limit(), after=86_400.0)
+        self.log_in(machine, "ann", "US", self.NEW_YORK)
+        engine.import_state(state)
+        assert engine.detectors.whereabouts() == [("ann", {"DE", "US"}, (*self.NEW_YORK, machine.now()))]
+
+    def test_what_could_not_be_put_back_is_left_out(self, machine):
+        machine.boot(limit(), EARLIER_BOOT)
+        self.log_in(machine, "x" * 1_000, "DE", self.BERLIN)
+        self.log_in(machine, "ann", "DE" * 100, (1e9, float("nan")))
+        engine = machine.reboot(limit(), after=60.0)
+        assert engine.detectors.whereabouts() == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"user": 7},
+            {"user": "x" * 257},
+            {"countries": "DE"},
+            {"countries": ["DE"] * 65},
+            {"countries": [None]},
+            {"countries": [""]},
+            {"place": [91, 0]},
+            {"place": [0]},
+            {"place": [0, "x"]},
+            {"place": None},
+            {"seen_at": None},
+            {"seen_at": "soon"},
+        ],
+    )
+    def test_what_is_no_user_is_an_error(self, change):
+        good = {"user": "ann", "countries": ["DE"], "place": [52.5, 13.4], "seen_at": 1.5}
+        document = {"version": 3, "penalties": [], "blocks": [], "sources": [], "users": [good]}
+        assert State.from_json(document).to_json() == document
+        with pytest.raises(ValueError, match=r"."):
+            State.from_json({**document, "users": [{**good, **change}]})
+
+
 class TestBounds:
     def test_beyond_the_bound_those_with_the_least_against_them_are_left_out(self, machine, monkeypatch):
         monkeypatch.setattr(carry_over, "MAX_SOURCES", 2)
@@ -192,7 +265,7 @@ class TestBounds:
     )
     def test_what_is_no_source_is_an_error(self, change):
         good = {"network": "192.0.2.1/32", "strikes": 1, "forgotten_at": None, "events": [["connect", 1.0, 1.0, 1]]}
-        document = {"version": 2, "penalties": [], "blocks": [], "sources": [good]}
+        document = {"version": 3, "penalties": [], "blocks": [], "sources": [good], "users": []}
         assert State.from_json(document).to_json() == document
         with pytest.raises(ValueError, match=r"."):
             State.from_json({**document, "sources": [{**good, **change}]})
