@@ -126,6 +126,7 @@ int gw_session_open(gw *g, uint64_t link, const struct gw_session_config *config
     if (status) {
         discard(routes);
         gw_session_release(&g->sessions, &g->sessions.slots[gw_id_slot(*session)]);
+        *session = 0;
         return status;
     }
     gw_post_all(g, routes);

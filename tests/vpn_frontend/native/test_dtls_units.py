@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 NATIVE = ROOT / "vpn_frontend" / "native"
+WHOLE = sorted(path.name for path in NATIVE.glob("*.c"))
+FAULT_STEP = int(os.environ.get("OCSENTRY_FAULT_STEP", "4"))
 PROGRAMS = {
     "test_dtls_hello": ["dtls_hello.c", "dtls_cookie.c", "keyed_hash.c"],
     "test_dtls_tables": ["dtls_directory.c", "dtls_paths.c"],
     "test_dtls_datagrams": ["dtls_datagrams.c"],
     "test_record_memory": ["record_memory.c"],
-    "test_moving": sorted(path.name for path in NATIVE.glob("*.c")),
+    "test_moving": WHOLE,
 }
 SANITIZERS = {"test_record_memory": "undefined"}  # the others: ASan too, under which that one keeps nothing
 
@@ -27,10 +30,9 @@ def wolfssl() -> Path:
     return Path(run.stdout.strip())
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_program(program: str, wolfssl: Path, tmp_path: Path) -> None:
-    binary = tmp_path / program
-    sources = [Path(__file__).with_name(f"{program}.c"), *(NATIVE / name for name in PROGRAMS[program])]
+def build(program: str, names: list[str], wolfssl: Path, folder: Path, *options: str) -> Path:
+    binary = folder / program
+    sources = [Path(__file__).with_name(f"{program}.c"), *(NATIVE / name for name in names)]
     flags = [
         "-std=gnu11",
         "-D_GNU_SOURCE",
@@ -41,9 +43,34 @@ def test_program(program: str, wolfssl: Path, tmp_path: Path) -> None:
         "-Werror",
         f"-fsanitize={SANITIZERS.get(program, 'address,undefined')}",
         "-fno-sanitize-recover=all",
+        *options,
     ]
     include = [f"-I{NATIVE}", f"-I{ROOT}", f"-I{wolfssl}/include"]
     libraries = [f"{wolfssl}/lib/libwolfssl.a", "-lm", "-lpthread"]
-    subprocess.run(["gcc", *flags, *include, *sources, "-o", binary, *libraries], check=True, timeout=120)
-    run = subprocess.run([binary], capture_output=True, text=True, timeout=120, check=False)
-    assert (run.returncode, run.stdout) == (0, "ok\n"), run.stderr
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    subprocess.run(
+        ["gcc", *flags, *include, *sources, "-o", binary, *libraries], check=True, timeout=240, env=environment
+    )
+    return binary
+
+
+def run(*command: str | Path) -> None:
+    # A program brings its own sanitizers, and the tests' may be told not to look for leaks.
+    environment = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "ASAN_OPTIONS")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(program: str, wolfssl: Path, tmp_path: Path) -> None:
+    run(build(program, PROGRAMS[program], wolfssl, tmp_path))
+
+
+def test_an_allocation_that_fails_does_no_harm(wolfssl: Path, tmp_path: Path, ecdsa_pair: tuple[bytes, bytes]) -> None:
+    """Every FAULT_STEP-th of all that a gateway and its clients' logins, tunnels and DTLS make it ask for."""
+    wrapped = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"
+    program = build("test_memory_faults", WHOLE, wolfssl, tmp_path, wrapped)
+    files = tmp_path / "chain.pem", tmp_path / "key.pem"
+    for file, content in zip(files, ecdsa_pair, strict=True):
+        file.write_bytes(content)
+    run(program, *files, "1", str(FAULT_STEP))
