@@ -177,7 +177,6 @@ static int post(struct gw_worker *worker, uint32_t to)
 
     if (message) {
         message->object = worker->dtls->outgoing[to];
-        message->value = worker->index;
         status = gw_mailbox_post(&worker->gateway->workers[to]->mailbox, message);
     }
     if (status)
@@ -223,15 +222,15 @@ static void deliver(struct gw_worker *worker, const struct gw_dtls_parcel *parce
 }
 
 /* The session goes to where its datagrams come in. A forged one changes nothing: from the client's path it comes in there too. */
-static void follow(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, uint32_t from)
+static void follow(struct gw_worker *worker, const struct gw_dtls_parcel *parcel)
 {
-    struct gw_session *session = from == worker->index ? NULL : gw_session_find(worker, parcel->session);
+    struct gw_session *session = parcel->entry == worker->index ? NULL : gw_session_find(worker, parcel->session);
 
     if (session && gw_dtls_is_at(session, &parcel->path) && (!session->moved || worker->now - session->moved >= GW_MOVE_PAUSE))
-        gw_session_depart(worker, session, from);
+        gw_session_depart(worker, session, parcel->entry);
 }
 
-void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch, uint32_t from)
+void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch)
 {
     gw_cookies_turn(&worker->dtls->cookies, worker->now);
     for (size_t at = 0; at < batch->size;) {
@@ -239,7 +238,7 @@ void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch, u
 
         memcpy(&parcel, batch->data + at, sizeof(parcel));
         deliver(worker, &parcel, batch->data + at + sizeof(parcel));
-        follow(worker, &parcel, from);
+        follow(worker, &parcel);
         worker->pace.turn++;
         at += sizeof(parcel) + parcel.size;
     }
@@ -331,7 +330,9 @@ static uint64_t find_by_address(struct gw_worker *worker, const struct gw_path *
 /* `known`: the session of this path, 0 while nobody has looked. */
 static void sort(struct gw_worker *worker, const struct gw_path *path, const uint8_t *datagram, size_t size, uint64_t *known)
 {
-    struct gw_dtls_parcel parcel = { .size = (uint32_t)size, .kind = (uint8_t)gw_dtls_classify(datagram, size), .path = *path };
+    struct gw_dtls_parcel parcel = {
+        .size = (uint32_t)size, .kind = (uint8_t)gw_dtls_classify(datagram, size), .entry = (uint16_t)worker->index, .path = *path,
+    };
 
     if (parcel.kind == GW_DTLS_GARBAGE || size > GW_DATAGRAM_MAX) {
         gw_count(worker, GW_STAT_dtls_garbage);

@@ -54,7 +54,7 @@ struct gw_dtls_parcel {
     uint32_t size;
     uint8_t kind;                   /* enum gw_dtls_kind */
     uint8_t secret;                 /* HELLO: under which of the two secrets its cookie is good */
-    uint16_t reserved;
+    uint16_t entry;                 /* the worker where it came in, which may be another than it comes from */
     struct gw_path path;
 };
 
@@ -68,7 +68,7 @@ uint32_t gw_dtls_port_sockets(const struct gw_worker *worker);
 void gw_dtls_port_free(struct gw_worker *worker);
 void gw_dtls_port_ready(struct gw_worker *worker, struct gw_udp_source *source);
 /* Datagrams that worker `from` received. */
-void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch, uint32_t from);
+void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch);
 /* The end of a turn: what was gathered for other workers and for clients goes out. */
 void gw_dtls_port_flush(struct gw_worker *worker);
 

@@ -241,7 +241,7 @@ static void obey(struct gw_worker *worker, struct gw_message *message)
         gw_session_arrive(worker, message->session);
         break;
     case GW_MSG_DATAGRAMS:
-        gw_dtls_port_take_batch(worker, message->object, (uint32_t)message->value);
+        gw_dtls_port_take_batch(worker, message->object);
         break;
     case GW_MSG_STOP_ACCEPTING:
         gw_listeners_close(worker);
