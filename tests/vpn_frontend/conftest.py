@@ -129,10 +129,11 @@ class Lab:
 
 @pytest.fixture
 def make_engine():
-    """Engines on the twin core, closed at the end."""
+    """Engines on the twin core, on a clock that stands unless ``now`` is given; closed at the end."""
     made = []
 
     def make(document=None, **keywords):
+        keywords.setdefault("clock", lambda: NOW)
         made.append(Engine(Policy.from_document(document or EMPTY_POLICY), core="twin", **keywords))
         return made[-1]
 
