@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ import time
 
 import pytest
 
+from tests.e2e.lab.namespaces import Claim, Namespace
 from tests.ocsentry.conftest import OCSENTRY
 from tests.patience import PATIENCE
 
@@ -79,11 +79,9 @@ class Served:
 
 @pytest.fixture
 def namespace():
-    name = f"ocsserve{os.getpid()}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-    yield name
-    subprocess.run(["ip", "netns", "del", name], check=True)
+    claim = Claim()
+    yield Namespace.create(claim.name("serve")).name
+    claim.release()
 
 
 @pytest.fixture

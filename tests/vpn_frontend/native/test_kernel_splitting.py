@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import select
 import struct
 import subprocess
 import threading
@@ -81,6 +82,7 @@ class Road:
                 assert header == bytes(10)  # the kernel may refuse what is damaged, not what we made
         seen = []
         while True:
+            assert select.select([self._outlet], [], [], 60.0)[0], "the last packet did not come through"
             read = os.read(self._outlet, 10 + 65535)
             if read[-len(b"the last one") :] == b"the last one":
                 return seen
