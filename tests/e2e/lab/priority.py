@@ -8,18 +8,18 @@ from contextlib import suppress
 from pathlib import Path
 
 _PRIORITY = 1  # of SCHED_RR, above every thread without one
+# A thread may end between any two looks at it; and where the process may not give priorities (a container without
+# CAP_SYS_NICE), its threads compete like everyone's.
+_LEFT_ALONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 def prefer(pid: int, threads: str = "") -> list[str]:
-    """Gives the threads of a process whose names begin so a real-time priority; the names of those it found.
-
-    Where the process may not (a container without CAP_SYS_NICE) they compete like everyone.
-    """
+    """Gives the threads of a process whose names begin so a real-time priority; the names of those it found."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        name = (task / "comm").read_text().strip()
-        if name.startswith(threads):
-            with suppress(PermissionError):
+        with suppress(*_LEFT_ALONE):
+            name = (task / "comm").read_text().strip()
+            if name.startswith(threads):
+                found.append(name)
                 os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(_PRIORITY))
-            found.append(name)
     return found

@@ -19,6 +19,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .bounds import PATIENCE
+
 if TYPE_CHECKING:
     from .namespaces import Namespace
 
@@ -66,7 +68,7 @@ class RoughRoad:
 
     def close(self) -> None:
         os.close(self._stop_write)
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
         os.close(self._stop_read)
         os.close(self._device)
 
