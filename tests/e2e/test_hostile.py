@@ -17,12 +17,12 @@ from contextlib import suppress
 
 import pytest
 
-from tests.e2e.lab.bounds import PATIENCE
 from tests.e2e.lab.network import SERVER_IPV4
 from tests.e2e.lab.pings import Pings
 from tests.e2e.lab.probes import Door, drain, knock, open_tls
 from tests.e2e.lab.processes import proportional_set_size
 from tests.e2e.lab.server import INNER_IPV4
+from tests.patience import PATIENCE
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

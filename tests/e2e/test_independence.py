@@ -16,10 +16,11 @@ import threading
 import time
 
 from tests.e2e.lab import disturbances
-from tests.e2e.lab.bounds import PATIENCE, bound
+from tests.e2e.lab.bounds import bound
 from tests.e2e.lab.pings import Pings
 from tests.e2e.lab.priority import prefer
 from tests.e2e.lab.server import INNER_IPV4
+from tests.patience import PATIENCE
 
 PREFIXES = int(os.environ.get("OCSENTRY_PREFIXES", "1000000"))
 CALLS = 1000  # asked for per second; a machine with less to give answers fewer, and is as busy

@@ -13,9 +13,9 @@ import signal
 
 import pytest
 
-from tests.e2e.lab.bounds import PATIENCE
 from tests.e2e.lab.pings import Pings
 from tests.e2e.lab.server import INNER_IPV4
+from tests.patience import PATIENCE
 
 DPD = 4  # seconds
 ROAMS = 20

@@ -8,7 +8,7 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
-from .bounds import PATIENCE
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path

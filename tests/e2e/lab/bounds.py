@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long a test waits, and what elapsed time it holds against the server.
 
-A test waits for effects, not for time. What must happen happens after milliseconds; only a test that fails waits for
-the whole of ``PATIENCE``. It is as long as it is because the machine may be starved of its processors for seconds.
-
+A test waits for effects, not for time, and for as long as any test of the project does (tests/patience.py).
 Elapsed time that is promised to users is another matter: it says something about the server only where the server has
 a processor. So the promise itself is checked with OCSENTRY_STRICT_TIMES on a machine that does nothing else, before a
 release. Beside other work ten times as much passes: what tells a late server from one that never acts.
@@ -15,10 +13,11 @@ import os
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from tests.patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE = 60.0  # seconds
 STRICT = bool(os.environ.get("OCSENTRY_STRICT_TIMES"))
 _CROWDED = 10.0
 _LOOK_EVERY = 0.02  # seconds

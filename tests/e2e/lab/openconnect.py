@@ -8,7 +8,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bounds import PATIENCE
+from tests.patience import PATIENCE
+
 from .echoes import echo
 from .network import SERVER_IPV4, Host
 from .programs import Line, Program

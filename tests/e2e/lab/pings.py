@@ -7,7 +7,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from .bounds import PATIENCE
+from tests.patience import PATIENCE
+
 from .programs import Program
 
 if TYPE_CHECKING:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from .bounds import PATIENCE, eventually
+from tests.patience import PATIENCE
+
+from .bounds import eventually
 from .network import SERVER_IPV4, Host
 
 if TYPE_CHECKING:

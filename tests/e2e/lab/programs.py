@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .bounds import PATIENCE
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     import signal

@@ -19,7 +19,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .bounds import PATIENCE
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from .namespaces import Namespace

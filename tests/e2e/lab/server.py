@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.patience import PATIENCE
+
 from .api import ADMIN_PORT, Api, command_line
-from .bounds import PATIENCE, eventually
+from .bounds import eventually
 from .certificates import Certificate, make_certificate
 from .namespaces import run
 from .network import SERVER_IPV4
