@@ -120,16 +120,16 @@ class Assembly:
 
     def _make_engine(self) -> Engine:
         policy, limits = self._config.values.policy, self._config.vpn.limits
-        core, logins = NativeCore(), DecisionLog()
+        core, asked = NativeCore(), DecisionLog()
         core.watch(every=1)
         engine = Engine(
             load_policy(policy, progress=self._progress),
             core=core,
-            decisions=logins,
+            decisions=asked,
             limits=ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess),
             never_block=policy.never_block,
         )
-        self._decisions = DecisionFeed(core, logins, self._events, lambda: engine.policy.places, engine.event_label)
+        self._decisions = DecisionFeed(core, asked, self._events, lambda: engine.policy.places)
         return engine
 
     async def _open_penalty_box(self) -> None:

@@ -385,13 +385,13 @@ class Engine:
             raise AdmissionRefused(INVALID, "The request cannot be understood.") from None
         if not isfinite(moment):
             raise AdmissionRefused(INVALID, "The request cannot be understood.")
-        known = self._leases.find(user, session)
-        verdict = self._ask_uncounted(request) if known else self._core.decide(request)
+        belongs, known = tuple(groups), self._leases.find(user, session)
+        verdict = self._ask_uncounted(request) if known else self._decide_and_log(request, user, belongs)
+        if known and verdict.accepted:
+            verdict = self._judge_user(user, belongs, request) or verdict
         if not verdict.accepted:
-            raise AdmissionRefused(verdict, "Access from this address is not allowed at present.")
-        belongs = tuple(groups)
-        if refusal := self._judge_user(user, belongs, request):
-            raise AdmissionRefused(refusal, REFUSAL_TEXTS[refusal.reason])
+            text = REFUSAL_TEXTS.get(verdict.reason, "Access from this address is not allowed at present.")
+            raise AdmissionRefused(verdict, text)
         return self._leases.admit(
             user,
             render_address(request.address),

@@ -8,7 +8,7 @@ holds the objects. A verdict comes back from C as one word, and equal words are 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -19,7 +19,7 @@ from sentry_engine.native_asker import open_asker
 from sentry_engine.native_columns import REASON_CODES, CData
 from sentry_engine.native_policies import InForce, Policies, list_hits
 from sentry_engine.plan import Plan
-from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Reason, Verdict, read_word
+from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Action, Reason, Verdict, read_word
 
 try:
     from sentry_engine._core import ffi, lib
@@ -36,6 +36,7 @@ HAS_RETRY = 1 << 4  # of an answer's word, see core.h
 MAX_KEPT_NAMES = 65_536  # SE_MAX_KEPT_RULES; beyond it a penalty is listed without the name of its rule
 MAX_STRIKES = 65_535  # of uint16_t
 BURSTS_AT_A_TIME = 4_096  # copied out of the core; the readers of a policy wait for no more than these
+Wanted = Callable[[int, Action], bool]
 
 if lib.se_core_abi() != CORE_ABI:
     raise ImportError(
@@ -208,13 +209,21 @@ class NativeCore:
         """Record one in ``every`` decisions for ``drain``; 0: none, which is how a core starts."""
         lib.se_core_watch(self._require_open(), max(0, min(every, 0xFFFF_FFFF)))
 
-    def drain(self, limit: int = 1024) -> list[Decision]:
-        """Take up to ``limit`` recorded decisions, oldest first. Those that found no room are in ``unlogged``."""
+    def drain(self, limit: int = 1024, wanted: Wanted | None = None) -> list[Decision]:
+        """Take up to ``limit`` recorded decisions, oldest first. Those that found no room are in ``unlogged``.
+
+        ``wanted`` is asked about each (its event and answer) before it is read, which is what costs: of a flood most
+        need not be.
+        """
         core = self._require_open()
         rows = ffi.new("struct se_decision_row[]", limit)
         with self._draining:
             count = lib.se_core_drain(core, rows, limit)
-        return [self._read_decision(rows[at]) for at in range(count)]
+        return [
+            self._read_decision(row)
+            for row in rows[0:count]
+            if wanted is None or wanted(row.event, read_word(row.word)[0])
+        ]
 
     @property
     def unlogged(self) -> int:

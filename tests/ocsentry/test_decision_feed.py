@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from ocsentry.decision_feed import ACCEPTED_PER_SECOND, REFUSED_PER_SECOND, DecisionFeed
-from sentry_engine import Engine, Policy
+from sentry_engine import Action, AdmissionRefused, Engine, Policy, Reason, Verdict
+from sentry_engine.addresses import pack_address
 from sentry_engine.decision_log import DecisionLog
 from sentry_engine.native_core import NativeCore
 
@@ -26,10 +27,10 @@ class Events(list):
 
 @pytest.fixture
 def watched():
-    core, logins, events = NativeCore(), DecisionLog(), Events()
+    core, asked, events = NativeCore(), DecisionLog(), Events()
     core.watch(every=1)
-    with Engine(Policy.from_document(DOCUMENT), core=core, decisions=logins) as engine:
-        yield engine, events, DecisionFeed(core, logins, events, lambda: engine.policy.places, engine.event_label)
+    with Engine(Policy.from_document(DOCUMENT), core=core, decisions=asked) as engine:
+        yield engine, events, DecisionFeed(core, asked, events, lambda: engine.policy.places)
 
 
 def test_what_the_gate_decided_is_an_event_and_a_login_is_one_with_its_user(watched):
@@ -63,9 +64,31 @@ def test_a_flood_of_refusals_hides_no_acceptance_and_is_counted(watched):
     assert events[-1]["missed"] == 500 - REFUSED_PER_SECOND
 
 
-def test_an_event_of_the_policy_goes_by_its_name(watched):
+@pytest.mark.parametrize("event", ["disconnect", "portal", "connect", "auth_success"])
+def test_a_decision_is_one_event_whoever_asked(watched, event):
     engine, events, feed = watched
-    engine.decide("portal", "192.0.2.1")
-    feed._core.answer(b"\0" * 10 + b"\xff\xff\xc0\x00\x02\x01", 900, 1.0)
+    engine.decide(event, "192.0.2.7", user="alice")
     feed.pump(0.0)
-    assert [event["event"] for event in events] == ["portal", "portal", "event 900"]
+    assert [(one["event"], one["verdict"]) for one in events] == [(event, "reject")]
+
+
+def test_an_admission_is_one_event_with_its_user(watched):
+    engine, events, feed = watched
+    engine.release(engine.admit("alice", "198.51.100.1"))
+    with pytest.raises(AdmissionRefused):
+        engine.admit("bob", "192.0.2.7")
+    feed.pump(0.0)
+    assert [(one["event"], one["user"], one["verdict"]) for one in events] == [
+        ("session_start", "alice", "accept"),
+        ("session_start", "bob", "reject"),
+    ]
+
+
+def test_what_was_left_out_of_the_engines_log_is_counted_too():
+    asked, events, core = DecisionLog(per_second=1), Events(), NativeCore()
+    refusal = Verdict(Action.REJECT, Reason.RULE, "bad")
+    for at in (1.0, 1.5, 1.6, 2.0):
+        asked.add(at, "auth_failure", pack_address("192.0.2.7"), "alice", refusal, 0.0)
+    DecisionFeed(core, asked, events, lambda: None).pump(0.0)
+    core.close()
+    assert [one.get("missed") for one in events] == [None, 2]
