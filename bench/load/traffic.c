@@ -17,10 +17,12 @@
 #define DRAIN_US 200000                 /* without a packet, until none is on its way any more */
 
 /* Batches of a tunnel on the way: up, no more than fit the receive buffer of a server that leaves it as it is; down, no more
- * packets than fit a TUN device's queue. */
+ * packets than fit a TUN device's queue. Up they are twice as large, since each costs both ends a probe, an answer and a wait. */
 static int window(int up)
 {
-    return job.threads > FEW ? 2 : up ? 4 : 12;
+    if (up)
+        return job.threads > FEW ? 1 : 2;
+    return job.threads > FEW ? 2 : 12;
 }
 
 /* Of an even number of bytes, added to `sum`. */
@@ -136,7 +138,7 @@ void *run_push(void *unused)
 {
     uint8_t frame[LC_HEADROOM + PACKET], probe[LC_HEADROOM + 4] = { 0 }, room[LC_PAYLOAD_MAX];
     struct lc_client *client = open_tunnel();
-    int clocked = client && client->channel && job.rate <= 0, batch = job.rate > 0 ? RATE_BATCH : BATCH;
+    int clocked = client && client->channel && job.rate <= 0, batch = job.rate > 0 ? RATE_BATCH : clocked ? 2 * BATCH : BATCH;
     int on_the_way = 0, error = 0;
     uint16_t numbered = 0;
     double next = now();

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench import load_client
-from bench.drops import socket_drops
 from bench.measures.openconnect import GB
 from bench.readings import Effort, Measure, Reading
 
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from tests.e2e.lab.programs import Program
 
 PACKET = 1300  # bytes that the load client puts into a tunnel at once
+HEADERS = 28  # of them, IPv4 and UDP
 SINK, SOURCE = 9, 7  # UDP ports inside
+_UDP_GRO = 104  # linux/udp.h; not in Python's socket
 
 
 def push(transport: str, clients: int) -> Measure:
     """What counts is what came out of the device."""
 
     def measure(peer: Peer, effort: Effort) -> Iterator[Reading]:
-        with sink(peer, SINK), pushing(peer, clients, dtls=transport == "dtls") as load:
-            flow = load_client.observe(load, effort.seconds, peer.cpu, lambda: socket_drops(peer.site.gateway, SINK))
+        with sink(peer, SINK, merged=True), pushing(peer, clients, dtls=transport == "dtls") as load:
+            flow = load_client.observe(load, effort.seconds, peer.cpu, lambda: _arrivals(peer))
         spent, arrived = flow.others
         yield from _readings(flow, f"{transport.upper()} up", clients, spent, arrived * PACKET)
 
@@ -55,10 +57,20 @@ def _readings(flow: Flow, way: str, clients: int, spent: float, size: float) -> 
     yield Reading(f"{name}: client CPU per GB", "s", flow.own_cpu / (size / GB))
 
 
+def _arrivals(peer: Peer) -> int:
+    """The load client's packets that came out of the server's devices. Those that came out as one have one header."""
+    links = json.loads(peer.site.gateway.run("ip", "-s", "-j", "link", "show", "type", "tun") or "[]")
+    counts = [link["stats64"]["rx"] for link in links if link]
+    return sum(count["bytes"] - HEADERS * count["packets"] for count in counts) // (PACKET - HEADERS)
+
+
 @contextmanager
-def sink(peer: Peer, port: int) -> Iterator[None]:
-    """A socket that is never read: full and then dropping, it counts what arrives at no cost for the server."""
+def sink(peer: Peer, port: int, *, merged: bool = False) -> Iterator[None]:
+    """A socket that is never read: full and then dropping, it counts what arrives. What comes merged is taken apart for
+    it by the kernel, in the server's own write, unless it takes ``merged`` datagrams; then a drop may be many."""
     with peer.site.gateway.socket(kind=socket.SOCK_DGRAM) as taker:
+        if merged:
+            taker.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
         taker.bind(("0.0.0.0", port))
         yield
 
