@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "listener.h"
+#include "tun.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -399,6 +400,7 @@ static void receive(struct gw_link *link)
         shake_hands(link);
     }
     read_records(link);
+    gw_tun_flush(worker);           /* nobody else's packets could join these, and their memory serves again while it is at hand */
     link->io.feed = NULL;
     link->io.feed_size = 0;
     if (link->state == GW_LINK_CONVERSATION)
