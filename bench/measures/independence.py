@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import statistics
 import time
+from dataclasses import dataclass, field
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from bench.drops import socket_drops
-from bench.measures.openconnect import PING_INTERVAL, tunnel
-from bench.measures.saturation import PACKET, SINK, pushing, sink
+from bench.measures.openconnect import tunnel
+from bench.measures.saturation import SINK, pushing, sink
 from bench.peers import OurPeer
 from bench.readings import Effort, Reading
 from tests.e2e.lab import disturbances
@@ -25,8 +27,25 @@ if TYPE_CHECKING:
     from bench.peers import Client, Peer
 
 WARM = 0.5  # seconds of traffic before the first look
+REPEATS = 4  # of every disturbance, each between others: what swings by itself swings for all of them
 CLIENTS, RATE = 4, 25.0  # tunnels, Mbit/s of each
 CALLS = 1000  # API calls per second
+PINGS = 0.002  # seconds between two
+UNDISTURBED = "undisturbed"
+
+
+@dataclass(slots=True)
+class Seen:
+    """What tunnels moved and how long round trips took while one thing went on, all its turns together."""
+
+    packets: int = 0
+    seconds: float = 0.0
+    times: list[float] = field(default_factory=list)
+    lost: int = 0
+
+    @property
+    def rate(self) -> float:
+        return self.packets / self.seconds
 
 
 def independence(peer: Peer, effort: Effort) -> Iterator[Reading]:
@@ -36,9 +55,12 @@ def independence(peer: Peer, effort: Effort) -> Iterator[Reading]:
     with sink(peer, SINK), tunnel(peer, peer.second_host, dtls=False) as client:
         with pushing(peer, 2, dtls=False):
             time.sleep(WARM)
-            quiet = _rate(peer, lambda: time.sleep(effort.seconds))
-            held = _rate(peer, lambda: disturbances.hold_interpreter(peer.server))
-        yield Reading("interpreter held for 1 s: throughput at full load", "% of undisturbed", 100 * held / quiet, True)
+            quiet, held = Seen(), Seen()
+            for _ in range(REPEATS):
+                _watch(peer, quiet, lambda: time.sleep(disturbances.HOLD_SECONDS))
+                _watch(peer, held, lambda: disturbances.hold_interpreter(peer.server))
+        share = 100 * held.rate / quiet.rate
+        yield Reading("interpreter held for 1 s: throughput at full load", "% of undisturbed", share, True)
         with pushing(peer, CLIENTS, dtls=False, rate=RATE):
             time.sleep(WARM)
             yield from _at_rate(peer, client, effort)
@@ -47,35 +69,41 @@ def independence(peer: Peer, effort: Effort) -> Iterator[Reading]:
 
 def _at_rate(peer: OurPeer, client: Client, effort: Effort) -> Iterator[Reading]:
     server, seconds = peer.server, max(effort.seconds, disturbances.HOLD_SECONDS)
-    networks = disturbances.prefix_list(effort.prefixes)
+    # Never the same twice in a row: that would be no swap.
+    networks = cycle([disturbances.prefix_list(effort.prefixes - shorter) for shorter in range(2)])
     calls = 0
 
     def call() -> None:
         nonlocal calls
-        calls = disturbances.call_api(server, CALLS, seconds)
+        calls += disturbances.call_api(server, CALLS, seconds)
 
     kinds: dict[str, Callable[[], None]] = {
-        "undisturbed": lambda: time.sleep(seconds),
+        UNDISTURBED: lambda: time.sleep(seconds),
         "interpreter held for 1 s": lambda: disturbances.hold_interpreter(server),
         "garbage collected for 1 s": lambda: disturbances.collect_garbage(server),
         f"{CALLS} API calls per second": call,
-        f"policy of {effort.prefixes} prefixes swapped in": lambda: disturbances.swap_policy(server, networks),
+        f"policy of {effort.prefixes} prefixes swapped in": lambda: disturbances.swap_policy(server, next(networks)),
     }
-    quiet = 0.0
-    for name, disturb in kinds.items():
-        pings, began = Pings(client, peer.inner_ipv4, interval=PING_INTERVAL), time.monotonic()
-        rate = _rate(peer, disturb)
-        times, lost = pings.times(began), len(pings.missing())
-        quiet = quiet or rate
-        yield Reading(f"{name}: throughput at {CLIENTS * RATE:g} Mbit/s", "% of undisturbed", 100 * rate / quiet, True)
-        yield Reading(f"{name}: round trip p99", "us", 1e6 * statistics.quantiles(times, n=100)[98])
-        yield Reading(f"{name}: pings lost", "", lost)
-    yield Reading("API calls answered, of those asked for", "%", 100 * calls / (CALLS * seconds), True)
+    seen = {name: Seen() for name in kinds}
+    for _ in range(REPEATS):
+        for name, disturb in kinds.items():
+            pings, began = Pings(client, peer.inner_ipv4, interval=PINGS), time.monotonic()
+            _watch(peer, seen[name], disturb)
+            seen[name].times += pings.times(began)
+            seen[name].lost += len(pings.missing())
+    for name, found in seen.items():
+        share = 100 * found.rate / seen[UNDISTURBED].rate
+        yield Reading(f"{name}: throughput at {CLIENTS * RATE:g} Mbit/s", "% of undisturbed", share, True)
+        for percent in 50, 99:
+            value = 1e6 * statistics.quantiles(found.times, n=100)[percent - 1]
+            yield Reading(f"{name}: round trip p{percent}", "us", value)
+        yield Reading(f"{name}: pings lost", "", found.lost)
+    yield Reading("API calls answered, of those asked for", "%", 100 * calls / (CALLS * seconds * REPEATS), True)
 
 
-def _rate(peer: Peer, work: Callable[[], None]) -> float:
-    """Bytes per second that came out of the device while it was done."""
+def _watch(peer: Peer, seen: Seen, work: Callable[[], None]) -> None:
+    """Counts what came out of the device while it was done."""
     before, began = socket_drops(peer.site.gateway, SINK), time.monotonic()
     work()
-    arrived = socket_drops(peer.site.gateway, SINK) - before
-    return arrived * PACKET / (time.monotonic() - began)
+    seen.packets += socket_drops(peer.site.gateway, SINK) - before
+    seen.seconds += time.monotonic() - began
