@@ -30,12 +30,13 @@ from ocsentry.event_log import EventLog
 from ocsentry.feed_keeper import FeedKeeper
 from ocsentry.live_sessions import LateSessions
 from ocsentry.load_progress import LoadProgress
-from ocsentry.policy_files import WATCHED_SUFFIXES, load_policy, policy_loader, watched_paths
+from ocsentry.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.rule_watcher import RuleWatcher
 from ocsentry.vocabulary import LogEvent
-from sentry_engine import ClientLimits, Engine
+from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.decision_log import DecisionLog
 from sentry_engine.native_core import NativeCore
+from sentry_engine.rule_files import RuleFiles
 from vpn_frontend.certificate import CertificateError
 from vpn_frontend.gateway import GatewayError
 from vpn_frontend.ports import VpnEvent
@@ -72,12 +73,14 @@ class Assembly:
         """Serve when this returns. Raises what a layer raises when it cannot start."""
         config, values = self._config, self._config.values
         paths = watched_paths(values.policy)
-        self._watcher = await asyncio.to_thread(RuleWatcher, paths, WATCHED_SUFFIXES)  # what is saved now is a change
+        files = RuleFiles()  # read once, though the watcher and the policy both want them
+        # What is saved from here on is a change.
+        self._watcher = await asyncio.to_thread(RuleWatcher, paths, WATCHED_SUFFIXES, files.read)
         self._store = await Store.open(config.store_url)
         self._made.push_async_callback(self._store.close)
         self._keeper = FeedKeeper(values.policy.feeds, self._watcher)
         self._report_feeds(await asyncio.to_thread(self._keeper.fetch_missing, time.monotonic()))
-        self._engine = await asyncio.to_thread(self._make_engine)
+        self._engine = self._make_engine()
         self._made.callback(self._engine.close)
         self._enforcement = Enforcement(
             self._engine,
@@ -86,7 +89,7 @@ class Assembly:
             values.policy.rules,
             events=self._events,
             never_block=values.policy.never_block,
-            load=policy_loader(values.policy, self._progress),
+            load=policy_loader(values.policy, self._progress, files.read),
         )
         self._made.push_async_callback(self._enforcement.stop)
         await self._enforcement.start()
@@ -119,11 +122,12 @@ class Assembly:
         self._events.emit(LogEvent.STOPPING, reason=reason, sessions=len(self._sessions.list()))
 
     def _make_engine(self) -> Engine:
+        """It refuses everybody until ``Enforcement`` has put the policy in force."""
         policy, limits = self._config.values.policy, self._config.vpn.limits
         core, asked = NativeCore(), DecisionLog()
         core.watch(every=1)
         engine = Engine(
-            load_policy(policy, progress=self._progress),
+            Policy(default=Action.REJECT),
             core=core,
             decisions=asked,
             limits=ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess),

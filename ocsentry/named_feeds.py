@@ -8,19 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentry_engine import PolicyError
-from sentry_engine.policy import SUFFIXES, read_file
+from sentry_engine.rule_files import SUFFIXES, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
     from pathlib import Path
 
+    from sentry_engine.rule_files import FileReader
     from sentry_engine.rules import FeedRule
 
 
 class NamedFeeds:
     """``paths`` are rule files and folders of them."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    def __init__(self, paths: Iterable[Path], read: FileReader = read_file) -> None:
+        self._read_file = read
         self._paths = tuple(paths)
         self._known: tuple[Hashable, tuple[FeedRule, ...]] | None = None
 
@@ -40,6 +42,6 @@ class NamedFeeds:
             for file in files:
                 if file.suffix in SUFFIXES and file.is_file():
                     try:
-                        yield from read_file(file).feeds
+                        yield from self._read_file(file).feeds
                     except PolicyError:
                         continue  # the reload reports it; no list is wanted for it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ocsentry.errors import OperatorError
 from sentry_engine import GeoipPaths, Policy
-from sentry_engine.policy import SUFFIXES
+from sentry_engine.rule_files import SUFFIXES, read_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from admin_api.ports import PolicyLoader
     from ocsentry.config import PolicySection
     from sentry_engine.mmdb_tree import Progress
+    from sentry_engine.rule_files import FileReader
 
 DATABASE_SUFFIXES = (".mmdb",)
 WATCHED_SUFFIXES = (*SUFFIXES, *DATABASE_SUFFIXES)
 
 
-def policy_loader(settings: PolicySection, progress: Progress | None = None) -> PolicyLoader:
-    """``Policy.load`` with what the configuration says besides the rule files.
+def policy_loader(
+    settings: PolicySection, progress: Progress | None = None, read: FileReader = read_file
+) -> PolicyLoader:
+    """``Policy.load`` with what the configuration says besides the rule files, which ``read`` reads.
 
     ``progress`` is called with (nodes read, nodes in all) while large databases are read, from the loading thread.
     """
@@ -33,6 +36,7 @@ def policy_loader(settings: PolicySection, progress: Progress | None = None) -> 
         feed_folder=settings.feeds,
         progress=progress,
         gated=True,
+        read=read,
     )
 
 

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 from watchfiles import awatch
 
 from ocsentry.named_feeds import NamedFeeds
+from sentry_engine.rule_files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
+    from sentry_engine.rule_files import FileReader
     from sentry_engine.rules import FeedRule
 
 SETTLE = 200  # milliseconds: a file that is still being written is read when it has been left alone, or after this
@@ -38,11 +40,11 @@ class RuleWatcher:
     ``suffixes`` are those of the files that count inside folders.
     """
 
-    def __init__(self, paths: Iterable[Path], suffixes: Iterable[str]) -> None:
-        """Reads the rule files."""
+    def __init__(self, paths: Iterable[Path], suffixes: Iterable[str], read: FileReader = read_file) -> None:
+        """Reads the rule files, through ``read``."""
         self._paths = tuple(path.absolute() for path in paths)
         self._suffixes = frozenset(suffixes)
-        self._feeds = NamedFeeds(self._paths)
+        self._feeds = NamedFeeds(self._paths, read)
         self._lists: tuple[Path, ...] = ()
         self._last = self._look()
 

@@ -15,9 +15,10 @@ class FileIdentity:
     inode: int
     size: int
     modified_ns: int
+    changed_ns: int  # of the inode: nobody sets it back
 
     @classmethod
     def of(cls, path: str) -> FileIdentity:
         """Raises ``OSError``."""
         status = Path(path).stat()
-        return cls(path, status.st_ino, status.st_size, status.st_mtime_ns)
+        return cls(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

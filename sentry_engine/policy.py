@@ -14,24 +14,18 @@ from typing import Any
 
 from sentry_engine.addresses import render_network
 from sentry_engine.feeds import read_feeds
-from sentry_engine.formats.bounded_json import MAX_BYTES, JsonError, parse_json
-from sentry_engine.formats.line_file import is_line_file, read_lines
-from sentry_engine.formats.rule_file import read_document
 from sentry_engine.geoip import GeoipPaths, GeoSnapshot, read_databases
 from sentry_engine.mmdb_tree import Progress
 from sentry_engine.places import PlaceFinder
 from sentry_engine.plain_rules import ids_of, join_rules, objects_of, texts_of
 from sentry_engine.policy_part import PolicyPart
 from sentry_engine.problems import PolicyError, Problem
-from sentry_engine.rules import FeedRule, GeoRule, LimitRule, Origin, Prefixes, PrefixRule, RouteRules
+from sentry_engine.rule_files import FileReader, find_files, read_file, read_parsed
+from sentry_engine.rules import FeedRule, GeoRule, LimitRule, Prefixes, PrefixRule, RouteRules
 from sentry_engine.schedules import next_change
 from sentry_engine.user_rules import UserRule
 from sentry_engine.verdict import Action
-from sentry_engine.wolfsentry import CONFIG_KEY, read_config, translate
 
-MAX_FILES = 1_000  # in all folders of one load
-SUFFIXES = (".json", ".conf", ".list")  # of rule files in a folder
-SCHEMA_NAME = "schema.json"  # the schema may lie beside the rules it describes
 SETTINGS = ("paybacks", "default", "on_missing", "aggregation", "builtin_limits", "detectors")
 
 
@@ -54,6 +48,7 @@ class Policy(PolicyPart):
         progress: Progress | None = None,
         feed_folder: str | Path | None = None,
         gated: bool = False,
+        read: FileReader = read_file,
     ) -> Policy:
         """Read rule files, and folders of them (by suffix and name, not recursive), and ``documents`` by name.
 
@@ -62,13 +57,14 @@ class Policy(PolicyPart):
         All of them are one policy. ``default`` holds where none of them states one. A ``ttl`` counts from the last
         change of the file it stands in; in a document from now. Of ``geoip`` the databases that the rules need are read
         whole, with ``progress`` (nodes read, nodes in all) called from this thread, and the others only opened.
-        ``gated`` says that a gate is to answer: what only Python asks is a problem then.
+        ``gated`` says that a gate is to answer: what only Python asks is a problem then. ``read`` reads a rule file;
+        ``RuleFiles.read`` reads none twice.
 
         Raises ``PolicyError`` with every problem found: a database that is named and cannot be read is one, because
         going on without it would let in whom the policy before kept out.
         """
         with collector_paused():
-            policy = cls._load(paths, documents or {}, default, geoip, progress, feed_folder)
+            policy = cls._load(paths, documents or {}, default, geoip, progress, feed_folder, read)
         if gated and (obstacles := [problem for rules in policy.routes for problem in rules.obstacles]):
             raise PolicyError(obstacles)
         return policy
@@ -82,12 +78,13 @@ class Policy(PolicyPart):
         geoip: GeoipPaths | None,
         progress: Progress | None,
         feed_folder: str | Path | None,
+        read: FileReader,
     ) -> Policy:
         problems: list[Problem] = []
         parts: dict[str, PolicyPart] = {}
-        for path in _find_files(paths, problems):
+        for path in find_files(paths, problems):
             try:
-                parts[str(path)] = read_file(path)
+                parts[str(path)] = read(path)
             except PolicyError as error:
                 problems += error.problems
         now = time.time()
@@ -170,32 +167,6 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def read_file(path: Path) -> PolicyPart:
-    """One rule file. Raises ``PolicyError``."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise PolicyError([Problem(str(path), "", f"the file is larger than {MAX_BYTES} bytes")])
-        data, changed_at = path.read_bytes(), path.stat().st_mtime
-    except OSError as error:
-        raise PolicyError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
-    if is_line_file(data):
-        return read_lines(data, file=str(path))
-    if path.suffix != ".json" and not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        return PolicyPart(feeds=(FeedRule(f"list:{path.name}", Origin(str(path), ""), path),))
-    try:
-        document = parse_json(data)
-    except JsonError as error:
-        raise PolicyError([Problem(str(path), "", str(error))]) from None
-    return read_parsed(document, file=str(path), changed_at=changed_at, folder=path.parent)
-
-
-def read_parsed(document: Any, *, file: str, changed_at: float, folder: Path | None = None) -> PolicyPart:  # noqa: ANN401
-    """A parsed rule document: the native format, or wolfSentry's own, by what it contains."""
-    if isinstance(document, Mapping) and CONFIG_KEY in document:
-        return translate(read_config(document, file=file), file=file)
-    return read_document(document, file=file, changed_at=changed_at, folder=folder)
-
-
 def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:
     """Ids used in two files, settings that two files state differently, two limits on one event of one prefix."""
     problems = list(find_rival_limits(parts.values()))
@@ -236,15 +207,3 @@ def find_rival_limits(parts: Iterable[PolicyPart]) -> Iterator[Problem]:
             if first != rule.id:
                 reason = f"{first!r} already limits {rule.event} of {render_network(network, length)}"
                 yield Problem(rule.origin.file, rule.origin.pointer, reason)
-
-
-def _find_files(paths: Iterable[str | Path], problems: list[Problem]) -> list[Path]:
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.name != SCHEMA_NAME and p.is_file())
-        else:
-            found.append(path)
-    if len(found) > MAX_FILES:
-        problems.append(Problem(str(found[MAX_FILES]), "", f"more than {MAX_FILES} rule files"))
-    return list(dict.fromkeys(found))[:MAX_FILES]

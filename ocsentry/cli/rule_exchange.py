@@ -76,7 +76,7 @@ def _check(cli: Invocation, folder: Path, fresh: Path, target: Path) -> None:
     """The whole policy must stay valid with the new file in the old one's place."""
     from ocsentry.policy_files import load_policy
     from sentry_engine import PolicyError
-    from sentry_engine.policy import SCHEMA_NAME, SUFFIXES
+    from sentry_engine.rule_files import SCHEMA_NAME, SUFFIXES
 
     if target.suffix not in SUFFIXES or target.name == SCHEMA_NAME:
         raise CommandError(f"{target.name}: rule files end in {', '.join(SUFFIXES)}, and are not called {SCHEMA_NAME}")
