@@ -20,7 +20,11 @@ FUZZ_PACKAGES := clang libclang-rt-14-dev
 NATIVE_SOURCES := $(wildcard sentry_engine/native/*.[ch] sentry_engine/native/binding/*.c sentry_engine/native/*.py vpn_frontend/native/*.[ch] vpn_frontend/native/*.py \
     sentry_engine/wolfsentry/native/*.[ch] sentry_engine/wolfsentry/native/*.py)
 
-.PHONY: build run test lint unit e2e native-sanitized fuzz-short bench fuzz soak clean
+RACES := tests/sentry_engine/native tests/sentry_engine/test_native_overlay.py tests/vpn_frontend/native/test_threads.py \
+    tests/vpn_frontend/native/test_sharing.py tests/vpn_frontend/native/test_questions.py tests/vpn_frontend/native/test_tunnel.py \
+    tests/vpn_frontend/native/test_dtls_channel.py tests/vpn_frontend/native/test_dtls_handshake.py
+
+.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak clean
 
 build: $(VENV)/.built
 
@@ -76,6 +80,10 @@ e2e: build .build/test-packages
 
 native-sanitized: build
 	tests/native/sanitized.sh
+
+# Threads of gateway and engine against each other, as ThreadSanitizer sees them; minutes.
+native-races: build
+	OCSENTRY_SANITIZE=thread tests/native/sanitized.sh -m 'not netns' $(RACES)
 
 fuzz-short: build .build/fuzz-packages
 	tests/fuzz/run.sh 10

@@ -44,8 +44,7 @@ DATA, DPD_REQUEST, DPD_RESPONSE, DISCONNECT, PROOF = b"\x00", b"\x03", b"\x04", 
 BINDING = b"EXPORTER-ocsentry-dtls13-proof"
 
 
-def compile_client(folder):
-    """The client in C, compiled once against the library of the gateway."""
+def describe_client():
     prefix = subprocess.run(
         [ROOT / "vpn_frontend/native/wolfssl.sh"], check=True, capture_output=True, text=True, timeout=600
     ).stdout.strip()
@@ -64,9 +63,14 @@ def compile_client(folder):
         extra_objects=[f"{prefix}/lib/libwolfssl.a"],
         libraries=["m"],
     )
+    return ffi
+
+
+def compile_client(folder):
+    """The client in C, compiled once against the library of the gateway."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("LD_PRELOAD", raising=False)  # a sanitizer's library is not for the compiler
-        path = ffi.compile(tmpdir=str(folder))
+        patch.delenv("LD_PRELOAD", raising=False)  # a sanitizer's library is not for shell and compiler
+        path = describe_client().compile(tmpdir=str(folder))
     spec = importlib.util.spec_from_file_location("_dtls_client", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
