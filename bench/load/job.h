@@ -53,7 +53,7 @@ int job_open_client(struct lc_client *client, enum job_depth depth);
 void *run_cycles(void *depth);          /* cycles.c: opens and closes; enum job_depth * */
 void *run_hold(void *unused);           /* cycles.c */
 void *run_push(void *unused);           /* traffic.c */
-void *run_pull(void *reads);            /* traffic.c; int *: whether what comes is read at all */
+void *run_pull(void *reads);            /* pull.c; int *: whether what comes is read at all */
 void *run_source(void *unused);         /* datagrams.c */
 void *run_hello(void *unused);          /* datagrams.c */
 
