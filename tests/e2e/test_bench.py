@@ -19,7 +19,7 @@ def test_the_load_client_moves_packets_over_tls_and_dtls():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=10 * PATIENCE,
+        timeout=3 * PATIENCE,
         check=True,
     )
     assert "| load client, 1 session, DTLS up | MB/s |" in done.stdout

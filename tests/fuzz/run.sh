@@ -16,7 +16,7 @@ python=$PWD/.venv/bin/python
 build=.build/fuzz
 mkdir -p "$build/corpus"
 "$python" -c 'import atheris' 2>/dev/null ||
-    .venv/bin/pip --disable-pip-version-check --quiet install 'atheris>=3.0'
+    .venv/bin/pip --disable-pip-version-check --quiet --retries 10 --timeout 60 install 'atheris>=3.0'
 
 directive() { sed -n "1,12s|^/\* fuzz-$2: \(.*\) \*/\$|\1|p" "$1"; }
 
@@ -35,7 +35,8 @@ for target in tests/fuzz/fuzz_*; do
     mkdir -p "$corpus"
     seeds=tests/fuzz/seeds/$name
     [ -d "$seeds" ] || seeds=
-    limits="-max_total_time=$seconds -timeout=10 -rss_limit_mb=2048 -artifact_prefix=$build/crash-$name- -print_final_stats=1"
+    # A minute for one input: on a crowded machine ten seconds may pass in which nothing of it runs.
+    limits="-max_total_time=$seconds -timeout=60 -rss_limit_mb=2048 -artifact_prefix=$build/crash-$name- -print_final_stats=1"
     case $target in
         *.py) set_up="$python $target" ;;
         *.c) compile "$target" "$build/$name"; set_up=$build/$name ;;

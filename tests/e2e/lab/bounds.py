@@ -4,7 +4,7 @@
 A test waits for effects, not for time, and for as long as any test of the project does (tests/patience.py).
 Elapsed time that is promised to users is another matter: it says something about the server only where the server has
 a processor. So the promise itself is checked with OCSENTRY_STRICT_TIMES on a machine that does nothing else, before a
-release. Beside other work ten times as much passes: what tells a late server from one that never acts.
+release. Beside other work twenty times as much passes: what tells a late server from one that never acts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STRICT = bool(os.environ.get("OCSENTRY_STRICT_TIMES"))
-_CROWDED = 10.0
+_CROWDED = 20.0
 _LOOK_EVERY = 0.02  # seconds
 
 _Seen = TypeVar("_Seen")
