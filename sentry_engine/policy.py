@@ -184,15 +184,16 @@ def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:
 
 
 def find_shared_ids(parts: Mapping[str, PolicyPart]) -> Iterator[Problem]:
+    others: dict[str, tuple[LimitRule | GeoRule | FeedRule, ...]] = {
+        file: (*part.limit_rules, *part.geo_rules, *part.feeds) for file, part in parts.items()
+    }
+    names = {file: [*ids_of(part.prefix_rules), *(rule.id for rule in others[file])] for file, part in parts.items()}
+    if len(set(chain.from_iterable(names.values()))) == sum(map(len, names.values())):
+        return  # as nearly always, which counts where there are a million
     ids: dict[str, str] = {}
     for file, part in parts.items():
-        others: tuple[LimitRule | GeoRule | FeedRule, ...] = (*part.limit_rules, *part.geo_rules, *part.feeds)
-        twice = {
-            name
-            for name in chain(ids_of(part.prefix_rules), (rule.id for rule in others))
-            if ids.setdefault(name, file) != file
-        }
-        for rule in (*part.prefix_rules, *others) if twice else ():
+        twice = {name for name in names[file] if ids.setdefault(name, file) != file}
+        for rule in (*part.prefix_rules, *others[file]) if twice else ():
             if rule.id in twice:
                 reason = f"the id {rule.id!r} is already used in {ids[rule.id]}"
                 yield Problem(file, f"{rule.origin.pointer}/id", reason)

@@ -12,8 +12,12 @@ from bench.engine.figures import Figure
 from bench.engine.policies import draw_prefixes
 from sentry_engine import Engine, Policy
 from sentry_engine.addresses import render_network
+from sentry_engine.rule_files import SETTLED, RuleFiles
 
 NOTHING = {"wolfsentry": {"version": "1"}}
+ONE_MORE = {
+    "wolfsentry": {"version": "1", "rules": [{"id": "made", "type": "blacklist", "remote_addr": "198.51.100.7"}]}
+}
 
 
 def write_files(size: int, folder: Path) -> dict[str, Path]:
@@ -33,12 +37,16 @@ def write_files(size: int, folder: Path) -> dict[str, Path]:
 
 def measure_documents(size: int, folder: Path) -> Iterator[Figure]:
     for form, path in write_files(size, folder).items():
+        files = RuleFiles(lambda: time.time() + 2 * SETTLED)
         with Engine(Policy.from_document(NOTHING)) as engine:
             began = time.perf_counter()
-            policy = Policy.load(path)
+            policy = Policy.load(path, read=files.read)
             read = time.perf_counter()
             engine.swap(policy)
             done = time.perf_counter()
+            engine.swap(Policy.load(path, documents={"made": ONE_MORE}, read=files.read))
+            again = time.perf_counter()
         path.unlink()
         yield Figure(f"read: {form}", size, "ocsentry", read - began, "s")
         yield Figure(f"read, compiled and in force: {form}", size, "ocsentry", done - began, "s")
+        yield Figure(f"one more rule beside the file, in force: {form}", size, "ocsentry", again - done, "s")
