@@ -43,13 +43,16 @@ class EventLog:
         self._budgets: dict[str, _Budget] = {}
 
     def emit(self, kind: str, **fields: object) -> None:
-        self._stream.emit(str(kind), **fields)
-        if self._may_write(str(kind)):
-            self._log.write(str(kind), level_of(kind), **fields)
+        kind = str(kind)
+        self._stream.emit(kind, **fields)
+        if self._may_write(kind):
+            self._log.write(kind, level_of(kind), **fields)
 
     def _may_write(self, kind: str) -> bool:
         now = self._clock()
-        budget = self._budgets.setdefault(kind, _Budget(BURST, now))
+        budget = self._budgets.get(kind)
+        if budget is None:
+            budget = self._budgets[kind] = _Budget(BURST, now)
         budget.lines = min(BURST, budget.lines + (now - budget.at) * LINES_PER_SECOND)
         budget.at = now
         if budget.lines < 1:

@@ -49,6 +49,7 @@ EventName = Event | str | int
 BLOCK_ORIGIN = Origin("api", "")
 LOGINS = frozenset({Event.AUTH_FAILURE, Event.AUTH_SUCCESS})
 EVENT_NUMBERS: dict[EventName, int] = {e.name.lower(): int(e) for e in Event} | {int(e): int(e) for e in Event}
+EVENT_LABELS = {int(e): e.name.lower() for e in Event}
 INVALID_WORD = write_word(INVALID.action, INVALID.reason)
 
 Clock = Callable[[], float]
@@ -236,8 +237,9 @@ class Engine:
         return self._label_of(self.event_number(event))
 
     def _label_of(self, number: int) -> str:
-        if number < FIRST_CUSTOM_EVENT:
-            return Event(number).name.lower()
+        label = EVENT_LABELS.get(number)
+        if label is not None:
+            return label
         return next(label for label, n in self._labels.items() if n == number)
 
     # -- blocks
@@ -475,7 +477,7 @@ class Engine:
         if user is not None and request.event in LOGINS:
             verdict, note = self._watch_login(user, request, verdict)
         if self.decisions is not None:
-            at, label = request.now + self._offset, self.event_label(request.event)
+            at, label = request.now + self._offset, self._label_of(request.event)
             latency = time.perf_counter() - began
             self.decisions.add(at, label, request.address, user, verdict, latency, note)
         return verdict

@@ -152,10 +152,11 @@ class LeaseTable:
         """The leases that go so that one more client of ``user`` fits. Raises ``AdmissionRefused`` where none may
         go.
         """
-        held = [self._by_id[lease_id] for lease_id in self._by_user.get(user, ())]
-        excess = len(held) - allowed + 1 if allowed else 0
+        own = self._by_user.get(user, ())
+        excess = len(own) - allowed + 1 if allowed else 0
         if excess <= 0:
             return ()
+        held = [self._by_id[lease_id] for lease_id in own]
         if self.limits.on_excess == OnExcess.KICK_OLDEST:
             return tuple(lease.id for lease in held[:excess])
         if self.limits.on_excess == OnExcess.REPLACE_SAME_DEVICE and device is not None:

@@ -139,7 +139,10 @@ def _checked(what: str, text: str, limit: int, *, controls: bool = False) -> str
 
 def _short(text: str) -> str:
     """A value that is only shown: cut and cleaned instead of refused."""
-    return "".join(character if character.isprintable() else "?" for character in text.strip()[:MAX_TEXT])
+    text = text.strip()[:MAX_TEXT]
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 class _Reader:

@@ -38,7 +38,7 @@ from vpn_frontend.gateway import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 EVENTS_PER_CALL = 256
 EVENT_DATA_SIZE = 256 * 1024  # bytes; a payload is at most 16 KiB + 64
@@ -47,6 +47,7 @@ ERROR_SIZE = 256
 CData = Any  # what cffi hands out: structs, arrays and pointers are untyped
 TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
+CAUSES = {int(cause): cause for cause in Cause}
 NO_ADDRESS = bytes(16)
 EXPORTED_KEY = 32  # bytes of each of the two that come with a link
 MAPPED = bytes(10) + b"\xff\xff"
@@ -219,9 +220,10 @@ class NativeGateway:
     def _translate(self, count: int) -> Iterable[GatewayEvent]:
         position = 0
         for event in self._events[0:count]:
-            payload = bytes(ffi.buffer(self._data + position, event.data_size))
-            position += event.data_size
-            yield _event(event, payload)
+            size = event.data_size
+            payload = ffi.buffer(self._data + position, size)[:] if size else b""
+            position += size
+            yield _READERS[event.kind](event, payload)
 
     def _handle(self) -> CData:
         if not self._gw:
@@ -229,47 +231,48 @@ class NativeGateway:
         return self._gw
 
 
-def _event(event: CData, payload: bytes) -> GatewayEvent:
-    match event.kind:
-        case lib.GW_LINK_UP:
-            return LinkUp(
-                link=event.link,
-                peer=unpack_address(bytes(event.peer)),
-                peer_port=event.peer_port,
-                local_port=event.local_port,
-                tls_version=TLS_VERSIONS.get(event.tls_version, f"{event.tls_version:#06x}"),
-                cipher=_text(event.cipher),
-                server_name=_text(event.server_name),
-                resumed=bool(event.resumed),
-                exporter_key=payload[:EXPORTED_KEY],
-                proof_key=payload[EXPORTED_KEY:],
-            )
-        case lib.GW_LINK_DATA:
-            return LinkData(event.link, payload)
-        case lib.GW_LINK_CLOSED:
-            return LinkClosed(event.link, Cause(event.cause))
-        case lib.GW_CHANNEL_UP:
-            return ChannelUp(event.session, event.link)
-        case lib.GW_CHANNEL_DOWN:
-            return ChannelDown(event.session, event.link, Cause(event.cause), payload, _counters(event.counters))
-        case lib.GW_SESSION_IDLE:
-            return SessionIdle(event.session)
-        case lib.GW_SESSION_ALIVE:
-            return SessionAlive(event.session)
-        case lib.GW_SESSION_CLOSED:
-            return SessionClosed(event.session, _counters(event.counters))
-        case lib.GW_DTLS_UP:
-            return DtlsUp(
-                session=event.session,
-                peer=unpack_address(bytes(event.peer)),
-                peer_port=event.peer_port,
-                version=DTLS_VERSIONS.get(event.tls_version, f"{event.tls_version:#06x}"),
-                cipher=_text(event.cipher),
-            )
-        case lib.GW_DTLS_DOWN:
-            return DtlsDown(event.session, Cause(event.cause))
-        case unknown:
-            raise AssertionError(f"the gateway sent an event of kind {unknown}")
+def _link_up(event: CData, payload: bytes) -> LinkUp:
+    return LinkUp(
+        link=event.link,
+        peer=unpack_address(bytes(event.peer)),
+        peer_port=event.peer_port,
+        local_port=event.local_port,
+        tls_version=TLS_VERSIONS.get(event.tls_version) or f"{event.tls_version:#06x}",
+        cipher=_text(event.cipher),
+        server_name=_text(event.server_name),
+        resumed=bool(event.resumed),
+        exporter_key=payload[:EXPORTED_KEY],
+        proof_key=payload[EXPORTED_KEY:],
+    )
+
+
+def _dtls_up(event: CData, _: bytes) -> DtlsUp:
+    return DtlsUp(
+        session=event.session,
+        peer=unpack_address(bytes(event.peer)),
+        peer_port=event.peer_port,
+        version=DTLS_VERSIONS.get(event.tls_version) or f"{event.tls_version:#06x}",
+        cipher=_text(event.cipher),
+    )
+
+
+def _channel_down(event: CData, payload: bytes) -> ChannelDown:
+    return ChannelDown(event.session, event.link, CAUSES[event.cause], payload, _counters(event.counters))
+
+
+# What makes an event of a struct and its payload, by kind. A kind that is not here is a fault of the build.
+_READERS: dict[int, Callable[[CData, bytes], GatewayEvent]] = {
+    lib.GW_LINK_UP: _link_up,
+    lib.GW_LINK_DATA: lambda event, payload: LinkData(event.link, payload),
+    lib.GW_LINK_CLOSED: lambda event, _: LinkClosed(event.link, CAUSES[event.cause]),
+    lib.GW_CHANNEL_UP: lambda event, _: ChannelUp(event.session, event.link),
+    lib.GW_CHANNEL_DOWN: _channel_down,
+    lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),
+    lib.GW_SESSION_ALIVE: lambda event, _: SessionAlive(event.session),
+    lib.GW_SESSION_CLOSED: lambda event, _: SessionClosed(event.session, _counters(event.counters)),
+    lib.GW_DTLS_UP: _dtls_up,
+    lib.GW_DTLS_DOWN: lambda event, _: DtlsDown(event.session, CAUSES[event.cause]),
+}
 
 
 def _dtls_config(offer: DtlsOffer) -> CData:

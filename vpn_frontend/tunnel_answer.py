@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
+from sentry_engine.addresses import show_address
 from vpn_frontend.clients import ClientFamily
 from vpn_frontend.tunnel_request import MIN_MTU, MIN_MTU_IPV6
 
@@ -104,14 +105,14 @@ def render_tunnel_headers(
 def _addresses(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings) -> Headers:
     headers: list[tuple[str, str]] = []
     if grant.ipv4 is not None and network.ipv4_pool is not None:
-        headers += [("X-CSTP-Address", str(grant.ipv4)), ("X-CSTP-Netmask", str(network.ipv4_pool.netmask))]
+        headers += [("X-CSTP-Address", show_address(grant.ipv4)), ("X-CSTP-Netmask", str(network.ipv4_pool.netmask))]
     if grant.ipv6 is not None and network.ipv6_pool is not None:
         length = network.ipv6_pool.prefixlen
         if request.full_ipv6:
-            headers.append(("X-CSTP-Address-IP6", f"{grant.ipv6}/{length}"))
+            headers.append(("X-CSTP-Address-IP6", f"{show_address(grant.ipv6)}/{length}"))
         else:
             headers += [
-                ("X-CSTP-Address", str(grant.ipv6)),
+                ("X-CSTP-Address", show_address(grant.ipv6)),
                 ("X-CSTP-Netmask", f"{network.ipv6_pool.network_address}/{length}"),
             ]
     return tuple(headers)
