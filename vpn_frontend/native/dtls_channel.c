@@ -2,6 +2,7 @@
 #include "dtls_channel.h"
 
 #include "channel.h"
+#include "silence.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -350,18 +351,19 @@ void gw_dtls_say(struct gw_session *session, enum gw_frame_type type, const uint
 static void watch_peer(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_dtls *dtls = session->dtls;
-    uint64_t patience = session->config.dpd_s * GW_SECOND / 2;
-    uint64_t silence = worker->now - dtls->heard;
 
-    if (!patience || silence < patience)
-        return;
-    if (silence >= 2 * patience) {
+    switch (gw_silence(worker->now, dtls->heard, dtls->probed, session->config.dpd_s * GW_SECOND / 2)) {
+    case GW_SILENCE_DEAD:
         gw_count(worker, GW_STAT_dtls_dead);
         gw_dtls_drop(worker, session, GW_CAUSE_DPD);
-    } else if (worker->now - dtls->probed >= patience / 2) {
+        break;
+    case GW_SILENCE_ASK:
         dtls->probed = worker->now;
         gw_count(worker, GW_STAT_dpd_sent);
         gw_dtls_say(session, GW_FRAME_DPD_REQUEST, NULL, 0);
+        break;
+    case GW_SILENCE_BEARABLE:
+        break;
     }
 }
 

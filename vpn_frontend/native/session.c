@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "dtls_channel.h"
+#include "silence.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -238,16 +239,18 @@ void gw_session_ask_client(struct gw_worker *worker, struct gw_session *session)
 
 static void watch_peer(struct gw_worker *worker, struct gw_session *session)
 {
-    uint64_t patience = session->config.dpd_s * GW_SECOND;
-    uint64_t silence = worker->now - session->heard;
-
-    if (!session->channel || !patience || silence < patience)
+    if (!session->channel)
         return;
-    if (silence >= 2 * patience) {
+    switch (gw_silence(worker->now, session->heard, session->probed, session->config.dpd_s * GW_SECOND)) {
+    case GW_SILENCE_DEAD:
         gw_count(worker, GW_STAT_channels_dead);
         gw_link_end(session->channel, GW_CAUSE_DPD);
-    } else if (worker->now - session->probed >= patience / 2) {
+        break;
+    case GW_SILENCE_ASK:
         probe(worker, session);
+        break;
+    case GW_SILENCE_BEARABLE:
+        break;
     }
 }
 

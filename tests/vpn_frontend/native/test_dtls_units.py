@@ -17,6 +17,7 @@ PROGRAMS = {
     "test_dtls_hello": ["dtls_hello.c", "dtls_cookie.c", "keyed_hash.c"],
     "test_dtls_tables": ["dtls_directory.c", "dtls_paths.c"],
     "test_dtls_datagrams": ["dtls_datagrams.c"],
+    "test_silence": [],
     "test_record_memory": ["record_memory.c"],
     "test_moving": WHOLE,
 }

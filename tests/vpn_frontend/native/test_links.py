@@ -129,8 +129,9 @@ def test_reading_stops_while_python_does_not_take_it(bench, wire):
     assert up.link == waiting[0].link
 
 
-def test_records_of_one_byte_fill_no_memory(bench):
+def test_records_of_one_byte_fill_no_memory(start):
     """Each of them, told by itself, would cost twenty times what it costs its sender."""
+    bench = start(conversation_timeout=600.0)  # which sending them may take on a busy machine
     client, up = bench.linked()
     client.raw_timeout(0.3)
     sent = 0

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A peer that was heard last at HEARD, looked at by ticks in time, late, and after a long sleep of the machine.
+ */
+#include "silence.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define HEARD 1000u
+#define PATIENCE 100u
+
+static enum gw_silence after(uint64_t silence, uint64_t probed)
+{
+    return gw_silence(HEARD + silence, HEARD, probed, PATIENCE);
+}
+
+static void test_in_time(void)
+{
+    const uint64_t first = HEARD + PATIENCE, second = first + PATIENCE / 2;
+
+    assert(after(0, HEARD) == GW_SILENCE_BEARABLE);
+    assert(after(PATIENCE - 1, HEARD) == GW_SILENCE_BEARABLE);
+    assert(after(PATIENCE, HEARD) == GW_SILENCE_ASK);
+    assert(after(PATIENCE + 1, first) == GW_SILENCE_BEARABLE);
+    assert(after(PATIENCE + PATIENCE / 2, first) == GW_SILENCE_ASK);
+    assert(after(2 * PATIENCE - 1, second) == GW_SILENCE_BEARABLE);
+    assert(after(2 * PATIENCE, second) == GW_SILENCE_DEAD);
+}
+
+static void test_late(void)
+{
+    const uint64_t question = HEARD + 2 * PATIENCE - 1;
+
+    assert(after(2 * PATIENCE, HEARD) == GW_SILENCE_ASK);           /* the tick that would have asked did not come */
+    assert(after(1000 * PATIENCE, HEARD - 1) == GW_SILENCE_ASK);    /* asked before it was heard, and not since */
+    assert(after(2 * PATIENCE, question) == GW_SILENCE_BEARABLE);   /* it has had no time to answer */
+    assert(after(3 * PATIENCE, question) == GW_SILENCE_DEAD);
+}
+
+int main(void)
+{
+    test_in_time();
+    test_late();
+    assert(gw_silence(HEARD * 1000, HEARD, HEARD, 0) == GW_SILENCE_BEARABLE);
+    puts("ok");
+    return 0;
+}
