@@ -36,7 +36,7 @@ from sentry_engine.detectors import Attempt, Panel, Response, Thresholds
 from sentry_engine.explain import Explanation
 from sentry_engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
 from sentry_engine.places import NOWHERE
-from sentry_engine.policy import Policy
+from sentry_engine.policy import Policy, collector_paused
 from sentry_engine.routing import CoreName, Routing
 from sentry_engine.rules import Origin, Prefixes, PrefixRule
 from sentry_engine.state import KeptBlock, KeptPenalty, State
@@ -113,7 +113,7 @@ class Engine:
     def swap(self, policy: Policy) -> None:
         """Put ``policy`` in force at once. Counters, penalties, blocks and leases stay. Raises ``PlanError``, and
         then the policy before stays in force."""
-        with self._lock:
+        with self._lock, collector_paused():
             offset = self._clock_offset()
             known = tuple(sorted(self._labels, key=self._labels.__getitem__))
             wall_now = self._wall_clock()
