@@ -56,8 +56,7 @@ class Authentication:
             raise unauthenticated("The Authorization header holds no token of this server")
         token_id, secret = parsed
         services = self._services
-        async with services.store.read() as unit:
-            token = await unit.tokens.get(token_id)
+        token = await services.store.token(token_id)
         if token is None or not matches(secret, token.digest):
             raise self._refuse_wrong(scope)
         now = services.clock.wall()

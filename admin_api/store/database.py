@@ -21,9 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.store.journal import record
+from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import upgrade
 from admin_api.store.unit import Unit
-from admin_api.store.user_cache import UserCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
+    from admin_api.store.tables import Token
     from vpn_frontend.ports import JournalEntry, UserRecord
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another process that writes (a command line beside the server)
+TOKEN_LIFETIME = 1.0  # seconds that a row of a token is taken from memory
 BUSY_PAUSE = 0.02  # seconds between two attempts at a new database
 WRITES = "ocsentry_writes"  # the execution option of a connection whose transaction will write
 
@@ -45,7 +47,8 @@ class Store:
         self._engine = engine
         self._writing = asyncio.Lock()
         self.clock = clock
-        self._user_cache = UserCache()
+        self._user_cache: ReadCache[UserRecord] = ReadCache()
+        self._token_cache: ReadCache[Token] = ReadCache(lifetime=TOKEN_LIFETIME)
 
     @classmethod
     async def open(cls, url: str, *, clock: Clock = SYSTEM_CLOCK) -> Self:
@@ -92,6 +95,8 @@ class Store:
             finally:
                 if unit.users.changed:
                     self._user_cache.clear()
+                if unit.tokens.changed:
+                    self._token_cache.clear()
 
     async def find(self, name: str) -> UserRecord | None:
         return await self._user_cache.find(name, self.clock.monotonic(), self._read_user)
@@ -99,12 +104,22 @@ class Store:
     def recall(self, name: str) -> UserRecord | None:
         return self._user_cache.recall(name, self.clock.monotonic())
 
+    async def token(self, token_id: str) -> Token | None:
+        """The row of a token, to read only. One that this process revoked is gone at once, one that another process did
+        within ``TOKEN_LIFETIME``.
+        """
+        return await self._token_cache.find(token_id, self.clock.monotonic(), self._read_token)
+
     async def record(self, entries: Sequence[JournalEntry]) -> Sequence[tuple[JournalEntry, Exception]]:
         return await record(self, entries)
 
     async def close_orphans(self) -> int:
         async with self.write() as unit:
             return await unit.sessions.close_orphans()
+
+    async def _read_token(self, token_id: str) -> Token | None:
+        async with self.read() as unit:
+            return await unit.tokens.get(token_id)
 
     async def _read_user(self, name: str) -> UserRecord | None:
         async with self.read() as unit:

@@ -22,6 +22,7 @@ class TokenRepository:
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock
+        self.changed = False  # some token is not what it was before this unit of work
 
     async def add(
         self,
@@ -44,6 +45,7 @@ class TokenRepository:
             last_used_at=None,
         )
         self._session.add(token)
+        self.changed = True
         await self._session.flush()
         return token
 
@@ -62,5 +64,6 @@ class TokenRepository:
             await self._session.execute(update(Token).where(Token.id == token_id).values(last_used_at=moment))
 
     async def remove(self, token_id: str) -> bool:
+        self.changed = True
         removed = await self._session.scalar(delete(Token).where(Token.id == token_id).returning(Token.id))
         return removed is not None

@@ -5,8 +5,13 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import delete
 
+from admin_api.clock import Clock
 from admin_api.identity import ALL_SCOPES, Principal, Scope, matches, mint_token, parse_token
+from admin_api.store.database import TOKEN_LIFETIME
+from admin_api.store.tables import Token
+from admin_api.store.tokens import TokenRepository
 from admin_api.throttle import MAX_FAILURES
 from admin_api.tokens.service import create_token
 
@@ -72,6 +77,30 @@ class TestUse:
         answer = await server.anonymous.get("/api/v1/blocks", headers={"Authorization": f"Bearer {text}"})
         assert answer.status_code == 401
         assert "expired" in answer.json()["detail"]
+
+    async def test_is_read_once_for_many_calls(self, server, monkeypatch):
+        read, reads = TokenRepository.get, []
+
+        async def count(tokens, token_id):
+            reads.append(token_id)
+            return await read(tokens, token_id)
+
+        monkeypatch.setattr(TokenRepository, "get", count)
+        monkeypatch.setattr(server.store, "clock", Clock(monotonic=lambda: 1000.0))
+        for _ in range(3):
+            assert (await server.client.get("/api/v1/blocks")).status_code == 200
+        assert len(reads) == 1
+
+    async def test_what_another_process_revoked_is_noticed(self, server, monkeypatch):
+        now = [1000.0]
+        monkeypatch.setattr(server.store, "clock", Clock(monotonic=lambda: now[0]))
+        _, text = await create_token(server.store, "x", ALL_SCOPES, by="test")
+        headers = {"Authorization": f"Bearer {text}"}
+        assert (await server.anonymous.get("/api/v1/blocks", headers=headers)).status_code == 200
+        async with server.store._engine.begin() as beside:
+            await beside.execute(delete(Token).where(Token.name == "x"))
+        now[0] += TOKEN_LIFETIME
+        assert (await server.anonymous.get("/api/v1/blocks", headers=headers)).status_code == 401
 
     async def test_last_use_is_noted(self, server):
         made = (await server.client.post(URL, json={"name": "x", "scopes": ["blocks:read"]})).json()

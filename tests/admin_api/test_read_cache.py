@@ -3,7 +3,7 @@ import asyncio
 
 import pytest
 
-from admin_api.store.user_cache import UserCache
+from admin_api.store.read_cache import ReadCache
 from admin_api.store.users import UserAttributes
 from vpn_frontend.ports import UserRecord
 
@@ -25,7 +25,7 @@ class Directory:
 
 
 async def test_a_user_is_read_once_in_a_lifetime_and_nobody_each_time():
-    directory, cache = Directory("alice"), UserCache(lifetime=10)
+    directory, cache = Directory("alice"), ReadCache(lifetime=10)
     for now in 0, 1, 9.9:
         assert (await cache.find("alice", now, directory.read)).name == "alice"
     assert directory.asked == ["alice"]
@@ -36,14 +36,14 @@ async def test_a_user_is_read_once_in_a_lifetime_and_nobody_each_time():
 
 
 async def test_the_one_read_longest_ago_gives_way():
-    directory, cache = Directory("a", "b", "c"), UserCache(capacity=2)
+    directory, cache = Directory("a", "b", "c"), ReadCache(capacity=2)
     for name in "a", "b", "c", "b", "c", "a":
         await cache.find(name, 0, directory.read)
     assert directory.asked == ["a", "b", "c", "a"]
 
 
 async def test_what_was_being_read_while_users_changed_is_not_kept():
-    directory, cache = Directory("alice"), UserCache()
+    directory, cache = Directory("alice"), ReadCache()
     directory.gate = asyncio.Event()
     reading = asyncio.create_task(cache.find("alice", 0, directory.read))
     await asyncio.sleep(0)
