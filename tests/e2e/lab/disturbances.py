@@ -60,16 +60,20 @@ sys.exit(main())
 @contextmanager
 def interpreter_held(server: Server) -> Iterator[None]:
     """No line of the server's Python runs inside the block, however long that takes."""
-    leash = server.folder / _LEASH
-    os.mkfifo(leash)
+    path = server.folder / _LEASH
+    os.mkfifo(path)
+    leash = os.open(path, os.O_RDWR)  # both ends: neither opening nor writing waits for the server
     try:
         _signal(server, signal.SIGUSR1, "^held$")
-        yield
+        try:
+            yield
+        finally:
+            since = len(server.program.lines)
+            os.write(leash, b"x")
+            server.program.await_line("^let go$", since=since)
     finally:
-        since = len(server.program.lines)
-        leash.write_bytes(b"x")
-        leash.unlink()
-        server.program.await_line("^let go$", since=since)
+        os.close(leash)
+        path.unlink()
 
 
 def hold_interpreter(server: Server) -> None:
