@@ -3,9 +3,10 @@
 
 host 1 10.77.1.2 ── v1 ── gateway 10.77.0.1, `ocsentry serve`
 
-Pings of a fixed rate, far below what the machine can do, first quietly and then beside a disturbance. All that moves
-them (the gateway's workers, the client, ping) goes before every other thread of the machine. So a busy Python, or a
-busy neighbour, takes no processor time from them, and what is left to delay them is a wait for Python.
+Pings of a fixed rate, far below what the machine can do, first quietly and then beside a disturbance. All that carries
+them (the gateway's workers, the client) goes before every other thread of the machine. So a busy Python, or a busy
+neighbour, takes no processor time from them, and what is left to delay them is a wait for Python. Not so ping itself,
+which spins between requests and would keep a processor from everyone: the kernel takes the time of its answers.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class Watch:
         self.pings = Pings(self.client, INNER_IPV4, interval=INTERVAL, size=SIZE)
         self.pings.await_answers(10)
         assert prefer(self.server.program.process.pid, "gateway-"), "the workers have other names now"
-        prefer(self.client.process.pid)
-        prefer(self.pings.pid)
+        prefer(
+            self.client.process.pid
+        )  # and not ping: between two requests it spins, and would take a processor from all
 
     def p99(self, disturb) -> float:
         """Seconds of the 99th percentile of the round trips meanwhile."""

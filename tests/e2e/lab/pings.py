@@ -30,10 +30,6 @@ class Pings:
         self._program = Program(f"ping on host {client.host.number}", command, client.host.namespace)
 
     @property
-    def pid(self) -> int:
-        return self._program.process.pid
-
-    @property
     def answered(self) -> int:
         return len(self._numbers())
 
