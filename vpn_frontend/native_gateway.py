@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -238,7 +239,7 @@ def _link_up(event: CData, payload: bytes) -> LinkUp:
         peer_port=event.peer_port,
         local_port=event.local_port,
         tls_version=TLS_VERSIONS.get(event.tls_version) or f"{event.tls_version:#06x}",
-        cipher=_text(event.cipher),
+        cipher=sys.intern(_text(event.cipher)),  # kept by each session, and mostly the same
         server_name=_text(event.server_name),
         resumed=bool(event.resumed),
         exporter_key=payload[:EXPORTED_KEY],

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import CloseReason, UserRecord
 
 
+NOTHING_COUNTED = Counters()  # one for all sessions that have moved nothing yet
+
+
 class Phase(IntEnum):
     WAITING = 0
     OPEN = 1
@@ -76,7 +79,7 @@ class Session:
     signs_of_life: int = 0  # grows with each answer to a question, and with each channel
     dtls_cipher: str = ""  # empty: no DTLS at the moment
     dtls_address: Address | None = None  # where its datagrams come from, which may be another network than its TLS
-    counters: Counters = field(default_factory=Counters)
+    counters: Counters = NOTHING_COUNTED
     close_reason: CloseReason | None = None
 
     @property

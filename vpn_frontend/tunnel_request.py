@@ -7,6 +7,7 @@ A value out of its range counts as not sent: a client that measured nonsense sti
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,8 @@ def parse_tunnel_request(request: Request) -> TunnelRequest:
 
 
 def read_user_agent(request: Request) -> str:
-    """What the client calls itself, fit for a terminal."""
-    return _printable(request.header("user-agent"), MAX_USER_AGENT)
+    """What the client calls itself, fit for a terminal; equal texts are one, since each session keeps its own."""
+    return sys.intern(_printable(request.header("user-agent"), MAX_USER_AGENT))
 
 
 def parse_hostname(text: str) -> str:
