@@ -11,11 +11,17 @@
 
 #define MAX_LAG 0.05                    /* seconds behind its rate that a sender makes up for */
 
-/* Batches of a tunnel on the way, no more than fit the receive buffer of a server that leaves it as it is. They are twice as
- * large as those that come down, since each costs both ends a probe, an answer and a wait. */
+/* Batches of a tunnel on the way, no more than fit the receive buffer of a server that leaves it as it is. */
 static int window(void)
 {
-    return job.threads > TRAFFIC_FEW ? 1 : 2;
+    return job.threads > TRAFFIC_FEW ? 1 : 4;
+}
+
+/* Packets of such a batch. Each costs both ends a probe, an answer and a wait, so those of many tunnels, of which some always
+ * go on meanwhile, are larger. */
+static int stride(void)
+{
+    return job.threads > TRAFFIC_FEW ? 2 * BATCH : BATCH;
 }
 
 struct lc_client *traffic_open(void)
@@ -84,7 +90,7 @@ void *run_push(void *unused)
     uint8_t frame[LC_HEADROOM + PACKET], probe[LC_HEADROOM + 4] = { 0 }, room[LC_PAYLOAD_MAX];
     struct lc_client *client = traffic_open();
     int clocked = client && client->channel && job.rate <= 0;
-    int batch = job.rate > 0 ? TRAFFIC_RATE_BATCH : clocked ? 2 * BATCH : BATCH;
+    int batch = job.rate > 0 ? TRAFFIC_RATE_BATCH : clocked ? stride() : BATCH;
     int on_the_way = 0, error = 0;
     uint16_t numbered = 0;
     double next = now();
