@@ -82,7 +82,9 @@ VOCABULARY: dict[str, Entry] = {
     VpnEvent.SESSION_CLOSED: Entry("info", "A session ended: `reason`, and the bytes it carried."),
     VpnEvent.DTLS_UP: Entry("info", "A session carries its packets over DTLS now."),
     VpnEvent.DTLS_DOWN: Entry("info", "DTLS of a session ended: `cause`. Its packets go over TLS."),
-    VpnEvent.LINK_REFUSED: Entry("info", "A peer broke the protocol and was cut: `reason`."),
+    VpnEvent.LINK_REFUSED: Entry(
+        "info", "A peer broke the protocol, or came in too many connections, and was cut: `reason`."
+    ),
     VpnEvent.BACKEND_FAILED: Entry("error", "The user directory or the journal did not answer."),
 }
 

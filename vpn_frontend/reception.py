@@ -27,6 +27,7 @@ from vpn_frontend.conversation import (
 )
 from vpn_frontend.dtls_offer import render_dtls_headers
 from vpn_frontend.gateway import Cause, GatewayError
+from vpn_frontend.lobby import Lobby
 from vpn_frontend.ports import EventSink, VpnEvent
 from vpn_frontend.session import Peer
 from vpn_frontend.sessions import SessionTable
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import VpnSettings
 
 REQUEST_DEADLINE = 30.0  # seconds from the first byte of a request to its last
+SPARE_LINKS = 64  # of one address, over one for each client that the server may have: all may sit behind one NAT
 SETTLE_DEADLINE = 3.0  # seconds that sessions which make room have to end
 
 
@@ -76,7 +78,7 @@ class Reception:
         self._events = events
         self._clock = clock
         self._awaited: dict[asyncio.Event, Callable[[], bool]] = {}  # what tasks wait for, each for seconds at most
-        self._links: dict[int, Link] = {}  # in the order of their beginning; the gateway bounds how many there are
+        self._links: Lobby[Link] = Lobby(settings.limits.max_clients + SPARE_LINKS)
 
     def __len__(self) -> int:
         return len(self._links)
@@ -93,10 +95,13 @@ class Reception:
             # Without an extension that clients may leave out (RFC 7627), TLS 1.2 exports the same to two peers.
             event.proof_key if event.tls_version == "TLSv1.3" else b"",
         )
-        self._links[event.link] = Link(peer, Conversation(self.site), self._clock())
+        silent = (link for link in self._links.crowd(peer.address) if link.task is None)
+        if (oldest := next(silent, None)) is not None:
+            self._close(oldest, "too many connections of one address")
+        self._links.enter(Link(peer, Conversation(self.site), self._clock()))
 
     def link_data(self, event: LinkData) -> None:
-        link = self._links.get(event.link)
+        link = self._links.find(event.link)
         if link is None:
             return
         now = self._clock()
@@ -111,7 +116,7 @@ class Reception:
             self._fail(link, error)
 
     def link_closed(self, event: LinkClosed) -> None:
-        link = self._links.pop(event.link, None)
+        link = self._links.leave(event.link)
         if link is not None and link.task is not None:
             link.task.cancel()
 
@@ -123,7 +128,7 @@ class Reception:
 
     def expire(self, now: float) -> None:
         """Close links that send a request too slowly, or have talked for longer than any login takes."""
-        for link in list(self._links.values()):
+        for link in self._links:
             slow = link.request_since is not None and now - link.request_since >= REQUEST_DEADLINE
             old = now - link.since >= 2 * self._settings.auth.timeout and link.task is None
             if slow or old:
@@ -131,8 +136,10 @@ class Reception:
 
     async def close(self) -> None:
         """End every conversation; the links themselves are the gateway's to close."""
-        tasks = [link.task for link in self._links.values() if link.task is not None]
-        self._links.clear()
+        links = [*self._links]
+        tasks = [link.task for link in links if link.task is not None]
+        for link in links:
+            self._links.leave(link.peer.link)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -153,7 +160,7 @@ class Reception:
 
     def _close(self, link: Link, reason: str) -> None:
         """Close once all is out; what the link still sends is not listened to any more."""
-        if self._links.pop(link.peer.link, None) is None:
+        if self._links.leave(link.peer.link) is None:
             return
         if link.task is not None and link.task is not asyncio.current_task():
             link.task.cancel()
@@ -293,7 +300,7 @@ class Reception:
             port = self._settings.dtls_listen[0].port if self._settings.dtls_listen else link.peer.local_port
             headers += render_dtls_headers(grant.dtls, self._settings.session, port=port, dpd=grant.dpd, mtu=grant.mtu)
         head, early = link.conversation.tunnel_granted(headers)
-        del self._links[link.peer.link]
+        self._links.leave(link.peer.link)
         try:
             self._sessions.attach(admission, link.peer, wanted.request, grant, head, early)
         except GatewayError:

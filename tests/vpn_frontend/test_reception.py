@@ -15,7 +15,7 @@ from vpn_frontend.conversation import Site
 from vpn_frontend.gateway import ChannelDown, LinkClosed, LinkData, LinkUp, SessionAlive, SessionClosed
 from vpn_frontend.logins import LoginTable
 from vpn_frontend.passwords import PasswordChecker
-from vpn_frontend.ports import CloseReason
+from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.reception import Reception
 from vpn_frontend.testing import MemoryDirectory
 
@@ -63,7 +63,7 @@ class Front:
 
     async def settle(self):
         self.pump()
-        while tasks := [link.task for link in self.reception._links.values() if link.task is not None]:
+        while tasks := [link.task for link in self.reception._links if link.task is not None]:
             await asyncio.wait(tasks, timeout=0.05)
             self.pump()
 
@@ -351,7 +351,7 @@ async def test_a_link_that_dies_takes_its_question_along(make_front):
     body = REPLY.format("alice", "secret").encode()
     front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
     front.pump()
-    task = front.reception._links[link].task
+    task = front.reception._links.find(link).task
     front.gateway.hang_up(link)
     front.pump()
     await asyncio.wait([task])
@@ -434,3 +434,30 @@ async def test_a_fault_of_ours_costs_the_link_alone(make_front, monkeypatch):
     assert "ZeroDivisionError" in front.lab.events.of("backend_failed")[0]["error"]
     monkeypatch.undo()
     assert b"200 CONNECTED" in (await front.enter(user="bob"))[2]
+
+
+@pytest.mark.asyncio
+async def test_one_address_does_not_fill_the_places_of_all(make_front, monkeypatch):
+    monkeypatch.setattr(reception, "SPARE_LINKS", 1)
+    front = make_front(limits={"max_clients": 2})
+    neighbour = front.gateway.connect("192.0.2.99")
+    crowd = [front.gateway.connect("192.0.2.1") for _ in range(5)]
+    networks = [front.gateway.connect(f"2001:db8::{number}") for number in range(4)]
+    await front.settle()
+    for link in (*crowd[:2], networks[0]):
+        assert link not in front.gateway.links, "the oldest of a source that has more than its share"
+    assert b"200 OK" in await front.log_in(crowd[-1])
+    assert b"200 OK" in await front.log_in(neighbour)
+    refused = [fields["reason"] for fields in front.lab.events.of(VpnEvent.LINK_REFUSED)]
+    assert refused == ["too many connections of one address"] * 3
+
+
+@pytest.mark.asyncio
+async def test_who_leaves_gives_its_place_back(make_front, monkeypatch):
+    monkeypatch.setattr(reception, "SPARE_LINKS", 1)
+    front = make_front(limits={"max_clients": 2})
+    first = front.gateway.connect("192.0.2.1")
+    for _ in range(5):
+        front.gateway.hang_up(front.gateway.connect("192.0.2.1"))
+    await front.settle()
+    assert b"200 OK" in await front.log_in(first)
