@@ -154,6 +154,7 @@ static int write_one(struct gw_worker *worker, const struct virtio_net_hdr *head
 
     if (worker->tun.fd < 0)
         return -ENODEV;
+    worker->tun_written = true;
     do
         written = worker->vnet ? writev(worker->tun.fd, parts, 2) : write(worker->tun.fd, packet, size);
     while (written < 0 && errno == EINTR);

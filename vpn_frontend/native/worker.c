@@ -327,11 +327,13 @@ static int patience(const struct gw_worker *worker)
     return (int)(GW_TICK / GW_MS);
 }
 
-/* What the kernel answered at once to what was written to it, a ping for one, does not wait for the end of a rest. */
+/* What the kernel answered at once to what was written to it, a ping for one, leaves in the same turn: it waits neither for the
+ * end of a rest nor for another trip through epoll. After a large turn the next one follows without a rest, and reads more. */
 static void look_again(struct gw_worker *worker)
 {
-    if (worker->tun.fd >= 0 && gw_pace_is_small(&worker->pace))
+    if (worker->tun_written && (!worker->pace.busy || gw_pace_is_small(&worker->pace)))
         gw_tun_ready(worker);
+    worker->tun_written = false;
 }
 
 static void *run(void *argument)

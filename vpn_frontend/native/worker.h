@@ -68,6 +68,7 @@ struct gw_worker {
     uint64_t stats[GW_STAT_COUNT];
     uint8_t input[GW_INPUT_SIZE];
     uint8_t plain[GW_PLAIN_SIZE];
+    bool tun_written;               /* in this turn */
     bool vnet;                      /* the TUN queue speaks struct virtio_net_hdr */
     struct gw_coalescer coalescer;  /* packets on their way to the TUN queue */
     uint8_t large[GW_HEADROOM + GW_PACKET_MAX];     /* as read from the TUN queue */
