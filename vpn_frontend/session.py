@@ -81,6 +81,7 @@ class Session:
     dtls_address: Address | None = None  # where its datagrams come from, which may be another network than its TLS
     counters: Counters = NOTHING_COUNTED
     close_reason: CloseReason | None = None
+    unsaid: bytes | None = None  # the farewell that the gateway has yet to be told of
 
     @property
     def roaming(self) -> bool:

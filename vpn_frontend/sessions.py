@@ -257,6 +257,8 @@ class SessionTable:
         """End what has outlived its time; to be called about every second."""
         for session in list(self._sessions.values()):
             if session.phase >= Phase.CLOSING:
+                if session.unsaid is not None:
+                    self._let_go(session, session.unsaid)
                 continue
             if self._time_is_over(session, now):
                 self._end(session, CloseReason.SESSION_TIMEOUT, now)
@@ -395,7 +397,17 @@ class SessionTable:
             self._forget(session)
         else:
             farewell = b"" if reason is CloseReason.USER_DISCONNECT else disconnect_frame(text or farewell_text(reason))
-            self._gateway.close_session(session.gateway_id, farewell)
+            self._let_go(session, farewell)
+
+    def _let_go(self, session: Session, farewell: bytes) -> None:
+        """Told again with the next look at the time where memory was out, or the addresses would be lost."""
+        session.unsaid = None
+        try:
+            if session.gateway_id is not None:
+                self._gateway.close_session(session.gateway_id, farewell)
+        except GatewayError as error:
+            session.unsaid = farewell
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="close_session", error=repr(error))
 
     def _settle_end(self, session: Session, reason: CloseReason, now: float | None) -> None:
         self._waiting.leave(session)

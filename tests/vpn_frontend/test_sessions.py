@@ -9,7 +9,7 @@ import pytest
 from vpn_frontend import sessions
 from vpn_frontend.admission import CookieError, RefusedError
 from vpn_frontend.cstp import disconnect_frame
-from vpn_frontend.gateway import Cause
+from vpn_frontend.gateway import Cause, GatewayError
 from vpn_frontend.ports import CloseReason, SessionState
 from vpn_frontend.testing import MemoryGateway
 from vpn_frontend.tunnel_request import TunnelRequest
@@ -266,3 +266,22 @@ def test_no_tunnel_is_opened_that_the_journal_could_not_hear_of(make_lab):
         lab.tunnel(cookie)
     assert caught.value.reason == "journal_behind"
     lab.tunnel(open_before)
+
+
+def test_a_gateway_that_cannot_be_told_of_an_end_is_told_again(make_lab, monkeypatch):
+    lab = make_lab()
+    lab.tunnel(lab.log_in())
+    [view] = lab.table.list()
+    refusals = ["out of memory"]
+
+    def close_session(session, frame, told=lab.gateway.close_session):
+        if refusals:
+            raise GatewayError(refusals.pop())
+        told(session, frame)
+
+    monkeypatch.setattr(lab.gateway, "close_session", close_session)
+    assert lab.table.kill(view.id, "bye", now=lab.now)
+    assert lab.reasons() == [], "the gateway still has it"
+    lab.pass_time(1)
+    assert lab.reasons() == [CloseReason.KILLED]
+    assert len(lab.table) == 0
