@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fuzz-sources: vpn_frontend/native/dtls_hello.c vpn_frontend/native/dtls_cookie.c vpn_frontend/native/dtls_context.c */
 /* fuzz-sources: vpn_frontend/native/dtls_directory.c vpn_frontend/native/dtls_paths.c vpn_frontend/native/keyed_hash.c */
-/* fuzz-sources: vpn_frontend/native/tls.c */
+/* fuzz-sources: vpn_frontend/native/tls.c vpn_frontend/native/record_memory.c */
 /*
  * What an unknown sender's datagram can reach: classification, the hello's parser, the cookie, the look-ups by name and path,
  * and for DTLS 1.3 wolfSSL's stateless half. The first byte chooses between the input as it is and a hello built around it.
