@@ -1,9 +1,11 @@
 # The whole set-up. `make run` and `make test` each work alone on a machine with Debian's base, git, make and root.
 #
 #   make build     into .venv/            make run      a demo server in the foreground
-#   make test      everything that must   make bench    figures, ours beside the peers'
-#                  pass before a change   make fuzz     minutes of fuzzing (FUZZ_SECONDS)
-#   make lint      ruff and mypy          make soak     the end-to-end tests at a release's numbers
+#   make test      lint and every test    make bench    figures, ours beside the peers'
+#   make lint      ruff and mypy          make fuzz     minutes of fuzzing (FUZZ_SECONDS)
+#                                         make soak     the end-to-end tests at a release's numbers
+#   make native-sanitized                 the native cores under ASan and UBSan (OCSENTRY_LEAKS=1: leaks too)
+#   make native-races                     their threads under ThreadSanitizer
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -81,7 +83,7 @@ e2e: build .build/test-packages
 native-sanitized: build
 	tests/native/sanitized.sh
 
-# Threads of gateway and engine against each other, as ThreadSanitizer sees them; minutes.
+# Takes minutes.
 native-races: build
 	OCSENTRY_SANITIZE=thread tests/native/sanitized.sh -m 'not netns' $(RACES)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m bench`: ours and Debian's ocserv on the same work in the same run, interleaved.
+"""`python -m bench`: ours, Debian's ocserv and wireguard-go on the same work in the same run, interleaved.
 
 Needs root (network namespaces, TUN). Prints a table and writes every reading to bench/results/.
 """

@@ -174,9 +174,15 @@ class SessionSection(Section):
     session_timeout: Seconds = _field(
         0, "End a session this long after its login, whatever reconnects happened.", unit=NEVER, ge=0, le=YEAR
     )
-    dpd: Seconds = _field(90, "Interval of the probes that find a dead peer.", unit=NEVER, ge=0, le=86_400)
+    dpd: Seconds = _field(
+        90,
+        "Silence after which a client is asked whether it is there. Its channel ends after twice as much.",
+        unit=NEVER,
+        ge=0,
+        le=86_400,
+    )
     mobile_dpd: Seconds = _field(1800, "The same for phones, which sleep.", unit=NEVER, ge=0, le=86_400)
-    keepalive: Seconds = _field(32_400, "Interval in which clients send a keepalive.", unit=NEVER, ge=0, le=YEAR)
+    keepalive: Seconds = _field(32_400, "Interval at which clients send a keepalive.", unit=NEVER, ge=0, le=YEAR)
     rekey_time: Seconds = _field(172_800, "Age at which the keys of a channel are replaced.", unit=NEVER, ge=0, le=YEAR)
 
 
@@ -194,9 +200,10 @@ class VpnSection(Section):
     worker_threads: Count = _field(0, "Threads that move packets.", unit="threads; 0: one per core", ge=0, le=256)
     offloads: tuple[OffloadName, ...] = _field(
         ["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"],
-        "Batching that may be used where the kernel has it. Take one out should a kernel get it wrong: large TCP and "
-        "UDP packets from the TUN device, merging of packets to it, of TCP acknowledgements that came together only "
-        "the last, batches of DTLS out and in.",
+        "Work that is saved by treating packets together, where the kernel can. Take one out should it go wrong: large "
+        "TCP packets (`tso`) and UDP packets (`uso`) from the TUN device, packets merged on the way to it "
+        "(`coalesce`), only the last of TCP acknowledgements that came together (`acks`), batches of DTLS datagrams "
+        "out (`udp_gso`) and in (`udp_gro`).",
         max_length=6,
     )
     network: NetworkSection = _section()

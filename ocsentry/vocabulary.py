@@ -83,7 +83,7 @@ VOCABULARY: dict[str, Entry] = {
     VpnEvent.DTLS_UP: Entry("info", "A session carries its packets over DTLS now."),
     VpnEvent.DTLS_DOWN: Entry("info", "DTLS of a session ended: `cause`. Its packets go over TLS."),
     VpnEvent.LINK_REFUSED: Entry(
-        "info", "A peer broke the protocol, or came in too many connections, and was cut: `reason`."
+        "info", "A connection without a tunnel was cut for what it sent, its slowness or its number: `reason`."
     ),
     VpnEvent.BACKEND_FAILED: Entry("error", "The user directory or the journal did not answer."),
 }

@@ -83,7 +83,7 @@ def put_sources(
 
 
 def take_users(detectors: Panel, offset: float) -> tuple[KeptUser, ...]:
-    """Without what a database made of nonsense told, and without names that are too long to be put back."""
+    """Leaves out what is no country or place, whatever a database said, and users whose names are too long."""
     kept = []
     for user, countries, sighting in detectors.whereabouts():
         known = tuple(sorted(country for country in countries if len(country) <= MAX_COUNTRY))

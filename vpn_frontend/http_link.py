@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_EARLY = 64 * 1024  # bytes a client may send behind its CONNECT before the answer
-MAX_PIECES = 4096  # of a body, chunks and reads: what a small one costs to read is what a small request costs
+MAX_PIECES = 4096  # chunks and reads of one body: each costs about as much to read as a small request
 MAX_REQUESTS = 100  # per link; a whole AnyConnect login with its downloads takes about 20
 
 

@@ -400,7 +400,7 @@ class SessionTable:
             self._let_go(session, farewell)
 
     def _let_go(self, session: Session, farewell: bytes) -> None:
-        """Told again with the next look at the time where memory was out, or the addresses would be lost."""
+        """Where the gateway has no memory to be told, ``expire`` tells it again, or the addresses would be lost."""
         session.unsaid = None
         try:
             if session.gateway_id is not None:

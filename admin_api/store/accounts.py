@@ -13,7 +13,7 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import JSON, Table, Text, bindparam, case, func, select, true, update
+from sqlalchemy import JSON, Text, bindparam, case, func, select, true, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -24,7 +24,7 @@ from vpn_frontend.ports import NO_TRANSPORT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnElement, Executable, FromClause, Subquery
+    from sqlalchemy import ColumnElement, Executable, FromClause, Subquery, Table
 
     from vpn_frontend.ports import CloseReason, JournalEntry, SessionView
 

@@ -105,8 +105,8 @@ class Store:
         return self._user_cache.recall(name, self.clock.monotonic())
 
     async def token(self, token_id: str) -> Token | None:
-        """The row of a token, to read only. One that this process revoked is gone at once, one that another process did
-        within ``TOKEN_LIFETIME``.
+        """The row of a token, to be read only. A token that this process revokes is gone at once; one that another
+        process revokes is gone within ``TOKEN_LIFETIME``.
         """
         return await self._token_cache.find(token_id, self.clock.monotonic(), self._read_token)
 

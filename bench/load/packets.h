@@ -11,11 +11,11 @@
  * address. */
 void packet_fill(uint8_t *packet, uint16_t size, uint32_t source);
 
-/* Servers may merge datagrams only if they are as a kernel sends them: with a checksum of UDP, which a payload that stays the
- * same keeps (of one of PACKET bytes), ... */
-void packet_sign(uint8_t *packet);
+/* Servers may merge datagrams only if they are as a kernel sends them, which these two see to. */
 
-/* ... and numbered one after the other. */
+/* Adds the checksum of UDP to a packet of PACKET bytes; it holds for as long as the payload stays the same. */
+void packet_sign(uint8_t *packet);
+/* Numbers a packet: each is one more than the one before. */
 void packet_number(uint8_t *packet, uint16_t identification);
 
 #endif

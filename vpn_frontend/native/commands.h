@@ -7,11 +7,11 @@
 
 #include "worker.h"
 
-/* Takes the message, whatever it returns; -ENOMEM for none. */
+/* Owns `message` from here on, also where it fails. NULL is -ENOMEM, so that callers need not check what they allocated. */
 int gw_post(gw *g, uint32_t worker, struct gw_message *message);
-/* One for each worker; NULL: out of memory. */
+/* A list with a copy for each worker, to be posted; NULL: out of memory. */
 struct gw_message *gw_write_all(gw *g, enum gw_message_kind kind, uint64_t session, const void *data, size_t size);
-/* Takes them; of a kind that mailboxes take however much there is. */
+/* Owns the list from here on. Cannot fail: only for kinds that a full mailbox takes, too. */
 void gw_post_all(gw *g, struct gw_message *list);
 
 #endif

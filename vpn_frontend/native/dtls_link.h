@@ -27,14 +27,15 @@ struct gw_dtls_link {
 struct gw_dtls_link *gw_dtls_link_new(struct gw_worker *worker, const struct gw_dtls_config *config,
                                       const struct gw_dtls_parcel *parcel, const uint8_t random[GW_DTLS_RANDOM_SIZE]);
 void gw_dtls_link_free(struct gw_dtls_link *link);
-/* False for none, too. */
+/* False where `link` is NULL, too. */
 bool gw_dtls_link_is_at(const struct gw_dtls_link *link, const struct gw_path *path);
 /* What wolfSSL reads next. */
 void gw_dtls_link_offer(struct gw_dtls_link *link, const uint8_t *datagram, size_t size);
 /* A datagram for the handshake or the proof. GW_DTLS_DONE: the connection works, and records behind the client's last flight may
  * wait in it; GW_DTLS_BROKEN: counted, to be freed. */
 enum gw_dtls_result gw_dtls_link_advance(struct gw_dtls_link *link, const uint8_t *datagram, size_t size);
-/* Once a second until then: sends the last flight again. False: its time is over, counted, to be freed. */
+/* To be called once a second until the connection works: sends the last flight again where it is due. False: its time is over,
+ * counted, to be freed. */
 bool gw_dtls_link_wait(struct gw_dtls_link *link);
 /* The client has our last flight: what only a repetition of it would need is given back. */
 void gw_dtls_link_settle(struct gw_dtls_link *link);

@@ -30,8 +30,8 @@ int gw_event_queue_init(struct gw_event_queue *queue);
 void gw_event_queue_free(struct gw_event_queue *queue);
 /* What an event with so much payload costs: flow control counts it, or a peer would fill memory with pieces of one byte. */
 size_t gw_event_cost(size_t data_size);
-/* Copies the event and `event->data_size` bytes of `data`. -ENOBUFS: `optional` and the queue is long; -ENOMEM, which what is
- * neither optional nor has a payload meets only when the spares are used up, too. */
+/* Copies the event and `event->data_size` bytes of `data`. -ENOBUFS: it is `optional` and the queue is long. -ENOMEM: out
+ * of memory; an event without a payload that is not `optional` then takes a spare, and fails only when these are used up. */
 int gw_event_push(struct gw_event_queue *queue, const struct gw_event *event, const void *data, bool optional);
 int gw_event_pop(struct gw_event_queue *queue, struct gw_event *events, uint32_t count, uint8_t *data, size_t data_size);
 

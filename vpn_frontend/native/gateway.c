@@ -180,7 +180,7 @@ int gw_add_udp(gw *g, uint32_t worker, int fd)
     return status ? status : gw_dtls_port_add(g->workers[worker], fd);
 }
 
-/* A datagram is answered by the worker of its session through the socket of the same place. */
+/* A session's worker answers a datagram through its own socket of the number that the datagram came in by: all need as many. */
 static bool same_sockets(const gw *g)
 {
     uint32_t first = gw_dtls_port_sockets(g->workers[0]);

@@ -143,7 +143,7 @@ int gw_events(gw *g, struct gw_event *events, uint32_t count, uint8_t *data, siz
 int gw_link_send(gw *g, uint64_t link, const uint8_t *data, size_t size);
 int gw_link_close(gw *g, uint64_t link);    /* what was sent before goes out first, bounded by the write deadline */
 
-/* -EINVAL: an MTU below 576. Where it fails, *session is 0, or was not touched. */
+/* -EINVAL: an MTU below 576. On failure *session is 0, or as it was. */
 int gw_session_open(gw *g, uint64_t link, const struct gw_session_config *config, uint64_t *session);
 /* `head` (the HTTP answer) goes out, then `link` is the session's TLS channel; `early` are bytes that the peer sent behind
  * its CONNECT. A channel there was before is closed (GW_CAUSE_REPLACED, no CHANNEL_DOWN). */

@@ -338,7 +338,7 @@ static void shake_hands(struct gw_link *link)
     }
 }
 
-/* Of a conversation, records are put together: a peer may fill them with single bytes, and each piece costs Python the same. */
+/* The records of a conversation are put together: a peer may fill each with a single byte, and Python pays by the piece. */
 static enum gw_tls_result read_pieces(struct gw_link *link, size_t *size)
 {
     struct gw_worker *worker = link->worker;
@@ -400,7 +400,7 @@ static void receive(struct gw_link *link)
         shake_hands(link);
     }
     read_records(link);
-    gw_tun_flush(worker);           /* nobody else's packets could join these, and their memory serves again while it is at hand */
+    gw_tun_flush(worker);           /* no other client's packets could join these, and the cache still has their memory */
     link->io.feed = NULL;
     link->io.feed_size = 0;
     if (link->state == GW_LINK_CONVERSATION)

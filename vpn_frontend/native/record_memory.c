@@ -34,7 +34,7 @@ static void *take(size_t size)
     return kept.count ? kept.blocks[--kept.count] : malloc(GW_RECORD_BLOCK);
 }
 
-/* What malloc gave for a block holds one, whoever asked for it; what holds much more is not kept. */
+/* Kept is what is large enough for a block, whoever asked for it; but nothing much larger, which would lie here unused. */
 static void give(void *memory)
 {
     size_t holds = kept.keeping && kept.count < GW_RECORD_BLOCKS && memory ? malloc_usable_size(memory) : 0;

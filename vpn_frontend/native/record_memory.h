@@ -10,9 +10,9 @@
 #define GW_RECORD_BLOCK 4096u       /* bytes: a record of an MTU of 1 500, and the 500 that wolfSSL adds for DTLS */
 #define GW_RECORD_BLOCKS 4u         /* kept by a thread: one to open from, one to seal into, and as many partial records */
 
-/* Makes wolfSSL allocate here. Again has no effect. */
+/* Makes wolfSSL allocate here. Calling it again has no effect. */
 void gw_record_memory_init(void);
-/* From here on, and until the latter, the calling thread keeps blocks. */
+/* Between these two the calling thread keeps blocks; the end frees them. */
 void gw_record_memory_begin(void);
 void gw_record_memory_end(void);
 

@@ -177,7 +177,7 @@ void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *sessio
         gw_dtls_drop(worker, session, cause);
     copy_counters(session, &event.counters);
     if (gw_event_push(&worker->gateway->events, &event, farewell, false) == -ENOMEM) {
-        event.data_size = 0;        /* that it is gone is told in any case, its last words where memory allows */
+        event.data_size = 0;        /* the end itself has to be told; its text only where memory allows */
         gw_event_push(&worker->gateway->events, &event, NULL, false);
     }
 }
