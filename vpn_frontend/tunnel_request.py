@@ -7,8 +7,8 @@ A value out of its range counts as not sent: a client that measured nonsense sti
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from vpn_frontend.clients import ClientFamily, client_family
@@ -21,6 +21,7 @@ MAX_MTU = 16384  # bytes; the payload of one TLS record
 MIN_MTU = 800  # bytes; below it a tunnel carries mostly headers
 MIN_MTU_IPV6 = 1280  # bytes; RFC 8200 section 5
 MAX_USER_AGENT = 256  # characters that are kept
+SHARED_AGENTS = 1024  # distinct ones that are remembered; anybody may send them, so not in the interpreter's own table
 MASTER_SECRET_SIZE = 48  # bytes, sent as hex (RFC 5246 section 8.1)
 MAX_SUITES = 32  # names per header that are looked at
 HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
@@ -77,7 +78,7 @@ def parse_tunnel_request(request: Request) -> TunnelRequest:
 
 def read_user_agent(request: Request) -> str:
     """What the client calls itself, fit for a terminal; equal texts are one, since each session keeps its own."""
-    return sys.intern(_printable(request.header("user-agent"), MAX_USER_AGENT))
+    return _shared(_printable(request.header("user-agent"), MAX_USER_AGENT))
 
 
 def parse_hostname(text: str) -> str:
@@ -107,6 +108,12 @@ def _master_secret(text: str) -> bytes:
     except ValueError:
         return b""
     return secret if len(secret) == MASTER_SECRET_SIZE else b""
+
+
+@lru_cache(SHARED_AGENTS)
+def _shared(text: str) -> str:
+    """The first text equal to this one. Early releases of Python 3.12 never give back what ``sys.intern`` takes."""
+    return text
 
 
 def _printable(text: str, limit: int) -> str:

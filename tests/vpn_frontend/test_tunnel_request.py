@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vpn_frontend.clients import ClientFamily, client_family
 from vpn_frontend.plain_request import Request
-from vpn_frontend.tunnel_request import parse_hostname, parse_tunnel_request
+from vpn_frontend.tunnel_request import SHARED_AGENTS, parse_hostname, parse_tunnel_request
 
 
 def parse(**headers):
@@ -102,6 +104,22 @@ def test_a_hostname_is_a_label_or_nothing(text, host):
 )
 def test_clients_are_told_apart(agent, family):
     assert client_family(agent) is family
+
+
+def agent_of(number):
+    return parse(User_Agent=f"agent of the test, {number}").user_agent
+
+
+def test_sessions_of_one_client_share_what_it_calls_itself():
+    assert agent_of(0) is agent_of(0)
+
+
+def test_what_strangers_call_themselves_is_not_remembered_for_ever():
+    first = agent_of(0)
+    assert sys.intern("".join(list(first))) is not first  # the interpreter may keep what it has there
+    for number in range(1, SHARED_AGENTS + 1):
+        agent_of(number)
+    assert agent_of(0) is not first
 
 
 HEADERS = st.sampled_from(
