@@ -108,8 +108,10 @@ class Peer:
         return self.usage.seconds()
 
     def settle(self) -> float:
-        """Until the server has written down what there was before, which would be charged to what comes next. The part
-        of all processors that others took in the last half second of it."""
+        """Waits until the server has written down what went before, or that would be charged to what comes next.
+
+        Returns the part of all processors that others took in the last half second of it.
+        """
         taken = 0.0
         for _ in range(int(SETTLE_SECONDS / SETTLE_WINDOW)):
             before, began, busy = self.cpu(), time.monotonic(), busy_seconds()

@@ -40,7 +40,7 @@ class Panel:
             self._travel.learn(user, sighting)
 
     def whereabouts(self) -> list[tuple[str, frozenset[str], Sighting | None]]:
-        """Of each user the countries and where the last login came from; who was not heard of longest comes first."""
+        """Of each user the countries and where the last login came from; the least recently heard of comes first."""
         with self._lock:
             users = dict.fromkeys((*self._country.users(), *self._travel.users()))
             return [(user, self._country.seen(user), self._travel.last(user)) for user in users]

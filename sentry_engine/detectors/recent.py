@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-MAX_KEYS = 20_000  # sources or users remembered by one detector; the one not heard of longest is forgotten
+MAX_KEYS = 20_000  # sources or users remembered by one detector; the least recently heard of is forgotten
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")

@@ -43,7 +43,7 @@ class CountryDetector:
         return self._seen.get(user) or frozenset()
 
     def users(self) -> list[str]:
-        """Those of whom a country is known, the one not heard of longest first."""
+        """Those of whom a country is known, the least recently heard of first."""
         return self._seen.keys()
 
     def forget(self, user: str) -> None:
@@ -86,7 +86,7 @@ class TravelDetector:
         return self._last.get(user)
 
     def users(self) -> list[str]:
-        """Those who were seen, the one not heard of longest first."""
+        """Those who were seen, the least recently heard of first."""
         return self._last.keys()
 
     def forget(self, user: str) -> None:
