@@ -204,13 +204,13 @@ static WOLFSSL *object_new(struct gw_dtls_contexts *contexts, uint32_t way)
     WOLFSSL *ssl;
 
     if (way == GW_DTLS_PSK)
-        return wolfSSL_new(contexts->psk);
+        return gw_tls_object(contexts->psk);
     if (way == GW_DTLS_RESUMPTION)
-        return wolfSSL_new(contexts->resumption);
+        return gw_tls_object(contexts->resumption);
     certificate = way == GW_DTLS_CERTIFICATE ? gw_tls_holder_take(&contexts->certificate) : NULL;
     if (!certificate)
         return NULL;
-    ssl = wolfSSL_new(certificate);
+    ssl = gw_tls_object(certificate);
     wolfSSL_CTX_free(certificate);
     if (ssl)
         wolfSSL_KeepArrays(ssl);    /* the proof is made over secrets of the handshake */

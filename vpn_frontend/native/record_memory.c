@@ -12,7 +12,7 @@
 #define SMALL 1024u                 /* bytes up to which malloc is as quick */
 
 static _Thread_local struct {
-    bool keeping;
+    bool keeping, withheld;
     uint32_t count;
     void *blocks[GW_RECORD_BLOCKS];
 } kept;
@@ -29,7 +29,7 @@ static bool is_checked(void)
 
 static void *take(size_t size)
 {
-    if (!kept.keeping || size <= SMALL || size > GW_RECORD_BLOCK)
+    if (!kept.keeping || kept.withheld || size <= SMALL || size > GW_RECORD_BLOCK)
         return malloc(size);
     return kept.count ? kept.blocks[--kept.count] : malloc(GW_RECORD_BLOCK);
 }
@@ -67,4 +67,14 @@ void gw_record_memory_end(void)
     kept.keeping = false;
     while (kept.count)
         free(kept.blocks[--kept.count]);
+}
+
+void gw_record_memory_withhold(void)
+{
+    kept.withheld = true;
+}
+
+void gw_record_memory_lend(void)
+{
+    kept.withheld = false;
 }

@@ -133,6 +133,16 @@ void gw_tls_holder_free(struct gw_tls_holder *holder)
     holder->context = NULL;
 }
 
+WOLFSSL *gw_tls_object(WOLFSSL_CTX *context)
+{
+    WOLFSSL *ssl;
+
+    gw_record_memory_withhold();
+    ssl = wolfSSL_new(context);
+    gw_record_memory_lend();
+    return ssl;
+}
+
 WOLFSSL *gw_tls_new(struct gw_tls_holder *holder, struct gw_tls_io *io)
 {
     WOLFSSL_CTX *context = gw_tls_holder_take(holder);
@@ -140,7 +150,7 @@ WOLFSSL *gw_tls_new(struct gw_tls_holder *holder, struct gw_tls_io *io)
 
     if (!context)
         return NULL;
-    ssl = wolfSSL_new(context);
+    ssl = gw_tls_object(context);
     wolfSSL_CTX_free(context);
     if (!ssl)
         return NULL;

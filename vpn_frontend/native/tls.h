@@ -52,6 +52,8 @@ void gw_tls_holder_set(struct gw_tls_holder *holder, WOLFSSL_CTX *context);
 WOLFSSL_CTX *gw_tls_holder_take(struct gw_tls_holder *holder);
 void gw_tls_holder_free(struct gw_tls_holder *holder);
 
+/* An object of `context`; NULL: out of memory. */
+WOLFSSL *gw_tls_object(WOLFSSL_CTX *context);
 /* NULL: out of memory or no context. Freed with wolfSSL_free. `io` must outlive it. */
 WOLFSSL *gw_tls_new(struct gw_tls_holder *holder, struct gw_tls_io *io);
 enum gw_tls_result gw_tls_accept(WOLFSSL *ssl);

@@ -78,6 +78,20 @@ static void test_that_other_sizes_are_not_kept(void)
     assert(in_use() == before);
 }
 
+static void test_that_what_outlives_records_holds_no_more_than_it_asked_for(void)
+{
+    void *object;
+
+    gw_record_memory_begin();
+    take_and_give(1, RECORD);
+    gw_record_memory_withhold();
+    object = wolfSSL_Malloc(RECORD);
+    gw_record_memory_lend();
+    assert(malloc_usable_size(object) < GW_RECORD_BLOCK);
+    wolfSSL_Free(object);
+    gw_record_memory_end();
+}
+
 static void *free_it(void *block)
 {
     wolfSSL_Free(block);
@@ -103,6 +117,7 @@ int main(void)
     test_that_a_block_serves_again_whatever_the_record();
     test_that_no_more_than_the_bound_is_kept_and_all_goes_back();
     test_that_other_sizes_are_not_kept();
+    test_that_what_outlives_records_holds_no_more_than_it_asked_for();
     test_that_a_block_may_be_given_back_by_another_thread();
     puts("ok");
     return 0;
