@@ -168,7 +168,8 @@ static bool take_frame(struct gw_worker *worker, struct gw_session *session, uin
     return true;
 }
 
-/* Reads the records of the datagram that io was given; true where one of them was the client's. */
+/* Reads the records of the datagram that io was given; true where one of them was the client's. wolfSSL is not asked for more where
+ * there is none: it would keep a buffer for it, of 4 KiB, for as long as the client is silent. */
 static bool read_records(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_dtls *dtls = session->dtls;
@@ -185,6 +186,8 @@ static bool read_records(struct gw_worker *worker, struct gw_session *session)
             dtls->heard = worker->now;
             gw_session_alive(worker, session);
             gw_dtls_link_settle(dtls->live);
+            if (dtls->live->content == GW_DTLS_ONE_OF_DATA)
+                break;
             continue;
         }
         gw_dtls_drop(worker, session, result == GW_DTLS_BROKEN ? GW_CAUSE_PROTOCOL : GW_CAUSE_PEER_CLOSED);
@@ -199,10 +202,12 @@ static void feed_coming(struct gw_worker *worker, struct gw_session *session, co
 {
     enum gw_dtls_result result = gw_dtls_link_advance(session->dtls->coming, datagram, size);
 
-    if (result == GW_DTLS_DONE && come_up(worker, session))
-        read_records(worker, session);  /* what came behind the client's last flight */
-    else if (result != GW_DTLS_WANT)
+    if (result == GW_DTLS_DONE && come_up(worker, session)) {
+        if (session->dtls->live->content != GW_DTLS_FLIGHT)
+            read_records(worker, session);  /* what came behind the client's last flight */
+    } else if (result != GW_DTLS_WANT) {
         end_coming(session->dtls);
+    }
 }
 
 /* A name may be overheard, so whoever echoes a cookie can begin a handshake that it cannot end. It must not keep out the

@@ -74,6 +74,22 @@ enum gw_dtls_kind gw_dtls_classify(const uint8_t *datagram, size_t size)
     return GW_DTLS_CLEAR;
 }
 
+enum gw_dtls_content gw_dtls_look_into(const uint8_t *datagram, size_t size)
+{
+    size_t at = 0;
+
+    while (size - at > GW_DTLS_RECORD_HEADER) {
+        size_t record = GW_DTLS_RECORD_HEADER + ((size_t)datagram[at + 11] << 8 | datagram[at + 12]);
+
+        if (datagram[at] == GW_DTLS_APPLICATION_DATA)
+            return record == size ? GW_DTLS_ONE_OF_DATA : GW_DTLS_ANYTHING;
+        if ((datagram[at] != GW_DTLS_HANDSHAKE && datagram[at] != GW_DTLS_CHANGE_CIPHER_SPEC) || record > size - at)
+            return GW_DTLS_ANYTHING;
+        at += record;
+    }
+    return at && at == size ? GW_DTLS_FLIGHT : GW_DTLS_ANYTHING;
+}
+
 static bool all_zero(const uint8_t *bytes, size_t size)
 {
     uint8_t any = 0;

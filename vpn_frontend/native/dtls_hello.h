@@ -24,6 +24,12 @@ enum gw_dtls_kind {
     GW_DTLS_SEALED,                     /* a record of a later epoch */
 };
 
+enum gw_dtls_content {
+    GW_DTLS_ANYTHING,                   /* also what cannot be told: a header of DTLS 1.3 may leave the length out */
+    GW_DTLS_FLIGHT,                     /* nothing but handshake and change cipher spec */
+    GW_DTLS_ONE_OF_DATA,                /* one record, of data, as clients send them */
+};
+
 struct gw_hello {
     uint8_t sequence[6];                /* of the record; the answer repeats it (RFC 6347 section 4.2.1) */
     uint16_t message;                   /* handshake message number: 0 without a cookie, 1 with one */
@@ -38,6 +44,8 @@ struct gw_hello {
 };
 
 enum gw_dtls_kind gw_dtls_classify(const uint8_t *datagram, size_t size);
+/* From the headers of its records alone. */
+enum gw_dtls_content gw_dtls_look_into(const uint8_t *datagram, size_t size);
 /* 0, or -EPROTO for anything but one whole, unfragmented ClientHello that fills the datagram and whose random is not all zero. */
 int gw_hello_read(const uint8_t *datagram, size_t size, struct gw_hello *hello);
 /* The 32 bytes that name a session: the App-ID, or else the session id, or else the PSK identity; NULL: it names none. */

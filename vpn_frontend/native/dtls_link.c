@@ -51,6 +51,7 @@ void gw_dtls_link_offer(struct gw_dtls_link *link, const uint8_t *datagram, size
 {
     link->io.datagram = datagram;
     link->io.datagram_size = size;
+    link->content = gw_dtls_look_into(datagram, size);
 }
 
 static void schedule(struct gw_dtls_link *link)

@@ -14,6 +14,7 @@
 struct gw_dtls_link {
     WOLFSSL *ssl;
     struct gw_dtls_io io;
+    enum gw_dtls_content content;   /* of the datagram that io was given last */
     struct gw_worker *worker;
     struct gw_path path;
     uint8_t random[GW_DTLS_RANDOM_SIZE];

@@ -184,6 +184,55 @@ static void test_kinds(void)
         assert(gw_dtls_classify(rows[i].bytes, rows[i].size) == rows[i].kind);
 }
 
+static size_t add_record(uint8_t *datagram, size_t at, uint8_t type, uint8_t payload)
+{
+    memset(datagram + at, 0, GW_DTLS_RECORD_HEADER + payload);
+    memcpy(datagram + at, (uint8_t[]){ type, 0xfe, 0xfd, 0, 1 }, 5);
+    datagram[at + 12] = payload;
+    return at + GW_DTLS_RECORD_HEADER + payload;
+}
+
+static enum gw_dtls_content look_into_copy(const uint8_t *datagram, size_t size)
+{
+    uint8_t *copy = malloc(size ? size : 1);        /* of just that size: a sanitizer sees each byte too far */
+    enum gw_dtls_content content;
+
+    assert(copy);
+    memcpy(copy, datagram, size);
+    content = gw_dtls_look_into(copy, size);
+    free(copy);
+    return content;
+}
+
+static void test_contents(void)
+{
+    static const struct { uint8_t types[4]; enum gw_dtls_content content; } rows[] = {
+        { { GW_DTLS_APPLICATION_DATA }, GW_DTLS_ONE_OF_DATA },
+        { { GW_DTLS_APPLICATION_DATA, GW_DTLS_APPLICATION_DATA }, GW_DTLS_ANYTHING },
+        { { GW_DTLS_APPLICATION_DATA, GW_DTLS_ALERT }, GW_DTLS_ANYTHING },
+        { { GW_DTLS_HANDSHAKE }, GW_DTLS_FLIGHT },
+        { { GW_DTLS_HANDSHAKE, GW_DTLS_CHANGE_CIPHER_SPEC, GW_DTLS_HANDSHAKE }, GW_DTLS_FLIGHT },
+        { { GW_DTLS_CHANGE_CIPHER_SPEC, GW_DTLS_HANDSHAKE, GW_DTLS_APPLICATION_DATA }, GW_DTLS_ANYTHING },
+        { { GW_DTLS_ALERT }, GW_DTLS_ANYTHING },
+        { { GW_DTLS_HANDSHAKE, GW_DTLS_ALERT }, GW_DTLS_ANYTHING },
+        { { 0x2e }, GW_DTLS_ANYTHING },             /* DTLS 1.3 */
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        uint8_t datagram[256] = { 0 };
+        size_t size = 0, first = 0;
+
+        for (unsigned k = 0; k < 4 && rows[i].types[k]; k++) {
+            size = add_record(datagram, size, rows[i].types[k], (uint8_t)(20 + k));
+            first = first ? first : size;
+        }
+        assert(look_into_copy(datagram, size) == rows[i].content);
+        for (size_t cut = 0; cut < first; cut++)
+            assert(look_into_copy(datagram, cut) == GW_DTLS_ANYTHING);
+        assert(look_into_copy(datagram, size + 1) == GW_DTLS_ANYTHING);
+    }
+}
+
 static void test_cookie(void)
 {
     static const uint8_t master[32] = { 1 }, here[] = "192.0.2.1 port 4000", there[] = "192.0.2.1 port 4001";
@@ -237,6 +286,7 @@ int main(void)
     test_refused();
     test_flips();
     test_kinds();
+    test_contents();
     test_cookie();
     test_smallest_hello_is_larger_than_the_reply();
     puts("ok");
