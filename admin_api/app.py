@@ -14,21 +14,21 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
-from admin_api.access import Authentication
 from admin_api.audit.endpoints import router as audit
+from admin_api.authentication import Authentication
 from admin_api.blocks.endpoints import router as blocks
-from admin_api.body_limit import BodyLimit
 from admin_api.decisions.endpoints import router as decisions
 from admin_api.events.endpoints import router as events
-from admin_api.exchange import Exchange
 from admin_api.health.endpoints import root
 from admin_api.health.endpoints import router as health
 from admin_api.health.metrics import make_registry
+from admin_api.http.body_limit import BodyLimit
+from admin_api.http.problem_pages import router as problems
+from admin_api.http.problems import ProblemDocument, install_handlers
+from admin_api.http.request_context import Exchange
 from admin_api.idempotency import Idempotency
 from admin_api.penalties.endpoints import router as penalties
 from admin_api.policy.endpoints import router as policy
-from admin_api.problem_pages import router as problems
-from admin_api.problems import ProblemDocument, install_handlers
 from admin_api.rules.endpoints import router as rules
 from admin_api.sessions.endpoints import router as sessions
 from admin_api.tokens.endpoints import router as tokens

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from admin_api.access import PRINCIPAL
-from admin_api.problems import ApiError, Kind, ProblemError, problem_response
+from admin_api.authentication import PRINCIPAL
+from admin_api.http.problems import ApiError, Kind, ProblemError, problem_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from admin_api.identity import Principal
+    from admin_api.http.identity import Principal
     from admin_api.services import Services
 
 KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")

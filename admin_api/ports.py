@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from admin_api.values import Network
+    from admin_api.http.values import Network
     from sentry_engine import Policy
     from vpn_frontend.ports import SessionView
 
@@ -17,7 +17,7 @@ Figures = Callable[[], Mapping[str, int]]  # the gateway's counters by name
 
 
 class LiveSessions(Protocol):
-    """The sessions of the VPN; ``vpn_frontend.sessions.SessionTable`` is one."""
+    """The sessions of the VPN; ``vpn_frontend.sessions.table.SessionTable`` is one."""
 
     def list(self) -> Sequence[SessionView]: ...
 

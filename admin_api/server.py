@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from admin_api.control_commands import LineCommands
-from admin_api.control_socket import ControlSocket
+from admin_api.control.commands import LineCommands
+from admin_api.control.socket import ControlSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
-from admin_api.rules.catalogue import Catalogue
-from admin_api.throttle import Throttle
-from admin_api.traffic import ApiTraffic
+from admin_api.enforcement.rule_listing import Catalogue
+from admin_api.http.request_metrics import ApiTraffic
+from admin_api.http.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from admin_api.enforcement import Enforcement
+    from admin_api.enforcement.service import Enforcement
     from admin_api.events.hub import EventHub
     from admin_api.ports import Check, Figures, LiveSessions
     from admin_api.store import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.e2e.lab.namespaces import Namespace
+    from lab.namespaces import Namespace
 
 
 def udp_counter(namespace: Namespace, name: str) -> int:

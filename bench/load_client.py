@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.e2e.lab.network import SERVER_IPV4
-from tests.e2e.lab.programs import Program
+from lab.network import SERVER_IPV4
+from lab.programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.peers import Peer
-    from tests.e2e.lab.namespaces import Namespace
+    from lab.namespaces import Namespace
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = Path(__file__).with_name("load")

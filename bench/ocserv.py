@@ -6,14 +6,14 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from tests.e2e.lab.namespaces import run
-from tests.e2e.lab.programs import Program
+from lab.namespaces import run
+from lab.programs import Program
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.lab.certificates import Certificate
-    from tests.e2e.lab.network import Site
+    from lab.certificates import Certificate
+    from lab.network import Site
 
 CONFIGURATION = """\
 auth = "plain[passwd={folder}/passwd]"

@@ -14,18 +14,18 @@ from bench.ocserv import Ocserv
 from bench.usage import Usage
 from bench.wireguard import FarEnd, Wireguard
 from bench.wireguard import installed as wireguard_installed
-from tests.e2e.lab.certificates import make_certificate
-from tests.e2e.lab.namespaces import Claim
-from tests.e2e.lab.network import Host, Site
-from tests.e2e.lab.openconnect import OpenConnect
-from tests.e2e.lab.processes import proportional_set_size, tree
-from tests.e2e.lab.server import OCSENTRY, PASSWORD, Prepared, Server, prepare
+from lab.certificates import make_certificate
+from lab.namespaces import Claim
+from lab.network import Host, Site
+from lab.openconnect import OpenConnect
+from lab.processes import proportional_set_size, tree
+from lab.server import OCSENTRY, PASSWORD, Prepared, Server, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tests.e2e.lab.programs import Program
+    from lab.programs import Program
 
 USER = "bench"
 MTU = 1400

@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.e2e.lab.namespaces import run
+from lab.namespaces import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bench.peers import Peer
-    from tests.e2e.lab.namespaces import Namespace
+    from lab.namespaces import Namespace
 
 SOCKET_ROOM = Path("/proc/sys/net/core/rmem_default")  # of sockets that ask for nothing; one for all namespaces
 ROOMY_SOCKET = 4 << 20  # bytes; the kernel charges some 2.3 KB for a datagram of a tunnel

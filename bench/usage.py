@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.e2e.lab.processes import cpu_seconds, tree
+from lab.processes import cpu_seconds, tree
 
 _CLOSE_TRIES, _CLOSE_REST = 40, 0.05  # times, seconds: until the last process has been waited for
 _NUMBERS = itertools.count()

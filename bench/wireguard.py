@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.e2e.lab.namespaces import run
-from tests.e2e.lab.network import SERVER_IPV4
-from tests.e2e.lab.programs import Program
+from lab.namespaces import run
+from lab.network import SERVER_IPV4
+from lab.programs import Program
 
 if TYPE_CHECKING:
-    from tests.e2e.lab.namespaces import Namespace
-    from tests.e2e.lab.network import Host, Site
+    from lab.namespaces import Namespace
+    from lab.network import Host, Site
 
 PORT = 443  # of both ends, where the other servers have theirs
 CONTROL = Path("/var/run/wireguard")  # the program makes a socket there that bears its device's name

@@ -16,32 +16,37 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = ("sentry_engine", "vpn_frontend", "admin_api", "ocsentry")  # each may import those before it
-MAX_LINES = 800
+MAX_LINES = 500
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 LICENCE = "SPDX-License-Identifier: GPL-3.0-or-later"
 
-# Sans-IO: time comes as an argument, bytes come in and go out.
+# Sans-IO: time comes as an argument, bytes come in and go out. A folder holds the rule for every module in it.
 IO_MODULES = {"asyncio", "socket", "ssl", "select", "subprocess", "sqlite3", "http", "urllib.request", "threading"}
 CONVERTERS = {f"socket.{name}" for name in ("AF_INET", "AF_INET6", "inet_ntop", "inet_pton")}
-PURE = {
-    "sentry_engine": (
-        "addresses", "compiler", "core", "defaults", "explain", "leases", "penalty_box", "plan", "prefix_index",
-        "problems", "rates", "rules", "twin", "verdict",
-    ),
-    "vpn_frontend": (
-        "addresses", "admission", "client_messages", "clients", "conversation", "cookies", "cstp", "downloads",
-        "dtls_offer", "gateway", "http_link", "logins", "ports", "server_messages", "session", "settings",
-        "tunnel_answer", "tunnel_request",
-    ),
-}  # fmt: skip
-MAY_LOCK = {"sentry_engine/leases.py", "sentry_engine/twin.py"}  # a lock is no I/O, and admission is one atomic step
-CLOCK_READS = {
-    ("time", "time"),
-    ("time", "monotonic"),
-    ("time", "time_ns"),
-    ("time", "monotonic_ns"),
-    ("datetime", "now"),
+PURE = (
+    "sentry_engine/addresses.py",
+    "sentry_engine/verdict.py",
+    "sentry_engine/errors.py",
+    "sentry_engine/rules/",
+    "sentry_engine/cores/",
+    "sentry_engine/detectors/",
+    "sentry_engine/engine/",
+    "sentry_engine/exchange/",
+    "vpn_frontend/ports.py",
+    "vpn_frontend/settings.py",
+    "vpn_frontend/protocol/",
+    "vpn_frontend/sessions/",
+    "vpn_frontend/gateway/interface.py",
+)
+LOCKS = {"threading.Lock", "threading.RLock"}  # a lock is no I/O: the engine may be asked from several threads
+# What a module of a pure folder may use all the same, and why.
+EXCEPTIONS = {
+    "sentry_engine/engine/engine.py": {"time.monotonic", "time.time"},  # the default of ``now``, by contract
+    "sentry_engine/cores/native_policies.py": {"time.monotonic"},  # how long a reader is waited for
+    "vpn_frontend/sessions/recorder.py": {"asyncio"},  # the queue before the journal
+    "vpn_frontend/sessions/table.py": {"asyncio", "datetime.now"},  # turns between slices; the default of its clock
 }
+CLOCK_READS = {"time.time", "time.monotonic", "time.time_ns", "time.monotonic_ns", "datetime.now"}
 
 
 @cache
@@ -54,9 +59,12 @@ def modules(package: str) -> list[Path]:
     return [path for path in tracked(".py") if path.relative_to(ROOT).parts[0] == package]
 
 
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
 def pure_modules() -> list[Path]:
-    found = [ROOT / package / f"{name}.py" for package, names in PURE.items() for name in names]
-    return [path for path in found if path in tracked(".py")]
+    return [path for path in tracked(".py") if name_of(path).startswith(PURE)]
 
 
 @cache
@@ -97,16 +105,15 @@ def test_there_are_no_relative_imports_between_modules():
     assert wrong == []
 
 
-def test_every_pure_module_is_there():
-    assert {f"{path.parent.name}/{path.stem}" for path in pure_modules()} == {
-        f"{package}/{name}" for package, names in PURE.items() for name in names
-    }
+def test_every_pure_place_is_there():
+    names = [name_of(path) for path in pure_modules()]
+    assert [place for place in PURE if not any(name.startswith(place) for name in names)] == []
+    assert [name for name in EXCEPTIONS if name not in names] == []
 
 
-@pytest.mark.parametrize("path", pure_modules(), ids=lambda path: f"{path.parent.name}.{path.stem}")
+@pytest.mark.parametrize("path", pure_modules(), ids=name_of)
 def test_pure_modules_do_no_io(path):
-    locks = {"threading.Lock", "threading.RLock"} if str(path.relative_to(ROOT)) in MAY_LOCK else set()
-    assert {name for name in imported(path) if is_io(name)} - locks == set()
+    assert {name for name in imported(path) if is_io(name)} - LOCKS - EXCEPTIONS.get(name_of(path), set()) == set()
     calls = {
         node.func.id
         for node in ast.walk(tree_of(path))
@@ -115,14 +122,15 @@ def test_pure_modules_do_no_io(path):
     assert calls & {"open", "print", "input"} == set()
 
 
-@pytest.mark.parametrize("path", pure_modules(), ids=lambda path: f"{path.parent.name}.{path.stem}")
+@pytest.mark.parametrize("path", pure_modules(), ids=name_of)
 def test_pure_modules_read_no_clock(path):
     reads = [
-        f"{node.value.id}.{node.attr} in line {node.lineno}"
+        f"{read} in line {node.lineno}"
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
-        and (node.value.id, node.attr) in CLOCK_READS
+        and (read := f"{node.value.id}.{node.attr}") in CLOCK_READS
+        and read not in EXCEPTIONS.get(name_of(path), set())
     ]
     assert reads == []
 

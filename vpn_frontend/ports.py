@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from vpn_frontend.gateway import Counters
+    from vpn_frontend.gateway.interface import Counters
 
 Address = IPv4Address | IPv6Address
 NO_TRANSPORT = "none"  # of a session without a channel

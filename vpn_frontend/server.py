@@ -17,13 +17,11 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from operator import or_
 from typing import TYPE_CHECKING
 
-from vpn_frontend import listeners, tun
-from vpn_frontend.accounting import SessionRecorder
-from vpn_frontend.authenticator import Authenticator
-from vpn_frontend.certificate import load_certificate
-from vpn_frontend.conversation import Site
-from vpn_frontend.descriptors import DescriptorError, make_room
-from vpn_frontend.gateway import (
+from vpn_frontend.auth.authenticator import Authenticator
+from vpn_frontend.auth.password import PasswordChecker
+from vpn_frontend.connections.pre_tunnel import Reception
+from vpn_frontend.gateway import sockets, tun
+from vpn_frontend.gateway.interface import (
     ChannelDown,
     ChannelUp,
     DtlsDown,
@@ -39,18 +37,20 @@ from vpn_frontend.gateway import (
     SessionClosed,
     SessionIdle,
 )
-from vpn_frontend.logins import LoginTable
-from vpn_frontend.passwords import PasswordChecker
+from vpn_frontend.gateway.rlimit import DescriptorError, make_room
+from vpn_frontend.gateway.server_certificate import load_certificate
 from vpn_frontend.ports import EventSink, SessionJournal, UserDirectory, VpnEvent
-from vpn_frontend.reception import Reception
-from vpn_frontend.sessions import SessionTable
+from vpn_frontend.protocol.connection import Site
+from vpn_frontend.protocol.login_attempts import LoginTable
+from vpn_frontend.sessions.recorder import SessionRecorder
+from vpn_frontend.sessions.table import SessionTable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sentry_engine import Engine
-    from vpn_frontend.certificate import ServerCertificate
-    from vpn_frontend.gateway import Gateway
+    from vpn_frontend.gateway.interface import Gateway
+    from vpn_frontend.gateway.server_certificate import ServerCertificate
     from vpn_frontend.settings import VpnSettings
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds; a phone on a bad network takes 3
@@ -167,17 +167,17 @@ class VpnServer:
             self._events.emit(VpnEvent.BACKEND_FAILED, what="file descriptors", error=str(error))
         opened: list[int] = []
         try:
-            streams = listeners.open_listeners(settings.listen, workers)
+            streams = sockets.open_listeners(settings.listen, workers)
             opened += (descriptor for row in streams for descriptor in row)
             datagrams: tuple[tuple[int, ...], ...] = ()
             if settings.dtls:
-                datagrams = listeners.open_datagram_sockets(settings.dtls_listen or settings.listen, workers)
+                datagrams = sockets.open_datagram_sockets(settings.dtls_listen or settings.listen, workers)
                 opened += (descriptor for row in datagrams for descriptor in row)
             queues = tun.open_queues(settings.network.device, workers)
             opened += queues
             await tun.configure(tun_device(settings))
         except BaseException:
-            listeners.close_all(opened)
+            sockets.close_all(opened)
             raise
         return self._opener()(
             GatewayPlan(
@@ -198,7 +198,7 @@ class VpnServer:
     def _opener(self) -> OpenGateway:
         if self._open_gateway is not None:
             return self._open_gateway
-        from vpn_frontend.native_gateway import open_gateway  # noqa: PLC0415 - the C core, wanted by those who serve only
+        from vpn_frontend.gateway.native_gateway import open_gateway  # noqa: PLC0415 - the C core, wanted by those who serve only
 
         return open_gateway
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
 
-from admin_api.access import BlocksRead, BlocksWrite, CallerAddress, DryRun, Force, ServicesOf
+from admin_api.authentication import BlocksRead, BlocksWrite, CallerAddress, DryRun, Force, ServicesOf
 from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockView
-from admin_api.paging import Page, PagingQuery
-from admin_api.problems import ApiError, Kind, responses
-from admin_api.values import Address, Cidr, Ip, Network
+from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.problems import ApiError, Kind, responses
+from admin_api.http.values import Address, Cidr, Ip, Network
 
 router = APIRouter(prefix="/blocks", tags=["blocks"])
 

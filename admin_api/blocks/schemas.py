@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from admin_api.values import MAX_TTL, Body, Cidr, Text, View
+from admin_api.http.values import MAX_TTL, Body, Cidr, Text, View
 
 Ttl = Annotated[float, Field(gt=0, le=MAX_TTL, allow_inf_nan=False)]
 

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from admin_api.access import DecisionsRead, ServicesOf
+from admin_api.authentication import DecisionsRead, ServicesOf
 from admin_api.events.hub import KEPT_DECISIONS
 from admin_api.events.schemas import EventView, show_event
-from admin_api.paging import Page
-from admin_api.problems import responses
-from admin_api.values import Ip
+from admin_api.http.paging import Page
+from admin_api.http.problems import responses
+from admin_api.http.values import Ip
 from sentry_engine import Action
 
 router = APIRouter(prefix="/decisions", tags=["decisions"])

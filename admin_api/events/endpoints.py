@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from admin_api.access import EventsRead, ServicesOf
+from admin_api.authentication import EventsRead, ServicesOf
 from admin_api.events.hub import MAX_LISTENERS, Listener, TooManyListenersError
 from admin_api.events.schemas import show_event
-from admin_api.problems import ApiError, Kind, responses
+from admin_api.http.problems import ApiError, Kind, responses
 
 router = APIRouter(prefix="/events", tags=["events"])
 

@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
 
-from admin_api.access import PRINCIPAL, ServicesOf, StatusRead, unauthenticated
+from admin_api.authentication import PRINCIPAL, ServicesOf, StatusRead, unauthenticated
 from admin_api.health.status import StatusView, describe_status, find_problems
-from admin_api.identity import Principal, Scope
-from admin_api.problems import ApiError, Kind, responses
+from admin_api.http.identity import Principal, Scope
+from admin_api.http.problems import ApiError, Kind, responses
 
 root = APIRouter(tags=["health"])
 router = APIRouter(tags=["health"])

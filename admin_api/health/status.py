@@ -5,9 +5,9 @@ from datetime import datetime
 
 from pydantic import Field
 
+from admin_api.http.values import View
 from admin_api.policy.schemas import PolicyView
 from admin_api.services import Services
-from admin_api.values import View
 
 
 class StatusView(View):

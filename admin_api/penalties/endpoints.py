@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from admin_api.access import PenaltiesRead, PenaltiesWrite, ServicesOf
-from admin_api.paging import Page, PagingQuery
+from admin_api.authentication import PenaltiesRead, PenaltiesWrite, ServicesOf
+from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.problems import responses
+from admin_api.http.values import Cidr
 from admin_api.penalties.schemas import Forgiven, PenaltyView
-from admin_api.problems import responses
 from admin_api.services import Services
-from admin_api.values import Cidr
 from sentry_engine import Penalty
 from sentry_engine.addresses import render_network
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from admin_api.values import View
+from admin_api.http.values import View
 from sentry_engine import Reason
 
 

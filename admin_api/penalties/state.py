@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from admin_api.store.tables import StoredPenalty
 from sentry_engine import Reason, State
-from sentry_engine.state import KeptPenalty, KeptSource, KeptUser
+from sentry_engine.engine.saved_state import KeptPenalty, KeptSource, KeptUser
 
 if TYPE_CHECKING:
     from admin_api.store import Store

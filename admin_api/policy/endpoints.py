@@ -8,7 +8,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
 
-from admin_api.access import DecisionsRead, PolicyRead, PolicyWrite, ServicesOf
+from admin_api.authentication import DecisionsRead, PolicyRead, PolicyWrite, ServicesOf
+from admin_api.enforcement.api_rules import as_one_document
+from admin_api.http.problems import Kind, invalid, policy_problems, responses
+from admin_api.http.values import Ip
 from admin_api.policy.schemas import (
     ChangeView,
     ExplanationView,
@@ -20,11 +23,8 @@ from admin_api.policy.schemas import (
     StepView,
     VerdictView,
 )
-from admin_api.problems import Kind, invalid, policy_problems, responses
-from admin_api.rulebook import as_one_document
-from admin_api.values import Ip
 from sentry_engine import PolicyError, Verdict
-from sentry_engine.simulation import Change, read_record
+from sentry_engine.engine.replay import Change, read_record
 
 router = APIRouter(tags=["policy"])
 

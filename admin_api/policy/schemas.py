@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from admin_api.values import Ip, View
+from admin_api.http.values import Ip, View
 from sentry_engine import Action, Finding, Reason
-from sentry_engine.lint import Kind as FindingKind
+from sentry_engine.policy.lint import Kind as FindingKind
 
 
 class ProblemView(View):

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Response, status
 
-from admin_api.access import CallerAddress, DryRun, Force, RulesRead, RulesWrite, ServicesOf
-from admin_api.paging import Page, PagingQuery
-from admin_api.problems import ApiError, Kind, invalid, responses
-from admin_api.rulebook import RuleChange, etag_of, etag_of_row, fix_end, view_row
-from admin_api.rulebook import RuleView as RuleValue
+from admin_api.authentication import CallerAddress, DryRun, Force, RulesRead, RulesWrite, ServicesOf
+from admin_api.enforcement.api_rules import RuleChange, etag_of, etag_of_row, fix_end, view_row
+from admin_api.enforcement.api_rules import RuleView as RuleValue
+from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.problems import ApiError, Kind, invalid, responses
 from admin_api.rules.schemas import RuleChanged, RuleView
 from admin_api.services import Services
 from admin_api.store.tables import Rule

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from admin_api.values import View
+from admin_api.http.values import View
 
 
 class RuleView(View):

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, status
 
-from admin_api.access import ServicesOf, SessionsRead, SessionsWrite
-from admin_api.paging import Page, PagingQuery
-from admin_api.problems import ApiError, Kind, responses
+from admin_api.authentication import ServicesOf, SessionsRead, SessionsWrite
+from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.problems import ApiError, Kind, responses
 from admin_api.sessions.schemas import SessionAccount, SessionLive
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from admin_api.values import Ip, View
+from admin_api.http.values import Ip, View
 from vpn_frontend.ports import CloseReason, SessionState
 
 

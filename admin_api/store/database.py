@@ -23,7 +23,7 @@ from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.store.journal import record
 from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import upgrade
-from admin_api.store.unit import Unit
+from admin_api.store.unit_of_work import Unit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from admin_api.store.unit import Unit
+    from admin_api.store.unit_of_work import Unit
     from vpn_frontend.ports import JournalEntry
 
 Fault = tuple["JournalEntry", Exception]

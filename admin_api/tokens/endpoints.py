@@ -3,9 +3,9 @@
 
 from fastapi import APIRouter, Response, status
 
-from admin_api.access import ServicesOf, TokensRead, TokensWrite
-from admin_api.paging import Page, PagingQuery
-from admin_api.problems import ApiError, Kind, invalid, responses
+from admin_api.authentication import ServicesOf, TokensRead, TokensWrite
+from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.problems import ApiError, Kind, invalid, responses
 from admin_api.tokens.schemas import TokenCreate, TokenCreated, TokenView
 from admin_api.tokens.service import create_token as create
 from admin_api.tokens.service import revoke_token

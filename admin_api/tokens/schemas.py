@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from admin_api.identity import Scope
-from admin_api.values import NO_CONTROLS, Body, Moment, View
+from admin_api.http.identity import Scope
+from admin_api.http.values import NO_CONTROLS, Body, Moment, View
 
 TokenName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_CONTROLS)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin_api.identity import Scope, mint_token
+from admin_api.http.identity import Scope, mint_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

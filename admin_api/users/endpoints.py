@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
 
-from admin_api.access import ServicesOf, UsersRead, UsersWrite
-from admin_api.paging import Page, PagingQuery
-from admin_api.problems import ApiError, Kind, responses
+from admin_api.authentication import ServicesOf, UsersRead, UsersWrite
+from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.problems import ApiError, Kind, responses
 from admin_api.services import Services
 from admin_api.users import service
 from admin_api.users.schemas import UserChanged, UserCreate, UserImport, UserReplace, UsersImported, UserView

@@ -7,9 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, StringConstraints, model_validator
 
+from admin_api.http.values import NO_CONTROLS, Body, Moment, Text, View
 from admin_api.store import UserAttributes
-from admin_api.values import NO_CONTROLS, Body, Moment, Text, View
-from vpn_frontend.crypt_hashes import is_crypt_hash
+from vpn_frontend.auth.crypt_hash import is_crypt_hash
 
 MAX_PASSWORD = 256  # characters; hashing a megabyte is not a login
 MAX_GROUPS = 64  # of one user

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from admin_api.problems import ApiError, Kind
-from vpn_frontend.passwords import hash_password
+from admin_api.http.problems import ApiError, Kind
+from vpn_frontend.auth.password import hash_password
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

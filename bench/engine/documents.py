@@ -12,7 +12,7 @@ from bench.engine.figures import Figure
 from bench.engine.policies import draw_prefixes
 from sentry_engine import Engine, Policy
 from sentry_engine.addresses import render_network
-from sentry_engine.rule_files import SETTLED, RuleFiles
+from sentry_engine.policy.rule_files import SETTLED, RuleFiles
 
 NOTHING = {"wolfsentry": {"version": "1"}}
 ONE_MORE = {

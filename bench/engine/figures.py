@@ -17,13 +17,13 @@ from pytricia import PyTricia
 from bench.engine.policies import Prefixes, build_flattened, build_plan, draw_addresses, draw_prefixes
 from sentry_engine import Engine, Policy
 from sentry_engine.addresses import pack_address, render_address, render_network
-from sentry_engine.compiler import append_blocks
-from sentry_engine.core import Request
-from sentry_engine.native_core import NativeCore
-from sentry_engine.plan import Plan
-from sentry_engine.rules import Origin, PrefixRule
-from sentry_engine.rules import Prefixes as Packed
-from sentry_engine.twin import TwinCore
+from sentry_engine.cores.interface import Request
+from sentry_engine.cores.native_core import NativeCore
+from sentry_engine.cores.plan import Plan
+from sentry_engine.cores.reference import TwinCore
+from sentry_engine.policy.compiler import append_blocks
+from sentry_engine.rules.model import Origin, PrefixRule
+from sentry_engine.rules.model import Prefixes as Packed
 from sentry_engine.verdict import Action, Event
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,8 +178,10 @@ def measure_limiter() -> Iterator[Figure]:
 def measure_pause(folder: Path, size: int, seconds: float) -> Iterator[Figure]:
     """Answers later than 10 us, beside the same without swaps: see pause.c."""
     program = folder / "pause"
-    sources = [ROOT / "bench/engine/pause.c", *sorted((ROOT / "sentry_engine/native").glob("*.c"))]
-    include = f"-I{ROOT / 'sentry_engine/native'}"
+    native = ROOT / "sentry_engine" / "native"
+    core = (path for path in sorted(native.rglob("*.c")) if path.parent.name != "binding")  # which needs Python
+    sources = [ROOT / "bench/engine/pause.c", *core]
+    include = f"-I{native}"
     subprocess.run(["cc", "-std=gnu11", "-O3", include, *sources, "-o", program, "-lm", "-lpthread"], check=True)
     ran = subprocess.run([program, str(size), str(seconds)], check=True, capture_output=True, text=True)
     found = json.loads(ran.stdout)

@@ -7,7 +7,7 @@ import random
 from array import array
 from dataclasses import dataclass
 
-from sentry_engine.plan import Entries, Entry, Limit, Plan, PrefixTable, Tier
+from sentry_engine.cores.plan import Entries, Entry, Limit, Plan, PrefixTable, Tier
 from sentry_engine.verdict import Action, Event, Reason
 
 V4_MAPPED = 0xFFFF << 32

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.peers import OurPeer
 from bench.readings import Effort, Reading
-from tests.e2e.lab.probes import silent_close
+from lab.probes import silent_close
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from bench import load_client
 from bench.drops import udp_counter
 from bench.measures.openconnect import PING_INTERVAL, tunnel
 from bench.readings import Effort, Reading
-from tests.e2e.lab.pings import Pings
+from lab.pings import Pings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,8 +18,8 @@ from bench.measures.openconnect import tunnel
 from bench.measures.saturation import SINK, pushing, sink
 from bench.peers import OurPeer
 from bench.readings import Effort, Reading
-from tests.e2e.lab import disturbances
-from tests.e2e.lab.pings import Pings
+from lab import disturbances
+from lab.pings import Pings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.readings import Effort, Measure, Reading
-from tests.e2e.lab.programs import Program
+from lab.programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.peers import Client, Peer
-    from tests.e2e.lab.network import Host
+    from lab.network import Host
 
 GB = 1e9
 PING_INTERVAL = 0.005  # seconds

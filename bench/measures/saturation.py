@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bench.load_client import Flow
     from bench.peers import Peer
-    from tests.e2e.lab.programs import Program
+    from lab.programs import Program
 
 PACKET = 1300  # bytes that the load client puts into a tunnel at once
 HEADERS = 28  # of them, IPv4 and UDP

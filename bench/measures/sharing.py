@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from bench.peers import Peer
-    from tests.e2e.lab.programs import Program
+    from lab.programs import Program
 
 OTHERS = 8
 RATE = 20.0  # Mbit/s of each; a fifth of what either server can move in all

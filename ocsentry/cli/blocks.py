@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from admin_api.values import Network, parse_network
+from admin_api.http.values import Network, parse_network
 from ocsentry.cli.durations import parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 

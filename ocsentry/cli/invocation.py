@@ -24,8 +24,8 @@ from ocsentry.errors import OperatorError, describe_os_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ocsentry.client import ApiClient, SocketClient
-    from ocsentry.config import LoadedConfig
+    from ocsentry.api_client.client import ApiClient, SocketClient
+    from ocsentry.configuration.model import LoadedConfig
 
 DEBUG_VARIABLE = "OCSENTRY_DEBUG"
 
@@ -54,7 +54,7 @@ class Invocation:
     @property
     def configured(self) -> bool:
         """Whether there is a configuration to speak of."""
-        from ocsentry.config import ConfigError, find_config
+        from ocsentry.configuration.model import ConfigError, find_config
 
         try:
             find_config(self.config_path)
@@ -64,14 +64,14 @@ class Invocation:
 
     @cached_property
     def config(self) -> LoadedConfig:
-        from ocsentry.config import find_config, load_config
+        from ocsentry.configuration.model import find_config, load_config
 
         return load_config(find_config(self.config_path))
 
     @cached_property
     def server(self) -> SocketClient:
         """The running server, by its Unix socket."""
-        from ocsentry.client import SocketClient
+        from ocsentry.api_client.client import SocketClient
 
         return SocketClient(self.config.values.admin.socket)
 
@@ -80,7 +80,7 @@ class Invocation:
         """The running server, or, where none runs, the same API in this process: for what only the database holds."""
         if self.server.running():
             return self.server
-        from ocsentry.offline import OfflineClient
+        from ocsentry.api_client.offline import OfflineClient
 
         return OfflineClient(self.config)
 

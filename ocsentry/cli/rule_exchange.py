@@ -42,7 +42,7 @@ def import_rules(
 
     The bans of another tool become a rule file, in which each ends when it ends there.
     """
-    from ocsentry.policy_files import rule_folder
+    from ocsentry.configuration.policy_files import rule_folder
 
     folder = rule_folder(cli.config.values.policy)
     target = folder / file.name if source is Source.RULES else folder / f"{file.stem}.json"
@@ -59,7 +59,7 @@ def import_rules(
 
 
 def _content(file: Path, source: Source) -> str:
-    from ocsentry.bans import read_foreign
+    from ocsentry.setup.bans import read_foreign
 
     match source:
         case Source.CROWDSEC:
@@ -74,9 +74,9 @@ def _content(file: Path, source: Source) -> str:
 
 def _check(cli: Invocation, folder: Path, fresh: Path, target: Path) -> None:
     """The whole policy must stay valid with the new file in the old one's place."""
-    from ocsentry.policy_files import load_policy
+    from ocsentry.configuration.policy_files import load_policy
     from sentry_engine import PolicyError
-    from sentry_engine.rule_files import SCHEMA_NAME, SUFFIXES
+    from sentry_engine.policy.rule_files import SCHEMA_NAME, SUFFIXES
 
     if target.suffix not in SUFFIXES or target.name == SCHEMA_NAME:
         raise CommandError(f"{target.name}: rule files end in {', '.join(SUFFIXES)}, and are not called {SCHEMA_NAME}")
@@ -100,7 +100,7 @@ def export_bans(
 
     What never_block or a whitelist spares is cut out of the bans: whoever takes the list knows no exceptions.
     """
-    from ocsentry.bans import list_bans, policy_with_api_rules, render_bans
+    from ocsentry.setup.bans import list_bans, policy_with_api_rules, render_bans
 
     settings = cli.config.values.policy
     server = cli.server if cli.server.running() else None

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sentry_engine import Policy, Verdict
-    from sentry_engine.decision_log import Decision
-    from sentry_engine.rules import Origin
+    from sentry_engine.engine.decision_log import Decision
+    from sentry_engine.rules.model import Origin
 
 MOST_DECISIONS = 2_048  # that the server keeps
 PathsArgument = Annotated[
@@ -126,7 +126,7 @@ def simulate(
 
 def read_decisions(source: Path | list[dict[str, Any]]) -> list[Decision]:
     """From a file of JSON lines, or the rows of the API. Raises ``CommandError`` where there is none."""
-    from sentry_engine.simulation import read_record
+    from sentry_engine.engine.replay import read_record
 
     try:
         rows = source if isinstance(source, list) else [json.loads(line) for line in source.read_text().splitlines()]
@@ -150,7 +150,7 @@ def schema(cli: Invocation) -> None:
 
 def _load(cli: Invocation, paths: Sequence[Path] = ()) -> Policy:
     """The policy of ``paths``, or of the configuration."""
-    from ocsentry.policy_files import load_policy
+    from ocsentry.configuration.policy_files import load_policy
     from sentry_engine import Policy, PolicyError
 
     try:

@@ -12,7 +12,7 @@ from ocsentry.cli.durations import format_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
-    from ocsentry.doctor import Finding
+    from ocsentry.setup.doctor import Finding
 
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
@@ -40,7 +40,7 @@ def init(
     ] = False,
 ) -> None:
     """Write a working configuration, a key with a certificate, rules and the database; show an admin token, once."""
-    from ocsentry.provision import provision, render_welcome
+    from ocsentry.setup.init import provision, render_welcome
 
     made = provision(directory, names=name or (), port=port, demo=demo)
     cli.emit(made.document(), render_welcome(made))
@@ -52,21 +52,21 @@ def serve(
 ) -> None:
     """Run the server in the foreground, until SIGTERM or SIGINT. SIGHUP reloads rules and certificate."""
     if check:
-        from ocsentry.preflight import check_everything
+        from ocsentry.setup.preflight import check_everything
 
         problems = check_everything(cli.config)
         if problems:
             raise CommandError("\n".join(problems))
         cli.emit({"problems": []}, f"{cli.config.path}: in order")
         return
-    from ocsentry.serve import run_server
+    from ocsentry.runtime.process import run_server
 
     run_server(cli.config)
 
 
 def doctor(cli: Invocation) -> None:
     """Look for what keeps the server from working, and say how to mend it."""
-    from ocsentry.doctor import examine
+    from ocsentry.setup.doctor import examine
 
     findings = examine(cli.config)
     failed = sum(finding.level == "fail" for finding in findings)

@@ -42,7 +42,7 @@ def create(
 
 
 def _all_scopes() -> list[str]:
-    from admin_api.identity import Scope
+    from admin_api.http.identity import Scope
 
     return [scope.value for scope in Scope]
 

@@ -13,7 +13,7 @@ import typer
 from ocsentry.cli.invocation import CommandError, Invocation, command
 
 if TYPE_CHECKING:
-    from ocsentry.ocpasswd import ForeignUser
+    from ocsentry.setup.ocpasswd import ForeignUser
 
 COLUMNS = ("name", "enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
 WRITABLE = ("enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
@@ -83,7 +83,7 @@ def import_users(
 
     Users that exist already are left as they are.
     """
-    from ocsentry.ocpasswd import OcpasswdError, parse_ocpasswd
+    from ocsentry.setup.ocpasswd import OcpasswdError, parse_ocpasswd
 
     try:
         found = list(parse_ocpasswd(file.read_text()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from sentry_engine.places import Place
+from sentry_engine.geoip.lookup import Place
 from sentry_engine.verdict import Reason
 
 

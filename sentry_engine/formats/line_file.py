@@ -10,9 +10,9 @@ import re
 from pathlib import PurePath
 
 from sentry_engine.addresses import AddressError
-from sentry_engine.policy_part import PolicyPart
-from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
-from sentry_engine.rules import GeoRule, Origin, Prefixes, PrefixRule
+from sentry_engine.errors import MAX_PROBLEMS, PolicyError, Problem
+from sentry_engine.rules.model import GeoRule, Origin, Prefixes, PrefixRule
+from sentry_engine.rules.policy_part import PolicyPart
 from sentry_engine.verdict import Action
 
 MAX_LINES = 1_000_000

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 
 from sentry_engine.addresses import AddressError, mask, split_network
-from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
-from sentry_engine.rules import Prefixes
+from sentry_engine.errors import MAX_PROBLEMS, PolicyError, Problem
+from sentry_engine.rules.model import Prefixes
 
 MAX_BYTES = 256 * 1024 * 1024  # of one list
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

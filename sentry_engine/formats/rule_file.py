@@ -12,6 +12,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sentry_engine.addresses import AddressError, pack_address, pack_network
+from sentry_engine.cores.plan import Aggregation
+from sentry_engine.errors import MAX_PROBLEMS, PolicyError, Problem
+from sentry_engine.formats.columnar_rules import Split, split_rules, without_plain
 from sentry_engine.formats.detector_settings import make_thresholds
 from sentry_engine.formats.document_model import (
     EventSection,
@@ -21,14 +24,9 @@ from sentry_engine.formats.document_model import (
     TestSection,
     UserSection,
 )
-from sentry_engine.formats.plain_rules import Split, split_rules, without_plain
 from sentry_engine.formats.rule_model import Blacklist, GeoFilter, LimitRuleModel, Rule, Whitelist, WindowSection
-from sentry_engine.plain_rules import PlainRules, PrefixRules
-from sentry_engine.plan import Aggregation
-from sentry_engine.policy_part import PolicyPart
-from sentry_engine.prefix_columns import pack_networks
-from sentry_engine.problems import MAX_PROBLEMS, PolicyError, Problem
-from sentry_engine.rules import (
+from sentry_engine.rules.columnar import PlainRules, PrefixRules
+from sentry_engine.rules.model import (
     NOTHING,
     Example,
     FeedRule,
@@ -39,8 +37,10 @@ from sentry_engine.rules import (
     Prefixes,
     PrefixRule,
 )
-from sentry_engine.schedules import DAYS, Window
-from sentry_engine.user_rules import UserRule
+from sentry_engine.rules.policy_part import PolicyPart
+from sentry_engine.rules.prefix_columns import pack_networks
+from sentry_engine.rules.schedules import DAYS, Window
+from sentry_engine.rules.user_rules import UserRule
 from sentry_engine.verdict import Action, Event
 
 BUILTIN_LABELS = frozenset(event.name.lower() for event in Event)

@@ -15,13 +15,13 @@ PREAMBLE = """
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-#include "carry.h"
-#include "text_address.h"
-#include "text_network.h"
+#include "state_export.h"
+#include "parse/address.h"
+#include "parse/network.h"
 """
 
 # ``binding`` is a second module in the same library, for what is asked too often to go through cffi.
-SOURCES = sorted(str(path.relative_to(ROOT)) for path in (*HERE.glob("*.c"), *HERE.glob("binding/*.c")))
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in HERE.rglob("*.c"))
 
 ffi = FFI()
 ffi.cdef((HERE / "cdef.h").read_text())
@@ -29,7 +29,7 @@ ffi.set_source(
     "sentry_engine._core",
     PREAMBLE,
     sources=SOURCES,
-    depends=sorted(str(path.relative_to(ROOT)) for path in HERE.glob("*.h")),
+    depends=sorted(str(path.relative_to(ROOT)) for path in HERE.rglob("*.h")),
     include_dirs=[str(HERE)],
     libraries=["m", "pthread"],
 )

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core.h"
 
-#include "readers.h"
+#include "epoch.h"
 
 #include <errno.h>
 #include <math.h>

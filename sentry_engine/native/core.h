@@ -7,8 +7,8 @@
 
 #include "decide.h"
 #include "decision_log.h"
-#include "snapshot.h"
-#include "snapshot_file.h"
+#include "table/snapshot.h"
+#include "table/snapshot_file.h"
 
 #define SE_CORE_ABI 3u          /* of the calls below, compared when Python imports the module */
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "decide.h"
 
-#include "prefix_table.h"
+#include "table/prefix_table.h"
 
-/* sentry_engine.verdict.Reason, those that the walk gives itself. tests/sentry_engine/test_native_core.py compares them. */
+/* sentry_engine.verdict.Reason, those that the walk gives itself. tests/sentry_engine/cores/test_native_core.py compares them. */
 enum {
     REASON_DEFAULT = 0,
     REASON_PENALTY = 3,
@@ -14,7 +14,7 @@ enum {
     REASON_INVALID_REQUEST = 13,
 };
 
-/* sentry_engine.plan.Tier */
+/* sentry_engine.cores.plan.Tier */
 enum { NEVER_BLOCK, RULES, FEEDS, COUNTRY, ASN, ANONYMIZER, LIMITS };
 
 struct walk {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The walk through the tiers, in the order that sentry_engine.core states. The same walk counts (`se_walk` without steps) and
+ * The walk through the tiers, in the order that sentry_engine.cores.interface states. The same walk counts (`se_walk` without steps) and
  * explains (with them: every tier is looked at and nothing is counted).
  */
 #ifndef SENTRY_ENGINE_DECIDE_H
 #define SENTRY_ENGINE_DECIDE_H
 
 #include "gate.h"
-#include "penalty.h"
-#include "sketch.h"
-#include "window.h"
+#include "state/penalty_box.h"
+#include "state/sketch.h"
+#include "state/sliding_window.h"
 
 #define SE_STEPS 9u        /* never_block, rules, penalty, feeds, country, asn, anonymizer, limits, default */
 #define SE_STEP_NONE 255u  /* no action, no reason */
@@ -18,7 +18,7 @@
 /* What one tier said. */
 struct se_step {
     uint8_t matched;  /* 1: `length` bits of the address did; limits: `limit` applies to that source */
-    uint8_t length;   /* as in sentry_engine.plan: IPv4 lengths plus 96 */
+    uint8_t length;   /* as in sentry_engine.cores.plan: IPv4 lengths plus 96 */
     uint8_t action, reason; /* SE_STEP_NONE: nothing matched */
     uint8_t decisive;
     uint8_t reserved[3];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "decision_log.h"
 
-#include "policy.h"
+#include "table/policy.h"
 
 #include <errno.h>
 

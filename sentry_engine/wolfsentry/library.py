@@ -10,11 +10,11 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sentry_engine.problems import PolicyError, Problem
+from sentry_engine.errors import PolicyError, Problem
+from sentry_engine.wolfsentry.flags import read_results, write_results
 from sentry_engine.wolfsentry.model import Configuration
 from sentry_engine.wolfsentry.table import Outcome
 from sentry_engine.wolfsentry.traffic import INET, Traffic, make_target
-from sentry_engine.wolfsentry.words import read_results, write_results
 from sentry_engine.wolfsentry.writer import write_config
 
 try:

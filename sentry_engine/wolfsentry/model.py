@@ -24,9 +24,9 @@ from pydantic import (
     model_validator,
 )
 
+from sentry_engine.errors import PolicyError
 from sentry_engine.formats.rule_file import describe
-from sentry_engine.problems import PolicyError
-from sentry_engine.wolfsentry.words import FLAGS, RESULTS
+from sentry_engine.wolfsentry.flags import FLAGS, RESULTS
 
 CONFIG_KEY = "wolfsentry-config-version"
 MAX_ROUTES = 1_000_000

@@ -21,9 +21,9 @@ from sentry_engine.wolfsentry.endpoint import (
     match_bitmask,
     match_prefix,
 )
+from sentry_engine.wolfsentry.flags import FLAGS, IMMUTABLE, WILD, Flag, combine
 from sentry_engine.wolfsentry.model import EndpointSection, EventConfig, RouteSection
 from sentry_engine.wolfsentry.traffic import INET, INET6, WIDTHS, Target, unpack
-from sentry_engine.wolfsentry.words import FLAGS, IMMUTABLE, WILD, Flag, combine
 
 FAMILIES = {"inet": INET, 2: INET, "inet6": INET6, 10: INET6}
 TCPLIKE_PROTOCOLS = frozenset({6, 17})

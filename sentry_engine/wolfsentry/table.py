@@ -18,13 +18,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from sentry_engine.addresses import AddressError
-from sentry_engine.problems import PolicyError, Problem
+from sentry_engine.errors import PolicyError, Problem
 from sentry_engine.wolfsentry.endpoint import Pattern, cut_prefix
+from sentry_engine.wolfsentry.flags import DECIDED, TRACK_PEER, Flag
 from sentry_engine.wolfsentry.model import Configuration, EventConfig, EventSection
 from sentry_engine.wolfsentry.purge import PurgeList
 from sentry_engine.wolfsentry.route import Event, Match, Route, read_route, settle
 from sentry_engine.wolfsentry.traffic import WIDTHS, Target, Traffic, make_target
-from sentry_engine.wolfsentry.words import DECIDED, TRACK_PEER, Flag
 
 COUNT_MAX = 0xFFFF  # of the 16-bit counters, which stop there
 MAX_TRACKED = 65_536  # routes made while running, where the configuration sets no limit of its own

@@ -16,16 +16,16 @@ import json
 from collections.abc import Iterator
 
 from sentry_engine.addresses import V4_OFFSET, contains
-from sentry_engine.defaults import EVERYWHERE
-from sentry_engine.policy_part import PolicyPart
-from sentry_engine.problems import PolicyError, Problem
-from sentry_engine.rules import LimitRule, Origin, Prefixes, PrefixRule, RouteRules
+from sentry_engine.errors import PolicyError, Problem
+from sentry_engine.rules.defaults import EVERYWHERE
+from sentry_engine.rules.model import LimitRule, Origin, Prefixes, PrefixRule, RouteRules
+from sentry_engine.rules.policy_part import PolicyPart
 from sentry_engine.verdict import Action
+from sentry_engine.wolfsentry.flags import TRACK_PEER, Flag
 from sentry_engine.wolfsentry.model import ACTING, Configuration, EventConfig, dashed
 from sentry_engine.wolfsentry.route import Route
 from sentry_engine.wolfsentry.table import RouteTable
 from sentry_engine.wolfsentry.traffic import INET, WIDTHS
-from sentry_engine.wolfsentry.words import TRACK_PEER, Flag
 
 DAY = 86_400.0
 PYTHON_ONLY = (

@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sentry_engine.problems import PolicyError, Problem
+from sentry_engine.errors import PolicyError, Problem
+from sentry_engine.wolfsentry.flags import FLAGS, TRACK_PEER, WILD
 from sentry_engine.wolfsentry.model import ACTING, Configuration, EndpointSection, EventSection, RouteSection
 from sentry_engine.wolfsentry.route import FAMILIES
 from sentry_engine.wolfsentry.traffic import INET, unpack
-from sentry_engine.wolfsentry.words import FLAGS, TRACK_PEER, WILD
 
 ACTIONS = (
     "post-actions", "insert-actions", "match-actions", "update-actions", "delete-actions", "decision-actions",

@@ -17,14 +17,14 @@ import pytest
 import pytest_asyncio
 
 from admin_api.app import create_app
-from admin_api.enforcement import Enforcement
+from admin_api.enforcement.service import Enforcement
 from admin_api.events.hub import EventHub
-from admin_api.identity import ALL_SCOPES, Scope
+from admin_api.http.identity import ALL_SCOPES, Scope
 from admin_api.services import Services
 from admin_api.store import Store
 from admin_api.tokens.service import create_token
 from sentry_engine import Action, Engine, Policy
-from vpn_frontend.gateway import Counters
+from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import SessionState, SessionView
 
 NEVER_BLOCK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from admin_api.body_limit import MAX_BODY
-from admin_api.identity import Scope
-from admin_api.problems import Kind
+from admin_api.http.body_limit import MAX_BODY
+from admin_api.http.identity import Scope
+from admin_api.http.problems import Kind
 
 pytestmark = pytest.mark.asyncio
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin_api.identity import Scope
+from admin_api.http.identity import Scope
 
 pytestmark = pytest.mark.asyncio
 

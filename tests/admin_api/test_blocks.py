@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from admin_api.identity import Scope
+from admin_api.http.identity import Scope
 
 pytestmark = pytest.mark.asyncio
 

@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from admin_api.app import create_app
 from admin_api.events.hub import KEPT, MAX_LISTENERS, QUEUE, EventHub, TooManyListenersError
-from admin_api.identity import Scope
+from admin_api.http.identity import Scope
 from admin_api.server import ApiServer
-from tests.patience import PATIENCE
+from lab.patience import PATIENCE
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.settings import Endpoint
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from admin_api.app import create_app
-from admin_api.identity import Scope
+from admin_api.http.identity import Scope
 from vpn_frontend.ports import SessionState
 
 pytestmark = pytest.mark.asyncio

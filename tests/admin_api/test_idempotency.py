@@ -6,9 +6,9 @@ import sqlite3
 
 import pytest
 
-from admin_api.body_limit import MAX_BODY
-from admin_api.identity import Scope
-from tests.patience import PATIENCE
+from admin_api.http.body_limit import MAX_BODY
+from admin_api.http.identity import Scope
+from lab.patience import PATIENCE
 
 pytestmark = pytest.mark.asyncio
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_api.identity import Scope
+from admin_api.http.identity import Scope
 from admin_api.penalties.state import restore_penalties, store_penalties
 from sentry_engine import Engine, GeoipPaths, Policy, Reason
 

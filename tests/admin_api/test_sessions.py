@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin_api.identity import Scope
+from admin_api.http.identity import Scope
 from vpn_frontend.ports import CloseReason, JournalEntry, Stage
 
 pytestmark = pytest.mark.asyncio

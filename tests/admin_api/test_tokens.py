@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import delete
 
 from admin_api.clock import Clock
-from admin_api.identity import ALL_SCOPES, Principal, Scope, matches, mint_token, parse_token
+from admin_api.http.identity import ALL_SCOPES, Principal, Scope, matches, mint_token, parse_token
+from admin_api.http.throttle import MAX_FAILURES
 from admin_api.store.database import TOKEN_LIFETIME
 from admin_api.store.tables import Token
 from admin_api.store.tokens import TokenRepository
-from admin_api.throttle import MAX_FAILURES
 from admin_api.tokens.service import create_token
 
 pytestmark = pytest.mark.asyncio

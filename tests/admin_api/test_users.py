@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import pytest
 
-from admin_api.identity import Scope
+from admin_api.http.identity import Scope
 from admin_api.penalties.state import store_penalties
-from vpn_frontend.passwords import matches
+from vpn_frontend.auth.password import matches
 
 pytestmark = pytest.mark.asyncio
 

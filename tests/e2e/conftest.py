@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.lab.namespaces import Claim
-from tests.e2e.lab.network import Host, Site
-from tests.e2e.lab.server import Prepared, Server, prepare
+from lab.namespaces import Claim
+from lab.network import Host, Site
+from lab.server import Prepared, Server, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.patience import PATIENCE
+from lab.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 MEASURES = ("push-dtls-1", "pull-tls-1", "steady-up-900", "steady-down-900")

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.lab.bounds import bound, eventually
-from tests.e2e.lab.probes import Door, await_door, knock, silent_close
-from tests.e2e.lab.server import INNER_IPV4
+from lab.bounds import bound, eventually
+from lab.probes import Door, await_door, knock, silent_close
+from lab.server import INNER_IPV4
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.e2e.lab.server import Server
+    from lab.server import Server
 
 CUT_SECONDS = 0.100  # from the request to the client's hearing of it
 CUT_TRIES = 5  # of which one must be that fast: a machine that is busy with something else is not the server's fault

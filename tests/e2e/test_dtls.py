@@ -12,13 +12,13 @@ import time
 
 import pytest
 
-from tests.e2e.lab.bounds import bound
-from tests.e2e.lab.network import SERVER_IPV4, SERVER_IPV6
-from tests.e2e.lab.pings import Pings
-from tests.e2e.lab.roughroad import SMOOTH, Roughness
-from tests.e2e.lab.server import INNER_IPV4, INNER_IPV6
-from tests.e2e.lab.transfer import move
-from tests.patience import PATIENCE
+from lab.bounds import bound
+from lab.network import SERVER_IPV4, SERVER_IPV6
+from lab.patience import PATIENCE
+from lab.pings import Pings
+from lab.roughroad import SMOOTH, Roughness
+from lab.server import INNER_IPV4, INNER_IPV6
+from lab.transfer import move
 
 UP_SECONDS = 2.0
 DPD = 4  # seconds

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 
-from tests.e2e.lab.probes import Door, await_door, knock, silent_close
-from tests.e2e.lab.server import INNER_IPV4
+from lab.probes import Door, await_door, knock, silent_close
+from lab.server import INNER_IPV4
 
 PENALTY = 2  # seconds, for tests that wait for its end
 LONG_PENALTY = 600  # seconds, for tests that must come before its end, however slow the machine is

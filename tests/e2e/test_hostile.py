@@ -17,12 +17,12 @@ from contextlib import suppress
 
 import pytest
 
-from tests.e2e.lab.network import SERVER_IPV4
-from tests.e2e.lab.pings import Pings
-from tests.e2e.lab.probes import Door, drain, knock, open_tls
-from tests.e2e.lab.processes import proportional_set_size
-from tests.e2e.lab.server import INNER_IPV4
-from tests.patience import PATIENCE
+from lab.network import SERVER_IPV4
+from lab.patience import PATIENCE
+from lab.pings import Pings
+from lab.probes import Door, drain, knock, open_tls
+from lab.processes import proportional_set_size
+from lab.server import INNER_IPV4
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

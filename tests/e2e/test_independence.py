@@ -16,12 +16,12 @@ import statistics
 import threading
 import time
 
-from tests.e2e.lab import disturbances
-from tests.e2e.lab.bounds import bound
-from tests.e2e.lab.pings import Pings
-from tests.e2e.lab.priority import prefer
-from tests.e2e.lab.server import INNER_IPV4
-from tests.patience import PATIENCE
+from lab import disturbances
+from lab.bounds import bound
+from lab.patience import PATIENCE
+from lab.pings import Pings
+from lab.priority import prefer
+from lab.server import INNER_IPV4
 
 PREFIXES = int(os.environ.get("OCSENTRY_PREFIXES", "1000000"))
 CALLS = 1000  # asked for per second; a machine with less to give answers fewer, and is as busy

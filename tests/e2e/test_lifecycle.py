@@ -12,8 +12,8 @@ import signal
 
 import pytest
 
-from tests.e2e.lab.probes import Door, knock
-from tests.e2e.lab.server import DEVICE, INNER_IPV4, ocsentry
+from lab.probes import Door, knock
+from lab.server import DEVICE, INNER_IPV4, ocsentry
 
 
 def test_stopping_says_goodbye_and_removes_what_was_made(lab):

@@ -13,9 +13,9 @@ import signal
 
 import pytest
 
-from tests.e2e.lab.pings import Pings
-from tests.e2e.lab.server import INNER_IPV4
-from tests.patience import PATIENCE
+from lab.patience import PATIENCE
+from lab.pings import Pings
+from lab.server import INNER_IPV4
 
 DPD = 4  # seconds
 ROAMS = 20

@@ -13,7 +13,7 @@ import random
 
 import pytest
 
-from tests.e2e.lab.server import INNER_IPV4
+from lab.server import INNER_IPV4
 
 ROUNDS = int(os.environ.get("OCSENTRY_CLIENT_ROUNDS", "20"))  # a release is worth 100 or more
 ONE = {"vpn.limits": {"max_same_clients": 1}}

@@ -15,11 +15,11 @@ from collections import Counter
 
 import pytest
 
-from tests.e2e.lab.openconnect import OpenConnect
-from tests.e2e.lab.pings import Pings
-from tests.e2e.lab.probes import knock
-from tests.e2e.lab.processes import proportional_set_size
-from tests.e2e.lab.server import INNER_IPV4
+from lab.openconnect import OpenConnect
+from lab.pings import Pings
+from lab.probes import knock
+from lab.processes import proportional_set_size
+from lab.server import INNER_IPV4
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "0"))
 WARM_ROUNDS = 30  # until pools, caches and arenas have their size

@@ -12,9 +12,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from tests.e2e.lab.network import SERVER_IPV6
-from tests.e2e.lab.server import INNER_IPV4, INNER_IPV6
-from tests.e2e.lab.transfer import move
+from lab.network import SERVER_IPV6
+from lab.server import INNER_IPV4, INNER_IPV6
+from lab.transfer import move
 
 # Bytes each way. The whole gigabyte takes some 20 s on two cores; a change of the data path is worth it.
 TRANSFER_BYTES = int(os.environ.get("OCSENTRY_TRANSFER_BYTES", "268435456"))

@@ -6,10 +6,10 @@ import sys
 import atheris
 
 with atheris.instrument_imports():
-    from vpn_frontend.conversation import CheckLogin, Close, Conversation, OpenTunnel, Site
-    from vpn_frontend.cookies import CookieJar
-    from vpn_frontend.logins import LoginTable
-    from vpn_frontend.tunnel_answer import negotiate_mtu
+    from vpn_frontend.protocol.connect_response import negotiate_mtu
+    from vpn_frontend.protocol.connection import CheckLogin, Close, Conversation, OpenTunnel, Site
+    from vpn_frontend.protocol.login_attempts import LoginTable
+    from vpn_frontend.sessions.cookies import CookieJar
 
 SITE = Site(LoginTable(240), attempts=3, groups=("staff",), banner="", certificate_sha1="")
 JAR = CookieJar()

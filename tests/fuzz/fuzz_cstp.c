@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fuzz-sources: vpn_frontend/native/cstp.c */
+/* fuzz-sources: vpn_frontend/native/packet/cstp.c */
 /* A stream of CSTP frames: cut anyhow, it must give the same frames as whole, and the same error at its end. */
-#include "cstp.h"
+#include "packet/cstp.h"
 
 #include <errno.h>
 #include <stdlib.h>

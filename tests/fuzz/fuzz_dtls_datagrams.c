@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fuzz-sources: vpn_frontend/native/dtls_hello.c vpn_frontend/native/dtls_cookie.c vpn_frontend/native/dtls_context.c */
-/* fuzz-sources: vpn_frontend/native/dtls_directory.c vpn_frontend/native/dtls_paths.c vpn_frontend/native/keyed_hash.c */
-/* fuzz-sources: vpn_frontend/native/tls.c vpn_frontend/native/record_memory.c */
+/* fuzz-sources: vpn_frontend/native/dtls/hello.c vpn_frontend/native/dtls/cookie.c vpn_frontend/native/dtls/context.c */
+/* fuzz-sources: vpn_frontend/native/dtls/client_table.c vpn_frontend/native/dtls/path_cache.c vpn_frontend/native/dtls/hmac.c */
+/* fuzz-sources: vpn_frontend/native/tls/context.c vpn_frontend/native/tls/record_pool.c */
 /*
  * What an unknown sender's datagram can reach: classification, the hello's parser, the cookie, the look-ups by name and path,
  * and for DTLS 1.3 wolfSSL's stateless half. The first byte chooses between the input as it is and a hello built around it.
  */
-#include "dtls_context.h"
-#include "dtls_directory.h"
-#include "dtls_paths.h"
+#include "dtls/context.h"
+#include "dtls/client_table.h"
+#include "dtls/path_cache.h"
 
 #include <stdlib.h>
 #include <string.h>

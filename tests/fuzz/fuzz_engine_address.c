@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fuzz-sources: sentry_engine/native/text_address.c */
+/* fuzz-sources: sentry_engine/native/parse/address.c */
 /* The engine's reader of addresses against inet_pton: the same texts are addresses, and the same ones. */
-#include "text_address.h"
+#include "parse/address.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fuzz-sources: sentry_engine/native/text_network.c sentry_engine/native/text_address.c */
+/* fuzz-sources: sentry_engine/native/parse/network.c sentry_engine/native/parse/address.c */
 /* Whatever lines are taken as prefixes, they are written out within their rows, without host bits, as many as were asked for. */
-#include "text_network.h"
+#include "parse/network.h"
 
-#include "address.h"
+#include "ip_address.h"
 
 #include <stdlib.h>
 #include <string.h>

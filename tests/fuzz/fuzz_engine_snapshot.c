@@ -2,14 +2,14 @@
  *
  * A snapshot of arbitrary bytes: what the checks let through is asked about many addresses. The magic, the layout, the size
  * and the checksum are set right, because the fuzzer would never get past them. */
-/* fuzz-sources: sentry_engine/native/snapshot_check.c sentry_engine/native/plan_check.c sentry_engine/native/policy.c */
-/* fuzz-sources: sentry_engine/native/decide.c sentry_engine/native/window.c sentry_engine/native/penalty.c */
-/* fuzz-sources: sentry_engine/native/sketch.c sentry_engine/native/siphash.c sentry_engine/native/snapshot.c */
-/* fuzz-sources: sentry_engine/native/rows.c sentry_engine/native/cells.c sentry_engine/native/flatten.c */
-/* fuzz-sources: sentry_engine/native/prefix_table.c */
+/* fuzz-sources: sentry_engine/native/table/snapshot_check.c sentry_engine/native/table/plan_check.c sentry_engine/native/table/policy.c */
+/* fuzz-sources: sentry_engine/native/decide.c sentry_engine/native/state/sliding_window.c sentry_engine/native/state/penalty_box.c */
+/* fuzz-sources: sentry_engine/native/state/sketch.c sentry_engine/native/state/siphash.c sentry_engine/native/table/snapshot.c */
+/* fuzz-sources: sentry_engine/native/table/prefix_rows.c sentry_engine/native/table/cells.c sentry_engine/native/table/flatten.c */
+/* fuzz-sources: sentry_engine/native/table/prefix_table.c */
 #include "decide.h"
-#include "snapshot.h"
-#include "snapshot_file.h"
+#include "table/snapshot.h"
+#include "table/snapshot_file.h"
 
 #include <stdlib.h>
 

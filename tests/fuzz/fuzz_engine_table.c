@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Arbitrary prefixes in arbitrary tiers, flattened and indexed, against a linear search over the same rows. */
-/* fuzz-sources: sentry_engine/native/snapshot.c sentry_engine/native/plan_check.c sentry_engine/native/policy.c */
-/* fuzz-sources: sentry_engine/native/snapshot_check.c sentry_engine/native/window.c sentry_engine/native/rows.c */
-/* fuzz-sources: sentry_engine/native/cells.c sentry_engine/native/flatten.c sentry_engine/native/prefix_table.c */
+/* fuzz-sources: sentry_engine/native/table/snapshot.c sentry_engine/native/table/plan_check.c sentry_engine/native/table/policy.c */
+/* fuzz-sources: sentry_engine/native/table/snapshot_check.c sentry_engine/native/state/sliding_window.c sentry_engine/native/table/prefix_rows.c */
+/* fuzz-sources: sentry_engine/native/table/cells.c sentry_engine/native/table/flatten.c sentry_engine/native/table/prefix_table.c */
 #include "gate.h"
-#include "prefix_table.h"
-#include "snapshot.h"
-#include "snapshot_file.h"
+#include "table/prefix_table.h"
+#include "table/snapshot.h"
+#include "table/snapshot_file.h"
 
 #include <stdlib.h>
 

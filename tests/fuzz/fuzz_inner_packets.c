@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fuzz-sources: vpn_frontend/native/inner.c vpn_frontend/native/coalescer.c vpn_frontend/native/acknowledgement.c */
-/* fuzz-sources: vpn_frontend/native/segments.c vpn_frontend/native/checksum.c */
+/* fuzz-sources: vpn_frontend/native/packet/inner_packet.c vpn_frontend/native/packet/gro.c vpn_frontend/native/packet/ack_filter.c */
+/* fuzz-sources: vpn_frontend/native/packet/gso.c vpn_frontend/native/packet/checksum.c */
 /* Packets of clients: what passes the checks is merged and split again, and must come out as what went in. What the TUN
  * queue hands over is split, whatever its header says. Input: a byte that chooses, then packets (16 bits of size, bytes). */
-#include "coalescer.h"
-#include "inner.h"
+#include "packet/gro.h"
+#include "packet/inner_packet.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,12 +9,12 @@ import atheris
 
 with atheris.instrument_imports(include=["sentry_engine"]):
     from sentry_engine import PolicyError, State
+    from sentry_engine.exchange.crowdsec import read_decisions
+    from sentry_engine.exchange.fail2ban import read_banlist
     from sentry_engine.formats.bounded_json import JsonError, parse_json
-    from sentry_engine.formats.crowdsec import read_decisions
-    from sentry_engine.formats.fail2ban import read_banlist
     from sentry_engine.formats.plain_list import parse_list
-    from sentry_engine.geoip import classify_anonymous, classify_asn, classify_country
-    from sentry_engine.mmdb_tree import DatabaseError, read_tree
+    from sentry_engine.geoip.databases import classify_anonymous, classify_asn, classify_country
+    from sentry_engine.geoip.mmdb_reader import DatabaseError, read_tree
 
 FILE = Path(mkdtemp()) / "fuzzed.mmdb"
 

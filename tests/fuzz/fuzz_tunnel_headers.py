@@ -6,11 +6,11 @@ import sys
 import atheris
 
 with atheris.instrument_imports():
-    from vpn_frontend.cookies import COOKIE_LENGTH, digest_of
-    from vpn_frontend.dtls_offer import choose_dtls
-    from vpn_frontend.plain_request import Request
-    from vpn_frontend.server_messages import one_line
-    from vpn_frontend.tunnel_request import parse_tunnel_request
+    from vpn_frontend.protocol.auth_forms import one_line
+    from vpn_frontend.protocol.connect_request import parse_tunnel_request
+    from vpn_frontend.protocol.dtls_negotiation import choose_dtls
+    from vpn_frontend.protocol.http_fast_path import Request
+    from vpn_frontend.sessions.cookies import COOKIE_LENGTH, digest_of
 
 NAMES = (
     "x-cstp-base-mtu", "x-cstp-mtu", "x-cstp-hostname", "x-cstp-address-type", "x-cstp-full-ipv6-capability",

@@ -21,7 +21,7 @@ flock .build/.sanitized-lock .venv/bin/python -W ignore -c 'from setuptools impo
 if [ $# -eq 0 ]; then
     set -- -m 'not netns'
     case $OCSENTRY_CORES in *sentry_engine*)
-        set -- "$@" tests/sentry_engine/test_core.py tests/sentry_engine/test_native_*.py tests/sentry_engine/native ;; esac
+        set -- "$@" tests/sentry_engine/cores tests/sentry_engine/native ;; esac
     case $OCSENTRY_CORES in *vpn_frontend*) set -- "$@" tests/vpn_frontend/native ;; esac
 fi
 

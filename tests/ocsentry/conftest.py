@@ -16,7 +16,7 @@ import pytest
 
 from ocsentry.cli.app import build_app
 from ocsentry.cli.invocation import run
-from ocsentry.provision import provision
+from ocsentry.setup.init import provision
 
 OCSENTRY = Path(sys.executable).with_name("ocsentry")
 

@@ -12,16 +12,16 @@ import pytest
 
 from sentry_engine import Engine, Policy
 from sentry_engine.addresses import pack_address, pack_network
-from sentry_engine.core import Core, Request
-from sentry_engine.plan import Entry, Limit, Plan, PrefixTable, Tier
-from sentry_engine.twin import TwinCore
+from sentry_engine.cores.interface import Core, Request
+from sentry_engine.cores.plan import Entry, Limit, Plan, PrefixTable, Tier
+from sentry_engine.cores.reference import TwinCore
 from sentry_engine.verdict import Action, Event, Reason
 
 
 def make_core(name: str) -> Core:
     if name == "twin":
         return TwinCore()
-    return importlib.import_module("sentry_engine.native_core").NativeCore()
+    return importlib.import_module("sentry_engine.cores.native_core").NativeCore()
 
 
 @pytest.fixture(params=["twin", "native"])

@@ -14,16 +14,24 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sentry_engine import ClientLimits, Engine, Policy
-from vpn_frontend.admission import Login
-from vpn_frontend.client_messages import Device
-from vpn_frontend.gateway import ChannelDown, DtlsDown, DtlsUp, LinkClosed, SessionAlive, SessionClosed, SessionIdle
-from vpn_frontend.passwords import hash_password
+from vpn_frontend.auth.password import hash_password
+from vpn_frontend.gateway.interface import (
+    ChannelDown,
+    DtlsDown,
+    DtlsUp,
+    LinkClosed,
+    SessionAlive,
+    SessionClosed,
+    SessionIdle,
+)
 from vpn_frontend.ports import UserRecord
-from vpn_frontend.session import Peer
-from vpn_frontend.sessions import SessionTable
+from vpn_frontend.protocol.config_auth import Device
+from vpn_frontend.protocol.connect_request import TunnelRequest
+from vpn_frontend.sessions.admission import Login
+from vpn_frontend.sessions.session import Peer
+from vpn_frontend.sessions.table import SessionTable
 from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
 from vpn_frontend.testing import MemoryEvents, MemoryGateway
-from vpn_frontend.tunnel_request import TunnelRequest
 
 NOW = 1000.0
 EMPTY_POLICY = {"wolfsentry": {"version": "1.6.3", "rules": []}}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 from ipaddress import ip_address
 
-from vpn_frontend.listeners import ListenError, open_datagram_sockets
+from vpn_frontend.gateway.sockets import ListenError, open_datagram_sockets
 from vpn_frontend.settings import Endpoint
 
 ATTEMPTS = 20  # a client somewhere may hold a UDP port of the number: once in thousands

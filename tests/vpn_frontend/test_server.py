@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.patience import PATIENCE
+from lab.patience import PATIENCE
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
-from vpn_frontend import tun
-from vpn_frontend.certificate import CertificateError
-from vpn_frontend.cstp import disconnect_frame
-from vpn_frontend.gateway import Cause
+from vpn_frontend.gateway import tun
+from vpn_frontend.gateway.interface import Cause
+from vpn_frontend.gateway.server_certificate import CertificateError
 from vpn_frontend.ports import JournalEntry, Stage
+from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.server import VpnServer, tun_device
 from vpn_frontend.settings import parse_endpoint
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents, MemoryGateway, MemoryJournal

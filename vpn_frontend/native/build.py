@@ -13,13 +13,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("vpn_frontend/native")  # setuptools wants sources relative to the project, where it is run
-SOURCES = [
-    "acknowledgement.c", "channel.c", "checksum.c", "coalescer.c", "commands.c", "crossing.c", "cstp.c",
-    "dtls_channel.c", "dtls_context.c", "dtls_cookie.c", "dtls_datagrams.c", "dtls_directory.c",
-    "dtls_hello.c", "dtls_link.c", "dtls_paths.c", "dtls_port.c", "dtls_proof.c", "events.c", "gateway.c",
-    "inner.c", "keyed_hash.c", "link.c", "listener.c", "mailbox.c", "moving.c", "outbox.c", "oversize.c",
-    "record_memory.c", "routes.c", "segments.c", "session.c", "tls.c", "tun.c", "worker.c",
-]  # fmt: skip
+SOURCES = sorted(str(path) for path in HERE.rglob("*.c"))
 
 
 def declarations(header: Path) -> str:
@@ -38,9 +32,9 @@ def describe() -> FFI:
         '#pragma GCC diagnostic ignored "-Wconversion"\n#pragma GCC diagnostic ignored "-Wsign-conversion"\n'
         '#pragma GCC diagnostic ignored "-Wunused-parameter"\n#pragma GCC diagnostic ignored "-Wshadow"\n'
         '#pragma GCC diagnostic ignored "-Wmissing-field-initializers"\n',
-        sources=[str(HERE / name) for name in SOURCES],
-        depends=[*map(str, HERE.glob("*.h")), f"{prefix}/lib/libwolfssl.a"],
-        include_dirs=["."],
+        sources=SOURCES,
+        depends=[*map(str, HERE.rglob("*.h")), f"{prefix}/lib/libwolfssl.a"],
+        include_dirs=[".", str(HERE)],
         extra_compile_args=["-isystem", f"{prefix}/include", "-D_GNU_SOURCE", "-pthread"],
         extra_objects=[f"{prefix}/lib/libwolfssl.a"],
         extra_link_args=["-pthread"],

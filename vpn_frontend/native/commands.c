@@ -5,7 +5,7 @@
  */
 #include "commands.h"
 
-#include "dtls_port.h"
+#include "tunnel/udp_demux.h"
 
 #include <errno.h>
 #include <stdlib.h>

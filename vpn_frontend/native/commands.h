@@ -5,7 +5,7 @@
 #ifndef VPN_FRONTEND_COMMANDS_H
 #define VPN_FRONTEND_COMMANDS_H
 
-#include "worker.h"
+#include "runtime/worker.h"
 
 /* Owns `message` from here on, also where it fails. NULL is -ENOMEM, so that callers need not check what they allocated. */
 int gw_post(gw *g, uint32_t worker, struct gw_message *message);

@@ -5,10 +5,10 @@
 #include "gateway.h"
 
 #include "commands.h"
-#include "crossing.h"
-#include "dtls_port.h"
-#include "tun.h"
-#include "worker.h"
+#include "runtime/handoff.h"
+#include "tunnel/udp_demux.h"
+#include "tun/queue.h"
+#include "runtime/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>

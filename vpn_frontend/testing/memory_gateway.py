@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from itertools import count
 
-from vpn_frontend.gateway import (
+from vpn_frontend.gateway.interface import (
     Cause,
     ChannelDown,
     ChannelUp,

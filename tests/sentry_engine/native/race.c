@@ -4,7 +4,7 @@
  * with ThreadSanitizer by test_races.py, which fails on its exit code. The two policies agree on nothing, so an answer that
  * mixes them, or is read from freed memory, shows too.
  */
-#include "carry.h"
+#include "state_export.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -23,13 +23,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from tests.patience import PATIENCE
+from lab.patience import PATIENCE
 from tests.vpn_frontend.native.dtls_lab import DtlsLab, compile_client
 from tests.vpn_frontend.native.offload_harness import build_offloads
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
-from vpn_frontend.gateway import GatewayPlan, LinkClosed, LinkData, LinkUp, SessionClosed, TunnelParameters
-from vpn_frontend.listeners import open_listeners
-from vpn_frontend.native_gateway import open_gateway
+from vpn_frontend.gateway.interface import GatewayPlan, LinkClosed, LinkData, LinkUp, SessionClosed, TunnelParameters
+from vpn_frontend.gateway.native_gateway import open_gateway
+from vpn_frontend.gateway.sockets import open_listeners
 from vpn_frontend.settings import Endpoint
 
 ROOT = Path(__file__).parents[3]

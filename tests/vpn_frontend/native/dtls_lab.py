@@ -18,9 +18,9 @@ from pathlib import Path
 import cffi
 import pytest
 
-from tests.patience import PATIENCE
+from lab.patience import PATIENCE
 from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port
-from vpn_frontend.gateway import (
+from vpn_frontend.gateway.interface import (
     DTLS12_SUITES,
     DTLS13_SUITES,
     ChannelUp,

@@ -14,8 +14,8 @@ NATIVE = ROOT / "vpn_frontend/native"
 
 HARNESS = """
 #include <string.h>
-#include "vpn_frontend/native/coalescer.h"
-#include "vpn_frontend/native/segments.h"
+#include "vpn_frontend/native/packet/gro.h"
+#include "vpn_frontend/native/packet/gso.h"
 static struct { uint8_t *at; uint32_t *sizes; uint8_t *headers; uint32_t count; } out;
 static void emit(void *owner, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
@@ -64,9 +64,13 @@ def build_offloads(folder):
         "int split(const uint8_t *, const uint8_t *, uint32_t, uint8_t *, uint32_t *);"
         "int complete(const uint8_t *, uint8_t *, uint32_t);"
     )
-    sources = [str(NATIVE / name) for name in ("acknowledgement.c", "checksum.c", "coalescer.c", "segments.c")]
+    sources = [str(NATIVE / "packet" / name) for name in ("ack_filter.c", "checksum.c", "gro.c", "gso.c")]
     ffi.set_source(
-        "_offloads", HARNESS, sources=sources, include_dirs=[str(ROOT)], extra_compile_args=["-D_GNU_SOURCE"]
+        "_offloads",
+        HARNESS,
+        sources=sources,
+        include_dirs=[str(ROOT), str(NATIVE)],
+        extra_compile_args=["-D_GNU_SOURCE"],
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("LD_PRELOAD", raising=False)

@@ -18,7 +18,7 @@ from tests.vpn_frontend.native.dtls_lab import (
     PSK13,
     QUIET,
 )
-from vpn_frontend.gateway import DtlsUp
+from vpn_frontend.gateway.interface import DtlsUp
 
 PAUSE = 3.1  # seconds; two handshakes of one session are three apart
 

@@ -20,7 +20,7 @@ from tests.vpn_frontend.native.dtls_lab import (
     QUIET,
     RESUMPTION,
 )
-from vpn_frontend.gateway import (
+from vpn_frontend.gateway.interface import (
     Cause,
     DtlsDown,
     DtlsPsk,

@@ -3,7 +3,7 @@
  * Datagrams over loopback: of mixed sizes and peers, more than fit at once, with and without segmentation; each must arrive
  * as it was pushed, in the order of its peer, from the address that was asked for.
  */
-#include "dtls_datagrams.h"
+#include "dtls/udp_batch.h"
 
 #include <arpa/inet.h>
 #include <assert.h>

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.patience import PATIENCE
+from lab.patience import PATIENCE
 from tests.vpn_frontend.native.dtls_lab import (
     CERTIFICATE,
     DATA,
@@ -21,7 +21,7 @@ from tests.vpn_frontend.native.dtls_lab import (
     PSK13,
     QUIET,
 )
-from vpn_frontend.gateway import (
+from vpn_frontend.gateway.interface import (
     DtlsPsk,
     DtlsResumption,
     DtlsUp,

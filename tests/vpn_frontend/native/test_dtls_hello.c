@@ -3,7 +3,7 @@
  * Hellos and cookies: whole, cut at every length, with bytes flipped and appended. Run under ASan and UBSan by test_dtls_units.py;
  * every hello lies at the end of an allocation of its own, so that a read past it is seen.
  */
-#include "dtls_cookie.h"
+#include "dtls/cookie.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port
-from vpn_frontend.gateway import ChannelUp, DtlsPsk, DtlsUp
+from vpn_frontend.gateway.interface import ChannelUp, DtlsPsk, DtlsUp
 
 INTEGER, OCTETS, SEQUENCE = 0x02, 0x04, 0x30
 PSK_AES256_GCM_SHA384, DTLS12 = b"\x00\xa9", 0xFEFD

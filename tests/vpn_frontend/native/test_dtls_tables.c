@@ -2,8 +2,8 @@
  *
  * The directory and the paths against naive lists, on random histories; and what they do when they are full.
  */
-#include "dtls_directory.h"
-#include "dtls_paths.h"
+#include "dtls/client_table.h"
+#include "dtls/path_cache.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from tests.patience import PATIENCE
-from vpn_frontend.gateway import LinkUp
+from lab.patience import PATIENCE
+from vpn_frontend.gateway.interface import LinkUp
 
 ECHOES = 200
 

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vpn_frontend.native.inner_packets import CWR, by_flow, make_trace, segment, stream, udp
-from vpn_frontend.tun import open_queues
+from vpn_frontend.gateway.tun import open_queues
 
 CLONE_NEWNET = 0x40000000
 TUNSETOFFLOAD = 0x400454D0  # linux/if_tun.h

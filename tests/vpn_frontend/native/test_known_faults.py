@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.patience import PATIENCE
+from lab.patience import PATIENCE
 from tests.vpn_frontend.native.dtls_lab import CERTIFICATE, EVERY_WAY, QUIET, ROOT
-from vpn_frontend.gateway import ChannelDown
+from vpn_frontend.gateway.interface import ChannelDown
 
 CHANGE_CIPHER_SPEC = b"\x14\x03\x03\x00\x01\x01"
 

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from tests.patience import PATIENCE
-from vpn_frontend.gateway import Cause, ChannelDown, ChannelUp, GatewayError, LinkClosed, LinkData, LinkUp
+from lab.patience import PATIENCE
+from vpn_frontend.gateway.interface import Cause, ChannelDown, ChannelUp, GatewayError, LinkClosed, LinkData, LinkUp
 
 
 @pytest.mark.parametrize("pair", ["ecdsa_pair", "rsa_pair"])

@@ -3,8 +3,8 @@
  * A session between two workers whose turns are played here: each has read its own time, and the one that the session goes to
  * may have read it first.
  */
-#include "dtls_channel.h"
-#include "moving.h"
+#include "dtls/channel.h"
+#include "tunnel/migration.h"
 
 #include <assert.h>
 #include <stdio.h>

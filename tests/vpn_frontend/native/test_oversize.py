@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from tests.vpn_frontend.native.dtls_lab import DATA, PSK, QUIET
-from vpn_frontend.gateway import GatewayError
+from vpn_frontend.gateway.interface import GatewayError
 
 DONT_FRAGMENT, MORE_FRAGMENTS = 0x4000, 0x2000
 UDP, ICMP, ICMPV6 = 17, 1, 58

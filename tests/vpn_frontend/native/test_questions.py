@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.vpn_frontend.native.dtls_lab import DPD_REQUEST, DPD_RESPONSE, PSK, QUIET
-from vpn_frontend.gateway import ChannelDown, SessionAlive
+from vpn_frontend.gateway.interface import ChannelDown, SessionAlive
 
 FORGOTTEN = 2.1  # seconds; a client heard in the last two needs no question
 

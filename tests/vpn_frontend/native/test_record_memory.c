@@ -2,7 +2,7 @@
  *
  * Which blocks a thread keeps, seen by what malloc says is in use. Not under ASan, where none are kept.
  */
-#include "record_memory.h"
+#include "tls/record_pool.h"
 
 #include <assert.h>
 #include <malloc.h>

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from vpn_frontend.gateway import LinkUp
+from vpn_frontend.gateway.interface import LinkUp
 
 MODERATE = 200  # packets that each of the others is owed
 HOARDED = 40_000  # packets of the greedy one, 53 MB: some 400 turns of 128 KiB (GW_INPUT_SIZE)

@@ -2,7 +2,7 @@
  *
  * A peer that was heard last at HEARD, looked at by ticks in time, late, and after a long sleep of the machine.
  */
-#include "silence.h"
+#include "runtime/dpd.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -10,8 +10,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from tests.patience import PATIENCE
-from vpn_frontend.gateway import ChannelDown, ChannelUp, LinkClosed, SessionClosed
+from lab.patience import PATIENCE
+from vpn_frontend.gateway.interface import ChannelDown, ChannelUp, LinkClosed, SessionClosed
 
 WORKERS = 4
 SESSIONS = 12

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from vpn_frontend.gateway import Cause, ChannelDown, ChannelUp, LinkUp, SessionClosed, SessionIdle
+from vpn_frontend.gateway.interface import Cause, ChannelDown, ChannelUp, LinkUp, SessionClosed, SessionIdle
 
 
 def test_packets_travel_both_ways_and_are_counted_exactly(bench, wire):

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The operations of the API as a table, made from its OpenAPI description, for the page in ``docs``."""
+
+from __future__ import annotations
+
+from admin_api.app import describe_api
+from admin_api.http.problems import Kind
+
+
+def render_operations() -> str:
+    lines = ["| operation | scope | what it does |", "|---|---|---|"]
+    for path, methods in describe_api()["paths"].items():
+        for method, operation in methods.items():
+            scopes = [scope for needed in operation.get("security", []) for names in needed.values() for scope in names]
+            said = operation.get("description", operation["summary"]).split("\n\n")[0].replace("\n", " ")
+            lines.append(f"| `{method.upper()} {path}` | {', '.join(scopes) or '-'} | {said} |")
+    return "\n".join(lines)
+
+
+def render_problems() -> str:
+    lines = ["| code | status | meaning |", "|---|---|---|"]
+    lines += [f"| `{kind.code}` | {kind.status.value} | {kind.title} |" for kind in Kind]
+    return "\n".join(lines)
+
+
+def render_reference() -> str:
+    return f"{render_operations()}\n\nProblems:\n\n{render_problems()}"

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one-line commands of the Unix socket: a JSON object in, a JSON object on one line out.
+
+    {"command": "reload_rules"}
+    {"command": "block_ip", "ip": "198.51.100.42", "reason": "Brute force", "ttl": 3600}
+    {"command": "unblock_ip", "ip": "198.51.100.42"}
+    {"command": "status"}
+
+An answer has ``ok``; where that is false, ``error`` is a stable code and ``detail`` a sentence.
+"""
+
+import json
+import logging
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from admin_api.blocks.schemas import Ttl
+from admin_api.health.status import describe_status
+from admin_api.http.problems import ApiError, Kind
+from admin_api.http.values import Body, Cidr, Network, Text
+from admin_api.services import Services
+
+logger = logging.getLogger(__name__)
+
+
+class ReloadRules(Body):
+    command: Literal["reload_rules"]
+
+
+class BlockIp(Body):
+    command: Literal["block_ip"]
+    ip: Cidr
+    reason: Text = ""
+    ttl: Ttl | None = None
+
+
+class UnblockIp(Body):
+    command: Literal["unblock_ip"]
+    ip: Cidr
+
+
+class Status(Body):
+    command: Literal["status"]
+
+
+Command = ReloadRules | BlockIp | UnblockIp | Status
+PARSER: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="command")])
+
+
+class LineCommands:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def answer(self, line: bytes, by: str) -> bytes:
+        """Carry out one line for ``by``; returns the line to send back, with its end."""
+        try:
+            answer = {"ok": True} | await self._carry_out(PARSER.validate_json(line), by)
+        except ValidationError as error:
+            answer = _failure(Kind.INVALID.code, _describe(error))
+        except ApiError as error:
+            answer = _failure(error.kind.code, error.detail)
+        except Exception:
+            logger.exception("a command on the control socket failed")
+            answer = _failure(Kind.INTERNAL.code, Kind.INTERNAL.title)
+        return json.dumps(answer, separators=(",", ":")).encode() + b"\n"
+
+    async def _carry_out(self, command: Command, by: str) -> dict[str, Any]:
+        match command:
+            case ReloadRules():
+                return await self._reload(by)
+            case BlockIp():
+                return await self._block(command, by)
+            case UnblockIp():
+                if not await self._services.enforcement.remove_block(str(command.ip), by):
+                    raise ApiError(Kind.NOT_FOUND, f"There is no block of {command.ip}")
+                return {"ip": _name(command.ip)}
+            case Status():
+                return (await describe_status(self._services)).model_dump(mode="json")
+
+    async def _reload(self, by: str) -> dict[str, Any]:
+        report = await self._services.enforcement.reload(by=by)
+        if not report.valid:
+            raise ApiError(Kind.INVALID_POLICY, "; ".join(map(str, report.problems)))
+        return {"version": report.version, "rules": report.rules, "sessions_cut": report.sessions_cut}
+
+    async def _block(self, command: BlockIp, by: str) -> dict[str, Any]:
+        report = await self._services.enforcement.add_block(command.ip, command.reason, command.ttl, by)
+        return {
+            "id": report.id,
+            "ip": _name(report.cidr),
+            "reason": report.reason,
+            "expires_at": report.expires_at and report.expires_at.isoformat(),
+            "sessions_cut": report.sessions_cut,
+        }
+
+
+def _name(network: Network) -> str:
+    """One address as it was written, without the length that makes a network of it."""
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
+
+
+def _failure(code: str, detail: str) -> dict[str, Any]:
+    return {"ok": False, "error": code, "detail": detail}
+
+
+def _describe(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(str(step) for step in first["loc"][1:])
+    return f"{place}: {first['msg']}" if place else first["msg"]

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules as the API shows and keeps them: those of the files, read-only, beside those made here.
+
+A rule made here is stored in the rule files' own format and compiled as a document of its own, named ``api:<id>``; the
+compiler's pointers into that document are turned into pointers into the rule.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, assert_never
+
+from sentry_engine import Action, PolicyError, Problem
+from sentry_engine.addresses import render_network
+from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, Prefixes, PrefixRule
+from sentry_engine.rules.user_rules import UserRule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from admin_api.http.values import Address
+    from admin_api.store.tables import Rule
+    from sentry_engine import Policy
+
+PREFIX = "api:"
+RULE_POINTER = "/wolfsentry/rules/0"
+FORMAT_VERSION = "1.6.3"
+MAX_NETWORKS_SHOWN = 100  # of one rule of a file; the file itself has the rest
+
+CompiledRule = PrefixRule | LimitRule | GeoRule | UserRule | FeedRule
+
+
+@dataclass(frozen=True, slots=True)
+class RuleView:
+    """One rule. ``document`` and ``etag`` are whole for rules made over the API; ``file`` is set for the others."""
+
+    id: str
+    source: str  # "api" or "file"
+    etag: str
+    description: str
+    expires_at: datetime | None
+    document: dict[str, Any]
+    file: str | None = None
+    pointer: str | None = None
+    created_by: str | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """What to do to one API rule: set it to ``document``, or remove it (``None``).
+
+    ``expect`` sees the rule as it is (``None``: there is none), and raises where that is not what the caller means to
+    change. ``spare`` is an address that must not be refused by it.
+    """
+
+    id: str
+    document: dict[str, Any] | None
+    by: str
+    expect: Callable[[Rule | None], None] = lambda _: None
+    dry_run: bool = False
+    spare: Address | None = None
+
+
+def as_documents(rules: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Each API rule as a rule document that the engine's loader takes, by the name that its problems go by."""
+    return {PREFIX + rule_id: as_one_document([rule]) for rule_id, rule in rules}
+
+
+def as_one_document(rules: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The API rules as a rule file would hold them."""
+    return {"wolfsentry": {"version": FORMAT_VERSION, "rules": list(rules)}}
+
+
+def fix_end(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """A rule whose ``ttl`` counts from now. In a file it counts from the file's last change, which a row has not."""
+    ttl = document.get("ttl")
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not ttl > 0 or "expires_at" in document:
+        return dict(document)  # the loader says what is wrong with it
+    try:
+        ends = now + timedelta(seconds=ttl)
+    except OverflowError:
+        return dict(document)
+    kept = {key: value for key, value in document.items() if key != "ttl"}
+    return kept | {"expires_at": ends.astimezone(UTC).isoformat().replace("+00:00", "Z")}
+
+
+def point_into_rule(error: PolicyError, rule_id: str) -> PolicyError:
+    """The same problems, with those of the rule itself pointing into the rule."""
+    name = PREFIX + rule_id
+    return PolicyError(
+        Problem("", p.pointer.removeprefix(RULE_POINTER), p.reason) if p.file == name else p for p in error.problems
+    )
+
+
+def etag_of(document: Mapping[str, Any], changed: object = None) -> str:
+    """A strong tag; ``changed`` tells a rule from an equal one before it."""
+    content = json.dumps([str(changed), document], sort_keys=True, separators=(",", ":"))
+    return f'"{hashlib.sha256(content.encode()).hexdigest()[:20]}"'
+
+
+def etag_of_row(row: Rule) -> str:
+    return etag_of(row.document, (row.version, row.updated_at))
+
+
+def view_row(row: Rule) -> RuleView:
+    return RuleView(
+        id=row.id,
+        source="api",
+        etag=etag_of_row(row),
+        description=str(row.document.get("description", "")),
+        expires_at=_parse_end(row.document.get("expires_at")),
+        document=row.document,
+        created_by=row.created_by,
+        updated_at=row.updated_at,
+    )
+
+
+def count_rules(policy: Policy) -> int:
+    parts = (policy.prefix_rules, policy.limit_rules, policy.geo_rules, policy.user_rules, policy.feeds)
+    return sum(map(len, parts))
+
+
+def view_compiled(rule: CompiledRule) -> RuleView:
+    document = {"id": rule.id, "description": rule.description} | _render(rule)
+    ends = None if isinstance(rule, FeedRule) else rule.expires_at
+    return RuleView(
+        id=rule.id,
+        source="file",
+        etag=etag_of(document),
+        description=rule.description,
+        expires_at=None if ends is None else datetime.fromtimestamp(ends, UTC),
+        document=document,
+        file=rule.origin.file,
+        pointer=rule.origin.pointer,
+    )
+
+
+def _render(rule: CompiledRule) -> dict[str, Any]:
+    """The rule in the files' format, as far as it is short."""
+    match rule:
+        case PrefixRule():
+            kind = "whitelist" if rule.action is Action.ACCEPT else "blacklist"
+            return {"type": kind, "remote_addr": _shown(rule.prefixes), "action": rule.action.value}
+        case LimitRule():
+            return {
+                "type": "event_limit",
+                "event": rule.event,
+                "remote_addr": _shown(rule.prefixes),
+                "max_events": rule.max_events,
+                "window_sec": rule.window,
+                "penalty_duration_sec": rule.penalty,
+                "action": "rate_limit",
+            }
+        case GeoRule():
+            selectors = {
+                "country": sorted(rule.countries),
+                "country_not": sorted(rule.all_countries_but),
+                "continent": sorted(rule.continents),
+                "asn": sorted(rule.asns),
+                "anonymizer": sorted(rule.anonymizers),
+            }
+            given = {name: values for name, values in selectors.items() if values}
+            return {"type": "geo_filter", "action": rule.action.value} | given
+        case UserRule():
+            conditions = {
+                "user": sorted(rule.users),
+                "group": sorted(rule.groups),
+                "max_same_clients": rule.max_same_clients,
+                "remote_addr": None if rule.prefixes is None else _shown(rule.prefixes),
+                "country": sorted(rule.countries),
+                "country_not": sorted(rule.countries_not),
+            }
+            return {"type": "user"} | {name: value for name, value in conditions.items() if value not in (None, [])}
+        case FeedRule():
+            return {"type": "feed", "path": None if rule.path is None else str(rule.path), "url": rule.url}
+        case _:
+            assert_never(rule)
+
+
+def _shown(prefixes: Prefixes) -> list[str]:
+    return [render_network(network, length) for network, length in islice(prefixes, MAX_NETWORKS_SHOWN)]
+
+
+def _parse_end(value: object) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else None

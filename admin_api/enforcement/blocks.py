@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The blocks made over the API: in the store for the next start, in the engine for now, and ended on time.
+
+The engine itself stops matching a block at its end, to the fraction of a second; the task here only takes away rows and
+entries that no longer matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from admin_api.enforcement.deadlines import Deadlines
+from admin_api.http.problems import ApiError, Kind
+from admin_api.http.values import parse_network
+from sentry_engine import Action
+from sentry_engine.rules.model import Origin, Prefixes, PrefixRule
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from admin_api.clock import Clock
+    from admin_api.http.values import Network
+    from admin_api.store import Store, Unit
+    from admin_api.store.tables import Block
+    from sentry_engine import Engine
+    from vpn_frontend.ports import EventSink
+
+MAX_BLOCKS = 100_000  # as many as the engine takes; longer lists are feeds, which rule files name
+LONGEST_SLEEP = 3600.0  # seconds between two looks at the deadlines, whatever they say
+RETRY = 5.0  # seconds until a clean-up that the store refused is tried again
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockChange:
+    block: Block
+    created: bool
+    changed: bool
+
+
+class Blockade:
+    """Its caller holds the lock of all changes (``Enforcement``); only the expiry task takes ``lock`` itself."""
+
+    def __init__(self, engine: Engine, store: Store, events: EventSink, clock: Clock, lock: asyncio.Lock) -> None:
+        self._engine = engine
+        self._store = store
+        self._events = events
+        self._clock = clock
+        self._lock = lock
+        self._deadlines = Deadlines()
+        self._changed = asyncio.Event()
+        self._expiring: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Put every stored block in force again."""
+        async with self._store.read() as unit:
+            blocks = await unit.blocks.everything()
+        self._engine.block_many(map(as_rule, blocks))
+        for block in blocks:
+            self._deadlines.set(block.id, self._deadline(block))
+        self._expiring = asyncio.create_task(self._expire_for_ever(), name="expiry of blocks")
+
+    async def stop(self) -> None:
+        if self._expiring is not None:
+            self._expiring.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._expiring
+            self._expiring = None
+
+    async def add(self, network: Network, reason: str, expires_at: datetime | None, by: str) -> BlockChange:
+        """Block, or move the end of the block there is; what is stored and what is in force agree whatever fails."""
+        await self._remove_due()
+        put: Block | None = None
+        before: datetime | None = None
+        try:
+            async with self._store.write() as unit:
+                block = await unit.blocks.of_network(network)
+                created = block is None
+                if block is None:
+                    await _refuse_when_full(unit)
+                    block = await unit.blocks.add(network, reason=reason, created_by=by, expires_at=expires_at)
+                elif outlasts(expires_at, block.expires_at):
+                    before = block.expires_at
+                    await unit.blocks.prolong(block, reason=reason, expires_at=expires_at)
+                else:
+                    return BlockChange(block, created=False, changed=False)
+                until = expires_at.isoformat() if expires_at else None
+                action = "block_added" if created else "block_prolonged"
+                await unit.audit.add(by, action, block.cidr, id=block.id, reason=reason, expires_at=until)
+                self._enforce(block)
+                put = block
+        except BaseException:
+            if put is not None:
+                self._lift(put.id)
+                if before is not None:
+                    put.expires_at = before
+                    self._enforce(put)
+            raise
+        return BlockChange(block, created=created, changed=True)
+
+    async def remove(self, id_or_cidr: str, by: str) -> Block | None:
+        """End a block; ``None``: there is none of that id or of exactly that network."""
+        async with self._store.write() as unit:
+            block = await unit.blocks.get(id_or_cidr)
+            if block is None:
+                with contextlib.suppress(ValueError):
+                    block = await unit.blocks.of_network(parse_network(id_or_cidr))
+            if block is None:
+                return None
+            await unit.blocks.remove([block.id])
+            await unit.audit.add(by, "block_removed", block.cidr, id=block.id)
+        self._lift(block.id)
+        return block
+
+    async def impose_on(self, trial: Engine) -> None:
+        """Put the same blocks in force in another engine."""
+        async with self._store.read() as unit:
+            trial.block_many(map(as_rule, await unit.blocks.everything()))
+
+    def _enforce(self, block: Block) -> None:
+        self._engine.block_many([as_rule(block)])
+        self._deadlines.set(block.id, self._deadline(block))
+        self._changed.set()
+
+    def _lift(self, block_id: str) -> None:
+        self._engine.unblock(rule_id_of(block_id))
+        self._deadlines.set(block_id, None)
+
+    def _deadline(self, block: Block) -> float | None:
+        return None if block.expires_at is None else self._clock.deadline(block.expires_at)
+
+    async def _expire_for_ever(self) -> None:
+        while True:
+            self._changed.clear()
+            soonest = self._deadlines.next()
+            sleep = LONGEST_SLEEP if soonest is None else min(max(soonest - self._clock.monotonic(), 0), LONGEST_SLEEP)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), sleep)
+            try:
+                async with self._lock:
+                    await self._remove_due()
+            except Exception:
+                logger.exception("blocks that are over could not be removed from the store")
+                await asyncio.sleep(RETRY)
+
+    async def _remove_due(self) -> None:
+        due = self._deadlines.due(self._clock.monotonic())
+        if not due:
+            return
+        async with self._store.write() as unit:
+            await unit.blocks.remove(due)
+        for block_id in due:
+            self._lift(block_id)
+            self._events.emit("block_expired", id=block_id)
+
+
+def rule_id_of(block_id: str) -> str:
+    """The name of a block in verdicts."""
+    return f"block:{block_id}"
+
+
+def as_rule(block: Block) -> PrefixRule:
+    ends = None if block.expires_at is None else block.expires_at.timestamp()
+    prefixes = Prefixes.of(block.cidr)
+    return PrefixRule(rule_id_of(block.id), Action.REJECT, prefixes, Origin("api", ""), block.reason, ends)
+
+
+async def _refuse_when_full(unit: Unit) -> None:
+    if await unit.blocks.count() >= MAX_BLOCKS:
+        raise ApiError(Kind.TABLE_FULL, f"There are {MAX_BLOCKS} blocks; remove some, or use a feed")
+
+
+def outlasts(new: datetime | None, old: datetime | None) -> bool:
+    """Whether an end is later; none at all is the latest."""
+    return old is not None and (new is None or new > old)

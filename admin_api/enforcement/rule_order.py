@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules of a policy's files by id.
+
+A file may hold a million: only their places are kept, and a rule is made when it is looked at. They are
+sorted some at a time, so that the thread that does it lets others go on, and merged as far as is asked for.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from admin_api.enforcement.api_rules import PREFIX
+from sentry_engine.rules.columnar import PlainRules, parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from admin_api.enforcement.api_rules import CompiledRule
+    from sentry_engine import Policy
+
+BATCH = 16_384  # rules sorted in one go, for some 10 ms
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """Some of ``rules``: their places, by their ids."""
+
+    rules: Sequence[CompiledRule]
+    ids: Sequence[str]
+    places: array[int]
+
+    def after(self, rule_id: str | None, limit: int) -> Iterator[tuple[str, _Sorted, int]]:
+        begin = 0 if rule_id is None else bisect_right(self.places, rule_id, key=self.ids.__getitem__)
+        for place in islice(self.places, begin, begin + limit):
+            yield self.ids[place], self, place
+
+
+class RuleOrder:
+    def __init__(self, policy: Policy) -> None:
+        """Takes a second for a million rules: for a thread of its own."""
+        self._sorted = [
+            _Sorted(rules, ids, array("I", sorted(range(begin, min(begin + BATCH, len(ids))), key=ids.__getitem__)))
+            for rules, ids in _lists_of(policy)
+            for begin in range(0, len(ids), BATCH)
+        ]
+
+    def after(self, rule_id: str | None, limit: int) -> list[CompiledRule]:
+        """The first ``limit`` rules whose ids come after ``rule_id``, or the first of all."""
+        merged = merge(*(some.after(rule_id, limit) for some in self._sorted), key=itemgetter(0))
+        return [some.rules[place] for _, some, place in islice(merged, limit)]
+
+
+def find_rule(policy: Policy, rule_id: str) -> CompiledRule | None:
+    """The rule of a file that is called so: 30 ms among a million."""
+    return next((rules[ids.index(rule_id)] for rules, ids in _lists_of(policy) if rule_id in ids), None)
+
+
+def _lists_of(policy: Policy) -> Iterator[tuple[Sequence[CompiledRule], Sequence[str]]]:
+    """Lists of rules with their ids, without the rules that a row made."""
+    single: list[CompiledRule] = [*policy.limit_rules, *policy.geo_rules, *policy.user_rules, *policy.feeds]
+    for part in parts_of(policy.prefix_rules):
+        if not isinstance(part, PlainRules):
+            single.append(part)
+        elif len(part) < BATCH // 16:  # a list of its own is not worth it
+            single += part
+        else:
+            yield part, part.ids
+    files = [rule for rule in single if not rule.origin.file.startswith(PREFIX)]
+    yield files, [rule.id for rule in files]

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The single place that changes the policy in force: API, Unix socket, file watcher and SIGHUP all come here.
+
+One change at a time, under one lock, and each is whole or not at all: compiled first, put into the engine, committed to
+the store; where the commit fails, the engine goes back. When a change returns it is in force for new sources and every
+live session that it refuses has been disconnected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from admin_api.clock import SYSTEM_CLOCK, Clock
+from admin_api.enforcement.api_rules import RuleChange, as_documents, count_rules, point_into_rule
+from admin_api.enforcement.blocks import Blockade, BlockChange, rule_id_of
+from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport
+from admin_api.enforcement.scheduler import Timetable
+from admin_api.http.problems import ApiError, Kind
+from admin_api.http.values import Address, Network, parse_network
+from sentry_engine import (
+    Action,
+    Engine,
+    Finding,
+    PlanError,
+    Policy,
+    PolicyError,
+    Problem,
+    find_oddities,
+    run_examples,
+    simulate,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from admin_api.ports import LiveSessions, PolicyLoader
+    from admin_api.store import Store, Unit
+    from admin_api.store.tables import Rule
+    from sentry_engine.engine.decision_log import Decision
+    from sentry_engine.engine.replay import Change
+    from vpn_frontend.ports import EventSink, SessionView
+
+MAX_RULES = 10_000  # made over the API; every change of one compiles them all
+
+logger = logging.getLogger(__name__)
+
+
+class Enforcement:
+    def __init__(
+        self,
+        engine: Engine,
+        sessions: LiveSessions,
+        store: Store,
+        paths: Sequence[object],
+        *,
+        events: EventSink,
+        never_block: Sequence[Network] = (),
+        load: PolicyLoader = Policy.load,
+        rehearsal: Callable[[Policy], Engine] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """``paths`` are rule files and folders; ``rehearsal`` makes the throw-away engine of a dry run."""
+        self._engine = engine
+        self._sessions = sessions
+        self._store = store
+        self._paths = tuple(map(str, paths))
+        self._events = events
+        self._never_block = tuple(never_block)
+        self._load = load
+        self._rehearsal = rehearsal or (lambda policy: Engine(policy, never_block=self._never_block))
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._blockade = Blockade(engine, store, events, clock, self._lock)
+        self._timetable = Timetable(engine, sessions, store, events, clock, self._lock)
+        self._policy = engine.policy
+        self._version = 1
+        self._loaded_at = clock.wall()
+        self._failure: PolicyReport | None = None
+
+    async def start(self) -> None:
+        """Put what the store remembers in force. Raises ``PolicyError``: serving without it lets the wrong ones in."""
+        report = await self.reload()
+        if not report.valid:
+            raise PolicyError(report.problems)
+        async with self._lock:
+            await self._blockade.start()
+        self._timetable.start()
+
+    async def stop(self) -> None:
+        await self._timetable.stop()
+        await self._blockade.stop()
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    def status(self) -> EnforcementStatus:
+        return EnforcementStatus(
+            version=self._version,
+            loaded_at=self._loaded_at,
+            rules=count_rules(self._policy),
+            files=self._policy.files,
+            failure=self._failure,
+        )
+
+    async def add_block(
+        self, cidr: str | Network, reason: str, ttl: float | None, by: str, *, dry_run: bool = False
+    ) -> BlockReport:
+        """Block a network for ``ttl`` seconds, or without end.
+
+        A network that is blocked already keeps its block, whose end moves out if the new one is later: nobody shortens
+        another's. Raises ``ApiError``, and ``ValueError`` for what is no network.
+        """
+        network = parse_network(cidr)
+        self._refuse_exempt(network)
+        now = self._clock.wall()
+        expires_at = None if ttl is None else now + timedelta(seconds=ttl)
+        if dry_run:
+            affected = len(self._sessions.affected_by(network))
+            return BlockReport(None, network, reason, by, now, expires_at, affected, created=False)
+        async with self._lock:
+            change = await self._blockade.add(network, reason, expires_at, by)
+            cut = await self._reassess() if change.changed else 0
+        if change.changed:
+            self._events.emit(
+                "block_added", id=change.block.id, cidr=str(network), reason=reason, by=by, sessions_cut=cut
+            )
+        return self._report_block(network, change, cut)
+
+    async def remove_block(self, id_or_cidr: str, by: str) -> bool:
+        """False: there is no such block."""
+        async with self._lock:
+            block = await self._blockade.remove(id_or_cidr, by)
+        if block is not None:
+            self._events.emit("block_removed", id=block.id, cidr=block.cidr, by=by)
+        return block is not None
+
+    async def reload(self, *, by: str = "system", dry_run: bool = False) -> PolicyReport:
+        """Read the rule files and the API's rules anew. A policy with any error changes nothing and is reported."""
+        async with self._lock:
+            async with self._store.read() as unit:
+                documents = {row.id: row.document for row in await unit.rules.everything()}
+            try:
+                policy = await self._compile(documents)
+                if dry_run:
+                    return await self._report_rehearsal(policy)
+                await self._put_in_force(policy)
+            except (PolicyError, PlanError) as error:
+                report = self._report(problems=_problems_of(error))
+                if not dry_run:
+                    self._note_failure(report)
+                return report
+            cut = await self._reassess()
+            await self._note_reload(by)
+        self._events.emit("policy_loaded", version=self._version, rules=count_rules(policy), by=by, sessions_cut=cut)
+        return self._report(policy, cut=cut)
+
+    async def check(self, documents: Mapping[str, Mapping[str, Any]]) -> PolicyReport:
+        """What a policy of these documents alone would be; changes nothing."""
+        try:
+            policy = await asyncio.to_thread(self._load, documents=documents)
+            return await self._report_rehearsal(policy)
+        except (PolicyError, PlanError) as error:
+            return self._report(problems=_problems_of(error))
+
+    async def simulate(
+        self, documents: Mapping[str, Mapping[str, Any]] | None, decisions: Sequence[Decision]
+    ) -> tuple[PolicyReport, list[Change]]:
+        """Which of ``decisions`` a policy of these documents (``None``: of the rules as they lie) would change."""
+        try:
+            if documents is None:
+                async with self._store.read() as unit:
+                    rows = await unit.rules.everything()
+                policy = await self._compile({row.id: row.document for row in rows})
+            else:
+                policy = await asyncio.to_thread(self._load, documents=documents)
+            changes = await asyncio.to_thread(simulate, policy, decisions, never_block=self._never_block)
+        except (PolicyError, PlanError) as error:
+            return self._report(problems=_problems_of(error)), []
+        return self._report(policy), changes
+
+    async def change_rule(self, change: RuleChange) -> tuple[Rule | None, int]:
+        """Returns the rule as it is then (``None``: removed), and how many sessions the change cut, or would.
+
+        A rule with an error raises ``PolicyError``, one that refuses whom it should spare ``ApiError``; then nothing
+        has changed.
+        """
+        async with self._lock:
+            async with self._store.read() as unit:
+                rows = {row.id: row for row in await unit.rules.everything()}
+            row = rows.get(change.id)
+            change.expect(row)
+            if row is None and len(rows) >= MAX_RULES:
+                raise ApiError(Kind.TABLE_FULL, f"There are {MAX_RULES} rules made over the API; write a rule file")
+            documents = {name: other.document for name, other in rows.items() if name != change.id}
+            if change.document is not None:
+                documents[change.id] = change.document
+            try:
+                policy = await self._compile(documents)
+            except PolicyError as error:
+                raise point_into_rule(error, change.id) from error
+            if change.dry_run:
+                return row, len(await self.rehearse(policy))
+            if change.spare is not None:
+                await self._refuse_lockout(policy, change.spare)
+            row = await self._commit_rule(change, policy)
+            cut = await self._reassess()
+        self._events.emit("rule_changed", id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
+        return row, cut
+
+    async def rehearse(self, policy: Policy) -> list[SessionView]:
+        """The live sessions that would be disconnected if ``policy`` were in force beside the API's blocks."""
+        views = self._sessions.list()
+        if not views:
+            return []
+        async with self._trial(policy) as trial:
+            verdicts = [trial.explain(view.address, user=view.user, groups=view.groups).verdict for view in views]
+        return [view for view, verdict in zip(views, verdicts, strict=True) if verdict.action is Action.REJECT]
+
+    @asynccontextmanager
+    async def _trial(self, policy: Policy) -> AsyncIterator[Engine]:
+        """A throw-away engine with ``policy`` and the API's blocks in force, and nobody's windows or penalties."""
+        trial = await asyncio.to_thread(self._rehearsal, policy)
+        try:
+            await self._blockade.impose_on(trial)
+            yield trial
+        finally:
+            trial.close()
+
+    async def _refuse_lockout(self, policy: Policy, address: Address) -> None:
+        if self._engine.explain(address).verdict.action is Action.REJECT:
+            return  # it is refused already: whoever asks came by another way
+        async with self._trial(policy) as trial:
+            verdict = trial.explain(address).verdict
+        if verdict.action is Action.REJECT:
+            detail = f"It would refuse {address}, where this request comes from; add force=true if you mean it"
+            raise ApiError(Kind.SELF_LOCKOUT, detail)
+
+    async def _commit_rule(self, change: RuleChange, policy: Policy) -> Rule | None:
+        before = self._policy
+        try:
+            async with self._store.write() as unit:
+                row = await unit.rules.get(change.id)
+                action = "rule_removed" if change.document is None else "rule_added" if row is None else "rule_replaced"
+                row = await _write_rule(unit, change, row)
+                await unit.audit.add(change.by, action, change.id, document=change.document)
+                await self._put_in_force(policy)
+        except BaseException:
+            if self._policy is not before:
+                await self._put_in_force(before)
+            raise
+        return row
+
+    async def _compile(self, documents: Mapping[str, Mapping[str, Any]]) -> Policy:
+        return await asyncio.to_thread(self._load, *self._paths, documents=as_documents(documents.items()))
+
+    async def _put_in_force(self, policy: Policy) -> None:
+        await asyncio.to_thread(self._engine.swap, policy)
+        self._policy = policy
+        self._version += 1
+        self._loaded_at = self._clock.wall()
+        self._failure = None
+
+    async def _reassess(self) -> int:
+        return len(await self._sessions.reassess())
+
+    def _refuse_exempt(self, network: Network) -> None:
+        for exempt in self._never_block:
+            if exempt.version == network.version and network.subnet_of(exempt):  # type: ignore[arg-type]
+                raise ApiError(Kind.NEVER_BLOCKED, f"{network} lies in {exempt}, which never_block exempts")
+
+    def _report_block(self, network: Network, change: BlockChange, cut: int) -> BlockReport:
+        block = change.block
+        verdict = self._engine.explain(network.network_address).verdict
+        overridden = verdict.rule_id if verdict.accepted and verdict.rule_id != rule_id_of(block.id) else None
+        return BlockReport(
+            id=block.id,
+            cidr=network,
+            reason=block.reason,
+            created_by=block.created_by,
+            created_at=block.created_at,
+            expires_at=block.expires_at,
+            sessions_cut=cut,
+            created=change.created,
+            overridden_by=overridden,
+        )
+
+    async def _report_rehearsal(self, policy: Policy) -> PolicyReport:
+        """What ``policy`` would do, with what in it deserves a look, and the examples that it does not keep."""
+        cut = len(await self.rehearse(policy))
+        findings = await asyncio.to_thread(lambda: (*find_oddities(policy), *run_examples(policy)))
+        return self._report(policy, cut=cut, findings=findings)
+
+    def _report(
+        self,
+        policy: Policy | None = None,
+        *,
+        cut: int = 0,
+        problems: tuple[Problem, ...] = (),
+        findings: tuple[Finding, ...] = (),
+    ) -> PolicyReport:
+        rules = 0 if policy is None else count_rules(policy)
+        return PolicyReport(self._clock.wall(), self._version, rules, cut, problems, findings)
+
+    async def _note_reload(self, by: str) -> None:
+        """The policy is in force by now: a store that cannot write this down is no reason to say otherwise."""
+        try:
+            async with self._store.write() as unit:
+                await unit.audit.add(by, "policy_reloaded", f"version {self._version}", rules=count_rules(self._policy))
+        except Exception:
+            logger.exception("a reload could not be written to the audit")
+
+    def _note_failure(self, report: PolicyReport) -> None:
+        self._failure = report
+        first = report.problems[0] if report.problems else None
+        logger.error("the policy in force stays: %d problems, the first: %s", len(report.problems), first)
+        self._events.emit("policy_refused", problems=[str(problem) for problem in report.problems])
+
+
+async def _write_rule(unit: Unit, change: RuleChange, row: Rule | None) -> Rule | None:
+    """The row as it is after the change."""
+    if change.document is None:
+        if row is not None:
+            await unit.rules.remove(row)
+        return None
+    if row is None:
+        return await unit.rules.add(change.id, change.document, created_by=change.by)
+    await unit.rules.replace(row, change.document)
+    return row
+
+
+def _problems_of(error: PolicyError | PlanError) -> tuple[Problem, ...]:
+    return error.problems if isinstance(error, PolicyError) else (Problem("", "", str(error)),)

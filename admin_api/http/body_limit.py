@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bound on what a request may carry, said in the header or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+
+from admin_api.http.problems import ApiError, Kind, problem_response
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_BODY = 4 * 1024 * 1024  # bytes; a check of a large rule document, an import of ten thousand users
+DETAIL = f"The most is {MAX_BODY} bytes"
+
+
+class BodyLimit:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        announced = Headers(scope=scope).get("content-length", "0")
+        if not announced.isdigit() or len(announced) > 15 or int(announced) > MAX_BODY:
+            await problem_response(scope, ApiError(Kind.TOO_LARGE, DETAIL))(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY:
+                raise HTTPException(Kind.TOO_LARGE.status, DETAIL)
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        except HTTPException:  # from a layer outside of the application, which answers its own
+            await problem_response(scope, ApiError(Kind.TOO_LARGE, DETAIL))(scope, receive, send)

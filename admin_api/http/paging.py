@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pages of lists: ``?limit=&cursor=`` in, ``items`` and ``next_cursor`` out.
+
+A cursor is the key of the last row of a page, opaque to the caller: rows that come or go meanwhile shift nothing.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Depends, Query, Request, Response
+from pydantic import BaseModel
+
+from admin_api.http.problems import ApiError, Kind, ProblemError
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+MAX_CURSOR = 512  # characters; a key of any table is shorter
+
+T = TypeVar("T")
+Row = TypeVar("Row")
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Where a page begins and its length. Ask the store for ``fetch`` rows: one too many says that there are more."""
+
+    after: str | None
+    limit: int
+    request: Request
+    response: Response
+
+    @property
+    def fetch(self) -> int:
+        return self.limit + 1
+
+    @property
+    def before(self) -> int | None:
+        """The key, where keys are serial numbers that fall."""
+        if self.after is None:
+            return None
+        if not (self.after.isascii() and self.after.isdigit()) or len(self.after) > 18:
+            raise _bad_cursor()
+        return int(self.after)
+
+    def page(self, rows: Sequence[Row], show: Callable[[Row], T], key: Callable[[Row], str]) -> Page[T]:
+        """The page of ``rows``, as many as were fetched, with its link to the next."""
+        shown = rows[: self.limit]
+        cursor = _render(key(shown[-1])) if len(rows) > self.limit else None
+        if cursor is not None:
+            self.response.headers["Link"] = f'<{self.request.url.include_query_params(cursor=cursor)}>; rel="next"'
+        return Page(items=[show(row) for row in shown], next_cursor=cursor)
+
+
+def paging(
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR, description="next_cursor of the page before")] = None,
+) -> Paging:
+    return Paging(None if cursor is None else _parse(cursor), limit, request, response)
+
+
+PagingQuery = Annotated[Paging, Depends(paging)]
+
+
+def _render(key: str) -> str:
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def _parse(cursor: str) -> str:
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise _bad_cursor() from None
+
+
+def _bad_cursor() -> ApiError:
+    detail = "not a cursor of this list"
+    return ApiError(Kind.INVALID, detail, errors=[ProblemError(pointer="/cursor", detail=detail, file="query")])

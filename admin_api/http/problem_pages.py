@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/problems``: what the ``type`` of a problem document points at. Needs no token."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from admin_api.http.problems import ApiError, Kind, describe
+
+router = APIRouter(prefix="/problems", tags=["problems"])
+
+
+class KindView(BaseModel):
+    code: str
+    status: int = Field(description="the HTTP status that it comes with")
+    title: str
+
+
+@router.get("")
+async def list_problems() -> list[KindView]:
+    """Every kind of problem."""
+    return [_show(kind) for kind in Kind]
+
+
+@router.get("/{code}", responses=describe(Kind.NOT_FOUND, Kind.INVALID))
+async def get_problem(code: str) -> KindView:
+    """What the type of a problem document points at."""
+    for kind in Kind:
+        if kind.code == code:
+            return _show(kind)
+    raise ApiError(Kind.NOT_FOUND, f"There is no kind of problem {code}")
+
+
+def _show(kind: Kind) -> KindView:
+    return KindView(code=kind.code, status=kind.status.value, title=kind.title)

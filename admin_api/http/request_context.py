@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Around every request: its id, the headers that every answer has, its place in the counters, and the last resort for
+errors.
+
+Outermost of all, so that whatever fails inside is answered as a problem document and logged under the request's id.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from admin_api.http.problems import ApiError, Kind, problem_response
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from admin_api.http.request_metrics import ApiTraffic
+
+logger = logging.getLogger(__name__)
+
+SECURITY_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class Exchange:
+    def __init__(self, app: ASGIApp, *, traffic: ApiTraffic) -> None:
+        self._app = app
+        self._traffic = traffic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        began = time.monotonic()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _complete(message.get("headers", []), request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            logger.exception("request %s failed: %s %s", request_id, scope["method"], scope["path"])
+            if status:
+                raise  # too late for another answer: the connection must break instead
+            failure = ApiError(Kind.INTERNAL, "The server failed while answering")
+            await problem_response(scope, failure)(scope, receive, send_with_headers)
+        finally:
+            self._traffic.count(scope["method"], status, time.monotonic() - began)
+
+
+def _complete(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    present = {name.lower() for name, _ in headers}
+    added = [(name, value) for name, value in SECURITY_HEADERS if name not in present]
+    return [*headers, *added, (b"x-request-id", request_id.encode())]

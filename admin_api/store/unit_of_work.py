@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One unit of work: the repositories on one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin_api.store.audit import AuditRepository
+from admin_api.store.blocks import BlockRepository
+from admin_api.store.idempotency import IdempotencyRepository
+from admin_api.store.penalties import PenaltyRepository
+from admin_api.store.rules import RuleRepository
+from admin_api.store.sessions import SessionRepository
+from admin_api.store.table_snapshot import KeptRows
+from admin_api.store.tables import StoredSource, StoredWhereabouts
+from admin_api.store.tokens import TokenRepository
+from admin_api.store.users import UserRepository
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from admin_api.clock import Clock
+
+
+class Unit:
+    """Whoever holds it may read and change rows; only ``Store.write`` commits."""
+
+    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+        self.audit = AuditRepository(session, clock)
+        self.blocks = BlockRepository(session, clock)
+        self.idempotency = IdempotencyRepository(session, clock)
+        self.penalties = PenaltyRepository(session)
+        self.rules = RuleRepository(session, clock)
+        self.sessions = SessionRepository(session, clock)
+        self.sources = KeptRows(session, StoredSource)
+        self.tokens = TokenRepository(session, clock)
+        self.users = UserRepository(session, clock)
+        self.whereabouts = KeptRows(session, StoredWhereabouts)

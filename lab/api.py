@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The admin API as its users call it: HTTP with a bearer token, and one-line commands on the Unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+
+from lab.patience import PATIENCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.namespaces import Namespace
+
+ADMIN_PORT = 8443
+
+
+class Api:
+    """One kept connection from inside the server's namespace, so that a call costs what a call costs."""
+
+    def __init__(self, gateway: Namespace, token: str) -> None:
+        self._gateway = gateway
+        self._token = token
+        self._connection: http.client.HTTPConnection | None = None
+
+    def another(self) -> Api:
+        """The same caller over a connection of its own, for a thread of its own."""
+        return Api(self._gateway, self._token)
+
+    def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Status and parsed answer."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        data = None if body is None else json.dumps(body).encode()
+        connection = self._connection or self._connect()
+        connection.request(method, path, data, headers)
+        response = connection.getresponse()
+        text = response.read()
+        if response.will_close:
+            self.close()
+        kind = response.headers.get_content_type()
+        return response.status, json.loads(text) if text and kind.endswith("json") else text.decode()
+
+    def get(self, path: str) -> Any:
+        return self.expect(200, "GET", path)
+
+    def expect(self, status: int, method: str, path: str, body: object = None) -> Any:
+        got, answer = self.call(method, path, body)
+        assert got == status, f"{method} {path}: {got} {answer}"
+        return answer
+
+    def block(self, cidr: str, reason: str, **more: object) -> Any:
+        return self.expect(201, "POST", "/api/v1/blocks", {"cidr": cidr, "reason": reason, **more})
+
+    def unblock(self, block_id: str) -> None:
+        status, answer = self.call("DELETE", f"/api/v1/blocks/{block_id}")
+        assert status in {200, 204}, answer
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("127.0.0.1", ADMIN_PORT)
+        connection.sock = self._gateway.connect(("127.0.0.1", ADMIN_PORT), timeout=PATIENCE)
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = connection
+        return connection
+
+
+def command_line(path: Path, command: dict[str, object]) -> dict[str, Any]:
+    """One JSON command, one line, on the Unix socket; its one-line answer."""
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.settimeout(PATIENCE)
+        stream.connect(str(path))
+        stream.sendall(json.dumps(command).encode() + b"\n")
+        with stream.makefile("rb") as lines:
+            return json.loads(lines.readline())

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes over TCP from one namespace to another, hashed at both ends."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.patience import PATIENCE
+
+if TYPE_CHECKING:
+    from lab.namespaces import Namespace
+
+_BLOCK = random.Random(7).randbytes(1 << 20)  # incompressible; a number in front makes every block differ
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    size: int
+    seconds: float
+    sent: str  # SHA-256
+    received: str
+
+
+def listen(namespace: Namespace, address: str) -> socket.socket:
+    """A listening socket on a free port."""
+    listener = namespace.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listener.bind((address, 0))
+    listener.listen(1)
+    listener.settimeout(PATIENCE)
+    return listener
+
+
+def move(source: Namespace, sink: Namespace, address: str, size: int) -> Transfer:
+    """Sends ``size`` bytes from ``source`` to ``sink``, which listens on ``address``."""
+    sent, received = hashlib.sha256(), hashlib.sha256()
+    problems: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            with source.connect(listener.getsockname()[:2], timeout=PATIENCE) as stream:
+                left, number = size, 0
+                while left > 0:
+                    block = (number.to_bytes(8, "big") + _BLOCK)[:left]
+                    sent.update(block)
+                    stream.sendall(block)
+                    left -= len(block)
+                    number += 1
+        except OSError as error:
+            problems.append(error)
+
+    with listen(sink, address) as listener:
+        sender = threading.Thread(target=send, name="sender")
+        began = time.monotonic()
+        sender.start()
+        try:
+            stream, _ = listener.accept()
+            with stream:
+                stream.settimeout(PATIENCE)
+                buffer = bytearray(1 << 20)
+                total = 0
+                while count := stream.recv_into(buffer):
+                    received.update(memoryview(buffer)[:count])
+                    total += count
+        finally:
+            sender.join(PATIENCE)
+    if problems:
+        raise problems[0]
+    return Transfer(total, time.monotonic() - began, sent.hexdigest(), received.hexdigest())

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The API without a server: the same application, in this process, on the same database.
+
+For what the database alone holds (users, tokens), so that the command line says and checks the same whether a server
+runs or not. There are no live sessions, and the policy is empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from admin_api.app import create_app
+from admin_api.authentication import PRINCIPAL
+from admin_api.enforcement.service import Enforcement
+from admin_api.events.hub import EventHub
+from admin_api.http.identity import ALL_SCOPES, Principal
+from admin_api.services import Services
+from admin_api.store import Store
+from ocsentry.api_client.client import ApiClient
+from ocsentry.late_sessions import LateSessions
+from sentry_engine import Engine, Policy
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from ocsentry.configuration.model import LoadedConfig
+
+EMPTY_POLICY = {"wolfsentry": {"version": "1.6.3", "rules": []}}
+
+
+class OfflineClient(ApiClient):
+    """Each request opens the store, is answered, and closes it."""
+
+    def __init__(self, config: LoadedConfig) -> None:
+        self._config = config
+
+    def send(self, request: httpx.Request) -> httpx.Response:
+        return asyncio.run(self._answer(request))
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        store = await Store.open(self._config.store_url)
+        try:
+            with Engine(Policy.from_document(EMPTY_POLICY), core="twin") as engine:
+                transport = httpx.ASGITransport(_as_operator(_make_app(store, engine)))
+                async with httpx.AsyncClient(transport=transport) as http:
+                    return await http.send(request)
+        finally:
+            await store.close()
+
+
+def _make_app(store: Store, engine: Engine) -> ASGIApp:
+    events = EventHub()
+    sessions = LateSessions()
+    enforcement = Enforcement(engine, sessions, store, (), events=events)
+    return create_app(Services(store=store, engine=engine, enforcement=enforcement, sessions=sessions, events=events))
+
+
+def _as_operator(app: ASGIApp) -> ASGIApp:
+    """Whoever may write to the database may do everything: that is what the file's permissions say."""
+    principal = Principal(f"cli:{getpass.getuser()}", ALL_SCOPES, local=True)
+
+    async def operate(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, PRINCIPAL: principal}, receive, send)
+
+    return operate

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Renders the reference of the configuration file from its models, so that the page cannot say anything else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from ocsentry.configuration.model import Config, Section
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+
+def render_reference() -> str:
+    """Every key as Markdown: one table per section of the file."""
+    lines: list[str] = []
+    for name, section in _sections(Config):
+        lines += [f"## `[{name}]`", "", "| key | default | unit | what it does |", "|---|---|---|---|"]
+        lines += [_row(key, field) for key, field in section.model_fields.items() if not _is_section(field)]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _sections(model: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section]]]:
+    if any(not _is_section(field) for field in model.model_fields.values()):
+        yield prefix, model
+    for key, field in model.model_fields.items():
+        if _is_section(field):
+            yield from _sections(field.annotation, f"{prefix}.{key}" if prefix else key)  # type: ignore[arg-type]
+
+
+def _is_section(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+
+
+def _row(key: str, field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    unit = extra.get("unit", "") if isinstance(extra, dict) else ""
+    default = _default(field.default)
+    return f"| `{key}` | `{default}` | {unit or _choices(field.annotation)} | {field.description} |"
+
+
+def _default(value: Any) -> str:  # noqa: ANN401 - a default is any TOML value
+    if hasattr(value, "get_secret_value"):
+        value = value.get_secret_value()
+    return json.dumps(value)
+
+
+def _choices(annotation: object) -> str:
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    return ""

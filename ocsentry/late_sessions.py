@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The VPN's sessions as the API sees them, also while the VPN does not run.
+
+The policy must be whole, with the blocks that the store remembers, before the first client is accepted; so enforcement
+exists before the VPN does, and finds no sessions until then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from admin_api.http.values import Network
+    from admin_api.ports import LiveSessions
+    from vpn_frontend.ports import SessionView
+
+    Views = Sequence[SessionView]
+
+
+class LateSessions:
+    """``LiveSessions`` that are ``attach``ed later; none before that."""
+
+    def __init__(self) -> None:
+        self._sessions: LiveSessions | None = None
+
+    def attach(self, sessions: LiveSessions) -> None:
+        self._sessions = sessions
+
+    def list(self) -> Views:
+        return () if self._sessions is None else self._sessions.list()
+
+    def get(self, session_id: str) -> SessionView | None:
+        return None if self._sessions is None else self._sessions.get(session_id)
+
+    def kill(self, session_id: str, text: str) -> bool:
+        return False if self._sessions is None else self._sessions.kill(session_id, text)
+
+    def kill_user(self, user: str, text: str) -> int:
+        return 0 if self._sessions is None else self._sessions.kill_user(user, text)
+
+    async def reassess(self, now: float | None = None) -> Views:
+        return () if self._sessions is None else await self._sessions.reassess(now)
+
+    def affected_by(self, network: Network) -> Views:
+        return () if self._sessions is None else self._sessions.affected_by(network)

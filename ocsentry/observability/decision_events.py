@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes events of what the engine decides: what the gateway asked in C, and what was asked in Python.
+
+The native core notes every decision in a bounded ring of its own, which costs the gateway next to nothing; what is
+asked in Python the engine notes itself, with the user, in a log. Both are read here now and then, and thinned out, so
+that a flood of one kind hides neither the other kind nor the other events. Each decision is one event: those of the
+gateway are taken from the ring alone, all others from the log alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ocsentry.observability.event_catalog import LogEvent
+from sentry_engine import Action, Event, Verdict
+from sentry_engine.addresses import render_address
+from sentry_engine.engine.decision_log import Budget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sentry_engine.cores.decision import Decision
+    from sentry_engine.engine.decision_log import DecisionLog
+    from sentry_engine.geoip.lookup import PlaceFinder
+    from vpn_frontend.ports import EventSink
+
+ACCEPTED_PER_SECOND = 5  # events; who comes in leaves a session's events too
+REFUSED_PER_SECOND = 20
+MOST_AT_ONCE = 1024  # records read in one go
+GATEWAY_ASKS = {
+    event: event.name.lower() for event in (Event.CONNECT, Event.TLS_HANDSHAKE_FAILED, Event.DTLS_HANDSHAKE)
+}
+GATEWAY_LABELS = frozenset(GATEWAY_ASKS.values())
+
+
+class WatchedCore(Protocol):
+    def drain(self, limit: int, wanted: Callable[[int, Action], bool]) -> Sequence[Decision]:
+        """Up to ``limit`` decisions, oldest first: those that ``wanted``, asked about each in turn, lets pass."""
+
+
+class DecisionFeed:
+    """``pump`` it a few times a second."""
+
+    def __init__(
+        self,
+        core: WatchedCore,
+        asked: DecisionLog,
+        events: EventSink,
+        places: Callable[[], PlaceFinder | None],
+    ) -> None:
+        """``asked`` is the engine's own log; ``places`` gives the databases in force, where there are any."""
+        self._core = core
+        self._asked = asked
+        self._events = events
+        self._places = places
+        self._accepted, self._refused = Budget(ACCEPTED_PER_SECOND), Budget(REFUSED_PER_SECOND)
+
+    def pump(self, now: float) -> None:
+        """Emit what has been decided since the last time. ``now`` is seconds of any steady clock."""
+        for record in self._asked.drain(MOST_AT_ONCE):
+            budget = self._budget(accepted=record.verdict.accepted and not record.note)
+            budget.missed += record.missed
+            if record.event not in GATEWAY_LABELS and budget.spend(now):
+                missed = budget.take_missed()
+                self._emit(
+                    record.event, record.packed, record.verdict, record.latency, missed, record.user, record.note
+                )
+        self._show_gateways(now)
+
+    def _show_gateways(self, now: float) -> None:
+        missed: list[int] = []  # for each that is wanted
+
+        def want(event: int, action: Action) -> bool:
+            budget = self._budget(accepted=action is Action.ACCEPT)
+            if event not in GATEWAY_ASKS or not budget.spend(now):
+                return False
+            missed.append(budget.take_missed())
+            return True
+
+        for decision, left_out in zip(self._core.drain(MOST_AT_ONCE, want), missed, strict=True):
+            request = decision.request
+            label = GATEWAY_ASKS[Event(request.event)]
+            self._emit(label, request.address, decision.verdict, decision.latency, left_out)
+
+    def _budget(self, *, accepted: bool) -> Budget:
+        return self._accepted if accepted else self._refused
+
+    def _emit(
+        self,
+        event: str,
+        packed: bytes,
+        verdict: Verdict,
+        latency: float,
+        missed: int,
+        user: str | None = None,
+        note: str = "",
+    ) -> None:
+        address = render_address(packed)
+        finder = self._places()
+        place = finder.find(address) if finder else None
+        fields = {
+            "address": address,
+            "event": event,
+            "user": user,
+            "verdict": verdict.action.value,
+            "reason": verdict.reason.value,
+            "rule": verdict.rule_id,
+            "retry_after": verdict.retry_after,
+            "latency_us": round(latency * 1e6, 3),
+            "country": place.country if place else None,
+            "asn": place.asn if place else None,
+            "note": note or None,
+            "missed": missed or None,
+        }
+        kind = LogEvent.SUSPICION if note else LogEvent.DECISION
+        self._events.emit(kind, **{key: value for key, value in fields.items() if value not in (None, "")})

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one sink of events: everything goes to the event stream of the API, and to the log as far as a flood allows.
+
+Strangers cause events (a refused login, a broken handshake), so each kind has a budget of log lines; what is over it is
+counted and said in one line once the budget allows lines again. The event stream bounds itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ocsentry.observability.event_catalog import LogEvent, level_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocsentry.observability.event_catalog import Level
+    from vpn_frontend.ports import EventSink
+
+LINES_PER_SECOND = 20.0  # of one kind, in the long run: 2 million a day
+BURST = 200.0  # lines of one kind at once: an office that logs in
+
+
+class LineWriter(Protocol):
+    def write(self, event: str, level: Level = "info", /, **fields: object) -> None: ...
+
+
+@dataclass(slots=True)
+class _Budget:
+    lines: float
+    at: float  # seconds of the clock
+    suppressed: int = 0
+
+
+class EventLog:
+    """An ``EventSink``. Budgets are kept per kind of event, and kinds come from the vocabulary alone."""
+
+    def __init__(self, log: LineWriter, stream: EventSink, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._stream = stream
+        self._clock = clock
+        self._budgets: dict[str, _Budget] = {}
+
+    def emit(self, kind: str, **fields: object) -> None:
+        kind = str(kind)
+        self._stream.emit(kind, **fields)
+        if self._may_write(kind):
+            self._log.write(kind, level_of(kind), **fields)
+
+    def _may_write(self, kind: str) -> bool:
+        now = self._clock()
+        budget = self._budgets.get(kind)
+        if budget is None:
+            budget = self._budgets[kind] = _Budget(BURST, now)
+        budget.lines = min(BURST, budget.lines + (now - budget.at) * LINES_PER_SECOND)
+        budget.at = now
+        if budget.lines < 1:
+            budget.suppressed += 1
+            return False
+        budget.lines -= 1
+        if budget.suppressed:
+            self._log.write(LogEvent.EVENTS_SUPPRESSED, "warning", kind=kind, count=budget.suppressed)
+            budget.suppressed = 0
+        return True

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Says in the log how far a long load is, so that a start of half a minute does not look like one that hangs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from ocsentry.observability.event_catalog import LogEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocsentry.observability.event_sink import LineWriter
+
+INTERVAL = 2.0  # seconds between two lines; a load that is shorter says nothing
+
+
+class LoadProgress:
+    """Called with (done, whole) from the loading thread; one load at a time."""
+
+    def __init__(self, log: LineWriter, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._clock = clock
+        self._last_done = sys.maxsize  # so that whatever comes first is a new load
+        self._said_at = clock()
+
+    def __call__(self, done: int, whole: int) -> None:
+        now = self._clock()
+        if done < self._last_done:  # another load has begun
+            self._said_at = now
+        self._last_done = done
+        if now - self._said_at >= INTERVAL:
+            self._said_at = now
+            self._log.write(LogEvent.DATABASES_LOADING, percent=round(100 * done / max(whole, 1)))

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server's process: its log, its signals, its supervisor, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from typing import TYPE_CHECKING
+
+from ocsentry.errors import OperatorError, describe_os_error
+from ocsentry.observability.event_catalog import LogEvent
+from ocsentry.observability.log import Log
+from ocsentry.runtime import systemd
+from ocsentry.runtime.server import Assembly
+from sentry_engine import PolicyError
+
+if TYPE_CHECKING:
+    from ocsentry.configuration.model import LoadedConfig
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+YOUNG_OBJECTS = 5_000  # more objects than before that make Python look for cycles; 700 unless told, some ten logins
+
+
+class StartError(OperatorError):
+    """The server could not start, and left nothing behind."""
+
+
+def run_server(config: LoadedConfig) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ``StartError``."""
+    settings = config.values.log
+    log = Log(settings.level, settings.format)
+    try:
+        asyncio.run(_serve(config, log))
+        log.write(LogEvent.STOPPED)
+    finally:
+        log.close()
+
+
+async def _serve(config: LoadedConfig, log: Log) -> None:
+    assembly = Assembly(config, log)
+    stopping = _hear_stop_signals()
+    try:
+        await _start(assembly)
+        _settle_memory()
+        reloads = _hear_reload_signal(assembly)
+        systemd.ready("serving")
+        watchdog = asyncio.create_task(_feed_watchdog())
+        reason = await stopping
+        systemd.stopping()
+        assembly.announce_stop(reason)
+        for task in (reloads, watchdog):
+            task.cancel()
+        await asyncio.gather(reloads, watchdog, return_exceptions=True)
+    finally:
+        await assembly.stop()
+
+
+def _settle_memory() -> None:
+    """Keep modules, schemas and tables, which stay, from every later garbage collection: each would stop logins for
+    tens of milliseconds to look at them again. And look at what is young less often: a login makes some 50 objects that
+    stay, and hardly a cycle.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+
+
+async def _start(assembly: Assembly) -> None:
+    """Start, with every way in which a layer says no turned into a line for the operator."""
+    try:
+        await assembly.start()
+    except OperatorError:
+        raise
+    except PolicyError as error:
+        raise StartError("\n".join(map(str, error.problems))) from error
+    except ImportError as error:
+        raise StartError(f"a native core cannot be loaded ({error}): build it with 'make build'") from error
+    except OSError as error:
+        raise StartError(describe_os_error(error)) from error
+    except Exception as error:
+        raise StartError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _hear_stop_signals() -> asyncio.Future[str]:
+    """Done, with the signal's name, at the first of them; later ones change nothing, the end is bounded in time."""
+    loop = asyncio.get_running_loop()
+    stopping: asyncio.Future[str] = loop.create_future()
+
+    def stop(name: str) -> None:
+        if not stopping.done():
+            stopping.set_result(name)
+
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop, number.name)
+    return stopping
+
+
+def _hear_reload_signal(assembly: Assembly) -> asyncio.Task[None]:
+    """Reload at SIGHUP. Signals that come meanwhile are one more reload, not many."""
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+
+    async def reload_when_asked() -> None:
+        while True:
+            await asked.wait()
+            asked.clear()
+            systemd.reloading()
+            await assembly.reload()
+            systemd.ready("serving")
+
+    return asyncio.create_task(reload_when_asked(), name="reloads")
+
+
+async def _feed_watchdog() -> None:
+    """As long as the loop runs: that is what the supervisor wants to know."""
+    interval = systemd.watchdog_interval()
+    while interval is not None:
+        systemd.alive()
+        await asyncio.sleep(interval)

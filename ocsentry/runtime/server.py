@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All layers plugged together: what depends on what, in which order it starts, and in the reverse of which it ends.
+
+    store ── engine ── enforcement ── VPN ── API (Unix socket, TCP) ── watcher of the rule files
+
+The policy with every stored block is in force, and penalties of the last run are back in the box, before the VPN
+accepts its first client. At the end the API goes first, so that nothing changes while clients are told goodbye.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from admin_api.app import create_app
+from admin_api.clock import SYSTEM_CLOCK
+from admin_api.enforcement.service import Enforcement
+from admin_api.events.hub import EventHub
+from admin_api.penalties.state import restore_penalties, store_penalties
+from admin_api.server import ApiServer
+from admin_api.services import Services
+from admin_api.store import Store
+from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
+from ocsentry.errors import OperatorError
+from ocsentry.late_sessions import LateSessions
+from ocsentry.observability.decision_events import DecisionFeed
+from ocsentry.observability.event_catalog import LogEvent
+from ocsentry.observability.event_sink import EventLog
+from ocsentry.rule_sources.feed_refresher import FeedKeeper
+from ocsentry.rule_sources.watcher import RuleWatcher
+from ocsentry.runtime.load_progress import LoadProgress
+from ocsentry.setup.certificates import expiry_problem, inspect_pair
+from sentry_engine import Action, ClientLimits, Engine, Policy
+from sentry_engine.cores.native_core import NativeCore
+from sentry_engine.engine.decision_log import DecisionLog
+from sentry_engine.policy.rule_files import RuleFiles
+from vpn_frontend.gateway.interface import GatewayError
+from vpn_frontend.gateway.server_certificate import CertificateError
+from vpn_frontend.ports import VpnEvent
+from vpn_frontend.server import VpnServer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from ocsentry.configuration.model import LoadedConfig
+    from ocsentry.observability.log import Log
+    from sentry_engine.policy.feeds import Refresh
+
+WATCH_RETRY = 5.0  # seconds
+FEED_INTERVAL = 5.0  # seconds between two looks at which list is missing or old
+DECISION_INTERVAL = 0.25  # seconds until a decision is an event
+PENALTY_INTERVAL = 60.0  # seconds between two notes of what sources did: what a crash may forget
+GOODBYE = "The server is shutting down."
+
+
+class Assembly:
+    """One server. ``start`` once; ``stop`` undoes whatever ``start`` got done, also when it failed."""
+
+    def __init__(self, config: LoadedConfig, log: Log) -> None:
+        self._config = config
+        self._progress = LoadProgress(log, time.monotonic)
+        self._hub = EventHub()
+        self._events = EventLog(log, self._hub, time.monotonic)
+        self._sessions = LateSessions()
+        self._made = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._watch_problem: str | None = None
+
+    async def start(self) -> None:
+        """Serve when this returns. Raises what a layer raises when it cannot start."""
+        config, values = self._config, self._config.values
+        paths = watched_paths(values.policy)
+        files = RuleFiles()  # read once, though the watcher and the policy both want them
+        # What is saved from here on is a change.
+        self._watcher = await asyncio.to_thread(RuleWatcher, paths, WATCHED_SUFFIXES, files.read)
+        self._store = await Store.open(config.store_url)
+        self._made.push_async_callback(self._store.close)
+        self._keeper = FeedKeeper(values.policy.feeds, self._watcher)
+        self._report_feeds(await asyncio.to_thread(self._keeper.fetch_missing, time.monotonic()))
+        self._engine = self._make_engine()
+        self._made.callback(self._engine.close)
+        self._enforcement = Enforcement(
+            self._engine,
+            self._sessions,
+            self._store,
+            values.policy.rules,
+            events=self._events,
+            never_block=values.policy.never_block,
+            load=policy_loader(values.policy, self._progress, files.read),
+        )
+        self._made.push_async_callback(self._enforcement.stop)
+        await self._enforcement.start()
+        await self._open_penalty_box()
+        await self._open_vpn()
+        await self._open_api()
+        self._tasks.append(asyncio.create_task(self._watch_rules(), name="watcher of the rule files"))
+        self._repeat("penalties", PENALTY_INTERVAL, self._note_penalties)
+        self._repeat("feeds", FEED_INTERVAL, self._refresh_feeds)
+        self._repeat("decisions", DECISION_INTERVAL, self._show_decisions)
+        self._events.emit(LogEvent.READY, version=version("ocsentry"), listen=[str(one) for one in config.vpn.listen])
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._made.aclose()
+
+    async def reload(self) -> None:
+        """Rules and certificate, each for itself: what cannot be used changes nothing and is said."""
+        await self._enforcement.reload(by="signal")
+        try:
+            await asyncio.to_thread(self._vpn.reload_certificate)
+        except (CertificateError, GatewayError) as error:
+            self._events.emit(LogEvent.CERTIFICATE_REFUSED, error=str(error))
+        else:
+            self._events.emit(LogEvent.CERTIFICATE_RELOADED, certificate=str(self._config.vpn.certificate))
+
+    def announce_stop(self, reason: str) -> None:
+        self._events.emit(LogEvent.STOPPING, reason=reason, sessions=len(self._sessions.list()))
+
+    def _make_engine(self) -> Engine:
+        """It refuses everybody until ``Enforcement`` has put the policy in force."""
+        policy, limits = self._config.values.policy, self._config.vpn.limits
+        core, asked = NativeCore(), DecisionLog()
+        core.watch(every=1)
+        engine = Engine(
+            Policy(default=Action.REJECT),
+            core=core,
+            decisions=asked,
+            limits=ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess),
+            never_block=policy.never_block,
+        )
+        self._decisions = DecisionFeed(core, asked, self._events, lambda: engine.policy.places)
+        return engine
+
+    async def _open_penalty_box(self) -> None:
+        restored = await restore_penalties(self._store, self._engine)
+        self._made.push_async_callback(self._note_penalties)
+        if restored:
+            self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored)
+
+    def _repeat(self, what: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Do ``work`` every so many seconds, for ever: what fails now is reported, and tried again next time."""
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                try:
+                    await work()
+                except Exception as error:  # noqa: BLE001 - of a database, a disk, a library: the server goes on
+                    self._events.emit(VpnEvent.BACKEND_FAILED, what=what, error=repr(error))
+
+        self._tasks.append(asyncio.create_task(repeat(), name=what))
+
+    async def _note_penalties(self) -> None:
+        state = await store_penalties(self._store, self._engine)
+        if state.left_out:
+            self._events.emit(LogEvent.SOURCES_NOT_NOTED, noted=len(state.sources), left_out=state.left_out)
+
+    async def _open_vpn(self) -> None:
+        self._vpn = VpnServer(
+            self._config.vpn, engine=self._engine, users=self._store, journal=self._store, events=self._events
+        )
+        await self._vpn.start()
+        self._made.push_async_callback(self._vpn.stop, GOODBYE)
+        self._sessions.attach(self._vpn.sessions)
+
+    async def _open_api(self) -> None:
+        services = Services(
+            store=self._store,
+            engine=self._engine,
+            enforcement=self._enforcement,
+            sessions=self._sessions,
+            events=self._hub,
+            version=version("ocsentry"),
+            checks={"certificate": self._check_certificate, "watcher of the rule files": self._check_watcher},
+            gateway=self._vpn.stats,
+        )
+        admin = self._config.values.admin
+        api = ApiServer(
+            create_app(services),
+            services,
+            listen=admin.listen,
+            socket_path=admin.socket,
+            certificate=admin.certificate,
+            private_key=admin.private_key,
+        )
+        await api.start()
+        self._made.push_async_callback(api.stop)
+
+    async def _refresh_feeds(self) -> None:
+        results = await asyncio.to_thread(self._keeper.refresh_due, time.monotonic())
+        self._report_feeds(results)
+        if any(result.changed for result in results):
+            await self._enforcement.reload(by="feeds")
+
+    def _report_feeds(self, results: Sequence[Refresh]) -> None:
+        for result in results:
+            if result.problem:
+                self._events.emit(LogEvent.FEED_FAILED, feed=result.feed, error=result.problem)
+            elif result.changed:
+                self._events.emit(LogEvent.FEED_UPDATED, feed=result.feed, entries=result.entries)
+
+    async def _show_decisions(self) -> None:
+        self._decisions.pump(time.monotonic())
+
+    async def _check_certificate(self) -> str | None:
+        vpn = self._config.vpn
+        try:
+            facts = await asyncio.to_thread(inspect_pair, vpn.certificate, vpn.private_key)
+        except OperatorError as error:
+            return str(error)
+        return expiry_problem(facts, SYSTEM_CLOCK.wall())
+
+    async def _check_watcher(self) -> str | None:
+        return self._watch_problem
+
+    async def _watch_rules(self) -> None:
+        """For ever: a watch that breaks (a limit of the kernel's, say) is reported and tried again."""
+        while True:
+            try:
+                async for _ in self._watcher.changes():
+                    await self._enforcement.reload(by="file watcher")
+                    self._watch_problem = None
+            except Exception as error:  # noqa: BLE001 - SIGHUP and the API still reload, and /readyz says so
+                self._watch_problem = repr(error)
+                self._events.emit(LogEvent.WATCH_LOST, error=repr(error))
+            await asyncio.sleep(WATCH_RETRY)

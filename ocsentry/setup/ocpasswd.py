@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads users from the password file of ocserv: lines of ``name:groups:hash``.
+
+Groups are separated by commas, ``*`` or nothing stands for none; a hash that begins with ``!`` is a locked user's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ocsentry.errors import OperatorError
+from vpn_frontend.auth.crypt_hash import is_crypt_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_LINES = 100_000
+FIELDS = 3
+
+
+class OcpasswdError(OperatorError):
+    """The file cannot be read as users; the text names the line and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignUser:
+    """A user with a crypt(3) hash."""
+
+    name: str
+    groups: tuple[str, ...]
+    password_hash: str
+    enabled: bool
+
+
+def parse_ocpasswd(text: str) -> Iterator[ForeignUser]:
+    """The users of a file. Raises ``OcpasswdError`` at the first line that is not one."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if number > MAX_LINES:
+            raise OcpasswdError(f"line {number}: more than {MAX_LINES} lines")
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.strip().split(":")
+        if len(fields) != FIELDS or not fields[0]:
+            raise OcpasswdError(f"line {number}: not name:groups:hash")
+        name, groups, password_hash = fields
+        enabled = not password_hash.startswith("!")
+        password_hash = password_hash.removeprefix("!")
+        if not is_crypt_hash(password_hash):
+            raise OcpasswdError(f"line {number}: the hash of user {name!r} is of no kind that is accepted")
+        members = tuple(group for group in groups.split(",") if group not in ("", "*"))
+        yield ForeignUser(name, members, password_hash, enabled)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``serve --check``: everything that can be known to be wrong before anything is opened. Changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocsentry.configuration.policy_files import load_policy
+from ocsentry.setup.certificates import CertificateError, expiry_problem, inspect_pair, utc_now
+from sentry_engine import PolicyError
+from vpn_frontend.validation import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ocsentry.configuration.model import LoadedConfig
+
+
+def check_everything(config: LoadedConfig) -> list[str]:
+    """Lines for the operator, one per problem; none where the server would start."""
+    return [*_certificates(config), *_rules(config), *_network(config)]
+
+
+def _certificates(config: LoadedConfig) -> Iterator[str]:
+    """The API's; the VPN's is among the network's problems."""
+    admin = config.values.admin
+    if admin.certificate is None or admin.private_key is None:
+        return
+    try:
+        problem = expiry_problem(inspect_pair(admin.certificate, admin.private_key), utc_now())
+    except CertificateError as error:
+        problem = str(error)
+    if problem:
+        yield f"{config.path}: admin.certificate: {problem}"
+
+
+def _rules(config: LoadedConfig) -> Iterator[str]:
+    try:
+        load_policy(config.values.policy)
+    except PolicyError as error:
+        yield from map(str, error.problems)
+
+
+def _network(config: LoadedConfig) -> Iterator[str]:
+    for problem in validate(config.vpn):
+        yield f"{config.path}: vpn: {problem}"

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The core in C: ``core.Core`` for serving. Decisions run without the GIL and without a lock that a swap holds.
+
+Three layers: ``native/cdef.h`` is what cffi sees, this module checks lengths and turns numbers into values, ``engine``
+holds the objects. A verdict comes back from C as one word, and equal words are one ``Verdict``: it is made once.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+
+from sentry_engine.addresses import Source, mask, render_network
+from sentry_engine.cores.decision import Decision
+from sentry_engine.cores.interface import Burst, CoreCounters, Penalty, Request, Step, Strikes
+from sentry_engine.cores.native_calls import open_asker
+from sentry_engine.cores.native_columns import REASON_CODES, CData
+from sentry_engine.cores.native_policies import InForce, Policies, list_hits
+from sentry_engine.cores.plan import Plan
+from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Action, Reason, Verdict, read_word
+
+try:
+    from sentry_engine._core import ffi, lib
+except ImportError as error:  # no silent fallback: who wants the twin asks for it
+    raise ImportError(
+        f"the engine's native core is not built ({error}): run `make build`, or ask for the core 'twin'"
+    ) from error
+
+CORE_ABI = 3  # SE_CORE_ABI that this module is written for
+STEPS = ("never_block", "rules", "penalty", "feeds", "country", "asn", "anonymizer", "limits", "default")
+NONE = 255  # SE_STEP_NONE
+RULE_KEPT = 1 << 31  # SE_RULE_KEPT
+HAS_RETRY = 1 << 4  # of an answer's word, see core.h
+MAX_KEPT_NAMES = 65_536  # SE_MAX_KEPT_RULES; beyond it a penalty is listed without the name of its rule
+MAX_STRIKES = 65_535  # of uint16_t
+BURSTS_AT_A_TIME = 4_096  # copied out of the core; the readers of a policy wait for no more than these
+Wanted = Callable[[int, Action], bool]
+
+if lib.se_core_abi() != CORE_ABI:
+    raise ImportError(
+        f"the engine's native core speaks ABI {lib.se_core_abi()}, this code {CORE_ABI}: "
+        "it was built from other sources, run `make build` again"
+    )
+
+
+class NativeCore:
+    """One engine in C. Every method may be called from any thread, ``close`` only when no other is running."""
+
+    def __init__(self) -> None:
+        handle = ffi.new("struct se_core **")
+        code = lib.se_core_open(handle)
+        if code:
+            raise OSError(-code, "the engine's native core could not be opened")
+        self._core: CData = handle[0]
+        self._publishing = Lock()
+        self._draining = Lock()
+        self._kept: dict[str, int] = {}
+        self._kept_names: list[str] = []
+        self._policies = Policies(self._core, self._keep_name)
+        self._asker = open_asker(int(ffi.cast("uintptr_t", self._core)), self._read)
+        self.answer = self._asker.answer  # nothing is to stand between a question and C
+
+    @property
+    def gate_address(self) -> int:
+        """Address of ``struct se_gate`` (``native/gate.h``), valid until ``close``."""
+        return int(ffi.cast("uintptr_t", lib.se_core_gate(self._require_open())))
+
+    @property
+    def policy_bytes(self) -> int:
+        """Bytes of the policy in force, hit counters not included."""
+        in_force = self._require_plan()
+        built = [in_force.base, *([in_force.overlay] if in_force.overlay else [])]
+        return sum(int(lib.se_policy_bytes(part.policy)) for part in built)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the tables of sources: the same from the first source to the ten millionth."""
+        return int(lib.se_core_state_bytes())
+
+    def publish(self, plan: Plan) -> None:
+        self._require_open()
+        with self._publishing:
+            self._policies.publish(plan)
+            self._asker.forget()
+
+    def save(self, path: Path) -> None:
+        """Write the policy in force, without what a plan appended to its base, to a file that ``load`` reads in
+        milliseconds.
+        """
+        self._require_plan()
+        with self._publishing:
+            self._policies.save(path)
+
+    def load(self, path: Path) -> None:
+        """Put a prepared policy in force. Raises ``PlanError`` or ``OSError``, then the one before stays."""
+        self._require_open()
+        with self._publishing:
+            self._policies.load(path)
+            self._asker.forget()
+
+    def decide(self, request: Request) -> Verdict:
+        return self.answer(request.address, request.event, request.now, request.verified)
+
+    def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
+        return [self.answer(r.address, r.event, r.now, r.verified) for r in requests]
+
+    def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
+        return self._asker.answer_many(tuple(sources), event, now, verified)
+
+    def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
+        """Without the GIL."""
+        count, rest = divmod(len(addresses), 16)
+        if rest:
+            raise ValueError(f"addresses are 16 bytes each, {len(addresses)} is no multiple")
+        self._require_plan()
+        words = array("Q", bytes(8 * count))
+        in_c = ffi.from_buffer("uint64_t[]", words)
+        lib.se_core_answer_words(self._core, addresses, count, event, verified, now, in_c)
+        return words
+
+    def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
+        steps, wait = ffi.new("struct se_step[]", len(STEPS)), ffi.new("double *")
+        with self._publishing:  # so that the limits and names are those of the policy that was walked
+            in_force = self._require_plan()
+            word = lib.se_core_trace(
+                self._core, request.address, request.event, request.verified, request.now, steps, wait
+            )
+        names, limits = in_force.rule_ids, in_force.base.described.limits
+        return self._read(word, wait[0]), [
+            Step(
+                tier=STEPS[at],
+                matched=self._render_match(step, request.address, limits) if step.matched else None,
+                rule_id=self._name(step.rule, names),
+                action=None if step.action == NONE else ACTIONS[step.action],
+                reason=None if step.reason == NONE else REASONS[step.reason],
+                decisive=bool(step.decisive),
+            )
+            for at, step in enumerate(steps)
+        ]
+
+    def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None:
+        check_network(network, length)
+        kept = NO_RULE if rule_id is None else self._keep_name(rule_id)
+        lib.se_core_penalize(self._require_open(), network, length, until, REASON_CODES[id(reason)], kept)
+
+    def forgive(self, network: bytes, length: int, now: float) -> int:
+        check_network(network, length)
+        return int(lib.se_core_forgive(self._require_open(), network, length, now))
+
+    def penalties(self, now: float) -> list[Penalty]:
+        core, room = self._require_open(), 64
+        while True:
+            rows = ffi.new("struct se_penalty_row[]", room)
+            count = lib.se_core_penalties(core, now, rows, room)
+            if count <= room:
+                return [self._read_penalty(rows[i]) for i in range(count)]
+            room = 2 * count
+
+    def strikes(self, now: float) -> list[Strikes]:
+        core, room = self._require_open(), 64
+        while True:
+            rows = ffi.new("struct se_strikes_row[]", room)
+            count = lib.se_core_strikes(core, now, rows, room)
+            if count <= room:
+                return [Strikes(bytes(r.network), r.length, r.count, r.until) for r in rows[0:count]]
+            room = 2 * count
+
+    def remember(self, strikes: Strikes, now: float) -> None:
+        check_network(strikes.network, strikes.length)
+        row = ffi.new("struct se_strikes_row *")
+        row.network, row.length = strikes.network, strikes.length
+        row.count, row.until = min(strikes.count, MAX_STRIKES), strikes.until
+        lib.se_core_remember(self._require_open(), row, now)
+
+    def bursts(self, now: float) -> list[Burst]:
+        core, found = self._require_open(), []
+        rows, at = ffi.new("struct se_burst_row[]", BURSTS_AT_A_TIME), ffi.new("uint32_t *")
+        while at[0] < lib.SE_WINDOW_SETS:
+            count = lib.se_core_bursts(core, now, at, rows, BURSTS_AT_A_TIME)
+            found += [Burst(bytes(r.network), r.length, r.event, r.first, r.last, r.count) for r in rows[0:count]]
+        return found
+
+    def restore(self, burst: Burst, now: float) -> None:
+        check_network(burst.network, burst.length)
+        row = ffi.new("struct se_burst_row *")
+        row.network, row.length, row.event = burst.network, burst.length, burst.event
+        row.first, row.last, row.count = burst.first, burst.last, burst.count
+        lib.se_core_restore(self._require_open(), row, now)
+
+    def rule_hits(self) -> dict[str, int]:
+        core = self._require_open()
+        with self._publishing:
+            hits = self._policies.hits()
+            list_hits(hits, lambda *room: lib.se_core_kept_hits(core, *room), self._kept_names)
+        return dict(hits)
+
+    def rule_name(self, rule: int) -> str | None:
+        """The id of the rule that ``se_verdict.rule`` of the gate means, as long as its plan is in force."""
+        in_force = self._policies.in_force
+        return self._name(rule, in_force.rule_ids if in_force else ())
+
+    def counters(self) -> CoreCounters:
+        c = self._count()
+        return CoreCounters(c.decisions, c.refused, c.sources, c.penalties, c.evicted)
+
+    def watch(self, every: int) -> None:
+        """Record one in ``every`` decisions for ``drain``; 0: none, which is how a core starts."""
+        lib.se_core_watch(self._require_open(), max(0, min(every, 0xFFFF_FFFF)))
+
+    def drain(self, limit: int = 1024, wanted: Wanted | None = None) -> list[Decision]:
+        """Take up to ``limit`` recorded decisions, oldest first. Those that found no room are in ``unlogged``.
+
+        ``wanted`` is asked about each (its event and answer) before it is read, which is what costs: of a flood most
+        need not be.
+        """
+        core = self._require_open()
+        rows = ffi.new("struct se_decision_row[]", limit)
+        with self._draining:
+            count = lib.se_core_drain(core, rows, limit)
+        return [
+            self._read_decision(row)
+            for row in rows[0:count]
+            if wanted is None or wanted(row.event, read_word(row.word)[0])
+        ]
+
+    @property
+    def unlogged(self) -> int:
+        """Decisions that were to be recorded when the log was full."""
+        return int(self._count().unlogged)
+
+    def close(self) -> None:
+        if self._core is None:
+            return
+        self._asker.close()
+        core, self._core = self._core, None
+        lib.se_core_close(core)
+        self._policies.close()
+
+    def _require_open(self) -> CData:
+        if self._core is None:
+            raise RuntimeError("the core is closed")
+        return self._core
+
+    def _require_plan(self) -> InForce:
+        in_force = self._policies.in_force
+        if in_force is None:
+            raise RuntimeError("the core has no plan: publish one first, and ask nothing after close")
+        return in_force
+
+    def _keep_name(self, name: str) -> int:
+        number = self._kept.get(name)
+        if number is None:
+            if len(self._kept_names) == MAX_KEPT_NAMES:
+                return NO_RULE
+            number = self._kept[name] = len(self._kept_names)
+            self._kept_names.append(name)
+        return number
+
+    def _name(self, rule: int, names: Sequence[str]) -> str | None:
+        if rule == NO_RULE:
+            return None
+        if rule & RULE_KEPT:
+            return self._kept_names[rule & ~RULE_KEPT]
+        return names[rule] if rule < len(names) else None  # its plan was replaced too often since
+
+    def _read(self, word: int, wait: float) -> Verdict:
+        """The value of an answer's word. Names are those of the answer's own policy, of which a few are kept."""
+        names = self._policies.names
+        if not names:
+            self._require_plan()
+        rule_id = self._name(word >> 32, names.get(word >> 16 & 0xFFFF, ()))
+        return Verdict(*read_word(word), rule_id, wait if word & HAS_RETRY else None)
+
+    def _count(self) -> CData:
+        counters = ffi.new("struct se_counters *")
+        lib.se_core_count(self._require_open(), counters)
+        return counters
+
+    def _read_decision(self, row: CData) -> Decision:
+        request = Request(
+            bytes(row.address), row.event, row.now, row.port, row.local_port, row.protocol, bool(row.verified)
+        )
+        return Decision(request, self._read(row.word, row.retry_after), row.latency / 1e9)
+
+    def _read_penalty(self, row: CData) -> Penalty:
+        rule_id = self._name(row.kept_rule if row.kept_rule == NO_RULE else RULE_KEPT | row.kept_rule, ())
+        return Penalty(bytes(row.network), row.length, row.until, row.strikes, REASONS[row.reason], rule_id)
+
+    @staticmethod
+    def _render_match(step: CData, address: bytes, limits: Sequence[tuple[int, float, str | None]]) -> str:
+        network = render_network(mask(address, step.length), step.length)
+        if step.limit == NO_RULE:
+            return network
+        max_events, window, _ = limits[step.limit]
+        return f"{max_events} in {window:g} s by {network}"
+
+
+def check_network(network: bytes, length: int) -> None:
+    if len(network) != 16 or not 0 <= length <= 128:
+        raise ValueError(f"a network is 16 bytes and a length of 0 to 128, not {len(network)} and {length}")

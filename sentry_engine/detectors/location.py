@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Owners who are not where they can be: a country they were never in, a distance nobody travels in the time."""
+
+from __future__ import annotations
+
+import math
+
+from sentry_engine.detectors.attempts import Attempt, Response, Suspicion
+from sentry_engine.detectors.recent_keys import RecentlyUsed
+from sentry_engine.detectors.thresholds import CountryThreshold, TravelThreshold
+from sentry_engine.verdict import Reason
+
+EARTH_RADIUS = 6_371.0  # km
+Sighting = tuple[float, float, float]  # latitude and longitude in degrees, and when (engine's clock)
+MAX_COUNTRIES = 64  # of one user; nobody needs more, and a list of all says nothing
+
+
+class CountryDetector:
+    """Learns the countries of each user; an unknown country teaches and says nothing."""
+
+    def __init__(self) -> None:
+        self.threshold: CountryThreshold | None = CountryThreshold()
+        self._seen: RecentlyUsed[str, frozenset[str]] = RecentlyUsed()
+
+    def observe(self, attempt: Attempt) -> Suspicion | None:
+        threshold, country = self.threshold, attempt.place.country
+        if threshold is None or not attempt.success or not country:
+            return None
+        seen = self._seen.get(attempt.user) or frozenset()
+        if not seen or country in seen:
+            self._seen.put(attempt.user, seen | {country})
+            return None
+        if threshold.response is not Response.DENY and len(seen) < MAX_COUNTRIES:
+            self._seen.put(attempt.user, seen | {country})
+        text = f"{attempt.user!r} came from {country} for the first time (known: {', '.join(sorted(seen))})"
+        return Suspicion(Reason.NEW_COUNTRY, threshold.response, text, threshold.penalty)
+
+    def learn(self, user: str, countries: frozenset[str]) -> None:
+        """What was known before a restart, or what an operator vouches for."""
+        self._seen.put(user, (self._seen.get(user) or frozenset()) | countries)
+
+    def seen(self, user: str) -> frozenset[str]:
+        return self._seen.get(user) or frozenset()
+
+    def users(self) -> list[str]:
+        """Those of whom a country is known, the least recently heard of first."""
+        return self._seen.keys()
+
+    def forget(self, user: str) -> None:
+        self._seen.forget(user)
+
+
+class TravelDetector:
+    """Compares each success with the one before it. Needs a database with coordinates (City)."""
+
+    def __init__(self) -> None:
+        self.threshold: TravelThreshold | None = TravelThreshold()
+        self._last: RecentlyUsed[str, Sighting] = RecentlyUsed()
+
+    def observe(self, attempt: Attempt) -> Suspicion | None:
+        threshold, place = self.threshold, attempt.place
+        if threshold is None or not attempt.success or place.latitude is None or place.longitude is None:
+            return None
+        here = (place.latitude, place.longitude)
+        last = self._last.get(attempt.user)
+        if last is None:
+            self._last.put(attempt.user, (*here, attempt.now))
+            return None
+        kilometres = great_circle(last[:2], here)
+        hours = max(attempt.now - last[2], 1.0) / 3_600
+        impossible = kilometres >= threshold.kilometres and kilometres / hours > threshold.kilometres_per_hour
+        if not impossible or threshold.response is not Response.DENY:
+            self._last.put(attempt.user, (*here, attempt.now))
+        if not impossible:
+            return None
+        text = f"{attempt.user!r} moved {kilometres:.0f} km in {hours:.1f} h"
+        return Suspicion(Reason.IMPOSSIBLE_TRAVEL, threshold.response, text, threshold.penalty)
+
+    def learn(self, user: str, sighting: Sighting) -> None:
+        """What was known before a restart; what was seen since is the better knowledge."""
+        known = self._last.get(user)
+        if known is None or known[2] < sighting[2]:
+            self._last.put(user, sighting)
+
+    def last(self, user: str) -> Sighting | None:
+        return self._last.get(user)
+
+    def users(self) -> list[str]:
+        """Those who were seen, the least recently heard of first."""
+        return self._last.keys()
+
+    def forget(self, user: str) -> None:
+        self._last.forget(user)
+
+
+def great_circle(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Kilometres between two (latitude, longitude) in degrees, by the haversine formula."""
+    lat1, lon1, lat2, lon2 = map(math.radians, (*one, *other))
+    chord = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
+    return 2 * EARTH_RADIUS * math.asin(math.sqrt(min(1.0, chord)))

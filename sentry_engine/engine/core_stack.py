@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which cores answer by a policy: one alone, or with the tables of routes of its wolfSentry configurations before it.
+
+A table that is in the next policy as it was in this one stays, with what it counted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+from sentry_engine.cores.interface import Core
+from sentry_engine.cores.plan import Plan, PlanError
+from sentry_engine.errors import PolicyError
+from sentry_engine.policy.policy import Policy
+from sentry_engine.rules.model import RouteRules
+from sentry_engine.wolfsentry import RouteTable, read_config
+from sentry_engine.wolfsentry.routed_core import RoutedCore, Routes, strip
+from sentry_engine.wolfsentry.writer import find_unbounded
+
+CoreName = Literal["native", "twin", "wolfsentry"]
+MakeCore = Callable[[CoreName | Core], Core]
+Tables = dict[RouteRules, Routes]
+
+
+class Routing:
+    """The cores of one engine. Not thread-safe: the engine's lock is held."""
+
+    def __init__(self, core: CoreName | Core, make_core: MakeCore) -> None:
+        """Raises ``ImportError`` for ``wolfsentry`` where the binding is not built."""
+        self._on_library = core == "wolfsentry"
+        self._library: Any = None
+        if self._on_library:
+            self._library = importlib.import_module("sentry_engine.wolfsentry.library")
+        self.inner = make_core(core)
+        self._make_front: Callable[[], Core] = lambda: make_core(core if isinstance(core, str) else "twin")
+        self._front: Core | None = None  # made when the first table needs one
+        self._tables: Tables = {}
+        self._plan: Plan  # in force
+        self._routed: RoutedCore | None = None
+        self._gated = False
+        self._gate: Any = None  # library.LibraryGate, where tables of the library are behind one
+
+    def prepare(self, policy: Policy) -> tuple[Policy, Tables]:
+        """The policy without what tables answer by, and these. Raises ``PlanError`` for what cannot be in force."""
+        wanted = policy.routes if self._on_library else policy.untranslated()
+        if wanted and self._gated and not self._on_library:
+            raise PlanError(refuse_gate(wanted))
+        tables = {rules: self._tables.get(rules) or self._make_table(rules) for rules in wanted}
+        files = {rules.origin.file for rules in wanted if not rules.obstacles}
+        if not files:
+            return policy, tables
+        rest = tuple(rule for rule in policy.prefix_rules if rule.origin.file not in files)
+        limits = tuple(rule for rule in policy.limit_rules if rule.origin.file not in files)
+        return replace(policy, prefix_rules=rest, limit_rules=limits), tables
+
+    def publish(self, plan: Plan, tables: Tables) -> Core:
+        """Put both in force; the core that answers by them. Raises ``PlanError``, then what was before stays."""
+        self.inner.publish(plan)
+        self._plan = plan
+        if not tables and self._gate is None:
+            self._tables, self._routed = {}, None
+            return self.inner
+        if self._front is None:
+            self._front = self._make_front()
+        if self._routed is None or tables != self._tables:
+            self._routed = RoutedCore(self._front, self.inner, tuple(tables.values()))
+        self._routed.publish_front(plan)
+        if self._gate is not None:
+            self._gate.put(list(tables.values()))
+        self._tables = tables
+        return self._routed
+
+    def close(self) -> None:
+        if self._gate is not None:
+            self._gate.close()
+        self.inner.close()
+        if self._front is not None:
+            self._front.close()
+
+    def gate_address(self) -> int:
+        """Of the core's ``struct se_gate``. Raises ``RuntimeError`` where there is none that answers as the engine
+        does."""
+        address: int | None = getattr(self.inner, "gate_address", None)
+        if address is None:
+            raise RuntimeError("the twin core has no gate: serving needs core='native'")
+        if not self._on_library and self._tables:
+            raise RuntimeError(refuse_gate(tuple(self._tables)))
+        self._gated = True
+        return self._open_library_gate(address) if self._on_library else address
+
+    def _open_library_gate(self, inner: int) -> int:
+        """The library's tables between the gates of the two cores, from now on also where a policy has none."""
+        if self._gate is None:
+            if self._front is None:
+                self._front = self._make_front()
+                self._front.publish(strip(self._plan))
+            front: Any = self._front
+            self._gate = self._library.LibraryGate(front.gate_address, inner)
+            self._gate.put(list(self._tables.values()))
+        address: int = self._gate.address
+        return address
+
+    def _make_table(self, rules: RouteRules) -> Routes:
+        file = rules.origin.file
+        config = read_config(json.loads(rules.document), file=file)
+        if self._on_library and (unbounded := list(find_unbounded(config, file))):
+            raise PlanError("; ".join(map(str, unbounded)))
+        try:
+            made: Routes = (self._library.Library if self._on_library else RouteTable)(config, file=file)
+        except PolicyError as error:
+            raise PlanError(str(error)) from None
+        return made
+
+
+def refuse_gate(wanted: tuple[RouteRules, ...]) -> str:
+    return "; ".join(str(problem) for rules in wanted for problem in rules.obstacles)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bans: what other tools give and take. A network that is refused until a time, and why."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sentry_engine.addresses import (
+    V4_OFFSET,
+    Network,
+    covers,
+    is_ipv4,
+    mask,
+    pack_network,
+    render_address,
+    render_network,
+)
+from sentry_engine.rules.model import Origin, Prefixes, PrefixRule
+from sentry_engine.rules.schedules import is_open
+from sentry_engine.verdict import Action
+
+if TYPE_CHECKING:
+    from sentry_engine.engine.engine import Engine
+
+MAX_BANS = 1_000_000  # in one file that is read
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """``until`` is Unix time, ``None`` for ever."""
+
+    network: bytes  # packed
+    length: int
+    until: float | None = None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, network: Network, until: float | None = None, reason: str = "") -> Ban:
+        """Raises ``AddressError``."""
+        return cls(*pack_network(network), until, reason)
+
+    @property
+    def text(self) -> str:
+        """``192.0.2.1`` for one address, ``192.0.2.0/24`` for more."""
+        return render_address(self.network) if self.length == 128 else render_network(self.network, self.length)
+
+    @property
+    def end(self) -> float:
+        return float("inf") if self.until is None else self.until
+
+
+def bans_in_force(engine: Engine, wall_now: float) -> Iterator[Ban]:
+    """What ``engine`` refuses now by address: penalties, blocks, and the rejecting rules of its policy.
+
+    Whoever takes the list knows no exemptions, so what ``never_block`` or an accepting rule spares inside a ban is cut
+    out of it.
+    """
+    rules = [rule for rule in (*engine.blocks(), *engine.policy.prefix_rules) if is_live(rule, wall_now)]
+    always = Spared(engine.never_block)
+    spared = Spared([*engine.never_block, *(row for r in rules if r.action is Action.ACCEPT for row in r.prefixes)])
+    for kept in engine.export_penalties():
+        ban = Ban.of(kept.network, kept.until, kept.rule_id or kept.reason.value)
+        if not spared.holds(ban.network, ban.length):  # a rule that accepts beats a penalty, however wide it is
+            yield from spared.cut_out_of(ban)
+    for rule in rules:
+        if rule.action is Action.REJECT:
+            for network, length in rule.prefixes:
+                if not always.holds(network, length):
+                    yield from spared.cut_out_of(Ban(network, length, rule.expires_at, rule.description or rule.id))
+
+
+def is_live(rule: PrefixRule, wall_now: float) -> bool:
+    return (rule.expires_at is None or wall_now < rule.expires_at) and is_open(rule.schedule, wall_now)
+
+
+class Spared:
+    """Packed networks, looked up by what holds a ban and by what lies in it."""
+
+    def __init__(self, networks: Iterable[tuple[bytes, int]]) -> None:
+        self._by_length: dict[int, set[bytes]] = {}
+        starts: dict[bool, set[int]] = {True: set(), False: set()}
+        for network, length in networks:
+            self._by_length.setdefault(length, set()).add(network)
+            starts[_is_v4(network, length)].add(int.from_bytes(network))
+        self._starts = {family: sorted(found) for family, found in starts.items()}
+
+    def holds(self, network: bytes, length: int) -> bool:
+        """Whether one of them is, or holds, this network."""
+        is_v4 = _is_v4(network, length)
+        return any(
+            mask(network, wide) in known and _is_v4(network, wide) is is_v4
+            for wide, known in self._by_length.items()
+            if wide <= length
+        )
+
+    def cut_out_of(self, ban: Ban) -> Iterator[Ban]:
+        """The ban without those that are, or lie in, its network: in as few pieces as that takes."""
+        starts = self._starts[_is_v4(ban.network, ban.length)]
+        pieces = [(ban.network, ban.length)]
+        while pieces:
+            network, length = pieces.pop()
+            start, size = int.from_bytes(network), 1 << (128 - length)
+            if bisect_left(starts, start) == bisect_left(starts, start + size):
+                yield replace(ban, network=network, length=length)
+            elif network not in self._by_length.get(length, ()):
+                half = (start + size // 2).to_bytes(16)
+                pieces += [(half, length + 1), (network, length + 1)]
+
+
+def _is_v4(network: bytes, length: int) -> bool:
+    return length >= V4_OFFSET and is_ipv4(network)
+
+
+def collapse(bans: Iterable[Ban]) -> list[Ban]:
+    """Without those that lie in a wider one which lasts as long, sorted: what interval sets take."""
+    kept: list[Ban] = []
+    open_bans: list[Ban] = []
+    for ban in sorted(bans, key=lambda b: (b.network, b.length, -b.end)):
+        while open_bans and not covers((open_bans[-1].network, open_bans[-1].length), (ban.network, ban.length)):
+            open_bans.pop()
+        if not any(wider.end >= ban.end for wider in open_bans):
+            kept.append(ban)
+            open_bans.append(ban)
+    return kept
+
+
+def as_rules(bans: Iterable[Ban], *, prefix: str, origin: Origin) -> list[PrefixRule]:
+    """Rejecting rules called ``prefix:1`` and so on, for ``Engine.block_many``."""
+    return [
+        PrefixRule(
+            f"{prefix}:{number}",
+            Action.REJECT,
+            Prefixes(ban.network, bytes((ban.length,))),
+            origin,
+            ban.reason,
+            ban.until,
+        )
+        for number, ban in enumerate(bans, 1)
+    ]

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every prefix of a MaxMind DB with the record it points to, as columns.
+
+The format (https://maxmind.github.io/MaxMind-DB/, version 2.0) is a binary trie whose leaves point into a data section.
+The trie is walked here, bounded by its own node count, and each record is decoded once by ``maxminddb``, whatever
+number of prefixes point to it: a database of a million prefixes has a few hundred countries.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import maxminddb
+
+from sentry_engine.addresses import V4_MAPPED, V4_OFFSET, render_address
+from sentry_engine.rules.model import Prefixes
+
+MAX_BYTES = 2 * 1024 * 1024 * 1024  # of a database; the largest sold today are a quarter of that
+MAX_RECORDS = 4_000_000  # distinct ones; an ASN database has 100 000
+PROGRESS_EVERY = 65_536  # nodes between two reports
+
+# What maxminddb raises on damaged files, seen by fuzzing: its decoder trusts types and lengths it has just read.
+BROKEN = (
+    maxminddb.InvalidDatabaseError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+Progress = Callable[[int, int], None]  # nodes seen, nodes in all
+Classify = Callable[[Any], object | None]  # a record to what matters of it, None: nothing
+
+
+class DatabaseError(ValueError):
+    """The file is no MaxMind DB, or a broken one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodedPrefixes:
+    """``codes[i]`` is the index in ``classes`` of what is known of the prefix in row ``i``."""
+
+    prefixes: Prefixes
+    codes: array[int]
+    classes: tuple[object, ...]
+
+
+def read_tree(path: str, classify: Classify, progress: Progress | None = None) -> CodedPrefixes:
+    """Raises ``DatabaseError``, and ``OSError`` where the file cannot be read."""
+    with Path(path).open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise DatabaseError(f"larger than {MAX_BYTES} bytes")
+    try:
+        with maxminddb.open_database(io.BytesIO(data), maxminddb.MODE_FD) as reader:
+            return _Walk(reader, data, classify, progress).run()
+    except BROKEN as error:
+        raise DatabaseError(describe(error)) from None
+
+
+def check_database(path: str) -> None:
+    """Raises ``DatabaseError`` for what is no database, ``OSError`` where it cannot be read; finds less than
+    reading.
+    """
+    try:
+        maxminddb.open_database(io.BytesIO(Path(path).read_bytes()), maxminddb.MODE_FD).close()
+    except BROKEN as error:
+        raise DatabaseError(describe(error)) from None
+
+
+def describe(error: Exception) -> str:
+    """What ``maxminddb`` says, without the file object that stands for the file."""
+    text = str(error).replace(f" ({io.BytesIO!r})", "").replace(f" (<{io.BytesIO!r}>)", "")
+    return text or type(error).__name__
+
+
+class _Walk:
+    def __init__(self, reader: maxminddb.Reader, data: bytes, classify: Classify, progress: Progress | None) -> None:
+        meta = reader.metadata()
+        self._reader, self._data, self._classify, self._progress = reader, data, classify, progress
+        self._nodes, self._bits, self._v4_only = meta.node_count, meta.record_size, meta.ip_version == 4
+        if self._bits not in (24, 28, 32) or self._nodes * self._bits // 4 + 16 > len(data):
+            raise DatabaseError(
+                f"{self._nodes} nodes with records of {self._bits} bits do not fit in {len(data)} bytes"
+            )
+        self._by_pointer: dict[int, int] = {}  # record to code, -1: nothing of interest
+        self._codes_of: dict[object, int] = {}
+        self._networks, self._lengths, self._codes = bytearray(), bytearray(), array("I")
+
+    def run(self) -> CodedPrefixes:
+        start = (0, 0, V4_OFFSET) if self._v4_only else (0, 0, 0)
+        v4_root = self._find_v4_root()
+        stack = [start]
+        seen = 0
+        while stack:
+            node, bits, depth = stack.pop()
+            if node == v4_root and bits and not self._v4_only:
+                continue  # an alias of the IPv4 part (6to4, mapped, Teredo): no second truth about the same hosts
+            seen += 1
+            if seen > self._nodes or depth >= 128:
+                raise DatabaseError("the search tree has a loop")
+            if self._progress and not seen % PROGRESS_EVERY:
+                self._progress(seen, self._nodes)
+            for bit in (1, 0):
+                child, path = self._child(node, bit), bits << 1 | bit
+                if child < self._nodes:
+                    stack.append((child, path, depth + 1))
+                elif child > self._nodes:
+                    self._add(child, path << (127 - depth), depth + 1)
+        if self._progress:
+            self._progress(self._nodes, self._nodes)
+        prefixes = Prefixes(bytes(self._networks), bytes(self._lengths))
+        return CodedPrefixes(prefixes, self._codes, tuple(self._codes_of))
+
+    def _child(self, node: int, bit: int) -> int:
+        data, at = self._data, node * self._bits // 4
+        if self._bits == 24:
+            return int.from_bytes(data[at + 3 * bit : at + 3 * bit + 3])
+        if self._bits == 32:
+            return int.from_bytes(data[at + 4 * bit : at + 4 * bit + 4])
+        low = int.from_bytes(data[at + 4 * bit : at + 4 * bit + 3])
+        high = data[at + 3] & 0xF if bit else data[at + 3] >> 4
+        return high << 24 | low
+
+    def _find_v4_root(self) -> int:
+        """The node of ::/96; of a database of IPv4 the root; -1 where the path ends in a record before."""
+        node = 0
+        for _ in range(0 if self._v4_only else V4_OFFSET):
+            node = self._child(node, 0)
+            if node >= self._nodes:
+                return -1
+        return node
+
+    def _add(self, pointer: int, address: int, length: int) -> None:
+        v4 = self._v4_only or (length >= V4_OFFSET and address >> 32 == 0)
+        packed = V4_MAPPED + (address & 0xFFFF_FFFF).to_bytes(4) if v4 else address.to_bytes(16)
+        code = self._by_pointer.get(pointer)
+        if code is None:
+            code = self._by_pointer[pointer] = self._decode(packed)
+        if code < 0:
+            return
+        self._append(packed, length, code)
+        if not v4 and length < V4_OFFSET and address == 0:
+            self._append(V4_MAPPED + bytes(4), V4_OFFSET, code)  # a record above ::/96 holds for all of IPv4
+
+    def _append(self, packed: bytes, length: int, code: int) -> None:
+        self._networks += packed
+        self._lengths.append(length)
+        self._codes.append(code)
+
+    def _decode(self, packed: bytes) -> int:
+        if len(self._by_pointer) > MAX_RECORDS:
+            raise DatabaseError(f"more than {MAX_RECORDS} records")
+        known = self._classify(self._reader.get(render_address(packed)))
+        return -1 if known is None else self._codes_of.setdefault(known, len(self._codes_of))

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "parse/address.h"
+
+#include <string.h>
+
+#define WORDS 8u          /* of 16 bits in an IPv6 address */
+#define NO_GAP UINT32_MAX
+
+static const uint8_t V4_MAPPED[12] = {[10] = 0xff, [11] = 0xff};
+
+static bool parse4(const char *at, const char *end, uint8_t out[4])
+{
+    for (unsigned part = 0; part < 4; part++) {
+        unsigned value, digit;
+
+        if (at == end || (value = (unsigned)(uint8_t)*at++ - '0') > 9)
+            return false;
+        for (; at < end && (digit = (unsigned)(uint8_t)*at - '0') <= 9; at++) {
+            if (value == 0) /* a leading zero: octal to some, decimal to others */
+                return false;
+            value = 10 * value + digit;
+            if (value > 255)
+                return false;
+        }
+        out[part] = (uint8_t)value;
+        if (part < 3 && (at == end || *at++ != '.'))
+            return false;
+    }
+    return at == end;
+}
+
+/* The value of a hexadecimal digit, plus one; 0: it is none. */
+static const uint8_t HEX_DIGITS[256] = {
+    ['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ['A'] = 11, 12, 13, 14, 15, 16, ['a'] = 11, 12, 13, 14, 15, 16,
+};
+
+/* One to four hexadecimal digits, which `at` is moved behind. Most words have all four. */
+static bool parse_word(const char **at, const char *end, uint8_t out[2])
+{
+    const uint8_t *text = (const uint8_t *)*at;
+    size_t length = (size_t)(end - *at), digits = 0;
+    unsigned value = 0, digit;
+
+    if (length >= 4) {
+        unsigned a = HEX_DIGITS[text[0]], b = HEX_DIGITS[text[1]], c = HEX_DIGITS[text[2]], d = HEX_DIGITS[text[3]];
+
+        if (a && b && c && d) {
+            out[0] = (uint8_t)((a - 1) << 4 | (b - 1));
+            out[1] = (uint8_t)((c - 1) << 4 | (d - 1));
+            *at += 4;
+            return true; /* a fifth digit is no colon, which the caller looks for */
+        }
+    }
+    for (; digits < length && digits < 4 && (digit = HEX_DIGITS[text[digits]]) != 0; digits++)
+        value = value << 4 | (digit - 1);
+    out[0] = (uint8_t)(value >> 8);
+    out[1] = (uint8_t)value;
+    *at += digits;
+    return digits > 0;
+}
+
+/* Moves the words behind the gap to the end, and zeros in between. */
+static void fill_gap(uint8_t address[16], unsigned gap, unsigned words)
+{
+    unsigned behind = words - gap;
+
+    memmove(address + 16 - 2 * behind, address + 2 * gap, 2 * behind);
+    memset(address + 2 * gap, 0, 2 * (WORDS - words));
+}
+
+static bool parse6(const char *at, const char *end, uint8_t address[16])
+{
+    unsigned words = 0, gap = NO_GAP;
+
+    if (end - at >= 2 && at[0] == ':' && at[1] == ':') {
+        gap = 0;
+        at += 2;
+    }
+    while (at < end) {
+        const char *begin = at;
+
+        if (words == WORDS || !parse_word(&at, end, address + 2 * words))
+            return false;
+        if (at < end && *at == '.') { /* the last 32 bits as IPv4, from where this word began */
+            if (words > WORDS - 2 || !parse4(begin, end, address + 2 * words))
+                return false;
+            words += 2;
+            break;
+        }
+        words++;
+        if (at == end)
+            break;
+        if (*at++ != ':' || at == end)
+            return false;
+        if (*at == ':') {
+            if (gap != NO_GAP)
+                return false;
+            gap = words;
+            at++;
+        }
+    }
+    if (gap == NO_GAP)
+        return words == WORDS;
+    if (words == WORDS) /* the gap stands for one word at least */
+        return false;
+    fill_gap(address, gap, words);
+    return true;
+}
+
+/* An IPv6 address has its first colon after at most four digits, an IPv4 address has none. */
+static bool has_early_colon(const char *text, size_t length)
+{
+    for (size_t i = 0; i < 5 && i < length; i++) {
+        if (text[i] == ':')
+            return true;
+    }
+    return false;
+}
+
+bool se_address_parse(const char *text, size_t length, uint8_t address[16])
+{
+    const char *zone;
+
+    if (length > SE_MAX_ADDRESS_TEXT)
+        return false;
+    if (!has_early_colon(text, length)) {
+        memcpy(address, V4_MAPPED, sizeof V4_MAPPED);
+        return parse4(text, text + length, address + sizeof V4_MAPPED);
+    }
+    if (parse6(text, text + length, address))
+        return true;
+    zone = memchr(text, '%', length);
+    return zone && parse6(text, zone, address);
+}

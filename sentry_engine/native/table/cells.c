@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "table/cells.h"
+
+#include "state/siphash.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define FIRST_ROOM 4096u  /* words */
+#define FIRST_SLOTS 4096u /* a power of two; doubled when half of them are used */
+#define MOST_SLOTS (1u << 22) /* to begin with: a million different cells without growing */
+
+static unsigned pack_state(const struct se_state *state, uint32_t words[SE_CELL_WORDS])
+{
+    uint8_t lengths[SE_TIERS];
+    unsigned values = 0;
+
+    words[0] = 0;
+    for (unsigned tier = 0; tier < SE_TIERS; tier++) {
+        if (state->value[tier] == SE_NO_VALUE)
+            continue;
+        words[0] |= 1u << tier;
+        lengths[values] = state->length[tier];
+        words[1 + values++] = state->value[tier];
+    }
+    if (values > 3)
+        words[1 + values] = 0;
+    for (unsigned i = 0; i < values; i++) {
+        if (i < 3)
+            words[0] |= (uint32_t)lengths[i] << (8 + 8 * i);
+        else
+            words[1 + values] |= (uint32_t)lengths[i] << (8 * (i - 3));
+    }
+    return se_cell_size(words);
+}
+
+/* Operators write policies, not strangers: the hash spreads, it need not resist. */
+static uint64_t hash_words(const uint32_t *words, unsigned count)
+{
+    uint64_t hash = count;
+
+    for (unsigned i = 0; i < count; i++)
+        hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15u + (hash >> 29);
+    return se_mix(hash);
+}
+
+static void place(struct se_cells *cells, uint32_t number)
+{
+    const uint32_t *cell = cells->word + number;
+    size_t at = hash_words(cell, se_cell_size(cell)) & (cells->slots - 1);
+
+    while (cells->slot[at])
+        at = (at + 1) & (cells->slots - 1);
+    cells->slot[at] = number + 1;
+}
+
+static int grow_slots(struct se_cells *cells)
+{
+    uint32_t *old = cells->slot;
+    size_t slots = cells->slots;
+    uint32_t *wider = calloc(2 * slots, sizeof *wider);
+
+    if (!wider)
+        return -ENOMEM;
+    cells->slot = wider;
+    cells->slots = 2 * slots;
+    for (size_t i = 0; i < slots; i++) {
+        if (old[i])
+            place(cells, old[i] - 1);
+    }
+    free(old);
+    return 0;
+}
+
+static int append(struct se_cells *cells, const uint32_t *words, unsigned size)
+{
+    if (cells->count + size > SE_MAX_CELL_WORDS - 2)
+        return -E2BIG;
+    if (cells->count + size > cells->room) {
+        uint32_t *wider = realloc(cells->word, 2 * cells->room * sizeof *wider);
+        if (!wider)
+            return -ENOMEM;
+        cells->word = wider;
+        cells->room *= 2;
+    }
+    memcpy(cells->word + cells->count, words, size * sizeof *words);
+    cells->count += size;
+    return 0;
+}
+
+int se_cells_intern(struct se_cells *cells, const struct se_state *state, uint32_t *number)
+{
+    uint32_t words[SE_CELL_WORDS];
+    unsigned size = pack_state(state, words);
+    size_t at = hash_words(words, size) & (cells->slots - 1);
+    int rc;
+
+    for (; cells->slot[at]; at = (at + 1) & (cells->slots - 1)) {
+        uint32_t known = cells->slot[at] - 1;
+        if (known + size <= cells->count && !memcmp(cells->word + known, words, size * sizeof *words)) {
+            *number = known;
+            return 0;
+        }
+    }
+    *number = (uint32_t)cells->count;
+    rc = append(cells, words, size);
+    if (rc)
+        return rc;
+    cells->slot[at] = *number + 1;
+    if (++cells->used * 2 > cells->slots)
+        return grow_slots(cells);
+    return 0;
+}
+
+int se_cells_open(struct se_cells *cells, size_t expected)
+{
+    struct se_state empty = {{0}, {0}};
+    uint32_t number;
+
+    memset(empty.value, 0xff, sizeof empty.value);
+    *cells = (struct se_cells){.room = FIRST_ROOM, .slots = FIRST_SLOTS};
+    while (cells->slots < 2 * expected && cells->slots < MOST_SLOTS)
+        cells->slots *= 2;
+    cells->word = malloc(cells->room * sizeof *cells->word);
+    cells->slot = calloc(cells->slots, sizeof *cells->slot);
+    if (!cells->word || !cells->slot || se_cells_intern(cells, &empty, &number)) {
+        se_cells_free(cells);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void se_cells_free(struct se_cells *cells)
+{
+    free(cells->word);
+    free(cells->slot);
+    *cells = (struct se_cells){0};
+}

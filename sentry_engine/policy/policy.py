@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A policy: what all rule files together say. Loading is all or nothing."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from sentry_engine.addresses import render_network
+from sentry_engine.errors import PolicyError, Problem
+from sentry_engine.geoip.databases import GeoipPaths, GeoSnapshot, read_databases
+from sentry_engine.geoip.lookup import PlaceFinder
+from sentry_engine.geoip.mmdb_reader import Progress
+from sentry_engine.policy.feeds import read_feeds
+from sentry_engine.policy.rule_files import FileReader, find_files, read_file, read_parsed
+from sentry_engine.rules.columnar import ids_of, join_rules, objects_of, texts_of
+from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, Prefixes, PrefixRule, RouteRules
+from sentry_engine.rules.policy_part import PolicyPart
+from sentry_engine.rules.schedules import next_change
+from sentry_engine.rules.user_rules import UserRule
+from sentry_engine.verdict import Action
+
+SETTINGS = ("paybacks", "default", "on_missing", "aggregation", "builtin_limits", "detectors")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy(PolicyPart):
+    """Immutable. ``files`` names what was read, in order."""
+
+    files: tuple[str, ...] = ()
+    geo: GeoSnapshot | None = None
+    places: PlaceFinder | None = None
+    feed_lists: Mapping[str, Prefixes] = field(default_factory=dict)  # by id of the feed
+
+    @classmethod
+    def load(
+        cls,
+        *paths: str | Path,
+        documents: Mapping[str, Mapping[str, Any]] | None = None,
+        default: Action | str | None = None,
+        geoip: GeoipPaths | None = None,
+        progress: Progress | None = None,
+        feed_folder: str | Path | None = None,
+        gated: bool = False,
+        read: FileReader = read_file,
+    ) -> Policy:
+        """Read rule files, and folders of them (by suffix and name, not recursive), and ``documents`` by name.
+
+        A file is JSON, lines (``allow|block CIDR "text"``) or a plain list to refuse; its content tells which.
+
+        All of them are one policy. ``default`` holds where none of them states one. A ``ttl`` counts from the last
+        change of the file it stands in; in a document from now. Of ``geoip`` the databases that the rules need are read
+        whole, with ``progress`` (nodes read, nodes in all) called from this thread, and the others only opened.
+        ``gated`` says that a gate is to answer: what only Python asks is a problem then. ``read`` reads a rule file;
+        ``RuleFiles.read`` reads none twice.
+
+        Raises ``PolicyError`` with every problem found: a database that is named and cannot be read is one, because
+        going on without it would let in whom the policy before kept out.
+        """
+        with collector_paused():
+            policy = cls._load(paths, documents or {}, default, geoip, progress, feed_folder, read)
+        if gated and (obstacles := [problem for rules in policy.routes for problem in rules.obstacles]):
+            raise PolicyError(obstacles)
+        return policy
+
+    @classmethod
+    def _load(
+        cls,
+        paths: Iterable[str | Path],
+        documents: Mapping[str, Mapping[str, Any]],
+        default: Action | str | None,
+        geoip: GeoipPaths | None,
+        progress: Progress | None,
+        feed_folder: str | Path | None,
+        read: FileReader,
+    ) -> Policy:
+        problems: list[Problem] = []
+        parts: dict[str, PolicyPart] = {}
+        for path in find_files(paths, problems):
+            try:
+                parts[str(path)] = read(path)
+            except PolicyError as error:
+                problems += error.problems
+        now = time.time()
+        for name, document in documents.items():
+            try:
+                parts[name] = read_parsed(document, file=name, changed_at=now)
+            except PolicyError as error:
+                problems += error.problems
+        problems += find_clashes(parts)
+        if problems:
+            raise PolicyError(problems)
+        policy = cls.from_parts(parts)
+        geo = None if geoip is None else read_databases(geoip, policy.databases(), progress)
+        stated = policy.default or (None if default is None else Action(default))
+        lists = read_feeds(policy.feeds, None if feed_folder is None else Path(feed_folder))
+        finder = None if geoip is None else PlaceFinder(geoip)
+        return replace(policy, default=stated, geo=geo, feed_lists=lists, places=finder)
+
+    def texts(self) -> dict[str, str]:
+        """The descriptions of the rules that have one, by id."""
+        described: tuple[LimitRule | GeoRule | FeedRule | UserRule, ...]
+        described = (*self.limit_rules, *self.geo_rules, *self.feeds, *self.user_rules)
+        return texts_of(self.prefix_rules) | {rule.id: rule.description for rule in described if rule.description}
+
+    def next_change(self, wall_now: float) -> float | None:
+        """When (Unix time) a schedule next puts a rule in or out of force; ``None``: never."""
+        scheduled: tuple[PrefixRule | LimitRule | GeoRule, ...]
+        scheduled = (*objects_of(self.prefix_rules), *self.limit_rules, *self.geo_rules)
+        changes = (next_change(rule.schedule, wall_now) for rule in scheduled if rule.schedule)
+        return min((change for change in changes if change is not None), default=None)
+
+    def databases(self) -> frozenset[str]:
+        """Which of ``GeoipPaths`` the rules need."""
+        needed = {
+            "country": any(r.countries or r.all_countries_but or r.continents for r in self.geo_rules),
+            "asn": any(r.asns for r in self.geo_rules),
+            "anonymous": any(r.anonymizers for r in self.geo_rules),
+        }
+        return frozenset(name for name, is_needed in needed.items() if is_needed)
+
+    def untranslated(self) -> tuple[RouteRules, ...]:
+        """The configurations of wolfSentry that no prefix rule can say: asked in Python only, so no gate has them."""
+        return tuple(rules for rules in self.routes if rules.obstacles)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], *, name: str = "document") -> Policy:
+        """The policy of one parsed rule document; its ``ttl``s count from now. Raises ``PolicyError``."""
+        return cls.load(documents={name: document})
+
+    @classmethod
+    def from_parts(cls, parts: Mapping[str, PolicyPart]) -> Policy:
+        """Join parts that ``find_clashes`` has nothing against."""
+        joined: dict[str, Any] = {"files": tuple(parts)}
+        for name in (f.name for f in fields(PolicyPart)):
+            said = [value for part in parts.values() if (value := getattr(part, name)) is not None]
+            if name == "prefix_rules":
+                joined[name] = join_rules(said)
+            elif name in SETTINGS:
+                joined[name] = said[0] if said else None
+            else:
+                joined[name] = tuple(item for value in said for item in value)
+        joined["event_labels"] = tuple(dict.fromkeys(joined["event_labels"]))
+        return cls(**joined)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Python's garbage collector looks at everything again whenever enough was made; of a million rules none is
+    garbage.
+
+    Memory that is not in cycles is freed as ever. Two loads at a time may end the pause of each other: only time is
+    lost.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:
+    """Ids used in two files, settings that two files state differently, two limits on one event of one prefix."""
+    problems = list(find_rival_limits(parts.values()))
+    if len(parts) > 1:
+        problems += find_shared_ids(parts)
+    for setting in SETTINGS:
+        said = {file: value for file, part in parts.items() if (value := getattr(part, setting)) is not None}
+        first_file = next(iter(said), "")
+        problems += [
+            Problem(file, "/wolfsentry", f"{setting} is already set to something else in {first_file}")
+            for file, value in said.items()
+            if value != said[first_file]
+        ]
+    return problems
+
+
+def find_shared_ids(parts: Mapping[str, PolicyPart]) -> Iterator[Problem]:
+    others: dict[str, tuple[LimitRule | GeoRule | FeedRule, ...]] = {
+        file: (*part.limit_rules, *part.geo_rules, *part.feeds) for file, part in parts.items()
+    }
+    names = {file: [*ids_of(part.prefix_rules), *(rule.id for rule in others[file])] for file, part in parts.items()}
+    if len(set(chain.from_iterable(names.values()))) == sum(map(len, names.values())):
+        return  # as nearly always, which counts where there are a million
+    ids: dict[str, str] = {}
+    for file, part in parts.items():
+        twice = {name for name in names[file] if ids.setdefault(name, file) != file}
+        for rule in (*part.prefix_rules, *others[file]) if twice else ():
+            if rule.id in twice:
+                reason = f"the id {rule.id!r} is already used in {ids[rule.id]}"
+                yield Problem(file, f"{rule.origin.pointer}/id", reason)
+
+
+def find_rival_limits(parts: Iterable[PolicyPart]) -> Iterator[Problem]:
+    """Of one event and one prefix only one limit can hold: which one it is, is for the author to say."""
+    holders: dict[tuple[str, bytes, int], str] = {}
+    for rule in (rule for part in parts for rule in part.limit_rules):
+        for network, length in rule.prefixes:
+            first = holders.setdefault((rule.event, network, length), rule.id)
+            if first != rule.id:
+                reason = f"{first!r} already limits {rule.event} of {render_network(network, length)}"
+                yield Problem(rule.origin.file, rule.origin.pointer, reason)

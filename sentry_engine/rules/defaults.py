@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The limits that hold where the rule files say nothing about an event (``"builtin_limits": false`` switches them off).
+
+They are made for an office of 200 people behind one IPv4 address. All of them log in within a minute, a stock client
+with four TCP connections each (two for the forms, one for the tunnel, one retry): 800 connections. One in ten mistypes
+once:
+20 failures, and every success pays one back. Guessing passwords from one source gets 30 attempts in five minutes, then
+pauses that double up to a day: fewer than 400 attempts in the first day.
+
+A rule on the same event replaces the built-in limit for the prefix it names and what lies inside.
+"""
+
+from __future__ import annotations
+
+from sentry_engine.rules.model import LimitRule, Origin, PaybackRule, Prefixes
+
+EVERYWHERE = Prefixes.of("0.0.0.0/0", "::/0")
+ORIGIN = Origin("builtin", "")
+DAY = 86_400.0
+
+BUILTIN_LIMITS = (
+    LimitRule(
+        "builtin:connect", "connect", EVERYWHERE, ORIGIN, max_events=3_000, window=60.0, penalty=60.0,
+        description="four connections each for an office of 200, almost four times over",
+    ),
+    LimitRule(
+        "builtin:tls_handshake_failed", "tls_handshake_failed", EVERYWHERE, ORIGIN, max_events=120, window=60.0,
+        penalty=120.0, penalty_growth=2.0, penalty_max=DAY, description="scanners, and clients that do not know TLS",
+    ),
+    LimitRule(
+        "builtin:dtls_handshake", "dtls_handshake", EVERYWHERE, ORIGIN, max_events=1_000, window=1.0,
+        description="200 clients that come back at once, with their retransmissions; no penalty: it may be spoofed",
+    ),
+    LimitRule(
+        "builtin:auth_failure", "auth_failure", EVERYWHERE, ORIGIN, max_events=30, window=300.0, penalty=300.0,
+        penalty_growth=2.0, penalty_max=DAY, description="password guessing",
+    ),
+)  # fmt: skip
+
+BUILTIN_PAYBACKS = (PaybackRule("auth_success", "auth_failure", 1),)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules as values, whatever format they were read from. ``policy`` collects them, ``compiler`` turns them into a plan.
+
+Times in a policy are Unix time, because files speak of calendar time; the compiler turns them into the engine's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentry_engine.addresses import Network, pack_network
+from sentry_engine.errors import Problem
+from sentry_engine.rules.schedules import Window
+from sentry_engine.verdict import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a rule was written: a file (or a name for what was no file) and a JSON pointer or line in it."""
+
+    file: str
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefixes:
+    """Packed prefixes as two parallel columns, as in ``plan.PrefixTable``."""
+
+    networks: bytes
+    lengths: bytes
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[tuple[bytes, int]]:
+        for row, length in enumerate(self.lengths):
+            yield self.networks[16 * row : 16 * row + 16], length
+
+    @classmethod
+    def of(cls, *texts: Network) -> Prefixes:
+        """Pack prefixes that are known to be well formed; raises ``AddressError`` on the first that is not."""
+        rows = [pack_network(text) for text in texts]
+        return cls(b"".join(packed for packed, _ in rows), bytes(length for _, length in rows))
+
+
+NOTHING = Prefixes(b"", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixRule:
+    id: str
+    action: Action
+    prefixes: Prefixes
+    origin: Origin
+    description: str = ""
+    expires_at: float | None = None  # Unix time
+    schedule: tuple[Window, ...] = ()  # the hours it holds in; none: all
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """``event`` is a label; the numbers are those of ``plan.Limit``."""
+
+    id: str
+    event: str
+    prefixes: Prefixes
+    origin: Origin
+    max_events: int
+    window: float
+    penalty: float = 0.0
+    penalty_growth: float = 1.0
+    penalty_max: float = 86_400.0
+    blacklist_threshold: int = 0
+    blacklist_ttl: float | None = None
+    strike_memory: float = 86_400.0
+    description: str = ""
+    expires_at: float | None = None
+    schedule: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GeoRule:
+    """Sources by what the databases know of them. Exactly one of the selectors is not empty."""
+
+    id: str
+    action: Action
+    origin: Origin
+    countries: frozenset[str] = frozenset()
+    all_countries_but: frozenset[str] = frozenset()
+    continents: frozenset[str] = frozenset()
+    asns: frozenset[int] = frozenset()
+    anonymizers: frozenset[str] = frozenset()
+    description: str = ""
+    expires_at: float | None = None
+    schedule: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PaybackRule:
+    event: str
+    from_event: str
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRules:
+    """A configuration of wolfSentry as a whole, as its JSON. Where there are no ``obstacles``, prefix rules and limits
+    say the same; else each names a field that they cannot say.
+    """
+
+    origin: Origin
+    document: str
+    obstacles: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRule:
+    """A list of prefixes kept elsewhere, in a file or at a URL; all of it is refused."""
+
+    id: str
+    origin: Origin
+    path: Path | None = None
+    url: str | None = None
+    refresh: float = 86_400.0  # seconds between two looks at the URL
+    min_entries: int = 1
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A test that a rule file carries: the verdict on the last of ``repeat`` events of one source at one time."""
+
+    address: str
+    event: str
+    expect: Action
+    origin: Origin
+    rule_id: str | None = None  # where given, the rule that must have decided
+    repeat: int = 1

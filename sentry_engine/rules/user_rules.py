@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about users: how many clients, when, from where, until when. Every rule that applies is a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sentry_engine.addresses import contains
+from sentry_engine.rules.model import Origin, Prefixes
+from sentry_engine.rules.schedules import Window, is_open, next_change
+from sentry_engine.verdict import Action, Reason, Verdict
+
+CountryOf = Callable[[], str]  # of the address in question, empty where unknown; asked only if a rule wants to know
+REFUSAL_TEXTS = {
+    Reason.USER_EXPIRED: "This account has expired.",
+    Reason.SCHEDULE: "This account may not connect at this time.",
+    Reason.USER_NETWORK: "This account may not connect from this network.",
+    Reason.USER_COUNTRY: "This account may not connect from this country.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UserRule:
+    """Applies to the users it names and to members of the groups it names; to everybody if it names none."""
+
+    id: str
+    origin: Origin
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    max_same_clients: int | None = None
+    schedule: tuple[Window, ...] = ()
+    prefixes: Prefixes | None = None  # the only networks they may come from
+    countries: frozenset[str] = frozenset()  # the only ones
+    countries_not: frozenset[str] = frozenset()
+    expires_at: float | None = None  # Unix time; then the users it names are refused
+    description: str = ""
+
+    def applies(self, user: str, groups: Sequence[str]) -> bool:
+        if not self.users and not self.groups:
+            return True
+        return user in self.users or not self.groups.isdisjoint(groups)
+
+    def judge(self, address: bytes, wall_now: float, country_of: CountryOf) -> Verdict | None:
+        """The refusal, if there is one."""
+        if self.expires_at is not None and wall_now >= self.expires_at:
+            return Verdict(Action.REJECT, Reason.USER_EXPIRED, self.id)
+        if not is_open(self.schedule, wall_now):
+            opens = next_change(self.schedule, wall_now)
+            return Verdict(Action.REJECT, Reason.SCHEDULE, self.id, None if opens is None else opens - wall_now)
+        if self.prefixes is not None and not any(contains(n, m, address) for n, m in self.prefixes):
+            return Verdict(Action.REJECT, Reason.USER_NETWORK, self.id)
+        if self.countries or self.countries_not:
+            country = country_of()
+            if country in self.countries_not or (self.countries and country not in self.countries):
+                return Verdict(Action.REJECT, Reason.USER_COUNTRY, self.id)
+        return None
+
+
+def judge_user(
+    rules: Sequence[UserRule], user: str, groups: Sequence[str], address: bytes, wall_now: float, country_of: CountryOf
+) -> Verdict | None:
+    """The first refusal in the order of the rules. ``address`` is packed, ``wall_now`` Unix time."""
+    for rule in rules:
+        if rule.applies(user, groups) and (refusal := rule.judge(address, wall_now, country_of)):
+            return refusal
+    return None
+
+
+def limit_of(rules: Sequence[UserRule], user: str, groups: Sequence[str]) -> int | None:
+    """How many clients the rules allow: those naming the user before those naming a group before those for all.
+
+    Of several of one kind the largest holds, and 0 is no limit; ``None``: no rule says.
+    """
+    named = [r for r in rules if user in r.users]
+    grouped = [r for r in rules if not r.groups.isdisjoint(groups)]
+    for_all = [r for r in rules if not r.users and not r.groups]
+    for chosen in (named, grouped, for_all):
+        limits = [r.max_same_clients for r in chosen if r.max_same_clients is not None]
+        if limits:
+            return 0 if 0 in limits else max(limits)
+    return None

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A core in which configurations of wolfSentry decide what no prefix table can say: by port, protocol, bitmask, count.
+
+Three are asked in this order: ``front``, a core that knows the plan's own networks and rules and nothing else; the
+tables of routes; ``inner``, the core with the whole plan. A route that accepts exempts from what follows, as a rule
+does. So the walk is that of ``core.DECISION ORDER`` with a tier ``routes`` between rules and penalties.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from threading import Lock
+from typing import Protocol
+
+from sentry_engine.addresses import render_address
+from sentry_engine.cores.bulk import Answers
+from sentry_engine.cores.interface import Burst, Core, CoreCounters, Penalty, Request, Step, Strikes
+from sentry_engine.cores.plan import Plan, PrefixTable, Tier
+from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict
+from sentry_engine.wolfsentry import Endpoint, Outcome, Traffic
+
+TCP, UDP = 6, 17
+# What an event says of a connection in wolfSentry's words. A login is counted where it opens its tunnel.
+RESULTS: dict[int, frozenset[str]] = {
+    Event.TLS_HANDSHAKE_FAILED: frozenset({"derogatory"}),
+    Event.AUTH_FAILURE: frozenset({"derogatory"}),
+    Event.AUTH_SUCCESS: frozenset({"commendable"}),
+    Event.SESSION_START: frozenset({"connect"}),
+    Event.DISCONNECT: frozenset({"disconnect"}),
+}
+NO_RESULTS: frozenset[str] = frozenset()
+
+
+class Routes(Protocol):
+    """One configuration in force, here or in libwolfsentry."""
+
+    def dispatch(
+        self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
+    ) -> Outcome: ...
+
+    def preview(
+        self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
+    ) -> Outcome:
+        """The answer ``dispatch`` would give, counting nothing."""
+
+    def knows_event(self, label: str) -> bool: ...
+
+
+class RoutedCore(Answers):
+    """``core.Core``. Owns neither of the two."""
+
+    def __init__(self, front: Core, inner: Core, tables: Sequence[Routes]) -> None:
+        self._front = front
+        self._inner = inner
+        self._tables = tuple(tables)
+        self._lock = Lock()  # the tables count, one question at a time
+        self._labels: tuple[str, ...] = ()
+        self._stripped: tuple[Plan, Plan] | None = None  # the base of the last plan, and what front got of it
+        self._decided: Counter[str] = Counter()
+        self._decisions = 0
+        self._refused = 0
+
+    def publish(self, plan: Plan) -> None:
+        self._inner.publish(plan)
+        self.publish_front(plan)
+
+    def publish_front(self, plan: Plan) -> None:
+        """As ``publish``, where ``inner`` has the plan already."""
+        self._front.publish(self._strip(plan))
+        self._labels = plan.event_labels
+
+    def decide(self, request: Request) -> Verdict:
+        verdict = self._front.decide(request)
+        if verdict.reason is Reason.DEFAULT:
+            found = self._ask(request, count=request.verified)  # who may be spoofed scores nothing
+            if found is None:
+                return self._inner.decide(request)
+            verdict = found
+        with self._lock:
+            self._decisions += 1
+            self._refused += not verdict.accepted
+            if verdict.rule_id is not None:
+                self._decided[verdict.rule_id] += 1
+        return verdict
+
+    def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
+        verdict, steps = self._inner.trace(request)
+        tiers = [step.tier for step in steps]
+        if "rules" not in tiers:
+            return verdict, steps  # an event that nobody knows
+        at = tiers.index("rules") + 1
+        found = self._ask(request, count=False)
+        if found is None:
+            return verdict, [*steps[:at], Step("routes", None, None, None, None, decisive=False), *steps[at:]]
+        before = any(step.decisive for step in steps[:at])
+        source = render_address(request.address)
+        mine = Step("routes", source, found.rule_id, found.action, found.reason, decisive=not before)
+        if before:
+            return verdict, [*steps[:at], mine, *steps[at:]]
+        return found, [*steps[:at], mine, *(replace(step, decisive=False) for step in steps[at:])]
+
+    def rule_hits(self) -> dict[str, int]:
+        with self._lock:
+            decided = Counter(self._decided)
+        return dict(decided + Counter(self._inner.rule_hits()))
+
+    def counters(self) -> CoreCounters:
+        inner = self._inner.counters()
+        return replace(inner, decisions=inner.decisions + self._decisions, refused=inner.refused + self._refused)
+
+    def close(self) -> None:
+        """Nothing: both cores belong to who made this."""
+
+    # -- what only the whole plan is about
+
+    def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None:
+        self._inner.penalize(network, length, until, reason, rule_id)
+
+    def forgive(self, network: bytes, length: int, now: float) -> int:
+        return self._inner.forgive(network, length, now)
+
+    def penalties(self, now: float) -> list[Penalty]:
+        return self._inner.penalties(now)
+
+    def strikes(self, now: float) -> list[Strikes]:
+        return self._inner.strikes(now)
+
+    def remember(self, strikes: Strikes, now: float) -> None:
+        self._inner.remember(strikes, now)
+
+    def bursts(self, now: float) -> list[Burst]:
+        return self._inner.bursts(now)
+
+    def restore(self, burst: Burst, now: float) -> None:
+        self._inner.restore(burst, now)
+
+    def _ask(self, request: Request, *, count: bool) -> Verdict | None:
+        """What the first table says of which a route decides."""
+        traffic = describe_request(request)
+        results = RESULTS.get(request.event, NO_RESULTS)
+        with self._lock:
+            for table in self._tables:
+                label = self._label(table, request.event)
+                ask = table.dispatch if count else table.preview
+                outcome = ask(traffic, results, now=request.now, event=label)
+                if outcome.route is not None and outcome.results & {"accept", "reject"}:
+                    action = Action.ACCEPT if outcome.accepted else Action.REJECT
+                    return Verdict(action, Reason.RULE, f"route:{outcome.route}")
+        return None
+
+    def _label(self, table: Routes, event: int) -> str | None:
+        """The event of that name in the configuration, where both have one."""
+        at = event - FIRST_CUSTOM_EVENT
+        label = self._labels[at] if 0 <= at < len(self._labels) else Event(event).name.lower()
+        return label if table.knows_event(label) else None
+
+    def _strip(self, plan: Plan) -> Plan:
+        """The plan as ``front`` is to know it, on a base that it knows already where that is so."""
+        if plan.base is None:
+            return strip(plan)
+        if self._stripped is None or self._stripped[0] is not plan.base:
+            self._stripped = (plan.base, strip(plan.base))
+        return replace(strip(plan), base=self._stripped[1])
+
+
+def strip(plan: Plan) -> Plan:
+    """Only networks of the operator and rules. What neither decides is accepted with the reason ``default``."""
+    kept = {Tier.NEVER_BLOCK, Tier.RULES}
+    tables = tuple(table if tier in kept else PrefixTable() for tier, table in zip(Tier, plan.tables, strict=True))
+    return replace(
+        plan, tables=tables, limits=(), limit_sets=(), paybacks=(), default=Action.ACCEPT, on_missing=None, base=None
+    )
+
+
+def describe_request(request: Request) -> Traffic:
+    """A question to the engine as traffic. Nobody tells it a local address or an interface."""
+    protocol = request.protocol or (UDP if request.event == Event.DTLS_HANDSHAKE else TCP)
+    remote = Endpoint(render_address(request.address), request.port)
+    return Traffic(remote, Endpoint(port=request.local_port), protocol)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+import pytest
+import pytest_asyncio
+
+from admin_api.clock import Clock
+from admin_api.enforcement.api_rules import RuleChange
+from admin_api.enforcement.service import Enforcement
+from admin_api.events.hub import EventHub
+from admin_api.store import Store
+from lab.patience import PATIENCE
+from sentry_engine import Engine, Policy, PolicyError
+
+pytestmark = pytest.mark.asyncio
+
+INSIDE = "198.51.100.7"
+EMPTY = {"wolfsentry": {"version": "1.6.3", "builtin_limits": False, "rules": []}}
+
+
+class Time:
+    """One hand for the three clocks, so that a test can jump."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000_000.0
+        self.wall_jump = 0.0
+        self.clock = Clock(wall=self.wall, monotonic=lambda: self.seconds)
+
+    def unix(self) -> float:
+        return 1_900_000_000.0 + self.seconds + self.wall_jump
+
+    def wall(self) -> datetime:
+        return datetime.fromtimestamp(self.unix(), UTC)
+
+
+@pytest.fixture
+def hands():
+    return Time()
+
+
+@pytest_asyncio.fixture
+async def enforcing(store, rules_folder, hands):
+    """Makes an Enforcement over the same store and rules, as a start of the server would."""
+    made = []
+
+    @asynccontextmanager
+    async def start(sessions=None):
+        engine = Engine(Policy.load(rules_folder), core="twin", clock=hands.clock.monotonic, wall_clock=hands.unix)
+        sessions = sessions or NoSessions()
+        sessions.engine = engine
+        enforcement = Enforcement(engine, sessions, store, [rules_folder], events=EventHub(), clock=hands.clock)
+        enforcement.engine = engine
+        await enforcement.start()
+        made.append(enforcement)
+        yield enforcement
+        await enforcement.stop()
+        engine.close()
+
+    return start
+
+
+class NoSessions:
+    def list(self):
+        return []
+
+    async def reassess(self, now=None):
+        return []
+
+    def affected_by(self, network):
+        return []
+
+
+class TestRestart:
+    async def test_blocks_and_rules_survive(self, enforcing):
+        async with enforcing() as first:
+            await first.add_block("198.51.100.0/24", "why", None, "me")
+            await first.add_block("2001:db8::/32", "why", 60, "me")
+            rule = {"id": "mine", "type": "blacklist", "remote_addr": "192.0.2.1"}
+            await first.change_rule(RuleChange("mine", rule, "me"))
+        async with enforcing() as second:
+            for address in (INSIDE, "2001:db8::1", "192.0.2.1"):
+                assert not second.engine.explain(address).verdict.accepted
+
+    async def test_remaining_time_is_kept(self, enforcing, hands):
+        async with enforcing() as first:
+            await first.add_block(INSIDE, "", 60, "me")
+        hands.seconds += 50
+        async with enforcing() as second:
+            assert not second.engine.explain(INSIDE).verdict.accepted
+            hands.seconds += 9
+            assert not second.engine.explain(INSIDE).verdict.accepted
+            hands.seconds += 1
+            assert second.engine.explain(INSIDE).verdict.accepted
+
+    async def test_invalid_files_stop_the_start(self, enforcing, rules_folder):
+        async with enforcing():
+            pass
+        starting = enforcing()
+        rules_folder.joinpath("rules.json").write_text("{}")
+        with pytest.raises(PolicyError):
+            await starting.__aenter__()
+
+
+class TestExpiry:
+    async def test_ends_on_time_and_its_row_goes(self, enforcing, hands, store):
+        async with enforcing() as enforcement:
+            await enforcement.add_block(INSIDE, "", 60, "me")
+            await enforcement.add_block("192.0.2.9", "", None, "me")
+            hands.seconds += 59.999
+            assert not enforcement.engine.explain(INSIDE).verdict.accepted
+            hands.seconds += 0.002
+            assert enforcement.engine.explain(INSIDE).verdict.accepted
+            await enforcement.add_block("192.0.2.10", "", None, "me")
+            async with store.read() as unit:
+                assert {block.cidr for block in await unit.blocks.everything()} == {"192.0.2.9/32", "192.0.2.10/32"}
+
+    async def test_the_task_removes_rows_by_itself(self, rules_folder, store):
+        engine = Engine(Policy.load(rules_folder), core="twin")
+        gone = asyncio.Event()
+
+        class Events:
+            def emit(self, kind, **fields):
+                if kind == "block_expired":
+                    gone.set()
+
+        enforcement = Enforcement(engine, NoSessions(), store, [rules_folder], events=Events())
+        await enforcement.start()
+        await enforcement.add_block(INSIDE, "", 0.05, "me")
+        await asyncio.wait_for(gone.wait(), PATIENCE)
+        async with store.read() as unit:
+            assert await unit.blocks.everything() == []
+        await enforcement.stop()
+
+    async def test_a_jump_of_the_wall_clock_removes_nothing_early(self, enforcing, hands, store):
+        async with enforcing() as enforcement:
+            await enforcement.add_block(INSIDE, "", 3600, "me")
+            hands.wall_jump = 7200.0
+            await enforcement.add_block("192.0.2.10", "", None, "me")
+            async with store.read() as unit:
+                assert len(await unit.blocks.everything()) == 2
+
+    async def test_blocking_again_after_the_end_is_a_new_block(self, enforcing, hands):
+        async with enforcing() as enforcement:
+            first = await enforcement.add_block(INSIDE, "", 60, "me")
+            hands.seconds += 61
+            second = await enforcement.add_block(INSIDE, "", 60, "me")
+            assert second.created
+            assert second.id != first.id
+
+
+class TestFailingStore:
+    async def test_block_that_cannot_be_written_is_not_in_force(self, enforcing, store, monkeypatch):
+        async with enforcing() as enforcement:
+            await enforcement.add_block(INSIDE, "", 60, "me")
+            fail_commits(store, monkeypatch)
+            with pytest.raises(OSError, match="disk"):
+                await enforcement.add_block("192.0.2.1", "", None, "me")
+            with pytest.raises(OSError, match="disk"):
+                await enforcement.add_block(INSIDE, "", None, "me")
+            assert enforcement.engine.explain("192.0.2.1").verdict.accepted
+            (block,) = enforcement.engine.blocks()
+            assert block.expires_at is not None
+
+    async def test_unblocking_that_cannot_be_written_leaves_it_in_force(self, enforcing, store, monkeypatch):
+        async with enforcing() as enforcement:
+            await enforcement.add_block(INSIDE, "", None, "me")
+            fail_commits(store, monkeypatch)
+            with pytest.raises(OSError, match="disk"):
+                await enforcement.remove_block(INSIDE, "me")
+            assert not enforcement.engine.explain(INSIDE).verdict.accepted
+
+    async def test_rule_that_cannot_be_written_is_not_in_force(self, enforcing, store, monkeypatch):
+        async with enforcing() as enforcement:
+            fail_commits(store, monkeypatch)
+            rule = {"id": "mine", "type": "blacklist", "remote_addr": INSIDE}
+            with pytest.raises(OSError, match="disk"):
+                await enforcement.change_rule(RuleChange("mine", rule, "me"))
+            assert enforcement.engine.explain(INSIDE).verdict.accepted
+            assert {rule.id for rule in enforcement.policy.prefix_rules} == {"corporate", "no_lab"}
+
+
+def fail_commits(store: Store, monkeypatch) -> None:
+    write = store.write
+
+    @asynccontextmanager
+    async def failing():
+        async with write() as unit:
+            yield unit
+            raise OSError("the disk is full")
+
+    monkeypatch.setattr(store, "write", failing)
+
+
+class TestReload:
+    async def test_any_error_changes_nothing(self, enforcing, rules_folder):
+        async with enforcing() as enforcement:
+            before = enforcement.status()
+            rules_folder.joinpath("good.json").write_text(rule_file("good", INSIDE))
+            rules_folder.joinpath("bad.json").write_text('{"wolfsentry": {"version": "1", "rules": [{"id": 7}]}}')
+            report = await enforcement.reload()
+            assert not report.valid
+            assert enforcement.engine.explain(INSIDE).verdict.accepted
+            status = enforcement.status()
+            assert (status.version, status.rules) == (before.version, before.rules)
+            assert status.failure is report
+            assert any(
+                p.file.endswith("bad.json") and p.pointer.startswith("/wolfsentry/rules/0") for p in report.problems
+            )
+            rules_folder.joinpath("bad.json").unlink()
+            report = await enforcement.reload()
+            assert report.valid
+            assert enforcement.status().failure is None
+            assert enforcement.engine.explain(INSIDE).verdict.rule_id == "good"
+
+    async def test_blocks_outlive_it(self, enforcing):
+        async with enforcing() as enforcement:
+            await enforcement.add_block(INSIDE, "", None, "me")
+            await enforcement.reload()
+            assert not enforcement.engine.explain(INSIDE).verdict.accepted
+
+    async def test_many_at_once(self, enforcing, rules_folder):
+        async with enforcing() as enforcement:
+            rules_folder.joinpath("more.json").write_text(rule_file("more", "192.0.2.1"))
+            blocks = [enforcement.add_block(f"198.51.100.{n}", "", None, "me") for n in range(20)]
+            await asyncio.gather(*(enforcement.reload() for _ in range(5)), *blocks)
+            assert len(enforcement.engine.blocks()) == 20
+            assert not enforcement.engine.explain("192.0.2.1").verdict.accepted
+
+
+def rule_file(rule_id: str, remote_addr: str) -> str:
+    rule = {"id": rule_id, "type": "blacklist", "remote_addr": remote_addr}
+    return json.dumps({"wolfsentry": {"version": "1.6.3", "rules": [rule]}})
+
+
+async def test_a_thousand_random_blocks(enforcing, store):
+    """Whatever was blocked and unblocked in whatever order: the verdicts are those of a plain list."""
+    rng = random.Random(20301122)
+    in_force: set = set()
+
+    def random_network():
+        if rng.random() < 0.7:
+            length = rng.randint(8, 32)
+            return IPv4Network((rng.getrandbits(32) >> (32 - length) << (32 - length), length))
+        length = rng.randint(16, 128)
+        return IPv6Network((rng.getrandbits(128) >> (128 - length) << (128 - length), length))
+
+    async with enforcing() as enforcement:
+        await allow_everything(enforcement)
+        for step in range(1000):
+            if in_force and rng.random() < 0.4:
+                network = rng.choice(sorted(in_force, key=str))
+                in_force.remove(network)
+                assert await enforcement.remove_block(str(network), "me")
+            else:
+                network = random_network()
+                in_force.add(network)
+                await enforcement.add_block(network, "", None, "me")
+            if step % 10:
+                continue
+            for _ in range(10):
+                near = rng.choice(sorted(in_force, key=str)) if in_force and rng.random() < 0.5 else random_network()
+                address = near[rng.randrange(near.num_addresses)]
+                refused = any(address.version == n.version and address in n for n in in_force)
+                assert enforcement.engine.explain(address).verdict.accepted is not refused, (address, step)
+        assert {ip_network(row) for row in await stored(store)} == in_force
+
+
+async def allow_everything(enforcement: Enforcement) -> None:
+    """Take the rule files' rules out of the way."""
+    enforcement.engine.swap(Policy.from_document(EMPTY))
+
+
+async def stored(store: Store) -> list[str]:
+    async with store.read() as unit:
+        return [block.cidr for block in await unit.blocks.everything()]
+
+
+async def test_deadline_is_the_inverse_of_moment(hands):
+    moment = hands.wall() + timedelta(seconds=90)
+    assert hands.clock.deadline(moment) == pytest.approx(hands.seconds + 90)
+    assert hands.clock.moment(hands.seconds + 90) == moment

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from admin_api.clock import Clock
+from admin_api.store import Store
+from vpn_frontend.gateway.interface import Counters
+from vpn_frontend.ports import CloseReason, JournalEntry, Stage
+
+pytestmark = pytest.mark.asyncio
+
+
+def opened(view):
+    return JournalEntry(Stage.OPENED, view)
+
+
+def seen(view):
+    return JournalEntry(Stage.SEEN, view)
+
+
+def closed(view, reason=CloseReason.LOGOUT):
+    return JournalEntry(Stage.CLOSED, view, reason)
+
+
+async def accounts(store):
+    async with store.read() as unit:
+        return list(await unit.sessions.page(before=None, limit=1000))
+
+
+async def record_at_once(store, *entries):
+    assert await store.record(entries) == []
+
+
+async def record_each(store, *entries):
+    for entry in entries:
+        assert await store.record([entry]) == []
+
+
+@pytest.mark.parametrize("record", [record_at_once, record_each])
+class TestWhicheverWayTheyCome:
+    async def test_one_start_and_one_stop(self, store, view, record):
+        final = view(counters=Counters(rx_bytes=2**40, tx_bytes=7, dtls_tx_bytes=5), transport="none")
+        await record(store, opened(view()), opened(view(port=9)), closed(final), closed(view(), CloseReason.KILLED))
+        (account,) = await accounts(store)
+        assert account.end_reason == "logout"
+        assert (account.rx_bytes, account.tx_bytes, account.dtls_tx_bytes) == (2**40, 7, 5)
+        assert account.transport == "tls"
+        assert account.ended_at.tzinfo is UTC
+        assert account.started_at == view().started_at
+        assert (account.address, account.user, account.groups) == (str(view().address), "alice", list(view().groups))
+
+    async def test_stop_without_start_is_a_whole_account(self, store, view, record):
+        await record(store, closed(view(counters=Counters(rx_packets=3), transport="none"), CloseReason.FAILED))
+        (account,) = await accounts(store)
+        assert (account.end_reason, account.rx_packets, account.transport) == ("failed", 3, "none")
+
+    async def test_what_was_seen_counts_while_the_session_is_open(self, store, view, record):
+        await store.record([opened(view())])
+        await record(store, seen(view(counters=Counters(rx_bytes=5), transport="none")), seen(view("unknown")))
+        (account,) = await accounts(store)
+        assert (account.rx_bytes, account.ended_at, account.transport) == (5, None, "tls")
+        await store.record([closed(view(counters=Counters(rx_bytes=9)))])
+        await record(store, seen(view(counters=Counters(rx_bytes=5))))
+        assert (await accounts(store))[0].rx_bytes == 9
+
+    async def test_sessions_are_listed_in_the_order_of_their_starts(self, store, view, record):
+        names = [f"s{number}" for number in range(5)]
+        await record(store, *(opened(view(name)) for name in names), closed(view("s1")), closed(view("s3")))
+        assert [account.id for account in await accounts(store)] == names[::-1]
+
+    async def test_texts_arrive_as_they_are(self, store, view, record):
+        text = 'O\'Neil "x" \\ $1 :rows ? %s ü 😀 null'
+        await record(store, opened(view(user=text, groups=(text, "b"), user_agent="null", hostname="1e3")))
+        (account,) = await accounts(store)
+        assert (account.user, account.groups) == (text, [text, "b"])
+        assert (account.user_agent, account.hostname) == ("null", "1e3")
+
+
+async def test_to_write_all_of_it_again_does_no_harm(store, view):
+    entries = [opened(view("a")), closed(view("a", counters=Counters(rx_bytes=4))), opened(view("b"))]
+    for _ in range(2):
+        assert await store.record(entries) == []
+    assert [(account.id, account.rx_bytes) for account in await accounts(store)] == [("b", 100), ("a", 4)]
+
+
+async def test_orphans_end_when_last_seen(store_url, view):
+    moments = iter(datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=n) for n in range(100))
+    first = await Store.open(store_url, clock=Clock(wall=lambda: next(moments)))
+    await first.record([opened(view("a")), opened(view("b"))])
+    await first.record([closed(view("b"))])
+    await first.close()
+    second = await Store.open(store_url)
+    assert await second.close_orphans() == 1
+    assert await second.close_orphans() == 0
+    b, a = await accounts(second)
+    assert (a.end_reason, a.ended_at) == ("crashed", a.seen_at)
+    assert b.end_reason == "logout"
+    await second.close()
+
+
+async def test_a_batch_is_one_transaction(store, view, monkeypatch):
+    writes = 0
+    write = store.write
+
+    def counted():
+        nonlocal writes
+        writes += 1
+        return write()
+
+    monkeypatch.setattr(store, "write", counted)
+    assert await store.record([opened(view(f"s{n}")) for n in range(600)]) == []
+    assert len(await accounts(store)) == 600
+    assert writes == 1
+    assert await store.record([]) == []
+    assert writes == 1
+
+
+@pytest.mark.parametrize("bad", [{"user": object()}, {"user": None}, {"hostname": float("nan")}])
+async def test_a_bad_entry_harms_only_its_own(store, view, bad):
+    entries = [opened(view(f"s{n}")) for n in range(7)]
+    entries[4] = opened(replace(view("bad"), **bad))
+    ((entry, error),) = await store.record(entries)
+    assert entry is entries[4]
+    assert isinstance(error, Exception)
+    assert {account.id for account in await accounts(store)} == {f"s{n}" for n in range(7)} - {"s4"}
+
+
+async def test_a_database_that_does_not_work_is_no_fault_of_the_entries(store, view, monkeypatch):
+    calls = 0
+
+    def broken():
+        nonlocal calls
+        calls += 1
+        raise OperationalError("COMMIT", {}, Exception("disk I/O error"))
+
+    monkeypatch.setattr(store, "write", broken)
+    with pytest.raises(OperationalError):
+        await store.record([opened(view(f"s{n}")) for n in range(7)])
+    assert calls == 1

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration file: defaults, paths, and errors that name the key."""
+
+from __future__ import annotations
+
+import tomllib
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from ocsentry.configuration.model import Config, ConfigError, find_config, load_config
+from ocsentry.configuration.rendered_docs import PAGES, render_page
+from vpn_frontend.settings import Endpoint, VpnSettings
+
+ROOT = Path(__file__).parents[3]
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "ocsentry.toml"
+    path.write_text(text)
+    return path
+
+
+def problems_of(folder: Path, text: str) -> list[str]:
+    path = write(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    return [problem.removeprefix(f"{path}: ") for problem in caught.value.problems]
+
+
+def test_an_empty_file_means_the_defaults_of_the_vpn(tmp_path):
+    loaded = load_config(write(tmp_path, ""))
+    expected = VpnSettings(certificate=tmp_path / "server.crt", private_key=tmp_path / "server.key")
+    assert loaded.vpn == expected
+    assert loaded.store_url == f"sqlite:///{tmp_path}/ocsentry.db"
+    assert loaded.values.policy.rules == (tmp_path / "rules",)
+    assert loaded.values.admin.socket == tmp_path / "admin.sock"
+
+
+def test_values_reach_the_vpn(tmp_path):
+    text = """
+    [vpn]
+    listen = ["192.0.2.1:4443", "[::1]:443"]
+    dtls = false
+    private_key = "/etc/key.pem"
+    [vpn.network]
+    ipv4_pool = "10.1.0.0/16"
+    ipv6_pool = ""
+    routes = ["10.0.0.0/8", "fd00::/8"]
+    [vpn.limits]
+    on_excess = "kick_oldest"
+    [auth]
+    banner = "hello"
+    """
+    vpn = load_config(write(tmp_path, text)).vpn
+    assert vpn.listen[0] == Endpoint(IPv4Address("192.0.2.1"), 4443)
+    assert vpn.dtls is False
+    assert vpn.private_key == Path("/etc/key.pem")
+    assert vpn.network.ipv4_pool == IPv4Network("10.1.0.0/16")
+    assert vpn.network.ipv6_pool is None
+    assert str(vpn.network.routes[1]) == "fd00::/8"
+    assert vpn.limits.on_excess == "kick_oldest"
+    assert vpn.auth.banner == "hello"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "reason"),
+    [
+        ("[vpn]\nlisten = '1.2.3.4'", "vpn.listen", "not ADDRESS:PORT"),
+        ("[vpn]\nlisten = []", "vpn.listen", "at least 1"),
+        ("[vpn]\nlisten = 443", "vpn.listen", "list"),
+        ("[vpn]\ndtls = 1", "vpn.dtls", "boolean"),
+        ("[vpn]\nworker_threads = '4'", "vpn.worker_threads", "integer"),
+        ("[vpn]\nworker_threads = true", "vpn.worker_threads", "integer"),
+        ("[vpn]\nlisten_to = ''", "vpn.listen_to", "unknown key"),
+        ("[vpn.network]\nmtu = 100", "vpn.network.mtu", "576"),
+        ("[vpn.network]\ndevice = 'a/b'", "vpn.network.device", "match"),
+        ("[vpn.network]\nipv4_pool = '10.0.0.1/8'", "vpn.network.ipv4_pool", "host bits"),
+        ("[vpn.network]\nipv4_pool = 'fd00::/64'", "vpn.network.ipv4_pool", "other address family"),
+        ("[vpn.network]\nipv4_pool = 5", "vpn.network.ipv4_pool", "text in quotes"),
+        ("[vpn.network]\ndns = ['one.one']", "vpn.network.dns", "IPv4 or IPv6 address"),
+        ("[vpn.limits]\nmax_clients = 0", "vpn.limits.max_clients", "greater than or equal to 1"),
+        ("[vpn.limits]\non_excess = 'panic'", "vpn.limits.on_excess", "deny_new"),
+        ("[vpn.session]\ndpd = -1", "vpn.session.dpd", "greater than or equal to 0"),
+        ("[vpn.session]\ncookie_timeout = 1.5", "vpn.session.cookie_timeout", "integer"),
+        ("[auth]\nmethods = ['carrier-pigeon']", "auth.methods", "password"),
+        ("[policy]\nrules = 'rules'", "policy.rules", "list"),
+        ("[policy]\nnever_block = ['10.0.0.1/8']", "policy.never_block", "host bits"),
+        ("[policy]\ndefault = 'maybe'", "policy.default", "accept"),
+        ("[admin]\nlisten = '0.0.0.0:8443'", "admin", "plain HTTP"),
+        ("[admin]\ncertificate = 'a.crt'", "admin", "go together"),
+        ("[store]\nurl = 'mysql://x'", "store", "sqlite:///"),
+        ("[log]\nlevel = 'loud'", "log.level", "debug"),
+        ("[logs]\nlevel = 'info'", "logs", "unknown key"),
+        ("vpn = 3", "vpn", "dictionary"),
+    ],
+)
+def test_errors_name_the_key(tmp_path, text, key, reason):
+    problems = problems_of(tmp_path, text)
+    assert len(problems) == 1
+    name, _, said = problems[0].partition(": ")
+    assert name == key
+    assert reason in said
+
+
+def test_every_problem_is_reported_at_once(tmp_path):
+    problems = problems_of(tmp_path, "[vpn]\ndtls = 3\nfoo = 1\n[log]\nlevel = 'x'")
+    assert [problem.partition(": ")[0] for problem in problems] == ["vpn.dtls", "vpn.foo", "log.level"]
+
+
+def test_what_is_no_toml_says_where(tmp_path):
+    assert "line 2" in problems_of(tmp_path, "[vpn]\nlisten = ,\n")[0]
+
+
+def test_a_secret_in_the_store_url_is_not_shown(tmp_path):
+    loaded = load_config(write(tmp_path, "[store]\nurl = 'postgresql+psycopg://me:hunter2@db/x'"))
+    assert "hunter2" not in repr(loaded)
+    assert loaded.store_url.endswith("hunter2@db/x")
+
+
+def test_what_cannot_be_read_is_an_error_of_one_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file"):
+        load_config(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+def test_the_search_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OCSENTRY_CONFIG", raising=False)
+    monkeypatch.setattr(
+        "ocsentry.configuration.model.DEFAULT_LOCATIONS", (Path("ocsentry.toml"), tmp_path / "etc.toml")
+    )
+    with pytest.raises(ConfigError, match="ocsentry init"):
+        find_config()
+    (tmp_path / "etc.toml").touch()
+    assert find_config() == tmp_path / "etc.toml"
+    (tmp_path / "ocsentry.toml").touch()
+    assert find_config() == Path("ocsentry.toml")
+    monkeypatch.setenv("OCSENTRY_CONFIG", "/from/environment")
+    assert find_config() == Path("/from/environment")
+    assert find_config(Path("/explicit")) == Path("/explicit")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_rendered_pages_are_fresh(name):
+    page = (ROOT / "docs" / name).read_text()
+    assert render_page(page, PAGES[name]()) == page, "run python -m ocsentry.configuration.rendered_docs"
+
+
+def test_every_key_is_described():
+    def walk(model, prefix=""):
+        for name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
+                yield from walk(field.annotation, f"{prefix}{name}.")
+            else:
+                yield f"{prefix}{name}", field.description
+
+    assert [key for key, description in walk(Config) if not description] == []
+
+
+def test_the_example_in_the_docs_is_valid(tmp_path):
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    example = page.rpartition("```toml\n")[2].partition("```")[0]
+    assert tomllib.loads(example)
+    load_config(write(tmp_path, example))

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block lists from URLs: fetched when missing, again when old, and never replaced by less."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ocsentry.rule_sources.feed_refresher import RETRY, FeedKeeper, HttpFetcher
+from ocsentry.rule_sources.watcher import RuleWatcher
+from sentry_engine import Engine, Policy
+
+
+class Publisher:
+    """A web server with one list."""
+
+    def __init__(self):
+        self.body, self.etag, self.status, self.encoding = b"192.0.2.0/24\n", '"1"', 200, None
+        self.requests = []
+        publisher = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                publisher.requests.append(self.headers.get("If-None-Match"))
+                same = publisher.etag and self.headers.get("If-None-Match") == publisher.etag
+                status = 304 if same else publisher.status
+                self.send_response(status)
+                if publisher.etag:
+                    self.send_header("ETag", publisher.etag)
+                if publisher.encoding:
+                    self.send_header("Content-Encoding", publisher.encoding)
+                self.end_headers()
+                if status != 304:
+                    self.wfile.write(publisher.body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/list"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def publisher():
+    publisher = Publisher()
+    yield publisher
+    publisher.server.shutdown()
+    publisher.server.server_close()
+
+
+@pytest.fixture
+def rules(tmp_path, publisher):
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    feed = {"id": "scanners", "url": publisher.url, "refresh_sec": 3600}
+    (folder / "feeds.json").write_text(json.dumps({"wolfsentry": {"version": "1.6.3", "feeds": [feed]}}))
+    return folder
+
+
+@pytest.fixture
+def keeper(tmp_path, rules):
+    return FeedKeeper(tmp_path / "feeds", RuleWatcher([rules], (".json",)))
+
+
+def refused(rules, tmp_path, address):
+    with Engine(Policy.load(rules, feed_folder=tmp_path / "feeds"), core="twin") as engine:
+        return not engine.decide("connect", address).accepted
+
+
+def test_what_is_missing_is_fetched_once(keeper, rules, tmp_path, publisher):
+    (result,) = keeper.fetch_missing(0.0)
+    assert (result.changed, result.entries, result.problem) == (True, 1, "")
+    assert refused(rules, tmp_path, "192.0.2.1")
+    assert keeper.fetch_missing(1.0) == []
+    assert keeper.refresh_due(3599.0) == []
+    assert len(publisher.requests) == 1
+
+
+def test_what_is_old_is_asked_for_with_its_etag(keeper, rules, tmp_path, publisher):
+    keeper.fetch_missing(0.0)
+    (result,) = keeper.refresh_due(3600.0)
+    assert not result.changed
+    assert publisher.requests == [None, '"1"']
+    publisher.body, publisher.etag = b"198.51.100.0/24\n192.0.2.0/24\n", '"2"'
+    (result,) = keeper.refresh_due(7200.0)
+    assert (result.changed, result.entries) == (True, 2)
+    assert refused(rules, tmp_path, "198.51.100.1")
+
+
+@pytest.mark.parametrize("failure", [{"status": 500}, {"body": b""}, {"body": b"<html>sorry</html>"}])
+def test_a_failure_keeps_the_list_and_is_tried_again(keeper, rules, tmp_path, publisher, failure):
+    keeper.fetch_missing(0.0)
+    publisher.etag = None
+    for name, value in failure.items():
+        setattr(publisher, name, value)
+    (result,) = keeper.refresh_due(3600.0)
+    assert not result.changed
+    assert result.problem
+    assert refused(rules, tmp_path, "192.0.2.1")
+    assert keeper.refresh_due(3600.0 + RETRY - 1) == []
+    assert len(keeper.refresh_due(3600.0 + RETRY)) == 1
+
+
+def test_a_feed_that_a_new_file_names_is_due_at_once(keeper, rules, publisher):
+    keeper.fetch_missing(0.0)
+    feed = {"id": "more", "url": publisher.url + "?more"}
+    (rules / "more.json").write_text(json.dumps({"wolfsentry": {"version": "1.6.3", "feeds": [feed]}}))
+    assert [result.feed for result in keeper.refresh_due(1.0)] == ["more"]
+
+
+def test_a_file_with_an_error_costs_the_others_nothing(keeper, rules):
+    (rules / "a.json").write_text("{")
+    assert [result.feed for result in keeper.fetch_missing(0.0)] == ["scanners"]
+
+
+def test_a_body_that_blows_up_is_cut(publisher):
+    publisher.body, publisher.encoding = gzip.compress(b"\n" * 10_000_000), "gzip"
+    with pytest.raises(OSError, match="larger than 1000000 bytes"):
+        HttpFetcher().fetch(publisher.url, etag=None, max_bytes=1_000_000)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "nonsense", "http://[::"]
+)
+def test_what_cannot_be_fetched_is_an_error_of_the_system(url):
+    with pytest.raises(OSError, match=r"\S"):
+        HttpFetcher().fetch(url, etag=None, max_bytes=1000)

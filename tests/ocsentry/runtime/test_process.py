@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server's process from its start to its end, in a network namespace of its own.
+
+namespace: lo, the TUN device that the server makes, nothing else
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from lab.namespaces import Claim, Namespace
+from lab.patience import PATIENCE
+from tests.ocsentry.conftest import OCSENTRY
+
+pytestmark = pytest.mark.netns
+
+
+class Served:
+    """``ocsentry serve`` whose log is read line by line."""
+
+    def __init__(self, command_line, namespace):
+        self.command_line = command_line
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(command_line.folder / "notify"))
+        self.notify.settimeout(PATIENCE)
+        environment = {**command_line.environment, "NOTIFY_SOCKET": str(command_line.folder / "notify")}
+        self.process = subprocess.Popen(
+            ["ip", "netns", "exec", namespace, OCSENTRY, "serve"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+        self.lines = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self._news:
+                self.lines.append(line)
+                self._news.notify_all()
+        with self._news:
+            self.lines.append("")
+            self._news.notify_all()
+
+    def await_event(self, name, since=0):
+        """The first event of that name from line number ``since`` on."""
+
+        def found():
+            documents = (json.loads(line) for line in self.lines[since:] if line.startswith("{"))
+            return next((document for document in documents if document["event"] == name), None)
+
+        with self._news:
+            assert self._news.wait_for(lambda: found() or "" in self.lines, PATIENCE), self.lines
+            event = found()
+            assert event, self.lines
+            return event
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return code
+
+    def told(self):
+        return self.notify.recv(1000).decode()
+
+
+@pytest.fixture
+def namespace():
+    claim = Claim()
+    yield Namespace.create(claim.name("serve")).name
+    claim.release()
+
+
+@pytest.fixture
+def served(command_line, namespace):
+    server = Served(command_line, namespace)
+    try:
+        server.await_event("ready")
+        yield server
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            server.process.kill()
+        server.process.wait(PATIENCE)
+        server.notify.close()
+
+
+def links(namespace):
+    return subprocess.run(["ip", "-n", namespace, "-br", "link"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_nothing_is_left(served, namespace, number):
+    assert served.told().startswith("READY=1")
+    assert "ocs0" in links(namespace)
+    assert served.stop(number) == 0
+    assert served.told() == "STOPPING=1"
+    assert [json.loads(line)["event"] for line in served.lines if line.startswith("{")][-1] == "stopped"
+    assert "ocs0" not in links(namespace)
+    assert not (served.command_line.folder / "admin.sock").exists()
+
+
+def test_a_saved_rule_is_in_force_and_a_wrong_one_changes_nothing(served):
+    cli = served.command_line
+    rule = cli.folder / "rules" / "50-new.json"
+    document = {
+        "wolfsentry": {
+            "version": "1.6.3",
+            "rules": [{"id": "new", "type": "blacklist", "remote_addr": "198.51.100.0/24"}],
+        }
+    }
+    seen = len(served.lines)
+    rule.write_text(json.dumps(document))
+    assert served.await_event("policy_loaded", seen)["by"] == "file watcher"
+    assert cli.json("rules", "explain", "198.51.100.1")["verdict"]["rule_id"] == "new"
+    seen = len(served.lines)
+    rule.write_text("{")
+    assert "50-new.json" in served.await_event("policy_refused", seen)["problems"][0]
+    assert cli.json("rules", "explain", "198.51.100.1")["verdict"]["rule_id"] == "new"
+    status = cli.json("status")
+    assert not status["ready"]
+    assert "50-new.json" in status["problems"][0]
+    seen = len(served.lines)
+    rule.unlink()
+    served.await_event("policy_loaded", seen)
+    assert cli.json("status")["ready"]
+    assert cli.json("rules", "explain", "198.51.100.1")["verdict"]["action"] == "accept"
+
+
+def test_hangup_reloads_rules_and_certificate(served):
+    served.told()
+    seen = len(served.lines)
+    served.process.send_signal(signal.SIGHUP)
+    assert served.told().startswith("RELOADING=1")
+    assert served.told().startswith("READY=1")
+    served.await_event("certificate_reloaded", seen)
+    assert served.await_event("policy_loaded", seen)["by"] == "signal"
+    (served.command_line.folder / "server.key").write_text("no key")
+    served.process.send_signal(signal.SIGHUP)
+    assert "server.key" in served.await_event("certificate_refused", seen)["error"]
+    assert served.stop() == 0
+
+
+def test_commands_on_a_running_server(served):
+    cli = served.command_line
+    blocked = cli.json("block", "203.0.113.0/24", "--ttl", "1h", "--reason", "a test")
+    assert (blocked["cidr"], blocked["sessions_cut"]) == ("203.0.113.0/24", 0)
+    assert [row["reason"] for row in cli.json("blocks")] == ["a test"]
+    assert cli.json("rules", "explain", "203.0.113.9")["verdict"]["action"] == "reject"
+    assert "block of 203.0.113.0/24" in cli.fails("unblock", "203.0.113.9")
+    cli.ok("unblock", "203.0.113.0/24")
+    assert cli.json("blocks") == []
+    assert cli.json("rules", "explain", "203.0.113.9")["verdict"]["action"] == "accept"
+    cli.ok("user", "add", "alice", "--password-stdin", stdin="a good password\n")
+    assert [user["name"] for user in cli.json("user", "list")] == ["alice"]
+    assert cli.json("sessions") == cli.json("sessions", "list") == []
+    assert "no session" in cli.fails("sessions", "kill", "abc")
+    kinds = [json.loads(line)["kind"] for line in cli.ok("events", "--json").splitlines()]
+    assert kinds[0] == "policy_loaded"
+    assert {"ready", "block_added", "block_removed"} <= set(kinds)
+
+
+def decided(cli):
+    """The fields of the events that say what the engine decided."""
+    said = map(json.loads, cli.ok("events", "--json").splitlines())
+    return [event["fields"] for event in said if event["kind"] == "decision"]
+
+
+def test_what_the_gateway_decides_is_an_event(served, namespace):
+    knock = "import socket; socket.create_connection(('127.0.0.1', 443), 5).close()"
+    subprocess.run(["ip", "netns", "exec", namespace, sys.executable, "-c", knock], check=True, timeout=PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while not (decisions := decided(served.command_line)):  # they are looked at a few times a second
+        assert time.monotonic() < deadline
+    assert [(one["event"], one["verdict"], one["reason"]) for one in decisions] == [
+        ("connect", "accept", "never_block")
+    ]
+    assert [line for line in served.lines if "backend_failed" in line] == []
+
+
+def test_blocks_survive_a_restart(served, namespace):
+    cli = served.command_line
+    cli.ok("block", "203.0.113.7", "--reason", "stays")
+    assert served.stop() == 0
+    (cli.folder / "notify").unlink()
+    again = Served(cli, namespace)
+    try:
+        again.await_event("ready")
+        assert cli.json("rules", "explain", "203.0.113.7")["verdict"]["action"] == "reject"
+        assert again.stop() == 0
+    finally:
+        again.process.kill()
+        again.notify.close()
+
+
+def test_a_second_server_is_refused_in_one_line(served, namespace):
+    done = subprocess.run(
+        ["ip", "netns", "exec", namespace, OCSENTRY, "serve"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=served.command_line.environment,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("ocsentry: ")
+    assert "Traceback" not in done.stdout + done.stderr
+    assert served.command_line.json("status")["ready"]

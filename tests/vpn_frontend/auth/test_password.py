@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import asyncio
+import threading
+
+import pytest
+
+from lab.patience import PATIENCE
+from vpn_frontend.auth import password
+from vpn_frontend.auth.password import OverloadError, PasswordChecker, hash_password, matches
+
+
+def test_a_password_matches_its_own_hash_only():
+    encoded = hash_password("gr\u00fcn")
+    assert encoded.startswith("$argon2id$")
+    assert matches(encoded, "gr\u00fcn")
+    assert not matches(encoded, "gr\u00fcn ")
+    assert not matches(encoded, "")
+
+
+@pytest.mark.parametrize(
+    "encoded", [None, "", "secret", "$argon2id$v=19$m=1,t=1", "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA"]
+)
+def test_no_hash_or_a_damaged_one_is_nobody_s_password(encoded):
+    assert not matches(encoded, "secret")
+
+
+def test_a_hash_of_crypt_is_taken():
+    encoded = "$5$saltstring$C3o4O1TC6aRHF4FI.QSZMXtHbaj2gSXr4sUc/3NcUi."  # openssl passwd -5 -salt saltstring secret
+    assert matches(encoded, "secret")
+    assert not matches(encoded, "wrong")
+
+
+def test_an_unknown_user_costs_a_real_verification(monkeypatch):
+    verified = []
+    monkeypatch.setattr(password, "_hasher", type("Hasher", (), {"verify": lambda _, *given: verified.append(given)})())
+    assert not matches(None, "secret")
+    assert verified == [(password._UNKNOWN, "secret")]
+
+
+@pytest.mark.asyncio
+async def test_checks_beyond_the_limit_are_refused_at_once(monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(password, "matches", lambda *_: release.wait(PATIENCE))
+    checker = PasswordChecker(threads=1, max_waiting=3)
+    try:
+        waiting = [asyncio.create_task(checker.check(None, "x")) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadError):
+            await checker.check(None, "x")
+        release.set()
+        assert await asyncio.gather(*waiting) == [True] * 3
+        assert await checker.check(None, "x")
+    finally:
+        release.set()
+        checker.close()
+
+
+@pytest.mark.asyncio
+async def test_a_check_too_slow_is_overload_and_keeps_its_place_until_done(monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(password, "matches", lambda *_: release.wait(PATIENCE))
+    checker = PasswordChecker(threads=1, max_waiting=1, deadline=0.01)
+    try:
+        with pytest.raises(OverloadError):
+            await checker.check(None, "x")
+        with pytest.raises(OverloadError):
+            await checker.check(None, "x")
+        assert checker._waiting == 1
+    finally:
+        release.set()
+        checker.close()

@@ -1,0 +1,464 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole logins over the gateway in memory: bytes of clients in, bytes of the server out.
+
+Each with a directory that has to be asked, and with one that knows, where the same happens without a pause.
+"""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from vpn_frontend.auth.authenticator import Authenticator
+from vpn_frontend.auth.password import PasswordChecker
+from vpn_frontend.connections import pre_tunnel
+from vpn_frontend.connections.pre_tunnel import Reception
+from vpn_frontend.gateway.interface import ChannelDown, LinkClosed, LinkData, LinkUp, SessionAlive, SessionClosed
+from vpn_frontend.ports import CloseReason, VpnEvent
+from vpn_frontend.protocol.connection import Site
+from vpn_frontend.protocol.login_attempts import LoginTable
+from vpn_frontend.sessions import liveness_probe
+from vpn_frontend.testing import MemoryDirectory
+
+REPLY = '<config-auth type="auth-reply"><auth><username>{}</username><password>{}</password></auth></config-auth>'
+LIMIT = {
+    "wolfsentry": {
+        "version": "1.6.3",
+        "rules": [],
+        "events": [{"label": "auth_failure", "max_rate_per_second": 1, "penalty_duration_sec": 60}],
+    }
+}
+
+
+class Front:
+    """A reception with its lab; ``settle`` carries all that is under way to its end."""
+
+    def __init__(self, lab, users, *, knows):
+        self.lab = lab
+        self.gateway = lab.gateway
+        self.directory = MemoryDirectory(users.values(), recalls=knows)
+        self.passwords = PasswordChecker(threads=1, remember=60 if knows else 0)
+        site = Site(LoginTable(240), attempts=3, groups=(), banner="", certificate_sha1="")
+        authenticator = Authenticator(
+            users=self.directory, engine=lab.engine, passwords=self.passwords, events=lab.events
+        )
+        self.reception = Reception(
+            lab.settings, site, gateway=lab.gateway, sessions=lab.table, authenticator=authenticator,
+            events=lab.events, clock=lambda: lab.now,
+        )  # fmt: skip
+
+    def pump(self):
+        while events := self.gateway.events():
+            for event in events:
+                match event:
+                    case LinkUp():
+                        self.reception.link_up(event)
+                    case LinkData():
+                        self.reception.link_data(event)
+                    case LinkClosed():
+                        self.reception.link_closed(event)
+                        self.lab.handle(event)
+                    case SessionClosed() | ChannelDown() | SessionAlive():
+                        self.lab.handle(event)
+                        self.reception.sessions_changed()
+
+    async def settle(self):
+        self.pump()
+        while tasks := [link.task for link in self.reception._links if link.task is not None]:
+            await asyncio.wait(tasks, timeout=0.05)
+            self.pump()
+
+    async def say(self, link, data):
+        """Send ``data`` as the peer and return what it got for it."""
+        before = len(self.gateway.sent[link])
+        self.gateway.say(link, data)
+        await self.settle()
+        return bytes(self.gateway.sent[link][before:])
+
+    async def log_in(self, link, user="alice", password="secret"):
+        body = REPLY.format(user, password).encode()
+        head = f"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        return await self.say(link, head + body)
+
+    async def open_tunnel(self, link, cookie):
+        return await self.say(link, connect(cookie))
+
+    async def enter(self, address="192.0.2.1", user="alice"):
+        link = self.gateway.connect(address)
+        cookie = cookie_of(await self.log_in(link, user))
+        return link, cookie, await self.open_tunnel(link, cookie)
+
+    async def contend(self):
+        """A second login of alice, at the point where the first one is asked whether it is there; its link."""
+        link = self.gateway.connect()
+        cookie = cookie_of(await self.log_in(link))
+        self.gateway.say(link, connect(cookie))
+        self.pump()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert all(session.asked for session in self.gateway.sessions.values())
+        return link
+
+
+def connect(cookie):
+    return f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn={cookie}\r\n\r\n".encode()
+
+
+def cookie_of(answer):
+    return answer.partition(b"webvpn=")[2].partition(b";")[0].decode()
+
+
+@pytest.fixture(params=[False, True], ids=["asks", "knows"])
+def make_front(request, make_lab, users):
+    """Receptions over ``make_lab``'s labs."""
+    fronts = []
+
+    def make(document=None, **keywords):
+        fronts.append(Front(make_lab(document, **keywords), users, knows=request.param))
+        return fronts[-1]
+
+    yield make
+    for front in fronts:
+        front.passwords.close()
+
+
+@pytest.mark.asyncio
+async def test_a_client_logs_in_and_gets_its_tunnel(make_front):
+    front = make_front()
+    link, _, answer = await front.enter()
+    assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
+    assert b"\r\nX-CSTP-MTU: 1400\r\n" in answer
+    assert [view.user for view in front.lab.table.list()] == ["alice"]
+    assert len(front.reception) == 0, "the link is the gateway's now"
+    assert link in front.gateway.links
+
+
+@pytest.mark.asyncio
+async def test_a_login_may_go_over_several_connections(make_front):
+    front = make_front()
+    first = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(first))
+    front.gateway.hang_up(first)
+    answer = await front.open_tunnel(front.gateway.connect(), cookie)
+    assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
+
+
+ANYCONNECT = "User-Agent: AnyConnect Windows 5.0.04032\r\nX-Transcend-Version: 1\r\nX-Aggregate-Auth: 1\r\n"
+SECURE_CLIENT_INIT = """<?xml version="1.0" encoding="UTF-8"?>
+<config-auth client="vpn" type="init" aggregate-auth-version="2">
+<version who="vpn">5.0.04032</version>
+<device-id computer-name="LAPTOP" device-type="20QE" platform-version="10.0.19045" unique-id="AB12">win</device-id>
+<mac-address-list><mac-address public-interface="true">00-11-22-33-44-55</mac-address></mac-address-list>
+<group-access>https://vpn.example.org</group-access>
+<capabilities><auth-method>multiple-cert</auth-method><auth-method>single-sign-on-v2</auth-method></capabilities>
+</config-auth>"""
+SECURE_CLIENT_REPLY = SECURE_CLIENT_INIT.replace('type="init"', 'type="auth-reply"').replace(
+    "<capabilities>", "<auth><username>alice</username><password>secret</password></auth><capabilities>"
+)
+SECURE_CLIENT_TUNNEL = (
+    "X-CSTP-Version: 1\r\nX-CSTP-Hostname: LAPTOP\r\nX-CSTP-MTU: 1399\r\nX-CSTP-Address-Type: IPv6,IPv4\r\n"
+    "X-CSTP-Local-Address-IP4: 192.0.2.1\r\nX-CSTP-Base-MTU: 1500\r\nX-CSTP-Full-IPv6-Capability: true\r\n"
+    "X-CSTP-Accept-Encoding: lzs,deflate\r\nX-DTLS-Header-Pad-Length: 0\r\nX-DTLS-Accept-Encoding: lzs\r\n"
+    f"X-DTLS-Master-Secret: {'5A' * 48}\r\nX-DTLS-CipherSuite: AES256-SHA:AES128-SHA:DES-CBC3-SHA\r\n"
+    "X-DTLS12-CipherSuite: ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:AES256-GCM-SHA384\r\n"
+)
+
+
+@pytest.mark.asyncio
+async def test_secure_client_logs_in_over_many_connections(make_front):
+    """The window, the downloader and the agent are three processes, each with connections of its own."""
+    front = make_front()
+    window = front.gateway.connect()
+    post = f"POST / HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}Content-Length: {{}}\r\n\r\n{{}}"
+    for body in (SECURE_CLIENT_INIT, SECURE_CLIENT_REPLY):
+        answer = await front.say(window, post.format(len(body), body).encode())
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    cookie = cookie_of(answer)
+    assert b"webvpnc=bu:/&p:t&iu:1/&sh:" in answer
+    for path in ("/1/index.html", "/1/Windows", "/1/VPNManifest.xml", "/1/binaries/update.txt"):
+        downloader = front.gateway.connect()
+        got = await front.say(downloader, f"GET {path} HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}\r\n".encode())
+        assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    agent = front.gateway.connect()
+    answer = await front.say(
+        agent,
+        f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}Cookie: webvpn={cookie}\r\n"
+        f"{SECURE_CLIENT_TUNNEL}\r\n".encode(),
+    )
+    for line in (
+        "HTTP/1.1 200 CONNECTED",
+        "X-CSTP-Address: 192.168.99.2",
+        "X-CSTP-Address-IP6: fd00:99::2/64",
+        "X-CSTP-Rekey-Method: ssl",
+        "X-DTLS12-CipherSuite: ECDHE-RSA-AES256-GCM-SHA384",
+        "X-DTLS-MTU: 1400",
+    ):
+        assert f"{line}\r\n".encode() in answer
+    assert b"X-DTLS-CipherSuite" not in answer
+    assert b"Content-Encoding" not in answer
+    [view] = front.lab.table.list()
+    assert (view.hostname, view.user_agent) == ("LAPTOP", "AnyConnect Windows 5.0.04032")
+    [lease] = front.lab.engine.leases()
+    assert lease.device == "AB12"
+
+
+@pytest.mark.asyncio
+async def test_secure_client_s_connections_may_talk_all_at_once(make_front):
+    front = make_front()
+    extra = "X-Support-HTTP-Auth: true\r\nX-Pad: 0000\r\nX-AnyConnect-STRAP-Pubkey: MFkw\r\n"
+    head = f"POST / HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}{extra}Content-Length: {len(SECURE_CLIENT_REPLY)}\r\n\r\n"
+    window = front.gateway.connect()
+    whole = (head + SECURE_CLIENT_REPLY).encode()
+    downloads = {
+        front.gateway.connect(): f"GET {path} HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}\r\n".encode()
+        for path in ("/1/index.html", "/1/Windows", "/1/VPNManifest.xml", "/1/binaries/update.txt")
+    }
+    requests = {window: whole, **downloads}
+    for at in range(max(map(len, requests.values()))):  # a byte of each in turn
+        for link, request in requests.items():
+            front.gateway.say(link, request[at : at + 1])
+    await front.settle()
+    for link in requests:
+        assert front.gateway.sent[link].startswith(b"HTTP/1.1 200 OK\r\n")
+    cookie = cookie_of(bytes(front.gateway.sent[window]))
+    agents = [front.gateway.connect() for _ in range(2)]
+    connect_ = f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}Cookie: webvpn={cookie}\r\n\r\n".encode()
+    for agent in agents:
+        front.gateway.say(agent, connect_)
+    await front.settle()
+    assert len(front.lab.table.list()) == 1, "one cookie is one client, however many connections ask with it"
+    assert len(front.lab.engine.leases()) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_phone_is_probed_less_often(make_front):
+    front = make_front()
+    link = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(link))
+    answer = await front.say(
+        link,
+        f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn={cookie}\r\nX-CSTP-License: mobile\r\n"
+        "X-AnyConnect-Identifier-Platform: android\r\nX-AnyConnect-Identifier-Device-UniqueID: F00\r\n\r\n".encode(),
+    )
+    assert b"X-CSTP-DPD: 1800\r\n" in answer
+    assert front.lab.engine.leases()[0].device == "F00"
+
+
+@pytest.mark.asyncio
+async def test_a_reconnect_keeps_address_and_lease(make_front):
+    front = make_front(limits={"max_same_clients": 1})
+    link, cookie, first = await front.enter()
+    front.gateway.hang_up(link)
+    again = await front.open_tunnel(front.gateway.connect("198.51.100.9"), cookie)
+    line = b"X-CSTP-Address: 192.168.99.2\r\n"
+    assert line in first
+    assert line in again
+    assert len(front.lab.engine.leases()) == 1
+
+
+@pytest.mark.asyncio
+async def test_the_second_client_hears_why_it_is_refused(make_front):
+    front = make_front(limits={"max_same_clients": 1})
+    await front.enter()
+    link = await front.contend()
+    front.gateway.answer(next(iter(front.gateway.sessions)))
+    await front.settle()
+    answer = bytes(front.gateway.sent[link]).rpartition(b"HTTP/1.1 ")[2]
+    assert answer.startswith(b"503 ")
+    assert b"X-Reason: This user is already connected" in answer
+    assert link not in front.gateway.links
+    [refused] = front.lab.events.of("tunnel_refused")
+    assert (refused["user"], refused["reason"]) == ("alice", "max_same_clients")
+
+
+@pytest.mark.asyncio
+async def test_a_new_login_takes_the_place_of_a_session_that_does_not_answer(make_front, monkeypatch):
+    monkeypatch.setattr(pre_tunnel, "CONTEST_PATIENCE", 0.05)
+    front = make_front(limits={"max_same_clients": 1})
+    await front.enter()
+    ask = front.gateway.ask
+
+    def ask_and_wait(session):
+        ask(session)
+        front.lab.now += liveness_probe.CONTEST_PATIENCE  # at once: the timer may end as soon as it has begun
+
+    monkeypatch.setattr(front.gateway, "ask", ask_and_wait)
+    link = await front.contend()
+    await front.settle()
+    assert b"HTTP/1.1 200 CONNECTED\r\n" in front.gateway.sent[link]
+    assert front.lab.reasons() == [CloseReason.REPLACED]
+    assert len(front.lab.engine.leases()) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_new_login_takes_the_place_and_address_of_a_roaming_session(make_front):
+    front = make_front(limits={"max_same_clients": 1})
+    link, _, first = await front.enter()
+    front.gateway.hang_up(link)
+    front.pump()
+    _, _, second = await front.enter()
+    assert b"X-CSTP-Address: 192.168.99.2\r\n" in first
+    assert b"X-CSTP-Address: 192.168.99.2\r\n" in second
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("cookie", ["", "00" * 32, "x", "0" * 10_000])
+async def test_a_bad_cookie_opens_nothing(make_front, cookie):
+    front = make_front()
+    link = front.gateway.connect()
+    assert (await front.open_tunnel(link, cookie)).startswith(b"HTTP/1.1 401 Cookie is not acceptable\r\n")
+    assert link not in front.gateway.links
+    assert front.lab.engine.leases() == []
+
+
+@pytest.mark.asyncio
+async def test_a_user_disabled_after_login_opens_no_tunnel(make_front, users):
+    front = make_front()
+    link = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(link))
+    front.directory.users["alice"] = users["gone"]
+    answer = await front.open_tunnel(link, cookie)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"X-Reason: This account is disabled." in answer
+
+
+@pytest.mark.asyncio
+async def test_a_punished_source_hears_it_and_is_closed(make_front):
+    front = make_front(LIMIT)
+    link = front.gateway.connect()
+    assert b"<input" in await front.log_in(link, password="wrong")
+    answer = await front.log_in(link, password="wrong")
+    assert b"Try again in 60 seconds" in answer
+    assert b"<input" not in answer
+    assert link not in front.gateway.links
+
+
+@pytest.mark.asyncio
+async def test_garbage_costs_only_its_own_link(make_front):
+    front = make_front()
+    link, bad = (front.gateway.connect(address) for address in ("192.0.2.1", "198.51.100.1"))
+    front.gateway.say(link, b"POST /auth HTTP/1.1\r\nHost: vpn\r\n")
+    assert (await front.say(bad, b"\x00\x01\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+    assert bad not in front.gateway.links
+    assert (await front.say(link, b"Content-Length: 0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    [refused] = front.lab.events.of("link_refused")
+    assert str(refused["address"]) == "198.51.100.1"
+
+
+@pytest.mark.asyncio
+async def test_a_link_that_dies_takes_its_question_along(make_front):
+    front = make_front()
+    link = front.gateway.connect()
+    body = REPLY.format("alice", "secret").encode()
+    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.pump()
+    task = front.reception._links.find(link).task
+    front.gateway.hang_up(link)
+    front.pump()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert front.gateway.sent[link] == b""
+    assert len(front.lab.table._waiting) == 0
+
+
+@pytest.mark.asyncio
+async def test_a_peer_that_talks_while_its_password_is_checked_is_cut(make_front):
+    front = make_front()
+    link = front.gateway.connect()
+    body = REPLY.format("alice", "secret").encode()
+    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.gateway.say(link, b"GET / HTTP/1.1\r\n")
+    await front.settle()
+    assert bytes(front.gateway.sent[link]).startswith(b"HTTP/1.1 400 ")
+    assert link not in front.gateway.links
+
+
+@pytest.mark.asyncio
+async def test_a_request_that_never_ends_and_a_link_that_talks_for_ever_are_closed(make_front):
+    front = make_front()
+    slow, old = front.gateway.connect(), front.gateway.connect()
+    await front.say(slow, b"GET / HTTP/1.1\r\n")
+    await front.say(old, b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n")
+    front.reception.expire(front.lab.now + 29)
+    assert {slow, old} <= front.gateway.links
+    front.reception.expire(front.lab.now + 30)
+    assert slow not in front.gateway.links
+    front.reception.expire(front.lab.now + 480)
+    assert old not in front.gateway.links
+
+
+@pytest.mark.asyncio
+async def test_a_fault_of_ours_closes_the_link_and_is_reported(make_front, monkeypatch):
+    front = make_front()
+    monkeypatch.setattr(front.lab.table, "log_in", lambda *_: SimpleNamespace().missing)
+    link = front.gateway.connect()
+    assert await front.log_in(link) == b""
+    assert link not in front.gateway.links
+    [failed] = front.lab.events.of("backend_failed")
+    assert failed["what"] == "conversation"
+
+
+@pytest.mark.asyncio
+async def test_closing_the_reception_ends_what_is_under_way(make_front):
+    front = make_front()
+    link = front.gateway.connect()
+    body = REPLY.format("alice", "secret").encode()
+    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.pump()
+    await front.reception.close()
+    assert len(front.reception) == 0
+    assert len(front.lab.table._waiting) == 0
+
+
+@pytest.mark.asyncio
+async def test_whoever_was_right_a_moment_ago_waits_for_nothing(make_lab, users):
+    front = Front(make_lab(), users, knows=True)
+    await front.enter()
+    link = front.gateway.connect()
+    body = REPLY.format("alice", "secret").encode()
+    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.pump()
+    front.gateway.say(link, connect(cookie_of(bytes(front.gateway.sent[link]))))
+    front.pump()
+    assert b"HTTP/1.1 200 CONNECTED" in front.gateway.sent[link]
+    front.passwords.close()
+
+
+@pytest.mark.asyncio
+async def test_a_fault_of_ours_costs_the_link_alone(make_front, monkeypatch):
+    front = make_front()
+    await front.enter()
+    monkeypatch.setattr(front.lab.table, "log_in", lambda *_: 1 / 0)
+    link = front.gateway.connect()
+    assert await front.log_in(link) == b""
+    assert link not in front.gateway.links
+    assert "ZeroDivisionError" in front.lab.events.of("backend_failed")[0]["error"]
+    monkeypatch.undo()
+    assert b"200 CONNECTED" in (await front.enter(user="bob"))[2]
+
+
+@pytest.mark.asyncio
+async def test_one_address_does_not_fill_the_places_of_all(make_front, monkeypatch):
+    monkeypatch.setattr(pre_tunnel, "SPARE_LINKS", 1)
+    front = make_front(limits={"max_clients": 2})
+    neighbour = front.gateway.connect("192.0.2.99")
+    crowd = [front.gateway.connect("192.0.2.1") for _ in range(5)]
+    networks = [front.gateway.connect(f"2001:db8::{number}") for number in range(4)]
+    await front.settle()
+    for link in (*crowd[:2], networks[0]):
+        assert link not in front.gateway.links, "the oldest of a source that has more than its share"
+    assert b"200 OK" in await front.log_in(crowd[-1])
+    assert b"200 OK" in await front.log_in(neighbour)
+    refused = [fields["reason"] for fields in front.lab.events.of(VpnEvent.LINK_REFUSED)]
+    assert refused == ["too many connections of one address"] * 3
+
+
+@pytest.mark.asyncio
+async def test_who_leaves_gives_its_place_back(make_front, monkeypatch):
+    monkeypatch.setattr(pre_tunnel, "SPARE_LINKS", 1)
+    front = make_front(limits={"max_clients": 2})
+    first = front.gateway.connect("192.0.2.1")
+    for _ in range(5):
+        front.gateway.hang_up(front.gateway.connect("192.0.2.1"))
+    await front.settle()
+    assert b"200 OK" in await front.log_in(first)

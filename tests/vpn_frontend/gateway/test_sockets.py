@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import gc
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from lab.patience import PATIENCE
+from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port, reserve_port
+from vpn_frontend.gateway.sockets import UDP_BUFFER, ListenError, close_all, open_listeners
+from vpn_frontend.settings import parse_endpoint
+
+
+@pytest.fixture
+def port():
+    with reserve_port() as reserved:
+        yield port_of(reserved)
+
+
+def open_descriptors():
+    gc.collect()  # what tests before left to be collected is not of interest
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_each_worker_gets_its_own_socket_per_endpoint(port):
+    rows = open_listeners([parse_endpoint(f"127.0.0.1:{port}"), parse_endpoint(f"[::1]:{port}")], 3)
+    try:
+        assert [len(row) for row in rows] == [2, 2, 2]
+        assert len({descriptor for row in rows for descriptor in row}) == 6
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=PATIENCE).close()
+    finally:
+        close_all(descriptor for row in rows for descriptor in row)
+
+
+def test_every_address_means_both_families(port):
+    rows = open_listeners([parse_endpoint(f"*:{port}")], 1)
+    try:
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=PATIENCE).close()
+    finally:
+        close_all(rows[0])
+
+
+def test_datagram_sockets_hold_a_burst():
+    limit = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    reserved, ((descriptor,),) = reserve_datagram_port("127.0.0.1", 1)
+    with reserved, socket.socket(fileno=descriptor) as bound:
+        # The kernel counts its own overhead: it doubles what is asked for.
+        assert 2 * min(UDP_BUFFER, limit) <= bound.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * UDP_BUFFER
+
+
+def test_datagram_sockets_do_not_block():
+    reserved, rows = reserve_datagram_port("127.0.0.1", 2)
+    try:
+        for (descriptor,) in rows:
+            assert not os.get_blocking(descriptor)
+    finally:
+        close_all(descriptor for row in rows for descriptor in row)
+        reserved.close()
+
+
+def test_what_cannot_be_listened_on_is_named_and_nothing_stays_open(port):
+    before = open_descriptors()
+    with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:443"):
+        open_listeners([parse_endpoint(f"127.0.0.1:{port}"), parse_endpoint("192.0.2.1:443")], 2)
+    assert open_descriptors() == before

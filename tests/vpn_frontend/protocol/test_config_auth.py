@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Messages as clients write them (after what openconnect 9.01 and AnyConnect 4.10 send), and as attackers do."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vpn_frontend.protocol.config_auth import MAX_NAME, MAX_SECRET, MessageError, parse_message
+
+OPENCONNECT_INIT = b"""<?xml version="1.0" encoding="UTF-8"?>
+<config-auth client="vpn" type="init" aggregate-auth-version="2"><version who="vpn">v9.01-3</version>\
+<device-id>linux-64</device-id><capabilities><auth-method>single-sign-on-v2</auth-method></capabilities>\
+<group-access>https://192.0.2.1/</group-access></config-auth>
+"""
+OPENCONNECT_REPLY = b"""<?xml version="1.0" encoding="UTF-8"?>
+<config-auth client="vpn" type="auth-reply" aggregate-auth-version="2"><version who="vpn">v9.01-3</version>\
+<device-id>linux-64</device-id><session-token/><session-id/>\
+<auth><username>alice</username><password>s&lt;cret &amp; more</password></auth></config-auth>
+"""
+ANYCONNECT_REPLY = """<?xml version="1.0" encoding="UTF-8"?>
+<config-auth client="vpn" type="auth-reply" aggregate-auth-version="2">
+<version who="vpn">4.10.05095</version>
+<device-id computer-name="LAPTOP" device-type="LENOVO 20QE" platform-version="10.0.19045" unique-id="AB12"
+ unique-id-global="CD34">win</device-id>
+<mac-address-list><mac-address public-interface="true">00-11-22-33-44-55</mac-address></mac-address-list>
+<session-token></session-token><session-id></session-id>
+<opaque is-for="sg"><tunnel-group>VPN</tunnel-group><config-hash>1</config-hash></opaque>
+<group-select>Büro</group-select>
+<auth><username>alice</username><password>secret</password></auth>
+</config-auth>
+""".encode()
+
+
+def test_openconnect_asks_for_the_form():
+    message = parse_message(OPENCONNECT_INIT, "application/xml; charset=utf-8")
+    assert (message.kind, message.username, message.password) == ("init", None, None)
+    assert message.device.platform == "linux-64"
+
+
+def test_openconnect_answers_the_form():
+    message = parse_message(OPENCONNECT_REPLY, "")
+    assert (message.kind, message.username, message.password) == ("auth-reply", "alice", "s<cret & more")
+
+
+def test_anyconnect_answers_with_its_device_and_group():
+    message = parse_message(ANYCONNECT_REPLY, "application/x-www-form-urlencoded")
+    assert (message.username, message.password, message.group) == ("alice", "secret", "Büro")
+    assert message.device.name == "LAPTOP"
+    assert message.device.unique_id == "CD34"
+    assert message.device.kind == "LENOVO 20QE"
+
+
+def test_a_logout_names_its_session():
+    message = parse_message(
+        b'<config-auth client="vpn" type="logout"><session-token>abc</session-token></config-auth>', ""
+    )
+    assert (message.kind, message.session_token) == ("logout", "abc")
+
+
+@pytest.mark.parametrize(
+    "prolog",
+    [
+        b'<?xml version: "1.0" encoding="UTF-8"?>',
+        b"\xef\xbb\xbf",
+        b"\r\n  ",
+        b'<?xml version="1.0" encoding="utf-16"?>',
+    ],
+)
+def test_the_prolog_is_not_trusted_to_be_one(prolog):
+    document = OPENCONNECT_REPLY[OPENCONNECT_REPLY.index(b"<config") :]
+    assert parse_message(prolog + document, "").username == "alice"
+
+
+def test_the_old_form_of_clients_without_xml():
+    message = parse_message(
+        b"username=al%20ice&password=p%26w+x&group%5flist=staff", "application/x-www-form-urlencoded"
+    )
+    assert (message.kind, message.username, message.password, message.group) == (
+        "auth-reply",
+        "al ice",
+        "p&w x",
+        "staff",
+    )
+
+
+def test_an_empty_body_asks_for_the_form():
+    assert parse_message(b"", "").kind == "init"
+
+
+@pytest.mark.parametrize("name", ["password", "password1", "secondary_password", "answer", "whichpin"])
+def test_the_password_has_many_names(name):
+    document = f'<config-auth type="auth-reply"><auth><username>a</username><{name}>b</{name}></auth></config-auth>'
+    assert parse_message(document.encode(), "").password == "b"
+
+
+def test_an_empty_password_is_not_a_missing_one():
+    empty = b'<config-auth type="auth-reply"><auth><username>a</username><password/></auth></config-auth>'
+    assert parse_message(empty, "").password == ""
+    assert parse_message(empty.replace(b"<password/>", b""), "").password is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'<!DOCTYPE a [<!ENTITY x "y">]><config-auth type="init"/>',
+        b'<?xml version="1.0"?><!DOCTYPE config-auth SYSTEM "file:///etc/passwd"><config-auth type="init"/>',
+        b'<config-auth type="init"><group-select>&x;</group-select></config-auth>',
+        b"<config-auth>" * 20,
+        b"<config-auth>" + b"<a/>" * 1000 + b"</config-auth>",
+        b'<other type="init"/>',
+        b'<config-auth type="init"/><config-auth type="init"/>',
+        b'<config-auth type="init"><group-select>\xff\xfe</group-select></config-auth>',
+        b"<?xml " + b" " * 1000 + b'?><config-auth type="init"/>',
+        b'<config-auth type="init"><auth><username>a&#10;b</username></auth></config-auth>',
+        b"\x00\x01\x02",
+        b"username=%ff",
+        b"&".join(b"a%d=1" % index for index in range(100)),
+    ],
+)
+def test_what_no_client_sends_is_refused(body):
+    with pytest.raises(MessageError):
+        parse_message(body, "")
+
+
+def test_a_body_of_another_type_is_refused():
+    with pytest.raises(MessageError):
+        parse_message(b"username=a&password=b", "multipart/form-data; boundary=x")
+
+
+def test_the_limits_of_names_and_passwords():
+    document = (
+        '<config-auth type="auth-reply"><auth><username>{}</username><password>{}</password></auth></config-auth>'
+    )
+    fitting = parse_message(document.format("a" * MAX_NAME, "b" * MAX_SECRET).encode(), "")
+    assert (len(fitting.username), len(fitting.password)) == (MAX_NAME, MAX_SECRET)
+    for name, secret in (("a" * (MAX_NAME + 1), "b"), ("a", "b" * (MAX_SECRET + 1))):
+        with pytest.raises(MessageError):
+            parse_message(document.format(name, secret).encode(), "")
+
+
+def test_every_truncation_is_refused():
+    end = ANYCONNECT_REPLY.rindex(b">") + 1
+    for cut in range(1, end):
+        with pytest.raises(MessageError):
+            parse_message(ANYCONNECT_REPLY[:cut], "")
+
+
+DOCUMENTS = st.text(max_size=200).map(lambda text: b"<config-auth>" + text.encode("utf-8", "replace"))
+
+
+@given(st.one_of(st.binary(max_size=400), DOCUMENTS))
+def test_any_body_is_read_or_refused(body):
+    try:
+        message = parse_message(body, "")
+    except MessageError:
+        return
+    assert message.username is None or message.username.isprintable()

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vpn_frontend.protocol.client_family import ClientFamily
+from vpn_frontend.protocol.connect_request import TunnelRequest
+from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu, render_tunnel_headers
+from vpn_frontend.settings import NetworkSettings, SessionSettings
+
+GRANT = TunnelGrant(IPv4Address("192.168.99.2"), IPv6Address("fd00:99::2"), 1400, None, 90)
+REQUEST = TunnelRequest(family=ClientFamily.OPENCONNECT, full_ipv6=True)
+NETWORK = NetworkSettings()
+
+
+def render(grant=GRANT, request=REQUEST, network=NETWORK, session=None, *, tls13=True):
+    headers = render_tunnel_headers(
+        grant, request, network, session or SessionSettings(), outer_ipv6=False, tls13=tls13
+    )
+    found = {}
+    for name, value in headers:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def test_the_whole_set_is_there_in_the_case_that_clients_compare():
+    headers = render()
+    for name in (
+        "Version", "Server-Name", "Address", "Netmask", "Address-IP6", "DNS", "Keep", "Tunnel-All-DNS", "DPD",
+        "Client-Bypass-Protocol", "Idle-Timeout", "Disconnected-Timeout", "Session-Timeout", "Rekey-Time", "Keepalive",
+        "Session-Timeout-Alert-Interval", "Session-Timeout-Remaining", "TCP-Keepalive", "License", "Base-MTU",
+        "Smartcard-Removal-Disconnect", "Rekey-Method", "MTU",
+    ):  # fmt: skip
+        assert len(headers[f"X-CSTP-{name}"]) == 1
+    assert headers["X-CSTP-MTU"] == ["1400"]
+    assert headers["X-CSTP-Base-MTU"] == ["1466"]
+    assert headers["X-CSTP-Address-IP6"] == ["fd00:99::2/64"]
+    assert headers["X-CSTP-Netmask"] == ["255.255.255.0"]
+    assert headers["X-CSTP-Idle-Timeout"] == ["none"]
+
+
+def test_a_client_without_full_ipv6_gets_the_old_headers():
+    headers = render(request=replace(REQUEST, full_ipv6=False))
+    assert headers["X-CSTP-Address"] == ["192.168.99.2", "fd00:99::2"]
+    assert headers["X-CSTP-Netmask"] == ["255.255.255.0", "fd00:99::/64"]
+    assert "X-CSTP-Address-IP6" not in headers
+
+
+def test_dns_servers_are_spelled_for_each_family_of_clients():
+    network = replace(
+        NETWORK, dns=(IPv4Address("192.0.2.53"), IPv6Address("2001:db8::53")), split_dns=("a.test", "b.test")
+    )
+    assert render(network=network)["X-CSTP-DNS"] == ["192.0.2.53", "2001:db8::53"]
+    cisco = render(request=replace(REQUEST, family=ClientFamily.ANYCONNECT), network=network)
+    assert (cisco["X-CSTP-DNS"], cisco["X-CSTP-DNS-IP6"]) == (["192.0.2.53"], ["2001:db8::53"])
+    assert cisco["X-CSTP-Split-DNS"] == ["a.test", "b.test"]
+    assert cisco["X-CSTP-Tunnel-All-DNS"] == ["false"]
+
+
+def test_routes_of_the_families_that_the_tunnel_carries():
+    network = replace(
+        NETWORK,
+        routes=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")),
+        no_routes=(ip_network("10.1.0.0/16"), ip_network("2001:db8:1::/48")),
+    )
+    headers = render(network=network)
+    assert headers["X-CSTP-Split-Include"] == ["10.0.0.0/255.0.0.0"]
+    assert headers["X-CSTP-Split-Include-IP6"] == ["2001:db8::/32"]
+    assert headers["X-CSTP-Split-Exclude"] == ["10.1.0.0/255.255.0.0"]
+    assert headers["X-CSTP-Split-Exclude-IP6"] == ["2001:db8:1::/48"]
+    only4 = render(grant=replace(GRANT, ipv6=None), network=network)
+    assert "X-CSTP-Split-Include-IP6" not in only4
+    assert "X-CSTP-Address-IP6" not in only4
+    apple = render(request=replace(REQUEST, family=ClientFamily.APPLE), network=network)
+    assert apple["X-CSTP-Split-Include-IP6"] == ["2001:db8::/32", "2000::/3"]
+
+
+def test_there_is_always_a_rekey_method():
+    assert render(tls13=True)["X-CSTP-Rekey-Method"] == ["ssl"]
+    assert render(tls13=True)["X-CSTP-Rekey-Time"] == ["31536000"]
+    assert render(tls13=False)["X-CSTP-Rekey-Method"] == ["new-tunnel"]
+    assert render(tls13=False)["X-CSTP-Rekey-Time"] == ["172800"]
+    never = render(tls13=False, session=SessionSettings(rekey_time=0))
+    assert never["X-CSTP-Rekey-Time"] == ["31536000"]
+
+
+def test_the_time_left_counts_from_the_login():
+    headers = render(grant=replace(GRANT, remaining=100), session=SessionSettings(session_timeout=3600))
+    assert headers["X-CSTP-Session-Timeout"] == ["3600"]
+    assert headers["X-CSTP-Session-Timeout-Remaining"] == ["100"]
+
+
+@pytest.mark.parametrize(
+    ("base", "mtu", "outer_ipv6", "expected"),
+    [
+        (1500, 1406, False, 1400),
+        (1500, 1406, True, 1400),
+        (1400, None, False, 1334),
+        (1400, None, True, 1314),
+        (800, 1400, False, 800),
+        (None, 1300, False, 1300),
+        (None, None, False, 1400),
+        (16384, 16384, False, 1400),
+    ],
+)
+def test_the_smallest_mtu_wins(base, mtu, outer_ipv6, expected):
+    assert negotiate_mtu(1400, TunnelRequest(base_mtu=base, mtu=mtu), outer_ipv6=outer_ipv6) == expected
+
+
+@given(st.none() | st.integers(800, 16384), st.none() | st.integers(800, 16384), st.booleans(), st.integers(800, 9000))
+def test_no_mtu_leaves_its_bounds(base, mtu, outer_ipv6, configured):
+    result = negotiate_mtu(configured, TunnelRequest(base_mtu=base, mtu=mtu), outer_ipv6=outer_ipv6)
+    assert 800 <= result <= configured
+
+
+def test_ipv6_needs_its_1280_bytes():
+    assert carries_ipv6(1280)
+    assert not carries_ipv6(1279)

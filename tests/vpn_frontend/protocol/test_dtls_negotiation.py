@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import pytest
+
+from vpn_frontend.gateway.interface import DTLS12_SUITES, DTLS13_SUITES, DtlsCertificate, DtlsPsk, DtlsResumption
+from vpn_frontend.protocol.connect_request import TunnelRequest
+from vpn_frontend.protocol.dtls_negotiation import choose_dtls, render_dtls_headers
+from vpn_frontend.settings import SessionSettings
+
+KEY = bytes(range(32))
+SECRET = bytes(range(48))
+LEGACY = TunnelRequest(dtls12_suites=("AES128-SHA", *reversed(DTLS12_SUITES)), master_secret=SECRET)
+
+
+def render(offer, **session):
+    return dict(render_dtls_headers(offer, SessionSettings(**session), port=4443, dpd=90, mtu=1400))
+
+
+def test_the_newer_way_wins_with_the_key_of_the_connection():
+    offer = choose_dtls(TunnelRequest(dtls_psk=True, dtls12_suites=DTLS12_SUITES, master_secret=SECRET), KEY)
+    assert isinstance(offer, DtlsPsk)
+    assert offer.key == KEY
+    headers = render(offer)
+    assert headers["X-DTLS-CipherSuite"] == "PSK-NEGOTIATE"
+    assert headers["X-DTLS-App-ID"] == offer.app_id.hex()
+    assert len(headers["X-DTLS-App-ID"]) == 64
+    assert "X-DTLS-Session-ID" not in headers
+
+
+def test_the_older_way_takes_the_client_s_secret_and_our_best_suite_of_its():
+    offer = choose_dtls(LEGACY, KEY)
+    assert isinstance(offer, DtlsResumption)
+    assert (offer.master_secret, offer.cipher) == (SECRET, DTLS12_SUITES[0])
+    headers = render(offer)
+    assert headers["X-DTLS12-CipherSuite"] == DTLS12_SUITES[0]
+    assert len(headers["X-DTLS-Session-ID"]) == 64
+    assert headers["X-DTLS-MTU"] == "1400"
+    assert "X-DTLS-CipherSuite" not in headers
+
+
+def test_the_certificate_is_for_those_who_ask_for_it_over_tls_1_3():
+    asking = TunnelRequest(dtls_psk=True, dtls13_suites=("TLS_UNKNOWN", DTLS13_SUITES[1], DTLS13_SUITES[0]))
+    offer = choose_dtls(asking, KEY, SECRET[:32])
+    assert isinstance(offer, DtlsCertificate)
+    assert offer.key == SECRET[:32]
+    headers = render(offer)
+    assert headers["X-DTLS13-CipherSuite"] == "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256"
+    assert headers["X-DTLS-App-ID"] == offer.app_id.hex()
+    assert headers["X-DTLS13-Proof"] == "EXPORTER-ocsentry-dtls13-key:EXPORTER-ocsentry-dtls13-proof"
+    assert "X-DTLS-CipherSuite" not in headers
+    assert isinstance(choose_dtls(asking, KEY), DtlsPsk), "over TLS 1.2 it is not to be had"
+    unknown = TunnelRequest(dtls_psk=True, dtls13_suites=("TLS_UNKNOWN",))
+    assert isinstance(choose_dtls(unknown, KEY, SECRET[:32]), DtlsPsk)
+
+
+def test_who_does_not_ask_for_the_certificate_hears_nothing_of_it():
+    for request in (TunnelRequest(dtls_psk=True), LEGACY):
+        assert not any(name.startswith("X-DTLS13") for name in render(choose_dtls(request, KEY, SECRET[:32])))
+
+
+@pytest.mark.parametrize(
+    ("request_", "key"),
+    [
+        (TunnelRequest(), KEY),
+        (TunnelRequest(dtls_psk=True), b""),
+        (TunnelRequest(dtls12_suites=("AES128-SHA",), master_secret=SECRET), KEY),
+        (TunnelRequest(dtls12_suites=DTLS12_SUITES), KEY),
+    ],
+)
+def test_who_offers_nothing_that_we_speak_gets_tls_alone(request_, key):
+    assert choose_dtls(request_, key) is None
+
+
+def test_no_name_is_given_twice():
+    names = {choose_dtls(LEGACY, KEY).session_id for _ in range(50)}
+    assert len(names) == 50
+
+
+def test_datagrams_are_probed_twice_as_often_and_rekeyed_a_little_later():
+    headers = render(choose_dtls(LEGACY, KEY))
+    assert headers["X-DTLS-Port"] == "4443"
+    assert headers["X-DTLS-DPD"] == "45"
+    assert headers["X-DTLS-Rekey-Time"] == "172810"
+    assert headers["X-DTLS-Rekey-Method"] == "new-tunnel"
+    assert render(choose_dtls(LEGACY, KEY), rekey_time=0)["X-DTLS-Rekey-Time"] == "31536000"
+    never = dict(render_dtls_headers(choose_dtls(LEGACY, KEY), SessionSettings(), port=1, dpd=0, mtu=1400))
+    assert never["X-DTLS-DPD"] == "0"

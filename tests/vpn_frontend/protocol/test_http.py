@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vpn_frontend.protocol.http import MAX_EARLY, MAX_PIECES, MAX_REQUESTS, Answer, HttpError, HttpLink, render_head
+from vpn_frontend.protocol.http_fast_path import MAX_BODY, MAX_HEAD
+
+POST = b"POST /auth?x=1 HTTP/1.1\r\nHost: vpn\r\nCookie: a=1; webvpn=abc\r\nContent-Length: 5\r\n\r\nhello"
+CONNECT = b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=abc\r\n\r\n"
+OK = Answer(200, "OK", (("X-Case-Kept", "1"),), b"body")
+
+
+def feed(link, data):
+    for start in range(0, len(data), 4096):
+        link.receive(data[start : start + 4096])
+
+
+def refused(link, data):
+    with pytest.raises(HttpError) as caught:
+        feed(link, data)
+    answer = link.refuse(caught.value)
+    assert answer.startswith(b"HTTP/1.1 %d " % caught.value.status)
+    return caught.value.status
+
+
+def test_a_request_is_read_whole():
+    request = HttpLink().receive(POST)
+    assert (request.method, request.path, request.query, request.body) == ("POST", "/auth", "x=1", b"hello")
+    assert request.cookie("webvpn") == "abc"
+    assert request.cookie("web") == ""
+    assert request.header("host") == "vpn"
+
+
+def test_a_request_is_read_byte_by_byte():
+    link = HttpLink()
+    received = [link.receive(POST[index : index + 1]) for index in range(len(POST))]
+    assert received[:-1] == [None] * (len(POST) - 1)
+    assert received[-1] == HttpLink().receive(POST)
+
+
+def test_a_truncated_request_is_no_request():
+    for end in range(len(POST)):
+        assert HttpLink().receive(POST[:end]) is None
+
+
+def test_answers_keep_their_case_and_the_connection():
+    link = HttpLink()
+    link.receive(POST)
+    assert link.answer(OK) == b"HTTP/1.1 200 OK\r\nX-Case-Kept: 1\r\nContent-Length: 4\r\n\r\nbody"
+    assert not link.closing
+    assert link.receive(POST) is not None
+
+
+def test_head_is_answered_without_a_body():
+    link = HttpLink()
+    link.receive(b"HEAD / HTTP/1.1\r\nHost: vpn\r\n\r\n")
+    assert link.answer(OK).endswith(b"Content-Length: 4\r\n\r\n")
+
+
+def test_http_1_0_and_close_end_the_link():
+    for line in (b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: vpn\r\nConnection: close\r\n\r\n"):
+        link = HttpLink()
+        assert link.receive(line) is not None
+        link.answer(OK)
+        assert link.closing
+
+
+def test_pipelining_is_refused():
+    assert refused(HttpLink(), POST + b"G") == 400
+    link = HttpLink()
+    link.receive(POST)
+    assert refused(link, b"GET / HTTP/1.1\r\n") == 400
+
+
+def test_a_smuggled_second_length_is_refused():
+    assert refused(HttpLink(), b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab") == 400
+
+
+def test_a_length_beside_chunks_is_refused():
+    head = b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert refused(HttpLink(), head + b"0\r\n\r\nG") == 400
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"hello\r\n\r\n", b"\0" * 100 + b"\r\n\r\n"]
+)
+def test_garbage_is_a_bad_request(garbage):
+    assert refused(HttpLink(), garbage) == 400
+
+
+def test_a_megabyte_of_header_is_refused_early():
+    link = HttpLink()
+    head = b"GET / HTTP/1.1\r\nHost: vpn\r\nX: "
+    feed(link, head + b"a" * (MAX_HEAD - len(head)))
+    assert refused(link, b"a" * 4096) == 431
+
+
+def test_too_many_headers_are_refused():
+    many = b"".join(b"X-%d: 1\r\n" % index for index in range(150))
+    assert refused(HttpLink(), b"GET / HTTP/1.1\r\nHost: vpn\r\n" + many + b"\r\n") == 431
+
+
+def test_a_body_too_large_is_refused_by_its_announcement_and_by_its_bytes():
+    head = b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n"
+    assert refused(HttpLink(), head % (MAX_BODY + 1)) == 413
+    chunked = (
+        b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n" + b"4000\r\n" + b"x" * 16384 + b"\r\n"
+    )
+    assert refused(HttpLink(), chunked + (b"4000\r\n" + b"x" * 16384 + b"\r\n") * 4) == 413
+
+
+def test_a_body_of_countless_pieces_is_refused():
+    """Six bytes on the wire for each, and each costs what a large one does."""
+    chunked = b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert refused(HttpLink(), chunked + b"1\r\nx\r\n" * (MAX_PIECES + 1)) == 413
+    link = HttpLink()
+    feed(link, b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: 9999\r\n\r\n")
+    for _ in range(MAX_PIECES):
+        link.receive(b"x")
+    assert refused(link, b"x") == 413
+
+
+def test_the_largest_body_is_taken():
+    head = b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n" % MAX_BODY
+    assert len(HttpLink().receive(head + bytes(MAX_BODY)).body) == MAX_BODY
+
+
+def test_a_link_ends_after_its_number_of_requests():
+    link = HttpLink()
+    for _ in range(MAX_REQUESTS - 1):
+        link.receive(POST)
+        link.answer(OK)
+    assert not link.closing
+    link.receive(POST)
+    assert b"Connection: close" in link.answer(OK)
+    assert link.closing
+
+
+def test_what_follows_a_connect_belongs_to_the_tunnel():
+    link = HttpLink()
+    request = link.receive(CONNECT + b"STF")
+    assert (request.method, request.path) == ("CONNECT", "/CSCOSSLC/tunnel")
+    assert link.receive(b"\x01more") is None
+    head, early = link.open_tunnel("CONNECTED", [("X-CSTP-MTU", "1400"), ("X-CSTP-DNS", "a"), ("X-CSTP-DNS", "b")])
+    assert head == b"HTTP/1.1 200 CONNECTED\r\nX-CSTP-MTU: 1400\r\nX-CSTP-DNS: a\r\nX-CSTP-DNS: b\r\n\r\n"
+    assert early == b"STF\x01more"
+
+
+def test_a_refused_connect_ends_the_link():
+    link = HttpLink()
+    link.receive(CONNECT)
+    assert link.answer(Answer(401, "Cookie is not acceptable")).startswith(b"HTTP/1.1 401 Cookie is not acceptable\r\n")
+    assert link.closing
+
+
+def test_a_flood_behind_a_connect_is_refused():
+    link = HttpLink()
+    link.receive(CONNECT)
+    assert refused(link, bytes(MAX_EARLY + 1)) == 400
+
+
+@given(st.binary(max_size=600), st.integers(1, 64))
+def test_any_bytes_give_a_request_a_refusal_or_patience(data, piece):
+    link = HttpLink()
+    with suppress(HttpError):
+        for start in range(0, len(data), piece):
+            if link.receive(data[start : start + piece]) is not None:
+                link.answer(OK)
+                return
+
+
+def test_after_an_unusual_request_come_others():
+    link = HttpLink()
+    chunked = b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+    for _ in range(2):
+        assert link.receive(chunked).body == b"hello"
+        link.answer(OK)
+        assert link.receive(POST).body == b"hello"
+        link.answer(OK)
+        assert not link.closing
+
+
+def test_nothing_is_said_behind_the_last_answer():
+    link = HttpLink()
+    link.receive(CONNECT)
+    link.open_tunnel("CONNECTED", ())
+    assert link.refuse(HttpError(400, "Bad Request")) == b""
+
+
+@pytest.mark.parametrize("text", ["a\r\nX: b", "a\nb", "a\rb", "a\0b", "a\n\rb"])
+def test_no_text_ends_its_line(text):
+    with pytest.raises(ValueError, match="end of a line"):
+        render_head(200, "OK", [("X-Reason", text)])
+    with pytest.raises(ValueError, match="end of a line"):
+        render_head(200, text, ())

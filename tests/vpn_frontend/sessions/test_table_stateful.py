@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Random clients against the table of sessions: whatever they do, the books balance."""
+
+from ipaddress import IPv4Network, IPv6Network
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from sentry_engine import ClientLimits, Engine, Policy
+from vpn_frontend.gateway.interface import Cause
+from vpn_frontend.ports import UserRecord
+from vpn_frontend.protocol.connect_request import TunnelRequest
+from vpn_frontend.sessions.admission import CookieError, RefusedError
+from vpn_frontend.sessions.liveness_probe import ContestedError
+from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
+
+USERS = st.sampled_from(["alice", "bob"])
+LINK_ENDS = st.sampled_from(
+    [(Cause.PEER_CLOSED, b""), (Cause.PEER_RESET, b""), (Cause.DPD, b""), (Cause.PEER_DISCONNECT, b"\xb0"),
+     (Cause.PEER_DISCONNECT, b"\x91"), (Cause.PROTOCOL, b"")]
+)  # fmt: skip
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """Two users, two addresses too few, limits of two clients each; events are handed over late or never in order."""
+
+    logins = Bundle("logins")
+    admissions = Bundle("admissions")
+    contests = Bundle("contests")
+
+    def __init__(self):
+        super().__init__()
+        self.lab = None
+
+    @initialize(on_excess=st.sampled_from(["deny_new", "kick_oldest"]), session_timeout=st.sampled_from([0, 500]))
+    def open(self, on_excess, session_timeout):
+        vpn = VpnSettings(
+            network=NetworkSettings(ipv4_pool=IPv4Network("10.0.0.0/29"), ipv6_pool=IPv6Network("fd00::/125")),
+            limits=LimitSettings(max_clients=4, max_same_clients=2),
+            session=SessionSettings(cookie_timeout=100, session_timeout=session_timeout),
+        )
+        policy = Policy.from_document({"wolfsentry": {"version": "1.6.3", "rules": []}})
+        engine = Engine(policy, core="twin", limits=ClientLimits(4, 2, on_excess))
+        self.lab = self.make_lab(vpn, engine)
+
+    @rule(target=logins, user=USERS)
+    def log_in(self, user):
+        return user, self.lab.log_in(user)
+
+    @rule(target=admissions, login=logins)
+    def admit(self, login):
+        user, cookie = login
+        peer = self.lab.peer()
+        try:
+            return self.lab.admit(cookie, peer, user=user), peer
+        except (CookieError, RefusedError):
+            return None, peer
+
+    @rule(target=contests, login=logins)
+    def contend(self, login):
+        user, cookie = login
+        peer = self.lab.peer()
+        try:
+            self.lab.table.abandon(self.lab.admit(cookie, peer, user=user))
+        except ContestedError as contested:
+            return user, cookie, peer, contested.contest
+        except (CookieError, RefusedError):
+            pass
+        return None
+
+    @rule(target=admissions, contended=consumes(contests))
+    def ask_again(self, contended):
+        if contended is None:
+            return None, None
+        user, cookie, peer, contest = contended
+        try:
+            record = UserRecord(user, "")
+            return self.lab.table.admit(cookie, peer, record, TunnelRequest(), self.lab.now, contest), peer
+        except (CookieError, RefusedError):
+            return None, peer
+
+    @rule(index=st.integers(0, 7))
+    def answer(self, index):
+        if self.lab.gateway.sessions:
+            numbers = sorted(self.lab.gateway.sessions)
+            self.lab.gateway.answer(numbers[index % len(numbers)])
+
+    @rule(admitted=consumes(admissions), alive=st.booleans())
+    def establish(self, admitted, alive):
+        admission, peer = admitted
+        if admission is None:
+            return
+        if not alive:
+            self.lab.gateway.hang_up(peer.link)
+        try:
+            grant = self.lab.table.establish(admission, peer, TunnelRequest(), self.lab.now)
+        except (CookieError, RefusedError):
+            return
+        self.lab.table.attach(admission, peer, TunnelRequest(), grant, b"", b"")
+
+    @rule(admitted=consumes(admissions))
+    def abandon(self, admitted):
+        if admitted[0] is not None:
+            self.lab.table.abandon(admitted[0])
+
+    @rule(login=logins)
+    def connect_at_once(self, login):
+        admission, peer = self.admit(login)
+        self.establish((admission, peer), alive=True)
+
+    @rule(index=st.integers(0, 7), end=LINK_ENDS)
+    def lose_link(self, index, end):
+        links = sorted(self.lab.gateway.links)
+        if links:
+            self.lab.gateway.hang_up(links[index % len(links)], *end)
+
+    @rule(index=st.integers(0, 7), count=st.integers(1, 100))
+    def move_data(self, index, count):
+        if self.lab.gateway.sessions:
+            numbers = sorted(self.lab.gateway.sessions)
+            self.lab.gateway.move_data(numbers[index % len(numbers)], received=count)
+
+    @rule()
+    def pump(self):
+        self.lab.pump()
+
+    @rule(seconds=st.sampled_from([1, 50, 100]))
+    def pass_time(self, seconds):
+        self.lab.pass_time(seconds)
+
+    @rule(index=st.integers(0, 7))
+    def kill(self, index):
+        views = self.lab.table.list()
+        if views:
+            self.lab.table.kill(views[index % len(views)].id, "killed")
+
+    @rule(login=logins)
+    def log_out(self, login):
+        self.lab.table.log_out(login[1], self.lab.now)
+
+    @rule(user=USERS)
+    def kill_user(self, user):
+        self.lab.table.kill_user(user, "killed")
+
+    @invariant()
+    def limits_hold(self):
+        if self.lab is None:
+            return
+        leases = self.lab.engine.leases()
+        assert len(leases) <= 4
+        for user in ("alice", "bob"):
+            assert sum(lease.user == user for lease in leases) <= 2
+        views = self.lab.table.list()
+        held = {lease.session for lease in leases}
+        assert {view.id for view in views} <= held, "every tunnel has its lease"
+        addresses = [view.ipv4 for view in views]
+        assert len(set(addresses)) == len(addresses)
+
+    def teardown(self):
+        if self.lab is None:
+            return
+        try:
+            self.lab.pump()
+            self.lab.table.shut_down("bye", self.lab.now)
+            self.lab.pump()
+            assert self.lab.engine.leases() == []
+            assert self.lab.recorder.open == {}, "one opened, one closed"
+            assert self.lab.table._pools.ipv4.used == 0
+            assert self.lab.table._pools.ipv6.used == 0
+            assert len(self.lab.table._cookies) == 0
+            assert len(self.lab.table._waiting) == 0
+            assert (self.lab.table._sessions, self.lab.table._by_user, self.lab.table._by_link) == ({}, {}, {})
+            assert self.lab.gateway.sessions == {}
+        finally:
+            self.lab.engine.close()
+            self.lab.gateway.close()
+
+
+def test_random_clients_leave_nothing_behind(lab_class):
+    class Machine(SessionMachine):
+        make_lab = staticmethod(lab_class)
+
+    run_state_machine_as_test(Machine, settings=settings(max_examples=40, stateful_step_count=40))

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gateway in C (``native/``) behind the port ``gateway.Gateway``.
+
+The classes here own the native object and translate: addresses to 16 bytes, structs to events, negative errno to
+``GatewayError``. A packet never comes this way.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from vpn_frontend._gateway import ffi, lib
+from vpn_frontend.gateway.interface import (
+    Address,
+    Cause,
+    ChannelDown,
+    ChannelUp,
+    Counters,
+    DtlsCertificate,
+    DtlsDown,
+    DtlsOffer,
+    DtlsPsk,
+    DtlsResumption,
+    DtlsUp,
+    GatewayError,
+    GatewayEvent,
+    GatewayPlan,
+    LinkClosed,
+    LinkData,
+    LinkUp,
+    SessionAlive,
+    SessionClosed,
+    SessionIdle,
+    TunnelParameters,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+EVENTS_PER_CALL = 256
+EVENT_DATA_SIZE = 256 * 1024  # bytes; a payload is at most 16 KiB + 64
+ROUNDS_PER_CALL = 8  # calls of ``events`` come back to the loop after so many full batches
+ERROR_SIZE = 256
+CData = Any  # what cffi hands out: structs, arrays and pointers are untyped
+TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
+CAUSES = {int(cause): cause for cause in Cause}
+NO_ADDRESS = bytes(16)
+EXPORTED_KEY = 32  # bytes of each of the two that come with a link
+MAPPED = bytes(10) + b"\xff\xff"
+
+
+def pack_address(address: Address | None) -> bytes:
+    if address is None:
+        return NO_ADDRESS
+    return address.packed if address.version == 6 else MAPPED + address.packed
+
+
+def unpack_address(packed: bytes) -> Address:
+    return IPv4Address(packed[12:]) if packed.startswith(MAPPED) else IPv6Address(packed)
+
+
+def open_gateway(plan: GatewayPlan) -> NativeGateway:
+    """Start a gateway: when this returns, connections are accepted. Raises ``GatewayError``."""
+    return NativeGateway(plan)
+
+
+class _Descriptors:
+    """The plan's descriptors that the native object has not taken over yet."""
+
+    def __init__(self, plan: GatewayPlan) -> None:
+        self._listeners = [(worker, fd) for worker, row in enumerate(plan.listeners) for fd in row]
+        self._tuns = list(enumerate(plan.tuns))
+        # Taken from the end, so in the order of the plan: a worker answers through its own socket of the same place.
+        self._udp = [(worker, fd) for worker, row in enumerate(plan.udp) for fd in row][::-1]
+
+    def hand_over(self, gateway: CData) -> None:
+        while self._tuns:
+            _check(lib.gw_set_tun(gateway, *self._tuns[-1]), "TUN queue")
+            self._tuns.pop()
+        while self._listeners:
+            _check(lib.gw_add_listener(gateway, *self._listeners[-1]), "listening socket")
+            self._listeners.pop()
+        while self._udp:
+            _check(lib.gw_add_udp(gateway, *self._udp[-1]), "UDP socket")
+            self._udp.pop()
+
+    def close(self) -> None:
+        for _, descriptor in [*self._tuns, *self._listeners, *self._udp]:
+            os.close(descriptor)
+
+
+class NativeGateway:
+    """See ``gateway.Gateway``."""
+
+    def __init__(self, plan: GatewayPlan) -> None:
+        self._gw: CData = None
+        self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
+        self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
+        self._stat_names = _stat_names()
+        given = _Descriptors(plan)
+        try:
+            self._open(plan)
+            self.set_certificate(plan.chain, plan.key)
+            given.hand_over(self._gw)
+            self._start()
+        except BaseException:
+            given.close()
+            self.close()
+            raise
+
+    def _open(self, plan: GatewayPlan) -> None:
+        error = ffi.new("char[]", ERROR_SIZE)
+        config = {
+            "workers": len(plan.tuns),
+            "max_links": plan.max_links,
+            "max_sessions": plan.max_sessions,
+            "handshake_timeout_ms": round(plan.handshake_timeout * 1000),
+            "conversation_timeout_ms": round(plan.conversation_timeout * 1000),
+            "write_timeout_ms": round(plan.write_timeout * 1000),
+            "offloads": int(plan.offloads),
+            "gate": ffi.cast("void *", plan.gate),
+        }
+        self._gw = lib.gw_open(ffi.new("struct gw_config *", config), error, ERROR_SIZE)
+        if not self._gw:
+            raise GatewayError(_text(error))
+
+    def _start(self) -> None:
+        error = ffi.new("char[]", ERROR_SIZE)
+        if lib.gw_start(self._gw, error, ERROR_SIZE):
+            raise GatewayError(_text(error))
+
+    def set_certificate(self, chain: bytes, key: bytes) -> None:
+        """Use another certificate for the handshakes to come; on ``GatewayError`` the one before stays."""
+        error = ffi.new("char[]", ERROR_SIZE)
+        chain_buffer, key_buffer = ffi.from_buffer("uint8_t[]", chain), ffi.from_buffer("uint8_t[]", key)
+        tls = {"chain": chain_buffer, "chain_size": len(chain), "key": key_buffer, "key_size": len(key)}
+        if lib.gw_set_tls(self._handle(), ffi.new("struct gw_tls *", tls), error, ERROR_SIZE):
+            raise GatewayError(_text(error))
+
+    def send(self, link: int, data: bytes) -> None:
+        _check_command(lib.gw_link_send(self._handle(), link, data, len(data)), "send")
+
+    def close_link(self, link: int) -> None:
+        _check_command(lib.gw_link_close(self._handle(), link), "close_link")
+
+    def open_session(self, link: int, parameters: TunnelParameters) -> int:
+        config = {
+            "inner4": pack_address(parameters.ipv4),
+            "inner6": pack_address(parameters.ipv6),
+            "mtu": parameters.mtu,
+            "dpd_s": parameters.dpd,
+            "idle_s": parameters.idle_timeout,
+            "rekey_s": parameters.rekey,
+        }
+        session = ffi.new("uint64_t *")
+        status = lib.gw_session_open(self._handle(), link, ffi.new("struct gw_session_config *", config), session)
+        _check(status, "open_session")
+        return int(session[0])
+
+    def set_dtls(self, session: int, offer: DtlsOffer) -> None:
+        status = lib.gw_session_dtls(self._handle(), session, _dtls_config(offer))
+        _check_command(status, "set_dtls")
+
+    def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
+        status = lib.gw_session_attach(self._handle(), session, link, head, len(head), early, len(early))
+        _check_command(status, "attach")
+
+    def close_session(self, session: int, frame: bytes) -> None:
+        _check_command(lib.gw_session_close(self._handle(), session, frame, len(frame)), "close_session")
+
+    def resize(self, session: int, mtu: int) -> None:
+        _check_command(lib.gw_session_resize(self._handle(), session, mtu), "resize")
+
+    def ask(self, session: int) -> None:
+        _check_command(lib.gw_session_ask(self._handle(), session), "ask")
+
+    def counters(self, session: int) -> Counters:
+        """Raises ``GatewayError`` for a session that is gone; its ``SessionClosed`` carries the final ones."""
+        counters = ffi.new("struct gw_counters *")
+        _check(lib.gw_session_counters(self._handle(), session, counters), "counters")
+        return _counters(counters)
+
+    def stats(self) -> dict[str, int]:
+        values = ffi.new("uint64_t[]", len(self._stat_names))
+        lib.gw_stats(self._handle(), values, len(self._stat_names))
+        return dict(zip(self._stat_names, values, strict=True))
+
+    def hold(self) -> None:
+        lib.gw_hold(self._handle())
+
+    def release(self) -> None:
+        if self._gw:
+            lib.gw_release(self._gw)
+
+    def stop_accepting(self) -> None:
+        lib.gw_stop_accepting(self._handle())
+
+    def close(self) -> None:
+        """Idempotent; not a byte is sent once it returns."""
+        gateway, self._gw = self._gw, None
+        if gateway:
+            lib.gw_close(gateway)
+
+    def fileno(self) -> int:
+        return int(lib.gw_event_fd(self._handle()))
+
+    def events(self) -> list[GatewayEvent]:
+        result: list[GatewayEvent] = []
+        for _ in range(ROUNDS_PER_CALL):
+            count = lib.gw_events(self._handle(), self._events, EVENTS_PER_CALL, self._data, EVENT_DATA_SIZE)
+            result += self._translate(count)
+            if count < EVENTS_PER_CALL:
+                break
+        return result
+
+    def _translate(self, count: int) -> Iterable[GatewayEvent]:
+        position = 0
+        for event in self._events[0:count]:
+            size = event.data_size
+            payload = ffi.buffer(self._data + position, size)[:] if size else b""
+            position += size
+            yield _READERS[event.kind](event, payload)
+
+    def _handle(self) -> CData:
+        if not self._gw:
+            raise GatewayError("the gateway is closed")
+        return self._gw
+
+
+def _link_up(event: CData, payload: bytes) -> LinkUp:
+    return LinkUp(
+        link=event.link,
+        peer=unpack_address(bytes(event.peer)),
+        peer_port=event.peer_port,
+        local_port=event.local_port,
+        tls_version=TLS_VERSIONS.get(event.tls_version) or f"{event.tls_version:#06x}",
+        cipher=sys.intern(_text(event.cipher)),  # kept by each session, and mostly the same
+        server_name=_text(event.server_name),
+        resumed=bool(event.resumed),
+        exporter_key=payload[:EXPORTED_KEY],
+        proof_key=payload[EXPORTED_KEY:],
+    )
+
+
+def _dtls_up(event: CData, _: bytes) -> DtlsUp:
+    return DtlsUp(
+        session=event.session,
+        peer=unpack_address(bytes(event.peer)),
+        peer_port=event.peer_port,
+        version=DTLS_VERSIONS.get(event.tls_version) or f"{event.tls_version:#06x}",
+        cipher=_text(event.cipher),
+    )
+
+
+def _channel_down(event: CData, payload: bytes) -> ChannelDown:
+    return ChannelDown(event.session, event.link, CAUSES[event.cause], payload, _counters(event.counters))
+
+
+# What makes an event of a struct and its payload, by kind. A kind that is not here is a fault of the build.
+_READERS: dict[int, Callable[[CData, bytes], GatewayEvent]] = {
+    lib.GW_LINK_UP: _link_up,
+    lib.GW_LINK_DATA: lambda event, payload: LinkData(event.link, payload),
+    lib.GW_LINK_CLOSED: lambda event, _: LinkClosed(event.link, CAUSES[event.cause]),
+    lib.GW_CHANNEL_UP: lambda event, _: ChannelUp(event.session, event.link),
+    lib.GW_CHANNEL_DOWN: _channel_down,
+    lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),
+    lib.GW_SESSION_ALIVE: lambda event, _: SessionAlive(event.session),
+    lib.GW_SESSION_CLOSED: lambda event, _: SessionClosed(event.session, _counters(event.counters)),
+    lib.GW_DTLS_UP: _dtls_up,
+    lib.GW_DTLS_DOWN: lambda event, _: DtlsDown(event.session, CAUSES[event.cause]),
+}
+
+
+def _dtls_config(offer: DtlsOffer) -> CData:
+    config = ffi.new("struct gw_dtls_config *")
+    match offer:
+        case DtlsPsk(app_id, key):
+            config.way, name, secret, sizes = lib.GW_DTLS_PSK, app_id, key, (32, 32)
+        case DtlsCertificate(app_id=app_id, key=key):
+            config.way, name, secret, sizes = lib.GW_DTLS_CERTIFICATE, app_id, key, (32, 32)
+        case DtlsResumption(session_id, master_secret, cipher):
+            config.way, name, secret, sizes = lib.GW_DTLS_RESUMPTION, session_id, master_secret, (32, 48)
+            if lib.gw_dtls_suite_find(cipher.encode(), config.suite):
+                raise GatewayError(f"set_dtls: {cipher!r} is not among the suites of DTLS")
+    if (len(name), len(secret)) != sizes:
+        raise GatewayError(
+            f"set_dtls: name and secret are {len(name)} and {len(secret)} bytes, not {sizes[0]} and {sizes[1]}"
+        )
+    ffi.memmove(config.name, name, len(name))
+    ffi.memmove(config.secret, secret, len(secret))
+    return config
+
+
+def _counters(counters: CData) -> Counters:
+    return Counters(
+        rx_packets=counters.rx_packets,
+        rx_bytes=counters.rx_bytes,
+        tx_packets=counters.tx_packets,
+        tx_bytes=counters.tx_bytes,
+        rx_dropped=counters.rx_dropped,
+        tx_dropped=counters.tx_dropped,
+        last_data=counters.last_data_ns / 1e9,
+        dtls_rx_packets=counters.dtls_rx_packets,
+        dtls_rx_bytes=counters.dtls_rx_bytes,
+        dtls_tx_packets=counters.dtls_tx_packets,
+        dtls_tx_bytes=counters.dtls_tx_bytes,
+    )
+
+
+def _text(chars: CData) -> str:
+    # A peer chose the server name: whatever it put there becomes printable text.
+    return bytes(ffi.string(chars)).decode("latin-1").encode("unicode_escape").decode("ascii")
+
+
+def _stat_names() -> tuple[str, ...]:
+    names: list[str] = []
+    while name := lib.gw_stat_name(len(names)):
+        names.append(_text(name))
+    return tuple(names)
+
+
+def _check(status: int, what: str) -> None:
+    if status < 0:
+        _refuse(status, what)
+
+
+def _check_command(status: int, what: str) -> None:
+    """A command for something that is gone meanwhile is no fault: its end is an event already on the way."""
+    if status < 0 and status != -errno.ENOENT:
+        _refuse(status, what)
+
+
+def _refuse(status: int, what: str) -> NoReturn:
+    reasons = {
+        -errno.ENOBUFS: "the worker's mailbox is full",
+        -errno.ENOSPC: "all session slots are taken",
+        -errno.ENOENT: "there is no such session",
+    }
+    raise GatewayError(f"{what}: {reasons.get(status, os.strerror(-status))}")

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "dtls/udp_batch.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+/* What sendmmsg needs for one run. */
+struct letter {
+    struct sockaddr_storage to;
+    struct iovec body;
+    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+};
+
+static bool is_ipv4(const uint8_t address[16])
+{
+    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+    return !memcmp(address, mapped, sizeof(mapped));
+}
+
+static socklen_t address_letter(struct letter *letter, const struct gw_path *path, bool ipv6)
+{
+    memset(&letter->to, 0, sizeof(letter->to));
+    if (!ipv6) {
+        struct sockaddr_in *to = (struct sockaddr_in *)&letter->to;
+
+        to->sin_family = AF_INET;
+        to->sin_port = htons(path->peer_port);
+        memcpy(&to->sin_addr, path->peer + 12, 4);
+        return sizeof(*to);
+    }
+    struct sockaddr_in6 *to = (struct sockaddr_in6 *)&letter->to;
+
+    to->sin6_family = AF_INET6;
+    to->sin6_port = htons(path->peer_port);
+    to->sin6_scope_id = path->interface;
+    memcpy(&to->sin6_addr, path->peer, 16);
+    return sizeof(*to);
+}
+
+/* The answer leaves from the address that was asked: a server may have several. */
+static struct cmsghdr *put_source(struct cmsghdr *at, const struct gw_path *path, bool ipv6)
+{
+    if (!ipv6) {
+        struct in_pktinfo info = { 0 };
+
+        memcpy(&info.ipi_spec_dst, path->local + 12, 4);
+        at->cmsg_level = IPPROTO_IP;
+        at->cmsg_type = IP_PKTINFO;
+        at->cmsg_len = CMSG_LEN(sizeof(info));
+        memcpy(CMSG_DATA(at), &info, sizeof(info));
+    } else {
+        struct in6_pktinfo info = { .ipi6_ifindex = path->interface };
+
+        memcpy(&info.ipi6_addr, path->local, 16);
+        at->cmsg_level = IPPROTO_IPV6;
+        at->cmsg_type = IPV6_PKTINFO;
+        at->cmsg_len = CMSG_LEN(sizeof(info));
+        memcpy(CMSG_DATA(at), &info, sizeof(info));
+    }
+    return (struct cmsghdr *)((uint8_t *)at + CMSG_ALIGN(at->cmsg_len));
+}
+
+static void write_letter(struct gw_datagrams *out, const struct gw_datagram_run *run, struct letter *letter, struct msghdr *message)
+{
+    bool ipv6 = out->sockets[run->path.socket].ipv6;
+    struct cmsghdr *at = (struct cmsghdr *)letter->control;
+
+    *message = (struct msghdr){
+        .msg_name = &letter->to,
+        .msg_namelen = address_letter(letter, &run->path, ipv6),
+        .msg_iov = &letter->body,
+        .msg_iovlen = 1,
+        .msg_control = letter->control,
+    };
+    letter->body = (struct iovec){ out->arena + run->offset, run->size };
+    memset(letter->control, 0, sizeof(letter->control));
+    at = put_source(at, &run->path, ipv6 && !(is_ipv4(run->path.peer) && !is_ipv4(run->path.local)));
+    if (run->count > 1) {
+        at->cmsg_level = IPPROTO_UDP;
+        at->cmsg_type = UDP_SEGMENT;
+        at->cmsg_len = CMSG_LEN(sizeof(run->segment));
+        memcpy(CMSG_DATA(at), &run->segment, sizeof(run->segment));
+        at = (struct cmsghdr *)((uint8_t *)at + CMSG_ALIGN(at->cmsg_len));
+    }
+    message->msg_controllen = (size_t)((uint8_t *)at - letter->control);
+}
+
+/* One send per datagram, where a run could not go as one. */
+static void send_singly(struct gw_datagrams *out, const struct gw_datagram_run *run)
+{
+    struct gw_datagram_run one = *run;
+    struct letter letter;
+    struct msghdr message;
+
+    one.count = 1;
+    for (uint32_t done = 0; done < run->size; done += one.size) {
+        one.offset = run->offset + done;
+        one.size = run->size - done < run->segment ? run->size - done : run->segment;
+        write_letter(out, &one, &letter, &message);
+        if (sendmsg(out->sockets[run->path.socket].fd, &message, MSG_DONTWAIT) < 0)
+            out->lost++;
+        else
+            out->sent++;
+    }
+}
+
+/* The first unsent run failed: EIO says that the way out cannot checksum segments, EINVAL that the kernel knows none. */
+static void overcome(struct gw_datagrams *out, const struct gw_datagram_run *run, int error)
+{
+    if (run->count > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
+        out->segmenting = out->segmenting && error == EMSGSIZE;
+        send_singly(out, run);
+    } else {
+        out->lost += run->count;
+    }
+}
+
+static uint32_t same_socket(const struct gw_datagrams *out, uint32_t first)
+{
+    uint32_t end = first + 1;
+
+    while (end < out->run_count && out->runs[end].path.socket == out->runs[first].path.socket)
+        end++;
+    return end;
+}
+
+void gw_datagrams_flush(struct gw_datagrams *out)
+{
+    struct letter letters[GW_DATAGRAM_RUNS];
+    struct mmsghdr messages[GW_DATAGRAM_RUNS];
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; i < out->run_count; i++)
+        write_letter(out, &out->runs[i], &letters[i], &messages[i].msg_hdr);
+    while (at < out->run_count) {
+        uint32_t end = same_socket(out, at);
+        int done = sendmmsg(out->sockets[out->runs[at].path.socket].fd, messages + at, end - at, MSG_DONTWAIT);
+
+        if (done <= 0) {
+            if (done < 0 && errno == EINTR)
+                continue;
+            overcome(out, &out->runs[at], errno);
+            done = 1;
+        } else {
+            for (int i = 0; i < done; i++)
+                out->sent += out->runs[at + (uint32_t)i].count;
+        }
+        at += (uint32_t)done;
+    }
+    out->run_count = 0;
+    out->used = 0;
+}
+
+/* A run grows while all its datagrams but the last are of one size. */
+static bool joins(const struct gw_datagrams *out, const struct gw_datagram_run *run, const struct gw_path *path, size_t size)
+{
+    return out->segmenting && size <= run->segment && run->size == (uint32_t)run->segment * run->count &&
+           run->count < GW_SEGMENTS_MAX && run->size + size <= GW_SEGMENTED_MAX && !memcmp(&run->path, path, sizeof(*path));
+}
+
+int gw_datagrams_push(struct gw_datagrams *out, const struct gw_path *path, const uint8_t *data, size_t size)
+{
+    struct gw_datagram_run *last;
+
+    if (!size || size > GW_DATAGRAM_MAX)
+        return -EMSGSIZE;
+    if (out->used + size > GW_DATAGRAM_ARENA)
+        gw_datagrams_flush(out);
+    last = out->run_count ? &out->runs[out->run_count - 1] : NULL;
+    if (last && joins(out, last, path, size)) {
+        last->size += (uint32_t)size;
+        last->count++;
+    } else {
+        if (out->run_count == GW_DATAGRAM_RUNS)
+            gw_datagrams_flush(out);
+        out->runs[out->run_count++] = (struct gw_datagram_run){ *path, out->used, (uint32_t)size, (uint16_t)size, 1 };
+    }
+    memcpy(out->arena + out->used, data, size);
+    out->used += (uint32_t)size;
+    return 0;
+}

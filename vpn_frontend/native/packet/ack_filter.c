@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "packet/ack_filter.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define TCP_HEADER 20u
+#define TCP_ACK 0x10
+#define OPTION_END 0
+#define OPTION_NOTHING 1
+#define OPTION_SACK 5
+#define OPTION_TIMESTAMPS 8
+#define TIMESTAMPS_SIZE 10u
+#define BLOCK_SIZE 8u
+
+static uint32_t read32(const uint8_t *p)
+{
+    uint32_t value;
+
+    memcpy(&value, p, sizeof(value));
+    return ntohl(value);
+}
+
+/* Sequence numbers go round (RFC 9293 section 3.4). */
+static bool is_after(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) > 0;
+}
+
+static bool read_blocks(const uint8_t *option, size_t size, struct gw_ack *ack)
+{
+    if (ack->block_count || size < 2 + BLOCK_SIZE || (size - 2) % BLOCK_SIZE)
+        return false;
+    for (size_t at = 2; at < size && ack->block_count < GW_ACK_BLOCKS; at += BLOCK_SIZE)
+        ack->blocks[ack->block_count++] = (struct gw_block){ read32(option + at), read32(option + at + 4) };
+    return true;
+}
+
+static bool read_stamps(const uint8_t *option, size_t size, struct gw_ack *ack)
+{
+    if (ack->stamped || size != TIMESTAMPS_SIZE)
+        return false;
+    ack->stamped = true;
+    memcpy(ack->stamps, option + 2, sizeof(ack->stamps));
+    return true;
+}
+
+static bool read_options(const uint8_t *options, size_t size, struct gw_ack *ack)
+{
+    while (size) {
+        size_t length = *options == OPTION_NOTHING ? 1 : size > 1 ? options[1] : 0;
+
+        if (!length || length > size || *options == OPTION_END)
+            return false;
+        if (*options == OPTION_SACK ? !read_blocks(options, length, ack)
+            : *options == OPTION_TIMESTAMPS ? !read_stamps(options, length, ack)
+            : *options != OPTION_NOTHING)
+            return false;
+        options += length;
+        size -= length;
+    }
+    return true;
+}
+
+bool gw_ack_read(const uint8_t *tcp, size_t size, struct gw_ack *ack)
+{
+    *ack = (struct gw_ack){ .sequence = read32(tcp + 4), .number = read32(tcp + 8) };
+    /* Behind the header's length there are reserved bits, of which Accurate ECN (RFC 9768) uses one; then flags, urgent pointer. */
+    if (tcp[12] & 15 || tcp[13] != TCP_ACK || tcp[18] || tcp[19])
+        return false;
+    return read_options(tcp + TCP_HEADER, size - TCP_HEADER, ack);
+}
+
+static bool holds(const struct gw_block *outer, const struct gw_block *inner)
+{
+    return !is_after(outer->start, inner->start) && !is_after(inner->end, outer->end);
+}
+
+/* Data received twice is told in the first block: below the number, or inside of the second block. */
+static bool tells_of_twice(const struct gw_ack *ack)
+{
+    return ack->block_count && (!is_after(ack->blocks[0].start, ack->number) ||
+                                (ack->block_count > 1 && holds(&ack->blocks[1], &ack->blocks[0])));
+}
+
+static bool repeats(const struct gw_ack *later, const struct gw_block *block)
+{
+    if (!is_after(block->end, later->number))
+        return true;
+    for (uint32_t i = 0; i < later->block_count; i++)
+        if (holds(&later->blocks[i], block))
+            return true;
+    return false;
+}
+
+bool gw_ack_supersedes(const struct gw_ack *earlier, const struct gw_ack *later)
+{
+    if (!is_after(later->number, earlier->number) || later->sequence != earlier->sequence || later->stamped != earlier->stamped ||
+        memcmp(later->stamps, earlier->stamps, sizeof(later->stamps)) || tells_of_twice(earlier))
+        return false;
+    for (uint32_t i = 0; i < earlier->block_count; i++)
+        if (!repeats(later, &earlier->blocks[i]))
+            return false;
+    return true;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tls/listener.h"
+
+#include "packet/address.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPTS_PER_TURN 64
+
+static uint16_t read_peer(const struct sockaddr_storage *from, uint8_t peer[16])
+{
+    if (from->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)from;
+
+        gw_map_ipv4(peer, &in->sin_addr);
+        return ntohs(in->sin_port);
+    }
+    memcpy(peer, &((const struct sockaddr_in6 *)from)->sin6_addr, 16);
+    return ntohs(((const struct sockaddr_in6 *)from)->sin6_port);
+}
+
+static bool ask(struct gw_worker *worker, const uint8_t peer[16], uint16_t port, uint16_t local_port, enum se_event event)
+{
+    const struct se_gate *gate = worker->gateway->gate;
+    struct se_verdict verdict = { .action = SE_REJECT };
+    struct se_request request = {
+        .event = (uint16_t)event,
+        .port = port,
+        .local_port = local_port,
+        .protocol = IPPROTO_TCP,
+        .verified = 1,
+        .now = gw_clock_now(),
+    };
+
+    memcpy(request.address, peer, 16);
+    gate->decide(gate->engine, &request, &verdict);
+    return verdict.action == SE_ACCEPT;
+}
+
+void gw_gate_tell(struct gw_worker *worker, const struct gw_link *link, enum se_event event)
+{
+    ask(worker, link->peer, link->peer_port, link->local_port, event);
+}
+
+/* A FIN, not a reset, which some clients take for a broken network and repeat; the peer has 2 s to close its half. */
+static void turn_away(int fd)
+{
+    const int seconds = 2;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_LINGER2, &seconds, sizeof(seconds));
+    close(fd);
+}
+
+static bool take_place(struct gw *gateway)
+{
+    if (__atomic_add_fetch(&gateway->links, 1, __ATOMIC_RELAXED) <= gateway->config.max_links)
+        return true;
+    __atomic_sub_fetch(&gateway->links, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+static void welcome(struct gw_worker *worker, const struct gw_listener *listener, int fd, const struct sockaddr_storage *from)
+{
+    const int on = 1;
+    uint8_t peer[16];
+    uint16_t port = read_peer(from, peer);
+
+    gw_count(worker, GW_STAT_links_accepted);
+    if (!ask(worker, peer, port, listener->port, SE_EVENT_CONNECT)) {
+        gw_count(worker, GW_STAT_links_refused);
+        turn_away(fd);
+        return;
+    }
+    if (!take_place(worker->gateway)) {
+        gw_count(worker, GW_STAT_links_over_limit);
+        turn_away(fd);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  /* batches are made here, not in the kernel */
+    if (!gw_link_open(worker, fd, peer, port, listener->port)) {
+        gw_count(worker, GW_STAT_accept_errors);
+        __atomic_sub_fetch(&worker->gateway->links, 1, __ATOMIC_RELAXED);
+        turn_away(fd);
+    }
+}
+
+static void rest(struct gw_worker *worker)
+{
+    worker->accept_paused = true;
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        struct epoll_event event = { .data.ptr = &worker->listeners[i].source };
+
+        epoll_ctl(worker->epoll, EPOLL_CTL_MOD, worker->listeners[i].source.fd, &event);
+    }
+}
+
+void gw_listener_ready(struct gw_worker *worker, struct gw_listener *listener)
+{
+    for (int i = 0; i < ACCEPTS_PER_TURN && listener->source.fd >= 0; i++) {
+        struct sockaddr_storage from = { 0 };
+        socklen_t size = sizeof(from);
+        int fd = accept4(listener->source.fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+            welcome(worker, listener, fd, &from);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            gw_count(worker, GW_STAT_accept_errors);
+            rest(worker);
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            return;
+        }
+    }
+}
+
+void gw_listeners_tick(struct gw_worker *worker)
+{
+    if (!worker->accept_paused)
+        return;
+    worker->accept_paused = false;
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = &worker->listeners[i].source };
+
+        epoll_ctl(worker->epoll, EPOLL_CTL_MOD, worker->listeners[i].source.fd, &event);
+    }
+}
+
+void gw_listeners_close(struct gw_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        close(worker->listeners[i].source.fd);
+        worker->listeners[i].source.fd = -1;
+    }
+    worker->listener_count = 0;
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tunnel/udp_demux.h"
+
+#include "packet/address.h"
+#include "runtime/handoff.h"
+#include "dtls/channel.h"
+#include "tunnel/migration.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BATCHES_PER_TURN 4          /* reads of GW_RECEIVE_BATCH before others have their turn */
+#define NAMES_PER_SESSION 2u        /* the one before is there until its worker has heard of the next */
+#define CONTROL_SIZE (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)))
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, char *error, size_t error_size)
+{
+    struct gw_dtls_hub *hub = calloc(1, sizeof(*hub));
+    uint64_t seeds[2];
+
+    if (!hub) {
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    pthread_mutex_init(&hub->contexts.certificate.lock, NULL);
+    if (gw_dtls_contexts_init(&hub->contexts, error, error_size))
+        goto fail;
+    snprintf(error, error_size, "no memory or randomness for DTLS");
+    if (getrandom(seeds, sizeof(seeds), 0) != (ssize_t)sizeof(seeds) ||
+        getrandom(hub->cookie_master, sizeof(hub->cookie_master), 0) != (ssize_t)sizeof(hub->cookie_master) ||
+        gw_directory_init(&hub->names, NAMES_PER_SESSION * max_sessions, seeds[0]) ||
+        gw_directory_init(&hub->addresses, max_sessions, seeds[1]))
+        goto fail;
+    return hub;
+
+fail:
+    gw_dtls_hub_free(hub);
+    return NULL;
+}
+
+void gw_dtls_hub_free(struct gw_dtls_hub *hub)
+{
+    if (!hub)
+        return;
+    gw_directory_free(&hub->names);
+    gw_directory_free(&hub->addresses);
+    gw_dtls_contexts_free(&hub->contexts);
+    pthread_mutex_destroy(&hub->contexts.certificate.lock);
+    free(hub);
+}
+
+static struct gw_dtls_port *port_new(const struct gw_worker *worker)
+{
+    struct gw_dtls_port *port = calloc(1, sizeof(*port));
+    uint64_t seed;
+
+    if (!port)
+        return NULL;
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed) ||
+        gw_paths_init(&port->paths, worker->gateway->config.max_sessions, seed) ||
+        gw_cookies_init(&port->cookies, worker->gateway->dtls->cookie_master, worker->now)) {
+        gw_paths_free(&port->paths);
+        free(port);
+        return NULL;
+    }
+    port->out.sockets = port->sockets;
+    port->out.segmenting = worker->gateway->config.offloads & GW_OFFLOAD_UDP_GSO;
+    return port;
+}
+
+/* Where a datagram came to is where the answer has to come from; on a socket of IPv6 that covers IPv4, mapped. */
+static int ask_for_destination(int fd, bool ipv6)
+{
+    const int on = 1;
+
+    if (ipv6)
+        return setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) ? -errno : 0;
+    return setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) ? -errno : 0;
+}
+
+/* Linux 5.0; without it datagrams come one by one. */
+static void ask_for_bundles(int fd)
+{
+    const int on = 1;
+
+    setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
+}
+
+static int adopt(struct gw_worker *worker, struct gw_dtls_port *port, int fd)
+{
+    struct gw_udp_source *source = &port->sources[port->count];
+    struct sockaddr_in6 name = { 0 };
+    socklen_t size = sizeof(name);
+    int status;
+
+    if (port->count == GW_UDP_SOCKETS_MAX)
+        return -ENOSPC;
+    if (getsockname(fd, (struct sockaddr *)&name, &size))
+        return -errno;
+    status = ask_for_destination(fd, name.sin6_family == AF_INET6);
+    if (status)
+        return status;
+    if (worker->gateway->config.offloads & GW_OFFLOAD_UDP_GRO)
+        ask_for_bundles(fd);
+    source->source = (struct gw_source){ GW_SOURCE_UDP, fd };
+    source->index = (uint16_t)port->count;
+    source->port = ntohs(name.sin6_port);   /* of sockaddr_in in the same place */
+    port->sockets[port->count] = (struct gw_udp_socket){ fd, name.sin6_family == AF_INET6 };
+    status = gw_worker_watch(worker, &source->source, EPOLLIN);
+    if (!status)
+        port->count++;
+    return status;
+}
+
+int gw_dtls_port_add(struct gw_worker *worker, int fd)
+{
+    if (!worker->dtls)
+        worker->dtls = port_new(worker);
+    return worker->dtls ? adopt(worker, worker->dtls, fd) : -ENOMEM;
+}
+
+uint32_t gw_dtls_port_sockets(const struct gw_worker *worker)
+{
+    return worker->dtls ? worker->dtls->count : 0;
+}
+
+void gw_dtls_port_free(struct gw_worker *worker)
+{
+    struct gw_dtls_port *port = worker->dtls;
+
+    if (!port)
+        return;
+    for (uint32_t i = 0; i < port->count; i++)
+        close(port->sources[i].source.fd);
+    for (uint32_t i = 0; i < GW_WORKERS_MAX; i++)
+        free(port->outgoing[i]);
+    gw_paths_free(&port->paths);
+    free(port);
+    worker->dtls = NULL;
+}
+
+static bool policy_accepts(struct gw_worker *worker, const struct gw_path *path)
+{
+    const struct se_gate *gate = worker->gateway->gate;
+    struct se_verdict verdict = { .action = SE_REJECT };
+    struct se_request request = {
+        .event = SE_EVENT_DTLS_HANDSHAKE,
+        .port = path->peer_port,
+        .local_port = worker->dtls->sources[path->socket].port,
+        .protocol = IPPROTO_UDP,
+        .verified = 0,
+        .now = worker->now,
+    };
+
+    memcpy(request.address, path->peer, sizeof(request.address));
+    gate->decide(gate->engine, &request, &verdict);
+    return verdict.action == SE_ACCEPT;
+}
+
+/* Batches hold parcels, each followed by its datagram. One that is not taken waits for the next turn and grows. */
+static int post(struct gw_worker *worker, uint32_t to)
+{
+    struct gw_message *message = gw_message_new(GW_MSG_DATAGRAMS, NULL, 0);
+    int status = -ENOMEM;
+
+    if (message) {
+        message->object = worker->dtls->outgoing[to];
+        status = gw_mailbox_post(&worker->gateway->workers[to]->mailbox, message);
+    }
+    if (status)
+        free(message);
+    else
+        worker->dtls->outgoing[to] = NULL;
+    return status;
+}
+
+static bool has_room(const struct gw_batch *batch, const struct gw_dtls_parcel *parcel)
+{
+    return GW_BATCH_SIZE - batch->size >= sizeof(*parcel) + parcel->size;
+}
+
+static void pass_on(struct gw_worker *worker, uint32_t to, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+{
+    struct gw_batch **batch = &worker->dtls->outgoing[to];
+
+    if (*batch && !has_room(*batch, parcel))
+        post(worker, to);
+    if (!*batch)
+        *batch = gw_batch_take(&worker->gateway->batches);
+    if (!*batch || !has_room(*batch, parcel)) {
+        gw_count(worker, GW_STAT_rx_mailbox_full);
+        return;
+    }
+    memcpy((*batch)->data + (*batch)->size, parcel, sizeof(*parcel));
+    memcpy((*batch)->data + (*batch)->size + sizeof(*parcel), datagram, parcel->size);
+    (*batch)->size += sizeof(*parcel) + parcel->size;
+}
+
+static void deliver(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+{
+    struct gw_session *session = gw_session_find(worker, parcel->session);
+    uint32_t home;
+
+    if (session)
+        gw_dtls_take(worker, session, parcel, datagram);
+    else if (gw_session_sought(worker, parcel->session, &home))
+        pass_on(worker, home, parcel, datagram);
+    else
+        gw_count(worker, GW_STAT_dtls_unmatched);
+}
+
+/* The session goes to where its datagrams come in. A forged one changes nothing: from the client's path it comes in there too. */
+static void follow(struct gw_worker *worker, const struct gw_dtls_parcel *parcel)
+{
+    struct gw_session *session = parcel->entry == worker->index ? NULL : gw_session_find(worker, parcel->session);
+
+    if (session && gw_dtls_is_at(session, &parcel->path) && (!session->moved || worker->now - session->moved >= GW_MOVE_PAUSE))
+        gw_session_depart(worker, session, parcel->entry);
+}
+
+void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch)
+{
+    gw_cookies_turn(&worker->dtls->cookies, worker->now);
+    for (size_t at = 0; at < batch->size;) {
+        struct gw_dtls_parcel parcel;
+
+        memcpy(&parcel, batch->data + at, sizeof(parcel));
+        deliver(worker, &parcel, batch->data + at + sizeof(parcel));
+        follow(worker, &parcel);
+        worker->pace.turn++;
+        at += sizeof(parcel) + parcel.size;
+    }
+    gw_batch_give(&worker->gateway->batches, batch);
+}
+
+/* True: the cookie is good, under secret number *secret. False: answered, or nothing to say. */
+static bool check_cookie(struct gw_worker *worker, const struct gw_path *path, const struct gw_hello *hello, uint8_t *secret)
+{
+    struct gw_cookies *cookies = &worker->dtls->cookies;
+    uint8_t reply[GW_COOKIE_REPLY_SIZE];
+    const uint8_t *good = gw_cookie_check(cookies, path, sizeof(*path), hello);
+
+    if (good) {
+        *secret = good == cookies->secrets[1];
+        return true;
+    }
+    if (gw_cookie_reply(cookies, path, sizeof(*path), hello, reply) == 0) {
+        gw_datagrams_push(&worker->dtls->out, path, reply, sizeof(reply));
+        gw_count(worker, GW_STAT_dtls_cookies_sent);
+    }
+    return false;
+}
+
+/* The same for DTLS 1.3, whose cookie wolfSSL makes and reads; its answer may be larger than a hello: then there is none. */
+static bool check_cookie13(struct gw_worker *worker, const struct gw_path *path, enum gw_dtls_way way, const uint8_t *datagram,
+                           size_t size, uint8_t *secret)
+{
+    struct gw_dtls_contexts *contexts = &worker->gateway->dtls->contexts;
+    uint8_t reply[512];
+    size_t reply_size = 0;
+
+    for (*secret = 0; *secret < 2; ++*secret) {
+        reply_size = sizeof(reply);
+        if (gw_dtls_retry13(contexts, way, worker->dtls->cookies.secrets[*secret], path, sizeof(*path), datagram, size, reply,
+                            &reply_size))
+            return true;
+        if (reply_size)
+            break;                  /* it brought no cookie */
+    }
+    if (reply_size && reply_size <= size) {
+        gw_datagrams_push(&worker->dtls->out, path, reply, reply_size);
+        gw_count(worker, GW_STAT_dtls_cookies_sent);
+    } else {
+        gw_count(worker, GW_STAT_dtls_hello_malformed);
+    }
+    return false;
+}
+
+static void take_hello(struct gw_worker *worker, struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+{
+    struct gw_hello hello;
+    const uint8_t *name;
+    bool good;
+
+    if (gw_hello_read(datagram, parcel->size, &hello)) {
+        gw_count(worker, GW_STAT_dtls_hello_malformed);
+        return;
+    }
+    if (!policy_accepts(worker, &parcel->path)) {
+        gw_count(worker, GW_STAT_dtls_hello_refused);
+        return;
+    }
+    name = gw_hello_name(&hello);
+    parcel->session = name ? gw_directory_find(&worker->gateway->dtls->names, name) : 0;
+    if (!parcel->session) {
+        gw_count(worker, GW_STAT_dtls_hello_unknown);
+        return;
+    }
+    if (hello.dtls13)
+        good = check_cookie13(worker, &parcel->path, hello.psk ? GW_DTLS_PSK : GW_DTLS_CERTIFICATE, datagram, parcel->size,
+                              &parcel->secret);
+    else
+        good = check_cookie(worker, &parcel->path, &hello, &parcel->secret);
+    if (!good)
+        return;
+    gw_paths_put(&worker->dtls->paths, &parcel->path, parcel->session, worker->now);
+    deliver(worker, parcel, datagram);
+}
+
+static uint64_t find_by_address(struct gw_worker *worker, const struct gw_path *path)
+{
+    uint8_t key[GW_DIRECTORY_KEY] = { 0 };
+
+    memcpy(key, path->peer, sizeof(path->peer));
+    return gw_directory_find(&worker->gateway->dtls->addresses, key);
+}
+
+/* `known`: the session of this path, 0 while nobody has looked. */
+static void sort(struct gw_worker *worker, const struct gw_path *path, const uint8_t *datagram, size_t size, uint64_t *known)
+{
+    struct gw_dtls_parcel parcel = {
+        .size = (uint32_t)size, .kind = (uint8_t)gw_dtls_classify(datagram, size), .entry = (uint16_t)worker->index, .path = *path,
+    };
+
+    if (parcel.kind == GW_DTLS_GARBAGE || size > GW_DATAGRAM_MAX) {
+        gw_count(worker, GW_STAT_dtls_garbage);
+        return;
+    }
+    if (parcel.kind == GW_DTLS_HELLO) {
+        *known = 0;                 /* it may be the path's beginning with another session */
+        take_hello(worker, &parcel, datagram);
+        return;
+    }
+    if (!*known)
+        *known = gw_paths_find(&worker->dtls->paths, path, worker->now);
+    parcel.session = *known;
+    if (!parcel.session && parcel.kind == GW_DTLS_SEALED)
+        parcel.session = find_by_address(worker, path);
+    if (parcel.session)
+        deliver(worker, &parcel, datagram);
+    else
+        gw_count(worker, GW_STAT_dtls_unmatched);
+}
+
+static bool is_link_local(const uint8_t address[16])
+{
+    return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
+}
+
+/* What the kernel says beside the bytes: where they came to, and the size of the datagrams it put together (0: one). False: not
+ * all of it fit, or the destination is missing. */
+static bool read_control(struct msghdr *message, struct gw_path *path, size_t *segment)
+{
+    bool located = false;
+
+    *segment = 0;
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at; at = CMSG_NXTHDR(message, at)) {
+        if (at->cmsg_level == IPPROTO_IP && at->cmsg_type == IP_PKTINFO) {
+            const struct in_pktinfo *info = (const struct in_pktinfo *)CMSG_DATA(at);
+
+            gw_map_ipv4(path->local, &info->ipi_spec_dst);
+            located = true;
+        } else if (at->cmsg_level == IPPROTO_IPV6 && at->cmsg_type == IPV6_PKTINFO) {
+            const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(at);
+
+            memcpy(path->local, &info->ipi6_addr, 16);
+            path->interface = is_link_local(path->peer) ? (uint32_t)info->ipi6_ifindex : 0;
+            located = true;
+        } else if (at->cmsg_level == IPPROTO_UDP && at->cmsg_type == UDP_GRO) {
+            int size;
+
+            memcpy(&size, CMSG_DATA(at), sizeof(size));
+            *segment = size > 0 ? (size_t)size : 0;
+        }
+    }
+    return located && !(message->msg_flags & MSG_CTRUNC);
+}
+
+static void read_peer(const struct sockaddr_in6 *from, uint16_t socket, struct gw_path *path)
+{
+    memset(path, 0, sizeof(*path));
+    path->socket = socket;
+    path->peer_port = ntohs(from->sin6_port);   /* of sockaddr_in in the same place */
+    if (from->sin6_family == AF_INET)
+        gw_map_ipv4(path->peer, &((const struct sockaddr_in *)from)->sin_addr);
+    else
+        memcpy(path->peer, &from->sin6_addr, 16);
+}
+
+/* One read: a datagram, or several of one size but the last. */
+static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t socket, const uint8_t *bytes, size_t size)
+{
+    struct gw_path path;
+    uint64_t known = 0;
+    size_t segment;
+
+    read_peer(message->msg_name, socket, &path);
+    if (!read_control(message, &path, &segment) || message->msg_flags & MSG_TRUNC) {
+        gw_count(worker, GW_STAT_dtls_garbage);
+        return;
+    }
+    do {
+        size_t one = segment && segment < size ? segment : size;
+
+        sort(worker, &path, bytes, one, &known);
+        worker->pace.turn++;        /* a stranger's too: what a flood costs is the waking for each of it */
+        bytes += one;
+        size -= one;
+    } while (size);
+}
+
+/* As many as recvmmsg gave; fewer than GW_RECEIVE_BATCH: there are no more for now. */
+static int receive(struct gw_worker *worker, const struct gw_udp_source *source)
+{
+    struct gw_dtls_port *port = worker->dtls;
+    struct sockaddr_in6 from[GW_RECEIVE_BATCH];
+    struct mmsghdr messages[GW_RECEIVE_BATCH];
+    struct iovec bodies[GW_RECEIVE_BATCH];
+    _Alignas(struct cmsghdr) uint8_t control[GW_RECEIVE_BATCH][CONTROL_SIZE];
+    int count;
+
+    for (unsigned i = 0; i < GW_RECEIVE_BATCH; i++) {
+        bodies[i] = (struct iovec){ port->received[i], GW_RECEIVE_SIZE };
+        messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &bodies[i], .msg_iovlen = 1,
+            .msg_control = control[i], .msg_controllen = CONTROL_SIZE,
+        };
+    }
+    count = recvmmsg(source->source.fd, messages, GW_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
+    for (int i = 0; i < count; i++)
+        unpack(worker, &messages[i].msg_hdr, source->index, port->received[i], messages[i].msg_len);
+    return count;
+}
+
+void gw_dtls_port_ready(struct gw_worker *worker, struct gw_udp_source *source)
+{
+    gw_cookies_turn(&worker->dtls->cookies, worker->now);
+    for (int i = 0; i < BATCHES_PER_TURN; i++)
+        if (receive(worker, source) < (int)GW_RECEIVE_BATCH)
+            return;
+}
+
+void gw_dtls_port_flush(struct gw_worker *worker)
+{
+    struct gw_dtls_port *port = worker->dtls;
+
+    if (!port)
+        return;
+    port->waiting = false;
+    for (uint32_t i = 0; i < worker->gateway->config.workers; i++)
+        if (port->outgoing[i] && post(worker, i))
+            port->waiting = true;
+    gw_datagrams_flush(&port->out);
+    __atomic_store_n(&worker->stats[GW_STAT_dtls_datagrams_sent], port->out.sent, __ATOMIC_RELAXED);
+    __atomic_store_n(&worker->stats[GW_STAT_dtls_datagrams_lost], port->out.lost, __ATOMIC_RELAXED);
+}

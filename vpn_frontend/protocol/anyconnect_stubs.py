@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What AnyConnect fetches between login and tunnel: nothing of substance, but a 404 there ends the attempt.
+
+There is no client to download and no profile to push; each URL answers with the smallest thing that says so.
+"""
+
+from __future__ import annotations
+
+from vpn_frontend.protocol.http import Answer
+
+_XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_MANIFEST = ("text/xml", f'{_XML}<vpn rev="1.0">\n</vpn>\n')
+_PAGE = ("text/html", "<html></html>\n")
+_FILES = {
+    "/1/index.html": _PAGE,
+    "/1/VPNManifest.xml": _MANIFEST,
+    "/VPNManifest.xml": _MANIFEST,
+    "/+CSCOT+/translation-table": _MANIFEST,
+    "/+CSCOT+/oem-customization": _MANIFEST,
+    "/1/binaries/update.txt": ("text/plain", "0,0,0000\n"),
+    "/1/binaries/vpndownloader.sh": ("application/x-shellscript", "#!/bin/sh\nexit 0\n"),
+    **{f"/1/{platform}": _PAGE for platform in ("Linux", "Linux_64", "Windows", "Windows_ARM64", "Darwin_i386")},
+}
+
+
+def download(path: str) -> Answer | None:
+    """The answer to a GET of ``path``; ``None``: there is no such file."""
+    found = _FILES.get(path)
+    if found is None:
+        return None
+    kind, text = found
+    return Answer(200, "OK", (("Content-Type", kind), ("X-Transcend-Version", "1")), text.encode())

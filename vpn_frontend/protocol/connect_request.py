@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a client asks for with ``CONNECT /CSCOSSLC/tunnel``: its headers, each checked before it is believed.
+
+A value out of its range counts as not sent: a client that measured nonsense still gets a tunnel, with our numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from vpn_frontend.protocol.client_family import ClientFamily, client_family
+
+if TYPE_CHECKING:
+    from vpn_frontend.protocol.http_fast_path import Request
+
+TUNNEL_PATHS = frozenset({"/CSCOSSLC/tunnel", "CSCOSSLC/tunnel"})  # Clavister's Android client sends no slash
+MAX_MTU = 16384  # bytes; the payload of one TLS record
+MIN_MTU = 800  # bytes; below it a tunnel carries mostly headers
+MIN_MTU_IPV6 = 1280  # bytes; RFC 8200 section 5
+MAX_USER_AGENT = 256  # characters that are kept
+SHARED_AGENTS = 1024  # distinct ones that are remembered; anybody may send them, so not in the interpreter's own table
+MASTER_SECRET_SIZE = 48  # bytes, sent as hex (RFC 5246 section 8.1)
+MAX_SUITES = 32  # names per header that are looked at
+HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
+MOBILE_PLATFORMS = ("apple-ios", "android")
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelRequest:
+    """``None`` and empty values: not sent, or not acceptable. Sizes in bytes."""
+
+    user_agent: str = ""
+    family: ClientFamily = ClientFamily.OTHER
+    hostname: str = ""
+    base_mtu: int | None = None  # what the client's path to the server carries
+    mtu: int | None = None  # the inner MTU that it would like
+    wants_ipv4: bool = True
+    wants_ipv6: bool = True
+    full_ipv6: bool = False
+    mobile: bool = False
+    device_id: str = ""
+    dtls_psk: bool = False  # offers PSK-NEGOTIATE
+    dtls12_suites: tuple[str, ...] = ()
+    dtls13_suites: tuple[str, ...] = ()  # asks for DTLS 1.3 with the certificate
+    master_secret: bytes = b""
+
+
+def parse_tunnel_request(request: Request) -> TunnelRequest:
+    first = dict(reversed(request.headers))
+
+    def given(name: str, default: str = "") -> str:
+        return first.get(name, default)
+
+    kinds = {kind.strip().lower() for kind in given("x-cstp-address-type", "IPv6,IPv4").split(",")}
+    user_agent = read_user_agent(request)
+    platform = given("x-anyconnect-identifier-platform").lower()
+    license_kind = given("x-cstp-license").lower()
+    return TunnelRequest(
+        user_agent=user_agent,
+        family=client_family(user_agent),
+        hostname=parse_hostname(given("x-cstp-hostname")),
+        base_mtu=_mtu(given("x-cstp-base-mtu")),
+        mtu=_mtu(given("x-cstp-mtu")),
+        wants_ipv4="ipv4" in kinds,
+        wants_ipv6="ipv6" in kinds,
+        full_ipv6=given("x-cstp-full-ipv6-capability").strip().lower() == "true",
+        mobile=platform.startswith(MOBILE_PLATFORMS) or license_kind == "mobile",
+        device_id=_printable(given("x-anyconnect-identifier-device-uniqueid"), MAX_USER_AGENT),
+        dtls_psk="PSK-NEGOTIATE" in _suites(given("x-dtls-ciphersuite")),
+        dtls12_suites=_suites(given("x-dtls12-ciphersuite")),
+        dtls13_suites=_suites(given("x-dtls13-ciphersuite")),
+        master_secret=_master_secret(given("x-dtls-master-secret")),
+    )
+
+
+def read_user_agent(request: Request) -> str:
+    """What the client calls itself, fit for a terminal; equal texts are one, since each session keeps its own."""
+    return _shared(_printable(request.header("user-agent"), MAX_USER_AGENT))
+
+
+def parse_hostname(text: str) -> str:
+    """The first label of a host name; nothing if it is not one."""
+    label = text[:254].partition(".")[0]
+    return label if HOSTNAME.fullmatch(label) else ""
+
+
+def _mtu(text: str) -> int | None:
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 5):
+        return None
+    value = int(text)
+    return value if MIN_MTU <= value <= MAX_MTU else None
+
+
+def _suites(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(":", MAX_SUITES)[:MAX_SUITES] if name.strip())
+
+
+def _master_secret(text: str) -> bytes:
+    text = text.strip()
+    if len(text) != 2 * MASTER_SECRET_SIZE:
+        return b""
+    try:
+        secret = bytes.fromhex(text)
+    except ValueError:
+        return b""
+    return secret if len(secret) == MASTER_SECRET_SIZE else b""
+
+
+@lru_cache(SHARED_AGENTS)
+def _shared(text: str) -> str:
+    """The first text equal to this one. Early releases of Python 3.12 never give back what ``sys.intern`` takes."""
+    return text
+
+
+def _printable(text: str, limit: int) -> str:
+    text = text[:limit]
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(character if " " <= character <= "~" else "?" for character in text)

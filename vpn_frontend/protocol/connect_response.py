@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The answer to a tunnel's CONNECT: which MTU, and every X-CSTP header.
+
+openconnect compares header names with their case and aborts without ``X-CSTP-MTU``; AnyConnect wants the timeouts and a
+rekey method to be there even where they are off. So the whole set is always sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+from sentry_engine.addresses import show_address
+from vpn_frontend.protocol.client_family import ClientFamily
+from vpn_frontend.protocol.connect_request import MIN_MTU, MIN_MTU_IPV6
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+    from vpn_frontend.gateway.interface import DtlsOffer
+    from vpn_frontend.protocol.connect_request import TunnelRequest
+    from vpn_frontend.settings import Network, NetworkSettings, SessionSettings
+
+Headers = tuple[tuple[str, str], ...]
+
+IPV4_HEADER = 20  # bytes
+IPV6_HEADER = 40
+UDP_HEADER = 8
+DTLS_RECORD = 13 + 8 + 16  # bytes: record header, explicit nonce and tag of AES-GCM (RFC 6347 section 4.1, RFC 5288)
+TYPE_BYTE = 1  # CSTP over DTLS puts one byte in front of a packet
+YEAR = 365 * 86400  # seconds; no rekey that a client would have to start, in a number that fits 32 bits
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelGrant:
+    """What one tunnel was given. ``remaining``: seconds until the session's time is over, ``None`` for no limit."""
+
+    ipv4: IPv4Address | None
+    ipv6: IPv6Address | None
+    mtu: int
+    remaining: int | None
+    dpd: int
+    dtls: DtlsOffer | None = None
+
+
+def datagram_overhead(*, outer_ipv6: bool) -> int:
+    """Bytes between an inner packet and the IP packet that carries it over DTLS."""
+    return (IPV6_HEADER if outer_ipv6 else IPV4_HEADER) + UDP_HEADER + DTLS_RECORD + TYPE_BYTE
+
+
+def negotiate_mtu(configured: int, request: TunnelRequest, *, outer_ipv6: bool) -> int:
+    """The inner MTU: the smallest of what the operator set, the client's path carries and the client asks for.
+
+    Clients that send a base MTU mean the path by it, and their ``X-CSTP-MTU`` is a result of it; old ones send only the
+    latter. Never below ``MIN_MTU``.
+    """
+    if request.base_mtu is not None:
+        limit = request.base_mtu - datagram_overhead(outer_ipv6=outer_ipv6)
+    else:
+        limit = request.mtu if request.mtu is not None else configured
+    return max(MIN_MTU, min(configured, limit))
+
+
+def carries_ipv6(mtu: int) -> bool:
+    return mtu >= MIN_MTU_IPV6
+
+
+def render_tunnel_headers(
+    grant: TunnelGrant,
+    request: TunnelRequest,
+    network: NetworkSettings,
+    session: SessionSettings,
+    *,
+    outer_ipv6: bool,
+    tls13: bool,
+) -> Headers:
+    """Every header of the answer, in the case that clients compare."""
+    return (
+        ("X-CSTP-Version", "1"),
+        ("X-CSTP-Server-Name", "ocsentry"),
+        ("X-CSTP-Protocol", "Copyright (c) 2004 Cisco Systems, Inc."),
+        *_addresses(grant, request, network),
+        *_names(request, network),
+        *_routes(grant, request, network),
+        ("X-CSTP-Keep", "true"),
+        ("X-CSTP-Tunnel-All-DNS", _flag(not network.routes and not network.split_dns)),
+        ("X-CSTP-Client-Bypass-Protocol", "false"),
+        ("X-CSTP-DPD", str(grant.dpd)),
+        ("X-CSTP-Keepalive", str(session.keepalive)),
+        ("X-CSTP-Idle-Timeout", _seconds(session.idle_timeout)),
+        ("X-CSTP-Disconnected-Timeout", _seconds(session.cookie_timeout)),
+        ("X-CSTP-Session-Timeout", _seconds(session.session_timeout)),
+        ("X-CSTP-Session-Timeout-Alert-Interval", "60"),
+        ("X-CSTP-Session-Timeout-Remaining", _seconds(grant.remaining or 0)),
+        *_rekey(session.rekey_time, tls13=tls13),
+        ("X-CSTP-TCP-Keepalive", "true"),
+        ("X-CSTP-Smartcard-Removal-Disconnect", "true"),
+        ("X-CSTP-License", "accept"),
+        ("X-CSTP-Base-MTU", str(grant.mtu + datagram_overhead(outer_ipv6=outer_ipv6))),
+        ("X-CSTP-MTU", str(grant.mtu)),
+    )
+
+
+def _addresses(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings) -> Headers:
+    headers: list[tuple[str, str]] = []
+    if grant.ipv4 is not None and network.ipv4_pool is not None:
+        headers += [("X-CSTP-Address", show_address(grant.ipv4)), ("X-CSTP-Netmask", str(network.ipv4_pool.netmask))]
+    if grant.ipv6 is not None and network.ipv6_pool is not None:
+        length = network.ipv6_pool.prefixlen
+        if request.full_ipv6:
+            headers.append(("X-CSTP-Address-IP6", f"{show_address(grant.ipv6)}/{length}"))
+        else:
+            headers += [
+                ("X-CSTP-Address", show_address(grant.ipv6)),
+                ("X-CSTP-Netmask", f"{network.ipv6_pool.network_address}/{length}"),
+            ]
+    return tuple(headers)
+
+
+def _names(request: TunnelRequest, network: NetworkSettings) -> Headers:
+    """DNS servers and domains. AnyConnect has a header of its own for IPv6 servers, openconnect reads one for both."""
+    cisco = request.family in (ClientFamily.ANYCONNECT, ClientFamily.APPLE)
+    servers = tuple(
+        ("X-CSTP-DNS-IP6" if cisco and server.version == 6 else "X-CSTP-DNS", str(server)) for server in network.dns
+    )
+    default = (("X-CSTP-Default-Domain", network.default_domain),) if network.default_domain else ()
+    return (*servers, *default, *(("X-CSTP-Split-DNS", domain) for domain in network.split_dns))
+
+
+def _routes(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings) -> Headers:
+    """Split includes and excludes of the families that the tunnel carries; none: the default route."""
+    carried = {4: grant.ipv4 is not None, 6: grant.ipv6 is not None}
+    includes = [_route("X-CSTP-Split-Include", route) for route in network.routes if carried[route.version]]
+    if request.family is ClientFamily.APPLE and carried[6] and network.routes:
+        # iOS takes no IPv6 route at all unless the global range is among the includes.
+        includes.append(("X-CSTP-Split-Include-IP6", "2000::/3"))
+    excludes = [_route("X-CSTP-Split-Exclude", route) for route in network.no_routes if carried[route.version]]
+    return (*includes, *excludes)
+
+
+def _route(name: str, route: Network) -> tuple[str, str]:
+    if isinstance(route, IPv4Network):
+        return name, route.with_netmask
+    return f"{name}-IP6", str(route)
+
+
+def _rekey(rekey_time: int, *, tls13: bool) -> Headers:
+    """TLS 1.3 rekeys by KeyUpdate, which needs no client; TLS 1.2 without renegotiation by a new tunnel.
+
+    Clients treat a missing or disabled method in ways of their own, so that there is always one, if need be with a time
+    that does not come.
+    """
+    if tls13 or rekey_time == 0:
+        return (("X-CSTP-Rekey-Time", str(YEAR)), ("X-CSTP-Rekey-Method", "ssl" if tls13 else "new-tunnel"))
+    return (("X-CSTP-Rekey-Time", str(rekey_time)), ("X-CSTP-Rekey-Method", "new-tunnel"))
+
+
+def _seconds(value: int) -> str:
+    return str(value) if value > 0 else "none"
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"

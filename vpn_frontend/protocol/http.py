@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP/1.1 on one link, without I/O: bytes in, whole requests or refusals out, answers as bytes.
+
+``read_plain`` reads what clients send every time, h11 all the rest. To both this adds what a grammar leaves open:
+sizes, an upper number of requests, and one request at a time: bytes behind a request that is not answered yet come from
+a pipelining client or an attempt to smuggle, and end the link. A CONNECT is different: what follows it belongs to the
+tunnel and is handed over with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import h11
+
+from vpn_frontend.protocol.http_fast_path import MAX_BODY, MAX_HEAD, MAX_HEADERS, Request, read_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_EARLY = 64 * 1024  # bytes a client may send behind its CONNECT before the answer
+MAX_PIECES = 4096  # chunks and reads of one body: each costs about as much to read as a small request
+MAX_REQUESTS = 100  # per link; a whole AnyConnect login with its downloads takes about 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One response. ``headers`` keep their spelling and order on the wire; the length is added."""
+
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    close: bool = False
+
+
+class HttpError(Exception):
+    """The peer broke HTTP or a limit: ``status`` and ``reason`` are the last answer of this link."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"{status} {reason}")
+        self.status = status
+        self.reason = reason
+
+
+class HttpLink:
+    """The server's end of one connection. After an ``HttpError`` only ``refuse`` may be called."""
+
+    __slots__ = ("_early", "_last", "_reader", "_request", "_requests", "awaiting_answer", "closing")
+
+    def __init__(self) -> None:
+        self._reader: _Reader | None = None  # of a request that is not plain, until it is whole
+        self._request: Request | None = None  # the newest
+        self._early = b""
+        self._requests = 0
+        self._last = False  # the peer, or we, want no request after this one
+        self.awaiting_answer = False  # a whole request is out and has no answer yet
+        self.closing = False  # the link ends with the answer that was sent last
+
+    def receive(self, data: bytes) -> Request | None:
+        """Take bytes of the peer; the request that they complete, if they do. Raises ``HttpError``."""
+        if not data:
+            return None  # to h11 it would be the end of the stream
+        if self.awaiting_answer:
+            if not self._tunnel_wanted:
+                raise HttpError(400, "One request at a time")
+            self._keep_early(data)
+            return None
+        if self._reader is None:
+            plain = read_plain(data)
+            if plain is not None:
+                return self._complete(*plain)
+            self._reader = _Reader()
+        request = self._reader.receive(data)
+        if request is None:
+            return None
+        self._last, reader, self._reader = self._reader.is_last, self._reader, None
+        return self._complete(request, reader.trailing)
+
+    def answer(self, answer: Answer) -> bytes:
+        """The bytes of a response to the request that waits for one."""
+        self.closing = answer.close or self._last or self._tunnel_wanted or self._requests >= MAX_REQUESTS
+        self.awaiting_answer = False
+        headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
+        if self.closing:
+            headers.append(("Connection", "close"))
+        head = render_head(answer.status, answer.reason, headers)
+        return head if self._request is not None and self._request.method == "HEAD" else head + answer.body
+
+    def open_tunnel(self, reason: str, headers: Iterable[tuple[str, str]]) -> tuple[bytes, bytes]:
+        """The head of a 200 to CONNECT, and the bytes that the peer sent behind its request."""
+        self.closing, self.awaiting_answer = True, False
+        return render_head(200, reason, headers), self._early
+
+    def refuse(self, error: HttpError) -> bytes:
+        """The last bytes of a link whose peer broke the rules; nothing if its last answer is out already."""
+        if self.closing:
+            return b""
+        body = f"{error.reason}\n".encode("latin-1", "replace")
+        headers = (("Content-Type", "text/plain"), ("Content-Length", str(len(body))), ("Connection", "close"))
+        return render_head(error.status, error.reason, headers) + body
+
+    @property
+    def _tunnel_wanted(self) -> bool:
+        return self._request is not None and self._request.method == "CONNECT"
+
+    def _complete(self, request: Request, trailing: bytes) -> Request:
+        self._requests += 1
+        self._request = request
+        self.awaiting_answer = True
+        if request.method == "CONNECT":
+            self._keep_early(trailing)
+        elif trailing:
+            raise HttpError(400, "One request at a time")
+        return request
+
+    def _keep_early(self, data: bytes) -> None:
+        if len(self._early) + len(data) > MAX_EARLY:
+            raise HttpError(400, "Too much sent before the tunnel")
+        self._early += data
+
+
+def render_head(status: int, reason: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Status line and headers. Raises ``ValueError`` for a text that would end its line."""
+    lines = [f"HTTP/1.1 {status} {reason}", *[f"{name}: {value}" for name, value in headers], "", ""]
+    text = "\r\n".join(lines)
+    if not text.count("\r") == text.count("\n") == len(lines) - 1 or "\0" in text:
+        raise ValueError("a header that holds the end of a line")
+    return text.encode("latin-1", "replace")
+
+
+class _Reader:
+    """One request of any spelling, in any number of pieces."""
+
+    def __init__(self) -> None:
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._request: h11.Request | None = None
+        self._body = bytearray()
+        self._pieces = 0  # each costs the same to read, however small it is
+
+    def receive(self, data: bytes) -> Request | None:
+        try:
+            self._h11.receive_data(data)
+            return self._read()
+        except h11.RemoteProtocolError as error:
+            raise HttpError(error.error_status_hint, _REASONS.get(error.error_status_hint, "Bad Request")) from error
+
+    @property
+    def trailing(self) -> bytes:
+        """What came behind the request."""
+        return self._h11.trailing_data[0]
+
+    @property
+    def is_last(self) -> bool:
+        """The peer said, or its version says, that the connection ends with the answer."""
+        return self._h11.their_state is h11.MUST_CLOSE
+
+    def _read(self) -> Request | None:
+        while True:
+            event = self._h11.next_event()
+            if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                return None
+            if isinstance(event, h11.Request):
+                self._begin(event)
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+                self._pieces += 1
+                if len(self._body) > MAX_BODY or self._pieces > MAX_PIECES:
+                    raise HttpError(413, "Content Too Large")
+            elif isinstance(event, h11.EndOfMessage):
+                return self._end()
+
+    def _begin(self, request: h11.Request) -> None:
+        self._request = request
+        if len(request.headers) > MAX_HEADERS:
+            raise HttpError(431, _REASONS[431])
+        length = [int(value) for name, value in request.headers if name == b"content-length"]
+        if length and any(name == b"transfer-encoding" for name, _ in request.headers):
+            raise HttpError(400, "Two lengths")  # RFC 9112 section 6.3: what smugglers send
+        if any(size > MAX_BODY for size in length):
+            raise HttpError(413, "Content Too Large")
+
+    def _end(self) -> Request:
+        request = self._request
+        if request is None:  # h11 ends no message that it did not begin
+            raise HttpError(400, "Bad Request")
+        path, _, query = request.target.decode("latin-1").partition("?")
+        return Request(
+            method=request.method.decode("latin-1"),
+            path=path,
+            query=query,
+            headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers),
+            body=bytes(self._body),
+        )
+
+
+_REASONS = {
+    400: "Bad Request",
+    413: "Content Too Large",
+    431: "Request Header Fields Too Large",
+    501: "Not Implemented",
+}

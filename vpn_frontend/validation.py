@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the settings make sense together and on this host: what ``--check`` asks before anything is opened."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from pyroute2 import IPRoute, NetlinkError
+
+from vpn_frontend.gateway.server_certificate import CertificateError, certificate_problems, load_certificate
+from vpn_frontend.gateway.tun import MAX_NAME
+from vpn_frontend.protocol.connect_request import MIN_MTU, MIN_MTU_IPV6
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vpn_frontend.settings import Network, VpnSettings
+
+MAX_MTU = 9000  # bytes; a TUN device takes more, no path does
+LONGEST_POOL = {4: 30, 6: 126}  # prefix lengths that leave a client something beside the server
+MAX_WORKERS = 64
+
+
+def validate(settings: VpnSettings, *, host_networks: Iterable[Network] | None = None) -> list[str]:
+    """Every problem as one sentence for the operator; nothing: all is well.
+
+    ``host_networks`` are the networks that the host has beside the VPN; ``None``: ask the kernel.
+    """
+    problems = [*_validate_network(settings), *_validate_session(settings), *_validate_certificate(settings)]
+    networks = local_networks(settings.network.device) if host_networks is None else host_networks
+    problems += _validate_overlaps(settings, networks)
+    if not settings.listen:
+        problems.append("listen: there is no address to listen on")
+    if not 0 <= settings.worker_threads <= MAX_WORKERS:
+        problems.append(f"worker_threads: {settings.worker_threads} is not between 0 and {MAX_WORKERS}")
+    return problems
+
+
+def local_networks(device: str) -> list[Network]:
+    """The networks of this host's own addresses, without loopback, link-local ones and those of ``device``."""
+    found: list[Network] = []
+    try:
+        with IPRoute() as netlink:
+            own = set(netlink.link_lookup(ifname=device))
+            for message in netlink.get_addr():
+                address = ip_address(message.get_attr("IFA_ADDRESS"))
+                if message["index"] not in own and not address.is_loopback and not address.is_link_local:
+                    found.append(ip_network(f"{address}/{message['prefixlen']}", strict=False))
+    except (NetlinkError, OSError):
+        return []  # no netlink here, no knowledge; the device would fail to open as well
+    return found
+
+
+def _validate_network(settings: VpnSettings) -> Iterable[str]:
+    network = settings.network
+    if network.ipv4_pool is None and network.ipv6_pool is None:
+        yield "network: neither ipv4_pool nor ipv6_pool is set, so no client could get an address"
+    for key, pool in (("ipv4_pool", network.ipv4_pool), ("ipv6_pool", network.ipv6_pool)):
+        if pool is not None and pool.prefixlen > LONGEST_POOL[pool.version]:
+            yield f"network.{key}: {pool} is too small (at most /{LONGEST_POOL[pool.version]})"
+        if pool is not None and (pool.is_loopback or pool.is_multicast or pool.is_link_local):
+            yield f"network.{key}: {pool} is not for hosts"
+    if not MIN_MTU <= network.mtu <= MAX_MTU:
+        yield f"network.mtu: {network.mtu} is not between {MIN_MTU} and {MAX_MTU}"
+    elif network.ipv6_pool is not None and network.mtu < MIN_MTU_IPV6:
+        yield f"network.mtu: IPv6 needs {MIN_MTU_IPV6} (or no ipv6_pool), not {network.mtu}"
+    name = network.device
+    if not 0 < len(name) <= MAX_NAME or not name.isascii() or any(sign in name for sign in "/ %:"):
+        yield f"network.device: {name!r} is no name for a network device"
+
+
+def _validate_session(settings: VpnSettings) -> Iterable[str]:
+    if settings.session.cookie_timeout <= 0:
+        yield "session.cookie_timeout: clients could never come back; it has to be at least 1"
+
+
+def _validate_certificate(settings: VpnSettings) -> list[str]:
+    try:
+        return certificate_problems(load_certificate(settings.certificate, settings.private_key))
+    except CertificateError as error:
+        return [str(error)]
+
+
+def _validate_overlaps(settings: VpnSettings, host_networks: Iterable[Network]) -> Iterable[str]:
+    """A pool inside a network of the host would send the answers to its own clients the wrong way."""
+    pools = (("ipv4_pool", settings.network.ipv4_pool), ("ipv6_pool", settings.network.ipv6_pool))
+    for key, pool in pools:
+        for network in host_networks:
+            if pool is not None and _overlap(pool, network):
+                yield f"network.{key}: {pool} overlaps with the network {network} of this host"
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    if isinstance(one, IPv4Network) and isinstance(other, IPv4Network):
+        return one.overlaps(other)
+    return isinstance(one, IPv6Network) and isinstance(other, IPv6Network) and one.overlaps(other)
