@@ -40,8 +40,8 @@ from vpn_frontend.gateway.interface import (
 from vpn_frontend.gateway.rlimit import DescriptorError, make_room
 from vpn_frontend.gateway.server_certificate import load_certificate
 from vpn_frontend.ports import EventSink, SessionJournal, UserDirectory, VpnEvent
-from vpn_frontend.protocol.connection import Site
-from vpn_frontend.protocol.login_attempts import LoginTable
+from vpn_frontend.protocol.connection import PortalConfig
+from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions.recorder import SessionRecorder
 from vpn_frontend.sessions.table import SessionTable
 
@@ -104,7 +104,7 @@ class VpnServer:
             recorder=self._recorder,
             events=self._events,
         )
-        self._site = make_site(self._settings, certificate)
+        self._site = make_portal_config(self._settings, certificate)
         self._reception = Reception(
             self._settings,
             self._site,
@@ -263,10 +263,10 @@ class VpnServer:
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))
 
 
-def make_site(settings: VpnSettings, certificate: ServerCertificate) -> Site:
+def make_portal_config(settings: VpnSettings, certificate: ServerCertificate) -> PortalConfig:
     auth = settings.auth
-    return Site(
-        logins=LoginTable(auth.timeout),
+    return PortalConfig(
+        logins=LoginAttempts(auth.timeout),
         attempts=auth.attempts,
         groups=auth.groups,
         banner=auth.banner,

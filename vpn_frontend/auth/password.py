@@ -17,7 +17,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from vpn_frontend.auth.crypt_hash import crypt_matches, is_crypt_hash
-from vpn_frontend.auth.verified_password_cache import PasswordMemo
+from vpn_frontend.auth.verified_password_cache import VerifiedPasswordCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,12 +77,12 @@ class PasswordChecker:
         self._max_waiting = max_waiting
         self._deadline = deadline
         self._waiting = 0
-        self._memo = PasswordMemo(remember)
+        self._verified = VerifiedPasswordCache(remember)
         self._clock = clock
 
     def knows(self, encoded: str, password: str) -> bool:
         """Whether ``password`` was found right a moment ago, so that ``check`` would not wait."""
-        return self._memo.knows(encoded, password, self._clock())
+        return self._verified.knows(encoded, password, self._clock())
 
     async def check(self, encoded: str | None, password: str) -> bool:
         """``matches`` off the loop. Raises ``OverloadError`` when there is no room, or no answer in time."""
@@ -99,7 +99,7 @@ class PasswordChecker:
         except TimeoutError:
             raise OverloadError from None
         if right and encoded is not None:
-            self._memo.add(encoded, password, self._clock())
+            self._verified.add(encoded, password, self._clock())
         return right
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from collections import OrderedDict
 CAPACITY = 16_384  # MACs; the oldest give way, and their users pay for a hash again
 
 
-class PasswordMemo:
+class VerifiedPasswordCache:
     """``lifetime`` is seconds from the check of the hash, not from the last use; 0 keeps nothing."""
 
     def __init__(self, lifetime: float, *, capacity: int = CAPACITY) -> None:

@@ -16,16 +16,16 @@ from vpn_frontend.auth.authenticator import Accepted, Authenticator, Refused, Un
 from vpn_frontend.connections.per_source import Lobby
 from vpn_frontend.gateway.interface import Cause, GatewayError
 from vpn_frontend.ports import EventSink, VpnEvent
-from vpn_frontend.protocol.connect_response import render_tunnel_headers
+from vpn_frontend.protocol.connect_response import render_connect_headers
 from vpn_frontend.protocol.connection import (
     CheckLogin,
     Close,
-    Conversation,
+    Connection,
     Effect,
     EndSession,
     OpenTunnel,
+    PortalConfig,
     Send,
-    Site,
 )
 from vpn_frontend.protocol.dtls_negotiation import render_dtls_headers
 from vpn_frontend.sessions.admission import Admission, CookieError, Login, RefusedError
@@ -50,7 +50,7 @@ class Link:
     """One TLS connection that talks to us. Times are monotonic seconds."""
 
     peer: Peer
-    conversation: Conversation
+    conversation: Connection
     since: float
     request_since: float | None = None  # a request has begun and is not whole
     task: asyncio.Task[None] | None = None
@@ -62,7 +62,7 @@ class Reception:
     def __init__(
         self,
         settings: VpnSettings,
-        site: Site,
+        site: PortalConfig,
         *,
         gateway: Gateway,
         sessions: SessionTable,
@@ -98,7 +98,7 @@ class Reception:
         silent = (link for link in self._links.crowd(peer.address) if link.task is None)
         if (oldest := next(silent, None)) is not None:
             self._close(oldest, "too many connections of one address")
-        self._links.enter(Link(peer, Conversation(self.site), self._clock()))
+        self._links.enter(Link(peer, Connection(self.site), self._clock()))
 
     def link_data(self, event: LinkData) -> None:
         link = self._links.find(event.link)
@@ -288,7 +288,7 @@ class Reception:
     def _start_tunnel(self, link: Link, admission: Admission, wanted: OpenTunnel) -> None:
         """Without a pause from here on: the link is still there, and the gateway takes it over."""
         grant = self._sessions.establish(admission, link.peer, wanted.request, self._clock())
-        headers = render_tunnel_headers(
+        headers = render_connect_headers(
             grant,
             wanted.request,
             self._settings.network,

@@ -6,7 +6,7 @@ There is no client to download and no profile to push; each URL answers with the
 
 from __future__ import annotations
 
-from vpn_frontend.protocol.http import Answer
+from vpn_frontend.protocol.http import HttpResponse
 
 _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _MANIFEST = ("text/xml", f'{_XML}<vpn rev="1.0">\n</vpn>\n')
@@ -23,10 +23,10 @@ _FILES = {
 }
 
 
-def download(path: str) -> Answer | None:
+def stub_response(path: str) -> HttpResponse | None:
     """The answer to a GET of ``path``; ``None``: there is no such file."""
     found = _FILES.get(path)
     if found is None:
         return None
     kind, text = found
-    return Answer(200, "OK", (("Content-Type", kind), ("X-Transcend-Version", "1")), text.encode())
+    return HttpResponse(200, "OK", (("Content-Type", kind), ("X-Transcend-Version", "1")), text.encode())

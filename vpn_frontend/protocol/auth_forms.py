@@ -6,7 +6,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from vpn_frontend.protocol.http import Answer
+from vpn_frontend.protocol.http import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,18 +34,18 @@ def login_form(
     selected: str = "",
     context: str = "",
     action: str = "/auth",
-) -> Answer:
+) -> HttpResponse:
     """Ask for user name and password in one form, answered at the path ``action``; ``error`` says why again."""
     inputs = _select(groups, selected) + _INPUTS
     return _answer(_auth_request(message, error, inputs, action), _context_cookie(context))
 
 
-def last_word(error: str) -> Answer:
+def final_refusal(error: str) -> HttpResponse:
     """Say why there is no further try, and close: a form without inputs ends a client, and it shows the text."""
     return _answer(_auth_request("", error, ""), (), close=True)
 
 
-def login_complete(*, cookie: str, certificate_sha1: str, banner: str) -> Answer:
+def login_complete(*, cookie: str, certificate_sha1: str, banner: str) -> HttpResponse:
     """The login is done; ``cookie`` opens tunnels.
 
     ``webvpnc`` is cleared and set again, as AnyConnect expects: no profile and no update to fetch, and the SHA-1 by
@@ -67,7 +67,7 @@ def login_complete(*, cookie: str, certificate_sha1: str, banner: str) -> Answer
     return _answer(body, cookies)
 
 
-def logged_out() -> Answer:
+def logged_out() -> HttpResponse:
     """The session is gone, and with it the cookies."""
     cookies = tuple(
         ("Set-Cookie", f"{name}={EXPIRED}{COOKIE_ATTRIBUTES}")
@@ -76,14 +76,14 @@ def logged_out() -> Answer:
     return _answer('<config-auth client="vpn" type="complete" aggregate-auth-version="2"></config-auth>', cookies)
 
 
-def try_later(reason: str, retry_after: int) -> Answer:
+def service_unavailable(reason: str, retry_after: int) -> HttpResponse:
     """503: nothing is wrong with the request. openconnect shows ``X-Reason``; ``retry_after`` is seconds."""
-    reason = one_line(reason)
+    reason = header_text(reason)
     headers = (("Content-Type", "text/plain"), ("X-Reason", reason), ("Retry-After", str(max(1, retry_after))))
-    return Answer(503, "Service Unavailable", headers, f"{reason}\n".encode(), close=True)
+    return HttpResponse(503, "Service Unavailable", headers, f"{reason}\n".encode(), close=True)
 
 
-def one_line(text: str) -> str:
+def header_text(text: str) -> str:
     """``text`` as it may stand in a header: printable ASCII, no line ends, bounded."""
     return "".join(character if " " <= character <= "~" else "?" for character in text[:MAX_REASON])
 
@@ -118,9 +118,9 @@ def _element(name: str, text: str) -> str:
     return f"<{name}>{escape(text)}</{name}>" if text else ""
 
 
-def _answer(body: str, cookies: tuple[tuple[str, str], ...], *, close: bool = False) -> Answer:
+def _answer(body: str, cookies: tuple[tuple[str, str], ...], *, close: bool = False) -> HttpResponse:
     document = f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'.encode()
-    return Answer(200, "OK", (*XML_HEADERS, *cookies), document, close)
+    return HttpResponse(200, "OK", (*XML_HEADERS, *cookies), document, close)
 
 
 _VERSION = f'<version who="sg">{SERVER_VERSION}</version>'

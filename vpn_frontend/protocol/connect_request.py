@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vpn_frontend.protocol.client_family import ClientFamily, client_family
 
 if TYPE_CHECKING:
-    from vpn_frontend.protocol.http_fast_path import Request
+    from vpn_frontend.protocol.http_fast_path import HttpRequest
 
 TUNNEL_PATHS = frozenset({"/CSCOSSLC/tunnel", "CSCOSSLC/tunnel"})  # Clavister's Android client sends no slash
 MAX_MTU = 16384  # bytes; the payload of one TLS record
@@ -48,7 +48,7 @@ class TunnelRequest:
     master_secret: bytes = b""
 
 
-def parse_tunnel_request(request: Request) -> TunnelRequest:
+def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
     first = dict(reversed(request.headers))
 
     def given(name: str, default: str = "") -> str:
@@ -76,7 +76,7 @@ def parse_tunnel_request(request: Request) -> TunnelRequest:
     )
 
 
-def read_user_agent(request: Request) -> str:
+def read_user_agent(request: HttpRequest) -> str:
     """What the client calls itself, fit for a terminal; equal texts are one, since each session keeps its own."""
     return _shared(_printable(request.header("user-agent"), MAX_USER_AGENT))
 

@@ -66,7 +66,7 @@ def carries_ipv6(mtu: int) -> bool:
     return mtu >= MIN_MTU_IPV6
 
 
-def render_tunnel_headers(
+def render_connect_headers(
     grant: TunnelGrant,
     request: TunnelRequest,
     network: NetworkSettings,

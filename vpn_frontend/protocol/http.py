@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP/1.1 on one link, without I/O: bytes in, whole requests or refusals out, answers as bytes.
+"""HTTP/1.1 on one TLS connection, without I/O: takes bytes, gives whole requests or errors, and renders responses.
 
-``read_plain`` reads what clients send every time, h11 all the rest. To both this adds what a grammar leaves open:
-sizes, an upper number of requests, and one request at a time: bytes behind a request that is not answered yet come from
-a pipelining client or an attempt to smuggle, and end the link. A CONNECT is different: what follows it belongs to the
-tunnel and is handed over with it.
+``parse_plain_request`` reads the spelling that clients use, h11 reads every other one. This module adds the limits that
+the grammar leaves open: sizes, the number of requests, and one request at a time. Bytes behind an unanswered request
+mean pipelining or request smuggling and end the connection. Bytes behind a CONNECT belong to the tunnel and are handed
+over with it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import h11
 
-from vpn_frontend.protocol.http_fast_path import MAX_BODY, MAX_HEAD, MAX_HEADERS, Request, read_plain
+from vpn_frontend.protocol.http_fast_path import MAX_BODY, MAX_HEAD, MAX_HEADERS, HttpRequest, parse_plain_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ MAX_REQUESTS = 100  # per link; a whole AnyConnect login with its downloads take
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """One response. ``headers`` keep their spelling and order on the wire; the length is added."""
 
     status: int
@@ -44,21 +44,21 @@ class HttpError(Exception):
         self.reason = reason
 
 
-class HttpLink:
+class HttpConnection:
     """The server's end of one connection. After an ``HttpError`` only ``refuse`` may be called."""
 
     __slots__ = ("_early", "_last", "_reader", "_request", "_requests", "awaiting_answer", "closing")
 
     def __init__(self) -> None:
         self._reader: _Reader | None = None  # of a request that is not plain, until it is whole
-        self._request: Request | None = None  # the newest
+        self._request: HttpRequest | None = None  # the newest
         self._early = b""
         self._requests = 0
         self._last = False  # the peer, or we, want no request after this one
         self.awaiting_answer = False  # a whole request is out and has no answer yet
         self.closing = False  # the link ends with the answer that was sent last
 
-    def receive(self, data: bytes) -> Request | None:
+    def receive(self, data: bytes) -> HttpRequest | None:
         """Take bytes of the peer; the request that they complete, if they do. Raises ``HttpError``."""
         if not data:
             return None  # to h11 it would be the end of the stream
@@ -68,7 +68,7 @@ class HttpLink:
             self._keep_early(data)
             return None
         if self._reader is None:
-            plain = read_plain(data)
+            plain = parse_plain_request(data)
             if plain is not None:
                 return self._complete(*plain)
             self._reader = _Reader()
@@ -78,15 +78,15 @@ class HttpLink:
         self._last, reader, self._reader = self._reader.is_last, self._reader, None
         return self._complete(request, reader.trailing)
 
-    def answer(self, answer: Answer) -> bytes:
+    def respond(self, response: HttpResponse) -> bytes:
         """The bytes of a response to the request that waits for one."""
-        self.closing = answer.close or self._last or self._tunnel_wanted or self._requests >= MAX_REQUESTS
+        self.closing = response.close or self._last or self._tunnel_wanted or self._requests >= MAX_REQUESTS
         self.awaiting_answer = False
-        headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
+        headers = [*response.headers, ("Content-Length", str(len(response.body)))]
         if self.closing:
             headers.append(("Connection", "close"))
-        head = render_head(answer.status, answer.reason, headers)
-        return head if self._request is not None and self._request.method == "HEAD" else head + answer.body
+        head = render_head(response.status, response.reason, headers)
+        return head if self._request is not None and self._request.method == "HEAD" else head + response.body
 
     def open_tunnel(self, reason: str, headers: Iterable[tuple[str, str]]) -> tuple[bytes, bytes]:
         """The head of a 200 to CONNECT, and the bytes that the peer sent behind its request."""
@@ -105,7 +105,7 @@ class HttpLink:
     def _tunnel_wanted(self) -> bool:
         return self._request is not None and self._request.method == "CONNECT"
 
-    def _complete(self, request: Request, trailing: bytes) -> Request:
+    def _complete(self, request: HttpRequest, trailing: bytes) -> HttpRequest:
         self._requests += 1
         self._request = request
         self.awaiting_answer = True
@@ -139,7 +139,7 @@ class _Reader:
         self._body = bytearray()
         self._pieces = 0  # each costs the same to read, however small it is
 
-    def receive(self, data: bytes) -> Request | None:
+    def receive(self, data: bytes) -> HttpRequest | None:
         try:
             self._h11.receive_data(data)
             return self._read()
@@ -156,7 +156,7 @@ class _Reader:
         """The peer said, or its version says, that the connection ends with the answer."""
         return self._h11.their_state is h11.MUST_CLOSE
 
-    def _read(self) -> Request | None:
+    def _read(self) -> HttpRequest | None:
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
@@ -181,12 +181,12 @@ class _Reader:
         if any(size > MAX_BODY for size in length):
             raise HttpError(413, "Content Too Large")
 
-    def _end(self) -> Request:
+    def _end(self) -> HttpRequest:
         request = self._request
         if request is None:  # h11 ends no message that it did not begin
             raise HttpError(400, "Bad Request")
         path, _, query = request.target.decode("latin-1").partition("?")
-        return Request(
+        return HttpRequest(
             method=request.method.decode("latin-1"),
             path=path,
             query=query,

@@ -18,7 +18,7 @@ MAX_HEADERS = 100  # per request
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """One whole request. ``path`` is without the query; header names are lower case."""
 
     method: str
@@ -46,7 +46,7 @@ class Request:
         return ""
 
 
-def read_plain(data: bytes) -> tuple[Request, bytes] | None:
+def parse_plain_request(data: bytes) -> tuple[HttpRequest, bytes] | None:
     """The request that ``data`` is, and what follows it (a CONNECT's only: other requests are all of ``data``).
 
     ``None``: not plain, or not whole.
@@ -74,8 +74,8 @@ def read_plain(data: bytes) -> tuple[Request, bytes] | None:
         return None
     path, _, query = target.partition("?")
     if method == "CONNECT":
-        return Request(method, path, query, headers, b""), rest
-    return Request(method, path, query, headers, rest), b""
+        return HttpRequest(method, path, query, headers, b""), rest
+    return HttpRequest(method, path, query, headers, rest), b""
 
 
 # Possessive throughout: whatever the bytes, each is looked at once or twice.

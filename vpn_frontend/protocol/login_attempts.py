@@ -15,7 +15,7 @@ MAX_LOGINS = 4096  # at a time; the oldest is forgotten for a new one, and its n
 CONTEXT_SIZE = 16  # bytes of the cookie's random value
 
 
-class LoginTable:
+class LoginAttempts:
     """Failures by context, each for ``timeout`` seconds from its first."""
 
     def __init__(self, timeout: float) -> None:

@@ -5,39 +5,39 @@ import pytest
 
 from vpn_frontend.auth import password
 from vpn_frontend.auth.password import PasswordChecker
-from vpn_frontend.auth.verified_password_cache import PasswordMemo
+from vpn_frontend.auth.verified_password_cache import VerifiedPasswordCache
 
 
 def test_only_the_same_hash_and_password_are_known_and_only_for_the_lifetime():
-    memo = PasswordMemo(300)
-    memo.add("$argon2id$a", "secret", now=1000)
-    assert memo.knows("$argon2id$a", "secret", now=1299.9)
-    assert not memo.knows("$argon2id$a", "Secret", now=1000)
-    assert not memo.knows("$argon2id$b", "secret", now=1000)
-    assert not memo.knows("$argon2id$", "asecret", now=1000)  # the border between the two counts
-    assert not memo.knows("$argon2id$a", "secret", now=1300)
-    assert len(memo) == 0
+    cache = VerifiedPasswordCache(300)
+    cache.add("$argon2id$a", "secret", now=1000)
+    assert cache.knows("$argon2id$a", "secret", now=1299.9)
+    assert not cache.knows("$argon2id$a", "Secret", now=1000)
+    assert not cache.knows("$argon2id$b", "secret", now=1000)
+    assert not cache.knows("$argon2id$", "asecret", now=1000)  # the border between the two counts
+    assert not cache.knows("$argon2id$a", "secret", now=1300)
+    assert len(cache) == 0
 
 
 def test_using_it_does_not_prolong_it():
-    memo = PasswordMemo(10)
-    memo.add("hash", "secret", now=0)
-    assert memo.knows("hash", "secret", now=9)
-    assert not memo.knows("hash", "secret", now=10)
+    cache = VerifiedPasswordCache(10)
+    cache.add("hash", "secret", now=0)
+    assert cache.knows("hash", "secret", now=9)
+    assert not cache.knows("hash", "secret", now=10)
 
 
 def test_the_oldest_gives_way_and_nothing_is_kept_without_a_lifetime():
-    memo = PasswordMemo(300, capacity=2)
+    cache = VerifiedPasswordCache(300, capacity=2)
     for number in range(3):
-        memo.add(f"hash {number}", "secret", now=number)
-    assert [memo.knows(f"hash {number}", "secret", now=3) for number in range(3)] == [False, True, True]
-    off = PasswordMemo(0)
+        cache.add(f"hash {number}", "secret", now=number)
+    assert [cache.knows(f"hash {number}", "secret", now=3) for number in range(3)] == [False, True, True]
+    off = VerifiedPasswordCache(0)
     off.add("hash", "secret", now=0)
     assert not off.knows("hash", "secret", now=0)
 
 
 def test_two_processes_share_no_seal():
-    first, second = PasswordMemo(300), PasswordMemo(300)
+    first, second = VerifiedPasswordCache(300), VerifiedPasswordCache(300)
     assert first._seal("hash", "secret") != second._seal("hash", "secret")
 
 

@@ -15,8 +15,8 @@ from vpn_frontend.connections import pre_tunnel
 from vpn_frontend.connections.pre_tunnel import Reception
 from vpn_frontend.gateway.interface import ChannelDown, LinkClosed, LinkData, LinkUp, SessionAlive, SessionClosed
 from vpn_frontend.ports import CloseReason, VpnEvent
-from vpn_frontend.protocol.connection import Site
-from vpn_frontend.protocol.login_attempts import LoginTable
+from vpn_frontend.protocol.connection import PortalConfig
+from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions import liveness_probe
 from vpn_frontend.testing import MemoryDirectory
 
@@ -38,7 +38,7 @@ class Front:
         self.gateway = lab.gateway
         self.directory = MemoryDirectory(users.values(), recalls=knows)
         self.passwords = PasswordChecker(threads=1, remember=60 if knows else 0)
-        site = Site(LoginTable(240), attempts=3, groups=(), banner="", certificate_sha1="")
+        site = PortalConfig(LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1="")
         authenticator = Authenticator(
             users=self.directory, engine=lab.engine, passwords=self.passwords, events=lab.events
         )

@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.protocol.auth_forms import last_word, login_complete, login_form, one_line, try_later
+from vpn_frontend.protocol.auth_forms import final_refusal, header_text, login_complete, login_form, service_unavailable
 
 TEXT = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f\ufffe\uffff", exclude_categories=["Cs", "Cc"]))
 
@@ -53,7 +53,7 @@ def test_all_groups_are_offered_the_chosen_one_first(groups, data):
 
 
 def test_the_last_word_has_no_inputs_and_closes():
-    answer = last_word("Too many attempts")
+    answer = final_refusal("Too many attempts")
     assert answer.close
     assert read(answer).find("auth/error").get("param1") == "Too many attempts"
     assert len(read(answer).find("auth/form")) == 0
@@ -73,7 +73,7 @@ def test_success_gives_the_cookie_in_both_ways_and_the_hash_of_the_certificate()
 
 
 def test_try_later_says_why_and_when():
-    answer = try_later("No\r\nroom \N{SNOWMAN}", 0)
+    answer = service_unavailable("No\r\nroom \N{SNOWMAN}", 0)
     assert answer.status == 503
     assert ("X-Reason", "No??room ?") in answer.headers
     assert ("Retry-After", "1") in answer.headers
@@ -81,7 +81,7 @@ def test_try_later_says_why_and_when():
 
 @given(st.text())
 def test_a_header_line_is_printable_and_bounded(text):
-    line = one_line(text)
+    line = header_text(text)
     assert len(line) <= 300
     assert line.isascii()
     assert not line or line.isprintable()

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from vpn_frontend.protocol.client_family import ClientFamily, client_family
 from vpn_frontend.protocol.connect_request import SHARED_AGENTS, parse_hostname, parse_tunnel_request
-from vpn_frontend.protocol.http_fast_path import Request
+from vpn_frontend.protocol.http_fast_path import HttpRequest
 
 
 def parse(**headers):
     named = tuple((name.replace("_", "-").lower(), value) for name, value in headers.items())
-    return parse_tunnel_request(Request("CONNECT", "/CSCOSSLC/tunnel", "", named, b""))
+    return parse_tunnel_request(HttpRequest("CONNECT", "/CSCOSSLC/tunnel", "", named, b""))
 
 
 def test_openconnect_asks_for_a_tunnel():
@@ -130,7 +130,7 @@ HEADERS = st.sampled_from(
 
 @given(st.lists(st.tuples(HEADERS, st.text(st.characters(max_codepoint=255), max_size=80)), max_size=12))
 def test_any_headers_make_a_request_within_limits(headers):
-    request = parse_tunnel_request(Request("CONNECT", "", "", tuple(headers), b""))
+    request = parse_tunnel_request(HttpRequest("CONNECT", "", "", tuple(headers), b""))
     assert request.base_mtu is None or 800 <= request.base_mtu <= 16384
     assert len(request.master_secret) in (0, 48)
     assert len(request.dtls12_suites) <= 32

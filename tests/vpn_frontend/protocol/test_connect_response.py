@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vpn_frontend.protocol.client_family import ClientFamily
 from vpn_frontend.protocol.connect_request import TunnelRequest
-from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu, render_tunnel_headers
+from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu, render_connect_headers
 from vpn_frontend.settings import NetworkSettings, SessionSettings
 
 GRANT = TunnelGrant(IPv4Address("192.168.99.2"), IPv6Address("fd00:99::2"), 1400, None, 90)
@@ -17,7 +17,7 @@ NETWORK = NetworkSettings()
 
 
 def render(grant=GRANT, request=REQUEST, network=NETWORK, session=None, *, tls13=True):
-    headers = render_tunnel_headers(
+    headers = render_connect_headers(
         grant, request, network, session or SessionSettings(), outer_ipv6=False, tls13=tls13
     )
     found = {}

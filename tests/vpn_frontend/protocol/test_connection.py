@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.protocol.connection import CheckLogin, Close, Conversation, EndSession, OpenTunnel, Send, Site
-from vpn_frontend.protocol.login_attempts import LoginTable
+from vpn_frontend.protocol.connection import CheckLogin, Close, Connection, EndSession, OpenTunnel, PortalConfig, Send
+from vpn_frontend.protocol.login_attempts import LoginAttempts
 
 COOKIE = "ab" * 32
 INIT = b'<config-auth client="vpn" type="init"><version who="vpn">v9.01</version></config-auth>'
@@ -17,8 +17,8 @@ REPLY = (
 
 
 @pytest.fixture
-def site():
-    return Site(LoginTable(240), attempts=3, groups=(), banner="", certificate_sha1="00" * 20)
+def portal():
+    return PortalConfig(LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1="00" * 20)
 
 
 def post(body, path="/", **headers):
@@ -36,48 +36,48 @@ def get(path, method="GET"):
     return f"{method} {path} HTTP/1.1\r\nHost: vpn\r\n\r\n".encode()
 
 
-def test_openconnect_logs_in_and_opens_its_tunnel_on_one_connection(site):
-    conversation = Conversation(site)
-    form = sent(conversation.receive(post(INIT, X_Aggregate_Auth="1"), 0))
+def test_openconnect_logs_in_and_opens_its_tunnel_on_one_connection(portal):
+    connection = Connection(portal)
+    form = sent(connection.receive(post(INIT, X_Aggregate_Auth="1"), 0))
     assert form.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b'name="username"' in form
-    [check] = conversation.receive(post(REPLY % b"", "/auth", User_Agent="Open AnyConnect VPN Agent v9.01"), 1)
+    [check] = connection.receive(post(REPLY % b"", "/auth", User_Agent="Open AnyConnect VPN Agent v9.01"), 1)
     assert isinstance(check, CheckLogin)
     assert (check.username, check.password, check.user_agent) == ("alice", "secret", "Open AnyConnect VPN Agent v9.01")
-    assert b"webvpn=" + COOKIE.encode() in sent(conversation.login_granted(COOKIE))
-    [tunnel] = conversation.receive(
+    assert b"webvpn=" + COOKIE.encode() in sent(connection.login_granted(COOKIE))
+    [tunnel] = connection.receive(
         b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpncontext=1; webvpn=" + COOKIE.encode()
         + b"\r\nX-CSTP-Base-MTU: 1500\r\n\r\nSTF", 2
     )  # fmt: skip
     assert isinstance(tunnel, OpenTunnel)
     assert (tunnel.cookie, tunnel.request.base_mtu) == (COOKIE, 1500)
-    head, early = conversation.tunnel_granted((("X-CSTP-MTU", "1400"),))
+    head, early = connection.tunnel_granted((("X-CSTP-MTU", "1400"),))
     assert head == b"HTTP/1.1 200 CONNECTED\r\nX-CSTP-MTU: 1400\r\n\r\n"
     assert early == b"STF"
-    assert conversation.receive(b"late", 3) == []
+    assert connection.receive(b"late", 3) == []
 
 
-def test_what_a_client_calls_itself_holds_nothing_that_a_terminal_obeys(site):
+def test_what_a_client_calls_itself_holds_nothing_that_a_terminal_obeys(portal):
     message = post(REPLY % b"", "/auth", User_Agent="AnyConnect \x9b2J" + "x" * 999)
-    [check] = Conversation(site).receive(message, 0)
+    [check] = Connection(portal).receive(message, 0)
     assert check.user_agent == ("AnyConnect ??2J" + "x" * 999)[:256]
 
 
-def test_a_client_without_xml_logs_in(site):
-    conversation = Conversation(site)
-    assert b'name="password"' in sent(conversation.receive(get("/"), 0))
+def test_a_client_without_xml_logs_in(portal):
+    connection = Connection(portal)
+    assert b'name="password"' in sent(connection.receive(get("/"), 0))
     form = b"username=alice&password=secret&group%5flist="
-    [check] = conversation.receive(post(form, "/auth", Content_Type="application/x-www-form-urlencoded"), 0)
+    [check] = connection.receive(post(form, "/auth", Content_Type="application/x-www-form-urlencoded"), 0)
     assert (check.username, check.password) == ("alice", "secret")
 
 
-def test_wrong_passwords_show_the_form_until_attempts_run_out_over_connections(site):
+def test_wrong_passwords_show_the_form_until_attempts_run_out_over_connections(portal):
     cookie = ""
     for attempt in range(3):
-        conversation = Conversation(site)
+        connection = Connection(portal)
         headers = {"Cookie": f"webvpncontext={cookie}"} if cookie else {}
-        conversation.receive(post(REPLY % b"", "/auth", **headers), attempt)
-        effects = conversation.login_refused("Wrong.", attempt)
+        connection.receive(post(REPLY % b"", "/auth", **headers), attempt)
+        effects = connection.login_refused("Wrong.", attempt)
         answer = effects[0].data
         assert b'param1="Wrong."' in answer
         if attempt < 2:
@@ -87,23 +87,23 @@ def test_wrong_passwords_show_the_form_until_attempts_run_out_over_connections(s
         else:
             assert b"<input" not in answer
             assert isinstance(effects[1], Close)
-    assert len(site.logins) == 0
+    assert len(portal.logins) == 0
 
 
-def test_a_final_refusal_ends_it_at_once(site):
-    conversation = Conversation(site)
-    conversation.receive(post(REPLY % b""), 0)
-    send, close = conversation.login_refused("Blocked for 300 seconds.", 0, final=True)
+def test_a_final_refusal_ends_it_at_once(portal):
+    connection = Connection(portal)
+    connection.receive(post(REPLY % b""), 0)
+    send, close = connection.login_refused("Blocked for 300 seconds.", 0, final=True)
     assert b"Blocked for 300 seconds." in send.data
     assert b"Connection: close" in send.data
     assert isinstance(close, Close)
-    assert conversation.over
+    assert connection.over
 
 
-def test_no_room_is_a_503_that_says_so(site):
-    conversation = Conversation(site)
-    conversation.receive(post(REPLY % b""), 0)
-    send, close = conversation.unavailable("Too many logins.", 10)
+def test_no_room_is_a_503_that_says_so(portal):
+    connection = Connection(portal)
+    connection.receive(post(REPLY % b""), 0)
+    send, close = connection.unavailable("Too many logins.", 10)
     assert send.data.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nX-Reason: Too many logins.\r\n" in send.data
     assert b"\r\nRetry-After: 10\r\n" in send.data
@@ -111,14 +111,14 @@ def test_no_room_is_a_503_that_says_so(site):
 
 
 @pytest.mark.parametrize("path", ["/CSCOSSLC/tunnel", "CSCOSSLC/tunnel"])
-def test_connect_without_a_cookie_is_refused(site, path):
-    send, close = Conversation(site).receive(get(path, "CONNECT"), 0)
+def test_connect_without_a_cookie_is_refused(portal, path):
+    send, close = Connection(portal).receive(get(path, "CONNECT"), 0)
     assert send.data.startswith(b"HTTP/1.1 401 Cookie is not acceptable\r\n")
     assert isinstance(close, Close)
 
 
-def test_connect_to_somewhere_else_is_not_found(site):
-    assert Conversation(site).receive(get("192.0.2.1:22", "CONNECT"), 0)[0].data.startswith(b"HTTP/1.1 404 ")
+def test_connect_to_somewhere_else_is_not_found(portal):
+    assert Connection(portal).receive(get("192.0.2.1:22", "CONNECT"), 0)[0].data.startswith(b"HTTP/1.1 404 ")
 
 
 @pytest.mark.parametrize(
@@ -127,92 +127,90 @@ def test_connect_to_somewhere_else_is_not_found(site):
      "/1/VPNManifest.xml", "/VPNManifest.xml", "/1/binaries/update.txt", "/1/binaries/vpndownloader.sh",
      "/+CSCOT+/translation-table?textdomain=AnyConnect&type=manifest", "/+CSCOT+/oem-customization"],
 )  # fmt: skip
-def test_the_downloads_of_anyconnect_are_there(site, path):
-    assert sent(Conversation(site).receive(get(path), 0)).startswith(b"HTTP/1.1 200 ")
+def test_the_downloads_of_anyconnect_are_there(portal, path):
+    assert sent(Connection(portal).receive(get(path), 0)).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "/../etc/passwd", "/+CSCOU+/../+CSCOE+/files", "/1/", "/profiles/../x", "/admin", "//"]
 )
-def test_everything_else_is_not_found(site, path):
-    conversation = Conversation(site)
-    assert sent(conversation.receive(get(path), 0)).startswith(b"HTTP/1.1 404 ")
-    assert sent(conversation.receive(post(INIT, path), 0)).startswith(b"HTTP/1.1 404 ")
+def test_everything_else_is_not_found(portal, path):
+    connection = Connection(portal)
+    assert sent(connection.receive(get(path), 0)).startswith(b"HTTP/1.1 404 ")
+    assert sent(connection.receive(post(INIT, path), 0)).startswith(b"HTTP/1.1 404 ")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "TRACE", "BREW"])
-def test_other_methods_are_refused(site, method):
-    assert Conversation(site).receive(get("/", method), 0)[0].data.startswith(b"HTTP/1.1 405 ")
+def test_other_methods_are_refused(portal, method):
+    assert Connection(portal).receive(get("/", method), 0)[0].data.startswith(b"HTTP/1.1 405 ")
 
 
-def test_logging_out_ends_the_session_in_both_ways(site):
-    ended, answer = Conversation(site).receive(
+def test_logging_out_ends_the_session_in_both_ways(portal):
+    ended, answer = Connection(portal).receive(
         post(b'<config-auth type="logout"><session-token>abc</session-token></config-auth>'), 0
     )
     assert ended == EndSession("abc")
     assert b"webvpn=; Expires=" in answer.data
     request = b"GET /logout HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=def\r\n\r\n"
-    assert Conversation(site).receive(request, 0)[0] == EndSession("def")
+    assert Connection(portal).receive(request, 0)[0] == EndSession("def")
 
 
 def test_groups_by_form_and_by_path():
-    site = Site(LoginTable(240), attempts=3, groups=("staff", "B\u00fcro"), banner="", certificate_sha1="")
-    conversation = Conversation(site)
-    settled = sent(conversation.receive(get("/staff"), 0))
+    portal = PortalConfig(LoginAttempts(240), attempts=3, groups=("staff", "B\u00fcro"), banner="", certificate_sha1="")
+    connection = Connection(portal)
+    settled = sent(connection.receive(get("/staff"), 0))
     assert b'action="/staff"' in settled
     assert b"<select" not in settled
     assert '<option value="B\u00fcro" selected'.encode() in sent(
-        conversation.receive(
-            post(b'<config-auth type="init"><group-select>B\xc3\xbcro</group-select></config-auth>'), 0
-        )
+        connection.receive(post(b'<config-auth type="init"><group-select>B\xc3\xbcro</group-select></config-auth>'), 0)
     )
-    [check] = conversation.receive(post(REPLY % b"", "/staff"), 0)
+    [check] = connection.receive(post(REPLY % b"", "/staff"), 0)
     assert check.group == "staff"
-    assert b"no such group" in sent(Conversation(site).receive(post(REPLY % b"others", "/"), 0))
+    assert b"no such group" in sent(Connection(portal).receive(post(REPLY % b"others", "/"), 0))
 
 
-def test_a_reply_without_a_name_or_password_gets_the_form_again(site):
+def test_a_reply_without_a_name_or_password_gets_the_form_again(portal):
     bare = b'<config-auth type="auth-reply"><auth><username></username></auth></config-auth>'
-    assert b"<form" in sent(Conversation(site).receive(post(bare), 0))
+    assert b"<form" in sent(Connection(portal).receive(post(bare), 0))
 
 
 @pytest.mark.parametrize(
     "request_", [b"\x16\x03\x01\0\r\n\r\n", post(b"<!DOCTYPE x><config-auth/>"), post(b"<"), get("/") + get("/")]
 )
-def test_what_breaks_the_rules_is_answered_once_and_closed(site, request_):
-    conversation = Conversation(site)
-    effects = conversation.receive(request_, 0)
+def test_what_breaks_the_rules_is_answered_once_and_closed(portal, request_):
+    connection = Connection(portal)
+    effects = connection.receive(request_, 0)
     assert effects[0].data.startswith(b"HTTP/1.1 400 ")
     assert isinstance(effects[1], Close)
     assert effects[1].reason
-    assert conversation.receive(get("/"), 0) == []
+    assert connection.receive(get("/"), 0) == []
 
 
-def test_a_late_answer_to_a_conversation_that_broke_is_nothing(site):
+def test_a_late_answer_to_a_conversation_that_broke_is_nothing(portal):
     for answer in (
-        lambda conversation: conversation.login_granted(COOKIE),
-        lambda conversation: conversation.login_refused("x", 0),
-        lambda conversation: conversation.unavailable("x", 1),
+        lambda connection: connection.login_granted(COOKIE),
+        lambda connection: connection.login_refused("x", 0),
+        lambda connection: connection.unavailable("x", 1),
     ):
-        conversation = Conversation(site)
-        conversation.receive(post(REPLY % b""), 0)
-        assert isinstance(conversation.receive(b"more", 0)[-1], Close)
-        assert answer(conversation) == []
+        connection = Connection(portal)
+        connection.receive(post(REPLY % b""), 0)
+        assert isinstance(connection.receive(b"more", 0)[-1], Close)
+        assert answer(connection) == []
 
 
-def test_one_link_may_carry_a_whole_login_of_anyconnect(site):
-    conversation = Conversation(site)
-    sent(conversation.receive(post(INIT), 0))
-    conversation.receive(post(REPLY % b""), 0)
-    sent(conversation.login_granted(COOKIE))
+def test_one_link_may_carry_a_whole_login_of_anyconnect(portal):
+    connection = Connection(portal)
+    sent(connection.receive(post(INIT), 0))
+    connection.receive(post(REPLY % b""), 0)
+    sent(connection.login_granted(COOKIE))
     for path in ("/1/index.html", "/1/Windows", "/1/VPNManifest.xml", "/1/binaries/update.txt"):
-        assert sent(conversation.receive(get(path), 1)).startswith(b"HTTP/1.1 200 ")
-    assert not conversation.over
+        assert sent(connection.receive(get(path), 1)).startswith(b"HTTP/1.1 200 ")
+    assert not connection.over
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6))
 def test_any_bytes_are_survived(pieces):
-    conversation = Conversation(Site(LoginTable(240), attempts=3, groups=(), banner="", certificate_sha1=""))
+    connection = Connection(PortalConfig(LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1=""))
     for piece in pieces:
-        effects = conversation.receive(piece, 0)
-        assert not conversation.over or effects == [] or isinstance(effects[-1], Close)
+        effects = connection.receive(piece, 0)
+        assert not connection.over or effects == [] or isinstance(effects[-1], Close)

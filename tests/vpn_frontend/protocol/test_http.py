@@ -5,12 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.protocol.http import MAX_EARLY, MAX_PIECES, MAX_REQUESTS, Answer, HttpError, HttpLink, render_head
+from vpn_frontend.protocol.http import (
+    MAX_EARLY,
+    MAX_PIECES,
+    MAX_REQUESTS,
+    HttpConnection,
+    HttpError,
+    HttpResponse,
+    render_head,
+)
 from vpn_frontend.protocol.http_fast_path import MAX_BODY, MAX_HEAD
 
 POST = b"POST /auth?x=1 HTTP/1.1\r\nHost: vpn\r\nCookie: a=1; webvpn=abc\r\nContent-Length: 5\r\n\r\nhello"
 CONNECT = b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=abc\r\n\r\n"
-OK = Answer(200, "OK", (("X-Case-Kept", "1"),), b"body")
+OK = HttpResponse(200, "OK", (("X-Case-Kept", "1"),), b"body")
 
 
 def feed(link, data):
@@ -27,7 +35,7 @@ def refused(link, data):
 
 
 def test_a_request_is_read_whole():
-    request = HttpLink().receive(POST)
+    request = HttpConnection().receive(POST)
     assert (request.method, request.path, request.query, request.body) == ("POST", "/auth", "x=1", b"hello")
     assert request.cookie("webvpn") == "abc"
     assert request.cookie("web") == ""
@@ -35,64 +43,67 @@ def test_a_request_is_read_whole():
 
 
 def test_a_request_is_read_byte_by_byte():
-    link = HttpLink()
+    link = HttpConnection()
     received = [link.receive(POST[index : index + 1]) for index in range(len(POST))]
     assert received[:-1] == [None] * (len(POST) - 1)
-    assert received[-1] == HttpLink().receive(POST)
+    assert received[-1] == HttpConnection().receive(POST)
 
 
 def test_a_truncated_request_is_no_request():
     for end in range(len(POST)):
-        assert HttpLink().receive(POST[:end]) is None
+        assert HttpConnection().receive(POST[:end]) is None
 
 
 def test_answers_keep_their_case_and_the_connection():
-    link = HttpLink()
+    link = HttpConnection()
     link.receive(POST)
-    assert link.answer(OK) == b"HTTP/1.1 200 OK\r\nX-Case-Kept: 1\r\nContent-Length: 4\r\n\r\nbody"
+    assert link.respond(OK) == b"HTTP/1.1 200 OK\r\nX-Case-Kept: 1\r\nContent-Length: 4\r\n\r\nbody"
     assert not link.closing
     assert link.receive(POST) is not None
 
 
 def test_head_is_answered_without_a_body():
-    link = HttpLink()
+    link = HttpConnection()
     link.receive(b"HEAD / HTTP/1.1\r\nHost: vpn\r\n\r\n")
-    assert link.answer(OK).endswith(b"Content-Length: 4\r\n\r\n")
+    assert link.respond(OK).endswith(b"Content-Length: 4\r\n\r\n")
 
 
 def test_http_1_0_and_close_end_the_link():
     for line in (b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: vpn\r\nConnection: close\r\n\r\n"):
-        link = HttpLink()
+        link = HttpConnection()
         assert link.receive(line) is not None
-        link.answer(OK)
+        link.respond(OK)
         assert link.closing
 
 
 def test_pipelining_is_refused():
-    assert refused(HttpLink(), POST + b"G") == 400
-    link = HttpLink()
+    assert refused(HttpConnection(), POST + b"G") == 400
+    link = HttpConnection()
     link.receive(POST)
     assert refused(link, b"GET / HTTP/1.1\r\n") == 400
 
 
 def test_a_smuggled_second_length_is_refused():
-    assert refused(HttpLink(), b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab") == 400
+    assert (
+        refused(HttpConnection(), b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab")
+        == 400
+    )
 
 
 def test_a_length_beside_chunks_is_refused():
     head = b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert refused(HttpLink(), head + b"0\r\n\r\nG") == 400
+    assert refused(HttpConnection(), head + b"0\r\n\r\nG") == 400
 
 
 @pytest.mark.parametrize(
     "garbage", [b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"hello\r\n\r\n", b"\0" * 100 + b"\r\n\r\n"]
 )
 def test_garbage_is_a_bad_request(garbage):
-    assert refused(HttpLink(), garbage) == 400
+    assert refused(HttpConnection(), garbage) == 400
 
 
 def test_a_megabyte_of_header_is_refused_early():
-    link = HttpLink()
+    link = HttpConnection()
     head = b"GET / HTTP/1.1\r\nHost: vpn\r\nX: "
     feed(link, head + b"a" * (MAX_HEAD - len(head)))
     assert refused(link, b"a" * 4096) == 431
@@ -100,23 +111,23 @@ def test_a_megabyte_of_header_is_refused_early():
 
 def test_too_many_headers_are_refused():
     many = b"".join(b"X-%d: 1\r\n" % index for index in range(150))
-    assert refused(HttpLink(), b"GET / HTTP/1.1\r\nHost: vpn\r\n" + many + b"\r\n") == 431
+    assert refused(HttpConnection(), b"GET / HTTP/1.1\r\nHost: vpn\r\n" + many + b"\r\n") == 431
 
 
 def test_a_body_too_large_is_refused_by_its_announcement_and_by_its_bytes():
     head = b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n"
-    assert refused(HttpLink(), head % (MAX_BODY + 1)) == 413
+    assert refused(HttpConnection(), head % (MAX_BODY + 1)) == 413
     chunked = (
         b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n" + b"4000\r\n" + b"x" * 16384 + b"\r\n"
     )
-    assert refused(HttpLink(), chunked + (b"4000\r\n" + b"x" * 16384 + b"\r\n") * 4) == 413
+    assert refused(HttpConnection(), chunked + (b"4000\r\n" + b"x" * 16384 + b"\r\n") * 4) == 413
 
 
 def test_a_body_of_countless_pieces_is_refused():
     """Six bytes on the wire for each, and each costs what a large one does."""
     chunked = b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert refused(HttpLink(), chunked + b"1\r\nx\r\n" * (MAX_PIECES + 1)) == 413
-    link = HttpLink()
+    assert refused(HttpConnection(), chunked + b"1\r\nx\r\n" * (MAX_PIECES + 1)) == 413
+    link = HttpConnection()
     feed(link, b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: 9999\r\n\r\n")
     for _ in range(MAX_PIECES):
         link.receive(b"x")
@@ -125,22 +136,22 @@ def test_a_body_of_countless_pieces_is_refused():
 
 def test_the_largest_body_is_taken():
     head = b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n" % MAX_BODY
-    assert len(HttpLink().receive(head + bytes(MAX_BODY)).body) == MAX_BODY
+    assert len(HttpConnection().receive(head + bytes(MAX_BODY)).body) == MAX_BODY
 
 
 def test_a_link_ends_after_its_number_of_requests():
-    link = HttpLink()
+    link = HttpConnection()
     for _ in range(MAX_REQUESTS - 1):
         link.receive(POST)
-        link.answer(OK)
+        link.respond(OK)
     assert not link.closing
     link.receive(POST)
-    assert b"Connection: close" in link.answer(OK)
+    assert b"Connection: close" in link.respond(OK)
     assert link.closing
 
 
 def test_what_follows_a_connect_belongs_to_the_tunnel():
-    link = HttpLink()
+    link = HttpConnection()
     request = link.receive(CONNECT + b"STF")
     assert (request.method, request.path) == ("CONNECT", "/CSCOSSLC/tunnel")
     assert link.receive(b"\x01more") is None
@@ -150,41 +161,43 @@ def test_what_follows_a_connect_belongs_to_the_tunnel():
 
 
 def test_a_refused_connect_ends_the_link():
-    link = HttpLink()
+    link = HttpConnection()
     link.receive(CONNECT)
-    assert link.answer(Answer(401, "Cookie is not acceptable")).startswith(b"HTTP/1.1 401 Cookie is not acceptable\r\n")
+    assert link.respond(HttpResponse(401, "Cookie is not acceptable")).startswith(
+        b"HTTP/1.1 401 Cookie is not acceptable\r\n"
+    )
     assert link.closing
 
 
 def test_a_flood_behind_a_connect_is_refused():
-    link = HttpLink()
+    link = HttpConnection()
     link.receive(CONNECT)
     assert refused(link, bytes(MAX_EARLY + 1)) == 400
 
 
 @given(st.binary(max_size=600), st.integers(1, 64))
 def test_any_bytes_give_a_request_a_refusal_or_patience(data, piece):
-    link = HttpLink()
+    link = HttpConnection()
     with suppress(HttpError):
         for start in range(0, len(data), piece):
             if link.receive(data[start : start + piece]) is not None:
-                link.answer(OK)
+                link.respond(OK)
                 return
 
 
 def test_after_an_unusual_request_come_others():
-    link = HttpLink()
+    link = HttpConnection()
     chunked = b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
     for _ in range(2):
         assert link.receive(chunked).body == b"hello"
-        link.answer(OK)
+        link.respond(OK)
         assert link.receive(POST).body == b"hello"
-        link.answer(OK)
+        link.respond(OK)
         assert not link.closing
 
 
 def test_nothing_is_said_behind_the_last_answer():
-    link = HttpLink()
+    link = HttpConnection()
     link.receive(CONNECT)
     link.open_tunnel("CONNECTED", ())
     assert link.refuse(HttpError(400, "Bad Request")) == b""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.protocol.http_fast_path import MAX_BODY, MAX_HEAD, Request, read_plain
+from vpn_frontend.protocol.http_fast_path import MAX_BODY, MAX_HEAD, HttpRequest, parse_plain_request
 
 HEADS = [
     b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n",
@@ -56,32 +56,34 @@ def read_with_h11(data):
     path, _, query = request.target.decode().partition("?")
     headers = tuple((name.decode(), value.decode()) for name, value in request.headers)
     assert reader.their_state in (h11.DONE, h11.MIGHT_SWITCH_PROTOCOL)
-    return Request(request.method.decode(), path, query, headers, body), reader.trailing_data[0]
+    return HttpRequest(request.method.decode(), path, query, headers, body), reader.trailing_data[0]
 
 
 @pytest.mark.parametrize("data", HEADS)
 def test_what_clients_send_is_plain_once_it_is_whole(data):
-    assert read_plain(data) == read_with_h11(data)
+    assert parse_plain_request(data) == read_with_h11(data)
     for end in range(len(data)):
-        assert read_plain(data[:end]) is None
+        assert parse_plain_request(data[:end]) is None
 
 
 def test_what_follows_a_connect_is_given_back():
-    request, rest = read_plain(HEADS[2] + b"STF\x01\r\n\r\n")
+    request, rest = parse_plain_request(HEADS[2] + b"STF\x01\r\n\r\n")
     assert (request.body, rest) == (b"", b"STF\x01\r\n\r\n")
 
 
 @pytest.mark.parametrize("data", UNUSUAL)
 def test_what_is_unusual_is_left_alone(data):
-    assert read_plain(data) is None
+    assert parse_plain_request(data) is None
 
 
 def test_what_is_too_large_is_left_alone():
-    assert read_plain(b"GET / HTTP/1.1\r\nHost: vpn\r\nX: " + b"a" * MAX_HEAD + b"\r\n\r\n") is None
+    assert parse_plain_request(b"GET / HTTP/1.1\r\nHost: vpn\r\nX: " + b"a" * MAX_HEAD + b"\r\n\r\n") is None
     many = b"".join(b"X-%d: 1\r\n" % number for number in range(150))
-    assert read_plain(b"GET / HTTP/1.1\r\nHost: vpn\r\n" + many + b"\r\n") is None
+    assert parse_plain_request(b"GET / HTTP/1.1\r\nHost: vpn\r\n" + many + b"\r\n") is None
     assert (
-        read_plain(b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1) + bytes(MAX_BODY + 1))
+        parse_plain_request(
+            b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1) + bytes(MAX_BODY + 1)
+        )
         is None
     )
 
@@ -120,6 +122,6 @@ PIECES += [
 def test_whatever_is_read_h11_reads_in_the_same_way(data, edits):
     for at, removed, piece in edits[:4]:
         data = data[:at] + piece + data[at + removed :]
-    plain = read_plain(data)
+    plain = parse_plain_request(data)
     if plain is not None:
         assert plain == read_with_h11(data)

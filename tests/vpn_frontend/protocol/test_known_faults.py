@@ -6,15 +6,15 @@ import asyncio
 import pytest
 
 from vpn_frontend.protocol.config_auth import MessageError, parse_message
-from vpn_frontend.protocol.connection import Conversation, Send, Site
-from vpn_frontend.protocol.http import HttpError, HttpLink
-from vpn_frontend.protocol.login_attempts import LoginTable
+from vpn_frontend.protocol.connection import Connection, PortalConfig, Send
+from vpn_frontend.protocol.http import HttpConnection, HttpError
+from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions.admission import CookieError
 
 
 @pytest.fixture
-def conversation():
-    return Conversation(Site(LoginTable(240), attempts=3, groups=("staff",), banner="", certificate_sha1=""))
+def connection():
+    return Connection(PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), banner="", certificate_sha1=""))
 
 
 @pytest.mark.parametrize("how", ["kill", "kill_user", "log_out", "block"])
@@ -54,10 +54,10 @@ def test_who_was_thrown_out_does_not_come_back_by_asking_again(make_lab, how):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_no_path_leads_out_of_what_there_is(conversation, method, path):
+def test_no_path_leads_out_of_what_there_is(connection, method, path):
     """Cisco ASA: files and functions reached by paths with dots, or without a login."""
     body = b"Content-Length: 0\r\n" if method == "POST" else b""
-    effects = conversation.receive(f"{method} {path} HTTP/1.1\r\nHost: v\r\n".encode() + body + b"\r\n", 0)
+    effects = connection.receive(f"{method} {path} HTTP/1.1\r\nHost: v\r\n".encode() + body + b"\r\n", 0)
     assert isinstance(effects[0], Send)
     status = effects[0].data.split(b" ", 2)[1]
     known = path.startswith("/+CSCOT+/translation-table") and method == "GET"
@@ -71,7 +71,7 @@ def test_a_header_without_a_proper_name_drops_no_header_behind_it(line):
     """haproxy, CVE-2023-25725."""
     request = b"POST / HTTP/1.1\r\nHost: v\r\n" + line + b"Content-Length: 5\r\n\r\nhello"
     with pytest.raises(HttpError):
-        HttpLink().receive(request)
+        HttpConnection().receive(request)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_a_header_without_a_proper_name_drops_no_header_behind_it(line):
 def test_a_chunk_ends_where_it_says(body):
     """h11, CVE-2025-43859."""
     with pytest.raises(HttpError):
-        HttpLink().receive(b"POST / HTTP/1.1\r\nHost: v\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        HttpConnection().receive(b"POST / HTTP/1.1\r\nHost: v\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
 
 
 def test_two_ways_to_tell_a_length_are_one_too_many():
     """ocserv 1.5.0, #716, and every smuggling since: a length beside chunks is not believed."""
     head = b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
-    link = HttpLink()
+    link = HttpConnection()
     try:
         request = link.receive(head + b"0\r\n\r\nGET /logout HTTP/1.1\r\nHost: v\r\n\r\n")
     except HttpError:

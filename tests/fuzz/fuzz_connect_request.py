@@ -6,10 +6,10 @@ import sys
 import atheris
 
 with atheris.instrument_imports():
-    from vpn_frontend.protocol.auth_forms import one_line
+    from vpn_frontend.protocol.auth_forms import header_text
     from vpn_frontend.protocol.connect_request import parse_tunnel_request
     from vpn_frontend.protocol.dtls_negotiation import choose_dtls
-    from vpn_frontend.protocol.http_fast_path import Request
+    from vpn_frontend.protocol.http_fast_path import HttpRequest
     from vpn_frontend.sessions.cookies import COOKIE_LENGTH, digest_of
 
 NAMES = (
@@ -25,12 +25,12 @@ def fuzz_one(data: bytes) -> None:
         (NAMES[provider.ConsumeIntInRange(0, len(NAMES) - 1)], provider.ConsumeBytes(300).decode("latin-1"))
         for _ in range(provider.ConsumeIntInRange(0, 12))
     )
-    wire = Request("CONNECT", "/CSCOSSLC/tunnel", "", headers, b"")
+    wire = HttpRequest("CONNECT", "/CSCOSSLC/tunnel", "", headers, b"")
     request = parse_tunnel_request(wire)
     for mtu in (request.base_mtu, request.mtu):
         assert mtu is None or 800 <= mtu <= 16384
     assert len(request.master_secret) in (0, 48)
-    assert one_line(request.user_agent) == request.user_agent
+    assert header_text(request.user_agent) == request.user_agent
     choose_dtls(request, bytes(32))
     cookie = wire.cookie("webvpn")
     assert digest_of(cookie) is None or len(cookie) == COOKIE_LENGTH

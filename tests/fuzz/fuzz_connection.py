@@ -7,29 +7,29 @@ import atheris
 
 with atheris.instrument_imports():
     from vpn_frontend.protocol.connect_response import negotiate_mtu
-    from vpn_frontend.protocol.connection import CheckLogin, Close, Conversation, OpenTunnel, Site
-    from vpn_frontend.protocol.login_attempts import LoginTable
+    from vpn_frontend.protocol.connection import CheckLogin, Close, Connection, OpenTunnel, PortalConfig
+    from vpn_frontend.protocol.login_attempts import LoginAttempts
     from vpn_frontend.sessions.cookies import CookieJar
 
-SITE = Site(LoginTable(240), attempts=3, groups=("staff",), banner="", certificate_sha1="")
+PORTAL = PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), banner="", certificate_sha1="")
 JAR = CookieJar()
 JAR.issue("somebody")
 
 
 def fuzz_one(data: bytes) -> None:
     provider = atheris.FuzzedDataProvider(data)
-    conversation = Conversation(SITE)
-    while provider.remaining_bytes() and not conversation.over:
-        for effect in conversation.receive(provider.ConsumeBytes(provider.ConsumeIntInRange(1, 4096)), 0.0):
+    connection = Connection(PORTAL)
+    while provider.remaining_bytes() and not connection.over:
+        for effect in connection.receive(provider.ConsumeBytes(provider.ConsumeIntInRange(1, 4096)), 0.0):
             match effect:
                 case CheckLogin():
-                    conversation.login_refused("no", 0.0)
+                    connection.login_refused("no", 0.0)
                 case OpenTunnel(cookie, request):
                     assert JAR.find(cookie) is None
                     assert 800 <= negotiate_mtu(1400, request, outer_ipv6=False) <= 1400
-                    conversation.tunnel_refused()
+                    connection.tunnel_refused()
                 case Close():
-                    assert conversation.over
+                    assert connection.over
 
 
 atheris.Setup(sys.argv, fuzz_one)
