@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.password import PasswordChecker
-from vpn_frontend.connections.pre_tunnel import Reception
+from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.interface import (
     ChannelDown,
@@ -104,10 +104,10 @@ class VpnServer:
             recorder=self._recorder,
             events=self._events,
         )
-        self._site = make_portal_config(self._settings, certificate)
-        self._reception = Reception(
+        self._portal = make_portal_config(self._settings, certificate)
+        self._pre_tunnel = PreTunnelConnections(
             self._settings,
-            self._site,
+            self._portal,
             gateway=self._gateway,
             sessions=self.sessions,
             authenticator=Authenticator(
@@ -122,7 +122,7 @@ class VpnServer:
     async def stop(self, text: str) -> None:
         """Say ``text`` to every client and end everything; bounded in time."""
         self._gateway.stop_accepting()
-        await self._reception.close()
+        await self._pre_tunnel.close()
         self.sessions.shut_down(text, time.monotonic())
         with suppress(TimeoutError):
             await asyncio.wait_for(self._until_empty(), GOODBYE_DEADLINE)
@@ -146,11 +146,11 @@ class VpnServer:
         certificate = load_certificate(chain, key)
         self._gateway.set_certificate(certificate.chain, certificate.key)
         self._settings = replace(self._settings, certificate=chain, private_key=key)
-        self._reception.site = replace(self._site, certificate_sha1=certificate.sha1)
+        self._pre_tunnel.portal = replace(self._portal, certificate_sha1=certificate.sha1)
 
     def stats(self) -> dict[str, int]:
         """The gateway's counters, and how many links talk and sessions live."""
-        return {**self._gateway.stats(), "conversations": len(self._reception), "sessions": len(self.sessions)}
+        return {**self._gateway.stats(), "conversations": len(self._pre_tunnel), "sessions": len(self.sessions)}
 
     async def _until_empty(self) -> None:
         while len(self.sessions):
@@ -222,21 +222,21 @@ class VpnServer:
     def _handle(self, event: GatewayEvent, now: float) -> None:
         match event:
             case LinkData():
-                self._reception.link_data(event)
+                self._pre_tunnel.connection_data(event)
             case LinkUp():
-                self._reception.link_up(event)
+                self._pre_tunnel.connection_up(event)
             case LinkClosed():
-                self._reception.link_closed(event)
+                self._pre_tunnel.connection_closed(event)
                 self.sessions.link_closed(event.link, event.cause, now)
-                self._reception.sessions_changed()
+                self._pre_tunnel.changes.notify()
             case ChannelDown():
                 self.sessions.channel_down(event, now)
-                self._reception.sessions_changed()
+                self._pre_tunnel.changes.notify()
             case SessionIdle():
                 self.sessions.idle(event.session, now)
             case SessionClosed():
                 self.sessions.closed(event, now)
-                self._reception.sessions_changed()
+                self._pre_tunnel.changes.notify()
                 self._emptied.set()
             case DtlsUp():
                 self.sessions.dtls_up(event)
@@ -244,9 +244,9 @@ class VpnServer:
                 self.sessions.dtls_down(event)
             case SessionAlive():
                 self.sessions.alive(event.session)
-                self._reception.sessions_changed()
+                self._pre_tunnel.changes.notify()
             case ChannelUp():
-                self._reception.sessions_changed()  # the session itself knew when it attached the link
+                self._pre_tunnel.changes.notify()  # the session itself knew when it attached the link
 
     async def _keep_time(self) -> None:
         checkpoint_at = time.monotonic() + CHECKPOINT_INTERVAL
@@ -254,7 +254,7 @@ class VpnServer:
             await asyncio.sleep(TICK)
             now = time.monotonic()
             try:
-                self._reception.expire(now)
+                self._pre_tunnel.expire(now)
                 self.sessions.expire(now)
                 if now >= checkpoint_at:
                     self._recorder.checkpoint(self.sessions.list())

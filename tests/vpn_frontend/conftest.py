@@ -84,18 +84,33 @@ class Lab:
             link, ip_address(address), 40_000, tls_version, "TLS13-AES256-GCM-SHA384", 443, bytes(32), bytes(32)
         )
 
-    def admit(self, cookie, peer, request=None, user="alice", **record):
-        return self.table.admit(cookie, peer, UserRecord(user, "", **record), request or TunnelRequest(), self.now)
+    def user_of(self, cookie):
+        return self.table.find_session(cookie).user.name
+
+    def begin(self, cookie, peer, request=None, user="alice", probe=None, **record):
+        record = UserRecord(user, "", **record)
+        session = self.table.find_session(cookie)
+        return self.table.begin_tunnel(session, record, peer, request or TunnelRequest(), self.now, probe)
+
+    def open(self, admission, *, meanwhile=lambda: None, head=b"HEAD"):
+        """Returns what was granted. ``meanwhile`` happens between the grant and the new channel."""
+        granted = []
+
+        def respond(grant):
+            granted.append(grant)
+            meanwhile()
+            return head, b""
+
+        self.table.open_tunnel(admission, respond, self.now)
+        return granted[0]
 
     def tunnel(self, cookie, *, address="192.0.2.1", tls_version="TLSv1.3", request=None, user="alice", **record):
         """CONNECT, whole; returns the link and what was granted."""
-        request = request or TunnelRequest()
         peer = self.peer(address, tls_version)
-        admission = self.admit(cookie, peer, request, user, **record)
+        admission = self.begin(cookie, peer, request, user, **record)
         self.pump()
-        assert self.table.settled(admission)
-        grant = self.table.establish(admission, peer, request, self.now)
-        self.table.attach(admission, peer, request, grant, b"HEAD", b"")
+        assert admission.has_room
+        grant = self.open(admission)
         self.pump()
         return peer.link, grant
 

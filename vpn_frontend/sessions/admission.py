@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What passes between the reception and the table of sessions: logins, admissions, and the two kinds of no."""
+"""Values that pass between connections and the session table: logins, admissions and the two kinds of refusal."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vpn_frontend.sessions.session import Phase
+
 if TYPE_CHECKING:
     from sentry_engine import Lease
     from vpn_frontend.ports import UserRecord
     from vpn_frontend.protocol.config_auth import Device
-    from vpn_frontend.sessions.session import Session
+    from vpn_frontend.protocol.connect_request import TunnelRequest
+    from vpn_frontend.sessions.session import Peer, Session
 
 RETRY_SOON = 5  # seconds, where the reason passes by itself
 RETRY_LATEST = 86_400.0  # seconds; what is said of a penalty without end
@@ -40,10 +43,18 @@ class Login:
     user_agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admission:
-    """A lease taken for a tunnel to come. ``making_room``: gateway sessions that must be gone before ``establish``."""
+    """A lease taken for a tunnel that ``peer`` asks for. Given back once, by opening the tunnel or by abandoning it."""
 
     session: Session
     lease: Lease
-    making_room: frozenset[int]
+    peer: Peer
+    request: TunnelRequest
+    evicted: tuple[Session, ...]
+    held: bool = True
+
+    @property
+    def has_room(self) -> bool:
+        """The evicted sessions have given up their addresses."""
+        return all(session.phase is Phase.CLOSED for session in self.evicted)

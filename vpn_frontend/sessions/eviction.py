@@ -46,7 +46,7 @@ class Places:
         self, session: Session, peer: Peer, request: TunnelRequest, now: float, contest: Contest | None
     ) -> Admission:
         """A lease, and the sessions ended for it. Raises ``RefusedError``, with a contest ``ContestedError``."""
-        making_room: set[int] = set()
+        evicted: list[Session] = []
         device = request.device_id or session.device.unique_id or None
         while True:
             try:
@@ -61,11 +61,11 @@ class Places:
                 )
                 break
             except AdmissionRefused as error:
-                self._make_room(self._find_rival(session, error, contest, now), making_room, now)
-        for evicted in self._of_user(session.user.name) if lease.evicts else ():
-            if evicted.lease is not None and evicted.lease.id in lease.evicts:
-                self._make_room(evicted, making_room, now)
-        return Admission(session, lease, frozenset(making_room))
+                self._evict(self._find_rival(session, error, contest, now), evicted, now)
+        for other in self._of_user(session.user.name) if lease.evicts else ():
+            if other.lease is not None and other.lease.id in lease.evicts:
+                self._evict(other, evicted, now)
+        return Admission(session, lease, peer, request, tuple(evicted))
 
     def _find_rival(self, newcomer: Session, error: AdmissionRefused, contest: Contest | None, now: float) -> Session:
         verdict = error.verdict
@@ -93,7 +93,6 @@ class Places:
         asked = tuple((rival, rival.signs_of_life) for rival in rivals)
         return ContestedError(refused, Contest(asked, now + CONTEST_PATIENCE)) if asked else refused
 
-    def _make_room(self, session: Session, making_room: set[int], now: float) -> None:
-        if session.gateway_id is not None:
-            making_room.add(session.gateway_id)
+    def _evict(self, session: Session, evicted: list[Session], now: float) -> None:
+        evicted.append(session)
         self._end(session, CloseReason.REPLACED, now)

@@ -3,8 +3,8 @@
 
 Nothing here waits (``reassess`` lets others have a turn): the gateway is told and answers by events, the journal is
 written behind a queue, the time is an argument. Opening a tunnel takes two steps because a session that makes room for
-a new one holds its addresses until the gateway let go of them: ``admit`` takes the lease, ``establish`` (once
-``settled``) the addresses and the tunnel.
+a new one holds its addresses until the gateway let go of them: ``begin_tunnel`` takes the lease, ``open_tunnel`` (once
+the admission ``has_room``) the addresses and the tunnel.
 """
 
 from __future__ import annotations
@@ -97,100 +97,75 @@ class SessionTable:
         self._waiting.enter(session)
         return cookie
 
-    def user_of(self, cookie: str) -> str:
-        """The name of the user who holds ``cookie``. Raises ``CookieError``."""
-        return self._find(cookie).user.name
+    def find_session(self, cookie: str) -> Session:
+        """The session of ``cookie``. Raises ``CookieError``."""
+        session = self._cookies.find(cookie)
+        if session is None or session.phase >= Phase.CLOSING:
+            raise CookieError
+        return session
 
     def log_out(self, cookie: str, now: float) -> None:
         session = self._cookies.find(cookie)
         if session is not None:
             self._end(session, CloseReason.LOGOUT, now)
 
-    def admit(
+    def begin_tunnel(
         self,
-        cookie: str,
-        peer: Peer,
+        session: Session,
         user: UserRecord,
+        peer: Peer,
         request: TunnelRequest,
         now: float,
-        contest: Contest | None = None,
+        probe: Contest | None = None,
     ) -> Admission:
         """Take the lease for a tunnel. Raises ``CookieError`` or ``RefusedError``; then nothing is held.
 
-        Whoever gets an ``Admission`` hands it to ``establish`` or to ``abandon``. After ``ContestedError`` the caller
-        waits until its contest is decided, ``CONTEST_PATIENCE`` at most, and asks once more with it.
+        The caller passes the admission to ``open_tunnel`` once it ``has_room``, or to ``abandon_tunnel``. After
+        ``ContestedError`` it waits until the probe is decided, ``CONTEST_PATIENCE`` at most, and calls again with it.
         """
-        session = self._find(cookie)
+        if session.phase >= Phase.CLOSING:
+            raise CookieError
         if self._time_is_over(session, now):
             self._end(session, CloseReason.SESSION_TIMEOUT, now)
             raise CookieError
         if session.phase is Phase.WAITING and self._recorder.behind:
             raise RefusedError("The server is busy. Please try again.", "journal_behind")
         session.user = user if user.name == session.user.name else replace(user, name=session.user.name)
-        admission = self._places.admit(session, peer, request, now, contest)
+        admission = self._places.admit(session, peer, request, now, probe)
         session.lease = admission.lease
         session.admissions += 1
         return admission
 
-    def settled(self, admission: Admission) -> bool:
-        """The sessions that make room for this one are gone."""
-        return not any(gateway_id in self._by_gateway for gateway_id in admission.making_room)
-
-    def establish(self, admission: Admission, peer: Peer, request: TunnelRequest, now: float) -> TunnelGrant:
-        """Open the tunnel, or find the one that is open; ``attach`` must follow. Raises as ``admit``."""
-        session = admission.session
-        if session.phase >= Phase.CLOSING:
-            self.abandon(admission)
-            raise CookieError
-        mtu = negotiate_mtu(self._settings.network.mtu, request, outer_ipv6=peer.address.version == 6)
-        dpd = self._settings.session.mobile_dpd if request.mobile else self._settings.session.dpd
-        if session.phase is Phase.WAITING:
-            try:
-                self._open(session, peer, request, mtu=mtu, dpd=dpd)
-            except RefusedError:
-                self.abandon(admission)
-                raise
-        session.admissions -= 1
-        addresses = session.addresses
-        if addresses is None:
-            raise CookieError
-        session.channel_since = now
-        limit = self._settings.session.session_timeout
-        remaining = max(1, int(session.login_at + limit - now)) if limit else None
-        dtls = choose_dtls(request, peer.exporter_key, peer.proof_key) if self._settings.dtls else None
-        return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, remaining, dpd, dtls)
-
-    def attach(
-        self, admission: Admission, peer: Peer, request: TunnelRequest, grant: TunnelGrant, head: bytes, early: bytes
+    def open_tunnel(
+        self, admission: Admission, respond: Callable[[TunnelGrant], tuple[bytes, bytes]], now: float
     ) -> None:
-        """Make the peer's link the channel, and expect the DTLS of ``grant``; what there was before is replaced."""
-        session = admission.session
-        if session.gateway_id is None:
-            raise GatewayError(f"session {session.id} has no tunnel to attach to")
-        first = session.peer is None
-        if session.link is not None:
-            self._by_link.pop(session.link, None)
-        session.peer, session.link, session.expires_at = peer, peer.link, None
-        session.hostname = request.hostname or session.hostname
-        session.user_agent = request.user_agent or session.user_agent
-        session.signs_of_life += 1
-        self._by_link[peer.link] = session
-        if grant.mtu != session.mtu:
-            session.mtu = grant.mtu
-            self._gateway.resize(session.gateway_id, grant.mtu)
-        session.dtls_cipher, session.dtls_address = "", None
-        if grant.dtls is not None:
-            self._gateway.set_dtls(session.gateway_id, grant.dtls)
-        self._gateway.attach(session.gateway_id, peer.link, head, early)
-        if first:
-            view = session.view()
-            self._recorder.opened(view)
-            self._emit(VpnEvent.SESSION_OPENED, session, ipv4=view.ipv4, ipv6=view.ipv6)
-        else:
-            self._emit(VpnEvent.SESSION_ROAMED, session)
+        """Make the peer's connection the channel of the session, whose tunnel is opened unless it is open.
 
-    def abandon(self, admission: Admission) -> None:
-        """The tunnel is not wanted any more, or cannot be had: give back the lease, unless a tunnel lives on it."""
+        ``respond`` is called at most once, with what was granted. It returns the head of the HTTP answer and the bytes
+        that followed the request; from then on the connection is the gateway's. Raises ``CookieError`` or
+        ``RefusedError`` before that call. The admission is consumed in any case.
+        """
+        session, peer = admission.session, admission.peer
+        try:
+            grant = self._establish(admission, now)
+        finally:
+            self.abandon_tunnel(admission)
+        try:
+            head, early = respond(grant)
+        except BaseException:
+            if session.peer is None:
+                self._end(session, CloseReason.FAILED, now)
+            raise
+        try:
+            self._attach(admission, grant, head, early)
+        except GatewayError:
+            self.link_closed(peer.link, Cause.LOCAL, now)
+
+    def abandon_tunnel(self, admission: Admission) -> None:
+        """Give the lease back, unless a tunnel or another admission lives on it. Idempotent."""
+        if not admission.held:
+            return
+        admission.held = False
         session = admission.session
         session.admissions -= 1
         if session.phase is Phase.WAITING and session.admissions == 0 and session.lease is not None:
@@ -335,12 +310,6 @@ class SessionTable:
 
     # Inner workings
 
-    def _find(self, cookie: str) -> Session:
-        session = self._cookies.find(cookie)
-        if session is None or session.phase >= Phase.CLOSING:
-            raise CookieError
-        return session
-
     def _of_user(self, user: str) -> Sessions:
         return [*self._by_user.get(user, {}).values()]
 
@@ -350,6 +319,23 @@ class SessionTable:
     def _time_is_over(self, session: Session, now: float) -> bool:
         limit = self._settings.session.session_timeout
         return limit > 0 and now >= session.login_at + limit
+
+    def _establish(self, admission: Admission, now: float) -> TunnelGrant:
+        session, peer, request = admission.session, admission.peer, admission.request
+        if session.phase >= Phase.CLOSING:
+            raise CookieError
+        mtu = negotiate_mtu(self._settings.network.mtu, request, outer_ipv6=peer.address.version == 6)
+        dpd = self._settings.session.mobile_dpd if request.mobile else self._settings.session.dpd
+        if session.phase is Phase.WAITING:
+            self._open(session, peer, request, mtu=mtu, dpd=dpd)
+        addresses = session.addresses
+        if addresses is None:
+            raise CookieError
+        session.channel_since = now
+        limit = self._settings.session.session_timeout
+        remaining = max(1, int(session.login_at + limit - now)) if limit else None
+        dtls = choose_dtls(request, peer.exporter_key, peer.proof_key) if self._settings.dtls else None
+        return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, remaining, dpd, dtls)
 
     def _open(self, session: Session, peer: Peer, request: TunnelRequest, *, mtu: int, dpd: int) -> None:
         try:
@@ -379,6 +365,33 @@ class SessionTable:
         session.advance(Phase.OPEN)
         self._waiting.leave(session)
         self._by_gateway[session.gateway_id] = session
+
+    def _attach(self, admission: Admission, grant: TunnelGrant, head: bytes, early: bytes) -> None:
+        """Make the peer's connection the channel, and expect the DTLS of ``grant``; both replace what was there."""
+        session, peer, request = admission.session, admission.peer, admission.request
+        if session.gateway_id is None:
+            raise GatewayError(f"session {session.id} has no tunnel to attach to")
+        first = session.peer is None
+        if session.link is not None:
+            self._by_link.pop(session.link, None)
+        session.peer, session.link, session.expires_at = peer, peer.link, None
+        session.hostname = request.hostname or session.hostname
+        session.user_agent = request.user_agent or session.user_agent
+        session.signs_of_life += 1
+        self._by_link[peer.link] = session
+        if grant.mtu != session.mtu:
+            session.mtu = grant.mtu
+            self._gateway.resize(session.gateway_id, grant.mtu)
+        session.dtls_cipher, session.dtls_address = "", None
+        if grant.dtls is not None:
+            self._gateway.set_dtls(session.gateway_id, grant.dtls)
+        self._gateway.attach(session.gateway_id, peer.link, head, early)
+        if first:
+            view = session.view()
+            self._recorder.opened(view)
+            self._emit(VpnEvent.SESSION_OPENED, session, ipv4=view.ipv4, ipv6=view.ipv6)
+        else:
+            self._emit(VpnEvent.SESSION_ROAMED, session)
 
     def _lose_channel(self, session: Session, cause: Cause, now: float, *, back_by: float) -> None:
         if session.link is not None:

@@ -9,18 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from vpn_frontend.auth.authenticator import Authenticator
-from vpn_frontend.auth.password import PasswordChecker
-from vpn_frontend.connections import pre_tunnel
-from vpn_frontend.connections.pre_tunnel import Reception
-from vpn_frontend.gateway.interface import ChannelDown, LinkClosed, LinkData, LinkUp, SessionAlive, SessionClosed
+from tests.vpn_frontend.connections.front import REPLY, Front, connect, cookie_of
+from vpn_frontend.connections import pre_tunnel, tunnel_setup
 from vpn_frontend.ports import CloseReason, VpnEvent
-from vpn_frontend.protocol.connection import PortalConfig
-from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions import liveness_probe
-from vpn_frontend.testing import MemoryDirectory
 
-REPLY = '<config-auth type="auth-reply"><auth><username>{}</username><password>{}</password></auth></config-auth>'
 LIMIT = {
     "wolfsentry": {
         "version": "1.6.3",
@@ -30,98 +23,6 @@ LIMIT = {
 }
 
 
-class Front:
-    """A reception with its lab; ``settle`` carries all that is under way to its end."""
-
-    def __init__(self, lab, users, *, knows):
-        self.lab = lab
-        self.gateway = lab.gateway
-        self.directory = MemoryDirectory(users.values(), recalls=knows)
-        self.passwords = PasswordChecker(threads=1, remember=60 if knows else 0)
-        site = PortalConfig(LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1="")
-        authenticator = Authenticator(
-            users=self.directory, engine=lab.engine, passwords=self.passwords, events=lab.events
-        )
-        self.reception = Reception(
-            lab.settings, site, gateway=lab.gateway, sessions=lab.table, authenticator=authenticator,
-            events=lab.events, clock=lambda: lab.now,
-        )  # fmt: skip
-
-    def pump(self):
-        while events := self.gateway.events():
-            for event in events:
-                match event:
-                    case LinkUp():
-                        self.reception.link_up(event)
-                    case LinkData():
-                        self.reception.link_data(event)
-                    case LinkClosed():
-                        self.reception.link_closed(event)
-                        self.lab.handle(event)
-                    case SessionClosed() | ChannelDown() | SessionAlive():
-                        self.lab.handle(event)
-                        self.reception.sessions_changed()
-
-    async def settle(self):
-        self.pump()
-        while tasks := [link.task for link in self.reception._links if link.task is not None]:
-            await asyncio.wait(tasks, timeout=0.05)
-            self.pump()
-
-    async def say(self, link, data):
-        """Send ``data`` as the peer and return what it got for it."""
-        before = len(self.gateway.sent[link])
-        self.gateway.say(link, data)
-        await self.settle()
-        return bytes(self.gateway.sent[link][before:])
-
-    async def log_in(self, link, user="alice", password="secret"):
-        body = REPLY.format(user, password).encode()
-        head = f"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        return await self.say(link, head + body)
-
-    async def open_tunnel(self, link, cookie):
-        return await self.say(link, connect(cookie))
-
-    async def enter(self, address="192.0.2.1", user="alice"):
-        link = self.gateway.connect(address)
-        cookie = cookie_of(await self.log_in(link, user))
-        return link, cookie, await self.open_tunnel(link, cookie)
-
-    async def contend(self):
-        """A second login of alice, at the point where the first one is asked whether it is there; its link."""
-        link = self.gateway.connect()
-        cookie = cookie_of(await self.log_in(link))
-        self.gateway.say(link, connect(cookie))
-        self.pump()
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert all(session.asked for session in self.gateway.sessions.values())
-        return link
-
-
-def connect(cookie):
-    return f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn={cookie}\r\n\r\n".encode()
-
-
-def cookie_of(answer):
-    return answer.partition(b"webvpn=")[2].partition(b";")[0].decode()
-
-
-@pytest.fixture(params=[False, True], ids=["asks", "knows"])
-def make_front(request, make_lab, users):
-    """Receptions over ``make_lab``'s labs."""
-    fronts = []
-
-    def make(document=None, **keywords):
-        fronts.append(Front(make_lab(document, **keywords), users, knows=request.param))
-        return fronts[-1]
-
-    yield make
-    for front in fronts:
-        front.passwords.close()
-
-
 @pytest.mark.asyncio
 async def test_a_client_logs_in_and_gets_its_tunnel(make_front):
     front = make_front()
@@ -129,7 +30,7 @@ async def test_a_client_logs_in_and_gets_its_tunnel(make_front):
     assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
     assert b"\r\nX-CSTP-MTU: 1400\r\n" in answer
     assert [view.user for view in front.lab.table.list()] == ["alice"]
-    assert len(front.reception) == 0, "the link is the gateway's now"
+    assert len(front.connections) == 0, "the link is the gateway's now"
     assert link in front.gateway.links
 
 
@@ -273,7 +174,7 @@ async def test_the_second_client_hears_why_it_is_refused(make_front):
 
 @pytest.mark.asyncio
 async def test_a_new_login_takes_the_place_of_a_session_that_does_not_answer(make_front, monkeypatch):
-    monkeypatch.setattr(pre_tunnel, "CONTEST_PATIENCE", 0.05)
+    monkeypatch.setattr(tunnel_setup, "CONTEST_PATIENCE", 0.05)
     front = make_front(limits={"max_same_clients": 1})
     await front.enter()
     ask = front.gateway.ask
@@ -352,7 +253,7 @@ async def test_a_link_that_dies_takes_its_question_along(make_front):
     body = REPLY.format("alice", "secret").encode()
     front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
     front.pump()
-    task = front.reception._links.find(link).task
+    task = front.connections._connections.find(link).task
     front.gateway.hang_up(link)
     front.pump()
     await asyncio.wait([task])
@@ -379,11 +280,11 @@ async def test_a_request_that_never_ends_and_a_link_that_talks_for_ever_are_clos
     slow, old = front.gateway.connect(), front.gateway.connect()
     await front.say(slow, b"GET / HTTP/1.1\r\n")
     await front.say(old, b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n")
-    front.reception.expire(front.lab.now + 29)
+    front.connections.expire(front.lab.now + 29)
     assert {slow, old} <= front.gateway.links
-    front.reception.expire(front.lab.now + 30)
+    front.connections.expire(front.lab.now + 30)
     assert slow not in front.gateway.links
-    front.reception.expire(front.lab.now + 480)
+    front.connections.expire(front.lab.now + 480)
     assert old not in front.gateway.links
 
 
@@ -399,14 +300,14 @@ async def test_a_fault_of_ours_closes_the_link_and_is_reported(make_front, monke
 
 
 @pytest.mark.asyncio
-async def test_closing_the_reception_ends_what_is_under_way(make_front):
+async def test_closing_the_connections_ends_what_is_under_way(make_front):
     front = make_front()
     link = front.gateway.connect()
     body = REPLY.format("alice", "secret").encode()
     front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
     front.pump()
-    await front.reception.close()
-    assert len(front.reception) == 0
+    await front.connections.close()
+    assert len(front.connections) == 0
     assert len(front.lab.table._waiting) == 0
 
 
@@ -439,7 +340,7 @@ async def test_a_fault_of_ours_costs_the_link_alone(make_front, monkeypatch):
 
 @pytest.mark.asyncio
 async def test_one_address_does_not_fill_the_places_of_all(make_front, monkeypatch):
-    monkeypatch.setattr(pre_tunnel, "SPARE_LINKS", 1)
+    monkeypatch.setattr(pre_tunnel, "SPARE_CONNECTIONS", 1)
     front = make_front(limits={"max_clients": 2})
     neighbour = front.gateway.connect("192.0.2.99")
     crowd = [front.gateway.connect("192.0.2.1") for _ in range(5)]
@@ -455,7 +356,7 @@ async def test_one_address_does_not_fill_the_places_of_all(make_front, monkeypat
 
 @pytest.mark.asyncio
 async def test_who_leaves_gives_its_place_back(make_front, monkeypatch):
-    monkeypatch.setattr(pre_tunnel, "SPARE_LINKS", 1)
+    monkeypatch.setattr(pre_tunnel, "SPARE_CONNECTIONS", 1)
     front = make_front(limits={"max_clients": 2})
     first = front.gateway.connect("192.0.2.1")
     for _ in range(5):

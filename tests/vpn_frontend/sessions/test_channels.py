@@ -68,9 +68,8 @@ def test_a_late_report_about_a_link_left_behind_changes_nothing(make_lab):
     old, _ = lab.tunnel(cookie)
     lab.gateway.hang_up(old, *USER_QUIT)  # on its way while the new link takes over
     peer = lab.peer()
-    admission = lab.admit(cookie, peer)
-    grant = lab.table.establish(admission, peer, TunnelRequest(), lab.now)
-    lab.table.attach(admission, peer, TunnelRequest(), grant, b"", b"")
+    admission = lab.begin(cookie, peer)
+    lab.open(admission)
     lab.pump()
     assert lab.table.list()[0].state is SessionState.CONNECTED
 
@@ -93,10 +92,8 @@ def test_a_link_that_dies_while_it_becomes_the_channel_leaves_a_roaming_session(
     lab = make_lab()
     cookie = lab.log_in()
     peer = lab.peer()
-    admission = lab.admit(cookie, peer)
-    grant = lab.table.establish(admission, peer, TunnelRequest(), lab.now)
-    lab.gateway.hang_up(peer.link)
-    lab.table.attach(admission, peer, TunnelRequest(), grant, b"", b"")
+    admission = lab.begin(cookie, peer)
+    lab.open(admission, meanwhile=lambda: lab.gateway.hang_up(peer.link))
     lab.pump()
     assert lab.table.list()[0].state is SessionState.ROAMING
     lab.pass_time(300)

@@ -6,8 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from vpn_frontend.gateway.interface import Cause
-from vpn_frontend.ports import CloseReason, UserRecord
-from vpn_frontend.protocol.connect_request import TunnelRequest
+from vpn_frontend.ports import CloseReason
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions import pending_logins
 from vpn_frontend.sessions.admission import CookieError, RefusedError
@@ -48,9 +47,9 @@ def test_the_session_that_roams_longest_gives_way(make_lab):
     lab.pass_time(10)
     lab.hang_up(links[0])
     lab.tunnel(lab.log_in())
-    assert lab.table.user_of(cookies[0]) == "alice"
+    assert lab.user_of(cookies[0]) == "alice"
     with pytest.raises(CookieError):
-        lab.table.user_of(cookies[1])
+        lab.user_of(cookies[1])
 
 
 def test_another_user_s_roaming_session_gives_no_way(make_lab):
@@ -87,22 +86,21 @@ def test_fixed_addresses_wait_for_the_session_that_makes_room(make_lab):
     link, _ = lab.tunnel(lab.log_in(**fixed), **fixed)
     lab.hang_up(link)
     peer, cookie = lab.peer(), lab.log_in(**fixed)
-    admission = lab.admit(cookie, peer, **fixed)
-    assert not lab.table.settled(admission)
+    admission = lab.begin(cookie, peer, **fixed)
+    assert not admission.has_room
     lab.pump()
-    assert lab.table.settled(admission)
-    assert lab.table.establish(admission, peer, TunnelRequest(), lab.now).ipv4 == fixed["ipv4"]
+    assert admission.has_room
+    assert lab.open(admission).ipv4 == fixed["ipv4"]
 
 
 def test_two_tunnels_asked_for_at_once_with_one_cookie_are_one_client(make_lab):
     lab = make_lab(limits={"max_same_clients": 1})
     cookie = lab.log_in()
     peers = [lab.peer(), lab.peer()]
-    first, second = (lab.admit(cookie, peer) for peer in peers)
-    lab.table.abandon(second)
+    first, second = (lab.begin(cookie, peer) for peer in peers)
+    lab.table.abandon_tunnel(second)
     assert len(lab.engine.leases()) == 1
-    grant = lab.table.establish(first, peers[0], TunnelRequest(), lab.now)
-    lab.table.attach(first, peers[0], TunnelRequest(), grant, b"", b"")
+    lab.open(first)
     assert len(lab.engine.leases()) == 1
     lab.table.kill(lab.table.list()[0].id, "")
     assert lab.engine.leases() == []
@@ -112,17 +110,15 @@ def contend(lab, cookie):
     """A login that is refused for now: its peer and what it has to wait for."""
     peer = lab.peer()
     with pytest.raises(ContestedError) as caught:
-        lab.admit(cookie, peer)
+        lab.begin(cookie, peer)
     assert caught.value.reason == "max_same_clients"
     return peer, caught.value.contest
 
 
 def enter(lab, cookie, peer, contest):
-    admission = lab.table.admit(cookie, peer, UserRecord("alice", ""), TunnelRequest(), lab.now, contest)
+    admission = lab.begin(cookie, peer, probe=contest)
     lab.pump()
-    grant = lab.table.establish(admission, peer, TunnelRequest(), lab.now)
-    lab.table.attach(admission, peer, TunnelRequest(), grant, b"", b"")
-    return grant
+    return lab.open(admission)
 
 
 @pytest.mark.parametrize("on_excess", ["deny_new", "replace_same_device"])
@@ -133,7 +129,7 @@ def test_a_dead_session_gives_way_once_it_had_time_to_answer(make_lab, on_excess
     peer, contest = contend(lab, cookie)
     assert not contest.decided(lab.now)
     with pytest.raises(RefusedError):
-        lab.table.admit(cookie, peer, UserRecord("alice", ""), TunnelRequest(), lab.now, contest)
+        lab.begin(cookie, peer, probe=contest)
     lab.pass_time(CONTEST_PATIENCE)
     assert enter(lab, cookie, peer, contest).ipv4 == first.ipv4
     assert lab.reasons() == [CloseReason.REPLACED]
@@ -221,7 +217,7 @@ def test_a_client_that_comes_right_back_finds_its_place(make_lab, why):
     lab.pass_time(CONTEST_PATIENCE)
     with pytest.raises(RefusedError):
         enter(lab, other, peer, contest)
-    assert lab.table.user_of(cookie) == "alice"
+    assert lab.user_of(cookie) == "alice"
 
 
 def test_a_client_that_does_not_come_back_after_all_gives_way(make_lab):
@@ -254,8 +250,8 @@ def test_in_a_full_room_the_user_with_most_logins_gives_up_the_oldest(make_lab, 
     bob, carol = lab.log_in("bob"), lab.log_in("carol")
     for lost in alice[:3]:
         with pytest.raises(CookieError):
-            lab.table.user_of(lost)
-    assert [lab.table.user_of(cookie) for cookie in (*alice[3:], bob, carol)] == ["alice", "alice", "bob", "carol"]
+            lab.user_of(lost)
+    assert [lab.user_of(cookie) for cookie in (*alice[3:], bob, carol)] == ["alice", "alice", "bob", "carol"]
     dave = lab.log_in("dave")
     with pytest.raises(RefusedError) as caught:
         lab.log_in("erin")

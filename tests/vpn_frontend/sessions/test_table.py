@@ -8,7 +8,6 @@ import pytest
 
 from vpn_frontend.gateway.interface import Cause, GatewayError
 from vpn_frontend.ports import CloseReason, SessionState
-from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions import table
 from vpn_frontend.sessions.admission import CookieError, RefusedError
@@ -51,7 +50,7 @@ def test_the_client_s_goodbye_ends_everything(make_lab):
     assert lab.engine.leases() == []
     assert lab.gateway.farewells[number] == b""
     with pytest.raises(CookieError):
-        lab.table.user_of(cookie)
+        lab.user_of(cookie)
 
 
 def test_a_login_that_opens_no_tunnel_is_forgotten(make_lab):
@@ -59,7 +58,7 @@ def test_a_login_that_opens_no_tunnel_is_forgotten(make_lab):
     cookie = lab.log_in()
     lab.pass_time(300)
     with pytest.raises(CookieError):
-        lab.table.user_of(cookie)
+        lab.user_of(cookie)
     assert lab.recorder.ended == {}
     assert len(lab.table) == 0
 
@@ -99,7 +98,7 @@ def test_a_refused_source_gets_no_tunnel(make_lab):
 def test_an_abandoned_tunnel_gives_its_lease_back(make_lab):
     lab = make_lab(limits={"max_same_clients": 1})
     cookie = lab.log_in()
-    lab.table.abandon(lab.admit(cookie, lab.peer()))
+    lab.table.abandon_tunnel(lab.begin(cookie, lab.peer()))
     assert lab.engine.leases() == []
     lab.tunnel(cookie)
     assert len(lab.engine.leases()) == 1
@@ -109,10 +108,10 @@ def test_a_session_that_ends_while_a_tunnel_is_set_up_refuses_it(make_lab):
     lab = make_lab()
     cookie = lab.log_in()
     peer = lab.peer()
-    admission = lab.admit(cookie, peer)
+    admission = lab.begin(cookie, peer)
     lab.table.log_out(cookie, lab.now)
     with pytest.raises(CookieError):
-        lab.table.establish(admission, peer, TunnelRequest(), lab.now)
+        lab.open(admission)
     assert lab.engine.leases() == []
 
 
@@ -163,8 +162,8 @@ def test_every_session_and_login_of_a_user_can_be_ended(make_lab):
     other = lab.log_in("bob")
     assert lab.table.kill_user("alice", "Disabled") == 1
     with pytest.raises(CookieError):
-        lab.table.user_of(waiting)
-    assert lab.table.user_of(other) == "bob"
+        lab.user_of(waiting)
+    assert lab.user_of(other) == "bob"
 
 
 def test_logging_out_ends_the_tunnel(make_lab):

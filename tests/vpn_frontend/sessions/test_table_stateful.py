@@ -17,8 +17,6 @@ from hypothesis.stateful import (
 
 from sentry_engine import ClientLimits, Engine, Policy
 from vpn_frontend.gateway.interface import Cause
-from vpn_frontend.ports import UserRecord
-from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.sessions.admission import CookieError, RefusedError
 from vpn_frontend.sessions.liveness_probe import ContestedError
 from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
@@ -61,7 +59,7 @@ class SessionMachine(RuleBasedStateMachine):
         user, cookie = login
         peer = self.lab.peer()
         try:
-            return self.lab.admit(cookie, peer, user=user), peer
+            return self.lab.begin(cookie, peer, user=user), peer
         except (CookieError, RefusedError):
             return None, peer
 
@@ -70,7 +68,7 @@ class SessionMachine(RuleBasedStateMachine):
         user, cookie = login
         peer = self.lab.peer()
         try:
-            self.lab.table.abandon(self.lab.admit(cookie, peer, user=user))
+            self.lab.table.abandon_tunnel(self.lab.begin(cookie, peer, user=user))
         except ContestedError as contested:
             return user, cookie, peer, contested.contest
         except (CookieError, RefusedError):
@@ -83,8 +81,7 @@ class SessionMachine(RuleBasedStateMachine):
             return None, None
         user, cookie, peer, contest = contended
         try:
-            record = UserRecord(user, "")
-            return self.lab.table.admit(cookie, peer, record, TunnelRequest(), self.lab.now, contest), peer
+            return self.lab.begin(cookie, peer, user=user, probe=contest), peer
         except (CookieError, RefusedError):
             return None, peer
 
@@ -102,15 +99,14 @@ class SessionMachine(RuleBasedStateMachine):
         if not alive:
             self.lab.gateway.hang_up(peer.link)
         try:
-            grant = self.lab.table.establish(admission, peer, TunnelRequest(), self.lab.now)
+            self.lab.open(admission)
         except (CookieError, RefusedError):
             return
-        self.lab.table.attach(admission, peer, TunnelRequest(), grant, b"", b"")
 
     @rule(admitted=consumes(admissions))
     def abandon(self, admitted):
         if admitted[0] is not None:
-            self.lab.table.abandon(admitted[0])
+            self.lab.table.abandon_tunnel(admitted[0])
 
     @rule(login=logins)
     def connect_at_once(self, login):

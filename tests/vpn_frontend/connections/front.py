@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connections without a tunnel over the gateway in memory: bytes of clients in, bytes of the server out."""
+
+import asyncio
+
+from vpn_frontend.auth.authenticator import Authenticator
+from vpn_frontend.auth.password import PasswordChecker
+from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
+from vpn_frontend.gateway.interface import ChannelDown, LinkClosed, LinkData, LinkUp, SessionAlive, SessionClosed
+from vpn_frontend.protocol.connection import PortalConfig
+from vpn_frontend.protocol.login_attempts import LoginAttempts
+from vpn_frontend.testing import MemoryDirectory
+
+REPLY = '<config-auth type="auth-reply"><auth><username>{}</username><password>{}</password></auth></config-auth>'
+
+
+class Front:
+    """A connections with its lab; ``settle`` carries all that is under way to its end."""
+
+    def __init__(self, lab, users, *, knows=True):
+        self.lab = lab
+        self.gateway = lab.gateway
+        self.directory = MemoryDirectory(users.values(), recalls=knows)
+        self.passwords = PasswordChecker(threads=1, remember=60 if knows else 0)
+        portal = PortalConfig(LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1="")
+        authenticator = Authenticator(
+            users=self.directory, engine=lab.engine, passwords=self.passwords, events=lab.events
+        )
+        self.connections = PreTunnelConnections(
+            lab.settings, portal, gateway=lab.gateway, sessions=lab.table, authenticator=authenticator,
+            events=lab.events, clock=lambda: lab.now,
+        )  # fmt: skip
+
+    def pump(self):
+        while self.pump_once():
+            pass
+
+    def pump_once(self):
+        """Hand over the events that are there, but not those that their handling causes; how many."""
+        events = self.gateway.events()
+        for event in events:
+            match event:
+                case LinkUp():
+                    self.connections.connection_up(event)
+                case LinkData():
+                    self.connections.connection_data(event)
+                case LinkClosed():
+                    self.connections.connection_closed(event)
+                    self.lab.handle(event)
+                case SessionClosed() | ChannelDown() | SessionAlive():
+                    self.lab.handle(event)
+                    self.connections.changes.notify()
+        return len(events)
+
+    async def settle(self):
+        self.pump()
+        while tasks := [link.task for link in self.connections._connections if link.task is not None]:
+            await asyncio.wait(tasks, timeout=0.05)
+            self.pump()
+
+    async def say(self, link, data):
+        """Send ``data`` as the peer and return what it got for it."""
+        before = len(self.gateway.sent[link])
+        self.gateway.say(link, data)
+        await self.settle()
+        return bytes(self.gateway.sent[link][before:])
+
+    async def log_in(self, link, user="alice", password="secret"):
+        body = REPLY.format(user, password).encode()
+        head = f"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        return await self.say(link, head + body)
+
+    async def open_tunnel(self, link, cookie):
+        return await self.say(link, connect(cookie))
+
+    async def enter(self, address="192.0.2.1", user="alice"):
+        link = self.gateway.connect(address)
+        cookie = cookie_of(await self.log_in(link, user))
+        return link, cookie, await self.open_tunnel(link, cookie)
+
+    async def contend(self):
+        """A second login of alice, at the point where the first one is asked whether it is there; its link."""
+        link = self.gateway.connect()
+        cookie = cookie_of(await self.log_in(link))
+        self.gateway.say(link, connect(cookie))
+        self.pump()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert all(session.asked for session in self.gateway.sessions.values())
+        return link
+
+
+def connect(cookie):
+    return f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn={cookie}\r\n\r\n".encode()
+
+
+def cookie_of(answer):
+    return answer.partition(b"webvpn=")[2].partition(b";")[0].decode()

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CONNECT wherever it has to wait: whatever ends the connection there, nothing stays held."""
+
+import asyncio
+
+import pytest
+
+from tests.vpn_frontend.connections.front import Front, connect, cookie_of
+from vpn_frontend.connections import tunnel_setup
+from vpn_frontend.gateway.interface import Cause, LinkClosed
+
+ONE = {"max_same_clients": 1}
+WAITS = pytest.mark.parametrize("turns", [0, 20], ids=["before its first step", "while it waits"])
+
+
+async def ask_for_tunnel(front):
+    """Log alice in and send CONNECT, without the events that it causes; the link."""
+    link = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(link))
+    front.gateway.say(link, connect(cookie))
+    front.pump_once()
+    return link
+
+
+async def lose(front, link, turns):
+    """End the connection after ``turns`` of the loop; its task must wait until then."""
+    task = front.connections._connections.find(link).task
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    front.connections.connection_closed(LinkClosed(link, Cause.PEER_RESET))
+    await asyncio.wait([task])
+    assert task.cancelled()
+    front.pump()
+    assert front.connections.changes._waiting == {}
+
+
+@WAITS
+@pytest.mark.asyncio
+async def test_a_connection_that_closes_during_the_look_up_holds_nothing(make_lab, users, turns):
+    front = Front(make_lab(), users, knows=False)
+    link = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(link))
+    front.directory.find = lambda _: asyncio.Event().wait()
+    front.gateway.say(link, connect(cookie))
+    front.pump_once()
+    await lose(front, link, turns)
+    assert front.lab.engine.leases() == []
+    assert front.gateway.sessions == {}
+
+
+@WAITS
+@pytest.mark.asyncio
+async def test_a_connection_that_closes_during_the_probe_holds_nothing(make_front, turns):
+    front = make_front(limits=ONE)
+    await front.enter()
+    [lease] = front.lab.engine.leases()
+    await lose(front, await front.contend(), turns)
+    assert front.lab.engine.leases() == [lease]
+
+
+@WAITS
+@pytest.mark.asyncio
+async def test_a_connection_that_closes_while_a_session_makes_room_holds_nothing(make_lab, users, turns):
+    front = Front(make_lab(limits=ONE), users)
+    old, _, _ = await front.enter()
+    front.gateway.hang_up(old)
+    front.pump()
+    link = await ask_for_tunnel(front)
+    assert len(front.lab.engine.leases()) == 1, "the newcomer's: the other one has lost its own"
+    await lose(front, link, turns)
+    assert front.lab.engine.leases() == []
+    assert front.gateway.sessions == {}
+
+
+@pytest.mark.asyncio
+async def test_a_fault_while_the_answer_is_rendered_leaves_no_tunnel(make_front, monkeypatch):
+    front = make_front(limits=ONE)
+    monkeypatch.setattr(tunnel_setup, "render_connect_headers", lambda *_, **__: 1 / 0)
+    link, _, answer = await front.enter()
+    assert answer == b""
+    assert link not in front.gateway.links
+    assert front.lab.engine.leases() == []
+    assert front.gateway.sessions == {}
+    assert front.lab.table.list() == []
+    monkeypatch.undo()
+    assert b"200 CONNECTED" in (await front.enter())[2]

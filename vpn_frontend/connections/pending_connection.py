@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""State of one TLS connection before it becomes a tunnel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from vpn_frontend.protocol.connection import Connection
+    from vpn_frontend.sessions.session import Peer
+
+
+@dataclass(slots=True)
+class PendingConnection:
+    """One TLS connection without a tunnel. Times are monotonic seconds."""
+
+    peer: Peer
+    protocol: Connection
+    since: float
+    request_since: float | None = None  # first byte of a request that is not complete yet
+    task: asyncio.Task[None] | None = None  # at most one: for the question of the protocol that has to wait

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From CONNECT to an open tunnel.
+
+The steps are: find the user, admit, wait for the liveness probe, wait for evicted sessions, open. A step that does not
+have to wait runs at once, so a login of a known user needs no task. Otherwise the rest runs as the connection's task,
+which ends with its connection.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from vpn_frontend.auth.authenticator import Refused, Unavailable
+from vpn_frontend.ports import VpnEvent
+from vpn_frontend.protocol.connect_response import render_connect_headers
+from vpn_frontend.protocol.dtls_negotiation import render_dtls_headers
+from vpn_frontend.sessions.admission import CookieError, RefusedError
+from vpn_frontend.sessions.liveness_probe import CONTEST_PATIENCE, ContestedError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from vpn_frontend.auth.authenticator import Authenticator
+    from vpn_frontend.connections.pending_connection import PendingConnection
+    from vpn_frontend.connections.session_changes import SessionChanges
+    from vpn_frontend.ports import EventSink, UserRecord
+    from vpn_frontend.protocol.connect_response import TunnelGrant
+    from vpn_frontend.protocol.connection import Effect, OpenTunnel
+    from vpn_frontend.sessions.admission import Admission
+    from vpn_frontend.sessions.liveness_probe import Contest
+    from vpn_frontend.sessions.session import Session
+    from vpn_frontend.sessions.table import SessionTable
+    from vpn_frontend.settings import VpnSettings
+
+EVICTION_DEADLINE = 3.0  # seconds that evicted sessions have to give up their addresses
+
+
+class ConnectionOwner(Protocol):
+    """What tunnel set-up needs from the owner of its connection."""
+
+    def carry_out(self, connection: PendingConnection, effects: list[Effect]) -> None:
+        """Send an answer, close the connection."""
+
+    def run(self, connection: PendingConnection, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Make ``work`` the connection's task. It is cancelled when the connection closes."""
+
+    def hand_over(self, connection: PendingConnection) -> None:
+        """Forget the connection. Ownership passes to the gateway."""
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelServices:
+    """What every tunnel set-up of a server shares. ``clock`` is monotonic."""
+
+    settings: VpnSettings
+    sessions: SessionTable
+    authenticator: Authenticator
+    events: EventSink
+    changes: SessionChanges
+    clock: Callable[[], float]
+
+
+class TunnelSetup:
+    """One CONNECT. A refusal is answered on the connection."""
+
+    def __init__(
+        self, services: TunnelServices, owner: ConnectionOwner, connection: PendingConnection, connect: OpenTunnel
+    ) -> None:
+        self._services = services
+        self._owner = owner
+        self._connection = connection
+        self._connect = connect
+        self._session: Session | None = None
+
+    def start(self) -> None:
+        with self._refusals():
+            self._session = session = self._services.sessions.find_session(self._connect.cookie)
+            user = self._services.authenticator.recall(session.user.name)
+            if user is None:
+                self._owner.run(self._connection, self._find_user(session))
+            else:
+                self._admit(session, user)
+
+    async def _find_user(self, session: Session) -> None:
+        user = await self._services.authenticator.find(session.user.name)
+        with self._refusals():
+            self._admit(session, user)
+
+    def _admit(self, session: Session, user: UserRecord | Refused | Unavailable, probe: Contest | None = None) -> None:
+        if isinstance(user, Refused | Unavailable):
+            raise RefusedError(user.text, user.reason if isinstance(user, Refused) else "unavailable")
+        services, connection = self._services, self._connection
+        try:
+            admission = services.sessions.begin_tunnel(
+                session, user, connection.peer, self._connect.request, services.clock(), probe
+            )
+        except ContestedError as undecided:
+            self._owner.run(connection, self._wait_for_probe(session, user, undecided.contest))
+            return
+        if admission.has_room:
+            self._open(admission)
+            return
+        task = self._owner.run(connection, self._wait_for_room(admission))
+        # Not in the coroutine: a task cancelled before its first step runs none of its code.
+        task.add_done_callback(lambda _: services.sessions.abandon_tunnel(admission))
+
+    async def _wait_for_probe(self, session: Session, user: UserRecord, probe: Contest) -> None:
+        """Ask again when the probed sessions have answered or their time is over."""
+        services = self._services
+        await services.changes.wait_until(lambda: probe.decided(services.clock()), CONTEST_PATIENCE)
+        with self._refusals():
+            self._admit(session, user, probe)
+
+    async def _wait_for_room(self, admission: Admission) -> None:
+        """The addresses of the evicted sessions may be the ones wanted."""
+        await self._services.changes.wait_until(lambda: admission.has_room, EVICTION_DEADLINE)
+        with self._refusals():
+            self._open(admission)
+
+    def _open(self, admission: Admission) -> None:
+        self._services.sessions.open_tunnel(admission, self._respond, self._services.clock())
+
+    def _respond(self, grant: TunnelGrant) -> tuple[bytes, bytes]:
+        """The head of the answer, and the bytes that followed the request. The gateway owns the connection after it."""
+        settings, peer = self._services.settings, self._connection.peer
+        headers = render_connect_headers(
+            grant,
+            self._connect.request,
+            settings.network,
+            settings.session,
+            outer_ipv6=peer.address.version == 6,
+            tls13=peer.tls_version == "TLSv1.3",
+        )
+        if grant.dtls is not None:
+            port = settings.dtls_listen[0].port if settings.dtls_listen else peer.local_port
+            headers += render_dtls_headers(grant.dtls, settings.session, port=port, dpd=grant.dpd, mtu=grant.mtu)
+        head_and_rest = self._connection.protocol.tunnel_granted(headers)
+        self._owner.hand_over(self._connection)
+        return head_and_rest
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Answer a refusal that is raised inside."""
+        connection = self._connection
+        try:
+            yield
+        except CookieError:
+            self._report("", "bad_cookie")
+            self._owner.carry_out(connection, connection.protocol.tunnel_refused())
+        except RefusedError as refused:
+            self._report("" if self._session is None else self._session.user.name, refused.reason)
+            self._owner.carry_out(connection, connection.protocol.unavailable(refused.text, refused.retry_after))
+
+    def _report(self, user: str, reason: str) -> None:
+        address = self._connection.peer.address
+        self._services.events.emit(VpnEvent.TUNNEL_REFUSED, user=user, address=address, reason=reason)
