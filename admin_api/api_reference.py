@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from admin_api.app import describe_api
-from admin_api.http.problems import Kind
+from admin_api.http.problems import ProblemKind
 
 
 def render_operations() -> str:
@@ -19,7 +19,7 @@ def render_operations() -> str:
 
 def render_problems() -> str:
     lines = ["| code | status | meaning |", "|---|---|---|"]
-    lines += [f"| `{kind.code}` | {kind.status.value} | {kind.title} |" for kind in Kind]
+    lines += [f"| `{kind.code}` | {kind.status.value} | {kind.title} |" for kind in ProblemKind]
     return "\n".join(lines)
 
 

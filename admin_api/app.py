@@ -23,9 +23,10 @@ from admin_api.health.endpoints import root
 from admin_api.health.endpoints import router as health
 from admin_api.health.metrics import make_registry
 from admin_api.http.body_limit import BodyLimit
+from admin_api.http.paths import API_PREFIX
 from admin_api.http.problem_pages import router as problems
 from admin_api.http.problems import ProblemDocument, install_handlers
-from admin_api.http.request_context import Exchange
+from admin_api.http.request_context import RequestContext
 from admin_api.idempotency import Idempotency
 from admin_api.penalties.endpoints import router as penalties
 from admin_api.policy.endpoints import router as policy
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from admin_api.services import Services
 
 TITLE = "ocsentry"
-PREFIX = "/api/v1"
 ROUTERS = (
     blocks,
     rules,
@@ -66,7 +66,7 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         middleware=[
-            Middleware(Exchange, traffic=services.traffic),
+            Middleware(RequestContext, metrics=services.request_metrics),
             Middleware(Authentication, services=services),
             Middleware(BodyLimit),
             Middleware(Idempotency, services=services),
@@ -89,7 +89,7 @@ def describe_api() -> dict[str, Any]:
 
 
 def _mount(app: FastAPI) -> None:
-    api = APIRouter(prefix=PREFIX)
+    api = APIRouter(prefix=API_PREFIX)
     for router in ROUTERS:
         api.include_router(router)
     app.include_router(root)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from admin_api.authentication import PRINCIPAL
-from admin_api.http.problems import ApiError, Kind, ProblemError, problem_response
+from admin_api.dependencies import PRINCIPAL
+from admin_api.http.paths import TOKENS_PATH
+from admin_api.http.problems import ApiError, ProblemError, ProblemKind, problem_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
 KEPT_HEADERS = frozenset({"content-type", "location", "etag"})
-SHOWN_ONCE = frozenset({"/api/v1/tokens"})
+SHOWN_ONCE = frozenset({TOKENS_PATH})
 MAX_KEPT = 64 * 1024  # bytes of an answer; longer ones belong to no creation
 
 
@@ -57,9 +58,9 @@ class Idempotency:
         if KEY_PATTERN.fullmatch(claim[1]) is None:
             detail = "the key is 1 to 255 visible ASCII characters"
             place = ProblemError(pointer="/idempotency-key", detail=detail, file="header")
-            raise ApiError(Kind.INVALID, detail, errors=[place])
+            raise ApiError(ProblemKind.INVALID, detail, errors=[place])
         if claim in self._in_flight:
-            raise ApiError(Kind.IN_FLIGHT, "Ask again when the first request has its answer")
+            raise ApiError(ProblemKind.IN_FLIGHT, "Ask again when the first request has its answer")
         self._in_flight.add(claim)
 
     async def _answer(self, claim: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,10 +73,10 @@ class Idempotency:
             return
         response: Response
         if kept.request_digest != digest:
-            response = problem_response(scope, ApiError(Kind.KEY_REUSED, "Use a new key for a new request"))
+            response = problem_response(scope, ApiError(ProblemKind.KEY_REUSED, "Use a new key for a new request"))
         elif not kept.body and scope["path"] in SHOWN_ONCE:
             response = problem_response(
-                scope, ApiError(Kind.ALREADY_EXISTS, "Created before; its secret is shown once")
+                scope, ApiError(ProblemKind.ALREADY_EXISTS, "Created before; its secret is shown once")
             )
         else:
             response = Response(kept.body, kept.status, kept.headers)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import SessionView
 
 PasswordHasher = Callable[[str], Awaitable[str]]
-Check = Callable[[], Awaitable[str | None]]  # of readiness: what is wrong, or None
-Figures = Callable[[], Mapping[str, int]]  # the gateway's counters by name
+ReadinessCheck = Callable[[], Awaitable[str | None]]  # of readiness: what is wrong, or None
+GatewayStats = Callable[[], Mapping[str, int]]  # the gateway's counters by name
 
 
 class LiveSessions(Protocol):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
-from admin_api.enforcement.rule_listing import Catalogue
-from admin_api.http.request_metrics import ApiTraffic
+from admin_api.enforcement.rule_listing import RuleListing
+from admin_api.http.request_metrics import RequestMetrics
 from admin_api.http.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from admin_api.enforcement.service import Enforcement
-    from admin_api.events.hub import EventHub
-    from admin_api.ports import Check, Figures, LiveSessions
+    from admin_api.event_hub import EventHub
+    from admin_api.ports import GatewayStats, LiveSessions, ReadinessCheck
     from admin_api.store import Store
     from sentry_engine import Engine
 
@@ -34,11 +34,11 @@ class Services:
     clock: Clock = SYSTEM_CLOCK
     version: str = "0"
     started_at: datetime = field(default_factory=SYSTEM_CLOCK.wall)
-    checks: Mapping[str, Check] = field(default_factory=dict)
-    gateway: Figures = dict
+    checks: Mapping[str, ReadinessCheck] = field(default_factory=dict)
+    gateway_stats: GatewayStats = dict
     throttle: Throttle = field(default_factory=Throttle)
-    traffic: ApiTraffic = field(default_factory=ApiTraffic)
-    catalogue: Catalogue = field(init=False)
+    request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
+    rule_listing: RuleListing = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "catalogue", Catalogue(self.store))  # the dataclass is frozen from here on
+        object.__setattr__(self, "rule_listing", RuleListing(self.store))  # the dataclass is frozen from here on

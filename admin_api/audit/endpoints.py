@@ -4,7 +4,7 @@
 from fastapi import APIRouter
 
 from admin_api.audit.schemas import AuditView, ChainView
-from admin_api.authentication import AuditRead, ServicesOf
+from admin_api.dependencies import AuditRead, ServicesOf
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import responses
 from admin_api.store.tables import AuditEntry

@@ -6,10 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
 
-from admin_api.authentication import BlocksRead, BlocksWrite, CallerAddress, DryRun, Force, ServicesOf
 from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockView
+from admin_api.dependencies import BlocksRead, BlocksWrite, CallerAddress, DryRun, Force, ServicesOf
 from admin_api.http.paging import Page, PagingQuery
-from admin_api.http.problems import ApiError, Kind, responses
+from admin_api.http.paths import API_PREFIX
+from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.values import Address, Cidr, Ip, Network
 
 router = APIRouter(prefix="/blocks", tags=["blocks"])
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/blocks", tags=["blocks"])
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(Kind.SELF_LOCKOUT, Kind.NEVER_BLOCKED, Kind.TABLE_FULL)
+    responses=responses(ProblemKind.SELF_LOCKOUT, ProblemKind.NEVER_BLOCKED, ProblemKind.TABLE_FULL)
     | {200: {"model": BlockCreated, "description": "A dry run, or the network was blocked already"}},
 )
 async def create_block(
@@ -36,10 +37,10 @@ async def create_block(
     """
     if address is not None and address in body.cidr and not (force or dry_run):
         detail = f"{body.cidr} covers {address}, where this request comes from; add force=true if you mean it"
-        raise ApiError(Kind.SELF_LOCKOUT, detail)
+        raise ApiError(ProblemKind.SELF_LOCKOUT, detail)
     report = await services.enforcement.add_block(body.cidr, body.reason, body.ttl, caller.name, dry_run=dry_run)
     if report.created:
-        response.headers["Location"] = f"/api/v1/blocks/{report.id}"
+        response.headers["Location"] = f"{API_PREFIX}/blocks/{report.id}"
     else:
         response.status_code = status.HTTP_200_OK
     return BlockCreated.model_validate(report)
@@ -62,7 +63,7 @@ async def list_blocks(
     return paging.page(rows, BlockView.model_validate, lambda row: row.id)
 
 
-@router.get("/{block_id}", responses=responses(Kind.NOT_FOUND))
+@router.get("/{block_id}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> BlockView:
     """One block in force."""
     async with services.store.read() as unit:
@@ -72,7 +73,7 @@ async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> Block
     return BlockView.model_validate(block)
 
 
-@router.delete("/{block_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(Kind.NOT_FOUND))
+@router.delete("/{block_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
 async def delete_block(block_id: str, caller: BlocksWrite, services: ServicesOf) -> None:
     """Let the network in again, in force before this answer."""
     if not await services.enforcement.remove_block(block_id, caller.name):
@@ -89,4 +90,4 @@ def _networks(covers: Address | None, cidr: Network | None) -> list[str]:
 
 
 def _not_found(block_id: str) -> ApiError:
-    return ApiError(Kind.NOT_FOUND, f"There is no block {block_id}")
+    return ApiError(ProblemKind.NOT_FOUND, f"There is no block {block_id}")

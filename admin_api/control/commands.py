@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from admin_api.blocks.schemas import Ttl
 from admin_api.health.status import describe_status
-from admin_api.http.problems import ApiError, Kind
+from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import Body, Cidr, Network, Text
 from admin_api.services import Services
 
@@ -57,12 +57,12 @@ class LineCommands:
         try:
             answer = {"ok": True} | await self._carry_out(PARSER.validate_json(line), by)
         except ValidationError as error:
-            answer = _failure(Kind.INVALID.code, _describe(error))
+            answer = _failure(ProblemKind.INVALID.code, _describe(error))
         except ApiError as error:
             answer = _failure(error.kind.code, error.detail)
         except Exception:
             logger.exception("a command on the control socket failed")
-            answer = _failure(Kind.INTERNAL.code, Kind.INTERNAL.title)
+            answer = _failure(ProblemKind.INTERNAL.code, ProblemKind.INTERNAL.title)
         return json.dumps(answer, separators=(",", ":")).encode() + b"\n"
 
     async def _carry_out(self, command: Command, by: str) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class LineCommands:
                 return await self._block(command, by)
             case UnblockIp():
                 if not await self._services.enforcement.remove_block(str(command.ip), by):
-                    raise ApiError(Kind.NOT_FOUND, f"There is no block of {command.ip}")
+                    raise ApiError(ProblemKind.NOT_FOUND, f"There is no block of {command.ip}")
                 return {"ip": _name(command.ip)}
             case Status():
                 return (await describe_status(self._services)).model_dump(mode="json")
@@ -81,7 +81,7 @@ class LineCommands:
     async def _reload(self, by: str) -> dict[str, Any]:
         report = await self._services.enforcement.reload(by=by)
         if not report.valid:
-            raise ApiError(Kind.INVALID_POLICY, "; ".join(map(str, report.problems)))
+            raise ApiError(ProblemKind.INVALID_POLICY, "; ".join(map(str, report.problems)))
         return {"version": report.version, "rules": report.rules, "sessions_cut": report.sessions_cut}
 
     async def _block(self, command: BlockIp, by: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from admin_api.authentication import PRINCIPAL
+from admin_api.dependencies import PRINCIPAL
 from admin_api.http.identity import ALL_SCOPES, Principal
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from admin_api.authentication import DecisionsRead, ServicesOf
-from admin_api.events.hub import KEPT_DECISIONS
+from admin_api.dependencies import DecisionsRead, ServicesOf
+from admin_api.event_hub import KEPT_DECISIONS
 from admin_api.events.schemas import EventView, show_event
 from admin_api.http.paging import Page
 from admin_api.http.problems import responses

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from admin_api.store.tables import Rule
     from sentry_engine import Policy
 
-PREFIX = "api:"
+DOCUMENT_PREFIX = "api:"
 RULE_POINTER = "/wolfsentry/rules/0"
 FORMAT_VERSION = "1.6.3"
 MAX_NETWORKS_SHOWN = 100  # of one rule of a file; the file itself has the rest
@@ -35,7 +35,7 @@ CompiledRule = PrefixRule | LimitRule | GeoRule | UserRule | FeedRule
 
 
 @dataclass(frozen=True, slots=True)
-class RuleView:
+class ListedRule:
     """One rule. ``document`` and ``etag`` are whole for rules made over the API; ``file`` is set for the others."""
 
     id: str
@@ -68,7 +68,7 @@ class RuleChange:
 
 def as_documents(rules: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
     """Each API rule as a rule document that the engine's loader takes, by the name that its problems go by."""
-    return {PREFIX + rule_id: as_one_document([rule]) for rule_id, rule in rules}
+    return {DOCUMENT_PREFIX + rule_id: as_one_document([rule]) for rule_id, rule in rules}
 
 
 def as_one_document(rules: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def fix_end(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 def point_into_rule(error: PolicyError, rule_id: str) -> PolicyError:
     """The same problems, with those of the rule itself pointing into the rule."""
-    name = PREFIX + rule_id
+    name = DOCUMENT_PREFIX + rule_id
     return PolicyError(
         Problem("", p.pointer.removeprefix(RULE_POINTER), p.reason) if p.file == name else p for p in error.problems
     )
@@ -103,15 +103,15 @@ def etag_of(document: Mapping[str, Any], changed: object = None) -> str:
     return f'"{hashlib.sha256(content.encode()).hexdigest()[:20]}"'
 
 
-def etag_of_row(row: Rule) -> str:
+def etag_of_rule(row: Rule) -> str:
     return etag_of(row.document, (row.version, row.updated_at))
 
 
-def view_row(row: Rule) -> RuleView:
-    return RuleView(
+def view_stored_rule(row: Rule) -> ListedRule:
+    return ListedRule(
         id=row.id,
         source="api",
-        etag=etag_of_row(row),
+        etag=etag_of_rule(row),
         description=str(row.document.get("description", "")),
         expires_at=_parse_end(row.document.get("expires_at")),
         document=row.document,
@@ -125,10 +125,10 @@ def count_rules(policy: Policy) -> int:
     return sum(map(len, parts))
 
 
-def view_compiled(rule: CompiledRule) -> RuleView:
+def view_file_rule(rule: CompiledRule) -> ListedRule:
     document = {"id": rule.id, "description": rule.description} | _render(rule)
     ends = None if isinstance(rule, FeedRule) else rule.expires_at
-    return RuleView(
+    return ListedRule(
         id=rule.id,
         source="file",
         etag=etag_of(document),

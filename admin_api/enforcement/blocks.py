@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.enforcement.deadlines import Deadlines
-from admin_api.http.problems import ApiError, Kind
+from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
+from admin_api.log_events import ApiEvent
 from sentry_engine import Action
 from sentry_engine.rules.model import Origin, Prefixes, PrefixRule
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from admin_api.clock import Clock
     from admin_api.http.values import Network
-    from admin_api.store import Store, Unit
+    from admin_api.store import Store, UnitOfWork
     from admin_api.store.tables import Block
     from sentry_engine import Engine
     from vpn_frontend.ports import EventSink
@@ -43,7 +44,7 @@ class BlockChange:
     changed: bool
 
 
-class Blockade:
+class BlockList:
     """Its caller holds the lock of all changes (``Enforcement``); only the expiry task takes ``lock`` itself."""
 
     def __init__(self, engine: Engine, store: Store, events: EventSink, clock: Clock, lock: asyncio.Lock) -> None:
@@ -59,11 +60,11 @@ class Blockade:
     async def start(self) -> None:
         """Put every stored block in force again."""
         async with self._store.read() as unit:
-            blocks = await unit.blocks.everything()
-        self._engine.block_many(map(as_rule, blocks))
+            blocks = await unit.blocks.read_all()
+        self._engine.block_many(map(as_prefix_rule, blocks))
         for block in blocks:
-            self._deadlines.set(block.id, self._deadline(block))
-        self._expiring = asyncio.create_task(self._expire_for_ever(), name="expiry of blocks")
+            self._deadlines.set_deadline(block.id, self._deadline(block))
+        self._expiring = asyncio.create_task(self._run_expiry(), name="expiry of blocks")
 
     async def stop(self) -> None:
         if self._expiring is not None:
@@ -72,9 +73,9 @@ class Blockade:
                 await self._expiring
             self._expiring = None
 
-    async def add(self, network: Network, reason: str, expires_at: datetime | None, by: str) -> BlockChange:
+    async def add_block(self, network: Network, reason: str, expires_at: datetime | None, by: str) -> BlockChange:
         """Block, or move the end of the block there is; what is stored and what is in force agree whatever fails."""
-        await self._remove_due()
+        await self._remove_expired()
         put: Block | None = None
         before: datetime | None = None
         try:
@@ -96,14 +97,14 @@ class Blockade:
                 put = block
         except BaseException:
             if put is not None:
-                self._lift(put.id)
+                self._withdraw(put.id)
                 if before is not None:
                     put.expires_at = before
                     self._enforce(put)
             raise
         return BlockChange(block, created=created, changed=True)
 
-    async def remove(self, id_or_cidr: str, by: str) -> Block | None:
+    async def remove_block(self, id_or_cidr: str, by: str) -> Block | None:
         """End a block; ``None``: there is none of that id or of exactly that network."""
         async with self._store.write() as unit:
             block = await unit.blocks.get(id_or_cidr)
@@ -114,65 +115,65 @@ class Blockade:
                 return None
             await unit.blocks.remove([block.id])
             await unit.audit.add(by, "block_removed", block.cidr, id=block.id)
-        self._lift(block.id)
+        self._withdraw(block.id)
         return block
 
-    async def impose_on(self, trial: Engine) -> None:
+    async def apply_to(self, trial: Engine) -> None:
         """Put the same blocks in force in another engine."""
         async with self._store.read() as unit:
-            trial.block_many(map(as_rule, await unit.blocks.everything()))
+            trial.block_many(map(as_prefix_rule, await unit.blocks.read_all()))
 
     def _enforce(self, block: Block) -> None:
-        self._engine.block_many([as_rule(block)])
-        self._deadlines.set(block.id, self._deadline(block))
+        self._engine.block_many([as_prefix_rule(block)])
+        self._deadlines.set_deadline(block.id, self._deadline(block))
         self._changed.set()
 
-    def _lift(self, block_id: str) -> None:
-        self._engine.unblock(rule_id_of(block_id))
-        self._deadlines.set(block_id, None)
+    def _withdraw(self, block_id: str) -> None:
+        self._engine.unblock(block_rule_id(block_id))
+        self._deadlines.set_deadline(block_id, None)
 
     def _deadline(self, block: Block) -> float | None:
         return None if block.expires_at is None else self._clock.deadline(block.expires_at)
 
-    async def _expire_for_ever(self) -> None:
+    async def _run_expiry(self) -> None:
         while True:
             self._changed.clear()
-            soonest = self._deadlines.next()
+            soonest = self._deadlines.next_deadline()
             sleep = LONGEST_SLEEP if soonest is None else min(max(soonest - self._clock.monotonic(), 0), LONGEST_SLEEP)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), sleep)
             try:
                 async with self._lock:
-                    await self._remove_due()
+                    await self._remove_expired()
             except Exception:
                 logger.exception("blocks that are over could not be removed from the store")
                 await asyncio.sleep(RETRY)
 
-    async def _remove_due(self) -> None:
-        due = self._deadlines.due(self._clock.monotonic())
+    async def _remove_expired(self) -> None:
+        due = self._deadlines.due_names(self._clock.monotonic())
         if not due:
             return
         async with self._store.write() as unit:
             await unit.blocks.remove(due)
         for block_id in due:
-            self._lift(block_id)
-            self._events.emit("block_expired", id=block_id)
+            self._withdraw(block_id)
+            self._events.emit(ApiEvent.BLOCK_EXPIRED, id=block_id)
 
 
-def rule_id_of(block_id: str) -> str:
+def block_rule_id(block_id: str) -> str:
     """The name of a block in verdicts."""
     return f"block:{block_id}"
 
 
-def as_rule(block: Block) -> PrefixRule:
+def as_prefix_rule(block: Block) -> PrefixRule:
     ends = None if block.expires_at is None else block.expires_at.timestamp()
     prefixes = Prefixes.of(block.cidr)
-    return PrefixRule(rule_id_of(block.id), Action.REJECT, prefixes, Origin("api", ""), block.reason, ends)
+    return PrefixRule(block_rule_id(block.id), Action.REJECT, prefixes, Origin("api", ""), block.reason, ends)
 
 
-async def _refuse_when_full(unit: Unit) -> None:
+async def _refuse_when_full(unit: UnitOfWork) -> None:
     if await unit.blocks.count() >= MAX_BLOCKS:
-        raise ApiError(Kind.TABLE_FULL, f"There are {MAX_BLOCKS} blocks; remove some, or use a feed")
+        raise ApiError(ProblemKind.TABLE_FULL, f"There are {MAX_BLOCKS} blocks; remove some, or use a feed")
 
 
 def outlasts(new: datetime | None, old: datetime | None) -> bool:

@@ -17,7 +17,7 @@ class Deadlines:
         self._heap: list[tuple[float, str]] = []
         self._current: dict[str, float] = {}
 
-    def set(self, name: str, deadline: float | None) -> None:
+    def set_deadline(self, name: str, deadline: float | None) -> None:
         """``None``: it has none."""
         if deadline is None:
             self._current.pop(name, None)
@@ -25,14 +25,14 @@ class Deadlines:
         self._current[name] = deadline
         heapq.heappush(self._heap, (deadline, name))
 
-    def next(self) -> float | None:
+    def next_deadline(self) -> float | None:
         while self._heap and self._current.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def due(self, now: float) -> list[str]:
+    def due_names(self, now: float) -> list[str]:
         """What is over. It stays until it is set to ``None``, so that a removal that fails is tried again."""
-        soonest = self.next()
+        soonest = self.next_deadline()
         if soonest is None or soonest > now:
             return []
         return [name for name, deadline in self._current.items() if deadline <= now]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from admin_api.enforcement.api_rules import RuleView, view_compiled, view_row
+from admin_api.enforcement.api_rules import ListedRule, view_file_rule, view_stored_rule
 from admin_api.enforcement.rule_order import RuleOrder, find_rule
 
 if TYPE_CHECKING:
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
     from sentry_engine import Policy
 
 
-class Catalogue:
+class RuleListing:
     """The order of a policy's rules is worked out once, when somebody asks for a page of them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: tuple[Policy, RuleOrder] | None = None
 
-    async def page(self, policy: Policy, *, after: str | None, limit: int) -> Sequence[RuleView]:
+    async def list_rules(self, policy: Policy, *, after: str | None, limit: int) -> Sequence[ListedRule]:
         order = await self._order_of(policy)
-        compiled = [view_compiled(rule) for rule in order.after(after, limit)]
+        compiled = [view_file_rule(rule) for rule in order.after(after, limit)]
         async with self._store.read() as unit:
-            rows = await unit.rules.everything()
-        stored = [view_row(row) for row in rows if after is None or row.id > after]
+            rows = await unit.rules.read_all()
+        stored = [view_stored_rule(row) for row in rows if after is None or row.id > after]
         return sorted([*compiled, *stored], key=lambda view: view.id)[:limit]
 
-    async def get(self, policy: Policy, rule_id: str) -> RuleView | None:
+    async def find_rule(self, policy: Policy, rule_id: str) -> ListedRule | None:
         async with self._store.read() as unit:
             row = await unit.rules.get(rule_id)
         if row is not None:
-            return view_row(row)
-        return self.of_file(policy, rule_id)
+            return view_stored_rule(row)
+        return self.find_file_rule(policy, rule_id)
 
-    def of_file(self, policy: Policy, rule_id: str) -> RuleView | None:
+    def find_file_rule(self, policy: Policy, rule_id: str) -> ListedRule | None:
         rule = find_rule(policy, rule_id)
-        return None if rule is None else view_compiled(rule)
+        return None if rule is None else view_file_rule(rule)
 
     async def _order_of(self, policy: Policy) -> RuleOrder:
         if self._known is None or self._known[0] is not policy:

@@ -15,7 +15,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from admin_api.enforcement.api_rules import PREFIX
+from admin_api.enforcement.api_rules import DOCUMENT_PREFIX
 from sentry_engine.rules.columnar import PlainRules, parts_of
 
 if TYPE_CHECKING:
@@ -71,5 +71,5 @@ def _lists_of(policy: Policy) -> Iterator[tuple[Sequence[CompiledRule], Sequence
             single += part
         else:
             yield part, part.ids
-    files = [rule for rule in single if not rule.origin.file.startswith(PREFIX)]
+    files = [rule for rule in single if not rule.origin.file.startswith(DOCUMENT_PREFIX)]
     yield files, [rule.id for rule in files]

@@ -12,6 +12,8 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from admin_api.log_events import ApiEvent
+
 if TYPE_CHECKING:
     from admin_api.clock import Clock
     from admin_api.ports import LiveSessions
@@ -25,7 +27,7 @@ EXPIRED = "This account has expired."
 logger = logging.getLogger(__name__)
 
 
-class Timetable:
+class Scheduler:
     def __init__(
         self, engine: Engine, sessions: LiveSessions, store: Store, events: EventSink, clock: Clock, lock: asyncio.Lock
     ) -> None:
@@ -36,35 +38,35 @@ class Timetable:
         self._events = events
         self._clock = clock
         self._lock = lock
-        self._looked_at = clock.wall()
-        self._looking: asyncio.Task[None] | None = None
+        self._last_run = clock.wall()
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._looking = asyncio.create_task(self._look_for_ever(), name="timetable of rules and users")
+        self._task = asyncio.create_task(self._run(), name="schedules of rules and users")
 
     async def stop(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._task is not None:
+            self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._looking
-            self._looking = None
+                await self._task
+            self._task = None
 
-    async def look(self) -> int:
+    async def apply_due(self) -> int:
         """Do what is due; returns how many sessions it cut."""
         async with self._lock:
             changed = await asyncio.to_thread(self._engine.refresh)
             cut = len(await self._sessions.reassess()) if changed or self._engine.policy.user_rules else 0
         if changed:
-            self._events.emit("schedule_changed", sessions_cut=cut)
-        before, self._looked_at = self._looked_at, self._clock.wall()
+            self._events.emit(ApiEvent.SCHEDULE_CHANGED, sessions_cut=cut)
+        before, self._last_run = self._last_run, self._clock.wall()
         async with self._store.read() as unit:
-            expired = await unit.users.expired_between(before, self._looked_at)
+            expired = await unit.users.expired_between(before, self._last_run)
         return cut + sum(self._sessions.kill_user(name, EXPIRED) for name in expired)
 
-    async def _look_for_ever(self) -> None:
+    async def _run(self) -> None:
         while True:
             await asyncio.sleep(PERIOD)
             try:
-                await self.look()
+                await self.apply_due()
             except Exception:
                 logger.exception("the timetable could not be looked at")

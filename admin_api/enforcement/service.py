@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.enforcement.api_rules import RuleChange, as_documents, count_rules, point_into_rule
-from admin_api.enforcement.blocks import Blockade, BlockChange, rule_id_of
+from admin_api.enforcement.blocks import BlockChange, BlockList, block_rule_id
 from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport
-from admin_api.enforcement.scheduler import Timetable
-from admin_api.http.problems import ApiError, Kind
+from admin_api.enforcement.scheduler import Scheduler
+from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import Address, Network, parse_network
+from admin_api.log_events import ApiEvent
 from sentry_engine import (
     Action,
     Engine,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from admin_api.ports import LiveSessions, PolicyLoader
-    from admin_api.store import Store, Unit
+    from admin_api.store import Store, UnitOfWork
     from admin_api.store.tables import Rule
     from sentry_engine.engine.decision_log import Decision
     from sentry_engine.engine.replay import Change
@@ -74,8 +75,8 @@ class Enforcement:
         self._rehearsal = rehearsal or (lambda policy: Engine(policy, never_block=self._never_block))
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._blockade = Blockade(engine, store, events, clock, self._lock)
-        self._timetable = Timetable(engine, sessions, store, events, clock, self._lock)
+        self._blocks = BlockList(engine, store, events, clock, self._lock)
+        self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock)
         self._policy = engine.policy
         self._version = 1
         self._loaded_at = clock.wall()
@@ -87,12 +88,12 @@ class Enforcement:
         if not report.valid:
             raise PolicyError(report.problems)
         async with self._lock:
-            await self._blockade.start()
-        self._timetable.start()
+            await self._blocks.start()
+        self._scheduler.start()
 
     async def stop(self) -> None:
-        await self._timetable.stop()
-        await self._blockade.stop()
+        await self._scheduler.stop()
+        await self._blocks.stop()
 
     @property
     def policy(self) -> Policy:
@@ -123,27 +124,27 @@ class Enforcement:
             affected = len(self._sessions.affected_by(network))
             return BlockReport(None, network, reason, by, now, expires_at, affected, created=False)
         async with self._lock:
-            change = await self._blockade.add(network, reason, expires_at, by)
+            change = await self._blocks.add_block(network, reason, expires_at, by)
             cut = await self._reassess() if change.changed else 0
         if change.changed:
             self._events.emit(
-                "block_added", id=change.block.id, cidr=str(network), reason=reason, by=by, sessions_cut=cut
+                ApiEvent.BLOCK_ADDED, id=change.block.id, cidr=str(network), reason=reason, by=by, sessions_cut=cut
             )
         return self._report_block(network, change, cut)
 
     async def remove_block(self, id_or_cidr: str, by: str) -> bool:
         """False: there is no such block."""
         async with self._lock:
-            block = await self._blockade.remove(id_or_cidr, by)
+            block = await self._blocks.remove_block(id_or_cidr, by)
         if block is not None:
-            self._events.emit("block_removed", id=block.id, cidr=block.cidr, by=by)
+            self._events.emit(ApiEvent.BLOCK_REMOVED, id=block.id, cidr=block.cidr, by=by)
         return block is not None
 
     async def reload(self, *, by: str = "system", dry_run: bool = False) -> PolicyReport:
         """Read the rule files and the API's rules anew. A policy with any error changes nothing and is reported."""
         async with self._lock:
             async with self._store.read() as unit:
-                documents = {row.id: row.document for row in await unit.rules.everything()}
+                documents = {row.id: row.document for row in await unit.rules.read_all()}
             try:
                 policy = await self._compile(documents)
                 if dry_run:
@@ -156,7 +157,9 @@ class Enforcement:
                 return report
             cut = await self._reassess()
             await self._note_reload(by)
-        self._events.emit("policy_loaded", version=self._version, rules=count_rules(policy), by=by, sessions_cut=cut)
+        self._events.emit(
+            ApiEvent.POLICY_LOADED, version=self._version, rules=count_rules(policy), by=by, sessions_cut=cut
+        )
         return self._report(policy, cut=cut)
 
     async def check(self, documents: Mapping[str, Mapping[str, Any]]) -> PolicyReport:
@@ -174,7 +177,7 @@ class Enforcement:
         try:
             if documents is None:
                 async with self._store.read() as unit:
-                    rows = await unit.rules.everything()
+                    rows = await unit.rules.read_all()
                 policy = await self._compile({row.id: row.document for row in rows})
             else:
                 policy = await asyncio.to_thread(self._load, documents=documents)
@@ -191,11 +194,13 @@ class Enforcement:
         """
         async with self._lock:
             async with self._store.read() as unit:
-                rows = {row.id: row for row in await unit.rules.everything()}
+                rows = {row.id: row for row in await unit.rules.read_all()}
             row = rows.get(change.id)
             change.expect(row)
             if row is None and len(rows) >= MAX_RULES:
-                raise ApiError(Kind.TABLE_FULL, f"There are {MAX_RULES} rules made over the API; write a rule file")
+                raise ApiError(
+                    ProblemKind.TABLE_FULL, f"There are {MAX_RULES} rules made over the API; write a rule file"
+                )
             documents = {name: other.document for name, other in rows.items() if name != change.id}
             if change.document is not None:
                 documents[change.id] = change.document
@@ -209,7 +214,7 @@ class Enforcement:
                 await self._refuse_lockout(policy, change.spare)
             row = await self._commit_rule(change, policy)
             cut = await self._reassess()
-        self._events.emit("rule_changed", id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
+        self._events.emit(ApiEvent.RULE_CHANGED, id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
         return row, cut
 
     async def rehearse(self, policy: Policy) -> list[SessionView]:
@@ -226,7 +231,7 @@ class Enforcement:
         """A throw-away engine with ``policy`` and the API's blocks in force, and nobody's windows or penalties."""
         trial = await asyncio.to_thread(self._rehearsal, policy)
         try:
-            await self._blockade.impose_on(trial)
+            await self._blocks.apply_to(trial)
             yield trial
         finally:
             trial.close()
@@ -238,7 +243,7 @@ class Enforcement:
             verdict = trial.explain(address).verdict
         if verdict.action is Action.REJECT:
             detail = f"It would refuse {address}, where this request comes from; add force=true if you mean it"
-            raise ApiError(Kind.SELF_LOCKOUT, detail)
+            raise ApiError(ProblemKind.SELF_LOCKOUT, detail)
 
     async def _commit_rule(self, change: RuleChange, policy: Policy) -> Rule | None:
         before = self._policy
@@ -271,12 +276,12 @@ class Enforcement:
     def _refuse_exempt(self, network: Network) -> None:
         for exempt in self._never_block:
             if exempt.version == network.version and network.subnet_of(exempt):  # type: ignore[arg-type]
-                raise ApiError(Kind.NEVER_BLOCKED, f"{network} lies in {exempt}, which never_block exempts")
+                raise ApiError(ProblemKind.NEVER_BLOCKED, f"{network} lies in {exempt}, which never_block exempts")
 
     def _report_block(self, network: Network, change: BlockChange, cut: int) -> BlockReport:
         block = change.block
         verdict = self._engine.explain(network.network_address).verdict
-        overridden = verdict.rule_id if verdict.accepted and verdict.rule_id != rule_id_of(block.id) else None
+        overridden = verdict.rule_id if verdict.accepted and verdict.rule_id != block_rule_id(block.id) else None
         return BlockReport(
             id=block.id,
             cidr=network,
@@ -318,10 +323,10 @@ class Enforcement:
         self._failure = report
         first = report.problems[0] if report.problems else None
         logger.error("the policy in force stays: %d problems, the first: %s", len(report.problems), first)
-        self._events.emit("policy_refused", problems=[str(problem) for problem in report.problems])
+        self._events.emit(ApiEvent.POLICY_REFUSED, problems=[str(problem) for problem in report.problems])
 
 
-async def _write_rule(unit: Unit, change: RuleChange, row: Rule | None) -> Rule | None:
+async def _write_rule(unit: UnitOfWork, change: RuleChange, row: Rule | None) -> Rule | None:
     """The row as it is after the change."""
     if change.document is None:
         if row is not None:

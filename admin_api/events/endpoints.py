@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from admin_api.authentication import EventsRead, ServicesOf
-from admin_api.events.hub import MAX_LISTENERS, Listener, TooManyListenersError
+from admin_api.dependencies import EventsRead, ServicesOf
+from admin_api.event_hub import MAX_LISTENERS, Listener, TooManyListenersError
 from admin_api.events.schemas import show_event
-from admin_api.http.problems import ApiError, Kind, responses
+from admin_api.http.problems import ApiError, ProblemKind, responses
 
 router = APIRouter(prefix="/events", tags=["events"])
 
@@ -28,13 +28,13 @@ async def subscription(
             listener = stack.enter_context(services.events.listening(last_event_id))
         except TooManyListenersError:
             detail = f"{MAX_LISTENERS} clients listen already"
-            raise ApiError(Kind.UNAVAILABLE, detail, headers={"Retry-After": "30"}) from None
+            raise ApiError(ProblemKind.UNAVAILABLE, detail, headers={"Retry-After": "30"}) from None
         if not follow:
             listener.close()
         yield listener
 
 
-@router.get("", response_class=EventSourceResponse, responses=responses(Kind.UNAVAILABLE))
+@router.get("", response_class=EventSourceResponse, responses=responses(ProblemKind.UNAVAILABLE))
 async def stream_events(
     listener: Annotated[Listener, Depends(subscription)], services: ServicesOf
 ) -> AsyncIterator[ServerSentEvent]:

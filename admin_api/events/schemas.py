@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from admin_api.events.hub import ServerEvent
+from admin_api.event_hub import ServerEvent
 
 MAX_DEPTH = 4  # of nested values in an event; what lies deeper is shown as text
 

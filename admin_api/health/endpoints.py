@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
 
-from admin_api.authentication import PRINCIPAL, ServicesOf, StatusRead, unauthenticated
+from admin_api.dependencies import PRINCIPAL, ServicesOf, StatusRead
 from admin_api.health.status import StatusView, describe_status, find_problems
 from admin_api.http.identity import Principal, Scope
-from admin_api.http.problems import ApiError, Kind, responses
+from admin_api.http.problems import ApiError, ProblemKind, responses, unauthenticated
 
 root = APIRouter(tags=["health"])
 router = APIRouter(tags=["health"])
@@ -48,7 +48,7 @@ async def get_metrics(request: Request) -> Response:
     if principal is None and not _from_this_host(request):
         raise unauthenticated("From other hosts, send a token with the scope metrics:read")
     if principal is not None and not principal.may(Scope.METRICS_READ):
-        raise ApiError(Kind.FORBIDDEN, f"This needs the scope {Scope.METRICS_READ}")
+        raise ApiError(ProblemKind.FORBIDDEN, f"This needs the scope {Scope.METRICS_READ}")
     registry: CollectorRegistry = request.app.state.registry
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), media_type=content_type)

@@ -61,17 +61,17 @@ class ServerCollector(Collector):
 
     def _gateway(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("ocsentry_gateway", "the packet mover's counters by name", labels=["counter"])
-        for name, value in sorted(self._services.gateway().items()):
+        for name, value in sorted(self._services.gateway_stats().items()):
             family.add_metric([name], value)
         yield family
 
     def _api(self) -> Iterator[Metric]:
-        traffic = self._services.traffic
+        requests = self._services.request_metrics
         answers = CounterMetricFamily("ocsentry_api_answers", "answers of the API", labels=["method", "status"])
-        for (method, status), count in sorted(traffic.answers.items()):
+        for (method, status), count in sorted(requests.answers.items()):
             answers.add_metric([method, str(status)], count)
         yield answers
-        yield CounterMetricFamily("ocsentry_api_seconds", "time spent on answers", traffic.seconds)
+        yield CounterMetricFamily("ocsentry_api_seconds", "time spent on answers", requests.seconds)
         yield CounterMetricFamily(
             "ocsentry_events_dropped", "events that slow listeners missed", self._services.events.dropped
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
-from admin_api.http.problems import ApiError, Kind, problem_response
+from admin_api.http.problems import ApiError, ProblemKind, problem_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,7 +24,7 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         announced = Headers(scope=scope).get("content-length", "0")
         if not announced.isdigit() or len(announced) > 15 or int(announced) > MAX_BODY:
-            await problem_response(scope, ApiError(Kind.TOO_LARGE, DETAIL))(scope, receive, send)
+            await problem_response(scope, ApiError(ProblemKind.TOO_LARGE, DETAIL))(scope, receive, send)
             return
         received = 0
 
@@ -33,10 +33,10 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY:
-                raise HTTPException(Kind.TOO_LARGE.status, DETAIL)
+                raise HTTPException(ProblemKind.TOO_LARGE.status, DETAIL)
             return message
 
         try:
             await self._app(scope, counted, send)
         except HTTPException:  # from a layer outside of the application, which answers its own
-            await problem_response(scope, ApiError(Kind.TOO_LARGE, DETAIL))(scope, receive, send)
+            await problem_response(scope, ApiError(ProblemKind.TOO_LARGE, DETAIL))(scope, receive, send)

@@ -81,7 +81,7 @@ def digest_secret(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def matches(secret: str, digest: bytes) -> bool:
+def secret_matches(secret: str, digest: bytes) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(digest_secret(secret), digest)
 

@@ -13,7 +13,7 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel
 
-from admin_api.http.problems import ApiError, Kind, ProblemError
+from admin_api.http.problems import ApiError, ProblemError, ProblemKind
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -84,4 +84,4 @@ def _parse(cursor: str) -> str:
 
 def _bad_cursor() -> ApiError:
     detail = "not a cursor of this list"
-    return ApiError(Kind.INVALID, detail, errors=[ProblemError(pointer="/cursor", detail=detail, file="query")])
+    return ApiError(ProblemKind.INVALID, detail, errors=[ProblemError(pointer="/cursor", detail=detail, file="query")])

@@ -4,7 +4,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from admin_api.http.problems import ApiError, Kind, describe
+from admin_api.http.problems import ApiError, ProblemKind, describe_problems
 
 router = APIRouter(prefix="/problems", tags=["problems"])
 
@@ -18,17 +18,17 @@ class KindView(BaseModel):
 @router.get("")
 async def list_problems() -> list[KindView]:
     """Every kind of problem."""
-    return [_show(kind) for kind in Kind]
+    return [_show(kind) for kind in ProblemKind]
 
 
-@router.get("/{code}", responses=describe(Kind.NOT_FOUND, Kind.INVALID))
+@router.get("/{code}", responses=describe_problems(ProblemKind.NOT_FOUND, ProblemKind.INVALID))
 async def get_problem(code: str) -> KindView:
     """What the type of a problem document points at."""
-    for kind in Kind:
+    for kind in ProblemKind:
         if kind.code == code:
             return _show(kind)
-    raise ApiError(Kind.NOT_FOUND, f"There is no kind of problem {code}")
+    raise ApiError(ProblemKind.NOT_FOUND, f"There is no kind of problem {code}")
 
 
-def _show(kind: Kind) -> KindView:
+def _show(kind: ProblemKind) -> KindView:
     return KindView(code=kind.code, status=kind.status.value, title=kind.title)

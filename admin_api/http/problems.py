@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from admin_api.http.paths import PROBLEMS_PATH
 from sentry_engine import PolicyError
 
 MEDIA_TYPE = "application/problem+json"
@@ -33,7 +34,7 @@ class _Facts:
     title: str
 
 
-class Kind(Enum):
+class ProblemKind(Enum):
     """Every kind of problem there is. The name in lower case is its stable code."""
 
     BAD_REQUEST = _Facts(HTTPStatus.BAD_REQUEST, "The request is not well-formed")
@@ -72,15 +73,15 @@ class Kind(Enum):
 
 
 _BY_STATUS = {
-    400: Kind.BAD_REQUEST,
-    401: Kind.UNAUTHENTICATED,
-    403: Kind.FORBIDDEN,
-    404: Kind.NOT_FOUND,
-    405: Kind.METHOD_NOT_ALLOWED,
-    413: Kind.TOO_LARGE,
-    422: Kind.INVALID,
-    429: Kind.TOO_MANY_REQUESTS,
-    503: Kind.UNAVAILABLE,
+    400: ProblemKind.BAD_REQUEST,
+    401: ProblemKind.UNAUTHENTICATED,
+    403: ProblemKind.FORBIDDEN,
+    404: ProblemKind.NOT_FOUND,
+    405: ProblemKind.METHOD_NOT_ALLOWED,
+    413: ProblemKind.TOO_LARGE,
+    422: ProblemKind.INVALID,
+    429: ProblemKind.TOO_MANY_REQUESTS,
+    503: ProblemKind.UNAVAILABLE,
 }
 
 
@@ -109,7 +110,7 @@ class ApiError(Exception):
 
     def __init__(
         self,
-        kind: Kind,
+        kind: ProblemKind,
         detail: str,
         *,
         errors: Sequence[ProblemError] = (),
@@ -122,18 +123,28 @@ class ApiError(Exception):
         self.headers = headers
 
 
+def unauthenticated(detail: str) -> ApiError:
+    return ApiError(ProblemKind.UNAUTHENTICATED, detail, headers={"WWW-Authenticate": 'Bearer realm="ocsentry"'})
+
+
 def invalid(pointer: str, detail: str) -> ApiError:
     """One wrong value in the body."""
-    return ApiError(Kind.INVALID, detail, errors=[ProblemError(pointer=pointer, detail=detail)])
+    return ApiError(ProblemKind.INVALID, detail, errors=[ProblemError(pointer=pointer, detail=detail)])
 
 
-def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+def responses(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI says of an operation that can fail in these ways, besides those that every guarded one can."""
-    common = (Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.INVALID, Kind.TOO_MANY_REQUESTS, Kind.INTERNAL)
-    return describe(*kinds, *common)
+    common = (
+        ProblemKind.UNAUTHENTICATED,
+        ProblemKind.FORBIDDEN,
+        ProblemKind.INVALID,
+        ProblemKind.TOO_MANY_REQUESTS,
+        ProblemKind.INTERNAL,
+    )
+    return describe_problems(*kinds, *common)
 
 
-def describe(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+def describe_problems(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
     titles: dict[int, list[str]] = {}
     for kind in kinds:
         titles.setdefault(kind.status.value, []).append(kind.title)
@@ -146,7 +157,7 @@ def describe(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
 def problem_response(scope: Mapping[str, Any], error: ApiError) -> JSONResponse:
     """The answer to the request of ``scope``, an ASGI scope that passed ``exchange``."""
     document = ProblemDocument(
-        type=f"/api/v1/problems/{error.kind.code}",
+        type=f"{PROBLEMS_PATH}/{error.kind.code}",
         title=error.kind.title,
         status=error.kind.status.value,
         detail=error.detail,
@@ -164,7 +175,7 @@ def problem_response(scope: Mapping[str, Any], error: ApiError) -> JSONResponse:
 
 def policy_problems(error: PolicyError) -> ApiError:
     errors = [ProblemError(file=p.file, pointer=p.pointer, detail=p.reason) for p in error.problems]
-    return ApiError(Kind.INVALID_POLICY, str(error.problems[0]) if error.problems else str(error), errors=errors)
+    return ApiError(ProblemKind.INVALID_POLICY, str(error.problems[0]) if error.problems else str(error), errors=errors)
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -188,12 +199,14 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     errors = [_place(item) for item in error.errors()[:MAX_ERRORS]]
     detail = "; ".join(f"{e.pointer or 'the request'}: {e.detail}" for e in errors[:3])
-    return problem_response(request.scope, ApiError(Kind.INVALID, detail, errors=errors))
+    return problem_response(request.scope, ApiError(ProblemKind.INVALID, detail, errors=errors))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
-    kind = _BY_STATUS.get(error.status_code, Kind.INTERNAL if error.status_code >= 500 else Kind.BAD_REQUEST)
+    kind = _BY_STATUS.get(
+        error.status_code, ProblemKind.INTERNAL if error.status_code >= 500 else ProblemKind.BAD_REQUEST
+    )
     return problem_response(request.scope, ApiError(kind, str(error.detail), headers=error.headers))
 
 

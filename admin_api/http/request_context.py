@@ -12,12 +12,12 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from admin_api.http.problems import ApiError, Kind, problem_response
+from admin_api.http.problems import ApiError, ProblemKind, problem_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from admin_api.http.request_metrics import ApiTraffic
+    from admin_api.http.request_metrics import RequestMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +29,10 @@ SECURITY_HEADERS = (
 )
 
 
-class Exchange:
-    def __init__(self, app: ASGIApp, *, traffic: ApiTraffic) -> None:
+class RequestContext:
+    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics) -> None:
         self._app = app
-        self._traffic = traffic
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,10 +55,10 @@ class Exchange:
             logger.exception("request %s failed: %s %s", request_id, scope["method"], scope["path"])
             if status:
                 raise  # too late for another answer: the connection must break instead
-            failure = ApiError(Kind.INTERNAL, "The server failed while answering")
+            failure = ApiError(ProblemKind.INTERNAL, "The server failed while answering")
             await problem_response(scope, failure)(scope, receive, send_with_headers)
         finally:
-            self._traffic.count(scope["method"], status, time.monotonic() - began)
+            self._metrics.count(scope["method"], status, time.monotonic() - began)
 
 
 def _complete(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:

@@ -8,7 +8,7 @@ from collections import Counter
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class ApiTraffic:
+class RequestMetrics:
     """Answers by method and status, both from closed sets: a stranger's method is counted as "other"."""
 
     def __init__(self) -> None:

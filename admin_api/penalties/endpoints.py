@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from admin_api.authentication import PenaltiesRead, PenaltiesWrite, ServicesOf
+from admin_api.dependencies import PenaltiesRead, PenaltiesWrite, ServicesOf
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import responses
 from admin_api.http.values import Cidr

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LATEST = datetime.max.replace(tzinfo=UTC).timestamp()  # seconds; what ends later ends in the year 9999
 
 
-async def store_penalties(store: Store, engine: Engine) -> State:
+async def save_engine_state(store: Store, engine: Engine) -> State:
     """Write down who is in penalty, what counts against sources, and where users were; returns it."""
     state = await asyncio.to_thread(engine.export_state)
     penalties = [
@@ -37,15 +37,15 @@ async def store_penalties(store: Store, engine: Engine) -> State:
     async with store.write() as unit:
         await unit.penalties.replace_all(penalties)
         await unit.sources.replace_all([source.to_json() for source in state.sources])
-        await unit.whereabouts.replace_all([user.to_json() for user in state.users])
+        await unit.locations.replace_all([user.to_json() for user in state.users])
     return state
 
 
-async def restore_penalties(store: Store, engine: Engine) -> int:
+async def restore_engine_state(store: Store, engine: Engine) -> int:
     """Put back what still matters; returns how many penalties. Raises ``ValueError`` for rows that nobody stored."""
     async with store.read() as unit:
-        penalties, sources = await unit.penalties.everything(), await unit.sources.everything()
-        users = await unit.whereabouts.everything()
+        penalties, sources = await unit.penalties.read_all(), await unit.sources.read_all()
+        users = await unit.locations.read_all()
     state = State(
         tuple(
             KeptPenalty(p.network, None if p.until is None else p.until.timestamp(), Reason(p.reason), p.rule_id)

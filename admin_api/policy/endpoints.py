@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
 
-from admin_api.authentication import DecisionsRead, PolicyRead, PolicyWrite, ServicesOf
+from admin_api.dependencies import DecisionsRead, PolicyRead, PolicyWrite, ServicesOf
 from admin_api.enforcement.api_rules import as_one_document
-from admin_api.http.problems import Kind, invalid, policy_problems, responses
+from admin_api.http.problems import ProblemKind, invalid, policy_problems, responses
 from admin_api.http.values import Ip
 from admin_api.policy.schemas import (
     ChangeView,
@@ -44,7 +44,7 @@ Documents = Annotated[
 async def get_policy(_: PolicyRead, services: ServicesOf) -> PolicyExport:
     """The policy in force: its version, its files, and the rules that are in no file."""
     async with services.store.read() as unit:
-        rows = await unit.rules.everything()
+        rows = await unit.rules.read_all()
     view = PolicyView.model_validate(services.enforcement.status())
     return PolicyExport(**view.model_dump(), api_rules=as_one_document(row.document for row in rows))
 
@@ -80,7 +80,7 @@ async def simulate_policy(
     )
 
 
-@router.post("/policy/reload", responses=responses(Kind.INVALID_POLICY))
+@router.post("/policy/reload", responses=responses(ProblemKind.INVALID_POLICY))
 async def reload_policy(
     caller: PolicyWrite,
     services: ServicesOf,

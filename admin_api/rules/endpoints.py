@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Response, status
 
-from admin_api.authentication import CallerAddress, DryRun, Force, RulesRead, RulesWrite, ServicesOf
-from admin_api.enforcement.api_rules import RuleChange, etag_of, etag_of_row, fix_end, view_row
-from admin_api.enforcement.api_rules import RuleView as RuleValue
+from admin_api.dependencies import CallerAddress, DryRun, Force, RulesRead, RulesWrite, ServicesOf
+from admin_api.enforcement.api_rules import ListedRule, RuleChange, etag_of, etag_of_rule, fix_end, view_stored_rule
 from admin_api.http.paging import Page, PagingQuery
-from admin_api.http.problems import ApiError, Kind, invalid, responses
+from admin_api.http.paths import API_PREFIX
+from admin_api.http.problems import ApiError, ProblemKind, invalid, responses
 from admin_api.rules.schemas import RuleChanged, RuleView
 from admin_api.services import Services
 from admin_api.store.tables import Rule
@@ -36,7 +36,7 @@ IfNoneMatch = Annotated[str | None, Header()]
 @router.get("", responses=responses())
 async def list_rules(_: RulesRead, services: ServicesOf, paging: PagingQuery) -> Page[RuleView]:
     """The rules of the files and those made here, by id."""
-    rows = await services.catalogue.page(services.enforcement.policy, after=paging.after, limit=paging.fetch)
+    rows = await services.rule_listing.list_rules(services.enforcement.policy, after=paging.after, limit=paging.fetch)
     hits = services.engine.rule_hits()
     return paging.page(rows, lambda row: _show(row, hits), lambda row: row.id)
 
@@ -44,7 +44,9 @@ async def list_rules(_: RulesRead, services: ServicesOf, paging: PagingQuery) ->
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(Kind.ALREADY_EXISTS, Kind.INVALID_POLICY, Kind.TABLE_FULL, Kind.SELF_LOCKOUT),
+    responses=responses(
+        ProblemKind.ALREADY_EXISTS, ProblemKind.INVALID_POLICY, ProblemKind.TABLE_FULL, ProblemKind.SELF_LOCKOUT
+    ),
 )
 async def create_rule(
     body: RuleBody,
@@ -61,23 +63,25 @@ async def create_rule(
         raise invalid("/id", "a rule needs an id")
 
     def expect(row: Rule | None) -> None:
-        if row is not None or services.catalogue.of_file(services.enforcement.policy, rule_id) is not None:
-            raise ApiError(Kind.ALREADY_EXISTS, f"There is a rule {rule_id} already")
+        if row is not None or services.rule_listing.find_file_rule(services.enforcement.policy, rule_id) is not None:
+            raise ApiError(ProblemKind.ALREADY_EXISTS, f"There is a rule {rule_id} already")
 
-    response.headers["Location"] = f"/api/v1/rules/{rule_id}"
+    response.headers["Location"] = f"{API_PREFIX}/rules/{rule_id}"
     document = fix_end(body, services.clock.wall())
     change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, spare=None if force else address)
     return await _save(services, change, document, response)
 
 
-@router.get("/{rule_id}", responses=responses(Kind.NOT_FOUND) | {304: {"description": "It is as If-None-Match says"}})
+@router.get(
+    "/{rule_id}", responses=responses(ProblemKind.NOT_FOUND) | {304: {"description": "It is as If-None-Match says"}}
+)
 async def get_rule(
     rule_id: str, _: RulesRead, services: ServicesOf, response: Response, if_none_match: IfNoneMatch = None
 ) -> RuleView:
     """One rule with its ETag; nothing (304) if it is as If-None-Match says."""
-    rule = await services.catalogue.get(services.enforcement.policy, rule_id)
+    rule = await services.rule_listing.find_rule(services.enforcement.policy, rule_id)
     if rule is None:
-        raise ApiError(Kind.NOT_FOUND, f"There is no rule {rule_id}")
+        raise ApiError(ProblemKind.NOT_FOUND, f"There is no rule {rule_id}")
     response.headers["ETag"] = rule.etag
     if if_none_match is not None and _lists(if_none_match, rule.etag):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": rule.etag})  # type: ignore[return-value]
@@ -87,7 +91,12 @@ async def get_rule(
 @router.put(
     "/{rule_id}",
     responses=responses(
-        Kind.NOT_FOUND, Kind.FROM_FILE, Kind.PRECONDITION_REQUIRED, Kind.STALE, Kind.INVALID_POLICY, Kind.SELF_LOCKOUT
+        ProblemKind.NOT_FOUND,
+        ProblemKind.FROM_FILE,
+        ProblemKind.PRECONDITION_REQUIRED,
+        ProblemKind.STALE,
+        ProblemKind.INVALID_POLICY,
+        ProblemKind.SELF_LOCKOUT,
     ),
 )
 async def replace_rule(
@@ -113,7 +122,13 @@ async def replace_rule(
 @router.delete(
     "/{rule_id}",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(Kind.NOT_FOUND, Kind.FROM_FILE, Kind.PRECONDITION_REQUIRED, Kind.STALE, Kind.SELF_LOCKOUT),
+    responses=responses(
+        ProblemKind.NOT_FOUND,
+        ProblemKind.FROM_FILE,
+        ProblemKind.PRECONDITION_REQUIRED,
+        ProblemKind.STALE,
+        ProblemKind.SELF_LOCKOUT,
+    ),
 )
 async def delete_rule(
     rule_id: str,
@@ -135,9 +150,9 @@ async def _save(services: Services, change: RuleChange, document: dict[str, Any]
         response.status_code = status.HTTP_200_OK
         del response.headers["Location"]
         description = str(document.get("description", ""))
-        unsaved = RuleValue(change.id, "api", etag_of(document), description, None, document)
+        unsaved = ListedRule(change.id, "api", etag_of(document), description, None, document)
         return RuleChanged(**asdict(unsaved), hits=0, sessions_cut=cut)
-    view = view_row(row)
+    view = view_stored_rule(row)
     response.headers["ETag"] = view.etag
     return RuleChanged(**asdict(view), hits=services.engine.rule_hits().get(change.id, 0), sessions_cut=cut)
 
@@ -145,14 +160,14 @@ async def _save(services: Services, change: RuleChange, document: dict[str, Any]
 def _expect_unchanged(services: Services, rule_id: str, if_match: str | None) -> Callable[[Rule | None], None]:
     def expect(row: Rule | None) -> None:
         if row is None:
-            in_file = services.catalogue.of_file(services.enforcement.policy, rule_id)
+            in_file = services.rule_listing.find_file_rule(services.enforcement.policy, rule_id)
             if in_file is not None:
-                raise ApiError(Kind.FROM_FILE, f"{rule_id} is a rule of {in_file.file}")
-            raise ApiError(Kind.NOT_FOUND, f"There is no rule {rule_id}")
+                raise ApiError(ProblemKind.FROM_FILE, f"{rule_id} is a rule of {in_file.file}")
+            raise ApiError(ProblemKind.NOT_FOUND, f"There is no rule {rule_id}")
         if if_match is None:
-            raise ApiError(Kind.PRECONDITION_REQUIRED, "Read the rule and send its ETag as If-Match")
-        if not _lists(if_match, etag_of_row(row)):
-            raise ApiError(Kind.STALE, "Somebody changed the rule; read it again")
+            raise ApiError(ProblemKind.PRECONDITION_REQUIRED, "Read the rule and send its ETag as If-Match")
+        if not _lists(if_match, etag_of_rule(row)):
+            raise ApiError(ProblemKind.STALE, "Somebody changed the rule; read it again")
 
     return expect
 
@@ -162,5 +177,5 @@ def _lists(header: str, etag: str) -> bool:
     return header.strip() == "*" or etag in (tag.strip() for tag in header.split(","))
 
 
-def _show(rule: RuleValue, hits: dict[str, int]) -> RuleView:
+def _show(rule: ListedRule, hits: dict[str, int]) -> RuleView:
     return RuleView(**asdict(rule), hits=hits.get(rule.id, 0))

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, status
 
-from admin_api.authentication import ServicesOf, SessionsRead, SessionsWrite
+from admin_api.dependencies import ServicesOf, SessionsRead, SessionsWrite
 from admin_api.http.paging import Page, PagingQuery
-from admin_api.http.problems import ApiError, Kind, responses
+from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.sessions.schemas import SessionAccount, SessionLive
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
@@ -39,7 +39,7 @@ async def list_session_accounts(
     return paging.page(rows, SessionAccount.model_validate, lambda row: str(row.serial))
 
 
-@router.get("/{session_id}", responses=responses(Kind.NOT_FOUND))
+@router.get("/{session_id}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) -> SessionLive:
     """One live session."""
     view = services.sessions.get(session_id)
@@ -48,7 +48,7 @@ async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) ->
     return SessionLive.model_validate(view)
 
 
-@router.delete("/{session_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(Kind.NOT_FOUND))
+@router.delete("/{session_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
 async def delete_session(session_id: str, caller: SessionsWrite, services: ServicesOf) -> None:
     """Disconnect it. Its cookie is dead, its user may log in again."""
     view = services.sessions.get(session_id)
@@ -59,4 +59,4 @@ async def delete_session(session_id: str, caller: SessionsWrite, services: Servi
 
 
 def _not_found(session_id: str) -> ApiError:
-    return ApiError(Kind.NOT_FOUND, f"There is no live session {session_id}")
+    return ApiError(ProblemKind.NOT_FOUND, f"There is no live session {session_id}")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from vpn_frontend.ports import CloseReason, JournalEntry, SessionView
 
-ROWS = "rows"  # the parameter of both statements: what ``render`` made
+ROWS = "rows"  # the parameter of both statements: what ``render_rows`` made
 TABLE = cast("Table", SessionRecord.__table__)
 # The columns that are counters of the gateway, by the same names.
 COUNTED = (
@@ -50,7 +50,7 @@ Account = dict[str, Any]  # by column, in the order of COLUMNS
 
 
 def begin_account(entry: JournalEntry, seen_at: str) -> Account:
-    """The whole row of a session as ``entry`` shows it. ``seen_at`` is a ``moment``."""
+    """The whole row of a session as ``entry`` shows it. ``seen_at`` is a ``format_time``."""
     view = entry.view
     account: Account = dict.fromkeys(COLUMNS)
     account["id"] = view.id
@@ -60,7 +60,7 @@ def begin_account(entry: JournalEntry, seen_at: str) -> Account:
     account["ipv6"] = None if view.ipv6 is None else show_address(view.ipv6)
     account["user_agent"] = view.user_agent
     account["hostname"] = view.hostname
-    account["started_at"] = moment(view.started_at)
+    account["started_at"] = format_time(view.started_at)
     account["transport"] = view.transport
     _update(account, view, seen_at)
     if entry.reason is not None:
@@ -75,18 +75,18 @@ def end_account(account: Account, view: SessionView, reason: CloseReason, seen_a
         account["ended_at"], account["end_reason"] = seen_at, reason.value
 
 
-def render(accounts: Iterable[Account]) -> str:
+def render_rows(accounts: Iterable[Account]) -> str:
     """What ``ROWS`` takes. Raises ``TypeError`` or ``ValueError`` for a value that no column holds."""
     return json.dumps([[*account.values()] for account in accounts], allow_nan=False)
 
 
-def moment(value: datetime) -> str:
+def format_time(value: datetime) -> str:
     """As SQLAlchemy keeps it in SQLite, and as PostgreSQL reads it: UTC without a zone."""
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 @cache
-def upsert(dialect: str) -> Executable:
+def insert_or_end(dialect: str) -> Executable:
     """A session that is not in the table begins; one that is, and is open, ends if the new row says so."""
     rows = _unpack(dialect)
     insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(TABLE)
@@ -100,7 +100,7 @@ def upsert(dialect: str) -> Executable:
 
 
 @cache
-def refresh(dialect: str) -> Executable:
+def update_open(dialect: str) -> Executable:
     """The counters so far, of sessions that are open."""
     rows = _unpack(dialect)
     return (

@@ -64,7 +64,7 @@ class BlockRepository:
         query = select(Block).where(Block.cidr.in_(cidrs), _in_force(self._clock.wall())).order_by(Block.id)
         return (await self._session.scalars(query)).all()
 
-    async def everything(self) -> Sequence[Block]:
+    async def read_all(self) -> Sequence[Block]:
         return (await self._session.scalars(select(Block).order_by(Block.id))).all()
 
     async def count(self) -> int:

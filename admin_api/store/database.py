@@ -23,7 +23,7 @@ from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.store.journal import record
 from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import upgrade
-from admin_api.store.unit_of_work import Unit
+from admin_api.store.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -78,17 +78,17 @@ class Store:
             await connection.execute(text("SELECT 1"))
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[Unit]:
+    async def read(self) -> AsyncIterator[UnitOfWork]:
         """A consistent view; nothing done in it is kept."""
         async with AsyncSession(self._engine, expire_on_commit=False) as session:
-            yield Unit(session, self.clock)
+            yield UnitOfWork(session, self.clock)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[Unit]:
+    async def write(self) -> AsyncIterator[UnitOfWork]:
         """A transaction: committed when the block ends, undone when it raises."""
         async with self._writing, AsyncSession(self._engine, expire_on_commit=False) as session:
             await session.connection(execution_options={WRITES: True})
-            unit = Unit(session, self.clock)
+            unit = UnitOfWork(session, self.clock)
             try:
                 yield unit
                 await session.commit()

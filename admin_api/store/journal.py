@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from admin_api.store.unit_of_work import Unit
+    from admin_api.store.unit_of_work import UnitOfWork
     from vpn_frontend.ports import JournalEntry
 
 Fault = tuple["JournalEntry", Exception]
 
 
 class Writer(Protocol):
-    def write(self) -> AbstractAsyncContextManager[Unit]: ...
+    def write(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
 
 
 async def record(store: Writer, entries: Sequence[JournalEntry]) -> list[Fault]:

@@ -24,5 +24,5 @@ class PenaltyRepository:
         self._session.add_all(penalties)
         await self._session.flush()
 
-    async def everything(self) -> Sequence[StoredPenalty]:
+    async def read_all(self) -> Sequence[StoredPenalty]:
         return (await self._session.scalars(select(StoredPenalty))).all()

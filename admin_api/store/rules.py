@@ -38,7 +38,7 @@ class RuleRepository:
     async def get(self, rule_id: str) -> Rule | None:
         return await self._session.get(Rule, rule_id)
 
-    async def everything(self) -> Sequence[Rule]:
+    async def read_all(self) -> Sequence[Rule]:
         return (await self._session.scalars(select(Rule).order_by(Rule.id))).all()
 
     async def remove(self, rule: Rule) -> None:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
-from admin_api.store.accounts import ROWS, begin_account, end_account, moment, refresh, render, upsert
+from admin_api.store.accounts import (
+    ROWS,
+    begin_account,
+    end_account,
+    format_time,
+    insert_or_end,
+    render_rows,
+    update_open,
+)
 from admin_api.store.tables import SessionRecord
 from vpn_frontend.ports import CloseReason, Stage
 
@@ -32,7 +40,7 @@ class SessionRepository:
         A start that is there already changes nothing. The first stop counts; a session whose start was never written
         gets its whole account with it. What was seen of a session that has ended, or never began, is left out.
         """
-        seen_at = moment(self._clock.wall())
+        seen_at = format_time(self._clock.wall())
         accounts: dict[str, Account] = {}
         seen: dict[str, Account] = {}
         for entry in entries:
@@ -45,9 +53,9 @@ class SessionRepository:
                 end_account(accounts[view.id], view, entry.reason, seen_at)
         dialect = self._session.get_bind().dialect.name
         if accounts:
-            await self._session.execute(upsert(dialect), {ROWS: render(accounts.values())})
+            await self._session.execute(insert_or_end(dialect), {ROWS: render_rows(accounts.values())})
         if seen:
-            await self._session.execute(refresh(dialect), {ROWS: render(seen.values())})
+            await self._session.execute(update_open(dialect), {ROWS: render_rows(seen.values())})
 
     async def close_orphans(self) -> int:
         """Sessions of a process that is gone end when their counters were last seen: nothing later is known."""

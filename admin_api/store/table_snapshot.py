@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROWS_AT_A_TIME = 1_000  # prepared in one go on the event loop: some 10 ms
 
 
-class KeptRows:
+class TableSnapshot:
     """One table, with one column as its primary key."""
 
     def __init__(self, session: AsyncSession, table: type[Base]) -> None:
@@ -33,7 +33,7 @@ class KeptRows:
         while some := [dict(row) for row in islice(rest, ROWS_AT_A_TIME)]:
             await self._session.execute(insert(self._table), some)
 
-    async def everything(self) -> list[dict[str, Any]]:
+    async def read_all(self) -> list[dict[str, Any]]:
         columns = inspect(self._table).columns
         return [dict(row) for row in (await self._session.execute(select(*columns))).mappings()]
 

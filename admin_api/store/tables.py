@@ -184,7 +184,7 @@ class StoredSource(Base):
     events: Mapped[list[Any]] = mapped_column(JSON)
 
 
-class StoredWhereabouts(Base):
+class StoredLocation(Base):
     """Where a user logged in from: every country, and place and Unix time of the last login if a database told them."""
 
     __tablename__ = "whereabouts"

@@ -58,7 +58,7 @@ class TokenRepository:
             query = query.where(Token.id > after)
         return (await self._session.scalars(query)).all()
 
-    async def used(self, moments: dict[str, datetime]) -> None:
+    async def note_uses(self, moments: dict[str, datetime]) -> None:
         """Note when tokens were last used; tokens that are gone by now are passed over."""
         for token_id, moment in moments.items():
             await self._session.execute(update(Token).where(Token.id == token_id).values(last_used_at=moment))

@@ -11,8 +11,8 @@ from admin_api.store.idempotency import IdempotencyRepository
 from admin_api.store.penalties import PenaltyRepository
 from admin_api.store.rules import RuleRepository
 from admin_api.store.sessions import SessionRepository
-from admin_api.store.table_snapshot import KeptRows
-from admin_api.store.tables import StoredSource, StoredWhereabouts
+from admin_api.store.table_snapshot import TableSnapshot
+from admin_api.store.tables import StoredLocation, StoredSource
 from admin_api.store.tokens import TokenRepository
 from admin_api.store.users import UserRepository
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from admin_api.clock import Clock
 
 
-class Unit:
+class UnitOfWork:
     """Whoever holds it may read and change rows; only ``Store.write`` commits."""
 
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
@@ -32,7 +32,7 @@ class Unit:
         self.penalties = PenaltyRepository(session)
         self.rules = RuleRepository(session, clock)
         self.sessions = SessionRepository(session, clock)
-        self.sources = KeptRows(session, StoredSource)
+        self.sources = TableSnapshot(session, StoredSource)
         self.tokens = TokenRepository(session, clock)
         self.users = UserRepository(session, clock)
-        self.whereabouts = KeptRows(session, StoredWhereabouts)
+        self.locations = TableSnapshot(session, StoredLocation)

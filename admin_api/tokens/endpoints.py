@@ -3,9 +3,10 @@
 
 from fastapi import APIRouter, Response, status
 
-from admin_api.authentication import ServicesOf, TokensRead, TokensWrite
+from admin_api.dependencies import ServicesOf, TokensRead, TokensWrite
 from admin_api.http.paging import Page, PagingQuery
-from admin_api.http.problems import ApiError, Kind, invalid, responses
+from admin_api.http.paths import TOKENS_PATH
+from admin_api.http.problems import ApiError, ProblemKind, invalid, responses
 from admin_api.tokens.schemas import TokenCreate, TokenCreated, TokenView
 from admin_api.tokens.service import create_token as create
 from admin_api.tokens.service import revoke_token
@@ -20,11 +21,11 @@ async def create_token(
     """A token with at most the caller's own scopes. Its text is in this answer only."""
     beyond = [scope.value for scope in body.scopes if not caller.may(scope)]
     if beyond:
-        raise ApiError(Kind.FORBIDDEN, f"The caller does not have {beyond[0]} itself")
+        raise ApiError(ProblemKind.FORBIDDEN, f"The caller does not have {beyond[0]} itself")
     if body.expires_at is not None and body.expires_at <= services.clock.wall():
         raise invalid("/expires_at", "it lies in the past")
     row, text = await create(services.store, body.name, body.scopes, by=caller.name, expires_at=body.expires_at)
-    response.headers["Location"] = f"/api/v1/tokens/{row.id}"
+    response.headers["Location"] = f"{TOKENS_PATH}/{row.id}"
     return TokenCreated(**TokenView.model_validate(row).model_dump(), token=text)
 
 
@@ -36,8 +37,8 @@ async def list_tokens(_: TokensRead, services: ServicesOf, paging: PagingQuery) 
     return paging.page(rows, TokenView.model_validate, lambda row: row.id)
 
 
-@router.delete("/{token_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(Kind.NOT_FOUND))
+@router.delete("/{token_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
 async def delete_token(token_id: str, caller: TokensWrite, services: ServicesOf) -> None:
     """Revoke it; the next request with it is refused."""
     if not await revoke_token(services.store, token_id, by=caller.name):
-        raise ApiError(Kind.NOT_FOUND, f"There is no token {token_id}")
+        raise ApiError(ProblemKind.NOT_FOUND, f"There is no token {token_id}")

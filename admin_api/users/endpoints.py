@@ -5,9 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
 
-from admin_api.authentication import ServicesOf, UsersRead, UsersWrite
+from admin_api.dependencies import ServicesOf, UsersRead, UsersWrite
 from admin_api.http.paging import Page, PagingQuery
-from admin_api.http.problems import ApiError, Kind, responses
+from admin_api.http.paths import API_PREFIX
+from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.services import Services
 from admin_api.users import service
 from admin_api.users.schemas import UserChanged, UserCreate, UserImport, UserReplace, UsersImported, UserView
@@ -15,15 +16,17 @@ from admin_api.users.schemas import UserChanged, UserCreate, UserImport, UserRep
 router = APIRouter(prefix="/users", tags=["users"])
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, responses=responses(Kind.ALREADY_EXISTS, Kind.ADDRESS_TAKEN))
+@router.post(
+    "", status_code=status.HTTP_201_CREATED, responses=responses(ProblemKind.ALREADY_EXISTS, ProblemKind.ADDRESS_TAKEN)
+)
 async def create_user(body: UserCreate, caller: UsersWrite, services: ServicesOf, response: Response) -> UserView:
     """Add a user, with a password or with the hash of one."""
     user = await service.create_user(services.store, body, by=caller.name)
-    response.headers["Location"] = f"/api/v1/users/{user.name}"
+    response.headers["Location"] = f"{API_PREFIX}/users/{user.name}"
     return UserView.model_validate(user)
 
 
-@router.post("/import", responses=responses(Kind.ALREADY_EXISTS, Kind.ADDRESS_TAKEN))
+@router.post("/import", responses=responses(ProblemKind.ALREADY_EXISTS, ProblemKind.ADDRESS_TAKEN))
 async def import_users(body: UserImport, caller: UsersWrite, services: ServicesOf) -> UsersImported:
     """Add many users: all of them or none."""
     users = await service.create_users(services.store, body.users, by=caller.name)
@@ -43,17 +46,17 @@ async def list_users(
     return paging.page(rows, UserView.model_validate, lambda row: row.key)
 
 
-@router.get("/{name}", responses=responses(Kind.NOT_FOUND))
+@router.get("/{name}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_user(name: str, _: UsersRead, services: ServicesOf) -> UserView:
     """One user; spellings that differ by case are the same."""
     async with services.store.read() as unit:
         user = await unit.users.get(name)
     if user is None:
-        raise ApiError(Kind.NOT_FOUND, f"There is no user {name}")
+        raise ApiError(ProblemKind.NOT_FOUND, f"There is no user {name}")
     return UserView.model_validate(user)
 
 
-@router.put("/{name}", responses=responses(Kind.NOT_FOUND, Kind.ADDRESS_TAKEN))
+@router.put("/{name}", responses=responses(ProblemKind.NOT_FOUND, ProblemKind.ADDRESS_TAKEN))
 async def replace_user(name: str, body: UserReplace, caller: UsersWrite, services: ServicesOf) -> UserChanged:
     """Set everything but the name. Who may not connect any more is disconnected before this answer.
 
@@ -66,7 +69,7 @@ async def replace_user(name: str, body: UserReplace, caller: UsersWrite, service
     return UserChanged(**UserView.model_validate(user).model_dump(), sessions_cut=cut)
 
 
-@router.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(Kind.NOT_FOUND))
+@router.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
 async def delete_user(name: str, caller: UsersWrite, services: ServicesOf) -> None:
     """Remove the user and disconnect its sessions."""
     user = await service.remove_user(services.store, name, by=caller.name)

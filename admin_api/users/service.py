@@ -6,13 +6,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from admin_api.http.problems import ApiError, Kind
+from admin_api.http.problems import ApiError, ProblemKind
 from vpn_frontend.auth.password import hash_password
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from admin_api.store import Store, Unit, UserAttributes
+    from admin_api.store import Store, UnitOfWork, UserAttributes
     from admin_api.store.tables import User
     from admin_api.users.schemas import UserBody, UserCreate, UserReplace
 
@@ -30,7 +30,7 @@ async def create_users(store: Store, news: Sequence[UserCreate], *, by: str) -> 
     async with store.write() as unit:
         for new, password_hash in zip(news, hashes, strict=True):
             if await unit.users.get(new.name) is not None:
-                raise ApiError(Kind.ALREADY_EXISTS, f"There is a user {new.name} already")
+                raise ApiError(ProblemKind.ALREADY_EXISTS, f"There is a user {new.name} already")
             attributes = new.attributes()
             await _refuse_taken(unit, new.name, attributes)
             assert password_hash is not None  # noqa: S101 - the schema wants one
@@ -55,15 +55,15 @@ async def remove_user(store: Store, name: str, *, by: str) -> User:
     async with store.write() as unit:
         user = await _existing(unit, name)
         await unit.users.remove(user)
-        await unit.whereabouts.remove(user.name)
+        await unit.locations.remove(user.name)
         await unit.audit.add(by, "user_removed", user.name)
     return user
 
 
-async def _existing(unit: Unit, name: str) -> User:
+async def _existing(unit: UnitOfWork, name: str) -> User:
     user = await unit.users.get(name)
     if user is None:
-        raise ApiError(Kind.NOT_FOUND, f"There is no user {name}")
+        raise ApiError(ProblemKind.NOT_FOUND, f"There is no user {name}")
     return user
 
 
@@ -73,11 +73,11 @@ async def _hash(body: UserBody) -> str | None:
     return await asyncio.to_thread(hash_password, body.password.get_secret_value())
 
 
-async def _refuse_taken(unit: Unit, name: str, attributes: UserAttributes) -> None:
+async def _refuse_taken(unit: UnitOfWork, name: str, attributes: UserAttributes) -> None:
     mine = await unit.users.get(name)
     for holder in await unit.users.with_address(attributes.ipv4, attributes.ipv6):
         if mine is None or holder.id != mine.id:
-            raise ApiError(Kind.ADDRESS_TAKEN, f"{holder.name} has this inner address")
+            raise ApiError(ProblemKind.ADDRESS_TAKEN, f"{holder.name} has this inner address")
 
 
 def _detail(attributes: UserAttributes) -> dict[str, object]:

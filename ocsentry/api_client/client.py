@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from admin_api.http.paths import API_PREFIX
 from ocsentry.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 REQUEST_TIMEOUT = 60.0  # seconds; a policy of a million prefixes takes a few to compile
 CONNECT_TIMEOUT = 2.0  # seconds; the socket is on this host
-BASE = "http://ocsentry/api/v1/"
+BASE = f"http://ocsentry{API_PREFIX}/"
 PAGE = 200  # rows asked for at a time
 MAX_PAGES = 5_000
 NOT_RUNNING = 3  # exit code, as systemctl's for a unit that is not active

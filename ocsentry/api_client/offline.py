@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import httpx
 
 from admin_api.app import create_app
-from admin_api.authentication import PRINCIPAL
+from admin_api.dependencies import PRINCIPAL
 from admin_api.enforcement.service import Enforcement
-from admin_api.events.hub import EventHub
+from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES, Principal
 from admin_api.services import Services
 from admin_api.store import Store

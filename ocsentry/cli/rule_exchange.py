@@ -12,13 +12,13 @@ import typer
 from ocsentry.cli.invocation import CommandError, Invocation, command
 
 
-class Source(StrEnum):
+class ImportSource(StrEnum):
     RULES = "rules"  # any format that the engine reads by itself
     CROWDSEC = "crowdsec"
     FAIL2BAN = "fail2ban"
 
 
-class Target(StrEnum):
+class ExportTarget(StrEnum):
     NFTABLES = "nftables"
     CROWDSEC = "crowdsec"
     FAIL2BAN = "fail2ban"
@@ -33,9 +33,9 @@ def import_rules(
     cli: Invocation,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to take.")],
     source: Annotated[
-        Source,
+        ImportSource,
         typer.Option("--from", help="What it is: rules as the rules folder holds them, or bans of another tool."),
-    ] = Source.RULES,
+    ] = ImportSource.RULES,
     force: Annotated[bool, typer.Option("--force", help="Replace a rule file of the same name.")] = False,
 ) -> None:
     """Check a file together with the rules in place, and put it into the rules folder.
@@ -45,7 +45,7 @@ def import_rules(
     from ocsentry.configuration.policy_files import rule_folder
 
     folder = rule_folder(cli.config.values.policy)
-    target = folder / file.name if source is Source.RULES else folder / f"{file.stem}.json"
+    target = folder / file.name if source is ImportSource.RULES else folder / f"{file.stem}.json"
     if target.exists() and not force:
         raise CommandError(f"{target} exists (replace it with --force)")
     fresh = target.with_name(f"{target.name}.new")  # no rule file by its suffix; the rename makes it one, whole
@@ -58,14 +58,14 @@ def import_rules(
     cli.emit({"file": str(target)}, f"wrote {target}; a running server takes it up at once")
 
 
-def _content(file: Path, source: Source) -> str:
-    from ocsentry.setup.bans import read_foreign
+def _content(file: Path, source: ImportSource) -> str:
+    from ocsentry.setup.bans import convert_bans
 
     match source:
-        case Source.CROWDSEC:
-            return read_foreign(file, "crowdsec")
-        case Source.FAIL2BAN:
-            return read_foreign(file, "fail2ban")
+        case ImportSource.CROWDSEC:
+            return convert_bans(file, "crowdsec")
+        case ImportSource.FAIL2BAN:
+            return convert_bans(file, "fail2ban")
     try:
         return file.read_text()
     except UnicodeDecodeError:
@@ -94,7 +94,7 @@ def _check(cli: Invocation, folder: Path, fresh: Path, target: Path) -> None:
 
 def export_bans(
     cli: Invocation,
-    target: Annotated[Target, typer.Option("--to", help="For which tool.")] = Target.NFTABLES,
+    target: Annotated[ExportTarget, typer.Option("--to", help="For which tool.")] = ExportTarget.NFTABLES,
 ) -> None:
     """Print what is refused by address now, for another tool: rules, and a running server's blocks and penalties.
 

@@ -12,7 +12,7 @@ from ocsentry.cli.durations import format_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
-    from ocsentry.setup.doctor import Finding
+    from ocsentry.setup.doctor import CheckResult
 
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
@@ -40,9 +40,9 @@ def init(
     ] = False,
 ) -> None:
     """Write a working configuration, a key with a certificate, rules and the database; show an admin token, once."""
-    from ocsentry.setup.init import provision, render_welcome
+    from ocsentry.setup.init import init_server, render_welcome
 
-    made = provision(directory, names=name or (), port=port, demo=demo)
+    made = init_server(directory, names=name or (), port=port, demo=demo)
     cli.emit(made.document(), render_welcome(made))
 
 
@@ -52,9 +52,9 @@ def serve(
 ) -> None:
     """Run the server in the foreground, until SIGTERM or SIGINT. SIGHUP reloads rules and certificate."""
     if check:
-        from ocsentry.setup.preflight import check_everything
+        from ocsentry.setup.preflight import check_startup
 
-        problems = check_everything(cli.config)
+        problems = check_startup(cli.config)
         if problems:
             raise CommandError("\n".join(problems))
         cli.emit({"problems": []}, f"{cli.config.path}: in order")
@@ -66,19 +66,19 @@ def serve(
 
 def doctor(cli: Invocation) -> None:
     """Look for what keeps the server from working, and say how to mend it."""
-    from ocsentry.setup.doctor import examine
+    from ocsentry.setup.doctor import run_checks
 
-    findings = examine(cli.config)
-    failed = sum(finding.level == "fail" for finding in findings)
-    document = [{"check": f.check, "level": f.level, "detail": f.detail, "fix": f.fix} for f in findings]
-    cli.emit(document, "\n".join(map(_finding_line, findings)))
+    results = run_checks(cli.config)
+    failed = sum(result.level == "fail" for result in results)
+    document = [{"check": f.check, "level": f.level, "detail": f.detail, "fix": f.fix} for f in results]
+    cli.emit(document, "\n".join(map(_result_line, results)))
     if failed:
         raise CommandError(f"{count(failed, 'check')} failed")
 
 
-def _finding_line(finding: Finding) -> str:
-    fix = f"\n       fix: {finding.fix}" if finding.fix else ""
-    return f"{MARKS[finding.level]}  {finding.check}: {finding.detail}{fix}"
+def _result_line(result: CheckResult) -> str:
+    fix = f"\n       fix: {result.fix}" if result.fix else ""
+    return f"{MARKS[result.level]}  {result.check}: {result.detail}{fix}"
 
 
 def status(cli: Invocation) -> None:

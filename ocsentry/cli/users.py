@@ -13,7 +13,7 @@ import typer
 from ocsentry.cli.invocation import CommandError, Invocation, command
 
 if TYPE_CHECKING:
-    from ocsentry.setup.ocpasswd import ForeignUser
+    from ocsentry.setup.ocpasswd import OcpasswdUser
 
 COLUMNS = ("name", "enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
 WRITABLE = ("enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
@@ -100,7 +100,7 @@ def import_users(
     )
 
 
-def _body(user: ForeignUser) -> dict[str, object]:
+def _body(user: OcpasswdUser) -> dict[str, object]:
     groups = list(user.groups)
     return {"name": user.name, "password_hash": user.password_hash, "groups": groups, "enabled": user.enabled}
 

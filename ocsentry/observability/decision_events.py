@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ACCEPTED_PER_SECOND = 5  # events; who comes in leaves a session's events too
 REFUSED_PER_SECOND = 20
-MOST_AT_ONCE = 1024  # records read in one go
+MAX_RECORDS = 1024  # records read in one go
 GATEWAY_ASKS = {
     event: event.name.lower() for event in (Event.CONNECT, Event.TLS_HANDSHAKE_FAILED, Event.DTLS_HANDSHAKE)
 }
@@ -38,7 +38,7 @@ class WatchedCore(Protocol):
         """Up to ``limit`` decisions, oldest first: those that ``wanted``, asked about each in turn, lets pass."""
 
 
-class DecisionFeed:
+class DecisionEvents:
     """``pump`` it a few times a second."""
 
     def __init__(
@@ -55,9 +55,9 @@ class DecisionFeed:
         self._places = places
         self._accepted, self._refused = Budget(ACCEPTED_PER_SECOND), Budget(REFUSED_PER_SECOND)
 
-    def pump(self, now: float) -> None:
+    def emit_new(self, now: float) -> None:
         """Emit what has been decided since the last time. ``now`` is seconds of any steady clock."""
-        for record in self._asked.drain(MOST_AT_ONCE):
+        for record in self._asked.drain(MAX_RECORDS):
             budget = self._budget(accepted=record.verdict.accepted and not record.note)
             budget.missed += record.missed
             if record.event not in GATEWAY_LABELS and budget.spend(now):
@@ -65,9 +65,9 @@ class DecisionFeed:
                 self._emit(
                     record.event, record.packed, record.verdict, record.latency, missed, record.user, record.note
                 )
-        self._show_gateways(now)
+        self._emit_gateway_decisions(now)
 
-    def _show_gateways(self, now: float) -> None:
+    def _emit_gateway_decisions(self, now: float) -> None:
         missed: list[int] = []  # for each that is wanted
 
         def want(event: int, action: Action) -> bool:
@@ -77,7 +77,7 @@ class DecisionFeed:
             missed.append(budget.take_missed())
             return True
 
-        for decision, left_out in zip(self._core.drain(MOST_AT_ONCE, want), missed, strict=True):
+        for decision, left_out in zip(self._core.drain(MAX_RECORDS, want), missed, strict=True):
             request = decision.request
             label = GATEWAY_ASKS[Event(request.event)]
             self._emit(label, request.address, decision.verdict, decision.latency, left_out)

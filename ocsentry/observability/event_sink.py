@@ -33,7 +33,7 @@ class _Budget:
     suppressed: int = 0
 
 
-class EventLog:
+class LoggingEventSink:
     """An ``EventSink``. Budgets are kept per kind of event, and kinds come from the vocabulary alone."""
 
     def __init__(self, log: LineWriter, stream: EventSink, clock: Callable[[], float]) -> None:

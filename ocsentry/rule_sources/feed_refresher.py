@@ -56,7 +56,7 @@ def _read_bounded(answer: httpx.Response, url: str, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-class FeedKeeper:
+class FeedRefresher:
     """Belongs to one thread at a time. ``now`` is monotonic seconds."""
 
     def __init__(self, folder: Path, watcher: RuleWatcher, fetcher: FeedFetcher | None = None) -> None:
@@ -99,4 +99,4 @@ class FeedKeeper:
 
     def _current_feeds(self) -> Iterable[FeedRule]:
         """The feeds with a URL in the rule files."""
-        return (feed for feed in self._watcher.named_feeds() if feed.url is not None)
+        return (feed for feed in self._watcher.feeds_in_rules() if feed.url is not None)

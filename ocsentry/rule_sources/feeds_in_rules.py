@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sentry_engine.rules.model import FeedRule
 
 
-class NamedFeeds:
+class FeedsInRules:
     """``paths`` are rule files and folders of them."""
 
     def __init__(self, paths: Iterable[Path], read: FileReader = read_file) -> None:

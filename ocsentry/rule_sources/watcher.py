@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
-from ocsentry.rule_sources.feeds_in_rules import NamedFeeds
+from ocsentry.rule_sources.feeds_in_rules import FeedsInRules
 from sentry_engine.policy.rule_files import read_file
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class RuleWatcher:
         """Reads the rule files, through ``read``."""
         self._paths = tuple(path.absolute() for path in paths)
         self._suffixes = frozenset(suffixes)
-        self._feeds = NamedFeeds(self._paths, read)
+        self._feeds = FeedsInRules(self._paths, read)
         self._lists: tuple[Path, ...] = ()
         self._last = self._look()
 
-    def named_feeds(self) -> tuple[FeedRule, ...]:
+    def feeds_in_rules(self) -> tuple[FeedRule, ...]:
         """The feeds that the rule files name as they are now."""
         return self._feeds.read(self._facts(self._paths))
 

@@ -12,7 +12,7 @@ from ocsentry.errors import OperatorError, describe_os_error
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.observability.log import Log
 from ocsentry.runtime import systemd
-from ocsentry.runtime.server import Assembly
+from ocsentry.runtime.server import Server
 from sentry_engine import PolicyError
 
 if TYPE_CHECKING:
@@ -38,22 +38,22 @@ def run_server(config: LoadedConfig) -> None:
 
 
 async def _serve(config: LoadedConfig, log: Log) -> None:
-    assembly = Assembly(config, log)
+    server = Server(config, log)
     stopping = _hear_stop_signals()
     try:
-        await _start(assembly)
+        await _start(server)
         _settle_memory()
-        reloads = _hear_reload_signal(assembly)
-        systemd.ready("serving")
+        reloads = _hear_reload_signal(server)
+        systemd.notify_ready("serving")
         watchdog = asyncio.create_task(_feed_watchdog())
         reason = await stopping
-        systemd.stopping()
-        assembly.announce_stop(reason)
+        systemd.notify_stopping()
+        server.announce_stop(reason)
         for task in (reloads, watchdog):
             task.cancel()
         await asyncio.gather(reloads, watchdog, return_exceptions=True)
     finally:
-        await assembly.stop()
+        await server.stop()
 
 
 def _settle_memory() -> None:
@@ -66,10 +66,10 @@ def _settle_memory() -> None:
     gc.set_threshold(YOUNG_OBJECTS)
 
 
-async def _start(assembly: Assembly) -> None:
+async def _start(server: Server) -> None:
     """Start, with every way in which a layer says no turned into a line for the operator."""
     try:
-        await assembly.start()
+        await server.start()
     except OperatorError:
         raise
     except PolicyError as error:
@@ -96,7 +96,7 @@ def _hear_stop_signals() -> asyncio.Future[str]:
     return stopping
 
 
-def _hear_reload_signal(assembly: Assembly) -> asyncio.Task[None]:
+def _hear_reload_signal(server: Server) -> asyncio.Task[None]:
     """Reload at SIGHUP. Signals that come meanwhile are one more reload, not many."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
@@ -105,9 +105,9 @@ def _hear_reload_signal(assembly: Assembly) -> asyncio.Task[None]:
         while True:
             await asked.wait()
             asked.clear()
-            systemd.reloading()
-            await assembly.reload()
-            systemd.ready("serving")
+            systemd.notify_reloading()
+            await server.reload()
+            systemd.notify_ready("serving")
 
     return asyncio.create_task(reload_when_asked(), name="reloads")
 
@@ -116,5 +116,5 @@ async def _feed_watchdog() -> None:
     """As long as the loop runs: that is what the supervisor wants to know."""
     interval = systemd.watchdog_interval()
     while interval is not None:
-        systemd.alive()
+        systemd.notify_watchdog()
         await asyncio.sleep(interval)

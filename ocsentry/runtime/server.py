@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING
 from admin_api.app import create_app
 from admin_api.clock import SYSTEM_CLOCK
 from admin_api.enforcement.service import Enforcement
-from admin_api.events.hub import EventHub
-from admin_api.penalties.state import restore_penalties, store_penalties
+from admin_api.event_hub import EventHub
+from admin_api.penalties.state import restore_engine_state, save_engine_state
 from admin_api.server import ApiServer
 from admin_api.services import Services
 from admin_api.store import Store
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.errors import OperatorError
 from ocsentry.late_sessions import LateSessions
-from ocsentry.observability.decision_events import DecisionFeed
+from ocsentry.observability.decision_events import DecisionEvents
 from ocsentry.observability.event_catalog import LogEvent
-from ocsentry.observability.event_sink import EventLog
-from ocsentry.rule_sources.feed_refresher import FeedKeeper
+from ocsentry.observability.event_sink import LoggingEventSink
+from ocsentry.rule_sources.feed_refresher import FeedRefresher
 from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.setup.certificates import expiry_problem, inspect_pair
@@ -56,14 +56,14 @@ PENALTY_INTERVAL = 60.0  # seconds between two notes of what sources did: what a
 GOODBYE = "The server is shutting down."
 
 
-class Assembly:
+class Server:
     """One server. ``start`` once; ``stop`` undoes whatever ``start`` got done, also when it failed."""
 
     def __init__(self, config: LoadedConfig, log: Log) -> None:
         self._config = config
         self._progress = LoadProgress(log, time.monotonic)
         self._hub = EventHub()
-        self._events = EventLog(log, self._hub, time.monotonic)
+        self._events = LoggingEventSink(log, self._hub, time.monotonic)
         self._sessions = LateSessions()
         self._made = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -78,8 +78,8 @@ class Assembly:
         self._watcher = await asyncio.to_thread(RuleWatcher, paths, WATCHED_SUFFIXES, files.read)
         self._store = await Store.open(config.store_url)
         self._made.push_async_callback(self._store.close)
-        self._keeper = FeedKeeper(values.policy.feeds, self._watcher)
-        self._report_feeds(await asyncio.to_thread(self._keeper.fetch_missing, time.monotonic()))
+        self._feed_refresher = FeedRefresher(values.policy.feeds, self._watcher)
+        self._report_feeds(await asyncio.to_thread(self._feed_refresher.fetch_missing, time.monotonic()))
         self._engine = self._make_engine()
         self._made.callback(self._engine.close)
         self._enforcement = Enforcement(
@@ -93,13 +93,13 @@ class Assembly:
         )
         self._made.push_async_callback(self._enforcement.stop)
         await self._enforcement.start()
-        await self._open_penalty_box()
+        await self._restore_engine_state()
         await self._open_vpn()
         await self._open_api()
         self._tasks.append(asyncio.create_task(self._watch_rules(), name="watcher of the rule files"))
-        self._repeat("penalties", PENALTY_INTERVAL, self._note_penalties)
+        self._repeat("penalties", PENALTY_INTERVAL, self._save_engine_state)
         self._repeat("feeds", FEED_INTERVAL, self._refresh_feeds)
-        self._repeat("decisions", DECISION_INTERVAL, self._show_decisions)
+        self._repeat("decisions", DECISION_INTERVAL, self._emit_decisions)
         self._events.emit(LogEvent.READY, version=version("ocsentry"), listen=[str(one) for one in config.vpn.listen])
 
     async def stop(self) -> None:
@@ -133,12 +133,12 @@ class Assembly:
             limits=ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess),
             never_block=policy.never_block,
         )
-        self._decisions = DecisionFeed(core, asked, self._events, lambda: engine.policy.places)
+        self._decision_events = DecisionEvents(core, asked, self._events, lambda: engine.policy.places)
         return engine
 
-    async def _open_penalty_box(self) -> None:
-        restored = await restore_penalties(self._store, self._engine)
-        self._made.push_async_callback(self._note_penalties)
+    async def _restore_engine_state(self) -> None:
+        restored = await restore_engine_state(self._store, self._engine)
+        self._made.push_async_callback(self._save_engine_state)
         if restored:
             self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored)
 
@@ -155,8 +155,8 @@ class Assembly:
 
         self._tasks.append(asyncio.create_task(repeat(), name=what))
 
-    async def _note_penalties(self) -> None:
-        state = await store_penalties(self._store, self._engine)
+    async def _save_engine_state(self) -> None:
+        state = await save_engine_state(self._store, self._engine)
         if state.left_out:
             self._events.emit(LogEvent.SOURCES_NOT_NOTED, noted=len(state.sources), left_out=state.left_out)
 
@@ -177,7 +177,7 @@ class Assembly:
             events=self._hub,
             version=version("ocsentry"),
             checks={"certificate": self._check_certificate, "watcher of the rule files": self._check_watcher},
-            gateway=self._vpn.stats,
+            gateway_stats=self._vpn.stats,
         )
         admin = self._config.values.admin
         api = ApiServer(
@@ -192,7 +192,7 @@ class Assembly:
         self._made.push_async_callback(api.stop)
 
     async def _refresh_feeds(self) -> None:
-        results = await asyncio.to_thread(self._keeper.refresh_due, time.monotonic())
+        results = await asyncio.to_thread(self._feed_refresher.refresh_due, time.monotonic())
         self._report_feeds(results)
         if any(result.changed for result in results):
             await self._enforcement.reload(by="feeds")
@@ -204,8 +204,8 @@ class Assembly:
             elif result.changed:
                 self._events.emit(LogEvent.FEED_UPDATED, feed=result.feed, entries=result.entries)
 
-    async def _show_decisions(self) -> None:
-        self._decisions.pump(time.monotonic())
+    async def _emit_decisions(self) -> None:
+        self._decision_events.emit_new(time.monotonic())
 
     async def _check_certificate(self) -> str | None:
         vpn = self._config.vpn

@@ -26,20 +26,20 @@ def _send(*assignments: str) -> None:
         link.send("\n".join(assignments).encode())
 
 
-def ready(status: str) -> None:
+def notify_ready(status: str) -> None:
     _send("READY=1", f"STATUS={status[:MAX_STATUS_CHARACTERS]}")
 
 
-def reloading() -> None:
+def notify_reloading() -> None:
     """Begin a reload; ``ready`` ends it. ``Type=notify-reload`` wants the time too, and waits for ever without it."""
     _send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
 
-def stopping() -> None:
+def notify_stopping() -> None:
     _send("STOPPING=1")
 
 
-def alive() -> None:
+def notify_watchdog() -> None:
     _send("WATCHDOG=1")
 
 

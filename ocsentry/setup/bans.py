@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from sentry_engine.addresses import Network
     from sentry_engine.exchange.bans import Ban
 
-Foreign = Literal["crowdsec", "fail2ban"]
-Target = Literal["nftables", "crowdsec", "fail2ban"]
+ImportFormat = Literal["crowdsec", "fail2ban"]
+ExportFormat = Literal["nftables", "crowdsec", "fail2ban"]
 FORMAT_VERSION = "1.6.3"
 MAX_REASON = 200  # characters of a ban's reason that become a description
 
 
-def read_foreign(path: Path, kind: Foreign) -> str:
+def convert_bans(path: Path, kind: ImportFormat) -> str:
     """The bans of a file of ``kind`` as the text of a rule file. Raises ``OperatorError``."""
     now = time.time()
     try:
@@ -94,7 +94,7 @@ def _end(text: str | None) -> float | None:
     return None if text is None else datetime.fromisoformat(text).timestamp()
 
 
-def render_bans(bans: Iterable[Ban], target: Target) -> str:
+def render_bans(bans: Iterable[Ban], target: ExportFormat) -> str:
     """The text that ``nft -j -f -``, ``cscli decisions import`` or ``fail2ban-client`` scripts take."""
     now = time.time()
     if target == "fail2ban":

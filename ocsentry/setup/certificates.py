@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ocsentry.errors import OperatorError
-from vpn_frontend.gateway.server_certificate import CertificateError as UnusableCertificate
-from vpn_frontend.gateway.server_certificate import load_certificate
+from vpn_frontend.gateway.server_certificate import CertificateError, load_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +30,7 @@ EXPIRY_WARNING = timedelta(days=21)
 MAX_COMMON_NAME = 64  # RFC 5280, ub-common-name
 
 
-class CertificateError(OperatorError):
+class CertificatePairError(OperatorError):
     """The certificate or key cannot be used."""
 
 
@@ -80,11 +79,11 @@ def make_self_signed(certificate: Path, private_key: Path, names: Iterable[str],
 
 
 def inspect_pair(certificate: Path, private_key: Path) -> CertificateFacts:
-    """Read both, check that they belong together. Raises ``CertificateError``."""
+    """Read both, check that they belong together. Raises ``CertificatePairError``."""
     try:
         pair = load_certificate(certificate, private_key)
-    except UnusableCertificate as error:
-        raise CertificateError(str(error)) from error
+    except CertificateError as error:
+        raise CertificatePairError(str(error)) from error
     return _facts(x509.load_pem_x509_certificates(pair.chain)[0])
 
 

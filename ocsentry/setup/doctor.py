@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ocsentry.configuration.policy_files import load_policy
-from ocsentry.setup.certificates import EXPIRY_WARNING, CertificateError, expiry_problem, inspect_pair, utc_now
+from ocsentry.setup.certificates import EXPIRY_WARNING, CertificatePairError, expiry_problem, inspect_pair, utc_now
 from sentry_engine import PolicyError, find_oddities
 from vpn_frontend.validation import validate
 
@@ -33,7 +33,7 @@ READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing looked at. ``fix`` is what to do about it, empty where nothing need be done."""
 
     check: str
@@ -42,43 +42,43 @@ class Finding:
     fix: str = ""
 
 
-def examine(config: LoadedConfig) -> list[Finding]:
+def run_checks(config: LoadedConfig) -> list[CheckResult]:
     """Everything there is to look at, in the order of what depends on what."""
-    findings: list[Finding] = []
+    results: list[CheckResult] = []
     for check in CHECKS:
         try:
-            findings += check(config)
+            results += check(config)
         except OSError as error:
             name = check.__name__.removeprefix("_")
-            findings.append(Finding(name, "fail", f"{error.filename or ''}: {error.strerror}", "see the error"))
-    return findings
+            results.append(CheckResult(name, "fail", f"{error.filename or ''}: {error.strerror}", "see the error"))
+    return results
 
 
-def _native_cores(_: LoadedConfig) -> Iterator[Finding]:
+def _native_cores(_: LoadedConfig) -> Iterator[CheckResult]:
     for name in NATIVE_CORES:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            yield Finding(name, "fail", str(error), "build it: make build")
+            yield CheckResult(name, "fail", str(error), "build it: make build")
         else:
-            yield Finding(name, "ok", "loads, and has the ABI that this version wants")
+            yield CheckResult(name, "ok", "loads, and has the ABI that this version wants")
 
 
-def _tun(_: LoadedConfig) -> Iterator[Finding]:
+def _tun(_: LoadedConfig) -> Iterator[CheckResult]:
     try:
         os.close(os.open(TUN_DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
-        yield Finding(
+        yield CheckResult(
             "TUN device", "fail", f"{TUN_DEVICE} is missing", "modprobe tun (in a container: pass the device in)"
         )
     except OSError as error:
         fix = "run as root, or give the service CAP_NET_ADMIN and the device"
-        yield Finding("TUN device", "fail", f"{TUN_DEVICE}: {error.strerror}", fix)
+        yield CheckResult("TUN device", "fail", f"{TUN_DEVICE}: {error.strerror}", fix)
     else:
-        yield Finding("TUN device", "ok", f"{TUN_DEVICE} opens")
+        yield CheckResult("TUN device", "ok", f"{TUN_DEVICE} opens")
 
 
-def _ports(config: LoadedConfig) -> Iterator[Finding]:
+def _ports(config: LoadedConfig) -> Iterator[CheckResult]:
     vpn = config.vpn
     wanted = [(endpoint, socket.SOCK_STREAM) for endpoint in vpn.listen]
     if vpn.dtls:
@@ -89,7 +89,7 @@ def _ports(config: LoadedConfig) -> Iterator[Finding]:
         yield _port(endpoint, kind)
 
 
-def _port(endpoint: Endpoint, kind: socket.SocketKind) -> Finding:
+def _port(endpoint: Endpoint, kind: socket.SocketKind) -> CheckResult:
     name = f"{'TCP' if kind is socket.SOCK_STREAM else 'UDP'} {endpoint}"
     family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
     with socket.socket(family, kind) as probe:
@@ -99,94 +99,98 @@ def _port(endpoint: Endpoint, kind: socket.SocketKind) -> Finding:
             probe.bind((str(endpoint.address), endpoint.port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return Finding(name, "warn", "in use: by this server if it runs", "else see: ss -lntup")
-            return Finding(name, "fail", error.strerror or "cannot be bound", "run as root, or name another address")
-    return Finding(name, "ok", "free")
+                return CheckResult(name, "warn", "in use: by this server if it runs", "else see: ss -lntup")
+            return CheckResult(
+                name, "fail", error.strerror or "cannot be bound", "run as root, or name another address"
+            )
+    return CheckResult(name, "ok", "free")
 
 
-def _certificate(config: LoadedConfig) -> Iterator[Finding]:
+def _certificate(config: LoadedConfig) -> Iterator[CheckResult]:
     vpn = config.values.vpn
     try:
         facts = inspect_pair(vpn.certificate, vpn.private_key)
-    except CertificateError as error:
-        yield Finding("certificate", "fail", str(error), "ocsentry init --dir NEW shows a working pair")
+    except CertificatePairError as error:
+        yield CheckResult("certificate", "fail", str(error), "ocsentry init --dir NEW shows a working pair")
         return
     now = utc_now()
     if problem := expiry_problem(facts, now):
-        yield Finding("certificate", "fail", f"{vpn.certificate}: {problem}", "renew it, then SIGHUP")
+        yield CheckResult("certificate", "fail", f"{vpn.certificate}: {problem}", "renew it, then SIGHUP")
     elif facts.not_after - now < EXPIRY_WARNING:
-        yield Finding("certificate", "warn", f"expires {facts.not_after:%Y-%m-%d}", "renew it, then SIGHUP")
+        yield CheckResult("certificate", "warn", f"expires {facts.not_after:%Y-%m-%d}", "renew it, then SIGHUP")
     else:
-        yield Finding("certificate", "ok", f"{facts.subject}, until {facts.not_after:%Y-%m-%d}, {facts.pin}")
+        yield CheckResult("certificate", "ok", f"{facts.subject}, until {facts.not_after:%Y-%m-%d}, {facts.pin}")
     if not facts.names:
-        yield Finding("certificate names", "warn", "no subjectAltName: clients check nothing else", "have it reissued")
+        yield CheckResult(
+            "certificate names", "warn", "no subjectAltName: clients check nothing else", "have it reissued"
+        )
     elif facts.self_signed:
         fix = "clients need --servercert with the pin; for phones get one from a known authority"
-        yield Finding("certificate names", "warn", f"self-signed for {', '.join(facts.names)}", fix)
+        yield CheckResult("certificate names", "warn", f"self-signed for {', '.join(facts.names)}", fix)
     else:
-        yield Finding("certificate names", "ok", ", ".join(facts.names))
+        yield CheckResult("certificate names", "ok", ", ".join(facts.names))
 
 
-def _rules(config: LoadedConfig) -> Iterator[Finding]:
+def _rules(config: LoadedConfig) -> Iterator[CheckResult]:
     try:
         policy = load_policy(config.values.policy)
     except PolicyError as error:
         for problem in error.problems:
-            yield Finding("rules", "fail", str(problem), "mend the file; the server keeps the policy it has")
+            yield CheckResult("rules", "fail", str(problem), "mend the file; the server keeps the policy it has")
         return
-    yield Finding("rules", "ok", f"{len(policy.files)} files")
+    yield CheckResult("rules", "ok", f"{len(policy.files)} files")
     for oddity in find_oddities(policy):
-        yield Finding("rules", "warn", str(oddity), "see docs/policy.md")
+        yield CheckResult("rules", "warn", str(oddity), "see docs/policy.md")
 
 
-def _inner_network(config: LoadedConfig) -> Iterator[Finding]:
+def _inner_network(config: LoadedConfig) -> Iterator[CheckResult]:
     files = (str(config.vpn.certificate), str(config.vpn.private_key))  # what is wrong there is said already
     problems = [problem for problem in validate(config.vpn) if not problem.startswith(files)]
     for problem in problems:
-        yield Finding("network", "fail", problem, f"change it in {config.path}")
+        yield CheckResult("network", "fail", problem, f"change it in {config.path}")
     if not problems:
-        yield Finding("network", "ok", "pools overlap nothing that this host uses")
+        yield CheckResult("network", "ok", "pools overlap nothing that this host uses")
 
 
-def _forwarding(config: LoadedConfig) -> Iterator[Finding]:
+def _forwarding(config: LoadedConfig) -> Iterator[CheckResult]:
     network = config.vpn.network
     for family, pool in (("IPv4", network.ipv4_pool), ("IPv6", network.ipv6_pool)):
         if pool is None:
             continue
         if FORWARDING[family].read_text().strip() == "1":
-            yield Finding(f"{family} forwarding", "ok", "on")
+            yield CheckResult(f"{family} forwarding", "ok", "on")
         else:
             fix = f"echo '{SYSCTL_KEYS[family]} = 1' >> /etc/sysctl.d/60-ocsentry.conf; sysctl --system"
-            yield Finding(f"{family} forwarding", "warn", "off: clients reach this host only", fix)
+            yield CheckResult(f"{family} forwarding", "warn", "off: clients reach this host only", fix)
 
 
-def _clock(_: LoadedConfig) -> Iterator[Finding]:
+def _clock(_: LoadedConfig) -> Iterator[CheckResult]:
     now = utc_now()
     if now < CLOCK_FLOOR:
-        yield Finding("clock", "fail", f"{now:%Y-%m-%d %H:%M} UTC cannot be", "set it; run a time service")
+        yield CheckResult("clock", "fail", f"{now:%Y-%m-%d %H:%M} UTC cannot be", "set it; run a time service")
     else:
-        yield Finding("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+        yield CheckResult("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def _permissions(config: LoadedConfig) -> Iterator[Finding]:
+def _permissions(config: LoadedConfig) -> Iterator[CheckResult]:
     key = config.values.vpn.private_key
     if key.exists() and key.stat().st_mode & READABLE_BY_OTHERS:
-        yield Finding("private key", "fail", f"{key} can be read by others", f"chmod 600 {key}")
+        yield CheckResult("private key", "fail", f"{key} can be read by others", f"chmod 600 {key}")
     database = _database_file(config)
     if database is not None and database.exists() and database.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        yield Finding("database", "warn", f"{database} can be read by everybody", f"chmod 640 {database}")
+        yield CheckResult("database", "warn", f"{database} can be read by everybody", f"chmod 640 {database}")
 
 
-def _database(config: LoadedConfig) -> Iterator[Finding]:
+def _database(config: LoadedConfig) -> Iterator[CheckResult]:
     database = _database_file(config)
     if database is None:
-        yield Finding("database", "ok", "not a file; the server says at start whether it answers")
+        yield CheckResult("database", "ok", "not a file; the server says at start whether it answers")
         return
     place = database if database.exists() else database.parent
     if os.access(place, os.W_OK) and os.access(database.parent, os.W_OK):
-        yield Finding("database", "ok", f"{database} {'is writable' if database.exists() else 'will be made'}")
+        yield CheckResult("database", "ok", f"{database} {'is writable' if database.exists() else 'will be made'}")
     else:
-        yield Finding("database", "fail", f"{place} is not writable", "give file and folder to the server's user")
+        yield CheckResult("database", "fail", f"{place} is not writable", "give file and folder to the server's user")
 
 
 def _database_file(config: LoadedConfig) -> Path | None:
@@ -194,7 +198,7 @@ def _database_file(config: LoadedConfig) -> Path | None:
     return Path(name) if separator and not scheme else None
 
 
-CHECKS: tuple[Callable[[LoadedConfig], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[LoadedConfig], Iterator[CheckResult]], ...] = (
     _native_cores,
     _tun,
     _ports,

@@ -29,7 +29,7 @@ DEMO_USER = "demo"
 PASSWORD_BYTES = 12  # random ones; 16 characters of base64
 
 
-class ProvisionError(OperatorError):
+class InitError(OperatorError):
     """Nothing was made, or not all of it; the text says why."""
 
 
@@ -40,8 +40,8 @@ class DemoUser:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What ``provision`` made. ``token`` and the password are known here only."""
+class InitResult:
+    """What ``init_server`` made. ``token`` and the password are known here only."""
 
     config: LoadedConfig
     token: str
@@ -53,8 +53,10 @@ class Made:
         return {"config": str(self.config.path), "token": self.token, "pin": self.pin, "user": user}
 
 
-def provision(directory: Path, *, names: Iterable[str] = (), port: int | None = None, demo: bool = False) -> Made:
-    """Make a server in ``directory``. Raises ``ProvisionError``; never touches a file that is there already."""
+def init_server(
+    directory: Path, *, names: Iterable[str] = (), port: int | None = None, demo: bool = False
+) -> InitResult:
+    """Make a server in ``directory``. Raises ``InitError``; never touches a file that is there already."""
     directory = directory.absolute()
     listen_port = port or (DEMO_VPN_PORT if demo else VPN_PORT)
     try:
@@ -63,14 +65,14 @@ def provision(directory: Path, *, names: Iterable[str] = (), port: int | None = 
             directory / "server.crt", directory / "server.key", dict.fromkeys([*names, *local_names()]), utc_now()
         )
     except FileExistsError as error:
-        raise ProvisionError(f"{error.filename} is there already; name another folder with --dir") from None
+        raise InitError(f"{error.filename} is there already; name another folder with --dir") from None
     except OSError as error:
-        raise ProvisionError(f"{error.filename or directory}: {error.strerror}") from None
+        raise InitError(f"{error.filename or directory}: {error.strerror}") from None
     config = load_config(directory / "ocsentry.toml")
     user = DemoUser(DEMO_USER, secrets.token_urlsafe(PASSWORD_BYTES)) if demo else None
     token = _fill_store(config, user)
     pin = inspect_pair(config.values.vpn.certificate, config.values.vpn.private_key).pin
-    return Made(config, token, pin, user)
+    return InitResult(config, token, pin, user)
 
 
 def _write_files(directory: Path, port: int, *, demo: bool) -> None:
@@ -103,7 +105,7 @@ def _fill_store(config: LoadedConfig, user: DemoUser | None) -> str:
     return str(api.post("tokens", {"name": "init", "scopes": [scope.value for scope in Scope]})["token"])
 
 
-def connect_command(made: Made, host: str) -> str:
+def connect_command(made: InitResult, host: str) -> str:
     """The one line that connects the stock client. The password goes through standard input, not the process list."""
     if made.user is None:
         raise ValueError("only a demo has a user to connect with")
@@ -114,7 +116,7 @@ def connect_command(made: Made, host: str) -> str:
     )
 
 
-def render_welcome(made: Made) -> str:
+def render_welcome(made: InitResult) -> str:
     """What the operator reads after ``init``."""
     path = made.config.path
     facts = [

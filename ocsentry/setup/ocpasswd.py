@@ -24,7 +24,7 @@ class OcpasswdError(OperatorError):
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignUser:
+class OcpasswdUser:
     """A user with a crypt(3) hash."""
 
     name: str
@@ -33,7 +33,7 @@ class ForeignUser:
     enabled: bool
 
 
-def parse_ocpasswd(text: str) -> Iterator[ForeignUser]:
+def parse_ocpasswd(text: str) -> Iterator[OcpasswdUser]:
     """The users of a file. Raises ``OcpasswdError`` at the first line that is not one."""
     for number, line in enumerate(text.splitlines(), start=1):
         if number > MAX_LINES:
@@ -49,4 +49,4 @@ def parse_ocpasswd(text: str) -> Iterator[ForeignUser]:
         if not is_crypt_hash(password_hash):
             raise OcpasswdError(f"line {number}: the hash of user {name!r} is of no kind that is accepted")
         members = tuple(group for group in groups.split(",") if group not in ("", "*"))
-        yield ForeignUser(name, members, password_hash, enabled)
+        yield OcpasswdUser(name, members, password_hash, enabled)

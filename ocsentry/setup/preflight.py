@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocsentry.configuration.policy_files import load_policy
-from ocsentry.setup.certificates import CertificateError, expiry_problem, inspect_pair, utc_now
+from ocsentry.setup.certificates import CertificatePairError, expiry_problem, inspect_pair, utc_now
 from sentry_engine import PolicyError
 from vpn_frontend.validation import validate
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ocsentry.configuration.model import LoadedConfig
 
 
-def check_everything(config: LoadedConfig) -> list[str]:
+def check_startup(config: LoadedConfig) -> list[str]:
     """Lines for the operator, one per problem; none where the server would start."""
     return [*_certificates(config), *_rules(config), *_network(config)]
 
@@ -28,7 +28,7 @@ def _certificates(config: LoadedConfig) -> Iterator[str]:
         return
     try:
         problem = expiry_problem(inspect_pair(admin.certificate, admin.private_key), utc_now())
-    except CertificateError as error:
+    except CertificatePairError as error:
         problem = str(error)
     if problem:
         yield f"{config.path}: admin.certificate: {problem}"

@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from admin_api.app import create_app
 from admin_api.enforcement.service import Enforcement
-from admin_api.events.hub import EventHub
+from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES, Scope
 from admin_api.services import Services
 from admin_api.store import Store

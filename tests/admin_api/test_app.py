@@ -7,7 +7,7 @@ import pytest
 
 from admin_api.http.body_limit import MAX_BODY
 from admin_api.http.identity import Scope
-from admin_api.http.problems import Kind
+from admin_api.http.problems import ProblemKind
 
 pytestmark = pytest.mark.asyncio
 
@@ -105,8 +105,8 @@ class TestProblems:
 
     async def test_every_kind_has_its_page(self, server):
         listed = (await server.anonymous.get("/api/v1/problems")).json()
-        assert {kind["code"] for kind in listed} == {kind.code for kind in Kind}
-        for kind in Kind:
+        assert {kind["code"] for kind in listed} == {kind.code for kind in ProblemKind}
+        for kind in ProblemKind:
             page = await server.anonymous.get(f"/api/v1/problems/{kind.code}")
             assert page.json()["status"] == kind.status
         check_problem(await server.anonymous.get("/api/v1/problems/none"), 404, "not_found")

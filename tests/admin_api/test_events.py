@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from admin_api.app import create_app
-from admin_api.events.hub import KEPT, MAX_LISTENERS, QUEUE, EventHub, TooManyListenersError
+from admin_api.event_hub import KEPT, MAX_LISTENERS, QUEUE, EventHub, TooManyListenersError
 from admin_api.http.identity import Scope
 from admin_api.server import ApiServer
 from lab.patience import PATIENCE

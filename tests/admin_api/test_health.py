@@ -92,7 +92,7 @@ class TestMetrics:
         assert samples["ocsentry_policy_rules",] == 2
         assert samples["ocsentry_policy_reload_failed",] == 0
         await server.client.get("/metrics")
-        assert services.traffic.answers["GET", 200] == 2
+        assert services.request_metrics.answers["GET", 200] == 2
 
     async def test_strangers_cannot_multiply_labels(self, server):
         for n in range(5):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from admin_api.http.identity import Scope
-from admin_api.penalties.state import restore_penalties, store_penalties
+from admin_api.penalties.state import restore_engine_state, save_engine_state
 from sentry_engine import Engine, GeoipPaths, Policy, Reason
 
 pytestmark = pytest.mark.asyncio
@@ -52,9 +52,9 @@ async def test_invalid_network(server, network):
 async def test_box_outlives_a_restart(server, rules_folder):
     server.engine.penalize("198.51.100.7", 600, reason=Reason.PENALTY, rule_id="limit")
     server.engine.penalize("192.0.2.9", math.inf, reason=Reason.BLACKLISTED)
-    assert len((await store_penalties(server.store, server.engine)).penalties) == 2
+    assert len((await save_engine_state(server.store, server.engine)).penalties) == 2
     with Engine(Policy.load(rules_folder), core="twin") as engine:
-        assert await restore_penalties(server.store, engine) == 2
+        assert await restore_engine_state(server.store, engine) == 2
         verdict = engine.explain("198.51.100.7").verdict
         assert verdict.reason is Reason.PENALTY
         assert 590 < verdict.retry_after <= 600
@@ -72,10 +72,10 @@ async def test_a_restart_gives_no_free_attempts(store, core):
             assert before.decide("auth_failure", "198.51.100.7").accepted
         for _ in range(4):
             before.decide("auth_failure", "192.0.2.9")
-        await store_penalties(store, before)
-        await store_penalties(store, before)
+        await save_engine_state(store, before)
+        await save_engine_state(store, before)
     with Engine(policy, core=core) as after:
-        assert await restore_penalties(store, after) == 1
+        assert await restore_engine_state(store, after) == 1
         assert after.decide("auth_failure", "198.51.100.7").accepted
         assert not after.decide("auth_failure", "198.51.100.7").accepted
         moment = time.monotonic() + 61
@@ -91,10 +91,10 @@ async def test_a_restart_makes_no_country_the_first_one(store):
     policy = Policy.load(documents={"a": document}, geoip=GeoipPaths(country=DATABASE))
     with Engine(policy) as before:
         assert before.decide("auth_success", SWEDISH, user="ann").accepted
-        await store_penalties(store, before)
-        await store_penalties(store, before)
+        await save_engine_state(store, before)
+        await save_engine_state(store, before)
     with Engine(policy) as after:
-        await restore_penalties(store, after)
+        await restore_engine_state(store, after)
         assert after.decide("auth_success", BRITISH, user="ann").reason is Reason.NEW_COUNTRY
         assert after.decide("auth_success", SWEDISH, user="ann").accepted
         assert after.decide("auth_success", BRITISH, user="ben").accepted

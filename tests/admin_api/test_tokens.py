@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete
 
 from admin_api.clock import Clock
-from admin_api.http.identity import ALL_SCOPES, Principal, Scope, matches, mint_token, parse_token
+from admin_api.http.identity import ALL_SCOPES, Principal, Scope, mint_token, parse_token, secret_matches
 from admin_api.http.throttle import MAX_FAILURES
 from admin_api.store.database import TOKEN_LIFETIME
 from admin_api.store.tables import Token
@@ -154,8 +154,8 @@ class TestIdentity:
         minted = mint_token()
         token_id, secret = parse_token(minted.text)
         assert token_id == minted.id
-        assert matches(secret, minted.digest)
-        assert not matches(secret[::-1], minted.digest)
+        assert secret_matches(secret, minted.digest)
+        assert not secret_matches(secret[::-1], minted.digest)
         assert len({mint_token().text for _ in range(100)}) == 100
 
     async def test_every_write_scope_implies_its_read(self):

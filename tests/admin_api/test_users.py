@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from admin_api.http.identity import Scope
-from admin_api.penalties.state import store_penalties
+from admin_api.penalties.state import save_engine_state
 from vpn_frontend.auth.password import matches
 
 pytestmark = pytest.mark.asyncio
@@ -166,8 +166,8 @@ class TestDeleteUser:
         await server.client.post(URL, json=ALICE)
         for user in ("alice", "ben"):
             server.engine.detectors.learn_countries(user, frozenset({"DE"}))
-        await store_penalties(server.store, server.engine)
+        await save_engine_state(server.store, server.engine)
         assert (await server.client.delete(f"{URL}/alice")).status_code == 204
         assert not server.engine.detectors.countries_of("alice")
         async with server.store.read() as unit:
-            assert [row["user"] for row in await unit.whereabouts.everything()] == ["ben"]
+            assert [row["user"] for row in await unit.locations.read_all()] == ["ben"]

@@ -16,7 +16,7 @@ import pytest
 
 from ocsentry.cli.app import build_app
 from ocsentry.cli.invocation import run
-from ocsentry.setup.init import provision
+from ocsentry.setup.init import init_server
 
 OCSENTRY = Path(sys.executable).with_name("ocsentry")
 
@@ -70,17 +70,17 @@ class CommandLine:
 
 
 @pytest.fixture(scope="session")
-def provisioned(tmp_path_factory):
+def initialised(tmp_path_factory):
     """A folder as ``init`` makes it: to be copied, not to be changed."""
     folder = tmp_path_factory.mktemp("provisioned") / "server"
-    provision(folder, names=["vpn.example.org"])
+    init_server(folder, names=["vpn.example.org"])
     return folder
 
 
 @pytest.fixture
-def command_line(provisioned, tmp_path):
+def command_line(initialised, tmp_path):
     """A command line on a folder that ``init`` made."""
-    shutil.copytree(provisioned, tmp_path / "server")
+    shutil.copytree(initialised, tmp_path / "server")
     return CommandLine(tmp_path / "server")
 
 

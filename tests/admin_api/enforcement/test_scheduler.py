@@ -7,7 +7,7 @@ import pytest
 
 from admin_api.clock import Clock
 from admin_api.enforcement.service import Enforcement
-from admin_api.events.hub import EventHub
+from admin_api.event_hub import EventHub
 from admin_api.store import UserAttributes
 from sentry_engine import Engine, Policy
 
@@ -63,15 +63,15 @@ def enforcement(engine, store, clock):
 
 
 async def test_schedule_takes_effect_and_ends(enforcement, engine, wall):
-    look = enforcement._timetable.look
-    assert await look() == 0
+    apply_due = enforcement._scheduler.apply_due
+    assert await apply_due() == 0
     assert engine.explain(INSIDE).verdict.accepted
     wall[0] += timedelta(minutes=1)
-    assert await look() == 1
+    assert await apply_due() == 1
     assert engine.explain(INSIDE).verdict.rule_id == "night"
-    assert await look() == 0
+    assert await apply_due() == 0
     wall[0] += timedelta(hours=3)
-    assert await look() == 0
+    assert await apply_due() == 0
     assert engine.explain(INSIDE).verdict.accepted
 
 
@@ -83,8 +83,8 @@ async def test_users_whose_time_is_over_are_disconnected_once(enforcement, store
         await unit.users.add("late", "x", UserAttributes(expires_at=now + timedelta(hours=1)))
         await unit.users.add("never", "x", UserAttributes())
     sessions = enforcement._sessions
-    assert await enforcement._timetable.look() == 0
+    assert await enforcement._scheduler.apply_due() == 0
     wall[0] = now + timedelta(seconds=30)
-    assert await enforcement._timetable.look() == 1
-    assert await enforcement._timetable.look() == 0
+    assert await enforcement._scheduler.apply_due() == 1
+    assert await enforcement._scheduler.apply_due() == 0
     assert [user for user, _ in sessions.cut] == ["soon"]

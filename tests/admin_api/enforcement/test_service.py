@@ -14,7 +14,7 @@ import pytest_asyncio
 from admin_api.clock import Clock
 from admin_api.enforcement.api_rules import RuleChange
 from admin_api.enforcement.service import Enforcement
-from admin_api.events.hub import EventHub
+from admin_api.event_hub import EventHub
 from admin_api.store import Store
 from lab.patience import PATIENCE
 from sentry_engine import Engine, Policy, PolicyError
@@ -119,7 +119,7 @@ class TestExpiry:
             assert enforcement.engine.explain(INSIDE).verdict.accepted
             await enforcement.add_block("192.0.2.10", "", None, "me")
             async with store.read() as unit:
-                assert {block.cidr for block in await unit.blocks.everything()} == {"192.0.2.9/32", "192.0.2.10/32"}
+                assert {block.cidr for block in await unit.blocks.read_all()} == {"192.0.2.9/32", "192.0.2.10/32"}
 
     async def test_the_task_removes_rows_by_itself(self, rules_folder, store):
         engine = Engine(Policy.load(rules_folder), core="twin")
@@ -135,7 +135,7 @@ class TestExpiry:
         await enforcement.add_block(INSIDE, "", 0.05, "me")
         await asyncio.wait_for(gone.wait(), PATIENCE)
         async with store.read() as unit:
-            assert await unit.blocks.everything() == []
+            assert await unit.blocks.read_all() == []
         await enforcement.stop()
 
     async def test_a_jump_of_the_wall_clock_removes_nothing_early(self, enforcing, hands, store):
@@ -144,7 +144,7 @@ class TestExpiry:
             hands.wall_jump = 7200.0
             await enforcement.add_block("192.0.2.10", "", None, "me")
             async with store.read() as unit:
-                assert len(await unit.blocks.everything()) == 2
+                assert len(await unit.blocks.read_all()) == 2
 
     async def test_blocking_again_after_the_end_is_a_new_block(self, enforcing, hands):
         async with enforcing() as enforcement:
@@ -279,7 +279,7 @@ async def allow_everything(enforcement: Enforcement) -> None:
 
 async def stored(store: Store) -> list[str]:
     async with store.read() as unit:
-        return [block.cidr for block in await unit.blocks.everything()]
+        return [block.cidr for block in await unit.blocks.read_all()]
 
 
 async def test_deadline_is_the_inverse_of_moment(hands):

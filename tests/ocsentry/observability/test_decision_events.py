@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocsentry.observability.decision_events import ACCEPTED_PER_SECOND, REFUSED_PER_SECOND, DecisionFeed
+from ocsentry.observability.decision_events import ACCEPTED_PER_SECOND, REFUSED_PER_SECOND, DecisionEvents
 from sentry_engine import Action, AdmissionRefused, Engine, Policy, Reason, Verdict
 from sentry_engine.addresses import pack_address
 from sentry_engine.cores.native_core import NativeCore
@@ -30,14 +30,14 @@ def watched():
     core, asked, events = NativeCore(), DecisionLog(), Events()
     core.watch(every=1)
     with Engine(Policy.from_document(DOCUMENT), core=core, decisions=asked) as engine:
-        yield engine, events, DecisionFeed(core, asked, events, lambda: engine.policy.places)
+        yield engine, events, DecisionEvents(core, asked, events, lambda: engine.policy.places)
 
 
 def test_what_the_gate_decided_is_an_event_and_a_login_is_one_with_its_user(watched):
     engine, events, feed = watched
     engine.decisions = None  # as the gateway asks: through the core alone
     engine.decide("connect", "192.0.2.7")
-    feed.pump(0.0)
+    feed.emit_new(0.0)
     (event,) = events
     assert (event["kind"], event["event"], event["address"]) == ("decision", "connect", "192.0.2.7")
     assert (event["verdict"], event["reason"], event["rule"]) == ("reject", "rule", "bad")
@@ -46,7 +46,7 @@ def test_what_the_gate_decided_is_an_event_and_a_login_is_one_with_its_user(watc
 def test_a_login_is_one_event_with_its_user(watched):
     engine, events, feed = watched
     engine.decide("auth_failure", "198.51.100.1", user="alice")
-    feed.pump(0.0)
+    feed.emit_new(0.0)
     (event,) = events
     assert (event["event"], event["user"], event["verdict"]) == ("auth_failure", "alice", "accept")
 
@@ -56,11 +56,11 @@ def test_a_flood_of_refusals_hides_no_acceptance_and_is_counted(watched):
     engine.decisions = None
     engine.decide_many("connect", ["192.0.2.7"] * 500)
     engine.decide_many("connect", ["198.51.100.1"] * 100)
-    feed.pump(0.0)
+    feed.emit_new(0.0)
     said = [event["verdict"] for event in events]
     assert (said.count("reject"), said.count("accept")) == (REFUSED_PER_SECOND, ACCEPTED_PER_SECOND)
     engine.decide("connect", "192.0.2.7")
-    feed.pump(1.0)
+    feed.emit_new(1.0)
     assert events[-1]["missed"] == 500 - REFUSED_PER_SECOND
 
 
@@ -68,7 +68,7 @@ def test_a_flood_of_refusals_hides_no_acceptance_and_is_counted(watched):
 def test_a_decision_is_one_event_whoever_asked(watched, event):
     engine, events, feed = watched
     engine.decide(event, "192.0.2.7", user="alice")
-    feed.pump(0.0)
+    feed.emit_new(0.0)
     assert [(one["event"], one["verdict"]) for one in events] == [(event, "reject")]
 
 
@@ -77,7 +77,7 @@ def test_an_admission_is_one_event_with_its_user(watched):
     engine.release(engine.admit("alice", "198.51.100.1"))
     with pytest.raises(AdmissionRefused):
         engine.admit("bob", "192.0.2.7")
-    feed.pump(0.0)
+    feed.emit_new(0.0)
     assert [(one["event"], one["user"], one["verdict"]) for one in events] == [
         ("session_start", "alice", "accept"),
         ("session_start", "bob", "reject"),
@@ -89,6 +89,6 @@ def test_what_was_left_out_of_the_engines_log_is_counted_too():
     refusal = Verdict(Action.REJECT, Reason.RULE, "bad")
     for at in (1.0, 1.5, 1.6, 2.0):
         asked.add(at, "auth_failure", pack_address("192.0.2.7"), "alice", refusal, 0.0)
-    DecisionFeed(core, asked, events, lambda: None).pump(0.0)
+    DecisionEvents(core, asked, events, lambda: None).emit_new(0.0)
     core.close()
     assert [one.get("missed") for one in events] == [None, 2]

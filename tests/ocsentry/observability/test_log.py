@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ocsentry.observability.event_catalog import VOCABULARY, LogEvent
-from ocsentry.observability.event_sink import BURST, LINES_PER_SECOND, EventLog
+from ocsentry.observability.event_catalog import EVENT_CATALOG, LogEvent
+from ocsentry.observability.event_sink import BURST, LINES_PER_SECOND, LoggingEventSink
 from ocsentry.observability.log import Log
 from ocsentry.runtime.load_progress import LoadProgress
 from vpn_frontend.ports import VpnEvent
@@ -49,7 +49,9 @@ def test_a_line_is_json_with_its_event_in_front():
 def test_fields_never_stand_in_the_way_of_the_line():
     stream = io.StringIO()
     log = Log("debug", "json", stream)
-    EventLog(log, Stream(), lambda: 0.0).emit("decision", event="connect", level=3, timestamp="x", exc_info=True)
+    LoggingEventSink(log, Stream(), lambda: 0.0).emit(
+        "decision", event="connect", level=3, timestamp="x", exc_info=True
+    )
     (line,) = written(log, stream)
     assert (line["event"], line["event_"], line["level"], line["level_"]) == ("decision", "connect", "debug", 3)
 
@@ -106,7 +108,7 @@ class Stream:
 
 def test_a_flood_of_one_kind_costs_only_its_own_lines():
     lines, stream, now = Lines(), Stream(), [100.0]
-    events = EventLog(lines, stream, lambda: now[0])
+    events = LoggingEventSink(lines, stream, lambda: now[0])
     for _ in range(int(BURST) + 50):
         events.emit(VpnEvent.LOGIN_REFUSED, user="x")
     events.emit(LogEvent.READY)
@@ -132,10 +134,10 @@ def literal_kinds():
 
 def test_every_event_is_in_the_vocabulary():
     unknown = [
-        f"{where}: {kind}" for where, kind in literal_kinds() if isinstance(kind, str) and kind not in VOCABULARY
+        f"{where}: {kind}" for where, kind in literal_kinds() if isinstance(kind, str) and kind not in EVENT_CATALOG
     ]
     assert unknown == []
-    assert {*VpnEvent, *LogEvent} <= set(VOCABULARY)
+    assert {*VpnEvent, *LogEvent} <= set(EVENT_CATALOG)
 
 
 def test_a_long_load_says_how_far_it_is_and_a_short_one_nothing():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from admin_api.enforcement.service import Enforcement
-from admin_api.events.hub import EventHub
+from admin_api.event_hub import EventHub
 from admin_api.store import Store
 from lab.patience import PATIENCE
 from ocsentry.configuration.model import PolicySection

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ocsentry.rule_sources.feed_refresher import RETRY, FeedKeeper, HttpFetcher
+from ocsentry.rule_sources.feed_refresher import RETRY, FeedRefresher, HttpFetcher
 from ocsentry.rule_sources.watcher import RuleWatcher
 from sentry_engine import Engine, Policy
 
@@ -64,7 +64,7 @@ def rules(tmp_path, publisher):
 
 @pytest.fixture
 def keeper(tmp_path, rules):
-    return FeedKeeper(tmp_path / "feeds", RuleWatcher([rules], (".json",)))
+    return FeedRefresher(tmp_path / "feeds", RuleWatcher([rules], (".json",)))
 
 
 def refused(rules, tmp_path, address):

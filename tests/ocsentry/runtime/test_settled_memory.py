@@ -12,7 +12,7 @@ SERVE_AND_COUNT = """
 import asyncio, gc, os, signal
 from ocsentry.runtime import process
 
-class Assembly:
+class Server:
     def __init__(self, config, log):
         self.tables = []
 
@@ -31,7 +31,7 @@ class Assembly:
     async def stop(self):
         pass
 
-process.Assembly = Assembly
+process.Server = Server
 asyncio.run(process._serve(None, None))
 """
 

@@ -22,22 +22,22 @@ def manager(request, tmp_path, monkeypatch):
 
 
 def test_each_step_is_a_datagram(manager):
-    systemd.ready("2 sessions")
+    systemd.notify_ready("2 sessions")
     assert manager.recv(1000) == b"READY=1\nSTATUS=2 sessions"
-    systemd.reloading()
+    systemd.notify_reloading()
     lines = manager.recv(1000).decode().split("\n")
     assert lines[0] == "RELOADING=1"
     assert lines[1].removeprefix("MONOTONIC_USEC=").isdigit()
-    systemd.stopping()
+    systemd.notify_stopping()
     assert manager.recv(1000) == b"STOPPING=1"
-    systemd.alive()
+    systemd.notify_watchdog()
     assert manager.recv(1000) == b"WATCHDOG=1"
 
 
 @pytest.mark.parametrize("name", ["", "relative", "/nobody/listens/here"])
 def test_without_a_manager_nothing_happens(name, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", name)
-    systemd.ready("up")
+    systemd.notify_ready("up")
 
 
 def test_the_watchdog_is_for_the_process_that_is_named(monkeypatch):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ocsentry.setup.certificates import CertificateError, expiry_problem, inspect_pair, make_self_signed
+from ocsentry.setup.certificates import CertificatePairError, expiry_problem, inspect_pair, make_self_signed
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -50,7 +50,7 @@ def test_validity_begins_before_and_ends_after(pair):
 
 def test_a_key_of_another_certificate_is_refused(pair, tmp_path):
     make_self_signed(tmp_path / "other.crt", tmp_path / "other.key", ["x"], NOW)
-    with pytest.raises(CertificateError, match="is not the key of"):
+    with pytest.raises(CertificatePairError, match="is not the key of"):
         inspect_pair(pair[0], tmp_path / "other.key")
 
 
@@ -63,5 +63,5 @@ def test_what_cannot_be_read_is_named(pair, broken, content):
         pair[broken].unlink()
     else:
         pair[broken].write_bytes(content)
-    with pytest.raises(CertificateError, match=pair[broken].name):
+    with pytest.raises(CertificatePairError, match=pair[broken].name):
         inspect_pair(*pair)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocsentry.setup.ocpasswd import ForeignUser, OcpasswdError, parse_ocpasswd
+from ocsentry.setup.ocpasswd import OcpasswdError, OcpasswdUser, parse_ocpasswd
 
 HASH = "$5$GgbyBJ3csCQt9IRv$/SFa62.iLlb4HBFeFw69oCIvpdVkGH1SeCokej.J486"
 
@@ -13,9 +13,9 @@ HASH = "$5$GgbyBJ3csCQt9IRv$/SFa62.iLlb4HBFeFw69oCIvpdVkGH1SeCokej.J486"
 def test_users_groups_and_locks():
     text = f"# a comment\nalice:*:{HASH}\n\nbob:staff,admins:{HASH}\ncarol::!{HASH}\n"
     assert list(parse_ocpasswd(text)) == [
-        ForeignUser("alice", (), HASH, enabled=True),
-        ForeignUser("bob", ("staff", "admins"), HASH, enabled=True),
-        ForeignUser("carol", (), HASH, enabled=False),
+        OcpasswdUser("alice", (), HASH, enabled=True),
+        OcpasswdUser("bob", ("staff", "admins"), HASH, enabled=True),
+        OcpasswdUser("carol", (), HASH, enabled=False),
     ]
 
 

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The FastAPI dependencies of the endpoints: the caller with its scopes, the services, shared query parameters.
+
+An endpoint names the scope that it needs by the ``Annotated`` type of a parameter.
+"""
+
+from ipaddress import ip_address
+from typing import Annotated
+
+from fastapi import Depends, Query, Request, Security
+from fastapi.security import HTTPBearer, SecurityScopes
+
+from admin_api.http.identity import Principal, Scope
+from admin_api.http.problems import ApiError, ProblemKind, unauthenticated
+from admin_api.http.values import Address
+from admin_api.services import Services
+
+PRINCIPAL = "ocsentry.principal"  # the caller's key in an ASGI scope
+
+bearer = HTTPBearer(auto_error=False, bearerFormat="ocs_<id>_<secret>", description="A token of this server")
+
+
+def require(needed: SecurityScopes, request: Request, _: Annotated[object, Depends(bearer)]) -> Principal:
+    """Returns the caller if it has all the scopes that the endpoint names. Raises ``ApiError`` otherwise."""
+    principal: Principal | None = request.scope.get(PRINCIPAL)
+    if principal is None:
+        raise unauthenticated("Send a token as Authorization: Bearer ocs_...")
+    lacking = [scope for scope in needed.scopes if not principal.may(Scope(scope))]
+    if lacking:
+        raise ApiError(ProblemKind.FORBIDDEN, f"This needs the scope {lacking[0]}")
+    return principal
+
+
+def services_of(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def caller_address(request: Request) -> Address | None:
+    """The caller's IP address; ``None`` for a caller on the Unix socket."""
+    try:
+        return ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return None
+
+
+CallerAddress = Annotated[Address | None, Depends(caller_address)]
+Force = Annotated[bool, Query(description="Apply the change even if it refuses the caller's own address.")]
+DryRun = Annotated[bool, Query(description="Change nothing; return how many sessions would be disconnected.")]
+ServicesOf = Annotated[Services, Depends(services_of)]
+
+AuditRead = Annotated[Principal, Security(require, scopes=[Scope.AUDIT_READ])]
+BlocksRead = Annotated[Principal, Security(require, scopes=[Scope.BLOCKS_READ])]
+BlocksWrite = Annotated[Principal, Security(require, scopes=[Scope.BLOCKS_WRITE])]
+DecisionsRead = Annotated[Principal, Security(require, scopes=[Scope.DECISIONS_READ])]
+EventsRead = Annotated[Principal, Security(require, scopes=[Scope.EVENTS_READ])]
+PenaltiesRead = Annotated[Principal, Security(require, scopes=[Scope.PENALTIES_READ])]
+PenaltiesWrite = Annotated[Principal, Security(require, scopes=[Scope.PENALTIES_WRITE])]
+PolicyRead = Annotated[Principal, Security(require, scopes=[Scope.POLICY_READ])]
+PolicyWrite = Annotated[Principal, Security(require, scopes=[Scope.POLICY_WRITE])]
+RulesRead = Annotated[Principal, Security(require, scopes=[Scope.RULES_READ])]
+RulesWrite = Annotated[Principal, Security(require, scopes=[Scope.RULES_WRITE])]
+SessionsRead = Annotated[Principal, Security(require, scopes=[Scope.SESSIONS_READ])]
+SessionsWrite = Annotated[Principal, Security(require, scopes=[Scope.SESSIONS_WRITE])]
+StatusRead = Annotated[Principal, Security(require, scopes=[Scope.STATUS_READ])]
+TokensRead = Annotated[Principal, Security(require, scopes=[Scope.TOKENS_READ])]
+TokensWrite = Annotated[Principal, Security(require, scopes=[Scope.TOKENS_WRITE])]
+UsersRead = Annotated[Principal, Security(require, scopes=[Scope.USERS_READ])]
+UsersWrite = Annotated[Principal, Security(require, scopes=[Scope.USERS_WRITE])]

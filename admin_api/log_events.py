@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The events that the admin API emits, by their names in the log and in the event stream."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ApiEvent(StrEnum):
+    """Names are stable; ``ocsentry.observability.event_catalog`` says what each means."""
+
+    BLOCK_ADDED = "block_added"
+    BLOCK_REMOVED = "block_removed"
+    BLOCK_EXPIRED = "block_expired"
+    POLICY_LOADED = "policy_loaded"
+    POLICY_REFUSED = "policy_refused"
+    RULE_CHANGED = "rule_changed"
+    SCHEDULE_CHANGED = "schedule_changed"
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 - an event name
