@@ -21,9 +21,10 @@ BENCH_PACKAGES := ocserv iperf3 wireguard-go wireguard-tools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 NATIVE_SOURCES := $(shell find sentry_engine/native vpn_frontend/native sentry_engine/wolfsentry/native -name "*.[ch]" -o -name "*.py")
 
-RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_native_overlay.py tests/vpn_frontend/native/test_threads.py \
-    tests/vpn_frontend/native/test_sharing.py tests/vpn_frontend/native/test_questions.py tests/vpn_frontend/native/test_tunnel.py \
-    tests/vpn_frontend/native/test_dtls_channel.py tests/vpn_frontend/native/test_dtls_handshake.py
+RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_native_overlay.py tests/vpn_frontend/native/dtls/test_handshake.py \
+    tests/vpn_frontend/native/runtime/test_sharing.py tests/vpn_frontend/native/runtime/test_threads.py \
+    tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
+    tests/vpn_frontend/native/tunnel/test_session.py
 
 .PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak clean
 
@@ -111,7 +112,7 @@ fuzz: build .build/fuzz-packages
 soak: build .build/test-packages
 	OCSENTRY_SPOOFED_SOURCES=10000000 OCSENTRY_GEOIP_NETWORKS=1000000 \
 	    $(BIN)/pytest -v tests/sentry_engine/cores/test_native_core.py tests/sentry_engine/geoip/test_geoip_large.py
-	OCSENTRY_FAULT_STEP=1 $(BIN)/pytest -v tests/vpn_frontend/native/test_dtls_units.py
+	OCSENTRY_FAULT_STEP=1 $(BIN)/pytest -v tests/vpn_frontend/native/test_programs.py
 	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 OCSENTRY_PINGS=600 \
 	    SOAK_SECONDS=$(SOAK_SECONDS) OCSENTRY_TRANSFER_BYTES=1000000000 OCSENTRY_STRICT_TIMES=1 $(BIN)/pytest -v -m netns tests/e2e
 

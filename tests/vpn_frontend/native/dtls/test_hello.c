@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Hellos and cookies: whole, cut at every length, with bytes flipped and appended. Run under ASan and UBSan by test_dtls_units.py;
+ * Hellos and cookies: whole, cut at every length, with bytes flipped and appended. Run under ASan and UBSan by test_programs.py;
  * every hello lies at the end of an allocation of its own, so that a read past it is seen.
  */
 #include "dtls/cookie.h"

@@ -14,14 +14,14 @@ NATIVE = ROOT / "vpn_frontend" / "native"
 WHOLE = sorted(str(path.relative_to(NATIVE)) for path in NATIVE.rglob("*.c"))
 FAULT_STEP = int(os.environ.get("OCSENTRY_FAULT_STEP", "4"))
 PROGRAMS = {
-    "test_dtls_hello": ["dtls/hello.c", "dtls/cookie.c", "dtls/hmac.c"],
-    "test_dtls_tables": ["dtls/client_table.c", "dtls/path_cache.c"],
-    "test_dtls_datagrams": ["dtls/udp_batch.c"],
-    "test_silence": [],
-    "test_record_memory": ["tls/record_pool.c"],
-    "test_moving": WHOLE,
+    "dtls/test_hello": ["dtls/hello.c", "dtls/cookie.c", "dtls/hmac.c"],
+    "dtls/test_tables": ["dtls/client_table.c", "dtls/path_cache.c"],
+    "dtls/test_udp_batch": ["dtls/udp_batch.c"],
+    "runtime/test_dpd": [],
+    "tls/test_record_pool": ["tls/record_pool.c"],
+    "tunnel/test_migration": WHOLE,
 }
-SANITIZERS = {"test_record_memory": "undefined"}  # the others: ASan too, under which that one keeps nothing
+SANITIZERS = {"tls/test_record_pool": "undefined"}  # the others: ASan too, under which that one keeps nothing
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def wolfssl() -> Path:
 
 
 def build(program: str, names: list[str], wolfssl: Path, folder: Path, *options: str) -> Path:
-    binary = folder / program
-    sources = [Path(__file__).with_name(f"{program}.c"), *(NATIVE / name for name in names)]
+    binary = folder / Path(program).name
+    sources = [Path(__file__).parent / f"{program}.c", *(NATIVE / name for name in names)]
     flags = [
         "-std=gnu11",
         "-D_GNU_SOURCE",
