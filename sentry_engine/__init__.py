@@ -10,15 +10,16 @@ from sentry_engine.engine.engine import Engine
 from sentry_engine.engine.explanation import Explanation
 from sentry_engine.engine.leases import AdmissionRefused, ClientLimits, Lease, OnExcess
 from sentry_engine.engine.replay import Change, simulate
-from sentry_engine.engine.rule_tests import run_examples
-from sentry_engine.engine.saved_state import State, StateKeeper
+from sentry_engine.engine.rule_tests import run_rule_tests
+from sentry_engine.engine.saved_state import State, StateStore
 from sentry_engine.errors import PolicyError, Problem
 from sentry_engine.formats.schema import rule_file_schema
 from sentry_engine.geoip.databases import GeoipPaths
 from sentry_engine.policy.feeds import FeedFetcher, Fetched, Refresh, refresh_feed
-from sentry_engine.policy.lint import Finding, find_oddities
+from sentry_engine.policy.lint import Finding, find_policy_issues
 from sentry_engine.policy.policy import Policy
-from sentry_engine.rules.model import Prefixes, PrefixRule
+from sentry_engine.prefixes import Prefixes
+from sentry_engine.rules.model import PrefixRule
 from sentry_engine.verdict import Action, Event, Reason, Verdict, read_word
 
 __all__ = [
@@ -49,16 +50,16 @@ __all__ = [
     "Reason",
     "Refresh",
     "State",
-    "StateKeeper",
+    "StateStore",
     "Step",
     "Suspicion",
     "Thresholds",
     "Verdict",
-    "find_oddities",
+    "find_policy_issues",
     "pack_address",
     "read_word",
     "refresh_feed",
     "rule_file_schema",
-    "run_examples",
+    "run_rule_tests",
     "simulate",
 ]

@@ -27,6 +27,7 @@ PURE = (
     "sentry_engine/addresses.py",
     "sentry_engine/verdict.py",
     "sentry_engine/errors.py",
+    "sentry_engine/prefixes.py",
     "sentry_engine/rules/",
     "sentry_engine/cores/",
     "sentry_engine/detectors/",

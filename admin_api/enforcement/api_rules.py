@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from sentry_engine import Action, PolicyError, Problem
 from sentry_engine.addresses import render_network
-from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, Prefixes, PrefixRule
+from sentry_engine.prefixes import Prefixes
+from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PrefixRule
 from sentry_engine.rules.user_rules import UserRule
 
 if TYPE_CHECKING:

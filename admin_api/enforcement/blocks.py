@@ -18,7 +18,8 @@ from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
 from sentry_engine import Action
-from sentry_engine.rules.model import Origin, Prefixes, PrefixRule
+from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.rules.model import PrefixRule
 
 if TYPE_CHECKING:
     from datetime import datetime

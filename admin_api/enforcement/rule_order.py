@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from admin_api.enforcement.api_rules import DOCUMENT_PREFIX
-from sentry_engine.rules.columnar import PlainRules, parts_of
+from sentry_engine.rules.columnar import ColumnarRules, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +65,7 @@ def _lists_of(policy: Policy) -> Iterator[tuple[Sequence[CompiledRule], Sequence
     """Lists of rules with their ids, without the rules that a row made."""
     single: list[CompiledRule] = [*policy.limit_rules, *policy.geo_rules, *policy.user_rules, *policy.feeds]
     for part in parts_of(policy.prefix_rules):
-        if not isinstance(part, PlainRules):
+        if not isinstance(part, ColumnarRules):
             single.append(part)
         elif len(part) < BATCH // 16:  # a list of its own is not worth it
             single += part

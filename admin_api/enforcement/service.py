@@ -30,8 +30,8 @@ from sentry_engine import (
     Policy,
     PolicyError,
     Problem,
-    find_oddities,
-    run_examples,
+    find_policy_issues,
+    run_rule_tests,
     simulate,
 )
 
@@ -297,7 +297,7 @@ class Enforcement:
     async def _report_rehearsal(self, policy: Policy) -> PolicyReport:
         """What ``policy`` would do, with what in it deserves a look, and the examples that it does not keep."""
         cut = len(await self.rehearse(policy))
-        findings = await asyncio.to_thread(lambda: (*find_oddities(policy), *run_examples(policy)))
+        findings = await asyncio.to_thread(lambda: (*find_policy_issues(policy), *run_rule_tests(policy)))
         return self._report(policy, cut=cut, findings=findings)
 
     def _report(

@@ -34,7 +34,7 @@ POLICY = {
 
 class Throttle:
     def __init__(self) -> None:
-        self._engine = Engine(Policy.from_document(POLICY), core="twin")
+        self._engine = Engine(Policy.from_document(POLICY))
 
     def note_failure(self, address: str, now: float) -> float | None:
         """Count a wrong token; seconds to wait, where there were too many."""

@@ -34,7 +34,7 @@ async def delete_penalties(
 ) -> Forgiven:
     """End penalties, and forget what led to them."""
     networks = ["0.0.0.0/0", "::/0"] if network is None else [str(network)]
-    forgiven = sum(services.engine.forgive(one) for one in networks)
+    forgiven = sum(services.engine.clear_penalties(one) for one in networks)
     async with services.store.write() as unit:
         await unit.audit.add(caller.name, "penalties_forgiven", " ".join(networks), forgiven=forgiven)
     return Forgiven(forgiven=forgiven)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from admin_api.store.tables import StoredPenalty
 from sentry_engine import Reason, State
-from sentry_engine.engine.saved_state import KeptPenalty, KeptSource, KeptUser
+from sentry_engine.engine.saved_state import SavedPenalty, SavedSource, SavedUser
 
 if TYPE_CHECKING:
     from admin_api.store import Store
@@ -48,10 +48,10 @@ async def restore_engine_state(store: Store, engine: Engine) -> int:
         users = await unit.locations.read_all()
     state = State(
         tuple(
-            KeptPenalty(p.network, None if p.until is None else p.until.timestamp(), Reason(p.reason), p.rule_id)
+            SavedPenalty(p.network, None if p.until is None else p.until.timestamp(), Reason(p.reason), p.rule_id)
             for p in penalties
         ),
-        sources=tuple(map(KeptSource.from_json, sources)),
-        users=tuple(map(KeptUser.from_json, users)),
+        sources=tuple(map(SavedSource.from_json, sources)),
+        users=tuple(map(SavedUser.from_json, users)),
     )
     return await asyncio.to_thread(engine.import_state, state)

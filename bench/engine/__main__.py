@@ -33,7 +33,7 @@ def parts(sizes: tuple[int, ...], folder: Path, seconds: float) -> dict[str, Cal
         "ipv4": lambda: figures.measure_decisions(4, sizes),
         "ipv6": lambda: figures.measure_decisions(6, sizes),
         "calls": figures.measure_calls,
-        "twin": figures.measure_twin,
+        "reference": figures.measure_twin,
         "documents": lambda: measure_documents(sizes[-1], folder),
         "builds": lambda: figures.measure_builds(sizes[-1], folder),
         "pause": lambda: figures.measure_pause(folder, sizes[-1], seconds),

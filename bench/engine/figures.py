@@ -20,10 +20,11 @@ from sentry_engine.addresses import pack_address, render_address, render_network
 from sentry_engine.cores.interface import Request
 from sentry_engine.cores.native_core import NativeCore
 from sentry_engine.cores.plan import Plan
-from sentry_engine.cores.reference import TwinCore
+from sentry_engine.cores.reference import ReferenceCore
 from sentry_engine.policy.compiler import append_blocks
-from sentry_engine.rules.model import Origin, PrefixRule
-from sentry_engine.rules.model import Prefixes as Packed
+from sentry_engine.prefixes import Origin
+from sentry_engine.prefixes import Prefixes as Packed
+from sentry_engine.rules.model import PrefixRule
 from sentry_engine.verdict import Action, Event
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -227,8 +228,8 @@ def measure_calls() -> Iterator[Figure]:
 def measure_twin() -> Iterator[Figure]:
     """The specification, for scale."""
     prefixes = draw_prefixes(4, 1_000)
-    twin = TwinCore()
+    twin = ReferenceCore()
     twin.publish(build_plan(prefixes))
     requests = [Request(address, Event.SESSION_START, 1.0) for address in draw_addresses(prefixes, 512)]
     took = best_of(3, lambda: [twin.decide(request) for request in requests], 512)
-    yield Figure("IPv4 from Python, one packed address", 1_000, "twin", took, "ns")
+    yield Figure("IPv4 from Python, one packed address", 1_000, "reference", took, "ns")

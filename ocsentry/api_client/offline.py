@@ -44,7 +44,7 @@ class OfflineClient(ApiClient):
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         store = await Store.open(self._config.store_url)
         try:
-            with Engine(Policy.from_document(EMPTY_POLICY), core="twin") as engine:
+            with Engine(Policy.from_document(EMPTY_POLICY)) as engine:
                 transport = httpx.ASGITransport(_as_operator(_make_app(store, engine)))
                 async with httpx.AsyncClient(transport=transport) as http:
                     return await http.send(request)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sentry_engine import Policy, Verdict
     from sentry_engine.engine.decision_log import Decision
-    from sentry_engine.rules.model import Origin
+    from sentry_engine.prefixes import Origin
 
 MOST_DECISIONS = 2_048  # that the server keeps
 PathsArgument = Annotated[
@@ -40,17 +40,18 @@ def group() -> typer.Typer:
 
 def check(cli: Invocation, paths: PathsArgument = None) -> None:
     """Read rule files as the server would, run the tests in them, and say what is wrong or odd. Needs no server."""
-    from sentry_engine import find_oddities, run_examples
+    from sentry_engine import find_policy_issues, run_rule_tests
 
     policy = _load(cli, paths or ())
-    failed, odd = run_examples(policy), find_oddities(policy)
+    failed, odd = run_rule_tests(policy), find_policy_issues(policy)
     findings = [
         {"kind": f.kind.value, "rule": f.rule_id, "place": _place(f.origin), "text": f.text} for f in failed + odd
     ]
     document = {"files": list(policy.files), "problems": [], "findings": findings}
-    summary = f"{count(len(policy.files), 'rule file')} in order, {count(len(policy.examples), 'test')} in them passed"
+    tests = count(len(policy.rule_tests), "test")
+    summary = f"{count(len(policy.files), 'rule file')} in order, {tests} in them passed"
     if failed:
-        summary = f"{len(failed)} of {count(len(policy.examples), 'test')} failed"
+        summary = f"{len(failed)} of {tests} failed"
     cli.emit(document, "\n".join([*map(str, failed), *map(str, odd), summary]))
     if failed:
         raise CommandError(summary)

@@ -19,9 +19,9 @@ from sentry_engine.engine.decision_log import Budget
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sentry_engine.cores.decision import Decision
+    from sentry_engine.cores.decision import CoreDecision
     from sentry_engine.engine.decision_log import DecisionLog
-    from sentry_engine.geoip.lookup import PlaceFinder
+    from sentry_engine.geoip.lookup import GeoLookup
     from vpn_frontend.ports import EventSink
 
 ACCEPTED_PER_SECOND = 5  # events; who comes in leaves a session's events too
@@ -34,7 +34,7 @@ GATEWAY_LABELS = frozenset(GATEWAY_ASKS.values())
 
 
 class WatchedCore(Protocol):
-    def drain(self, limit: int, wanted: Callable[[int, Action], bool]) -> Sequence[Decision]:
+    def drain(self, limit: int, wanted: Callable[[int, Action], bool]) -> Sequence[CoreDecision]:
         """Up to ``limit`` decisions, oldest first: those that ``wanted``, asked about each in turn, lets pass."""
 
 
@@ -46,7 +46,7 @@ class DecisionEvents:
         core: WatchedCore,
         asked: DecisionLog,
         events: EventSink,
-        places: Callable[[], PlaceFinder | None],
+        places: Callable[[], GeoLookup | None],
     ) -> None:
         """``asked`` is the engine's own log; ``places`` gives the databases in force, where there are any."""
         self._core = core

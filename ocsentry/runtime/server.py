@@ -133,7 +133,7 @@ class Server:
             limits=ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess),
             never_block=policy.never_block,
         )
-        self._decision_events = DecisionEvents(core, asked, self._events, lambda: engine.policy.places)
+        self._decision_events = DecisionEvents(core, asked, self._events, lambda: engine.policy.geo_lookup)
         return engine
 
     async def _restore_engine_state(self) -> None:

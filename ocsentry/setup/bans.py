@@ -63,7 +63,7 @@ def _rule(ban: Ban, rule_id: str) -> dict[str, Any]:
 def list_bans(policy: Policy, server: ApiClient | None, never_block: Iterable[Network] = ()) -> list[Ban]:
     """What is refused by address now: rejecting rules, and of a running server its blocks and penalties too."""
     now = time.time()
-    with Engine(policy, core="twin", never_block=never_block) as engine:
+    with Engine(policy, never_block=never_block) as engine:
         if server is not None:
             _add_live(engine, server)
         return list(bans_in_force(engine, now))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ocsentry.configuration.policy_files import load_policy
 from ocsentry.setup.certificates import EXPIRY_WARNING, CertificatePairError, expiry_problem, inspect_pair, utc_now
-from sentry_engine import PolicyError, find_oddities
+from sentry_engine import PolicyError, find_policy_issues
 from vpn_frontend.validation import validate
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _rules(config: LoadedConfig) -> Iterator[CheckResult]:
             yield CheckResult("rules", "fail", str(problem), "mend the file; the server keeps the policy it has")
         return
     yield CheckResult("rules", "ok", f"{len(policy.files)} files")
-    for oddity in find_oddities(policy):
+    for oddity in find_policy_issues(policy):
         yield CheckResult("rules", "warn", str(oddity), "see docs/policy.md")
 
 

@@ -12,7 +12,7 @@ from sentry_engine.cores.interface import Request
 from sentry_engine.verdict import INVALID, Verdict, write_word
 
 
-class Answers(ABC):
+class BulkDecisions(ABC):
     """What ``core.Core`` answers, for a class that has ``decide``."""
 
     @abstractmethod

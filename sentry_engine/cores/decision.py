@@ -10,7 +10,7 @@ from sentry_engine.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class CoreDecision:
     request: Request
     verdict: Verdict
     latency: float  # seconds of the walk through the tiers

@@ -1,24 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The cores by name."""
+"""Cores by name."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 from sentry_engine.cores.interface import Core
-from sentry_engine.cores.reference import TwinCore
-from sentry_engine.engine.core_stack import CoreName
+from sentry_engine.cores.reference import ReferenceCore
+
+CoreName = Literal["native", "reference", "wolfsentry"]
+MakeCore = Callable[[CoreName | Core], Core]
 
 
 def make_core(core: CoreName | Core) -> Core:
-    """A core by name. The native one is never replaced by the twin in silence: without it this raises
-    ``ImportError``.
+    """A new core of that name, or ``core`` itself if it is one. ``wolfsentry`` builds on a native core.
+
+    There is no fallback: raises ``ImportError`` if the native core is not built, ``ValueError`` for an unknown name.
     """
-    if core == "twin":
-        return TwinCore()
-    if isinstance(core, str):
-        module: Any = importlib.import_module("sentry_engine.cores.native_core")
-        native: Core = module.NativeCore()
-        return native
-    return core
+    if not isinstance(core, str):
+        return core
+    if core not in get_args(CoreName):
+        raise ValueError(f"there is no core {core!r}: choose one of {', '.join(get_args(CoreName))}")
+    if core == "reference":
+        return ReferenceCore()
+    module: Any = importlib.import_module("sentry_engine.cores.native_core")
+    native: Core = module.NativeCore()
+    return native

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a core must do: the port between the engine's objects and the two that carry it out.
 
-``native.NativeCore`` answers from C without the GIL and serves the gateway; ``twin.TwinCore`` is the same in plain
+``native.NativeCore`` answers from C without the GIL and serves the gateway; ``twin.ReferenceCore`` is the same in plain
 Python with pytricia as its prefix index: the specification and the oracle. One test suite runs on both.
 
 DECISION ORDER, the first decisive tier wins:
@@ -127,7 +127,7 @@ class Core(Protocol):
 
     def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None: ...
 
-    def forgive(self, network: bytes, length: int, now: float) -> int:
+    def clear_penalties(self, network: bytes, length: int, now: float) -> int:
         """End the penalties and forget the strikes and windows of the sources inside; returns how many penalties
         ended.
         """
@@ -137,13 +137,13 @@ class Core(Protocol):
     def strikes(self, now: float) -> list[Strikes]:
         """Of every source that has any."""
 
-    def remember(self, strikes: Strikes, now: float) -> None:
+    def restore_strikes(self, strikes: Strikes, now: float) -> None:
         """Put strikes back: the higher count and the later end hold. Past ones do nothing."""
 
     def bursts(self, now: float) -> list[Burst]:
         """The events that still count under the plan in force, those of a source and event oldest first."""
 
-    def restore(self, burst: Burst, now: float) -> None:
+    def restore_burst(self, burst: Burst, now: float) -> None:
         """Count a burst again, at the latest time it may have been: where a core keeps less than it is told, the
         source waits longer, never shorter. Bursts of a source come oldest first."""
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The binding through which questions reach the native core: ``native/binding/asker.c``.
+"""The fast calls into the native core, which bypass cffi: ``native/binding/fast_calls.c``.
 
-It is a second module in the library that cffi's lies in, so that both speak of one set of readers and policies; such a
-module is loaded by the path of its library.
+They are a second extension module in cffi's shared library, so both see one set of readers and policies. Such a module
+is loaded by the path of its library.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sentry_engine.verdict import INVALID, Verdict
 NAME = "sentry_engine._ask"
 
 
-class Asker(Protocol):
-    """Made for one core. Answers that have no ``retry_after`` are kept until ``forget``."""
+class FastCalls(Protocol):
+    """Bound to one core. Verdicts without ``retry_after`` are cached until ``forget``."""
 
     def answer(self, source: Source, event: int, now: float, verified: bool = True, /) -> Verdict: ...
 
@@ -29,13 +29,13 @@ class Asker(Protocol):
     def forget(self) -> None: ...
 
     def close(self) -> None:
-        """Before the core is closed; every question from then on raises ``RuntimeError``."""
+        """Call before the core is closed. Every later call raises ``RuntimeError``."""
 
 
-def open_asker(core_address: int, read: Callable[[int, float], Verdict]) -> Asker:
-    """``read`` makes the verdict of an answer's word that is not kept; the second argument is its ``retry_after``."""
-    asker: Asker = _module.Asker(core_address, read, INVALID)
-    return asker
+def open_fast_calls(core_address: int, read: Callable[[int, float], Verdict]) -> FastCalls:
+    """``read(word, retry_after)`` makes the verdict of an answer that is not cached."""
+    calls: FastCalls = _module.Asker(core_address, read, INVALID)
+    return calls
 
 
 def _load() -> Any:  # noqa: ANN401  # a module written in C

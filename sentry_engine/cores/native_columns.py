@@ -24,7 +24,7 @@ REASON_CODES = {id(reason): code for code, reason in enumerate(REASONS)}
 
 
 @dataclass(slots=True)
-class Columns:
+class PlanColumns:
     """The C structure and what has to stay alive while C reads it."""
 
     plan: CData  # struct se_plan_columns *
@@ -36,11 +36,11 @@ def nanoseconds(seconds: float | None) -> int:
     return FOREVER if seconds is None or not seconds < MAX_SECONDS else max(0, round(seconds * 1e9))
 
 
-def write_columns(ffi: CData, plan: Plan, keep_name: Callable[[str], int]) -> Columns:
+def write_columns(ffi: CData, plan: Plan, keep_name: Callable[[str], int]) -> PlanColumns:
     """Fill ``struct se_plan_columns``. ``keep_name`` numbers the rule names that outlive their plan in penalties."""
     if len(plan.tables) != len(Tier):
         raise PlanError(f"a plan has {len(Tier)} tables, not {len(plan.tables)}")
-    columns = Columns(ffi.new("struct se_plan_columns *"))
+    columns = PlanColumns(ffi.new("struct se_plan_columns *"))
     target = columns.plan
     target.version = plan.version
     for tier in Tier:
@@ -68,13 +68,13 @@ def _byte(value: int) -> int:
     return value if 0 <= value <= 255 else 0  # 0 is no prefix length of a source: the core refuses it
 
 
-def _point(ffi: CData, columns: Columns, kind: str, buffer: bytes | bytearray | array[int]) -> CData:
+def _point(ffi: CData, columns: PlanColumns, kind: str, buffer: bytes | bytearray | array[int]) -> CData:
     view = ffi.from_buffer(kind, buffer)
     columns.alive.append(view)
     return view
 
 
-def _write_table(ffi: CData, columns: Columns, target: CData, table: PrefixTable) -> None:
+def _write_table(ffi: CData, columns: PlanColumns, target: CData, table: PrefixTable) -> None:
     count = len(table)
     if len(table.networks) != 16 * count or len(table.values) != count:
         raise PlanError(f"a table of {count} rows has {len(table.networks)} bytes and {len(table.values)} values")
@@ -86,7 +86,7 @@ def _write_table(ffi: CData, columns: Columns, target: CData, table: PrefixTable
     target.count = count
 
 
-def _write_entries(ffi: CData, columns: Columns, entries: Sequence[Entry]) -> None:
+def _write_entries(ffi: CData, columns: PlanColumns, entries: Sequence[Entry]) -> None:
     made = entries if isinstance(entries, Entries) else Entries.of(entries)
     if made.expiries.count(NEVER) == len(made):  # a million times
         expires = array("Q", (FOREVER,)) * len(made)
@@ -100,7 +100,7 @@ def _write_entries(ffi: CData, columns: Columns, entries: Sequence[Entry]) -> No
     target.count = len(made)
 
 
-def _write_limits(ffi: CData, columns: Columns, plan: Plan, keep_name: Callable[[str], int]) -> None:
+def _write_limits(ffi: CData, columns: PlanColumns, plan: Plan, keep_name: Callable[[str], int]) -> None:
     limits = ffi.new("struct se_limit[]", max(1, len(plan.limits)))
     for target, limit in zip(limits, plan.limits, strict=False):
         _write_limit(target, limit)
@@ -132,7 +132,7 @@ def _write_limit(target: CData, limit: Limit) -> None:
     target.strike_memory = nanoseconds(limit.strike_memory)
 
 
-def _write_sets(ffi: CData, columns: Columns, plan: Plan) -> None:
+def _write_sets(ffi: CData, columns: PlanColumns, plan: Plan) -> None:
     """One row a set, one column an event: the limit that applies, so that C looks up and never searches."""
     events = count_events(plan)
     sets = array("I", [NO_LIMIT]) * (events * len(plan.limit_sets))

@@ -13,11 +13,11 @@ from pathlib import Path
 from threading import Lock
 
 from sentry_engine.addresses import Source, mask, render_network
-from sentry_engine.cores.decision import Decision
+from sentry_engine.cores.decision import CoreDecision
 from sentry_engine.cores.interface import Burst, CoreCounters, Penalty, Request, Step, Strikes
-from sentry_engine.cores.native_calls import open_asker
+from sentry_engine.cores.native_calls import open_fast_calls
 from sentry_engine.cores.native_columns import REASON_CODES, CData
-from sentry_engine.cores.native_policies import InForce, Policies, list_hits
+from sentry_engine.cores.native_policies import PoliciesInForce, PolicySlots, list_hits
 from sentry_engine.cores.plan import Plan
 from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Action, Reason, Verdict, read_word
 
@@ -58,9 +58,9 @@ class NativeCore:
         self._draining = Lock()
         self._kept: dict[str, int] = {}
         self._kept_names: list[str] = []
-        self._policies = Policies(self._core, self._keep_name)
-        self._asker = open_asker(int(ffi.cast("uintptr_t", self._core)), self._read)
-        self.answer = self._asker.answer  # nothing is to stand between a question and C
+        self._policies = PolicySlots(self._core, self._keep_name)
+        self._fast_calls = open_fast_calls(int(ffi.cast("uintptr_t", self._core)), self._read)
+        self.answer = self._fast_calls.answer  # nothing is to stand between a question and C
 
     @property
     def gate_address(self) -> int:
@@ -83,7 +83,7 @@ class NativeCore:
         self._require_open()
         with self._publishing:
             self._policies.publish(plan)
-            self._asker.forget()
+            self._fast_calls.forget()
 
     def save(self, path: Path) -> None:
         """Write the policy in force, without what a plan appended to its base, to a file that ``load`` reads in
@@ -98,7 +98,7 @@ class NativeCore:
         self._require_open()
         with self._publishing:
             self._policies.load(path)
-            self._asker.forget()
+            self._fast_calls.forget()
 
     def decide(self, request: Request) -> Verdict:
         return self.answer(request.address, request.event, request.now, request.verified)
@@ -107,7 +107,7 @@ class NativeCore:
         return [self.answer(r.address, r.event, r.now, r.verified) for r in requests]
 
     def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
-        return self._asker.answer_many(tuple(sources), event, now, verified)
+        return self._fast_calls.answer_many(tuple(sources), event, now, verified)
 
     def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
         """Without the GIL."""
@@ -145,7 +145,7 @@ class NativeCore:
         kept = NO_RULE if rule_id is None else self._keep_name(rule_id)
         lib.se_core_penalize(self._require_open(), network, length, until, REASON_CODES[id(reason)], kept)
 
-    def forgive(self, network: bytes, length: int, now: float) -> int:
+    def clear_penalties(self, network: bytes, length: int, now: float) -> int:
         check_network(network, length)
         return int(lib.se_core_forgive(self._require_open(), network, length, now))
 
@@ -167,7 +167,7 @@ class NativeCore:
                 return [Strikes(bytes(r.network), r.length, r.count, r.until) for r in rows[0:count]]
             room = 2 * count
 
-    def remember(self, strikes: Strikes, now: float) -> None:
+    def restore_strikes(self, strikes: Strikes, now: float) -> None:
         check_network(strikes.network, strikes.length)
         row = ffi.new("struct se_strikes_row *")
         row.network, row.length = strikes.network, strikes.length
@@ -182,7 +182,7 @@ class NativeCore:
             found += [Burst(bytes(r.network), r.length, r.event, r.first, r.last, r.count) for r in rows[0:count]]
         return found
 
-    def restore(self, burst: Burst, now: float) -> None:
+    def restore_burst(self, burst: Burst, now: float) -> None:
         check_network(burst.network, burst.length)
         row = ffi.new("struct se_burst_row *")
         row.network, row.length, row.event = burst.network, burst.length, burst.event
@@ -209,7 +209,7 @@ class NativeCore:
         """Record one in ``every`` decisions for ``drain``; 0: none, which is how a core starts."""
         lib.se_core_watch(self._require_open(), max(0, min(every, 0xFFFF_FFFF)))
 
-    def drain(self, limit: int = 1024, wanted: Wanted | None = None) -> list[Decision]:
+    def drain(self, limit: int = 1024, wanted: Wanted | None = None) -> list[CoreDecision]:
         """Take up to ``limit`` recorded decisions, oldest first. Those that found no room are in ``unlogged``.
 
         ``wanted`` is asked about each (its event and answer) before it is read, which is what costs: of a flood most
@@ -233,7 +233,7 @@ class NativeCore:
     def close(self) -> None:
         if self._core is None:
             return
-        self._asker.close()
+        self._fast_calls.close()
         core, self._core = self._core, None
         lib.se_core_close(core)
         self._policies.close()
@@ -243,7 +243,7 @@ class NativeCore:
             raise RuntimeError("the core is closed")
         return self._core
 
-    def _require_plan(self) -> InForce:
+    def _require_plan(self) -> PoliciesInForce:
         in_force = self._policies.in_force
         if in_force is None:
             raise RuntimeError("the core has no plan: publish one first, and ask nothing after close")
@@ -278,11 +278,11 @@ class NativeCore:
         lib.se_core_count(self._require_open(), counters)
         return counters
 
-    def _read_decision(self, row: CData) -> Decision:
+    def _read_decision(self, row: CData) -> CoreDecision:
         request = Request(
             bytes(row.address), row.event, row.now, row.port, row.local_port, row.protocol, bool(row.verified)
         )
-        return Decision(request, self._read(row.word, row.retry_after), row.latency / 1e9)
+        return CoreDecision(request, self._read(row.word, row.retry_after), row.latency / 1e9)
 
     def _read_penalty(self, row: CData) -> Penalty:
         rule_id = self._name(row.kept_rule if row.kept_rule == NO_RULE else RULE_KEPT | row.kept_rule, ())

@@ -16,9 +16,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from sentry_engine._core import ffi, lib
-from sentry_engine.cores.native_columns import CData, Columns, write_columns
+from sentry_engine.cores.native_columns import CData, PlanColumns, write_columns
 from sentry_engine.cores.plan import Plan, PlanError, PrefixTable, Tier
-from sentry_engine.cores.policy_file import Described, read_prepared, write_prepared
+from sentry_engine.cores.policy_file import PolicyMetadata, read_policy_file, write_policy_file
 from sentry_engine.verdict import NO_RULE
 
 REMEMBERED_PLANS = 1_024  # whose rule ids are kept for answers on their way: at least one, more if they are few
@@ -28,30 +28,32 @@ POLL_SECONDS = 0.0002
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Built:
+class BuiltPolicy:
     """``struct se_policy`` and what Python keeps of it."""
 
     policy: CData
-    described: Described
+    described: PolicyMetadata
     plan: Plan | None  # that it was built of; None: read from a file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class InForce:
-    base: Built
-    overlay: Built | None
+class PoliciesInForce:
+    base: BuiltPolicy
+    overlay: BuiltPolicy | None
     rule_ids: Sequence[str]  # of both
 
 
-class Policies:
+class PolicySlots:
     """Not thread-safe: the core takes its lock around every call, but for reading ``in_force`` and ``names``."""
 
     def __init__(self, core: CData, keep_name: Callable[[str], int]) -> None:
         self._core = core
         self._keep_name = keep_name
-        self._retired: list[tuple[CData, list[Built]]] = []  # pairs that may still be read, and what ends with them
+        self._retired: list[
+            tuple[CData, list[BuiltPolicy]]
+        ] = []  # pairs that may still be read, and what ends with them
         self._past_hits: Counter[str] = Counter()  # of policies that are gone
-        self.in_force: InForce | None = None
+        self.in_force: PoliciesInForce | None = None
         self.names: dict[int, Sequence[str]] = {}  # rule ids by generation modulo 65536; empty: no plan
 
     @property
@@ -66,23 +68,23 @@ class Policies:
         base = reused or self._build(wanted)
         try:
             overlay = self._build(cut_overlay(plan, wanted)) if appended else None
-            self._install(InForce(base, overlay, plan.rule_ids))
+            self._install(PoliciesInForce(base, overlay, plan.rule_ids))
         except BaseException:
             if reused is None:
                 lib.se_policy_free(base.policy)
             raise
 
     def load(self, path: Path) -> None:
-        policy, described = read_prepared(ffi, lib, path)
+        policy, described = read_policy_file(ffi, lib, path)
         for at, (_, _, rule_id) in enumerate(described.limits):
             lib.se_policy_keep_rule(policy, at, NO_RULE if rule_id is None else self._keep_name(rule_id))
-        self._install(InForce(Built(policy, described, None), None, described.rule_ids))
+        self._install(PoliciesInForce(BuiltPolicy(policy, described, None), None, described.rule_ids))
 
     def save(self, path: Path) -> None:
         """Write the base; an overlay comes from elsewhere and is put over it again."""
         if self.in_force is None:
             raise RuntimeError("the core has no plan to save: publish one first")
-        write_prepared(lib, self.in_force.base.policy, self.in_force.base.described, path)
+        write_policy_file(lib, self.in_force.base.policy, self.in_force.base.described, path)
 
     def hits(self) -> Counter[str]:
         hits = Counter(self._past_hits)
@@ -104,11 +106,11 @@ class Policies:
         self.in_force = None
         self.names = {}
 
-    def _build(self, plan: Plan) -> Built:
+    def _build(self, plan: Plan) -> BuiltPolicy:
         policy = build_policy(write_columns(ffi, plan, self._keep_name))
-        return Built(policy, Described(plan.rule_ids, describe_limits(plan)), plan)
+        return BuiltPolicy(policy, PolicyMetadata(plan.rule_ids, describe_limits(plan)), plan)
 
-    def _install(self, new: InForce) -> None:
+    def _install(self, new: PoliciesInForce) -> None:
         generation = (lib.se_core_generation(self._core) + 1) & 0xFFFF
         self.names = self._remember_names(generation, new.rule_ids)
         before, old = ffi.new("struct se_in_force **"), self.in_force
@@ -156,7 +158,7 @@ class Policies:
         return known
 
 
-def build_policy(columns: Columns) -> CData:
+def build_policy(columns: PlanColumns) -> CData:
     """``struct se_policy *`` of a plan's columns, or ``PlanError`` that says which row of which table is wrong."""
     policy, fault = ffi.new("struct se_policy **"), ffi.new("struct se_fault *")
     code = lib.se_core_build(columns.plan, policy, fault)
@@ -203,7 +205,7 @@ def describe_limits(plan: Plan) -> tuple[tuple[int, float, str | None], ...]:
     return tuple((n.max_events, n.window, None if n.rule == NO_RULE else names[n.rule]) for n in plan.limits)
 
 
-def add_hits(hits: Counter[str], built: Built) -> None:
+def add_hits(hits: Counter[str], built: BuiltPolicy) -> None:
     list_hits(hits, lambda *room: lib.se_policy_hits(built.policy, *room), built.described.rule_ids)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import overload
 
+from sentry_engine.addresses import V4_OFFSET, is_ipv4, mask
 from sentry_engine.verdict import ACTIONS, REASONS, Action, Reason
 
 
@@ -179,3 +180,10 @@ class Plan:
     aggregation: Aggregation = Aggregation()
     # This plan is ``base`` with RULES rows, entries and rule ids appended: what a core built of it, it may use again.
     base: Plan | None = None
+
+
+def find_source(plan: Plan, address: bytes) -> tuple[bytes, int]:
+    """The packed prefix that is one source, by the plan's aggregation."""
+    aggregation = plan.aggregation
+    length = aggregation.ipv4_prefix + V4_OFFSET if is_ipv4(address) else aggregation.ipv6_prefix
+    return mask(address, length), length

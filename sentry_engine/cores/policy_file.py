@@ -53,14 +53,14 @@ class RuleNames(Sequence[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class PolicyMetadata:
     """What Python keeps of a policy: the rest is in C."""
 
     rule_ids: Sequence[str]
     limits: Sequence[tuple[int, float, str | None]]  # max_events, window in seconds, rule id
 
 
-def write_prepared(lib: CData, policy: CData, described: Described, path: Path) -> None:
+def write_policy_file(lib: CData, policy: CData, described: PolicyMetadata, path: Path) -> None:
     """Write a policy to ``path``, whole or not at all."""
     names = "".join(f"{name}\0" for name in described.rule_ids).encode()
     if names.count(b"\0") != len(described.rule_ids):
@@ -85,7 +85,7 @@ def write_prepared(lib: CData, policy: CData, described: Described, path: Path) 
         beside.unlink(missing_ok=True)
 
 
-def read_prepared(ffi: CData, lib: CData, path: Path) -> tuple[CData, Described]:
+def read_policy_file(ffi: CData, lib: CData, path: Path) -> tuple[CData, PolicyMetadata]:
     """``struct se_policy *`` of a file, or ``PlanError`` that says what is wrong with it."""
     policy, fault = ffi.new("struct se_policy **"), ffi.new("struct se_fault *")
     with path.open("rb", buffering=0) as file:
@@ -120,7 +120,7 @@ def _read_head(head: bytes, size: int, path: Path) -> tuple[int, int, int, int]:
     return meta_size, block_size, names_size, checksum
 
 
-def _read_names(meta: bytes, names: bytes, path: Path, *, intact: bool) -> Described:
+def _read_names(meta: bytes, names: bytes, path: Path, *, intact: bool) -> PolicyMetadata:
     if not intact:
         raise PlanError(f"{path}: damaged, the checksum of its names does not match")
     try:
@@ -131,4 +131,4 @@ def _read_names(meta: bytes, names: bytes, path: Path, *, intact: bool) -> Descr
         raise PlanError(f"{path}: its description cannot be read: {error}") from None
     if names.count(b"\0") != rules or (names and names[-1]):
         raise PlanError(f"{path}: it has other names than it has rules")
-    return Described(RuleNames(names, rules), limits)
+    return PolicyMetadata(RuleNames(names, rules), limits)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The twin's penalty box: networks that are refused until a time, the most specific one answers."""
+"""The penalty box of the reference core: networks refused until a time. The most specific penalty answers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from sentry_engine.addresses import V4_OFFSET, contains, covers, is_ipv4, mask
 from sentry_engine.cores.interface import Penalty, Strikes
 from sentry_engine.cores.nanoseconds import reached
 
-MAX_PENALTIES = 65_536  # entries; when full the one that ends first makes room
+MAX_PENALTIES = 65_536  # entries; when full, the one that ends first is evicted
 ESCALATION_STEPS = (56, 48)  # IPv6 prefix lengths a penalty widens to, in order
 
 
 class PenaltyBox:
+    """Not thread-safe: the core's lock is held."""
+
     def __init__(self, max_penalties: int = MAX_PENALTIES) -> None:
         self._max_penalties = max_penalties
         self._penalties: dict[tuple[bytes, int], Penalty] = {}
@@ -24,7 +26,7 @@ class PenaltyBox:
         return len(self._penalties)
 
     def put(self, penalty: Penalty) -> None:
-        """Replaces the penalty of the same network, if there is one."""
+        """Add a penalty, or replace the one on the same network."""
         key = (penalty.network, penalty.length)
         if key not in self._penalties:
             while len(self._penalties) >= self._max_penalties:
@@ -33,6 +35,7 @@ class PenaltyBox:
         self._penalties[key] = penalty
 
     def find(self, address: bytes, now: float) -> Penalty | None:
+        """The most specific penalty in force on a packed address."""
         for length in sorted(self._lengths, reverse=True):
             penalty = self._penalties.get((mask(address, length), length))
             if penalty and not reached(now, penalty.until) and contains(penalty.network, length, address):
@@ -40,14 +43,15 @@ class PenaltyBox:
         return None
 
     def recount(self, strikes: Strikes) -> None:
-        """Show how many strikes led to a penalty, where it was put back without them."""
+        """Set the number of strikes of a penalty that was restored without them."""
         key = (strikes.network, strikes.length)
         if penalty := self._penalties.get(key):
             self._penalties[key] = replace(penalty, strikes=strikes.count)
 
     def escalate(self, cause: Penalty, now: float, after: int) -> None:
-        """Widen to the /56 and then the /48 of ``cause`` when ``after`` of the next narrower size are penalised
-        there.
+        """Widen a penalty to its /56, then /48, once ``after`` prefixes of the next narrower size are penalised there.
+
+        IPv6 only; ``after`` 0 disables it.
         """
         if after == 0 or (is_ipv4(cause.network) and cause.length >= V4_OFFSET):
             return
@@ -68,8 +72,8 @@ class PenaltyBox:
                 self.put(Penalty(network, wide, cause.until, inside, cause.reason, cause.rule_id))
             narrow = wide
 
-    def lift(self, network: bytes, length: int, now: float) -> int:
-        """Remove the penalties inside; returns how many of them were in force."""
+    def clear(self, network: bytes, length: int, now: float) -> int:
+        """Remove the penalties inside a packed prefix. Returns how many of them were in force."""
         inside = [key for key in self._penalties if covers((network, length), key)]
         in_force = sum(not reached(now, self._penalties[key].until) for key in inside)
         for key in inside:
@@ -77,6 +81,7 @@ class PenaltyBox:
         return in_force
 
     def in_force(self, now: float) -> list[Penalty]:
+        """The penalties in force. Expired ones are removed."""
         for key in [key for key, penalty in self._penalties.items() if reached(now, penalty.until)]:
             self._remove(key)
         return list(self._penalties.values())

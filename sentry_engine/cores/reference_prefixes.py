@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The twin's prefix index: one tier of a plan in pytricia, one trie per family.
+"""The prefix index of the reference core: one tier of a plan in pytricia, one trie per address family.
 
-pytricia keeps one family per trie, and so do the semantics: an IPv6 prefix shorter than ``::ffff:0:0/96`` never matches
-an IPv4 source. A prefix maps to all of its values in rising order, because the lowest live one wins.
+pytricia holds one family per trie, as the semantics require: an IPv6 prefix shorter than ``::ffff:0:0/96`` never
+matches an IPv4 source. A prefix maps to all of its values in rising order, because the lowest live one wins.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sentry_engine.cores.plan import PlanError, PrefixTable
 
 
 class PrefixIndex:
-    """Immutable once built: lookups need no lock."""
+    """Immutable. Lookups need no lock."""
 
     def __init__(self, table: PrefixTable, *, values_below: int) -> None:
         if len(table.networks) != 16 * len(table) or len(table.values) != len(table):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Counting events per source: sliding windows and strikes (exact), and the sketch for sources that may be spoofed.
+"""Rates of the reference core: sliding windows and strikes per source, and leaky buckets for unverified sources.
 
-The window is a log of times, so "the first N in any window pass" holds to the nanosecond: at ``now`` an event of time t
-counts while ``now - t < window``. A refused event is not stored. Windows are kept by event, not by limit, so that a new
-policy finds the counts of the old one.
+A window is a log of event times, exact to the nanosecond: at ``now`` an event of time t counts while
+``now - t < window``. A refused event is not logged. Windows are keyed by event, not by limit, so counts survive a new
+policy.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from sentry_engine.cores.interface import Burst, Strikes
 from sentry_engine.cores.nanoseconds import NANOSECONDS, reached, to_nanoseconds
 from sentry_engine.cores.plan import Limit
 
-MAX_SOURCES = 65_536  # rows; when full the source that was quiet longest makes room, its windows and strikes forgotten
-MAX_EVENTS = 65_535  # in a window: the largest limit there is
-MAX_SKETCH_CELLS = 65_536  # cells; a full sketch starts over, so that a spoofed flood costs memory only up to here
+MAX_SOURCES = 65_536  # rows; when full, the least recently counted source is evicted with its strikes
+MAX_EVENTS = 65_535  # of one window: the largest limit
+MAX_CELLS = 65_536  # buckets of unverified sources; when full, all are dropped, which bounds a spoofed flood
 
 
 @dataclass(slots=True)
 class SourceState:
     windows: dict[int, deque[int]] = field(default_factory=dict)  # by event; nanoseconds, oldest first
     strikes: int = 0
-    remembered_until: float = 0.0  # when the strikes start over
+    remembered_until: float = 0.0  # when the strikes are forgotten
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
-    """A violation: how long its penalty lasts (seconds), and which in a row it is."""
+class StrikePreview:
+    """The next violation of a source: the length of its penalty in seconds, and its number among the strikes."""
 
     seconds: float
     number: int
     blacklisted: bool
 
 
-class Rates:
-    """States by source (packed address and length)."""
+class SlidingWindows:
+    """Windows and strikes by source (packed address and length). Not thread-safe: the core's lock is held."""
 
     def __init__(self, max_sources: int = MAX_SOURCES) -> None:
         self._max_sources = max_sources
@@ -50,7 +50,7 @@ class Rates:
         return len(self._states)
 
     def wait(self, source: tuple[bytes, int], limit: Limit, now: float) -> float | None:
-        """Seconds until one more event would pass, ``None`` if it passes now. Counts nothing."""
+        """Seconds until one more event would pass; ``None``: it passes now. Counts nothing."""
         state = self._states.get(source)
         window = state.windows.get(limit.event) if state else None
         if not window:
@@ -66,19 +66,19 @@ class Rates:
             window.popleft()
         window.append(now_ns)
 
-    def foresee(self, source: tuple[bytes, int], limit: Limit, now: float) -> Strike:
-        """The strike that one event too many would be. Changes nothing."""
+    def preview_strike(self, source: tuple[bytes, int], limit: Limit, now: float) -> StrikePreview:
+        """The strike that an event over the limit would cause now. Changes nothing."""
         state = self._states.get(source)
         remembered = state.strikes if state and not reached(now, state.remembered_until) else 0
         number = remembered + 1
         if 0 < limit.blacklist_threshold <= number:
-            return Strike(
+            return StrikePreview(
                 float("inf") if limit.blacklist_ttl is None else limit.blacklist_ttl, number, blacklisted=True
             )
-        return Strike(grown_penalty(limit, number), number, blacklisted=False)
+        return StrikePreview(grown_penalty(limit, number), number, blacklisted=False)
 
-    def strike(self, source: tuple[bytes, int], limit: Limit, strike: Strike, now: float) -> None:
-        """Note a strike and clear the window it came from, so that the end of its penalty is a fresh start."""
+    def strike(self, source: tuple[bytes, int], limit: Limit, strike: StrikePreview, now: float) -> None:
+        """Record a strike and clear its window, so the source starts at zero when the penalty ends."""
         state = self._state(source)
         state.windows.pop(limit.event, None)
         state.strikes = strike.number
@@ -91,7 +91,7 @@ class Rates:
             window.pop()
 
     def forget(self, inside: tuple[bytes, int]) -> None:
-        """Drop the states of the sources inside a packed prefix."""
+        """Remove the windows and strikes of all sources inside a packed prefix."""
         for source in [source for source in self._states if covers(inside, source)]:
             del self._states[source]
 
@@ -102,7 +102,7 @@ class Rates:
             if state.strikes and not reached(now, state.remembered_until)
         ]
 
-    def remember(self, strikes: Strikes) -> None:
+    def restore_strikes(self, strikes: Strikes) -> None:
         state = self._state((strikes.network, strikes.length))
         state.strikes = max(state.strikes, strikes.count)
         state.remembered_until = max(state.remembered_until, strikes.until)
@@ -115,7 +115,7 @@ class Rates:
             for moment, same in groupby(window)
         ]
 
-    def restore(self, burst: Burst, now: float) -> None:
+    def restore_burst(self, burst: Burst, now: float) -> None:
         window = self._state((burst.network, burst.length)).windows.setdefault(burst.event, deque())
         moment = min(to_nanoseconds(burst.last), to_nanoseconds(now))
         moment = max(moment, window[-1]) if window else moment
@@ -134,25 +134,26 @@ class Rates:
 
 @dataclass(slots=True)
 class Cell:
-    """One source and event of the sketch; nanoseconds of the engine's clock."""
+    """The bucket of one source and event. Times are nanoseconds of the engine's clock."""
 
-    free_at: int = 0  # the theoretical arrival time of GCRA (ITU-T I.371): when the bucket will be empty
+    free_at: int = 0  # theoretical arrival time of GCRA (ITU-T I.371): when the bucket is empty
     refused_until: int = 0
 
 
-class Sketch:
-    """Unverified events per source and event, as a leaky bucket: the first N pass at once, then one per window / N.
+class UnverifiedRates:
+    """Rates of sources that may be spoofed: a leaky bucket per source and event.
 
-    Nothing here is a strike, a penalty of the source, or a row that could push out a real one. A limit's penalty
-    refuses further unverified events of the same label, and nothing else.
+    The first N events pass at once, then one per window / N. Nothing here causes a strike, a penalty of the source, or
+    the eviction of a verified source. The penalty of a limit refuses further unverified events of the same label only.
+    The native core keeps these rates in a count-min sketch.
     """
 
-    def __init__(self, max_cells: int = MAX_SKETCH_CELLS) -> None:
+    def __init__(self, max_cells: int = MAX_CELLS) -> None:
         self._max_cells = max_cells
         self._cells: dict[tuple[tuple[bytes, int], int], Cell] = {}
 
     def wait(self, source: tuple[bytes, int], limit: Limit, now: float) -> float | None:
-        """Seconds until one more event would pass, ``None`` if it passes now. Counts nothing."""
+        """Seconds until one more event would pass; ``None``: it passes now. Counts nothing."""
         cell = self._cells.get((source, limit.event), Cell())
         now_ns = to_nanoseconds(now)
         if now_ns < cell.refused_until:
@@ -168,7 +169,7 @@ class Sketch:
         cell.free_at = max(cell.free_at, to_nanoseconds(now)) + spacing(limit)
 
     def refuse(self, source: tuple[bytes, int], limit: Limit, now: float) -> None:
-        """Start the penalty of an event too many, unless it runs already."""
+        """Start the penalty of an event over the limit, unless one is running."""
         cell = self._cell(source, limit)
         now_ns = to_nanoseconds(now)
         if limit.penalty > 0 and now_ns >= cell.refused_until:
@@ -182,12 +183,12 @@ class Sketch:
 
 
 def spacing(limit: Limit) -> int:
-    """Nanoseconds between two events at the limit's rate."""
+    """Nanoseconds between two events at the rate of the limit."""
     return to_nanoseconds(limit.window) // limit.max_events
 
 
 def grown_penalty(limit: Limit, strikes: int) -> float:
-    """Seconds of the penalty number ``strikes``."""
+    """Length in seconds of the penalty for strike number ``strikes``."""
     try:
         seconds = limit.penalty * limit.penalty_growth ** (strikes - 1)
     except OverflowError:

@@ -4,7 +4,7 @@ here.
 """
 
 from sentry_engine.detectors.attempts import Attempt, Response, Suspicion
-from sentry_engine.detectors.detector_set import Panel
+from sentry_engine.detectors.detector_set import DetectorSet
 from sentry_engine.detectors.thresholds import Thresholds
 
-__all__ = ["Attempt", "Panel", "Response", "Suspicion", "Thresholds"]
+__all__ = ["Attempt", "DetectorSet", "Response", "Suspicion", "Thresholds"]

@@ -11,7 +11,7 @@ from sentry_engine.detectors.password_guessing import SprayDetector, StuffingDet
 from sentry_engine.detectors.thresholds import Thresholds
 
 
-class Panel:
+class DetectorSet:
     """Thread-safe."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Panel:
         with self._lock:
             self._travel.learn(user, sighting)
 
-    def whereabouts(self) -> list[tuple[str, frozenset[str], Sighting | None]]:
+    def locations(self) -> list[tuple[str, frozenset[str], Sighting | None]]:
         """Of each user the countries and where the last login came from; the least recently heard of comes first."""
         with self._lock:
             users = dict.fromkeys((*self._country.users(), *self._travel.users()))

@@ -10,8 +10,9 @@ import importlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
+from sentry_engine.cores.factory import CoreName, MakeCore
 from sentry_engine.cores.interface import Core
 from sentry_engine.cores.plan import Plan, PlanError
 from sentry_engine.errors import PolicyError
@@ -21,12 +22,10 @@ from sentry_engine.wolfsentry import RouteTable, read_config
 from sentry_engine.wolfsentry.routed_core import RoutedCore, Routes, strip
 from sentry_engine.wolfsentry.writer import find_unbounded
 
-CoreName = Literal["native", "twin", "wolfsentry"]
-MakeCore = Callable[[CoreName | Core], Core]
 Tables = dict[RouteRules, Routes]
 
 
-class Routing:
+class CoreStack:
     """The cores of one engine. Not thread-safe: the engine's lock is held."""
 
     def __init__(self, core: CoreName | Core, make_core: MakeCore) -> None:
@@ -36,7 +35,7 @@ class Routing:
         if self._on_library:
             self._library = importlib.import_module("sentry_engine.wolfsentry.library")
         self.inner = make_core(core)
-        self._make_front: Callable[[], Core] = lambda: make_core(core if isinstance(core, str) else "twin")
+        self._make_front: Callable[[], Core] = lambda: make_core(core if isinstance(core, str) else "native")
         self._front: Core | None = None  # made when the first table needs one
         self._tables: Tables = {}
         self._plan: Plan  # in force

@@ -27,28 +27,30 @@ from sentry_engine.addresses import (
     render_network,
     split_network,
 )
-from sentry_engine.cores.factory import make_core
+from sentry_engine.collector import collector_paused
+from sentry_engine.cores.factory import CoreName, make_core
 from sentry_engine.cores.interface import Core, CoreCounters, Penalty, Request, Step
-from sentry_engine.cores.reference import find_source
-from sentry_engine.detectors import Attempt, Panel, Response, Thresholds
-from sentry_engine.engine.core_stack import CoreName, Routing
+from sentry_engine.cores.plan import find_source
+from sentry_engine.detectors import Attempt, DetectorSet, Response, Thresholds
+from sentry_engine.engine.core_stack import CoreStack
 from sentry_engine.engine.decision_log import DecisionLog
 from sentry_engine.engine.event_names import EVENT_LABELS, EVENT_NUMBERS, LOGINS, EventName
 from sentry_engine.engine.explanation import Explanation
 from sentry_engine.engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
-from sentry_engine.engine.saved_state import KeptBlock, KeptPenalty, State
+from sentry_engine.engine.saved_state import SavedBlock, SavedPenalty, State
 from sentry_engine.engine.state_transfer import (
-    put_penalties,
-    put_sources,
-    put_users,
-    take_penalties,
-    take_sources,
-    take_users,
+    export_penalties,
+    export_sources,
+    export_users,
+    import_penalties,
+    import_sources,
+    import_users,
 )
-from sentry_engine.geoip.lookup import NOWHERE
-from sentry_engine.policy.compiler import Setting, append_blocks, compile_policy
-from sentry_engine.policy.policy import Policy, collector_paused
-from sentry_engine.rules.model import Origin, Prefixes, PrefixRule
+from sentry_engine.geoip.lookup import UNKNOWN_LOCATION
+from sentry_engine.policy.compiler import CompileSettings, append_blocks, compile_policy
+from sentry_engine.policy.policy import Policy
+from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.rules.model import PrefixRule
 from sentry_engine.rules.user_rules import REFUSAL_TEXTS, judge_user, limit_of
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, INVALID, Action, Event, Reason, Verdict, write_word
 
@@ -86,11 +88,11 @@ class Engine:
         self._default = Action(default)
         self._never_block = Prefixes.of(*never_block)
         self._lock = RLock()
-        self._routing = Routing(core, make_core)
-        self._core = self._routing.inner
+        self._cores = CoreStack(core, make_core)
+        self._core = self._cores.inner
         self._leases = LeaseTable(limits or ClientLimits())
         self.decisions = decisions
-        self.detectors = Panel()
+        self.detectors = DetectorSet()
         self._blocks: dict[str, PrefixRule] = {}
         self._version = 0
         self._next_change: float | None = None
@@ -121,12 +123,12 @@ class Engine:
             offset = self._clock_offset()
             known = tuple(sorted(self._labels, key=self._labels.__getitem__))
             wall_now = self._wall_clock()
-            setting = Setting(wall_now, offset, self._default, self._never_block, known)
-            ruled, routed = self._routing.prepare(policy)
-            base = compile_policy(ruled, setting, version=self._version + 1)
+            settings = CompileSettings(wall_now, offset, self._default, self._never_block, known)
+            ruled, routed = self._cores.prepare(policy)
+            base = compile_policy(ruled, settings, version=self._version + 1)
             texts, next_change = policy.texts(), policy.next_change(wall_now)
             plan = append_blocks(base, tuple(self._blocks.values()), version=base.version, clock_offset=offset)
-            self._core = self._routing.publish(plan, routed)
+            self._core = self._cores.publish(plan, routed)
             self._policy, self._base, self._offset = policy, base, offset
             self._version = base.version
             self._texts, self._next_change = texts, next_change
@@ -313,7 +315,7 @@ class Engine:
         packed, length = pack_network(network)
         self._core.penalize(packed, length, self._now(now) + seconds, reason, rule_id)
 
-    def forgive(self, network: Network, now: float | None = None) -> int:
+    def clear_penalties(self, network: Network, now: float | None = None) -> int:
         """End the penalties inside ``network`` and forget what led to them; returns how many ended.
 
         A wider penalty that covers the network ends too: nothing less would let it in.
@@ -325,24 +327,24 @@ class Engine:
             for p in self._core.penalties(moment)
             if p.length < length and covers((p.network, p.length), (packed, length))
         ]
-        ended = self._core.forgive(packed, length, moment)
-        return ended + sum(self._core.forgive(p.network, p.length, moment) for p in wider)
+        ended = self._core.clear_penalties(packed, length, moment)
+        return ended + sum(self._core.clear_penalties(p.network, p.length, moment) for p in wider)
 
     # -- state over a restart
 
-    def export_penalties(self, now: float | None = None) -> tuple[KeptPenalty, ...]:
+    def export_penalties(self, now: float | None = None) -> tuple[SavedPenalty, ...]:
         """Those in force, in Unix time."""
-        return take_penalties(self._core, self._now(now), self._clock_offset())
+        return export_penalties(self._core, self._now(now), self._clock_offset())
 
     def export_state(self, now: float | None = None) -> State:
         """Penalties and blocks in force, and what is remembered of sources and users besides, in Unix time."""
         moment, offset = self._now(now), self._clock_offset()
-        sources, left_out = take_sources(self._core, moment, offset, self._label_of)
+        sources, left_out = export_sources(self._core, moment, offset, self._label_of)
         blocks = tuple(
-            KeptBlock(b.id, tuple(render_network(*row) for row in b.prefixes), b.description, b.expires_at)
+            SavedBlock(b.id, tuple(render_network(*row) for row in b.prefixes), b.description, b.expires_at)
             for b in self.blocks()
         )
-        users = take_users(self.detectors, offset)
+        users = export_users(self.detectors, offset)
         return State(self.export_penalties(moment), blocks, sources, users, left_out)
 
     def import_state(self, state: State) -> int:
@@ -351,9 +353,9 @@ class Engine:
         question: events that are put back twice count twice.
         """
         now, offset = self._clock(), self._clock_offset()
-        restored = put_penalties(self._core, state.penalties, now, offset)
-        put_sources(self._core, state.sources, now, offset, self._numbers.get)
-        put_users(self.detectors, state.users, now, offset)
+        restored = import_penalties(self._core, state.penalties, now, offset)
+        import_sources(self._core, state.sources, now, offset, self._numbers.get)
+        import_users(self.detectors, state.users, now, offset)
         made = [
             PrefixRule(b.id, Action.REJECT, Prefixes.of(*b.networks), BLOCK_ORIGIN, b.text, b.expires_at)
             for b in state.blocks
@@ -435,7 +437,7 @@ class Engine:
     @property
     def gate_address(self) -> int:
         """The address of the core's ``struct se_gate``, valid until ``close``. Only the native core has one."""
-        return self._routing.gate_address()
+        return self._cores.gate_address()
 
     def rule_text(self, rule_id: str) -> str:
         """What is written about a rule or block, for people; empty where nothing is, or no such rule."""
@@ -451,7 +453,7 @@ class Engine:
 
     def close(self) -> None:
         """Give the core's memory back. No thread may be asking, here or through the gate."""
-        self._routing.close()
+        self._cores.close()
 
     def __enter__(self) -> Self:
         return self
@@ -462,8 +464,8 @@ class Engine:
     def _watch_login(self, user: str, request: Request, verdict: Verdict) -> tuple[Verdict, str]:
         """Show a login to the detectors; the verdict as they leave it, and what they say."""
         source = find_source(self._base, request.address)
-        places = self._policy.places
-        place = places.find(render_address(request.address)) if places else NOWHERE
+        places = self._policy.geo_lookup
+        place = places.find(render_address(request.address)) if places else UNKNOWN_LOCATION
         success = request.event == Event.AUTH_SUCCESS and verdict.accepted
         found = self.detectors.observe(Attempt(user, source, request.now, success, place))
         for suspicion in found:
@@ -492,7 +494,7 @@ class Engine:
             return None
 
         def country_of() -> str:
-            return policy.places.find(render_address(request.address)).country if policy.places else ""
+            return policy.geo_lookup.find(render_address(request.address)).country if policy.geo_lookup else ""
 
         return judge_user(policy.user_rules, user, groups, request.address, request.now + self._offset, country_of)
 

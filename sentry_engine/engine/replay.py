@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sentry_engine.addresses import AddressError, Network, pack_address, render_address
+from sentry_engine.cores.factory import CoreName
 from sentry_engine.engine.decision_log import Decision
 from sentry_engine.engine.engine import Engine
 from sentry_engine.policy.policy import Policy
@@ -44,7 +45,7 @@ def simulate(
     decisions: Iterable[Decision],
     *,
     never_block: Iterable[Network] = (),
-    core: Literal["native", "twin"] = "twin",
+    core: CoreName = "native",
 ) -> list[Change]:
     """Which of ``decisions`` ``policy`` would have decided otherwise: another action, or another rule refusing.
 

@@ -6,24 +6,24 @@ from __future__ import annotations
 from sentry_engine.engine.engine import Engine
 from sentry_engine.policy.lint import Finding, Kind
 from sentry_engine.policy.policy import Policy
-from sentry_engine.rules.model import Example
+from sentry_engine.rules.model import RuleTest
 
 
-def run_examples(policy: Policy) -> list[Finding]:
-    """The examples of ``policy`` that come out otherwise than expected."""
-    with Engine(policy, core="twin", clock=lambda: 0.0) as engine:
-        return [finding for example in policy.examples if (finding := run_example(engine, example))]
+def run_rule_tests(policy: Policy) -> list[Finding]:
+    """The rule_tests of ``policy`` that come out otherwise than expected."""
+    with Engine(policy, core="reference", clock=lambda: 0.0) as engine:
+        return [finding for test in policy.rule_tests if (finding := run_rule_test(engine, test))]
 
 
-def run_example(engine: Engine, example: Example) -> Finding | None:
-    verdict = [engine.decide(example.event, example.address, now=0.0) for _ in range(example.repeat)][-1]
+def run_rule_test(engine: Engine, test: RuleTest) -> Finding | None:
+    verdict = [engine.decide(test.event, test.address, now=0.0) for _ in range(test.repeat)][-1]
     for everything in ("0.0.0.0/0", "::/0"):
-        engine.forgive(everything, now=0.0)
+        engine.clear_penalties(everything, now=0.0)
     said = f"{verdict.action} ({verdict.reason}{f' by {verdict.rule_id}' if verdict.rule_id else ''})"
-    if verdict.action is not example.expect:
-        text = f"{example.event} from {example.address}: expected {example.expect}, got {said}"
-    elif example.rule_id is not None and verdict.rule_id != example.rule_id:
-        text = f"{example.event} from {example.address}: expected rule {example.rule_id!r}, got {said}"
+    if verdict.action is not test.expect:
+        text = f"{test.event} from {test.address}: expected {test.expect}, got {said}"
+    elif test.rule_id is not None and verdict.rule_id != test.rule_id:
+        text = f"{test.event} from {test.address}: expected rule {test.rule_id!r}, got {said}"
     else:
         return None
-    return Finding(Kind.FAILED_TEST, example.rule_id or "", example.origin, text)
+    return Finding(Kind.FAILED_TEST, test.rule_id or "", test.origin, text)

@@ -28,7 +28,7 @@ MAX_COUNTRY = 16  # characters; codes have two
 
 
 @dataclass(frozen=True, slots=True)
-class KeptPenalty:
+class SavedPenalty:
     """``until`` is Unix time, ``None`` for ever."""
 
     network: str
@@ -38,7 +38,7 @@ class KeptPenalty:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptBlock:
+class SavedBlock:
     id: str
     networks: tuple[str, ...]
     text: str
@@ -46,7 +46,7 @@ class KeptBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptEvents:
+class SavedEvents:
     """``count`` events called ``label`` that passed between ``first`` and ``last``."""
 
     label: str
@@ -59,14 +59,14 @@ class KeptEvents:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptSource:
+class SavedSource:
     """What counts against a source that need not be in penalty: ``strikes`` until ``forgotten_at`` (``None``: for
     good), and the events that are still in their windows, oldest first."""
 
     network: str
     strikes: int
     forgotten_at: float | None
-    events: tuple[KeptEvents, ...]
+    events: tuple[SavedEvents, ...]
 
     @property
     def weight(self) -> tuple[int, int]:
@@ -83,7 +83,7 @@ class KeptSource:
         }
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> KeptSource:
+    def from_json(cls, row: Mapping[str, Any]) -> SavedSource:
         """Raises ``ValueError`` for what ``to_json`` does not write."""
         try:
             packed, length = pack_network(row["network"])
@@ -97,7 +97,7 @@ class KeptSource:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptUser:
+class SavedUser:
     """Where a user logged in from: all countries, and the ``place`` (latitude and longitude in degrees) and Unix time
     of the last login; both ``None`` where no database told the place."""
 
@@ -111,7 +111,7 @@ class KeptUser:
         return {"user": self.user, "countries": list(self.countries), "place": place, "seen_at": self.seen_at}
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> KeptUser:
+    def from_json(cls, row: Mapping[str, Any]) -> SavedUser:
         """Raises ``ValueError`` for what ``to_json`` does not write."""
         try:
             user, countries = row["user"], tuple(_read_list(row["countries"], MAX_COUNTRIES))
@@ -128,10 +128,10 @@ class KeptUser:
 class State:
     """``left_out`` is how many sources there were beyond ``MAX_SOURCES``."""
 
-    penalties: tuple[KeptPenalty, ...] = ()
-    blocks: tuple[KeptBlock, ...] = ()
-    sources: tuple[KeptSource, ...] = ()
-    users: tuple[KeptUser, ...] = ()
+    penalties: tuple[SavedPenalty, ...] = ()
+    blocks: tuple[SavedBlock, ...] = ()
+    sources: tuple[SavedSource, ...] = ()
+    users: tuple[SavedUser, ...] = ()
     left_out: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -162,14 +162,14 @@ class State:
             return cls(
                 _read_penalties(document["penalties"]),
                 _read_blocks(document["blocks"]),
-                tuple(map(KeptSource.from_json, rows)),
-                tuple(map(KeptUser.from_json, users)),
+                tuple(map(SavedSource.from_json, rows)),
+                tuple(map(SavedUser.from_json, users)),
             )
         except (KeyError, TypeError, AttributeError, AddressError) as error:
             raise ValueError(f"no state of an engine: {error!r}") from None
 
 
-class StateKeeper(Protocol):
+class StateStore(Protocol):
     """Where a state lies between two runs."""
 
     def save(self, state: State) -> None: ...
@@ -177,19 +177,21 @@ class StateKeeper(Protocol):
     def load(self) -> State | None: ...
 
 
-def _read_penalties(rows: Iterable[Mapping[str, Any]]) -> tuple[KeptPenalty, ...]:
+def _read_penalties(rows: Iterable[Mapping[str, Any]]) -> tuple[SavedPenalty, ...]:
     kept = []
     for row in rows:
         network = render_network(*pack_network(row["network"]))
-        kept.append(KeptPenalty(network, _read_number(row["until"]), Reason(row["reason"]), _read_text(row["rule_id"])))
+        kept.append(
+            SavedPenalty(network, _read_number(row["until"]), Reason(row["reason"]), _read_text(row["rule_id"]))
+        )
     if len(kept) > MAX_PENALTIES:
         raise ValueError(f"{len(kept)} penalties, more than {MAX_PENALTIES}")
     return tuple(kept)
 
 
-def _read_blocks(rows: Iterable[Mapping[str, Any]]) -> tuple[KeptBlock, ...]:
+def _read_blocks(rows: Iterable[Mapping[str, Any]]) -> tuple[SavedBlock, ...]:
     return tuple(
-        KeptBlock(
+        SavedBlock(
             str(row["id"]),
             tuple(render_network(*pack_network(text)) for text in row["networks"]),
             str(row["text"]),
@@ -205,12 +207,12 @@ def _read_list(value: object, most: int) -> list[Any]:
     return value
 
 
-def _read_events(value: object) -> KeptEvents:
+def _read_events(value: object) -> SavedEvents:
     label, first, last, count = _read_list(value, 4)
     began, ended = _read_number(first), _read_number(last)
     if not isinstance(label, str) or len(label) > MAX_LABEL or began is None or ended is None or began > ended:
         raise ValueError(f"{value!r} is no burst of events")
-    return KeptEvents(label, began, ended, _read_count(count))
+    return SavedEvents(label, began, ended, _read_count(count))
 
 
 def _read_count(value: object) -> int:

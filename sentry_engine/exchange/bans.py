@@ -18,7 +18,8 @@ from sentry_engine.addresses import (
     render_address,
     render_network,
 )
-from sentry_engine.rules.model import Origin, Prefixes, PrefixRule
+from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.rules.model import PrefixRule
 from sentry_engine.rules.schedules import is_open
 from sentry_engine.verdict import Action
 
@@ -59,8 +60,8 @@ def bans_in_force(engine: Engine, wall_now: float) -> Iterator[Ban]:
     out of it.
     """
     rules = [rule for rule in (*engine.blocks(), *engine.policy.prefix_rules) if is_live(rule, wall_now)]
-    always = Spared(engine.never_block)
-    spared = Spared([*engine.never_block, *(row for r in rules if r.action is Action.ACCEPT for row in r.prefixes)])
+    always = Exemptions(engine.never_block)
+    spared = Exemptions([*engine.never_block, *(row for r in rules if r.action is Action.ACCEPT for row in r.prefixes)])
     for kept in engine.export_penalties():
         ban = Ban.of(kept.network, kept.until, kept.rule_id or kept.reason.value)
         if not spared.holds(ban.network, ban.length):  # a rule that accepts beats a penalty, however wide it is
@@ -76,7 +77,7 @@ def is_live(rule: PrefixRule, wall_now: float) -> bool:
     return (rule.expires_at is None or wall_now < rule.expires_at) and is_open(rule.schedule, wall_now)
 
 
-class Spared:
+class Exemptions:
     """Packed networks, looked up by what holds a ban and by what lies in it."""
 
     def __init__(self, networks: Iterable[tuple[bytes, int]]) -> None:

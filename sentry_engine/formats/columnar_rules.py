@@ -20,8 +20,8 @@ from typing import Any
 from sentry_engine.addresses import AddressError
 from sentry_engine.formats.document_model import MAX_RULES
 from sentry_engine.formats.rule_model import ID_PATTERN, MAX_ID, MAX_TEXT
-from sentry_engine.rules.columnar import PlainRules
-from sentry_engine.rules.model import Prefixes
+from sentry_engine.prefixes import Prefixes
+from sentry_engine.rules.columnar import ColumnarRules
 from sentry_engine.rules.prefix_columns import pack_networks
 from sentry_engine.verdict import Action
 
@@ -33,7 +33,7 @@ BATCH = 4_096  # rules looked at together: their values stay in the cache from o
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
+class RuleColumns:
     """Plain rules that stand one after the other, a row for each."""
 
     first: int
@@ -43,7 +43,7 @@ class _Columns:
     networks: bytes
     lengths: bytes
 
-    def cut(self) -> Iterator[_Columns]:
+    def cut(self) -> Iterator[RuleColumns]:
         """Where the action changes."""
         if len(set(self.actions)) == 1:
             yield self
@@ -51,7 +51,7 @@ class _Columns:
         begin = 0
         for _, same in groupby(self.actions):
             end = begin + len(list(same))
-            yield _Columns(
+            yield RuleColumns(
                 self.first + begin,
                 self.actions[begin:end],
                 self.ids[begin:end],
@@ -66,7 +66,7 @@ class _Columns:
 class Split:
     """The rules of a document: plain ones, by the place of the first of each run, and the places of the others."""
 
-    runs: tuple[tuple[int, PlainRules], ...] = ()
+    runs: tuple[tuple[int, ColumnarRules], ...] = ()
     others: Sequence[int] = ()
     ids: frozenset[str] = frozenset()  # of the plain ones
 
@@ -94,14 +94,14 @@ def split_rules(document: object, *, file: str, pointer: str, reserved: tuple[st
     return Split(runs, others, ids)
 
 
-def without_plain(document: Mapping[str, Any], split: Split) -> Mapping[str, Any]:
+def without_columnar(document: Mapping[str, Any], split: Split) -> Mapping[str, Any]:
     """The document with the rules left that the models have to look at."""
     sentry = document["wolfsentry"]
     rules = sentry["rules"]
     return {**document, "wolfsentry": {**sentry, "rules": [rules[at] for at in split.others]}}
 
 
-def _find_plain(rules: list[Any], first: int, matches_id: MatchesId, others: list[int]) -> Iterator[_Columns]:
+def _find_plain(rules: list[Any], first: int, matches_id: MatchesId, others: list[int]) -> Iterator[RuleColumns]:
     """The plain ones of ``rules``; the places of the rest are added to ``others``. All is in order."""
     columns = _read_columns(rules, first, matches_id)
     if columns is not None:
@@ -114,7 +114,7 @@ def _find_plain(rules: list[Any], first: int, matches_id: MatchesId, others: lis
         yield from _find_plain(rules[half:], first + half, matches_id, others)
 
 
-def _read_columns(rules: list[Any], first: int, matches_id: MatchesId) -> _Columns | None:
+def _read_columns(rules: list[Any], first: int, matches_id: MatchesId) -> RuleColumns | None:
     """``None`` unless all of ``rules`` are plain."""
     if set(map(type, rules)) != {dict}:
         return None
@@ -144,12 +144,12 @@ def _read_columns(rules: list[Any], first: int, matches_id: MatchesId) -> _Colum
         networks, lengths = pack_networks(texts)
     except AddressError:
         return None
-    return _Columns(first, actions, ids, descriptions, networks, lengths)
+    return RuleColumns(first, actions, ids, descriptions, networks, lengths)
 
 
-def _join(found: list[_Columns], file: str, pointer: str) -> Iterator[PlainRules]:
+def _join(found: list[RuleColumns], file: str, pointer: str) -> Iterator[ColumnarRules]:
     """Those of one action that stand side by side, as one."""
-    joined: list[_Columns] = []
+    joined: list[RuleColumns] = []
     for columns in found:
         last = joined[-1] if joined else None
         if last and (last.actions[0] != columns.actions[0] or last.first + len(last.ids) != columns.first):
@@ -160,8 +160,8 @@ def _join(found: list[_Columns], file: str, pointer: str) -> Iterator[PlainRules
         yield _freeze(joined, file, pointer)
 
 
-def _freeze(columns: list[_Columns], file: str, pointer: str) -> PlainRules:
-    return PlainRules(
+def _freeze(columns: list[RuleColumns], file: str, pointer: str) -> ColumnarRules:
+    return ColumnarRules(
         Action(columns[0].actions[0]),
         tuple(chain.from_iterable(c.ids for c in columns)),
         tuple(chain.from_iterable(c.descriptions for c in columns)),

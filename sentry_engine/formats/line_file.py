@@ -11,7 +11,8 @@ from pathlib import PurePath
 
 from sentry_engine.addresses import AddressError
 from sentry_engine.errors import MAX_PROBLEMS, PolicyError, Problem
-from sentry_engine.rules.model import GeoRule, Origin, Prefixes, PrefixRule
+from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.rules.model import GeoRule, PrefixRule
 from sentry_engine.rules.policy_part import PolicyPart
 from sentry_engine.verdict import Action
 

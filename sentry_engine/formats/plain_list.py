@@ -12,7 +12,7 @@ import re
 
 from sentry_engine.addresses import AddressError, mask, split_network
 from sentry_engine.errors import MAX_PROBLEMS, PolicyError, Problem
-from sentry_engine.rules.model import Prefixes
+from sentry_engine.prefixes import Prefixes
 
 MAX_BYTES = 256 * 1024 * 1024  # of one list
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

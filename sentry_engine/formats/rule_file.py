@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from sentry_engine.addresses import AddressError, pack_address, pack_network
 from sentry_engine.cores.plan import Aggregation
 from sentry_engine.errors import MAX_PROBLEMS, PolicyError, Problem
-from sentry_engine.formats.columnar_rules import Split, split_rules, without_plain
+from sentry_engine.formats.columnar_rules import Split, split_rules, without_columnar
 from sentry_engine.formats.detector_settings import make_thresholds
 from sentry_engine.formats.document_model import (
     EventSection,
@@ -25,18 +25,9 @@ from sentry_engine.formats.document_model import (
     UserSection,
 )
 from sentry_engine.formats.rule_model import Blacklist, GeoFilter, LimitRuleModel, Rule, Whitelist, WindowSection
-from sentry_engine.rules.columnar import PlainRules, PrefixRules
-from sentry_engine.rules.model import (
-    NOTHING,
-    Example,
-    FeedRule,
-    GeoRule,
-    LimitRule,
-    Origin,
-    PaybackRule,
-    Prefixes,
-    PrefixRule,
-)
+from sentry_engine.prefixes import NOTHING, Origin, Prefixes
+from sentry_engine.rules.columnar import ColumnarRules, PrefixRules
+from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PaybackRule, PrefixRule, RuleTest
 from sentry_engine.rules.policy_part import PolicyPart
 from sentry_engine.rules.prefix_columns import pack_networks
 from sentry_engine.rules.schedules import DAYS, Window
@@ -62,10 +53,10 @@ def read_document(
     """
     split = split_rules(document, file=file, pointer=RULES, reserved=RESERVED_ID_PREFIXES)
     try:
-        model = _document.validate_python(document if split is None else without_plain(document, split))
+        model = _document.validate_python(document if split is None else without_columnar(document, split))
     except ValidationError as error:
         if split is None:
-            raise PolicyError(describe(error, document, file)) from None
+            raise PolicyError(describe_errors(error, document, file)) from None
         split, model = None, validate_whole(document, file)  # so that what is wrong has its place in the document
     places = split or Split(others=range(len(model.wolfsentry.rules)))
     return _Reader(file, changed_at, folder).read(model.wolfsentry, places)
@@ -75,10 +66,10 @@ def validate_whole(document: Mapping[str, Any], file: str) -> RuleDocument:
     try:
         return _document.validate_python(document)
     except ValidationError as error:
-        raise PolicyError(describe(error, document, file)) from None
+        raise PolicyError(describe_errors(error, document, file)) from None
 
 
-def describe(error: ValidationError, document: object, file: str) -> Iterable[Problem]:
+def describe_errors(error: ValidationError, document: object, file: str) -> Iterable[Problem]:
     """Pydantic's findings as problems, with pointers into the document that was read."""
     for finding in error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]:
         reason = finding["msg"].removeprefix("Value error, ")
@@ -123,7 +114,7 @@ class _Reader:
         """``split`` names the places of the rules in ``sentry``, and the rules that were read already."""
         self._plain = split
         labels = {section.label: None for section in sentry.events if section.label not in BUILTIN_LABELS}
-        prefix_rules: list[tuple[int, PrefixRule | PlainRules]] = list(split.runs)
+        prefix_rules: list[tuple[int, PrefixRule | ColumnarRules]] = list(split.runs)
         limit_rules: list[LimitRule] = []
         geo_rules: list[GeoRule] = []
         for index, rule in zip(split.others, sentry.rules, strict=True):
@@ -148,7 +139,7 @@ class _Reader:
         users = tuple(self._user(section, index) for index, section in enumerate(sentry.users))
         feeds = tuple(self._feed(feed, index) for index, feed in enumerate(sentry.feeds))
         paybacks = self._paybacks(sentry, labels)
-        examples = tuple(self._example(test, index, labels) for index, test in enumerate(sentry.tests))
+        rule_tests = tuple(self._rule_test(test, index, labels) for index, test in enumerate(sentry.tests))
         if self._problems:
             raise PolicyError(self._problems)
         return PolicyPart(
@@ -158,7 +149,7 @@ class _Reader:
             event_labels=tuple(labels),
             user_rules=users,
             feeds=feeds,
-            examples=examples,
+            rule_tests=rule_tests,
             paybacks=paybacks,
             default=None if sentry.default is None else Action(sentry.default),
             on_missing=None if sentry.geoip is None else Action(sentry.geoip.on_missing),
@@ -262,7 +253,7 @@ class _Reader:
         path = None if feed.path is None else (self._folder or Path()) / feed.path
         return FeedRule(feed.id, origin, path, feed.url, feed.refresh_sec, feed.min_entries, feed.description)
 
-    def _example(self, test: TestSection, index: int, labels: Mapping[str, None]) -> Example:
+    def _rule_test(self, test: TestSection, index: int, labels: Mapping[str, None]) -> RuleTest:
         pointer = f"/wolfsentry/tests/{index}"
         self._check_label(test.event, labels, f"{pointer}/event")
         try:
@@ -270,7 +261,7 @@ class _Reader:
         except AddressError as error:
             self._complain(f"{pointer}/address", str(error))
         origin = Origin(self._file, pointer)
-        return Example(test.address, test.event, Action(test.expect), origin, test.rule, test.repeat)
+        return RuleTest(test.address, test.event, Action(test.expect), origin, test.rule, test.repeat)
 
     def _paybacks(self, sentry: Sentry, labels: Mapping[str, None]) -> tuple[PaybackRule, ...] | None:
         if sentry.paybacks is None:

@@ -62,7 +62,7 @@ def read_databases(paths: GeoipPaths, needed: Collection[str], progress: Progres
         try:
             identities.append(FileIdentity.of(path))
             if name in needed:
-                columns[name] = _read_cached(identities[-1], name, Quiet(progress))
+                columns[name] = _read_cached(identities[-1], name, UnkeyedProgress(progress))
             else:
                 check_database(path)
         except OSError as error:
@@ -74,21 +74,21 @@ def read_databases(paths: GeoipPaths, needed: Collection[str], progress: Progres
     return GeoSnapshot(**columns, identities=tuple(identities))
 
 
-class Quiet:
+class UnkeyedProgress:
     """A progress callback that is no part of the cache's key."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.progress = progress
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Quiet)
+        return isinstance(other, UnkeyedProgress)
 
     def __hash__(self) -> int:
-        return hash(Quiet)
+        return hash(UnkeyedProgress)
 
 
 @lru_cache(MAX_CACHED)
-def _read_cached(identity: FileIdentity, name: str, quiet: Quiet) -> CodedPrefixes:
+def _read_cached(identity: FileIdentity, name: str, quiet: UnkeyedProgress) -> CodedPrefixes:
     return read_tree(identity.path, CLASSIFIERS[name], quiet.progress)
 
 

@@ -33,10 +33,10 @@ class Place:
     longitude: float | None = None
 
 
-NOWHERE = Place()
+UNKNOWN_LOCATION = Place()
 
 
-class PlaceFinder:
+class GeoLookup:
     """Holds the databases in memory, so that a file which is overwritten in place disturbs nobody."""
 
     def __init__(self, paths: GeoipPaths) -> None:

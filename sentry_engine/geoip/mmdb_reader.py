@@ -19,7 +19,7 @@ from typing import Any
 import maxminddb
 
 from sentry_engine.addresses import V4_MAPPED, V4_OFFSET, render_address
-from sentry_engine.rules.model import Prefixes
+from sentry_engine.prefixes import Prefixes
 
 MAX_BYTES = 2 * 1024 * 1024 * 1024  # of a database; the largest sold today are a quarter of that
 MAX_RECORDS = 4_000_000  # distinct ones; an ASN database has 100 000
@@ -64,7 +64,7 @@ def read_tree(path: str, classify: Classify, progress: Progress | None = None) -
         with maxminddb.open_database(io.BytesIO(data), maxminddb.MODE_FD) as reader:
             return _Walk(reader, data, classify, progress).run()
     except BROKEN as error:
-        raise DatabaseError(describe(error)) from None
+        raise DatabaseError(describe_error(error)) from None
 
 
 def check_database(path: str) -> None:
@@ -74,10 +74,10 @@ def check_database(path: str) -> None:
     try:
         maxminddb.open_database(io.BytesIO(Path(path).read_bytes()), maxminddb.MODE_FD).close()
     except BROKEN as error:
-        raise DatabaseError(describe(error)) from None
+        raise DatabaseError(describe_error(error)) from None
 
 
-def describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """What ``maxminddb`` says, without the file object that stands for the file."""
     text = str(error).replace(f" ({io.BytesIO!r})", "").replace(f" (<{io.BytesIO!r}>)", "")
     return text or type(error).__name__

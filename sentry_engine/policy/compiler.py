@@ -16,9 +16,10 @@ from sentry_engine.cores.plan import Aggregation, Entries, Entry, Limit, Payback
 from sentry_engine.geoip.databases import GeoSnapshot
 from sentry_engine.policy.geo_rules import join_geo
 from sentry_engine.policy.policy import Policy
-from sentry_engine.rules.columnar import PlainRules, parts_of
+from sentry_engine.prefixes import NOTHING, Prefixes
+from sentry_engine.rules.columnar import ColumnarRules, parts_of
 from sentry_engine.rules.defaults import BUILTIN_LIMITS, BUILTIN_PAYBACKS
-from sentry_engine.rules.model import NOTHING, LimitRule, Prefixes, PrefixRule
+from sentry_engine.rules.model import LimitRule, PrefixRule
 from sentry_engine.rules.schedules import Window, is_open
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Reason
 
@@ -26,7 +27,7 @@ MAX_CUSTOM_EVENTS = 240  # labels known to one engine over all its policies: an 
 
 
 @dataclass(slots=True)
-class Columns:
+class TableBuilder:
     """A prefix table while it grows."""
 
     networks: bytearray = field(default_factory=bytearray)
@@ -52,7 +53,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class CompileSettings:
     """What the engine adds to a policy. ``clock_offset`` is Unix time minus the engine's clock, in seconds."""
 
     wall_now: float = 0.0  # Unix time; scheduled rules are in the plan or not by it
@@ -62,8 +63,8 @@ class Setting:
     known_labels: tuple[str, ...] = ()  # of the plan before; a label keeps its number
 
 
-def compile_policy(policy: Policy, setting: Setting, *, version: int) -> Plan:
-    return _Compiler(policy, setting).compile(version)
+def compile_policy(policy: Policy, settings: CompileSettings, *, version: int) -> Plan:
+    return _Compiler(policy, settings).compile(version)
 
 
 def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int, clock_offset: float) -> Plan:
@@ -71,7 +72,7 @@ def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int, clo
     if not blocks:
         return replace(plan, version=version, base=plan)
     rules = plan.tables[Tier.RULES]
-    columns = Columns(bytearray(rules.networks), bytearray(rules.lengths), rules.values[:])
+    columns = TableBuilder(bytearray(rules.networks), bytearray(rules.lengths), rules.values[:])
     entries = Entries.of(plan.entries)
     for index, block in enumerate(blocks):
         expires_at = None if block.expires_at is None else block.expires_at - clock_offset
@@ -96,25 +97,25 @@ def number_labels(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...
 
 
 class _Compiler:
-    def __init__(self, policy: Policy, setting: Setting) -> None:
+    def __init__(self, policy: Policy, settings: CompileSettings) -> None:
         self._policy = policy
-        self._setting = setting
-        self._labels = number_labels(setting.known_labels, policy.event_labels)
-        self._columns = {tier: Columns() for tier in Tier}
+        self._settings = settings
+        self._labels = number_labels(settings.known_labels, policy.event_labels)
+        self._columns = {tier: TableBuilder() for tier in Tier}
         self._entries = Entries()
         self._rule_ids: list[str] = []
 
     def compile(self, version: int) -> Plan:
         policy = self._policy
-        if len(self._setting.never_block):
-            self._columns[Tier.NEVER_BLOCK].add(self._setting.never_block, 0)
+        if len(self._settings.never_block):
+            self._columns[Tier.NEVER_BLOCK].add(self._settings.never_block, 0)
             self._entries.add(Entry(Action.ACCEPT, Reason.NEVER_BLOCK, NO_RULE))
         for action in (Action.ACCEPT, Action.REJECT):
             for part in parts_of(policy.prefix_rules):
                 if part.action is not action:
                     continue
-                if isinstance(part, PlainRules):
-                    self._add_plain_rules(part)
+                if isinstance(part, ColumnarRules):
+                    self._add_columnar_rules(part)
                 elif self._holds(part.schedule):
                     self._add_prefix_rule(part)
         for feed in policy.feeds:
@@ -131,20 +132,20 @@ class _Compiler:
             limit_sets=limit_sets,
             paybacks=self._compile_paybacks(),
             event_labels=self._labels,
-            default=policy.default or self._setting.default,
+            default=policy.default or self._settings.default,
             on_missing=self._on_missing(),
             aggregation=policy.aggregation or Aggregation(),
         )
 
     def _holds(self, schedule: tuple[Window, ...]) -> bool:
-        return not schedule or is_open(schedule, self._setting.wall_now)
+        return not schedule or is_open(schedule, self._settings.wall_now)
 
     def _name(self, rule_id: str) -> int:
         self._rule_ids.append(rule_id)
         return len(self._rule_ids) - 1
 
     def _engine_time(self, unix_time: float | None) -> float | None:
-        return None if unix_time is None else unix_time - self._setting.clock_offset
+        return None if unix_time is None else unix_time - self._settings.clock_offset
 
     def _event(self, label: str) -> int:
         if label in self._labels:
@@ -156,7 +157,7 @@ class _Compiler:
         expires_at = self._engine_time(rule.expires_at)
         self._entries.add(Entry(rule.action, Reason.RULE, self._name(rule.id), expires_at))
 
-    def _add_plain_rules(self, rules: PlainRules) -> None:
+    def _add_columnar_rules(self, rules: ColumnarRules) -> None:
         self._columns[Tier.RULES].add_rows(rules.prefixes, len(self._entries))
         self._entries.add_rules(rules.action, Reason.RULE, len(self._rule_ids), len(rules))
         self._rule_ids += rules.ids

@@ -17,7 +17,8 @@ from typing import Protocol
 from sentry_engine.errors import PolicyError, Problem
 from sentry_engine.formats.plain_list import MAX_BYTES, parse_list
 from sentry_engine.geoip.file_identity import FileIdentity
-from sentry_engine.rules.model import FeedRule, Prefixes
+from sentry_engine.prefixes import Prefixes
+from sentry_engine.rules.model import FeedRule
 
 MAX_CACHED = 64  # parsed lists kept while their files stay the same
 

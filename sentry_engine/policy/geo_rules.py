@@ -16,7 +16,8 @@ from itertools import compress
 from sentry_engine.cores.plan import Tier
 from sentry_engine.geoip.databases import GeoSnapshot
 from sentry_engine.geoip.mmdb_reader import CodedPrefixes
-from sentry_engine.rules.model import GeoRule, Prefixes
+from sentry_engine.prefixes import Prefixes
+from sentry_engine.rules.model import GeoRule
 from sentry_engine.verdict import Action, Reason
 
 COUNTRY, ALL_BUT, CONTINENT = range(3)  # ranks of precedence in the tier of countries

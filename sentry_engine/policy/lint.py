@@ -17,7 +17,8 @@ from itertools import groupby
 
 from sentry_engine.addresses import V4_OFFSET, contains, is_ipv4, render_network
 from sentry_engine.policy.policy import Policy
-from sentry_engine.rules.model import GeoRule, LimitRule, Origin, PrefixRule
+from sentry_engine.prefixes import Origin
+from sentry_engine.rules.model import GeoRule, LimitRule, PrefixRule
 from sentry_engine.verdict import Action
 
 MAX_FINDINGS = 100  # of one kind; enough to act on
@@ -66,7 +67,7 @@ class Sweep:
     stack: list[Open] = field(default_factory=list)
 
 
-def find_oddities(policy: Policy, *, wall_now: float | None = None) -> list[Finding]:
+def find_policy_issues(policy: Policy, *, wall_now: float | None = None) -> list[Finding]:
     """All findings on ``policy``, at most a hundred of each kind. ``wall_now`` is Unix time."""
     now = time.time() if wall_now is None else wall_now
     found = [
@@ -189,7 +190,7 @@ def _no_database(policy: Policy) -> Iterator[Finding]:
 
 def _blind_detectors(policy: Policy) -> Iterator[Finding]:
     """Detectors that a file sets and that see nothing of where a login comes from."""
-    stated, places = policy.detectors.stated if policy.detectors else frozenset(), policy.places
+    stated, places = policy.detectors.stated if policy.detectors else frozenset(), policy.geo_lookup
     origin = Origin(policy.files[0] if len(policy.files) == 1 else "", "/wolfsentry/detectors")
     if "new_country" in stated and not (places and places.knows("country")):
         text = "'new_country' never speaks: there is no country database"

@@ -3,24 +3,24 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sentry_engine.addresses import render_network
+from sentry_engine.collector import collector_paused
 from sentry_engine.errors import PolicyError, Problem
 from sentry_engine.geoip.databases import GeoipPaths, GeoSnapshot, read_databases
-from sentry_engine.geoip.lookup import PlaceFinder
+from sentry_engine.geoip.lookup import GeoLookup
 from sentry_engine.geoip.mmdb_reader import Progress
 from sentry_engine.policy.feeds import read_feeds
 from sentry_engine.policy.rule_files import FileReader, find_files, read_file, read_parsed
+from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.columnar import ids_of, join_rules, objects_of, texts_of
-from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, Prefixes, PrefixRule, RouteRules
+from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PrefixRule, RouteRules
 from sentry_engine.rules.policy_part import PolicyPart
 from sentry_engine.rules.schedules import next_change
 from sentry_engine.rules.user_rules import UserRule
@@ -35,7 +35,7 @@ class Policy(PolicyPart):
 
     files: tuple[str, ...] = ()
     geo: GeoSnapshot | None = None
-    places: PlaceFinder | None = None
+    geo_lookup: GeoLookup | None = None
     feed_lists: Mapping[str, Prefixes] = field(default_factory=dict)  # by id of the feed
 
     @classmethod
@@ -100,8 +100,8 @@ class Policy(PolicyPart):
         geo = None if geoip is None else read_databases(geoip, policy.databases(), progress)
         stated = policy.default or (None if default is None else Action(default))
         lists = read_feeds(policy.feeds, None if feed_folder is None else Path(feed_folder))
-        finder = None if geoip is None else PlaceFinder(geoip)
-        return replace(policy, default=stated, geo=geo, feed_lists=lists, places=finder)
+        lookup = None if geoip is None else GeoLookup(geoip)
+        return replace(policy, default=stated, geo=geo, feed_lists=lists, geo_lookup=lookup)
 
     def texts(self) -> dict[str, str]:
         """The descriptions of the rules that have one, by id."""
@@ -148,23 +148,6 @@ class Policy(PolicyPart):
                 joined[name] = tuple(item for value in said for item in value)
         joined["event_labels"] = tuple(dict.fromkeys(joined["event_labels"]))
         return cls(**joined)
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Python's garbage collector looks at everything again whenever enough was made; of a million rules none is
-    garbage.
-
-    Memory that is not in cycles is freed as ever. Two loads at a time may end the pause of each other: only time is
-    lost.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:

@@ -14,7 +14,8 @@ from sentry_engine.formats.bounded_json import MAX_BYTES, JsonError, parse_json
 from sentry_engine.formats.line_file import is_line_file, read_lines
 from sentry_engine.formats.rule_file import read_document
 from sentry_engine.geoip.file_identity import FileIdentity
-from sentry_engine.rules.model import FeedRule, Origin
+from sentry_engine.prefixes import Origin
+from sentry_engine.rules.model import FeedRule
 from sentry_engine.rules.policy_part import PolicyPart
 from sentry_engine.wolfsentry import CONFIG_KEY, read_config, translate
 

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-from sentry_engine.rules.model import Origin, Prefixes, PrefixRule
+from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.rules.model import PrefixRule
 from sentry_engine.verdict import Action
 
 
 @dataclass(frozen=True, slots=True)
-class PlainRules(Sequence[PrefixRule]):
+class ColumnarRules(Sequence[PrefixRule]):
     """Rules that stand one after the other in one list of one file."""
 
     action: Action
@@ -48,14 +49,14 @@ class PlainRules(Sequence[PrefixRule]):
 class PrefixRules(Sequence[PrefixRule]):
     """Prefix rules in their order, whichever way they are kept."""
 
-    parts: tuple[PrefixRule | PlainRules, ...] = ()
+    parts: tuple[PrefixRule | ColumnarRules, ...] = ()
 
     def __len__(self) -> int:
-        return sum(len(part) if isinstance(part, PlainRules) else 1 for part in self.parts)
+        return sum(len(part) if isinstance(part, ColumnarRules) else 1 for part in self.parts)
 
     def __iter__(self) -> Iterator[PrefixRule]:
         for part in self.parts:
-            if isinstance(part, PlainRules):
+            if isinstance(part, ColumnarRules):
                 yield from part
             else:
                 yield part
@@ -69,14 +70,14 @@ class PrefixRules(Sequence[PrefixRule]):
             return tuple(self)[at]
         place = range(len(self))[at]
         for part in self.parts:
-            size = len(part) if isinstance(part, PlainRules) else 1
+            size = len(part) if isinstance(part, ColumnarRules) else 1
             if place < size:
-                return part[place] if isinstance(part, PlainRules) else part
+                return part[place] if isinstance(part, ColumnarRules) else part
             place -= size
         raise IndexError(at)
 
 
-def parts_of(rules: Iterable[PrefixRule]) -> Iterable[PrefixRule | PlainRules]:
+def parts_of(rules: Iterable[PrefixRule]) -> Iterable[PrefixRule | ColumnarRules]:
     return rules.parts if isinstance(rules, PrefixRules) else rules
 
 
@@ -86,7 +87,7 @@ def join_rules(several: Iterable[Iterable[PrefixRule]]) -> PrefixRules:
 
 def ids_of(rules: Iterable[PrefixRule]) -> Iterator[str]:
     for part in parts_of(rules):
-        if isinstance(part, PlainRules):
+        if isinstance(part, ColumnarRules):
             yield from part.ids
         else:
             yield part.id
@@ -96,7 +97,7 @@ def texts_of(rules: Iterable[PrefixRule]) -> dict[str, str]:
     """The descriptions of those that have one, by id."""
     texts: dict[str, str] = {}
     for part in parts_of(rules):
-        if not isinstance(part, PlainRules):
+        if not isinstance(part, ColumnarRules):
             texts |= {part.id: part.description} if part.description else {}
         elif any(part.descriptions):
             texts.update((name, text) for name, text in zip(part.ids, part.descriptions, strict=True) if text)
@@ -105,4 +106,4 @@ def texts_of(rules: Iterable[PrefixRule]) -> dict[str, str]:
 
 def objects_of(rules: Iterable[PrefixRule]) -> Iterator[PrefixRule]:
     """Those that are kept as objects: all that expire or have a schedule are among them."""
-    return (part for part in parts_of(rules) if not isinstance(part, PlainRules))
+    return (part for part in parts_of(rules) if not isinstance(part, ColumnarRules))

@@ -12,7 +12,8 @@ A rule on the same event replaces the built-in limit for the prefix it names and
 
 from __future__ import annotations
 
-from sentry_engine.rules.model import LimitRule, Origin, PaybackRule, Prefixes
+from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.rules.model import LimitRule, PaybackRule
 
 EVERYWHERE = Prefixes.of("0.0.0.0/0", "::/0")
 ORIGIN = Origin("builtin", "")

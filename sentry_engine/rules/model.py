@@ -6,46 +6,13 @@ Times in a policy are Unix time, because files speak of calendar time; the compi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentry_engine.addresses import Network, pack_network
 from sentry_engine.errors import Problem
+from sentry_engine.prefixes import Origin, Prefixes
 from sentry_engine.rules.schedules import Window
 from sentry_engine.verdict import Action
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a rule was written: a file (or a name for what was no file) and a JSON pointer or line in it."""
-
-    file: str
-    pointer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prefixes:
-    """Packed prefixes as two parallel columns, as in ``plan.PrefixTable``."""
-
-    networks: bytes
-    lengths: bytes
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[tuple[bytes, int]]:
-        for row, length in enumerate(self.lengths):
-            yield self.networks[16 * row : 16 * row + 16], length
-
-    @classmethod
-    def of(cls, *texts: Network) -> Prefixes:
-        """Pack prefixes that are known to be well formed; raises ``AddressError`` on the first that is not."""
-        rows = [pack_network(text) for text in texts]
-        return cls(b"".join(packed for packed, _ in rows), bytes(length for _, length in rows))
-
-
-NOTHING = Prefixes(b"", b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +96,7 @@ class FeedRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class RuleTest:
     """A test that a rule file carries: the verdict on the last of ``repeat`` events of one source at one time."""
 
     address: str

@@ -16,21 +16,21 @@ try:
 except ImportError:  # the twin alone: the same rows, in ten times the time
     _core: Any = None  # type: ignore[no-redef]
 
-Columns = tuple[bytes, bytes]  # 16 bytes a row, and one
+PackedColumns = tuple[bytes, bytes]  # 16 bytes a row, and one
 
 
-def pack_networks(texts: Sequence[str]) -> Columns:
+def pack_networks(texts: Sequence[str]) -> PackedColumns:
     """``pack_network`` of each. Raises ``AddressError`` for the first that is no prefix."""
     found = None if _core is None else pack_in_c(texts)
     return pack_in_python(texts) if found is None else found
 
 
-def pack_in_python(texts: Sequence[str]) -> Columns:
+def pack_in_python(texts: Sequence[str]) -> PackedColumns:
     rows = list(map(pack_network, texts))
     return b"".join(packed for packed, _ in rows), bytes(length for _, length in rows)
 
 
-def pack_in_c(texts: Sequence[str]) -> Columns | None:
+def pack_in_c(texts: Sequence[str]) -> PackedColumns | None:
     """``None`` where one of them is no prefix. Without the GIL."""
     lines, rows = "\n".join(texts), len(texts)
     if not lines.isascii():

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from sentry_engine.errors import PolicyError
-from sentry_engine.formats.rule_file import describe
+from sentry_engine.formats.rule_file import describe_errors
 from sentry_engine.wolfsentry.flags import FLAGS, RESULTS
 
 CONFIG_KEY = "wolfsentry-config-version"
@@ -242,4 +242,4 @@ def read_config(document: Mapping[str, Any], *, file: str) -> Configuration:
     try:
         return Configuration.model_validate(document)
     except ValidationError as error:
-        raise PolicyError(describe(error, document, file)) from None
+        raise PolicyError(describe_errors(error, document, file)) from None

@@ -23,11 +23,11 @@ def dump(table: RouteTable) -> dict[str, Any]:
     rest = config.model_dump(by_alias=True, exclude_defaults=True, exclude={"routes", "events"})
     events = [event.model_dump(by_alias=True, exclude_unset=True) for event in config.events]
     able = (route for route in table.routes if route.has(Flag.INBOUND | Flag.OUTBOUND))  # an event may clear both
-    routes = [describe(route) for route in sorted(able, key=lambda route: route.index)]
+    routes = [describe_route(route) for route in sorted(able, key=lambda route: route.index)]
     return {**rest, "events": events, "routes": routes}
 
 
-def describe(route: Route) -> dict[str, Any]:
+def describe_route(route: Route) -> dict[str, Any]:
     """One route as it is now, what is not set left out."""
     document: dict[str, Any] = {}
     if route.event is not None:

@@ -31,7 +31,7 @@ Key = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class RouteEvent:
     """An event as routes refer to it. ``config`` is ``None`` where it states none, and the general one holds."""
 
     label: str
@@ -54,7 +54,7 @@ class Route:
     remote: Pattern
     local: Pattern
     flags: Flag
-    event: Event | None
+    event: RouteEvent | None
     inserted_at: float = 0.0
     boxed_at: float | None = None  # when a threshold did it; None: the configuration did
     last_hit: float = 0.0
@@ -164,7 +164,7 @@ class Match:
         return count_prefix(self.route.local, target.local, released=released)
 
 
-def read_route(index: int, section: RouteSection, event: Event | None, *, released: bool) -> Route:
+def read_route(index: int, section: RouteSection, event: RouteEvent | None, *, released: bool) -> Route:
     """A route as it is written. Raises ``AddressError`` for what is no address of its family."""
     stated = section.model_dump(by_alias=True, include=set(RouteSection.model_fields))
     flags = combine([word for word in FLAGS if stated.get(word) is True])

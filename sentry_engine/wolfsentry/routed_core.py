@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Protocol
 
 from sentry_engine.addresses import render_address
-from sentry_engine.cores.bulk import Answers
+from sentry_engine.cores.bulk import BulkDecisions
 from sentry_engine.cores.interface import Burst, Core, CoreCounters, Penalty, Request, Step, Strikes
 from sentry_engine.cores.plan import Plan, PrefixTable, Tier
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Verdict
@@ -48,7 +48,7 @@ class Routes(Protocol):
     def knows_event(self, label: str) -> bool: ...
 
 
-class RoutedCore(Answers):
+class RoutedCore(BulkDecisions):
     """``core.Core``. Owns neither of the two."""
 
     def __init__(self, front: Core, inner: Core, tables: Sequence[Routes]) -> None:
@@ -118,8 +118,8 @@ class RoutedCore(Answers):
     def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None:
         self._inner.penalize(network, length, until, reason, rule_id)
 
-    def forgive(self, network: bytes, length: int, now: float) -> int:
-        return self._inner.forgive(network, length, now)
+    def clear_penalties(self, network: bytes, length: int, now: float) -> int:
+        return self._inner.clear_penalties(network, length, now)
 
     def penalties(self, now: float) -> list[Penalty]:
         return self._inner.penalties(now)
@@ -127,14 +127,14 @@ class RoutedCore(Answers):
     def strikes(self, now: float) -> list[Strikes]:
         return self._inner.strikes(now)
 
-    def remember(self, strikes: Strikes, now: float) -> None:
-        self._inner.remember(strikes, now)
+    def restore_strikes(self, strikes: Strikes, now: float) -> None:
+        self._inner.restore_strikes(strikes, now)
 
     def bursts(self, now: float) -> list[Burst]:
         return self._inner.bursts(now)
 
-    def restore(self, burst: Burst, now: float) -> None:
-        self._inner.restore(burst, now)
+    def restore_burst(self, burst: Burst, now: float) -> None:
+        self._inner.restore_burst(burst, now)
 
     def _ask(self, request: Request, *, count: bool) -> Verdict | None:
         """What the first table says of which a route decides."""

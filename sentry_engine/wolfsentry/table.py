@@ -23,7 +23,7 @@ from sentry_engine.wolfsentry.endpoint import Pattern, cut_prefix
 from sentry_engine.wolfsentry.flags import DECIDED, TRACK_PEER, Flag
 from sentry_engine.wolfsentry.model import Configuration, EventConfig, EventSection
 from sentry_engine.wolfsentry.purge import PurgeList
-from sentry_engine.wolfsentry.route import Event, Match, Route, read_route, settle
+from sentry_engine.wolfsentry.route import Match, Route, RouteEvent, read_route, settle
 from sentry_engine.wolfsentry.traffic import WIDTHS, Target, Traffic, make_target
 
 COUNT_MAX = 0xFFFF  # of the 16-bit counters, which stop there
@@ -144,7 +144,7 @@ class RouteTable:
         near.sort(key=Route.key, reverse=True)
         yield from near
 
-    def _follow(self, route: Route, target: Target, said: set[str], trigger: Event | None, now: float) -> Outcome:
+    def _follow(self, route: Route, target: Target, said: set[str], trigger: RouteEvent | None, now: float) -> Outcome:
         """What a route makes of the traffic that it matches."""
         if not route.has(Flag.NO_HITS):
             route.hits += 1
@@ -165,7 +165,7 @@ class RouteTable:
         self._act(parent.decision_actions if parent else (), route, target, said, now)
         return Outcome(frozenset(said), route.index)
 
-    def _fall_through(self, target: Target, said: set[str], trigger: Event, now: float) -> Outcome:
+    def _fall_through(self, target: Target, said: set[str], trigger: RouteEvent, now: float) -> Outcome:
         """Traffic that no route matches, where the event has actions: they may make a route for it."""
         config = trigger.config or self._general
         nothing = Route(-1, 0, 0, Pattern(), Pattern(), Flag(0), None)
@@ -234,7 +234,7 @@ class RouteTable:
         if TRACK_PEER in actions and self._track(route.event, target, now):
             said.add("inserted")
 
-    def _track(self, event: Event | None, target: Target, now: float) -> bool:
+    def _track(self, event: RouteEvent | None, target: Target, now: float) -> bool:
         """Make a route for this very traffic; whether it is new."""
         label = event.aux or event.label if event else None
         traffic = target.traffic
@@ -291,9 +291,9 @@ class RouteTable:
         del self._sorted[bisect_left(self._sorted, route.key(), key=Route.key)]
         self._index(route).remove(route)
 
-    def _read_events(self) -> dict[str, Event]:
+    def _read_events(self) -> dict[str, RouteEvent]:
         problems = []
-        events: dict[str, Event] = {}
+        events: dict[str, RouteEvent] = {}
         for index, section in enumerate(self.config.events):
             if section.label in events:
                 problems.append(Problem(self._file, f"/events/{index}/label", "there is such an event already"))
@@ -328,8 +328,8 @@ class RouteTable:
             raise PolicyError(problems)
 
 
-def read_event(section: EventSection, general: EventConfig) -> Event:
-    return Event(
+def read_event(section: EventSection, general: EventConfig) -> RouteEvent:
+    return RouteEvent(
         label=section.label,
         priority=section.priority,
         config=None if section.config is None else section.config.over(general),

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 
 from sentry_engine.addresses import V4_OFFSET, contains
 from sentry_engine.errors import PolicyError, Problem
+from sentry_engine.prefixes import Origin, Prefixes
 from sentry_engine.rules.defaults import EVERYWHERE
-from sentry_engine.rules.model import LimitRule, Origin, Prefixes, PrefixRule, RouteRules
+from sentry_engine.rules.model import LimitRule, PrefixRule, RouteRules
 from sentry_engine.rules.policy_part import PolicyPart
 from sentry_engine.verdict import Action
 from sentry_engine.wolfsentry.flags import TRACK_PEER, Flag

@@ -157,7 +157,7 @@ def rules_folder(tmp_path: Path) -> Path:
 
 @pytest_asyncio.fixture
 async def services(store: Store, rules_folder: Path) -> AsyncIterator[Services]:
-    engine = Engine(Policy.load(rules_folder), core="twin", never_block=NEVER_BLOCK)
+    engine = Engine(Policy.load(rules_folder), core="reference", never_block=NEVER_BLOCK)
     events = EventHub()
     sessions = FakeSessions(engine)
     enforcement = Enforcement(engine, sessions, store, [rules_folder], events=events, never_block=NEVER_BLOCK)

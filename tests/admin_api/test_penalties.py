@@ -53,7 +53,7 @@ async def test_box_outlives_a_restart(server, rules_folder):
     server.engine.penalize("198.51.100.7", 600, reason=Reason.PENALTY, rule_id="limit")
     server.engine.penalize("192.0.2.9", math.inf, reason=Reason.BLACKLISTED)
     assert len((await save_engine_state(server.store, server.engine)).penalties) == 2
-    with Engine(Policy.load(rules_folder), core="twin") as engine:
+    with Engine(Policy.load(rules_folder), core="reference") as engine:
         assert await restore_engine_state(server.store, engine) == 2
         verdict = engine.explain("198.51.100.7").verdict
         assert verdict.reason is Reason.PENALTY
@@ -61,7 +61,7 @@ async def test_box_outlives_a_restart(server, rules_folder):
         assert engine.explain("192.0.2.9").verdict.reason is Reason.BLACKLISTED
 
 
-@pytest.mark.parametrize("core", ["twin", "native"])
+@pytest.mark.parametrize("core", ["reference", "native"])
 async def test_a_restart_gives_no_free_attempts(store, core):
     """Two of three failures before it are two of three after it, and the second penalty is the longer one."""
     rule = {"type": "auth_limit", "remote_addr": "0.0.0.0/0", "max_failures": 3, "window_sec": 600}

@@ -8,7 +8,7 @@ from tempfile import mkdtemp
 import atheris
 
 with atheris.instrument_imports(include=["sentry_engine"]):
-    from sentry_engine import Engine, Policy, PolicyError, find_oddities
+    from sentry_engine import Engine, Policy, PolicyError, find_policy_issues
 
 FILE = Path(mkdtemp()) / "fuzzed.conf"
 
@@ -21,8 +21,8 @@ def fuzz_one(data: bytes) -> None:
         assert error.problems
         assert all(problem.reason for problem in error.problems)
         return
-    find_oddities(policy)
-    with Engine(policy, core="twin") as engine:
+    find_policy_issues(policy)
+    with Engine(policy, core="reference") as engine:
         verdict = engine.decide("connect", "192.0.2.1", now=0.0)
         assert verdict == engine.explain("192.0.2.1", now=0.0).verdict or verdict.accepted
 

@@ -37,7 +37,7 @@ def fuzz_one(data: bytes) -> None:
         policy = Policy.from_document(document)
     except PolicyError:
         return  # about what the engine is not told
-    with Engine(policy, core="twin") as engine:
+    with Engine(policy, core="reference") as engine:
         verdict = engine.explain("10.0.0.1", now=0.0).verdict
         assert verdict == engine.decide("connect", "10.0.0.1", now=0.0)
 

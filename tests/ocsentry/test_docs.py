@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocsentry.cli.app import build_app
-from sentry_engine import Policy, find_oddities, run_examples
+from sentry_engine import Policy, find_policy_issues, run_rule_tests
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,22 +34,22 @@ def commands():
 def test_the_rule_file_in_the_docs_is_a_policy_that_keeps_its_promises():
     (example,) = blocks(ROOT / "docs" / "policy.md", "json")
     policy = Policy.from_document(json.loads(example))
-    assert run_examples(policy) == []
-    assert find_oddities(policy) == []
+    assert run_rule_tests(policy) == []
+    assert find_policy_issues(policy) == []
 
 
 def test_the_starter_rules_keep_their_promises():
     policy = Policy.load(ROOT / "ocsentry" / "starter" / "rules")
-    assert len(policy.examples) == 5
-    assert run_examples(policy) == []
-    assert find_oddities(policy) == []
+    assert len(policy.rule_tests) == 5
+    assert run_rule_tests(policy) == []
+    assert find_policy_issues(policy) == []
 
 
 def test_the_shipped_rule_files_keep_their_promises_together():
     policy = Policy.load(ROOT / "rules")
-    assert {example.origin.file for example in policy.examples} == {str(file) for file in policy.files}
-    assert run_examples(policy) == []
-    assert find_oddities(policy) == []
+    assert {example.origin.file for example in policy.rule_tests} == {str(file) for file in policy.files}
+    assert run_rule_tests(policy) == []
+    assert find_policy_issues(policy) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

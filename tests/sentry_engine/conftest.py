@@ -14,17 +14,17 @@ from sentry_engine import Engine, Policy
 from sentry_engine.addresses import pack_address, pack_network
 from sentry_engine.cores.interface import Core, Request
 from sentry_engine.cores.plan import Entry, Limit, Plan, PrefixTable, Tier
-from sentry_engine.cores.reference import TwinCore
+from sentry_engine.cores.reference import ReferenceCore
 from sentry_engine.verdict import Action, Event, Reason
 
 
 def make_core(name: str) -> Core:
-    if name == "twin":
-        return TwinCore()
+    if name == "reference":
+        return ReferenceCore()
     return importlib.import_module("sentry_engine.cores.native_core").NativeCore()
 
 
-@pytest.fixture(params=["twin", "native"])
+@pytest.fixture(params=["reference", "native"])
 def core_name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -41,7 +41,7 @@ def both_cores() -> Iterator[Callable[[], tuple[Core, Core]]]:
     made: list[Core] = []
 
     def make() -> tuple[Core, Core]:
-        pair = (make_core("twin"), make_core("native"))
+        pair = (make_core("reference"), make_core("native"))
         made.extend(pair)
         return pair
 

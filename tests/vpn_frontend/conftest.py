@@ -157,7 +157,7 @@ def make_engine():
 
     def make(document=None, **keywords):
         keywords.setdefault("clock", lambda: NOW)
-        made.append(Engine(Policy.from_document(document or EMPTY_POLICY), core="twin", **keywords))
+        made.append(Engine(Policy.from_document(document or EMPTY_POLICY), core="reference", **keywords))
         return made[-1]
 
     yield make

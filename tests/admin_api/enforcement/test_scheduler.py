@@ -52,7 +52,10 @@ def clock(wall):
 @pytest.fixture
 def engine(clock):
     with Engine(
-        Policy.from_document(RULES), core="twin", clock=clock.monotonic, wall_clock=lambda: clock.wall().timestamp()
+        Policy.from_document(RULES),
+        core="reference",
+        clock=clock.monotonic,
+        wall_clock=lambda: clock.wall().timestamp(),
     ) as made:
         yield made
 

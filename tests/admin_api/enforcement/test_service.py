@@ -52,7 +52,7 @@ async def enforcing(store, rules_folder, hands):
 
     @asynccontextmanager
     async def start(sessions=None):
-        engine = Engine(Policy.load(rules_folder), core="twin", clock=hands.clock.monotonic, wall_clock=hands.unix)
+        engine = Engine(Policy.load(rules_folder), core="reference", clock=hands.clock.monotonic, wall_clock=hands.unix)
         sessions = sessions or NoSessions()
         sessions.engine = engine
         enforcement = Enforcement(engine, sessions, store, [rules_folder], events=EventHub(), clock=hands.clock)
@@ -122,7 +122,7 @@ class TestExpiry:
                 assert {block.cidr for block in await unit.blocks.read_all()} == {"192.0.2.9/32", "192.0.2.10/32"}
 
     async def test_the_task_removes_rows_by_itself(self, rules_folder, store):
-        engine = Engine(Policy.load(rules_folder), core="twin")
+        engine = Engine(Policy.load(rules_folder), core="reference")
         gone = asyncio.Event()
 
         class Events:

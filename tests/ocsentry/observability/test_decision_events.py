@@ -30,7 +30,7 @@ def watched():
     core, asked, events = NativeCore(), DecisionLog(), Events()
     core.watch(every=1)
     with Engine(Policy.from_document(DOCUMENT), core=core, decisions=asked) as engine:
-        yield engine, events, DecisionEvents(core, asked, events, lambda: engine.policy.places)
+        yield engine, events, DecisionEvents(core, asked, events, lambda: engine.policy.geo_lookup)
 
 
 def test_what_the_gate_decided_is_an_event_and_a_login_is_one_with_its_user(watched):

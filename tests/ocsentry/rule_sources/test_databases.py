@@ -54,7 +54,7 @@ def replace(path, content):
 async def serving(policy, tmp_path):
     store = await Store.open(f"sqlite:///{tmp_path / 'db'}")
     hub, watcher = EventHub(), RuleWatcher(watched_paths(policy), WATCHED_SUFFIXES)
-    engine = Engine(load_policy(policy), core="twin")
+    engine = Engine(load_policy(policy), core="reference")
     enforcement = Enforcement(engine, LateSessions(), store, policy.rules, events=hub, load=policy_loader(policy))
     reloads: asyncio.Queue = asyncio.Queue()
 
@@ -79,7 +79,7 @@ async def test_a_good_one_is_taken_up_and_a_broken_one_is_not(policy, tmp_path):
         assert not engine.decide("connect", BRITISH).accepted
         replace(policy.geoip_country, CITY.read_bytes())
         assert (await reloaded()).valid
-        assert engine.policy.places.find(BRITISH).latitude is not None
+        assert engine.policy.geo_lookup.find(BRITISH).latitude is not None
         in_force = engine.policy
         whole = CITY.read_bytes()
         for content in (b"", b"no database", whole[: len(whole) // 2]):

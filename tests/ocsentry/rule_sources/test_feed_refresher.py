@@ -68,7 +68,7 @@ def keeper(tmp_path, rules):
 
 
 def refused(rules, tmp_path, address):
-    with Engine(Policy.load(rules, feed_folder=tmp_path / "feeds"), core="twin") as engine:
+    with Engine(Policy.load(rules, feed_folder=tmp_path / "feeds"), core="reference") as engine:
         return not engine.decide("connect", address).accepted
 
 

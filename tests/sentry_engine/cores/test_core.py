@@ -327,8 +327,8 @@ class TestPenalties:
         for address in ("192.0.2.1", "192.0.2.2", "198.51.100.1"):
             core.decide(words.ask(address))
             core.decide(words.ask(address))
-        assert core.forgive(*pack_network("192.0.2.0/24"), 0.0) == 2
-        assert core.forgive(*pack_network("192.0.2.0/24"), 0.0) == 0
+        assert core.clear_penalties(*pack_network("192.0.2.0/24"), 0.0) == 2
+        assert core.clear_penalties(*pack_network("192.0.2.0/24"), 0.0) == 0
         assert core.decide(words.ask("192.0.2.1")).accepted
         assert core.decide(words.ask("192.0.2.1")).retry_after == 5.0
         assert core.decide(words.ask("198.51.100.1")).reason is Reason.PENALTY

@@ -101,9 +101,9 @@ def carry(old: Core, new: Core, now: float) -> None:
     for p in old.penalties(now):
         new.penalize(p.network, p.length, p.until, p.reason, p.rule_id)
     for strikes in old.strikes(now):
-        new.remember(strikes, now)
+        new.restore_strikes(strikes, now)
     for burst in old.bursts(now):
-        new.restore(burst, now)
+        new.restore_burst(burst, now)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -125,7 +125,7 @@ def test_any_history_gives_the_same_answers(data: st.DataObject, both_cores: Any
                 answers = [walk[0] if walk[0].reason is Reason.INVALID_REQUEST else walk for walk in walks]
             case ("forgive", (address, length)):
                 network = mask(pack_address(address), length)
-                answers = [core.forgive(network, length, now) for core in (twin, native)]
+                answers = [core.clear_penalties(network, length, now) for core in (twin, native)]
             case ("penalize", (address, length), seconds, reason):
                 network = mask(pack_address(address), length)
                 for core in (twin, native):

@@ -263,7 +263,7 @@ class TestState:
         listed = core.penalties(10.0)
         assert {(p.network, p.length) for p in listed} == set(networks)
         assert {p.rule_id for p in listed} == {"spray"}
-        assert core.forgive(*pack_network("10.0.0.0/12"), now=10.0) == 1600
+        assert core.clear_penalties(*pack_network("10.0.0.0/12"), now=10.0) == 1600
         assert len(core.penalties(10.0)) == 400
         assert core.decide(words.ask("10.19.1.1", 10.0)).reason is Reason.PASSWORD_SPRAY
         assert core.decide(words.ask("10.1.1.1", 10.0)).accepted

@@ -13,7 +13,8 @@ from sentry_engine.cores.interface import Request
 from sentry_engine.cores.native_core import NativeCore
 from sentry_engine.cores.plan import Entry, Plan, PlanError, PrefixTable, Tier
 from sentry_engine.policy.compiler import append_blocks
-from sentry_engine.rules.model import Origin, Prefixes, PrefixRule
+from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.rules.model import PrefixRule
 from sentry_engine.verdict import Action, Event, Reason
 
 V4 = b"\x00" * 10 + b"\xff\xff"

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from sentry_engine import DecisionLog, Engine, GeoipPaths, Policy, PolicyError, Reason, Verdict, find_oddities
-from sentry_engine.detectors import Attempt, Panel, Response, Thresholds
+from sentry_engine import DecisionLog, Engine, GeoipPaths, Policy, PolicyError, Reason, Verdict, find_policy_issues
+from sentry_engine.detectors import Attempt, DetectorSet, Response, Thresholds
 from sentry_engine.detectors.location import great_circle
 from sentry_engine.detectors.recent_keys import MAX_KEYS, RecentSets
 from sentry_engine.detectors.thresholds import CountryThreshold, TravelThreshold
-from sentry_engine.geoip.lookup import NOWHERE, Place
+from sentry_engine.geoip.lookup import UNKNOWN_LOCATION, Place
 from sentry_engine.policy.lint import Kind
 
 OFFICE = (b"\x00" * 10 + b"\xff\xff\xc0\x00\x02\x01", 128)
@@ -26,7 +26,7 @@ def source(number: int) -> tuple[bytes, int]:
 
 
 def attempt(
-    user: str, now: float = 0.0, *, success: bool = False, place: Place = NOWHERE, where: Any = OFFICE
+    user: str, now: float = 0.0, *, success: bool = False, place: Place = UNKNOWN_LOCATION, where: Any = OFFICE
 ) -> Attempt:
     return Attempt(user, where, now, success, place)
 
@@ -37,37 +37,37 @@ def at(position: tuple[float, float], country: str = "") -> Place:
 
 class TestSpray:
     def test_many_users_failing_from_one_source_is_a_spray(self):
-        panel = Panel()
+        panel = DetectorSet()
         found = [panel.observe(attempt(f"user-{n}", n)) for n in range(15)]
         assert [len(f) for f in found] == [0] * 14 + [1]
         assert (found[-1][0].reason, found[-1][0].response) == (Reason.PASSWORD_SPRAY, Response.PENALISE)
         assert "15 users" in found[-1][0].text
 
     def test_an_office_of_200_that_mistypes_and_gets_in_is_none(self):
-        panel = Panel()
+        panel = DetectorSet()
         for n in range(200):
             if n % 2:
                 assert panel.observe(attempt(f"user-{n}", n)) == []
             assert panel.observe(attempt(f"user-{n}", n + 0.5, success=True)) == []
 
     def test_one_of_them_mistyping_all_day_is_none(self):
-        panel = Panel()
+        panel = DetectorSet()
         assert not any(panel.observe(attempt("forgetful", n)) for n in range(500))
 
     def test_failures_far_apart_are_none(self):
-        panel = Panel()
+        panel = DetectorSet()
         assert not any(panel.observe(attempt(f"user-{n}", n * 60.0)) for n in range(100))
 
 
 class TestStuffing:
     def test_one_user_failing_from_many_sources_is_told(self):
-        panel = Panel()
+        panel = DetectorSet()
         found = [panel.observe(attempt("ann", n, where=source(n))) for n in range(8)]
         assert [len(f) for f in found] == [0] * 7 + [1]
         assert (found[-1][0].reason, found[-1][0].response) == (Reason.CREDENTIAL_STUFFING, Response.LOG)
 
     def test_an_office_and_a_traveller_are_none(self):
-        panel = Panel()
+        panel = DetectorSet()
         assert not any(panel.observe(attempt(f"user-{n // 2}", n, success=bool(n % 2))) for n in range(400))
         for n in range(30):
             assert panel.observe(attempt("ann", n * 600.0, where=source(n))) == []
@@ -76,19 +76,19 @@ class TestStuffing:
 
 class TestCountries:
     def test_the_first_teaches_the_second_is_told_once(self):
-        panel = Panel()
+        panel = DetectorSet()
         places = ("DE", "DE", "FR", "FR", "", "DE")
         found = [len(panel.observe(attempt("ann", success=True, place=Place(country=c)))) for c in places]
         assert found == [0, 0, 1, 0, 0, 0]
         assert panel.countries_of("ann") == {"DE", "FR"}
 
     def test_failures_teach_nothing(self):
-        panel = Panel()
+        panel = DetectorSet()
         panel.observe(attempt("ann", place=Place(country="FR")))
         assert panel.countries_of("ann") == frozenset()
 
     def test_what_is_denied_stays_denied_until_it_is_learnt(self):
-        panel = Panel()
+        panel = DetectorSet()
         panel.set_thresholds(Thresholds(new_country=CountryThreshold(Response.DENY)))
         panel.learn_countries("ann", frozenset({"DE"}))
         french = attempt("ann", success=True, place=Place(country="FR"))
@@ -101,17 +101,17 @@ class TestTravel:
     def test_berlin_to_new_york_takes_a_day_or_is_told(self):
         assert great_circle(BERLIN, NEW_YORK) == pytest.approx(6_385, rel=0.01)
         for hours, found in ((1.0, 1), (5.0, 1), (8.0, 0)):
-            panel = Panel()
+            panel = DetectorSet()
             panel.observe(attempt("ann", 0.0, success=True, place=at(BERLIN)))
             assert len(panel.observe(attempt("ann", hours * 3_600, success=True, place=at(NEW_YORK)))) == found
 
     def test_the_error_of_the_database_is_no_travel(self):
-        panel = Panel()
+        panel = DetectorSet()
         for n in range(50):
             assert panel.observe(attempt("ann", n, success=True, place=at((BERLIN, POTSDAM)[n % 2]))) == []
 
     def test_an_office_of_200_in_two_places_is_none(self):
-        panel = Panel()
+        panel = DetectorSet()
         for n in range(400):
             place = at(BERLIN if n % 200 < 100 else NEW_YORK)
             assert panel.observe(attempt(f"user-{n % 200}", n, success=True, place=place)) == []
@@ -152,18 +152,20 @@ class TestWithDatabases:
         assert self.login(made, ENGLAND, 0.0) is Reason.DEFAULT
         assert self.login(made, WASHINGTON, 3_600.0) is Reason.IMPOSSIBLE_TRAVEL
         assert self.login(made, WASHINGTON, 86_400.0) is Reason.DEFAULT
-        assert find_oddities(made.policy) == []
+        assert find_policy_issues(made.policy) == []
 
     def test_a_country_database_knows_the_country_and_no_distance(self, engine):
         made = engine({"impossible_travel": {"action": "deny"}, "new_country": {"action": "deny"}}, COUNTRY)
         assert self.login(made, ENGLAND, 0.0) is Reason.DEFAULT
         assert self.login(made, WASHINGTON, 3_600.0) is Reason.NEW_COUNTRY
-        assert [(f.kind, f.rule_id) for f in find_oddities(made.policy)] == [(Kind.NO_DATABASE, "impossible_travel")]
+        assert [(f.kind, f.rule_id) for f in find_policy_issues(made.policy)] == [
+            (Kind.NO_DATABASE, "impossible_travel")
+        ]
 
     def test_what_a_file_sets_in_vain_is_said_and_what_is_on_by_default_is_not(self, engine):
         stated = {"impossible_travel": {"action": "log"}, "new_country": {"action": "log"}}
-        assert [f.rule_id for f in find_oddities(engine(stated).policy)] == ["new_country", "impossible_travel"]
-        assert find_oddities(engine({"password_spray": False}).policy) == []
+        assert [f.rule_id for f in find_policy_issues(engine(stated).policy)] == ["new_country", "impossible_travel"]
+        assert find_policy_issues(engine({"password_spray": False}).policy) == []
 
 
 def provoke(made: Engine, detector: str) -> Verdict:

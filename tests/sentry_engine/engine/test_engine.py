@@ -212,8 +212,8 @@ class TestPenalties:
         assert (penalty.text, penalty.until, penalty.rule_id) == ("192.0.2.1/32", 3.0, "five")
         engine.penalize("198.51.100.0/24", 10, reason=Reason.PASSWORD_SPRAY, now=1.0)
         assert engine.decide("connect", "198.51.100.9", now=2.0).reason is Reason.PASSWORD_SPRAY
-        assert engine.forgive("192.0.2.1", now=1.0) == 1
-        assert engine.forgive("198.51.100.9", now=1.0) == 1
+        assert engine.clear_penalties("192.0.2.1", now=1.0) == 1
+        assert engine.clear_penalties("198.51.100.9", now=1.0) == 1
         assert engine.penalties(1.0) == []
         assert engine.decide("connect", "198.51.100.9", now=2.0).accepted
 
@@ -288,11 +288,11 @@ class TestBuiltinLimits:
 
 class TestCores:
     def test_the_twin_has_no_gate(self):
-        with Engine(policy(), core="twin") as engine, pytest.raises(RuntimeError, match="native"):
+        with Engine(policy(), core="reference") as engine, pytest.raises(RuntimeError, match="native"):
             _ = engine.gate_address
 
     def test_an_engine_that_is_closed_answers_nothing(self):
-        engine = Engine(policy(), core="twin")
+        engine = Engine(policy(), core="reference")
         engine.close()
         with pytest.raises(RuntimeError):
             engine.decide("connect", "192.0.2.1")

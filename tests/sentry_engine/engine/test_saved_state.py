@@ -118,7 +118,7 @@ class TestWindows:
 
     def test_an_event_that_no_limit_is_about_is_nothing_to_remember(self, machine):
         engine = machine.boot(limit(), EARLIER_BOOT)
-        engine._core.restore(Burst(*pack_network(SOURCE), 9, 0.0, 1.0, 3), 2.0)
+        engine._core.restore_burst(Burst(*pack_network(SOURCE), 9, 0.0, 1.0, 3), 2.0)
         assert engine.export_state().sources == ()
 
 
@@ -162,7 +162,7 @@ class TestStrikes:
         rule = limit(1, penalty=60, penalty_growth=10)
         engine = machine.boot(rule, EARLIER_BOOT)
         machine.fail(SOURCE, 2)
-        engine.forgive(SOURCE)
+        engine.clear_penalties(SOURCE)
         assert engine.export_state().sources == ()
 
 
@@ -194,7 +194,7 @@ class TestUsers:
         machine.boot(limit(), EARLIER_BOOT)
         self.log_in(machine, "ann", "DE", self.BERLIN)
         engine = machine.reboot(limit(), after=-3_600.0)
-        assert engine.detectors.whereabouts() == [("ann", {"DE"}, (*self.BERLIN, machine.now()))]
+        assert engine.detectors.locations() == [("ann", {"DE"}, (*self.BERLIN, machine.now()))]
 
     def test_what_was_seen_since_is_not_forgotten_for_what_was_before(self, machine):
         machine.boot(limit(), EARLIER_BOOT)
@@ -203,14 +203,14 @@ class TestUsers:
         engine = machine.reboot(limit(), after=86_400.0)
         self.log_in(machine, "ann", "US", self.NEW_YORK)
         engine.import_state(state)
-        assert engine.detectors.whereabouts() == [("ann", {"DE", "US"}, (*self.NEW_YORK, machine.now()))]
+        assert engine.detectors.locations() == [("ann", {"DE", "US"}, (*self.NEW_YORK, machine.now()))]
 
     def test_what_could_not_be_put_back_is_left_out(self, machine):
         machine.boot(limit(), EARLIER_BOOT)
         self.log_in(machine, "x" * 1_000, "DE", self.BERLIN)
         self.log_in(machine, "ann", "DE" * 100, (1e9, float("nan")))
         engine = machine.reboot(limit(), after=60.0)
-        assert engine.detectors.whereabouts() == []
+        assert engine.detectors.locations() == []
 
     @pytest.mark.parametrize(
         "change",

@@ -17,7 +17,7 @@ from sentry_engine.exchange.bans import Ban, as_rules, bans_in_force, collapse
 from sentry_engine.exchange.crowdsec import parse_duration, read_decisions, render_decisions
 from sentry_engine.exchange.fail2ban import read_banlist, render_banlist
 from sentry_engine.exchange.nftables import render_nftables
-from sentry_engine.rules.model import Origin
+from sentry_engine.prefixes import Origin
 
 NOW = 1_000_000_000.0
 BANS = [

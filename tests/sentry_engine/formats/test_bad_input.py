@@ -134,7 +134,7 @@ def test_what_is_refused_changes_no_verdict(folder, core_name, harm):
             assert verdicts(engine) == before
             assert engine.version == version
         else:
-            with Engine(taken, core="twin", clock=lambda: 0.0) as alone:
+            with Engine(taken, core="reference", clock=lambda: 0.0) as alone:
                 assert verdicts(engine) == verdicts(alone)
         finally:
             (folder / name).write_bytes(FILES[name])

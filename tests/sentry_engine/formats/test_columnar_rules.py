@@ -13,7 +13,7 @@ from sentry_engine import Engine, Policy, PolicyError
 from sentry_engine.formats import columnar_rules
 from sentry_engine.formats.columnar_rules import WORTH_IT
 from sentry_engine.formats.rule_file import read_document
-from sentry_engine.rules.columnar import PlainRules
+from sentry_engine.rules.columnar import ColumnarRules
 from sentry_engine.verdict import Action
 
 PLAIN = [
@@ -75,7 +75,7 @@ class TestTheShortWay:
     def test_it_is_taken(self):
         part = read_document(document(PLAIN), file="f.json", changed_at=0.0)
         (run,) = part.prefix_rules.parts
-        assert isinstance(run, PlainRules)
+        assert isinstance(run, ColumnarRules)
         assert len(run) == len(PLAIN)
 
     @settings(max_examples=150, deadline=None)

@@ -12,7 +12,7 @@ from typing import Any
 import maxminddb
 import pytest
 
-from sentry_engine import Engine, GeoipPaths, Policy, PolicyError, Reason, find_oddities
+from sentry_engine import Engine, GeoipPaths, Policy, PolicyError, Reason, find_policy_issues
 from sentry_engine.addresses import render_network
 from sentry_engine.geoip.mmdb_reader import read_tree
 from sentry_engine.policy.lint import Kind
@@ -150,7 +150,7 @@ class TestRules:
         document = {
             "wolfsentry": {"version": "1", "rules": [{"id": "x", "type": "geo_filter", "action": "reject", **rule}]}
         }
-        assert [f.kind for f in find_oddities(Policy.from_document(document))] == [Kind.NO_DATABASE]
+        assert [f.kind for f in find_policy_issues(Policy.from_document(document))] == [Kind.NO_DATABASE]
 
     def test_a_rule_that_ends_gives_way_to_the_next(self, decide):
         rules = ({"country": ["SE"], "action": "accept", "expires_at": "2001-09-09T01:47:40Z"}, {"continent": ["EU"]})

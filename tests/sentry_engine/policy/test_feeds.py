@@ -15,7 +15,8 @@ from sentry_engine import Action, Engine, Policy, PolicyError, Reason
 from sentry_engine.formats.line_file import read_lines
 from sentry_engine.formats.plain_list import parse_list
 from sentry_engine.policy.feeds import Fetched, refresh_feed
-from sentry_engine.rules.model import FeedRule, Origin, Prefixes
+from sentry_engine.prefixes import Origin, Prefixes
+from sentry_engine.rules.model import FeedRule
 
 LIST = b"""; Spamhaus-like
 # comment

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentry_engine import Engine, Policy, find_oddities, run_examples
+from sentry_engine import Engine, Policy, find_policy_issues, run_rule_tests
 from sentry_engine.policy.lint import Kind
 
 RULES = Path(__file__).parents[3] / "rules"
@@ -30,7 +30,7 @@ def rate(rule_id: str, *networks: str) -> dict:
 
 def oddities(*rules: dict, **more: object) -> set[tuple[Kind, str]]:
     policy = Policy.from_document({"wolfsentry": {"version": "1", "rules": list(rules), **more}})
-    return {(finding.kind, finding.rule_id) for finding in find_oddities(policy, wall_now=1_000_000_000.0)}
+    return {(finding.kind, finding.rule_id) for finding in find_policy_issues(policy, wall_now=1_000_000_000.0)}
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_a_rule_called_unreachable_never_answers(data):
         make = data.draw(st.sampled_from([white, black]))
         rules.append(make(f"r{index}", *data.draw(st.lists(nets, min_size=1, max_size=3, unique=True))))
     policy = Policy.from_document({"wolfsentry": {"version": "1", "rules": rules}})
-    engine = Engine(policy, core="twin")
+    engine = Engine(policy, core="reference")
     answered = {engine.decide("connect", f"10.0.0.{last}").rule_id for last in range(16)}
-    found = find_oddities(policy)
+    found = find_policy_issues(policy)
     unreachable = {finding.rule_id for finding in found if finding.kind is Kind.UNREACHABLE}
     assert unreachable == {rule["id"] for rule in rules} - answered
 
@@ -76,8 +76,8 @@ def test_a_rule_called_unreachable_never_answers(data):
 class TestExamples:
     def test_those_of_the_shipped_files_hold(self):
         policy = Policy.load(RULES)
-        assert policy.examples
-        assert run_examples(policy) == []
+        assert policy.rule_tests
+        assert run_rule_tests(policy) == []
 
     def test_one_that_fails_says_what_came_instead(self):
         tests = [
@@ -86,7 +86,7 @@ class TestExamples:
             {"address": "10.0.0.1", "expect": "reject", "rule": "no"},
         ]
         document = {"wolfsentry": {"version": "1", "rules": [black("no", "10.0.0.0/8")], "tests": tests}}
-        wrong_action, wrong_rule = run_examples(Policy.from_document(document))
+        wrong_action, wrong_rule = run_rule_tests(Policy.from_document(document))
         assert wrong_action.origin.pointer == "/wolfsentry/tests/0"
         assert wrong_action.text == "connect from 10.0.0.1: expected accept, got reject (rule by no)"
         assert wrong_rule.kind is Kind.FAILED_TEST
@@ -95,4 +95,4 @@ class TestExamples:
     def test_each_starts_fresh(self):
         tests = [{"address": "10.0.0.1", "expect": "rate_limited", "repeat": 6}] * 3
         document = {"wolfsentry": {"version": "1", "rules": [rate("r", "0.0.0.0/0")], "tests": tests}}
-        assert run_examples(Policy.from_document(document)) == []
+        assert run_rule_tests(Policy.from_document(document)) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sentry_engine import Action, Engine, PlanError, Policy, PolicyError, Reason
 from sentry_engine.wolfsentry import Endpoint, RouteTable, Traffic, dump, read_config
-from sentry_engine.wolfsentry.render import describe
+from sentry_engine.wolfsentry.render import describe_route
 from tests.sentry_engine.wolfsentry.strategies import configurations, questions
 
 TRACK = "%track-peer-v1"
@@ -252,7 +252,7 @@ class TestFormat:
         again = RouteTable(read_config(dump(routes), file="g"))
         for one in asked:
             found = [t.find(one.traffic, one.results) for t in (routes, again)]
-            described = [None if r is None else describe(r) | {"tcplike-port-numbers": True} for r in found]
+            described = [None if r is None else describe_route(r) | {"tcplike-port-numbers": True} for r in found]
             assert described[0] == described[1]
 
     def test_the_running_state_is_dumped_in_the_format_it_was_read_from(self):
@@ -333,7 +333,7 @@ class TestTranslation:
         unique = list({str(r["remote"]): r for r in routes}.values())
         document = config(*unique, events=events, default=data.draw(st.sampled_from(["accept", "reject"])))
         originals = RouteTable(read_config(document, file="f"))
-        with Engine(Policy.from_document(document), core="twin") as engine:
+        with Engine(Policy.from_document(document), core="reference") as engine:
             for last in range(16):
                 address = f"10.0.0.{last}"
                 assert engine.decide("connect", address).accepted is decide(originals, traffic(address))[0], address

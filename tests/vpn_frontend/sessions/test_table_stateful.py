@@ -47,7 +47,7 @@ class SessionMachine(RuleBasedStateMachine):
             session=SessionSettings(cookie_timeout=100, session_timeout=session_timeout),
         )
         policy = Policy.from_document({"wolfsentry": {"version": "1.6.3", "rules": []}})
-        engine = Engine(policy, core="twin", limits=ClientLimits(4, 2, on_excess))
+        engine = Engine(policy, core="reference", limits=ClientLimits(4, 2, on_excess))
         self.lab = self.make_lab(vpn, engine)
 
     @rule(target=logins, user=USERS)
