@@ -428,10 +428,6 @@ class Engine:
     def limits(self) -> ClientLimits:
         return self._leases.limits
 
-    def set_limits(self, limits: ClientLimits) -> None:
-        """For admissions from now on; who is in stays in."""
-        self._leases.limits = limits
-
     # -- the core
 
     @property
