@@ -1,16 +1,20 @@
-# The whole set-up. `make run` and `make test` each work alone on a machine with Debian's base, git, make and root.
+# Build, run and test. Each target works alone on a Debian machine with git, make and root.
 #
-#   make build     into .venv/            make run      a demo server in the foreground
-#   make test      lint and every test    make bench    figures, ours beside the peers'
-#   make lint      ruff and mypy          make fuzz     minutes of fuzzing (FUZZ_SECONDS)
-#                                         make soak     the end-to-end tests at a release's numbers
-#   make native-sanitized                 the native cores under ASan and UBSan (OCSENTRY_LEAKS=1: leaks too)
-#   make native-races                     their threads under ThreadSanitizer
+#   make build      into .venv/               make run          a demo server in the foreground
+#   make test       lint, unit and e2e        make bench        benchmarks, the peers' beside ours
+#   make lint       ruff and mypy             make fuzz         every fuzz target for FUZZ_SECONDS
+#   make unit       tests without namespaces  make fuzz-short   every fuzz target for 10 s
+#   make e2e        tests with namespaces     make soak         the end-to-end tests with a release's counts
+#   make lock       requirements/*.lock from pyproject.toml (UPGRADE=1: newest versions)
+#   make native-sanitized   the native cores under ASan and UBSan (OCSENTRY_LEAKS=1: and LeakSanitizer)
+#   make native-races       their threads under ThreadSanitizer; takes minutes
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 10 --timeout 60
+# Installs from lock files alone: every file is checked against its hash, and nothing else is resolved or built from.
+PIP_LOCKED := $(PIP) install --require-hashes --no-deps --no-build-isolation
 FUZZ_SECONDS ?= 600
 SOAK_ROUNDS ?= 500
 SOAK_SECONDS ?= 3600
@@ -26,12 +30,11 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_native_overla
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 
-.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak clean
+.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock clean
 
 build: $(VENV)/.built
 
-# Asks dpkg first, so that nothing is fetched where nothing is missing. Another make on the machine that installs, and
-# whoever else does, is waited for; an archive that does not answer is asked again.
+# Installs only the packages that dpkg does not list. Waits for apt and for other makes on the machine; retries archives.
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600
 define install
 	@missing=$$(for p in $(1); do dpkg-query -Wf '$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
@@ -49,18 +52,18 @@ endef
 .build/fuzz-packages: Makefile
 	$(call install,$(FUZZ_PACKAGES))
 
-# Once more, too, when the build that it names was cleared away.
+# Also rebuilt when the prefix that the file names was removed.
 .build/wolfssl: vpn_frontend/native/wolfssl.sh .build/packages $(if $(wildcard $(file <.build/wolfssl)/include/wolfssl),,FORCE)
 	prefix=$$(vpn_frontend/native/wolfssl.sh) && echo "$$prefix" >$@
 FORCE:
 
-# Serialised by a lock, so that two makes in one checkout do not build over each other. An environment without pip is
-# one whose making was interrupted.
-$(VENV)/.installed: pyproject.toml .build/packages .build/wolfssl
+# A lock keeps two makes in one checkout apart. An environment without pip is the rest of an interrupted build.
+$(VENV)/.installed: pyproject.toml requirements/build.lock requirements/server.lock requirements/dev.lock .build/packages .build/wolfssl
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocsentry needs Python 3.11 or newer; set PYTHON=")'
 	@flock .build/.lock sh -c '$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)'
-	flock .build/.lock $(PIP) install 'setuptools>=80' 'cffi>=2.1' wheel
-	flock .build/.lock env OCSENTRY_WOLFSSL=$$(cat .build/wolfssl) $(PIP) install --no-build-isolation --editable '.[dev]'
+	flock .build/.lock $(PIP_LOCKED) -r requirements/build.lock
+	flock .build/.lock $(PIP_LOCKED) -r requirements/server.lock -r requirements/dev.lock
+	flock .build/.lock env OCSENTRY_WOLFSSL=$$(cat .build/wolfssl) $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed $(NATIVE_SOURCES)
@@ -73,7 +76,7 @@ lint: build
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Tests that make network namespaces and TUN devices (marked netns) run by themselves, the rest side by side.
+# Tests marked netns make network namespaces and TUN devices. They run apart from the others, one file per process.
 unit: build .build/test-packages
 	$(BIN)/pytest -q -n 2 -m 'not netns'
 
@@ -83,14 +86,13 @@ e2e: build .build/test-packages
 native-sanitized: build
 	tests/native/sanitized.sh
 
-# Takes minutes.
 native-races: build
 	OCSENTRY_SANITIZE=thread tests/native/sanitized.sh -m 'not netns' $(RACES)
 
 fuzz-short: build .build/fuzz-packages
 	tests/fuzz/run.sh 10
 
-# A server for a first look, kept in .build/demo. What `init` said is shown again once it serves, each time.
+# A demo server with its state in .build/demo. Prints what `init` printed each time, once the server answers.
 DEMO := .build/demo
 run: build
 	@[ -e $(DEMO)/welcome ] || { rm -rf $(DEMO) && umask 077 && mkdir -p $(DEMO) && \
@@ -103,7 +105,7 @@ run: build
 test: lint unit e2e
 
 bench: build .build/bench-packages .build/test-packages
-	$(PIP) install 'py-radix>=1.1'
+	$(PIP_LOCKED) -r requirements/bench.lock
 	$(BIN)/python -m bench
 
 fuzz: build .build/fuzz-packages
@@ -115,6 +117,9 @@ soak: build .build/test-packages
 	OCSENTRY_FAULT_STEP=1 $(BIN)/pytest -v tests/vpn_frontend/native/test_programs.py
 	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 OCSENTRY_PINGS=600 \
 	    SOAK_SECONDS=$(SOAK_SECONDS) OCSENTRY_TRANSFER_BYTES=1000000000 OCSENTRY_STRICT_TIMES=1 $(BIN)/pytest -v -m netns tests/e2e
+
+lock: $(VENV)/.installed
+	PYTHON=$(BIN)/python requirements/update.sh $(if $(UPGRADE),--upgrade)
 
 clean:
 	rm -rf .build build *.egg-info $(VENV) sentry_engine/*.so vpn_frontend/*.so

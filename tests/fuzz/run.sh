@@ -16,7 +16,8 @@ python=$PWD/.venv/bin/python
 build=.build/fuzz
 mkdir -p "$build/corpus"
 "$python" -c 'import atheris' 2>/dev/null ||
-    .venv/bin/pip --disable-pip-version-check --quiet --retries 10 --timeout 60 install 'atheris>=3.0'
+    .venv/bin/pip --disable-pip-version-check --quiet --retries 10 --timeout 60 install \
+        --require-hashes --no-deps --requirement requirements/fuzz.lock
 
 directive() { sed -n "1,12s|^/\* fuzz-$2: \(.*\) \*/\$|\1|p" "$1"; }
 
