@@ -36,8 +36,8 @@ static const char key[] =
 
 static struct gw_dtls_contexts contexts;
 static struct gw_cookies cookies;
-static struct gw_directory names;
-static struct gw_paths paths;
+static struct gw_client_table names;
+static struct gw_path_cache paths;
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
@@ -54,8 +54,8 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     CHECK(certificate);
     gw_tls_holder_set(&contexts.certificate, certificate);
     CHECK(gw_cookies_init(&cookies, (const uint8_t[32]) { 1 }, 5 * GW_COOKIE_PERIOD) == 0);
-    CHECK(gw_directory_init(&names, 8, 1) == 0 && gw_paths_init(&paths, 1, 1) == 0);
-    CHECK(gw_directory_add(&names, (const uint8_t[32]) { 0 }, 77) == 0);
+    CHECK(gw_client_table_init(&names, 8, 1) == 0 && gw_path_cache_init(&paths, 1, 1) == 0);
+    CHECK(gw_client_table_add(&names, (const uint8_t[32]) { 0 }, 77) == 0);
     return 0;
 }
 
@@ -88,7 +88,7 @@ static void take_hello(const uint8_t *datagram, size_t size, const struct gw_hel
 
     CHECK(size >= GW_COOKIE_REPLY_SIZE);
     if (name)
-        gw_directory_find(&names, name);
+        gw_client_table_find(&names, name);
     CHECK(!gw_cookie_check(&cookies, peer, sizeof(peer), hello));
     CHECK(gw_cookie_reply(&cookies, peer, sizeof(peer), hello, reply) == 0);
     memcpy(echoed, reply + GW_COOKIE_REPLY_SIZE - GW_COOKIE_SIZE, sizeof(echoed));
@@ -120,8 +120,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(datagram, data + 1, length);
     }
     memcpy(path.peer, data, size < sizeof(path.peer) ? size : sizeof(path.peer));
-    gw_paths_put(&paths, &path, 5, data[0]);
-    CHECK(gw_paths_find(&paths, &path, 1) == 5);
+    gw_path_cache_put(&paths, &path, 5, data[0]);
+    CHECK(gw_path_cache_find(&paths, &path, 1) == 5);
     datagram = realloc(datagram, length ? length : 1);  /* a read past the end is seen */
     if (datagram && gw_hello_read(datagram, length, &hello) == 0)
         take_hello(datagram, length, &hello);

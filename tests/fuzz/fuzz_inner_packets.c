@@ -23,7 +23,7 @@ static uint64_t digest(const uint8_t *packet, size_t size)
 
 static void emit(void *owner, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
-    struct gw_segments segments;
+    struct gw_gso segments;
     size_t got;
 
     (void)owner;
@@ -31,35 +31,35 @@ static void emit(void *owner, const struct virtio_net_hdr *header, const uint8_t
         out_digest += digest(packet, size);
         return;
     }
-    if (gw_segments_begin(&segments, header, packet, size))
+    if (gw_gso_begin(&segments, header, packet, size))
         abort();
-    while ((got = gw_segments_next(&segments, part, sizeof(part))))
+    while ((got = gw_gso_next(&segments, part, sizeof(part))))
         out_digest += digest(part, got);
 }
 
-static void from_client(struct gw_coalescer *coalescer, const uint8_t *packet, size_t size)
+static void from_client(struct gw_gro *coalescer, const uint8_t *packet, size_t size)
 {
     struct gw_inner inner;
 
     if (gw_inner_read(packet, size, &inner) != GW_STAT_NONE)
         return;
     in_digest += digest(packet, size);
-    gw_coalescer_take(coalescer, packet, size);
+    gw_gro_take(coalescer, packet, size);
 }
 
 static void from_queue(uint8_t *data, size_t size)
 {
     struct virtio_net_hdr header = { 0 };
-    struct gw_segments segments;
+    struct gw_gso segments;
     size_t got, total = 0;
 
     if (size < GW_VNET_HEADER)
         return;
     memcpy(&header, data, GW_VNET_HEADER);
     gw_checksum_complete(&header, data + GW_VNET_HEADER, size - GW_VNET_HEADER);
-    if (gw_segments_begin(&segments, &header, data + GW_VNET_HEADER, size - GW_VNET_HEADER))
+    if (gw_gso_begin(&segments, &header, data + GW_VNET_HEADER, size - GW_VNET_HEADER))
         return;
-    while ((got = gw_segments_next(&segments, part, sizeof(part))))
+    while ((got = gw_gso_next(&segments, part, sizeof(part))))
         total += got - segments.headers;
     if (total != segments.payload)
         abort();
@@ -67,10 +67,10 @@ static void from_queue(uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct gw_coalescer coalescer;
+    struct gw_gro coalescer;
     int choice;
 
-    if (!size || gw_coalescer_init(&coalescer, emit, NULL))
+    if (!size || gw_gro_init(&coalescer, emit, NULL))
         return 0;
     choice = *data++;
     size--;
@@ -94,8 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += length;
         size -= length;
     }
-    gw_coalescer_flush(&coalescer);
-    gw_coalescer_free(&coalescer);
+    gw_gro_flush(&coalescer);
+    gw_gro_free(&coalescer);
     if (in_digest != out_digest)
         abort();
     return 0;

@@ -117,7 +117,7 @@ class NativeGateway:
         error = ffi.new("char[]", ERROR_SIZE)
         config = {
             "workers": len(plan.tuns),
-            "max_links": plan.max_links,
+            "max_connections": plan.max_links,
             "max_sessions": plan.max_sessions,
             "handshake_timeout_ms": round(plan.handshake_timeout * 1000),
             "conversation_timeout_ms": round(plan.conversation_timeout * 1000),
@@ -143,10 +143,10 @@ class NativeGateway:
             raise GatewayError(_text(error))
 
     def send(self, link: int, data: bytes) -> None:
-        _check_command(lib.gw_link_send(self._handle(), link, data, len(data)), "send")
+        _check_command(lib.gw_connection_send(self._handle(), link, data, len(data)), "send")
 
     def close_link(self, link: int) -> None:
-        _check_command(lib.gw_link_close(self._handle(), link), "close_link")
+        _check_command(lib.gw_connection_close(self._handle(), link), "close_link")
 
     def open_session(self, link: int, parameters: TunnelParameters) -> int:
         config = {
@@ -234,7 +234,7 @@ class NativeGateway:
 
 def _link_up(event: CData, payload: bytes) -> LinkUp:
     return LinkUp(
-        link=event.link,
+        link=event.connection,
         peer=unpack_address(bytes(event.peer)),
         peer_port=event.peer_port,
         local_port=event.local_port,
@@ -258,15 +258,15 @@ def _dtls_up(event: CData, _: bytes) -> DtlsUp:
 
 
 def _channel_down(event: CData, payload: bytes) -> ChannelDown:
-    return ChannelDown(event.session, event.link, CAUSES[event.cause], payload, _counters(event.counters))
+    return ChannelDown(event.session, event.connection, CAUSES[event.cause], payload, _counters(event.counters))
 
 
 # What makes an event of a struct and its payload, by kind. A kind that is not here is a fault of the build.
 _READERS: dict[int, Callable[[CData, bytes], GatewayEvent]] = {
-    lib.GW_LINK_UP: _link_up,
-    lib.GW_LINK_DATA: lambda event, payload: LinkData(event.link, payload),
-    lib.GW_LINK_CLOSED: lambda event, _: LinkClosed(event.link, CAUSES[event.cause]),
-    lib.GW_CHANNEL_UP: lambda event, _: ChannelUp(event.session, event.link),
+    lib.GW_CONNECTION_UP: _link_up,
+    lib.GW_CONNECTION_DATA: lambda event, payload: LinkData(event.connection, payload),
+    lib.GW_CONNECTION_CLOSED: lambda event, _: LinkClosed(event.connection, CAUSES[event.cause]),
+    lib.GW_CHANNEL_UP: lambda event, _: ChannelUp(event.session, event.connection),
     lib.GW_CHANNEL_DOWN: _channel_down,
     lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),
     lib.GW_SESSION_ALIVE: lambda event, _: SessionAlive(event.session),
@@ -280,11 +280,11 @@ def _dtls_config(offer: DtlsOffer) -> CData:
     config = ffi.new("struct gw_dtls_config *")
     match offer:
         case DtlsPsk(app_id, key):
-            config.way, name, secret, sizes = lib.GW_DTLS_PSK, app_id, key, (32, 32)
+            config.mode, name, secret, sizes = lib.GW_DTLS_PSK, app_id, key, (32, 32)
         case DtlsCertificate(app_id=app_id, key=key):
-            config.way, name, secret, sizes = lib.GW_DTLS_CERTIFICATE, app_id, key, (32, 32)
+            config.mode, name, secret, sizes = lib.GW_DTLS_CERTIFICATE, app_id, key, (32, 32)
         case DtlsResumption(session_id, master_secret, cipher):
-            config.way, name, secret, sizes = lib.GW_DTLS_RESUMPTION, session_id, master_secret, (32, 48)
+            config.mode, name, secret, sizes = lib.GW_DTLS_RESUMPTION, session_id, master_secret, (32, 48)
             if lib.gw_dtls_suite_find(cipher.encode(), config.suite):
                 raise GatewayError(f"set_dtls: {cipher!r} is not among the suites of DTLS")
     if (len(name), len(secret)) != sizes:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What gateway.h has to tell links and sessions: messages for the workers that have them. A command is whole or nothing: the
+ * What gateway.h has to tell connections and sessions: messages for the workers that have them. A command is whole or nothing: the
  * memory for all of it is had before a part of it is sent.
  */
 #include "commands.h"
@@ -84,28 +84,28 @@ void gw_release(gw *g)
         gw_mailbox_wake(&g->workers[i]->mailbox);
 }
 
-int gw_link_send(gw *g, uint64_t link, const uint8_t *data, size_t size)
+int gw_connection_send(gw *g, uint64_t connection, const uint8_t *data, size_t size)
 {
-    struct gw_message *message = gw_message_new(GW_MSG_LINK_SEND, data, size);
+    struct gw_message *message = gw_message_new(GW_MSG_SEND, data, size);
 
     if (message)
-        message->link = link;
-    return gw_post(g, gw_id_worker(link), message);
+        message->connection = connection;
+    return gw_post(g, gw_id_worker(connection), message);
 }
 
-int gw_link_close(gw *g, uint64_t link)
+int gw_connection_close(gw *g, uint64_t connection)
 {
-    struct gw_message *message = gw_message_new(GW_MSG_LINK_CLOSE, NULL, 0);
+    struct gw_message *message = gw_message_new(GW_MSG_CLOSE, NULL, 0);
 
     if (message)
-        message->link = link;
-    return gw_post(g, gw_id_worker(link), message);
+        message->connection = connection;
+    return gw_post(g, gw_id_worker(connection), message);
 }
 
-int gw_session_open(gw *g, uint64_t link, const struct gw_session_config *config, uint64_t *session)
+int gw_session_open(gw *g, uint64_t connection, const struct gw_session_config *config, uint64_t *session)
 {
-    uint32_t worker = gw_id_worker(link);
-    struct gw_message *message, *routes;
+    uint32_t worker = gw_id_worker(connection);
+    struct gw_message *message, *addresses;
     int status = -ENOMEM;
 
     if (config->mtu < GW_MTU_MIN)
@@ -116,20 +116,20 @@ int gw_session_open(gw *g, uint64_t link, const struct gw_session_config *config
     if (!*session)
         return -ENOSPC;
     message = gw_message_new(GW_MSG_SESSION_OPEN, NULL, 0);
-    routes = write_routes(g, GW_MSG_ROUTE_ADD, *session, config);
-    if (message && routes) {
+    addresses = write_routes(g, GW_MSG_ADDRESS_ADD, *session, config);
+    if (message && addresses) {
         message->session = *session;
         status = gw_post(g, worker, message);
     } else {
         free(message);
     }
     if (status) {
-        discard(routes);
+        discard(addresses);
         gw_session_release(&g->sessions, &g->sessions.slots[gw_id_slot(*session)]);
         *session = 0;
         return status;
     }
-    gw_post_all(g, routes);
+    gw_post_all(g, addresses);
     return 0;
 }
 
@@ -138,7 +138,7 @@ int gw_session_dtls(gw *g, uint64_t session, const struct gw_dtls_config *config
     struct gw_message *message;
     int status;
 
-    if (config->way < GW_DTLS_PSK || config->way > GW_DTLS_CERTIFICATE)
+    if (config->mode < GW_DTLS_PSK || config->mode > GW_DTLS_CERTIFICATE)
         return -EINVAL;
     if (gw_session_read(&g->sessions, session, NULL, NULL))
         return -ENOENT;
@@ -146,18 +146,18 @@ int gw_session_dtls(gw *g, uint64_t session, const struct gw_dtls_config *config
     if (!message)
         return -ENOMEM;
     message->session = session;
-    status = gw_directory_add(&g->dtls->names, config->name, session);
+    status = gw_client_table_add(&g->dtls->names, config->name, session);
     if (status) {
         free(message);
         return status;
     }
     status = gw_post(g, gw_session_home(&g->sessions, session), message);
     if (status)
-        gw_directory_remove(&g->dtls->names, config->name, session);
+        gw_client_table_remove(&g->dtls->names, config->name, session);
     return status;
 }
 
-int gw_session_attach(gw *g, uint64_t session, uint64_t link, const uint8_t *head, size_t head_size,
+int gw_session_attach(gw *g, uint64_t session, uint64_t connection, const uint8_t *head, size_t head_size,
                       const uint8_t *early, size_t early_size)
 {
     struct gw_message *message = gw_message_new(GW_MSG_ATTACH, NULL, head_size + early_size);
@@ -168,31 +168,31 @@ int gw_session_attach(gw *g, uint64_t session, uint64_t link, const uint8_t *hea
         memcpy(message->data, head, head_size);
     if (early_size)
         memcpy(message->data + head_size, early, early_size);
-    message->link = link;
+    message->connection = connection;
     message->session = session;
     message->value = head_size;
     if (gw_id_worker(session) >= g->config.workers) {
         free(message);
         return -ENOENT;
     }
-    return gw_post(g, gw_id_worker(link), message);
+    return gw_post(g, gw_id_worker(connection), message);
 }
 
 int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame_size)
 {
     struct gw_session_config config;
-    struct gw_message *message, *routes;
+    struct gw_message *message, *addresses;
 
     if (gw_session_read(&g->sessions, session, &config, NULL))
         return -ENOENT;
     message = gw_message_new(GW_MSG_SESSION_CLOSE, frame, frame_size);
-    routes = write_routes(g, GW_MSG_ROUTE_REMOVE, session, &config);
-    if (!message || !routes) {
+    addresses = write_routes(g, GW_MSG_ADDRESS_REMOVE, session, &config);
+    if (!message || !addresses) {
         free(message);
-        discard(routes);
+        discard(addresses);
         return -ENOMEM;
     }
-    gw_post_all(g, routes);
+    gw_post_all(g, addresses);
     message->session = session;
     return gw_post(g, gw_session_home(&g->sessions, session), message);
 }

@@ -33,7 +33,7 @@ static const char *fault(const struct gw_config *config)
 
     if (config->workers < 1 || config->workers > GW_WORKERS_MAX)
         return "the number of workers must be 1 to 64";
-    if (config->max_links < 1 || config->max_links >= GW_SLOTS_MAX)
+    if (config->max_connections < 1 || config->max_connections >= GW_SLOTS_MAX)
         return "max_links is out of range";
     if (config->max_sessions < 1 || config->max_sessions >= GW_SLOTS_MAX)
         return "max_sessions is out of range";
@@ -138,11 +138,11 @@ int gw_add_listener(gw *g, uint32_t worker_index, int fd)
     if (worker->listener_count == GW_LISTENERS_MAX)
         return -ENOSPC;
     listener = &worker->listeners[worker->listener_count];
-    listener->source = (struct gw_source){ GW_SOURCE_LISTENER, fd };
+    listener->pollable = (struct gw_pollable){ GW_POLL_LISTENER, fd };
     listener->port = local_port(fd);
     status = set_nonblocking(fd);
     if (!status)
-        status = gw_worker_watch(worker, &listener->source, EPOLLIN);
+        status = gw_worker_watch(worker, &listener->pollable, EPOLLIN);
     if (!status)
         worker->listener_count++;
     return status;
@@ -177,16 +177,16 @@ int gw_add_udp(gw *g, uint32_t worker, int fd)
     if (g->running || worker >= g->config.workers)
         return -EINVAL;
     status = set_nonblocking(fd);
-    return status ? status : gw_dtls_port_add(g->workers[worker], fd);
+    return status ? status : gw_udp_demux_add(g->workers[worker], fd);
 }
 
 /* A session's worker answers a datagram through its own socket of the number that the datagram came in by: all need as many. */
 static bool same_sockets(const gw *g)
 {
-    uint32_t first = gw_dtls_port_sockets(g->workers[0]);
+    uint32_t first = gw_udp_demux_sockets(g->workers[0]);
 
     for (uint32_t i = 1; i < g->config.workers; i++)
-        if (gw_dtls_port_sockets(g->workers[i]) != first)
+        if (gw_udp_demux_sockets(g->workers[i]) != first)
             return false;
     return true;
 }
@@ -259,16 +259,16 @@ int gw_events(gw *g, struct gw_event *events, uint32_t count, uint8_t *data, siz
     int taken = gw_event_pop(&g->events, events, count, data, data_size);
 
     for (int i = 0; i < taken; i++) {
-        if (events[i].kind == GW_LINK_CLOSED && events[i].reserved)
-            __atomic_sub_fetch(&g->links, 1, __ATOMIC_RELAXED);
-        if (events[i].kind == GW_LINK_DATA) {
-            struct gw_message *credit = gw_message_new(GW_MSG_LINK_CREDIT, NULL, 0);
+        if (events[i].kind == GW_CONNECTION_CLOSED && events[i].reserved)
+            __atomic_sub_fetch(&g->connections, 1, __ATOMIC_RELAXED);
+        if (events[i].kind == GW_CONNECTION_DATA) {
+            struct gw_message *credit = gw_message_new(GW_MSG_CREDIT, NULL, 0);
 
             if (credit) {
-                credit->link = events[i].link;
+                credit->connection = events[i].connection;
                 credit->value = gw_event_cost(events[i].data_size);
             }
-            gw_post(g, gw_id_worker(events[i].link), credit);
+            gw_post(g, gw_id_worker(events[i].connection), credit);
         }
     }
     return taken;

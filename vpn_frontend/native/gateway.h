@@ -3,14 +3,14 @@
  * The gateway: sockets, wolfSSL objects and the TUN queues, on worker threads without the GIL.
  *
  * Share-nothing: every worker owns an epoll instance, a listening socket per address (SO_REUSEPORT), a TUN queue, its
- * links and its sessions, and a replica of the table "inner address -> session". Threads meet in two places only:
- * the mailbox of a worker (commands from Python, batches of packets and migrating links from other workers) and the
+ * connections and its sessions, and a replica of the table "inner address -> session". Threads meet in two places only:
+ * the mailbox of a worker (commands from Python, batches of packets and migrating connections from other workers) and the
  * queue of events to Python. Both are bounded; both wake their reader through an eventfd.
  *
- * A LINK is one accepted TCP connection: handshake -> conversation (decrypted bytes go to Python, Python answers) -> the
+ * A CONNECTION is one accepted TCP connection: handshake -> conversation (decrypted bytes go to Python, Python answers) -> the
  * TLS channel of a session -> closed. A SESSION is one client's tunnel: its inner addresses, its limits and counters,
- * and the channel it has at the moment (none while a client roams). It lives on the worker of its first link; a later
- * link of the same session moves to that worker.
+ * and the channel it has at the moment (none while a client roams). It lives on the worker of its first connection; a later
+ * connection of the same session moves to that worker.
  *
  * Python opens and configures every descriptor (listening sockets, TUN queues) and hands it over: from then on the gateway
  * closes it. Functions return 0 or a negative errno; `error` buffers receive one readable line.
@@ -25,7 +25,7 @@ typedef struct gw gw;
 
 struct gw_config {
     uint32_t workers;               /* 1 to 64 */
-    uint32_t max_links;             /* accepted connections at a time; further ones are closed without a byte */
+    uint32_t max_connections;             /* accepted connections at a time; further ones are closed without a byte */
     uint32_t max_sessions;
     uint32_t handshake_timeout_ms;
     uint32_t conversation_timeout_ms; /* without a byte from the peer, before the tunnel */
@@ -67,21 +67,21 @@ struct gw_counters {                /* inner packets and bytes as the client see
     uint64_t dtls_rx_packets, dtls_rx_bytes, dtls_tx_packets, dtls_tx_bytes;    /* what of the above went over DTLS */
 };
 
-enum gw_dtls_way { GW_DTLS_NONE = 0, GW_DTLS_PSK = 1, GW_DTLS_RESUMPTION = 2, GW_DTLS_CERTIFICATE = 3 };
+enum gw_dtls_mode { GW_DTLS_NONE = 0, GW_DTLS_PSK = 1, GW_DTLS_RESUMPTION = 2, GW_DTLS_CERTIFICATE = 3 };
 
 /* What a session expects of its DTLS client; see dtls_context.h. */
 struct gw_dtls_config {
-    uint32_t way;                   /* enum gw_dtls_way */
+    uint32_t mode;                   /* enum gw_dtls_mode */
     uint8_t name[32];               /* App-ID or session id: unguessable, unique among the sessions */
     uint8_t secret[48];             /* PSK, CERTIFICATE: the first 32 bytes are the key. RESUMPTION: the master secret */
     uint8_t suite[2];               /* RESUMPTION: as in TLS's registry */
 };
 
 enum gw_event_kind {
-    GW_LINK_UP = 1,        /* TLS handshake done; `link` may be answered. data: the exported keys for PSK and CERTIFICATE, 32 bytes each */
-    GW_LINK_DATA = 2,      /* decrypted bytes of the conversation, in order */
-    GW_LINK_CLOSED = 3,    /* a link that was no channel of a session is gone; last event of it */
-    GW_CHANNEL_UP = 4,     /* `link` is now the TLS channel of `session` */
+    GW_CONNECTION_UP = 1,        /* TLS handshake done; `connection` may be answered. data: the exported keys for PSK and CERTIFICATE, 32 bytes each */
+    GW_CONNECTION_DATA = 2,      /* decrypted bytes of the conversation, in order */
+    GW_CONNECTION_CLOSED = 3,    /* a connection that was no channel of a session is gone; last event of it */
+    GW_CHANNEL_UP = 4,     /* `connection` is now the TLS channel of `session` */
     GW_CHANNEL_DOWN = 5,   /* the session lost its last channel, see cause; the session itself lives on */
     GW_SESSION_IDLE = 6,   /* idle_s passed */
     GW_SESSION_CLOSED = 7, /* answer to gw_session_close, with the final counters; last event of it */
@@ -101,13 +101,13 @@ enum gw_cause {
     GW_CAUSE_PROTOCOL = 7,          /* bad CSTP magic, oversized frame */
     GW_CAUSE_STALLED = 8,           /* the peer stopped reading for longer than the write deadline */
     GW_CAUSE_LOCAL = 9,             /* asked for by Python */
-    GW_CAUSE_REPLACED = 10,         /* another link became the channel of the session */
+    GW_CAUSE_REPLACED = 10,         /* another connection became the channel of the session */
 };
 
 struct gw_event {
     uint32_t kind;                  /* enum gw_event_kind */
     uint32_t cause;                 /* enum gw_cause */
-    uint64_t link;                  /* 0: none; ids are never used again */
+    uint64_t connection;                  /* 0: none; ids are never used again */
     uint64_t session;
     uint8_t peer[16];
     uint16_t peer_port;
@@ -128,7 +128,7 @@ int gw_set_tun(gw *g, uint32_t worker, int fd);
 /* A bound, unconnected UDP socket; every worker gets one per address, in the same order. */
 int gw_add_udp(gw *g, uint32_t worker, int fd);
 int gw_start(gw *g, char *error, size_t error_size);
-void gw_stop_accepting(gw *g);      /* drain: listening sockets closed, links live on */
+void gw_stop_accepting(gw *g);      /* drain: listening sockets closed, connections live on */
 void gw_close(gw *g);               /* stops and joins the workers, closes every descriptor; not a byte is sent after it */
 
 /* Between the two, which one thread calls, commands are taken but wake no worker: that comes at once for all of them, instead
@@ -140,14 +140,14 @@ int gw_event_fd(gw *g);             /* readable while events wait */
 /* Up to `count` events, their payloads packed into `data`; returns how many. A payload never exceeds 16 KiB + 64. */
 int gw_events(gw *g, struct gw_event *events, uint32_t count, uint8_t *data, size_t data_size);
 
-int gw_link_send(gw *g, uint64_t link, const uint8_t *data, size_t size);
-int gw_link_close(gw *g, uint64_t link);    /* what was sent before goes out first, bounded by the write deadline */
+int gw_connection_send(gw *g, uint64_t connection, const uint8_t *data, size_t size);
+int gw_connection_close(gw *g, uint64_t connection);    /* what was sent before goes out first, bounded by the write deadline */
 
 /* -EINVAL: an MTU below 576. On failure *session is 0, or as it was. */
-int gw_session_open(gw *g, uint64_t link, const struct gw_session_config *config, uint64_t *session);
-/* `head` (the HTTP answer) goes out, then `link` is the session's TLS channel; `early` are bytes that the peer sent behind
+int gw_session_open(gw *g, uint64_t connection, const struct gw_session_config *config, uint64_t *session);
+/* `head` (the HTTP answer) goes out, then `connection` is the session's TLS channel; `early` are bytes that the peer sent behind
  * its CONNECT. A channel there was before is closed (GW_CAUSE_REPLACED, no CHANNEL_DOWN). */
-int gw_session_attach(gw *g, uint64_t session, uint64_t link, const uint8_t *head, size_t head_size,
+int gw_session_attach(gw *g, uint64_t session, uint64_t connection, const uint8_t *head, size_t head_size,
                       const uint8_t *early, size_t early_size);
 /* Sends `frame` (a whole CSTP DISCONNECT or TERMINATE frame, or nothing), closes the channel, frees the inner addresses. */
 int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame_size);

@@ -28,22 +28,22 @@ static void emit(void *owner, const struct virtio_net_hdr *header, const uint8_t
 static uint32_t merge(const uint8_t *data, const uint32_t *sizes, uint32_t count, int tcp, int udp, int acks,
                       uint8_t *to, uint32_t *to_sizes, uint8_t *headers)
 {
-    struct gw_coalescer c;
+    struct gw_gro c;
     out.at = to; out.sizes = to_sizes; out.headers = headers; out.count = 0;
-    if (gw_coalescer_init(&c, emit, 0)) return 0;
+    if (gw_gro_init(&c, emit, 0)) return 0;
     c.tcp = tcp; c.udp = udp; c.acks = acks;
-    for (uint32_t i = 0; i < count; data += sizes[i++]) gw_coalescer_take(&c, data, sizes[i]);
-    gw_coalescer_flush(&c);
-    gw_coalescer_free(&c);
+    for (uint32_t i = 0; i < count; data += sizes[i++]) gw_gro_take(&c, data, sizes[i]);
+    gw_gro_flush(&c);
+    gw_gro_free(&c);
     return out.count;
 }
 static int split(const uint8_t *header, const uint8_t *packet, uint32_t size, uint8_t *to, uint32_t *to_sizes)
 {
-    struct virtio_net_hdr h; struct gw_segments s; int count = 0; size_t part;
+    struct virtio_net_hdr h; struct gw_gso s; int count = 0; size_t part;
     memset(&h, 0, sizeof(h));
     memcpy(&h, header, 10);
-    if (gw_segments_begin(&s, &h, packet, size)) return -1;
-    while ((part = gw_segments_next(&s, to, 65535))) { to += part; to_sizes[count++] = (uint32_t)part; }
+    if (gw_gso_begin(&s, &h, packet, size)) return -1;
+    while ((part = gw_gso_next(&s, to, 65535))) { to += part; to_sizes[count++] = (uint32_t)part; }
     return count;
 }
 static int complete(const uint8_t *header, uint8_t *packet, uint32_t size)

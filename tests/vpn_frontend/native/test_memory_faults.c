@@ -119,7 +119,7 @@ static int hand_over(struct site *site, uint32_t worker)
 /* False: refused, cleanly. */
 static bool open_site(struct site *site)
 {
-    const struct gw_config config = { .workers = WORKERS, .max_links = 4, .max_sessions = 4, .handshake_timeout_ms = 30000,
+    const struct gw_config config = { .workers = WORKERS, .max_connections = 4, .max_sessions = 4, .handshake_timeout_ms = 30000,
                                       .conversation_timeout_ms = 30000, .write_timeout_ms = 30000, .gate = &gate };
     char error[256];
 
@@ -242,19 +242,19 @@ static void *run_client(void *argument)
     return NULL;
 }
 
-static void open_tunnel(gw *gateway, uint64_t link, const struct client *client, uint64_t *session)
+static void open_tunnel(gw *gateway, uint64_t connection, const struct client *client, uint64_t *session)
 {
     const struct gw_session_config config = { .inner4 = { [10] = 0xff, 0xff, 10, 0, 0, 7 }, .mtu = 1300, .dpd_s = 30 };
-    struct gw_dtls_config dtls = { .way = GW_DTLS_RESUMPTION, .suite = { 0xc0, 0x30 } };
+    struct gw_dtls_config dtls = { .mode = GW_DTLS_RESUMPTION, .suite = { 0xc0, 0x30 } };
 
     memcpy(dtls.name, client->name, sizeof(dtls.name));
     memcpy(dtls.secret, client->secret, sizeof(dtls.secret));
-    if (gw_session_open(gateway, link, &config, session) == 0 && gw_session_dtls(gateway, *session, &dtls) == 0 &&
-        gw_session_attach(gateway, *session, link, (const uint8_t *)"HELLO", 5, NULL, 0) == 0) {
+    if (gw_session_open(gateway, connection, &config, session) == 0 && gw_session_dtls(gateway, *session, &dtls) == 0 &&
+        gw_session_attach(gateway, *session, connection, (const uint8_t *)"HELLO", 5, NULL, 0) == 0) {
         gw_session_resize(gateway, *session, 1280);
         gw_session_ask(gateway, *session);
     } else {
-        while (gw_link_close(gateway, link) == -ENOMEM)
+        while (gw_connection_close(gateway, connection) == -ENOMEM)
             continue;
     }
 }
@@ -272,10 +272,10 @@ static void serve(struct site *site, struct client *client, bool (*goes_on)(cons
         int count = poll(&ready, 1, 10) > 0 ? gw_events(site->gateway, events, 16, data, sizeof(data)) : 0;
 
         if (gw_clock_now() > deadline)
-            fail("a client, a link or a session does not end");
+            fail("a client, a connection or a session does not end");
         for (int i = 0; i < count; i++) {
-            if (events[i].kind == GW_LINK_DATA)
-                open_tunnel(site->gateway, events[i].link, client, &session);
+            if (events[i].kind == GW_CONNECTION_DATA)
+                open_tunnel(site->gateway, events[i].connection, client, &session);
             else if (events[i].kind == GW_SESSION_CLOSED)
                 session = 0;
         }
@@ -293,7 +293,7 @@ static bool is_there(const struct site *site, const struct client *client)
 static bool has_links(const struct site *site, const struct client *client)
 {
     (void)client;
-    return __atomic_load_n(&site->gateway->links, __ATOMIC_RELAXED);
+    return __atomic_load_n(&site->gateway->connections, __ATOMIC_RELAXED);
 }
 
 static bool be_served(struct site *site, uint8_t name, int patience)

@@ -8,21 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void address_key(const struct gw_path *path, uint8_t key[GW_DIRECTORY_KEY])
+static void address_key(const struct gw_path *path, uint8_t key[GW_CLIENT_KEY])
 {
-    memset(key, 0, GW_DIRECTORY_KEY);
+    memset(key, 0, GW_CLIENT_KEY);
     memcpy(key, path->peer, 16);
 }
 
 static void list_address(struct gw_worker *worker, const struct gw_session *session, const struct gw_path *path, bool present)
 {
-    uint8_t key[GW_DIRECTORY_KEY];
+    uint8_t key[GW_CLIENT_KEY];
 
     address_key(path, key);
     if (present)
-        gw_directory_add(&worker->gateway->dtls->addresses, key, session->id);
+        gw_client_table_add(&worker->gateway->dtls->addresses, key, session->id);
     else
-        gw_directory_remove(&worker->gateway->dtls->addresses, key, session->id);
+        gw_client_table_remove(&worker->gateway->dtls->addresses, key, session->id);
 }
 
 static void end_live(struct gw_worker *worker, struct gw_session *session)
@@ -32,15 +32,15 @@ static void end_live(struct gw_worker *worker, struct gw_session *session)
     if (!dtls->live)
         return;
     list_address(worker, session, &dtls->live->path, false);
-    gw_dtls_link_free(dtls->live);
+    gw_dtls_connection_free(dtls->live);
     dtls->live = NULL;
     dtls->active = false;
 }
 
-static void end_coming(struct gw_dtls *dtls)
+static void end_pending(struct gw_dtls *dtls)
 {
-    gw_dtls_link_free(dtls->coming);
-    dtls->coming = NULL;
+    gw_dtls_connection_free(dtls->pending);
+    dtls->pending = NULL;
 }
 
 void gw_dtls_drop(struct gw_worker *worker, struct gw_session *session, enum gw_cause cause)
@@ -50,7 +50,7 @@ void gw_dtls_drop(struct gw_worker *worker, struct gw_session *session, enum gw_
 
     if (!dtls)
         return;
-    end_coming(dtls);
+    end_pending(dtls);
     if (!dtls->live)
         return;
     end_live(worker, session);
@@ -61,8 +61,8 @@ void gw_dtls_destroy(struct gw_dtls *dtls)
 {
     if (!dtls)
         return;
-    gw_dtls_link_free(dtls->live);
-    gw_dtls_link_free(dtls->coming);
+    gw_dtls_connection_free(dtls->live);
+    gw_dtls_connection_free(dtls->pending);
     explicit_bzero(&dtls->config, sizeof(dtls->config));
     free(dtls);
 }
@@ -71,9 +71,9 @@ void gw_dtls_forget(struct gw_worker *worker, struct gw_session *session)
 {
     if (!session->dtls)
         return;
-    end_coming(session->dtls);
+    end_pending(session->dtls);
     end_live(worker, session);
-    gw_directory_remove(&worker->gateway->dtls->names, session->dtls->config.name, session->id);
+    gw_client_table_remove(&worker->gateway->dtls->names, session->dtls->config.name, session->id);
     gw_dtls_destroy(session->dtls);
     session->dtls = NULL;
 }
@@ -84,7 +84,7 @@ void gw_dtls_expect(struct gw_worker *worker, struct gw_session *session, const 
     gw_dtls_forget(worker, session);
     session->dtls = worker->dtls ? calloc(1, sizeof(*session->dtls)) : NULL;
     if (!session->dtls) {
-        gw_directory_remove(&worker->gateway->dtls->names, config->name, session->id);
+        gw_client_table_remove(&worker->gateway->dtls->names, config->name, session->id);
         return;
     }
     session->dtls->config = *config;
@@ -110,13 +110,13 @@ static bool come_up(struct gw_worker *worker, struct gw_session *session)
     struct gw_dtls *dtls = session->dtls;
     struct gw_dtls_facts facts = { 0 };
 
-    if (gw_dtls_finish(dtls->coming->ssl, session->mtu + 1, &facts)) {
+    if (gw_dtls_finish(dtls->pending->ssl, session->mtu + 1, &facts)) {
         gw_count(worker, GW_STAT_dtls_handshakes_failed);
         return false;
     }
     end_live(worker, session);
-    dtls->live = dtls->coming;
-    dtls->coming = NULL;
+    dtls->live = dtls->pending;
+    dtls->pending = NULL;
     dtls->active = true;
     dtls->heard = dtls->probed = worker->now;
     list_address(worker, session, &dtls->live->path, true);
@@ -126,18 +126,18 @@ static bool come_up(struct gw_worker *worker, struct gw_session *session)
     memcpy(event.peer, dtls->live->path.peer, sizeof(event.peer));
     event.peer_port = dtls->live->path.peer_port;
     gw_event_push(&worker->gateway->events, &event, NULL, false);
-    if (dtls->live->proving) {
-        gw_dtls_link_settle(dtls->live);
-        gw_dtls_link_answer_proof(dtls->live);
+    if (dtls->live->proof_since) {
+        gw_dtls_connection_confirm(dtls->live);
+        gw_dtls_connection_answer_proof(dtls->live);
     }
     return true;
 }
 
-static void answer_probe(struct gw_worker *worker, struct gw_dtls_link *link, uint8_t *frame, size_t size)
+static void answer_probe(struct gw_worker *worker, struct gw_dtls_connection *connection, uint8_t *frame, size_t size)
 {
     gw_count(worker, GW_STAT_dpd_answered);
     frame[0] = GW_FRAME_DPD_RESPONSE;   /* with its payload: clients measure the path with it */
-    gw_dtls_write(link->ssl, frame, size);
+    gw_dtls_write(connection->ssl, frame, size);
 }
 
 /* False: the client said goodbye. */
@@ -148,7 +148,7 @@ static bool take_frame(struct gw_worker *worker, struct gw_session *session, uin
     switch (frame[0]) {
     case GW_FRAME_DATA:
         dtls->active = true;
-        gw_channel_take_packet(worker, session, frame + 1, size - 1, GW_OVER_DTLS);
+        gw_uplink_take(worker, session, frame + 1, size - 1, GW_OVER_DTLS);
         break;
     case GW_FRAME_DPD_REQUEST:
         answer_probe(worker, dtls->live, frame, size);
@@ -160,8 +160,8 @@ static bool take_frame(struct gw_worker *worker, struct gw_session *session, uin
     case GW_FRAME_TERMINATE:
         return false;
     default:
-        if (gw_dtls_link_is_proof(dtls->live, frame, size))
-            gw_dtls_link_answer_proof(dtls->live);
+        if (gw_dtls_connection_is_proof(dtls->live, frame, size))
+            gw_dtls_connection_answer_proof(dtls->live);
         else
             gw_count(worker, GW_STAT_frames_unknown);
     }
@@ -184,8 +184,8 @@ static bool read_records(struct gw_worker *worker, struct gw_session *session)
         if (result == GW_DTLS_DONE && size && take_frame(worker, session, worker->plain, size)) {
             genuine = true;
             dtls->heard = worker->now;
-            gw_session_alive(worker, session);
-            gw_dtls_link_settle(dtls->live);
+            gw_session_heard(worker, session);
+            gw_dtls_connection_confirm(dtls->live);
             if (dtls->live->content == GW_DTLS_ONE_OF_DATA)
                 break;
             continue;
@@ -198,21 +198,21 @@ static bool read_records(struct gw_worker *worker, struct gw_session *session)
     return genuine;
 }
 
-static void feed_coming(struct gw_worker *worker, struct gw_session *session, const uint8_t *datagram, size_t size)
+static void feed_pending(struct gw_worker *worker, struct gw_session *session, const uint8_t *datagram, size_t size)
 {
-    enum gw_dtls_result result = gw_dtls_link_advance(session->dtls->coming, datagram, size);
+    enum gw_dtls_result result = gw_dtls_connection_advance(session->dtls->pending, datagram, size);
 
     if (result == GW_DTLS_DONE && come_up(worker, session)) {
         if (session->dtls->live->content != GW_DTLS_FLIGHT)
             read_records(worker, session);  /* what came behind the client's last flight */
     } else if (result != GW_DTLS_WANT) {
-        end_coming(session->dtls);
+        end_pending(session->dtls);
     }
 }
 
 /* A name may be overheard, so whoever echoes a cookie can begin a handshake that it cannot end. It must not keep out the
  * session's own client, who comes from where its TLS connection comes from. */
-static bool comes_from_home(const struct gw_session *session, const struct gw_path *path)
+static bool is_tls_peer(const struct gw_session *session, const struct gw_path *path)
 {
     return session->channel && !memcmp(session->channel->peer, path->peer, sizeof(path->peer));
 }
@@ -220,113 +220,113 @@ static bool comes_from_home(const struct gw_session *session, const struct gw_pa
 static bool too_soon(const struct gw_worker *worker, const struct gw_session *session, const struct gw_path *path)
 {
     const struct gw_dtls *dtls = session->dtls;
-    const struct gw_dtls_link *last = dtls->coming ? dtls->coming : dtls->live;
+    const struct gw_dtls_connection *last = dtls->pending ? dtls->pending : dtls->live;
 
     if (!last || worker->now - last->started >= GW_DTLS_HELLO_PAUSE)
         return false;
-    return !dtls->coming || !comes_from_home(session, path) || comes_from_home(session, &dtls->coming->path);
+    return !dtls->pending || !is_tls_peer(session, path) || is_tls_peer(session, &dtls->pending->path);
 }
 
 /* A hello whose cookie is good. */
-static void take_hello(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel,
+static void take_hello(struct gw_worker *worker, struct gw_session *session, const struct gw_datagram *info,
                        const uint8_t *datagram)
 {
     struct gw_dtls *dtls = session->dtls;
     struct gw_hello hello;
 
-    if (gw_hello_read(datagram, parcel->size, &hello))
+    if (gw_hello_read(datagram, info->size, &hello))
         return;
-    if (gw_dtls_link_is_at(dtls->coming, &parcel->path) && !memcmp(dtls->coming->random, hello.random, GW_DTLS_RANDOM_SIZE)) {
-        if (!dtls->coming->proving)
-            feed_coming(worker, session, datagram, parcel->size);   /* our flight was lost, the client asks again */
+    if (gw_dtls_connection_is_at(dtls->pending, &info->path) && !memcmp(dtls->pending->random, hello.random, GW_DTLS_RANDOM_SIZE)) {
+        if (!dtls->pending->proof_since)
+            feed_pending(worker, session, datagram, info->size);   /* our flight was lost, the client asks again */
         return;
     }
-    if (too_soon(worker, session, &parcel->path)) {
+    if (too_soon(worker, session, &info->path)) {
         gw_count(worker, GW_STAT_dtls_hello_duplicate);
         return;
     }
-    end_coming(dtls);
-    dtls->coming = gw_dtls_link_new(worker, &dtls->config, parcel, hello.random);
-    if (dtls->coming)
-        feed_coming(worker, session, datagram, parcel->size);
+    end_pending(dtls);
+    dtls->pending = gw_dtls_connection_new(worker, &dtls->config, info, hello.random);
+    if (dtls->pending)
+        feed_pending(worker, session, datagram, info->size);
 }
 
 /* Something sealed from a port that is not the client's: if it opens, the client's port has changed. */
-static void take_stranger(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel,
+static void take_rebound(struct gw_worker *worker, struct gw_session *session, const struct gw_datagram *info,
                           const uint8_t *datagram)
 {
     struct gw_dtls *dtls = session->dtls;
     uint64_t second = worker->now / GW_SECOND;
 
-    if (dtls->strangers_second != second) {
-        dtls->strangers_second = second;
-        dtls->strangers = 0;
+    if (dtls->rebind_second != second) {
+        dtls->rebind_second = second;
+        dtls->rebinds = 0;
     }
-    if (!dtls->live || memcmp(dtls->live->path.peer, parcel->path.peer, 16) || dtls->strangers++ >= GW_DTLS_STRANGERS) {
+    if (!dtls->live || memcmp(dtls->live->path.peer, info->path.peer, 16) || dtls->rebinds++ >= GW_DTLS_REBINDS) {
         gw_count(worker, GW_STAT_dtls_unmatched);
         return;
     }
-    gw_dtls_link_offer(dtls->live, datagram, parcel->size);
+    gw_dtls_connection_feed(dtls->live, datagram, info->size);
     if (!read_records(worker, session)) {
         gw_count(worker, GW_STAT_dtls_unmatched);
     } else if (dtls->live) {
-        dtls->live->path = parcel->path;    /* the same address: the directory stays right */
-        dtls->strangers = 0;
+        dtls->live->path = info->path;    /* the same address: the directory stays right */
+        dtls->rebinds = 0;
         gw_count(worker, GW_STAT_dtls_moved);
     }
 }
 
 /* Of a path on which there is a handshake. A replayed hello begins one too, whose cookie is still good: so what is sealed for
  * the connection in use on the same path is still its own. */
-static void take_coming(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel,
+static void take_pending(struct gw_worker *worker, struct gw_session *session, const struct gw_datagram *info,
                         const uint8_t *datagram)
 {
     struct gw_dtls *dtls = session->dtls;
 
-    if (parcel->kind == GW_DTLS_SEALED && gw_dtls_link_is_at(dtls->live, &parcel->path)) {
-        gw_dtls_link_offer(dtls->live, datagram, parcel->size);
+    if (info->kind == GW_DTLS_SEALED && gw_dtls_connection_is_at(dtls->live, &info->path)) {
+        gw_dtls_connection_feed(dtls->live, datagram, info->size);
         if (read_records(worker, session))
             return;
     }
-    if (dtls->coming)
-        feed_coming(worker, session, datagram, parcel->size);
+    if (dtls->pending)
+        feed_pending(worker, session, datagram, info->size);
 }
 
-void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const struct gw_datagram *info, const uint8_t *datagram)
 {
     struct gw_dtls *dtls = session->dtls;
 
     if (!dtls) {
         gw_count(worker, GW_STAT_dtls_unmatched);
-    } else if (parcel->kind == GW_DTLS_HELLO) {
-        take_hello(worker, session, parcel, datagram);
-    } else if (parcel->kind == GW_DTLS_CLEAR && dtls->coming && dtls->coming->proving) {
+    } else if (info->kind == GW_DTLS_HELLO) {
+        take_hello(worker, session, info, datagram);
+    } else if (info->kind == GW_DTLS_CLEAR && dtls->pending && dtls->pending->proof_since) {
         gw_count(worker, GW_STAT_dtls_clear);
-    } else if (gw_dtls_link_is_at(dtls->coming, &parcel->path)) {
-        take_coming(worker, session, parcel, datagram);
-    } else if (!gw_dtls_link_is_at(dtls->live, &parcel->path)) {
-        take_stranger(worker, session, parcel, datagram);
-    } else if (parcel->kind == GW_DTLS_CLEAR && (dtls->live->settled || datagram[0] == GW_DTLS_ALERT)) {
+    } else if (gw_dtls_connection_is_at(dtls->pending, &info->path)) {
+        take_pending(worker, session, info, datagram);
+    } else if (!gw_dtls_connection_is_at(dtls->live, &info->path)) {
+        take_rebound(worker, session, info, datagram);
+    } else if (info->kind == GW_DTLS_CLEAR && (dtls->live->confirmed || datagram[0] == GW_DTLS_ALERT)) {
         gw_count(worker, GW_STAT_dtls_clear);   /* anybody could have sent it */
     } else {
-        gw_dtls_link_offer(dtls->live, datagram, parcel->size);
+        gw_dtls_connection_feed(dtls->live, datagram, info->size);
         read_records(worker, session);
     }
 }
 
 bool gw_dtls_is_at(const struct gw_session *session, const struct gw_path *path)
 {
-    return session->dtls && gw_dtls_link_is_at(session->dtls->live, path);
+    return session->dtls && gw_dtls_connection_is_at(session->dtls->live, path);
 }
 
-void gw_dtls_settle_in(struct gw_worker *worker, struct gw_session *session)
+void gw_dtls_adopt(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_dtls *dtls = session->dtls;
 
     if (dtls && dtls->live)
         dtls->live->worker = worker;
-    if (dtls && dtls->coming)
-        dtls->coming->worker = worker;
+    if (dtls && dtls->pending)
+        dtls->pending->worker = worker;
 }
 
 int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size)
@@ -339,12 +339,12 @@ int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size)
     return gw_dtls_write(dtls->live->ssl, packet - 1, size + 1);
 }
 
-void gw_dtls_say(struct gw_session *session, enum gw_frame_type type, const uint8_t *payload, size_t size)
+void gw_dtls_send_control(struct gw_session *session, enum gw_frame_type type, const uint8_t *payload, size_t size)
 {
-    uint8_t frame[1 + GW_DTLS_SAY_MAX];
+    uint8_t frame[1 + GW_DTLS_CONTROL_MAX];
     struct gw_dtls *dtls = session->dtls;
 
-    if (!dtls || !dtls->live || size > GW_DTLS_SAY_MAX)
+    if (!dtls || !dtls->live || size > GW_DTLS_CONTROL_MAX)
         return;
     frame[0] = (uint8_t)type;
     if (size)
@@ -357,17 +357,17 @@ static void watch_peer(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_dtls *dtls = session->dtls;
 
-    switch (gw_silence(worker->now, dtls->heard, dtls->probed, session->config.dpd_s * GW_SECOND / 2)) {
-    case GW_SILENCE_DEAD:
+    switch (gw_dpd(worker->now, dtls->heard, dtls->probed, session->config.dpd_s * GW_SECOND / 2)) {
+    case GW_DPD_DEAD:
         gw_count(worker, GW_STAT_dtls_dead);
         gw_dtls_drop(worker, session, GW_CAUSE_DPD);
         break;
-    case GW_SILENCE_ASK:
+    case GW_DPD_PROBE:
         dtls->probed = worker->now;
         gw_count(worker, GW_STAT_dpd_sent);
-        gw_dtls_say(session, GW_FRAME_DPD_REQUEST, NULL, 0);
+        gw_dtls_send_control(session, GW_FRAME_DPD_REQUEST, NULL, 0);
         break;
-    case GW_SILENCE_BEARABLE:
+    case GW_DPD_OK:
         break;
     }
 }
@@ -376,8 +376,8 @@ void gw_dtls_tick(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_dtls *dtls = session->dtls;
 
-    if (dtls && dtls->coming && !gw_dtls_link_wait(dtls->coming))
-        end_coming(dtls);
+    if (dtls && dtls->pending && !gw_dtls_connection_tick(dtls->pending))
+        end_pending(dtls);
     if (dtls && dtls->live)
         watch_peer(worker, session);
 }

@@ -14,17 +14,17 @@
 #include "dtls/connection.h"
 
 #define GW_DTLS_HELLO_PAUSE (3 * GW_SECOND)         /* between two handshakes of one session */
-#define GW_DTLS_SAY_MAX 512u        /* bytes of a control frame's payload: a reason and a sentence */
-#define GW_DTLS_STRANGERS 64u       /* datagrams of other ports tried per session and second */
+#define GW_DTLS_CONTROL_MAX 512u        /* bytes of a control frame's payload: a reason and a sentence */
+#define GW_DTLS_REBINDS 64u       /* datagrams of other ports tried per session and second */
 
 struct gw_dtls {
     struct gw_dtls_config config;
-    struct gw_dtls_link *live, *coming;     /* NULL: none */
+    struct gw_dtls_connection *live, *pending;     /* NULL: none */
     bool active;
     bool attached;                  /* a TLS channel has begun since the session expects this client */
     uint64_t heard, probed;
-    uint64_t strangers_second;
-    uint32_t strangers;
+    uint64_t rebind_second;
+    uint32_t rebinds;
 };
 
 /* A session expects this client from now on; connections made under an older configuration end. */
@@ -37,15 +37,15 @@ void gw_dtls_forget(struct gw_worker *worker, struct gw_session *session);
 void gw_dtls_destroy(struct gw_dtls *dtls);
 /* Ends the connections, keeps the expectation: the client will come again. Tells Python where one was up. */
 void gw_dtls_drop(struct gw_worker *worker, struct gw_session *session, enum gw_cause cause);
-void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_parcel *parcel, const uint8_t *datagram);
+void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const struct gw_datagram *info, const uint8_t *datagram);
 /* Whether this is where its datagrams come from now. */
 bool gw_dtls_is_at(const struct gw_session *session, const struct gw_path *path);
 /* The session has come to this worker. */
-void gw_dtls_settle_in(struct gw_worker *worker, struct gw_session *session);
+void gw_dtls_adopt(struct gw_worker *worker, struct gw_session *session);
 /* An inner packet for the client, with a byte of room in front of it: 0, or why it has to go another way. */
 int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size);
 /* A control frame, where there is a connection. */
-void gw_dtls_say(struct gw_session *session, enum gw_frame_type type, const uint8_t *payload, size_t size);
+void gw_dtls_send_control(struct gw_session *session, enum gw_frame_type type, const uint8_t *payload, size_t size);
 /* When the client was last heard over DTLS; 0: there is none. */
 static inline uint64_t gw_dtls_heard(const struct gw_dtls *dtls)
 {

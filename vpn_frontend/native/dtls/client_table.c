@@ -7,11 +7,11 @@
 #include <string.h>
 
 /* Keyed, since an address is chosen by whoever sends from it. */
-static uint32_t home(const struct gw_directory *directory, const uint8_t *key)
+static uint32_t home(const struct gw_client_table *directory, const uint8_t *key)
 {
     uint64_t hash = directory->seed;
 
-    for (unsigned i = 0; i < GW_DIRECTORY_KEY; i += 8) {
+    for (unsigned i = 0; i < GW_CLIENT_KEY; i += 8) {
         uint64_t word;
 
         memcpy(&word, key + i, 8);
@@ -21,7 +21,7 @@ static uint32_t home(const struct gw_directory *directory, const uint8_t *key)
     return (uint32_t)hash & directory->mask;
 }
 
-int gw_directory_init(struct gw_directory *directory, uint32_t limit, uint64_t seed)
+int gw_client_table_init(struct gw_client_table *directory, uint32_t limit, uint64_t seed)
 {
     uint32_t size = 16;
 
@@ -38,7 +38,7 @@ int gw_directory_init(struct gw_directory *directory, uint32_t limit, uint64_t s
     return 0;
 }
 
-void gw_directory_free(struct gw_directory *directory)
+void gw_client_table_free(struct gw_client_table *directory)
 {
     if (!directory->places)
         return;
@@ -47,12 +47,12 @@ void gw_directory_free(struct gw_directory *directory)
     pthread_mutex_destroy(&directory->lock);
 }
 
-static bool holds(const struct gw_directory_place *place, const uint8_t *key)
+static bool holds(const struct gw_client_entry *place, const uint8_t *key)
 {
-    return !memcmp(place->key, key, GW_DIRECTORY_KEY);
+    return !memcmp(place->key, key, GW_CLIENT_KEY);
 }
 
-int gw_directory_add(struct gw_directory *directory, const uint8_t key[GW_DIRECTORY_KEY], uint64_t session)
+int gw_client_table_add(struct gw_client_table *directory, const uint8_t key[GW_CLIENT_KEY], uint64_t session)
 {
     int status = -ENOSPC;
 
@@ -62,7 +62,7 @@ int gw_directory_add(struct gw_directory *directory, const uint8_t key[GW_DIRECT
 
         while (directory->places[at].session)
             at = (at + 1) & directory->mask;
-        memcpy(directory->places[at].key, key, GW_DIRECTORY_KEY);
+        memcpy(directory->places[at].key, key, GW_CLIENT_KEY);
         directory->places[at].session = session;
         directory->count++;
         status = 0;
@@ -72,9 +72,9 @@ int gw_directory_add(struct gw_directory *directory, const uint8_t key[GW_DIRECT
 }
 
 /* Moves up what stands behind the gap and may stand nearer to its home. */
-static void close_gap(struct gw_directory *directory, uint32_t gap)
+static void close_gap(struct gw_client_table *directory, uint32_t gap)
 {
-    struct gw_directory_place *places = directory->places;
+    struct gw_client_entry *places = directory->places;
     uint32_t mask = directory->mask;
 
     for (uint32_t at = (gap + 1) & mask; places[at].session; at = (at + 1) & mask) {
@@ -88,7 +88,7 @@ static void close_gap(struct gw_directory *directory, uint32_t gap)
     places[gap].session = 0;
 }
 
-void gw_directory_remove(struct gw_directory *directory, const uint8_t key[GW_DIRECTORY_KEY], uint64_t session)
+void gw_client_table_remove(struct gw_client_table *directory, const uint8_t key[GW_CLIENT_KEY], uint64_t session)
 {
     pthread_mutex_lock(&directory->lock);
     for (uint32_t at = home(directory, key); directory->places[at].session; at = (at + 1) & directory->mask)
@@ -100,7 +100,7 @@ void gw_directory_remove(struct gw_directory *directory, const uint8_t key[GW_DI
     pthread_mutex_unlock(&directory->lock);
 }
 
-uint64_t gw_directory_find(struct gw_directory *directory, const uint8_t key[GW_DIRECTORY_KEY])
+uint64_t gw_client_table_find(struct gw_client_table *directory, const uint8_t key[GW_CLIENT_KEY])
 {
     uint64_t found = 0;
     unsigned matches = 0;

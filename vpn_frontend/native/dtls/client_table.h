@@ -10,26 +10,26 @@
 #include <pthread.h>
 #include <stdint.h>
 
-#define GW_DIRECTORY_KEY 32u
+#define GW_CLIENT_KEY 32u
 
-struct gw_directory_place {
-    uint8_t key[GW_DIRECTORY_KEY];
+struct gw_client_entry {
+    uint8_t key[GW_CLIENT_KEY];
     uint64_t session;               /* 0: an empty place */
 };
 
-struct gw_directory {
+struct gw_client_table {
     pthread_mutex_t lock;
-    struct gw_directory_place *places;
+    struct gw_client_entry *places;
     uint32_t mask, count, limit;
     uint64_t seed;
 };
 
-int gw_directory_init(struct gw_directory *directory, uint32_t limit, uint64_t seed);
-void gw_directory_free(struct gw_directory *directory);
+int gw_client_table_init(struct gw_client_table *directory, uint32_t limit, uint64_t seed);
+void gw_client_table_free(struct gw_client_table *directory);
 /* -ENOSPC: `limit` entries are in it. */
-int gw_directory_add(struct gw_directory *directory, const uint8_t key[GW_DIRECTORY_KEY], uint64_t session);
-void gw_directory_remove(struct gw_directory *directory, const uint8_t key[GW_DIRECTORY_KEY], uint64_t session);
+int gw_client_table_add(struct gw_client_table *directory, const uint8_t key[GW_CLIENT_KEY], uint64_t session);
+void gw_client_table_remove(struct gw_client_table *directory, const uint8_t key[GW_CLIENT_KEY], uint64_t session);
 /* 0: nobody's, or more than one session's. */
-uint64_t gw_directory_find(struct gw_directory *directory, const uint8_t key[GW_DIRECTORY_KEY]);
+uint64_t gw_client_table_find(struct gw_client_table *directory, const uint8_t key[GW_CLIENT_KEY]);
 
 #endif

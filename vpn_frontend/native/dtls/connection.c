@@ -6,158 +6,158 @@
 
 static int queue_datagram(void *owner, const uint8_t *datagram, size_t size)
 {
-    struct gw_dtls_link *link = owner;
+    struct gw_dtls_connection *connection = owner;
 
-    return gw_datagrams_push(&link->worker->dtls->out, &link->path, datagram, size);
+    return gw_udp_batch_push(&connection->worker->dtls->out, &connection->path, datagram, size);
 }
 
-struct gw_dtls_link *gw_dtls_link_new(struct gw_worker *worker, const struct gw_dtls_config *config,
-                                      const struct gw_dtls_parcel *parcel, const uint8_t random[GW_DTLS_RANDOM_SIZE])
+struct gw_dtls_connection *gw_dtls_connection_new(struct gw_worker *worker, const struct gw_dtls_config *config,
+                                      const struct gw_datagram *info, const uint8_t random[GW_DTLS_RANDOM_SIZE])
 {
-    const uint8_t *secret = worker->dtls->cookies.secrets[parcel->secret & 1];
-    struct gw_dtls_link *link = calloc(1, sizeof(*link));
+    const uint8_t *secret = worker->dtls->cookies.secrets[info->secret & 1];
+    struct gw_dtls_connection *connection = calloc(1, sizeof(*connection));
 
-    if (!link)
+    if (!connection)
         return NULL;
-    link->io.write = queue_datagram;
-    link->io.owner = link;
-    link->io.config = config;
-    link->worker = worker;
-    link->path = parcel->path;
-    memcpy(link->random, random, sizeof(link->random));
-    link->started = worker->now;
-    link->ssl = gw_dtls_new(&worker->gateway->dtls->contexts, &link->io, secret, &link->path, sizeof(link->path));
-    if (!link->ssl) {
-        free(link);
+    connection->io.write = queue_datagram;
+    connection->io.owner = connection;
+    connection->io.config = config;
+    connection->worker = worker;
+    connection->path = info->path;
+    memcpy(connection->random, random, sizeof(connection->random));
+    connection->started = worker->now;
+    connection->ssl = gw_dtls_new(&worker->gateway->dtls->contexts, &connection->io, secret, &connection->path, sizeof(connection->path));
+    if (!connection->ssl) {
+        free(connection);
         return NULL;
     }
-    return link;
+    return connection;
 }
 
-void gw_dtls_link_free(struct gw_dtls_link *link)
+void gw_dtls_connection_free(struct gw_dtls_connection *connection)
 {
-    if (!link)
+    if (!connection)
         return;
-    wolfSSL_free(link->ssl);
-    free(link);
+    wolfSSL_free(connection->ssl);
+    free(connection);
 }
 
-bool gw_dtls_link_is_at(const struct gw_dtls_link *link, const struct gw_path *path)
+bool gw_dtls_connection_is_at(const struct gw_dtls_connection *connection, const struct gw_path *path)
 {
-    return link && !memcmp(&link->path, path, sizeof(*path));
+    return connection && !memcmp(&connection->path, path, sizeof(*path));
 }
 
-void gw_dtls_link_offer(struct gw_dtls_link *link, const uint8_t *datagram, size_t size)
+void gw_dtls_connection_feed(struct gw_dtls_connection *connection, const uint8_t *datagram, size_t size)
 {
-    link->io.datagram = datagram;
-    link->io.datagram_size = size;
-    link->content = gw_dtls_look_into(datagram, size);
+    connection->io.datagram = datagram;
+    connection->io.datagram_size = size;
+    connection->content = gw_dtls_look_into(datagram, size);
 }
 
-static void schedule(struct gw_dtls_link *link)
+static void schedule(struct gw_dtls_connection *connection)
 {
-    link->deadline = link->worker->now + (uint64_t)wolfSSL_dtls_get_current_timeout(link->ssl) * GW_SECOND;
+    connection->deadline = connection->worker->now + (uint64_t)wolfSSL_dtls_get_current_timeout(connection->ssl) * GW_SECOND;
 }
 
-static enum gw_dtls_result fail(const struct gw_dtls_link *link, enum gw_stat why)
+static enum gw_dtls_result fail(const struct gw_dtls_connection *connection, enum gw_stat why)
 {
-    gw_count(link->worker, why);
+    gw_count(connection->worker, why);
     return GW_DTLS_BROKEN;
 }
 
 /* With the certificate everybody could come this far: the proof has to follow. */
-static enum gw_dtls_result shook_hands(struct gw_dtls_link *link)
+static enum gw_dtls_result on_handshake_done(struct gw_dtls_connection *connection)
 {
-    if (link->io.config->way != GW_DTLS_CERTIFICATE)
+    if (connection->io.config->mode != GW_DTLS_CERTIFICATE)
         return GW_DTLS_DONE;
-    link->proving = link->worker->now;
-    link->deadline = 0;
-    if (gw_proof_derive(link->ssl, link->io.config->secret, &link->proof))
-        return fail(link, GW_STAT_dtls_handshakes_failed);
+    connection->proof_since = connection->worker->now;
+    connection->deadline = 0;
+    if (gw_proof_derive(connection->ssl, connection->io.config->secret, &connection->proof))
+        return fail(connection, GW_STAT_dtls_handshakes_failed);
     return GW_DTLS_WANT;
 }
 
-static enum gw_dtls_result shake_hands(struct gw_dtls_link *link)
+static enum gw_dtls_result advance_handshake(struct gw_dtls_connection *connection)
 {
-    switch (gw_dtls_accept(link->ssl)) {
+    switch (gw_dtls_accept(connection->ssl)) {
     case GW_DTLS_DONE:
-        return shook_hands(link);
+        return on_handshake_done(connection);
     case GW_DTLS_WANT:
-        schedule(link);
+        schedule(connection);
         return GW_DTLS_WANT;
     default:
-        return fail(link, GW_STAT_dtls_handshakes_failed);
+        return fail(connection, GW_STAT_dtls_handshakes_failed);
     }
 }
 
-bool gw_dtls_link_is_proof(const struct gw_dtls_link *link, const uint8_t *frame, size_t size)
+bool gw_dtls_connection_is_proof(const struct gw_dtls_connection *connection, const uint8_t *frame, size_t size)
 {
-    return link->io.config->way == GW_DTLS_CERTIFICATE && size == 1 + GW_HASH_SIZE && frame[0] == GW_FRAME_PROOF &&
-           gw_same_hash(link->proof.expected, frame + 1);
+    return connection->io.config->mode == GW_DTLS_CERTIFICATE && size == 1 + GW_HASH_SIZE && frame[0] == GW_FRAME_PROOF &&
+           gw_hmac_equal(connection->proof.expected, frame + 1);
 }
 
 /* Until the proof: records of anything else are thrown away, a wrong one ends the connection. */
-static enum gw_dtls_result hear_proof(struct gw_dtls_link *link)
+static enum gw_dtls_result read_proof(struct gw_dtls_connection *connection)
 {
-    struct gw_worker *worker = link->worker;
+    struct gw_worker *worker = connection->worker;
     enum gw_dtls_result result;
     size_t size = 0;
 
-    while ((result = gw_dtls_read(link->ssl, worker->plain, sizeof(worker->plain), &size)) == GW_DTLS_DONE) {
+    while ((result = gw_dtls_read(connection->ssl, worker->plain, sizeof(worker->plain), &size)) == GW_DTLS_DONE) {
         if (size && worker->plain[0] != GW_FRAME_PROOF) {
             gw_count(worker, GW_STAT_dtls_unproven);
             continue;
         }
-        return gw_dtls_link_is_proof(link, worker->plain, size) ? GW_DTLS_DONE : fail(link, GW_STAT_dtls_proofs_wrong);
+        return gw_dtls_connection_is_proof(connection, worker->plain, size) ? GW_DTLS_DONE : fail(connection, GW_STAT_dtls_proofs_wrong);
     }
-    return result == GW_DTLS_WANT ? result : fail(link, GW_STAT_dtls_handshakes_failed);
+    return result == GW_DTLS_WANT ? result : fail(connection, GW_STAT_dtls_handshakes_failed);
 }
 
-enum gw_dtls_result gw_dtls_link_advance(struct gw_dtls_link *link, const uint8_t *datagram, size_t size)
+enum gw_dtls_result gw_dtls_connection_advance(struct gw_dtls_connection *connection, const uint8_t *datagram, size_t size)
 {
     enum gw_dtls_result result = GW_DTLS_WANT;
 
-    gw_dtls_link_offer(link, datagram, size);
-    if (!link->proving)
-        result = shake_hands(link);
-    if (result == GW_DTLS_WANT && link->proving)
-        result = hear_proof(link);
+    gw_dtls_connection_feed(connection, datagram, size);
+    if (!connection->proof_since)
+        result = advance_handshake(connection);
+    if (result == GW_DTLS_WANT && connection->proof_since)
+        result = read_proof(connection);
     if (result == GW_DTLS_WANT)
-        link->io.datagram = NULL;
+        connection->io.datagram = NULL;
     return result;
 }
 
-bool gw_dtls_link_wait(struct gw_dtls_link *link)
+bool gw_dtls_connection_tick(struct gw_dtls_connection *connection)
 {
-    struct gw_worker *worker = link->worker;
+    struct gw_worker *worker = connection->worker;
 
-    if (link->proving && worker->now - link->proving >= GW_DTLS_PROOF_TIME) {
+    if (connection->proof_since && worker->now - connection->proof_since >= GW_DTLS_PROOF_TIME) {
         gw_count(worker, GW_STAT_dtls_proofs_missing);
         return false;
     }
-    if (worker->now - link->started >= GW_DTLS_HANDSHAKE_TIME) {
+    if (worker->now - connection->started >= GW_DTLS_HANDSHAKE_TIME) {
         gw_count(worker, GW_STAT_dtls_handshakes_timed_out);
         return false;
     }
-    if (link->deadline && worker->now >= link->deadline) {
-        wolfSSL_dtls_got_timeout(link->ssl);
-        schedule(link);
+    if (connection->deadline && worker->now >= connection->deadline) {
+        wolfSSL_dtls_got_timeout(connection->ssl);
+        schedule(connection);
     }
     return true;
 }
 
-void gw_dtls_link_settle(struct gw_dtls_link *link)
+void gw_dtls_connection_confirm(struct gw_dtls_connection *connection)
 {
-    if (link->settled)
+    if (connection->confirmed)
         return;
-    link->settled = true;
-    wolfSSL_FreeHandshakeResources(link->ssl);
+    connection->confirmed = true;
+    wolfSSL_FreeHandshakeResources(connection->ssl);
 }
 
-void gw_dtls_link_answer_proof(struct gw_dtls_link *link)
+void gw_dtls_connection_answer_proof(struct gw_dtls_connection *connection)
 {
     uint8_t answer[1 + GW_HASH_SIZE] = { GW_FRAME_PROOF };
 
-    memcpy(answer + 1, link->proof.answer, GW_HASH_SIZE);
-    gw_dtls_write(link->ssl, answer, sizeof(answer));
+    memcpy(answer + 1, connection->proof.answer, GW_HASH_SIZE);
+    gw_dtls_write(connection->ssl, answer, sizeof(answer));
 }

@@ -70,7 +70,7 @@ static unsigned int on_psk(WOLFSSL *ssl, const char *identity, unsigned char *ke
     const struct gw_dtls_io *io = wolfSSL_GetIOReadCtx(ssl);
 
     (void)identity;                     /* clients send "psk": the session was named in the hello */
-    if (!io || io->config->way != GW_DTLS_PSK || capacity < GW_DTLS_PSK_SIZE)
+    if (!io || io->config->mode != GW_DTLS_PSK || capacity < GW_DTLS_PSK_SIZE)
         return 0;
     memcpy(key, io->config->secret, GW_DTLS_PSK_SIZE);
     return GW_DTLS_PSK_SIZE;
@@ -122,7 +122,7 @@ static WOLFSSL_SESSION *on_get_session(WOLFSSL *ssl, const unsigned char *id, in
     const struct gw_dtls_io *io = wolfSSL_GetIOReadCtx(ssl);
 
     *copy = 0;                          /* wolfSSL frees what it gets */
-    if (!io || io->config->way != GW_DTLS_RESUMPTION || size != GW_DTLS_NAME_SIZE || memcmp(id, io->config->name, GW_DTLS_NAME_SIZE))
+    if (!io || io->config->mode != GW_DTLS_RESUMPTION || size != GW_DTLS_NAME_SIZE || memcmp(id, io->config->name, GW_DTLS_NAME_SIZE))
         return NULL;
     return make_session(io->config);
 }
@@ -198,16 +198,16 @@ void gw_dtls_contexts_free(struct gw_dtls_contexts *contexts)
     gw_tls_holder_free(&contexts->certificate);
 }
 
-static WOLFSSL *object_new(struct gw_dtls_contexts *contexts, uint32_t way)
+static WOLFSSL *object_new(struct gw_dtls_contexts *contexts, uint32_t mode)
 {
     WOLFSSL_CTX *certificate;
     WOLFSSL *ssl;
 
-    if (way == GW_DTLS_PSK)
+    if (mode == GW_DTLS_PSK)
         return gw_tls_object(contexts->psk);
-    if (way == GW_DTLS_RESUMPTION)
+    if (mode == GW_DTLS_RESUMPTION)
         return gw_tls_object(contexts->resumption);
-    certificate = way == GW_DTLS_CERTIFICATE ? gw_tls_holder_take(&contexts->certificate) : NULL;
+    certificate = mode == GW_DTLS_CERTIFICATE ? gw_tls_holder_take(&contexts->certificate) : NULL;
     if (!certificate)
         return NULL;
     ssl = gw_tls_object(certificate);
@@ -225,7 +225,7 @@ WOLFSSL *gw_dtls_new(struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, c
 
     if (peer_size > sizeof(copy))
         return NULL;
-    ssl = object_new(contexts, io->config->way);
+    ssl = object_new(contexts, io->config->mode);
     if (!ssl)
         return NULL;
     wolfSSL_SetIOReadCtx(ssl, io);
@@ -234,7 +234,7 @@ WOLFSSL *gw_dtls_new(struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, c
     memcpy(copy, peer, peer_size);      /* wolfSSL's parameters are not const */
     if (wolfSSL_dtls_set_peer(ssl, copy, (unsigned)peer_size) != WOLFSSL_SUCCESS ||
         wolfSSL_DTLS_SetCookieSecret(ssl, secret, GW_COOKIE_SECRET_SIZE) ||
-        (io->config->way != GW_DTLS_RESUMPTION && wolfSSL_send_hrr_cookie(ssl, secret, GW_COOKIE_SECRET_SIZE) != WOLFSSL_SUCCESS)) {
+        (io->config->mode != GW_DTLS_RESUMPTION && wolfSSL_send_hrr_cookie(ssl, secret, GW_COOKIE_SECRET_SIZE) != WOLFSSL_SUCCESS)) {
         wolfSSL_free(ssl);
         return NULL;
     }
@@ -257,10 +257,10 @@ static int catch_reply(void *owner, const uint8_t *datagram, size_t size)
     return 0;
 }
 
-int gw_dtls_retry13(struct gw_dtls_contexts *contexts, enum gw_dtls_way way, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
+int gw_dtls_retry13(struct gw_dtls_contexts *contexts, enum gw_dtls_mode mode, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
                     const void *peer, size_t peer_size, const uint8_t *hello, size_t size, uint8_t *bytes, size_t *reply_size)
 {
-    const struct gw_dtls_config nobody = { .way = way };    /* a key that fits no binder */
+    const struct gw_dtls_config nobody = { .mode = mode };    /* a key that fits no binder */
     struct reply reply = { bytes, 0, *reply_size };
     struct gw_dtls_io io = { hello, size, catch_reply, &reply, &nobody };
     WOLFSSL *ssl = gw_dtls_new(contexts, &io, secret, peer, peer_size);

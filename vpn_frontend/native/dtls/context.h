@@ -62,7 +62,7 @@ enum gw_dtls_result gw_dtls_accept(WOLFSSL *ssl);
 /* A DTLS 1.3 hello, answered or found to echo a good cookie without anything kept: 1 the cookie is good; 0 with a HelloRetryRequest
  * of *reply_size bytes, which is 0 where there is nothing to say. `way`: what the hello looks like, GW_DTLS_PSK or _CERTIFICATE;
  * which session it is for plays no part yet. */
-int gw_dtls_retry13(struct gw_dtls_contexts *contexts, enum gw_dtls_way way, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
+int gw_dtls_retry13(struct gw_dtls_contexts *contexts, enum gw_dtls_mode mode, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
                     const void *peer, size_t peer_size, const uint8_t *hello, size_t size, uint8_t *reply, size_t *reply_size);
 /* After GW_DTLS_DONE, once. `mtu`: the largest payload of a record that gw_dtls_write is to take. */
 int gw_dtls_finish(WOLFSSL *ssl, uint32_t mtu, struct gw_dtls_facts *facts);

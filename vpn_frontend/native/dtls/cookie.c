@@ -12,7 +12,7 @@ static int derive(struct gw_cookies *cookies, uint64_t period, uint8_t out[GW_CO
 {
     const struct gw_hash_part part = { &period, sizeof(period) };
 
-    return gw_keyed_hash(cookies->master, sizeof(cookies->master), &part, 1, out);
+    return gw_hmac(cookies->master, sizeof(cookies->master), &part, 1, out);
 }
 
 static int derive_both(struct gw_cookies *cookies, uint64_t period)
@@ -51,7 +51,7 @@ int gw_cookie_make(const uint8_t secret[GW_COOKIE_SECRET_SIZE], const void *peer
         { hello->compression, hello->compression_size },
     };
 
-    return gw_keyed_hash(secret, GW_COOKIE_SECRET_SIZE, parts, sizeof(parts) / sizeof(*parts), out);
+    return gw_hmac(secret, GW_COOKIE_SECRET_SIZE, parts, sizeof(parts) / sizeof(*parts), out);
 }
 
 const uint8_t *gw_cookie_check(const struct gw_cookies *cookies, const void *peer, size_t peer_size, const struct gw_hello *hello)
@@ -61,7 +61,7 @@ const uint8_t *gw_cookie_check(const struct gw_cookies *cookies, const void *pee
     if (hello->cookie_size != GW_COOKIE_SIZE)
         return NULL;
     for (int i = 0; i < 2; i++)
-        if (!gw_cookie_make(cookies->secrets[i], peer, peer_size, hello, expected) && gw_same_hash(expected, hello->cookie))
+        if (!gw_cookie_make(cookies->secrets[i], peer, peer_size, hello, expected) && gw_hmac_equal(expected, hello->cookie))
             return cookies->secrets[i];
     return NULL;
 }

@@ -7,7 +7,7 @@
 
 _Static_assert(GW_HASH_SIZE == WC_SHA256_DIGEST_SIZE, "the hash is an HMAC-SHA256");
 
-int gw_keyed_hash(const uint8_t *key, size_t key_size, const struct gw_hash_part *parts, size_t count, uint8_t out[GW_HASH_SIZE])
+int gw_hmac(const uint8_t *key, size_t key_size, const struct gw_hash_part *parts, size_t count, uint8_t out[GW_HASH_SIZE])
 {
     Hmac state;
     int status = wc_HmacInit(&state, NULL, INVALID_DEVID);
@@ -24,7 +24,7 @@ int gw_keyed_hash(const uint8_t *key, size_t key_size, const struct gw_hash_part
     return status ? -EIO : 0;
 }
 
-bool gw_same_hash(const uint8_t a[GW_HASH_SIZE], const uint8_t b[GW_HASH_SIZE])
+bool gw_hmac_equal(const uint8_t a[GW_HASH_SIZE], const uint8_t b[GW_HASH_SIZE])
 {
     uint8_t difference = 0;
 

@@ -17,8 +17,8 @@ struct gw_hash_part {
 };
 
 /* 0, -ENOMEM or -EIO. */
-int gw_keyed_hash(const uint8_t *key, size_t key_size, const struct gw_hash_part *parts, size_t count, uint8_t out[GW_HASH_SIZE]);
+int gw_hmac(const uint8_t *key, size_t key_size, const struct gw_hash_part *parts, size_t count, uint8_t out[GW_HASH_SIZE]);
 /* In a time that tells nothing of where they differ. */
-bool gw_same_hash(const uint8_t a[GW_HASH_SIZE], const uint8_t b[GW_HASH_SIZE]);
+bool gw_hmac_equal(const uint8_t a[GW_HASH_SIZE], const uint8_t b[GW_HASH_SIZE]);
 
 #endif

@@ -8,7 +8,7 @@ static int seal(const uint8_t key[GW_PROOF_KEY_SIZE], const uint8_t *binding, ui
 {
     const struct gw_hash_part part = { binding, GW_HASH_SIZE };
 
-    return gw_keyed_hash(key, GW_PROOF_KEY_SIZE, &part, 1, out);
+    return gw_hmac(key, GW_PROOF_KEY_SIZE, &part, 1, out);
 }
 
 int gw_proof_derive(WOLFSSL *ssl, const uint8_t key[GW_PROOF_KEY_SIZE], struct gw_proof *proof)

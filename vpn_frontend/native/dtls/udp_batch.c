@@ -12,7 +12,7 @@
 #endif
 
 /* What sendmmsg needs for one run. */
-struct letter {
+struct outgoing {
     struct sockaddr_storage to;
     struct iovec body;
     _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
@@ -25,18 +25,18 @@ static bool is_ipv4(const uint8_t address[16])
     return !memcmp(address, mapped, sizeof(mapped));
 }
 
-static socklen_t address_letter(struct letter *letter, const struct gw_path *path, bool ipv6)
+static socklen_t write_address(struct outgoing *outgoing, const struct gw_path *path, bool ipv6)
 {
-    memset(&letter->to, 0, sizeof(letter->to));
+    memset(&outgoing->to, 0, sizeof(outgoing->to));
     if (!ipv6) {
-        struct sockaddr_in *to = (struct sockaddr_in *)&letter->to;
+        struct sockaddr_in *to = (struct sockaddr_in *)&outgoing->to;
 
         to->sin_family = AF_INET;
         to->sin_port = htons(path->peer_port);
         memcpy(&to->sin_addr, path->peer + 12, 4);
         return sizeof(*to);
     }
-    struct sockaddr_in6 *to = (struct sockaddr_in6 *)&letter->to;
+    struct sockaddr_in6 *to = (struct sockaddr_in6 *)&outgoing->to;
 
     to->sin6_family = AF_INET6;
     to->sin6_port = htons(path->peer_port);
@@ -68,20 +68,20 @@ static struct cmsghdr *put_source(struct cmsghdr *at, const struct gw_path *path
     return (struct cmsghdr *)((uint8_t *)at + CMSG_ALIGN(at->cmsg_len));
 }
 
-static void write_letter(struct gw_datagrams *out, const struct gw_datagram_run *run, struct letter *letter, struct msghdr *message)
+static void write_outgoing(struct gw_udp_batch *out, const struct gw_udp_run *run, struct outgoing *outgoing, struct msghdr *message)
 {
     bool ipv6 = out->sockets[run->path.socket].ipv6;
-    struct cmsghdr *at = (struct cmsghdr *)letter->control;
+    struct cmsghdr *at = (struct cmsghdr *)outgoing->control;
 
     *message = (struct msghdr){
-        .msg_name = &letter->to,
-        .msg_namelen = address_letter(letter, &run->path, ipv6),
-        .msg_iov = &letter->body,
+        .msg_name = &outgoing->to,
+        .msg_namelen = write_address(outgoing, &run->path, ipv6),
+        .msg_iov = &outgoing->body,
         .msg_iovlen = 1,
-        .msg_control = letter->control,
+        .msg_control = outgoing->control,
     };
-    letter->body = (struct iovec){ out->arena + run->offset, run->size };
-    memset(letter->control, 0, sizeof(letter->control));
+    outgoing->body = (struct iovec){ out->arena + run->offset, run->size };
+    memset(outgoing->control, 0, sizeof(outgoing->control));
     at = put_source(at, &run->path, ipv6 && !(is_ipv4(run->path.peer) && !is_ipv4(run->path.local)));
     if (run->count > 1) {
         at->cmsg_level = IPPROTO_UDP;
@@ -90,21 +90,21 @@ static void write_letter(struct gw_datagrams *out, const struct gw_datagram_run 
         memcpy(CMSG_DATA(at), &run->segment, sizeof(run->segment));
         at = (struct cmsghdr *)((uint8_t *)at + CMSG_ALIGN(at->cmsg_len));
     }
-    message->msg_controllen = (size_t)((uint8_t *)at - letter->control);
+    message->msg_controllen = (size_t)((uint8_t *)at - outgoing->control);
 }
 
 /* One send per datagram, where a run could not go as one. */
-static void send_singly(struct gw_datagrams *out, const struct gw_datagram_run *run)
+static void send_singly(struct gw_udp_batch *out, const struct gw_udp_run *run)
 {
-    struct gw_datagram_run one = *run;
-    struct letter letter;
+    struct gw_udp_run one = *run;
+    struct outgoing outgoing;
     struct msghdr message;
 
     one.count = 1;
     for (uint32_t done = 0; done < run->size; done += one.size) {
         one.offset = run->offset + done;
         one.size = run->size - done < run->segment ? run->size - done : run->segment;
-        write_letter(out, &one, &letter, &message);
+        write_outgoing(out, &one, &outgoing, &message);
         if (sendmsg(out->sockets[run->path.socket].fd, &message, MSG_DONTWAIT) < 0)
             out->lost++;
         else
@@ -113,7 +113,7 @@ static void send_singly(struct gw_datagrams *out, const struct gw_datagram_run *
 }
 
 /* The first unsent run failed: EIO says that the way out cannot checksum segments, EINVAL that the kernel knows none. */
-static void overcome(struct gw_datagrams *out, const struct gw_datagram_run *run, int error)
+static void overcome(struct gw_udp_batch *out, const struct gw_udp_run *run, int error)
 {
     if (run->count > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
         out->segmenting = out->segmenting && error == EMSGSIZE;
@@ -123,7 +123,7 @@ static void overcome(struct gw_datagrams *out, const struct gw_datagram_run *run
     }
 }
 
-static uint32_t same_socket(const struct gw_datagrams *out, uint32_t first)
+static uint32_t same_socket(const struct gw_udp_batch *out, uint32_t first)
 {
     uint32_t end = first + 1;
 
@@ -132,14 +132,14 @@ static uint32_t same_socket(const struct gw_datagrams *out, uint32_t first)
     return end;
 }
 
-void gw_datagrams_flush(struct gw_datagrams *out)
+void gw_udp_batch_flush(struct gw_udp_batch *out)
 {
-    struct letter letters[GW_DATAGRAM_RUNS];
-    struct mmsghdr messages[GW_DATAGRAM_RUNS];
+    struct outgoing outgoing[GW_UDP_RUNS];
+    struct mmsghdr messages[GW_UDP_RUNS];
     uint32_t at = 0;
 
     for (uint32_t i = 0; i < out->run_count; i++)
-        write_letter(out, &out->runs[i], &letters[i], &messages[i].msg_hdr);
+        write_outgoing(out, &out->runs[i], &outgoing[i], &messages[i].msg_hdr);
     while (at < out->run_count) {
         uint32_t end = same_socket(out, at);
         int done = sendmmsg(out->sockets[out->runs[at].path.socket].fd, messages + at, end - at, MSG_DONTWAIT);
@@ -160,28 +160,28 @@ void gw_datagrams_flush(struct gw_datagrams *out)
 }
 
 /* A run grows while all its datagrams but the last are of one size. */
-static bool joins(const struct gw_datagrams *out, const struct gw_datagram_run *run, const struct gw_path *path, size_t size)
+static bool joins(const struct gw_udp_batch *out, const struct gw_udp_run *run, const struct gw_path *path, size_t size)
 {
     return out->segmenting && size <= run->segment && run->size == (uint32_t)run->segment * run->count &&
-           run->count < GW_SEGMENTS_MAX && run->size + size <= GW_SEGMENTED_MAX && !memcmp(&run->path, path, sizeof(*path));
+           run->count < GW_UDP_SEGMENTS_MAX && run->size + size <= GW_UDP_SEGMENTED_MAX && !memcmp(&run->path, path, sizeof(*path));
 }
 
-int gw_datagrams_push(struct gw_datagrams *out, const struct gw_path *path, const uint8_t *data, size_t size)
+int gw_udp_batch_push(struct gw_udp_batch *out, const struct gw_path *path, const uint8_t *data, size_t size)
 {
-    struct gw_datagram_run *last;
+    struct gw_udp_run *last;
 
     if (!size || size > GW_DATAGRAM_MAX)
         return -EMSGSIZE;
-    if (out->used + size > GW_DATAGRAM_ARENA)
-        gw_datagrams_flush(out);
+    if (out->used + size > GW_UDP_ARENA)
+        gw_udp_batch_flush(out);
     last = out->run_count ? &out->runs[out->run_count - 1] : NULL;
     if (last && joins(out, last, path, size)) {
         last->size += (uint32_t)size;
         last->count++;
     } else {
-        if (out->run_count == GW_DATAGRAM_RUNS)
-            gw_datagrams_flush(out);
-        out->runs[out->run_count++] = (struct gw_datagram_run){ *path, out->used, (uint32_t)size, (uint16_t)size, 1 };
+        if (out->run_count == GW_UDP_RUNS)
+            gw_udp_batch_flush(out);
+        out->runs[out->run_count++] = (struct gw_udp_run){ *path, out->used, (uint32_t)size, (uint16_t)size, 1 };
     }
     memcpy(out->arena + out->used, data, size);
     out->used += (uint32_t)size;

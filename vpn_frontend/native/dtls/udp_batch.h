@@ -13,33 +13,33 @@
 #include <stddef.h>
 
 #define GW_DATAGRAM_MAX 16640u      /* bytes: a DTLS record of 16 KiB with its header and tag */
-#define GW_DATAGRAM_RUNS 64u        /* sends gathered before they go out */
-#define GW_DATAGRAM_ARENA 524288u   /* bytes gathered before they go out */
-#define GW_SEGMENTS_MAX 64u         /* the kernel's limit for one send */
-#define GW_SEGMENTED_MAX 65000u     /* bytes of one send: below what an IPv4 packet can hold */
+#define GW_UDP_RUNS 64u        /* sends gathered before they go out */
+#define GW_UDP_ARENA 524288u   /* bytes gathered before they go out */
+#define GW_UDP_SEGMENTS_MAX 64u         /* the kernel's limit for one send */
+#define GW_UDP_SEGMENTED_MAX 65000u     /* bytes of one send: below what an IPv4 packet can hold */
 
 struct gw_udp_socket {
     int fd;
     bool ipv6;                      /* of the socket: peers of IPv4 are mapped then */
 };
 
-struct gw_datagram_run {
+struct gw_udp_run {
     struct gw_path path;
     uint32_t offset, size;
     uint16_t segment, count;        /* `count` datagrams, all of `segment` bytes but the last, which may be shorter */
 };
 
-struct gw_datagrams {
+struct gw_udp_batch {
     const struct gw_udp_socket *sockets;
-    struct gw_datagram_run runs[GW_DATAGRAM_RUNS];
+    struct gw_udp_run runs[GW_UDP_RUNS];
     uint32_t run_count, used;
     bool segmenting;                /* UDP_SEGMENT has not failed here yet */
     uint64_t sent, lost;            /* datagrams */
-    uint8_t arena[GW_DATAGRAM_ARENA];
+    uint8_t arena[GW_UDP_ARENA];
 };
 
 /* Copies; -EMSGSIZE beyond GW_DATAGRAM_MAX. */
-int gw_datagrams_push(struct gw_datagrams *out, const struct gw_path *path, const uint8_t *data, size_t size);
-void gw_datagrams_flush(struct gw_datagrams *out);
+int gw_udp_batch_push(struct gw_udp_batch *out, const struct gw_path *path, const uint8_t *data, size_t size);
+void gw_udp_batch_flush(struct gw_udp_batch *out);
 
 #endif

@@ -71,7 +71,7 @@ enum kind {
 };
 
 /* And whether it may be merged: no options of IP, data, plain flags. */
-static enum kind classify(const struct gw_coalescer *g, const uint8_t *packet, size_t size, struct candidate *c)
+static enum kind classify(const struct gw_gro *g, const uint8_t *packet, size_t size, struct candidate *c)
 {
     uint8_t protocol;
 
@@ -146,7 +146,7 @@ static bool can_stand_for(const struct gw_flow *f, const struct candidate *c)
            c->ack.number - f->first_number <= GW_ACK_STRETCH;
 }
 
-static void stand_for(struct gw_coalescer *g, struct gw_flow *f, const struct candidate *c)
+static void stand_for(struct gw_gro *g, struct gw_flow *f, const struct candidate *c)
 {
     memcpy(f->packet, c->packet, c->size);
     f->headers = c->headers;
@@ -218,7 +218,7 @@ static void finish(struct gw_flow *f, struct virtio_net_hdr *header)
     memcpy(f->packet + f->transport + header->csum_offset, &sum, 2);
 }
 
-static void leave(struct gw_coalescer *g, struct gw_flow *f)
+static void leave(struct gw_gro *g, struct gw_flow *f)
 {
     struct virtio_net_hdr header = { 0 };
 
@@ -228,7 +228,7 @@ static void leave(struct gw_coalescer *g, struct gw_flow *f)
     g->emit(g->owner, &header, f->packet, f->size);
 }
 
-static struct gw_flow *place_for_new(struct gw_coalescer *g)
+static struct gw_flow *place_for_new(struct gw_gro *g)
 {
     for (uint32_t i = 0; i < GW_FLOWS; i++)
         if (!g->flows[i].active)
@@ -238,14 +238,14 @@ static struct gw_flow *place_for_new(struct gw_coalescer *g)
     return &g->flows[g->turn];
 }
 
-void gw_coalescer_take(struct gw_coalescer *g, const uint8_t *packet, size_t size)
+void gw_gro_take(struct gw_gro *g, const uint8_t *packet, size_t size)
 {
     const struct virtio_net_hdr plain = { 0 };
     struct candidate c;
     enum kind kind = classify(g, packet, size, &c);
 
     if (kind == ODD)
-        gw_coalescer_flush(g);
+        gw_gro_flush(g);
     for (uint32_t i = 0; i < GW_FLOWS && kind == FLOW; i++) {
         if (!same_flow(&g->flows[i], &c))
             continue;
@@ -266,14 +266,14 @@ void gw_coalescer_take(struct gw_coalescer *g, const uint8_t *packet, size_t siz
         g->emit(g->owner, &plain, packet, size);
 }
 
-void gw_coalescer_flush(struct gw_coalescer *g)
+void gw_gro_flush(struct gw_gro *g)
 {
     for (uint32_t i = 0; i < GW_FLOWS; i++)
         if (g->flows[i].active)
             leave(g, &g->flows[i]);
 }
 
-int gw_coalescer_init(struct gw_coalescer *g, void (*emit)(void *, const struct virtio_net_hdr *, const uint8_t *, size_t),
+int gw_gro_init(struct gw_gro *g, void (*emit)(void *, const struct virtio_net_hdr *, const uint8_t *, size_t),
                       void *owner)
 {
     memset(g, 0, sizeof(*g));
@@ -287,7 +287,7 @@ int gw_coalescer_init(struct gw_coalescer *g, void (*emit)(void *, const struct 
     return 0;
 }
 
-void gw_coalescer_free(struct gw_coalescer *g)
+void gw_gro_free(struct gw_gro *g)
 {
     free(g->memory);
     g->memory = NULL;

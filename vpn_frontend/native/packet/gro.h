@@ -27,7 +27,7 @@ struct gw_flow {
     uint8_t *packet;                /* GW_LARGE_MAX bytes */
 };
 
-struct gw_coalescer {
+struct gw_gro {
     bool tcp, udp;                  /* what may be merged */
     bool acks;                      /* and whether acknowledgements may stand for earlier ones, where tcp is merged */
     uint64_t superseded;            /* acknowledgements that did not leave, as a later one said all they did */
@@ -39,12 +39,12 @@ struct gw_coalescer {
     void *owner;
 };
 
-int gw_coalescer_init(struct gw_coalescer *coalescer, void (*emit)(void *, const struct virtio_net_hdr *, const uint8_t *, size_t),
+int gw_gro_init(struct gw_gro *gro, void (*emit)(void *, const struct virtio_net_hdr *, const uint8_t *, size_t),
                       void *owner);
-void gw_coalescer_free(struct gw_coalescer *coalescer);
+void gw_gro_free(struct gw_gro *gro);
 /* A whole IP packet that was checked (gw_inner_read). It leaves now, or with its flow. */
-void gw_coalescer_take(struct gw_coalescer *coalescer, const uint8_t *packet, size_t size);
+void gw_gro_take(struct gw_gro *gro, const uint8_t *packet, size_t size);
 /* Everything leaves. */
-void gw_coalescer_flush(struct gw_coalescer *coalescer);
+void gw_gro_flush(struct gw_gro *gro);
 
 #endif

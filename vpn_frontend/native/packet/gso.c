@@ -50,7 +50,7 @@ int gw_checksum_complete(const struct virtio_net_hdr *header, uint8_t *packet, s
     return 0;
 }
 
-int gw_segments_begin(struct gw_segments *segments, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
+int gw_gso_begin(struct gw_gso *segments, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
     uint8_t type = header->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
     size_t transport = header->csum_start, headers;
@@ -65,7 +65,7 @@ int gw_segments_begin(struct gw_segments *segments, const struct virtio_net_hdr 
     headers = transport + (udp ? UDP_HEADER : (size_t)(packet[transport + 12] >> 4) * 4);
     if (headers < transport + (udp ? UDP_HEADER : TCP_HEADER) || headers >= size)
         return -EINVAL;
-    *segments = (struct gw_segments){
+    *segments = (struct gw_gso){
         .packet = packet,
         .transport = transport,
         .headers = headers,
@@ -77,7 +77,7 @@ int gw_segments_begin(struct gw_segments *segments, const struct virtio_net_hdr 
     return 0;
 }
 
-static void write_ip(const struct gw_segments *s, uint8_t *out, size_t size)
+static void write_ip(const struct gw_gso *s, uint8_t *out, size_t size)
 {
     if (s->ipv6) {
         write16(out + 4, size - IPV6_HEADER);
@@ -89,7 +89,7 @@ static void write_ip(const struct gw_segments *s, uint8_t *out, size_t size)
     store_checksum(out + 10, gw_sum(0, out, s->transport), false);
 }
 
-static void write_tcp(const struct gw_segments *s, uint8_t *tcp, bool last)
+static void write_tcp(const struct gw_gso *s, uint8_t *tcp, bool last)
 {
     uint32_t sequence;
 
@@ -102,7 +102,7 @@ static void write_tcp(const struct gw_segments *s, uint8_t *tcp, bool last)
         tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;    /* RFC 3168 section 6.1.2: once */
 }
 
-size_t gw_segments_next(struct gw_segments *s, uint8_t *out, size_t capacity)
+size_t gw_gso_next(struct gw_gso *s, uint8_t *out, size_t capacity)
 {
     size_t left = s->payload - s->at, part = left < s->each ? left : s->each;
     size_t size = s->headers + part, length = size - s->transport;

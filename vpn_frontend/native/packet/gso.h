@@ -17,7 +17,7 @@
 
 #define GW_VNET_HEADER 10u          /* bytes of struct virtio_net_hdr in front of every packet of the queue */
 
-struct gw_segments {
+struct gw_gso {
     const uint8_t *packet;
     size_t transport, headers;      /* where the transport header begins and ends */
     size_t payload, at;             /* bytes of payload, and of those the ones already given out */
@@ -28,8 +28,8 @@ struct gw_segments {
 /* Completes the checksum that the kernel left to us; -EINVAL where it points outside the packet. */
 int gw_checksum_complete(const struct virtio_net_hdr *header, uint8_t *packet, size_t size);
 /* 0, or -EINVAL for what is no large TCP or UDP packet. The packet must stay until the last segment is made. */
-int gw_segments_begin(struct gw_segments *segments, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size);
+int gw_gso_begin(struct gw_gso *segments, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size);
 /* Writes the next packet to `out` and returns its size; 0: there is no more, or it exceeds `capacity`. */
-size_t gw_segments_next(struct gw_segments *segments, uint8_t *out, size_t capacity);
+size_t gw_gso_next(struct gw_gso *segments, uint8_t *out, size_t capacity);
 
 #endif

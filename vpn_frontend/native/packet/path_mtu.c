@@ -117,7 +117,7 @@ static void split(struct gw_worker *worker, struct gw_session *session, const ui
         memset(fragment + 10, 0, 2);
         store_sum(fragment + 10, gw_sum(0, fragment, IPV4_HEADER));
         memcpy(fragment + IPV4_HEADER, packet + at, part);
-        gw_channel_deliver(worker, session, fragment, IPV4_HEADER + part, control);
+        gw_downlink_deliver(worker, session, fragment, IPV4_HEADER + part, control);
     }
 }
 

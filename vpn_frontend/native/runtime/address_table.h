@@ -8,24 +8,24 @@
 
 #include <stdint.h>
 
-struct gw_route {
+struct gw_address_entry {
     uint8_t address[16];
     uint64_t session;               /* 0: an empty place */
 };
 
-struct gw_routes {
-    struct gw_route *places;
+struct gw_address_table {
+    struct gw_address_entry *places;
     uint32_t mask;
     uint64_t seed;
 };
 
-int gw_routes_init(struct gw_routes *routes, uint32_t max_sessions, uint64_t seed);
-void gw_routes_free(struct gw_routes *routes);
+int gw_address_table_init(struct gw_address_table *addresses, uint32_t max_sessions, uint64_t seed);
+void gw_address_table_free(struct gw_address_table *addresses);
 /* A later session takes the address over. An all-zero address is none and is ignored. */
-void gw_routes_add(struct gw_routes *routes, const uint8_t address[16], uint64_t session);
+void gw_address_table_add(struct gw_address_table *addresses, const uint8_t address[16], uint64_t session);
 /* Only where the address still belongs to `session`. */
-void gw_routes_remove(struct gw_routes *routes, const uint8_t address[16], uint64_t session);
+void gw_address_table_remove(struct gw_address_table *addresses, const uint8_t address[16], uint64_t session);
 /* 0: nobody's. */
-uint64_t gw_routes_find(const struct gw_routes *routes, const uint8_t address[16]);
+uint64_t gw_address_table_find(const struct gw_address_table *addresses, const uint8_t address[16]);
 
 #endif

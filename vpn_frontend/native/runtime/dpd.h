@@ -9,16 +9,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum gw_silence { GW_SILENCE_BEARABLE, GW_SILENCE_ASK, GW_SILENCE_DEAD };
+enum gw_dpd { GW_DPD_OK, GW_DPD_PROBE, GW_DPD_DEAD };
 
 /* All in ns. Asked after `patience` and each half of it from then on, dead after twice of it; `patience` 0: never. */
-static inline enum gw_silence gw_silence(uint64_t now, uint64_t heard, uint64_t probed, uint64_t patience)
+static inline enum gw_dpd gw_dpd(uint64_t now, uint64_t heard, uint64_t probed, uint64_t patience)
 {
     bool asked = probed > heard;
 
     if (!patience || now - heard < patience || now - probed < patience / 2)
-        return GW_SILENCE_BEARABLE;
-    return asked && now - heard >= 2 * patience ? GW_SILENCE_DEAD : GW_SILENCE_ASK;
+        return GW_DPD_OK;
+    return asked && now - heard >= 2 * patience ? GW_DPD_DEAD : GW_DPD_PROBE;
 }
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The queue of events to Python. Bounded by what can cause one: a link that Python has heard of keeps its place among
- * `max_links` until Python has read of its end, what it said and nobody read is limited by flow control, and everything else
- * answers a command of Python's. Only ends of links that Python never heard of are shed when the queue is long.
+ * The queue of events to Python. Bounded by what can cause one: a connection that Python has heard of keeps its place among
+ * `max_connections` until Python has read of its end, what it said and nobody read is limited by flow control, and everything else
+ * answers a command of Python's. Only ends of connections that Python never heard of are shed when the queue is long.
  */
 #ifndef VPN_FRONTEND_EVENTS_H
 #define VPN_FRONTEND_EVENTS_H

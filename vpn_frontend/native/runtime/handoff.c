@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define BATCHES_KEPT 64u            /* free batches the pool keeps: 8 MiB */
-#define PARCEL_HEADER 12u           /* session id, size */
+#define ENTRY_HEADER 12u           /* session id, size */
 
 struct gw_batch *gw_batch_take(struct gw_batch_pool *pool)
 {
@@ -68,19 +68,19 @@ static void post(struct gw_worker *worker, uint32_t to)
     gw_batch_give(&worker->gateway->batches, batch);
 }
 
-void gw_crossing_post(struct gw_worker *worker)
+void gw_handoff_flush(struct gw_worker *worker)
 {
     for (uint32_t i = 0; i < worker->gateway->config.workers; i++)
         if (worker->outgoing[i])
             post(worker, i);
 }
 
-void gw_crossing_pass(struct gw_worker *worker, uint32_t to, uint64_t session, const uint8_t *packet, size_t size)
+void gw_handoff_add(struct gw_worker *worker, uint32_t to, uint64_t session, const uint8_t *packet, size_t size)
 {
     struct gw_batch *batch = worker->outgoing[to];
     uint32_t length = (uint32_t)size;
 
-    if (batch && GW_BATCH_SIZE - batch->size < PARCEL_HEADER + size) {
+    if (batch && GW_BATCH_SIZE - batch->size < ENTRY_HEADER + size) {
         post(worker, to);
         batch = NULL;
     }
@@ -92,12 +92,12 @@ void gw_crossing_pass(struct gw_worker *worker, uint32_t to, uint64_t session, c
     }
     memcpy(batch->data + batch->size, &session, 8);
     memcpy(batch->data + batch->size + 8, &length, 4);
-    memcpy(batch->data + batch->size + PARCEL_HEADER, packet, size);
-    batch->size += PARCEL_HEADER + size;
-    worker->pace.turn++;            /* both workers rest when they are busy, so that batches form */
+    memcpy(batch->data + batch->size + ENTRY_HEADER, packet, size);
+    batch->size += ENTRY_HEADER + size;
+    worker->pacing.turn++;            /* both workers rest when they are busy, so that batches form */
 }
 
-void gw_crossing_take(struct gw_worker *worker, struct gw_batch *batch)
+void gw_downlink_take_batch(struct gw_worker *worker, struct gw_batch *batch)
 {
     uint8_t *packet = worker->packet + GW_HEADROOM;
 
@@ -109,13 +109,13 @@ void gw_crossing_take(struct gw_worker *worker, struct gw_batch *batch)
 
         memcpy(&id, batch->data + at, 8);
         memcpy(&size, batch->data + at + 8, 4);
-        memcpy(packet, batch->data + at + PARCEL_HEADER, size);
-        at += PARCEL_HEADER + size;
+        memcpy(packet, batch->data + at + ENTRY_HEADER, size);
+        at += ENTRY_HEADER + size;
         session = gw_session_find(worker, id);
         if (session && gw_inner_read(packet, size, &inner) != GW_STAT_rx_malformed)
-            gw_channel_deliver(worker, session, packet, size, inner.control);
-        else if (!session && gw_session_sought(worker, id, &home))
-            gw_crossing_pass(worker, home, id, packet, size);
+            gw_downlink_deliver(worker, session, packet, size, inner.control);
+        else if (!session && gw_session_locate(worker, id, &home))
+            gw_handoff_add(worker, home, id, packet, size);
         else
             gw_count(worker, GW_STAT_tx_no_session);
     }

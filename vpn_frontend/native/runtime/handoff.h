@@ -9,11 +9,11 @@
 #include "runtime/worker.h"
 
 /* For worker `to`, which owns `session`; copied. */
-void gw_crossing_pass(struct gw_worker *worker, uint32_t to, uint64_t session, const uint8_t *packet, size_t size);
+void gw_handoff_add(struct gw_worker *worker, uint32_t to, uint64_t session, const uint8_t *packet, size_t size);
 /* Hands what was gathered over. */
-void gw_crossing_post(struct gw_worker *worker);
+void gw_handoff_flush(struct gw_worker *worker);
 /* Delivers what another worker gathered and gives the batch back. */
-void gw_crossing_take(struct gw_worker *worker, struct gw_batch *batch);
+void gw_downlink_take_batch(struct gw_worker *worker, struct gw_batch *batch);
 /* An empty batch; NULL: out of memory. */
 struct gw_batch *gw_batch_take(struct gw_batch_pool *pool);
 void gw_batch_give(struct gw_batch_pool *pool, struct gw_batch *batch);

@@ -54,7 +54,7 @@ static bool has_room(const struct gw_mailbox *box, const struct gw_message *mess
 {
     if (message->kind == GW_MSG_BATCH || message->kind == GW_MSG_DATAGRAMS)
         return box->batches < GW_MAILBOX_BATCHES;
-    if (message->kind == GW_MSG_LINK_SEND || message->kind == GW_MSG_SESSION_OPEN || message->kind == GW_MSG_ATTACH)
+    if (message->kind == GW_MSG_SEND || message->kind == GW_MSG_SESSION_OPEN || message->kind == GW_MSG_ATTACH)
         return box->bytes + message->size + sizeof(*message) <= GW_MAILBOX_BYTES;
     return true;                    /* these end or account for something that was let in before */
 }

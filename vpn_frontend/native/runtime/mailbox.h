@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * How other threads speak to a worker: messages in order, read in whole lists. Commands of Python are bounded by their
- * bytes (-ENOBUFS), batches of packets by their number (dropped); a migrating link is bounded by max_links.
+ * bytes (-ENOBUFS), batches of packets by their number (dropped); a migrating connection is bounded by max_connections.
  */
 #ifndef VPN_FRONTEND_MAILBOX_H
 #define VPN_FRONTEND_MAILBOX_H
@@ -16,17 +16,17 @@
 #define GW_BATCH_SIZE 131072u
 
 enum gw_message_kind {
-    GW_MSG_LINK_SEND,
-    GW_MSG_LINK_CLOSE,
-    GW_MSG_LINK_CREDIT,             /* Python took an event of the link's data, which cost `value` bytes */
+    GW_MSG_SEND,
+    GW_MSG_CLOSE,
+    GW_MSG_CREDIT,             /* Python took an event of the connection's data, which cost `value` bytes */
     GW_MSG_SESSION_OPEN,
     GW_MSG_SESSION_CLOSE,
     GW_MSG_SESSION_RESIZE,          /* `value` is the MTU */
     GW_MSG_SESSION_ASK,
     GW_MSG_ATTACH,                  /* data: head, then early; `value` bytes are head */
-    GW_MSG_MIGRATE,                 /* an ATTACH that brings its link along: `object` is a struct gw_link */
-    GW_MSG_ROUTE_ADD,               /* data: two addresses */
-    GW_MSG_ROUTE_REMOVE,
+    GW_MSG_MIGRATE,                 /* an ATTACH that brings its connection along: `object` is a struct gw_connection */
+    GW_MSG_ADDRESS_ADD,               /* data: two addresses */
+    GW_MSG_ADDRESS_REMOVE,
     GW_MSG_BATCH,                   /* `object` is a struct gw_batch */
     GW_MSG_SESSION_MOVE,            /* a session comes here */
     GW_MSG_SESSION_DTLS,            /* data: a struct gw_dtls_config */
@@ -38,7 +38,7 @@ enum gw_message_kind {
 struct gw_message {
     struct gw_message *next;
     enum gw_message_kind kind;
-    uint64_t link, session;
+    uint64_t connection, session;
     size_t value;
     void *object;                   /* owned by the message */
     size_t size;

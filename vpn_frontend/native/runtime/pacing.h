@@ -11,13 +11,13 @@
 
 #include <stdbool.h>
 
-#define GW_PACE_WINDOW (2 * GW_MS)
-#define GW_PACE_RATE 10u            /* packets per millisecond from which on a worker is busy: 110 Mbit/s of large ones */
-#define GW_PACE_FULL 48u            /* packets in a turn that need no help */
-#define GW_PACE_FULL_RECORDS 64u    /* the same where most came as TLS records: one read takes more of them, for one flush */
-#define GW_PACE_REST (300 * 1000l)  /* ns; 36 packets of 1400 bytes at 1.3 Gbit/s */
+#define GW_PACING_WINDOW (2 * GW_MS)
+#define GW_PACING_RATE 10u            /* packets per millisecond from which on a worker is busy: 110 Mbit/s of large ones */
+#define GW_PACING_FULL 48u            /* packets in a turn that need no help */
+#define GW_PACING_FULL_RECORDS 64u    /* the same where most came as TLS records: one read takes more of them, for one flush */
+#define GW_PACING_PAUSE (300 * 1000l)  /* ns; 36 packets of 1400 bytes at 1.3 Gbit/s */
 
-struct gw_pace {
+struct gw_pacing {
     uint64_t since;
     uint32_t packets;               /* of this window */
     uint32_t turn;                  /* of this turn of the loop */
@@ -26,26 +26,26 @@ struct gw_pace {
 };
 
 /* Whether this turn, as it is by now, is one to rest after. */
-static inline bool gw_pace_is_small(const struct gw_pace *pace)
+static inline bool gw_pacing_is_small(const struct gw_pacing *pacing)
 {
-    return pace->busy && pace->turn && pace->turn < (pace->records > pace->turn / 2 ? GW_PACE_FULL_RECORDS : GW_PACE_FULL);
+    return pacing->busy && pacing->turn && pacing->turn < (pacing->records > pacing->turn / 2 ? GW_PACING_FULL_RECORDS : GW_PACING_FULL);
 }
 
 /* At the end of a turn that began at `now`. */
-static inline void gw_pace_rest(struct gw_pace *pace, uint64_t now)
+static inline void gw_pacing_pause(struct gw_pacing *pacing, uint64_t now)
 {
-    const struct timespec rest = { .tv_nsec = GW_PACE_REST };
-    uint32_t turn = pace->turn;
-    bool small = gw_pace_is_small(pace);
+    const struct timespec rest = { .tv_nsec = GW_PACING_PAUSE };
+    uint32_t turn = pacing->turn;
+    bool small = gw_pacing_is_small(pacing);
 
-    pace->turn = pace->records = 0;
-    pace->packets += turn;
-    if (now - pace->since >= GW_PACE_WINDOW) {
-        pace->busy = pace->packets > (now - pace->since) / GW_MS * GW_PACE_RATE;
-        pace->since = now;
-        pace->packets = 0;
+    pacing->turn = pacing->records = 0;
+    pacing->packets += turn;
+    if (now - pacing->since >= GW_PACING_WINDOW) {
+        pacing->busy = pacing->packets > (now - pacing->since) / GW_MS * GW_PACING_RATE;
+        pacing->since = now;
+        pacing->packets = 0;
     }
-    if (small && pace->busy)
+    if (small && pacing->busy)
         nanosleep(&rest, NULL);
 }
 

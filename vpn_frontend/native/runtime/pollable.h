@@ -5,10 +5,10 @@
 #ifndef VPN_FRONTEND_SOURCE_H
 #define VPN_FRONTEND_SOURCE_H
 
-enum gw_source_kind { GW_SOURCE_MAILBOX, GW_SOURCE_LISTENER, GW_SOURCE_TUN, GW_SOURCE_LINK, GW_SOURCE_UDP };
+enum gw_pollable_kind { GW_POLL_MAILBOX, GW_POLL_LISTENER, GW_POLL_TUN, GW_POLL_CONNECTION, GW_POLL_UDP };
 
-struct gw_source {
-    enum gw_source_kind kind;
+struct gw_pollable {
+    enum gw_pollable_kind kind;
     int fd;                         /* -1: none */
 };
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define EVENTS_PER_TURN 64
-#define TIMER_SLACK 1000ul          /* ns; the default of 50 000 would double the rests of pace.h */
+#define TIMER_SLACK 1000ul          /* ns; the default of 50 000 would double the rests of pacing.h */
 
 struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t seed)
 {
@@ -30,21 +30,21 @@ struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t see
     worker->gateway = gateway;
     worker->index = index;
     worker->now = gw_clock_now();
-    worker->tun = (struct gw_source){ GW_SOURCE_TUN, -1 };
-    worker->slots_size = gateway->config.max_links;
+    worker->tun = (struct gw_pollable){ GW_POLL_TUN, -1 };
+    worker->slots_size = gateway->config.max_connections;
     worker->slots = calloc(worker->slots_size, sizeof(*worker->slots));
     worker->epoll = epoll_create1(EPOLL_CLOEXEC);
     worker->mailbox.fd = -1;
     worker->stop = gw_message_new(GW_MSG_STOP, NULL, 0);
-    if (!worker->slots || !worker->stop || worker->epoll < 0 || gw_routes_init(&worker->routes, gateway->config.max_sessions, seed) ||
+    if (!worker->slots || !worker->stop || worker->epoll < 0 || gw_address_table_init(&worker->addresses, gateway->config.max_sessions, seed) ||
         gw_mailbox_init(&worker->mailbox))
         goto fail;
     for (uint32_t i = 0; i < worker->slots_size; i++) {
         worker->slots[i].generation = 1;
         worker->slots[i].next_free = i + 1;
     }
-    worker->mailbox_source = (struct gw_source){ GW_SOURCE_MAILBOX, worker->mailbox.fd };
-    if (gw_worker_watch(worker, &worker->mailbox_source, EPOLLIN))
+    worker->mailbox_pollable = (struct gw_pollable){ GW_POLL_MAILBOX, worker->mailbox.fd };
+    if (gw_worker_watch(worker, &worker->mailbox_pollable, EPOLLIN))
         goto fail;
     return worker;
 
@@ -63,9 +63,9 @@ static void discard_mail(struct gw_worker *worker)
         if (message->kind == GW_MSG_BATCH || message->kind == GW_MSG_DATAGRAMS)
             free(message->object);
         else if (message->kind == GW_MSG_MIGRATE)
-            gw_link_destroy(message->object, &worker->chunks);
+            gw_connection_destroy(message->object, &worker->chunks);
         else if (message->kind == GW_MSG_SESSION_MOVE)
-            gw_session_abandon(worker, message->session);
+            gw_migration_discard(worker, message->session);
         free(message);
         message = next;
     }
@@ -78,16 +78,16 @@ void gw_worker_free(struct gw_worker *worker)
     gw_listeners_close(worker);
     if (worker->mailbox.fd >= 0)
         discard_mail(worker);
-    while (worker->links) {
-        struct gw_link *link = worker->links;
+    while (worker->connections) {
+        struct gw_connection *connection = worker->connections;
 
-        worker->links = link->next;
-        gw_link_destroy(link, &worker->chunks);
+        worker->connections = connection->next;
+        gw_connection_destroy(connection, &worker->chunks);
     }
-    gw_links_bury(worker);
+    gw_connections_reap(worker);
     for (struct gw_session *session = worker->sessions; session; session = session->next)
         gw_dtls_destroy(session->dtls);
-    gw_dtls_port_free(worker);
+    gw_udp_demux_free(worker);
     for (uint32_t i = 0; i < GW_WORKERS_MAX; i++)
         free(worker->outgoing[i]);
     if (worker->tun.fd >= 0)
@@ -95,69 +95,69 @@ void gw_worker_free(struct gw_worker *worker)
     if (worker->epoll >= 0)
         close(worker->epoll);
     gw_mailbox_free(&worker->mailbox);
-    gw_routes_free(&worker->routes);
-    gw_coalescer_free(&worker->coalescer);
+    gw_address_table_free(&worker->addresses);
+    gw_gro_free(&worker->gro);
     gw_chunk_pool_free(&worker->chunks);
     free(worker->slots);
     free(worker->stop);
     free(worker);
 }
 
-int gw_worker_watch(struct gw_worker *worker, struct gw_source *source, uint32_t events)
+int gw_worker_watch(struct gw_worker *worker, struct gw_pollable *source, uint32_t events)
 {
     struct epoll_event event = { .events = events, .data.ptr = source };
 
     return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, source->fd, &event) ? -errno : 0;
 }
 
-static void attach(struct gw_worker *worker, struct gw_link *link, const struct gw_message *message)
+static void attach(struct gw_worker *worker, struct gw_connection *connection, const struct gw_message *message)
 {
     struct gw_session *session = gw_session_find(worker, message->session);
 
     if (!session) {
-        gw_link_finish(link);
+        gw_connection_finish(connection);
         return;
     }
-    gw_channel_begin(link, session, message->data, message->value, message->data + message->value,
+    gw_cstp_channel_begin(connection, session, message->data, message->value, message->data + message->value,
                      message->size - message->value);
 }
 
-/* The link goes to the worker of its session; if that cannot be told, it goes nowhere. */
-static void migrate(struct gw_worker *worker, struct gw_link *link, const struct gw_message *message, uint32_t home)
+/* The connection goes to the worker of its session; if that cannot be told, it goes nowhere. */
+static void migrate(struct gw_worker *worker, struct gw_connection *connection, const struct gw_message *message, uint32_t home)
 {
-    struct gw_message *parcel = gw_message_new(GW_MSG_MIGRATE, message->data, message->size);
+    struct gw_message *info = gw_message_new(GW_MSG_MIGRATE, message->data, message->size);
 
-    if (!parcel) {
-        gw_link_end(link, GW_CAUSE_LOCAL);
+    if (!info) {
+        gw_connection_end(connection, GW_CAUSE_LOCAL);
         return;
     }
-    gw_link_detach(link);
-    parcel->object = link;
-    parcel->session = message->session;
-    parcel->value = message->value;
-    gw_mailbox_post(&worker->gateway->workers[home]->mailbox, parcel);
+    gw_connection_detach(connection);
+    info->object = connection;
+    info->session = message->session;
+    info->value = message->value;
+    gw_mailbox_post(&worker->gateway->workers[home]->mailbox, info);
 }
 
-static void obey_link(struct gw_worker *worker, struct gw_link *link, const struct gw_message *message)
+static void handle_connection_message(struct gw_worker *worker, struct gw_connection *connection, const struct gw_message *message)
 {
     uint32_t home;
 
     switch (message->kind) {
-    case GW_MSG_LINK_SEND:
-        if (link->state == GW_LINK_CONVERSATION && gw_link_write(link, message->data, message->size) == 0)
-            gw_link_flush(link);
+    case GW_MSG_SEND:
+        if (connection->state == GW_CONNECTION_PRE_TUNNEL && gw_connection_write(connection, message->data, message->size) == 0)
+            gw_connection_flush(connection);
         break;
-    case GW_MSG_LINK_CLOSE:
-        gw_link_finish(link);
+    case GW_MSG_CLOSE:
+        gw_connection_finish(connection);
         break;
-    case GW_MSG_LINK_CREDIT:
-        gw_link_credit(link, message->value);
+    case GW_MSG_CREDIT:
+        gw_connection_credit(connection, message->value);
         break;
     case GW_MSG_ATTACH:
-        if (gw_session_find(worker, message->session) || !gw_session_sought(worker, message->session, &home))
-            attach(worker, link, message);
-        else if (link->state == GW_LINK_CONVERSATION)
-            migrate(worker, link, message, home);
+        if (gw_session_find(worker, message->session) || !gw_session_locate(worker, message->session, &home))
+            attach(worker, connection, message);
+        else if (connection->state == GW_CONNECTION_PRE_TUNNEL)
+            migrate(worker, connection, message, home);
         break;
     default:
         break;
@@ -173,7 +173,7 @@ static void expect_dtls(struct gw_worker *worker, const struct gw_message *messa
     if (session)
         gw_dtls_expect(worker, session, &config);
     else
-        gw_directory_remove(&worker->gateway->dtls->names, config.name, message->session);
+        gw_client_table_remove(&worker->gateway->dtls->names, config.name, message->session);
 }
 
 static bool is_for_session(const struct gw_message *message)
@@ -188,15 +188,15 @@ static bool forward(struct gw_worker *worker, struct gw_message *message)
     uint32_t home;
 
     if (!is_for_session(message) || gw_session_find(worker, message->session) ||
-        !gw_session_sought(worker, message->session, &home))
+        !gw_session_locate(worker, message->session, &home))
         return false;
     gw_mailbox_post(&worker->gateway->workers[home]->mailbox, message);     /* takes these however much there is */
     return true;
 }
 
-static void obey(struct gw_worker *worker, struct gw_message *message)
+static void handle_message(struct gw_worker *worker, struct gw_message *message)
 {
-    struct gw_link *link = message->link ? gw_link_find(worker, message->link) : NULL;
+    struct gw_connection *connection = message->connection ? gw_connection_find(worker, message->connection) : NULL;
     struct gw_session *session;
 
     switch (message->kind) {
@@ -216,32 +216,32 @@ static void obey(struct gw_worker *worker, struct gw_message *message)
     case GW_MSG_SESSION_ASK:
         session = gw_session_find(worker, message->session);
         if (session)
-            gw_session_ask_client(worker, session);
+            gw_session_probe(worker, session);
         break;
-    case GW_MSG_ROUTE_ADD:
-        gw_routes_add(&worker->routes, message->data, message->session);
-        gw_routes_add(&worker->routes, message->data + 16, message->session);
+    case GW_MSG_ADDRESS_ADD:
+        gw_address_table_add(&worker->addresses, message->data, message->session);
+        gw_address_table_add(&worker->addresses, message->data + 16, message->session);
         break;
-    case GW_MSG_ROUTE_REMOVE:
-        gw_routes_remove(&worker->routes, message->data, message->session);
-        gw_routes_remove(&worker->routes, message->data + 16, message->session);
+    case GW_MSG_ADDRESS_REMOVE:
+        gw_address_table_remove(&worker->addresses, message->data, message->session);
+        gw_address_table_remove(&worker->addresses, message->data + 16, message->session);
         break;
     case GW_MSG_MIGRATE:
-        link = message->object;
-        if (gw_link_adopt(worker, link) == 0)
-            attach(worker, link, message);
+        connection = message->object;
+        if (gw_connection_adopt(worker, connection) == 0)
+            attach(worker, connection, message);
         break;
     case GW_MSG_BATCH:
-        gw_crossing_take(worker, message->object);
+        gw_downlink_take_batch(worker, message->object);
         break;
     case GW_MSG_SESSION_DTLS:
         expect_dtls(worker, message);
         break;
     case GW_MSG_SESSION_MOVE:
-        gw_session_arrive(worker, message->session);
+        gw_migration_receive(worker, message->session);
         break;
     case GW_MSG_DATAGRAMS:
-        gw_dtls_port_take_batch(worker, message->object);
+        gw_udp_demux_take_batch(worker, message->object);
         break;
     case GW_MSG_STOP_ACCEPTING:
         gw_listeners_close(worker);
@@ -250,12 +250,12 @@ static void obey(struct gw_worker *worker, struct gw_message *message)
         worker->stopping = true;
         break;
     default:
-        if (link)
-            obey_link(worker, link, message);
+        if (connection)
+            handle_connection_message(worker, connection, message);
     }
 }
 
-/* Behind all other events of a turn, since one of them may name a link that a message takes to another worker. */
+/* Behind all other events of a turn, since one of them may name a connection that a message takes to another worker. */
 static void read_mail(struct gw_worker *worker)
 {
     struct gw_message *message = worker->mail ? gw_mailbox_take(&worker->mailbox) : NULL;
@@ -265,30 +265,30 @@ static void read_mail(struct gw_worker *worker)
         struct gw_message *next = message->next;
 
         if (!forward(worker, message)) {
-            obey(worker, message);
+            handle_message(worker, message);
             free(message);
         }
         message = next;
     }
 }
 
-static void dispatch(struct gw_worker *worker, struct gw_source *source, uint32_t events)
+static void dispatch(struct gw_worker *worker, struct gw_pollable *source, uint32_t events)
 {
     switch (source->kind) {
-    case GW_SOURCE_MAILBOX:
+    case GW_POLL_MAILBOX:
         worker->mail = true;
         break;
-    case GW_SOURCE_LISTENER:
+    case GW_POLL_LISTENER:
         gw_listener_ready(worker, (struct gw_listener *)source);
         break;
-    case GW_SOURCE_TUN:
-        gw_tun_ready(worker);
+    case GW_POLL_TUN:
+        gw_downlink_ready(worker);
         break;
-    case GW_SOURCE_LINK:
-        gw_link_ready((struct gw_link *)source, events);
+    case GW_POLL_CONNECTION:
+        gw_connection_ready((struct gw_connection *)source, events);
         break;
-    case GW_SOURCE_UDP:
-        gw_dtls_port_ready(worker, (struct gw_udp_source *)source);
+    case GW_POLL_UDP:
+        gw_udp_demux_ready(worker, (struct gw_udp_listener *)source);
         break;
     }
 }
@@ -296,11 +296,11 @@ static void dispatch(struct gw_worker *worker, struct gw_source *source, uint32_
 static void flush_dirty(struct gw_worker *worker)
 {
     while (worker->dirty) {
-        struct gw_link *link = worker->dirty;
+        struct gw_connection *connection = worker->dirty;
 
-        worker->dirty = link->next_dirty;
-        link->dirty = false;
-        gw_link_flush(link);
+        worker->dirty = connection->next_dirty;
+        connection->dirty = false;
+        gw_connection_flush(connection);
     }
 }
 
@@ -310,29 +310,29 @@ static void tick(struct gw_worker *worker)
         return;
     worker->next_tick = worker->now + GW_TICK;
     gw_listeners_tick(worker);
-    gw_links_tick(worker);
+    gw_connections_tick(worker);
     if (worker->now < worker->next_second)
         return;
     worker->next_second = worker->now + GW_SECOND;
     gw_sessions_tick(worker);
 }
 
-/* Deadlines matter while there is a link or a session to hold to them. */
+/* Deadlines matter while there is a connection or a session to hold to them. */
 static int patience(const struct gw_worker *worker)
 {
     if (worker->dtls && worker->dtls->waiting)
         return 1;
-    if (!worker->links && !worker->sessions && !worker->accept_paused)
+    if (!worker->connections && !worker->sessions && !worker->accept_paused)
         return -1;
     return (int)(GW_TICK / GW_MS);
 }
 
 /* What the kernel answered at once to what was written to it, a ping for one, leaves in the same turn: it waits neither for the
  * end of a rest nor for another trip through epoll. After a large turn the next one follows without a rest, and reads more. */
-static void look_again(struct gw_worker *worker)
+static void poll_tun_again(struct gw_worker *worker)
 {
-    if (worker->tun_written && (!worker->pace.busy || gw_pace_is_small(&worker->pace)))
-        gw_tun_ready(worker);
+    if (worker->tun_written && (!worker->pacing.busy || gw_pacing_is_small(&worker->pacing)))
+        gw_downlink_ready(worker);
     worker->tun_written = false;
 }
 
@@ -342,7 +342,7 @@ static void *run(void *argument)
     struct epoll_event events[EVENTS_PER_TURN];
 
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
-    gw_record_memory_begin();
+    gw_record_pool_begin();
     while (!worker->stopping) {
         int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, patience(worker));
 
@@ -352,16 +352,16 @@ static void *run(void *argument)
         read_mail(worker);
         flush_dirty(worker);
         gw_tun_flush(worker);
-        look_again(worker);
-        gw_crossing_post(worker);
+        poll_tun_again(worker);
+        gw_handoff_flush(worker);
         tick(worker);
         flush_dirty(worker);
-        gw_dtls_port_flush(worker);
-        gw_links_bury(worker);
-        gw_pace_rest(&worker->pace, worker->now);
+        gw_udp_demux_flush(worker);
+        gw_connections_reap(worker);
+        gw_pacing_pause(&worker->pacing, worker->now);
         worker->handshakes = 0;
     }
-    gw_record_memory_end();
+    gw_record_pool_end();
     return NULL;
 }
 

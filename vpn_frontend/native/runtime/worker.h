@@ -21,7 +21,7 @@
 #define GW_WORKERS_MAX 64u
 #define GW_LISTENERS_MAX 8u         /* per worker: addresses of the server */
 #define GW_INPUT_SIZE 131072u       /* bytes read from a socket at once: 90 records of large packets */
-#define GW_CONVERSATION_INPUT 16384u    /* the same before the tunnel, so that flow control overshoots by no more */
+#define GW_PRE_TUNNEL_INPUT 16384u    /* the same before the tunnel, so that flow control overshoots by no more */
 #define GW_PLAIN_SIZE 16384u        /* a TLS record's worth */
 #define GW_PACKET_MAX 65535u
 #define GW_MTU_MIN 576u             /* what every host of the Internet takes (RFC 791) */
@@ -29,15 +29,15 @@
 #define GW_TICK (100 * GW_MS)       /* the grain of all deadlines */
 
 struct gw_dtls_hub;
-struct gw_dtls_port;
+struct gw_udp_port;
 
 struct gw_listener {
-    struct gw_source source;
+    struct gw_pollable pollable;
     uint16_t port;
 };
 
-struct gw_link_slot {
-    struct gw_link *link;           /* NULL: free */
+struct gw_connection_slot {
+    struct gw_connection *connection;           /* NULL: free */
     uint32_t generation, next_free;
 };
 
@@ -49,20 +49,20 @@ struct gw_worker {
     bool mail;                      /* in the mailbox, to be read in this turn */
     bool accept_paused;             /* out of descriptors: the listeners rest until the next tick */
     uint64_t now, next_tick, next_second;
-    struct gw_pace pace;
+    struct gw_pacing pacing;
     uint32_t handshakes;            /* steps of handshakes in this turn */
     pthread_t thread;
     struct gw_message *stop;        /* the last message it gets, made before memory may be short; NULL: it has been sent */
     struct gw_mailbox mailbox;
-    struct gw_source mailbox_source, tun;
+    struct gw_pollable mailbox_pollable, tun;
     struct gw_listener listeners[GW_LISTENERS_MAX];
     uint32_t listener_count;
-    struct gw_routes routes;
-    struct gw_link_slot *slots;     /* links that Python can name */
+    struct gw_address_table addresses;
+    struct gw_connection_slot *slots;     /* connections that Python can name */
     uint32_t slots_size, slots_free;
-    struct gw_link *links, *dirty, *dead;
+    struct gw_connection *connections, *dirty, *dead;
     struct gw_session *sessions;
-    struct gw_dtls_port *dtls;      /* NULL: no UDP */
+    struct gw_udp_port *dtls;      /* NULL: no UDP */
     struct gw_chunk_pool chunks;
     struct gw_batch *outgoing[GW_WORKERS_MAX];  /* packets being gathered for each other worker */
     uint64_t stats[GW_STAT_COUNT];
@@ -70,7 +70,7 @@ struct gw_worker {
     uint8_t plain[GW_PLAIN_SIZE];
     bool tun_written;               /* in this turn */
     bool vnet;                      /* the TUN queue speaks struct virtio_net_hdr */
-    struct gw_coalescer coalescer;  /* packets on their way to the TUN queue */
+    struct gw_gro gro;  /* packets on their way to the TUN queue */
     uint8_t large[GW_HEADROOM + GW_PACKET_MAX];     /* as read from the TUN queue */
     uint8_t packet[GW_HEADROOM + GW_PACKET_MAX];    /* one for a client, framed in place */
 };
@@ -89,7 +89,7 @@ struct gw {
     struct gw_session_table sessions;
     struct gw_dtls_hub *dtls;
     struct gw_batch_pool batches;
-    uint32_t links;                 /* atomic: accepted, and not yet forgotten by Python */
+    uint32_t connections;                 /* atomic: accepted, and not yet forgotten by Python */
     uint32_t running;               /* workers that were started */
     bool holding;                   /* atomic: commands wake nobody until gw_release */
     struct gw_worker *workers[GW_WORKERS_MAX];
@@ -99,7 +99,7 @@ struct gw {
 struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t seed);
 /* After its thread was joined, or never started. Closes every descriptor it holds. */
 void gw_worker_free(struct gw_worker *worker);
-int gw_worker_watch(struct gw_worker *worker, struct gw_source *source, uint32_t events);
+int gw_worker_watch(struct gw_worker *worker, struct gw_pollable *source, uint32_t events);
 int gw_worker_start(struct gw_worker *worker);
 
 static inline void gw_count(struct gw_worker *worker, enum gw_stat stat)

@@ -43,7 +43,7 @@ static int on_send(WOLFSSL *ssl, char *buffer, int size, void *context)
 
 int gw_tls_library_init(void)
 {
-    gw_record_memory_init();
+    gw_record_pool_init();
     return wolfSSL_Init() == WOLFSSL_SUCCESS ? 0 : -ENOMEM;
 }
 
@@ -137,9 +137,9 @@ WOLFSSL *gw_tls_object(WOLFSSL_CTX *context)
 {
     WOLFSSL *ssl;
 
-    gw_record_memory_withhold();
+    gw_record_pool_suspend();
     ssl = wolfSSL_new(context);
-    gw_record_memory_lend();
+    gw_record_pool_resume();
     return ssl;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * wolfSSL as the gateway uses it: one server context shared by all workers and replaced as a whole, and objects whose
- * input and output are memory: `feed` on the way in, the link's outbox on the way out.
+ * input and output are memory: `feed` on the way in, the connection's outbox on the way out.
  */
 #ifndef VPN_FRONTEND_TLS_H
 #define VPN_FRONTEND_TLS_H

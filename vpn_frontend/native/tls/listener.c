@@ -43,13 +43,13 @@ static bool ask(struct gw_worker *worker, const uint8_t peer[16], uint16_t port,
     return verdict.action == SE_ACCEPT;
 }
 
-void gw_gate_tell(struct gw_worker *worker, const struct gw_link *link, enum se_event event)
+void gw_gate_report(struct gw_worker *worker, const struct gw_connection *connection, enum se_event event)
 {
-    ask(worker, link->peer, link->peer_port, link->local_port, event);
+    ask(worker, connection->peer, connection->peer_port, connection->local_port, event);
 }
 
 /* A FIN, not a reset, which some clients take for a broken network and repeat; the peer has 2 s to close its half. */
-static void turn_away(int fd)
+static void reject(int fd)
 {
     const int seconds = 2;
 
@@ -59,13 +59,13 @@ static void turn_away(int fd)
 
 static bool take_place(struct gw *gateway)
 {
-    if (__atomic_add_fetch(&gateway->links, 1, __ATOMIC_RELAXED) <= gateway->config.max_links)
+    if (__atomic_add_fetch(&gateway->connections, 1, __ATOMIC_RELAXED) <= gateway->config.max_connections)
         return true;
-    __atomic_sub_fetch(&gateway->links, 1, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&gateway->connections, 1, __ATOMIC_RELAXED);
     return false;
 }
 
-static void welcome(struct gw_worker *worker, const struct gw_listener *listener, int fd, const struct sockaddr_storage *from)
+static void accept_one(struct gw_worker *worker, const struct gw_listener *listener, int fd, const struct sockaddr_storage *from)
 {
     const int on = 1;
     uint8_t peer[16];
@@ -74,19 +74,19 @@ static void welcome(struct gw_worker *worker, const struct gw_listener *listener
     gw_count(worker, GW_STAT_links_accepted);
     if (!ask(worker, peer, port, listener->port, SE_EVENT_CONNECT)) {
         gw_count(worker, GW_STAT_links_refused);
-        turn_away(fd);
+        reject(fd);
         return;
     }
     if (!take_place(worker->gateway)) {
         gw_count(worker, GW_STAT_links_over_limit);
-        turn_away(fd);
+        reject(fd);
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  /* batches are made here, not in the kernel */
-    if (!gw_link_open(worker, fd, peer, port, listener->port)) {
+    if (!gw_connection_open(worker, fd, peer, port, listener->port)) {
         gw_count(worker, GW_STAT_accept_errors);
-        __atomic_sub_fetch(&worker->gateway->links, 1, __ATOMIC_RELAXED);
-        turn_away(fd);
+        __atomic_sub_fetch(&worker->gateway->connections, 1, __ATOMIC_RELAXED);
+        reject(fd);
     }
 }
 
@@ -94,21 +94,21 @@ static void rest(struct gw_worker *worker)
 {
     worker->accept_paused = true;
     for (uint32_t i = 0; i < worker->listener_count; i++) {
-        struct epoll_event event = { .data.ptr = &worker->listeners[i].source };
+        struct epoll_event event = { .data.ptr = &worker->listeners[i].pollable };
 
-        epoll_ctl(worker->epoll, EPOLL_CTL_MOD, worker->listeners[i].source.fd, &event);
+        epoll_ctl(worker->epoll, EPOLL_CTL_MOD, worker->listeners[i].pollable.fd, &event);
     }
 }
 
 void gw_listener_ready(struct gw_worker *worker, struct gw_listener *listener)
 {
-    for (int i = 0; i < ACCEPTS_PER_TURN && listener->source.fd >= 0; i++) {
+    for (int i = 0; i < ACCEPTS_PER_TURN && listener->pollable.fd >= 0; i++) {
         struct sockaddr_storage from = { 0 };
         socklen_t size = sizeof(from);
-        int fd = accept4(listener->source.fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(listener->pollable.fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            welcome(worker, listener, fd, &from);
+            accept_one(worker, listener, fd, &from);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             gw_count(worker, GW_STAT_accept_errors);
             rest(worker);
@@ -125,17 +125,17 @@ void gw_listeners_tick(struct gw_worker *worker)
         return;
     worker->accept_paused = false;
     for (uint32_t i = 0; i < worker->listener_count; i++) {
-        struct epoll_event event = { .events = EPOLLIN, .data.ptr = &worker->listeners[i].source };
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = &worker->listeners[i].pollable };
 
-        epoll_ctl(worker->epoll, EPOLL_CTL_MOD, worker->listeners[i].source.fd, &event);
+        epoll_ctl(worker->epoll, EPOLL_CTL_MOD, worker->listeners[i].pollable.fd, &event);
     }
 }
 
 void gw_listeners_close(struct gw_worker *worker)
 {
     for (uint32_t i = 0; i < worker->listener_count; i++) {
-        close(worker->listeners[i].source.fd);
-        worker->listeners[i].source.fd = -1;
+        close(worker->listeners[i].pollable.fd);
+        worker->listeners[i].pollable.fd = -1;
     }
     worker->listener_count = 0;
 }

@@ -12,6 +12,6 @@ void gw_listener_ready(struct gw_worker *worker, struct gw_listener *listener);
 void gw_listeners_tick(struct gw_worker *worker);
 void gw_listeners_close(struct gw_worker *worker);
 /* Tells the policy what a peer did; what it answers shows at the next accept. */
-void gw_gate_tell(struct gw_worker *worker, const struct gw_link *link, enum se_event event);
+void gw_gate_report(struct gw_worker *worker, const struct gw_connection *connection, enum se_event event);
 
 #endif

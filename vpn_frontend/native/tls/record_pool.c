@@ -50,31 +50,31 @@ static void set_allocators(void)
     wolfSSL_SetAllocators(take, give, realloc);
 }
 
-void gw_record_memory_init(void)
+void gw_record_pool_init(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, set_allocators);
 }
 
-void gw_record_memory_begin(void)
+void gw_record_pool_begin(void)
 {
     kept.keeping = !is_checked();
 }
 
-void gw_record_memory_end(void)
+void gw_record_pool_end(void)
 {
     kept.keeping = false;
     while (kept.count)
         free(kept.blocks[--kept.count]);
 }
 
-void gw_record_memory_withhold(void)
+void gw_record_pool_suspend(void)
 {
     kept.withheld = true;
 }
 
-void gw_record_memory_lend(void)
+void gw_record_pool_resume(void)
 {
     kept.withheld = false;
 }

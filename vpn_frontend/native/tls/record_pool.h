@@ -11,12 +11,12 @@
 #define GW_RECORD_BLOCKS 4u         /* kept by a thread: one to open from, one to seal into, and as many partial records */
 
 /* Makes wolfSSL allocate here. Calling it again has no effect. */
-void gw_record_memory_init(void);
+void gw_record_pool_init(void);
 /* Between these two the calling thread keeps blocks; the end frees them. */
-void gw_record_memory_begin(void);
-void gw_record_memory_end(void);
+void gw_record_pool_begin(void);
+void gw_record_pool_end(void);
 /* Around the making of what outlives a record: wolfSSL's object holds 2 064 bytes as long as it lives, and would hold a block. */
-void gw_record_memory_withhold(void);
-void gw_record_memory_lend(void);
+void gw_record_pool_suspend(void);
+void gw_record_pool_resume(void);
 
 #endif

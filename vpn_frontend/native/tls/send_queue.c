@@ -37,7 +37,7 @@ static void give(struct gw_chunk_pool *pool, struct gw_chunk *chunk)
     pool->count++;
 }
 
-int gw_outbox_push(struct gw_outbox *box, struct gw_chunk_pool *pool, const uint8_t *data, size_t size)
+int gw_send_queue_push(struct gw_send_queue *box, struct gw_chunk_pool *pool, const uint8_t *data, size_t size)
 {
     if (size > GW_CHUNK_SIZE)
         return -EMSGSIZE;
@@ -58,7 +58,7 @@ int gw_outbox_push(struct gw_outbox *box, struct gw_chunk_pool *pool, const uint
     return 0;
 }
 
-static void consume(struct gw_outbox *box, struct gw_chunk_pool *pool, size_t size)
+static void consume(struct gw_send_queue *box, struct gw_chunk_pool *pool, size_t size)
 {
     box->size -= size;
     while (box->head) {
@@ -77,7 +77,7 @@ static void consume(struct gw_outbox *box, struct gw_chunk_pool *pool, size_t si
     }
 }
 
-long gw_outbox_send(struct gw_outbox *box, struct gw_chunk_pool *pool, int fd)
+long gw_send_queue_send(struct gw_send_queue *box, struct gw_chunk_pool *pool, int fd)
 {
     long total = 0;
 
@@ -104,7 +104,7 @@ long gw_outbox_send(struct gw_outbox *box, struct gw_chunk_pool *pool, int fd)
     return total;
 }
 
-void gw_outbox_clear(struct gw_outbox *box, struct gw_chunk_pool *pool)
+void gw_send_queue_clear(struct gw_send_queue *box, struct gw_chunk_pool *pool)
 {
     consume(box, pool, box->size);
 }

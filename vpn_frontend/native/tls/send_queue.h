@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The bytes of a link that the kernel has not taken yet: a chain of chunks, so that many records leave in one send and
- * the unsent tail stays where it is. An idle link holds no chunk. Chunks come from a pool that each worker owns.
+ * The bytes of a connection that the kernel has not taken yet: a chain of chunks, so that many records leave in one send and
+ * the unsent tail stays where it is. An idle connection holds no chunk. Chunks come from a pool that each worker owns.
  */
 #ifndef VPN_FRONTEND_OUTBOX_H
 #define VPN_FRONTEND_OUTBOX_H
@@ -23,16 +23,16 @@ struct gw_chunk_pool {
     uint32_t count;
 };
 
-struct gw_outbox {
+struct gw_send_queue {
     struct gw_chunk *head, *tail;
     size_t size;
 };
 
 /* Appends all or nothing; -ENOMEM. */
-int gw_outbox_push(struct gw_outbox *box, struct gw_chunk_pool *pool, const uint8_t *data, size_t size);
+int gw_send_queue_push(struct gw_send_queue *box, struct gw_chunk_pool *pool, const uint8_t *data, size_t size);
 /* Sends what the socket takes; returns the bytes sent, or -EAGAIN when it took none, or another negative errno. */
-long gw_outbox_send(struct gw_outbox *box, struct gw_chunk_pool *pool, int fd);
-void gw_outbox_clear(struct gw_outbox *box, struct gw_chunk_pool *pool);
+long gw_send_queue_send(struct gw_send_queue *box, struct gw_chunk_pool *pool, int fd);
+void gw_send_queue_clear(struct gw_send_queue *box, struct gw_chunk_pool *pool);
 void gw_chunk_pool_free(struct gw_chunk_pool *pool);
 
 #endif

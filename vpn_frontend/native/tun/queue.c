@@ -21,7 +21,7 @@
 #endif
 
 #define READS_PER_TURN 64
-#define BYTES_PER_TURN 262144u      /* read at once, so that other links get their turn */
+#define BYTES_PER_TURN 262144u      /* read at once, so that other connections get their turn */
 
 static int set_offloads(int fd, unsigned int wanted)
 {
@@ -55,11 +55,11 @@ int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed)
     if (ioctl(fd, TUNSETVNETHDRSZ, &header_size))
         return -errno;
     offloads = negotiate(fd, allowed);
-    if (gw_coalescer_init(&worker->coalescer, write_out, worker))
+    if (gw_gro_init(&worker->gro, write_out, worker))
         return -ENOMEM;
-    worker->coalescer.tcp = offloads & GW_OFFLOAD_COALESCE;
-    worker->coalescer.acks = offloads & GW_OFFLOAD_ACKS;
-    worker->coalescer.udp = offloads & GW_OFFLOAD_COALESCE && offloads & GW_OFFLOAD_USO;
+    worker->gro.tcp = offloads & GW_OFFLOAD_COALESCE;
+    worker->gro.acks = offloads & GW_OFFLOAD_ACKS;
+    worker->gro.udp = offloads & GW_OFFLOAD_COALESCE && offloads & GW_OFFLOAD_USO;
     return 0;
 }
 
@@ -72,7 +72,7 @@ static uint64_t find_owner(struct gw_worker *worker, const uint8_t *packet, size
         gw_count(worker, GW_STAT_tx_malformed);
         return 0;
     }
-    id = gw_routes_find(&worker->routes, inner->destination);
+    id = gw_address_table_find(&worker->addresses, inner->destination);
     if (!id)
         gw_count(worker, GW_STAT_tx_no_session);
     return id;
@@ -84,9 +84,9 @@ static void deliver(struct gw_worker *worker, uint64_t id, uint8_t *packet, size
     uint32_t home;
 
     if (session)
-        gw_channel_deliver(worker, session, packet, size, control);
-    else if (gw_session_sought(worker, id, &home))
-        gw_crossing_pass(worker, home, id, packet, size);
+        gw_downlink_deliver(worker, session, packet, size, control);
+    else if (gw_session_locate(worker, id, &home))
+        gw_handoff_add(worker, home, id, packet, size);
     else
         gw_count(worker, GW_STAT_tx_no_session);
 }
@@ -95,14 +95,14 @@ static void deliver_segments(struct gw_worker *worker, uint64_t id, const struct
                              size_t size)
 {
     uint8_t *out = worker->packet + GW_HEADROOM;
-    struct gw_segments segments;
+    struct gw_gso segments;
     size_t part;
 
-    if (gw_segments_begin(&segments, header, packet, size)) {
+    if (gw_gso_begin(&segments, header, packet, size)) {
         gw_count(worker, GW_STAT_tx_malformed);
         return;
     }
-    while ((part = gw_segments_next(&segments, out, GW_PACKET_MAX)))
+    while ((part = gw_gso_next(&segments, out, GW_PACKET_MAX)))
         deliver(worker, id, out, part, false);
 }
 
@@ -124,7 +124,7 @@ static void take(struct gw_worker *worker, uint8_t *packet, size_t size)
         deliver(worker, id, packet, size, inner.control);
 }
 
-void gw_tun_ready(struct gw_worker *worker)
+void gw_downlink_ready(struct gw_worker *worker)
 {
     size_t extra = worker->vnet ? GW_VNET_HEADER : 0, total = 0;
     uint8_t *packet = worker->large + GW_HEADROOM;
@@ -168,17 +168,17 @@ static void write_apart(struct gw_worker *worker, const struct virtio_net_hdr *h
 {
     const struct virtio_net_hdr plain = { 0 };
     uint8_t *out = worker->packet + GW_HEADROOM;
-    struct gw_segments segments;
+    struct gw_gso segments;
     size_t part;
 
     if (header->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4)
-        worker->coalescer.udp = false;
+        worker->gro.udp = false;
     else
-        worker->coalescer.tcp = false;
+        worker->gro.tcp = false;
     gw_count(worker, GW_STAT_offload_refused);
-    if (gw_segments_begin(&segments, header, packet, size))
+    if (gw_gso_begin(&segments, header, packet, size))
         return;
-    while ((part = gw_segments_next(&segments, out, GW_PACKET_MAX)))
+    while ((part = gw_gso_next(&segments, out, GW_PACKET_MAX)))
         if (write_one(worker, &plain, out, part))
             gw_count(worker, GW_STAT_rx_tun_full);
 }
@@ -199,7 +199,7 @@ void gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size)
     const struct virtio_net_hdr plain = { 0 };
 
     if (worker->vnet)
-        gw_coalescer_take(&worker->coalescer, packet, size);
+        gw_gro_take(&worker->gro, packet, size);
     else
         write_out(worker, &plain, packet, size);
 }
@@ -208,6 +208,6 @@ void gw_tun_flush(struct gw_worker *worker)
 {
     if (!worker->vnet)
         return;
-    gw_coalescer_flush(&worker->coalescer);
-    __atomic_store_n(&worker->stats[GW_STAT_rx_acks_superseded], worker->coalescer.superseded, __ATOMIC_RELAXED);
+    gw_gro_flush(&worker->gro);
+    __atomic_store_n(&worker->stats[GW_STAT_rx_acks_superseded], worker->gro.superseded, __ATOMIC_RELAXED);
 }

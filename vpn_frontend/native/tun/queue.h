@@ -10,7 +10,7 @@
 
 /* Finds out what the queue can do and agrees on it with the kernel; `allowed`: enum gw_offload. */
 int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed);
-void gw_tun_ready(struct gw_worker *worker);
+void gw_downlink_ready(struct gw_worker *worker);
 /* The packet was checked, and is counted as received whatever the device makes of it (rx_tun_full). It may wait for the flush. */
 void gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size);
 /* At the end of a turn. */

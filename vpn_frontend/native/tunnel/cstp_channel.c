@@ -42,7 +42,7 @@ static enum gw_stat judge(struct gw_worker *worker, const struct gw_session *ses
     why = gw_inner_read(packet, size, inner);
     if (why == GW_STAT_NONE)
         why = gw_inner_check_source(inner, session->config.inner4, session->config.inner6);
-    if (why == GW_STAT_NONE && gw_routes_find(&worker->routes, inner->destination))
+    if (why == GW_STAT_NONE && gw_address_table_find(&worker->addresses, inner->destination))
         why = GW_STAT_rx_client_to_client;
     return why;
 }
@@ -52,8 +52,8 @@ static void count_rx(struct gw_worker *worker, struct gw_session *session, size_
     gw_add(&session->counters.rx_packets, 1);
     gw_add(&session->counters.rx_bytes, size);
     if (over == GW_OVER_TLS) {
-        worker->pace.turn++;        /* datagrams are counted where they come in */
-        worker->pace.records++;
+        worker->pacing.turn++;        /* datagrams are counted where they come in */
+        worker->pacing.records++;
         return;
     }
     gw_add(&session->counters.dtls_rx_packets, 1);
@@ -62,7 +62,7 @@ static void count_rx(struct gw_worker *worker, struct gw_session *session, size_
 
 static void count_tx(struct gw_worker *worker, struct gw_session *session, size_t size, enum gw_transport over)
 {
-    worker->pace.turn++;
+    worker->pacing.turn++;
     gw_add(&session->counters.tx_packets, 1);
     gw_add(&session->counters.tx_bytes, size);
     if (over == GW_OVER_TLS)
@@ -71,7 +71,7 @@ static void count_tx(struct gw_worker *worker, struct gw_session *session, size_
     gw_add(&session->counters.dtls_tx_bytes, size);
 }
 
-void gw_channel_take_packet(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size,
+void gw_uplink_take(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size,
                             enum gw_transport over)
 {
     struct gw_inner inner;
@@ -86,52 +86,52 @@ void gw_channel_take_packet(struct gw_worker *worker, struct gw_session *session
     gw_tun_write(worker, packet, size);
 }
 
-static void take_farewell(struct gw_link *link, struct gw_session *session, const struct gw_frame *frame)
+static void take_disconnect(struct gw_connection *connection, struct gw_session *session, const struct gw_frame *frame)
 {
     size_t size = frame->size < GW_EVENT_MAX_DATA ? frame->size : GW_EVENT_MAX_DATA;
 
-    gw_session_lost_channel(link->worker, session, GW_CAUSE_PEER_DISCONNECT, frame->payload, size);
-    gw_link_finish(link);
+    gw_session_lost_channel(connection->worker, session, GW_CAUSE_PEER_DISCONNECT, frame->payload, size);
+    gw_connection_finish(connection);
 }
 
-static void take_frame(struct gw_link *link, const struct gw_frame *frame)
+static void take_frame(struct gw_connection *connection, const struct gw_frame *frame)
 {
-    struct gw_worker *worker = link->worker;
+    struct gw_worker *worker = connection->worker;
 
     switch (frame->type) {
     case GW_FRAME_DATA:
-        gw_dtls_fall_back(link->session->dtls);
-        gw_channel_take_packet(worker, link->session, frame->payload, frame->size, GW_OVER_TLS);
+        gw_dtls_fall_back(connection->session->dtls);
+        gw_uplink_take(worker, connection->session, frame->payload, frame->size, GW_OVER_TLS);
         break;
     case GW_FRAME_DPD_REQUEST:
         gw_count(worker, GW_STAT_dpd_answered);
-        gw_channel_say(link, GW_FRAME_DPD_RESPONSE, frame->payload, frame->size);
+        gw_cstp_send_control(connection, GW_FRAME_DPD_RESPONSE, frame->payload, frame->size);
         break;
     case GW_FRAME_DPD_RESPONSE:
     case GW_FRAME_KEEPALIVE:
         break;                      /* that it came is all it says */
     case GW_FRAME_DISCONNECT:
-        take_farewell(link, link->session, frame);
+        take_disconnect(connection, connection->session, frame);
         break;
     default:
         gw_count(worker, GW_STAT_frames_unknown);
     }
 }
 
-void gw_channel_receive(struct gw_link *link, const uint8_t *data, size_t size)
+void gw_cstp_channel_receive(struct gw_connection *connection, const uint8_t *data, size_t size)
 {
     struct gw_frame frame;
     int status = 0;
 
-    link->session->heard = link->worker->now;
-    gw_session_alive(link->worker, link->session);
-    while (link->session && (status = gw_cstp_next(&link->frames, &data, &size, &frame)) > 0)
-        take_frame(link, &frame);
-    if (link->session && status < 0)
-        gw_link_end(link, status == -EPROTO ? GW_CAUSE_PROTOCOL : GW_CAUSE_LOCAL);
+    connection->session->heard = connection->worker->now;
+    gw_session_heard(connection->worker, connection->session);
+    while (connection->session && (status = gw_cstp_next(&connection->frames, &data, &size, &frame)) > 0)
+        take_frame(connection, &frame);
+    if (connection->session && status < 0)
+        gw_connection_end(connection, status == -EPROTO ? GW_CAUSE_PROTOCOL : GW_CAUSE_LOCAL);
 }
 
-int gw_channel_say(struct gw_link *link, enum gw_frame_type type, const uint8_t *payload, size_t size)
+int gw_cstp_send_control(struct gw_connection *connection, enum gw_frame_type type, const uint8_t *payload, size_t size)
 {
     uint8_t frame[GW_CSTP_HEADER + GW_CSTP_MAX_PAYLOAD];
 
@@ -140,12 +140,12 @@ int gw_channel_say(struct gw_link *link, enum gw_frame_type type, const uint8_t 
     gw_cstp_header(frame, (uint8_t)type, size);
     if (size)
         memcpy(frame + GW_CSTP_HEADER, payload, size);
-    return gw_link_write(link, frame, GW_CSTP_HEADER + size);
+    return gw_connection_write(connection, frame, GW_CSTP_HEADER + size);
 }
 
-void gw_channel_deliver(struct gw_worker *worker, struct gw_session *session, uint8_t *packet, size_t size, bool control)
+void gw_downlink_deliver(struct gw_worker *worker, struct gw_session *session, uint8_t *packet, size_t size, bool control)
 {
-    struct gw_link *link = session->channel;
+    struct gw_connection *connection = session->channel;
 
     if (size > session->mtu || size > GW_CSTP_MAX_PAYLOAD) {
         if (gw_oversize_split(worker, session, packet, size, control))
@@ -155,52 +155,52 @@ void gw_channel_deliver(struct gw_worker *worker, struct gw_session *session, ui
     } else if (gw_dtls_send(session, packet, size) == 0) {
         count_tx(worker, session, size, GW_OVER_DTLS);
         used(session, worker->now, control);
-    } else if (!link) {
+    } else if (!connection) {
         drop_tx(worker, session, GW_STAT_tx_no_channel);
-    } else if (link->out.size > GW_QUEUE_SOFT) {
+    } else if (connection->out.size > GW_QUEUE_SOFT) {
         drop_tx(worker, session, GW_STAT_tx_queue_full);
     } else {
         gw_cstp_header(packet - GW_CSTP_HEADER, GW_FRAME_DATA, size);
-        if (gw_link_write(link, packet - GW_CSTP_HEADER, GW_CSTP_HEADER + size))
+        if (gw_connection_write(connection, packet - GW_CSTP_HEADER, GW_CSTP_HEADER + size))
             return;
         count_tx(worker, session, size, GW_OVER_TLS);
         used(session, worker->now, control);
-        if (link->out.size >= GW_SEND_SIZE && !link->waiting_since)
-            gw_link_flush(link);
+        if (connection->out.size >= GW_SEND_SIZE && !connection->waiting_since)
+            gw_connection_flush(connection);
     }
 }
 
 static void replace(struct gw_session *session)
 {
-    struct gw_link *old = session->channel;
+    struct gw_connection *old = session->channel;
 
     if (!old)
         return;
     old->session = NULL;
     session->channel = NULL;
-    gw_link_finish(old);
+    gw_connection_finish(old);
 }
 
-void gw_channel_begin(struct gw_link *link, struct gw_session *session, const uint8_t *head, size_t head_size,
+void gw_cstp_channel_begin(struct gw_connection *connection, struct gw_session *session, const uint8_t *head, size_t head_size,
                       const uint8_t *early, size_t early_size)
 {
-    struct gw_worker *worker = link->worker;
-    struct gw_event event = { .kind = GW_CHANNEL_UP, .link = link->id, .session = session->id };
+    struct gw_worker *worker = connection->worker;
+    struct gw_event event = { .kind = GW_CHANNEL_UP, .connection = connection->id, .session = session->id };
 
-    if (link->state != GW_LINK_CONVERSATION || gw_link_write(link, head, head_size))
+    if (connection->state != GW_CONNECTION_PRE_TUNNEL || gw_connection_write(connection, head, head_size))
         return;
     replace(session);
     gw_dtls_attached(worker, session);
-    link->state = GW_LINK_CHANNEL;
-    link->silent = true;
-    link->deadline = 0;
-    link->undelivered = 0;
-    link->session = session;
-    session->channel = link;
+    connection->state = GW_CONNECTION_CHANNEL;
+    connection->silent = true;
+    connection->deadline = 0;
+    connection->undelivered = 0;
+    connection->session = session;
+    session->channel = connection;
     session->heard = session->probed = worker->now;
     session->rekeyed = worker->now;
     gw_event_push(&worker->gateway->events, &event, NULL, false);
     if (early_size)
-        gw_channel_receive(link, early, early_size);
-    gw_link_flush(link);
+        gw_cstp_channel_receive(connection, early, early_size);
+    gw_connection_flush(connection);
 }

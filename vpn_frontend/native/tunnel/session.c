@@ -118,7 +118,7 @@ uint32_t gw_session_home(const struct gw_session_table *table, uint64_t id)
     return __atomic_load_n(&session->home, __ATOMIC_ACQUIRE);
 }
 
-bool gw_session_sought(const struct gw_worker *worker, uint64_t id, uint32_t *home)
+bool gw_session_locate(const struct gw_worker *worker, uint64_t id, uint32_t *home)
 {
     const struct gw_session_table *table = &worker->gateway->sessions;
     const struct gw_session *session = &table->slots[gw_id_slot(id)];
@@ -167,7 +167,7 @@ void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *sessio
                              const uint8_t *farewell, size_t size)
 {
     struct gw_event event = {
-        .kind = GW_CHANNEL_DOWN, .cause = cause, .link = session->channel->id, .session = session->id,
+        .kind = GW_CHANNEL_DOWN, .cause = cause, .connection = session->channel->id, .session = session->id,
         .data_size = (uint32_t)size,
     };
 
@@ -185,15 +185,15 @@ void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *sessio
 void gw_session_end(struct gw_worker *worker, struct gw_session *session, const uint8_t *frame, size_t size)
 {
     struct gw_event event = { .kind = GW_SESSION_CLOSED, .cause = GW_CAUSE_LOCAL, .session = session->id };
-    struct gw_link *link = session->channel;
+    struct gw_connection *connection = session->channel;
 
-    if (link) {
-        link->session = NULL;
+    if (connection) {
+        connection->session = NULL;
         session->channel = NULL;
-        if (gw_link_write(link, frame, size) == 0)
-            gw_link_finish(link);
+        if (gw_connection_write(connection, frame, size) == 0)
+            gw_connection_finish(connection);
     } else if (size >= GW_CSTP_HEADER) {
-        gw_dtls_say(session, frame[6], frame + GW_CSTP_HEADER, size - GW_CSTP_HEADER);
+        gw_dtls_send_control(session, frame[6], frame + GW_CSTP_HEADER, size - GW_CSTP_HEADER);
     }
     gw_dtls_forget(worker, session);
     gw_session_delist(worker, session);
@@ -207,11 +207,11 @@ static void probe(struct gw_worker *worker, struct gw_session *session)
 {
     session->probed = worker->now;
     gw_count(worker, GW_STAT_dpd_sent);
-    if (gw_channel_say(session->channel, GW_FRAME_DPD_REQUEST, NULL, 0) == 0)
-        gw_link_flush(session->channel);
+    if (gw_cstp_send_control(session->channel, GW_FRAME_DPD_REQUEST, NULL, 0) == 0)
+        gw_connection_flush(session->channel);
 }
 
-void gw_session_answer(struct gw_worker *worker, struct gw_session *session)
+void gw_session_report_alive(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_event event = { .kind = GW_SESSION_ALIVE, .session = session->id };
 
@@ -219,20 +219,20 @@ void gw_session_answer(struct gw_worker *worker, struct gw_session *session)
     gw_event_push(&worker->gateway->events, &event, NULL, false);
 }
 
-void gw_session_ask_client(struct gw_worker *worker, struct gw_session *session)
+void gw_session_probe(struct gw_worker *worker, struct gw_session *session)
 {
     uint64_t heard = gw_dtls_heard(session->dtls);
 
     if (session->channel && session->heard > heard)
         heard = session->heard;
     if (worker->now - heard < GW_ALIVE_FOR) {
-        gw_session_answer(worker, session);
+        gw_session_report_alive(worker, session);
         return;
     }
     if (session->asked && worker->now - session->probed < GW_SECOND)
         return;                     /* the same question, on its way already */
     session->asked = true;
-    gw_dtls_say(session, GW_FRAME_DPD_REQUEST, NULL, 0);
+    gw_dtls_send_control(session, GW_FRAME_DPD_REQUEST, NULL, 0);
     if (session->channel)
         probe(worker, session);
 }
@@ -241,15 +241,15 @@ static void watch_peer(struct gw_worker *worker, struct gw_session *session)
 {
     if (!session->channel)
         return;
-    switch (gw_silence(worker->now, session->heard, session->probed, session->config.dpd_s * GW_SECOND)) {
-    case GW_SILENCE_DEAD:
+    switch (gw_dpd(worker->now, session->heard, session->probed, session->config.dpd_s * GW_SECOND)) {
+    case GW_DPD_DEAD:
         gw_count(worker, GW_STAT_channels_dead);
-        gw_link_end(session->channel, GW_CAUSE_DPD);
+        gw_connection_end(session->channel, GW_CAUSE_DPD);
         break;
-    case GW_SILENCE_ASK:
+    case GW_DPD_PROBE:
         probe(worker, session);
         break;
-    case GW_SILENCE_BEARABLE:
+    case GW_DPD_OK:
         break;
     }
 }
@@ -264,7 +264,7 @@ static void watch_keys(struct gw_worker *worker, struct gw_session *session)
     if (gw_tls_rekey(session->channel->ssl))
         return;                     /* TLS 1.2 gets new keys with a new tunnel, which the client starts */
     gw_count(worker, GW_STAT_rekeys);
-    gw_link_flush(session->channel);
+    gw_connection_flush(session->channel);
 }
 
 static void watch_use(struct gw_worker *worker, struct gw_session *session)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A session: one client's tunnel, over all the links it has had. Its slot is taken by Python's thread (which needs the id
+ * A session: one client's tunnel, over all the connections it has had. Its slot is taken by Python's thread (which needs the id
  * at once) and given back by the worker that owns the session; in between only that worker, its home, writes to it.
  *
- * Ids of sessions and links: generation (32 bits) | slot (24 bits) | worker (8 bits). The generation of a slot grows each
- * time it is given back, so that an id never means two things. The worker is where a link is, and where a session began.
+ * Ids of sessions and connections: generation (32 bits) | slot (24 bits) | worker (8 bits). The generation of a slot grows each
+ * time it is given back, so that an id never means two things. The worker is where a connection is, and where a session began.
  */
 #ifndef VPN_FRONTEND_SESSION_H
 #define VPN_FRONTEND_SESSION_H
@@ -19,7 +19,7 @@
 #define GW_ALIVE_FOR (2 * GW_SECOND)    /* a client heard so long ago needs no question */
 
 struct gw_dtls;
-struct gw_link;
+struct gw_connection;
 struct gw_worker;
 
 struct gw_session {
@@ -35,7 +35,7 @@ struct gw_session {
     uint32_t told_too_big;          /* ICMP messages in the second `told_second` */
     uint64_t told_second;
     struct gw_counters counters;    /* written by the owner only, read by anyone */
-    struct gw_link *channel;        /* the TLS link that carries it now; NULL: the client is away */
+    struct gw_connection *channel;        /* the TLS connection that carries it now; NULL: the client is away */
     struct gw_dtls *dtls;           /* the DTLS half; NULL: none is expected */
     uint64_t heard;                 /* when the peer last sent anything; ns */
     uint64_t probed;                /* when we last asked whether it lives */
@@ -73,7 +73,7 @@ uint32_t gw_session_home(const struct gw_session_table *table, uint64_t id);
 struct gw_session *gw_session_find(struct gw_worker *worker, uint64_t id);
 /* Whether what is for a session that was not found has to be posted, and to whom: to `worker` itself, where the session is on
  * its way to it. False: it is gone. */
-bool gw_session_sought(const struct gw_worker *worker, uint64_t id, uint32_t *home);
+bool gw_session_locate(const struct gw_worker *worker, uint64_t id, uint32_t *home);
 
 /* On the owner's thread from here on. */
 
@@ -81,19 +81,19 @@ void gw_session_begin(struct gw_worker *worker, uint64_t id);
 /* On and off the worker's list. */
 void gw_session_enlist(struct gw_worker *worker, struct gw_session *session);
 void gw_session_delist(struct gw_worker *worker, struct gw_session *session);
-/* The channel is gone for `cause`; tells Python. The link itself is the caller's. */
+/* The channel is gone for `cause`; tells Python. The connection itself is the caller's. */
 void gw_session_lost_channel(struct gw_worker *worker, struct gw_session *session, enum gw_cause cause,
                              const uint8_t *farewell, size_t size);
 /* Says `frame`, lets the channel go, tells Python the final counters and gives the slot back. */
 void gw_session_end(struct gw_worker *worker, struct gw_session *session, const uint8_t *frame, size_t size);
 /* Python asks whether the client is there: GW_SESSION_ALIVE follows once it is heard. */
-void gw_session_ask_client(struct gw_worker *worker, struct gw_session *session);
-void gw_session_answer(struct gw_worker *worker, struct gw_session *session);
+void gw_session_probe(struct gw_worker *worker, struct gw_session *session);
+void gw_session_report_alive(struct gw_worker *worker, struct gw_session *session);
 /* The client was heard, over whichever transport. */
-static inline void gw_session_alive(struct gw_worker *worker, struct gw_session *session)
+static inline void gw_session_heard(struct gw_worker *worker, struct gw_session *session)
 {
     if (session->asked)
-        gw_session_answer(worker, session);
+        gw_session_report_alive(worker, session);
 }
 /* Once a second: dead peers, idle sessions. */
 void gw_sessions_tick(struct gw_worker *worker);

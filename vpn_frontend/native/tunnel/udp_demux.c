@@ -40,8 +40,8 @@ struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, char *error, size_t e
     snprintf(error, error_size, "no memory or randomness for DTLS");
     if (getrandom(seeds, sizeof(seeds), 0) != (ssize_t)sizeof(seeds) ||
         getrandom(hub->cookie_master, sizeof(hub->cookie_master), 0) != (ssize_t)sizeof(hub->cookie_master) ||
-        gw_directory_init(&hub->names, NAMES_PER_SESSION * max_sessions, seeds[0]) ||
-        gw_directory_init(&hub->addresses, max_sessions, seeds[1]))
+        gw_client_table_init(&hub->names, NAMES_PER_SESSION * max_sessions, seeds[0]) ||
+        gw_client_table_init(&hub->addresses, max_sessions, seeds[1]))
         goto fail;
     return hub;
 
@@ -54,24 +54,24 @@ void gw_dtls_hub_free(struct gw_dtls_hub *hub)
 {
     if (!hub)
         return;
-    gw_directory_free(&hub->names);
-    gw_directory_free(&hub->addresses);
+    gw_client_table_free(&hub->names);
+    gw_client_table_free(&hub->addresses);
     gw_dtls_contexts_free(&hub->contexts);
     pthread_mutex_destroy(&hub->contexts.certificate.lock);
     free(hub);
 }
 
-static struct gw_dtls_port *port_new(const struct gw_worker *worker)
+static struct gw_udp_port *port_new(const struct gw_worker *worker)
 {
-    struct gw_dtls_port *port = calloc(1, sizeof(*port));
+    struct gw_udp_port *port = calloc(1, sizeof(*port));
     uint64_t seed;
 
     if (!port)
         return NULL;
     if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed) ||
-        gw_paths_init(&port->paths, worker->gateway->config.max_sessions, seed) ||
+        gw_path_cache_init(&port->paths, worker->gateway->config.max_sessions, seed) ||
         gw_cookies_init(&port->cookies, worker->gateway->dtls->cookie_master, worker->now)) {
-        gw_paths_free(&port->paths);
+        gw_path_cache_free(&port->paths);
         free(port);
         return NULL;
     }
@@ -98,9 +98,9 @@ static void ask_for_bundles(int fd)
     setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
 }
 
-static int adopt(struct gw_worker *worker, struct gw_dtls_port *port, int fd)
+static int adopt(struct gw_worker *worker, struct gw_udp_port *port, int fd)
 {
-    struct gw_udp_source *source = &port->sources[port->count];
+    struct gw_udp_listener *source = &port->sources[port->count];
     struct sockaddr_in6 name = { 0 };
     socklen_t size = sizeof(name);
     int status;
@@ -114,39 +114,39 @@ static int adopt(struct gw_worker *worker, struct gw_dtls_port *port, int fd)
         return status;
     if (worker->gateway->config.offloads & GW_OFFLOAD_UDP_GRO)
         ask_for_bundles(fd);
-    source->source = (struct gw_source){ GW_SOURCE_UDP, fd };
+    source->pollable = (struct gw_pollable){ GW_POLL_UDP, fd };
     source->index = (uint16_t)port->count;
     source->port = ntohs(name.sin6_port);   /* of sockaddr_in in the same place */
     port->sockets[port->count] = (struct gw_udp_socket){ fd, name.sin6_family == AF_INET6 };
-    status = gw_worker_watch(worker, &source->source, EPOLLIN);
+    status = gw_worker_watch(worker, &source->pollable, EPOLLIN);
     if (!status)
         port->count++;
     return status;
 }
 
-int gw_dtls_port_add(struct gw_worker *worker, int fd)
+int gw_udp_demux_add(struct gw_worker *worker, int fd)
 {
     if (!worker->dtls)
         worker->dtls = port_new(worker);
     return worker->dtls ? adopt(worker, worker->dtls, fd) : -ENOMEM;
 }
 
-uint32_t gw_dtls_port_sockets(const struct gw_worker *worker)
+uint32_t gw_udp_demux_sockets(const struct gw_worker *worker)
 {
     return worker->dtls ? worker->dtls->count : 0;
 }
 
-void gw_dtls_port_free(struct gw_worker *worker)
+void gw_udp_demux_free(struct gw_worker *worker)
 {
-    struct gw_dtls_port *port = worker->dtls;
+    struct gw_udp_port *port = worker->dtls;
 
     if (!port)
         return;
     for (uint32_t i = 0; i < port->count; i++)
-        close(port->sources[i].source.fd);
+        close(port->sources[i].pollable.fd);
     for (uint32_t i = 0; i < GW_WORKERS_MAX; i++)
         free(port->outgoing[i]);
-    gw_paths_free(&port->paths);
+    gw_path_cache_free(&port->paths);
     free(port);
     worker->dtls = NULL;
 }
@@ -186,61 +186,61 @@ static int post(struct gw_worker *worker, uint32_t to)
     return status;
 }
 
-static bool has_room(const struct gw_batch *batch, const struct gw_dtls_parcel *parcel)
+static bool has_room(const struct gw_batch *batch, const struct gw_datagram *info)
 {
-    return GW_BATCH_SIZE - batch->size >= sizeof(*parcel) + parcel->size;
+    return GW_BATCH_SIZE - batch->size >= sizeof(*info) + info->size;
 }
 
-static void pass_on(struct gw_worker *worker, uint32_t to, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+static void pass_on(struct gw_worker *worker, uint32_t to, const struct gw_datagram *info, const uint8_t *datagram)
 {
     struct gw_batch **batch = &worker->dtls->outgoing[to];
 
-    if (*batch && !has_room(*batch, parcel))
+    if (*batch && !has_room(*batch, info))
         post(worker, to);
     if (!*batch)
         *batch = gw_batch_take(&worker->gateway->batches);
-    if (!*batch || !has_room(*batch, parcel)) {
+    if (!*batch || !has_room(*batch, info)) {
         gw_count(worker, GW_STAT_rx_mailbox_full);
         return;
     }
-    memcpy((*batch)->data + (*batch)->size, parcel, sizeof(*parcel));
-    memcpy((*batch)->data + (*batch)->size + sizeof(*parcel), datagram, parcel->size);
-    (*batch)->size += sizeof(*parcel) + parcel->size;
+    memcpy((*batch)->data + (*batch)->size, info, sizeof(*info));
+    memcpy((*batch)->data + (*batch)->size + sizeof(*info), datagram, info->size);
+    (*batch)->size += sizeof(*info) + info->size;
 }
 
-static void deliver(struct gw_worker *worker, const struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+static void deliver(struct gw_worker *worker, const struct gw_datagram *info, const uint8_t *datagram)
 {
-    struct gw_session *session = gw_session_find(worker, parcel->session);
+    struct gw_session *session = gw_session_find(worker, info->session);
     uint32_t home;
 
     if (session)
-        gw_dtls_take(worker, session, parcel, datagram);
-    else if (gw_session_sought(worker, parcel->session, &home))
-        pass_on(worker, home, parcel, datagram);
+        gw_dtls_take(worker, session, info, datagram);
+    else if (gw_session_locate(worker, info->session, &home))
+        pass_on(worker, home, info, datagram);
     else
         gw_count(worker, GW_STAT_dtls_unmatched);
 }
 
 /* The session goes to where its datagrams come in. A forged one changes nothing: from the client's path it comes in there too. */
-static void follow(struct gw_worker *worker, const struct gw_dtls_parcel *parcel)
+static void follow(struct gw_worker *worker, const struct gw_datagram *info)
 {
-    struct gw_session *session = parcel->entry == worker->index ? NULL : gw_session_find(worker, parcel->session);
+    struct gw_session *session = info->arrived_at == worker->index ? NULL : gw_session_find(worker, info->session);
 
-    if (session && gw_dtls_is_at(session, &parcel->path) && (!session->moved || worker->now - session->moved >= GW_MOVE_PAUSE))
-        gw_session_depart(worker, session, parcel->entry);
+    if (session && gw_dtls_is_at(session, &info->path) && (!session->moved || worker->now - session->moved >= GW_MOVE_PAUSE))
+        gw_migration_send(worker, session, info->arrived_at);
 }
 
-void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch)
+void gw_udp_demux_take_batch(struct gw_worker *worker, struct gw_batch *batch)
 {
     gw_cookies_turn(&worker->dtls->cookies, worker->now);
     for (size_t at = 0; at < batch->size;) {
-        struct gw_dtls_parcel parcel;
+        struct gw_datagram info;
 
-        memcpy(&parcel, batch->data + at, sizeof(parcel));
-        deliver(worker, &parcel, batch->data + at + sizeof(parcel));
-        follow(worker, &parcel);
-        worker->pace.turn++;
-        at += sizeof(parcel) + parcel.size;
+        memcpy(&info, batch->data + at, sizeof(info));
+        deliver(worker, &info, batch->data + at + sizeof(info));
+        follow(worker, &info);
+        worker->pacing.turn++;
+        at += sizeof(info) + info.size;
     }
     gw_batch_give(&worker->gateway->batches, batch);
 }
@@ -257,14 +257,14 @@ static bool check_cookie(struct gw_worker *worker, const struct gw_path *path, c
         return true;
     }
     if (gw_cookie_reply(cookies, path, sizeof(*path), hello, reply) == 0) {
-        gw_datagrams_push(&worker->dtls->out, path, reply, sizeof(reply));
+        gw_udp_batch_push(&worker->dtls->out, path, reply, sizeof(reply));
         gw_count(worker, GW_STAT_dtls_cookies_sent);
     }
     return false;
 }
 
 /* The same for DTLS 1.3, whose cookie wolfSSL makes and reads; its answer may be larger than a hello: then there is none. */
-static bool check_cookie13(struct gw_worker *worker, const struct gw_path *path, enum gw_dtls_way way, const uint8_t *datagram,
+static bool check_cookie13(struct gw_worker *worker, const struct gw_path *path, enum gw_dtls_mode mode, const uint8_t *datagram,
                            size_t size, uint8_t *secret)
 {
     struct gw_dtls_contexts *contexts = &worker->gateway->dtls->contexts;
@@ -273,14 +273,14 @@ static bool check_cookie13(struct gw_worker *worker, const struct gw_path *path,
 
     for (*secret = 0; *secret < 2; ++*secret) {
         reply_size = sizeof(reply);
-        if (gw_dtls_retry13(contexts, way, worker->dtls->cookies.secrets[*secret], path, sizeof(*path), datagram, size, reply,
+        if (gw_dtls_retry13(contexts, mode, worker->dtls->cookies.secrets[*secret], path, sizeof(*path), datagram, size, reply,
                             &reply_size))
             return true;
         if (reply_size)
             break;                  /* it brought no cookie */
     }
     if (reply_size && reply_size <= size) {
-        gw_datagrams_push(&worker->dtls->out, path, reply, reply_size);
+        gw_udp_batch_push(&worker->dtls->out, path, reply, reply_size);
         gw_count(worker, GW_STAT_dtls_cookies_sent);
     } else {
         gw_count(worker, GW_STAT_dtls_hello_malformed);
@@ -288,68 +288,68 @@ static bool check_cookie13(struct gw_worker *worker, const struct gw_path *path,
     return false;
 }
 
-static void take_hello(struct gw_worker *worker, struct gw_dtls_parcel *parcel, const uint8_t *datagram)
+static void take_hello(struct gw_worker *worker, struct gw_datagram *info, const uint8_t *datagram)
 {
     struct gw_hello hello;
     const uint8_t *name;
     bool good;
 
-    if (gw_hello_read(datagram, parcel->size, &hello)) {
+    if (gw_hello_read(datagram, info->size, &hello)) {
         gw_count(worker, GW_STAT_dtls_hello_malformed);
         return;
     }
-    if (!policy_accepts(worker, &parcel->path)) {
+    if (!policy_accepts(worker, &info->path)) {
         gw_count(worker, GW_STAT_dtls_hello_refused);
         return;
     }
     name = gw_hello_name(&hello);
-    parcel->session = name ? gw_directory_find(&worker->gateway->dtls->names, name) : 0;
-    if (!parcel->session) {
+    info->session = name ? gw_client_table_find(&worker->gateway->dtls->names, name) : 0;
+    if (!info->session) {
         gw_count(worker, GW_STAT_dtls_hello_unknown);
         return;
     }
     if (hello.dtls13)
-        good = check_cookie13(worker, &parcel->path, hello.psk ? GW_DTLS_PSK : GW_DTLS_CERTIFICATE, datagram, parcel->size,
-                              &parcel->secret);
+        good = check_cookie13(worker, &info->path, hello.psk ? GW_DTLS_PSK : GW_DTLS_CERTIFICATE, datagram, info->size,
+                              &info->secret);
     else
-        good = check_cookie(worker, &parcel->path, &hello, &parcel->secret);
+        good = check_cookie(worker, &info->path, &hello, &info->secret);
     if (!good)
         return;
-    gw_paths_put(&worker->dtls->paths, &parcel->path, parcel->session, worker->now);
-    deliver(worker, parcel, datagram);
+    gw_path_cache_put(&worker->dtls->paths, &info->path, info->session, worker->now);
+    deliver(worker, info, datagram);
 }
 
 static uint64_t find_by_address(struct gw_worker *worker, const struct gw_path *path)
 {
-    uint8_t key[GW_DIRECTORY_KEY] = { 0 };
+    uint8_t key[GW_CLIENT_KEY] = { 0 };
 
     memcpy(key, path->peer, sizeof(path->peer));
-    return gw_directory_find(&worker->gateway->dtls->addresses, key);
+    return gw_client_table_find(&worker->gateway->dtls->addresses, key);
 }
 
 /* `known`: the session of this path, 0 while nobody has looked. */
 static void sort(struct gw_worker *worker, const struct gw_path *path, const uint8_t *datagram, size_t size, uint64_t *known)
 {
-    struct gw_dtls_parcel parcel = {
-        .size = (uint32_t)size, .kind = (uint8_t)gw_dtls_classify(datagram, size), .entry = (uint16_t)worker->index, .path = *path,
+    struct gw_datagram info = {
+        .size = (uint32_t)size, .kind = (uint8_t)gw_dtls_classify(datagram, size), .arrived_at = (uint16_t)worker->index, .path = *path,
     };
 
-    if (parcel.kind == GW_DTLS_GARBAGE || size > GW_DATAGRAM_MAX) {
+    if (info.kind == GW_DTLS_GARBAGE || size > GW_DATAGRAM_MAX) {
         gw_count(worker, GW_STAT_dtls_garbage);
         return;
     }
-    if (parcel.kind == GW_DTLS_HELLO) {
+    if (info.kind == GW_DTLS_HELLO) {
         *known = 0;                 /* it may be the path's beginning with another session */
-        take_hello(worker, &parcel, datagram);
+        take_hello(worker, &info, datagram);
         return;
     }
     if (!*known)
-        *known = gw_paths_find(&worker->dtls->paths, path, worker->now);
-    parcel.session = *known;
-    if (!parcel.session && parcel.kind == GW_DTLS_SEALED)
-        parcel.session = find_by_address(worker, path);
-    if (parcel.session)
-        deliver(worker, &parcel, datagram);
+        *known = gw_path_cache_find(&worker->dtls->paths, path, worker->now);
+    info.session = *known;
+    if (!info.session && info.kind == GW_DTLS_SEALED)
+        info.session = find_by_address(worker, path);
+    if (info.session)
+        deliver(worker, &info, datagram);
     else
         gw_count(worker, GW_STAT_dtls_unmatched);
 }
@@ -415,16 +415,16 @@ static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t so
         size_t one = segment && segment < size ? segment : size;
 
         sort(worker, &path, bytes, one, &known);
-        worker->pace.turn++;        /* a stranger's too: what a flood costs is the waking for each of it */
+        worker->pacing.turn++;        /* a stranger's too: what a flood costs is the waking for each of it */
         bytes += one;
         size -= one;
     } while (size);
 }
 
 /* As many as recvmmsg gave; fewer than GW_RECEIVE_BATCH: there are no more for now. */
-static int receive(struct gw_worker *worker, const struct gw_udp_source *source)
+static int receive(struct gw_worker *worker, const struct gw_udp_listener *source)
 {
-    struct gw_dtls_port *port = worker->dtls;
+    struct gw_udp_port *port = worker->dtls;
     struct sockaddr_in6 from[GW_RECEIVE_BATCH];
     struct mmsghdr messages[GW_RECEIVE_BATCH];
     struct iovec bodies[GW_RECEIVE_BATCH];
@@ -438,13 +438,13 @@ static int receive(struct gw_worker *worker, const struct gw_udp_source *source)
             .msg_control = control[i], .msg_controllen = CONTROL_SIZE,
         };
     }
-    count = recvmmsg(source->source.fd, messages, GW_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
+    count = recvmmsg(source->pollable.fd, messages, GW_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
     for (int i = 0; i < count; i++)
         unpack(worker, &messages[i].msg_hdr, source->index, port->received[i], messages[i].msg_len);
     return count;
 }
 
-void gw_dtls_port_ready(struct gw_worker *worker, struct gw_udp_source *source)
+void gw_udp_demux_ready(struct gw_worker *worker, struct gw_udp_listener *source)
 {
     gw_cookies_turn(&worker->dtls->cookies, worker->now);
     for (int i = 0; i < BATCHES_PER_TURN; i++)
@@ -452,9 +452,9 @@ void gw_dtls_port_ready(struct gw_worker *worker, struct gw_udp_source *source)
             return;
 }
 
-void gw_dtls_port_flush(struct gw_worker *worker)
+void gw_udp_demux_flush(struct gw_worker *worker)
 {
-    struct gw_dtls_port *port = worker->dtls;
+    struct gw_udp_port *port = worker->dtls;
 
     if (!port)
         return;
@@ -462,7 +462,7 @@ void gw_dtls_port_flush(struct gw_worker *worker)
     for (uint32_t i = 0; i < worker->gateway->config.workers; i++)
         if (port->outgoing[i] && post(worker, i))
             port->waiting = true;
-    gw_datagrams_flush(&port->out);
+    gw_udp_batch_flush(&port->out);
     __atomic_store_n(&worker->stats[GW_STAT_dtls_datagrams_sent], port->out.sent, __ATOMIC_RELAXED);
     __atomic_store_n(&worker->stats[GW_STAT_dtls_datagrams_lost], port->out.lost, __ATOMIC_RELAXED);
 }

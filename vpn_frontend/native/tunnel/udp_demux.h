@@ -26,35 +26,35 @@
 /* What all workers share. */
 struct gw_dtls_hub {
     struct gw_dtls_contexts contexts;
-    struct gw_directory names;      /* App-IDs and session ids */
-    struct gw_directory addresses;  /* of clients whose DTLS is up */
+    struct gw_client_table names;      /* App-IDs and session ids */
+    struct gw_client_table addresses;  /* of clients whose DTLS is up */
     uint8_t cookie_master[GW_COOKIE_SECRET_SIZE];
 };
 
-struct gw_udp_source {
-    struct gw_source source;        /* first: what epoll points to */
+struct gw_udp_listener {
+    struct gw_pollable pollable;        /* first: what epoll points to */
     uint16_t index, port;
 };
 
-struct gw_dtls_port {
-    struct gw_udp_source sources[GW_UDP_SOCKETS_MAX];
+struct gw_udp_port {
+    struct gw_udp_listener sources[GW_UDP_SOCKETS_MAX];
     struct gw_udp_socket sockets[GW_UDP_SOCKETS_MAX];
     uint32_t count;
-    struct gw_paths paths;
+    struct gw_path_cache paths;
     struct gw_cookies cookies;
     struct gw_batch *outgoing[GW_WORKERS_MAX];  /* datagrams being gathered for other workers */
     bool waiting;                   /* one of them was not taken yet: the next turn must come soon */
-    struct gw_datagrams out;
+    struct gw_udp_batch out;
     uint8_t received[GW_RECEIVE_BATCH][GW_RECEIVE_STRIDE];
 };
 
 /* A datagram for a session, with what the port has found out. */
-struct gw_dtls_parcel {
+struct gw_datagram {
     uint64_t session;
     uint32_t size;
     uint8_t kind;                   /* enum gw_dtls_kind */
     uint8_t secret;                 /* HELLO: under which of the two secrets its cookie is good */
-    uint16_t entry;                 /* the worker where it came in, which may be another than it comes from */
+    uint16_t arrived_at;                 /* the worker where it came in, which may be another than it comes from */
     struct gw_path path;
 };
 
@@ -62,14 +62,14 @@ struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, char *error, size_t e
 void gw_dtls_hub_free(struct gw_dtls_hub *hub);
 
 /* Takes the descriptor on success. Before the worker starts. */
-int gw_dtls_port_add(struct gw_worker *worker, int fd);
+int gw_udp_demux_add(struct gw_worker *worker, int fd);
 /* How many it has; the same for every worker that runs. */
-uint32_t gw_dtls_port_sockets(const struct gw_worker *worker);
-void gw_dtls_port_free(struct gw_worker *worker);
-void gw_dtls_port_ready(struct gw_worker *worker, struct gw_udp_source *source);
+uint32_t gw_udp_demux_sockets(const struct gw_worker *worker);
+void gw_udp_demux_free(struct gw_worker *worker);
+void gw_udp_demux_ready(struct gw_worker *worker, struct gw_udp_listener *source);
 /* Datagrams that worker `from` received. */
-void gw_dtls_port_take_batch(struct gw_worker *worker, struct gw_batch *batch);
+void gw_udp_demux_take_batch(struct gw_worker *worker, struct gw_batch *batch);
 /* The end of a turn: what was gathered for other workers and for clients goes out. */
-void gw_dtls_port_flush(struct gw_worker *worker);
+void gw_udp_demux_flush(struct gw_worker *worker);
 
 #endif

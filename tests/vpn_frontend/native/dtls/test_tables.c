@@ -24,7 +24,7 @@ static uint32_t below(uint32_t limit)
 }
 
 struct listed {
-    uint8_t key[GW_DIRECTORY_KEY];
+    uint8_t key[GW_CLIENT_KEY];
     uint64_t session;
 };
 
@@ -36,7 +36,7 @@ static uint64_t find_listed(const uint8_t *key)
     uint64_t found = 0;
 
     for (uint32_t i = 0; i < listed; i++)
-        if (!memcmp(list[i].key, key, GW_DIRECTORY_KEY)) {
+        if (!memcmp(list[i].key, key, GW_CLIENT_KEY)) {
             if (found)
                 return 0;
             found = list[i].session;
@@ -47,7 +47,7 @@ static uint64_t find_listed(const uint8_t *key)
 static void remove_listed(const uint8_t *key, uint64_t session)
 {
     for (uint32_t i = 0; i < listed; i++)
-        if (list[i].session == session && !memcmp(list[i].key, key, GW_DIRECTORY_KEY)) {
+        if (list[i].session == session && !memcmp(list[i].key, key, GW_CLIENT_KEY)) {
             list[i] = list[--listed];
             return;
         }
@@ -55,15 +55,15 @@ static void remove_listed(const uint8_t *key, uint64_t session)
 
 static void test_directory_is_a_list(void)
 {
-    struct gw_directory directory;
+    struct gw_client_table directory;
 
-    assert(gw_directory_init(&directory, LIMIT, 99) == 0);
+    assert(gw_client_table_init(&directory, LIMIT, 99) == 0);
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        uint8_t key[GW_DIRECTORY_KEY] = { (uint8_t)below(48), [31] = 1 };
+        uint8_t key[GW_CLIENT_KEY] = { (uint8_t)below(48), [31] = 1 };
         uint64_t session = 1 + below(6);
 
         if (below(2)) {
-            int status = gw_directory_add(&directory, key, session);
+            int status = gw_client_table_add(&directory, key, session);
 
             assert(status == (listed == LIMIT ? -ENOSPC : 0));
             if (!status) {
@@ -71,15 +71,15 @@ static void test_directory_is_a_list(void)
                 list[listed++].session = session;
             }
         } else {
-            gw_directory_remove(&directory, key, session);
+            gw_client_table_remove(&directory, key, session);
             remove_listed(key, session);
         }
         key[0] = (uint8_t)below(50);
-        assert(gw_directory_find(&directory, key) == find_listed(key));
+        assert(gw_client_table_find(&directory, key) == find_listed(key));
         assert(directory.count == listed);
     }
-    gw_directory_free(&directory);
-    gw_directory_free(&directory);
+    gw_client_table_free(&directory);
+    gw_client_table_free(&directory);
 }
 
 static struct gw_path path_of(uint32_t number)
@@ -93,52 +93,52 @@ static struct gw_path path_of(uint32_t number)
 static void test_paths_keep_the_newest(void)
 {
     enum { SESSIONS = 512 };
-    struct gw_paths paths;
+    struct gw_path_cache paths;
     uint32_t lost = 0;
 
-    assert(gw_paths_init(&paths, SESSIONS, 7) == 0);
+    assert(gw_path_cache_init(&paths, SESSIONS, 7) == 0);
     for (uint32_t i = 0; i < SESSIONS; i++) {
         struct gw_path path = path_of(i);
 
-        gw_paths_put(&paths, &path, i + 1, i + 1);
+        gw_path_cache_put(&paths, &path, i + 1, i + 1);
     }
     for (uint32_t i = 0; i < SESSIONS; i++) {
         struct gw_path path = path_of(i);
 
-        assert(gw_paths_find(&paths, &path, SESSIONS) == i + 1);
+        assert(gw_path_cache_find(&paths, &path, SESSIONS) == i + 1);
     }
     for (uint32_t i = 0; i < 1000000; i++) {        /* a flood of paths; one stays in use throughout */
         struct gw_path busy = path_of(3), path = path_of(1000 + i);
 
-        assert(gw_paths_find(&paths, &busy, SESSIONS + i) == 4);
-        gw_paths_put(&paths, &path, 9, SESSIONS + i);
-        assert(gw_paths_find(&paths, &path, SESSIONS + i) == 9);
+        assert(gw_path_cache_find(&paths, &busy, SESSIONS + i) == 4);
+        gw_path_cache_put(&paths, &path, 9, SESSIONS + i);
+        assert(gw_path_cache_find(&paths, &path, SESSIONS + i) == 9);
     }
     for (uint32_t i = 4; i < SESSIONS; i++) {
         struct gw_path path = path_of(i);
 
-        lost += !gw_paths_find(&paths, &path, SESSIONS);
+        lost += !gw_path_cache_find(&paths, &path, SESSIONS);
     }
     assert(lost == SESSIONS - 4);
-    gw_paths_free(&paths);
+    gw_path_cache_free(&paths);
 }
 
 static void test_a_path_put_twice_takes_one_place(void)
 {
     struct gw_path path = path_of(1);
-    struct gw_paths paths;
+    struct gw_path_cache paths;
     uint32_t taken = 0;
 
-    assert(gw_paths_init(&paths, 1, 7) == 0);
-    gw_paths_put(&paths, &path, 1, 1);
-    gw_paths_put(&paths, &path, 2, 2);
-    assert(gw_paths_find(&paths, &path, 3) == 2);
+    assert(gw_path_cache_init(&paths, 1, 7) == 0);
+    gw_path_cache_put(&paths, &path, 1, 1);
+    gw_path_cache_put(&paths, &path, 2, 2);
+    assert(gw_path_cache_find(&paths, &path, 3) == 2);
     path.socket = 1;
-    assert(gw_paths_find(&paths, &path, 3) == 0);
-    for (uint32_t i = 0; i < (paths.row_mask + 1) * GW_PATHS_ROW; i++)
+    assert(gw_path_cache_find(&paths, &path, 3) == 0);
+    for (uint32_t i = 0; i < (paths.row_mask + 1) * GW_PATH_CACHE_ROW; i++)
         taken += paths.places[i].session != 0;
     assert(taken == 1);
-    gw_paths_free(&paths);
+    gw_path_cache_free(&paths);
 }
 
 int main(void)

@@ -16,7 +16,7 @@
 
 #define PEERS 3
 
-static struct gw_datagrams *out;
+static struct gw_udp_batch *out;
 static struct gw_udp_socket sender;
 static int peers[PEERS];
 static struct gw_path paths[PEERS];
@@ -65,7 +65,7 @@ static void push(int peer, uint32_t number, size_t size)
 
     memset(bytes, (int)number, sizeof(bytes));
     memcpy(bytes, &number, 4);
-    assert(gw_datagrams_push(out, &paths[peer], bytes, size) == 0);
+    assert(gw_udp_batch_push(out, &paths[peer], bytes, size) == 0);
 }
 
 static void expect(int peer, uint32_t number, size_t size)
@@ -90,7 +90,7 @@ static void test_order_and_content(bool ipv6, bool segmenting)
     out->segmenting = segmenting;
     for (uint32_t i = 0; i < COUNT; i++)
         push((int)(i / 5 % PEERS), i, sizes[i % 11]);
-    gw_datagrams_flush(out);
+    gw_udp_batch_flush(out);
     for (uint32_t i = 0; i < COUNT; i++)
         expect((int)(i / 5 % PEERS), i, sizes[i % 11]);
     assert(out->sent == COUNT && out->lost == 0 && out->run_count == 0 && out->used == 0);
@@ -106,7 +106,7 @@ static void test_one_flow_leaves_in_one_send(void)
     assert(out->run_count == 1 && out->runs[0].count == 41);
     push(0, 41, 100);                               /* nothing joins behind a short one */
     assert(out->run_count == 2);
-    gw_datagrams_flush(out);
+    gw_udp_batch_flush(out);
     for (uint32_t i = 0; i < 40; i++)
         expect(0, i, 1400);
     expect(0, 40, 100);
@@ -122,12 +122,12 @@ static void test_what_cannot_be_sent_is_lost_alone(void)
     push(1, 2, 100);
     push(1, 3, 100);
     push(2, 4, 100);
-    gw_datagrams_flush(out);
+    gw_udp_batch_flush(out);
     expect(0, 1, 100);
     expect(2, 4, 100);
     assert(out->sent == 2 && out->lost == 2);
-    assert(gw_datagrams_push(out, &paths[0], out->arena, GW_DATAGRAM_MAX + 1) == -EMSGSIZE);
-    assert(gw_datagrams_push(out, &paths[0], out->arena, 0) == -EMSGSIZE);
+    assert(gw_udp_batch_push(out, &paths[0], out->arena, GW_DATAGRAM_MAX + 1) == -EMSGSIZE);
+    assert(gw_udp_batch_push(out, &paths[0], out->arena, 0) == -EMSGSIZE);
     tear_down();
 }
 

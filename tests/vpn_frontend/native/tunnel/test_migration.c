@@ -39,7 +39,7 @@ static void arrive(struct gw_worker *worker)
     struct gw_message *message = gw_mailbox_take(&worker->mailbox);
 
     assert(message && message->kind == GW_MSG_SESSION_MOVE && !message->next);
-    gw_session_arrive(worker, message->session);
+    gw_migration_receive(worker, message->session);
     free(message);
 }
 
@@ -53,7 +53,7 @@ static void test_that_time_goes_on(gw *gateway, struct gw_worker *from, struct g
     to->now = gw_clock_now();
     from->now = to->now + GW_MS;
     session = begin(gateway, from);
-    gw_session_depart(from, session, to->index);
+    gw_migration_send(from, session, to->index);
     arrive(to);
     assert(gw_session_find(to, session->id) == session && !gw_session_find(from, session->id));
     gw_sessions_tick(to);
@@ -64,14 +64,14 @@ static void test_that_time_goes_on(gw *gateway, struct gw_worker *from, struct g
 /* Freed with the gateway: LeakSanitizer judges. */
 static void test_that_what_is_under_way_at_the_end_is_freed(gw *gateway, struct gw_worker *from, struct gw_worker *to)
 {
-    gw_session_depart(from, begin(gateway, from), to->index);
+    gw_migration_send(from, begin(gateway, from), to->index);
 }
 
 int main(void)
 {
     const struct se_gate gate = { .abi = SE_GATE_ABI, .request_size = sizeof(struct se_request),
                                   .verdict_size = sizeof(struct se_verdict), .decide = accept_all };
-    const struct gw_config config = { .workers = 2, .max_links = 4, .max_sessions = 4, .gate = &gate };
+    const struct gw_config config = { .workers = 2, .max_connections = 4, .max_sessions = 4, .gate = &gate };
     char error[256];
     gw *gateway = gw_open(&config, error, sizeof(error));
 
