@@ -8,7 +8,6 @@ goodbye, every session is in the journal, the device is gone.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +20,7 @@ from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.password import PasswordChecker
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
+from vpn_frontend.gateway.descriptors import max_links, open_descriptors
 from vpn_frontend.gateway.interface import (
     ChannelDown,
     ChannelUp,
@@ -37,7 +37,6 @@ from vpn_frontend.gateway.interface import (
     SessionClosed,
     SessionIdle,
 )
-from vpn_frontend.gateway.rlimit import DescriptorError, make_room
 from vpn_frontend.gateway.server_certificate import load_certificate
 from vpn_frontend.ports import EventSink, SessionJournal, UserDirectory, VpnEvent
 from vpn_frontend.protocol.connection import PortalConfig
@@ -49,20 +48,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sentry_engine import Engine
+    from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.gateway.server_certificate import ServerCertificate
+    from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
     from vpn_frontend.settings import VpnSettings
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds; a phone on a bad network takes 3
-LINKS_PER_CLIENT = 4  # a login of AnyConnect has up to three connections beside its tunnel's
-SPARE_LINKS = 256
 SPARE_SESSIONS = 256  # that end while others begin
 ANSWERED_TOGETHER = 32  # events; their answers leave within some milliseconds, at the cost of few wake-ups
 TICK = 1.0  # seconds between two looks at what has outlived its time
 CHECKPOINT_INTERVAL = 60.0  # seconds between two reports of counters to the journal
 GOODBYE_DEADLINE = 3.0  # seconds that clients which do not read have at shutdown
 JOURNAL_DEADLINE = 15.0  # seconds that the journal has at shutdown
-MAX_WORKERS = 64
 
 
 class VpnServer:
@@ -79,20 +76,28 @@ class VpnServer:
         journal: SessionJournal,
         events: EventSink,
         open_gateway: OpenGateway | None = None,
+        descriptors: GatewayDescriptors | None = None,
+        read_file: FileReader | None = None,
     ) -> None:
-        """``open_gateway`` defaults to the native one, and there is no other that serves."""
+        """``open_gateway`` defaults to the native gateway.
+
+        A process that has given its privileges up passes ``descriptors``, which belong to this from ``start`` on, and
+        ``read_file`` for certificate and key. Without them both are opened here.
+        """
         self._settings = settings
         self._engine = engine
         self._users = users
         self._journal = journal
         self._events = events
         self._open_gateway = open_gateway
+        self._descriptors = descriptors
+        self._read_file = read_file
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
 
     async def start(self) -> None:
         """Serve when this returns. Raises ``ListenError``, ``TunError``, ``CertificateError`` or ``GatewayError``."""
-        certificate = load_certificate(self._settings.certificate, self._settings.private_key)
+        certificate = load_certificate(self._settings.certificate, self._settings.private_key, self._read_file)
         await self._journal.close_orphans()
         self._gateway = await self._make_gateway(certificate)
         self._passwords = PasswordChecker(remember=self._settings.auth.remember_passwords)
@@ -143,7 +148,7 @@ class VpnServer:
         """
         chain = chain_file or self._settings.certificate
         key = key_file or self._settings.private_key
-        certificate = load_certificate(chain, key)
+        certificate = load_certificate(chain, key, self._read_file)
         self._gateway.set_certificate(certificate.chain, certificate.key)
         self._settings = replace(self._settings, certificate=chain, private_key=key)
         self._pre_tunnel.portal = replace(self._portal, certificate_sha1=certificate.sha1)
@@ -159,38 +164,26 @@ class VpnServer:
 
     async def _make_gateway(self, certificate: ServerCertificate) -> Gateway:
         settings = self._settings
-        workers = settings.worker_threads or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
-        links = settings.limits.max_clients * LINKS_PER_CLIENT + SPARE_LINKS
+        given = self._descriptors or await open_descriptors(settings, tun_device(settings))
+        if given.shortage is not None:
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="file descriptors", error=given.shortage)
         try:
-            make_room(links, workers)
-        except DescriptorError as error:
-            self._events.emit(VpnEvent.BACKEND_FAILED, what="file descriptors", error=str(error))
-        opened: list[int] = []
-        try:
-            streams = sockets.open_listeners(settings.listen, workers)
-            opened += (descriptor for row in streams for descriptor in row)
-            datagrams: tuple[tuple[int, ...], ...] = ()
-            if settings.dtls:
-                datagrams = sockets.open_datagram_sockets(settings.dtls_listen or settings.listen, workers)
-                opened += (descriptor for row in datagrams for descriptor in row)
-            queues = tun.open_queues(settings.network.device, workers)
-            opened += queues
-            await tun.configure(tun_device(settings))
+            sockets.start_listening(descriptor for row in given.listeners for descriptor in row)
         except BaseException:
-            sockets.close_all(opened)
+            given.close()
             raise
         return self._opener()(
             GatewayPlan(
-                listeners=streams,
-                tuns=queues,
+                listeners=given.listeners,
+                tuns=given.tuns,
                 chain=certificate.chain,
                 key=certificate.key,
                 gate=self._engine.gate_address,
-                max_links=links,
+                max_links=max_links(settings),
                 max_sessions=settings.limits.max_clients + SPARE_SESSIONS,
                 handshake_timeout=HANDSHAKE_TIMEOUT,
                 conversation_timeout=float(settings.auth.timeout),
-                udp=datagrams,
+                udp=given.datagrams,
                 offloads=reduce(or_, (Offload[name.upper()] for name in settings.offloads), Offload.NONE),
             )
         )

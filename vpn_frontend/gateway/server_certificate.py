@@ -12,9 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+    FileReader = Callable[[Path, int], bytes]  # at most so many bytes of a file; raises OSError
 
 MAX_FILE = 1024 * 1024  # bytes; a long chain has 20 KB
 
@@ -33,9 +36,9 @@ class ServerCertificate:
     expires_at: datetime
 
 
-def load_certificate(chain_file: Path, key_file: Path) -> ServerCertificate:
-    """Read both files. Raises ``CertificateError``."""
-    chain, key = _read(chain_file), _read(key_file)
+def load_certificate(chain_file: Path, key_file: Path, read: FileReader | None = None) -> ServerCertificate:
+    """Read both files, with ``read`` where the process itself may not. Raises ``CertificateError``."""
+    chain, key = (_read(path, read or _read_directly) for path in (chain_file, key_file))
     try:
         leaf = x509.load_pem_x509_certificates(chain)[0]
     except ValueError as error:
@@ -57,10 +60,14 @@ def certificate_problems(certificate: ServerCertificate, now: datetime | None = 
     return []
 
 
-def _read(path: Path) -> bytes:
+def _read_directly(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(limit)
+
+
+def _read(path: Path, read: FileReader) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
+        content = read(path, MAX_FILE + 1)
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror}") from error
     if len(content) > MAX_FILE:

@@ -23,9 +23,24 @@ class ListenError(Exception):
     """An endpoint cannot be listened on; the text names it and says why."""
 
 
-def open_listeners(endpoints: Iterable[Endpoint], workers: int) -> tuple[tuple[int, ...], ...]:
-    """Listening TCP sockets, one tuple per worker; the caller owns the descriptors. Raises ``ListenError``."""
+def bind_listeners(endpoints: Iterable[Endpoint], workers: int) -> tuple[tuple[int, ...], ...]:
+    """Bound TCP sockets, one tuple per worker; the caller owns the descriptors. Raises ``ListenError``.
+
+    Connections are refused until ``start_listening``.
+    """
     return _open(endpoints, workers, socket.SOCK_STREAM)
+
+
+def start_listening(descriptors: Iterable[int]) -> None:
+    """Let bound TCP sockets accept connections. Raises ``ListenError``."""
+    for descriptor in descriptors:
+        bound = socket.socket(fileno=descriptor)
+        try:
+            bound.listen(BACKLOG)
+        except OSError as error:
+            raise ListenError(f"cannot listen on {bound.getsockname()}: {error.strerror}") from error
+        finally:
+            bound.detach()
 
 
 def open_datagram_sockets(endpoints: Iterable[Endpoint], workers: int) -> tuple[tuple[int, ...], ...]:
@@ -39,7 +54,7 @@ def close_all(descriptors: Iterable[int]) -> None:
 
 
 def _open(endpoints: Iterable[Endpoint], workers: int, kind: int) -> tuple[tuple[int, ...], ...]:
-    """All or nothing. ``listen`` comes last: a connection must never meet a socket that is closed again."""
+    """All or nothing."""
     with ExitStack() as undo:
         rows: list[list[socket.socket]] = [[] for _ in range(workers)]
         for endpoint in endpoints:
@@ -48,9 +63,6 @@ def _open(endpoints: Iterable[Endpoint], workers: int, kind: int) -> tuple[tuple
                     row.append(undo.enter_context(_bound(endpoint, kind)))
                 except OSError as error:
                     raise ListenError(f"cannot listen on {endpoint}: {error.strerror}") from error
-        if kind == socket.SOCK_STREAM:
-            for bound in (bound for row in rows for bound in row):
-                bound.listen(BACKLOG)
         undo.pop_all()
         return tuple(tuple(bound.detach() for bound in row) for row in rows)
 

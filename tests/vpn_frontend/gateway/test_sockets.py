@@ -8,7 +8,7 @@ import pytest
 
 from lab.patience import PATIENCE
 from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port, reserve_port
-from vpn_frontend.gateway.sockets import UDP_BUFFER, ListenError, close_all, open_listeners
+from vpn_frontend.gateway.sockets import UDP_BUFFER, ListenError, bind_listeners, close_all, start_listening
 from vpn_frontend.settings import parse_endpoint
 
 
@@ -24,10 +24,13 @@ def open_descriptors():
 
 
 def test_each_worker_gets_its_own_socket_per_endpoint(port):
-    rows = open_listeners([parse_endpoint(f"127.0.0.1:{port}"), parse_endpoint(f"[::1]:{port}")], 3)
+    rows = bind_listeners([parse_endpoint(f"127.0.0.1:{port}"), parse_endpoint(f"[::1]:{port}")], 3)
     try:
         assert [len(row) for row in rows] == [2, 2, 2]
         assert len({descriptor for row in rows for descriptor in row}) == 6
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        start_listening(descriptor for row in rows for descriptor in row)
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), timeout=PATIENCE).close()
     finally:
@@ -35,8 +38,9 @@ def test_each_worker_gets_its_own_socket_per_endpoint(port):
 
 
 def test_every_address_means_both_families(port):
-    rows = open_listeners([parse_endpoint(f"*:{port}")], 1)
+    rows = bind_listeners([parse_endpoint(f"*:{port}")], 1)
     try:
+        start_listening(rows[0])
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), timeout=PATIENCE).close()
     finally:
@@ -64,5 +68,5 @@ def test_datagram_sockets_do_not_block():
 def test_what_cannot_be_listened_on_is_named_and_nothing_stays_open(port):
     before = open_descriptors()
     with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:443"):
-        open_listeners([parse_endpoint(f"127.0.0.1:{port}"), parse_endpoint("192.0.2.1:443")], 2)
+        bind_listeners([parse_endpoint(f"127.0.0.1:{port}"), parse_endpoint("192.0.2.1:443")], 2)
     assert open_descriptors() == before

@@ -29,7 +29,7 @@ from tests.vpn_frontend.native.offload_harness import build_offloads
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend.gateway.interface import GatewayPlan, LinkClosed, LinkData, LinkUp, SessionClosed, TunnelParameters
 from vpn_frontend.gateway.native_gateway import open_gateway
-from vpn_frontend.gateway.sockets import open_listeners
+from vpn_frontend.gateway.sockets import bind_listeners, start_listening
 from vpn_frontend.settings import Endpoint
 
 ROOT = Path(__file__).parents[3]
@@ -236,9 +236,11 @@ class Bench:
         self._reserved = reserve_port()
         self.port = port_of(self._reserved)
         limits = {"max_links": 8192, "max_sessions": 1024, "handshake_timeout": 10.0, "conversation_timeout": 60.0}
+        listeners = bind_listeners([Endpoint(ip_address(listen), self.port)], workers)
+        start_listening(descriptor for row in listeners for descriptor in row)
         self.gateway = open_gateway(
             GatewayPlan(
-                listeners=open_listeners([Endpoint(ip_address(listen), self.port)], workers),
+                listeners=listeners,
                 tuns=tuple(theirs.detach() for _, theirs in ends),
                 chain=pair[0],
                 key=pair[1],

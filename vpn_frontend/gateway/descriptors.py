@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The descriptors that a gateway works on: listening sockets, UDP sockets, TUN queues, one of each per worker.
+
+Opening them may need privileges; using them does not. So they are opened before a server gives its privileges up.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vpn_frontend.gateway import sockets, tun
+from vpn_frontend.gateway.rlimit import DescriptorError, make_room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vpn_frontend.settings import VpnSettings
+
+MAX_WORKERS = 64
+LINKS_PER_CLIENT = 4  # a login of AnyConnect has up to three connections beside its tunnel's
+SPARE_LINKS = 256
+
+Rows = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayDescriptors:
+    """Rows are per worker. TCP sockets are bound, and listen only when the gateway starts."""
+
+    listeners: Rows
+    datagrams: Rows
+    tuns: tuple[int, ...] = ()
+    shortage: str | None = None  # the limit of descriptors is too low for the clients that the settings allow
+
+    def close(self) -> None:
+        sockets.close_all([*(one for row in (*self.listeners, *self.datagrams) for one in row), *self.tuns])
+
+
+def worker_count(settings: VpnSettings) -> int:
+    return settings.worker_threads or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+
+
+def max_links(settings: VpnSettings) -> int:
+    """Connections that the settings need at a time."""
+    return settings.limits.max_clients * LINKS_PER_CLIENT + SPARE_LINKS
+
+
+def open_with_device(settings: VpnSettings, open_tun: Callable[[int], tuple[int, ...]]) -> GatewayDescriptors:
+    """Everything, with the queues that ``open_tun`` returns. Raises ``ListenError`` or what ``open_tun`` raises."""
+    opened = _open_sockets(settings)
+    try:
+        return replace(opened, tuns=open_tun(worker_count(settings)))
+    except BaseException:
+        opened.close()
+        raise
+
+
+async def open_descriptors(settings: VpnSettings, device: tun.TunDevice) -> GatewayDescriptors:
+    """Everything, with a new TUN device. Raises ``ListenError`` or ``TunError``."""
+    opened = open_with_device(settings, lambda count: tun.open_queues(device.name, count))
+    try:
+        await tun.configure(device)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _open_sockets(settings: VpnSettings) -> GatewayDescriptors:
+    workers = worker_count(settings)
+    shortage = None
+    try:
+        make_room(max_links(settings), workers)
+    except DescriptorError as error:
+        shortage = str(error)
+    listeners = sockets.bind_listeners(settings.listen, workers)
+    opened = GatewayDescriptors(listeners, (), shortage=shortage)
+    if not settings.dtls:
+        return opened
+    try:
+        return replace(
+            opened, datagrams=sockets.open_datagram_sockets(settings.dtls_listen or settings.listen, workers)
+        )
+    except BaseException:
+        opened.close()
+        raise
