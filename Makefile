@@ -19,7 +19,7 @@ FUZZ_SECONDS ?= 600
 SOAK_ROUNDS ?= 500
 SOAK_SECONDS ?= 3600
 
-PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates
+PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates libseccomp2
 TEST_PACKAGES := openconnect iputils-ping nftables procps
 BENCH_PACKAGES := ocserv iperf3 wireguard-go wireguard-tools
 FUZZ_PACKAGES := clang libclang-rt-14-dev

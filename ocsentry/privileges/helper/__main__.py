@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The helper's program: ``python -m ocsentry.privileges.helper DESCRIPTOR``, started by the server and by nothing else.
+
+The first message says what it may act on and how it is confined; it answers ``ready``, then one request at a time. It
+ends when the server's end of the socket is closed, so it never outlives the server. Signals do not end it: a service
+manager that stops the group sends them to both, and the server still needs its helper while it says goodbye.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocsentry.errors import OperatorError
+from ocsentry.privileges.capabilities import CAP_DAC_READ_SEARCH, CAP_NET_ADMIN
+from ocsentry.privileges.drop import Restrictions, drop
+from ocsentry.privileges.helper.protocol import ProtocolError, receive_message, send_message
+from ocsentry.privileges.helper.scope import Scope
+from ocsentry.privileges.helper.verbs import VERBS, Answer, Refused
+from ocsentry.privileges.landlock import Port
+from ocsentry.privileges.reach import reach_of_helper
+
+if TYPE_CHECKING:
+    from ocsentry.privileges.helper.protocol import Document
+
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+KEPT = frozenset([CAP_NET_ADMIN, CAP_DAC_READ_SEARCH])  # as far as the server has them
+TUN = Path("/dev/net/tun")
+
+
+def main() -> None:
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    link = socket.socket(fileno=int(sys.argv[1]))
+    first = receive_message(link)
+    if first is None:
+        return
+    try:
+        scope = confine(first[0])
+    except OperatorError as error:
+        send_message(link, {"error": str(error)})
+        return
+    send_message(link, {"ok": True})
+    serve(link, scope)
+
+
+def confine(setup: Document) -> Scope:
+    """Give up what no verb needs. Raises ``PrivilegeError``."""
+    scope = Scope.parse(setup["scope"])
+    program = None if setup["filter"] is None else bytes.fromhex(setup["filter"])
+    reach = reach_of_helper(scope.files.values(), [TUN]) if setup["landlock"] else None
+    drop(Restrictions(None, program, reach, KEPT, Port.BIND | Port.CONNECT))
+    return scope
+
+
+def serve(link: socket.socket, scope: Scope) -> None:
+    """Answer requests until the server is gone. A packet that is not a request ends the helper."""
+    while (received := receive_message(link)) is not None:
+        message, descriptors = received
+        if descriptors:
+            raise ProtocolError("requests carry no descriptors")
+        document, answer = _answer(scope, message)
+        try:
+            send_message(link, {"id": message.get("id"), **document}, answer.descriptors)
+        finally:
+            for descriptor in answer.descriptors:
+                os.close(descriptor)
+
+
+def _answer(scope: Scope, message: Document) -> tuple[Document, Answer]:
+    verb = VERBS.get(str(message.get("verb")))
+    if verb is None:
+        return {"error": "there is no such verb", "errno": 0}, Answer()
+    try:
+        answer = verb(scope, message)
+    except Refused as error:
+        return {"error": str(error), "errno": 0}, Answer()
+    except OSError as error:  # TimeoutError is one
+        return {"error": error.strerror or "it took too long", "errno": error.errno or 0}, Answer()
+    return {"ok": True, **answer.fields}, answer
+
+
+if __name__ == "__main__":
+    main()

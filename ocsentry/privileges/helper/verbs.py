@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The helper's verbs. Each checks its arguments against the scope, and is bounded in time and size.
+
+A new verb is a function in ``VERBS``: it takes the scope and the message, and returns what is added to the answer and
+the descriptors that go with it. ``OSError`` and ``Refused`` become error answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, ip_network
+from typing import TYPE_CHECKING
+
+from pyroute2 import AsyncIPRoute, NetlinkError
+
+from vpn_frontend.gateway import tun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocsentry.privileges.helper.protocol import Document
+    from ocsentry.privileges.helper.scope import Scope
+
+MAX_FILE = 1024 * 1024  # bytes of a key or a certificate chain
+MAX_QUEUES = 64
+NETLINK_DEADLINE = 5.0  # seconds
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a fault
+    """The arguments are outside the scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``descriptors`` belong to the answer, and are closed once it is sent."""
+
+    fields: Document = field(default_factory=dict)
+    descriptors: tuple[int, ...] = ()
+
+
+def read_key(scope: Scope, message: Document) -> Answer:
+    """A descriptor of one certificate or key file of the configuration, by its key: ``file``."""
+    path = scope.files.get(str(message.get("file")))
+    if path is None:
+        raise Refused("the configuration names no such file")
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hold the helper
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_FILE:
+        os.close(descriptor)
+        raise Refused(f"{path}: not a file of at most {MAX_FILE} bytes")
+    return Answer({}, (descriptor,))
+
+
+def open_tun(scope: Scope, message: Document) -> Answer:
+    """The descriptors of a new TUN device with ``queues`` queues, set up as the configuration says."""
+    count = message.get("queues")
+    if not isinstance(count, int) or not 1 <= count <= MAX_QUEUES:
+        raise Refused(f"queues must be 1 to {MAX_QUEUES}")
+    try:
+        queues = tun.open_queues(scope.device.name, count)
+        try:
+            asyncio.run(asyncio.wait_for(tun.configure(scope.device), NETLINK_DEADLINE))
+        except BaseException:
+            for queue in queues:
+                os.close(queue)
+            raise
+    except tun.TunError as error:
+        raise Refused(str(error)) from error
+    return Answer({}, queues)
+
+
+def route(scope: Scope, message: Document) -> Answer:
+    """``action`` (``add``, ``del``) a route for ``network`` to the TUN device, in the main table."""
+    action, text = message.get("action"), message.get("network")
+    if action not in {"add", "del"} or not isinstance(text, str):
+        raise Refused("a route has an action, add or del, and a network")
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    if not any(_is_inside(network, allowed) for allowed in scope.networks):
+        raise Refused(f"{network} is outside the networks of the VPN")
+    asyncio.run(asyncio.wait_for(_change_route(scope.device.name, action, str(network)), NETLINK_DEADLINE))
+    return Answer()
+
+
+async def _change_route(device: str, action: str, network: str) -> None:
+    try:
+        async with AsyncIPRoute() as netlink:
+            found = await netlink.link_lookup(ifname=device)
+            if not found:
+                raise OSError(errno.ENODEV, f"the TUN device {device} is gone")
+            await netlink.route(action, dst=network, oif=found[0])
+    except NetlinkError as error:
+        raise OSError(error.code, str(error)) from error
+
+
+def _is_inside(network: object, allowed: object) -> bool:
+    same = isinstance(network, IPv4Network) is isinstance(allowed, IPv4Network)
+    return same and network.subnet_of(allowed)  # type: ignore[attr-defined]  # of the same family
+
+
+VERBS: dict[str, Callable[[Scope, Document], Answer]] = {"read_key": read_key, "open_tun": open_tun, "route": route}

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of the server's own process, from its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocsentry.configuration.policy_files import watched_paths
+from ocsentry.privileges.reach import DEVICES, SHARED_BY_MANY, Reach, system_paths, with_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ocsentry.configuration.model import LoadedConfig
+
+
+def reach_of_server(config: LoadedConfig, lists: Iterable[Path] = ()) -> Reach:
+    """What ``serve`` reads and writes. ``lists`` are block lists that the rule files name by path."""
+    watched = (*watched_paths(config.values.policy), *lists)
+    own = (place for path in (config.path, *watched) for place in _places(path))
+    read = (*system_paths(), *with_targets(own))
+    return Reach(read, tuple(writable_folders(config).values()), tuple(map(Path, DEVICES)))
+
+
+def writable_folders(config: LoadedConfig) -> dict[str, Path]:
+    """The folders that the server writes to, by the configuration key that names them."""
+    values = config.values
+    folders = {"admin.socket": values.admin.socket.parent, "policy.feeds": values.policy.feeds}
+    scheme, separator, name = config.store_url.partition("sqlite:///")
+    if separator and not scheme and not name.startswith(":memory:"):
+        folders["store.url"] = Path(name).parent
+    return folders
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """A folder itself; of a file its folder, where an editor puts the new version of it."""
+    yield path if path.is_dir() or path.parent in SHARED_BY_MANY else path.parent
