@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ``Engine.explain`` returns: the walk through the tiers, and a way to read it aloud."""
+"""The result of ``Engine.explain``: the walk through the tiers, and its text for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from sentry_engine.cores.interface import Step
 from sentry_engine.verdict import Verdict
@@ -20,12 +20,24 @@ class Explanation:
     steps: tuple[Step, ...]
 
     def lines(self) -> Iterator[str]:
-        """One line per tier, for a terminal."""
+        """One line per tier."""
         for step in self.steps:
             mark = "=>" if step.decisive else "  "
             if step.matched is None and step.reason is None:
                 yield f"{mark} {step.tier}: nothing matches"
                 continue
-            said = step.action.value if step.action else "no opinion"
+            action = step.action.value if step.action else "no opinion"
             rule = f" by rule {step.rule_id}" if step.rule_id else ""
-            yield f"{mark} {step.tier}: {step.matched or 'always'} -> {said} ({step.reason}){rule}"
+            yield f"{mark} {step.tier}: {step.matched or 'always'} -> {action} ({step.reason}){rule}"
+
+
+def add_user_step(
+    verdict: Verdict, steps: Sequence[Step], user: str, refusal: Verdict | None
+) -> tuple[Verdict, list[Step]]:
+    """Append the step of the user's rules. ``refusal`` decides if all earlier tiers accepted."""
+    if refusal is None:
+        return verdict, [*steps, Step("user", None, None, None, None, decisive=False)]
+    decides = verdict.accepted
+    earlier = [replace(step, decisive=False) for step in steps] if decides else steps
+    mine = Step("user", user, refusal.rule_id, refusal.action, refusal.reason, decisive=decides)
+    return refusal if decides else verdict, [*earlier, mine]

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a core knows of its sources and the detectors of users, taken out of one engine and put into the next, so that a
-restart gives nobody a free attempt.
+"""Transfer of an engine's state to its successor, so that restarting does not reset failure counters.
 
-An engine's clock begins anew with the machine, so times travel as Unix time: ``offset`` is what to add to the engine's
-time to get it. Where the wall clock was set back meanwhile, what seems to lie in the future counts as of now.
+The engine's clock restarts with the machine, so saved times are Unix time. ``offset`` is Unix time minus the engine's
+clock, in seconds. If the wall clock was set back meanwhile, times in the future count as now.
 """
 
 from __future__ import annotations
@@ -16,29 +15,33 @@ from operator import attrgetter
 from sentry_engine.addresses import pack_network, render_network
 from sentry_engine.cores.interface import Burst, Core, Strikes
 from sentry_engine.detectors import DetectorSet
+from sentry_engine.engine.blocks import make_block
 from sentry_engine.engine.saved_state import (
     MAX_COUNTRY,
     MAX_SOURCES,
     MAX_USER,
+    SavedBlock,
     SavedEvents,
     SavedPenalty,
     SavedSource,
     SavedUser,
     is_place,
 )
+from sentry_engine.prefixes import Prefixes
+from sentry_engine.rules.model import PrefixRule
 
-NO_STRIKES = (0, math.inf)  # nothing to forget
+NO_STRIKES = (0, math.inf)  # number, and when they are forgotten
 
 
 def export_penalties(core: Core, now: float, offset: float) -> tuple[SavedPenalty, ...]:
     return tuple(SavedPenalty(p.text, _to_unix(p.until, offset), p.reason, p.rule_id) for p in core.penalties(now))
 
 
-def import_penalties(core: Core, kept: Iterable[SavedPenalty], now: float, offset: float) -> int:
-    """Returns how many had not ended meanwhile. None shortens one that is in force."""
+def import_penalties(core: Core, saved: Iterable[SavedPenalty], now: float, offset: float) -> int:
+    """Returns how many were put in force: not those that ended meanwhile or are shorter than a penalty in force."""
     known = {(p.network, p.length): p.until for p in core.penalties(now)}
     restored = 0
-    for penalty in kept:
+    for penalty in saved:
         until, network = _to_clock(penalty.until, offset), pack_network(penalty.network)
         if until > max(now, known.get(network, now)):
             core.penalize(*network, until, penalty.reason, penalty.rule_id)
@@ -46,10 +49,20 @@ def import_penalties(core: Core, kept: Iterable[SavedPenalty], now: float, offse
     return restored
 
 
+def export_blocks(blocks: Iterable[PrefixRule]) -> tuple[SavedBlock, ...]:
+    return tuple(
+        SavedBlock(b.id, tuple(render_network(*row) for row in b.prefixes), b.description, b.expires_at) for b in blocks
+    )
+
+
+def import_blocks(saved: Iterable[SavedBlock]) -> list[PrefixRule]:
+    return [make_block(b.id, Prefixes.of(*b.networks), b.text, b.expires_at) for b in saved]
+
+
 def export_sources(
     core: Core, now: float, offset: float, name_event: Callable[[int], str]
 ) -> tuple[tuple[SavedSource, ...], int]:
-    """The ``MAX_SOURCES`` that have the most to be remembered for, and how many more there are."""
+    """The ``MAX_SOURCES`` sources with the most strikes and events, and how many more there are."""
     strikes = {(s.network, s.length): (s.count, s.until) for s in core.strikes(now)}
     events: dict[tuple[bytes, int], list[SavedEvents]] = {}
     for b in core.bursts(now):
@@ -60,19 +73,20 @@ def export_sources(
         count, until = strikes.get(source, NO_STRIKES)
         network, bursts = render_network(*source), tuple(events.get(source, ()))
         found.append(SavedSource(network, count, _to_unix(until, offset), bursts))
-    kept = found if len(found) <= MAX_SOURCES else nlargest(MAX_SOURCES, found, key=attrgetter("weight"))
-    return tuple(kept), len(found) - len(kept)
+    chosen = found if len(found) <= MAX_SOURCES else nlargest(MAX_SOURCES, found, key=attrgetter("weight"))
+    return tuple(chosen), len(found) - len(chosen)
 
 
 def import_sources(
-    core: Core, kept: Iterable[SavedSource], now: float, offset: float, number_event: Callable[[str], int | None]
+    core: Core, saved: Iterable[SavedSource], now: float, offset: float, number_event: Callable[[str], int | None]
 ) -> int:
-    """Returns how many there were. An event that the policy in force does not know is nothing to remember."""
+    """Returns the number of sources. Events that the policy in force does not know are skipped."""
     restored = 0
-    for source in kept:
+    for source in saved:
         network, length = pack_network(source.network)
         if source.strikes:
-            core.restore_strikes(Strikes(network, length, source.strikes, _to_clock(source.forgotten_at, offset)), now)
+            strikes = Strikes(network, length, source.strikes, _to_clock(source.forgotten_at, offset))
+            core.restore_strikes(strikes, now)
         for burst in source.events:
             number = number_event(burst.label)
             if number is not None:
@@ -83,19 +97,19 @@ def import_sources(
 
 
 def export_users(detectors: DetectorSet, offset: float) -> tuple[SavedUser, ...]:
-    """Leaves out what is no country or place, whatever a database said, and users whose names are too long."""
-    kept = []
+    """Known locations of users. Leaves out malformed countries and coordinates, and names that are too long."""
+    saved = []
     for user, countries, sighting in detectors.locations():
         known = tuple(sorted(country for country in countries if len(country) <= MAX_COUNTRY))
         if sighting is None or not is_place(*sighting[:2]):
-            kept.append(SavedUser(user, known, None, None))
+            saved.append(SavedUser(user, known, None, None))
         else:
-            kept.append(SavedUser(user, known, sighting[:2], sighting[2] + offset))
-    return tuple(user for user in kept if len(user.user) <= MAX_USER and (user.countries or user.place))
+            saved.append(SavedUser(user, known, sighting[:2], sighting[2] + offset))
+    return tuple(user for user in saved if len(user.user) <= MAX_USER and (user.countries or user.place))
 
 
-def import_users(detectors: DetectorSet, kept: Iterable[SavedUser], now: float, offset: float) -> None:
-    for user in kept:
+def import_users(detectors: DetectorSet, saved: Iterable[SavedUser], now: float, offset: float) -> None:
+    for user in saved:
         if user.countries:
             detectors.learn_countries(user.user, frozenset(user.countries))
         if user.place is not None and user.seen_at is not None:
