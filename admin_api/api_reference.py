@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The operations of the API as a table, made from its OpenAPI description, for the page in ``docs``."""
+"""Renders ``docs/api.md``: the operations and the problem kinds, from the OpenAPI description."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The application: resources put together, and what stands around all of them, in that order:
+"""The FastAPI application. A request passes, in this order:
 
-request id, headers, last resort (``exchange``) -> who calls (``access``) -> how much it sends (``body_limit``) ->
-repeated creations (``idempotency``) -> routing and validation (FastAPI) -> the endpoint.
+request id, headers, last resort (``http.request_context``) -> ``authentication`` -> ``http.body_limit`` ->
+``idempotency`` -> routing and validation (FastAPI) -> the endpoint.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title=TITLE,
         version=services.version,
-        description="Who may use this VPN, and who does.",
-        docs_url=None,  # the stock pages load scripts from elsewhere
+        description="Manages an ocsentry VPN server: its users, sessions, blocks, rules and policy.",
+        docs_url=None,  # the stock pages load scripts from other hosts
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         middleware=[
@@ -76,13 +76,13 @@ def create_app(services: Services) -> FastAPI:
     app.state.registry = make_registry(services)
     install_handlers(app)
     _mount(app)
-    # The documented way to extend it is to replace the method. Made at the first request: it takes a while.
+    # FastAPI documents replacing the method. The description is made at the first request, which takes a while.
     app.openapi = functools.cache(lambda: _describe(app))  # type: ignore[method-assign]
     return app
 
 
 def describe_api() -> dict[str, Any]:
-    """The OpenAPI description, without a server."""
+    """Returns the OpenAPI description; needs no server."""
     app = FastAPI(title=TITLE, generate_unique_id_function=_operation_id)
     _mount(app)
     return _describe(app)
@@ -97,7 +97,7 @@ def _mount(app: FastAPI) -> None:
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI, with the one model that no endpoint returns but every one may answer with."""
+    """Returns the OpenAPI description with ``ProblemDocument``, which every endpoint may answer with."""
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     models = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas = schema.setdefault("components", {}).setdefault("schemas", {})
@@ -107,5 +107,5 @@ def _describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _operation_id(route: APIRoute) -> str:
-    """verb_noun: the name of the endpoint's function."""
+    """Returns the name of the endpoint's function (verb_noun)."""
     return route.name

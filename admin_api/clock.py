@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two clocks of the API: the wall's, for people and rows, and the engine's, for everything that must end on time.
+"""The two clocks of the API: wall time, for answers and rows, and the engine's monotonic time, for deadlines.
 
-A wall clock jumps; deadlines are therefore kept in seconds of the engine's monotonic clock while the process runs, and
-turned into wall time only where they are shown or stored.
+The wall clock can jump. The running process therefore keeps deadlines in monotonic seconds and converts them to wall
+time only to show or store them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Clock:
     monotonic: Callable[[], float] = time.monotonic  # seconds, the engine's clock
 
     def deadline(self, moment: datetime) -> float:
-        """The engine's time at which the wall will show ``moment``, as things stand now."""
+        """Returns the monotonic time of the wall time ``moment``, by the clocks' present difference."""
         return self.monotonic() + (moment - self.wall()).total_seconds()
 
     def moment(self, deadline: float) -> datetime:
-        """The wall time of an engine's time; the inverse of ``deadline``."""
+        """Returns the wall time of a monotonic time; the inverse of ``deadline``."""
         return self.wall() + timedelta(seconds=deadline - self.monotonic())
 
 

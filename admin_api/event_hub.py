@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Events of the whole server, handed to whoever listens and kept for a while for whoever comes late.
+"""The event stream's hub: hands every event to all listeners and keeps the latest ones for reconnects.
 
-Nothing here waits for a listener: each has a bounded queue that drops its oldest, and is told how many it missed. Ids
-rise and carry the start of this process, so that an id of an earlier one is known as such and answered with a gap too.
+The hub never waits for a listener: each has a bounded queue that drops its oldest event and counts the drops. Event ids
+rise and begin with this process's start time. An id of an earlier process is answered with a gap event.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from datetime import datetime
 
-KEPT = 4096  # events for those who come back; some minutes of a busy server
-QUEUE = KEPT  # events waiting for one listener: whoever comes back may have all that is kept to read
+KEPT = 4096  # events kept for reconnects; some minutes of a busy server
+QUEUE = KEPT  # events queued for one listener: after a reconnect, up to all that are kept
 MAX_LISTENERS = 64
 KEPT_DECISIONS = 2048
 GAP = "gap"
-# Besides these, whatever carries a ``verdict``: what the engine was asked.
+# ``GET /decisions`` lists these, and every event with a ``verdict`` field.
 DECISIONS = frozenset({VpnEvent.LOGIN_ACCEPTED, VpnEvent.LOGIN_REFUSED, VpnEvent.TUNNEL_REFUSED, VpnEvent.LINK_REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """``fields`` are plain values. A ``gap`` has no number: it says how many events were missed, ``None``: unknown."""
+    """``fields`` are plain values. A ``gap`` event has no number; its field ``missed`` is ``None`` if unknown."""
 
     kind: str
     at: datetime
@@ -44,7 +44,7 @@ class TooManyListenersError(Exception):
 
 
 class EventHub:
-    """An ``EventSink``. Belongs to the event loop's thread."""
+    """An ``EventSink``. Used on the event loop's thread only."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
@@ -66,7 +66,7 @@ class EventHub:
             self.dropped += listener.put(event)
 
     def close(self) -> None:
-        """End every stream, so that a server that stops need not wait for its listeners."""
+        """End every stream, so that a stopping server need not wait for its listeners."""
         self._closed = True
         for listener in self._listeners:
             listener.close()
@@ -75,12 +75,12 @@ class EventHub:
         return None if event.number is None else f"{self._boot}-{event.number}"
 
     def decisions(self) -> list[ServerEvent]:
-        """The latest events that decided about somebody, newest first."""
+        """Returns the latest decisions, newest first."""
         return list(reversed(self._decisions))
 
     @contextmanager
     def listening(self, last_id: str | None = None) -> Iterator[Listener]:
-        """Hear events from now on, or from behind ``last_id``. Raises ``TooManyListenersError``."""
+        """Yields a listener for events from now on, or after ``last_id``. Raises ``TooManyListenersError``."""
         if len(self._listeners) >= MAX_LISTENERS:
             raise TooManyListenersError
         listener = Listener(self._clock, closed=self._closed)
@@ -115,7 +115,7 @@ class Listener:
         self.missed: int | None = 0
 
     def put(self, event: ServerEvent) -> int:
-        """Queue it; returns how many were dropped for it."""
+        """Queue an event. Returns how many older ones were dropped for it (0 or 1)."""
         dropped = 0
         if len(self._queue) >= QUEUE:
             self._queue.popleft()
@@ -131,7 +131,7 @@ class Listener:
         self._ready.set()
 
     async def events(self) -> AsyncIterator[ServerEvent]:
-        """What was queued and what comes, until the hub closes."""
+        """Yields queued and new events until the listener is closed."""
         while True:
             if self.missed != 0:
                 gap, self.missed = ServerEvent(GAP, self._clock.wall(), {"missed": self.missed}), 0

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Idempotency-Key: a creation that is sent twice is carried out once and answered twice.
+"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07, section 2): a repeated POST is carried out once.
 
-The first answer is kept with a digest of its request, for 24 hours and for this caller only. Answers that are errors
-are not kept: the mended request may use the same key. What is shown only once (a token's secret) is not kept either;
-its repetition is told so. (draft-ietf-httpapi-idempotency-key-header-07, section 2.)
+The first answer is stored with a digest of its request for 24 hours, per caller. Errors are not stored: the corrected
+request may use the same key. A body with a secret (a new token) is not stored either; its repetition gets a conflict.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
 KEPT_HEADERS = frozenset({"content-type", "location", "etag"})
 SHOWN_ONCE = frozenset({TOKENS_PATH})
-MAX_KEPT = 64 * 1024  # bytes of an answer; longer ones belong to no creation
+MAX_KEPT = 64 * 1024  # bytes of an answer; the answer to a creation is shorter
 
 
 class Idempotency:
@@ -60,7 +59,7 @@ class Idempotency:
             place = ProblemError(pointer="/idempotency-key", detail=detail, file="header")
             raise ApiError(ProblemKind.INVALID, detail, errors=[place])
         if claim in self._in_flight:
-            raise ApiError(ProblemKind.IN_FLIGHT, "Ask again when the first request has its answer")
+            raise ApiError(ProblemKind.IN_FLIGHT, "Repeat the request when the first one has been answered")
         self._in_flight.add(claim)
 
     async def _answer(self, claim: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +75,8 @@ class Idempotency:
             response = problem_response(scope, ApiError(ProblemKind.KEY_REUSED, "Use a new key for a new request"))
         elif not kept.body and scope["path"] in SHOWN_ONCE:
             response = problem_response(
-                scope, ApiError(ProblemKind.ALREADY_EXISTS, "Created before; its secret is shown once")
+                scope,
+                ApiError(ProblemKind.ALREADY_EXISTS, "Created by an earlier request; its secret is shown only once"),
             )
         else:
             response = Response(kept.body, kept.status, kept.headers)
@@ -122,7 +122,7 @@ async def _read_all(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives the body that was read, and then what the connection says."""
+    """Returns a ``receive`` that yields ``body`` once, then the messages of ``receive``."""
     pending: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the API needs from the VPN and the engine, as narrow as it uses it."""
+"""The interfaces that the API needs from the VPN and the engine."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import SessionView
 
 PasswordHasher = Callable[[str], Awaitable[str]]
-ReadinessCheck = Callable[[], Awaitable[str | None]]  # of readiness: what is wrong, or None
-GatewayStats = Callable[[], Mapping[str, int]]  # the gateway's counters by name
+ReadinessCheck = Callable[[], Awaitable[str | None]]  # returns what is wrong, or None
+GatewayStats = Callable[[], Mapping[str, int]]  # returns the gateway's counters by name
 
 
 class LiveSessions(Protocol):
-    """The sessions of the VPN; ``vpn_frontend.sessions.table.SessionTable`` is one."""
+    """The live sessions of the VPN; ``vpn_frontend.sessions.table.SessionTable`` implements it."""
 
     def list(self) -> Sequence[SessionView]: ...
 
     def get(self, session_id: str) -> SessionView | None: ...
 
     def kill(self, session_id: str, text: str) -> bool:
-        """Disconnect it and tell the client ``text``; false: there is no such session."""
+        """Disconnect the session and send its client ``text``. Returns false if there is no such session."""
 
     def kill_user(self, user: str, text: str) -> int:
-        """Disconnect every session of a user, logins without a tunnel too; returns how many tunnels."""
+        """Disconnect every session of a user, and every login without a tunnel. Returns how many tunnels ended."""
 
     async def reassess(self, now: float | None = None) -> Sequence[SessionView]:
-        """Disconnect whatever the engine now refuses, and return it."""
+        """Disconnect every session that the engine now refuses. Returns these sessions."""
 
     def affected_by(self, network: Network) -> Sequence[SessionView]:
-        """What a block of ``network`` would disconnect."""
+        """Returns the sessions that a block of ``network`` would disconnect."""
 
 
 class PolicyLoader(Protocol):
-    """Compiles rule files, and documents that are in no file, to one policy. ``Policy.load`` is one."""
+    """Compiles rule files and rule documents to one policy; ``Policy.load`` implements it."""
 
     def __call__(self, *paths: str, documents: Mapping[str, Mapping[str, object]]) -> Policy: ...

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Serves the application on a TCP port and on the Unix socket, in the process and the event loop of everything else.
+"""Serves the application on a TCP port and on the Unix socket, on the server's event loop.
 
-Signals stay whoever's they were: it is the composition root that decides when to stop.
+It installs no signal handlers: the composition root decides when to stop.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from admin_api.services import Services
     from vpn_frontend.settings import Endpoint
 
-MAX_CONNECTIONS = 256  # a stranger who opens them all keeps the port busy, never the Unix socket
-KEEP_ALIVE = 30  # seconds that an idle connection stays
-GRACE = 2  # seconds for answers under way when the server stops
+MAX_CONNECTIONS = 256  # exhausting them blocks the TCP port, not the Unix socket
+KEEP_ALIVE = 30  # seconds until an idle connection is closed
+GRACE = 2  # seconds that pending answers get when the server stops
 BACKLOG = 128
 
 
@@ -54,7 +54,7 @@ class ApiServer:
                 lifespan="off",
                 log_config=None,
                 access_log=False,
-                proxy_headers=False,  # an address that a header claims must not pass for the caller's
+                proxy_headers=False,  # never trust an address in a header
                 server_header=False,
                 backlog=BACKLOG,
                 limit_concurrency=MAX_CONNECTIONS,
@@ -71,14 +71,14 @@ class ApiServer:
 
     @property
     def port(self) -> int:
-        """The TCP port that it listens on."""
+        """The TCP port of the API. Raises ``RuntimeError`` if it has none."""
         if self._listener is None:
             raise RuntimeError("the API has no TCP port")
         port: int = self._listener.getsockname()[1]
         return port
 
     async def start(self) -> None:
-        """Returns when both answer. Raises ``OSError`` where one cannot be had, and then neither is."""
+        """Listen on both sockets. Raises ``OSError`` if one cannot be opened; then neither is open."""
         if self._listen is not None:
             self._listener = _bind(self._listen)
         sockets = [] if self._listener is None else [self._listener]
@@ -97,7 +97,7 @@ class ApiServer:
                 raise
 
     async def stop(self) -> None:
-        """Stop listening, end the event streams, let answers under way finish for ``GRACE`` seconds."""
+        """Stop listening, end the event streams, and wait up to ``GRACE`` seconds for pending answers."""
         self._services.events.close()
         if self._control is not None:
             await self._control.stop()
@@ -123,7 +123,7 @@ class _InProcess(uvicorn.Server):
 
 def _bind(endpoint: Endpoint) -> socket.socket:
     family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only where it is; an answer would wait 40 ms for an ACK.
+    # asyncio sets TCP_NODELAY only on a socket with an explicit protocol; without it an answer waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything that the endpoints work with, made by the composition root and handed to ``create_app``."""
+"""The services that the endpoints use; the composition root passes them to ``create_app``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """``checks``: what ``/readyz`` asks besides store and policy. ``gateway``: the packet mover's counters."""
+    """``checks``: further readiness checks by name. ``gateway_stats``: returns the gateway's counters."""
 
     store: Store
     engine: Engine
@@ -41,4 +41,4 @@ class Services:
     rule_listing: RuleListing = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rule_listing", RuleListing(self.store))  # the dataclass is frozen from here on
+        object.__setattr__(self, "rule_listing", RuleListing(self.store))  # the dataclass is frozen

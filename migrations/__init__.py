@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Alembic environment and the versions of the schema, shipped with the program, which upgrades its own store."""
+"""The Alembic environment and the migrations. The program ships them and upgrades its own store."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the versions on the connection that ``admin_api.store.schema`` hands over; there is no other way to run them.
+"""Runs the migrations, only ever on the connection that ``admin_api.store.schema`` passes.
 
-``render_as_batch``: SQLite cannot alter most of a table, so Alembic copies it. ``transactional_ddl``: SQLite's DDL is
-transactional, and an upgrade that fails half-way must leave the schema as it was.
+``render_as_batch``: SQLite cannot alter most of a table, so Alembic copies it. ``transactional_ddl``: DDL of SQLite is
+transactional, so a failed upgrade leaves the schema unchanged.
 """
 
 from alembic import context

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who changed what."""
+"""The audit: changes with their callers."""

@@ -14,7 +14,7 @@ router = APIRouter(prefix="/audit", tags=["audit"])
 
 @router.get("", responses=responses())
 async def list_audit(_: AuditRead, services: ServicesOf, paging: PagingQuery) -> Page[AuditView]:
-    """Changes, newest first."""
+    """List changes, newest first."""
     async with services.store.read() as unit:
         rows = await unit.audit.page(before=paging.before, limit=paging.fetch)
     return paging.page(rows, _show, lambda row: str(row.serial))
@@ -22,7 +22,7 @@ async def list_audit(_: AuditRead, services: ServicesOf, paging: PagingQuery) ->
 
 @router.get("/verify", responses=responses())
 async def verify_audit(_: AuditRead, services: ServicesOf) -> ChainView:
-    """Read the whole chain and say where it breaks, if it does."""
+    """Verify the whole chain of digests, and report the first broken row."""
     async with services.store.read() as unit:
         broken = await unit.audit.first_broken()
     return ChainView(intact=broken is None, first_broken=broken)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Audit rows on the wire."""
+"""Schemas of audit rows."""
 
 from datetime import datetime
 from typing import Any
@@ -16,9 +16,9 @@ class AuditView(View):
     action: str
     target: str
     detail: dict[str, Any]
-    digest: str = Field(description="SHA-256 over the row and the digest before it, in hexadecimal")
+    digest: str = Field(description="SHA-256 of the previous digest and this row, in hexadecimal.")
 
 
 class ChainView(View):
     intact: bool
-    first_broken: int | None = Field(description="the serial of the first row that was altered, or is missing")
+    first_broken: int | None = Field(description="The serial of the first altered or missing row.")

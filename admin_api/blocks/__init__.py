@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blocks: networks that are refused until they are let in again."""
+"""Blocks: networks that the policy refuses until the block ends or is removed."""

@@ -31,12 +31,12 @@ async def create_block(
     dry_run: DryRun = False,
     force: Force = False,
 ) -> BlockCreated:
-    """Refuse a network, in force before this answer, with the live sessions from it disconnected.
+    """Block a network. Before the answer, the block is in force and live sessions from the network are disconnected.
 
-    A network that is blocked already keeps its block, and the later end of the two.
+    A network that is blocked already keeps its block; the later of the two ends applies.
     """
     if address is not None and address in body.cidr and not (force or dry_run):
-        detail = f"{body.cidr} covers {address}, where this request comes from; add force=true if you mean it"
+        detail = f"{body.cidr} covers {address}, your own address; add force=true to apply it anyway"
         raise ApiError(ProblemKind.SELF_LOCKOUT, detail)
     report = await services.enforcement.add_block(body.cidr, body.reason, body.ttl, caller.name, dry_run=dry_run)
     if report.created:
@@ -51,10 +51,10 @@ async def list_blocks(
     _: BlocksRead,
     services: ServicesOf,
     paging: PagingQuery,
-    covers: Annotated[Ip | None, Query(description="only blocks that cover this address")] = None,
-    cidr: Annotated[Cidr | None, Query(description="only the block of exactly this network")] = None,
+    covers: Annotated[Ip | None, Query(description="Only blocks that cover this address.")] = None,
+    cidr: Annotated[Cidr | None, Query(description="Only the block of exactly this network.")] = None,
 ) -> Page[BlockView]:
-    """Blocks in force, oldest first."""
+    """List the blocks in force, oldest first."""
     async with services.store.read() as unit:
         if covers is None and cidr is None:
             rows = await unit.blocks.page(after=paging.after, limit=paging.fetch)
@@ -65,7 +65,7 @@ async def list_blocks(
 
 @router.get("/{block_id}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> BlockView:
-    """One block in force."""
+    """Get one block in force."""
     async with services.store.read() as unit:
         block = await unit.blocks.get(block_id)
     if block is None or (block.expires_at is not None and block.expires_at <= services.clock.wall()):
@@ -75,13 +75,13 @@ async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> Block
 
 @router.delete("/{block_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
 async def delete_block(block_id: str, caller: BlocksWrite, services: ServicesOf) -> None:
-    """Let the network in again, in force before this answer."""
+    """Remove a block. The network is accepted again before the answer."""
     if not await services.enforcement.remove_block(block_id, caller.name):
         raise _not_found(block_id)
 
 
 def _networks(covers: Address | None, cidr: Network | None) -> list[str]:
-    """The canonical texts of the networks that cover the one and are the other."""
+    """Returns the CIDR texts of the networks that cover ``covers`` and equal ``cidr``, as far as given."""
     covering = (
         set() if covers is None else {str(ip_network(covers).supernet(n)) for n in range(covers.max_prefixlen + 1)}
     )

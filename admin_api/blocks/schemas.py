@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Blocks on the wire."""
+"""Schemas of blocks."""
 
 from datetime import datetime
 from typing import Annotated
@@ -12,9 +12,9 @@ Ttl = Annotated[float, Field(gt=0, le=MAX_TTL, allow_inf_nan=False)]
 
 
 class BlockCreate(Body):
-    cidr: Cidr = Field(description="a network, or a single address", examples=["198.51.100.0/24"])
-    reason: Text = Field("", description="shown to the clients that are disconnected", examples=["Brute force"])
-    ttl: Ttl | None = Field(None, description="seconds; without it the block has no end", examples=[3600])
+    cidr: Cidr = Field(description="A network or a single address.", examples=["198.51.100.0/24"])
+    reason: Text = Field("", description="Shown to the clients that are disconnected.", examples=["Brute force"])
+    ttl: Ttl | None = Field(None, description="Seconds. Without it the block has no end.", examples=[3600])
 
 
 class BlockView(View):
@@ -27,7 +27,7 @@ class BlockView(View):
 
 
 class BlockCreated(View):
-    """A block with what it did. ``id`` is null for a dry run."""
+    """A block and its effect. ``id`` is null for a dry run."""
 
     id: str | None
     cidr: Cidr
@@ -35,5 +35,5 @@ class BlockCreated(View):
     created_by: str
     created_at: datetime
     expires_at: datetime | None
-    sessions_cut: int = Field(description="live sessions that were disconnected, or would be for a dry run")
-    overridden_by: str | None = Field(description="a rule that lets the network's first address in all the same")
+    sessions_cut: int = Field(description="Live sessions that were disconnected; in a dry run, that would be.")
+    overridden_by: str | None = Field(description="A rule that still accepts the network's first address.")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one-line commands of the Unix socket: a JSON object in, a JSON object on one line out.
+"""The one-line commands of the Unix socket: each request and each answer is a JSON object on one line.
 
     {"command": "reload_rules"}
     {"command": "block_ip", "ip": "198.51.100.42", "reason": "Brute force", "ttl": 3600}
     {"command": "unblock_ip", "ip": "198.51.100.42"}
     {"command": "status"}
 
-An answer has ``ok``; where that is false, ``error`` is a stable code and ``detail`` a sentence.
+An answer has ``ok``. If it is false, ``error`` is a stable code and ``detail`` a sentence.
 """
 
 import json
@@ -53,7 +53,7 @@ class LineCommands:
         self._services = services
 
     async def answer(self, line: bytes, by: str) -> bytes:
-        """Carry out one line for ``by``; returns the line to send back, with its end."""
+        """Carry out one command for the caller ``by``. Returns the answer, with its newline."""
         try:
             answer = {"ok": True} | await self._carry_out(PARSER.validate_json(line), by)
         except ValidationError as error:
@@ -96,7 +96,7 @@ class LineCommands:
 
 
 def _name(network: Network) -> str:
-    """One address as it was written, without the length that makes a network of it."""
+    """Returns a single address without its prefix length, any other network in CIDR."""
     return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Unix socket beside the TCP port: the same API over HTTP, and commands of one line.
+"""The Unix socket of the API: it speaks HTTP and one-line commands.
 
-The first byte of a connection tells which: no HTTP request begins with ``{``. Who is at the other end is asked of the
-kernel (SO_PEERCRED): root and the server's own user may do everything, without a token; nobody else is answered.
+The first byte of a connection selects the protocol: no HTTP request begins with ``{``. The kernel names the peer
+(SO_PEERCRED): root and the server's own user have every scope without a token, other users are refused.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from admin_api.control.commands import LineCommands
 
 MAX_CONNECTIONS = 64
-MAX_LINE = 64 * 1024  # bytes; a command is some hundred
-FIRST_BYTE = 10.0  # seconds for a connection to say what it speaks
+MAX_LINE = 64 * 1024  # bytes; a command has a few hundred
+FIRST_BYTE = 10.0  # seconds until a new connection must send its first byte
 BACKLOG = 64
 CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7), struct ucred)
 
@@ -45,7 +45,7 @@ class SocketInUseError(OSError):
 
 class ControlSocket:
     def __init__(self, path: Path, server: uvicorn.Server, commands: LineCommands) -> None:
-        """``server`` is running; its configuration and state serve the connections that speak HTTP."""
+        """``server`` must be running: HTTP connections use its configuration and state."""
         self._path = path
         self._http = server
         self._commands = commands
@@ -54,13 +54,13 @@ class ControlSocket:
         self._open: set[asyncio.BaseTransport] = set()
 
     async def start(self) -> None:
-        """Raises ``OSError`` with a sentence for the operator."""
+        """Listen. Raises ``OSError`` with a sentence for the operator."""
         _remove_stale(self._path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.setblocking(False)
             listener.bind(str(self._path))
-            # Nobody connects before listen(), so nobody finds the socket with wider rights than these.
+            # No client can connect before listen(), so the wider mode between bind() and chmod() is never used.
             self._path.chmod(0o600)
             found = self._path.stat()
             self._inode = (found.st_dev, found.st_ino)
@@ -69,23 +69,25 @@ class ControlSocket:
             )
         except OSError as error:
             listener.close()
-            raise OSError(error.errno, f"the control socket {self._path} cannot be made: {error.strerror}") from error
+            raise OSError(
+                error.errno, f"the control socket {self._path} cannot be created: {error.strerror}"
+            ) from error
 
     async def stop(self) -> None:
-        """Stop listening, remove the file, end what is still open."""
+        """Stop listening, remove the file, close the open connections."""
         if self._server is None:
             return
         self._server.close()
         with contextlib.suppress(FileNotFoundError):
             found = self._path.stat()
-            if (found.st_dev, found.st_ino) == self._inode:  # not one that a newer server made meanwhile
+            if (found.st_dev, found.st_ino) == self._inode:  # another server may have replaced the file
                 self._path.unlink()
         for transport in tuple(self._open):
             transport.close()
         self._server = None
 
     def admit(self, transport: asyncio.BaseTransport) -> Principal | None:
-        """Who is at the other end, if it may speak; ``release`` must follow."""
+        """Returns the peer's principal, ``None`` if it is refused. Pair each admission with ``release``."""
         principal = _principal_of(transport)
         if principal is None or len(self._open) >= MAX_CONNECTIONS:
             return None
@@ -95,23 +97,23 @@ class ControlSocket:
     def release(self, transport: asyncio.BaseTransport) -> None:
         self._open.discard(transport)
 
-    def speak_http(self, principal: Principal) -> asyncio.Protocol:
+    def http_protocol(self, principal: Principal) -> asyncio.Protocol:
         protocol = H11Protocol(self._http.config, self._http.server_state, {})
-        protocol.app = _Vouched(protocol.app, principal)
+        protocol.app = _WithPrincipal(protocol.app, principal)
         return protocol
 
-    def speak_lines(self, principal: Principal) -> asyncio.Protocol:
-        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def line_protocol(self, principal: Principal) -> asyncio.Protocol:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                await self._converse(reader, writer, principal.name)
+                await self._serve_lines(reader, writer, principal.name)
             except ConnectionError:
-                logger.debug("a client of the control socket left before its answer")
+                logger.debug("a client of the control socket disconnected before its answer")
             finally:
                 writer.close()
 
-        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=MAX_LINE), converse)
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=MAX_LINE), serve)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, by: str) -> None:
+    async def _serve_lines(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, by: str) -> None:
         while True:
             try:
                 line = await reader.readuntil(b"\n")
@@ -129,11 +131,11 @@ class ControlSocket:
 
 
 class _Connection(asyncio.Protocol):
-    """A connection; from its first byte on it passes everything to the protocol that it speaks."""
+    """One connection: its first byte selects the protocol that receives everything."""
 
     def __init__(self, owner: ControlSocket) -> None:
         self._owner = owner
-        self._speaks: asyncio.Protocol | None = None
+        self._protocol: asyncio.Protocol | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._principal: Principal | None = None
 
@@ -141,7 +143,9 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._principal = self._owner.admit(transport)
         if self._principal is None:
-            self._transport.write(b'{"ok":false,"error":"forbidden","detail":"too many connections, or not yours"}\n')
+            self._transport.write(
+                b'{"ok":false,"error":"forbidden","detail":"too many connections, or the user is not allowed"}\n'
+            )
             self._transport.close()
             return
         self._deadline = asyncio.get_running_loop().call_later(FIRST_BYTE, transport.close)
@@ -149,39 +153,39 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._principal is None:
             return
-        if self._speaks is None:
-            self._settle_on(data, self._principal)
-        if self._speaks is not None:
-            self._speaks.data_received(data)
+        if self._protocol is None:
+            self._choose_protocol(data, self._principal)
+        if self._protocol is not None:
+            self._protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
-        return None if self._speaks is None else self._speaks.eof_received()
+        return None if self._protocol is None else self._protocol.eof_received()
 
     def pause_writing(self) -> None:
-        if self._speaks is not None:
-            self._speaks.pause_writing()
+        if self._protocol is not None:
+            self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._speaks is not None:
-            self._speaks.resume_writing()
+        if self._protocol is not None:
+            self._protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.release(self._transport)
         if self._deadline is not None:
             self._deadline.cancel()
-        if self._speaks is not None:
-            self._speaks.connection_lost(exc)
+        if self._protocol is not None:
+            self._protocol.connection_lost(exc)
 
-    def _settle_on(self, data: bytes, principal: Principal) -> None:
+    def _choose_protocol(self, data: bytes, principal: Principal) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        speak = self._owner.speak_lines if data.startswith(b"{") else self._owner.speak_http
-        self._speaks = speak(principal)
-        self._speaks.connection_made(self._transport)
+        make = self._owner.line_protocol if data.startswith(b"{") else self._owner.http_protocol
+        self._protocol = make(principal)
+        self._protocol.connection_made(self._transport)
 
 
-class _Vouched:
-    """The application, told who calls."""
+class _WithPrincipal:
+    """The application, with the caller's principal set."""
 
     def __init__(self, app: ASGIApp, principal: Principal) -> None:
         self._app = app
@@ -202,13 +206,13 @@ def _principal_of(transport: asyncio.BaseTransport) -> Principal | None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Take away the socket of a server that is gone. Raises ``OSError`` where one lives, or a file is in the way."""
+    """Remove the socket of a dead server. Raises ``OSError`` if a server answers or the path is no socket."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise FileExistsError(errno.EEXIST, f"{path} is there and is not a socket")
+        raise FileExistsError(errno.EEXIST, f"{path} exists and is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:

@@ -22,11 +22,11 @@ async def list_decisions(
     _: DecisionsRead,
     services: ServicesOf,
     limit: Annotated[int, Query(ge=1, le=KEPT_DECISIONS)] = 100,
-    address: Annotated[Ip | None, Query(description="only about this source")] = None,
+    address: Annotated[Ip | None, Query(description="Only verdicts about this source.")] = None,
     user: Annotated[str | None, Query(max_length=64)] = None,
     verdict: Annotated[Action | None, Query()] = None,
 ) -> Page[EventView]:
-    """The latest verdicts that reached the event stream, newest first. Kept in memory, not over a restart."""
+    """List the latest verdicts of the event stream, newest first. They are kept in memory and lost at a restart."""
     wanted = {
         name: str(value)
         for name, value in (("address", address), ("user", user), ("verdict", verdict))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules as the API shows and keeps them: those of the files, read-only, beside those made here.
+"""Rules as the API lists and stores them: read-only rules of the files, and rules made over the API.
 
-A rule made here is stored in the rule files' own format and compiled as a document of its own, named ``api:<id>``; the
-compiler's pointers into that document are turned into pointers into the rule.
+A rule made over the API is stored in the rule file format and compiled as a document of its own, ``api:<id>``. Problems
+that point into that document are made to point into the rule.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from sentry_engine import Action, PolicyError, Problem
 from sentry_engine.addresses import render_network
+from sentry_engine.formats.rule_file import FORMAT_VERSION
 from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PrefixRule
 from sentry_engine.rules.user_rules import UserRule
@@ -29,15 +30,14 @@ if TYPE_CHECKING:
 
 DOCUMENT_PREFIX = "api:"
 RULE_POINTER = "/wolfsentry/rules/0"
-FORMAT_VERSION = "1.6.3"
-MAX_NETWORKS_SHOWN = 100  # of one rule of a file; the file itself has the rest
+MAX_NETWORKS_SHOWN = 100  # of one rule of a file; the rest is only in the file
 
 CompiledRule = PrefixRule | LimitRule | GeoRule | UserRule | FeedRule
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRule:
-    """One rule. ``document`` and ``etag`` are whole for rules made over the API; ``file`` is set for the others."""
+    """One rule. ``file`` and ``pointer`` are set for a rule of a file, whose ``document`` may be shortened."""
 
     id: str
     source: str  # "api" or "file"
@@ -53,10 +53,10 @@ class ListedRule:
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
-    """What to do to one API rule: set it to ``document``, or remove it (``None``).
+    """One change of an API rule: set it to ``document``, or remove it (``None``).
 
-    ``expect`` sees the rule as it is (``None``: there is none), and raises where that is not what the caller means to
-    change. ``spare`` is an address that must not be refused by it.
+    ``expect`` gets the present rule (``None``: there is none) and raises if it is not the one that the caller means to
+    change. The change is refused if it would reject the address ``spare``.
     """
 
     id: str
@@ -68,20 +68,23 @@ class RuleChange:
 
 
 def as_documents(rules: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Each API rule as a rule document that the engine's loader takes, by the name that its problems go by."""
+    """Returns one rule document for the engine's loader per API rule, by the name that its problems carry."""
     return {DOCUMENT_PREFIX + rule_id: as_one_document([rule]) for rule_id, rule in rules}
 
 
 def as_one_document(rules: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The API rules as a rule file would hold them."""
+    """Returns the rules as one rule document."""
     return {"wolfsentry": {"version": FORMAT_VERSION, "rules": list(rules)}}
 
 
 def fix_end(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """A rule whose ``ttl`` counts from now. In a file it counts from the file's last change, which a row has not."""
+    """Returns the rule with ``expires_at`` instead of ``ttl``, which counts from ``now``.
+
+    In a file, ``ttl`` counts from the file's modification time; a row has none.
+    """
     ttl = document.get("ttl")
     if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not ttl > 0 or "expires_at" in document:
-        return dict(document)  # the loader says what is wrong with it
+        return dict(document)  # the loader reports what is wrong with it
     try:
         ends = now + timedelta(seconds=ttl)
     except OverflowError:
@@ -91,7 +94,7 @@ def fix_end(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def point_into_rule(error: PolicyError, rule_id: str) -> PolicyError:
-    """The same problems, with those of the rule itself pointing into the rule."""
+    """Returns the same problems; those of the rule's own document point into the rule."""
     name = DOCUMENT_PREFIX + rule_id
     return PolicyError(
         Problem("", p.pointer.removeprefix(RULE_POINTER), p.reason) if p.file == name else p for p in error.problems
@@ -99,7 +102,7 @@ def point_into_rule(error: PolicyError, rule_id: str) -> PolicyError:
 
 
 def etag_of(document: Mapping[str, Any], changed: object = None) -> str:
-    """A strong tag; ``changed`` tells a rule from an equal one before it."""
+    """Returns a strong ETag. ``changed`` distinguishes a rule from an earlier one with equal content."""
     content = json.dumps([str(changed), document], sort_keys=True, separators=(",", ":"))
     return f'"{hashlib.sha256(content.encode()).hexdigest()[:20]}"'
 
@@ -142,7 +145,7 @@ def view_file_rule(rule: CompiledRule) -> ListedRule:
 
 
 def _render(rule: CompiledRule) -> dict[str, Any]:
-    """The rule in the files' format, as far as it is short."""
+    """Returns the rule in the rule file format, with at most ``MAX_NETWORKS_SHOWN`` networks."""
     match rule:
         case PrefixRule():
             kind = "whitelist" if rule.action is Action.ACCEPT else "blacklist"

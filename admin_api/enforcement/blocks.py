@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The blocks made over the API: in the store for the next start, in the engine for now, and ended on time.
+"""The blocks made over the API: stored for the next start, enforced by the engine, removed after their end.
 
-The engine itself stops matching a block at its end, to the fraction of a second; the task here only takes away rows and
-entries that no longer matter.
+The engine stops matching a block exactly at its end. The expiry task here only removes expired rows and entries.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
 from sentry_engine import Action
+from sentry_engine.engine.blocks import MAX_BLOCKS
+from sentry_engine.engine.replay import BLOCK_PREFIX
 from sentry_engine.prefixes import Origin, Prefixes
 from sentry_engine.rules.model import PrefixRule
 
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
     from sentry_engine import Engine
     from vpn_frontend.ports import EventSink
 
-MAX_BLOCKS = 100_000  # as many as the engine takes; longer lists are feeds, which rule files name
-LONGEST_SLEEP = 3600.0  # seconds between two looks at the deadlines, whatever they say
-RETRY = 5.0  # seconds until a clean-up that the store refused is tried again
+LONGEST_SLEEP = 3600.0  # seconds: the longest wait between two runs of the expiry task
+RETRY = 5.0  # seconds until a failed clean-up is retried
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class BlockChange:
 
 
 class BlockList:
-    """Its caller holds the lock of all changes (``Enforcement``); only the expiry task takes ``lock`` itself."""
+    """Requires ``lock``, which serialises all changes (``Enforcement``); the expiry task takes it itself."""
 
     def __init__(self, engine: Engine, store: Store, events: EventSink, clock: Clock, lock: asyncio.Lock) -> None:
         self._engine = engine
@@ -59,7 +59,7 @@ class BlockList:
         self._expiring: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Put every stored block in force again."""
+        """Enforce every stored block, and start the expiry task."""
         async with self._store.read() as unit:
             blocks = await unit.blocks.read_all()
         self._engine.block_many(map(as_prefix_rule, blocks))
@@ -75,7 +75,7 @@ class BlockList:
             self._expiring = None
 
     async def add_block(self, network: Network, reason: str, expires_at: datetime | None, by: str) -> BlockChange:
-        """Block, or move the end of the block there is; what is stored and what is in force agree whatever fails."""
+        """Add a block, or extend the existing one. If anything fails, store and engine keep their earlier state."""
         await self._remove_expired()
         put: Block | None = None
         before: datetime | None = None
@@ -106,7 +106,7 @@ class BlockList:
         return BlockChange(block, created=created, changed=True)
 
     async def remove_block(self, id_or_cidr: str, by: str) -> Block | None:
-        """End a block; ``None``: there is none of that id or of exactly that network."""
+        """Remove the block with this id, or of exactly this network. Returns ``None`` if there is none."""
         async with self._store.write() as unit:
             block = await unit.blocks.get(id_or_cidr)
             if block is None:
@@ -120,7 +120,7 @@ class BlockList:
         return block
 
     async def apply_to(self, trial: Engine) -> None:
-        """Put the same blocks in force in another engine."""
+        """Enforce the stored blocks in the engine ``trial``."""
         async with self._store.read() as unit:
             trial.block_many(map(as_prefix_rule, await unit.blocks.read_all()))
 
@@ -147,7 +147,7 @@ class BlockList:
                 async with self._lock:
                     await self._remove_expired()
             except Exception:
-                logger.exception("blocks that are over could not be removed from the store")
+                logger.exception("expired blocks could not be removed from the store")
                 await asyncio.sleep(RETRY)
 
     async def _remove_expired(self) -> None:
@@ -162,8 +162,8 @@ class BlockList:
 
 
 def block_rule_id(block_id: str) -> str:
-    """The name of a block in verdicts."""
-    return f"block:{block_id}"
+    """Returns the rule id that verdicts name for a block."""
+    return f"{BLOCK_PREFIX}{block_id}"
 
 
 def as_prefix_rule(block: Block) -> PrefixRule:
@@ -178,5 +178,5 @@ async def _refuse_when_full(unit: UnitOfWork) -> None:
 
 
 def outlasts(new: datetime | None, old: datetime | None) -> bool:
-    """Whether an end is later; none at all is the latest."""
+    """True if the end ``new`` is later than ``old``; ``None`` (no end) is the latest."""
     return old is not None and (new is None or new > old)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The deadlines of blocks, soonest first.
+"""The deadlines of blocks, soonest first, in monotonic seconds: a jump of the wall clock ends no block early.
 
-The engine itself stops matching a block at its end to the fraction of a second; this says when rows and entries that no
-longer matter can be taken away. Deadlines are the engine's time, so a jump of the wall clock ends nothing early.
+The engine stops matching a block exactly at its end. These deadlines tell when its row and entry can be removed.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ import heapq
 
 
 class Deadlines:
-    """A heap with lazy deletion: ``_current`` says what counts, entries that differ from it are passed over."""
+    """A heap with lazy deletion: heap entries that differ from ``_current`` are skipped."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []
         self._current: dict[str, float] = {}
 
     def set_deadline(self, name: str, deadline: float | None) -> None:
-        """``None``: it has none."""
+        """Set, move or remove (``None``) the deadline of ``name``."""
         if deadline is None:
             self._current.pop(name, None)
             return
@@ -31,7 +30,7 @@ class Deadlines:
         return self._heap[0][0] if self._heap else None
 
     def due_names(self, now: float) -> list[str]:
-        """What is over. It stays until it is set to ``None``, so that a removal that fails is tried again."""
+        """Returns the names whose deadline has passed. They stay until removed, so a failed removal is retried."""
         soonest = self.next_deadline()
         if soonest is None or soonest > now:
             return []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a change of policy did."""
+"""Reports of changes of policy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BlockReport:
-    """``id`` is ``None`` for a dry run. ``overridden_by``: the rule that lets the first address in all the same."""
+    """``id`` is ``None`` for a dry run. ``overridden_by``: the rule that still accepts the first address."""
 
     id: str | None
     cidr: Network
@@ -30,14 +30,14 @@ class BlockReport:
 
 @dataclass(frozen=True, slots=True)
 class PolicyReport:
-    """The outcome of a reload or a check. ``problems`` empty: the policy is good (and, unless dry, in force)."""
+    """The outcome of a reload or a check. Without ``problems`` the policy is valid; after a reload it is in force."""
 
     at: datetime
     version: int  # of the policy in force afterwards
-    rules: int  # in the policy looked at
+    rules: int  # in the policy that was read
     sessions_cut: int
     problems: tuple[Problem, ...] = ()
-    findings: tuple[Finding, ...] = ()  # of a check: no errors, but worth a look
+    findings: tuple[Finding, ...] = ()  # warnings of a check
 
     @property
     def valid(self) -> bool:
@@ -50,4 +50,4 @@ class EnforcementStatus:
     loaded_at: datetime
     rules: int
     files: tuple[str, ...]
-    failure: PolicyReport | None  # the last reload, where it failed and none has succeeded since
+    failure: PolicyReport | None  # the last reload, if it failed

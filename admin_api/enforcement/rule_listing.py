@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All rules in order of their ids, those of the files (as compiled) between those of the store."""
+"""All rules by id: the compiled rules of the files merged with the rules of the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RuleListing:
-    """The order of a policy's rules is worked out once, when somebody asks for a page of them."""
+    """Sorts the rules of a policy once, at the first page that a caller asks for."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

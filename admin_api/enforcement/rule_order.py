@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules of a policy's files by id.
+"""The rules of a policy's files, sorted by id.
 
-A file may hold a million: only their places are kept, and a rule is made when it is looked at. They are
-sorted some at a time, so that the thread that does it lets others go on, and merged as far as is asked for.
+A file may hold a million rules: only their positions are kept, and a rule is made when it is read. The sort runs in
+batches, so that other threads get the interpreter, and pages merge the batches.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from admin_api.enforcement.api_rules import CompiledRule
     from sentry_engine import Policy
 
-BATCH = 16_384  # rules sorted in one go, for some 10 ms
+BATCH = 16_384  # rules in one sort, about 10 ms
 
 
 @dataclass(frozen=True, slots=True)
 class _Sorted:
-    """Some of ``rules``: their places, by their ids."""
+    """The positions of one batch of ``rules``, sorted by id."""
 
     rules: Sequence[CompiledRule]
     ids: Sequence[str]
@@ -43,7 +43,7 @@ class _Sorted:
 
 class RuleOrder:
     def __init__(self, policy: Policy) -> None:
-        """Takes a second for a million rules: for a thread of its own."""
+        """Takes one second for a million rules: run it on a worker thread."""
         self._sorted = [
             _Sorted(rules, ids, array("I", sorted(range(begin, min(begin + BATCH, len(ids))), key=ids.__getitem__)))
             for rules, ids in _lists_of(policy)
@@ -51,23 +51,23 @@ class RuleOrder:
         ]
 
     def after(self, rule_id: str | None, limit: int) -> list[CompiledRule]:
-        """The first ``limit`` rules whose ids come after ``rule_id``, or the first of all."""
+        """Returns up to ``limit`` rules whose ids follow ``rule_id``; ``None``: from the first one."""
         merged = merge(*(some.after(rule_id, limit) for some in self._sorted), key=itemgetter(0))
         return [some.rules[place] for _, some, place in islice(merged, limit)]
 
 
 def find_rule(policy: Policy, rule_id: str) -> CompiledRule | None:
-    """The rule of a file that is called so: 30 ms among a million."""
+    """Returns the file rule with this id; takes 30 ms among a million."""
     return next((rules[ids.index(rule_id)] for rules, ids in _lists_of(policy) if rule_id in ids), None)
 
 
 def _lists_of(policy: Policy) -> Iterator[tuple[Sequence[CompiledRule], Sequence[str]]]:
-    """Lists of rules with their ids, without the rules that a row made."""
+    """Yields lists of rules with their ids, without the rules of the store."""
     single: list[CompiledRule] = [*policy.limit_rules, *policy.geo_rules, *policy.user_rules, *policy.feeds]
     for part in parts_of(policy.prefix_rules):
         if not isinstance(part, ColumnarRules):
             single.append(part)
-        elif len(part) < BATCH // 16:  # a list of its own is not worth it
+        elif len(part) < BATCH // 16:  # too short for a list of its own
             single += part
         else:
             yield part, part.ids

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What changes by the clock alone: rules with a schedule, and users whose time is over.
+"""Applies what changes by time alone: rules with a schedule, and users that expire.
 
-The engine's core asks no calendar and the directory only at login, so somebody looks every few seconds and disconnects
-whom the policy refuses by then.
+The engine's core reads no calendar, and users are looked up only at login. The scheduler therefore runs every few
+seconds and disconnects the sessions that the policy refuses by then.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sentry_engine import Engine
     from vpn_frontend.ports import EventSink
 
-PERIOD = 5.0  # seconds; how late a schedule may take effect
+PERIOD = 5.0  # seconds between two runs: the longest delay of a schedule
 EXPIRED = "This account has expired."
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Scheduler:
     def __init__(
         self, engine: Engine, sessions: LiveSessions, store: Store, events: EventSink, clock: Clock, lock: asyncio.Lock
     ) -> None:
-        """``lock`` is the one of all changes of policy."""
+        """``lock`` serialises all changes of policy."""
         self._engine = engine
         self._sessions = sessions
         self._store = store
@@ -52,7 +52,7 @@ class Scheduler:
             self._task = None
 
     async def apply_due(self) -> int:
-        """Do what is due; returns how many sessions it cut."""
+        """Apply due schedules and expiries. Returns how many sessions that disconnected."""
         async with self._lock:
             changed = await asyncio.to_thread(self._engine.refresh)
             cut = len(await self._sessions.reassess()) if changed or self._engine.policy.user_rules else 0
@@ -69,4 +69,4 @@ class Scheduler:
             try:
                 await self.apply_due()
             except Exception:
-                logger.exception("the timetable could not be looked at")
+                logger.exception("schedules and expiries could not be applied")

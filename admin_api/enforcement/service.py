@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The single place that changes the policy in force: API, Unix socket, file watcher and SIGHUP all come here.
+"""The only module that changes the policy in force, for the API, the Unix socket, the file watcher and SIGHUP.
 
-One change at a time, under one lock, and each is whole or not at all: compiled first, put into the engine, committed to
-the store; where the commit fails, the engine goes back. When a change returns it is in force for new sources and every
-live session that it refuses has been disconnected.
+One lock serialises the changes, and each is atomic: compile, put into the engine, commit to the store; if the commit
+fails, the engine gets the earlier policy back. When a change returns, it applies to new sources, and every live session
+that it refuses has been disconnected.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sentry_engine.engine.replay import Change
     from vpn_frontend.ports import EventSink, SessionView
 
-MAX_RULES = 10_000  # made over the API; every change of one compiles them all
+MAX_RULES = 10_000  # made over the API; each change of one compiles all of them
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Enforcement:
         rehearsal: Callable[[Policy], Engine] | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """``paths`` are rule files and folders; ``rehearsal`` makes the throw-away engine of a dry run."""
+        """``paths`` are rule files and folders; ``rehearsal`` makes the temporary engine of a dry run."""
         self._engine = engine
         self._sessions = sessions
         self._store = store
@@ -83,7 +83,7 @@ class Enforcement:
         self._failure: PolicyReport | None = None
 
     async def start(self) -> None:
-        """Put what the store remembers in force. Raises ``PolicyError``: serving without it lets the wrong ones in."""
+        """Put the rule files and the stored rules and blocks in force. Raises ``PolicyError``; then do not serve."""
         report = await self.reload()
         if not report.valid:
             raise PolicyError(report.problems)
@@ -111,10 +111,10 @@ class Enforcement:
     async def add_block(
         self, cidr: str | Network, reason: str, ttl: float | None, by: str, *, dry_run: bool = False
     ) -> BlockReport:
-        """Block a network for ``ttl`` seconds, or without end.
+        """Block a network for ``ttl`` seconds, or without end (``None``).
 
-        A network that is blocked already keeps its block, whose end moves out if the new one is later: nobody shortens
-        another's. Raises ``ApiError``, and ``ValueError`` for what is no network.
+        A network that is blocked already keeps its block; a later end extends it, an earlier one changes nothing.
+        Raises ``ApiError``; ``ValueError`` if ``cidr`` is not a network.
         """
         network = parse_network(cidr)
         self._refuse_exempt(network)
@@ -133,7 +133,7 @@ class Enforcement:
         return self._report_block(network, change, cut)
 
     async def remove_block(self, id_or_cidr: str, by: str) -> bool:
-        """False: there is no such block."""
+        """Remove a block. Returns false if there is none."""
         async with self._lock:
             block = await self._blocks.remove_block(id_or_cidr, by)
         if block is not None:
@@ -141,7 +141,7 @@ class Enforcement:
         return block is not None
 
     async def reload(self, *, by: str = "system", dry_run: bool = False) -> PolicyReport:
-        """Read the rule files and the API's rules anew. A policy with any error changes nothing and is reported."""
+        """Reload the rule files and the API's rules. A policy with an error is reported and changes nothing."""
         async with self._lock:
             async with self._store.read() as unit:
                 documents = {row.id: row.document for row in await unit.rules.read_all()}
@@ -163,7 +163,7 @@ class Enforcement:
         return self._report(policy, cut=cut)
 
     async def check(self, documents: Mapping[str, Mapping[str, Any]]) -> PolicyReport:
-        """What a policy of these documents alone would be; changes nothing."""
+        """Report on a policy of these documents alone. Changes nothing."""
         try:
             policy = await asyncio.to_thread(self._load, documents=documents)
             return await self._report_rehearsal(policy)
@@ -173,7 +173,7 @@ class Enforcement:
     async def simulate(
         self, documents: Mapping[str, Mapping[str, Any]] | None, decisions: Sequence[Decision]
     ) -> tuple[PolicyReport, list[Change]]:
-        """Which of ``decisions`` a policy of these documents (``None``: of the rules as they lie) would change."""
+        """Returns the ``decisions`` that a policy of these documents (``None``: the present rules) would change."""
         try:
             if documents is None:
                 async with self._store.read() as unit:
@@ -187,10 +187,10 @@ class Enforcement:
         return self._report(policy), changes
 
     async def change_rule(self, change: RuleChange) -> tuple[Rule | None, int]:
-        """Returns the rule as it is then (``None``: removed), and how many sessions the change cut, or would.
+        """Returns the changed rule (``None``: removed), and how many sessions were, or would be, disconnected.
 
-        A rule with an error raises ``PolicyError``, one that refuses whom it should spare ``ApiError``; then nothing
-        has changed.
+        Raises ``PolicyError`` for an invalid rule and ``ApiError`` for one that rejects ``change.spare``; then
+        nothing has changed.
         """
         async with self._lock:
             async with self._store.read() as unit:
@@ -218,7 +218,7 @@ class Enforcement:
         return row, cut
 
     async def rehearse(self, policy: Policy) -> list[SessionView]:
-        """The live sessions that would be disconnected if ``policy`` were in force beside the API's blocks."""
+        """Returns the live sessions that ``policy``, with the present blocks, would disconnect."""
         views = self._sessions.list()
         if not views:
             return []
@@ -228,7 +228,7 @@ class Enforcement:
 
     @asynccontextmanager
     async def _trial(self, policy: Policy) -> AsyncIterator[Engine]:
-        """A throw-away engine with ``policy`` and the API's blocks in force, and nobody's windows or penalties."""
+        """Yields a temporary engine with ``policy`` and the present blocks, without rate windows or penalties."""
         trial = await asyncio.to_thread(self._rehearsal, policy)
         try:
             await self._blocks.apply_to(trial)
@@ -238,11 +238,11 @@ class Enforcement:
 
     async def _refuse_lockout(self, policy: Policy, address: Address) -> None:
         if self._engine.explain(address).verdict.action is Action.REJECT:
-            return  # it is refused already: whoever asks came by another way
+            return  # refused already: the change does not lock the caller out
         async with self._trial(policy) as trial:
             verdict = trial.explain(address).verdict
         if verdict.action is Action.REJECT:
-            detail = f"It would refuse {address}, where this request comes from; add force=true if you mean it"
+            detail = f"The change would refuse {address}, your own address; add force=true to apply it anyway"
             raise ApiError(ProblemKind.SELF_LOCKOUT, detail)
 
     async def _commit_rule(self, change: RuleChange, policy: Policy) -> Rule | None:
@@ -276,7 +276,7 @@ class Enforcement:
     def _refuse_exempt(self, network: Network) -> None:
         for exempt in self._never_block:
             if exempt.version == network.version and network.subnet_of(exempt):  # type: ignore[arg-type]
-                raise ApiError(ProblemKind.NEVER_BLOCKED, f"{network} lies in {exempt}, which never_block exempts")
+                raise ApiError(ProblemKind.NEVER_BLOCKED, f"{network} is inside {exempt}, which never_block exempts")
 
     def _report_block(self, network: Network, change: BlockChange, cut: int) -> BlockReport:
         block = change.block
@@ -295,7 +295,7 @@ class Enforcement:
         )
 
     async def _report_rehearsal(self, policy: Policy) -> PolicyReport:
-        """What ``policy`` would do, with what in it deserves a look, and the examples that it does not keep."""
+        """Report what ``policy`` would disconnect, its warnings, and its failed tests."""
         cut = len(await self.rehearse(policy))
         findings = await asyncio.to_thread(lambda: (*find_policy_issues(policy), *run_rule_tests(policy)))
         return self._report(policy, cut=cut, findings=findings)
@@ -312,22 +312,26 @@ class Enforcement:
         return PolicyReport(self._clock.wall(), self._version, rules, cut, problems, findings)
 
     async def _note_reload(self, by: str) -> None:
-        """The policy is in force by now: a store that cannot write this down is no reason to say otherwise."""
+        """Write the audit row of a reload. A failure is only logged: the policy is in force."""
         try:
             async with self._store.write() as unit:
                 await unit.audit.add(by, "policy_reloaded", f"version {self._version}", rules=count_rules(self._policy))
         except Exception:
-            logger.exception("a reload could not be written to the audit")
+            logger.exception("the audit row of a reload could not be written")
 
     def _note_failure(self, report: PolicyReport) -> None:
         self._failure = report
         first = report.problems[0] if report.problems else None
-        logger.error("the policy in force stays: %d problems, the first: %s", len(report.problems), first)
+        logger.error(
+            "the policy was refused, the earlier one stays in force: %d problems, first: %s",
+            len(report.problems),
+            first,
+        )
         self._events.emit(ApiEvent.POLICY_REFUSED, problems=[str(problem) for problem in report.problems])
 
 
 async def _write_rule(unit: UnitOfWork, change: RuleChange, row: Rule | None) -> Rule | None:
-    """The row as it is after the change."""
+    """Returns the row after the change; ``None`` if it was removed."""
     if change.document is None:
         if row is not None:
             await unit.rules.remove(row)

@@ -16,18 +16,18 @@ from admin_api.http.problems import ApiError, ProblemKind, responses
 router = APIRouter(prefix="/events", tags=["events"])
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=64)]
-Follow = Annotated[bool, Query(description="`false`: end with the last event that has happened.")]
+Follow = Annotated[bool, Query(description="`false`: end the stream after the latest event.")]
 
 
 async def subscription(
     _: EventsRead, services: ServicesOf, last_event_id: LastEventId = None, follow: Follow = True
 ) -> AsyncIterator[Listener]:
-    """Listens from here on: before the answer begins, so that a server with too many listeners can say so."""
+    """Subscribe before the answer begins, so that a server with too many listeners can refuse with 503."""
     with ExitStack() as stack:
         try:
             listener = stack.enter_context(services.events.listening(last_event_id))
         except TooManyListenersError:
-            detail = f"{MAX_LISTENERS} clients listen already"
+            detail = f"The maximum of {MAX_LISTENERS} event streams is open"
             raise ApiError(ProblemKind.UNAVAILABLE, detail, headers={"Retry-After": "30"}) from None
         if not follow:
             listener.close()
@@ -38,10 +38,10 @@ async def subscription(
 async def stream_events(
     listener: Annotated[Listener, Depends(subscription)], services: ServicesOf
 ) -> AsyncIterator[ServerSentEvent]:
-    """What happens, as it happens; with Last-Event-ID, from there on.
+    """Stream events as they happen; with Last-Event-ID, starting after that event.
 
-    An event ``gap`` says how many events were missed, by a listener too slow or away too long. A comment is sent where
-    nothing happens for 15 seconds.
+    An event ``gap`` tells how many events the stream missed, because the client read too slowly or was away too long.
+    After 15 seconds without events a comment is sent.
     """
     async for event in listener.events():
         data = show_event(event).model_dump_json()

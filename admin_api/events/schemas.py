@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Events as JSON, one shape for the stream and for the list of decisions."""
+"""Events as JSON, in one shape for the stream and for ``/decisions``."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from admin_api.event_hub import ServerEvent
 
-MAX_DEPTH = 4  # of nested values in an event; what lies deeper is shown as text
+MAX_DEPTH = 4  # levels of nested values in an event; deeper ones become text
 
 
 class EventView(BaseModel):
@@ -24,9 +24,9 @@ def show_event(event: ServerEvent) -> EventView:
 
 
 def _plain(value: object, depth: int = 0) -> Any:  # noqa: ANN401 - JSON
-    """A JSON value: addresses, enumerations and whatever else a layer reports become text."""
+    """Returns a JSON value: addresses, enumerations and other objects become text."""
     if isinstance(value, float) and not math.isfinite(value):
-        return None  # JSON has no infinity; what waits for ever has no time to wait
+        return None  # JSON has no infinity: an endless wait becomes null
     if value is None or isinstance(value, bool | int | float):
         return value
     if depth < MAX_DEPTH:

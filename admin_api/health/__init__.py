@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the server lives, is ready, and how it does."""
+"""Health, readiness, status and metrics of the server."""

@@ -28,13 +28,13 @@ class Readiness(BaseModel):
 
 @root.get("/healthz")
 async def get_health() -> Health:
-    """The process lives and its event loop turns."""
+    """Answers while the process lives and its event loop runs."""
     return Health(status="ok")
 
 
-@root.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready; the problems say why"}})
+@root.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready; the problems are listed"}})
 async def get_readiness(services: ServicesOf, response: Response) -> Readiness:
-    """Store, policy and VPN are as they should be."""
+    """Check that the server is ready: store, policy and VPN."""
     problems = await find_problems(services)
     if problems:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
@@ -43,7 +43,7 @@ async def get_readiness(services: ServicesOf, response: Response) -> Readiness:
 
 @root.get("/metrics", response_class=Response, responses=responses())
 async def get_metrics(request: Request) -> Response:
-    """Figures in Prometheus' format: without a token from this host, elsewhere with the scope metrics:read."""
+    """Metrics in Prometheus' format. From this host no token is needed, from others one with the scope metrics:read."""
     principal: Principal | None = request.scope.get(PRINCIPAL)
     if principal is None and not _from_this_host(request):
         raise unauthenticated("From other hosts, send a token with the scope metrics:read")
@@ -56,7 +56,7 @@ async def get_metrics(request: Request) -> Response:
 
 @router.get("/status", responses=responses())
 async def get_status(_: StatusRead, services: ServicesOf) -> StatusView:
-    """Version, policy, sessions, leases, blocks and what is wrong, in one document."""
+    """Get version, policy, sessions, leases, blocks and problems in one document."""
     return await describe_status(services)
 
 

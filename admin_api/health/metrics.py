@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures for Prometheus, read from the engine, the gateway and the API at the moment of the scrape.
+"""Metrics for Prometheus, read from the engine, the gateway and the API at each scrape.
 
-Labels come from closed sets (actions, states, methods, statuses, names of counters): never an address, a user or a
-rule, which strangers could multiply.
+Labels come from closed sets (actions, states, methods, statuses, counter names). Addresses, users and rules are never
+labels: clients could multiply them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ServerCollector(Collector):
         self._services = services
 
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("ocsentry_build", "the running version", {"version": self._services.version})
+        yield InfoMetricFamily("ocsentry_build", "The running version", {"version": self._services.version})
         yield from self._policy()
         yield from self._engine()
         yield from self._sessions()
@@ -38,42 +38,48 @@ class ServerCollector(Collector):
 
     def _policy(self) -> Iterator[Metric]:
         status = self._services.enforcement.status()
-        yield GaugeMetricFamily("ocsentry_policy_version", "rises with each change of policy", status.version)
-        yield GaugeMetricFamily("ocsentry_policy_rules", "rules in force", status.rules)
+        yield GaugeMetricFamily(
+            "ocsentry_policy_version", "Version of the policy; rises with each change", status.version
+        )
+        yield GaugeMetricFamily("ocsentry_policy_rules", "Rules in force", status.rules)
         failed = float(status.failure is not None)
-        yield GaugeMetricFamily("ocsentry_policy_reload_failed", "1: the last reload was refused", failed)
+        yield GaugeMetricFamily(
+            "ocsentry_policy_reload_failed", "1 if the last reload was refused, otherwise 0", failed
+        )
 
     def _engine(self) -> Iterator[Metric]:
         counters = self._services.engine.counters()
-        yield CounterMetricFamily("ocsentry_decisions", "verdicts given", counters.decisions)
-        yield CounterMetricFamily("ocsentry_refusals", "verdicts that refused", counters.refused)
-        yield CounterMetricFamily("ocsentry_sources_evicted", "idle sources that made room", counters.evicted)
-        yield GaugeMetricFamily("ocsentry_sources", "sources with a window", counters.sources)
-        yield GaugeMetricFamily("ocsentry_penalties", "sources in the penalty box", counters.penalties)
-        yield GaugeMetricFamily("ocsentry_leases", "clients let in", len(self._services.engine.leases()))
+        yield CounterMetricFamily("ocsentry_decisions", "Verdicts given", counters.decisions)
+        yield CounterMetricFamily("ocsentry_refusals", "Verdicts that refused", counters.refused)
+        yield CounterMetricFamily(
+            "ocsentry_sources_evicted", "Idle sources evicted from the table of sources", counters.evicted
+        )
+        yield GaugeMetricFamily("ocsentry_sources", "Sources with a rate window", counters.sources)
+        yield GaugeMetricFamily("ocsentry_penalties", "Sources in the penalty box", counters.penalties)
+        yield GaugeMetricFamily("ocsentry_leases", "Admitted clients", len(self._services.engine.leases()))
 
     def _sessions(self) -> Iterator[Metric]:
         states = Counter(view.state for view in self._services.sessions.list())
-        family = GaugeMetricFamily("ocsentry_sessions", "live sessions", labels=["state"])
+        family = GaugeMetricFamily("ocsentry_sessions", "Live sessions", labels=["state"])
         for state in SessionState:
             family.add_metric([state.value], states[state])
         yield family
 
     def _gateway(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily("ocsentry_gateway", "the packet mover's counters by name", labels=["counter"])
+        family = GaugeMetricFamily("ocsentry_gateway", "Counters of the native gateway by name", labels=["counter"])
         for name, value in sorted(self._services.gateway_stats().items()):
             family.add_metric([name], value)
         yield family
 
     def _api(self) -> Iterator[Metric]:
         requests = self._services.request_metrics
-        answers = CounterMetricFamily("ocsentry_api_answers", "answers of the API", labels=["method", "status"])
+        answers = CounterMetricFamily("ocsentry_api_answers", "Answers of the API", labels=["method", "status"])
         for (method, status), count in sorted(requests.answers.items()):
             answers.add_metric([method, str(status)], count)
         yield answers
-        yield CounterMetricFamily("ocsentry_api_seconds", "time spent on answers", requests.seconds)
+        yield CounterMetricFamily("ocsentry_api_seconds", "Seconds spent on answers", requests.seconds)
         yield CounterMetricFamily(
-            "ocsentry_events_dropped", "events that slow listeners missed", self._services.events.dropped
+            "ocsentry_events_dropped", "Events that slow listeners missed", self._services.events.dropped
         )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state of the server in one document, the same over HTTP and over the socket."""
+"""The status of the server in one document, for HTTP and for the control socket."""
 
 from datetime import datetime
 
@@ -13,9 +13,9 @@ from admin_api.services import Services
 class StatusView(View):
     version: str
     started_at: datetime
-    uptime: float = Field(description="seconds")
+    uptime: float = Field(description="Seconds.")
     ready: bool
-    problems: list[str] = Field(description="what keeps it from being ready")
+    problems: list[str] = Field(description="Why the server is not ready.")
     sessions: int
     leases: int
     blocks: int
@@ -42,14 +42,14 @@ async def describe_status(services: Services) -> StatusView:
 
 
 async def find_problems(services: Services) -> list[str]:
-    """What is not as it should be, one line each; empty: the server is ready."""
+    """Returns the reasons why the server is not ready, one line each; an empty list means ready."""
     problems: list[str] = []
     failure = services.enforcement.status().failure
     if failure is not None:
         problems += [f"policy: {problem}" for problem in failure.problems]
     try:
         await services.store.check()
-    except Exception as error:  # noqa: BLE001 - whatever a database may raise is the answer to the question
+    except Exception as error:  # noqa: BLE001 - any error of the database means not ready
         problems.append(f"store: {type(error).__name__}")
     for name, check in services.checks.items():
         said = await check()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bound on what a request may carry, said in the header or not."""
+"""Limits the size of request bodies, with or without Content-Length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 4 * 1024 * 1024  # bytes; a check of a large rule document, an import of ten thousand users
-DETAIL = f"The most is {MAX_BODY} bytes"
+DETAIL = f"The limit is {MAX_BODY} bytes"
 
 
 class BodyLimit:
@@ -38,5 +38,5 @@ class BodyLimit:
 
         try:
             await self._app(scope, counted, send)
-        except HTTPException:  # from a layer outside of the application, which answers its own
+        except HTTPException:  # raised by a middleware; the application answers its own
             await problem_response(scope, ApiError(ProblemKind.TOO_LARGE, DETAIL))(scope, receive, send)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who calls, and what they may do.
+"""Callers of the API: tokens, scopes and principals.
 
-A token reads ``ocs_<id>_<secret>``: the prefix lets secret scanners find it, the id finds its row without a search, the
-secret is 256 random bits of which the store holds the SHA-256 only. A scope is ``resource:read`` or ``resource:write``;
-write implies read.
+A token reads ``ocs_<id>_<secret>``. The prefix lets secret scanners find it, and the id is the key of its row. The
+secret is 256 random bits; the store holds only its SHA-256. A scope is ``resource:read`` or ``resource:write``; write
+implies read.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ ALL_SCOPES = frozenset(Scope)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller that has proved who it is. ``name`` is what rows and the audit call it."""
+    """An authenticated caller. ``name`` identifies it in rows and in the audit."""
 
     name: str
     scopes: frozenset[Scope]
-    local: bool = False  # came over the Unix socket: it has no address that a block could cover
+    local: bool = False  # came over the Unix socket, so it has no address
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or _write_of(scope) in self.scopes
@@ -59,7 +59,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class MintedToken:
-    """A new token. ``text`` is shown once and kept nowhere."""
+    """A new token. ``text`` is shown once and never stored."""
 
     id: str
     text: str
@@ -72,7 +72,7 @@ def mint_token() -> MintedToken:
 
 
 def parse_token(text: str) -> tuple[str, str] | None:
-    """The id and the secret of a well-formed token."""
+    """Returns id and secret of a well-formed token, ``None`` for other text."""
     match = TOKEN_PATTERN.fullmatch(text)
     return None if match is None else (match[1], match[2])
 
@@ -82,7 +82,7 @@ def digest_secret(secret: str) -> bytes:
 
 
 def secret_matches(secret: str, digest: bytes) -> bool:
-    """Compare in constant time."""
+    """Compares in constant time."""
     return hmac.compare_digest(digest_secret(secret), digest)
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pages of lists: ``?limit=&cursor=`` in, ``items`` and ``next_cursor`` out.
+"""Cursor paging of lists: ``?limit=&cursor=`` in, ``items`` and ``next_cursor`` out.
 
-A cursor is the key of the last row of a page, opaque to the caller: rows that come or go meanwhile shift nothing.
+A cursor encodes the key of the page's last row, so rows added or removed meanwhile shift nothing. It is opaque to the
+caller.
 """
 
 import base64
@@ -17,7 +18,7 @@ from admin_api.http.problems import ApiError, ProblemError, ProblemKind
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-MAX_CURSOR = 512  # characters; a key of any table is shorter
+MAX_CURSOR = 512  # characters; the key of every table is shorter
 
 T = TypeVar("T")
 Row = TypeVar("Row")
@@ -30,7 +31,7 @@ class Page(BaseModel, Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Where a page begins and its length. Ask the store for ``fetch`` rows: one too many says that there are more."""
+    """Start and length of a page. Fetch ``fetch`` rows from the store: the extra row tells that a next page exists."""
 
     after: str | None
     limit: int
@@ -43,7 +44,7 @@ class Paging:
 
     @property
     def before(self) -> int | None:
-        """The key, where keys are serial numbers that fall."""
+        """The cursor of a list in falling order of serial numbers. Raises ``ApiError`` for another cursor."""
         if self.after is None:
             return None
         if not (self.after.isascii() and self.after.isdigit()) or len(self.after) > 18:
@@ -51,7 +52,7 @@ class Paging:
         return int(self.after)
 
     def page(self, rows: Sequence[Row], show: Callable[[Row], T], key: Callable[[Row], str]) -> Page[T]:
-        """The page of ``rows``, as many as were fetched, with its link to the next."""
+        """Returns the page of the ``fetch`` rows, and sets the Link header to the next page."""
         shown = rows[: self.limit]
         cursor = _render(key(shown[-1])) if len(rows) > self.limit else None
         if cursor is not None:
@@ -63,7 +64,9 @@ def paging(
     request: Request,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR, description="next_cursor of the page before")] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=MAX_CURSOR, description="The next_cursor of the previous page.")
+    ] = None,
 ) -> Paging:
     return Paging(None if cursor is None else _parse(cursor), limit, request, response)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``/problems``: what the ``type`` of a problem document points at. Needs no token."""
+"""``/problems``: the pages that the ``type`` of a problem document links to. They need no token."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -11,19 +11,19 @@ router = APIRouter(prefix="/problems", tags=["problems"])
 
 class KindView(BaseModel):
     code: str
-    status: int = Field(description="the HTTP status that it comes with")
+    status: int = Field(description="The HTTP status of answers with this problem.")
     title: str
 
 
 @router.get("")
 async def list_problems() -> list[KindView]:
-    """Every kind of problem."""
+    """List the problem kinds."""
     return [_show(kind) for kind in ProblemKind]
 
 
 @router.get("/{code}", responses=describe_problems(ProblemKind.NOT_FOUND, ProblemKind.INVALID))
 async def get_problem(code: str) -> KindView:
-    """What the type of a problem document points at."""
+    """Explain one problem kind: the target of a problem document's type."""
     for kind in ProblemKind:
         if kind.code == code:
             return _show(kind)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Errors as RFC 9457 problem documents, all of one shape, whoever raises them.
+"""Errors as problem documents (RFC 9457), all of one shape.
 
-``type`` is a local URL that explains the kind, ``code`` its last part, ``instance`` the request's id, as in the log.
-``errors`` points with JSON pointers into the request, or into ``file``.
+``type`` is a local URL that explains the kind, and ``code`` its last segment. ``instance`` is the id of the request, as
+in the log. ``errors`` holds JSON pointers into the request or into ``file``.
 """
 
 import logging
@@ -35,29 +35,31 @@ class _Facts:
 
 
 class ProblemKind(Enum):
-    """Every kind of problem there is. The name in lower case is its stable code."""
+    """The problem kinds. The name in lower case is the stable code."""
 
     BAD_REQUEST = _Facts(HTTPStatus.BAD_REQUEST, "The request is not well-formed")
     UNAUTHENTICATED = _Facts(HTTPStatus.UNAUTHORIZED, "A valid bearer token is needed")
     FORBIDDEN = _Facts(HTTPStatus.FORBIDDEN, "The token lacks the scope for this")
-    NOT_FOUND = _Facts(HTTPStatus.NOT_FOUND, "There is no such resource")
+    NOT_FOUND = _Facts(HTTPStatus.NOT_FOUND, "The resource does not exist")
     METHOD_NOT_ALLOWED = _Facts(HTTPStatus.METHOD_NOT_ALLOWED, "The resource has no such method")
-    ALREADY_EXISTS = _Facts(HTTPStatus.CONFLICT, "It exists already")
+    ALREADY_EXISTS = _Facts(HTTPStatus.CONFLICT, "The resource exists already")
     ADDRESS_TAKEN = _Facts(HTTPStatus.CONFLICT, "Another user has this inner address")
     SELF_LOCKOUT = _Facts(HTTPStatus.CONFLICT, "The change would refuse the caller's own address")
-    NEVER_BLOCKED = _Facts(HTTPStatus.CONFLICT, "never_block exempts the whole network, a block would do nothing")
-    FROM_FILE = _Facts(HTTPStatus.CONFLICT, "The rule comes from a rule file and is changed there")
-    TABLE_FULL = _Facts(HTTPStatus.CONFLICT, "The table of these resources is full")
+    NEVER_BLOCKED = _Facts(HTTPStatus.CONFLICT, "never_block exempts the whole network, so a block has no effect")
+    FROM_FILE = _Facts(HTTPStatus.CONFLICT, "The rule belongs to a rule file; change it there")
+    TABLE_FULL = _Facts(HTTPStatus.CONFLICT, "The maximum number of these resources is reached")
     IN_FLIGHT = _Facts(HTTPStatus.CONFLICT, "A request with this Idempotency-Key is still being answered")
     STALE = _Facts(HTTPStatus.PRECONDITION_FAILED, "The resource has changed since it was read")
     TOO_LARGE = _Facts(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
     INVALID = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The request's values are invalid")
-    INVALID_POLICY = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The policy is invalid, the one before stays in force")
+    INVALID_POLICY = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The policy is invalid; the earlier one stays in force")
     KEY_REUSED = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The Idempotency-Key belongs to another request")
     PRECONDITION_REQUIRED = _Facts(HTTPStatus.PRECONDITION_REQUIRED, "If-Match is needed")
     TOO_MANY_REQUESTS = _Facts(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests")
-    INTERNAL = _Facts(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its log has the reason under this instance")
-    UNAVAILABLE = _Facts(HTTPStatus.SERVICE_UNAVAILABLE, "Not now")
+    INTERNAL = _Facts(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its log has the reason under this instance id"
+    )
+    UNAVAILABLE = _Facts(HTTPStatus.SERVICE_UNAVAILABLE, "Temporarily unavailable")
 
     @property
     def code(self) -> str:
@@ -86,27 +88,27 @@ _BY_STATUS = {
 
 
 class ProblemError(BaseModel):
-    """One wrong place."""
+    """One error and its location."""
 
-    pointer: str = Field(description="JSON pointer into the body, or into the file", examples=["/cidr"])
+    pointer: str = Field(description="JSON pointer into the body or the file.", examples=["/cidr"])
     detail: str
-    file: str | None = Field(None, description="the rule file, or the part of the request that is not the body")
+    file: str | None = Field(None, description="The rule file, or the part of the request if not the body.")
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457."""
+    """A problem document (RFC 9457)."""
 
     type: str = Field(examples=["/api/v1/problems/not_found"])
     title: str
     status: int
     detail: str
     code: str
-    instance: str = Field(description="the id of the request, which the log has too")
+    instance: str = Field(description="The id of the request, as in the log.")
     errors: list[ProblemError] = []
 
 
 class ApiError(Exception):
-    """What an endpoint raises to refuse; one handler turns it into a problem document."""
+    """Raised by an endpoint to refuse a request; a handler answers with the problem document."""
 
     def __init__(
         self,
@@ -128,12 +130,12 @@ def unauthenticated(detail: str) -> ApiError:
 
 
 def invalid(pointer: str, detail: str) -> ApiError:
-    """One wrong value in the body."""
+    """Returns the error for one wrong value in the body."""
     return ApiError(ProblemKind.INVALID, detail, errors=[ProblemError(pointer=pointer, detail=detail)])
 
 
 def responses(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of an operation that can fail in these ways, besides those that every guarded one can."""
+    """Returns the OpenAPI responses of an operation: these problem kinds and those of every guarded operation."""
     common = (
         ProblemKind.UNAUTHENTICATED,
         ProblemKind.FORBIDDEN,
@@ -155,7 +157,7 @@ def describe_problems(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
 
 
 def problem_response(scope: Mapping[str, Any], error: ApiError) -> JSONResponse:
-    """The answer to the request of ``scope``, an ASGI scope that passed ``exchange``."""
+    """Returns the answer to the request of ``scope``, an ASGI scope that has passed ``request_context``."""
     document = ProblemDocument(
         type=f"{PROBLEMS_PATH}/{error.kind.code}",
         title=error.kind.title,
@@ -186,7 +188,7 @@ def install_handlers(app: FastAPI) -> None:
 
 
 async def _on_api_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ApiError)  # noqa: S101 - what it is registered for
+    assert isinstance(error, ApiError)  # noqa: S101 - the handler is registered for it
     return problem_response(request.scope, error)
 
 
@@ -211,7 +213,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 
 def _place(item: Mapping[str, Any]) -> ProblemError:
-    """A validation error's place as a JSON pointer. Its input is left out: it may be a password."""
+    """Returns the location of a validation error. The input is left out: it may be a password."""
     part, *path = item["loc"] or ("body",)
     if item["type"] == "json_invalid":
         return ProblemError(pointer="", detail=f"not JSON: {item['ctx']['error']} at character {path[0]}")

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Around every request: its id, the headers that every answer has, its place in the counters, and the last resort for
-errors.
+"""The outermost middleware: request id, security headers, request metrics, and the answer to unexpected errors.
 
-Outermost of all, so that whatever fails inside is answered as a problem document and logged under the request's id.
+An unexpected error is answered as a problem document and logged under the request's id.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class RequestContext:
         except Exception:
             logger.exception("request %s failed: %s %s", request_id, scope["method"], scope["path"])
             if status:
-                raise  # too late for another answer: the connection must break instead
+                raise  # the answer has begun: the connection must break
             failure = ApiError(ProblemKind.INTERNAL, "The server failed while answering")
             await problem_response(scope, failure)(scope, receive, send_with_headers)
         finally:

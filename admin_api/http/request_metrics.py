@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Counters of the API's own traffic, for the metrics."""
+"""Counters of API requests, for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class RequestMetrics:
-    """Answers by method and status, both from closed sets: a stranger's method is counted as "other"."""
+    """Answers by method and status, both from closed sets: an unknown method is counted as "other"."""
 
     def __init__(self) -> None:
         self.answers: Counter[tuple[str, int]] = Counter()

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A brake on guessing tokens, by an engine of the API's own.
+"""The rate limit on wrong API tokens, by an engine of the API's own.
 
-It has its own policy and its own penalty box: what the VPN blocks must not lock the operator out of the way to unblock
-it, and the other way round. Only credentials that are wrong count, and only requests without right ones are refused, so
-that somebody guessing behind the operator's proxy stops nobody else.
+Its policy and penalty box are separate from the VPN's: an address blocked from the VPN may still use the API to remove
+the block, and the reverse. Only wrong tokens count, and requests with a right token are never refused. So an attacker
+behind the operator's proxy locks out no other caller.
 """
 
 from __future__ import annotations
 
 from sentry_engine import Engine, Policy
+from sentry_engine.formats.rule_file import FORMAT_VERSION
 
 MAX_FAILURES = 30  # wrong tokens
 WINDOW = 60  # seconds
@@ -16,7 +17,7 @@ PENALTY = 60  # seconds
 
 POLICY = {
     "wolfsentry": {
-        "version": "1.6.3",
+        "version": FORMAT_VERSION,
         "builtin_limits": False,
         "rules": [
             {
@@ -37,5 +38,5 @@ class Throttle:
         self._engine = Engine(Policy.from_document(POLICY))
 
     def note_failure(self, address: str, now: float) -> float | None:
-        """Count a wrong token; seconds to wait, where there were too many."""
+        """Count a wrong token. Returns the seconds to wait after too many, otherwise ``None``."""
         return self._engine.decide("auth_failure", address, now=now).retry_after

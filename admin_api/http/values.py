@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shapes that requests share: networks, texts and moments, read strictly, refused with what to write instead."""
+"""Value types that requests share: networks, addresses, texts and times. Errors say what to write instead."""
 
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -18,12 +18,15 @@ from pydantic import (
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-MAX_TTL = 10 * 365 * 86_400  # seconds; what should last longer is better said without an end
+MAX_TTL = 10 * 365 * 86_400  # seconds; something that lasts longer should have no end
 NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # texts reach logs, terminals and protocol headers
 
 
 def parse_network(value: object) -> Network:
-    """A network in CIDR, or an address as a network of one. IPv4 written as mapped IPv6 is IPv4."""
+    """Returns a network in CIDR, or a single address as a network. IPv4-mapped IPv6 becomes IPv4.
+
+    Raises ``ValueError``.
+    """
     if isinstance(value, IPv4Network | IPv6Network):
         return value
     if not isinstance(value, str) or "%" in value:
@@ -31,9 +34,9 @@ def parse_network(value: object) -> Network:
     try:
         network = ip_network(value.strip(), strict=False)
     except ValueError:
-        raise ValueError(f"{value[:64]!r} is not an address and not a network") from None
+        raise ValueError(f"{value[:64]!r} is neither an address nor a network") from None
     if ip_address(value.strip().partition("/")[0]) != network.network_address:
-        raise ValueError(f"{value[:64]!r} has bits behind its prefix; the network is {network}")
+        raise ValueError(f"{value[:64]!r} has host bits set; the network is {network}")
     if isinstance(network, IPv6Network) and (inner := network.network_address.ipv4_mapped) and network.prefixlen >= 96:
         return IPv4Network((inner, network.prefixlen - 96))
     return network
@@ -52,13 +55,13 @@ def parse_address(value: object) -> Address:
 
 
 class Body(BaseModel):
-    """What a request carries: unknown keys are errors."""
+    """Base of request bodies. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 class View(BaseModel):
-    """What an answer carries, read from a row or a value."""
+    """Base of answer bodies, read from a row or a value object."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/penalties", tags=["penalties"])
 
 @router.get("", responses=responses())
 async def list_penalties(_: PenaltiesRead, services: ServicesOf, paging: PagingQuery) -> Page[PenaltyView]:
-    """Sources that the engine refuses for what they did, by network."""
+    """List the sources in the penalty box, by network."""
     keyed = sorted((_key(penalty), penalty) for penalty in services.engine.penalties())
     behind = [pair for pair in keyed if paging.after is None or pair[0] > paging.after]
     return paging.page(behind[: paging.fetch], lambda pair: _show(services, pair[1]), lambda pair: pair[0])
@@ -30,9 +30,9 @@ async def list_penalties(_: PenaltiesRead, services: ServicesOf, paging: PagingQ
 async def delete_penalties(
     caller: PenaltiesWrite,
     services: ServicesOf,
-    network: Annotated[Cidr | None, Query(description="only sources inside this network or address")] = None,
+    network: Annotated[Cidr | None, Query(description="Only sources inside this network.")] = None,
 ) -> Forgiven:
-    """End penalties, and forget what led to them."""
+    """End penalties, and clear the strikes and events that led to them."""
     networks = ["0.0.0.0/0", "::/0"] if network is None else [str(network)]
     forgiven = sum(services.engine.clear_penalties(one) for one in networks)
     async with services.store.write() as unit:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Penalties on the wire."""
+"""Schemas of penalties."""
 
 from datetime import datetime
 
@@ -11,12 +11,12 @@ from sentry_engine import Reason
 
 class PenaltyView(View):
     network: str
-    until: datetime | None = Field(description="null: until it is removed")
-    retry_after: float | None = Field(description="seconds until then")
-    strikes: int = Field(description="penalties in a row, this one included")
+    until: datetime | None = Field(description="Null: until the penalty is removed.")
+    retry_after: float | None = Field(description="Seconds until the penalty ends.")
+    strikes: int = Field(description="Consecutive penalties, including this one.")
     reason: Reason
     rule_id: str | None
 
 
 class Forgiven(View):
-    forgiven: int = Field(description="penalties that ended")
+    forgiven: int = Field(description="Penalties that were ended.")

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine knows of sources and users over a restart: stored at the stop and now and then, put back at the
-start.
+"""Saves what the engine knows of sources and users, periodically and at the stop, and restores it at the start.
 
-Blocks are not among it: they have their own table, and are there from the moment they are set.
+Blocks are not part of it: their own table is written as they are set.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
     from admin_api.store import Store
     from sentry_engine import Engine
 
-LATEST = datetime.max.replace(tzinfo=UTC).timestamp()  # seconds; what ends later ends in the year 9999
+LATEST = datetime.max.replace(tzinfo=UTC).timestamp()  # Unix time of the latest end that a row can hold (year 9999)
 
 
 async def save_engine_state(store: Store, engine: Engine) -> State:
-    """Write down who is in penalty, what counts against sources, and where users were; returns it."""
+    """Write penalties, strikes, windows and the users' last locations. Returns the saved state."""
     state = await asyncio.to_thread(engine.export_state)
     penalties = [
         StoredPenalty(
@@ -42,7 +41,7 @@ async def save_engine_state(store: Store, engine: Engine) -> State:
 
 
 async def restore_engine_state(store: Store, engine: Engine) -> int:
-    """Put back what still matters; returns how many penalties. Raises ``ValueError`` for rows that nobody stored."""
+    """Restore what has not expired. Returns the number of penalties. Raises ``ValueError`` for malformed rows."""
     async with store.read() as unit:
         penalties, sources = await unit.penalties.read_all(), await unit.sources.read_all()
         users = await unit.locations.read_all()

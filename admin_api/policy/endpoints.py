@@ -28,21 +28,21 @@ from sentry_engine.engine.replay import Change, read_record
 
 router = APIRouter(tags=["policy"])
 
-MAX_DOCUMENTS = 1000  # of one check
-MAX_CHANGES = 200  # shown of one simulation
+MAX_DOCUMENTS = 1000  # in one check
+MAX_CHANGES = 200  # shown in one simulation
 
 Documents = Annotated[
     dict[str, Any] | None,
     Body(
-        description='a rule document, or {"documents": {name: rule document}}; without a body, the files as they lie',
-        examples=[{"wolfsentry": {"version": "1.6.3", "rules": []}}],
+        description='A rule document, or {"documents": {name: rule document}}. Without a body: the present rule files.',
+        examples=[as_one_document([])],
     ),
 ]
 
 
 @router.get("/policy", responses=responses())
 async def get_policy(_: PolicyRead, services: ServicesOf) -> PolicyExport:
-    """The policy in force: its version, its files, and the rules that are in no file."""
+    """Get the policy in force: its version, its files, and the rules made over the API."""
     async with services.store.read() as unit:
         rows = await unit.rules.read_all()
     view = PolicyView.model_validate(services.enforcement.status())
@@ -51,7 +51,7 @@ async def get_policy(_: PolicyRead, services: ServicesOf) -> PolicyExport:
 
 @router.post("/policy/check", responses=responses())
 async def check_policy(_: PolicyRead, services: ServicesOf, body: Documents = None) -> PolicyReportView:
-    """Whether rules are valid, and how many sessions they would cut. Changes nothing; errors are in the answer."""
+    """Check rules: errors, warnings, and how many sessions they would disconnect. Changes nothing."""
     documents = _documents(body)
     if documents is None:
         return PolicyReportView.model_validate(await services.enforcement.reload(dry_run=True))
@@ -62,10 +62,10 @@ async def check_policy(_: PolicyRead, services: ServicesOf, body: Documents = No
 async def simulate_policy(
     _: PolicyRead, __: DecisionsRead, services: ServicesOf, body: Documents = None
 ) -> SimulationView:
-    """Which of the latest verdicts (see ``/decisions``) would have been others under these rules. Changes nothing.
+    """Replay the latest verdicts (see ``/decisions``) and return those that these rules change. Changes nothing.
 
-    Rates come out low where verdicts were left out of the record, which ``missed`` tells. What blocks refused is not
-    looked at: they outlive a policy.
+    Rates come out too low if verdicts are missing from the record; ``missed`` counts these. Verdicts of blocks are left
+    out, because blocks do not depend on the policy.
     """
     read = (read_record(event.at.timestamp(), event.fields) for event in services.events.decisions())
     decisions = [decision for decision in read if decision is not None]
@@ -84,9 +84,9 @@ async def simulate_policy(
 async def reload_policy(
     caller: PolicyWrite,
     services: ServicesOf,
-    dry_run: Annotated[bool, Query(description="change nothing, say what would be")] = False,
+    dry_run: Annotated[bool, Query(description="Change nothing; report what the reload would do.")] = False,
 ) -> PolicyReportView:
-    """Read the rule files anew. All or nothing: an error in any of them changes nothing and is answered with 422."""
+    """Reload the rule files. An error in any of them changes nothing and is answered with 422."""
     report = await services.enforcement.reload(by=caller.name, dry_run=dry_run)
     if not report.valid:
         raise policy_problems(PolicyError(report.problems))
@@ -101,9 +101,9 @@ async def explain_verdict(
     event: Annotated[str, Query(max_length=64, examples=["connect"])] = "connect",
     user: Annotated[str | None, Query(max_length=64)] = None,
 ) -> ExplanationView:
-    """The verdict that this source would get now, and the walk to it. Counts nothing.
+    """Explain the verdict that this source would get now, tier by tier. Counts no event.
 
-    With a user, the policy's rules about users are asked too, for the groups that the user is in.
+    With a user, the rules about users apply too, with the user's groups.
     """
     record = None if user is None else await services.store.find(user)
     groups = () if record is None else record.groups
@@ -117,7 +117,7 @@ async def explain_verdict(
 
 
 def _documents(body: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Rule documents by name; ``None``: the rules as they lie are meant."""
+    """Returns the rule documents by name; ``None`` stands for the present rule files."""
     if body is None:
         return None
     documents = body["documents"] if set(body) == {"documents"} else {"document": body}
@@ -138,7 +138,7 @@ def _show_change(change: Change) -> ChangeView:
 
 
 def _show_verdict(verdict: Verdict) -> VerdictView:
-    """JSON has no infinity: a penalty without end has no ``retry_after``."""
+    """Returns the verdict for JSON, which has no infinity: an endless penalty has no ``retry_after``."""
     endless = verdict.retry_after is None or math.isinf(verdict.retry_after)
     return VerdictView(
         action=verdict.action,

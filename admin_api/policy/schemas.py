@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The policy on the wire."""
+"""Schemas of the policy."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from sentry_engine.policy.lint import Kind as FindingKind
 
 
 class ProblemView(View):
-    """One error of a policy: file, JSON pointer, reason."""
+    """One error of a policy, with its location."""
 
     file: str
     pointer: str
@@ -21,7 +21,7 @@ class ProblemView(View):
 
 
 class FindingView(View):
-    """What is no error and deserves a look, or an example in a rule file that comes out otherwise."""
+    """A warning about a valid policy, or a failed test of a rule file."""
 
     kind: FindingKind
     rule_id: str
@@ -33,11 +33,13 @@ class FindingView(View):
 class PolicyReportView(View):
     valid: bool
     at: datetime
-    version: int = Field(description="of the policy in force")
-    rules: int = Field(description="in the policy looked at")
-    sessions_cut: int = Field(description="live sessions that were disconnected, or would be by what was only checked")
+    version: int = Field(description="Version of the policy in force.")
+    rules: int = Field(description="Rules in the policy that was read.")
+    sessions_cut: int = Field(description="Live sessions that were disconnected; in a check or dry run, that would be.")
     problems: list[ProblemView]
-    findings: list[FindingView] = Field(description="of a check: conflicts, rules without effect, failed examples")
+    findings: list[FindingView] = Field(
+        description="Warnings of a check: conflicts, rules without effect, failed tests."
+    )
 
     @field_validator("findings", mode="before")
     @classmethod
@@ -49,24 +51,24 @@ class PolicyReportView(View):
 
 
 class PolicyView(View):
-    """What is in force, and what was refused since."""
+    """The policy in force, and the last reload if it failed."""
 
     version: int
     loaded_at: datetime
     rules: int
     files: list[str]
-    failure: PolicyReportView | None = Field(description="the last reload, if it failed")
+    failure: PolicyReportView | None = Field(description="The last reload, if it failed.")
 
 
 class PolicyExport(PolicyView):
-    api_rules: dict[str, Any] = Field(description="the rules made over the API as one rule document")
+    api_rules: dict[str, Any] = Field(description="The rules made over the API, as one rule document.")
 
 
 class VerdictView(View):
     action: Action
     reason: Reason
     rule_id: str | None
-    retry_after: float | None = Field(description="seconds; null: time changes nothing, or there is no end")
+    retry_after: float | None = Field(description="Seconds. Null: waiting changes nothing, or the penalty has no end.")
 
 
 class StepView(View):
@@ -82,7 +84,7 @@ class ExplanationView(View):
     address: Ip
     event: str
     verdict: VerdictView
-    steps: list[StepView] = Field(description="the tiers in the order in which they are asked")
+    steps: list[StepView] = Field(description="The tiers in order of evaluation.")
 
 
 class ChangeView(View):
@@ -95,9 +97,9 @@ class ChangeView(View):
 
 
 class SimulationView(View):
-    valid: bool = Field(description="false: the rules have problems, and nothing was played")
+    valid: bool = Field(description="False: the rules have problems, and nothing was replayed.")
     problems: list[ProblemView]
-    decisions: int = Field(description="verdicts on record that were looked at")
-    missed: int = Field(description="verdicts that a flood kept off the record meanwhile")
+    decisions: int = Field(description="Recorded verdicts that were replayed.")
+    missed: int = Field(description="Verdicts that the rate limit of the record left out.")
     changed: int
-    changes: list[ChangeView] = Field(description="the first of them, oldest first")
+    changes: list[ChangeView] = Field(description="The first changed verdicts, oldest first.")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules: those made here beside those of the rule files."""
+"""Rules: those made over the API and those of the rule files."""

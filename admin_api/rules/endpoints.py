@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/rules``.
 
-A rule made here lives in the store and is compiled together with the rule files, whose ids it must not use. Changing
-one needs If-Match with its ETag, so that two operators cannot undo each other unseen.
+A rule made over the API is stored in the database and compiled with the rule files, whose ids it must not reuse.
+Changing one needs If-Match with its ETag, so that two operators cannot overwrite each other's change.
 """
 
 from collections.abc import Callable
@@ -25,17 +25,17 @@ router = APIRouter(prefix="/rules", tags=["rules"])
 RuleBody = Annotated[
     dict[str, Any],
     Body(
-        description="a rule in the rule files' format",
+        description="A rule in the rule file format.",
         examples=[{"id": "no_tests", "type": "blacklist", "remote_addr": "198.51.100.0/24"}],
     ),
 ]
-IfMatch = Annotated[str | None, Header(description="the ETag of the rule as it was read, or *")]
+IfMatch = Annotated[str | None, Header(description="The ETag of the rule as it was read, or *.")]
 IfNoneMatch = Annotated[str | None, Header()]
 
 
 @router.get("", responses=responses())
 async def list_rules(_: RulesRead, services: ServicesOf, paging: PagingQuery) -> Page[RuleView]:
-    """The rules of the files and those made here, by id."""
+    """List the rules of the files and of the API, by id."""
     rows = await services.rule_listing.list_rules(services.enforcement.policy, after=paging.after, limit=paging.fetch)
     hits = services.engine.rule_hits()
     return paging.page(rows, lambda row: _show(row, hits), lambda row: row.id)
@@ -57,7 +57,7 @@ async def create_rule(
     dry_run: DryRun = False,
     force: Force = False,
 ) -> RuleChanged:
-    """Add a rule, in force before this answer."""
+    """Add a rule. It is in force before the answer."""
     rule_id = body.get("id")
     if not isinstance(rule_id, str):
         raise invalid("/id", "a rule needs an id")
@@ -73,12 +73,13 @@ async def create_rule(
 
 
 @router.get(
-    "/{rule_id}", responses=responses(ProblemKind.NOT_FOUND) | {304: {"description": "It is as If-None-Match says"}}
+    "/{rule_id}",
+    responses=responses(ProblemKind.NOT_FOUND) | {304: {"description": "Not modified since If-None-Match"}},
 )
 async def get_rule(
     rule_id: str, _: RulesRead, services: ServicesOf, response: Response, if_none_match: IfNoneMatch = None
 ) -> RuleView:
-    """One rule with its ETag; nothing (304) if it is as If-None-Match says."""
+    """Get one rule with its ETag; 304 without a body if it matches If-None-Match."""
     rule = await services.rule_listing.find_rule(services.enforcement.policy, rule_id)
     if rule is None:
         raise ApiError(ProblemKind.NOT_FOUND, f"There is no rule {rule_id}")
@@ -110,9 +111,9 @@ async def replace_rule(
     dry_run: DryRun = False,
     force: Force = False,
 ) -> RuleChanged:
-    """Change a rule made here, in force before this answer. Needs If-Match."""
+    """Replace a rule made over the API. It is in force before the answer. Needs If-Match."""
     if body.setdefault("id", rule_id) != rule_id:
-        raise invalid("/id", f"it differs from the id in the path, {rule_id}")
+        raise invalid("/id", f"the id differs from the one in the path, {rule_id}")
     expect = _expect_unchanged(services, rule_id, if_match)
     document = fix_end(body, services.clock.wall())
     change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, spare=None if force else address)
@@ -138,7 +139,7 @@ async def delete_rule(
     if_match: IfMatch = None,
     force: Force = False,
 ) -> None:
-    """Remove a rule made here. Needs If-Match."""
+    """Remove a rule made over the API. Needs If-Match."""
     expect = _expect_unchanged(services, rule_id, if_match)
     change = RuleChange(rule_id, None, caller.name, expect, spare=None if force else address)
     await services.enforcement.change_rule(change)
@@ -167,13 +168,13 @@ def _expect_unchanged(services: Services, rule_id: str, if_match: str | None) ->
         if if_match is None:
             raise ApiError(ProblemKind.PRECONDITION_REQUIRED, "Read the rule and send its ETag as If-Match")
         if not _lists(if_match, etag_of_rule(row)):
-            raise ApiError(ProblemKind.STALE, "Somebody changed the rule; read it again")
+            raise ApiError(ProblemKind.STALE, "Another caller changed the rule; read it again")
 
     return expect
 
 
 def _lists(header: str, etag: str) -> bool:
-    """Whether an If-Match or If-None-Match header names the tag (RFC 9110, 13.1)."""
+    """True if an If-Match or If-None-Match header names the tag (RFC 9110, 13.1)."""
     return header.strip() == "*" or etag in (tag.strip() for tag in header.split(","))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules on the wire."""
+"""Schemas of rules."""
 
 from datetime import datetime
 from typing import Any
@@ -11,16 +11,18 @@ from admin_api.http.values import View
 
 class RuleView(View):
     id: str
-    source: str = Field(description="api, or file: then it is changed in the file", examples=["api"])
+    source: str = Field(description="`api`, or `file` for a read-only rule of a rule file.", examples=["api"])
     file: str | None = None
-    pointer: str | None = Field(None, description="JSON pointer into the file")
+    pointer: str | None = Field(None, description="JSON pointer into the file.")
     description: str
-    document: dict[str, Any] = Field(description="the rule in the rule files' format; of long lists, the beginning")
-    hits: int = Field(description="verdicts that it gave since the server's start")
+    document: dict[str, Any] = Field(
+        description="The rule in the rule file format; long lists of networks are cut off."
+    )
+    hits: int = Field(description="Verdicts of this rule since the server's start.")
     expires_at: datetime | None
     created_by: str | None = None
     updated_at: datetime | None = None
 
 
 class RuleChanged(RuleView):
-    sessions_cut: int = Field(description="live sessions that were disconnected, or would be for a dry run")
+    sessions_cut: int = Field(description="Live sessions that were disconnected; in a dry run, that would be.")

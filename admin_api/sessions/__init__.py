@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Live sessions and the accounts of past ones."""
+"""Live sessions and the accounting of all sessions."""

@@ -21,7 +21,7 @@ User = Annotated[str | None, Query(max_length=64)]
 async def list_sessions(
     _: SessionsRead, services: ServicesOf, paging: PagingQuery, user: User = None
 ) -> Page[SessionLive]:
-    """Live sessions, by id."""
+    """List the live sessions, by id."""
     views = (view for view in services.sessions.list() if user is None or view.user == user)
     behind = sorted(
         (view for view in views if paging.after is None or view.id > paging.after), key=lambda view: view.id
@@ -33,7 +33,7 @@ async def list_sessions(
 async def list_session_accounts(
     _: SessionsRead, services: ServicesOf, paging: PagingQuery, user: User = None
 ) -> Page[SessionAccount]:
-    """The accounts of all sessions, newest first, live ones with what was last written of them."""
+    """List the accounting records of all sessions, newest first. Live ones show the counters last written."""
     async with services.store.read() as unit:
         rows = await unit.sessions.page(before=paging.before, limit=paging.fetch, user=user)
     return paging.page(rows, SessionAccount.model_validate, lambda row: str(row.serial))
@@ -41,7 +41,7 @@ async def list_session_accounts(
 
 @router.get("/{session_id}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) -> SessionLive:
-    """One live session."""
+    """Get one live session."""
     view = services.sessions.get(session_id)
     if view is None:
         raise _not_found(session_id)
@@ -50,7 +50,7 @@ async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) ->
 
 @router.delete("/{session_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
 async def delete_session(session_id: str, caller: SessionsWrite, services: ServicesOf) -> None:
-    """Disconnect it. Its cookie is dead, its user may log in again."""
+    """Disconnect a session. Its cookie becomes invalid; the user may log in again."""
     view = services.sessions.get(session_id)
     if view is None or not services.sessions.kill(session_id, KILLED):
         raise _not_found(session_id)

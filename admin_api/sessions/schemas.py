@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sessions on the wire."""
+"""Schemas of sessions."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from vpn_frontend.ports import CloseReason, SessionState
 
 
 class CountersView(View):
-    """Inner packets and bytes: ``rx`` from the client, ``tx`` to it; ``dtls_*`` is the part that went over DTLS."""
+    """Inner packets and bytes: ``rx`` from the client, ``tx`` to it; ``dtls_*`` counts the part carried over DTLS."""
 
     rx_packets: int
     rx_bytes: int
@@ -25,7 +25,7 @@ class CountersView(View):
 
 
 class SessionLive(View):
-    id: str = Field(description="the same over reconnects")
+    id: str = Field(description="Stays the same over reconnects.")
     user: str
     groups: list[str]
     address: Ip
@@ -39,12 +39,12 @@ class SessionLive(View):
     cipher: str
     user_agent: str
     hostname: str
-    dtls_cipher: str = Field(description="while datagrams flow, otherwise empty")
+    dtls_cipher: str = Field(description="Empty while no DTLS channel is up.")
     counters: CountersView
 
 
 class SessionAccount(CountersView):
-    """One start and one stop. ``ended_at`` is null while the session lives."""
+    """The accounting record of one session. ``ended_at`` is null while the session lives."""
 
     id: str
     user: str
@@ -58,6 +58,6 @@ class SessionAccount(CountersView):
     user_agent: str
     hostname: str
     started_at: datetime
-    seen_at: datetime = Field(description="when the counters were last written")
+    seen_at: datetime = Field(description="When the counters were last written.")
     ended_at: datetime | None
     end_reason: CloseReason | None

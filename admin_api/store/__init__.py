@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The store: what must survive a restart, in SQL."""
+"""The store: users, tokens, blocks, rules, sessions, audit and engine state, in SQL."""
 
 from admin_api.store.database import Store
 from admin_api.store.unit_of_work import UnitOfWork

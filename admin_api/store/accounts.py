@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows of the table of sessions, written by the hundred in one statement with one parameter.
+"""Accounting rows of sessions, written in batches by one statement with one parameter.
 
-The rows travel as one JSON text, lists in the order of the columns, that the database takes apart. A statement for each
-would give the interpreter's lock away and wait for it again at every row: beside a busy event loop that is 5 ms each.
+The rows are passed as one JSON text (lists in column order), which the database unpacks. A statement per row would
+release and reacquire the interpreter's lock each time: beside a busy event loop that costs 5 ms per row.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from vpn_frontend.ports import CloseReason, JournalEntry, SessionView
 
-ROWS = "rows"  # the parameter of both statements: what ``render_rows`` made
+ROWS = "rows"  # the parameter of both statements: the text of ``render_rows``
 TABLE = cast("Table", SessionRecord.__table__)
-# The columns that are counters of the gateway, by the same names.
+# The columns that hold the gateway's counters of the same names.
 COUNTED = (
     "rx_packets",
     "rx_bytes",
@@ -50,7 +50,7 @@ Account = dict[str, Any]  # by column, in the order of COLUMNS
 
 
 def begin_account(entry: JournalEntry, seen_at: str) -> Account:
-    """The whole row of a session as ``entry`` shows it. ``seen_at`` is a ``format_time``."""
+    """Returns the whole row of a session. ``seen_at`` is text from ``format_time``."""
     view = entry.view
     account: Account = dict.fromkeys(COLUMNS)
     account["id"] = view.id
@@ -69,25 +69,25 @@ def begin_account(entry: JournalEntry, seen_at: str) -> Account:
 
 
 def end_account(account: Account, view: SessionView, reason: CloseReason, seen_at: str) -> None:
-    """The end of a session whose start is in the same batch. The first end counts."""
+    """Set the end of a session whose start is in the same batch. The first end counts."""
     if account["ended_at"] is None:
         _update(account, view, seen_at)
         account["ended_at"], account["end_reason"] = seen_at, reason.value
 
 
 def render_rows(accounts: Iterable[Account]) -> str:
-    """What ``ROWS`` takes. Raises ``TypeError`` or ``ValueError`` for a value that no column holds."""
+    """Returns the text of ``ROWS``. Raises ``TypeError`` or ``ValueError`` for a value that no column holds."""
     return json.dumps([[*account.values()] for account in accounts], allow_nan=False)
 
 
 def format_time(value: datetime) -> str:
-    """As SQLAlchemy keeps it in SQLite, and as PostgreSQL reads it: UTC without a zone."""
+    """Returns UTC text without a zone, as SQLAlchemy stores it in SQLite and as PostgreSQL reads it."""
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 @cache
 def insert_or_end(dialect: str) -> Executable:
-    """A session that is not in the table begins; one that is, and is open, ends if the new row says so."""
+    """Returns the statement that inserts new sessions, and ends open ones if the new row has an end."""
     rows = _unpack(dialect)
     insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(TABLE)
     insert = insert.from_select(list(rows.c.keys()), select(rows).where(true()))
@@ -101,7 +101,7 @@ def insert_or_end(dialect: str) -> Executable:
 
 @cache
 def update_open(dialect: str) -> Executable:
-    """The counters so far, of sessions that are open."""
+    """Returns the statement that updates the changing columns of open sessions."""
     rows = _unpack(dialect)
     return (
         update(TABLE)
@@ -112,7 +112,7 @@ def update_open(dialect: str) -> Executable:
 
 
 def _unpack(dialect: str) -> Subquery:
-    """The rows of the parameter, with the columns of the table (but for the serial number, which it gives)."""
+    """Selects the rows of the parameter, with all columns but the serial number, which the table assigns."""
     if dialect == "postgresql":
         source = func.json_array_elements(sql_cast(bindparam(ROWS, type_=Text), JSON)).table_valued("value")
     else:
@@ -129,7 +129,7 @@ def _extract(dialect: str, source: FromClause, name: str) -> ColumnElement[Any]:
 
 
 def _newest(name: str, new: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A session without a channel keeps the transport that it had last."""
+    """Returns the new value; a session without a channel keeps its last transport."""
     return case((new == NO_TRANSPORT, TABLE.c.transport), else_=new) if name == "transport" else new
 
 

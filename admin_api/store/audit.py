@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The chain of audit rows.
+"""The audit: a hash chain of rows.
 
-Each row's digest is SHA-256 over the digest before it and the row's own content in canonical JSON; the first follows 32
-zero bytes. Whoever alters or removes a row must rewrite every later one, and an exported digest of yesterday shows it.
+Each digest is SHA-256 over the previous digest and the row's content in canonical JSON; the first one follows 32 zero
+bytes. Altering or removing a row means rewriting every later one, which an earlier exported digest reveals.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class AuditRepository:
         self._clock = clock
 
     async def add(self, actor: str, action: str, target: str, **detail: Any) -> AuditEntry:  # noqa: ANN401 - JSON
-        """Append a row; ``detail`` holds JSON values and never a secret."""
+        """Append a row. ``detail`` holds JSON values and must hold no secret."""
         last = await self._session.scalar(select(AuditEntry).order_by(AuditEntry.serial.desc()).limit(1))
         entry = AuditEntry(
             serial=1 if last is None else last.serial + 1,
@@ -55,14 +55,14 @@ class AuditRepository:
         return entry
 
     async def page(self, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
-        """Newest first."""
+        """Returns rows newest first, older than the serial ``before``."""
         query = select(AuditEntry).order_by(AuditEntry.serial.desc()).limit(limit)
         if before is not None:
             query = query.where(AuditEntry.serial < before)
         return (await self._session.scalars(query)).all()
 
     async def first_broken(self) -> int | None:
-        """The serial where the chain does not hold; ``None``: it holds throughout."""
+        """Returns the serial of the first broken row; ``None`` if the chain is intact."""
         expected, serial = GENESIS, 0
         while True:
             query = select(AuditEntry).where(AuditEntry.serial > serial).order_by(AuditEntry.serial).limit(VERIFY_STEP)

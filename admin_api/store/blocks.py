@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows of blocks."""
+"""The table of blocks."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class BlockRepository:
         return await self._session.scalar(select(Block).where(Block.cidr == str(network)))
 
     async def page(self, *, after: str | None, limit: int) -> Sequence[Block]:
-        """Blocks in force, oldest first, from the one behind ``after``."""
+        """Returns blocks in force, oldest first, that follow the id ``after``."""
         query = select(Block).where(_in_force(self._clock.wall())).order_by(Block.id).limit(limit)
         if after is not None:
             query = query.where(Block.id > after)
         return (await self._session.scalars(query)).all()
 
     async def of_networks(self, cidrs: Sequence[str]) -> Sequence[Block]:
-        """The blocks in force of exactly these networks."""
+        """Returns the blocks in force of exactly these networks."""
         query = select(Block).where(Block.cidr.in_(cidrs), _in_force(self._clock.wall())).order_by(Block.id)
         return (await self._session.scalars(query)).all()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every table shares: the base class, constraint names, moments in time and row ids."""
+"""What all tables share: the base class, constraint names, the column type of times, and row ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-# Constraints need names that do not depend on the database, or a later migration cannot drop them.
+# Fixed constraint names, the same in every database, so that a migration can drop the constraint.
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -27,7 +27,7 @@ NAMING = {
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment, kept as UTC without a zone: SQLite has none, and text in one zone sorts by time."""
+    """An aware time, stored as UTC without a zone: SQLite has no zones, and text in one zone sorts by time."""
 
     impl = DateTime
     cache_ok = True
@@ -49,9 +49,9 @@ class Base(DeclarativeBase):
 
 
 def new_id() -> str:
-    """A UUID of version 7 (RFC 9562, 5.7): the order of ids is the order of making, so a list pages by its key.
+    """Returns a version 7 UUID (RFC 9562, 5.7). Ids sort by time of creation, so a list pages by its key.
 
-    Its twelve bits beside the milliseconds are the rest of the time (6.2, method 3), a quarter of a microsecond each.
+    The twelve bits after the milliseconds hold the rest of the time (6.2, method 3), in steps of 1/4 microsecond.
     """
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     value = milliseconds << 80 | 7 << 76 | (rest << 12) // 1_000_000 << 64 | 2 << 62 | secrets.randbits(62)

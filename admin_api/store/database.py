@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The store: one database, read and written in units that are whole or not at all.
+"""The store: one SQL database, used in units of work that are committed as a whole or not at all.
 
-Reads run side by side. Writes go one at a time (SQLite has one writer anyway, and the audit chain needs an order), each
-in a transaction that takes its lock at the start: a writer that finds the database busy waits then, and never fails
-half-way with work done. On SQLite the journal is a WAL, so a reader never waits for a writer, and a commit is on disk
-before it is reported (``synchronous=FULL``): a block that was answered for is there after a power cut.
+Reads run concurrently. Writes run one at a time: SQLite has one writer, and the audit chain needs an order. A write
+transaction takes its lock at the start, so a writer waits for a busy database before it has done any work. SQLite runs
+in WAL mode, so a reader never waits for a writer. A commit is on disk before it is reported (``synchronous=FULL``): a
+block that was answered survives a power cut.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from admin_api.store.tables import Token
     from vpn_frontend.ports import JournalEntry, UserRecord
 
-BUSY_TIMEOUT = 5.0  # seconds to wait for another process that writes (a command line beside the server)
-TOKEN_LIFETIME = 1.0  # seconds that a row of a token is taken from memory
-BUSY_PAUSE = 0.02  # seconds between two attempts at a new database
-WRITES = "ocsentry_writes"  # the execution option of a connection whose transaction will write
+BUSY_TIMEOUT = 5.0  # seconds to wait for another writing process, such as the command line
+TOKEN_LIFETIME = 1.0  # seconds that a token's row is cached
+BUSY_PAUSE = 0.02  # seconds between two attempts to upgrade a locked database
+WRITES = "ocsentry_writes"  # execution option of a connection that opens a write transaction
 
 
 class Store:
-    """The one owner of the database. Also the VPN's ``UserDirectory`` and ``SessionJournal``."""
+    """Owns the database. Implements the VPN's ``UserDirectory`` and ``SessionJournal``."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock = SYSTEM_CLOCK) -> None:
         self._engine = engine
@@ -55,9 +55,9 @@ class Store:
         """Open the database of ``url`` (``sqlite:///file`` or ``postgresql+psycopg://...``) and upgrade its schema."""
         parsed = _with_driver(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
-            # Made here, so that nobody else reads password hashes; SQLite gives its journals the same rights.
+            # Created here with mode 0600, because it holds password hashes; SQLite gives its journals the same mode.
             await asyncio.to_thread(Path(parsed.database).touch, mode=0o600)
-        # The connection used last is taken first: its caches are warm, and in quiet times the others rest.
+        # LIFO reuses the connection with the warmest caches.
         engine = create_async_engine(parsed, pool_pre_ping=not url.startswith("sqlite"), pool_use_lifo=True)
         if engine.dialect.name == "sqlite":
             event.listen(engine.sync_engine, "connect", _set_pragmas)
@@ -73,19 +73,19 @@ class Store:
         await self._engine.dispose()
 
     async def check(self) -> None:
-        """Raise what a query raises, if the database does not answer."""
+        """Run a query. Raises the database's error if it does not answer."""
         async with self._engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[UnitOfWork]:
-        """A consistent view; nothing done in it is kept."""
+        """Yields a unit of work on a consistent view; changes in it are discarded."""
         async with AsyncSession(self._engine, expire_on_commit=False) as session:
             yield UnitOfWork(session, self.clock)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[UnitOfWork]:
-        """A transaction: committed when the block ends, undone when it raises."""
+        """Yields a unit of work: committed when the block ends, rolled back if it raises."""
         async with self._writing, AsyncSession(self._engine, expire_on_commit=False) as session:
             await session.connection(execution_options={WRITES: True})
             unit = UnitOfWork(session, self.clock)
@@ -105,8 +105,9 @@ class Store:
         return self._user_cache.recall(name, self.clock.monotonic())
 
     async def token(self, token_id: str) -> Token | None:
-        """The row of a token, to be read only. A token that this process revokes is gone at once; one that another
-        process revokes is gone within ``TOKEN_LIFETIME``.
+        """Returns the row of a token; do not change it.
+
+        A token revoked by this process is gone at once, one revoked by another process within ``TOKEN_LIFETIME``.
         """
         return await self._token_cache.find(token_id, self.clock.monotonic(), self._read_token)
 
@@ -132,10 +133,10 @@ def _with_driver(url: str) -> URL:
 
 
 async def _bring_up_to_date(engine: AsyncEngine) -> None:
-    """Upgrade the schema, waiting for another process that opens the same new database.
+    """Upgrade the schema. Waits for another process that upgrades the same new database.
 
-    SQLite's own busy timeout does not hold for the change to WAL: two that want it at once would wait for each other,
-    so one of them is told at once that the database is locked.
+    SQLite's busy timeout does not cover the change to WAL mode: two processes would deadlock, so SQLite reports
+    "database is locked" to one of them at once.
     """
     deadline = asyncio.get_running_loop().time() + BUSY_TIMEOUT
     while True:
@@ -153,7 +154,7 @@ async def _bring_up_to_date(engine: AsyncEngine) -> None:
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection class
-    connection.isolation_level = None  # the driver begins nothing by itself: _begin does
+    connection.isolation_level = None  # the driver opens no transaction; _begin does
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
     cursor.execute("PRAGMA journal_mode = WAL")

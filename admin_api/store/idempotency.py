@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers kept for repeated requests."""
+"""The table of stored answers to requests with an Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from admin_api.clock import Clock
 
-KEEP = timedelta(hours=24)  # how long a client may come back for its answer
+KEEP = timedelta(hours=24)  # how long an answer is stored
 
 
 class IdempotencyRepository:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sessions' journal: a batch of entries is one transaction, because a commit costs a disk flush."""
+"""The session journal: a batch of entries is one transaction, because a commit costs a disk flush."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Writer(Protocol):
 
 
 async def record(store: Writer, entries: Sequence[JournalEntry]) -> list[Fault]:
-    """Write all of ``entries``; returns those that the database does not take, found by halves, each with its error.
+    """Write ``entries``. Returns those that the database refuses, found by bisection, each with its error.
 
-    Raises ``OperationalError`` where it is the database that does not work: no entry is at fault then.
+    Raises ``OperationalError`` if the database itself fails; then no entry is at fault.
     """
     if not entries:
         return []
@@ -33,7 +33,7 @@ async def record(store: Writer, entries: Sequence[JournalEntry]) -> list[Fault]:
             await unit.sessions.record(entries)
     except OperationalError:
         raise
-    except Exception as error:  # noqa: BLE001 - returned with the entry, once it is found
+    except Exception as error:  # noqa: BLE001 - returned with the faulty entry
         if len(entries) == 1:
             return [(entries[0], error)]
     else:

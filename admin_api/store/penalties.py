@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The penalty box, kept over a restart."""
+"""The table of penalties, for the next start."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows as they were read a moment ago: a login asks for its user twice, a storm of them for few, and each call of the
-API for its token.
+"""A cache of rows read recently: a login reads its user twice, and each API request reads its token.
 
-Everything this process writes empties the cache with its commit. Another process that writes to the database beside it
-is noticed after the cache's lifetime. What does not exist is never kept: whoever tries names would fill it.
+A commit of this process clears the cache. A change by another process is seen after the cache's lifetime. Missing rows
+are never cached: names guessed by clients would fill the cache.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 LIFETIME = 10.0  # seconds
-CAPACITY = 4_096  # rows; the one read longest ago gives way
+CAPACITY = 4_096  # rows; the one read longest ago is evicted
 Row = TypeVar("Row")
 
 
@@ -23,21 +22,21 @@ class ReadCache(Generic[Row]):
     def __init__(self, *, lifetime: float = LIFETIME, capacity: int = CAPACITY) -> None:
         self._lifetime = lifetime
         self._capacity = capacity
-        self._kept: OrderedDict[str, tuple[float, Row]] = OrderedDict()  # in the order of their ends
+        self._kept: OrderedDict[str, tuple[float, Row]] = OrderedDict()  # in order of expiry
         self._generation = 0
 
     def clear(self) -> None:
-        """Rows have changed. What is being read at this moment is not kept either."""
+        """Drop all rows. A read that is in progress is not cached either."""
         self._generation += 1
         self._kept.clear()
 
     def recall(self, name: str, now: float) -> Row | None:
-        """The row of exactly this name, if the cache has it."""
+        """Returns the cached row of exactly this name."""
         kept = self._kept.get(name)
         return kept[1] if kept is not None and now < kept[0] else None
 
     async def find(self, name: str, now: float, read: Callable[[str], Awaitable[Row | None]]) -> Row | None:
-        """The row of exactly this name, from the cache or by ``read``."""
+        """Returns the row of exactly this name, from the cache or from ``read``."""
         kept = self.recall(name, now)
         if kept is not None:
             return kept

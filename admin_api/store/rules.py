@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows of the rules made over the API."""
+"""The table of rules made over the API."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Brings the schema of a store up to the newest version, on the store's own connection."""
+"""Upgrades the schema to the newest version, on the store's own connection."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def upgrade(connection: Connection) -> None:
-    """Run every version that the database has not seen, in the transaction that ``connection`` is in."""
+    """Run all pending migrations, in the open transaction of ``connection``."""
     config = Config()
-    # The folder of the installed package: a wheel has no alembic.ini beside it. Alembic expands % in options.
+    # The installed package's folder: a wheel has no alembic.ini. Alembic expands % in options.
     config.set_main_option("script_location", next(iter(migrations.__path__)).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Accounts of VPN sessions: one start, one stop, whatever is reported twice, late or not at all."""
+"""The accounting table of sessions: one start and one stop each, even if reported twice, late or never."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class SessionRepository:
         self._clock = clock
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
-        """Take entries in their order.
+        """Write entries in their order.
 
-        A start that is there already changes nothing. The first stop counts; a session whose start was never written
-        gets its whole account with it. What was seen of a session that has ended, or never began, is left out.
+        A repeated start changes nothing, and the first stop counts. A stop without a start writes the whole row.
+        Counters of a session that has ended, or was never started, are ignored.
         """
         seen_at = format_time(self._clock.wall())
         accounts: dict[str, Account] = {}
@@ -58,7 +58,7 @@ class SessionRepository:
             await self._session.execute(update_open(dialect), {ROWS: render_rows(seen.values())})
 
     async def close_orphans(self) -> int:
-        """Sessions of a process that is gone end when their counters were last seen: nothing later is known."""
+        """End the open sessions of a crashed process when their counters were last written. Returns how many."""
         closing = (
             update(SessionRecord)
             .where(SessionRecord.ended_at.is_(None))
@@ -68,7 +68,7 @@ class SessionRepository:
         return len((await self._session.scalars(closing)).all())
 
     async def page(self, *, before: int | None, limit: int, user: str | None = None) -> Sequence[SessionRecord]:
-        """Newest first."""
+        """Returns records newest first, older than the serial ``before``."""
         query = select(SessionRecord).order_by(SessionRecord.serial.desc()).limit(limit)
         if before is not None:
             query = query.where(SessionRecord.serial < before)

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine knows of sources and users, kept over a restart: rows are the JSON of values in
-``sentry_engine.engine.saved_state``.
-"""
+"""A table that is replaced and read as a whole: the saved engine state (``sentry_engine.engine.saved_state``)."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 
     from admin_api.store.columns import Base
 
-ROWS_AT_A_TIME = 1_000  # prepared in one go on the event loop: some 10 ms
+ROWS_AT_A_TIME = 1_000  # rows of one insert; preparing them takes the event loop about 10 ms
 
 
 class TableSnapshot:
@@ -38,6 +36,6 @@ class TableSnapshot:
         return [dict(row) for row in (await self._session.execute(select(*columns))).mappings()]
 
     async def remove(self, key: str) -> None:
-        """Does nothing where there is no such row."""
+        """Remove the row with this key, if there is one."""
         (column,) = inspect(self._table).primary_key
         await self._session.execute(delete(self._table).where(column == key))

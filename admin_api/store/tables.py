@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables. ``migrations`` makes them; a test holds the two together.
+"""The tables. ``migrations`` creates them; a test compares the two.
 
-Text columns that hold addresses and networks are in canonical spelling, so that equality is equality of values.
+Text columns of addresses and networks hold the canonical form, so equal text means equal value.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ from admin_api.store.columns import Base
 
 
 class Membership(Base):
-    """One group of one user; ``position`` keeps the order in which they were given."""
+    """One group of one user; ``position`` keeps the given order."""
 
     __tablename__ = "memberships"
 
@@ -24,7 +24,7 @@ class Membership(Base):
 
 
 class User(Base):
-    """``key`` is the name folded for comparison: spellings that differ by case are one user, with one limit."""
+    """``key`` is the case-folded name: spellings that differ by case are one user."""
 
     __tablename__ = "users"
 
@@ -52,7 +52,7 @@ class User(Base):
 
 
 class Token(Base):
-    """``digest`` is SHA-256 of the secret, which is 256 random bits: a slow hash would protect nothing more."""
+    """``digest`` is SHA-256 of the secret. The secret is 256 random bits, so a slow hash would add no protection."""
 
     __tablename__ = "tokens"
 
@@ -78,7 +78,7 @@ class Block(Base):
 
 
 class Rule(Base):
-    """A rule made over the API, in the rule files' own format. ``version`` rises with each change and is its ETag."""
+    """A rule made over the API, in the rule file format. ``version`` rises with each change; the ETag covers it."""
 
     __tablename__ = "rules"
 
@@ -91,7 +91,7 @@ class Rule(Base):
 
 
 class SessionRecord(Base):
-    """The account of one VPN session: written at its start, now and then, and at its end."""
+    """The accounting record of one VPN session, written at its start, periodically, and at its end."""
 
     __tablename__ = "sessions"
 
@@ -118,7 +118,7 @@ class SessionRecord(Base):
     tx_bytes: Mapped[int] = mapped_column(BigInteger)
     rx_dropped: Mapped[int] = mapped_column(BigInteger)
     tx_dropped: Mapped[int] = mapped_column(BigInteger)
-    # What of the above went over DTLS:
+    # The part of the above that DTLS carried:
     dtls_rx_packets: Mapped[int] = mapped_column(BigInteger, server_default="0")
     dtls_rx_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     dtls_tx_packets: Mapped[int] = mapped_column(BigInteger, server_default="0")
@@ -131,7 +131,7 @@ class SessionRecord(Base):
 
 
 class AuditEntry(Base):
-    """One change by somebody. ``digest`` covers the row and the digest before it: a cut or altered row shows."""
+    """One change by one caller. ``digest`` covers the row and the previous digest: lost or altered rows show."""
 
     __tablename__ = "audit"
 
@@ -146,7 +146,7 @@ class AuditEntry(Base):
 
 
 class IdempotentAnswer(Base):
-    """The answer to a creation, kept so that a repeated request gets the same one and creates nothing."""
+    """The stored answer to a creation: a repeated request gets it and creates nothing."""
 
     __tablename__ = "idempotent_answers"
 
@@ -160,7 +160,7 @@ class IdempotentAnswer(Base):
 
 
 class StoredPenalty(Base):
-    """A penalty in force when the process stopped, in wall time; no end: for ever."""
+    """A penalty in force when the process stopped, in wall time. ``until`` is null for a permanent one."""
 
     __tablename__ = "penalties"
 
@@ -171,9 +171,9 @@ class StoredPenalty(Base):
 
 
 class StoredSource(Base):
-    """What counted against a source when the process stopped: strikes, and events still in their windows.
+    """The strikes of a source, and its events inside rate windows, when the process stopped.
 
-    Times are Unix time, ``events`` lists [label, first, last, count].
+    Times are Unix time; ``events`` holds lists [label, first, last, count].
     """
 
     __tablename__ = "sources"
@@ -185,7 +185,7 @@ class StoredSource(Base):
 
 
 class StoredLocation(Base):
-    """Where a user logged in from: every country, and place and Unix time of the last login if a database told them."""
+    """The countries that a user logged in from; place and Unix time of the last login, if a database knew the place."""
 
     __tablename__ = "whereabouts"
 

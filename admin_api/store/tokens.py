@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows of API tokens. The secret itself is never here, only its digest."""
+"""The table of API tokens. It holds the digest of each secret, never the secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TokenRepository:
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock
-        self.changed = False  # some token is not what it was before this unit of work
+        self.changed = False  # this unit of work has changed a token
 
     async def add(
         self,
@@ -59,7 +59,7 @@ class TokenRepository:
         return (await self._session.scalars(query)).all()
 
     async def note_uses(self, moments: dict[str, datetime]) -> None:
-        """Note when tokens were last used; tokens that are gone by now are passed over."""
+        """Write the times of last use, by token id; missing tokens are skipped."""
         for token_id, moment in moments.items():
             await self._session.execute(update(Token).where(Token.id == token_id).values(last_used_at=moment))
 

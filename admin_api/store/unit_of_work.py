@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One unit of work: the repositories on one transaction."""
+"""A unit of work: the repositories of one transaction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class UnitOfWork:
-    """Whoever holds it may read and change rows; only ``Store.write`` commits."""
+    """Reads and changes rows; only ``Store.write`` commits."""
 
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self.audit = AuditRepository(session, clock)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows of VPN users, and the view of them that the VPN has."""
+"""The table of VPN users, and the ``UserRecord`` that the VPN reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UserAttributes:
-    """What an operator sets, but for name and password."""
+    """What an operator sets, except name and password."""
 
     groups: tuple[str, ...] = ()
     enabled: bool = True
@@ -36,7 +36,7 @@ class UserAttributes:
 
 
 def fold_name(name: str) -> str:
-    """The key of a name: what two spellings of one user have in common (RFC 8265, 3.3, UsernameCaseMapped)."""
+    """Returns the comparison key of a user name (RFC 8265, 3.3, UsernameCaseMapped)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).lower())
 
 
@@ -44,7 +44,7 @@ class UserRepository:
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock
-        self.changed = False  # some user is not what it was before this unit of work
+        self.changed = False  # this unit of work has changed a user
 
     async def add(self, name: str, password_hash: str, attributes: UserAttributes) -> User:
         now = self._clock.wall()
@@ -83,7 +83,7 @@ class UserRepository:
         )
 
     async def with_address(self, ipv4: IPv4Address | None, ipv6: IPv6Address | None) -> Sequence[User]:
-        """Who holds one of these inner addresses."""
+        """Returns the users that hold one of these inner addresses."""
         wanted = [(User.ipv4, ipv4), (User.ipv6, ipv6)]
         found: list[User] = []
         for column, address in wanted:
@@ -100,7 +100,7 @@ class UserRepository:
         return (await self._session.scalars(query)).all()
 
     async def expired_between(self, after: datetime, until: datetime) -> Sequence[str]:
-        """The names of those whose time ended behind the one moment and not behind the other."""
+        """Returns the names of users that expired after ``after`` and not after ``until``."""
         query = select(User.name).where(User.expires_at > after, User.expires_at <= until)
         return (await self._session.scalars(query)).all()
 

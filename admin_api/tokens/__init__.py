@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tokens of this API."""
+"""Bearer tokens of the API."""

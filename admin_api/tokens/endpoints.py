@@ -18,12 +18,12 @@ router = APIRouter(prefix="/tokens", tags=["tokens"])
 async def create_token(
     body: TokenCreate, caller: TokensWrite, services: ServicesOf, response: Response
 ) -> TokenCreated:
-    """A token with at most the caller's own scopes. Its text is in this answer only."""
+    """Create a token with at most the caller's own scopes. Only this answer contains its text."""
     beyond = [scope.value for scope in body.scopes if not caller.may(scope)]
     if beyond:
-        raise ApiError(ProblemKind.FORBIDDEN, f"The caller does not have {beyond[0]} itself")
+        raise ApiError(ProblemKind.FORBIDDEN, f"The caller does not have the scope {beyond[0]}")
     if body.expires_at is not None and body.expires_at <= services.clock.wall():
-        raise invalid("/expires_at", "it lies in the past")
+        raise invalid("/expires_at", "the time is in the past")
     row, text = await create(services.store, body.name, body.scopes, by=caller.name, expires_at=body.expires_at)
     response.headers["Location"] = f"{TOKENS_PATH}/{row.id}"
     return TokenCreated(**TokenView.model_validate(row).model_dump(), token=text)
@@ -31,7 +31,7 @@ async def create_token(
 
 @router.get("", responses=responses())
 async def list_tokens(_: TokensRead, services: ServicesOf, paging: PagingQuery) -> Page[TokenView]:
-    """The tokens without their secrets."""
+    """List the tokens, without their secrets."""
     async with services.store.read() as unit:
         rows = await unit.tokens.page(after=paging.after, limit=paging.fetch)
     return paging.page(rows, TokenView.model_validate, lambda row: row.id)
@@ -39,6 +39,6 @@ async def list_tokens(_: TokensRead, services: ServicesOf, paging: PagingQuery) 
 
 @router.delete("/{token_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
 async def delete_token(token_id: str, caller: TokensWrite, services: ServicesOf) -> None:
-    """Revoke it; the next request with it is refused."""
+    """Revoke a token. The next request with it is refused."""
     if not await revoke_token(services.store, token_id, by=caller.name):
         raise ApiError(ProblemKind.NOT_FOUND, f"There is no token {token_id}")

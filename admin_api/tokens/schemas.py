@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tokens on the wire."""
+"""Schemas of tokens."""
 
 from datetime import datetime
 from typing import Annotated
@@ -13,8 +13,8 @@ TokenName = Annotated[str, StringConstraints(min_length=1, max_length=64, patter
 
 
 class TokenCreate(Body):
-    name: TokenName = Field(description="who or what uses it", examples=["grafana"])
-    scopes: list[Scope] = Field(min_length=1, max_length=len(Scope), description="write implies read")
+    name: TokenName = Field(description="The program or person that uses it.", examples=["grafana"])
+    scopes: list[Scope] = Field(min_length=1, max_length=len(Scope), description="Write implies read.")
     expires_at: Moment | None = None
 
 
@@ -25,8 +25,8 @@ class TokenView(View):
     created_by: str
     created_at: datetime
     expires_at: datetime | None
-    last_used_at: datetime | None = Field(description="to the minute")
+    last_used_at: datetime | None = Field(description="Accurate to one minute.")
 
 
 class TokenCreated(TokenView):
-    token: str = Field(description="shown this once and kept nowhere")
+    token: str = Field(description="Shown only once and never stored.")

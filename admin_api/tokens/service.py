@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Making and revoking tokens. Needs the store alone, so that the command line can do it without a server."""
+"""Creates and revokes tokens. Needs only the store, so the command line works without a server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 async def create_token(
     store: Store, name: str, scopes: Iterable[Scope], *, by: str, expires_at: datetime | None = None
 ) -> tuple[Token, str]:
-    """The row, and the token's text, which nothing keeps."""
+    """Returns the row and the token's text, which is never stored."""
     minted = mint_token()
     granted = sorted({scope.value for scope in scopes})
     async with store.write() as unit:
@@ -30,7 +30,7 @@ async def create_token(
 
 
 async def revoke_token(store: Store, token_id: str, *, by: str) -> bool:
-    """False: there is no such token."""
+    """Returns false if there is no such token."""
     async with store.write() as unit:
         if not await unit.tokens.remove(token_id):
             return False

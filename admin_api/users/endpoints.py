@@ -20,7 +20,7 @@ router = APIRouter(prefix="/users", tags=["users"])
     "", status_code=status.HTTP_201_CREATED, responses=responses(ProblemKind.ALREADY_EXISTS, ProblemKind.ADDRESS_TAKEN)
 )
 async def create_user(body: UserCreate, caller: UsersWrite, services: ServicesOf, response: Response) -> UserView:
-    """Add a user, with a password or with the hash of one."""
+    """Add a user, with a password or a password hash."""
     user = await service.create_user(services.store, body, by=caller.name)
     response.headers["Location"] = f"{API_PREFIX}/users/{user.name}"
     return UserView.model_validate(user)
@@ -28,7 +28,7 @@ async def create_user(body: UserCreate, caller: UsersWrite, services: ServicesOf
 
 @router.post("/import", responses=responses(ProblemKind.ALREADY_EXISTS, ProblemKind.ADDRESS_TAKEN))
 async def import_users(body: UserImport, caller: UsersWrite, services: ServicesOf) -> UsersImported:
-    """Add many users: all of them or none."""
+    """Add many users: either all or none."""
     users = await service.create_users(services.store, body.users, by=caller.name)
     return UsersImported(created=len(users))
 
@@ -40,7 +40,7 @@ async def list_users(
     paging: PagingQuery,
     group: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Page[UserView]:
-    """The users by name."""
+    """List the users, by name."""
     async with services.store.read() as unit:
         rows = await unit.users.page(after=paging.after, limit=paging.fetch, group=group)
     return paging.page(rows, UserView.model_validate, lambda row: row.key)
@@ -48,7 +48,7 @@ async def list_users(
 
 @router.get("/{name}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_user(name: str, _: UsersRead, services: ServicesOf) -> UserView:
-    """One user; spellings that differ by case are the same."""
+    """Get one user. Names are compared without regard to case."""
     async with services.store.read() as unit:
         user = await unit.users.get(name)
     if user is None:
@@ -58,9 +58,9 @@ async def get_user(name: str, _: UsersRead, services: ServicesOf) -> UserView:
 
 @router.put("/{name}", responses=responses(ProblemKind.NOT_FOUND, ProblemKind.ADDRESS_TAKEN))
 async def replace_user(name: str, body: UserReplace, caller: UsersWrite, services: ServicesOf) -> UserChanged:
-    """Set everything but the name. Who may not connect any more is disconnected before this answer.
+    """Replace everything but the name. A user who may no longer connect is disconnected before the answer.
 
-    So is whoever got a new password: the old one may be in other hands.
+    A new password disconnects the user too: the old one may be stolen.
     """
     user = await service.replace_user(services.store, name, body, by=caller.name)
     expired = user.expires_at is not None and user.expires_at <= services.clock.wall()
@@ -71,7 +71,7 @@ async def replace_user(name: str, body: UserReplace, caller: UsersWrite, service
 
 @router.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
 async def delete_user(name: str, caller: UsersWrite, services: ServicesOf) -> None:
-    """Remove the user and disconnect its sessions."""
+    """Remove a user and disconnect the user's sessions."""
     user = await service.remove_user(services.store, name, by=caller.name)
     _disconnect(services, user.name)
     services.engine.detectors.forget_user(user.name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Users on the wire. Password hashes go in, for imports, and never out."""
+"""Schemas of users. Password hashes are accepted for imports and never returned."""
 
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -11,7 +11,7 @@ from admin_api.http.values import NO_CONTROLS, Body, Moment, Text, View
 from admin_api.store import UserAttributes
 from vpn_frontend.auth.crypt_hash import is_crypt_hash
 
-MAX_PASSWORD = 256  # characters; hashing a megabyte is not a login
+MAX_PASSWORD = 256  # characters; bounds the cost of hashing
 MAX_GROUPS = 64  # of one user
 MAX_IMPORT = 10_000  # users in one request
 MAX_CLIENTS = 10_000
@@ -19,7 +19,7 @@ MAX_CLIENTS = 10_000
 
 def _check_hash(value: str) -> str:
     if not (value.startswith("$argon2id$") or is_crypt_hash(value)):
-        raise ValueError("neither an argon2id encoding nor one of crypt's $5$, $6$ and $y$")
+        raise ValueError("neither an argon2id hash nor a crypt hash ($5$, $6$ or $y$)")
     return value
 
 
@@ -34,13 +34,15 @@ Ipv6 = Annotated[IPv6Address, PlainSerializer(str, return_type=str)]
 class UserBody(Body):
     groups: list[GroupName] = Field([], max_length=MAX_GROUPS)
     enabled: bool = True
-    max_same_clients: int | None = Field(None, ge=0, le=MAX_CLIENTS, description="null: as the policy says; 0: any")
-    ipv4: Ipv4 | None = Field(None, description="the inner address that is always this user's")
+    max_same_clients: int | None = Field(
+        None, ge=0, le=MAX_CLIENTS, description="Null: the policy's limit. 0: no limit."
+    )
+    ipv4: Ipv4 | None = Field(None, description="The inner address reserved for this user.")
     ipv6: Ipv6 | None = None
     expires_at: Moment | None = None
     note: Text = ""
     password: Password | None = None
-    password_hash: PasswordHash | None = Field(None, description="argon2id, or crypt's $5$, $6$ or $y$")
+    password_hash: PasswordHash | None = Field(None, description="An argon2id or crypt hash ($5$, $6$ or $y$).")
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
@@ -71,7 +73,7 @@ class UserCreate(UserBody):
 
 
 class UserReplace(UserBody):
-    """Everything but the password, which stays as it is if none is given."""
+    """All attributes. Without a new password the present one stays."""
 
 
 class UserImport(Body):
@@ -92,7 +94,7 @@ class UserView(View):
 
 
 class UserChanged(UserView):
-    sessions_cut: int = Field(description="live sessions of the user that were disconnected")
+    sessions_cut: int = Field(description="Live sessions of the user that were disconnected.")
 
 
 class UsersImported(View):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Adding, changing and removing users. Needs the store alone, so that the command line can do it without a server."""
+"""Adds, changes and removes users. Needs only the store, so the command line works without a server."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 async def create_user(store: Store, new: UserCreate, *, by: str) -> User:
-    """Raises ``ApiError`` where the name, or one of the inner addresses, is somebody's already."""
+    """Raises ``ApiError`` if the name or an inner address is taken."""
     (user,) = await create_users(store, [new], by=by)
     return user
 
 
 async def create_users(store: Store, news: Sequence[UserCreate], *, by: str) -> list[User]:
-    """All of them or, where one cannot be added, none."""
+    """Add all users, or none if one cannot be added. Raises ``ApiError``."""
     hashes = [await _hash(new) for new in news]
     users = []
     async with store.write() as unit:
@@ -33,7 +33,7 @@ async def create_users(store: Store, news: Sequence[UserCreate], *, by: str) -> 
                 raise ApiError(ProblemKind.ALREADY_EXISTS, f"There is a user {new.name} already")
             attributes = new.attributes()
             await _refuse_taken(unit, new.name, attributes)
-            assert password_hash is not None  # noqa: S101 - the schema wants one
+            assert password_hash is not None  # noqa: S101 - the schema requires one
             users.append(await unit.users.add(new.name, password_hash, attributes))
             await unit.audit.add(by, "user_created", new.name, **_detail(attributes))
     return users

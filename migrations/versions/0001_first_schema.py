@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The first schema: users, tokens, blocks, rules, sessions, audit, kept answers and penalties."""
+"""The first schema: users, tokens, blocks, rules, sessions, audit, stored answers and penalties."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a session went over DTLS. Sessions from before count as if nothing had."""
+"""Counters of the traffic over DTLS. Existing sessions get zero."""
 
 import sqlalchemy as sa
 from alembic import op

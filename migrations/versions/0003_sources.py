@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What counts against sources that are not in penalty. What led to a penalty is told there, no longer with it."""
+"""A table of sources with strikes and windows, penalised or not. Penalties lose their own strikes column."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where users logged in from, so that a restart does not make every country the first one."""
+"""The countries that users logged in from, so that no country counts as new after a restart."""
 
 import sqlalchemy as sa
 from alembic import op

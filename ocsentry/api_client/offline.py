@@ -15,6 +15,7 @@ import httpx
 
 from admin_api.app import create_app
 from admin_api.dependencies import PRINCIPAL
+from admin_api.enforcement.api_rules import as_one_document
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES, Principal
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from ocsentry.configuration.model import LoadedConfig
 
-EMPTY_POLICY = {"wolfsentry": {"version": "1.6.3", "rules": []}}
-
 
 class OfflineClient(ApiClient):
     """Each request opens the store, is answered, and closes it."""
@@ -44,7 +43,7 @@ class OfflineClient(ApiClient):
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         store = await Store.open(self._config.store_url)
         try:
-            with Engine(Policy.from_document(EMPTY_POLICY)) as engine:
+            with Engine(Policy.from_document(as_one_document([]))) as engine:
                 transport = httpx.ASGITransport(_as_operator(_make_app(store, engine)))
                 async with httpx.AsyncClient(transport=transport) as http:
                     return await http.send(request)

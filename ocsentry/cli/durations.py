@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 
+from admin_api.http.values import MAX_TTL
 from ocsentry.cli.invocation import CommandError
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-MAX_SECONDS = 10 * 365 * 86_400
 
 
 def parse_duration(text: str) -> int:
@@ -17,7 +17,7 @@ def parse_duration(text: str) -> int:
         text += "s"
     parts = re.findall(r"([0-9]{1,9})([smhdw])", text)
     seconds = sum(int(number) * UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or not 0 < seconds <= MAX_SECONDS:
+    if "".join(number + unit for number, unit in parts) != text or not 0 < seconds <= MAX_TTL:
         raise CommandError(f"{text!r} is not a duration: write 90s, 15m, 1h, 2d or 1w")
     return seconds
 

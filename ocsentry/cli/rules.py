@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sentry_engine.engine.decision_log import Decision
     from sentry_engine.prefixes import Origin
 
-MOST_DECISIONS = 2_048  # that the server keeps
 PathsArgument = Annotated[
     list[Path] | None, typer.Argument(metavar="[FILE]...", help="Rule files or folders. Default: the configuration's.")
 ]
@@ -104,9 +103,10 @@ def simulate(
     ] = None,
 ) -> None:
     """Show which recorded decisions these rules would have made otherwise. Changes nothing."""
+    from admin_api.event_hub import KEPT_DECISIONS
     from sentry_engine import simulate as play
 
-    decisions = read_decisions(cli.server.get("decisions", limit=MOST_DECISIONS)["items"] if record is None else record)
+    decisions = read_decisions(cli.server.get("decisions", limit=KEPT_DECISIONS)["items"] if record is None else record)
     never_block = cli.config.values.policy.never_block if cli.configured else ()
     changes = play(_load(cli, paths or ()), decisions, never_block=never_block)
     rows = [

@@ -12,6 +12,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from admin_api.enforcement.api_rules import as_one_document
+from admin_api.enforcement.blocks import block_rule_id
 from ocsentry.configuration.policy_files import policy_loader
 from ocsentry.errors import OperatorError
 from sentry_engine import Engine, Policy, PolicyError, Reason
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 ImportFormat = Literal["crowdsec", "fail2ban"]
 ExportFormat = Literal["nftables", "crowdsec", "fail2ban"]
-FORMAT_VERSION = "1.6.3"
 MAX_REASON = 200  # characters of a ban's reason that become a description
 
 
@@ -50,7 +51,7 @@ def convert_bans(path: Path, kind: ImportFormat) -> str:
     except ValueError as error:
         raise OperatorError(f"{path}: no list of {kind}: {error}") from None
     rules = [_rule(ban, f"{path.stem}:{number}") for number, ban in enumerate(bans, start=1)]
-    return json.dumps({"wolfsentry": {"version": FORMAT_VERSION, "rules": rules}}, indent=1)
+    return json.dumps(as_one_document(rules), indent=1)
 
 
 def _rule(ban: Ban, rule_id: str) -> dict[str, Any]:
@@ -78,7 +79,10 @@ def policy_with_api_rules(load: Iterable[Path], settings: PolicySection, server:
 def _add_live(engine: Engine, server: ApiClient) -> None:
     for block in server.items("blocks"):
         engine.block(
-            block["cidr"], rule_id=f"block:{block['id']}", text=block["reason"], expires_at=_end(block["expires_at"])
+            block["cidr"],
+            rule_id=block_rule_id(block["id"]),
+            text=block["reason"],
+            expires_at=_end(block["expires_at"]),
         )
     for penalty in server.items("penalties"):
         seconds = penalty["retry_after"]

@@ -34,6 +34,7 @@ from sentry_engine.rules.schedules import DAYS, Window
 from sentry_engine.rules.user_rules import UserRule
 from sentry_engine.verdict import Action, Event
 
+FORMAT_VERSION = "1.6.3"  # the ``version`` of rule files that this project writes
 BUILTIN_LABELS = frozenset(event.name.lower() for event in Event)
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 RESERVED_ID_PREFIXES = ("builtin:", "block:")  # of the engine's own limits and of blocks through the API
