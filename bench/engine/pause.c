@@ -12,8 +12,10 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -65,7 +67,7 @@ static struct se_policy *make_policy(uint32_t prefixes)
             networks[16 * i + 12 + j] = (uint8_t)(network >> (24 - 8 * j));
         lengths[i] = 120;
     }
-    if (se_core_build(&plan, &policy, &fault))
+    if (se_policy_build(&plan, &policy, &fault))
         exit(1);
     free(networks), free(lengths), free(values);
     return policy;

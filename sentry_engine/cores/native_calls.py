@@ -16,7 +16,7 @@ from sentry_engine import _core
 from sentry_engine.addresses import Source
 from sentry_engine.verdict import INVALID, Verdict
 
-NAME = "sentry_engine._ask"
+NAME = "sentry_engine._fast_calls"
 
 
 class FastCalls(Protocol):
@@ -34,7 +34,7 @@ class FastCalls(Protocol):
 
 def open_fast_calls(core_address: int, read: Callable[[int, float], Verdict]) -> FastCalls:
     """``read(word, retry_after)`` makes the verdict of an answer that is not cached."""
-    calls: FastCalls = _module.Asker(core_address, read, INVALID)
+    calls: FastCalls = _module.FastCalls(core_address, read, INVALID)
     return calls
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The core in C: ``core.Core`` for serving. Decisions run without the GIL and without a lock that a swap holds.
 
-Three layers: ``native/cdef.h`` is what cffi sees, this module checks lengths and turns numbers into values, ``engine``
-holds the objects. A verdict comes back from C as one word, and equal words are one ``Verdict``: it is made once.
+Three layers: cffi reads the headers of ``native/``, this module checks lengths and turns numbers into values, and
+``engine`` holds the objects. A verdict comes back from C as one word. Equal words share one ``Verdict``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ except ImportError as error:  # no silent fallback: who wants the twin asks for 
         f"the engine's native core is not built ({error}): run `make build`, or ask for the core 'twin'"
     ) from error
 
-CORE_ABI = 3  # SE_CORE_ABI that this module is written for
+CORE_ABI = 4  # SE_CORE_ABI that this module is written for
 STEPS = ("never_block", "rules", "penalty", "feeds", "country", "asn", "anonymizer", "limits", "default")
 NONE = 255  # SE_STEP_NONE
 RULE_KEPT = 1 << 31  # SE_RULE_KEPT
@@ -147,7 +147,7 @@ class NativeCore:
 
     def clear_penalties(self, network: bytes, length: int, now: float) -> int:
         check_network(network, length)
-        return int(lib.se_core_forgive(self._require_open(), network, length, now))
+        return int(lib.se_core_clear_penalties(self._require_open(), network, length, now))
 
     def penalties(self, now: float) -> list[Penalty]:
         core, room = self._require_open(), 64
@@ -172,12 +172,12 @@ class NativeCore:
         row = ffi.new("struct se_strikes_row *")
         row.network, row.length = strikes.network, strikes.length
         row.count, row.until = min(strikes.count, MAX_STRIKES), strikes.until
-        lib.se_core_remember(self._require_open(), row, now)
+        lib.se_core_restore_strikes(self._require_open(), row, now)
 
     def bursts(self, now: float) -> list[Burst]:
         core, found = self._require_open(), []
         rows, at = ffi.new("struct se_burst_row[]", BURSTS_AT_A_TIME), ffi.new("uint32_t *")
-        while at[0] < lib.SE_WINDOW_SETS:
+        while at[0] < lib.SE_NO_MORE_SETS:
             count = lib.se_core_bursts(core, now, at, rows, BURSTS_AT_A_TIME)
             found += [Burst(bytes(r.network), r.length, r.event, r.first, r.last, r.count) for r in rows[0:count]]
         return found
@@ -187,7 +187,7 @@ class NativeCore:
         row = ffi.new("struct se_burst_row *")
         row.network, row.length, row.event = burst.network, burst.length, burst.event
         row.first, row.last, row.count = burst.first, burst.last, burst.count
-        lib.se_core_restore(self._require_open(), row, now)
+        lib.se_core_restore_burst(self._require_open(), row, now)
 
     def rule_hits(self) -> dict[str, int]:
         core = self._require_open()
@@ -207,7 +207,7 @@ class NativeCore:
 
     def watch(self, every: int) -> None:
         """Record one in ``every`` decisions for ``drain``; 0: none, which is how a core starts."""
-        lib.se_core_watch(self._require_open(), max(0, min(every, 0xFFFF_FFFF)))
+        lib.se_core_set_log_sampling(self._require_open(), max(0, min(every, 0xFFFF_FFFF)))
 
     def drain(self, limit: int = 1024, wanted: Wanted | None = None) -> list[CoreDecision]:
         """Take up to ``limit`` recorded decisions, oldest first. Those that found no room are in ``unlogged``.
@@ -218,7 +218,7 @@ class NativeCore:
         core = self._require_open()
         rows = ffi.new("struct se_decision_row[]", limit)
         with self._draining:
-            count = lib.se_core_drain(core, rows, limit)
+            count = lib.se_core_drain_log(core, rows, limit)
         return [
             self._read_decision(row)
             for row in rows[0:count]
@@ -275,7 +275,7 @@ class NativeCore:
 
     def _count(self) -> CData:
         counters = ffi.new("struct se_counters *")
-        lib.se_core_count(self._require_open(), counters)
+        lib.se_core_read_counters(self._require_open(), counters)
         return counters
 
     def _read_decision(self, row: CData) -> CoreDecision:

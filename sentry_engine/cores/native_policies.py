@@ -161,7 +161,7 @@ class PolicySlots:
 def build_policy(columns: PlanColumns) -> CData:
     """``struct se_policy *`` of a plan's columns, or ``PlanError`` that says which row of which table is wrong."""
     policy, fault = ffi.new("struct se_policy **"), ffi.new("struct se_fault *")
-    code = lib.se_core_build(columns.plan, policy, fault)
+    code = lib.se_policy_build(columns.plan, policy, fault)
     if not code:
         return policy[0]
     if fault.what == ffi.NULL:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 from cffi import FFI
@@ -10,24 +11,32 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-# Our own sources are compiled with warnings that the code which cffi writes around them does not satisfy.
-PREAMBLE = """
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wsign-conversion"
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#include "state_export.h"
-#include "parse/address.h"
-#include "parse/network.h"
-"""
+# Run, not imported: the package's own dependencies need not be installed where it is built.
+CFFI_HEADERS = runpy.run_path(str(HERE / "cffi_headers.py"))
 
-# ``binding`` is a second module in the same library, for what is asked too often to go through cffi.
+# What Python sees, each header after those that it includes.
+HEADERS = (
+    "gate.h",
+    "plan.h",
+    "steps.h",
+    "parse/address.h",
+    "parse/network.h",
+    "table/checksum.h",
+    "table/policy.h",
+    "table/snapshot_file.h",
+    "core.h",
+    "python_calls.h",
+    "state_export.h",
+)
+
+# ``binding`` is a second module in the same library, for the calls that are too frequent to go through cffi.
 SOURCES = sorted(str(path.relative_to(ROOT)) for path in HERE.rglob("*.c"))
 
 ffi = FFI()
-ffi.cdef((HERE / "cdef.h").read_text())
+ffi.cdef(CFFI_HEADERS["declarations"](HERE / header for header in HEADERS))
 ffi.set_source(
     "sentry_engine._core",
-    PREAMBLE,
+    CFFI_HEADERS["preamble"](HEADERS),
     sources=SOURCES,
     depends=sorted(str(path.relative_to(ROOT)) for path in HERE.rglob("*.h")),
     include_dirs=[str(HERE)],

@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "decide.h"
 
-#include "table/prefix_table.h"
-
-/* sentry_engine.verdict.Reason, those that the walk gives itself. tests/sentry_engine/cores/test_native_core.py compares them. */
-enum {
-    REASON_DEFAULT = 0,
-    REASON_PENALTY = 3,
-    REASON_BLACKLISTED = 4,
-    REASON_GEOIP_MISSING = 10,
-    REASON_RATE_LIMIT = 11,
-    REASON_WITHIN_LIMIT = 12,
-    REASON_INVALID_REQUEST = 13,
-};
+#include "mix.h"
+#include "state/penalty_rows.h"
+#include "table/cells.h"
+#include "table/lookup.h"
 
 /* sentry_engine.cores.plan.Tier */
 enum { NEVER_BLOCK, RULES, FEEDS, COUNTRY, ASN, ANONYMIZER, LIMITS };
@@ -23,19 +15,19 @@ struct walk {
     struct se_state_tables *state;
     const struct se_request *request;
     struct se_verdict *verdict;
-    struct se_step *step;        /* the next one to fill; NULL: not asked to explain, but to count */
+    struct se_step *step;        /* the next one to fill; NULL: count, and explain nothing */
     struct se_address address;
     const uint32_t *cell;
-    uint32_t limit;              /* index to the policy's limits of the one that applies; SE_NO_LIMIT */
+    uint32_t limit;              /* index of the limit that applies, or SE_NO_LIMIT */
     bool decided;
 };
 
-static struct se_verdict refuse(uint8_t action, uint8_t reason, uint32_t rule, uint64_t retry_after)
+static struct se_verdict make_verdict(uint8_t action, uint8_t reason, uint32_t rule, uint64_t retry_after)
 {
     return (struct se_verdict){.action = action, .reason = reason, .rule = rule, .retry_after = retry_after};
 }
 
-/* Takes the first verdict and lets the others be shown only. Returns whether the walk may end. */
+/* The first verdict decides; later ones are only shown. Returns true if the walk may end. */
 static bool settle(struct walk *walk, const struct se_step *step, const struct se_verdict *verdict)
 {
     bool decisive = verdict && !walk->decided;
@@ -53,7 +45,7 @@ static bool settle(struct walk *walk, const struct se_step *step, const struct s
 
 static const struct se_step NOTHING = {.action = SE_STEP_NONE, .reason = SE_STEP_NONE, .rule = SE_NO_RULE, .limit = SE_NO_LIMIT};
 
-/* What a tier says: an entry, and the prefix length that it comes from. */
+/* The entry that matched in a tier, and its prefix length. */
 struct match {
     const struct se_entry *entry; /* NULL: nothing matches */
     uint32_t rule, length;
@@ -101,7 +93,7 @@ static uint8_t packed_length(const struct walk *walk, uint32_t length)
     return (uint8_t)(length < 128 ? length : 128);
 }
 
-static bool look_in_table(struct walk *walk, unsigned tier)
+static bool match_table(struct walk *walk, unsigned tier)
 {
     bool is_geo = tier == COUNTRY || tier == ASN || tier == ANONYMIZER, decides;
     struct match match = match_tier(walk, tier);
@@ -113,8 +105,8 @@ static bool look_in_table(struct walk *walk, unsigned tier)
         if (tier != COUNTRY || on_missing == SE_NO_ACTION)
             return settle(walk, &step, NULL);
         step.action = on_missing;
-        step.reason = REASON_GEOIP_MISSING;
-        verdict = refuse(on_missing, REASON_GEOIP_MISSING, SE_NO_RULE, 0);
+        step.reason = SE_REASON_GEOIP_MISSING;
+        verdict = make_verdict(on_missing, SE_REASON_GEOIP_MISSING, SE_NO_RULE, 0);
         return settle(walk, &step, on_missing == SE_ACCEPT ? NULL : &verdict);
     }
     decides = match.action == SE_REJECT || (match.action != SE_INFORMS && !is_geo);
@@ -123,32 +115,32 @@ static bool look_in_table(struct walk *walk, unsigned tier)
     step.action = match.action == SE_INFORMS ? SE_STEP_NONE : match.action;
     step.reason = match.entry->reason;
     step.rule = match.rule;
-    verdict = refuse(match.action, match.entry->reason, match.rule, 0);
+    verdict = make_verdict(match.action, match.entry->reason, match.rule, 0);
     return settle(walk, &step, decides ? &verdict : NULL);
 }
 
-/* Whether a tier has a say at all: most have none about most addresses. An explanation shows those too. */
-static inline bool is_silent(const struct walk *walk, unsigned tier)
+/* True if a tier cannot decide: most have no value for most addresses. An explanation shows those tiers too. */
+static inline bool cannot_decide(const struct walk *walk, unsigned tier)
 {
     if (walk->step || walk->cell[0] >> tier & 1)
         return false;
     return tier == RULES ? !walk->overlay : tier != COUNTRY || walk->policy->snapshot->on_missing == SE_NO_ACTION;
 }
 
-static inline bool ask_table(struct walk *walk, unsigned tier)
+static inline bool decides_by_table(struct walk *walk, unsigned tier)
 {
-    return !is_silent(walk, tier) && look_in_table(walk, tier);
+    return !cannot_decide(walk, tier) && match_table(walk, tier);
 }
 
 static struct se_verdict penalty_verdict(const struct se_penalty *penalty, uint64_t now)
 {
-    uint8_t action = penalty->reason == REASON_PENALTY ? SE_RATE_LIMITED : SE_REJECT;
+    uint8_t action = penalty->reason == SE_REASON_PENALTY ? SE_RATE_LIMITED : SE_REJECT;
     uint32_t rule = penalty->rule == SE_NO_RULE ? SE_NO_RULE : SE_RULE_KEPT | penalty->rule;
 
-    return refuse(action, penalty->reason, rule, penalty->until == SE_FOREVER ? SE_FOREVER : penalty->until - now);
+    return make_verdict(action, penalty->reason, rule, penalty->until == SE_FOREVER ? SE_FOREVER : penalty->until - now);
 }
 
-static bool look_at_penalties(struct walk *walk)
+static bool match_penalties(struct walk *walk)
 {
     struct se_step step = NOTHING;
     struct se_penalty penalty;
@@ -190,27 +182,27 @@ uint64_t se_sketch_hash(const struct se_window_key *key)
     return se_mix(key->hash ^ (key->event + 1) * UINT64_C(0xd6e8feb86659fd93));
 }
 
-/* A request too many: the verdict, and where it is counted the penalty. */
-static struct se_verdict punish(struct walk *walk, const struct se_limit *limit, const struct se_network *source, uint64_t wait)
+/* For a request over its limit: returns the verdict and, if the walk counts, puts the source in the penalty box. */
+static struct se_verdict apply_penalty(struct walk *walk, const struct se_limit *limit, const struct se_network *source, uint64_t wait)
 {
     struct se_penalties *penalties = walk->state->penalties;
     uint64_t now = walk->request->now;
-    struct se_sentence sentence;
+    struct se_penalty_terms terms;
 
     if (!limit->penalty)
-        return refuse(SE_RATE_LIMITED, REASON_RATE_LIMIT, limit->rule, wait);
+        return make_verdict(SE_RATE_LIMITED, SE_REASON_RATE_LIMIT, limit->rule, wait);
     if (walk->step)
-        sentence = se_penalty_foresee(penalties, source, limit, now);
+        terms = se_penalty_preview(penalties, source, limit, now);
     else
-        sentence = se_penalty_strike(penalties, source, limit, now, walk->policy->snapshot->escalate_after);
-    if (sentence.blacklisted)
-        return refuse(SE_REJECT, REASON_BLACKLISTED, limit->rule, sentence.duration);
-    return refuse(SE_RATE_LIMITED, REASON_RATE_LIMIT, limit->rule, sentence.duration);
+        terms = se_penalty_strike(penalties, source, limit, now, walk->policy->snapshot->escalate_after);
+    if (terms.blacklisted)
+        return make_verdict(SE_REJECT, SE_REASON_BLACKLISTED, limit->rule, terms.duration);
+    return make_verdict(SE_RATE_LIMITED, SE_REASON_RATE_LIMIT, limit->rule, terms.duration);
 }
 
 /*
- * A verified request against its limit. The penalty box is asked again under the lock of the set: of several threads that
- * ask about one source at once, one may have put it there since, and cleared its window.
+ * Checks a verified request against its limit. The penalty box is read again under the lock of the set: another thread may
+ * have put the source there since, and cleared its window.
  */
 static bool is_over_window(struct walk *walk, const struct se_limit *limit, const struct se_network *source,
                            struct se_verdict *verdict)
@@ -224,7 +216,7 @@ static bool is_over_window(struct walk *walk, const struct se_limit *limit, cons
     if (!walk->step && se_penalty_find(walk->state->penalties, walk->address, now, &penalty)) {
         *verdict = penalty_verdict(&penalty, now);
     } else if ((wait = se_window_wait(set, &key, limit, now)) != 0) {
-        *verdict = punish(walk, limit, source, wait);
+        *verdict = apply_penalty(walk, limit, source, wait);
         if (!walk->step && se_penalty_find(walk->state->penalties, walk->address, now, &penalty))
             se_window_clear(set, &key);
     } else {
@@ -236,14 +228,14 @@ static bool is_over_window(struct walk *walk, const struct se_limit *limit, cons
     return over;
 }
 
-/* A request that may be spoofed. */
+/* Checks a request whose source may be spoofed against its limit. */
 static bool is_over_sketch(struct walk *walk, const struct se_limit *limit, const struct se_network *source,
                            struct se_verdict *verdict)
 {
     struct se_window_key key = se_key_of(walk->state, source, limit->event);
-    uint64_t wait = se_sketch_ask(walk->state->sketch, se_sketch_hash(&key), limit, walk->request->now, !walk->step);
+    uint64_t wait = se_sketch_wait(walk->state->sketch, se_sketch_hash(&key), limit, walk->request->now, !walk->step);
 
-    *verdict = refuse(SE_RATE_LIMITED, REASON_RATE_LIMIT, limit->rule, wait);
+    *verdict = make_verdict(SE_RATE_LIMITED, SE_REASON_RATE_LIMIT, limit->rule, wait);
     return wait != 0;
 }
 
@@ -264,7 +256,7 @@ static void pay_back(struct walk *walk, const struct se_network *source)
     }
 }
 
-static bool look_at_limits(struct walk *walk)
+static bool match_limits(struct walk *walk)
 {
     struct se_network source = se_source_of(walk->policy, walk->address);
     struct se_step step = NOTHING;
@@ -278,7 +270,7 @@ static bool look_at_limits(struct walk *walk)
             .matched = 1,
             .length = source.length,
             .action = over ? verdict.action : SE_ACCEPT,
-            .reason = over ? verdict.reason : REASON_WITHIN_LIMIT,
+            .reason = over ? verdict.reason : SE_REASON_WITHIN_LIMIT,
             .rule = limit->rule,
             .limit = walk->limit,
         };
@@ -288,14 +280,14 @@ static bool look_at_limits(struct walk *walk)
     return settle(walk, &step, over ? &verdict : NULL);
 }
 
-static void look_at_default(struct walk *walk)
+static void apply_default(struct walk *walk)
 {
     uint8_t action = walk->policy->snapshot->default_action;
-    struct se_verdict verdict = refuse(action, REASON_DEFAULT, SE_NO_RULE, 0);
+    struct se_verdict verdict = make_verdict(action, SE_REASON_DEFAULT, SE_NO_RULE, 0);
     struct se_step step = NOTHING;
 
     if (action == SE_ACCEPT && walk->limit != SE_NO_LIMIT)
-        verdict = refuse(action, REASON_WITHIN_LIMIT, walk->policy->limits[walk->limit].rule, 0);
+        verdict = make_verdict(action, SE_REASON_WITHIN_LIMIT, walk->policy->limits[walk->limit].rule, 0);
     step.action = verdict.action;
     step.reason = verdict.reason;
     step.rule = verdict.rule;
@@ -307,14 +299,14 @@ static bool is_known(const struct se_policy *policy, uint32_t event)
     return event <= SE_EVENT_DISCONNECT || (event >= SE_EVENT_CUSTOM && event < policy->snapshot->event_count);
 }
 
-/* The tiers in their order. The cell of the address has been looked up. */
+/* Requires that the cell of the address has been looked up. */
 static void walk_tiers(struct walk *walk)
 {
     walk->limit = se_limit_in(walk->policy, walk->cell, walk->request->event);
-    if (ask_table(walk, NEVER_BLOCK) || ask_table(walk, RULES) || look_at_penalties(walk) || ask_table(walk, FEEDS) ||
-        ask_table(walk, COUNTRY) || ask_table(walk, ASN) || ask_table(walk, ANONYMIZER) || look_at_limits(walk))
+    if (decides_by_table(walk, NEVER_BLOCK) || decides_by_table(walk, RULES) || match_penalties(walk) || decides_by_table(walk, FEEDS) ||
+        decides_by_table(walk, COUNTRY) || decides_by_table(walk, ASN) || decides_by_table(walk, ANONYMIZER) || match_limits(walk))
         return;
-    look_at_default(walk);
+    apply_default(walk);
 }
 
 void se_walk(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *request,
@@ -333,14 +325,14 @@ void se_walk(const struct se_in_force *in_force, struct se_state_tables *state, 
     for (unsigned i = 0; steps && i < SE_STEPS; i++)
         steps[i] = NOTHING;
     if (!is_known(walk.policy, request->event)) {
-        *verdict = refuse(SE_REJECT, REASON_INVALID_REQUEST, SE_NO_RULE, 0);
+        *verdict = make_verdict(SE_REJECT, SE_REASON_INVALID_REQUEST, SE_NO_RULE, 0);
         return;
     }
     walk.cell = se_lookup(walk.policy, walk.address);
     walk_tiers(&walk);
 }
 
-/* Looks all of them up, each step for all before the next, so that they wait for memory together and not in turn. */
+/* Looks up all addresses, each step for all of them before the next step, so that their cache misses overlap. */
 static void look_up(const struct se_policy *policy, const struct se_address *addresses, const uint32_t **cells, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -364,8 +356,8 @@ static void look_up(const struct se_policy *policy, const struct se_address *add
 void se_walk_many(const struct se_in_force *in_force, struct se_state_tables *state, const struct se_request *requests,
                   struct se_verdict *verdicts, uint32_t count)
 {
-    struct se_address addresses[SE_AHEAD];
-    const uint32_t *cells[SE_AHEAD];
+    struct se_address addresses[SE_LOOKAHEAD];
+    const uint32_t *cells[SE_LOOKAHEAD];
 
     for (uint32_t i = 0; i < count; i++)
         addresses[i] = se_address_load(requests[i].address);
@@ -383,6 +375,6 @@ void se_walk_many(const struct se_in_force *in_force, struct se_state_tables *st
         if (is_known(walk.policy, requests[i].event))
             walk_tiers(&walk);
         else
-            verdicts[i] = refuse(SE_REJECT, REASON_INVALID_REQUEST, SE_NO_RULE, 0);
+            verdicts[i] = make_verdict(SE_REJECT, SE_REASON_INVALID_REQUEST, SE_NO_RULE, 0);
     }
 }

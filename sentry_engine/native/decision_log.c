@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "decision_log.h"
 
-#include "table/policy.h"
+#include "block.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
-/* `turn` says whose move it is: p: the writer of place p may fill it; p + 1: its reader may take it. */
+/* `turn` is p when the writer of place p may fill the record, and p + 1 when the reader may take it. */
 struct record {
     _Atomic uint64_t turn;
     struct se_decision decision;
@@ -39,17 +40,17 @@ void se_log_close(struct se_log *log)
         se_block_unmap(log, sizeof *log);
 }
 
-void se_log_watch(struct se_log *log, uint32_t every)
+void se_log_set_sampling(struct se_log *log, uint32_t every)
 {
     atomic_store_explicit(&log->every, every, memory_order_relaxed);
 }
 
-bool se_log_is_watching(const struct se_log *log)
+bool se_log_is_sampling(const struct se_log *log)
 {
     return atomic_load_explicit(&log->every, memory_order_relaxed) != 0;
 }
 
-bool se_log_wants(const struct se_log *log, uint64_t number)
+bool se_log_samples(const struct se_log *log, uint64_t number)
 {
     uint64_t every = atomic_load_explicit(&log->every, memory_order_relaxed), waiting;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Decisions on their way to who watches them: a bounded queue of fixed records, written by any thread without a lock and
- * read by one (after Vyukov's bounded queue). A full queue drops and counts. From half full on only one in SE_LOG_THINNING
- * is recorded, so that a flood leaves a sample of itself and room for what happens beside it.
+ * The decision log: a bounded queue of fixed records. Any thread writes without a lock, one reads (after Vyukov's bounded
+ * queue). A full queue drops records and counts them. From half full on only one record in SE_LOG_THINNING is kept: a flood
+ * leaves a sample of itself, and room for other decisions.
  */
 #ifndef SENTRY_ENGINE_DECISION_LOG_H
 #define SENTRY_ENGINE_DECISION_LOG_H
@@ -17,7 +17,7 @@
 struct se_decision {
     struct se_request request;
     struct se_verdict verdict;
-    uint32_t latency;    /* ns that the walk took; UINT32_MAX: longer than that */
+    uint32_t latency;    /* of the walk, ns; UINT32_MAX: that or longer */
     uint32_t generation; /* of the policy that answered */
 };
 
@@ -27,20 +27,20 @@ struct se_log;
 int se_log_open(struct se_log **out);
 void se_log_close(struct se_log *log);
 
-/* Which share of the decisions is recorded: one in `every` of each thread's; 0: none, which is what a log starts with. */
-void se_log_watch(struct se_log *log, uint32_t every);
+/* Records one in `every` decisions of each epoch slot; 0, the initial value: none. */
+void se_log_set_sampling(struct se_log *log, uint32_t every);
 
-/* Whether any decision is recorded. */
-bool se_log_is_watching(const struct se_log *log);
+/* True if any decision is recorded. */
+bool se_log_is_sampling(const struct se_log *log);
 
-/* Whether the decision with this number of its thread is to be recorded. */
-bool se_log_wants(const struct se_log *log, uint64_t number);
+/* True if the decision with this number of its epoch slot is to be recorded. */
+bool se_log_samples(const struct se_log *log, uint64_t number);
 void se_log_add(struct se_log *log, const struct se_decision *decision);
 
-/* Takes up to `room` records, oldest first; returns how many. One caller at a time. */
+/* Takes up to `room` records, oldest first. Returns how many. Requires that no other thread drains. */
 uint32_t se_log_drain(struct se_log *log, struct se_decision *out, uint32_t room);
 
-/* Decisions that were wanted and found no room. */
+/* Decisions that were to be recorded and found the queue full. */
 uint64_t se_log_dropped(const struct se_log *log);
 
 #endif

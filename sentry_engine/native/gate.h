@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The question a packet mover asks the engine, as a table of function pointers: neither side links the other.
- * The engine owns the table; its address stays valid until the engine is closed, which the caller must not
- * do while a thread may still ask. Every function may be called from any thread, takes no lock that a policy
- * swap holds, never allocates and never fails: a request that cannot be understood is refused.
+ * The gate: how a packet mover asks the engine, as a table of function pointers, so that neither side links the other.
+ *
+ * The engine owns the table. Its address is valid until the engine is closed; no thread may be asking then. Every function
+ * may be called from any thread. It takes no lock that a policy swap holds, allocates nothing and cannot fail: a request
+ * that the engine does not understand is refused.
+ *
+ * cffi reads this header (cffi_headers.py): a constant that Python is to see has a literal number as its value.
  */
 #ifndef SENTRY_ENGINE_GATE_H
 #define SENTRY_ENGINE_GATE_H
@@ -11,11 +14,43 @@
 #include <stdint.h>
 
 #define SE_GATE_ABI 1u
-#define SE_RULE_KEPT (1u << 31)
+#define SE_RULE_KEPT 0x80000000u /* flag in a rule number, see se_verdict.rule */
+#define SE_NO_RULE 0xffffffffu
+#define SE_REASONS 25u           /* in enum se_reason */
 
+/* sentry_engine.verdict.Action, in its order. */
 enum se_action { SE_ACCEPT = 0, SE_REJECT = 1, SE_RATE_LIMITED = 2 };
 
-/* The built-in events; labels that a policy adds follow from SE_EVENT_CUSTOM in the order of the plan. */
+/* sentry_engine.verdict.Reason, in its order. The last ones are given by Python only. */
+enum se_reason {
+    SE_REASON_DEFAULT = 0,
+    SE_REASON_NEVER_BLOCK = 1,
+    SE_REASON_RULE = 2,
+    SE_REASON_PENALTY = 3,
+    SE_REASON_BLACKLISTED = 4,
+    SE_REASON_FEED = 5,
+    SE_REASON_COUNTRY = 6,
+    SE_REASON_CONTINENT = 7,
+    SE_REASON_ASN = 8,
+    SE_REASON_ANONYMIZER = 9,
+    SE_REASON_GEOIP_MISSING = 10,
+    SE_REASON_RATE_LIMIT = 11,
+    SE_REASON_WITHIN_LIMIT = 12,
+    SE_REASON_INVALID_REQUEST = 13,
+    SE_REASON_MAX_CLIENTS = 14,
+    SE_REASON_MAX_SAME_CLIENTS = 15,
+    SE_REASON_USER_DISABLED = 16,
+    SE_REASON_USER_EXPIRED = 17,
+    SE_REASON_SCHEDULE = 18,
+    SE_REASON_USER_NETWORK = 19,
+    SE_REASON_USER_COUNTRY = 20,
+    SE_REASON_PASSWORD_SPRAY = 21,
+    SE_REASON_CREDENTIAL_STUFFING = 22,
+    SE_REASON_NEW_COUNTRY = 23,
+    SE_REASON_IMPOSSIBLE_TRAVEL = 24,
+};
+
+/* The built-in events, sentry_engine.verdict.Event. A policy's own labels follow from SE_EVENT_CUSTOM in the plan's order. */
 enum se_event {
     SE_EVENT_CONNECT = 0,              /* a completed TCP handshake, before any TLS byte */
     SE_EVENT_TLS_HANDSHAKE_FAILED = 1,
@@ -33,23 +68,26 @@ struct se_request {
     uint16_t port;         /* the source's port, host order; 0: unknown */
     uint16_t local_port;   /* host order; 0: unknown */
     uint8_t protocol;      /* IPPROTO_TCP or IPPROTO_UDP; 0: unknown */
-    uint8_t verified;      /* 1: the source is known not to be spoofed (TCP handshake, cookie echoed) */
-    uint64_t now;          /* nanoseconds of CLOCK_MONOTONIC */
+    uint8_t verified;      /* 1: the source cannot be spoofed (TCP handshake done, or cookie echoed) */
+    uint64_t now;          /* CLOCK_MONOTONIC, ns */
 };
 
+/*
+ * `rule` is an index into the rule ids of the plan in force, or SE_NO_RULE. With SE_RULE_KEPT set the other bits number a
+ * rule id that the engine keeps: that of a penalty, whose plan may have been replaced.
+ */
 struct se_verdict {
     uint8_t action;          /* enum se_action */
-    uint8_t reason;          /* sentry_engine.verdict.Reason */
+    uint8_t reason;          /* enum se_reason */
     uint16_t reserved;
-    uint32_t rule;           /* index to the rule names of the plan in force; UINT32_MAX: none; else with SE_RULE_KEPT set:
-                              * the rest is the number of a name that the engine keeps, that of a penalty whose plan may be gone */
-    uint64_t retry_after;    /* nanoseconds until it is worth asking again; 0: unknown or now; UINT64_MAX: never */
+    uint32_t rule;
+    uint64_t retry_after;    /* ns until another request may pass; 0: unknown or now; UINT64_MAX: never */
 };
 
 struct se_gate {
-    uint32_t abi;            /* SE_GATE_ABI; a reader refuses any other */
-    uint32_t request_size;   /* sizeof(struct se_request), sizeof(struct se_verdict): a second check of the same */
-    uint32_t verdict_size;
+    uint32_t abi;            /* SE_GATE_ABI; a caller refuses any other */
+    uint32_t request_size;   /* sizeof(struct se_request), a second check of the layout */
+    uint32_t verdict_size;   /* sizeof(struct se_verdict) */
     uint32_t reserved;
     void *engine;
     void (*decide)(void *engine, const struct se_request *request, struct se_verdict *verdict);

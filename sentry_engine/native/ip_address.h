@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * An address as two words in host order, the high one first. IPv4 is ::ffff:a.b.c.d, and a prefix of 96 bits or longer in
- * there is IPv4 and nothing else.
+ * An address as two words in host order, the high one first. IPv4 is ::ffff:a.b.c.d. A prefix in ::ffff:0:0/96 is IPv4.
  */
-#ifndef SENTRY_ENGINE_ADDRESS_H
-#define SENTRY_ENGINE_ADDRESS_H
+#ifndef SENTRY_ENGINE_IP_ADDRESS_H
+#define SENTRY_ENGINE_IP_ADDRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#define SE_V4_OFFSET 96u /* what an IPv4 prefix length gains */
+#define SE_V4_OFFSET 96u /* added to an IPv4 prefix length */
 
 struct se_address {
     uint64_t hi, lo;
@@ -51,7 +50,7 @@ static inline bool se_is_ipv4(struct se_address address)
     return address.hi == 0 && address.lo >> 32 == 0xffff;
 }
 
-/* The first `bits` bits (0 to 64) of a word set. */
+/* A word with its first `bits` (0 to 64) bits set. */
 static inline uint64_t se_high_bits(unsigned bits)
 {
     return bits == 0 ? 0 : ~(uint64_t)0 << (64 - bits);
@@ -69,8 +68,8 @@ static inline bool se_address_equal(struct se_address a, struct se_address b)
     return ((a.hi ^ b.hi) | (a.lo ^ b.lo)) == 0;
 }
 
-/* Whether a network holds an address; one shorter than 96 bits holds no IPv4. */
-static inline bool se_network_holds(const struct se_network *network, struct se_address address)
+/* True if a network contains an address. A network shorter than 96 bits contains no IPv4. */
+static inline bool se_network_contains(const struct se_network *network, struct se_address address)
 {
     if (network->length < SE_V4_OFFSET && se_is_ipv4(address))
         return false;

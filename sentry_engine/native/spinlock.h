@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A lock of four bytes for sections of a few dozen nanoseconds. It spins, and yields the processor when the holder was
- * evidently preempted. Not fair, not recursive.
+ * A spinlock of four bytes for sections of a few dozen nanoseconds. It yields the processor when it spins for so long that
+ * the holder must have been preempted. Not fair, not recursive.
  */
-#ifndef SENTRY_ENGINE_SPIN_H
-#define SENTRY_ENGINE_SPIN_H
+#ifndef SENTRY_ENGINE_SPINLOCK_H
+#define SENTRY_ENGINE_SPINLOCK_H
 
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SE_SPINS_BEFORE_YIELD 64u /* about a microsecond: far longer than any section that this lock guards */
+#define SE_SPINS_BEFORE_YIELD 64u /* about a microsecond: longer than any section under this lock */
 
-struct se_spin {
+struct se_spinlock {
     _Atomic uint32_t held;
 };
 
@@ -25,7 +25,7 @@ static inline void se_cpu_relax(void)
 #endif
 }
 
-static inline void se_spin_lock(struct se_spin *lock)
+static inline void se_spinlock_lock(struct se_spinlock *lock)
 {
     uint32_t spins = 0;
 
@@ -39,7 +39,7 @@ static inline void se_spin_lock(struct se_spin *lock)
     }
 }
 
-static inline void se_spin_unlock(struct se_spin *lock)
+static inline void se_spinlock_unlock(struct se_spinlock *lock)
 {
     atomic_store_explicit(&lock->held, 0, memory_order_release);
 }

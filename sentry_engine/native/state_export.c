@@ -1,10 +1,72 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "state_export.h"
 
-#include "table/prefix_table.h"
+#include "core_internal.h"
 #include "epoch.h"
+#include "nanoseconds.h"
+#include "table/lookup.h"
 
 #include <stdlib.h>
+
+_Static_assert(SE_MIN_BURST_ROOM == SE_MAX_SET_BURSTS, "a call takes the bursts of one set at least");
+
+static struct se_network load_network(const uint8_t network[16], uint8_t length)
+{
+    return (struct se_network){se_mask(se_address_load(network), length), length};
+}
+
+void se_core_penalize(struct se_core *core, const uint8_t network[16], uint8_t length, double until, uint8_t reason, uint32_t kept_rule)
+{
+    struct se_penalty penalty = {load_network(network, length), se_to_ns(until), kept_rule, 1, reason};
+
+    se_penalty_put(se_core_state(core)->penalties, &penalty);
+}
+
+/* For a network that is one source, or part of one. The cells of a wider network cannot be found. */
+static void clear_in_sketch(struct se_core *core, const struct se_policy *policy, const struct se_network *network)
+{
+    struct se_network source = se_source_of(policy, network->address);
+
+    for (uint32_t event = 0; network->length >= source.length && event < policy->snapshot->event_count; event++) {
+        struct se_window_key key = se_key_of(se_core_state(core), &source, event);
+        se_sketch_clear(se_core_state(core)->sketch, se_sketch_hash(&key));
+    }
+}
+
+uint32_t se_core_clear_penalties(struct se_core *core, const uint8_t network[16], uint8_t length, double now)
+{
+    struct se_network inside = load_network(network, length);
+    struct se_epoch_slot *slot = se_epoch_enter();
+    const struct se_in_force *in_force = se_core_in_force(core);
+
+    if (in_force)
+        clear_in_sketch(core, in_force->base, &inside);
+    se_epoch_leave(slot);
+    se_windows_clear(se_core_state(core)->windows, &inside);
+    return se_penalties_clear(se_core_state(core)->penalties, &inside, se_to_ns(now));
+}
+
+uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room)
+{
+    struct se_penalty *found = calloc(room + 1u, sizeof *found);
+    uint32_t count;
+
+    if (!found)
+        return 0;
+    count = se_penalties_list(se_core_state(core)->penalties, se_to_ns(now), found, room);
+    for (uint32_t i = 0; i < count && i < room; i++) {
+        out[i] = (struct se_penalty_row){
+            .until = se_to_seconds(found[i].until),
+            .kept_rule = found[i].rule,
+            .strikes = found[i].strikes,
+            .length = found[i].network.length,
+            .reason = found[i].reason,
+        };
+        se_address_store(out[i].network, found[i].network.address);
+    }
+    free(found);
+    return count;
+}
 
 uint32_t se_core_strikes(struct se_core *core, double now, struct se_strikes_row *out, uint32_t room)
 {
@@ -26,19 +88,19 @@ uint32_t se_core_strikes(struct se_core *core, double now, struct se_strikes_row
     return count;
 }
 
-void se_core_remember(struct se_core *core, const struct se_strikes_row *row, double now)
+void se_core_restore_strikes(struct se_core *core, const struct se_strikes_row *row, double now)
 {
     struct se_strikes strikes = {
-        .source = {se_mask(se_address_load(row->network), row->length), row->length},
+        .source = load_network(row->network, row->length),
         .remembered_until = se_to_ns(row->until),
         .count = row->count,
     };
 
     if (strikes.count && strikes.remembered_until > se_to_ns(now))
-        se_penalty_remember(se_core_state(core)->penalties, &strikes, se_to_ns(now));
+        se_penalty_restore_strikes(se_core_state(core)->penalties, &strikes, se_to_ns(now));
 }
 
-static struct se_burst_row describe(const struct se_burst *burst, double now)
+static struct se_burst_row make_burst_row(const struct se_burst *burst, double now)
 {
     struct se_burst_row row = {
         .first = now - se_to_seconds(burst->first_age),
@@ -52,29 +114,34 @@ static struct se_burst_row describe(const struct se_burst *burst, double now)
     return row;
 }
 
+static const struct se_limit *find_limit(const void *policy, struct se_address source, uint32_t event)
+{
+    return se_find_limit(policy, source, event);
+}
+
 uint32_t se_core_bursts(struct se_core *core, double now, uint32_t *set, struct se_burst_row *out, uint32_t room)
 {
     struct se_burst bursts[SE_MAX_SET_BURSTS];
-    struct se_reader *reader = se_reader_enter();
+    struct se_epoch_slot *slot = se_epoch_enter();
     const struct se_in_force *in_force = se_core_in_force(core);
     uint32_t count = 0, next = in_force ? *set : SE_WINDOW_SETS;
 
     for (; next < SE_WINDOW_SETS && room - count >= SE_MAX_SET_BURSTS; next++) {
-        uint32_t found = se_windows_list(se_core_state(core)->windows, next, in_force->base, se_to_ns(now), bursts);
+        uint32_t found = se_windows_list(se_core_state(core)->windows, next, find_limit, in_force->base, se_to_ns(now), bursts);
         for (uint32_t i = 0; i < found; i++)
-            out[count++] = describe(&bursts[i], now);
+            out[count++] = make_burst_row(&bursts[i], now);
     }
-    se_reader_leave(reader);
-    *set = next;
+    se_epoch_leave(slot);
+    *set = next < SE_WINDOW_SETS ? next : SE_NO_MORE_SETS;
     return count;
 }
 
-void se_core_restore(struct se_core *core, const struct se_burst_row *row, double now)
+void se_core_restore_burst(struct se_core *core, const struct se_burst_row *row, double now)
 {
     struct se_state_tables *state = se_core_state(core);
-    struct se_network source = {se_mask(se_address_load(row->network), row->length), row->length};
+    struct se_network source = load_network(row->network, row->length);
     struct se_burst burst = {source, se_to_ns(now - row->first), se_to_ns(now - row->last), row->count, row->event};
-    struct se_reader *reader = se_reader_enter();
+    struct se_epoch_slot *slot = se_epoch_enter();
     const struct se_in_force *in_force = se_core_in_force(core);
     const struct se_limit *limit = in_force ? se_find_limit(in_force->base, source.address, row->event) : NULL;
 
@@ -84,5 +151,5 @@ void se_core_restore(struct se_core *core, const struct se_burst_row *row, doubl
         se_window_restore(state->windows, set, &key, limit, &burst, se_to_ns(now));
         se_window_unlock(set);
     }
-    se_reader_leave(reader);
+    se_epoch_leave(slot);
 }

@@ -1,42 +1,66 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What a core knows of its sources besides who is in penalty, out of it and into the next one: strikes, and the events that
- * are still in their windows. Times are seconds of the caller's clock, and may lie before its beginning: an event of before
- * a reboot does. Sources are told by their network, because the secret that hashes them is drawn anew.
+ * The state of sources, listed, changed by an operator, and carried to the next core: penalties, strikes, and the events
+ * that are still in their windows. A source is named by its network, since each core hashes with a secret of its own.
  *
- * The sketch of unverified sources stays behind: what it counts may be spoofed, and is over in a window.
+ * Times are seconds of the caller's clock. They may be negative: an event may be older than the clock, after a reboot. The
+ * sketch of unverified sources is not exported: its counts may be spoofed, and expire within a window.
+ *
+ * cffi reads this header (cffi_headers.py).
  */
-#ifndef SENTRY_ENGINE_CARRY_H
-#define SENTRY_ENGINE_CARRY_H
+#ifndef SENTRY_ENGINE_STATE_EXPORT_H
+#define SENTRY_ENGINE_STATE_EXPORT_H
 
 #include "core.h"
 
-struct se_strikes_row {
+#define SE_NO_MORE_SETS 0xffffffffu
+#define SE_MIN_BURST_ROOM 96u /* bursts of one set of the sliding windows: eight rows of twelve */
+
+/* Puts a network, masked to `length`, in the penalty box. `until` may be inf. */
+void se_core_penalize(struct se_core *core, const uint8_t network[16], uint8_t length, double until, uint8_t reason, uint32_t kept_rule);
+
+/* Ends the penalties inside a network and clears its windows and strikes. Returns how many penalties were in force. */
+uint32_t se_core_clear_penalties(struct se_core *core, const uint8_t network[16], uint8_t length, double now);
+
+struct se_penalty_row {
     uint8_t network[16];
-    double until; /* seconds; inf: without end */
-    uint16_t count;
-    uint8_t length;
+    double until; /* inf: without end */
+    uint32_t kept_rule;
+    uint16_t strikes;
+    uint8_t length, reason;
 };
 
-/* Up to `room` remembered strikes; returns how many there are. */
+/* Copies up to `room` penalties in force. Returns how many there are, 0 without memory. */
+uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room);
+
+struct se_strikes_row {
+    uint8_t network[16];
+    double until; /* inf: without end */
+    uint16_t count;
+    uint8_t length;
+    uint8_t reserved[5];
+};
+
+/* Copies up to `room` remembered strikes. Returns how many there are, 0 without memory. */
 uint32_t se_core_strikes(struct se_core *core, double now, struct se_strikes_row *out, uint32_t room);
-void se_core_remember(struct se_core *core, const struct se_strikes_row *strikes, double now);
+void se_core_restore_strikes(struct se_core *core, const struct se_strikes_row *strikes, double now);
 
 struct se_burst_row {
     uint8_t network[16];
-    double first, last; /* seconds */
+    double first, last;
     uint32_t count;
     uint16_t event;
     uint8_t length;
+    uint8_t reserved;
 };
 
 /*
- * Up to `room` (at least SE_MAX_SET_BURSTS) bursts of the sources from set `*set` on; `*set` is where the next call goes on,
- * SE_WINDOW_SETS when there is no more.
+ * Copies the bursts of the sets from number `*set` on, up to `room` (at least SE_MIN_BURST_ROOM), and returns how many. Sets
+ * `*set` to where the next call continues, SE_NO_MORE_SETS at the end.
  */
 uint32_t se_core_bursts(struct se_core *core, double now, uint32_t *set, struct se_burst_row *out, uint32_t room);
 
-/* Counts a burst again, if the policy in force limits its event. Bursts of a source come oldest first. */
-void se_core_restore(struct se_core *core, const struct se_burst_row *burst, double now);
+/* Counts a burst again if the policy in force limits its event. The caller passes bursts of one source oldest first. */
+void se_core_restore_burst(struct se_core *core, const struct se_burst_row *burst, double now);
 
 #endif

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A snapshot of arbitrary bytes: what the checks let through is asked about many addresses. The magic, the layout, the size
- * and the checksum are set right, because the fuzzer would never get past them. */
+ * A snapshot with arbitrary changes: one that passes the checks is asked about many addresses. Magic, layout, size and checksum
+ * are left right, because the fuzzer would never get past them. */
 /* fuzz-sources: sentry_engine/native/table/snapshot_check.c sentry_engine/native/table/plan_check.c sentry_engine/native/table/policy.c */
 /* fuzz-sources: sentry_engine/native/decide.c sentry_engine/native/state/sliding_window.c sentry_engine/native/state/penalty_box.c */
 /* fuzz-sources: sentry_engine/native/state/sketch.c sentry_engine/native/state/siphash.c sentry_engine/native/table/snapshot.c */
 /* fuzz-sources: sentry_engine/native/table/prefix_rows.c sentry_engine/native/table/cells.c sentry_engine/native/table/flatten.c */
-/* fuzz-sources: sentry_engine/native/table/prefix_table.c */
+/* fuzz-sources: sentry_engine/native/table/prefix_table.c sentry_engine/native/state/penalty_rows.c sentry_engine/native/block.c */
+#include "block.h"
 #include "decide.h"
 #include "table/snapshot.h"
-#include "table/snapshot_file.h"
+#include "table/snapshot_check.h"
 
 #include <stdlib.h>
 
@@ -21,7 +22,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return se_windows_open(&state.windows) || se_penalties_open(&state.penalties, &state.secret) || se_sketch_open(&state.sketch);
 }
 
-/* A small policy to start from, so that mutations begin at something that is let through. */
+/* A small valid policy that the mutations start from. */
 static struct se_snapshot *build_seed(size_t *size)
 {
     static const uint8_t networks[] = {0x20, 1, [16] = 0x20, 1, [23] = 7, [31] = 1, [42] = 0xff, 0xff, 10, 0, 0, 0};
@@ -67,7 +68,7 @@ static void ask_around(const struct se_policy *policy)
     }
 }
 
-/* Input: (where, what) pairs of four bytes each, laid over the seed; an odd first byte cuts the end off. */
+/* Input: (offset, value) pairs of four bytes each, written over the seed. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct se_fault fault;

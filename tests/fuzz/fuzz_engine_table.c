@@ -2,12 +2,12 @@
  *
  * Arbitrary prefixes in arbitrary tiers, flattened and indexed, against a linear search over the same rows. */
 /* fuzz-sources: sentry_engine/native/table/snapshot.c sentry_engine/native/table/plan_check.c sentry_engine/native/table/policy.c */
-/* fuzz-sources: sentry_engine/native/table/snapshot_check.c sentry_engine/native/state/sliding_window.c sentry_engine/native/table/prefix_rows.c */
+/* fuzz-sources: sentry_engine/native/table/snapshot_check.c sentry_engine/native/block.c sentry_engine/native/table/prefix_rows.c */
 /* fuzz-sources: sentry_engine/native/table/cells.c sentry_engine/native/table/flatten.c sentry_engine/native/table/prefix_table.c */
 #include "gate.h"
-#include "table/prefix_table.h"
+#include "table/lookup.h"
 #include "table/snapshot.h"
-#include "table/snapshot_file.h"
+#include "table/snapshot_check.h"
 
 #include <stdlib.h>
 
@@ -20,14 +20,14 @@ struct row {
     uint8_t tier;
 };
 
-/* The value of a tier at an address, as the contract has it: longest prefix, then lowest value. No entry expires here. */
+/* The value of a tier at an address by definition: longest prefix, then lowest value. No entry expires here. */
 static uint32_t search(const struct row *rows, uint32_t count, unsigned tier, struct se_address address)
 {
     const struct row *best = NULL;
 
     for (uint32_t i = 0; i < count; i++) {
         const struct row *row = &rows[i];
-        if (row->tier != tier || !se_network_holds(&row->network, address))
+        if (row->tier != tier || !se_network_contains(&row->network, address))
             continue;
         if (!best || row->network.length > best->network.length ||
             (row->network.length == best->network.length && row->value < best->value))

@@ -29,12 +29,12 @@ static bool parse4(const char *at, const char *end, uint8_t out[4])
     return at == end;
 }
 
-/* The value of a hexadecimal digit, plus one; 0: it is none. */
+/* The value of a hexadecimal digit plus one; 0: no digit. */
 static const uint8_t HEX_DIGITS[256] = {
     ['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ['A'] = 11, 12, 13, 14, 15, 16, ['a'] = 11, 12, 13, 14, 15, 16,
 };
 
-/* One to four hexadecimal digits, which `at` is moved behind. Most words have all four. */
+/* Parses one to four hexadecimal digits and moves `at` behind them. Most words have four. */
 static bool parse_word(const char **at, const char *end, uint8_t out[2])
 {
     const uint8_t *text = (const uint8_t *)*at;
@@ -48,7 +48,7 @@ static bool parse_word(const char **at, const char *end, uint8_t out[2])
             out[0] = (uint8_t)((a - 1) << 4 | (b - 1));
             out[1] = (uint8_t)((c - 1) << 4 | (d - 1));
             *at += 4;
-            return true; /* a fifth digit is no colon, which the caller looks for */
+            return true; /* the caller requires a colon next, so it refuses a fifth digit */
         }
     }
     for (; digits < length && digits < 4 && (digit = HEX_DIGITS[text[digits]]) != 0; digits++)
@@ -59,7 +59,7 @@ static bool parse_word(const char **at, const char *end, uint8_t out[2])
     return digits > 0;
 }
 
-/* Moves the words behind the gap to the end, and zeros in between. */
+/* Moves the words behind the gap to the end and fills the gap with zeros. */
 static void fill_gap(uint8_t address[16], unsigned gap, unsigned words)
 {
     unsigned behind = words - gap;
@@ -101,13 +101,13 @@ static bool parse6(const char *at, const char *end, uint8_t address[16])
     }
     if (gap == NO_GAP)
         return words == WORDS;
-    if (words == WORDS) /* the gap stands for one word at least */
+    if (words == WORDS) /* the gap stands for at least one word */
         return false;
     fill_gap(address, gap, words);
     return true;
 }
 
-/* An IPv6 address has its first colon after at most four digits, an IPv4 address has none. */
+/* The first colon of an IPv6 address follows at most four digits. */
 static bool has_early_colon(const char *text, size_t length)
 {
     for (size_t i = 0; i < 5 && i < length; i++) {

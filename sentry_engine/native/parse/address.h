@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Addresses as text. The language is that of inet_pton(3), which the Python twin asks: four decimal parts without leading
- * zeros, or RFC 4291 section 2.2 in all its forms. A zone (RFC 4007) after an IPv6 address names a link of this host and is
- * left out.
+ * Parses addresses. The language is that of inet_pton(3), which the Python reference core uses: four decimal parts without
+ * leading zeros, or RFC 4291 section 2.2. A zone (RFC 4007) after an IPv6 address is ignored: it names a link of this host.
+ *
+ * cffi reads this header (cffi_headers.py).
  */
-#ifndef SENTRY_ENGINE_TEXT_ADDRESS_H
-#define SENTRY_ENGINE_TEXT_ADDRESS_H
+#ifndef SENTRY_ENGINE_PARSE_ADDRESS_H
+#define SENTRY_ENGINE_PARSE_ADDRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define SE_MAX_ADDRESS_TEXT 64u /* bytes, a zone included; sentry_engine.addresses.MAX_TEXT */
+#define SE_MAX_ADDRESS_TEXT 64u /* bytes, with the zone; sentry_engine.addresses.MAX_TEXT */
 
-/* Writes 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Reads exactly `length` bytes. False: it is no address. */
+/* Writes 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Reads exactly `length` bytes. False: no address. */
 bool se_address_parse(const char *text, size_t length, uint8_t address[16]);
 
 #endif

@@ -6,7 +6,7 @@
 
 #define MAX_DIGITS 3 /* of a prefix length */
 
-/* One to three digits, the whole of [at, end). */
+/* Parses [at, end): one to three digits. */
 static bool parse_length(const char *at, const char *end, unsigned widest, unsigned *length)
 {
     unsigned value = 0;
@@ -49,7 +49,7 @@ bool se_networks_parse(const char *text, size_t length, uint8_t *networks, uint8
     for (uint32_t row = 0; row < count; row++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
 
-        if ((newline != NULL) != (row + 1 < count)) /* the last line has none behind it, all others have */
+        if ((newline != NULL) != (row + 1 < count)) /* every line but the last ends in a newline */
             return false;
         if (!parse_network(at, (size_t)((newline ? newline : end) - at), networks + 16 * (size_t)row, lengths + row))
             return false;

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Prefixes as text, for the columns of a plan: an address and perhaps a length behind a slash, as text_address.h reads the
- * one and in decimal digits without a leading zero the other. No zone, no bits set behind the length.
+ * Parses prefixes into the columns of a plan: an address as in parse/address.h without a zone, and optionally a slash and a
+ * decimal length without leading zeros. Host bits must be zero.
+ *
+ * cffi reads this header (cffi_headers.py).
  */
-#ifndef SENTRY_ENGINE_TEXT_NETWORK_H
-#define SENTRY_ENGINE_TEXT_NETWORK_H
+#ifndef SENTRY_ENGINE_PARSE_NETWORK_H
+#define SENTRY_ENGINE_PARSE_NETWORK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /*
- * Reads `count` lines, with '\n' between and not behind them, into 16 bytes and a length (IPv4: plus 96) each. False: one of
- * them is no prefix, or there are more or fewer lines; what is written then is of no use.
+ * Parses `count` lines, separated by '\n', into 16 bytes and a length (IPv4: plus 96) each. False: a line is no prefix, or
+ * there are more or fewer lines; the columns are then undefined.
  */
 bool se_networks_parse(const char *text, size_t length, uint8_t *networks, uint8_t *lengths, uint32_t count);
 

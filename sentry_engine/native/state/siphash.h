@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * SipHash-1-3 (Aumasson, Bernstein 2012) over 64-bit words, and the secret it is keyed with. Every table that strangers
- * fill is keyed by it: who does not know the secret cannot aim at a set, a row or a cell.
+ * SipHash-1-3 (Aumasson, Bernstein 2012) over 64-bit words, and its key. Every table that clients fill is hashed with it, so
+ * that a client cannot choose its set, row or cell.
  */
 #ifndef SENTRY_ENGINE_SIPHASH_H
 #define SENTRY_ENGINE_SIPHASH_H
@@ -13,7 +13,7 @@ struct se_secret {
     uint64_t k0, k1;
 };
 
-/* Fills `secret` from the kernel. Returns 0 or a negative errno. */
+/* Fills `secret` with random bytes of the kernel. Returns 0 or a negative errno. */
 int se_secret_draw(struct se_secret *secret);
 
 static inline uint64_t se_rotate(uint64_t word, unsigned bits)
@@ -63,16 +63,6 @@ static inline uint64_t se_siphash(const struct se_secret *secret, const uint64_t
     se_sip_round(&s);
     se_sip_round(&s);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
-}
-
-/* Spreads a secret hash further, so that one hash of a source serves several tables (the finaliser of MurmurHash3). */
-static inline uint64_t se_mix(uint64_t word)
-{
-    word ^= word >> 33;
-    word *= 0xff51afd7ed558ccdu;
-    word ^= word >> 33;
-    word *= 0xc4ceb9fe1a85ec53u;
-    return word ^ word >> 33;
 }
 
 #endif

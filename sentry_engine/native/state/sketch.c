@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "state/sketch.h"
 
-#include "state/siphash.h"
+#include "block.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #define LINES 4u
-#define CELLS (1u << 16) /* of a line; 4 MB in all. Every cell stays in use up to 65 536 events a window / N */
+#define CELLS (1u << 16) /* of a line; 4 MB in all. Accurate up to 65 536 events a window / N */
 #define SECOND UINT64_C(1000000000)
 
-/* Both times of a cell are asked for together: sixteen bytes, so they share a cache line. */
+/* Both times are read together; sixteen bytes share a cache line. */
 struct cell {
     _Atomic uint64_t empty_at;      /* ns */
     _Atomic uint64_t refused_until; /* ns */
@@ -61,7 +62,7 @@ static void raise_to(_Atomic uint64_t *time, uint64_t level)
         ;
 }
 
-/* Whether one more penalty may begin in this second; takes it. */
+/* Takes one of the penalties of this second. False: all are taken. */
 static bool take_budget(struct se_sketch *sketch, uint64_t now)
 {
     uint64_t second = now / SECOND, known = atomic_load_explicit(&sketch->penalty_budget, memory_order_relaxed), next;
@@ -74,8 +75,8 @@ static bool take_budget(struct se_sketch *sketch, uint64_t now)
     return true;
 }
 
-/* Two threads that ask about one source at the same instant may both find it at the limit: one event too many passes. */
-uint64_t se_sketch_ask(struct se_sketch *sketch, uint64_t hash, const struct se_limit *limit, uint64_t now, bool count)
+/* Without a lock: of two threads with the same source at the limit both may pass, one event too many. */
+uint64_t se_sketch_wait(struct se_sketch *sketch, uint64_t hash, const struct se_limit *limit, uint64_t now, bool count)
 {
     struct cells cells = find_cells(sketch, hash);
     uint64_t step = limit->window / limit->max_events;
@@ -104,7 +105,7 @@ uint64_t se_sketch_ask(struct se_sketch *sketch, uint64_t hash, const struct se_
     return limit->penalty;
 }
 
-void se_sketch_forget(struct se_sketch *sketch, uint64_t hash)
+void se_sketch_clear(struct se_sketch *sketch, uint64_t hash)
 {
     struct cells cells = find_cells(sketch, hash);
 

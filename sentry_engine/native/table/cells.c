@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "table/cells.h"
 
-#include "state/siphash.h"
+#include "mix.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FIRST_ROOM 4096u  /* words */
 #define FIRST_SLOTS 4096u /* a power of two; doubled when half of them are used */
-#define MOST_SLOTS (1u << 22) /* to begin with: a million different cells without growing */
+#define MOST_SLOTS (1u << 22) /* at most, initially: a million different cells without growing */
 
-static unsigned pack_state(const struct se_state *state, uint32_t words[SE_CELL_WORDS])
+static unsigned pack_content(const struct se_cell_content *content, uint32_t words[SE_CELL_WORDS])
 {
     uint8_t lengths[SE_TIERS];
     unsigned values = 0;
 
     words[0] = 0;
     for (unsigned tier = 0; tier < SE_TIERS; tier++) {
-        if (state->value[tier] == SE_NO_VALUE)
+        if (content->value[tier] == SE_NO_VALUE)
             continue;
         words[0] |= 1u << tier;
-        lengths[values] = state->length[tier];
-        words[1 + values++] = state->value[tier];
+        lengths[values] = content->length[tier];
+        words[1 + values++] = content->value[tier];
     }
     if (values > 3)
         words[1 + values] = 0;
@@ -34,7 +35,7 @@ static unsigned pack_state(const struct se_state *state, uint32_t words[SE_CELL_
     return se_cell_size(words);
 }
 
-/* Operators write policies, not strangers: the hash spreads, it need not resist. */
+/* Not keyed: cells come from the operator's policy, not from clients. */
 static uint64_t hash_words(const uint32_t *words, unsigned count)
 {
     uint64_t hash = count;
@@ -44,7 +45,7 @@ static uint64_t hash_words(const uint32_t *words, unsigned count)
     return se_mix(hash);
 }
 
-static void place(struct se_cells *cells, uint32_t number)
+static void index_cell(struct se_cells *cells, uint32_t number)
 {
     const uint32_t *cell = cells->word + number;
     size_t at = hash_words(cell, se_cell_size(cell)) & (cells->slots - 1);
@@ -66,7 +67,7 @@ static int grow_slots(struct se_cells *cells)
     cells->slots = 2 * slots;
     for (size_t i = 0; i < slots; i++) {
         if (old[i])
-            place(cells, old[i] - 1);
+            index_cell(cells, old[i] - 1);
     }
     free(old);
     return 0;
@@ -88,10 +89,10 @@ static int append(struct se_cells *cells, const uint32_t *words, unsigned size)
     return 0;
 }
 
-int se_cells_intern(struct se_cells *cells, const struct se_state *state, uint32_t *number)
+int se_cells_intern(struct se_cells *cells, const struct se_cell_content *content, uint32_t *number)
 {
     uint32_t words[SE_CELL_WORDS];
-    unsigned size = pack_state(state, words);
+    unsigned size = pack_content(content, words);
     size_t at = hash_words(words, size) & (cells->slots - 1);
     int rc;
 
@@ -114,7 +115,7 @@ int se_cells_intern(struct se_cells *cells, const struct se_state *state, uint32
 
 int se_cells_open(struct se_cells *cells, size_t expected)
 {
-    struct se_state empty = {{0}, {0}};
+    struct se_cell_content empty = {{0}, {0}};
     uint32_t number;
 
     memset(empty.value, 0xff, sizeof empty.value);

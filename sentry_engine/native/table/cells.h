@@ -1,33 +1,35 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A cell says what all tiers hold for a range of addresses, so that one lookup answers all of them. Equal cells are stored
- * once; a cell's number is its offset in words.
+ * A cell holds the values of all tiers for a range of addresses, so that one lookup answers all tiers. Equal cells are
+ * stored once. A cell's number is its offset in words.
  *
  *     word 0      bit i: tier i has a value here; bytes 1 to 3: prefix lengths of the first three of those tiers
  *     word 1...   their values, in the order of the tiers
- *     one more    where more than three tiers have one: the prefix lengths of the fourth and on, a byte each
+ *     one more    if more than three tiers have a value: the prefix lengths of the fourth and later ones, a byte each
  *
- * A value of LIMITS is the number of a set of limits. Elsewhere it is an entry with its action, or, with SE_VALUE_TIMED set,
- * the number of a timed entry, which names the value that holds once it has expired.
+ * A value of LIMITS is the number of a set of limits. A value of another tier is an entry with its action. With
+ * SE_VALUE_TIMED set it is the number of a timed entry, which names the value that holds once it has expired.
  */
 #ifndef SENTRY_ENGINE_CELLS_H
 #define SENTRY_ENGINE_CELLS_H
 
-#include "table/prefix_rows.h"
+#include "plan.h"
+
+#include <stdbool.h>
+#include <stddef.h>
 
 #define SE_NO_VALUE UINT32_MAX
 #define SE_VALUE_TIMED (1u << 31)
 #define SE_VALUE_ACTION_SHIFT 29u
 #define SE_VALUE_ACTION_MASK 3u /* enum se_action, or SE_INFORMS */
-#define SE_INFORMS 3u           /* the entry decides nothing, it tells a country or a network */
 #define SE_VALUE_INDEX_MASK ((1u << SE_VALUE_ACTION_SHIFT) - 1)
-#define SE_MAX_VALUES SE_VALUE_INDEX_MASK /* entries, and timed entries, of a policy */
+#define SE_MAX_VALUES SE_VALUE_INDEX_MASK /* entries of a policy, and timed entries */
 
 #define SE_CELL_WORDS (2u + SE_TIERS) /* of the largest cell */
 #define SE_MAX_CELL_WORDS (1u << 31)  /* cell numbers leave the top bit free */
 
-/* What all tiers hold at one place. */
-struct se_state {
+/* A cell before it is packed. */
+struct se_cell_content {
     uint32_t value[SE_TIERS]; /* SE_NO_VALUE: nothing */
     uint8_t length[SE_TIERS]; /* of the prefix that the value comes from */
 };
@@ -39,14 +41,14 @@ struct se_cells {
     size_t slots, used;
 };
 
-/* Cell 0 is the empty one; `expected` others are likely. Returns 0 or -ENOMEM. */
+/* Cell 0 is the empty one. `expected` is a hint for the number of others. Returns 0 or -ENOMEM. */
 int se_cells_open(struct se_cells *cells, size_t expected);
 void se_cells_free(struct se_cells *cells);
 
-/* Finds or stores a cell. Returns 0, -ENOMEM or -E2BIG. */
-int se_cells_intern(struct se_cells *cells, const struct se_state *state, uint32_t *number);
+/* Finds a cell, or stores it. Returns 0, -ENOMEM or -E2BIG. */
+int se_cells_intern(struct se_cells *cells, const struct se_cell_content *content, uint32_t *number);
 
-/* How many bits are set in a mask of tiers. */
+/* The number of bits set in a mask of tiers. */
 static inline unsigned se_count_tiers(uint32_t mask)
 {
     static const uint8_t of_nibble[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
@@ -62,7 +64,7 @@ static inline unsigned se_cell_size(const uint32_t *cell)
     return 1 + values + (values > 3);
 }
 
-/* The value of a tier, SE_NO_VALUE where it has none. */
+/* The value of a tier, or SE_NO_VALUE. */
 static inline uint32_t se_cell_value(const uint32_t *cell, unsigned tier)
 {
     uint32_t mask = cell[0] & 0xff;
@@ -72,7 +74,7 @@ static inline uint32_t se_cell_value(const uint32_t *cell, unsigned tier)
     return cell[1 + se_count_tiers(mask & ((1u << tier) - 1))];
 }
 
-/* The length of the prefix that the value of a tier comes from; only where it has one. */
+/* The length of the prefix that the value of a tier comes from. Requires that the tier has a value. */
 static inline uint8_t se_cell_length(const uint32_t *cell, unsigned tier)
 {
     uint32_t mask = cell[0] & 0xff;

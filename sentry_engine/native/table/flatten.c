@@ -3,11 +3,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define MAX_OPEN (SE_TIERS * 129u)         /* prefixes open at a time: one of each length and tier */
+#define MAX_OPEN (SE_TIERS * 129u)         /* prefixes open at once: one of each length and tier */
 #define UNKNOWN_CELL UINT32_MAX
 
-/* An open prefix, and what its tier held outside of it. */
+/* An open prefix, and the value of its tier outside of it. */
 struct frame {
     struct se_address last;
     uint32_t value, cell;
@@ -19,9 +20,9 @@ struct sweep {
     struct se_cells *cells;
     struct se_timed_list *timed;
     struct se_ranges *ranges;
-    struct se_state state;
-    uint32_t cell;              /* the number of `state`, or UNKNOWN_CELL */
-    struct se_address position; /* where `state` began to hold */
+    struct se_cell_content content;
+    uint32_t cell;              /* the number of `content`, or UNKNOWN_CELL */
+    struct se_address position; /* where `content` begins to hold */
     unsigned depth;
     struct frame open[MAX_OPEN];
 };
@@ -31,7 +32,7 @@ static bool is_before(struct se_address a, struct se_address b)
     return a.hi != b.hi ? a.hi < b.hi : a.lo < b.lo;
 }
 
-static struct se_address last_of(const struct se_row *row)
+static struct se_address last_of(const struct se_prefix_row *row)
 {
     return (struct se_address){
         row->start.hi | ~se_high_bits(row->length < 64 ? row->length : 64),
@@ -55,7 +56,7 @@ static int append_range(struct se_ranges *ranges, struct se_address start, uint3
     return 0;
 }
 
-/* Writes down what held up to `position`, where the state is about to change. */
+/* Appends the range up to `position`, where the content is about to change. */
 static int advance(struct sweep *sweep, struct se_address position)
 {
     int rc;
@@ -63,7 +64,7 @@ static int advance(struct sweep *sweep, struct se_address position)
     if (se_address_equal(position, sweep->position))
         return 0;
     if (sweep->cell == UNKNOWN_CELL) {
-        rc = se_cells_intern(sweep->cells, &sweep->state, &sweep->cell);
+        rc = se_cells_intern(sweep->cells, &sweep->content, &sweep->cell);
         if (rc)
             return rc;
     }
@@ -72,7 +73,7 @@ static int advance(struct sweep *sweep, struct se_address position)
     return rc;
 }
 
-/* Ends the open prefixes that lie wholly before `start`; all of them if it is NULL. */
+/* Closes the open prefixes that end before `start`; all of them if it is NULL. */
 static int close_before(struct sweep *sweep, const struct se_address *start)
 {
     while (sweep->depth) {
@@ -83,12 +84,12 @@ static int close_before(struct sweep *sweep, const struct se_address *start)
         if (start && !is_before(top->last, *start))
             break;
         if (!(after.hi | after.lo))
-            return 0; /* it reaches to the end of the space, and so do all that hold it */
+            return 0; /* it reaches the end of the address space, and so do all prefixes around it */
         rc = advance(sweep, after);
         if (rc)
             return rc;
-        sweep->state.value[top->tier] = top->value;
-        sweep->state.length[top->tier] = top->length;
+        sweep->content.value[top->tier] = top->value;
+        sweep->content.length[top->tier] = top->length;
         sweep->cell = top->cell;
         sweep->depth--;
     }
@@ -111,57 +112,57 @@ static int append_timed(struct se_timed_list *timed, struct se_timed node)
     return 0;
 }
 
-/* Lays one row over what its tier holds. An entry that expires keeps what it covers as what comes after it. */
-static int lay(struct sweep *sweep, const struct se_row *row)
+/* Replaces the value of a row's tier. A timed entry keeps the replaced value as the one that follows its expiry. */
+static int cover(struct sweep *sweep, const struct se_prefix_row *row)
 {
-    uint32_t *value = &sweep->state.value[row->tier];
-    uint8_t *length = &sweep->state.length[row->tier];
-    uint32_t laid = row->value;
+    uint32_t *value = &sweep->content.value[row->tier];
+    uint8_t *length = &sweep->content.length[row->tier];
+    uint32_t next = row->value;
 
     if (row->tier != SE_LIMITS_TIER) {
         const struct se_entry_columns *entries = sweep->entries;
-        laid |= (uint32_t)entries->actions[row->value] << SE_VALUE_ACTION_SHIFT;
-        if (entries->expires[row->value] != UINT64_MAX) {
-            int rc = append_timed(sweep->timed, (struct se_timed){entries->expires[row->value], laid, *value, *length, 0});
+        next |= (uint32_t)entries->actions[row->value] << SE_VALUE_ACTION_SHIFT;
+        if (entries->expires[row->value] != SE_FOREVER) {
+            int rc = append_timed(sweep->timed, (struct se_timed){entries->expires[row->value], next, *value, *length, 0});
             if (rc)
                 return rc;
-            laid = SE_VALUE_TIMED | (uint32_t)(sweep->timed->count - 1);
+            next = SE_VALUE_TIMED | (uint32_t)(sweep->timed->count - 1);
         }
     }
-    *value = laid;
+    *value = next;
     *length = row->length;
     sweep->cell = UNKNOWN_CELL;
     return 0;
 }
 
-/* Opens the prefix that `count` rows of one tier share: the lowest value is laid last and so asked first. */
-static int open_prefix(struct sweep *sweep, const struct se_row *rows, size_t count)
+/* Opens the prefix that `count` rows of one tier share. The lowest value covers last, so it wins. */
+static int open_prefix(struct sweep *sweep, const struct se_prefix_row *rows, size_t count)
 {
     struct frame *frame = &sweep->open[sweep->depth++];
     int rc = 0;
 
-    *frame = (struct frame){last_of(rows), sweep->state.value[rows->tier], sweep->cell, sweep->state.length[rows->tier], rows->tier};
+    *frame = (struct frame){last_of(rows), sweep->content.value[rows->tier], sweep->cell, sweep->content.length[rows->tier], rows->tier};
     while (count && !rc)
-        rc = lay(sweep, &rows[--count]);
+        rc = cover(sweep, &rows[--count]);
     return rc;
 }
 
-static bool same_prefix(const struct se_row *a, const struct se_row *b)
+static bool same_prefix(const struct se_prefix_row *a, const struct se_prefix_row *b)
 {
     return se_address_equal(a->start, b->start) && a->length == b->length && a->tier == b->tier;
 }
 
 static int by_value(const void *a, const void *b)
 {
-    uint32_t first = ((const struct se_row *)a)->value, second = ((const struct se_row *)b)->value;
+    uint32_t first = ((const struct se_prefix_row *)a)->value, second = ((const struct se_prefix_row *)b)->value;
 
     return (first > second) - (first < second);
 }
 
-static int sweep_rows(struct sweep *sweep, const struct se_rows *rows)
+static int sweep_rows(struct sweep *sweep, const struct se_prefix_rows *rows)
 {
     for (size_t i = 0, next; i < rows->count; i = next) {
-        const struct se_row *row = &rows->row[i];
+        const struct se_prefix_row *row = &rows->row[i];
         int rc;
 
         for (next = i + 1; next < rows->count && same_prefix(row, &rows->row[next]); next++)
@@ -179,7 +180,7 @@ static int sweep_rows(struct sweep *sweep, const struct se_rows *rows)
     return close_before(sweep, NULL);
 }
 
-int se_flatten(const struct se_rows *rows, const struct se_entry_columns *entries, struct se_cells *cells,
+int se_flatten(const struct se_prefix_rows *rows, const struct se_entry_columns *entries, struct se_cells *cells,
                struct se_timed_list *timed, struct se_ranges *ranges)
 {
     struct sweep *sweep = malloc(sizeof *sweep);
@@ -189,10 +190,10 @@ int se_flatten(const struct se_rows *rows, const struct se_entry_columns *entrie
     if (!sweep)
         return rc;
     *sweep = (struct sweep){.entries = entries, .cells = cells, .timed = timed, .ranges = ranges};
-    memset(sweep->state.value, 0xff, sizeof sweep->state.value);
+    memset(sweep->content.value, 0xff, sizeof sweep->content.value);
     rc = sweep_rows(sweep, rows);
     if (!rc && sweep->cell == UNKNOWN_CELL)
-        rc = se_cells_intern(cells, &sweep->state, &sweep->cell);
+        rc = se_cells_intern(cells, &sweep->content, &sweep->cell);
     if (!rc)
         rc = append_range(ranges, sweep->position, sweep->cell);
     if (rc)

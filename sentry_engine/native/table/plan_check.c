@@ -4,6 +4,7 @@
 #include "gate.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 int se_refuse(struct se_fault *fault, const char *what, uint64_t number)
 {

@@ -1,55 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "table/policy.h"
 
-#include "state/siphash.h"
+#include "block.h"
+#include "table/policy_view.h"
+#include "table/snapshot.h"
 
+#include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-
-#define LANES 4u /* independent chains of multiplications, to run at the speed of memory */
-
-void *se_block_map(size_t size)
-{
-    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (block == MAP_FAILED)
-        return NULL;
-    madvise(block, size, MADV_HUGEPAGE); /* a wish: without it lookups only miss the TLB more often */
-    return block;
-}
-
-void se_block_unmap(const void *block, size_t size)
-{
-    munmap((void *)(uintptr_t)block, size);
-}
-
-static uint64_t word_at(const uint8_t *bytes)
-{
-    uint64_t word;
-
-    memcpy(&word, bytes, sizeof word);
-    return word;
-}
-
-uint64_t se_checksum(const void *bytes, uint64_t size)
-{
-    const uint8_t *at = bytes;
-    uint64_t left = size;
-    uint64_t lane[LANES] = {1, 2, 3, 4};
-    uint64_t sum = left;
-
-    for (; left >= 8 * LANES; left -= 8 * LANES, at += 8 * LANES) {
-        for (unsigned i = 0; i < LANES; i++) {
-            lane[i] = (lane[i] ^ word_at(at + 8 * i)) * 0x9e3779b97f4a7c15u;
-            lane[i] ^= lane[i] >> 29;
-        }
-    }
-    for (; left; left--, at++)
-        lane[left % LANES] = (lane[left % LANES] ^ *at) * 0x9e3779b97f4a7c15u;
-    for (unsigned i = 0; i < LANES; i++)
-        sum = se_mix(sum ^ lane[i]);
-    return sum;
-}
 
 static size_t hits_size(const struct se_snapshot *snapshot)
 {
@@ -91,6 +48,20 @@ struct se_policy *se_policy_open(const struct se_snapshot *snapshot, size_t mapp
     return policy;
 }
 
+int se_policy_build(const struct se_plan_columns *plan, struct se_policy **out, struct se_fault *fault)
+{
+    struct se_snapshot *snapshot;
+    size_t mapped;
+    int rc;
+
+    *fault = (struct se_fault){0};
+    rc = se_snapshot_build(plan, &snapshot, &mapped, fault);
+    if (rc)
+        return rc;
+    *out = se_policy_open(snapshot, mapped);
+    return *out ? 0 : -ENOMEM;
+}
+
 void se_policy_free(struct se_policy *policy)
 {
     if (!policy)
@@ -113,4 +84,34 @@ uint32_t se_policy_rules(const struct se_policy *policy)
 uint32_t se_policy_limits(const struct se_policy *policy)
 {
     return (uint32_t)policy->snapshot->limits.count;
+}
+
+void se_policy_keep_rule(struct se_policy *policy, uint32_t limit, uint32_t kept_rule)
+{
+    struct se_limit *limits = (struct se_limit *)(uintptr_t)policy->limits;
+
+    if (limit < policy->snapshot->limits.count)
+        limits[limit].kept_rule = kept_rule;
+}
+
+uint32_t se_list_hits(_Atomic uint64_t *hits, uint32_t count, uint32_t *rules, uint64_t *counts, uint32_t room)
+{
+    uint32_t found = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t hit = atomic_load_explicit(&hits[i], memory_order_relaxed);
+        if (!hit)
+            continue;
+        if (found < room) {
+            rules[found] = i;
+            counts[found] = hit;
+        }
+        found++;
+    }
+    return found;
+}
+
+uint32_t se_policy_hits(const struct se_policy *policy, uint32_t *rules, uint64_t *counts, uint32_t room)
+{
+    return se_list_hits(policy->hits, policy->snapshot->rule_count, rules, counts, room);
 }

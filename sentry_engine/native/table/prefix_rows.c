@@ -7,7 +7,7 @@
 /* Keys of the radix sort, least significant first: tier, length, then the sixteen bytes of the address from the last. */
 #define SORT_KEYS 18u
 
-static uint8_t sort_key(const struct se_row *row, unsigned key)
+static uint8_t sort_key(const struct se_prefix_row *row, unsigned key)
 {
     switch (key) {
     case 0:
@@ -19,7 +19,7 @@ static uint8_t sort_key(const struct se_row *row, unsigned key)
     }
 }
 
-static void count_keys(const struct se_rows *rows, uint32_t counts[SORT_KEYS][256])
+static void count_keys(const struct se_prefix_rows *rows, uint32_t counts[SORT_KEYS][256])
 {
     memset(counts, 0, SORT_KEYS * sizeof counts[0]);
     for (size_t i = 0; i < rows->count; i++) {
@@ -28,8 +28,8 @@ static void count_keys(const struct se_rows *rows, uint32_t counts[SORT_KEYS][25
     }
 }
 
-/* Moves the rows to `out` in the order of one key, equal ones as they were. */
-static void scatter(const struct se_rows *rows, struct se_row *out, unsigned key, const uint32_t counts[256])
+/* Copies the rows to `out` in the order of one key; stable. */
+static void scatter(const struct se_prefix_rows *rows, struct se_prefix_row *out, unsigned key, const uint32_t counts[256])
 {
     uint32_t at[256];
     uint32_t sum = 0;
@@ -42,11 +42,11 @@ static void scatter(const struct se_rows *rows, struct se_row *out, unsigned key
         out[at[sort_key(&rows->row[i], key)]++] = rows->row[i];
 }
 
-/* Stable least-significant-first radix sort; a key that is the same in all rows costs nothing. */
-static int sort_rows(struct se_rows *rows)
+/* Stable radix sort, least significant key first. A key that all rows share is skipped. */
+static int sort_rows(struct se_prefix_rows *rows)
 {
     uint32_t(*counts)[256];
-    struct se_row *other;
+    struct se_prefix_row *other;
 
     if (rows->count < 2)
         return 0;
@@ -59,7 +59,7 @@ static int sort_rows(struct se_rows *rows)
     }
     count_keys(rows, counts);
     for (unsigned key = 0; key < SORT_KEYS; key++) {
-        struct se_row *from = rows->row;
+        struct se_prefix_row *from = rows->row;
         if (counts[key][sort_key(from, key)] == rows->count)
             continue;
         scatter(rows, other, key, counts[key]);
@@ -89,8 +89,8 @@ static bool is_ipv4_prefix(struct se_address start, uint8_t length)
     return length >= SE_V4_OFFSET && se_is_ipv4(start);
 }
 
-/* First pass: every row is checked and counted by family, so that the second one cannot run over. */
-static int check_table(const struct se_table_columns *table, uint32_t values_below, struct se_rows *v4, struct se_rows *v6,
+/* First pass: checks every row and counts rows by family, which bounds the second pass. */
+static int check_table(const struct se_table_columns *table, uint32_t values_below, struct se_prefix_rows *v4, struct se_prefix_rows *v6,
                        struct se_fault *fault)
 {
     for (uint64_t i = 0; i < table->count; i++) {
@@ -107,7 +107,7 @@ static int check_table(const struct se_table_columns *table, uint32_t values_bel
     return 0;
 }
 
-static void split_table(const struct se_table_columns *table, uint8_t tier, struct se_row **v4, struct se_row **v6)
+static void split_table(const struct se_table_columns *table, uint8_t tier, struct se_prefix_row **v4, struct se_prefix_row **v6)
 {
     for (uint64_t i = 0; i < table->count; i++) {
         struct se_address start = se_address_load(table->networks + 16 * i);
@@ -115,21 +115,21 @@ static void split_table(const struct se_table_columns *table, uint8_t tier, stru
         if (is_ipv4_prefix(start, length)) {
             start = (struct se_address){start.lo << 32, 0};
             length = (uint8_t)(length - SE_V4_OFFSET);
-            *(*v4)++ = (struct se_row){start, table->values[i], length, tier};
+            *(*v4)++ = (struct se_prefix_row){start, table->values[i], length, tier};
         } else {
-            *(*v6)++ = (struct se_row){start, table->values[i], length, tier};
+            *(*v6)++ = (struct se_prefix_row){start, table->values[i], length, tier};
         }
     }
 }
 
-int se_rows_load(const struct se_table_columns columns[SE_TIERS], const uint32_t values_below[SE_TIERS],
-                 struct se_rows *v4, struct se_rows *v6, struct se_fault *fault)
+int se_prefix_rows_load(const struct se_table_columns columns[SE_TIERS], const uint32_t values_below[SE_TIERS],
+                 struct se_prefix_rows *v4, struct se_prefix_rows *v6, struct se_fault *fault)
 {
-    struct se_row *next4, *next6;
+    struct se_prefix_row *next4, *next6;
     uint64_t total = 0;
     int rc;
 
-    *v4 = *v6 = (struct se_rows){0};
+    *v4 = *v6 = (struct se_prefix_rows){0};
     *fault = (struct se_fault){0};
     for (uint32_t tier = 0; tier < SE_TIERS; tier++) {
         fault->tier = tier;
@@ -152,13 +152,13 @@ int se_rows_load(const struct se_table_columns columns[SE_TIERS], const uint32_t
         goto fail;
     return 0;
 fail:
-    se_rows_free(v4);
-    se_rows_free(v6);
+    se_prefix_rows_free(v4);
+    se_prefix_rows_free(v6);
     return rc;
 }
 
-void se_rows_free(struct se_rows *rows)
+void se_prefix_rows_free(struct se_prefix_rows *rows)
 {
     free(rows->row);
-    *rows = (struct se_rows){0};
+    *rows = (struct se_prefix_rows){0};
 }

@@ -18,8 +18,8 @@ static uint32_t choose_slots(size_t ranges)
 }
 
 /*
- * Spreads the slots over the span in which the ranges lie. Global unicast IPv6 uses an eighth of the space and registries
- * fill that from few /12s; a fixed choice of bits would leave most slots empty. Outliers share the first and last slot.
+ * Spreads the slots over the span in which the ranges lie. Global unicast IPv6 is an eighth of the space, and registries
+ * fill it from few /12s, so a fixed choice of bits would leave most slots empty. Outliers share the first and last slot.
  */
 static struct se_index fit_index(const uint64_t *starts, size_t count)
 {
@@ -35,7 +35,7 @@ static struct se_index fit_index(const uint64_t *starts, size_t count)
     return index;
 }
 
-/* slots + 1 numbers: slot i holds keys from range slot[i] to range slot[i + 1]. */
+/* Returns slots + 1 numbers: the keys of slot i lie in the ranges slot[i] to slot[i + 1]. */
 static uint32_t *fill_slots(const struct se_index *index, const uint64_t *starts, size_t count)
 {
     uint32_t *slots = malloc((index->slots + 1u) * sizeof *slots);
@@ -80,13 +80,13 @@ static void add_range6(struct se_draft *draft, uint64_t start, uint32_t cell)
     draft->cells6[draft->count6++] = cell;
 }
 
-static void add_deep(struct se_draft *draft, uint64_t start, uint32_t cell)
+static void add_deep_range(struct se_draft *draft, uint64_t start, uint32_t cell)
 {
     draft->deep_starts[draft->deep_count] = start;
     draft->deep_cells[draft->deep_count++] = cell;
 }
 
-/* Moves the ranges `first` to `end`, which start in one /64 and not all at its beginning, to a group of their own. */
+/* Makes a group of the ranges `first` to `end`, which start in one /64 and not all at its first address. */
 static void add_group(struct se_draft *draft, const struct se_boundary *at, size_t first, size_t end)
 {
     struct se_deep_group *group = &draft->groups[draft->group_count];
@@ -95,9 +95,9 @@ static void add_group(struct se_draft *draft, const struct se_boundary *at, size
     add_range6(draft, hi, SE_CELL_DEEP | (uint32_t)draft->group_count++);
     group->first = (uint32_t)draft->deep_count;
     if (at[first].start.lo != 0)
-        add_deep(draft, 0, at[first - 1].cell); /* the first boundary of all is address 0, so there is one before */
+        add_deep_range(draft, 0, at[first - 1].cell); /* the first boundary is address 0, so there is one before */
     for (size_t i = first; i < end; i++)
-        add_deep(draft, at[i].start.lo, at[i].cell);
+        add_deep_range(draft, at[i].start.lo, at[i].cell);
     group->count = (uint32_t)draft->deep_count - group->first;
     if (hi != UINT64_MAX)
         add_range6(draft, hi + 1, at[end - 1].cell);
@@ -112,7 +112,7 @@ static void split_ranges6(struct se_draft *draft, const struct se_ranges *ranges
         for (end = i + 1; end < ranges->count && at[end].start.hi == hi; end++)
             ;
         if (draft->count6 && draft->starts6[draft->count6 - 1] == hi)
-            draft->count6--; /* what followed the group before ends where it would have begun */
+            draft->count6--; /* the range after the previous group is empty */
         if (end - i == 1 && at[i].start.lo == 0)
             add_range6(draft, hi, at[i].cell);
         else

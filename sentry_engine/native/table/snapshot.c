@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "table/snapshot.h"
 
+#include "block.h"
+#include "gate.h"
+#include "table/limit_units.h"
 #include "table/plan_check.h"
 #include "table/prefix_table.h"
-#include "state/sliding_window.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SECTION_ALIGNMENT 64u /* a cache line */
 
@@ -25,14 +28,14 @@ static int check_entries(const struct se_plan_columns *plan, struct se_fault *fa
     return 0;
 }
 
-/* A section on its way into the block: where its items are now. */
+/* A section that is to be copied into the block. */
 struct piece {
     struct se_section *section;
     const void *items;
     size_t size; /* of one item */
 };
 
-/* Gives every piece its place after the header and returns the size of the block. */
+/* Sets the offsets of all sections and returns the size of the block. */
 static size_t lay_out(const struct piece *pieces, size_t count)
 {
     size_t offset = sizeof(struct se_snapshot);
@@ -59,7 +62,7 @@ static struct se_snapshot *write_block(const struct se_snapshot *header, const s
     return (struct se_snapshot *)block;
 }
 
-static struct se_snapshot describe(const struct se_plan_columns *plan, const struct se_draft *draft)
+static struct se_snapshot make_header(const struct se_plan_columns *plan, const struct se_draft *draft)
 {
     struct se_snapshot header = {
         .abi = SE_SNAPSHOT_ABI,
@@ -108,14 +111,14 @@ static struct se_limit *prepare_limits(const struct se_plan_columns *plan)
 
     for (uint32_t i = 0; limits && i < plan->limit_count; i++) {
         limits[i] = plan->limits[i];
-        se_window_prepare(&limits[i]);
+        se_limit_set_units(&limits[i]);
     }
     return limits;
 }
 
-/* Everything that flattening makes, owned here until it is copied into the block. */
+/* Owns what flattening makes, until it is copied into the block. */
 struct parts {
-    struct se_rows rows4, rows6;
+    struct se_prefix_rows rows4, rows6;
     struct se_cells cells;
     struct se_timed_list timed;
     struct se_ranges ranges4, ranges6;
@@ -126,8 +129,8 @@ struct parts {
 
 static void free_parts(struct parts *parts)
 {
-    se_rows_free(&parts->rows4);
-    se_rows_free(&parts->rows6);
+    se_prefix_rows_free(&parts->rows4);
+    se_prefix_rows_free(&parts->rows6);
     se_cells_free(&parts->cells);
     free(parts->timed.node);
     se_ranges_free(&parts->ranges4);
@@ -145,7 +148,7 @@ static int make_parts(const struct se_plan_columns *plan, struct parts *parts, s
     for (unsigned tier = 0; tier < SE_TIERS; tier++)
         values_below[tier] = (uint32_t)plan->entries.count;
     values_below[SE_LIMITS_TIER] = plan->set_count;
-    rc = se_rows_load(plan->tables, values_below, &parts->rows4, &parts->rows6, fault);
+    rc = se_prefix_rows_load(plan->tables, values_below, &parts->rows4, &parts->rows6, fault);
     if (!rc)
         rc = se_cells_open(&parts->cells, plan->entries.count);
     if (!rc)
@@ -164,7 +167,7 @@ static int make_parts(const struct se_plan_columns *plan, struct parts *parts, s
 static int join_parts(const struct se_plan_columns *plan, const struct parts *parts, struct se_snapshot **out, size_t *mapped)
 {
     const struct se_draft *draft = &parts->draft;
-    struct se_snapshot header = describe(plan, draft);
+    struct se_snapshot header = make_header(plan, draft);
     const struct piece pieces[] = {
         {&header.slots4, draft->slots4, sizeof *draft->slots4},
         {&header.ranges4, draft->ranges4, sizeof *draft->ranges4},

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A snapshot from a file has a right checksum and may still be nonsense: written by a broken build, or by an enemy. After
- * these checks every lookup stays inside of the block, ends, and answers with rules that exist.
+ * A file with a right checksum may still be wrong, by a faulty build or by intent. After these checks every lookup stays inside
+ * the block, ends, and answers with rules that exist.
  */
+#include "table/snapshot_check.h"
+
+#include "gate.h"
+#include "table/cells.h"
+#include "table/limit_units.h"
 #include "table/plan_check.h"
 #include "table/prefix_table.h"
-#include "table/snapshot_file.h"
-#include "state/sliding_window.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +18,7 @@ struct check {
     const struct se_snapshot *snapshot;
     const uint8_t *base;
     struct se_fault *fault;
-    uint64_t *starts; /* bit set: the words of the cells that a cell starts at */
+    uint64_t *starts; /* owned bit set: the words at which a cell starts */
 };
 
 static int refuse(struct check *check, const char *what, uint64_t number)
@@ -59,7 +62,7 @@ static int check_sections(struct check *check)
     return 0;
 }
 
-/* Limits, sets and settings are checked as those of a plan. */
+/* Checks limits, sets and settings as those of a plan. */
 static int check_plan(struct check *check)
 {
     const struct se_snapshot *s = check->snapshot;
@@ -85,14 +88,14 @@ static int check_plan(struct check *check)
         return -EINVAL;
     for (uint32_t i = 0; i < plan.limit_count; i++) {
         struct se_limit prepared = limits[i];
-        se_window_prepare(&prepared);
+        se_limit_set_units(&prepared);
         if (prepared.unit_shift != limits[i].unit_shift || prepared.window_units != limits[i].window_units)
             return refuse(check, "a limit whose units are not those of its window", i);
     }
     return 0;
 }
 
-/* An entry, or a timed one below `timed_below`: a chain only ever leads down, so it ends. */
+/* True for an entry, or a timed entry below `timed_below`: chains lead to lower numbers only, so they end. */
 static bool is_value(const struct se_snapshot *snapshot, uint32_t value, uint64_t timed_below)
 {
     uint32_t index = value & SE_VALUE_INDEX_MASK;
@@ -134,7 +137,7 @@ static int check_cell(struct check *check, const uint32_t *cell)
     return 0;
 }
 
-/* Walks the cells from the first word to the last and notes where each starts. */
+/* Walks the cells from the first word to the last and records where each starts. */
 static int check_cells(struct check *check)
 {
     const uint32_t *words = (const uint32_t *)(check->base + check->snapshot->cells.offset);
@@ -155,7 +158,7 @@ static bool is_cell(const struct check *check, uint32_t cell)
     return cell < check->snapshot->cells.count && check->starts[cell / 64] >> cell % 64 & 1;
 }
 
-/* Ranges: (start of the i-th) rises from 0. The two layouts share everything but how a start is read. */
+/* The starts of ranges, in either of the two layouts. */
 struct starts {
     const uint8_t *first;
     size_t stride;
@@ -181,7 +184,7 @@ static int check_starts(struct check *check, const struct starts *starts)
     return 0;
 }
 
-/* Every slot names the range that holds its first key, so a search between two of them finds every key. */
+/* Every slot must name the range that holds its first key: then a search between two slots finds every key. */
 static int check_index(struct check *check, const struct se_index *index, const uint32_t *slots, const struct starts *starts)
 {
     uint64_t range = 0;
@@ -244,7 +247,7 @@ static int check_ranges6(struct check *check)
                 return refuse(check, "a range without a cell", i);
             continue;
         }
-        /* One range, one group, in their order: no small file can make the checks run over its ranges many times. */
+        /* One group for one range, in order: otherwise a small file could make the checks visit its ranges many times. */
         if ((cells[i] & ~SE_CELL_DEEP) != next_group || next_group >= s->groups.count)
             return refuse(check, "a /64 whose ranges do not exist", i);
         if (check_group(check, &groups[next_group], i))

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "table/snapshot_file.h"
 
+#include "block.h"
+#include "table/checksum.h"
 #include "table/plan_check.h"
+#include "table/policy_view.h"
+#include "table/snapshot_check.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 static int write_all(int descriptor, const uint8_t *bytes, size_t size)
@@ -91,12 +96,4 @@ int se_policy_read(int descriptor, uint64_t offset, uint64_t size, struct se_pol
     }
     *out = se_policy_open(snapshot, (size_t)size);
     return *out ? 0 : -ENOMEM;
-}
-
-void se_policy_keep_rule(struct se_policy *policy, uint32_t limit, uint32_t kept_rule)
-{
-    struct se_limit *limits = (struct se_limit *)(uintptr_t)policy->limits;
-
-    if (limit < policy->snapshot->limits.count)
-        limits[limit].kept_rule = kept_rule;
 }

@@ -14,13 +14,13 @@
 #define MAX_ADDRESS_BITS 128
 
 struct se_ws {
-    pthread_mutex_t lock;                 /* one caller at a time: the library's context is one thread's */
+    pthread_mutex_t lock;                 /* the library's context is single-threaded */
     struct wolfsentry_context *context;
     struct wolfsentry_thread_context *thread;
 #ifdef WOLFSENTRY_THREADSAFE
     struct wolfsentry_thread_context_public thread_room;
 #endif
-    int64_t now;                          /* microseconds, what the library is told when it asks for the time */
+    int64_t now;                          /* microseconds, what get_time returns */
 };
 
 union endpoint {
@@ -28,7 +28,7 @@ union endpoint {
     WOLFSENTRY_SOCKADDR(MAX_ADDRESS_BITS) holds;   /* room for the address */
 };
 
-/* -- the time, as the caller of se_ws_dispatch says */
+/* The library's clock: the time that the caller of se_ws_dispatch passed. */
 
 static wolfsentry_errcode_t get_time(void *context, wolfsentry_time_t *when)
 {
@@ -58,8 +58,6 @@ static wolfsentry_errcode_t join_seconds(time_t seconds, long nanoseconds, wolfs
     *when = (wolfsentry_time_t)seconds * MICROSECONDS + nanoseconds / 1000;
     return 0;
 }
-
-/* -- opening and closing */
 
 static int open_context(struct se_ws *ws)
 {
@@ -124,8 +122,6 @@ void se_ws_close(struct se_ws *ws)
     pthread_mutex_destroy(&ws->lock);
     free(ws);
 }
-
-/* -- questions */
 
 static void fill_endpoint(union endpoint *end, const struct se_ws_traffic *traffic, int is_remote)
 {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * One configuration in force in libwolfsentry: asked about traffic, told the time, one caller at a time.
- * Errors are negative: -EINVAL with a text where the library refuses a configuration, else what failed.
+ * One configuration in force in libwolfsentry. The caller passes the time with each request. A lock lets one caller in.
+ * Errors are negative errno values: -EINVAL with a text if the library refuses a configuration.
+ *
+ * cffi reads this header (sentry_engine/native/cffi_headers.py).
  */
 #ifndef SENTRY_ENGINE_WOLFSENTRY_LIBRARY_H
 #define SENTRY_ENGINE_WOLFSENTRY_LIBRARY_H
@@ -20,20 +22,22 @@ struct se_ws_traffic {
     uint8_t is_ipv4, is_inbound;
 };
 
-/* Loads `json`. The caller owns *out and closes it. `error` is text, cut to `room`. */
+/* Loads `json`. The caller owns *out. `error` receives a text, truncated to `room`. */
 int se_ws_open(const char *json, size_t length, int64_t microseconds, struct se_ws **out, char *error, size_t room);
 void se_ws_close(struct se_ws *ws);
 
-/* Asks about `traffic`; `results` are wolfsentry_action_res_t, what the caller knows and what the answer is. `event` is a
- * label or NULL. `route` is the library's number of the route that matched, or SE_WS_NO_ROUTE. */
+/*
+ * Asks about `traffic`. `results` are bits of wolfsentry_action_res_t: in, what the caller knows; out, the answer. `event` is a
+ * label or NULL. `route` receives the library's number of the route that matched, or SE_WS_NO_ROUTE.
+ */
 int se_ws_dispatch(struct se_ws *ws, const struct se_ws_traffic *traffic, const char *event, int64_t microseconds,
                    uint32_t *results, uint32_t *route);
 
-/* As se_ws_dispatch for `count` of them of which nothing is known; stops at the first that is refused. */
+/* As se_ws_dispatch for `count` items of which the caller knows nothing. Stops at the first error. */
 int se_ws_dispatch_many(struct se_ws *ws, const struct se_ws_traffic *traffic, uint32_t count, int64_t microseconds,
                         uint32_t *results);
 
-/* Writes the routes as JSON and returns how many octets that is, or -ENOSPC. */
+/* Writes the routes as JSON. Returns the number of octets, or -ENOSPC. */
 long se_ws_dump(struct se_ws *ws, char *out, size_t room);
 
 /* The version of the library: major << 16 | minor << 8 | tiny. */

@@ -10,13 +10,10 @@
 /* wolfsentry_action_res_t */
 enum { ACCEPT = 1 << 0, REJECT = 1 << 1, CONNECT = 1 << 2, DISCONNECT = 1 << 3, DEROGATORY = 1 << 4, COMMENDABLE = 1 << 5 };
 
-/* sentry_engine.verdict.Reason */
-enum { REASON_DEFAULT = 0, REASON_RULE = 2 };
-
 struct se_ws_gate {
     struct se_gate gate;
     const struct se_gate *front, *inner;
-    pthread_rwlock_t lock;                     /* of the tables below */
+    pthread_rwlock_t lock;                     /* of the tables */
     struct se_ws *tables[SE_WS_MAX_TABLES];    /* the caller's */
     uint32_t count;
 };
@@ -56,7 +53,7 @@ static void describe(const struct se_request *request, struct se_ws_traffic *tra
         traffic->protocol = request->event == SE_EVENT_DTLS_HANDSHAKE ? IPPROTO_UDP : IPPROTO_TCP;
 }
 
-/* Whether a route of some table decides. What the library refuses to answer is refused. */
+/* True if a route of a table decides. A request that the library fails to answer is refused. */
 static int ask_tables(struct se_ws_gate *self, const struct se_request *request, struct se_verdict *verdict)
 {
     struct se_ws_traffic traffic;
@@ -65,12 +62,12 @@ static int ask_tables(struct se_ws_gate *self, const struct se_request *request,
     describe(request, &traffic);
     pthread_rwlock_rdlock(&self->lock);
     for (uint32_t at = 0; at < self->count && !decided; at++) {
-        uint32_t results = request->verified ? results_of(request->event) : 0;   /* who may be spoofed scores nothing */
+        uint32_t results = request->verified ? results_of(request->event) : 0;   /* an unverified source is not scored */
         uint32_t route = SE_WS_NO_ROUTE;
         int code = se_ws_dispatch(self->tables[at], &traffic, NULL, (int64_t)(request->now / 1000), &results, &route);
         if (code || (route != SE_WS_NO_ROUTE && results & (ACCEPT | REJECT))) {
             *verdict = (struct se_verdict){ .action = code || results & REJECT ? SE_REJECT : SE_ACCEPT,
-                                            .reason = REASON_RULE, .rule = UINT32_MAX };
+                                            .reason = SE_REASON_RULE, .rule = SE_NO_RULE };
             decided = 1;
         }
     }
@@ -83,7 +80,7 @@ static void decide(void *engine, const struct se_request *request, struct se_ver
     struct se_ws_gate *self = engine;
 
     self->front->decide(self->front->engine, request, verdict);
-    if (verdict->reason == REASON_DEFAULT && !ask_tables(self, request, verdict))
+    if (verdict->reason == SE_REASON_DEFAULT && !ask_tables(self, request, verdict))
         self->inner->decide(self->inner->engine, request, verdict);
 }
 

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Readers, a writer that swaps policies, and an operator who lists, penalises and forgives, all at once on one engine. Built
- * with ThreadSanitizer by test_races.py, which fails on its exit code. The two policies agree on nothing, so an answer that
- * mixes them, or is read from freed memory, shows too.
+ * Readers, a writer that swaps policies, and an operator who lists, sets and clears penalties, all at once on one core.
+ * test_races.py builds it with ThreadSanitizer and checks the exit code. The two policies disagree on every source, so an
+ * answer that mixes them, or is read from freed memory, shows too.
  */
+#include "python_calls.h"
+#include "state/sliding_window.h"
 #include "state_export.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define READERS 4
 #define SWAPS 400u
@@ -64,7 +68,7 @@ static struct se_policy *make_policy(unsigned which)
 
     memset(sets, 0xff, sizeof sets);
     sets[SE_EVENT_CONNECT] = 0;
-    if (se_core_build(&plan, &policy, &fault))
+    if (se_policy_build(&plan, &policy, &fault))
         fail(fault.what ? fault.what : "no memory for a policy");
     return policy;
 }
@@ -108,20 +112,20 @@ static void *operate(void *argument)
         set_source(strikes.network, turn % SOURCES);
         se_core_penalize(core, network, turn % 2 ? 56 : 120, 1e-5 * turn, 17, 1);
         se_core_penalties(core, 1e-6 * turn, rows, 16);
-        se_core_remember(core, &strikes, 1e-6 * turn);
+        se_core_restore_strikes(core, &strikes, 1e-6 * turn);
         se_core_strikes(core, 1e-6 * turn, &strikes, 1);
-        se_core_restore(core, &burst, 1e-6 * turn);
+        se_core_restore_burst(core, &burst, 1e-6 * turn);
         set = turn % SE_WINDOW_SETS;
         se_core_bursts(core, 1e-6 * turn, &set, bursts, SE_MAX_SET_BURSTS);
-        se_core_forgive(core, network, turn % 2 ? 32 : 104, 1e-6);
-        se_core_count(core, &counters);
-        se_core_watch(core, 1 + turn % 3);
-        se_core_drain(core, decisions, 64);
+        se_core_clear_penalties(core, network, turn % 2 ? 32 : 104, 1e-6);
+        se_core_read_counters(core, &counters);
+        se_core_set_log_sampling(core, 1 + turn % 3);
+        se_core_drain_log(core, decisions, 64);
     }
     return NULL;
 }
 
-/* Ends with no policy to free but the last base and the overlay, which the process's end takes. */
+/* The last base and the overlay are left for the end of the process. */
 static void swap_policies(const struct se_policy *base)
 {
     const struct se_policy *overlay = make_policy(0);

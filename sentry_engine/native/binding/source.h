@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A source as a Python object (text, 16 bytes, an ipaddress object), read into 16 bytes in network order.
+ */
+#ifndef SENTRY_ENGINE_BINDING_SOURCE_H
+#define SENTRY_ENGINE_BINDING_SOURCE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "parse/address.h"
+
+#include <string.h>
+
+struct se_source_types {
+    PyObject *ipv4, *ipv6; /* owned: the classes of ipaddress */
+    PyObject *word_bits;   /* owned: 64, to shift by */
+};
+
+/* Returns 0, or -1 with an exception; the caller clears the types in either case. */
+int se_source_types_open(struct se_source_types *types);
+void se_source_types_clear(struct se_source_types *types);
+
+/* Reads an ipaddress object. Returns 1, or -1 with an exception. Runs methods of the caller's classes. */
+int se_source_load_object(const struct se_source_types *types, PyObject *source, uint8_t out[16]);
+
+/* Returns 1, 0 for text that is no address, or -1 with an exception. */
+static inline int se_source_load(const struct se_source_types *types, PyObject *source, uint8_t out[16])
+{
+    if (PyUnicode_Check(source)) {
+        if (PyUnicode_READY(source))
+            return -1;
+        return PyUnicode_IS_ASCII(source) &&
+               se_address_parse((const char *)PyUnicode_1BYTE_DATA(source), (size_t)PyUnicode_GET_LENGTH(source), out);
+    }
+    if (!PyBytes_Check(source))
+        return se_source_load_object(types, source, out);
+    if (PyBytes_GET_SIZE(source) != 16) {
+        PyErr_Format(PyExc_ValueError, "an address is 16 bytes, not %zd", PyBytes_GET_SIZE(source));
+        return -1;
+    }
+    memcpy(out, PyBytes_AS_STRING(source), 16);
+    return 1;
+}
+
+#endif
