@@ -20,17 +20,17 @@ from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.password import PasswordChecker
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
-from vpn_frontend.gateway.descriptors import max_links, open_descriptors
+from vpn_frontend.gateway.descriptors import max_connections, open_descriptors
 from vpn_frontend.gateway.interface import (
     ChannelDown,
     ChannelUp,
+    ConnectionClosed,
+    ConnectionData,
+    ConnectionUp,
     DtlsDown,
     DtlsUp,
     GatewayEvent,
     GatewayPlan,
-    LinkClosed,
-    LinkData,
-    LinkUp,
     Offload,
     OpenGateway,
     SessionAlive,
@@ -154,7 +154,7 @@ class VpnServer:
         self._pre_tunnel.portal = replace(self._portal, certificate_sha1=certificate.sha1)
 
     def stats(self) -> dict[str, int]:
-        """The gateway's counters, and how many links talk and sessions live."""
+        """The gateway's counters, and how many connections have no tunnel, how many sessions live."""
         return {**self._gateway.stats(), "conversations": len(self._pre_tunnel), "sessions": len(self.sessions)}
 
     async def _until_empty(self) -> None:
@@ -179,7 +179,7 @@ class VpnServer:
                 chain=certificate.chain,
                 key=certificate.key,
                 gate=self._engine.gate_address,
-                max_links=max_links(settings),
+                max_connections=max_connections(settings),
                 max_sessions=settings.limits.max_clients + SPARE_SESSIONS,
                 handshake_timeout=HANDSHAKE_TIMEOUT,
                 conversation_timeout=float(settings.auth.timeout),
@@ -214,13 +214,13 @@ class VpnServer:
 
     def _handle(self, event: GatewayEvent, now: float) -> None:
         match event:
-            case LinkData():
+            case ConnectionData():
                 self._pre_tunnel.connection_data(event)
-            case LinkUp():
+            case ConnectionUp():
                 self._pre_tunnel.connection_up(event)
-            case LinkClosed():
+            case ConnectionClosed():
                 self._pre_tunnel.connection_closed(event)
-                self.sessions.link_closed(event.link, event.cause, now)
+                self.sessions.connection_closed(event.connection_id, event.cause, now)
                 self._pre_tunnel.changes.notify()
             case ChannelDown():
                 self.sessions.channel_down(event, now)
@@ -239,7 +239,7 @@ class VpnServer:
                 self.sessions.alive(event.session)
                 self._pre_tunnel.changes.notify()
             case ChannelUp():
-                self._pre_tunnel.changes.notify()  # the session itself knew when it attached the link
+                self._pre_tunnel.changes.notify()  # the session itself knew when it attached the connection
 
     async def _keep_time(self) -> None:
         checkpoint_at = time.monotonic() + CHECKPOINT_INTERVAL

@@ -17,9 +17,9 @@ from sentry_engine import ClientLimits, Engine, Policy
 from vpn_frontend.auth.password import hash_password
 from vpn_frontend.gateway.interface import (
     ChannelDown,
+    ConnectionClosed,
     DtlsDown,
     DtlsUp,
-    LinkClosed,
     SessionAlive,
     SessionClosed,
     SessionIdle,
@@ -79,9 +79,9 @@ class Lab:
         return self.table.log_in(Login(record, record.groups, Device(), "Open AnyConnect VPN Agent v9.01"), self.now)
 
     def peer(self, address="192.0.2.1", tls_version="TLSv1.3"):
-        link = self.gateway.connect(address, tls_version=tls_version)
+        connection = self.gateway.connect(address, tls_version=tls_version)
         return Peer(
-            link, ip_address(address), 40_000, tls_version, "TLS13-AES256-GCM-SHA384", 443, bytes(32), bytes(32)
+            connection, ip_address(address), 40_000, tls_version, "TLS13-AES256-GCM-SHA384", 443, bytes(32), bytes(32)
         )
 
     def user_of(self, cookie):
@@ -105,14 +105,14 @@ class Lab:
         return granted[0]
 
     def tunnel(self, cookie, *, address="192.0.2.1", tls_version="TLSv1.3", request=None, user="alice", **record):
-        """CONNECT, whole; returns the link and what was granted."""
+        """CONNECT, whole; returns the connection and what was granted."""
         peer = self.peer(address, tls_version)
         admission = self.begin(cookie, peer, request, user, **record)
         self.pump()
         assert admission.has_room
         grant = self.open(admission)
         self.pump()
-        return peer.link, grant
+        return peer.connection_id, grant
 
     def pump(self):
         """Hand the gateway's events over, as the server does."""
@@ -124,8 +124,8 @@ class Lab:
         match event:
             case ChannelDown():
                 self.table.channel_down(event, self.now)
-            case LinkClosed():
-                self.table.link_closed(event.link, event.cause, self.now)
+            case ConnectionClosed():
+                self.table.connection_closed(event.connection_id, event.cause, self.now)
             case SessionIdle():
                 self.table.idle(event.session, self.now)
             case SessionClosed():
@@ -142,8 +142,8 @@ class Lab:
         self.table.expire(self.now)
         self.pump()
 
-    def hang_up(self, link, *cause):
-        self.gateway.hang_up(link, *cause)
+    def hang_up(self, connection, *cause):
+        self.gateway.hang_up(connection, *cause)
         self.pump()
 
     def reasons(self):

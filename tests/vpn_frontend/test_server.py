@@ -42,24 +42,24 @@ class Harness:
             assert time.monotonic() < deadline, "it did not happen"
             await asyncio.sleep(0.001)
 
-    async def say(self, link, data):
-        sent = self.gateway.sent[link]
+    async def say(self, connection, data):
+        sent = self.gateway.sent[connection]
         before = len(sent)
-        self.gateway.say(link, data)
+        self.gateway.say(connection, data)
         await self.until(lambda: len(sent) > before)
         return bytes(sent[before:])
 
     async def enter(self):
-        link = self.gateway.connect()
+        connection = self.gateway.connect()
         answer = await self.say(
-            link, b"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n" % len(REPLY) + REPLY
+            connection, b"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n" % len(REPLY) + REPLY
         )
         cookie = answer.partition(b"webvpn=")[2].partition(b";")[0]
         answer = await self.say(
-            link, b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=" + cookie + b"\r\n\r\n"
+            connection, b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=" + cookie + b"\r\n\r\n"
         )
         assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
-        return link
+        return connection
 
 
 @pytest.fixture
@@ -93,12 +93,12 @@ def make_harness(make_settings, make_engine, users, monkeypatch):
 @pytest.mark.asyncio
 async def test_a_client_comes_and_the_server_goes(make_harness):
     harness = await make_harness()
-    link = await harness.enter()
+    connection = await harness.enter()
     await harness.until(lambda: len(harness.journal.open) == 1)
     assert harness.vpn.stats()["sessions"] == 1
     await harness.vpn.stop("Going down for an hour")
     assert not harness.gateway.accepting
-    assert bytes(harness.gateway.sent[link]).endswith(disconnect_frame("Going down for an hour"))
+    assert bytes(harness.gateway.sent[connection]).endswith(disconnect_frame("Going down for an hour"))
     [(view, reason)] = harness.journal.ended.values()
     assert (view.user, reason) == ("alice", "shutdown")
     assert harness.journal.open == {}
@@ -108,8 +108,8 @@ async def test_a_client_comes_and_the_server_goes(make_harness):
 @pytest.mark.asyncio
 async def test_a_client_that_leaves_is_accounted_for(make_harness):
     harness = await make_harness()
-    link = await harness.enter()
-    harness.gateway.hang_up(link, Cause.PEER_DISCONNECT, b"\xb0bye")
+    connection = await harness.enter()
+    harness.gateway.hang_up(connection, Cause.PEER_DISCONNECT, b"\xb0bye")
     await harness.until(lambda: len(harness.journal.ended) == 1)
     assert harness.engine.leases() == []
     await harness.vpn.stop("")

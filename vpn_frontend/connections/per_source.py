@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Links that talk, by number and by where they come from: no one network may fill the places of all.
+"""Connections by id and by source, with a share per source.
 
-An address that holds its share sends its oldest silent link away with each new one: whoever sits there and says nothing
-makes room for a neighbour behind the same address who logs in, and the places of others stay free.
+A source is an IPv4 address or an IPv6 /64. A source that has its whole share gives up its oldest idle connection for
+each new one. So a flood from one network leaves room for others, and clients behind the same NAT can still log in.
 """
 
 from __future__ import annotations
@@ -12,56 +12,58 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vpn_frontend.gateway.interface import Address
     from vpn_frontend.sessions.session import Peer
+    from vpn_frontend.settings import Address
+
+IPV6_SOURCE = 8  # bytes: a /64, the least that one client is given
 
 
-class Visitor(Protocol):
+class HasPeer(Protocol):
     peer: Peer
 
 
-Guest = TypeVar("Guest", bound=Visitor)
-IPV6_NETWORK = 8  # bytes; what one client is given at least
+ConnectionT = TypeVar("ConnectionT", bound=HasPeer)
 
 
-class Lobby(Generic[Guest]):
-    """``share``: links of one IPv4 address or IPv6 /64. The gateway bounds how many there are in all."""
+class PerSourceTable(Generic[ConnectionT]):
+    """``share``: connections per source. The gateway bounds the total."""
 
     def __init__(self, share: int) -> None:
         self._share = share
-        self._links: dict[int, Guest] = {}  # in the order of their coming
-        self._by_source: dict[bytes, dict[int, Guest]] = {}
+        self._connections: dict[int, ConnectionT] = {}  # oldest first
+        self._by_source: dict[bytes, dict[int, ConnectionT]] = {}
 
     def __len__(self) -> int:
-        return len(self._links)
+        return len(self._connections)
 
-    def __iter__(self) -> Iterator[Guest]:
-        """Over those that are here now; they may leave meanwhile."""
-        return iter([*self._links.values()])
+    def __iter__(self) -> Iterator[ConnectionT]:
+        """Iterate over a copy: connections may be removed meanwhile."""
+        return iter([*self._connections.values()])
 
-    def enter(self, guest: Guest) -> None:
-        self._links[guest.peer.link] = guest
-        self._by_source.setdefault(_source(guest.peer.address), {})[guest.peer.link] = guest
+    def add_connection(self, connection: ConnectionT) -> None:
+        peer = connection.peer
+        self._connections[peer.connection_id] = connection
+        self._by_source.setdefault(_source(peer.address), {})[peer.connection_id] = connection
 
-    def find(self, link: int) -> Guest | None:
-        return self._links.get(link)
+    def find_connection(self, connection_id: int) -> ConnectionT | None:
+        return self._connections.get(connection_id)
 
-    def leave(self, link: int) -> Guest | None:
-        """Who left; ``None``: nobody of that number was here."""
-        guest = self._links.pop(link, None)
-        if guest is not None:
-            source = _source(guest.peer.address)
-            own = self._by_source[source]
-            del own[link]
-            if not own:
+    def remove_connection(self, connection_id: int) -> ConnectionT | None:
+        """Returns the connection, ``None`` if there was none of that id."""
+        connection = self._connections.pop(connection_id, None)
+        if connection is not None:
+            source = _source(connection.peer.address)
+            siblings = self._by_source[source]
+            del siblings[connection_id]
+            if not siblings:
                 del self._by_source[source]
-        return guest
+        return connection
 
-    def crowd(self, address: Address) -> list[Guest]:
-        """The links of a source that has its whole share, oldest first; nobody while it has less."""
-        own = self._by_source.get(_source(address), {})
-        return [*own.values()] if len(own) >= self._share else []
+    def full_share(self, address: Address) -> list[ConnectionT]:
+        """The connections of a source that has its whole share, oldest first. Empty while it has less."""
+        siblings = self._by_source.get(_source(address), {})
+        return [*siblings.values()] if len(siblings) >= self._share else []
 
 
 def _source(address: Address) -> bytes:
-    return address.packed[:IPV6_NETWORK] if address.version == 6 else address.packed
+    return address.packed[:IPV6_SOURCE] if address.version == 6 else address.packed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.authenticator import Accepted, Authenticator, Refused, Unavailable
 from vpn_frontend.connections.pending_connection import PendingConnection
-from vpn_frontend.connections.per_source import Lobby
+from vpn_frontend.connections.per_source import PerSourceTable
 from vpn_frontend.connections.session_changes import SessionChanges
 from vpn_frontend.connections.tunnel_setup import TunnelServices, TunnelSetup
 from vpn_frontend.ports import EventSink, VpnEvent
@@ -34,7 +34,7 @@ from vpn_frontend.sessions.table import SessionTable
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from vpn_frontend.gateway.interface import Gateway, LinkClosed, LinkData, LinkUp
+    from vpn_frontend.gateway.interface import ConnectionClosed, ConnectionData, ConnectionUp, Gateway
     from vpn_frontend.settings import VpnSettings
 
 REQUEST_DEADLINE = 30.0  # seconds from the first byte of a request to its last
@@ -63,15 +63,17 @@ class PreTunnelConnections:
         self._events = events
         self._clock = clock
         self.changes = SessionChanges()
-        self._connections: Lobby[PendingConnection] = Lobby(settings.limits.max_clients + SPARE_CONNECTIONS)
+        self._connections: PerSourceTable[PendingConnection] = PerSourceTable(
+            settings.limits.max_clients + SPARE_CONNECTIONS
+        )
         self._tunnel_services = TunnelServices(settings, sessions, authenticator, events, self.changes, clock)
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    def connection_up(self, event: LinkUp) -> None:
+    def connection_up(self, event: ConnectionUp) -> None:
         peer = Peer(
-            event.link,
+            event.connection_id,
             event.peer,
             event.peer_port,
             event.tls_version,
@@ -81,13 +83,13 @@ class PreTunnelConnections:
             # Without an extension that clients may leave out (RFC 7627), TLS 1.2 exports the same to two peers.
             event.proof_key if event.tls_version == "TLSv1.3" else b"",
         )
-        silent = (connection for connection in self._connections.crowd(peer.address) if connection.task is None)
+        silent = (connection for connection in self._connections.full_share(peer.address) if connection.task is None)
         if (oldest := next(silent, None)) is not None:
             self._close(oldest, "too many connections of one address")
-        self._connections.enter(PendingConnection(peer, Connection(self.portal), self._clock()))
+        self._connections.add_connection(PendingConnection(peer, Connection(self.portal), self._clock()))
 
-    def connection_data(self, event: LinkData) -> None:
-        connection = self._connections.find(event.link)
+    def connection_data(self, event: ConnectionData) -> None:
+        connection = self._connections.find_connection(event.connection_id)
         if connection is None:
             return
         now = self._clock()
@@ -101,8 +103,8 @@ class PreTunnelConnections:
         except Exception as error:  # noqa: BLE001 - whatever answers the questions of the protocol
             self._fail(connection, error)
 
-    def connection_closed(self, event: LinkClosed) -> None:
-        connection = self._connections.leave(event.link)
+    def connection_closed(self, event: ConnectionClosed) -> None:
+        connection = self._connections.remove_connection(event.connection_id)
         if connection is not None and connection.task is not None:
             connection.task.cancel()
 
@@ -119,7 +121,7 @@ class PreTunnelConnections:
         connections = [*self._connections]
         tasks = [connection.task for connection in connections if connection.task is not None]
         for connection in connections:
-            self._connections.leave(connection.peer.link)
+            self._connections.remove_connection(connection.peer.connection_id)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -128,7 +130,7 @@ class PreTunnelConnections:
         for effect in effects:
             match effect:
                 case Send(data):
-                    self._gateway.send(connection.peer.link, data)
+                    self._gateway.send(connection.peer.connection_id, data)
                 case Close(reason):
                     self._close(connection, reason)
                 case CheckLogin():
@@ -146,17 +148,17 @@ class PreTunnelConnections:
 
     def hand_over(self, connection: PendingConnection) -> None:
         """Forget the connection. Ownership passes to the gateway."""
-        self._connections.leave(connection.peer.link)
+        self._connections.remove_connection(connection.peer.connection_id)
 
     def _close(self, connection: PendingConnection, reason: str) -> None:
         """Close once all is out; what the connection still sends is not listened to any more."""
-        if self._connections.leave(connection.peer.link) is None:
+        if self._connections.remove_connection(connection.peer.connection_id) is None:
             return
         if connection.task is not None and connection.task is not asyncio.current_task():
             connection.task.cancel()
         if reason:
             self._events.emit(VpnEvent.LINK_REFUSED, address=connection.peer.address, reason=reason)
-        self._gateway.close_link(connection.peer.link)
+        self._gateway.close_connection(connection.peer.connection_id)
 
     def _finish(self, connection: PendingConnection, task: asyncio.Task[None]) -> None:
         if connection.task is task:

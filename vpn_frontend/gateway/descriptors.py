@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vpn_frontend.gateway import sockets, tun
-from vpn_frontend.gateway.rlimit import DescriptorError, make_room
+from vpn_frontend.gateway.rlimit import DescriptorLimitError, raise_descriptor_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import VpnSettings
 
 MAX_WORKERS = 64
-LINKS_PER_CLIENT = 4  # a login of AnyConnect has up to three connections beside its tunnel's
-SPARE_LINKS = 256
+CONNECTIONS_PER_CLIENT = 4  # a login of AnyConnect has up to three connections beside its tunnel's
+SPARE_CONNECTIONS = 256
 
 Rows = tuple[tuple[int, ...], ...]
 
@@ -42,9 +42,9 @@ def worker_count(settings: VpnSettings) -> int:
     return settings.worker_threads or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 
 
-def max_links(settings: VpnSettings) -> int:
+def max_connections(settings: VpnSettings) -> int:
     """Connections that the settings need at a time."""
-    return settings.limits.max_clients * LINKS_PER_CLIENT + SPARE_LINKS
+    return settings.limits.max_clients * CONNECTIONS_PER_CLIENT + SPARE_CONNECTIONS
 
 
 def open_with_device(settings: VpnSettings, open_tun: Callable[[int], tuple[int, ...]]) -> GatewayDescriptors:
@@ -72,8 +72,8 @@ def _open_sockets(settings: VpnSettings) -> GatewayDescriptors:
     workers = worker_count(settings)
     shortage = None
     try:
-        make_room(max_links(settings), workers)
-    except DescriptorError as error:
+        raise_descriptor_limit(max_connections(settings), workers)
+    except DescriptorLimitError as error:
         shortage = str(error)
     listeners = sockets.bind_listeners(settings.listen, workers)
     opened = GatewayDescriptors(listeners, (), shortage=shortage)

@@ -16,7 +16,7 @@ Address = IPv4Address | IPv6Address
 
 
 class Cause(IntEnum):
-    """Why a link or channel ended, numbered as ``enum gw_cause``."""
+    """Why a connection or channel ended, numbered as ``enum gw_cause``."""
 
     NONE = 0
     PEER_CLOSED = 1
@@ -49,10 +49,10 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkUp:
+class ConnectionUp:
     """A TLS handshake is done; the conversation may begin."""
 
-    link: int
+    connection_id: int
     peer: Address
     peer_port: int
     local_port: int
@@ -65,23 +65,23 @@ class LinkUp:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkData:
-    link: int
+class ConnectionData:
+    connection_id: int
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class LinkClosed:
-    """A link that carried no session is gone. Its handshake may never have been done."""
+class ConnectionClosed:
+    """A connection without a session is gone. Its handshake may never have been done."""
 
-    link: int
+    connection_id: int
     cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelUp:
     session: int
-    link: int
+    connection_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class ChannelDown:
     """The session has no channel now. ``farewell`` is the payload of the peer's DISCONNECT, where it sent one."""
 
     session: int
-    link: int
+    connection_id: int
     cause: Cause
     farewell: bytes
     counters: Counters
@@ -135,9 +135,9 @@ class DtlsDown:
 
 
 GatewayEvent = (
-    LinkUp
-    | LinkData
-    | LinkClosed
+    ConnectionUp
+    | ConnectionData
+    | ConnectionClosed
     | ChannelUp
     | ChannelDown
     | SessionIdle
@@ -163,7 +163,7 @@ class DtlsPsk:
     """``PSK-NEGOTIATE``: the client names ``app_id`` in its hello and knows ``key``, exported from its TLS."""
 
     app_id: bytes  # 32 bytes, from a CSPRNG: X-DTLS-App-ID
-    key: bytes  # 32 bytes: LinkUp.exporter_key of the link that carried CONNECT
+    key: bytes  # 32 bytes: ConnectionUp.exporter_key of the connection that carried CONNECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class DtlsCertificate:
     """``X-DTLS13-CipherSuite``: DTLS 1.3 with the server's certificate, and behind it the client's proof of ``key``."""
 
     app_id: bytes  # 32 bytes, from a CSPRNG: X-DTLS-App-ID
-    key: bytes  # 32 bytes: LinkUp.proof_key of the link that carried CONNECT
+    key: bytes  # 32 bytes: ConnectionUp.proof_key of the connection that carried CONNECT
     suites: tuple[str, ...]  # those of DTLS13_SUITES that the client offered
 
 
@@ -221,7 +221,7 @@ class GatewayPlan:
     chain: bytes
     key: bytes
     gate: int
-    max_links: int
+    max_connections: int
     max_sessions: int
     handshake_timeout: float
     conversation_timeout: float  # without a byte from the peer, before the tunnel
@@ -237,19 +237,19 @@ class OpenGateway(Protocol):
 
 
 class Gateway(Protocol):
-    def send(self, link: int, data: bytes) -> None: ...
+    def send(self, connection_id: int, data: bytes) -> None: ...
 
-    def close_link(self, link: int) -> None:
+    def close_connection(self, connection_id: int) -> None:
         """Close once all that was sent is out."""
 
-    def open_session(self, link: int, parameters: TunnelParameters) -> int:
-        """A session on the worker of ``link``; returns its id. Nothing flows before ``attach``."""
+    def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
+        """A session on the worker of the connection; returns its id. Nothing flows before ``attach``."""
 
     def set_dtls(self, session: int, offer: DtlsOffer) -> None:
         """Expect this DTLS client, and no earlier one. Before each ``attach``; without it there is no DTLS."""
 
-    def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
-        """Send ``head``, then make ``link`` the channel of ``session``.
+    def attach(self, session: int, connection_id: int, head: bytes, early: bytes) -> None:
+        """Send ``head``, then make the connection the channel of ``session``.
 
         ``early`` is what the peer sent behind its CONNECT.
         """

@@ -19,6 +19,9 @@ from vpn_frontend.gateway.interface import (
     Cause,
     ChannelDown,
     ChannelUp,
+    ConnectionClosed,
+    ConnectionData,
+    ConnectionUp,
     Counters,
     DtlsCertificate,
     DtlsDown,
@@ -29,9 +32,6 @@ from vpn_frontend.gateway.interface import (
     GatewayError,
     GatewayEvent,
     GatewayPlan,
-    LinkClosed,
-    LinkData,
-    LinkUp,
     SessionAlive,
     SessionClosed,
     SessionIdle,
@@ -50,7 +50,7 @@ TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
 CAUSES = {int(cause): cause for cause in Cause}
 NO_ADDRESS = bytes(16)
-EXPORTED_KEY = 32  # bytes of each of the two that come with a link
+EXPORTED_KEY = 32  # bytes of each of the two that come with a connection
 MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -117,7 +117,7 @@ class NativeGateway:
         error = ffi.new("char[]", ERROR_SIZE)
         config = {
             "workers": len(plan.tuns),
-            "max_connections": plan.max_links,
+            "max_connections": plan.max_connections,
             "max_sessions": plan.max_sessions,
             "handshake_timeout_ms": round(plan.handshake_timeout * 1000),
             "conversation_timeout_ms": round(plan.conversation_timeout * 1000),
@@ -142,13 +142,13 @@ class NativeGateway:
         if lib.gw_set_tls(self._handle(), ffi.new("struct gw_tls *", tls), error, ERROR_SIZE):
             raise GatewayError(_text(error))
 
-    def send(self, link: int, data: bytes) -> None:
-        _check_command(lib.gw_connection_send(self._handle(), link, data, len(data)), "send")
+    def send(self, connection_id: int, data: bytes) -> None:
+        _check_command(lib.gw_connection_send(self._handle(), connection_id, data, len(data)), "send")
 
-    def close_link(self, link: int) -> None:
-        _check_command(lib.gw_connection_close(self._handle(), link), "close_link")
+    def close_connection(self, connection_id: int) -> None:
+        _check_command(lib.gw_connection_close(self._handle(), connection_id), "close_connection")
 
-    def open_session(self, link: int, parameters: TunnelParameters) -> int:
+    def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
         config = {
             "inner4": pack_address(parameters.ipv4),
             "inner6": pack_address(parameters.ipv6),
@@ -158,7 +158,9 @@ class NativeGateway:
             "rekey_s": parameters.rekey,
         }
         session = ffi.new("uint64_t *")
-        status = lib.gw_session_open(self._handle(), link, ffi.new("struct gw_session_config *", config), session)
+        status = lib.gw_session_open(
+            self._handle(), connection_id, ffi.new("struct gw_session_config *", config), session
+        )
         _check(status, "open_session")
         return int(session[0])
 
@@ -166,8 +168,8 @@ class NativeGateway:
         status = lib.gw_session_dtls(self._handle(), session, _dtls_config(offer))
         _check_command(status, "set_dtls")
 
-    def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
-        status = lib.gw_session_attach(self._handle(), session, link, head, len(head), early, len(early))
+    def attach(self, session: int, connection_id: int, head: bytes, early: bytes) -> None:
+        status = lib.gw_session_attach(self._handle(), session, connection_id, head, len(head), early, len(early))
         _check_command(status, "attach")
 
     def close_session(self, session: int, frame: bytes) -> None:
@@ -232,9 +234,9 @@ class NativeGateway:
         return self._gw
 
 
-def _link_up(event: CData, payload: bytes) -> LinkUp:
-    return LinkUp(
-        link=event.connection,
+def _connection_up(event: CData, payload: bytes) -> ConnectionUp:
+    return ConnectionUp(
+        connection_id=event.connection,
         peer=unpack_address(bytes(event.peer)),
         peer_port=event.peer_port,
         local_port=event.local_port,
@@ -263,9 +265,9 @@ def _channel_down(event: CData, payload: bytes) -> ChannelDown:
 
 # What makes an event of a struct and its payload, by kind. A kind that is not here is a fault of the build.
 _READERS: dict[int, Callable[[CData, bytes], GatewayEvent]] = {
-    lib.GW_CONNECTION_UP: _link_up,
-    lib.GW_CONNECTION_DATA: lambda event, payload: LinkData(event.connection, payload),
-    lib.GW_CONNECTION_CLOSED: lambda event, _: LinkClosed(event.connection, CAUSES[event.cause]),
+    lib.GW_CONNECTION_UP: _connection_up,
+    lib.GW_CONNECTION_DATA: lambda event, payload: ConnectionData(event.connection, payload),
+    lib.GW_CONNECTION_CLOSED: lambda event, _: ConnectionClosed(event.connection, CAUSES[event.cause]),
     lib.GW_CHANNEL_UP: lambda event, _: ChannelUp(event.session, event.connection),
     lib.GW_CHANNEL_DOWN: _channel_down,
     lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),

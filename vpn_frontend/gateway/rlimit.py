@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""File descriptors: every link is one, and the limit that a shell hands down is smaller than a server's."""
+"""RLIMIT_NOFILE: each connection needs a file descriptor, and a shell's limit is smaller than a server needs."""
 
 from __future__ import annotations
 
 import resource
 
-PER_WORKER = 8  # epoll, eventfd, mailbox, listening sockets, UDP socket, TUN queue, and some to spare
+PER_WORKER = 8  # epoll, eventfds, listening sockets, UDP sockets, TUN queue, some spare
 FOR_PYTHON = 256  # the store, the API's connections, files
 
 
-class DescriptorError(Exception):
-    """The limit is too small and cannot be raised; the text names both numbers."""
+class DescriptorLimitError(Exception):
+    """The limit is too small and cannot be raised. The text names both numbers."""
 
 
-def make_room(links: int, workers: int) -> None:
-    """Raise the limit of this process to what ``links`` need. Raises ``DescriptorError`` when it gets less.
+def raise_descriptor_limit(connections: int, workers: int) -> None:
+    """Raise RLIMIT_NOFILE of this process to what ``connections`` and ``workers`` need. Never lowers it.
 
-    Root may raise the hard limit too.
+    A privileged process raises the hard limit too. Raises ``DescriptorLimitError`` when the limit stays too small; the
+    soft limit is then at the hard one.
     """
-    needed = links + workers * PER_WORKER + FOR_PYTHON
+    needed = connections + workers * PER_WORKER + FOR_PYTHON
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
@@ -27,4 +28,4 @@ def make_room(links: int, workers: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, highest))
     except (ValueError, OSError) as error:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        raise DescriptorError(f"{needed} file descriptors are needed, the limit is {hard}") from error
+        raise DescriptorLimitError(f"{needed} file descriptors are needed, the limit is {hard}") from error

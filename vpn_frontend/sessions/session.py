@@ -4,7 +4,7 @@
 Phases, each entered once and in this order::
 
     WAITING   logged in, no tunnel yet; ends with the cookie
-    OPEN      has a gateway session, addresses and a lease; with a link it is connected, without one it roams
+    OPEN      has a gateway session, addresses and a lease; with a connection it is connected, without one it roams
     CLOSING   told to end; lease and cookie are gone, the addresses wait for the gateway's last counters
     CLOSED    accounted for, nothing held
 """
@@ -40,9 +40,9 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The far end of a link that asks for a tunnel."""
+    """The far end of a connection that asks for a tunnel."""
 
-    link: int
+    connection_id: int
     address: Address
     port: int
     tls_version: str
@@ -73,7 +73,7 @@ class Session:
     addresses: InnerAddresses | None = None
     mtu: int = 0
     gateway_id: int | None = None
-    link: int | None = None  # its channel, or the link that is becoming it
+    connection_id: int | None = None  # its channel, or the connection that is becoming it
     channel_since: float = 0.0
     back_by: float = 0.0  # while it roams: until then its client is on its way back, as it said or its rekey demands
     signs_of_life: int = 0  # grows with each answer to a question, and with each channel
@@ -85,7 +85,7 @@ class Session:
 
     @property
     def roaming(self) -> bool:
-        return self.phase is Phase.OPEN and self.link is None
+        return self.phase is Phase.OPEN and self.connection_id is None
 
     def is_due_to_rekey(self, rekey_time: int, now: float) -> bool:
         """A client of TLS 1.2 closes its channel after so long to make a new one (``new-tunnel``); 0: never."""
@@ -120,7 +120,7 @@ class Session:
             ipv4=self.addresses.ipv4,
             ipv6=self.addresses.ipv6,
             started_at=self.started_at,
-            state=SessionState.ROAMING if self.link is None else SessionState.CONNECTED,
+            state=SessionState.ROAMING if self.connection_id is None else SessionState.CONNECTED,
             transport=self._transport(),
             tls_version=self.peer.tls_version,
             cipher=self.peer.cipher,
@@ -131,6 +131,6 @@ class Session:
         )
 
     def _transport(self) -> str:
-        if self.link is None:
+        if self.connection_id is None:
             return NO_TRANSPORT
         return "dtls" if self.dtls_cipher else "tls"

@@ -70,7 +70,7 @@ class SessionTable:
         self._sessions: dict[str, Session] = {}  # every one that is not CLOSED, by id, in the order of login
         self._by_user: dict[str, dict[str, Session]] = {}
         self._by_gateway: dict[int, Session] = {}
-        self._by_link: dict[int, Session] = {}  # links that are or become a channel
+        self._by_connection: dict[int, Session] = {}  # that are or become a channel
         self._waiting = WaitingRoom()
         self._places = Places(engine, gateway, of_user=self._of_user, end=self._end)
 
@@ -159,7 +159,7 @@ class SessionTable:
         try:
             self._attach(admission, grant, head, early)
         except GatewayError:
-            self.link_closed(peer.link, Cause.LOCAL, now)
+            self.connection_closed(peer.connection_id, Cause.LOCAL, now)
 
     def abandon_tunnel(self, admission: Admission) -> None:
         """Give the lease back, unless a tunnel or another admission lives on it. Idempotent."""
@@ -179,8 +179,8 @@ class SessionTable:
         if session is None or session.phase is not Phase.OPEN:
             return
         session.counters = event.counters
-        if session.link != event.link:
-            return  # a newer link is taking over already
+        if session.connection_id != event.connection_id:
+            return  # a newer connection_id is taking over already
         if event.cause is Cause.PEER_DISCONNECT and parse_farewell(event.farewell).final:
             self._end(session, CloseReason.USER_DISCONNECT, now)
             return
@@ -188,10 +188,10 @@ class SessionTable:
         announced = rekeys or event.cause is Cause.PEER_DISCONNECT
         self._lose_channel(session, event.cause, now, back_by=now + CONTEST_PATIENCE if announced else now)
 
-    def link_closed(self, link: int, cause: Cause, now: float) -> None:
-        """A link died before it became the channel that it was meant to be."""
-        session = self._by_link.get(link)
-        if session is not None and session.phase is Phase.OPEN and session.link == link:
+    def connection_closed(self, connection_id: int, cause: Cause, now: float) -> None:
+        """A connection closed before it became the channel."""
+        session = self._by_connection.get(connection_id)
+        if session is not None and session.phase is Phase.OPEN and session.connection_id == connection_id:
             self._lose_channel(session, cause, now, back_by=now)
 
     def alive(self, gateway_id: int) -> None:
@@ -357,7 +357,7 @@ class SessionTable:
             rekey=self._settings.session.rekey_time,
         )
         try:
-            session.gateway_id = self._gateway.open_session(peer.link, parameters)
+            session.gateway_id = self._gateway.open_session(peer.connection_id, parameters)
         except GatewayError as error:
             self._pools.give_back(addresses)
             raise RefusedError("The server cannot take another tunnel now.", "gateway_full") from error
@@ -372,20 +372,20 @@ class SessionTable:
         if session.gateway_id is None:
             raise GatewayError(f"session {session.id} has no tunnel to attach to")
         first = session.peer is None
-        if session.link is not None:
-            self._by_link.pop(session.link, None)
-        session.peer, session.link, session.expires_at = peer, peer.link, None
+        if session.connection_id is not None:
+            self._by_connection.pop(session.connection_id, None)
+        session.peer, session.connection_id, session.expires_at = peer, peer.connection_id, None
         session.hostname = request.hostname or session.hostname
         session.user_agent = request.user_agent or session.user_agent
         session.signs_of_life += 1
-        self._by_link[peer.link] = session
+        self._by_connection[peer.connection_id] = session
         if grant.mtu != session.mtu:
             session.mtu = grant.mtu
             self._gateway.resize(session.gateway_id, grant.mtu)
         session.dtls_cipher, session.dtls_address = "", None
         if grant.dtls is not None:
             self._gateway.set_dtls(session.gateway_id, grant.dtls)
-        self._gateway.attach(session.gateway_id, peer.link, head, early)
+        self._gateway.attach(session.gateway_id, peer.connection_id, head, early)
         if first:
             view = session.view()
             self._recorder.opened(view)
@@ -394,9 +394,9 @@ class SessionTable:
             self._emit(VpnEvent.SESSION_ROAMED, session)
 
     def _lose_channel(self, session: Session, cause: Cause, now: float, *, back_by: float) -> None:
-        if session.link is not None:
-            self._by_link.pop(session.link, None)
-        session.link = None
+        if session.connection_id is not None:
+            self._by_connection.pop(session.connection_id, None)
+        session.connection_id = None
         session.expires_at = now + self._settings.session.cookie_timeout
         session.back_by = back_by
         self._emit(VpnEvent.CHANNEL_LOST, session, cause=cause.name.lower())
@@ -427,8 +427,8 @@ class SessionTable:
         session.advance(Phase.CLOSING)
         session.close_reason = reason
         self._cookies.revoke(session.digest)
-        if session.link is not None:
-            self._by_link.pop(session.link, None)
+        if session.connection_id is not None:
+            self._by_connection.pop(session.connection_id, None)
         if session.lease is not None:
             self._engine.release(session.lease)
             session.lease = None
@@ -447,7 +447,7 @@ class SessionTable:
         if session.addresses is not None:
             self._pools.give_back(session.addresses)
         if session.peer is not None and session.close_reason is not None:
-            session.link = None
+            session.connection_id = None
             self._recorder.closed(session.view(), session.close_reason)
             counters = session.counters
             self._emit(

@@ -17,6 +17,9 @@ from vpn_frontend.gateway.interface import (
     Cause,
     ChannelDown,
     ChannelUp,
+    ConnectionClosed,
+    ConnectionData,
+    ConnectionUp,
     Counters,
     DtlsDown,
     DtlsOffer,
@@ -24,9 +27,6 @@ from vpn_frontend.gateway.interface import (
     GatewayError,
     GatewayEvent,
     GatewayPlan,
-    LinkClosed,
-    LinkData,
-    LinkUp,
     SessionAlive,
     SessionClosed,
     SessionIdle,
@@ -37,7 +37,7 @@ from vpn_frontend.gateway.interface import (
 @dataclass(slots=True)
 class MemorySession:
     parameters: TunnelParameters
-    link: int | None = None  # its channel
+    connection_id: int | None = None  # its channel
     early: bytes = b""
     mtu: int = 0
     dtls: DtlsOffer | None = None  # expected with the channel that it has
@@ -50,10 +50,10 @@ class MemoryGateway:
     """Is its own opener: ``MemoryGateway()`` may stand where an ``OpenGateway`` is wanted."""
 
     def __init__(self, *, max_sessions: int = 1 << 30) -> None:
-        self.sent: defaultdict[int, bytearray] = defaultdict(bytearray)  # by link
+        self.sent: defaultdict[int, bytearray] = defaultdict(bytearray)  # by connection
         self.farewells: dict[int, bytes] = {}  # the last frame of sessions that were closed
         self.sessions: dict[int, MemorySession] = {}
-        self.links: set[int] = set()
+        self.connections: set[int] = set()
         self.accepting = True
         self.held = False
         self.certificate = (b"", b"")
@@ -69,17 +69,19 @@ class MemoryGateway:
     # What peers do
 
     def connect(self, address: str = "192.0.2.1", port: int = 40_000, tls_version: str = "TLSv1.3") -> int:
-        link = next(self._ids)
-        self.links.add(link)
+        connection_id = next(self._ids)
+        self.connections.add(connection_id)
         peer = ip_address(address)
         self._tell(
-            LinkUp(link, peer, port, 443, tls_version, "TLS13-AES256-GCM-SHA384", "", False, bytes(32), bytes(32))
+            ConnectionUp(
+                connection_id, peer, port, 443, tls_version, "TLS13-AES256-GCM-SHA384", "", False, bytes(32), bytes(32)
+            )
         )
-        return link
+        return connection_id
 
-    def say(self, link: int, data: bytes) -> None:
-        if link in self.links:
-            self._tell(LinkData(link, data))
+    def say(self, connection_id: int, data: bytes) -> None:
+        if connection_id in self.connections:
+            self._tell(ConnectionData(connection_id, data))
 
     def move_data(self, session: int, *, received: int = 0, sent: int = 0) -> None:
         """Packets of one byte each, to have something to count."""
@@ -93,17 +95,17 @@ class MemoryGateway:
             tx_bytes=old.tx_bytes + sent,
         )
 
-    def hang_up(self, link: int, cause: Cause = Cause.PEER_CLOSED, farewell: bytes = b"") -> None:
-        """The peer's end of a link is gone, whatever the link was."""
-        if link not in self.links:
+    def hang_up(self, connection_id: int, cause: Cause = Cause.PEER_CLOSED, farewell: bytes = b"") -> None:
+        """The peer closes or loses a connection, with or without a session on it."""
+        if connection_id not in self.connections:
             return
-        self.links.discard(link)
+        self.connections.discard(connection_id)
         for number, session in self.sessions.items():
-            if session.link == link:
-                session.link = None
-                self._tell(ChannelDown(number, link, cause, farewell, session.counters))
+            if session.connection_id == connection_id:
+                session.connection_id = None
+                self._tell(ChannelDown(number, connection_id, cause, farewell, session.counters))
                 return
-        self._tell(LinkClosed(link, cause))
+        self._tell(ConnectionClosed(connection_id, cause))
 
     def send_datagrams(
         self, session: int, cipher: str = "ECDHE-RSA-AES256-GCM-SHA384", address: str = "192.0.2.1"
@@ -127,16 +129,16 @@ class MemoryGateway:
 
     # The port
 
-    def send(self, link: int, data: bytes) -> None:
-        if link in self.links:
-            self.sent[link] += data
+    def send(self, connection_id: int, data: bytes) -> None:
+        if connection_id in self.connections:
+            self.sent[connection_id] += data
 
-    def close_link(self, link: int) -> None:
-        self.hang_up(link, Cause.LOCAL)
+    def close_connection(self, connection_id: int) -> None:
+        self.hang_up(connection_id, Cause.LOCAL)
 
-    def open_session(self, link: int, parameters: TunnelParameters) -> int:
-        if link not in self.links:
-            raise GatewayError(f"link {link} is gone")
+    def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
+        if connection_id not in self.connections:
+            raise GatewayError(f"connection {connection_id} is gone")
         if len(self.sessions) >= self._max_sessions:
             raise GatewayError(f"{self._max_sessions} sessions are the most")
         number = next(self._ids)
@@ -147,25 +149,25 @@ class MemoryGateway:
         if session in self.sessions:
             self.sessions[session].dtls_next = offer
 
-    def attach(self, session: int, link: int, head: bytes, early: bytes) -> None:
+    def attach(self, session: int, connection_id: int, head: bytes, early: bytes) -> None:
         known = self.sessions.get(session)
-        if known is None or link not in self.links:
+        if known is None or connection_id not in self.connections:
             return
-        if known.link is not None:
-            self.links.discard(known.link)
-        known.link, known.early = link, early
+        if known.connection_id is not None:
+            self.connections.discard(known.connection_id)
+        known.connection_id, known.early = connection_id, early
         known.dtls, known.dtls_next = known.dtls_next, None
-        self.sent[link] += head
-        self._tell(ChannelUp(session, link))
+        self.sent[connection_id] += head
+        self._tell(ChannelUp(session, connection_id))
 
     def close_session(self, session: int, frame: bytes) -> None:
         known = self.sessions.pop(session, None)
         if known is None:
             return
         self.farewells[session] = frame
-        if known.link is not None:
-            self.links.discard(known.link)
-            self.sent[known.link] += frame
+        if known.connection_id is not None:
+            self.connections.discard(known.connection_id)
+            self.sent[known.connection_id] += frame
         self._tell(SessionClosed(session, known.counters))
 
     def resize(self, session: int, mtu: int) -> None:
@@ -182,7 +184,7 @@ class MemoryGateway:
         return self.sessions[session].counters
 
     def stats(self) -> dict[str, int]:
-        return {"links": len(self.links)}
+        return {"links": len(self.connections)}
 
     def set_certificate(self, chain: bytes, key: bytes) -> None:
         self.certificate = (chain, key)
@@ -197,7 +199,7 @@ class MemoryGateway:
         self.accepting = False
 
     def close(self) -> None:
-        self.links.clear()
+        self.connections.clear()
         self.sessions.clear()
         os.close(self._eventfd)
 

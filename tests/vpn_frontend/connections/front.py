@@ -6,7 +6,14 @@ import asyncio
 from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.password import PasswordChecker
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
-from vpn_frontend.gateway.interface import ChannelDown, LinkClosed, LinkData, LinkUp, SessionAlive, SessionClosed
+from vpn_frontend.gateway.interface import (
+    ChannelDown,
+    ConnectionClosed,
+    ConnectionData,
+    ConnectionUp,
+    SessionAlive,
+    SessionClosed,
+)
 from vpn_frontend.protocol.connection import PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.testing import MemoryDirectory
@@ -40,11 +47,11 @@ class Front:
         events = self.gateway.events()
         for event in events:
             match event:
-                case LinkUp():
+                case ConnectionUp():
                     self.connections.connection_up(event)
-                case LinkData():
+                case ConnectionData():
                     self.connections.connection_data(event)
-                case LinkClosed():
+                case ConnectionClosed():
                     self.connections.connection_closed(event)
                     self.lab.handle(event)
                 case SessionClosed() | ChannelDown() | SessionAlive():
@@ -54,40 +61,40 @@ class Front:
 
     async def settle(self):
         self.pump()
-        while tasks := [link.task for link in self.connections._connections if link.task is not None]:
+        while tasks := [connection.task for connection in self.connections._connections if connection.task is not None]:
             await asyncio.wait(tasks, timeout=0.05)
             self.pump()
 
-    async def say(self, link, data):
+    async def say(self, connection, data):
         """Send ``data`` as the peer and return what it got for it."""
-        before = len(self.gateway.sent[link])
-        self.gateway.say(link, data)
+        before = len(self.gateway.sent[connection])
+        self.gateway.say(connection, data)
         await self.settle()
-        return bytes(self.gateway.sent[link][before:])
+        return bytes(self.gateway.sent[connection][before:])
 
-    async def log_in(self, link, user="alice", password="secret"):
+    async def log_in(self, connection, user="alice", password="secret"):
         body = REPLY.format(user, password).encode()
         head = f"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        return await self.say(link, head + body)
+        return await self.say(connection, head + body)
 
-    async def open_tunnel(self, link, cookie):
-        return await self.say(link, connect(cookie))
+    async def open_tunnel(self, connection, cookie):
+        return await self.say(connection, connect(cookie))
 
     async def enter(self, address="192.0.2.1", user="alice"):
-        link = self.gateway.connect(address)
-        cookie = cookie_of(await self.log_in(link, user))
-        return link, cookie, await self.open_tunnel(link, cookie)
+        connection = self.gateway.connect(address)
+        cookie = cookie_of(await self.log_in(connection, user))
+        return connection, cookie, await self.open_tunnel(connection, cookie)
 
     async def contend(self):
-        """A second login of alice, at the point where the first one is asked whether it is there; its link."""
-        link = self.gateway.connect()
-        cookie = cookie_of(await self.log_in(link))
-        self.gateway.say(link, connect(cookie))
+        """A second login of alice, at the point where the first one is asked whether it is there; its connection."""
+        connection = self.gateway.connect()
+        cookie = cookie_of(await self.log_in(connection))
+        self.gateway.say(connection, connect(cookie))
         self.pump()
         for _ in range(100):
             await asyncio.sleep(0)
         assert all(session.asked for session in self.gateway.sessions.values())
-        return link
+        return connection
 
 
 def connect(cookie):

@@ -26,12 +26,12 @@ LIMIT = {
 @pytest.mark.asyncio
 async def test_a_client_logs_in_and_gets_its_tunnel(make_front):
     front = make_front()
-    link, _, answer = await front.enter()
+    connection, _, answer = await front.enter()
     assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
     assert b"\r\nX-CSTP-MTU: 1400\r\n" in answer
     assert [view.user for view in front.lab.table.list()] == ["alice"]
-    assert len(front.connections) == 0, "the link is the gateway's now"
-    assert link in front.gateway.links
+    assert len(front.connections) == 0, "the connection is the gateway's now"
+    assert connection in front.gateway.connections
 
 
 @pytest.mark.asyncio
@@ -116,11 +116,11 @@ async def test_secure_client_s_connections_may_talk_all_at_once(make_front):
     }
     requests = {window: whole, **downloads}
     for at in range(max(map(len, requests.values()))):  # a byte of each in turn
-        for link, request in requests.items():
-            front.gateway.say(link, request[at : at + 1])
+        for connection, request in requests.items():
+            front.gateway.say(connection, request[at : at + 1])
     await front.settle()
-    for link in requests:
-        assert front.gateway.sent[link].startswith(b"HTTP/1.1 200 OK\r\n")
+    for connection in requests:
+        assert front.gateway.sent[connection].startswith(b"HTTP/1.1 200 OK\r\n")
     cookie = cookie_of(bytes(front.gateway.sent[window]))
     agents = [front.gateway.connect() for _ in range(2)]
     connect_ = f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\n{ANYCONNECT}Cookie: webvpn={cookie}\r\n\r\n".encode()
@@ -134,10 +134,10 @@ async def test_secure_client_s_connections_may_talk_all_at_once(make_front):
 @pytest.mark.asyncio
 async def test_a_phone_is_probed_less_often(make_front):
     front = make_front()
-    link = front.gateway.connect()
-    cookie = cookie_of(await front.log_in(link))
+    connection = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(connection))
     answer = await front.say(
-        link,
+        connection,
         f"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn={cookie}\r\nX-CSTP-License: mobile\r\n"
         "X-AnyConnect-Identifier-Platform: android\r\nX-AnyConnect-Identifier-Device-UniqueID: F00\r\n\r\n".encode(),
     )
@@ -148,8 +148,8 @@ async def test_a_phone_is_probed_less_often(make_front):
 @pytest.mark.asyncio
 async def test_a_reconnect_keeps_address_and_lease(make_front):
     front = make_front(limits={"max_same_clients": 1})
-    link, cookie, first = await front.enter()
-    front.gateway.hang_up(link)
+    connection, cookie, first = await front.enter()
+    front.gateway.hang_up(connection)
     again = await front.open_tunnel(front.gateway.connect("198.51.100.9"), cookie)
     line = b"X-CSTP-Address: 192.168.99.2\r\n"
     assert line in first
@@ -161,13 +161,13 @@ async def test_a_reconnect_keeps_address_and_lease(make_front):
 async def test_the_second_client_hears_why_it_is_refused(make_front):
     front = make_front(limits={"max_same_clients": 1})
     await front.enter()
-    link = await front.contend()
+    connection = await front.contend()
     front.gateway.answer(next(iter(front.gateway.sessions)))
     await front.settle()
-    answer = bytes(front.gateway.sent[link]).rpartition(b"HTTP/1.1 ")[2]
+    answer = bytes(front.gateway.sent[connection]).rpartition(b"HTTP/1.1 ")[2]
     assert answer.startswith(b"503 ")
     assert b"X-Reason: This user is already connected" in answer
-    assert link not in front.gateway.links
+    assert connection not in front.gateway.connections
     [refused] = front.lab.events.of("tunnel_refused")
     assert (refused["user"], refused["reason"]) == ("alice", "max_same_clients")
 
@@ -184,9 +184,9 @@ async def test_a_new_login_takes_the_place_of_a_session_that_does_not_answer(mak
         front.lab.now += liveness_probe.CONTEST_PATIENCE  # at once: the timer may end as soon as it has begun
 
     monkeypatch.setattr(front.gateway, "ask", ask_and_wait)
-    link = await front.contend()
+    connection = await front.contend()
     await front.settle()
-    assert b"HTTP/1.1 200 CONNECTED\r\n" in front.gateway.sent[link]
+    assert b"HTTP/1.1 200 CONNECTED\r\n" in front.gateway.sent[connection]
     assert front.lab.reasons() == [CloseReason.REPLACED]
     assert len(front.lab.engine.leases()) == 1
 
@@ -194,8 +194,8 @@ async def test_a_new_login_takes_the_place_of_a_session_that_does_not_answer(mak
 @pytest.mark.asyncio
 async def test_a_new_login_takes_the_place_and_address_of_a_roaming_session(make_front):
     front = make_front(limits={"max_same_clients": 1})
-    link, _, first = await front.enter()
-    front.gateway.hang_up(link)
+    connection, _, first = await front.enter()
+    front.gateway.hang_up(connection)
     front.pump()
     _, _, second = await front.enter()
     assert b"X-CSTP-Address: 192.168.99.2\r\n" in first
@@ -206,19 +206,19 @@ async def test_a_new_login_takes_the_place_and_address_of_a_roaming_session(make
 @pytest.mark.parametrize("cookie", ["", "00" * 32, "x", "0" * 10_000])
 async def test_a_bad_cookie_opens_nothing(make_front, cookie):
     front = make_front()
-    link = front.gateway.connect()
-    assert (await front.open_tunnel(link, cookie)).startswith(b"HTTP/1.1 401 Cookie is not acceptable\r\n")
-    assert link not in front.gateway.links
+    connection = front.gateway.connect()
+    assert (await front.open_tunnel(connection, cookie)).startswith(b"HTTP/1.1 401 Cookie is not acceptable\r\n")
+    assert connection not in front.gateway.connections
     assert front.lab.engine.leases() == []
 
 
 @pytest.mark.asyncio
 async def test_a_user_disabled_after_login_opens_no_tunnel(make_front, users):
     front = make_front()
-    link = front.gateway.connect()
-    cookie = cookie_of(await front.log_in(link))
+    connection = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(connection))
     front.directory.users["alice"] = users["gone"]
-    answer = await front.open_tunnel(link, cookie)
+    answer = await front.open_tunnel(connection, cookie)
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"X-Reason: This account is disabled." in answer
 
@@ -226,75 +226,79 @@ async def test_a_user_disabled_after_login_opens_no_tunnel(make_front, users):
 @pytest.mark.asyncio
 async def test_a_punished_source_hears_it_and_is_closed(make_front):
     front = make_front(LIMIT)
-    link = front.gateway.connect()
-    assert b"<input" in await front.log_in(link, password="wrong")
-    answer = await front.log_in(link, password="wrong")
+    connection = front.gateway.connect()
+    assert b"<input" in await front.log_in(connection, password="wrong")
+    answer = await front.log_in(connection, password="wrong")
     assert b"Try again in 60 seconds" in answer
     assert b"<input" not in answer
-    assert link not in front.gateway.links
+    assert connection not in front.gateway.connections
 
 
 @pytest.mark.asyncio
-async def test_garbage_costs_only_its_own_link(make_front):
+async def test_garbage_costs_only_its_own_connection(make_front):
     front = make_front()
-    link, bad = (front.gateway.connect(address) for address in ("192.0.2.1", "198.51.100.1"))
-    front.gateway.say(link, b"POST /auth HTTP/1.1\r\nHost: vpn\r\n")
+    connection, bad = (front.gateway.connect(address) for address in ("192.0.2.1", "198.51.100.1"))
+    front.gateway.say(connection, b"POST /auth HTTP/1.1\r\nHost: vpn\r\n")
     assert (await front.say(bad, b"\x00\x01\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
-    assert bad not in front.gateway.links
-    assert (await front.say(link, b"Content-Length: 0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert bad not in front.gateway.connections
+    assert (await front.say(connection, b"Content-Length: 0\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
     [refused] = front.lab.events.of("link_refused")
     assert str(refused["address"]) == "198.51.100.1"
 
 
 @pytest.mark.asyncio
-async def test_a_link_that_dies_takes_its_question_along(make_front):
+async def test_a_connection_that_dies_takes_its_question_along(make_front):
     front = make_front()
-    link = front.gateway.connect()
+    connection = front.gateway.connect()
     body = REPLY.format("alice", "secret").encode()
-    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.gateway.say(
+        connection, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    )
     front.pump()
-    task = front.connections._connections.find(link).task
-    front.gateway.hang_up(link)
+    task = front.connections._connections.find_connection(connection).task
+    front.gateway.hang_up(connection)
     front.pump()
     await asyncio.wait([task])
     assert task.cancelled()
-    assert front.gateway.sent[link] == b""
+    assert front.gateway.sent[connection] == b""
     assert len(front.lab.table._waiting) == 0
 
 
 @pytest.mark.asyncio
 async def test_a_peer_that_talks_while_its_password_is_checked_is_cut(make_front):
     front = make_front()
-    link = front.gateway.connect()
+    connection = front.gateway.connect()
     body = REPLY.format("alice", "secret").encode()
-    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-    front.gateway.say(link, b"GET / HTTP/1.1\r\n")
+    front.gateway.say(
+        connection, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    )
+    front.gateway.say(connection, b"GET / HTTP/1.1\r\n")
     await front.settle()
-    assert bytes(front.gateway.sent[link]).startswith(b"HTTP/1.1 400 ")
-    assert link not in front.gateway.links
+    assert bytes(front.gateway.sent[connection]).startswith(b"HTTP/1.1 400 ")
+    assert connection not in front.gateway.connections
 
 
 @pytest.mark.asyncio
-async def test_a_request_that_never_ends_and_a_link_that_talks_for_ever_are_closed(make_front):
+async def test_a_request_that_never_ends_and_a_connection_that_talks_for_ever_are_closed(make_front):
     front = make_front()
     slow, old = front.gateway.connect(), front.gateway.connect()
     await front.say(slow, b"GET / HTTP/1.1\r\n")
     await front.say(old, b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n")
     front.connections.expire(front.lab.now + 29)
-    assert {slow, old} <= front.gateway.links
+    assert {slow, old} <= front.gateway.connections
     front.connections.expire(front.lab.now + 30)
-    assert slow not in front.gateway.links
+    assert slow not in front.gateway.connections
     front.connections.expire(front.lab.now + 480)
-    assert old not in front.gateway.links
+    assert old not in front.gateway.connections
 
 
 @pytest.mark.asyncio
-async def test_a_fault_of_ours_closes_the_link_and_is_reported(make_front, monkeypatch):
+async def test_a_fault_of_ours_closes_the_connection_and_is_reported(make_front, monkeypatch):
     front = make_front()
     monkeypatch.setattr(front.lab.table, "log_in", lambda *_: SimpleNamespace().missing)
-    link = front.gateway.connect()
-    assert await front.log_in(link) == b""
-    assert link not in front.gateway.links
+    connection = front.gateway.connect()
+    assert await front.log_in(connection) == b""
+    assert connection not in front.gateway.connections
     [failed] = front.lab.events.of("backend_failed")
     assert failed["what"] == "conversation"
 
@@ -302,9 +306,11 @@ async def test_a_fault_of_ours_closes_the_link_and_is_reported(make_front, monke
 @pytest.mark.asyncio
 async def test_closing_the_connections_ends_what_is_under_way(make_front):
     front = make_front()
-    link = front.gateway.connect()
+    connection = front.gateway.connect()
     body = REPLY.format("alice", "secret").encode()
-    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.gateway.say(
+        connection, f"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    )
     front.pump()
     await front.connections.close()
     assert len(front.connections) == 0
@@ -315,24 +321,24 @@ async def test_closing_the_connections_ends_what_is_under_way(make_front):
 async def test_whoever_was_right_a_moment_ago_waits_for_nothing(make_lab, users):
     front = Front(make_lab(), users, knows=True)
     await front.enter()
-    link = front.gateway.connect()
+    connection = front.gateway.connect()
     body = REPLY.format("alice", "secret").encode()
-    front.gateway.say(link, f"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    front.gateway.say(connection, f"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
     front.pump()
-    front.gateway.say(link, connect(cookie_of(bytes(front.gateway.sent[link]))))
+    front.gateway.say(connection, connect(cookie_of(bytes(front.gateway.sent[connection]))))
     front.pump()
-    assert b"HTTP/1.1 200 CONNECTED" in front.gateway.sent[link]
+    assert b"HTTP/1.1 200 CONNECTED" in front.gateway.sent[connection]
     front.passwords.close()
 
 
 @pytest.mark.asyncio
-async def test_a_fault_of_ours_costs_the_link_alone(make_front, monkeypatch):
+async def test_a_fault_of_ours_costs_the_connection_alone(make_front, monkeypatch):
     front = make_front()
     await front.enter()
     monkeypatch.setattr(front.lab.table, "log_in", lambda *_: 1 / 0)
-    link = front.gateway.connect()
-    assert await front.log_in(link) == b""
-    assert link not in front.gateway.links
+    connection = front.gateway.connect()
+    assert await front.log_in(connection) == b""
+    assert connection not in front.gateway.connections
     assert "ZeroDivisionError" in front.lab.events.of("backend_failed")[0]["error"]
     monkeypatch.undo()
     assert b"200 CONNECTED" in (await front.enter(user="bob"))[2]
@@ -346,8 +352,8 @@ async def test_one_address_does_not_fill_the_places_of_all(make_front, monkeypat
     crowd = [front.gateway.connect("192.0.2.1") for _ in range(5)]
     networks = [front.gateway.connect(f"2001:db8::{number}") for number in range(4)]
     await front.settle()
-    for link in (*crowd[:2], networks[0]):
-        assert link not in front.gateway.links, "the oldest of a source that has more than its share"
+    for connection in (*crowd[:2], networks[0]):
+        assert connection not in front.gateway.connections, "the oldest of a source that has more than its share"
     assert b"200 OK" in await front.log_in(crowd[-1])
     assert b"200 OK" in await front.log_in(neighbour)
     refused = [fields["reason"] for fields in front.lab.events.of(VpnEvent.LINK_REFUSED)]

@@ -7,27 +7,27 @@ import pytest
 
 from tests.vpn_frontend.connections.front import Front, connect, cookie_of
 from vpn_frontend.connections import tunnel_setup
-from vpn_frontend.gateway.interface import Cause, LinkClosed
+from vpn_frontend.gateway.interface import Cause, ConnectionClosed
 
 ONE = {"max_same_clients": 1}
 WAITS = pytest.mark.parametrize("turns", [0, 20], ids=["before its first step", "while it waits"])
 
 
 async def ask_for_tunnel(front):
-    """Log alice in and send CONNECT, without the events that it causes; the link."""
-    link = front.gateway.connect()
-    cookie = cookie_of(await front.log_in(link))
-    front.gateway.say(link, connect(cookie))
+    """Log alice in and send CONNECT, without the events that it causes; the connection."""
+    connection = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(connection))
+    front.gateway.say(connection, connect(cookie))
     front.pump_once()
-    return link
+    return connection
 
 
-async def lose(front, link, turns):
+async def lose(front, connection, turns):
     """End the connection after ``turns`` of the loop; its task must wait until then."""
-    task = front.connections._connections.find(link).task
+    task = front.connections._connections.find_connection(connection).task
     for _ in range(turns):
         await asyncio.sleep(0)
-    front.connections.connection_closed(LinkClosed(link, Cause.PEER_RESET))
+    front.connections.connection_closed(ConnectionClosed(connection, Cause.PEER_RESET))
     await asyncio.wait([task])
     assert task.cancelled()
     front.pump()
@@ -38,12 +38,12 @@ async def lose(front, link, turns):
 @pytest.mark.asyncio
 async def test_a_connection_that_closes_during_the_look_up_holds_nothing(make_lab, users, turns):
     front = Front(make_lab(), users, knows=False)
-    link = front.gateway.connect()
-    cookie = cookie_of(await front.log_in(link))
+    connection = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(connection))
     front.directory.find = lambda _: asyncio.Event().wait()
-    front.gateway.say(link, connect(cookie))
+    front.gateway.say(connection, connect(cookie))
     front.pump_once()
-    await lose(front, link, turns)
+    await lose(front, connection, turns)
     assert front.lab.engine.leases() == []
     assert front.gateway.sessions == {}
 
@@ -65,9 +65,9 @@ async def test_a_connection_that_closes_while_a_session_makes_room_holds_nothing
     old, _, _ = await front.enter()
     front.gateway.hang_up(old)
     front.pump()
-    link = await ask_for_tunnel(front)
+    connection = await ask_for_tunnel(front)
     assert len(front.lab.engine.leases()) == 1, "the newcomer's: the other one has lost its own"
-    await lose(front, link, turns)
+    await lose(front, connection, turns)
     assert front.lab.engine.leases() == []
     assert front.gateway.sessions == {}
 
@@ -76,9 +76,9 @@ async def test_a_connection_that_closes_while_a_session_makes_room_holds_nothing
 async def test_a_fault_while_the_answer_is_rendered_leaves_no_tunnel(make_front, monkeypatch):
     front = make_front(limits=ONE)
     monkeypatch.setattr(tunnel_setup, "render_connect_headers", lambda *_, **__: 1 / 0)
-    link, _, answer = await front.enter()
+    connection, _, answer = await front.enter()
     assert answer == b""
-    assert link not in front.gateway.links
+    assert connection not in front.gateway.connections
     assert front.lab.engine.leases() == []
     assert front.gateway.sessions == {}
     assert front.lab.table.list() == []

@@ -2,7 +2,7 @@
 import pytest
 
 from vpn_frontend.gateway import rlimit
-from vpn_frontend.gateway.rlimit import DescriptorError, make_room
+from vpn_frontend.gateway.rlimit import DescriptorLimitError, raise_descriptor_limit
 
 
 @pytest.fixture
@@ -21,16 +21,16 @@ def limits(monkeypatch):
 
 
 def test_a_limit_that_suffices_is_left_alone(limits):
-    make_room(links=500, workers=2)
+    raise_descriptor_limit(connections=500, workers=2)
     assert len(limits) == 1
 
 
 def test_the_soft_limit_is_raised_to_what_is_needed(limits):
-    make_room(links=3000, workers=2)
+    raise_descriptor_limit(connections=3000, workers=2)
     assert limits[-1] == (3272, 4096)
 
 
 def test_a_hard_limit_too_small_is_used_up_and_reported(limits):
-    with pytest.raises(DescriptorError, match="the limit is 4096"):
-        make_room(links=10_000, workers=2)
+    with pytest.raises(DescriptorLimitError, match="the limit is 4096"):
+        raise_descriptor_limit(connections=10_000, workers=2)
     assert limits[-1] == (4096, 4096)

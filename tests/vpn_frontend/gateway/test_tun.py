@@ -21,11 +21,11 @@ from vpn_frontend.gateway.tun import TunDevice, TunError, configure, open_queues
 
 def shown():
     listing = subprocess.run(["ip", "-j", "addr", "show"], capture_output=True, check=True).stdout
-    return {link["ifname"]: link for link in json.loads(listing)}
+    return {connection["ifname"]: connection for connection in json.loads(listing)}
 
 queues = open_queues("ocstest0", 2)
 asyncio.run(configure(TunDevice("ocstest0", (ip_interface("192.168.99.1/24"), ip_interface("fd00:99::1/64")), 1400)))
-link = shown()["ocstest0"]
+connection = shown()["ocstest0"]
 try:
     open_queues("ocstest0", 1)
     refused = ""
@@ -33,8 +33,8 @@ except TunError as error:
     refused = str(error)
 close_all(queues)
 print(json.dumps({
-    "mtu": link["mtu"], "up": "UP" in link["flags"], "refused": refused, "left": sorted(shown()),
-    "addresses": [f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] == "global"],
+    "mtu": connection["mtu"], "up": "UP" in connection["flags"], "refused": refused, "left": sorted(shown()),
+    "addresses": [f"{a['local']}/{a['prefixlen']}" for a in connection["addr_info"] if a["scope"] == "global"],
 }))
 """
 

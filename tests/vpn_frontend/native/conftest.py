@@ -27,7 +27,14 @@ from lab.patience import PATIENCE
 from tests.vpn_frontend.native.dtls_lab import DtlsLab, compile_client
 from tests.vpn_frontend.native.offload_harness import build_offloads
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
-from vpn_frontend.gateway.interface import GatewayPlan, LinkClosed, LinkData, LinkUp, SessionClosed, TunnelParameters
+from vpn_frontend.gateway.interface import (
+    ConnectionClosed,
+    ConnectionData,
+    ConnectionUp,
+    GatewayPlan,
+    SessionClosed,
+    TunnelParameters,
+)
 from vpn_frontend.gateway.native_gateway import open_gateway
 from vpn_frontend.gateway.sockets import bind_listeners, start_listening
 from vpn_frontend.settings import Endpoint
@@ -235,7 +242,12 @@ class Bench:
             ours.settimeout(PATIENCE)
         self._reserved = reserve_port()
         self.port = port_of(self._reserved)
-        limits = {"max_links": 8192, "max_sessions": 1024, "handshake_timeout": 10.0, "conversation_timeout": 60.0}
+        limits = {
+            "max_connections": 8192,
+            "max_sessions": 1024,
+            "handshake_timeout": 10.0,
+            "conversation_timeout": 60.0,
+        }
         listeners = bind_listeners([Endpoint(ip_address(listen), self.port)], workers)
         start_listening(descriptor for row in listeners for descriptor in row)
         self.gateway = open_gateway(
@@ -284,24 +296,24 @@ class Bench:
         assert ready, f"nothing came; so far {self.seen}"
         self.seen += self.gateway.events()
 
-    def linked(self, **options):
+    def connected(self, **options):
         client = self.client(**options)
-        return client, self.wait(LinkUp)
+        return client, self.wait(ConnectionUp)
 
-    def read_link(self, link, size):
+    def read_from(self, connection_id, size):
         data = b""
         while len(data) < size:
-            data += self.wait(LinkData, lambda event: event.link == link).data
+            data += self.wait(ConnectionData, lambda event: event.connection_id == connection_id).data
         return data
 
     def parameters(self, ipv4=OWN4, ipv6=OWN6, mtu=1400, dpd=0, idle_timeout=0, rekey=0):
         return TunnelParameters(ipv4=ipv4, ipv6=ipv6, mtu=mtu, dpd=dpd, idle_timeout=idle_timeout, rekey=rekey)
 
     def tunnel(self, head=b"HELLO", early=b"", version=None, **parameters):
-        """A client whose link carries a session: (client, session)."""
-        client, up = self.linked(version=version)
-        session = self.gateway.open_session(up.link, self.parameters(**parameters))
-        self.gateway.attach(session, up.link, head, early)
+        """A client whose connection carries a session: (client, session)."""
+        client, up = self.connected(version=version)
+        session = self.gateway.open_session(up.connection_id, self.parameters(**parameters))
+        self.gateway.attach(session, up.connection_id, head, early)
         assert client.read(len(head)) == head
         self.settle()
         return client, session
@@ -339,7 +351,7 @@ def wire():
     return SimpleNamespace(
         frame=frame, ipv4=ipv4, ipv6=ipv6, own4=OWN4, own6=OWN6, other4=OTHER4, patience=PATIENCE, data=DATA,
         dpd_request=DPD_REQUEST, dpd_response=DPD_RESPONSE, disconnect=DISCONNECT, keepalive=KEEPALIVE,
-        terminate=TERMINATE, link_closed=LinkClosed, outside4=IPv4Address("198.51.100.1"),
+        terminate=TERMINATE, connection_closed=ConnectionClosed, outside4=IPv4Address("198.51.100.1"),
         outside6=IPv6Address("2001:db8::1"),
     )  # fmt: skip
 

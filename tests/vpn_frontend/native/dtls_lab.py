@@ -198,17 +198,17 @@ class DtlsLab:
     def tunnel(self, way=PSK, expect=True, **parameters):
         """(TLS client, session, DTLS client not yet connected)."""
         name, secret = secrets.token_bytes(32), secrets.token_bytes(48)
-        tls, up = self.bench.linked()
+        tls, up = self.bench.connected()
         if way == CERTIFICATE:
             secret = up.proof_key.ljust(48, b"\0")
-        session = self.gateway.open_session(up.link, self.bench.parameters(**parameters))
+        session = self.gateway.open_session(up.connection_id, self.bench.parameters(**parameters))
         if expect and way == RESUMPTION:
             self.gateway.set_dtls(session, DtlsResumption(name, secret, DTLS12_SUITES[0]))
         elif expect and way == CERTIFICATE:
             self.gateway.set_dtls(session, DtlsCertificate(name, up.proof_key, DTLS13_SUITES))
         elif expect:
             self.gateway.set_dtls(session, DtlsPsk(name, secret[:32]))
-        self.gateway.attach(session, up.link, b"HEAD", b"")
+        self.gateway.attach(session, up.connection_id, b"HEAD", b"")
         assert tls.read(4) == b"HEAD"
         self.bench.wait(ChannelUp)
         self.bench.settle()

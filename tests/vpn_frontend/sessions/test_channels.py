@@ -34,12 +34,12 @@ def only_session(lab):
         (Cause.PEER_DISCONNECT, b"\xb0reinitiate tunnel to negotiate a different MTU"),
     ],
 )
-def test_a_broken_link_roams_and_comes_back_as_the_same_client(make_lab, cause, farewell):
+def test_a_broken_connection_roams_and_comes_back_as_the_same_client(make_lab, cause, farewell):
     lab = make_lab(limits={"max_same_clients": 1})
     cookie = lab.log_in()
-    link, first = lab.tunnel(cookie)
+    connection, first = lab.tunnel(cookie)
     session_id = lab.table.list()[0].id
-    lab.hang_up(link, cause, farewell)
+    lab.hang_up(connection, cause, farewell)
     assert lab.table.list()[0].state is SessionState.ROAMING
     lab.pass_time(299)
     new_link, again = lab.tunnel(cookie, address="198.51.100.7")
@@ -48,7 +48,7 @@ def test_a_broken_link_roams_and_comes_back_as_the_same_client(make_lab, cause, 
     assert (view.id, view.state, str(view.address)) == (session_id, SessionState.CONNECTED, "198.51.100.7")
     assert len(lab.engine.leases()) == 1
     assert len(lab.recorder.open) == 1
-    assert only_session(lab)[1].link == new_link
+    assert only_session(lab)[1].connection_id == new_link
 
 
 def test_a_new_channel_replaces_a_live_one(make_lab):
@@ -56,17 +56,17 @@ def test_a_new_channel_replaces_a_live_one(make_lab):
     cookie = lab.log_in()
     old, _ = lab.tunnel(cookie)
     new, _ = lab.tunnel(cookie)
-    assert old not in lab.gateway.links
-    assert only_session(lab)[1].link == new
+    assert old not in lab.gateway.connections
+    assert only_session(lab)[1].connection_id == new
     lab.pass_time(1000)
     assert len(lab.table.list()) == 1
 
 
-def test_a_late_report_about_a_link_left_behind_changes_nothing(make_lab):
+def test_a_late_report_about_a_connection_left_behind_changes_nothing(make_lab):
     lab = make_lab()
     cookie = lab.log_in()
     old, _ = lab.tunnel(cookie)
-    lab.gateway.hang_up(old, *USER_QUIT)  # on its way while the new link takes over
+    lab.gateway.hang_up(old, *USER_QUIT)  # on its way while the new connection takes over
     peer = lab.peer()
     admission = lab.begin(cookie, peer)
     lab.open(admission)
@@ -77,10 +77,10 @@ def test_a_late_report_about_a_link_left_behind_changes_nothing(make_lab):
 def test_a_roaming_session_ends_when_its_cookie_does(make_lab):
     lab = make_lab()
     cookie = lab.log_in()
-    link, _ = lab.tunnel(cookie)
+    connection, _ = lab.tunnel(cookie)
     lab.pass_time(5000)
     assert len(lab.table.list()) == 1, "a cookie lives while its session is connected"
-    lab.hang_up(link)
+    lab.hang_up(connection)
     lab.pass_time(300)
     assert lab.reasons() == [CloseReason.CONNECTION_LOST]
     assert lab.engine.leases() == []
@@ -88,12 +88,12 @@ def test_a_roaming_session_ends_when_its_cookie_does(make_lab):
         lab.tunnel(cookie)
 
 
-def test_a_link_that_dies_while_it_becomes_the_channel_leaves_a_roaming_session(make_lab):
+def test_a_connection_that_dies_while_it_becomes_the_channel_leaves_a_roaming_session(make_lab):
     lab = make_lab()
     cookie = lab.log_in()
     peer = lab.peer()
     admission = lab.begin(cookie, peer)
-    lab.open(admission, meanwhile=lambda: lab.gateway.hang_up(peer.link))
+    lab.open(admission, meanwhile=lambda: lab.gateway.hang_up(peer.connection_id))
     lab.pump()
     assert lab.table.list()[0].state is SessionState.ROAMING
     lab.pass_time(300)
@@ -132,14 +132,14 @@ def test_a_reconnect_over_another_path_changes_the_mtu_both_ways(make_lab):
 def test_datagrams_are_expected_anew_with_each_channel(make_lab):
     lab = make_lab()
     cookie = lab.log_in()
-    link, first = lab.tunnel(cookie, request=PSK)
+    connection, first = lab.tunnel(cookie, request=PSK)
     number, session = only_session(lab)
     assert session.dtls == first.dtls
     lab.gateway.send_datagrams(number, "PSK-AES256-GCM-SHA384")
     lab.pump()
     [view] = lab.table.list()
     assert (view.transport, view.dtls_cipher) == ("dtls", "PSK-AES256-GCM-SHA384")
-    lab.hang_up(link)
+    lab.hang_up(connection)
     assert lab.table.list()[0].transport == "none"
     _, second = lab.tunnel(cookie, request=PSK)
     assert second.dtls.app_id != first.dtls.app_id

@@ -29,8 +29,8 @@ def test_the_second_client_is_told_why_it_has_to_wait(make_lab):
 def test_a_roaming_session_never_locks_its_user_out(make_lab, cause):
     lab = make_lab(limits={"max_same_clients": 1})
     old_cookie = lab.log_in()
-    link, first = lab.tunnel(old_cookie)
-    lab.hang_up(link, cause)
+    connection, first = lab.tunnel(old_cookie)
+    lab.hang_up(connection, cause)
     _, second = lab.tunnel(lab.log_in())
     assert second.ipv4 == first.ipv4, "the place it took is the one it gets"
     assert lab.reasons() == [CloseReason.REPLACED]
@@ -42,10 +42,10 @@ def test_a_roaming_session_never_locks_its_user_out(make_lab, cause):
 def test_the_session_that_roams_longest_gives_way(make_lab):
     lab = make_lab(limits={"max_same_clients": 2})
     cookies = [lab.log_in(), lab.log_in()]
-    links = [lab.tunnel(cookie)[0] for cookie in cookies]
-    lab.hang_up(links[1])
+    connections = [lab.tunnel(cookie)[0] for cookie in cookies]
+    lab.hang_up(connections[1])
     lab.pass_time(10)
-    lab.hang_up(links[0])
+    lab.hang_up(connections[0])
     lab.tunnel(lab.log_in())
     assert lab.user_of(cookies[0]) == "alice"
     with pytest.raises(CookieError):
@@ -54,8 +54,8 @@ def test_the_session_that_roams_longest_gives_way(make_lab):
 
 def test_another_user_s_roaming_session_gives_no_way(make_lab):
     lab = make_lab(limits={"max_clients": 1, "max_same_clients": 1})
-    link, _ = lab.tunnel(lab.log_in("alice"))
-    lab.hang_up(link)
+    connection, _ = lab.tunnel(lab.log_in("alice"))
+    lab.hang_up(connection)
     with pytest.raises(RefusedError) as caught:
         lab.tunnel(lab.log_in("bob"), user="bob")
     assert caught.value.reason == "max_clients"
@@ -83,8 +83,8 @@ def test_a_user_s_own_limit_goes_before(make_lab):
 def test_fixed_addresses_wait_for_the_session_that_makes_room(make_lab):
     lab = make_lab(limits={"max_same_clients": 1})
     fixed = {"ipv4": IPv4Address("192.168.99.5")}
-    link, _ = lab.tunnel(lab.log_in(**fixed), **fixed)
-    lab.hang_up(link)
+    connection, _ = lab.tunnel(lab.log_in(**fixed), **fixed)
+    lab.hang_up(connection)
     peer, cookie = lab.peer(), lab.log_in(**fixed)
     admission = lab.begin(cookie, peer, **fixed)
     assert not admission.has_room
@@ -138,7 +138,7 @@ def test_a_dead_session_gives_way_once_it_had_time_to_answer(make_lab, on_excess
 
 def test_a_session_that_answers_keeps_its_place(make_lab):
     lab = make_lab(limits=ONE)
-    link, _ = lab.tunnel(lab.log_in())
+    connection, _ = lab.tunnel(lab.log_in())
     [number] = lab.gateway.sessions
     cookie = lab.log_in()
     peer, contest = contend(lab, cookie)
@@ -149,7 +149,7 @@ def test_a_session_that_answers_keeps_its_place(make_lab):
     with pytest.raises(RefusedError) as caught:
         enter(lab, cookie, peer, contest)
     assert not isinstance(caught.value, ContestedError), "asked once, and not again and again"
-    assert lab.gateway.sessions[number].link == link
+    assert lab.gateway.sessions[number].connection_id == connection
 
 
 def test_of_several_sessions_only_as_many_dead_ones_as_needed_give_way(make_lab):
@@ -171,10 +171,10 @@ def test_of_several_sessions_only_as_many_dead_ones_as_needed_give_way(make_lab)
 
 def test_a_place_that_another_login_took_meanwhile_costs_no_slow_rival_its_own(make_lab):
     lab = make_lab(limits={"max_same_clients": 2})
-    links = [lab.tunnel(lab.log_in())[0] for _ in range(2)]
+    connections = [lab.tunnel(lab.log_in())[0] for _ in range(2)]
     slow, quick = lab.log_in(), lab.log_in()
     peer, contest = contend(lab, slow)
-    lab.hang_up(links[0], Cause.PEER_RESET)  # what the probe was answered with
+    lab.hang_up(connections[0], Cause.PEER_RESET)  # what the probe was answered with
     assert contest.decided(lab.now)
     lab.tunnel(quick)
     with pytest.raises(RefusedError):
@@ -206,9 +206,9 @@ def test_two_logins_for_one_dead_session_get_one_place(make_lab):
 def test_a_client_that_comes_right_back_finds_its_place(make_lab, why):
     lab = make_lab(limits=ONE, session={"rekey_time": 600})
     cookie = lab.log_in()
-    link, _ = lab.tunnel(cookie, tls_version="TLSv1.2")
+    connection, _ = lab.tunnel(cookie, tls_version="TLSv1.2")
     lab.pass_time(600)
-    lab.hang_up(link, *why)
+    lab.hang_up(connection, *why)
     other = lab.log_in()
     peer, contest = contend(lab, other)
     assert not contest.decided(lab.now)
@@ -222,9 +222,9 @@ def test_a_client_that_comes_right_back_finds_its_place(make_lab, why):
 
 def test_a_client_that_does_not_come_back_after_all_gives_way(make_lab):
     lab = make_lab(limits=ONE, session={"rekey_time": 600})
-    link, first = lab.tunnel(lab.log_in(), tls_version="TLSv1.2")
+    connection, first = lab.tunnel(lab.log_in(), tls_version="TLSv1.2")
     lab.pass_time(600)
-    lab.hang_up(link)
+    lab.hang_up(connection)
     cookie = lab.log_in()
     peer, contest = contend(lab, cookie)
     lab.pass_time(CONTEST_PATIENCE)

@@ -23,7 +23,7 @@ def only_session(lab):
 
 def test_a_login_becomes_a_tunnel_with_addresses_and_a_lease(make_lab):
     lab = make_lab()
-    link, grant = lab.tunnel(lab.log_in())
+    connection, grant = lab.tunnel(lab.log_in())
     assert (grant.ipv4, grant.ipv6) == (IPv4Address("192.168.99.2"), IPv6Address("fd00:99::2"))
     [view] = lab.table.list()
     assert (view.user, view.state, view.transport) == ("alice", SessionState.CONNECTED, "tls")
@@ -32,18 +32,18 @@ def test_a_login_becomes_a_tunnel_with_addresses_and_a_lease(make_lab):
     assert list(lab.recorder.open) == [view.id]
     assert [lease.session for lease in lab.engine.leases()] == [view.id]
     _, session = only_session(lab)
-    assert session.link == link
+    assert session.connection_id == connection
     assert (session.parameters.ipv4, session.parameters.mtu, session.parameters.dpd) == (grant.ipv4, 1400, 90)
-    assert bytes(lab.gateway.sent[link]) == b"HEAD"
+    assert bytes(lab.gateway.sent[connection]) == b"HEAD"
 
 
 def test_the_client_s_goodbye_ends_everything(make_lab):
     lab = make_lab()
     cookie = lab.log_in()
-    link, _ = lab.tunnel(cookie)
+    connection, _ = lab.tunnel(cookie)
     number, _ = only_session(lab)
     lab.gateway.move_data(number, received=7, sent=9)
-    lab.hang_up(link, *USER_QUIT)
+    lab.hang_up(connection, *USER_QUIT)
     assert lab.reasons() == [CloseReason.USER_DISCONNECT]
     [(view, _)] = lab.recorder.ended.values()
     assert (view.counters.rx_bytes, view.counters.tx_bytes) == (7, 9)
@@ -90,8 +90,8 @@ def test_a_refused_source_gets_no_tunnel(make_lab):
     with pytest.raises(RefusedError) as caught:
         lab.tunnel(lab.log_in(), address="203.0.113.9")
     assert caught.value.reason == "rule"
-    link, _ = lab.tunnel(lab.log_in())
-    lab.hang_up(link)
+    connection, _ = lab.tunnel(lab.log_in())
+    lab.hang_up(connection)
     assert len(lab.table.list()) == 1
 
 
@@ -119,10 +119,10 @@ def test_the_session_s_time_counts_from_the_login(make_lab):
     lab = make_lab(session={"session_timeout": 1000})
     cookie = lab.log_in()
     lab.pass_time(200)
-    link, grant = lab.tunnel(cookie)
+    connection, grant = lab.tunnel(cookie)
     assert grant.remaining == 800
     lab.pass_time(700)
-    lab.hang_up(link)
+    lab.hang_up(connection)
     _, grant = lab.tunnel(cookie)
     assert grant.remaining == 100
     lab.pass_time(100)
@@ -133,24 +133,24 @@ def test_the_session_s_time_counts_from_the_login(make_lab):
 
 def test_an_idle_session_ends(make_lab):
     lab = make_lab(session={"idle_timeout": 60})
-    link, _ = lab.tunnel(lab.log_in())
+    connection, _ = lab.tunnel(lab.log_in())
     number, session = only_session(lab)
     assert session.parameters.idle_timeout == 60
     lab.gateway.fall_idle(number)
     lab.pump()
     assert lab.reasons() == [CloseReason.IDLE_TIMEOUT]
-    assert b"idle" in bytes(lab.gateway.sent[link])
+    assert b"idle" in bytes(lab.gateway.sent[connection])
 
 
 def test_an_operator_s_text_reaches_the_client(make_lab):
     lab = make_lab()
-    link, _ = lab.tunnel(lab.log_in())
+    connection, _ = lab.tunnel(lab.log_in())
     session_id = lab.table.list()[0].id
     assert lab.table.kill(session_id, "Maintenance")
     assert not lab.table.kill(session_id, "Maintenance")
     assert not lab.table.kill("unknown", "")
     lab.pump()
-    assert bytes(lab.gateway.sent[link]).endswith(disconnect_frame("Maintenance"))
+    assert bytes(lab.gateway.sent[connection]).endswith(disconnect_frame("Maintenance"))
     assert lab.reasons() == [CloseReason.KILLED]
     assert lab.table.list() == []
 

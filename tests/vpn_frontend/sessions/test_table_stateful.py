@@ -22,7 +22,7 @@ from vpn_frontend.sessions.liveness_probe import ContestedError
 from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
 
 USERS = st.sampled_from(["alice", "bob"])
-LINK_ENDS = st.sampled_from(
+CONNECTION_ENDS = st.sampled_from(
     [(Cause.PEER_CLOSED, b""), (Cause.PEER_RESET, b""), (Cause.DPD, b""), (Cause.PEER_DISCONNECT, b"\xb0"),
      (Cause.PEER_DISCONNECT, b"\x91"), (Cause.PROTOCOL, b"")]
 )  # fmt: skip
@@ -97,7 +97,7 @@ class SessionMachine(RuleBasedStateMachine):
         if admission is None:
             return
         if not alive:
-            self.lab.gateway.hang_up(peer.link)
+            self.lab.gateway.hang_up(peer.connection_id)
         try:
             self.lab.open(admission)
         except (CookieError, RefusedError):
@@ -113,11 +113,11 @@ class SessionMachine(RuleBasedStateMachine):
         admission, peer = self.admit(login)
         self.establish((admission, peer), alive=True)
 
-    @rule(index=st.integers(0, 7), end=LINK_ENDS)
-    def lose_link(self, index, end):
-        links = sorted(self.lab.gateway.links)
-        if links:
-            self.lab.gateway.hang_up(links[index % len(links)], *end)
+    @rule(index=st.integers(0, 7), end=CONNECTION_ENDS)
+    def lose_connection(self, index, end):
+        connections = sorted(self.lab.gateway.connections)
+        if connections:
+            self.lab.gateway.hang_up(connections[index % len(connections)], *end)
 
     @rule(index=st.integers(0, 7), count=st.integers(1, 100))
     def move_data(self, index, count):
@@ -174,7 +174,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert self.lab.table._pools.ipv6.used == 0
             assert len(self.lab.table._cookies) == 0
             assert len(self.lab.table._waiting) == 0
-            assert (self.lab.table._sessions, self.lab.table._by_user, self.lab.table._by_link) == ({}, {}, {})
+            assert (self.lab.table._sessions, self.lab.table._by_user, self.lab.table._by_connection) == ({}, {}, {})
             assert self.lab.gateway.sessions == {}
         finally:
             self.lab.engine.close()

@@ -86,7 +86,7 @@ def test_a_wrong_proof_ends_the_connection(lab, wire, kind):
     _, _, client = lab.tunnel(CERTIFICATE)
     proof = PROOF + {"short": bytes(31), "empty": b""}.get(kind, secrets.token_bytes(32))
     if kind == "another session's":
-        other, up = lab.bench.linked()
+        other, up = lab.bench.connected()
         proof = None
         assert client.connect()
         client.send(client.proof(key=up.proof_key))

@@ -38,10 +38,10 @@ def test_a_client_of_openssl_gets_dtls(start, tmp_path, suites):
     port = port_of(reserved)
     bench = start(udp=datagrams)
     name, key = secrets.token_bytes(32), secrets.token_bytes(32)
-    _, up = bench.linked()
-    session = bench.gateway.open_session(up.link, bench.parameters())
+    _, up = bench.connected()
+    session = bench.gateway.open_session(up.connection_id, bench.parameters())
     bench.gateway.set_dtls(session, DtlsPsk(name, key))
-    bench.gateway.attach(session, up.link, b"HEAD", b"")
+    bench.gateway.attach(session, up.connection_id, b"HEAD", b"")
     bench.wait(ChannelUp)
     stored = tmp_path / "session.pem"
     stored.write_text(session_file(name))

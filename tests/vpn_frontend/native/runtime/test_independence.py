@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from lab.patience import PATIENCE
-from vpn_frontend.gateway.interface import LinkUp
+from vpn_frontend.gateway.interface import ConnectionUp
 
 ECHOES = 200
 
@@ -48,9 +48,9 @@ def hold_interpreter_until_readable(descriptor):
 
 
 def test_a_held_interpreter_stops_no_tunnel(bench, other_process):
-    up = bench.wait(LinkUp)
-    session = bench.gateway.open_session(up.link, bench.parameters())
-    bench.gateway.attach(session, up.link, b"HELLO", b"")
+    up = bench.wait(ConnectionUp)
+    session = bench.gateway.open_session(up.connection_id, bench.parameters())
+    bench.gateway.attach(session, up.connection_id, b"HELLO", b"")
     assert other_process.stdout.readline() == "ready\n"
     other_process.stdin.write("go\n")
     other_process.stdin.flush()

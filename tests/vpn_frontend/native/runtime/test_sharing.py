@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from vpn_frontend.gateway.interface import LinkUp
+from vpn_frontend.gateway.interface import ConnectionUp
 
 MODERATE = 200  # packets that each of the others is owed
 HOARDED = 40_000  # packets of the greedy one, 53 MB: some 400 turns of 128 KiB (GW_INPUT_SIZE)
@@ -73,9 +73,9 @@ class Hoard:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing)
         self._until_done(self._tls.do_handshake)
-        up = bench.wait(LinkUp)
-        self.session = bench.gateway.open_session(up.link, bench.parameters())
-        bench.gateway.attach(self.session, up.link, b"HELLO", b"")
+        up = bench.wait(ConnectionUp)
+        self.session = bench.gateway.open_session(up.connection_id, bench.parameters())
+        bench.gateway.attach(self.session, up.connection_id, b"HELLO", b"")
         assert self._until_done(lambda: self._tls.read(5)) == b"HELLO"
 
     def _until_done(self, step):

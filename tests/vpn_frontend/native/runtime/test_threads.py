@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many workers at once: links that move, packets that cross, readers of counters; at the end everything adds up."""
+"""Many workers at once: sessions that migrate, packets in transit, readers of counters. In the end all adds up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from lab.patience import PATIENCE
-from vpn_frontend.gateway.interface import ChannelDown, ChannelUp, LinkClosed, SessionClosed
+from vpn_frontend.gateway.interface import ChannelDown, ChannelUp, ConnectionClosed, SessionClosed
 
 WORKERS = 4
 SESSIONS = 12
@@ -20,33 +20,33 @@ PACKETS = 20
 
 
 def enter(bench):
-    """A client and its ``LinkUp``, as soon as there is a place: the gateway may not have heard yet that others left."""
+    """A client and its ``ConnectionUp``. Tries again while the gateway has not seen others leave."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return bench.linked()
+            return bench.connected()
         except OSError:
             assert time.monotonic() < deadline, "no place comes back"
 
 
 class Tunnel:
-    """One session's client, what it sent, and the events of its links."""
+    """One session's client, what it sent, and the events of its connections."""
 
     def __init__(self, bench, number):
         self.address = IPv4Address("192.168.99.10") + number
         self.client, up = enter(bench)
-        self.id = bench.gateway.open_session(up.link, bench.parameters(ipv4=self.address, ipv6=None))
+        self.id = bench.gateway.open_session(up.connection_id, bench.parameters(ipv4=self.address, ipv6=None))
         self.sent = self.received = 0
         self.attach(bench, up)
 
     def attach(self, bench, up):
-        bench.gateway.attach(self.id, up.link, b"HELLO", b"")
+        bench.gateway.attach(self.id, up.connection_id, b"HELLO", b"")
         assert self.client.read(5) == b"HELLO"
-        bench.wait(ChannelUp, lambda event: event.link == up.link)
+        bench.wait(ChannelUp, lambda event: event.connection_id == up.connection_id)
 
     def roam(self, bench):
         old = self.client
-        self.client, up = bench.linked()
+        self.client, up = bench.connected()
         self.attach(bench, up)
         assert old.at_end()
 
@@ -100,12 +100,12 @@ def test_roaming_sessions_of_many_workers_lose_and_double_nothing(start, wire, p
 
 
 def test_everything_ends_at_once_and_every_place_comes_back(start, wire):
-    bench = start(workers=WORKERS, max_sessions=SESSIONS, max_links=2 * SESSIONS)
+    bench = start(workers=WORKERS, max_sessions=SESSIONS, max_connections=2 * SESSIONS)
     for _ in range(3):
         tunnels = [Tunnel(bench, number) for number in range(SESSIONS)]
         rivals = [enter(bench) for _ in range(SESSIONS)]
         for tunnel, (_, up) in zip(tunnels, rivals, strict=True):
-            bench.gateway.attach(tunnel.id, up.link, b"HELLO", b"")  # races its end
+            bench.gateway.attach(tunnel.id, up.connection_id, b"HELLO", b"")  # races its end
             bench.gateway.close_session(tunnel.id, wire.frame(wire.disconnect, b"\x01over"))
         for tunnel in tunnels:
             bench.wait(SessionClosed, lambda event, id_=tunnel.id: event.session == id_)
@@ -113,7 +113,10 @@ def test_everything_ends_at_once_and_every_place_comes_back(start, wire):
             tunnel.client.close()
             rival.close()
             # Either it had become the channel, or it was closed because it came too late.
-            bench.wait((ChannelUp, LinkClosed), lambda event, link=up.link: event.link == link)
+            bench.wait(
+                (ChannelUp, ConnectionClosed),
+                lambda event, connection_id=up.connection_id: event.connection_id == connection_id,
+            )
 
 
 @pytest.mark.parametrize("attempt", range(3))

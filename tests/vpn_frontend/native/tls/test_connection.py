@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Links before the tunnel: the policy, handshakes good and bad, the conversation, limits."""
+"""Connections before the tunnel: policy, good and bad handshakes, data, limits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ import time
 import pytest
 
 from lab.patience import PATIENCE
-from vpn_frontend.gateway.interface import Cause, ChannelDown, ChannelUp, GatewayError, LinkClosed, LinkData, LinkUp
+from vpn_frontend.gateway.interface import (
+    Cause,
+    ChannelDown,
+    ChannelUp,
+    ConnectionClosed,
+    ConnectionData,
+    ConnectionUp,
+    GatewayError,
+)
 
 
 @pytest.mark.parametrize("pair", ["ecdsa_pair", "rsa_pair"])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_handshake_tells_the_facts(start, request, version, pair):
     bench = start(pair=request.getfixturevalue(pair))
-    client, up = bench.linked(version=version)
+    client, up = bench.connected(version=version)
     assert up.tls_version == client.tls.version()
     assert client.tls.selected_alpn_protocol() == "http/1.1"
     assert (str(up.peer), up.peer_port) == client.raw_name
@@ -33,11 +41,11 @@ def test_handshake_tells_the_facts(start, request, version, pair):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_one_listener_serves_both_families(start, gate, host):
     bench = start(listen="::")
-    client, up = bench.linked(host=host)
+    client, up = bench.connected(host=host)
     assert (str(up.peer), up.peer_port) == client.raw_name[:2]
     assert gate.last_request().address == (b"\0" * 10 + b"\xff\xff" + up.peer.packed)[-16:]
     client.send(b"hello")
-    assert bench.read_link(up.link, 5) == b"hello"
+    assert bench.read_from(up.connection_id, 5) == b"hello"
 
 
 def test_older_versions_are_refused(bench):
@@ -48,15 +56,15 @@ def test_older_versions_are_refused(bench):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, ConnectionError)):
         bench.client(context=context)
-    assert bench.wait(LinkClosed).cause == Cause.HANDSHAKE_FAILED
+    assert bench.wait(ConnectionClosed).cause == Cause.HANDSHAKE_FAILED
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_sessions_resume(bench, version):
-    first, up = bench.linked(version=version)
-    bench.gateway.send(up.link, b"hello")  # TLS 1.3 tickets come with the first data
+    first, up = bench.connected(version=version)
+    bench.gateway.send(up.connection_id, b"hello")  # TLS 1.3 tickets come with the first data
     assert first.read(5) == b"hello"
-    second, again = bench.linked(context=first.context, session=first.tls.session)
+    second, again = bench.connected(context=first.context, session=first.tls.session)
     assert second.tls.session_reused
     assert again.resumed
     assert again.exporter_key != up.exporter_key
@@ -64,40 +72,40 @@ def test_sessions_resume(bench, version):
 
 def test_commands_that_are_held_leave_together(start):
     bench = start(workers=2)
-    links = [bench.linked(version=ssl.TLSVersion.TLSv1_2) for _ in range(6)]
+    connections = [bench.connected(version=ssl.TLSVersion.TLSv1_2) for _ in range(6)]
     bench.gateway.hold()
-    for _, up in links:
-        bench.gateway.send(up.link, b"answer")
-    assert select.select([client.tls for client, _ in links], [], [], 0.05)[0] == []
+    for _, up in connections:
+        bench.gateway.send(up.connection_id, b"answer")
+    assert select.select([client.tls for client, _ in connections], [], [], 0.05)[0] == []
     bench.gateway.release()
-    assert [client.read(6) for client, _ in links] == [b"answer"] * 6
-    bench.gateway.send(links[0][1].link, b"alone")
-    assert links[0][0].read(5) == b"alone"
+    assert [client.read(6) for client, _ in connections] == [b"answer"] * 6
+    bench.gateway.send(connections[0][1].connection_id, b"alone")
+    assert connections[0][0].read(5) == b"alone"
 
 
 def test_a_gateway_that_is_held_closes(start):
     bench = start(workers=2)
-    client, up = bench.linked()
+    client, up = bench.connected()
     bench.gateway.hold()
-    bench.gateway.send(up.link, b"answer")
+    bench.gateway.send(up.connection_id, b"answer")
     bench.gateway.close()
     bench.gateway.release()
     client.close()
 
 
 def test_conversation_goes_both_ways(bench):
-    client, up = bench.linked()
+    client, up = bench.connected()
     client.send(b"GET / HTTP/1.1\r\n\r\n")
-    assert bench.read_link(up.link, 18) == b"GET / HTTP/1.1\r\n\r\n"
+    assert bench.read_from(up.connection_id, 18) == b"GET / HTTP/1.1\r\n\r\n"
     answer = bytes(range(256)) * 800  # a dozen records
-    bench.gateway.send(up.link, answer)
+    bench.gateway.send(up.connection_id, answer)
     assert client.read(len(answer)) == answer
-    bench.gateway.send(up.link, b"last words")
-    bench.gateway.close_link(up.link)
+    bench.gateway.send(up.connection_id, b"last words")
+    bench.gateway.close_connection(up.connection_id)
     assert client.read(10) == b"last words"
     assert client.at_end()
     client.close()
-    assert bench.wait(LinkClosed) == LinkClosed(up.link, Cause.LOCAL)
+    assert bench.wait(ConnectionClosed) == ConnectionClosed(up.connection_id, Cause.LOCAL)
 
 
 def _fill(client, block, most):
@@ -112,7 +120,7 @@ def _fill(client, block, most):
 
 def test_reading_stops_while_python_does_not_take_it(bench, wire):
     other, _ = bench.tunnel()
-    client, up = bench.linked()
+    client, up = bench.connected()
     client.raw_timeout(0.3)
     sent, block = 0, b"u" * 65536
     while more := _fill(client, block, 1 << 26):  # nobody takes it
@@ -121,18 +129,18 @@ def test_reading_stops_while_python_does_not_take_it(bench, wire):
         for _ in range(20):  # turns in which the worker would have read more
             other.send(wire.frame(wire.dpd_request))
             assert other.read_frame() == (wire.dpd_response, b"")
-    waiting = [event for event in bench.gateway.events() if isinstance(event, LinkData)]
+    waiting = [event for event in bench.gateway.events() if isinstance(event, ConnectionData)]
     assert 65536 - 16384 <= sum(len(event.data) for event in waiting) <= 65536 + 16384
     taken = sum(len(event.data) for event in waiting)
     while taken < sent:  # what was sent whole arrives once somebody reads
-        taken += len(bench.wait(LinkData).data)
-    assert up.link == waiting[0].link
+        taken += len(bench.wait(ConnectionData).data)
+    assert up.connection_id == waiting[0].connection_id
 
 
 def test_records_of_one_byte_fill_no_memory(start):
     """Each of them, told by itself, would cost twenty times what it costs its sender."""
     bench = start(conversation_timeout=600.0)  # which sending them may take on a busy machine
-    client, up = bench.linked()
+    client, up = bench.connected()
     client.raw_timeout(0.3)
     sent = 0
     with contextlib.suppress(TimeoutError):
@@ -141,11 +149,11 @@ def test_records_of_one_byte_fill_no_memory(start):
             sent += 1
     assert 1000 < sent < 1 << 18, "nobody takes it, so it may not all be taken in"
     assert bench.gateway.stats()["links_stalled"] == 0
-    waiting = [event for event in bench.gateway.events() if isinstance(event, LinkData)]
+    waiting = [event for event in bench.gateway.events() if isinstance(event, ConnectionData)]
     assert len(waiting) <= 65536 // 400, "an event of 400 bytes and more for each"
     data = b"".join(event.data for event in waiting)
     while len(data) < sent:
-        data += bench.wait(LinkData, lambda event: event.link == up.link).data
+        data += bench.wait(ConnectionData, lambda event: event.connection_id == up.connection_id).data
     assert data == b"x" * sent
 
 
@@ -164,7 +172,7 @@ def test_a_refused_peer_gets_not_a_byte(bench, gate):
     with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
         bench.wait_stat("links_refused", 2)
     gate.answer(gate.CONNECT, gate.ACCEPT)
-    bench.linked()
+    bench.connected()
     assert bench.gateway.events() == []
 
 
@@ -185,16 +193,16 @@ def test_garbage_is_told_to_the_policy(bench, gate, garbage):
     with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
         raw.sendall(garbage)
         raw.shutdown(socket.SHUT_WR)
-        assert bench.wait(LinkClosed).cause in {Cause.HANDSHAKE_FAILED, Cause.PEER_CLOSED}
+        assert bench.wait(ConnectionClosed).cause in {Cause.HANDSHAKE_FAILED, Cause.PEER_CLOSED}
     bench.wait_stat("links_accepted")
     assert gate.asked(gate.TLS_HANDSHAKE_FAILED) == bench.gateway.stats()["handshakes_failed"]
-    bench.linked()
+    bench.connected()
 
 
 def test_the_policy_hears_of_a_failed_handshake_once(bench, gate):
     with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        assert bench.wait(LinkClosed).cause == Cause.HANDSHAKE_FAILED
+        assert bench.wait(ConnectionClosed).cause == Cause.HANDSHAKE_FAILED
     assert gate.asked(gate.TLS_HANDSHAKE_FAILED) == 1
     assert gate.last_request().verified == 1
 
@@ -214,7 +222,7 @@ def test_truncated_hellos_end_without_harm(bench):
     for size in range(1, len(hello), 7):
         with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
             raw.sendall(hello[:size])
-    bench.linked()
+    bench.connected()
 
 
 def test_corrupted_hellos_end_without_harm(bench):
@@ -224,7 +232,7 @@ def test_corrupted_hellos_end_without_harm(bench):
         damaged[position] ^= 0xFF
         with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
             raw.sendall(damaged)
-    bench.linked()
+    bench.connected()
 
 
 def test_a_hello_sent_bytewise_is_answered(bench):
@@ -236,42 +244,42 @@ def test_a_hello_sent_bytewise_is_answered(bench):
 
 
 def test_half_open_handshakes_end_at_their_deadline_and_others_go_on(start):
-    bench = start(handshake_timeout=3.0, max_links=300)
+    bench = start(handshake_timeout=3.0, max_connections=300)
     hello = _client_hello()
     idle = [socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) for _ in range(100)]
     slow = [socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) for _ in range(100)]
     for raw in slow:
         raw.sendall(hello[:100])
-    client, up = bench.linked()
+    client, up = bench.connected()
     client.send(b"still here")
-    assert bench.read_link(up.link, 10) == b"still here"
+    assert bench.read_from(up.connection_id, 10) == b"still here"
     bench.wait_stat("handshakes_timed_out", 200)
     for raw in idle + slow:
         assert raw.recv(1) == b""
         raw.close()
     client.send(b"and now")
-    assert bench.read_link(up.link, 7) == b"and now"
+    assert bench.read_from(up.connection_id, 7) == b"and now"
 
 
 def test_a_silent_conversation_ends(start):
     bench = start(conversation_timeout=0.3)
-    client, up = bench.linked()
-    assert bench.wait(LinkClosed) == LinkClosed(up.link, Cause.TIMEOUT)
+    client, up = bench.connected()
+    assert bench.wait(ConnectionClosed) == ConnectionClosed(up.connection_id, Cause.TIMEOUT)
     assert client.at_end()
 
 
 def test_links_are_limited_and_places_come_back(start):
-    bench = start(max_links=4)
-    clients = [bench.linked() for _ in range(4)]
+    bench = start(max_connections=4)
+    clients = [bench.connected() for _ in range(4)]
     with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
         bench.wait_stat("links_over_limit")
         assert raw.recv(1) == b""
     for client, _ in clients:
         client.close()
     for _ in clients:  # a reset where the client left the session ticket unread
-        assert bench.wait(LinkClosed).cause in {Cause.PEER_CLOSED, Cause.PEER_RESET}
+        assert bench.wait(ConnectionClosed).cause in {Cause.PEER_CLOSED, Cause.PEER_RESET}
     for _ in range(4):
-        bench.linked()
+        bench.connected()
 
 
 def test_a_peer_that_stops_reading_is_cut_and_others_lose_nothing(start, wire):
@@ -293,40 +301,40 @@ def test_a_peer_that_stops_reading_is_cut_and_others_lose_nothing(start, wire):
 
 
 def test_certificate_is_replaced_for_new_handshakes_only(bench, rsa_pair, ecdsa_pair):
-    old, up = bench.linked()
+    old, up = bench.connected()
     before = old.tls.getpeercert(binary_form=True)
     with pytest.raises(GatewayError, match="does not belong"):
         bench.gateway.set_certificate(rsa_pair[0], ecdsa_pair[1])
     with pytest.raises(GatewayError, match="certificate"):
         bench.gateway.set_certificate(b"junk", ecdsa_pair[1])
-    assert bench.linked()[0].tls.getpeercert(binary_form=True) == before
+    assert bench.connected()[0].tls.getpeercert(binary_form=True) == before
     bench.gateway.set_certificate(*rsa_pair)
-    assert bench.linked()[0].tls.getpeercert(binary_form=True) != before
-    old.send(b"old link")
-    assert bench.read_link(up.link, 8) == b"old link"
+    assert bench.connected()[0].tls.getpeercert(binary_form=True) != before
+    old.send(b"old connection")
+    assert bench.read_from(up.connection_id, 14) == b"old connection"
 
 
-def test_after_stop_accepting_links_live_and_nobody_enters(bench):
-    client, up = bench.linked()
+def test_after_stop_accepting_connections_live_and_nobody_enters(bench):
+    client, up = bench.connected()
     bench.gateway.stop_accepting()
     bench.settle()
     client.send(b"ping")
-    assert bench.read_link(up.link, 4) == b"ping"
+    assert bench.read_from(up.connection_id, 4) == b"ping"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE)
 
 
-def test_commands_for_links_that_are_gone_are_ignored(bench):
-    client, up = bench.linked()
+def test_commands_for_connections_that_are_gone_are_ignored(bench):
+    client, up = bench.connected()
     client.close()
-    bench.wait(LinkClosed)
-    bench.gateway.send(up.link, b"x")
-    bench.gateway.close_link(up.link)
-    session = bench.gateway.open_session(up.link, bench.parameters())
-    bench.gateway.attach(session, up.link, b"x", b"")
+    bench.wait(ConnectionClosed)
+    bench.gateway.send(up.connection_id, b"x")
+    bench.gateway.close_connection(up.connection_id)
+    session = bench.gateway.open_session(up.connection_id, bench.parameters())
+    bench.gateway.attach(session, up.connection_id, b"x", b"")
     bench.gateway.send(0xFFFF_FFFF_FFFF_FFFF, b"x")
     bench.gateway.close_session(0xFFFF_FFFF_FFFF_FFFF, b"x")
-    bench.linked()
+    bench.connected()
     assert not [event for event in bench.seen if isinstance(event, ChannelUp)]
 
 
@@ -352,5 +360,5 @@ def test_a_peer_that_resets_within_the_handshake_is_forgotten(bench):
     assert raw.recv(5)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     raw.close()
-    assert bench.wait(LinkClosed).cause == Cause.PEER_RESET
-    assert not [event for event in bench.seen if isinstance(event, LinkUp)]
+    assert bench.wait(ConnectionClosed).cause == Cause.PEER_RESET
+    assert not [event for event in bench.seen if isinstance(event, ConnectionUp)]

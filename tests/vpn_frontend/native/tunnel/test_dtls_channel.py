@@ -63,7 +63,7 @@ def test_a_session_follows_its_datagrams_to_the_worker_they_come_in_at(start_lab
         for queue in lab.bench.tun:  # whichever the kernel chose, the packet finds its session
             queue.send(down)
             assert client.read() == DATA + down
-        tls.send(wire.frame(wire.data, up))  # the link came along
+        tls.send(wire.frame(wire.data, up))  # the connection came along
         assert lab.queue_with(up) == home
         lab.bench.tun[0].send(down)
         assert tls.read_frame() == (wire.data, down)
@@ -76,7 +76,7 @@ def test_a_session_follows_its_datagrams_to_the_worker_they_come_in_at(start_lab
     assert lab.stat("sessions_moved") == moved > 0
 
 
-def test_a_session_that_moved_is_found_by_new_links_and_new_names(start_lab, wire):
+def test_a_session_that_moved_is_found_by_new_connections_and_new_names(start_lab, wire):
     lab = start_lab(workers=2)
     packet = wire.ipv4(wire.own4, wire.outside4)
     while lab.stat("sessions_moved") == 0:
@@ -86,9 +86,9 @@ def test_a_session_that_moved_is_found_by_new_links_and_new_names(start_lab, wir
             lab.gateway.close_session(session, b"")
             lab.bench.wait(SessionClosed)
     name, secret = secrets.token_bytes(32), secrets.token_bytes(32)
-    again, up = lab.bench.linked()
+    again, up = lab.bench.connected()
     lab.gateway.set_dtls(session, DtlsPsk(name, secret))
-    lab.gateway.attach(session, up.link, b"AGAIN", b"")
+    lab.gateway.attach(session, up.connection_id, b"AGAIN", b"")
     assert again.read(5) == b"AGAIN"
     assert tls.at_end()
     second = lab.client(PSK, name, secret)
@@ -239,8 +239,8 @@ def test_a_replayed_record_from_another_port_moves_nobody(lab, wire):
 
 def test_a_new_tls_channel_ends_dtls_of_the_one_before(lab, wire):
     _, session, client = lab.up()
-    tls, up = lab.bench.linked()
-    lab.gateway.attach(session, up.link, b"HEAD", b"")
+    tls, up = lab.bench.connected()
+    lab.gateway.attach(session, up.connection_id, b"HEAD", b"")
     assert tls.read(4) == b"HEAD"
     assert lab.bench.wait(DtlsDown) == DtlsDown(session, Cause.REPLACED)
     lab.bench.tun[0].send(down := wire.ipv4(wire.outside4, wire.own4))

@@ -52,8 +52,8 @@ def test_the_new_mtu_holds_from_the_new_channel_on(bench, wire):
     bench.tun[0].send(packet)
     assert client.read_frame() == (wire.data, packet)
     bench.gateway.resize(session, 1280)
-    again, up = bench.linked()
-    bench.gateway.attach(session, up.link, b"HEAD", b"")
+    again, up = bench.connected()
+    bench.gateway.attach(session, up.connection_id, b"HEAD", b"")
     assert again.read(4) == b"HEAD"
     bench.tun[0].send(packet)
     assert bench.tun[0].recv(65536)[20:22] == b"\x03\x04"

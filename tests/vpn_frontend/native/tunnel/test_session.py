@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from vpn_frontend.gateway.interface import Cause, ChannelDown, ChannelUp, LinkUp, SessionClosed, SessionIdle
+from vpn_frontend.gateway.interface import Cause, ChannelDown, ChannelUp, ConnectionUp, SessionClosed, SessionIdle
 
 
 def test_packets_travel_both_ways_and_are_counted_exactly(bench, wire):
@@ -93,8 +93,8 @@ def test_a_vanished_peer_is_told_by_how_it_went(bench, wire):
     client, session = bench.tunnel()
     client.tls.unwrap()
     assert bench.wait(ChannelDown).cause == Cause.PEER_CLOSED
-    client2, up = bench.linked()
-    bench.gateway.attach(session, up.link, b"HELLO", b"")
+    client2, up = bench.connected()
+    bench.gateway.attach(session, up.connection_id, b"HELLO", b"")
     assert client2.read(5) == b"HELLO"
     client2.reset()
     assert bench.wait(ChannelDown).cause == Cause.PEER_RESET
@@ -175,15 +175,15 @@ def test_closing_a_session_says_why_and_frees_its_addresses(bench, wire):
     assert not [event for event in bench.seen if isinstance(event, ChannelDown)]
 
 
-def test_a_reconnect_keeps_session_and_counters_and_ends_the_old_link(bench, wire):
+def test_a_reconnect_keeps_session_and_counters_and_ends_the_old_connection(bench, wire):
     old, session = bench.tunnel()
     packet = wire.ipv4(wire.own4, wire.outside4)
     old.send(wire.frame(wire.data, packet))
     bench.tun[0].recv(65536)
-    new, up = bench.linked()
-    bench.gateway.attach(session, up.link, b"AGAIN", b"")
+    new, up = bench.connected()
+    bench.gateway.attach(session, up.connection_id, b"AGAIN", b"")
     assert new.read(5) == b"AGAIN"
-    bench.wait(ChannelUp, lambda event: event.link == up.link)
+    bench.wait(ChannelUp, lambda event: event.connection_id == up.connection_id)
     assert old.at_end()
     new.send(wire.frame(wire.data, packet))
     assert bench.tun[0].recv(65536) == packet
@@ -194,11 +194,11 @@ def test_a_reconnect_keeps_session_and_counters_and_ends_the_old_link(bench, wir
     assert bench.gateway.counters(session).rx_packets == 2
 
 
-def _link_on_other_worker(bench, worker):
+def _connect_on_other_worker(bench, worker):
     """The kernel spreads connections by their port: try until one lands elsewhere."""
     for _ in range(64):
-        client, up = bench.linked()
-        if up.link & 0xFF != worker:
+        client, up = bench.connected()
+        if up.connection_id & 0xFF != worker:
             return client, up
         client.close()
     raise AssertionError("64 connections on one worker")
@@ -208,8 +208,8 @@ def test_a_reconnect_on_another_worker_moves_to_the_session(start, wire):
     bench = start(workers=2)
     old, session = bench.tunnel()
     home = session & 0xFF
-    new, up = _link_on_other_worker(bench, home)
-    bench.gateway.attach(session, up.link, b"MOVED", b"")
+    new, up = _connect_on_other_worker(bench, home)
+    bench.gateway.attach(session, up.connection_id, b"MOVED", b"")
     assert new.read(5) == b"MOVED"
     packet = wire.ipv4(wire.own4, wire.outside4)
     new.send(wire.frame(wire.data, packet))
@@ -224,14 +224,16 @@ def test_a_reconnect_on_another_worker_moves_to_the_session(start, wire):
     assert new.read_frame() == (wire.disconnect, b"\x01end")
 
 
-def test_attach_to_a_session_that_ended_closes_the_link(start, wire):
+def test_attach_to_a_session_that_ended_closes_the_connection(start, wire):
     bench = start(workers=2)
     _, session = bench.tunnel()
-    new, up = _link_on_other_worker(bench, session & 0xFF)
+    new, up = _connect_on_other_worker(bench, session & 0xFF)
     bench.gateway.close_session(session, b"")
-    bench.gateway.attach(session, up.link, b"LATE", b"")
+    bench.gateway.attach(session, up.connection_id, b"LATE", b"")
     assert new.at_end()
-    assert bench.wait(wire.link_closed, lambda event: event.link == up.link).cause == Cause.LOCAL
+    assert (
+        bench.wait(wire.connection_closed, lambda event: event.connection_id == up.connection_id).cause == Cause.LOCAL
+    )
 
 
 def test_silence_is_probed_and_then_ends_the_channel(bench, wire):
@@ -263,10 +265,10 @@ def test_a_reconnect_is_no_use_of_the_tunnel(bench, wire):
     _, session = bench.tunnel(idle_timeout=1)
     begun = time.monotonic()
     while not (idle := [event for event in bench.seen if isinstance(event, SessionIdle)]):
-        client, up = bench.linked()  # again and again, more often than the idle timeout
-        bench.gateway.attach(session, up.link, b"AGAIN", b"")
+        client, up = bench.connected()  # again and again, more often than the idle timeout
+        bench.gateway.attach(session, up.connection_id, b"AGAIN", b"")
         assert client.read(5) == b"AGAIN"
-        bench.wait(ChannelUp, lambda event, link=up.link: event.link == link)
+        bench.wait(ChannelUp, lambda event, connection_id=up.connection_id: event.connection_id == connection_id)
         client.close()
         assert time.monotonic() - begun < wire.patience
     assert idle == [SessionIdle(session)]
@@ -283,7 +285,7 @@ def test_slots_of_sessions_are_used_again_under_new_ids(start, wire):
         client.close()
     assert len(ids) == 8
     assert bench.wait(ChannelUp)
-    assert not [event for event in bench.seen if isinstance(event, LinkUp)]
+    assert not [event for event in bench.seen if isinstance(event, ConnectionUp)]
 
 
 def test_keys_are_renewed_and_the_tunnel_goes_on(bench, wire):
