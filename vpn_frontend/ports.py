@@ -23,7 +23,7 @@ class UserRecord:
     """A user as the directory knows it. ``name`` is the canonical spelling; sessions and leases go by it."""
 
     name: str
-    password_hash: str  # an argon2id encoding, see ``passwords``
+    password_hash: str | None = None  # argon2id or crypt(3), see ``auth.password``; None: no login by password
     groups: tuple[str, ...] = ()
     enabled: bool = True
     max_same_clients: int | None = None  # None: what the policy says

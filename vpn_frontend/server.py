@@ -17,7 +17,7 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.authenticator import Authenticator
-from vpn_frontend.auth.password import PasswordChecker
+from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.descriptors import max_connections, open_descriptors
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sentry_engine import Engine
+    from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
@@ -116,7 +117,10 @@ class VpnServer:
             gateway=self._gateway,
             sessions=self.sessions,
             authenticator=Authenticator(
-                users=self._users, engine=self._engine, passwords=self._passwords, events=self._events
+                users=self._users,
+                engine=self._engine,
+                methods=make_methods(self._settings, self._users, self._passwords),
+                events=self._events,
             ),
             events=self._events,
             clock=time.monotonic,
@@ -254,6 +258,12 @@ class VpnServer:
                     checkpoint_at = now + CHECKPOINT_INTERVAL
             except Exception as error:  # noqa: BLE001 - time goes on, or no session would end any more
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))
+
+
+def make_methods(settings: VpnSettings, users: UserDirectory, passwords: PasswordChecker) -> list[Method]:
+    """The methods of ``auth.methods``."""
+    known: dict[str, Method] = {"password": PasswordMethod(users, passwords)}
+    return [known[name] for name in settings.auth.methods]
 
 
 def make_portal_config(settings: VpnSettings, certificate: ServerCertificate) -> PortalConfig:

@@ -17,6 +17,7 @@ Network = IPv4Network | IPv6Network
 DEFAULT_IPV4_POOL = IPv4Network("192.168.99.0/24")
 DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
+MethodName = Literal["password"]
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
 
 
@@ -95,7 +96,7 @@ class SessionSettings:
 class AuthSettings:
     """``[auth]``, as far as the conversation with the client goes."""
 
-    methods: tuple[str, ...] = ("password",)
+    methods: tuple[MethodName, ...] = ("password",)  # alternatives
     attempts: int = 3  # wrong passwords before a login has to be begun anew
     timeout: int = 240  # a login from its first request to its last
     remember_passwords: int = 300  # a right password costs no second hash for so long

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pyroute2 import IPRoute, NetlinkError
 
 from vpn_frontend.gateway.server_certificate import CertificateError, certificate_problems, load_certificate
 from vpn_frontend.gateway.tun import MAX_NAME
-from vpn_frontend.protocol.connect_request import MIN_MTU, MIN_MTU_IPV6
+from vpn_frontend.protocol.constants import MIN_MTU, MIN_MTU_IPV6
+from vpn_frontend.settings import MethodName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,12 @@ def validate(settings: VpnSettings, *, host_networks: Iterable[Network] | None =
 
     ``host_networks`` are the networks that the host has beside the VPN; ``None``: ask the kernel.
     """
-    problems = [*_validate_network(settings), *_validate_session(settings), *_validate_certificate(settings)]
+    problems = [
+        *_validate_network(settings),
+        *_validate_session(settings),
+        *_validate_auth(settings),
+        *_validate_certificate(settings),
+    ]
     networks = local_networks(settings.network.device) if host_networks is None else host_networks
     problems += _validate_overlaps(settings, networks)
     if not settings.listen:
@@ -73,6 +79,14 @@ def _validate_network(settings: VpnSettings) -> Iterable[str]:
 def _validate_session(settings: VpnSettings) -> Iterable[str]:
     if settings.session.cookie_timeout <= 0:
         yield "session.cookie_timeout: clients could never come back; it has to be at least 1"
+
+
+def _validate_auth(settings: VpnSettings) -> Iterable[str]:
+    if not settings.auth.methods:
+        yield "auth.methods: there is no method to log in with"
+    for name in settings.auth.methods:
+        if name not in get_args(MethodName):
+            yield f"auth.methods: {name!r} is not one of {', '.join(get_args(MethodName))}"
 
 
 def _validate_certificate(settings: VpnSettings) -> list[str]:

@@ -33,6 +33,7 @@ from vpn_frontend.settings import (
     AuthSettings,
     Endpoint,
     LimitSettings,
+    MethodName,
     NetworkSettings,
     OffloadName,
     SessionSettings,
@@ -212,7 +213,7 @@ class VpnSection(Section):
 
 
 class AuthSection(Section):
-    methods: tuple[Literal["password"], ...] = _field(["password"], "Ways to log in.", min_length=1, max_length=1)
+    methods: tuple[MethodName, ...] = _field(["password"], "Ways to log in.", min_length=1, max_length=1)
     attempts: Count = _field(3, "Wrong passwords before a login has to be begun anew.", unit="attempts", ge=1, le=10)
     timeout: Seconds = _field(240, "Time that a login may take.", unit=SECONDS, ge=5, le=3600)
     remember_passwords: Seconds = _field(

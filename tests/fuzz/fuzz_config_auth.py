@@ -6,7 +6,8 @@ import sys
 import atheris
 
 with atheris.instrument_imports():
-    from vpn_frontend.protocol.config_auth import MAX_NAME, MAX_SECRET, MessageError, parse_message
+    from vpn_frontend.protocol.config_auth import MessageError, parse_message
+    from vpn_frontend.protocol.constants import MAX_NAME, MAX_SECRET
 
 CONTENT_TYPES = ("", "application/xml; charset=utf-8", "application/x-www-form-urlencoded", "text/plain")
 

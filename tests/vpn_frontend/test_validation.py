@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vpn_frontend.settings import Endpoint, VpnSettings
+from vpn_frontend.settings import AuthSettings, Endpoint, VpnSettings
 from vpn_frontend.validation import local_networks, validate
 
 
@@ -34,6 +34,8 @@ def test_the_defaults_are_good_but_for_their_files():
         ({"session": {"cookie_timeout": 0}}, "cookie_timeout"),
         ({"worker_threads": 65}, "worker_threads"),
         ({"listen": ()}, "listen"),
+        ({"auth": AuthSettings(methods=())}, "auth.methods"),
+        ({"auth": AuthSettings(methods=("carrier-pigeon",))}, "auth.methods: 'carrier-pigeon' is not one of password"),
     ],
 )
 def test_each_problem_is_named(make_settings, changes, word):

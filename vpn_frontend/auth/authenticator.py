@@ -1,150 +1,169 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a login is right: the directory, the password, and what the policy makes of success and failure.
+"""Decides logins: the methods say who the user is, the user's record and the policy say whether they may enter.
 
-Order matters. The password is checked first and for unknown users too, so that neither an answer nor its time tells who
-exists, is disabled or has expired; only who knows the password hears more.
+The methods come first, for unknown users too. So neither a response nor its time tells whether a user exists, is
+disabled or has expired. Only a user who has authenticated is told more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sentry_engine import Event, Verdict
-from vpn_frontend.auth.password import OverloadError, PasswordChecker
+from vpn_frontend.auth.composition import compose
+from vpn_frontend.auth.method import LoginRequest
+from vpn_frontend.auth.password import DIRECTORY_DEADLINE
+from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Outcome, Pending, Refused, Unavailable, chain
+from vpn_frontend.auth.supervised_method import SupervisedMethod
 from vpn_frontend.ports import EventSink, UserDirectory, UserRecord, VpnEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from sentry_engine import Engine
+    from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.interface import Address
-    from vpn_frontend.protocol.connection import CheckLogin
 
-DIRECTORY_DEADLINE = 5.0  # seconds for one look-up
-RETRY_AFTER = 10  # seconds, when the server could not check
-WRONG = "Login failed: wrong username or password."
+METHOD_DEADLINE = 120.0  # seconds for one outcome of one method; a push to a phone takes about 60
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    user: UserRecord
-    groups: tuple[str, ...]  # the one chosen in front
+class Round:
+    """State of a login between two rounds."""
 
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """``final``: trying again now is of no use; ``text`` is for the user."""
-
-    text: str
-    reason: str
-    final: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Unavailable:
-    text: str
-    retry_after: int = RETRY_AFTER
+    login: LoginRequest  # without secrets
+    state: object  # of the method
 
 
 class Authenticator:
+    """``methods`` are alternatives; each of ``required`` is needed as well."""
+
     def __init__(
         self,
         *,
         users: UserDirectory,
         engine: Engine,
-        passwords: PasswordChecker,
+        methods: Sequence[Method],
+        required: Sequence[Method] = (),
         events: EventSink,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._users = users
         self._engine = engine
-        self._passwords = passwords
         self._events = events
         self._wall_clock = wall_clock
+        supervise = partial(SupervisedMethod, deadline=METHOD_DEADLINE, report=self._report)
+        self._method = compose([supervise(method) for method in methods], [supervise(method) for method in required])
 
     def recall(self, name: str) -> UserRecord | Refused | None:
-        """What ``find`` would answer, if nobody has to be asked; ``None``: somebody has."""
+        """The result of ``find`` if it is known without waiting; ``None``: it is not."""
         user = self._users.recall(name)
         return None if user is None else self._standing(user) or user
 
     async def find(self, name: str) -> UserRecord | Refused | Unavailable:
-        """The user, if the directory answers and lets them in today; for a login that was right before."""
+        """The user who logged in before, if the account is still valid. Never raises."""
         try:
             async with asyncio.timeout(DIRECTORY_DEADLINE):
                 user = await self._users.find(name)
-        except Exception as error:  # noqa: BLE001 - whatever a directory raises, the user is told to try later
-            return self._failed("directory", error)
+        except Exception as error:  # noqa: BLE001 - of any directory
+            self._report("directory", error)
+            return Unavailable("Logins cannot be checked at the moment. Please try again later.")
         if user is None:
             return Refused("This account is gone.", "user_unknown", final=True)
         return self._standing(user) or user
 
-    def check_known(self, login: CheckLogin, address: Address) -> Accepted | Refused | None:
-        """Answer a login of a user and a password that were right a moment ago; ``None``: it takes a ``check``."""
-        user = self._users.recall(login.username)
-        if user is None or not self._passwords.knows(user.password_hash, login.password):
-            return None
-        return self._tell(self._judge(user, login, address), login, address)
+    def begin(self, login: LoginRequest) -> Outcome | Pending:
+        """Check a login. The policy engine is told of success and failure."""
+        outcome = self._method.begin(login)
+        if isinstance(outcome, Pending):
+            return chain(outcome, partial(self._conclude, login))
+        return self._conclude(login, outcome)
 
-    async def check(self, login: CheckLogin, address: Address) -> Accepted | Refused | Unavailable:
-        """Answer a login from ``address``; the policy hears of it."""
-        try:
-            async with asyncio.timeout(DIRECTORY_DEADLINE):
-                user = await self._users.find(login.username)
-            right = await self._passwords.check(None if user is None else user.password_hash, login.password)
-        except OverloadError:
-            return Unavailable("Too many logins at the moment. Please try again in a few seconds.")
-        except Exception as error:  # noqa: BLE001 - as above; a failure of ours is no failure of the user's
-            return self._failed("directory", error)
-        answer = self._judge(user, login, address) if user is not None and right else self._wrong(login, address)
-        return self._tell(answer, login, address)
+    def answer(
+        self, state: object, fields: Mapping[str, str], *, address: Address, peer_certificate: bytes = b""
+    ) -> Outcome | Pending:
+        """Check the reply to a challenge, which may come over another connection than the login began on.
 
-    def _tell(self, answer: Accepted | Refused, login: CheckLogin, address: Address) -> Accepted | Refused:
-        if isinstance(answer, Refused):
+        ``state`` is that of the challenge. A connection with another client certificate is refused.
+        """
+        if not isinstance(state, Round):
+            raise TypeError(f"a state of {type(state).__name__}")
+        login = replace(state.login, address=address)
+        if peer_certificate != login.peer_certificate:
+            return self._conclude(login, Refused(WRONG, "another_certificate"))
+        return chain(self._method.answer(state.state, fields), partial(self._conclude, login))
+
+    def _conclude(self, login: LoginRequest, outcome: Outcome) -> Outcome:
+        """What the outcome of the methods means for the login."""
+        if isinstance(outcome, Accepted):
+            outcome = self._authorize(outcome, login)
+        elif isinstance(outcome, Refused):
+            outcome = self._count_failure(outcome, login)
+        elif isinstance(outcome, Challenge):
+            return self._keep(outcome, login)
+        if isinstance(outcome, Accepted):
             self._events.emit(
-                VpnEvent.LOGIN_REFUSED, user=login.username, address=address, reason=answer.reason, final=answer.final
+                VpnEvent.LOGIN_ACCEPTED,
+                user=outcome.user.name,
+                address=login.address,
+                user_agent=login.user_agent,
             )
-        else:
+        elif isinstance(outcome, Refused):
             self._events.emit(
-                VpnEvent.LOGIN_ACCEPTED, user=answer.user.name, address=address, user_agent=login.user_agent
+                VpnEvent.LOGIN_REFUSED,
+                user=login.username,
+                address=login.address,
+                reason=outcome.reason,
+                final=outcome.final,
             )
-        return answer
+        return outcome
 
-    def _wrong(self, login: CheckLogin, address: Address) -> Refused:
-        verdict = self._engine.decide(Event.AUTH_FAILURE, address, user=login.username)
+    def _count_failure(self, refused: Refused, login: LoginRequest) -> Refused:
+        verdict = self._engine.decide(Event.AUTH_FAILURE, login.address, user=login.username)
         if verdict.accepted:
-            return Refused(WRONG, "wrong_password")
-        return Refused(f"{WRONG} {render_refusal(verdict)}", verdict.reason.value, final=True)
+            if refused.retry is not None:
+                return replace(refused, retry=self._keep(refused.retry, login))
+            return refused
+        return Refused(f"{refused.text} {render_refusal(verdict)}", verdict.reason.value, final=True)
 
-    def _judge(self, user: UserRecord, login: CheckLogin, address: Address) -> Accepted | Refused:
+    def _authorize(self, accepted: Accepted, login: LoginRequest) -> Accepted | Refused:
+        user = accepted.user
         standing = self._standing(user)
         if standing is not None:
             return standing
-        if login.group and login.group not in user.groups:
+        groups = accepted.groups
+        if login.group and login.group not in groups:
             return Refused(f"You are not a member of the group {login.group}.", "not_a_member")
-        verdict = self._engine.decide(Event.AUTH_SUCCESS, address, user=user.name, groups=user.groups)
+        verdict = self._engine.decide(Event.AUTH_SUCCESS, login.address, user=user.name, groups=groups)
         if not verdict.accepted:
             return Refused(render_refusal(verdict), verdict.reason.value, final=True)
-        others = tuple(group for group in user.groups if group != login.group)
-        return Accepted(user, (login.group, *others) if login.group else user.groups)
+        if not login.group:
+            return accepted
+        return Accepted(user, (login.group, *(group for group in groups if group != login.group)))
 
     def _standing(self, user: UserRecord) -> Refused | None:
+        """Why the account may not be used; ``None``: it may."""
         if not user.enabled:
             return Refused("This account is disabled.", "user_disabled", final=True)
         if user.expires_at is not None and user.expires_at <= self._wall_clock():
             return Refused("This account has expired.", "user_expired", final=True)
         return None
 
-    def _failed(self, what: str, error: Exception) -> Unavailable:
-        self._events.emit(VpnEvent.BACKEND_FAILED, what=what, error=repr(error))
-        return Unavailable("Logins cannot be checked at the moment. Please try again later.")
+    def _report(self, backend: str, error: Exception) -> None:
+        self._events.emit(VpnEvent.BACKEND_FAILED, what=backend, error=repr(error))
+
+    @staticmethod
+    def _keep(challenge: Challenge, login: LoginRequest) -> Challenge:
+        return Challenge(challenge.form, Round(login.without_secrets(), challenge.state))
 
 
 def render_refusal(verdict: Verdict) -> str:
-    """Say to a user that the source is refused, and until when, but not by which rule."""
+    """The text for a user whose address is refused: until when, but not by which rule."""
     wait = verdict.retry_after
     if wait is None or math.isinf(wait):
         return "Access from your address is blocked."

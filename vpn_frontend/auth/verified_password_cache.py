@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Passwords that were right a moment ago, so that a storm of reconnects does not cost a password hash for each client.
+"""Cache of recently verified passwords: clients that reconnect together do not cost a password hash each.
 
-A password hash is slow so that whoever steals the database guesses slowly. A client that logs in again within minutes
-shows nothing new by it. The memo holds no password and nothing of a wrong one: only a MAC, under a key that this
-process drew and keeps in memory, over the stored hash and the password together. A user whose password changes, whose
-hash is another then, is unknown to it at once. Who can read this process's memory can test guesses against it, for
-users of the last minutes only; that is its price, and ``auth.remember_passwords = 0`` saves it.
+A password hash is slow to protect a stolen database. A client that logs in again within minutes reveals nothing new.
+The cache holds no password, and nothing about a wrong one. It holds a MAC over the stored hash and the password, under
+a random key of this process. A changed password has another hash and is unknown at once. An attacker who can read the
+memory of this process can test guesses against the cache, for users of the last minutes. ``auth.remember_passwords =
+0`` avoids that.
 """
 
 from __future__ import annotations
@@ -14,43 +14,44 @@ import hashlib
 import secrets
 from collections import OrderedDict
 
-CAPACITY = 16_384  # MACs; the oldest give way, and their users pay for a hash again
+CAPACITY = 16_384  # MACs; the oldest is evicted, and its user costs a hash again
 
 
 class VerifiedPasswordCache:
-    """``lifetime`` is seconds from the check of the hash, not from the last use; 0 keeps nothing."""
+    """``lifetime`` is in seconds from the verification, not from the last use; 0 keeps nothing."""
 
     def __init__(self, lifetime: float, *, capacity: int = CAPACITY) -> None:
         self._lifetime = lifetime
         self._capacity = capacity
         self._key = secrets.token_bytes(32)
-        self._until: OrderedDict[bytes, float] = OrderedDict()  # in the order of their ends
+        self._until: OrderedDict[bytes, float] = OrderedDict()  # earliest end first
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def knows(self, encoded: str, password: str, now: float) -> bool:
-        self._forget_old(now)
-        return self._seal(encoded, password) in self._until
+    def has(self, encoded: str, password: str, now: float) -> bool:
+        """True if ``password`` was verified against the hash ``encoded`` within the lifetime."""
+        self._drop_expired(now)
+        return self._mac(encoded, password) in self._until
 
     def add(self, encoded: str, password: str, now: float) -> None:
-        """Remember that ``password`` was found to be the one of ``encoded``."""
+        """Remember that ``password`` was verified against the hash ``encoded``."""
         if self._lifetime <= 0:
             return
-        seal = self._seal(encoded, password)
-        self._until[seal] = now + self._lifetime
-        self._until.move_to_end(seal)
+        mac = self._mac(encoded, password)
+        self._until[mac] = now + self._lifetime
+        self._until.move_to_end(mac)
         if len(self._until) > self._capacity:
             self._until.popitem(last=False)
 
-    def _seal(self, encoded: str, password: str) -> bytes:
+    def _mac(self, encoded: str, password: str) -> bytes:
         stored = encoded.encode()
         text = len(stored).to_bytes(4, "big") + stored + password.encode()
         return hashlib.blake2b(text, key=self._key, digest_size=32).digest()
 
-    def _forget_old(self, now: float) -> None:
+    def _drop_expired(self, now: float) -> None:
         while self._until:
-            seal, until = next(iter(self._until.items()))
+            mac, until = next(iter(self._until.items()))
             if now < until:
                 return
-            del self._until[seal]
+            del self._until[mac]

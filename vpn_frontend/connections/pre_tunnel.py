@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.authenticator import Accepted, Authenticator, Refused, Unavailable
+from vpn_frontend.auth.authenticator import Authenticator
+from vpn_frontend.auth.method import LoginRequest
+from vpn_frontend.auth.result import Accepted, Challenge, Outcome, Pending, Refused, Unavailable
 from vpn_frontend.connections.pending_connection import PendingConnection
 from vpn_frontend.connections.per_source import PerSourceTable
 from vpn_frontend.connections.session_changes import SessionChanges
@@ -82,6 +84,7 @@ class PreTunnelConnections:
             event.exporter_key,
             # Without an extension that clients may leave out (RFC 7627), TLS 1.2 exports the same to two peers.
             event.proof_key if event.tls_version == "TLSv1.3" else b"",
+            event.peer_certificate,
         )
         silent = (connection for connection in self._connections.full_share(peer.address) if connection.task is None)
         if (oldest := next(silent, None)) is not None:
@@ -105,7 +108,10 @@ class PreTunnelConnections:
 
     def connection_closed(self, event: ConnectionClosed) -> None:
         connection = self._connections.remove_connection(event.connection_id)
-        if connection is not None and connection.task is not None:
+        if connection is None:
+            return
+        connection.protocol.closed()
+        if connection.task is not None:
             connection.task.cancel()
 
     def expire(self, now: float) -> None:
@@ -154,6 +160,7 @@ class PreTunnelConnections:
         """Close once all is out; what the connection still sends is not listened to any more."""
         if self._connections.remove_connection(connection.peer.connection_id) is None:
             return
+        connection.protocol.closed()
         if connection.task is not None and connection.task is not asyncio.current_task():
             connection.task.cancel()
         if reason:
@@ -174,27 +181,49 @@ class PreTunnelConnections:
         self._events.emit(VpnEvent.BACKEND_FAILED, what="conversation", error=repr(error))
         self._close(connection, "internal error")
 
-    def _check_login(self, connection: PendingConnection, login: CheckLogin) -> None:
-        answer = self._authenticator.check_known(login, connection.peer.address)
-        if answer is None:
-            self.run(connection, self._wait_for_check(connection, login))
+    def _check_login(self, connection: PendingConnection, check: CheckLogin) -> None:
+        """Ask the authenticator. Without a task if it answers at once."""
+        peer, message = connection.peer, check.message
+        if check.state is None:
+            outcome = self._authenticator.begin(
+                LoginRequest(
+                    message.username or "",
+                    message.password or "",
+                    check.group,
+                    peer.address,
+                    check.user_agent,
+                    message.fields,
+                    peer.peer_certificate,
+                )
+            )
         else:
-            self._answer_login(connection, login, answer)
+            outcome = self._authenticator.answer(
+                check.state, message.fields, address=peer.address, peer_certificate=peer.peer_certificate
+            )
+        if isinstance(outcome, Pending):
+            self.run(connection, self._wait_for_outcome(connection, check, outcome))
+        else:
+            self._answer_login(connection, check, outcome)
 
-    async def _wait_for_check(self, connection: PendingConnection, login: CheckLogin) -> None:
-        self._answer_login(connection, login, await self._authenticator.check(login, connection.peer.address))
+    async def _wait_for_outcome(self, connection: PendingConnection, check: CheckLogin, pending: Pending) -> None:
+        self._answer_login(connection, check, await pending.wait())
 
-    def _answer_login(
-        self, connection: PendingConnection, login: CheckLogin, answer: Accepted | Refused | Unavailable
-    ) -> None:
-        now = self._clock()
-        protocol = connection.protocol
-        if isinstance(answer, Accepted):
-            try:
-                cookie = self._sessions.log_in(Login(answer.user, answer.groups, login.device, login.user_agent), now)
-            except RefusedError as refused:
-                return self.carry_out(connection, protocol.unavailable(refused.text, refused.retry_after))
-            return self.carry_out(connection, protocol.login_granted(cookie))
-        if isinstance(answer, Refused):
-            return self.carry_out(connection, protocol.login_refused(answer.text, now, final=answer.final))
-        return self.carry_out(connection, protocol.unavailable(answer.text, answer.retry_after))
+    def _answer_login(self, connection: PendingConnection, check: CheckLogin, outcome: Outcome) -> None:
+        now, protocol = self._clock(), connection.protocol
+        match outcome:
+            case Accepted(user, groups):
+                effects = self._log_in(connection, Login(user, groups, check.message.device, check.user_agent), now)
+            case Refused(text, _, final, retry):
+                again = None if retry is None else (retry.form, retry.state)
+                effects = protocol.login_refused(text, now, final=final, retry=again)
+            case Challenge(form, state):
+                effects = protocol.login_challenged(form, state, now)
+            case Unavailable(text, retry_after):
+                effects = protocol.unavailable(text, retry_after)
+        self.carry_out(connection, effects)
+
+    def _log_in(self, connection: PendingConnection, login: Login, now: float) -> list[Effect]:
+        try:
+            return connection.protocol.login_granted(self._sessions.log_in(login, now))
+        except RefusedError as refused:
+            return connection.protocol.unavailable(refused.text, refused.retry_after)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from vpn_frontend.auth.authenticator import Refused, Unavailable
+from vpn_frontend.auth.result import Refused, Unavailable
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.protocol.connect_response import render_connect_headers
 from vpn_frontend.protocol.dtls_negotiation import render_dtls_headers

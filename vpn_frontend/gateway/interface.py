@@ -62,6 +62,7 @@ class ConnectionUp:
     resumed: bool
     exporter_key: bytes  # 32 bytes, label EXPORTER-openconnect-psk
     proof_key: bytes = b""  # 32 bytes, label EXPORTER-ocsentry-dtls13-key
+    peer_certificate: bytes = b""  # DER of the client's certificate, verified by TLS; empty: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,38 +1,40 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a client says while it logs in: ``config-auth`` documents, and the form of clients that speak no XML.
+"""Reads what a client posts during a login: ``config-auth`` documents, and urlencoded forms of clients without XML.
 
-Clients do not write good XML: one sends a prolog that no parser takes (``<?xml version: "1.0"``), most send no
-Content-Type. So the prolog is cut off unread, the encoding is UTF-8, and whatever begins with ``<`` is a document. What
-a document could do to its reader is refused: a DTD, with it entities of any kind; depth, number of elements and sizes
+Clients do not write good XML. Clavister's prolog (``<?xml version: "1.0"``) is refused by every parser, and most
+clients send no Content-Type. So the prolog is cut off unread, the encoding is UTF-8, and a body that begins with ``<``
+is a document. A document type declaration, and with it every entity, is refused. Depth, number of elements and sizes
 are bounded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 from xml.parsers import expat
+
+from vpn_frontend.protocol.constants import MAX_FIELDS, MAX_NAME, MAX_SECRET
+from vpn_frontend.protocol.login_form import GROUP, USERNAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_DEPTH = 12  # elements inside each other; real documents use 4
 MAX_ELEMENTS = 400  # per document; a client with many network cards sends about 40
-MAX_NAME = 256  # characters of a user or group name
-MAX_SECRET = 1024  # characters of a password: argon2 would take any number
 MAX_TEXT = 512  # characters of every other value that is kept
-MAX_FIELDS = 32  # of an urlencoded form
+MAX_FIELD_NAME = 64  # characters
 MAX_PROLOG = 256  # bytes
 
 
 class MessageError(Exception):
-    """The body is not what a client may send; the text says why, for the log."""
+    """The body is not what a client may send. The text says why, for the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """How the client describes the machine it runs on. Claims of a stranger: shown and compared, never trusted."""
+    """The client's description of its machine. Not authenticated: shown and compared, never trusted."""
 
     name: str = ""
     platform: str = ""
@@ -43,21 +45,24 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class ClientMessage:
-    """One message of the login. ``kind``: ``init``, ``auth-reply``, ``logout`` or what the client wrote there.
+    """One message of the login. ``kind``: ``init``, ``auth-reply``, ``logout``, or another word of the client.
 
-    ``username`` and ``password`` are ``None`` where the client gave none, which is not the same as an empty one.
+    ``username`` and ``password`` are ``None`` where the client sent none, which is not the same as an empty one.
+    ``fields`` are all submitted fields by the client's names, at most ``MAX_FIELDS`` of ``MAX_SECRET`` characters.
+    Larger ones are dropped. Their values may hold control characters.
     """
 
     kind: str
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     group: str = ""
     session_token: str = ""
     device: Device = Device()
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def parse_message(body: bytes, content_type: str) -> ClientMessage:
-    """Read the body of a POST to the login URLs. Raises ``MessageError``."""
+    """Read the body of a POST to a login path. Raises ``MessageError``."""
     document = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     if document.startswith(b"<"):
         return _parse_document(document)
@@ -78,14 +83,15 @@ def _parse_form(body: bytes, content_type: str) -> ClientMessage:
     fields: dict[str, str] = {}
     for name, value in pairs:
         fields.setdefault(name, value)
-    username, password = fields.get("username"), _first_password(fields)
-    if username is None and password is None and "group_list" not in fields:
-        raise MessageError("a form with no field of ours")
+    username, password = fields.get(USERNAME), _first_password(fields)
+    if username is None and password is None and GROUP not in fields:
+        raise MessageError("a form without a known field")
     return ClientMessage(
         kind="init" if username is None and password is None else "auth-reply",
         username=None if username is None else _checked("username", username, MAX_NAME),
         password=None if password is None else _checked("password", password, MAX_SECRET, controls=True),
-        group=_checked("group", fields.get("group_list", ""), MAX_NAME),
+        group=_checked("group", fields.get(GROUP, ""), MAX_NAME),
+        fields=_bounded(fields),
     )
 
 
@@ -93,29 +99,41 @@ def _parse_document(document: bytes) -> ClientMessage:
     reader = _Reader()
     reader.read(_without_prolog(document))
     fields = reader.fields
-    username, password = fields.get("username"), _first_password(fields)
+    username, password = fields.get(USERNAME), _first_password(fields)
     return ClientMessage(
         kind=_checked("type", reader.root.get("type", ""), 32),
         username=None if username is None else _checked("username", username, MAX_NAME),
         password=None if password is None else _checked("password", password, MAX_SECRET, controls=True),
-        group=_checked("group", reader.texts.get("group-select", fields.get("group_list", "")), MAX_NAME),
+        group=_checked("group", reader.texts.get("group-select", fields.get(GROUP, "")), MAX_NAME),
         session_token=_checked("session-token", reader.texts.get("session-token", ""), MAX_TEXT),
-        device=Device(
-            name=_short(reader.device.get("computer-name", "")),
-            platform=_short(reader.texts.get("device-id", "")),
-            platform_version=_short(reader.device.get("platform-version", "")),
-            kind=_short(reader.device.get("device-type", "")),
-            unique_id=_short(reader.device.get("unique-id-global", "") or reader.device.get("unique-id", "")),
-        ),
+        device=_read_device(reader),
+        fields=_bounded(fields),
+    )
+
+
+def _read_device(reader: _Reader) -> Device:
+    attributes = reader.device
+    return Device(
+        name=_cleaned(attributes.get("computer-name", "")),
+        platform=_cleaned(reader.texts.get("device-id", "")),
+        platform_version=_cleaned(attributes.get("platform-version", "")),
+        kind=_cleaned(attributes.get("device-type", "")),
+        unique_id=_cleaned(attributes.get("unique-id-global", "") or attributes.get("unique-id", "")),
     )
 
 
 def _first_password(fields: Mapping[str, str]) -> str | None:
-    """Clients rename the field: ``password``, ``answer``, ``whichpin``, ``password1``, ``secondary_password``…"""
+    """The first field with a name that clients use for it: ``password1``, ``secondary_password``, ``answer``…"""
     for name, value in fields.items():
         if name.startswith("password") or name.endswith("_password") or name in ("answer", "whichpin"):
             return value
     return None
+
+
+def _bounded(fields: dict[str, str]) -> dict[str, str]:
+    """The fields within the bounds, at most ``MAX_FIELDS``."""
+    kept = {name: value for name, value in fields.items() if len(name) <= MAX_FIELD_NAME and len(value) <= MAX_SECRET}
+    return kept if len(kept) <= MAX_FIELDS else dict(islice(kept.items(), MAX_FIELDS))
 
 
 def _without_prolog(document: bytes) -> bytes:
@@ -128,7 +146,10 @@ def _without_prolog(document: bytes) -> bytes:
 
 
 def _checked(what: str, text: str, limit: int, *, controls: bool = False) -> str:
-    """``text`` without blanks around it (passwords keep theirs), refused when too long or with control characters."""
+    """``text`` without surrounding blanks. ``controls``: keep blanks and control characters, as passwords do.
+
+    Raises ``MessageError`` if it is too long or has control characters.
+    """
     text = text if controls else text.strip()
     if len(text) > limit:
         raise MessageError(f"{what} of {len(text)} characters (at most {limit})")
@@ -137,8 +158,8 @@ def _checked(what: str, text: str, limit: int, *, controls: bool = False) -> str
     return text
 
 
-def _short(text: str) -> str:
-    """A value that is only shown: cut and cleaned instead of refused."""
+def _cleaned(text: str) -> str:
+    """``text`` cut and made printable; for values that are only shown."""
     text = text.strip()[:MAX_TEXT]
     if text.isprintable():
         return text
@@ -146,7 +167,7 @@ def _short(text: str) -> str:
 
 
 class _Reader:
-    """Collects what is wanted of one document: attributes of the root and the device, texts by element name."""
+    """Collects what is needed of one document: attributes of the root and the device, and texts by element name."""
 
     def __init__(self) -> None:
         self.root: dict[str, str] = {}
@@ -158,6 +179,7 @@ class _Reader:
         self._pieces: list[str] = []
 
     def read(self, document: bytes) -> None:
+        """Parse the whole document. Raises ``MessageError``."""
         parser = expat.ParserCreate(encoding="UTF-8")
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
         parser.buffer_text = True
@@ -179,7 +201,7 @@ class _Reader:
             raise MessageError("a document too large or too deep")
         if not self._path:
             if name != "config-auth":
-                raise MessageError("a document that is no config-auth")
+                raise MessageError("a document other than config-auth")
             self.root = attributes
         elif len(self._path) == 1 and name == "device-id":
             self.device = attributes

@@ -12,17 +12,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from vpn_frontend.protocol.client_family import ClientFamily, client_family
+from vpn_frontend.protocol.constants import MASTER_SECRET_SIZE, MAX_REQUESTED_MTU, MIN_MTU
 
 if TYPE_CHECKING:
     from vpn_frontend.protocol.http_fast_path import HttpRequest
 
 TUNNEL_PATHS = frozenset({"/CSCOSSLC/tunnel", "CSCOSSLC/tunnel"})  # Clavister's Android client sends no slash
-MAX_MTU = 16384  # bytes; the payload of one TLS record
-MIN_MTU = 800  # bytes; below it a tunnel carries mostly headers
-MIN_MTU_IPV6 = 1280  # bytes; RFC 8200 section 5
 MAX_USER_AGENT = 256  # characters that are kept
 SHARED_AGENTS = 1024  # distinct ones that are remembered; anybody may send them, so not in the interpreter's own table
-MASTER_SECRET_SIZE = 48  # bytes, sent as hex (RFC 5246 section 8.1)
 MAX_SUITES = 32  # names per header that are looked at
 HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
 MOBILE_PLATFORMS = ("apple-ios", "android")
@@ -92,7 +89,7 @@ def _mtu(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 5):
         return None
     value = int(text)
-    return value if MIN_MTU <= value <= MAX_MTU else None
+    return value if MIN_MTU <= value <= MAX_REQUESTED_MTU else None
 
 
 def _suites(text: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sentry_engine.addresses import show_address
 from vpn_frontend.protocol.client_family import ClientFamily
-from vpn_frontend.protocol.connect_request import MIN_MTU, MIN_MTU_IPV6
+from vpn_frontend.protocol.constants import MIN_MTU, MIN_MTU_IPV6, NO_REKEY
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -29,7 +29,6 @@ IPV6_HEADER = 40
 UDP_HEADER = 8
 DTLS_RECORD = 13 + 8 + 16  # bytes: record header, explicit nonce and tag of AES-GCM (RFC 6347 section 4.1, RFC 5288)
 TYPE_BYTE = 1  # CSTP over DTLS puts one byte in front of a packet
-YEAR = 365 * 86400  # seconds; no rekey that a client would have to start, in a number that fits 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ def _rekey(rekey_time: int, *, tls13: bool) -> Headers:
     that does not come.
     """
     if tls13 or rekey_time == 0:
-        return (("X-CSTP-Rekey-Time", str(YEAR)), ("X-CSTP-Rekey-Method", "ssl" if tls13 else "new-tunnel"))
+        return (("X-CSTP-Rekey-Time", str(NO_REKEY)), ("X-CSTP-Rekey-Method", "ssl" if tls13 else "new-tunnel"))
     return (("X-CSTP-Rekey-Time", str(rekey_time)), ("X-CSTP-Rekey-Method", "new-tunnel"))
 
 

@@ -1,33 +1,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens on one TLS connection until it becomes a tunnel: the connection, without I/O.
+"""One TLS connection until it becomes a tunnel, without I/O.
 
-It is fed with the peer's bytes and the time and answers with a list of effects. Two of them are questions that take
-time (``CheckLogin``, ``OpenTunnel``); one at most is open at a time, and the shell comes back with its answer:
-``login_granted`` or ``login_refused``, ``tunnel_granted`` or ``tunnel_refused``, or ``unavailable``. A peer that breaks
-HTTP meanwhile ends the connection: ``over`` is true, and a late answer has no effect.
+Takes the peer's bytes and the time, returns effects. Two effects are questions whose answer may take time:
+``CheckLogin`` and ``OpenTunnel``. At most one is open, and the caller returns with its answer: ``login_granted``,
+``login_refused``, ``login_challenged``, ``tunnel_granted``, ``tunnel_refused`` or ``unavailable``. If the peer breaks
+HTTP meanwhile, the connection is ``over`` and a late answer has no effect.
 
-Login state does not live here, because one login comes over several connections: the failures of a login are found by
-its context cookie, a login that succeeded by its session cookie.
+One login comes over several connections. So its state is found by cookies: a login under way by the context cookie, an
+accepted one by the session cookie.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vpn_frontend.protocol import auth_forms
 from vpn_frontend.protocol.anyconnect_stubs import stub_response
-from vpn_frontend.protocol.config_auth import ClientMessage, Device, MessageError, parse_message
+from vpn_frontend.protocol.config_auth import ClientMessage, MessageError, parse_message
 from vpn_frontend.protocol.connect_request import TUNNEL_PATHS, TunnelRequest, parse_tunnel_request, read_user_agent
+from vpn_frontend.protocol.constants import CONTEXT_COOKIE, SESSION_COOKIE
 from vpn_frontend.protocol.http import HttpConnection, HttpError, HttpResponse
+from vpn_frontend.protocol.login_form import USERNAME, Form, first_form
 
 if TYPE_CHECKING:
     from vpn_frontend.protocol.connect_response import Headers
     from vpn_frontend.protocol.http_fast_path import HttpRequest
-    from vpn_frontend.protocol.login_attempts import LoginAttempts
+    from vpn_frontend.protocol.login_attempts import LoginAttempt, LoginAttempts
 
 LOGIN_PATHS = frozenset({"/", "/auth", "/VPN"})
-PROMPT = "Please enter your username and password."
+BUSY_RETRY = 1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +39,19 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the link once all is out. ``reason`` says what the peer did wrong; empty: nothing."""
+    """Close the connection once everything is sent. ``reason``: what the peer did wrong, or empty."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckLogin:
-    username: str
-    password: str
+    """Check a login. ``state`` is that of the challenge which ``message`` replies to; ``None``: the login begins."""
+
+    message: ClientMessage
     group: str
-    device: Device
     user_agent: str
+    state: object | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class OpenTunnel:
 
 @dataclass(frozen=True, slots=True)
 class EndSession:
-    """The user logged out; the session of ``cookie`` ends."""
+    """The user logged out. The session of ``cookie`` ends."""
 
     cookie: str
 
@@ -69,27 +72,29 @@ Effect = Send | Close | CheckLogin | OpenTunnel | EndSession
 
 @dataclass(frozen=True, slots=True)
 class PortalConfig:
-    """What all conversations of a server share."""
+    """What all connections of a server share."""
 
     logins: LoginAttempts
-    attempts: int
+    attempts: int  # failures until a login ends
     groups: tuple[str, ...]
     banner: str
     certificate_sha1: str  # hex, upper case
 
 
 class Connection:
-    """One connection. Every method returns effects to carry out in order."""
+    """One connection. Methods return effects to carry out in sequence."""
 
     def __init__(self, portal: PortalConfig) -> None:
         self._portal = portal
         self._http = HttpConnection()
         self._context = ""
         self._group = ""
-        self._path_group = ""  # the one that the URL names, which settles the choice
+        self._path_group = ""  # named by the URL; then there is no choice
+        self._checked: LoginAttempt | None = None  # whose challenge is being answered here
         self.over = False
 
     def receive(self, data: bytes, now: float) -> list[Effect]:
+        """Take bytes of the peer."""
         if self.over:
             return []
         try:
@@ -99,33 +104,60 @@ class Connection:
             return [Send(self._http.refuse(error)), Close(str(error))]
         return [] if request is None else self._handle(request, now)
 
+    def closed(self) -> None:
+        """The connection is gone. A reply that is being checked no longer blocks its login."""
+        self.over = True
+        self._release()
+
     def login_granted(self, cookie: str) -> list[Effect]:
-        self._portal.logins.end(self._context)
+        """The login is accepted; ``cookie`` opens tunnels."""
+        self._release()
+        if self._context:
+            self._portal.logins.end(self._context)
         complete = auth_forms.login_complete(
             cookie=cookie, certificate_sha1=self._portal.certificate_sha1, banner=self._portal.banner
         )
         return self._respond(complete)
 
-    def login_refused(self, text: str, now: float, *, final: bool = False) -> list[Effect]:
-        """Show the form again with ``text``; when ``final`` or out of attempts, show the text alone and close."""
+    def login_refused(
+        self, text: str, now: float, *, final: bool = False, retry: tuple[Form, object] | None = None
+    ) -> list[Effect]:
+        """Ask again and show ``text``: with the form and state of ``retry``, else with the first form.
+
+        Shows only ``text`` and closes when ``final`` or out of attempts.
+        """
+        self._release()
         if self.over:
             return []
         context, failures = self._portal.logins.fail(self._context, now)
         if final or failures >= self._portal.attempts:
             self._portal.logins.end(context)
             return self._respond(auth_forms.final_refusal(text))
-        return self._respond(self._form(text, context))
+        if retry is None:
+            return self._respond(self._first_form(text, context))
+        self._context = context
+        return self.login_challenged(replace(retry[0], error=text), retry[1], now)
+
+    def login_challenged(self, form: Form, state: object, now: float) -> list[Effect]:
+        """Ask with another form. ``state`` comes back with the reply. Raises ``StateSizeError``."""
+        self._release()
+        if self.over:
+            return []
+        asked = frozenset([field.name for field in form.fields])
+        context = self._portal.logins.challenge(self._context, now, state, asked)
+        return self._respond(self._render(form, context))
 
     def unavailable(self, text: str, retry_after: int) -> list[Effect]:
-        """Neither yes nor no: the login or the tunnel cannot be had now. ``retry_after`` is seconds."""
+        """The login or the tunnel could not be decided. ``retry_after`` is seconds."""
+        self._release()
         return self._respond(auth_forms.service_unavailable(text, retry_after))
 
     def tunnel_refused(self) -> list[Effect]:
-        """The cookie is none that opens a tunnel: the client has to log in again."""
+        """The cookie opens no tunnel. The client has to log in again."""
         return self._respond(HttpResponse(401, "Cookie is not acceptable", (), b"", close=True))
 
     def tunnel_granted(self, headers: Headers) -> tuple[bytes, bytes]:
-        """The head of the answer to CONNECT, and the bytes that came behind the request; the connection is over."""
+        """The head of the response to CONNECT, and the bytes that followed the request. Ends the connection."""
         self.over = True
         return self._http.open_tunnel("CONNECTED", headers)
 
@@ -133,22 +165,20 @@ class Connection:
         if request.method == "CONNECT":
             return self._handle_connect(request)
         if request.path == "/logout":
-            return self._log_out(request.cookie(auth_forms.SESSION_COOKIE))
+            return self._log_out(request.cookie(SESSION_COOKIE))
         if request.method == "POST":
             return self._handle_post(request, now)
         if request.method not in ("GET", "HEAD"):
-            return self._respond(
-                HttpResponse(405, "Method Not Allowed", (("Allow", "GET, HEAD, POST, CONNECT"),), close=True)
-            )
+            return self._respond(_METHOD_NOT_ALLOWED)
         if request.path in LOGIN_PATHS or request.path[1:] in self._portal.groups:
             self._choose_group(request)
-            return self._respond(self._form())
+            return self._respond(self._first_form())
         return self._respond(stub_response(request.path) or _NOT_FOUND)
 
     def _handle_connect(self, request: HttpRequest) -> list[Effect]:
         if request.path not in TUNNEL_PATHS:
             return self._respond(_NOT_FOUND)
-        cookie = request.cookie(auth_forms.SESSION_COOKIE)
+        cookie = request.cookie(SESSION_COOKIE)
         return [OpenTunnel(cookie, parse_tunnel_request(request))] if cookie else self.tunnel_refused()
 
     def _handle_post(self, request: HttpRequest, now: float) -> list[Effect]:
@@ -160,31 +190,48 @@ class Connection:
         except MessageError as error:
             self.over = True
             return [Send(self._http.refuse(HttpError(400, "Bad Request"))), Close(str(error))]
-        self._context = request.cookie(auth_forms.CONTEXT_COOKIE)
+        self._context = request.cookie(CONTEXT_COOKIE)
         self._group = self._path_group or message.group
         if message.kind == "logout":
-            return self._log_out(message.session_token or request.cookie(auth_forms.SESSION_COOKIE))
+            return self._log_out(message.session_token or request.cookie(SESSION_COOKIE))
         if message.kind == "auth-reply":
             return self._handle_reply(message, read_user_agent(request), now)
-        return self._respond(self._form())
+        return self._respond(self._first_form())
 
     def _handle_reply(self, message: ClientMessage, user_agent: str, now: float) -> list[Effect]:
+        attempt = self._portal.logins.find(self._context, now) if self._context else None
+        if attempt is not None and attempt.state is not None and _answers(message, attempt):
+            return self._handle_answer(message, user_agent, attempt)
         if not message.username or message.password is None:
-            return self._respond(self._form())
+            return self._respond(self._first_form())
         if self._portal.groups and self._group and self._group not in self._portal.groups:
             return self.login_refused("There is no such group.", now)
-        return [CheckLogin(message.username, message.password, self._group, message.device, user_agent)]
+        return [CheckLogin(message, self._group, user_agent)]
+
+    def _handle_answer(self, message: ClientMessage, user_agent: str, attempt: LoginAttempt) -> list[Effect]:
+        """One reply of a login at a time: a second one, over another connection, is refused."""
+        if attempt.busy:
+            return self.unavailable("Another reply of this login is being checked.", BUSY_RETRY)
+        attempt.busy = True
+        self._checked = attempt
+        return [CheckLogin(message, self._group, user_agent, attempt.state)]
+
+    def _release(self) -> None:
+        if self._checked is not None:
+            self._checked.busy = False
+            self._checked = None
 
     def _log_out(self, cookie: str) -> list[Effect]:
         ended: list[Effect] = [EndSession(cookie)] if cookie else []
         return ended + self._respond(auth_forms.logged_out())
 
-    def _form(self, error: str = "", context: str = "") -> HttpResponse:
-        if self._path_group:
-            return auth_forms.login_form(message=PROMPT, error=error, context=context, action=f"/{self._path_group}")
-        return auth_forms.login_form(
-            message=PROMPT, error=error, groups=self._portal.groups, selected=self._group, context=context
-        )
+    def _first_form(self, error: str = "", context: str = "") -> HttpResponse:
+        groups = () if self._path_group else self._portal.groups
+        return self._render(first_form(groups=groups, selected=self._group, error=error), context)
+
+    def _render(self, form: Form, context: str) -> HttpResponse:
+        action = f"/{self._path_group or 'auth'}"
+        return auth_forms.render_form(form, context=context, max_age=self._portal.logins.timeout, action=action)
 
     def _choose_group(self, request: HttpRequest) -> None:
         named = request.path[1:]
@@ -200,4 +247,10 @@ class Connection:
         return effects
 
 
+def _answers(message: ClientMessage, attempt: LoginAttempt) -> bool:
+    """True if the message replies to the challenge. With a user name that was not asked for, a login begins again."""
+    return message.username is None or USERNAME in attempt.asked
+
+
+_METHOD_NOT_ALLOWED = HttpResponse(405, "Method Not Allowed", (("Allow", "GET, HEAD, POST, CONNECT"),), close=True)
 _NOT_FOUND = HttpResponse(404, "Not Found", (("Content-Type", "text/plain"),), b"Not found\n")

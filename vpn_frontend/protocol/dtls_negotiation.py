@@ -21,7 +21,7 @@ from vpn_frontend.gateway.interface import (
     DtlsPsk,
     DtlsResumption,
 )
-from vpn_frontend.protocol.connect_request import MASTER_SECRET_SIZE
+from vpn_frontend.protocol.constants import KEY_SIZE, MASTER_SECRET_SIZE, NO_REKEY
 
 if TYPE_CHECKING:
     from vpn_frontend.protocol.connect_request import TunnelRequest
@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 # Seconds. Told 1, openconnect 9.01 halves it to 0 and sends probes as fast as it can while one is unanswered.
 LEAST_DPD = 2
 NAME_SIZE = 32  # bytes; clients abort on an X-DTLS-Session-ID that is not 64 hex digits
-KEY_SIZE = 32  # bytes of the exporter's keys
 PROOF_LABELS = "EXPORTER-ocsentry-dtls13-key:EXPORTER-ocsentry-dtls13-proof"  # native/dtls_proof.h
 REKEY_DELAY = 10  # seconds behind TLS, so that the two are not made anew at the same moment
-YEAR = 365 * 86400
 
 
 def choose_dtls(request: TunnelRequest, exporter_key: bytes, proof_key: bytes = b"") -> DtlsOffer | None:
@@ -62,7 +60,7 @@ def render_dtls_headers(offer: DtlsOffer, session: SessionSettings, *, port: int
         ("X-DTLS-Port", str(port)),
         ("X-DTLS-DPD", str(max(LEAST_DPD, dpd // 2) if dpd else 0)),
         ("X-DTLS-Keepalive", str(session.keepalive)),
-        ("X-DTLS-Rekey-Time", str(session.rekey_time + REKEY_DELAY if session.rekey_time else YEAR)),
+        ("X-DTLS-Rekey-Time", str(session.rekey_time + REKEY_DELAY if session.rekey_time else NO_REKEY)),
         ("X-DTLS-Rekey-Method", "new-tunnel"),
     )
     if isinstance(offer, DtlsPsk):

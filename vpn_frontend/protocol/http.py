@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import h11
 
-from vpn_frontend.protocol.http_fast_path import MAX_BODY, MAX_HEAD, MAX_HEADERS, HttpRequest, parse_plain_request
+from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD, MAX_HEADERS
+from vpn_frontend.protocol.http_fast_path import HttpRequest, parse_plain_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

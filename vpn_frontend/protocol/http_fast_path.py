@@ -12,9 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-MAX_HEAD = 16 * 1024  # bytes of request line and headers together
-MAX_BODY = 64 * 1024  # bytes; a login of the largest client is below 8 KB
-MAX_HEADERS = 100  # per request
+from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD, MAX_HEADERS
 
 
 @dataclass(frozen=True, slots=True)

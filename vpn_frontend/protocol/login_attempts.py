@@ -1,49 +1,99 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Logins under way: how often each has failed so far.
+"""Logins under way, by the context cookie: failures so far, and the round that waits for its reply.
 
-A login goes over several connections, so its state hangs on a cookie. It begins with the first failure: asking for the
-form costs the server no memory, however often a stranger asks. A client without the cookie begins anew, which gains it
-nothing: what it may try is counted by source in the policy engine, this only ends one dialogue with a user.
+One login comes over several connections, so its state cannot belong to a connection. An entry begins with the first
+failure or challenge: asking for the first form costs the server no memory. A client without the cookie begins a new
+login, which gains it nothing: attempts are counted by source in the policy engine, this table only ends one dialogue.
+
+Logins with a challenge are kept apart from logins that have only failed. Wrong passwords cannot evict a login that has
+passed its first round.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
+from dataclasses import dataclass
 
-MAX_LOGINS = 4096  # at a time; the oldest is forgotten for a new one, and its next failure counts as its first
+MAX_LOGINS = 4096  # of each kind; the oldest is forgotten, and its next reply begins a new login
+MAX_STATE = 4096  # characters of a state's repr, about its bytes in memory
 CONTEXT_SIZE = 16  # bytes of the cookie's random value
 
 
-class LoginAttempts:
-    """Failures by context, each for ``timeout`` seconds from its first."""
+class StateSizeError(Exception):
+    """A method's state is larger than ``MAX_STATE``."""
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._logins: OrderedDict[str, tuple[float, int]] = OrderedDict()  # context: begun at, failures
+
+@dataclass(slots=True)
+class LoginAttempt:
+    """One login under way. ``state`` belongs to the method that asked; ``None``: no challenge is open."""
+
+    began: float  # monotonic seconds
+    failures: int = 0
+    state: object | None = None
+    asked: frozenset[str] = frozenset()  # names of the fields of the challenge
+    busy: bool = False  # a reply to the challenge is being checked
+
+
+class LoginAttempts:
+    """All logins under way. Each lives for ``timeout`` seconds from its first failure or challenge."""
+
+    def __init__(self, timeout: int) -> None:
+        self.timeout = timeout
+        self._failed: OrderedDict[str, LoginAttempt] = OrderedDict()
+        self._challenged: OrderedDict[str, LoginAttempt] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._logins)
+        return len(self._failed) + len(self._challenged)
+
+    def find(self, context: str, now: float) -> LoginAttempt | None:
+        """The login of ``context``. ``None``: unknown or timed out."""
+        attempt = self._challenged.get(context) or self._failed.get(context)
+        if attempt is None or now - attempt.began < self.timeout:
+            return attempt
+        self.end(context)
+        return None
 
     def fail(self, context: str, now: float) -> tuple[str, int]:
-        """Count a failure of the login ``context``, a new one if it is unknown or too old; its context and failures."""
-        began, failures = self._logins.get(context, (now, 0))
-        if now - began >= self._timeout:
-            self.end(context)
-            failures = 0
-        if failures == 0:
-            self._expire(now)
-            context, began = secrets.token_hex(CONTEXT_SIZE), now
-        self._logins[context] = (began, failures + 1)
-        return context, failures + 1
+        """Count a failure and end the challenge. Returns the context, a new one if unknown, and the failures."""
+        context, attempt = self._take_out(context, now)
+        attempt.failures += 1
+        attempt.state, attempt.asked = None, frozenset()
+        self._make_room(self._failed, now)
+        self._failed[context] = attempt
+        return context, attempt.failures
+
+    def challenge(self, context: str, now: float, state: object, asked: frozenset[str]) -> str:
+        """Keep ``state`` for the reply to a challenge. Returns the context, a new one if ``context`` is unknown.
+
+        Raises ``StateSizeError``.
+        """
+        if len(repr(state)) > MAX_STATE:
+            raise StateSizeError(f"a login state of {len(repr(state))} characters (at most {MAX_STATE})")
+        context, attempt = self._take_out(context, now)
+        attempt.state, attempt.asked = state, asked
+        self._make_room(self._challenged, now)
+        self._challenged[context] = attempt
+        return context
 
     def end(self, context: str) -> None:
-        self._logins.pop(context, None)
+        """Forget the login, if it is there."""
+        self._failed.pop(context, None)
+        self._challenged.pop(context, None)
 
-    def _expire(self, now: float) -> None:
-        """Make room: entries are in the order of their beginning, so only the front is looked at."""
-        while self._logins:
-            began, _ = next(iter(self._logins.values()))
-            if now - began < self._timeout and len(self._logins) < MAX_LOGINS:
+    def _take_out(self, context: str, now: float) -> tuple[str, LoginAttempt]:
+        """The login to change, and its context. The caller puts it back as the newest of its kind."""
+        attempt = self.find(context, now)
+        if attempt is None:
+            return secrets.token_hex(CONTEXT_SIZE), LoginAttempt(now)
+        self.end(context)
+        attempt.busy = False
+        return context, attempt
+
+    def _make_room(self, logins: OrderedDict[str, LoginAttempt], now: float) -> None:
+        """Drop timed-out logins from the front, and the oldest of a full table."""
+        while logins:
+            attempt = next(iter(logins.values()))
+            if now - attempt.began < self.timeout and len(logins) < MAX_LOGINS:
                 return
-            self._logins.popitem(last=False)
+            logins.popitem(last=False)

@@ -50,6 +50,7 @@ class Peer:
     local_port: int = 0
     exporter_key: bytes = field(default=b"", repr=False)
     proof_key: bytes = field(default=b"", repr=False)  # of TLS 1.3 alone, see docs/dtls.md
+    peer_certificate: bytes = field(default=b"", repr=False)  # DER, verified by TLS; empty: none
 
 
 @dataclass(slots=True)

@@ -5,10 +5,11 @@ from ipaddress import ip_address
 import pytest
 
 from sentry_engine import Action, Reason, Verdict
-from vpn_frontend.auth.authenticator import WRONG, Accepted, Authenticator, Refused, Unavailable, render_refusal
-from vpn_frontend.auth.password import PasswordChecker, hash_password
-from vpn_frontend.protocol.config_auth import Device
-from vpn_frontend.protocol.connection import CheckLogin
+from tests.vpn_frontend.auth.scripted import Codes, Scripted, outcome_of
+from vpn_frontend.auth.authenticator import Authenticator, render_refusal
+from vpn_frontend.auth.method import LoginRequest
+from vpn_frontend.auth.password import PasswordChecker, PasswordMethod, hash_password
+from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Pending, Refused, Unavailable
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents
 
 HERE = ip_address("192.0.2.1")
@@ -21,8 +22,8 @@ STRICT = {
 }
 
 
-def login(username="alice", password="secret", group=""):
-    return CheckLogin(username, password, group, Device(), "agent")
+def login(username="alice", password="secret", group="", address=HERE, **more):
+    return LoginRequest(username, password, group, address, "agent", **more)
 
 
 @pytest.fixture
@@ -30,12 +31,14 @@ def make_authenticator(users, make_engine):
     """An authenticator over the four users; the engine and events are its attributes."""
     checkers = []
 
-    def make(document=None):
-        checkers.append(PasswordChecker(threads=1))
+    def make(document=None, *, methods=None, required=(), remember=0):
+        directory = MemoryDirectory(users.values())
+        checkers.append(PasswordChecker(threads=1, remember=remember))
         return Authenticator(
-            users=MemoryDirectory(users.values()),
+            users=directory,
             engine=make_engine(document),
-            passwords=checkers[-1],
+            methods=methods or [PasswordMethod(directory, checkers[-1])],
+            required=required,
             events=MemoryEvents(),
         )
 
@@ -44,40 +47,49 @@ def make_authenticator(users, make_engine):
         checker.close()
 
 
+async def check(authenticator, request):
+    return await outcome_of(authenticator.begin(request))
+
+
+async def answer(authenticator, challenge, code, address=HERE, certificate=b""):
+    result = authenticator.answer(challenge.state, {"answer": code}, address=address, peer_certificate=certificate)
+    return await outcome_of(result)
+
+
 @pytest.mark.asyncio
 async def test_a_right_password_lets_in(make_authenticator, users):
     authenticator = make_authenticator()
-    assert await authenticator.check(login(), HERE) == Accepted(users["alice"], ("staff", "ops"))
-    assert await authenticator.check(login(group="ops"), HERE) == Accepted(users["alice"], ("ops", "staff"))
+    assert await check(authenticator, login()) == Accepted(users["alice"], ("staff", "ops"))
+    assert await check(authenticator, login(group="ops")) == Accepted(users["alice"], ("ops", "staff"))
     [accepted, _] = authenticator._events.of("login_accepted")
     assert accepted == {"user": "alice", "address": HERE, "user_agent": "agent"}
 
 
 @pytest.mark.asyncio
-async def test_nobody_learns_who_exists(make_authenticator):
+async def test_no_response_tells_which_users_exist(make_authenticator):
     authenticator = make_authenticator()
     for wrong in (login(password="other"), login("nobody"), login("gone", "other"), login("old", "other"), login("")):
-        assert await authenticator.check(wrong, HERE) == Refused(WRONG, "wrong_password")
+        assert await check(authenticator, wrong) == Refused(WRONG, "wrong_password")
 
 
 @pytest.mark.asyncio
-async def test_who_knows_the_password_is_told_what_is_wrong(make_authenticator):
+async def test_a_user_who_knows_the_password_is_told_what_is_wrong(make_authenticator):
     authenticator = make_authenticator()
-    assert (await authenticator.check(login("gone"), HERE)).reason == "user_disabled"
-    assert (await authenticator.check(login("old"), HERE)).reason == "user_expired"
-    assert (await authenticator.check(login("bob", group="staff"), HERE)).reason == "not_a_member"
+    assert (await check(authenticator, login("gone"))).reason == "user_disabled"
+    assert (await check(authenticator, login("old"))).reason == "user_expired"
+    assert (await check(authenticator, login("bob", group="staff"))).reason == "not_a_member"
 
 
 @pytest.mark.asyncio
 async def test_failures_that_the_policy_punishes_are_final_and_say_how_long(make_authenticator):
     authenticator = make_authenticator(STRICT)
-    first = [await authenticator.check(login(password="x"), HERE) for _ in range(2)]
+    first = [await check(authenticator, login(password="x")) for _ in range(2)]
     assert [refused.final for refused in first] == [False, False]
-    third = await authenticator.check(login(password="x"), HERE)
+    third = await check(authenticator, login(password="x"))
     assert third.final
     assert third.reason == "rate_limit"
     assert "60 seconds" in third.text
-    elsewhere = await authenticator.check(login(password="x"), ip_address("192.0.2.2"))
+    elsewhere = await check(authenticator, login(password="x", address=ip_address("192.0.2.2")))
     assert not elsewhere.final
 
 
@@ -85,21 +97,25 @@ async def test_failures_that_the_policy_punishes_are_final_and_say_how_long(make
 async def test_a_source_blocked_meanwhile_is_refused_with_the_right_password(make_authenticator):
     authenticator = make_authenticator()
     authenticator._engine.block("192.0.2.0/24", rule_id="block:1")
-    refused = await authenticator.check(login(), HERE)
+    refused = await check(authenticator, login())
     assert refused == Refused("Access from your address is blocked.", "rule", final=True)
 
 
 @pytest.mark.asyncio
-async def test_a_directory_that_fails_refuses_nobody_and_lets_nobody_in(make_authenticator):
-    authenticator = make_authenticator()
+async def test_a_directory_that_fails_refuses_no_user_and_accepts_none(make_authenticator):
+    authenticator = make_authenticator(STRICT)
     authenticator._users.error = ConnectionError("database is gone")
-    assert isinstance(await authenticator.check(login(), HERE), Unavailable)
+    for _ in range(5):
+        assert isinstance(await check(authenticator, login()), Unavailable)
     assert isinstance(await authenticator.find("alice"), Unavailable)
-    assert len(authenticator._events.of("backend_failed")) == 2
+    failed = authenticator._events.of("backend_failed")
+    assert [event["what"] for event in failed] == ["directory"] * 6
+    authenticator._users.error = None
+    assert isinstance(await check(authenticator, login()), Accepted), "our failures count against no user"
 
 
 @pytest.mark.asyncio
-async def test_a_user_is_looked_at_again_for_each_tunnel(make_authenticator, users):
+async def test_a_user_is_looked_up_again_for_each_tunnel(make_authenticator, users):
     authenticator = make_authenticator()
     assert await authenticator.find("alice") == users["alice"]
     assert (await authenticator.find("gone")).reason == "user_disabled"
@@ -116,18 +132,94 @@ def test_a_refusal_says_until_when(wait, text):
 
 
 @pytest.mark.asyncio
-async def test_only_what_was_right_is_known(users, make_engine):
-    directory, passwords = MemoryDirectory(users.values()), PasswordChecker(threads=1, remember=60)
-    authenticator = Authenticator(users=directory, engine=make_engine(), passwords=passwords, events=MemoryEvents())
-    first = await authenticator.check(login(), HERE)
-    assert authenticator.check_known(login(), HERE) is None  # the directory has to be asked
+async def test_only_a_verified_password_is_answered_at_once(users, make_authenticator):
+    authenticator = make_authenticator(remember=60)
+    directory = authenticator._users
+    first = await check(authenticator, login())
+    assert isinstance(authenticator.begin(login()), Pending), "the directory has to be asked"
     directory.recalls = True
-    assert authenticator.check_known(login(), HERE) == first
+    assert authenticator.begin(login()) == first
     for unknown in (login(password="other"), login("nobody")):
-        assert authenticator.check_known(unknown, HERE) is None
+        assert isinstance(authenticator.begin(unknown), Pending)
     directory.users["alice"] = replace(users["alice"], enabled=False)
-    assert authenticator.check_known(login(), HERE).reason == "user_disabled"
+    assert authenticator.begin(login()).reason == "user_disabled"
     assert authenticator.recall("alice").reason == "user_disabled"
     directory.users["alice"] = replace(users["alice"], password_hash=hash_password("secret"))
-    assert authenticator.check_known(login(), HERE) is None
-    passwords.close()
+    assert isinstance(authenticator.begin(login()), Pending)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("wait", [False, True])
+async def test_rounds_are_one_login(make_authenticator, users, wait):
+    codes = Codes("1", "2", user=users["alice"], wait=wait)
+    authenticator = make_authenticator(methods=[codes])
+    first = await check(authenticator, login(group="ops", fields={"username": "alice"}))
+    assert isinstance(first, Challenge)
+    assert "secret" not in repr(first.state)
+    second = await answer(authenticator, first, "1")
+    assert await answer(authenticator, second, "2") == Accepted(users["alice"], ("ops", "staff"))
+    [accepted] = authenticator._events.of("login_accepted")
+    assert accepted == {"user": "alice", "address": HERE, "user_agent": "agent"}
+    assert authenticator._events.of("login_refused") == []
+
+
+@pytest.mark.asyncio
+async def test_each_wrong_answer_is_one_failure_of_its_address(make_authenticator, users):
+    authenticator = make_authenticator(STRICT, methods=[Codes("1", user=users["alice"])])
+    challenge = await check(authenticator, login())
+    for _ in range(2):
+        refused = await answer(authenticator, challenge, "x")
+        assert (refused.reason, refused.final) == ("wrong_code", False)
+        challenge = refused.retry
+    third = await answer(authenticator, challenge, "x")
+    assert (third.reason, third.final, third.retry) == ("rate_limit", True, None)
+    assert third.text == "Wrong code. Too many attempts from your address. Try again in 60 seconds."
+    elsewhere = await answer(authenticator, challenge, "x", ip_address("192.0.2.2"))
+    assert elsewhere.reason == "wrong_code"
+    reasons = [event["reason"] for event in authenticator._events.of("login_refused")]
+    assert reasons == ["wrong_code", "wrong_code", "rate_limit", "wrong_code"]
+
+
+@pytest.mark.asyncio
+async def test_alternatives_that_all_refuse_are_one_failure(make_authenticator):
+    refusals = [Scripted(Refused("No.", "no")) for _ in range(3)]
+    authenticator = make_authenticator(STRICT, methods=refusals)
+    assert [(await check(authenticator, login())).final for _ in range(3)] == [False, False, True]
+
+
+@pytest.mark.asyncio
+async def test_every_required_method_is_needed(make_authenticator, users):
+    codes = Codes("1", user=users["alice"])
+    authenticator = make_authenticator(required=[codes])
+    assert (await check(authenticator, login(password="x"))).reason == "wrong_password"
+    assert codes.logins == []
+    challenge = await check(authenticator, login())
+    assert codes.logins[0].user == users["alice"]
+    assert await answer(authenticator, challenge, "1") == Accepted(users["alice"], ("staff", "ops"))
+    disabled = make_authenticator(required=[Codes("1", user=users["gone"])])
+    assert (await answer(disabled, await check(disabled, login("gone")), "1")).reason == "user_disabled"
+
+
+@pytest.mark.asyncio
+async def test_an_unavailable_method_counts_against_no_user(make_authenticator, users):
+    authenticator = make_authenticator(STRICT, methods=[Codes("1", user=users["alice"])])
+    challenge = await check(authenticator, login())
+    for _ in range(5):
+        assert await answer(authenticator, challenge, "down") == Unavailable("No answer.")
+    assert isinstance(await answer(authenticator, challenge, "1"), Accepted)
+
+
+@pytest.mark.asyncio
+async def test_a_login_keeps_its_client_certificate(make_authenticator, users):
+    codes = Codes("1", user=users["alice"])
+    authenticator = make_authenticator(methods=[codes])
+    challenge = await check(authenticator, login(peer_certificate=b"DER"))
+    assert codes.logins[0].peer_certificate == b"DER"
+    for other in (b"", b"ANOTHER"):
+        assert (await answer(authenticator, challenge, "1", certificate=other)).reason == "another_certificate"
+    assert isinstance(await answer(authenticator, challenge, "1", certificate=b"DER"), Accepted)
+
+
+def test_a_state_of_another_kind_is_refused(make_authenticator):
+    with pytest.raises(TypeError):
+        make_authenticator().answer("state", {}, address=HERE)

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import asyncio
 import threading
+from ipaddress import ip_address
 
 import pytest
 
 from lab.patience import PATIENCE
 from vpn_frontend.auth import password
-from vpn_frontend.auth.password import OverloadError, PasswordChecker, hash_password, matches
+from vpn_frontend.auth.method import LoginRequest
+from vpn_frontend.auth.password import OverloadError, PasswordChecker, PasswordMethod, hash_password, matches
+from vpn_frontend.auth.result import WRONG, Refused
+from vpn_frontend.ports import UserRecord
+from vpn_frontend.testing import MemoryDirectory
 
 
 def test_a_password_matches_its_own_hash_only():
@@ -69,3 +74,25 @@ async def test_a_check_too_slow_is_overload_and_keeps_its_place_until_done(monke
     finally:
         release.set()
         checker.close()
+
+
+@pytest.mark.asyncio
+async def test_a_user_without_a_hash_is_refused_at_the_cost_of_a_wrong_password(monkeypatch):
+    verified = []
+    monkeypatch.setattr(password, "matches", lambda *given: verified.append(given) or False)
+    directory = MemoryDirectory([UserRecord("alice"), UserRecord("bob", "$argon2id$x")], recalls=True)
+    checker = PasswordChecker(threads=1, remember=60)
+    method = PasswordMethod(directory, checker)
+    try:
+        for name in ("alice", "bob", "nobody"):
+            refused = await method.begin(LoginRequest(name, "secret", "", ip_address("192.0.2.1"))).wait()
+            assert refused == Refused(WRONG, "wrong_password")
+    finally:
+        checker.close()
+    assert verified == [(None, "secret"), ("$argon2id$x", "secret"), (None, "secret")]
+
+
+def test_a_password_is_one_round():
+    method = PasswordMethod(MemoryDirectory(), None)
+    with pytest.raises(TypeError):
+        method.answer(None, {})

@@ -11,34 +11,34 @@ from vpn_frontend.auth.verified_password_cache import VerifiedPasswordCache
 def test_only_the_same_hash_and_password_are_known_and_only_for_the_lifetime():
     cache = VerifiedPasswordCache(300)
     cache.add("$argon2id$a", "secret", now=1000)
-    assert cache.knows("$argon2id$a", "secret", now=1299.9)
-    assert not cache.knows("$argon2id$a", "Secret", now=1000)
-    assert not cache.knows("$argon2id$b", "secret", now=1000)
-    assert not cache.knows("$argon2id$", "asecret", now=1000)  # the border between the two counts
-    assert not cache.knows("$argon2id$a", "secret", now=1300)
+    assert cache.has("$argon2id$a", "secret", now=1299.9)
+    assert not cache.has("$argon2id$a", "Secret", now=1000)
+    assert not cache.has("$argon2id$b", "secret", now=1000)
+    assert not cache.has("$argon2id$", "asecret", now=1000)  # the border between the two counts
+    assert not cache.has("$argon2id$a", "secret", now=1300)
     assert len(cache) == 0
 
 
 def test_using_it_does_not_prolong_it():
     cache = VerifiedPasswordCache(10)
     cache.add("hash", "secret", now=0)
-    assert cache.knows("hash", "secret", now=9)
-    assert not cache.knows("hash", "secret", now=10)
+    assert cache.has("hash", "secret", now=9)
+    assert not cache.has("hash", "secret", now=10)
 
 
 def test_the_oldest_gives_way_and_nothing_is_kept_without_a_lifetime():
     cache = VerifiedPasswordCache(300, capacity=2)
     for number in range(3):
         cache.add(f"hash {number}", "secret", now=number)
-    assert [cache.knows(f"hash {number}", "secret", now=3) for number in range(3)] == [False, True, True]
+    assert [cache.has(f"hash {number}", "secret", now=3) for number in range(3)] == [False, True, True]
     off = VerifiedPasswordCache(0)
     off.add("hash", "secret", now=0)
-    assert not off.knows("hash", "secret", now=0)
+    assert not off.has("hash", "secret", now=0)
 
 
 def test_two_processes_share_no_seal():
     first, second = VerifiedPasswordCache(300), VerifiedPasswordCache(300)
-    assert first._seal("hash", "secret") != second._seal("hash", "secret")
+    assert first._mac("hash", "secret") != second._mac("hash", "secret")
 
 
 @pytest.mark.asyncio

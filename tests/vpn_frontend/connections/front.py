@@ -4,7 +4,7 @@
 import asyncio
 
 from vpn_frontend.auth.authenticator import Authenticator
-from vpn_frontend.auth.password import PasswordChecker
+from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway.interface import (
     ChannelDown,
@@ -24,14 +24,19 @@ REPLY = '<config-auth type="auth-reply"><auth><username>{}</username><password>{
 class Front:
     """A connections with its lab; ``settle`` carries all that is under way to its end."""
 
-    def __init__(self, lab, users, *, knows=True):
+    def __init__(self, lab, users, *, knows=True, required=()):
         self.lab = lab
+        self.required = required
         self.gateway = lab.gateway
         self.directory = MemoryDirectory(users.values(), recalls=knows)
         self.passwords = PasswordChecker(threads=1, remember=60 if knows else 0)
         portal = PortalConfig(LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1="")
         authenticator = Authenticator(
-            users=self.directory, engine=lab.engine, passwords=self.passwords, events=lab.events
+            users=self.directory,
+            engine=lab.engine,
+            methods=[PasswordMethod(self.directory, self.passwords)],
+            required=required,
+            events=lab.events,
         )
         self.connections = PreTunnelConnections(
             lab.settings, portal, gateway=lab.gateway, sessions=lab.table, authenticator=authenticator,

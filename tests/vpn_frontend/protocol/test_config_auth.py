@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.protocol.config_auth import MAX_NAME, MAX_SECRET, MessageError, parse_message
+from vpn_frontend.protocol.config_auth import MessageError, parse_message
+from vpn_frontend.protocol.constants import MAX_NAME, MAX_SECRET
 
 OPENCONNECT_INIT = b"""<?xml version="1.0" encoding="UTF-8"?>
 <config-auth client="vpn" type="init" aggregate-auth-version="2"><version who="vpn">v9.01-3</version>\

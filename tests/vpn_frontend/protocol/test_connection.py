@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Conversations as clients hold them, one connection or several, and what breaks one."""
+"""Logins as clients make them, over one connection or several, and input that breaks one."""
 
 import pytest
 from hypothesis import given
@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from vpn_frontend.protocol.connection import CheckLogin, Close, Connection, EndSession, OpenTunnel, PortalConfig, Send
 from vpn_frontend.protocol.login_attempts import LoginAttempts
+from vpn_frontend.protocol.login_form import Field, FieldKind, Form
 
 COOKIE = "ab" * 32
 INIT = b'<config-auth client="vpn" type="init"><version who="vpn">v9.01</version></config-auth>'
@@ -43,7 +44,11 @@ def test_openconnect_logs_in_and_opens_its_tunnel_on_one_connection(portal):
     assert b'name="username"' in form
     [check] = connection.receive(post(REPLY % b"", "/auth", User_Agent="Open AnyConnect VPN Agent v9.01"), 1)
     assert isinstance(check, CheckLogin)
-    assert (check.username, check.password, check.user_agent) == ("alice", "secret", "Open AnyConnect VPN Agent v9.01")
+    assert (check.message.username, check.message.password, check.user_agent) == (
+        "alice",
+        "secret",
+        "Open AnyConnect VPN Agent v9.01",
+    )
     assert b"webvpn=" + COOKIE.encode() in sent(connection.login_granted(COOKIE))
     [tunnel] = connection.receive(
         b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpncontext=1; webvpn=" + COOKIE.encode()
@@ -68,7 +73,7 @@ def test_a_client_without_xml_logs_in(portal):
     assert b'name="password"' in sent(connection.receive(get("/"), 0))
     form = b"username=alice&password=secret&group%5flist="
     [check] = connection.receive(post(form, "/auth", Content_Type="application/x-www-form-urlencoded"), 0)
-    assert (check.username, check.password) == ("alice", "secret")
+    assert (check.message.username, check.message.password) == ("alice", "secret")
 
 
 def test_wrong_passwords_show_the_form_until_attempts_run_out_over_connections(portal):
@@ -214,3 +219,126 @@ def test_any_bytes_are_survived(pieces):
     for piece in pieces:
         effects = connection.receive(piece, 0)
         assert not connection.over or effects == [] or isinstance(effects[-1], Close)
+
+
+CODE_FORM = Form((Field("answer", FieldKind.PASSWORD, "Code:"),), message="Code?", id="challenge")
+CODE = b'<config-auth client="vpn" type="auth-reply"><auth><password>%s</password></auth></config-auth>'
+
+
+def context_of(effects):
+    return effects[0].data.partition(b"webvpncontext=")[2].partition(b";")[0].decode()
+
+
+def challenge(portal, state="state", now=0):
+    """A login that was asked for a code; its context."""
+    connection = Connection(portal)
+    connection.receive(post(REPLY % b"", "/auth"), now)
+    effects = connection.login_challenged(CODE_FORM, state, now)
+    assert b'<auth id="challenge">' in sent(effects)
+    return context_of(effects)
+
+
+def reply(portal, context, body=CODE % b"1", now=0):
+    """The effects of a reply over a connection of its own, and the connection."""
+    connection = Connection(portal)
+    return connection.receive(post(body, "/auth", Cookie=f"webvpncontext={context}"), now), connection
+
+
+def test_a_challenge_is_answered_over_another_connection(portal):
+    context = challenge(portal)
+    [check], connection = reply(portal, context)
+    assert (check.state, check.message.fields) == ("state", {"password": "1"})
+    second = connection.login_challenged(CODE_FORM, "next", 1)
+    assert context_of(second) == context
+    [check], connection = reply(portal, context, now=2)
+    assert check.state == "next"
+    assert b"webvpn=" + COOKIE.encode() in sent(connection.login_granted(COOKIE))
+    assert len(portal.logins) == 0
+
+
+def test_the_context_cookie_lives_as_long_as_its_login():
+    portal = PortalConfig(LoginAttempts(17), attempts=3, groups=(), banner="", certificate_sha1="")
+    connection = Connection(portal)
+    connection.receive(post(REPLY % b""), 0)
+    assert b"; Max-Age=17;" in sent(connection.login_challenged(CODE_FORM, "state", 0))
+    connection.receive(post(REPLY % b""), 0)
+    assert b"; Max-Age=17;" in sent(connection.login_refused("Wrong.", 0))
+
+
+def test_a_wrong_answer_is_asked_again_until_attempts_run_out(portal):
+    context = challenge(portal, "0")
+    for failures in range(1, 3):
+        _, connection = reply(portal, context)
+        data = sent(connection.login_refused("Wrong code.", 0, retry=(CODE_FORM, str(failures))))
+        assert b'param1="Wrong code."' in data
+        assert b'name="answer"' in data
+        assert portal.logins.find(context, 0).state == str(failures)
+    _, connection = reply(portal, context)
+    send, close = connection.login_refused("Wrong code.", 0, retry=(CODE_FORM, "3"))
+    assert b"<input" not in send.data
+    assert isinstance(close, Close)
+    assert len(portal.logins) == 0
+
+
+def test_failures_of_all_rounds_count_together(portal):
+    connection = Connection(portal)
+    connection.receive(post(REPLY % b""), 0)
+    context = context_of(connection.login_refused("Wrong.", 0))
+    [check], connection = reply(portal, context, REPLY % b"")
+    assert check.state is None
+    assert context_of(connection.login_challenged(CODE_FORM, "state", 0)) == context
+    _, connection = reply(portal, context)
+    assert b'name="username"' in sent(connection.login_refused("Wrong code.", 0)), "the login begins again"
+    _, connection = reply(portal, context, REPLY % b"")
+    assert isinstance(connection.login_refused("Wrong.", 0)[-1], Close)
+
+
+def test_an_answer_too_late_or_without_its_context_begins_a_new_login(portal):
+    context = challenge(portal)
+    for effects, _ in (reply(portal, context, now=240), reply(portal, "00" * 16), reply(portal, "")):
+        assert b'name="username"' in sent(effects)
+    [check], _ = reply(portal, context, REPLY % b"", now=240)
+    assert check.state is None
+
+
+def test_a_user_name_that_was_not_asked_for_begins_a_new_login(portal):
+    [check], connection = reply(portal, challenge(portal), REPLY % b"")
+    assert (check.state, check.message.username) == (None, "alice")
+    both = Form((*CODE_FORM.fields, Field("username")))
+    context = context_of(connection.login_challenged(both, "both", 0))
+    [check], _ = reply(portal, context, REPLY % b"")
+    assert check.state == "both"
+
+
+def test_one_answer_of_a_login_is_checked_at_a_time(portal):
+    context = challenge(portal)
+    [_], first = reply(portal, context)
+    for _ in range(3):
+        (send, _), _ = reply(portal, context)
+        assert send.data.startswith(b"HTTP/1.1 503 ")
+    assert b'id="challenge"' in sent(first.login_refused("Wrong.", 0, retry=(CODE_FORM, "again")))
+    [check], _ = reply(portal, context)
+    assert check.state == "again"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda connection: connection.closed(),
+        lambda connection: connection.unavailable("No answer.", 1),
+    ],
+)
+def test_an_answer_that_got_no_decision_may_be_given_again(portal, end):
+    context = challenge(portal)
+    [_], connection = reply(portal, context)
+    end(connection)
+    [check], _ = reply(portal, context)
+    assert check.state == "state"
+
+
+def test_a_late_challenge_to_a_closed_connection_is_nothing(portal):
+    connection = Connection(portal)
+    connection.receive(post(REPLY % b""), 0)
+    connection.closed()
+    assert connection.login_challenged(CODE_FORM, "state", 0) == []
+    assert len(portal.logins) == 0

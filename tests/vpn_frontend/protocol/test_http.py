@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD
 from vpn_frontend.protocol.http import (
     MAX_EARLY,
     MAX_PIECES,
@@ -14,7 +15,6 @@ from vpn_frontend.protocol.http import (
     HttpResponse,
     render_head,
 )
-from vpn_frontend.protocol.http_fast_path import MAX_BODY, MAX_HEAD
 
 POST = b"POST /auth?x=1 HTTP/1.1\r\nHost: vpn\r\nCookie: a=1; webvpn=abc\r\nContent-Length: 5\r\n\r\nhello"
 CONNECT = b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=abc\r\n\r\n"

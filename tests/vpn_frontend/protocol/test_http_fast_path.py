@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.protocol.http_fast_path import MAX_BODY, MAX_HEAD, HttpRequest, parse_plain_request
+from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD
+from vpn_frontend.protocol.http_fast_path import HttpRequest, parse_plain_request
 
 HEADS = [
     b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n",

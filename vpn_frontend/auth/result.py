@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Outcomes of an authentication method, and of a whole login."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vpn_frontend.ports import UserRecord
+    from vpn_frontend.protocol.login_form import Form
+
+RETRY_AFTER = 10  # seconds, when the server could not check
+WRONG = "Login failed: wrong username or password."
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The user is who they claim to be. ``groups``: the one chosen at login first."""
+
+    user: UserRecord
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Another round: show ``form``, and pass its reply with ``state`` to the method's ``answer``.
+
+    ``state`` is a plain immutable value with a short repr (``login_attempts.MAX_STATE``). It is kept on the server.
+    """
+
+    form: Form
+    state: object
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The login failed. ``text`` is for the user, ``reason`` a stable code.
+
+    ``final``: another try is useless now. ``retry``: the round to repeat; ``None``: the login begins again.
+    """
+
+    text: str
+    reason: str
+    final: bool = False
+    retry: Challenge | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The server could not check. ``text`` is for the user, ``retry_after`` seconds."""
+
+    text: str
+    retry_after: int = RETRY_AFTER
+
+
+Outcome = Accepted | Refused | Challenge | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An outcome that has to be waited for. ``wait`` is called and awaited at most once; nothing runs before that."""
+
+    wait: Callable[[], Awaitable[Outcome]]
+
+
+def chain(outcome: Outcome | Pending, step: Callable[[Outcome], Outcome | Pending]) -> Outcome | Pending:
+    """Apply ``step`` to the outcome: at once if it is there, else after it was waited for."""
+    if isinstance(outcome, Pending):
+        return Pending(partial(_wait_and_apply, outcome, step))
+    return step(outcome)
+
+
+async def _wait_and_apply(pending: Pending, step: Callable[[Outcome], Outcome | Pending]) -> Outcome:
+    outcome = step(await pending.wait())
+    return await outcome.wait() if isinstance(outcome, Pending) else outcome

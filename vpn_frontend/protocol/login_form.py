@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Login forms as values: what a form asks for, independent of how it is spelled on the wire.
+
+Clients rename and prefill inputs by name. openconnect fills a one-time code into ``secondary_password`` and sends the
+fields ``answer`` and ``whichpin`` back as ``password``. So a name is part of the contract with the client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+USERNAME = "username"
+PASSWORD = "password"  # noqa: S105 - the name of a field
+GROUP = "group_list"
+PROMPT = "Please enter your username and password."
+
+
+class FieldKind(StrEnum):
+    """How a client shows the field. Values are those of the ``type`` attribute, except ``select``."""
+
+    TEXT = "text"
+    PASSWORD = "password"  # noqa: S105 - the kind of a field
+    SELECT = "select"
+    HIDDEN = "hidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One input. ``value`` is the preset of an input or the selected option of a select."""
+
+    name: str
+    kind: FieldKind = FieldKind.TEXT
+    label: str = ""
+    value: str = ""
+    options: tuple[str, ...] = ()  # of a select
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One question to the user. ``error`` says why it is asked again. Without fields a client shows it and stops."""
+
+    fields: tuple[Field, ...]
+    message: str = ""
+    error: str = ""
+    title: str = "Login"
+    id: str = "main"
+
+    def asks_for(self, name: str) -> bool:
+        """True if the form has a field of that name."""
+        return any(field.name == name for field in self.fields)
+
+
+def first_form(*, groups: Sequence[str] = (), selected: str = "", error: str = "") -> Form:
+    """The form that begins a login: a group where there are groups, user name and password.
+
+    The selected group is the first option, because AnyConnect shows the first one.
+    """
+    return Form(_credentials if not groups else (_group_select(groups, selected), *_credentials), PROMPT, error)
+
+
+def _group_select(groups: Sequence[str], selected: str) -> Field:
+    first = selected if selected in groups else groups[0]
+    options = (first, *(group for group in groups if group != first))
+    return Field(GROUP, FieldKind.SELECT, "GROUP:", first, options)
+
+
+_credentials = (
+    Field(USERNAME, FieldKind.TEXT, "Username:"),
+    Field(PASSWORD, FieldKind.PASSWORD, "Password:"),
+)
