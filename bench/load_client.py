@@ -92,7 +92,7 @@ def await_open(program: Program, wanted: int) -> int:
     """How many tunnels opened; an error if it is none, a remark is the caller's."""
     opened = int(json.loads(program.await_line(r'"open"', _OPEN_PATIENCE).text)["open"])
     if not opened:
-        raise RuntimeError(f"{program.label}: none of {wanted} opened: {program.last_words}")
+        raise RuntimeError(f"{program.label}: none of {wanted} opened: {program.tail}")
     return opened
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lab.certificates import Certificate
-    from lab.network import Site
+    from lab.network import Network
 
 CONFIGURATION = """\
 auth = "plain[passwd={folder}/passwd]"
@@ -58,14 +58,14 @@ dtls-legacy = true
 
 
 class Ocserv:
-    """Serves on the gateway of a site; users have one password."""
+    """Runs on the gateway of a network. All users have one password."""
 
     label = "ocserv"
     inner_ipv4 = "10.88.0.1"
 
     def __init__(
         self,
-        site: Site,
+        network: Network,
         folder: Path,
         certificate: Certificate,
         users: list[str],
@@ -87,10 +87,10 @@ class Ocserv:
                 udp="udp-port = 443" if dtls else "",
             )
         )
-        self.site, self.pin = site, certificate.pin
-        site.gateway.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        self.network, self.pin = network, certificate.pin
+        network.gateway.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         self.program = Program(
-            "ocserv", ["ocserv", "--foreground", "--config", configuration], site.gateway, cwd=folder
+            "ocserv", ["ocserv", "--foreground", "--config", configuration], network.gateway, cwd=folder
         )
         self.program.await_line(r"initialized", 10)
 

@@ -16,10 +16,10 @@ from bench.wireguard import FarEnd, Wireguard
 from bench.wireguard import installed as wireguard_installed
 from lab.certificates import make_certificate
 from lab.namespaces import Claim
-from lab.network import Host, Site
+from lab.network import Host, Network
 from lab.openconnect import OpenConnect
-from lab.processes import proportional_set_size, tree
-from lab.server import OCSENTRY, PASSWORD, Prepared, Server, prepare
+from lab.resource_usage import process_tree, proportional_set_size
+from lab.server import OCSENTRY, PASSWORD, Server, ServerTemplate, make_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,11 +61,11 @@ class Peer:
 
     measures: frozenset[str] = frozenset()  # what it can be asked for; empty: everything
 
-    def __init__(self, label: str, inner_ipv4: str, folder: Path, prepared: Prepared) -> None:
+    def __init__(self, label: str, inner_ipv4: str, folder: Path, template: ServerTemplate) -> None:
         self.label, self.inner_ipv4 = label, inner_ipv4
-        self._claim, self._folder, self._prepared = Claim(), folder, prepared
-        self.site = Site(self._claim)
-        self.host, self.second_host = self.site.add_host(), self.site.add_host()
+        self._claim, self._folder, self._template = Claim(), folder, template
+        self.network = Network(self._claim)
+        self.host, self.second_host = self.network.add_host(), self.network.add_host()
         self._start()
 
     def _serve(self, *, remember_passwords: bool, launcher: Sequence[str | Path]) -> Running:
@@ -94,7 +94,7 @@ class Peer:
 
     def discard(self) -> None:
         """After a measure that failed, however it left the process: the next one gets another."""
-        for pid in tree(self.server.program.process.pid):
+        for pid in process_tree(self.server.program.process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.server.program.process.wait(KILL_SECONDS)
@@ -123,7 +123,7 @@ class Peer:
         return taken
 
     def memory(self) -> int:
-        return proportional_set_size(tree(self.server.program.process.pid))
+        return proportional_set_size(process_tree(self.server.program.process.pid))
 
     def close(self) -> None:
         try:
@@ -148,14 +148,14 @@ class VpnPeer(Peer):
 class OurPeer(VpnPeer):
     server: Server
 
-    def __init__(self, folder: Path, prepared: Prepared) -> None:
-        super().__init__("ocsentry", "10.89.0.1", folder, prepared)
+    def __init__(self, folder: Path, template: ServerTemplate) -> None:
+        super().__init__("ocsentry", "10.89.0.1", folder, template)
 
     def _serve(self, *, remember_passwords: bool, launcher: Sequence[str | Path]) -> Server:
         return Server(
-            self.site,
+            self.network,
             self._folder,
-            self._prepared,
+            self._template,
             launcher=launcher,
             builtin_limits=False,  # a thousand clients behind one address are what they are there to stop
             settings={
@@ -169,11 +169,11 @@ class OurPeer(VpnPeer):
 
 
 class OcservPeer(VpnPeer):
-    def __init__(self, folder: Path, prepared: Prepared) -> None:
-        super().__init__("ocserv", Ocserv.inner_ipv4, folder, prepared)
+    def __init__(self, folder: Path, template: ServerTemplate) -> None:
+        super().__init__("ocserv", Ocserv.inner_ipv4, folder, template)
 
     def _serve(self, **_: object) -> Ocserv:
-        return Ocserv(self.site, self._folder, self._prepared.certificate, [USER], PASSWORD, mtu=MTU, dtls=True)
+        return Ocserv(self.network, self._folder, self._template.certificate, [USER], PASSWORD, mtu=MTU, dtls=True)
 
 
 class WireguardPeer(Peer):
@@ -183,11 +183,11 @@ class WireguardPeer(Peer):
         | {f"loss-{way}-{rate}" for way in ("up", "down") for rate in ("300", "900", "900-tuned")}
     )
 
-    def __init__(self, folder: Path, prepared: Prepared) -> None:
-        super().__init__("wireguard-go", Wireguard.inner_ipv4, folder, prepared)
+    def __init__(self, folder: Path, template: ServerTemplate) -> None:
+        super().__init__("wireguard-go", Wireguard.inner_ipv4, folder, template)
 
     def _serve(self, **_: object) -> Wireguard:
-        return Wireguard(self.site, self._folder, number=self._claim.number, mtu=MTU)
+        return Wireguard(self.network, self._folder, number=self._claim.number, mtu=MTU)
 
     def connect(self, host: Host, *, dtls: bool) -> FarEnd:
         assert dtls, "it has no channel over TCP"
@@ -208,14 +208,14 @@ def installed_peers() -> list[str]:
 
 def open_peers(folder: Path, labels: list[str]) -> list[Peer]:
     """Starts those asked for. The folder must be reachable by ocserv's own user."""
-    (folder / "prepared").mkdir()
+    (folder / "template").mkdir()
     if "ocsentry" in labels:
-        prepared = prepare(folder / "prepared", [USER])
+        template = make_template(folder / "template", [USER])
     else:
-        prepared = Prepared(folder, make_certificate(folder / "prepared"), token="")
+        template = ServerTemplate(folder, make_certificate(folder / "template"), token="")
     peers: list[Peer] = []
     try:
-        peers.extend(KINDS[label](folder / label, prepared) for label in labels)
+        peers.extend(KINDS[label](folder / label, template) for label in labels)
     except BaseException:
         for peer in peers:
             peer.close()

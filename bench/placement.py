@@ -48,12 +48,12 @@ def apart(peer: Peer) -> Iterator[None]:
     half = len(processors) // 2
     try:
         if half:
-            _confine(peer.site.gateway, processors[:half])
+            _confine(peer.network.gateway, processors[:half])
             _confine(peer.host.namespace, processors[half:])
             os.sched_setaffinity(0, processors[half:])  # programs inherit it from who starts them
         yield
     finally:
-        for namespace in peer.site.gateway, peer.host.namespace:
+        for namespace in peer.network.gateway, peer.host.namespace:
             _confine(namespace, processors)
         os.sched_setaffinity(0, processors)
 

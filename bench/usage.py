@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from lab.processes import cpu_seconds, tree
+from lab.resource_usage import cpu_seconds, process_tree
 
 _CLOSE_TRIES, _CLOSE_REST = 40, 0.05  # times, seconds: until the last process has been waited for
 _NUMBERS = itertools.count()
@@ -24,7 +24,7 @@ class Usage:
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._group = _make_group(tree(root))
+        self._group = _make_group(process_tree(root))
 
     @property
     def source(self) -> str:

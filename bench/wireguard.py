@@ -15,7 +15,7 @@ from lab.programs import Program
 
 if TYPE_CHECKING:
     from lab.namespaces import Namespace
-    from lab.network import Host, Site
+    from lab.network import Host, Network
 
 PORT = 443  # of both ends, where the other servers have theirs
 CONTROL = Path("/var/run/wireguard")  # the program makes a socket there that bears its device's name
@@ -43,7 +43,7 @@ class End:
         socket, deadline = CONTROL / f"{self.device}.sock", time.monotonic() + START_SECONDS
         while not socket.exists():
             if time.monotonic() > deadline or not self.program.running:
-                raise RuntimeError(f"{self.program.label} does not start: {self.program.last_words}")
+                raise RuntimeError(f"{self.program.label} does not start: {self.program.tail}")
             time.sleep(0.01)
 
     def know(self, other: End, endpoint: str) -> None:
@@ -72,10 +72,10 @@ class Wireguard(End):
     inner_ipv4 = "10.90.0.1"
     pin = ""
 
-    def __init__(self, site: Site, folder: Path, *, number: int, mtu: int) -> None:
+    def __init__(self, network: Network, folder: Path, *, number: int, mtu: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._number, self._mtu = folder, number, mtu
-        super().__init__(site.gateway, f"wg{number}s", self.inner_ipv4, folder, mtu)
+        super().__init__(network.gateway, f"wg{number}s", self.inner_ipv4, folder, mtu)
 
     def stop(self) -> None:
         self.goodbye()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The admin API as its users call it: HTTP with a bearer token, and one-line commands on the Unix socket."""
+"""Client of the admin API: HTTP with a bearer token, and one-line JSON commands on the Unix socket."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ ADMIN_PORT = 8443
 
 
 class Api:
-    """One kept connection from inside the server's namespace, so that a call costs what a call costs."""
+    """Calls over one persistent connection, made inside the server's namespace."""
 
     def __init__(self, gateway: Namespace, token: str) -> None:
         self._gateway = gateway
@@ -27,11 +27,11 @@ class Api:
         self._connection: http.client.HTTPConnection | None = None
 
     def another(self) -> Api:
-        """The same caller over a connection of its own, for a thread of its own."""
+        """Returns a client with the same token and its own connection, for another thread."""
         return Api(self._gateway, self._token)
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Status and parsed answer."""
+        """Returns the status and the parsed body."""
         headers = {"Authorization": f"Bearer {self._token}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -67,16 +67,16 @@ class Api:
 
     def _connect(self) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", ADMIN_PORT)
-        connection.sock = self._gateway.connect(("127.0.0.1", ADMIN_PORT), timeout=PATIENCE)
+        connection.sock = self._gateway.connect(("127.0.0.1", ADMIN_PORT), timeout=TIMEOUT)
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
         return connection
 
 
 def command_line(path: Path, command: dict[str, object]) -> dict[str, Any]:
-    """One JSON command, one line, on the Unix socket; its one-line answer."""
+    """Sends one JSON command line on the Unix socket and returns the parsed answer."""
     with socket.socket(socket.AF_UNIX) as stream:
-        stream.settimeout(PATIENCE)
+        stream.settimeout(TIMEOUT)
         stream.connect(str(path))
         stream.sendall(json.dumps(command).encode() + b"\n")
         with stream.makefile("rb") as lines:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A self-signed ECDSA certificate and the pin by which openconnect trusts it."""
+"""A self-signed ECDSA certificate and its pin for openconnect's --servercert."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
+    """PEM files and the public key's pin."""
+
     chain: Path
     key: Path
     pin: str  # pin-sha256:…, of the public key

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Network namespaces that no two test processes share and that no killed run leaves behind.
+"""Network namespaces per test process, removed by a later run if this one is killed.
 
-A process claims a number by locking a file; every namespace it makes carries that number in its name. Whoever gets the
-lock next knows that what is left under that number has no owner, and removes it.
+A process claims a number by locking a file. The names of its namespaces carry that number. The next process with the
+lock removes namespaces that are left under the number: their owner is gone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,8 @@ _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def run(*command: str, stdin: str | None = None, timeout: float = PATIENCE, check: bool = True) -> str:
-    """The standard output of a short command; its standard error is in the exception when it fails."""
+def run(*command: str, stdin: str | None = None, timeout: float = TIMEOUT, check: bool = True) -> str:
+    """Runs a short command and returns its standard output. Raises RuntimeError with its standard error."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}{done.stdout.strip()}")
@@ -40,6 +40,8 @@ def run(*command: str, stdin: str | None = None, timeout: float = PATIENCE, chec
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
+    """One network namespace, by its name under /run/netns."""
+
     name: str
 
     @classmethod
@@ -51,7 +53,7 @@ class Namespace:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Sockets and processes that this thread makes inside the block belong to the namespace."""
+        """Puts this thread into the namespace: sockets and processes it makes in the block belong there."""
         with Path("/proc/thread-self/ns/net").open() as here, Path("/run/netns", self.name).open() as there:
             _set_namespace(there.fileno())
             try:
@@ -60,10 +62,10 @@ class Namespace:
                 _set_namespace(here.fileno())
 
     def ip(self, *commands: str) -> None:
-        """Commands of ip(8), in one batch."""
+        """Runs commands of ip(8) in one batch."""
         run("ip", "-n", self.name, "-batch", "-", stdin="\n".join(commands) + "\n")
 
-    def run(self, *command: str, timeout: float = PATIENCE, check: bool = True, stdin: str | None = None) -> str:
+    def run(self, *command: str, timeout: float = TIMEOUT, check: bool = True, stdin: str | None = None) -> str:
         with self.entered():
             return run(*command, timeout=timeout, check=check, stdin=stdin)
 
@@ -78,7 +80,7 @@ class Namespace:
             return socket.socket(family, kind, protocol)
 
     def connect(
-        self, address: tuple[str, int], *, timeout: float = PATIENCE, source: str | None = None
+        self, address: tuple[str, int], *, timeout: float = TIMEOUT, source: str | None = None
     ) -> socket.socket:
         stream = self.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         stream.settimeout(timeout)
@@ -92,7 +94,7 @@ class Namespace:
         return stream
 
     def delete(self) -> None:
-        """Kills what still runs inside, then the namespace with its devices."""
+        """Kills the processes inside, then removes the namespace with its devices."""
         for pid in run("ip", "netns", "pids", self.name, check=False).split():
             if int(pid) != os.getpid():
                 try:
@@ -103,7 +105,7 @@ class Namespace:
 
 
 class Claim:
-    """A number that is this process's own until it is released or the process ends."""
+    """A number that belongs to this process until it calls ``release`` or ends."""
 
     def __init__(self) -> None:
         for number in range(MAX_CLAIMS):

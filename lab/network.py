@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The wires: one gateway namespace and any number of hosts around it.
+"""Topology: one gateway namespace with any number of hosts.
 
     host 1  eth0 10.77.1.2, fd77:1::2 ────────── v1 ┐
     host 2  eth0 10.77.2.2, fd77:2::2 ────────── v2 ┼ gateway: lo 10.77.0.1, fd77::1
     host n  eth0 any addresses asked for ─────── vn ┘ (the server runs here; ocs0 when it serves)
 
-Nothing of it touches the machine's own network, so the same addresses serve in every test process at once.
+Nothing touches the machine's own network, so every test process uses the same addresses.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
+from lab.impairment import ImpairedLink
 from lab.namespaces import Claim, Namespace
 
 if TYPE_CHECKING:
     from lab.programs import Program
-from lab.roughroad import RoughRoad
 
 SERVER_IPV4 = "10.77.0.1"
 SERVER_IPV6 = "fd77::1"
@@ -33,33 +33,33 @@ class Host:
     gateway: Namespace
     ipv4: str
     ipv6: str
-    road: RoughRoad | None = None
+    impaired_link: ImpairedLink | None = None
 
     @property
-    def wire(self) -> str:
-        """The gateway's end of the cable."""
+    def gateway_device(self) -> str:
+        """The gateway's end of the veth pair."""
         return f"v{self.number}"
 
     def unplug(self) -> None:
-        """The cable is out: neither end learns anything from the other any more."""
-        self.gateway.ip(f"link set {self.wire} down")
+        """Takes the link down: neither end gets packets or errors from the other."""
+        self.gateway.ip(f"link set {self.gateway_device} down")
 
     def plug(self) -> None:
-        self.gateway.ip(f"link set {self.wire} up", *_gateway_routes(self.number, self.ipv4, self.ipv6))
+        self.gateway.ip(f"link set {self.gateway_device} up", *_gateway_routes(self.number, self.ipv4, self.ipv6))
 
-    def drop_silently(self, match: str = "") -> None:
-        """Packets that match (nft syntax, empty: all) vanish in both directions, the link stays up."""
+    def blackhole(self, match: str = "") -> None:
+        """Drops packets that match (nft syntax, empty: all) in both directions. The link stays up."""
         self.namespace.nft(
-            "table inet hole {\n"
+            "table inet blackhole {\n"
             f" chain out {{ type filter hook output priority 0; oifname eth0 {match} drop; }}\n"
             f" chain in {{ type filter hook input priority 0; iifname eth0 {match} drop; }}\n}}\n"
         )
 
-    def let_through(self) -> None:
-        self.namespace.run("nft", "delete", "table", "inet", "hole")
+    def remove_blackhole(self) -> None:
+        self.namespace.run("nft", "delete", "table", "inet", "blackhole")
 
     def move_to(self, ipv4: str, ipv6: str | None = None) -> None:
-        """The host's own addresses change, as when a phone leaves a wireless network."""
+        """Changes the host's addresses, as when a phone leaves a wireless network."""
         old4, old6 = self.ipv4, self.ipv6
         self.ipv4, self.ipv6 = ipv4, ipv6 or self.ipv6
         commands = [f"addr add {ipv4}/32 dev eth0", f"route replace {SERVER_IPV4} dev eth0 src {ipv4}"]
@@ -73,25 +73,25 @@ class Host:
         self.gateway.ip(*_gateway_routes(self.number, self.ipv4, self.ipv6))
 
 
-class Site:
-    """The gateway and its hosts."""
+class Network:
+    """The gateway, its hosts and the programs that run on them."""
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
         self.hosts: list[Host] = []
-        self.programs: list[Program] = []  # all that ran here, for their output and their end
+        self.programs: list[Program] = []  # all that were started
         self.gateway = Namespace.create(claim.name("gw"))
         self.gateway.ip(f"addr add {SERVER_IPV4}/32 dev lo", f"addr add {SERVER_IPV6}/128 dev lo nodad")
 
-    def add_host(self, ipv4: str | None = None, ipv6: str | None = None, *, rough: bool = False) -> Host:
-        """A host on its own cable, with ``rough`` over a router that can mistreat its UDP packets."""
+    def add_host(self, ipv4: str | None = None, ipv6: str | None = None, *, impaired: bool = False) -> Host:
+        """Adds a host on its own veth pair; ``impaired`` puts a router with an ``ImpairedLink`` between."""
         number = len(self.hosts) + 1
         ipv4 = str(IPv4Address(ipv4 or f"10.77.{number}.2"))
         ipv6 = str(IPv6Address(ipv6 or f"fd77:{number:x}::2"))
         namespace = Namespace.create(self._claim.name(f"h{number}"))
         wire = f"v{number}"
-        # No duplicate address detection: an address is usable at once, and nothing has to be waited for.
-        router = Namespace.create(self._claim.name(f"r{number}")) if rough else None
+        # Without duplicate address detection an address is usable at once.
+        router = Namespace.create(self._claim.name(f"r{number}")) if impaired else None
         if router:
             self.gateway.ip(f"link add {wire} type veth peer name far netns {router.name}")
             router.ip(f"link add near type veth peer name eth0 netns {namespace.name}")
@@ -109,12 +109,12 @@ class Site:
         self.gateway.ip(*_gateway_routes(number, ipv4, ipv6))
         host = Host(number, namespace, self.gateway, ipv4, ipv6)
         if router:
-            host.road = self._open_road(router, host)
+            host.impaired_link = self._impair(router, host)
         self.hosts.append(host)
         return host
 
-    def _open_road(self, router: Namespace, host: Host) -> RoughRoad:
-        """The router answers for both ends (proxy ARP, either link-local address), so that neither has to know it."""
+    def _impair(self, router: Namespace, host: Host) -> ImpairedLink:
+        """The router answers for both ends (proxy ARP, link-local addresses), so neither needs a route to it."""
         router.ip(
             "link set near addrgenmode none up",
             "link set far addrgenmode none up",
@@ -128,12 +128,12 @@ class Site:
         proxies = ("net.ipv4.conf.near.proxy_arp", "net.ipv4.conf.far.proxy_arp")
         for switch in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", *proxies):
             router.run("sysctl", "-qw", f"{switch}=1")
-        return RoughRoad(router)
+        return ImpairedLink(router)
 
     def close(self) -> None:
         for host in self.hosts:
-            if host.road:
-                host.road.close()
+            if host.impaired_link:
+                host.impaired_link.close()
         self._claim.clear()
         self.hosts.clear()
 

@@ -8,19 +8,19 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.echoes import echo
+from lab.icmp_echo import answered_share
 from lab.network import SERVER_IPV4, Host
-from lab.patience import PATIENCE
 from lab.programs import Line, Program
+from lab.timeouts import TIMEOUT
 
-SCRIPT = Path(__file__).with_name("tunnel-script")
+SCRIPT = Path(__file__).with_name("vpnc-script")
 DTLS_UP = r"Established DTLS connection"
-UP = r"^tunnel-script: (?:re)?connect "
+UP = r"^vpnc-script: (?:re)?connect "
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
-    """What the client was given."""
+class TunnelConfig:
+    """What the server gave the client, as its vpnc-script reports it."""
 
     device: str
     mtu: int
@@ -30,7 +30,7 @@ class Inside:
 
 
 class OpenConnect(Program):
-    """One run of the client. It is up once `await_up` returns; its end is `await_exit`."""
+    """One run of the client: `await_up` returns once its tunnel is up, `await_exit` once it has ended."""
 
     def __init__(
         self,
@@ -64,30 +64,30 @@ class OpenConnect(Program):
             stdin=password + "\n",
         )
 
-    def await_up(self, timeout: float = PATIENCE) -> Inside:
-        return parse_inside(self.await_line(UP, timeout))
+    def await_up(self, timeout: float = TIMEOUT) -> TunnelConfig:
+        return parse_tunnel_config(self.await_line(UP, timeout))
 
-    def await_dtls(self, timeout: float = PATIENCE) -> float:
-        """Seconds from the TLS channel's being up to the DTLS channel's."""
+    def await_dtls(self, timeout: float = TIMEOUT) -> float:
+        """Waits for the DTLS channel; returns the seconds since the TLS channel was up."""
         began = self.await_line(r"CSTP connected", timeout).at
         return self.await_line(DTLS_UP, timeout).at - began
 
-    def await_reconnected(self, timeout: float = 2 * PATIENCE) -> Line:
-        return self.await_line(r"^tunnel-script: reconnect ", timeout)
+    def await_reconnected(self, timeout: float = 2 * TIMEOUT) -> Line:
+        return self.await_line(r"^vpnc-script: reconnect ", timeout)
 
     def goodbye(self) -> None:
-        """The user ends it: the client tells the server."""
-        # Not SIGINT: the client ignores that one while its script runs, as system(3) does.
+        """Disconnects as a user does: the client tells the server."""
+        # Not SIGINT: the client ignores it while its script runs, as system(3) does.
         self.signal(signal.SIGTERM)
         self.await_exit()
 
     def ping(
-        self, target: str, *, count: int = 3, interval: float = 0.05, size: int = 56, patience: float = PATIENCE
+        self, target: str, *, count: int = 3, interval: float = 0.05, size: int = 56, timeout: float = TIMEOUT
     ) -> float:
-        """Pings through the host's routes; the part that was answered, 0 to 1."""
-        return echo(self.host.namespace, target, count=count, interval=interval, size=size, patience=patience)
+        """Sends echo requests through the host's routes; returns the share that was answered, 0 to 1."""
+        return answered_share(self.host.namespace, target, count=count, interval=interval, size=size, timeout=timeout)
 
 
-def parse_inside(line: Line) -> Inside:
+def parse_tunnel_config(line: Line) -> TunnelConfig:
     facts = dict(re.findall(r"(\w+)=(\S*)", line.text))
-    return Inside(facts["dev"], int(facts["mtu"] or 0), facts["ipv4"], facts["ipv6"], facts["dns"])
+    return TunnelConfig(facts["dev"], int(facts["mtu"] or 0), facts["ipv4"], facts["ipv6"], facts["dns"])

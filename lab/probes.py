@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Connections below the VPN client: does the server let this source in, and does it say a byte?"""
+"""TLS probes: does the server accept this source, and does it send a byte?"""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from lab.bounds import eventually
 from lab.network import SERVER_IPV4, Host
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT, eventually
 
 if TYPE_CHECKING:
     import socket
 
 
-class Door(Enum):
-    OPEN = "a TLS handshake was completed"
-    SHUT = "the connection was closed before the server sent a byte"
-    SPOKE = "the server sent bytes and then closed"
+class ProbeResult(Enum):
+    """How a probe ended."""
+
+    HANDSHAKE = "a TLS handshake was completed"
+    CLOSED = "the connection was closed before the server sent a byte"
+    CLOSED_AFTER_DATA = "the server sent bytes and then closed"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
+    """Address and TCP port of a probe."""
+
     host: str = SERVER_IPV4
     port: int = 443
 
@@ -35,24 +38,24 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def knock(host: Host, target: Target = Target(), *, source: str | None = None, timeout: float = PATIENCE) -> Door:
-    """One connection: a handshake if the server takes part in it. Every byte the server sent before is looked at."""
+def probe(host: Host, target: Target = Target(), *, source: str | None = None, timeout: float = TIMEOUT) -> ProbeResult:
+    """Connects and tries one TLS handshake. The result accounts for every byte that the server sent."""
     try:
         with host.namespace.connect((target.host, target.port), timeout=timeout, source=source) as stream:
-            return _shake_hands(stream)
+            return _handshake(stream)
     except ConnectionResetError:
-        return Door.SHUT
+        return ProbeResult.CLOSED
 
 
-def await_door(host: Host, wanted: Door) -> None:
-    """Knocks until it is so."""
-    eventually(lambda: knock(host), lambda found: found is wanted, f"{wanted}")
+def await_probe(host: Host, wanted: ProbeResult) -> None:
+    """Probes until the result is ``wanted``."""
+    eventually(lambda: probe(host), lambda found: found is wanted, f"{wanted}")
 
 
-def _shake_hands(stream: socket.socket) -> Door:
+def _handshake(stream: socket.socket) -> ProbeResult:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = tls_context().wrap_bio(incoming, outgoing)
-    heard = 0
+    received = 0
     try:
         while True:
             try:
@@ -61,20 +64,20 @@ def _shake_hands(stream: socket.socket) -> Door:
                 stream.sendall(outgoing.read())
                 data = stream.recv(16384)
                 if not data:
-                    return Door.SPOKE if heard else Door.SHUT
-                heard += len(data)
+                    return ProbeResult.CLOSED_AFTER_DATA if received else ProbeResult.CLOSED
+                received += len(data)
                 incoming.write(data)
             else:
                 stream.sendall(outgoing.read())
-                return Door.OPEN
+                return ProbeResult.HANDSHAKE
     except (ConnectionResetError, BrokenPipeError):
-        return Door.SPOKE if heard else Door.SHUT
+        return ProbeResult.CLOSED_AFTER_DATA if received else ProbeResult.CLOSED
 
 
-def silent_close(host: Host, target: Target = Target(), *, silence: float = 5) -> bool:
-    """True if the server closes a connection without a byte on which the client says nothing.
+def closes_without_data(host: Host, target: Target = Target(), *, silence: float = 5) -> bool:
+    """True if the server closes the connection before it sends a byte.
 
-    After so many seconds of ``silence`` the client does speak, to tell a server that waits from one that is late.
+    The client sends nothing for ``silence`` seconds, then a ClientHello: a waiting server answers, a late one closes.
     """
     try:
         with host.namespace.connect((target.host, target.port)) as stream:
@@ -82,13 +85,13 @@ def silent_close(host: Host, target: Target = Target(), *, silence: float = 5) -
             try:
                 return stream.recv(1) == b""
             except TimeoutError:
-                stream.settimeout(PATIENCE)
-                return _shake_hands(stream) is Door.SHUT
+                stream.settimeout(TIMEOUT)
+                return _handshake(stream) is ProbeResult.CLOSED
     except ConnectionResetError:
         return True
 
 
-def open_tls(host: Host, target: Target = Target(), *, timeout: float = PATIENCE) -> ssl.SSLSocket:
+def open_tls(host: Host, target: Target = Target(), *, timeout: float = TIMEOUT) -> ssl.SSLSocket:
     stream = host.namespace.connect((target.host, target.port), timeout=timeout)
     try:
         return tls_context().wrap_socket(stream)
@@ -98,7 +101,7 @@ def open_tls(host: Host, target: Target = Target(), *, timeout: float = PATIENCE
 
 
 def drain(stream: socket.socket) -> bytes:
-    """All the server says until it closes; an error if it goes silent without closing."""
+    """Returns what the server sends until it closes. Raises TimeoutError if it neither sends nor closes."""
     parts: list[bytes] = []
     try:
         while data := stream.recv(65536):

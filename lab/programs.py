@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A running program whose output is read as events: each line with the moment at which it came."""
+"""A child process whose output lines carry the time at which they came."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     import signal
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
     from lab.namespaces import Namespace
 
-MAX_LINES = 200_000  # of one program, kept in memory
-SHOWN_LINES = 40  # in a failure
+MAX_LINES = 200_000  # kept per program
+SHOWN_LINES = 40  # in an error
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """One line of output and when it was read."""
+
     at: float  # time.monotonic()
     text: str
 
 
 class Program:
-    """Standard output and error together, line by line. The program dies with this process, however that ends."""
+    """Reads standard output and error, line by line. The kernel kills the program when this process ends."""
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Program:
     ) -> None:
         self.label = label
         self.lines: list[Line] = []
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._ended = False
         with namespace.entered():
             self.process = subprocess.Popen(
@@ -69,22 +71,22 @@ class Program:
         assert self.process.stdout is not None
         for text in self.process.stdout:
             line = Line(time.monotonic(), text.rstrip("\n"))
-            with self._news:
+            with self._changed:
                 if len(self.lines) < MAX_LINES:
                     self.lines.append(line)
-                self._news.notify_all()
-        with self._news:
+                self._changed.notify_all()
+        with self._changed:
             self._ended = True
-            self._news.notify_all()
+            self._changed.notify_all()
 
     @property
     def output(self) -> str:
-        with self._news:
+        with self._changed:
             return "\n".join(line.text for line in self.lines)
 
     @property
-    def last_words(self) -> str:
-        with self._news:
+    def tail(self) -> str:
+        with self._changed:
             return "\n".join(line.text for line in self.lines[-SHOWN_LINES:])
 
     @property
@@ -92,13 +94,16 @@ class Program:
         return self.process.poll() is None
 
     def find(self, pattern: str, *, since: int = 0) -> Line | None:
-        with self._news:
+        with self._changed:
             return next((line for line in self.lines[since:] if re.search(pattern, line.text)), None)
 
-    def await_line(self, pattern: str, timeout: float = PATIENCE, *, since: int = 0) -> Line:
-        """The first line from number ``since`` on that matches; an error with the whole output if none comes."""
+    def await_line(self, pattern: str, timeout: float = TIMEOUT, *, since: int = 0) -> Line:
+        """Returns the first line from number ``since`` on that matches.
+
+        Raises AssertionError with the last lines if the program ends or ``timeout`` seconds pass.
+        """
         deadline = time.monotonic() + timeout
-        with self._news:
+        with self._changed:
             while True:
                 for line in self.lines[since:]:
                     if re.search(pattern, line.text):
@@ -108,14 +113,14 @@ class Program:
                 if self._ended or left <= 0:
                     why = "it ended" if self._ended else f"{timeout} s passed"
                     break
-                self._news.wait(left)
-        raise AssertionError(f"{self.label}: no line matches {pattern!r}, {why}:\n{self.last_words}")
+                self._changed.wait(left)
+        raise AssertionError(f"{self.label}: no line matches {pattern!r}, {why}:\n{self.tail}")
 
-    def await_exit(self, timeout: float = PATIENCE) -> int:
+    def await_exit(self, timeout: float = TIMEOUT) -> int:
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.label} still runs after {timeout} s:\n{self.last_words}") from None
+            raise AssertionError(f"{self.label} still runs after {timeout} s:\n{self.tail}") from None
         self._reader.join(timeout)
         return code
 
@@ -125,5 +130,5 @@ class Program:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        self.process.wait(TIMEOUT)
+        self._reader.join(TIMEOUT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`ocsentry serve` on the gateway of a site, configured, watched and taken down as an operator would."""
+"""`ocsentry serve` on the gateway of a network, and what tests ask of it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.api import ADMIN_PORT, Api, command_line
-from lab.bounds import eventually
 from lab.certificates import Certificate, make_certificate
 from lab.namespaces import run
 from lab.network import SERVER_IPV4
 from lab.openconnect import OpenConnect
-from lab.patience import PATIENCE
 from lab.programs import Program
+from lab.timeouts import TIMEOUT, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lab.network import Host, Site
+    from lab.network import Host, Network
 
 OCSENTRY = Path(sys.executable).with_name("ocsentry")
 PASSWORD = "correct horse battery staple"
@@ -45,21 +44,21 @@ DEFAULTS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A folder with a certificate, a database with users and a token: made once, copied for every server."""
+class ServerTemplate:
+    """A folder with certificate, users and an API token: made once, copied for every server."""
 
     folder: Path
     certificate: Certificate
     token: str
 
 
-def prepare(folder: Path, users: Iterable[str]) -> Prepared:
+def make_template(folder: Path, users: Iterable[str]) -> ServerTemplate:
     certificate = make_certificate(folder)
     write_configuration(folder, {})
     for user in users:
         ocsentry(folder, "user", "add", user, "--password-stdin", stdin=PASSWORD + "\n")
     answer = json.loads(ocsentry(folder, "token", "create", "lab", "--json"))
-    return Prepared(folder, certificate, answer["token"])
+    return ServerTemplate(folder, certificate, answer["token"])
 
 
 def write_configuration(folder: Path, settings: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -74,8 +73,8 @@ def write_configuration(folder: Path, settings: Mapping[str, Mapping[str, Any]])
     return path
 
 
-def ocsentry(folder: Path, *arguments: str, stdin: str = "", timeout: float = PATIENCE) -> str:
-    """One run of the command line on the configuration in ``folder``."""
+def ocsentry(folder: Path, *arguments: str, stdin: str = "", timeout: float = TIMEOUT) -> str:
+    """Runs the command line on the configuration in ``folder`` and returns its output."""
     command, *rest = arguments
     return run(
         *("env", f"OCSENTRY_CONFIG={folder}/ocsentry.toml", str(OCSENTRY), command, *rest),
@@ -89,32 +88,34 @@ def rule_document(rules: Sequence[object], **more: object) -> str:
 
 
 class Server:
+    """A running server. ``finish`` ends it and checks that it leaves nothing behind."""
+
     def __init__(
         self,
-        site: Site,
+        network: Network,
         folder: Path,
-        prepared: Prepared,
+        template: ServerTemplate,
         *,
         rules: Sequence[object] = (),
         builtin_limits: bool = True,
         launcher: Sequence[str | Path] = (OCSENTRY,),
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        shutil.copytree(prepared.folder, folder, dirs_exist_ok=True)
+        shutil.copytree(template.folder, folder, dirs_exist_ok=True)
         self._launcher = launcher
-        self.site, self.folder, self.pin = site, folder, prepared.certificate.pin
+        self.network, self.folder, self.pin = network, folder, template.certificate.pin
         self.configuration = write_configuration(folder, settings or {})
         self.rule_file = folder / "rules" / "test.json"
         self.write_rules(rules, builtin_limits=builtin_limits)
         self.socket = folder / "admin.sock"
-        self.api = Api(site.gateway, prepared.token)
+        self.api = Api(network.gateway, template.token)
         self._clients: list[OpenConnect] = []
         self.program = self._start()
 
     def _start(self) -> Program:
         command = [*self._launcher, "serve", "--config", self.configuration]
-        program = Program("ocsentry serve", command, self.site.gateway, cwd=self.folder)
-        self.site.programs.append(program)
+        program = Program("ocsentry serve", command, self.network.gateway, cwd=self.folder)
+        self.network.programs.append(program)
         try:
             program.await_line(r'"event": ?"ready"|\bready\b')
         except BaseException:
@@ -122,10 +123,10 @@ class Server:
             raise
         return program
 
-    # -- what an operator does
+    # -- as an operator
 
     def write_rules(self, rules: Sequence[object], **more: object) -> None:
-        """Saves the rule file as an editor does: a new file beside it, then one rename."""
+        """Saves the rule file as editors do: writes a new file, then renames it."""
         self.save_rule_file(rule_document(rules, **more))
 
     def save_rule_file(self, text: str) -> None:
@@ -143,13 +144,13 @@ class Server:
         self.stop()
         self.program = self._start()
 
-    # -- what a test wants to know
+    # -- clients and state
 
     def connect(
         self, host: Host, *arguments: str, user: str = "alice", password: str = PASSWORD, **more: Any
     ) -> OpenConnect:
         client = OpenConnect(host, *arguments, pin=self.pin, user=user, password=password, **more)
-        self.site.programs.append(client)
+        self.network.programs.append(client)
         self._clients.append(client)
         return client
 
@@ -157,15 +158,15 @@ class Server:
         return self.api.get("/api/v1/sessions")["items"]
 
     def await_sessions(self, count: int) -> None:
-        """Until the server lists exactly so many sessions."""
+        """Waits until the server lists ``count`` sessions."""
         eventually(self.sessions, lambda found: len(found) == count, f"{count} sessions")
 
     def await_no_connected(self) -> None:
-        """Until no session has a channel: all are gone or wait for their client."""
+        """Waits until no session has a channel: each has ended or waits for its client."""
         eventually(self._states, lambda found: "connected" not in found, "without a connected session")
 
     def await_transport(self, wanted: str) -> None:
-        """Until the only session is listed with that channel: its client may hear of it first."""
+        """Waits until the only session is listed with that channel; its client may know earlier."""
         eventually(self.sessions, lambda found: [one["transport"] for one in found] == [wanted], f"over {wanted}")
 
     def _states(self) -> list[str]:
@@ -178,31 +179,31 @@ class Server:
         eventually(self.leases, lambda found: found == count, f"{count} leases")
 
     def finish(self) -> None:
-        """Ends what still runs, as well as it can be ended, and checks that nothing is held or left."""
+        """Disconnects the clients, checks that no lease is left, and stops the server."""
         if not self.program.running:
             return
         for client in self._clients:
             if client.running:
                 client.goodbye()
-        self._forget_killed()
+        self._end_sessions()
         self.await_leases(0)
         self.stop()
 
-    def _forget_killed(self) -> None:
-        """A client that was killed holds its place until its cookie ends; no test waits for that at its end."""
+    def _end_sessions(self) -> None:
+        """Ends sessions of killed clients, which would otherwise last until their cookie expires."""
         for session in self.sessions():
             status, answer = self.api.call("DELETE", f"/api/v1/sessions/{session['id']}")
             assert status in {200, 204, 404}, answer
 
     def stop(self) -> None:
-        """SIGTERM, and everything that a stopped server must have done."""
+        """Sends SIGTERM; checks exit code, device, socket and log."""
         self.api.close()
         self.program.signal(signal.SIGTERM)
         code = self.program.await_exit()
         problems = []
         if code:
             problems.append(f"exit code {code} on SIGTERM")
-        if self.site.gateway.has_link(DEVICE):
+        if self.network.gateway.has_link(DEVICE):
             problems.append(f"device {DEVICE} is still there")
         if self.socket.exists():
             problems.append(f"{self.socket} is still there")
@@ -211,4 +212,13 @@ class Server:
         assert not problems, "; ".join(problems)
 
 
-__all__ = ["INNER_IPV4", "INNER_IPV6", "PASSWORD", "SERVER_IPV4", "Prepared", "Server", "prepare", "rule_document"]
+__all__ = [
+    "INNER_IPV4",
+    "INNER_IPV6",
+    "PASSWORD",
+    "SERVER_IPV4",
+    "Server",
+    "ServerTemplate",
+    "make_template",
+    "rule_document",
+]

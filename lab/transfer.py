@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes over TCP from one namespace to another, hashed at both ends."""
+"""A TCP transfer between two namespaces, hashed at both ends."""
 
 from __future__ import annotations
 
@@ -11,39 +11,44 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from lab.namespaces import Namespace
 
-_BLOCK = random.Random(7).randbytes(1 << 20)  # incompressible; a number in front makes every block differ
+_BLOCK = random.Random(7).randbytes(1 << 20)  # incompressible; a counter in front makes each block unique
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
+    """Bytes received, seconds, and the SHA-256 of both ends in hexadecimal."""
+
     size: int
     seconds: float
-    sent: str  # SHA-256
+    sent: str
     received: str
 
 
 def listen(namespace: Namespace, address: str) -> socket.socket:
-    """A listening socket on a free port."""
+    """Returns a listening socket on a free port."""
     listener = namespace.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     listener.bind((address, 0))
     listener.listen(1)
-    listener.settimeout(PATIENCE)
+    listener.settimeout(TIMEOUT)
     return listener
 
 
-def move(source: Namespace, sink: Namespace, address: str, size: int) -> Transfer:
-    """Sends ``size`` bytes from ``source`` to ``sink``, which listens on ``address``."""
+def transfer(source: Namespace, sink: Namespace, address: str, size: int) -> Transfer:
+    """Sends ``size`` bytes from ``source`` to ``sink``, which listens on ``address``.
+
+    Raises OSError if the sender fails.
+    """
     sent, received = hashlib.sha256(), hashlib.sha256()
     problems: list[BaseException] = []
 
     def send() -> None:
         try:
-            with source.connect(listener.getsockname()[:2], timeout=PATIENCE) as stream:
+            with source.connect(listener.getsockname()[:2], timeout=TIMEOUT) as stream:
                 left, number = size, 0
                 while left > 0:
                     block = (number.to_bytes(8, "big") + _BLOCK)[:left]
@@ -61,14 +66,14 @@ def move(source: Namespace, sink: Namespace, address: str, size: int) -> Transfe
         try:
             stream, _ = listener.accept()
             with stream:
-                stream.settimeout(PATIENCE)
+                stream.settimeout(TIMEOUT)
                 buffer = bytearray(1 << 20)
                 total = 0
                 while count := stream.recv_into(buffer):
                     received.update(memoryview(buffer)[:count])
                     total += count
         finally:
-            sender.join(PATIENCE)
+            sender.join(TIMEOUT)
     if problems:
         raise problems[0]
     return Transfer(total, time.monotonic() - began, sent.hexdigest(), received.hexdigest())

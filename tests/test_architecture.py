@@ -95,6 +95,13 @@ def test_imports_point_one_way(layer):
     assert wrong == []
 
 
+@pytest.mark.parametrize(("room", "others"), [("lab", {"tests", "bench"}), ("bench", {"tests"})])
+def test_the_lab_stands_below_tests_and_benchmarks(room, others):
+    wrong = [f"{p.relative_to(ROOT)}: {n}" for p in modules(room) for n in imported(p) if n.split(".")[0] in others]
+    assert modules(room)
+    assert wrong == []
+
+
 def test_there_are_no_relative_imports_between_modules():
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

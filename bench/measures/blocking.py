@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.peers import OurPeer
 from bench.readings import Effort, Reading
-from lab.probes import silent_close
+from lab.probes import closes_without_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def block(peer: Peer, effort: Effort) -> Iterator[Reading]:
         asked = time.monotonic()
         made = api.block(cidr, "Measured")
         answered = time.monotonic()
-        if not silent_close(peer.host):
+        if not closes_without_data(peer.host):
             raise RuntimeError(f"{cidr} got in after the answer to its block")
         cuts.append(client.await_line("Received server disconnect", 5).at - asked)
         answers.append(answered - asked)

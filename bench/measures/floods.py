@@ -9,7 +9,7 @@ from bench import load_client
 from bench.drops import udp_counter
 from bench.measures.openconnect import PING_INTERVAL, tunnel
 from bench.readings import Effort, Reading
-from lab.pings import Pings
+from lab.continuous_ping import ContinuousPing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def connect_flood(peer: Peer, effort: Effort) -> Iterator[Reading]:
     """A stranger connects as fast as it can."""
     with tunnel(peer, peer.host, dtls=False) as client:
-        pings = Pings(client, peer.inner_ipv4, interval=PING_INTERVAL)
-        pings.await_answers(10)
+        pings = ContinuousPing(client, peer.inner_ipv4, interval=PING_INTERVAL)
+        pings.await_replies(10)
         before = peer.cpu()
         done = load_client.run("connect", peer.second_host.namespace, peer, threads=8, seconds=effort.seconds)
         spent = peer.cpu() - before
@@ -34,18 +34,18 @@ def connect_flood(peer: Peer, effort: Effort) -> Iterator[Reading]:
 def hello_flood(peer: Peer, effort: Effort) -> Iterator[Reading]:
     """A stranger sends DTLS ClientHellos that belong to no session."""
     with tunnel(peer, peer.host, dtls=False) as client:
-        pings = Pings(client, peer.inner_ipv4, interval=PING_INTERVAL)
-        pings.await_answers(10)
-        before, taken = peer.cpu(), udp_counter(peer.site.gateway, "InDatagrams")
+        pings = ContinuousPing(client, peer.inner_ipv4, interval=PING_INTERVAL)
+        pings.await_replies(10)
+        before, taken = peer.cpu(), udp_counter(peer.network.gateway, "InDatagrams")
         done = load_client.run("hello", peer.second_host.namespace, peer, threads=1, seconds=effort.seconds)
-        spent, taken = peer.cpu() - before, udp_counter(peer.site.gateway, "InDatagrams") - taken
+        spent, taken = peer.cpu() - before, udp_counter(peer.network.gateway, "InDatagrams") - taken
         lost = _lost(pings)
     yield Reading("ClientHello flood: datagrams taken", "per second", taken / done.seconds, more_is_better=True)
     yield Reading("ClientHello flood: server CPU each", "us", 1e6 * spent / max(1, taken))
     yield Reading("ClientHello flood: pings lost beside it", "%", lost)
 
 
-def _lost(pings: Pings) -> float:
+def _lost(pings: ContinuousPing) -> float:
     """Percent; ends the ping."""
-    answered, missing = pings.answered, len(pings.missing())
+    answered, missing = pings.replies, len(pings.missing())
     return 100 * missing / max(1, answered + missing)

@@ -18,8 +18,8 @@ from bench.measures.openconnect import tunnel
 from bench.measures.saturation import SINK, pushing, sink
 from bench.peers import OurPeer
 from bench.readings import Effort, Reading
-from lab import disturbances
-from lab.pings import Pings
+from lab import stressors
+from lab.continuous_ping import ContinuousPing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,14 +51,14 @@ class Seen:
 def independence(peer: Peer, effort: Effort) -> Iterator[Reading]:
     if not isinstance(peer, OurPeer):
         return  # ocserv runs no interpreter
-    peer.restart(launcher=disturbances.LAUNCHER)
+    peer.restart(launcher=stressors.LAUNCHER)
     with sink(peer, SINK), tunnel(peer, peer.second_host, dtls=False) as client:
         with pushing(peer, 2, dtls=False):
             time.sleep(WARM)
             quiet, held = Seen(), Seen()
             for _ in range(REPEATS):
-                _watch(peer, quiet, lambda: time.sleep(disturbances.HOLD_SECONDS))
-                _watch(peer, held, lambda: disturbances.hold_interpreter(peer.server))
+                _watch(peer, quiet, lambda: time.sleep(stressors.HOLD_SECONDS))
+                _watch(peer, held, lambda: stressors.hold_gil(peer.server))
         share = 100 * held.rate / quiet.rate
         yield Reading("interpreter held for 1 s: throughput at full load", "% of undisturbed", share, True)
         with pushing(peer, CLIENTS, dtls=False, rate=RATE):
@@ -68,28 +68,28 @@ def independence(peer: Peer, effort: Effort) -> Iterator[Reading]:
 
 
 def _at_rate(peer: OurPeer, client: Client, effort: Effort) -> Iterator[Reading]:
-    server, seconds = peer.server, max(effort.seconds, disturbances.HOLD_SECONDS)
+    server, seconds = peer.server, max(effort.seconds, stressors.HOLD_SECONDS)
     # Never the same twice in a row: that would be no swap.
-    networks = cycle([disturbances.prefix_list(effort.prefixes - shorter) for shorter in range(2)])
+    networks = cycle([stressors.prefix_list(effort.prefixes - shorter) for shorter in range(2)])
     calls = 0
 
     def call() -> None:
         nonlocal calls
-        calls += disturbances.call_api(server, CALLS, seconds)
+        calls += stressors.call_api(server, CALLS, seconds)
 
     kinds: dict[str, Callable[[], None]] = {
         UNDISTURBED: lambda: time.sleep(seconds),
-        "interpreter held for 1 s": lambda: disturbances.hold_interpreter(server),
-        "garbage collected for 1 s": lambda: disturbances.collect_garbage(server),
+        "interpreter held for 1 s": lambda: stressors.hold_gil(server),
+        "garbage collected for 1 s": lambda: stressors.collect_garbage(server),
         f"{CALLS} API calls per second": call,
-        f"policy of {effort.prefixes} prefixes swapped in": lambda: disturbances.swap_policy(server, next(networks)),
+        f"policy of {effort.prefixes} prefixes swapped in": lambda: stressors.swap_policy(server, next(networks)),
     }
     seen = {name: Seen() for name in kinds}
     for _ in range(REPEATS):
         for name, disturb in kinds.items():
-            pings, began = Pings(client, peer.inner_ipv4, interval=PINGS), time.monotonic()
+            pings, began = ContinuousPing(client, peer.inner_ipv4, interval=PINGS), time.monotonic()
             _watch(peer, seen[name], disturb)
-            seen[name].times += pings.times(began)
+            seen[name].times += pings.round_trips(began)
             seen[name].lost += len(pings.missing())
     for name, found in seen.items():
         share = 100 * found.rate / seen[UNDISTURBED].rate
@@ -103,7 +103,7 @@ def _at_rate(peer: OurPeer, client: Client, effort: Effort) -> Iterator[Reading]
 
 def _watch(peer: Peer, seen: Seen, work: Callable[[], None]) -> None:
     """Counts what came out of the device while it was done."""
-    before, began = socket_drops(peer.site.gateway, SINK), time.monotonic()
+    before, began = socket_drops(peer.network.gateway, SINK), time.monotonic()
     work()
-    seen.packets += socket_drops(peer.site.gateway, SINK) - before
+    seen.packets += socket_drops(peer.network.gateway, SINK) - before
     seen.seconds += time.monotonic() - began

@@ -60,7 +60,7 @@ def datagram_loss(direction: str, megabits: int, *, tuned: bool = False) -> Meas
 
 def _dropped(peer: Peer, direction: str) -> dict[str, int]:
     """By who did not take it. iperf3's sockets are gone before one can ask them: theirs is what no other socket had."""
-    gateway, host = peer.site.gateway, peer.host.namespace
+    gateway, host = peer.network.gateway, peer.host.namespace
     end = gateway if direction == "up" else host
     return {
         "the server": socket_drops(gateway, VPN_PORT) + tunnel_drops(gateway),

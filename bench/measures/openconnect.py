@@ -64,7 +64,7 @@ def tunnel(peer: Peer, host: Host, *, dtls: bool) -> Iterator[Client]:
 
 @contextmanager
 def iperf_server(peer: Peer) -> Iterator[None]:
-    server = Program("iperf3 server", ["iperf3", "-s", "-B", peer.inner_ipv4, "--forceflush"], peer.site.gateway)
+    server = Program("iperf3 server", ["iperf3", "-s", "-B", peer.inner_ipv4, "--forceflush"], peer.network.gateway)
     try:
         server.await_line(r"listening", 5)
         yield

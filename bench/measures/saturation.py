@@ -59,7 +59,7 @@ def _readings(flow: Flow, way: str, clients: int, spent: float, size: float) -> 
 
 def _arrivals(peer: Peer) -> int:
     """The load client's packets that came out of the server's devices. Those that came out as one have one header."""
-    links = json.loads(peer.site.gateway.run("ip", "-s", "-j", "link", "show", "type", "tun") or "[]")
+    links = json.loads(peer.network.gateway.run("ip", "-s", "-j", "link", "show", "type", "tun") or "[]")
     counts = [link["stats64"]["rx"] for link in links if link]
     return sum(count["bytes"] - HEADERS * count["packets"] for count in counts) // (PACKET - HEADERS)
 
@@ -68,7 +68,7 @@ def _arrivals(peer: Peer) -> int:
 def sink(peer: Peer, port: int, *, merged: bool = False) -> Iterator[None]:
     """A socket that is never read: full and then dropping, it counts what arrives. What comes merged is taken apart for
     it by the kernel, in the server's own write, unless it takes ``merged`` datagrams; then a drop may be many."""
-    with peer.site.gateway.socket(kind=socket.SOCK_DGRAM) as taker:
+    with peer.network.gateway.socket(kind=socket.SOCK_DGRAM) as taker:
         if merged:
             taker.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
         taker.bind(("0.0.0.0", port))
@@ -77,7 +77,7 @@ def sink(peer: Peer, port: int, *, merged: bool = False) -> Iterator[None]:
 
 @contextmanager
 def source(peer: Peer) -> Iterator[None]:
-    program = load_client.start("source", peer.site.gateway, peer, port=SOURCE)
+    program = load_client.start("source", peer.network.gateway, peer, port=SOURCE)
     try:
         program.await_line(r'"open"')
         yield
@@ -102,7 +102,7 @@ def _running(mode: str, peer: Peer, clients: int, dtls: bool, rate: float, port:
     program = load_client.start(mode, peer.host.namespace, peer, threads=clients, dtls=dtls, rate=rate, port=port)
     try:
         if load_client.await_open(program, clients) < clients:
-            raise RuntimeError(f"{program.label}: not all of {clients} tunnels opened: {program.last_words}")
+            raise RuntimeError(f"{program.label}: not all of {clients} tunnels opened: {program.tail}")
         yield program
         load_client.end(program)
     finally:

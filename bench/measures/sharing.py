@@ -34,7 +34,7 @@ def greedy_uploader(transport: str) -> Measure:
         with sink(peer, SINK), sink(peer, OTHERS_SINK), others as load:
 
             def delivered() -> float:
-                arrived = partial(socket_drops, peer.site.gateway, OTHERS_SINK)
+                arrived = partial(socket_drops, peer.network.gateway, OTHERS_SINK)
                 flow = load_client.observe(load, effort.seconds, arrived)
                 return flow.others[0] * PACKET / flow.seconds
 

@@ -62,13 +62,13 @@ def _pull(peer: Peer, seconds: float, megabits: int) -> tuple[Flow, int, int]:
 @contextmanager
 def _count_arrivals(peer: Peer) -> Iterator[Callable[[], int]]:
     """A socket that nobody reads until all is over: it keeps the first packets, and the kernel counts the others."""
-    with peer.site.gateway.socket(kind=socket.SOCK_DGRAM) as taker:
+    with peer.network.gateway.socket(kind=socket.SOCK_DGRAM) as taker:
         taker.bind(("0.0.0.0", SINK))
         taker.setblocking(False)
 
         def arrivals() -> int:
             turned_away = -1
-            while (now := socket_drops(peer.site.gateway, SINK)) != turned_away:
+            while (now := socket_drops(peer.network.gateway, SINK)) != turned_away:
                 turned_away = now
                 time.sleep(STILL)
             return turned_away + _drain(taker)

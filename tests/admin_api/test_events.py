@@ -14,7 +14,7 @@ from admin_api.app import create_app
 from admin_api.event_hub import KEPT, MAX_LISTENERS, QUEUE, EventHub, TooManyListenersError
 from admin_api.http.identity import Scope
 from admin_api.server import ApiServer
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.settings import Endpoint
 
@@ -26,7 +26,7 @@ URL = "/api/v1/events"
 async def take(listener, count):
     """The next ``count`` events."""
     events = listener.events()
-    return [await asyncio.wait_for(anext(events), PATIENCE) for _ in range(count)]
+    return [await asyncio.wait_for(anext(events), TIMEOUT) for _ in range(count)]
 
 
 class TestHub:
@@ -118,7 +118,7 @@ class TestStream:
 
     async def test_events_arrive_and_resume(self, server, port):
         headers = {"Authorization": f"Bearer {server.token}"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=TIMEOUT) as client:
             async with client.stream("GET", URL) as answer:
                 assert answer.headers["content-type"].startswith("text/event-stream")
                 await client.post("/api/v1/blocks", json={"cidr": "198.51.100.0/24", "reason": "why"})

@@ -8,7 +8,7 @@ import pytest
 
 from admin_api.http.body_limit import MAX_BODY
 from admin_api.http.identity import Scope
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 
 pytestmark = pytest.mark.asyncio
 
@@ -66,7 +66,7 @@ async def test_first_one_still_under_way(server, monkeypatch):
 
     monkeypatch.setattr(server.enforcement, "add_block", slow)
     first = asyncio.create_task(server.client.post(URL, json=BODY, headers=KEY))
-    await asyncio.wait_for(began.wait(), PATIENCE)
+    await asyncio.wait_for(began.wait(), TIMEOUT)
     answer = await server.client.post(URL, json=BODY, headers=KEY)
     assert answer.status_code == 409
     assert answer.json()["code"] == "in_flight"

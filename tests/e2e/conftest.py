@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures of the tests that drive the real openconnect client against a served ocsentry.
+"""Fixtures of the end-to-end tests: the real openconnect client against `ocsentry serve`.
 
-    one test:   Site (lab/network.py)      gateway namespace, one host namespace per client
+    one test:   Network (lab/network.py)   gateway namespace, one host namespace per client
                 Server (lab/server.py)     `ocsentry serve` in the gateway namespace
                 OpenConnect                the client in a host namespace
 
-Environment, for longer runs than a change needs: OCSENTRY_TRANSFER_BYTES (each way; 1 GB before a release),
-OCSENTRY_CLIENT_ROUNDS and OCSENTRY_ROAM_ROUNDS (random connects, kills, roams), OCSENTRY_TUNNELS (at once),
-OCSENTRY_PINGS (through each of them, 10 a second) and OCSENTRY_PREFIXES (of a policy swapped beside a tunnel);
-OCSENTRY_STRICT_TIMES holds the server to the times it promises, on a machine that does nothing else (lab/bounds.py).
+Environment variables for longer runs:
+OCSENTRY_TRANSFER_BYTES: bytes each way (1 GB before a release).
+OCSENTRY_CLIENT_ROUNDS, OCSENTRY_ROAM_ROUNDS: rounds of random connects, kills and address changes.
+OCSENTRY_TUNNELS: tunnels at once. OCSENTRY_PINGS: echo requests through each, 10 per second.
+OCSENTRY_PREFIXES: prefixes of a policy that is swapped beside a tunnel.
+OCSENTRY_STRICT_TIMES: asserts the promised times themselves; needs an idle machine (lab/timeouts.py).
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.namespaces import Claim
-from lab.network import Host, Site
-from lab.server import Prepared, Server, prepare
+from lab.network import Host, Network
+from lab.server import Server, ServerTemplate, make_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,34 +36,34 @@ _LAB: pytest.StashKey[Lab] = pytest.StashKey()
 
 
 class Lab:
-    """What one test builds, and its taking down."""
+    """What one test builds; ``take_down`` ends it and checks it."""
 
-    def __init__(self, site: Site, prepared: Prepared, folder: Path) -> None:
-        self.site, self.servers = site, []
-        self._prepared, self._folder = prepared, folder
+    def __init__(self, network: Network, template: ServerTemplate, folder: Path) -> None:
+        self.network, self.servers = network, []
+        self._template, self._folder = template, folder
 
-    def host(self, ipv4: str | None = None, ipv6: str | None = None, *, rough: bool = False) -> Host:
-        return self.site.add_host(ipv4, ipv6, rough=rough)
+    def host(self, ipv4: str | None = None, ipv6: str | None = None, *, impaired: bool = False) -> Host:
+        return self.network.add_host(ipv4, ipv6, impaired=impaired)
 
     def serve(self, **how: Any) -> Server:
-        server = Server(self.site, self._folder / f"server{len(self.servers)}", self._prepared, **how)
+        server = Server(self.network, self._folder / f"server{len(self.servers)}", self._template, **how)
         self.servers.append(server)
         return server
 
     def transcripts(self) -> Iterator[tuple[str, str]]:
-        for program in self.site.programs:
+        for program in self.network.programs:
             yield program.label, program.output
 
     def take_down(self) -> None:
-        """Clients say goodbye; then every server must hold no lease, stop well and leave nothing."""
+        """Disconnects the clients. Each server must then hold no lease, stop cleanly and leave nothing."""
         try:
             for server in self.servers:
                 server.finish()
         finally:
-            for program in self.site.programs:
+            for program in self.network.programs:
                 if program.running:
                     program.kill()
-            self.site.close()
+            self.network.close()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -84,23 +86,23 @@ def claim() -> Iterator[Claim]:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """Made by the first test process that asks, used by the whole run: it takes several starts of the command line."""
+def template(tmp_path_factory: pytest.TempPathFactory) -> ServerTemplate:
+    """Made once per run, by the first test process that asks: the command line starts several times for it."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prepared"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "server-template"
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (saved := folder.with_suffix(".pickle")).exists():
             return pickle.loads(saved.read_bytes())
         folder.mkdir(exist_ok=True)
-        made = prepare(folder, USERS)
+        made = make_template(folder, USERS)
         saved.write_bytes(pickle.dumps(made))
         return made
 
 
 @pytest.fixture
-def lab(claim: Claim, prepared: Prepared, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    lab = Lab(Site(claim), prepared, tmp_path)
+def lab(claim: Claim, template: ServerTemplate, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    lab = Lab(Network(claim), template, tmp_path)
     request.node.stash[_LAB] = lab
     yield lab
     lab.take_down()
@@ -108,7 +110,7 @@ def lab(claim: Claim, prepared: Prepared, tmp_path: Path, request: pytest.Fixtur
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """A failure shows what every program of the lab said."""
+    """Adds the output of every program to the report of a failure."""
     report = yield
     if report.failed and (lab := item.stash.get(_LAB, None)):
         report.sections.extend((f"output of {label}", text[-20_000:]) for label, text in lab.transcripts())

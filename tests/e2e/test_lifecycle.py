@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server comes, changes and goes as its operator asks, and its clients hear of it.
+"""Start, reload, restart and stop by the operator, and what clients are told.
 
 host 1 10.77.1.2 ── v1 ┐
 host 2 10.77.2.2 ── v2 ┴ gateway 10.77.0.1, `ocsentry serve`
@@ -12,16 +12,16 @@ import signal
 
 import pytest
 
-from lab.probes import Door, knock
+from lab.probes import ProbeResult, probe
 from lab.server import DEVICE, INNER_IPV4, ocsentry
 
 
-def test_stopping_says_goodbye_and_removes_what_was_made(lab):
+def test_stop_tells_clients_and_removes_device_and_socket(lab):
     server = lab.serve()
     clients = [server.connect(lab.host(), user=user) for user in ("alice", "bob")]
     for client in clients:
         client.await_up()
-    assert lab.site.gateway.has_link(DEVICE)
+    assert lab.network.gateway.has_link(DEVICE)
     server.stop()
     for client in clients:
         client.await_line(r"(?i)shut|stopp|disconnect|terminat")
@@ -58,11 +58,11 @@ def test_killing_a_session_tells_the_client(lab, way):
 def test_hangup_reloads_the_rules(lab):
     server = lab.serve()
     host = lab.host()
-    assert knock(host) is Door.OPEN
+    assert probe(host) is ProbeResult.HANDSHAKE
     seen = len(server.program.lines)
     server.program.signal(signal.SIGHUP)
     server.program.await_line(r"reload", since=seen)
-    assert knock(host) is Door.OPEN
+    assert probe(host) is ProbeResult.HANDSHAKE
 
 
 def test_check_accepts_the_configuration_and_names_what_is_wrong(lab):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client whose network changes under it is the same client, with the same addresses and one account.
+"""A client whose address changes keeps its session, its tunnel addresses and its counters.
 
 host 1 10.77.1.2, later 10.77.1.3 … ── v1 ┐
 host n ─────────────────────────────── vn ┴ gateway 10.77.0.1, `ocsentry serve`
@@ -13,13 +13,13 @@ import signal
 
 import pytest
 
-from lab.patience import PATIENCE
-from lab.pings import Pings
+from lab.continuous_ping import ContinuousPing
 from lab.server import INNER_IPV4
+from lab.timeouts import TIMEOUT
 
 DPD = 4  # seconds
 ROAMS = 20
-ARRIVALS = 8  # clients on their way in at a time
+ARRIVALS = 8  # clients that log in at a time
 PING_BYTES = 84  # an echo request of 56 bytes: IPv4 20, ICMP 8
 TUNNELS = int(os.environ.get("OCSENTRY_TUNNELS", "20"))
 PINGS = int(os.environ.get("OCSENTRY_PINGS", "30"))  # through each of the tunnels
@@ -37,9 +37,9 @@ def test_a_client_whose_address_changes_carries_on(lab, dtls):
     (session,) = server.sessions()
     host.move_to("10.77.1.3")
     if dtls:
-        # This client's UDP socket has lost its address and only ever fails; a desktop tells it of the new network.
+        # The client's UDP socket keeps the removed address and fails. A desktop sends this signal on a network change.
         client.signal(signal.SIGUSR2)
-    client.await_reconnected()  # over TLS the client finds out by its own probes
+    client.await_reconnected()  # over TLS the client notices by DPD
     assert client.ping(INNER_IPV4) == 1.0
     (after,) = server.sessions()
     assert (after["id"], after["ipv4"], after["started_at"]) == (session["id"], before.ipv4, session["started_at"])
@@ -58,8 +58,8 @@ def test_many_roams_are_one_session_with_exact_bytes(lab):
     for number in range(ROAMS):
         seen = len(client.lines)
         host.move_to(f"10.77.1.{10 + number}")
-        client.signal(signal.SIGUSR2)  # as the desktop does when it has a new network
-        client.await_line(r"^tunnel-script: reconnect ", since=seen)
+        client.signal(signal.SIGUSR2)  # as a desktop does on a network change
+        client.await_line(r"^vpnc-script: reconnect ", since=seen)
         assert client.ping(INNER_IPV4, count=2) == 1.0
     (after,) = server.sessions()
     assert after["id"] == session["id"]
@@ -77,15 +77,15 @@ def test_many_tunnels_lose_no_ping(lab):
     clients = []
     for number, host in enumerate(hosts):
         clients.append(server.connect(host, dtls=number % 2 == 0))
-        if len(clients) >= ARRIVALS:  # one user has a bound on logins that wait for their tunnel
+        if len(clients) >= ARRIVALS:  # pending logins per user are bounded
             clients[-ARRIVALS].await_up()
     for client in clients:
         client.await_up()
     for client in clients[::2]:
         client.await_dtls()
-    watched = [Pings(client, INNER_IPV4, interval=PING_INTERVAL) for client in clients]
+    watched = [ContinuousPing(client, INNER_IPV4, interval=PING_INTERVAL) for client in clients]
     for pings in watched:
-        pings.await_answers(PINGS, timeout=PATIENCE + 2 * PINGS * PING_INTERVAL)
+        pings.await_replies(PINGS, timeout=TIMEOUT + 2 * PINGS * PING_INTERVAL)
     assert [pings.missing() for pings in watched] == [[]] * TUNNELS
     assert server.leases() == TUNNELS
 
@@ -104,7 +104,7 @@ def test_random_roams_kills_goodbyes_and_blocks_count_exactly(lab):
             seen = len(client.lines)
             host.move_to(f"10.77.{host.number}.{10 + number % 200}")
             client.signal(signal.SIGUSR2)
-            client.await_line(r"^tunnel-script: reconnect ", since=seen)
+            client.await_line(r"^vpnc-script: reconnect ", since=seen)
             assert server.leases() == 1
         match chance.choice(["kill", "goodbye", "block"]):
             case "kill":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Random clients for as long as SOAK_SECONDS says: nothing leaks, nothing is miscounted, a steady tunnel loses nothing.
+"""Random clients for SOAK_SECONDS: no leak, exact counts, and a steady tunnel that loses no packet.
 
-host 1 (one tunnel from the first second to the last, pinging) ── v1 ┐
-hosts 2 to 4 (clients that come, roam and go in every way) ────── vn ┴ gateway 10.77.0.1, `ocsentry serve`
+host 1 (one tunnel that pings throughout) ─── v1 ┐
+hosts 2 to 4 (clients connect, roam, leave) ─ vn ┴ gateway 10.77.0.1, `ocsentry serve`
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from collections import Counter
 
 import pytest
 
+from lab.continuous_ping import ContinuousPing
 from lab.openconnect import OpenConnect
-from lab.pings import Pings
-from lab.probes import knock
-from lab.processes import proportional_set_size
+from lab.probes import probe
+from lab.resource_usage import proportional_set_size
 from lab.server import INNER_IPV4
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "0"))
-WARM_ROUNDS = 30  # until pools, caches and arenas have their size
-GROWTH = 24 << 20  # bytes that the process may grow afterwards, in any time
-USERS = ("alice", "bob")  # come and go; carol stays
-DEVICES = 2  # of a user at once; one that was killed keeps its place until its cookie ends or its user needs it
+WARM_ROUNDS = 30  # until pools, caches and arenas are full
+GROWTH = 24 << 20  # bytes that the process may grow afterwards
+USERS = ("alice", "bob")  # connect and leave; carol stays
+DEVICES = 2  # per user; a killed client keeps its place until its cookie ends or its user needs it
 SETTINGS = {
     "vpn": {"dtls": True},
     "vpn.limits": {"max_same_clients": DEVICES},
@@ -42,7 +42,7 @@ def test_random_clients_for_a_long_time(lab):
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    pings = Pings(steady, INNER_IPV4, interval=0.2)
+    pings = ContinuousPing(steady, INNER_IPV4, interval=0.2)
     end, rounds, baseline = time.monotonic() + SECONDS, 0, 0
     while time.monotonic() < end:
         live(server, chance, chance.choice(hosts), rounds)
@@ -60,8 +60,8 @@ def test_random_clients_for_a_long_time(lab):
 
 
 def live(server, chance, host, number):
-    """One client's life, or one stranger's knock, or one change of the rules."""
-    match chance.choice(["client", "client", "client", "wrong", "knock", "rules"]):
+    """One client from login to end, one TLS probe, or one change of the rules."""
+    match chance.choice(["client", "client", "client", "wrong", "probe", "rules"]):
         case "client":
             client = server.connect(host, user=chance.choice(USERS), dtls=chance.random() < 0.5)
             client.await_up()
@@ -70,8 +70,8 @@ def live(server, chance, host, number):
             leave(server, chance, client)
         case "wrong":
             server.connect(host, password="wrong").await_exit()
-        case "knock":
-            knock(host)
+        case "probe":
+            probe(host)
         case "rules":
             server.write_rules([{"id": "soak", "type": "blacklist", "remote_addr": f"198.51.{number % 256}.0/24"}])
 
@@ -82,7 +82,7 @@ def roam(client: OpenConnect, address: str) -> None:
     seen = len(client.lines)
     client.host.move_to(address)
     client.signal(signal.SIGUSR2)
-    client.await_line(r"^tunnel-script: reconnect ", since=seen)
+    client.await_line(r"^vpnc-script: reconnect ", since=seen)
 
 
 def leave(server, chance, client: OpenConnect) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from lab.network import SERVER_IPV6
 from lab.server import INNER_IPV4, INNER_IPV6
-from lab.transfer import move
+from lab.transfer import transfer
 
-# Bytes each way. The whole gigabyte takes some 20 s on two cores; a change of the data path is worth it.
+# Bytes each way. 1 GB takes some 20 s on two cores; run that after a change of the data path.
 TRANSFER_BYTES = int(os.environ.get("OCSENTRY_TRANSFER_BYTES", "268435456"))
 
 
@@ -55,8 +55,11 @@ def test_bytes_arrive_unchanged_both_ways(lab, family):
     host = lab.host()
     inside = server.connect(host).await_up()
     theirs, ours = (inside.ipv4, INNER_IPV4) if family == "ipv4" else (inside.ipv6, INNER_IPV6)
-    for source, sink, address in (host.namespace, lab.site.gateway, ours), (lab.site.gateway, host.namespace, theirs):
-        moved = move(source, sink, address, TRANSFER_BYTES)
+    for source, sink, address in (
+        (host.namespace, lab.network.gateway, ours),
+        (lab.network.gateway, host.namespace, theirs),
+    ):
+        moved = transfer(source, sink, address, TRANSFER_BYTES)
         assert moved.size == TRANSFER_BYTES
         assert moved.received == moved.sent
     counters = server.sessions()[0]["counters"]
@@ -71,7 +74,7 @@ def test_two_clients_have_their_own_addresses_and_do_not_reach_each_other(lab):
     assert there.ipv4 != here.ipv4
     assert there.ipv6 != here.ipv6
     assert first.ping(INNER_IPV4) == second.ping(INNER_IPV4) == 1.0
-    assert first.ping(here.ipv4, count=2, patience=1) == 0.0
+    assert first.ping(here.ipv4, count=2, timeout=1) == 0.0
 
 
 def test_wrong_password_is_told(lab):
@@ -79,7 +82,7 @@ def test_wrong_password_is_told(lab):
     client = server.connect(lab.host(), password="wrong")
     assert client.await_exit() != 0
     assert client.find(r"(?i)(login|authentication|password).*(fail|incorrect|wrong|invalid)|(fail|wrong).*password")
-    assert not client.find("tunnel-script: connect")
+    assert not client.find("vpnc-script: connect")
     assert server.sessions() == []
 
 
@@ -110,5 +113,5 @@ def test_reconnect_with_the_cookie_keeps_the_address(lab):
 
 
 def reset_connections(host):
-    """Every TCP connection of the host dies at once, as behind a NAT that lost its table."""
+    """Kills every TCP connection of the host, as behind a NAT that lost its table."""
     host.namespace.run("ss", "--kill", "--tcp", "state", "established", "dport", "=", ":443")

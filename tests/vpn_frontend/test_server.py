@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend.gateway import tun
 from vpn_frontend.gateway.interface import Cause
@@ -37,7 +37,7 @@ class Harness:
         self.vpn, self.gateway, self.journal, self.events, self.engine = vpn, gateway, journal, events, engine
 
     async def until(self, condition):
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not condition():
             assert time.monotonic() < deadline, "it did not happen"
             await asyncio.sleep(0.001)

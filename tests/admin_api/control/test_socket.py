@@ -17,7 +17,7 @@ import pytest_asyncio
 from admin_api.app import create_app
 from admin_api.control.socket import MAX_LINE, SocketInUseError
 from admin_api.server import ApiServer
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from vpn_frontend.settings import Endpoint
 
 pytestmark = pytest.mark.asyncio
@@ -43,18 +43,18 @@ async def ask(path: Path, sent: bytes) -> list[dict]:
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(sent)
     writer.write_eof()
-    answers = await asyncio.wait_for(reader.read(), PATIENCE)
+    answers = await asyncio.wait_for(reader.read(), TIMEOUT)
     writer.close()
     return [json.loads(line) for line in answers.splitlines()]
 
 
 def over_socket(path: Path) -> httpx.AsyncClient:
     transport = httpx.AsyncHTTPTransport(uds=str(path))
-    return httpx.AsyncClient(transport=transport, base_url="http://local", timeout=PATIENCE)
+    return httpx.AsyncClient(transport=transport, base_url="http://local", timeout=TIMEOUT)
 
 
 def over_tcp(running: ApiServer, **more: object) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}", timeout=PATIENCE, **more)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}", timeout=TIMEOUT, **more)
 
 
 class TestLines:
@@ -85,7 +85,7 @@ class TestLines:
         for byte in b'{"command": "status"}\n':
             writer.write(bytes([byte]))
             await writer.drain()
-        assert json.loads(await asyncio.wait_for(reader.readline(), PATIENCE))["ok"]
+        assert json.loads(await asyncio.wait_for(reader.readline(), TIMEOUT))["ok"]
         writer.close()
 
     @pytest.mark.parametrize(
@@ -187,11 +187,11 @@ class TestStop:
         await api.start()
         reader, writer = await asyncio.open_unix_connection(socket_path)
         writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: local\r\n\r\n")
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), TIMEOUT)
         idle, _ = await asyncio.open_unix_connection(socket_path)
-        await asyncio.wait_for(api.stop(), PATIENCE)
-        assert await asyncio.wait_for(idle.read(), PATIENCE) == b""
-        await asyncio.wait_for(reader.read(), PATIENCE)
+        await asyncio.wait_for(api.stop(), TIMEOUT)
+        assert await asyncio.wait_for(idle.read(), TIMEOUT) == b""
+        await asyncio.wait_for(reader.read(), TIMEOUT)
         writer.close()
 
     async def test_leaves_signals_alone(self, services):

@@ -16,7 +16,7 @@ from admin_api.enforcement.api_rules import RuleChange
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.store import Store
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from sentry_engine import Engine, Policy, PolicyError
 
 pytestmark = pytest.mark.asyncio
@@ -133,7 +133,7 @@ class TestExpiry:
         enforcement = Enforcement(engine, NoSessions(), store, [rules_folder], events=Events())
         await enforcement.start()
         await enforcement.add_block(INSIDE, "", 0.05, "me")
-        await asyncio.wait_for(gone.wait(), PATIENCE)
+        await asyncio.wait_for(gone.wait(), TIMEOUT)
         async with store.read() as unit:
             assert await unit.blocks.read_all() == []
         await enforcement.stop()

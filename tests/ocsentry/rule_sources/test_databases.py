@@ -13,7 +13,7 @@ import pytest
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.store import Store
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from ocsentry.configuration.model import PolicySection
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, load_policy, policy_loader, watched_paths
 from ocsentry.late_sessions import LateSessions
@@ -64,7 +64,7 @@ async def serving(policy, tmp_path):
 
     watching = asyncio.create_task(watch())
     try:
-        yield engine, hub, lambda: asyncio.wait_for(reloads.get(), PATIENCE)
+        yield engine, hub, lambda: asyncio.wait_for(reloads.get(), TIMEOUT)
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

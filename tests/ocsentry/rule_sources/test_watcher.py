@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from ocsentry.rule_sources.watcher import RuleWatcher
 
 
@@ -31,7 +31,7 @@ async def watching(*paths):
 
 
 async def noticed(notices):
-    await asyncio.wait_for(notices.get(), PATIENCE)
+    await asyncio.wait_for(notices.get(), TIMEOUT)
     while not notices.empty():
         notices.get_nowait()
 
@@ -87,7 +87,7 @@ async def test_other_files_cause_nothing(tmp_path):
         (tmp_path / "ocsentry.db-wal").write_text("x")
         (tmp_path / ".a.json.swp").write_text("x")
         (tmp_path / "b.json").write_text("{}")  # the only change that counts
-        await asyncio.wait_for(notices.get(), PATIENCE)
+        await asyncio.wait_for(notices.get(), TIMEOUT)
         assert notices.empty()
 
 

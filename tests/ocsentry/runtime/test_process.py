@@ -18,7 +18,7 @@ import time
 import pytest
 
 from lab.namespaces import Claim, Namespace
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from tests.ocsentry.conftest import OCSENTRY
 
 pytestmark = pytest.mark.netns
@@ -31,7 +31,7 @@ class Served:
         self.command_line = command_line
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(command_line.folder / "notify"))
-        self.notify.settimeout(PATIENCE)
+        self.notify.settimeout(TIMEOUT)
         environment = {**command_line.environment, "NOTIFY_SOCKET": str(command_line.folder / "notify")}
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", namespace, OCSENTRY, "serve"],
@@ -62,15 +62,15 @@ class Served:
             return next((document for document in documents if document["event"] == name), None)
 
         with self._news:
-            assert self._news.wait_for(lambda: found() or "" in self.lines, PATIENCE), self.lines
+            assert self._news.wait_for(lambda: found() or "" in self.lines, TIMEOUT), self.lines
             event = found()
             assert event, self.lines
             return event
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        code = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        code = self.process.wait(TIMEOUT)
+        self._reader.join(TIMEOUT)
         return code
 
     def told(self):
@@ -93,7 +93,7 @@ def served(command_line, namespace):
     finally:
         with contextlib.suppress(ProcessLookupError):
             server.process.kill()
-        server.process.wait(PATIENCE)
+        server.process.wait(TIMEOUT)
         server.notify.close()
 
 
@@ -180,8 +180,8 @@ def decided(cli):
 
 def test_what_the_gateway_decides_is_an_event(served, namespace):
     knock = "import socket; socket.create_connection(('127.0.0.1', 443), 5).close()"
-    subprocess.run(["ip", "netns", "exec", namespace, sys.executable, "-c", knock], check=True, timeout=PATIENCE)
-    deadline = time.monotonic() + PATIENCE
+    subprocess.run(["ip", "netns", "exec", namespace, sys.executable, "-c", knock], check=True, timeout=TIMEOUT)
+    deadline = time.monotonic() + TIMEOUT
     while not (decisions := decided(served.command_line)):  # they are looked at a few times a second
         assert time.monotonic() < deadline
     assert [(one["event"], one["verdict"], one["reason"]) for one in decisions] == [
@@ -210,7 +210,7 @@ def test_a_second_server_is_refused_in_one_line(served, namespace):
         ["ip", "netns", "exec", namespace, OCSENTRY, "serve"],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         env=served.command_line.environment,
         check=False,
     )

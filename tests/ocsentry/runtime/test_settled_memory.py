@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 
 SERVE_AND_COUNT = """
 import asyncio, gc, os, signal
@@ -39,7 +39,7 @@ asyncio.run(process._serve(None, None))
 def test_what_stays_is_out_of_every_later_collection():
     """Without it a full collection looks at 160 000 objects and takes 80 ms; with it there is next to nothing left."""
     done = subprocess.run(
-        [sys.executable, "-c", SERVE_AND_COUNT], capture_output=True, text=True, timeout=PATIENCE, check=True
+        [sys.executable, "-c", SERVE_AND_COUNT], capture_output=True, text=True, timeout=TIMEOUT, check=True
     )
     tables, others, frozen = map(int, done.stdout.split())
     assert tables == 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from sentry_engine import PolicyError, Reason
 from sentry_engine.addresses import contains, pack_address
 from sentry_engine.exchange.bans import Ban, as_rules, bans_in_force, collapse
@@ -92,7 +92,7 @@ class TestNftables:
         ]
         command = ["unshare", "--net", "nft", "-j", "-f", "-"]
         done = subprocess.run(
-            command, input=json.dumps(document), capture_output=True, text=True, timeout=PATIENCE, check=False
+            command, input=json.dumps(document), capture_output=True, text=True, timeout=TIMEOUT, check=False
         )
         assert done.returncode == 0, done.stderr
 

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from vpn_frontend.auth import password
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import OverloadError, PasswordChecker, PasswordMethod, hash_password, matches
@@ -45,7 +45,7 @@ def test_an_unknown_user_costs_a_real_verification(monkeypatch):
 @pytest.mark.asyncio
 async def test_checks_beyond_the_limit_are_refused_at_once(monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(password, "matches", lambda *_: release.wait(PATIENCE))
+    monkeypatch.setattr(password, "matches", lambda *_: release.wait(TIMEOUT))
     checker = PasswordChecker(threads=1, max_waiting=3)
     try:
         waiting = [asyncio.create_task(checker.check(None, "x")) for _ in range(3)]
@@ -63,7 +63,7 @@ async def test_checks_beyond_the_limit_are_refused_at_once(monkeypatch):
 @pytest.mark.asyncio
 async def test_a_check_too_slow_is_overload_and_keeps_its_place_until_done(monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(password, "matches", lambda *_: release.wait(PATIENCE))
+    monkeypatch.setattr(password, "matches", lambda *_: release.wait(TIMEOUT))
     checker = PasswordChecker(threads=1, max_waiting=1, deadline=0.01)
     try:
         with pytest.raises(OverloadError):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port, reserve_port
 from vpn_frontend.gateway.sockets import UDP_BUFFER, ListenError, bind_listeners, close_all, start_listening
 from vpn_frontend.settings import parse_endpoint
@@ -29,10 +29,10 @@ def test_each_worker_gets_its_own_socket_per_endpoint(port):
         assert [len(row) for row in rows] == [2, 2, 2]
         assert len({descriptor for row in rows for descriptor in row}) == 6
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+            socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         start_listening(descriptor for row in rows for descriptor in row)
         for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, port), timeout=PATIENCE).close()
+            socket.create_connection((host, port), timeout=TIMEOUT).close()
     finally:
         close_all(descriptor for row in rows for descriptor in row)
 
@@ -42,7 +42,7 @@ def test_every_address_means_both_families(port):
     try:
         start_listening(rows[0])
         for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, port), timeout=PATIENCE).close()
+            socket.create_connection((host, port), timeout=TIMEOUT).close()
     finally:
         close_all(rows[0])
 

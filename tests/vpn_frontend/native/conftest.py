@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.native.dtls_lab import DtlsLab, compile_client
 from tests.vpn_frontend.native.offload_harness import build_offloads
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
@@ -179,7 +179,7 @@ class Client:
     def __init__(
         self, port, *, version=None, server_name="vpn.test", session=None, context=None, ciphers=None, host="127.0.0.1"
     ):
-        self.raw = socket.create_connection((host, port), timeout=PATIENCE)
+        self.raw = socket.create_connection((host, port), timeout=TIMEOUT)
         if context is None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -239,7 +239,7 @@ class Bench:
         ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
         self.tun = [ours for ours, _ in ends]
         for ours in self.tun:
-            ours.settimeout(PATIENCE)
+            ours.settimeout(TIMEOUT)
         self._reserved = reserve_port()
         self.port = port_of(self._reserved)
         limits = {
@@ -268,7 +268,7 @@ class Bench:
         self.clients.append(client)
         return client
 
-    def wait(self, kind, predicate=lambda event: True, patience=PATIENCE):
+    def wait(self, kind, predicate=lambda event: True, patience=TIMEOUT):
         """The next event of a kind; the others stay for later."""
         deadline = time.monotonic() + patience
         while True:
@@ -278,7 +278,7 @@ class Bench:
             self.pump(deadline)
 
     def wait_stat(self, name, least=1):
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while self.gateway.stats()[name] < least:
             assert time.monotonic() < deadline, f"{name} stays at {self.gateway.stats()[name]}"
             time.sleep(0.005)  # counters have no event to wait for
@@ -349,7 +349,7 @@ def bench(start):
 def wire():
     """The builders and numbers that tests of this folder share."""
     return SimpleNamespace(
-        frame=frame, ipv4=ipv4, ipv6=ipv6, own4=OWN4, own6=OWN6, other4=OTHER4, patience=PATIENCE, data=DATA,
+        frame=frame, ipv4=ipv4, ipv6=ipv6, own4=OWN4, own6=OWN6, other4=OTHER4, patience=TIMEOUT, data=DATA,
         dpd_request=DPD_REQUEST, dpd_response=DPD_RESPONSE, disconnect=DISCONNECT, keepalive=KEEPALIVE,
         terminate=TERMINATE, connection_closed=ConnectionClosed, outside4=IPv4Address("198.51.100.1"),
         outside6=IPv6Address("2001:db8::1"),

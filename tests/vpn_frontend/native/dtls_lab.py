@@ -18,7 +18,7 @@ from pathlib import Path
 import cffi
 import pytest
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port
 from vpn_frontend.gateway.interface import (
     DTLS12_SUITES,
@@ -105,7 +105,7 @@ class DtlsClient:
     def step(self, datagram=b""):
         return self._lib.dc_connect(self._dc, datagram, len(datagram))
 
-    def receive(self, patience=PATIENCE):
+    def receive(self, patience=TIMEOUT):
         """The next datagram; nothing where none comes in so many seconds."""
         self.socket.settimeout(patience)
         try:
@@ -113,7 +113,7 @@ class DtlsClient:
         except (TimeoutError, ConnectionRefusedError):
             return b""
 
-    def connect(self, seconds=PATIENCE, pause=QUIET):
+    def connect(self, seconds=TIMEOUT, pause=QUIET):
         """Shakes hands, saying it again after each pause; False where nobody answers."""
         deadline = time.monotonic() + seconds
         status = self.step()
@@ -143,7 +143,7 @@ class DtlsClient:
 
     def prove(self):
         """Sends the proof until it is answered; whether the answer was the server's own proof."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             self.send(self.proof())
             if answer := self.open(self.receive(QUIET)):
@@ -170,7 +170,7 @@ class DtlsClient:
         assert size >= 0, f"wolfSSL error {size}"
         return bytes(self._ffi.buffer(self._room, size))
 
-    def read(self, patience=PATIENCE):
+    def read(self, patience=TIMEOUT):
         """The next payload, or nothing. A flight or the answer to a proof, said once more, is passed over."""
         while received := self.receive(patience):
             payload = self.open(received)
@@ -229,7 +229,7 @@ class DtlsLab:
 
     def queue_with(self, packet):
         """The worker whose TUN queue gets the packet, and no other."""
-        ready, _, _ = select.select(self.bench.tun, [], [], PATIENCE)
+        ready, _, _ = select.select(self.bench.tun, [], [], TIMEOUT)
         (queue,) = ready
         assert queue.recv(65536) == packet
         return self.bench.tun.index(queue)

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.native.dtls_lab import (
     CERTIFICATE,
     DATA,
@@ -151,7 +151,7 @@ def test_a_stranger_who_overheard_the_name_does_not_keep_its_client_out(lab):
     thief.move("127.0.0.2")
     assert not thief.connect(seconds=0.8)
     refused = lab.stat("dtls_hello_duplicate")
-    assert client.connect(pause=PATIENCE)  # its first hellos, not later ones after the pause between handshakes
+    assert client.connect(pause=TIMEOUT)  # its first hellos, not later ones after the pause between handshakes
     assert lab.bench.wait(DtlsUp).session == session
     assert lab.stat("dtls_hello_duplicate") == refused
     assert not lab.client(PSK, client.name, bytes(48)).connect(seconds=0.8)
@@ -163,7 +163,7 @@ def test_a_stranger_who_overheard_the_name_does_not_keep_its_client_out(lab):
 @pytest.mark.parametrize("fault", ["lost", "doubled", "reordered"])
 def test_lost_doubled_and_reordered_flights_are_survived(lab, way, fault):
     _, _, client = lab.tunnel(way)
-    deadline, status, sent = time.monotonic() + PATIENCE, client.step(), 0
+    deadline, status, sent = time.monotonic() + TIMEOUT, client.step(), 0
     while status == 0:
         assert time.monotonic() < deadline
         flight = client.outgoing()

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from vpn_frontend.gateway.interface import ConnectionUp
 
 ECHOES = 200
@@ -44,7 +44,7 @@ def other_process(bench):
 def hold_interpreter_until_readable(descriptor):
     """Wait in C with the interpreter's lock held; whether there was something to read before patience ended."""
     wanted = ctypes.create_string_buffer(struct.pack("ihh", descriptor, select.POLLIN, 0))
-    return ctypes.PyDLL(None).poll(wanted, 1, int(PATIENCE * 1000)) == 1
+    return ctypes.PyDLL(None).poll(wanted, 1, int(TIMEOUT * 1000)) == 1
 
 
 def test_a_held_interpreter_stops_no_tunnel(bench, other_process):

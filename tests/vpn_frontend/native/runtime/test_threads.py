@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from vpn_frontend.gateway.interface import ChannelDown, ChannelUp, ConnectionClosed, SessionClosed
 
 WORKERS = 4
@@ -21,7 +21,7 @@ PACKETS = 20
 
 def enter(bench):
     """A client and its ``ConnectionUp``. Tries again while the gateway has not seen others leave."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while True:
         try:
             return bench.connected()

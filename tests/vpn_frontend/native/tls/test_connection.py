@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from vpn_frontend.gateway.interface import (
     Cause,
     ChannelDown,
@@ -159,7 +159,7 @@ def test_records_of_one_byte_fill_no_memory(start):
 
 def test_a_refused_peer_gets_not_a_byte(bench, gate):
     gate.answer(gate.CONNECT, gate.REJECT)
-    with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) as raw:
         local = raw.getsockname()
         assert raw.recv(1) == b""
     bench.wait_stat("links_refused")
@@ -169,7 +169,7 @@ def test_a_refused_peer_gets_not_a_byte(bench, gate):
     assert (request.protocol, request.verified) == (socket.IPPROTO_TCP, 1)
     assert abs(request.now / 1e9 - time.monotonic()) < 60
     gate.answer(gate.CONNECT, gate.RATE_LIMITED)
-    with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) as raw:
         bench.wait_stat("links_refused", 2)
     gate.answer(gate.CONNECT, gate.ACCEPT)
     bench.connected()
@@ -178,7 +178,7 @@ def test_a_refused_peer_gets_not_a_byte(bench, gate):
 
 def test_a_health_probe_is_no_offence(bench, gate):
     for _ in range(3):
-        socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE).close()
+        socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT).close()
     bench.wait_stat("health_probes", 3)
     assert gate.asked(gate.TLS_HANDSHAKE_FAILED) == 0
     assert bench.gateway.events() == []
@@ -190,7 +190,7 @@ def test_a_health_probe_is_no_offence(bench, gate):
      b"\x16\x03\x01\xff\xff" + b"\x01" * 1000, b"SSH-2.0-OpenSSH_9.6\r\n", b"\x80\x2e\x01\x03\x01"],
 )  # fmt: skip
 def test_garbage_is_told_to_the_policy(bench, gate, garbage):
-    with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) as raw:
         raw.sendall(garbage)
         raw.shutdown(socket.SHUT_WR)
         assert bench.wait(ConnectionClosed).cause in {Cause.HANDSHAKE_FAILED, Cause.PEER_CLOSED}
@@ -200,7 +200,7 @@ def test_garbage_is_told_to_the_policy(bench, gate, garbage):
 
 
 def test_the_policy_hears_of_a_failed_handshake_once(bench, gate):
-    with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert bench.wait(ConnectionClosed).cause == Cause.HANDSHAKE_FAILED
     assert gate.asked(gate.TLS_HANDSHAKE_FAILED) == 1
@@ -220,7 +220,7 @@ def _client_hello(server_name="vpn.test"):
 def test_truncated_hellos_end_without_harm(bench):
     hello = _client_hello()
     for size in range(1, len(hello), 7):
-        with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
+        with socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) as raw:
             raw.sendall(hello[:size])
     bench.connected()
 
@@ -230,13 +230,13 @@ def test_corrupted_hellos_end_without_harm(bench):
     for position in range(len(hello)):
         damaged = bytearray(hello)
         damaged[position] ^= 0xFF
-        with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
+        with socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) as raw:
             raw.sendall(damaged)
     bench.connected()
 
 
 def test_a_hello_sent_bytewise_is_answered(bench):
-    with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) as raw:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in _client_hello():
             raw.send(bytes([byte]))
@@ -246,8 +246,8 @@ def test_a_hello_sent_bytewise_is_answered(bench):
 def test_half_open_handshakes_end_at_their_deadline_and_others_go_on(start):
     bench = start(handshake_timeout=3.0, max_connections=300)
     hello = _client_hello()
-    idle = [socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) for _ in range(100)]
-    slow = [socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) for _ in range(100)]
+    idle = [socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) for _ in range(100)]
+    slow = [socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) for _ in range(100)]
     for raw in slow:
         raw.sendall(hello[:100])
     client, up = bench.connected()
@@ -271,7 +271,7 @@ def test_a_silent_conversation_ends(start):
 def test_links_are_limited_and_places_come_back(start):
     bench = start(max_connections=4)
     clients = [bench.connected() for _ in range(4)]
-    with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as raw:
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) as raw:
         bench.wait_stat("links_over_limit")
         assert raw.recv(1) == b""
     for client, _ in clients:
@@ -321,7 +321,7 @@ def test_after_stop_accepting_connections_live_and_nobody_enters(bench):
     client.send(b"ping")
     assert bench.read_from(up.connection_id, 4) == b"ping"
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE)
+        socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT)
 
 
 def test_commands_for_connections_that_are_gone_are_ignored(bench):
@@ -355,7 +355,7 @@ def test_a_gate_of_another_version_is_refused(start, gate):
 
 
 def test_a_peer_that_resets_within_the_handshake_is_forgotten(bench):
-    raw = socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE)
+    raw = socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT)
     raw.sendall(_client_hello())
     assert raw.recv(5)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

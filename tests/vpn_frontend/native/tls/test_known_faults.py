@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.patience import PATIENCE
+from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.native.dtls_lab import CERTIFICATE, EVERY_WAY, QUIET, ROOT
 from vpn_frontend.gateway.interface import ChannelDown
 
@@ -50,7 +50,7 @@ def test_a_malformed_record_behind_the_handshake_ends_its_tunnel_alone(bench, wi
 
 def test_a_stream_of_change_cipher_specs_ends(bench):
     """wolfSSL, CVE-2020-12457: repeated ones kept the server busy for ever."""
-    with socket.create_connection(("127.0.0.1", bench.port), timeout=PATIENCE) as peer:
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) as peer:
         try:
             for _ in range(200):
                 peer.sendall(CHANGE_CIPHER_SPEC * 200)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What processes cost: memory and processor time, from /proc."""
+"""Memory and processor time of processes, from /proc."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_GONE = (FileNotFoundError, ProcessLookupError)  # a process may end between two reads
 
 
-_GONE = (FileNotFoundError, ProcessLookupError)  # a process may end between any two looks at it
-
-
-def tree(root: int) -> list[int]:
-    """A process and all its descendants."""
+def process_tree(root: int) -> list[int]:
+    """Returns a process and all its descendants."""
     found = [root]
     for pid in found:
         for children in _tasks(pid):
@@ -35,7 +33,7 @@ def _tasks(pid: int) -> list[Path]:
 
 
 def proportional_set_size(pids: Iterable[int]) -> int:
-    """Bytes that the processes hold together, shared pages counted once among all who share them."""
+    """Returns the bytes that the processes hold together; a shared page counts once (PSS)."""
     total = 0
     for pid in pids:
         try:
@@ -47,9 +45,9 @@ def proportional_set_size(pids: Iterable[int]) -> int:
 
 
 def cpu_seconds(root: int) -> float:
-    """User and system time of a process, of the children it has waited for, and of its living descendants."""
+    """Returns user and system time of a process, its reaped children and its living descendants."""
     total = 0
-    for pid in tree(root):
+    for pid in process_tree(root):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except _GONE:

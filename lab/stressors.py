@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may keep the server's Python busy or stuck, made on purpose.
+"""Stressors: they hold the server's interpreter lock (GIL) or keep its Python busy.
 
-A server started by ``LAUNCHER`` holds its interpreter's lock on SIGUSR1, and collects garbage on SIGUSR2.
+A server started by ``LAUNCHER`` holds its GIL on SIGUSR1 and collects garbage on SIGUSR2.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 HOLD_SECONDS = 1.0
 GARBAGE_SECONDS = 1.0
-_LEASH = "leash"  # the named pipe that a held interpreter waits at, in the server's folder
-_BALLAST = 500_000  # lists that every full collection has to visit
-_CALLERS = 4  # threads, each with a connection of its own
+_PIPE = "gil-pipe"  # named pipe in the server's folder; a read from it holds the GIL
+_BALLAST = 500_000  # lists that each full collection visits
+_CALLERS = 4  # threads, each with its own connection
 _CALL = "/api/v1/sessions"
-_LEAST_CALLS = 20  # of each caller
-_MAX_LAG = 0.1  # seconds behind its rate that a caller makes up for
+_MIN_CALLS = 20  # of each caller
+_MAX_LAG = 0.1  # seconds of backlog that a caller catches up with
 
-# Reading in C without giving the lock back: until a byte comes no line of Python runs.
+# read(2) through PyDLL keeps the GIL: no Python runs until a byte comes.
 LAUNCHER = (
     sys.executable,
     "-c",
@@ -36,10 +36,10 @@ LAUNCHER = (
 import ctypes, gc, os, signal, sys, time
 ballast = [[number] for number in range({_BALLAST})]
 def hold(*_):
-    leash = os.open("{_LEASH}", os.O_RDWR)
+    pipe = os.open("{_PIPE}", os.O_RDWR)
     os.write(1, b"held\\n")
-    interpreter_lock_kept.read(leash, ctypes.create_string_buffer(1), 1)
-    os.close(leash)
+    keeps_gil.read(pipe, ctypes.create_string_buffer(1), 1)
+    os.close(pipe)
     os.write(1, b"let go\\n")
 def collect(*_):
     os.write(1, b"collecting\\n")
@@ -47,7 +47,7 @@ def collect(*_):
     while time.monotonic() < until:
         gc.collect()
     os.write(1, b"collected\\n")
-interpreter_lock_kept = ctypes.PyDLL(None)
+keeps_gil = ctypes.PyDLL(None)
 signal.signal(signal.SIGUSR1, hold)
 signal.signal(signal.SIGUSR2, collect)
 from ocsentry.cli import main
@@ -58,32 +58,32 @@ sys.exit(main())
 
 
 @contextmanager
-def interpreter_held(server: Server) -> Iterator[None]:
-    """No line of the server's Python runs inside the block, however long that takes."""
-    path = server.folder / _LEASH
+def gil_held(server: Server) -> Iterator[None]:
+    """No Python of the server runs inside the block."""
+    path = server.folder / _PIPE
     os.mkfifo(path)
-    leash = os.open(path, os.O_RDWR)  # both ends: neither opening nor writing waits for the server
+    pipe = os.open(path, os.O_RDWR)  # both ends: open and write do not wait for the server
     try:
         _signal(server, signal.SIGUSR1, "^held$")
         try:
             yield
         finally:
             since = len(server.program.lines)
-            os.write(leash, b"x")
+            os.write(pipe, b"x")
             server.program.await_line("^let go$", since=since)
     finally:
-        os.close(leash)
+        os.close(pipe)
         path.unlink()
 
 
-def hold_interpreter(server: Server) -> None:
-    """Returns when the server's Python goes on after ``HOLD_SECONDS``."""
-    with interpreter_held(server):
+def hold_gil(server: Server) -> None:
+    """Holds the server's GIL for ``HOLD_SECONDS``."""
+    with gil_held(server):
         time.sleep(HOLD_SECONDS)
 
 
 def collect_garbage(server: Server) -> None:
-    """Full collections, one after the other, for ``GARBAGE_SECONDS``."""
+    """Makes the server collect garbage, again and again, for ``GARBAGE_SECONDS``."""
     _signal(server, signal.SIGUSR2, "^collected$")
 
 
@@ -94,12 +94,12 @@ def _signal(server: Server, number: signal.Signals, done: str) -> None:
 
 
 def prefix_list(count: int) -> str:
-    """So many networks of the documentation's prefix (RFC 3849), one a line."""
+    """Returns ``count`` networks of the documentation prefix (RFC 3849), one per line."""
     return "\n".join(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::/64" for number in range(count))
 
 
 def swap_policy(server: Server, prefixes: str) -> None:
-    """A list of networks to refuse takes the place of the policy before, and is in force when this returns."""
+    """Replaces the policy by a feed of networks to reject; it is in force when this returns."""
     path = server.folder / "networks.txt"
     path.write_text(prefixes)
     server.write_rules([], feeds=[{"id": "networks", "path": str(path)}])
@@ -108,13 +108,13 @@ def swap_policy(server: Server, prefixes: str) -> None:
 
 
 def call_api(server: Server, rate: float, seconds: float) -> int:
-    """Calls at a steady rate for so long, and until some were answered; how many were."""
+    """Calls the API at ``rate`` per second for ``seconds``; returns how many calls were answered."""
     answered = [0] * _CALLERS
     until = time.monotonic() + seconds
 
     def caller(number: int) -> None:
         api, turn = server.api.another(), time.monotonic()
-        while turn < until or answered[number] < _LEAST_CALLS:
+        while turn < until or answered[number] < _MIN_CALLS:
             api.get(_CALL)
             answered[number] += 1
             turn = max(turn + _CALLERS / rate, time.monotonic() - _MAX_LAG)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Exactly so many echo requests, and which of them were answered, however late.
+"""A fixed number of ICMP echo requests, and the share that was answered, however late.
 
-ping(8) with a count gives up on the last one after twice the longest round trip before it; a busy machine takes longer.
+ping(8) with a count gives up on the last request after twice the longest round trip so far. Busy machines take longer.
 """
 
 from __future__ import annotations
@@ -17,34 +17,39 @@ if TYPE_CHECKING:
     from lab.namespaces import Namespace
 
 _REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}  # RFC 792, RFC 4443 section 4
-_ANSWER = {socket.AF_INET: 0, socket.AF_INET6: 129}
+_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
 _PROTOCOL = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
 
 
-def echo(namespace: Namespace, target: str, *, count: int, interval: float, size: int, patience: float) -> float:
-    """The part that was answered, 0 to 1, at most ``patience`` seconds after the last was sent; ``size`` in bytes."""
+def answered_share(
+    namespace: Namespace, target: str, *, count: int, interval: float, size: int, timeout: float
+) -> float:
+    """Sends ``count`` requests of ``size`` bytes and returns the share that was answered, 0 to 1.
+
+    Waits at most ``timeout`` seconds after the last request.
+    """
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
     identifier = secrets.randbelow(1 << 16)
     answered: set[int] = set()
-    with namespace.socket(family, socket.SOCK_RAW, _PROTOCOL[family]) as wire:
+    with namespace.socket(family, socket.SOCK_RAW, _PROTOCOL[family]) as raw:
         for number in range(count):
             try:
-                wire.sendto(_request(family, identifier, number, size), (target, 0))
+                raw.sendto(_request(family, identifier, number, size), (target, 0))
             except OSError:
-                continue  # no way there: not answered
-            _hear(wire, family, identifier, answered, until=time.monotonic() + interval)
-        deadline = time.monotonic() + patience
+                continue  # no route: not answered
+            _receive(raw, family, identifier, answered, until=time.monotonic() + interval)
+        deadline = time.monotonic() + timeout
         while len(answered) < count and time.monotonic() < deadline:
-            _hear(wire, family, identifier, answered, until=min(deadline, time.monotonic() + interval))
+            _receive(raw, family, identifier, answered, until=min(deadline, time.monotonic() + interval))
     return len(answered) / count
 
 
-def _hear(wire: socket.socket, family: int, identifier: int, answered: set[int], *, until: float) -> None:
-    while select.select([wire], [], [], max(0.0, until - time.monotonic()))[0]:
-        packet = wire.recv(65_535)
+def _receive(raw: socket.socket, family: int, identifier: int, answered: set[int], *, until: float) -> None:
+    while select.select([raw], [], [], max(0.0, until - time.monotonic()))[0]:
+        packet = raw.recv(65_535)
         message = packet[(packet[0] & 15) * 4 :] if family == socket.AF_INET else packet
-        kind, _, _, who, number = struct.unpack_from("!BBHHH", message)
-        if (kind, who) == (_ANSWER[family], identifier):
+        kind, _, _, sender, number = struct.unpack_from("!BBHHH", message)
+        if (kind, sender) == (_REPLY[family], identifier):
             answered.add(number)
 
 
