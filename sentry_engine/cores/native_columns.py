@@ -6,17 +6,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Literal
 
+from sentry_engine.cores.native_library import ffi, lib
+from sentry_engine.cores.native_types import Array, LimitRow, PlanStruct, TableColumns
 from sentry_engine.cores.plan import NEVER, Entries, Entry, Limit, Plan, PlanError, PrefixTable, Tier
 from sentry_engine.verdict import ACTIONS, FIRST_CUSTOM_EVENT, NO_RULE, REASONS
 
-CData: TypeAlias = Any  # what cffi hands out: pointers and structures of C
-
-NO_ACTION = 255  # SE_NO_ACTION
-NO_LIMIT = 0xFFFF_FFFF  # SE_NO_LIMIT
-FOREVER = (1 << 64) - 1  # SE_FOREVER, ns
-MAX_SECONDS = 9.2e9  # what 63 bits of ns hold; longer is for ever
+MAX_SECONDS = 9.2e9  # SE_MAX_SECONDS, what 63 bits of ns hold; longer is for ever
+Kind = Literal["uint8_t[]", "uint32_t[]", "uint64_t[]"]
 
 # Enum members hash in Python, a million times too slow: they are told apart by identity, which is what they are.
 ACTION_CODES = {id(action): code for code, action in enumerate(ACTIONS)}
@@ -27,16 +25,16 @@ REASON_CODES = {id(reason): code for code, reason in enumerate(REASONS)}
 class PlanColumns:
     """The C structure and what has to stay alive while C reads it."""
 
-    plan: CData  # struct se_plan_columns *
+    plan: PlanStruct
     alive: list[object] = field(default_factory=list)
 
 
 def nanoseconds(seconds: float | None) -> int:
     """``None`` and everything beyond 292 years is for ever."""
-    return FOREVER if seconds is None or not seconds < MAX_SECONDS else max(0, round(seconds * 1e9))
+    return lib.SE_FOREVER if seconds is None or not seconds < MAX_SECONDS else max(0, round(seconds * 1e9))
 
 
-def write_columns(ffi: CData, plan: Plan, keep_name: Callable[[str], int]) -> PlanColumns:
+def write_columns(plan: Plan, keep_name: Callable[[str], int]) -> PlanColumns:
     """Fill ``struct se_plan_columns``. ``keep_name`` numbers the rule names that outlive their plan in penalties."""
     if len(plan.tables) != len(Tier):
         raise PlanError(f"a plan has {len(Tier)} tables, not {len(plan.tables)}")
@@ -44,13 +42,13 @@ def write_columns(ffi: CData, plan: Plan, keep_name: Callable[[str], int]) -> Pl
     target = columns.plan
     target.version = plan.version
     for tier in Tier:
-        _write_table(ffi, columns, target.tables[tier], plan.tables[tier])
-    _write_entries(ffi, columns, plan.entries)
-    _write_limits(ffi, columns, plan, keep_name)
-    _write_sets(ffi, columns, plan)
+        _write_table(columns, target.tables[tier], plan.tables[tier])
+    _write_entries(columns, plan.entries)
+    _write_limits(columns, plan, keep_name)
+    _write_sets(columns, plan)
     target.rule_count = len(plan.rule_ids)
     target.default_action = ACTION_CODES[id(plan.default)]
-    target.on_missing = NO_ACTION if plan.on_missing is None else ACTION_CODES[id(plan.on_missing)]
+    target.on_missing = lib.SE_NO_ACTION if plan.on_missing is None else ACTION_CODES[id(plan.on_missing)]
     target.ipv4_prefix = _byte(plan.aggregation.ipv4_prefix)
     target.ipv6_prefix = _byte(plan.aggregation.ipv6_prefix)
     target.escalate_after = min(max(plan.aggregation.escalate_after, 0), 0xFFFF_FFFF)
@@ -68,39 +66,39 @@ def _byte(value: int) -> int:
     return value if 0 <= value <= 255 else 0  # 0 is no prefix length of a source: the core refuses it
 
 
-def _point(ffi: CData, columns: PlanColumns, kind: str, buffer: bytes | bytearray | array[int]) -> CData:
+def _point(columns: PlanColumns, kind: Kind, buffer: bytes | bytearray | array[int]) -> Array[int]:
     view = ffi.from_buffer(kind, buffer)
     columns.alive.append(view)
     return view
 
 
-def _write_table(ffi: CData, columns: PlanColumns, target: CData, table: PrefixTable) -> None:
+def _write_table(columns: PlanColumns, target: TableColumns, table: PrefixTable) -> None:
     count = len(table)
     if len(table.networks) != 16 * count or len(table.values) != count:
         raise PlanError(f"a table of {count} rows has {len(table.networks)} bytes and {len(table.values)} values")
     if table.values.itemsize != 4:
         raise PlanError("the values of a table are 32-bit numbers")
-    target.networks = _point(ffi, columns, "uint8_t[]", table.networks)
-    target.lengths = _point(ffi, columns, "uint8_t[]", table.lengths)
-    target.values = _point(ffi, columns, "uint32_t[]", table.values)
+    target.networks = _point(columns, "uint8_t[]", table.networks)
+    target.lengths = _point(columns, "uint8_t[]", table.lengths)
+    target.values = _point(columns, "uint32_t[]", table.values)
     target.count = count
 
 
-def _write_entries(ffi: CData, columns: PlanColumns, entries: Sequence[Entry]) -> None:
+def _write_entries(columns: PlanColumns, entries: Sequence[Entry]) -> None:
     made = entries if isinstance(entries, Entries) else Entries.of(entries)
     if made.expiries.count(NEVER) == len(made):  # a million times
-        expires = array("Q", (FOREVER,)) * len(made)
+        expires = array("Q", (lib.SE_FOREVER,)) * len(made)
     else:
         expires = array("Q", map(nanoseconds, made.expiries))
     target = columns.plan.entries
-    target.actions = _point(ffi, columns, "uint8_t[]", made.actions)
-    target.reasons = _point(ffi, columns, "uint8_t[]", made.reasons)
-    target.rules = _point(ffi, columns, "uint32_t[]", made.rules)
-    target.expires = _point(ffi, columns, "uint64_t[]", expires)
+    target.actions = _point(columns, "uint8_t[]", made.actions)
+    target.reasons = _point(columns, "uint8_t[]", made.reasons)
+    target.rules = _point(columns, "uint32_t[]", made.rules)
+    target.expires = _point(columns, "uint64_t[]", expires)
     target.count = len(made)
 
 
-def _write_limits(ffi: CData, columns: PlanColumns, plan: Plan, keep_name: Callable[[str], int]) -> None:
+def _write_limits(columns: PlanColumns, plan: Plan, keep_name: Callable[[str], int]) -> None:
     limits = ffi.new("struct se_limit[]", max(1, len(plan.limits)))
     for target, limit in zip(limits, plan.limits, strict=False):
         _write_limit(target, limit)
@@ -109,14 +107,14 @@ def _write_limits(ffi: CData, columns: PlanColumns, plan: Plan, keep_name: Calla
                 raise PlanError(f"{limit} names a rule that the plan does not have")
             target.kept_rule = keep_name(plan.rule_ids[limit.rule])
     paybacks = ffi.new("struct se_payback[]", max(1, len(plan.paybacks)))
-    for target, payback in zip(paybacks, plan.paybacks, strict=False):
-        target.event, target.from_event, target.points = payback.event, payback.from_event, payback.points
+    for row, payback in zip(paybacks, plan.paybacks, strict=False):
+        row.event, row.from_event, row.points = payback.event, payback.from_event, payback.points
     columns.alive += [limits, paybacks]
     columns.plan.limits, columns.plan.limit_count = limits, len(plan.limits)
     columns.plan.paybacks, columns.plan.payback_count = paybacks, len(plan.paybacks)
 
 
-def _write_limit(target: CData, limit: Limit) -> None:
+def _write_limit(target: LimitRow, limit: Limit) -> None:
     if not (0 <= limit.max_events <= 0xFFFF_FFFF and limit.window > 0 and limit.penalty >= 0 and limit.event >= 0):
         raise PlanError(f"{limit} has a count, window or penalty out of range")
     target.event = limit.event
@@ -132,18 +130,18 @@ def _write_limit(target: CData, limit: Limit) -> None:
     target.strike_memory = nanoseconds(limit.strike_memory)
 
 
-def _write_sets(ffi: CData, columns: PlanColumns, plan: Plan) -> None:
+def _write_sets(columns: PlanColumns, plan: Plan) -> None:
     """One row a set, one column an event: the limit that applies, so that C looks up and never searches."""
     events = count_events(plan)
-    sets = array("I", [NO_LIMIT]) * (events * len(plan.limit_sets))
+    sets = array("I", [lib.SE_NO_LIMIT]) * (events * len(plan.limit_sets))
     for row, members in enumerate(plan.limit_sets):
         for index in members:
             if not 0 <= index < len(plan.limits):
                 raise PlanError("a set of limits names a limit that the plan does not have")
             at = row * events + plan.limits[index].event
-            if sets[at] != NO_LIMIT:
+            if sets[at] != lib.SE_NO_LIMIT:
                 raise PlanError("a set of limits has two of one event")
             sets[at] = index
-    columns.plan.sets = _point(ffi, columns, "uint32_t[]", sets)
+    columns.plan.sets = _point(columns, "uint32_t[]", sets)
     columns.plan.set_count = len(plan.limit_sets)
     columns.plan.event_count = events

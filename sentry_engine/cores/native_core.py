@@ -16,33 +16,26 @@ from sentry_engine.addresses import Source, mask, render_network
 from sentry_engine.cores.decision import CoreDecision
 from sentry_engine.cores.interface import Burst, CoreCounters, Penalty, Request, Step, Strikes
 from sentry_engine.cores.native_calls import open_fast_calls
-from sentry_engine.cores.native_columns import REASON_CODES, CData
+from sentry_engine.cores.native_columns import REASON_CODES
+from sentry_engine.cores.native_library import ffi, lib
 from sentry_engine.cores.native_policies import PoliciesInForce, PolicySlots, list_hits
+from sentry_engine.cores.native_types import (
+    CorePointer,
+    CountersStruct,
+    DecisionRow,
+    PenaltyRow,
+    StepRow,
+)
 from sentry_engine.cores.plan import Plan
 from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Action, Reason, Verdict, read_word
 
-try:
-    from sentry_engine._core import ffi, lib
-except ImportError as error:  # no silent fallback: who wants the twin asks for it
-    raise ImportError(
-        f"the engine's native core is not built ({error}): run `make build`, or ask for the core 'twin'"
-    ) from error
-
-CORE_ABI = 4  # SE_CORE_ABI that this module is written for
 STEPS = ("never_block", "rules", "penalty", "feeds", "country", "asn", "anonymizer", "limits", "default")
-NONE = 255  # SE_STEP_NONE
-RULE_KEPT = 1 << 31  # SE_RULE_KEPT
-HAS_RETRY = 1 << 4  # of an answer's word, see core.h
-MAX_KEPT_NAMES = 65_536  # SE_MAX_KEPT_RULES; beyond it a penalty is listed without the name of its rule
+RULE_KEPT = lib.SE_RULE_KEPT
+HAS_RETRY = 1 << 4  # SE_WORD_HAS_RETRY: of an answer's word
+MAX_KEPT_NAMES = lib.SE_MAX_KEPT_RULES  # beyond it a penalty is listed without the id of its rule
 MAX_STRIKES = 65_535  # of uint16_t
 BURSTS_AT_A_TIME = 4_096  # copied out of the core; the readers of a policy wait for no more than these
 Wanted = Callable[[int, Action], bool]
-
-if lib.se_core_abi() != CORE_ABI:
-    raise ImportError(
-        f"the engine's native core speaks ABI {lib.se_core_abi()}, this code {CORE_ABI}: "
-        "it was built from other sources, run `make build` again"
-    )
 
 
 class NativeCore:
@@ -53,7 +46,7 @@ class NativeCore:
         code = lib.se_core_open(handle)
         if code:
             raise OSError(-code, "the engine's native core could not be opened")
-        self._core: CData = handle[0]
+        self._core: CorePointer | None = handle[0]
         self._publishing = Lock()
         self._draining = Lock()
         self._kept: dict[str, int] = {}
@@ -117,7 +110,7 @@ class NativeCore:
         self._require_plan()
         words = array("Q", bytes(8 * count))
         in_c = ffi.from_buffer("uint64_t[]", words)
-        lib.se_core_answer_words(self._core, addresses, count, event, verified, now, in_c)
+        lib.se_core_answer_words(self._require_open(), addresses, count, event, verified, now, in_c)
         return words
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
@@ -125,7 +118,7 @@ class NativeCore:
         with self._publishing:  # so that the limits and names are those of the policy that was walked
             in_force = self._require_plan()
             word = lib.se_core_trace(
-                self._core, request.address, request.event, request.verified, request.now, steps, wait
+                self._require_open(), request.address, request.event, request.verified, request.now, steps, wait
             )
         names, limits = in_force.rule_ids, in_force.base.described.limits
         return self._read(word, wait[0]), [
@@ -133,8 +126,8 @@ class NativeCore:
                 tier=STEPS[at],
                 matched=self._render_match(step, request.address, limits) if step.matched else None,
                 rule_id=self._name(step.rule, names),
-                action=None if step.action == NONE else ACTIONS[step.action],
-                reason=None if step.reason == NONE else REASONS[step.reason],
+                action=None if step.action == lib.SE_STEP_NONE else ACTIONS[step.action],
+                reason=None if step.reason == lib.SE_STEP_NONE else REASONS[step.reason],
                 decisive=bool(step.decisive),
             )
             for at, step in enumerate(steps)
@@ -238,7 +231,7 @@ class NativeCore:
         lib.se_core_close(core)
         self._policies.close()
 
-    def _require_open(self) -> CData:
+    def _require_open(self) -> CorePointer:
         if self._core is None:
             raise RuntimeError("the core is closed")
         return self._core
@@ -273,23 +266,23 @@ class NativeCore:
         rule_id = self._name(word >> 32, names.get(word >> 16 & 0xFFFF, ()))
         return Verdict(*read_word(word), rule_id, wait if word & HAS_RETRY else None)
 
-    def _count(self) -> CData:
+    def _count(self) -> CountersStruct:
         counters = ffi.new("struct se_counters *")
         lib.se_core_read_counters(self._require_open(), counters)
         return counters
 
-    def _read_decision(self, row: CData) -> CoreDecision:
+    def _read_decision(self, row: DecisionRow) -> CoreDecision:
         request = Request(
             bytes(row.address), row.event, row.now, row.port, row.local_port, row.protocol, bool(row.verified)
         )
         return CoreDecision(request, self._read(row.word, row.retry_after), row.latency / 1e9)
 
-    def _read_penalty(self, row: CData) -> Penalty:
+    def _read_penalty(self, row: PenaltyRow) -> Penalty:
         rule_id = self._name(row.kept_rule if row.kept_rule == NO_RULE else RULE_KEPT | row.kept_rule, ())
         return Penalty(bytes(row.network), row.length, row.until, row.strikes, REASONS[row.reason], rule_id)
 
     @staticmethod
-    def _render_match(step: CData, address: bytes, limits: Sequence[tuple[int, float, str | None]]) -> str:
+    def _render_match(step: StepRow, address: bytes, limits: Sequence[tuple[int, float, str | None]]) -> str:
         network = render_network(mask(address, step.length), step.length)
         if step.limit == NO_RULE:
             return network

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from sentry_engine._core import ffi, lib
-from sentry_engine.cores.native_columns import CData, PlanColumns, write_columns
+from sentry_engine.cores.native_columns import PlanColumns, write_columns
+from sentry_engine.cores.native_library import ffi, lib
+from sentry_engine.cores.native_types import CorePointer, InForcePointer, Null, PolicyPointer
 from sentry_engine.cores.plan import Plan, PlanError, PrefixTable, Tier
 from sentry_engine.cores.policy_file import PolicyMetadata, read_policy_file, write_policy_file
 from sentry_engine.verdict import NO_RULE
@@ -31,7 +32,7 @@ POLL_SECONDS = 0.0002
 class BuiltPolicy:
     """``struct se_policy`` and what Python keeps of it."""
 
-    policy: CData
+    policy: PolicyPointer
     described: PolicyMetadata
     plan: Plan | None  # that it was built of; None: read from a file
 
@@ -46,12 +47,10 @@ class PoliciesInForce:
 class PolicySlots:
     """Not thread-safe: the core takes its lock around every call, but for reading ``in_force`` and ``names``."""
 
-    def __init__(self, core: CData, keep_name: Callable[[str], int]) -> None:
+    def __init__(self, core: CorePointer, keep_name: Callable[[str], int]) -> None:
         self._core = core
         self._keep_name = keep_name
-        self._retired: list[
-            tuple[CData, list[BuiltPolicy]]
-        ] = []  # pairs that may still be read, and what ends with them
+        self._retired: list[tuple[InForcePointer | Null, list[BuiltPolicy]]] = []  # still read, and what they free
         self._past_hits: Counter[str] = Counter()  # of policies that are gone
         self.in_force: PoliciesInForce | None = None
         self.names: dict[int, Sequence[str]] = {}  # rule ids by generation modulo 65536; empty: no plan
@@ -75,7 +74,7 @@ class PolicySlots:
             raise
 
     def load(self, path: Path) -> None:
-        policy, described = read_policy_file(ffi, lib, path)
+        policy, described = read_policy_file(path)
         for at, (_, _, rule_id) in enumerate(described.limits):
             lib.se_policy_keep_rule(policy, at, NO_RULE if rule_id is None else self._keep_name(rule_id))
         self._install(PoliciesInForce(BuiltPolicy(policy, described, None), None, described.rule_ids))
@@ -84,7 +83,7 @@ class PolicySlots:
         """Write the base; an overlay comes from elsewhere and is put over it again."""
         if self.in_force is None:
             raise RuntimeError("the core has no plan to save: publish one first")
-        write_policy_file(lib, self.in_force.base.policy, self.in_force.base.described, path)
+        write_policy_file(self.in_force.base.policy, self.in_force.base.described, path)
 
     def hits(self) -> Counter[str]:
         hits = Counter(self._past_hits)
@@ -107,7 +106,7 @@ class PolicySlots:
         self.names = {}
 
     def _build(self, plan: Plan) -> BuiltPolicy:
-        policy = build_policy(write_columns(ffi, plan, self._keep_name))
+        policy = build_policy(write_columns(plan, self._keep_name))
         return BuiltPolicy(policy, PolicyMetadata(plan.rule_ids, describe_limits(plan)), plan)
 
     def _install(self, new: PoliciesInForce) -> None:
@@ -158,7 +157,7 @@ class PolicySlots:
         return known
 
 
-def build_policy(columns: PlanColumns) -> CData:
+def build_policy(columns: PlanColumns) -> PolicyPointer:
     """``struct se_policy *`` of a plan's columns, or ``PlanError`` that says which row of which table is wrong."""
     policy, fault = ffi.new("struct se_policy **"), ffi.new("struct se_fault *")
     code = lib.se_policy_build(columns.plan, policy, fault)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
-from sentry_engine.cores.native_columns import CData
+from sentry_engine.cores.native_library import ffi, lib
+from sentry_engine.cores.native_types import PolicyPointer
 from sentry_engine.cores.plan import PlanError
 
 HEAD = struct.Struct(
@@ -60,7 +61,7 @@ class PolicyMetadata:
     limits: Sequence[tuple[int, float, str | None]]  # max_events, window in seconds, rule id
 
 
-def write_policy_file(lib: CData, policy: CData, described: PolicyMetadata, path: Path) -> None:
+def write_policy_file(policy: PolicyPointer, described: PolicyMetadata, path: Path) -> None:
     """Write a policy to ``path``, whole or not at all."""
     names = "".join(f"{name}\0" for name in described.rule_ids).encode()
     if names.count(b"\0") != len(described.rule_ids):
@@ -85,7 +86,7 @@ def write_policy_file(lib: CData, policy: CData, described: PolicyMetadata, path
         beside.unlink(missing_ok=True)
 
 
-def read_policy_file(ffi: CData, lib: CData, path: Path) -> tuple[CData, PolicyMetadata]:
+def read_policy_file(path: Path) -> tuple[PolicyPointer, PolicyMetadata]:
     """``struct se_policy *`` of a file, or ``PlanError`` that says what is wrong with it."""
     policy, fault = ffi.new("struct se_policy **"), ffi.new("struct se_fault *")
     with path.open("rb", buffering=0) as file:

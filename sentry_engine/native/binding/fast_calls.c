@@ -28,11 +28,6 @@ struct fast_calls {
     struct known_verdict *known; /* owned: KNOWN of them */
 };
 
-static const struct se_source_types *types_of(const struct fast_calls *calls)
-{
-    return PyType_GetModuleState(Py_TYPE(calls));
-}
-
 /* Replaces the oldest verdict of a set. */
 static void keep_verdict(struct known_verdict *set, uint64_t word, PyObject *verdict)
 {
@@ -107,7 +102,7 @@ static PyObject *calls_answer(PyObject *self, PyObject *const *args, Py_ssize_t 
     }
     if (load_question(args[1], args[2], count > 3 ? args[3] : NULL, &question))
         return NULL;
-    found = se_source_load(types_of(calls), args[0], request.address);
+    found = se_source_load(Py_TYPE(calls), args[0], request.address);
     if (found <= 0)
         return found ? NULL : Py_NewRef(calls->invalid);
     if (require_core(calls)) /* a method of the address may have closed it */
@@ -132,7 +127,7 @@ static int answer_batch(struct fast_calls *calls, PyObject *const *items, Py_ssi
         struct se_request *request = &requests[asked];
         *request = (struct se_request){
             .event = (uint16_t)question->event, .verified = question->verified != 0, .now = question->now};
-        int found = se_source_load(types_of(calls), items[first + i], request->address);
+        int found = se_source_load(Py_TYPE(calls), items[first + i], request->address);
         if (found < 0)
             return -1;
         if (found)

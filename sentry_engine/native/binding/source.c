@@ -67,8 +67,9 @@ static int find_family(const struct se_source_types *types, PyObject *source)
     return -1;
 }
 
-int se_source_load_object(const struct se_source_types *types, PyObject *source, uint8_t out[16])
+int se_source_load_object(PyTypeObject *owner, PyObject *source, uint8_t out[16])
 {
+    const struct se_source_types *types = PyType_GetModuleState(owner);
     int is_ipv4 = find_family(types, source), rc;
     PyObject *number;
 

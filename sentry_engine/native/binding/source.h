@@ -21,11 +21,14 @@ struct se_source_types {
 int se_source_types_open(struct se_source_types *types);
 void se_source_types_clear(struct se_source_types *types);
 
-/* Reads an ipaddress object. Returns 1, or -1 with an exception. Runs methods of the caller's classes. */
-int se_source_load_object(const struct se_source_types *types, PyObject *source, uint8_t out[16]);
+/*
+ * Reads an ipaddress object. `owner` is a type of the module whose state is a struct se_source_types. Returns 1, or -1 with an
+ * exception. Runs methods of the object's class.
+ */
+int se_source_load_object(PyTypeObject *owner, PyObject *source, uint8_t out[16]);
 
 /* Returns 1, 0 for text that is no address, or -1 with an exception. */
-static inline int se_source_load(const struct se_source_types *types, PyObject *source, uint8_t out[16])
+static inline int se_source_load(PyTypeObject *owner, PyObject *source, uint8_t out[16])
 {
     if (PyUnicode_Check(source)) {
         if (PyUnicode_READY(source))
@@ -34,7 +37,7 @@ static inline int se_source_load(const struct se_source_types *types, PyObject *
                se_address_parse((const char *)PyUnicode_1BYTE_DATA(source), (size_t)PyUnicode_GET_LENGTH(source), out);
     }
     if (!PyBytes_Check(source))
-        return se_source_load_object(types, source, out);
+        return se_source_load_object(owner, source, out);
     if (PyBytes_GET_SIZE(source) != 16) {
         PyErr_Format(PyExc_ValueError, "an address is 16 bytes, not %zd", PyBytes_GET_SIZE(source));
         return -1;
