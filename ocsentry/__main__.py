@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m ocsentry`` is ``ocsentry``."""
+"""``python -m ocsentry`` runs the command line."""
 
 from ocsentry.cli import main
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one root of what goes wrong for the operator: its text is what the operator reads."""
+"""The base of the errors that an operator reads."""
 
 from __future__ import annotations
 
 
 class OperatorError(Exception):
-    """Something that the operator can mend. One fact per line; ``exit_code`` is the program's."""
+    """An error that the operator can fix. The text has one fact per line; ``exit_code`` is the program's."""
 
     def __init__(self, text: str, *, exit_code: int = 1) -> None:
         super().__init__(text)
@@ -13,6 +13,6 @@ class OperatorError(Exception):
 
 
 def describe_os_error(error: OSError) -> str:
-    """What the system said, and of which file, without the error's number."""
+    """Returns file name and error text, without the error number."""
     text = error.strerror or str(error)
     return f"{error.filename}: {text}" if error.filename else text

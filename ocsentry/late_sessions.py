@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The VPN's sessions as the API sees them, also while the VPN does not run.
+"""The VPN's sessions for the API, also before the VPN has started.
 
-The policy must be whole, with the blocks that the store remembers, before the first client is accepted; so enforcement
-exists before the VPN does, and finds no sessions until then.
+The policy with all stored blocks must be in force before the first client is accepted. Enforcement therefore starts
+before the VPN, and finds no sessions until then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LateSessions:
-    """``LiveSessions`` that are ``attach``ed later; none before that."""
+    """``LiveSessions`` without sessions until ``attach``."""
 
     def __init__(self) -> None:
         self._sessions: LiveSessions | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Speaks HTTP with the running server, over its Unix socket: who may open the socket may do everything."""
+"""The client of the running server's API, over its Unix socket. A user who may open the socket has every scope."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-REQUEST_TIMEOUT = 60.0  # seconds; a policy of a million prefixes takes a few to compile
+REQUEST_TIMEOUT = 60.0  # seconds; a policy of a million prefixes takes a few seconds to compile
 CONNECT_TIMEOUT = 2.0  # seconds; the socket is on this host
 BASE = f"http://ocsentry{API_PREFIX}/"
-PAGE = 200  # rows asked for at a time
+PAGE = 200  # rows per request
 MAX_PAGES = 5_000
 NOT_RUNNING = 3  # exit code, as systemctl's for a unit that is not active
 
 
 class ClientError(OperatorError):
-    """The server said no, or is not there."""
+    """The server refused the request or is not running."""
 
 
 class ApiClient:
-    """The API's resources by verbs; where the requests go is up to the subclass.
+    """Sends requests to the API; a subclass implements ``send``.
 
-    Every method raises ``ClientError`` with the server's own words where it says no.
+    Every method raises ``ClientError`` with the server's text if the server refuses.
     """
 
     def send(self, request: httpx.Request) -> httpx.Response:
-        """Exchange one request, and read the whole answer."""
+        """Send one request. Returns the answer, read completely."""
         raise NotImplementedError
 
     def get(self, resource: str, **query: object) -> Any:  # noqa: ANN401 - a JSON document
@@ -51,7 +51,7 @@ class ApiClient:
         return self._ask("DELETE", resource)
 
     def items(self, resource: str, **query: object) -> list[dict[str, Any]]:
-        """All rows of a list, page by page."""
+        """Returns all rows of a list, read page by page."""
         rows: list[dict[str, Any]] = []
         for _ in range(MAX_PAGES):
             page = self.get(resource, limit=PAGE, **query)
@@ -80,13 +80,13 @@ class ApiClient:
 
 
 class SocketClient(ApiClient):
-    """A running server."""
+    """The API of a running server."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def running(self) -> bool:
-        """Whether somebody listens on the socket."""
+        """True if a server listens on the socket. Raises ``ClientError`` without permission."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(CONNECT_TIMEOUT)
             try:
@@ -107,9 +107,9 @@ class SocketClient(ApiClient):
             raise self._unreachable(error) from error
 
     def stream(self, resource: str, *, after: str | None = None, follow: bool = True) -> Iterator[dict[str, Any]]:
-        """The data of server-sent events, as they come; from behind the id ``after``, where one is given.
+        """Yields the data of server-sent events, starting after the id ``after`` if it is given.
 
-        Ends with the last one that has happened, unless it is to ``follow``.
+        Ends after the latest event unless ``follow`` is true.
         """
         headers, query = {} if after is None else {"Last-Event-ID": after}, _query({"follow": follow})
         timeout = None if follow else REQUEST_TIMEOUT
@@ -137,13 +137,13 @@ class SocketClient(ApiClient):
 
 
 def _query(query: dict[str, object]) -> dict[str, str]:
-    """Parameters that are given, with switches spelt as JSON does."""
+    """Returns the parameters that are not ``None``, with booleans as ``true`` and ``false``."""
     given = {key: value for key, value in query.items() if value is not None}
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in given.items()}
 
 
 def problem_text(answer: httpx.Response) -> str:
-    """The sentence in a problem document (RFC 9457), with the places that it lists."""
+    """Returns the text of a problem document (RFC 9457), with the locations of its errors."""
     try:
         document = answer.json()
         text = str(document.get("detail") or document["title"])
@@ -159,7 +159,7 @@ def _place(error: dict[str, Any]) -> str:
 
 
 def parse_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """The JSON documents in a ``text/event-stream``; this server sends each in one ``data`` line."""
+    """Yields the JSON documents of a ``text/event-stream``; this server sends each in one ``data`` line."""
     for line in lines:
         name, _, value = line.partition(":")
         if name == "data":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The API without a server: the same application, in this process, on the same database.
+"""The API without a running server: the same application, in this process, on the same database.
 
-For what the database alone holds (users, tokens), so that the command line says and checks the same whether a server
-runs or not. There are no live sessions, and the policy is empty.
+It serves what only the database holds (users, tokens), so that the command line behaves alike with and without a
+server. It has no live sessions, and its policy is empty.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class OfflineClient(ApiClient):
-    """Each request opens the store, is answered, and closes it."""
+    """Opens the store for each request, and closes it after the answer."""
 
     def __init__(self, config: LoadedConfig) -> None:
         self._config = config
@@ -59,7 +59,7 @@ def _make_app(store: Store, engine: Engine) -> ASGIApp:
 
 
 def _as_operator(app: ASGIApp) -> ASGIApp:
-    """Whoever may write to the database may do everything: that is what the file's permissions say."""
+    """Returns ``app`` with every scope for the caller: the database's file permissions decide who may use it."""
     principal = Principal(f"cli:{getpass.getuser()}", ALL_SCOPES, local=True)
 
     async def operate(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The application that the groups of commands make up, and the program's entry."""
+"""The Typer application with all groups of commands, and the program's entry point."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _root(
     as_json: JsonOption = False,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
 ) -> None:
-    """A VPN server for OpenConnect and AnyConnect clients, with a policy engine that decides who may use it."""
+    """A VPN server for OpenConnect and AnyConnect clients, with a policy engine that decides who may connect."""
     if show_version:
         typer.echo(f"ocsentry {version('ocsentry')}")
         raise typer.Exit
@@ -43,6 +43,6 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    os.umask(os.umask(0o077) | 0o027)  # the database, the log of a service: nothing of it is for everybody
+    os.umask(os.umask(0o077) | 0o027)  # files that a command creates are not readable by others
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(run(build_app(), given or ["--help"]))

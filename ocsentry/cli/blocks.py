@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``block``, ``unblock``, ``blocks``: shutting sources out of a running server."""
+"""``block``, ``unblock``, ``blocks``: the blocks of a running server."""
 
 from __future__ import annotations
 
@@ -28,21 +28,26 @@ def block(
     cli: Invocation,
     cidr: CidrArgument,
     ttl: Annotated[
-        str | None, typer.Option(metavar="TIME", help="How long: 90s, 15m, 1h, 2d. Default: until unblocked.")
+        str | None, typer.Option(metavar="TIME", help="Duration: 90s, 15m, 1h, 2d. Default: until unblocked.")
     ] = None,
     reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Told to the clients that are cut, and kept with the block.")
+        str, typer.Option(metavar="TEXT", help="Shown to the disconnected clients and stored with the block.")
     ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be cut.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; show what would be disconnected.")
+    ] = False,
 ) -> None:
-    """Refuse an address or a network, and cut its sessions, at once."""
+    """Block an address or a network, and disconnect its sessions, at once."""
     body: dict[str, object] = {"cidr": str(read_network(cidr)), "reason": reason}
     if ttl is not None:
         body["ttl"] = parse_duration(ttl)
     answer = cli.server.post("blocks", body, dry_run=dry_run or None)
     sessions = count(answer["sessions_cut"], "session")
     until = f" until {answer['expires_at']}" if answer.get("expires_at") else ""
-    cli.emit(answer, f"{sessions} would be cut" if dry_run else f"blocked {answer['cidr']}{until}; {sessions} cut")
+    cli.emit(
+        answer,
+        f"{sessions} would be disconnected" if dry_run else f"blocked {answer['cidr']}{until}; {sessions} disconnected",
+    )
 
 
 def unblock(
@@ -75,7 +80,7 @@ def _find(rows: Sequence[dict[str, object]], target: str) -> list[dict[str, obje
     if by_network := [row for row in rows if row["cidr"] == network]:
         return by_network
     wider = [str(row["cidr"]) for row in rows if _covers(str(row["cidr"]), network)]
-    hint = f" (it lies in the block of {', '.join(wider)})" if wider else ""
+    hint = f" (it is inside the block of {', '.join(wider)})" if wider else ""
     raise CommandError(f"there is no block of {network}{hint}")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Durations and moments as people write and read them on a command line."""
+"""Durations and amounts of bytes as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def parse_duration(text: str) -> int:
-    """Seconds of ``90``, ``90s``, ``15m``, ``1h``, ``2d``, ``1w`` or a row of them, such as ``1h30m``."""
+    """Returns the seconds of ``90``, ``90s``, ``15m``, ``1h``, ``2d``, ``1w`` or a sequence such as ``1h30m``."""
     if text.isascii() and text.isdigit():
         text += "s"
     parts = re.findall(r"([0-9]{1,9})([smhdw])", text)
@@ -23,7 +23,7 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(seconds: float) -> str:
-    """The two largest units: ``2d 3h``, ``5m 10s``, ``0s``."""
+    """Returns the two largest units: ``2d 3h``, ``5m 10s``, ``0s``."""
     rest = int(seconds)
     parts = []
     for unit in ("d", "h", "m", "s"):
@@ -34,7 +34,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """``0 B``, ``1.5 kB``, ``20 MB``: powers of 1000."""
+    """Returns ``0 B``, ``1.5 kB``, ``20 MB``, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every command has in common: ``--config`` and ``--json``, how it answers, how it fails.
+"""What all commands share: ``--config`` and ``--json``, output and errors.
 
-A command is a plain function whose first parameter is an ``Invocation``; ``command`` puts it into a Typer application
-and adds the two options. It answers by ``emit`` and fails by raising ``CommandError``: ``run`` turns that, and every
-other error that an operator can cause, into one readable line on standard error and an exit code that is not 0.
+A command is a plain function whose first parameter is an ``Invocation``; ``command`` registers it with Typer and adds
+the two options. It prints its answer with ``emit`` and fails by raising ``CommandError``. ``run`` turns every error
+that an operator can cause into one readable line on standard error and a nonzero exit code.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file [env: OCSENTRY_CONFIG].", show_default=False),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class CommandError(OperatorError):
-    """The command was used wrongly, or what it names is not there."""
+    """The command was used wrongly, or what it names does not exist."""
 
 
 @dataclass
@@ -48,12 +48,12 @@ class Invocation:
     as_json: bool = False
 
     def with_options(self, config_path: Path | None, *, as_json: bool) -> Invocation:
-        """The invocation of a command under this one, with the options that stand behind it."""
+        """Returns the invocation of a subcommand, with the options given after it."""
         return Invocation(config_path or self.config_path, as_json or self.as_json)
 
     @property
     def configured(self) -> bool:
-        """Whether there is a configuration to speak of."""
+        """True if a configuration file is found."""
         from ocsentry.configuration.model import ConfigError, find_config
 
         try:
@@ -70,14 +70,14 @@ class Invocation:
 
     @cached_property
     def server(self) -> SocketClient:
-        """The running server, by its Unix socket."""
+        """The running server, over its Unix socket."""
         from ocsentry.api_client.client import SocketClient
 
         return SocketClient(self.config.values.admin.socket)
 
     @cached_property
     def api(self) -> ApiClient:
-        """The running server, or, where none runs, the same API in this process: for what only the database holds."""
+        """The running server, or without one the same API in this process; for what only the database holds."""
         if self.server.running():
             return self.server
         from ocsentry.api_client.offline import OfflineClient
@@ -85,19 +85,19 @@ class Invocation:
         return OfflineClient(self.config)
 
     def emit(self, document: object, text: str | None = None) -> None:
-        """Answer: ``document`` with ``--json``, else ``text`` (nothing where that is ``None``)."""
+        """Print ``document`` with ``--json``, otherwise ``text`` (``None``: nothing)."""
         if self.as_json:
             typer.echo(json.dumps(document, default=str, ensure_ascii=False))
         elif text is not None:
             typer.echo(text)
 
     def emit_table(self, rows: Sequence[dict[str, Any]], columns: Iterable[str], empty: str) -> None:
-        """Answer with ``rows``: as a JSON array, or as the named columns of a table."""
+        """Print ``rows`` as a JSON array, or as a table of the named columns."""
         self.emit(list(rows), render_table(rows, tuple(columns)) if rows else empty)
 
 
 def render_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    """Plain columns, as wide as their widest cell."""
+    """Returns the table as text, each column as wide as its widest cell."""
     cells = [[column.upper().replace("_", " ") for column in columns]]
     cells += [[_cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
@@ -107,7 +107,7 @@ def render_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 session``, ``2 sessions``."""
+    """Returns ``1 session``, ``2 sessions``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -122,7 +122,7 @@ def _cell(value: object) -> str:
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make the decorated function the command ``name`` of ``app``, with the options that all commands have."""
+    """Register the decorated function as the command ``name`` of ``app``, with the shared options."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         def invoke(context: typer.Context, config: ConfigOption, as_json: JsonOption, **arguments: object) -> None:
@@ -147,7 +147,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
 
 
 def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
-    """Run ``app`` and return the exit code; no error reaches the operator as a traceback."""
+    """Run ``app``. Returns the exit code; the operator never sees a traceback."""
     try:
         answer = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except OperatorError as error:
@@ -157,9 +157,9 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter reports an error at exit
         return 141
-    except Exception as error:  # the last line of defence; the debug variable shows what it hides
+    except Exception as error:  # any other error; the debug variable shows its traceback
         if os.environ.get(DEBUG_VARIABLE):
             raise
         return _fail(_readable(error), 1)
@@ -170,7 +170,7 @@ def _readable(error: Exception) -> str:
     if isinstance(error, OSError):
         return describe_os_error(error)
     detail = " ".join(str(error).split())
-    return f"{detail or type(error).__name__} (set {DEBUG_VARIABLE}=1 for the whole story)"
+    return f"{detail or type(error).__name__} (set {DEBUG_VARIABLE}=1 for a traceback)"
 
 
 def _fail(text: str, exit_code: int) -> int:

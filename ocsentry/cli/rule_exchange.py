@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``rules import`` and ``rules export``: rule files and bans on their way in and out."""
+"""``rules import`` and ``rules export``: rule files and bans in other tools' formats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ocsentry.cli.invocation import CommandError, Invocation, command
 
 
 class ImportSource(StrEnum):
-    RULES = "rules"  # any format that the engine reads by itself
+    RULES = "rules"  # any format of rule files
     CROWDSEC = "crowdsec"
     FAIL2BAN = "fail2ban"
 
@@ -31,16 +31,16 @@ def add_commands(app: typer.Typer) -> None:
 
 def import_rules(
     cli: Invocation,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to take.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to import.")],
     source: Annotated[
         ImportSource,
-        typer.Option("--from", help="What it is: rules as the rules folder holds them, or bans of another tool."),
+        typer.Option("--from", help="Format: a rule file, or the bans of another tool."),
     ] = ImportSource.RULES,
     force: Annotated[bool, typer.Option("--force", help="Replace a rule file of the same name.")] = False,
 ) -> None:
-    """Check a file together with the rules in place, and put it into the rules folder.
+    """Check a file together with the present rules, and put it into the rules folder.
 
-    The bans of another tool become a rule file, in which each ends when it ends there.
+    Bans of another tool become a rule file; each keeps its end.
     """
     from ocsentry.configuration.policy_files import rule_folder
 
@@ -48,14 +48,14 @@ def import_rules(
     target = folder / file.name if source is ImportSource.RULES else folder / f"{file.stem}.json"
     if target.exists() and not force:
         raise CommandError(f"{target} exists (replace it with --force)")
-    fresh = target.with_name(f"{target.name}.new")  # no rule file by its suffix; the rename makes it one, whole
+    fresh = target.with_name(f"{target.name}.new")  # the suffix .new is ignored; the rename is atomic
     fresh.write_text(_content(file, source))
     try:
         _check(cli, folder, fresh, target)
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)
-    cli.emit({"file": str(target)}, f"wrote {target}; a running server takes it up at once")
+    cli.emit({"file": str(target)}, f"wrote {target}; a running server applies it at once")
 
 
 def _content(file: Path, source: ImportSource) -> str:
@@ -73,13 +73,13 @@ def _content(file: Path, source: ImportSource) -> str:
 
 
 def _check(cli: Invocation, folder: Path, fresh: Path, target: Path) -> None:
-    """The whole policy must stay valid with the new file in the old one's place."""
+    """Check that the whole policy stays valid with the new file in place. Raises ``CommandError``."""
     from ocsentry.configuration.policy_files import load_policy
     from sentry_engine import PolicyError
     from sentry_engine.policy.rule_files import SCHEMA_NAME, SUFFIXES
 
     if target.suffix not in SUFFIXES or target.name == SCHEMA_NAME:
-        raise CommandError(f"{target.name}: rule files end in {', '.join(SUFFIXES)}, and are not called {SCHEMA_NAME}")
+        raise CommandError(f"{target.name}: rule files end in {', '.join(SUFFIXES)} and are not named {SCHEMA_NAME}")
     named = [path for path in cli.config.values.policy.rules if path != folder]
     others = [
         path
@@ -94,11 +94,13 @@ def _check(cli: Invocation, folder: Path, fresh: Path, target: Path) -> None:
 
 def export_bans(
     cli: Invocation,
-    target: Annotated[ExportTarget, typer.Option("--to", help="For which tool.")] = ExportTarget.NFTABLES,
+    target: Annotated[
+        ExportTarget, typer.Option("--to", help="The tool that reads the output.")
+    ] = ExportTarget.NFTABLES,
 ) -> None:
-    """Print what is refused by address now, for another tool: rules, and a running server's blocks and penalties.
+    """Print the addresses that are refused now, for another tool: rules, and a running server's blocks and penalties.
 
-    What never_block or a whitelist spares is cut out of the bans: whoever takes the list knows no exceptions.
+    Exceptions (never_block, whitelists) are cut out of the bans, because the other tool knows no exceptions.
     """
     from ocsentry.setup.bans import list_bans, policy_with_api_rules, render_bans
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``rules``: checking, explaining and reloading the policy."""
+"""``rules``: check, explain, list, simulate and reload the policy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def group() -> typer.Typer:
 
 
 def check(cli: Invocation, paths: PathsArgument = None) -> None:
-    """Read rule files as the server would, run the tests in them, and say what is wrong or odd. Needs no server."""
+    """Check rule files: report errors and warnings, and run the tests in them. Needs no server."""
     from sentry_engine import find_policy_issues, run_rule_tests
 
     policy = _load(cli, paths or ())
@@ -48,7 +48,7 @@ def check(cli: Invocation, paths: PathsArgument = None) -> None:
     ]
     document = {"files": list(policy.files), "problems": [], "findings": findings}
     tests = count(len(policy.rule_tests), "test")
-    summary = f"{count(len(policy.files), 'rule file')} in order, {tests} in them passed"
+    summary = f"{count(len(policy.files), 'rule file')} OK, {tests} passed"
     if failed:
         summary = f"{len(failed)} of {tests} failed"
     cli.emit(document, "\n".join([*map(str, failed), *map(str, odd), summary]))
@@ -62,13 +62,13 @@ def _place(origin: Origin) -> str:
 
 def explain(
     cli: Invocation,
-    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Who asks.")],
-    event: Annotated[str, typer.Option(metavar="EVENT", help="What for.")] = "connect",
-    user: Annotated[str | None, typer.Option(metavar="NAME", help="As which user.")] = None,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The source address.")],
+    event: Annotated[str, typer.Option(metavar="EVENT", help="The event that the source causes.")] = "connect",
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="The user who logs in.")] = None,
 ) -> None:
     """Show how the policy decides about an address, tier by tier.
 
-    Asks the running server, which knows penalties and blocks too; without one, the rule files alone are asked.
+    Asks the running server, which includes penalties and blocks. Without a server only the rule files apply.
     """
     if cli.server.running():
         answer = cli.server.get("explain", address=address, event=event, user=user)
@@ -78,14 +78,14 @@ def explain(
 
 
 def reload(cli: Invocation) -> None:
-    """Put the rule files in force as they are now. A file with an error changes nothing."""
+    """Reload the rule files. A file with an error changes nothing."""
     report = cli.server.post("policy/reload")
     cut = report.get("sessions_cut", 0)
-    cli.emit(report, f"reloaded: policy version {report.get('version')}; {count(cut, 'session')} cut")
+    cli.emit(report, f"reloaded: policy version {report.get('version')}; {count(cut, 'session')} disconnected")
 
 
 def list_rules(cli: Invocation) -> None:
-    """List the rules in force, and how many verdicts each has given since the server's start."""
+    """List the rules in force, with the number of verdicts of each since the server's start."""
     rows = sorted(cli.server.items("rules"), key=lambda row: -row["hits"])
     cli.emit_table(rows, ("hits", "id", "source", "expires_at", "description"), "no rules")
 
@@ -98,11 +98,11 @@ def simulate(
         typer.Option(
             "--record",
             metavar="FILE",
-            help="Events as `events --json` prints them. Default: the latest decisions of the running server.",
+            help="Events in the format of `events --json`. Default: the latest decisions of the running server.",
         ),
     ] = None,
 ) -> None:
-    """Show which recorded decisions these rules would have made otherwise. Changes nothing."""
+    """Replay recorded decisions and show those that these rules change. Changes nothing."""
     from admin_api.event_hub import KEPT_DECISIONS
     from sentry_engine import simulate as play
 
@@ -120,20 +120,20 @@ def simulate(
         }
         for change in changes
     ]
-    summary = f"{len(rows)} of {count(len(decisions), 'decision')} would be another"
+    summary = f"{len(rows)} of {count(len(decisions), 'decision')} would change"
     columns = ("at", "address", "event", "user", "before", "after")
     cli.emit(rows, f"{render_table(rows, columns)}\n{summary}" if rows else summary)
 
 
 def read_decisions(source: Path | list[dict[str, Any]]) -> list[Decision]:
-    """From a file of JSON lines, or the rows of the API. Raises ``CommandError`` where there is none."""
+    """Returns the decisions in a file of JSON lines, or in rows of the API. Raises ``CommandError``."""
     from sentry_engine.engine.replay import read_record
 
     try:
         rows = source if isinstance(source, list) else [json.loads(line) for line in source.read_text().splitlines()]
         found = [read_record(datetime.fromisoformat(row["at"]).timestamp(), row["fields"]) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CommandError(f"{source}: no record of decisions: {error}") from None
+        raise CommandError(f"{source}: not a record of decisions: {error}") from None
     return [decision for decision in found if decision is not None]
 
 
@@ -143,14 +143,14 @@ def _show(verdict: Verdict) -> str:
 
 
 def schema(cli: Invocation) -> None:
-    """Print the JSON schema of rule files, for editors."""
+    """Print the JSON schema of rule files, for use in editors."""
     from sentry_engine import rule_file_schema
 
     typer.echo(json.dumps(rule_file_schema(), indent=None if cli.as_json else 2))
 
 
 def _load(cli: Invocation, paths: Sequence[Path] = ()) -> Policy:
-    """The policy of ``paths``, or of the configuration."""
+    """Returns the policy of ``paths``, or of the configuration. Raises ``CommandError``."""
     from ocsentry.configuration.policy_files import load_policy
     from sentry_engine import Policy, PolicyError
 
@@ -177,7 +177,7 @@ def _explain_offline(cli: Invocation, address: str, event: str, user: str | None
 
 
 def render_explanation(answer: dict[str, Any]) -> str:
-    """The walk as lines, the deciding tier marked, the verdict at the end."""
+    """Returns one line per tier, the deciding one marked, and the verdict as the last line."""
     lines = []
     for step in answer["steps"]:
         mark = ">" if step["decisive"] else " "

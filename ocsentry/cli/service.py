@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``init``, ``serve``, ``doctor``, ``status``, ``events``: the server itself."""
+"""``init``, ``serve``, ``doctor``, ``status``, ``events``: set up, run and watch the server."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def add_commands(app: typer.Typer) -> None:
 
 def init(
     cli: Invocation,
-    directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where to. Made if need be.")] = Path(),
+    directory: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Target folder; created if missing.")
+    ] = Path(),
     name: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name or address of this server, for the certificate; repeat it."),
+        typer.Option(metavar="NAME", help="A name or address of this server, for the certificate. May be repeated."),
     ] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65_535, help="The VPN's port. Default: 443, with --demo 4443.")
     ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="For a first look: another port and a user that can log in.")
-    ] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Set up a demo: port 4443 and a user with a password.")] = False,
 ) -> None:
-    """Write a working configuration, a key with a certificate, rules and the database; show an admin token, once."""
+    """Create a working configuration, key, certificate, rules and database, and show an admin token once."""
     from ocsentry.setup.init import init_server, render_welcome
 
     made = init_server(directory, names=name or (), port=port, demo=demo)
@@ -48,16 +48,16 @@ def init(
 
 def serve(
     cli: Invocation,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether the server would start.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check whether the server can start.")] = False,
 ) -> None:
-    """Run the server in the foreground, until SIGTERM or SIGINT. SIGHUP reloads rules and certificate."""
+    """Run the server in the foreground until SIGTERM or SIGINT. SIGHUP reloads rules and certificate."""
     if check:
         from ocsentry.setup.preflight import check_startup
 
         problems = check_startup(cli.config)
         if problems:
             raise CommandError("\n".join(problems))
-        cli.emit({"problems": []}, f"{cli.config.path}: in order")
+        cli.emit({"problems": []}, f"{cli.config.path}: OK")
         return
     from ocsentry.runtime.process import run_server
 
@@ -65,7 +65,7 @@ def serve(
 
 
 def doctor(cli: Invocation) -> None:
-    """Look for what keeps the server from working, and say how to mend it."""
+    """Check the host and the configuration, and show how to fix what is wrong."""
     from ocsentry.setup.doctor import run_checks
 
     results = run_checks(cli.config)
@@ -82,7 +82,7 @@ def _result_line(result: CheckResult) -> str:
 
 
 def status(cli: Invocation) -> None:
-    """Show what the running server does."""
+    """Show the status of the running server."""
     document = cli.server.get("status")
     cli.emit(document, _render_status(document))
 
@@ -104,10 +104,10 @@ def _render_status(document: dict[str, Any]) -> str:
 def events(
     cli: Invocation,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Show what happens from now on, until interrupted.")
+        bool, typer.Option("--follow", "-f", help="Show events as they happen, until interrupted.")
     ] = False,
 ) -> None:
-    """Show what happened lately: logins, sessions, blocks, changes of policy."""
+    """Show the latest events: logins, sessions, blocks, changes of policy."""
     stream = cli.server.stream("events") if follow else cli.server.stream("events", after="all", follow=False)
     for event in stream:
         if follow or event["kind"] != "gap":

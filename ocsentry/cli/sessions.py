@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``sessions``: who is connected, and ending that."""
+"""``sessions``: list and end live sessions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def group() -> typer.Typer:
 
 
 def list_sessions(cli: Invocation) -> None:
-    """List the sessions."""
+    """List the live sessions."""
     rows = cli.server.items("sessions")
     for row in [] if cli.as_json else rows:
         counters = row.get("counters") or row
@@ -40,12 +40,12 @@ def kill(
     cli: Invocation,
     session: Annotated[str, typer.Argument(metavar="ID", help="The session's id, or its first characters.")],
 ) -> None:
-    """End a session; its client is told and cannot come back with the same cookie."""
+    """End a session. Its client is told, and its cookie becomes invalid."""
     matching = [row["id"] for row in cli.server.items("sessions") if row["id"].startswith(session)]
     if not matching:
         raise CommandError(f"there is no session {session}")
     if len(matching) > 1 and session not in matching:
-        raise CommandError(f"{session} is the beginning of {len(matching)} sessions' ids")
+        raise CommandError(f"{session} matches the ids of {len(matching)} sessions")
     target = session if session in matching else matching[0]
     cli.server.delete(f"sessions/{target}")
     cli.emit({"id": target}, f"ended session {target}")

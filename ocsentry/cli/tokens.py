@@ -24,21 +24,21 @@ def group() -> typer.Typer:
 
 def create(
     cli: Invocation,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The program or person that uses it.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option(metavar="SCOPE", help="What it may do, such as blocks:write; repeat it. Default: everything."),
+        typer.Option(metavar="SCOPE", help="A scope, such as blocks:write. May be repeated. Default: every scope."),
     ] = None,
     ttl: Annotated[
-        str | None, typer.Option(metavar="TIME", help="How long it is good for. Default: until revoked.")
+        str | None, typer.Option(metavar="TIME", help="Lifetime: 15m, 1h, 2d. Default: until revoked.")
     ] = None,
 ) -> None:
-    """Make a token and show it, this once."""
+    """Create a token and show it once."""
     body: dict[str, object] = {"name": name, "scopes": scope or _all_scopes()}
     if ttl is not None:
         body["expires_at"] = (datetime.now(UTC) + timedelta(seconds=parse_duration(ttl))).isoformat()
     token = cli.api.post("tokens", body)
-    cli.emit(token, f"{token['token']}\n\nKeep it: it is not stored and cannot be shown again.")
+    cli.emit(token, f"{token['token']}\n\nStore it now: it cannot be shown again.")
 
 
 def _all_scopes() -> list[str]:

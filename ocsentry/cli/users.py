@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``user``: who may log in to the VPN."""
+"""``user``: manage the users of the VPN."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COLUMNS = ("name", "enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
 WRITABLE = ("enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
 BATCH = 1_000  # users in one request
-MAX_PASSWORD_BYTES = 1024  # of standard input; the login form takes no longer ones
+MAX_PASSWORD_BYTES = 1024  # of standard input; the login form accepts no longer passwords
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
 StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
@@ -37,17 +37,23 @@ def group() -> typer.Typer:
 def add(
     cli: Invocation,
     name: NameArgument,
-    group: Annotated[list[str] | None, typer.Option(metavar="GROUP", help="A group of the user; repeat it.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP", help="A group of the user. May be repeated.")
+    ] = None,
     max_same_clients: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="Sessions at a time, 0 for any number. Default: the configuration's."),
+        typer.Option(metavar="N", min=0, help="Concurrent sessions; 0: no limit. Default: the configuration's."),
     ] = None,
-    ipv4: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The user's own inner IPv4 address.")] = None,
-    ipv6: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The user's own inner IPv6 address.")] = None,
+    ipv4: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Inner IPv4 address reserved for the user.")
+    ] = None,
+    ipv6: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Inner IPv6 address reserved for the user.")
+    ] = None,
     note: Annotated[str, typer.Option(metavar="TEXT", help="A remark.")] = "",
     password_stdin: StdinOption = False,
 ) -> None:
-    """Add a user. The password is asked for, or read from standard input."""
+    """Add a user. The command prompts for the password or reads it from standard input."""
     attributes: dict[str, object] = {"groups": group or [], "note": note}
     given = {"max_same_clients": max_same_clients, "ipv4": ipv4, "ipv6": ipv6}
     attributes |= {key: value for key, value in given.items() if value is not None}
@@ -56,7 +62,7 @@ def add(
 
 
 def passwd(cli: Invocation, name: NameArgument, password_stdin: StdinOption = False) -> None:
-    """Give a user a new password."""
+    """Set a new password for a user."""
     password = read_password(from_stdin=password_stdin)
     before = cli.api.get(f"users/{quote(name)}")
     kept = {key: before[key] for key in WRITABLE}
@@ -70,7 +76,7 @@ def list_users(cli: Invocation) -> None:
 
 
 def remove(cli: Invocation, name: NameArgument) -> None:
-    """Delete a user, and end the user's sessions."""
+    """Delete a user and end the user's sessions."""
     cli.api.delete(f"users/{quote(name)}")
     cli.emit({"name": name}, f"deleted user {name}")
 
@@ -79,9 +85,9 @@ def import_users(
     cli: Invocation,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A password file of ocserv (ocpasswd).")],
 ) -> None:
-    """Add the users of an ocserv password file, with the passwords and groups that they have there.
+    """Add the users of an ocserv password file, with their passwords and groups.
 
-    Users that exist already are left as they are.
+    Existing users are left unchanged.
     """
     from ocsentry.setup.ocpasswd import OcpasswdError, parse_ocpasswd
 
@@ -96,7 +102,7 @@ def import_users(
     skipped = len(found) - len(new)
     cli.emit(
         {"added": [user.name for user in new], "skipped": skipped},
-        f"added {len(new)} users, left {skipped} as they were",
+        f"added {len(new)} users, left {skipped} unchanged",
     )
 
 
@@ -106,10 +112,10 @@ def _body(user: OcpasswdUser) -> dict[str, object]:
 
 
 def read_password(*, from_stdin: bool) -> str:
-    """The password, typed twice at a prompt or taken from the first line of standard input."""
+    """Returns the password, typed twice at a prompt or read from the first line of standard input."""
     if not from_stdin:
         if not sys.stdin.isatty():
-            raise CommandError("there is no terminal to ask for the password at: use --password-stdin")
+            raise CommandError("no terminal to prompt for the password: use --password-stdin")
         return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
     line = sys.stdin.readline(MAX_PASSWORD_BYTES + 1)
     password = line.rstrip("\r\n")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configuration file: one TOML document, strict, every key with its unit and its reason to exist.
+"""The configuration file: one strict TOML document.
 
-The models are the only source: what they say is what is read, what ``docs/configuration.md`` shows (by
-``config_reference``) and what an error names. Relative paths are relative to the file they stand in.
+These models are its only description: the loader, ``docs/configuration.md`` (rendered by ``reference``) and error
+messages derive from them. Relative paths are relative to the file's folder.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "OCSENTRY_CONFIG"
 DEFAULT_LOCATIONS = (Path("ocsentry.toml"), Path("/etc/ocsentry/ocsentry.toml"))
-MAX_CONFIG_BYTES = 1 << 20  # far more than every key written out; a device or a log named by mistake ends here
+MAX_CONFIG_BYTES = 1 << 20  # far more than all keys need; stops at a device or log named by mistake
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 
 class ConfigError(OperatorError):
-    """The file cannot be used. ``problems`` are lines ``file: key: reason``."""
+    """The configuration file is invalid. ``problems`` are lines ``file: key: reason``."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -65,12 +65,12 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
 
 
 def _read_network(text: str) -> Network:
-    """Take a prefix exactly: host bits are a mistake somewhere, and guessing which part was meant widens a list."""
+    """Returns the network. Raises ``ValueError`` for host bits: ignoring them would widen a list by mistake."""
     return ip_network(text)
 
 
 def _read_endpoints(value: object) -> object:
-    """One ``"ADDRESS:PORT"``, a list of them, or the empty text for none."""
+    """Returns a list for one ``"ADDRESS:PORT"``; empty text is an empty list."""
     if isinstance(value, str):
         return [value] if value else []
     return value
@@ -91,7 +91,7 @@ def _pool(family: type[IPv4Network | IPv6Network]) -> Callable[[str], Network]:
 
 
 def _parsed(read: Callable[[str], Any]) -> BeforeValidator:
-    """A value written as text and only as text (the address types would also take numbers)."""
+    """Accepts text only (the address types would also take numbers)."""
 
     def parse(value: object) -> object:
         if not isinstance(value, str):
@@ -102,12 +102,12 @@ def _parsed(read: Callable[[str], Any]) -> BeforeValidator:
 
 
 def _field(default: Any, description: str, *, unit: str = "", **rules: Any) -> Any:  # noqa: ANN401 - Field's own shape
-    """One key: its default, its line in the reference, its unit and its bounds."""
+    """One key: its default, description, unit and bounds."""
     return Field(default=default, description=description, json_schema_extra={"unit": unit}, **rules)
 
 
 def _section() -> Any:  # noqa: ANN401 - Field's own shape
-    """A table that may be left out: validated from nothing, so that its paths too are resolved."""
+    """An optional table: a missing one is validated from an empty one, so that its default paths are resolved."""
     return Field(default_factory=dict)
 
 
@@ -129,82 +129,81 @@ YEAR = 365 * 86_400
 
 
 class Section(BaseModel):
-    """One table. Unknown keys are errors: a misspelt limit must not be a limit that is off."""
+    """One table. Unknown keys are errors, so that a typo cannot silently disable a limit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class NetworkSection(Section):
-    device: DeviceName = _field("ocs0", "Name of the TUN device. Made at start and removed at the end.")
+    device: DeviceName = _field("ocs0", "Name of the TUN device. Created at the start, removed at the stop.")
     ipv4_pool: Annotated[IPv4Pool | None, BeforeValidator(_empty_as_none)] = _field(
         "192.168.99.0/24",
-        "Inner IPv4 addresses of the clients. The first host address is the server's own. Empty: no IPv4 inside.",
+        "Pool of inner IPv4 addresses. The first host address is the server's own. Empty: no IPv4 in the tunnel.",
     )
     ipv6_pool: Annotated[IPv6Pool | None, BeforeValidator(_empty_as_none)] = _field(
-        "fd00:99::/64", "The same for IPv6. Empty: no IPv6 inside."
+        "fd00:99::/64", "The same for IPv6. Empty: no IPv6 in the tunnel."
     )
-    dns: tuple[AnyAddress, ...] = _field(["192.168.99.1"], "Name servers given to the clients.", max_length=8)
+    dns: tuple[AnyAddress, ...] = _field(["192.168.99.1"], "Name servers announced to clients.", max_length=8)
     routes: tuple[AnyNetwork, ...] = _field(
-        [], "Networks that clients reach through the tunnel. Empty: everything (the default route).", max_length=256
+        [], "Networks routed through the tunnel. Empty: all traffic (the default route).", max_length=256
     )
-    no_routes: tuple[AnyNetwork, ...] = _field([], "Networks that clients keep outside the tunnel.", max_length=256)
-    mtu: Count = _field(1400, "The largest inner packet.", unit="bytes", ge=576, le=9000)
-    default_domain: str = _field("", "Search domain given to the clients.", max_length=253)
-    split_dns: tuple[str, ...] = _field([], "Domains that clients resolve through the tunnel only.", max_length=64)
+    no_routes: tuple[AnyNetwork, ...] = _field([], "Networks kept outside the tunnel.", max_length=256)
+    mtu: Count = _field(1400, "Size of the largest inner packet.", unit="bytes", ge=576, le=9000)
+    default_domain: str = _field("", "Search domain announced to clients.", max_length=253)
+    split_dns: tuple[str, ...] = _field([], "Domains resolved through the tunnel only.", max_length=64)
 
 
 class LimitsSection(Section):
-    max_clients: Count = _field(1024, "Sessions at a time, of all users.", unit="sessions", ge=1, le=65_536)
+    max_clients: Count = _field(1024, "Concurrent sessions of all users.", unit="sessions", ge=1, le=65_536)
     max_same_clients: Count = _field(
         2,
-        "Sessions at a time of one user; a user's own setting goes before it.",
-        unit="sessions; 0: any",
+        "Concurrent sessions of one user. A user's own setting overrides it.",
+        unit="sessions; 0: no limit",
         ge=0,
         le=65_536,
     )
     on_excess: Literal["deny_new", "kick_oldest", "replace_same_device"] = _field(
-        "deny_new", "What happens to a login over the limit: it is refused, or it takes an older session's place."
+        "deny_new", "What happens to a login over the limit: it is refused, or it replaces an older session."
     )
 
 
 class SessionSection(Section):
     cookie_timeout: Seconds = _field(
-        300, "How long a session waits for its client to come back.", unit=SECONDS, ge=1, le=YEAR
+        300, "How long a session without a channel waits for its client to reconnect.", unit=SECONDS, ge=1, le=YEAR
     )
-    idle_timeout: Seconds = _field(0, "End a session that carried no data for this long.", unit=NEVER, ge=0, le=YEAR)
+    idle_timeout: Seconds = _field(0, "A session without data for this long is ended.", unit=NEVER, ge=0, le=YEAR)
     session_timeout: Seconds = _field(
-        0, "End a session this long after its login, whatever reconnects happened.", unit=NEVER, ge=0, le=YEAR
+        0, "A session is ended this long after its login, regardless of reconnects.", unit=NEVER, ge=0, le=YEAR
     )
     dpd: Seconds = _field(
         90,
-        "Silence after which a client is asked whether it is there. Its channel ends after twice as much.",
+        "Silence after which dead peer detection probes the client. Its channel ends after twice this time.",
         unit=NEVER,
         ge=0,
         le=86_400,
     )
-    mobile_dpd: Seconds = _field(1800, "The same for phones, which sleep.", unit=NEVER, ge=0, le=86_400)
-    keepalive: Seconds = _field(32_400, "Interval at which clients send a keepalive.", unit=NEVER, ge=0, le=YEAR)
+    mobile_dpd: Seconds = _field(1800, "The same for mobile clients, which sleep.", unit=NEVER, ge=0, le=86_400)
+    keepalive: Seconds = _field(32_400, "Interval of the clients' keepalive messages.", unit=NEVER, ge=0, le=YEAR)
     rekey_time: Seconds = _field(172_800, "Age at which the keys of a channel are replaced.", unit=NEVER, ge=0, le=YEAR)
 
 
 class VpnSection(Section):
     listen: ListenAddresses = _field(
         "0.0.0.0:443",
-        "`ADDRESS:PORT`, or a list of them. IPv6 addresses go in brackets; `*:443` is every address of both families.",
+        "`ADDRESS:PORT`, or a list of them. IPv6 addresses need brackets; `*:443`: all addresses of both families.",
         max_length=16,
         min_length=1,
     )
     dtls: Switch = _field(True, "Offer DTLS over UDP beside TLS.")
     dtls_listen: ListenAddresses = _field("", "UDP addresses. Empty: the same as `listen`.", max_length=16)
-    certificate: FilePath = _field("server.crt", "Certificate chain, PEM, the server's own first.")
-    private_key: FilePath = _field("server.key", "Its private key, PEM.")
-    worker_threads: Count = _field(0, "Threads that move packets.", unit="threads; 0: one per core", ge=0, le=256)
+    certificate: FilePath = _field("server.crt", "Certificate chain in PEM, the server's certificate first.")
+    private_key: FilePath = _field("server.key", "Private key of the certificate, in PEM.")
+    worker_threads: Count = _field(0, "Threads that carry packets.", unit="threads; 0: one per core", ge=0, le=256)
     offloads: tuple[OffloadName, ...] = _field(
         ["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"],
-        "Work that is saved by treating packets together, where the kernel can. Take one out should it go wrong: large "
-        "TCP packets (`tso`) and UDP packets (`uso`) from the TUN device, packets merged on the way to it "
-        "(`coalesce`), only the last of TCP acknowledgements that came together (`acks`), batches of DTLS datagrams "
-        "out (`udp_gso`) and in (`udp_gro`).",
+        "Batching of packets, where the kernel supports it. Remove one if it causes problems. From the TUN device: "
+        "large TCP (`tso`) and UDP (`uso`) packets. Towards it: merged packets (`coalesce`), and only the last of "
+        "several TCP acknowledgements (`acks`). DTLS: batches of datagrams out (`udp_gso`) and in (`udp_gro`).",
         max_length=6,
     )
     network: NetworkSection = _section()
@@ -213,56 +212,56 @@ class VpnSection(Section):
 
 
 class AuthSection(Section):
-    methods: tuple[MethodName, ...] = _field(["password"], "Ways to log in.", min_length=1, max_length=1)
-    attempts: Count = _field(3, "Wrong passwords before a login has to be begun anew.", unit="attempts", ge=1, le=10)
-    timeout: Seconds = _field(240, "Time that a login may take.", unit=SECONDS, ge=5, le=3600)
+    methods: tuple[MethodName, ...] = _field(["password"], "Authentication methods.", min_length=1, max_length=1)
+    attempts: Count = _field(3, "Wrong passwords until a login must start again.", unit="attempts", ge=1, le=10)
+    timeout: Seconds = _field(240, "Longest duration of a login.", unit=SECONDS, ge=5, le=3600)
     remember_passwords: Seconds = _field(
         300,
-        "Time for which a password that was right is not hashed again, so that a storm of reconnects is cheap. "
-        "A changed password is another at once.",
+        "How long a verified password is not hashed again, which makes many reconnects at once cheap. A changed "
+        "password takes effect at once.",
         unit=NEVER,
         ge=0,
         le=3600,
     )
-    banner: str = _field("", "Text shown after login.", max_length=1024)
+    banner: str = _field("", "Text shown after the login.", max_length=1024)
     groups: tuple[str, ...] = _field(
-        [], "Groups to choose from in the login form. Empty: none is asked for.", max_length=64
+        [], "Groups offered in the login form. Empty: the form has no group field.", max_length=64
     )
 
 
 class PolicySection(Section):
     rules: tuple[FilePath, ...] = _field(
-        ["rules"], "Rule files, or folders of them. Watched: a saved file is in force within a second.", max_length=64
+        ["rules"],
+        "Rule files or folders of them. They are watched: a saved file is in force within one second.",
+        max_length=64,
     )
-    feeds: FilePath = _field("feeds", "Folder that keeps the block lists which rule files name by URL.")
-    geoip_country: OptionalPath = _field(
-        "", "Database of countries (`.mmdb`), or of cities, which know the country too. Empty: none."
-    )
-    geoip_asn: OptionalPath = _field("", "Database of autonomous systems (`.mmdb`). Empty: none.")
-    geoip_anonymous: OptionalPath = _field("", "Database of proxies, VPNs and Tor exits (`.mmdb`). Empty: none.")
+    feeds: FilePath = _field("feeds", "Folder for the downloaded block lists that rule files name by URL.")
+    geoip_country: OptionalPath = _field("", "GeoIP database of countries or cities (`.mmdb`). Empty: none.")
+    geoip_asn: OptionalPath = _field("", "GeoIP database of autonomous systems (`.mmdb`). Empty: none.")
+    geoip_anonymous: OptionalPath = _field("", "GeoIP database of proxies, VPNs and Tor exits (`.mmdb`). Empty: none.")
     never_block: tuple[AnyNetwork, ...] = _field(
-        ["127.0.0.0/8", "::1/128"], "Networks that nothing may refuse: put your own in.", max_length=1024
+        ["127.0.0.0/8", "::1/128"], "Networks that no rule may refuse. Add the operator's own.", max_length=1024
     )
-    default: Literal["accept", "reject"] = _field(
-        "accept", "What happens to a source that nothing says anything about."
-    )
+    default: Literal["accept", "reject"] = _field("accept", "Verdict when no rule matches.")
 
 
 class AdminSection(Section):
     listen: Annotated[ListenAddress | None, BeforeValidator(_empty_as_none)] = _field(
         "127.0.0.1:8443",
-        "Where the HTTP API listens. Without a certificate it is plain HTTP, and loopback only. Empty: nowhere.",
+        "TCP address of the HTTP API. Without a certificate it is plain HTTP, on loopback only. Empty: no TCP port.",
     )
     socket: FilePath = _field(
-        "admin.sock", "Unix socket of the API, for the command line. Only its owner and root get in."
+        "admin.sock", "Unix socket of the API, for the command line. Only root and the server's user may use it."
     )
-    certificate: OptionalPath = _field("", "Certificate chain of the API, PEM. Set both or neither.")
-    private_key: OptionalPath = _field("", "Its private key, PEM.")
+    certificate: OptionalPath = _field(
+        "", "Certificate chain of the API in PEM. Set it with `private_key` or leave both empty."
+    )
+    private_key: OptionalPath = _field("", "Private key of the certificate, in PEM.")
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
         if (self.certificate is None) is not (self.private_key is None):
-            raise ValueError("certificate and private_key go together")
+            raise ValueError("set both certificate and private_key, or neither")
         if self.listen is not None and self.certificate is None and not self.listen.address.is_loopback:
             raise ValueError(
                 f"plain HTTP on {self.listen} would show tokens to the network: set certificate and private_key"
@@ -284,14 +283,14 @@ class StoreSection(Section):
 
 
 class LogSection(Section):
-    level: Literal["debug", "info", "warning", "error"] = _field("info", "The least severe events that are written.")
+    level: Literal["debug", "info", "warning", "error"] = _field("info", "Severity from which events are logged.")
     format: Literal["auto", "console", "json"] = _field(
-        "auto", "One line per event on standard output. `auto`: for people on a terminal, JSON elsewhere."
+        "auto", "Format of the log on standard output, one line per event. `auto`: text on a terminal, otherwise JSON."
     )
 
 
 class Config(Section):
-    """The whole file. ``base`` is its folder."""
+    """The whole file. Validation needs the context ``base``, the file's folder."""
 
     vpn: VpnSection = _section()
     auth: AuthSection = _section()
@@ -303,7 +302,7 @@ class Config(Section):
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration and the file it came from."""
+    """A configuration and its file."""
 
     path: Path
     values: Config
@@ -319,7 +318,7 @@ class LoadedConfig:
 
     @property
     def vpn(self) -> VpnSettings:
-        """What ``vpn_frontend`` is told."""
+        """The settings of ``vpn_frontend``."""
         vpn, auth = self.values.vpn, self.values.auth
         return VpnSettings(
             **_values(vpn, without=("network", "limits", "session")),
@@ -335,7 +334,10 @@ def _values(section: Section, without: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def find_config(explicit: Path | None = None) -> Path:
-    """The file to use: the one named, else ``$OCSENTRY_CONFIG``, else the first default location that exists."""
+    """Returns ``explicit``, else ``$OCSENTRY_CONFIG``, else the first default location that exists.
+
+    Raises ``ConfigError``.
+    """
     if explicit is not None:
         return explicit
     if named := os.environ.get(CONFIG_VARIABLE):
@@ -344,18 +346,18 @@ def find_config(explicit: Path | None = None) -> Path:
         if place.exists():
             return place
     places = " or ".join(str(place) for place in DEFAULT_LOCATIONS)
-    raise ConfigError(f"no configuration at {places}: name one with --config, or make one with 'ocsentry init'")
+    raise ConfigError(f"no configuration at {places}: name one with --config, or create one with 'ocsentry init'")
 
 
 def load_config(path: Path) -> LoadedConfig:
-    """Read and validate ``path``. Raises ``ConfigError`` with every problem of the file."""
+    """Read and validate ``path``. Raises ``ConfigError`` with all problems of the file."""
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     if len(raw) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes: this is no configuration file")
+        raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes: not a configuration file")
     try:
         document = tomllib.loads(raw.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -373,7 +375,7 @@ def _problems(path: Path, error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False, include_context=False):
         key = ".".join(part for part in problem["loc"] if isinstance(part, str))
         if problem["type"] == "too_short" and any(f": {key}: " in line for line in seen):
-            continue  # the list lacks members because they were refused
+            continue  # the list is too short because members were refused
         reason = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             reason = "unknown key"

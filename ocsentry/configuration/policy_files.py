@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The policy that the configuration names: how it is loaded, wherever that happens, and which files it is made of."""
+"""The policy of the configuration: how it is loaded, and its files."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ WATCHED_SUFFIXES = (*SUFFIXES, *DATABASE_SUFFIXES)
 def policy_loader(
     settings: PolicySection, progress: Progress | None = None, read: FileReader = read_file
 ) -> PolicyLoader:
-    """``Policy.load`` with what the configuration says besides the rule files, which ``read`` reads.
+    """Returns ``Policy.load`` with the configuration's default, databases and feeds; ``read`` reads the rule files.
 
-    ``progress`` is called with (nodes read, nodes in all) while large databases are read, from the loading thread.
+    While large databases load, ``progress`` is called on the loading thread with (nodes read, all nodes).
     """
     return partial(
         Policy.load,
@@ -41,21 +41,21 @@ def policy_loader(
 
 
 def load_policy(settings: PolicySection, *paths: Path, progress: Progress | None = None) -> Policy:
-    """The policy of ``paths``, or, where none are given, of the configuration. Raises ``PolicyError``."""
+    """Returns the policy of ``paths``, by default of the configuration's rules. Raises ``PolicyError``."""
     files = map(str, paths or settings.rules)
     return policy_loader(settings, progress)(*files, documents={})
 
 
 def rule_folder(settings: PolicySection) -> Path:
-    """The folder that new rule files go to. Raises ``OperatorError``."""
+    """Returns the folder for new rule files. Raises ``OperatorError``."""
     folder = next((path for path in settings.rules if path.is_dir()), None)
     if folder is None:
-        raise OperatorError("policy.rules names no folder to put the file into")
+        raise OperatorError("policy.rules names no folder for the new file")
     return folder
 
 
 def watched_paths(settings: PolicySection) -> tuple[Path, ...]:
-    """Every file and folder whose change is a change of the policy."""
+    """Returns the files and folders whose changes change the policy."""
     databases = (settings.geoip_country, settings.geoip_asn, settings.geoip_anonymous)
     return (*settings.rules, *(path for path in databases if path is not None))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renders the reference of the configuration file from its models, so that the page cannot say anything else."""
+"""Renders the reference of the configuration file from its models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def render_reference() -> str:
-    """Every key as Markdown: one table per section of the file."""
+    """Returns all keys as Markdown, one table per section."""
     lines: list[str] = []
     for name, section in _sections(Config):
         lines += [f"## `[{name}]`", "", "| key | default | unit | what it does |", "|---|---|---|---|"]

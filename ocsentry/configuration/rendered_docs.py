@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Puts what code alone knows into the pages of ``docs/``, between two marks.
+"""Renders the parts of ``docs/`` that derive from code, between two marks.
 
 Run ``python -m ocsentry.configuration.rendered_docs``.
 
-A test holds that the pages are fresh, so they cannot say anything else than the code does.
+A test checks that the pages are up to date.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def render_page(page: str, content: str) -> str:
-    """``page`` with ``content`` between the marks. Raises ``ValueError`` where there are none."""
+    """Returns ``page`` with ``content`` between the marks. Raises ``ValueError`` without marks."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -38,7 +38,7 @@ def render_page(page: str, content: str) -> str:
 
 
 def main() -> None:
-    """Render the pages in ``docs`` under the working directory anew."""
+    """Render the pages in ``docs`` under the working directory."""
     for name, render in PAGES.items():
         path = Path("docs") / name
         path.write_text(render_page(path.read_text(), render()))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes events of what the engine decides: what the gateway asked in C, and what was asked in Python.
+"""Emits the engine's decisions as events: those asked by the gateway in C, and those asked in Python.
 
-The native core notes every decision in a bounded ring of its own, which costs the gateway next to nothing; what is
-asked in Python the engine notes itself, with the user, in a log. Both are read here now and then, and thinned out, so
-that a flood of one kind hides neither the other kind nor the other events. Each decision is one event: those of the
-gateway are taken from the ring alone, all others from the log alone.
+The native core records every decision in a bounded ring, at next to no cost for the gateway. Decisions asked in Python
+are recorded, with the user, in the engine's log. ``emit_new`` reads both periodically under a rate limit, so that a
+flood of one kind hides no other events. Each decision is one event: the gateway's come from the ring only, all others
+from the log only.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from sentry_engine.geoip.lookup import GeoLookup
     from vpn_frontend.ports import EventSink
 
-ACCEPTED_PER_SECOND = 5  # events; who comes in leaves a session's events too
+ACCEPTED_PER_SECOND = 5  # events; an accepted client also causes session events
 REFUSED_PER_SECOND = 20
-MAX_RECORDS = 1024  # records read in one go
+MAX_RECORDS = 1024  # records read in one call
 GATEWAY_ASKS = {
     event: event.name.lower() for event in (Event.CONNECT, Event.TLS_HANDSHAKE_FAILED, Event.DTLS_HANDSHAKE)
 }
@@ -35,11 +35,11 @@ GATEWAY_LABELS = frozenset(GATEWAY_ASKS.values())
 
 class WatchedCore(Protocol):
     def drain(self, limit: int, wanted: Callable[[int, Action], bool]) -> Sequence[CoreDecision]:
-        """Up to ``limit`` decisions, oldest first: those that ``wanted``, asked about each in turn, lets pass."""
+        """Returns up to ``limit`` decisions, oldest first, for which ``wanted(event, action)`` is true."""
 
 
 class DecisionEvents:
-    """``pump`` it a few times a second."""
+    """Call ``emit_new`` several times per second."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class DecisionEvents:
         events: EventSink,
         places: Callable[[], GeoLookup | None],
     ) -> None:
-        """``asked`` is the engine's own log; ``places`` gives the databases in force, where there are any."""
+        """``asked`` is the engine's log; ``places`` returns the GeoIP databases in force, or ``None``."""
         self._core = core
         self._asked = asked
         self._events = events
@@ -56,7 +56,7 @@ class DecisionEvents:
         self._accepted, self._refused = Budget(ACCEPTED_PER_SECOND), Budget(REFUSED_PER_SECOND)
 
     def emit_new(self, now: float) -> None:
-        """Emit what has been decided since the last time. ``now`` is seconds of any steady clock."""
+        """Emit the decisions since the last call. ``now`` is in seconds of a monotonic clock."""
         for record in self._asked.drain(MAX_RECORDS):
             budget = self._budget(accepted=record.verdict.accepted and not record.note)
             budget.missed += record.missed
@@ -68,7 +68,7 @@ class DecisionEvents:
         self._emit_gateway_decisions(now)
 
     def _emit_gateway_decisions(self, now: float) -> None:
-        missed: list[int] = []  # for each that is wanted
+        missed: list[int] = []  # for each wanted decision
 
         def want(event: int, action: Action) -> bool:
             budget = self._budget(accepted=action is Action.ACCEPT)

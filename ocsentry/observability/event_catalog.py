@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every event that the log, ``ocsentry events`` and the API's event stream know, and how severe it is.
+"""The catalog of all events in the log, ``ocsentry events`` and the API's event stream, with their levels.
 
-Names are stable. A test holds that whatever the packages emit is listed here, and ``docs/operations.md`` shows this
-table.
+Names are stable. A test checks that every emitted event is listed; ``docs/operations.md`` renders this table.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 
 class LogEvent(StrEnum):
-    """The events of the process itself."""
+    """The events of the server process."""
 
     READY = "ready"
     STOPPING = "stopping"
@@ -46,69 +45,72 @@ class CatalogEntry:
 
 EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.READY: CatalogEntry("info", "The server accepts clients."),
-    LogEvent.STOPPING: CatalogEntry("info", "A signal asked the server to end; clients are told."),
-    LogEvent.STOPPED: CatalogEntry("info", "Everything that the server made is removed."),
-    LogEvent.CERTIFICATE_RELOADED: CatalogEntry("info", "New connections get the certificate that is on disk now."),
+    LogEvent.STOPPING: CatalogEntry("info", "A signal asked the server to stop; clients are being disconnected."),
+    LogEvent.STOPPED: CatalogEntry("info", "The server has stopped and removed its sockets and its device."),
+    LogEvent.CERTIFICATE_RELOADED: CatalogEntry("info", "New connections get the certificate that is now on disk."),
     LogEvent.CERTIFICATE_REFUSED: CatalogEntry(
-        "error", "The certificate on disk cannot be used; the one before is kept."
+        "error", "The certificate on disk cannot be used; the earlier one stays in use."
     ),
-    LogEvent.PENALTIES_RESTORED: CatalogEntry(
-        "info", "Sources that were in the penalty box at the last stop are so again."
-    ),
+    LogEvent.PENALTIES_RESTORED: CatalogEntry("info", "Penalties of the last run are in force again: `count`."),
     LogEvent.SOURCES_NOT_NOTED: CatalogEntry(
-        "warning",
-        "More sources did something than a restart remembers: those with the least against them are left out.",
+        "warning", "More sources than a restart can remember; those with the fewest strikes and events are left out."
     ),
     LogEvent.WATCH_LOST: CatalogEntry(
-        "error", "Rule files are not watched for the moment; SIGHUP and the API still reload."
+        "error", "Rule files are not watched at present; SIGHUP and the API still reload them."
     ),
-    LogEvent.EVENTS_SUPPRESSED: CatalogEntry("warning", "So many events of one kind came that some are only counted."),
-    LogEvent.LOG_LINES_LOST: CatalogEntry("warning", "Nobody read the log fast enough: so many lines are missing."),
-    LogEvent.MESSAGE: CatalogEntry("info", "A library said something: `logger`, `message`."),
+    LogEvent.EVENTS_SUPPRESSED: CatalogEntry(
+        "warning", "Events of one kind exceeded the rate limit of the log: `kind`, `count`."
+    ),
+    LogEvent.LOG_LINES_LOST: CatalogEntry("warning", "The log was not read fast enough; `lines` were lost."),
+    LogEvent.MESSAGE: CatalogEntry("info", "A message of a library: `logger`, `message`."),
     ApiEvent.POLICY_LOADED: CatalogEntry(
-        "info", "A policy is in force: version, number of rules, sessions that it cut."
+        "info", "A policy is in force: its version, number of rules, and disconnected sessions."
     ),
     ApiEvent.POLICY_REFUSED: CatalogEntry(
-        "error", "Rules could not be read: `problems`. The policy before stays in force."
+        "error", "The rules have errors: `problems`. The earlier policy stays in force."
     ),
-    LogEvent.DATABASES_LOADING: CatalogEntry("info", "Large databases of places are being read: `percent`."),
-    LogEvent.FEED_UPDATED: CatalogEntry("info", "A block list was fetched anew: how many entries it has."),
-    LogEvent.FEED_FAILED: CatalogEntry("warning", "A block list could not be fetched; the copy before stays in force."),
+    LogEvent.DATABASES_LOADING: CatalogEntry("info", "Large GeoIP databases are being read: `percent`."),
+    LogEvent.FEED_UPDATED: CatalogEntry("info", "A block list was downloaded: number of `entries`."),
+    LogEvent.FEED_FAILED: CatalogEntry(
+        "warning", "A block list could not be downloaded; the earlier copy stays in force."
+    ),
     ApiEvent.SCHEDULE_CHANGED: CatalogEntry(
-        "info", "Rules with hours came into force or left it, and how many sessions that cut."
+        "info", "Scheduled rules began or ceased to apply; number of disconnected sessions."
     ),
-    ApiEvent.TOKEN_REFUSED: CatalogEntry("warning", "Somebody called the API with a token that is not one."),
+    ApiEvent.TOKEN_REFUSED: CatalogEntry("warning", "An API call used an unknown token."),
     LogEvent.DECISION: CatalogEntry(
-        "debug", "A verdict: `verdict`, `reason`, `rule`. Only so many a second; `missed` counts."
+        "debug", "A verdict: `verdict`, `reason`, `rule`. Limited per second; `missed` counts the rest."
     ),
-    LogEvent.SUSPICION: CatalogEntry("warning", "A detector noticed something about a login: `note`."),
+    LogEvent.SUSPICION: CatalogEntry("warning", "A detector reported a login: `note`."),
     ApiEvent.RULE_CHANGED: CatalogEntry("info", "A rule was added, replaced or removed through the API."),
-    ApiEvent.BLOCK_ADDED: CatalogEntry("info", "A network is blocked: by whom, why, and how many sessions that cut."),
-    ApiEvent.BLOCK_REMOVED: CatalogEntry("info", "A block was lifted, by whom."),
-    ApiEvent.BLOCK_EXPIRED: CatalogEntry("info", "A block came to its end."),
-    VpnEvent.LOGIN_ACCEPTED: CatalogEntry("info", "A user name and password were right."),
+    ApiEvent.BLOCK_ADDED: CatalogEntry(
+        "info", "A network was blocked: caller, reason, and number of disconnected sessions."
+    ),
+    ApiEvent.BLOCK_REMOVED: CatalogEntry("info", "A block was removed by a caller."),
+    ApiEvent.BLOCK_EXPIRED: CatalogEntry("info", "A block reached its end."),
+    VpnEvent.LOGIN_ACCEPTED: CatalogEntry("info", "A login was accepted."),
     VpnEvent.LOGIN_REFUSED: CatalogEntry("warning", "A login was refused: `reason`."),
     VpnEvent.TUNNEL_REFUSED: CatalogEntry("warning", "A user who is logged in got no tunnel: `reason`."),
     VpnEvent.SESSION_OPENED: CatalogEntry("info", "A tunnel is up, with these inner addresses."),
-    VpnEvent.SESSION_ROAMED: CatalogEntry("info", "The client of a session came back on a new channel."),
-    VpnEvent.CHANNEL_LOST: CatalogEntry("info", "A session has no channel now and waits for its client: `cause`."),
+    VpnEvent.SESSION_ROAMED: CatalogEntry("info", "The client of a session reconnected on a new channel."),
+    VpnEvent.CHANNEL_LOST: CatalogEntry("info", "A session lost its channel and waits for its client: `cause`."),
     VpnEvent.SESSION_CLOSED: CatalogEntry("info", "A session ended: `reason`, and the bytes it carried."),
-    VpnEvent.DTLS_UP: CatalogEntry("info", "A session carries its packets over DTLS now."),
+    VpnEvent.DTLS_UP: CatalogEntry("info", "A session now carries its packets over DTLS."),
     VpnEvent.DTLS_DOWN: CatalogEntry("info", "DTLS of a session ended: `cause`. Its packets go over TLS."),
     VpnEvent.LINK_REFUSED: CatalogEntry(
-        "info", "A connection without a tunnel was cut for what it sent, its slowness or its number: `reason`."
+        "info", "A connection without a tunnel was closed for its content, slowness or number: `reason`."
     ),
-    VpnEvent.BACKEND_FAILED: CatalogEntry("error", "The user directory or the journal did not answer."),
+    VpnEvent.BACKEND_FAILED: CatalogEntry("error", "The user directory or the session journal did not answer."),
 }
 
 
 def level_of(kind: str) -> Level:
-    """How severe an event is; one that is not listed is shown."""
+    """Returns the level of an event; ``info`` for one that is not listed."""
     entry = EVENT_CATALOG.get(kind)
     return entry.level if entry else "info"
 
 
 def render_table() -> str:
-    """The vocabulary as Markdown, for the docs."""
+    """Returns the catalog as Markdown."""
     rows = [f"| `{kind}` | {entry.level} | {entry.meaning} |" for kind, entry in EVENT_CATALOG.items()]
     return "\n".join(["| event | level | meaning |", "|---|---|---|", *rows])

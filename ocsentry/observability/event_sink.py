@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one sink of events: everything goes to the event stream of the API, and to the log as far as a flood allows.
+"""The sink of all events: writes each to the API's event stream and, under a rate limit, to the log.
 
-Strangers cause events (a refused login, a broken handshake), so each kind has a budget of log lines; what is over it is
-counted and said in one line once the budget allows lines again. The event stream bounds itself.
+Clients can cause events (refused logins, broken handshakes), so each kind has a budget of log lines. Lines beyond it
+are counted, and the count is logged when the budget allows. The event stream has its own bounds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ocsentry.observability.event_catalog import Level
     from vpn_frontend.ports import EventSink
 
-LINES_PER_SECOND = 20.0  # of one kind, in the long run: 2 million a day
-BURST = 200.0  # lines of one kind at once: an office that logs in
+LINES_PER_SECOND = 20.0  # lines of one kind on average: 2 million a day
+BURST = 200.0  # lines of one kind at once, such as an office logging in
 
 
 class LineWriter(Protocol):
@@ -34,7 +34,7 @@ class _Budget:
 
 
 class LoggingEventSink:
-    """An ``EventSink``. Budgets are kept per kind of event, and kinds come from the vocabulary alone."""
+    """An ``EventSink`` with one budget of log lines per kind of event; the kinds are those of the catalog."""
 
     def __init__(self, log: LineWriter, stream: EventSink, clock: Callable[[], float]) -> None:
         self._log = log

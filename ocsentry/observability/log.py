@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The log: one line per event, from structlog and from the standard library's loggers alike.
+"""The log: one line per event, from structlog and from the standard library's loggers.
 
-Whoever logs only puts a record into a bounded queue; a thread renders and writes. So a reader of the log that stops
-reading (a full pipe, a stuck journal) costs lines, which are counted and reported, and never stalls the event loop.
+Logging only puts a record into a bounded queue; a thread renders and writes. A reader that stops reading (a full
+pipe, a stuck journal) loses lines, which are counted and reported. It never stalls the event loop.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
 
-MAX_WAITING = 10_000  # lines; about ten seconds of a busy server's, 5 MB at most
+MAX_WAITING = 10_000  # lines; about ten seconds of a busy server, at most 5 MB
 OWN_FIELDS = frozenset({"event", "level", "timestamp", "exc_info", "stack_info", "_record", "_from_structlog"})
 FOREIGN_LEVELS = {"uvicorn": "WARNING", "uvicorn.access": "ERROR", "alembic": "WARNING", "watchfiles": "WARNING"}
 
 
 class _BoundedQueueHandler(logging.handlers.QueueHandler):
-    """Hands records to the writing thread; counts those that do not fit."""
+    """Passes records to the writing thread; counts those that do not fit."""
 
     def __init__(self, waiting: queue.Queue[logging.LogRecord]) -> None:
         super().__init__(waiting)
         self.dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Leave the record alone: the thread that renders it is in this process."""
+        """Return the record unchanged: the rendering thread is in this process."""
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
@@ -48,7 +48,7 @@ class _BoundedQueueHandler(logging.handlers.QueueHandler):
 
 
 class Log:
-    """The log of one process. ``close`` writes what waits."""
+    """The log of one process. ``close`` writes the queued lines."""
 
     def __init__(self, level: Level, style: Literal["auto", "console", "json"], stream: TextIO | None = None) -> None:
         stream = sys.stdout if stream is None else stream
@@ -69,11 +69,11 @@ class Log:
 
     @property
     def dropped(self) -> int:
-        """Lines lost because nobody read the log."""
+        """Lines lost because the log was not read fast enough."""
         return self._handler.dropped
 
     def write(self, event: str, level: Level = "info", /, **fields: object) -> None:
-        """One line. A field whose name the line itself has is written with an underscore behind it."""
+        """Write one line. A field named like one of the line's own gets a trailing underscore."""
         named = {f"{name}_" if name in OWN_FIELDS else name: value for name, value in fields.items()}
         self._log.log(logging.getLevelNamesMapping()[level.upper()], str(event), **named)
         if self.dropped > self._reported_drops:
@@ -116,12 +116,12 @@ def _formatter(*, as_json: bool, colors: bool) -> logging.Formatter:
 
 
 def _lead(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """What every line has goes first, so that lines can be read without a tool."""
+    """Put the fields of every line first, so that lines are readable without a tool."""
     return {key: event[key] for key in ("timestamp", "level", "event") if key in event} | dict(event)
 
 
 def _name_foreign(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A library's record says a sentence, not an event of the vocabulary: keep it as ``message``."""
+    """Turn a library's text into the event ``message`` with the fields ``message`` and ``logger``."""
     record = event.get("_record")
     event["message"], event["event"] = event["event"], LogEvent.MESSAGE.value
     if isinstance(record, logging.LogRecord):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the block lists that rule files name by URL: fetched before they are needed, and again when they are old.
+"""Downloads the block lists that rule files name by URL: before they are needed, and again when they are old.
 
-The engine decides what a list is and whether a new one may take the old one's place (``sentry_engine.policy.feeds``).
-This module decides when to ask for one, and how. A list that cannot be had is asked for again, the one before stays.
+The engine decides what a valid list is and whether a new one may replace the old (``sentry_engine.policy.feeds``). This
+module decides when and how to download. After a failed download the earlier copy stays, and the download is retried.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from sentry_engine.policy.feeds import FeedFetcher, Refresh
     from sentry_engine.rules.model import FeedRule
 
-FETCH_TIMEOUT = 20.0  # seconds of silence that end a download
+FETCH_TIMEOUT = 20.0  # seconds without data that end a download
 MAX_REDIRECTS = 5
-RETRY = 300.0  # seconds until a list that could not be had is asked for again, or its own interval if that is less
+RETRY = 300.0  # seconds until a failed download is retried, or the feed's own interval if shorter
 CHUNK = 65_536  # bytes
 
 
@@ -32,7 +32,7 @@ class HttpFetcher:
     """A ``FeedFetcher`` over HTTP and HTTPS."""
 
     def fetch(self, url: str, *, etag: str | None, max_bytes: int) -> Fetched:
-        """Raises ``OSError`` for anything but a whole list or the word that it has not changed."""
+        """Returns a complete list, or no content if it has not changed. Raises ``OSError`` otherwise."""
         headers = {"If-None-Match": etag} if etag else {}
         client = httpx.Client(timeout=FETCH_TIMEOUT, follow_redirects=True, max_redirects=MAX_REDIRECTS)
         try:
@@ -47,7 +47,7 @@ class HttpFetcher:
 
 
 def _read_bounded(answer: httpx.Response, url: str, max_bytes: int) -> bytes:
-    """The body as it is after decompression, which a few bytes on the wire may blow up."""
+    """Returns the decompressed body. Raises ``OSError`` beyond ``max_bytes``, for instance for a compression bomb."""
     body = bytearray()
     for chunk in answer.iter_bytes(CHUNK):
         body += chunk
@@ -57,21 +57,21 @@ def _read_bounded(answer: httpx.Response, url: str, max_bytes: int) -> bytes:
 
 
 class FeedRefresher:
-    """Belongs to one thread at a time. ``now`` is monotonic seconds."""
+    """Use on one thread at a time. ``now`` is in monotonic seconds."""
 
     def __init__(self, folder: Path, watcher: RuleWatcher, fetcher: FeedFetcher | None = None) -> None:
-        """``watcher`` knows the rule files and the feeds that they name."""
+        """``watcher`` knows the rule files and their feeds."""
         self._folder = folder
         self._watcher = watcher
         self._fetcher = fetcher or HttpFetcher()
         self._due: dict[str, float] = {}  # by URL
 
     def fetch_missing(self, now: float) -> list[Refresh]:
-        """Fetch the lists of which there is no copy yet: without them the policy cannot be loaded."""
+        """Download the lists without a copy; without them the policy cannot be loaded."""
         return [self._refresh(feed, now) for feed in self._current_feeds() if not self._is_kept(feed)]
 
     def refresh_due(self, now: float) -> list[Refresh]:
-        """Bring up to date what is missing or old."""
+        """Download the lists that are missing or due."""
         due = [feed for feed in self._current_feeds() if now >= self._due_at(feed, now)]
         return [self._refresh(feed, now) for feed in due]
 
@@ -82,7 +82,7 @@ class FeedRefresher:
         return result
 
     def _due_at(self, feed: FeedRule, now: float) -> float:
-        """When to ask next; for a copy of an earlier run, by its age."""
+        """Returns the time of the next download; a copy of an earlier run counts by its age."""
         known = self._due.get(str(feed.url))
         if known is not None:
             return known

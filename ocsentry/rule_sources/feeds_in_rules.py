@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The block lists that rule files name: read from the files as they lie, because a list may be wanted, or looked at for
-changes, before there is a policy that could be loaded with it.
-"""
+"""Reads the feeds that rule files name, before a policy is loaded: its lists must be downloaded and watched first."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FeedsInRules:
-    """``paths`` are rule files and folders of them."""
+    """``paths`` are rule files and folders."""
 
     def __init__(self, paths: Iterable[Path], read: FileReader = read_file) -> None:
         self._read_file = read
@@ -27,7 +25,7 @@ class FeedsInRules:
         self._known: tuple[Hashable, tuple[FeedRule, ...]] | None = None
 
     def read(self, fingerprint: Hashable) -> tuple[FeedRule, ...]:
-        """Every feed that the files name; they are read again only when their ``fingerprint`` is another one."""
+        """Returns all feeds of the files, which are read again only if ``fingerprint`` has changed."""
         known = self._known
         if known is None or known[0] != fingerprint:
             known = self._known = fingerprint, tuple(self._read())
@@ -38,10 +36,10 @@ class FeedsInRules:
             try:
                 files = sorted(path.iterdir()) if path.is_dir() else [path]
             except OSError:
-                continue  # the folder went away; the reload reports it
+                continue  # the folder is gone; the reload reports it
             for file in files:
                 if file.suffix in SUFFIXES and file.is_file():
                     try:
                         yield from self._read_file(file).feeds
                     except PolicyError:
-                        continue  # the reload reports it; no list is wanted for it
+                        continue  # the reload reports it

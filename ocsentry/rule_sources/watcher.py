@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Notices that rule files changed, whatever way an editor or a deployment writes them.
+"""Detects changes of rule files, however an editor or a deployment writes them.
 
-The folders are watched by the kernel's notifications, and so is each one's parent, because a folder can be replaced as
-a whole. A notification only says "look": what decides is whether the fingerprint of the files differs from the last
-one, so that temporary files, and the database beside the configuration, cause nothing.
+The kernel's notifications watch each folder and its parent, because a folder can be replaced as a whole. A notification
+only triggers a comparison of fingerprints. Temporary files, and the database beside the configuration, therefore cause
+no reload.
 
-Lists that rule files name by path are watched too, wherever they lie and from before they exist.
+Lists that rule files name by path are watched too, wherever they are, and before they exist.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from sentry_engine.policy.rule_files import FileReader
     from sentry_engine.rules.model import FeedRule
 
-SETTLE = 200  # milliseconds: a file that is still being written is read when it has been left alone, or after this
-POLL = 20  # milliseconds between two looks at the notifications
-LOOK_ANYWAY = 1000  # milliseconds: network filesystems notify nobody, and a change may come before the watch does
-RETRY = 1.0  # seconds until a watch that broke is tried again
+SETTLE = 200  # milliseconds without a change until a file is read, and the longest wait
+POLL = 20  # milliseconds between two reads of the notifications
+LOOK_ANYWAY = 1000  # milliseconds between two comparisons without a notification: network filesystems send none
+RETRY = 1.0  # seconds until a broken watch is retried
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
 
 
 class RuleWatcher:
-    """``changes`` yields once for each time that the files in or at ``paths`` differ from before.
+    """``changes`` yields once per change of the files in or at ``paths``.
 
-    ``suffixes`` are those of the files that count inside folders.
+    Inside folders, only files with one of ``suffixes`` count.
     """
 
     def __init__(self, paths: Iterable[Path], suffixes: Iterable[str], read: FileReader = read_file) -> None:
-        """Reads the rule files, through ``read``."""
+        """Reads the rule files with ``read``."""
         self._paths = tuple(path.absolute() for path in paths)
         self._suffixes = frozenset(suffixes)
         self._feeds = FeedsInRules(self._paths, read)
@@ -49,7 +49,7 @@ class RuleWatcher:
         self._last = self._look()
 
     def feeds_in_rules(self) -> tuple[FeedRule, ...]:
-        """The feeds that the rule files name as they are now."""
+        """Returns the feeds that the present rule files name."""
         return self._feeds.read(self._facts(self._paths))
 
     def _look(self) -> Fingerprint:
@@ -58,7 +58,7 @@ class RuleWatcher:
         return files + self._facts(self._lists)
 
     def _facts(self, paths: Iterable[Path]) -> Fingerprint:
-        """Name, inode, size and time of change of every file that counts."""
+        """Returns name, inode, size and modification time of every watched file."""
         rows = []
         for path in paths:
             for file in self._files(path):
@@ -68,10 +68,10 @@ class RuleWatcher:
         return tuple(rows)
 
     async def changes(self) -> AsyncIterator[None]:
-        """Runs until it is cancelled."""
+        """Yields after each change, until cancelled."""
         while True:
             targets = self._targets()
-            with suppress(OSError):  # a folder went away between being listed and being watched
+            with suppress(OSError):  # a folder was removed after it was listed
                 async for _ in awatch(
                     *targets,
                     watch_filter=None,
@@ -100,7 +100,7 @@ class RuleWatcher:
         return []
 
     def _targets(self) -> dict[Path, int]:
-        """The folders to watch, with their inodes: a folder of the same name may be another one."""
+        """Returns the folders to watch, with their inodes: a folder may be replaced by another of the same name."""
         folders = {folder for path in (*self._paths, *self._lists) for folder in (path, path.parent)}
         found = {}
         for folder in sorted(folders):

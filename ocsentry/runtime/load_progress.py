@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Says in the log how far a long load is, so that a start of half a minute does not look like one that hangs."""
+"""Logs the progress of a long load, so that a start of half a minute does not look stuck."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
     from ocsentry.observability.event_sink import LineWriter
 
-INTERVAL = 2.0  # seconds between two lines; a load that is shorter says nothing
+INTERVAL = 2.0  # seconds between two lines; a shorter load logs nothing
 
 
 class LoadProgress:
-    """Called with (done, whole) from the loading thread; one load at a time."""
+    """Called with (done, whole) on the loading thread; one load at a time."""
 
     def __init__(self, log: LineWriter, clock: Callable[[], float]) -> None:
         self._log = log
         self._clock = clock
-        self._last_done = sys.maxsize  # so that whatever comes first is a new load
+        self._last_done = sys.maxsize  # so that the first call starts a load
         self._said_at = clock()
 
     def __call__(self, done: int, whole: int) -> None:

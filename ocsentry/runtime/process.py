@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server's process: its log, its signals, its supervisor, and how it ends."""
+"""The server process: log, signals, systemd notifications, and exit."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from ocsentry.configuration.model import LoadedConfig
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-YOUNG_OBJECTS = 5_000  # more objects than before that make Python look for cycles; 700 unless told, some ten logins
+YOUNG_OBJECTS = 5_000  # new objects until a garbage collection; the default 700 is about ten logins
 
 
 class StartError(OperatorError):
-    """The server could not start, and left nothing behind."""
+    """The server could not start; everything it had opened is closed."""
 
 
 def run_server(config: LoadedConfig) -> None:
@@ -57,8 +57,9 @@ async def _serve(config: LoadedConfig, log: Log) -> None:
 
 
 def _settle_memory() -> None:
-    """Keep modules, schemas and tables, which stay, from every later garbage collection: each would stop logins for
-    tens of milliseconds to look at them again. And look at what is young less often: a login makes some 50 objects that
+    """Exclude the long-lived objects (modules, schemas, tables) from garbage collection, and collect less often.
+
+    Each full collection would otherwise stop logins for tens of milliseconds. A login makes about 50 objects that
     stay, and hardly a cycle.
     """
     gc.collect()
@@ -67,7 +68,7 @@ def _settle_memory() -> None:
 
 
 async def _start(server: Server) -> None:
-    """Start, with every way in which a layer says no turned into a line for the operator."""
+    """Start the server. Turns the errors of all layers into ``OperatorError``."""
     try:
         await server.start()
     except OperatorError:
@@ -83,7 +84,7 @@ async def _start(server: Server) -> None:
 
 
 def _hear_stop_signals() -> asyncio.Future[str]:
-    """Done, with the signal's name, at the first of them; later ones change nothing, the end is bounded in time."""
+    """Returns a future of the first stop signal's name. Later signals change nothing."""
     loop = asyncio.get_running_loop()
     stopping: asyncio.Future[str] = loop.create_future()
 
@@ -97,7 +98,7 @@ def _hear_stop_signals() -> asyncio.Future[str]:
 
 
 def _hear_reload_signal(server: Server) -> asyncio.Task[None]:
-    """Reload at SIGHUP. Signals that come meanwhile are one more reload, not many."""
+    """Reload at SIGHUP. Signals during a reload cause one more reload."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
 
@@ -113,7 +114,7 @@ def _hear_reload_signal(server: Server) -> asyncio.Task[None]:
 
 
 async def _feed_watchdog() -> None:
-    """As long as the loop runs: that is what the supervisor wants to know."""
+    """Notify the watchdog for as long as the event loop runs."""
     interval = systemd.watchdog_interval()
     while interval is not None:
         systemd.notify_watchdog()

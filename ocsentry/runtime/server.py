@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All layers plugged together: what depends on what, in which order it starts, and in the reverse of which it ends.
+"""The composition root: starts all layers in this order, and stops them in reverse.
 
     store ── engine ── enforcement ── VPN ── API (Unix socket, TCP) ── watcher of the rule files
 
-The policy with every stored block is in force, and penalties of the last run are back in the box, before the VPN
-accepts its first client. At the end the API goes first, so that nothing changes while clients are told goodbye.
+The policy with every stored block and the penalties of the last run are in force before the VPN accepts its first
+client. The API stops first, so that nothing changes while clients are being disconnected.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ if TYPE_CHECKING:
     from sentry_engine.policy.feeds import Refresh
 
 WATCH_RETRY = 5.0  # seconds
-FEED_INTERVAL = 5.0  # seconds between two looks at which list is missing or old
-DECISION_INTERVAL = 0.25  # seconds until a decision is an event
-PENALTY_INTERVAL = 60.0  # seconds between two notes of what sources did: what a crash may forget
+FEED_INTERVAL = 5.0  # seconds between two checks for missing or old lists
+DECISION_INTERVAL = 0.25  # seconds: the longest delay between a decision and its event
+PENALTY_INTERVAL = 60.0  # seconds between two saves of the engine state: the most that a crash loses
 GOODBYE = "The server is shutting down."
 
 
 class Server:
-    """One server. ``start`` once; ``stop`` undoes whatever ``start`` got done, also when it failed."""
+    """One server. Call ``start`` once; ``stop`` undoes what ``start`` did, even if it failed."""
 
     def __init__(self, config: LoadedConfig, log: Log) -> None:
         self._config = config
@@ -70,11 +70,11 @@ class Server:
         self._watch_problem: str | None = None
 
     async def start(self) -> None:
-        """Serve when this returns. Raises what a layer raises when it cannot start."""
+        """Start all layers. Raises the error of a layer that cannot start."""
         config, values = self._config, self._config.values
         paths = watched_paths(values.policy)
-        files = RuleFiles()  # read once, though the watcher and the policy both want them
-        # What is saved from here on is a change.
+        files = RuleFiles()  # read once for both the watcher and the policy
+        # A file saved after this point counts as a change.
         self._watcher = await asyncio.to_thread(RuleWatcher, paths, WATCHED_SUFFIXES, files.read)
         self._store = await Store.open(config.store_url)
         self._made.push_async_callback(self._store.close)
@@ -109,7 +109,7 @@ class Server:
         await self._made.aclose()
 
     async def reload(self) -> None:
-        """Rules and certificate, each for itself: what cannot be used changes nothing and is said."""
+        """Reload rules and certificate independently. An unusable one changes nothing and is reported."""
         await self._enforcement.reload(by="signal")
         try:
             await asyncio.to_thread(self._vpn.reload_certificate)
@@ -122,7 +122,7 @@ class Server:
         self._events.emit(LogEvent.STOPPING, reason=reason, sessions=len(self._sessions.list()))
 
     def _make_engine(self) -> Engine:
-        """It refuses everybody until ``Enforcement`` has put the policy in force."""
+        """Returns an engine that rejects every client until ``Enforcement`` puts the policy in force."""
         policy, limits = self._config.values.policy, self._config.vpn.limits
         core, asked = NativeCore(), DecisionLog()
         core.watch(every=1)
@@ -143,14 +143,14 @@ class Server:
             self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored)
 
     def _repeat(self, what: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        """Do ``work`` every so many seconds, for ever: what fails now is reported, and tried again next time."""
+        """Do ``work`` every ``seconds``. A failure is reported, and the work is tried again next time."""
 
         async def repeat() -> None:
             while True:
                 await asyncio.sleep(seconds)
                 try:
                     await work()
-                except Exception as error:  # noqa: BLE001 - of a database, a disk, a library: the server goes on
+                except Exception as error:  # noqa: BLE001 - any failure: the server goes on
                     self._events.emit(VpnEvent.BACKEND_FAILED, what=what, error=repr(error))
 
         self._tasks.append(asyncio.create_task(repeat(), name=what))
@@ -219,13 +219,13 @@ class Server:
         return self._watch_problem
 
     async def _watch_rules(self) -> None:
-        """For ever: a watch that breaks (a limit of the kernel's, say) is reported and tried again."""
+        """Reload after each change. A broken watch (a kernel limit, for example) is reported and retried."""
         while True:
             try:
                 async for _ in self._watcher.changes():
                     await self._enforcement.reload(by="file watcher")
                     self._watch_problem = None
-            except Exception as error:  # noqa: BLE001 - SIGHUP and the API still reload, and /readyz says so
+            except Exception as error:  # noqa: BLE001 - reported by /readyz; SIGHUP and the API still reload
                 self._watch_problem = repr(error)
                 self._events.emit(LogEvent.WATCH_LOST, error=repr(error))
             await asyncio.sleep(WATCH_RETRY)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells systemd where the service stands (sd_notify(3)): datagrams to the socket that ``$NOTIFY_SOCKET`` names.
+"""Notifies systemd (sd_notify(3)) by datagrams to the socket in ``$NOTIFY_SOCKET``.
 
-Without that variable every call does nothing. A datagram that cannot be sent is dropped: the trouble of the
-supervisor must not become that of the tunnels.
+Without that variable every function does nothing. A datagram that cannot be sent is dropped, so that a stuck systemd
+never stalls the server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def notify_ready(status: str) -> None:
 
 
 def notify_reloading() -> None:
-    """Begin a reload; ``ready`` ends it. ``Type=notify-reload`` wants the time too, and waits for ever without it."""
+    """Begin a reload; ``notify_ready`` ends it. ``Type=notify-reload`` waits for ever without the time."""
     _send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
 
@@ -44,7 +44,7 @@ def notify_watchdog() -> None:
 
 
 def watchdog_interval() -> float | None:
-    """Seconds between two ``alive``: half of what the supervisor allows. ``None``: it does not watch this process."""
+    """Returns the seconds between two ``notify_watchdog``: half of systemd's limit. ``None``: no watchdog."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     allowed = os.environ.get("WATCHDOG_USEC", "")

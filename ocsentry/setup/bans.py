@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bans on their way to and from other tools: fail2ban, CrowdSec, nftables.
+"""Converts bans from and to other tools: fail2ban, CrowdSec, nftables.
 
-What comes in becomes a rule file, one rule a ban with the ban's own end, so that it is seen, checked and removed like
-every other rule. What goes out is what the policy refuses by address at this moment.
+Imported bans become a rule file with one rule per ban and its end, so they are listed, checked and removed like other
+rules. Exported bans are the addresses that the policy refuses now.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ MAX_REASON = 200  # characters of a ban's reason that become a description
 
 
 def convert_bans(path: Path, kind: ImportFormat) -> str:
-    """The bans of a file of ``kind`` as the text of a rule file. Raises ``OperatorError``."""
+    """Returns the bans of a file of ``kind`` as the text of a rule file. Raises ``OperatorError``."""
     now = time.time()
     try:
         text = path.read_text()
         if kind == "fail2ban":
-            # Its list names no zone: the times are of the host that it comes from, which is most often this one.
+            # The list names no time zone: its times are local to the exporting host, which is usually this one.
             bans = read_banlist(text, file=str(path), wall_now=now, zone=datetime.now().astimezone().tzinfo or UTC)
         else:
             bans = read_decisions(json.loads(text), file=str(path), wall_now=now)
     except PolicyError as error:
         raise OperatorError("\n".join(map(str, error.problems))) from None
     except ValueError as error:
-        raise OperatorError(f"{path}: no list of {kind}: {error}") from None
+        raise OperatorError(f"{path}: not a list of {kind}: {error}") from None
     rules = [_rule(ban, f"{path.stem}:{number}") for number, ban in enumerate(bans, start=1)]
     return json.dumps(as_one_document(rules), indent=1)
 
@@ -62,7 +62,7 @@ def _rule(ban: Ban, rule_id: str) -> dict[str, Any]:
 
 
 def list_bans(policy: Policy, server: ApiClient | None, never_block: Iterable[Network] = ()) -> list[Ban]:
-    """What is refused by address now: rejecting rules, and of a running server its blocks and penalties too."""
+    """Returns the bans in force: rejecting rules, and a running server's blocks and penalties."""
     now = time.time()
     with Engine(policy, never_block=never_block) as engine:
         if server is not None:
@@ -71,7 +71,7 @@ def list_bans(policy: Policy, server: ApiClient | None, never_block: Iterable[Ne
 
 
 def policy_with_api_rules(load: Iterable[Path], settings: PolicySection, server: ApiClient | None) -> Policy:
-    """The policy of the files, and of the rules that were made over the API of a running server."""
+    """Returns the policy of the files and of the rules made over the API of a running server."""
     documents = {} if server is None else {"api": server.get("policy")["api_rules"]}
     return policy_loader(settings)(*map(str, load), documents=documents)
 
@@ -99,7 +99,7 @@ def _end(text: str | None) -> float | None:
 
 
 def render_bans(bans: Iterable[Ban], target: ExportFormat) -> str:
-    """The text that ``nft -j -f -``, ``cscli decisions import`` or ``fail2ban-client`` scripts take."""
+    """Returns the input of ``nft -j -f -``, of ``cscli decisions import``, or of scripts of ``fail2ban-client``."""
     now = time.time()
     if target == "fail2ban":
         return render_banlist(bans, wall_now=now)

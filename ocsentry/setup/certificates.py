@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Server certificates: making one that works at once, and saying what is wrong with the one that is there."""
+"""Server certificates: creates a self-signed one, and inspects an existing one."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-VALID_FOR = timedelta(days=825)  # the most that the stricter clients accept of a leaf certificate
-CLOCK_SKEW = timedelta(hours=1)  # valid already for a client whose clock is behind
+VALID_FOR = timedelta(days=825)  # the longest lifetime that strict clients accept
+CLOCK_SKEW = timedelta(hours=1)  # valid for a client whose clock is behind
 EXPIRY_WARNING = timedelta(days=21)
 MAX_COMMON_NAME = 64  # RFC 5280, ub-common-name
 
 
 class CertificatePairError(OperatorError):
-    """The certificate or key cannot be used."""
+    """The certificate or the key cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """What an operator wants to know of a certificate. ``pin`` is the form that ``openconnect --servercert`` takes."""
+    """Facts of a certificate. ``pin`` has the format of ``openconnect --servercert``."""
 
     subject: str
     names: tuple[str, ...]
@@ -47,13 +47,16 @@ class CertificateFacts:
 
 
 def local_names() -> list[str]:
-    """Names and addresses under which clients may reach this host, for a self-signed certificate."""
+    """Returns this host's names and loopback addresses, for a self-signed certificate."""
     names = [socket.gethostname(), socket.getfqdn(), "localhost", "127.0.0.1", "::1"]
     return [name for name in dict.fromkeys(names) if name]
 
 
 def make_self_signed(certificate: Path, private_key: Path, names: Iterable[str], now: datetime) -> None:
-    """Write an ECDSA P-256 key (mode 0600) and a certificate for ``names`` that it signs itself. Never overwrites."""
+    """Write an ECDSA P-256 key (mode 0600) and a self-signed certificate for ``names``.
+
+    Raises ``FileExistsError`` instead of overwriting a file.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     entries = [_general_name(name) for name in names]
     common = next((entry.value for entry in entries if isinstance(entry, x509.DNSName)), "ocsentry")
@@ -79,7 +82,7 @@ def make_self_signed(certificate: Path, private_key: Path, names: Iterable[str],
 
 
 def inspect_pair(certificate: Path, private_key: Path) -> CertificateFacts:
-    """Read both, check that they belong together. Raises ``CertificatePairError``."""
+    """Read both files and check that they match. Raises ``CertificatePairError``."""
     try:
         pair = load_certificate(certificate, private_key)
     except CertificateError as error:
@@ -105,7 +108,7 @@ def _facts(leaf: x509.Certificate) -> CertificateFacts:
 
 
 def expiry_problem(facts: CertificateFacts, now: datetime) -> str | None:
-    """Why the certificate cannot be used at ``now``; ``None`` where it can."""
+    """Returns why the certificate is not valid at ``now``; ``None`` if it is valid."""
     if now < facts.not_before:
         return f"not valid before {facts.not_before:%Y-%m-%d %H:%M} UTC"
     if now >= facts.not_after:
@@ -114,7 +117,7 @@ def expiry_problem(facts: CertificateFacts, now: datetime) -> str | None:
 
 
 def _public_bytes(key: object) -> bytes:
-    return key.public_bytes(  # type: ignore[attr-defined,no-any-return]  # the union of key types has it in each member
+    return key.public_bytes(  # type: ignore[attr-defined,no-any-return]  # every type in the union of keys has it
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks for what keeps a server from working, and says how to mend it. Opens and reads, changes nothing."""
+"""Checks the host and the configuration, and says how to fix what is wrong. Changes nothing."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ TUN_DEVICE = Path("/dev/net/tun")
 FORWARDING = {"IPv4": Path("/proc/sys/net/ipv4/ip_forward"), "IPv6": Path("/proc/sys/net/ipv6/conf/all/forwarding")}
 SYSCTL_KEYS = {"IPv4": "net.ipv4.ip_forward", "IPv6": "net.ipv6.conf.all.forwarding"}
 NATIVE_CORES = ("sentry_engine.cores.native_core", "vpn_frontend.gateway.native_gateway")
-CLOCK_FLOOR = datetime(2025, 1, 1, tzinfo=UTC)  # earlier than any build: a clock before it was never set
+CLOCK_FLOOR = datetime(2025, 1, 1, tzinfo=UTC)  # earlier than any build: the clock is not set
 READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing looked at. ``fix`` is what to do about it, empty where nothing need be done."""
+    """The result of one check. ``fix`` says what to do; empty if nothing."""
 
     check: str
     level: Literal["ok", "warn", "fail"]
@@ -43,7 +43,7 @@ class CheckResult:
 
 
 def run_checks(config: LoadedConfig) -> list[CheckResult]:
-    """Everything there is to look at, in the order of what depends on what."""
+    """Run all checks, basic ones first."""
     results: list[CheckResult] = []
     for check in CHECKS:
         try:
@@ -61,7 +61,7 @@ def _native_cores(_: LoadedConfig) -> Iterator[CheckResult]:
         except ImportError as error:
             yield CheckResult(name, "fail", str(error), "build it: make build")
         else:
-            yield CheckResult(name, "ok", "loads, and has the ABI that this version wants")
+            yield CheckResult(name, "ok", "loads, with the ABI of this version")
 
 
 def _tun(_: LoadedConfig) -> Iterator[CheckResult]:
@@ -69,7 +69,7 @@ def _tun(_: LoadedConfig) -> Iterator[CheckResult]:
         os.close(os.open(TUN_DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
         yield CheckResult(
-            "TUN device", "fail", f"{TUN_DEVICE} is missing", "modprobe tun (in a container: pass the device in)"
+            "TUN device", "fail", f"{TUN_DEVICE} is missing", "modprobe tun (in a container: add the device)"
         )
     except OSError as error:
         fix = "run as root, or give the service CAP_NET_ADMIN and the device"
@@ -93,13 +93,13 @@ def _port(endpoint: Endpoint, kind: socket.SocketKind) -> CheckResult:
     name = f"{'TCP' if kind is socket.SOCK_STREAM else 'UDP'} {endpoint}"
     family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
     with socket.socket(family, kind) as probe:
-        if kind is socket.SOCK_STREAM:  # for what a server left in TIME_WAIT; UDP has none, and would share the port
+        if kind is socket.SOCK_STREAM:  # ignore TIME_WAIT; UDP has none, and would share the port
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((str(endpoint.address), endpoint.port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return CheckResult(name, "warn", "in use: by this server if it runs", "else see: ss -lntup")
+                return CheckResult(name, "warn", "in use; expected while this server runs", "otherwise see: ss -lntup")
             return CheckResult(
                 name, "fail", error.strerror or "cannot be bound", "run as root, or name another address"
             )
@@ -111,7 +111,7 @@ def _certificate(config: LoadedConfig) -> Iterator[CheckResult]:
     try:
         facts = inspect_pair(vpn.certificate, vpn.private_key)
     except CertificatePairError as error:
-        yield CheckResult("certificate", "fail", str(error), "ocsentry init --dir NEW shows a working pair")
+        yield CheckResult("certificate", "fail", str(error), "ocsentry init --dir NEW creates a working pair")
         return
     now = utc_now()
     if problem := expiry_problem(facts, now):
@@ -122,7 +122,7 @@ def _certificate(config: LoadedConfig) -> Iterator[CheckResult]:
         yield CheckResult("certificate", "ok", f"{facts.subject}, until {facts.not_after:%Y-%m-%d}, {facts.pin}")
     if not facts.names:
         yield CheckResult(
-            "certificate names", "warn", "no subjectAltName: clients check nothing else", "have it reissued"
+            "certificate names", "warn", "no subjectAltName, which clients check", "have it reissued with one"
         )
     elif facts.self_signed:
         fix = "clients need --servercert with the pin; for phones get one from a known authority"
@@ -136,7 +136,9 @@ def _rules(config: LoadedConfig) -> Iterator[CheckResult]:
         policy = load_policy(config.values.policy)
     except PolicyError as error:
         for problem in error.problems:
-            yield CheckResult("rules", "fail", str(problem), "mend the file; the server keeps the policy it has")
+            yield CheckResult(
+                "rules", "fail", str(problem), "fix the file; until then the server keeps its present policy"
+            )
         return
     yield CheckResult("rules", "ok", f"{len(policy.files)} files")
     for oddity in find_policy_issues(policy):
@@ -144,12 +146,12 @@ def _rules(config: LoadedConfig) -> Iterator[CheckResult]:
 
 
 def _inner_network(config: LoadedConfig) -> Iterator[CheckResult]:
-    files = (str(config.vpn.certificate), str(config.vpn.private_key))  # what is wrong there is said already
+    files = (str(config.vpn.certificate), str(config.vpn.private_key))  # _certificate reports these
     problems = [problem for problem in validate(config.vpn) if not problem.startswith(files)]
     for problem in problems:
         yield CheckResult("network", "fail", problem, f"change it in {config.path}")
     if not problems:
-        yield CheckResult("network", "ok", "pools overlap nothing that this host uses")
+        yield CheckResult("network", "ok", "the pools overlap no network of this host")
 
 
 def _forwarding(config: LoadedConfig) -> Iterator[CheckResult]:
@@ -167,7 +169,9 @@ def _forwarding(config: LoadedConfig) -> Iterator[CheckResult]:
 def _clock(_: LoadedConfig) -> Iterator[CheckResult]:
     now = utc_now()
     if now < CLOCK_FLOOR:
-        yield CheckResult("clock", "fail", f"{now:%Y-%m-%d %H:%M} UTC cannot be", "set it; run a time service")
+        yield CheckResult(
+            "clock", "fail", f"{now:%Y-%m-%d %H:%M} UTC is in the past", "set the clock; run a time service"
+        )
     else:
         yield CheckResult("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC")
 
@@ -175,22 +179,24 @@ def _clock(_: LoadedConfig) -> Iterator[CheckResult]:
 def _permissions(config: LoadedConfig) -> Iterator[CheckResult]:
     key = config.values.vpn.private_key
     if key.exists() and key.stat().st_mode & READABLE_BY_OTHERS:
-        yield CheckResult("private key", "fail", f"{key} can be read by others", f"chmod 600 {key}")
+        yield CheckResult("private key", "fail", f"{key} is readable by other users", f"chmod 600 {key}")
     database = _database_file(config)
     if database is not None and database.exists() and database.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        yield CheckResult("database", "warn", f"{database} can be read by everybody", f"chmod 640 {database}")
+        yield CheckResult("database", "warn", f"{database} is readable by every user", f"chmod 640 {database}")
 
 
 def _database(config: LoadedConfig) -> Iterator[CheckResult]:
     database = _database_file(config)
     if database is None:
-        yield CheckResult("database", "ok", "not a file; the server says at start whether it answers")
+        yield CheckResult("database", "ok", "not a file; the server connects to it at the start")
         return
     place = database if database.exists() else database.parent
     if os.access(place, os.W_OK) and os.access(database.parent, os.W_OK):
-        yield CheckResult("database", "ok", f"{database} {'is writable' if database.exists() else 'will be made'}")
+        yield CheckResult("database", "ok", f"{database} {'is writable' if database.exists() else 'will be created'}")
     else:
-        yield CheckResult("database", "fail", f"{place} is not writable", "give file and folder to the server's user")
+        yield CheckResult(
+            "database", "fail", f"{place} is not writable", "change the owner of file and folder to the server's user"
+        )
 
 
 def _database_file(config: LoadedConfig) -> Path | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes a server from nothing: configuration, key and certificate, rules, database, and the token to manage it with."""
+"""Creates a server's files: configuration, key and certificate, rules, and a database with an admin token."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ DEMO_VPN_PORT = 4443
 ADMIN_PORT = 8443
 DEMO_ADMIN_PORT = 4444
 DEMO_USER = "demo"
-PASSWORD_BYTES = 12  # random ones; 16 characters of base64
+PASSWORD_BYTES = 12  # random bytes; 16 characters of base64
 
 
 class InitError(OperatorError):
-    """Nothing was made, or not all of it; the text says why."""
+    """Nothing, or not everything, was created; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class DemoUser:
 
 @dataclass(frozen=True, slots=True)
 class InitResult:
-    """What ``init_server`` made. ``token`` and the password are known here only."""
+    """What ``init_server`` created. ``token`` and the demo password are stored nowhere else."""
 
     config: LoadedConfig
     token: str
@@ -56,7 +56,7 @@ class InitResult:
 def init_server(
     directory: Path, *, names: Iterable[str] = (), port: int | None = None, demo: bool = False
 ) -> InitResult:
-    """Make a server in ``directory``. Raises ``InitError``; never touches a file that is there already."""
+    """Create a server in ``directory``. Raises ``InitError``; never changes an existing file."""
     directory = directory.absolute()
     listen_port = port or (DEMO_VPN_PORT if demo else VPN_PORT)
     try:
@@ -65,7 +65,7 @@ def init_server(
             directory / "server.crt", directory / "server.key", dict.fromkeys([*names, *local_names()]), utc_now()
         )
     except FileExistsError as error:
-        raise InitError(f"{error.filename} is there already; name another folder with --dir") from None
+        raise InitError(f"{error.filename} exists already; name another folder with --dir") from None
     except OSError as error:
         raise InitError(f"{error.filename or directory}: {error.strerror}") from None
     config = load_config(directory / "ocsentry.toml")
@@ -101,14 +101,14 @@ def _write_new(path: Path, text: str) -> None:
 def _fill_store(config: LoadedConfig, user: DemoUser | None) -> str:
     api = OfflineClient(config)
     if user is not None:
-        api.post("users", {"name": user.name, "password": user.password, "note": "for a first look"})
+        api.post("users", {"name": user.name, "password": user.password, "note": "demo"})
     return str(api.post("tokens", {"name": "init", "scopes": [scope.value for scope in Scope]})["token"])
 
 
 def connect_command(made: InitResult, host: str) -> str:
-    """The one line that connects the stock client. The password goes through standard input, not the process list."""
+    """Returns the command that connects a stock client. The password is piped, so the process list does not show it."""
     if made.user is None:
-        raise ValueError("only a demo has a user to connect with")
+        raise ValueError("only a demo server has a user")
     port = made.config.vpn.listen[0].port
     return (
         f"echo '{made.user.password}' | openconnect --user={made.user.name} --passwd-on-stdin "
@@ -117,12 +117,12 @@ def connect_command(made: InitResult, host: str) -> str:
 
 
 def render_welcome(made: InitResult) -> str:
-    """What the operator reads after ``init``."""
+    """Returns the text that ``init`` prints."""
     path = made.config.path
     facts = [
         f"configuration    {path}",
         f"certificate pin  {made.pin}",
-        f"API token        {made.token}    (kept nowhere else)",
+        f"API token        {made.token}    (shown only once)",
     ]
     if made.user is not None:
         return "\n".join([*facts, "", "connect, as root:", f"  {connect_command(made, '127.0.0.1')}"])

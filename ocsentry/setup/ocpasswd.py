@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads users from the password file of ocserv: lines of ``name:groups:hash``.
+"""Reads users from ocserv's password file: lines of ``name:groups:hash``.
 
-Groups are separated by commas, ``*`` or nothing stands for none; a hash that begins with ``!`` is a locked user's.
+Groups are separated by commas; ``*`` or empty text means none. A hash that begins with ``!`` belongs to a locked user.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIELDS = 3
 
 
 class OcpasswdError(OperatorError):
-    """The file cannot be read as users; the text names the line and says why."""
+    """A malformed line; the text names it and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class OcpasswdUser:
 
 
 def parse_ocpasswd(text: str) -> Iterator[OcpasswdUser]:
-    """The users of a file. Raises ``OcpasswdError`` at the first line that is not one."""
+    """Yields the users of a file. Raises ``OcpasswdError`` at the first malformed line."""
     for number, line in enumerate(text.splitlines(), start=1):
         if number > MAX_LINES:
             raise OcpasswdError(f"line {number}: more than {MAX_LINES} lines")
@@ -47,6 +47,6 @@ def parse_ocpasswd(text: str) -> Iterator[OcpasswdUser]:
         enabled = not password_hash.startswith("!")
         password_hash = password_hash.removeprefix("!")
         if not is_crypt_hash(password_hash):
-            raise OcpasswdError(f"line {number}: the hash of user {name!r} is of no kind that is accepted")
+            raise OcpasswdError(f"line {number}: the hash of user {name!r} has an unsupported format")
         members = tuple(group for group in groups.split(",") if group not in ("", "*"))
         yield OcpasswdUser(name, members, password_hash, enabled)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``serve --check``: everything that can be known to be wrong before anything is opened. Changes nothing."""
+"""``serve --check``: checks that need no open socket or device. Changes nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def check_startup(config: LoadedConfig) -> list[str]:
-    """Lines for the operator, one per problem; none where the server would start."""
+    """Returns one line per problem; an empty list if the server can start."""
     return [*_certificates(config), *_rules(config), *_network(config)]
 
 
 def _certificates(config: LoadedConfig) -> Iterator[str]:
-    """The API's; the VPN's is among the network's problems."""
+    """Check the API's certificate; ``_network`` checks the VPN's."""
     admin = config.values.admin
     if admin.certificate is None or admin.private_key is None:
         return

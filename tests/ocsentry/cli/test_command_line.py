@@ -38,7 +38,7 @@ def test_init_shows_how_to_connect(bare_command_line):
 def test_init_overwrites_nothing(command_line):
     before = command_line.config.read_text()
     said = command_line.fails("init", "--dir", command_line.folder)
-    assert "is there already" in said
+    assert "exists already" in said
     assert command_line.config.read_text() == before
 
 
@@ -296,6 +296,6 @@ def test_rules_are_played_on_a_record(command_line, tmp_path):
     record.write_text("\n".join(map(json.dumps, rows)))
     (change,) = command_line.json("rules", "simulate", rules, "--record", record)
     assert (change["address"], change["after"]) == ("198.51.100.7", "reject (rule, rule b)")
-    assert "1 of 2 decisions would be another" in command_line.ok("rules", "simulate", rules, "--record", record)
+    assert "1 of 2 decisions would change" in command_line.ok("rules", "simulate", rules, "--record", record)
     record.write_text("nonsense")
-    assert "no record of decisions" in command_line.fails("rules", "simulate", rules, "--record", record)
+    assert "not a record of decisions" in command_line.fails("rules", "simulate", rules, "--record", record)

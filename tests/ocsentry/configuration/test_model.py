@@ -89,7 +89,7 @@ def test_values_reach_the_vpn(tmp_path):
         ("[policy]\nnever_block = ['10.0.0.1/8']", "policy.never_block", "host bits"),
         ("[policy]\ndefault = 'maybe'", "policy.default", "accept"),
         ("[admin]\nlisten = '0.0.0.0:8443'", "admin", "plain HTTP"),
-        ("[admin]\ncertificate = 'a.crt'", "admin", "go together"),
+        ("[admin]\ncertificate = 'a.crt'", "admin", "set both"),
         ("[store]\nurl = 'mysql://x'", "store", "sqlite:///"),
         ("[log]\nlevel = 'loud'", "log.level", "debug"),
         ("[logs]\nlevel = 'info'", "logs", "unknown key"),
