@@ -1,28 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A policy engine that decides who may connect: prefixes, rates, places, users. Needs nothing of the VPN around it."""
+"""A policy engine that decides which sources and users may connect: by prefix, rate, location and user.
+
+It is usable alone and knows nothing of TLS, HTTP, SQL or asyncio.
+"""
 
 from sentry_engine.addresses import AddressError, pack_address
 from sentry_engine.cores.interface import CoreCounters, Penalty, Step
 from sentry_engine.cores.plan import PlanError
-from sentry_engine.detectors import Suspicion, Thresholds
+from sentry_engine.engine.blocks import MAX_BLOCKS, make_block
 from sentry_engine.engine.decision_log import Decision, DecisionLog
 from sentry_engine.engine.engine import Engine
 from sentry_engine.engine.explanation import Explanation
 from sentry_engine.engine.leases import AdmissionRefused, ClientLimits, Lease, OnExcess
 from sentry_engine.engine.replay import Change, simulate
 from sentry_engine.engine.rule_tests import run_rule_tests
-from sentry_engine.engine.saved_state import State, StateStore
+from sentry_engine.engine.saved_state import State
 from sentry_engine.errors import PolicyError, Problem
+from sentry_engine.formats.document_model import FORMAT_VERSION
 from sentry_engine.formats.schema import rule_file_schema
 from sentry_engine.geoip.databases import GeoipPaths
-from sentry_engine.policy.feeds import FeedFetcher, Fetched, Refresh, refresh_feed
 from sentry_engine.policy.lint import Finding, find_policy_issues
 from sentry_engine.policy.policy import Policy
 from sentry_engine.prefixes import Prefixes
-from sentry_engine.rules.model import PrefixRule
+from sentry_engine.rules.model import BLOCK_ID_PREFIX, PrefixRule
 from sentry_engine.verdict import Action, Event, Reason, Verdict, read_word
 
 __all__ = [
+    "BLOCK_ID_PREFIX",
+    "FORMAT_VERSION",
+    "MAX_BLOCKS",
     "Action",
     "AddressError",
     "AdmissionRefused",
@@ -34,8 +40,6 @@ __all__ = [
     "Engine",
     "Event",
     "Explanation",
-    "FeedFetcher",
-    "Fetched",
     "Finding",
     "GeoipPaths",
     "Lease",
@@ -48,17 +52,13 @@ __all__ = [
     "Prefixes",
     "Problem",
     "Reason",
-    "Refresh",
     "State",
-    "StateStore",
     "Step",
-    "Suspicion",
-    "Thresholds",
     "Verdict",
     "find_policy_issues",
+    "make_block",
     "pack_address",
     "read_word",
-    "refresh_feed",
     "rule_file_schema",
     "run_rule_tests",
     "simulate",

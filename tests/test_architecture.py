@@ -47,6 +47,7 @@ EXCEPTIONS = {
     "vpn_frontend/sessions/recorder.py": {"asyncio"},  # the queue before the journal
     "vpn_frontend/sessions/table.py": {"asyncio", "datetime.now"},  # turns between slices; the default of its clock
 }
+REFERENCE, FACTORY = "sentry_engine.cores.reference", "sentry_engine/cores/factory.py"
 CLOCK_READS = {"time.time", "time.monotonic", "time.time_ns", "time.monotonic_ns", "datetime.now"}
 
 
@@ -151,6 +152,20 @@ def test_the_engine_works_alone():
     third_party = set(names.split())
     found = {name.split(".")[0] for path in modules("sentry_engine") for name in imported(path)}
     assert found & third_party == set()
+
+
+def test_the_server_never_runs_on_the_reference_core():
+    """It is the specification, and runs the tests of rule files; ``make_core`` makes it for the one who asks."""
+    importers = {name_of(p) for layer in LAYERS for p in modules(layer) if REFERENCE in "".join(imported(p))}
+    assert {name for name in importers if not name.startswith(REFERENCE.replace(".", "/"))} == {FACTORY}
+    askers = {
+        name_of(path)
+        for layer in LAYERS
+        for path in modules(layer)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Constant) and node.value == "reference"
+    }
+    assert askers == {FACTORY, "sentry_engine/engine/rule_tests.py"}
 
 
 def test_files_are_short_enough_to_be_read():

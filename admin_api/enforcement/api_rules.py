@@ -14,9 +14,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, assert_never
 
-from sentry_engine import Action, PolicyError, Problem
+from sentry_engine import FORMAT_VERSION, Action, PolicyError, Problem
 from sentry_engine.addresses import render_network
-from sentry_engine.formats.rule_file import FORMAT_VERSION
 from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PrefixRule
 from sentry_engine.rules.user_rules import UserRule

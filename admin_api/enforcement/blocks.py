@@ -16,11 +16,7 @@ from admin_api.enforcement.deadlines import Deadlines
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
-from sentry_engine import Action
-from sentry_engine.engine.blocks import MAX_BLOCKS
-from sentry_engine.engine.replay import BLOCK_PREFIX
-from sentry_engine.prefixes import Origin, Prefixes
-from sentry_engine.rules.model import PrefixRule
+from sentry_engine import BLOCK_ID_PREFIX, MAX_BLOCKS, Prefixes, make_block
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
     from admin_api.http.values import Network
     from admin_api.store import Store, UnitOfWork
     from admin_api.store.tables import Block
-    from sentry_engine import Engine
+    from sentry_engine import Engine, PrefixRule
     from vpn_frontend.ports import EventSink
 
 LONGEST_SLEEP = 3600.0  # seconds: the longest wait between two runs of the expiry task
@@ -163,13 +159,12 @@ class BlockList:
 
 def block_rule_id(block_id: str) -> str:
     """Returns the rule id that verdicts name for a block."""
-    return f"{BLOCK_PREFIX}{block_id}"
+    return f"{BLOCK_ID_PREFIX}{block_id}"
 
 
 def as_prefix_rule(block: Block) -> PrefixRule:
     ends = None if block.expires_at is None else block.expires_at.timestamp()
-    prefixes = Prefixes.of(block.cidr)
-    return PrefixRule(block_rule_id(block.id), Action.REJECT, prefixes, Origin("api", ""), block.reason, ends)
+    return make_block(block_rule_id(block.id), Prefixes.of(block.cidr), block.reason, ends)
 
 
 async def _refuse_when_full(unit: UnitOfWork) -> None:

@@ -8,8 +8,7 @@ behind the operator's proxy locks out no other caller.
 
 from __future__ import annotations
 
-from sentry_engine import Engine, Policy
-from sentry_engine.formats.rule_file import FORMAT_VERSION
+from sentry_engine import FORMAT_VERSION, Engine, Policy
 
 MAX_FAILURES = 30  # wrong tokens
 WINDOW = 60  # seconds

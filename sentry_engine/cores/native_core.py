@@ -189,11 +189,6 @@ class NativeCore:
             list_hits(hits, lambda *room: lib.se_core_kept_hits(core, *room), self._kept_names)
         return dict(hits)
 
-    def rule_name(self, rule: int) -> str | None:
-        """The id of the rule that ``se_verdict.rule`` of the gate means, as long as its plan is in force."""
-        in_force = self._policies.in_force
-        return self._name(rule, in_force.rule_ids if in_force else ())
-
     def counters(self) -> CoreCounters:
         c = self._count()
         return CoreCounters(c.decisions, c.refused, c.sources, c.penalties, c.evicted)

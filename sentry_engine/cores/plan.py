@@ -125,6 +125,12 @@ ACTION_CODES: dict[Action | None, int] = {action: code for code, action in enume
 REASON_CODES = {reason: code for code, reason in enumerate(REASONS)}
 
 
+DEFAULT_PENALTY_GROWTH = 1.0
+DEFAULT_PENALTY_MAX = 86_400.0  # seconds
+DEFAULT_STRIKE_MEMORY = 86_400.0  # seconds
+MAX_LIMIT_EVENTS = 65_535  # events in one window: what a row of the native table can count
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """The first ``max_events`` in any ``window`` pass, the next one is refused and starts a penalty.
@@ -136,14 +142,14 @@ class Limit:
 
     event: int  # verdict.Event, or FIRST_CUSTOM_EVENT + n
     rule: int
-    max_events: int  # 1 to 65_535
+    max_events: int  # 1 to MAX_LIMIT_EVENTS
     window: float  # seconds
     penalty: float  # seconds; 0: the refusal itself is all
-    penalty_growth: float = 1.0
-    penalty_max: float = 86_400.0
+    penalty_growth: float = DEFAULT_PENALTY_GROWTH
+    penalty_max: float = DEFAULT_PENALTY_MAX
     blacklist_threshold: int = 0
     blacklist_ttl: float | None = None
-    strike_memory: float = 86_400.0
+    strike_memory: float = DEFAULT_STRIKE_MEMORY
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,10 @@ from sentry_engine.addresses import mask, render_network
 from sentry_engine.cores.bulk import BulkDecisions
 from sentry_engine.cores.interface import Burst, CoreCounters, Penalty, Request, Step, Strikes
 from sentry_engine.cores.nanoseconds import reached, until
-from sentry_engine.cores.plan import Limit, Plan, PlanError, Tier, find_source
+from sentry_engine.cores.plan import MAX_LIMIT_EVENTS, Limit, Plan, PlanError, Tier, find_source
 from sentry_engine.cores.reference_penalties import PenaltyBox
 from sentry_engine.cores.reference_prefixes import PrefixIndex
 from sentry_engine.cores.reference_windows import (
-    MAX_EVENTS,
     MAX_SOURCES,
     SlidingWindows,
     StrikePreview,
@@ -306,7 +305,7 @@ def index_plan(plan: Plan) -> IndexedPlan:
     if any(rule != NO_RULE and rule >= len(plan.rule_ids) for rule in rules):
         raise PlanError("an entry or a limit names a rule that the plan does not have")
     for limit in plan.limits:
-        if not (1 <= limit.max_events <= MAX_EVENTS and 0 < limit.window <= MAX_WINDOW and limit.penalty >= 0):
+        if not (1 <= limit.max_events <= MAX_LIMIT_EVENTS and 0 < limit.window <= MAX_WINDOW and limit.penalty >= 0):
             raise PlanError(f"{limit} has a count, window or penalty out of range")
     for members in plan.limit_sets:
         if any(i >= len(plan.limits) for i in members):

@@ -15,10 +15,9 @@ from itertools import groupby
 from sentry_engine.addresses import covers
 from sentry_engine.cores.interface import Burst, Strikes
 from sentry_engine.cores.nanoseconds import NANOSECONDS, reached, to_nanoseconds
-from sentry_engine.cores.plan import Limit
+from sentry_engine.cores.plan import MAX_LIMIT_EVENTS, Limit
 
 MAX_SOURCES = 65_536  # rows; when full, the least recently counted source is evicted with its strikes
-MAX_EVENTS = 65_535  # of one window: the largest limit
 MAX_CELLS = 65_536  # buckets of unverified sources; when full, all are dropped, which bounds a spoofed flood
 
 
@@ -119,7 +118,7 @@ class SlidingWindows:
         window = self._state((burst.network, burst.length)).windows.setdefault(burst.event, deque())
         moment = min(to_nanoseconds(burst.last), to_nanoseconds(now))
         moment = max(moment, window[-1]) if window else moment
-        window.extend([moment] * min(burst.count, MAX_EVENTS - len(window)))
+        window.extend([moment] * min(burst.count, MAX_LIMIT_EVENTS - len(window)))
 
     def _state(self, source: tuple[bytes, int]) -> SourceState:
         state = self._states.get(source)

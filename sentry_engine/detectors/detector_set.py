@@ -50,7 +50,3 @@ class DetectorSet:
         with self._lock:
             self._country.forget(user)
             self._travel.forget(user)
-
-    def countries_of(self, user: str) -> frozenset[str]:
-        with self._lock:
-            return self._country.seen(user)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from sentry_engine.detectors.attempts import Response
 
+DETECTOR_PENALTY = 3_600.0  # seconds, for ``Response.PENALISE``
+
 
 @dataclass(frozen=True, slots=True)
 class SprayThreshold:
@@ -19,7 +21,7 @@ class SprayThreshold:
     users: int = 15
     window: float = 600.0  # seconds
     response: Response = Response.PENALISE
-    penalty: float = 3_600.0  # seconds
+    penalty: float = DETECTOR_PENALTY  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class StuffingThreshold:
     sources: int = 8
     window: float = 3_600.0
     response: Response = Response.LOG
-    penalty: float = 3_600.0
+    penalty: float = DETECTOR_PENALTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class CountryThreshold:
     """A success from a country the user was not seen in, once any country is known of the user."""
 
     response: Response = Response.LOG
-    penalty: float = 3_600.0
+    penalty: float = DETECTOR_PENALTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class TravelThreshold:
     kilometres_per_hour: float = 1_000.0
     kilometres: float = 800.0
     response: Response = Response.LOG
-    penalty: float = 3_600.0
+    penalty: float = DETECTOR_PENALTY
 
 
 @dataclass(frozen=True, slots=True)

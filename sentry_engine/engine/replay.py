@@ -12,9 +12,8 @@ from sentry_engine.cores.factory import CoreName
 from sentry_engine.engine.decision_log import Decision
 from sentry_engine.engine.engine import Engine
 from sentry_engine.policy.policy import Policy
+from sentry_engine.rules.model import BLOCK_ID_PREFIX
 from sentry_engine.verdict import Action, Reason, Verdict
-
-BLOCK_PREFIX = "block:"  # of the ids of blocks, which no policy takes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ def simulate(
     changes = []
     with Engine(policy, core=core, never_block=never_block, clock=lambda: 0.0, wall_clock=lambda: 0.0) as engine:
         for decision in sorted(decisions, key=lambda d: d.at):
-            if (decision.verdict.rule_id or "").startswith(BLOCK_PREFIX):
+            if (decision.verdict.rule_id or "").startswith(BLOCK_ID_PREFIX):
                 continue
             address = render_address(decision.packed)
             after = engine.decide(decision.event, address, user=decision.user, now=decision.at)

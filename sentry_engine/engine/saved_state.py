@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sentry_engine.addresses import V4_OFFSET, AddressError, is_ipv4, pack_network, render_network
+from sentry_engine.cores.plan import MAX_LIMIT_EVENTS
 from sentry_engine.verdict import Reason
 
 VERSION = 3  # of the JSON; version 1 knew no sources, version 2 no users; both are still read
 MAX_PENALTIES = 1_000_000  # of one state; more than both cores hold
 MAX_SOURCES = 65_536  # of one state: those with the most to be remembered for; some 10 MB of JSON
 MAX_EVENTS = 256  # bursts of one source: a dozen for each of its events
-MAX_COUNT = 65_535  # of strikes, and of events in a burst: more than a limit can ask for
+MAX_COUNT = MAX_LIMIT_EVENTS  # of strikes, and of events in a burst
 MAX_LABEL = 64  # characters of an event's label
 MAX_USERS = 40_000  # of one state: what two detectors remember; some 4 MB of JSON
 MAX_USER = 256  # characters of a user's name; who has a longer one is not remembered
@@ -167,14 +168,6 @@ class State:
             )
         except (KeyError, TypeError, AttributeError, AddressError) as error:
             raise ValueError(f"no state of an engine: {error!r}") from None
-
-
-class StateStore(Protocol):
-    """Where a state lies between two runs."""
-
-    def save(self, state: State) -> None: ...
-
-    def load(self) -> State | None: ...
 
 
 def _read_penalties(rows: Iterable[Mapping[str, Any]]) -> tuple[SavedPenalty, ...]:

@@ -18,7 +18,6 @@ from sentry_engine.addresses import (
     render_address,
     render_network,
 )
-from sentry_engine.prefixes import Origin, Prefixes
 from sentry_engine.rules.model import PrefixRule
 from sentry_engine.rules.schedules import is_open
 from sentry_engine.verdict import Action
@@ -126,18 +125,3 @@ def collapse(bans: Iterable[Ban]) -> list[Ban]:
             kept.append(ban)
             open_bans.append(ban)
     return kept
-
-
-def as_rules(bans: Iterable[Ban], *, prefix: str, origin: Origin) -> list[PrefixRule]:
-    """Rejecting rules called ``prefix:1`` and so on, for ``Engine.block_many``."""
-    return [
-        PrefixRule(
-            f"{prefix}:{number}",
-            Action.REJECT,
-            Prefixes(ban.network, bytes((ban.length,))),
-            origin,
-            ban.reason,
-            ban.until,
-        )
-        for number, ban in enumerate(bans, 1)
-    ]

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from sentry_engine.cores.plan import Aggregation
+from sentry_engine.detectors.thresholds import DETECTOR_PENALTY, TravelThreshold
 from sentry_engine.formats.rule_model import (
     MAX_CODES,
     MAX_DURATION,
@@ -25,6 +27,8 @@ from sentry_engine.formats.rule_model import (
     choose_rate,
 )
 
+FORMAT_VERSION = "1.6.3"  # the ``version`` of a document that this program writes
+_AGGREGATION, _TRAVEL = Aggregation(), TravelThreshold()  # whose defaults are those of the document
 MAX_RULES = 2_000_000
 MAX_EVENT_LIMITS = 64  # custom labels of one policy: each is a column in the tables of both cores
 MAX_PAYBACKS = 64
@@ -78,9 +82,9 @@ class PaybackSection(Strict):
 class AggregationSection(Strict):
     """What is one source: so many leading bits of its address; when many IPv6 sources misbehave, a wider prefix."""
 
-    ipv4_prefix: Annotated[int, Field(ge=8, le=32)] = 32
-    ipv6_prefix: Annotated[int, Field(ge=16, le=64)] = 64
-    escalate_after: Annotated[int, Field(ge=0, le=256)] = 4
+    ipv4_prefix: Annotated[int, Field(ge=8, le=32)] = _AGGREGATION.ipv4_prefix
+    ipv6_prefix: Annotated[int, Field(ge=16, le=64)] = _AGGREGATION.ipv6_prefix
+    escalate_after: Annotated[int, Field(ge=0, le=256)] = _AGGREGATION.escalate_after
 
 
 class GuessingSection(Strict):
@@ -89,19 +93,19 @@ class GuessingSection(Strict):
     threshold: Annotated[int, Field(ge=2, le=1_000)]
     window_sec: Seconds
     action: Literal["log", "penalise", "deny"]
-    penalty_duration_sec: Seconds = 3_600.0
+    penalty_duration_sec: Seconds = DETECTOR_PENALTY
 
 
 class NewCountrySection(Strict):
     action: Literal["log", "penalise", "deny"]
-    penalty_duration_sec: Seconds = 3_600.0
+    penalty_duration_sec: Seconds = DETECTOR_PENALTY
 
 
 class TravelSection(Strict):
-    max_km_per_hour: Annotated[float, Field(ge=100, le=100_000)] = 1_000.0
-    min_km: Annotated[float, Field(ge=1, le=20_100)] = 800.0
+    max_km_per_hour: Annotated[float, Field(ge=100, le=100_000)] = _TRAVEL.kilometres_per_hour
+    min_km: Annotated[float, Field(ge=1, le=20_100)] = _TRAVEL.kilometres
     action: Literal["log", "penalise", "deny"]
-    penalty_duration_sec: Seconds = 3_600.0
+    penalty_duration_sec: Seconds = DETECTOR_PENALTY
 
 
 class DetectorsSection(Strict):

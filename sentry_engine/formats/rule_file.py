@@ -27,17 +27,23 @@ from sentry_engine.formats.document_model import (
 from sentry_engine.formats.rule_model import Blacklist, GeoFilter, LimitRuleModel, Rule, Whitelist, WindowSection
 from sentry_engine.prefixes import NOTHING, Origin, Prefixes
 from sentry_engine.rules.columnar import ColumnarRules, PrefixRules
-from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PaybackRule, PrefixRule, RuleTest
+from sentry_engine.rules.model import (
+    RESERVED_ID_PREFIXES,
+    FeedRule,
+    GeoRule,
+    LimitRule,
+    PaybackRule,
+    PrefixRule,
+    RuleTest,
+)
 from sentry_engine.rules.policy_part import PolicyPart
 from sentry_engine.rules.prefix_columns import pack_networks
 from sentry_engine.rules.schedules import DAYS, Window
 from sentry_engine.rules.user_rules import UserRule
 from sentry_engine.verdict import Action, Event
 
-FORMAT_VERSION = "1.6.3"  # the ``version`` of rule files that this project writes
 BUILTIN_LABELS = frozenset(event.name.lower() for event in Event)
 EVERYWHERE = ("0.0.0.0/0", "::/0")
-RESERVED_ID_PREFIXES = ("builtin:", "block:")  # of the engine's own limits and of blocks through the API
 
 RULES = "/wolfsentry/rules"
 

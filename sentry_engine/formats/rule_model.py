@@ -13,8 +13,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from sentry_engine.cores.plan import (
+    DEFAULT_PENALTY_GROWTH,
+    DEFAULT_PENALTY_MAX,
+    DEFAULT_STRIKE_MEMORY,
+    MAX_LIMIT_EVENTS,
+)
+
 MAX_DURATION = 10 * 365 * 86_400  # seconds; a limit that outlives the machine is a typing error
-MAX_EVENTS = 65_535  # events in one window: what a row of the native table can count
 MAX_PREFIXES_PER_RULE = 2_000_000
 MAX_WINDOWS = 50  # in one schedule
 MAX_CODES = 1_000  # countries, autonomous systems and the like in one rule
@@ -31,7 +37,7 @@ Country = Annotated[
 Continent = Literal["AF", "AN", "AS", "EU", "NA", "OC", "SA"]
 Anonymizer = Literal["any", "anonymous_vpn", "hosting_provider", "public_proxy", "residential_proxy", "tor_exit_node"]
 Asn = Annotated[int, Field(ge=1, le=0xFFFF_FFFF)]
-Count = Annotated[int, Field(ge=1, le=MAX_EVENTS)]
+Count = Annotated[int, Field(ge=1, le=MAX_LIMIT_EVENTS)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_DURATION)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=MAX_DURATION)]
 
@@ -113,11 +119,11 @@ class PenaltyFields(Strict):
     """What a violation of a limit costs. All in seconds; ``blacklist_threshold`` counts penalties."""
 
     penalty_duration_sec: SecondsOrZero = 0.0
-    penalty_growth: Annotated[float, Field(ge=1, le=100)] = 1.0
-    penalty_max_sec: Seconds = 86_400.0
+    penalty_growth: Annotated[float, Field(ge=1, le=100)] = DEFAULT_PENALTY_GROWTH
+    penalty_max_sec: Seconds = DEFAULT_PENALTY_MAX
     blacklist_threshold: Annotated[int, Field(ge=0, le=65_535)] = 0
     blacklist_ttl: Seconds | None = None
-    strike_memory_sec: Seconds = 86_400.0
+    strike_memory_sec: Seconds = DEFAULT_STRIKE_MEMORY
 
     @model_validator(mode="after")
     def _penalty_first(self) -> Self:

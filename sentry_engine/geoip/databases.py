@@ -43,26 +43,16 @@ class GeoSnapshot:
     country: CodedPrefixes | None = None
     asn: CodedPrefixes | None = None
     anonymous: CodedPrefixes | None = None
-    identities: tuple[FileIdentity, ...] = ()
-
-    def is_current(self) -> bool:
-        """Whether every file is still the one that was read; a missing one is not."""
-        try:
-            return all(FileIdentity.of(identity.path) == identity for identity in self.identities)
-        except OSError:
-            return False
 
 
 def read_databases(paths: GeoipPaths, needed: Collection[str], progress: Progress | None = None) -> GeoSnapshot:
     """Reads the ``needed`` databases whole and opens the others. Raises ``PolicyError`` naming each that is broken."""
     problems: list[Problem] = []
     columns: dict[str, CodedPrefixes] = {}
-    identities: list[FileIdentity] = []
     for name, path in paths.given():
         try:
-            identities.append(FileIdentity.of(path))
             if name in needed:
-                columns[name] = _read_cached(identities[-1], name, UnkeyedProgress(progress))
+                columns[name] = _read_cached(FileIdentity.of(path), name, UnkeyedProgress(progress))
             else:
                 check_database(path)
         except OSError as error:
@@ -71,7 +61,7 @@ def read_databases(paths: GeoipPaths, needed: Collection[str], progress: Progres
             problems.append(Problem(path, "", f"the {name} database is broken: {error}"))
     if problems:
         raise PolicyError(problems)
-    return GeoSnapshot(**columns, identities=tuple(identities))
+    return GeoSnapshot(**columns)
 
 
 class UnkeyedProgress:

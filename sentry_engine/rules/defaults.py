@@ -13,7 +13,7 @@ A rule on the same event replaces the built-in limit for the prefix it names and
 from __future__ import annotations
 
 from sentry_engine.prefixes import Origin, Prefixes
-from sentry_engine.rules.model import LimitRule, PaybackRule
+from sentry_engine.rules.model import BUILTIN_ID_PREFIX, LimitRule, PaybackRule
 
 EVERYWHERE = Prefixes.of("0.0.0.0/0", "::/0")
 ORIGIN = Origin("builtin", "")
@@ -21,19 +21,23 @@ DAY = 86_400.0
 
 BUILTIN_LIMITS = (
     LimitRule(
-        "builtin:connect", "connect", EVERYWHERE, ORIGIN, max_events=3_000, window=60.0, penalty=60.0,
+        f"{BUILTIN_ID_PREFIX}connect", "connect", EVERYWHERE, ORIGIN,
+        max_events=3_000, window=60.0, penalty=60.0,
         description="four connections each for an office of 200, almost four times over",
     ),
     LimitRule(
-        "builtin:tls_handshake_failed", "tls_handshake_failed", EVERYWHERE, ORIGIN, max_events=120, window=60.0,
+        f"{BUILTIN_ID_PREFIX}tls_handshake_failed", "tls_handshake_failed", EVERYWHERE, ORIGIN,
+        max_events=120, window=60.0,
         penalty=120.0, penalty_growth=2.0, penalty_max=DAY, description="scanners, and clients that do not know TLS",
     ),
     LimitRule(
-        "builtin:dtls_handshake", "dtls_handshake", EVERYWHERE, ORIGIN, max_events=1_000, window=1.0,
+        f"{BUILTIN_ID_PREFIX}dtls_handshake", "dtls_handshake", EVERYWHERE, ORIGIN,
+        max_events=1_000, window=1.0,
         description="200 clients that come back at once, with their retransmissions; no penalty: it may be spoofed",
     ),
     LimitRule(
-        "builtin:auth_failure", "auth_failure", EVERYWHERE, ORIGIN, max_events=30, window=300.0, penalty=300.0,
+        f"{BUILTIN_ID_PREFIX}auth_failure", "auth_failure", EVERYWHERE, ORIGIN,
+        max_events=30, window=300.0, penalty=300.0,
         penalty_growth=2.0, penalty_max=DAY, description="password guessing",
     ),
 )  # fmt: skip

@@ -9,10 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sentry_engine.cores.plan import DEFAULT_PENALTY_GROWTH, DEFAULT_PENALTY_MAX, DEFAULT_STRIKE_MEMORY
 from sentry_engine.errors import Problem
 from sentry_engine.prefixes import Origin, Prefixes
 from sentry_engine.rules.schedules import Window
 from sentry_engine.verdict import Action
+
+BLOCK_ID_PREFIX = "block:"  # ids of blocks set through the API
+BUILTIN_ID_PREFIX = "builtin:"  # ids of the built-in limits
+RESERVED_ID_PREFIXES = (BUILTIN_ID_PREFIX, BLOCK_ID_PREFIX)  # that no rule file may use
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,11 @@ class LimitRule:
     max_events: int
     window: float
     penalty: float = 0.0
-    penalty_growth: float = 1.0
-    penalty_max: float = 86_400.0
+    penalty_growth: float = DEFAULT_PENALTY_GROWTH
+    penalty_max: float = DEFAULT_PENALTY_MAX
     blacklist_threshold: int = 0
     blacklist_ttl: float | None = None
-    strike_memory: float = 86_400.0
+    strike_memory: float = DEFAULT_STRIKE_MEMORY
     description: str = ""
     expires_at: float | None = None
     schedule: tuple[Window, ...] = ()

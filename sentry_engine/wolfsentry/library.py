@@ -109,12 +109,6 @@ class Library:
         return self._handle
 
 
-def library_version() -> str:
-    """Of the library that is bound, for example ``1.6.3``."""
-    version = int(lib.se_ws_version())
-    return f"{version >> 16}.{version >> 8 & 0xFF}.{version & 0xFF}"
-
-
 def fill_traffic(traffic: Traffic, asked: Any = None) -> Any:  # noqa: ANN401
     """``asked`` is the ``struct se_ws_traffic *`` to fill; ``None``: a new one."""
     target = make_target(traffic)

@@ -213,8 +213,3 @@ long se_ws_dump(struct se_ws *ws, char *out, size_t room)
     pthread_mutex_unlock(&ws->lock);
     return written;
 }
-
-uint32_t se_ws_version(void)
-{
-    return WOLFSENTRY_VERSION;
-}

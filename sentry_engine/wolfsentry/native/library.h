@@ -40,7 +40,4 @@ int se_ws_dispatch_many(struct se_ws *ws, const struct se_ws_traffic *traffic, u
 /* Writes the routes as JSON. Returns the number of octets, or -ENOSPC. */
 long se_ws_dump(struct se_ws *ws, char *out, size_t room);
 
-/* The version of the library: major << 16 | minor << 8 | tiny. */
-uint32_t se_ws_version(void);
-
 #endif

@@ -80,12 +80,12 @@ class TestCountries:
         places = ("DE", "DE", "FR", "FR", "", "DE")
         found = [len(panel.observe(attempt("ann", success=True, place=Place(country=c)))) for c in places]
         assert found == [0, 0, 1, 0, 0, 0]
-        assert panel.countries_of("ann") == {"DE", "FR"}
+        assert panel.locations() == [("ann", {"DE", "FR"}, None)]
 
     def test_failures_teach_nothing(self):
         panel = DetectorSet()
         panel.observe(attempt("ann", place=Place(country="FR")))
-        assert panel.countries_of("ann") == frozenset()
+        assert panel.locations() == []
 
     def test_what_is_denied_stays_denied_until_it_is_learnt(self):
         panel = DetectorSet()

@@ -64,5 +64,5 @@ async def test_the_event_loop_turns_while_it_is_read(database, tmp_path):
     while not loading.done():
         await asyncio.sleep(0)
         turns += 1
-    assert (await loading).geo.is_current()
+    assert (await loading).geo.country is not None
     assert turns > 10
