@@ -17,7 +17,7 @@ GatewayStats = Callable[[], Mapping[str, int]]  # returns the gateway's counters
 
 
 class LiveSessions(Protocol):
-    """The live sessions of the VPN; ``vpn_frontend.sessions.table.SessionTable`` implements it."""
+    """The live sessions of the VPN; ``vpn_frontend.sessions.live_sessions.LiveSessions`` implements it."""
 
     def list(self) -> Sequence[SessionView]: ...
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The VPN on the asyncio loop: opens what the gateway needs, carries its events to the layers above, keeps the time.
+"""The VPN server on the asyncio loop: starts the gateway, dispatches its events, runs the timers, stops in order.
 
-The one place of this package that reads a clock. Everything here ends when ``stop`` returns: every client has heard its
-goodbye, every session is in the journal, the device is gone.
+The only module of this package that reads a clock. When ``stop`` returns, every client has been sent a close message,
+every session is in the journal, and the device is gone.
 """
 
 from __future__ import annotations
@@ -52,21 +52,22 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
+    from vpn_frontend.sessions.live_sessions import LiveSessions
     from vpn_frontend.settings import VpnSettings
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds; a phone on a bad network takes 3
-SPARE_SESSIONS = 256  # that end while others begin
-ANSWERED_TOGETHER = 32  # events; their answers leave within some milliseconds, at the cost of few wake-ups
-TICK = 1.0  # seconds between two looks at what has outlived its time
-CHECKPOINT_INTERVAL = 60.0  # seconds between two reports of counters to the journal
-GOODBYE_DEADLINE = 3.0  # seconds that clients which do not read have at shutdown
-JOURNAL_DEADLINE = 15.0  # seconds that the journal has at shutdown
+SPARE_SESSIONS = 256  # closing while others open
+EVENTS_PER_RELEASE = 32  # events whose commands the workers get together: few wake-ups, some milliseconds of delay
+TICK = 1.0  # seconds between two checks for expired connections and sessions
+CHECKPOINT_INTERVAL = 60.0  # seconds between two writes of counters to the journal
+CLOSE_DEADLINE = 3.0  # seconds at shutdown for clients that do not read their close message
+JOURNAL_DEADLINE = 15.0  # seconds at shutdown to write the journal
 
 
 class VpnServer:
-    """``start`` once, ``stop`` once. ``sessions`` is there from ``start`` on."""
+    """Call ``start`` once and ``stop`` once. ``sessions`` exists from ``start`` on."""
 
-    sessions: SessionTable
+    sessions: LiveSessions
 
     def __init__(
         self,
@@ -103,19 +104,20 @@ class VpnServer:
         self._gateway = await self._make_gateway(certificate)
         self._passwords = PasswordChecker(remember=self._settings.auth.remember_passwords)
         self._recorder = SessionRecorder(self._journal, self._events)
-        self.sessions = SessionTable(
+        self._table = SessionTable(
             self._settings,
             engine=self._engine,
             gateway=self._gateway,
             recorder=self._recorder,
             events=self._events,
         )
+        self.sessions = self._table.live
         self._portal = make_portal_config(self._settings, certificate)
         self._pre_tunnel = PreTunnelConnections(
             self._settings,
             self._portal,
             gateway=self._gateway,
-            sessions=self.sessions,
+            sessions=self._table,
             authenticator=Authenticator(
                 users=self._users,
                 engine=self._engine,
@@ -126,18 +128,18 @@ class VpnServer:
             clock=time.monotonic,
         )
         asyncio.get_running_loop().add_reader(self._gateway.fileno(), self._on_events)
-        self._tasks = [asyncio.create_task(self._recorder.run()), asyncio.create_task(self._keep_time())]
+        self._tasks = [asyncio.create_task(self._recorder.run()), asyncio.create_task(self._run_timers())]
 
     async def stop(self, text: str) -> None:
-        """Say ``text`` to every client and end everything; bounded in time."""
+        """Tell every client ``text`` and end everything, within about 20 seconds."""
         self._gateway.stop_accepting()
         await self._pre_tunnel.close()
-        self.sessions.shut_down(text, time.monotonic())
+        self._table.shut_down(text, time.monotonic())
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._until_empty(), GOODBYE_DEADLINE)
+            await asyncio.wait_for(self._until_empty(), CLOSE_DEADLINE)
         asyncio.get_running_loop().remove_reader(self._gateway.fileno())
         self._gateway.close()
-        self.sessions.abandon_gateway(time.monotonic())
+        self._table.abandon_gateway(time.monotonic())
         with suppress(TimeoutError):
             await asyncio.wait_for(self._recorder.drain(), JOURNAL_DEADLINE)
         for task in self._tasks:
@@ -146,9 +148,9 @@ class VpnServer:
         await asyncio.to_thread(self._passwords.close)
 
     def reload_certificate(self, chain_file: Path | None = None, key_file: Path | None = None) -> None:
-        """Read certificate and key again, for handshakes to come.
+        """Read certificate and key again and use them for new handshakes.
 
-        Raises ``CertificateError`` or ``GatewayError``; then the ones before stay.
+        Raises ``CertificateError`` or ``GatewayError``, then the old ones stay.
         """
         chain = chain_file or self._settings.certificate
         key = key_file or self._settings.private_key
@@ -158,11 +160,11 @@ class VpnServer:
         self._pre_tunnel.portal = replace(self._portal, certificate_sha1=certificate.sha1)
 
     def stats(self) -> dict[str, int]:
-        """The gateway's counters, and how many connections have no tunnel, how many sessions live."""
-        return {**self._gateway.stats(), "conversations": len(self._pre_tunnel), "sessions": len(self.sessions)}
+        """The gateway's counters, and the numbers of connections without a tunnel and of sessions."""
+        return {**self._gateway.stats(), "conversations": len(self._pre_tunnel), "sessions": len(self._table)}
 
     async def _until_empty(self) -> None:
-        while len(self.sessions):
+        while len(self._table):
             self._emptied.clear()
             await self._emptied.wait()
 
@@ -195,7 +197,7 @@ class VpnServer:
     def _opener(self) -> OpenGateway:
         if self._open_gateway is not None:
             return self._open_gateway
-        from vpn_frontend.gateway.native_gateway import open_gateway  # noqa: PLC0415 - the C core, wanted by those who serve only
+        from vpn_frontend.gateway.native_gateway import open_gateway  # noqa: PLC0415 - load the C core only to serve
 
         return open_gateway
 
@@ -203,17 +205,17 @@ class VpnServer:
         self._gateway.hold()
         try:
             for number, event in enumerate(self._gateway.events(), start=1):
-                self._handle_alone(event)
-                if number % ANSWERED_TOGETHER == 0:
+                self._handle_guarded(event)
+                if number % EVENTS_PER_RELEASE == 0:
                     self._gateway.release()
                     self._gateway.hold()
         finally:
             self._gateway.release()
 
-    def _handle_alone(self, event: GatewayEvent) -> None:
+    def _handle_guarded(self, event: GatewayEvent) -> None:
         try:
             self._handle(event, time.monotonic())
-        except Exception as error:  # noqa: BLE001 - one event of one peer must not cost the others theirs
+        except Exception as error:  # noqa: BLE001 - a fault in one event must not lose the others
             self._events.emit(VpnEvent.BACKEND_FAILED, what=type(event).__name__, error=repr(error))
 
     def _handle(self, event: GatewayEvent, now: float) -> None:
@@ -224,39 +226,39 @@ class VpnServer:
                 self._pre_tunnel.connection_up(event)
             case ConnectionClosed():
                 self._pre_tunnel.connection_closed(event)
-                self.sessions.connection_closed(event.connection_id, event.cause, now)
+                self._table.reports.connection_closed(event.connection_id, event.cause, now)
                 self._pre_tunnel.changes.notify()
             case ChannelDown():
-                self.sessions.channel_down(event, now)
+                self._table.reports.channel_down(event, now)
                 self._pre_tunnel.changes.notify()
             case SessionIdle():
-                self.sessions.idle(event.session, now)
+                self._table.reports.session_idle(event.session, now)
             case SessionClosed():
-                self.sessions.closed(event, now)
+                self._table.reports.session_closed(event, now)
                 self._pre_tunnel.changes.notify()
                 self._emptied.set()
             case DtlsUp():
-                self.sessions.dtls_up(event)
+                self._table.reports.dtls_up(event)
             case DtlsDown():
-                self.sessions.dtls_down(event)
+                self._table.reports.dtls_down(event)
             case SessionAlive():
-                self.sessions.alive(event.session)
+                self._table.reports.session_alive(event.session)
                 self._pre_tunnel.changes.notify()
             case ChannelUp():
-                self._pre_tunnel.changes.notify()  # the session itself knew when it attached the connection
+                self._pre_tunnel.changes.notify()  # the table has known since it attached the connection
 
-    async def _keep_time(self) -> None:
+    async def _run_timers(self) -> None:
         checkpoint_at = time.monotonic() + CHECKPOINT_INTERVAL
         while True:
             await asyncio.sleep(TICK)
             now = time.monotonic()
             try:
                 self._pre_tunnel.expire(now)
-                self.sessions.expire(now)
+                self._table.expire(now)
                 if now >= checkpoint_at:
                     self._recorder.checkpoint(self.sessions.list())
                     checkpoint_at = now + CHECKPOINT_INTERVAL
-            except Exception as error:  # noqa: BLE001 - time goes on, or no session would end any more
+            except Exception as error:  # noqa: BLE001 - without timers no session would ever expire
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))
 
 
@@ -278,7 +280,7 @@ def make_portal_config(settings: VpnSettings, certificate: ServerCertificate) ->
 
 
 def tun_device(settings: VpnSettings) -> tun.TunDevice:
-    """The device with the first address of each pool as the server's own."""
+    """The device, with the first address of each pool as the server's own."""
     pools = (settings.network.ipv4_pool, settings.network.ipv6_pool)
     addresses: list[IPv4Interface | IPv6Interface] = [
         ip_interface(f"{pool[1]}/{pool.prefixlen}") for pool in pools if pool is not None

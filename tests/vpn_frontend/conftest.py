@@ -74,6 +74,10 @@ class Lab:
             self.settings, engine=self.engine, gateway=self.gateway, recorder=self.recorder, events=self.events
         )
 
+    @property
+    def live(self):
+        return self.table.live
+
     def log_in(self, user="alice", **record):
         record = UserRecord(user, "", **record)
         return self.table.log_in(Login(record, record.groups, Device(), "Open AnyConnect VPN Agent v9.01"), self.now)
@@ -123,19 +127,19 @@ class Lab:
     def handle(self, event):
         match event:
             case ChannelDown():
-                self.table.channel_down(event, self.now)
+                self.table.reports.channel_down(event, self.now)
             case ConnectionClosed():
-                self.table.connection_closed(event.connection_id, event.cause, self.now)
+                self.table.reports.connection_closed(event.connection_id, event.cause, self.now)
             case SessionIdle():
-                self.table.idle(event.session, self.now)
+                self.table.reports.session_idle(event.session, self.now)
             case SessionClosed():
-                self.table.closed(event, self.now)
+                self.table.reports.session_closed(event, self.now)
             case SessionAlive():
-                self.table.alive(event.session)
+                self.table.reports.session_alive(event.session)
             case DtlsUp():
-                self.table.dtls_up(event)
+                self.table.reports.dtls_up(event)
             case DtlsDown():
-                self.table.dtls_down(event)
+                self.table.reports.dtls_down(event)
 
     def pass_time(self, seconds):
         self.now += seconds

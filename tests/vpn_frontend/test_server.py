@@ -122,7 +122,7 @@ async def test_a_fault_in_one_event_does_not_stop_the_others(make_harness, monke
     def fail(*_):
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(harness.vpn.sessions, "idle", fail)
+    monkeypatch.setattr(harness.vpn._table.reports, "session_idle", fail)
     harness.gateway.fall_idle(1)
     await harness.enter()
     [failed] = harness.events.of("backend_failed")
@@ -136,7 +136,7 @@ async def test_what_a_process_before_left_open_is_closed_at_start(make_harness, 
     lab = make_lab()
     lab.tunnel(lab.log_in())
     journal = MemoryJournal()
-    await journal.record([JournalEntry(Stage.OPENED, lab.table.list()[0])])
+    await journal.record([JournalEntry(Stage.OPENED, lab.live.list()[0])])
     harness = await make_harness(journal)
     assert journal.open == {}
     await harness.vpn.stop("")

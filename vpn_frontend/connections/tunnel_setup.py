@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from vpn_frontend.auth.result import Refused, Unavailable
@@ -17,7 +18,7 @@ from vpn_frontend.ports import VpnEvent
 from vpn_frontend.protocol.connect_response import render_connect_headers
 from vpn_frontend.protocol.dtls_negotiation import render_dtls_headers
 from vpn_frontend.sessions.admission import CookieError, RefusedError
-from vpn_frontend.sessions.liveness_probe import CONTEST_PATIENCE, ContestedError
+from vpn_frontend.sessions.liveness_probe import PROBE_TIMEOUT, ProbePendingError
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from vpn_frontend.protocol.connect_response import TunnelGrant
     from vpn_frontend.protocol.connection import Effect, OpenTunnel
     from vpn_frontend.sessions.admission import Admission
-    from vpn_frontend.sessions.liveness_probe import Contest
+    from vpn_frontend.sessions.liveness_probe import LivenessProbe
     from vpn_frontend.sessions.session import Session
     from vpn_frontend.sessions.table import SessionTable
     from vpn_frontend.settings import VpnSettings
@@ -89,7 +90,9 @@ class TunnelSetup:
         with self._refusals():
             self._admit(session, user)
 
-    def _admit(self, session: Session, user: UserRecord | Refused | Unavailable, probe: Contest | None = None) -> None:
+    def _admit(
+        self, session: Session, user: UserRecord | Refused | Unavailable, probe: LivenessProbe | None = None
+    ) -> None:
         if isinstance(user, Refused | Unavailable):
             raise RefusedError(user.text, user.reason if isinstance(user, Refused) else "unavailable")
         services, connection = self._services, self._connection
@@ -97,8 +100,8 @@ class TunnelSetup:
             admission = services.sessions.begin_tunnel(
                 session, user, connection.peer, self._connect.request, services.clock(), probe
             )
-        except ContestedError as undecided:
-            self._owner.run(connection, self._wait_for_probe(session, user, undecided.contest))
+        except ProbePendingError as pending:
+            self._owner.run(connection, self._wait_for_probe(session, user, pending.probe))
             return
         if admission.has_room:
             self._open(admission)
@@ -107,10 +110,10 @@ class TunnelSetup:
         # Not in the coroutine: a task cancelled before its first step runs none of its code.
         task.add_done_callback(lambda _: services.sessions.abandon_tunnel(admission))
 
-    async def _wait_for_probe(self, session: Session, user: UserRecord, probe: Contest) -> None:
+    async def _wait_for_probe(self, session: Session, user: UserRecord, probe: LivenessProbe) -> None:
         """Ask again when the probed sessions have answered or their time is over."""
         services = self._services
-        await services.changes.wait_until(lambda: probe.decided(services.clock()), CONTEST_PATIENCE)
+        await services.changes.wait_until(lambda: probe.is_decided(services.clock()), PROBE_TIMEOUT)
         with self._refusals():
             self._admit(session, user, probe)
 
@@ -121,11 +124,13 @@ class TunnelSetup:
             self._open(admission)
 
     def _open(self, admission: Admission) -> None:
-        self._services.sessions.open_tunnel(admission, self._respond, self._services.clock())
+        self._services.sessions.open_tunnel(
+            admission, partial(self._respond, admission.session), self._services.clock()
+        )
 
-    def _respond(self, grant: TunnelGrant) -> tuple[bytes, bytes]:
+    def _respond(self, session: Session, grant: TunnelGrant) -> tuple[bytes, bytes]:
         """The head of the answer, and the bytes that followed the request. The gateway owns the connection after it."""
-        settings, peer = self._services.settings, self._connection.peer
+        server, peer, settings = self._services.settings, self._connection.peer, session.settings
         headers = render_connect_headers(
             grant,
             self._connect.request,
@@ -135,7 +140,7 @@ class TunnelSetup:
             tls13=peer.tls_version == "TLSv1.3",
         )
         if grant.dtls is not None:
-            port = settings.dtls_listen[0].port if settings.dtls_listen else peer.local_port
+            port = server.dtls_listen[0].port if server.dtls_listen else peer.local_port
             headers += render_dtls_headers(grant.dtls, settings.session, port=port, dpd=grant.dpd, mtu=grant.mtu)
         head_and_rest = self._connection.protocol.tunnel_granted(headers)
         self._owner.hand_over(self._connection)

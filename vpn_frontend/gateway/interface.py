@@ -87,12 +87,12 @@ class ChannelUp:
 
 @dataclass(frozen=True, slots=True)
 class ChannelDown:
-    """The session has no channel now. ``farewell`` is the payload of the peer's DISCONNECT, where it sent one."""
+    """The session has no channel now. ``close_message`` is the payload of the peer's DISCONNECT, if it sent one."""
 
     session: int
     connection_id: int
     cause: Cause
-    farewell: bytes
+    close_message: bytes
     counters: Counters
 
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Inner addresses: pools that hand out every free address before they refuse one, in constant time.
+"""Pools of inner addresses, in constant time per address.
 
-A pool of any size (an IPv6 /64 too) is a mark below which every address was used at some time, the set of those in use,
-and the free ones below the mark, the longest unused first. So an address rests as long as possible before another user
-gets it, and a user who comes back finds the one from before, unless everything else was in use meanwhile; of a pool
-without practical end ``MAX_RESTING`` addresses rest at most, and then the longest unused is given again. The network's
-first address, the server's own (the next), and the last are never given to a client.
+A pool holds a mark below which every address has been used, the set of addresses in use, and the free addresses below
+the mark, the longest unused first. So an address rests as long as possible before another user gets it, and a user who
+returns gets the same one unless it is in use. Of a large pool (an IPv6 /64) at most ``MAX_RESTING`` rest, then
+the longest unused is given out. Never given out: the network's first address, the server's (the second), the last.
 """
 
 from __future__ import annotations
@@ -15,27 +14,27 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Generic, TypeVar, cast
 
-Address = TypeVar("Address", IPv4Address, IPv6Address)
+AddressT = TypeVar("AddressT", IPv4Address, IPv6Address)
 
-MAX_REMEMBERED = 65_536  # users per pool whose last address is known; the longest absent are forgotten first
-MAX_RESTING = 65_536  # addresses per pool that were used and are free; what they take is bounded, a /64 is not
+MAX_REMEMBERED = 65_536  # users per pool whose last address is kept; the longest absent are dropped first
+MAX_RESTING = 65_536  # used and free addresses per pool; bounds the memory for a /64
 SERVER_OFFSET = 1
 FIRST_CLIENT_OFFSET = 2
 
 
-class AddressError(Exception):
-    """No address can be given; the text is for the user."""
+class NoAddressError(Exception):
+    """No address can be given. The text is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class InnerAddresses:
-    """What one session holds; ``None``: nothing of that family."""
+    """What one session holds. ``None``: no address of that family."""
 
     ipv4: IPv4Address | None
     ipv6: IPv6Address | None
 
 
-class AddressPool(Generic[Address]):
+class AddressPool(Generic[AddressT]):
     """The addresses of one network."""
 
     def __init__(self, network: IPv4Network | IPv6Network) -> None:
@@ -47,7 +46,7 @@ class AddressPool(Generic[Address]):
         self._remembered: OrderedDict[str, int] = OrderedDict()
 
     @property
-    def server(self) -> Address:
+    def server(self) -> AddressT:
         return self._address(SERVER_OFFSET)
 
     @property
@@ -58,26 +57,26 @@ class AddressPool(Generic[Address]):
     def used(self) -> int:
         return len(self._used)
 
-    def take(self, user: str) -> Address:
-        """An address for ``user``: the one from before if it is free. Raises ``AddressError`` when all are in use."""
+    def take(self, user: str) -> AddressT:
+        """An address for ``user``: its last one if that is free. Raises ``NoAddressError`` when all are in use."""
         offset = self._remembered.get(user)
         if offset is None or offset in self._used:
             offset = self._next_free()
         self._occupy(user, offset)
         return self._address(offset)
 
-    def claim(self, user: str, address: Address) -> Address:
-        """The static address of ``user``. Raises ``AddressError`` when it is in use or not for clients."""
+    def claim(self, user: str, address: AddressT) -> AddressT:
+        """Occupy a static address. Raises ``NoAddressError`` if it is in use or outside the pool."""
         offset = int(address) - int(self._network.network_address)
         if address.version != self._network.version or not FIRST_CLIENT_OFFSET <= offset < self._end:
-            raise AddressError(f"the fixed address {address} is none that the pool {self._network} gives to clients")
+            raise NoAddressError(f"the fixed address {address} is none that the pool {self._network} gives to clients")
         if offset in self._used:
-            raise AddressError(f"the fixed address {address} is in use")
+            raise NoAddressError(f"the fixed address {address} is in use")
         self._occupy(user, offset)
         return address
 
-    def give_back(self, address: Address) -> None:
-        """End the use of ``address``; giving back twice is an error of the caller (``KeyError``)."""
+    def give_back(self, address: AddressT) -> None:
+        """Raises ``KeyError`` if ``address`` is not in use."""
         offset = int(address) - int(self._network.network_address)
         self._used.remove(offset)
         if offset < self._mark:
@@ -90,7 +89,7 @@ class AddressPool(Generic[Address]):
             if offset not in self._used:
                 return offset
         if not self._free:
-            raise AddressError("no free address is left")
+            raise NoAddressError("no free address is left")
         return next(iter(self._free))
 
     def _occupy(self, user: str, offset: int) -> None:
@@ -101,12 +100,12 @@ class AddressPool(Generic[Address]):
         if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
 
-    def _address(self, offset: int) -> Address:
-        return cast("Address", self._network[offset])
+    def _address(self, offset: int) -> AddressT:
+        return cast("AddressT", self._network[offset])
 
 
 class AddressPools:
-    """Both families together: a session gets all that it can have, or an error and nothing."""
+    """Both families. A session gets an address of each family that it wants and the server has, or none at all."""
 
     def __init__(self, ipv4: IPv4Network | None, ipv6: IPv6Network | None) -> None:
         self.ipv4: AddressPool[IPv4Address] | None = None if ipv4 is None else AddressPool(ipv4)
@@ -121,15 +120,15 @@ class AddressPools:
         static_ipv4: IPv4Address | None = None,
         static_ipv6: IPv6Address | None = None,
     ) -> InnerAddresses:
-        """Addresses for one session of ``user``. Raises ``AddressError``; then nothing is held."""
+        """Addresses for one session of ``user``. Raises ``NoAddressError``, then nothing is held."""
         ipv4 = _take(self.ipv4, user, static_ipv4) if want_ipv4 else None
         try:
             ipv6 = _take(self.ipv6, user, static_ipv6) if want_ipv6 else None
-        except AddressError:
+        except NoAddressError:
             self.give_back(InnerAddresses(ipv4, None))
             raise
         if ipv4 is None and ipv6 is None:
-            raise AddressError("the client and this server have no address family in common")
+            raise NoAddressError("the client and this server have no address family in common")
         return InnerAddresses(ipv4, ipv6)
 
     def give_back(self, addresses: InnerAddresses) -> None:
@@ -139,7 +138,7 @@ class AddressPools:
             self.ipv6.give_back(addresses.ipv6)
 
 
-def _take(pool: AddressPool[Address] | None, user: str, static: Address | None) -> Address | None:
+def _take(pool: AddressPool[AddressT] | None, user: str, static: AddressT | None) -> AddressT | None:
     if pool is None:
         return None
     return pool.take(user) if static is None else pool.claim(user, static)

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from vpn_frontend.protocol.connect_request import TunnelRequest
     from vpn_frontend.sessions.session import Peer, Session
 
-RETRY_SOON = 5  # seconds, where the reason passes by itself
-RETRY_LATEST = 86_400.0  # seconds; what is said of a penalty without end
+RETRY_SOON = 5  # seconds, if the reason passes by itself
+RETRY_LATEST = 86_400.0  # seconds; also told for a penalty without end
 
 
 class CookieError(Exception):
-    """The cookie opens no tunnel (any more): the client has to log in again."""
+    """The cookie opens no tunnel. The client has to log in again."""
 
 
 class RefusedError(Exception):
-    """No tunnel or login now. ``text`` is for the user, ``reason`` a stable code, ``retry_after`` seconds."""
+    """No tunnel or login now. ``text`` is for the user, ``reason`` is a stable code, ``retry_after`` is seconds."""
 
     def __init__(self, text: str, reason: str, retry_after: float | None = None) -> None:
         super().__init__(text)
@@ -35,7 +35,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A user whose password was right."""
+    """An accepted login."""
 
     user: UserRecord
     groups: tuple[str, ...]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a client hears when its session ends."""
+"""Texts that a client is sent when its session ends."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ ABOUT_USERS = frozenset(
 )
 
 
-def farewell_text(reason: CloseReason) -> str:
-    """Empty where there is nothing to say."""
+def close_text(reason: CloseReason) -> str:
+    """The text for ``reason``, empty if there is none."""
     return TEXTS.get(reason, "")
 
 
 def refusal_text(verdict: Verdict, rule_text: str) -> str:
-    """For a client that the policy cuts: the operator's own words where the rule has some."""
+    """The text for a client whose session the policy ends, with the operator's text of the rule if there is one."""
     what = "Your access has ended" if verdict.reason in ABOUT_USERS else "Your address is blocked"
     return f"{what}: {rule_text}" if rule_text else f"{what} ({verdict.reason.value})."

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A login against sessions of its own user that may be dead: who is heard within two seconds keeps its place.
+"""Probe of a user's sessions when the limit of clients refuses another login of that user.
 
-A network that died without a word leaves a session that looks connected until dead peer detection finds out, up to
-twice ``dpd`` later, and with one client per user that would lock its owner out for so long. So a login that the limit
-of clients refuses asks them: each is probed at once, and one that gives no sign of life gives way. Likewise a session
-whose client said that it comes right back (a rekey by a new tunnel, another MTU) is waited for before it gives way.
+A network that fails silently leaves a session that looks connected until dead peer detection ends it, up to twice
+``dpd`` later. With one client per user, the user could not log in meanwhile. So each session of the user is probed at
+once, and one that does not answer within two seconds is evicted. A session whose client announced a reconnect (a rekey
+by a new tunnel, another MTU) gets the same time to come back.
 """
 
 from __future__ import annotations
@@ -18,34 +18,35 @@ from vpn_frontend.sessions.session import Phase
 if TYPE_CHECKING:
     from vpn_frontend.sessions.session import Session
 
-# Seconds. Longer than a round trip over a satellite and the repetition of a lost segment; short for one who waits.
-CONTEST_PATIENCE = 2.0
+PROBE_TIMEOUT = 2.0  # seconds; more than a satellite's round trip and one retransmission
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
-    """The rivals, each with the number of its signs of life when it was asked. ``until``: how long they have."""
+class LivenessProbe:
+    """The probed sessions, each with its ``heard_count`` at the time of the probe, and the monotonic deadline."""
 
-    rivals: tuple[tuple[Session, int], ...]
-    until: float
+    probed: tuple[tuple[Session, int], ...]
+    deadline: float
 
-    def silent(self) -> list[Session]:
-        """Who has not been heard since, in the order of login."""
-        return [rival for rival, signs in self.rivals if rival.phase is Phase.OPEN and rival.signs_of_life == signs]
+    def unanswered(self) -> list[Session]:
+        """Open sessions not heard since, in the order of login."""
+        return [
+            session for session, count in self.probed if session.phase is Phase.OPEN and session.heard_count == count
+        ]
 
     def dead(self, now: float) -> list[Session]:
-        """Who has not been heard in all the time there was."""
-        return self.silent() if now >= self.until else []
+        """Sessions that did not answer before the deadline."""
+        return self.unanswered() if now >= self.deadline else []
 
-    def decided(self, now: float) -> bool:
-        """Waiting longer changes nothing: all have answered, or one's place is free."""
-        free = any(rival.phase is not Phase.OPEN or rival.gives_way(now) for rival, _ in self.rivals)
-        return free or not self.silent()
+    def is_decided(self, now: float) -> bool:
+        """True if waiting changes nothing: all have answered, or the place of one is free."""
+        free = any(session.phase is not Phase.OPEN or session.is_evictable(now) for session, _ in self.probed)
+        return free or not self.unanswered()
 
 
-class ContestedError(RefusedError):
-    """Refused, unless a rival stays silent: ask again with the contest once it is decided or its time is over."""
+class ProbePendingError(RefusedError):
+    """Refused unless a probed session proves dead. Ask again with ``probe`` once it is decided or timed out."""
 
-    def __init__(self, refused: RefusedError, contest: Contest) -> None:
+    def __init__(self, refused: RefusedError, probe: LivenessProbe) -> None:
         super().__init__(refused.text, refused.reason, refused.retry_after)
-        self.contest = contest
+        self.probe = probe

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Logins that have no tunnel yet: one bounded room for all, in which nobody is turned out before it is full.
+"""Authenticated sessions waiting for CONNECT, at most 8192. When full, the user with the most loses the oldest.
 
-One account may be used by hundreds of devices that log in within a second, so that there is no bound per user as long
-as there is room. In a full room the user with the most logins gives up its oldest one: whoever floods it with one
-password pays for that with logins of its own.
+There is no bound per user: one account may serve hundreds of devices that log in within a second. A client that floods
+the table with one password loses logins of its own.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ from vpn_frontend.sessions.admission import RefusedError
 if TYPE_CHECKING:
     from vpn_frontend.sessions.session import Session
 
-MAX_WAITING = 8192  # logins, about 1 KB each; each leaves with its tunnel or its cookie's time
+MAX_PENDING = 8192  # logins of about 1 KB
 
 
-class WaitingRoom:
+class PendingLogins:
     def __init__(self) -> None:
-        self._by_user: dict[str, dict[str, Session]] = {}  # each user's by id, oldest first
+        self._by_user: dict[str, dict[str, Session]] = {}  # by id, oldest first
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def who_leaves_for(self, user: str) -> Session | None:
-        """Whose login has to end before one more of ``user`` may wait; ``None``: there is room.
+    def find_evicted(self, user: str) -> Session | None:
+        """The login that one more of ``user`` evicts. ``None``: there is room.
 
-        Raises ``RefusedError`` when every place is another user's only one.
+        Raises ``RefusedError`` if every pending login is the only one of another user.
         """
-        if self._count < MAX_WAITING:
+        if self._count < MAX_PENDING:
             return None
         own = self._by_user.get(user, {})
         most = max(self._by_user.values(), key=len)
@@ -41,11 +40,11 @@ class WaitingRoom:
             raise RefusedError("Too many logins are under way. Please try again.", "too_many_logins")
         return next(iter(most.values()))
 
-    def enter(self, session: Session) -> None:
+    def add_login(self, session: Session) -> None:
         self._by_user.setdefault(session.user.name, {})[session.id] = session
         self._count += 1
 
-    def leave(self, session: Session) -> None:
+    def remove_login(self, session: Session) -> None:
         """Idempotent."""
         own = self._by_user.get(session.user.name, {})
         if own.pop(session.id, None) is None:

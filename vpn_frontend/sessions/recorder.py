@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Between the sessions, which must not wait, and the journal, which may be slow: a queue that keeps the order.
+"""Ordered queue between sessions, which must not wait, and the journal, which may be slow.
 
-The first entry after a quiet time is written at once. While it is, and for ``PAUSE`` after it, others gather and go
-together: to a database a batch costs little more than an entry.
+The first entry after a quiet time is written at once. Entries made meanwhile, and for ``PAUSE`` after it, are one
+batch: to a database a batch costs little more than an entry.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
     from vpn_frontend.ports import CloseReason, EventSink, SessionJournal, SessionView
 
-# Entries that wait for the journal. When it is this far behind no new session is opened: an end is always taken, so
-# that the queue holds at most this many and two for each session that lives.
+# Entries that wait for the journal. When it is this far behind, no new session is opened. A closed session is always
+# accepted, so the queue holds at most this many entries and two for each live session.
 MAX_BEHIND = 10_000
-BATCH = 512  # entries handed over at once; some milliseconds of work
+BATCH = 512  # entries; some milliseconds of work
 PAUSE = 0.05  # seconds in which entries gather for the next batch
 DEADLINE = 10.0  # seconds for one batch
-ATTEMPTS = 3  # at one batch; after that a journal that does not work has lost it
+ATTEMPTS = 3  # per batch; then it is dropped
 
 
 class SessionRecorder:
-    """Hands entries over in their order; one that fails, or a batch that fails too often, is reported and left out."""
+    """Writes entries in order. What cannot be written is reported as ``backend_failed`` and dropped."""
 
     def __init__(self, journal: SessionJournal, events: EventSink) -> None:
         self._journal = journal
         self._events = events
         self._entries: deque[JournalEntry] = deque()
-        self._seen: deque[SessionView] = deque()  # a checkpoint's, for when there is nothing else to write
+        self._seen: deque[SessionView] = deque()  # of a checkpoint, written when no entries wait
         self._some, self._none, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._none.set()
 
@@ -52,13 +52,13 @@ class SessionRecorder:
         self._wake()
 
     def checkpoint(self, views: Sequence[SessionView]) -> None:
-        """The counters so far; left out while the journal is behind, the next one makes up for it."""
+        """Record the counters so far. Skipped while other entries wait: the next checkpoint has them."""
         if views and not self._seen and not self._entries:
             self._seen.extend(views)
             self._wake()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Write entries until cancelled."""
         while True:
             await self._some.wait()
             await self._write(self._take())
@@ -71,7 +71,7 @@ class SessionRecorder:
                         await self._hurry.wait()
 
     async def drain(self) -> None:
-        """Until every entry made so far is written, and without pauses from now on: the end is near."""
+        """Return when every entry made so far is written. Further batches are written without pause."""
         self._hurry.set()
         await self._none.wait()
 
@@ -90,7 +90,7 @@ class SessionRecorder:
             try:
                 async with asyncio.timeout(DEADLINE):
                     left_out = await self._journal.record(batch)
-            except Exception as error:  # noqa: BLE001 - whatever a journal raises, tunnels go on
+            except Exception as error:  # noqa: BLE001 - a failing journal must not stop tunnels
                 self._report(error)
             else:
                 for _entry, fault in left_out:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One session: from a login that was right to the last packet counted, over all the channels it has meanwhile.
+"""One session: from an accepted login to its last counters, over all its channels.
 
 Phases, each entered once and in this order::
 
-    WAITING   logged in, no tunnel yet; ends with the cookie
-    OPEN      has a gateway session, addresses and a lease; with a connection it is connected, without one it roams
+    WAITING   logged in, no tunnel yet; ends when the cookie expires
+    OPEN      has a gateway session, addresses and a lease; connected with a connection, roaming without one
     CLOSING   told to end; lease and cookie are gone, the addresses wait for the gateway's last counters
-    CLOSED    accounted for, nothing held
+    CLOSED    accounted for, holds nothing
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sentry_engine import Lease
-    from vpn_frontend.gateway.interface import Address
     from vpn_frontend.ports import CloseReason, UserRecord
     from vpn_frontend.protocol.config_auth import Device
     from vpn_frontend.sessions.address_pool import InnerAddresses
+    from vpn_frontend.sessions.effective_settings import EffectiveSettings
+    from vpn_frontend.settings import Address
 
 
-NOTHING_COUNTED = Counters()  # one for all sessions that have moved nothing yet
+NO_TRAFFIC = Counters()  # shared by all sessions that have no traffic yet
 
 
 class Phase(IntEnum):
@@ -49,17 +50,18 @@ class Peer:
     cipher: str
     local_port: int = 0
     exporter_key: bytes = field(default=b"", repr=False)
-    proof_key: bytes = field(default=b"", repr=False)  # of TLS 1.3 alone, see docs/dtls.md
+    proof_key: bytes = field(default=b"", repr=False)  # TLS 1.3 only, see docs/dtls.md
     peer_certificate: bytes = field(default=b"", repr=False)  # DER, verified by TLS; empty: none
 
 
 @dataclass(slots=True)
 class Session:
-    """Mutable, and changed by ``SessionTable`` alone. Times are seconds of the monotonic clock."""
+    """Mutable, changed by this package only. Times are seconds of the monotonic clock."""
 
     id: str
     user: UserRecord
     groups: tuple[str, ...]
+    settings: EffectiveSettings
     device: Device
     login_at: float
     started_at: datetime  # of the login until the tunnel is open, then of that
@@ -76,26 +78,36 @@ class Session:
     gateway_id: int | None = None
     connection_id: int | None = None  # its channel, or the connection that is becoming it
     channel_since: float = 0.0
-    back_by: float = 0.0  # while it roams: until then its client is on its way back, as it said or its rekey demands
-    signs_of_life: int = 0  # grows with each answer to a question, and with each channel
+    expected_until: float = 0.0  # roaming: its client announced a reconnect, or its rekey demands one
+    heard_count: int = 0  # answers to probes, and channels
     dtls_cipher: str = ""  # empty: no DTLS at the moment
-    dtls_address: Address | None = None  # where its datagrams come from, which may be another network than its TLS
-    counters: Counters = NOTHING_COUNTED
+    dtls_address: Address | None = None  # source of its datagrams, possibly another network than that of TLS
+    counters: Counters = NO_TRAFFIC
     close_reason: CloseReason | None = None
-    unsaid: bytes | None = None  # the farewell that the gateway has yet to be told of
+    unsent_close: bytes | None = None  # the close frame that the gateway could not take yet
 
     @property
     def roaming(self) -> bool:
         return self.phase is Phase.OPEN and self.connection_id is None
 
-    def is_due_to_rekey(self, rekey_time: int, now: float) -> bool:
-        """A client of TLS 1.2 closes its channel after so long to make a new one (``new-tunnel``); 0: never."""
-        old = self.peer is not None and self.peer.tls_version == "TLSv1.2"
-        return old and 0 < rekey_time <= now - self.channel_since
+    def is_due_to_rekey(self, now: float) -> bool:
+        """True if a TLS 1.2 client closes its channel to make a new one (``new-tunnel``)."""
+        tls12 = self.peer is not None and self.peer.tls_version == "TLSv1.2"
+        return tls12 and 0 < self.settings.session.rekey_time <= now - self.channel_since
 
-    def gives_way(self, now: float) -> bool:
-        """Its place may be had by another login of its user."""
-        return self.roaming and now >= self.back_by
+    def is_evictable(self, now: float) -> bool:
+        """True if another login of its user may take its place."""
+        return self.roaming and now >= self.expected_until
+
+    def is_over(self, now: float) -> bool:
+        """True once ``session_timeout`` has passed since the login."""
+        limit = self.settings.session.session_timeout
+        return limit > 0 and now >= self.login_at + limit
+
+    def remaining(self, now: float) -> int | None:
+        """Seconds until ``session_timeout``, at least 1. ``None``: no limit."""
+        limit = self.settings.session.session_timeout
+        return max(1, int(self.login_at + limit - now)) if limit else None
 
     @property
     def sources(self) -> tuple[Address, ...]:
@@ -104,12 +116,13 @@ class Session:
         return tuple(dict.fromkeys(address for address in found if address is not None))
 
     def advance(self, phase: Phase) -> None:
+        """Raises ``ValueError`` unless ``phase`` comes after the present one."""
         if phase <= self.phase:
             raise ValueError(f"session {self.id} cannot go from {self.phase.name} to {phase.name}")
         self.phase = phase
 
     def view(self, counters: Counters | None = None) -> SessionView:
-        """How it looks to others; only for a session that has or had a tunnel."""
+        """A snapshot for other layers. Raises ``ValueError`` if the session never had a tunnel."""
         if self.peer is None or self.addresses is None:
             raise ValueError(f"session {self.id} never had a tunnel")
         return SessionView(

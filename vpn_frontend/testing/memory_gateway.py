@@ -51,7 +51,7 @@ class MemoryGateway:
 
     def __init__(self, *, max_sessions: int = 1 << 30) -> None:
         self.sent: defaultdict[int, bytearray] = defaultdict(bytearray)  # by connection
-        self.farewells: dict[int, bytes] = {}  # the last frame of sessions that were closed
+        self.close_frames: dict[int, bytes] = {}  # by session: the last frame of those that were closed
         self.sessions: dict[int, MemorySession] = {}
         self.connections: set[int] = set()
         self.accepting = True
@@ -95,7 +95,7 @@ class MemoryGateway:
             tx_bytes=old.tx_bytes + sent,
         )
 
-    def hang_up(self, connection_id: int, cause: Cause = Cause.PEER_CLOSED, farewell: bytes = b"") -> None:
+    def hang_up(self, connection_id: int, cause: Cause = Cause.PEER_CLOSED, close_message: bytes = b"") -> None:
         """The peer closes or loses a connection, with or without a session on it."""
         if connection_id not in self.connections:
             return
@@ -103,7 +103,7 @@ class MemoryGateway:
         for number, session in self.sessions.items():
             if session.connection_id == connection_id:
                 session.connection_id = None
-                self._tell(ChannelDown(number, connection_id, cause, farewell, session.counters))
+                self._tell(ChannelDown(number, connection_id, cause, close_message, session.counters))
                 return
         self._tell(ConnectionClosed(connection_id, cause))
 
@@ -164,7 +164,7 @@ class MemoryGateway:
         known = self.sessions.pop(session, None)
         if known is None:
             return
-        self.farewells[session] = frame
+        self.close_frames[session] = frame
         if known.connection_id is not None:
             self.connections.discard(known.connection_id)
             self.sent[known.connection_id] += frame

@@ -90,7 +90,7 @@ class Front:
         cookie = cookie_of(await self.log_in(connection, user))
         return connection, cookie, await self.open_tunnel(connection, cookie)
 
-    async def contend(self):
+    async def start_probe(self):
         """A second login of alice, at the point where the first one is asked whether it is there; its connection."""
         connection = self.gateway.connect()
         cookie = cookie_of(await self.log_in(connection))

@@ -29,7 +29,7 @@ async def test_a_client_logs_in_and_gets_its_tunnel(make_front):
     connection, _, answer = await front.enter()
     assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
     assert b"\r\nX-CSTP-MTU: 1400\r\n" in answer
-    assert [view.user for view in front.lab.table.list()] == ["alice"]
+    assert [view.user for view in front.lab.live.list()] == ["alice"]
     assert len(front.connections) == 0, "the connection is the gateway's now"
     assert connection in front.gateway.connections
 
@@ -97,7 +97,7 @@ async def test_secure_client_logs_in_over_many_connections(make_front):
         assert f"{line}\r\n".encode() in answer
     assert b"X-DTLS-CipherSuite" not in answer
     assert b"Content-Encoding" not in answer
-    [view] = front.lab.table.list()
+    [view] = front.lab.live.list()
     assert (view.hostname, view.user_agent) == ("LAPTOP", "AnyConnect Windows 5.0.04032")
     [lease] = front.lab.engine.leases()
     assert lease.device == "AB12"
@@ -127,7 +127,7 @@ async def test_secure_client_s_connections_may_talk_all_at_once(make_front):
     for agent in agents:
         front.gateway.say(agent, connect_)
     await front.settle()
-    assert len(front.lab.table.list()) == 1, "one cookie is one client, however many connections ask with it"
+    assert len(front.lab.live.list()) == 1, "one cookie is one client, however many connections ask with it"
     assert len(front.lab.engine.leases()) == 1
 
 
@@ -161,7 +161,7 @@ async def test_a_reconnect_keeps_address_and_lease(make_front):
 async def test_the_second_client_hears_why_it_is_refused(make_front):
     front = make_front(limits={"max_same_clients": 1})
     await front.enter()
-    connection = await front.contend()
+    connection = await front.start_probe()
     front.gateway.answer(next(iter(front.gateway.sessions)))
     await front.settle()
     answer = bytes(front.gateway.sent[connection]).rpartition(b"HTTP/1.1 ")[2]
@@ -174,17 +174,17 @@ async def test_the_second_client_hears_why_it_is_refused(make_front):
 
 @pytest.mark.asyncio
 async def test_a_new_login_takes_the_place_of_a_session_that_does_not_answer(make_front, monkeypatch):
-    monkeypatch.setattr(tunnel_setup, "CONTEST_PATIENCE", 0.05)
+    monkeypatch.setattr(tunnel_setup, "PROBE_TIMEOUT", 0.05)
     front = make_front(limits={"max_same_clients": 1})
     await front.enter()
     ask = front.gateway.ask
 
     def ask_and_wait(session):
         ask(session)
-        front.lab.now += liveness_probe.CONTEST_PATIENCE  # at once: the timer may end as soon as it has begun
+        front.lab.now += liveness_probe.PROBE_TIMEOUT  # at once: the timer may end as soon as it has begun
 
     monkeypatch.setattr(front.gateway, "ask", ask_and_wait)
-    connection = await front.contend()
+    connection = await front.start_probe()
     await front.settle()
     assert b"HTTP/1.1 200 CONNECTED\r\n" in front.gateway.sent[connection]
     assert front.lab.reasons() == [CloseReason.REPLACED]
@@ -261,7 +261,7 @@ async def test_a_connection_that_dies_takes_its_question_along(make_front):
     await asyncio.wait([task])
     assert task.cancelled()
     assert front.gateway.sent[connection] == b""
-    assert len(front.lab.table._waiting) == 0
+    assert len(front.lab.table._pending) == 0
 
 
 @pytest.mark.asyncio
@@ -314,7 +314,7 @@ async def test_closing_the_connections_ends_what_is_under_way(make_front):
     front.pump()
     await front.connections.close()
     assert len(front.connections) == 0
-    assert len(front.lab.table._waiting) == 0
+    assert len(front.lab.table._pending) == 0
 
 
 @pytest.mark.asyncio

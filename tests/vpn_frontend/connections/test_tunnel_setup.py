@@ -2,12 +2,14 @@
 """CONNECT wherever it has to wait: whatever ends the connection there, nothing stays held."""
 
 import asyncio
+from ipaddress import ip_network
 
 import pytest
 
 from tests.vpn_frontend.connections.front import Front, connect, cookie_of
 from vpn_frontend.connections import tunnel_setup
 from vpn_frontend.gateway.interface import Cause, ConnectionClosed
+from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 ONE = {"max_same_clients": 1}
 WAITS = pytest.mark.parametrize("turns", [0, 20], ids=["before its first step", "while it waits"])
@@ -54,7 +56,7 @@ async def test_a_connection_that_closes_during_the_probe_holds_nothing(make_fron
     front = make_front(limits=ONE)
     await front.enter()
     [lease] = front.lab.engine.leases()
-    await lose(front, await front.contend(), turns)
+    await lose(front, await front.start_probe(), turns)
     assert front.lab.engine.leases() == [lease]
 
 
@@ -81,6 +83,23 @@ async def test_a_fault_while_the_answer_is_rendered_leaves_no_tunnel(make_front,
     assert connection not in front.gateway.connections
     assert front.lab.engine.leases() == []
     assert front.gateway.sessions == {}
-    assert front.lab.table.list() == []
+    assert front.lab.live.list() == []
     monkeypatch.undo()
     assert b"200 CONNECTED" in (await front.enter())[2]
+
+
+@pytest.mark.asyncio
+async def test_the_response_has_the_settings_of_the_session(make_lab, users):
+    lab = make_lab()
+    lab.table._resolver = SettingsResolver(
+        lab.settings,
+        {"staff": {"network": {"mtu": 1300, "routes": (ip_network("10.1.0.0/16"),)}, "session": {"dpd": 33}}},
+    )
+    front = Front(lab, users)
+    _, _, answer = await front.enter()
+    for line in (b"X-CSTP-MTU: 1300", b"X-CSTP-Split-Include: 10.1.0.0/255.255.0.0", b"X-CSTP-DPD: 33"):
+        assert line + b"\r\n" in answer
+    [session] = front.gateway.sessions.values()
+    assert (session.parameters.mtu, session.parameters.dpd) == (1300, 33)
+    _, _, answer = await front.enter(user="bob")
+    assert b"X-CSTP-MTU: 1400\r\n" in answer

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from vpn_frontend.sessions import address_pool
-from vpn_frontend.sessions.address_pool import AddressError, AddressPool, AddressPools, InnerAddresses
+from vpn_frontend.sessions.address_pool import AddressPool, AddressPools, InnerAddresses, NoAddressError
 
 
 @pytest.mark.parametrize("length", [24, 28, 29, 30])
@@ -16,7 +16,7 @@ def test_every_free_address_is_given_before_one_is_refused(length):
     pool = AddressPool(network)
     given = [pool.take(f"user{index}") for index in range(pool.capacity)]
     assert sorted(given) == sorted(set(network.hosts()) - {pool.server})
-    with pytest.raises(AddressError):
+    with pytest.raises(NoAddressError):
         pool.take("one more")
     pool.give_back(given[3 % len(given)])
     assert pool.take("one more") == given[3 % len(given)]
@@ -61,7 +61,7 @@ def test_a_fixed_address_is_for_its_user_and_nobody_meanwhile():
     pool = AddressPool(IPv4Network("10.0.0.0/29"))
     fixed = IPv4Address("10.0.0.3")
     assert pool.claim("alice", fixed) == fixed
-    with pytest.raises(AddressError, match="in use"):
+    with pytest.raises(NoAddressError, match="in use"):
         pool.claim("bob", fixed)
     others = {pool.take(f"{index}") for index in range(4)}
     assert fixed not in others
@@ -71,7 +71,7 @@ def test_a_fixed_address_is_for_its_user_and_nobody_meanwhile():
 
 @pytest.mark.parametrize("address", ["10.0.0.0", "10.0.0.1", "10.0.0.7", "10.0.0.8", "9.255.255.255"])
 def test_no_fixed_address_of_the_network_itself_or_the_server(address):
-    with pytest.raises(AddressError):
+    with pytest.raises(NoAddressError):
         AddressPool(IPv4Network("10.0.0.0/29")).claim("alice", IPv4Address(address))
 
 
@@ -81,7 +81,7 @@ def test_a_session_gets_both_families_or_nothing():
     assert held == InnerAddresses(IPv4Address("10.0.0.2"), IPv6Address("fd00::2"))
     only6 = AddressPools(IPv4Network("10.0.0.0/29"), IPv6Network("fd00::/126"))
     only6.take("alice")
-    with pytest.raises(AddressError):
+    with pytest.raises(NoAddressError):
         only6.take("bob")
     assert only6.ipv4.used == 1
 
@@ -89,7 +89,7 @@ def test_a_session_gets_both_families_or_nothing():
 def test_families_that_are_not_wanted_or_not_there():
     pools = AddressPools(IPv4Network("10.0.0.0/29"), None)
     assert pools.take("alice").ipv6 is None
-    with pytest.raises(AddressError, match="in common"):
+    with pytest.raises(NoAddressError, match="in common"):
         pools.take("bob", want_ipv4=False)
 
 
@@ -106,7 +106,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(user=st.sampled_from("abcdefgh"))
     def take(self, user):
         if not self.free:
-            with pytest.raises(AddressError):
+            with pytest.raises(NoAddressError):
                 self.pool.take(user)
             return
         self._hold(self.pool.take(user))
@@ -117,7 +117,7 @@ class PoolMachine(RuleBasedStateMachine):
         if address in self.free:
             self._hold(self.pool.claim(user, address))
         else:
-            with pytest.raises(AddressError):
+            with pytest.raises(NoAddressError):
                 self.pool.claim(user, address)
 
     @rule(index=st.integers(0, 30))

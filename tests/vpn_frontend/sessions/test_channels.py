@@ -23,7 +23,7 @@ def only_session(lab):
 
 
 @pytest.mark.parametrize(
-    ("cause", "farewell"),
+    ("cause", "close_message"),
     [
         (Cause.PEER_CLOSED, b""),
         (Cause.PEER_RESET, b""),
@@ -34,17 +34,17 @@ def only_session(lab):
         (Cause.PEER_DISCONNECT, b"\xb0reinitiate tunnel to negotiate a different MTU"),
     ],
 )
-def test_a_broken_connection_roams_and_comes_back_as_the_same_client(make_lab, cause, farewell):
+def test_a_broken_connection_roams_and_comes_back_as_the_same_client(make_lab, cause, close_message):
     lab = make_lab(limits={"max_same_clients": 1})
     cookie = lab.log_in()
     connection, first = lab.tunnel(cookie)
-    session_id = lab.table.list()[0].id
-    lab.hang_up(connection, cause, farewell)
-    assert lab.table.list()[0].state is SessionState.ROAMING
+    session_id = lab.live.list()[0].id
+    lab.hang_up(connection, cause, close_message)
+    assert lab.live.list()[0].state is SessionState.ROAMING
     lab.pass_time(299)
     new_link, again = lab.tunnel(cookie, address="198.51.100.7")
     assert (again.ipv4, again.ipv6) == (first.ipv4, first.ipv6)
-    [view] = lab.table.list()
+    [view] = lab.live.list()
     assert (view.id, view.state, str(view.address)) == (session_id, SessionState.CONNECTED, "198.51.100.7")
     assert len(lab.engine.leases()) == 1
     assert len(lab.recorder.open) == 1
@@ -59,7 +59,7 @@ def test_a_new_channel_replaces_a_live_one(make_lab):
     assert old not in lab.gateway.connections
     assert only_session(lab)[1].connection_id == new
     lab.pass_time(1000)
-    assert len(lab.table.list()) == 1
+    assert len(lab.live.list()) == 1
 
 
 def test_a_late_report_about_a_connection_left_behind_changes_nothing(make_lab):
@@ -71,7 +71,7 @@ def test_a_late_report_about_a_connection_left_behind_changes_nothing(make_lab):
     admission = lab.begin(cookie, peer)
     lab.open(admission)
     lab.pump()
-    assert lab.table.list()[0].state is SessionState.CONNECTED
+    assert lab.live.list()[0].state is SessionState.CONNECTED
 
 
 def test_a_roaming_session_ends_when_its_cookie_does(make_lab):
@@ -79,7 +79,7 @@ def test_a_roaming_session_ends_when_its_cookie_does(make_lab):
     cookie = lab.log_in()
     connection, _ = lab.tunnel(cookie)
     lab.pass_time(5000)
-    assert len(lab.table.list()) == 1, "a cookie lives while its session is connected"
+    assert len(lab.live.list()) == 1, "a cookie lives while its session is connected"
     lab.hang_up(connection)
     lab.pass_time(300)
     assert lab.reasons() == [CloseReason.CONNECTION_LOST]
@@ -95,7 +95,7 @@ def test_a_connection_that_dies_while_it_becomes_the_channel_leaves_a_roaming_se
     admission = lab.begin(cookie, peer)
     lab.open(admission, meanwhile=lambda: lab.gateway.hang_up(peer.connection_id))
     lab.pump()
-    assert lab.table.list()[0].state is SessionState.ROAMING
+    assert lab.live.list()[0].state is SessionState.ROAMING
     lab.pass_time(300)
     assert lab.reasons() == [CloseReason.CONNECTION_LOST]
     assert lab.engine.leases() == []
@@ -137,14 +137,14 @@ def test_datagrams_are_expected_anew_with_each_channel(make_lab):
     assert session.dtls == first.dtls
     lab.gateway.send_datagrams(number, "PSK-AES256-GCM-SHA384")
     lab.pump()
-    [view] = lab.table.list()
+    [view] = lab.live.list()
     assert (view.transport, view.dtls_cipher) == ("dtls", "PSK-AES256-GCM-SHA384")
     lab.hang_up(connection)
-    assert lab.table.list()[0].transport == "none"
+    assert lab.live.list()[0].transport == "none"
     _, second = lab.tunnel(cookie, request=PSK)
     assert second.dtls.app_id != first.dtls.app_id
     assert session.dtls == second.dtls
-    assert lab.table.list()[0].transport == "tls"
+    assert lab.live.list()[0].transport == "tls"
     lab.tunnel(cookie)
     assert session.dtls is None
 
@@ -157,7 +157,7 @@ def test_datagrams_that_stop_end_no_session(make_lab):
     lab.gateway.lose_datagrams(number)
     lab.gateway.lose_datagrams(number)
     lab.pump()
-    [view] = lab.table.list()
+    [view] = lab.live.list()
     assert (view.transport, view.state) == ("tls", SessionState.CONNECTED)
     assert len(lab.events.of("dtls_down")) == 1
 
@@ -174,6 +174,6 @@ def test_a_block_of_the_network_that_datagrams_come_from_cuts_too(make_lab):
     lab.gateway.send_datagrams(number, address="203.0.113.9")
     lab.pump()
     network = ip_network("203.0.113.0/24")
-    assert len(lab.table.affected_by(network)) == 1
+    assert len(lab.live.affected_by(network)) == 1
     lab.engine.block(network, rule_id="block:1")
-    assert len(asyncio.run(lab.table.reassess())) == 1
+    assert len(asyncio.run(lab.live.reassess())) == 1

@@ -10,7 +10,7 @@ from vpn_frontend.ports import CloseReason
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions import pending_logins
 from vpn_frontend.sessions.admission import CookieError, RefusedError
-from vpn_frontend.sessions.liveness_probe import CONTEST_PATIENCE, ContestedError
+from vpn_frontend.sessions.liveness_probe import PROBE_TIMEOUT, ProbePendingError
 
 ONE = {"max_same_clients": 1}
 
@@ -102,21 +102,21 @@ def test_two_tunnels_asked_for_at_once_with_one_cookie_are_one_client(make_lab):
     assert len(lab.engine.leases()) == 1
     lab.open(first)
     assert len(lab.engine.leases()) == 1
-    lab.table.kill(lab.table.list()[0].id, "")
+    lab.live.kill(lab.live.list()[0].id, "")
     assert lab.engine.leases() == []
 
 
-def contend(lab, cookie):
+def start_probe(lab, cookie):
     """A login that is refused for now: its peer and what it has to wait for."""
     peer = lab.peer()
-    with pytest.raises(ContestedError) as caught:
+    with pytest.raises(ProbePendingError) as caught:
         lab.begin(cookie, peer)
     assert caught.value.reason == "max_same_clients"
-    return peer, caught.value.contest
+    return peer, caught.value.probe
 
 
-def enter(lab, cookie, peer, contest):
-    admission = lab.begin(cookie, peer, probe=contest)
+def enter(lab, cookie, peer, probe):
+    admission = lab.begin(cookie, peer, probe=probe)
     lab.pump()
     return lab.open(admission)
 
@@ -126,12 +126,12 @@ def test_a_dead_session_gives_way_once_it_had_time_to_answer(make_lab, on_excess
     lab = make_lab(limits=ONE, on_excess=on_excess)
     _, first = lab.tunnel(lab.log_in())
     cookie = lab.log_in()
-    peer, contest = contend(lab, cookie)
-    assert not contest.decided(lab.now)
+    peer, probe = start_probe(lab, cookie)
+    assert not probe.is_decided(lab.now)
     with pytest.raises(RefusedError):
-        lab.begin(cookie, peer, probe=contest)
-    lab.pass_time(CONTEST_PATIENCE)
-    assert enter(lab, cookie, peer, contest).ipv4 == first.ipv4
+        lab.begin(cookie, peer, probe=probe)
+    lab.pass_time(PROBE_TIMEOUT)
+    assert enter(lab, cookie, peer, probe).ipv4 == first.ipv4
     assert lab.reasons() == [CloseReason.REPLACED]
     assert len(lab.engine.leases()) == 1
 
@@ -141,14 +141,14 @@ def test_a_session_that_answers_keeps_its_place(make_lab):
     connection, _ = lab.tunnel(lab.log_in())
     [number] = lab.gateway.sessions
     cookie = lab.log_in()
-    peer, contest = contend(lab, cookie)
+    peer, probe = start_probe(lab, cookie)
     lab.gateway.answer(number)
     lab.pump()
-    assert contest.decided(lab.now)
-    lab.pass_time(CONTEST_PATIENCE)
+    assert probe.is_decided(lab.now)
+    lab.pass_time(PROBE_TIMEOUT)
     with pytest.raises(RefusedError) as caught:
-        enter(lab, cookie, peer, contest)
-    assert not isinstance(caught.value, ContestedError), "asked once, and not again and again"
+        enter(lab, cookie, peer, probe)
+    assert not isinstance(caught.value, ProbePendingError), "asked once, and not again and again"
     assert lab.gateway.sessions[number].connection_id == connection
 
 
@@ -156,14 +156,14 @@ def test_of_several_sessions_only_as_many_dead_ones_as_needed_give_way(make_lab)
     lab = make_lab(limits={"max_same_clients": 3})
     for _ in range(3):
         lab.tunnel(lab.log_in())
-    first, second, _ = lab.table.list()
+    first, second, _ = lab.live.list()
     cookie = lab.log_in()
-    peer, contest = contend(lab, cookie)
+    peer, probe = start_probe(lab, cookie)
     lab.gateway.answer(next(iter(lab.gateway.sessions)))
     lab.pump()
-    assert not contest.decided(lab.now)
-    lab.pass_time(CONTEST_PATIENCE)
-    enter(lab, cookie, peer, contest)
+    assert not probe.is_decided(lab.now)
+    lab.pass_time(PROBE_TIMEOUT)
+    enter(lab, cookie, peer, probe)
     assert len(lab.engine.leases()) == 3
     assert list(lab.recorder.ended) == [second.id]
     assert first.id in lab.recorder.open
@@ -173,12 +173,12 @@ def test_a_place_that_another_login_took_meanwhile_costs_no_slow_rival_its_own(m
     lab = make_lab(limits={"max_same_clients": 2})
     connections = [lab.tunnel(lab.log_in())[0] for _ in range(2)]
     slow, quick = lab.log_in(), lab.log_in()
-    peer, contest = contend(lab, slow)
+    peer, probe = start_probe(lab, slow)
     lab.hang_up(connections[0], Cause.PEER_RESET)  # what the probe was answered with
-    assert contest.decided(lab.now)
+    assert probe.is_decided(lab.now)
     lab.tunnel(quick)
     with pytest.raises(RefusedError):
-        enter(lab, slow, peer, contest)
+        enter(lab, slow, peer, probe)
     assert len(lab.recorder.ended) == 1
 
 
@@ -186,8 +186,8 @@ def test_two_logins_for_one_dead_session_get_one_place(make_lab):
     lab = make_lab(limits=ONE)
     lab.tunnel(lab.log_in())
     cookies = [lab.log_in(), lab.log_in()]
-    asked = [contend(lab, cookie) for cookie in cookies]
-    lab.pass_time(CONTEST_PATIENCE)
+    asked = [start_probe(lab, cookie) for cookie in cookies]
+    lab.pass_time(PROBE_TIMEOUT)
     enter(lab, cookies[0], *asked[0])
     with pytest.raises(RefusedError):
         enter(lab, cookies[1], *asked[1])
@@ -210,13 +210,13 @@ def test_a_client_that_comes_right_back_finds_its_place(make_lab, why):
     lab.pass_time(600)
     lab.hang_up(connection, *why)
     other = lab.log_in()
-    peer, contest = contend(lab, other)
-    assert not contest.decided(lab.now)
+    peer, probe = start_probe(lab, other)
+    assert not probe.is_decided(lab.now)
     lab.tunnel(cookie)
-    assert contest.decided(lab.now)
-    lab.pass_time(CONTEST_PATIENCE)
+    assert probe.is_decided(lab.now)
+    lab.pass_time(PROBE_TIMEOUT)
     with pytest.raises(RefusedError):
-        enter(lab, other, peer, contest)
+        enter(lab, other, peer, probe)
     assert lab.user_of(cookie) == "alice"
 
 
@@ -226,10 +226,10 @@ def test_a_client_that_does_not_come_back_after_all_gives_way(make_lab):
     lab.pass_time(600)
     lab.hang_up(connection)
     cookie = lab.log_in()
-    peer, contest = contend(lab, cookie)
-    lab.pass_time(CONTEST_PATIENCE)
-    assert contest.decided(lab.now)
-    assert enter(lab, cookie, peer, contest).ipv4 == first.ipv4
+    peer, probe = start_probe(lab, cookie)
+    lab.pass_time(PROBE_TIMEOUT)
+    assert probe.is_decided(lab.now)
+    assert enter(lab, cookie, peer, probe).ipv4 == first.ipv4
 
 
 def test_a_burst_of_one_user_s_devices_keeps_every_login(make_lab):
@@ -239,11 +239,11 @@ def test_a_burst_of_one_user_s_devices_keeps_every_login(make_lab):
     cookies = [lab.log_in() for _ in range(200)]
     for cookie in cookies:
         lab.tunnel(cookie)
-    assert len(lab.table.list()) == 200
+    assert len(lab.live.list()) == 200
 
 
 def test_in_a_full_room_the_user_with_most_logins_gives_up_the_oldest(make_lab, monkeypatch):
-    monkeypatch.setattr(pending_logins, "MAX_WAITING", 4)
+    monkeypatch.setattr(pending_logins, "MAX_PENDING", 4)
     lab = make_lab()
     alice = [lab.log_in() for _ in range(4)]
     alice.append(lab.log_in())  # her own fifth costs her first

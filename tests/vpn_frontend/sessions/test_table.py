@@ -9,7 +9,7 @@ import pytest
 from vpn_frontend.gateway.interface import Cause, GatewayError
 from vpn_frontend.ports import CloseReason, SessionState
 from vpn_frontend.protocol.cstp import disconnect_frame
-from vpn_frontend.sessions import table
+from vpn_frontend.sessions import live_sessions
 from vpn_frontend.sessions.admission import CookieError, RefusedError
 from vpn_frontend.testing import MemoryGateway
 
@@ -25,10 +25,10 @@ def test_a_login_becomes_a_tunnel_with_addresses_and_a_lease(make_lab):
     lab = make_lab()
     connection, grant = lab.tunnel(lab.log_in())
     assert (grant.ipv4, grant.ipv6) == (IPv4Address("192.168.99.2"), IPv6Address("fd00:99::2"))
-    [view] = lab.table.list()
+    [view] = lab.live.list()
     assert (view.user, view.state, view.transport) == ("alice", SessionState.CONNECTED, "tls")
     assert view.started_at.utcoffset().total_seconds() == 0
-    assert lab.table.get(view.id) == view
+    assert lab.live.get(view.id) == view
     assert list(lab.recorder.open) == [view.id]
     assert [lease.session for lease in lab.engine.leases()] == [view.id]
     _, session = only_session(lab)
@@ -48,7 +48,7 @@ def test_the_client_s_goodbye_ends_everything(make_lab):
     [(view, _)] = lab.recorder.ended.values()
     assert (view.counters.rx_bytes, view.counters.tx_bytes) == (7, 9)
     assert lab.engine.leases() == []
-    assert lab.gateway.farewells[number] == b""
+    assert lab.gateway.close_frames[number] == b""
     with pytest.raises(CookieError):
         lab.user_of(cookie)
 
@@ -92,7 +92,7 @@ def test_a_refused_source_gets_no_tunnel(make_lab):
     assert caught.value.reason == "rule"
     connection, _ = lab.tunnel(lab.log_in())
     lab.hang_up(connection)
-    assert len(lab.table.list()) == 1
+    assert len(lab.live.list()) == 1
 
 
 def test_an_abandoned_tunnel_gives_its_lease_back(make_lab):
@@ -145,14 +145,14 @@ def test_an_idle_session_ends(make_lab):
 def test_an_operator_s_text_reaches_the_client(make_lab):
     lab = make_lab()
     connection, _ = lab.tunnel(lab.log_in())
-    session_id = lab.table.list()[0].id
-    assert lab.table.kill(session_id, "Maintenance")
-    assert not lab.table.kill(session_id, "Maintenance")
-    assert not lab.table.kill("unknown", "")
+    session_id = lab.live.list()[0].id
+    assert lab.live.kill(session_id, "Maintenance")
+    assert not lab.live.kill(session_id, "Maintenance")
+    assert not lab.live.kill("unknown", "")
     lab.pump()
     assert bytes(lab.gateway.sent[connection]).endswith(disconnect_frame("Maintenance"))
     assert lab.reasons() == [CloseReason.KILLED]
-    assert lab.table.list() == []
+    assert lab.live.list() == []
 
 
 def test_every_session_and_login_of_a_user_can_be_ended(make_lab):
@@ -160,7 +160,7 @@ def test_every_session_and_login_of_a_user_can_be_ended(make_lab):
     lab.tunnel(lab.log_in())
     waiting = lab.log_in()
     other = lab.log_in("bob")
-    assert lab.table.kill_user("alice", "Disabled") == 1
+    assert lab.live.kill_user("alice", "Disabled") == 1
     with pytest.raises(CookieError):
         lab.user_of(waiting)
     assert lab.user_of(other) == "bob"
@@ -181,29 +181,29 @@ def test_a_block_cuts_the_sessions_it_covers(make_lab):
     cut, _ = lab.tunnel(lab.log_in(), address="203.0.113.9")
     lab.tunnel(lab.log_in("bob"), address="192.0.2.1", user="bob")
     network = ip_network("203.0.113.0/24")
-    assert [view.user for view in lab.table.affected_by(network)] == ["alice"]
-    assert asyncio.run(lab.table.reassess()) == []
+    assert [view.user for view in lab.live.affected_by(network)] == ["alice"]
+    assert asyncio.run(lab.live.reassess()) == []
     lab.engine.block(network, rule_id="block:1", text="Brute force")
-    assert [view.user for view in asyncio.run(lab.table.reassess())] == ["alice"]
+    assert [view.user for view in asyncio.run(lab.live.reassess())] == ["alice"]
     lab.pump()
     assert b"Your address is blocked: Brute force" in bytes(lab.gateway.sent[cut])
     assert lab.reasons() == [CloseReason.POLICY]
-    assert [view.user for view in lab.table.list()] == ["bob"]
-    assert asyncio.run(lab.table.reassess()) == []
+    assert [view.user for view in lab.live.list()] == ["bob"]
+    assert asyncio.run(lab.live.reassess()) == []
 
 
 def test_others_have_their_turn_while_many_are_reassessed(make_lab, monkeypatch):
-    monkeypatch.setattr(table, "REASSESSED_AT_ONCE", 1)
+    monkeypatch.setattr(live_sessions, "REASSESSED_AT_ONCE", 1)
     lab = make_lab()
     for user in ("alice", "bob", "carol"):
         lab.tunnel(lab.log_in(user), address="203.0.113.9", user=user)
     lab.engine.block("203.0.113.0/24", rule_id="block:1")
-    ids = {view.user: view.id for view in lab.table.list()}
+    ids = {view.user: view.id for view in lab.live.list()}
 
     async def reassess():
-        asking = asyncio.create_task(lab.table.reassess())
+        asking = asyncio.create_task(lab.live.reassess())
         await asyncio.sleep(0)
-        lab.table.kill(ids["carol"], "bye")
+        lab.live.kill(ids["carol"], "bye")
         return await asking
 
     assert [view.user for view in asyncio.run(reassess())] == ["alice", "bob"]
@@ -217,7 +217,7 @@ def test_a_passing_penalty_of_the_source_cuts_nobody_who_is_in(make_lab):
     for _ in range(3):
         verdict = lab.engine.decide("connect", "192.0.2.1", now=lab.now)
     assert not verdict.accepted
-    assert asyncio.run(lab.table.reassess(lab.now)) == []
+    assert asyncio.run(lab.live.reassess(lab.now)) == []
 
 
 def test_shutdown_says_goodbye_to_all(make_lab):
@@ -270,7 +270,7 @@ def test_no_tunnel_is_opened_that_the_journal_could_not_hear_of(make_lab):
 def test_a_gateway_that_cannot_be_told_of_an_end_is_told_again(make_lab, monkeypatch):
     lab = make_lab()
     lab.tunnel(lab.log_in())
-    [view] = lab.table.list()
+    [view] = lab.live.list()
     refusals = ["out of memory"]
 
     def close_session(session, frame, told=lab.gateway.close_session):
@@ -279,7 +279,7 @@ def test_a_gateway_that_cannot_be_told_of_an_end_is_told_again(make_lab, monkeyp
         told(session, frame)
 
     monkeypatch.setattr(lab.gateway, "close_session", close_session)
-    assert lab.table.kill(view.id, "bye", now=lab.now)
+    assert lab.live.kill(view.id, "bye", now=lab.now)
     assert lab.reasons() == [], "the gateway still has it"
     lab.pass_time(1)
     assert lab.reasons() == [CloseReason.KILLED]

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 from sentry_engine import ClientLimits, Engine, Policy
 from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.sessions.admission import CookieError, RefusedError
-from vpn_frontend.sessions.liveness_probe import ContestedError
+from vpn_frontend.sessions.liveness_probe import ProbePendingError
 from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
 
 USERS = st.sampled_from(["alice", "bob"])
@@ -33,7 +33,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     logins = Bundle("logins")
     admissions = Bundle("admissions")
-    contests = Bundle("contests")
+    probes = Bundle("probes")
 
     def __init__(self):
         super().__init__()
@@ -63,25 +63,25 @@ class SessionMachine(RuleBasedStateMachine):
         except (CookieError, RefusedError):
             return None, peer
 
-    @rule(target=contests, login=logins)
-    def contend(self, login):
+    @rule(target=probes, login=logins)
+    def start_probe(self, login):
         user, cookie = login
         peer = self.lab.peer()
         try:
             self.lab.table.abandon_tunnel(self.lab.begin(cookie, peer, user=user))
-        except ContestedError as contested:
-            return user, cookie, peer, contested.contest
+        except ProbePendingError as pending:
+            return user, cookie, peer, pending.probe
         except (CookieError, RefusedError):
             pass
         return None
 
-    @rule(target=admissions, contended=consumes(contests))
-    def ask_again(self, contended):
-        if contended is None:
+    @rule(target=admissions, probed=consumes(probes))
+    def ask_again(self, probed):
+        if probed is None:
             return None, None
-        user, cookie, peer, contest = contended
+        user, cookie, peer, probe = probed
         try:
-            return self.lab.begin(cookie, peer, user=user, probe=contest), peer
+            return self.lab.begin(cookie, peer, user=user, probe=probe), peer
         except (CookieError, RefusedError):
             return None, peer
 
@@ -135,9 +135,9 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(index=st.integers(0, 7))
     def kill(self, index):
-        views = self.lab.table.list()
+        views = self.lab.live.list()
         if views:
-            self.lab.table.kill(views[index % len(views)].id, "killed")
+            self.lab.live.kill(views[index % len(views)].id, "killed")
 
     @rule(login=logins)
     def log_out(self, login):
@@ -145,7 +145,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(user=USERS)
     def kill_user(self, user):
-        self.lab.table.kill_user(user, "killed")
+        self.lab.live.kill_user(user, "killed")
 
     @invariant()
     def limits_hold(self):
@@ -155,7 +155,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert len(leases) <= 4
         for user in ("alice", "bob"):
             assert sum(lease.user == user for lease in leases) <= 2
-        views = self.lab.table.list()
+        views = self.lab.live.list()
         held = {lease.session for lease in leases}
         assert {view.id for view in views} <= held, "every tunnel has its lease"
         addresses = [view.ipv4 for view in views]
@@ -172,9 +172,8 @@ class SessionMachine(RuleBasedStateMachine):
             assert self.lab.recorder.open == {}, "one opened, one closed"
             assert self.lab.table._pools.ipv4.used == 0
             assert self.lab.table._pools.ipv6.used == 0
-            assert len(self.lab.table._cookies) == 0
-            assert len(self.lab.table._waiting) == 0
-            assert (self.lab.table._sessions, self.lab.table._by_user, self.lab.table._by_connection) == ({}, {}, {})
+            assert len(self.lab.table._pending) == 0
+            assert self.lab.table._index.is_empty()
             assert self.lab.gateway.sessions == {}
         finally:
             self.lab.engine.close()

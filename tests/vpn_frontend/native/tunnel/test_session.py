@@ -76,7 +76,7 @@ def test_disconnect_brings_its_reason(bench, wire):
     client, session = bench.tunnel()
     client.send(wire.frame(wire.disconnect, b"\xb0bye"))
     down = bench.wait(ChannelDown)
-    assert (down.session, down.cause, down.farewell) == (session, Cause.PEER_DISCONNECT, b"\xb0bye")
+    assert (down.session, down.cause, down.close_message) == (session, Cause.PEER_DISCONNECT, b"\xb0bye")
     assert client.at_end()
 
 

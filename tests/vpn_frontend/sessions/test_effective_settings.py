@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""User over group over server: which value wins, and where it says to come from."""
+
+from dataclasses import fields
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vpn_frontend.ports import UserRecord
+from vpn_frontend.sessions.effective_settings import (
+    SERVER_ONLY,
+    EffectiveSettings,
+    SettingsResolver,
+    apply_overrides,
+)
+from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
+
+BASE = EffectiveSettings(NetworkSettings(), SessionSettings(), LimitSettings(), "Welcome")
+SECTIONS = {"network": NetworkSettings, "session": SessionSettings, "limits": LimitSettings}
+PATHS = [f"{name}.{field.name}" for name, section in SECTIONS.items() for field in fields(section)]
+PER_SESSION = [path for path in PATHS if path not in SERVER_ONLY] + ["banner", "static_ipv4", "static_ipv6"]
+LAYER = st.dictionaries(st.sampled_from(PER_SESSION), st.integers(), max_size=6)
+
+
+def overrides_of(layer):
+    """``{"network.mtu": 1, "banner": 2}`` as overrides."""
+    overrides = {}
+    for path, value in layer.items():
+        section, _, key = path.rpartition(".")
+        if section:
+            overrides.setdefault(section, {})[key] = value
+        else:
+            overrides[key] = value
+    return overrides
+
+
+def value_of(settings, path):
+    section, _, key = path.rpartition(".")
+    return getattr(getattr(settings, section) if section else settings, key)
+
+
+@given(st.lists(LAYER, max_size=4))
+def test_the_first_layer_that_sets_a_key_wins_and_is_named(layers):
+    settings = apply_overrides(BASE, [(f"layer {n}", overrides_of(layer)) for n, layer in enumerate(layers)])
+    for path in PER_SESSION:
+        setters = [n for n, layer in enumerate(layers) if path in layer]
+        if setters:
+            assert value_of(settings, path) == layers[setters[0]][path]
+            assert settings.origin_of(path) == f"layer {setters[0]}"
+        else:
+            assert value_of(settings, path) == value_of(BASE, path)
+            assert settings.origin_of(path) == "global"
+
+
+@given(LAYER, LAYER)
+def test_two_layers_are_one_on_top_of_the_other(upper, lower):
+    both = apply_overrides(BASE, [("upper", overrides_of(upper)), ("lower", overrides_of(lower))])
+    assert both == apply_overrides(
+        apply_overrides(BASE, [("lower", overrides_of(lower))]), [("upper", overrides_of(upper))]
+    )
+
+
+@given(st.lists(st.sampled_from(["staff", "guests", "none"]), unique=True), st.none() | st.integers(0, 9))
+def test_a_user_s_own_limit_beats_its_first_group_s(groups, own):
+    overrides = {"staff": {"limits": {"max_same_clients": 5}}, "guests": {"limits": {"max_same_clients": 1}}}
+    settings = SettingsResolver(VpnSettings(), overrides).resolve(UserRecord("bob", "", max_same_clients=own), groups)
+    first = next((group for group in groups if group in overrides), None)
+    if own is not None:
+        expected = own, "user bob"
+    elif first is not None:
+        expected = {"staff": 5, "guests": 1}[first], f"group {first}"
+    else:
+        expected = None, "global"
+    assert (settings.own_client_limit, settings.origin_of("limits.max_same_clients")) == expected
+
+
+def test_users_without_overrides_share_the_server_s_settings():
+    resolver = SettingsResolver(VpnSettings())
+    assert resolver.resolve(UserRecord("bob", ""), ("staff",)) is resolver.resolve(UserRecord("carol", ""), ())
+
+
+def test_static_addresses_are_the_user_s():
+    address = IPv4Address("192.168.99.5")
+    settings = SettingsResolver(VpnSettings()).resolve(UserRecord("bob", "", ipv4=address), ())
+    assert (settings.static_ipv4, settings.origin_of("static_ipv4")) == (address, "user bob")
+    assert (settings.static_ipv6, settings.origin_of("static_ipv6")) == (None, "global")
+
+
+@pytest.mark.parametrize("path", sorted(SERVER_ONLY))
+def test_what_the_server_has_once_cannot_differ_between_sessions(path):
+    with pytest.raises(ValueError, match=path):
+        apply_overrides(BASE, [("group staff", overrides_of({path: 1}))])
+
+
+def test_a_key_that_does_not_exist_is_an_error():
+    with pytest.raises(TypeError):
+        apply_overrides(BASE, [("group staff", {"network": {"mut": 1300}})])
+    with pytest.raises(TypeError):
+        apply_overrides(BASE, [("group staff", {"baner": "x"})])

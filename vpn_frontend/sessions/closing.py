@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Closing of sessions: gives back what they hold, tells the gateway, accounts for them when it answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sentry_engine import Event
+from vpn_frontend.gateway.interface import GatewayError
+from vpn_frontend.ports import CloseReason, VpnEvent
+from vpn_frontend.protocol.cstp import disconnect_frame
+from vpn_frontend.sessions.close_messages import close_text
+from vpn_frontend.sessions.session import Phase
+from vpn_frontend.sessions.session_events import emit_session_event
+
+if TYPE_CHECKING:
+    from sentry_engine import Engine
+    from vpn_frontend.gateway.interface import Gateway
+    from vpn_frontend.ports import EventSink
+    from vpn_frontend.sessions.address_pool import AddressPools
+    from vpn_frontend.sessions.index import SessionIndex
+    from vpn_frontend.sessions.pending_logins import PendingLogins
+    from vpn_frontend.sessions.recorder import SessionRecorder
+    from vpn_frontend.sessions.session import Session
+
+
+class SessionCloser:
+    """Ends sessions. Every way out of a session leads through here."""
+
+    def __init__(
+        self,
+        *,
+        index: SessionIndex,
+        pending: PendingLogins,
+        pools: AddressPools,
+        engine: Engine,
+        gateway: Gateway,
+        recorder: SessionRecorder,
+        events: EventSink,
+    ) -> None:
+        self._index = index
+        self._pending = pending
+        self._pools = pools
+        self._engine = engine
+        self._gateway = gateway
+        self._recorder = recorder
+        self._events = events
+
+    def close_session(self, session: Session, reason: CloseReason, now: float | None, text: str = "") -> None:
+        """Release cookie and lease at once; the gateway's answer brings ``finish_session``. Idempotent.
+
+        The client is told ``text``, by default the text of ``reason``.
+        """
+        if session.phase >= Phase.CLOSING:
+            return
+        self.release_session(session, reason, now)
+        if session.gateway_id is None:
+            self.finish_session(session)
+            return
+        silent = reason is CloseReason.USER_DISCONNECT  # the client has left already
+        self._close_in_gateway(session, b"" if silent else disconnect_frame(text or close_text(reason)))
+
+    def retry_close(self, session: Session) -> None:
+        """Tell the gateway again, if it had no memory to be told. The addresses are held until it answers."""
+        if session.unsent_close is not None:
+            self._close_in_gateway(session, session.unsent_close)
+
+    def release_session(self, session: Session, reason: CloseReason, now: float | None) -> None:
+        """Enter ``CLOSING``: give back what only a living session needs."""
+        self._pending.remove_login(session)
+        session.advance(Phase.CLOSING)
+        session.close_reason = reason
+        self._index.revoke_cookie(session)
+        self._index.set_connection(session, None)
+        if session.lease is not None:
+            self._engine.release(session.lease)
+            session.lease = None
+        if session.peer is not None:
+            self._engine.decide(Event.DISCONNECT, session.peer.address, user=session.user.name, now=now)
+
+    def finish_session(self, session: Session) -> None:
+        """Enter ``CLOSED``: give the addresses back and account for the session with its last counters."""
+        session.advance(Phase.CLOSED)
+        self._index.remove_session(session)
+        if session.addresses is not None:
+            self._pools.give_back(session.addresses)
+        if session.peer is None or session.close_reason is None:
+            return  # it never had a channel, so it was never reported as opened
+        self._recorder.closed(session.view(), session.close_reason)
+        emit_session_event(
+            self._events,
+            VpnEvent.SESSION_CLOSED,
+            session,
+            reason=session.close_reason.value,
+            rx_bytes=session.counters.rx_bytes,
+            tx_bytes=session.counters.tx_bytes,
+        )
+
+    def _close_in_gateway(self, session: Session, frame: bytes) -> None:
+        session.unsent_close = None
+        try:
+            if session.gateway_id is not None:
+                self._gateway.close_session(session.gateway_id, frame)
+        except GatewayError as error:
+            session.unsent_close = frame
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="close_session", error=repr(error))

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What operators ask of sessions with a tunnel: list them, end them, apply a changed policy to them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sentry_engine import Action, Verdict
+from vpn_frontend.gateway.interface import GatewayError
+from vpn_frontend.ports import CloseReason, SessionView
+from vpn_frontend.sessions.close_messages import refusal_text
+from vpn_frontend.sessions.session import Phase
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
+    from sentry_engine import Engine
+    from vpn_frontend.gateway.interface import Gateway
+    from vpn_frontend.sessions.closing import SessionCloser
+    from vpn_frontend.sessions.index import SessionIndex
+    from vpn_frontend.sessions.session import Session
+    from vpn_frontend.settings import Address
+
+REASSESSED_AT_ONCE = 100  # sessions; about 2 ms in which the loop runs nothing else
+Views = list[SessionView]  # ``LiveSessions.list`` hides the builtin inside the class
+
+
+class LiveSessions:
+    """Sessions with a tunnel, those that roam too. The API's ``LiveSessions`` port."""
+
+    def __init__(self, index: SessionIndex, closer: SessionCloser, engine: Engine, gateway: Gateway) -> None:
+        self._index = index
+        self._closer = closer
+        self._engine = engine
+        self._gateway = gateway
+
+    def list(self) -> Views:
+        """In the order of login, with their counters of this moment."""
+        return [self._view(session) for session in self._index.open_sessions()]
+
+    def get(self, session_id: str) -> SessionView | None:
+        session = self._index.find_by_id(session_id)
+        return self._view(session) if session is not None and session.phase is Phase.OPEN else None
+
+    def kill(self, session_id: str, text: str, *, now: float | None = None) -> bool:
+        """End a session and tell its client ``text``. Returns false if there is no such session."""
+        session = self._index.find_by_id(session_id)
+        if session is None or session.phase is not Phase.OPEN:
+            return False
+        self._closer.close_session(session, CloseReason.KILLED, now, text)
+        return True
+
+    def kill_user(self, user: str, text: str, *, now: float | None = None) -> int:
+        """End every session of ``user``, logins without a tunnel too. Returns how many had a tunnel."""
+        own = [session for session in self._index.find_by_user(user) if session.phase < Phase.CLOSING]
+        tunnels = sum(session.phase is Phase.OPEN for session in own)
+        for session in own:
+            self._closer.close_session(session, CloseReason.KILLED, now, text)
+        return tunnels
+
+    async def reassess(self, now: float | None = None) -> Views:
+        """Ask the policy about every session and end those it refuses. Returns these.
+
+        Other tasks run between slices. Sessions opened meanwhile were admitted by the policy in force. Rate limits and
+        penalties with an end concern new attempts, and end no session.
+        """
+        ended: Views = []
+        for number, session in enumerate(self._index.open_sessions(), start=1):
+            if number % REASSESSED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if session.phase is not Phase.OPEN:
+                continue  # it ended meanwhile
+            refusals = (self._refusal(session, address, now) for address in session.sources)
+            verdict = next((refusal for refusal in refusals if refusal is not None), None)
+            if verdict is not None:
+                ended.append(self._view(session))
+                self._closer.close_session(session, CloseReason.POLICY, now, self._refusal_text(verdict))
+        return ended
+
+    def affected_by(self, network: IPv4Network | IPv6Network) -> Views:
+        """The sessions that a block of ``network`` would end."""
+        return [
+            self._view(session)
+            for session in self._index.open_sessions()
+            if any(self._engine.would_block(network, address) for address in session.sources)
+        ]
+
+    def _refusal(self, session: Session, address: Address, now: float | None) -> Verdict | None:
+        explanation = self._engine.explain(address, user=session.user.name, groups=session.groups, now=now)
+        return explanation.verdict if explanation.verdict.action is Action.REJECT else None
+
+    def _refusal_text(self, verdict: Verdict) -> str:
+        return refusal_text(verdict, self._engine.rule_text(verdict.rule_id) if verdict.rule_id is not None else "")
+
+    def _view(self, session: Session) -> SessionView:
+        if session.gateway_id is not None:
+            with suppress(GatewayError):  # it has just ended, its final counters are on their way
+                session.counters = self._gateway.counters(session.gateway_id)
+        return session.view()
