@@ -41,7 +41,8 @@ static struct gw_path_cache paths;
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
-    const struct gw_tls tls = { (const uint8_t *)chain, sizeof(chain) - 1, (const uint8_t *)key, sizeof(key) - 1 };
+    const struct gw_tls tls = { .chain = (const uint8_t *)chain, .chain_size = sizeof(chain) - 1, .key = (const uint8_t *)key,
+                                .key_size = sizeof(key) - 1 };
     WOLFSSL_CTX *certificate;
     char error[256];
 
@@ -49,7 +50,6 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     (void)arguments;
     wolfSSL_Init();
     CHECK(gw_dtls_contexts_init(&contexts, error, sizeof(error)) == 0);
-    pthread_mutex_init(&contexts.certificate.lock, NULL);
     certificate = gw_dtls_context_new(&tls, error, sizeof(error));
     CHECK(certificate);
     gw_tls_holder_set(&contexts.certificate, certificate);

@@ -41,7 +41,7 @@ static void from_client(struct gw_gro *coalescer, const uint8_t *packet, size_t 
 {
     struct gw_inner inner;
 
-    if (gw_inner_read(packet, size, &inner) != GW_STAT_NONE)
+    if (gw_inner_read(packet, size, &inner) != GW_INNER_OK)
         return;
     in_digest += digest(packet, size);
     gw_gro_take(coalescer, packet, size);

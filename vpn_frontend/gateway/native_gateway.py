@@ -50,7 +50,7 @@ TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
 CAUSES = {int(cause): cause for cause in Cause}
 NO_ADDRESS = bytes(16)
-EXPORTED_KEY = 32  # bytes of each of the two that come with a connection
+EXPORTED_KEY: int = lib.GW_EXPORTER_SIZE  # bytes of each of the two that come with a connection
 MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -245,7 +245,8 @@ def _connection_up(event: CData, payload: bytes) -> ConnectionUp:
         server_name=_text(event.server_name),
         resumed=bool(event.resumed),
         exporter_key=payload[:EXPORTED_KEY],
-        proof_key=payload[EXPORTED_KEY:],
+        proof_key=payload[EXPORTED_KEY : 2 * EXPORTED_KEY],
+        peer_certificate=payload[2 * EXPORTED_KEY :],
     )
 
 

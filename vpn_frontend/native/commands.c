@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What gateway.h has to tell connections and sessions: messages for the workers that have them. A command is whole or nothing: the
- * memory for all of it is had before a part of it is sent.
+ * Commands for connections and sessions: messages to the workers that have them. A command takes effect wholly or not at all: its
+ * memory is allocated before the first message is posted.
  */
 #include "commands.h"
 
-#include "tunnel/udp_demux.h"
+#include "dtls/udp_port.h"
+#include "runtime/id.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -8,13 +8,13 @@ static int queue_datagram(void *owner, const uint8_t *datagram, size_t size)
 {
     struct gw_dtls_connection *connection = owner;
 
-    return gw_udp_batch_push(&connection->worker->dtls->out, &connection->path, datagram, size);
+    return gw_udp_batch_push(&connection->worker->udp->out, &connection->path, datagram, size);
 }
 
 struct gw_dtls_connection *gw_dtls_connection_new(struct gw_worker *worker, const struct gw_dtls_config *config,
                                       const struct gw_datagram *info, const uint8_t random[GW_DTLS_RANDOM_SIZE])
 {
-    const uint8_t *secret = worker->dtls->cookies.secrets[info->secret & 1];
+    const uint8_t *secret = worker->udp->cookies.secrets[info->secret & 1];
     struct gw_dtls_connection *connection = calloc(1, sizeof(*connection));
 
     if (!connection)

@@ -6,7 +6,8 @@
 #ifndef VPN_FRONTEND_DTLS_LINK_H
 #define VPN_FRONTEND_DTLS_LINK_H
 
-#include "tunnel/udp_demux.h"
+#include "dtls/udp_port.h"
+#include "runtime/worker.h"
 
 #define GW_DTLS_HANDSHAKE_TIME (12 * GW_SECOND)     /* clients give up by then */
 #define GW_DTLS_PROOF_TIME (4 * GW_SECOND)          /* from the end of a handshake with the certificate to the proof behind it */

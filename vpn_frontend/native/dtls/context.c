@@ -27,11 +27,6 @@ static const char resumption_list[] = "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES
 
 #define SUITES (sizeof(resumption_suites) / sizeof(*resumption_suites))
 
-const char *gw_dtls_suite_name(uint32_t index)
-{
-    return index < SUITES ? resumption_suites[index].name : NULL;
-}
-
 int gw_dtls_suite_find(const char *name, uint8_t suite[2])
 {
     for (size_t i = 0; i < SUITES; i++)
@@ -168,15 +163,14 @@ int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t
 {
     int status;
 
+    gw_tls_holder_init(&contexts->certificate);
     contexts->psk = wolfSSL_CTX_new(wolfDTLS_server_method());
     contexts->resumption = wolfSSL_CTX_new(wolfDTLSv1_2_server_method());
     status = set_up(contexts->psk, psk_suites, WOLFSSL_DTLSV1_2, error, error_size);
     if (!status)
         status = set_up(contexts->resumption, resumption_list, WOLFSSL_DTLSV1_2, error, error_size);
-    if (status) {
-        gw_dtls_contexts_free(contexts);
+    if (status)
         return status;
-    }
     wolfSSL_CTX_set_psk_server_callback(contexts->psk, on_psk);
     wolfSSL_CTX_set_psk_server_callback(contexts->resumption, on_psk);
     wolfSSL_CTX_set_psk_server_tls13_callback(contexts->psk, on_psk13);

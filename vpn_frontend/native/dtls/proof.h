@@ -14,7 +14,6 @@
 #include <wolfssl/ssl.h>
 
 #define GW_PROOF_KEY_SIZE 32u
-#define GW_PROOF_KEY_LABEL "EXPORTER-ocsentry-dtls13-key"       /* of the TLS connection; clients are told these names */
 #define GW_PROOF_BINDING_LABEL "EXPORTER-ocsentry-dtls13-proof" /* of the DTLS connection: 32 bytes of the client's, 32 of ours */
 
 struct gw_proof {

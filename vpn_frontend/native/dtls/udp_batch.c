@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "dtls/udp_batch.h"
 
+#include "packet/address.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -17,13 +19,6 @@ struct outgoing {
     struct iovec body;
     _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
 };
-
-static bool is_ipv4(const uint8_t address[16])
-{
-    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-    return !memcmp(address, mapped, sizeof(mapped));
-}
 
 static socklen_t write_address(struct outgoing *outgoing, const struct gw_path *path, bool ipv6)
 {
@@ -82,7 +77,7 @@ static void write_outgoing(struct gw_udp_batch *out, const struct gw_udp_run *ru
     };
     outgoing->body = (struct iovec){ out->arena + run->offset, run->size };
     memset(outgoing->control, 0, sizeof(outgoing->control));
-    at = put_source(at, &run->path, ipv6 && !(is_ipv4(run->path.peer) && !is_ipv4(run->path.local)));
+    at = put_source(at, &run->path, ipv6 && !(gw_is_mapped(run->path.peer) && !gw_is_mapped(run->path.local)));
     if (run->count > 1) {
         at->cmsg_level = IPPROTO_UDP;
         at->cmsg_type = UDP_SEGMENT;

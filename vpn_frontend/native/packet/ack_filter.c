@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "packet/ack_filter.h"
 
-#include <arpa/inet.h>
+#include "packet/ip_header.h"
+#include "wire.h"
+
 #include <string.h>
 
-#define TCP_HEADER 20u
-#define TCP_ACK 0x10
 #define OPTION_END 0
 #define OPTION_NOTHING 1
 #define OPTION_SACK 5
 #define OPTION_TIMESTAMPS 8
 #define TIMESTAMPS_SIZE 10u
 #define BLOCK_SIZE 8u
-
-static uint32_t read32(const uint8_t *p)
-{
-    uint32_t value;
-
-    memcpy(&value, p, sizeof(value));
-    return ntohl(value);
-}
 
 /* Sequence numbers go round (RFC 9293 section 3.4). */
 static bool is_after(uint32_t a, uint32_t b)
@@ -32,7 +24,7 @@ static bool read_blocks(const uint8_t *option, size_t size, struct gw_ack *ack)
     if (ack->block_count || size < 2 + BLOCK_SIZE || (size - 2) % BLOCK_SIZE)
         return false;
     for (size_t at = 2; at < size && ack->block_count < GW_ACK_BLOCKS; at += BLOCK_SIZE)
-        ack->blocks[ack->block_count++] = (struct gw_block){ read32(option + at), read32(option + at + 4) };
+        ack->blocks[ack->block_count++] = (struct gw_block){ gw_read32(option + at), gw_read32(option + at + 4) };
     return true;
 }
 
@@ -64,7 +56,7 @@ static bool read_options(const uint8_t *options, size_t size, struct gw_ack *ack
 
 bool gw_ack_read(const uint8_t *tcp, size_t size, struct gw_ack *ack)
 {
-    *ack = (struct gw_ack){ .sequence = read32(tcp + 4), .number = read32(tcp + 8) };
+    *ack = (struct gw_ack){ .sequence = gw_read32(tcp + 4), .number = gw_read32(tcp + 8) };
     /* Behind the header's length there are reserved bits, of which Accurate ECN (RFC 9768) uses one; then flags, urgent pointer. */
     if (tcp[12] & 15 || tcp[13] != TCP_ACK || tcp[18] || tcp[19])
         return false;

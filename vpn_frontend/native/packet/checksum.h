@@ -54,6 +54,14 @@ static inline uint16_t gw_sum_fold(uint64_t sum)
     return (uint16_t)sum;
 }
 
+/* Stores the checksum that `sum` stands for. */
+static inline void gw_sum_store(uint8_t *at, uint64_t sum)
+{
+    uint16_t checksum = (uint16_t)~gw_sum_fold(sum);
+
+    memcpy(at, &checksum, sizeof(checksum));
+}
+
 /* Of the addresses (`bytes` of them, both) and of protocol and length, as TCP and UDP include it. */
 static inline uint64_t gw_sum_pseudo(const uint8_t *addresses, size_t bytes, uint8_t protocol, size_t length)
 {

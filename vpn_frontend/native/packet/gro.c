@@ -2,17 +2,13 @@
 #include "packet/gro.h"
 
 #include "packet/checksum.h"
+#include "packet/ip_header.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 
-#define IPV4_HEADER 20u
-#define IPV6_HEADER 40u
-#define TCP_HEADER 20u
-#define UDP_HEADER 8u
-#define TCP_ACK 0x10
-#define TCP_PSH 0x08
 #define UDP_SEGMENTS_MAX 64u        /* the kernel's limit for one UDP_L4 packet (UDP_MAX_SEGMENTS in older ones) */
 
 /* A packet as the merging sees it. */
@@ -24,22 +20,6 @@ struct candidate {
     bool acknowledges;              /* and does nothing else: not mergeable, but a later one may stand for it */
     struct gw_ack ack;
 };
-
-static uint16_t read16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void write16(uint8_t *p, size_t value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
-
-static uint32_t read32(const uint8_t *p)
-{
-    return (uint32_t)read16(p) << 16 | read16(p + 2);
-}
 
 static bool is_extension(uint8_t protocol)
 {
@@ -59,7 +39,7 @@ static bool has_right_checksum(const struct candidate *c)
 {
     if (!c->ipv6 && gw_sum_fold(gw_sum(0, c->packet, c->transport)) != 0xffff)
         return false;
-    if (c->udp && read16(c->packet + c->transport + 6) == 0)
+    if (c->udp && gw_read16(c->packet + c->transport + 6) == 0)
         return false;               /* none at all: segments would get one */
     return gw_sum_fold(gw_sum(pseudo_sum(c), c->packet + c->transport, c->size - c->transport)) == 0xffff;
 }
@@ -78,7 +58,7 @@ static enum kind classify(const struct gw_gro *g, const uint8_t *packet, size_t 
     *c = (struct candidate){ .packet = packet, .size = size, .ipv6 = packet[0] >> 4 == 6 };
     c->transport = c->ipv6 ? IPV6_HEADER : IPV4_HEADER;
     protocol = packet[c->ipv6 ? 6 : 9];
-    if (c->ipv6 ? is_extension(protocol) : packet[0] != 0x45 || read16(packet + 6) & 0xbfff)
+    if (c->ipv6 ? is_extension(protocol) : packet[0] != 0x45 || gw_read16(packet + 6) & 0xbfff)
         return ODD;
     c->udp = protocol == IPPROTO_UDP;
     if (!(c->udp ? g->udp : g->tcp && protocol == IPPROTO_TCP))
@@ -87,7 +67,7 @@ static enum kind classify(const struct gw_gro *g, const uint8_t *packet, size_t 
     if (size < c->headers)
         return ODD;
     if (c->udp) {
-        c->mergeable = size > c->headers && read16(packet + c->transport + 4) == size - c->transport;
+        c->mergeable = size > c->headers && gw_read16(packet + c->transport + 4) == size - c->transport;
     } else {
         c->headers = c->transport + (size_t)(packet[c->transport + 12] >> 4) * 4;
         c->mergeable = c->headers >= c->transport + TCP_HEADER && size > c->headers &&
@@ -118,14 +98,14 @@ static bool same_ip(const struct gw_flow *f, const struct candidate *c)
 
 static bool in_step(const struct gw_flow *f, const struct candidate *c)
 {
-    return c->ipv6 || (uint16_t)(read16(f->packet + 4) + f->count) == read16(c->packet + 4);
+    return c->ipv6 || (uint16_t)(gw_read16(f->packet + 4) + f->count) == gw_read16(c->packet + 4);
 }
 
 static bool same_tcp(const struct gw_flow *f, const struct candidate *c)
 {
     const uint8_t *first = f->packet + f->transport, *next = c->packet + c->transport;
 
-    return f->headers == c->headers && read32(next + 4) == f->next_sequence &&
+    return f->headers == c->headers && gw_read32(next + 4) == f->next_sequence &&
            memcmp(first + 8, next + 8, 5) == 0 &&           /* acknowledgement, header length */
            memcmp(first + 14, next + 14, 2) == 0 &&         /* window */
            memcmp(first + 18, next + 18, c->headers - c->transport - 18) == 0;
@@ -184,7 +164,7 @@ static void begin(struct gw_flow *f, const struct candidate *c)
         .count = 1,
         .first_number = c->ack.number,
         .ack = c->ack,
-        .next_sequence = c->udp ? 0 : read32(c->packet + c->transport + 4) + (uint32_t)payload,
+        .next_sequence = c->udp ? 0 : gw_read32(c->packet + c->transport + 4) + (uint32_t)payload,
         .transport = c->transport,
         .headers = c->headers,
         .size = c->size,
@@ -199,15 +179,15 @@ static void finish(struct gw_flow *f, struct virtio_net_hdr *header)
     uint16_t sum;
 
     if (f->ipv6) {
-        write16(f->packet + 4, f->size - IPV6_HEADER);
+        gw_write16(f->packet + 4, f->size - IPV6_HEADER);
     } else {
-        write16(f->packet + 2, f->size);
+        gw_write16(f->packet + 2, f->size);
         memset(f->packet + 10, 0, 2);
         sum = (uint16_t)~gw_sum_fold(gw_sum(0, f->packet, f->transport));
         memcpy(f->packet + 10, &sum, 2);
     }
     if (f->udp)
-        write16(f->packet + f->transport + 4, f->size - f->transport);
+        gw_write16(f->packet + f->transport + 4, f->size - f->transport);
     header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
     header->gso_type = f->udp ? VIRTIO_NET_HDR_GSO_UDP_L4 : f->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
     header->gso_size = f->each;

@@ -2,31 +2,11 @@
 #include "packet/gso.h"
 
 #include "packet/checksum.h"
+#include "packet/ip_header.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-
-#define IPV4_HEADER 20u
-#define IPV6_HEADER 40u
-#define TCP_HEADER 20u
-#define UDP_HEADER 8u
-#define TCP_FLAGS 13                /* offsets within the headers */
-#define TCP_CHECKSUM 16
-#define UDP_CHECKSUM 6
-#define TCP_FIN 0x01
-#define TCP_PSH 0x08
-#define TCP_CWR 0x80
-
-static uint16_t read16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void write16(uint8_t *p, size_t value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
 
 static void store_checksum(uint8_t *at, uint64_t sum, bool udp)
 {
@@ -80,22 +60,18 @@ int gw_gso_begin(struct gw_gso *segments, const struct virtio_net_hdr *header, c
 static void write_ip(const struct gw_gso *s, uint8_t *out, size_t size)
 {
     if (s->ipv6) {
-        write16(out + 4, size - IPV6_HEADER);
+        gw_write16(out + 4, size - IPV6_HEADER);
         return;
     }
-    write16(out + 2, size);
-    write16(out + 4, (uint16_t)(read16(s->packet + 4) + s->index));
+    gw_write16(out + 2, size);
+    gw_write16(out + 4, (uint16_t)(gw_read16(s->packet + 4) + s->index));
     memset(out + 10, 0, 2);
     store_checksum(out + 10, gw_sum(0, out, s->transport), false);
 }
 
 static void write_tcp(const struct gw_gso *s, uint8_t *tcp, bool last)
 {
-    uint32_t sequence;
-
-    memcpy(&sequence, s->packet + s->transport + 4, 4);
-    sequence = htonl(ntohl(sequence) + (uint32_t)s->at);
-    memcpy(tcp + 4, &sequence, 4);
+    gw_write32(tcp + 4, gw_read32(s->packet + s->transport + 4) + (uint32_t)s->at);
     if (!last)
         tcp[TCP_FLAGS] &= (uint8_t)~(TCP_FIN | TCP_PSH);
     if (s->index)
@@ -116,7 +92,7 @@ size_t gw_gso_next(struct gw_gso *s, uint8_t *out, size_t capacity)
     memcpy(out + s->headers, s->packet + s->headers + s->at, part);
     write_ip(s, out, size);
     if (s->udp)
-        write16(transport + 4, length);
+        gw_write16(transport + 4, length);
     else
         write_tcp(s, transport, part == left);
     pseudo = s->ipv6 ? gw_sum_pseudo(out + 8, 32, s->udp ? IPPROTO_UDP : IPPROTO_TCP, length)

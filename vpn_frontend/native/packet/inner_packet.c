@@ -2,28 +2,15 @@
 #include "packet/inner_packet.h"
 
 #include "packet/address.h"
+#include "packet/ip_header.h"
+#include "wire.h"
 
 #include <netinet/in.h>
 #include <string.h>
 
-#define IPV4_HEADER 20u
-#define IPV6_HEADER 40u
-#define IPV6_FRAGMENT 8u
 #define FIRST_FRAGMENT_MIN 16u      /* RFC 1858 section 3.1: ports, sequence number and flags in the first fragment */
 
-static uint16_t read16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static bool is_mapped(const uint8_t *address)
-{
-    static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
-
-    return memcmp(address, prefix, sizeof(prefix)) == 0;
-}
-
-/* offset in units of 8 bytes. */
+/* True if a filter could not read the transport header. `offset` is in units of 8 bytes. */
 static bool fragment_hides_header(uint8_t protocol, uint16_t offset, bool more, size_t payload)
 {
     if (offset == 0)
@@ -31,66 +18,67 @@ static bool fragment_hides_header(uint8_t protocol, uint16_t offset, bool more, 
     return offset == 1 && protocol == IPPROTO_TCP;
 }
 
-static enum gw_stat read4(const uint8_t *packet, size_t size, struct gw_inner *inner)
+static enum gw_inner_result read4(const uint8_t *packet, size_t size, struct gw_inner *inner)
 {
     size_t header;
     uint16_t fragment;
 
     if (size < IPV4_HEADER)
-        return GW_STAT_rx_malformed;
+        return GW_INNER_MALFORMED;
     header = (size_t)(packet[0] & 15) * 4;
-    if (header < IPV4_HEADER || header > size || read16(packet + 2) != size)
-        return GW_STAT_rx_malformed;
-    fragment = read16(packet + 6);
-    if (fragment_hides_header(packet[9], fragment & 0x1fff, fragment & 0x2000, size - header))
-        return GW_STAT_rx_fragment;
+    if (header < IPV4_HEADER || header > size || gw_read16(packet + 2) != size)
+        return GW_INNER_MALFORMED;
     gw_map_ipv4(inner->source, packet + 12);
     gw_map_ipv4(inner->destination, packet + 16);
     inner->control = packet[9] == IPPROTO_ICMP || packet[9] == IPPROTO_IGMP;
-    return GW_STAT_NONE;
+    fragment = gw_read16(packet + 6);
+    if (fragment_hides_header(packet[9], fragment & IPV4_OFFSET, fragment & IPV4_MORE_FRAGMENTS, size - header))
+        return GW_INNER_FRAGMENT;
+    return GW_INNER_OK;
 }
 
-static enum gw_stat read6(const uint8_t *packet, size_t size, struct gw_inner *inner)
+static enum gw_inner_result read6(const uint8_t *packet, size_t size, struct gw_inner *inner)
 {
     const uint8_t *payload = packet + IPV6_HEADER;
 
-    if (size < IPV6_HEADER || read16(packet + 4) + (size_t)IPV6_HEADER != size)
-        return GW_STAT_rx_malformed;
-    /* RFC 4942 section 2.2: mapped addresses never travel; here they would pass for the IPv4 address they hold. */
-    if (is_mapped(packet + 8) || is_mapped(packet + 24))
-        return GW_STAT_rx_malformed;
-    if (packet[6] == IPPROTO_FRAGMENT) {
-        if (size < IPV6_HEADER + IPV6_FRAGMENT)
-            return GW_STAT_rx_malformed;
-        if (fragment_hides_header(payload[0], read16(payload + 2) >> 3, payload[3] & 1, size - IPV6_HEADER - IPV6_FRAGMENT))
-            return GW_STAT_rx_fragment;
-    }
+    if (size < IPV6_HEADER || gw_read16(packet + 4) + (size_t)IPV6_HEADER != size)
+        return GW_INNER_MALFORMED;
+    /* RFC 4942 section 2.2: mapped addresses are never sent; here one would pass for the IPv4 address that it holds. */
+    if (gw_is_mapped(packet + 8) || gw_is_mapped(packet + 24))
+        return GW_INNER_MALFORMED;
     memcpy(inner->source, packet + 8, 16);
     memcpy(inner->destination, packet + 24, 16);
-    /* MLD (RFC 3810 section 5) travels behind a hop-by-hop header. */
+    /* MLD has a hop-by-hop header (RFC 3810 section 5). */
     inner->control = packet[6] == IPPROTO_ICMPV6 ||
                      (packet[6] == IPPROTO_HOPOPTS && size > IPV6_HEADER && payload[0] == IPPROTO_ICMPV6);
-    return GW_STAT_NONE;
+    if (packet[6] != IPPROTO_FRAGMENT)
+        return GW_INNER_OK;
+    if (size < IPV6_HEADER + IPV6_FRAGMENT_HEADER)
+        return GW_INNER_MALFORMED;
+    if (fragment_hides_header(payload[0], gw_read16(payload + 2) >> 3, payload[3] & 1,
+                              size - IPV6_HEADER - IPV6_FRAGMENT_HEADER))
+        return GW_INNER_FRAGMENT;
+    return GW_INNER_OK;
 }
 
-enum gw_stat gw_inner_read(const uint8_t *packet, size_t size, struct gw_inner *inner)
+enum gw_inner_result gw_inner_read(const uint8_t *packet, size_t size, struct gw_inner *inner)
 {
     if (size && packet[0] >> 4 == 4)
         return read4(packet, size, inner);
     if (size && packet[0] >> 4 == 6)
         return read6(packet, size, inner);
-    return GW_STAT_rx_malformed;
+    return GW_INNER_MALFORMED;
 }
 
-enum gw_stat gw_inner_check_source(const struct gw_inner *inner, const uint8_t own4[16], const uint8_t own6[16])
+enum gw_inner_result gw_inner_check_source(const struct gw_inner *inner, const uint8_t own4[16], const uint8_t own6[16])
 {
     static const uint8_t unspecified[16];
 
     if (memcmp(inner->source, unspecified, 16) == 0)
-        return GW_STAT_rx_link_local;
+        return GW_INNER_LINK_LOCAL;
     if (memcmp(inner->source, own4, 16) == 0 || memcmp(inner->source, own6, 16) == 0)
-        return GW_STAT_NONE;
-    if (inner->source[0] == 0xfe && (inner->source[1] & 0xc0) == 0x80)
-        return GW_STAT_rx_link_local;
-    return GW_STAT_rx_spoofed;
+        return GW_INNER_OK;
+    if (gw_is_link_local(inner->source))
+        return GW_INNER_LINK_LOCAL;
+    return GW_INNER_SPOOFED;
 }

@@ -1,18 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Inner packets that are larger than their client's tunnel carries, as a router treats them: IPv4 packets that may be are
- * fragmented (RFC 791), of all others the sender hears which size would pass (RFC 1191, RFC 8201).
+ * Inner packets that exceed the MTU of a client's tunnel, handled as a router does (RFC 1191, RFC 8201). IPv4 packets without
+ * Don't Fragment are fragmented (RFC 791). For others the sender gets an ICMP error with the MTU. Nothing is sent here.
  */
-#ifndef VPN_FRONTEND_OVERSIZE_H
-#define VPN_FRONTEND_OVERSIZE_H
+#ifndef VPN_FRONTEND_PATH_MTU_H
+#define VPN_FRONTEND_PATH_MTU_H
 
-#include "runtime/worker.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#define GW_TOO_BIG_RATE 32u         /* messages to senders per session and second (RFC 1812 section 4.3.2.8) */
+#define GW_TOO_BIG_MAX 1280u        /* bytes of the largest ICMP error (RFC 4443 section 2.4) */
 
-/* True: it went on in fragments. False: it may not be split. */
-bool gw_oversize_split(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size, bool control);
-/* Tells the sender of one that was dropped, where that may be, which size would have passed. */
-void gw_oversize_tell(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size);
+/* Iterates over the fragments of one IPv4 packet, which must outlive it. */
+struct gw_fragments {
+    const uint8_t *packet;
+    size_t size, at, step;          /* `at`: first byte of the next fragment's payload; `step`: payload bytes of a fragment */
+};
+
+/* False: the packet may not be fragmented. Packets with IP options are not: each option has its own rule of copying. */
+bool gw_fragments_begin(struct gw_fragments *fragments, const uint8_t *packet, size_t size, size_t mtu);
+/* Writes the next fragment, at most `mtu` bytes, to `out`. Returns its size, or 0 after the last. */
+size_t gw_fragments_next(struct gw_fragments *fragments, uint8_t *out);
+
+/* True if the sender of this packet may get an ICMP error. */
+bool gw_too_big_allowed(const uint8_t *packet, size_t size);
+/* Writes the ICMP error for the sender of `packet` to `out`. Returns its size. */
+size_t gw_too_big_write(const uint8_t *packet, size_t size, uint32_t mtu, uint8_t out[GW_TOO_BIG_MAX]);
 
 #endif

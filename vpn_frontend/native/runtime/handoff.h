@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Packets that one worker read and a session of another one gets: gathered in batches, handed over through the mailbox
- * once a turn. The kernel steers a flow to the queue that last wrote it, so crossing is the exception.
+ * Inner packets read by one worker for sessions of another. A worker gathers them in batches and posts the batches once a turn.
+ * The kernel steers a flow to the TUN queue that last wrote it, so a handoff is the exception.
  */
-#ifndef VPN_FRONTEND_CROSSING_H
-#define VPN_FRONTEND_CROSSING_H
+#ifndef VPN_FRONTEND_HANDOFF_H
+#define VPN_FRONTEND_HANDOFF_H
 
 #include "runtime/worker.h"
 
-/* For worker `to`, which owns `session`; copied. */
+/* Copies the packet for worker `to`, which owns `session`. Without memory the packet is dropped and counted. */
 void gw_handoff_add(struct gw_worker *worker, uint32_t to, uint64_t session, const uint8_t *packet, size_t size);
-/* Hands what was gathered over. */
+/* Posts the batches of this turn. */
 void gw_handoff_flush(struct gw_worker *worker);
-/* Delivers what another worker gathered and gives the batch back. */
-void gw_downlink_take_batch(struct gw_worker *worker, struct gw_batch *batch);
-/* An empty batch; NULL: out of memory. */
-struct gw_batch *gw_batch_take(struct gw_batch_pool *pool);
-void gw_batch_give(struct gw_batch_pool *pool, struct gw_batch *batch);
-void gw_batch_pool_free(struct gw_batch_pool *pool);
+
+/* Iterates over a batch: *at is 0 at first. Copies the next packet to `packet` (GW_PACKET_MAX bytes); returns its size, 0: no more. */
+size_t gw_handoff_next(const struct gw_batch *batch, size_t *at, uint64_t *session, uint8_t *packet);
 
 #endif

@@ -13,7 +13,6 @@
 
 #define GW_MAILBOX_BYTES (64u << 20)    /* of commands waiting for one worker */
 #define GW_MAILBOX_BATCHES 32u          /* batches of packets waiting for one worker: 4 MiB */
-#define GW_BATCH_SIZE 131072u
 
 enum gw_message_kind {
     GW_MSG_SEND,
@@ -45,12 +44,6 @@ struct gw_message {
     uint8_t data[];
 };
 
-/* Packets for sessions of another worker: session id (8 bytes), size (4 bytes), packet, and so on. */
-struct gw_batch {
-    struct gw_batch *next;
-    size_t size;
-    uint8_t data[GW_BATCH_SIZE];
-};
 
 struct gw_mailbox {
     pthread_mutex_t lock;

@@ -2,8 +2,8 @@
  *
  * What an epoll event points to: the first member of everything that a worker waits for.
  */
-#ifndef VPN_FRONTEND_SOURCE_H
-#define VPN_FRONTEND_SOURCE_H
+#ifndef VPN_FRONTEND_POLLABLE_H
+#define VPN_FRONTEND_POLLABLE_H
 
 enum gw_pollable_kind { GW_POLL_MAILBOX, GW_POLL_LISTENER, GW_POLL_TUN, GW_POLL_CONNECTION, GW_POLL_UDP };
 

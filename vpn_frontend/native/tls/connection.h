@@ -1,83 +1,105 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A connection: one accepted TCP connection. It belongs to the worker that accepted it until it becomes the channel of a session
- * that lives on another one; then it moves there, and from there on with its session (moving.h). States:
+ * One accepted TCP connection with TLS. It belongs to the worker that accepted it. Once it has an owner (a session) it moves with
+ * the owner. States:
  *
- *   HANDSHAKE -> CONVERSATION -> CHANNEL
- *        \            \             \--> CLOSING (what is queued goes out) -> LINGER (write side shut, reads thrown away) -> dead
- *         \------------\---------------> dead
+ *   HANDSHAKE -> PRE_TUNNEL -> OWNED
+ *       \            \           \--> CLOSING (output is flushed) -> LINGER (write side shut, input discarded) -> DEAD
+ *        \------------\-------------> DEAD
  *
- * A dead connection is freed at the end of the turn of the loop, since events of the same turn may still name it.
+ * A dead connection is freed at the end of the turn of the loop: other events of the turn may still point to it.
  */
-#ifndef VPN_FRONTEND_LINK_H
-#define VPN_FRONTEND_LINK_H
+#ifndef VPN_FRONTEND_CONNECTION_H
+#define VPN_FRONTEND_CONNECTION_H
 
-#include "packet/cstp.h"
-#include "tls/send_queue.h"
-#include "runtime/pollable.h"
+#include "runtime/worker.h"
 #include "tls/context.h"
+#include "tls/send_queue.h"
 
-#include <stdbool.h>
+#define GW_CREDIT_MAX 65536u            /* bytes, with the cost of their events, that Python has not taken; then reading stops */
+#define GW_QUEUE_SOFT 262144u           /* bytes queued; the owner should add no more */
+#define GW_SEND_SIZE 131072u            /* bytes queued that are worth a flush before the turn ends */
+#define GW_QUEUE_HARD 1048576u          /* bytes queued; beyond them the connection is closed as stalled */
+#define GW_LINGER (2 * GW_SECOND)       /* for the peer to read the last output before the socket is closed */
 
-#define GW_CREDIT_MAX 65536u            /* bytes of conversation, as events, that Python has not taken; then reading stops */
-#define GW_QUEUE_SOFT 262144u           /* bytes queued for a channel; further inner packets are dropped */
-#define GW_SEND_SIZE 131072u            /* bytes queued that are sent before the turn of the loop ends */
-#define GW_QUEUE_HARD 1048576u          /* bytes queued for a connection of any kind; then it is closed as stalled */
-#define GW_HANDSHAKES_PER_TURN 8u       /* steps of handshakes in a turn of the loop, 0.3 ms each */
-#define GW_LINGER (2 * GW_SECOND)       /* for the peer to read our last words before the socket goes */
+enum gw_connection_state {
+    GW_CONNECTION_HANDSHAKE,
+    GW_CONNECTION_PRE_TUNNEL,           /* decrypted bytes are events for Python */
+    GW_CONNECTION_OWNED,                /* decrypted bytes go to the owner */
+    GW_CONNECTION_CLOSING,
+    GW_CONNECTION_LINGER,
+    GW_CONNECTION_DEAD,
+};
 
-struct gw_session;
-struct gw_worker;
-
-enum gw_connection_state { GW_CONNECTION_HANDSHAKE, GW_CONNECTION_PRE_TUNNEL, GW_CONNECTION_CHANNEL, GW_CONNECTION_CLOSING, GW_CONNECTION_LINGER, GW_CONNECTION_DEAD };
+/* What the owner of a connection hears of it. */
+struct gw_connection_callbacks {
+    /* The payload of one record. The owner may end the connection or leave it (gw_connection_disown). */
+    void (*on_data)(struct gw_connection *connection, const uint8_t *data, size_t size);
+    /* The connection ends; the owner has to forget it. It is freed later. */
+    void (*on_end)(struct gw_connection *connection, enum gw_cause cause);
+};
 
 struct gw_connection {
-    struct gw_pollable pollable;            /* first: what epoll points to */
+    struct gw_pollable pollable;        /* first: what epoll points to */
     uint64_t id;
     struct gw_worker *worker;
     enum gw_connection_state state;
-    bool known;                         /* Python has heard LINK_UP */
-    bool silent;                        /* its end is told as something else (CHANNEL_DOWN) or to nobody */
+    bool known;                         /* Python has been sent GW_CONNECTION_UP */
+    bool silent;                        /* its end is no event of its own */
     bool heard;                         /* a byte came */
     bool dirty;                         /* on the worker's list of connections to flush */
     bool addressed;                     /* Python may still name it: it holds its slot */
     uint32_t interest;                  /* epoll events asked for */
-    uint32_t undelivered;               /* bytes of conversation that Python has not taken, with what their events cost */
-    WOLFSSL *ssl;
+    uint32_t undelivered;               /* bytes that Python has not taken, with the cost of their events */
+    WOLFSSL *ssl;                       /* owned; NULL before the first bytes */
     struct gw_tls_io io;
     struct gw_send_queue out;
-    struct gw_cstp_reader frames;
-    struct gw_session *session;         /* CHANNEL only */
+    const struct gw_connection_callbacks *callbacks;
+    void *owner;                        /* NULL: none */
     uint64_t deadline;                  /* of the state; 0: none */
-    uint64_t waiting_since;             /* the outbox has not moved since; 0: it is empty */
+    uint64_t waiting_since;             /* since when the peer takes no output; 0: none waits */
     uint8_t peer[16];
     uint16_t peer_port, local_port;
-    char *server_name;                  /* SNI, 256 bytes while the handshake runs */
-    struct gw_connection *previous, *next;    /* the worker's list */
+    char *server_name;                  /* owned; SNI, 256 bytes during the handshake */
+    struct gw_connection *previous, *next;      /* the worker's list */
     struct gw_connection *next_dirty, *next_dead;
 };
 
-/* Takes the descriptor on success; NULL: out of memory, slots or epoll. */
-struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const uint8_t peer[16], uint16_t peer_port, uint16_t local_port);
-/* NULL: gone, or a channel by now. */
+/* Takes the descriptor on success. NULL: out of memory, slots or epoll watches. */
+struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const uint8_t peer[16], uint16_t peer_port,
+                                         uint16_t local_port);
+/* NULL: gone, or moved to another worker. */
 struct gw_connection *gw_connection_find(struct gw_worker *worker, uint64_t id);
-void gw_connection_ready(struct gw_connection *connection, uint32_t events);
-/* Encrypts and queues; a connection that cannot take it is closed. */
+/* Gives a connection in PRE_TUNNEL to `owner`, which gets its data and hears of its end. */
+void gw_connection_own(struct gw_connection *connection, const struct gw_connection_callbacks *callbacks, void *owner);
+/* The owner leaves: no more callbacks. */
+void gw_connection_disown(struct gw_connection *connection);
+
+/* Encrypts and queues. On failure (-EPIPE) the connection has ended. */
 int gw_connection_write(struct gw_connection *connection, const uint8_t *data, size_t size);
 void gw_connection_flush(struct gw_connection *connection);
-/* Python took events of `size` bytes. */
+/* Asks epoll for the events that the state needs. */
+void gw_connection_update_interest(struct gw_connection *connection);
+/* Python took events that cost `size` bytes. */
 void gw_connection_credit(struct gw_connection *connection, size_t size);
-/* At once. */
+/* Sends `event` with the connection's id and addresses to Python. 0 or a negative errno, see gw_event_push. */
+int gw_connection_push_event(struct gw_connection *connection, struct gw_event *event, const void *data, bool optional);
+
+/* Ends at once. */
 void gw_connection_end(struct gw_connection *connection, enum gw_cause cause);
-/* When what is queued is out. */
+/* Ends after the queued output was sent. */
 void gw_connection_finish(struct gw_connection *connection);
-/* Takes the connection off its worker, to be given to another one, or puts it there. */
+/* Takes the connection off its worker, or puts it on `worker`. -ENOMEM: it has ended. */
 void gw_connection_detach(struct gw_connection *connection);
 int gw_connection_adopt(struct gw_worker *worker, struct gw_connection *connection);
+
+/* Ends the connections whose deadline has passed or whose peer reads nothing. */
 void gw_connections_tick(struct gw_worker *worker);
-/* Frees the dead. */
+/* Flushes the dirty ones. */
+void gw_connections_flush(struct gw_worker *worker);
+/* Frees the dead ones. */
 void gw_connections_reap(struct gw_worker *worker);
-/* Closes and frees without a word to anyone. */
+/* Closes and frees without an event. */
 void gw_connection_destroy(struct gw_connection *connection, struct gw_chunk_pool *pool);
 
 #endif

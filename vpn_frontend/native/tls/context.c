@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tls/context.h"
 
-#include "dtls/proof.h"
 #include "tls/record_pool.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <wolfssl/error-ssl.h>
-
-#define PSK_LABEL "EXPORTER-openconnect-psk"
 
 static const char cipher_list[] =
     "TLS13-AES256-GCM-SHA384:TLS13-CHACHA20-POLY1305-SHA256:TLS13-AES128-GCM-SHA256:"
@@ -71,16 +68,37 @@ int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_tls *tls, char 
     return 0;
 }
 
+/* A resumed session would bring no certificate, so a context that asks for one issues no tickets and caches no sessions. */
+static int ask_for_certificate(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, size_t error_size)
+{
+    int code;
+
+    if (!tls->client_ca || !tls->client_ca_size) {
+        wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_NONE, NULL);
+        return 0;
+    }
+    code = wolfSSL_CTX_load_verify_buffer(context, tls->client_ca, (long)tls->client_ca_size, WOLFSSL_FILETYPE_PEM);
+    if (code != WOLFSSL_SUCCESS)
+        return refuse(error, error_size, "the CA of client certificates cannot be read", code);
+    wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_PEER, NULL);
+    wolfSSL_CTX_set_session_cache_mode(context, WOLFSSL_SESS_CACHE_OFF);
+    if (wolfSSL_CTX_no_ticket_TLSv13(context) || wolfSSL_CTX_NoTicketTLSv12(context) != WOLFSSL_SUCCESS)
+        return refuse(error, error_size, "session tickets cannot be turned off", 0);
+    return 0;
+}
+
 static int set_up(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, size_t error_size)
 {
+    int code;
+
     wolfSSL_CTX_SetIORecv(context, on_receive);
     wolfSSL_CTX_SetIOSend(context, on_send);
     if (wolfSSL_CTX_SetMinVersion(context, WOLFSSL_TLSV1_2) != WOLFSSL_SUCCESS)
         return refuse(error, error_size, "TLS 1.2 cannot be set as the lowest version", 0);
     if (wolfSSL_CTX_set_cipher_list(context, cipher_list) != WOLFSSL_SUCCESS)
         return refuse(error, error_size, "this wolfSSL lacks the cipher suites", 0);
-    wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_NONE, NULL);
-    return gw_tls_use_certificate(context, tls, error, error_size);
+    code = ask_for_certificate(context, tls, error, error_size);
+    return code ? code : gw_tls_use_certificate(context, tls, error, error_size);
 }
 
 WOLFSSL_CTX *gw_tls_context_new(const struct gw_tls *tls, char *error, size_t error_size)
@@ -103,6 +121,12 @@ WOLFSSL_CTX *gw_tls_context_new(const struct gw_tls *tls, char *error, size_t er
     return context;
 }
 
+void gw_tls_holder_init(struct gw_tls_holder *holder)
+{
+    pthread_mutex_init(&holder->lock, NULL);
+    holder->context = NULL;
+}
+
 void gw_tls_holder_set(struct gw_tls_holder *holder, WOLFSSL_CTX *context)
 {
     WOLFSSL_CTX *old;
@@ -112,7 +136,7 @@ void gw_tls_holder_set(struct gw_tls_holder *holder, WOLFSSL_CTX *context)
     holder->context = context;
     pthread_mutex_unlock(&holder->lock);
     if (old)
-        wolfSSL_CTX_free(old);      /* objects made from it hold references of their own */
+        wolfSSL_CTX_free(old);      /* objects made from it hold their own references */
 }
 
 WOLFSSL_CTX *gw_tls_holder_take(struct gw_tls_holder *holder)
@@ -131,6 +155,7 @@ void gw_tls_holder_free(struct gw_tls_holder *holder)
     if (holder->context)
         wolfSSL_CTX_free(holder->context);
     holder->context = NULL;
+    pthread_mutex_destroy(&holder->lock);
 }
 
 WOLFSSL *gw_tls_object(WOLFSSL_CTX *context)
@@ -193,16 +218,45 @@ static int export_key(WOLFSSL *ssl, const char *label, uint8_t out[GW_EXPORTER_S
     return wolfSSL_export_keying_material(ssl, out, GW_EXPORTER_SIZE, label, strlen(label), NULL, 0, 0) == WOLFSSL_SUCCESS ? 0 : -EPROTO;
 }
 
+_Static_assert(offsetof(struct gw_tls_facts, certificate) == offsetof(struct gw_tls_facts, exporter) + 2 * GW_EXPORTER_SIZE,
+               "the payload of GW_CONNECTION_UP is one piece");
+
+/* wolfSSL has verified the chain already where it asked for one. */
+static int read_certificate(WOLFSSL *ssl, struct gw_tls_facts *facts)
+{
+    WOLFSSL_X509 *certificate = facts->resumed ? NULL : wolfSSL_get_peer_certificate(ssl);
+    const unsigned char *der;
+    int size = 0, status = 0;
+
+    if (!certificate)
+        return 0;
+    der = wolfSSL_X509_get_der(certificate, &size);
+    if (!der || size <= 0) {
+        status = -EPROTO;
+    } else if ((size_t)size > sizeof(facts->certificate)) {
+        status = -EMSGSIZE;
+    } else {
+        memcpy(facts->certificate, der, (size_t)size);
+        facts->certificate_size = (size_t)size;
+    }
+    wolfSSL_X509_free(certificate);
+    return status;
+}
+
 int gw_tls_finish(WOLFSSL *ssl, struct gw_tls_facts *facts)
 {
     const char *cipher = wolfSSL_get_cipher_name(ssl);
+    int status;
 
     memset(facts, 0, sizeof(*facts));
     facts->version = (uint16_t)wolfSSL_version(ssl);
     facts->resumed = wolfSSL_session_reused(ssl) != 0;
     snprintf(facts->cipher, sizeof(facts->cipher), "%s", cipher ? cipher : "");
-    if (export_key(ssl, PSK_LABEL, facts->exporter[0]) || export_key(ssl, GW_PROOF_KEY_LABEL, facts->exporter[1]))
+    if (export_key(ssl, GW_PSK_LABEL, facts->exporter) || export_key(ssl, GW_PROOF_KEY_LABEL, facts->exporter + GW_EXPORTER_SIZE))
         return -EPROTO;
+    status = read_certificate(ssl, facts);
+    if (status)
+        return status;
     wolfSSL_FreeArrays(ssl);
     wolfSSL_FreeHandshakeResources(ssl);
     return 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * wolfSSL as the gateway uses it: one server context shared by all workers and replaced as a whole, and objects whose
- * input and output are memory: `feed` on the way in, the connection's outbox on the way out.
+ * The gateway's use of wolfSSL for TLS. One server context is shared by all workers and replaced as a whole. Connections are
+ * sans-IO: wolfSSL reads received bytes from `feed` and writes records to the connection's send queue.
  */
-#ifndef VPN_FRONTEND_TLS_H
-#define VPN_FRONTEND_TLS_H
+#ifndef VPN_FRONTEND_TLS_CONTEXT_H
+#define VPN_FRONTEND_TLS_CONTEXT_H
 
 #include "gateway.h"
 
@@ -12,60 +12,69 @@
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
-#define GW_EXPORTER_SIZE 32u        /* bytes of each key that is exported for DTLS */
+/* Exporter labels (RFC 8446 section 7.5) of a TLS connection. Clients are told these names. */
+#define GW_PSK_LABEL "EXPORTER-openconnect-psk"
+#define GW_PROOF_KEY_LABEL "EXPORTER-ocsentry-dtls13-key"
 
-/* A counted reference to the context in force. */
+/* A counted reference to the present context. */
 struct gw_tls_holder {
     pthread_mutex_t lock;
     WOLFSSL_CTX *context;
 };
 
-/* What the IO callbacks of an object read from and write to. */
+/* What the IO callbacks of a WOLFSSL object read from and write to. */
 struct gw_tls_io {
-    const uint8_t *feed;            /* received, not yet taken by wolfSSL */
+    const uint8_t *feed;            /* received, not taken by wolfSSL yet */
     size_t feed_size;
     int (*write)(void *owner, const uint8_t *data, size_t size);    /* 0 or a negative errno */
     void *owner;
 };
 
+/* `exporter` and `certificate` are adjacent: together they are the payload of GW_CONNECTION_UP. */
 struct gw_tls_facts {
     uint16_t version;               /* 0x0303, 0x0304 */
     uint16_t resumed;
     char cipher[48];
-    uint8_t exporter[2][GW_EXPORTER_SIZE];  /* the pre-shared key of a session, and the key of its proof (dtls_proof.h) */
+    size_t certificate_size;        /* bytes; 0: the peer sent none */
+    uint8_t exporter[2 * GW_EXPORTER_SIZE];     /* the pre-shared key of DTLS, and the key of its proof (dtls/proof.h) */
+    uint8_t certificate[GW_PEER_CERTIFICATE_MAX];   /* of the peer, DER */
 };
 
 enum gw_tls_result {
     GW_TLS_DONE = 1,
-    GW_TLS_WANT = 0,                /* everything fed was taken, more is needed */
-    GW_TLS_CLOSED = -1,             /* close_notify, or the peer gave up with an alert */
-    GW_TLS_BROKEN = -2,             /* what came is not TLS, or not ours, or memory is out */
+    GW_TLS_WANT = 0,                /* all input was taken, more is needed */
+    GW_TLS_CLOSED = -1,             /* close_notify, or an alert of the peer */
+    GW_TLS_BROKEN = -2,             /* malformed or unacceptable input, or out of memory */
 };
 
 int gw_tls_library_init(void);
-/* A context with the certificate; NULL, and `error` says why. */
+/* Returns a context with the certificate, owned by the caller; NULL: `error` has the reason. */
 WOLFSSL_CTX *gw_tls_context_new(const struct gw_tls *tls, char *error, size_t error_size);
+/* Sets chain and key; -EINVAL: `error` has the reason. */
 int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, size_t error_size);
-/* Takes the context, and lets the one before go. */
-void gw_tls_holder_set(struct gw_tls_holder *holder, WOLFSSL_CTX *context);
-/* A reference to be freed; NULL: there is none. */
-WOLFSSL_CTX *gw_tls_holder_take(struct gw_tls_holder *holder);
-void gw_tls_holder_free(struct gw_tls_holder *holder);
 
-/* An object of `context`; NULL: out of memory. */
+void gw_tls_holder_init(struct gw_tls_holder *holder);
+void gw_tls_holder_free(struct gw_tls_holder *holder);
+/* Takes the context and releases the one before. Thread safe, as is the next. */
+void gw_tls_holder_set(struct gw_tls_holder *holder, WOLFSSL_CTX *context);
+/* Returns a reference, which the caller frees; NULL: there is no context. */
+WOLFSSL_CTX *gw_tls_holder_take(struct gw_tls_holder *holder);
+
+/* Returns an object of `context`, freed with wolfSSL_free; NULL: out of memory. */
 WOLFSSL *gw_tls_object(WOLFSSL_CTX *context);
-/* NULL: out of memory or no context. Freed with wolfSSL_free. `io` must outlive it. */
+/* Returns an object for a server's connection. `io` must outlive it. NULL: out of memory, or there is no context. */
 WOLFSSL *gw_tls_new(struct gw_tls_holder *holder, struct gw_tls_io *io);
 enum gw_tls_result gw_tls_accept(WOLFSSL *ssl);
-/* After GW_TLS_DONE, once: reads the facts, then gives back the memory that only the handshake needed. */
+/* Once, after GW_TLS_DONE: reads the facts, then frees the memory that only the handshake needs. -EPROTO; -EMSGSIZE: the peer's
+ * certificate exceeds GW_PEER_CERTIFICATE_MAX. */
 int gw_tls_finish(WOLFSSL *ssl, struct gw_tls_facts *facts);
-/* Up to one record into `out`; *size is what came, where the result is GW_TLS_DONE. */
+/* Reads up to one record. *size is its payload's, with GW_TLS_DONE. */
 enum gw_tls_result gw_tls_read(WOLFSSL *ssl, uint8_t *out, size_t capacity, size_t *size);
-/* One record per 16 KiB. */
+/* Writes one record per 16 KiB. */
 int gw_tls_write(WOLFSSL *ssl, const uint8_t *data, size_t size);
-/* Queues a KeyUpdate that asks for the peer's in turn (RFC 8446 section 4.6.3); -ENOTSUP before TLS 1.3. */
+/* Queues a KeyUpdate that asks for the peer's (RFC 8446 section 4.6.3); -ENOTSUP before TLS 1.3. */
 int gw_tls_rekey(WOLFSSL *ssl);
-/* The host name a whole ClientHello names; "" where there is none or the hello is not whole. */
+/* Reads SNI from a whole ClientHello; "": none, or the hello is not whole. */
 void gw_tls_server_name(const uint8_t *hello, size_t size, char out[256]);
 
 #endif

@@ -2,6 +2,8 @@
 #include "tls/listener.h"
 
 #include "packet/address.h"
+#include "tls/connection.h"
+#include "tls/policy_gate.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -25,30 +27,7 @@ static uint16_t read_peer(const struct sockaddr_storage *from, uint8_t peer[16])
     return ntohs(((const struct sockaddr_in6 *)from)->sin6_port);
 }
 
-static bool ask(struct gw_worker *worker, const uint8_t peer[16], uint16_t port, uint16_t local_port, enum se_event event)
-{
-    const struct se_gate *gate = worker->gateway->gate;
-    struct se_verdict verdict = { .action = SE_REJECT };
-    struct se_request request = {
-        .event = (uint16_t)event,
-        .port = port,
-        .local_port = local_port,
-        .protocol = IPPROTO_TCP,
-        .verified = 1,
-        .now = gw_clock_now(),
-    };
-
-    memcpy(request.address, peer, 16);
-    gate->decide(gate->engine, &request, &verdict);
-    return verdict.action == SE_ACCEPT;
-}
-
-void gw_gate_report(struct gw_worker *worker, const struct gw_connection *connection, enum se_event event)
-{
-    ask(worker, connection->peer, connection->peer_port, connection->local_port, event);
-}
-
-/* A FIN, not a reset, which some clients take for a broken network and repeat; the peer has 2 s to close its half. */
+/* Closes with a FIN. Some clients take a reset for a broken network and retry. The peer has 2 s to close its half. */
 static void reject(int fd)
 {
     const int seconds = 2;
@@ -72,7 +51,7 @@ static void accept_one(struct gw_worker *worker, const struct gw_listener *liste
     uint16_t port = read_peer(from, peer);
 
     gw_count(worker, GW_STAT_links_accepted);
-    if (!ask(worker, peer, port, listener->port, SE_EVENT_CONNECT)) {
+    if (!gw_gate_accepts_tcp(worker->gateway->gate, peer, port, listener->port)) {
         gw_count(worker, GW_STAT_links_refused);
         reject(fd);
         return;
@@ -82,7 +61,7 @@ static void accept_one(struct gw_worker *worker, const struct gw_listener *liste
         reject(fd);
         return;
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  /* batches are made here, not in the kernel */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  /* output is batched here, not in the kernel */
     if (!gw_connection_open(worker, fd, peer, port, listener->port)) {
         gw_count(worker, GW_STAT_accept_errors);
         __atomic_sub_fetch(&worker->gateway->connections, 1, __ATOMIC_RELAXED);
@@ -90,7 +69,7 @@ static void accept_one(struct gw_worker *worker, const struct gw_listener *liste
     }
 }
 
-static void rest(struct gw_worker *worker)
+static void pause_accept(struct gw_worker *worker)
 {
     worker->accept_paused = true;
     for (uint32_t i = 0; i < worker->listener_count; i++) {
@@ -111,7 +90,7 @@ void gw_listener_ready(struct gw_worker *worker, struct gw_listener *listener)
             accept_one(worker, listener, fd, &from);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             gw_count(worker, GW_STAT_accept_errors);
-            rest(worker);
+            pause_accept(worker);
             return;
         } else if (errno != EINTR && errno != ECONNABORTED) {
             return;

@@ -9,15 +9,15 @@
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/memory.h>
 
-#define SMALL 1024u                 /* bytes up to which malloc is as quick */
+#define SMALL 1024u                 /* bytes up to which malloc is as fast */
 
 static _Thread_local struct {
-    bool keeping, withheld;
+    bool keeping, suspended;
     uint32_t count;
     void *blocks[GW_RECORD_BLOCKS];
 } kept;
 
-/* Under a memory checker every block goes back, or it would see no use after that. */
+/* Under ASan every block is freed, so that it detects a use after free. */
 static bool is_checked(void)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -29,12 +29,12 @@ static bool is_checked(void)
 
 static void *take(size_t size)
 {
-    if (!kept.keeping || kept.withheld || size <= SMALL || size > GW_RECORD_BLOCK)
+    if (!kept.keeping || kept.suspended || size <= SMALL || size > GW_RECORD_BLOCK)
         return malloc(size);
     return kept.count ? kept.blocks[--kept.count] : malloc(GW_RECORD_BLOCK);
 }
 
-/* Kept is what is large enough for a block, whoever asked for it; but nothing much larger, which would lie here unused. */
+/* Keeps memory of at least a block, whichever call allocated it, but nothing much larger. */
 static void give(void *memory)
 {
     size_t holds = kept.keeping && kept.count < GW_RECORD_BLOCKS && memory ? malloc_usable_size(memory) : 0;
@@ -71,10 +71,10 @@ void gw_record_pool_end(void)
 
 void gw_record_pool_suspend(void)
 {
-    kept.withheld = true;
+    kept.suspended = true;
 }
 
 void gw_record_pool_resume(void)
 {
-    kept.withheld = false;
+    kept.suspended = false;
 }

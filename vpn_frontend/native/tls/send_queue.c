@@ -2,67 +2,38 @@
 #include "tls/send_queue.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define IOV_PER_SEND 8              /* 512 KiB, more than any outbox holds */
+#define IOV_PER_SEND 8              /* 512 KiB, more than any queue holds */
 
-static struct gw_chunk *take(struct gw_chunk_pool *pool)
-{
-    struct gw_chunk *chunk = pool->free;
-
-    if (chunk) {
-        pool->free = chunk->next;
-        pool->count--;
-    } else {
-        chunk = malloc(sizeof(*chunk));
-        if (!chunk)
-            return NULL;
-    }
-    chunk->next = NULL;
-    chunk->start = chunk->end = 0;
-    return chunk;
-}
-
-static void give(struct gw_chunk_pool *pool, struct gw_chunk *chunk)
-{
-    if (pool->count >= GW_CHUNKS_KEPT) {
-        free(chunk);
-        return;
-    }
-    chunk->next = pool->free;
-    pool->free = chunk;
-    pool->count++;
-}
-
-int gw_send_queue_push(struct gw_send_queue *box, struct gw_chunk_pool *pool, const uint8_t *data, size_t size)
+int gw_send_queue_push(struct gw_send_queue *queue, struct gw_chunk_pool *pool, const uint8_t *data, size_t size)
 {
     if (size > GW_CHUNK_SIZE)
         return -EMSGSIZE;
-    if (!box->tail || GW_CHUNK_SIZE - box->tail->end < size) {
-        struct gw_chunk *chunk = take(pool);
+    if (!queue->tail || GW_CHUNK_SIZE - queue->tail->end < size) {
+        struct gw_chunk *chunk = gw_chunk_take(pool);
 
         if (!chunk)
             return -ENOMEM;
-        if (box->tail)
-            box->tail->next = chunk;
+        if (queue->tail)
+            queue->tail->next = chunk;
         else
-            box->head = chunk;
-        box->tail = chunk;
+            queue->head = chunk;
+        queue->tail = chunk;
     }
-    memcpy(box->tail->data + box->tail->end, data, size);
-    box->tail->end += (uint32_t)size;
-    box->size += size;
+    memcpy(queue->tail->data + queue->tail->end, data, size);
+    queue->tail->end += (uint32_t)size;
+    queue->size += size;
     return 0;
 }
 
-static void consume(struct gw_send_queue *box, struct gw_chunk_pool *pool, size_t size)
+static void consume(struct gw_send_queue *queue, struct gw_chunk_pool *pool, size_t size)
 {
-    box->size -= size;
-    while (box->head) {
-        struct gw_chunk *chunk = box->head;
+    queue->size -= size;
+    while (queue->head) {
+        struct gw_chunk *chunk = queue->head;
         size_t waiting = chunk->end - chunk->start;
 
         if (size < waiting) {
@@ -70,24 +41,24 @@ static void consume(struct gw_send_queue *box, struct gw_chunk_pool *pool, size_
             return;
         }
         size -= waiting;
-        box->head = chunk->next;
-        if (!box->head)
-            box->tail = NULL;
-        give(pool, chunk);
+        queue->head = chunk->next;
+        if (!queue->head)
+            queue->tail = NULL;
+        gw_chunk_give(pool, chunk);
     }
 }
 
-long gw_send_queue_send(struct gw_send_queue *box, struct gw_chunk_pool *pool, int fd)
+long gw_send_queue_send(struct gw_send_queue *queue, struct gw_chunk_pool *pool, int fd)
 {
     long total = 0;
 
-    while (box->size) {
+    while (queue->size) {
         struct iovec iov[IOV_PER_SEND];
         struct msghdr message = { .msg_iov = iov };
         size_t offered = 0;
         ssize_t sent;
 
-        for (struct gw_chunk *c = box->head; c && message.msg_iovlen < IOV_PER_SEND; c = c->next) {
+        for (struct gw_chunk *c = queue->head; c && message.msg_iovlen < IOV_PER_SEND; c = c->next) {
             iov[message.msg_iovlen++] = (struct iovec){ c->data + c->start, c->end - c->start };
             offered += c->end - c->start;
         }
@@ -96,7 +67,7 @@ long gw_send_queue_send(struct gw_send_queue *box, struct gw_chunk_pool *pool, i
             continue;
         if (sent < 0)
             return total && (errno == EAGAIN || errno == EWOULDBLOCK) ? total : -errno;
-        consume(box, pool, (size_t)sent);
+        consume(queue, pool, (size_t)sent);
         total += sent;
         if ((size_t)sent < offered)
             break;
@@ -104,18 +75,7 @@ long gw_send_queue_send(struct gw_send_queue *box, struct gw_chunk_pool *pool, i
     return total;
 }
 
-void gw_send_queue_clear(struct gw_send_queue *box, struct gw_chunk_pool *pool)
+void gw_send_queue_clear(struct gw_send_queue *queue, struct gw_chunk_pool *pool)
 {
-    consume(box, pool, box->size);
-}
-
-void gw_chunk_pool_free(struct gw_chunk_pool *pool)
-{
-    while (pool->free) {
-        struct gw_chunk *chunk = pool->free;
-
-        pool->free = chunk->next;
-        free(chunk);
-    }
-    pool->count = 0;
+    consume(queue, pool, queue->size);
 }

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tun/queue.h"
 
-#include "tunnel/cstp_channel.h"
-#include "runtime/handoff.h"
-#include "packet/inner_packet.h"
 #include "packet/gso.h"
 
 #include <errno.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -20,15 +16,12 @@
 #define TUN_F_USO6 0x40
 #endif
 
-#define READS_PER_TURN 64
-#define BYTES_PER_TURN 262144u      /* read at once, so that other connections get their turn */
-
 static int set_offloads(int fd, unsigned int wanted)
 {
     return ioctl(fd, TUNSETOFFLOAD, wanted) ? -errno : 0;
 }
 
-/* The most that kernel and operator allow: USO came with linux 6.2, without TSO the queue carries plain packets. */
+/* Sets and returns the offloads that kernel and operator allow. USO needs Linux 6.2; without TSO the queue has plain packets. */
 static uint32_t negotiate(int fd, uint32_t allowed)
 {
     const unsigned int tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, uso = TUN_F_USO4 | TUN_F_USO6;
@@ -63,87 +56,6 @@ int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed)
     return 0;
 }
 
-/* Whose it is; 0: nobody's, counted. */
-static uint64_t find_owner(struct gw_worker *worker, const uint8_t *packet, size_t size, struct gw_inner *inner)
-{
-    uint64_t id;
-
-    if (gw_inner_read(packet, size, inner) == GW_STAT_rx_malformed) {
-        gw_count(worker, GW_STAT_tx_malformed);
-        return 0;
-    }
-    id = gw_address_table_find(&worker->addresses, inner->destination);
-    if (!id)
-        gw_count(worker, GW_STAT_tx_no_session);
-    return id;
-}
-
-static void deliver(struct gw_worker *worker, uint64_t id, uint8_t *packet, size_t size, bool control)
-{
-    struct gw_session *session = gw_session_find(worker, id);
-    uint32_t home;
-
-    if (session)
-        gw_downlink_deliver(worker, session, packet, size, control);
-    else if (gw_session_locate(worker, id, &home))
-        gw_handoff_add(worker, home, id, packet, size);
-    else
-        gw_count(worker, GW_STAT_tx_no_session);
-}
-
-static void deliver_segments(struct gw_worker *worker, uint64_t id, const struct virtio_net_hdr *header, const uint8_t *packet,
-                             size_t size)
-{
-    uint8_t *out = worker->packet + GW_HEADROOM;
-    struct gw_gso segments;
-    size_t part;
-
-    if (gw_gso_begin(&segments, header, packet, size)) {
-        gw_count(worker, GW_STAT_tx_malformed);
-        return;
-    }
-    while ((part = gw_gso_next(&segments, out, GW_PACKET_MAX)))
-        deliver(worker, id, out, part, false);
-}
-
-static void take(struct gw_worker *worker, uint8_t *packet, size_t size)
-{
-    struct virtio_net_hdr header = { 0 };
-    struct gw_inner inner;
-    uint64_t id = find_owner(worker, packet, size, &inner);
-
-    if (!id)
-        return;
-    if (worker->vnet)
-        memcpy(&header, packet - GW_VNET_HEADER, GW_VNET_HEADER);
-    if (header.gso_type != VIRTIO_NET_HDR_GSO_NONE)
-        deliver_segments(worker, id, &header, packet, size);
-    else if (gw_checksum_complete(&header, packet, size))
-        gw_count(worker, GW_STAT_tx_malformed);
-    else
-        deliver(worker, id, packet, size, inner.control);
-}
-
-void gw_downlink_ready(struct gw_worker *worker)
-{
-    size_t extra = worker->vnet ? GW_VNET_HEADER : 0, total = 0;
-    uint8_t *packet = worker->large + GW_HEADROOM;
-
-    for (int i = 0; i < READS_PER_TURN && total < BYTES_PER_TURN; i++) {
-        ssize_t size = read(worker->tun.fd, packet - extra, GW_PACKET_MAX + extra);
-
-        if (size > (ssize_t)extra) {
-            take(worker, packet, (size_t)size - extra);
-            total += (size_t)size;
-        } else if (size >= 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) {
-            epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->tun.fd, NULL);  /* the device is gone */
-            return;
-        } else if (errno != EINTR) {
-            return;
-        }
-    }
-}
-
 static int write_one(struct gw_worker *worker, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
     struct iovec parts[2] = {
@@ -163,12 +75,12 @@ static int write_one(struct gw_worker *worker, const struct virtio_net_hdr *head
     return -errno;
 }
 
-/* Some kernels refuse merged packets that others take (torvalds/linux e269d79c7d35): then this one gets them one by one. */
+/* Some kernels refuse merged packets that others take (torvalds/linux e269d79c7d35). From then on packets are written singly. */
 static void write_apart(struct gw_worker *worker, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
     const struct virtio_net_hdr plain = { 0 };
     uint8_t *out = worker->packet + GW_HEADROOM;
-    struct gw_gso segments;
+    struct gw_gso gso;
     size_t part;
 
     if (header->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4)
@@ -176,9 +88,9 @@ static void write_apart(struct gw_worker *worker, const struct virtio_net_hdr *h
     else
         worker->gro.tcp = false;
     gw_count(worker, GW_STAT_offload_refused);
-    if (gw_gso_begin(&segments, header, packet, size))
+    if (gw_gso_begin(&gso, header, packet, size))
         return;
-    while ((part = gw_gso_next(&segments, out, GW_PACKET_MAX)))
+    while ((part = gw_gso_next(&gso, out, GW_PACKET_MAX)))
         if (write_one(worker, &plain, out, part))
             gw_count(worker, GW_STAT_rx_tun_full);
 }

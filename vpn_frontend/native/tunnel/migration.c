@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tunnel/migration.h"
 
-#include "dtls/channel.h"
+#include "list.h"
+#include "tls/connection.h"
+#include "tunnel/dtls_channel.h"
 
 #include <stdlib.h>
 
@@ -14,11 +16,11 @@ void gw_migration_send(struct gw_worker *worker, struct gw_session *session, uin
     message->session = session->id;
     session->moved = worker->now;
     session->open = false;
-    gw_session_delist(worker, session);
+    GW_LIST_REMOVE(worker->sessions, session);
     if (session->channel)
         gw_connection_detach(session->channel);
     gw_count(worker, GW_STAT_sessions_moved);
-    /* From here on it is the other's. */
+    /* Ownership passes to worker `to`. */
     gw_mailbox_hand_over(&worker->gateway->workers[to]->mailbox, message, &session->home, to);
 }
 
@@ -26,14 +28,14 @@ void gw_migration_receive(struct gw_worker *worker, uint64_t id)
 {
     struct gw_session *session = &worker->gateway->sessions.slots[gw_id_slot(id)];
 
-    /* The other's turn may have begun later: what the session remembers must not lie in the future. */
+    /* The turn of the sender may have begun later: no time of the session may lie in the future. */
     if (worker->now < session->moved)
         worker->now = session->moved;
     session->open = true;
-    gw_session_enlist(worker, session);
+    GW_LIST_ADD(worker->sessions, session);
     gw_dtls_adopt(worker, session);
     if (session->channel && gw_connection_adopt(worker, session->channel) == 0)
-        gw_connection_flush(session->channel);    /* it may wait for room to write */
+        gw_connection_flush(session->channel);    /* the detached connection saw no EPOLLOUT */
 }
 
 void gw_migration_discard(struct gw_worker *worker, uint64_t id)
@@ -42,6 +44,7 @@ void gw_migration_discard(struct gw_worker *worker, uint64_t id)
 
     if (session->channel)
         gw_connection_destroy(session->channel, &worker->chunks);
+    gw_cstp_reader_free(&session->frames);
     gw_dtls_destroy(session->dtls);
     session->channel = NULL;
     session->dtls = NULL;

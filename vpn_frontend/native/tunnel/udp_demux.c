@@ -2,8 +2,8 @@
 #include "tunnel/udp_demux.h"
 
 #include "packet/address.h"
-#include "runtime/handoff.h"
-#include "dtls/channel.h"
+#include "tls/policy_gate.h"
+#include "tunnel/dtls_channel.h"
 #include "tunnel/migration.h"
 
 #include <errno.h>
@@ -34,7 +34,6 @@ struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, char *error, size_t e
         snprintf(error, error_size, "out of memory");
         return NULL;
     }
-    pthread_mutex_init(&hub->contexts.certificate.lock, NULL);
     if (gw_dtls_contexts_init(&hub->contexts, error, error_size))
         goto fail;
     snprintf(error, error_size, "no memory or randomness for DTLS");
@@ -57,7 +56,6 @@ void gw_dtls_hub_free(struct gw_dtls_hub *hub)
     gw_client_table_free(&hub->names);
     gw_client_table_free(&hub->addresses);
     gw_dtls_contexts_free(&hub->contexts);
-    pthread_mutex_destroy(&hub->contexts.certificate.lock);
     free(hub);
 }
 
@@ -100,7 +98,7 @@ static void ask_for_bundles(int fd)
 
 static int adopt(struct gw_worker *worker, struct gw_udp_port *port, int fd)
 {
-    struct gw_udp_listener *source = &port->sources[port->count];
+    struct gw_udp_listener *listener = &port->listeners[port->count];
     struct sockaddr_in6 name = { 0 };
     socklen_t size = sizeof(name);
     int status;
@@ -114,11 +112,11 @@ static int adopt(struct gw_worker *worker, struct gw_udp_port *port, int fd)
         return status;
     if (worker->gateway->config.offloads & GW_OFFLOAD_UDP_GRO)
         ask_for_bundles(fd);
-    source->pollable = (struct gw_pollable){ GW_POLL_UDP, fd };
-    source->index = (uint16_t)port->count;
-    source->port = ntohs(name.sin6_port);   /* of sockaddr_in in the same place */
+    listener->pollable = (struct gw_pollable){ GW_POLL_UDP, fd };
+    listener->index = (uint16_t)port->count;
+    listener->port = ntohs(name.sin6_port);   /* of sockaddr_in in the same place */
     port->sockets[port->count] = (struct gw_udp_socket){ fd, name.sin6_family == AF_INET6 };
-    status = gw_worker_watch(worker, &source->pollable, EPOLLIN);
+    status = gw_worker_watch(worker, &listener->pollable, EPOLLIN);
     if (!status)
         port->count++;
     return status;
@@ -126,47 +124,35 @@ static int adopt(struct gw_worker *worker, struct gw_udp_port *port, int fd)
 
 int gw_udp_demux_add(struct gw_worker *worker, int fd)
 {
-    if (!worker->dtls)
-        worker->dtls = port_new(worker);
-    return worker->dtls ? adopt(worker, worker->dtls, fd) : -ENOMEM;
+    if (!worker->udp)
+        worker->udp = port_new(worker);
+    return worker->udp ? adopt(worker, worker->udp, fd) : -ENOMEM;
 }
 
 uint32_t gw_udp_demux_sockets(const struct gw_worker *worker)
 {
-    return worker->dtls ? worker->dtls->count : 0;
+    return worker->udp ? worker->udp->count : 0;
 }
 
 void gw_udp_demux_free(struct gw_worker *worker)
 {
-    struct gw_udp_port *port = worker->dtls;
+    struct gw_udp_port *port = worker->udp;
 
     if (!port)
         return;
     for (uint32_t i = 0; i < port->count; i++)
-        close(port->sources[i].pollable.fd);
+        close(port->listeners[i].pollable.fd);
     for (uint32_t i = 0; i < GW_WORKERS_MAX; i++)
         free(port->outgoing[i]);
     gw_path_cache_free(&port->paths);
     free(port);
-    worker->dtls = NULL;
+    worker->udp = NULL;
 }
 
-static bool policy_accepts(struct gw_worker *worker, const struct gw_path *path)
+static bool policy_accepts(const struct gw_worker *worker, const struct gw_path *path)
 {
-    const struct se_gate *gate = worker->gateway->gate;
-    struct se_verdict verdict = { .action = SE_REJECT };
-    struct se_request request = {
-        .event = SE_EVENT_DTLS_HANDSHAKE,
-        .port = path->peer_port,
-        .local_port = worker->dtls->sources[path->socket].port,
-        .protocol = IPPROTO_UDP,
-        .verified = 0,
-        .now = worker->now,
-    };
-
-    memcpy(request.address, path->peer, sizeof(request.address));
-    gate->decide(gate->engine, &request, &verdict);
-    return verdict.action == SE_ACCEPT;
+    return gw_gate_accepts_udp(worker->gateway->gate, path->peer, path->peer_port, worker->udp->listeners[path->socket].port,
+                               worker->now);
 }
 
 /* Batches hold parcels, each followed by its datagram. One that is not taken waits for the next turn and grows. */
@@ -176,13 +162,13 @@ static int post(struct gw_worker *worker, uint32_t to)
     int status = -ENOMEM;
 
     if (message) {
-        message->object = worker->dtls->outgoing[to];
+        message->object = worker->udp->outgoing[to];
         status = gw_mailbox_post(&worker->gateway->workers[to]->mailbox, message);
     }
     if (status)
         free(message);
     else
-        worker->dtls->outgoing[to] = NULL;
+        worker->udp->outgoing[to] = NULL;
     return status;
 }
 
@@ -193,7 +179,7 @@ static bool has_room(const struct gw_batch *batch, const struct gw_datagram *inf
 
 static void pass_on(struct gw_worker *worker, uint32_t to, const struct gw_datagram *info, const uint8_t *datagram)
 {
-    struct gw_batch **batch = &worker->dtls->outgoing[to];
+    struct gw_batch **batch = &worker->udp->outgoing[to];
 
     if (*batch && !has_room(*batch, info))
         post(worker, to);
@@ -210,12 +196,12 @@ static void pass_on(struct gw_worker *worker, uint32_t to, const struct gw_datag
 
 static void deliver(struct gw_worker *worker, const struct gw_datagram *info, const uint8_t *datagram)
 {
-    struct gw_session *session = gw_session_find(worker, info->session);
+    struct gw_session *session = gw_worker_find(worker, info->session);
     uint32_t home;
 
     if (session)
         gw_dtls_take(worker, session, info, datagram);
-    else if (gw_session_locate(worker, info->session, &home))
+    else if (gw_worker_locate(worker, info->session, &home))
         pass_on(worker, home, info, datagram);
     else
         gw_count(worker, GW_STAT_dtls_unmatched);
@@ -224,7 +210,7 @@ static void deliver(struct gw_worker *worker, const struct gw_datagram *info, co
 /* The session goes to where its datagrams come in. A forged one changes nothing: from the client's path it comes in there too. */
 static void follow(struct gw_worker *worker, const struct gw_datagram *info)
 {
-    struct gw_session *session = info->arrived_at == worker->index ? NULL : gw_session_find(worker, info->session);
+    struct gw_session *session = info->arrived_at == worker->index ? NULL : gw_worker_find(worker, info->session);
 
     if (session && gw_dtls_is_at(session, &info->path) && (!session->moved || worker->now - session->moved >= GW_MOVE_PAUSE))
         gw_migration_send(worker, session, info->arrived_at);
@@ -232,7 +218,7 @@ static void follow(struct gw_worker *worker, const struct gw_datagram *info)
 
 void gw_udp_demux_take_batch(struct gw_worker *worker, struct gw_batch *batch)
 {
-    gw_cookies_turn(&worker->dtls->cookies, worker->now);
+    gw_cookies_turn(&worker->udp->cookies, worker->now);
     for (size_t at = 0; at < batch->size;) {
         struct gw_datagram info;
 
@@ -248,7 +234,7 @@ void gw_udp_demux_take_batch(struct gw_worker *worker, struct gw_batch *batch)
 /* True: the cookie is good, under secret number *secret. False: answered, or nothing to say. */
 static bool check_cookie(struct gw_worker *worker, const struct gw_path *path, const struct gw_hello *hello, uint8_t *secret)
 {
-    struct gw_cookies *cookies = &worker->dtls->cookies;
+    struct gw_cookies *cookies = &worker->udp->cookies;
     uint8_t reply[GW_COOKIE_REPLY_SIZE];
     const uint8_t *good = gw_cookie_check(cookies, path, sizeof(*path), hello);
 
@@ -257,7 +243,7 @@ static bool check_cookie(struct gw_worker *worker, const struct gw_path *path, c
         return true;
     }
     if (gw_cookie_reply(cookies, path, sizeof(*path), hello, reply) == 0) {
-        gw_udp_batch_push(&worker->dtls->out, path, reply, sizeof(reply));
+        gw_udp_batch_push(&worker->udp->out, path, reply, sizeof(reply));
         gw_count(worker, GW_STAT_dtls_cookies_sent);
     }
     return false;
@@ -273,14 +259,14 @@ static bool check_cookie13(struct gw_worker *worker, const struct gw_path *path,
 
     for (*secret = 0; *secret < 2; ++*secret) {
         reply_size = sizeof(reply);
-        if (gw_dtls_retry13(contexts, mode, worker->dtls->cookies.secrets[*secret], path, sizeof(*path), datagram, size, reply,
+        if (gw_dtls_retry13(contexts, mode, worker->udp->cookies.secrets[*secret], path, sizeof(*path), datagram, size, reply,
                             &reply_size))
             return true;
         if (reply_size)
             break;                  /* it brought no cookie */
     }
     if (reply_size && reply_size <= size) {
-        gw_udp_batch_push(&worker->dtls->out, path, reply, reply_size);
+        gw_udp_batch_push(&worker->udp->out, path, reply, reply_size);
         gw_count(worker, GW_STAT_dtls_cookies_sent);
     } else {
         gw_count(worker, GW_STAT_dtls_hello_malformed);
@@ -315,7 +301,7 @@ static void take_hello(struct gw_worker *worker, struct gw_datagram *info, const
         good = check_cookie(worker, &info->path, &hello, &info->secret);
     if (!good)
         return;
-    gw_path_cache_put(&worker->dtls->paths, &info->path, info->session, worker->now);
+    gw_path_cache_put(&worker->udp->paths, &info->path, info->session, worker->now);
     deliver(worker, info, datagram);
 }
 
@@ -344,7 +330,7 @@ static void sort(struct gw_worker *worker, const struct gw_path *path, const uin
         return;
     }
     if (!*known)
-        *known = gw_path_cache_find(&worker->dtls->paths, path, worker->now);
+        *known = gw_path_cache_find(&worker->udp->paths, path, worker->now);
     info.session = *known;
     if (!info.session && info.kind == GW_DTLS_SEALED)
         info.session = find_by_address(worker, path);
@@ -352,11 +338,6 @@ static void sort(struct gw_worker *worker, const struct gw_path *path, const uin
         deliver(worker, &info, datagram);
     else
         gw_count(worker, GW_STAT_dtls_unmatched);
-}
-
-static bool is_link_local(const uint8_t address[16])
-{
-    return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
 }
 
 /* What the kernel says beside the bytes: where they came to, and the size of the datagrams it put together (0: one). False: not
@@ -376,7 +357,7 @@ static bool read_control(struct msghdr *message, struct gw_path *path, size_t *s
             const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(at);
 
             memcpy(path->local, &info->ipi6_addr, 16);
-            path->interface = is_link_local(path->peer) ? (uint32_t)info->ipi6_ifindex : 0;
+            path->interface = gw_is_link_local(path->peer) ? (uint32_t)info->ipi6_ifindex : 0;
             located = true;
         } else if (at->cmsg_level == IPPROTO_UDP && at->cmsg_type == UDP_GRO) {
             int size;
@@ -422,9 +403,9 @@ static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t so
 }
 
 /* As many as recvmmsg gave; fewer than GW_RECEIVE_BATCH: there are no more for now. */
-static int receive(struct gw_worker *worker, const struct gw_udp_listener *source)
+static int receive(struct gw_worker *worker, const struct gw_udp_listener *listener)
 {
-    struct gw_udp_port *port = worker->dtls;
+    struct gw_udp_port *port = worker->udp;
     struct sockaddr_in6 from[GW_RECEIVE_BATCH];
     struct mmsghdr messages[GW_RECEIVE_BATCH];
     struct iovec bodies[GW_RECEIVE_BATCH];
@@ -438,23 +419,23 @@ static int receive(struct gw_worker *worker, const struct gw_udp_listener *sourc
             .msg_control = control[i], .msg_controllen = CONTROL_SIZE,
         };
     }
-    count = recvmmsg(source->pollable.fd, messages, GW_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
+    count = recvmmsg(listener->pollable.fd, messages, GW_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
     for (int i = 0; i < count; i++)
-        unpack(worker, &messages[i].msg_hdr, source->index, port->received[i], messages[i].msg_len);
+        unpack(worker, &messages[i].msg_hdr, listener->index, port->received[i], messages[i].msg_len);
     return count;
 }
 
-void gw_udp_demux_ready(struct gw_worker *worker, struct gw_udp_listener *source)
+void gw_udp_demux_ready(struct gw_worker *worker, struct gw_udp_listener *listener)
 {
-    gw_cookies_turn(&worker->dtls->cookies, worker->now);
+    gw_cookies_turn(&worker->udp->cookies, worker->now);
     for (int i = 0; i < BATCHES_PER_TURN; i++)
-        if (receive(worker, source) < (int)GW_RECEIVE_BATCH)
+        if (receive(worker, listener) < (int)GW_RECEIVE_BATCH)
             return;
 }
 
 void gw_udp_demux_flush(struct gw_worker *worker)
 {
-    struct gw_udp_port *port = worker->dtls;
+    struct gw_udp_port *port = worker->udp;
 
     if (!port)
         return;

@@ -3,8 +3,9 @@
  * A session between two workers whose turns are played here: each has read its own time, and the one that the session goes to
  * may have read it first.
  */
-#include "dtls/channel.h"
+#include "tunnel/dtls_channel.h"
 #include "tunnel/migration.h"
+#include "tunnel/session.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -55,7 +56,7 @@ static void test_that_time_goes_on(gw *gateway, struct gw_worker *from, struct g
     session = begin(gateway, from);
     gw_migration_send(from, session, to->index);
     arrive(to);
-    assert(gw_session_find(to, session->id) == session && !gw_session_find(from, session->id));
+    assert(gw_worker_find(to, session->id) == session && !gw_worker_find(from, session->id));
     gw_sessions_tick(to);
     assert(gw_events(gateway, &event, 1, data, sizeof(data)) == 0);
     assert(session->dtls->live && !session->idle_told);

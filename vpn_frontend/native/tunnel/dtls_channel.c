@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "dtls/channel.h"
+#include "tunnel/dtls_channel.h"
 
-#include "tunnel/cstp_channel.h"
 #include "runtime/dpd.h"
+#include "tls/connection.h"
+#include "tun/uplink.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -82,7 +83,7 @@ void gw_dtls_expect(struct gw_worker *worker, struct gw_session *session, const 
 {
     gw_dtls_drop(worker, session, GW_CAUSE_REPLACED);
     gw_dtls_forget(worker, session);
-    session->dtls = worker->dtls ? calloc(1, sizeof(*session->dtls)) : NULL;
+    session->dtls = worker->udp ? calloc(1, sizeof(*session->dtls)) : NULL;
     if (!session->dtls) {
         gw_client_table_remove(&worker->gateway->dtls->names, config->name, session->id);
         return;
@@ -184,7 +185,7 @@ static bool read_records(struct gw_worker *worker, struct gw_session *session)
         if (result == GW_DTLS_DONE && size && take_frame(worker, session, worker->plain, size)) {
             genuine = true;
             dtls->heard = worker->now;
-            gw_session_heard(worker, session);
+            gw_session_heard(&worker->gateway->events, session);
             gw_dtls_connection_confirm(dtls->live);
             if (dtls->live->content == GW_DTLS_ONE_OF_DATA)
                 break;

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The data of DTLS over UDP: what all workers share, what each has, and a received datagram with its session.
+ */
+#ifndef VPN_FRONTEND_UDP_PORT_H
+#define VPN_FRONTEND_UDP_PORT_H
+
+#include "dtls/client_table.h"
+#include "dtls/context.h"
+#include "dtls/path_cache.h"
+#include "dtls/udp_batch.h"
+#include "runtime/batch_pool.h"
+#include "runtime/pollable.h"
+
+#define GW_UDP_SOCKETS_MAX 8u       /* per worker */
+#define GW_RECEIVE_BATCH 32u        /* reads in one recvmmsg, each of one datagram or of several that the kernel merged (UDP_GRO) */
+#define GW_RECEIVE_SIZE 65536u      /* bytes of such a read */
+#define GW_RECEIVE_STRIDE (GW_RECEIVE_SIZE + 1536u) /* bytes between buffers: at a power of two all would share their cache lines */
+
+/* What all workers share. */
+struct gw_dtls_hub {
+    struct gw_dtls_contexts contexts;
+    struct gw_client_table names;       /* App-IDs and session ids -> sessions */
+    struct gw_client_table addresses;   /* addresses of clients whose DTLS is up -> sessions */
+    uint8_t cookie_master[GW_COOKIE_SECRET_SIZE];
+};
+
+struct gw_udp_listener {
+    struct gw_pollable pollable;        /* first: what epoll points to */
+    uint16_t index, port;
+};
+
+/* What a worker has. */
+struct gw_udp_port {
+    struct gw_udp_listener listeners[GW_UDP_SOCKETS_MAX];
+    struct gw_udp_socket sockets[GW_UDP_SOCKETS_MAX];
+    uint32_t count;
+    struct gw_path_cache paths;
+    struct gw_cookies cookies;
+    struct gw_batch *outgoing[GW_WORKERS_MAX];  /* datagrams gathered for other workers */
+    bool waiting;                   /* one of those was not taken: the next turn must come soon */
+    struct gw_udp_batch out;
+    uint8_t received[GW_RECEIVE_BATCH][GW_RECEIVE_STRIDE];
+};
+
+/* What the demultiplexer found out about a datagram. In a batch, the datagram's bytes follow it. */
+struct gw_datagram {
+    uint64_t session;
+    uint32_t size;
+    uint8_t kind;                   /* enum gw_dtls_kind */
+    uint8_t secret;                 /* HELLO: index of the secret under which its cookie is good */
+    uint16_t arrived_at;            /* the worker that received it, which may differ from the one that posts it */
+    struct gw_path path;
+};
+
+#endif

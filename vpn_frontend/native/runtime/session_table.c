@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "runtime/session_table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int gw_session_table_init(struct gw_session_table *table, uint32_t size)
+{
+    table->slots = calloc(size, sizeof(*table->slots));
+    if (!table->slots)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < size; i++) {
+        table->slots[i].next_free = i + 1;
+        table->slots[i].generation = 1;     /* no id is 0 */
+    }
+    table->size = size;
+    table->free = 0;
+    return 0;
+}
+
+void gw_session_table_free(struct gw_session_table *table)
+{
+    free(table->slots);
+    table->slots = NULL;
+}
+
+uint64_t gw_session_reserve(struct gw_session_table *table, uint32_t worker, const struct gw_session_config *config)
+{
+    uint64_t id = 0;
+
+    pthread_mutex_lock(&table->lock);
+    if (table->free < table->size) {
+        uint32_t slot = table->free;
+        struct gw_session *session = &table->slots[slot];
+
+        table->free = session->next_free;
+        id = gw_id(session->generation, slot, worker);
+        session->config = *config;
+        session->open = false;
+        session->moved = 0;
+        memset(&session->counters, 0, sizeof(session->counters));
+        __atomic_store_n(&session->home, worker, __ATOMIC_RELAXED);
+        __atomic_store_n(&session->id, id, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&table->lock);
+    return id;
+}
+
+void gw_session_release(struct gw_session_table *table, struct gw_session *session)
+{
+    pthread_mutex_lock(&table->lock);
+    __atomic_store_n(&session->id, 0, __ATOMIC_RELAXED);
+    session->generation++;
+    session->next_free = table->free;
+    table->free = (uint32_t)(session - table->slots);
+    pthread_mutex_unlock(&table->lock);
+}
+
+void gw_session_copy_counters(const struct gw_session *session, struct gw_counters *out)
+{
+    const struct gw_counters *from = &session->counters;
+
+    *out = (struct gw_counters){
+        .rx_packets = gw_load(&from->rx_packets), .rx_bytes = gw_load(&from->rx_bytes),
+        .tx_packets = gw_load(&from->tx_packets), .tx_bytes = gw_load(&from->tx_bytes),
+        .rx_dropped = gw_load(&from->rx_dropped), .tx_dropped = gw_load(&from->tx_dropped),
+        .last_data_ns = gw_load(&from->last_data_ns),
+        .dtls_rx_packets = gw_load(&from->dtls_rx_packets), .dtls_rx_bytes = gw_load(&from->dtls_rx_bytes),
+        .dtls_tx_packets = gw_load(&from->dtls_tx_packets), .dtls_tx_bytes = gw_load(&from->dtls_tx_bytes),
+    };
+}
+
+int gw_session_read(struct gw_session_table *table, uint64_t id, struct gw_session_config *config, struct gw_counters *counters)
+{
+    uint32_t slot = gw_id_slot(id);
+    int status = -ENOENT;
+
+    if (!id || slot >= table->size)
+        return status;
+    pthread_mutex_lock(&table->lock);
+    if (table->slots[slot].id == id) {
+        status = 0;
+        if (config)
+            *config = table->slots[slot].config;
+        if (counters)
+            gw_session_copy_counters(&table->slots[slot], counters);
+    }
+    pthread_mutex_unlock(&table->lock);
+    return status;
+}
+
+struct gw_session *gw_session_find(const struct gw_session_table *table, uint64_t id, uint32_t worker)
+{
+    struct gw_session *session;
+
+    if (!id || gw_id_slot(id) >= table->size)
+        return NULL;
+    session = &table->slots[gw_id_slot(id)];
+    /* Only its home frees a slot, so an id that matches stays valid on this thread. */
+    if (__atomic_load_n(&session->home, __ATOMIC_ACQUIRE) != worker)
+        return NULL;
+    return __atomic_load_n(&session->id, __ATOMIC_RELAXED) == id && session->open ? session : NULL;
+}
+
+uint32_t gw_session_home(const struct gw_session_table *table, uint64_t id)
+{
+    const struct gw_session *session = &table->slots[gw_id_slot(id) < table->size ? gw_id_slot(id) : 0];
+
+    if (__atomic_load_n(&session->id, __ATOMIC_ACQUIRE) != id)
+        return gw_id_worker(id);
+    return __atomic_load_n(&session->home, __ATOMIC_ACQUIRE);
+}
+
+bool gw_session_locate(const struct gw_session_table *table, uint64_t id, uint32_t worker, uint32_t *home)
+{
+    const struct gw_session *session = &table->slots[gw_id_slot(id)];
+
+    if (!id || gw_id_slot(id) >= table->size || __atomic_load_n(&session->id, __ATOMIC_ACQUIRE) != id)
+        return false;
+    *home = __atomic_load_n(&session->home, __ATOMIC_ACQUIRE);
+    return *home != worker || !session->open;
+}
+
+void gw_session_report_alive(struct gw_event_queue *events, struct gw_session *session)
+{
+    struct gw_event event = { .kind = GW_SESSION_ALIVE, .session = session->id };
+
+    session->probe_wanted = false;
+    gw_event_push(events, &event, NULL, false);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tls/input.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+static void on_app_data(struct gw_connection *connection, const uint8_t *data, size_t size)
+{
+    struct gw_event event = { .kind = GW_CONNECTION_DATA, .data_size = (uint32_t)size };
+
+    connection->undelivered += (uint32_t)gw_event_cost(size);
+    connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
+    if (gw_connection_push_event(connection, &event, data, false))
+        gw_connection_end(connection, GW_CAUSE_LOCAL);  /* Python must not miss bytes in the middle */
+}
+
+static void on_handshake_done(struct gw_connection *connection)
+{
+    struct gw_tls_facts facts;
+    struct gw_event event = { .kind = GW_CONNECTION_UP };
+    int status;
+
+    if (gw_tls_finish(connection->ssl, &facts)) {
+        gw_connection_end(connection, GW_CAUSE_HANDSHAKE_FAILED);
+        return;
+    }
+    gw_count(connection->worker, facts.resumed ? GW_STAT_handshakes_resumed : GW_STAT_handshakes_done);
+    connection->state = GW_CONNECTION_PRE_TUNNEL;
+    connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
+    event.tls_version = facts.version;
+    event.resumed = facts.resumed;
+    event.data_size = (uint32_t)(sizeof(facts.exporter) + facts.certificate_size);
+    memcpy(event.cipher, facts.cipher, sizeof(event.cipher));
+    memcpy(event.server_name, connection->server_name, sizeof(event.server_name));
+    free(connection->server_name);
+    connection->server_name = NULL;
+    status = gw_connection_push_event(connection, &event, facts.exporter, false);
+    explicit_bzero(facts.exporter, sizeof(facts.exporter));
+    connection->known = !status;
+    if (status)
+        gw_connection_end(connection, GW_CAUSE_LOCAL);
+}
+
+/* Makes the TLS object. A peer that sends nothing gets none: it costs no more than its struct gw_connection. */
+static int on_first_bytes(struct gw_connection *connection)
+{
+    connection->server_name = malloc(256);
+    if (!connection->server_name)
+        return -ENOMEM;
+    gw_tls_server_name(connection->io.feed, connection->io.feed_size, connection->server_name);
+    connection->ssl = gw_tls_new(connection->worker->gateway->tls, &connection->io);
+    return connection->ssl ? 0 : -ENOMEM;
+}
+
+static void advance_handshake(struct gw_connection *connection)
+{
+    if (!connection->ssl && on_first_bytes(connection)) {
+        gw_connection_end(connection, GW_CAUSE_LOCAL);
+        return;
+    }
+    switch (gw_tls_accept(connection->ssl)) {
+    case GW_TLS_DONE:
+        on_handshake_done(connection);
+        break;
+    case GW_TLS_WANT:
+        break;
+    case GW_TLS_CLOSED:
+        gw_connection_end(connection, GW_CAUSE_PEER_CLOSED);
+        break;
+    case GW_TLS_BROKEN:
+        gw_connection_end(connection, GW_CAUSE_HANDSHAKE_FAILED);
+        break;
+    }
+}
+
+/* Joins records before the tunnel: a peer may fill each with one byte, and each event costs Python the same. */
+static enum gw_tls_result read_pieces(struct gw_connection *connection, size_t *size)
+{
+    struct gw_worker *worker = connection->worker;
+    enum gw_tls_result result = GW_TLS_DONE;
+
+    while (result == GW_TLS_DONE && *size < sizeof(worker->plain)) {
+        size_t piece = 0;
+
+        result = gw_tls_read(connection->ssl, worker->plain + *size, sizeof(worker->plain) - *size, &piece);
+        *size += piece;
+    }
+    return result;
+}
+
+/* Decrypts the bytes that were fed, while the connection is open. */
+static void read_records(struct gw_connection *connection)
+{
+    struct gw_worker *worker = connection->worker;
+    enum gw_tls_result result = GW_TLS_DONE;
+
+    while (result == GW_TLS_DONE && (connection->state == GW_CONNECTION_PRE_TUNNEL || connection->state == GW_CONNECTION_OWNED)) {
+        size_t size = 0;
+
+        if (connection->state == GW_CONNECTION_OWNED) {
+            result = gw_tls_read(connection->ssl, worker->plain, sizeof(worker->plain), &size);
+            if (size)
+                connection->callbacks->on_data(connection, worker->plain, size);
+        } else {
+            result = read_pieces(connection, &size);
+            if (size)
+                on_app_data(connection, worker->plain, size);
+        }
+    }
+    if (result == GW_TLS_CLOSED)
+        gw_connection_end(connection, GW_CAUSE_PEER_CLOSED);
+    else if (result == GW_TLS_BROKEN)
+        gw_connection_end(connection, connection->out.size > GW_QUEUE_SOFT ? GW_CAUSE_STALLED : GW_CAUSE_PROTOCOL);
+}
+
+static void receive(struct gw_connection *connection)
+{
+    struct gw_worker *worker = connection->worker;
+    size_t wanted = connection->state == GW_CONNECTION_OWNED ? sizeof(worker->input) : GW_PRE_TUNNEL_INPUT;
+    ssize_t got = recv(connection->pollable.fd, worker->input, wanted, MSG_DONTWAIT);
+
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return;
+    if (got <= 0) {
+        gw_connection_end(connection, got ? GW_CAUSE_PEER_RESET : GW_CAUSE_PEER_CLOSED);
+        return;
+    }
+    if (connection->state >= GW_CONNECTION_CLOSING)
+        return;
+    connection->heard = true;
+    connection->io.feed = worker->input;
+    connection->io.feed_size = (size_t)got;
+    if (connection->state == GW_CONNECTION_HANDSHAKE) {
+        worker->handshakes++;
+        advance_handshake(connection);
+    }
+    read_records(connection);
+    connection->io.feed = NULL;
+    connection->io.feed_size = 0;
+    if (connection->state == GW_CONNECTION_PRE_TUNNEL)
+        gw_connection_update_interest(connection);
+}
+
+void gw_connection_ready(struct gw_connection *connection, uint32_t events)
+{
+    struct gw_worker *worker = connection->worker;
+
+    if (connection->state == GW_CONNECTION_DEAD)
+        return;
+    if (events & EPOLLOUT)
+        gw_connection_flush(connection);
+    if (connection->state == GW_CONNECTION_DEAD)
+        return;
+    /* Bounds the wait of the other connections in a burst of logins. epoll reports the rest again. */
+    if (connection->state == GW_CONNECTION_HANDSHAKE && worker->handshakes >= GW_HANDSHAKES_PER_TURN)
+        return;
+    /* While flow control stops reading, EPOLLRDHUP alone shows that the peer left. */
+    if (events & EPOLLIN || events & (EPOLLERR | EPOLLHUP))
+        receive(connection);
+    else if (events & EPOLLRDHUP)
+        gw_connection_end(connection, GW_CAUSE_PEER_CLOSED);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tun/uplink.h"
+
+#include "packet/inner_packet.h"
+#include "tun/queue.h"
+
+static const enum gw_stat stat_of[] = {
+    [GW_INNER_OK] = GW_STAT_NONE,
+    [GW_INNER_MALFORMED] = GW_STAT_rx_malformed,
+    [GW_INNER_FRAGMENT] = GW_STAT_rx_fragment,
+    [GW_INNER_LINK_LOCAL] = GW_STAT_rx_link_local,
+    [GW_INNER_SPOOFED] = GW_STAT_rx_spoofed,
+};
+
+/* Checks size, form, source and destination, in this order. Returns GW_STAT_NONE or the reason to drop. */
+static enum gw_stat check(const struct gw_worker *worker, const struct gw_session *session, const uint8_t *packet, size_t size,
+                          struct gw_inner *inner)
+{
+    enum gw_inner_result result;
+
+    /* A client that came back with a smaller MTU may keep its device at the first one. */
+    if (size > session->config.mtu && size > session->mtu)
+        return GW_STAT_rx_oversize;
+    result = gw_inner_read(packet, size, inner);
+    if (result == GW_INNER_OK)
+        result = gw_inner_check_source(inner, session->config.inner4, session->config.inner6);
+    if (result == GW_INNER_OK && gw_address_table_find(&worker->addresses, inner->destination))
+        return GW_STAT_rx_client_to_client;
+    return stat_of[result];
+}
+
+static void count(struct gw_worker *worker, struct gw_session *session, size_t size, enum gw_transport transport)
+{
+    gw_add(&session->counters.rx_packets, 1);
+    gw_add(&session->counters.rx_bytes, size);
+    if (transport == GW_OVER_TLS) {
+        worker->pacing.turn++;      /* datagrams are counted where they are received */
+        worker->pacing.records++;
+        return;
+    }
+    gw_add(&session->counters.dtls_rx_packets, 1);
+    gw_add(&session->counters.dtls_rx_bytes, size);
+}
+
+void gw_uplink_take(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size,
+                    enum gw_transport transport)
+{
+    struct gw_inner inner;
+    enum gw_stat why = check(worker, session, packet, size, &inner);
+
+    if (why != GW_STAT_NONE) {
+        gw_session_drop_rx(session);
+        gw_count(worker, why);
+        return;
+    }
+    count(worker, session, size, transport);    /* before the write: a reader of the packet sees it counted */
+    gw_session_mark_used(session, worker->now, inner.control);
+    gw_tun_write(worker, packet, size);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "worker_loop.h"
+
+#include "messages.h"
+#include "runtime/handoff.h"
+#include "tls/input.h"
+#include "tls/listener.h"
+#include "tls/record_pool.h"
+#include "tun/queue.h"
+#include "tunnel/downlink.h"
+#include "tunnel/dtls_channel.h"
+#include "tunnel/session.h"
+#include "tunnel/udp_demux.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+
+#define EVENTS_PER_TURN 64
+#define TIMER_SLACK 1000ul          /* ns; the default of 50 000 would double the pauses of pacing.h */
+
+static void dispatch(struct gw_worker *worker, struct gw_pollable *pollable, uint32_t events)
+{
+    switch (pollable->kind) {
+    case GW_POLL_MAILBOX:
+        worker->mail = true;
+        break;
+    case GW_POLL_LISTENER:
+        gw_listener_ready(worker, (struct gw_listener *)pollable);
+        break;
+    case GW_POLL_TUN:
+        gw_downlink_ready(worker);
+        break;
+    case GW_POLL_CONNECTION:
+        gw_connection_ready((struct gw_connection *)pollable, events);
+        gw_tun_flush(worker);       /* no other client's packets could merge with these, and the cache still has them */
+        break;
+    case GW_POLL_UDP:
+        gw_udp_demux_ready(worker, (struct gw_udp_listener *)pollable);
+        break;
+    }
+}
+
+static void tick(struct gw_worker *worker)
+{
+    if (worker->now < worker->next_tick)
+        return;
+    worker->next_tick = worker->now + GW_TICK;
+    gw_listeners_tick(worker);
+    gw_connections_tick(worker);
+    if (worker->now < worker->next_second)
+        return;
+    worker->next_second = worker->now + GW_SECOND;
+    gw_sessions_tick(worker);
+}
+
+/* In ms. Without connections and sessions there are no deadlines. */
+static int epoll_timeout(const struct gw_worker *worker)
+{
+    if (worker->udp && worker->udp->waiting)
+        return 1;
+    if (!worker->connections && !worker->sessions && !worker->accept_paused)
+        return -1;
+    return (int)(GW_TICK / GW_MS);
+}
+
+/* Reads at once what the kernel answered to what was written, a ping for example: it waits neither for the end of a pause nor for
+ * another epoll_wait. After a large turn the next one follows without a pause, and reads more. */
+static void poll_tun_again(struct gw_worker *worker)
+{
+    if (worker->tun_written && (!worker->pacing.busy || gw_pacing_is_small(&worker->pacing)))
+        gw_downlink_ready(worker);
+    worker->tun_written = false;
+}
+
+static void *run(void *argument)
+{
+    struct gw_worker *worker = argument;
+    struct epoll_event events[EVENTS_PER_TURN];
+
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
+    gw_record_pool_begin();
+    while (!worker->stopping) {
+        int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, epoll_timeout(worker));
+
+        worker->now = gw_clock_now();
+        for (int i = 0; i < count && !worker->stopping; i++)
+            dispatch(worker, events[i].data.ptr, events[i].events);
+        gw_messages_read(worker);
+        gw_connections_flush(worker);
+        gw_tun_flush(worker);
+        poll_tun_again(worker);
+        gw_handoff_flush(worker);
+        tick(worker);
+        gw_connections_flush(worker);
+        gw_udp_demux_flush(worker);
+        gw_connections_reap(worker);
+        gw_pacing_pause(&worker->pacing, worker->now);
+        worker->handshakes = 0;
+    }
+    gw_record_pool_end();
+    return NULL;
+}
+
+int gw_worker_start(struct gw_worker *worker)
+{
+    sigset_t all, before;
+    char name[16];
+    int status;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);    /* signals are for Python's threads */
+    status = pthread_create(&worker->thread, NULL, run, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status)
+        return -status;
+    snprintf(name, sizeof(name), "gateway-%u", worker->index);
+    pthread_setname_np(worker->thread, name);
+    return 0;
+}
+
+static void close_sessions(struct gw_worker *worker)
+{
+    for (struct gw_session *session = worker->sessions; session; session = session->next) {
+        gw_cstp_reader_free(&session->frames);
+        gw_dtls_destroy(session->dtls);
+    }
+}
+
+static void close_connections(struct gw_worker *worker)
+{
+    while (worker->connections) {
+        struct gw_connection *connection = worker->connections;
+
+        worker->connections = connection->next;
+        gw_connection_destroy(connection, &worker->chunks);
+    }
+    gw_connections_reap(worker);
+}
+
+void gw_worker_close(struct gw_worker *worker)
+{
+    if (!worker)
+        return;
+    gw_listeners_close(worker);
+    gw_messages_discard(worker);
+    close_connections(worker);
+    close_sessions(worker);
+    gw_udp_demux_free(worker);
+    gw_worker_free(worker);
+}
