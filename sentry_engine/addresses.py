@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Addresses and prefixes between text and the 16 packed bytes that a plan and a core speak.
+"""Conversion of addresses and prefixes between text and the 16 packed bytes that plans and cores use.
 
-IPv4 is packed as ``::ffff:a.b.c.d``, so an IPv4-mapped IPv6 address and the IPv4 address are one and the same source.
-``inet_pton`` does the parsing: it refuses what ``ipaddress`` refuses (leading zeros, too few parts) at a tenth of the
-cost, which counts in a list of a million rows.
+IPv4 is packed as ``::ffff:a.b.c.d``, so an IPv4-mapped IPv6 address and the IPv4 address are the same source.
+``inet_pton`` parses: it refuses what ``ipaddress`` refuses (leading zeros, missing parts) at a tenth of the cost, which
+matters for a list of a million rows.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ import ipaddress
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 Address = str | ipaddress.IPv4Address | ipaddress.IPv6Address
-Source = Address | bytes  # bytes: packed already
+Source = Address | bytes  # bytes: packed
 Network = str | ipaddress.IPv4Network | ipaddress.IPv6Network | ipaddress.IPv4Address | ipaddress.IPv6Address
 
 V4_MAPPED = b"\x00" * 10 + b"\xff\xff"  # RFC 4291 section 2.5.5.2
-V4_OFFSET = 96  # what an IPv4 prefix length gains when packed
-MAX_TEXT = 64  # characters; the longest prefix text (45 + "/128") fits, a megabyte of digits does not reach the parser
+V4_OFFSET = 96  # added to an IPv4 prefix length when packed
+MAX_TEXT = 64  # characters; the longest prefix text has 49 (45 + "/128"), longer input is not parsed
 
-LENGTHS_V4 = {str(length): length + V4_OFFSET for length in range(33)}  # by their text, packed
+LENGTHS_V4 = {str(length): length + V4_OFFSET for length in range(33)}  # packed length by its text
 LENGTHS_V6 = {str(length): length for length in range(129)}
 MASKS = tuple(((1 << length) - 1) << (128 - length) for length in range(129))
 
 
 class AddressError(ValueError):
-    """The text is no address or prefix; the message says why."""
+    """Malformed address or prefix. The message says why."""
 
 
 def pack_address(address: Address) -> bytes:
-    """16 bytes of ``address``. A zone (``fe80::1%eth0``) is dropped: it names a link of this host, not the source."""
+    """The 16 bytes of ``address``. Raises ``AddressError``.
+
+    A zone (``fe80::1%eth0``) is dropped: it names a link of this host, not the source.
+    """
     if isinstance(address, str):
         text = address
         if len(text) > MAX_TEXT:
@@ -50,7 +53,7 @@ def pack_address(address: Address) -> bytes:
 
 
 def pack_source(source: Source) -> bytes:
-    """``pack_address``, which also takes 16 bytes as they are. Raises ``ValueError`` for another number of them."""
+    """``pack_address``, or ``source`` itself if it is packed. Raises ``ValueError`` for bytes that are not 16."""
     if not isinstance(source, bytes):
         return pack_address(source)
     if len(source) != 16:
@@ -59,9 +62,9 @@ def pack_source(source: Source) -> bytes:
 
 
 def pack_network(network: Network) -> tuple[bytes, int]:
-    """Packed bytes and length (0 to 128) of a prefix; a single address is a prefix of its own.
+    """Packed bytes and length (0 to 128) of a prefix. A single address has length 128.
 
-    Host bits are an error and not rounded: what was meant, the host or the network, is not ours to guess.
+    Raises ``AddressError``, also for host bits: the author may have meant the host or the network.
     """
     if not isinstance(network, str):
         if isinstance(network, ipaddress.IPv4Address | ipaddress.IPv6Address):
@@ -76,10 +79,10 @@ def pack_network(network: Network) -> tuple[bytes, int]:
 
 
 def split_network(text: str) -> tuple[bytes, int]:
-    """As ``pack_network``, but host bits are left as they are."""
+    """``pack_network`` for text, keeping host bits."""
     host, slash, suffix = text.partition("/")
     if "%" in host:
-        raise AddressError(f"{text!r} names a link of this host (%); a rule cannot")
+        raise AddressError(f"{text!r} names a link of this host (%), which a rule cannot")
     packed = pack_address(host)
     if not slash:
         return packed, 128
@@ -105,14 +108,14 @@ def is_ipv4(packed: bytes) -> bool:
 
 
 def contains(network: bytes, length: int, address: bytes) -> bool:
-    """Whether the packed prefix holds the packed address; a prefix of less than 96 bits holds no IPv4."""
+    """True if the packed prefix contains the packed address. A prefix shorter than 96 bits contains no IPv4."""
     if length < V4_OFFSET and is_ipv4(address):
         return False
     return (int.from_bytes(network) ^ int.from_bytes(address)) & MASKS[length] == 0
 
 
 def covers(outer: tuple[bytes, int], inner: tuple[bytes, int]) -> bool:
-    """Whether one packed prefix holds the whole of another."""
+    """True if the packed prefix ``outer`` contains all of ``inner``."""
     return outer[1] <= inner[1] and contains(outer[0], outer[1], inner[0])
 
 
@@ -123,12 +126,12 @@ def render_address(packed: bytes) -> str:
 
 
 def show_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """``str`` of an address without a zone, at a fifth of its cost."""
+    """``str(address)`` for an address without a zone, at a fifth of its cost."""
     return inet_ntop(AF_INET if address.version == 4 else AF_INET6, address.packed)
 
 
 def render_network(packed: bytes, length: int) -> str:
-    """The canonical text of a packed prefix; the length is always written."""
+    """The canonical text of a packed prefix, always with its length."""
     if is_ipv4(packed) and length >= V4_OFFSET:
         return f"{inet_ntop(AF_INET, packed[12:])}/{length - V4_OFFSET}"
     return f"{inet_ntop(AF_INET6, packed)}/{length}"

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a policy, said so that its author finds the place."""
+"""Problems of a policy, with the place of each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MAX_PROBLEMS = 100  # of one load; a file of a million bad rows needs no million sentences
+MAX_PROBLEMS = 100  # reported per load
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """``pointer`` is a JSON pointer (RFC 6901) into ``file``, ``line N`` in a file of lines, or empty for the whole
-    file.
-    """
+    """``pointer`` is a JSON pointer (RFC 6901) into ``file``, ``line N`` of a line file, or empty (the whole file)."""
 
     file: str
     pointer: str
@@ -25,7 +23,7 @@ class Problem:
 
 
 class PolicyError(ValueError):
-    """A policy that cannot be used. Nothing of it is in force; ``problems`` holds every one found, up to a hundred."""
+    """The policy is invalid and nothing of it is in force. ``problems`` holds at most ``MAX_PROBLEMS``."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)[:MAX_PROBLEMS]

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine's vocabulary: what is asked, what is answered, and why."""
+"""Events, actions, reasons and verdicts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-NO_RULE = 0xFFFF_FFFF  # the rule index of a verdict that no rule gave
+NO_RULE = 0xFFFF_FFFF  # the rule index of a verdict without a rule
 
 
 class Action(StrEnum):
-    """What happens to the source. The order of definition is the order of ``enum se_action`` in ``native/gate.h``."""
+    """The decision on a request, in the order of ``enum se_action`` in ``native/gate.h``."""
 
     ACCEPT = "accept"
     REJECT = "reject"
@@ -33,13 +33,13 @@ class Event(IntEnum):
 
 
 FIRST_CUSTOM_EVENT = 16
-UNVERIFIED_EVENTS = frozenset({Event.DTLS_HANDSHAKE})  # their source may be spoofed: counted in the sketch only
+UNVERIFIED_EVENTS = frozenset({Event.DTLS_HANDSHAKE})  # the source may be spoofed: limited in the sketch only
 
 
 class Reason(StrEnum):
-    """Why a verdict is what it is. Codes are stable: logs, metrics, the API and tests speak them.
+    """The reason of a verdict. Codes are stable: logs, metrics and the API use them.
 
-    The position is the number on the wire between the cores (``se_verdict.reason``): append, never reorder.
+    The position is the number in ``se_verdict.reason``: append, never reorder.
     """
 
     DEFAULT = "default"
@@ -76,8 +76,8 @@ REASONS = tuple(Reason)
 class Verdict:
     """The answer to one request.
 
-    ``rule_id`` names the rule that decided, where one did. ``retry_after`` is seconds until asking again may help:
-    ``None`` where time changes nothing, ``inf`` for a penalty without end.
+    ``rule_id`` names the deciding rule, if a rule decided. ``retry_after`` is seconds until a retry may succeed;
+    ``None``: time changes nothing; ``inf``: a permanent penalty.
     """
 
     action: Action
@@ -90,14 +90,14 @@ class Verdict:
         return self.action is Action.ACCEPT
 
 
-INVALID = Verdict(Action.REJECT, Reason.INVALID_REQUEST)  # on what cannot be understood
+INVALID = Verdict(Action.REJECT, Reason.INVALID_REQUEST)  # for a malformed request
 
 
 def write_word(action: Action, reason: Reason) -> int:
-    """An answer as a number, without its rule: the layout is that of ``se_pack_word`` in ``native/core.h``."""
+    """Action and reason as a word without a rule, in the layout of ``se_pack_word`` in ``native/core.h``."""
     return ACTIONS.index(action) | REASONS.index(reason) << 8
 
 
 def read_word(word: int) -> tuple[Action, Reason]:
-    """What an answer in a word says, as far as it can be told without the core that gave it."""
+    """Action and reason of a word. Its rule is known to the core alone."""
     return ACTIONS[word & 0xF], REASONS[word >> 8 & 0xFF]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ways to ask a core that is written in Python, each by way of its one decision."""
+"""The bulk methods of a core written in Python: each calls ``decide`` in a loop."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sentry_engine.verdict import INVALID, Verdict, write_word
 
 
 class BulkDecisions(ABC):
-    """What ``core.Core`` answers, for a class that has ``decide``."""
+    """The methods of ``interface.Core`` that follow from ``decide``."""
 
     @abstractmethod
     def decide(self, request: Request) -> Verdict:
-        """Answer, and count the event."""
+        """Decide, and count the event."""
 
     def decide_many(self, requests: Sequence[Request]) -> list[Verdict]:
         return [self.decide(request) for request in requests]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decisions as they are watched: what was asked, what was answered, and how long it took."""
+"""A decision recorded by a core: request, verdict and latency."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ from sentry_engine.verdict import Verdict
 class CoreDecision:
     request: Request
     verdict: Verdict
-    latency: float  # seconds of the walk through the tiers
+    latency: float  # seconds

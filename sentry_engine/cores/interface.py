@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a core must do: the port between the engine's objects and the two that carry it out.
+"""The interface of a core, which decides by a compiled plan.
 
-``native.NativeCore`` answers from C without the GIL and serves the gateway; ``twin.ReferenceCore`` is the same in plain
-Python with pytricia as its prefix index: the specification and the oracle. One test suite runs on both.
+``native_core.NativeCore`` decides in C without the GIL and serves the gateway. ``reference.ReferenceCore`` does the
+same in plain Python, with pytricia as its prefix index: the specification and the oracle. One test suite runs on both.
 
 DECISION ORDER, the first decisive tier wins:
 
 1. ``NEVER_BLOCK`` matches: accept, nothing is counted.
-2. ``RULES``, the most specific live entry: accept (exempt from all below, nothing is counted) or reject.
-3. The penalty box: a source in penalty is refused until its end. Being refused here counts nothing.
-4. ``FEEDS``.   5. ``COUNTRY`` (with continent rules folded in), then ``ASN``, then ``ANONYMIZER``; an entry that
-   rejects decides, one that accepts or informs does not; ``on_missing`` where the country is unknown.
-6. The limit of this event in the most specific ``LIMITS`` row: counted, refused when over (and a penalty begins).
+2. ``RULES``, the most specific live entry: accept (skips all tiers below, counts nothing) or reject.
+3. The penalty box: a penalised source is refused until its penalty ends. A refusal here counts nothing.
+4. ``FEEDS``.
+5. ``COUNTRY`` (which includes continent rules), then ``ASN``, then ``ANONYMIZER``. Only an entry that rejects decides.
+   ``on_missing`` applies if the country is unknown.
+6. The limit on this event in the most specific ``LIMITS`` row: counts, and over the limit refuses and penalises.
 7. ``Plan.default``.
 """
 
@@ -29,7 +30,7 @@ from sentry_engine.verdict import Action, Reason, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question. ``address`` is packed as in ``plan``; ``now`` is seconds of the engine's clock."""
+    """A request. ``address`` is packed as in ``plan``; ``now`` is seconds of the engine's clock."""
 
     address: bytes
     event: int
@@ -42,10 +43,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One tier of the walk that ``trace`` returns: what matched there, and whether it decided."""
+    """One tier of the walk that ``trace`` returns."""
 
     tier: str
-    matched: str | None  # the prefix, penalty or limit that matched, as text; None: nothing did
+    matched: str | None  # the matching prefix, penalty or limit as text; None: no match
     rule_id: str | None
     action: Action | None
     reason: Reason | None
@@ -54,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """A source in the penalty box. ``network`` is packed address plus length; ``until`` is ``inf`` for ever."""
+    """A network in the penalty box. ``network`` is packed; ``until`` is ``inf`` for a permanent penalty."""
 
     network: bytes
     length: int
@@ -71,7 +72,7 @@ class Penalty:
 
 @dataclass(frozen=True, slots=True)
 class Strikes:
-    """How many penalties of a source count towards its next one, until they are forgotten (``inf``: never)."""
+    """The number of strikes of a source, and when they are forgotten (``inf``: never)."""
 
     network: bytes
     length: int
@@ -81,7 +82,7 @@ class Strikes:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """``count`` events of a source that passed, between ``first`` and ``last``; both may lie before the clock began."""
+    """``count`` accepted events of a source between ``first`` and ``last``. Times may be negative."""
 
     network: bytes
     length: int
@@ -95,57 +96,60 @@ class Burst:
 class CoreCounters:
     decisions: int
     refused: int
-    sources: int  # rows in use in the table of windows
+    sources: int  # with a row in the table of windows
     penalties: int
-    evicted: int  # rows of idle sources that made room for new ones
+    evicted: int  # sources evicted from the table of windows
 
 
 class Core(Protocol):
     def publish(self, plan: Plan) -> None:
-        """Put ``plan`` in force at once; windows, strikes and penalties carry over. Raises ``PlanError``, then the
-        plan before stays in force."""
+        """Put ``plan`` in force at once; windows, strikes and penalties stay.
+
+        Raises ``PlanError``; then the previous plan stays in force.
+        """
 
     def decide(self, request: Request) -> Verdict:
-        """Answer, and count the event."""
+        """Decide, and count the event."""
 
     def decide_many(self, requests: Sequence[Request]) -> list[Verdict]: ...
 
     def answer(self, source: Source, event: int, now: float, verified: bool = True, /) -> Verdict:
-        """``decide`` without a value for the question, for who asks often: the address as it comes, as text, as an
-        ``ipaddress`` object or packed. What is no address is refused with ``verdict.INVALID`` and not counted.
-        Raises ``TypeError`` for what is none of the three, ``ValueError`` for bytes that are not 16."""
+        """``decide`` without a ``Request``: the address is text, an ``ipaddress`` object or packed bytes.
+
+        A malformed address gets ``verdict.INVALID`` and is not counted. Raises ``TypeError`` for other types,
+        ``ValueError`` for bytes that are not 16.
+        """
 
     def answer_many(self, sources: Sequence[Source], event: int, now: float, *, verified: bool = True) -> list[Verdict]:
-        """``answer`` for one event of many addresses, in their order."""
+        """``answer`` for each address, in order."""
 
     def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
-        """``answer_many`` for addresses of 16 bytes, joined, without a value for each answer: ``verdict.read_word``
-        reads them."""
+        """``answer_many`` for packed addresses, joined. Returns words for ``verdict.read_word``."""
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
-        """The same walk as ``decide``, through the same code, counting nothing; every tier is looked at."""
+        """The walk of ``decide`` through every tier, by the same code. Counts nothing."""
 
     def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None: ...
 
     def clear_penalties(self, network: bytes, length: int, now: float) -> int:
-        """End the penalties and forget the strikes and windows of the sources inside; returns how many penalties
-        ended.
-        """
+        """Remove the penalties, strikes and windows inside a network. Returns how many penalties ended."""
 
     def penalties(self, now: float) -> list[Penalty]: ...
 
     def strikes(self, now: float) -> list[Strikes]:
-        """Of every source that has any."""
+        """The strikes of every source with at least one."""
 
     def restore_strikes(self, strikes: Strikes, now: float) -> None:
-        """Put strikes back: the higher count and the later end hold. Past ones do nothing."""
+        """Add saved strikes. The higher count and the later end win; forgotten ones are skipped."""
 
     def bursts(self, now: float) -> list[Burst]:
-        """The events that still count under the plan in force, those of a source and event oldest first."""
+        """The events that still count under the plan in force, oldest first per source and event."""
 
     def restore_burst(self, burst: Burst, now: float) -> None:
-        """Count a burst again, at the latest time it may have been: where a core keeps less than it is told, the
-        source waits longer, never shorter. Bursts of a source come oldest first."""
+        """Count a saved burst at its latest possible time, so a source never waits shorter than before.
+
+        Requires the bursts of a source in order, oldest first.
+        """
 
     def rule_hits(self) -> dict[str, int]: ...
 

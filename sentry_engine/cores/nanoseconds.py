@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Seconds outside, whole nanoseconds inside: so that 0.3 s after 0.2 s is 0.1 s in both cores, and a penalty ends on
-time.
+"""Conversion of seconds to whole nanoseconds, which both cores compute with.
+
+Rounding makes 0.3 s minus 0.2 s exactly 0.1 s, so a penalty ends on time in both.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ def to_nanoseconds(seconds: float) -> int:
 
 
 def reached(now: float, moment: float) -> bool:
-    """Whether ``now`` is at or past ``moment``, which may be ``inf``."""
+    """True if ``now`` is at or past ``moment``, which may be ``inf``."""
     return math.isfinite(moment) and to_nanoseconds(now) >= to_nanoseconds(moment)
 
 

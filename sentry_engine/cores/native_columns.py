@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plan as the columns that the native core reads: numbers in arrays, no object per row."""
+"""Conversion of a plan to the C columns that the native core reads, without an object per row."""
 
 from __future__ import annotations
 
@@ -13,29 +13,32 @@ from sentry_engine.cores.native_types import Array, LimitRow, PlanStruct, TableC
 from sentry_engine.cores.plan import NEVER, Entries, Entry, Limit, Plan, PlanError, PrefixTable, Tier
 from sentry_engine.verdict import ACTIONS, FIRST_CUSTOM_EVENT, NO_RULE, REASONS
 
-MAX_SECONDS = 9.2e9  # SE_MAX_SECONDS, what 63 bits of ns hold; longer is for ever
+MAX_SECONDS = 9.2e9  # SE_MAX_SECONDS, what 63 bits of ns hold; longer is permanent
 Kind = Literal["uint8_t[]", "uint32_t[]", "uint64_t[]"]
 
-# Enum members hash in Python, a million times too slow: they are told apart by identity, which is what they are.
+# Keyed by identity: hashing an enum member runs Python code, which is too slow for a million rows.
 ACTION_CODES = {id(action): code for code, action in enumerate(ACTIONS)}
 REASON_CODES = {id(reason): code for code, reason in enumerate(REASONS)}
 
 
 @dataclass(slots=True)
 class PlanColumns:
-    """The C structure and what has to stay alive while C reads it."""
+    """The C structure, and the buffers that must stay alive while C reads it."""
 
     plan: PlanStruct
     alive: list[object] = field(default_factory=list)
 
 
 def nanoseconds(seconds: float | None) -> int:
-    """``None`` and everything beyond 292 years is for ever."""
+    """Whole nanoseconds. ``None`` and times beyond 292 years become ``SE_FOREVER``."""
     return lib.SE_FOREVER if seconds is None or not seconds < MAX_SECONDS else max(0, round(seconds * 1e9))
 
 
 def write_columns(plan: Plan, keep_name: Callable[[str], int]) -> PlanColumns:
-    """Fill ``struct se_plan_columns``. ``keep_name`` numbers the rule names that outlive their plan in penalties."""
+    """Fill ``struct se_plan_columns``. Raises ``PlanError``.
+
+    ``keep_name`` numbers the rule ids that outlive their plan in penalties.
+    """
     if len(plan.tables) != len(Tier):
         raise PlanError(f"a plan has {len(Tier)} tables, not {len(plan.tables)}")
     columns = PlanColumns(ffi.new("struct se_plan_columns *"))
@@ -56,14 +59,14 @@ def write_columns(plan: Plan, keep_name: Callable[[str], int]) -> PlanColumns:
 
 
 def count_events(plan: Plan) -> int:
-    """One more than the highest event number that means something."""
+    """One more than the highest event number in use."""
     named = [limit.event for limit in plan.limits]
     named += [event for payback in plan.paybacks for event in (payback.event, payback.from_event)]
     return max([FIRST_CUSTOM_EVENT + len(plan.event_labels), *(event + 1 for event in named)])
 
 
 def _byte(value: int) -> int:
-    return value if 0 <= value <= 255 else 0  # 0 is no prefix length of a source: the core refuses it
+    return value if 0 <= value <= 255 else 0  # the core refuses 0
 
 
 def _point(columns: PlanColumns, kind: Kind, buffer: bytes | bytearray | array[int]) -> Array[int]:
@@ -86,7 +89,7 @@ def _write_table(columns: PlanColumns, target: TableColumns, table: PrefixTable)
 
 def _write_entries(columns: PlanColumns, entries: Sequence[Entry]) -> None:
     made = entries if isinstance(entries, Entries) else Entries.of(entries)
-    if made.expiries.count(NEVER) == len(made):  # a million times
+    if made.expiries.count(NEVER) == len(made):  # the fast path of a large policy
         expires = array("Q", (lib.SE_FOREVER,)) * len(made)
     else:
         expires = array("Q", map(nanoseconds, made.expiries))
@@ -131,7 +134,7 @@ def _write_limit(target: LimitRow, limit: Limit) -> None:
 
 
 def _write_sets(columns: PlanColumns, plan: Plan) -> None:
-    """One row a set, one column an event: the limit that applies, so that C looks up and never searches."""
+    """Write a matrix of limits, one row per set and one column per event, which C indexes without a search."""
     events = count_events(plan)
     sets = array("I", [lib.SE_NO_LIMIT]) * (events * len(plan.limit_sets))
     for row, members in enumerate(plan.limit_sets):

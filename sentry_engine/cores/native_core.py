@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The core in C: ``core.Core`` for serving. Decisions run without the GIL and without a lock that a swap holds.
+"""The core in C: ``interface.Core`` for serving. Decisions take neither the GIL nor a lock that a swap holds.
 
 Three layers: cffi reads the headers of ``native/``, this module checks lengths and turns numbers into values, and
 ``engine`` holds the objects. A verdict comes back from C as one word. Equal words share one ``Verdict``.
@@ -34,12 +34,12 @@ RULE_KEPT = lib.SE_RULE_KEPT
 HAS_RETRY = 1 << 4  # SE_WORD_HAS_RETRY: of an answer's word
 MAX_KEPT_NAMES = lib.SE_MAX_KEPT_RULES  # beyond it a penalty is listed without the id of its rule
 MAX_STRIKES = 65_535  # of uint16_t
-BURSTS_AT_A_TIME = 4_096  # copied out of the core; the readers of a policy wait for no more than these
+BURSTS_AT_A_TIME = 4_096  # rows per call, which bounds how long a call pins a policy
 Wanted = Callable[[int, Action], bool]
 
 
 class NativeCore:
-    """One engine in C. Every method may be called from any thread, ``close`` only when no other is running."""
+    """Thread-safe, except ``close``, which requires that no other call is running."""
 
     def __init__(self) -> None:
         handle = ffi.new("struct se_core **")
@@ -53,7 +53,7 @@ class NativeCore:
         self._kept_names: list[str] = []
         self._policies = PolicySlots(self._core, self._keep_name)
         self._fast_calls = open_fast_calls(int(ffi.cast("uintptr_t", self._core)), self._read)
-        self.answer = self._fast_calls.answer  # nothing is to stand between a question and C
+        self.answer = self._fast_calls.answer  # no Python frame between the caller and C
 
     @property
     def gate_address(self) -> int:
@@ -62,14 +62,14 @@ class NativeCore:
 
     @property
     def policy_bytes(self) -> int:
-        """Bytes of the policy in force, hit counters not included."""
+        """Bytes of the policy in force, without its hit counters."""
         in_force = self._require_plan()
         built = [in_force.base, *([in_force.overlay] if in_force.overlay else [])]
         return sum(int(lib.se_policy_bytes(part.policy)) for part in built)
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of the tables of sources: the same from the first source to the ten millionth."""
+        """Bytes of the tables of sources. Fixed, whatever the number of sources."""
         return int(lib.se_core_state_bytes())
 
     def publish(self, plan: Plan) -> None:
@@ -79,15 +79,13 @@ class NativeCore:
             self._fast_calls.forget()
 
     def save(self, path: Path) -> None:
-        """Write the policy in force, without what a plan appended to its base, to a file that ``load`` reads in
-        milliseconds.
-        """
+        """Write the base of the policy in force to a policy file, which ``load`` reads in milliseconds."""
         self._require_plan()
         with self._publishing:
             self._policies.save(path)
 
     def load(self, path: Path) -> None:
-        """Put a prepared policy in force. Raises ``PlanError`` or ``OSError``, then the one before stays."""
+        """Put a policy file in force. Raises ``PlanError`` or ``OSError``; then the previous policy stays in force."""
         self._require_open()
         with self._publishing:
             self._policies.load(path)
@@ -103,7 +101,7 @@ class NativeCore:
         return self._fast_calls.answer_many(tuple(sources), event, now, verified)
 
     def answer_words(self, addresses: bytes, event: int, now: float, *, verified: bool = True) -> array[int]:
-        """Without the GIL."""
+        """Releases the GIL. Raises ``ValueError`` unless the length is a multiple of 16."""
         count, rest = divmod(len(addresses), 16)
         if rest:
             raise ValueError(f"addresses are 16 bytes each, {len(addresses)} is no multiple")
@@ -115,7 +113,7 @@ class NativeCore:
 
     def trace(self, request: Request) -> tuple[Verdict, list[Step]]:
         steps, wait = ffi.new("struct se_step[]", len(STEPS)), ffi.new("double *")
-        with self._publishing:  # so that the limits and names are those of the policy that was walked
+        with self._publishing:  # keeps limits and names those of the policy that is walked
             in_force = self._require_plan()
             word = lib.se_core_trace(
                 self._require_open(), request.address, request.event, request.verified, request.now, steps, wait
@@ -194,14 +192,13 @@ class NativeCore:
         return CoreCounters(c.decisions, c.refused, c.sources, c.penalties, c.evicted)
 
     def watch(self, every: int) -> None:
-        """Record one in ``every`` decisions for ``drain``; 0: none, which is how a core starts."""
+        """Record one in ``every`` decisions for ``drain``; 0 (the default): none."""
         lib.se_core_set_log_sampling(self._require_open(), max(0, min(every, 0xFFFF_FFFF)))
 
     def drain(self, limit: int = 1024, wanted: Wanted | None = None) -> list[CoreDecision]:
-        """Take up to ``limit`` recorded decisions, oldest first. Those that found no room are in ``unlogged``.
+        """Remove and return up to ``limit`` recorded decisions, oldest first. ``unlogged`` counts those that were lost.
 
-        ``wanted`` is asked about each (its event and answer) before it is read, which is what costs: of a flood most
-        need not be.
+        ``wanted(event, action)`` selects which decisions are read. Reading is what costs, so a flood needs a filter.
         """
         core = self._require_open()
         rows = ffi.new("struct se_decision_row[]", limit)
@@ -215,7 +212,7 @@ class NativeCore:
 
     @property
     def unlogged(self) -> int:
-        """Decisions that were to be recorded when the log was full."""
+        """Number of decisions that were not recorded because the log was full."""
         return int(self._count().unlogged)
 
     def close(self) -> None:
@@ -251,10 +248,10 @@ class NativeCore:
             return None
         if rule & RULE_KEPT:
             return self._kept_names[rule & ~RULE_KEPT]
-        return names[rule] if rule < len(names) else None  # its plan was replaced too often since
+        return names[rule] if rule < len(names) else None  # the answer outlived the names of its plan
 
     def _read(self, word: int, wait: float) -> Verdict:
-        """The value of an answer's word. Names are those of the answer's own policy, of which a few are kept."""
+        """The verdict of a word. Its rule id is looked up in the plan that gave the answer, if that is still known."""
         names = self._policies.names
         if not names:
             self._require_plan()

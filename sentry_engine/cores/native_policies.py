@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The policies of one native core: built, put in force, replaced, and freed when their last reader has left.
+"""The policies of one native core: built, put in force, replaced, and freed after their last reader.
 
-What is in force is a base and perhaps an overlay (``native/policy.h``). A plan that only appends to a base that is in
-force already (``Plan.base``: blocks of the API over the rules and feeds) builds the overlay alone.
+A base is in force, and perhaps an overlay (``native/policy.h``). A plan that only appends to the
+base in force (``Plan.base``: blocks of the API over rules and feeds) builds the overlay alone.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from sentry_engine.cores.plan import Plan, PlanError, PrefixTable, Tier
 from sentry_engine.cores.policy_file import PolicyMetadata, read_policy_file, write_policy_file
 from sentry_engine.verdict import NO_RULE
 
-REMEMBERED_PLANS = 1_024  # whose rule ids are kept for answers on their way: at least one, more if they are few
-MAX_REMEMBERED_NAMES = 65_536  # of all but the first of them
-RETIRE_SECONDS = 1.0  # a reader is gone within a microsecond, unless it was preempted
+REMEMBERED_PLANS = 1_024  # whose rule ids are kept for answers in flight
+MAX_REMEMBERED_NAMES = 65_536  # of all plans but the newest
+RETIRE_SECONDS = 1.0  # to wait for readers, which take a microsecond unless preempted
 POLL_SECONDS = 0.0002
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltPolicy:
-    """``struct se_policy`` and what Python keeps of it."""
+    """``struct se_policy`` and its Python part. Owned by ``PolicySlots``."""
 
     policy: PolicyPointer
     described: PolicyMetadata
-    plan: Plan | None  # that it was built of; None: read from a file
+    plan: Plan | None  # its source; None: a policy file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,19 +45,21 @@ class PoliciesInForce:
 
 
 class PolicySlots:
-    """Not thread-safe: the core takes its lock around every call, but for reading ``in_force`` and ``names``."""
+    """Not thread-safe: the core's lock is held, except to read ``in_force`` and ``names``."""
 
     def __init__(self, core: CorePointer, keep_name: Callable[[str], int]) -> None:
         self._core = core
         self._keep_name = keep_name
-        self._retired: list[tuple[InForcePointer | Null, list[BuiltPolicy]]] = []  # still read, and what they free
-        self._past_hits: Counter[str] = Counter()  # of policies that are gone
+        self._retired: list[
+            tuple[InForcePointer | Null, list[BuiltPolicy]]
+        ] = []  # with readers, and the policies to free after them
+        self._past_hits: Counter[str] = Counter()  # of freed policies
         self.in_force: PoliciesInForce | None = None
         self.names: dict[int, Sequence[str]] = {}  # rule ids by generation modulo 65536; empty: no plan
 
     @property
     def waiting(self) -> int:
-        """Replaced pairs that a reader was still seen on."""
+        """Number of replaced pairs that still have readers."""
         return len(self._retired)
 
     def publish(self, plan: Plan) -> None:
@@ -80,7 +82,7 @@ class PolicySlots:
         self._install(PoliciesInForce(BuiltPolicy(policy, described, None), None, described.rule_ids))
 
     def save(self, path: Path) -> None:
-        """Write the base; an overlay comes from elsewhere and is put over it again."""
+        """Write the base to a policy file. The overlay is not saved: its source appends it again."""
         if self.in_force is None:
             raise RuntimeError("the core has no plan to save: publish one first")
         write_policy_file(self.in_force.base.policy, self.in_force.base.described, path)
@@ -94,7 +96,7 @@ class PolicySlots:
         return hits
 
     def close(self) -> None:
-        """After the core: nobody reads any more."""
+        """Free everything. Requires that the core is closed, so there are no readers."""
         self._retire_in_force()
         for pair, ended in self._retired:
             if pair != ffi.NULL:
@@ -122,16 +124,16 @@ class PolicySlots:
             if old.base is not new.base:
                 ended.append(old.base)
             self._retired.append((before[0], ended))
-        self._collect(RETIRE_SECONDS)
+        self._free_unread(RETIRE_SECONDS)
 
     def _retire_in_force(self) -> None:
         if self.in_force is not None:
             ended = [built for built in (self.in_force.overlay, self.in_force.base) if built]
-            self._retired.append((ffi.NULL, ended))  # the core freed the pair itself
+            self._retired.append((ffi.NULL, ended))  # the core freed the pair
 
-    def _collect(self, patience: float) -> None:
-        """Free what nobody reads any more, oldest first, and keep what its rules counted."""
-        deadline = time.monotonic() + patience
+    def _free_unread(self, timeout: float) -> None:
+        """Free retired policies without readers, oldest first, and keep their hit counts."""
+        deadline = time.monotonic() + timeout
         while self._retired:
             pair, ended = self._retired[0]
             if lib.se_in_force_is_unread(pair):
@@ -146,7 +148,7 @@ class PolicySlots:
                 return
 
     def _remember_names(self, generation: int, rule_ids: Sequence[str]) -> dict[int, Sequence[str]]:
-        """Rule ids of this and of a few plans before it, for threads that have an answer of theirs in hand."""
+        """Rule ids by generation: of this plan, and of earlier ones for answers in flight."""
         known = {generation: rule_ids}
         names = 0
         for at, (older, ids) in enumerate(self.names.items()):
@@ -158,7 +160,7 @@ class PolicySlots:
 
 
 def build_policy(columns: PlanColumns) -> PolicyPointer:
-    """``struct se_policy *`` of a plan's columns, or ``PlanError`` that says which row of which table is wrong."""
+    """Build ``struct se_policy *``. Raises ``PlanError`` that names the table and row, or ``OSError``."""
     policy, fault = ffi.new("struct se_policy **"), ffi.new("struct se_fault *")
     code = lib.se_policy_build(columns.plan, policy, fault)
     if not code:
@@ -171,7 +173,7 @@ def build_policy(columns: PlanColumns) -> PolicyPointer:
 
 
 def continues(plan: Plan, base: Plan) -> bool:
-    """Whether ``plan`` differs from ``base`` in what may be appended and nothing else; if not, it is built whole."""
+    """True if ``plan`` differs from ``base`` only in what an overlay may append."""
     appended = {"version", "tables", "entries", "rule_ids", "base"}
     same = all(
         getattr(plan, part.name) == getattr(base, part.name) for part in fields(Plan) if part.name not in appended
@@ -181,7 +183,7 @@ def continues(plan: Plan, base: Plan) -> bool:
 
 
 def cut_overlay(plan: Plan, base: Plan) -> Plan:
-    """What ``plan`` appends to ``base`` as a plan of its own: RULES rows, entries and rule ids counted from 0."""
+    """The part of ``plan`` beyond ``base`` as a plan: RULES rows, entries and rule ids counted from 0."""
     whole, known = plan.tables[Tier.RULES], len(base.tables[Tier.RULES])
     first_entry, first_rule = len(base.entries), len(base.rule_ids)
     if len(whole) < known or len(plan.entries) < first_entry or len(plan.rule_ids) < first_rule:
@@ -199,7 +201,7 @@ def cut_overlay(plan: Plan, base: Plan) -> Plan:
 
 
 def describe_limits(plan: Plan) -> tuple[tuple[int, float, str | None], ...]:
-    """Of each limit what ``trace`` shows."""
+    """The part of each limit that ``trace`` shows: events, window and rule id."""
     names = plan.rule_ids
     return tuple((n.max_events, n.window, None if n.rule == NO_RULE else names[n.rule]) for n in plan.limits)
 
@@ -209,7 +211,7 @@ def add_hits(hits: Counter[str], built: BuiltPolicy) -> None:
 
 
 def list_hits(hits: Counter[str], ask: Callable[..., int], names: Sequence[str]) -> None:
-    """Add what ``ask(rules, counts, room)`` lists to ``hits``."""
+    """Add the counts that ``ask(rules, counts, room)`` lists to ``hits``."""
     room = 1024
     while True:
         rules, counts = ffi.new("uint32_t[]", room), ffi.new("uint64_t[]", room)

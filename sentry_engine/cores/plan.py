@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A policy compiled to columns: what a core loads, native or twin.
+"""The plan: a policy compiled to columns, which a core loads.
 
-Parse, compile and match are three steps (``formats`` -> ``compiler`` -> a core). The plan is the value between the last
-two: no names to look up, no text to parse, every prefix of every tier as packed columns, so that a million rules are a
-few arrays. A core takes a plan whole and swaps it in at once; it may keep the plan, and never changes it.
+Policies are parsed (``formats``), compiled (``policy.compiler``) and matched (a core). A plan is the output of the
+compiler: no names to look up, no text to parse, and every prefix as packed columns, so a million rules are a few
+arrays. A core swaps a plan in at once; it may keep the plan, and never changes it.
 
 Addresses are 16 bytes in network order, IPv4 as ``::ffff:a.b.c.d`` (a prefix of 96 bits or longer below
 ``::ffff:0:0/96`` is IPv4 and matches nothing else; a shorter IPv6 prefix such as ``::/0`` never matches an IPv4
@@ -24,11 +24,11 @@ from sentry_engine.verdict import ACTIONS, REASONS, Action, Reason
 
 
 class PlanError(ValueError):
-    """A plan that no core may put in force: its columns do not fit together. The plan before it stays in force."""
+    """The columns of a plan do not fit together. The previous plan stays in force."""
 
 
 class Tier(IntEnum):
-    """The prefix tables of a plan, in no order of precedence (that is the walk's, in DECISION ORDER of ``core``)."""
+    """The prefix tables of a plan. Their precedence is DECISION ORDER in ``interface``."""
 
     NEVER_BLOCK = 0
     RULES = 1
@@ -41,7 +41,7 @@ class Tier(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PrefixTable:
-    """The prefixes of one tier as parallel columns. Of two rows with the same prefix the lower live value wins."""
+    """The prefixes of one tier as parallel columns. Between equal prefixes the lower live value wins."""
 
     networks: bytes = b""  # 16 bytes a row, host bits zero
     lengths: bytes = b""  # one byte a row, 0 to 128; IPv4 lengths plus 96
@@ -55,10 +55,9 @@ class PrefixTable:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a matching prefix says. ``action`` is ``None`` where it only informs (a country nobody has a rule about).
+    """The result of a matching prefix. ``action`` ``None`` only informs: a known country without a rule.
 
-    An entry whose ``expires_at`` has come (``now >= expires_at``) does not match: the next shorter prefix of the same
-    tier is asked, and so on.
+    An expired entry (``now >= expires_at``) does not match; the next shorter prefix of the tier is tried.
     """
 
     action: Action | None
@@ -67,22 +66,22 @@ class Entry:
     expires_at: float | None = None
 
 
-NEVER = math.inf  # the expiry of an entry that has none, in a column
-INFORMS = len(ACTIONS)  # the action of an entry that has none, in a column
+NEVER = math.inf  # the expiry of an entry without one, in a column
+INFORMS = len(ACTIONS)  # the action of an entry without one, in a column
 
 
 @dataclass(frozen=True, slots=True)
 class Entries(Sequence[Entry]):
-    """Entries as parallel columns; an ``Entry`` is made when one is looked at. Never changed once in a plan."""
+    """Entries as parallel columns; indexing makes an ``Entry``. Immutable once in a plan."""
 
-    actions: bytearray = field(default_factory=bytearray)  # places in verdict.ACTIONS, or INFORMS
-    reasons: bytearray = field(default_factory=bytearray)  # places in verdict.REASONS
+    actions: bytearray = field(default_factory=bytearray)  # indices to verdict.ACTIONS, or INFORMS
+    reasons: bytearray = field(default_factory=bytearray)  # indices to verdict.REASONS
     rules: array[int] = field(default_factory=lambda: array("I"))
     expiries: array[float] = field(default_factory=lambda: array("d"))  # seconds, or NEVER
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Entries:
-        """A copy, which may be added to. Raises ``PlanError`` for a rule that is no 32-bit number."""
+        """A mutable copy. Raises ``PlanError`` for a rule index beyond 32 bits."""
         if isinstance(entries, Entries):
             return cls(entries.actions[:], entries.reasons[:], entries.rules[:], entries.expiries[:])
         made = cls()
@@ -100,7 +99,7 @@ class Entries(Sequence[Entry]):
         self.expiries.append(NEVER if entry.expires_at is None else entry.expires_at)
 
     def add_rules(self, action: Action, reason: Reason, first: int, count: int) -> None:
-        """Entries of ``count`` rules from the ``first`` on, which do not expire."""
+        """Append entries without expiry for ``count`` rules, beginning with rule ``first``."""
         self.actions.extend(bytes((ACTION_CODES[action],)) * count)
         self.reasons.extend(bytes((REASON_CODES[reason],)) * count)
         self.rules.extend(range(first, first + count))
@@ -133,11 +132,11 @@ MAX_LIMIT_EVENTS = 65_535  # events in one window: what a row of the native tabl
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The first ``max_events`` in any ``window`` pass, the next one is refused and starts a penalty.
+    """A rate limit: the first ``max_events`` in any ``window`` pass, the next is refused and starts a penalty.
 
-    A penalty clears the window, so that its end is a fresh start. The nth penalty of a source, counted over
-    ``strike_memory`` seconds, lasts ``penalty * penalty_growth ** (n - 1)``, at most ``penalty_max``; at
-    ``blacklist_threshold`` penalties (0: never) it lasts ``blacklist_ttl`` seconds, ``None`` for ever.
+    A penalty clears the window. The nth penalty of a source within ``strike_memory`` seconds lasts
+    ``penalty * penalty_growth ** (n - 1)``, at most ``penalty_max``. From ``blacklist_threshold`` penalties on (0:
+    never) it lasts ``blacklist_ttl`` seconds; ``None``: permanently.
     """
 
     event: int  # verdict.Event, or FIRST_CUSTOM_EVENT + n
@@ -154,7 +153,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Payback:
-    """An ``event`` takes ``points`` events back from the window of ``from_event`` of the same source."""
+    """An ``event`` removes ``points`` events from the ``from_event`` window of the same source."""
 
     event: int
     from_event: int
@@ -163,8 +162,10 @@ class Payback:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """Which bits of an address make a source. Escalation: when ``escalate_after`` /64s (or other ``ipv6_prefix``es) of
-    one /56 (then of one /48) are in penalty at a time, the whole of it is."""
+    """The prefix lengths that make a source, and the escalation of IPv6 penalties.
+
+    When ``escalate_after`` sources of one /56 (then /56s of one /48) are in penalty, all of it is.
+    """
 
     ipv4_prefix: int = 32
     ipv6_prefix: int = 64
@@ -182,14 +183,14 @@ class Plan:
     paybacks: tuple[Payback, ...] = ()
     event_labels: tuple[str, ...] = ()  # custom labels, numbered from FIRST_CUSTOM_EVENT
     default: Action = Action.ACCEPT
-    on_missing: Action | None = None  # verdict where no COUNTRY row matches and the policy filters by country
+    on_missing: Action | None = None  # if no COUNTRY row matches and the policy filters by country
     aggregation: Aggregation = Aggregation()
-    # This plan is ``base`` with RULES rows, entries and rule ids appended: what a core built of it, it may use again.
+    # If set, this plan is ``base`` with RULES rows, entries and rule ids appended: a core may reuse what it built.
     base: Plan | None = None
 
 
 def find_source(plan: Plan, address: bytes) -> tuple[bytes, int]:
-    """The packed prefix that is one source, by the plan's aggregation."""
+    """The source of a packed address: its packed prefix and length by the plan's aggregation."""
     aggregation = plan.aggregation
     length = aggregation.ipv4_prefix + V4_OFFSET if is_ipv4(address) else aggregation.ipv6_prefix
     return mask(address, length), length

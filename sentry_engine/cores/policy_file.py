@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A prepared policy: the native core's snapshot in a file, with the names that Python keeps of it.
+"""A policy file: a snapshot of the native core's policy, with the rule ids that Python keeps.
 
     head (HEAD) | block (struct se_snapshot, checked in C) | meta (JSON: limits) | names (rule ids, NUL after each)
 
-A server that starts with a million prefixes reads this instead of the rules. Everything in it is checked: the head and
-the names here, by length and checksum, the block in C, by checksum and then number by number.
+It replaces compiling at the start of a server with a million prefixes. Everything is verified: head and names here, by
+length and checksum; the block in C, by checksum and then number by number.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from sentry_engine.cores.native_library import ffi, lib
 from sentry_engine.cores.native_types import PolicyPointer
 from sentry_engine.cores.plan import PlanError
 
-HEAD = struct.Struct(
-    "<8sIIQQQ"
-)  # magic, layout, bytes of meta, of the block and of the names; checksum of meta and names
+HEAD = struct.Struct("<8sIIQQQ")  # magic, layout; bytes of meta, block and names; checksum of meta and names
 MAGIC = b"ocs-prep"
 LAYOUT = 1
 MAX_META = 1 << 26  # bytes; 65 536 limits need 8 MB
@@ -31,7 +29,7 @@ MAX_NAMES = 1 << 32  # bytes
 
 
 class RuleNames(Sequence[str]):
-    """Rule ids as they lie in the file, split up when the first one is asked for."""
+    """Rule ids of a file, split on first access."""
 
     def __init__(self, blob: bytes, count: int) -> None:
         self._blob = blob
@@ -55,17 +53,17 @@ class RuleNames(Sequence[str]):
 
 @dataclass(frozen=True, slots=True)
 class PolicyMetadata:
-    """What Python keeps of a policy: the rest is in C."""
+    """The Python part of a policy."""
 
     rule_ids: Sequence[str]
     limits: Sequence[tuple[int, float, str | None]]  # max_events, window in seconds, rule id
 
 
 def write_policy_file(policy: PolicyPointer, described: PolicyMetadata, path: Path) -> None:
-    """Write a policy to ``path``, whole or not at all."""
+    """Write a policy to ``path`` atomically. Raises ``OSError``, and ``PlanError`` for a rule id with a NUL."""
     names = "".join(f"{name}\0" for name in described.rule_ids).encode()
     if names.count(b"\0") != len(described.rule_ids):
-        raise PlanError("a rule id with a NUL in it cannot be written to a prepared policy")
+        raise PlanError("a rule id with a NUL in it cannot be written to a policy file")
     meta = json.dumps({"rules": len(described.rule_ids), "limits": described.limits}).encode()
     checksum = lib.se_checksum(meta + names, len(meta) + len(names))
     block = int(lib.se_policy_bytes(policy))
@@ -87,7 +85,7 @@ def write_policy_file(policy: PolicyPointer, described: PolicyMetadata, path: Pa
 
 
 def read_policy_file(path: Path) -> tuple[PolicyPointer, PolicyMetadata]:
-    """``struct se_policy *`` of a file, or ``PlanError`` that says what is wrong with it."""
+    """Read a policy and its metadata. Ownership passes to the caller. Raises ``PlanError`` and ``OSError``."""
     policy, fault = ffi.new("struct se_policy **"), ffi.new("struct se_fault *")
     with path.open("rb", buffering=0) as file:
         meta_size, block_size, names_size, checksum = _read_head(
@@ -103,7 +101,7 @@ def read_policy_file(path: Path) -> tuple[PolicyPointer, PolicyMetadata]:
         described = _read_names(text[:meta_size], text[meta_size:], path, intact=intact)
         sizes = lib.se_policy_rules(policy[0]), lib.se_policy_limits(policy[0])
         if sizes != (len(described.rule_ids), len(described.limits)):
-            raise PlanError(f"{path}: the names in it are those of another policy")  # noqa: TRY301
+            raise PlanError(f"{path}: its names belong to another policy")  # noqa: TRY301
     except BaseException:
         lib.se_policy_free(policy[0])
         raise
@@ -112,12 +110,12 @@ def read_policy_file(path: Path) -> tuple[PolicyPointer, PolicyMetadata]:
 
 def _read_head(head: bytes, size: int, path: Path) -> tuple[int, int, int, int]:
     if len(head) < HEAD.size or not head.startswith(MAGIC):
-        raise PlanError(f"{path}: no prepared policy")
+        raise PlanError(f"{path}: not a policy file")
     _, layout, meta_size, block_size, names_size, checksum = HEAD.unpack(head)
     if layout != LAYOUT:
-        raise PlanError(f"{path}: prepared by another version (layout {layout}, not {LAYOUT}): make it again")
+        raise PlanError(f"{path}: written by another version (layout {layout}, not {LAYOUT}): write it again")
     if meta_size > MAX_META or names_size > MAX_NAMES or size != HEAD.size + meta_size + block_size + names_size:
-        raise PlanError(f"{path}: cut short, or with something after its end")
+        raise PlanError(f"{path}: its length is wrong")
     return meta_size, block_size, names_size, checksum
 
 
@@ -131,5 +129,5 @@ def _read_names(meta: bytes, names: bytes, path: Path, *, intact: bool) -> Polic
     except (ValueError, KeyError, TypeError) as error:
         raise PlanError(f"{path}: its description cannot be read: {error}") from None
     if names.count(b"\0") != rules or (names and names[-1]):
-        raise PlanError(f"{path}: it has other names than it has rules")
+        raise PlanError(f"{path}: the number of names differs from the number of rules")
     return PolicyMetadata(RuleNames(names, rules), limits)

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What logins look like in the large: guesses spread so that no single rate sees them, and owners who cannot be
-here.
-"""
+"""Detectors on the stream of logins: distributed password guessing, and users in implausible locations."""
 
 from sentry_engine.detectors.attempts import Attempt, Response, Suspicion
 from sentry_engine.detectors.detector_set import DetectorSet

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a detector is shown and what it says."""
+"""The input and output of detectors."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from sentry_engine.geoip.lookup import Place
+from sentry_engine.geoip.lookup import Location
 from sentry_engine.verdict import Reason
 
 
 class Response(StrEnum):
-    """What happens on a suspicion: it is told, or its source is put in the penalty box too, or the login is refused."""
+    """The response to a suspicion: log it, also penalise its source, or refuse the login."""
 
     LOG = "log"
     PENALISE = "penalise"
@@ -21,18 +21,18 @@ class Response(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One login that was decided. ``source`` is the packed prefix and length that counts as one source."""
+    """One decided login. ``source`` is its packed prefix and length."""
 
     user: str
     source: tuple[bytes, int]
     now: float  # engine's clock
     success: bool
-    place: Place
+    location: Location
 
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """``text`` is for the operator; ``penalty`` is seconds, for ``Response.PENALISE``."""
+    """``text`` is for the operator; ``penalty`` is in seconds, for ``Response.PENALISE``."""
 
     reason: Reason
     response: Response
@@ -41,4 +41,5 @@ class Suspicion:
 
 
 class Detector(Protocol):
-    def observe(self, attempt: Attempt) -> Suspicion | None: ...
+    def observe(self, attempt: Attempt) -> Suspicion | None:
+        """Learn from an attempt. Returns a suspicion if it exceeds the threshold."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All detectors together, on one stream of attempts. What they have seen outlives a change of thresholds."""
+"""All detectors on one stream of attempts. Their memory survives a change of thresholds."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class DetectorSet:
             self._travel.learn(user, sighting)
 
     def locations(self) -> list[tuple[str, frozenset[str], Sighting | None]]:
-        """Of each user the countries and where the last login came from; the least recently heard of comes first."""
+        """User, known countries and last sighting of every user, least recently seen first."""
         with self._lock:
             users = dict.fromkeys((*self._country.users(), *self._travel.users()))
-            return [(user, self._country.seen(user), self._travel.last(user)) for user in users]
+            return [(user, self._country.countries(user), self._travel.last(user)) for user in users]
 
     def forget_user(self, user: str) -> None:
-        """Where a user was is nobody's business once the user is gone."""
+        """Delete what is known of a user's locations."""
         with self._lock:
             self._country.forget(user)
             self._travel.forget(user)

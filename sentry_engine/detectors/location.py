@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Owners who are not where they can be: a country they were never in, a distance nobody travels in the time."""
+"""Detectors of implausible locations: a user's first login from a country, and impossible travel."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sentry_engine.detectors.thresholds import CountryThreshold, TravelThreshold
 from sentry_engine.verdict import Reason
 
 EARTH_RADIUS = 6_371.0  # km
-Sighting = tuple[float, float, float]  # latitude and longitude in degrees, and when (engine's clock)
-MAX_COUNTRIES = 64  # of one user; nobody needs more, and a list of all says nothing
+Sighting = tuple[float, float, float]  # latitude and longitude in degrees, time (engine's clock)
+MAX_COUNTRIES = 64  # remembered per user
 
 
 class CountryDetector:
-    """Learns the countries of each user; an unknown country teaches and says nothing."""
+    """Learns the countries of each user. The first one, and logins without a country, raise no suspicion."""
 
     def __init__(self) -> None:
         self.threshold: CountryThreshold | None = CountryThreshold()
         self._seen: RecentlyUsed[str, frozenset[str]] = RecentlyUsed()
 
     def observe(self, attempt: Attempt) -> Suspicion | None:
-        threshold, country = self.threshold, attempt.place.country
+        threshold, country = self.threshold, attempt.location.country
         if threshold is None or not attempt.success or not country:
             return None
         seen = self._seen.get(attempt.user) or frozenset()
@@ -36,14 +36,14 @@ class CountryDetector:
         return Suspicion(Reason.NEW_COUNTRY, threshold.response, text, threshold.penalty)
 
     def learn(self, user: str, countries: frozenset[str]) -> None:
-        """What was known before a restart, or what an operator vouches for."""
+        """Add countries from a saved state or from the operator."""
         self._seen.put(user, (self._seen.get(user) or frozenset()) | countries)
 
-    def seen(self, user: str) -> frozenset[str]:
+    def countries(self, user: str) -> frozenset[str]:
         return self._seen.get(user) or frozenset()
 
     def users(self) -> list[str]:
-        """Those of whom a country is known, the least recently heard of first."""
+        """Users with a known country, least recently seen first."""
         return self._seen.keys()
 
     def forget(self, user: str) -> None:
@@ -51,17 +51,17 @@ class CountryDetector:
 
 
 class TravelDetector:
-    """Compares each success with the one before it. Needs a database with coordinates (City)."""
+    """Compares each successful login with the previous one. Needs a database with coordinates (City)."""
 
     def __init__(self) -> None:
         self.threshold: TravelThreshold | None = TravelThreshold()
         self._last: RecentlyUsed[str, Sighting] = RecentlyUsed()
 
     def observe(self, attempt: Attempt) -> Suspicion | None:
-        threshold, place = self.threshold, attempt.place
-        if threshold is None or not attempt.success or place.latitude is None or place.longitude is None:
+        threshold, location = self.threshold, attempt.location
+        if threshold is None or not attempt.success or location.latitude is None or location.longitude is None:
             return None
-        here = (place.latitude, place.longitude)
+        here = (location.latitude, location.longitude)
         last = self._last.get(attempt.user)
         if last is None:
             self._last.put(attempt.user, (*here, attempt.now))
@@ -77,7 +77,7 @@ class TravelDetector:
         return Suspicion(Reason.IMPOSSIBLE_TRAVEL, threshold.response, text, threshold.penalty)
 
     def learn(self, user: str, sighting: Sighting) -> None:
-        """What was known before a restart; what was seen since is the better knowledge."""
+        """Add a sighting from a saved state, unless a later one is known."""
         known = self._last.get(user)
         if known is None or known[2] < sighting[2]:
             self._last.put(user, sighting)
@@ -86,7 +86,7 @@ class TravelDetector:
         return self._last.get(user)
 
     def users(self) -> list[str]:
-        """Those who were seen, the least recently heard of first."""
+        """Users with a sighting, least recently seen first."""
         return self._last.keys()
 
     def forget(self, user: str) -> None:

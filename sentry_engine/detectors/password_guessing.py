@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Guesses spread thin: one source trying many users (spray), one user tried from many sources (stuffing).
+"""Detectors of distributed password guessing: one source trying many users (spray), many sources trying one user
+(stuffing).
 
-A success takes the user off: whoever mistypes and then gets in was not guessing.
+A successful login removes the user from the count: a user who mistyped is not guessing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from sentry_engine.detectors.recent_keys import RecentSets
 from sentry_engine.detectors.thresholds import SprayThreshold, StuffingThreshold
 from sentry_engine.verdict import Reason
 
-MAX_ITEMS = 1_000  # users of one source, sources of one user; also the largest threshold
+MAX_ITEMS = 1_000  # users per source, sources per user; also the largest threshold
 
 
 class SprayDetector:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bounded memories: of many keys the most recently used, of each key the items of the last while."""
+"""Bounded memories of detectors: the most recently used keys, and the recent items of each key."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-MAX_KEYS = 20_000  # sources or users remembered by one detector; the least recently heard of is forgotten
+MAX_KEYS = 20_000  # sources or users per detector; the least recently seen is evicted
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
 class RecentlyUsed(Generic[Key, Value]):
-    """A mapping of at most ``max_keys``; the least recently put one makes room."""
+    """A mapping of at most ``max_keys``. When full, the least recently put key is evicted."""
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys
@@ -33,19 +33,19 @@ class RecentlyUsed(Generic[Key, Value]):
         self._values.pop(key, None)
 
     def keys(self) -> list[Key]:
-        """The least recently put one first."""
+        """Keys, least recently put first."""
         return list(self._values)
 
 
 class RecentSets(Generic[Key, Value]):
-    """Distinct items per key, each with the last time it was seen."""
+    """Distinct items per key, each with the time it was last seen."""
 
     def __init__(self, max_items: int, max_keys: int = MAX_KEYS) -> None:
         self._max_items = max_items
         self._sets: RecentlyUsed[Key, OrderedDict[Value, float]] = RecentlyUsed(max_keys)
 
     def add(self, key: Key, item: Value, now: float, window: float) -> int:
-        """How many distinct items of ``key`` there are within ``window``, this one included."""
+        """Add an item. Returns the number of distinct items of ``key`` within ``window`` seconds."""
         items = self._sets.get(key) or OrderedDict()
         items[item] = now
         items.move_to_end(item)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From how much on a detector speaks, and what it does then. Rule files state others under ``detectors``."""
+"""Thresholds of the detectors and their responses. Rule files override them under ``detectors``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ DETECTOR_PENALTY = 3_600.0  # seconds, for ``Response.PENALISE``
 
 @dataclass(frozen=True, slots=True)
 class SprayThreshold:
-    """So many users failed from one source and have not succeeded from it since.
+    """Number of users that failed from one source without a later success from it.
 
-    An office of 200 of whom a tenth mistypes and then gets in stays at none; 15 who give up within ten minutes of each
-    other do not happen.
+    In an office of 200, users who mistype and then log in count zero; 15 that give up within ten minutes are an attack.
     """
 
     users: int = 15
@@ -26,9 +25,9 @@ class SprayThreshold:
 
 @dataclass(frozen=True, slots=True)
 class StuffingThreshold:
-    """One user failed from so many sources and has not succeeded since.
+    """Number of sources from which one user failed without a later success.
 
-    Told only, by default: to refuse the user would let anybody lock anybody out, and each source may be somebody's.
+    Logged only by default: refusing the user would let an attacker lock users out, and a source may be shared.
     """
 
     sources: int = 8
@@ -39,7 +38,7 @@ class StuffingThreshold:
 
 @dataclass(frozen=True, slots=True)
 class CountryThreshold:
-    """A success from a country the user was not seen in, once any country is known of the user."""
+    """A success from a country that is new for the user, once one is known."""
 
     response: Response = Response.LOG
     penalty: float = DETECTOR_PENALTY
@@ -47,8 +46,9 @@ class CountryThreshold:
 
 @dataclass(frozen=True, slots=True)
 class TravelThreshold:
-    """Two successes further apart than somebody travels in the time: faster than an airliner, over more than the error
-    of the databases, which place a user of a mobile network hundreds of kilometres away.
+    """Two successes too far apart for the time between: faster than an airliner, and beyond the database error.
+
+    Databases locate users of mobile networks up to hundreds of kilometres away.
     """
 
     kilometres_per_hour: float = 1_000.0
@@ -59,7 +59,7 @@ class TravelThreshold:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """``None``: that detector is off. ``stated`` names those that a rule file sets itself."""
+    """``None`` disables a detector. ``stated`` names those that a rule file sets."""
 
     password_spray: SprayThreshold | None = field(default_factory=SprayThreshold)
     credential_stuffing: StuffingThreshold | None = field(default_factory=StuffingThreshold)

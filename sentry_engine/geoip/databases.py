@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What databases know of an address: country and continent, autonomous system, kind of anonymiser.
+"""Snapshots of the GeoIP databases: country and continent, autonomous system, kind of anonymiser.
 
-A snapshot holds the databases as prefix columns, so that a policy compiles them into the same tables as its rules and
-no request ever reads a database. It is read once per file and kept while the file stays the same; reading takes seconds
-for a large one and is done by whoever loads the policy, off the event loop.
+A snapshot holds a database as prefix columns. A policy compiles them into the same tables as its rules, so no request
+reads a database. A file is read once and cached until it changes. Reading a large one takes seconds: load policies off
+the event loop.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from sentry_engine.errors import PolicyError, Problem
 from sentry_engine.geoip.file_identity import FileIdentity
 from sentry_engine.geoip.mmdb_reader import Classify, CodedPrefixes, DatabaseError, Progress, check_database, read_tree
 
-MAX_CACHED = 6  # databases kept in memory: each kind, and the one it is replaced by
+MAX_CACHED = 6  # databases in memory: each kind, and its replacement
 ANONYMIZERS = ("anonymous_vpn", "hosting_provider", "public_proxy", "residential_proxy", "tor_exit_node")
 
 
 @dataclass(frozen=True, slots=True)
 class GeoipPaths:
-    """Files in MaxMind's DB format (GeoLite2, GeoIP2, DB-IP, IPinfo); an empty path: there is none."""
+    """Files in MaxMind's DB format (GeoLite2, GeoIP2, DB-IP, IPinfo). Empty: no such database."""
 
     country: str | Path = ""
     asn: str | Path = ""
@@ -38,7 +38,7 @@ class GeoipPaths:
 
 @dataclass(frozen=True, slots=True)
 class GeoSnapshot:
-    """The databases as they were read. Classes: (country, continent), ASN, frozenset of anonymiser kinds."""
+    """The databases as read. Classes: (country, continent), ASN, frozenset of anonymiser kinds."""
 
     country: CodedPrefixes | None = None
     asn: CodedPrefixes | None = None
@@ -46,7 +46,7 @@ class GeoSnapshot:
 
 
 def read_databases(paths: GeoipPaths, needed: Collection[str], progress: Progress | None = None) -> GeoSnapshot:
-    """Reads the ``needed`` databases whole and opens the others. Raises ``PolicyError`` naming each that is broken."""
+    """Read the ``needed`` databases and open the others. Raises ``PolicyError`` with every broken one."""
     problems: list[Problem] = []
     columns: dict[str, CodedPrefixes] = {}
     for name, path in paths.given():
@@ -65,7 +65,7 @@ def read_databases(paths: GeoipPaths, needed: Collection[str], progress: Progres
 
 
 class UnkeyedProgress:
-    """A progress callback that is no part of the cache's key."""
+    """A progress callback that does not count in the key of the cache."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.progress = progress
@@ -82,8 +82,8 @@ def _read_cached(identity: FileIdentity, name: str, quiet: UnkeyedProgress) -> C
     return read_tree(identity.path, CLASSIFIERS[name], quiet.progress)
 
 
-def classify_country(record: Any) -> tuple[str, str] | None:  # noqa: ANN401  # whatever a database holds
-    """(country, continent), either may be empty. Where the place is unknown, the country of registration counts."""
+def classify_country(record: Any) -> tuple[str, str] | None:  # noqa: ANN401  # any database record
+    """(country, continent), either may be empty. Falls back to the country of registration."""
     if not isinstance(record, Mapping):
         return None
     country = _code(record, "country") or _code(record, "registered_country")
@@ -92,7 +92,7 @@ def classify_country(record: Any) -> tuple[str, str] | None:  # noqa: ANN401  # 
 
 
 def _code(record: Mapping[str, Any], key: str) -> str:
-    """MaxMind and DB-IP nest (``country.iso_code``), IPinfo does not (``country_code``, or ``country`` itself)."""
+    """MaxMind and DB-IP nest the code (``country.iso_code``); IPinfo does not (``country_code`` or ``country``)."""
     value = record.get(key)
     if isinstance(value, Mapping):
         value = value.get("iso_code") or value.get("code")

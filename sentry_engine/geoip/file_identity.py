@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a file that was read is told from the one that is there now."""
+"""Identity of a file's content, to detect a change without reading it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """Changes when a file is replaced or written."""
+    """Differs after a file is replaced or written."""
 
     path: str
     inode: int
     size: int
     modified_ns: int
-    changed_ns: int  # of the inode: nobody sets it back
+    changed_ns: int  # of the inode; cannot be set back
 
     @classmethod
     def of(cls, path: str) -> FileIdentity:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the databases say of one address: for rules about users, and to show with an event. Never asked per packet."""
+"""Geo lookup of single addresses, for rules about users and for events. Not used per packet."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sentry_engine.geoip.databases import GeoipPaths, classify_anonymous, classi
 from sentry_engine.geoip.mmdb_reader import BROKEN
 
 MAX_REMEMBERED = 4_096  # addresses
-SAMPLE = 500  # records in which coordinates are looked for; a database has them nearly everywhere or nowhere
+SAMPLE = 500  # records searched for coordinates: a database has them nearly everywhere or nowhere
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Empty where nothing is known."""
+class Location:
+    """The database fields of an address. Empty or ``None``: unknown."""
 
     country: str = ""
     continent: str = ""
@@ -33,14 +33,14 @@ class Place:
     longitude: float | None = None
 
 
-UNKNOWN_LOCATION = Place()
+UNKNOWN_LOCATION = Location()
 
 
 class GeoLookup:
-    """Holds the databases in memory, so that a file which is overwritten in place disturbs nobody."""
+    """Holds the databases in memory, so overwriting a file in place is harmless. Thread-safe."""
 
     def __init__(self, paths: GeoipPaths) -> None:
-        """Raises ``OSError`` and ``maxminddb.InvalidDatabaseError``; ``read_databases`` is the one to explain them."""
+        """Raises ``OSError`` and ``maxminddb.InvalidDatabaseError``; ``read_databases`` reports them as problems."""
         self._readers = {
             name: maxminddb.open_database(io.BytesIO(Path(path).read_bytes()), maxminddb.MODE_FD)
             for name, path in paths.given()
@@ -48,11 +48,11 @@ class GeoLookup:
         self.find = lru_cache(MAX_REMEMBERED)(self._find)
 
     def knows(self, name: str) -> bool:
-        """Whether there is such a database: ``country``, ``asn``, ``anonymous``."""
+        """True if the database ``name`` (``country``, ``asn``, ``anonymous``) is present."""
         return name in self._readers
 
     def has_coordinates(self) -> bool:
-        """Whether the database in the place of countries tells where an address is, as those of cities do."""
+        """True if the country database has coordinates, as City databases do."""
         reader = self._readers.get("country")
         if reader is None:
             return False
@@ -63,13 +63,13 @@ class GeoLookup:
         locations = (record.get("location") for record in records if isinstance(record, Mapping))
         return any(_degrees(location, "latitude") is not None for location in locations)
 
-    def _find(self, address: str) -> Place:
+    def _find(self, address: str) -> Location:
         records = {name: self._get(reader, address) for name, reader in self._readers.items()}
         place, network = records.get("country"), records.get("asn")
         country, continent = classify_country(place) or ("", "")
         location = place.get("location", {}) if isinstance(place, Mapping) else {}
         organisation = network.get("autonomous_system_organization", "") if isinstance(network, Mapping) else ""
-        return Place(
+        return Location(
             country=country,
             continent=continent,
             asn=classify_asn(network),
@@ -84,7 +84,7 @@ class GeoLookup:
         try:
             return reader.get(address)
         except BROKEN:
-            return None  # an IPv6 address in a database of IPv4; a record that is broken where nobody had looked
+            return None  # an IPv6 address in an IPv4 database, or a broken record
 
 
 def _degrees(location: object, key: str) -> float | None:

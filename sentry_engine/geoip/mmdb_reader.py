@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every prefix of a MaxMind DB with the record it points to, as columns.
+"""Reader of a MaxMind DB: every prefix with the class of its record, as columns.
 
 The format (https://maxmind.github.io/MaxMind-DB/, version 2.0) is a binary trie whose leaves point into a data section.
-The trie is walked here, bounded by its own node count, and each record is decoded once by ``maxminddb``, whatever
-number of prefixes point to it: a database of a million prefixes has a few hundred countries.
+The trie is walked here, bounded by its node count. ``maxminddb`` decodes each record once, however many prefixes point
+to it: a database of a million prefixes has a few hundred countries.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import maxminddb
 from sentry_engine.addresses import V4_MAPPED, V4_OFFSET, render_address
 from sentry_engine.prefixes import Prefixes
 
-MAX_BYTES = 2 * 1024 * 1024 * 1024  # of a database; the largest sold today are a quarter of that
-MAX_RECORDS = 4_000_000  # distinct ones; an ASN database has 100 000
+MAX_BYTES = 2 * 1024 * 1024 * 1024  # of a database; the largest sold today have a quarter of that
+MAX_RECORDS = 4_000_000  # distinct; an ASN database has 100 000
 PROGRESS_EVERY = 65_536  # nodes between two reports
 
-# What maxminddb raises on damaged files, seen by fuzzing: its decoder trusts types and lengths it has just read.
+# What maxminddb raises on damaged files, found by fuzzing: its decoder trusts the types and lengths it reads.
 BROKEN = (
     maxminddb.InvalidDatabaseError,
     ArithmeticError,
@@ -38,16 +38,16 @@ BROKEN = (
 )
 
 Progress = Callable[[int, int], None]  # nodes seen, nodes in all
-Classify = Callable[[Any], object | None]  # a record to what matters of it, None: nothing
+Classify = Callable[[Any], object | None]  # a record to its class, None: of no interest
 
 
 class DatabaseError(ValueError):
-    """The file is no MaxMind DB, or a broken one."""
+    """The file is not a MaxMind DB, or is broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodedPrefixes:
-    """``codes[i]`` is the index in ``classes`` of what is known of the prefix in row ``i``."""
+    """``classes[codes[i]]`` is the class of the prefix in row ``i``."""
 
     prefixes: Prefixes
     codes: array[int]
@@ -55,7 +55,7 @@ class CodedPrefixes:
 
 
 def read_tree(path: str, classify: Classify, progress: Progress | None = None) -> CodedPrefixes:
-    """Raises ``DatabaseError``, and ``OSError`` where the file cannot be read."""
+    """Read a whole database. Raises ``DatabaseError``, and ``OSError`` if the file cannot be read."""
     with Path(path).open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
@@ -68,9 +68,7 @@ def read_tree(path: str, classify: Classify, progress: Progress | None = None) -
 
 
 def check_database(path: str) -> None:
-    """Raises ``DatabaseError`` for what is no database, ``OSError`` where it cannot be read; finds less than
-    reading.
-    """
+    """Open a database without reading its tree. Raises ``DatabaseError``, and ``OSError`` if it cannot be read."""
     try:
         maxminddb.open_database(io.BytesIO(Path(path).read_bytes()), maxminddb.MODE_FD).close()
     except BROKEN as error:
@@ -78,7 +76,7 @@ def check_database(path: str) -> None:
 
 
 def describe_error(error: Exception) -> str:
-    """What ``maxminddb`` says, without the file object that stands for the file."""
+    """The text of ``maxminddb``'s error without its file object."""
     text = str(error).replace(f" ({io.BytesIO!r})", "").replace(f" (<{io.BytesIO!r}>)", "")
     return text or type(error).__name__
 
@@ -92,7 +90,7 @@ class _Walk:
             raise DatabaseError(
                 f"{self._nodes} nodes with records of {self._bits} bits do not fit in {len(data)} bytes"
             )
-        self._by_pointer: dict[int, int] = {}  # record to code, -1: nothing of interest
+        self._by_pointer: dict[int, int] = {}  # record to code, -1: of no interest
         self._codes_of: dict[object, int] = {}
         self._networks, self._lengths, self._codes = bytearray(), bytearray(), array("I")
 
@@ -104,7 +102,7 @@ class _Walk:
         while stack:
             node, bits, depth = stack.pop()
             if node == v4_root and bits and not self._v4_only:
-                continue  # an alias of the IPv4 part (6to4, mapped, Teredo): no second truth about the same hosts
+                continue  # an alias of the IPv4 part (6to4, mapped, Teredo)
             seen += 1
             if seen > self._nodes or depth >= 128:
                 raise DatabaseError("the search tree has a loop")
@@ -132,7 +130,7 @@ class _Walk:
         return high << 24 | low
 
     def _find_v4_root(self) -> int:
-        """The node of ::/96; of a database of IPv4 the root; -1 where the path ends in a record before."""
+        """The node of ::/96; the root of an IPv4 database; -1 if the path ends in a record earlier."""
         node = 0
         for _ in range(0 if self._v4_only else V4_OFFSET):
             node = self._child(node, 0)
@@ -150,7 +148,7 @@ class _Walk:
             return
         self._append(packed, length, code)
         if not v4 and length < V4_OFFSET and address == 0:
-            self._append(V4_MAPPED + bytes(4), V4_OFFSET, code)  # a record above ::/96 holds for all of IPv4
+            self._append(V4_MAPPED + bytes(4), V4_OFFSET, code)  # a record above ::/96 covers all of IPv4
 
     def _append(self, packed: bytes, length: int, code: int) -> None:
         self._networks += packed

@@ -14,7 +14,7 @@ from sentry_engine.detectors import Attempt, DetectorSet, Response, Thresholds
 from sentry_engine.detectors.location import great_circle
 from sentry_engine.detectors.recent_keys import MAX_KEYS, RecentSets
 from sentry_engine.detectors.thresholds import CountryThreshold, TravelThreshold
-from sentry_engine.geoip.lookup import UNKNOWN_LOCATION, Place
+from sentry_engine.geoip.lookup import UNKNOWN_LOCATION, Location
 from sentry_engine.policy.lint import Kind
 
 OFFICE = (b"\x00" * 10 + b"\xff\xff\xc0\x00\x02\x01", 128)
@@ -26,95 +26,95 @@ def source(number: int) -> tuple[bytes, int]:
 
 
 def attempt(
-    user: str, now: float = 0.0, *, success: bool = False, place: Place = UNKNOWN_LOCATION, where: Any = OFFICE
+    user: str, now: float = 0.0, *, success: bool = False, location: Location = UNKNOWN_LOCATION, where: Any = OFFICE
 ) -> Attempt:
-    return Attempt(user, where, now, success, place)
+    return Attempt(user, where, now, success, location)
 
 
-def at(position: tuple[float, float], country: str = "") -> Place:
-    return Place(country=country, latitude=position[0], longitude=position[1])
+def at(position: tuple[float, float], country: str = "") -> Location:
+    return Location(country=country, latitude=position[0], longitude=position[1])
 
 
 class TestSpray:
     def test_many_users_failing_from_one_source_is_a_spray(self):
-        panel = DetectorSet()
-        found = [panel.observe(attempt(f"user-{n}", n)) for n in range(15)]
+        detectors = DetectorSet()
+        found = [detectors.observe(attempt(f"user-{n}", n)) for n in range(15)]
         assert [len(f) for f in found] == [0] * 14 + [1]
         assert (found[-1][0].reason, found[-1][0].response) == (Reason.PASSWORD_SPRAY, Response.PENALISE)
         assert "15 users" in found[-1][0].text
 
     def test_an_office_of_200_that_mistypes_and_gets_in_is_none(self):
-        panel = DetectorSet()
+        detectors = DetectorSet()
         for n in range(200):
             if n % 2:
-                assert panel.observe(attempt(f"user-{n}", n)) == []
-            assert panel.observe(attempt(f"user-{n}", n + 0.5, success=True)) == []
+                assert detectors.observe(attempt(f"user-{n}", n)) == []
+            assert detectors.observe(attempt(f"user-{n}", n + 0.5, success=True)) == []
 
     def test_one_of_them_mistyping_all_day_is_none(self):
-        panel = DetectorSet()
-        assert not any(panel.observe(attempt("forgetful", n)) for n in range(500))
+        detectors = DetectorSet()
+        assert not any(detectors.observe(attempt("forgetful", n)) for n in range(500))
 
     def test_failures_far_apart_are_none(self):
-        panel = DetectorSet()
-        assert not any(panel.observe(attempt(f"user-{n}", n * 60.0)) for n in range(100))
+        detectors = DetectorSet()
+        assert not any(detectors.observe(attempt(f"user-{n}", n * 60.0)) for n in range(100))
 
 
 class TestStuffing:
     def test_one_user_failing_from_many_sources_is_told(self):
-        panel = DetectorSet()
-        found = [panel.observe(attempt("ann", n, where=source(n))) for n in range(8)]
+        detectors = DetectorSet()
+        found = [detectors.observe(attempt("ann", n, where=source(n))) for n in range(8)]
         assert [len(f) for f in found] == [0] * 7 + [1]
         assert (found[-1][0].reason, found[-1][0].response) == (Reason.CREDENTIAL_STUFFING, Response.LOG)
 
     def test_an_office_and_a_traveller_are_none(self):
-        panel = DetectorSet()
-        assert not any(panel.observe(attempt(f"user-{n // 2}", n, success=bool(n % 2))) for n in range(400))
+        detectors = DetectorSet()
+        assert not any(detectors.observe(attempt(f"user-{n // 2}", n, success=bool(n % 2))) for n in range(400))
         for n in range(30):
-            assert panel.observe(attempt("ann", n * 600.0, where=source(n))) == []
-            assert panel.observe(attempt("ann", n * 600.0 + 5, where=source(n), success=True)) == []
+            assert detectors.observe(attempt("ann", n * 600.0, where=source(n))) == []
+            assert detectors.observe(attempt("ann", n * 600.0 + 5, where=source(n), success=True)) == []
 
 
 class TestCountries:
     def test_the_first_teaches_the_second_is_told_once(self):
-        panel = DetectorSet()
+        detectors = DetectorSet()
         places = ("DE", "DE", "FR", "FR", "", "DE")
-        found = [len(panel.observe(attempt("ann", success=True, place=Place(country=c)))) for c in places]
+        found = [len(detectors.observe(attempt("ann", success=True, location=Location(country=c)))) for c in places]
         assert found == [0, 0, 1, 0, 0, 0]
-        assert panel.locations() == [("ann", {"DE", "FR"}, None)]
+        assert detectors.locations() == [("ann", {"DE", "FR"}, None)]
 
     def test_failures_teach_nothing(self):
-        panel = DetectorSet()
-        panel.observe(attempt("ann", place=Place(country="FR")))
-        assert panel.locations() == []
+        detectors = DetectorSet()
+        detectors.observe(attempt("ann", location=Location(country="FR")))
+        assert detectors.locations() == []
 
     def test_what_is_denied_stays_denied_until_it_is_learnt(self):
-        panel = DetectorSet()
-        panel.set_thresholds(Thresholds(new_country=CountryThreshold(Response.DENY)))
-        panel.learn_countries("ann", frozenset({"DE"}))
-        french = attempt("ann", success=True, place=Place(country="FR"))
-        assert [len(panel.observe(french)) for _ in range(2)] == [1, 1]
-        panel.learn_countries("ann", frozenset({"FR"}))
-        assert panel.observe(french) == []
+        detectors = DetectorSet()
+        detectors.set_thresholds(Thresholds(new_country=CountryThreshold(Response.DENY)))
+        detectors.learn_countries("ann", frozenset({"DE"}))
+        french = attempt("ann", success=True, location=Location(country="FR"))
+        assert [len(detectors.observe(french)) for _ in range(2)] == [1, 1]
+        detectors.learn_countries("ann", frozenset({"FR"}))
+        assert detectors.observe(french) == []
 
 
 class TestTravel:
     def test_berlin_to_new_york_takes_a_day_or_is_told(self):
         assert great_circle(BERLIN, NEW_YORK) == pytest.approx(6_385, rel=0.01)
         for hours, found in ((1.0, 1), (5.0, 1), (8.0, 0)):
-            panel = DetectorSet()
-            panel.observe(attempt("ann", 0.0, success=True, place=at(BERLIN)))
-            assert len(panel.observe(attempt("ann", hours * 3_600, success=True, place=at(NEW_YORK)))) == found
+            detectors = DetectorSet()
+            detectors.observe(attempt("ann", 0.0, success=True, location=at(BERLIN)))
+            assert len(detectors.observe(attempt("ann", hours * 3_600, success=True, location=at(NEW_YORK)))) == found
 
     def test_the_error_of_the_database_is_no_travel(self):
-        panel = DetectorSet()
+        detectors = DetectorSet()
         for n in range(50):
-            assert panel.observe(attempt("ann", n, success=True, place=at((BERLIN, POTSDAM)[n % 2]))) == []
+            assert detectors.observe(attempt("ann", n, success=True, location=at((BERLIN, POTSDAM)[n % 2]))) == []
 
     def test_an_office_of_200_in_two_places_is_none(self):
-        panel = DetectorSet()
+        detectors = DetectorSet()
         for n in range(400):
             place = at(BERLIN if n % 200 < 100 else NEW_YORK)
-            assert panel.observe(attempt(f"user-{n % 200}", n, success=True, place=place)) == []
+            assert detectors.observe(attempt(f"user-{n % 200}", n, success=True, location=place)) == []
 
 
 class TestBounds:

@@ -14,7 +14,7 @@ from sentry_engine.addresses import pack_network
 from sentry_engine.cores.interface import Burst
 from sentry_engine.detectors import Attempt
 from sentry_engine.engine import state_transfer
-from sentry_engine.geoip.lookup import Place
+from sentry_engine.geoip.lookup import Location
 
 SOURCE, OTHER, SIX = "192.0.2.1", "198.51.100.1", "2001:db8:0:7::1"
 SAVED_AT = 1_700_000_000.0  # Unix time
@@ -172,7 +172,7 @@ class TestUsers:
     @staticmethod
     def log_in(machine: Machine, user: str, country: str, place: tuple[float, float]) -> list[Reason]:
         source = pack_network("192.0.2.0/24")
-        where = Place(country=country, latitude=place[0], longitude=place[1])
+        where = Location(country=country, latitude=place[0], longitude=place[1])
         found = machine.made[-1].detectors.observe(Attempt(user, source, machine.now(), True, where))
         return [suspicion.reason for suspicion in found]
 
