@@ -11,7 +11,7 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-# Run, not imported: the package's own dependencies need not be installed where it is built.
+# Run, not imported: the packages' own dependencies need not be installed where they are built.
 CFFI_HEADERS = runpy.run_path(str(HERE / "cffi_headers.py"))
 
 # What Python sees, each header after those that it includes.

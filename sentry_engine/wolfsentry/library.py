@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, cast
 
+from sentry_engine.cores.native_types import Array
 from sentry_engine.errors import PolicyError, Problem
 from sentry_engine.wolfsentry.flags import read_results, write_results
 from sentry_engine.wolfsentry.model import Configuration
+from sentry_engine.wolfsentry.native_types import LibraryGatePointer, LibraryPointer, TrafficStruct
 from sentry_engine.wolfsentry.table import Outcome
 from sentry_engine.wolfsentry.traffic import INET, Traffic, make_target
 from sentry_engine.wolfsentry.writer import write_config
@@ -36,7 +38,7 @@ class Library:
 
     def __init__(self, config: Configuration, *, file: str = "configuration", now: float = 0.0) -> None:
         """Raises ``PolicyError`` for what the library does not take."""
-        self._handle: Any = None
+        self._handle: LibraryPointer | None = None
         text = write_config(config, file=file)
         handle, reason = ffi.new("struct se_ws **"), ffi.new("char[]", MAX_ERROR)
         code = lib.se_ws_open(text, len(text), int(now * MICROSECONDS), handle, reason, MAX_ERROR)
@@ -69,14 +71,14 @@ class Library:
     def knows_event(self, label: str) -> bool:
         return label in self._labels
 
-    def prepare(self, traffic: Sequence[Traffic]) -> Any:  # noqa: ANN401
+    def prepare(self, traffic: Sequence[Traffic]) -> Array[TrafficStruct]:
         """Traffic as ``ask_each`` takes it."""
         asked = ffi.new("struct se_ws_traffic[]", len(traffic))
         for at, one in enumerate(traffic):
             fill_traffic(one, ffi.addressof(asked, at))
         return asked
 
-    def ask_each(self, asked: Any, *, now: float) -> list[int]:  # noqa: ANN401
+    def ask_each(self, asked: Array[TrafficStruct], *, now: float) -> list[int]:
         """Results of each as the library's bits, in one call: nothing is said of the traffic."""
         results = ffi.new("uint32_t[]", len(asked))
         if lib.se_ws_dispatch_many(self._require_open(), asked, len(asked), int(now * MICROSECONDS), results):
@@ -103,13 +105,13 @@ class Library:
     def __del__(self) -> None:
         self.close()
 
-    def _require_open(self) -> Any:  # noqa: ANN401  # cffi's pointers have no type
+    def _require_open(self) -> LibraryPointer:
         if self._handle is None:
             raise RuntimeError("the library's table is closed")
         return self._handle
 
 
-def fill_traffic(traffic: Traffic, asked: Any = None) -> Any:  # noqa: ANN401
+def fill_traffic(traffic: Traffic, asked: TrafficStruct | None = None) -> TrafficStruct:
     """``asked`` is the ``struct se_ws_traffic *`` to fill; ``None``: a new one."""
     target = make_target(traffic)
     asked = ffi.new("struct se_ws_traffic *") if asked is None else asked
@@ -126,9 +128,10 @@ class LibraryGate:
 
     def __init__(self, front: int, inner: int) -> None:
         """Addresses of gates, whose cores outlive this."""
-        self._gate = lib.se_ws_gate_open(ffi.cast("void *", front), ffi.cast("void *", inner))
-        if self._gate == ffi.NULL:
+        gate = lib.se_ws_gate_open(ffi.cast("void *", front), ffi.cast("void *", inner))
+        if gate == ffi.NULL:
             raise MemoryError
+        self._gate = cast("LibraryGatePointer", gate)
 
     @property
     def address(self) -> int:
@@ -138,7 +141,7 @@ class LibraryGate:
         """In force at once. Raises ``ValueError`` for more than the gate holds."""
         handles = [table._require_open() for table in tables]  # noqa: SLF001  # of this very module
         if lib.se_ws_gate_set(self._gate, handles, len(handles)):
-            raise ValueError(f"a gate asks 16 configurations at most, not {len(handles)}")
+            raise ValueError(f"a gate asks {lib.SE_WS_MAX_TABLES} configurations at most, not {len(handles)}")
 
     def close(self) -> None:
         """No thread may be asking."""

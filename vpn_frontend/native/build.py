@@ -6,7 +6,7 @@ The static wolfSSL comes from ``OCSENTRY_WOLFSSL`` or is built once by ``wolfssl
 
 from __future__ import annotations
 
-import re
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -14,24 +14,18 @@ from cffi import FFI
 
 HERE = Path("vpn_frontend/native")  # setuptools wants sources relative to the project, where it is run
 SOURCES = sorted(str(path) for path in HERE.rglob("*.c"))
-
-
-def declarations(header: Path) -> str:
-    """The header without its preprocessor lines, as cffi wants it."""
-    return re.sub(r"^#.*$", "", header.read_text(encoding="utf-8"), flags=re.MULTILINE)
+CFFI_HEADERS = runpy.run_path(
+    "sentry_engine/native/cffi_headers.py"
+)  # shared; run, since packages are not importable here
 
 
 def describe() -> FFI:
     prefix = subprocess.run([HERE / "wolfssl.sh"], check=True, capture_output=True, text=True).stdout.strip()
     ffi = FFI()
-    ffi.cdef(declarations(HERE / "gateway.h"))
+    ffi.cdef(CFFI_HEADERS["declarations"]([HERE / "gateway.h"]))
     ffi.set_source(
         "vpn_frontend._gateway",
-        '#include "vpn_frontend/native/gateway.h"\n'
-        # What cffi writes below was not written to our warnings.
-        '#pragma GCC diagnostic ignored "-Wconversion"\n#pragma GCC diagnostic ignored "-Wsign-conversion"\n'
-        '#pragma GCC diagnostic ignored "-Wunused-parameter"\n#pragma GCC diagnostic ignored "-Wshadow"\n'
-        '#pragma GCC diagnostic ignored "-Wmissing-field-initializers"\n',
+        CFFI_HEADERS["preamble"](["vpn_frontend/native/gateway.h"]),
         sources=SOURCES,
         depends=[*map(str, HERE.rglob("*.h")), f"{prefix}/lib/libwolfssl.a"],
         include_dirs=[".", str(HERE)],
