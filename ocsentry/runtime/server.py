@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from admin_api.app import create_app
 from admin_api.clock import SYSTEM_CLOCK
+from admin_api.enforcement.engine_state import restore_engine_state, save_engine_state
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
-from admin_api.penalties.state import restore_engine_state, save_engine_state
 from admin_api.server import ApiServer
 from admin_api.services import Services
 from admin_api.store import Store

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""``/tokens``, and requests with a token."""
+
 from __future__ import annotations
 
 import sqlite3
@@ -8,7 +10,7 @@ import pytest
 from sqlalchemy import delete
 
 from admin_api.clock import Clock
-from admin_api.http.identity import ALL_SCOPES, Principal, Scope, mint_token, parse_token, secret_matches
+from admin_api.http.identity import ALL_SCOPES, Scope
 from admin_api.http.throttle import MAX_FAILURES
 from admin_api.store.database import TOKEN_LIFETIME
 from admin_api.store.tables import Token
@@ -147,21 +149,3 @@ class TestUse:
         assert int(answer.headers["retry-after"]) > 0
         assert (await server.client.get("/api/v1/blocks")).status_code == 200
         assert (await server.anonymous.get("/api/v1/blocks")).status_code == 401
-
-
-class TestIdentity:
-    async def test_minted_tokens_are_read_back(self):
-        minted = mint_token()
-        token_id, secret = parse_token(minted.text)
-        assert token_id == minted.id
-        assert secret_matches(secret, minted.digest)
-        assert not secret_matches(secret[::-1], minted.digest)
-        assert len({mint_token().text for _ in range(100)}) == 100
-
-    async def test_every_write_scope_implies_its_read(self):
-        for scope in Scope:
-            resource, _, right = scope.value.partition(":")
-            if right == "write":
-                principal = Principal("x", frozenset({scope}))
-                assert principal.may(Scope(f"{resource}:read"))
-                assert not Principal("x", frozenset({Scope(f"{resource}:read")})).may(scope)

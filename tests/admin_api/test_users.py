@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
+from admin_api.enforcement.engine_state import save_engine_state
 from admin_api.http.identity import Scope
-from admin_api.penalties.state import save_engine_state
 from vpn_frontend.auth.password import matches
 
 pytestmark = pytest.mark.asyncio
