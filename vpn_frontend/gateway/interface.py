@@ -229,6 +229,7 @@ class GatewayPlan:
     write_timeout: float = 10.0  # without the peer taking a byte of what waits for it
     udp: tuple[tuple[int, ...], ...] = ()  # sockets for DTLS, one tuple per worker
     offloads: Offload = Offload.ALL
+    client_ca: bytes = b""  # PEM: clients are asked for a certificate of these CAs and may have none; empty: not asked
 
 
 class OpenGateway(Protocol):

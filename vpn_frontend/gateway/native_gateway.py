@@ -102,6 +102,7 @@ class NativeGateway:
         self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
         self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
         self._stat_names = _stat_names()
+        self._client_ca = plan.client_ca
         given = _Descriptors(plan)
         try:
             self._open(plan)
@@ -137,8 +138,9 @@ class NativeGateway:
     def set_certificate(self, chain: bytes, key: bytes) -> None:
         """Use another certificate for the handshakes to come; on ``GatewayError`` the one before stays."""
         error = ffi.new("char[]", ERROR_SIZE)
-        chain_buffer, key_buffer = ffi.from_buffer("uint8_t[]", chain), ffi.from_buffer("uint8_t[]", key)
-        tls = {"chain": chain_buffer, "chain_size": len(chain), "key": key_buffer, "key_size": len(key)}
+        buffers = {"chain": chain, "key": key, "client_ca": self._client_ca}
+        tls = {name: ffi.from_buffer("uint8_t[]", pem) for name, pem in buffers.items()}
+        tls |= {f"{name}_size": len(pem) for name, pem in buffers.items()}
         if lib.gw_set_tls(self._handle(), ffi.new("struct gw_tls *", tls), error, ERROR_SIZE):
             raise GatewayError(_text(error))
 
