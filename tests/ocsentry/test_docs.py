@@ -13,7 +13,9 @@ from ocsentry.cli.app import build_app
 from sentry_engine import Policy, find_policy_issues, run_rule_tests
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")  # a file or folder of the project, in a page for developers
+DEVELOPER_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "docs" / "architecture.md"]
 
 
 def blocks(page, language):
@@ -99,6 +101,31 @@ def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", DEVELOPER_PAGES, ids=lambda page: page.name)
+def test_every_path_that_a_page_for_developers_names_exists(page):
+    tops = {path.name for path in ROOT.iterdir()}
+    named = [name for name in PATH.findall(page.read_text()) if name.split("/")[0] in tops]
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_architecture_names_every_folder_of_the_packages():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = [
+        f"{path.parent.relative_to(ROOT)}/"
+        for package in ("sentry_engine", "vpn_frontend", "ocsentry")
+        for path in (ROOT / package).glob("*/__init__.py")
+        if path.parent.name != "testing"
+    ]
+    assert [room for room in rooms if f"`{room}`" not in text] == []
+
+
+def test_the_readme_lists_every_page():
+    text = (ROOT / "README.md").read_text()
+    names = [str(page.relative_to(ROOT)) for page in PAGES if page.name != "README.md"]
+    assert [name for name in names if f"]({name})" not in text] == []
 
 
 def test_the_unit_runs_what_there_is():
