@@ -58,6 +58,7 @@ ROUTERS = (
 
 
 def create_app(services: Services) -> FastAPI:
+    """Returns the application; ``services`` is what its endpoints use."""
     app = FastAPI(
         title=TITLE,
         version=services.version,

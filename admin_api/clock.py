@@ -22,6 +22,8 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
+    """Both clocks, and the conversion between them."""
+
     wall: Callable[[], datetime] = _utc_now  # aware, UTC
     monotonic: Callable[[], float] = time.monotonic  # seconds, the engine's clock
 

@@ -72,6 +72,7 @@ class EventHub:
             listener.close()
 
     def id_of(self, event: ServerEvent) -> str | None:
+        """Returns the event id for ``Last-Event-ID``; a gap has none."""
         return None if event.number is None else f"{self._boot}-{event.number}"
 
     def decisions(self) -> list[ServerEvent]:
@@ -107,6 +108,8 @@ class EventHub:
 
 
 class Listener:
+    """One subscriber of the hub, with a queue of at most ``QUEUE`` events. ``missed``: ``None`` means unknown."""
+
     def __init__(self, clock: Clock, *, closed: bool) -> None:
         self._clock = clock
         self._closed = closed

@@ -31,6 +31,8 @@ MAX_KEPT = 64 * 1024  # bytes of an answer; the answer to a creation is shorter
 
 
 class Idempotency:
+    """ASGI middleware: replays the stored answer of a repeated POST."""
+
     def __init__(self, app: ASGIApp, *, services: Services) -> None:
         self._app = app
         self._services = services

@@ -32,6 +32,8 @@ BACKLOG = 128
 
 
 class ApiServer:
+    """The listening API: a TCP port, a Unix socket, or both."""
+
     def __init__(
         self,
         app: FastAPI,

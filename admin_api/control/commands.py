@@ -49,6 +49,8 @@ PARSER: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminato
 
 
 class LineCommands:
+    """Carries out one-line commands."""
+
     def __init__(self, services: Services) -> None:
         self._services = services
 

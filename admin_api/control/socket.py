@@ -44,6 +44,8 @@ class SocketInUseError(OSError):
 
 
 class ControlSocket:
+    """The listening Unix socket and its open connections, at most ``MAX_CONNECTIONS``."""
+
     def __init__(self, path: Path, server: uvicorn.Server, commands: LineCommands) -> None:
         """``server`` must be running: HTTP connections use its configuration and state."""
         self._path = path
@@ -98,11 +100,14 @@ class ControlSocket:
         self._open.discard(transport)
 
     def http_protocol(self, principal: Principal) -> asyncio.Protocol:
+        """Returns a protocol that serves HTTP requests as ``principal``."""
         protocol = H11Protocol(self._http.config, self._http.server_state, {})
         protocol.app = _WithPrincipal(protocol.app, principal)
         return protocol
 
     def line_protocol(self, principal: Principal) -> asyncio.Protocol:
+        """Returns a protocol that answers one-line commands as ``principal``."""
+
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 await self._serve_lines(reader, writer, principal.name)

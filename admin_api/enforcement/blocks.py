@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BlockChange:
+    """The outcome of ``add_block``. Without ``changed`` the existing block stays as it was."""
+
     block: Block
     created: bool
     changed: bool
@@ -163,6 +165,7 @@ def block_rule_id(block_id: str) -> str:
 
 
 def as_prefix_rule(block: Block) -> PrefixRule:
+    """Returns the engine rule that enforces a block."""
     ends = None if block.expires_at is None else block.expires_at.timestamp()
     return make_block(block_rule_id(block.id), Prefixes.of(block.cidr), block.reason, ends)
 

@@ -25,6 +25,7 @@ class Deadlines:
         heapq.heappush(self._heap, (deadline, name))
 
     def next_deadline(self) -> float | None:
+        """Returns the soonest deadline, ``None`` if there is none."""
         while self._heap and self._current.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None

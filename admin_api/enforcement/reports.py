@@ -46,6 +46,8 @@ class PolicyReport:
 
 @dataclass(frozen=True, slots=True)
 class EnforcementStatus:
+    """The policy in force."""
+
     version: int
     loaded_at: datetime
     rules: int

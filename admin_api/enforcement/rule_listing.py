@@ -24,6 +24,7 @@ class RuleListing:
         self._known: tuple[Policy, RuleOrder] | None = None
 
     async def list_rules(self, policy: Policy, *, after: str | None, limit: int) -> Sequence[ListedRule]:
+        """Returns up to ``limit`` rules whose ids follow ``after``."""
         order = await self._order_of(policy)
         compiled = [view_file_rule(rule) for rule in order.after(after, limit)]
         async with self._store.read() as unit:
@@ -32,6 +33,7 @@ class RuleListing:
         return sorted([*compiled, *stored], key=lambda view: view.id)[:limit]
 
     async def find_rule(self, policy: Policy, rule_id: str) -> ListedRule | None:
+        """Returns the rule with this id, of the store or of a file."""
         async with self._store.read() as unit:
             row = await unit.rules.get(rule_id)
         if row is not None:
@@ -39,6 +41,7 @@ class RuleListing:
         return self.find_file_rule(policy, rule_id)
 
     def find_file_rule(self, policy: Policy, rule_id: str) -> ListedRule | None:
+        """Returns the file rule with this id."""
         rule = find_rule(policy, rule_id)
         return None if rule is None else view_file_rule(rule)
 

@@ -42,6 +42,8 @@ class _Sorted:
 
 
 class RuleOrder:
+    """The file rules of one policy in order of their ids."""
+
     def __init__(self, policy: Policy) -> None:
         """Takes one second for a million rules: run it on a worker thread."""
         self._sorted = [

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 
 class Scheduler:
+    """A task that runs ``apply_due`` every ``PERIOD`` seconds."""
+
     def __init__(
         self, engine: Engine, sessions: LiveSessions, store: Store, events: EventSink, clock: Clock, lock: asyncio.Lock
     ) -> None:

@@ -51,6 +51,8 @@ logger = logging.getLogger(__name__)
 
 
 class Enforcement:
+    """Changes the policy in force. Call ``start`` before the VPN accepts clients."""
+
     def __init__(
         self,
         engine: Engine,
@@ -100,6 +102,7 @@ class Enforcement:
         return self._policy
 
     def status(self) -> EnforcementStatus:
+        """Returns what is in force, and the last reload if it failed."""
         return EnforcementStatus(
             version=self._version,
             loaded_at=self._loaded_at,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 class ServerCollector(Collector):
+    """Collects all metrics of one server."""
+
     def __init__(self, services: Services) -> None:
         self._services = services
 

@@ -18,6 +18,8 @@ DETAIL = f"The limit is {MAX_BODY} bytes"
 
 
 class BodyLimit:
+    """ASGI middleware: answers 413 to a body of more than ``MAX_BODY`` bytes."""
+
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 

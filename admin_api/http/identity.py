@@ -21,6 +21,8 @@ TOKEN_PATTERN = re.compile(r"ocs_([0-9a-f]{12})_([0-9a-f]{64})")
 
 
 class Scope(StrEnum):
+    """What a token permits."""
+
     AUDIT_READ = "audit:read"
     BLOCKS_READ = "blocks:read"
     BLOCKS_WRITE = "blocks:write"
@@ -54,6 +56,7 @@ class Principal:
     local: bool = False  # came over the Unix socket, so it has no address
 
     def may(self, scope: Scope) -> bool:
+        """True if the scopes include ``scope``, or the write scope of its resource."""
         return scope in self.scopes or _write_of(scope) in self.scopes
 
 
@@ -67,6 +70,7 @@ class MintedToken:
 
 
 def mint_token() -> MintedToken:
+    """Returns a new random token."""
     token_id, secret = secrets.token_hex(TOKEN_ID_BYTES), secrets.token_hex(SECRET_BYTES)
     return MintedToken(token_id, f"ocs_{token_id}_{secret}", digest_secret(secret))
 

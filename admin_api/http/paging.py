@@ -25,6 +25,8 @@ Row = TypeVar("Row")
 
 
 class Page(BaseModel, Generic[T]):
+    """One page of a list. ``next_cursor`` is null on the last one."""
+
     items: list[T]
     next_cursor: str | None = None
 
@@ -68,6 +70,7 @@ def paging(
         str | None, Query(max_length=MAX_CURSOR, description="The next_cursor of the previous page.")
     ] = None,
 ) -> Paging:
+    """Reads ``limit`` and ``cursor`` from the query. Raises ``ApiError`` for a malformed cursor."""
     return Paging(None if cursor is None else _parse(cursor), limit, request, response)
 
 

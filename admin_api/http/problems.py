@@ -126,6 +126,7 @@ class ApiError(Exception):
 
 
 def unauthenticated(detail: str) -> ApiError:
+    """Returns the error 401 with its challenge."""
     return ApiError(ProblemKind.UNAUTHENTICATED, detail, headers={"WWW-Authenticate": 'Bearer realm="ocsentry"'})
 
 
@@ -147,6 +148,7 @@ def responses(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_problems(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
+    """Returns the OpenAPI responses for these problem kinds, by status."""
     titles: dict[int, list[str]] = {}
     for kind in kinds:
         titles.setdefault(kind.status.value, []).append(kind.title)
@@ -176,6 +178,7 @@ def problem_response(scope: Mapping[str, Any], error: ApiError) -> JSONResponse:
 
 
 def policy_problems(error: PolicyError) -> ApiError:
+    """Returns the error for an invalid policy, with all its problems."""
     errors = [ProblemError(file=p.file, pointer=p.pointer, detail=p.reason) for p in error.problems]
     return ApiError(ProblemKind.INVALID_POLICY, str(error.problems[0]) if error.problems else str(error), errors=errors)
 

@@ -29,6 +29,8 @@ SECURITY_HEADERS = (
 
 
 class RequestContext:
+    """ASGI middleware around all others."""
+
     def __init__(self, app: ASGIApp, *, metrics: RequestMetrics) -> None:
         self._app = app
         self._metrics = metrics

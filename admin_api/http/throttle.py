@@ -33,6 +33,8 @@ POLICY = {
 
 
 class Throttle:
+    """Counts wrong tokens per address."""
+
     def __init__(self) -> None:
         self._engine = Engine(Policy.from_document(POLICY))
 

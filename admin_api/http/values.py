@@ -43,6 +43,7 @@ def parse_network(value: object) -> Network:
 
 
 def parse_address(value: object) -> Address:
+    """Returns an address; IPv4-mapped IPv6 becomes IPv4. Raises ``ValueError``."""
     if isinstance(value, IPv4Address | IPv6Address):
         return value
     if not isinstance(value, str) or "%" in value:

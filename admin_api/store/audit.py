@@ -33,6 +33,8 @@ def digest_of(entry: AuditEntry) -> bytes:
 
 
 class AuditRepository:
+    """Appends and reads audit rows."""
+
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock

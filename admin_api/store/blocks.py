@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 class BlockRepository:
+    """Adds, reads and removes blocks."""
+
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock

@@ -19,6 +19,8 @@ KEEP = timedelta(hours=24)  # how long an answer is stored
 
 
 class IdempotencyRepository:
+    """Stores and finds answers by caller and key."""
+
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock

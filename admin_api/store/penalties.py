@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 class PenaltyRepository:
+    """Replaces and reads all penalties."""
+
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 

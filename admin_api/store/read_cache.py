@@ -19,6 +19,8 @@ Row = TypeVar("Row")
 
 
 class ReadCache(Generic[Row]):
+    """Rows by name, for at most ``lifetime`` seconds and at most ``capacity`` rows."""
+
     def __init__(self, *, lifetime: float = LIFETIME, capacity: int = CAPACITY) -> None:
         self._lifetime = lifetime
         self._capacity = capacity

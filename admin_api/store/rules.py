@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 class RuleRepository:
+    """Adds, reads and removes rules."""
+
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 class SessionRepository:
+    """Writes and reads accounting records."""
+
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock

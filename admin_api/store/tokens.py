@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 class TokenRepository:
+    """Adds, reads and removes tokens."""
+
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock

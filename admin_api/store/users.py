@@ -41,6 +41,8 @@ def fold_name(name: str) -> str:
 
 
 class UserRepository:
+    """Adds, reads and removes users."""
+
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock

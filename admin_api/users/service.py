@@ -40,6 +40,7 @@ async def create_users(store: Store, news: Sequence[UserCreate], *, by: str) -> 
 
 
 async def replace_user(store: Store, name: str, change: UserReplace, *, by: str) -> User:
+    """Raises ``ApiError`` if the user does not exist or an inner address is taken."""
     password_hash = await _hash(change)
     async with store.write() as unit:
         user = await _existing(unit, name)
@@ -52,6 +53,7 @@ async def replace_user(store: Store, name: str, change: UserReplace, *, by: str)
 
 
 async def remove_user(store: Store, name: str, *, by: str) -> User:
+    """Raises ``ApiError`` if the user does not exist."""
     async with store.write() as unit:
         user = await _existing(unit, name)
         await unit.users.remove(user)

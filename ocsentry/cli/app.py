@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def build_app() -> typer.Typer:
+    """Returns the Typer application with every command."""
     app = typer.Typer(name="ocsentry", rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback()(_root)
     service.add_commands(app)
@@ -43,6 +44,7 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program with ``arguments`` (default: the process arguments) and exit."""
     os.umask(os.umask(0o077) | 0o027)  # files that a command creates are not readable by others
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(run(build_app(), given or ["--help"]))

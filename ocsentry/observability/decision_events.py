@@ -34,6 +34,8 @@ GATEWAY_LABELS = frozenset(GATEWAY_ASKS.values())
 
 
 class WatchedCore(Protocol):
+    """The part of the native core that keeps its recent decisions."""
+
     def drain(self, limit: int, wanted: Callable[[int, Action], bool]) -> Sequence[CoreDecision]:
         """Returns up to ``limit`` decisions, oldest first, for which ``wanted(event, action)`` is true."""
 

@@ -39,6 +39,8 @@ class LogEvent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
+    """Level and meaning of one event."""
+
     level: Level
     meaning: str
 

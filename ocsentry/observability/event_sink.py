@@ -23,6 +23,8 @@ BURST = 200.0  # lines of one kind at once, such as an office logging in
 
 
 class LineWriter(Protocol):
+    """Writes log lines; ``observability.log.Log`` implements it."""
+
     def write(self, event: str, level: Level = "info", /, **fields: object) -> None: ...
 
 
