@@ -55,7 +55,7 @@ class RuleChange:
     """One change of an API rule: set it to ``document``, or remove it (``None``).
 
     ``expect`` gets the present rule (``None``: there is none) and raises if it is not the one that the caller means to
-    change. The change is refused if it would reject the address ``spare``.
+    change. The change is refused if it would reject the address ``protect``.
     """
 
     id: str
@@ -63,7 +63,7 @@ class RuleChange:
     by: str
     expect: Callable[[Rule | None], None] = lambda _: None
     dry_run: bool = False
-    spare: Address | None = None
+    protect: Address | None = None
 
 
 def as_documents(rules: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
@@ -76,7 +76,7 @@ def as_one_document(rules: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"wolfsentry": {"version": FORMAT_VERSION, "rules": list(rules)}}
 
 
-def fix_end(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def resolve_ttl(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Returns the rule with ``expires_at`` instead of ``ttl``, which counts from ``now``.
 
     In a file, ``ttl`` counts from the file's modification time; a row has none.
@@ -148,12 +148,12 @@ def _render(rule: CompiledRule) -> dict[str, Any]:
     match rule:
         case PrefixRule():
             kind = "whitelist" if rule.action is Action.ACCEPT else "blacklist"
-            return {"type": kind, "remote_addr": _shown(rule.prefixes), "action": rule.action.value}
+            return {"type": kind, "remote_addr": _render_networks(rule.prefixes), "action": rule.action.value}
         case LimitRule():
             return {
                 "type": "event_limit",
                 "event": rule.event,
-                "remote_addr": _shown(rule.prefixes),
+                "remote_addr": _render_networks(rule.prefixes),
                 "max_events": rule.max_events,
                 "window_sec": rule.window,
                 "penalty_duration_sec": rule.penalty,
@@ -174,7 +174,7 @@ def _render(rule: CompiledRule) -> dict[str, Any]:
                 "user": sorted(rule.users),
                 "group": sorted(rule.groups),
                 "max_same_clients": rule.max_same_clients,
-                "remote_addr": None if rule.prefixes is None else _shown(rule.prefixes),
+                "remote_addr": None if rule.prefixes is None else _render_networks(rule.prefixes),
                 "country": sorted(rule.countries),
                 "country_not": sorted(rule.countries_not),
             }
@@ -185,7 +185,7 @@ def _render(rule: CompiledRule) -> dict[str, Any]:
             assert_never(rule)
 
 
-def _shown(prefixes: Prefixes) -> list[str]:
+def _render_networks(prefixes: Prefixes) -> list[str]:
     return [render_network(network, length) for network, length in islice(prefixes, MAX_NETWORKS_SHOWN)]
 
 

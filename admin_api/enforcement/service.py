@@ -63,10 +63,10 @@ class Enforcement:
         events: EventSink,
         never_block: Sequence[Network] = (),
         load: PolicyLoader = Policy.load,
-        rehearsal: Callable[[Policy], Engine] | None = None,
+        make_trial_engine: Callable[[Policy], Engine] | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """``paths`` are rule files and folders; ``rehearsal`` makes the temporary engine of a dry run."""
+        """``paths`` are rule files and folders; ``make_trial_engine`` makes the temporary engine of a dry run."""
         self._engine = engine
         self._sessions = sessions
         self._store = store
@@ -74,7 +74,7 @@ class Enforcement:
         self._events = events
         self._never_block = tuple(never_block)
         self._load = load
-        self._rehearsal = rehearsal or (lambda policy: Engine(policy, never_block=self._never_block))
+        self._make_trial_engine = make_trial_engine or (lambda policy: Engine(policy, never_block=self._never_block))
         self._clock = clock
         self._lock = asyncio.Lock()
         self._blocks = BlockList(engine, store, events, clock, self._lock)
@@ -151,7 +151,7 @@ class Enforcement:
             try:
                 policy = await self._compile(documents)
                 if dry_run:
-                    return await self._report_rehearsal(policy)
+                    return await self._report_preview(policy)
                 await self._put_in_force(policy)
             except (PolicyError, PlanError) as error:
                 report = self._report(problems=_problems_of(error))
@@ -169,7 +169,7 @@ class Enforcement:
         """Report on a policy of these documents alone. Changes nothing."""
         try:
             policy = await asyncio.to_thread(self._load, documents=documents)
-            return await self._report_rehearsal(policy)
+            return await self._report_preview(policy)
         except (PolicyError, PlanError) as error:
             return self._report(problems=_problems_of(error))
 
@@ -192,7 +192,7 @@ class Enforcement:
     async def change_rule(self, change: RuleChange) -> tuple[Rule | None, int]:
         """Returns the changed rule (``None``: removed), and how many sessions were, or would be, disconnected.
 
-        Raises ``PolicyError`` for an invalid rule and ``ApiError`` for one that rejects ``change.spare``; then
+        Raises ``PolicyError`` for an invalid rule and ``ApiError`` for one that rejects ``change.protect``; then
         nothing has changed.
         """
         async with self._lock:
@@ -212,27 +212,27 @@ class Enforcement:
             except PolicyError as error:
                 raise point_into_rule(error, change.id) from error
             if change.dry_run:
-                return row, len(await self.rehearse(policy))
-            if change.spare is not None:
-                await self._refuse_lockout(policy, change.spare)
+                return row, len(await self.preview_disconnects(policy))
+            if change.protect is not None:
+                await self._refuse_lockout(policy, change.protect)
             row = await self._commit_rule(change, policy)
             cut = await self._reassess()
         self._events.emit(ApiEvent.RULE_CHANGED, id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
         return row, cut
 
-    async def rehearse(self, policy: Policy) -> list[SessionView]:
+    async def preview_disconnects(self, policy: Policy) -> list[SessionView]:
         """Returns the live sessions that ``policy``, with the present blocks, would disconnect."""
         views = self._sessions.list()
         if not views:
             return []
-        async with self._trial(policy) as trial:
+        async with self._trial_engine(policy) as trial:
             verdicts = [trial.explain(view.address, user=view.user, groups=view.groups).verdict for view in views]
         return [view for view, verdict in zip(views, verdicts, strict=True) if verdict.action is Action.REJECT]
 
     @asynccontextmanager
-    async def _trial(self, policy: Policy) -> AsyncIterator[Engine]:
+    async def _trial_engine(self, policy: Policy) -> AsyncIterator[Engine]:
         """Yields a temporary engine with ``policy`` and the present blocks, without rate windows or penalties."""
-        trial = await asyncio.to_thread(self._rehearsal, policy)
+        trial = await asyncio.to_thread(self._make_trial_engine, policy)
         try:
             await self._blocks.apply_to(trial)
             yield trial
@@ -242,7 +242,7 @@ class Enforcement:
     async def _refuse_lockout(self, policy: Policy, address: Address) -> None:
         if self._engine.explain(address).verdict.action is Action.REJECT:
             return  # refused already: the change does not lock the caller out
-        async with self._trial(policy) as trial:
+        async with self._trial_engine(policy) as trial:
             verdict = trial.explain(address).verdict
         if verdict.action is Action.REJECT:
             detail = f"The change would refuse {address}, your own address; add force=true to apply it anyway"
@@ -297,9 +297,9 @@ class Enforcement:
             overridden_by=overridden,
         )
 
-    async def _report_rehearsal(self, policy: Policy) -> PolicyReport:
+    async def _report_preview(self, policy: Policy) -> PolicyReport:
         """Report what ``policy`` would disconnect, its warnings, and its failed tests."""
-        cut = len(await self.rehearse(policy))
+        cut = len(await self.preview_disconnects(policy))
         findings = await asyncio.to_thread(lambda: (*find_policy_issues(policy), *run_rule_tests(policy)))
         return self._report(policy, cut=cut, findings=findings)
 

@@ -130,7 +130,7 @@ def unauthenticated(detail: str) -> ApiError:
     return ApiError(ProblemKind.UNAUTHENTICATED, detail, headers={"WWW-Authenticate": 'Bearer realm="ocsentry"'})
 
 
-def invalid(pointer: str, detail: str) -> ApiError:
+def invalid_value(pointer: str, detail: str) -> ApiError:
     """Returns the error for one wrong value in the body."""
     return ApiError(ProblemKind.INVALID, detail, errors=[ProblemError(pointer=pointer, detail=detail)])
 

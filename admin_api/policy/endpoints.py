@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query
 
 from admin_api.dependencies import DecisionsRead, PolicyRead, PolicyWrite, ServicesOf
 from admin_api.enforcement.api_rules import as_one_document
-from admin_api.http.problems import ProblemKind, invalid, policy_problems, responses
+from admin_api.http.problems import ProblemKind, invalid_value, policy_problems, responses
 from admin_api.http.values import Ip
 from admin_api.policy.schemas import (
     ChangeView,
@@ -110,7 +110,7 @@ async def explain_verdict(
     try:
         explanation = services.engine.explain(address, event=event, user=user, groups=groups)
     except ValueError as error:
-        raise invalid("/event", str(error)) from None
+        raise invalid_value("/event", str(error)) from None
     steps = [StepView.model_validate(step) for step in explanation.steps]
     verdict = _show_verdict(explanation.verdict)
     return ExplanationView(address=address, event=explanation.event, verdict=verdict, steps=steps)
@@ -122,7 +122,7 @@ def _documents(body: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     documents = body["documents"] if set(body) == {"documents"} else {"document": body}
     if not isinstance(documents, dict) or len(documents) > MAX_DOCUMENTS:
-        raise invalid("/documents", f"an object of at most {MAX_DOCUMENTS} rule documents by name")
+        raise invalid_value("/documents", f"an object of at most {MAX_DOCUMENTS} rule documents by name")
     return documents
 
 

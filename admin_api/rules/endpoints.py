@@ -12,10 +12,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Response, status
 
 from admin_api.dependencies import CallerAddress, DryRun, Force, RulesRead, RulesWrite, ServicesOf
-from admin_api.enforcement.api_rules import ListedRule, RuleChange, etag_of, etag_of_rule, fix_end, view_stored_rule
+from admin_api.enforcement.api_rules import ListedRule, RuleChange, etag_of, etag_of_rule, resolve_ttl, view_stored_rule
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
-from admin_api.http.problems import ApiError, ProblemKind, invalid, responses
+from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
 from admin_api.rules.schemas import RuleChanged, RuleView
 from admin_api.services import Services
 from admin_api.store.tables import Rule
@@ -60,15 +60,15 @@ async def create_rule(
     """Add a rule. It is in force before the answer."""
     rule_id = body.get("id")
     if not isinstance(rule_id, str):
-        raise invalid("/id", "a rule needs an id")
+        raise invalid_value("/id", "a rule needs an id")
 
     def expect(row: Rule | None) -> None:
         if row is not None or services.rule_listing.find_file_rule(services.enforcement.policy, rule_id) is not None:
             raise ApiError(ProblemKind.ALREADY_EXISTS, f"There is a rule {rule_id} already")
 
     response.headers["Location"] = f"{API_PREFIX}/rules/{rule_id}"
-    document = fix_end(body, services.clock.wall())
-    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, spare=None if force else address)
+    document = resolve_ttl(body, services.clock.wall())
+    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, protect=None if force else address)
     return await _save(services, change, document, response)
 
 
@@ -113,10 +113,10 @@ async def replace_rule(
 ) -> RuleChanged:
     """Replace a rule made over the API. It is in force before the answer. Needs If-Match."""
     if body.setdefault("id", rule_id) != rule_id:
-        raise invalid("/id", f"the id differs from the one in the path, {rule_id}")
+        raise invalid_value("/id", f"the id differs from the one in the path, {rule_id}")
     expect = _expect_unchanged(services, rule_id, if_match)
-    document = fix_end(body, services.clock.wall())
-    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, spare=None if force else address)
+    document = resolve_ttl(body, services.clock.wall())
+    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, protect=None if force else address)
     return await _save(services, change, document, response)
 
 
@@ -141,7 +141,7 @@ async def delete_rule(
 ) -> None:
     """Remove a rule made over the API. Needs If-Match."""
     expect = _expect_unchanged(services, rule_id, if_match)
-    change = RuleChange(rule_id, None, caller.name, expect, spare=None if force else address)
+    change = RuleChange(rule_id, None, caller.name, expect, protect=None if force else address)
     await services.enforcement.change_rule(change)
 
 

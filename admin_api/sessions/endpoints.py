@@ -12,7 +12,7 @@ from admin_api.sessions.schemas import SessionAccount, SessionLive
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
 
-KILLED = "Your session was ended by the administrator."
+KILLED_TEXT = "Your session was ended by the administrator."
 
 User = Annotated[str | None, Query(max_length=64)]
 
@@ -52,7 +52,7 @@ async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) ->
 async def delete_session(session_id: str, caller: SessionsWrite, services: ServicesOf) -> None:
     """Disconnect a session. Its cookie becomes invalid; the user may log in again."""
     view = services.sessions.get(session_id)
-    if view is None or not services.sessions.kill(session_id, KILLED):
+    if view is None or not services.sessions.kill(session_id, KILLED_TEXT):
         raise _not_found(session_id)
     async with services.store.write() as unit:
         await unit.audit.add(caller.name, "session_killed", session_id, user=view.user)

@@ -63,7 +63,7 @@ class Store:
             event.listen(engine.sync_engine, "connect", _set_pragmas)
             event.listen(engine.sync_engine, "begin", _begin)
         try:
-            await _bring_up_to_date(engine)
+            await _upgrade_schema(engine)
         except BaseException:
             await engine.dispose()
             raise
@@ -132,7 +132,7 @@ def _with_driver(url: str) -> URL:
     return parsed.set(drivername="sqlite+aiosqlite") if parsed.drivername == "sqlite" else parsed
 
 
-async def _bring_up_to_date(engine: AsyncEngine) -> None:
+async def _upgrade_schema(engine: AsyncEngine) -> None:
     """Upgrade the schema. Waits for another process that upgrades the same new database.
 
     SQLite's busy timeout does not cover the change to WAL mode: two processes would deadlock, so SQLite reports

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from admin_api.store.unit_of_work import UnitOfWork
     from vpn_frontend.ports import JournalEntry
 
-Fault = tuple["JournalEntry", Exception]
+FailedEntry = tuple["JournalEntry", Exception]
 
 
 class Writer(Protocol):
     def write(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
 
 
-async def record(store: Writer, entries: Sequence[JournalEntry]) -> list[Fault]:
+async def record(store: Writer, entries: Sequence[JournalEntry]) -> list[FailedEntry]:
     """Write ``entries``. Returns those that the database refuses, found by bisection, each with its error.
 
     Raises ``OperationalError`` if the database itself fails; then no entry is at fault.

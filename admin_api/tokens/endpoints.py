@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response, status
 from admin_api.dependencies import ServicesOf, TokensRead, TokensWrite
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import TOKENS_PATH
-from admin_api.http.problems import ApiError, ProblemKind, invalid, responses
+from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
 from admin_api.tokens.schemas import TokenCreate, TokenCreated, TokenView
 from admin_api.tokens.service import create_token as create
 from admin_api.tokens.service import revoke_token
@@ -23,7 +23,7 @@ async def create_token(
     if beyond:
         raise ApiError(ProblemKind.FORBIDDEN, f"The caller does not have the scope {beyond[0]}")
     if body.expires_at is not None and body.expires_at <= services.clock.wall():
-        raise invalid("/expires_at", "the time is in the past")
+        raise invalid_value("/expires_at", "the time is in the past")
     row, text = await create(services.store, body.name, body.scopes, by=caller.name, expires_at=body.expires_at)
     response.headers["Location"] = f"{TOKENS_PATH}/{row.id}"
     return TokenCreated(**TokenView.model_validate(row).model_dump(), token=text)

@@ -43,7 +43,7 @@ async def replace_user(store: Store, name: str, change: UserReplace, *, by: str)
     """Raises ``ApiError`` if the user does not exist or an inner address is taken."""
     password_hash = await _hash(change)
     async with store.write() as unit:
-        user = await _existing(unit, name)
+        user = await _get_user(unit, name)
         attributes = change.attributes()
         await _refuse_taken(unit, name, attributes)
         await unit.users.replace(user, attributes, password_hash)
@@ -55,14 +55,14 @@ async def replace_user(store: Store, name: str, change: UserReplace, *, by: str)
 async def remove_user(store: Store, name: str, *, by: str) -> User:
     """Raises ``ApiError`` if the user does not exist."""
     async with store.write() as unit:
-        user = await _existing(unit, name)
+        user = await _get_user(unit, name)
         await unit.users.remove(user)
         await unit.locations.remove(user.name)
         await unit.audit.add(by, "user_removed", user.name)
     return user
 
 
-async def _existing(unit: UnitOfWork, name: str) -> User:
+async def _get_user(unit: UnitOfWork, name: str) -> User:
     user = await unit.users.get(name)
     if user is None:
         raise ApiError(ProblemKind.NOT_FOUND, f"There is no user {name}")

@@ -42,16 +42,16 @@ def check(cli: Invocation, paths: PathsArgument = None) -> None:
     from sentry_engine import find_policy_issues, run_rule_tests
 
     policy = _load(cli, paths or ())
-    failed, odd = run_rule_tests(policy), find_policy_issues(policy)
+    failed, issues = run_rule_tests(policy), find_policy_issues(policy)
     findings = [
-        {"kind": f.kind.value, "rule": f.rule_id, "place": _place(f.origin), "text": f.text} for f in failed + odd
+        {"kind": f.kind.value, "rule": f.rule_id, "place": _place(f.origin), "text": f.text} for f in failed + issues
     ]
     document = {"files": list(policy.files), "problems": [], "findings": findings}
     tests = count(len(policy.rule_tests), "test")
     summary = f"{count(len(policy.files), 'rule file')} OK, {tests} passed"
     if failed:
         summary = f"{len(failed)} of {tests} failed"
-    cli.emit(document, "\n".join([*map(str, failed), *map(str, odd), summary]))
+    cli.emit(document, "\n".join([*map(str, failed), *map(str, issues), summary]))
     if failed:
         raise CommandError(summary)
 

@@ -40,10 +40,10 @@ def init(
     demo: Annotated[bool, typer.Option("--demo", help="Set up a demo: port 4443 and a user with a password.")] = False,
 ) -> None:
     """Create a working configuration, key, certificate, rules and database, and show an admin token once."""
-    from ocsentry.setup.init import init_server, render_welcome
+    from ocsentry.setup.init import init_server, render_init_result
 
     made = init_server(directory, names=name or (), port=port, demo=demo)
-    cli.emit(made.document(), render_welcome(made))
+    cli.emit(made.document(), render_init_result(made))
 
 
 def serve(

@@ -46,20 +46,20 @@ class DecisionEvents:
     def __init__(
         self,
         core: WatchedCore,
-        asked: DecisionLog,
+        log: DecisionLog,
         events: EventSink,
         places: Callable[[], GeoLookup | None],
     ) -> None:
-        """``asked`` is the engine's log; ``places`` returns the GeoIP databases in force, or ``None``."""
+        """``log`` is the engine's log; ``places`` returns the GeoIP databases in force, or ``None``."""
         self._core = core
-        self._asked = asked
+        self._log = log
         self._events = events
         self._places = places
         self._accepted, self._refused = Budget(ACCEPTED_PER_SECOND), Budget(REFUSED_PER_SECOND)
 
     def emit_new(self, now: float) -> None:
         """Emit the decisions since the last call. ``now`` is in seconds of a monotonic clock."""
-        for record in self._asked.drain(MAX_RECORDS):
+        for record in self._log.drain(MAX_RECORDS):
             budget = self._budget(accepted=record.verdict.accepted and not record.note)
             budget.missed += record.missed
             if record.event not in GATEWAY_LABELS and budget.spend(now):

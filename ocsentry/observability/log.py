@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
 
-MAX_WAITING = 10_000  # lines; about ten seconds of a busy server, at most 5 MB
+MAX_QUEUED_LINES = 10_000  # lines; about ten seconds of a busy server, at most 5 MB
 OWN_FIELDS = frozenset({"event", "level", "timestamp", "exc_info", "stack_info", "_record", "_from_structlog"})
-FOREIGN_LEVELS = {"uvicorn": "WARNING", "uvicorn.access": "ERROR", "alembic": "WARNING", "watchfiles": "WARNING"}
+LIBRARY_LEVELS = {"uvicorn": "WARNING", "uvicorn.access": "ERROR", "alembic": "WARNING", "watchfiles": "WARNING"}
 
 
 class _BoundedQueueHandler(logging.handlers.QueueHandler):
@@ -53,14 +53,14 @@ class Log:
     def __init__(self, level: Level, style: Literal["auto", "console", "json"], stream: TextIO | None = None) -> None:
         stream = sys.stdout if stream is None else stream
         as_json = style == "json" or (style == "auto" and not stream.isatty())
-        self._handler = _BoundedQueueHandler(queue.Queue(MAX_WAITING))
+        self._handler = _BoundedQueueHandler(queue.Queue(MAX_QUEUED_LINES))
         writer = logging.StreamHandler(stream)
         writer.setFormatter(_formatter(as_json=as_json, colors=stream.isatty()))
         self._listener = logging.handlers.QueueListener(self._handler.queue, writer)
         root = logging.getLogger()
         root.handlers = [self._handler]
         root.setLevel(level.upper())
-        for name, least in FOREIGN_LEVELS.items():
+        for name, least in LIBRARY_LEVELS.items():
             logging.getLogger(name).setLevel(least)
         _configure_structlog()
         self._log = structlog.stdlib.get_logger("ocsentry")
@@ -105,22 +105,22 @@ def _shared_processors() -> list[Callable[[WrappedLogger, str, EventDict], Event
 
 def _formatter(*, as_json: bool, colors: bool) -> logging.Formatter:
     end = (
-        [structlog.processors.format_exc_info, _lead, structlog.processors.JSONRenderer(default=str)]
+        [structlog.processors.format_exc_info, _order_fields, structlog.processors.JSONRenderer(default=str)]
         if as_json
         else [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24)]
     )
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*_shared_processors(), _name_foreign],
+        foreign_pre_chain=[*_shared_processors(), _wrap_library_record],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
     )
 
 
-def _lead(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _order_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Put the fields of every line first, so that lines are readable without a tool."""
     return {key: event[key] for key in ("timestamp", "level", "event") if key in event} | dict(event)
 
 
-def _name_foreign(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _wrap_library_record(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Turn a library's text into the event ``message`` with the fields ``message`` and ``logger``."""
     record = event.get("_record")
     event["message"], event["event"] = event["event"], LogEvent.MESSAGE.value

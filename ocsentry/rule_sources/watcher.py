@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SETTLE = 200  # milliseconds without a change until a file is read, and the longest wait
 POLL = 20  # milliseconds between two reads of the notifications
-LOOK_ANYWAY = 1000  # milliseconds between two comparisons without a notification: network filesystems send none
+COMPARE_EVERY = 1000  # milliseconds between two comparisons without a notification: network filesystems send none
 RETRY = 1.0  # seconds until a broken watch is retried
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
@@ -46,13 +46,13 @@ class RuleWatcher:
         self._suffixes = frozenset(suffixes)
         self._feeds = FeedsInRules(self._paths, read)
         self._lists: tuple[Path, ...] = ()
-        self._last = self._look()
+        self._last = self._fingerprint()
 
     def feeds_in_rules(self) -> tuple[FeedRule, ...]:
         """Returns the feeds that the present rule files name."""
         return self._feeds.read(self._facts(self._paths))
 
-    def _look(self) -> Fingerprint:
+    def _fingerprint(self) -> Fingerprint:
         files = self._facts(self._paths)
         self._lists = tuple(feed.path.absolute() for feed in self._feeds.read(files) if feed.path is not None)
         return files + self._facts(self._lists)
@@ -77,7 +77,7 @@ class RuleWatcher:
                     watch_filter=None,
                     debounce=SETTLE,
                     step=POLL,
-                    rust_timeout=LOOK_ANYWAY,
+                    rust_timeout=COMPARE_EVERY,
                     yield_on_timeout=True,
                     recursive=False,
                 ):
@@ -89,7 +89,7 @@ class RuleWatcher:
                 await asyncio.sleep(RETRY)
 
     def _differs(self) -> bool:
-        before, self._last = self._last, self._look()
+        before, self._last = self._last, self._fingerprint()
         return before != self._last
 
     def _files(self, path: Path) -> list[Path]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ocsentry.configuration.model import LoadedConfig
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-YOUNG_OBJECTS = 5_000  # new objects until a garbage collection; the default 700 is about ten logins
+GC_THRESHOLD = 5_000  # new objects until a garbage collection; the default 700 is about ten logins
 
 
 class StartError(OperatorError):
@@ -39,11 +39,11 @@ def run_server(config: LoadedConfig) -> None:
 
 async def _serve(config: LoadedConfig, log: Log) -> None:
     server = Server(config, log)
-    stopping = _hear_stop_signals()
+    stopping = _watch_stop_signals()
     try:
         await _start(server)
-        _settle_memory()
-        reloads = _hear_reload_signal(server)
+        _freeze_long_lived_objects()
+        reloads = _watch_reload_signal(server)
         systemd.notify_ready("serving")
         watchdog = asyncio.create_task(_feed_watchdog())
         reason = await stopping
@@ -56,7 +56,7 @@ async def _serve(config: LoadedConfig, log: Log) -> None:
         await server.stop()
 
 
-def _settle_memory() -> None:
+def _freeze_long_lived_objects() -> None:
     """Exclude the long-lived objects (modules, schemas, tables) from garbage collection, and collect less often.
 
     Each full collection would otherwise stop logins for tens of milliseconds. A login makes about 50 objects that
@@ -64,7 +64,7 @@ def _settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
+    gc.set_threshold(GC_THRESHOLD)
 
 
 async def _start(server: Server) -> None:
@@ -83,7 +83,7 @@ async def _start(server: Server) -> None:
         raise StartError(" ".join(str(error).split()) or type(error).__name__) from error
 
 
-def _hear_stop_signals() -> asyncio.Future[str]:
+def _watch_stop_signals() -> asyncio.Future[str]:
     """Returns a future of the first stop signal's name. Later signals change nothing."""
     loop = asyncio.get_running_loop()
     stopping: asyncio.Future[str] = loop.create_future()
@@ -97,7 +97,7 @@ def _hear_stop_signals() -> asyncio.Future[str]:
     return stopping
 
 
-def _hear_reload_signal(server: Server) -> asyncio.Task[None]:
+def _watch_reload_signal(server: Server) -> asyncio.Task[None]:
     """Reload at SIGHUP. Signals during a reload cause one more reload."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)

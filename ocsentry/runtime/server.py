@@ -53,7 +53,7 @@ WATCH_RETRY = 5.0  # seconds
 FEED_INTERVAL = 5.0  # seconds between two checks for missing or old lists
 DECISION_INTERVAL = 0.25  # seconds: the longest delay between a decision and its event
 PENALTY_INTERVAL = 60.0  # seconds between two saves of the engine state: the most that a crash loses
-GOODBYE = "The server is shutting down."
+SHUTDOWN_TEXT = "The server is shutting down."
 
 
 class Server:
@@ -165,7 +165,7 @@ class Server:
             self._config.vpn, engine=self._engine, users=self._store, journal=self._store, events=self._events
         )
         await self._vpn.start()
-        self._made.push_async_callback(self._vpn.stop, GOODBYE)
+        self._made.push_async_callback(self._vpn.stop, SHUTDOWN_TEXT)
         self._sessions.attach(self._vpn.sessions)
 
     async def _open_api(self) -> None:

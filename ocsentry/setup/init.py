@@ -116,7 +116,7 @@ def connect_command(made: InitResult, host: str) -> str:
     )
 
 
-def render_welcome(made: InitResult) -> str:
+def render_init_result(made: InitResult) -> str:
     """Returns the text that ``init`` prints."""
     path = made.config.path
     facts = [
