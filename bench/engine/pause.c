@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * How long a reader is held up by swaps: one thread asks, another installs policies, and every answer is timed. Wall time
- * counts what else the machine does, so the same is measured without swaps beside it, and in the thread's own processor time;
- * that the reader never gave the processor up by itself shows that it never waited. Where there are two processors the reader
- * has the first and the swaps are made on the second, so that what takes the reader's from it is the rest of the machine.
+ * How long swaps delay a reader: one thread asks, another installs policies, and every answer is timed. Wall time includes
+ * other processes, so the same is measured without swaps, and in the thread's own processor time. No voluntary context switch
+ * of the reader shows that it never waited. With two processors the reader runs on the first and the swaps on the second.
  *
  *     pause PREFIXES SECONDS     prints one line of JSON
  */
@@ -48,7 +47,7 @@ static struct se_policy *make_policy(uint32_t prefixes)
 {
     uint8_t *networks = calloc(prefixes, 16), *lengths = malloc(prefixes);
     uint32_t *values = calloc(prefixes, sizeof *values), sets[1] = {0};
-    const uint8_t action = SE_REJECT, reason = 2;
+    const uint8_t action = SE_REJECT, reason = SE_REASON_RULE;
     const uint32_t rule = 0;
     const uint64_t expires = SE_FOREVER;
     struct se_plan_columns plan = {
@@ -73,7 +72,7 @@ static struct se_policy *make_policy(uint32_t prefixes)
     return policy;
 }
 
-/* Keeps the calling thread on one processor; alone on one it stays where it is. */
+/* Pins the calling thread to a processor. Fails without effect if there is no such processor. */
 static void pin(int processor)
 {
     cpu_set_t set;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fuzz-sources: sentry_engine/native/parse/address.c */
-/* The engine's reader of addresses against inet_pton: the same texts are addresses, and the same ones. */
+/* The engine's address parser against inet_pton: both accept the same texts, with the same result. */
 #include "parse/address.h"
 
 #include <arpa/inet.h>
@@ -29,7 +29,7 @@ static bool read_by_libc(const char *text, size_t length, uint8_t address[16])
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t ours[16] = {0}, theirs[16] = {0};
-    char *exact = malloc(size); /* one byte too far is seen */
+    char *exact = malloc(size); /* so that ASan sees a read past the end */
 
     if (size && !exact)
         return 0;

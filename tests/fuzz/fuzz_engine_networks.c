@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fuzz-sources: sentry_engine/native/parse/network.c sentry_engine/native/parse/address.c */
-/* Whatever lines are taken as prefixes, they are written out within their rows, without host bits, as many as were asked for. */
+/* Lines that are accepted as prefixes fill exactly their rows, without host bits. */
 #include "parse/network.h"
 
 #include "ip_address.h"
@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint32_t rows = size ? data[0] % 8u : 0;
     size_t length = size ? size - 1 : 0, lines = 1;
-    char *exact = malloc(length + !length); /* one byte too far is seen */
+    char *exact = malloc(length + !length); /* so that ASan sees a read past the end */
     uint8_t *networks = malloc(16 * rows + !rows), *lengths = malloc(rows + !rows);
 
     if (!exact || !networks || !lengths)

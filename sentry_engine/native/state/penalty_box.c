@@ -54,7 +54,7 @@ static struct se_penalty_terms terms_for(const struct se_penalty_entry *row, con
 }
 
 struct se_penalty_terms se_penalty_preview(struct se_penalties *box, const struct se_network *source,
-                                      const struct se_limit *limit, uint64_t now)
+                                           const struct se_limit *limit, uint64_t now)
 {
     struct se_penalty_terms terms;
     uint32_t row;
@@ -86,7 +86,7 @@ static void escalate(struct se_penalties *box, struct se_penalty cause, uint64_t
 }
 
 struct se_penalty_terms se_penalty_strike(struct se_penalties *box, const struct se_network *source,
-                                     const struct se_limit *limit, uint64_t now, uint32_t escalate_after)
+                                          const struct se_limit *limit, uint64_t now, uint32_t escalate_after)
 {
     struct se_penalty_terms terms;
     struct se_penalty penalty;

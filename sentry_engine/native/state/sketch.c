@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #define LINES 4u
-#define CELLS (1u << 16) /* of a line; 4 MB in all. Accurate up to 65 536 events a window / N */
+#define CELLS (1u << 16) /* of a line; 4 MB in all. Saturated at 65 536 events a window / N */
 #define SECOND UINT64_C(1000000000)
 
 /* Both times are read together; sixteen bytes share a cache line. */

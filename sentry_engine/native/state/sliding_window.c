@@ -10,11 +10,11 @@
 #include <stdlib.h>
 
 #define WAYS 8u
-#define IDLE_SHIFT 24u        /* idle_at is in units of 16.8 ms: wraps after two years */
+#define IDLE_SHIFT 24u /* idle_at is in units of 16.8 ms: wraps after two years */
 
 struct se_window_set {
     struct se_spinlock lock;
-    uint16_t tag[WAYS];    /* of the row's hash; 0: free */
+    uint16_t tag[WAYS];     /* of the row's hash; 0: free */
     uint32_t idle_at[WAYS]; /* in IDLE_SHIFT units, rounded up */
     uint8_t reserved[12];
     struct se_window_row row[WAYS];

@@ -13,11 +13,11 @@
 #include "plan.h"
 #include "state/sliding_window.h"
 
-#define SE_LOG_EVENTS 12u        /* four bytes each: 48 */
-#define SE_BUCKETS 6u            /* eight bytes each: 48 */
-#define SE_QUANTA 5u             /* of a window; live events lie in at most one bucket more */
-#define SE_SPAN_STEPS 65535u     /* the unit of a bucket's span is its quantum / SE_SPAN_STEPS, rounded up */
-#define SE_IN_THE_FUTURE 0xf0000000u   /* an age above this is a time after `now` */
+#define SE_LOG_EVENTS 12u            /* four bytes each: 48 */
+#define SE_BUCKETS 6u                /* eight bytes each: 48 */
+#define SE_QUANTA 5u                 /* of a window; live events lie in at most one bucket more */
+#define SE_SPAN_STEPS 65535u         /* the unit of a bucket's span is its quantum / SE_SPAN_STEPS, rounded up */
+#define SE_IN_THE_FUTURE 0xf0000000u /* an age above this is a time after `now` */
 
 enum se_window_kind { SE_WINDOW_LOG = 0, SE_WINDOW_BUCKETS = 1 };
 
@@ -76,7 +76,7 @@ static inline void se_row_drop_oldest(struct se_window_row *row, unsigned count)
         memmove(row->bucket, row->bucket + count, row->used * sizeof row->bucket[0]);
 }
 
-/* Drops what has left the window. */
+/* Drops the times and buckets that have left the window. */
 static inline void se_row_prune(struct se_window_row *row, const struct se_limit *limit, uint32_t now)
 {
     unsigned gone = 0;

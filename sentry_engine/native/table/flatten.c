@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_OPEN (SE_TIERS * 129u)         /* prefixes open at once: one of each length and tier */
+#define MAX_OPEN (SE_TIERS * 129u) /* prefixes open at once: one of each length and tier */
 #define UNKNOWN_CELL UINT32_MAX
 
 /* An open prefix, and the value of its tier outside of it. */

@@ -8,6 +8,7 @@ import random
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cffi
 import pytest
@@ -16,15 +17,10 @@ from sentry_engine.addresses import pack_address, pack_network
 from sentry_engine.cores.interface import Request
 from sentry_engine.cores.native_core import RULE_KEPT, NativeCore, lib
 from sentry_engine.cores.plan import Aggregation, Payback, PlanError, Tier
+from sentry_engine.native import cffi_headers
 from sentry_engine.verdict import NO_RULE, Action, Event, Reason, Verdict, read_word
 
-GATE = """
-struct se_request { uint8_t address[16]; uint16_t event, port, local_port; uint8_t protocol, verified; uint64_t now; };
-struct se_verdict { uint8_t action, reason; uint16_t reserved; uint32_t rule; uint64_t retry_after; };
-struct se_gate { uint32_t abi, request_size, verdict_size, reserved; void *engine;
-                 void (*decide)(void *, const struct se_request *, struct se_verdict *);
-                 void (*decide_many)(void *, const struct se_request *, struct se_verdict *, uint32_t); };
-"""
+GATE = cffi_headers.declarations([Path(cffi_headers.__file__).with_name("gate.h")])
 THREADS = 8
 SPOOFED = int(os.environ.get("OCSENTRY_SPOOFED_SOURCES", "200000"))  # a release asks for ten million
 

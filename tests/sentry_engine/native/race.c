@@ -48,7 +48,7 @@ static struct se_policy *make_policy(unsigned which)
     static const uint8_t networks[32] = {[10] = 0xff, [11] = 0xff, [12] = 10};
     static const uint8_t lengths[1] = {104}, anything[1] = {0};
     static const uint32_t zero[1] = {0};
-    const uint8_t actions[1] = {which ? SE_ACCEPT : SE_REJECT}, reasons[1] = {2};
+    const uint8_t actions[1] = {which ? SE_ACCEPT : SE_REJECT}, reasons[1] = {SE_REASON_RULE};
     const uint32_t rules[1] = {which};
     const uint64_t expires[1] = {SE_FOREVER};
     uint32_t sets[SE_EVENT_CUSTOM];
