@@ -11,7 +11,7 @@ import errno
 import os
 import sys
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from vpn_frontend._gateway import ffi, lib
 from vpn_frontend.gateway.interface import (
@@ -41,11 +41,20 @@ from vpn_frontend.gateway.interface import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from vpn_frontend._gateway import (
+        Bytes,
+        CountersStruct,
+        DtlsConfigStruct,
+        EventStruct,
+        GatewayPointer,
+        Pointer,
+        Text,
+    )
+
 EVENTS_PER_CALL = 256
 EVENT_DATA_SIZE = 256 * 1024  # bytes; a payload is at most 16 KiB + 64
 ROUNDS_PER_CALL = 8  # calls of ``events`` come back to the loop after so many full batches
 ERROR_SIZE = 256
-CData = Any  # what cffi hands out: structs, arrays and pointers are untyped
 TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
 CAUSES = {int(cause): cause for cause in Cause}
@@ -78,7 +87,7 @@ class _Descriptors:
         # Taken from the end, so in the order of the plan: a worker answers through its own socket of the same place.
         self._udp = [(worker, fd) for worker, row in enumerate(plan.udp) for fd in row][::-1]
 
-    def hand_over(self, gateway: CData) -> None:
+    def hand_over(self, gateway: GatewayPointer) -> None:
         while self._tuns:
             _check(lib.gw_set_tun(gateway, *self._tuns[-1]), "TUN queue")
             self._tuns.pop()
@@ -98,7 +107,7 @@ class NativeGateway:
     """See ``gateway.Gateway``."""
 
     def __init__(self, plan: GatewayPlan) -> None:
-        self._gw: CData = None
+        self._gw: GatewayPointer | None = None
         self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
         self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
         self._stat_names = _stat_names()
@@ -107,7 +116,7 @@ class NativeGateway:
         try:
             self._open(plan)
             self.set_certificate(plan.chain, plan.key)
-            given.hand_over(self._gw)
+            given.hand_over(self._handle())
             self._start()
         except BaseException:
             given.close()
@@ -116,7 +125,7 @@ class NativeGateway:
 
     def _open(self, plan: GatewayPlan) -> None:
         error = ffi.new("char[]", ERROR_SIZE)
-        config = {
+        config: dict[str, int | Pointer] = {
             "workers": len(plan.tuns),
             "max_connections": plan.max_connections,
             "max_sessions": plan.max_sessions,
@@ -132,15 +141,15 @@ class NativeGateway:
 
     def _start(self) -> None:
         error = ffi.new("char[]", ERROR_SIZE)
-        if lib.gw_start(self._gw, error, ERROR_SIZE):
+        if lib.gw_start(self._handle(), error, ERROR_SIZE):
             raise GatewayError(_text(error))
 
     def set_certificate(self, chain: bytes, key: bytes) -> None:
         """Use another certificate for the handshakes to come; on ``GatewayError`` the one before stays."""
         error = ffi.new("char[]", ERROR_SIZE)
         buffers = {"chain": chain, "key": key, "client_ca": self._client_ca}
-        tls = {name: ffi.from_buffer("uint8_t[]", pem) for name, pem in buffers.items()}
-        tls |= {f"{name}_size": len(pem) for name, pem in buffers.items()}
+        tls: dict[str, int | Bytes] = {name: ffi.from_buffer("uint8_t[]", pem) for name, pem in buffers.items()}
+        tls.update({f"{name}_size": len(pem) for name, pem in buffers.items()})
         if lib.gw_set_tls(self._handle(), ffi.new("struct gw_tls *", tls), error, ERROR_SIZE):
             raise GatewayError(_text(error))
 
@@ -151,7 +160,7 @@ class NativeGateway:
         _check_command(lib.gw_connection_close(self._handle(), connection_id), "close_connection")
 
     def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
-        config = {
+        config: dict[str, int | bytes] = {
             "inner4": pack_address(parameters.ipv4),
             "inner6": pack_address(parameters.ipv6),
             "mtu": parameters.mtu,
@@ -230,13 +239,13 @@ class NativeGateway:
             position += size
             yield _READERS[event.kind](event, payload)
 
-    def _handle(self) -> CData:
+    def _handle(self) -> GatewayPointer:
         if not self._gw:
             raise GatewayError("the gateway is closed")
         return self._gw
 
 
-def _connection_up(event: CData, payload: bytes) -> ConnectionUp:
+def _connection_up(event: EventStruct, payload: bytes) -> ConnectionUp:
     return ConnectionUp(
         connection_id=event.connection,
         peer=unpack_address(bytes(event.peer)),
@@ -252,7 +261,7 @@ def _connection_up(event: CData, payload: bytes) -> ConnectionUp:
     )
 
 
-def _dtls_up(event: CData, _: bytes) -> DtlsUp:
+def _dtls_up(event: EventStruct, _: bytes) -> DtlsUp:
     return DtlsUp(
         session=event.session,
         peer=unpack_address(bytes(event.peer)),
@@ -262,12 +271,12 @@ def _dtls_up(event: CData, _: bytes) -> DtlsUp:
     )
 
 
-def _channel_down(event: CData, payload: bytes) -> ChannelDown:
+def _channel_down(event: EventStruct, payload: bytes) -> ChannelDown:
     return ChannelDown(event.session, event.connection, CAUSES[event.cause], payload, _counters(event.counters))
 
 
 # What makes an event of a struct and its payload, by kind. A kind that is not here is a fault of the build.
-_READERS: dict[int, Callable[[CData, bytes], GatewayEvent]] = {
+_READERS: dict[int, Callable[[EventStruct, bytes], GatewayEvent]] = {
     lib.GW_CONNECTION_UP: _connection_up,
     lib.GW_CONNECTION_DATA: lambda event, payload: ConnectionData(event.connection, payload),
     lib.GW_CONNECTION_CLOSED: lambda event, _: ConnectionClosed(event.connection, CAUSES[event.cause]),
@@ -281,7 +290,7 @@ _READERS: dict[int, Callable[[CData, bytes], GatewayEvent]] = {
 }
 
 
-def _dtls_config(offer: DtlsOffer) -> CData:
+def _dtls_config(offer: DtlsOffer) -> DtlsConfigStruct:
     config = ffi.new("struct gw_dtls_config *")
     match offer:
         case DtlsPsk(app_id, key):
@@ -301,7 +310,7 @@ def _dtls_config(offer: DtlsOffer) -> CData:
     return config
 
 
-def _counters(counters: CData) -> Counters:
+def _counters(counters: CountersStruct) -> Counters:
     return Counters(
         rx_packets=counters.rx_packets,
         rx_bytes=counters.rx_bytes,
@@ -317,7 +326,7 @@ def _counters(counters: CData) -> Counters:
     )
 
 
-def _text(chars: CData) -> str:
+def _text(chars: Text) -> str:
     # A peer chose the server name: whatever it put there becomes printable text.
     return bytes(ffi.string(chars)).decode("latin-1").encode("unicode_escape").decode("ascii")
 

@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#define GW_EVENT_MAX_DATA 16448u    /* 16 KiB + 64: one TLS record */
+#define GW_EVENT_MAX_DATA (2u * GW_EXPORTER_SIZE + GW_PEER_CERTIFICATE_MAX)    /* bytes; the payload of GW_CONNECTION_UP */
 #define GW_EVENTS_SHED_AT 1024u     /* events waiting beyond which unimportant ones are shed */
 #define GW_EVENTS_SPARE 1024u       /* events that can still be told when memory is out; 0.5 MB, untouched until then */
 

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Python's view of the gateway's core against the compiled module: stub, structures, shared numbers."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import vpn_frontend
+from vpn_frontend._gateway import ffi, lib
+from vpn_frontend.gateway import descriptors, native_gateway
+from vpn_frontend.gateway.interface import DTLS12_SUITES, Cause, Offload
+from vpn_frontend.protocol.constants import MIN_MTU
+from vpn_frontend.validation import MAX_WORKERS
+
+STUB = ast.parse(Path(vpn_frontend.__file__).with_name("_gateway.pyi").read_text(encoding="utf-8"))
+STRUCTS = {
+    "EventStruct": "struct gw_event",
+    "CountersStruct": "struct gw_counters",
+    "DtlsConfigStruct": "struct gw_dtls_config",
+}
+KINDS = {"int": "primitive", "Bytes": "array", "Text": "array", "CountersStruct": "struct"}
+
+
+def stub_class(name: str) -> ast.ClassDef:
+    return next(node for node in STUB.body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def attributes(name: str) -> dict[str, str]:
+    found = [node for node in stub_class(name).body if isinstance(node, ast.AnnAssign)]
+    return {node.target.id: ast.unparse(node.annotation) for node in found if isinstance(node.target, ast.Name)}
+
+
+def enumerators(name: str, prefix: str) -> dict[str, int]:
+    return {text.removeprefix(prefix): number for number, text in ffi.typeof(f"enum {name}").elements.items()}
+
+
+def test_the_stub_has_the_functions_of_the_module():
+    stub = {
+        node.name: len(node.args.posonlyargs + node.args.args) - 1
+        for node in stub_class("_Lib").body
+        if isinstance(node, ast.FunctionDef)
+    }
+    made = {name: len(ffi.typeof(getattr(lib, name)).args) for name in dir(lib) if callable(getattr(lib, name))}
+    assert stub == made
+
+
+def test_the_stub_has_the_constants_of_the_module():
+    assert set(attributes("_Lib")) == {name for name in dir(lib) if not callable(getattr(lib, name))}
+
+
+@pytest.mark.parametrize(("name", "struct"), STRUCTS.items())
+def test_the_stub_has_the_fields_of_a_structure(name, struct):
+    fields = dict(ffi.typeof(struct).fields)
+    assert {field: KINDS[kind] for field, kind in attributes(name).items()} == {
+        field: described.type.kind for field, described in fields.items()
+    }
+
+
+def test_causes_are_numbered_alike():
+    assert {cause.name: cause.value for cause in Cause} == enumerators("gw_cause", "GW_CAUSE_")
+
+
+def test_offloads_are_numbered_alike():
+    made = enumerators("gw_offload", "GW_OFFLOAD_")
+    assert {offload.name: offload.value for offload in Offload} | {"ALL": Offload.ALL.value} == made
+
+
+def test_every_event_is_translated():
+    assert native_gateway._READERS.keys() == set(enumerators("gw_event_kind", "").values())
+
+
+def test_the_suites_of_dtls_are_the_cores():
+    suite = ffi.new("uint8_t[2]")
+    assert [lib.gw_dtls_suite_find(name.encode(), suite) for name in DTLS12_SUITES] == [0] * len(DTLS12_SUITES)
+
+
+def test_limits_of_the_settings_are_the_cores():
+    assert (descriptors.MAX_WORKERS, MAX_WORKERS) == (lib.GW_WORKERS_MAX, lib.GW_WORKERS_MAX)
+    assert MIN_MTU >= lib.GW_MTU_MIN
+
+
+def test_a_batch_of_events_holds_the_largest_payload():
+    largest = 2 * lib.GW_EXPORTER_SIZE + lib.GW_PEER_CERTIFICATE_MAX
+    assert largest <= native_gateway.EVENT_DATA_SIZE

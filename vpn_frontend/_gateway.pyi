@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The module that native/build.py makes of native/gateway.h. tests/vpn_frontend/gateway/test_native_border.py compares
+# it with this stub.
+from collections.abc import Iterator, Mapping
+from typing import Generic, Literal, TypeVar, overload
+
+T = TypeVar("T")
+
+class Array(Generic[T]):
+    @overload
+    def __getitem__(self, index: int, /) -> T: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Array[T]: ...
+    def __iter__(self) -> Iterator[T]: ...
+    def __len__(self) -> int: ...
+
+class Bytes:
+    """``uint8_t[]``, or a pointer into one."""
+
+    def __add__(self, offset: int, /) -> Bytes: ...
+    def __bytes__(self) -> bytes: ...
+
+class Text:
+    """``char[]`` or ``char *``."""
+
+class Pointer:
+    """``void *``."""
+
+class GatewayPointer:
+    """``gw *``."""
+
+class ConfigStruct: ...
+class TlsStruct: ...
+class SessionConfigStruct: ...
+
+class DtlsConfigStruct:
+    mode: int
+    name: Bytes
+    secret: Bytes
+    suite: Bytes
+
+class CountersStruct:
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+    rx_dropped: int
+    tx_dropped: int
+    last_data_ns: int
+    dtls_rx_packets: int
+    dtls_rx_bytes: int
+    dtls_tx_packets: int
+    dtls_tx_bytes: int
+
+class EventStruct:
+    kind: int
+    cause: int
+    connection: int
+    session: int
+    peer: Bytes
+    peer_port: int
+    local_port: int
+    tls_version: int
+    resumed: int
+    cipher: Text
+    server_name: Text
+    counters: CountersStruct
+    data_size: int
+    frees_place: int
+
+class _Buffer:
+    def __getitem__(self, index: slice, /) -> bytes: ...
+
+class _Ffi:
+    @overload
+    def new(self, kind: Literal["struct gw_event[]"], count: int, /) -> Array[EventStruct]: ...
+    @overload
+    def new(self, kind: Literal["uint64_t[]"], count: int, /) -> Array[int]: ...
+    @overload
+    def new(self, kind: Literal["uint64_t *"], /) -> Array[int]: ...
+    @overload
+    def new(self, kind: Literal["uint8_t[]"], count: int, /) -> Bytes: ...
+    @overload
+    def new(self, kind: Literal["char[]"], count: int, /) -> Text: ...
+    @overload
+    def new(self, kind: Literal["struct gw_config *"], values: Mapping[str, int | Pointer], /) -> ConfigStruct: ...
+    @overload
+    def new(self, kind: Literal["struct gw_tls *"], values: Mapping[str, int | Bytes], /) -> TlsStruct: ...
+    @overload
+    def new(
+        self, kind: Literal["struct gw_session_config *"], values: Mapping[str, int | bytes], /
+    ) -> SessionConfigStruct: ...
+    @overload
+    def new(self, kind: Literal["struct gw_dtls_config *"], /) -> DtlsConfigStruct: ...
+    @overload
+    def new(self, kind: Literal["struct gw_counters *"], /) -> CountersStruct: ...
+    def cast(self, kind: Literal["void *"], address: int, /) -> Pointer: ...
+    def from_buffer(self, kind: Literal["uint8_t[]"], data: bytes, /) -> Bytes: ...
+    def buffer(self, data: Bytes, size: int, /) -> _Buffer: ...
+    def string(self, text: Text, /) -> bytes: ...
+    def memmove(self, target: Bytes, source: bytes, size: int, /) -> None: ...
+
+class _Lib:
+    # enum gw_limit
+    GW_WORKERS_MAX: int
+    GW_MTU_MIN: int
+    GW_EXPORTER_SIZE: int
+    GW_PEER_CERTIFICATE_MAX: int
+    # enum gw_offload
+    GW_OFFLOAD_TSO: int
+    GW_OFFLOAD_USO: int
+    GW_OFFLOAD_COALESCE: int
+    GW_OFFLOAD_UDP_GSO: int
+    GW_OFFLOAD_UDP_GRO: int
+    GW_OFFLOAD_ACKS: int
+    GW_OFFLOAD_ALL: int
+    # enum gw_dtls_mode
+    GW_DTLS_NONE: int
+    GW_DTLS_PSK: int
+    GW_DTLS_RESUMPTION: int
+    GW_DTLS_CERTIFICATE: int
+    # enum gw_event_kind
+    GW_CONNECTION_UP: int
+    GW_CONNECTION_DATA: int
+    GW_CONNECTION_CLOSED: int
+    GW_CHANNEL_UP: int
+    GW_CHANNEL_DOWN: int
+    GW_SESSION_IDLE: int
+    GW_SESSION_CLOSED: int
+    GW_DTLS_UP: int
+    GW_DTLS_DOWN: int
+    GW_SESSION_ALIVE: int
+    # enum gw_cause
+    GW_CAUSE_NONE: int
+    GW_CAUSE_PEER_CLOSED: int
+    GW_CAUSE_PEER_RESET: int
+    GW_CAUSE_PEER_DISCONNECT: int
+    GW_CAUSE_HANDSHAKE_FAILED: int
+    GW_CAUSE_TIMEOUT: int
+    GW_CAUSE_DPD: int
+    GW_CAUSE_PROTOCOL: int
+    GW_CAUSE_STALLED: int
+    GW_CAUSE_LOCAL: int
+    GW_CAUSE_REPLACED: int
+
+    def gw_open(self, config: ConfigStruct, error: Text, error_size: int, /) -> GatewayPointer: ...
+    def gw_set_tls(self, g: GatewayPointer, tls: TlsStruct, error: Text, error_size: int, /) -> int: ...
+    def gw_add_listener(self, g: GatewayPointer, worker: int, fd: int, /) -> int: ...
+    def gw_set_tun(self, g: GatewayPointer, worker: int, fd: int, /) -> int: ...
+    def gw_add_udp(self, g: GatewayPointer, worker: int, fd: int, /) -> int: ...
+    def gw_start(self, g: GatewayPointer, error: Text, error_size: int, /) -> int: ...
+    def gw_stop_accepting(self, g: GatewayPointer, /) -> None: ...
+    def gw_close(self, g: GatewayPointer, /) -> None: ...
+    def gw_hold(self, g: GatewayPointer, /) -> None: ...
+    def gw_release(self, g: GatewayPointer, /) -> None: ...
+    def gw_event_fd(self, g: GatewayPointer, /) -> int: ...
+    def gw_events(
+        self, g: GatewayPointer, events: Array[EventStruct], count: int, data: Bytes, data_size: int, /
+    ) -> int: ...
+    def gw_connection_send(self, g: GatewayPointer, connection: int, data: bytes, size: int, /) -> int: ...
+    def gw_connection_close(self, g: GatewayPointer, connection: int, /) -> int: ...
+    def gw_session_open(
+        self, g: GatewayPointer, connection: int, config: SessionConfigStruct, session: Array[int], /
+    ) -> int: ...
+    def gw_session_attach(
+        self,
+        g: GatewayPointer,
+        session: int,
+        connection: int,
+        head: bytes,
+        head_size: int,
+        early: bytes,
+        early_size: int,
+        /,
+    ) -> int: ...
+    def gw_session_close(self, g: GatewayPointer, session: int, frame: bytes, frame_size: int, /) -> int: ...
+    def gw_session_resize(self, g: GatewayPointer, session: int, mtu: int, /) -> int: ...
+    def gw_session_ask(self, g: GatewayPointer, session: int, /) -> int: ...
+    def gw_session_counters(self, g: GatewayPointer, session: int, counters: CountersStruct, /) -> int: ...
+    def gw_session_dtls(self, g: GatewayPointer, session: int, config: DtlsConfigStruct, /) -> int: ...
+    def gw_dtls_suite_find(self, name: bytes, suite: Bytes, /) -> int: ...
+    def gw_stat_name(self, index: int, /) -> Text: ...
+    def gw_stats(self, g: GatewayPointer, values: Array[int], count: int, /) -> None: ...
+
+ffi: _Ffi
+lib: _Lib
