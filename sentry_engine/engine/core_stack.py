@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which cores answer by a policy: one alone, or with the tables of routes of its wolfSentry configurations before it.
+"""The cores of one engine: one core alone, or one behind the route tables of wolfSentry configurations.
 
-A table that is in the next policy as it was in this one stays, with what it counted.
+A table that the next policy has too stays in force with its counters.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ Tables = dict[RouteRules, Routes]
 
 
 class CoreStack:
-    """The cores of one engine. Not thread-safe: the engine's lock is held."""
+    """Owns the cores. Not thread-safe: the engine's lock is held."""
 
     def __init__(self, core: CoreName | Core, make_core: MakeCore) -> None:
-        """Raises ``ImportError`` for ``wolfsentry`` where the binding is not built."""
+        """Raises ``ImportError`` if ``core`` is ``wolfsentry`` and the binding is not built."""
         self._on_library = core == "wolfsentry"
         self._library: Any = None
         if self._on_library:
             self._library = importlib.import_module("sentry_engine.wolfsentry.library")
         self.inner = make_core(core)
         self._make_front: Callable[[], Core] = lambda: make_core(core if isinstance(core, str) else "native")
-        self._front: Core | None = None  # made when the first table needs one
+        self._front: Core | None = None  # made for the first table
         self._tables: Tables = {}
         self._plan: Plan  # in force
         self._routed: RoutedCore | None = None
         self._gated = False
-        self._gate: Any = None  # library.LibraryGate, where tables of the library are behind one
+        self._gate: Any = None  # library.LibraryGate, once a gate serves libwolfsentry's tables
 
     def prepare(self, policy: Policy) -> tuple[Policy, Tables]:
-        """The policy without what tables answer by, and these. Raises ``PlanError`` for what cannot be in force."""
+        """Split a policy into rules and route tables. Raises ``PlanError`` for tables that cannot be in force."""
         wanted = policy.routes if self._on_library else policy.untranslated()
         if wanted and self._gated and not self._on_library:
             raise PlanError(refuse_gate(wanted))
@@ -57,7 +57,7 @@ class CoreStack:
         return replace(policy, prefix_rules=rest, limit_rules=limits), tables
 
     def publish(self, plan: Plan, tables: Tables) -> Core:
-        """Put both in force; the core that answers by them. Raises ``PlanError``, then what was before stays."""
+        """Put both in force. Returns the core that decides by them. Raises ``PlanError``; then nothing changes."""
         self.inner.publish(plan)
         self._plan = plan
         if not tables and self._gate is None:
@@ -81,18 +81,17 @@ class CoreStack:
             self._front.close()
 
     def gate_address(self) -> int:
-        """Of the core's ``struct se_gate``. Raises ``RuntimeError`` where there is none that answers as the engine
-        does."""
+        """Address of the ``struct se_gate``. Raises ``RuntimeError`` if no gate can decide as the engine does."""
         address: int | None = getattr(self.inner, "gate_address", None)
         if address is None:
-            raise RuntimeError("the twin core has no gate: serving needs core='native'")
+            raise RuntimeError("the reference core has no gate: serving needs core='native'")
         if not self._on_library and self._tables:
             raise RuntimeError(refuse_gate(tuple(self._tables)))
         self._gated = True
         return self._open_library_gate(address) if self._on_library else address
 
     def _open_library_gate(self, inner: int) -> int:
-        """The library's tables between the gates of the two cores, from now on also where a policy has none."""
+        """Put libwolfsentry's tables between the gates of the two cores, from now on for every policy."""
         if self._gate is None:
             if self._front is None:
                 self._front = self._make_front()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The stream of what was decided, for logs, dashboards and simulation: bounded, and thinned out under a flood.
+"""The log of decisions for events, dashboards and simulation: bounded, and sampled under a flood.
 
-Of each second the first ``per_second`` decisions are kept, refusals and suspicions from a budget of their own, so that
-a flood of one kind does not hide the other; how many were left out is counted and told with the next that is kept.
-Nothing is looked up or rendered here: a reader asks for the place of an address when it shows the record.
+It keeps the first ``per_second`` decisions of each second. Refusals and suspicions have a budget of their own, so a
+flood of one kind does not hide the other. The next kept record tells how many were left out. Nothing is looked up or
+rendered here: a reader looks up the location of an address when it shows the record.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from threading import Lock
 from sentry_engine.addresses import render_address
 from sentry_engine.verdict import Verdict
 
-MAX_RECORDS = 10_000  # kept for a reader; the oldest are dropped and counted
-PER_SECOND = 500  # records of a kind
+MAX_RECORDS = 10_000  # kept for the reader; when full, the oldest is dropped and counted
+PER_SECOND = 500  # records of each kind
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``at`` is Unix time, ``latency`` seconds from the question to the answer, ``missed`` how many were left out
-    since the record before of the same kind."""
+    """``at`` is Unix time, ``latency`` seconds, ``missed`` the number left out since the last record of the kind."""
 
     at: float
     event: str
@@ -30,7 +29,7 @@ class Decision:
     user: str | None
     verdict: Verdict
     latency: float
-    note: str = ""  # what a detector says
+    note: str = ""  # the text of suspicions
     missed: int = 0
 
     @property
@@ -39,7 +38,7 @@ class Decision:
 
 
 class Budget:
-    """So many in each second of the clock."""
+    """At most ``per_second`` in each second of the clock."""
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second
@@ -62,7 +61,7 @@ class Budget:
 
 
 class DecisionLog:
-    """Thread-safe; one reader drains it."""
+    """Thread-safe. One reader drains it."""
 
     def __init__(self, *, max_records: int = MAX_RECORDS, per_second: int = PER_SECOND) -> None:
         self._lock = Lock()
@@ -81,11 +80,11 @@ class DecisionLog:
             self._records.append(Decision(at, event, packed, user, verdict, latency, note, budget.take_missed()))
 
     def drain(self, most: int = MAX_RECORDS) -> list[Decision]:
-        """The oldest records, taken out."""
+        """Remove and return up to ``most`` records, oldest first."""
         with self._lock:
             return [self._records.popleft() for _ in range(min(most, len(self._records)))]
 
     @property
     def dropped(self) -> int:
-        """Records that no reader came for in time, since the start."""
+        """Number of records dropped unread since the start."""
         return self._dropped

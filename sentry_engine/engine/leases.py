@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is in: leases, counted per user and in all, granted and returned in one step each.
+"""Leases of connected clients, counted per user and in total, granted and released atomically.
 
-A lease is one client. A session that comes back (roaming, a second tunnel, TLS beside DTLS) names itself by its
-``session`` and is the same client: its lease keeps its id and gains a generation. ``release`` takes effect for the
-newest generation only, and once: the teardown of the connection that was left behind, a double disconnect or a late
-timer change nothing. So whoever holds a lease keeps the one that ``admit`` returned last.
+A lease is one client. A session that reconnects (roaming, a second tunnel, TLS beside DTLS) names its ``session`` and
+is the same client: its lease keeps its id and gets the next generation. ``release`` affects the newest generation only,
+once: the teardown of an old connection, a double disconnect or a late timer change nothing. The caller must keep the
+lease that ``admit`` returned last.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sentry_engine.verdict import Action, Reason, Verdict
 
 
 class OnExcess(StrEnum):
-    """What happens to a client too many: it is refused, the oldest goes, or the one from the same device goes."""
+    """The response to a client over the limit: refuse it, evict the oldest, or evict the same device."""
 
     DENY_NEW = "deny_new"
     KICK_OLDEST = "kick_oldest"
@@ -28,9 +28,7 @@ class OnExcess(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """How many clients at a time; 0 is no limit. A user's own limit beats its groups' largest, that beats the
-    general.
-    """
+    """Maximum numbers of clients; 0: no limit. A user's limit wins over the largest of its groups, over the general."""
 
     max_clients: int = 1024
     max_same_clients: int = 2
@@ -55,15 +53,13 @@ class ClientLimits:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """``evicts`` names the leases (by ``id``) that were ended to make room: their sessions are the caller's to
-    close.
-    """
+    """``evicts`` lists ids of leases that ended in favour of this one. The caller closes their sessions."""
 
     id: str
     generation: int
     user: str
     address: str
-    since: float  # engine's clock; of the first generation
+    since: float  # engine's clock, of the first generation
     groups: tuple[str, ...] = ()
     device: str | None = None
     session: str | None = None
@@ -80,7 +76,7 @@ class AdmissionRefused(Exception):  # noqa: N818  # the name says what happened
 
 
 class LeaseTable:
-    """Thread-safe. Bounded by ``ClientLimits.max_clients``, or by memory where that is 0."""
+    """Thread-safe. Bounded by ``ClientLimits.max_clients``, or by memory if that is 0."""
 
     def __init__(self, limits: ClientLimits) -> None:
         self.limits = limits
@@ -100,9 +96,9 @@ class LeaseTable:
         limit: int | None = None,
         session: str | None = None,
     ) -> Lease:
-        """``limit`` is the user's own, from the directory; it beats those of ``ClientLimits``.
+        """Grant a lease. ``limit`` of the user directory overrides ``ClientLimits``.
 
-        Raises ``AdmissionRefused``, and then nothing has changed.
+        Raises ``AdmissionRefused``; then nothing changes.
         """
         with self._lock:
             known = self._find(user, session)
@@ -124,7 +120,7 @@ class LeaseTable:
             return lease
 
     def release(self, lease: Lease) -> bool:
-        """Whether this call ended the lease."""
+        """End a lease. Returns whether this call did."""
         with self._lock:
             held = self._by_id.get(lease.id)
             if held is None or held.generation != lease.generation:
@@ -149,9 +145,7 @@ class LeaseTable:
         return next((lease for lease in held if lease.session == session), None)
 
     def _choose_evicted(self, user: str, device: str | None, allowed: int) -> tuple[str, ...]:
-        """The leases that go so that one more client of ``user`` fits. Raises ``AdmissionRefused`` where none may
-        go.
-        """
+        """The ids to evict so one more client of ``user`` fits. Raises ``AdmissionRefused`` if none may be evicted."""
         own = self._by_user.get(user, ())
         excess = len(own) - allowed + 1 if allowed else 0
         if excess <= 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What another policy would have said to what was asked: recorded decisions, played again on an engine of their own."""
+"""Replay of recorded decisions on another policy, in an engine of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sentry_engine.verdict import Action, Reason, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A recorded decision that would be another, ``after`` in place of ``before``."""
+    """A recorded decision with another outcome: ``after`` instead of ``before``."""
 
     decision: Decision
     before: Verdict
@@ -26,8 +26,9 @@ class Change:
 
 
 def read_record(at: float, fields: Mapping[str, Any]) -> Decision | None:
-    """A decision from what an event of it says (``address``, ``event``, ``verdict``, ``reason``, and where they are
-    known ``rule``, ``user``, ``latency_us``). ``None`` for what is no such event. ``at`` is Unix time.
+    """The decision of an event with ``address``, ``event``, ``verdict`` and ``reason``; ``at`` is Unix time.
+
+    ``rule``, ``user``, ``latency_us`` and ``missed`` are optional. Returns ``None`` for any other event.
     """
     try:
         verdict = Verdict(Action(fields["verdict"]), Reason(fields["reason"]), fields.get("rule"))
@@ -46,11 +47,11 @@ def simulate(
     never_block: Iterable[Network] = (),
     core: CoreName = "native",
 ) -> list[Change]:
-    """Which of ``decisions`` ``policy`` would have decided otherwise: another action, or another rule refusing.
+    """The ``decisions`` that ``policy`` would change: another action, or a refusal by another rule.
 
-    They are played in the order of their times, and count, so that rates and penalties build up as they would have.
-    What the log left out is missing here too: on a thinned-out record rates come out low. What a block refused is left
-    out: blocks outlive a policy. A user's groups are not on record: rules about groups are asked as if there were none.
+    They are replayed in the order of their times and count, so rates and penalties build up as they would have. Limits:
+    decisions that the log left out are missing, so rates come out low. Refusals by blocks are skipped, because blocks
+    outlive a policy. Groups are not recorded, so rules about groups see none.
     """
     changes = []
     with Engine(policy, core=core, never_block=never_block, clock=lambda: 0.0, wall_clock=lambda: 0.0) as engine:

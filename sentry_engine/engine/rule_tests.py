@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the tests that rule files carry, on the twin and on the whole policy, each as if it were the first to ask."""
+"""Runner of the tests in rule files: each on the reference core, the whole policy, and a clean state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sentry_engine.rules.model import RuleTest
 
 
 def run_rule_tests(policy: Policy) -> list[Finding]:
-    """The rule_tests of ``policy`` that come out otherwise than expected."""
+    """A finding for each failed test of ``policy``."""
     with Engine(policy, core="reference", clock=lambda: 0.0) as engine:
         return [finding for test in policy.rule_tests if (finding := run_rule_test(engine, test))]
 

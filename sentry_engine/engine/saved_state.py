@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an engine has learnt, as values that outlive it: who is in penalty, which blocks hold, what sources did lately.
+"""The state of an engine as values that outlive it: penalties, blocks, recent events of sources, locations of users.
 
-Times are Unix time here, because the next engine has another clock. Who keeps them is a port: the engine writes no
-files.
+Times are Unix time, because the next engine has another clock. The caller stores the JSON: the engine writes no files.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from sentry_engine.addresses import V4_OFFSET, AddressError, is_ipv4, pack_netwo
 from sentry_engine.cores.plan import MAX_LIMIT_EVENTS
 from sentry_engine.verdict import Reason
 
-VERSION = 3  # of the JSON; version 1 knew no sources, version 2 no users; both are still read
-MAX_PENALTIES = 1_000_000  # of one state; more than both cores hold
-MAX_SOURCES = 65_536  # of one state: those with the most to be remembered for; some 10 MB of JSON
-MAX_EVENTS = 256  # bursts of one source: a dozen for each of its events
+VERSION = 3  # of the JSON; versions 1 (no sources) and 2 (no users) are still read
+MAX_PENALTIES = 1_000_000  # more than either core holds
+MAX_SOURCES = 65_536  # those with the most strikes and events; 10 MB of JSON
+MAX_EVENTS = 256  # bursts per source: a dozen per event
 MAX_COUNT = MAX_LIMIT_EVENTS  # of strikes, and of events in a burst
 MAX_LABEL = 64  # characters of an event's label
-MAX_USERS = 40_000  # of one state: what two detectors remember; some 4 MB of JSON
-MAX_USER = 256  # characters of a user's name; who has a longer one is not remembered
+MAX_USERS = 40_000  # what two detectors remember; 4 MB of JSON
+MAX_USER = 256  # characters of a user's name; longer ones are not saved
 MAX_COUNTRIES = 64  # of one user
 MAX_COUNTRY = 16  # characters; codes have two
 
 
 @dataclass(frozen=True, slots=True)
 class SavedPenalty:
-    """``until`` is Unix time, ``None`` for ever."""
+    """``until`` is Unix time; ``None``: permanent."""
 
     network: str
     until: float | None
@@ -48,7 +47,7 @@ class SavedBlock:
 
 @dataclass(frozen=True, slots=True)
 class SavedEvents:
-    """``count`` events called ``label`` that passed between ``first`` and ``last``."""
+    """``count`` accepted events ``label`` between ``first`` and ``last`` (Unix time)."""
 
     label: str
     first: float
@@ -61,8 +60,7 @@ class SavedEvents:
 
 @dataclass(frozen=True, slots=True)
 class SavedSource:
-    """What counts against a source that need not be in penalty: ``strikes`` until ``forgotten_at`` (``None``: for
-    good), and the events that are still in their windows, oldest first."""
+    """Strikes of a source until ``forgotten_at`` (``None``: permanent), and the events in its windows, oldest first."""
 
     network: str
     strikes: int
@@ -71,7 +69,7 @@ class SavedSource:
 
     @property
     def weight(self) -> tuple[int, int]:
-        """What there is to lose by forgetting it."""
+        """Sort key when only ``MAX_SOURCES`` are saved."""
         return self.strikes, sum(burst.count for burst in self.events)
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +83,7 @@ class SavedSource:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> SavedSource:
-        """Raises ``ValueError`` for what ``to_json`` does not write."""
+        """Raises ``ValueError`` for anything that ``to_json`` does not write."""
         try:
             packed, length = pack_network(row["network"])
             if not (length > V4_OFFSET if is_ipv4(packed) else 0 < length <= 64):
@@ -99,8 +97,10 @@ class SavedSource:
 
 @dataclass(frozen=True, slots=True)
 class SavedUser:
-    """Where a user logged in from: all countries, and the ``place`` (latitude and longitude in degrees) and Unix time
-    of the last login; both ``None`` where no database told the place."""
+    """Known locations of a user: countries, and ``place`` and Unix time of the last login.
+
+    ``place`` is latitude and longitude in degrees. It and ``seen_at`` are ``None`` if no database has coordinates.
+    """
 
     user: str
     countries: tuple[str, ...]
@@ -113,7 +113,7 @@ class SavedUser:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> SavedUser:
-        """Raises ``ValueError`` for what ``to_json`` does not write."""
+        """Raises ``ValueError`` for anything that ``to_json`` does not write."""
         try:
             user, countries = row["user"], tuple(_read_list(row["countries"], MAX_COUNTRIES))
             place, seen_at = _read_place(row["place"]), _read_number(row["seen_at"])
@@ -127,7 +127,7 @@ class SavedUser:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``left_out`` is how many sources there were beyond ``MAX_SOURCES``."""
+    """``left_out`` is the number of sources beyond ``MAX_SOURCES``."""
 
     penalties: tuple[SavedPenalty, ...] = ()
     blocks: tuple[SavedBlock, ...] = ()
@@ -136,7 +136,7 @@ class State:
     left_out: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; ``from_json`` reads them."""
+        """JSON values, which ``from_json`` reads."""
         return {
             "version": VERSION,
             "penalties": [
@@ -153,7 +153,7 @@ class State:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> State:
-        """Raises ``ValueError`` for what ``to_json`` does not write: a state is restored whole or not at all."""
+        """Raises ``ValueError`` for anything that ``to_json`` does not write: a state is read whole or not at all."""
         try:
             version = document["version"]
             if version not in (1, 2, VERSION):
@@ -223,7 +223,7 @@ def _read_number(value: object) -> float | None:
 
 
 def is_place(latitude: float, longitude: float) -> bool:
-    """Whether these are degrees."""
+    """True if both are in the range of degrees."""
     return abs(latitude) <= 90 and abs(longitude) <= 180
 
 

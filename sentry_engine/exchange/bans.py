@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bans: what other tools give and take. A network that is refused until a time, and why."""
+"""Bans, which other tools exchange: a network that is refused until a time, with a reason."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from sentry_engine.verdict import Action
 if TYPE_CHECKING:
     from sentry_engine.engine.engine import Engine
 
-MAX_BANS = 1_000_000  # in one file that is read
+MAX_BANS = 1_000_000  # in one imported file
 
 
 @dataclass(frozen=True, slots=True)
 class Ban:
-    """``until`` is Unix time, ``None`` for ever."""
+    """``until`` is Unix time; ``None``: permanent."""
 
     network: bytes  # packed
     length: int
@@ -44,7 +44,7 @@ class Ban:
 
     @property
     def text(self) -> str:
-        """``192.0.2.1`` for one address, ``192.0.2.0/24`` for more."""
+        """``192.0.2.1`` for an address, ``192.0.2.0/24`` for a network."""
         return render_address(self.network) if self.length == 128 else render_network(self.network, self.length)
 
     @property
@@ -53,17 +53,16 @@ class Ban:
 
 
 def bans_in_force(engine: Engine, wall_now: float) -> Iterator[Ban]:
-    """What ``engine`` refuses now by address: penalties, blocks, and the rejecting rules of its policy.
+    """The bans of ``engine`` in force: penalties, blocks, and the rejecting rules of its policy.
 
-    Whoever takes the list knows no exemptions, so what ``never_block`` or an accepting rule spares inside a ban is cut
-    out of it.
+    Other tools know no exemptions, so networks of ``never_block`` and accepting rules are cut out of each ban.
     """
     rules = [rule for rule in (*engine.blocks(), *engine.policy.prefix_rules) if is_live(rule, wall_now)]
     always = Exemptions(engine.never_block)
     spared = Exemptions([*engine.never_block, *(row for r in rules if r.action is Action.ACCEPT for row in r.prefixes)])
     for kept in engine.export_penalties():
         ban = Ban.of(kept.network, kept.until, kept.rule_id or kept.reason.value)
-        if not spared.holds(ban.network, ban.length):  # a rule that accepts beats a penalty, however wide it is
+        if not spared.holds(ban.network, ban.length):  # an accepting rule wins over a penalty, however wide it is
             yield from spared.cut_out_of(ban)
     for rule in rules:
         if rule.action is Action.REJECT:
@@ -77,7 +76,7 @@ def is_live(rule: PrefixRule, wall_now: float) -> bool:
 
 
 class Exemptions:
-    """Packed networks, looked up by what holds a ban and by what lies in it."""
+    """Packed networks exempt from bans."""
 
     def __init__(self, networks: Iterable[tuple[bytes, int]]) -> None:
         self._by_length: dict[int, set[bytes]] = {}
@@ -88,7 +87,7 @@ class Exemptions:
         self._starts = {family: sorted(found) for family, found in starts.items()}
 
     def holds(self, network: bytes, length: int) -> bool:
-        """Whether one of them is, or holds, this network."""
+        """True if one of them equals or contains this network."""
         is_v4 = _is_v4(network, length)
         return any(
             mask(network, wide) in known and _is_v4(network, wide) is is_v4
@@ -97,7 +96,7 @@ class Exemptions:
         )
 
     def cut_out_of(self, ban: Ban) -> Iterator[Ban]:
-        """The ban without those that are, or lie in, its network: in as few pieces as that takes."""
+        """Yield the ban without the exempt networks inside it, in as few pieces as possible."""
         starts = self._starts[_is_v4(ban.network, ban.length)]
         pieces = [(ban.network, ban.length)]
         while pieces:
@@ -115,7 +114,7 @@ def _is_v4(network: bytes, length: int) -> bool:
 
 
 def collapse(bans: Iterable[Ban]) -> list[Ban]:
-    """Without those that lie in a wider one which lasts as long, sorted: what interval sets take."""
+    """Sorted bans without those inside a wider one that lasts as long, as interval sets require."""
     kept: list[Ban] = []
     open_bans: list[Ban] = []
     for ban in sorted(bans, key=lambda b: (b.network, b.length, -b.end)):

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CrowdSec decisions: written as ``cscli decisions import`` reads them, read as the LAPI and ``cscli … -o json`` write
-them.
-"""
+"""CrowdSec decisions: written for ``cscli decisions import``, read from the LAPI and ``cscli … -o json``."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from sentry_engine.addresses import AddressError
 from sentry_engine.errors import MAX_PROBLEMS, PolicyError, Problem
 from sentry_engine.exchange.bans import MAX_BANS, Ban
 
-FOR_EVER = 10 * 365 * 24 * 3_600  # seconds; a decision has no "for ever"
+FOR_EVER = 10 * 365 * 24 * 3_600  # seconds; decisions cannot be permanent
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 PART = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ns|us|µs|ms|s|m|h|d)")
 
@@ -33,7 +31,7 @@ def render_decisions(bans: Iterable[Ban], *, wall_now: float) -> list[dict[str, 
 
 
 def read_decisions(document: Any, *, file: str, wall_now: float) -> list[Ban]:  # noqa: ANN401  # parsed JSON
-    """Bans on addresses and ranges; other types and scopes are not ours and left out. Raises ``PolicyError``."""
+    """Bans on addresses and ranges; other types and scopes are skipped. Raises ``PolicyError``."""
     bans: list[Ban] = []
     problems: list[Problem] = []
     for pointer, row in _decisions(document, file):
@@ -56,7 +54,7 @@ def read_decisions(document: Any, *, file: str, wall_now: float) -> list[Ban]:  
 
 
 def parse_duration(text: object) -> float:
-    """Seconds of a duration as Go writes it, ``3h59m30.5s``; negative ones are over. Raises ``ValueError``."""
+    """Seconds of a Go duration, ``3h59m30.5s``; negative: expired. Raises ``ValueError``."""
     if not isinstance(text, str) or len(text) > 64:
         raise ValueError(f"{text!r} is no duration")
     body = text.removeprefix("-")
@@ -68,7 +66,7 @@ def parse_duration(text: object) -> float:
 
 
 def _decisions(document: object, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Decisions stand in a list, or in ``decisions`` of alerts in a list; an empty one is ``null`` in Go."""
+    """Decisions with their JSON pointers, from a list of decisions or alerts (``null``: empty)."""
     if document is None:
         return
     if not isinstance(document, list):

@@ -3,7 +3,7 @@
 
     192.0.2.1 	2026-11-22 18:00:00 + 600 = 2026-11-22 18:10:00
 
-The times are of the host's zone, which the line does not name. A ban time of -1 is for ever.
+Times are in the host's zone, which the line does not name. A ban time of -1 is permanent.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def render_banlist(bans: Iterable[Ban], *, wall_now: float, zone: tzinfo = UTC) 
 
 
 def read_banlist(text: str, *, file: str, wall_now: float, zone: tzinfo = UTC) -> list[Ban]:
-    """The bans that are not over at ``wall_now``. Raises ``PolicyError`` naming each line that is none."""
+    """The bans in force at ``wall_now``. Raises ``PolicyError`` with every malformed line."""
     bans: list[Ban] = []
     problems: list[Problem] = []
     for number, line in enumerate(text.splitlines(), 1):

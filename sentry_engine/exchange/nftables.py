@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bans as one transaction for ``nft -j -f -`` (libnftables-json(5)): a table of our own, two sets, a chain that
-drops.
-"""
+"""Bans as one transaction for ``nft -j -f -`` (libnftables-json(5)): a table with two sets and a dropping chain."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ FAMILIES = (("ip", "ipv4_addr", "blocked4", True), ("ip6", "ipv6_addr", "blocked
 
 
 def render_nftables(bans: Iterable[Ban], *, wall_now: float) -> dict[str, Any]:
-    """Replaces what the table held. Bans that are over are left out; the rest end in the kernel by themselves."""
+    """Commands that replace the table. Expired bans are left out; the kernel ends the others on time."""
     table = {"family": "inet", "table": TABLE}
     commands: list[dict[str, Any]] = [
         {"metainfo": {"json_schema_version": 1}},

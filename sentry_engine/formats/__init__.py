@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The formats that policies are read from and written to."""
+"""The formats of rule files."""

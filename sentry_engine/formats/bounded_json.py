@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JSON as rule files need it: bounded in size and depth, without the liberties that Python's parser takes.
+"""JSON parser for rule files: bounded in size and depth, and stricter than Python's parser.
 
-Refused: duplicate keys (RFC 8259 section 4 leaves their meaning open, so two readers may see two policies), NaN and
-Infinity (not JSON), numbers of absurd length, nesting beyond ``MAX_DEPTH``, bytes that are not UTF-8.
+Refused: duplicate keys (RFC 8259 section 4 leaves their meaning open), NaN and
+Infinity (not JSON), numbers longer than ``MAX_DIGITS``, nesting beyond ``MAX_DEPTH``, bytes that are not UTF-8.
 
-Two parsers read: pydantic's, three times as quick, whose word is taken only where nothing of this can be in the text,
-and Python's, which decides about all the rest and finds the words and the places for it.
+Two parsers are used. pydantic's is three times as fast; its result is taken only if the text cannot contain any of the
+above. Otherwise Python's parser decides, and reports the place of an error.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 
 from pydantic_core import from_json
 
-MAX_BYTES = 256 * 1024 * 1024  # of one file; a million rules of the usual shape are 150 MB
+MAX_BYTES = 256 * 1024 * 1024  # of one file; a million common rules are 150 MB
 MAX_DEPTH = 32  # levels of nesting; the format itself has 7
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_DIGITS = 40  # of one number
-BATCH = 4_096  # lists and objects looked into together: what is in them stays in the cache meanwhile
+BATCH = 4_096  # containers visited together, for CPU cache locality
 SAFE_INT = 10 ** (MAX_DIGITS - 1)  # below it no number has too many digits
 KEY_ENDS = (b'":', b" :", b"\t:", b"\n:", b"\r:")  # RFC 8259 section 2: the colon behind a key
 
 
 class JsonError(ValueError):
-    """Not a JSON document that is accepted here; the message names line and column, or the key."""
+    """The document is malformed or refused. The message names line and column, or the key."""
 
 
 def parse_json(data: bytes) -> Any:  # noqa: ANN401  # any JSON value
@@ -38,7 +38,7 @@ def parse_json(data: bytes) -> Any:  # noqa: ANN401  # any JSON value
         value = from_json(data, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
         return parse_strictly(data)
-    return value if is_beyond_doubt(value, data) else parse_strictly(data)
+    return value if is_unambiguous(value, data) else parse_strictly(data)
 
 
 def parse_strictly(data: bytes) -> Any:  # noqa: ANN401
@@ -54,16 +54,16 @@ def parse_strictly(data: bytes) -> Any:  # noqa: ANN401
         raise JsonError(f"{error.msg} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise JsonError(TOO_DEEP) from None
-    for _ in walk_levels(value):  # the parser itself gives up at the interpreter's depth, far from a crash
+    for _ in walk_levels(value):  # checks the depth; the parser itself raises RecursionError before a crash
         pass
     return value
 
 
-def is_beyond_doubt(value: object, data: bytes) -> bool:
-    """Whether ``parse_strictly`` makes the same value of the text that the quick parser made ``value`` of.
+def is_unambiguous(value: object, data: bytes) -> bool:
+    """True if ``parse_strictly`` would parse ``data`` to the same ``value``.
 
-    Of a key that comes twice the quick parser keeps the last. A key has a colon behind its quote or behind white space,
-    so there are at most as many keys as such colons; where the value has that many, none is missing in it.
+    The fast parser keeps the last of duplicate keys. A key has a colon after its quote or white space, so there are at
+    most as many keys as such colons. If ``value`` has that many, there are no duplicates.
     """
     keys = 0
     try:
@@ -77,9 +77,9 @@ def is_beyond_doubt(value: object, data: bytes) -> bool:
 
 
 def walk_levels(value: object) -> Iterator[tuple[list[Any], set[type], int]]:
-    """All values, some at a time, from the outermost level inwards, with their types and the number of their keys.
+    """All values in batches, outermost level first, with their types and number of keys.
 
-    Raises ``JsonError`` below ``MAX_DEPTH``.
+    Raises ``JsonError`` beyond ``MAX_DEPTH``.
     """
     level: list[Any] = [value]
     kinds: set[type] = {type(value)}

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The short way for rules of the commonest shape: one action, one prefix, at most a description.
+"""The fast path for columnar rules: one action, one prefix, at most a description.
 
-It accepts and never refuses: what it does not know for certain to be right is left to the models and their messages.
-A rule that is taken here means exactly what the models would have made of it; tests compare the two.
+It only accepts. Rules that are not certainly valid are left to the models and their messages. An accepted rule means
+exactly what the models would make of it; tests compare the two.
 
-Many rules are looked at together, a column at a time; where one among them is not plain, the halves are looked at, and
-so on until it stands alone.
+Rules are checked in batches, a column at a time. If a batch contains another rule, its halves are checked, and so on.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from sentry_engine.rules.columnar import ColumnarRules
 from sentry_engine.rules.prefix_columns import pack_networks
 from sentry_engine.verdict import Action
 
-ACTIONS = {"blacklist": "reject", "whitelist": "accept"}  # of types whose action need not be written
-TOGETHER = {*ACTIONS.items(), ("geo_filter", "reject"), ("geo_filter", "accept")}  # types and actions
-WORTH_IT = 64  # rules; below that the models are quick enough
-MatchesId = Callable[[str], object]  # None: no id that a file may give
-BATCH = 4_096  # rules looked at together: their values stay in the cache from one column to the next
+ACTIONS = {"blacklist": "reject", "whitelist": "accept"}  # default actions by type
+TOGETHER = {*ACTIONS.items(), ("geo_filter", "reject"), ("geo_filter", "accept")}  # (type, action)
+WORTH_IT = 64  # rules; for fewer the models are fast enough
+MatchesId = Callable[[str], object]  # None: invalid or reserved
+BATCH = 4_096  # rules checked together, for CPU cache locality
 
 
 @dataclass(frozen=True, slots=True)
 class RuleColumns:
-    """Plain rules that stand one after the other, a row for each."""
+    """Consecutive columnar rules, one row each."""
 
     first: int
     actions: list[str]
@@ -44,7 +43,7 @@ class RuleColumns:
     lengths: bytes
 
     def cut(self) -> Iterator[RuleColumns]:
-        """Where the action changes."""
+        """Split where the action changes."""
         if len(set(self.actions)) == 1:
             yield self
             return
@@ -64,18 +63,18 @@ class RuleColumns:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The rules of a document: plain ones, by the place of the first of each run, and the places of the others."""
+    """The rules of a document: runs of columnar ones with the index of their first, and the indices of the others."""
 
     runs: tuple[tuple[int, ColumnarRules], ...] = ()
     others: Sequence[int] = ()
-    ids: frozenset[str] = frozenset()  # of the plain ones
+    ids: frozenset[str] = frozenset()  # of the columnar rules
 
     def place_of(self, rule_id: str) -> int:
         return next(first + run.ids.index(rule_id) for first, run in self.runs if rule_id in run.ids)
 
 
 def split_rules(document: object, *, file: str, pointer: str, reserved: tuple[str, ...]) -> Split | None:
-    """``None`` where the short way is not to be had: few rules, a document of another shape, ids that come twice."""
+    """``None`` if the fast path does not apply: few rules, a document of another shape, duplicate ids."""
     sentry = document.get("wolfsentry") if type(document) is dict else None
     rules = sentry.get("rules") if type(sentry) is dict else None
     if type(rules) is not list or not WORTH_IT <= len(rules) <= MAX_RULES:
@@ -85,7 +84,7 @@ def split_rules(document: object, *, file: str, pointer: str, reserved: tuple[st
     found = [
         columns
         for begin in range(0, len(rules), BATCH)
-        for columns in _find_plain(rules[begin : begin + BATCH], begin, matches_id, others)
+        for columns in _find_columnar(rules[begin : begin + BATCH], begin, matches_id, others)
     ]
     ids = frozenset(chain.from_iterable(columns.ids for columns in found))
     if len(ids) + len(others) != len(rules):
@@ -95,14 +94,14 @@ def split_rules(document: object, *, file: str, pointer: str, reserved: tuple[st
 
 
 def without_columnar(document: Mapping[str, Any], split: Split) -> Mapping[str, Any]:
-    """The document with the rules left that the models have to look at."""
+    """The document with the remaining rules, for the models."""
     sentry = document["wolfsentry"]
     rules = sentry["rules"]
     return {**document, "wolfsentry": {**sentry, "rules": [rules[at] for at in split.others]}}
 
 
-def _find_plain(rules: list[Any], first: int, matches_id: MatchesId, others: list[int]) -> Iterator[RuleColumns]:
-    """The plain ones of ``rules``; the places of the rest are added to ``others``. All is in order."""
+def _find_columnar(rules: list[Any], first: int, matches_id: MatchesId, others: list[int]) -> Iterator[RuleColumns]:
+    """Yield the columnar ones of ``rules`` in order. Indices of the rest are appended to ``others``."""
     columns = _read_columns(rules, first, matches_id)
     if columns is not None:
         yield from columns.cut()
@@ -110,12 +109,12 @@ def _find_plain(rules: list[Any], first: int, matches_id: MatchesId, others: lis
         others.append(first)
     else:
         half = len(rules) // 2
-        yield from _find_plain(rules[:half], first, matches_id, others)
-        yield from _find_plain(rules[half:], first + half, matches_id, others)
+        yield from _find_columnar(rules[:half], first, matches_id, others)
+        yield from _find_columnar(rules[half:], first + half, matches_id, others)
 
 
 def _read_columns(rules: list[Any], first: int, matches_id: MatchesId) -> RuleColumns | None:
-    """``None`` unless all of ``rules`` are plain."""
+    """``None`` unless all of ``rules`` are columnar."""
     if set(map(type, rules)) != {dict}:
         return None
     try:
@@ -148,7 +147,7 @@ def _read_columns(rules: list[Any], first: int, matches_id: MatchesId) -> RuleCo
 
 
 def _join(found: list[RuleColumns], file: str, pointer: str) -> Iterator[ColumnarRules]:
-    """Those of one action that stand side by side, as one."""
+    """Merge adjacent runs with the same action."""
     joined: list[RuleColumns] = []
     for columns in found:
         last = joined[-1] if joined else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the ``detectors`` section of a rule file to thresholds."""
+"""Conversion of the ``detectors`` section of a rule file to thresholds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sentry_engine.formats.document_model import DetectorsSection
 
 
 def make_thresholds(section: DetectorsSection | None) -> Thresholds | None:
-    """``None`` where the file says nothing of detectors."""
+    """``None`` if the file has no such section."""
     if section is None:
         return None
     stated = frozenset(name for name in DetectorsSection.model_fields if getattr(section, name))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The native rule file as a whole: ``{"wolfsentry": {"version": …, "rules": […], "events": […], …}}``."""
+"""Pydantic models of the native rule file: ``{"wolfsentry": {"version": …, "rules": […], "events": […], …}}``."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from sentry_engine.formats.rule_model import (
 FORMAT_VERSION = "1.6.3"  # the ``version`` of a document that this program writes
 _AGGREGATION, _TRAVEL = Aggregation(), TravelThreshold()  # whose defaults are those of the document
 MAX_RULES = 2_000_000
-MAX_EVENT_LIMITS = 64  # custom labels of one policy: each is a column in the tables of both cores
+MAX_EVENT_LIMITS = 64  # custom labels of one policy: each is a column in the tables of the cores
 MAX_PAYBACKS = 64
 MAX_USER_RULES = 10_000
 MAX_FEEDS = 1_000
 MAX_TESTS = 10_000
-MAX_REPEAT = 70_000  # one more than any limit counts, with room
+MAX_REPEAT = 70_000  # more than any limit counts
 
 
 Names = Annotated[
@@ -44,7 +44,7 @@ Names = Annotated[
 
 
 class EventSection(PenaltyFields):
-    """A limit on one event of every source; a label that is not built in becomes a custom event."""
+    """A limit on one event per source. A label that is not built in declares a custom event."""
 
     label: Label
     id: RuleId | None = None
@@ -72,7 +72,7 @@ class EventSection(PenaltyFields):
 
 
 class PaybackSection(Strict):
-    """Each ``event`` of a source takes ``points`` of its last ``from_event``s back."""
+    """Each ``event`` of a source removes the last ``points`` of its ``from_event`` events."""
 
     event: Label
     from_event: Label
@@ -80,7 +80,7 @@ class PaybackSection(Strict):
 
 
 class AggregationSection(Strict):
-    """What is one source: so many leading bits of its address; when many IPv6 sources misbehave, a wider prefix."""
+    """The prefix lengths of a source. ``escalate_after`` penalised IPv6 sources penalise their wider prefix."""
 
     ipv4_prefix: Annotated[int, Field(ge=8, le=32)] = _AGGREGATION.ipv4_prefix
     ipv6_prefix: Annotated[int, Field(ge=16, le=64)] = _AGGREGATION.ipv6_prefix
@@ -88,7 +88,7 @@ class AggregationSection(Strict):
 
 
 class GuessingSection(Strict):
-    """From how many users (of one source) or sources (of one user) on, within how long, and what then."""
+    """The number of users (of one source) or sources (of one user) within a window, and the response."""
 
     threshold: Annotated[int, Field(ge=2, le=1_000)]
     window_sec: Seconds
@@ -109,7 +109,7 @@ class TravelSection(Strict):
 
 
 class DetectorsSection(Strict):
-    """A detector that is left out keeps its defaults; ``false`` switches it off."""
+    """A detector that is left out keeps its defaults; ``false`` disables it."""
 
     password_spray: GuessingSection | Literal[False] | None = None
     credential_stuffing: GuessingSection | Literal[False] | None = None
@@ -122,9 +122,9 @@ class GeoipSection(Strict):
 
 
 class UserSection(Strict):
-    """Conditions on users: on those in ``user`` and on members of the groups in ``group``; on all if neither is given.
+    """Conditions on the users in ``user`` and the members of ``group``; on all users if neither is given.
 
-    ``remote_addr``, ``country`` and ``country_not`` say where they may come from, ``expires_at`` when they are out.
+    ``remote_addr``, ``country`` and ``country_not`` restrict their sources. From ``expires_at`` on they are refused.
     """
 
     id: RuleId
@@ -152,12 +152,12 @@ class FeedSection(Strict):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.path is None) == (self.url is None):
-            raise ValueError("give path or url, one of them")
+            raise ValueError("give either path or url")
         return self
 
 
 class TestSection(Strict):
-    """What must come of ``repeat`` events of one source: run by ``rules check``."""
+    """The expected verdict on the last of ``repeat`` events of one source. ``rules check`` runs it."""
 
     address: Annotated[str, StringConstraints(max_length=64)]
     event: Label = "connect"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The line format: ``allow|block CIDR "text"`` and ``block-country CC "text"``, one rule a line, ``#`` for comments.
 
-The text is optional. A rule is called by its file and line (``geofilter.conf:12``).
+The text is optional. A rule's id is its file and line (``geofilter.conf:12``).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 def is_line_file(data: bytes) -> bool:
-    """Whether the first line that says anything begins with a verb of this format."""
+    """True if the first line that is not blank or a comment begins with a verb of this format."""
     return BEGINNING.match(data) is not None
 
 
 def read_lines(data: bytes, *, file: str) -> PolicyPart:
-    """Raises ``PolicyError`` with every line that cannot be understood."""
+    """Raises ``PolicyError`` with every malformed line."""
     try:
         lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plain lists of addresses and prefixes, as block lists are published: one a line, with whatever stands behind it.
+"""Plain lists of addresses and prefixes, as block lists are published: one per line.
 
-``#``, ``;`` and ``//`` begin a comment; what follows the first word is the publisher's note (Spamhaus, FireHOL, ipsum).
-Host bits are cleared here, unlike in rules: lists are made by programs, and the network is what they mean. A file in
-which more than one line in twenty is no prefix is no list (an error page, a login form) and is refused whole.
+``#``, ``;`` and ``//`` begin a comment. Text after the first word is ignored (Spamhaus, FireHOL, ipsum). Host bits are
+cleared, unlike in rules: programs write lists, and mean the network. A file with more than one malformed line in twenty
+is not a list (an error page, a login form) and is refused.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sentry_engine.prefixes import Prefixes
 MAX_BYTES = 256 * 1024 * 1024  # of one list
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_LINE = 1_000  # characters
-PLAIN = re.compile(r"[0-9A-Fa-f.:]+(?:/[0-9]+)?")  # a line that is one word already, as most are
+PLAIN = re.compile(r"[0-9A-Fa-f.:]+(?:/[0-9]+)?")  # a line of one word, the common case
 MAX_ENTRIES = 10_000_000
-TOLERATED_SHARE = 0.05  # of lines that are no prefix; such a line is left out
+TOLERATED_SHARE = 0.05  # of malformed lines, which are skipped
 
 
 def parse_list(data: bytes, *, file: str) -> Prefixes:
-    """The prefixes of a list, each once, in its order. Raises ``PolicyError`` for what is no list."""
+    """The distinct prefixes of a list in its order. Raises ``PolicyError`` if it is not a list."""
     if len(data) > MAX_BYTES:
         raise PolicyError([Problem(file, "", f"the list has {len(data)} bytes, more than the {MAX_BYTES} allowed")])
     rows: dict[tuple[bytes, int], None] = {}
@@ -49,7 +49,7 @@ def parse_list(data: bytes, *, file: str) -> Prefixes:
 
 
 def first_word(line: str) -> str:
-    """The prefix of a line, empty for a comment or a blank line."""
+    """The prefix of a line; empty for a comment or blank line."""
     if len(line) > MAX_LINE:
         return "(a line too long)"
     if PLAIN.fullmatch(line):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a native rule document to rules: shapes by pydantic, the rest here, every problem with its JSON pointer."""
+"""Reader of native rule documents: pydantic checks shapes, this module the rest. Problems have JSON pointers."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ _document = TypeAdapter(RuleDocument)
 def read_document(
     document: Mapping[str, Any], *, file: str, changed_at: float, folder: Path | None = None
 ) -> PolicyPart:
-    """The rules of one document. ``changed_at`` (Unix time) is when ``ttl``s began. Raises ``PolicyError``.
+    """The rules of one document. ``ttl``s count from ``changed_at`` (Unix time). Raises ``PolicyError``.
 
-    ``folder`` is what paths in it are relative to; without one it may name no files: who sends a document over the
-    network is not to learn, from what is wrong with them, what stands in files here.
+    Paths are relative to ``folder``. Without a folder a document may not name files: error messages would disclose
+    local files to an API caller.
     """
     split = split_rules(document, file=file, pointer=RULES, reserved=RESERVED_ID_PREFIXES)
     try:
@@ -64,7 +64,7 @@ def read_document(
     except ValidationError as error:
         if split is None:
             raise PolicyError(describe_errors(error, document, file)) from None
-        split, model = None, validate_whole(document, file)  # so that what is wrong has its place in the document
+        split, model = None, validate_whole(document, file)  # for JSON pointers into the whole document
     places = split or Split(others=range(len(model.wolfsentry.rules)))
     return _Reader(file, changed_at, folder).read(model.wolfsentry, places)
 
@@ -77,7 +77,7 @@ def validate_whole(document: Mapping[str, Any], file: str) -> RuleDocument:
 
 
 def describe_errors(error: ValidationError, document: object, file: str) -> Iterable[Problem]:
-    """Pydantic's findings as problems, with pointers into the document that was read."""
+    """Pydantic's errors as problems, with pointers into the document."""
     for finding in error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]:
         reason = finding["msg"].removeprefix("Value error, ")
         match finding["type"]:
@@ -93,9 +93,9 @@ def describe_errors(error: ValidationError, document: object, file: str) -> Iter
 
 
 def point(location: Sequence[int | str], document: object, *, missing: bool) -> str:
-    """The JSON pointer of pydantic's ``loc``, which also holds steps (names of union members) that no document has.
+    """The JSON pointer of pydantic's ``loc``, without its steps into union members.
 
-    Of a ``missing`` key the last step is not in the document either, but it is the point.
+    The last step of a ``missing`` key is kept, although it is not in the document.
     """
     steps: list[str] = []
     for index, step in enumerate(location):
@@ -118,7 +118,7 @@ class _Reader:
         self._plain = Split()
 
     def read(self, sentry: Sentry, split: Split) -> PolicyPart:
-        """``split`` names the places of the rules in ``sentry``, and the rules that were read already."""
+        """``split`` holds the indices of the rules in ``sentry``, and the rules already read."""
         self._plain = split
         labels = {section.label: None for section in sentry.events if section.label not in BUILTIN_LABELS}
         prefix_rules: list[tuple[int, PrefixRule | ColumnarRules]] = list(split.runs)

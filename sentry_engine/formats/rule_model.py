@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules of the native rule file, as strict pydantic models: unknown keys, wrong types and odd values are errors.
+"""Strict pydantic models of the rules in a native rule file: unknown keys and wrong types or values are errors.
 
-These models check shapes; what needs more than one field's own value (prefixes, references, duplicates) is checked in
-``rule_file`` where the place in the file is known.
+Models check shapes. ``rule_file`` checks prefixes, references and duplicates, since it knows the place in the file.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from sentry_engine.cores.plan import (
     MAX_LIMIT_EVENTS,
 )
 
-MAX_DURATION = 10 * 365 * 86_400  # seconds; a limit that outlives the machine is a typing error
+MAX_DURATION = 10 * 365 * 86_400  # seconds; longer is a typo
 MAX_PREFIXES_PER_RULE = 2_000_000
 MAX_WINDOWS = 50  # in one schedule
-MAX_CODES = 1_000  # countries, autonomous systems and the like in one rule
+MAX_CODES = 1_000  # countries or autonomous systems in one rule
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:@/-]*$"
 MAX_ID = 128  # characters
@@ -43,7 +42,7 @@ SecondsOrZero = Annotated[float, Field(ge=0, le=MAX_DURATION)]
 
 
 def parse_timestamp(value: object) -> object:
-    """RFC 3339 text with an offset; anything else is left for pydantic to refuse."""
+    """Parse RFC 3339 text with an offset. Raises ``ValueError``."""
     if not isinstance(value, str):
         raise ValueError("a time is text such as 2030-01-31T12:00:00Z")  # noqa: TRY004  # pydantic collects ValueErrors
     moment = datetime.fromisoformat(value)
@@ -78,7 +77,7 @@ Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(check_zon
 
 
 class WindowSection(Strict):
-    """Hours of the week, ``from`` to before ``to`` in local time; ``to`` before ``from`` is past midnight."""
+    """A weekly window from ``from`` to before ``to`` in local time; ``to`` before ``from`` runs past midnight."""
 
     days: Annotated[list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]], Field(min_length=1, max_length=7)]
     from_: Annotated[ClockTime, Field(alias="from")] = "00:00"
@@ -96,9 +95,9 @@ Schedule = Annotated[list[WindowSection], Field(min_length=1, max_length=MAX_WIN
 
 
 class Rule(Strict):
-    """What every rule has. ``ttl`` counts in seconds from when the file was last changed.
+    """The keys of every rule. ``ttl`` counts in seconds from the last change of the file.
 
-    A rule with a ``schedule`` holds in those hours and is as if absent in others.
+    A rule with a ``schedule`` applies only in its windows.
     """
 
     id: RuleId
@@ -116,7 +115,7 @@ class Rule(Strict):
 
 
 class PenaltyFields(Strict):
-    """What a violation of a limit costs. All in seconds; ``blacklist_threshold`` counts penalties."""
+    """The penalty for exceeding a limit. Times are in seconds; ``blacklist_threshold`` counts penalties."""
 
     penalty_duration_sec: SecondsOrZero = 0.0
     penalty_growth: Annotated[float, Field(ge=1, le=100)] = DEFAULT_PENALTY_GROWTH
@@ -137,7 +136,7 @@ class PenaltyFields(Strict):
 
 
 class RateLimit(Rule, PenaltyFields):
-    """So many connections per source, then a penalty."""
+    """A limit on connections per source."""
 
     type: Literal["rate_limit"]
     remote_addr: Prefixes
@@ -170,7 +169,7 @@ class RateLimit(Rule, PenaltyFields):
 
 
 class AuthLimit(Rule, PenaltyFields):
-    """So many failed authentications per source, then a penalty."""
+    """A limit on failed logins per source."""
 
     type: Literal["auth_limit"]
     remote_addr: Prefixes
@@ -187,7 +186,7 @@ class AuthLimit(Rule, PenaltyFields):
 
 
 class EventLimit(Rule, PenaltyFields):
-    """So many events of any label per source, then a penalty."""
+    """A limit on events of any label per source."""
 
     type: Literal["event_limit"]
     event: Label
@@ -213,9 +212,9 @@ class Blacklist(Rule):
 
 
 class GeoFilter(Rule):
-    """Sources by where they are: one of the selectors, and what happens to them.
+    """An action on sources by exactly one selector.
 
-    ``country_not`` selects every country that the database knows but these.
+    ``country_not`` selects every known country except these.
     """
 
     type: Literal["geo_filter"]
@@ -241,7 +240,7 @@ LimitRuleModel = RateLimit | AuthLimit | EventLimit
 
 
 def choose_rate(choices: dict[str, tuple[int | None, float | None]]) -> tuple[int, float]:
-    """The one rate that is given whole, of several ways to write it."""
+    """The one rate that is given, among several notations. Raises ``ValueError``."""
     given = {name: pair for name, pair in choices.items() if pair[0] is not None}
     if len(given) != 1:
         raise ValueError(f"give exactly one of {', '.join(choices)}; this has {', '.join(given) or 'none'}")

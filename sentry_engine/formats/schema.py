@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The JSON schema of rule files, generated from the models so that the two cannot part."""
+"""The JSON schema of rule files, generated from the models."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a policy to a plan: names become indices, calendar time becomes the engine's, prefixes become columns.
+"""The compiler from a policy to a plan: ids become indices, Unix time the engine's clock, prefixes columns.
 
-Between equal prefixes the lower index wins in a plan, and ``accept`` beats ``reject``; so accepting entries come first.
-Blocks set through the API are appended to a plan that is already compiled: adding one does not read the rules again.
+In a plan the lower index wins between equal prefixes. ``accept`` wins over ``reject``, so accepting entries come first.
+Blocks of the API are appended to a compiled plan, without compiling the rules again.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from sentry_engine.rules.model import LimitRule, PrefixRule
 from sentry_engine.rules.schedules import Window, is_open
 from sentry_engine.verdict import FIRST_CUSTOM_EVENT, NO_RULE, Action, Event, Reason
 
-MAX_CUSTOM_EVENTS = 240  # labels known to one engine over all its policies: an event is a byte in the native tables
+MAX_CUSTOM_EVENTS = 240  # labels of one engine over all its policies: an event is a byte in the native tables
 
 
 @dataclass(slots=True)
 class TableBuilder:
-    """A prefix table while it grows."""
+    """A prefix table under construction."""
 
     networks: bytearray = field(default_factory=bytearray)
     lengths: bytearray = field(default_factory=bytearray)
@@ -43,7 +43,7 @@ class TableBuilder:
             self.values.extend(array("I", (value,)) * len(prefixes))
 
     def add_rows(self, prefixes: Prefixes, first: int) -> None:
-        """Each prefix with a value of its own, from ``first`` on."""
+        """Append prefixes with consecutive values from ``first``."""
         self.networks += prefixes.networks
         self.lengths += prefixes.lengths
         self.values.extend(range(first, first + len(prefixes)))
@@ -54,13 +54,13 @@ class TableBuilder:
 
 @dataclass(frozen=True, slots=True)
 class CompileSettings:
-    """What the engine adds to a policy. ``clock_offset`` is Unix time minus the engine's clock, in seconds."""
+    """The engine's part of a compilation. ``clock_offset`` is Unix time minus the engine's clock, in seconds."""
 
-    wall_now: float = 0.0  # Unix time; scheduled rules are in the plan or not by it
+    wall_now: float = 0.0  # Unix time, by which schedules are evaluated
     clock_offset: float = 0.0
     default: Action = Action.ACCEPT
     never_block: Prefixes = NOTHING
-    known_labels: tuple[str, ...] = ()  # of the plan before; a label keeps its number
+    known_labels: tuple[str, ...] = ()  # of the previous plan; a label keeps its number
 
 
 def compile_policy(policy: Policy, settings: CompileSettings, *, version: int) -> Plan:
@@ -68,7 +68,7 @@ def compile_policy(policy: Policy, settings: CompileSettings, *, version: int) -
 
 
 def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int, clock_offset: float) -> Plan:
-    """``plan`` with rejecting rules added behind its own."""
+    """``plan`` with the rejecting rules ``blocks`` appended."""
     if not blocks:
         return replace(plan, version=version, base=plan)
     rules = plan.tables[Tier.RULES]
@@ -84,7 +84,7 @@ def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int, clo
 
 
 def number_labels(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Custom labels in their places. Retired ones keep theirs while there is room: counters are kept by number."""
+    """Custom labels in the order of their numbers. Retired labels stay while there is room, as do their counters."""
     labels = list(known)
     missing = [label for label in wanted if label not in known]
     retired = [index for index, label in enumerate(known) if label not in wanted]
@@ -177,7 +177,7 @@ class _Compiler:
                 self._entries.add(Entry(action, selected.reason, number, end))
 
     def _compile_limits(self) -> tuple[tuple[Limit, ...], tuple[tuple[int, ...], ...]]:
-        """Limits, and the set that holds in each prefix: its own, and of the wider ones what it does not replace."""
+        """Limits, and a set of limits per prefix: its own, and those of wider prefixes that it does not replace."""
         builtin = () if self._policy.builtin_limits is False else BUILTIN_LIMITS
         limits: list[Limit] = []
         by_prefix: dict[tuple[int, int, bool], dict[int, int]] = {}

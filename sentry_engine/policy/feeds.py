@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block lists that somebody else keeps: read from files, brought up to date from URLs through a port.
+"""Feeds: block lists of other publishers, read from files and refreshed from URLs through a port.
 
-A list is only ever replaced by another list. A download that fails, is empty, is no list or has fewer entries than the
-rule demands leaves the one there is; a list that never came refuses the policy rather than allow what it should refuse.
+Only a valid list replaces a list. A download that fails, is empty, is not a list or has fewer entries than the rule
+demands leaves the present list in place. A list that was never downloaded makes the policy invalid, since loading
+without it would accept what it should refuse.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from sentry_engine.geoip.file_identity import FileIdentity
 from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.model import FeedRule
 
-MAX_CACHED = 64  # parsed lists kept while their files stay the same
+MAX_CACHED = 64  # parsed lists, cached until their files change
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """``body`` is ``None`` where the list has not changed since ``etag`` (HTTP 304)."""
+    """``body`` ``None``: the list is unchanged since ``etag`` (HTTP 304)."""
 
     body: bytes | None
     etag: str | None = None
@@ -33,12 +34,12 @@ class Fetched:
 
 class FeedFetcher(Protocol):
     def fetch(self, url: str, *, etag: str | None, max_bytes: int) -> Fetched:
-        """Raises ``OSError`` for anything but a whole list or the word that it has not changed."""
+        """Returns a whole list or the notice that it is unchanged. Raises ``OSError`` otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """What came of one: ``changed`` is whether there is a new list, ``problem`` why there is none."""
+    """The outcome of a refresh: whether there is a new list, or the problem."""
 
     feed: str
     changed: bool
@@ -47,7 +48,7 @@ class Refresh:
 
 
 def read_feeds(feeds: Sequence[FeedRule], folder: Path | None) -> Mapping[str, Prefixes]:
-    """The lists of feeds by id; those of URLs as they were last kept in ``folder``. Raises ``PolicyError``."""
+    """Lists by feed id; those of URLs as last stored in ``folder``. Raises ``PolicyError``."""
     problems: list[Problem] = []
     lists: dict[str, Prefixes] = {}
     for feed in feeds:
@@ -63,7 +64,7 @@ def read_feeds(feeds: Sequence[FeedRule], folder: Path | None) -> Mapping[str, P
 def read_feed(feed: FeedRule, folder: Path | None) -> Prefixes:
     path = feed.path if feed.path is not None else kept_at(feed, folder)
     if path is None:
-        raise _problem(feed, "there is no folder to keep lists from URLs in")
+        raise _problem(feed, "there is no folder for lists from URLs")
     try:
         prefixes = _read_cached(FileIdentity.of(str(path)))
     except OSError as error:
@@ -77,7 +78,7 @@ def read_feed(feed: FeedRule, folder: Path | None) -> Prefixes:
 
 
 def refresh_feed(feed: FeedRule, folder: Path, fetcher: FeedFetcher) -> Refresh:
-    """Bring the list of one URL up to date in ``folder``. Never raises for what the network or the list is."""
+    """Refresh the list of one URL in ``folder``. Network errors and malformed lists are returned as the problem."""
     if feed.url is None:
         return Refresh(feed.id, changed=False)
     target = folder / f"{_file_name(feed)}.list"
@@ -95,7 +96,7 @@ def refresh_feed(feed: FeedRule, folder: Path, fetcher: FeedFetcher) -> Refresh:
             f"{feed.url} has {len(prefixes)} entries, fewer than min_entries ({feed.min_entries}): kept the old list"
         )
         return Refresh(feed.id, changed=False, entries=len(prefixes), problem=problem)
-    etags.unlink(missing_ok=True)  # between the two renames there is no ETag that could speak for the other list
+    etags.unlink(missing_ok=True)  # no ETag exists between the renames, so none belongs to the wrong list
     replace_file(target, fetched.body)
     if fetched.etag:
         replace_file(etags, fetched.etag.encode())
@@ -107,7 +108,7 @@ def kept_at(feed: FeedRule, folder: Path | None) -> Path | None:
 
 
 def replace_file(target: Path, content: bytes) -> None:
-    """Whole or not at all, over a loss of power too."""
+    """Replace a file atomically, also across a loss of power."""
     fresh = target.with_name(target.name + ".new")
     with fresh.open("wb") as file:
         file.write(content)
@@ -123,7 +124,7 @@ def _read_cached(identity: FileIdentity) -> Prefixes:
 
 
 def _file_name(feed: FeedRule) -> str:
-    """The id, with what no id holds in place of what no file name should: two feeds never share a file."""
+    """The id as a file name. ``+`` and ``=`` do not occur in ids, so two feeds never share a file."""
     return feed.id.replace("/", "+").replace(":", "=")
 
 

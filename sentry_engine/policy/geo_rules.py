@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules about places, joined with a snapshot of the databases to rows of the COUNTRY, ASN and ANONYMIZER tables.
+"""Join of geo rules with the databases to rows of the COUNTRY, ASN and ANONYMIZER tables.
 
-A database puts each prefix in a class (a country with its continent, a network, a set of anonymiser kinds), and there
-are few classes; so rules are judged per class and prefixes only copied. Of the rules that select a class the order is:
-those naming the country, those naming all but others, those naming the continent; in each, ``accept`` before
-``reject``. Rules with an end stand before the one that holds without, so that the next takes over when they end.
+A database assigns each prefix a class: a country with its continent, a network, a set of anonymiser kinds. Classes are
+few, so rules are matched per class and prefixes only copied. Precedence of the rules that select a class: by country,
+by ``country_not``, by continent; in each, ``accept`` before ``reject``. Rules with an expiry come before the rule
+without, which takes over when they expire.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.model import GeoRule
 from sentry_engine.verdict import Action, Reason
 
-COUNTRY, ALL_BUT, CONTINENT = range(3)  # ranks of precedence in the tier of countries
+COUNTRY, ALL_BUT, CONTINENT = range(3)  # ranks of precedence in the COUNTRY tier
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """One rule that selects a class; ``rule`` is ``None`` for the note that the class is known and nothing more."""
+    """A rule that selects a class. ``rule`` ``None`` only records that the class is known."""
 
     rank: int
     reason: Reason
@@ -34,7 +34,7 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Prefixes that get the same entries, in the order in which they must be numbered."""
+    """Prefixes with the same entries, in numbering order."""
 
     tier: Tier
     prefixes: Prefixes
@@ -42,7 +42,7 @@ class Rows:
 
 
 def join_geo(rules: Sequence[GeoRule], snapshot: GeoSnapshot, *, note_known: bool) -> list[Rows]:
-    """``note_known``: also the prefixes of countries that no rule selects, so that unknown ones can be told apart."""
+    """``note_known`` adds the prefixes of countries without a rule, to tell them from unknown ones."""
     rows: list[Rows] = []
     if snapshot.country is not None and any(r.countries or r.all_countries_but or r.continents for r in rules):
         rows += _join(Tier.COUNTRY, snapshot.country, lambda known: _select_country(rules, known, note_known))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a policy says that its author may not have meant: nothing here is an error, all of it deserves a look.
+"""Lint of a policy: findings that are not errors but deserve attention.
 
-Prefix rules nest, and the most specific one answers. One pass over the sorted prefixes with a stack of those that are
-open finds: equal prefixes (a conflict, or one of them superfluous), prefixes that say what the next wider one says
-already, and prefixes of which longer ones leave nothing.
+Prefix rules nest, and the most specific one decides. One pass over the sorted prefixes with a stack of open ones finds
+equal prefixes (conflicts and duplicates), prefixes with the action of the next wider one, and prefixes that longer ones
+cover completely.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from sentry_engine.prefixes import Origin
 from sentry_engine.rules.model import GeoRule, LimitRule, PrefixRule
 from sentry_engine.verdict import Action
 
-MAX_FINDINGS = 100  # of one kind; enough to act on
+MAX_FINDINGS = 100  # of each kind
 HALVES = tuple(1 << (128 - length) for length in range(129))  # addresses of a prefix by its length
 
 
 class Kind(StrEnum):
     CONFLICT = "conflict"  # equal prefixes, accept and reject: accept wins
     DUPLICATE = "duplicate"  # equal prefixes, the same action
-    REDUNDANT = "redundant"  # the next wider prefix says the same
-    UNREACHABLE = "unreachable"  # every address has a more specific answer
+    REDUNDANT = "redundant"  # the next wider prefix has the same action
+    UNREACHABLE = "unreachable"  # longer prefixes cover every address
     EXPIRED = "expired"
-    EXEMPT = "exempt"  # a limit on sources that a whitelist exempts, or a blacklist refuses, altogether
-    ONE_FAMILY = "one_family"  # a limit on all of IPv4 with none on IPv6, or the other way round
-    NO_DATABASE = "no_database"  # a rule or detector about places without the database that knows them
+    EXEMPT = "exempt"  # a limit on a prefix that a rule accepts or rejects completely
+    ONE_FAMILY = "one_family"  # a limit on all of IPv4 without one on IPv6, or the reverse
+    NO_DATABASE = "no_database"  # a geo rule or detector without its database
     FAILED_TEST = "failed_test"
 
 
@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Open:
-    """A prefix on the stack, with the rule that answers for it and how much of it longer prefixes have taken."""
+    """A prefix on the stack with its rule. ``taken`` counts the addresses covered by longer prefixes."""
 
     network: bytes
     length: int
@@ -60,7 +60,7 @@ class Open:
 
 @dataclass(slots=True)
 class Sweep:
-    """The state of one pass. ``dead`` counts the prefixes of a rule that never answer."""
+    """The state of one pass. ``dead`` counts the prefixes of a rule that never decide."""
 
     findings: list[Finding] = field(default_factory=list)
     dead: Counter[str] = field(default_factory=Counter)
@@ -68,7 +68,7 @@ class Sweep:
 
 
 def find_policy_issues(policy: Policy, *, wall_now: float | None = None) -> list[Finding]:
-    """All findings on ``policy``, at most a hundred of each kind. ``wall_now`` is Unix time."""
+    """Findings on ``policy``, at most ``MAX_FINDINGS`` of each kind. ``wall_now`` is Unix time."""
     now = time.time() if wall_now is None else wall_now
     found = [
         *_expired(policy, now),
@@ -121,7 +121,7 @@ def _sweep(policy: Policy, now: float) -> list[Finding]:
 
 
 def _settle(sweep: Sweep, rules: list[PrefixRule], prefix: str) -> PrefixRule:
-    """Which of the rules on one prefix answers; the others are findings."""
+    """The deciding rule among those on one prefix; the others are findings."""
     winner = next((rule for rule in rules if rule.action is Action.ACCEPT), rules[0])
     for rule in rules:
         if rule is winner:
@@ -189,7 +189,7 @@ def _no_database(policy: Policy) -> Iterator[Finding]:
 
 
 def _blind_detectors(policy: Policy) -> Iterator[Finding]:
-    """Detectors that a file sets and that see nothing of where a login comes from."""
+    """Detectors that a file enables without the database they need."""
     stated, places = policy.detectors.stated if policy.detectors else frozenset(), policy.geo_lookup
     origin = Origin(policy.files[0] if len(policy.files) == 1 else "", "/wolfsentry/detectors")
     if "new_country" in stated and not (places and places.knows("country")):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A policy: what all rule files together say. Loading is all or nothing."""
+"""A policy: the content of all rule files. Loading is all or nothing."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SETTINGS = ("paybacks", "default", "on_missing", "aggregation", "builtin_limits"
 
 @dataclass(frozen=True, slots=True)
 class Policy(PolicyPart):
-    """Immutable. ``files`` names what was read, in order."""
+    """Immutable. ``files`` names the sources read, in order."""
 
     files: tuple[str, ...] = ()
     geo: GeoSnapshot | None = None
     geo_lookup: GeoLookup | None = None
-    feed_lists: Mapping[str, Prefixes] = field(default_factory=dict)  # by id of the feed
+    feed_lists: Mapping[str, Prefixes] = field(default_factory=dict)  # by feed id
 
     @classmethod
     def load(
@@ -50,18 +50,16 @@ class Policy(PolicyPart):
         gated: bool = False,
         read: FileReader = read_file,
     ) -> Policy:
-        """Read rule files, and folders of them (by suffix and name, not recursive), and ``documents`` by name.
+        """Read rule files, folders of them (by suffix and name, not recursive), and ``documents`` by name.
 
-        A file is JSON, lines (``allow|block CIDR "text"``) or a plain list to refuse; its content tells which.
+        A file is JSON, lines (``allow|block CIDR "text"``) or a plain list to refuse, by its content. All of them form
+        one policy. ``default`` applies if none states one. A ``ttl`` counts from the last change of its file, in a
+        document from now. The databases of ``geoip`` that rules need are read whole, with ``progress`` (nodes read,
+        nodes in total) called in this thread; the others are only opened. With ``gated``, rules that a gate cannot
+        decide are problems. ``read`` reads one rule file; ``RuleFiles.read`` caches.
 
-        All of them are one policy. ``default`` holds where none of them states one. A ``ttl`` counts from the last
-        change of the file it stands in; in a document from now. Of ``geoip`` the databases that the rules need are read
-        whole, with ``progress`` (nodes read, nodes in all) called from this thread, and the others only opened.
-        ``gated`` says that a gate is to answer: what only Python asks is a problem then. ``read`` reads a rule file;
-        ``RuleFiles.read`` reads none twice.
-
-        Raises ``PolicyError`` with every problem found: a database that is named and cannot be read is one, because
-        going on without it would let in whom the policy before kept out.
+        Raises ``PolicyError`` with every problem found. A named database that cannot be read is a problem, because the
+        policy would accept sources that it should refuse.
         """
         with collector_paused():
             policy = cls._load(paths, documents or {}, default, geoip, progress, feed_folder, read)
@@ -104,20 +102,20 @@ class Policy(PolicyPart):
         return replace(policy, default=stated, geo=geo, feed_lists=lists, geo_lookup=lookup)
 
     def texts(self) -> dict[str, str]:
-        """The descriptions of the rules that have one, by id."""
+        """Descriptions by rule id, without empty ones."""
         described: tuple[LimitRule | GeoRule | FeedRule | UserRule, ...]
         described = (*self.limit_rules, *self.geo_rules, *self.feeds, *self.user_rules)
         return texts_of(self.prefix_rules) | {rule.id: rule.description for rule in described if rule.description}
 
     def next_change(self, wall_now: float) -> float | None:
-        """When (Unix time) a schedule next puts a rule in or out of force; ``None``: never."""
+        """Unix time at which a schedule next puts a rule in or out of force; ``None``: never."""
         scheduled: tuple[PrefixRule | LimitRule | GeoRule, ...]
         scheduled = (*objects_of(self.prefix_rules), *self.limit_rules, *self.geo_rules)
         changes = (next_change(rule.schedule, wall_now) for rule in scheduled if rule.schedule)
         return min((change for change in changes if change is not None), default=None)
 
     def databases(self) -> frozenset[str]:
-        """Which of ``GeoipPaths`` the rules need."""
+        """Names of the databases in ``GeoipPaths`` that the rules need."""
         needed = {
             "country": any(r.countries or r.all_countries_but or r.continents for r in self.geo_rules),
             "asn": any(r.asns for r in self.geo_rules),
@@ -126,17 +124,17 @@ class Policy(PolicyPart):
         return frozenset(name for name, is_needed in needed.items() if is_needed)
 
     def untranslated(self) -> tuple[RouteRules, ...]:
-        """The configurations of wolfSentry that no prefix rule can say: asked in Python only, so no gate has them."""
+        """wolfSentry configurations that prefix rules cannot express: decided in Python only, not by a gate."""
         return tuple(rules for rules in self.routes if rules.obstacles)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], *, name: str = "document") -> Policy:
-        """The policy of one parsed rule document; its ``ttl``s count from now. Raises ``PolicyError``."""
+        """The policy of one parsed rule document. Its ``ttl``s count from now. Raises ``PolicyError``."""
         return cls.load(documents={name: document})
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, PolicyPart]) -> Policy:
-        """Join parts that ``find_clashes`` has nothing against."""
+        """Join parts. Requires that ``find_clashes`` returned nothing for them."""
         joined: dict[str, Any] = {"files": tuple(parts)}
         for name in (f.name for f in fields(PolicyPart)):
             said = [value for part in parts.values() if (value := getattr(part, name)) is not None]
@@ -151,7 +149,7 @@ class Policy(PolicyPart):
 
 
 def find_clashes(parts: Mapping[str, PolicyPart]) -> list[Problem]:
-    """Ids used in two files, settings that two files state differently, two limits on one event of one prefix."""
+    """Ids used in two files, settings with two values, and two limits on one event of one prefix."""
     problems = list(find_rival_limits(parts.values()))
     if len(parts) > 1:
         problems += find_shared_ids(parts)
@@ -172,7 +170,7 @@ def find_shared_ids(parts: Mapping[str, PolicyPart]) -> Iterator[Problem]:
     }
     names = {file: [*ids_of(part.prefix_rules), *(rule.id for rule in others[file])] for file, part in parts.items()}
     if len(set(chain.from_iterable(names.values()))) == sum(map(len, names.values())):
-        return  # as nearly always, which counts where there are a million
+        return  # the common case, kept fast for a million rules
     ids: dict[str, str] = {}
     for file, part in parts.items():
         twice = {name for name in names[file] if ids.setdefault(name, file) != file}
@@ -183,7 +181,7 @@ def find_shared_ids(parts: Mapping[str, PolicyPart]) -> Iterator[Problem]:
 
 
 def find_rival_limits(parts: Iterable[PolicyPart]) -> Iterator[Problem]:
-    """Of one event and one prefix only one limit can hold: which one it is, is for the author to say."""
+    """Two limits on one event of one prefix: only one can apply, and the author must choose."""
     holders: dict[tuple[str, bytes, int], str] = {}
     for rule in (rule for part in parts for rule in part.limit_rules):
         for network, length in rule.prefixes:

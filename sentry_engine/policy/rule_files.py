@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rule files on disk: which they are, and what stands in each. Its content tells a file's format."""
+"""Rule files on disk: discovery, format detection by content, and reading."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ from sentry_engine.wolfsentry import CONFIG_KEY, read_config, translate
 
 MAX_FILES = 1_000  # in all folders of one load
 SUFFIXES = (".json", ".conf", ".list")  # of rule files in a folder
-SCHEMA_NAME = "schema.json"  # the schema may lie beside the rules it describes
-SETTLED = 2.0  # seconds after which a second change of a file has another time than the first, on every file system
+SCHEMA_NAME = "schema.json"  # the JSON schema, which is skipped
+SETTLED = 2.0  # seconds between changes that differ in their time stamp on every file system
 
 FileReader = Callable[[Path], PolicyPart]  # raises PolicyError
 
 
 class RuleFiles:
-    """Reads rule files, and those that are as they were only once: a policy of a million rules is put together again
-    for each rule that is added to it elsewhere. Any thread may ask.
+    """A cache of parsed rule files, since a large policy is joined again after each API rule. Thread-safe.
 
-    What was read is kept as long as the file is there, unless it was changed a moment before: a change in the same tick
-    of the file system's clock would not show.
+    A file that changed within the last ``SETTLED`` seconds is not cached: a second change in the same tick of the file
+    system's clock would go unnoticed.
     """
 
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
@@ -41,7 +40,7 @@ class RuleFiles:
         self._kept: dict[Path, tuple[FileIdentity, PolicyPart]] = {}
 
     def read(self, path: Path) -> PolicyPart:
-        """As ``read_file``."""
+        """``read_file`` with the cache. Raises ``PolicyError``."""
         before = _identify(path)
         with self._lock:
             known = self._kept.get(path)
@@ -62,11 +61,11 @@ def _identify(path: Path) -> FileIdentity | None:
     try:
         return FileIdentity.of(str(path))
     except OSError:
-        return None  # who reads it says why
+        return None  # ``read_file`` reports the reason
 
 
 def read_file(path: Path) -> PolicyPart:
-    """One rule file. Raises ``PolicyError``."""
+    """Read one rule file. Raises ``PolicyError``."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise PolicyError([Problem(str(path), "", f"the file is larger than {MAX_BYTES} bytes")])
@@ -85,7 +84,7 @@ def read_file(path: Path) -> PolicyPart:
 
 
 def read_parsed(document: Any, *, file: str, changed_at: float, folder: Path | None = None) -> PolicyPart:  # noqa: ANN401
-    """A parsed rule document: the native format, or wolfSentry's own, by what it contains."""
+    """Read a parsed document in the native format or wolfSentry's, by its keys. Raises ``PolicyError``."""
     if isinstance(document, Mapping) and CONFIG_KEY in document:
         return translate(read_config(document, file=file), file=file)
     return read_document(document, file=file, changed_at=changed_at, folder=folder)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prefix rules by the million: those that say one action about one prefix and nothing else are kept as columns.
+"""Columnar rules: prefix rules with one action, one prefix and nothing else, kept as columns.
 
-A rule as an object costs a kilobyte and several microseconds, and most policies that are large are large in such rules.
-Who walks over ``PrefixRules`` sees objects all the same; each is made when it is looked at.
+A rule as an object costs a kilobyte and several microseconds, and large policies consist mostly of such rules.
+Iterating over ``PrefixRules`` yields objects, made on access.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from sentry_engine.verdict import Action
 
 @dataclass(frozen=True, slots=True)
 class ColumnarRules(Sequence[PrefixRule]):
-    """Rules that stand one after the other in one list of one file."""
+    """Consecutive rules of one list in one file, with the same action."""
 
     action: Action
     ids: tuple[str, ...]
     descriptions: tuple[str, ...]
-    prefixes: Prefixes  # a row for each id
+    prefixes: Prefixes  # one row per id
     file: str
     pointer: str  # of the list
-    first: int  # place of the first rule in it
+    first: int  # index of the first rule in it
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,7 +47,7 @@ class ColumnarRules(Sequence[PrefixRule]):
 
 @dataclass(frozen=True, slots=True)
 class PrefixRules(Sequence[PrefixRule]):
-    """Prefix rules in their order, whichever way they are kept."""
+    """Prefix rules in order, as objects and columns."""
 
     parts: tuple[PrefixRule | ColumnarRules, ...] = ()
 
@@ -94,7 +94,7 @@ def ids_of(rules: Iterable[PrefixRule]) -> Iterator[str]:
 
 
 def texts_of(rules: Iterable[PrefixRule]) -> dict[str, str]:
-    """The descriptions of those that have one, by id."""
+    """Descriptions by id, without empty ones."""
     texts: dict[str, str] = {}
     for part in parts_of(rules):
         if not isinstance(part, ColumnarRules):
@@ -105,5 +105,5 @@ def texts_of(rules: Iterable[PrefixRule]) -> dict[str, str]:
 
 
 def objects_of(rules: Iterable[PrefixRule]) -> Iterator[PrefixRule]:
-    """Those that are kept as objects: all that expire or have a schedule are among them."""
+    """The rules kept as objects. They include all that expire or have a schedule."""
     return (part for part in parts_of(rules) if not isinstance(part, ColumnarRules))

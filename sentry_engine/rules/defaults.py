@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The limits that hold where the rule files say nothing about an event (``"builtin_limits": false`` switches them off).
+"""The built-in limits, for events without a limit in the rule files. ``"builtin_limits": false`` disables them.
 
-They are made for an office of 200 people behind one IPv4 address. All of them log in within a minute, a stock client
-with four TCP connections each (two for the forms, one for the tunnel, one retry): 800 connections. One in ten mistypes
-once:
-20 failures, and every success pays one back. Guessing passwords from one source gets 30 attempts in five minutes, then
+They fit an office of 200 users behind one IPv4 address. All log in within a minute, each stock client with four TCP
+connections (two for the forms, one for the tunnel, one retry): 800 connections. One in ten mistypes once: 20 failures,
+and every success pays one back. An attacker guessing passwords from one source gets 30 attempts in five minutes, then
 pauses that double up to a day: fewer than 400 attempts in the first day.
 
-A rule on the same event replaces the built-in limit for the prefix it names and what lies inside.
+A rule on the same event replaces the built-in limit for its prefixes and all inside.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ BUILTIN_LIMITS = (
     LimitRule(
         f"{BUILTIN_ID_PREFIX}tls_handshake_failed", "tls_handshake_failed", EVERYWHERE, ORIGIN,
         max_events=120, window=60.0,
-        penalty=120.0, penalty_growth=2.0, penalty_max=DAY, description="scanners, and clients that do not know TLS",
+        penalty=120.0, penalty_growth=2.0, penalty_max=DAY, description="scanners, and clients that do not speak TLS",
     ),
     LimitRule(
         f"{BUILTIN_ID_PREFIX}dtls_handshake", "dtls_handshake", EVERYWHERE, ORIGIN,
         max_events=1_000, window=1.0,
-        description="200 clients that come back at once, with their retransmissions; no penalty: it may be spoofed",
+        description="200 clients that reconnect at once, with retransmissions; no penalty: the source may be spoofed",
     ),
     LimitRule(
         f"{BUILTIN_ID_PREFIX}auth_failure", "auth_failure", EVERYWHERE, ORIGIN,

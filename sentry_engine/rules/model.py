@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules as values, whatever format they were read from. ``policy`` collects them, ``compiler`` turns them into a plan.
+"""Rules as values, independent of the format they were read from.
 
-Times in a policy are Unix time, because files speak of calendar time; the compiler turns them into the engine's clock.
+``policy`` collects them, ``compiler`` turns them into a plan. Times are Unix time; the compiler converts them to the
+engine's clock.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ class PrefixRule:
     origin: Origin
     description: str = ""
     expires_at: float | None = None  # Unix time
-    schedule: tuple[Window, ...] = ()  # the hours it holds in; none: all
+    schedule: tuple[Window, ...] = ()  # when the rule applies; empty: always
 
 
 @dataclass(frozen=True, slots=True)
 class LimitRule:
-    """``event`` is a label; the numbers are those of ``plan.Limit``."""
+    """A rate limit on the event ``event`` (a label). Numbers as in ``plan.Limit``."""
 
     id: str
     event: str
@@ -54,7 +55,7 @@ class LimitRule:
 
 @dataclass(frozen=True, slots=True)
 class GeoRule:
-    """Sources by what the databases know of them. Exactly one of the selectors is not empty."""
+    """A rule by GeoIP data. Exactly one of the selectors is not empty."""
 
     id: str
     action: Action
@@ -78,8 +79,9 @@ class PaybackRule:
 
 @dataclass(frozen=True, slots=True)
 class RouteRules:
-    """A configuration of wolfSentry as a whole, as its JSON. Where there are no ``obstacles``, prefix rules and limits
-    say the same; else each names a field that they cannot say.
+    """A whole wolfSentry configuration as JSON.
+
+    Without ``obstacles``, prefix rules and limits express it. Otherwise each obstacle names a field that they cannot.
     """
 
     origin: Origin
@@ -89,24 +91,24 @@ class RouteRules:
 
 @dataclass(frozen=True, slots=True)
 class FeedRule:
-    """A list of prefixes kept elsewhere, in a file or at a URL; all of it is refused."""
+    """A list of prefixes to refuse, in a file or at a URL."""
 
     id: str
     origin: Origin
     path: Path | None = None
     url: str | None = None
-    refresh: float = 86_400.0  # seconds between two looks at the URL
+    refresh: float = 86_400.0  # seconds between downloads
     min_entries: int = 1
     description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleTest:
-    """A test that a rule file carries: the verdict on the last of ``repeat`` events of one source at one time."""
+    """A test in a rule file: the expected verdict on the last of ``repeat`` events of one source at one time."""
 
     address: str
     event: str
     expect: Action
     origin: Origin
-    rule_id: str | None = None  # where given, the rule that must have decided
+    rule_id: str | None = None  # if given, the rule that must decide
     repeat: int = 1

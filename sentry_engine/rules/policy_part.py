@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one file says, whatever its format."""
+"""The content of one rule file, independent of its format."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sentry_engine.verdict import Action
 
 @dataclass(frozen=True, slots=True)
 class PolicyPart:
-    """What one file says. ``None`` in a setting: it says nothing, another file or the engine's own default does."""
+    """``None`` in a setting: the file does not set it; another file or the engine's default does."""
 
-    prefix_rules: Sequence[PrefixRule] = ()  # ``columnar_rules.PrefixRules`` where there may be many
+    prefix_rules: Sequence[PrefixRule] = ()  # ``columnar.PrefixRules`` if there may be many
     limit_rules: tuple[LimitRule, ...] = ()
     geo_rules: tuple[GeoRule, ...] = ()
     user_rules: tuple[UserRule, ...] = ()
     feeds: tuple[FeedRule, ...] = ()
-    routes: tuple[RouteRules, ...] = ()  # configurations of wolfSentry
-    event_labels: tuple[str, ...] = ()  # custom ones
+    routes: tuple[RouteRules, ...] = ()  # wolfSentry configurations
+    event_labels: tuple[str, ...] = ()  # custom labels
     rule_tests: tuple[RuleTest, ...] = ()
     paybacks: tuple[PaybackRule, ...] | None = None
     default: Action | None = None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many prefixes from texts to columns: in C, as policies have them by the million, where the native core is built.
+"""Parsing of many prefixes to columns: in C, if the native core is built, because policies have millions.
 
-What C does not take goes the way through Python, which decides whether it is a prefix and finds the words if not.
+Text that C refuses is parsed again in Python, which decides and raises the error.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from sentry_engine.addresses import pack_network
 
 try:
     from sentry_engine import _core
-except ImportError:  # the twin alone: the same rows, in ten times the time
+except ImportError:  # without the native core: the same rows in ten times the time
     _core: Any = None  # type: ignore[no-redef]
 
-PackedColumns = tuple[bytes, bytes]  # 16 bytes a row, and one
+PackedColumns = tuple[bytes, bytes]  # networks, 16 bytes a row; lengths, one byte a row
 
 
 def pack_networks(texts: Sequence[str]) -> PackedColumns:
-    """``pack_network`` of each. Raises ``AddressError`` for the first that is no prefix."""
+    """``pack_network`` of each text. Raises ``AddressError`` for the first malformed one."""
     found = None if _core is None else pack_in_c(texts)
     return pack_in_python(texts) if found is None else found
 
@@ -31,7 +31,7 @@ def pack_in_python(texts: Sequence[str]) -> PackedColumns:
 
 
 def pack_in_c(texts: Sequence[str]) -> PackedColumns | None:
-    """``None`` where one of them is no prefix. Without the GIL."""
+    """``None`` if one of them is malformed. Releases the GIL."""
     lines, rows = "\n".join(texts), len(texts)
     if not lines.isascii():
         return None

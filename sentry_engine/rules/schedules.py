@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hours of the week in somebody's time zone. A window that ends before it begins runs over midnight.
+"""Schedules: weekly windows in a time zone. A window that ends before it begins runs past midnight.
 
-Times are local, so "08:00 to 18:00" stays that over changes to and from summer time. A local time that does not exist
-(the hour that is skipped) or exists twice is the earlier reading (PEP 495, fold 0).
+Times are local, so "08:00 to 18:00" stays the same when daylight saving time begins or ends. A local time that does not
+exist or exists twice has its earlier meaning (PEP 495, fold 0).
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60
-HORIZON = 8  # days: within them every weekly window opens and closes
+HORIZON = 8  # days, in which every weekly window opens and closes
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """``days`` are those it begins on, 0 is Monday; ``start`` and ``end`` are minutes of the day, ``end`` up to
-    1440.
-    """
+    """``days`` on which it begins, 0 is Monday; ``start`` and ``end`` in minutes of the day, ``end`` at most 1440."""
 
     days: frozenset[int]
     start: int
@@ -29,7 +27,7 @@ class Window:
     zone: str
 
     def spans(self, unix_time: float) -> Iterator[tuple[float, float]]:
-        """Beginnings and ends (Unix time) from the day before ``unix_time`` to the horizon."""
+        """(begin, end) in Unix time, from the day before ``unix_time`` to the horizon."""
         zone = ZoneInfo(self.zone)
         today = datetime.fromtimestamp(unix_time, zone).date()
         for offset in range(-1, HORIZON + 1):
@@ -40,12 +38,12 @@ class Window:
 
 
 def is_open(windows: Sequence[Window], unix_time: float) -> bool:
-    """Whether any window holds ``unix_time``; no windows are no restriction."""
+    """True if a window contains ``unix_time``, or there are no windows."""
     return not windows or any(begin <= unix_time < end for w in windows for begin, end in w.spans(unix_time))
 
 
 def next_change(windows: Sequence[Window], unix_time: float) -> float | None:
-    """When the answer may next be another; ``None``: never."""
+    """Unix time of the next edge of a window; ``None``: never."""
     edges = (edge for window in windows for span in window.spans(unix_time) for edge in span)
     return min((edge for edge in edges if edge > unix_time), default=None)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules about users: how many clients, when, from where, until when. Every rule that applies is a condition."""
+"""Rules about users: number of clients, schedule, networks, countries and expiry. All that apply must accept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sentry_engine.prefixes import Origin, Prefixes
 from sentry_engine.rules.schedules import Window, is_open, next_change
 from sentry_engine.verdict import Action, Reason, Verdict
 
-CountryOf = Callable[[], str]  # of the address in question, empty where unknown; asked only if a rule wants to know
+CountryOf = Callable[[], str]  # of the request's address, empty: unknown; called only if a rule needs it
 REFUSAL_TEXTS = {
     Reason.USER_EXPIRED: "This account has expired.",
     Reason.SCHEDULE: "This account may not connect at this time.",
@@ -22,7 +22,7 @@ REFUSAL_TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class UserRule:
-    """Applies to the users it names and to members of the groups it names; to everybody if it names none."""
+    """Applies to its users and the members of its groups; to all users if it names neither."""
 
     id: str
     origin: Origin
@@ -30,10 +30,10 @@ class UserRule:
     groups: frozenset[str] = frozenset()
     max_same_clients: int | None = None
     schedule: tuple[Window, ...] = ()
-    prefixes: Prefixes | None = None  # the only networks they may come from
-    countries: frozenset[str] = frozenset()  # the only ones
+    prefixes: Prefixes | None = None  # the only networks allowed
+    countries: frozenset[str] = frozenset()  # the only countries allowed
     countries_not: frozenset[str] = frozenset()
-    expires_at: float | None = None  # Unix time; then the users it names are refused
+    expires_at: float | None = None  # Unix time; its users are refused from then on
     description: str = ""
 
     def applies(self, user: str, groups: Sequence[str]) -> bool:
@@ -42,7 +42,7 @@ class UserRule:
         return user in self.users or not self.groups.isdisjoint(groups)
 
     def judge(self, address: bytes, wall_now: float, country_of: CountryOf) -> Verdict | None:
-        """The refusal, if there is one."""
+        """The refusal by this rule, if any."""
         if self.expires_at is not None and wall_now >= self.expires_at:
             return Verdict(Action.REJECT, Reason.USER_EXPIRED, self.id)
         if not is_open(self.schedule, wall_now):
@@ -60,7 +60,7 @@ class UserRule:
 def judge_user(
     rules: Sequence[UserRule], user: str, groups: Sequence[str], address: bytes, wall_now: float, country_of: CountryOf
 ) -> Verdict | None:
-    """The first refusal in the order of the rules. ``address`` is packed, ``wall_now`` Unix time."""
+    """The first refusal in the order of rules. ``address`` is packed, ``wall_now`` Unix time."""
     for rule in rules:
         if rule.applies(user, groups) and (refusal := rule.judge(address, wall_now, country_of)):
             return refusal
@@ -68,9 +68,9 @@ def judge_user(
 
 
 def limit_of(rules: Sequence[UserRule], user: str, groups: Sequence[str]) -> int | None:
-    """How many clients the rules allow: those naming the user before those naming a group before those for all.
+    """The client limit of a user: rules that name the user win over rules for groups, over rules for all.
 
-    Of several of one kind the largest holds, and 0 is no limit; ``None``: no rule says.
+    Among rules of one kind the largest wins. 0: no limit. ``None``: no rule states one.
     """
     named = [r for r in rules if user in r.users]
     grouped = [r for r in rules if not r.groups.isdisjoint(groups)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""wolfSentry's own JSON configuration, version 1: read, answered with wolfSentry 1.6.3's verdicts, and translated."""
+"""wolfSentry's JSON configuration, version 1: reader, verdicts of wolfSentry 1.6.3, and translation to rules."""
 
 from sentry_engine.wolfsentry.model import CONFIG_KEY, read_config
 from sentry_engine.wolfsentry.render import dump

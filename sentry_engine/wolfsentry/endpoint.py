@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One end of a route or of traffic: an address with the bits of it that count, a port, an interface.
+"""One end of a route: address pattern, port and interface, and how well an address matches it.
 
-What matches and how well, bit by bit as wolfSentry compares (``routes.c``). Version 1.6.3 as released compares the
-last, partly used octet of a prefix from the wrong end; ``released`` says that this is wanted, fault and all.
+Comparison is bit by bit as in wolfSentry's ``routes.c``. Version 1.6.3 as released compares the last, partial octet of
+a prefix from the wrong end; ``released`` reproduces that fault.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """``address`` has as many octets as ``bits`` need; of a bitmask it is address and mask, and ``bits`` is twice the
-    family's.
-    """
+    """``address`` has as many octets as ``bits`` need. For a bitmask it is address and mask, with twice the bits."""
 
     address: bytes = b""
     bits: int = 0
@@ -26,8 +24,7 @@ class Pattern:
 
 
 def match_prefix(pattern: Pattern, target: bytes, *, wild: bool, released: bool) -> bool | None:
-    """Whether the whole address is the pattern's (``True``), only the bits that count (``False``), or neither
-    (``None``)."""
+    """``True``: the whole address is equal; ``False``: only the prefix matches; ``None``: no match."""
     if pattern.bits == 8 * len(target):
         return True if pattern.address == target else False if wild else None
     if wild or pattern.bits == 0:
@@ -40,7 +37,7 @@ def match_prefix(pattern: Pattern, target: bytes, *, wild: bool, released: bool)
 
 
 def match_bitmask(pattern: Pattern, target: bytes, *, wild: bool) -> bool | None:
-    """As ``match_prefix``."""
+    """Returns as ``match_prefix``."""
     width = len(target)
     address, mask = pattern.address[:width], pattern.address[width:]
     if wild:
@@ -51,7 +48,7 @@ def match_bitmask(pattern: Pattern, target: bytes, *, wild: bool) -> bool | None
 
 
 def count_prefix(pattern: Pattern, target: bytes, *, released: bool) -> int:
-    """How many leading bits agree, by which ties are broken."""
+    """Number of equal leading bits, which breaks ties."""
     length = min(pattern.bits, 8 * len(target))
     agreed = 0
     while agreed < length >> 3 and pattern.address[agreed] == target[agreed]:
@@ -66,13 +63,13 @@ def count_prefix(pattern: Pattern, target: bytes, *, released: bool) -> int:
 
 
 def count_bitmask(pattern: Pattern) -> int:
-    """By which ties with a bitmask are broken: wolfSentry counts the bits of the masked address that are zero."""
+    """Number of zero bits of the masked address, by which wolfSentry breaks ties with a bitmask."""
     address = pattern.address[: len(pattern.address) // 2]
     return 8 * len(address) - int.from_bytes(address).bit_count()
 
 
 def cut_prefix(address: bytes, bits: int, *, released: bool) -> bytes:
-    """The octets that ``bits`` need, with what lies behind the prefix cleared."""
+    """The octets that ``bits`` need, with the bits after the prefix cleared."""
     whole, rest = divmod(bits, 8)
     if not rest:
         return address[:whole]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The words of wolfSentry's configuration for flags of routes and for results, with the numbers of its own header."""
+"""Flags of routes and results by their names in wolfSentry's configuration, with the numbers of its header."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntFlag
 
 
 class Flag(IntFlag):
-    """``wolfsentry_route_flags_t``. Lower bits first is also the order in which routes compare."""
+    """``wolfsentry_route_flags_t``. The order of bits is also the order in which routes compare."""
 
     FAMILY_WILD = 1 << 0
     REMOTE_ADDRESS_WILD = 1 << 1
@@ -30,8 +30,8 @@ class Flag(IntFlag):
     PORT_RESET = 1 << 24
 
 
-WILD = Flag(0xFF)  # the eight fields that a route may leave open
-IMMUTABLE = Flag(0x3FFF)  # what makes two routes different; the rest is state
+WILD = Flag(0xFF)  # the eight fields that a route may leave out
+IMMUTABLE = Flag(0x3FFF)  # identify a route; the others are state
 
 FLAGS = {
     "af-wild": Flag.FAMILY_WILD,
@@ -55,13 +55,13 @@ RESULTS = (
     "error", "fallthrough", "update", "port-reset", "sending", "received", "binding", "listening",
     "stopped-listening", "connecting-out", "closed", "unreachable", "sock-error", "close-wait", "reserved-23",
     *(f"user+{n}" for n in range(8)),
-)  # fmt: skip  # the place is the bit of wolfsentry_action_res_t
-DECIDED = frozenset({"accept", "reject", "stop", "deallocated", "error"})  # what no caller may say beforehand
-TRACK_PEER = "%track-peer-v1"  # the action that is built in: a route for this very traffic
+)  # fmt: skip  # the index is the bit of wolfsentry_action_res_t
+DECIDED = frozenset({"accept", "reject", "stop", "deallocated", "error"})  # decisions, which a caller may not pass
+TRACK_PEER = "%track-peer-v1"  # the built-in action: insert a route for this traffic
 
 
 def combine(words: list[str]) -> Flag:
-    """The flags that ``words`` name."""
+    """The flags of these names."""
     flags = Flag(0)
     for word in words:
         flags |= FLAGS[word]

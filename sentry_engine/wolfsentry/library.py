@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""libwolfsentry answering: the same questions as ``RouteTable``, put to the library itself.
+"""Binding to libwolfsentry, with the interface of ``RouteTable``.
 
-Built where ``OCSENTRY_WOLFSENTRY`` named its prefix at build time; ``import`` fails with the reason where it was not.
+It is built if ``OCSENTRY_WOLFSENTRY`` names the library's prefix at build time. Otherwise the import raises
+``ImportError`` with the reason.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ except ImportError as error:
         "and build again with OCSENTRY_WOLFSENTRY set to its prefix"
     ) from error
 
-MAX_ERROR = 512  # octets of the library's text
+MAX_ERROR = 512  # octets of an error text
 MAX_DUMP = 256 * 1024 * 1024  # octets
-BUILT_IN = 2  # the library numbers what it makes itself first, then events, then routes
+BUILT_IN = 2  # numbers that the library gives its own objects, before events and routes
 MICROSECONDS = 1_000_000
 
 
 class Library:
-    """One configuration in force in the library, until ``close`` or until nobody has it any more."""
+    """One configuration in force in the library, until ``close`` or garbage collection."""
 
     def __init__(self, config: Configuration, *, file: str = "configuration", now: float = 0.0) -> None:
-        """Raises ``PolicyError`` for what the library does not take."""
+        """Raises ``PolicyError`` if the library refuses the configuration."""
         self._handle: LibraryPointer | None = None
         text = write_config(config, file=file)
         handle, reason = ffi.new("struct se_ws **"), ffi.new("char[]", MAX_ERROR)
@@ -63,8 +64,7 @@ class Library:
     def preview(
         self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
     ) -> Outcome:
-        """The answer to the same traffic of which nothing is said: the library has no way to ask without a trace, and
-        of this one it counts no more than the hit."""
+        """``dispatch`` without results or event: the library has no dry run, and this counts only the hit."""
         del results, event
         return self.dispatch(traffic, now=now)
 
@@ -72,14 +72,14 @@ class Library:
         return label in self._labels
 
     def prepare(self, traffic: Sequence[Traffic]) -> Array[TrafficStruct]:
-        """Traffic as ``ask_each`` takes it."""
+        """Traffic in the form that ``ask_each`` takes."""
         asked = ffi.new("struct se_ws_traffic[]", len(traffic))
         for at, one in enumerate(traffic):
             fill_traffic(one, ffi.addressof(asked, at))
         return asked
 
     def ask_each(self, asked: Array[TrafficStruct], *, now: float) -> list[int]:
-        """Results of each as the library's bits, in one call: nothing is said of the traffic."""
+        """Result bits of each, in one call, without results or event."""
         results = ffi.new("uint32_t[]", len(asked))
         if lib.se_ws_dispatch_many(self._require_open(), asked, len(asked), int(now * MICROSECONDS), results):
             raise ValueError("libwolfsentry refuses a question")
@@ -112,7 +112,7 @@ class Library:
 
 
 def fill_traffic(traffic: Traffic, asked: TrafficStruct | None = None) -> TrafficStruct:
-    """``asked`` is the ``struct se_ws_traffic *`` to fill; ``None``: a new one."""
+    """Fill ``asked``, a ``struct se_ws_traffic *``; ``None``: a new one."""
     target = make_target(traffic)
     asked = ffi.new("struct se_ws_traffic *") if asked is None else asked
     ffi.memmove(asked.remote, target.remote, len(target.remote))
@@ -124,10 +124,10 @@ def fill_traffic(traffic: Traffic, asked: TrafficStruct | None = None) -> Traffi
 
 
 class LibraryGate:
-    """The ``struct se_gate`` of two cores with tables of the library between them (``native/routes_gate.h``)."""
+    """A ``struct se_gate`` that puts tables of the library between two cores (``native/routes_gate.h``)."""
 
     def __init__(self, front: int, inner: int) -> None:
-        """Addresses of gates, whose cores outlive this."""
+        """Takes addresses of gates. Requires that their cores outlive this object."""
         gate = lib.se_ws_gate_open(ffi.cast("void *", front), ffi.cast("void *", inner))
         if gate == ffi.NULL:
             raise MemoryError
@@ -138,11 +138,11 @@ class LibraryGate:
         return int(ffi.cast("uintptr_t", lib.se_ws_gate_table(self._gate)))
 
     def put(self, tables: Sequence[Library]) -> None:
-        """In force at once. Raises ``ValueError`` for more than the gate holds."""
-        handles = [table._require_open() for table in tables]  # noqa: SLF001  # of this very module
+        """Put tables in force at once. Raises ``ValueError`` for more than 16."""
+        handles = [table._require_open() for table in tables]  # noqa: SLF001  # same module
         if lib.se_ws_gate_set(self._gate, handles, len(handles)):
             raise ValueError(f"a gate asks {lib.SE_WS_MAX_TABLES} configurations at most, not {len(handles)}")
 
     def close(self) -> None:
-        """No thread may be asking."""
+        """Requires that no thread calls the gate."""
         lib.se_ws_gate_close(self._gate)

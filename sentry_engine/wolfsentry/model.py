@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configuration as wolfSentry documents it (doc/json_configuration.md), strict: what it does not know is an error.
+"""Strict models of the configuration as wolfSentry documents it (doc/json_configuration.md).
 
-Both spellings of the lists are read: ``events`` and ``routes`` as documented, ``events-insert`` and
-``static-routes-insert`` as in its examples. Of actions ``%track-peer-v1`` is built in; all others are callbacks of an
-application: their labels are kept and nothing is called. Read more generously than wolfSentry does: an address without
-a family, a port without a protocol, keys in any order.
+Both names of the lists are read: ``events`` and ``routes`` as documented, ``events-insert`` and
+``static-routes-insert`` as in wolfSentry's examples. The action ``%track-peer-v1`` is built in. Other actions are
+callbacks of an application: their labels are kept, and nothing is called. Unlike wolfSentry, this reads an address
+without a family, a port without a protocol, and keys in any order.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ResultWords = Annotated[list[ResultWord], Field(max_length=256)]
 
 
 def parse_duration(value: object) -> object:
-    """Seconds: a number, or text with a unit (``10m``)."""
+    """Seconds from a number, or from text with a unit (``10m``)."""
     if not isinstance(value, str):
         return value
     digits, unit = (value[:-1], value[-1]) if value[-1:] in UNITS else (value, "s")
@@ -90,7 +90,7 @@ ACTING = (
     "match_actions",
     "update_actions",
     "decision_actions",
-)  # of an event, when traffic meets it
+)  # lists of actions that run on traffic
 
 
 def choose(word: str, known: Collection[str], what: str) -> str:
@@ -131,8 +131,7 @@ class EventConfig(Strict):
         return self
 
     def over(self, general: EventConfig) -> EventConfig:
-        """This configuration of an event where ``general`` is what holds for all: what is not said here is said there,
-        and lists add to the lists there."""
+        """This configuration of an event on top of ``general``: unset values come from there, lists are appended."""
         said = {name: getattr(self, name) for name in self.model_fields_set}
         joined = {name: [*getattr(general, name), *words] for name, words in said.items() if isinstance(words, list)}
         common = {name: getattr(general, name) for name in EventConfig.model_fields}

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Routes that end when nothing has asked for them in a while, the one to go first at the end."""
+"""The list of routes that are removed after an idle time, ordered by removal, the next one last."""
 
 from __future__ import annotations
 
 from sentry_engine.wolfsentry.route import Route
 
-MARGIN = 60.0  # seconds that a hit adds to the idle time of its event
+MARGIN = 60.0  # seconds added to the idle time by a hit
 
 
 class PurgeList:
-    """Only routes whose event (or the configuration) states an idle time are in it."""
+    """Holds only routes whose event or configuration states an idle time."""
 
     def __init__(self, max_idle: float) -> None:
-        """``max_idle`` as in ``max-purgeable-idle-time``, seconds; 0: none."""
+        """``max_idle`` is ``max-purgeable-idle-time`` in seconds; 0: none."""
         self._routes: list[Route] = []
         self._max_idle = max_idle
 
@@ -24,7 +24,7 @@ class PurgeList:
         self._routes.insert(at, route)
 
     def hit(self, route: Route, idle: float, now: float) -> None:
-        """Put off the end of a route that was asked for. The next one to go keeps its place until it goes."""
+        """Postpone the removal of a route after a hit. The next one to remove keeps its position."""
         later = now + idle + MARGIN
         if later - route.purge_after < MARGIN:
             return
@@ -34,8 +34,11 @@ class PurgeList:
             self.add(route)
 
     def take_stale(self, now: float) -> Route | None:
-        """The route that is to go now. One with connections stays, unless ``max_idle`` is given and not over yet:
-        so it is in wolfSentry, whatever its documentation says."""
+        """Remove and return the route whose time has come.
+
+        A route with connections stays, unless ``max_idle`` is set and not exceeded: wolfSentry's behaviour, contrary to
+        its documentation.
+        """
         if not self._routes or self._routes[-1].purge_after > now:
             return None
         last = self._routes[-1]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The running state in the format it was read from.
+"""Dump of a route table in the configuration format.
 
-Routes made since are in it, those that ended are not, and ``penalty-boxed`` is as it is. The format has no place for
-counts and for the end of a penalty: who is boxed when the dump is read stays so, as with wolfSentry's own dump.
+It contains the present routes with their present ``penalty-boxed``. The format has no counters and no end of a penalty:
+a boxed route stays boxed when the dump is read, as with wolfSentry's own dump.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from sentry_engine.wolfsentry.traffic import INET, WIDTHS
 
 
 def dump(table: RouteTable) -> dict[str, Any]:
-    """A configuration of which ``load`` makes a table that answers as this one."""
+    """A configuration whose table decides as this one."""
     config = table.config
     rest = config.model_dump(by_alias=True, exclude_defaults=True, exclude={"routes", "events"})
     events = [event.model_dump(by_alias=True, exclude_unset=True) for event in config.events]
-    able = (route for route in table.routes if route.has(Flag.INBOUND | Flag.OUTBOUND))  # an event may clear both
+    able = (route for route in table.routes if route.has(Flag.INBOUND | Flag.OUTBOUND))  # an event may clear both flags
     routes = [describe_route(route) for route in sorted(able, key=lambda route: route.index)]
     return {**rest, "events": events, "routes": routes}
 
 
 def describe_route(route: Route) -> dict[str, Any]:
-    """One route as it is now, what is not set left out."""
+    """One route in its present state, without unset fields."""
     document: dict[str, Any] = {}
     if route.event is not None:
         document["parent-event"] = route.event.label

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Routes: which match, which of two matches is the more exact, and the order in which they stand in the table.
+"""Routes: matching, precedence between matches, and order in the table.
 
 Eight fields take part: family, remote address, protocol, local port, local address, remote port, and both interfaces. A
-field that a route does not state is wild. The score of a match is the number of fields that are met exactly; a prefix
-meets an address inexactly, a bitmask does unless the rest of the address is zero, and a wild field whose value happens
-to be zero is met exactly. Between equal scores the longer match of the remote address decides, then of the local one
+field that a route does not state is wild. The score of a match is the number of fields that match exactly. A prefix
+matches inexactly; a bitmask too, unless the rest of the address is zero; a wild field whose value is zero matches
+exactly. Between equal scores the longer match of the remote address wins, then of the local one
 (``compare_match_exactness`` in wolfSentry's routes.c).
 """
 
@@ -32,7 +32,7 @@ Key = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class RouteEvent:
-    """An event as routes refer to it. ``config`` is ``None`` where it states none, and the general one holds."""
+    """An event that routes refer to. ``config`` ``None``: the general configuration applies."""
 
     label: str
     priority: int
@@ -46,9 +46,9 @@ class RouteEvent:
 
 @dataclass(slots=True)
 class Route:
-    """A route of the table. What changes after it was inserted: ``BOXED`` in its flags, and all that has a default."""
+    """A route of the table. Mutable after insertion: the flag ``BOXED``, and the fields with a default."""
 
-    index: int  # its place in the configuration; those made while running follow
+    index: int  # in the configuration; routes made at run time follow
     family: int  # 0: any
     protocol: int
     remote: Pattern
@@ -56,7 +56,7 @@ class Route:
     flags: Flag
     event: RouteEvent | None
     inserted_at: float = 0.0
-    boxed_at: float | None = None  # when a threshold did it; None: the configuration did
+    boxed_at: float | None = None  # when a threshold boxed it; None: by configuration
     last_hit: float = 0.0
     purge_after: float = 0.0  # 0: never
     derogatory: int = 0
@@ -72,7 +72,7 @@ class Route:
         return bool(self.flags & flag)
 
     def key(self) -> Key:
-        """Where it stands in the table, and what no two routes may have in common."""
+        """The unique sort key in the table."""
         label = "" if self.event is None else self.event.label
         return (
             self.family,
@@ -90,7 +90,7 @@ class Route:
         )
 
     def match(self, target: Target, *, released: bool) -> Flag | None:
-        """The fields that are met inexactly; ``None`` where it does not match."""
+        """The fields that match inexactly; ``None``: no match."""
         inexact = Flag(0)
         traffic = target.traffic
         if not self.has(Flag.INBOUND if traffic.inbound else Flag.OUTBOUND):
@@ -130,15 +130,15 @@ class Match:
     inexact: Flag
 
     def precedes(self, other: Match, target: Target, *, released: bool) -> bool:
-        """Whether this one decides rather than the other."""
+        """True if this match decides before ``other``."""
         if self.route.priority != other.route.priority:
             return self.route.priority < other.route.priority
         return self.beats(other, target, released=released)
 
     def beats(self, other: Match, target: Target, *, released: bool) -> bool:
-        """Whether this is the more exact of two matches of equal priority.
+        """True if this is the more exact of two matches of equal priority.
 
-        As released, 1.6.3 takes the other one's local address for its remote one here.
+        As released, 1.6.3 takes the local address of ``other`` for its remote one here.
         """
         mine, theirs = (-(match.inexact & WILD).bit_count() for match in (self, other))
         if mine == theirs:
@@ -165,7 +165,7 @@ class Match:
 
 
 def read_route(index: int, section: RouteSection, event: RouteEvent | None, *, released: bool) -> Route:
-    """A route as it is written. Raises ``AddressError`` for what is no address of its family."""
+    """The route of a section. Raises ``AddressError`` for addresses that do not fit."""
     stated = section.model_dump(by_alias=True, include=set(RouteSection.model_fields))
     flags = combine([word for word in FLAGS if stated.get(word) is True])
     family = 0 if section.family is None else FAMILIES[section.family]
@@ -193,7 +193,7 @@ def read_route(index: int, section: RouteSection, event: RouteEvent | None, *, r
 
 
 def read_endpoint(end: EndpointSection, family: int, *, released: bool) -> tuple[int, Pattern]:
-    """The family of the address, or the one given, and the pattern."""
+    """The family of the address, else ``family``, and the pattern."""
     port, interface = end.port or 0, end.interface or 0
     if end.address is None:
         return family, Pattern(b"", 0, port, interface)
@@ -212,8 +212,8 @@ def read_endpoint(end: EndpointSection, family: int, *, released: bool) -> tuple
     return found, Pattern(cut_prefix(address, bits, released=released), bits, port, interface)
 
 
-def settle(route: Route, config: EventConfig) -> bool:
-    """Make of a route what its event wants of it on insertion; whether what comes of it makes sense."""
+def apply_event_flags(route: Route, config: EventConfig) -> bool:
+    """Apply the flags of its event to a route on insertion. Returns whether the route is valid then."""
     route.flags &= ~combine(config.route_flags_to_clear_on_insert)
     route.flags |= combine(config.route_flags_to_add_on_insert)
     flags = route.flags

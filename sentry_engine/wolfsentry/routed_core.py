@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A core in which configurations of wolfSentry decide what no prefix table can say: by port, protocol, bitmask, count.
+"""A core with wolfSentry's route tables, which match what no prefix table can: port, protocol, bitmask, counters.
 
-Three are asked in this order: ``front``, a core that knows the plan's own networks and rules and nothing else; the
-tables of routes; ``inner``, the core with the whole plan. A route that accepts exempts from what follows, as a rule
-does. So the walk is that of ``core.DECISION ORDER`` with a tier ``routes`` between rules and penalties.
+It decides in this order: ``front``, a core with only ``never_block`` and the rules of the plan; the route tables;
+``inner``, the core with the whole plan. An accepting route skips the tiers after it, as a rule does. The walk is
+DECISION ORDER of ``cores.interface`` with a tier ``routes`` between rules and penalties.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sentry_engine.verdict import FIRST_CUSTOM_EVENT, Action, Event, Reason, Ver
 from sentry_engine.wolfsentry import Endpoint, Outcome, Traffic
 
 TCP, UDP = 6, 17
-# What an event says of a connection in wolfSentry's words. A login is counted where it opens its tunnel.
+# Events as wolfSentry's results. A connection is counted when it opens its tunnel.
 RESULTS: dict[int, frozenset[str]] = {
     Event.TLS_HANDSHAKE_FAILED: frozenset({"derogatory"}),
     Event.AUTH_FAILURE: frozenset({"derogatory"}),
@@ -34,7 +34,7 @@ NO_RESULTS: frozenset[str] = frozenset()
 
 
 class Routes(Protocol):
-    """One configuration in force, here or in libwolfsentry."""
+    """One configuration in force, as ``RouteTable`` or in libwolfsentry."""
 
     def dispatch(
         self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
@@ -43,21 +43,21 @@ class Routes(Protocol):
     def preview(
         self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
     ) -> Outcome:
-        """The answer ``dispatch`` would give, counting nothing."""
+        """The outcome that ``dispatch`` would have. Counts nothing."""
 
     def knows_event(self, label: str) -> bool: ...
 
 
 class RoutedCore(BulkDecisions):
-    """``core.Core``. Owns neither of the two."""
+    """``interface.Core``. Does not own ``front`` and ``inner``."""
 
     def __init__(self, front: Core, inner: Core, tables: Sequence[Routes]) -> None:
         self._front = front
         self._inner = inner
         self._tables = tuple(tables)
-        self._lock = Lock()  # the tables count, one question at a time
+        self._lock = Lock()  # held while a table decides
         self._labels: tuple[str, ...] = ()
-        self._stripped: tuple[Plan, Plan] | None = None  # the base of the last plan, and what front got of it
+        self._stripped: tuple[Plan, Plan] | None = None  # the base of the last plan, and its part for front
         self._decided: Counter[str] = Counter()
         self._decisions = 0
         self._refused = 0
@@ -67,14 +67,14 @@ class RoutedCore(BulkDecisions):
         self.publish_front(plan)
 
     def publish_front(self, plan: Plan) -> None:
-        """As ``publish``, where ``inner`` has the plan already."""
+        """``publish`` if ``inner`` has the plan already."""
         self._front.publish(self._strip(plan))
         self._labels = plan.event_labels
 
     def decide(self, request: Request) -> Verdict:
         verdict = self._front.decide(request)
         if verdict.reason is Reason.DEFAULT:
-            found = self._ask(request, count=request.verified)  # who may be spoofed scores nothing
+            found = self._ask(request, count=request.verified)  # an unverified source is not counted
             if found is None:
                 return self._inner.decide(request)
             verdict = found
@@ -89,7 +89,7 @@ class RoutedCore(BulkDecisions):
         verdict, steps = self._inner.trace(request)
         tiers = [step.tier for step in steps]
         if "rules" not in tiers:
-            return verdict, steps  # an event that nobody knows
+            return verdict, steps  # an unknown event
         at = tiers.index("rules") + 1
         found = self._ask(request, count=False)
         if found is None:
@@ -111,9 +111,9 @@ class RoutedCore(BulkDecisions):
         return replace(inner, decisions=inner.decisions + self._decisions, refused=inner.refused + self._refused)
 
     def close(self) -> None:
-        """Nothing: both cores belong to who made this."""
+        """Does nothing: the caller owns both cores."""
 
-    # -- what only the whole plan is about
+    # -- state, held by the core with the whole plan
 
     def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None:
         self._inner.penalize(network, length, until, reason, rule_id)
@@ -137,7 +137,7 @@ class RoutedCore(BulkDecisions):
         self._inner.restore_burst(burst, now)
 
     def _ask(self, request: Request, *, count: bool) -> Verdict | None:
-        """What the first table says of which a route decides."""
+        """The verdict of the first table with a deciding route."""
         traffic = describe_request(request)
         results = RESULTS.get(request.event, NO_RESULTS)
         with self._lock:
@@ -151,13 +151,13 @@ class RoutedCore(BulkDecisions):
         return None
 
     def _label(self, table: Routes, event: int) -> str | None:
-        """The event of that name in the configuration, where both have one."""
+        """The label of the event if the configuration has one of that name."""
         at = event - FIRST_CUSTOM_EVENT
         label = self._labels[at] if 0 <= at < len(self._labels) else Event(event).name.lower()
         return label if table.knows_event(label) else None
 
     def _strip(self, plan: Plan) -> Plan:
-        """The plan as ``front`` is to know it, on a base that it knows already where that is so."""
+        """The part of the plan for ``front``, on the base that it has already if possible."""
         if plan.base is None:
             return strip(plan)
         if self._stripped is None or self._stripped[0] is not plan.base:
@@ -166,7 +166,7 @@ class RoutedCore(BulkDecisions):
 
 
 def strip(plan: Plan) -> Plan:
-    """Only networks of the operator and rules. What neither decides is accepted with the reason ``default``."""
+    """The plan with only ``never_block`` and rules. All else is accepted with the reason ``default``."""
     kept = {Tier.NEVER_BLOCK, Tier.RULES}
     tables = tuple(table if tier in kept else PrefixTable() for tier, table in zip(Tier, plan.tables, strict=True))
     return replace(
@@ -175,7 +175,7 @@ def strip(plan: Plan) -> Plan:
 
 
 def describe_request(request: Request) -> Traffic:
-    """A question to the engine as traffic. Nobody tells it a local address or an interface."""
+    """A request as traffic. The engine is told no local address and no interface."""
     protocol = request.protocol or (UDP if request.event == Event.DTLS_HANDSHAKE else TCP)
     remote = Endpoint(render_address(request.address), request.port)
     return Traffic(remote, Endpoint(port=request.local_port), protocol)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verdicts as wolfSentry 1.6.3 gives them: the best route by priority, then exactness; its flags; its counts.
+"""The route table: verdicts of wolfSentry 1.6.3 by the best route, its flags and its counters.
 
-Of one dispatch: find the route; put off its end and let a stale one go; count what the caller says of the traffic
-(connect, disconnect, derogatory, commendable); lift a penalty that is over; then penalty-boxed rejects, a threshold
-that is reached boxes and rejects, green-listed accepts, and what is left is the default policy.
+Steps of a dispatch: find the route by priority, then exactness; postpone its removal and remove a stale one; count the
+caller's results (connect, disconnect, derogatory, commendable); end an expired penalty. Then a penalty-boxed route
+rejects, a reached threshold boxes and rejects, a green-listed route accepts. Otherwise the default policy applies.
 
-Version 1.6.3 as released has faults that its later sources mend: prefixes of a length that is no multiple of 8 are
-compared by the wrong bits, ``max-connection-count`` 0 lets no connection in instead of any number, ties of exactness
-compare the wrong addresses, of several routes for all families only one is seen. They are mended here, too;
-``released=True`` answers with them, which is how the two can be compared.
+Version 1.6.3 as released has faults that later sources fix. Prefix lengths that are no multiple of 8 compare the wrong
+bits. ``max-connection-count`` 0 accepts no connection instead of any number. Ties of exactness compare the wrong
+addresses. Of several routes for all families only one is seen. They are fixed here too; ``released=True`` reproduces
+them for comparison with the library.
 """
 
 from __future__ import annotations
@@ -23,22 +23,20 @@ from sentry_engine.wolfsentry.endpoint import Pattern, cut_prefix
 from sentry_engine.wolfsentry.flags import DECIDED, TRACK_PEER, Flag
 from sentry_engine.wolfsentry.model import Configuration, EventConfig, EventSection
 from sentry_engine.wolfsentry.purge import PurgeList
-from sentry_engine.wolfsentry.route import Match, Route, RouteEvent, read_route, settle
+from sentry_engine.wolfsentry.route import Match, Route, RouteEvent, apply_event_flags, read_route
 from sentry_engine.wolfsentry.traffic import WIDTHS, Target, Traffic, make_target
 
-COUNT_MAX = 0xFFFF  # of the 16-bit counters, which stop there
-MAX_TRACKED = 65_536  # routes made while running, where the configuration sets no limit of its own
-Bucket = tuple[int, int, bytes]  # family, bits, the address cut to them
+COUNT_MAX = 0xFFFF  # of 16-bit counters, which saturate
+MAX_TRACKED = 65_536  # routes made at run time, if the configuration sets no limit
+Bucket = tuple[int, int, bytes]  # family, bits, address cut to bits
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``results`` are wolfSentry's words: accept, reject, fallthrough, port-reset and what the caller and events
-    set.
-    """
+    """``results`` in wolfSentry's names: accept, reject, fallthrough, port-reset, and those of caller and events."""
 
     results: frozenset[str]
-    route: int | None  # its place in the configuration; routes made while running are numbered on
+    route: int | None  # index in the configuration; routes made at run time follow
 
     @property
     def accepted(self) -> bool:
@@ -46,12 +44,12 @@ class Outcome:
 
 
 class RouteTable:
-    """One configuration in force. Not thread-safe: one caller at a time."""
+    """One configuration in force. Not thread-safe."""
 
     def __init__(
         self, config: Configuration, *, file: str = "configuration", released: bool = False, now: float = 0.0
     ) -> None:
-        """Raises ``PolicyError`` for routes that name no event, no address, or each other twice."""
+        """Raises ``PolicyError`` for unknown events, malformed addresses and duplicate routes."""
         self.config = config
         self._file = file
         self._released = released
@@ -60,7 +58,7 @@ class RouteTable:
         self._sorted: list[Route] = []
         self._buckets: dict[Bucket, list[Route]] = {}
         self._lengths: dict[int, set[int]] = {family: set() for family in WIDTHS}
-        self._others: list[Route] = []  # found by looking at each: bitmasks and routes without a remote address
+        self._others: list[Route] = []  # searched linearly: bitmasks and routes without a remote address
         self._next_index = 0
         self._events = self._read_events()
         default = config.default_policies.default_event
@@ -71,15 +69,16 @@ class RouteTable:
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """In the table's order."""
+        """Routes in the order of the table."""
         return tuple(self._sorted)
 
     def dispatch(
         self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
     ) -> Outcome:
-        """``results`` is what the caller knows of the traffic: ``connect``, ``derogatory`` and the like; ``event`` the
-        label of what happened, if any. Raises ``ValueError`` for results that are decisions and for events that are
-        not there.
+        """Decide about traffic, and count.
+
+        ``results`` describes the traffic (``connect``, ``derogatory`` and the like), ``event`` is an event label.
+        Raises ``ValueError`` for results that are decisions and for unknown events.
         """
         if not DECIDED.isdisjoint(results):
             raise ValueError(f"a caller may not say {', '.join(sorted(DECIDED & set(results)))}")
@@ -90,7 +89,7 @@ class RouteTable:
         said = set(results)
         found = self._find(target, said)
         if said >= {"derogatory", "commendable"}:
-            said -= {"derogatory", "commendable"}  # together they asked for a route that does not reject
+            said -= {"derogatory", "commendable"}  # together they ask for a route that does not reject
         if found is not None:
             return self._follow(found, target, said, trigger, now)
         if trigger is None or not trigger.post_actions:
@@ -100,8 +99,8 @@ class RouteTable:
     def preview(
         self, traffic: Traffic, results: Collection[str] = (), *, now: float, event: str | None = None
     ) -> Outcome:
-        """The answer ``dispatch`` would give now, counting nothing and doing nothing."""
-        del event  # it has actions, and no say in the answer
+        """The outcome that ``dispatch`` would have. Changes nothing."""
+        del event  # its actions do not affect the outcome
         found = self._find(make_target(traffic), set(results))
         if found is None:
             return Outcome(frozenset({*results, "fallthrough", *self._default}), None)
@@ -113,9 +112,7 @@ class RouteTable:
         return label in self._events
 
     def find(self, traffic: Traffic, results: Collection[str] = ()) -> Route | None:
-        """The route that decides: the lowest priority number, then the most exact, then the last in the table's
-        order.
-        """
+        """The deciding route: the lowest priority number, then the most exact, then the last in table order."""
         return self._find(make_target(traffic), set(results))
 
     def _find(self, target: Target, said: set[str]) -> Route | None:
@@ -133,7 +130,7 @@ class RouteTable:
         return None if best is None else best.route
 
     def _candidates(self, target: Target) -> Iterator[Route]:
-        """In the reverse of the table's order."""
+        """Routes that may match, in reverse table order."""
         if self._released:
             first_wild = next((route for route in self._sorted if route.has(Flag.FAMILY_WILD)), None)
             yield from (r for r in reversed(self._sorted) if r is first_wild or not r.has(Flag.FAMILY_WILD))
@@ -145,7 +142,7 @@ class RouteTable:
         yield from near
 
     def _follow(self, route: Route, target: Target, said: set[str], trigger: RouteEvent | None, now: float) -> Outcome:
-        """What a route makes of the traffic that it matches."""
+        """Apply a route to the traffic that it matches."""
         if not route.has(Flag.NO_HITS):
             route.hits += 1
         parent = route.event or self._default_event
@@ -166,7 +163,7 @@ class RouteTable:
         return Outcome(frozenset(said), route.index)
 
     def _fall_through(self, target: Target, said: set[str], trigger: RouteEvent, now: float) -> Outcome:
-        """Traffic that no route matches, where the event has actions: they may make a route for it."""
+        """Handle traffic without a route when the event has actions, which may insert one."""
         config = trigger.config or self._general
         nothing = Route(-1, 0, 0, Pattern(), Pattern(), Flag(0), None)
         said.add("fallthrough")
@@ -185,7 +182,7 @@ class RouteTable:
         return (parent.config if parent else None) or self._general
 
     def _judge(self, route: Route, config: EventConfig, said: set[str], now: float) -> set[str]:
-        """What is to be said besides."""
+        """The results to add: decision, and ``update`` if a penalty ended or began."""
         if "inserted" not in said and "fallthrough" not in said and not self._count(route, config, said):
             return {"reject"}
         update = {"update"} if self._release(route, config, said, now) else set()
@@ -201,7 +198,7 @@ class RouteTable:
         return update if said & {"accept", "reject"} else update | {"fallthrough"} | self._default
 
     def _count(self, route: Route, config: EventConfig, said: set[str]) -> bool:
-        """Whether there is room for a connection, where this is one."""
+        """Count the results. Returns ``False`` for a connection over the limit."""
         if "derogatory" in said:
             route.derogatory = min(route.derogatory + 1, COUNT_MAX)
         if not route.has(Flag.NO_CONNECTIONS) and (config.max_connection_count or self._released):
@@ -219,7 +216,7 @@ class RouteTable:
 
     @staticmethod
     def _release(route: Route, config: EventConfig, said: set[str], now: float) -> bool:
-        """Whether a penalty ended."""
+        """End a penalty that is over or cleared. Returns whether it did."""
         if not route.has(Flag.BOXED):
             return False
         cleared = "commendable" in said and config.commendable_clears_derogatory
@@ -230,12 +227,12 @@ class RouteTable:
         return False
 
     def _act(self, actions: Collection[str], route: Route, target: Target, said: set[str], now: float) -> None:
-        """Do what is built in. Other labels are an application's."""
+        """Run the built-in action. Other labels belong to an application."""
         if TRACK_PEER in actions and self._track(route.event, target, now):
             said.add("inserted")
 
     def _track(self, event: RouteEvent | None, target: Target, now: float) -> bool:
-        """Make a route for this very traffic; whether it is new."""
+        """Insert a route for this traffic. Returns whether it is new."""
         label = event.aux or event.label if event else None
         traffic = target.traffic
         direction = Flag.INBOUND if traffic.inbound else Flag.OUTBOUND
@@ -253,7 +250,7 @@ class RouteTable:
 
     def _insert(self, route: Route, now: float) -> bool:
         config = (route.event.config if route.event else None) or self._general
-        if not settle(route, config):
+        if not apply_event_flags(route, config):
             return False
         route.inserted_at = now
         if config.route_idle_time_for_purge:
@@ -275,7 +272,7 @@ class RouteTable:
         return True
 
     def _index(self, route: Route) -> list[Route]:
-        """The list that the route is looked for in."""
+        """The list in which the route is searched."""
         if route.flags & (Flag.REMOTE_ADDRESS_WILD | Flag.REMOTE_BITMASK) or not route.family:
             return self._others
         self._lengths[route.family].add(route.remote.bits)
@@ -342,7 +339,7 @@ def read_event(section: EventSection, general: EventConfig) -> RouteEvent:
 
 
 def wants(route: Route, said: set[str]) -> bool:
-    """Whether the results that its event makes a condition are as it wants them."""
+    """True if the results pass the filter of the route's event."""
     config = route.event.config if route.event else None
     if config is None:
         return True
@@ -352,7 +349,7 @@ def wants(route: Route, said: set[str]) -> bool:
 
 
 def add_and_clear(said: set[str], config: EventConfig) -> set[str]:
-    """The results as the configuration of an event changes them, in place."""
+    """Apply the configured additions and removals to ``said``, in place."""
     said |= set(config.action_res_bits_to_add) - {"none"}
     said -= set(config.action_res_bits_to_clear)
     return said

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Traffic that is asked about."""
+"""Traffic, the input of a route table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDTHS = {INET: 32, INET6: 128}
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """``address`` is text, empty where it is unknown. What is unknown is zero, and matches only who does not care."""
+    """``address`` is text, empty if unknown. Unknown fields are zero and match only wild fields."""
 
     address: str = ""
     port: int = 0
@@ -30,7 +30,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Traffic with its addresses packed, in the width of the family."""
+    """Traffic with addresses packed in the width of the family."""
 
     family: int
     remote: bytes
@@ -45,7 +45,7 @@ def unpack(text: str) -> tuple[int, bytes]:
 
 
 def make_target(traffic: Traffic) -> Target:
-    """Raises ``AddressError`` for what is no address, and for two of different families."""
+    """Raises ``AddressError`` for malformed addresses and for two families."""
     family, remote = unpack(traffic.remote.address)
     if not traffic.local.address:
         return Target(family, remote, bytes(len(remote)), traffic)

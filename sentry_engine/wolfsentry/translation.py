@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A wolfSentry configuration as a policy of this engine.
+"""Translation of a wolfSentry configuration to rules of this engine.
 
-Where every route is about remote prefixes of inbound traffic it becomes rules, which any core and the gate answer by.
-Where a wider route has the better priority, the narrower ones inside it never decide and are left out, because here the
-narrower would. wolfSentry counts derogatory events per route; as rules they are failed authentications per source, in a
-day. A configuration that says more than that stays whole, and a ``RouteTable`` answers by it.
+If every route matches remote prefixes of inbound traffic, the routes become rules, which any core and the gate apply. A
+narrower route inside a wider one of better priority never decides; it is left out, because here the narrower rule would
+decide. wolfSentry counts derogatory events per route; as rules they are failed logins per source and day. Any other
+configuration stays whole, and a ``RouteTable`` applies it.
 
-Routes for outbound traffic are left out. A route by local address or interface is a problem: the engine is not told
-either, so it would hold for more or less than was meant.
+Routes for outbound traffic are left out. A route by local address or interface is a problem: the engine knows neither.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ LIMIT_ID = "wolfsentry:derogatory"
 
 
 def translate(config: Configuration, *, file: str) -> PolicyPart:
-    """Raises ``PolicyError`` for each route that is about what the engine is not told."""
+    """Raises ``PolicyError`` with every route by fields that the engine does not know."""
     table = RouteTable(config, file=file)
     routes = [route for route in sorted(table.routes, key=lambda r: r.index) if route.has(Flag.INBOUND)]
     problems = [problem for route in routes for problem in find_unknowns(route, file)]
@@ -75,7 +74,7 @@ def translate_routes(routes: list[Route], default: Action | None, file: str) -> 
 
 
 def find_unknowns(route: Route, file: str) -> Iterator[Problem]:
-    """What the route asks of traffic and the engine cannot answer."""
+    """Problems for the fields of a route that the engine does not know."""
     stated = (
         ("local/address", Flag.LOCAL_ADDRESS_WILD, "at which of its addresses the server was reached"),
         ("local/interface", Flag.LOCAL_INTERFACE_WILD, "through which interface"),
@@ -88,7 +87,7 @@ def find_unknowns(route: Route, file: str) -> Iterator[Problem]:
 
 
 def find_counting(config: Configuration, file: str) -> Iterator[Problem]:
-    """What counts, tracks, or depends on what else is said of the traffic."""
+    """Problems for settings that count, track, or filter by results."""
     sections: list[tuple[str, EventConfig]] = [("/config-update", config.config_update)]
     sections += [(f"/events/{at}/config", e.config) for at, e in enumerate(config.events) if e.config is not None]
     for pointer, section in sections:
@@ -104,7 +103,7 @@ def find_counting(config: Configuration, file: str) -> Iterator[Problem]:
 
 
 def find_selectors(route: Route, file: str) -> Iterator[Problem]:
-    """What a route selects by besides a remote prefix."""
+    """Problems for fields of a route other than a remote prefix."""
     stated = {
         "protocol": not route.has(Flag.PROTOCOL_WILD),
         "remote/port": not route.has(Flag.REMOTE_PORT_WILD),
@@ -117,7 +116,7 @@ def find_selectors(route: Route, file: str) -> Iterator[Problem]:
 
 
 def count_mask(route: Route) -> int | None:
-    """The length of the prefix that a bitmask is; ``None`` where it is none."""
+    """The prefix length of a bitmask; ``None`` if it is not a prefix."""
     mask = int.from_bytes(route.remote.address[route.remote.bits // 16 :])
     width = route.remote.bits // 2
     bits = mask.bit_count()
@@ -125,13 +124,13 @@ def count_mask(route: Route) -> int | None:
 
 
 def pack_route(route: Route) -> list[tuple[bytes, int]]:
-    """The prefixes a route is about, packed: its own, or all of its family, or of both."""
+    """The packed prefixes of a route: its own, or all of its family or of both families."""
     if route.has(Flag.REMOTE_ADDRESS_WILD):
         everything = list(EVERYWHERE)
         return everything if not route.family else [everything[0 if route.family == INET else 1]]
     bitmask = route.has(Flag.REMOTE_BITMASK)
     bits = count_mask(route) if bitmask else route.remote.bits
-    assert bits is not None  # noqa: S101  # find_selectors saw to it
+    assert bits is not None  # noqa: S101  # checked by find_selectors
     size = WIDTHS[route.family] // 8
     address = route.remote.address[:size].ljust(size, b"\0")
     if route.family == INET:

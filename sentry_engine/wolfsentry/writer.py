@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A configuration as libwolfsentry reads it: its order of keys, no label it does not know, and no liberty taken.
+"""Writer of configurations for libwolfsentry: its order of keys, and no label that it does not know.
 
-Raises ``PolicyError`` for what this project reads and the library does not.
+Raises ``PolicyError`` for configurations that this project reads and the library does not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ENDPOINT_KEYS = ("interface", "address", "prefix-bits", "bitmask", "port")
 
 
 def write_config(config: Configuration, *, file: str) -> bytes:
-    """The document as JSON. Actions of applications are left out, as nothing would be called."""
+    """The configuration as JSON, without the actions of applications."""
     problems = [*find_obstacles(config, file)]
     if problems:
         raise PolicyError(problems)
@@ -41,7 +41,7 @@ def write_config(config: Configuration, *, file: str) -> bytes:
 
 
 def find_obstacles(config: Configuration, file: str) -> Iterator[Problem]:
-    """What the library would refuse."""
+    """Problems that the library would refuse."""
     for index, route in enumerate(config.routes):
         stated = [f"{name}/port" for name in ("remote", "local") if getattr(route, name).port is not None]
         if stated and route.protocol is None:
@@ -56,7 +56,7 @@ def find_obstacles(config: Configuration, file: str) -> Iterator[Problem]:
 
 
 def find_unbounded(config: Configuration, file: str) -> Iterator[Problem]:
-    """What lets strangers fill the memory: the library keeps every route that their traffic makes, unless told."""
+    """Problems that leave memory unbounded: by default the library keeps every route that traffic inserts."""
     general = config.config_update
     events = {event.label: (at, event) for at, event in enumerate(config.events)}
     makers = [e for e in config.events if any(TRACK_PEER in (getattr(e, name) or []) for name in ACTING)]
@@ -71,7 +71,7 @@ def find_unbounded(config: Configuration, file: str) -> Iterator[Problem]:
 
 
 def order_events(config: Configuration) -> list[EventSection]:
-    """Each behind the one it refers to. Those that go round in a circle are missing."""
+    """Events ordered after the one they refer to. Circular ones are left out."""
     waiting, ordered, known = list(config.events), [], set[str]()
     while ready := [e for e in waiting if e.aux_parent_event is None or e.aux_parent_event in known]:
         ordered += ready
@@ -84,7 +84,7 @@ def write_event(event: EventSection, config: Configuration) -> dict[str, Any]:
     stated = event.model_dump(by_alias=True, exclude_unset=True)
     stated["post-actions"] = [*(stated.pop("actions", None) or []), *(stated.get("post-actions") or [])]
     document: dict[str, Any] = {key: value for key, value in stated.items() if key in ("label", "priority")}
-    if event.config is not None:  # one that says nothing is one, too: that of all, as it is now
+    if event.config is not None:  # an empty one counts: it copies the general configuration
         count = event.config.over(config.config_update).max_connection_count
         document["config"] = {"max-connection-count": count, **without_empty_lists(stated["config"])}
     if event.aux_parent_event is not None:
@@ -113,7 +113,7 @@ def write_route(route: RouteSection) -> dict[str, Any]:
 
 
 def find_family(route: RouteSection) -> int:
-    """Stated, or that of an address; 0: any."""
+    """The stated family, or that of an address; 0: any."""
     if route.family is not None:
         return FAMILIES[route.family]
     ends: tuple[EndpointSection, ...] = (route.remote, route.local)
