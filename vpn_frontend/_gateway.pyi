@@ -4,31 +4,23 @@
 from collections.abc import Iterator, Mapping
 from typing import Generic, Literal, TypeVar, overload
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-class Array(Generic[T]):
+class Array(Generic[_T]):
     @overload
-    def __getitem__(self, index: int, /) -> T: ...
+    def __getitem__(self, index: int, /) -> _T: ...
     @overload
-    def __getitem__(self, index: slice, /) -> Array[T]: ...
-    def __iter__(self) -> Iterator[T]: ...
+    def __getitem__(self, index: slice, /) -> Array[_T]: ...
+    def __iter__(self) -> Iterator[_T]: ...
     def __len__(self) -> int: ...
 
-class Bytes:
-    """``uint8_t[]``, or a pointer into one."""
-
+class Bytes:  # uint8_t[], or a pointer into one
     def __add__(self, offset: int, /) -> Bytes: ...
     def __bytes__(self) -> bytes: ...
 
-class Text:
-    """``char[]`` or ``char *``."""
-
-class Pointer:
-    """``void *``."""
-
-class GatewayPointer:
-    """``gw *``."""
-
+class Text: ...  # char[] or char *
+class Pointer: ...  # void *
+class GatewayPointer: ...  # gw *
 class ConfigStruct: ...
 class TlsStruct: ...
 class SessionConfigStruct: ...
