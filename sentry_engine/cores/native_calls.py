@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 from sentry_engine import _core
 from sentry_engine.addresses import Source
@@ -34,18 +34,23 @@ class FastCalls(Protocol):
 
 def open_fast_calls(core_address: int, read: Callable[[int, float], Verdict]) -> FastCalls:
     """``read(word, retry_after)`` makes the verdict of an answer that is not cached."""
-    calls: FastCalls = _module.FastCalls(core_address, read, INVALID)
-    return calls
+    return _module.FastCalls(core_address, read, INVALID)
 
 
-def _load() -> Any:  # noqa: ANN401  # a module written in C
+class FastCallsModule(Protocol):
+    """The second module of the library."""
+
+    def FastCalls(self, core: int, read: Callable[[int, float], Verdict], invalid: Verdict, /) -> FastCalls: ...  # noqa: N802
+
+
+def _load() -> FastCallsModule:
     spec = spec_from_loader(NAME, ExtensionFileLoader(NAME, _core.__file__))
     if spec is None:
         raise ImportError(f"{_core.__file__} holds no module {NAME}")
     module = module_from_spec(spec)
     if spec.loader is not None:
         spec.loader.exec_module(module)
-    return module
+    return cast("FastCallsModule", module)
 
 
 _module = _load()
