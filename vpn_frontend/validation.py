@@ -10,7 +10,7 @@ from pyroute2 import IPRoute, NetlinkError
 
 from vpn_frontend.gateway.server_certificate import CertificateError, certificate_problems, load_certificate
 from vpn_frontend.gateway.tun import MAX_NAME
-from vpn_frontend.protocol.constants import MIN_MTU, MIN_MTU_IPV6
+from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU, MIN_MTU_IPV6
 from vpn_frontend.settings import MethodName
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from vpn_frontend.settings import Network, VpnSettings
 
-MAX_MTU = 9000  # bytes; a TUN device takes more, no path does
 LONGEST_POOL = {4: 30, 6: 126}  # prefix lengths that leave a client something beside the server
 MAX_WORKERS = 64
 

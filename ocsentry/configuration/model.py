@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from ocsentry.errors import OperatorError
+from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU
 from vpn_frontend.settings import (
     AuthSettings,
     Endpoint,
@@ -148,7 +149,7 @@ class NetworkSection(Section):
         [], "Networks routed through the tunnel. Empty: all traffic (the default route).", max_length=256
     )
     no_routes: tuple[AnyNetwork, ...] = _field([], "Networks kept outside the tunnel.", max_length=256)
-    mtu: Count = _field(1400, "Size of the largest inner packet.", unit="bytes", ge=576, le=9000)
+    mtu: Count = _field(1400, "Size of the largest inner packet.", unit="bytes", ge=MIN_MTU, le=MAX_MTU)
     default_domain: str = _field("", "Search domain announced to clients.", max_length=253)
     split_dns: tuple[str, ...] = _field([], "Domains resolved through the tunnel only.", max_length=64)
 

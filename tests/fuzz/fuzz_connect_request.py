@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The headers of CONNECT past HTTP: numbers, names, suites, secrets, and the cookie."""
+"""Headers of CONNECT: numbers, names, suites, secrets and the cookie."""
 
 import sys
 

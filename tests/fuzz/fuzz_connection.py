@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bytes of a peer before its tunnel, in pieces of any size: requests, CONNECT headers, cookies."""
+"""Bytes of a peer before its tunnel, in pieces of any size: requests, CONNECT headers, cookies."""
 
 import sys
 
@@ -8,12 +8,15 @@ import atheris
 with atheris.instrument_imports():
     from vpn_frontend.protocol.connect_response import negotiate_mtu
     from vpn_frontend.protocol.connection import CheckLogin, Close, Connection, OpenTunnel, PortalConfig
+    from vpn_frontend.protocol.constants import MAX_FIELDS, MIN_MTU
     from vpn_frontend.protocol.login_attempts import LoginAttempts
+    from vpn_frontend.protocol.login_form import Field, Form
     from vpn_frontend.sessions.cookies import CookieJar
 
 PORTAL = PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), banner="", certificate_sha1="")
+CODE_FORM = Form((Field("answer"),))
 JAR = CookieJar()
-JAR.issue("somebody")
+JAR.issue("session")
 
 
 def fuzz_one(data: bytes) -> None:
@@ -22,11 +25,16 @@ def fuzz_one(data: bytes) -> None:
     while provider.remaining_bytes() and not connection.over:
         for effect in connection.receive(provider.ConsumeBytes(provider.ConsumeIntInRange(1, 4096)), 0.0):
             match effect:
-                case CheckLogin():
-                    connection.login_refused("no", 0.0)
+                case CheckLogin(message, state=state):
+                    assert state in (None, "state")
+                    assert len(message.fields) <= MAX_FIELDS
+                    if provider.ConsumeBool():
+                        connection.login_challenged(CODE_FORM, "state", 0.0)
+                    else:
+                        connection.login_refused("no", 0.0)
                 case OpenTunnel(cookie, request):
                     assert JAR.find(cookie) is None
-                    assert 800 <= negotiate_mtu(1400, request, outer_ipv6=False) <= 1400
+                    assert MIN_MTU <= negotiate_mtu(1400, request, outer_ipv6=False) <= 1400
                     connection.tunnel_refused()
                 case Close():
                     assert connection.over

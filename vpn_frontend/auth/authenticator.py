@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decides logins: the methods say who the user is, the user's record and the policy say whether they may enter.
+"""Decides logins. The methods authenticate the user; the user's record and the policy authorize the login.
 
 The methods come first, for unknown users too. So neither a response nor its time tells whether a user exists, is
 disabled or has expired. Only a user who has authenticated is told more.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks passwords against crypt(3) hashes, as users bring them from ocserv's ``ocpasswd`` or from a shadow file.
+"""Checks passwords against crypt(3) hashes, as imported users have them from ``ocpasswd`` or a shadow file.
 
-Only the system's libcrypt knows all of ``$5$``, ``$6$`` and ``$y$``, and Python has no module for it any more: it is
-called through ctypes, in the re-entrant form, so that threads may share it. The kinds that a graphics card breaks in
-an afternoon (DES, ``$1$``) are refused.
+Only the system's libcrypt knows all of ``$5$``, ``$6$`` and ``$y$``, and Python has no module for it since 3.13. It is
+called through ctypes, in the re-entrant form, so threads may share it. DES and ``$1$`` are refused: a graphics card
+breaks them within hours.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import hmac
 import re
 from functools import cache
 
-MAX_HASH_CHARACTERS = 256  # yescrypt's, the longest, take about 110
-ACCEPTED = re.compile(r"\$(?:5|6|y|gy|2[aby]|7)\$[!-9;-~]+")  # printable, and no colon: it divides fields in such files
-SIZEOF_CRYPT_DATA = 32_768  # struct crypt_data of libxcrypt, whose size is part of its ABI
+MAX_HASH_CHARACTERS = 256  # the longest, of yescrypt, have about 110
+ACCEPTED = re.compile(r"\$(?:5|6|y|gy|2[aby]|7)\$[!-9;-~]+")  # printable without the colon, which separates fields
+SIZEOF_CRYPT_DATA = 32_768  # struct crypt_data of libxcrypt; its size is part of the ABI
 
 
 class CryptUnavailableError(Exception):
@@ -24,12 +24,12 @@ class CryptUnavailableError(Exception):
 
 
 def is_crypt_hash(password_hash: str) -> bool:
-    """Whether the text is a hash of a kind that ``crypt_matches`` takes."""
+    """True if the text is a hash that ``crypt_matches`` accepts."""
     return len(password_hash) <= MAX_HASH_CHARACTERS and ACCEPTED.fullmatch(password_hash) is not None
 
 
 def crypt_matches(password: str, password_hash: str) -> bool:
-    """Whether ``password`` has ``password_hash``. Slow on purpose: for a thread, not for an event loop.
+    """True if ``password`` has the hash ``password_hash``. Blocks for the time of a hash: not for the event loop.
 
     Raises ``CryptUnavailableError``.
     """
@@ -46,7 +46,7 @@ def _libcrypt() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(name)
     except OSError as error:
-        raise CryptUnavailableError("no libcrypt here, which knows the hashes of imported users") from error
+        raise CryptUnavailableError("no libcrypt on this system, which the hashes of imported users need") from error
     library.crypt_r.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p]
     library.crypt_r.restype = ctypes.c_char_p
     return library

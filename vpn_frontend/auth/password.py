@@ -141,7 +141,7 @@ class PasswordMethod:
         return Pending(partial(self._check, login))
 
     def answer(self, state: object, fields: Mapping[str, str]) -> Outcome | Pending:  # noqa: ARG002 - of the interface
-        """Raises ``TypeError``: this method asks nothing."""
+        """Raises ``TypeError``: this method has no challenge."""
         raise TypeError("a reply to a password without a challenge")
 
     async def _check(self, login: LoginRequest) -> Outcome:

@@ -18,7 +18,7 @@ WRONG = "Login failed: wrong username or password."
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The user is who they claim to be. ``groups``: the one chosen at login first."""
+    """The user is authenticated. ``groups``: the one chosen at login comes first."""
 
     user: UserRecord
     groups: tuple[str, ...]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What AnyConnect fetches between login and tunnel: nothing of substance, but a 404 there ends the attempt.
+"""Files that AnyConnect fetches between login and tunnel. A 404 for one of them ends its attempt.
 
-There is no client to download and no profile to push; each URL answers with the smallest thing that says so.
+There is no client to download and no profile to push. Each file is the smallest that says so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FILES = {
 
 
 def stub_response(path: str) -> HttpResponse | None:
-    """The answer to a GET of ``path``; ``None``: there is no such file."""
+    """The response to a GET of ``path``; ``None``: no such file."""
     found = _FILES.get(path)
     if found is None:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Families of clients, told apart by their User-Agent, only to spell headers as each of them reads them."""
+"""Families of clients by their User-Agent. Only the spelling of headers depends on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ClientFamily(StrEnum):
     OTHER = "other"
 
 
-# Order matters: the first prefix that fits wins, and some are prefixes of others' names.
+# The first prefix that fits wins, so longer ones come before their own prefixes.
 _PREFIXES = (
     ("open anyconnect vpn agent", ClientFamily.OPENCONNECT),
     ("openconnect", ClientFamily.OPENCONNECT),
@@ -25,5 +25,6 @@ _PREFIXES = (
 
 
 def client_family(user_agent: str) -> ClientFamily:
+    """The family of a User-Agent."""
     lowered = user_agent.lower()
     return next((family for prefix, family in _PREFIXES if lowered.startswith(prefix)), ClientFamily.OTHER)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a client asks for with ``CONNECT /CSCOSSLC/tunnel``: its headers, each checked before it is believed.
+"""The headers of ``CONNECT /CSCOSSLC/tunnel``, each validated.
 
-A value out of its range counts as not sent: a client that measured nonsense still gets a tunnel, with our numbers.
+A value out of its range counts as not sent. So a client that measured nonsense still gets a tunnel, with the server's
+numbers.
 """
 
 from __future__ import annotations
@@ -12,28 +13,28 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from vpn_frontend.protocol.client_family import ClientFamily, client_family
-from vpn_frontend.protocol.constants import MASTER_SECRET_SIZE, MAX_REQUESTED_MTU, MIN_MTU
+from vpn_frontend.protocol.constants import MASTER_SECRET_SIZE, MAX_TLS_RECORD, MIN_MTU
 
 if TYPE_CHECKING:
     from vpn_frontend.protocol.http_fast_path import HttpRequest
 
 TUNNEL_PATHS = frozenset({"/CSCOSSLC/tunnel", "CSCOSSLC/tunnel"})  # Clavister's Android client sends no slash
 MAX_USER_AGENT = 256  # characters that are kept
-SHARED_AGENTS = 1024  # distinct ones that are remembered; anybody may send them, so not in the interpreter's own table
-MAX_SUITES = 32  # names per header that are looked at
+SHARED_AGENTS = 1024  # distinct ones that are kept; bounded, because a peer chooses the text
+MAX_SUITES = 32  # names per header that are read
 HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
 MOBILE_PLATFORMS = ("apple-ios", "android")
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelRequest:
-    """``None`` and empty values: not sent, or not acceptable. Sizes in bytes."""
+    """What the client asks for. ``None`` and empty: not sent, or not acceptable. Sizes are bytes."""
 
     user_agent: str = ""
     family: ClientFamily = ClientFamily.OTHER
     hostname: str = ""
-    base_mtu: int | None = None  # what the client's path to the server carries
-    mtu: int | None = None  # the inner MTU that it would like
+    base_mtu: int | None = None  # of the client's path to the server
+    mtu: int | None = None  # inner, as the client asks
     wants_ipv4: bool = True
     wants_ipv6: bool = True
     full_ipv6: bool = False
@@ -41,11 +42,12 @@ class TunnelRequest:
     device_id: str = ""
     dtls_psk: bool = False  # offers PSK-NEGOTIATE
     dtls12_suites: tuple[str, ...] = ()
-    dtls13_suites: tuple[str, ...] = ()  # asks for DTLS 1.3 with the certificate
+    dtls13_suites: tuple[str, ...] = ()  # asks for DTLS 1.3 with the server's certificate
     master_secret: bytes = b""
 
 
 def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
+    """Read the headers of a CONNECT. Of a repeated header the first counts."""
     first = dict(reversed(request.headers))
 
     def given(name: str, default: str = "") -> str:
@@ -74,12 +76,12 @@ def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
 
 
 def read_user_agent(request: HttpRequest) -> str:
-    """What the client calls itself, fit for a terminal; equal texts are one, since each session keeps its own."""
+    """The User-Agent, printable. Equal texts are one object, because every session keeps it."""
     return _shared(_printable(request.header("user-agent"), MAX_USER_AGENT))
 
 
 def parse_hostname(text: str) -> str:
-    """The first label of a host name; nothing if it is not one."""
+    """The first label of a host name; empty if it is not valid."""
     label = text[:254].partition(".")[0]
     return label if HOSTNAME.fullmatch(label) else ""
 
@@ -89,7 +91,7 @@ def _mtu(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 5):
         return None
     value = int(text)
-    return value if MIN_MTU <= value <= MAX_REQUESTED_MTU else None
+    return value if MIN_MTU <= value <= MAX_TLS_RECORD else None
 
 
 def _suites(text: str) -> tuple[str, ...]:
@@ -109,7 +111,7 @@ def _master_secret(text: str) -> bytes:
 
 @lru_cache(SHARED_AGENTS)
 def _shared(text: str) -> str:
-    """The first text equal to this one. Early releases of Python 3.12 never give back what ``sys.intern`` takes."""
+    """One object for equal texts. ``sys.intern`` of early Python 3.12 never frees."""
     return text
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The answer to a tunnel's CONNECT: which MTU, and every X-CSTP header.
+"""The response to a tunnel's CONNECT: the MTU and every X-CSTP header.
 
-openconnect compares header names with their case and aborts without ``X-CSTP-MTU``; AnyConnect wants the timeouts and a
-rekey method to be there even where they are off. So the whole set is always sent.
+openconnect compares header names with their case and aborts without ``X-CSTP-MTU``. AnyConnect needs the timeouts and
+a rekey method even where they are off. So the whole set is always sent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TYPE_BYTE = 1  # CSTP over DTLS puts one byte in front of a packet
 
 @dataclass(frozen=True, slots=True)
 class TunnelGrant:
-    """What one tunnel was given. ``remaining``: seconds until the session's time is over, ``None`` for no limit."""
+    """What one tunnel gets. ``remaining``: seconds until the session timeout; ``None``: no limit."""
 
     ipv4: IPv4Address | None
     ipv6: IPv6Address | None
@@ -49,10 +49,9 @@ def datagram_overhead(*, outer_ipv6: bool) -> int:
 
 
 def negotiate_mtu(configured: int, request: TunnelRequest, *, outer_ipv6: bool) -> int:
-    """The inner MTU: the smallest of what the operator set, the client's path carries and the client asks for.
+    """The inner MTU in bytes: the smallest of the configured, the path's and the client's. At least ``MIN_MTU``.
 
-    Clients that send a base MTU mean the path by it, and their ``X-CSTP-MTU`` is a result of it; old ones send only the
-    latter. Never below ``MIN_MTU``.
+    The base MTU is that of the client's path, and ``X-CSTP-MTU`` follows from it. Old clients send only the latter.
     """
     if request.base_mtu is not None:
         limit = request.base_mtu - datagram_overhead(outer_ipv6=outer_ipv6)
@@ -62,6 +61,7 @@ def negotiate_mtu(configured: int, request: TunnelRequest, *, outer_ipv6: bool) 
 
 
 def carries_ipv6(mtu: int) -> bool:
+    """True if the inner MTU is large enough for IPv6."""
     return mtu >= MIN_MTU_IPV6
 
 
@@ -74,7 +74,7 @@ def render_connect_headers(
     outer_ipv6: bool,
     tls13: bool,
 ) -> Headers:
-    """Every header of the answer, in the case that clients compare."""
+    """Every X-CSTP header, in the case that clients compare."""
     return (
         ("X-CSTP-Version", "1"),
         ("X-CSTP-Server-Name", "ocsentry"),
@@ -118,7 +118,7 @@ def _addresses(grant: TunnelGrant, request: TunnelRequest, network: NetworkSetti
 
 
 def _names(request: TunnelRequest, network: NetworkSettings) -> Headers:
-    """DNS servers and domains. AnyConnect has a header of its own for IPv6 servers, openconnect reads one for both."""
+    """DNS servers and domains. AnyConnect reads IPv6 servers from another header, openconnect reads one for both."""
     cisco = request.family in (ClientFamily.ANYCONNECT, ClientFamily.APPLE)
     servers = tuple(
         ("X-CSTP-DNS-IP6" if cisco and server.version == 6 else "X-CSTP-DNS", str(server)) for server in network.dns
@@ -128,7 +128,7 @@ def _names(request: TunnelRequest, network: NetworkSettings) -> Headers:
 
 
 def _routes(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings) -> Headers:
-    """Split includes and excludes of the families that the tunnel carries; none: the default route."""
+    """Split includes and excludes of the address families that the tunnel carries. No include: the default route."""
     carried = {4: grant.ipv4 is not None, 6: grant.ipv6 is not None}
     includes = [_route("X-CSTP-Split-Include", route) for route in network.routes if carried[route.version]]
     if request.family is ClientFamily.APPLE and carried[6] and network.routes:
@@ -145,10 +145,9 @@ def _route(name: str, route: Network) -> tuple[str, str]:
 
 
 def _rekey(rekey_time: int, *, tls13: bool) -> Headers:
-    """TLS 1.3 rekeys by KeyUpdate, which needs no client; TLS 1.2 without renegotiation by a new tunnel.
+    """The rekey method. TLS 1.3 rekeys by KeyUpdate without the client, TLS 1.2 by a new tunnel.
 
-    Clients treat a missing or disabled method in ways of their own, so that there is always one, if need be with a time
-    that does not come.
+    Clients differ in how they read a missing method. So there is always one, at need with the time ``NO_REKEY``.
     """
     if tls13 or rekey_time == 0:
         return (("X-CSTP-Rekey-Time", str(NO_REKEY)), ("X-CSTP-Rekey-Method", "ssl" if tls13 else "new-tunnel"))

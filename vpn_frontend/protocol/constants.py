@@ -8,6 +8,8 @@ CONTEXT_COOKIE = "webvpncontext"  # one login under way, over several connection
 SESSION_COOKIE = "webvpn"  # the right to open tunnels
 HINTS_COOKIE = "webvpnc"  # tells AnyConnect's downloader where to look
 
+MAX_TLS_RECORD = 16384  # bytes of payload (RFC 8446 section 5.1); a CSTP frame is one record
+
 # Limits of one HTTP request
 MAX_HEAD = 16 * 1024  # bytes of request line and headers together
 MAX_BODY = 64 * 1024  # bytes; the largest login of a client is below 8 KB
@@ -20,9 +22,9 @@ MAX_SECRET = 1024  # characters of a password: argon2 would take any number
 MAX_FIELDS = 32  # submitted fields that are kept
 
 # MTU of the tunnel
-MAX_REQUESTED_MTU = 16384  # bytes; the payload of one TLS record
-MIN_MTU = 800  # bytes; below it a tunnel carries mostly headers
+MIN_MTU = 800  # bytes; below it a tunnel carries mostly headers (the gateway itself takes 576)
 MIN_MTU_IPV6 = 1280  # bytes; RFC 8200 section 5
+MAX_MTU = 9000  # bytes; a TUN device takes more, no path does
 
 # DTLS
 MASTER_SECRET_SIZE = 48  # bytes, sent as hex (RFC 5246 section 8.1)

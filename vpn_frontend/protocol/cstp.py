@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CSTP frames, as far as Python writes or reads them: the farewells. Packets never come here.
+"""CSTP frames that Python writes or reads: DISCONNECT. Packets stay in the gateway.
 
 A frame is ``STF\\x01``, the payload's length (16 bits, big endian), the type, a zero; then the payload
 (draft-mavrogiannopoulos-openconnect, "The CSTP Channel Protocol").
@@ -10,23 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from vpn_frontend.protocol.constants import MAX_TLS_RECORD
+
 MAGIC = b"STF\x01"
-MAX_PAYLOAD = 16384  # bytes; what a client takes in one TLS record
-MAX_FAREWELL_TEXT = 200  # bytes; one line on the user's terminal
+DISCONNECT = 5  # the frame type that ends a tunnel
+MAX_DISCONNECT_TEXT = 200  # bytes; one line on the user's terminal
 
 
-class FrameType(IntEnum):
-    DATA = 0
-    DPD_REQUEST = 3
-    DPD_RESPONSE = 4
-    DISCONNECT = 5
-    KEEPALIVE = 7
-    COMPRESSED = 8
-    TERMINATE = 9
-
-
-class FarewellReason(IntEnum):
-    """The first byte of a DISCONNECT, both ways (the values clients were seen to send)."""
+class DisconnectReason(IntEnum):
+    """The first byte of a DISCONNECT, in both directions. Values are those that clients send."""
 
     NONE = 0x00
     LOCAL_ERROR = 0x70
@@ -35,42 +27,43 @@ class FarewellReason(IntEnum):
     PAUSE = 0xD1
 
 
-ENDING_REASONS = frozenset({FarewellReason.USER, FarewellReason.LOCAL_ERROR})
-# AnyConnect leaves with this text, whatever the reason byte, and comes back with its cookie at once.
+ENDING_REASONS = frozenset({DisconnectReason.USER, DisconnectReason.LOCAL_ERROR})
+# AnyConnect sends this text before it reconnects with its cookie at once, whatever the reason byte.
 RECONNECT_TEXT = b"negotiate a different MTU"
 
 
 @dataclass(frozen=True, slots=True)
-class Farewell:
-    """What a peer said when it left. ``final``: it will not come back, its cookie is dead."""
+class CloseMessage:
+    """A DISCONNECT of a client. ``final``: the client does not return, so its cookie ends."""
 
     reason: int
     text: str
     final: bool
 
 
-def frame(kind: FrameType, payload: bytes = b"") -> bytes:
-    if len(payload) > MAX_PAYLOAD:
-        raise ValueError(f"a CSTP payload of {len(payload)} bytes (at most {MAX_PAYLOAD})")
+def frame(kind: int, payload: bytes = b"") -> bytes:
+    """One frame. Raises ``ValueError`` for a payload above ``MAX_TLS_RECORD``."""
+    if len(payload) > MAX_TLS_RECORD:
+        raise ValueError(f"a CSTP payload of {len(payload)} bytes (at most {MAX_TLS_RECORD})")
     return MAGIC + len(payload).to_bytes(2, "big") + bytes((kind, 0)) + payload
 
 
-def disconnect_frame(text: str, reason: int = FarewellReason.USER) -> bytes:
-    """The frame after which a client shows ``text`` and does not come back.
+def disconnect_frame(text: str, reason: int = DisconnectReason.USER) -> bytes:
+    """A DISCONNECT frame. The client shows ``text`` and does not return.
 
     openconnect prints single ASCII bytes and a dot for all others, so everything else becomes a question mark here.
     """
-    printable = text.encode("ascii", "replace").translate(_PRINTABLE)[:MAX_FAREWELL_TEXT]
-    return frame(FrameType.DISCONNECT, bytes((reason,)) + printable)
+    printable = text.encode("ascii", "replace").translate(_PRINTABLE)[:MAX_DISCONNECT_TEXT]
+    return frame(DISCONNECT, bytes((reason,)) + printable)
 
 
-def parse_farewell(payload: bytes) -> Farewell:
-    """Read the payload of a DISCONNECT. An unknown or missing reason keeps the session: the client may come back."""
+def parse_disconnect(payload: bytes) -> CloseMessage:
+    """Read the payload of a DISCONNECT. After an unknown or missing reason the client may return."""
     if not payload:
-        return Farewell(FarewellReason.NONE, "", final=False)
-    text = payload[1 : 1 + MAX_FAREWELL_TEXT].rstrip(b"\0").translate(_PRINTABLE).decode("ascii")
+        return CloseMessage(DisconnectReason.NONE, "", final=False)
+    text = payload[1 : 1 + MAX_DISCONNECT_TEXT].rstrip(b"\0").translate(_PRINTABLE).decode("ascii")
     final = payload[0] in ENDING_REASONS and RECONNECT_TEXT not in payload
-    return Farewell(payload[0], text, final)
+    return CloseMessage(payload[0], text, final)
 
 
 _PRINTABLE = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))

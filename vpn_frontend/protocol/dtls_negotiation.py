@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a client's datagrams will be known: which of the ways of DTLS it gets, and the headers that tell it.
+"""Chooses how a client's DTLS channel is keyed, and renders the X-DTLS headers.
 
-``PSK-NEGOTIATE`` (openconnect since 7.08) takes its key from the TLS connection that carried CONNECT. The older way
-"resumes" a session that never was, from a master secret that the client chose: AnyConnect and Secure Client know only
-that one. DTLS 1.3 with the server's certificate is an extension of ours, for clients that ask for it by a header that
-no other sends; its client proves itself behind the handshake (docs/dtls.md). All are named by 32 random bytes, by which
-the first datagram finds its session.
+``PSK-NEGOTIATE`` (openconnect since 7.08): a key exported from the TLS connection that carried CONNECT. Resumption (the
+only way of AnyConnect and Secure Client): a session that is made up from a master secret of the client. DTLS 1.3 with
+the server's certificate: an extension of this project for clients that send its header; the client proves itself after
+the handshake (docs/dtls.md). Each offer has a name of 32 random bytes, by which the first datagram finds its session.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ if TYPE_CHECKING:
     from vpn_frontend.protocol.connect_response import Headers
     from vpn_frontend.settings import SessionSettings
 
-# Seconds. Told 1, openconnect 9.01 halves it to 0 and sends probes as fast as it can while one is unanswered.
+# Seconds. openconnect 9.01 halves 1 to 0 and then sends probes without a pause until one is answered.
 LEAST_DPD = 2
 NAME_SIZE = 32  # bytes; clients abort on an X-DTLS-Session-ID that is not 64 hex digits
 PROOF_LABELS = "EXPORTER-ocsentry-dtls13-key:EXPORTER-ocsentry-dtls13-proof"  # native/dtls_proof.h
-REKEY_DELAY = 10  # seconds behind TLS, so that the two are not made anew at the same moment
+REKEY_DELAY = 10  # seconds after the rekey of TLS, so that the two do not coincide
 
 
 def choose_dtls(request: TunnelRequest, exporter_key: bytes, proof_key: bytes = b"") -> DtlsOffer | None:
-    """What to offer a client that asked with ``request``; ``None``: it gets TLS alone.
+    """What to offer the client of ``request``; ``None``: TLS only.
 
-    An empty ``proof_key``: its TLS connection is none whose exporter can carry the proof.
+    ``proof_key`` is empty where the TLS connection has no exporter that can carry the proof (TLS 1.2).
     """
     suites = tuple(suite for suite in DTLS13_SUITES if suite in request.dtls13_suites)
     if suites and len(proof_key) == KEY_SIZE:
@@ -52,9 +51,9 @@ def choose_dtls(request: TunnelRequest, exporter_key: bytes, proof_key: bytes = 
 
 
 def render_dtls_headers(offer: DtlsOffer, session: SessionSettings, *, port: int, dpd: int, mtu: int) -> Headers:
-    """The X-DTLS headers of the answer to CONNECT.
+    """The X-DTLS headers of the response to CONNECT.
 
-    ``dpd`` is the session's: datagrams are probed twice as often, so that both ends are back on TLS within one period.
+    ``dpd`` is that of the session, in seconds. DTLS is probed twice as often, so both ends return to TLS within it.
     """
     timers = (
         ("X-DTLS-Port", str(port)),

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_EARLY = 64 * 1024  # bytes a client may send behind its CONNECT before the answer
-MAX_PIECES = 4096  # chunks and reads of one body: each costs about as much to read as a small request
-MAX_REQUESTS = 100  # per link; a whole AnyConnect login with its downloads takes about 20
+MAX_PIECES = 4096  # chunks and reads of one body; each costs about as much as a small request
+MAX_REQUESTS = 100  # per connection; an AnyConnect login with its downloads takes about 20
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One response. ``headers`` keep their spelling and order on the wire; the length is added."""
+    """One response. ``headers`` keep their spelling and sequence on the wire. The Content-Length is added."""
 
     status: int
     reason: str
@@ -37,7 +37,7 @@ class HttpResponse:
 
 
 class HttpError(Exception):
-    """The peer broke HTTP or a limit: ``status`` and ``reason`` are the last answer of this link."""
+    """The peer broke HTTP or a limit. ``status`` and ``reason`` are the last response of this connection."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(f"{status} {reason}")
@@ -46,23 +46,23 @@ class HttpError(Exception):
 
 
 class HttpConnection:
-    """The server's end of one connection. After an ``HttpError`` only ``refuse`` may be called."""
+    """The server's side of one connection. After an ``HttpError`` only ``refuse`` may be called."""
 
     __slots__ = ("_early", "_last", "_reader", "_request", "_requests", "awaiting_answer", "closing")
 
     def __init__(self) -> None:
-        self._reader: _Reader | None = None  # of a request that is not plain, until it is whole
-        self._request: HttpRequest | None = None  # the newest
+        self._reader: _Reader | None = None  # of an incomplete request in another spelling
+        self._request: HttpRequest | None = None  # the latest
         self._early = b""
         self._requests = 0
-        self._last = False  # the peer, or we, want no request after this one
-        self.awaiting_answer = False  # a whole request is out and has no answer yet
-        self.closing = False  # the link ends with the answer that was sent last
+        self._last = False  # no request may follow this one
+        self.awaiting_answer = False  # the latest request has no response yet
+        self.closing = False  # the connection ends with the latest response
 
     def receive(self, data: bytes) -> HttpRequest | None:
-        """Take bytes of the peer; the request that they complete, if they do. Raises ``HttpError``."""
+        """Take bytes of the peer. Returns the request that they complete, if any. Raises ``HttpError``."""
         if not data:
-            return None  # to h11 it would be the end of the stream
+            return None  # h11 takes no bytes for the end of the stream
         if self.awaiting_answer:
             if not self._tunnel_wanted:
                 raise HttpError(400, "One request at a time")
@@ -80,7 +80,7 @@ class HttpConnection:
         return self._complete(request, reader.trailing)
 
     def respond(self, response: HttpResponse) -> bytes:
-        """The bytes of a response to the request that waits for one."""
+        """The bytes of the response to the open request."""
         self.closing = response.close or self._last or self._tunnel_wanted or self._requests >= MAX_REQUESTS
         self.awaiting_answer = False
         headers = [*response.headers, ("Content-Length", str(len(response.body)))]
@@ -90,12 +90,12 @@ class HttpConnection:
         return head if self._request is not None and self._request.method == "HEAD" else head + response.body
 
     def open_tunnel(self, reason: str, headers: Iterable[tuple[str, str]]) -> tuple[bytes, bytes]:
-        """The head of a 200 to CONNECT, and the bytes that the peer sent behind its request."""
+        """The head of the 200 response to CONNECT, and the bytes that followed the request."""
         self.closing, self.awaiting_answer = True, False
         return render_head(200, reason, headers), self._early
 
     def refuse(self, error: HttpError) -> bytes:
-        """The last bytes of a link whose peer broke the rules; nothing if its last answer is out already."""
+        """The last response to a peer that broke the rules. Empty if the last response was sent already."""
         if self.closing:
             return b""
         body = f"{error.reason}\n".encode("latin-1", "replace")
@@ -123,7 +123,7 @@ class HttpConnection:
 
 
 def render_head(status: int, reason: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """Status line and headers. Raises ``ValueError`` for a text that would end its line."""
+    """Status line and headers. Raises ``ValueError`` for a text with a line end or NUL."""
     lines = [f"HTTP/1.1 {status} {reason}", *[f"{name}: {value}" for name, value in headers], "", ""]
     text = "\r\n".join(lines)
     if not text.count("\r") == text.count("\n") == len(lines) - 1 or "\0" in text:
@@ -132,13 +132,13 @@ def render_head(status: int, reason: str, headers: Iterable[tuple[str, str]]) ->
 
 
 class _Reader:
-    """One request of any spelling, in any number of pieces."""
+    """Reads one request with h11: any spelling, any number of pieces."""
 
     def __init__(self) -> None:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._request: h11.Request | None = None
         self._body = bytearray()
-        self._pieces = 0  # each costs the same to read, however small it is
+        self._pieces = 0  # each costs the same, whatever its size
 
     def receive(self, data: bytes) -> HttpRequest | None:
         try:
@@ -149,12 +149,12 @@ class _Reader:
 
     @property
     def trailing(self) -> bytes:
-        """What came behind the request."""
+        """The bytes that followed the request."""
         return self._h11.trailing_data[0]
 
     @property
     def is_last(self) -> bool:
-        """The peer said, or its version says, that the connection ends with the answer."""
+        """True if the peer, or its HTTP version, ends the connection with the response."""
         return self._h11.their_state is h11.MUST_CLOSE
 
     def _read(self) -> HttpRequest | None:
@@ -178,13 +178,13 @@ class _Reader:
             raise HttpError(431, _REASONS[431])
         length = [int(value) for name, value in request.headers if name == b"content-length"]
         if length and any(name == b"transfer-encoding" for name, _ in request.headers):
-            raise HttpError(400, "Two lengths")  # RFC 9112 section 6.3: what smugglers send
+            raise HttpError(400, "Two lengths")  # RFC 9112 section 6.3: request smuggling
         if any(size > MAX_BODY for size in length):
             raise HttpError(413, "Content Too Large")
 
     def _end(self) -> HttpRequest:
         request = self._request
-        if request is None:  # h11 ends no message that it did not begin
+        if request is None:  # unreachable: h11 ends only a message that it began
             raise HttpError(400, "Bad Request")
         path, _, query = request.target.decode("latin-1").partition("?")
         return HttpRequest(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests as VPN clients write them, read in one go.
+"""Reads HTTP requests in the spelling that VPN clients use, faster than a full parser.
 
-A login is three requests, and nearly all arrive whole, in one spelling: each header once on its line, no framing but a
-``Content-Length``. What is exactly that is read here for a tenth of what a full HTTP parser costs; all else (pieces,
-other spellings, ``Connection``, chunks, every kind of nonsense) is not judged but left to h11. So nothing is read here
-that h11 would read in another way or refuse, which a test holds by comparing the two.
+A login is three requests, and nearly all arrive in one piece: each header once on its line, no framing but a
+``Content-Length``. Such a request is read here for a tenth of what h11 costs. Every other input (pieces, other
+spellings, ``Connection``, chunks, malformed requests) is left to h11 without judgement. A request that is read here
+must mean the same to h11; a test compares the two.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class HttpRequest:
     body: bytes
 
     def header(self, name: str, default: str = "") -> str:
-        """The first header of that (lower case) name."""
+        """The value of the first header with that lower case name."""
         for key, value in self.headers:
             if key == name:
                 return value
         return default
 
     def cookie(self, name: str) -> str:
-        """The first cookie of that name, or nothing; never longer than a header is."""
+        """The value of the first cookie of that name; empty: there is none. Bounded by the size of a header."""
         for key, value in self.headers:
             if key != "cookie":
                 continue
@@ -45,9 +45,9 @@ class HttpRequest:
 
 
 def parse_plain_request(data: bytes) -> tuple[HttpRequest, bytes] | None:
-    """The request that ``data`` is, and what follows it (a CONNECT's only: other requests are all of ``data``).
+    """The request in ``data``, and the bytes that follow a CONNECT. Other requests are the whole of ``data``.
 
-    ``None``: not plain, or not whole.
+    ``None``: another spelling, or incomplete.
     """
     head = _HEAD.match(data, 0, MAX_HEAD)
     if head is None:
@@ -76,10 +76,10 @@ def parse_plain_request(data: bytes) -> tuple[HttpRequest, bytes] | None:
     return HttpRequest(method, path, query, headers, rest), b""
 
 
-# Possessive throughout: whatever the bytes, each is looked at once or twice.
+# Possessive quantifiers: no backtracking, so every byte is read at most twice.
 _HEAD = re.compile(
     rb"(?:GET|HEAD|POST|CONNECT) [!-~]++ HTTP/1\.1\r\n"
     rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++: [!-~]++(?: ++[!-~]++)*+\r\n)*+\r\n"
 )
 _LENGTH = re.compile(r"[0-9]{1,6}", re.ASCII)
-_FRAMING = frozenset({"transfer-encoding", "connection", "upgrade", "expect"})  # what changes how a request is read
+_FRAMING = frozenset({"transfer-encoding", "connection", "upgrade", "expect"})  # change how a request is framed

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.ports import CloseReason, VpnEvent
-from vpn_frontend.protocol.cstp import parse_farewell
+from vpn_frontend.protocol.cstp import parse_disconnect
 from vpn_frontend.sessions.liveness_probe import PROBE_TIMEOUT
 from vpn_frontend.sessions.session import Phase
 from vpn_frontend.sessions.session_events import emit_session_event
@@ -36,7 +36,7 @@ class GatewayReports:
         if session.connection_id != event.connection_id:
             return  # a newer connection is taking over
         left = event.cause is Cause.PEER_DISCONNECT
-        if left and parse_farewell(event.close_message).final:
+        if left and parse_disconnect(event.close_message).final:
             self._closer.close_session(session, CloseReason.USER_DISCONNECT, now)
             return
         returns = left or (event.cause is Cause.PEER_CLOSED and session.is_due_to_rekey(now))

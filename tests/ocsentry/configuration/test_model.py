@@ -11,6 +11,7 @@ import pytest
 
 from ocsentry.configuration.model import Config, ConfigError, find_config, load_config
 from ocsentry.configuration.rendered_docs import PAGES, render_page
+from vpn_frontend.protocol.constants import MIN_MTU
 from vpn_frontend.settings import Endpoint, VpnSettings
 
 ROOT = Path(__file__).parents[3]
@@ -74,7 +75,7 @@ def test_values_reach_the_vpn(tmp_path):
         ("[vpn]\nworker_threads = '4'", "vpn.worker_threads", "integer"),
         ("[vpn]\nworker_threads = true", "vpn.worker_threads", "integer"),
         ("[vpn]\nlisten_to = ''", "vpn.listen_to", "unknown key"),
-        ("[vpn.network]\nmtu = 100", "vpn.network.mtu", "576"),
+        ("[vpn.network]\nmtu = 100", "vpn.network.mtu", str(MIN_MTU)),
         ("[vpn.network]\ndevice = 'a/b'", "vpn.network.device", "match"),
         ("[vpn.network]\nipv4_pool = '10.0.0.1/8'", "vpn.network.ipv4_pool", "host bits"),
         ("[vpn.network]\nipv4_pool = 'fd00::/64'", "vpn.network.ipv4_pool", "other address family"),

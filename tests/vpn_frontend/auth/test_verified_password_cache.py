@@ -8,7 +8,7 @@ from vpn_frontend.auth.password import PasswordChecker
 from vpn_frontend.auth.verified_password_cache import VerifiedPasswordCache
 
 
-def test_only_the_same_hash_and_password_are_known_and_only_for_the_lifetime():
+def test_only_the_same_hash_and_password_are_verified_and_only_for_the_lifetime():
     cache = VerifiedPasswordCache(300)
     cache.add("$argon2id$a", "secret", now=1000)
     assert cache.has("$argon2id$a", "secret", now=1299.9)
@@ -26,7 +26,7 @@ def test_using_it_does_not_prolong_it():
     assert not cache.has("hash", "secret", now=10)
 
 
-def test_the_oldest_gives_way_and_nothing_is_kept_without_a_lifetime():
+def test_the_oldest_is_evicted_and_nothing_is_kept_without_a_lifetime():
     cache = VerifiedPasswordCache(300, capacity=2)
     for number in range(3):
         cache.add(f"hash {number}", "secret", now=number)
@@ -36,7 +36,7 @@ def test_the_oldest_gives_way_and_nothing_is_kept_without_a_lifetime():
     assert not off.has("hash", "secret", now=0)
 
 
-def test_two_processes_share_no_seal():
+def test_two_processes_share_no_mac():
     first, second = VerifiedPasswordCache(300), VerifiedPasswordCache(300)
     assert first._mac("hash", "secret") != second._mac("hash", "secret")
 

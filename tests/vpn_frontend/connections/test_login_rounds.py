@@ -20,9 +20,9 @@ class Rounds(Front):
 
     async def post(self, body, context=""):
         """Send ``body`` over a new connection, which the client closes after the response."""
-        link = self.gateway.connect()
-        answer = await self.say(link, self.request(body, context))
-        self.gateway.hang_up(link)
+        connection = self.gateway.connect()
+        answer = await self.say(connection, self.request(body, context))
+        self.gateway.hang_up(connection)
         self.pump()
         return answer
 
@@ -95,8 +95,8 @@ async def test_a_second_reply_is_refused_while_one_is_checked(make_rounds, monke
 
     monkeypatch.setattr(Codes, "answer", answer_later)
     first, second = front.gateway.connect(), front.gateway.connect()
-    for link in (first, second):
-        front.gateway.say(link, front.request(CODE.format("1"), context))
+    for connection in (first, second):
+        front.gateway.say(connection, front.request(CODE.format("1"), context))
         front.pump()
     assert bytes(front.gateway.sent[second]).startswith(b"HTTP/1.1 503 ")
     assert front.gateway.sent[first] == b""
@@ -115,10 +115,10 @@ async def test_a_connection_that_closes_during_a_check_does_not_block_its_login(
 
     with monkeypatch.context() as patch:
         patch.setattr(Codes, "answer", lambda *_: Pending(hang))
-        link = front.gateway.connect()
-        front.gateway.say(link, front.request(CODE.format("1"), context))
+        connection = front.gateway.connect()
+        front.gateway.say(connection, front.request(CODE.format("1"), context))
         front.pump()
-        front.gateway.hang_up(link)
+        front.gateway.hang_up(connection)
         front.pump()
     assert context_of(await front.post(CODE.format("1"), context)) == context
 

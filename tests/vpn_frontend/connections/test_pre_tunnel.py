@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whole logins over the gateway in memory: bytes of clients in, bytes of the server out.
 
-Each with a directory that has to be asked, and with one that knows, where the same happens without a pause.
+Each runs with a directory that has to be asked, and with one that answers at once.
 """
 
 import asyncio
@@ -361,7 +361,7 @@ async def test_one_address_does_not_fill_the_places_of_all(make_front, monkeypat
 
 
 @pytest.mark.asyncio
-async def test_who_leaves_gives_its_place_back(make_front, monkeypatch):
+async def test_a_closed_connection_frees_its_place(make_front, monkeypatch):
     monkeypatch.setattr(pre_tunnel, "SPARE_CONNECTIONS", 1)
     front = make_front(limits={"max_clients": 2})
     first = front.gateway.connect("192.0.2.1")

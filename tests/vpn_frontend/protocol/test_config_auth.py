@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpn_frontend.protocol.config_auth import MessageError, parse_message
-from vpn_frontend.protocol.constants import MAX_NAME, MAX_SECRET
+from vpn_frontend.protocol.constants import MAX_FIELDS, MAX_NAME, MAX_SECRET
 
 OPENCONNECT_INIT = b"""<?xml version="1.0" encoding="UTF-8"?>
 <config-auth client="vpn" type="init" aggregate-auth-version="2"><version who="vpn">v9.01-3</version>\
@@ -156,3 +156,27 @@ def test_any_body_is_read_or_refused(body):
     except MessageError:
         return
     assert message.username is None or message.username.isprintable()
+
+
+def test_all_submitted_fields_are_handed_over():
+    document = (
+        b'<config-auth type="auth-reply"><auth><username> alice </username><answer>1</answer><answer>2</answer>'
+        b"<new_password>a b </new_password></auth></config-auth>"
+    )
+    message = parse_message(document, "")
+    assert message.fields == {"username": " alice ", "answer": "1", "new_password": "a b "}
+    assert (message.username, message.password) == ("alice", "1")
+    form = parse_message(b"username=a&secondary_password=b&sso-token=c&sso-token=d", "")
+    assert form.fields == {"username": "a", "secondary_password": "b", "sso-token": "c"}
+
+
+def test_submitted_fields_are_bounded():
+    document = '<config-auth type="auth-reply"><auth><large>{}</large>{}</auth></config-auth>'
+    many = "".join(f"<f{number}>x</f{number}>" for number in range(MAX_FIELDS + 1))
+    fields = parse_message(document.format("x" * (MAX_SECRET + 1), many).encode(), "").fields
+    assert list(fields) == [f"f{number}" for number in range(MAX_FIELDS)]
+    assert parse_message(document.format("x" * MAX_SECRET, "").encode(), "").fields == {"large": "x" * MAX_SECRET}
+
+
+def test_secrets_are_not_in_the_repr():
+    assert "s<cret" not in repr(parse_message(OPENCONNECT_REPLY, ""))

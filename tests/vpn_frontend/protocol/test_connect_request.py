@@ -64,7 +64,7 @@ def test_nothing_is_required():
 @pytest.mark.parametrize(
     "text", ["", "0", "799", "16385", "65536", "99999999999", "-1500", "+1500", "1e3", "1500x", "٨٠٠"]
 )
-def test_a_nonsense_mtu_counts_as_not_sent(text):
+def test_an_invalid_mtu_counts_as_not_sent(text):
     assert parse(X_CSTP_Base_MTU=text, X_CSTP_MTU=text).base_mtu is None
     assert parse(X_CSTP_Base_MTU=text, X_CSTP_MTU=text).mtu is None
 
@@ -110,11 +110,11 @@ def agent_of(number):
     return parse(User_Agent=f"agent of the test, {number}").user_agent
 
 
-def test_sessions_of_one_client_share_what_it_calls_itself():
+def test_sessions_of_one_client_share_their_user_agent():
     assert agent_of(0) is agent_of(0)
 
 
-def test_what_strangers_call_themselves_is_not_remembered_for_ever():
+def test_user_agents_are_not_kept_for_ever():
     first = agent_of(0)
     assert sys.intern("".join(list(first))) is not first  # the interpreter may keep what it has there
     for number in range(1, SHARED_AGENTS + 1):

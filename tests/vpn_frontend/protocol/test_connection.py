@@ -62,7 +62,7 @@ def test_openconnect_logs_in_and_opens_its_tunnel_on_one_connection(portal):
     assert connection.receive(b"late", 3) == []
 
 
-def test_what_a_client_calls_itself_holds_nothing_that_a_terminal_obeys(portal):
+def test_a_user_agent_is_made_printable_and_bounded(portal):
     message = post(REPLY % b"", "/auth", User_Agent="AnyConnect \x9b2J" + "x" * 999)
     [check] = Connection(portal).receive(message, 0)
     assert check.user_agent == ("AnyConnect ??2J" + "x" * 999)[:256]
@@ -105,7 +105,7 @@ def test_a_final_refusal_ends_it_at_once(portal):
     assert connection.over
 
 
-def test_no_room_is_a_503_that_says_so(portal):
+def test_unavailable_is_a_503_with_its_reason(portal):
     connection = Connection(portal)
     connection.receive(post(REPLY % b""), 0)
     send, close = connection.unavailable("Too many logins.", 10)
@@ -122,7 +122,7 @@ def test_connect_without_a_cookie_is_refused(portal, path):
     assert isinstance(close, Close)
 
 
-def test_connect_to_somewhere_else_is_not_found(portal):
+def test_connect_to_another_path_is_not_found(portal):
     assert Connection(portal).receive(get("192.0.2.1:22", "CONNECT"), 0)[0].data.startswith(b"HTTP/1.1 404 ")
 
 
@@ -182,7 +182,7 @@ def test_a_reply_without_a_name_or_password_gets_the_form_again(portal):
 @pytest.mark.parametrize(
     "request_", [b"\x16\x03\x01\0\r\n\r\n", post(b"<!DOCTYPE x><config-auth/>"), post(b"<"), get("/") + get("/")]
 )
-def test_what_breaks_the_rules_is_answered_once_and_closed(portal, request_):
+def test_a_broken_request_is_answered_once_and_closed(portal, request_):
     connection = Connection(portal)
     effects = connection.receive(request_, 0)
     assert effects[0].data.startswith(b"HTTP/1.1 400 ")
@@ -203,7 +203,7 @@ def test_a_late_answer_to_a_conversation_that_broke_is_nothing(portal):
         assert answer(connection) == []
 
 
-def test_one_link_may_carry_a_whole_login_of_anyconnect(portal):
+def test_one_connection_may_carry_a_whole_login_of_anyconnect(portal):
     connection = Connection(portal)
     sent(connection.receive(post(INIT), 0))
     connection.receive(post(REPLY % b""), 0)
@@ -336,7 +336,7 @@ def test_an_answer_that_got_no_decision_may_be_given_again(portal, end):
     assert check.state == "state"
 
 
-def test_a_late_challenge_to_a_closed_connection_is_nothing(portal):
+def test_a_late_challenge_to_a_closed_connection_has_no_effect(portal):
     connection = Connection(portal)
     connection.receive(post(REPLY % b""), 0)
     connection.closed()

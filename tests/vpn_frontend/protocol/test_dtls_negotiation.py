@@ -15,7 +15,7 @@ def render(offer, **session):
     return dict(render_dtls_headers(offer, SessionSettings(**session), port=4443, dpd=90, mtu=1400))
 
 
-def test_the_newer_way_wins_with_the_key_of_the_connection():
+def test_psk_wins_with_the_key_of_the_connection():
     offer = choose_dtls(TunnelRequest(dtls_psk=True, dtls12_suites=DTLS12_SUITES, master_secret=SECRET), KEY)
     assert isinstance(offer, DtlsPsk)
     assert offer.key == KEY
@@ -26,7 +26,7 @@ def test_the_newer_way_wins_with_the_key_of_the_connection():
     assert "X-DTLS-Session-ID" not in headers
 
 
-def test_the_older_way_takes_the_client_s_secret_and_our_best_suite_of_its():
+def test_resumption_takes_the_client_s_secret_and_the_best_common_suite():
     offer = choose_dtls(LEGACY, KEY)
     assert isinstance(offer, DtlsResumption)
     assert (offer.master_secret, offer.cipher) == (SECRET, DTLS12_SUITES[0])
@@ -37,7 +37,7 @@ def test_the_older_way_takes_the_client_s_secret_and_our_best_suite_of_its():
     assert "X-DTLS-CipherSuite" not in headers
 
 
-def test_the_certificate_is_for_those_who_ask_for_it_over_tls_1_3():
+def test_a_client_that_asks_over_tls_1_3_gets_the_certificate():
     asking = TunnelRequest(dtls_psk=True, dtls13_suites=("TLS_UNKNOWN", DTLS13_SUITES[1], DTLS13_SUITES[0]))
     offer = choose_dtls(asking, KEY, SECRET[:32])
     assert isinstance(offer, DtlsCertificate)
@@ -47,12 +47,12 @@ def test_the_certificate_is_for_those_who_ask_for_it_over_tls_1_3():
     assert headers["X-DTLS-App-ID"] == offer.app_id.hex()
     assert headers["X-DTLS13-Proof"] == "EXPORTER-ocsentry-dtls13-key:EXPORTER-ocsentry-dtls13-proof"
     assert "X-DTLS-CipherSuite" not in headers
-    assert isinstance(choose_dtls(asking, KEY), DtlsPsk), "over TLS 1.2 it is not to be had"
+    assert isinstance(choose_dtls(asking, KEY), DtlsPsk), "not over TLS 1.2"
     unknown = TunnelRequest(dtls_psk=True, dtls13_suites=("TLS_UNKNOWN",))
     assert isinstance(choose_dtls(unknown, KEY, SECRET[:32]), DtlsPsk)
 
 
-def test_who_does_not_ask_for_the_certificate_hears_nothing_of_it():
+def test_a_client_that_does_not_ask_gets_no_header_of_the_certificate():
     for request in (TunnelRequest(dtls_psk=True), LEGACY):
         assert not any(name.startswith("X-DTLS13") for name in render(choose_dtls(request, KEY, SECRET[:32])))
 
@@ -66,16 +66,16 @@ def test_who_does_not_ask_for_the_certificate_hears_nothing_of_it():
         (TunnelRequest(dtls12_suites=DTLS12_SUITES), KEY),
     ],
 )
-def test_who_offers_nothing_that_we_speak_gets_tls_alone(request_, key):
+def test_a_client_without_a_common_way_gets_tls_only(request_, key):
     assert choose_dtls(request_, key) is None
 
 
-def test_no_name_is_given_twice():
+def test_names_are_unique():
     names = {choose_dtls(LEGACY, KEY).session_id for _ in range(50)}
     assert len(names) == 50
 
 
-def test_datagrams_are_probed_twice_as_often_and_rekeyed_a_little_later():
+def test_dtls_is_probed_twice_as_often_and_rekeyed_later():
     headers = render(choose_dtls(LEGACY, KEY))
     assert headers["X-DTLS-Port"] == "4443"
     assert headers["X-DTLS-DPD"] == "45"

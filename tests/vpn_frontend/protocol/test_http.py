@@ -21,15 +21,15 @@ CONNECT = b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=abc
 OK = HttpResponse(200, "OK", (("X-Case-Kept", "1"),), b"body")
 
 
-def feed(link, data):
+def feed(connection, data):
     for start in range(0, len(data), 4096):
-        link.receive(data[start : start + 4096])
+        connection.receive(data[start : start + 4096])
 
 
-def refused(link, data):
+def refused(connection, data):
     with pytest.raises(HttpError) as caught:
-        feed(link, data)
-    answer = link.refuse(caught.value)
+        feed(connection, data)
+    answer = connection.refuse(caught.value)
     assert answer.startswith(b"HTTP/1.1 %d " % caught.value.status)
     return caught.value.status
 
@@ -43,44 +43,44 @@ def test_a_request_is_read_whole():
 
 
 def test_a_request_is_read_byte_by_byte():
-    link = HttpConnection()
-    received = [link.receive(POST[index : index + 1]) for index in range(len(POST))]
+    connection = HttpConnection()
+    received = [connection.receive(POST[index : index + 1]) for index in range(len(POST))]
     assert received[:-1] == [None] * (len(POST) - 1)
     assert received[-1] == HttpConnection().receive(POST)
 
 
-def test_a_truncated_request_is_no_request():
+def test_a_truncated_request_is_incomplete():
     for end in range(len(POST)):
         assert HttpConnection().receive(POST[:end]) is None
 
 
-def test_answers_keep_their_case_and_the_connection():
-    link = HttpConnection()
-    link.receive(POST)
-    assert link.respond(OK) == b"HTTP/1.1 200 OK\r\nX-Case-Kept: 1\r\nContent-Length: 4\r\n\r\nbody"
-    assert not link.closing
-    assert link.receive(POST) is not None
+def test_responses_keep_their_case_and_the_connection():
+    connection = HttpConnection()
+    connection.receive(POST)
+    assert connection.respond(OK) == b"HTTP/1.1 200 OK\r\nX-Case-Kept: 1\r\nContent-Length: 4\r\n\r\nbody"
+    assert not connection.closing
+    assert connection.receive(POST) is not None
 
 
-def test_head_is_answered_without_a_body():
-    link = HttpConnection()
-    link.receive(b"HEAD / HTTP/1.1\r\nHost: vpn\r\n\r\n")
-    assert link.respond(OK).endswith(b"Content-Length: 4\r\n\r\n")
+def test_the_response_to_head_has_no_body():
+    connection = HttpConnection()
+    connection.receive(b"HEAD / HTTP/1.1\r\nHost: vpn\r\n\r\n")
+    assert connection.respond(OK).endswith(b"Content-Length: 4\r\n\r\n")
 
 
 def test_http_1_0_and_close_end_the_link():
     for line in (b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: vpn\r\nConnection: close\r\n\r\n"):
-        link = HttpConnection()
-        assert link.receive(line) is not None
-        link.respond(OK)
-        assert link.closing
+        connection = HttpConnection()
+        assert connection.receive(line) is not None
+        connection.respond(OK)
+        assert connection.closing
 
 
 def test_pipelining_is_refused():
     assert refused(HttpConnection(), POST + b"G") == 400
-    link = HttpConnection()
-    link.receive(POST)
-    assert refused(link, b"GET / HTTP/1.1\r\n") == 400
+    connection = HttpConnection()
+    connection.receive(POST)
+    assert refused(connection, b"GET / HTTP/1.1\r\n") == 400
 
 
 def test_a_smuggled_second_length_is_refused():
@@ -103,10 +103,10 @@ def test_garbage_is_a_bad_request(garbage):
 
 
 def test_a_megabyte_of_header_is_refused_early():
-    link = HttpConnection()
+    connection = HttpConnection()
     head = b"GET / HTTP/1.1\r\nHost: vpn\r\nX: "
-    feed(link, head + b"a" * (MAX_HEAD - len(head)))
-    assert refused(link, b"a" * 4096) == 431
+    feed(connection, head + b"a" * (MAX_HEAD - len(head)))
+    assert refused(connection, b"a" * 4096) == 431
 
 
 def test_too_many_headers_are_refused():
@@ -123,15 +123,15 @@ def test_a_body_too_large_is_refused_by_its_announcement_and_by_its_bytes():
     assert refused(HttpConnection(), chunked + (b"4000\r\n" + b"x" * 16384 + b"\r\n") * 4) == 413
 
 
-def test_a_body_of_countless_pieces_is_refused():
-    """Six bytes on the wire for each, and each costs what a large one does."""
+def test_a_body_in_too_many_pieces_is_refused():
+    """A chunk of six bytes on the wire costs as much as a large one."""
     chunked = b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert refused(HttpConnection(), chunked + b"1\r\nx\r\n" * (MAX_PIECES + 1)) == 413
-    link = HttpConnection()
-    feed(link, b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: 9999\r\n\r\n")
+    connection = HttpConnection()
+    feed(connection, b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: 9999\r\n\r\n")
     for _ in range(MAX_PIECES):
-        link.receive(b"x")
-    assert refused(link, b"x") == 413
+        connection.receive(b"x")
+    assert refused(connection, b"x") == 413
 
 
 def test_the_largest_body_is_taken():
@@ -139,68 +139,70 @@ def test_the_largest_body_is_taken():
     assert len(HttpConnection().receive(head + bytes(MAX_BODY)).body) == MAX_BODY
 
 
-def test_a_link_ends_after_its_number_of_requests():
-    link = HttpConnection()
+def test_a_connection_ends_after_its_number_of_requests():
+    connection = HttpConnection()
     for _ in range(MAX_REQUESTS - 1):
-        link.receive(POST)
-        link.respond(OK)
-    assert not link.closing
-    link.receive(POST)
-    assert b"Connection: close" in link.respond(OK)
-    assert link.closing
+        connection.receive(POST)
+        connection.respond(OK)
+    assert not connection.closing
+    connection.receive(POST)
+    assert b"Connection: close" in connection.respond(OK)
+    assert connection.closing
 
 
 def test_what_follows_a_connect_belongs_to_the_tunnel():
-    link = HttpConnection()
-    request = link.receive(CONNECT + b"STF")
+    connection = HttpConnection()
+    request = connection.receive(CONNECT + b"STF")
     assert (request.method, request.path) == ("CONNECT", "/CSCOSSLC/tunnel")
-    assert link.receive(b"\x01more") is None
-    head, early = link.open_tunnel("CONNECTED", [("X-CSTP-MTU", "1400"), ("X-CSTP-DNS", "a"), ("X-CSTP-DNS", "b")])
+    assert connection.receive(b"\x01more") is None
+    head, early = connection.open_tunnel(
+        "CONNECTED", [("X-CSTP-MTU", "1400"), ("X-CSTP-DNS", "a"), ("X-CSTP-DNS", "b")]
+    )
     assert head == b"HTTP/1.1 200 CONNECTED\r\nX-CSTP-MTU: 1400\r\nX-CSTP-DNS: a\r\nX-CSTP-DNS: b\r\n\r\n"
     assert early == b"STF\x01more"
 
 
-def test_a_refused_connect_ends_the_link():
-    link = HttpConnection()
-    link.receive(CONNECT)
-    assert link.respond(HttpResponse(401, "Cookie is not acceptable")).startswith(
+def test_a_refused_connect_ends_the_connection():
+    connection = HttpConnection()
+    connection.receive(CONNECT)
+    assert connection.respond(HttpResponse(401, "Cookie is not acceptable")).startswith(
         b"HTTP/1.1 401 Cookie is not acceptable\r\n"
     )
-    assert link.closing
+    assert connection.closing
 
 
 def test_a_flood_behind_a_connect_is_refused():
-    link = HttpConnection()
-    link.receive(CONNECT)
-    assert refused(link, bytes(MAX_EARLY + 1)) == 400
+    connection = HttpConnection()
+    connection.receive(CONNECT)
+    assert refused(connection, bytes(MAX_EARLY + 1)) == 400
 
 
 @given(st.binary(max_size=600), st.integers(1, 64))
-def test_any_bytes_give_a_request_a_refusal_or_patience(data, piece):
-    link = HttpConnection()
+def test_any_bytes_are_a_request_or_an_error_or_incomplete(data, piece):
+    connection = HttpConnection()
     with suppress(HttpError):
         for start in range(0, len(data), piece):
-            if link.receive(data[start : start + piece]) is not None:
-                link.respond(OK)
+            if connection.receive(data[start : start + piece]) is not None:
+                connection.respond(OK)
                 return
 
 
-def test_after_an_unusual_request_come_others():
-    link = HttpConnection()
+def test_requests_may_follow_one_in_another_spelling():
+    connection = HttpConnection()
     chunked = b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
     for _ in range(2):
-        assert link.receive(chunked).body == b"hello"
-        link.respond(OK)
-        assert link.receive(POST).body == b"hello"
-        link.respond(OK)
-        assert not link.closing
+        assert connection.receive(chunked).body == b"hello"
+        connection.respond(OK)
+        assert connection.receive(POST).body == b"hello"
+        connection.respond(OK)
+        assert not connection.closing
 
 
-def test_nothing_is_said_behind_the_last_answer():
-    link = HttpConnection()
-    link.receive(CONNECT)
-    link.open_tunnel("CONNECTED", ())
-    assert link.refuse(HttpError(400, "Bad Request")) == b""
+def test_nothing_follows_the_last_response():
+    connection = HttpConnection()
+    connection.receive(CONNECT)
+    connection.open_tunnel("CONNECTED", ())
+    assert connection.refuse(HttpError(400, "Bad Request")) == b""
 
 
 @pytest.mark.parametrize("text", ["a\r\nX: b", "a\nb", "a\rb", "a\0b", "a\n\rb"])

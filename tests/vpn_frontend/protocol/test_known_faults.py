@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults that VPN servers and HTTP front ends have had, each with where: what this server does with the same input."""
+"""Known faults of VPN servers and HTTP front ends, each with its source: this server with the same input."""
 
 import asyncio
 
@@ -18,21 +18,21 @@ def connection():
 
 
 @pytest.mark.parametrize("how", ["kill", "kill_user", "log_out", "block"])
-def test_who_was_thrown_out_does_not_come_back_by_asking_again(make_lab, how):
+def test_an_ended_session_does_not_come_back_with_its_cookie(make_lab, how):
     """OpenVPN, CVE-2024-28882."""
     lab = make_lab()
     cookie = lab.log_in()
     lab.tunnel(cookie)
     match how:
         case "kill":
-            lab.table.kill(lab.table.list()[0].id, "out")
+            lab.live.kill(lab.live.list()[0].id, "out")
         case "kill_user":
-            lab.table.kill_user("alice", "out")
+            lab.live.kill_user("alice", "out")
         case "log_out":
             lab.table.log_out(cookie, lab.now)
         case "block":
             lab.engine.block("192.0.2.0/24", rule_id="block:1")
-            asyncio.run(lab.table.reassess(lab.now))
+            asyncio.run(lab.live.reassess(lab.now))
             lab.engine.unblock("block:1")
     for _ in range(2):
         with pytest.raises(CookieError):
@@ -54,7 +54,7 @@ def test_who_was_thrown_out_does_not_come_back_by_asking_again(make_lab, how):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_no_path_leads_out_of_what_there_is(connection, method, path):
+def test_no_path_leaves_the_known_ones(connection, method, path):
     """Cisco ASA: files and functions reached by paths with dots, or without a login."""
     body = b"Content-Length: 0\r\n" if method == "POST" else b""
     effects = connection.receive(f"{method} {path} HTTP/1.1\r\nHost: v\r\n".encode() + body + b"\r\n", 0)
@@ -84,19 +84,19 @@ def test_a_chunk_ends_where_it_says(body):
         HttpConnection().receive(b"POST / HTTP/1.1\r\nHost: v\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
 
 
-def test_two_ways_to_tell_a_length_are_one_too_many():
-    """ocserv 1.5.0, #716, and every smuggling since: a length beside chunks is not believed."""
+def test_a_length_beside_chunks_is_refused():
+    """ocserv 1.5.0, #716, and every smuggling since: a length beside chunks is refused."""
     head = b"POST / HTTP/1.1\r\nHost: v\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
-    link = HttpConnection()
+    connection = HttpConnection()
     try:
-        request = link.receive(head + b"0\r\n\r\nGET /logout HTTP/1.1\r\nHost: v\r\n\r\n")
+        request = connection.receive(head + b"0\r\n\r\nGET /logout HTTP/1.1\r\nHost: v\r\n\r\n")
     except HttpError:
         return
     assert request is None or request.path == "/"
 
 
 @pytest.mark.parametrize("name", [b"al%00ice", b"a%0Ab", b"%1b[2J"])
-def test_a_name_with_control_characters_is_nobody_s(name):
+def test_a_name_with_control_characters_is_refused(name):
     """OpenVPN, CVE-2017-7522 and CVE-2024-5594: a NUL that shortens a name, bytes that redraw a log."""
     with pytest.raises(MessageError):
         parse_message(b"username=" + name + b"&password=x", "application/x-www-form-urlencoded")
