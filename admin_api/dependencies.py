@@ -12,8 +12,8 @@ from fastapi.security import HTTPBearer, SecurityScopes
 
 from admin_api.http.identity import Principal, Scope
 from admin_api.http.problems import ApiError, ProblemKind, unauthenticated
-from admin_api.http.values import Address
 from admin_api.services import Services
+from vpn_frontend.settings import Address
 
 PRINCIPAL = "ocsentry.principal"  # the caller's key in an ASGI scope
 

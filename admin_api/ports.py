@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from admin_api.http.values import Network
     from sentry_engine import Policy
     from vpn_frontend.ports import SessionView
+    from vpn_frontend.settings import Network
 
 PasswordHasher = Callable[[str], Awaitable[str]]
 ReadinessCheck = Callable[[], Awaitable[str | None]]  # returns what is wrong, or None

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from admin_api.http.values import Network
     from admin_api.ports import LiveSessions
     from vpn_frontend.ports import SessionView
+    from vpn_frontend.settings import Network
 
     Views = Sequence[SessionView]
 

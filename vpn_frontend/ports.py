@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the VPN needs from the layers above it, and the values it shows them."""
+"""Ports of the VPN: what it needs from the layers above, and the values it passes to them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
-from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from ipaddress import IPv4Address, IPv6Address
 
     from vpn_frontend.gateway.interface import Counters
+    from vpn_frontend.settings import Address
 
-Address = IPv4Address | IPv6Address
 NO_TRANSPORT = "none"  # of a session without a channel
 
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """A user as the directory knows it. ``name`` is the canonical spelling; sessions and leases go by it."""
+    """A user of the directory. ``name`` is the canonical spelling, used by sessions and leases."""
 
     name: str
     password_hash: str | None = None  # argon2id or crypt(3), see ``auth.password``; None: no login by password
@@ -34,19 +34,19 @@ class UserRecord:
 
 class UserDirectory(Protocol):
     async def find(self, name: str) -> UserRecord | None:
-        """The user of that name; ``None``: there is none. Any exception is answered with "try again later"."""
+        """The user of that name, ``None`` if there is none. After an exception the client is told to try later."""
 
     def recall(self, name: str) -> UserRecord | None:
-        """What ``find`` would answer, where that is known without asking; ``None``: it has to be asked."""
+        """What ``find`` would return, if that is cached. ``None``: call ``find``."""
 
 
 class SessionState(StrEnum):
     CONNECTED = "connected"
-    ROAMING = "roaming"  # no channel at the moment; the cookie brings the client back
+    ROAMING = "roaming"  # no channel; the client may reconnect with its cookie
 
 
 class CloseReason(StrEnum):
-    """Why a session ended. Codes are stable: journal, events and API speak them."""
+    """Why a session ended. Codes are stable: they are part of the journal, the events and the API."""
 
     USER_DISCONNECT = "user_disconnect"
     LOGOUT = "logout"
@@ -63,10 +63,10 @@ class CloseReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
-    """One session as others see it, at one moment. ``id`` is stable over reconnects.
+    """A snapshot of one session. ``id`` stays the same over reconnects.
 
-    ``address`` and ``port`` are the peer's of the newest channel, ``transport`` is ``tls`` or ``dtls`` (``none`` while
-    roaming), counters are inner packets and bytes since the session began.
+    ``address`` and ``port`` are the peer's on the newest channel. ``transport`` is ``tls``, ``dtls`` or, while roaming,
+    ``none``. Counters are inner packets and bytes since the session opened.
     """
 
     id: str
@@ -88,16 +88,16 @@ class SessionView:
 
 
 class Stage(Enum):
-    """Where in its life a session is that the journal hears of."""
+    """The state of a session in a journal entry."""
 
     OPENED = auto()
-    SEEN = auto()  # the counters so far, now and then, so that a crash loses little of them
+    SEEN = auto()  # the counters so far, written every minute for the case of a crash
     CLOSED = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """``reason`` is there with ``CLOSED``, and only then."""
+    """``reason`` is set with ``CLOSED`` and only then."""
 
     stage: Stage
     view: SessionView
@@ -105,20 +105,21 @@ class JournalEntry:
 
 
 class SessionJournal(Protocol):
-    """Where sessions are accounted for: exactly one ``OPENED`` and one ``CLOSED`` for each, in that order."""
+    """Accounting of sessions: exactly one ``OPENED`` and one ``CLOSED`` for each, in that order."""
 
     async def record(self, entries: Sequence[JournalEntry]) -> Sequence[tuple[JournalEntry, Exception]]:
-        """Write ``entries``, which are in their order; they are on disk when this returns, but for those it returns,
-        each with what is wrong with it. Raises what a journal raises that does not work at all: then nobody knows what
-        was written, and to write all of it again does no harm.
+        """Write ``entries`` in order. They are on disk when this returns.
+
+        Returns the entries that cannot be written, each with its error. Any exception means that the batch may or may
+        not be written; writing it again is harmless.
         """
 
     async def close_orphans(self) -> int:
-        """Mark as ``crashed`` what is still open from a process before; returns how many. Called once, at start."""
+        """Mark sessions that a former process left open as ``crashed``. Returns how many. Called once, at start."""
 
 
 class VpnEvent(StrEnum):
-    """The VPN's part of the log vocabulary; the fields of each are the same wherever it is emitted."""
+    """Log events of the VPN. Each kind always has the same fields."""
 
     LOGIN_ACCEPTED = "login_accepted"  # user, address, user_agent
     LOGIN_REFUSED = "login_refused"  # user, address, reason, final
@@ -135,4 +136,4 @@ class VpnEvent(StrEnum):
 
 class EventSink(Protocol):
     def emit(self, kind: str, **fields: object) -> None:
-        """Take one event of the log vocabulary; never blocks, never raises."""
+        """Log one event. Never blocks, never raises."""

@@ -29,8 +29,8 @@ from vpn_frontend.gateway.interface import (
     ConnectionUp,
     DtlsDown,
     DtlsUp,
+    GatewayConfig,
     GatewayEvent,
-    GatewayPlan,
     Offload,
     OpenGateway,
     SessionAlive,
@@ -179,7 +179,7 @@ class VpnServer:
             given.close()
             raise
         return self._opener()(
-            GatewayPlan(
+            GatewayConfig(
                 listeners=given.listeners,
                 tuns=given.tuns,
                 chain=certificate.chain,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the VPN is told by its operator: values only, with the defaults of the configuration file.
+"""Settings of the VPN, and the only place of their defaults.
 
-The keys mirror the ``[vpn]`` tables one to one. All durations are seconds and 0 means "never", sizes are bytes.
-``checks.validate`` says what is wrong with a whole; the values here are only shaped.
+Fields mirror the keys of ``[vpn]`` and ``[auth]``. Durations are seconds, 0 means never. Sizes are bytes.
+``validation.validate`` checks the values.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 DEFAULT_IPV4_POOL = IPv4Network("192.168.99.0/24")
 DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
+MAX_WORKERS = 64
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
 MethodName = Literal["password"]
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
@@ -23,7 +24,7 @@ OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the server listens."""
+    """An address and port to listen on."""
 
     address: Address
     port: int
@@ -36,7 +37,7 @@ class Endpoint:
 def parse_endpoint(text: str) -> Endpoint:
     """Read ``192.0.2.1:443``, ``[2001:db8::1]:443`` or ``*:443`` (every IPv4 and IPv6 address: ``[::]``).
 
-    Raises ``ValueError`` with a sentence for the operator.
+    Raises ``ValueError`` with a text for the operator.
     """
     host, separator, port_text = text.strip().rpartition(":")
     if not separator:
@@ -67,7 +68,7 @@ class NetworkSettings:
     no_routes: tuple[Network, ...] = ()
     mtu: int = 1400  # the largest inner packet
     default_domain: str = ""
-    split_dns: tuple[str, ...] = ()  # domains resolved through the tunnel; empty: all that the client decides
+    split_dns: tuple[str, ...] = ()  # domains resolved through the tunnel; empty: the client decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,9 @@ class LimitSettings:
 class SessionSettings:
     """``[vpn.session]``."""
 
-    cookie_timeout: int = 300  # how long a session outlives its last channel
+    cookie_timeout: int = 300  # how long a session without a channel waits for its client
     idle_timeout: int = 0
-    session_timeout: int = 0  # from the first login, whatever reconnects happen
+    session_timeout: int = 0  # since the login, regardless of reconnects
     dpd: int = 90
     mobile_dpd: int = 1800  # for phones, which sleep
     keepalive: int = 32400
@@ -98,8 +99,8 @@ class AuthSettings:
 
     methods: tuple[MethodName, ...] = ("password",)  # alternatives
     attempts: int = 3  # wrong passwords before a login has to be begun anew
-    timeout: int = 240  # a login from its first request to its last
-    remember_passwords: int = 300  # a right password costs no second hash for so long
+    timeout: int = 240  # from the first request of a login to the last
+    remember_passwords: int = 300  # how long a verified password is not hashed again
     banner: str = ""  # shown after login
     groups: tuple[str, ...] = ()  # offered in the form; empty: none is asked for
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the settings make sense together and on this host: what ``--check`` asks before anything is opened."""
+"""Checks of settings against each other and against this host, before anything is opened (``serve --check``)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from pyroute2 import IPRoute, NetlinkError
 from vpn_frontend.gateway.server_certificate import CertificateError, certificate_problems, load_certificate
 from vpn_frontend.gateway.tun import MAX_NAME
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU, MIN_MTU_IPV6
-from vpn_frontend.settings import MethodName
+from vpn_frontend.settings import MAX_WORKERS, MethodName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vpn_frontend.settings import Network, VpnSettings
 
-LONGEST_POOL = {4: 30, 6: 126}  # prefix lengths that leave a client something beside the server
-MAX_WORKERS = 64
+LONGEST_POOL = {4: 30, 6: 126}  # prefix lengths with an address for a client beside the server's
 
 
 def validate(settings: VpnSettings, *, host_networks: Iterable[Network] | None = None) -> list[str]:
-    """Every problem as one sentence for the operator; nothing: all is well.
+    """Every problem as one sentence for the operator, empty if there is none.
 
-    ``host_networks`` are the networks that the host has beside the VPN; ``None``: ask the kernel.
+    ``host_networks`` are the host's networks without the VPN's. ``None``: ask the kernel.
     """
     problems = [
         *_validate_network(settings),
@@ -43,7 +42,7 @@ def validate(settings: VpnSettings, *, host_networks: Iterable[Network] | None =
 
 
 def local_networks(device: str) -> list[Network]:
-    """The networks of this host's own addresses, without loopback, link-local ones and those of ``device``."""
+    """Networks of the host's addresses, except loopback, link-local and those of ``device``. Empty without netlink."""
     found: list[Network] = []
     try:
         with IPRoute() as netlink:
@@ -53,7 +52,7 @@ def local_networks(device: str) -> list[Network]:
                 if message["index"] not in own and not address.is_loopback and not address.is_link_local:
                     found.append(ip_network(f"{address}/{message['prefixlen']}", strict=False))
     except (NetlinkError, OSError):
-        return []  # no netlink here, no knowledge; the device would fail to open as well
+        return []  # without netlink the device cannot be configured either
     return found
 
 
@@ -72,7 +71,7 @@ def _validate_network(settings: VpnSettings) -> Iterable[str]:
         yield f"network.mtu: IPv6 needs {MIN_MTU_IPV6} (or no ipv6_pool), not {network.mtu}"
     name = network.device
     if not 0 < len(name) <= MAX_NAME or not name.isascii() or any(sign in name for sign in "/ %:"):
-        yield f"network.device: {name!r} is no name for a network device"
+        yield f"network.device: {name!r} is not a name for a network device"
 
 
 def _validate_session(settings: VpnSettings) -> Iterable[str]:
@@ -96,7 +95,7 @@ def _validate_certificate(settings: VpnSettings) -> list[str]:
 
 
 def _validate_overlaps(settings: VpnSettings, host_networks: Iterable[Network]) -> Iterable[str]:
-    """A pool inside a network of the host would send the answers to its own clients the wrong way."""
+    """With a pool inside a host network, replies to clients would be routed to that network."""
     pools = (("ipv4_pool", settings.network.ipv4_pool), ("ipv6_pool", settings.network.ipv6_pool))
     for key, pool in pools:
         for network in host_networks:

@@ -11,7 +11,8 @@ from admin_api.dependencies import BlocksRead, BlocksWrite, CallerAddress, DryRu
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
-from admin_api.http.values import Address, Cidr, Ip, Network
+from admin_api.http.values import Cidr, Ip
+from vpn_frontend.settings import Address, Network
 
 router = APIRouter(prefix="/blocks", tags=["blocks"])
 

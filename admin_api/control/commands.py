@@ -18,8 +18,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from admin_api.blocks.schemas import Ttl
 from admin_api.health.status import describe_status
 from admin_api.http.problems import ApiError, ProblemKind
-from admin_api.http.values import Body, Cidr, Network, Text
+from admin_api.http.values import Body, Cidr, Text
 from admin_api.services import Services
+from vpn_frontend.settings import Network
 
 logger = logging.getLogger(__name__)
 

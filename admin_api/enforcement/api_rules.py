@@ -23,9 +23,9 @@ from sentry_engine.rules.user_rules import UserRule
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from admin_api.http.values import Address
     from admin_api.store.tables import Rule
     from sentry_engine import Policy
+    from vpn_frontend.settings import Address
 
 DOCUMENT_PREFIX = "api:"
 RULE_POINTER = "/wolfsentry/rules/0"

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from admin_api.clock import Clock
-    from admin_api.http.values import Network
     from admin_api.store import Store, UnitOfWork
     from admin_api.store.tables import Block
     from sentry_engine import Engine, PrefixRule
     from vpn_frontend.ports import EventSink
+    from vpn_frontend.settings import Network
 
 LONGEST_SLEEP = 3600.0  # seconds: the longest wait between two runs of the expiry task
 RETRY = 5.0  # seconds until a failed clean-up is retried

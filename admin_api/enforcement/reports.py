@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from admin_api.http.values import Network
     from sentry_engine import Finding, Problem
+    from vpn_frontend.settings import Network
 
 
 @dataclass(frozen=True, slots=True)

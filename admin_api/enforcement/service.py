@@ -20,7 +20,7 @@ from admin_api.enforcement.blocks import BlockChange, BlockList, block_rule_id
 from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport
 from admin_api.enforcement.scheduler import Scheduler
 from admin_api.http.problems import ApiError, ProblemKind
-from admin_api.http.values import Address, Network, parse_network
+from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
 from sentry_engine import (
     Action,
@@ -34,6 +34,7 @@ from sentry_engine import (
     run_rule_tests,
     simulate,
 )
+from vpn_frontend.settings import Address, Network
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -15,8 +15,7 @@ from pydantic import (
     StringConstraints,
 )
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from vpn_frontend.settings import Address, Network
 
 MAX_TTL = 10 * 365 * 86_400  # seconds; something that lasts longer should have no end
 NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # texts reach logs, terminals and protocol headers

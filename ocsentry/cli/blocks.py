@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from admin_api.http.values import Network, parse_network
+from admin_api.http.values import parse_network
 from ocsentry.cli.durations import parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from vpn_frontend.settings import Network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -31,12 +31,16 @@ from pydantic import (
 from ocsentry.errors import OperatorError
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU
 from vpn_frontend.settings import (
+    MAX_WORKERS,
+    Address,
     AuthSettings,
     Endpoint,
     LimitSettings,
     MethodName,
+    Network,
     NetworkSettings,
     OffloadName,
+    OnExcess,
     SessionSettings,
     VpnSettings,
     parse_endpoint,
@@ -48,9 +52,6 @@ if TYPE_CHECKING:
 CONFIG_VARIABLE = "OCSENTRY_CONFIG"
 DEFAULT_LOCATIONS = (Path("ocsentry.toml"), Path("/etc/ocsentry/ocsentry.toml"))
 MAX_CONFIG_BYTES = 1 << 20  # far more than all keys need; stops at a device or log named by mistake
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 
 class ConfigError(OperatorError):
@@ -102,9 +103,22 @@ def _parsed(read: Callable[[str], Any]) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
+def _as_toml(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_as_toml(entry) for entry in value]
+    if isinstance(value, bool | int | list):
+        return value
+    return "" if value is None else str(value)
+
+
+def _one_or_list(endpoints: tuple[Endpoint, ...]) -> object:
+    """Text for one endpoint or none, as ``_read_endpoints`` reads it."""
+    return _as_toml(endpoints) if len(endpoints) > 1 else ", ".join(str(endpoint) for endpoint in endpoints)
+
+
 def _field(default: Any, description: str, *, unit: str = "", **rules: Any) -> Any:  # noqa: ANN401 - Field's own shape
-    """One key: its default, description, unit and bounds."""
-    return Field(default=default, description=description, json_schema_extra={"unit": unit}, **rules)
+    """One key: its default, description, unit and bounds. The default is TOML, or a value of the VPN's settings."""
+    return Field(default=_as_toml(default), description=description, json_schema_extra={"unit": unit}, **rules)
 
 
 def _section() -> Any:  # noqa: ANN401 - Field's own shape
@@ -127,6 +141,8 @@ DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$")]  #
 SECONDS = "seconds"
 NEVER = "seconds; 0: never"
 YEAR = 365 * 86_400
+VPN = VpnSettings()  # its defaults are those of the file
+NETWORK, LIMITS, SESSION, AUTH = VPN.network, VPN.limits, VPN.session, VPN.auth
 
 
 class Section(BaseModel):
@@ -136,72 +152,94 @@ class Section(BaseModel):
 
 
 class NetworkSection(Section):
-    device: DeviceName = _field("ocs0", "Name of the TUN device. Created at the start, removed at the stop.")
+    device: DeviceName = _field(NETWORK.device, "Name of the TUN device. Created at the start, removed at the stop.")
     ipv4_pool: Annotated[IPv4Pool | None, BeforeValidator(_empty_as_none)] = _field(
-        "192.168.99.0/24",
+        NETWORK.ipv4_pool,
         "Pool of inner IPv4 addresses. The first host address is the server's own. Empty: no IPv4 in the tunnel.",
     )
     ipv6_pool: Annotated[IPv6Pool | None, BeforeValidator(_empty_as_none)] = _field(
-        "fd00:99::/64", "The same for IPv6. Empty: no IPv6 in the tunnel."
+        NETWORK.ipv6_pool, "The same for IPv6. Empty: no IPv6 in the tunnel."
     )
-    dns: tuple[AnyAddress, ...] = _field(["192.168.99.1"], "Name servers announced to clients.", max_length=8)
+    dns: tuple[AnyAddress, ...] = _field(NETWORK.dns, "Name servers announced to clients.", max_length=8)
     routes: tuple[AnyNetwork, ...] = _field(
-        [], "Networks routed through the tunnel. Empty: all traffic (the default route).", max_length=256
+        NETWORK.routes, "Networks routed through the tunnel. Empty: all traffic (the default route).", max_length=256
     )
-    no_routes: tuple[AnyNetwork, ...] = _field([], "Networks kept outside the tunnel.", max_length=256)
-    mtu: Count = _field(1400, "Size of the largest inner packet.", unit="bytes", ge=MIN_MTU, le=MAX_MTU)
-    default_domain: str = _field("", "Search domain announced to clients.", max_length=253)
-    split_dns: tuple[str, ...] = _field([], "Domains resolved through the tunnel only.", max_length=64)
+    no_routes: tuple[AnyNetwork, ...] = _field(NETWORK.no_routes, "Networks kept outside the tunnel.", max_length=256)
+    mtu: Count = _field(NETWORK.mtu, "Size of the largest inner packet.", unit="bytes", ge=MIN_MTU, le=MAX_MTU)
+    default_domain: str = _field(NETWORK.default_domain, "Search domain announced to clients.", max_length=253)
+    split_dns: tuple[str, ...] = _field(NETWORK.split_dns, "Domains resolved through the tunnel only.", max_length=64)
 
 
 class LimitsSection(Section):
-    max_clients: Count = _field(1024, "Concurrent sessions of all users.", unit="sessions", ge=1, le=65_536)
+    max_clients: Count = _field(
+        LIMITS.max_clients, "Concurrent sessions of all users.", unit="sessions", ge=1, le=65_536
+    )
     max_same_clients: Count = _field(
-        2,
+        LIMITS.max_same_clients,
         "Concurrent sessions of one user. A user's own setting overrides it.",
         unit="sessions; 0: no limit",
         ge=0,
         le=65_536,
     )
-    on_excess: Literal["deny_new", "kick_oldest", "replace_same_device"] = _field(
-        "deny_new", "What happens to a login over the limit: it is refused, or it replaces an older session."
+    on_excess: OnExcess = _field(
+        LIMITS.on_excess, "What happens to a login over the limit: it is refused, or it replaces an older session."
     )
 
 
 class SessionSection(Section):
     cookie_timeout: Seconds = _field(
-        300, "How long a session without a channel waits for its client to reconnect.", unit=SECONDS, ge=1, le=YEAR
+        SESSION.cookie_timeout,
+        "How long a session without a channel waits for its client to reconnect.",
+        unit=SECONDS,
+        ge=1,
+        le=YEAR,
     )
-    idle_timeout: Seconds = _field(0, "A session without data for this long is ended.", unit=NEVER, ge=0, le=YEAR)
+    idle_timeout: Seconds = _field(
+        SESSION.idle_timeout, "A session without data for this long is ended.", unit=NEVER, ge=0, le=YEAR
+    )
     session_timeout: Seconds = _field(
-        0, "A session is ended this long after its login, regardless of reconnects.", unit=NEVER, ge=0, le=YEAR
+        SESSION.session_timeout,
+        "A session is ended this long after its login, regardless of reconnects.",
+        unit=NEVER,
+        ge=0,
+        le=YEAR,
     )
     dpd: Seconds = _field(
-        90,
+        SESSION.dpd,
         "Silence after which dead peer detection probes the client. Its channel ends after twice this time.",
         unit=NEVER,
         ge=0,
         le=86_400,
     )
-    mobile_dpd: Seconds = _field(1800, "The same for mobile clients, which sleep.", unit=NEVER, ge=0, le=86_400)
-    keepalive: Seconds = _field(32_400, "Interval of the clients' keepalive messages.", unit=NEVER, ge=0, le=YEAR)
-    rekey_time: Seconds = _field(172_800, "Age at which the keys of a channel are replaced.", unit=NEVER, ge=0, le=YEAR)
+    mobile_dpd: Seconds = _field(
+        SESSION.mobile_dpd, "The same for mobile clients, which sleep.", unit=NEVER, ge=0, le=86_400
+    )
+    keepalive: Seconds = _field(
+        SESSION.keepalive, "Interval of the clients' keepalive messages.", unit=NEVER, ge=0, le=YEAR
+    )
+    rekey_time: Seconds = _field(
+        SESSION.rekey_time, "Age at which the keys of a channel are replaced.", unit=NEVER, ge=0, le=YEAR
+    )
 
 
 class VpnSection(Section):
     listen: ListenAddresses = _field(
-        "0.0.0.0:443",
+        _one_or_list(VPN.listen),
         "`ADDRESS:PORT`, or a list of them. IPv6 addresses need brackets; `*:443`: all addresses of both families.",
         max_length=16,
         min_length=1,
     )
-    dtls: Switch = _field(True, "Offer DTLS over UDP beside TLS.")
-    dtls_listen: ListenAddresses = _field("", "UDP addresses. Empty: the same as `listen`.", max_length=16)
-    certificate: FilePath = _field("server.crt", "Certificate chain in PEM, the server's certificate first.")
-    private_key: FilePath = _field("server.key", "Private key of the certificate, in PEM.")
-    worker_threads: Count = _field(0, "Threads that carry packets.", unit="threads; 0: one per core", ge=0, le=256)
+    dtls: Switch = _field(VPN.dtls, "Offer DTLS over UDP beside TLS.")
+    dtls_listen: ListenAddresses = _field(
+        _one_or_list(VPN.dtls_listen), "UDP addresses. Empty: the same as `listen`.", max_length=16
+    )
+    certificate: FilePath = _field(VPN.certificate, "Certificate chain in PEM, the server's certificate first.")
+    private_key: FilePath = _field(VPN.private_key, "Private key of the certificate, in PEM.")
+    worker_threads: Count = _field(
+        VPN.worker_threads, "Threads that carry packets.", unit="threads; 0: one per core", ge=0, le=MAX_WORKERS
+    )
     offloads: tuple[OffloadName, ...] = _field(
-        ["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"],
+        VPN.offloads,
         "Batching of packets, where the kernel supports it. Remove one if it causes problems. From the TUN device: "
         "large TCP (`tso`) and UDP (`uso`) packets. Towards it: merged packets (`coalesce`), and only the last of "
         "several TCP acknowledgements (`acks`). DTLS: batches of datagrams out (`udp_gso`) and in (`udp_gro`).",
@@ -213,20 +251,22 @@ class VpnSection(Section):
 
 
 class AuthSection(Section):
-    methods: tuple[MethodName, ...] = _field(["password"], "Authentication methods.", min_length=1, max_length=1)
-    attempts: Count = _field(3, "Wrong passwords until a login must start again.", unit="attempts", ge=1, le=10)
-    timeout: Seconds = _field(240, "Longest duration of a login.", unit=SECONDS, ge=5, le=3600)
+    methods: tuple[MethodName, ...] = _field(AUTH.methods, "Authentication methods.", min_length=1, max_length=1)
+    attempts: Count = _field(
+        AUTH.attempts, "Wrong passwords until a login must start again.", unit="attempts", ge=1, le=10
+    )
+    timeout: Seconds = _field(AUTH.timeout, "Longest duration of a login.", unit=SECONDS, ge=5, le=3600)
     remember_passwords: Seconds = _field(
-        300,
+        AUTH.remember_passwords,
         "How long a verified password is not hashed again, which makes many reconnects at once cheap. A changed "
         "password takes effect at once.",
         unit=NEVER,
         ge=0,
         le=3600,
     )
-    banner: str = _field("", "Text shown after the login.", max_length=1024)
+    banner: str = _field(AUTH.banner, "Text shown after the login.", max_length=1024)
     groups: tuple[str, ...] = _field(
-        [], "Groups offered in the login form. Empty: the form has no group field.", max_length=64
+        AUTH.groups, "Groups offered in the login form. Empty: the form has no group field.", max_length=64
     )
 
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from vpn_frontend.settings import parse_endpoint
+from vpn_frontend._gateway import lib
+from vpn_frontend.protocol.constants import MIN_MTU
+from vpn_frontend.settings import MAX_WORKERS, parse_endpoint
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,8 @@ def test_an_endpoint_is_read_and_rendered(text, rendered):
 def test_what_is_no_endpoint_is_refused_in_words(text):
     with pytest.raises(ValueError, match=r"."):
         parse_endpoint(text)
+
+
+def test_the_core_s_bounds_are_those_of_the_settings():
+    assert lib.GW_WORKERS_MAX == MAX_WORKERS
+    assert lib.GW_MTU_MIN <= MIN_MTU, "the core refuses no MTU that a client is granted"

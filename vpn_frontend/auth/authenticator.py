@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sentry_engine import Engine
     from vpn_frontend.auth.method import Method
-    from vpn_frontend.gateway.interface import Address
+    from vpn_frontend.settings import Address
 
 METHOD_DEADLINE = 120.0  # seconds for one outcome of one method; a push to a phone takes about 60
 

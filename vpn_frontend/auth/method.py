@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vpn_frontend.auth.result import Outcome, Pending
-    from vpn_frontend.gateway.interface import Address
     from vpn_frontend.ports import UserRecord
+    from vpn_frontend.settings import Address
 
 
 @dataclass(frozen=True, slots=True)

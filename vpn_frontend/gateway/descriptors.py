@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The descriptors that a gateway works on: listening sockets, UDP sockets, TUN queues, one of each per worker.
+"""Descriptors of a gateway: listening sockets, UDP sockets and TUN queues, one set per worker.
 
-Opening them may need privileges; using them does not. So they are opened before a server gives its privileges up.
+Opening them may need privileges, using them does not. So they are opened before the server drops its privileges.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.rlimit import DescriptorLimitError, raise_descriptor_limit
+from vpn_frontend.settings import MAX_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vpn_frontend.settings import VpnSettings
 
-MAX_WORKERS = 64
 CONNECTIONS_PER_CLIENT = 4  # a login of AnyConnect has up to three connections beside its tunnel's
 SPARE_CONNECTIONS = 256
 
@@ -27,7 +27,7 @@ Rows = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class GatewayDescriptors:
-    """Rows are per worker. TCP sockets are bound, and listen only when the gateway starts."""
+    """One tuple per worker. TCP sockets are bound; they listen when the gateway starts."""
 
     listeners: Rows
     datagrams: Rows
@@ -43,7 +43,7 @@ def worker_count(settings: VpnSettings) -> int:
 
 
 def max_connections(settings: VpnSettings) -> int:
-    """Connections that the settings need at a time."""
+    """The number of TLS connections that the gateway holds at most."""
     return settings.limits.max_clients * CONNECTIONS_PER_CLIENT + SPARE_CONNECTIONS
 
 

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The port to the packet mover: what the asyncio side may ask of it and what it hears from it.
+"""Interface of the gateway: the commands that asyncio sends it, and the events that it reports.
 
-``native_gateway.NativeGateway`` carries it out in C (``native/gateway.h`` holds the contract, this mirrors it in
-Python's types). Every call is a command that returns at once; what comes of it arrives as an event.
+``native_gateway.NativeGateway`` implements it in C; ``native/gateway.h`` is the contract, mirrored here in Python's
+types. A command returns at once. Its outcome is an event.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-Address = IPv4Address | IPv6Address
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+    from vpn_frontend.settings import Address
 
 
 class Cause(IntEnum):
@@ -42,7 +44,7 @@ class Counters:
     rx_dropped: int = 0
     tx_dropped: int = 0
     last_data: float = 0.0  # seconds, CLOCK_MONOTONIC
-    dtls_rx_packets: int = 0  # what of the above went over DTLS
+    dtls_rx_packets: int = 0  # the part of the above that went over DTLS
     dtls_rx_bytes: int = 0
     dtls_tx_packets: int = 0
     dtls_tx_bytes: int = 0
@@ -50,7 +52,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionUp:
-    """A TLS handshake is done; the conversation may begin."""
+    """A TLS handshake is done. The client may send requests."""
 
     connection_id: int
     peer: Address
@@ -87,7 +89,7 @@ class ChannelUp:
 
 @dataclass(frozen=True, slots=True)
 class ChannelDown:
-    """The session has no channel now. ``close_message`` is the payload of the peer's DISCONNECT, if it sent one."""
+    """The session has lost its channel. ``close_message`` is the payload of the peer's DISCONNECT, if it sent one."""
 
     session: int
     connection_id: int
@@ -103,7 +105,7 @@ class SessionIdle:
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:
-    """The answer to ``close_session``, with the final counters."""
+    """The gateway holds the session no more. Counters are final."""
 
     session: int
     counters: Counters
@@ -111,14 +113,14 @@ class SessionClosed:
 
 @dataclass(frozen=True, slots=True)
 class SessionAlive:
-    """The answer to ``ask``: the client was heard."""
+    """The client was heard after ``ask``."""
 
     session: int
 
 
 @dataclass(frozen=True, slots=True)
 class DtlsUp:
-    """The session's packets go over DTLS from now on. May come again: a client makes its DTLS anew."""
+    """The session sends over DTLS from now on. Reported again when the client makes a new DTLS connection."""
 
     session: int
     peer: Address
@@ -129,7 +131,7 @@ class DtlsUp:
 
 @dataclass(frozen=True, slots=True)
 class DtlsDown:
-    """The session has TLS alone again; its client may come back over DTLS at any time."""
+    """The session sends over TLS only. Its client may use DTLS again at any time."""
 
     session: int
     cause: Cause
@@ -161,7 +163,7 @@ class TunnelParameters:
 
 @dataclass(frozen=True, slots=True)
 class DtlsPsk:
-    """``PSK-NEGOTIATE``: the client names ``app_id`` in its hello and knows ``key``, exported from its TLS."""
+    """``PSK-NEGOTIATE``: the client sends ``app_id`` in its hello and knows ``key``, exported from its TLS."""
 
     app_id: bytes  # 32 bytes, from a CSPRNG: X-DTLS-App-ID
     key: bytes  # 32 bytes: ConnectionUp.exporter_key of the connection that carried CONNECT
@@ -169,7 +171,7 @@ class DtlsPsk:
 
 @dataclass(frozen=True, slots=True)
 class DtlsResumption:
-    """``X-DTLS12-CipherSuite``: the client "resumes" ``session_id`` with the master secret that it told over TLS."""
+    """``X-DTLS12-CipherSuite``: the client resumes ``session_id`` with a master secret that it sent over TLS."""
 
     session_id: bytes  # 32 bytes, from a CSPRNG: X-DTLS-Session-ID
     master_secret: bytes  # 48 bytes: X-DTLS-Master-Secret
@@ -178,7 +180,7 @@ class DtlsResumption:
 
 @dataclass(frozen=True, slots=True)
 class DtlsCertificate:
-    """``X-DTLS13-CipherSuite``: DTLS 1.3 with the server's certificate, and behind it the client's proof of ``key``."""
+    """``X-DTLS13-CipherSuite``: DTLS 1.3 with the server's certificate, then the client proves that it has ``key``."""
 
     app_id: bytes  # 32 bytes, from a CSPRNG: X-DTLS-App-ID
     key: bytes  # 32 bytes: ConnectionUp.proof_key of the connection that carried CONNECT
@@ -194,11 +196,11 @@ DTLS13_SUITES = ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA
 
 
 class GatewayError(Exception):
-    """The gateway refused a command or could not be set up; the text says which and why."""
+    """The gateway refused a command or could not start. The text names the command and the cause."""
 
 
 class Offload(IntFlag):
-    """What of the kernel's batching may be used (``enum gw_offload``), where it has it; but for ACKS the bytes stay."""
+    """Kernel batching to use where available (``enum gw_offload``). Only ACKS changes what is delivered."""
 
     NONE = 0
     TSO = 1  # large TCP packets from the TUN queue, split by the gateway
@@ -206,15 +208,15 @@ class Offload(IntFlag):
     COALESCE = 4  # packets of a flow merged before they go to the TUN queue
     UDP_GSO = 8  # DTLS: many datagrams in one sendmsg
     UDP_GRO = 16  # DTLS: many datagrams in one recvmsg
-    ACKS = 32  # with COALESCE: of acknowledgements that came together the last stands for all
+    ACKS = 32  # with COALESCE: only the last of several TCP acknowledgements is delivered
     ALL = 63
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayPlan:
-    """All that a gateway is opened with. Every descriptor is open and configured, and the gateway's own from then on.
+class GatewayConfig:
+    """How to start a gateway. Descriptors are open and configured. Their ownership passes to the gateway.
 
-    ``chain`` and ``key`` are PEM, ``gate`` is the address of the engine's ``struct se_gate``, times are seconds.
+    ``chain`` and ``key`` are PEM. ``gate`` is the address of the engine's ``struct se_gate``. Times are seconds.
     """
 
     listeners: tuple[tuple[int, ...], ...]  # listening sockets, one tuple per worker
@@ -225,55 +227,55 @@ class GatewayPlan:
     max_connections: int
     max_sessions: int
     handshake_timeout: float
-    conversation_timeout: float  # without a byte from the peer, before the tunnel
-    write_timeout: float = 10.0  # without the peer taking a byte of what waits for it
+    conversation_timeout: float  # before the tunnel, without a byte from the peer
+    write_timeout: float = 10.0  # without the peer reading a byte of what waits for it
     udp: tuple[tuple[int, ...], ...] = ()  # sockets for DTLS, one tuple per worker
     offloads: Offload = Offload.ALL
     client_ca: bytes = b""  # PEM: clients are asked for a certificate of these CAs and may have none; empty: not asked
 
 
 class OpenGateway(Protocol):
-    """How a gateway comes to be; ``native_gateway.open_gateway`` is the real one. Raises ``GatewayError``."""
+    """Starts a gateway, as ``native_gateway.open_gateway`` does. Raises ``GatewayError``."""
 
-    def __call__(self, plan: GatewayPlan) -> Gateway: ...
+    def __call__(self, config: GatewayConfig) -> Gateway: ...
 
 
 class Gateway(Protocol):
     def send(self, connection_id: int, data: bytes) -> None: ...
 
     def close_connection(self, connection_id: int) -> None:
-        """Close once all that was sent is out."""
+        """Close after all data sent so far is out."""
 
     def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
-        """A session on the worker of the connection; returns its id. Nothing flows before ``attach``."""
+        """Open a session on the worker of the connection. Returns its id. No packets flow before ``attach``."""
 
     def set_dtls(self, session: int, offer: DtlsOffer) -> None:
-        """Expect this DTLS client, and no earlier one. Before each ``attach``; without it there is no DTLS."""
+        """Expect this DTLS client instead of any earlier one. Takes effect with the next ``attach``."""
 
     def attach(self, session: int, connection_id: int, head: bytes, early: bytes) -> None:
         """Send ``head``, then make the connection the channel of ``session``.
 
-        ``early`` is what the peer sent behind its CONNECT.
+        ``early`` is what the peer sent after its CONNECT.
         """
 
     def close_session(self, session: int, frame: bytes) -> None:
-        """Send ``frame`` (a CSTP frame, or nothing) and close; commands for an id that is gone are ignored."""
+        """Send ``frame`` (a CSTP frame, or nothing) and close. Ignored for an id that is gone."""
 
     def resize(self, session: int, mtu: int) -> None:
-        """The largest inner packet for the client from now on, in bytes."""
+        """Set the largest inner packet for the client, in bytes."""
 
     def ask(self, session: int) -> None:
-        """Probe the client: ``SessionAlive`` comes once it is heard, at once where that was in the last two seconds."""
+        """Probe the client. ``SessionAlive`` follows once it is heard, at once if it was heard within two seconds."""
 
     def counters(self, session: int) -> Counters: ...
 
     def stats(self) -> dict[str, int]: ...
 
     def set_certificate(self, chain: bytes, key: bytes) -> None:
-        """Use another certificate (PEM) for handshakes to come. Raises ``GatewayError``, then nothing changes."""
+        """Use another certificate (PEM) for new handshakes. Raises ``GatewayError``, then nothing changes."""
 
     def hold(self) -> None:
-        """Until ``release``, which follows soon, commands may wait for each other and take effect together."""
+        """Delay commands until ``release``, which must follow soon, so that workers get them together."""
 
     def release(self) -> None: ...
 

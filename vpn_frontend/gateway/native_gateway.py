@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The gateway in C (``native/``) behind the port ``gateway.Gateway``.
+"""The gateway in C (``native/``) behind the interface ``Gateway``.
 
-The classes here own the native object and translate: addresses to 16 bytes, structs to events, negative errno to
-``GatewayError``. A packet never comes this way.
+Owns the native object and converts: addresses to 16 bytes, structs to events, negative errno to ``GatewayError``. No
+packet passes through here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from vpn_frontend._gateway import ffi, lib
 from vpn_frontend.gateway.interface import (
-    Address,
     Cause,
     ChannelDown,
     ChannelUp,
@@ -29,9 +28,9 @@ from vpn_frontend.gateway.interface import (
     DtlsPsk,
     DtlsResumption,
     DtlsUp,
+    GatewayConfig,
     GatewayError,
     GatewayEvent,
-    GatewayPlan,
     SessionAlive,
     SessionClosed,
     SessionIdle,
@@ -50,16 +49,17 @@ if TYPE_CHECKING:
         Pointer,
         Text,
     )
+    from vpn_frontend.settings import Address
 
 EVENTS_PER_CALL = 256
 EVENT_DATA_SIZE = 256 * 1024  # bytes; a payload is at most 16 KiB + 64
-ROUNDS_PER_CALL = 8  # calls of ``events`` come back to the loop after so many full batches
+ROUNDS_PER_CALL = 8  # ``events`` returns to the loop after this many full batches
 ERROR_SIZE = 256
 TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
 CAUSES = {int(cause): cause for cause in Cause}
 NO_ADDRESS = bytes(16)
-EXPORTED_KEY: int = lib.GW_EXPORTER_SIZE  # bytes of each of the two that come with a connection
+EXPORTED_KEY: int = lib.GW_EXPORTER_SIZE  # bytes of each of the two keys of a connection
 MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -73,19 +73,19 @@ def unpack_address(packed: bytes) -> Address:
     return IPv4Address(packed[12:]) if packed.startswith(MAPPED) else IPv6Address(packed)
 
 
-def open_gateway(plan: GatewayPlan) -> NativeGateway:
-    """Start a gateway: when this returns, connections are accepted. Raises ``GatewayError``."""
-    return NativeGateway(plan)
+def open_gateway(config: GatewayConfig) -> NativeGateway:
+    """Start a gateway. Connections are accepted when this returns. Raises ``GatewayError``."""
+    return NativeGateway(config)
 
 
-class _Descriptors:
-    """The plan's descriptors that the native object has not taken over yet."""
+class _OwnedDescriptors:
+    """Descriptors whose ownership has not passed to the native object yet."""
 
-    def __init__(self, plan: GatewayPlan) -> None:
-        self._listeners = [(worker, fd) for worker, row in enumerate(plan.listeners) for fd in row]
-        self._tuns = list(enumerate(plan.tuns))
-        # Taken from the end, so in the order of the plan: a worker answers through its own socket of the same place.
-        self._udp = [(worker, fd) for worker, row in enumerate(plan.udp) for fd in row][::-1]
+    def __init__(self, config: GatewayConfig) -> None:
+        self._listeners = [(worker, fd) for worker, row in enumerate(config.listeners) for fd in row]
+        self._tuns = list(enumerate(config.tuns))
+        # Reversed, as they are taken from the end: sockets of one endpoint need the same position in each worker.
+        self._udp = [(worker, fd) for worker, row in enumerate(config.udp) for fd in row][::-1]
 
     def hand_over(self, gateway: GatewayPointer) -> None:
         while self._tuns:
@@ -104,18 +104,18 @@ class _Descriptors:
 
 
 class NativeGateway:
-    """See ``gateway.Gateway``."""
+    """Implements ``Gateway``."""
 
-    def __init__(self, plan: GatewayPlan) -> None:
+    def __init__(self, config: GatewayConfig) -> None:
         self._gw: GatewayPointer | None = None
         self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
         self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
         self._stat_names = _stat_names()
-        self._client_ca = plan.client_ca
-        given = _Descriptors(plan)
+        self._client_ca = config.client_ca
+        given = _OwnedDescriptors(config)
         try:
-            self._open(plan)
-            self.set_certificate(plan.chain, plan.key)
+            self._open(config)
+            self.set_certificate(config.chain, config.key)
             given.hand_over(self._handle())
             self._start()
         except BaseException:
@@ -123,19 +123,19 @@ class NativeGateway:
             self.close()
             raise
 
-    def _open(self, plan: GatewayPlan) -> None:
+    def _open(self, config: GatewayConfig) -> None:
         error = ffi.new("char[]", ERROR_SIZE)
-        config: dict[str, int | Pointer] = {
-            "workers": len(plan.tuns),
-            "max_connections": plan.max_connections,
-            "max_sessions": plan.max_sessions,
-            "handshake_timeout_ms": round(plan.handshake_timeout * 1000),
-            "conversation_timeout_ms": round(plan.conversation_timeout * 1000),
-            "write_timeout_ms": round(plan.write_timeout * 1000),
-            "offloads": int(plan.offloads),
-            "gate": ffi.cast("void *", plan.gate),
+        fields: dict[str, int | Pointer] = {
+            "workers": len(config.tuns),
+            "max_connections": config.max_connections,
+            "max_sessions": config.max_sessions,
+            "handshake_timeout_ms": round(config.handshake_timeout * 1000),
+            "conversation_timeout_ms": round(config.conversation_timeout * 1000),
+            "write_timeout_ms": round(config.write_timeout * 1000),
+            "offloads": int(config.offloads),
+            "gate": ffi.cast("void *", config.gate),
         }
-        self._gw = lib.gw_open(ffi.new("struct gw_config *", config), error, ERROR_SIZE)
+        self._gw = lib.gw_open(ffi.new("struct gw_config *", fields), error, ERROR_SIZE)
         if not self._gw:
             raise GatewayError(_text(error))
 
@@ -145,7 +145,7 @@ class NativeGateway:
             raise GatewayError(_text(error))
 
     def set_certificate(self, chain: bytes, key: bytes) -> None:
-        """Use another certificate for the handshakes to come; on ``GatewayError`` the one before stays."""
+        """Use another certificate for new handshakes. Raises ``GatewayError``, then the old one stays."""
         error = ffi.new("char[]", ERROR_SIZE)
         buffers = {"chain": chain, "key": key, "client_ca": self._client_ca}
         tls: dict[str, int | Bytes] = {name: ffi.from_buffer("uint8_t[]", pem) for name, pem in buffers.items()}
@@ -193,7 +193,7 @@ class NativeGateway:
         _check_command(lib.gw_session_ask(self._handle(), session), "ask")
 
     def counters(self, session: int) -> Counters:
-        """Raises ``GatewayError`` for a session that is gone; its ``SessionClosed`` carries the final ones."""
+        """Raises ``GatewayError`` for a session that is gone. Its ``SessionClosed`` has the final counters."""
         counters = ffi.new("struct gw_counters *")
         _check(lib.gw_session_counters(self._handle(), session, counters), "counters")
         return _counters(counters)
@@ -214,7 +214,7 @@ class NativeGateway:
         lib.gw_stop_accepting(self._handle())
 
     def close(self) -> None:
-        """Idempotent; not a byte is sent once it returns."""
+        """Idempotent. Nothing is sent after it returns."""
         gateway, self._gw = self._gw, None
         if gateway:
             lib.gw_close(gateway)
@@ -252,7 +252,7 @@ def _connection_up(event: EventStruct, payload: bytes) -> ConnectionUp:
         peer_port=event.peer_port,
         local_port=event.local_port,
         tls_version=TLS_VERSIONS.get(event.tls_version) or f"{event.tls_version:#06x}",
-        cipher=sys.intern(_text(event.cipher)),  # kept by each session, and mostly the same
+        cipher=sys.intern(_text(event.cipher)),  # one text for all sessions with the same cipher
         server_name=_text(event.server_name),
         resumed=bool(event.resumed),
         exporter_key=payload[:EXPORTED_KEY],
@@ -344,7 +344,7 @@ def _check(status: int, what: str) -> None:
 
 
 def _check_command(status: int, what: str) -> None:
-    """A command for something that is gone meanwhile is no fault: its end is an event already on the way."""
+    """Ignores ``ENOENT``: the object has ended, and the event of that is on its way."""
     if status < 0 and status != -errno.ENOENT:
         _refuse(status, what)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server's certificate chain and key: read, matched with each other, and known by its fingerprint."""
+"""The server's certificate chain and private key."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MAX_FILE = 1024 * 1024  # bytes; a long chain has 20 KB
 
 
 class CertificateError(Exception):
-    """The files are no certificate and its key; the text names the file and says why."""
+    """The files are not a certificate and its key. The text names the file and the cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
-    """PEM as the gateway takes it. ``sha1`` (hex, upper case) is what AnyConnect compares; it protects nobody."""
+    """``chain`` and ``key`` are PEM. ``sha1`` (hex, upper case) is compared by AnyConnect and protects nothing."""
 
     chain: bytes
     key: bytes
@@ -37,7 +37,7 @@ class ServerCertificate:
 
 
 def load_certificate(chain_file: Path, key_file: Path, read: FileReader | None = None) -> ServerCertificate:
-    """Read both files, with ``read`` where the process itself may not. Raises ``CertificateError``."""
+    """Read both files, through ``read`` if the process may not itself. Raises ``CertificateError``."""
     chain, key = (_read(path, read or _read_directly) for path in (chain_file, key_file))
     try:
         leaf = x509.load_pem_x509_certificates(chain)[0]
@@ -54,7 +54,7 @@ def load_certificate(chain_file: Path, key_file: Path, read: FileReader | None =
 
 
 def certificate_problems(certificate: ServerCertificate, now: datetime | None = None) -> list[str]:
-    """What clients will complain about."""
+    """Problems that make clients refuse the certificate."""
     if certificate.expires_at <= (now or datetime.now(UTC)):
         return [f"the certificate expired on {certificate.expires_at:%Y-%m-%d}"]
     return []

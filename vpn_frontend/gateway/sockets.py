@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sockets for the gateway's workers: each worker gets one of its own per endpoint, and the kernel spreads the peers."""
+"""Listening and UDP sockets: one per endpoint and worker (SO_REUSEPORT), so the kernel spreads the peers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ if TYPE_CHECKING:
 
     from vpn_frontend.settings import Endpoint
 
-# Connections that the kernel completed and no worker took yet, per socket; a storm beyond it waits in the SYN queue.
-BACKLOG = 1024
+BACKLOG = 1024  # per socket: completed connections that no worker has accepted; more wait in the SYN queue
 UDP_BUFFER = 4 * 1024 * 1024  # bytes each way: 20 ms of full datagrams at a gigabit per second, as the kernel counts
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python does not name them
 
 
 class ListenError(Exception):
-    """An endpoint cannot be listened on; the text names it and says why."""
+    """Listening on an endpoint failed. The text names it and the cause."""
 
 
 def bind_listeners(endpoints: Iterable[Endpoint], workers: int) -> tuple[tuple[int, ...], ...]:
-    """Bound TCP sockets, one tuple per worker; the caller owns the descriptors. Raises ``ListenError``.
+    """Bound TCP sockets, one tuple per worker. The caller owns the descriptors. Raises ``ListenError``.
 
     Connections are refused until ``start_listening``.
     """
@@ -44,7 +43,7 @@ def start_listening(descriptors: Iterable[int]) -> None:
 
 
 def open_datagram_sockets(endpoints: Iterable[Endpoint], workers: int) -> tuple[tuple[int, ...], ...]:
-    """Unconnected UDP sockets, one tuple per worker; the caller owns the descriptors. Raises ``ListenError``."""
+    """Unconnected UDP sockets, one tuple per worker. The caller owns the descriptors. Raises ``ListenError``."""
     return _open(endpoints, workers, socket.SOCK_DGRAM)
 
 
@@ -76,7 +75,7 @@ def _bound(endpoint: Endpoint, kind: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if ipv6:
-            # ``::`` takes IPv4 too, as an operator who writes one line expects.
+            # ``::`` accepts IPv4 too.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if endpoint.address.is_unspecified else 1)
         if kind == socket.SOCK_DGRAM:
             _widen(bound, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
@@ -89,7 +88,7 @@ def _bound(endpoint: Endpoint, kind: int) -> socket.socket:
 
 
 def _widen(bound: socket.socket, forced: int, asked: int) -> None:
-    """Past net.core.[rw]mem_max where the process may (CAP_NET_ADMIN), and up to it where not."""
+    """Beyond net.core.[rw]mem_max with CAP_NET_ADMIN, up to it without."""
     try:
         bound.setsockopt(socket.SOL_SOCKET, forced, UDP_BUFFER)
     except PermissionError:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one TUN device of the server: its queues, its addresses, its end.
+"""The TUN device of the server: its queues, addresses and MTU.
 
-The device exists as long as a queue is open, so that a process that dies leaves nothing behind.
+The device exists as long as a queue is open, so a process that dies leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ IFF_TUN = 0x0001
 IFF_MULTI_QUEUE = 0x0100
 IFF_TUN_EXCL = 0x8000
 IFF_NO_PI = 0x1000
-IFF_VNET_HDR = 0x4000  # every packet with a header that says how it may be split; the gateway finds out by itself
+IFF_VNET_HDR = 0x4000  # a virtio header before each packet, for GSO and GRO; the gateway detects it
 MAX_NAME = 15  # bytes: IFNAMSIZ without its NUL
-# Packets that the kernel keeps for a worker that is off its core. All clients of a queue share it, so that one client's
-# burst into a full one costs the others theirs: 40 ms at 1 Gbit/s, longer than a busy machine lets a thread wait.
+# Packets that the kernel queues while a worker is not running. All clients of a queue share it, so one client's burst
+# into a full queue drops packets of others. 40 ms at 1 Gbit/s, longer than a thread waits on a busy machine.
 QUEUE_LENGTH = 4000
 
 
 class TunError(Exception):
-    """The device cannot be made or set up; the text says which step failed and why."""
+    """The device cannot be created or configured. The text names the step and the cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class TunDevice:
-    """How the device is to look. ``addresses`` are the server's own, each with the length of its pool."""
+    """The wanted device. ``addresses`` are the server's own, with the prefix lengths of their pools."""
 
     name: str
     addresses: tuple[IPv4Interface | IPv6Interface, ...]
@@ -43,13 +43,13 @@ class TunDevice:
 
 
 def open_queues(name: str, count: int) -> tuple[int, ...]:
-    """Make the device with ``count`` queues; the caller owns the descriptors. Raises ``TunError``.
+    """Create the device with ``count`` queues. The caller owns the descriptors. Raises ``TunError``.
 
-    A device of that name that is there already, another server's perhaps, is an error.
+    An existing device of that name is an error: it may be another server's.
     """
     encoded = name.encode("ascii", "replace")
     if not 0 < len(encoded) <= MAX_NAME:
-        raise TunError(f"{name!r} is no name for a network device")
+        raise TunError(f"{name!r} is not a name for a network device")
     queues: list[int] = []
     try:
         for index in range(count):
@@ -64,7 +64,7 @@ def open_queues(name: str, count: int) -> tuple[int, ...]:
 
 
 async def configure(device: TunDevice) -> None:
-    """Give the device its addresses and MTU and switch it on. Raises ``TunError``."""
+    """Set addresses and MTU and bring the device up. Raises ``TunError``."""
     try:
         async with AsyncIPRoute() as netlink:
             found = await netlink.link_lookup(ifname=device.name)

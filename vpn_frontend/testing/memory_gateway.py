@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A gateway without sockets: peers are played by calls, and what they would see is there to look at.
+"""A gateway without sockets. Methods play the peers, attributes show what peers would see.
 
-It keeps the port's promises as strictly as the native one: ids are never used again, commands for what is gone are
-ignored, events come in order and after the command that caused them, never from inside it.
+It keeps the contract of the native one: ids are not reused, commands for what is gone are ignored, events come in order
+and after the command that caused them, never from inside it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from vpn_frontend.gateway.interface import (
     DtlsDown,
     DtlsOffer,
     DtlsUp,
+    GatewayConfig,
     GatewayError,
     GatewayEvent,
-    GatewayPlan,
     SessionAlive,
     SessionClosed,
     SessionIdle,
@@ -47,7 +47,7 @@ class MemorySession:
 
 
 class MemoryGateway:
-    """Is its own opener: ``MemoryGateway()`` may stand where an ``OpenGateway`` is wanted."""
+    """Also an ``OpenGateway``: calling it returns itself."""
 
     def __init__(self, *, max_sessions: int = 1 << 30) -> None:
         self.sent: defaultdict[int, bytearray] = defaultdict(bytearray)  # by connection
@@ -62,8 +62,8 @@ class MemoryGateway:
         self._ids = count(1)
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
-    def __call__(self, plan: GatewayPlan) -> MemoryGateway:
-        self.certificate = (plan.chain, plan.key)
+    def __call__(self, config: GatewayConfig) -> MemoryGateway:
+        self.certificate = (config.chain, config.key)
         return self
 
     # What peers do
@@ -84,7 +84,7 @@ class MemoryGateway:
             self._tell(ConnectionData(connection_id, data))
 
     def move_data(self, session: int, *, received: int = 0, sent: int = 0) -> None:
-        """Packets of one byte each, to have something to count."""
+        """Count packets of one byte each."""
         known = self.sessions[session]
         old = known.counters
         known.counters = replace(
@@ -110,7 +110,7 @@ class MemoryGateway:
     def send_datagrams(
         self, session: int, cipher: str = "ECDHE-RSA-AES256-GCM-SHA384", address: str = "192.0.2.1"
     ) -> None:
-        """The client's DTLS handshake, done."""
+        """The client completes a DTLS handshake."""
         if self.sessions[session].dtls is not None:
             self._tell(DtlsUp(session, ip_address(address), 50_000, "DTLSv1.2", cipher))
 
@@ -121,7 +121,7 @@ class MemoryGateway:
         self._tell(SessionIdle(session))
 
     def answer(self, session: int) -> None:
-        """The client hears a question and answers, if one was asked."""
+        """The client answers a probe, if there was one."""
         known = self.sessions[session]
         if known.asked:
             known.asked = False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The layers above in memory: users, journal, events."""
+"""In-memory directory, journal and event sink."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MemoryDirectory:
-    """A ``UserDirectory``. ``error`` is raised by every look-up while it is set; ``recalls``: it need not be asked."""
+    """A ``UserDirectory``. Look-ups raise ``error`` while it is set. With ``recalls`` every user is cached."""
 
     def __init__(self, users: Iterable[UserRecord] = (), *, recalls: bool = False) -> None:
         self.users = {user.name: user for user in users}
@@ -31,7 +31,7 @@ class MemoryDirectory:
 
 
 class MemoryJournal:
-    """A ``SessionJournal`` that holds its users to "exactly one opened and one closed"."""
+    """A ``SessionJournal`` that checks for exactly one ``OPENED`` and one ``CLOSED`` per session."""
 
     def __init__(self) -> None:
         self.open: dict[str, SessionView] = {}
@@ -65,7 +65,7 @@ class MemoryJournal:
 
 
 class MemoryEvents:
-    """An ``EventSink`` that keeps all."""
+    """An ``EventSink`` that keeps all events."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, dict[str, object]]] = []

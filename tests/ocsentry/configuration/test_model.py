@@ -3,16 +3,38 @@
 
 from __future__ import annotations
 
+import ast
 import tomllib
+from dataclasses import fields
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
+from annotated_types import Ge, Le
 
-from ocsentry.configuration.model import Config, ConfigError, find_config, load_config
+from ocsentry.configuration import model
+from ocsentry.configuration.model import (
+    AuthSection,
+    Config,
+    ConfigError,
+    LimitsSection,
+    NetworkSection,
+    SessionSection,
+    VpnSection,
+    find_config,
+    load_config,
+)
 from ocsentry.configuration.rendered_docs import PAGES, render_page
-from vpn_frontend.protocol.constants import MIN_MTU
-from vpn_frontend.settings import Endpoint, VpnSettings
+from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU
+from vpn_frontend.settings import (
+    MAX_WORKERS,
+    AuthSettings,
+    Endpoint,
+    LimitSettings,
+    NetworkSettings,
+    SessionSettings,
+    VpnSettings,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -37,6 +59,35 @@ def test_an_empty_file_means_the_defaults_of_the_vpn(tmp_path):
     assert loaded.store_url == f"sqlite:///{tmp_path}/ocsentry.db"
     assert loaded.values.policy.rules == (tmp_path / "rules",)
     assert loaded.values.admin.socket == tmp_path / "admin.sock"
+
+
+def test_defaults_and_bounds_are_those_of_the_vpn():
+    """Each key of a table is one of the settings; what the file accepts is what the VPN accepts."""
+    sections = {
+        NetworkSettings: NetworkSection, LimitSettings: LimitsSection, SessionSettings: SessionSection,
+        AuthSettings: AuthSection, VpnSettings: VpnSection,
+    }  # fmt: skip
+    for settings, section in sections.items():
+        assert section.model_fields.keys() == {field.name for field in fields(settings)} - {"auth"}
+    assert {Ge(MIN_MTU), Le(MAX_MTU)} <= {*NetworkSection.model_fields["mtu"].metadata}
+    assert Le(MAX_WORKERS) in VpnSection.model_fields["worker_threads"].metadata
+
+
+def test_a_default_of_the_file_has_no_second_place():
+    """The sections of the VPN take every default from the settings: none is written as a literal."""
+    tree = ast.parse(Path(model.__file__).read_text())
+    sections = {"NetworkSection", "LimitsSection", "SessionSection", "VpnSection", "AuthSection"}
+    literals = [
+        f"{section.name}.{entry.target.id}"
+        for section in tree.body
+        if isinstance(section, ast.ClassDef) and section.name in sections
+        for entry in section.body
+        if isinstance(entry, ast.AnnAssign)
+        and isinstance(entry.value, ast.Call)
+        and entry.value.args
+        and isinstance(entry.value.args[0], ast.Constant | ast.List)
+    ]
+    assert literals == []
 
 
 def test_values_reach_the_vpn(tmp_path):

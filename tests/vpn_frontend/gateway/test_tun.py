@@ -55,5 +55,5 @@ def test_the_device_is_made_set_up_and_gone_with_its_queues():
 
 @pytest.mark.parametrize("name", ["", "a-name-too-long-for-linux"])
 def test_a_name_that_no_device_can_have_is_refused(name):
-    with pytest.raises(TunError, match="no name"):
+    with pytest.raises(TunError, match="not a name"):
         open_queues(name, 1)

@@ -31,7 +31,7 @@ from vpn_frontend.gateway.interface import (
     ConnectionClosed,
     ConnectionData,
     ConnectionUp,
-    GatewayPlan,
+    GatewayConfig,
     SessionClosed,
     TunnelParameters,
 )
@@ -251,7 +251,7 @@ class Bench:
         listeners = bind_listeners([Endpoint(ip_address(listen), self.port)], workers)
         start_listening(descriptor for row in listeners for descriptor in row)
         self.gateway = open_gateway(
-            GatewayPlan(
+            GatewayConfig(
                 listeners=listeners,
                 tuns=tuple(theirs.detach() for _, theirs in ends),
                 chain=pair[0],
