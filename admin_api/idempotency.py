@@ -78,7 +78,7 @@ class Idempotency:
         elif not kept.body and scope["path"] in SHOWN_ONCE:
             response = problem_response(
                 scope,
-                ApiError(ProblemKind.ALREADY_EXISTS, "Created by an earlier request; its secret is shown only once"),
+                ApiError(ProblemKind.ALREADY_EXISTS, "Created by an earlier request; its secret is shown once"),
             )
         else:
             response = Response(kept.body, kept.status, kept.headers)

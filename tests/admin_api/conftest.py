@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A whole API in memory: real store, real engine (the twin), the application behind httpx; only the VPN is a fake."""
+"""A whole API in memory: real store, reference core, the application behind httpx; only the VPN is a fake."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import SessionState, SessionView
 
 NEVER_BLOCK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
-CALLER = "192.0.2.200"  # where the requests of the tests come from
+CALLER = "192.0.2.200"  # source address of the tests' requests
 
 RULES = {
     "wolfsentry": {
@@ -66,7 +66,7 @@ def make_view(
 
 
 class FakeSessions:
-    """The VPN's session table as far as the API asks it, over the same engine."""
+    """A fake of the VPN's session table, on the same engine."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -102,7 +102,7 @@ class FakeSessions:
 
 @dataclass
 class Server:
-    """One running API. ``client`` has every scope; ``client_with(...)`` makes others."""
+    """One running API. ``client`` has every scope; ``client_with(...)`` makes clients with other scopes."""
 
     services: Services
     sessions: FakeSessions

@@ -68,6 +68,6 @@ class TestOpenApi:
             nobody = await server.client_with(Scope.METRICS_READ)
             assert (await nobody.request(method, filled)).status_code == 403, path
 
-    async def test_no_page_loads_from_elsewhere(self, server):
+    async def test_no_page_loads_from_other_hosts(self, server):
         for path in ("/docs", "/redoc"):
             assert (await server.client.get(path)).status_code == 404

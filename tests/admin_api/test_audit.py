@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""``/audit``: every change leaves a row."""
+
 from __future__ import annotations
 
 import pytest
@@ -61,4 +63,4 @@ async def test_pages_newest_first(server):
     second = (await server.client.get(URL, params={"limit": 3, "cursor": first["next_cursor"]})).json()
     serials = [row["serial"] for row in first["items"] + second["items"]]
     assert serials == sorted(serials, reverse=True)
-    assert len(set(serials)) == 6  # the start of the server and the token of the tests among them
+    assert len(set(serials)) == 6  # including the start of the server and the token of the tests

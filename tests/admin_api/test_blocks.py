@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""``/blocks``: create, list, get and delete."""
+
 from __future__ import annotations
 
 from ipaddress import ip_network
@@ -110,12 +112,12 @@ class TestCreateBlock:
         assert answer.status_code == 409
         assert answer.json()["code"] == "never_blocked"
 
-    async def test_says_which_rule_overrides_it(self, server):
+    async def test_names_the_rule_that_overrides_it(self, server):
         answer = await server.client.post(URL, json={"cidr": "203.0.113.0/24"})
         assert answer.status_code == 201
         assert answer.json()["overridden_by"] == "corporate"
 
-    async def test_again_keeps_the_later_end(self, server):
+    async def test_blocking_again_keeps_the_later_end(self, server):
         first = (await server.client.post(URL, json={"cidr": NETWORK, "ttl": 60})).json()
         shorter = await server.client.post(URL, json={"cidr": NETWORK, "ttl": 30})
         assert shorter.status_code == 200
@@ -203,7 +205,7 @@ class TestDeleteBlock:
     async def test_wrong_scope(self, server):
         assert (await (await server.client_with(Scope.BLOCKS_READ)).delete(f"{URL}/x")).status_code == 403
 
-    async def test_lets_in_before_the_answer(self, server):
+    async def test_is_accepted_again_before_the_answer(self, server):
         made = (await server.client.post(URL, json={"cidr": NETWORK})).json()
         answer = await server.client.delete(f"{URL}/{made['id']}")
         assert answer.status_code == 204

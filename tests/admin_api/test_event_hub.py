@@ -20,7 +20,7 @@ async def take(listener, count):
 
 
 class TestHub:
-    async def test_from_now_on_in_order(self):
+    async def test_new_events_arrive_in_order(self):
         hub = EventHub()
         hub.emit("before")
         with hub.listening() as listener:
@@ -28,7 +28,7 @@ class TestHub:
                 hub.emit("tick", n=n)
             assert [(e.kind, e.fields["n"]) for e in await take(listener, 3)] == [("tick", n) for n in range(3)]
 
-    async def test_comes_back_to_where_it_left(self):
+    async def test_resumes_after_the_last_id(self):
         hub = EventHub()
         with hub.listening() as listener:
             hub.emit("one")
@@ -39,7 +39,7 @@ class TestHub:
             assert [e.kind for e in await take(listener, 2)] == ["two", "three"]
         assert hub.id_of(two) > hub.id_of(one)
 
-    async def test_away_too_long_is_told_how_much_it_missed(self):
+    async def test_a_late_reconnect_gets_the_number_of_missed_events(self):
         hub = EventHub()
         with hub.listening() as listener:
             hub.emit("first")
@@ -61,7 +61,7 @@ class TestHub:
         assert (gap.kind, gap.fields) == ("gap", {"missed": None})
         assert kept.kind == "kept"
 
-    async def test_slow_listener_loses_the_oldest_and_knows(self):
+    async def test_slow_listener_loses_the_oldest_and_gets_a_gap(self):
         hub = EventHub()
         with hub.listening() as slow:
             for n in range(QUEUE + 5):
@@ -71,7 +71,7 @@ class TestHub:
         assert tick.fields == {"n": 5}
         assert hub.dropped == 5
 
-    async def test_listeners_are_bounded_and_forgotten(self):
+    async def test_listeners_are_bounded_and_removed(self):
         hub = EventHub()
         contexts = [hub.listening() for _ in range(MAX_LISTENERS)]
         for context in contexts:

@@ -53,7 +53,7 @@ class TestStream:
             assert again["id"] == strange["id"]
         assert server.services.events.dropped == 0
 
-    async def test_ends_with_what_has_happened_where_nobody_follows(self, server):
+    async def test_without_follow_the_stream_ends_after_the_latest_event(self, server):
         server.services.events.emit("one")
         server.services.events.emit("two")
         answer = await server.client.get(URL, params={"follow": False}, headers={"Last-Event-ID": "all"})

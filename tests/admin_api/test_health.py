@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Health, readiness, status and metrics."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -66,7 +68,7 @@ class TestStatus:
 
 
 class TestMetrics:
-    async def test_elsewhere_needs_a_token(self, server):
+    async def test_other_hosts_need_a_token(self, server):
         assert (await server.anonymous.get("/metrics")).status_code == 401
         assert (await (await server.client_with(Scope.USERS_WRITE)).get("/metrics")).status_code == 403
         assert (await (await server.client_with(Scope.METRICS_READ)).get("/metrics")).status_code == 200
@@ -76,7 +78,7 @@ class TestMetrics:
         async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
             assert (await client.get("/metrics")).status_code == 200
 
-    async def test_figures(self, server, services, view):
+    async def test_metrics_have_values(self, server, services, view):
         server.sessions.add(view())
         server.sessions.add(view("s2", state=SessionState.ROAMING))
         server.engine.decide("connect", "192.0.2.65")
@@ -94,7 +96,7 @@ class TestMetrics:
         await server.client.get("/metrics")
         assert services.request_metrics.answers["GET", 200] == 2
 
-    async def test_strangers_cannot_multiply_labels(self, server):
+    async def test_clients_cannot_multiply_labels(self, server):
         for n in range(5):
             await server.anonymous.request(f"METHOD{n}", f"/path{n}")
         text = (await server.client.get("/metrics")).text

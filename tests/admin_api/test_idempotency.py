@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Idempotency-Key: repeated creations are carried out once."""
+
 from __future__ import annotations
 
 import asyncio
@@ -55,7 +57,7 @@ async def test_errors_are_not_kept(server):
     assert answer.status_code == 201
 
 
-async def test_first_one_still_under_way(server, monkeypatch):
+async def test_first_request_still_in_progress(server, monkeypatch):
     began, go_on = asyncio.Event(), asyncio.Event()
     add_block = server.enforcement.add_block
 
@@ -99,5 +101,5 @@ async def test_body_is_bounded(server):
     assert answer.status_code == 413
 
 
-async def test_does_not_reach_the_anonymous(server):
+async def test_anonymous_requests_store_nothing(server):
     assert (await server.anonymous.post(URL, json=BODY, headers=KEY)).status_code == 401

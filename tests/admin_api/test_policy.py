@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""``/policy`` and ``/explain``."""
+
 from __future__ import annotations
 
 import pytest
@@ -45,7 +47,7 @@ class TestGetPolicy:
 
 
 class TestCheckPolicy:
-    async def test_good_one_says_whom_it_would_cut(self, server, view):
+    async def test_valid_policy_counts_the_sessions_it_would_cut(self, server, view):
         server.sessions.add(view(address=INSIDE))
         answer = await server.client.post("/api/v1/policy/check", json=document(BLACKLIST))
         assert answer.status_code == 200
@@ -53,20 +55,20 @@ class TestCheckPolicy:
         assert answer.json()["sessions_cut"] == 1
         assert server.engine.explain(INSIDE).verdict.accepted
 
-    async def test_api_blocks_count_too(self, server, view):
+    async def test_api_blocks_are_included(self, server, view):
         await server.client.post("/api/v1/blocks", json={"cidr": "198.51.100.0/24"})
         server.sessions.add(view(address=INSIDE))
         answer = await server.client.post("/api/v1/policy/check", json=document())
         assert answer.json()["sessions_cut"] == 1
 
-    async def test_errors_have_places(self, server):
+    async def test_errors_have_locations(self, server):
         answer = await server.client.post("/api/v1/policy/check", json=document(BLACKLIST, BAD))
         assert answer.status_code == 200
         assert not answer.json()["valid"]
         (problem,) = answer.json()["problems"]
         assert problem["pointer"].startswith("/wolfsentry/rules/1/remote_addr")
 
-    async def test_what_deserves_a_look(self, server):
+    async def test_warnings_are_reported(self, server):
         doubled = document(BLACKLIST, {**BLACKLIST, "id": "again"})
         doubled["wolfsentry"]["tests"] = [{"address": INSIDE, "event": "connect", "expect": "accept"}]
         answer = (await server.client.post("/api/v1/policy/check", json=doubled)).json()
@@ -81,7 +83,7 @@ class TestCheckPolicy:
         assert problem["file"] == "b.json"
         assert "already used in a.json" in problem["reason"]
 
-    async def test_files_as_they_lie(self, server):
+    async def test_present_rule_files(self, server):
         server.write_rules(document(BLACKLIST), "more.json")
         answer = await server.client.post("/api/v1/policy/check")
         assert answer.json()["valid"]
@@ -92,13 +94,13 @@ class TestCheckPolicy:
         assert server.enforcement.status().failure is None
 
     @pytest.mark.parametrize("body", [[], "text", {"documents": []}, {"documents": {"a": 5}}, {}, {"wolfsentry": None}])
-    async def test_nonsense(self, server, body):
+    async def test_malformed_documents(self, server, body):
         answer = await server.client.post("/api/v1/policy/check", json=body)
         assert answer.status_code == 422 or not answer.json()["valid"]
 
 
 class TestReloadPolicy:
-    async def test_takes_files_up_and_cuts(self, server, view):
+    async def test_reload_applies_files_and_disconnects(self, server, view):
         server.sessions.add(view(address=INSIDE))
         server.write_rules(document(BLACKLIST), "more.json")
         dry = await server.client.post("/api/v1/policy/reload", params={"dry_run": True})
@@ -136,7 +138,7 @@ class TestReloadPolicy:
 
 
 class TestExplain:
-    async def test_walk(self, server):
+    async def test_explains_each_tier(self, server):
         await server.client.post("/api/v1/blocks", json={"cidr": INSIDE})
         answer = (await server.client.get("/api/v1/explain", params={"address": INSIDE})).json()
         assert answer["verdict"]["action"] == "reject"
@@ -157,13 +159,13 @@ class TestExplain:
 
 
 class TestSimulate:
-    async def test_it_tells_which_recorded_verdicts_would_be_others(self, server):
+    async def test_changed_verdicts_are_listed(self, server):
         for address, rule in ((INSIDE, None), ("192.0.2.1", None), ("192.0.2.1", "block:1")):
             action, reason = ("reject", "rule") if rule else ("accept", "default")
             server.services.events.emit(
                 "decision", address=address, event="connect", verdict=action, reason=reason, rule=rule, missed=3
             )
-        server.services.events.emit("decision", verdict="accept")  # says too little to be played
+        server.services.events.emit("decision", verdict="accept")  # lacks the fields for a replay
         answer = await server.client.post("/api/v1/policy/simulate", json=document(BLACKLIST))
         said = answer.json()
         assert (said["valid"], said["decisions"], said["missed"], said["changed"]) == (True, 3, 9, 1)
@@ -172,11 +174,11 @@ class TestSimulate:
         assert (change["after"]["action"], change["after"]["rule_id"]) == ("reject", "fresh")
         assert server.engine.explain(INSIDE).verdict.accepted
 
-    async def test_the_rules_as_they_lie_change_nothing(self, server):
+    async def test_the_present_rules_change_nothing(self, server):
         server.services.events.emit("decision", address=INSIDE, event="connect", verdict="accept", reason="default")
         assert (await server.client.post("/api/v1/policy/simulate")).json()["changed"] == 0
 
-    async def test_problems_are_answered(self, server):
+    async def test_problems_are_returned(self, server):
         said = (await server.client.post("/api/v1/policy/simulate", json=document(BAD))).json()
         assert not said["valid"]
         assert said["problems"][0]["pointer"] == "/wolfsentry/rules/0/remote_addr"

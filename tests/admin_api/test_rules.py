@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""``/rules``: list, create, replace and delete."""
+
 from __future__ import annotations
 
 import pytest
@@ -38,7 +40,7 @@ class TestCreateRule:
             ({"id": "x", "type": "nothing"}, ""),
         ],
     )
-    async def test_invalid_rule_points_into_itself(self, server, rule, pointer):
+    async def test_problems_point_into_the_rule(self, server, rule, pointer):
         answer = await server.client.post(URL, json=rule)
         assert answer.status_code == 422
         problem = answer.json()
@@ -181,7 +183,7 @@ class TestReplaceRule:
         answer = await server.client.put(f"{URL}/no_tests", json=RULE)
         assert answer.status_code == 428
 
-    async def test_invalid_leaves_the_old_one(self, server):
+    async def test_invalid_replacement_keeps_the_old_rule(self, server):
         etag = (await server.client.post(URL, json=RULE)).headers["etag"]
         answer = await server.client.put(f"{URL}/no_tests", json={**RULE, "type": 5}, headers={"If-Match": etag})
         assert answer.status_code == 422
@@ -209,7 +211,7 @@ class TestDeleteRule:
     async def test_wrong_scope(self, server):
         assert (await (await server.client_with(Scope.RULES_READ)).delete(f"{URL}/x")).status_code == 403
 
-    async def test_lets_in_before_the_answer(self, server):
+    async def test_is_accepted_again_before_the_answer(self, server):
         etag = (await server.client.post(URL, json=RULE)).headers["etag"]
         assert (await server.client.delete(f"{URL}/no_tests")).status_code == 428
         assert (await server.client.delete(f"{URL}/no_tests", headers={"If-Match": etag})).status_code == 204
@@ -225,7 +227,7 @@ class TestDeleteRule:
         answer = await server.client.delete(f"{URL}/me", headers={"If-Match": "*"}, params={"force": True})
         assert answer.status_code == 204
 
-    async def test_made_again_it_has_another_etag(self, server):
+    async def test_recreated_rule_has_another_etag(self, server):
         first = (await server.client.post(URL, json=RULE)).headers["etag"]
         await server.client.delete(f"{URL}/no_tests", headers={"If-Match": first})
         second = (await server.client.post(URL, json=RULE)).headers["etag"]

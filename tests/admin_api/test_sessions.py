@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""``/sessions``: live sessions and accounting records."""
+
 from __future__ import annotations
 
 import pytest

@@ -46,7 +46,7 @@ class TestCreateToken:
         assert secret not in everything
         assert secret not in listed.text
 
-    async def test_cannot_exceed_its_maker(self, server):
+    async def test_cannot_exceed_the_scopes_of_its_creator(self, server):
         client = await server.client_with(Scope.TOKENS_WRITE, Scope.BLOCKS_READ)
         assert (await client.post(URL, json={"name": "x", "scopes": ["blocks:write"]})).status_code == 403
         assert (await client.post(URL, json={"name": "x", "scopes": ["blocks:read"]})).status_code == 201
@@ -93,7 +93,7 @@ class TestUse:
             assert (await server.client.get("/api/v1/blocks")).status_code == 200
         assert len(reads) == 1
 
-    async def test_what_another_process_revoked_is_noticed(self, server, monkeypatch):
+    async def test_revocation_by_another_process_is_seen(self, server, monkeypatch):
         now = [1000.0]
         monkeypatch.setattr(server.store, "clock", Clock(monotonic=lambda: now[0]))
         _, text = await create_token(server.store, "x", ALL_SCOPES, by="test")
@@ -133,7 +133,7 @@ class TestUse:
         answer = await server.anonymous.get("/api/v1/blocks", headers={"Authorization": f"Bearer {wrong}"})
         assert answer.status_code == 401
 
-    async def test_guessing_is_slowed_down_for_the_guesser_only(self, server, monkeypatch):
+    async def test_wrong_tokens_throttle_only_their_own_address(self, server, monkeypatch):
         throttle = server.services.throttle
         note = throttle.note_failure
         monkeypatch.setattr(throttle, "note_failure", lambda address, _: note(address, 0.0))  # all at the same moment

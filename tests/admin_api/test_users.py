@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""``/users``: create, import, read, replace and delete."""
+
 from __future__ import annotations
 
 import pytest
@@ -131,7 +133,7 @@ class TestReplaceUser:
     @pytest.mark.parametrize(
         "change", [{"enabled": False}, {"expires_at": "2020-01-01T00:00:00Z"}, {"password": "new one"}]
     )
-    async def test_who_may_not_connect_is_disconnected(self, server, view, change):
+    async def test_disabled_or_expired_user_is_disconnected(self, server, view, change):
         await server.client.post(URL, json=ALICE)
         server.sessions.add(view("a"))
         server.sessions.add(view("b", user="bob"))
@@ -139,7 +141,7 @@ class TestReplaceUser:
         assert answer.json()["sessions_cut"] == 1
         assert set(server.sessions.views) == {"b"}
 
-    async def test_others_stay(self, server, view):
+    async def test_other_users_stay_connected(self, server, view):
         await server.client.post(URL, json=ALICE)
         server.sessions.add(view())
         assert (await server.client.put(f"{URL}/alice", json={"note": "x"})).json()["sessions_cut"] == 0
@@ -162,7 +164,7 @@ class TestDeleteUser:
         assert await server.store.find("alice") is None
         assert (await server.client.delete(f"{URL}/alice")).status_code == 404
 
-    async def test_where_the_user_was_is_forgotten(self, server):
+    async def test_locations_of_a_deleted_user_are_removed(self, server):
         await server.client.post(URL, json=ALICE)
         for user in ("alice", "ben"):
             server.engine.detectors.learn_countries(user, frozenset({"DE"}))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server's folder, and the command line run on it as an operator runs it."""
+"""A server's folder, and a command line that runs on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OCSENTRY = Path(sys.executable).with_name("ocsentry")
 
 
 class CommandLine:
-    """The program, on the configuration in ``folder``."""
+    """Runs the program on the configuration in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -31,7 +31,7 @@ class CommandLine:
         self.environment.pop("OCSENTRY_DEBUG", None)
 
     def run(self, *arguments, stdin=""):
-        """Run it in this process, which is faster: starting an interpreter takes longer than the rest."""
+        """Run in this process: starting an interpreter would take most of the time."""
         out, error = io.StringIO(), io.StringIO()
         with (
             pytest.MonkeyPatch.context() as patch,
@@ -44,13 +44,13 @@ class CommandLine:
         return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
 
     def run_program(self, *arguments, stdin=""):
-        """Run it as a process of its own."""
+        """Run in a process of its own."""
         command = [OCSENTRY, *map(str, arguments)]
         how = {"input": stdin, "timeout": 60, "env": self.environment, "cwd": self.folder}
         return subprocess.run(command, capture_output=True, text=True, check=False, **how)
 
     def ok(self, *arguments, stdin=""):
-        """Standard output of a run that succeeds."""
+        """Returns the standard output; the run must succeed."""
         done = self.run(*arguments, stdin=stdin)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
@@ -60,7 +60,7 @@ class CommandLine:
         return json.loads(self.ok(*arguments, "--json", stdin=stdin))
 
     def fails(self, *arguments, stdin=""):
-        """What a run that fails says, which is for people."""
+        """Returns the error text; the run must fail with one readable line."""
         done = self.run(*arguments, stdin=stdin)
         assert done.returncode != 0, done.stdout
         assert done.stdout == ""
@@ -71,7 +71,7 @@ class CommandLine:
 
 @pytest.fixture(scope="session")
 def initialised(tmp_path_factory):
-    """A folder as ``init`` makes it: to be copied, not to be changed."""
+    """A folder made by ``init``; copy it, do not change it."""
     folder = tmp_path_factory.mktemp("provisioned") / "server"
     init_server(folder, names=["vpn.example.org"])
     return folder
@@ -79,12 +79,12 @@ def initialised(tmp_path_factory):
 
 @pytest.fixture
 def command_line(initialised, tmp_path):
-    """A command line on a folder that ``init`` made."""
+    """A command line on a folder made by ``init``."""
     shutil.copytree(initialised, tmp_path / "server")
     return CommandLine(tmp_path / "server")
 
 
 @pytest.fixture
 def bare_command_line(tmp_path):
-    """A command line on a folder with nothing in it."""
+    """A command line on an empty folder."""
     return CommandLine(tmp_path)

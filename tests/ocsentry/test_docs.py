@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the docs show is true: examples load, commands exist, links lead somewhere."""
+"""The docs are correct: examples load, commands and keys exist, links have targets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def blocks(page, language):
 
 
 def commands():
-    """Every command as the words that call it."""
+    """Yields the words of every command."""
     app = build_app()
     for command in app.registered_commands:
         yield (command.name,)
@@ -33,21 +33,21 @@ def commands():
             yield group.name, command.name
 
 
-def test_the_rule_file_in_the_docs_is_a_policy_that_keeps_its_promises():
+def test_the_rule_file_in_the_docs_passes_its_tests():
     (example,) = blocks(ROOT / "docs" / "policy.md", "json")
     policy = Policy.from_document(json.loads(example))
     assert run_rule_tests(policy) == []
     assert find_policy_issues(policy) == []
 
 
-def test_the_starter_rules_keep_their_promises():
+def test_the_starter_rules_pass_their_tests():
     policy = Policy.load(ROOT / "ocsentry" / "starter" / "rules")
     assert len(policy.rule_tests) == 5
     assert run_rule_tests(policy) == []
     assert find_policy_issues(policy) == []
 
 
-def test_the_shipped_rule_files_keep_their_promises_together():
+def test_the_shipped_rule_files_pass_their_tests_together():
     policy = Policy.load(ROOT / "rules")
     assert {example.origin.file for example in policy.rule_tests} == {str(file) for file in policy.files}
     assert run_rule_tests(policy) == []
@@ -85,7 +85,7 @@ def test_every_key_that_a_page_names_exists(page):
     assert named - known == set()
 
 
-def test_the_counters_in_the_docs_are_those_that_there_are():
+def test_the_docs_list_exactly_the_existing_counters():
     header = (ROOT / "vpn_frontend" / "native" / "runtime" / "stats.h").read_text()
     counters = set(re.findall(r"^    X\((\w+)\)", header, re.MULTILINE))
     about_dtls = (ROOT / "docs" / "dtls.md").read_text().partition("## Counters")[2]
@@ -97,7 +97,7 @@ def test_the_counters_in_the_docs_are_those_that_there_are():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_have_targets(page):
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert missing == []
@@ -128,7 +128,7 @@ def test_the_readme_lists_every_page():
     assert [name for name in names if f"]({name})" not in text] == []
 
 
-def test_the_unit_runs_what_there_is():
+def test_the_unit_runs_an_existing_command():
     unit = (ROOT / "ocsentry" / "starter" / "ocsentry.service").read_text()
     lines = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
     assert lines["ExecStart"].split()[1] == "serve"

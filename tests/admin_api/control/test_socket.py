@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The control socket: commands, HTTP, peers, and its life cycle."""
+
 from __future__ import annotations
 
 import asyncio
@@ -39,7 +41,7 @@ async def running(services, socket_path):
 
 
 async def ask(path: Path, sent: bytes) -> list[dict]:
-    """Everything that the socket answers to ``sent``."""
+    """Returns everything that the socket answers to ``sent``."""
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(sent)
     writer.write_eof()
@@ -111,14 +113,14 @@ class TestLines:
         assert answer["detail"]
         assert services.engine.blocks() == ()
 
-    async def test_failed_reload_says_where(self, running, services, socket_path, rules_folder):
+    async def test_failed_reload_names_the_location(self, running, services, socket_path, rules_folder):
         (rules_folder / "broken.json").write_text('{"wolfsentry": {"version": "1", "rules": [{"id": "x"}]}}')
         (answer,) = await ask(socket_path, b'{"command": "reload_rules"}\n')
         assert answer["error"] == "invalid_policy"
         assert "broken.json" in answer["detail"]
         assert services.enforcement.status().failure is not None
 
-    async def test_line_without_end_is_refused_at_its_bound(self, running, socket_path):
+    async def test_line_without_newline_is_refused_at_the_limit(self, running, socket_path):
         (answer,) = await ask(socket_path, b"{" + b" " * 2 * MAX_LINE)
         assert answer["error"] == "too_large"
 
@@ -137,14 +139,14 @@ class TestHttp:
             assert (await client.get("/healthz")).json() == {"status": "ok"}
             assert (await client.get("/api/v1/status")).status_code == 401
 
-    async def test_header_cannot_vouch(self, running):
+    async def test_header_cannot_claim_an_identity(self, running):
         headers = {"X-Forwarded-For": "203.0.113.1", "ocsentry.principal": "root"}
         async with over_tcp(running, headers=headers) as client:
             assert (await client.get("/api/v1/status")).status_code == 401
 
 
 class TestFile:
-    async def test_is_for_its_owner_alone(self, running, socket_path):
+    async def test_is_only_for_its_owner(self, running, socket_path):
         assert stat.S_IMODE(socket_path.stat().st_mode) == 0o600
 
     async def test_is_removed_at_stop(self, services, socket_path):
@@ -153,7 +155,7 @@ class TestFile:
         await api.stop()
         assert not socket_path.exists()
 
-    async def test_stale_one_is_replaced(self, services, socket_path):
+    async def test_stale_socket_is_replaced(self, services, socket_path):
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(str(socket_path))
         api = ApiServer(create_app(services), services, listen=None, socket_path=socket_path)
@@ -161,20 +163,20 @@ class TestFile:
         assert (await ask(socket_path, b'{"command": "status"}\n'))[0]["ok"]
         await api.stop()
 
-    async def test_live_one_is_left_alone(self, running, services, socket_path):
+    async def test_live_socket_is_left_unchanged(self, running, services, socket_path):
         second = ApiServer(create_app(services), services, listen=None, socket_path=socket_path)
         with pytest.raises(SocketInUseError):
             await second.start()
         assert (await ask(socket_path, b'{"command": "status"}\n'))[0]["ok"]
 
-    async def test_other_file_is_left_alone(self, services, socket_path):
+    async def test_other_file_is_left_unchanged(self, services, socket_path):
         socket_path.write_text("precious")
         api = ApiServer(create_app(services), services, listen=None, socket_path=socket_path)
         with pytest.raises(OSError, match="not a socket"):
             await api.start()
         assert socket_path.read_text() == "precious"
 
-    async def test_port_in_use_is_said(self, running, services):
+    async def test_port_in_use_is_reported(self, running, services):
         taken = Endpoint(ip_address("127.0.0.1"), running.port)
         second = ApiServer(create_app(services), services, listen=taken, socket_path=None)
         with pytest.raises(OSError, match="cannot listen on 127"):
@@ -194,7 +196,7 @@ class TestStop:
         await asyncio.wait_for(reader.read(), TIMEOUT)
         writer.close()
 
-    async def test_leaves_signals_alone(self, services):
+    async def test_installs_no_signal_handlers(self, services):
         before = signal.getsignal(signal.SIGTERM)
         api = ApiServer(create_app(services), services, listen=LOOPBACK, socket_path=None)
         await api.start()

@@ -21,7 +21,7 @@ DATABASE = Path(__file__).parents[2] / "data" / "geoip" / "GeoLite2-City-Test.mm
 BRITISH, SWEDISH = "2.125.160.216", "89.160.20.112"
 
 
-async def test_box_outlives_a_restart(server, rules_folder):
+async def test_penalties_survive_a_restart(server, rules_folder):
     server.engine.penalize("198.51.100.7", 600, reason=Reason.PENALTY, rule_id="limit")
     server.engine.penalize("192.0.2.9", math.inf, reason=Reason.BLACKLISTED)
     assert len((await save_engine_state(server.store, server.engine)).penalties) == 2
@@ -34,8 +34,8 @@ async def test_box_outlives_a_restart(server, rules_folder):
 
 
 @pytest.mark.parametrize("core", ["reference", "native"])
-async def test_a_restart_gives_no_free_attempts(store, core):
-    """Two of three failures before it are two of three after it, and the second penalty is the longer one."""
+async def test_a_restart_does_not_reset_failure_counters(store, core):
+    """Two of three failures stay two of three after a restart, and the second penalty is longer than the first."""
     rule = {"type": "auth_limit", "remote_addr": "0.0.0.0/0", "max_failures": 3, "window_sec": 600}
     rule |= {"id": "guess", "penalty_duration_sec": 60, "penalty_growth": 10}
     policy = Policy.from_document({"wolfsentry": {"version": "1", "rules": [rule]}})
@@ -57,7 +57,7 @@ async def test_a_restart_gives_no_free_attempts(store, core):
         assert 590 < after.explain("192.0.2.9", event="auth_failure", now=moment).verdict.retry_after <= 600
 
 
-async def test_a_restart_makes_no_country_the_first_one(store):
+async def test_known_countries_survive_a_restart(store):
     detectors = {"new_country": {"action": "deny"}}
     document = {"wolfsentry": {"version": "1", "detectors": detectors}}
     policy = Policy.load(documents={"a": document}, geoip=GeoipPaths(country=DATABASE))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pages of many rules: in the order of their ids, and no more of them made than are shown."""
+"""Pages of many rules: in order of their ids, making only the rules of the page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def policy(monkeypatch):
 
 class TestPages:
     @pytest.mark.parametrize("limit", [1, 2, 64, 65, 500])
-    def test_one_after_the_other_they_are_the_files_rules(self, policy, limit):
+    def test_pages_together_list_all_file_rules(self, policy, limit):
         found, last = [], None
         while page := RuleOrder(policy).after(last, limit):
             assert len(page) <= limit
@@ -43,7 +43,7 @@ class TestPages:
             last = found[-1]
         assert found == sorted(rule["id"] for rule in (*PLAIN, *OTHERS))
 
-    def test_a_page_makes_only_what_it_shows(self, policy, monkeypatch):
+    def test_a_page_makes_only_its_own_rules(self, policy, monkeypatch):
         made = []
 
         def make(rule_id, *rest):
@@ -57,11 +57,11 @@ class TestPages:
 
 
 class TestOneRule:
-    def test_is_found_with_its_place(self, policy):
+    def test_is_found_with_its_location(self, policy):
         for place, rule in enumerate((*PLAIN, *OTHERS)):
             found = find_rule(policy, rule["id"])
             assert (found.id, found.origin.pointer) == (rule["id"], f"/wolfsentry/rules/{place}")
 
-    def test_of_the_store_is_none_of_a_file(self, policy):
+    def test_a_rule_of_the_store_is_no_file_rule(self, policy):
         assert find_rule(policy, "mine") is None
         assert find_rule(policy, "nobody") is None

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Schedules and expiries take effect within one run of the scheduler."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -78,7 +80,7 @@ async def test_schedule_takes_effect_and_ends(enforcement, engine, wall):
     assert engine.explain(INSIDE).verdict.accepted
 
 
-async def test_users_whose_time_is_over_are_disconnected_once(enforcement, store, wall):
+async def test_expired_users_are_disconnected_once(enforcement, store, wall):
     now = wall[0]
     async with store.write() as unit:
         await unit.users.add("before", "x", UserAttributes(expires_at=now - timedelta(seconds=1)))

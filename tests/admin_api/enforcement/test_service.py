@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Enforcement: blocks and rules survive restarts, failures change nothing, dry runs preview."""
+
 from __future__ import annotations
 
 import asyncio
@@ -26,7 +28,7 @@ EMPTY = {"wolfsentry": {"version": "1.6.3", "builtin_limits": False, "rules": []
 
 
 class Time:
-    """One hand for the three clocks, so that a test can jump."""
+    """Sets all three clocks, so that a test can jump in time."""
 
     def __init__(self) -> None:
         self.seconds = 1_000_000.0
@@ -47,7 +49,7 @@ def hands():
 
 @pytest_asyncio.fixture
 async def enforcing(store, rules_folder, hands):
-    """Makes an Enforcement over the same store and rules, as a start of the server would."""
+    """Makes an Enforcement on the same store and rules, as a start of the server does."""
     made = []
 
     @asynccontextmanager
@@ -109,7 +111,7 @@ class TestRestart:
 
 
 class TestExpiry:
-    async def test_ends_on_time_and_its_row_goes(self, enforcing, hands, store):
+    async def test_ends_on_time_and_its_row_is_removed(self, enforcing, hands, store):
         async with enforcing() as enforcement:
             await enforcement.add_block(INSIDE, "", 60, "me")
             await enforcement.add_block("192.0.2.9", "", None, "me")
@@ -240,7 +242,7 @@ def rule_file(rule_id: str, remote_addr: str) -> str:
 
 
 async def test_a_thousand_random_blocks(enforcing, store):
-    """Whatever was blocked and unblocked in whatever order: the verdicts are those of a plain list."""
+    """After any sequence of blocks and unblocks, the verdicts equal those of a plain list."""
     rng = random.Random(20301122)
     in_force: set = set()
 
@@ -273,7 +275,7 @@ async def test_a_thousand_random_blocks(enforcing, store):
 
 
 async def allow_everything(enforcement: Enforcement) -> None:
-    """Take the rule files' rules out of the way."""
+    """Replace the rules of the files by none."""
     enforcement.engine.swap(Policy.from_document(EMPTY))
 
 

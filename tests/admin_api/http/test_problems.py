@@ -33,7 +33,7 @@ class TestProblems:
         check_problem(answer, 401, "unauthenticated")
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
-    async def test_anonymous_learns_nothing_of_paths_and_methods(self, server):
+    async def test_anonymous_cannot_probe_paths_and_methods(self, server):
         check_problem(await server.anonymous.get("/api/v1/nothing"), 401, "unauthenticated")
         check_problem(await server.anonymous.patch("/api/v1/blocks"), 401, "unauthenticated")
 
@@ -93,7 +93,7 @@ class TestProblems:
             {"pointer": "/limit", "file": "query", "detail": "Input should be greater than or equal to 1"}
         ]
 
-    async def test_failure_inside_says_nothing_of_it(self, server, caplog):
+    async def test_internal_failure_reveals_no_detail(self, server, caplog):
         def fail():
             raise RuntimeError("secret: /etc/passwd")
 

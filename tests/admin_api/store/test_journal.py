@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The session journal: one record per session, whatever the order and repetition of entries."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -54,12 +56,12 @@ class TestWhicheverWayTheyCome:
         assert account.started_at == view().started_at
         assert (account.address, account.user, account.groups) == (str(view().address), "alice", list(view().groups))
 
-    async def test_stop_without_start_is_a_whole_account(self, store, view, record):
+    async def test_stop_without_start_writes_the_whole_record(self, store, view, record):
         await record(store, closed(view(counters=Counters(rx_packets=3), transport="none"), CloseReason.FAILED))
         (account,) = await accounts(store)
         assert (account.end_reason, account.rx_packets, account.transport) == ("failed", 3, "none")
 
-    async def test_what_was_seen_counts_while_the_session_is_open(self, store, view, record):
+    async def test_counters_are_updated_while_the_session_is_open(self, store, view, record):
         await store.record([opened(view())])
         await record(store, seen(view(counters=Counters(rx_bytes=5), transport="none")), seen(view("unknown")))
         (account,) = await accounts(store)
@@ -73,7 +75,7 @@ class TestWhicheverWayTheyCome:
         await record(store, *(opened(view(name)) for name in names), closed(view("s1")), closed(view("s3")))
         assert [account.id for account in await accounts(store)] == names[::-1]
 
-    async def test_texts_arrive_as_they_are(self, store, view, record):
+    async def test_texts_are_stored_unchanged(self, store, view, record):
         text = 'O\'Neil "x" \\ $1 :rows ? %s ü 😀 null'
         await record(store, opened(view(user=text, groups=(text, "b"), user_agent="null", hostname="1e3")))
         (account,) = await accounts(store)
@@ -81,14 +83,14 @@ class TestWhicheverWayTheyCome:
         assert (account.user_agent, account.hostname) == ("null", "1e3")
 
 
-async def test_to_write_all_of_it_again_does_no_harm(store, view):
+async def test_writing_it_again_changes_nothing(store, view):
     entries = [opened(view("a")), closed(view("a", counters=Counters(rx_bytes=4))), opened(view("b"))]
     for _ in range(2):
         assert await store.record(entries) == []
     assert [(account.id, account.rx_bytes) for account in await accounts(store)] == [("b", 100), ("a", 4)]
 
 
-async def test_orphans_end_when_last_seen(store_url, view):
+async def test_orphans_end_when_last_written(store_url, view):
     moments = iter(datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=n) for n in range(100))
     first = await Store.open(store_url, clock=Clock(wall=lambda: next(moments)))
     await first.record([opened(view("a")), opened(view("b"))])
@@ -121,7 +123,7 @@ async def test_a_batch_is_one_transaction(store, view, monkeypatch):
 
 
 @pytest.mark.parametrize("bad", [{"user": object()}, {"user": None}, {"hostname": float("nan")}])
-async def test_a_bad_entry_harms_only_its_own(store, view, bad):
+async def test_a_bad_entry_does_not_affect_others(store, view, bad):
     entries = [opened(view(f"s{n}")) for n in range(7)]
     entries[4] = opened(replace(view("bad"), **bad))
     ((entry, error),) = await store.record(entries)
@@ -130,7 +132,7 @@ async def test_a_bad_entry_harms_only_its_own(store, view, bad):
     assert {account.id for account in await accounts(store)} == {f"s{n}" for n in range(7)} - {"s4"}
 
 
-async def test_a_database_that_does_not_work_is_no_fault_of_the_entries(store, view, monkeypatch):
+async def test_a_failing_database_blames_no_entry(store, view, monkeypatch):
     calls = 0
 
     def broken():

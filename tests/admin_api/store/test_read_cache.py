@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The cache of rows: lifetime, capacity, and clearing by commits."""
+
 import asyncio
 
 import pytest
@@ -24,7 +26,7 @@ class Directory:
         return user
 
 
-async def test_a_user_is_read_once_in_a_lifetime_and_nobody_each_time():
+async def test_a_user_is_read_once_per_lifetime_and_a_missing_one_each_time():
     directory, cache = Directory("alice"), ReadCache(lifetime=10)
     for now in 0, 1, 9.9:
         assert (await cache.find("alice", now, directory.read)).name == "alice"
@@ -35,14 +37,14 @@ async def test_a_user_is_read_once_in_a_lifetime_and_nobody_each_time():
     assert directory.asked[2:] == ["mallory", "mallory"]
 
 
-async def test_the_one_read_longest_ago_gives_way():
+async def test_the_row_read_longest_ago_is_evicted():
     directory, cache = Directory("a", "b", "c"), ReadCache(capacity=2)
     for name in "a", "b", "c", "b", "c", "a":
         await cache.find(name, 0, directory.read)
     assert directory.asked == ["a", "b", "c", "a"]
 
 
-async def test_what_was_being_read_while_users_changed_is_not_kept():
+async def test_a_row_read_during_a_change_is_not_cached():
     directory, cache = Directory("alice"), ReadCache()
     directory.gate = asyncio.Event()
     reading = asyncio.create_task(cache.find("alice", 0, directory.read))
@@ -54,7 +56,7 @@ async def test_what_was_being_read_while_users_changed_is_not_kept():
     assert await cache.find("alice", 0, directory.read) is None
 
 
-async def test_the_store_knows_a_change_with_its_commit(store):
+async def test_a_commit_clears_the_cache(store):
     async with store.write() as unit:
         await unit.users.add("alice", "one", UserAttributes())
     assert (await store.find("alice")).password_hash == "one"

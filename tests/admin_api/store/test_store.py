@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The store: schema, transactions, users, audit chain and row ids."""
+
 from __future__ import annotations
 
 import asyncio
@@ -31,7 +33,7 @@ class TestSchema:
             assert compare_metadata(context, Base.metadata) == []
         engine.dispose()
 
-    async def test_first_schema_is_upgraded_with_what_it_holds(self, store_url):
+    async def test_first_schema_is_upgraded_with_its_rows(self, store_url):
         engine = create_engine(store_url)
         with engine.begin() as connection:
             config = Config()
@@ -66,7 +68,7 @@ class TestSchema:
             ]
             assert [(await pragma).scalar() for pragma in pragmas] == ["wal", 1]
 
-    async def test_file_is_for_its_owner_alone(self, store, tmp_path):
+    async def test_file_is_only_for_its_owner(self, store, tmp_path):
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("ocsentry.db*")}
         assert set(modes.values()) == {0o600}
         assert "ocsentry.db-wal" in modes
@@ -78,7 +80,7 @@ class TestSchema:
 
 
 class TestUnits:
-    async def test_what_raises_is_undone(self, store):
+    async def test_an_exception_rolls_back(self, store):
         async def add_and_fail() -> None:
             async with store.write() as unit:
                 await unit.users.add("alice", "hash", UserAttributes())
@@ -174,7 +176,7 @@ class TestAudit:
             ("UPDATE audit SET digest = zeroblob(32) WHERE serial = 5", 5),
         ],
     )
-    async def test_tampering_shows(self, store, store_url, tampering, broken):
+    async def test_tampering_is_detected(self, store, store_url, tampering, broken):
         await self.fill(store)
         with sqlite3.connect(store_url.removeprefix("sqlite:///")) as raw:
             raw.execute(tampering)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line without a server: what works on files and the database, and how everything else fails."""
+"""The command line without a server: commands on files and the database work, the others fail on one line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_init_overwrites_nothing(command_line):
     assert command_line.config.read_text() == before
 
 
-def test_what_init_makes_is_not_for_everybody(bare_command_line):
+def test_files_of_init_are_not_readable_by_others(bare_command_line):
     assert bare_command_line.run_program("init", "--dir", bare_command_line.folder).returncode == 0
     modes = {path.name: path.stat().st_mode & 0o777 for path in bare_command_line.folder.rglob("*") if path.is_file()}
     assert modes["server.key"] == 0o600
@@ -50,7 +50,7 @@ def test_what_init_makes_is_not_for_everybody(bare_command_line):
     assert modes["ocsentry.toml"] & 0o007 == 0
 
 
-def test_users_come_change_and_go(command_line):
+def test_users_are_added_changed_and_deleted(command_line):
     command_line.ok(
         "user", "add", "alice", "--password-stdin", "--group", "staff", "--group", "admins", stdin="secret one\n"
     )
@@ -74,7 +74,7 @@ def test_users_come_change_and_go(command_line):
     assert "alice" in command_line.fails("user", "del", "alice")
 
 
-def test_a_table_for_people(command_line):
+def test_lists_are_tables(command_line):
     assert command_line.ok("user", "list") == "no users\n"
     command_line.ok("user", "add", "alice", "--password-stdin", stdin="secret one\n")
     head, row = command_line.ok("user", "list").splitlines()
@@ -83,11 +83,11 @@ def test_a_table_for_people(command_line):
 
 
 @pytest.mark.parametrize("stdin", ["", "\n", "x" * 1025 + "\n"])
-def test_a_password_that_is_none(command_line, stdin):
+def test_invalid_passwords(command_line, stdin):
     assert "password" in command_line.fails("user", "add", "alice", "--password-stdin", stdin=stdin)
 
 
-def test_without_a_terminal_no_password_is_asked_for(command_line):
+def test_without_a_terminal_there_is_no_password_prompt(command_line):
     assert "--password-stdin" in command_line.fails("user", "add", "alice", stdin="secret\n")
 
 
@@ -142,7 +142,7 @@ def test_rules_are_checked_and_explained_without_a_server(command_line, tmp_path
     assert "nonsense" in command_line.fails("rules", "explain", "nonsense")
 
 
-def test_a_rule_file_is_imported_whole_or_not_at_all(command_line, tmp_path):
+def test_a_rule_file_is_imported_atomically(command_line, tmp_path):
     file = tmp_path / "30-block.json"
     file.write_text(json.dumps(BLOCK_RULE))
     command_line.ok("rules", "import", file)
@@ -164,7 +164,7 @@ def test_the_schema_is_the_engines(command_line):
         ("sessions", "kill", "abc"), ("events", "--follow"), ("rules", "reload"),
     ],
 )  # fmt: skip
-def test_what_needs_a_server_says_so(command_line, arguments):
+def test_commands_that_need_a_server_say_so(command_line, arguments):
     done = command_line.run(*arguments)
     assert done.returncode == 3
     assert (
@@ -174,7 +174,7 @@ def test_what_needs_a_server_says_so(command_line, arguments):
 
 
 @pytest.mark.parametrize("cidr", ["nonsense", "10.0.0.1/8", "300.1.1.1", "::1%lo"])
-def test_what_is_no_network_is_refused_before_a_server_is_asked(command_line, cidr):
+def test_a_malformed_network_is_refused_without_a_server(command_line, cidr):
     assert "no server" not in command_line.fails("block", cidr)
 
 
@@ -201,7 +201,7 @@ def test_a_broken_configuration_names_every_key(command_line):
     assert [line.partition(": ")[2].partition(":")[0] for line in lines] == ["log.level", "log.colour"]
 
 
-def test_the_doctor_finds_what_is_wrong(command_line):
+def test_the_doctor_finds_problems(command_line):
     (command_line.folder / "server.key").chmod(0o644)
     (command_line.folder / "rules" / "bad.json").write_text("{")
     done = command_line.run("doctor", "--json")
@@ -223,7 +223,7 @@ def test_the_doctor_sees_a_udp_port_that_its_owner_would_share(command_line):
     assert findings[f"UDP {endpoint}"] == "warn"
 
 
-def test_the_doctors_remedies_for_forwarding_leave_each_other_alone(command_line, monkeypatch, tmp_path):
+def test_the_doctors_fixes_for_forwarding_are_independent(command_line, monkeypatch, tmp_path):
     off = tmp_path / "off"
     off.write_text("0\n")
     monkeypatch.setattr("ocsentry.setup.doctor.FORWARDING", {"IPv4": off, "IPv6": off})
@@ -258,7 +258,7 @@ def test_help_starts_without_the_heavy_libraries():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_program_itself_says_what_failed_and_how(command_line):
+def test_the_program_reports_failures_on_one_line(command_line):
     done = command_line.run_program("status")
     assert done.returncode == 3
     assert done.stderr.startswith("ocsentry: no server answers")
@@ -285,7 +285,7 @@ def test_every_command_has_help_and_takes_json(command_line):
             assert (command.callback.__doc__ or "").strip(), (*path, command.name)
 
 
-def test_rules_are_played_on_a_record(command_line, tmp_path):
+def test_recorded_decisions_are_replayed(command_line, tmp_path):
     rules, record = tmp_path / "new.json", tmp_path / "record"
     rules.write_text(json.dumps(BLOCK_RULE))
     fields = {"event": "connect", "verdict": "accept", "reason": "default"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Durations and sizes as people write and read them."""
+"""Durations and sizes as text."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ocsentry.errors import OperatorError
     ("text", "seconds"),
     [("90", 90), ("90s", 90), ("15m", 900), ("1h", 3600), ("2d", 172_800), ("1w", 604_800), ("1h30m", 5400)],
 )
-def test_what_is_a_duration(text, seconds):
+def test_valid_durations(text, seconds):
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1y", "h", "1.5h", "1 h", "99999999999w", "٣s", "1h x"])
-def test_what_is_not(text):
+def test_invalid_durations(text):
     with pytest.raises(OperatorError, match="not a duration"):
         parse_duration(text)
 

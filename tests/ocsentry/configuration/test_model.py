@@ -161,7 +161,7 @@ def test_every_problem_is_reported_at_once(tmp_path):
     assert [problem.partition(": ")[0] for problem in problems] == ["vpn.dtls", "vpn.foo", "log.level"]
 
 
-def test_what_is_no_toml_says_where(tmp_path):
+def test_malformed_toml_is_reported_with_its_location(tmp_path):
     assert "line 2" in problems_of(tmp_path, "[vpn]\nlisten = ,\n")[0]
 
 
@@ -171,7 +171,7 @@ def test_a_secret_in_the_store_url_is_not_shown(tmp_path):
     assert loaded.store_url.endswith("hunter2@db/x")
 
 
-def test_what_cannot_be_read_is_an_error_of_one_line(tmp_path):
+def test_an_unreadable_file_is_an_error_of_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file"):
         load_config(tmp_path / "nowhere.toml")
     with pytest.raises(ConfigError, match="cannot be read"):

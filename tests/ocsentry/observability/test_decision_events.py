@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decisions become events: all of them in quiet times, some of each kind in a flood."""
+"""Decisions become events: all of them at low rates, some of each kind in a flood."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def watched():
         yield engine, events, DecisionEvents(core, asked, events, lambda: engine.policy.geo_lookup)
 
 
-def test_what_the_gate_decided_is_an_event_and_a_login_is_one_with_its_user(watched):
+def test_gateway_decisions_and_logins_are_events(watched):
     engine, events, feed = watched
-    engine.decisions = None  # as the gateway asks: through the core alone
+    engine.decisions = None  # as the gateway does: ask the core only
     engine.decide("connect", "192.0.2.7")
     feed.emit_new(0.0)
     (event,) = events
@@ -51,7 +51,7 @@ def test_a_login_is_one_event_with_its_user(watched):
     assert (event["event"], event["user"], event["verdict"]) == ("auth_failure", "alice", "accept")
 
 
-def test_a_flood_of_refusals_hides_no_acceptance_and_is_counted(watched):
+def test_a_flood_of_refusals_is_counted_and_hides_no_acceptance(watched):
     engine, events, feed = watched
     engine.decisions = None
     engine.decide_many("connect", ["192.0.2.7"] * 500)
@@ -65,7 +65,7 @@ def test_a_flood_of_refusals_hides_no_acceptance_and_is_counted(watched):
 
 
 @pytest.mark.parametrize("event", ["disconnect", "portal", "connect", "auth_success"])
-def test_a_decision_is_one_event_whoever_asked(watched, event):
+def test_a_decision_is_one_event_from_either_caller(watched, event):
     engine, events, feed = watched
     engine.decide(event, "192.0.2.7", user="alice")
     feed.emit_new(0.0)
@@ -84,7 +84,7 @@ def test_an_admission_is_one_event_with_its_user(watched):
     ]
 
 
-def test_what_was_left_out_of_the_engines_log_is_counted_too():
+def test_decisions_dropped_by_the_engines_log_are_counted():
     asked, events, core = DecisionLog(per_second=1), Events(), NativeCore()
     refusal = Verdict(Action.REJECT, Reason.RULE, "bad")
     for at in (1.0, 1.5, 1.6, 2.0):

@@ -40,7 +40,7 @@ def test_a_line_is_json_with_its_event_in_front():
 
 
 @pytest.mark.usefixtures("quiet_root")
-def test_fields_never_stand_in_the_way_of_the_line():
+def test_fields_do_not_overwrite_those_of_the_line():
     stream = io.StringIO()
     log = Log("debug", "json", stream)
     LoggingEventSink(log, Stream(), lambda: 0.0).emit(
@@ -64,7 +64,7 @@ def test_libraries_and_their_tracebacks_are_lines_too():
 
 
 @pytest.mark.usefixtures("quiet_root")
-def test_control_characters_of_strangers_stay_in_their_line():
+def test_control_characters_cannot_forge_lines():
     for style in ("json", "console"):
         stream = io.StringIO()
         log = Log("info", style, stream)
@@ -75,7 +75,7 @@ def test_control_characters_of_strangers_stay_in_their_line():
 
 
 @pytest.mark.usefixtures("quiet_root")
-def test_people_get_readable_lines():
+def test_the_console_format_is_readable():
     stream = io.StringIO()
     log = Log("info", "console", stream)
     log.write("ready", listen="[::]:443")

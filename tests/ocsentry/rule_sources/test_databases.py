@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A database of places that is replaced while the server runs: taken up where it is good, refused loudly where not."""
+"""A GeoIP database is replaced while the server runs: a valid one is loaded, an invalid one is refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def policy(tmp_path):
 
 
 def replace(path, content):
-    """As updaters do it: written beside, then renamed over."""
+    """Replace the file as updaters do: write a new file, then rename it."""
     fresh = path.with_suffix(".new")
     fresh.write_bytes(content)
     fresh.replace(path)
@@ -74,7 +74,7 @@ async def serving(policy, tmp_path):
 
 
 @pytest.mark.asyncio
-async def test_a_good_one_is_taken_up_and_a_broken_one_is_not(policy, tmp_path):
+async def test_a_good_database_is_loaded_and_a_broken_one_is_not(policy, tmp_path):
     async with serving(policy, tmp_path) as (engine, hub, reloaded):
         assert not engine.decide("connect", BRITISH).accepted
         replace(policy.geoip_country, CITY.read_bytes())
@@ -94,7 +94,7 @@ async def test_a_good_one_is_taken_up_and_a_broken_one_is_not(policy, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "words"), BROKEN.items())
-def test_each_of_the_broken_ones_that_maxmind_publishes_is_refused_in_words(policy, name, words):
+def test_each_broken_test_database_of_maxmind_is_refused_with_a_reason(policy, name, words):
     replace(policy.geoip_country, (DATA / f"{name}.mmdb").read_bytes())
     with pytest.raises(PolicyError) as caught:
         load_policy(policy)
@@ -103,7 +103,7 @@ def test_each_of_the_broken_ones_that_maxmind_publishes_is_refused_in_words(poli
     assert words in problem.reason
 
 
-def test_one_that_is_missing_is_an_error_of_the_start(policy):
+def test_a_missing_database_is_an_error_at_the_start(policy):
     policy.geoip_country.unlink()
     with pytest.raises(PolicyError, match="cannot be read: No such file"):
         load_policy(policy)

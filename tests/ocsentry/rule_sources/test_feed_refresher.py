@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block lists from URLs: fetched when missing, again when old, and never replaced by less."""
+"""Block lists from URLs: downloaded when missing or old, and never replaced by an invalid list."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def refused(rules, tmp_path, address):
         return not engine.decide("connect", address).accepted
 
 
-def test_what_is_missing_is_fetched_once(keeper, rules, tmp_path, publisher):
+def test_a_missing_list_is_fetched_once(keeper, rules, tmp_path, publisher):
     (result,) = keeper.fetch_missing(0.0)
     assert (result.changed, result.entries, result.problem) == (True, 1, "")
     assert refused(rules, tmp_path, "192.0.2.1")
@@ -81,7 +81,7 @@ def test_what_is_missing_is_fetched_once(keeper, rules, tmp_path, publisher):
     assert len(publisher.requests) == 1
 
 
-def test_what_is_old_is_asked_for_with_its_etag(keeper, rules, tmp_path, publisher):
+def test_an_old_list_is_requested_with_its_etag(keeper, rules, tmp_path, publisher):
     keeper.fetch_missing(0.0)
     (result,) = keeper.refresh_due(3600.0)
     assert not result.changed
@@ -113,12 +113,12 @@ def test_a_feed_that_a_new_file_names_is_due_at_once(keeper, rules, publisher):
     assert [result.feed for result in keeper.refresh_due(1.0)] == ["more"]
 
 
-def test_a_file_with_an_error_costs_the_others_nothing(keeper, rules):
+def test_a_file_with_an_error_does_not_affect_the_others(keeper, rules):
     (rules / "a.json").write_text("{")
     assert [result.feed for result in keeper.fetch_missing(0.0)] == ["scanners"]
 
 
-def test_a_body_that_blows_up_is_cut(publisher):
+def test_a_compression_bomb_is_refused(publisher):
     publisher.body, publisher.encoding = gzip.compress(b"\n" * 10_000_000), "gzip"
     with pytest.raises(OSError, match="larger than 1000000 bytes"):
         HttpFetcher().fetch(publisher.url, etag=None, max_bytes=1_000_000)
@@ -127,6 +127,6 @@ def test_a_body_that_blows_up_is_cut(publisher):
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:1/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "nonsense", "http://[::"]
 )
-def test_what_cannot_be_fetched_is_an_error_of_the_system(url):
+def test_a_failed_download_is_an_os_error(url):
     with pytest.raises(OSError, match=r"\S"):
         HttpFetcher().fetch(url, etag=None, max_bytes=1000)

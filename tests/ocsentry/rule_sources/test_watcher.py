@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A change of a rule file is noticed, however it is written; everything else is not."""
+"""A change of a rule file is detected, however it is written; other changes cause nothing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_a_single_file_that_an_editor_replaces(tmp_path):
 
 
 @pytest.mark.asyncio
-async def test_a_folder_that_comes_later_and_one_that_is_replaced(tmp_path):
+async def test_a_folder_created_later_or_replaced(tmp_path):
     folder = tmp_path / "rules"
     async with watching(folder) as notices:
         staged = tmp_path / "staged"
@@ -92,7 +92,7 @@ async def test_other_files_cause_nothing(tmp_path):
 
 
 @pytest.mark.asyncio
-async def test_a_list_that_a_rule_file_names_lies_where_it_likes_and_may_come_later(tmp_path):
+async def test_a_list_may_be_in_any_folder_and_be_created_later(tmp_path):
     rules, elsewhere = tmp_path / "rules", tmp_path / "lists" / "of others"
     rules.mkdir()
     elsewhere.mkdir(parents=True)
@@ -109,7 +109,7 @@ async def test_a_list_that_a_rule_file_names_lies_where_it_likes_and_may_come_la
 
 
 @pytest.mark.asyncio
-async def test_a_rule_file_that_comes_later_may_name_one_too(tmp_path):
+async def test_a_rule_file_created_later_may_name_a_list(tmp_path):
     rules, named = tmp_path / "rules", tmp_path / "lists" / "bad.txt"
     rules.mkdir()
     named.parent.mkdir()

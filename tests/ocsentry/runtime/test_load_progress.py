@@ -14,7 +14,7 @@ class Lines:
         self.lines.append((event, level, fields))
 
 
-def test_a_long_load_says_how_far_it_is_and_a_short_one_nothing():
+def test_a_long_load_logs_its_progress_and_a_short_one_nothing():
     lines, now = Lines(), [10.0]
     progress = LoadProgress(lines, lambda: now[0])
     for done in (0, 25, 50, 75, 100):

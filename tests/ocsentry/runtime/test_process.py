@@ -102,7 +102,7 @@ def links(namespace):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_nothing_is_left(served, namespace, number):
+def test_a_signal_stops_it_and_nothing_is_left(served, namespace, number):
     assert served.told().startswith("READY=1")
     assert "ocs0" in links(namespace)
     assert served.stop(number) == 0
@@ -139,7 +139,7 @@ def test_a_saved_rule_is_in_force_and_a_wrong_one_changes_nothing(served):
     assert cli.json("rules", "explain", "198.51.100.1")["verdict"]["action"] == "accept"
 
 
-def test_hangup_reloads_rules_and_certificate(served):
+def test_sighup_reloads_rules_and_certificate(served):
     served.told()
     seen = len(served.lines)
     served.process.send_signal(signal.SIGHUP)
@@ -173,16 +173,16 @@ def test_commands_on_a_running_server(served):
 
 
 def decided(cli):
-    """The fields of the events that say what the engine decided."""
+    """Returns the fields of the decision events."""
     said = map(json.loads, cli.ok("events", "--json").splitlines())
     return [event["fields"] for event in said if event["kind"] == "decision"]
 
 
-def test_what_the_gateway_decides_is_an_event(served, namespace):
+def test_a_gateway_decision_is_an_event(served, namespace):
     knock = "import socket; socket.create_connection(('127.0.0.1', 443), 5).close()"
     subprocess.run(["ip", "netns", "exec", namespace, sys.executable, "-c", knock], check=True, timeout=TIMEOUT)
     deadline = time.monotonic() + TIMEOUT
-    while not (decisions := decided(served.command_line)):  # they are looked at a few times a second
+    while not (decisions := decided(served.command_line)):  # they are emitted a few times per second
         assert time.monotonic() < deadline
     assert [(one["event"], one["verdict"], one["reason"]) for one in decisions] == [
         ("connect", "accept", "never_block")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the service manager is told."""
+"""Notifications to systemd."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def test_each_step_is_a_datagram(manager):
 
 
 @pytest.mark.parametrize("name", ["", "relative", "/nobody/listens/here"])
-def test_without_a_manager_nothing_happens(name, monkeypatch):
+def test_without_systemd_nothing_happens(name, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", name)
     systemd.notify_ready("up")
 
 
-def test_the_watchdog_is_for_the_process_that_is_named(monkeypatch):
+def test_the_watchdog_applies_to_the_named_process(monkeypatch):
     monkeypatch.setenv("WATCHDOG_USEC", "10000000")
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     assert systemd.watchdog_interval() == 5.0

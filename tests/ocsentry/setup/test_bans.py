@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bans from and for other tools."""
+"""Imports and exports of bans of other tools."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def test_a_list_of_fail2ban_becomes_rules(command_line, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "content"), [("crowdsec", "{"), ("crowdsec", '[{"type": "ban"}]'), ("fail2ban", "not an address\n")]
 )
-def test_what_is_no_list_changes_nothing(command_line, tmp_path, kind, content):
+def test_a_malformed_list_changes_nothing(command_line, tmp_path, kind, content):
     file = tmp_path / "list.txt"
     file.write_text(content)
     before = sorted((command_line.folder / "rules").iterdir())
-    if content == '[{"type": "ban"}]':  # neither an address nor a range: nothing to take, and no error
+    if content == '[{"type": "ban"}]':  # neither an address nor a range: ignored without an error
         command_line.ok("rules", "import", "--from", kind, file)
         return
     assert "list.txt" in command_line.fails("rules", "import", "--from", kind, file)
     assert sorted((command_line.folder / "rules").iterdir()) == before
 
 
-def test_rules_go_out_to_each_tool(command_line):
+def test_rules_are_exported_to_each_tool(command_line):
     document = json.loads(command_line.ok("rules", "export"))
     elements = [c["add"]["element"]["elem"] for c in document["nftables"] if "element" in c.get("add", {})]
     assert elements == [[{"prefix": {"addr": "192.0.2.0", "len": 24}}]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A certificate made here is complete; one that cannot be used is named with the reason."""
+"""A self-signed certificate is complete; an unusable one is reported with the reason."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_key_of_another_certificate_is_refused(pair, tmp_path):
 @pytest.mark.parametrize(
     "content", [None, b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-def test_what_cannot_be_read_is_named(pair, broken, content):
+def test_an_unreadable_file_is_named(pair, broken, content):
     if content is None:
         pair[broken].unlink()
     else:

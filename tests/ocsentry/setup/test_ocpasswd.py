@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Users out of ocserv's password file."""
+"""Users in ocserv's password file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_users_groups_and_locks():
     "line",
     ["alice", "alice:*", ":*:" + HASH, f"alice:*:{HASH}:more", "alice:*:secret", "alice:*:$1$ab$cdef", "alice:*:!"],
 )
-def test_a_line_that_is_none_is_named(line):
+def test_a_malformed_line_is_named(line):
     with pytest.raises(OcpasswdError, match="line 2"):
         list(parse_ocpasswd(f"bob:*:{HASH}\n{line}\n"))
 
