@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the kernel threw packets away, read inside a namespace: sockets without room, devices nobody read in time."""
+"""Packets that the kernel dropped in a namespace: full sockets, and full queues of TUN devices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def udp_counter(namespace: Namespace, name: str) -> int:
-    """One of the counters of UDP over IPv4 (RFC 4113), as ``InDatagrams``."""
+    """Returns a counter of UDP over IPv4 (RFC 4113), for instance ``InDatagrams``."""
     with namespace.entered():
         text = Path("/proc/thread-self/net/snmp").read_text()
     names, values = (line.split()[1:] for line in text.splitlines() if line.startswith("Udp:"))
@@ -20,7 +20,7 @@ def udp_counter(namespace: Namespace, name: str) -> int:
 
 
 def socket_drops(namespace: Namespace, port: int) -> int:
-    """Datagrams for which UDP sockets at or connected to ``port`` had no room, while those sockets live."""
+    """Returns datagrams dropped by open UDP sockets that are bound or connected to ``port``."""
     total = 0
     for family in "udp", "udp6":
         with namespace.entered():
@@ -33,6 +33,6 @@ def socket_drops(namespace: Namespace, port: int) -> int:
 
 
 def tunnel_drops(namespace: Namespace) -> int:
-    """Packets that TUN devices refused, in either direction."""
+    """Returns packets that TUN devices dropped, in both directions."""
     links = json.loads(namespace.run("ip", "-s", "-j", "link", "show", "type", "tun") or "[]")
     return sum(link["stats64"][way]["dropped"] for link in links if link for way in ("rx", "tx"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The load client in C (bench/load): thousands of logins and sessions, and traffic that openconnect is too slow for."""
+"""Runs the load client in C (bench/load): thousands of logins and sessions, and more traffic than openconnect."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = Path(__file__).with_name("load")
 BINARY = ROOT / ".build" / "bench" / "load"
-_SLACK = 60.0  # seconds over the time asked for until a run counts as hung
-_OPEN_PATIENCE = 300.0  # seconds for a thousand tunnels to open
-_WARM_TICKS = 2  # reports of traffic that are passed over: windows open, caches warm up
-_FOREVER = 3600.0  # seconds; such a run is ended by a signal
+_SLACK = 60.0  # seconds beyond the requested time until a run counts as hung
+_OPEN_TIMEOUT = 300.0  # seconds for a thousand tunnels to open
+_WARM_TICKS = 2  # reports that are skipped: windows open, caches warm up
+_FOREVER = 3600.0  # seconds; a signal ends such a run
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """A whole run."""
+class RunResult:
+    """Totals of a run."""
 
     count: int
     failed: int
@@ -42,19 +42,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
-    """What open tunnels moved between two reports of the load client, and what else changed in that time."""
+class TrafficSample:
+    """Traffic between two reports of the load client, and the change of each probe in that time."""
 
     seconds: float
     packets: int
     bytes: int
-    asked: int  # packets asked of the source
-    own_cpu: float  # seconds of the load client's
-    others: tuple[float, ...]  # differences of the probes
+    asked: int  # packets requested from the source
+    own_cpu: float  # processor seconds of the load client
+    others: tuple[float, ...]  # change of each probe
 
 
 def build() -> None:
-    """Compiles the client against the gateway's own wolfSSL when a source is newer than the binary."""
+    """Compiles the client against the gateway's wolfSSL if a source is newer than the binary."""
     sources = sorted(SOURCES.glob("*.c"))
     newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
     if BINARY.exists() and BINARY.stat().st_mtime > newest:
@@ -66,7 +66,7 @@ def build() -> None:
     compiler = os.environ.get("CC", "cc")
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", f"-I{prefix}/include", f"-I{ROOT}"]
     libraries = [f"{prefix}/lib/libwolfssl.a", "-lm", "-lpthread"]
-    whole = BINARY.with_suffix(".new")  # renamed: a build that was killed leaves nothing that looks like a client
+    whole = BINARY.with_suffix(".new")  # renamed at the end, so that a killed build leaves no client
     subprocess.run([compiler, *flags, "-o", whole, *sources, *libraries], check=True)
     whole.rename(BINARY)
 
@@ -82,29 +82,29 @@ def start(
     rate: float = 0.0,
     port: int = 9,
 ) -> Program:
-    """One run; ``amount`` is seconds, or tunnels for ``hold``; ``rate`` in Mbit/s of every tunnel, 0 for all it can."""
+    """Starts a run. ``amount``: seconds, or tunnels for ``hold``. ``rate``: Mbit/s per tunnel, 0: unlimited."""
     options = ["-u", peer.user, "-p", peer.password, "-i", peer.inner_ipv4, "-o", str(port), "-r", f"{rate:g}"]
     command = [BINARY, *options, *(["-d"] if dtls else []), mode, SERVER_IPV4, str(threads), f"{amount:g}"]
     return Program(f"load {mode}", command, namespace)
 
 
 def await_open(program: Program, wanted: int) -> int:
-    """How many tunnels opened; an error if it is none, a remark is the caller's."""
-    opened = int(json.loads(program.await_line(r'"open"', _OPEN_PATIENCE).text)["open"])
+    """Returns how many tunnels opened. Raises RuntimeError if none did."""
+    opened = int(json.loads(program.await_line(r'"open"', _OPEN_TIMEOUT).text)["open"])
     if not opened:
         raise RuntimeError(f"{program.label}: none of {wanted} opened: {program.tail}")
     return opened
 
 
-def observe(program: Program, seconds: float, *probes: Callable[[], float]) -> Flow:
-    """Follows the traffic of a run for so long, after it has warmed up; each probe is read at both ends."""
+def observe(program: Program, seconds: float, *probes: Callable[[], float]) -> TrafficSample:
+    """Samples a run's traffic for ``seconds`` after its warm-up. Each probe is read at both ends of the interval."""
     first = _tick(program, _ticks(program) + _WARM_TICKS)
     before, began = [probe() for probe in probes], time.monotonic()
     last = first
     while time.monotonic() - began < seconds:
         last = _tick(program, _ticks(program) + 1)
     after = [probe() for probe in probes]
-    return Flow(
+    return TrafficSample(
         last["at"] - first["at"],
         int(last["count"] - first["count"]),
         int(last["bytes"] - first["bytes"]),
@@ -123,7 +123,7 @@ def _ticks(program: Program) -> int:
 
 
 def _tick(program: Program, number: int) -> dict[str, float]:
-    """The report of that number, once it is there."""
+    """Waits for report ``number`` and returns it."""
     while True:
         seen = len(program.lines)
         if len(reports := _reports(program)) >= number:
@@ -133,18 +133,18 @@ def _tick(program: Program, number: int) -> dict[str, float]:
     return report
 
 
-def outcome(program: Program, patience: float = _SLACK) -> Outcome:
-    """Waits for the end of a run and reads its last line."""
-    if program.await_exit(patience):
+def result_of(program: Program, timeout: float = _SLACK) -> RunResult:
+    """Waits for the end of a run and returns its totals."""
+    if program.await_exit(timeout):
         raise RuntimeError(f"{program.label}: {program.output}")
     last = json.loads(program.lines[-1].text)
-    return Outcome(**last)
+    return RunResult(**last)
 
 
-def run(mode: str, namespace: Namespace, peer: Peer, *, threads: int, seconds: float) -> Outcome:
-    return outcome(start(mode, namespace, peer, threads=threads, amount=seconds), seconds + _SLACK)
+def run(mode: str, namespace: Namespace, peer: Peer, *, threads: int, seconds: float) -> RunResult:
+    return result_of(start(mode, namespace, peer, threads=threads, amount=seconds), seconds + _SLACK)
 
 
-def end(program: Program) -> Outcome:
+def end(program: Program) -> RunResult:
     program.signal(signal.SIGTERM)
-    return outcome(program)
+    return result_of(program)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a figure means nothing without: the machine, the programs on it, and what else it was doing."""
+"""Context of a figure: the machine, the versions of programs, and other load."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-TOO_MUCH = 0.10  # of all processors; where others take that, a figure is theirs as well
-TOO_OFTEN = 0.10  # of the looks; a machine has its own errands now and then
+MAX_OTHER_LOAD = 0.10  # of all processors; above it, other load distorts a figure
+MAX_BUSY_SHARE = 0.10  # of the readings that may be above it
 TICKS = os.sysconf("SC_CLK_TCK")  # in a second
 STATISTICS = Path("/proc/stat")
-_WAITING = (3, 4)  # columns of /proc/stat, proc(5): idle, and idle while a disk works
-_COUNTED = 8  # of its columns; those behind are contained in earlier ones
+_WAITING = (3, 4)  # columns of /proc/stat, proc(5): idle, iowait
+_COUNTED = 8  # of its columns; guest time is included in earlier ones
 VERSIONS = {"openconnect": "--version", "ocserv": "--version", "wireguard-go": "--version", "iperf3": "--version"}
 
 
@@ -33,7 +33,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of the programs beside ours, as far as they are installed."""
+    """Returns the versions of the installed programs in ``VERSIONS``."""
     found = {}
     for program, option in VERSIONS.items():
         try:
@@ -46,18 +46,18 @@ def versions() -> dict[str, str]:
 
 
 def busy_seconds() -> float:
-    """Processor time of everything on this machine, and what its host took from it, since it started."""
+    """Returns processor time of all programs since the start of the machine, stolen time included."""
     fields = STATISTICS.read_text().splitlines()[0].split()[1 : _COUNTED + 1]
     return sum(int(ticks) for column, ticks in enumerate(fields) if column not in _WAITING) / TICKS
 
 
 def share(busy: float, seconds: float) -> float:
-    """Of all processors, 0 to 1."""
+    """Returns the share of all processors, 0 to 1."""
     return busy / seconds / (os.cpu_count() or 1)
 
 
 def describe_others(shares: list[float]) -> str:
-    """``shares``: what others took, as seen whenever nothing was measured."""
+    """Describes other load. ``shares``: readings between the workloads."""
     if not shares:
         return ""
     median, most = 100 * statistics.median(shares), 100 * max(shares)
@@ -65,5 +65,5 @@ def describe_others(shares: list[float]) -> str:
 
 
 def was_quiet(shares: list[float]) -> bool:
-    """Whether the figures can be trusted."""
-    return sum(taken > TOO_MUCH for taken in shares) <= TOO_OFTEN * len(shares)
+    """True if other load was low enough to trust the figures."""
+    return sum(taken > MAX_OTHER_LOAD for taken in shares) <= MAX_BUSY_SHARE * len(shares)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian's ocserv, set up for the same work as ours: the peer that every VPN figure stands beside."""
+"""Debian's ocserv as a peer, configured for the same work as ocsentry."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The servers that are measured beside each other, each on a gateway and with hosts of its own."""
+"""The servers under measurement, each in its own network with a gateway and two hosts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from bench.cpu_usage import CpuUsage
 from bench.machine import busy_seconds, share
 from bench.ocserv import Ocserv
-from bench.usage import Usage
-from bench.wireguard import FarEnd, Wireguard
+from bench.wireguard import ClientEnd, Wireguard
 from bench.wireguard import installed as wireguard_installed
 from lab.certificates import make_certificate
 from lab.namespaces import Claim
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 USER = "bench"
 MTU = 1400
 MAX_CLIENTS = 4096
-KILL_SECONDS = 60  # for a killed process to be gone
+KILL_SECONDS = 60  # until a killed process has ended
 SETTLE_SECONDS = 30  # at most
 SETTLE_WINDOW = 0.5  # seconds
-QUIET = 0.02  # seconds of processor time in a window; without a control group the kernel counts in hundredths
+QUIET = 0.02  # seconds of processor time in a window; /proc counts in hundredths
 
 
-class Running(Protocol):
-    """A server as both kinds look from outside."""
+class RunningServer(Protocol):
+    """A running server process."""
 
     program: Program
     pin: str
@@ -46,7 +46,7 @@ class Running(Protocol):
 
 
 class Client(Protocol):
-    """Whatever is at the other end of a tunnel."""
+    """The client's end of a tunnel."""
 
     host: Host
 
@@ -54,12 +54,12 @@ class Client(Protocol):
 
 
 class Peer:
-    """A server under measurement. ``restart`` gives a fresh process, where what came before would show."""
+    """A server under measurement. ``restart`` starts a fresh process."""
 
     user, password = USER, PASSWORD
-    server: Running
+    server: RunningServer
 
-    measures: frozenset[str] = frozenset()  # what it can be asked for; empty: everything
+    measures: frozenset[str] = frozenset()  # names of the workloads it supports; empty: all
 
     def __init__(self, label: str, inner_ipv4: str, folder: Path, template: ServerTemplate) -> None:
         self.label, self.inner_ipv4 = label, inner_ipv4
@@ -68,16 +68,15 @@ class Peer:
         self.host, self.second_host = self.network.add_host(), self.network.add_host()
         self._start()
 
-    def _serve(self, *, remember_passwords: bool, launcher: Sequence[str | Path]) -> Running:
+    def _serve(self, *, remember_passwords: bool, launcher: Sequence[str | Path]) -> RunningServer:
         raise NotImplementedError
 
     def _start(self, *, remember_passwords: bool = True, launcher: Sequence[str | Path] = (OCSENTRY,)) -> None:
         self.server = self._serve(remember_passwords=remember_passwords, launcher=launcher)
-        self.usage = Usage(self.server.program.process.pid)
+        self.usage = CpuUsage(self.server.program.process.pid)
 
     def restart(self, *, remember_passwords: bool = True, launcher: Sequence[str | Path] = (OCSENTRY,)) -> None:
-        """``remember_passwords``: whether one that was right once is not verified in full the next time. ``launcher``
-        runs the server in another way, where it is ours."""
+        """``remember_passwords``: with the cache of verified passwords. ``launcher``: how ocsentry is started."""
         self.server.stop()
         self.usage.close()
         self._start(remember_passwords=remember_passwords, launcher=launcher)
@@ -86,31 +85,31 @@ class Peer:
         return not self.measures or measure in self.measures
 
     def ready(self) -> float:
-        """Runs and is at rest; the part of all processors that others took meanwhile."""
+        """Starts the server if needed and waits until it is idle; returns the share of processors that others used."""
         if not self.server.program.running:
             self.usage.close()
             self._start()
         return self.settle()
 
     def discard(self) -> None:
-        """After a measure that failed, however it left the process: the next one gets another."""
+        """Kills the process after a failed workload, so that the next one gets a new process."""
         for pid in process_tree(self.server.program.process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.server.program.process.wait(KILL_SECONDS)
 
     def connect(self, host: Host, *, dtls: bool) -> Client:
-        """A tunnel of the real client, up, with its UDP channel if that is asked for."""
+        """Returns a tunnel of the real client that is up, with its UDP channel if ``dtls``."""
         raise NotImplementedError
 
     def cpu(self) -> float:
-        """Seconds of processor time that the server's processes have used."""
+        """Returns processor seconds that the server's processes have used."""
         return self.usage.seconds()
 
     def settle(self) -> float:
-        """Waits until the server has written down what went before, or that would be charged to what comes next.
+        """Waits until the server is idle, so that pending work is not charged to the next workload.
 
-        Returns the part of all processors that others took in the last half second of it.
+        Returns the share of all processors that others used in the last half second.
         """
         taken = 0.0
         for _ in range(int(SETTLE_SECONDS / SETTLE_WINDOW)):
@@ -135,7 +134,7 @@ class Peer:
 
 
 class VpnPeer(Peer):
-    """One that openconnect connects to."""
+    """A server that openconnect connects to."""
 
     def connect(self, host: Host, *, dtls: bool) -> OpenConnect:
         client = OpenConnect(host, pin=self.server.pin, user=USER, password=PASSWORD, dtls=dtls)
@@ -157,7 +156,7 @@ class OurPeer(VpnPeer):
             self._folder,
             self._template,
             launcher=launcher,
-            builtin_limits=False,  # a thousand clients behind one address are what they are there to stop
+            builtin_limits=False,  # they would refuse a thousand clients behind one address
             settings={
                 "vpn": {"dtls": True},
                 "vpn.network": {"ipv4_pool": "10.89.0.0/16", "ipv6_pool": "fd89::/64", "dns": [], "mtu": MTU},
@@ -189,8 +188,8 @@ class WireguardPeer(Peer):
     def _serve(self, **_: object) -> Wireguard:
         return Wireguard(self.network, self._folder, number=self._claim.number, mtu=MTU)
 
-    def connect(self, host: Host, *, dtls: bool) -> FarEnd:
-        assert dtls, "it has no channel over TCP"
+    def connect(self, host: Host, *, dtls: bool) -> ClientEnd:
+        assert dtls, "wireguard-go has no channel over TCP"
         return self.server.connect(host)
 
 
@@ -202,12 +201,12 @@ KINDS: dict[str, type[OurPeer | OcservPeer | WireguardPeer]] = {
 
 
 def installed_peers() -> list[str]:
-    """The two that every figure is of, and the third where this machine has it."""
+    """ocsentry and ocserv, and wireguard-go if it is installed."""
     return [label for label in KINDS if label != "wireguard-go" or wireguard_installed()]
 
 
 def open_peers(folder: Path, labels: list[str]) -> list[Peer]:
-    """Starts those asked for. The folder must be reachable by ocserv's own user."""
+    """Starts the servers. ocserv's user must be able to reach the folder."""
     (folder / "template").mkdir()
     if "ocsentry" in labels:
         template = make_template(folder / "template", [USER])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rows that two servers share, as bars of how many times better the first is: an SVG without scripts or fonts."""
+"""An SVG bar chart of how many times better the first server is, without scripts or embedded fonts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from bench.report import Report
 
 BARS, BAR, GAP, RIGHT, TOP = 390, 16, 8, 90, 46
-LETTER = 6.2  # wide, of a name; the longest one decides where bars begin
+LETTER = 6.2  # width of a letter; the longest name decides where bars begin
 BETTER, WORSE = "#2b7a4b", "#b3452c"
-LARGEST = 100.0  # times; longer bars are cut there and say their number all the same
+LARGEST = 100.0  # times; longer bars are cut there and still show their number
 
 
 def render(report: Report) -> str:
@@ -53,5 +53,5 @@ def render(report: Report) -> str:
 
 
 def _length(advantage: float) -> float:
-    """Logarithm of the factor: twice as good is as long as half as good, the other way."""
+    """Logarithm of the factor: 2 and 1/2 have the same length in opposite directions."""
     return math.log(min(max(advantage, 1 / LARGEST), LARGEST))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Readings of several rounds as medians and ratios: a table, a JSON document, a plot."""
+"""Samples of several rounds as medians and ratios, in a table and a JSON document."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from bench.machine import describe_machine, describe_others, versions, was_quiet
 
 if TYPE_CHECKING:
-    from bench.readings import Reading
+    from bench.workload import Sample
 
 
 @dataclass(slots=True)
 class Row:
-    """One figure of every server that has it."""
+    """One figure with the samples of every server."""
 
     topic: str
     name: str
@@ -30,7 +30,7 @@ class Row:
         return statistics.median(self.values[label]) if self.values.get(label) else None
 
     def spread(self, label: str) -> float | None:
-        """Half of the way from the lowest reading to the highest, as a part of the median."""
+        """Returns half of the range of samples, as a share of the median."""
         values, median = self.values.get(label, []), self.median(label)
         return (max(values) - min(values)) / 2 / abs(median) if median and len(values) > 1 else None
 
@@ -39,7 +39,7 @@ class Row:
         return shorten(self.median(label)) + (f" ±{100 * spread:.0f} %" if spread is not None else "")
 
     def advantage(self, ours: str, theirs: str) -> float | None:
-        """How many times better ``ours`` is."""
+        """Returns how many times better ``ours`` is; above 1 favours it."""
         mine, other = self.median(ours), self.median(theirs)
         if not mine or not other:
             return None
@@ -51,21 +51,21 @@ class Report:
         self.labels, self.command = labels, command
         self.rows: dict[str, Row] = {}
         self.remarks: list[str] = []
-        self.others: list[float] = []  # what else ran on the machine, seen between measures: parts of all processors
+        self.others: list[float] = []  # other load between workloads: shares of all processors
         self.began = datetime.now(UTC)
         self.machine, self.versions = describe_machine(), versions()
 
-    def add(self, topic: str, label: str, reading: Reading) -> None:
+    def add(self, topic: str, label: str, reading: Sample) -> None:
         row = self.rows.setdefault(reading.name, Row(topic, reading.name, reading.unit, reading.more_is_better))
         row.values.setdefault(label, []).append(reading.value)
 
     def tables(self) -> str:
-        """Markdown, a table for every topic; below them what failed."""
+        """Returns Markdown: one table per topic, then the failures."""
         topics = dict.fromkeys(row.topic for row in self.rows.values())
         return "\n\n".join([*(self._table(topic) for topic in topics), *self.remarks])
 
     def _table(self, topic: str) -> str:
-        """The medians with their spread, and how many times better the first server is than each other that has any."""
+        """Medians with their spread, and the first server's advantage over each other server."""
         rows = [row for row in self.rows.values() if row.topic == topic]
         ours, *others = self.labels
         others = [label for label in others if any(label in row.values for row in rows)]
@@ -80,7 +80,7 @@ class Report:
         return "\n".join(lines)
 
     def heading(self) -> str:
-        """The command, the machine and the day, without which no figure means anything."""
+        """Returns command, date, machine and versions."""
         facts = self.machine
         where = f"{facts['processor']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}"
         beside = "".join(f", {program} {number}" for program, number in self.versions.items())
@@ -118,7 +118,7 @@ class Report:
 
     @classmethod
     def load(cls, paths: list[Path]) -> Report:
-        """Reports saved before, to be shown or published again, as one: a figure of several has all their readings."""
+        """Merges saved reports into one. A figure of several has all their samples."""
         documents = [json.loads(path.read_text()) for path in paths]
         servers = dict.fromkeys(label for document in documents for label in document["servers"])
         report = cls(list(servers), "; ".join(document["command"] for document in documents))
@@ -143,7 +143,7 @@ class Report:
 
 
 def replace_figures(document: Path, marks: tuple[str, str], figures: str) -> None:
-    """Puts them between two marks of the document; the words around them are written by hand."""
+    """Replaces the text between two marks of the document."""
     text = document.read_text()
     head, rest = text.split(marks[0])
     tail = rest.split(marks[1])[1]

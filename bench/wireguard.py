@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""wireguard-go at both ends: the tunnel in user space that others are measured by. It has no logins and no policy."""
+"""wireguard-go at both ends, as a peer: a tunnel in user space without logins and policy."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lab.namespaces import Namespace
     from lab.network import Host, Network
 
-PORT = 443  # of both ends, where the other servers have theirs
-CONTROL = Path("/var/run/wireguard")  # the program makes a socket there that bears its device's name
+PORT = 443  # of both ends, as for the other servers
+CONTROL = Path("/var/run/wireguard")  # the program makes a socket here, named after its device
 START_SECONDS = 5.0
 
 
@@ -27,7 +27,7 @@ def installed() -> bool:
 
 
 class End:
-    """One device with its process. Names of devices are names of files too, so no two may have the same."""
+    """One device and its process. The device's name also names a file, so it must be unique on the machine."""
 
     def __init__(self, namespace: Namespace, device: str, address: str, folder: Path, mtu: int) -> None:
         self.device, self.address, self._namespace = device, address, namespace
@@ -46,20 +46,20 @@ class End:
                 raise RuntimeError(f"{self.program.label} does not start: {self.program.tail}")
             time.sleep(0.01)
 
-    def know(self, other: End, endpoint: str) -> None:
+    def add_peer(self, other: End, endpoint: str) -> None:
         self._namespace.run(
             *("wg", "set", self.device, "peer", other.public),
             *("allowed-ips", f"{other.address}/32", "endpoint", f"{endpoint}:{PORT}"),
         )
 
     def goodbye(self) -> None:
-        """Ends the process, and with it the device."""
+        """Ends the process, which removes the device."""
         self.program.signal(signal.SIGTERM)
         self.program.await_exit(20)
 
 
-class FarEnd(End):
-    """On a host."""
+class ClientEnd(End):
+    """The end on a host."""
 
     def __init__(self, host: Host, device: str, folder: Path, mtu: int) -> None:
         self.host = host
@@ -67,7 +67,7 @@ class FarEnd(End):
 
 
 class Wireguard(End):
-    """The end on the gateway of a site."""
+    """The end on the gateway."""
 
     inner_ipv4 = "10.90.0.1"
     pin = ""
@@ -80,10 +80,10 @@ class Wireguard(End):
     def stop(self) -> None:
         self.goodbye()
 
-    def connect(self, host: Host) -> FarEnd:
-        """The tunnel's other end; it is up, as a packet has been answered."""
-        client = FarEnd(host, f"wg{self._number}c{host.number}", self._folder, self._mtu)
-        self.know(client, host.ipv4)
-        client.know(self, SERVER_IPV4)
+    def connect(self, host: Host) -> ClientEnd:
+        """Returns the client's end. It is up: an echo request was answered."""
+        client = ClientEnd(host, f"wg{self._number}c{host.number}", self._folder, self._mtu)
+        self.add_peer(client, host.ipv4)
+        client.add_peer(self, SERVER_IPV4)
         host.namespace.run("ping", "-n", "-q", "-c", "1", "-W", "5", self.inner_ipv4)
         return client

@@ -9,8 +9,8 @@ import pytest
 
 from bench import machine
 from bench.plot import render
-from bench.readings import Reading
 from bench.report import Report, replace_figures
+from bench.workload import Sample
 
 LABELS = ["ours", "peer", "third"]
 UNTRUSTED = "do not trust these figures"
@@ -25,7 +25,7 @@ def report(monkeypatch: pytest.MonkeyPatch) -> Report:
 def add(report: Report, name: str, values: dict[str, list[float]], *, more: bool = False, topic: str = "Topic") -> None:
     for label, readings in values.items():
         for value in readings:
-            report.add(topic, label, Reading(name, "s", value, more))
+            report.add(topic, label, Sample(name, "s", value, more))
 
 
 def cells(report: Report, name: str) -> list[str]:

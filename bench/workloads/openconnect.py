@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the users of the real client get: throughput and round trips through its tunnel."""
+"""Throughput and round trips through the tunnel of the real client."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import statistics
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.readings import Effort, Measure, Reading
+from bench.workload import Sample, Scale, Workload
 from lab.programs import Program
 
 if TYPE_CHECKING:
@@ -22,35 +22,35 @@ GB = 1e9
 PING_INTERVAL = 0.005  # seconds
 
 
-def throughput(transport: str, direction: str) -> Measure:
-    """TCP through the tunnel of one client, ``up`` from it or ``down`` to it."""
+def throughput(transport: str, direction: str) -> Workload:
+    """TCP through one client's tunnel, ``up`` from it or ``down`` to it."""
 
-    def measure(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    def measure(peer: Peer, scale: Scale) -> Iterator[Sample]:
         with tunnel(peer, peer.host, dtls=transport == "dtls"), iperf_server(peer):
             before = peer.cpu()
-            report = iperf(peer, peer.host, "-t", f"{effort.seconds:g}", *(["-R"] if direction == "down" else []))
+            report = iperf(peer, peer.host, "-t", f"{scale.seconds:g}", *(["-R"] if direction == "down" else []))
             spent = peer.cpu() - before
         received = report["end"]["sum_received"]
         name = f"one client, {transport.upper()} {direction}"
-        yield Reading(name, "MB/s", received["bytes"] / received["seconds"] / 1e6, more_is_better=True)
-        yield Reading(f"{name}: server CPU per GB", "s", spent / (received["bytes"] / GB))
+        yield Sample(name, "MB/s", received["bytes"] / received["seconds"] / 1e6, more_is_better=True)
+        yield Sample(f"{name}: server CPU per GB", "s", spent / (received["bytes"] / GB))
 
     return measure
 
 
-def latency(peer: Peer, effort: Effort) -> Iterator[Reading]:
+def latency(peer: Peer, scale: Scale) -> Iterator[Sample]:
     with tunnel(peer, peer.host, dtls=False) as client:
-        for name, value in _round_trips(client, peer, effort).items():
-            yield Reading(f"round trip, idle: {name}", "us", value)
+        for name, value in _round_trips(client, peer, scale).items():
+            yield Sample(f"round trip, idle: {name}", "us", value)
         with tunnel(peer, peer.second_host, dtls=False), iperf_server(peer):
             load = _start_iperf(peer, peer.second_host, "-t", "60")
             try:
                 load.await_line(r"connected to", 10)
-                times = _round_trips(client, peer, effort)
+                times = _round_trips(client, peer, scale)
             finally:
                 load.kill()
         for name, value in times.items():
-            yield Reading(f"round trip, another client uploading: {name}", "us", value)
+            yield Sample(f"round trip, another client uploading: {name}", "us", value)
 
 
 @contextmanager
@@ -81,12 +81,12 @@ def _start_iperf(peer: Peer, host: Host, *arguments: str) -> Program:
     return Program("iperf3", ["iperf3", "-c", peer.inner_ipv4, "--forceflush", *arguments], host.namespace)
 
 
-def _round_trips(client: Client, peer: Peer, effort: Effort) -> dict[str, float]:
-    """Median and 99th percentile, microseconds."""
+def _round_trips(client: Client, peer: Peer, scale: Scale) -> dict[str, float]:
+    """Returns median and 99th percentile in microseconds."""
     text = client.host.namespace.run(
-        *("ping", "-n", "-c", str(effort.pings), "-i", str(PING_INTERVAL), peer.inner_ipv4), timeout=120, check=False
+        *("ping", "-n", "-c", str(scale.pings), "-i", str(PING_INTERVAL), peer.inner_ipv4), timeout=120, check=False
     )
     times = [1e3 * float(ms) for ms in re.findall(r"time=([\d.]+) ms", text)]
-    if len(times) < effort.pings / 2:
-        raise RuntimeError(f"{peer.label}: {len(times)} of {effort.pings} pings answered")
+    if len(times) < scale.pings / 2:
+        raise RuntimeError(f"{peer.label}: {len(times)} of {scale.pings} pings answered")
     return {"median": statistics.median(times), "p99": statistics.quantiles(times, n=100)[98]}

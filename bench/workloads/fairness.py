@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one client costs the others: moderate ones at a fixed rate, alone and then beside a greedy or a slow one."""
+"""Fairness: clients at a fixed rate, alone and then beside a greedy uploader or a client that does not read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bench import load_client
 from bench.drops import socket_drops
-from bench.measures.saturation import PACKET, SINK, pulling, pushing, sink, source
-from bench.readings import Effort, Measure, Reading
+from bench.workload import Sample, Scale, Workload
+from bench.workloads.saturation import PACKET, SINK, pulling, pushing, sink, source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from lab.programs import Program
 
 OTHERS = 8
-RATE = 20.0  # Mbit/s of each; a fifth of what either server can move in all
-SLOW_RATE = 100.0  # Mbit/s asked for by the one that reads nothing
+RATE = 20.0  # Mbit/s of each; together a fifth of either server's capacity
+SLOW_RATE = 100.0  # Mbit/s requested by the client that does not read
 OTHERS_SINK = 10  # UDP port inside
 
 
-def greedy_uploader(transport: str) -> Measure:
-    """One sends as fast as the server takes it while the others send at their rate."""
+def greedy_uploader(transport: str) -> Workload:
+    """One client sends at full speed while the others send at their rate."""
     dtls = transport == "dtls"
 
-    def measure(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    def measure(peer: Peer, scale: Scale) -> Iterator[Sample]:
         name = f"greedy uploader, {transport.upper()}"
         others = pushing(peer, OTHERS, dtls=dtls, rate=RATE, port=OTHERS_SINK)
         with sink(peer, SINK), sink(peer, OTHERS_SINK), others as load:
 
             def delivered() -> float:
                 arrived = partial(socket_drops, peer.network.gateway, OTHERS_SINK)
-                flow = load_client.observe(load, effort.seconds, arrived)
+                flow = load_client.observe(load, scale.seconds, arrived)
                 return flow.others[0] * PACKET / flow.seconds
 
             yield from _cost(name, delivered, lambda: pushing(peer, 1, dtls=dtls))
@@ -43,15 +43,15 @@ def greedy_uploader(transport: str) -> Measure:
     return measure
 
 
-def slow_reader(transport: str) -> Measure:
-    """One asks for more and more and reads none of it while the others download at their rate."""
+def slow_reader(transport: str) -> Workload:
+    """One client requests data and never reads it, while the others download at their rate."""
     dtls = transport == "dtls"
 
-    def measure(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    def measure(peer: Peer, scale: Scale) -> Iterator[Sample]:
         with source(peer), pulling(peer, OTHERS, dtls=dtls, rate=RATE) as load:
 
             def delivered() -> float:
-                flow = load_client.observe(load, effort.seconds)
+                flow = load_client.observe(load, scale.seconds)
                 return flow.bytes / flow.seconds
 
             yield from _cost(
@@ -65,8 +65,8 @@ def slow_reader(transport: str) -> Measure:
 
 def _cost(
     name: str, delivered: Callable[[], float], offender: Callable[[], AbstractContextManager[Program]]
-) -> Iterator[Reading]:
+) -> Iterator[Sample]:
     alone = delivered()
     with offender():
         beside = delivered()
-    yield Reading(f"{name}: {OTHERS} others at {RATE:g} Mbit/s lose", "%", max(0.0, 100 * (1 - beside / alone)))
+    yield Sample(f"{name}: {OTHERS} others at {RATE:g} Mbit/s lose", "%", max(0.0, 100 * (1 - beside / alone)))

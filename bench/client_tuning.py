@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may run where, and how much a client's kernel keeps for it: what an operator can set, for every server alike."""
+"""Client tuning, the same for every server: larger buffers in the client's kernel, and separate processors."""
 
 from __future__ import annotations
 
@@ -17,40 +17,39 @@ if TYPE_CHECKING:
     from bench.peers import Peer
     from lab.namespaces import Namespace
 
-SOCKET_ROOM = Path("/proc/sys/net/core/rmem_default")  # of sockets that ask for nothing; one for all namespaces
-ROOMY_SOCKET = 4 << 20  # bytes; the kernel charges some 2.3 KB for a datagram of a tunnel
-ROOMY_QUEUE = 5000  # packets that a TUN device keeps; 500 otherwise
+DEFAULT_BUFFER = Path("/proc/sys/net/core/rmem_default")  # default receive buffer, the same in all namespaces
+SOCKET_BUFFER_BYTES = 4 << 20  # bytes; the kernel charges some 2.3 KB for a datagram of a tunnel
+TUN_QUEUE_PACKETS = 5000  # packets in the queue of a TUN device; default 500
 
 
 @contextmanager
-def roomy_sockets() -> Iterator[None]:
-    """For the programs that make their sockets inside of the block."""
-    before = SOCKET_ROOM.read_text()
-    SOCKET_ROOM.write_text(str(ROOMY_SOCKET))
+def large_socket_buffers() -> Iterator[None]:
+    """Applies to programs that open their sockets inside the block."""
+    before = DEFAULT_BUFFER.read_text()
+    DEFAULT_BUFFER.write_text(str(SOCKET_BUFFER_BYTES))
     try:
         yield
     finally:
-        SOCKET_ROOM.write_text(before)
+        DEFAULT_BUFFER.write_text(before)
 
 
-def widen_tunnels(namespace: Namespace) -> None:
-    """Of those whose device is there."""
+def lengthen_tun_queues(namespace: Namespace) -> None:
+    """Applies to TUN devices that exist now."""
     for link in json.loads(namespace.run("ip", "-j", "link", "show", "type", "tun") or "[]"):
         if link:
-            namespace.ip(f"link set {link['ifname']} txqueuelen {ROOMY_QUEUE}")
+            namespace.ip(f"link set {link['ifname']} txqueuelen {TUN_QUEUE_PACKETS}")
 
 
 @contextmanager
-def apart(peer: Peer) -> Iterator[None]:
-    """What runs on the gateway keeps to one half of the processors, what runs or is started on the host to the other:
-    as on machines of their own."""
+def separate_cores(peer: Peer) -> Iterator[None]:
+    """Pins the gateway's programs to one half of the processors, and the host's to the other, as on two machines."""
     processors = sorted(os.sched_getaffinity(0))
     half = len(processors) // 2
     try:
         if half:
             _confine(peer.network.gateway, processors[:half])
             _confine(peer.host.namespace, processors[half:])
-            os.sched_setaffinity(0, processors[half:])  # programs inherit it from who starts them
+            os.sched_setaffinity(0, processors[half:])  # inherited by programs that are started now
         yield
     finally:
         for namespace in peer.network.gateway, peer.host.namespace:
@@ -60,6 +59,6 @@ def apart(peer: Peer) -> Iterator[None]:
 
 def _confine(namespace: Namespace, processors: Iterable[int]) -> None:
     for pid in run("ip", "netns", "pids", namespace.name).split():
-        with suppress(OSError):  # it or one of its threads has ended
+        with suppress(OSError):  # the process or a thread has ended
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), processors)

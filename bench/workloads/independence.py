@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tunnels notice of a Python that is stuck or busy: throughput and round trips beside each disturbance.
+"""Throughput and round trips of tunnels while the server's Python is stuck or busy.
 
-A held interpreter lock takes no processor time, so what it costs shows at full load. The others work, and where tunnels
-already use the whole machine their work is the tunnels' loss; so all are shown at a rate that leaves room for them.
+A held GIL uses no processor time, so its effect is measured at full load. The other stressors use processor time, which
+tunnels at full load would lose; so all stressors are measured at a rate that leaves processor time for them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from bench.drops import socket_drops
-from bench.measures.openconnect import tunnel
-from bench.measures.saturation import SINK, pushing, sink
 from bench.peers import OurPeer
-from bench.readings import Effort, Reading
+from bench.workload import Sample, Scale
+from bench.workloads.openconnect import tunnel
+from bench.workloads.saturation import SINK, pushing, sink
 from lab import stressors
 from lab.continuous_ping import ContinuousPing
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from bench.peers import Client, Peer
 
-WARM = 0.5  # seconds of traffic before the first look
-REPEATS = 4  # of every disturbance, each between others: what swings by itself swings for all of them
+WARM = 0.5  # seconds of traffic before the measurement
+REPEATS = 4  # of every stressor, alternating, so that variation over time affects all alike
 CLIENTS, RATE = 4, 25.0  # tunnels, Mbit/s of each
 CALLS = 1000  # API calls per second
 PINGS = 0.002  # seconds between two
@@ -35,8 +35,8 @@ UNDISTURBED = "undisturbed"
 
 
 @dataclass(slots=True)
-class Seen:
-    """What tunnels moved and how long round trips took while one thing went on, all its turns together."""
+class Observation:
+    """Packets, seconds and round trips beside one stressor, summed over its repetitions."""
 
     packets: int = 0
     seconds: float = 0.0
@@ -48,29 +48,29 @@ class Seen:
         return self.packets / self.seconds
 
 
-def independence(peer: Peer, effort: Effort) -> Iterator[Reading]:
+def independence(peer: Peer, scale: Scale) -> Iterator[Sample]:
     if not isinstance(peer, OurPeer):
-        return  # ocserv runs no interpreter
+        return  # ocserv has no interpreter
     peer.restart(launcher=stressors.LAUNCHER)
     with sink(peer, SINK), tunnel(peer, peer.second_host, dtls=False) as client:
         with pushing(peer, 2, dtls=False):
             time.sleep(WARM)
-            quiet, held = Seen(), Seen()
+            quiet, held = Observation(), Observation()
             for _ in range(REPEATS):
                 _watch(peer, quiet, lambda: time.sleep(stressors.HOLD_SECONDS))
                 _watch(peer, held, lambda: stressors.hold_gil(peer.server))
         share = 100 * held.rate / quiet.rate
-        yield Reading("interpreter held for 1 s: throughput at full load", "% of undisturbed", share, True)
+        yield Sample("interpreter held for 1 s: throughput at full load", "% of undisturbed", share, True)
         with pushing(peer, CLIENTS, dtls=False, rate=RATE):
             time.sleep(WARM)
-            yield from _at_rate(peer, client, effort)
+            yield from _at_rate(peer, client, scale)
     peer.restart()
 
 
-def _at_rate(peer: OurPeer, client: Client, effort: Effort) -> Iterator[Reading]:
-    server, seconds = peer.server, max(effort.seconds, stressors.HOLD_SECONDS)
-    # Never the same twice in a row: that would be no swap.
-    networks = cycle([stressors.prefix_list(effort.prefixes - shorter) for shorter in range(2)])
+def _at_rate(peer: OurPeer, client: Client, scale: Scale) -> Iterator[Sample]:
+    server, seconds = peer.server, max(scale.seconds, stressors.HOLD_SECONDS)
+    # Alternating, because the same policy twice would be no swap.
+    networks = cycle([stressors.prefix_list(scale.prefixes - shorter) for shorter in range(2)])
     calls = 0
 
     def call() -> None:
@@ -82,9 +82,9 @@ def _at_rate(peer: OurPeer, client: Client, effort: Effort) -> Iterator[Reading]
         "interpreter held for 1 s": lambda: stressors.hold_gil(server),
         "garbage collected for 1 s": lambda: stressors.collect_garbage(server),
         f"{CALLS} API calls per second": call,
-        f"policy of {effort.prefixes} prefixes swapped in": lambda: stressors.swap_policy(server, next(networks)),
+        f"policy of {scale.prefixes} prefixes swapped in": lambda: stressors.swap_policy(server, next(networks)),
     }
-    seen = {name: Seen() for name in kinds}
+    seen = {name: Observation() for name in kinds}
     for _ in range(REPEATS):
         for name, disturb in kinds.items():
             pings, began = ContinuousPing(client, peer.inner_ipv4, interval=PINGS), time.monotonic()
@@ -93,16 +93,16 @@ def _at_rate(peer: OurPeer, client: Client, effort: Effort) -> Iterator[Reading]
             seen[name].lost += len(pings.missing())
     for name, found in seen.items():
         share = 100 * found.rate / seen[UNDISTURBED].rate
-        yield Reading(f"{name}: throughput at {CLIENTS * RATE:g} Mbit/s", "% of undisturbed", share, True)
+        yield Sample(f"{name}: throughput at {CLIENTS * RATE:g} Mbit/s", "% of undisturbed", share, True)
         for percent in 50, 99:
             value = 1e6 * statistics.quantiles(found.times, n=100)[percent - 1]
-            yield Reading(f"{name}: round trip p{percent}", "us", value)
-        yield Reading(f"{name}: pings lost", "", found.lost)
-    yield Reading("API calls answered, of those asked for", "%", 100 * calls / (CALLS * seconds * REPEATS), True)
+            yield Sample(f"{name}: round trip p{percent}", "us", value)
+        yield Sample(f"{name}: pings lost", "", found.lost)
+    yield Sample("API calls answered, of those asked for", "%", 100 * calls / (CALLS * seconds * REPEATS), True)
 
 
-def _watch(peer: Peer, seen: Seen, work: Callable[[], None]) -> None:
-    """Counts what came out of the device while it was done."""
+def _watch(peer: Peer, seen: Observation, work: Callable[[], None]) -> None:
+    """Adds the packets that left the TUN device while ``work`` ran."""
     before, began = socket_drops(peer.network.gateway, SINK), time.monotonic()
     work()
     seen.packets += socket_drops(peer.network.gateway, SINK) - before

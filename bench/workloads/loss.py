@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""UDP at a fixed rate through the tunnel of the real client, and who lost what did not arrive.
+"""UDP at a fixed rate through the real client's tunnel, and where packets were lost.
 
     up:   iperf3 > [client's device] client > wire > [server's socket] server > [its device] > [iperf3's socket]
     down: iperf3 > [server's device] server > wire > [client's socket] client > [its device] > [iperf3's socket]
 
-In brackets where the kernel drops what a program does not take in time. The rest was lost inside of a program.
+In brackets: queues in which the kernel drops what a program does not read in time. Other losses are inside a program.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.client_tuning import large_socket_buffers, lengthen_tun_queues, separate_cores
 from bench.drops import socket_drops, tunnel_drops, udp_counter
-from bench.measures.openconnect import iperf, iperf_server, tunnel
-from bench.placement import apart, roomy_sockets, widen_tunnels
-from bench.readings import Effort, Measure, Reading
+from bench.workload import Sample, Scale, Workload
+from bench.workloads.openconnect import iperf, iperf_server, tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,41 +25,40 @@ if TYPE_CHECKING:
 
 VPN_PORT = 443
 PAYLOAD = 1200  # bytes of one datagram
-SOCKET_BUFFER = 4 << 20  # bytes; iperf3 asks for its sockets what the system grants, as it gives up where it gets less
+SOCKET_BUFFER = 4 << 20  # bytes, at most what the system grants: iperf3 fails if it gets less
 BUFFER_LIMITS = ("/proc/sys/net/core/rmem_max", "/proc/sys/net/core/wmem_max")
 
 
-def datagram_loss(direction: str, megabits: int, *, tuned: bool = False) -> Measure:
-    """Over DTLS; shares of all that iperf3 sent. ``tuned``: the client has room for what comes while it does not
-    run, and processors that no server uses."""
+def datagram_loss(direction: str, megabits: int, *, tuned: bool = False) -> Workload:
+    """Over DTLS; shares of all that iperf3 sent. ``tuned``: see ``client_tuning``."""
 
-    def measure(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    def measure(peer: Peer, scale: Scale) -> Iterator[Sample]:
         way = ["-R"] if direction == "down" else []
         window = str(min(SOCKET_BUFFER, *(int(Path(limit).read_text()) for limit in BUFFER_LIMITS)))
-        asked = ("-u", "-b", f"{megabits}M", "-l", str(PAYLOAD), "-w", window, "-t", f"{effort.seconds:g}", *way)
+        asked = ("-u", "-b", f"{megabits}M", "-l", str(PAYLOAD), "-w", window, "-t", f"{scale.seconds:g}", *way)
         with ExitStack() as stack:
-            with roomy_sockets() if tuned else ExitStack():
+            with large_socket_buffers() if tuned else ExitStack():
                 stack.enter_context(tunnel(peer, peer.host, dtls=True))
             stack.enter_context(iperf_server(peer))
             if tuned:
-                widen_tunnels(peer.host.namespace)
-                stack.enter_context(apart(peer))
+                lengthen_tun_queues(peer.host.namespace)
+                stack.enter_context(separate_cores(peer))
             before = _dropped(peer, direction)
             end = iperf(peer, peer.host, *asked)["end"]
             dropped = {taker: count - before[taker] for taker, count in _dropped(peer, direction).items()}
         total, seconds = end["sum"]["packets"], end["sum"]["seconds"]
         lost = end["sum"]["lost_packets"]
         name = f"UDP at {megabits} Mbit/s, DTLS {direction}{', client tuned' if tuned else ''}"
-        yield Reading(f"{name}: arrived", "Mbit/s", (total - lost) * PAYLOAD * 8 / seconds / 1e6, more_is_better=True)
-        yield Reading(f"{name}: lost", "%", 100 * lost / max(1, total))
+        yield Sample(f"{name}: arrived", "Mbit/s", (total - lost) * PAYLOAD * 8 / seconds / 1e6, more_is_better=True)
+        yield Sample(f"{name}: lost", "%", 100 * lost / max(1, total))
         for taker, count in dropped.items():
-            yield Reading(f"{name}: lost before {taker} took it", "%", 100 * count / max(1, total))
+            yield Sample(f"{name}: lost before {taker} took it", "%", 100 * count / max(1, total))
 
     return measure
 
 
 def _dropped(peer: Peer, direction: str) -> dict[str, int]:
-    """By who did not take it. iperf3's sockets are gone before one can ask them: theirs is what no other socket had."""
+    """Drops by the program that did not read. iperf3's sockets are closed by then: theirs are all other drops."""
     gateway, host = peer.network.gateway, peer.host.namespace
     end = gateway if direction == "up" else host
     return {

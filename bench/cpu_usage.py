@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processor time of a server: from a control group where one can be made, else from /proc.
+"""Processor time of a server, from a control group if one can be made, otherwise from /proc.
 
-A server that has a process per client starts and ends processes all the time. A control group (version 2) counts them
-all to the microsecond, dead or alive; /proc counts in ticks and knows the dead only by who waited for them.
+A server with a process per client starts and ends processes continuously. A control group (version 2) counts living and
+dead processes in microseconds. /proc counts in ticks, and dead processes only in the parent that reaped them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from lab.resource_usage import cpu_seconds, process_tree
 
-_CLOSE_TRIES, _CLOSE_REST = 40, 0.05  # times, seconds: until the last process has been waited for
+_CLOSE_TRIES, _CLOSE_REST = 40, 0.05  # times, seconds: until the last process was reaped
 _NUMBERS = itertools.count()
 
 
-class Usage:
-    """What a running program and its descendants use, from its making on."""
+class CpuUsage:
+    """Processor time of a running program and its descendants."""
 
     def __init__(self, root: int) -> None:
         self._root = root
@@ -37,7 +37,7 @@ class Usage:
         return int(words[words.index("usage_usec") + 1]) / 1e6
 
     def close(self) -> None:
-        """After the program has ended: a group with processes in it, dead ones too, cannot go."""
+        """Requires that the program has ended: a group cannot be removed while it has processes, even dead ones."""
         for _ in range(_CLOSE_TRIES if self._group else 0):
             with suppress(OSError):
                 self._group.rmdir()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a measure is asked for and what it gives."""
+"""A workload, its scale, and the samples that it yields."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
-    """How long and how large; the quick one is for trying the benchmark out."""
+class Scale:
+    """How long and how large a workload is."""
 
     seconds: float = 2.0
     sessions: int = 1000
@@ -22,11 +22,13 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Sample:
+    """One measured value of a named figure."""
+
     name: str
     unit: str
     value: float
     more_is_better: bool = False
 
 
-Measure = Callable[["Peer", Effort], Iterator[Reading]]
+Workload = Callable[["Peer", Scale], Iterator[Sample]]

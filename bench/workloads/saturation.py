@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All that a server can move: the load client's sessions are open before the clock starts and wait for nothing else."""
+"""Maximum throughput: the load client's sessions are open before the measurement starts."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench import load_client
-from bench.measures.openconnect import GB
-from bench.readings import Effort, Measure, Reading
+from bench.workload import Sample, Scale, Workload
+from bench.workloads.openconnect import GB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.load_client import Flow
+    from bench.load_client import TrafficSample
     from bench.peers import Peer
     from lab.programs import Program
 
-PACKET = 1300  # bytes that the load client puts into a tunnel at once
-HEADERS = 28  # of them, IPv4 and UDP
+PACKET = 1300  # bytes of an inner packet of the load client
+HEADERS = 28  # bytes of it: IPv4 and UDP
 SINK, SOURCE = 9, 7  # UDP ports inside
 _UDP_GRO = 104  # linux/udp.h; not in Python's socket
 
 
-def push(transport: str, clients: int) -> Measure:
-    """What counts is what came out of the device."""
+def push(transport: str, clients: int) -> Workload:
+    """Uploads, counted where packets leave the TUN device."""
 
-    def measure(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    def measure(peer: Peer, scale: Scale) -> Iterator[Sample]:
         with sink(peer, SINK, merged=True), pushing(peer, clients, dtls=transport == "dtls") as load:
-            flow = load_client.observe(load, effort.seconds, peer.cpu, lambda: _arrivals(peer))
+            flow = load_client.observe(load, scale.seconds, peer.cpu, lambda: _arrivals(peer))
         spent, arrived = flow.others
         yield from _readings(flow, f"{transport.upper()} up", clients, spent, arrived * PACKET)
 
     return measure
 
 
-def pull(transport: str, clients: int) -> Measure:
-    """What counts is what reached the clients, each of which asks for more as it gets what it asked for."""
+def pull(transport: str, clients: int) -> Workload:
+    """Downloads, counted at the clients. Each requests more packets as it receives earlier ones."""
 
-    def measure(peer: Peer, effort: Effort) -> Iterator[Reading]:
+    def measure(peer: Peer, scale: Scale) -> Iterator[Sample]:
         with source(peer), pulling(peer, clients, dtls=transport == "dtls") as load:
-            flow = load_client.observe(load, effort.seconds, peer.cpu)
+            flow = load_client.observe(load, scale.seconds, peer.cpu)
         yield from _readings(flow, f"{transport.upper()} down", clients, flow.others[0], flow.bytes)
 
     return measure
 
 
-def _readings(flow: Flow, way: str, clients: int, spent: float, size: float) -> Iterator[Reading]:
+def _readings(flow: TrafficSample, way: str, clients: int, spent: float, size: float) -> Iterator[Sample]:
     name = f"load client, {clients} session{'s' if clients > 1 else ''}, {way}"
     if not size:
         raise RuntimeError(f"{name}: nothing arrived")
-    yield Reading(name, "MB/s", size / flow.seconds / 1e6, more_is_better=True)
-    yield Reading(f"{name}: server CPU per GB", "s", spent / (size / GB))
-    yield Reading(f"{name}: client CPU per GB", "s", flow.own_cpu / (size / GB))
+    yield Sample(name, "MB/s", size / flow.seconds / 1e6, more_is_better=True)
+    yield Sample(f"{name}: server CPU per GB", "s", spent / (size / GB))
+    yield Sample(f"{name}: client CPU per GB", "s", flow.own_cpu / (size / GB))
 
 
 def _arrivals(peer: Peer) -> int:
-    """The load client's packets that came out of the server's devices. Those that came out as one have one header."""
+    """Returns the load client's packets that left the server's TUN devices. Merged packets share one header."""
     links = json.loads(peer.network.gateway.run("ip", "-s", "-j", "link", "show", "type", "tun") or "[]")
     counts = [link["stats64"]["rx"] for link in links if link]
     return sum(count["bytes"] - HEADERS * count["packets"] for count in counts) // (PACKET - HEADERS)
@@ -66,8 +66,11 @@ def _arrivals(peer: Peer) -> int:
 
 @contextmanager
 def sink(peer: Peer, port: int, *, merged: bool = False) -> Iterator[None]:
-    """A socket that is never read: full and then dropping, it counts what arrives. What comes merged is taken apart for
-    it by the kernel, in the server's own write, unless it takes ``merged`` datagrams; then a drop may be many."""
+    """A socket that is never read: once full, its drops count what arrives.
+
+    The kernel splits merged datagrams for it in the server's own write. With ``merged`` it does not, and one drop may
+    stand for several datagrams.
+    """
     with peer.network.gateway.socket(kind=socket.SOCK_DGRAM) as taker:
         if merged:
             taker.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)

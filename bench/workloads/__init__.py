@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Workloads: each runs on one server at a time and yields samples. The caller interleaves the servers."""
+
+from bench.workloads.block_latency import block
+from bench.workloads.constant_rate import steady
+from bench.workloads.fairness import greedy_uploader, slow_reader
+from bench.workloads.floods import connect_flood, hello_flood
+from bench.workloads.independence import independence
+from bench.workloads.logins import first_logins, handshakes, logins
+from bench.workloads.loss import datagram_loss
+from bench.workloads.memory import memory
+from bench.workloads.openconnect import latency, throughput
+from bench.workloads.saturation import pull, push
+
+__all__ = [
+    "block",
+    "connect_flood",
+    "datagram_loss",
+    "first_logins",
+    "greedy_uploader",
+    "handshakes",
+    "hello_flood",
+    "independence",
+    "latency",
+    "logins",
+    "memory",
+    "pull",
+    "push",
+    "slow_reader",
+    "steady",
+    "throughput",
+]
