@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m bench.engine`: the policy engine by itself, and other prefix tables in the same run.
+"""`python -m bench.engine`: the policy engine alone, and other prefix tables in the same run.
 
-Needs no root and no network. Prints a table and writes every figure to bench/results/.
+Requires neither root nor network. Prints a table and writes every figure to bench/results/.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def parts(sizes: tuple[int, ...], folder: Path, seconds: float) -> dict[str, Cal
         "ipv4": lambda: figures.measure_decisions(4, sizes),
         "ipv6": lambda: figures.measure_decisions(6, sizes),
         "calls": figures.measure_calls,
-        "reference": figures.measure_twin,
+        "reference": figures.measure_reference,
         "documents": lambda: measure_documents(sizes[-1], folder),
         "builds": lambda: figures.measure_builds(sizes[-1], folder),
         "pause": lambda: figures.measure_pause(folder, sizes[-1], seconds),
@@ -59,7 +59,7 @@ def save(found: list[Figure], began: datetime, machine: dict[str, Any]) -> Path:
 
 
 def publish(paths: list[Path]) -> None:
-    """Replaces the engine's figures in the document by those of these runs."""
+    """Replaces the engine's figures in the document by those of the runs in ``paths``."""
     runs = [json.loads(path.read_text()) for path in paths]
     found = [Figure(**figure) for one in runs for figure in one["figures"]]
     machine = runs[0]["machine"]
@@ -70,7 +70,7 @@ def publish(paths: list[Path]) -> None:
 
 
 def render(found: list[Figure]) -> str:
-    """A row for each figure and a column for each number of prefixes that several of them have, then the others."""
+    """Returns two Markdown tables: figures with several numbers of prefixes by column, then the others."""
     rows: dict[tuple[str, str, str], dict[int, float]] = {}
     for figure in found:
         rows.setdefault((figure.name, figure.who, figure.unit), {})[figure.prefixes] = figure.value
@@ -90,9 +90,11 @@ def render(found: list[Figure]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__)
-    parser.add_argument("part", nargs="*", help=f"of {', '.join(parts((1,), Path(), 0.0))}; default: all")
-    parser.add_argument("--quick", action="store_true", help="up to 10 000 prefixes, to see that it works")
-    parser.add_argument("--publish", nargs="+", type=Path, metavar="RUN", help=f"put earlier runs into {DOCUMENT.name}")
+    parser.add_argument("part", nargs="*", help=f"one or more of {', '.join(parts((1,), Path(), 0.0))}; default: all")
+    parser.add_argument("--quick", action="store_true", help="up to 10 000 prefixes, as a check")
+    parser.add_argument(
+        "--publish", nargs="+", type=Path, metavar="RUN", help=f"write the figures of earlier runs into {DOCUMENT.name}"
+    )
     wanted = parser.parse_args()
     if wanted.publish:
         publish(wanted.publish)

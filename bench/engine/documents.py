@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From files as operators write them to a policy in force: what a reload costs."""
+"""The cost of a reload: from rule files to a policy in force."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONE_MORE = {
 
 
 def write_files(size: int, folder: Path) -> dict[str, Path]:
-    """The same prefixes in three forms."""
+    """Writes the same prefixes in three forms; returns the path of each."""
     texts = [render_network(network.to_bytes(16), length) for network, length in draw_prefixes(4, size).rows]
     each = [{"id": f"rule-{at}", "type": "blacklist", "remote_addr": text} for at, text in enumerate(texts)]
     whole = [{"id": "drawn", "type": "blacklist", "remote_addr": texts}]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine by itself: nanoseconds of a decision by number of prefixes, beside pytricia and py-radix on the same."""
+"""The engine alone: time of a decision by number of prefixes, with pytricia and py-radix on the same prefixes."""
 
 from __future__ import annotations
 
@@ -28,15 +28,17 @@ from sentry_engine.rules.model import PrefixRule
 from sentry_engine.verdict import Action, Event
 
 ROOT = Path(__file__).resolve().parents[2]
-ASKED = 4096  # addresses of one measure: their ranges stay in the cache, as those of a busy server's clients do
+ASKED = 4096  # addresses per measurement; their ranges stay in the cache, as those of a busy server's clients
 SIZES = (1, 1_000, 10_000, 100_000, 1_000_000)
-RANDOM = 1 << 17  # addresses of one measure that no cache holds the ranges of, where there are many
-FEW = 256  # of them, where Python asks one by one: a round must end before the scheduler's next turn
-FLOOD = 10_000_000  # sources that the limiter sees
+RANDOM = 1 << 17  # addresses per measurement whose ranges exceed the caches
+FEW = 256  # addresses that Python asks one by one: a round must end within a scheduler slice
+FLOOD = 10_000_000  # sources in the test of the limiter
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
+    """One measured value. ``who`` is the implementation, or the condition, that it belongs to."""
+
     name: str
     prefixes: int
     who: str
@@ -45,7 +47,7 @@ class Figure:
 
 
 def best_of(rounds: int, work: Callable[[], object], items: int) -> float:
-    """Nanoseconds an item of the fastest round: the others were disturbed."""
+    """Returns nanoseconds per item of the fastest round, which other load disturbed least."""
     best = float("inf")
     for _ in range(rounds):
         began = time.perf_counter_ns()
@@ -87,7 +89,7 @@ def ask_core(core: NativeCore, prefixes: Prefixes) -> Iterator[Figure]:
 
 
 def ask_peers(prefixes: Prefixes) -> Iterator[Figure]:
-    """The other tables answer which prefix matches, and nothing of penalties, limits or reasons."""
+    """Other prefix tables: they return the matching prefix, without penalties, limits or reasons."""
     family, size = prefixes.family, len(prefixes.rows)
     width, kind = (32, AF_INET) if family == 4 else (128, AF_INET6)
     keys = [address[12:] if family == 4 else address for address in draw_addresses(prefixes, ASKED)[:FEW]]
@@ -105,7 +107,7 @@ def ask_peers(prefixes: Prefixes) -> Iterator[Figure]:
         "ns",
     )
     try:
-        import radix  # noqa: PLC0415  # where it is installed: nothing else needs it
+        import radix  # noqa: PLC0415  # optional: installed by make bench
     except ImportError:
         return
     tree = radix.Radix()
@@ -123,7 +125,7 @@ def ask_peers(prefixes: Prefixes) -> Iterator[Figure]:
 
 
 def measure_builds(size: int, folder: Path) -> Iterator[Figure]:
-    """From a plan to a policy in force, and from a prepared file to one."""
+    """From a plan, and from a prepared file, to a policy in force."""
     four, six = draw_prefixes(4, size), draw_prefixes(6, size)
     plans = {
         "IPv4, a rule for each": (build_plan(four), size),
@@ -157,7 +159,7 @@ def measure_block(base: Plan) -> Iterator[Figure]:
 
 
 def measure_limiter() -> Iterator[Figure]:
-    """Ten million spoofed sources, and what they cost a source that is known."""
+    """The cost of ten million spoofed sources, and their effect on a known source."""
     core = NativeCore()
     prefixes = draw_prefixes(4, 1)
     core.publish(build_plan(prefixes))
@@ -166,7 +168,7 @@ def measure_limiter() -> Iterator[Figure]:
     took = 0
     for turn in range(FLOOD // ASKED):
         crowd = b"".join(bytes(10) + b"\xff\xff" + (turn * ASKED + at).to_bytes(4) for at in range(ASKED))
-        began = time.thread_time_ns()  # a sum over seconds: wall time would count what else the machine does
+        began = time.thread_time_ns()  # thread time: wall time would include other load
         core.answer_words(crowd, Event.CONNECT, 1.0, verified=False)
         took += time.thread_time_ns() - began
     yield Figure("ten million spoofed sources, each", FLOOD, "ocsentry", took / FLOOD, "ns")
@@ -177,10 +179,10 @@ def measure_limiter() -> Iterator[Figure]:
 
 
 def measure_pause(folder: Path, size: int, seconds: float) -> Iterator[Figure]:
-    """Answers later than 10 us, beside the same without swaps: see pause.c."""
+    """Answers later than 10 us, with and without swaps (pause.c)."""
     program = folder / "pause"
     native = ROOT / "sentry_engine" / "native"
-    core = (path for path in sorted(native.rglob("*.c")) if path.parent.name != "binding")  # which needs Python
+    core = (path for path in sorted(native.rglob("*.c")) if path.parent.name != "binding")  # needs Python
     sources = [ROOT / "bench/engine/pause.c", *core]
     include = f"-I{native}"
     subprocess.run(["cc", "-std=gnu11", "-O3", include, *sources, "-o", program, "-lm", "-lpthread"], check=True)
@@ -199,20 +201,20 @@ def measure_pause(folder: Path, size: int, seconds: float) -> Iterator[Figure]:
 
 
 def measure_calls() -> Iterator[Figure]:
-    """What a caller of the public ``Engine`` pays: parsing, the clock and the value of the answer are in it."""
+    """The public ``Engine``, including parsing, the clock and the ``Verdict``."""
     size = 1_000
     rows = draw_prefixes(4, size).rows
     rule = {"id": "drawn", "type": "blacklist", "remote_addr": [render_network(n.to_bytes(16), at) for n, at in rows]}
     engine = Engine(Policy.from_document({"wolfsentry": {"version": "1", "rules": [rule]}}))
     texts = [render_address(address) for address in draw_addresses(draw_prefixes(4, size), FEW)]
-    strangers = iter([[f"100.64.{turn}.{last}" for last in range(FEW)] for turn in range(FEW)])
+    unseen = iter([[f"100.64.{turn}.{last}" for last in range(FEW)] for turn in range(FEW)])
     packed, event, decide = b"".join(map(pack_address, texts)), Event.SESSION_START, engine.decide
     six = [render_address(address) for address in draw_addresses(draw_prefixes(6, size), FEW)]
     objects, objects6 = list(map(ip_address, texts)), list(map(ip_address, six))
     calls: dict[str, Callable[[], object]] = {
         "Engine.decide of a text": lambda: [decide(event, text) for text in texts],
         "Engine.decide of a text, time given": lambda: [decide(event, text, now=1.0) for text in texts],
-        "Engine.decide of a text never seen, time given": lambda: [decide(event, t, now=1.0) for t in next(strangers)],
+        "Engine.decide of a text never seen, time given": lambda: [decide(event, t, now=1.0) for t in next(unseen)],
         "Engine.decide of an IPv6 text": lambda: [decide(event, text) for text in six],
         "Engine.decide of an IPv4Address": lambda: [decide(event, address) for address in objects],
         "Engine.decide of an IPv6Address": lambda: [decide(event, address) for address in objects6],
@@ -225,11 +227,11 @@ def measure_calls() -> Iterator[Figure]:
     engine.close()
 
 
-def measure_twin() -> Iterator[Figure]:
-    """The specification, for scale."""
+def measure_reference() -> Iterator[Figure]:
+    """The reference core, for comparison."""
     prefixes = draw_prefixes(4, 1_000)
-    twin = ReferenceCore()
-    twin.publish(build_plan(prefixes))
+    reference = ReferenceCore()
+    reference.publish(build_plan(prefixes))
     requests = [Request(address, Event.SESSION_START, 1.0) for address in draw_addresses(prefixes, 512)]
-    took = best_of(3, lambda: [twin.decide(request) for request in requests], 512)
+    took = best_of(3, lambda: [reference.decide(request) for request in requests], 512)
     yield Figure("IPv4 from Python, one packed address", 1_000, "reference", took, "ns")

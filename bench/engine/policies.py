@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Policies of a given size, drawn like a routing table: most IPv4 prefixes are /24, most IPv6 ones /48 in 2000::/3."""
+"""Random policies with the prefix lengths of a routing table: mostly IPv4 /24, and IPv6 /48 in 2000::/3."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ ANYWHERE = PrefixTable(bytes(16) + V4_MAPPED.to_bytes(16), bytes([0, 96]), array
 
 @dataclass(frozen=True, slots=True)
 class Prefixes:
+    """Random prefixes of one family."""
+
     family: int  # 4 or 6
     rows: list[tuple[int, int]]  # 128-bit network, length with IPv4 lengths plus 96
 
     def packed(self) -> list[tuple[bytes, int]]:
-        """Packed in the family's own width, with the family's own length: what other tables take."""
+        """Returns prefixes in the family's own width and length, for other tables."""
         if self.family == 4:
             return [(network.to_bytes(16)[12:], length - 96) for network, length in self.rows]
         return [(network.to_bytes(16), length) for network, length in self.rows]
@@ -41,7 +43,7 @@ def draw_prefixes(family: int, count: int, seed: int = 1) -> Prefixes:
 
 
 def draw_addresses(prefixes: Prefixes, count: int, seed: int = 2) -> list[bytes]:
-    """Half inside of a prefix, half anywhere in the family."""
+    """Returns packed addresses: half inside a prefix, half anywhere in the family."""
     chance = random.Random(seed)
     found = []
     for turn in range(count):
@@ -56,7 +58,7 @@ def draw_addresses(prefixes: Prefixes, count: int, seed: int = 2) -> list[bytes]
 
 
 def build_table(*parts: Prefixes, first: int = 0, values: int = 0) -> PrefixTable:
-    """Every row its own value from ``first`` on, or with ``values`` one of so many."""
+    """Each row gets its own value, from ``first`` on; with ``values``, one of that many."""
     rows = [row for part in parts for row in part.rows]
     numbers = range(first, first + len(rows)) if not values else (first + at % values for at in range(len(rows)))
     return PrefixTable(
@@ -65,7 +67,7 @@ def build_table(*parts: Prefixes, first: int = 0, values: int = 0) -> PrefixTabl
 
 
 def build_plan(*parts: Prefixes) -> Plan:
-    """A rule of its own for every prefix, and a limit on everything that no rule decides."""
+    """One rule per prefix, and a limit on all that no rule decides."""
     count = sum(len(part.rows) for part in parts)
     entries = Entries()
     entries.add_rules(Action.REJECT, Reason.RULE, 0, count)
@@ -76,7 +78,7 @@ def build_plan(*parts: Prefixes) -> Plan:
 
 
 def build_flattened(*parts: Prefixes) -> Plan:
-    """The same prefixes in every tier at once: rules, feeds, countries, networks, anonymisers."""
+    """The same prefixes in every tier: rules, feeds, countries, networks, anonymisers."""
     shares = {Tier.RULES: 1, Tier.FEEDS: 8, Tier.COUNTRY: 250, Tier.ASN: 50_000, Tier.ANONYMIZER: 4}
     entries: list[Entry] = []
     tables = {Tier.LIMITS: ANYWHERE}

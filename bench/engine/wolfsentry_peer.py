@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""wolfSentry as a peer, where the binding is built: the same prefixes as routes that reject, asked for hits and misses.
+"""wolfSentry as a peer, if the binding is built: the same prefixes as routes that reject; hits and misses.
 
-Both are asked from C: ``answer_words`` here, ``se_ws_dispatch_many`` there. The library looks through its routes one
-after another, so few addresses are enough of it. ``RouteTable`` is this project's reading of the same file, in Python.
+Both are called from C: ``answer_words`` and ``se_ws_dispatch_many``. The library searches its routes linearly, so it
+gets fewer addresses. ``RouteTable`` is this project's implementation of the same file format, in Python.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 SIZES = (1, 10_000)
 ASKED = 256
-STEPS = 160_000  # routes that the library looks at in one round
+STEPS = 160_000  # routes that the library compares in one round
 
 
 def measure_wolfsentry() -> Iterator[Figure]:
-    """Nothing where the binding is not built."""
+    """Yields nothing if the binding is not built."""
     try:
-        from sentry_engine.wolfsentry.library import Library  # noqa: PLC0415  # optional, as the library is
+        from sentry_engine.wolfsentry.library import Library  # noqa: PLC0415  # optional
     except ImportError:
         return
     for size in SIZES:
@@ -79,7 +79,7 @@ def write_document(prefixes: Prefixes) -> dict[str, Any]:
 
 
 def widen(prefixes: Prefixes) -> Prefixes:
-    """To whole octets: of others the library as it was released confuses some."""
+    """Shortens prefixes to whole octets: the released library compares other lengths wrongly."""
     rows = {(network >> 128 - at << 128 - at, at) for network, length in prefixes.rows for at in (length // 8 * 8,)}
     return Prefixes(prefixes.family, sorted(rows))
 
