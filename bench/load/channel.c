@@ -12,21 +12,21 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define BOX 61440                       /* bytes of one segmented datagram, below the 65 507 of UDP */
-#define SEGMENTS_MAX 44                 /* of it: linux takes 64, and 44 of a full size fit the box */
+#define BUFFER 61440                       /* bytes of one segmented datagram, below the 65 507 of UDP */
+#define SEGMENTS_MAX 44                 /* in it: Linux takes 64, and 44 of full size fit */
 #define MTU 1500
-#define TRIES 12                        /* for the handshake, each with an answer awaited for TRY_US */
+#define TRIES 12                        /* of the handshake, each waits TRY_US for an answer */
 #define TRY_US 400000
-#define RECEIVE_BUFFER (4 << 20)        /* bytes asked for; root may go past the limit of the machine */
+#define RECEIVE_BUFFER (4 << 20)        /* bytes; root may exceed the system's limit */
 
 struct lc_channel {
     int fd;                             /* owned */
     WOLFSSL *ssl;                       /* owned */
     uint8_t key[LC_KEY];
-    size_t segment, out_size, segments; /* of the box going out: every record but the last is one segment long */
+    size_t segment, out_size, segments; /* of the outgoing buffer: each record but the last fills a segment */
     size_t in_at, in_size, in_segment;
     int gather;
-    uint8_t out[BOX], in[65536];
+    uint8_t out[BUFFER], in[65536];
 };
 
 static unsigned int give_key(WOLFSSL *ssl, const char *hint, char *identity, unsigned int identity_size, unsigned char *key,
@@ -64,7 +64,7 @@ static int send_box(struct lc_channel *channel)
     channel->out_size = channel->segments = 0;
     while (sendmsg(channel->fd, &message, MSG_NOSIGNAL) < 0) {
         if (errno == ENOBUFS || errno == EAGAIN)
-            return 0;                   /* lost, as on any road */
+            return 0;                   /* lost, as on any network */
         if (errno != EINTR)
             return -errno;
     }
@@ -79,7 +79,7 @@ static int dtls_send(WOLFSSL *ssl, char *data, int size, void *context)
     (void)ssl;
     if (size <= 0 || size > MTU)
         return WOLFSSL_CBIO_ERR_GENERAL;
-    if (channel->segments && ((size_t)size > channel->segment || channel->out_size + (size_t)size > BOX))
+    if (channel->segments && ((size_t)size > channel->segment || channel->out_size + (size_t)size > BUFFER))
         if (send_box(channel))
             return WOLFSSL_CBIO_ERR_CONN_CLOSE;
     if (!channel->segments)
@@ -173,7 +173,7 @@ static int shake_hands(struct lc_channel *channel)
 static int name_session(struct lc_channel *channel, const uint8_t name[LC_NAME])
 {
     static const uint8_t suite[] = { 0x00, 0xa9 };
-    uint8_t nothing[48] = { 0 };        /* nobody resumes it */
+    uint8_t nothing[48] = { 0 };        /* not used: the session is not resumed */
     WOLFSSL_SESSION *session = named_session(name, nothing, 0xfd, suite);
     int status = session ? wolfSSL_set_session(channel->ssl, session) : 0;
 
@@ -191,7 +191,7 @@ static int open_socket(struct lc_channel *channel, const struct sockaddr_in *ser
     setsockopt(channel->fd, SOL_UDP, UDP_GRO, &on, sizeof on);
     if (setsockopt(channel->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room))
         setsockopt(channel->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    return lc_channel_set_patience(channel, TRY_US);
+    return lc_channel_set_timeout(channel, TRY_US);
 }
 
 struct lc_channel *lc_channel_open(WOLFSSL_CTX *context, const struct sockaddr_in *server, const uint8_t name[LC_NAME],
@@ -232,11 +232,11 @@ void lc_channel_close(struct lc_channel *channel)
     free(channel);
 }
 
-int lc_channel_set_patience(struct lc_channel *channel, long microseconds)
+int lc_channel_set_timeout(struct lc_channel *channel, long microseconds)
 {
-    struct timeval patience = { microseconds / 1000000, microseconds % 1000000 };
+    struct timeval timeout = { microseconds / 1000000, microseconds % 1000000 };
 
-    return setsockopt(channel->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ? -errno : 0;
+    return setsockopt(channel->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) ? -errno : 0;
 }
 
 int lc_channel_push(struct lc_channel *channel, const uint8_t *data, size_t size)

@@ -10,7 +10,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define PATIENCE_US 20000000            /* for one read or write, until lc_set_patience says otherwise */
+#define TIMEOUT_US 20000000             /* of one read or write, until lc_set_timeout changes it */
 
 static const char EXPORTER_LABEL[] = "EXPORTER-openconnect-psk";
 
@@ -42,9 +42,9 @@ static int tls_send(WOLFSSL *tls, char *data, int size, void *context)
     struct lc_client *client = context;
 
     (void)tls;
-    if (size < 0 || (size_t)size > LC_BOX)
+    if (size < 0 || (size_t)size > LC_BUFFER)
         return WOLFSSL_CBIO_ERR_GENERAL;
-    if (client->out_size + (size_t)size > LC_BOX && flush_tls(client))
+    if (client->out_size + (size_t)size > LC_BUFFER && flush_tls(client))
         return WOLFSSL_CBIO_ERR_CONN_CLOSE;
     memcpy(client->out + client->out_size, data, (size_t)size);
     client->out_size += (size_t)size;
@@ -101,26 +101,26 @@ void lc_init(struct lc_client *client)
     client->fd = -1;
 }
 
-int lc_set_patience(struct lc_client *client, long microseconds)
+int lc_set_timeout(struct lc_client *client, long microseconds)
 {
-    struct timeval patience = { microseconds / 1000000, microseconds % 1000000 };
+    struct timeval timeout = { microseconds / 1000000, microseconds % 1000000 };
 
-    if (setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience))
+    if (setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout))
         return -errno;
-    return client->channel ? lc_channel_set_patience(client->channel, microseconds) : 0;
+    return client->channel ? lc_channel_set_timeout(client->channel, microseconds) : 0;
 }
 
 int lc_connect(struct lc_client *client, const struct lc_target *target)
 {
-    struct timeval patience = { .tv_sec = PATIENCE_US / 1000000 };
+    struct timeval timeout = { .tv_sec = TIMEOUT_US / 1000000 };
     int on = 1, error;
 
     client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (client->fd < 0)
         return -errno;
     setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    lc_set_patience(client, PATIENCE_US);
+    setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+    lc_set_timeout(client, TIMEOUT_US);
     if (!connect(client->fd, (const struct sockaddr *)&target->address, sizeof target->address))
         return 0;
     error = -errno;
@@ -202,7 +202,7 @@ int lc_pull(struct lc_client *client, uint8_t *data, size_t room, const uint8_t 
     return client->channel ? data[0] : data[6];
 }
 
-void lc_goodbye(struct lc_client *client)
+void lc_disconnect(struct lc_client *client)
 {
     uint8_t frame[LC_HEADROOM + 16] = { 0 };
     static const uint8_t reason[] = "\xb0" "load is done";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * One client as the load generator needs it: TCP, TLS 1.3 on P-256, the login, an open tunnel, and DTLS beside it where that
- * is asked for. Blocking calls, one thread at a time per client. Functions return 0 or a negative errno.
+ * A VPN client: TCP, TLS 1.3 on P-256, the login, an open tunnel, and DTLS if requested. Blocking calls; one thread at a
+ * time per client. Functions return 0 or a negative errno.
  */
 #ifndef BENCH_LOAD_CLIENT_H
 #define BENCH_LOAD_CLIENT_H
@@ -15,8 +15,8 @@
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
-#define LC_BOX (64 * 1024)              /* sealed records gathered for one send(), or taken by one recv() */
-#define LC_HEADROOM 8                   /* in front of a payload that is sent, for the header of its frame */
+#define LC_BUFFER (64 * 1024)              /* encrypted records of one send() or recv() */
+#define LC_HEADROOM 8                   /* in front of a payload, for the header of its frame */
 #define LC_PAYLOAD_MAX 2048
 
 enum lc_type { LC_DATA = 0, LC_DPD_REQUEST = 3, LC_DPD_RESPONSE = 4, LC_DISCONNECT = 5 };
@@ -25,7 +25,7 @@ struct lc_target {
     struct sockaddr_in address;
     const char *user;
     const char *password;
-    int dtls;                           /* open a UDP channel too, and send through it */
+    int dtls;                           /* open a UDP channel, and send over it */
 };
 
 struct lc_contexts {
@@ -40,9 +40,9 @@ struct lc_client {
     uint8_t app_id[LC_NAME];            /* names the session in a DTLS hello */
     int offered_dtls;                   /* the server gave an app_id */
     size_t out_size, in_at, in_size;
-    int gather;                         /* records stay in the outbox until lc_flush */
+    int gather;                         /* records stay in `out` until lc_flush */
     char cookies[2048];
-    uint8_t out[LC_BOX], in[LC_BOX];
+    uint8_t out[LC_BUFFER], in[LC_BUFFER];
 };
 
 int lc_contexts(struct lc_contexts *contexts);
@@ -52,14 +52,14 @@ int lc_connect(struct lc_client *client, const struct lc_target *target);
 int lc_handshake(struct lc_client *client, const struct lc_contexts *contexts, const struct lc_target *target);
 int lc_open_tunnel(struct lc_client *client, const struct lc_target *target);   /* login and CONNECT: login.c */
 int lc_open_channel(struct lc_client *client, const struct lc_contexts *contexts, const struct lc_target *target);
-/* Reads and writes give up after so long, with -EAGAIN. */
-int lc_set_patience(struct lc_client *client, long microseconds);
-/* One frame whose payload has LC_HEADROOM writable bytes before it; goes out with lc_flush, or at once if the box is full. */
+/* Timeout of reads and writes, which then return -EAGAIN. */
+int lc_set_timeout(struct lc_client *client, long microseconds);
+/* Adds a frame. Requires LC_HEADROOM writable bytes before the payload. Sent by lc_flush, or when the buffer is full. */
 int lc_push(struct lc_client *client, enum lc_type type, uint8_t *payload, size_t size);
 int lc_flush(struct lc_client *client);
-/* One frame into `data`: its type, and its payload's place and size. -EAGAIN: none came for as long as the patience goes. */
+/* Receives one frame into `data`: returns its type, sets payload and size. -EAGAIN after the timeout. */
 int lc_pull(struct lc_client *client, uint8_t *data, size_t room, const uint8_t **payload, size_t *size);
-void lc_goodbye(struct lc_client *client);  /* DISCONNECT, so that the server ends the session */
-void lc_close(struct lc_client *client);    /* with a reset, so that no port waits in TIME_WAIT */
+void lc_disconnect(struct lc_client *client);   /* sends DISCONNECT: the server ends the session */
+void lc_close(struct lc_client *client);    /* with RST, so that no port stays in TIME_WAIT */
 
 #endif

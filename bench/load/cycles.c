@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COMPLAINTS 3                    /* failures that are told; the others are counted */
+#define MAX_MESSAGES 3                    /* failures that are printed; all are counted */
 
 int job_open_client(struct lc_client *client, enum job_depth depth)
 {
@@ -20,7 +20,7 @@ int job_open_client(struct lc_client *client, enum job_depth depth)
     if (!error && depth >= DEPTH_TUNNEL && job.target.dtls)
         error = lc_open_channel(client, &job.contexts, &job.target);
     if (error) {
-        if (atomic_fetch_add(&job.failed, 1) < COMPLAINTS)
+        if (atomic_fetch_add(&job.failed, 1) < MAX_MESSAGES)
             fprintf(stderr, "load: %s\n", strerror(-error));
         lc_close(client);
     }
@@ -35,7 +35,7 @@ void *run_cycles(void *depth)
         if (job_open_client(client, *(enum job_depth *)depth))
             continue;
         if (*(enum job_depth *)depth >= DEPTH_TUNNEL)
-            lc_goodbye(client);
+            lc_disconnect(client);
         lc_close(client);
         atomic_fetch_add(&job.count, 1);
     }

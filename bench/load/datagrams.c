@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Plain UDP: the source that answers those who pull, and the flood of ClientHellos that belong to nobody.
+ * Plain UDP: the source of downloads, and the flood of ClientHellos that belong to no session.
  */
 #define _GNU_SOURCE
 #include "job.h"
@@ -16,9 +16,9 @@
 
 #define PAYLOAD (PACKET - 28)
 #define HELLO_MAX 256
-#define WAKE_US 100000                  /* looks that often whether it is over */
+#define WAKE_US 100000                  /* interval of checks for the end */
 
-/* `packets` datagrams in one call, which the kernel or the device takes apart. */
+/* Sends `packets` datagrams in one call; the kernel or the device splits them. */
 static void answer(int fd, const struct sockaddr_in *asker, size_t packets)
 {
     static uint8_t payload[BATCH * PAYLOAD];
@@ -46,7 +46,7 @@ static void answer(int fd, const struct sockaddr_in *asker, size_t packets)
 void *run_source(void *unused)
 {
     struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = htons(job.port) }, asker;
-    struct timeval patience = { .tv_usec = WAKE_US };
+    struct timeval timeout = { .tv_usec = WAKE_US };
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), room = 4 << 20;
 
     (void)unused;
@@ -55,7 +55,7 @@ void *run_source(void *unused)
         atomic_fetch_add(&job.failed, 1);
         return NULL;
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
     setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
     printf("{\"open\": 1}\n");
@@ -70,7 +70,7 @@ void *run_source(void *unused)
     return NULL;
 }
 
-/* A ClientHello in one record, with a session id of 32 bytes that no server gave out. */
+/* A ClientHello in one record, with a session id of 32 bytes that no server issued. */
 static size_t fill_hello(uint8_t *datagram)
 {
     static const uint8_t record[] = { 22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 90 };

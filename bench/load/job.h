@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What one run of the load client is to do, and what its threads have done so far. Every mode is the body of a thread.
+ * Parameters and totals of one run of the load client. Every mode is the body of a thread.
  */
 #ifndef BENCH_LOAD_JOB_H
 #define BENCH_LOAD_JOB_H
@@ -21,11 +21,11 @@ struct job {
     _Atomic double deadline;            /* monotonic seconds */
     long quota;                         /* tunnels to hold */
     int threads;
-    double rate;                        /* Mbit/s of one tunnel; 0: as fast as it goes */
-    uint32_t inner;                     /* the server's address inside, network order */
-    uint16_t port;                      /* inner UDP port that packets go to */
-    sem_t door;                         /* as many may log in at once as servers let one user */
-    pthread_barrier_t ready;            /* tunnels are open: traffic begins everywhere at once */
+    double rate;                        /* Mbit/s per tunnel; 0: unlimited */
+    uint32_t inner;                     /* the server's inner address, network order */
+    uint16_t port;                      /* destination port of inner packets */
+    sem_t logins;                       /* limits concurrent logins to what servers allow one user */
+    pthread_barrier_t ready;            /* traffic begins when all tunnels are open */
     atomic_long count, failed, bytes, asked, taken, opened;
     atomic_int stopped;
 };
@@ -47,13 +47,13 @@ static inline int over(void)
 
 enum job_depth { DEPTH_CONNECT, DEPTH_HANDSHAKE, DEPTH_TUNNEL };
 
-/* Opens so far, counting and closing on failure. 0 or negative errno. */
+/* Opens a client up to `depth`. On failure counts it and closes the client. Returns 0 or a negative errno. */
 int job_open_client(struct lc_client *client, enum job_depth depth);
 
-void *run_cycles(void *depth);          /* cycles.c: opens and closes; enum job_depth * */
+void *run_cycles(void *depth);          /* cycles.c; enum job_depth * */
 void *run_hold(void *unused);           /* cycles.c */
 void *run_push(void *unused);           /* traffic.c */
-void *run_pull(void *reads);            /* pull.c; int *: whether what comes is read at all */
+void *run_pull(void *reads);            /* pull.c; int *: whether received packets are read */
 void *run_source(void *unused);         /* datagrams.c */
 void *run_hello(void *unused);          /* datagrams.c */
 

@@ -7,16 +7,15 @@
  *   login      logins to an open tunnel, each ended with a DISCONNECT, for AMOUNT seconds
  *   hold       AMOUNT tunnels, held open until SIGTERM
  *   push       one tunnel per thread, each sending inner UDP packets to PORT of INNER, for AMOUNT seconds
- *   pull       one tunnel per thread, each asking the source on PORT of INNER for packets, for AMOUNT seconds
- *   stall      as pull, at a rate, and never reads what comes
+ *   pull       one tunnel per thread, each requesting packets from the source on PORT of INNER, for AMOUNT seconds
+ *   stall      as pull, at a rate, and never reads
  *   source     the other end of pull: answers from PORT, for AMOUNT seconds
- *   hello      DTLS 1.2 ClientHellos that name no session, as fast as they go, for AMOUNT seconds
+ *   hello      DTLS 1.2 ClientHellos that name no session, as fast as possible, for AMOUNT seconds
  *
- *   -d  tunnels have DTLS, and packets go that way     -r  Mbit/s of each tunnel; otherwise as fast as it goes
+ *   -d  packets go over DTLS     -r  Mbit/s per tunnel; default: unlimited
  *
  * Prints JSON lines: {"open"} when tunnels are up, in push and pull {"at", "count", "bytes", "asked", "cpu"} four times a
- * second from then on, and at the end {"count", "failed", "seconds", "bytes", "asked"}. Blocking calls on many threads: the
- * kernel does the waiting, and the code stays short.
+ * second from then on, and at the end {"count", "failed", "seconds", "bytes", "asked"}. One thread per tunnel, with blocking calls.
  */
 #define _GNU_SOURCE
 #include "job.h"
@@ -30,9 +29,9 @@
 #include <unistd.h>
 
 #define MAX_THREADS 256
-#define TICK 0.25                       /* seconds between two lines about traffic */
+#define TICK 0.25                       /* seconds between two lines of traffic */
 #define PORT 443
-#define DOOR 8                          /* logins at once before traffic */
+#define CONCURRENT_LOGINS 8                          /* logins at once before traffic */
 
 struct job job = { .port = 9 };
 
@@ -82,7 +81,7 @@ static void watch_traffic(double seconds)
 {
     double began, tick;
 
-    job.deadline = now() + 1e9;         /* nobody ends before the clock has begun */
+    job.deadline = now() + 1e9;         /* no thread ends before the measurement starts */
     pthread_barrier_wait(&job.ready);
     began = tick = now();
     job.deadline = began + seconds;
@@ -118,19 +117,19 @@ static void run(const struct mode *mode, double amount)
 
     job.deadline = mode->kind == HOLD ? began + 1e9 : began + amount;
     job.quota = (long)amount;
-    if (mode->kind == HOLD) {           /* threads inherit the mask: only the wait below takes the signal */
+    if (mode->kind == HOLD) {           /* inherited by the threads: only sigwait takes the signal */
         sigemptyset(&term);
         sigaddset(&term, SIGTERM);
         pthread_sigmask(SIG_BLOCK, &term, NULL);
     } else {
         signal(SIGTERM, stop);
     }
-    if (mode->kind == TRAFFIC && (sem_init(&job.door, 0, DOOR) ||
+    if (mode->kind == TRAFFIC && (sem_init(&job.logins, 0, CONCURRENT_LOGINS) ||
                                   pthread_barrier_init(&job.ready, NULL, (unsigned)job.threads + 1)))
         exit(1);
     for (; started < job.threads; started++)
         if (pthread_create(&threads[started], NULL, mode->body, (void *)(uintptr_t)mode->argument))
-            exit(1);                    /* half a barrier would wait for ever */
+            exit(1);                    /* an incomplete barrier would block forever */
     if (mode->kind == TRAFFIC)
         watch_traffic(amount);
     for (int i = 0; i < started; i++)

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define MAX_FORMS 4                     /* servers ask for name and password in one form or in two */
+#define MAX_FORMS 4                     /* name and password are asked in one form or in two */
 #define ANSWER_MAX 16384                /* bytes of one HTTP answer */
 
 static const char INIT[] =
@@ -17,7 +17,7 @@ static const char INIT[] =
     "<config-auth client=\"vpn\" type=\"init\"><version who=\"vpn\">v9.01</version>"
     "<device-id>linux-64</device-id><group-access>https://vpn.example.org</group-access></config-auth>";
 
-/* Any 48 bytes: servers want some before they offer DTLS, and nobody uses them with a pre-shared key. */
+/* Any 48 bytes: servers require a secret before they offer DTLS, and do not use it with a pre-shared key. */
 static const char DTLS_OFFER[] =
     "X-DTLS-Master-Secret: 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F202122232425262728292A2B2C2D2E2F\r\n"
     "X-DTLS-CipherSuite: PSK-NEGOTIATE\r\n";
@@ -36,7 +36,7 @@ static void keep_cookies(struct lc_client *client, const char *answer)
     }
 }
 
-/* Reads one whole answer; its HTTP status or negative errno. */
+/* Reads one whole answer. Returns its HTTP status or a negative errno. */
 static int read_answer(struct lc_client *client, char answer[ANSWER_MAX], int with_body)
 {
     size_t size = 0, wanted = 0;
@@ -81,7 +81,7 @@ static int post(struct lc_client *client, const char *path, const char *body, ch
     return read_answer(client, answer, 1);
 }
 
-/* Fills in the form that is the answer so far: only what it asks for. */
+/* Fills in the fields of the form in the current answer. */
 static int answer_form(struct lc_client *client, const struct lc_target *target, char answer[ANSWER_MAX])
 {
     int name = strstr(answer, "name=\"username\"") != NULL;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Of an even number of bytes, added to `sum`. */
+/* Adds an even number of bytes to `sum`. */
 static uint16_t checksum(uint32_t sum, const uint8_t *data, size_t size)
 {
     for (size_t i = 0; i + 1 < size; i += 2)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The way down: packets asked for and taken, or left where they are.
+ * Downloads: packets are requested, and read or left unread.
  */
 #include "packets.h"
 #include "traffic.h"
@@ -8,15 +8,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define DRAIN_US 200000                 /* without a packet, until none is on its way any more */
+#define DRAIN_US 200000                 /* without a packet, after which none is in flight */
 
-/* Batches of a tunnel on the way, no more packets than fit a TUN device's queue. */
+/* Batches in flight per tunnel: together they fit a TUN device's queue. */
 static int window(void)
 {
     return job.threads > TRAFFIC_FEW ? 2 : 12;
 }
 
-/* Asks the source for `packets`. */
+/* Requests `packets` from the source. */
 static int ask(struct lc_client *client, uint8_t *packet, uint8_t packets)
 {
     int error;
@@ -33,7 +33,7 @@ static int take(struct lc_client *client, uint8_t *room)
 {
     const uint8_t *payload;
     size_t size;
-    int type = lc_pull(client, room, LC_BOX, &payload, &size);
+    int type = lc_pull(client, room, LC_BUFFER, &payload, &size);
 
     if (type == LC_DATA) {
         atomic_fetch_add(&job.count, 1);
@@ -42,21 +42,21 @@ static int take(struct lc_client *client, uint8_t *room)
     return type;
 }
 
-/* What has been asked for counts, though it comes behind the end. */
+/* Requested packets count, even if they arrive after the end. */
 static void drain(struct lc_client *client, uint8_t *room)
 {
-    lc_set_patience(client, DRAIN_US);
+    lc_set_timeout(client, DRAIN_US);
     while (take(client, room) >= 0)
         ;
 }
 
-/* Asks at its rate, and either reads in between or never. */
+/* Requests at the job's rate; reads in between, or never. */
 static int pull_at_rate(struct lc_client *client, uint8_t *packet, uint8_t *room, int reads)
 {
     double next = now();
     int error = 0;
 
-    lc_set_patience(client, (long)(traffic_span(TRAFFIC_RATE_BATCH) * 1e6) + 1);
+    lc_set_timeout(client, (long)(traffic_span(TRAFFIC_RATE_BATCH) * 1e6) + 1);
     while (!error && !over()) {
         if (!reads)
             traffic_sleep(&next, TRAFFIC_RATE_BATCH);
@@ -68,7 +68,7 @@ static int pull_at_rate(struct lc_client *client, uint8_t *packet, uint8_t *room
             continue;
         }
         error = ask(client, packet, TRAFFIC_RATE_BATCH);
-        if (!reads && error)            /* given up by the server: as it should */
+        if (!reads && error)            /* the server ended the session, as expected */
             return 0;
     }
     if (reads && !error)
@@ -81,9 +81,9 @@ static int pull_all(struct lc_client *client, uint8_t *packet, uint8_t *room)
     long got = 0;
     int type = -EAGAIN, error = 0;
 
-    lc_set_patience(client, TRAFFIC_PATIENCE_US);
+    lc_set_timeout(client, TRAFFIC_TIMEOUT_US);
     while (!error && !over()) {
-        if (type == -EAGAIN)            /* nothing asked for, or lost */
+        if (type == -EAGAIN)            /* nothing requested, or lost */
             for (int i = 0; i < window() && !error; i++)
                 error = ask(client, packet, BATCH);
         if (error)
@@ -99,7 +99,7 @@ static int pull_all(struct lc_client *client, uint8_t *packet, uint8_t *room)
 
 void *run_pull(void *reads)
 {
-    uint8_t frame[LC_HEADROOM + 32], *room = malloc(LC_BOX);
+    uint8_t frame[LC_HEADROOM + 32], *room = malloc(LC_BUFFER);
     struct lc_client *client = traffic_open();
     int error;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Tunnels with traffic in them, and the way up: packets pushed as fast as the server takes them, or at a rate.
+ * Tunnels with traffic, and uploads: as fast as the server accepts packets, or at a rate.
  */
 #include "traffic.h"
 
@@ -9,16 +9,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MAX_LAG 0.05                    /* seconds behind its rate that a sender makes up for */
+#define MAX_LAG 0.05                    /* seconds of backlog that a sender catches up with */
 
-/* Batches of a tunnel on the way, no more than fit the receive buffer of a server that leaves it as it is. */
+/* Batches in flight per tunnel: together they fit a default receive buffer. */
 static int window(void)
 {
     return job.threads > TRAFFIC_FEW ? 1 : 4;
 }
 
-/* Packets of such a batch. Each costs both ends a probe, an answer and a wait, so those of many tunnels, of which some always
- * go on meanwhile, are larger. */
+/* Packets per batch. Each batch costs both ends a probe, an answer and a wait. With many tunnels, of which some always send,
+ * batches are larger. */
 static int stride(void)
 {
     return job.threads > TRAFFIC_FEW ? 2 * BATCH : BATCH;
@@ -28,12 +28,12 @@ struct lc_client *traffic_open(void)
 {
     struct lc_client *client = malloc(sizeof *client);
 
-    sem_wait(&job.door);
+    sem_wait(&job.logins);
     if (client && job_open_client(client, DEPTH_TUNNEL)) {
         free(client);
         client = NULL;
     }
-    sem_post(&job.door);
+    sem_post(&job.logins);
     if (client)
         atomic_fetch_add(&job.opened, 1);
     pthread_barrier_wait(&job.ready);
@@ -44,7 +44,7 @@ void *traffic_close(struct lc_client *client, int error)
 {
     if (error)
         atomic_fetch_add(&job.failed, 1);
-    lc_goodbye(client);
+    lc_disconnect(client);
     lc_close(client);
     free(client);
     return NULL;
@@ -66,7 +66,7 @@ void traffic_sleep(double *next, int packets)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL);
 }
 
-/* Until fewer than `most` batches are on the way, or none is to be hoped for. */
+/* Waits until fewer than `most` batches are in flight, or all of them count as lost. */
 static int await_answers(struct lc_client *client, uint8_t *room, int *on_the_way, int most)
 {
     const uint8_t *payload;
@@ -98,7 +98,7 @@ void *run_push(void *unused)
     (void)unused;
     if (!client)
         return NULL;
-    lc_set_patience(client, TRAFFIC_PATIENCE_US);
+    lc_set_timeout(client, TRAFFIC_TIMEOUT_US);
     packet_fill(frame + LC_HEADROOM, PACKET, client->inner_ipv4);
     packet_sign(frame + LC_HEADROOM);
     while (!error && !over()) {
