@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ``rules check`` says about rules that are valid and yet odd, and the tests that rule files carry."""
+"""Findings of ``rules check`` on valid policies, and the tests in rule files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rate(rule_id: str, *networks: str) -> dict:
     return {"id": rule_id, "type": "rate_limit", "remote_addr": list(networks), "max_connections_per_minute": 5}
 
 
-def oddities(*rules: dict, **more: object) -> set[tuple[Kind, str]]:
+def issues(*rules: dict, **more: object) -> set[tuple[Kind, str]]:
     policy = Policy.from_document({"wolfsentry": {"version": "1", "rules": list(rules), **more}})
     return {(finding.kind, finding.rule_id) for finding in find_policy_issues(policy, wall_now=1_000_000_000.0)}
 
@@ -52,8 +52,8 @@ def oddities(*rules: dict, **more: object) -> set[tuple[Kind, str]]:
         ([rate("a", "0.0.0.0/0"), rate("b", "::/0")], set()),
     ],
 )
-def test_oddities_are_found_and_nothing_else(rules, found):
-    assert oddities(*rules) == found
+def test_issues_are_found_and_nothing_else(rules, found):
+    assert issues(*rules) == found
 
 
 @given(st.data())
@@ -73,7 +73,7 @@ def test_a_rule_called_unreachable_never_answers(data):
     assert unreachable == {rule["id"] for rule in rules} - answered
 
 
-class TestExamples:
+class TestRuleTests:
     def test_those_of_the_shipped_files_hold(self):
         policy = Policy.load(RULES)
         assert policy.rule_tests

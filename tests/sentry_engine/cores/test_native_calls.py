@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How an address may be written in a question: both cores read the same language, that of ``pack_address``."""
+"""Addresses of requests in every spelling, and the verdicts that fast calls cache."""
 
 from __future__ import annotations
 
@@ -9,117 +9,12 @@ import weakref
 from array import array
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
-from sentry_engine.addresses import AddressError, pack_address
-from sentry_engine.cores.native_core import NativeCore, ffi, lib
+from sentry_engine.addresses import pack_address
+from sentry_engine.cores.native_core import NativeCore
 from sentry_engine.cores.plan import Entry, Plan, PrefixTable, Tier
-from sentry_engine.rules import prefix_columns
-from sentry_engine.rules.prefix_columns import pack_in_c, pack_in_python, pack_networks
 from sentry_engine.verdict import INVALID, Action, Event, Reason
-
-SPELLINGS = (
-    "192.0.2.1",
-    "::ffff:192.0.2.1",
-    "::ffff:c000:201",
-    "0:0:0:0:0:FFFF:192.0.2.1",
-    "::ffff:192.0.2.1%eth0",
-    ipaddress.ip_address("192.0.2.1"),
-    ipaddress.ip_address("::ffff:192.0.2.1"),
-    pack_address("192.0.2.1"),
-)
-NO_ADDRESSES = (
-    "",
-    "192.0.2",
-    "192.0.2.01",
-    "1" * 10_000,
-    "fe80::1%" + "x" * 100,
-    "192.0.2.1\0",
-    "\uff1192.0.2.1",
-    "::\udc80",
-)
-
-# Texts near addresses: whole ones, and such with something put in, taken away or exchanged.
-V4 = st.ip_addresses(v=4).map(str)
-V6 = st.ip_addresses(v=6).map(str)
-MIXED = st.builds(lambda a, b: f"{a.exploded[:29]}:{b}", st.ip_addresses(v=6), st.ip_addresses(v=4))
-SPARSE = st.lists(st.sampled_from(["0", "1", "ffff", "0000", ""]), min_size=1, max_size=10).map(":".join)
-PIECES = st.lists(st.sampled_from([*"0123456789abcfFgx:.% ", "::", "255", "256", "ffff", "12.0.0.1"]), max_size=14)
-
-
-def read_in_c(text: str) -> bytes | None:
-    data = text.encode()
-    whole, address = ffi.new("char[]", len(data)), ffi.new("uint8_t[16]")
-    ffi.memmove(whole, data, len(data))
-    return bytes(address) if lib.se_address_parse(whole, len(data), address) else None
-
-
-def read_in_python(text: str) -> bytes | None:
-    try:
-        return pack_address(text)
-    except AddressError:
-        return None
-
-
-class TestText:
-    @given(st.one_of(V4, V6, MIXED, SPARSE, PIECES.map("".join)))
-    @example("1:2:3:4:5:6:7::")
-    @example("1:2:3:4:5:6:7:8::")
-    @example("::1:2:3:4:5:6:7:8")
-    @example("1:2:3:4:5:6:7:1.2.3.4")
-    @example("::1.2.3.4:5")
-    @example("1::%")
-    def test_c_reads_what_python_reads(self, text):
-        assert read_in_c(text) == read_in_python(text)
-
-    @given(st.one_of(V4, V6, MIXED), st.integers(0, 60), st.sampled_from([*"0:.%g9", "::", ""]))
-    def test_one_change_of_an_address(self, text, at, put):
-        for changed in (text[:at], text[:at] + put + text[at:], text[:at] + put + text[at + 1 :]):
-            assert read_in_c(changed) == read_in_python(changed)
-
-    @given(st.ip_addresses())
-    def test_it_is_the_address_that_ipaddress_means(self, address):
-        for text in (str(address), address.exploded, address.exploded.upper()):
-            assert read_in_c(text) == pack_address(address)
-
-
-def pack_one_by_one(texts: list[str]) -> tuple[bytes, bytes] | None:
-    try:
-        return pack_in_python(texts)
-    except AddressError:
-        return None
-
-
-class TestPrefixColumns:
-    LENGTHS = st.integers(0, 130).map("/{}".format) | st.sampled_from(
-        ["", "/", "/08", "/+8", "/8 ", "/8/8", "/1e1", "\n"]
-    )
-    WHOLE = st.ip_addresses().map(ipaddress.ip_network).map(str) | st.builds(
-        lambda address, cut: str(ipaddress.ip_network((address, address.max_prefixlen * cut // 8), strict=False)),
-        st.ip_addresses(),
-        st.integers(0, 8),
-    )
-    ODD = st.builds(str.__add__, st.one_of(V4, V6, SPARSE, st.sampled_from(["10.0.0.0", "::", "fe80::%eth0"])), LENGTHS)
-
-    @given(st.lists(WHOLE | WHOLE | ODD, max_size=6))
-    @example([])
-    @example([""])
-    @example(["10.0.0.0/8\n10.0.0.0/8"])
-    @example(["10.0.0.0/8", "\n10.0.0.0/8", ""])
-    @example(["::ffff:10.0.0.0/104", "::ffff:10.0.0.0/8", "0.0.0.0/0", "::/0"])
-    @example(["10.0.0.1/31", "10.0.0.0/31"])
-    @example(["\uff11.2.3.4"])
-    def test_c_packs_what_python_packs(self, texts):
-        assert pack_in_c(texts) == pack_one_by_one(texts)
-
-    def test_without_the_core_the_rows_are_the_same(self, monkeypatch):
-        texts = ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"]
-        found = pack_networks(texts)
-        monkeypatch.setattr(prefix_columns, "_core", None)
-        assert pack_networks(texts) == found
-        with pytest.raises(AddressError, match="host bits"):
-            pack_networks([*texts, "10.0.0.1/8"])
+from tests.sentry_engine.address_texts import NO_ADDRESSES, SPELLINGS
 
 
 class TestQuestions:

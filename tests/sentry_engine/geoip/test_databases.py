@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Databases of places: read whole and exactly, broken ones named, rules about them compiled to what they say."""
+"""GeoIP databases: read exactly, errors named, and geo rules compiled from them."""
 
 from __future__ import annotations
 
