@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Any bytes as a rule file of any format: a policy that answers, or a list of problems; never anything else."""
+"""Any bytes as a rule file of any format make a policy that decides, or a list of problems."""
 
 import sys
 from pathlib import Path

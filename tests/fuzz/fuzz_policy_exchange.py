@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Any bytes as what other tools hand over: lists, bans, decisions, an engine's state, a database of places."""
+"""Any bytes as input from other tools: lists, bans, decisions, a saved state, a GeoIP database."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Any bytes as a configuration of wolfSentry: a table that answers and whose dump is read again, or problems."""
+"""Any bytes as a wolfSentry configuration make a table whose dump can be read, or a list of problems."""
 
 import sys
 
@@ -36,7 +36,7 @@ def fuzz_one(data: bytes) -> None:
     try:
         policy = Policy.from_document(document)
     except PolicyError:
-        return  # about what the engine is not told
+        return  # routes by fields that the engine does not know
     with Engine(policy, core="reference") as engine:
         verdict = engine.explain("10.0.0.1", now=0.0).verdict
         assert verdict == engine.decide("connect", "10.0.0.1", now=0.0)

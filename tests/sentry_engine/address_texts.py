@@ -35,7 +35,7 @@ NO_ADDRESSES = (
 )
 
 
-# Texts near addresses: whole ones, and such with something put in, taken away or exchanged.
+# Addresses, and texts near them: with parts inserted, removed or exchanged.
 V4 = st.ip_addresses(v=4).map(str)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures of the engine's tests: both cores behind one name, plans written as a few words."""
+"""Fixtures of the engine's tests: both cores by name, and short notations for plans."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def build_plan(
     version: int = 1,
     **settings: Any,
 ) -> Plan:
-    """A plan of entries by tier and limits by prefix; rule ``n`` is called ``rule-n``, for n below 16."""
+    """A plan of entries by tier and limits by prefix. Rule ``n`` below 16 has the id ``rule-n``."""
     entries: list[Entry] = []
     columns: dict[Tier, list[tuple[str, int]]] = {tier: [] for tier in Tier}
     for tier, rows in (tables or {}).items():
@@ -88,7 +88,7 @@ def build_plan(
 
 
 class Words:
-    """What tests say to a core."""
+    """Short notations for entries, limits and requests."""
 
     plan = staticmethod(build_plan)
     accept = staticmethod(lambda rule=0, **more: Entry(Action.ACCEPT, Reason.RULE, rule, **more))
@@ -113,7 +113,7 @@ def words() -> type[Words]:
 
 @pytest.fixture
 def make_engine(core_name: str) -> Iterator[Callable[..., Engine]]:
-    """Engines by the rules of a document, on a clock that stands at 0 unless ``now`` is given."""
+    """Makes engines from the rules of a document, with a clock fixed at 0. Closes them at the end."""
     made: list[Engine] = []
 
     def make(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Users, settings, and a table of sessions on the gateway in memory and the engine's twin core."""
+"""Users, settings, and a table of sessions on the gateway in memory and the engine's reference core."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class Lab:
 
 @pytest.fixture
 def make_engine():
-    """Engines on the twin core, on a clock that stands unless ``now`` is given; closed at the end."""
+    """Engines on the reference core, on a clock that stands unless ``now`` is given; closed at the end."""
     made = []
 
     def make(document=None, **keywords):

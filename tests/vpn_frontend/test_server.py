@@ -64,7 +64,7 @@ class Harness:
 
 @pytest.fixture
 def make_harness(make_settings, make_engine, users, monkeypatch):
-    """Without root: no device is made, the twin core has no gate."""
+    """Without root: no device is made, the reference core has no gate."""
 
     async def configured(device):
         assert device.mtu == 1400

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What both cores do: the order of the tiers, prefixes, rates, penalties, and what a new plan keeps."""
+"""The interface of both cores: order of tiers, prefixes, rates, penalties, and the state that a new plan keeps."""
 
 from __future__ import annotations
 

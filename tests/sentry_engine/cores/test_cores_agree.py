@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The native core against the twin: any policy, any history of events, swaps, penalties and pardons, one answer."""
+"""The native core agrees with the reference core on any policy and any history of events, swaps and penalties."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sentry_engine.cores.interface import Core
 from sentry_engine.cores.plan import Aggregation, Payback, Tier
 from sentry_engine.verdict import Action, Event, Reason
 
-# Few addresses, near each other, so that prefixes nest and sources meet. Times are exact in binary and in the 32 ns in
-# which the core keeps those of a window of 20 seconds.
-TICKS = 16  # of a second
+# Few adjacent addresses, so prefixes nest and sources coincide. Times are exact in binary and in units of 32 ns, in
+# which the native core stores a window of 20 seconds.
+TICKS = 16  # per second
 V4 = st.integers(0, 15).map(lambda n: f"10.0.{n >> 2}.{n & 3}")
 V6 = st.integers(0, 63).map(lambda n: f"2001:db8:{n >> 5:x}:{(n >> 2 & 7) << 6 | n & 3:x}::{n & 1}")
 ADDRESS = st.one_of(V4, V6)
@@ -109,39 +109,39 @@ def carry(old: Core, new: Core, now: float) -> None:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_history_gives_the_same_answers(data: st.DataObject, both_cores: Any, words: Any) -> None:
-    (twin, native), published = both_cores(), 0
+    (reference, native), published = both_cores(), 0
     choices = [data.draw(plans(words)), data.draw(plans(words))]
-    for core in (twin, native):
+    for core in (reference, native):
         core.publish(choices[0])
     now = 0.0
     for step in data.draw(st.lists(STEP, max_size=60)):
         match step:
             case ("decide", address, event, ticks):
                 now += ticks / TICKS
-                answers = [core.decide(words.ask(address, now, event)) for core in (twin, native)]
+                answers = [core.decide(words.ask(address, now, event)) for core in (reference, native)]
             case ("trace", address, event, ticks):
                 now += ticks / TICKS
-                walks = [core.trace(words.ask(address, now, event)) for core in (twin, native)]
+                walks = [core.trace(words.ask(address, now, event)) for core in (reference, native)]
                 answers = [walk[0] if walk[0].reason is Reason.INVALID_REQUEST else walk for walk in walks]
             case ("forgive", (address, length)):
                 network = mask(pack_address(address), length)
-                answers = [core.clear_penalties(network, length, now) for core in (twin, native)]
+                answers = [core.clear_penalties(network, length, now) for core in (reference, native)]
             case ("penalize", (address, length), seconds, reason):
                 network = mask(pack_address(address), length)
-                for core in (twin, native):
+                for core in (reference, native):
                     core.penalize(network, length, now + seconds, reason, "hand")
                 answers = [0, 0]
             case ("publish", published):
-                for core in (twin, native):
+                for core in (reference, native):
                     core.publish(choices[published])
                 answers = [0, 0]
             case ("restart",):
-                before, (twin, native) = (twin, native), both_cores()
-                for old, new in zip(before, (twin, native), strict=True):
+                before, (reference, native) = (reference, native), both_cores()
+                for old, new in zip(before, (reference, native), strict=True):
                     new.publish(choices[published])
                     carry(old, new, now)
-                answers = [sorted(map(repr, core.strikes(now))) for core in (twin, native)]
+                answers = [sorted(map(repr, core.strikes(now))) for core in (reference, native)]
             case _:
-                answers = [{(p.network, p.length): p for p in core.penalties(now)} for core in (twin, native)]
+                answers = [{(p.network, p.length): p for p in core.penalties(now)} for core in (reference, native)]
         assert answers[0] == answers[1], (step, now)
-    assert twin.rule_hits() == native.rule_hits()
+    assert reference.rule_hits() == native.rule_hits()

@@ -34,7 +34,7 @@ class TestQuestions:
         assert blocked.counters().decisions == 0
 
     def test_each_has_its_place_beside_what_is_no_address(self, blocked):
-        asked = ["x", *SPELLINGS, "192.0.2.2", "y"] * 40  # more than a batch
+        asked = ["x", *SPELLINGS, "192.0.2.2", "y"] * 40  # more than one batch
         expected = [blocked.answer(source, Event.CONNECT, 0.0) for source in asked]
         assert blocked.answer_many(asked, Event.CONNECT, 0.0) == expected
         assert blocked.answer_many([], Event.CONNECT, 0.0) == []

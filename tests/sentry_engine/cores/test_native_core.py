@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What only the native core has: its gate, many threads at once, swaps under them, bounded tables."""
+"""The native core alone: its gate, concurrent threads, swaps under load, bounded tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sentry_engine.verdict import NO_RULE, Action, Event, Reason, Verdict, read_
 
 GATE = cffi_headers.declarations([Path(cffi_headers.__file__).with_name("gate.h")])
 THREADS = 8
-SPOOFED = int(os.environ.get("OCSENTRY_SPOOFED_SOURCES", "200000"))  # a release asks for ten million
+SPOOFED = int(os.environ.get("OCSENTRY_SPOOFED_SOURCES", "200000"))  # ten million for a release
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def core():
 
 @pytest.fixture
 def gate(core):
-    """The gate as a packet mover sees it: an address and the header."""
+    """The gate as a C caller sees it: an address and the header."""
     ffi = cffi.FFI()
     ffi.cdef(GATE)
     return ffi, ffi.cast("struct se_gate *", core.gate_address)
@@ -93,7 +93,7 @@ class TestGate:
 
 
 class TestThreads:
-    """Exact counts and one policy per answer, whatever the threads do. ``answer_words`` runs without the GIL."""
+    """Concurrent threads get exact counts and one policy per answer. ``answer_words`` releases the GIL."""
 
     def run(self, work):
         start = threading.Barrier(THREADS)
@@ -116,7 +116,7 @@ class TestThreads:
         assert len(core.penalties(5.0)) == (penalty > 0)
 
     def test_a_swap_is_seen_whole(self, core, words):
-        """Two policies that agree on nothing: an answer that mixes them shows."""
+        """Two policies with no verdict in common reveal an answer that mixes them."""
         plans = [
             words.plan(tables={Tier.RULES: [("192.0.2.0/24", words.reject(1))]}, version=1),
             words.plan(
@@ -147,7 +147,7 @@ class TestThreads:
         assert core._policies.waiting == 0
 
     def test_more_threads_than_slots(self, core, words):
-        """Threads beyond the slots borrow one for each question; all are given back."""
+        """Threads beyond the reader slots borrow one per call, and return it."""
         core.publish(words.plan())
         hold = threading.Barrier(300 + 1)
 
@@ -186,7 +186,7 @@ class TestState:
         assert not any(core.answer(address, Event.CONNECT, 3.0).accepted for address in known)
 
     def test_a_flood_of_offenders_does_not_lock_out_strangers(self, core, words):
-        """Only so many penalties of unverified sources begin in a second; beyond that an excess is only refused."""
+        """The number of penalties of unverified sources per second is bounded; further events are only refused."""
         limit = words.limit(1, 1.0, 60.0, event=Event.DTLS_HANDSHAKE)
         core.publish(words.plan(limits={"0.0.0.0/0": [limit]}))
         crowd = b"".join(b"\0" * 10 + b"\xff\xff\x0a" + n.to_bytes(3) for n in range(20_000))
@@ -194,13 +194,13 @@ class TestState:
             core.answer_words(crowd, Event.DTLS_HANDSHAKE, 1.0, verified=False)
         later = core.answer_words(crowd, Event.DTLS_HANDSHAKE, 5.0, verified=False)
         assert 1 <= sum(read_word(word)[0] is not Action.ACCEPT for word in later) <= 64
-        for turn in range(20):  # few at a time: that two strangers share all four cells comes once in five million runs
+        for turn in range(20):  # few at a time: two sources share all four cells once in five million runs
             some = b"".join(b"\0" * 10 + b"\xff\xff\x0b" + (250 * turn + n).to_bytes(3) for n in range(250))
             new = core.answer_words(some, Event.DTLS_HANDSHAKE, 7.0 + 2 * turn, verified=False)
             assert all(read_word(word)[0] is Action.ACCEPT for word in new)
 
     def test_idle_rows_make_room_first(self, core, words):
-        """More sources than rows, one after the other: those that are still in their window lose nothing."""
+        """With more sources than rows, sources that are still in their window keep their counts."""
         core.publish(words.plan(limits={"0.0.0.0/0": [words.limit(1, 10.0)]}))
         chance = random.Random(5)
         for turn in range(8):
@@ -219,7 +219,7 @@ class TestState:
         assert core.state_bytes <= 32_000_000
 
     def test_bucketed_limit_never_lets_more_through(self, core, words):
-        """A limit too large for a log, asked at random times: no window of it ever holds more than it says."""
+        """A limit too large for a log of times never accepts more than it states in any window."""
         core.publish(words.plan(limits={"0.0.0.0/0": [words.limit(40, 10.0)]}))
         chance, now, passed = random.Random(11), 0.0, []
         address = pack_address("192.0.2.77")

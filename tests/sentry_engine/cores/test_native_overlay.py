@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plan that appends to a base answers as the same plan in one piece, and builds no more than what it appends."""
+"""An overlay decides as the same plan compiled whole, and only the appended part is built."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def draw_network(chance: random.Random) -> tuple[bytes, int]:
 
 
 def append_rows(plan: Plan, rows: list[tuple[bytes, int, Entry]]) -> Plan:
-    """``plan`` with RULES rows behind its own, each with an entry and a rule of its own."""
+    """``plan`` with RULES rows appended, each with its own entry and rule."""
     rules = plan.tables[Tier.RULES]
     table = PrefixTable(
         rules.networks + b"".join(network for network, _, _ in rows),

@@ -21,7 +21,7 @@ FIRST, LAST = b"\x00" * 16, b"\xff" * 16
 PREFIX_TIERS = [tier for tier in Tier if tier is not Tier.LIMITS]
 STEP_TIERS = {tier.name.lower(): tier for tier in PREFIX_TIERS}
 
-# Few distinct bytes, so that prefixes nest, touch and repeat; the ends of the space and of the mapped range among them.
+# Few distinct bytes, so prefixes nest, touch and repeat, with both ends of the space and of the mapped range.
 nibbles = st.sampled_from([0x00, 0x01, 0x7F, 0x80, 0xFE, 0xFF])
 v4_addresses = st.builds(lambda tail: V4 + bytes(tail), st.lists(nibbles, min_size=4, max_size=4))
 v6_addresses = st.builds(
@@ -53,7 +53,7 @@ def make_plan(drawn, *, shuffle: random.Random | None = None) -> Plan:
 
 
 def expected_match(plan: Plan, tier: Tier, address: bytes, now: float) -> tuple[str, str] | None:
-    """(prefix, rule id) of the most specific live row; between equal prefixes the lowest value."""
+    """(prefix, rule id) of the most specific live row; the lowest value between equal prefixes."""
     table = plan.tables[tier]
     live = [
         (length, -value)
@@ -68,7 +68,7 @@ def expected_match(plan: Plan, tier: Tier, address: bytes, now: float) -> tuple[
 
 
 def probes(plan: Plan) -> list[bytes]:
-    """The first and last address of every prefix, and the ones beside them."""
+    """The first and last address of every prefix, and their neighbours."""
     found = {FIRST, LAST, V4 + bytes(4), V4 + b"\xff" * 4}
     for table in plan.tables:
         for at, length in enumerate(table.lengths):
@@ -118,7 +118,7 @@ def test_thousands_of_nested_prefixes_in_any_order(core):
         address = (V4 + chance.randbytes(4)) if chance.random() < 0.5 else b"\x20\x01" + chance.randbytes(14)
         low, high = (96 + 4, 128) if is_ipv4(address) else (16, 128)
         drawn.append((address, chance.randint(low, high), chance.choice(PREFIX_TIERS), Action.REJECT, None))
-    for address, length, tier, *_ in drawn[:1000]:  # and some inside of others
+    for address, length, tier, *_ in drawn[:1000]:  # some inside others
         drawn.append((address, min(128, length + chance.randint(0, 16)), tier, Action.ACCEPT, 10.0))
     plan = make_plan(drawn, shuffle=chance)
     core.publish(plan)
@@ -142,7 +142,7 @@ class TestFamilies:
 
 
 class TestRefusedPlans:
-    """A plan that does not fit together is named with its place, and the one before stays in force."""
+    """An inconsistent plan raises an error with its place, and the previous plan stays in force."""
 
     def publish_table(self, core, networks, lengths, values):
         empty = PrefixTable()

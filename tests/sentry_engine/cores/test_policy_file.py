@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A prepared policy: what is saved answers the same when it is loaded, and nothing that is damaged is put in force."""
+"""Policy files: a loaded policy decides as the saved one, and a damaged file is never put in force."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_answers_as_the_policy_it_was_made_of(cores, saved, words):
 
 def test_penalty_names_the_rule_of_the_loaded_policy(cores, saved, words):
     other = words.plan(limits={"0.0.0.0/0": [words.limit(1, 10.0, 60.0, rule=9)]})
-    cores[1].publish(other)  # so that the names which the engine keeps are not numbered as in the file
+    cores[1].publish(other)  # numbers the kept rule ids differently from the file
     cores[1].load(saved)
     for _ in range(3):
         cores[1].decide(words.ask("192.0.2.1"))
@@ -85,7 +85,7 @@ def test_damaged_file_leaves_the_policy_before_in_force(cores, saved, words):
 
 
 def test_nonsense_with_a_right_checksum_is_refused_or_harmless(cores, saved):
-    """Any word of the block replaced: what the checks let through must answer, and only with what exists."""
+    """With any word of the block replaced, a policy that passes the checks decides by existing rules only."""
     whole, chance = saved.read_bytes(), random.Random(2)
     block_size = HEAD.unpack_from(whole)[3]
     refused = 0

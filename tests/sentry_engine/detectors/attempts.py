@@ -40,7 +40,7 @@ ENGLAND, WASHINGTON = "2.125.160.216", "216.160.83.56"
 
 
 def provoke(made: Engine, detector: str) -> Verdict:
-    """The verdict on the login that the detector speaks on."""
+    """The verdict on the login that makes the detector suspicious."""
     if detector in ("new_country", "impossible_travel"):
         made.decide("auth_success", ENGLAND, user="ann", now=0.0)
         return made.decide("auth_success", WASHINGTON, user="ann", now=3_600.0)

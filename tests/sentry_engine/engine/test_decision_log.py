@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an engine leaves behind: the log of decisions, the state over a restart, and both used again."""
+"""The log of decisions, saved state across engines, and replay."""
 
 from __future__ import annotations
 

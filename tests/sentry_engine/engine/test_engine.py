@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine as its callers see it: addresses, events, blocks, swaps, admissions."""
+"""The engine's interface: addresses, events, blocks, swaps, admissions."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ class TestQuestions:
         assert [a.reason for a in answers] == [Reason.RULE, Reason.INVALID_REQUEST, Reason.WITHIN_LIMIT]
 
     def test_words_say_what_the_verdicts_say(self, make_engine):
-        engine, twin = (make_engine([FIVE, blacklist("no", "192.0.2.0/24")]) for _ in range(2))
+        engine, other = (make_engine([FIVE, blacklist("no", "192.0.2.0/24")]) for _ in range(2))
         texts = ["192.0.2.1", "2001:db8::1", *["198.51.100.1"] * 8]
         words = engine.decide_packed("connect", b"".join(map(pack_address, texts)))
-        verdicts = twin.decide_many("connect", texts)
+        verdicts = other.decide_many("connect", texts)
         assert [read_word(word) for word in words] == [(v.action, v.reason) for v in verdicts]
         assert {v.action for v in verdicts} == set(Action)
 
@@ -246,7 +246,7 @@ class TestAdmission:
 
 
 class TestBuiltinLimits:
-    """What holds when the rule files say nothing."""
+    """The built-in limits."""
 
     def test_an_office_of_200_behind_one_address_logs_in_within_a_minute(self, make_engine):
         engine = make_engine()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leases: the count is exact whatever order clients come, come back and go in."""
+"""Leases: the count is exact for any order of admission, reconnection and release."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class TestThreads:
 
 
 class LeaseMachine(RuleBasedStateMachine):
-    """Against a model that is a plain list of (lease id, user, device, session, generation)."""
+    """Against a model: a list of (lease id, user, device, session, generation)."""
 
     leases = Bundle("leases")
 

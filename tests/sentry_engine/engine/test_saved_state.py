@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A restart gives nobody a free attempt: what counted against a source counts in the next engine, by its own clock."""
+"""Restarting does not reset counters: events and strikes of a source count in the next engine, on its own clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sentry_engine.geoip.lookup import Location
 
 SOURCE, OTHER, SIX = "192.0.2.1", "198.51.100.1", "2001:db8:0:7::1"
 SAVED_AT = 1_700_000_000.0  # Unix time
-EARLIER_BOOT = 5_000_000.0  # the clock of a machine that was up for two months
+EARLIER_BOOT = 5_000_000.0  # the clock of a machine with an uptime of two months
 
 
 def limit(max_failures: int = 3, window: int = 600, penalty: int = 60, **more: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def limit(max_failures: int = 3, window: int = 600, penalty: int = 60, **more: A
 
 
 class Machine:
-    """Engines one after the other: each has a clock of its own, and all see the same wall."""
+    """Successive engines, each with its own clock, on one wall clock."""
 
     def __init__(self, core_name: str) -> None:
         self.core_name, self.wall, self.made = core_name, SAVED_AT, []
@@ -52,7 +52,7 @@ class Machine:
         return self.clock + self.wall - self.began
 
     def reboot(self, rule: dict[str, Any], *, after: float, clock: float = 20.0) -> Engine:
-        """``after`` seconds later on the wall, with the state as it comes back from text."""
+        """The next engine ``after`` seconds later, with the state read from JSON text."""
         kept = json.loads(json.dumps(self.made[-1].export_state().to_json()))
         self.wall += after
         return self.boot(rule, clock, State.from_json(kept))
@@ -95,7 +95,7 @@ class TestWindows:
         assert machine.fail(SOURCE, 2) == [True, False]
 
     def test_hundreds_of_events_are_no_fewer_after_it(self, machine):
-        """A large limit keeps buckets in the native core; some of them are joined when they come back, none is lost."""
+        """The native core stores a large limit in buckets; import may join buckets but loses no event."""
         machine.boot(limit(500), EARLIER_BOOT)
         for _ in range(7):
             machine.fail(SOURCE, 70)

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No input makes an engine answer more widely than the policy in force: what is refused changes no verdict, and what
-is taken is taken whole.
-"""
+"""No input widens what the policy in force accepts: a refused input changes no verdict, a valid one applies whole."""
 
 from __future__ import annotations
 
@@ -77,7 +75,7 @@ SNIPPETS = (
 
 @st.composite
 def damage(draw: st.DrawFn) -> tuple[str, bytes]:
-    """A file's name, and its content after a few accidents or the work of somebody who wants in."""
+    """A file's name, and its content after accidental or malicious damage."""
     name = draw(st.sampled_from(sorted(FILES)))
     content = bytearray(FILES[name])
     for _ in range(draw(st.integers(1, 4))):

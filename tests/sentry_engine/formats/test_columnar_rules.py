@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules kept as columns: the short way through a document means what the models mean, and says what they say."""
+"""The fast path for columnar rules reads the same rules as the models and reports the same problems."""
 
 from __future__ import annotations
 
@@ -97,12 +97,12 @@ class TestTheShortWay:
         assert any("/wolfsentry/rules/70" in problem for problem in read(rules))
 
     def test_an_id_used_twice_names_both_places(self, long_way):
-        for twin in ({"id": "rule-5", "type": "blacklist", "remote_addr": "10.5.0.0/16"},
+        for duplicate in ({"id": "rule-5", "type": "blacklist", "remote_addr": "10.5.0.0/16"},
                      {"id": "rule-5", "type": "blacklist", "remote_addr": ["10.5.0.0/16"]}):  # fmt: skip
-            (problem,) = read([*PLAIN, twin])
+            (problem,) = read([*PLAIN, duplicate])
             assert f"/wolfsentry/rules/{len(PLAIN)}/id" in problem
             assert "/wolfsentry/rules/5" in problem
-            assert [problem] == long_way([*PLAIN, twin])
+            assert [problem] == long_way([*PLAIN, duplicate])
 
     def test_other_rules_in_between_keep_their_places(self, long_way):
         rules = [dict(rule) for rule in PLAIN]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rule files: what is read, what is refused, and that each refusal names its place."""
+"""Rule files: valid and invalid documents, and the place of each problem."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MISSION = {
     }
 }
 
-# Texts that are JSON or nearly so: keys may come twice, with white space wherever it may be, and numbers in every form.
+# JSON and near-JSON: duplicate keys, white space in every position, numbers in every form.
 SPACE = st.text(" \n\t\r", max_size=2)
 STRINGS = st.sampled_from(["a", "b", ":", '":', " :", "::1", "\u00e9", "\\", "\0", "\ud800"]).map(json.dumps)
 NUMBERS = st.sampled_from(["0", "-0", "1.0", "1e2", "1e999", "-1", "01", "NaN", "-Infinity", "9" * 39, "9" * 41])
@@ -275,7 +275,7 @@ class TestJson:
         outcomes = []
         for parse in (parse_json, parse_strictly):
             try:
-                outcomes.append(repr(parse(text.encode())))  # in which 1, 1.0 and True are three things
+                outcomes.append(repr(parse(text.encode())))  # distinguishes 1, 1.0 and True
             except JsonError as error:
                 outcomes.append(error.args)
         assert outcomes[0] == outcomes[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Databases of any size in MaxMind's format, written by a library that has nothing to do with the reader under test."""
+"""Databases of any size in MaxMind's format, written by a library independent of the reader under test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CODES = tuple(a + b for a in "ABCDEFGHIJKLMNO" for b in "ABCDEFGHIJKLMNOPQ")
 
 
 def write_countries(path: Path, networks: int, *, seed: int = 1) -> dict[Network, str]:
-    """A database of ``networks`` /24s and /48s, each in one of 255 countries; returns what it says."""
+    """Write ``networks`` /24s and /48s, each in one of 255 countries. Returns their countries."""
     chance = random.Random(seed)
     said: dict[Network, str] = {}
     for n in range(networks):

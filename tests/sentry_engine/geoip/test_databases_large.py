@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A database of some size: every network in it is read, how far the reading is gets told, and other threads go on.
+"""A large database: every network is read, progress is reported, and other threads keep running.
 
-``OCSENTRY_GEOIP_NETWORKS`` sets how many networks; 1 000 000 take a minute to write and ten seconds to read.
+``OCSENTRY_GEOIP_NETWORKS`` sets the number of networks; 1 000 000 take a minute to write and ten seconds to read.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_every_network_has_its_countrys_verdict(database, core_name):
             host = network[chance.randrange(network.num_addresses)]
             assert engine.decide("connect", host).accepted is (said[network] not in REFUSED), host
         assert not engine.decide("connect", "192.0.2.1").accepted
-    if told:  # none for the second core: what was read is remembered while the file stays the same
+    if told:  # none for the second core: the database is cached until its file changes
         assert len(told) >= told[-1][1] // PROGRESS_EVERY
         assert told == sorted(told)
         assert told[-1][0] == told[-1][1]
@@ -57,7 +57,7 @@ def test_every_network_has_its_countrys_verdict(database, core_name):
 
 @pytest.mark.asyncio
 async def test_the_event_loop_turns_while_it_is_read(database, tmp_path):
-    path = tmp_path / "copy.mmdb"  # another file: nothing of it is remembered
+    path = tmp_path / "copy.mmdb"  # another file: not cached
     path.write_bytes(database[0].read_bytes())
     turns = 0
     loading = asyncio.create_task(asyncio.to_thread(load, path))

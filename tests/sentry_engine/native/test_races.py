@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The C core by itself, compiled with ThreadSanitizer: what the compiler's own model of memory finds wrong is wrong."""
+"""Data races in the C core, found by ThreadSanitizer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 NATIVE = ROOT / "sentry_engine" / "native"
-SECONDS = 600.0  # until a build or a run counts as hung; it takes about ten
+SECONDS = 600.0  # timeout of a build or a run, which take about ten
 
 
 @pytest.fixture(scope="module")
 def environment(monkeypatch_module):
-    """Another sanitizer's runtime, preloaded into this process, must not be inherited."""
+    """The environment without the preloaded runtime of another sanitizer."""
     monkeypatch_module.delenv("LD_PRELOAD", raising=False)
 
 
@@ -37,7 +37,7 @@ def compile_with_threads(source: str, folder: Path) -> Path:
 
 def test_readers_swaps_and_an_operator_do_not_race(environment, tmp_path):
     program = compile_with_threads("race.c", tmp_path)
-    # Without randomised addresses: the shadow memory does not fit around every layout that a kernel may choose.
+    # Disables address randomisation, because the shadow memory does not fit every layout.
     ran = subprocess.run(["setarch", "-R", str(program)], capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ran.returncode == 0, ran.stderr[-4000:]
     assert "400 swaps" in ran.stdout

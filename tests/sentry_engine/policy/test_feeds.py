@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lists and lines: what they mean, and that a list never turns into nothing."""
+"""Plain lists and line files, and refreshes that never lose a list."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class TestFeeds:
 
 
 class Web:
-    """A fetcher of what it is told."""
+    """A fetcher with prepared answers."""
 
     def __init__(self) -> None:
         self.answer: Fetched | OSError = Fetched(b"10.0.0.0/8\n", "v1")

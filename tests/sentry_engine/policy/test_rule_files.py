@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A rule file that is as it was is not read again; one that is not, always."""
+"""The cache of rule files: an unchanged file is read once, a changed one again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rule(name, address="192.0.2.0/24"):
 
 
 def rewrite(file, text):
-    """Until the file system's clock has moved on: two changes in one tick of it look alike."""
+    """Wait for the next tick of the file system's clock: two changes in one tick look alike."""
     before = file.stat().st_ctime_ns
     while file.stat().st_ctime_ns == before:
         file.write_text(text)
@@ -34,7 +34,7 @@ def ids(policy):
 
 
 class Reads:
-    """Counts what is read of the disk; ``later`` is what the clock is ahead, so that files are settled."""
+    """Counts reads from disk. ``later`` puts the clock ahead, so files count as settled."""
 
     def __init__(self, monkeypatch):
         self.names, self.later = [], LATER
@@ -47,7 +47,7 @@ class Reads:
         return self._read(path)
 
     def load(self, *paths):
-        """The ids of the policy, and what was read for it."""
+        """The ids of the policy, and the files read for it."""
         self.names.clear()
         return ids(Policy.load(*paths, read=self.files.read)), self.names[:]
 

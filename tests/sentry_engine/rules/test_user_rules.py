@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules about users, and hours of the week."""
+"""Rules about users, and schedules."""
 
 from __future__ import annotations
 

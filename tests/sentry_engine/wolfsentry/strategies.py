@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Random configurations of wolfSentry, and traffic for them: few values of each field, so that much of it matches."""
+"""Random wolfSentry configurations and traffic, with few values per field so that much of it matches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Question:
     traffic: Traffic
     results: frozenset[str]
     event: str | None
-    seconds: int  # since the one before
+    seconds: int  # since the previous one
 
 
 @st.composite
@@ -35,7 +35,7 @@ def endpoints(draw: st.DrawFn, family: str | None, has_protocol: bool) -> dict[s
         v4 = family == "inet"
         end["address"] = draw(st.sampled_from(V4 if v4 else V6))
         how = draw(st.integers(0, 5))
-        if how == 0 and v4:  # the library as it is usually built has no room for one of IPv6
+        if how == 0 and v4:  # the usual build of the library has no room for an IPv6 one
             end["bitmask"] = draw(st.sampled_from(V4_MASKS))
         elif how < 5:
             end["prefix-bits"] = draw(st.integers(1, 32 if v4 else 128))
@@ -88,7 +88,7 @@ def settings(draw: st.DrawFn, *, purges: bool, released: bool) -> dict[str, Any]
         del made["action-res-filter-bits-unset"]
     if purges:
         made["route-idle-time-for-purge"] = draw(st.sampled_from([5, 60, "2m"]))
-        # As released, the library never returns where a stale route has connections.
+        # As released, the library hangs if a stale route has connections.
         add = ["dont-count-current-connections"] if released else []
         words = [
             "rport-wild",
@@ -106,7 +106,7 @@ def settings(draw: st.DrawFn, *, purges: bool, released: bool) -> dict[str, Any]
 
 @st.composite
 def configurations(draw: st.DrawFn, *, released: bool) -> dict[str, Any]:
-    """One that the library takes. Routes that it would find twice are left to the caller to drop."""
+    """A configuration that the library accepts. The caller drops duplicate routes."""
     tracked = draw(st.booleans())
     labels = LABELS[: draw(st.integers(0, 3))]
     events: list[dict[str, Any]] = []
@@ -120,7 +120,7 @@ def configurations(draw: st.DrawFn, *, released: bool) -> dict[str, Any]:
             event["config"] = draw(settings(purges=False, released=released))
         if tracked and draw(st.booleans()):
             event["aux-parent-event"] = "tracked"
-            # As a route that is purged while it acts is used after it is freed, not both at a time.
+            # Not both: the library uses a route after free if it is purged while it acts.
             kinds = ["match-actions", "update-actions", "decision-actions"] + ([] if limit else ["post-actions"])
             event[draw(st.sampled_from(kinds))] = [TRACK_PEER]
         events.append(event)
@@ -143,7 +143,7 @@ def configurations(draw: st.DrawFn, *, released: bool) -> dict[str, Any]:
     families = st.sampled_from(["inet", "inet", "inet", "inet6", None] if released else ["inet", "inet", "inet6"])
     made = [draw(routes(labels, draw(families))) for _ in range(draw(st.integers(1, 8)))]
     if not released and draw(st.booleans()):
-        made.append(draw(routes(labels, None)))  # of two of them the library never returns
+        made.append(draw(routes(labels, None)))  # with two of them the library hangs
     document["routes"] = made
     return document
 

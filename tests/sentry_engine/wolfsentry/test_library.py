@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The same configuration and the same traffic, answered here and by libwolfsentry: the answers are equal.
+"""The route table and libwolfsentry agree on the same configuration and traffic.
 
-OCSENTRY_WOLFSENTRY_EXAMPLES sets how many configurations are tried.
+OCSENTRY_WOLFSENTRY_EXAMPLES sets the number of configurations.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BEGAN = 1_000_000.0
 
 
 def is_as_released() -> bool:
-    """Whether the library has the faults of 1.6.3 as it was released: its later sources bear the same number."""
+    """True if the library has the faults of 1.6.3 as released: later sources have the same version."""
     document = {
         "wolfsentry-config-version": 1,
         "default-policies": {"default-policy": "accept"},
@@ -50,7 +50,7 @@ RELEASED = is_as_released()
 
 
 def drop_doubles(document: dict[str, Any]) -> RouteTable | None:
-    """The document's table, without the routes that another one makes pointless; ``None`` where more is wrong."""
+    """The document's table without duplicate routes; ``None``: other problems."""
     while True:
         try:
             return RouteTable(read_config(document, file="f"), released=RELEASED, now=BEGAN)
@@ -71,7 +71,7 @@ def ask_both(ours: RouteTable, theirs: Library, asked: list[Question], start: fl
 
 
 def check_same(answers: list[tuple[Outcome, Outcome]], routes: int) -> None:
-    """Equal results by the same route; those made while running are numbered as each likes, but one for one."""
+    """Equal results by the same route. Numbers of routes made at run time may differ, one to one."""
     numbers: dict[int, int] = {}
     for at, (mine, theirs) in enumerate(answers):
         assert mine.results == theirs.results, (at, mine, theirs)

@@ -22,7 +22,7 @@ class TestFormat:
         try:
             routes = RouteTable(read_config(document, file="f"))
         except PolicyError:
-            return  # two routes for the same traffic
+            return  # duplicate routes
         labels = [event["label"] for event in document["events"]]
         asked = data.draw(st.lists(questions(labels), max_size=10))
         for number, one in enumerate(asked):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine with libwolfsentry in the middle: from Python, and through the gate as a packet mover asks."""
+"""The engine on libwolfsentry, called from Python and through the gate."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def ask_through_gate(engine: Engine) -> Ask:
 
 @pytest.fixture(params=["python", "gate"])
 def make_ask(request, open_engine):
-    """Questions to one policy, by either way."""
+    """Requests to one policy by either way."""
 
     def make(policy: Policy) -> tuple[Engine, Ask]:
         engine = open_engine(policy)

@@ -26,7 +26,7 @@ def open_engine(core_name):
 
 
 class TestRoutesInTheEngine:
-    """What is no prefix rule is asked between the rules and the penalties."""
+    """The ``routes`` tier between rules and penalties."""
 
     def test_by_port_and_protocol(self, open_engine):
         engine = open_engine(NTP, {**BOXED, "family": "inet", "protocol": "tcp", "local": {"port": 25}})

@@ -122,12 +122,12 @@ class TestCounting:
 
 
 class TestTracking:
-    """The action that is built in makes a route for the very source."""
+    """The built-in action inserts a route for the source."""
 
     def test_one_source_is_boxed_and_its_neighbour_is_not(self):
         routes = table({**GREEN, "parent-event": "generator"}, **TRACKING)
         answers = [decide(routes, traffic(port=n), "derogatory", now=10.0 + n) for n in range(3)]
-        assert answers == [(True, 0), (False, 1), (False, 1)]  # the one that makes the route is not counted
+        assert answers == [(True, 0), (False, 1), (False, 1)]  # the request that inserts the route is not counted
         assert decide(routes, traffic("10.0.0.2"), now=13.0) == (True, 0)
 
     def test_a_route_that_nobody_asks_for_ends(self):
