@@ -50,11 +50,12 @@ enum gw_offload {
     GW_OFFLOAD_ALL = 63,
 };
 
-/* PEM in memory. A second call of gw_set_tls replaces the context for later handshakes. */
+/* PEM in memory. A second call of gw_set_tls replaces the context for later handshakes. With `client_ca` clients are asked for a
+ * certificate of these CAs; one without any is accepted. NULL: none is asked for. */
 struct gw_tls {
     const uint8_t *chain;  size_t chain_size;
     const uint8_t *key;    size_t key_size;
-    const uint8_t *client_ca;  size_t client_ca_size;   /* clients are asked for a certificate of these CAs, may have none; NULL: not asked */
+    const uint8_t *client_ca;  size_t client_ca_size;
 };
 
 /* Addresses: IPv4 as ::ffff:a.b.c.d; all zero: none of that family. */
@@ -85,7 +86,7 @@ struct gw_dtls_config {
 };
 
 enum gw_event_kind {
-    GW_CONNECTION_UP = 1,       /* TLS handshake done. data: two exported keys (PSK, CERTIFICATE), then the peer's certificate or nothing */
+    GW_CONNECTION_UP = 1,       /* handshake done. data: two exported keys (PSK, CERTIFICATE), then the peer's certificate or nothing */
     GW_CONNECTION_DATA = 2,     /* decrypted bytes before the tunnel, in order */
     GW_CONNECTION_CLOSED = 3,   /* a connection that was no channel of a session is closed; its last event */
     GW_CHANNEL_UP = 4,          /* `connection` is now the TLS channel of `session` */

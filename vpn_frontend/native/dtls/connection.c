@@ -12,7 +12,7 @@ static int queue_datagram(void *owner, const uint8_t *datagram, size_t size)
 }
 
 struct gw_dtls_connection *gw_dtls_connection_new(struct gw_worker *worker, const struct gw_dtls_config *config,
-                                      const struct gw_datagram *info, const uint8_t random[GW_DTLS_RANDOM_SIZE])
+                                                  const struct gw_datagram *info, const uint8_t random[GW_DTLS_RANDOM_SIZE])
 {
     const uint8_t *secret = worker->udp->cookies.secrets[info->secret & 1];
     struct gw_dtls_connection *connection = calloc(1, sizeof(*connection));
@@ -26,7 +26,8 @@ struct gw_dtls_connection *gw_dtls_connection_new(struct gw_worker *worker, cons
     connection->path = info->path;
     memcpy(connection->random, random, sizeof(connection->random));
     connection->started = worker->now;
-    connection->ssl = gw_dtls_new(&worker->gateway->dtls->contexts, &connection->io, secret, &connection->path, sizeof(connection->path));
+    connection->ssl = gw_dtls_new(&worker->gateway->dtls->contexts, &connection->io, secret, &connection->path,
+                                  sizeof(connection->path));
     if (!connection->ssl) {
         free(connection);
         return NULL;
@@ -108,7 +109,8 @@ static enum gw_dtls_result read_proof(struct gw_dtls_connection *connection)
             gw_count(worker, GW_STAT_dtls_unproven);
             continue;
         }
-        return gw_dtls_connection_is_proof(connection, worker->plain, size) ? GW_DTLS_DONE : fail(connection, GW_STAT_dtls_proofs_wrong);
+        return gw_dtls_connection_is_proof(connection, worker->plain, size) ? GW_DTLS_DONE
+                                                                            : fail(connection, GW_STAT_dtls_proofs_wrong);
     }
     return result == GW_DTLS_WANT ? result : fail(connection, GW_STAT_dtls_handshakes_failed);
 }

@@ -27,7 +27,7 @@ struct gw_dtls_connection {
 
 /* `config` must outlive it. NULL: out of memory. */
 struct gw_dtls_connection *gw_dtls_connection_new(struct gw_worker *worker, const struct gw_dtls_config *config,
-                                      const struct gw_datagram *info, const uint8_t random[GW_DTLS_RANDOM_SIZE]);
+                                                  const struct gw_datagram *info, const uint8_t random[GW_DTLS_RANDOM_SIZE]);
 void gw_dtls_connection_free(struct gw_dtls_connection *connection);
 /* False where `connection` is NULL, too. */
 bool gw_dtls_connection_is_at(const struct gw_dtls_connection *connection, const struct gw_path *path);

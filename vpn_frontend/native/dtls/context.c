@@ -117,7 +117,8 @@ static WOLFSSL_SESSION *on_get_session(WOLFSSL *ssl, const unsigned char *id, in
     const struct gw_dtls_io *io = wolfSSL_GetIOReadCtx(ssl);
 
     *copy = 0;                          /* wolfSSL frees what it gets */
-    if (!io || io->config->mode != GW_DTLS_RESUMPTION || size != GW_DTLS_NAME_SIZE || memcmp(id, io->config->name, GW_DTLS_NAME_SIZE))
+    if (!io || io->config->mode != GW_DTLS_RESUMPTION || size != GW_DTLS_NAME_SIZE ||
+        memcmp(id, io->config->name, GW_DTLS_NAME_SIZE))
         return NULL;
     return make_session(io->config);
 }
@@ -228,7 +229,8 @@ WOLFSSL *gw_dtls_new(struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, c
     memcpy(copy, peer, peer_size);      /* wolfSSL's parameters are not const */
     if (wolfSSL_dtls_set_peer(ssl, copy, (unsigned)peer_size) != WOLFSSL_SUCCESS ||
         wolfSSL_DTLS_SetCookieSecret(ssl, secret, GW_COOKIE_SECRET_SIZE) ||
-        (io->config->mode != GW_DTLS_RESUMPTION && wolfSSL_send_hrr_cookie(ssl, secret, GW_COOKIE_SECRET_SIZE) != WOLFSSL_SUCCESS)) {
+        (io->config->mode != GW_DTLS_RESUMPTION &&
+         wolfSSL_send_hrr_cookie(ssl, secret, GW_COOKIE_SECRET_SIZE) != WOLFSSL_SUCCESS)) {
         wolfSSL_free(ssl);
         return NULL;
     }

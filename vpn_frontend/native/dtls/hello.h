@@ -15,7 +15,8 @@
 #define GW_DTLS_RANDOM_SIZE 32u
 #define GW_DTLS_APP_ID_EXTENSION 48018u /* openconnect's name of the session, where the session id is not to be had */
 
-enum { GW_DTLS_CHANGE_CIPHER_SPEC = 20, GW_DTLS_ALERT = 21, GW_DTLS_HANDSHAKE = 22, GW_DTLS_APPLICATION_DATA = 23 }; /* record types */
+/* Record types. */
+enum { GW_DTLS_CHANGE_CIPHER_SPEC = 20, GW_DTLS_ALERT = 21, GW_DTLS_HANDSHAKE = 22, GW_DTLS_APPLICATION_DATA = 23 };
 
 enum gw_dtls_kind {
     GW_DTLS_GARBAGE,                    /* no DTLS record that a client could send */

@@ -63,7 +63,8 @@ static struct cmsghdr *put_source(struct cmsghdr *at, const struct gw_path *path
     return (struct cmsghdr *)((uint8_t *)at + CMSG_ALIGN(at->cmsg_len));
 }
 
-static void write_outgoing(struct gw_udp_batch *out, const struct gw_udp_run *run, struct outgoing *outgoing, struct msghdr *message)
+static void write_outgoing(struct gw_udp_batch *out, const struct gw_udp_run *run, struct outgoing *outgoing,
+                           struct msghdr *message)
 {
     bool ipv6 = out->sockets[run->path.socket].ipv6;
     struct cmsghdr *at = (struct cmsghdr *)outgoing->control;

@@ -76,7 +76,8 @@ void gw_address_table_remove(struct gw_address_table *addresses, const uint8_t a
         return;
     hole->session = 0;
     /* Close the gap: whatever could have been pushed past the hole moves back into it. */
-    for (i = (uint32_t)(hole - addresses->places + 1) & addresses->mask; addresses->places[i].session; i = (i + 1) & addresses->mask) {
+    for (i = (uint32_t)(hole - addresses->places + 1) & addresses->mask; addresses->places[i].session;
+         i = (i + 1) & addresses->mask) {
         uint32_t home = place_of(addresses, addresses->places[i].address);
         uint32_t to_hole = ((uint32_t)(hole - addresses->places) - home) & addresses->mask;
 

@@ -28,7 +28,8 @@ struct gw_pacing {
 /* Whether this turn, as it is by now, is one to rest after. */
 static inline bool gw_pacing_is_small(const struct gw_pacing *pacing)
 {
-    return pacing->busy && pacing->turn && pacing->turn < (pacing->records > pacing->turn / 2 ? GW_PACING_FULL_RECORDS : GW_PACING_FULL);
+    return pacing->busy && pacing->turn &&
+           pacing->turn < (pacing->records > pacing->turn / 2 ? GW_PACING_FULL_RECORDS : GW_PACING_FULL);
 }
 
 /* At the end of a turn that began at `now`. */

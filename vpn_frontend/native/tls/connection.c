@@ -75,7 +75,8 @@ static void give_slot(struct gw_connection *connection)
     connection->addressed = false;
 }
 
-struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const uint8_t peer[16], uint16_t peer_port, uint16_t local_port)
+struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const uint8_t peer[16], uint16_t peer_port,
+                                         uint16_t local_port)
 {
     struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP };
     struct gw_connection *connection = calloc(1, sizeof(*connection));
@@ -237,7 +238,8 @@ void gw_connection_end(struct gw_connection *connection, enum gw_cause cause)
         return;
     if (connection->state < GW_CONNECTION_CLOSING)
         count_end(connection, cause);     /* who sees the alert sees it counted */
-    if (cause == GW_CAUSE_PEER_CLOSED && (connection->state == GW_CONNECTION_PRE_TUNNEL || connection->state == GW_CONNECTION_OWNED))
+    if (cause == GW_CAUSE_PEER_CLOSED &&
+        (connection->state == GW_CONNECTION_PRE_TUNNEL || connection->state == GW_CONNECTION_OWNED))
         wolfSSL_shutdown(connection->ssl);
     if (cause == GW_CAUSE_HANDSHAKE_FAILED || cause == GW_CAUSE_PEER_CLOSED)
         gw_send_queue_send(&connection->out, &worker->chunks, connection->pollable.fd);   /* the alert, as far as it goes */

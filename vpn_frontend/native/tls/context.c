@@ -215,7 +215,9 @@ enum gw_tls_result gw_tls_accept(WOLFSSL *ssl)
 
 static int export_key(WOLFSSL *ssl, const char *label, uint8_t out[GW_EXPORTER_SIZE])
 {
-    return wolfSSL_export_keying_material(ssl, out, GW_EXPORTER_SIZE, label, strlen(label), NULL, 0, 0) == WOLFSSL_SUCCESS ? 0 : -EPROTO;
+    return wolfSSL_export_keying_material(ssl, out, GW_EXPORTER_SIZE, label, strlen(label), NULL, 0, 0) == WOLFSSL_SUCCESS
+             ? 0
+             : -EPROTO;
 }
 
 _Static_assert(offsetof(struct gw_tls_facts, certificate) == offsetof(struct gw_tls_facts, exporter) + 2 * GW_EXPORTER_SIZE,

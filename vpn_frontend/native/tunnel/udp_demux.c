@@ -317,7 +317,10 @@ static uint64_t find_by_address(struct gw_worker *worker, const struct gw_path *
 static void sort(struct gw_worker *worker, const struct gw_path *path, const uint8_t *datagram, size_t size, uint64_t *known)
 {
     struct gw_datagram info = {
-        .size = (uint32_t)size, .kind = (uint8_t)gw_dtls_classify(datagram, size), .arrived_at = (uint16_t)worker->index, .path = *path,
+        .size = (uint32_t)size,
+        .kind = (uint8_t)gw_dtls_classify(datagram, size),
+        .arrived_at = (uint16_t)worker->index,
+        .path = *path,
     };
 
     if (info.kind == GW_DTLS_GARBAGE || size > GW_DATAGRAM_MAX) {
