@@ -111,6 +111,12 @@ def test_every_path_that_a_page_for_developers_names_exists(page):
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("file", ["Makefile", "tests/native/sanitized.sh", "tests/fuzz/run.sh", ".ci/run"])
+def test_every_test_that_a_script_names_exists(file):
+    named = re.findall(r"(?<![\w/.])(?:tests|bench|requirements)/[\w/]+\.[a-z]+", (ROOT / file).read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_architecture_names_every_folder_of_the_packages():
     text = (ROOT / "docs" / "architecture.md").read_text()
     rooms = [
