@@ -17,6 +17,7 @@ from admin_api.control.commands import LineCommands
 from admin_api.control.socket import ControlSocket
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -39,12 +40,11 @@ class ApiServer:
         app: FastAPI,
         services: Services,
         *,
-        listen: Endpoint | None,
+        listen: Endpoint | socket.socket | None,
         socket_path: Path | None,
-        certificate: Path | None = None,
-        private_key: Path | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """``certificate`` and ``private_key`` (PEM) switch TLS on for the TCP port."""
+        """``listen`` is an address, or a socket of ``bind_endpoint``. ``tls`` switches TLS on for the TCP port."""
         self._listen = listen
         self._services = services
         self._listener: socket.socket | None = None
@@ -62,8 +62,7 @@ class ApiServer:
                 limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=GRACE,
-                ssl_certfile=certificate,
-                ssl_keyfile=private_key,
+                ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             )
         )
         self._task: asyncio.Task[None] | None = None
@@ -82,7 +81,7 @@ class ApiServer:
     async def start(self) -> None:
         """Listen on both sockets. Raises ``OSError`` if one cannot be opened; then neither is open."""
         if self._listen is not None:
-            self._listener = _bind(self._listen)
+            self._listener = self._listen if isinstance(self._listen, socket.socket) else bind_endpoint(self._listen)
         sockets = [] if self._listener is None else [self._listener]
         self._task = asyncio.create_task(self._server.serve(sockets), name="admin api")
         listening = asyncio.create_task(self._server.listening.wait())
@@ -123,7 +122,8 @@ class _InProcess(uvicorn.Server):
         self.listening.set()
 
 
-def _bind(endpoint: Endpoint) -> socket.socket:
+def bind_endpoint(endpoint: Endpoint) -> socket.socket:
+    """A socket for ``ApiServer``, bound to ``endpoint``; it listens when the server starts. Raises ``OSError``."""
     family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
     # asyncio sets TCP_NODELAY only on a socket with an explicit protocol; without it an answer waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

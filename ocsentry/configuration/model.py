@@ -330,6 +330,21 @@ class LogSection(Section):
     )
 
 
+class ProcessSection(Section):
+    user: str = _field(
+        "",
+        "User that a server started by root becomes once everything is open. Empty: it stays what it was started as.",
+        max_length=32,
+    )
+    seccomp: Literal["errno", "kill", "off"] = _field(
+        "errno",
+        "System calls outside the server's list fail (`errno`) or end the process (`kill`). `off`: all are allowed.",
+    )
+    landlock: Switch = _field(
+        True, "Only the files of the configuration can be read after the start, and only the server's own written."
+    )
+
+
 class Config(Section):
     """The whole file. Validation needs the context ``base``, the file's folder."""
 
@@ -339,6 +354,7 @@ class Config(Section):
     admin: AdminSection = _section()
     store: StoreSection = _section()
     log: LogSection = _section()
+    process: ProcessSection = _section()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ class LogEvent(StrEnum):
     PENALTIES_RESTORED = "penalties_restored"
     SOURCES_NOT_NOTED = "sources_not_noted"
     WATCH_LOST = "watch_lost"
+    PRIVILEGES_DROPPED = "privileges_dropped"
+    RUNNING_AS_ROOT = "running_as_root"
+    RESTRICTION_MISSING = "restriction_missing"
+    HELPER_LOST = "helper_lost"
     EVENTS_SUPPRESSED = "events_suppressed"
     LOG_LINES_LOST = "log_lines_lost"
     MESSAGE = "message"
@@ -60,6 +64,12 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.WATCH_LOST: CatalogEntry(
         "error", "Rule files are not watched at present; SIGHUP and the API still reload them."
     ),
+    LogEvent.PRIVILEGES_DROPPED: CatalogEntry(
+        "info", "The process gave up its privileges: its user, the seccomp mode, the Landlock version (0: none)."
+    ),
+    LogEvent.RUNNING_AS_ROOT: CatalogEntry("warning", "The server has no user of its own and stays root: `fix`."),
+    LogEvent.RESTRICTION_MISSING: CatalogEntry("warning", "The kernel does not support a restriction: `restriction`."),
+    LogEvent.HELPER_LOST: CatalogEntry("error", "The helper process ended. The server continues without its verbs."),
     LogEvent.EVENTS_SUPPRESSED: CatalogEntry(
         "warning", "Events of one kind exceeded the rate limit of the log: `kind`, `count`."
     ),

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from ocsentry.configuration.policy_files import watched_paths
 from ocsentry.privileges.reach import DEVICES, SHARED_BY_MANY, Reach, system_paths, with_targets
+from ocsentry.rule_sources.feeds_in_rules import FeedsInRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ocsentry.configuration.model import LoadedConfig
+    from sentry_engine.policy.rule_files import FileReader
 
 
 def reach_of_server(config: LoadedConfig, lists: Iterable[Path] = ()) -> Reach:
@@ -21,6 +23,12 @@ def reach_of_server(config: LoadedConfig, lists: Iterable[Path] = ()) -> Reach:
     own = (place for path in (config.path, *watched) for place in _places(path))
     read = (*system_paths(), *with_targets(own))
     return Reach(read, tuple(writable_folders(config).values()), tuple(map(Path, DEVICES)))
+
+
+def named_lists(config: LoadedConfig, read: FileReader) -> tuple[Path, ...]:
+    """The block lists that the rule files name by path. A file that cannot be read names none."""
+    feeds = FeedsInRules(watched_paths(config.values.policy), read).read(None)
+    return tuple(feed.path.absolute() for feed in feeds if feed.path is not None)
 
 
 def writable_folders(config: LoadedConfig) -> dict[str, Path]:

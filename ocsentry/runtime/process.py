@@ -6,17 +6,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ocsentry.errors import OperatorError, describe_os_error
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.observability.log import Log
+from ocsentry.privileges.reports import report_drop
+from ocsentry.privileges.start import open_and_drop
 from ocsentry.runtime import systemd
 from ocsentry.runtime.server import Server
 from sentry_engine import PolicyError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ocsentry.configuration.model import LoadedConfig
+    from ocsentry.privileges.start import Started
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GC_THRESHOLD = 5_000  # new objects until a garbage collection; the default 700 is about ten logins
@@ -29,19 +35,24 @@ class StartError(OperatorError):
 def run_server(config: LoadedConfig) -> None:
     """Serve until SIGTERM or SIGINT. Raises ``StartError``."""
     settings = config.values.log
+    with _readable_errors():
+        started = open_and_drop(config)  # before the first thread: what comes later inherits the restrictions
     log = Log(settings.level, settings.format)
     try:
-        asyncio.run(_serve(config, log))
+        report_drop(started.dropped, config.values.process, log)
+        asyncio.run(_serve(config, log, started))
         log.write(LogEvent.STOPPED)
     finally:
         log.close()
+        started.helper.close()
 
 
-async def _serve(config: LoadedConfig, log: Log) -> None:
-    server = Server(config, log)
+async def _serve(config: LoadedConfig, log: Log, started: Started) -> None:
+    server = Server(config, log, started)
     stopping = _watch_stop_signals()
     try:
-        await _start(server)
+        with _readable_errors():
+            await server.start()
         _freeze_long_lived_objects()
         reloads = _watch_reload_signal(server)
         systemd.notify_ready("serving")
@@ -67,10 +78,11 @@ def _freeze_long_lived_objects() -> None:
     gc.set_threshold(GC_THRESHOLD)
 
 
-async def _start(server: Server) -> None:
-    """Start the server. Turns the errors of all layers into ``OperatorError``."""
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Turns the errors of all layers into ``OperatorError``."""
     try:
-        await server.start()
+        yield
     except OperatorError:
         raise
     except PolicyError as error:

@@ -29,6 +29,7 @@ from ocsentry.late_sessions import LateSessions
 from ocsentry.observability.decision_events import DecisionEvents
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.observability.event_sink import LoggingEventSink
+from ocsentry.privileges.reports import HelperWatch
 from ocsentry.rule_sources.feed_refresher import FeedRefresher
 from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime.load_progress import LoadProgress
@@ -36,7 +37,6 @@ from ocsentry.setup.certificates import expiry_problem, inspect_pair
 from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native_core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
-from sentry_engine.policy.rule_files import RuleFiles
 from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.gateway.server_certificate import CertificateError
 from vpn_frontend.ports import VpnEvent
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.observability.log import Log
+    from ocsentry.privileges.start import Started
     from sentry_engine.policy.feeds import Refresh
 
 WATCH_RETRY = 5.0  # seconds
@@ -59,11 +60,14 @@ SHUTDOWN_TEXT = "The server is shutting down."
 class Server:
     """One server. Call ``start`` once; ``stop`` undoes what ``start`` did, even if it failed."""
 
-    def __init__(self, config: LoadedConfig, log: Log) -> None:
+    def __init__(self, config: LoadedConfig, log: Log, started: Started) -> None:
+        """``started`` is what was opened before the process gave its privileges up."""
         self._config = config
+        self._started = started
         self._progress = LoadProgress(log, time.monotonic)
         self._hub = EventHub()
         self._events = LoggingEventSink(log, self._hub, time.monotonic)
+        self._helper_watch = HelperWatch(started.helper, self._events)
         self._sessions = LateSessions()
         self._made = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -73,7 +77,9 @@ class Server:
         """Start all layers. Raises the error of a layer that cannot start."""
         config, values = self._config, self._config.values
         paths = watched_paths(values.policy)
-        files = RuleFiles()  # read once for both the watcher and the policy
+        files = self._started.rule_files  # read once for both the watcher and the policy
+        self._helper_watch.start()
+        self._made.callback(self._helper_watch.stop)
         # A file saved after this point counts as a change.
         self._watcher = await asyncio.to_thread(RuleWatcher, paths, WATCHED_SUFFIXES, files.read)
         self._store = await Store.open(config.store_url)
@@ -162,7 +168,13 @@ class Server:
 
     async def _open_vpn(self) -> None:
         self._vpn = VpnServer(
-            self._config.vpn, engine=self._engine, users=self._store, journal=self._store, events=self._events
+            self._config.vpn,
+            engine=self._engine,
+            users=self._store,
+            journal=self._store,
+            events=self._events,
+            descriptors=self._started.descriptors,
+            read_file=self._started.helper.read_key,
         )
         await self._vpn.start()
         self._made.push_async_callback(self._vpn.stop, SHUTDOWN_TEXT)
@@ -176,17 +188,19 @@ class Server:
             sessions=self._sessions,
             events=self._hub,
             version=version("ocsentry"),
-            checks={"certificate": self._check_certificate, "watcher of the rule files": self._check_watcher},
+            checks={
+                "certificate": self._check_certificate,
+                "watcher of the rule files": self._check_watcher,
+                "helper process": self._helper_watch.check,
+            },
             gateway_stats=self._vpn.stats,
         )
-        admin = self._config.values.admin
         api = ApiServer(
             create_app(services),
             services,
-            listen=admin.listen,
-            socket_path=admin.socket,
-            certificate=admin.certificate,
-            private_key=admin.private_key,
+            listen=self._started.api_listener,
+            socket_path=self._config.values.admin.socket,
+            tls=self._started.api_tls,
         )
         await api.start()
         self._made.push_async_callback(api.stop)
@@ -210,7 +224,9 @@ class Server:
     async def _check_certificate(self) -> str | None:
         vpn = self._config.vpn
         try:
-            facts = await asyncio.to_thread(inspect_pair, vpn.certificate, vpn.private_key)
+            facts = await asyncio.to_thread(
+                inspect_pair, vpn.certificate, vpn.private_key, self._started.helper.read_key
+            )
         except OperatorError as error:
             return str(error)
         return expiry_problem(facts, SYSTEM_CLOCK.wall())

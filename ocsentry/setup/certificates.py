@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from vpn_frontend.gateway.server_certificate import FileReader
+
 VALID_FOR = timedelta(days=825)  # the longest lifetime that strict clients accept
 CLOCK_SKEW = timedelta(hours=1)  # valid for a client whose clock is behind
 EXPIRY_WARNING = timedelta(days=21)
@@ -81,10 +83,10 @@ def make_self_signed(certificate: Path, private_key: Path, names: Iterable[str],
     _write_new(certificate, signed.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
-def inspect_pair(certificate: Path, private_key: Path) -> CertificateFacts:
-    """Read both files and check that they match. Raises ``CertificatePairError``."""
+def inspect_pair(certificate: Path, private_key: Path, read: FileReader | None = None) -> CertificateFacts:
+    """Read both files, with ``read`` if given, and check that they match. Raises ``CertificatePairError``."""
     try:
-        pair = load_certificate(certificate, private_key)
+        pair = load_certificate(certificate, private_key, read)
     except CertificateError as error:
         raise CertificatePairError(str(error)) from error
     return _facts(x509.load_pem_x509_certificates(pair.chain)[0])

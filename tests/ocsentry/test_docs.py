@@ -81,7 +81,7 @@ def test_every_key_that_a_page_names_exists(page):
     for section, rows in re.findall(r"^## `\[([a-z.]+)\]`\n(.*?)(?=^##|^<!--)", reference, re.DOTALL | re.MULTILINE):
         known |= {section, *(f"{section}.{key}" for key in re.findall(r"^\| `(\w+)`", rows, re.MULTILINE))}
     assert "vpn.offloads" in known
-    named = set(re.findall(r"`((?:vpn|auth|policy|admin|store|log)(?:\.[a-z0-9_]+)+)", page.read_text()))
+    named = set(re.findall(r"`((?:vpn|auth|policy|admin|store|log|process)(?:\.[a-z0-9_]+)+)", page.read_text()))
     assert named - known == set()
 
 

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the log and /readyz say of privileges: what is in force, what is missing, and whether the helper lives."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ocsentry.observability.event_catalog import LogEvent, level_of
+
+if TYPE_CHECKING:
+    from ocsentry.configuration.model import ProcessSection
+    from ocsentry.observability.event_sink import LineWriter
+    from ocsentry.privileges.drop import Dropped
+    from ocsentry.privileges.helper.client import Helper
+    from vpn_frontend.ports import EventSink
+
+
+def report_drop(dropped: Dropped, process: ProcessSection, log: LineWriter) -> None:
+    """One line for what is in force, and one for each restriction that is not."""
+
+    def write(event: LogEvent, **fields: object) -> None:
+        log.write(event, level_of(event), **fields)
+
+    write(LogEvent.PRIVILEGES_DROPPED, user=dropped.user, seccomp=process.seccomp, landlock_version=dropped.landlock)
+    if dropped.user == 0:
+        write(LogEvent.RUNNING_AS_ROOT, fix="set process.user to a user of the server's own")
+    for restriction in dropped.missing:
+        write(LogEvent.RESTRICTION_MISSING, restriction=restriction)
+
+
+class HelperWatch:
+    """Notices the end of the helper process. ``start`` and ``stop`` on the event loop."""
+
+    def __init__(self, helper: Helper, events: EventSink) -> None:
+        self._helper = helper
+        self._events = events
+        self._problem: str | None = None
+
+    def start(self) -> None:
+        asyncio.get_running_loop().add_reader(self._helper.pidfd, self._on_end)
+
+    def stop(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._helper.pidfd)
+
+    async def check(self) -> str | None:
+        """What /readyz says; ``None``: the helper runs."""
+        return self._problem
+
+    def _on_end(self) -> None:
+        self.stop()
+        status = self._helper.ended()
+        self._problem = f"it ended with status {status}; certificates cannot be reloaded until the server is restarted"
+        self._events.emit(LogEvent.HELPER_LOST, status=status)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The privileged part of a start: open what needs privileges, then give them up, before a byte of a client is read.
+
+    helper process ── sockets, TUN queues, the API's port and key, folders ── drop
+
+Everything else (rules, database, engine, gateway threads, API) starts behind it, with the rights of the service user.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import ssl
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from admin_api.server import bind_endpoint
+from ocsentry.configuration.policy_files import watched_paths
+from ocsentry.privileges import filters
+from ocsentry.privileges.drop import Dropped, Restrictions, drop
+from ocsentry.privileges.errors import PrivilegeError
+from ocsentry.privileges.filters import Role
+from ocsentry.privileges.helper.client import Helper
+from ocsentry.privileges.helper.scope import Scope
+from ocsentry.privileges.identity import Identity
+from ocsentry.privileges.server_reach import named_lists, reach_of_server, writable_folders
+from sentry_engine.policy.rule_files import RuleFiles
+from vpn_frontend.gateway.descriptors import open_with_device
+from vpn_frontend.server import tun_device
+
+if TYPE_CHECKING:
+    import socket
+
+    from ocsentry.configuration.model import LoadedConfig
+    from vpn_frontend.gateway.descriptors import GatewayDescriptors
+
+FOLDER_MODE = 0o750
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What was opened while the process had its privileges. Whoever serves owns it; ``helper`` must be closed."""
+
+    helper: Helper
+    descriptors: GatewayDescriptors
+    api_listener: socket.socket | None
+    api_tls: ssl.SSLContext | None
+    rule_files: RuleFiles  # read once: Landlock wants the lists that they name, the policy what stands in them
+    worker_filter: bytes | None
+    dropped: Dropped
+
+
+def open_and_drop(config: LoadedConfig) -> Started:
+    """Returns with the privileges gone. Raises what opening raises, and ``PrivilegeError``; nothing stays open then."""
+    process, mode = config.values.process, config.values.process.seccomp
+    identity = Identity.find(process.user)
+    helper = Helper(make_scope(config))
+    try:
+        programs = {
+            role: None if mode == "off" else filters.build(role, mode, helper.pid if role is Role.HELPER else None)
+            for role in Role
+        }
+        rule_files = RuleFiles()
+        lists = named_lists(config, rule_files.read)
+        helper.confine(programs[Role.HELPER], landlock=process.landlock)
+        descriptors = open_with_device(config.vpn, helper.open_tun)
+        listener, tls = _open_api(config)
+        _make_folders(config, identity)
+        reach = reach_of_server(config, lists) if process.landlock else None
+        dropped = drop(Restrictions(identity, programs[Role.MAIN], reach))
+        _check_access(config)
+    except BaseException:
+        helper.close()
+        raise
+    return Started(helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped)
+
+
+def make_scope(config: LoadedConfig) -> Scope:
+    """What the helper may act on."""
+    vpn = config.vpn
+    pools = (vpn.network.ipv4_pool, vpn.network.ipv6_pool)
+    return Scope(
+        files={"vpn.certificate": vpn.certificate, "vpn.private_key": vpn.private_key},
+        device=tun_device(vpn),
+        networks=tuple(pool for pool in pools if pool is not None),
+    )
+
+
+def _open_api(config: LoadedConfig) -> tuple[socket.socket | None, ssl.SSLContext | None]:
+    admin = config.values.admin
+    tls = None
+    if admin.certificate is not None and admin.private_key is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            tls.load_cert_chain(admin.certificate, admin.private_key)
+        except (OSError, ssl.SSLError) as error:
+            raise PrivilegeError(f"admin.certificate: cannot be used: {error.strerror or error}") from error
+    return (None if admin.listen is None else bind_endpoint(admin.listen)), tls
+
+
+def _make_folders(config: LoadedConfig, identity: Identity | None) -> None:
+    """Make the folders that are missing, for the user that the process becomes. What exists is left as it is."""
+    for key, folder in writable_folders(config).items():
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
+        try:
+            for place in reversed(missing):
+                place.mkdir(FOLDER_MODE)
+                if identity is not None:
+                    os.chown(place, identity.uid, identity.gid)
+        except OSError as error:
+            raise PrivilegeError(f"{key}: {folder} cannot be made: {error.strerror}") from error
+        if key == "store.url":
+            os.environ["SQLITE_TMPDIR"] = str(folder)  # elsewhere its temporary files are out of reach
+
+
+def _check_access(config: LoadedConfig) -> None:
+    """Look with the eyes of the user that the process is now. Raises ``PrivilegeError`` with what is out of reach."""
+    user = _user_name()
+    wanted = [("process.user", Path(place), os.R_OK | os.X_OK) for place in (sys.base_prefix, sys.prefix)]
+    wanted += [("policy.rules", path, os.R_OK) for path in watched_paths(config.values.policy) if path.exists()]
+    wanted += [(key, folder, os.W_OK | os.X_OK) for key, folder in writable_folders(config).items()]
+    problems = [
+        f"{key}: user {user} cannot {'write to' if mode & os.W_OK else 'read'} {path}"
+        for key, path, mode in wanted
+        if not os.access(path, mode)
+    ]
+    if problems:
+        raise PrivilegeError("\n".join(problems))
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
