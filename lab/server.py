@@ -40,7 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "admin": {"listen": f"127.0.0.1:{ADMIN_PORT}", "socket": "admin.sock"},
     "store": {"url": "sqlite:///ocsentry.db"},
     "log": {"format": "json"},
-    "process": {"seccomp": "kill"},  # a call that the list forgot must not pass unnoticed
+    "process": {"seccomp": "kill"},  # so that a call that the list lacks fails the test
 }
 
 

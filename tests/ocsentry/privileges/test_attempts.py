@@ -13,13 +13,12 @@ import uuid
 from pathlib import Path
 
 import pytest
-from lab.patience import PATIENCE
 
 from tests.ocsentry.privileges import attempts
 
 PROGRAM = Path(attempts.__file__)
 ROOT = PROGRAM.parents[3]
-HARMLESS = [name for name in attempts.ATTEMPTS if name not in {"chroot", "dumpable", "core limit"}]
+HARMLESS = [name for name in attempts.ATTEMPTS if name not in {"chroot", "dumpable", "core limit", "clone"}]
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def attempt(tmp_path):
                 env={**os.environ, "ELSEWHERE": str(elsewhere), "ABSTRACT_SOCKET": f"@{name}", "PYTHONPATH": str(ROOT)},
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE,
+                timeout=60,
                 check=False,
             )
 
@@ -70,7 +69,7 @@ def test_calls_newer_than_the_list_do_not_exist(attempt, mode):
     assert outcomes(attempt(mode, *attempts.NEWER)) == {name: ["ENOSYS"] * 2 for name in attempts.NEWER}
 
 
-@pytest.mark.parametrize("name", attempts.SECCOMP)
+@pytest.mark.parametrize("name", ["execve", "fork", "ptrace", "mount", "bpf", "unshare", "raw socket", "writable code"])
 def test_in_mode_kill_the_process_dies(attempt, name):
     assert attempt("kill", name).returncode == -signal.SIGSYS
 
@@ -81,4 +80,4 @@ def test_the_same_attempts_are_not_refused_to_a_process_that_kept_its_privileges
     names = [name for name in HARMLESS if name not in {"execve", "setns", "unshare"}]
     found = outcomes(attempt("none", *names))
     refused = {name for name, said in found.items() if set(said) & {"EPERM", "EACCES"}}
-    assert refused <= {"personality", "disk", "reboot", "kernel settings", "perf_event_open"}, found
+    assert refused <= {"personality", "reboot", "kernel settings", "perf_event_open"}, found

@@ -13,7 +13,7 @@ import asyncio, gc, os, signal
 from ocsentry.runtime import process
 
 class Server:
-    def __init__(self, config, log):
+    def __init__(self, config, log, started):
         self.tables = []
 
     async def start(self):
@@ -32,7 +32,7 @@ class Server:
         pass
 
 process.Server = Server
-asyncio.run(process._serve(None, None))
+asyncio.run(process._serve(None, None, None))
 """
 
 
