@@ -161,7 +161,7 @@ def _exempt_limits(policy: Policy, now: float) -> Iterator[Finding]:
             outer = next((r for n, m, r in rules if m <= length and contains(n, m, network)), None)
             if outer is not None:
                 prefix = render_network(network, length)
-                text = f"{prefix} is counted for nobody: {outer.id!r} says {outer.action} for all of it"
+                text = f"{prefix} is never counted: {outer.id!r} says {outer.action} for all of it"
                 yield Finding(Kind.EXEMPT, limit.id, limit.origin, text)
 
 
