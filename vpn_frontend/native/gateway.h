@@ -86,7 +86,7 @@ struct gw_dtls_config {
 };
 
 enum gw_event_kind {
-    GW_CONNECTION_UP = 1,       /* handshake done. data: two exported keys (PSK, CERTIFICATE), then the peer's certificate or nothing */
+    GW_CONNECTION_UP = 1,       /* handshake done. data: two exported keys (PSK, CERTIFICATE), the peer's certificate or nothing */
     GW_CONNECTION_DATA = 2,     /* decrypted bytes before the tunnel, in order */
     GW_CONNECTION_CLOSED = 3,   /* a connection that was no channel of a session is closed; its last event */
     GW_CHANNEL_UP = 4,          /* `connection` is now the TLS channel of `session` */

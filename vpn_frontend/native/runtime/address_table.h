@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Inner address -> session id. Every worker has a replica of its own, kept alike by the order of its mailbox, so that
- * looking up takes no lock. Sized once for the sessions there may be (two addresses each), never more than half full.
+ * Inner address -> session id. Each worker has a replica, kept equal by the order of its mailbox, so a lookup takes no lock. Sized
+ * once for max_sessions sessions with two addresses each, never more than half full. Open addressing with linear probing.
  */
-#ifndef VPN_FRONTEND_ROUTES_H
-#define VPN_FRONTEND_ROUTES_H
+#ifndef VPN_FRONTEND_ADDRESS_TABLE_H
+#define VPN_FRONTEND_ADDRESS_TABLE_H
 
 #include <stdint.h>
 
 struct gw_address_entry {
     uint8_t address[16];
-    uint64_t session;               /* 0: an empty place */
+    uint64_t session;               /* 0: empty */
 };
 
 struct gw_address_table {
-    struct gw_address_entry *places;
+    struct gw_address_entry *entries;
     uint32_t mask;
     uint64_t seed;
 };
 
-int gw_address_table_init(struct gw_address_table *addresses, uint32_t max_sessions, uint64_t seed);
-void gw_address_table_free(struct gw_address_table *addresses);
-/* A later session takes the address over. An all-zero address is none and is ignored. */
-void gw_address_table_add(struct gw_address_table *addresses, const uint8_t address[16], uint64_t session);
-/* Only where the address still belongs to `session`. */
-void gw_address_table_remove(struct gw_address_table *addresses, const uint8_t address[16], uint64_t session);
-/* 0: nobody's. */
-uint64_t gw_address_table_find(const struct gw_address_table *addresses, const uint8_t address[16]);
+int gw_address_table_init(struct gw_address_table *table, uint32_t max_sessions, uint64_t seed);
+void gw_address_table_free(struct gw_address_table *table);
+/* Replaces an earlier session of the address. An all-zero address is ignored. */
+void gw_address_table_add(struct gw_address_table *table, const uint8_t address[16], uint64_t session);
+/* Removes the address if it still belongs to `session`. */
+void gw_address_table_remove(struct gw_address_table *table, const uint8_t address[16], uint64_t session);
+/* Returns the session; 0: none. */
+uint64_t gw_address_table_find(const struct gw_address_table *table, const uint8_t address[16]);
 
 #endif

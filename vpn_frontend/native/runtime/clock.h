@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Time as the gateway counts it: nanoseconds of CLOCK_MONOTONIC, read once per turn of a worker's loop.
+ * The gateway's clock: nanoseconds of CLOCK_MONOTONIC, read once per turn of a worker's loop.
  */
 #ifndef VPN_FRONTEND_CLOCK_H
 #define VPN_FRONTEND_CLOCK_H

@@ -27,7 +27,7 @@ int gw_event_queue_init(struct gw_event_queue *queue)
     return 0;
 }
 
-/* A free one points to the next, a fresh one, whose pointer is 0, is followed by its neighbour. */
+/* A spare that was given back points to the next free one. One that was never used has NULL there: the next is its neighbour. */
 static struct gw_queued_event *take_spare(struct gw_event_queue *queue)
 {
     struct gw_queued_event *node;
@@ -40,7 +40,7 @@ static struct gw_queued_event *take_spare(struct gw_event_queue *queue)
     return node;
 }
 
-/* Under the lock. */
+/* Requires the lock. */
 static void give_back(struct gw_event_queue *queue, struct gw_queued_event *node)
 {
     if (node < queue->spares || node >= queue->spares + GW_EVENTS_SPARE) {

@@ -13,7 +13,7 @@ void gw_handoff_add(struct gw_worker *worker, uint32_t to, uint64_t session, con
 /* Posts the batches of this turn. */
 void gw_handoff_flush(struct gw_worker *worker);
 
-/* Iterates over a batch; *at is 0 at first. Copies the next packet to `packet` (GW_PACKET_MAX bytes). Returns its size, 0: no more. */
+/* Iterates over a batch; *at is 0 at first. Copies the next packet to `packet` (GW_PACKET_MAX bytes). Returns its size; 0: none. */
 size_t gw_handoff_next(const struct gw_batch *batch, size_t *at, uint64_t *session, uint8_t *packet);
 
 #endif

@@ -56,10 +56,10 @@ static bool has_room(const struct gw_mailbox *box, const struct gw_message *mess
         return box->batches < GW_MAILBOX_BATCHES;
     if (message->kind == GW_MSG_SEND || message->kind == GW_MSG_SESSION_OPEN || message->kind == GW_MSG_ATTACH)
         return box->bytes + message->size + sizeof(*message) <= GW_MAILBOX_BYTES;
-    return true;                    /* these end or account for something that was let in before */
+    return true;                    /* these end or account for something that was admitted before */
 }
 
-/* This and the next: under the lock. */
+/* This and the next require the lock. */
 static void append(struct gw_mailbox *box, struct gw_message *message)
 {
     message->next = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * How other threads speak to a worker: messages in order, read in whole lists. Commands of Python are bounded by their
- * bytes (-ENOBUFS), batches of packets by their number (dropped); a migrating connection is bounded by max_connections.
+ * The mailbox of a worker: messages from other threads, in order, read as whole lists. Commands are bounded by their bytes
+ * (-ENOBUFS), batches by their number (the caller drops or keeps them). A migrating connection is bounded by max_connections.
  */
 #ifndef VPN_FRONTEND_MAILBOX_H
 #define VPN_FRONTEND_MAILBOX_H
@@ -17,17 +17,17 @@
 enum gw_message_kind {
     GW_MSG_SEND,
     GW_MSG_CLOSE,
-    GW_MSG_CREDIT,             /* Python took an event of the connection's data, which cost `value` bytes */
+    GW_MSG_CREDIT,             /* Python took an event of the connection, which cost `value` bytes */
     GW_MSG_SESSION_OPEN,
     GW_MSG_SESSION_CLOSE,
     GW_MSG_SESSION_RESIZE,          /* `value` is the MTU */
     GW_MSG_SESSION_ASK,
     GW_MSG_ATTACH,                  /* data: head, then early; `value` bytes are head */
-    GW_MSG_MIGRATE,                 /* an ATTACH that brings its connection along: `object` is a struct gw_connection */
+    GW_MSG_MIGRATE,                 /* an ATTACH with its connection: `object` is a struct gw_connection */
     GW_MSG_ADDRESS_ADD,               /* data: two addresses */
     GW_MSG_ADDRESS_REMOVE,
     GW_MSG_BATCH,                   /* `object` is a struct gw_batch */
-    GW_MSG_SESSION_MOVE,            /* a session comes here */
+    GW_MSG_SESSION_MOVE,            /* a session migrates to this worker */
     GW_MSG_SESSION_DTLS,            /* data: a struct gw_dtls_config */
     GW_MSG_DATAGRAMS,               /* `object` is a struct gw_batch of datagrams */
     GW_MSG_STOP_ACCEPTING,
@@ -39,7 +39,7 @@ struct gw_message {
     enum gw_message_kind kind;
     uint64_t connection, session;
     size_t value;
-    void *object;                   /* owned by the message */
+    void *object;                   /* owned by the message; see the kinds */
     size_t size;
     uint8_t data[];
 };
@@ -50,23 +50,23 @@ struct gw_mailbox {
     struct gw_message *head, *tail;
     size_t bytes;
     uint32_t batches;
-    bool woken;                     /* the reader has been, since it took what there was */
+    bool woken;                     /* the eventfd was written since the last read */
     int fd;                         /* eventfd */
 };
 
 int gw_mailbox_init(struct gw_mailbox *box);
-/* Frees the messages that were never read, but not what their `object` points to. */
+/* Frees the messages that were not read, but not their `object`. */
 void gw_mailbox_free(struct gw_mailbox *box);
-/* `data` NULL: `size` bytes for the caller to fill. */
+/* Returns a message with a copy of `data`, or with `size` bytes to fill where `data` is NULL. NULL: out of memory. */
 struct gw_message *gw_message_new(enum gw_message_kind kind, const void *data, size_t size);
-/* Takes ownership of the message on success only. */
+/* Posts and wakes the reader. Ownership passes to the mailbox on success only. -ENOBUFS: full, see has_room(). */
 int gw_mailbox_post(struct gw_mailbox *box, struct gw_message *message);
-/* The same for what is never refused; `*owner` becomes `to` with it, so that who sees that posts behind the message. */
+/* Posts a message that is never refused, and sets *owner to `to` under the lock: a thread that sees `to` posts behind it. */
 void gw_mailbox_hand_over(struct gw_mailbox *box, struct gw_message *message, uint32_t *owner, uint32_t to);
-/* As gw_mailbox_post, but nobody is woken for it: gw_mailbox_wake follows soon. */
+/* As gw_mailbox_post without waking the reader: gw_mailbox_wake must follow soon. */
 int gw_mailbox_put(struct gw_mailbox *box, struct gw_message *message);
 void gw_mailbox_wake(struct gw_mailbox *box);
-/* Everything that waits, in order; the reader frees each. */
+/* Takes all messages, in order. The caller frees each. */
 struct gw_message *gw_mailbox_take(struct gw_mailbox *box);
 
 #endif

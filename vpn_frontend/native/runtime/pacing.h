@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * How a busy worker lets batches form. A peer that sends one record per system call wakes us once per record, and the
- * waking costs more than the record. So above a rate of packets a worker whose turns stay small rests a moment between
- * them, as network cards moderate their interrupts. An idle tunnel never waits: the rate of the last window decides.
+ * Interrupt moderation for a worker. A peer that sends one record per system call wakes the worker once per record, and waking costs
+ * more than the record. So above a rate of packets, a worker whose turns stay small pauses between them, and batches form. An idle
+ * tunnel never waits: the rate of the last window decides.
  */
-#ifndef VPN_FRONTEND_PACE_H
-#define VPN_FRONTEND_PACE_H
+#ifndef VPN_FRONTEND_PACING_H
+#define VPN_FRONTEND_PACING_H
 
 #include "runtime/clock.h"
 
@@ -13,29 +13,29 @@
 
 #define GW_PACING_WINDOW (2 * GW_MS)
 #define GW_PACING_RATE 10u            /* packets per millisecond from which on a worker is busy: 110 Mbit/s of large ones */
-#define GW_PACING_FULL 48u            /* packets in a turn that need no help */
-#define GW_PACING_FULL_RECORDS 64u    /* the same where most came as TLS records: one read takes more of them, for one flush */
-#define GW_PACING_PAUSE (300 * 1000l)  /* ns; 36 packets of 1400 bytes at 1.3 Gbit/s */
+#define GW_PACING_FULL 48u            /* packets in a turn that need no pause */
+#define GW_PACING_FULL_RECORDS 64u    /* the same where most were TLS records: a read takes more of them, for one flush */
+#define GW_PACING_SLEEP (300 * 1000l)  /* ns; 36 packets of 1400 bytes at 1.3 Gbit/s */
 
 struct gw_pacing {
     uint64_t since;
-    uint32_t packets;               /* of this window */
-    uint32_t turn;                  /* of this turn of the loop */
-    uint32_t records;               /* of those, received in TLS records */
+    uint32_t packets;               /* in this window */
+    uint32_t turn;                  /* packets in this turn of the loop */
+    uint32_t records;               /* of those, received as TLS records */
     bool busy;
 };
 
-/* Whether this turn, as it is by now, is one to rest after. */
+/* True if a pause is due after this turn, as it is by now. */
 static inline bool gw_pacing_is_small(const struct gw_pacing *pacing)
 {
     return pacing->busy && pacing->turn &&
            pacing->turn < (pacing->records > pacing->turn / 2 ? GW_PACING_FULL_RECORDS : GW_PACING_FULL);
 }
 
-/* At the end of a turn that began at `now`. */
+/* Pauses if due. To be called at the end of a turn that began at `now`. */
 static inline void gw_pacing_pause(struct gw_pacing *pacing, uint64_t now)
 {
-    const struct timespec rest = { .tv_nsec = GW_PACING_PAUSE };
+    const struct timespec pause = { .tv_nsec = GW_PACING_SLEEP };
     uint32_t turn = pacing->turn;
     bool small = gw_pacing_is_small(pacing);
 
@@ -47,7 +47,7 @@ static inline void gw_pacing_pause(struct gw_pacing *pacing, uint64_t now)
         pacing->packets = 0;
     }
     if (small && pacing->busy)
-        nanosleep(&rest, NULL);
+        nanosleep(&pause, NULL);
 }
 
 #endif

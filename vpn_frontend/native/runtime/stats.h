@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the gateway counts, one row per worker, summed by the reader. The names are the public ones (metrics, status).
- * `rx_` is a packet from a client that did not reach the TUN device, `tx_` one that did not reach its client.
+ * The gateway's counters, a row per worker, summed by the reader. The names are public (metrics, status). `rx_` is a packet from a
+ * client that did not reach the TUN device, `tx_` one that did not reach its client.
  */
 #ifndef VPN_FRONTEND_STATS_H
 #define VPN_FRONTEND_STATS_H
@@ -13,7 +13,7 @@
     X(links_refused)            /* by the policy, before a byte */ \
     X(links_over_limit)         /* max_links reached */ \
     X(accept_errors)            /* no descriptor or memory left for an accepted connection */ \
-    X(health_probes)            /* connected and left without a byte */ \
+    X(health_probes)            /* connected and closed without a byte */ \
     X(handshakes_done) \
     X(handshakes_resumed) \
     X(handshakes_failed) \
@@ -22,8 +22,8 @@
     X(links_reset) \
     X(links_stalled) \
     X(links_protocol_error) \
-    X(channels_dead)            /* no answer to the dead peer detection */ \
-    X(events_shed)              /* closings of links that never shook hands, not told under a flood */ \
+    X(channels_dead)            /* no answer to DPD */ \
+    X(events_shed)              /* ends of connections without a handshake, whose events were dropped under a flood */ \
     X(frames_unknown) \
     X(dpd_answered) \
     X(dpd_sent) \
@@ -31,35 +31,35 @@
     X(rx_fragment)              /* a first fragment too small to carry its transport header (RFC 1858, RFC 7112) */ \
     X(rx_oversize) \
     X(rx_spoofed)               /* inner source is not the session's own address */ \
-    X(rx_link_local)            /* IPv6 link-local or unspecified source: neighbour discovery has no place here */ \
+    X(rx_link_local)            /* IPv6 link-local or unspecified source, as in neighbour discovery */ \
     X(rx_client_to_client) \
     X(rx_tun_full)              /* taken from the client, refused by the device */ \
-    X(rx_acks_superseded)       /* acknowledgements of TCP that a later one stands for: merged, not lost */ \
-    X(offload_refused)          /* the kernel took no merged packets: sent apart from then on */ \
+    X(rx_acks_superseded)       /* TCP ACKs replaced by a later one: merged, not lost */ \
+    X(offload_refused)          /* the kernel refused merged packets: written singly from then on */ \
     X(tx_malformed) \
-    X(tx_no_session)            /* inner destination belongs to nobody */ \
-    X(tx_no_channel)            /* its client is away */ \
+    X(tx_no_session)            /* inner destination belongs to no session */ \
+    X(tx_no_channel)            /* the client is away */ \
     X(tx_oversize) \
     X(tx_queue_full) \
     X(tx_mailbox_full) \
     X(rx_mailbox_full)          /* datagrams for a session of another worker, whose mailbox was full */ \
-    X(dtls_garbage)             /* datagrams that are no DTLS */ \
+    X(dtls_garbage)             /* datagrams that are not DTLS */ \
     X(dtls_hello_malformed) \
-    X(dtls_hello_refused)       /* by the policy, before anything else */ \
+    X(dtls_hello_refused)       /* by the policy, before any other check */ \
     X(dtls_hello_unknown)       /* names no session: no answer */ \
     X(dtls_hello_duplicate)     /* too soon after the one before */ \
     X(dtls_cookies_sent) \
     X(dtls_unmatched)           /* belongs to no connection, or to one whose key it does not know */ \
-    X(dtls_clear)               /* unencrypted, for a connection past that: forged, or very late */ \
+    X(dtls_clear)               /* unencrypted, for a connection that has keys: forged, or very late */ \
     X(dtls_moved)               /* a client's port changed */ \
     X(sessions_moved)           /* to the worker where their datagrams come in */ \
     X(dtls_handshakes_done) \
     X(dtls_handshakes_failed) \
     X(dtls_handshakes_timed_out) \
-    X(dtls_proofs_wrong)        /* a handshake with the certificate by somebody who is not the client of the session */ \
-    X(dtls_proofs_missing)      /* it did not come in time */ \
-    X(dtls_unproven)            /* records before the proof: not looked into */ \
-    X(dtls_dead)                /* no answer to the dead peer detection over DTLS */ \
+    X(dtls_proofs_wrong)        /* a handshake with the certificate by a client that is not the session's */ \
+    X(dtls_proofs_missing)      /* the proof did not come in time */ \
+    X(dtls_unproven)            /* records before the proof, discarded unread */ \
+    X(dtls_dead)                /* no answer to DPD over DTLS */ \
     X(dtls_datagrams_sent) \
     X(dtls_datagrams_lost)      /* the socket did not take them */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Buffers for records. wolfSSL allocates one for each record that it opens or seals, and frees it with the record. They exceed what
- * malloc caches per thread (1 032 bytes in glibc 2.36), so malloc would split and merge the heap for each. Instead each worker keeps
- * a few blocks of one size.
+ * Buffers for records. wolfSSL allocates one for each record that it opens or seals, and frees it with the record. They exceed
+ * what malloc caches per thread (1 032 bytes in glibc 2.36), so malloc would split and merge the heap for each. Instead each worker
+ * keeps a few blocks of one size.
  */
 #ifndef VPN_FRONTEND_RECORD_POOL_H
 #define VPN_FRONTEND_RECORD_POOL_H
