@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/rules``.
 
-A rule made over the API is stored in the database and compiled with the rule files, whose ids it must not reuse.
+A rule made over the API is stored in the database and compiled with the rule files. Its id must be in none of them.
 Changing one needs If-Match with its ETag, so that two operators cannot overwrite each other's change.
 """
 

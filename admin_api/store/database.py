@@ -2,7 +2,7 @@
 """The store: one SQL database, used in units of work that are committed as a whole or not at all.
 
 Reads run concurrently. Writes run one at a time: SQLite has one writer, and the audit chain needs an order. A write
-transaction takes its lock at the start, so a writer waits for a busy database before it has done any work. SQLite runs
+transaction takes its lock at the start: a writer waits for a busy database before it has done any work. SQLite runs
 in WAL mode, so a reader never waits for a writer. A commit is on disk before it is reported (``synchronous=FULL``): a
 block that was answered survives a power cut.
 """

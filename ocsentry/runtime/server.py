@@ -3,8 +3,8 @@
 
     store ── engine ── enforcement ── VPN ── API (Unix socket, TCP) ── watcher of the rule files
 
-The policy with every stored block and the penalties of the last run are in force before the VPN accepts its first
-client. The API stops first, so that nothing changes while clients are being disconnected.
+The policy, all stored blocks and the penalties of the last run are in force before the VPN accepts a client.
+The API stops first, so that nothing changes while clients are being disconnected.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Converts bans from and to other tools: fail2ban, CrowdSec, nftables.
 
-Imported bans become a rule file with one rule per ban and its end, so they are listed, checked and removed like other
+Imported bans become a rule file with one rule per ban and its end. They are listed, checked and removed like other
 rules. Exported bans are the addresses that the policy refuses now.
 """
 
