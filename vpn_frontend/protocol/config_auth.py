@@ -112,6 +112,8 @@ def _parse_document(document: bytes) -> ClientMessage:
 
 def _read_device(reader: _Reader) -> Device:
     attributes = reader.device
+    if not attributes:
+        return Device(platform=_cleaned(reader.texts.get("device-id", "")))
     return Device(
         name=_cleaned(attributes.get("computer-name", "")),
         platform=_cleaned(reader.texts.get("device-id", "")),
@@ -212,7 +214,8 @@ class _Reader:
         self._path.pop()
         text = "".join(self._pieces)
         self._pieces.clear()
-        if len(self._path) == 1:
+        depth = len(self._path)
+        if depth == 1:
             self.texts.setdefault(name, text)
-        elif self._path == ["config-auth", "auth"]:
+        elif depth == 2 and self._path[1] == "auth":
             self.fields.setdefault(name, text)

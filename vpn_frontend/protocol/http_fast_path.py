@@ -54,7 +54,7 @@ def parse_plain_request(data: bytes) -> tuple[HttpRequest, bytes] | None:
         return None
     method, target, fields = head[0][: head.end() - 2].decode("ascii").split(" ", 2)
     lines = fields.split("\r\n")[1:-1]
-    headers = tuple([(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)])
+    headers = tuple([(name.lower(), value) for name, _, value in [line.partition(": ") for line in lines]])
     given = dict(headers)
     if (
         len(headers) > MAX_HEADERS
