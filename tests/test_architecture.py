@@ -35,6 +35,9 @@ PURE = (
     "sentry_engine/exchange/",
     "vpn_frontend/ports.py",
     "vpn_frontend/settings.py",
+    "vpn_frontend/auth/composition.py",
+    "vpn_frontend/auth/method.py",
+    "vpn_frontend/auth/result.py",
     "vpn_frontend/protocol/",
     "vpn_frontend/sessions/",
     "vpn_frontend/gateway/interface.py",
@@ -102,6 +105,20 @@ def test_the_lab_stands_below_tests_and_benchmarks(room, others):
     wrong = [f"{p.relative_to(ROOT)}: {n}" for p in modules(room) for n in imported(p) if n.split(".")[0] in others]
     assert modules(room)
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "above"),
+    [
+        ("vpn_frontend/protocol/", ("auth", "sessions", "connections", "server")),
+        ("vpn_frontend/auth/", ("sessions", "connections", "server")),
+    ],
+)
+def test_imports_between_the_rooms_of_the_frontend_point_one_way(folder, above):
+    forbidden = tuple(f"vpn_frontend.{room}." for room in above)
+    paths = [path for path in tracked(".py") if name_of(path).startswith(folder)]
+    assert paths
+    assert [f"{name_of(path)}: {n}" for path in paths for n in imported(path) if f"{n}.".startswith(forbidden)] == []
 
 
 def test_there_are_no_relative_imports_between_modules():

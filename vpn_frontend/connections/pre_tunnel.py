@@ -177,7 +177,7 @@ class PreTunnelConnections:
             self._fail(connection, error)
 
     def _fail(self, connection: PendingConnection, error: Exception) -> None:
-        """A fault of ours: this connection gets no answer that could be wrong, the others go on."""
+        """Close a connection after an internal error, without a response. Other connections are not affected."""
         self._events.emit(VpnEvent.BACKEND_FAILED, what="conversation", error=repr(error))
         self._close(connection, "internal error")
 
