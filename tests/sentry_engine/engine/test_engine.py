@@ -287,7 +287,7 @@ class TestBuiltinLimits:
 
 
 class TestCores:
-    def test_the_twin_has_no_gate(self):
+    def test_the_reference_core_has_no_gate(self):
         with Engine(policy(), core="reference") as engine, pytest.raises(RuntimeError, match="native"):
             _ = engine.gate_address
 
