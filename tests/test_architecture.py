@@ -16,6 +16,27 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = ("sentry_engine", "vpn_frontend", "admin_api", "ocsentry")  # each may import those before it
+# The rooms (folders and modules) of each package from the ground up. A room imports only rooms before it. Imports for
+# type checking count too: they also say which room knows which.
+FLOORS = {
+    "sentry_engine": (
+        "native", "addresses", "verdict", "errors", "collector", "cores", "prefixes", "geoip", "detectors", "rules",
+        "formats", "wolfsentry", "policy", "engine", "exchange",
+    ),
+    "vpn_frontend": (
+        "native", "settings", "gateway", "ports", "protocol", "auth", "sessions", "connections", "testing",
+        "validation", "server",
+    ),
+    "admin_api": (
+        "clock", "log_events", "ports", "http", "event_hub", "store", "enforcement", "services", "dependencies",
+        "authentication", "idempotency", "audit", "blocks", "events", "penalties", "policy",
+        "rules", "sessions", "tokens", "users", "decisions", "health", "app", "api_reference", "control", "server",
+    ),
+    "ocsentry": (
+        "errors", "late_sessions", "observability", "rule_sources", "configuration", "api_client", "privileges",
+        "setup", "runtime", "cli",
+    ),
+}  # fmt: skip
 MAX_LINES = 500
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 LICENCE = "SPDX-License-Identifier: GPL-3.0-or-later"
@@ -107,18 +128,83 @@ def test_the_lab_stands_below_tests_and_benchmarks(room, others):
     assert wrong == []
 
 
-@pytest.mark.parametrize(
-    ("folder", "above"),
-    [
-        ("vpn_frontend/protocol/", ("auth", "sessions", "connections", "server")),
-        ("vpn_frontend/auth/", ("sessions", "connections", "server")),
-    ],
-)
-def test_imports_between_the_rooms_of_the_frontend_point_one_way(folder, above):
-    forbidden = tuple(f"vpn_frontend.{room}." for room in above)
-    paths = [path for path in tracked(".py") if name_of(path).startswith(folder)]
-    assert paths
-    assert [f"{name_of(path)}: {n}" for path in paths for n in imported(path) if f"{n}.".startswith(forbidden)] == []
+def room_of(name: str) -> str:
+    """The folder or module below the package that holds the module ``name``; the package itself has none."""
+    return name.partition(".")[2].partition(".")[0]
+
+
+def module_name(path: Path) -> str:
+    return name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+@cache
+def known_modules() -> frozenset[str]:
+    return frozenset(module_name(path) for path in tracked(".py"))
+
+
+def imported_modules(path: Path, node: ast.AST) -> set[str]:
+    """The modules of this project that one import statement names."""
+    known = known_modules()
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names} & known
+    if not isinstance(node, ast.ImportFrom) or not node.module:
+        return set()
+    inner = {f"{node.module}.{alias.name}" for alias in node.names} & known
+    plain = {node.module} if len(inner) < len(node.names) else set()
+    return (inner | plain) & known - {module_name(path)}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_room_has_its_floor(package):
+    rooms = {room_of(module_name(path)) for path in modules(package)} - {"", "__main__"}
+    assert rooms - set(FLOORS[package]) == set(), "say in FLOORS what may import the new room"
+    assert set(FLOORS[package]) - rooms == set()
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_rooms_import_only_lower_rooms(package):
+    floors = {room: floor for floor, room in enumerate(FLOORS[package])}
+    wrong = sorted(
+        {
+            f"{name_of(path)} imports {name}"
+            for path in modules(package)
+            if (own := room_of(module_name(path))) in floors
+            for node in ast.walk(tree_of(path))
+            for name in imported_modules(path, node)
+            if name.split(".")[0] == package and floors.get(room_of(name), -1) > floors[own]
+        }
+    )
+    assert wrong == []
+
+
+def statements_at_import(body: list[ast.stmt]) -> list[ast.stmt]:
+    """What runs when a module is imported, without what is for type checkers alone."""
+    found: list[ast.stmt] = []
+    for node in body:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            found += statements_at_import(node.orelse)
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.ClassDef):
+            found += statements_at_import(
+                [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+            )
+        else:
+            found.append(node)
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Of imports that run: imports for type checking make no circle. Packages only re-export and do not count."""
+    paths = [path for layer in LAYERS for path in modules(layer) if path.name != "__init__.py"]
+    left = {
+        module_name(path): {
+            name for node in statements_at_import(tree_of(path).body) for name in imported_modules(path, node)
+        }
+        for path in paths
+    }
+    while free := {name for name, needs in left.items() if not needs & left.keys()}:
+        left = {name: needs for name, needs in left.items() if name not in free}
+    circle = {name: sorted(needs & left.keys()) for name, needs in left.items()}
+    assert circle == {}, "these import each other, or what does"
 
 
 def test_there_are_no_relative_imports_between_modules():
