@@ -98,7 +98,7 @@ class AuthSettings:
     """``[auth]``, as far as the conversation with the client goes."""
 
     methods: tuple[MethodName, ...] = ("password",)  # alternatives
-    attempts: int = 3  # wrong passwords before a login has to be begun anew
+    attempts: int = 3  # wrong passwords before a login must start again
     timeout: int = 240  # from the first request of a login to the last
     remember_passwords: int = 300  # how long a verified password is not hashed again
     banner: str = ""  # shown after login

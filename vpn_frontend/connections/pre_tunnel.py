@@ -123,7 +123,7 @@ class PreTunnelConnections:
                 self._close(connection, "too slow" if slow else "too old")
 
     async def close(self) -> None:
-        """Forget every connection; the connections themselves are the gateway's to close."""
+        """Cancel all tasks and forget every connection. The gateway closes the connections."""
         connections = [*self._connections]
         tasks = [connection.task for connection in connections if connection.task is not None]
         for connection in connections:
@@ -157,7 +157,7 @@ class PreTunnelConnections:
         self._connections.remove_connection(connection.peer.connection_id)
 
     def _close(self, connection: PendingConnection, reason: str) -> None:
-        """Close once all is out; what the connection still sends is not listened to any more."""
+        """Close after all data sent so far is out. Further data of the peer is ignored."""
         if self._connections.remove_connection(connection.peer.connection_id) is None:
             return
         connection.protocol.closed()
