@@ -9,9 +9,11 @@ from pathlib import Path
 from ocsentry.privileges import linux
 
 CAP_DAC_READ_SEARCH = 2  # linux/capability.h
+CAP_NET_BIND_SERVICE = 10
 CAP_NET_ADMIN = 12
 
 SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")  # as /proc/PID/status names them
+STATUS = Path("/proc/thread-self/status")  # of the calling thread
 NONE: frozenset[int] = frozenset()
 
 
@@ -35,12 +37,14 @@ def drop_bounding_set(kept: frozenset[int] = NONE) -> bool:
 def keep_only(kept: frozenset[int] = NONE) -> None:
     """Leave this thread ``kept``, as far as it has them, as permitted and effective; ambient and inheritable: none."""
     linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
-    linux.set_capabilities(kept & permitted())
+    has = read_sets(STATUS)
+    if any(has[name] for name in ("CapInh", "CapPrm", "CapEff")):
+        linux.set_capabilities(kept & permitted())
 
 
 def permitted() -> frozenset[int]:
     """The capabilities that this thread may use."""
-    mask = read_sets(Path("/proc/thread-self/status"))["CapPrm"]
+    mask = read_sets(STATUS)["CapPrm"]
     return frozenset(number for number in range(64) if mask >> number & 1)
 
 

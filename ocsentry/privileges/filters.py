@@ -44,11 +44,10 @@ class Role(Enum):
 _CALLS = {Role.MAIN: syscalls.MAIN, Role.WORKER: syscalls.WORKER, Role.HELPER: syscalls.HELPER}
 
 
-def build(role: Role, mode: str, pid: int | None = None) -> bytes:
+def build(role: Role, mode: str) -> bytes:
     """The program of ``role``: what it does not allow fails with EPERM (``errno``) or ends the process (``kill``).
 
-    ``pid`` is the process that will run it (default: this one): signals reach that process only. Raises
-    ``PrivilegeError`` where libseccomp is missing or cannot do it.
+    It is for this process: signals reach no other. Raises ``PrivilegeError`` where libseccomp is missing.
     """
     try:
         import pyseccomp  # noqa: PLC0415 - it looks for the library when it is imported
@@ -62,7 +61,7 @@ def build(role: Role, mode: str, pid: int | None = None) -> bytes:
         program.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
         for name in sorted(_CALLS[role]):
             _allow(program, name)
-        _allow_with_conditions(program, role, os.getpid() if pid is None else pid)
+        _allow_with_conditions(program, role, os.getpid())
         _answer_newer_calls(program, role)
         return _export(program)
     except OSError as error:
@@ -130,10 +129,10 @@ def _allow_sockets(role: Role, allow: Callable[..., None]) -> None:
 
     allow("socket", Arg(0, EQ, socket.AF_NETLINK), Arg(2, EQ, NETLINK_ROUTE))  # also getaddrinfo(3): its sorting
     allow("socketpair", Arg(0, EQ, socket.AF_UNIX))
-    if role is Role.MAIN:
-        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
-            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                allow("socket", Arg(0, EQ, family), Arg(1, MASKED_EQ, SOCKET_KIND, kind))
+    families = (socket.AF_INET, socket.AF_INET6, *([socket.AF_UNIX] if role is Role.MAIN else []))
+    for family in families:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            allow("socket", Arg(0, EQ, family), Arg(1, MASKED_EQ, SOCKET_KIND, kind))
 
 
 def _answer_newer_calls(program: SyscallFilter, role: Role) -> None:

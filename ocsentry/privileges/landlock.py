@@ -105,11 +105,11 @@ class Ruleset:
         self._descriptor = linux.syscall(linux.LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
 
     def allow(self, access: Access, paths: Iterable[Path]) -> None:
-        """Grant ``access`` at and below each of ``paths``. A path that does not exist is passed over."""
+        """Grant ``access`` at and below each of ``paths``. Paths that this user cannot reach are passed over."""
         for path in paths:
             try:
                 place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
                 continue
             try:
                 self._grant(access, place)

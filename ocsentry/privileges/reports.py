@@ -38,17 +38,18 @@ class HelperWatch:
         self._problem: str | None = None
 
     def start(self) -> None:
-        asyncio.get_running_loop().add_reader(self._helper.pidfd, self._on_end)
+        asyncio.get_running_loop().add_reader(self._helper, self._on_end)
 
     def stop(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._helper.pidfd)
+        asyncio.get_running_loop().remove_reader(self._helper)
 
     async def check(self) -> str | None:
         """What /readyz says; ``None``: the helper runs."""
         return self._problem
 
     def _on_end(self) -> None:
+        if not self._helper.has_ended():
+            return  # an answer, which another thread waits for
         self.stop()
-        status = self._helper.ended()
-        self._problem = f"it ended with status {status}; certificates cannot be reloaded until the server is restarted"
-        self._events.emit(LogEvent.HELPER_LOST, status=status)
+        self._problem = "it is gone; certificates cannot be reloaded until the server is restarted"
+        self._events.emit(LogEvent.HELPER_LOST)

@@ -23,12 +23,11 @@ from ocsentry.privileges.drop import Dropped, Restrictions, drop
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.filters import Role
 from ocsentry.privileges.helper.client import Helper
-from ocsentry.privileges.helper.scope import Scope
+from ocsentry.privileges.helper.configured import scope_of
 from ocsentry.privileges.identity import Identity
 from ocsentry.privileges.server_reach import named_lists, reach_of_server, writable_folders
 from sentry_engine.policy.rule_files import RuleFiles
-from vpn_frontend.gateway.descriptors import open_with_device
-from vpn_frontend.server import tun_device
+from vpn_frontend.gateway.descriptors import open_through
 
 if TYPE_CHECKING:
     import socket
@@ -56,16 +55,13 @@ def open_and_drop(config: LoadedConfig) -> Started:
     """Returns with the privileges gone. Raises what opening raises, and ``PrivilegeError``; nothing stays open then."""
     process, mode = config.values.process, config.values.process.seccomp
     identity = Identity.find(process.user)
-    helper = Helper(make_scope(config))
+    helper = Helper.start(scope_of(config))
     try:
-        programs = {
-            role: None if mode == "off" else filters.build(role, mode, helper.pid if role is Role.HELPER else None)
-            for role in Role
-        }
+        programs = {role: None if mode == "off" else filters.build(role, mode) for role in (Role.MAIN, Role.WORKER)}
         rule_files = RuleFiles()
         lists = named_lists(config, rule_files.read)
-        helper.confine(programs[Role.HELPER], landlock=process.landlock)
-        descriptors = open_with_device(config.vpn, helper.open_tun)
+        helper.confine(seccomp=mode, landlock=process.landlock)
+        descriptors = open_through(helper, config.vpn)
         listener, tls = _open_api(config)
         _make_folders(config, identity)
         reach = reach_of_server(config, lists) if process.landlock else None
@@ -75,17 +71,6 @@ def open_and_drop(config: LoadedConfig) -> Started:
         helper.close()
         raise
     return Started(helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped)
-
-
-def make_scope(config: LoadedConfig) -> Scope:
-    """What the helper may act on."""
-    vpn = config.vpn
-    pools = (vpn.network.ipv4_pool, vpn.network.ipv6_pool)
-    return Scope(
-        files={"vpn.certificate": vpn.certificate, "vpn.private_key": vpn.private_key},
-        device=tun_device(vpn),
-        networks=tuple(pool for pool in pools if pool is not None),
-    )
 
 
 def _open_api(config: LoadedConfig) -> tuple[socket.socket | None, ssl.SSLContext | None]:

@@ -8,21 +8,31 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.rlimit import DescriptorLimitError, raise_descriptor_limit
 from vpn_frontend.settings import MAX_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
-    from vpn_frontend.settings import VpnSettings
+    from vpn_frontend.settings import Endpoint, VpnSettings
 
 CONNECTIONS_PER_CLIENT = 4  # a login of AnyConnect has up to three connections beside its tunnel's
 SPARE_CONNECTIONS = 256
 
 Rows = tuple[tuple[int, ...], ...]
+
+
+class Opener(Protocol):
+    """What has the rights to open. Rows are per worker; the caller owns all descriptors."""
+
+    def bind_listeners(self, endpoints: Iterable[Endpoint], workers: int) -> Rows: ...
+
+    def open_datagram_sockets(self, endpoints: Iterable[Endpoint], workers: int) -> Rows: ...
+
+    def open_tun(self, queues: int) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +57,28 @@ def max_connections(settings: VpnSettings) -> int:
     return settings.limits.max_clients * CONNECTIONS_PER_CLIENT + SPARE_CONNECTIONS
 
 
-def open_with_device(settings: VpnSettings, open_tun: Callable[[int], tuple[int, ...]]) -> GatewayDescriptors:
-    """Everything, with the queues that ``open_tun`` returns. Raises ``ListenError`` or what ``open_tun`` raises."""
-    opened = _open_sockets(settings)
+def open_through(opener: Opener, settings: VpnSettings) -> GatewayDescriptors:
+    """Everything that a gateway needs, all or nothing. Raises what ``opener`` raises."""
+    workers = worker_count(settings)
+    shortage = None
     try:
-        return replace(opened, tuns=open_tun(worker_count(settings)))
+        raise_descriptor_limit(max_connections(settings), workers)
+    except DescriptorLimitError as error:
+        shortage = str(error)
+    opened = GatewayDescriptors(opener.bind_listeners(settings.listen, workers), (), shortage=shortage)
+    try:
+        if settings.dtls:
+            endpoints = settings.dtls_listen or settings.listen
+            opened = replace(opened, datagrams=opener.open_datagram_sockets(endpoints, workers))
+        return replace(opened, tuns=opener.open_tun(workers))
     except BaseException:
         opened.close()
         raise
 
 
 async def open_descriptors(settings: VpnSettings, device: tun.TunDevice) -> GatewayDescriptors:
-    """Everything, with a new TUN device. Raises ``ListenError`` or ``TunError``."""
-    opened = open_with_device(settings, lambda count: tun.open_queues(device.name, count))
+    """Everything, opened by this process. Raises ``ListenError`` or ``TunError``."""
+    opened = open_through(_OwnRights(device), settings)
     try:
         await tun.configure(device)
     except BaseException:
@@ -68,21 +87,15 @@ async def open_descriptors(settings: VpnSettings, device: tun.TunDevice) -> Gate
     return opened
 
 
-def _open_sockets(settings: VpnSettings) -> GatewayDescriptors:
-    workers = worker_count(settings)
-    shortage = None
-    try:
-        raise_descriptor_limit(max_connections(settings), workers)
-    except DescriptorLimitError as error:
-        shortage = str(error)
-    listeners = sockets.bind_listeners(settings.listen, workers)
-    opened = GatewayDescriptors(listeners, (), shortage=shortage)
-    if not settings.dtls:
-        return opened
-    try:
-        return replace(
-            opened, datagrams=sockets.open_datagram_sockets(settings.dtls_listen or settings.listen, workers)
-        )
-    except BaseException:
-        opened.close()
-        raise
+class _OwnRights:
+    def __init__(self, device: tun.TunDevice) -> None:
+        self._device = device
+
+    def bind_listeners(self, endpoints: Iterable[Endpoint], workers: int) -> Rows:
+        return sockets.bind_listeners(endpoints, workers)
+
+    def open_datagram_sockets(self, endpoints: Iterable[Endpoint], workers: int) -> Rows:
+        return sockets.open_datagram_sockets(endpoints, workers)
+
+    def open_tun(self, queues: int) -> tuple[int, ...]:
+        return tun.open_queues(self._device.name, queues)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The helper's program: ``python -m ocsentry.privileges.helper DESCRIPTOR``, started by the server and by nothing else.
+"""The helper's program: ``python -m ocsentry.privileges.helper DESCRIPTOR [CONFIGURATION]``.
 
-The first message says what it may act on and how it is confined; it answers ``ready``, then one request at a time. It
+The server starts it with a descriptor of its socket, or a service manager with a connection and the configuration. The
+first message says what it may act on and how it is confined; it answers ``ready``, then one request at a time. It
 ends when the server's end of the socket is closed, so it never outlives the server. Signals do not end it: a service
 manager that stops the group sends them to both, and the server still needs its helper while it says goodbye.
 """
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.errors import OperatorError
-from ocsentry.privileges.capabilities import CAP_DAC_READ_SEARCH, CAP_NET_ADMIN
+from ocsentry.privileges.capabilities import CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE
 from ocsentry.privileges.drop import Restrictions, drop
+from ocsentry.privileges.filters import Role, build
 from ocsentry.privileges.helper.protocol import ProtocolError, receive_message, send_message
 from ocsentry.privileges.helper.scope import Scope
 from ocsentry.privileges.helper.verbs import VERBS, Answer, Refused
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from ocsentry.privileges.helper.protocol import Document
 
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-KEPT = frozenset([CAP_NET_ADMIN, CAP_DAC_READ_SEARCH])  # as far as the server has them
+KEPT = frozenset([CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_DAC_READ_SEARCH])  # as far as it is started with them
+CONFIG_ARGUMENT = 2
 TUN = Path("/dev/net/tun")
 
 
@@ -49,12 +52,27 @@ def main() -> None:
 
 
 def confine(setup: Document) -> Scope:
-    """Give up what no verb needs. Raises ``PrivilegeError``."""
-    scope = Scope.parse(setup["scope"])
-    program = None if setup["filter"] is None else bytes.fromhex(setup["filter"])
-    reach = reach_of_helper(scope.files.values(), [TUN]) if setup["landlock"] else None
-    drop(Restrictions(None, program, reach, KEPT, Port.BIND | Port.CONNECT))
+    """Give up what no verb needs. Raises ``PrivilegeError``.
+
+    With a configuration file as second argument, that file says everything, and the message nothing: this helper is
+    started by a service manager, and the process that connects may be a server that is no longer to be trusted.
+    """
+    if len(sys.argv) > CONFIG_ARGUMENT:
+        scope, seccomp, landlock = _read_configuration(Path(sys.argv[CONFIG_ARGUMENT]))
+    else:
+        scope, seccomp, landlock = Scope.parse(setup["scope"]), setup["seccomp"], setup["landlock"]
+    program = None if seccomp == "off" else build(Role.HELPER, seccomp)
+    reach = reach_of_helper(scope.files.values(), [TUN]) if landlock else None
+    drop(Restrictions(None, program, reach, KEPT, Port.CONNECT))
     return scope
+
+
+def _read_configuration(path: Path) -> tuple[Scope, str, bool]:
+    from ocsentry.configuration.model import load_config  # noqa: PLC0415 - large, and not needed by a server's own helper
+    from ocsentry.privileges.helper.configured import scope_of  # noqa: PLC0415
+
+    config = load_config(path)
+    return scope_of(config), config.values.process.seccomp, config.values.process.landlock
 
 
 def serve(link: socket.socket, scope: Scope) -> None:

@@ -8,21 +8,27 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.helper.protocol import ProtocolError, receive_message, send_message
+from vpn_frontend.gateway.sockets import ListenError
 from vpn_frontend.gateway.tun import TunError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from ocsentry.privileges.helper.protocol import Document
     from ocsentry.privileges.helper.scope import Scope
+    from vpn_frontend.gateway.descriptors import Rows
+    from vpn_frontend.settings import Endpoint
 
 START_DEADLINE = 30.0  # seconds: an interpreter on a busy machine
 DEADLINE = 10.0  # seconds for an answer
 END_DEADLINE = 5.0
+SOCKET_VARIABLE = "OCSENTRY_HELPER"
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LD_PRELOAD", "ASAN_OPTIONS")
 
 
@@ -33,38 +39,49 @@ class HelperError(OSError):
 class Helper:
     """One helper process. ``close`` ends it. Requests of several threads go one at a time."""
 
-    def __init__(self, scope: Scope) -> None:
-        """Start the process. It acts on nothing outside ``scope``."""
+    def __init__(self, scope: Scope, link: socket.socket, process: subprocess.Popen[bytes] | None) -> None:
+        """Owns ``link`` and ``process``; a helper that the service manager started has no ``process`` here."""
         self._scope = scope
         self._keys = {path: key for key, path in scope.files.items()}
         self._lock = threading.Lock()
         self._last_id = 0
-        self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._link = link
+        self._process = process
+
+    @classmethod
+    def start(cls, scope: Scope) -> Helper:
+        """The helper of ``$OCSENTRY_HELPER`` (a socket), else a new process. Raises ``PrivilegeError``."""
+        link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "ocsentry.privileges.helper", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                cwd="/",
-                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+            if path := os.environ.get(SOCKET_VARIABLE):
+                link.close()
+                link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                link.connect(path)
+                return cls(scope, link, None)
+            command = [sys.executable, "-I", "-m", "ocsentry.privileges.helper", str(theirs.fileno())]
+            environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+            return cls(
+                scope,
+                link,
+                subprocess.Popen(
+                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, cwd="/", env=environment
+                ),
             )
         except OSError as error:
-            self._link.close()
+            link.close()
             raise PrivilegeError(f"the helper process cannot be started: {error.strerror}") from error
         finally:
             theirs.close()
-        self.pidfd = os.pidfd_open(self._process.pid)  # readable once the helper has ended
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    def fileno(self) -> int:
+        """Readable when ``has_ended`` is worth asking."""
+        return self._link.fileno()
 
-    def confine(self, program: bytes | None, *, landlock: bool) -> None:
+    def confine(self, *, seccomp: str, landlock: bool) -> None:
         """Fix the helper's scope and restrictions. Raises ``PrivilegeError``."""
         self._link.settimeout(START_DEADLINE)
-        setup = {"scope": self._scope.render(), "filter": program.hex() if program else None, "landlock": landlock}
         try:
-            send_message(self._link, setup)
+            send_message(self._link, {"scope": self._scope.render(), "seccomp": seccomp, "landlock": landlock})
             received = receive_message(self._link)
         except (OSError, ProtocolError) as error:
             raise PrivilegeError(f"the helper process does not start: {error}") from error
@@ -80,6 +97,26 @@ class Helper:
         with os.fdopen(descriptors[0], "rb") as file:
             return file.read(limit)
 
+    def bind_listeners(self, endpoints: Iterable[Endpoint], workers: int) -> Rows:
+        """As ``sockets.bind_listeners``. Raises ``ListenError``."""
+        return self._open_sockets("tcp", endpoints, workers)
+
+    def open_datagram_sockets(self, endpoints: Iterable[Endpoint], workers: int) -> Rows:
+        """As ``sockets.open_datagram_sockets``. Raises ``ListenError``."""
+        return self._open_sockets("udp", endpoints, workers)
+
+    def _open_sockets(self, protocol: str, endpoints: Iterable[Endpoint], workers: int) -> Rows:
+        columns: list[tuple[int, ...]] = []
+        try:
+            for endpoint in endpoints:
+                message = {"verb": "open_sockets", "protocol": protocol, "endpoint": str(endpoint), "count": workers}
+                columns.append(self._ask(message, workers)[1])
+        except OSError as error:
+            for column in columns:
+                _close(column)
+            raise ListenError(error.strerror or str(error)) from error
+        return tuple(zip(*columns, strict=True))
+
     def open_tun(self, queues: int) -> tuple[int, ...]:
         """The queues of the TUN device, made and set up; the caller owns them. Raises ``TunError``."""
         try:
@@ -92,19 +129,25 @@ class Helper:
         """``add`` or ``del`` a route for ``network`` to the TUN device. Raises ``OSError``."""
         self._ask({"verb": "route", "action": action, "network": network}, 0)
 
-    def ended(self) -> int | None:
-        """The exit status of a helper that has ended; ``None``: it runs."""
-        return self._process.poll()
+    def has_ended(self) -> bool:
+        """True: no request will be answered any more. An answer that a thread waits for is left to that thread."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return not self._link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
-        """End the helper, and wait for it."""
+        """End the helper, and wait for it. It ends with its socket: this process may signal no other."""
         self._link.close()
-        try:
-            self._process.wait(END_DEADLINE)
-        except subprocess.TimeoutExpired:
-            return  # it ends with its socket; the process may signal nobody any more
-        finally:
-            os.close(self.pidfd)
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_DEADLINE)
 
     def _ask(self, message: Document, descriptors: int) -> tuple[Document, tuple[int, ...]]:
         """Returns the answer and its descriptors, which the caller owns. Raises ``HelperError``."""
@@ -116,6 +159,8 @@ class Helper:
                 while received is not None and received[0].get("id") != self._last_id:
                     _close(received[1])  # the answer to a request that was given up
                     received = receive_message(self._link)
+            except ConnectionError:
+                received = None
             except (OSError, ProtocolError) as error:
                 raise HelperError(0, f"the helper process does not answer ({error})") from error
         if received is None:

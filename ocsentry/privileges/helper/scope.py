@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """``files`` are named by configuration key; routes lead to ``device``, and to networks inside ``networks`` only."""
+    """``files`` are named by configuration key. Routes lead to ``device``, for networks inside ``networks`` only.
+
+    ``listeners`` (TCP) and ``datagrams`` (UDP) are the endpoints that may be bound, as text.
+    """
 
     files: dict[str, Path]
     device: TunDevice
     networks: tuple[IPv4Network | IPv6Network, ...]
+    listeners: tuple[str, ...] = ()
+    datagrams: tuple[str, ...] = ()
 
     def render(self) -> Document:
         return {
@@ -31,6 +36,8 @@ class Scope:
             "addresses": [str(address) for address in self.device.addresses],
             "mtu": self.device.mtu,
             "networks": [str(network) for network in self.networks],
+            "listeners": self.listeners,
+            "datagrams": self.datagrams,
         }
 
     @classmethod
@@ -40,4 +47,6 @@ class Scope:
             files={key: Path(path) for key, path in document["files"].items()},
             device=TunDevice(document["device"], addresses, document["mtu"]),
             networks=tuple(ip_network(text) for text in document["networks"]),
+            listeners=tuple(document["listeners"]),
+            datagrams=tuple(document["datagrams"]),
         )

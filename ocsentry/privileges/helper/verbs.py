@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from pyroute2 import AsyncIPRoute, NetlinkError
 
-from vpn_frontend.gateway import tun
+from vpn_frontend.gateway import sockets, tun
+from vpn_frontend.settings import parse_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ocsentry.privileges.helper.scope import Scope
 
 MAX_FILE = 1024 * 1024  # bytes of a key or a certificate chain
-MAX_QUEUES = 64
+MAX_QUEUES = 64  # also sockets: one for each worker
 NETLINK_DEADLINE = 5.0  # seconds
 
 
@@ -53,6 +54,22 @@ def read_key(scope: Scope, message: Document) -> Answer:
         os.close(descriptor)
         raise Refused(f"{path}: not a file of at most {MAX_FILE} bytes")
     return Answer({}, (descriptor,))
+
+
+def open_sockets(scope: Scope, message: Document) -> Answer:
+    """``count`` sockets bound to one configured ``endpoint``; ``protocol`` is ``tcp`` or ``udp``. None listens yet."""
+    protocol, endpoint, count = (message.get(key) for key in ("protocol", "endpoint", "count"))
+    allowed = {"tcp": scope.listeners, "udp": scope.datagrams}.get(str(protocol), ())
+    if endpoint not in allowed:
+        raise Refused("the configuration names no such endpoint")
+    if not isinstance(count, int) or not 1 <= count <= MAX_QUEUES:
+        raise Refused(f"count must be 1 to {MAX_QUEUES}")
+    open_rows = sockets.bind_listeners if protocol == "tcp" else sockets.open_datagram_sockets
+    try:
+        rows = open_rows([parse_endpoint(str(endpoint))], count)
+    except sockets.ListenError as error:
+        raise Refused(str(error)) from error
+    return Answer({}, tuple(descriptor for row in rows for descriptor in row))
 
 
 def open_tun(scope: Scope, message: Document) -> Answer:
@@ -104,4 +121,9 @@ def _is_inside(network: object, allowed: object) -> bool:
     return same and network.subnet_of(allowed)  # type: ignore[attr-defined]  # of the same family
 
 
-VERBS: dict[str, Callable[[Scope, Document], Answer]] = {"read_key": read_key, "open_tun": open_tun, "route": route}
+VERBS: dict[str, Callable[[Scope, Document], Answer]] = {
+    "read_key": read_key,
+    "open_sockets": open_sockets,
+    "open_tun": open_tun,
+    "route": route,
+}

@@ -32,9 +32,10 @@ class Served:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(command_line.folder / "notify"))
         self.notify.settimeout(TIMEOUT)
+        command = self.command(namespace)
         environment = {**command_line.environment, "NOTIFY_SOCKET": str(command_line.folder / "notify")}
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", namespace, OCSENTRY, "serve"],
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -44,6 +45,9 @@ class Served:
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def command(self, namespace):
+        return ["ip", "netns", "exec", namespace, OCSENTRY, "serve"]
 
     def _read(self):
         for line in self.process.stdout:

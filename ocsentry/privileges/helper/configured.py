@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The helper's scope, from the configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocsentry.privileges.helper.scope import Scope
+from vpn_frontend.server import tun_device
+
+if TYPE_CHECKING:
+    from ocsentry.configuration.model import LoadedConfig
+
+
+def scope_of(config: LoadedConfig) -> Scope:
+    """The files, the device, the pools and the endpoints of the VPN."""
+    vpn = config.vpn
+    pools = (vpn.network.ipv4_pool, vpn.network.ipv6_pool)
+    return Scope(
+        files={"vpn.certificate": vpn.certificate, "vpn.private_key": vpn.private_key},
+        device=tun_device(vpn),
+        networks=tuple(pool for pool in pools if pool is not None),
+        listeners=tuple(map(str, vpn.listen)),
+        datagrams=tuple(map(str, vpn.dtls_listen or vpn.listen)) if vpn.dtls else (),
+    )

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The real server as another user than root: what the kernel says of it, and that everything still works.
+
+namespace: lo, the TUN device that the server makes, nothing else
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import re
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from lab.certificates import make_certificate
+from lab.namespaces import Claim, Namespace
+from lab.other_user import readable_by_all
+from lab.timeouts import TIMEOUT
+from ocsentry.privileges.capabilities import CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE
+from tests.ocsentry.conftest import OCSENTRY, CommandLine
+from tests.ocsentry.runtime.test_process import Served, links
+
+pytestmark = pytest.mark.netns
+USER = "nobody"
+HELPER = (1 << CAP_NET_ADMIN) | (1 << CAP_NET_BIND_SERVICE) | (1 << CAP_DAC_READ_SEARCH)
+
+
+class ServedAsUser(Served):
+    """``ocsentry serve`` with ``process.user``, started by root where that user can read the interpreter."""
+
+    def command(self, namespace):
+        return ["ip", "netns", "exec", namespace, *readable_by_all(self.command_line.folder), OCSENTRY, "serve"]
+
+
+def configure(folder, **tables):
+    """Add tables to the configuration."""
+    text = (folder / "ocsentry.toml").read_text()
+    for name, values in tables.items():
+        text += f"\n[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    (folder / "ocsentry.toml").write_text(text)
+
+
+def own(folder):
+    """As an operator sets it up: the folder is the user's, the private key root's alone."""
+    user = pwd.getpwnam(USER)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    os.chown(folder / "server.key", 0, 0)
+    (folder / "server.key").chmod(0o600)
+
+
+@pytest.fixture
+def namespace():
+    claim = Claim()
+    yield Namespace.create(claim.name("priv")).name
+    claim.release()
+
+
+@pytest.fixture
+def served(initialised, namespace):
+    with tempfile.TemporaryDirectory(dir="/tmp") as top:
+        Path(top).chmod(0o755)
+        folder = Path(top) / "server"
+        shutil.copytree(initialised, folder)
+        configure(folder, process={"user": USER, "seccomp": "kill"})
+        own(folder)
+        server = ServedAsUser(CommandLine(folder), namespace)
+        (folder / "notify").chmod(0o777)
+        try:
+            server.await_event("ready")
+            yield server
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                server.process.kill()
+            server.process.wait(TIMEOUT)
+            server.notify.close()
+
+
+def status_of(path):
+    return dict(line.split(":\t", 1) for line in (path / "status").read_text().splitlines() if ":\t" in line)
+
+
+def threads(pid):
+    return {task.name: status_of(task) for task in Path(f"/proc/{pid}/task").iterdir()}
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_no_thread_of_the_server_has_a_privilege(served):
+    pid = served.process.pid
+    served.command_line.json("status")  # so that the pools have threads
+    found = threads(pid)
+    assert len(found) > 4
+    for status in found.values():
+        sets = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+        assert set(sets.values()) == {0}, status
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+        assert set(status["Uid"].split()) == {str(pwd.getpwnam(USER).pw_uid)}
+        assert set(status["Gid"].split()) == {str(pwd.getpwnam(USER).pw_gid)}
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert re.search(r"Max core file size\s+0\s+0 ", limits)
+    assert Path(f"/proc/{pid}/environ").stat().st_uid == 0  # not dumpable: /proc belongs to root
+
+
+def test_the_helper_has_what_its_verbs_need_and_nothing_else(served):
+    (helper,) = children(served.process.pid)
+    for status in threads(helper).values():
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == int(status["CapBnd"], 16) == HELPER
+        assert int(status["CapAmb"], 16) == int(status["CapInh"], 16) == 0
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+
+
+def test_a_key_that_only_root_reads_is_reloaded(served):
+    served.told()
+    folder = served.command_line.folder
+    make_certificate(folder)
+    os.chown(folder / "server.key", 0, 0)
+    (folder / "server.key").chmod(0o600)
+    seen = len(served.lines)
+    served.process.send_signal(signal.SIGHUP)
+    served.await_event("certificate_reloaded", seen)
+    (folder / "server.key").write_text("no key")
+    seen = len(served.lines)
+    served.process.send_signal(signal.SIGHUP)
+    assert "server.key" in served.await_event("certificate_refused", seen)["error"]
+
+
+def test_rules_blocks_and_users_change_as_before(served):
+    cli = served.command_line
+    document = {
+        "wolfsentry": {
+            "version": "1.6.3",
+            "rules": [{"id": "new", "type": "blacklist", "remote_addr": "198.51.100.0/24"}],
+        }
+    }
+    seen = len(served.lines)
+    (cli.folder / "rules" / "50-new.json").write_text(json.dumps(document))
+    assert served.await_event("policy_loaded", seen)["by"] == "file watcher"
+    assert cli.json("rules", "explain", "198.51.100.1")["verdict"]["rule_id"] == "new"
+    cli.json("block", "203.0.113.0/24", "--reason", "a test")
+    assert cli.json("rules", "explain", "203.0.113.9")["verdict"]["action"] == "reject"
+    cli.ok("user", "add", "alice", "--password-stdin", stdin="a good password\n")
+    assert cli.json("status")["ready"]
+
+
+def test_a_stop_removes_device_and_socket(served, namespace):
+    (helper,) = children(served.process.pid)
+    assert "ocs0" in links(namespace)
+    assert served.stop() == 0
+    assert "ocs0" not in links(namespace)
+    assert not (served.command_line.folder / "admin.sock").exists()
+    assert not Path(f"/proc/{helper}").exists()
+
+
+def test_the_server_goes_on_without_its_helper_and_says_so(served):
+    (helper,) = children(served.process.pid)
+    seen = len(served.lines)
+    os.kill(helper, signal.SIGKILL)
+    served.await_event("helper_lost", seen)
+    status = served.command_line.json("status")
+    assert [problem for problem in status["problems"] if problem.startswith("helper process")]
+    seen = len(served.lines)
+    served.process.send_signal(signal.SIGHUP)
+    assert "helper process is gone" in served.await_event("certificate_refused", seen)["error"]
+    assert served.stop() == 0
+
+
+def test_the_helper_ends_with_the_server(served):
+    (helper,) = children(served.process.pid)
+    descriptor = os.pidfd_open(helper)
+    served.process.kill()
+    served.process.wait(TIMEOUT)
+    assert select.select([descriptor], [], [], TIMEOUT)[0]
+    os.close(descriptor)
+
+
+def test_a_folder_that_the_user_cannot_write_to_is_named(initialised, namespace, tmp_path):
+    folder = tmp_path / "server"
+    shutil.copytree(initialised, folder)
+    configure(folder, process={"user": USER})
+    done = subprocess.run(
+        ["ip", "netns", "exec", namespace, OCSENTRY, "serve", "--config", folder / "ocsentry.toml"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "store.url: user nobody cannot write to" in done.stderr
+    assert "Traceback" not in done.stderr
