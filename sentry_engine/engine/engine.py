@@ -26,7 +26,7 @@ from sentry_engine.engine.decision_log import DecisionLog
 from sentry_engine.engine.event_names import BUILTIN_NUMBERS, LOGIN_EVENTS, EventName, EventNames
 from sentry_engine.engine.explanation import Explanation, add_user_step
 from sentry_engine.engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
-from sentry_engine.engine.logins import check_user_rules, decide_uncounted, observe_login
+from sentry_engine.engine.logins import check_user_rules, decide_connected, observe_login
 from sentry_engine.engine.penalties import clear_penalties
 from sentry_engine.engine.saved_state import SavedPenalty, State
 from sentry_engine.policy.compiler import CompileSettings, append_blocks, compile_policy
@@ -203,6 +203,17 @@ class Engine:
             verdict, steps = add_user_step(verdict, steps, user, self._check_user(user, tuple(groups), request))
         return Explanation(render_address(request.address), self.event_label(event), verdict, tuple(steps))
 
+    def judge_connected(
+        self, address: Address, *, user: str, groups: Iterable[str] = (), now: float | None = None
+    ) -> Verdict:
+        """The verdict on a connected client by the policy in force. Counts nothing. Raises ``AddressError``.
+
+        Neither rate limits nor penalties with an end apply, as strangers behind the same address may earn them.
+        """
+        request = Request(pack_address(address), Event.CONNECT, self._now(now))
+        verdict = decide_connected(self._core, request)
+        return self._check_user(user, tuple(groups), request) or verdict if verdict.accepted else verdict
+
     def event_number(self, event: EventName) -> int:
         """Raises ``ValueError`` for an event that is neither built in nor declared by the policy."""
         return self._events.number_of(event)
@@ -324,7 +335,7 @@ class Engine:
         if not isfinite(moment):
             raise AdmissionRefused(INVALID, INVALID_TEXT)
         belongs, known = tuple(groups), self._leases.find(user, session)
-        verdict = decide_uncounted(self._core, request) if known else self._decide_and_log(request, user, belongs)
+        verdict = decide_connected(self._core, request) if known else self._decide_and_log(request, user, belongs)
         if known and verdict.accepted:
             verdict = self._check_user(user, belongs, request) or verdict
         if not verdict.accepted:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from sentry_engine.addresses import render_address
 from sentry_engine.cores.interface import Core, Request
 from sentry_engine.cores.plan import Plan, find_source
@@ -10,14 +12,25 @@ from sentry_engine.detectors import Attempt, DetectorSet, Response
 from sentry_engine.geoip.lookup import UNKNOWN_LOCATION
 from sentry_engine.policy.policy import Policy
 from sentry_engine.rules.user_rules import judge_user
-from sentry_engine.verdict import Action, Event, Reason, Verdict
+from sentry_engine.verdict import Action, Event, Verdict
 
 
-def decide_uncounted(core: Core, request: Request) -> Verdict:
-    """The verdict on a connected source: rules and penalties apply, rate limits do not."""
+def decide_connected(core: Core, request: Request) -> Verdict:
+    """The verdict on a connected source. Counts nothing.
+
+    Rate limits, and penalties with an end, concern new attempts. Strangers behind the same NAT address can earn them,
+    so they never decide here; the tiers after them do. A permanent penalty decides.
+    """
     verdict, steps = core.trace(request)
-    limited = any(step.decisive and step.tier == "limits" for step in steps)
-    return Verdict(Action.ACCEPT, Reason.WITHIN_LIMIT) if limited else verdict
+    at = next(index for index, step in enumerate(steps) if step.decisive)
+    ends = verdict.retry_after is not None and isfinite(verdict.retry_after)
+    if steps[at].tier != "limits" and not (steps[at].tier == "penalty" and ends):
+        return verdict
+    for step in steps[at + 1 :]:
+        if step.tier == "default" or (step.action is Action.REJECT and step.tier != "limits"):
+            assert step.action is not None and step.reason is not None  # noqa: S101, PT018  # such a step has both
+            return Verdict(step.action, step.reason, step.rule_id)
+    raise AssertionError("the default tier always decides")
 
 
 def check_user_rules(

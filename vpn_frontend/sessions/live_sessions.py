@@ -64,7 +64,7 @@ class LiveSessions:
         """Ask the policy about every session and end those it refuses. Returns these.
 
         Other tasks run between slices. Sessions opened meanwhile were admitted by the policy in force. Rate limits and
-        penalties with an end concern new attempts, and end no session.
+        penalties with an end concern new attempts, and end no session (``Engine.judge_connected``).
         """
         ended: Views = []
         for number, session in enumerate(self._index.open_sessions(), start=1):
@@ -88,8 +88,8 @@ class LiveSessions:
         ]
 
     def _refusal(self, session: Session, address: Address, now: float | None) -> Verdict | None:
-        explanation = self._engine.explain(address, user=session.user.name, groups=session.groups, now=now)
-        return explanation.verdict if explanation.verdict.action is Action.REJECT else None
+        verdict = self._engine.judge_connected(address, user=session.user.name, groups=session.groups, now=now)
+        return verdict if verdict.action is Action.REJECT else None
 
     def _refusal_text(self, verdict: Verdict) -> str:
         return refusal_text(verdict, self._engine.rule_text(verdict.rule_id) if verdict.rule_id is not None else "")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import math
 
 import pytest
@@ -243,6 +244,48 @@ class TestAdmission:
             engine.admit("ann", "192.0.2.1", session="s")
         with pytest.raises(AdmissionRefused):
             engine.admit("bob", "192.0.2.1")
+
+
+class TestConnected:
+    """The verdict on clients that are connected."""
+
+    def penalised(self, make_engine, *rules: dict, seconds: float = 60, **more: object) -> Engine:
+        engine = make_engine(list(rules), **more)
+        engine.penalize("192.0.2.1", seconds, reason=Reason.PASSWORD_SPRAY, now=0.0)
+        assert engine.explain("192.0.2.1", now=1.0).verdict.reason is Reason.PASSWORD_SPRAY
+        return engine
+
+    def test_a_penalty_that_ends_refuses_no_connected_client(self, make_engine):
+        engine = self.penalised(make_engine)
+        assert engine.judge_connected("192.0.2.1", user="ann", now=1.0).accepted
+        engine.admit("ann", "192.0.2.2", session="s", now=1.0)
+        assert engine.admit("ann", "192.0.2.1", session="s", now=1.0).generation == 2
+
+    def test_a_permanent_penalty_does(self, make_engine):
+        engine = self.penalised(make_engine, seconds=math.inf)
+        assert engine.judge_connected("192.0.2.1", user="ann", now=1.0).reason is Reason.PASSWORD_SPRAY
+
+    def test_a_rule_behind_or_before_the_penalty_still_does(self, make_engine):
+        engine = self.penalised(make_engine)
+        engine.block("192.0.2.0/24", rule_id="block:1")
+        assert engine.judge_connected("192.0.2.1", user="ann", now=1.0).rule_id == "block:1"
+
+    def test_the_default_still_does(self, make_engine):
+        engine = self.penalised(make_engine, default="reject")
+        assert engine.judge_connected("192.0.2.1", user="ann", now=1.0) == Verdict(Action.REJECT, Reason.DEFAULT)
+
+    def test_a_feed_behind_the_penalty_still_does(self, make_engine, tmp_path):
+        tmp_path.joinpath("bad.list").write_text("192.0.2.0/24\n")
+        feed = {"feeds": [{"id": "bad", "path": "bad.list"}], "version": "1"}
+        tmp_path.joinpath("rules.json").write_text(json.dumps({"wolfsentry": feed}))
+        engine = self.penalised(make_engine)
+        engine.swap(Policy.load(tmp_path))
+        assert engine.judge_connected("192.0.2.1", user="ann", now=1.0).reason is Reason.FEED
+
+    def test_a_rule_about_the_user_still_does(self, make_engine):
+        engine = self.penalised(make_engine)
+        engine.swap(policy(users=[{"id": "home", "user": ["ann"], "remote_addr": ["198.51.100.0/24"]}]))
+        assert engine.judge_connected("192.0.2.1", user="ann", now=1.0).reason is Reason.USER_NETWORK
 
 
 class TestBuiltinLimits:

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 
+from sentry_engine import Reason
 from vpn_frontend.gateway.interface import Cause, GatewayError
 from vpn_frontend.ports import CloseReason, SessionState
 from vpn_frontend.protocol.cstp import disconnect_frame
@@ -218,6 +219,29 @@ def test_a_passing_penalty_of_the_source_cuts_nobody_who_is_in(make_lab):
         verdict = lab.engine.decide("connect", "192.0.2.1", now=lab.now)
     assert not verdict.accepted
     assert asyncio.run(lab.live.reassess(lab.now)) == []
+
+
+def spray(lab, address):
+    """Strangers behind ``address`` try wrong names until a detector penalises it."""
+    for number in range(15):
+        lab.engine.decide("auth_failure", address, user=f"wrong-{number}", now=lab.now)
+    assert lab.engine.explain(address, now=lab.now).verdict.reason is Reason.PASSWORD_SPRAY
+
+
+def test_a_penalty_of_a_detector_cuts_nobody_who_is_in(make_lab):
+    lab = make_lab()
+    lab.tunnel(lab.log_in(), address="203.0.113.9")
+    spray(lab, "203.0.113.9")
+    lab.engine.block("198.51.100.1", rule_id="block:elsewhere")
+    assert asyncio.run(lab.live.reassess(lab.now)) == []
+
+
+def test_a_block_cuts_the_sessions_of_a_penalised_source(make_lab):
+    lab = make_lab()
+    lab.tunnel(lab.log_in(), address="203.0.113.9")
+    spray(lab, "203.0.113.9")
+    lab.engine.block("203.0.113.0/24", rule_id="block:1")
+    assert [view.user for view in asyncio.run(lab.live.reassess(lab.now))] == ["alice"]
 
 
 def test_shutdown_says_goodbye_to_all(make_lab):
