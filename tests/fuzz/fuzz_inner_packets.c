@@ -23,7 +23,7 @@ static uint64_t digest(const uint8_t *packet, size_t size)
 
 static void emit(void *owner, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
-    struct gw_gso segments;
+    struct gw_gso gso;
     size_t got;
 
     (void)owner;
@@ -31,51 +31,51 @@ static void emit(void *owner, const struct virtio_net_hdr *header, const uint8_t
         out_digest += digest(packet, size);
         return;
     }
-    if (gw_gso_begin(&segments, header, packet, size))
+    if (gw_gso_begin(&gso, header, packet, size))
         abort();
-    while ((got = gw_gso_next(&segments, part, sizeof(part))))
+    while ((got = gw_gso_next(&gso, part, sizeof(part))))
         out_digest += digest(part, got);
 }
 
-static void from_client(struct gw_gro *coalescer, const uint8_t *packet, size_t size)
+static void from_client(struct gw_gro *gro, const uint8_t *packet, size_t size)
 {
     struct gw_inner inner;
 
     if (gw_inner_read(packet, size, &inner) != GW_INNER_OK)
         return;
     in_digest += digest(packet, size);
-    gw_gro_take(coalescer, packet, size);
+    gw_gro_take(gro, packet, size);
 }
 
 static void from_queue(uint8_t *data, size_t size)
 {
     struct virtio_net_hdr header = { 0 };
-    struct gw_gso segments;
+    struct gw_gso gso;
     size_t got, total = 0;
 
     if (size < GW_VNET_HEADER)
         return;
     memcpy(&header, data, GW_VNET_HEADER);
     gw_checksum_complete(&header, data + GW_VNET_HEADER, size - GW_VNET_HEADER);
-    if (gw_gso_begin(&segments, &header, data + GW_VNET_HEADER, size - GW_VNET_HEADER))
+    if (gw_gso_begin(&gso, &header, data + GW_VNET_HEADER, size - GW_VNET_HEADER))
         return;
-    while ((got = gw_gso_next(&segments, part, sizeof(part))))
-        total += got - segments.headers;
-    if (total != segments.payload)
+    while ((got = gw_gso_next(&gso, part, sizeof(part))))
+        total += got - gso.headers;
+    if (total != gso.payload)
         abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct gw_gro coalescer;
+    struct gw_gro gro;
     int choice;
 
-    if (!size || gw_gro_init(&coalescer, emit, NULL))
+    if (!size || gw_gro_init(&gro, emit, NULL))
         return 0;
     choice = *data++;
     size--;
-    coalescer.tcp = choice & 1;
-    coalescer.udp = choice & 2;
+    gro.tcp = choice & 1;
+    gro.udp = choice & 2;
     in_digest = out_digest = 0;
     while (size >= 2) {
         size_t length = (size_t)data[0] << 8 | data[1];
@@ -89,13 +89,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (choice & 4)
             from_queue(packet, length);
         else
-            from_client(&coalescer, packet, length);
+            from_client(&gro, packet, length);
         free(packet);
         data += length;
         size -= length;
     }
-    gw_gro_flush(&coalescer);
-    gw_gro_free(&coalescer);
+    gw_gro_flush(&gro);
+    gw_gro_free(&gro);
     if (in_digest != out_digest)
         abort();
     return 0;

@@ -7,11 +7,11 @@
 
 #include "runtime/worker.h"
 
-/* Owns `message` from here on, also where it fails. NULL is -ENOMEM, so that callers need not check what they allocated. */
+/* Posts to a worker. Ownership of `message` passes to it, on failure, too. NULL gives -ENOMEM: callers need not check. */
 int gw_post(gw *g, uint32_t worker, struct gw_message *message);
-/* A list with a copy for each worker, to be posted; NULL: out of memory. */
+/* Returns a list with a message for each worker; NULL: out of memory. */
 struct gw_message *gw_write_all(gw *g, enum gw_message_kind kind, uint64_t session, const void *data, size_t size);
-/* Owns the list from here on. Cannot fail: only for kinds that a full mailbox takes, too. */
+/* Posts the list to the workers and owns it. Cannot fail: only for kinds that a full mailbox accepts. */
 void gw_post_all(gw *g, struct gw_message *list);
 
 #endif

@@ -130,7 +130,7 @@ int gw_start(gw *g, char *error, size_t error_size)
 
         if (status) {
             snprintf(error, error_size, "worker %u does not start: %s", i, strerror(-status));
-            return status;          /* gw_close joins those that run */
+            return status;          /* gw_close joins the running ones */
         }
         g->running++;
     }

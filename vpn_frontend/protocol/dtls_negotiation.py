@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # Seconds. openconnect 9.01 halves 1 to 0 and then sends probes without a pause until one is answered.
 LEAST_DPD = 2
 NAME_SIZE = 32  # bytes; clients abort on an X-DTLS-Session-ID that is not 64 hex digits
-PROOF_LABELS = "EXPORTER-ocsentry-dtls13-key:EXPORTER-ocsentry-dtls13-proof"  # native/dtls_proof.h
+PROOF_LABELS = "EXPORTER-ocsentry-dtls13-key:EXPORTER-ocsentry-dtls13-proof"  # native/tls/context.h, dtls/proof.h
 REKEY_DELAY = 10  # seconds after the rekey of TLS, so that the two do not coincide
 
 

@@ -66,7 +66,7 @@ static void gate_reset(void) { memset(&policy, 0, sizeof(policy)); gate.abi = SE
 
 @pytest.fixture(scope="session")
 def offloads(tmp_path_factory):
-    """``coalescer.c`` and ``segments.c`` alone."""
+    """``gro.c``, ``ack_filter.c`` and ``gso.c`` alone."""
     return build_offloads(tmp_path_factory.mktemp("offloads"))
 
 

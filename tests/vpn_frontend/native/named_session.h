@@ -13,7 +13,7 @@
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
-/* See dtls_context.c for the form. NULL: out of memory. */
+/* See dtls/context.c for the form. NULL: out of memory. */
 static inline WOLFSSL_SESSION *named_session(const uint8_t name[32], const uint8_t secret[48], uint8_t minor,
                                               const uint8_t suite[2])
 {

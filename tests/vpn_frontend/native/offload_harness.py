@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``coalescer.c``, ``acknowledgement.c`` and ``segments.c`` alone, compiled with the lists they work on."""
+"""``gro.c``, ``ack_filter.c`` and ``gso.c`` alone, compiled with lists to work on."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ static enum gw_dtls_result fail(const struct gw_dtls_connection *connection, enu
     return GW_DTLS_BROKEN;
 }
 
-/* With the certificate everybody could come this far: the proof has to follow. */
+/* With the certificate any client can come this far: a proof has to follow. */
 static enum gw_dtls_result on_handshake_done(struct gw_dtls_connection *connection)
 {
     if (connection->io.config->mode != GW_DTLS_CERTIFICATE)
@@ -97,7 +97,7 @@ bool gw_dtls_connection_is_proof(const struct gw_dtls_connection *connection, co
            gw_hmac_equal(connection->proof.expected, frame + 1);
 }
 
-/* Until the proof: records of anything else are thrown away, a wrong one ends the connection. */
+/* Reads the proof. Other records before it are discarded, a wrong proof ends the connection. */
 static enum gw_dtls_result read_proof(struct gw_dtls_connection *connection)
 {
     struct gw_worker *worker = connection->worker;

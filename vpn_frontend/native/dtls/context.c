@@ -8,7 +8,7 @@
 #include <time.h>
 #include <wolfssl/error-ssl.h>
 
-/* GnuTLS-built openconnect offers static PSK only, OpenSSL-built the rest; GCM first, since it is what the machine is fast at. */
+/* openconnect with GnuTLS offers static PSK only, with OpenSSL the others. GCM first: it is fastest here. */
 static const char psk_suites[] =
     "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256:TLS13-CHACHA20-POLY1305-SHA256:"
     "PSK-AES256-GCM-SHA384:PSK-AES128-GCM-SHA256:PSK-CHACHA20-POLY1305";
@@ -46,7 +46,7 @@ static int on_receive(WOLFSSL *ssl, char *buffer, int size, void *context)
     if (!io->datagram)
         return WOLFSSL_CBIO_ERR_WANT_READ;
     memcpy(buffer, io->datagram, taken);
-    io->datagram = NULL;                /* what does not fit is no record of ours */
+    io->datagram = NULL;                /* a larger datagram is no record of a client */
     return (int)taken;
 }
 
@@ -55,7 +55,7 @@ static int on_send(WOLFSSL *ssl, char *buffer, int size, void *context)
     struct gw_dtls_io *io = context;
 
     (void)ssl;
-    /* A datagram that cannot be sent is one that was lost on the way. */
+    /* A datagram that cannot be sent counts as lost. */
     io->write(io->owner, (const uint8_t *)buffer, (size_t)size);
     return size;
 }
@@ -64,7 +64,7 @@ static unsigned int on_psk(WOLFSSL *ssl, const char *identity, unsigned char *ke
 {
     const struct gw_dtls_io *io = wolfSSL_GetIOReadCtx(ssl);
 
-    (void)identity;                     /* clients send "psk": the session was named in the hello */
+    (void)identity;                     /* clients send "psk"; the ClientHello has named the session */
     if (!io || io->config->mode != GW_DTLS_PSK || capacity < GW_DTLS_PSK_SIZE)
         return 0;
     memcpy(key, io->config->secret, GW_DTLS_PSK_SIZE);
@@ -82,7 +82,7 @@ static unsigned int on_psk13(WOLFSSL *ssl, const char *identity, unsigned char *
 static WOLFSSL_SESSION *make_session(const struct gw_dtls_config *config)
 {
     enum { BORN_AT = 1, ID_AT = 9, HEAD = 10, MARKS = GW_DTLS_MASTER_SIZE + 2 };
-    uint32_t born = htonl((uint32_t)time(NULL));    /* wolfSSL's own clock for the age of a session */
+    uint32_t born = htonl((uint32_t)time(NULL));    /* wolfSSL's clock for the age of sessions */
     WOLFSSL_SESSION *empty = wolfSSL_SESSION_new(), *session = NULL;
     unsigned char blank[1024], whole[sizeof(blank) + GW_DTLS_NAME_SIZE], *end = blank;
     const unsigned char *start = whole;
@@ -116,7 +116,7 @@ static WOLFSSL_SESSION *on_get_session(WOLFSSL *ssl, const unsigned char *id, in
 {
     const struct gw_dtls_io *io = wolfSSL_GetIOReadCtx(ssl);
 
-    *copy = 0;                          /* wolfSSL frees what it gets */
+    *copy = 0;                          /* wolfSSL frees the session */
     if (!io || io->config->mode != GW_DTLS_RESUMPTION || size != GW_DTLS_NAME_SIZE ||
         memcmp(id, io->config->name, GW_DTLS_NAME_SIZE))
         return NULL;
@@ -176,7 +176,7 @@ int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t
     wolfSSL_CTX_set_psk_server_callback(contexts->resumption, on_psk);
     wolfSSL_CTX_set_psk_server_tls13_callback(contexts->psk, on_psk13);
     wolfSSL_CTX_set_session_cache_mode(contexts->psk, WOLFSSL_SESS_CACHE_OFF);
-    /* A full handshake is never to be had here: there is no certificate, and the callback has no key. */
+    /* No full handshake can succeed here: there is no certificate, and the callback has no key. */
     wolfSSL_CTX_set_session_cache_mode(contexts->resumption, WOLFSSL_SESS_CACHE_SERVER | WOLFSSL_SESS_CACHE_NO_INTERNAL);
     wolfSSL_CTX_sess_set_get_cb(contexts->resumption, on_get_session);
     wolfSSL_CTX_DisableExtendedMasterSecret(contexts->resumption);
@@ -208,7 +208,7 @@ static WOLFSSL *object_new(struct gw_dtls_contexts *contexts, uint32_t mode)
     ssl = gw_tls_object(certificate);
     wolfSSL_CTX_free(certificate);
     if (ssl)
-        wolfSSL_KeepArrays(ssl);    /* the proof is made over secrets of the handshake */
+        wolfSSL_KeepArrays(ssl);    /* the proof needs secrets of the handshake */
     return ssl;
 }
 
@@ -256,18 +256,18 @@ static int catch_reply(void *owner, const uint8_t *datagram, size_t size)
 int gw_dtls_retry13(struct gw_dtls_contexts *contexts, enum gw_dtls_mode mode, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
                     const void *peer, size_t peer_size, const uint8_t *hello, size_t size, uint8_t *bytes, size_t *reply_size)
 {
-    const struct gw_dtls_config nobody = { .mode = mode };    /* a key that fits no binder */
+    const struct gw_dtls_config none = { .mode = mode };    /* a key that matches no binder */
     struct reply reply = { bytes, 0, *reply_size };
-    struct gw_dtls_io io = { hello, size, catch_reply, &reply, &nobody };
+    struct gw_dtls_io io = { hello, size, catch_reply, &reply, &none };
     WOLFSSL *ssl = gw_dtls_new(contexts, &io, secret, peer, peer_size);
     int status = ssl ? wolfDTLS_accept_stateless(ssl) : WOLFSSL_FATAL_ERROR;
 
-    /* wolfSSL reads the binder only once the cookie was found good, so failing at the binder says just that. */
+    /* wolfSSL checks the binder only after the cookie: a binder error means that the cookie is good. */
     if (ssl && status == WOLFSSL_FATAL_ERROR && wolfSSL_get_error(ssl, status) == BAD_BINDER)
         status = WOLFSSL_SUCCESS;
     if (ssl)
-        wolfSSL_free(ssl);              /* after a fatal answer it would answer nobody again */
-    /* An alert is not for those who have not shown their address. */
+        wolfSSL_free(ssl);              /* after a fatal error it would send nothing more */
+    /* No alert for a source that is not verified. */
     *reply_size = status == WOLFSSL_FAILURE && reply.size && bytes[0] == GW_DTLS_HANDSHAKE ? reply.size : 0;
     return status == WOLFSSL_SUCCESS;
 }

@@ -70,7 +70,7 @@ int gw_cookie_reply(const struct gw_cookies *cookies, const void *peer, size_t p
                     uint8_t out[GW_COOKIE_REPLY_SIZE])
 {
     static const uint8_t body = 2 + 1 + GW_COOKIE_SIZE;     /* version, length of the cookie, cookie */
-    /* Both versions are DTLS 1.0 whatever is spoken later (RFC 6347 section 4.2.1). */
+    /* Both version fields are DTLS 1.0, for any later version (RFC 6347 section 4.2.1). */
     const uint8_t head[GW_COOKIE_REPLY_SIZE - GW_COOKIE_SIZE] = {
         22, 0xfe, 0xff, 0, 0, [11] = 0, [12] = 12 + body,
         [13] = 3, [14] = 0, [15] = 0, [16] = body, [17] = 0, [18] = 0, [24] = body,

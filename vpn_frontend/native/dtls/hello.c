@@ -9,7 +9,7 @@
 #define EXTENSION_SUPPORTED_VERSIONS 43u
 #define VERSION_DTLS_1_3 0xfefcu
 
-/* The rest of a datagram; a read past its end makes it bad for good. */
+/* The unread rest of a datagram. A read past its end sets `bad` for good. */
 struct cursor {
     const uint8_t *at;
     size_t left;
@@ -50,7 +50,7 @@ static bool is_dtls_1_x(const uint8_t *version)
     return version[0] == 0xfe && (version[1] == 0xff || version[1] == 0xfd);
 }
 
-/* DTLS 1.3 hides sequence, length and type of its sealed records: 001CSLEE (RFC 9147 section 4). */
+/* The header of encrypted DTLS 1.3 records: 001CSLEE (RFC 9147 section 4). */
 static bool is_unified_header(uint8_t first)
 {
     return (first & 0xe0u) == 0x20u;
@@ -68,7 +68,7 @@ enum gw_dtls_kind gw_dtls_classify(const uint8_t *datagram, size_t size)
     if (datagram[3] || datagram[4])
         return GW_DTLS_SEALED;
     if (datagram[0] == GW_DTLS_APPLICATION_DATA)
-        return GW_DTLS_GARBAGE;         /* never in the clear */
+        return GW_DTLS_GARBAGE;         /* never sent unencrypted */
     if (datagram[0] == GW_DTLS_HANDSHAKE && datagram[GW_DTLS_RECORD_HEADER] == MESSAGE_CLIENT_HELLO)
         return GW_DTLS_HELLO;
     return GW_DTLS_CLEAR;
@@ -112,7 +112,7 @@ static bool offers_dtls13(struct cursor versions)
 
 static void read_app_id(struct cursor body, struct gw_hello *hello)
 {
-    /* An opaque<0..255> by the book; taken bare too, as the other extensions of fixed size are sent. */
+    /* An opaque<0..255>; accepted without the length byte, too. */
     if (body.left == GW_DTLS_NAME_SIZE + 1 && body.at[0] == GW_DTLS_NAME_SIZE)
         take(&body, 1);
     if (body.left == GW_DTLS_NAME_SIZE)
@@ -127,7 +127,7 @@ static int digit(uint8_t c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* A hello of DTLS 1.3 has no session id to carry the name (RFC 9147 section 5.3): there the identity does. */
+/* A DTLS 1.3 ClientHello has no session id (RFC 9147 section 5.3): the PSK identity is the name. */
 static void read_identity(struct cursor body, struct gw_hello *hello)
 {
     size_t size;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * HMAC-SHA256 over several parts, and the comparison that goes with it.
+ * HMAC-SHA256 over several parts, and its comparison.
  */
-#ifndef VPN_FRONTEND_KEYED_HASH_H
-#define VPN_FRONTEND_KEYED_HASH_H
+#ifndef VPN_FRONTEND_HMAC_H
+#define VPN_FRONTEND_HMAC_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@ struct gw_hash_part {
 
 /* 0, -ENOMEM or -EIO. */
 int gw_hmac(const uint8_t *key, size_t key_size, const struct gw_hash_part *parts, size_t count, uint8_t out[GW_HASH_SIZE]);
-/* In a time that tells nothing of where they differ. */
+/* Compares in constant time. */
 bool gw_hmac_equal(const uint8_t a[GW_HASH_SIZE], const uint8_t b[GW_HASH_SIZE]);
 
 #endif

@@ -5,41 +5,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-int gw_path_cache_init(struct gw_path_cache *paths, uint32_t max_sessions, uint64_t seed)
+int gw_path_cache_init(struct gw_path_cache *cache, uint32_t max_sessions, uint64_t seed)
 {
     uint64_t rows = 8;
 
     while (rows * GW_PATH_CACHE_ROW < (uint64_t)max_sessions * GW_PATH_CACHE_PER_SESSION)
         rows *= 2;
-    paths->places = calloc(rows * GW_PATH_CACHE_ROW, sizeof(*paths->places));
-    if (!paths->places)
+    cache->entries = calloc(rows * GW_PATH_CACHE_ROW, sizeof(*cache->entries));
+    if (!cache->entries)
         return -ENOMEM;
-    paths->row_mask = (uint32_t)(rows - 1);
-    paths->seed = seed | 1;
+    cache->row_mask = (uint32_t)(rows - 1);
+    cache->seed = seed | 1;
     return 0;
 }
 
-void gw_path_cache_free(struct gw_path_cache *paths)
+void gw_path_cache_free(struct gw_path_cache *cache)
 {
-    free(paths->places);
-    paths->places = NULL;
+    free(cache->entries);
+    cache->entries = NULL;
 }
 
-static struct gw_path_entry *row_of(const struct gw_path_cache *paths, const struct gw_path *path)
+static struct gw_path_entry *row_of(const struct gw_path_cache *cache, const struct gw_path *path)
 {
-    uint64_t hash = paths->seed, words[sizeof(*path) / 8];
+    uint64_t hash = cache->seed, words[sizeof(*path) / 8];
 
     memcpy(words, path, sizeof(words));
     for (unsigned i = 0; i < sizeof(words) / sizeof(*words); i++) {
         hash = (hash ^ words[i]) * UINT64_C(0x9fb21c651e98df25);
         hash ^= hash >> 32;
     }
-    return &paths->places[((uint32_t)hash & paths->row_mask) * GW_PATH_CACHE_ROW];
+    return &cache->entries[((uint32_t)hash & cache->row_mask) * GW_PATH_CACHE_ROW];
 }
 
-static struct gw_path_entry *find(const struct gw_path_cache *paths, const struct gw_path *path)
+static struct gw_path_entry *find(const struct gw_path_cache *cache, const struct gw_path *path)
 {
-    struct gw_path_entry *row = row_of(paths, path);
+    struct gw_path_entry *row = row_of(cache, path);
 
     for (unsigned i = 0; i < GW_PATH_CACHE_ROW; i++)
         if (row[i].session && !memcmp(&row[i].path, path, sizeof(*path)))
@@ -47,27 +47,27 @@ static struct gw_path_entry *find(const struct gw_path_cache *paths, const struc
     return NULL;
 }
 
-void gw_path_cache_put(struct gw_path_cache *paths, const struct gw_path *path, uint64_t session, uint64_t now)
+void gw_path_cache_put(struct gw_path_cache *cache, const struct gw_path *path, uint64_t session, uint64_t now)
 {
-    struct gw_path_entry *place = find(paths, path);
+    struct gw_path_entry *entry = find(cache, path);
 
-    if (!place) {
-        struct gw_path_entry *row = row_of(paths, path);
+    if (!entry) {
+        struct gw_path_entry *row = row_of(cache, path);
 
-        place = row;
+        entry = row;
         for (unsigned i = 1; i < GW_PATH_CACHE_ROW; i++)
-            if (row[i].used < place->used)
-                place = &row[i];
+            if (row[i].used < entry->used)
+                entry = &row[i];
     }
-    *place = (struct gw_path_entry){ *path, session, now };
+    *entry = (struct gw_path_entry){ *path, session, now };
 }
 
-uint64_t gw_path_cache_find(struct gw_path_cache *paths, const struct gw_path *path, uint64_t now)
+uint64_t gw_path_cache_find(struct gw_path_cache *cache, const struct gw_path *path, uint64_t now)
 {
-    struct gw_path_entry *place = find(paths, path);
+    struct gw_path_entry *entry = find(cache, path);
 
-    if (!place)
+    if (!entry)
         return 0;
-    place->used = now;
-    return place->session;
+    entry->used = now;
+    return entry->session;
 }

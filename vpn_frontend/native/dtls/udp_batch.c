@@ -13,7 +13,7 @@
 #define UDP_SEGMENT 103
 #endif
 
-/* What sendmmsg needs for one run. */
+/* The arguments of sendmsg for one run. */
 struct outgoing {
     struct sockaddr_storage to;
     struct iovec body;
@@ -40,7 +40,7 @@ static socklen_t write_address(struct outgoing *outgoing, const struct gw_path *
     return sizeof(*to);
 }
 
-/* The answer leaves from the address that was asked: a server may have several. */
+/* Sets the source: the address that the client sent to. A server may have several. */
 static struct cmsghdr *put_source(struct cmsghdr *at, const struct gw_path *path, bool ipv6)
 {
     if (!ipv6) {
@@ -89,7 +89,7 @@ static void write_outgoing(struct gw_udp_batch *out, const struct gw_udp_run *ru
     message->msg_controllen = (size_t)((uint8_t *)at - outgoing->control);
 }
 
-/* One send per datagram, where a run could not go as one. */
+/* Sends each datagram of a run on its own. */
 static void send_singly(struct gw_udp_batch *out, const struct gw_udp_run *run)
 {
     struct gw_udp_run one = *run;
@@ -108,8 +108,8 @@ static void send_singly(struct gw_udp_batch *out, const struct gw_udp_run *run)
     }
 }
 
-/* The first unsent run failed: EIO says that the way out cannot checksum segments, EINVAL that the kernel knows none. */
-static void overcome(struct gw_udp_batch *out, const struct gw_udp_run *run, int error)
+/* Handles a failed run. EIO: the device cannot checksum segments. EINVAL: the kernel has no UDP_SEGMENT. */
+static void handle_failure(struct gw_udp_batch *out, const struct gw_udp_run *run, int error)
 {
     if (run->count > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
         out->segmenting = out->segmenting && error == EMSGSIZE;
@@ -143,7 +143,7 @@ void gw_udp_batch_flush(struct gw_udp_batch *out)
         if (done <= 0) {
             if (done < 0 && errno == EINTR)
                 continue;
-            overcome(out, &out->runs[at], errno);
+            handle_failure(out, &out->runs[at], errno);
             done = 1;
         } else {
             for (int i = 0; i < done; i++)
@@ -155,7 +155,7 @@ void gw_udp_batch_flush(struct gw_udp_batch *out)
     out->used = 0;
 }
 
-/* A run grows while all its datagrams but the last are of one size. */
+/* True if the datagram can join the run: all of a run but the last have one size. */
 static bool joins(const struct gw_udp_batch *out, const struct gw_udp_run *run, const struct gw_path *path, size_t size)
 {
     return out->segmenting && size <= run->segment && run->size == (uint32_t)run->segment * run->count &&

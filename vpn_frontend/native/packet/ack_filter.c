@@ -13,7 +13,7 @@
 #define TIMESTAMPS_SIZE 10u
 #define BLOCK_SIZE 8u
 
-/* Sequence numbers go round (RFC 9293 section 3.4). */
+/* Sequence numbers wrap around (RFC 9293 section 3.4). */
 static bool is_after(uint32_t a, uint32_t b)
 {
     return (int32_t)(a - b) > 0;
@@ -57,7 +57,7 @@ static bool read_options(const uint8_t *options, size_t size, struct gw_ack *ack
 bool gw_ack_read(const uint8_t *tcp, size_t size, struct gw_ack *ack)
 {
     *ack = (struct gw_ack){ .sequence = gw_read32(tcp + 4), .number = gw_read32(tcp + 8) };
-    /* Behind the header's length there are reserved bits, of which Accurate ECN (RFC 9768) uses one; then flags, urgent pointer. */
+    /* Reserved bits (Accurate ECN uses one, RFC 9768), flags, urgent pointer. */
     if (tcp[12] & 15 || tcp[13] != TCP_ACK || tcp[18] || tcp[19])
         return false;
     return read_options(tcp + TCP_HEADER, size - TCP_HEADER, ack);
@@ -68,7 +68,7 @@ static bool holds(const struct gw_block *outer, const struct gw_block *inner)
     return !is_after(outer->start, inner->start) && !is_after(inner->end, outer->end);
 }
 
-/* Data received twice is told in the first block: below the number, or inside of the second block. */
+/* D-SACK: the first block is below the number, or inside the second block. */
 static bool tells_of_twice(const struct gw_ack *ack)
 {
     return ack->block_count && (!is_after(ack->blocks[0].start, ack->number) ||

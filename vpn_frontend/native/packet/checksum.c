@@ -2,7 +2,7 @@
 #include "packet/checksum.h"
 
 #ifdef __x86_64__
-/* The same loop, for which the compiler may use wider vectors: twice as fast. */
+/* The same loop, compiled to wider vectors: twice as fast. */
 static __attribute__((target("avx2"))) uint64_t sum_avx2(uint64_t sum, const uint8_t *data, size_t size)
 {
     return gw_sum_short(sum, data, size);

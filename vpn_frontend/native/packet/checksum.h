@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The Internet checksum (RFC 1071). Sums are kept in the byte order of memory, in which the result is also stored: the
- * algorithm does not mind.
+ * The Internet checksum (RFC 1071). Sums are kept in memory's byte order, in which the result is stored, too: the algorithm does
+ * not depend on it.
  */
 #ifndef VPN_FRONTEND_CHECKSUM_H
 #define VPN_FRONTEND_CHECKSUM_H
@@ -11,11 +11,11 @@
 #include <stdint.h>
 #include <string.h>
 
-#define GW_SUM_SHORT 128u           /* bytes up to which the loop is done before wider vectors have begun */
+#define GW_SUM_SHORT 128u           /* bytes up to which the plain loop is faster than wider vectors */
 
 static inline __attribute__((always_inline)) uint64_t gw_sum_short(uint64_t sum, const uint8_t *data, size_t size)
 {
-    uint64_t low = 0, high = 0;     /* two chains, of which the compiler makes vectors */
+    uint64_t low = 0, high = 0;     /* two sums, which the compiler vectorises */
 
     for (; size >= 8; size -= 8, data += 8) {
         uint64_t word;
@@ -62,7 +62,7 @@ static inline void gw_sum_store(uint8_t *at, uint64_t sum)
     memcpy(at, &checksum, sizeof(checksum));
 }
 
-/* Of the addresses (`bytes` of them, both) and of protocol and length, as TCP and UDP include it. */
+/* The sum of the pseudo header of TCP and UDP: both addresses (`bytes` together), protocol and length. */
 static inline uint64_t gw_sum_pseudo(const uint8_t *addresses, size_t bytes, uint8_t protocol, size_t length)
 {
     return gw_sum((uint64_t)htons(protocol) + htons((uint16_t)length), addresses, bytes);

@@ -7,7 +7,7 @@
 
 static const uint8_t magic[4] = { 'S', 'T', 'F', 1 };
 
-/* Payload bytes that the header announces; -EPROTO for what cannot be one. Looks only at the `have` bytes there are. */
+/* Returns the payload size in a header of which `have` bytes are there; 0: unknown yet; -EPROTO: not a header. */
 static long announced(const uint8_t *header, size_t have)
 {
     size_t payload;
@@ -42,7 +42,7 @@ static size_t hold(struct gw_cstp_reader *reader, const uint8_t **data, size_t *
     return taken;
 }
 
-/* Goes on with a frame whose beginning is held. The held bytes stay until the next call, for the caller to read. */
+/* Continues the held frame. The held bytes stay valid until the next call. */
 static int next_held(struct gw_cstp_reader *reader, const uint8_t **data, size_t *size, struct gw_frame *frame)
 {
     long payload;

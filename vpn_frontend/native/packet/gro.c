@@ -9,15 +9,15 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-#define UDP_SEGMENTS_MAX 64u        /* the kernel's limit for one UDP_L4 packet (UDP_MAX_SEGMENTS in older ones) */
+#define UDP_SEGMENTS_MAX 64u        /* the kernel's limit for one UDP_L4 packet (UDP_MAX_SEGMENTS) */
 
-/* A packet as the merging sees it. */
+/* A parsed packet. */
 struct candidate {
     const uint8_t *packet;
     size_t size, transport, headers;
     bool ipv6, udp;
     bool mergeable;
-    bool acknowledges;              /* and does nothing else: not mergeable, but a later one may stand for it */
+    bool acknowledges;              /* an ACK without data: not mergeable, but replaceable */
     struct gw_ack ack;
 };
 
@@ -40,17 +40,17 @@ static bool has_right_checksum(const struct candidate *c)
     if (!c->ipv6 && gw_sum_fold(gw_sum(0, c->packet, c->transport)) != 0xffff)
         return false;
     if (c->udp && gw_read16(c->packet + c->transport + 6) == 0)
-        return false;               /* none at all: segments would get one */
+        return false;               /* no checksum: segments would get one */
     return gw_sum_fold(gw_sum(pseudo_sum(c), c->packet + c->transport, c->size - c->transport)) == 0xffff;
 }
 
 enum kind {
     FLOW,                           /* one of a TCP or UDP flow */
-    OTHER,                          /* of no flow that is merged here */
-    ODD,                            /* fragments, options, extension headers: perhaps of a flow, who knows which */
+    OTHER,                          /* of a flow that is not merged */
+    ODD,                            /* fragments, IP options, extension headers: the flow is unknown */
 };
 
-/* And whether it may be merged: no options of IP, data, plain flags. */
+/* Parses the packet. Mergeable: no IP options, data, no flags but ACK and PSH. */
 static enum kind classify(const struct gw_gro *g, const uint8_t *packet, size_t size, struct candidate *c)
 {
     uint8_t protocol;
@@ -88,7 +88,7 @@ static bool same_flow(const struct gw_flow *f, const struct candidate *c)
            memcmp(f->packet + addresses, c->packet + addresses, size) == 0;
 }
 
-/* But for lengths, identification and checksum. */
+/* True if the IP headers are equal but for length, identification and checksum. */
 static bool same_ip(const struct gw_flow *f, const struct candidate *c)
 {
     if (c->ipv6)                    /* version, class, flow label, next header, hop limit */
@@ -96,7 +96,7 @@ static bool same_ip(const struct gw_flow *f, const struct candidate *c)
     return f->packet[1] == c->packet[1] && memcmp(f->packet + 6, c->packet + 6, 3) == 0;
 }
 
-static bool in_step(const struct gw_flow *f, const struct candidate *c)
+static bool in_sequence(const struct gw_flow *f, const struct candidate *c)
 {
     return c->ipv6 || (uint16_t)(gw_read16(f->packet + 4) + f->count) == gw_read16(c->packet + 4);
 }
@@ -115,18 +115,18 @@ static bool can_append(const struct gw_flow *f, const struct candidate *c)
 {
     size_t payload = c->size - c->headers;
 
-    if (f->closed || !c->mergeable || payload > f->each || f->size + payload > GW_LARGE_MAX || !same_ip(f, c) || !in_step(f, c))
+    if (f->closed || !c->mergeable || payload > f->each || f->size + payload > GW_LARGE_MAX || !same_ip(f, c) || !in_sequence(f, c))
         return false;
     return c->udp ? f->count < UDP_SEGMENTS_MAX : same_tcp(f, c);
 }
 
-static bool can_stand_for(const struct gw_flow *f, const struct candidate *c)
+static bool can_replace(const struct gw_flow *f, const struct candidate *c)
 {
     return f->acknowledges && c->acknowledges && same_ip(f, c) && gw_ack_supersedes(&f->ack, &c->ack) &&
            c->ack.number - f->first_number <= GW_ACK_STRETCH;
 }
 
-static void stand_for(struct gw_gro *g, struct gw_flow *f, const struct candidate *c)
+static void replace(struct gw_gro *g, struct gw_flow *f, const struct candidate *c)
 {
     memcpy(f->packet, c->packet, c->size);
     f->headers = c->headers;
@@ -172,7 +172,7 @@ static void begin(struct gw_flow *f, const struct candidate *c)
     };
 }
 
-/* Lengths and checksums of the whole: the kernel completes the transport's from the pseudo header's sum. */
+/* Writes lengths and checksums of a merged packet. The transport's is the sum of the pseudo header: the kernel completes it. */
 static void finish(struct gw_flow *f, struct virtio_net_hdr *header)
 {
     struct candidate whole = { .packet = f->packet, .size = f->size, .transport = f->transport, .ipv6 = f->ipv6, .udp = f->udp };
@@ -183,8 +183,7 @@ static void finish(struct gw_flow *f, struct virtio_net_hdr *header)
     } else {
         gw_write16(f->packet + 2, f->size);
         memset(f->packet + 10, 0, 2);
-        sum = (uint16_t)~gw_sum_fold(gw_sum(0, f->packet, f->transport));
-        memcpy(f->packet + 10, &sum, 2);
+        gw_sum_store(f->packet + 10, gw_sum(0, f->packet, f->transport));
     }
     if (f->udp)
         gw_write16(f->packet + f->transport + 4, f->size - f->transport);
@@ -193,12 +192,12 @@ static void finish(struct gw_flow *f, struct virtio_net_hdr *header)
     header->gso_size = f->each;
     header->hdr_len = (uint16_t)f->headers;
     header->csum_start = (uint16_t)f->transport;
-    header->csum_offset = f->udp ? 6 : 16;
+    header->csum_offset = f->udp ? UDP_CHECKSUM : TCP_CHECKSUM;
     sum = gw_sum_fold(pseudo_sum(&whole));
     memcpy(f->packet + f->transport + header->csum_offset, &sum, 2);
 }
 
-static void leave(struct gw_gro *g, struct gw_flow *f)
+static void emit_flow(struct gw_gro *g, struct gw_flow *f)
 {
     struct virtio_net_hdr header = { 0 };
 
@@ -208,13 +207,13 @@ static void leave(struct gw_gro *g, struct gw_flow *f)
     g->emit(g->owner, &header, f->packet, f->size);
 }
 
-static struct gw_flow *place_for_new(struct gw_gro *g)
+static struct gw_flow *slot_for_new(struct gw_gro *g)
 {
     for (uint32_t i = 0; i < GW_FLOWS; i++)
         if (!g->flows[i].active)
             return &g->flows[i];
     g->turn = (g->turn + 1) % GW_FLOWS;
-    leave(g, &g->flows[g->turn]);
+    emit_flow(g, &g->flows[g->turn]);
     return &g->flows[g->turn];
 }
 
@@ -233,15 +232,15 @@ void gw_gro_take(struct gw_gro *g, const uint8_t *packet, size_t size)
             append(&g->flows[i], &c);
             return;
         }
-        if (can_stand_for(&g->flows[i], &c)) {
-            stand_for(g, &g->flows[i], &c);
+        if (can_replace(&g->flows[i], &c)) {
+            replace(g, &g->flows[i], &c);
             return;
         }
-        leave(g, &g->flows[i]);
+        emit_flow(g, &g->flows[i]);
         break;
     }
     if (c.mergeable || c.acknowledges)
-        begin(place_for_new(g), &c);
+        begin(slot_for_new(g), &c);
     else
         g->emit(g->owner, &plain, packet, size);
 }
@@ -250,11 +249,11 @@ void gw_gro_flush(struct gw_gro *g)
 {
     for (uint32_t i = 0; i < GW_FLOWS; i++)
         if (g->flows[i].active)
-            leave(g, &g->flows[i]);
+            emit_flow(g, &g->flows[i]);
 }
 
 int gw_gro_init(struct gw_gro *g, void (*emit)(void *, const struct virtio_net_hdr *, const uint8_t *, size_t),
-                      void *owner)
+                void *owner)
 {
     memset(g, 0, sizeof(*g));
     g->memory = malloc((size_t)GW_FLOWS * (GW_LARGE_MAX + 1));

@@ -25,12 +25,12 @@ int gw_checksum_complete(const struct virtio_net_hdr *header, uint8_t *packet, s
         return 0;
     if (start >= size || at + 2 > size)
         return -EINVAL;
-    /* What stands there is the pseudo header's sum. */
+    /* The checksum field has the sum of the pseudo header. */
     store_checksum(packet + at, gw_sum(0, packet + start, size - start), header->csum_offset == UDP_CHECKSUM);
     return 0;
 }
 
-int gw_gso_begin(struct gw_gso *segments, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
+int gw_gso_begin(struct gw_gso *gso, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
     uint8_t type = header->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
     size_t transport = header->csum_start, headers;
@@ -45,7 +45,7 @@ int gw_gso_begin(struct gw_gso *segments, const struct virtio_net_hdr *header, c
     headers = transport + (udp ? UDP_HEADER : (size_t)(packet[transport + 12] >> 4) * 4);
     if (headers < transport + (udp ? UDP_HEADER : TCP_HEADER) || headers >= size)
         return -EINVAL;
-    *segments = (struct gw_gso){
+    *gso = (struct gw_gso){
         .packet = packet,
         .transport = transport,
         .headers = headers,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Interrupt moderation for a worker. A peer that sends one record per system call wakes the worker once per record, and waking costs
- * more than the record. So above a rate of packets, a worker whose turns stay small pauses between them, and batches form. An idle
- * tunnel never waits: the rate of the last window decides.
+ * Interrupt moderation for a worker. A peer that sends one record per system call wakes the worker once per record, and waking
+ * costs more than the record. So above a rate of packets, a worker whose turns stay small pauses between them, and batches form. An
+ * idle tunnel never waits: the rate of the last window decides.
  */
 #ifndef VPN_FRONTEND_PACING_H
 #define VPN_FRONTEND_PACING_H

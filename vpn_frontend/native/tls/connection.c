@@ -237,12 +237,12 @@ void gw_connection_end(struct gw_connection *connection, enum gw_cause cause)
     if (connection->state == GW_CONNECTION_DEAD)
         return;
     if (connection->state < GW_CONNECTION_CLOSING)
-        count_end(connection, cause);     /* who sees the alert sees it counted */
+        count_end(connection, cause);   /* before the alert: its reader sees it counted */
     if (cause == GW_CAUSE_PEER_CLOSED &&
         (connection->state == GW_CONNECTION_PRE_TUNNEL || connection->state == GW_CONNECTION_OWNED))
         wolfSSL_shutdown(connection->ssl);
     if (cause == GW_CAUSE_HANDSHAKE_FAILED || cause == GW_CAUSE_PEER_CLOSED)
-        gw_send_queue_send(&connection->out, &worker->chunks, connection->pollable.fd);   /* the alert, as far as it goes */
+        gw_send_queue_send(&connection->out, &worker->chunks, connection->pollable.fd);   /* the alert, if it fits */
     report_end(connection, connection->state < GW_CONNECTION_CLOSING ? cause : GW_CAUSE_LOCAL);
     connection->state = GW_CONNECTION_DEAD;
     give_slot(connection);

@@ -15,7 +15,7 @@ static void address_key(const struct gw_path *path, uint8_t key[GW_CLIENT_KEY])
     memcpy(key, path->peer, 16);
 }
 
-static void list_address(struct gw_worker *worker, const struct gw_session *session, const struct gw_path *path, bool present)
+static void set_address(struct gw_worker *worker, const struct gw_session *session, const struct gw_path *path, bool present)
 {
     uint8_t key[GW_CLIENT_KEY];
 
@@ -32,7 +32,7 @@ static void end_live(struct gw_worker *worker, struct gw_session *session)
 
     if (!dtls->live)
         return;
-    list_address(worker, session, &dtls->live->path, false);
+    set_address(worker, session, &dtls->live->path, false);
     gw_dtls_connection_free(dtls->live);
     dtls->live = NULL;
     dtls->active = false;
@@ -103,9 +103,9 @@ void gw_dtls_attached(struct gw_worker *worker, struct gw_session *session)
     }
 }
 
-/* From here on `coming` is the connection in use; the one before is gone without a word, since its client has left it. False: it
- * cannot be used. */
-static bool come_up(struct gw_worker *worker, struct gw_session *session)
+/* The pending connection becomes the live one. The one before ends without an event: its client has left it. False: it cannot be
+ * used. */
+static bool activate_pending(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_event event = { .kind = GW_DTLS_UP, .session = session->id };
     struct gw_dtls *dtls = session->dtls;
@@ -120,7 +120,7 @@ static bool come_up(struct gw_worker *worker, struct gw_session *session)
     dtls->pending = NULL;
     dtls->active = true;
     dtls->heard = dtls->probed = worker->now;
-    list_address(worker, session, &dtls->live->path, true);
+    set_address(worker, session, &dtls->live->path, true);
     gw_count(worker, GW_STAT_dtls_handshakes_done);
     event.tls_version = facts.version;
     memcpy(event.cipher, facts.cipher, sizeof(event.cipher));
@@ -137,11 +137,11 @@ static bool come_up(struct gw_worker *worker, struct gw_session *session)
 static void answer_probe(struct gw_worker *worker, struct gw_dtls_connection *connection, uint8_t *frame, size_t size)
 {
     gw_count(worker, GW_STAT_dpd_answered);
-    frame[0] = GW_FRAME_DPD_RESPONSE;   /* with its payload: clients measure the path with it */
+    frame[0] = GW_FRAME_DPD_RESPONSE;   /* with its payload, by which clients measure the path MTU */
     gw_dtls_write(connection->ssl, frame, size);
 }
 
-/* False: the client said goodbye. */
+/* False: the client closed the channel. */
 static bool take_frame(struct gw_worker *worker, struct gw_session *session, uint8_t *frame, size_t size)
 {
     struct gw_dtls *dtls = session->dtls;
@@ -169,12 +169,12 @@ static bool take_frame(struct gw_worker *worker, struct gw_session *session, uin
     return true;
 }
 
-/* Reads the records of the datagram that io was given; true where one of them was the client's. wolfSSL is not asked for more where
- * there is none: it would keep a buffer for it, of 4 KiB, for as long as the client is silent. */
+/* Reads the records of the datagram that was fed. True if one of them was authentic. After the only record of a datagram wolfSSL is
+ * not called again: it would keep a buffer of 4 KiB for the next one. */
 static bool read_records(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_dtls *dtls = session->dtls;
-    bool genuine = false;
+    bool authentic = false;
 
     while (dtls->live) {
         size_t size = 0;
@@ -183,7 +183,7 @@ static bool read_records(struct gw_worker *worker, struct gw_session *session)
         if (result == GW_DTLS_WANT)
             break;
         if (result == GW_DTLS_DONE && size && take_frame(worker, session, worker->plain, size)) {
-            genuine = true;
+            authentic = true;
             dtls->heard = worker->now;
             gw_session_heard(&worker->gateway->events, session);
             gw_dtls_connection_confirm(dtls->live);
@@ -192,33 +192,33 @@ static bool read_records(struct gw_worker *worker, struct gw_session *session)
             continue;
         }
         gw_dtls_drop(worker, session, result == GW_DTLS_BROKEN ? GW_CAUSE_PROTOCOL : GW_CAUSE_PEER_CLOSED);
-        return genuine;
+        return authentic;
     }
     if (dtls->live)
         dtls->live->io.datagram = NULL;
-    return genuine;
+    return authentic;
 }
 
 static void feed_pending(struct gw_worker *worker, struct gw_session *session, const uint8_t *datagram, size_t size)
 {
     enum gw_dtls_result result = gw_dtls_connection_advance(session->dtls->pending, datagram, size);
 
-    if (result == GW_DTLS_DONE && come_up(worker, session)) {
+    if (result == GW_DTLS_DONE && activate_pending(worker, session)) {
         if (session->dtls->live->content != GW_DTLS_FLIGHT)
-            read_records(worker, session);  /* what came behind the client's last flight */
+            read_records(worker, session);  /* records behind the client's last flight */
     } else if (result != GW_DTLS_WANT) {
         end_pending(session->dtls);
     }
 }
 
-/* A name may be overheard, so whoever echoes a cookie can begin a handshake that it cannot end. It must not keep out the
- * session's own client, who comes from where its TLS connection comes from. */
+/* True if the path has the address of the session's TLS peer. Names are readable on the wire: any host that echoes a cookie can
+ * begin a handshake that it cannot finish. Such a handshake must not keep the session's own client out. */
 static bool is_tls_peer(const struct gw_session *session, const struct gw_path *path)
 {
     return session->channel && !memcmp(session->channel->peer, path->peer, sizeof(path->peer));
 }
 
-static bool too_soon(const struct gw_worker *worker, const struct gw_session *session, const struct gw_path *path)
+static bool is_too_soon(const struct gw_worker *worker, const struct gw_session *session, const struct gw_path *path)
 {
     const struct gw_dtls *dtls = session->dtls;
     const struct gw_dtls_connection *last = dtls->pending ? dtls->pending : dtls->live;
@@ -228,7 +228,7 @@ static bool too_soon(const struct gw_worker *worker, const struct gw_session *se
     return !dtls->pending || !is_tls_peer(session, path) || is_tls_peer(session, &dtls->pending->path);
 }
 
-/* A hello whose cookie is good. */
+/* A ClientHello whose cookie is good. */
 static void take_hello(struct gw_worker *worker, struct gw_session *session, const struct gw_datagram *info,
                        const uint8_t *datagram)
 {
@@ -239,10 +239,10 @@ static void take_hello(struct gw_worker *worker, struct gw_session *session, con
         return;
     if (gw_dtls_connection_is_at(dtls->pending, &info->path) && !memcmp(dtls->pending->random, hello.random, GW_DTLS_RANDOM_SIZE)) {
         if (!dtls->pending->proof_since)
-            feed_pending(worker, session, datagram, info->size);   /* our flight was lost, the client asks again */
+            feed_pending(worker, session, datagram, info->size);   /* our flight was lost, the client retransmits */
         return;
     }
-    if (too_soon(worker, session, &info->path)) {
+    if (is_too_soon(worker, session, &info->path)) {
         gw_count(worker, GW_STAT_dtls_hello_duplicate);
         return;
     }
@@ -252,7 +252,7 @@ static void take_hello(struct gw_worker *worker, struct gw_session *session, con
         feed_pending(worker, session, datagram, info->size);
 }
 
-/* Something sealed from a port that is not the client's: if it opens, the client's port has changed. */
+/* An encrypted record from another port of the client's address. If it is authentic, the client's port has changed (NAT). */
 static void take_rebound(struct gw_worker *worker, struct gw_session *session, const struct gw_datagram *info,
                           const uint8_t *datagram)
 {
@@ -271,14 +271,14 @@ static void take_rebound(struct gw_worker *worker, struct gw_session *session, c
     if (!read_records(worker, session)) {
         gw_count(worker, GW_STAT_dtls_unmatched);
     } else if (dtls->live) {
-        dtls->live->path = info->path;    /* the same address: the directory stays right */
+        dtls->live->path = info->path;    /* the same address: the client table stays right */
         dtls->rebinds = 0;
         gw_count(worker, GW_STAT_dtls_moved);
     }
 }
 
-/* Of a path on which there is a handshake. A replayed hello begins one too, whose cookie is still good: so what is sealed for
- * the connection in use on the same path is still its own. */
+/* A datagram of the pending handshake's path. A replayed ClientHello begins a handshake, too, while its cookie is good. So a record
+ * for the live connection on the same path is tried there first. */
 static void take_pending(struct gw_worker *worker, struct gw_session *session, const struct gw_datagram *info,
                         const uint8_t *datagram)
 {
@@ -308,7 +308,7 @@ void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const st
     } else if (!gw_dtls_connection_is_at(dtls->live, &info->path)) {
         take_rebound(worker, session, info, datagram);
     } else if (info->kind == GW_DTLS_CLEAR && (dtls->live->confirmed || datagram[0] == GW_DTLS_ALERT)) {
-        gw_count(worker, GW_STAT_dtls_clear);   /* anybody could have sent it */
+        gw_count(worker, GW_STAT_dtls_clear);   /* unauthenticated */
     } else {
         gw_dtls_connection_feed(dtls->live, datagram, info->size);
         read_records(worker, session);
@@ -353,7 +353,7 @@ void gw_dtls_send_control(struct gw_session *session, enum gw_frame_type type, c
     gw_dtls_write(dtls->live->ssl, frame, size + 1);
 }
 
-/* Clients are told half the session's DPD time for DTLS, so that both ends are back on TLS within one whole of it. */
+/* Clients are told half the session's DPD time for DTLS, so both ends are back on TLS within one whole DPD time. */
 static void watch_peer(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_dtls *dtls = session->dtls;

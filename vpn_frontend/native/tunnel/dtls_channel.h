@@ -1,63 +1,63 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The DTLS half of a session, on the session's worker. Up to two connections at a time: the one in use, and one in the making
- * that replaces it once it works, so that a client which makes its DTLS anew is served throughout. With GW_DTLS_CERTIFICATE
- * anybody may finish the handshake: such a connection works once the proof came that its client is the session's. Until then
- * nothing of it is delivered.
+ * The DTLS channel of a session, on the session's worker. It has up to two connections: the live one, and a pending one that
+ * replaces it once its handshake is done, so a client that starts DTLS again is served throughout. With GW_DTLS_CERTIFICATE any
+ * client may finish the handshake. Such a connection is used once its client has proved to be the session's (dtls/proof.h).
  *
- * Packets for the client go over DTLS while it is `active`: from the moment it is up, until the client falls back (data of it
- * comes over TLS) or is not heard for a DPD period, and again when data of it comes over DTLS.
+ * Packets for the client go over DTLS while it is `active`: from the moment it is up, until the client falls back (its data comes
+ * over TLS) or is silent for a DPD period. Data from the client over DTLS makes it active again.
  */
 #ifndef VPN_FRONTEND_DTLS_CHANNEL_H
 #define VPN_FRONTEND_DTLS_CHANNEL_H
 
 #include "dtls/connection.h"
 
-#define GW_DTLS_HELLO_PAUSE (3 * GW_SECOND)         /* between two handshakes of one session */
-#define GW_DTLS_CONTROL_MAX 512u        /* bytes of a control frame's payload: a reason and a sentence */
-#define GW_DTLS_REBINDS 64u       /* datagrams of other ports tried per session and second */
+#define GW_DTLS_HELLO_PAUSE (3 * GW_SECOND) /* between two handshakes of one session */
+#define GW_DTLS_CONTROL_MAX 512u    /* bytes of a control frame's payload: a reason and a sentence */
+#define GW_DTLS_REBINDS 64u         /* datagrams from other ports that are tried per session and second */
 
 struct gw_dtls {
     struct gw_dtls_config config;
-    struct gw_dtls_connection *live, *pending;     /* NULL: none */
+    struct gw_dtls_connection *live, *pending;  /* owned; NULL: none */
     bool active;
-    bool attached;                  /* a TLS channel has begun since the session expects this client */
-    uint64_t heard, probed;
+    bool attached;                  /* a TLS channel has begun with this expectation */
+    uint64_t heard, probed;         /* as in struct gw_session, for DTLS alone */
     uint64_t rebind_second;
-    uint32_t rebinds;
+    uint32_t rebinds;               /* in the second `rebind_second` */
 };
 
-/* A session expects this client from now on; connections made under an older configuration end. */
+/* The session expects this client. Connections made under an older expectation end. */
 void gw_dtls_expect(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_config *config);
-/* The session has a new TLS channel: an expectation that is older than it ends. */
+/* The session has a new TLS channel. An expectation that an earlier channel used ends. */
 void gw_dtls_attached(struct gw_worker *worker, struct gw_session *session);
-/* The session expects nobody any more. */
+/* Ends the connections and the expectation. */
 void gw_dtls_forget(struct gw_worker *worker, struct gw_session *session);
-/* Frees without a word. */
+/* Frees without an event. NULL is ignored. */
 void gw_dtls_destroy(struct gw_dtls *dtls);
-/* Ends the connections, keeps the expectation: the client will come again. Tells Python where one was up. */
+/* Ends the connections and keeps the expectation: the client may come again. Sends GW_DTLS_DOWN if one was live. */
 void gw_dtls_drop(struct gw_worker *worker, struct gw_session *session, enum gw_cause cause);
+/* Handles a datagram of the session. */
 void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const struct gw_datagram *info, const uint8_t *datagram);
-/* Whether this is where its datagrams come from now. */
+/* True if the live connection has this path. */
 bool gw_dtls_is_at(const struct gw_session *session, const struct gw_path *path);
-/* The session has come to this worker. */
+/* The session has migrated to this worker. */
 void gw_dtls_adopt(struct gw_worker *worker, struct gw_session *session);
-/* An inner packet for the client, with a byte of room in front of it: 0, or why it has to go another way. */
+/* Sends an inner packet with a byte of room in front of it. -ENOTCONN or -EIO: to be sent over TLS. */
 int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size);
-/* A control frame, where there is a connection. */
+/* Sends a control frame, if there is a live connection. */
 void gw_dtls_send_control(struct gw_session *session, enum gw_frame_type type, const uint8_t *payload, size_t size);
 /* When the client was last heard over DTLS; 0: there is none. */
 static inline uint64_t gw_dtls_heard(const struct gw_dtls *dtls)
 {
     return dtls && dtls->live ? dtls->heard : 0;
 }
-/* Data came over TLS: the client does not trust its DTLS any more. */
+/* Data came over TLS: the client does not use its DTLS now. NULL is ignored. */
 static inline void gw_dtls_fall_back(struct gw_dtls *dtls)
 {
     if (dtls)
         dtls->active = false;
 }
-/* Once a second. */
+/* Once a second: DPD, and timeouts of the pending handshake. */
 void gw_dtls_tick(struct gw_worker *worker, struct gw_session *session);
 
 #endif

@@ -17,8 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BATCHES_PER_TURN 4          /* reads of GW_RECEIVE_BATCH before others have their turn */
-#define NAMES_PER_SESSION 2u        /* the one before is there until its worker has heard of the next */
+#define BATCHES_PER_TURN 4          /* calls of recvmmsg before other events are handled */
+#define NAMES_PER_SESSION 2u        /* the previous name stays until the worker has the new one */
 #define CONTROL_SIZE (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)))
 
 #ifndef UDP_GRO
@@ -78,7 +78,7 @@ static struct gw_udp_port *port_new(const struct gw_worker *worker)
     return port;
 }
 
-/* Where a datagram came to is where the answer has to come from; on a socket of IPv6 that covers IPv4, mapped. */
+/* Asks for the destination of each datagram: answers have to leave from it. An IPv6 socket reports IPv4 ones mapped. */
 static int ask_for_destination(int fd, bool ipv6)
 {
     const int on = 1;
@@ -88,8 +88,8 @@ static int ask_for_destination(int fd, bool ipv6)
     return setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) ? -errno : 0;
 }
 
-/* Linux 5.0; without it datagrams come one by one. */
-static void ask_for_bundles(int fd)
+/* UDP_GRO needs Linux 5.0; without it datagrams come singly. */
+static void ask_for_gro(int fd)
 {
     const int on = 1;
 
@@ -111,10 +111,10 @@ static int adopt(struct gw_worker *worker, struct gw_udp_port *port, int fd)
     if (status)
         return status;
     if (worker->gateway->config.offloads & GW_OFFLOAD_UDP_GRO)
-        ask_for_bundles(fd);
+        ask_for_gro(fd);
     listener->pollable = (struct gw_pollable){ GW_POLL_UDP, fd };
     listener->index = (uint16_t)port->count;
-    listener->port = ntohs(name.sin6_port);   /* of sockaddr_in in the same place */
+    listener->port = ntohs(name.sin6_port);   /* sockaddr_in has it at the same offset */
     port->sockets[port->count] = (struct gw_udp_socket){ fd, name.sin6_family == AF_INET6 };
     status = gw_worker_watch(worker, &listener->pollable, EPOLLIN);
     if (!status)
@@ -155,7 +155,7 @@ static bool policy_accepts(const struct gw_worker *worker, const struct gw_path 
                                worker->now);
 }
 
-/* Batches hold parcels, each followed by its datagram. One that is not taken waits for the next turn and grows. */
+/* Posts the datagrams for worker `to`. A batch that is refused waits for the next turn and grows. */
 static int post(struct gw_worker *worker, uint32_t to)
 {
     struct gw_message *message = gw_message_new(GW_MSG_DATAGRAMS, NULL, 0);
@@ -207,7 +207,7 @@ static void deliver(struct gw_worker *worker, const struct gw_datagram *info, co
         gw_count(worker, GW_STAT_dtls_unmatched);
 }
 
-/* The session goes to where its datagrams come in. A forged one changes nothing: from the client's path it comes in there too. */
+/* Moves the session to the worker that receives its datagrams. A forged datagram cannot: the client's path leads there, too. */
 static void follow(struct gw_worker *worker, const struct gw_datagram *info)
 {
     struct gw_session *session = info->arrived_at == worker->index ? NULL : gw_worker_find(worker, info->session);
@@ -231,7 +231,7 @@ void gw_udp_demux_take_batch(struct gw_worker *worker, struct gw_batch *batch)
     gw_batch_give(&worker->gateway->batches, batch);
 }
 
-/* True: the cookie is good, under secret number *secret. False: answered, or nothing to say. */
+/* True: the cookie is good under secret *secret. False: answered with a cookie, or ignored. */
 static bool check_cookie(struct gw_worker *worker, const struct gw_path *path, const struct gw_hello *hello, uint8_t *secret)
 {
     struct gw_cookies *cookies = &worker->udp->cookies;
@@ -249,7 +249,7 @@ static bool check_cookie(struct gw_worker *worker, const struct gw_path *path, c
     return false;
 }
 
-/* The same for DTLS 1.3, whose cookie wolfSSL makes and reads; its answer may be larger than a hello: then there is none. */
+/* The same for DTLS 1.3, whose cookie wolfSSL makes and reads. An answer larger than the ClientHello is not sent. */
 static bool check_cookie13(struct gw_worker *worker, const struct gw_path *path, enum gw_dtls_mode mode, const uint8_t *datagram,
                            size_t size, uint8_t *secret)
 {
@@ -263,7 +263,7 @@ static bool check_cookie13(struct gw_worker *worker, const struct gw_path *path,
                             &reply_size))
             return true;
         if (reply_size)
-            break;                  /* it brought no cookie */
+            break;                  /* the ClientHello has no cookie */
     }
     if (reply_size && reply_size <= size) {
         gw_udp_batch_push(&worker->udp->out, path, reply, reply_size);
@@ -313,7 +313,7 @@ static uint64_t find_by_address(struct gw_worker *worker, const struct gw_path *
     return gw_client_table_find(&worker->gateway->dtls->addresses, key);
 }
 
-/* `known`: the session of this path, 0 while nobody has looked. */
+/* `known`: the session of this path; 0: not looked up yet. */
 static void sort(struct gw_worker *worker, const struct gw_path *path, const uint8_t *datagram, size_t size, uint64_t *known)
 {
     struct gw_datagram info = {
@@ -328,7 +328,7 @@ static void sort(struct gw_worker *worker, const struct gw_path *path, const uin
         return;
     }
     if (info.kind == GW_DTLS_HELLO) {
-        *known = 0;                 /* it may be the path's beginning with another session */
+        *known = 0;                 /* the path may begin another session */
         take_hello(worker, &info, datagram);
         return;
     }
@@ -343,11 +343,10 @@ static void sort(struct gw_worker *worker, const struct gw_path *path, const uin
         gw_count(worker, GW_STAT_dtls_unmatched);
 }
 
-/* What the kernel says beside the bytes: where they came to, and the size of the datagrams it put together (0: one). False: not
- * all of it fit, or the destination is missing. */
+/* Reads the destination, and the size of datagrams that the kernel merged (0: not merged). False: truncated, or no destination. */
 static bool read_control(struct msghdr *message, struct gw_path *path, size_t *segment)
 {
-    bool located = false;
+    bool found = false;
 
     *segment = 0;
     for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at; at = CMSG_NXTHDR(message, at)) {
@@ -355,13 +354,13 @@ static bool read_control(struct msghdr *message, struct gw_path *path, size_t *s
             const struct in_pktinfo *info = (const struct in_pktinfo *)CMSG_DATA(at);
 
             gw_map_ipv4(path->local, &info->ipi_spec_dst);
-            located = true;
+            found = true;
         } else if (at->cmsg_level == IPPROTO_IPV6 && at->cmsg_type == IPV6_PKTINFO) {
             const struct in6_pktinfo *info = (const struct in6_pktinfo *)CMSG_DATA(at);
 
             memcpy(path->local, &info->ipi6_addr, 16);
             path->interface = gw_is_link_local(path->peer) ? (uint32_t)info->ipi6_ifindex : 0;
-            located = true;
+            found = true;
         } else if (at->cmsg_level == IPPROTO_UDP && at->cmsg_type == UDP_GRO) {
             int size;
 
@@ -369,21 +368,21 @@ static bool read_control(struct msghdr *message, struct gw_path *path, size_t *s
             *segment = size > 0 ? (size_t)size : 0;
         }
     }
-    return located && !(message->msg_flags & MSG_CTRUNC);
+    return found && !(message->msg_flags & MSG_CTRUNC);
 }
 
 static void read_peer(const struct sockaddr_in6 *from, uint16_t socket, struct gw_path *path)
 {
     memset(path, 0, sizeof(*path));
     path->socket = socket;
-    path->peer_port = ntohs(from->sin6_port);   /* of sockaddr_in in the same place */
+    path->peer_port = ntohs(from->sin6_port);   /* sockaddr_in has it at the same offset */
     if (from->sin6_family == AF_INET)
         gw_map_ipv4(path->peer, &((const struct sockaddr_in *)from)->sin_addr);
     else
         memcpy(path->peer, &from->sin6_addr, 16);
 }
 
-/* One read: a datagram, or several of one size but the last. */
+/* Handles one read: a datagram, or several that have one size but for the last. */
 static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t socket, const uint8_t *bytes, size_t size)
 {
     struct gw_path path;
@@ -399,13 +398,13 @@ static void unpack(struct gw_worker *worker, struct msghdr *message, uint16_t so
         size_t one = segment && segment < size ? segment : size;
 
         sort(worker, &path, bytes, one, &known);
-        worker->pacing.turn++;        /* a stranger's too: what a flood costs is the waking for each of it */
+        worker->pacing.turn++;      /* unmatched ones, too: in a flood each would wake the worker */
         bytes += one;
         size -= one;
     } while (size);
 }
 
-/* As many as recvmmsg gave; fewer than GW_RECEIVE_BATCH: there are no more for now. */
+/* Returns the number of reads; below GW_RECEIVE_BATCH: no more wait. */
 static int receive(struct gw_worker *worker, const struct gw_udp_listener *listener)
 {
     struct gw_udp_port *port = worker->udp;

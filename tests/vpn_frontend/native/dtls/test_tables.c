@@ -136,7 +136,7 @@ static void test_a_path_put_twice_takes_one_place(void)
     path.socket = 1;
     assert(gw_path_cache_find(&paths, &path, 3) == 0);
     for (uint32_t i = 0; i < (paths.row_mask + 1) * GW_PATH_CACHE_ROW; i++)
-        taken += paths.places[i].session != 0;
+        taken += paths.entries[i].session != 0;
     assert(taken == 1);
     gw_path_cache_free(&paths);
 }

@@ -55,6 +55,16 @@ def test_early_bytes_behind_the_connect_request_are_frames(bench, wire):
     assert bench.tun[0].recv(65536) == second
 
 
+@pytest.mark.parametrize("fragment", [0x2000, 0x0001], ids=["first", "second"])
+def test_a_small_fragment_from_the_host_reaches_its_client(bench, wire, fragment):
+    """Clients may not send such fragments; what the host sends is the host's."""
+    client, _ = bench.tunnel()
+    packet = wire.ipv4(wire.outside4, wire.own4, b"8 bytes.", protocol=6, fragment=fragment)
+    bench.tun[0].send(packet)
+    assert client.read_frame() == (wire.data, packet)
+    assert bench.gateway.stats()["tx_no_session"] == 0
+
+
 def test_dead_peer_request_is_echoed(bench, wire):
     client, _ = bench.tunnel()
     for payload in (b"", b"Z" * 1300):
