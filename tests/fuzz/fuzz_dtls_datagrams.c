@@ -15,7 +15,7 @@
 
 #define CHECK(condition) do { if (!(condition)) abort(); } while (0)
 
-/* A certificate of nobody's, so that hellos which want one get as far as the others. */
+/* A test certificate, so that ClientHellos that want one get as far as the others. */
 static const char chain[] =
     "-----BEGIN CERTIFICATE-----\n"
     "MIIBdDCCARugAwIBAgIUNN2wBP8jDzteprCrV0IU+aHtJ1AwCgYIKoZIzj0EAwIw\n"
@@ -80,7 +80,7 @@ static size_t wrap(uint8_t *out, const uint8_t *body, size_t size)
 
 static void take_hello(const uint8_t *datagram, size_t size, const struct gw_hello *hello)
 {
-    static const char peer[40] = "somebody";
+    static const char peer[40] = "a peer";
     uint8_t reply[512], echoed[GW_COOKIE_SIZE];
     size_t reply_size = sizeof(reply);
     struct gw_hello again = *hello;

@@ -114,7 +114,7 @@ class DtlsClient:
             return b""
 
     def connect(self, seconds=TIMEOUT, pause=QUIET):
-        """Shakes hands, saying it again after each pause; False where nobody answers."""
+        """Does the handshake, retransmitting after each pause; False: no answer."""
         deadline = time.monotonic() + seconds
         status = self.step()
         while status == 0 and time.monotonic() < deadline:

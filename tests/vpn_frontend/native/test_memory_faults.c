@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 #define WORKERS 2
-#define PATIENCE 30                 /* seconds that who must be served has to wait on a loaded machine */
-#define HASTE 1                     /* the same of who met the fault */
+#define PATIENCE 30                 /* seconds in which a client must be served on a loaded machine */
+#define HASTE 1                     /* the same for the client that met the fault */
 #define DTLS_PAUSE 30               /* ms until a flight is sent again */
 #define FRAME(type, size) "STF\1\0" size type "\0"
 

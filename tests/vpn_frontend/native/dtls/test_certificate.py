@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DTLS 1.3 with the server's certificate: anybody may shake hands, and only the session's client is let in."""
+"""DTLS 1.3 with the server's certificate: any client may finish the handshake, only the session's is let in."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def packets(wire):
 
 
 def thief_of(lab, client):
-    """Who has overheard the name and knows nothing else."""
+    """A client that knows the name of the session and nothing else."""
     return lab.client(CERTIFICATE, client.name, secrets.token_bytes(32))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How DTLS comes up, and what strangers get: nothing, or a cookie no larger than their hello."""
+"""DTLS handshakes, and answers to unknown senders: none, or a cookie no larger than the ClientHello."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_wrong_key_does_not_get_in(lab):
     assert lab.bench.wait(DtlsUp).session == session
 
 
-def test_a_stranger_who_overheard_the_name_does_not_keep_its_client_out(lab):
+def test_a_host_that_knows_the_name_does_not_keep_its_client_out(lab):
     _, session, client = lab.tunnel()
     thief = lab.client(PSK, client.name, bytes(48))
     thief.move("127.0.0.2")
@@ -184,7 +184,7 @@ def test_lost_doubled_and_reordered_flights_are_survived(lab, way, fault):
     lab.bench.wait(DtlsUp)
 
 
-def test_hellos_of_strangers_disturb_no_live_connection(lab, wire):
+def test_hellos_of_other_hosts_disturb_no_live_connection(lab, wire):
     _, _, client = lab.tunnel()
     client.step()
     (hello,) = client.outgoing()
@@ -192,13 +192,13 @@ def test_hellos_of_strangers_disturb_no_live_connection(lab, wire):
     client.step(client.receive())
     assert client.connect()
     up, down = wire.ipv4(wire.own4, wire.outside4), wire.ipv4(wire.outside4, wire.own4)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-        stranger.bind(("127.0.0.2", 0))
-        stranger.connect(("127.0.0.1", lab.udp_port))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", 0))
+        other.connect(("127.0.0.1", lab.udp_port))
         for size in range(len(hello) + 1):
-            stranger.send(hello[:size])
+            other.send(hello[:size])
         for at in range(len(hello)):
-            stranger.send(hello[:at] + bytes([hello[at] ^ 0xFF]) + hello[at + 1 :])
+            other.send(hello[:at] + bytes([hello[at] ^ 0xFF]) + hello[at + 1 :])
             client.send(DATA + up)
             assert lab.bench.tun[0].recv(65536) == up
     lab.bench.tun[0].send(down)

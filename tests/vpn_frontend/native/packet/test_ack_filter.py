@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Of acknowledgements that come together the last leaves, and whoever it is for knows what all of them said."""
+"""Of ACKs that arrive together only the last leaves, and it carries the information of all."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Sharers:
 
 @pytest.fixture
 def sharers(start):
-    return Sharers(start(workers=1, write_timeout=600.0), 3)  # so that nobody is cut for being stalled
+    return Sharers(start(workers=1, write_timeout=600.0), 3)  # no connection ends as stalled
 
 
 def test_a_stalled_reader_fills_its_own_queue_and_the_others_get_everything(sharers, wire):

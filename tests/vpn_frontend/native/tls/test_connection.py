@@ -123,7 +123,7 @@ def test_reading_stops_while_python_does_not_take_it(bench, wire):
     client, up = bench.connected()
     client.raw_timeout(0.3)
     sent, block = 0, b"u" * 65536
-    while more := _fill(client, block, 1 << 26):  # nobody takes it
+    while more := _fill(client, block, 1 << 26):  # not read
         sent += more
         assert sent < 1 << 26
         for _ in range(20):  # turns in which the worker would have read more
@@ -132,7 +132,7 @@ def test_reading_stops_while_python_does_not_take_it(bench, wire):
     waiting = [event for event in bench.gateway.events() if isinstance(event, ConnectionData)]
     assert 65536 - 16384 <= sum(len(event.data) for event in waiting) <= 65536 + 16384
     taken = sum(len(event.data) for event in waiting)
-    while taken < sent:  # what was sent whole arrives once somebody reads
+    while taken < sent:  # all that was sent arrives once it is read
         taken += len(bench.wait(ConnectionData).data)
     assert up.connection_id == waiting[0].connection_id
 
@@ -147,7 +147,7 @@ def test_records_of_one_byte_fill_no_memory(start):
         while sent < 1 << 18:
             client.send(b"x")
             sent += 1
-    assert 1000 < sent < 1 << 18, "nobody takes it, so it may not all be taken in"
+    assert 1000 < sent < 1 << 18, "not read, so it must not all be accepted"
     assert bench.gateway.stats()["links_stalled"] == 0
     waiting = [event for event in bench.gateway.events() if isinstance(event, ConnectionData)]
     assert len(waiting) <= 65536 // 400, "an event of 400 bytes and more for each"
@@ -314,7 +314,7 @@ def test_certificate_is_replaced_for_new_handshakes_only(bench, rsa_pair, ecdsa_
     assert bench.read_from(up.connection_id, 14) == b"old connection"
 
 
-def test_after_stop_accepting_connections_live_and_nobody_enters(bench):
+def test_after_stop_accepting_connections_live_and_none_is_accepted(bench):
     client, up = bench.connected()
     bench.gateway.stop_accepting()
     bench.settle()

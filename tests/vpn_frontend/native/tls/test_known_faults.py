@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults that TLS servers have had on the wire: here the same bytes cost their sender its connection, nobody else."""
+"""Known faults of TLS servers: here the same bytes cost their sender its connection, and no other client anything."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def test_a_client_whose_port_changes_is_followed(lab, wire):
     assert client.read() == DATA + down
 
 
-def test_a_replayed_record_from_another_port_moves_nobody(lab, wire):
+def test_a_replayed_record_from_another_port_moves_no_client(lab, wire):
     _, _, client = lab.up()
     up, down = wire.ipv4(wire.own4, wire.outside4), wire.ipv4(wire.outside4, wire.own4)
     sealed = client.seal(DATA + up)
@@ -257,7 +257,7 @@ def test_inner_packets_of_others_are_dropped_over_dtls_too(lab, wire):
     assert (lab.stat("rx_spoofed"), lab.stat("rx_malformed")) == (1, 1)
 
 
-def test_a_goodbye_over_dtls_ends_dtls_only(lab, wire):
+def test_a_disconnect_over_dtls_ends_dtls_only(lab, wire):
     tls, session, client = lab.up()
     client.send(DISCONNECT + b"\xb0bye")
     assert lab.bench.wait(DtlsDown) == DtlsDown(session, Cause.PEER_CLOSED)
@@ -282,9 +282,9 @@ def test_a_burst_leaves_and_arrives_whole_and_in_order(start_lab, wire, offloads
 
 
 def test_what_no_dtls_client_would_send_is_counted(lab):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-        stranger.settimeout(QUIET)
-        stranger.connect(("127.0.0.1", lab.udp_port))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.settimeout(QUIET)
+        other.connect(("127.0.0.1", lab.udp_port))
         for junk in (
             b"",
             b"\x00",
@@ -292,7 +292,7 @@ def test_what_no_dtls_client_would_send_is_counted(lab):
             secrets.token_bytes(1400)[:-1] + b"\0",
             b"\x17\xfe\xfd" + bytes(60),
         ):
-            stranger.send(junk)
+            other.send(junk)
         lab.bench.wait_stat("dtls_garbage", 3)
         with pytest.raises((TimeoutError, ConnectionRefusedError)):
-            stranger.recv(2000)
+            other.recv(2000)

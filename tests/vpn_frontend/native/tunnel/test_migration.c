@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A session between two workers whose turns are played here: each has read its own time, and the one that the session goes to
- * may have read it first.
+ * Migration of a session between two workers whose turns the test plays. Each worker has read its own clock, and the receiver may
+ * have read it first.
  */
 #include "tunnel/dtls_channel.h"
 #include "tunnel/migration.h"
@@ -44,7 +44,7 @@ static void arrive(struct gw_worker *worker)
     free(message);
 }
 
-/* Nothing that it remembers lies in the future of who has it now: no silence, no idleness without end. */
+/* No time of the session lies in the future of its new worker: neither silence nor idleness is endless. */
 static void test_that_time_goes_on(gw *gateway, struct gw_worker *from, struct gw_worker *to)
 {
     struct gw_session *session;

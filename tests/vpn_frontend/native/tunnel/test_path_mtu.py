@@ -106,7 +106,7 @@ def test_a_fragment_is_split_again_where_it_has_to_be(bench, small, wire):
     assert struct.unpack("!H", second[6:8])[0] == MORE_FRAGMENTS | (170 + 157)
 
 
-def test_nobody_hears_of_messages_groups_and_later_fragments(bench, small, wire):
+def test_icmp_errors_groups_and_later_fragments_cause_no_error(bench, small, wire):
     unreachable = b"\x03\x01" + bytes(1300)
     for packet in (
         wire.ipv4(wire.outside4, wire.own4, unreachable, protocol=ICMP, fragment=DONT_FRAGMENT),

@@ -158,7 +158,7 @@ def test_clients_do_not_reach_each_other(start, wire):
     assert bench.wait_stat("rx_client_to_client") == 1
 
 
-def test_packets_for_nobody_or_for_an_absent_client_are_counted(bench, wire):
+def test_packets_for_unknown_or_absent_clients_are_counted(bench, wire):
     client, session = bench.tunnel()
     bench.tun[0].send(wire.ipv4(wire.outside4, "192.168.99.200"))
     bench.wait_stat("tx_no_session")
