@@ -2,9 +2,8 @@
  *
  * Descriptors that a gateway takes over before it starts, on Python's threads.
  */
-#include "runtime/worker.h"
+#include "dtls/udp_port.h"
 #include "tun/queue.h"
-#include "tunnel/udp_demux.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,5 +80,5 @@ int gw_add_udp(gw *g, uint32_t worker, int fd)
     if (g->running || worker >= g->config.workers)
         return -EINVAL;
     status = set_nonblocking(fd);
-    return status ? status : gw_udp_demux_add(g->workers[worker], fd);
+    return status ? status : gw_udp_port_add(g->workers[worker], fd);
 }

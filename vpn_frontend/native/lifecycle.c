@@ -3,8 +3,8 @@
  * Opening, starting and closing a gateway, on Python's threads.
  */
 #include "commands.h"
+#include "dtls/udp_port.h"
 #include "tls/context.h"
-#include "tunnel/udp_demux.h"
 #include "worker_loop.h"
 
 #include <errno.h>
@@ -100,10 +100,10 @@ int gw_set_tls(gw *g, const struct gw_tls *tls, char *error, size_t error_size)
 /* A session's worker answers a datagram through its own socket of the same index, so all workers need as many. */
 static bool same_sockets(const gw *g)
 {
-    uint32_t first = gw_udp_demux_sockets(g->workers[0]);
+    uint32_t first = gw_udp_port_sockets(g->workers[0]);
 
     for (uint32_t i = 1; i < g->config.workers; i++)
-        if (gw_udp_demux_sockets(g->workers[i]) != first)
+        if (gw_udp_port_sockets(g->workers[i]) != first)
             return false;
     return true;
 }

@@ -147,6 +147,6 @@ void gw_worker_close(struct gw_worker *worker)
     gw_messages_discard(worker);
     close_connections(worker);
     close_sessions(worker);
-    gw_udp_demux_free(worker);
+    gw_udp_port_free(worker);
     gw_worker_free(worker);
 }

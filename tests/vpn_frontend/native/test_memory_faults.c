@@ -8,7 +8,7 @@
  * Linked with --wrap for malloc, calloc and realloc, so wolfSSL's allocations fail, too; those of the clients never do.
  */
 #include "commands.h"
-#include "tunnel/udp_demux.h"
+#include "dtls/udp_port.h"
 #include "named_session.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The data of DTLS over UDP: what all workers share, what each has, and a received datagram with its session.
+ * UDP sockets for DTLS: the data that all workers share, the port of each worker, and a received datagram with its session.
  */
 #ifndef VPN_FRONTEND_UDP_PORT_H
 #define VPN_FRONTEND_UDP_PORT_H
@@ -9,8 +9,7 @@
 #include "dtls/context.h"
 #include "dtls/path_cache.h"
 #include "dtls/udp_batch.h"
-#include "runtime/batch_pool.h"
-#include "runtime/pollable.h"
+#include "runtime/worker.h"
 
 #define GW_UDP_SOCKETS_MAX 8u       /* per worker */
 #define GW_RECEIVE_BATCH 32u        /* reads in one recvmmsg, each of one datagram or of several that the kernel merged (UDP_GRO) */
@@ -52,5 +51,15 @@ struct gw_datagram {
     uint16_t arrived_at;            /* the worker that received it, which may differ from the one that posts it */
     struct gw_path path;
 };
+
+/* Returns the shared data, owned by the caller; NULL: `error` has the reason. */
+struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, char *error, size_t error_size);
+void gw_dtls_hub_free(struct gw_dtls_hub *hub);
+
+/* Adds a socket to the worker's port. Takes the descriptor on success. Before the worker starts. 0 or a negative errno. */
+int gw_udp_port_add(struct gw_worker *worker, int fd);
+/* The number of sockets, equal for all workers that run. */
+uint32_t gw_udp_port_sockets(const struct gw_worker *worker);
+void gw_udp_port_free(struct gw_worker *worker);
 
 #endif

@@ -16,15 +16,7 @@
 #include "dtls/udp_port.h"
 #include "runtime/worker.h"
 
-/* NULL: `error` has the reason. */
-struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, char *error, size_t error_size);
-void gw_dtls_hub_free(struct gw_dtls_hub *hub);
-
-/* Takes the descriptor on success. Before the worker starts. */
-int gw_udp_demux_add(struct gw_worker *worker, int fd);
-/* The number of sockets, equal for all workers that run. */
-uint32_t gw_udp_demux_sockets(const struct gw_worker *worker);
-void gw_udp_demux_free(struct gw_worker *worker);
+/* Receives and handles datagrams, up to a bound per turn. */
 void gw_udp_demux_ready(struct gw_worker *worker, struct gw_udp_listener *listener);
 /* Handles datagrams that another worker received, and gives the batch back. */
 void gw_udp_demux_take_batch(struct gw_worker *worker, struct gw_batch *batch);
