@@ -284,7 +284,7 @@ def test_names_say_what_a_module_is_about():
         name_of(path)
         for path in sources
         if (path.stem in EMPTY_NAMES or path.parent.name in EMPTY_NAMES)
-        and path.parent != ROOT / "ocsentry" / "privileges" / "helper"  # the privileged helper process: the field's term
+        and path.parent != ROOT / "ocsentry" / "privileges" / "helper"  # the privileged helper process
     ] == []
 
 
