@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ocsentry.privileges.identity import Identity
     from ocsentry.privileges.reach import Reach
 
-NO_PORTS = landlock.Port(0)
+NO_FILTERS = "system calls (the kernel has no seccomp filters)"
 ALL_SCOPES = landlock.Scope.ABSTRACT_SOCKET | landlock.Scope.SIGNAL
 
 
@@ -70,10 +70,13 @@ def drop(wanted: Restrictions) -> Dropped:
     if wanted.reach is not None:
         version = _restrict_files(wanted, wanted.reach)
         missing += landlock.missing(version)
-    if wanted.program is not None:
+    filtered = wanted.program is not None and linux.has_filters()
+    if wanted.program is not None and filtered:
         filters.load(wanted.program)
-    _verify(wanted)
-    return Dropped(os.geteuid(), wanted.program is not None, version, tuple(missing))
+    elif wanted.program is not None:
+        missing.append(NO_FILTERS)
+    _verify(wanted, filtered=filtered)
+    return Dropped(os.geteuid(), filtered, version, tuple(missing))
 
 
 def _restrict_files(wanted: Restrictions, reach: Reach) -> int:
@@ -97,7 +100,7 @@ def _require_one_thread() -> None:
         raise PrivilegeError(f"process: {threads} threads run before the privileges are dropped")
 
 
-def _verify(wanted: Restrictions) -> None:
+def _verify(wanted: Restrictions, *, filtered: bool) -> None:
     """Compare what was asked for with what the kernel says of this thread."""
     status = Path("/proc/thread-self/status")
     found = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
@@ -106,7 +109,7 @@ def _verify(wanted: Restrictions) -> None:
     problems += [f"{name} is {found[name]}" for name in ("CapInh", "CapAmb") if int(found[name], 16)]
     if found["NoNewPrivs"] != "1":
         problems.append("no_new_privs is not set")
-    if wanted.program is not None and found["Seccomp"] != "2":
+    if filtered and found["Seccomp"] != "2":
         problems.append("no seccomp filter is in force")
     if problems:
         raise PrivilegeError("process: privileges are left after the drop: " + ", ".join(problems))

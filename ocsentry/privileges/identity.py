@@ -5,9 +5,14 @@ from __future__ import annotations
 
 import os
 import pwd
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ocsentry.privileges.errors import PrivilegeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,20 @@ class Identity:
         if os.geteuid() != 0:
             raise PrivilegeError(f"process.user: only root can become {name!r}; start the server as root or as {name}")
         return cls(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(name, entry.pw_gid)))
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Look at files with the rights of the user; the process is root again afterwards."""
+        groups, gid = os.getgroups(), os.getegid()
+        os.setgroups(self.groups)
+        os.setegid(self.gid)
+        os.seteuid(self.uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(gid)
+            os.setgroups(groups)
 
     def assume(self) -> None:
         """Become the user, for good: real, effective and saved ids, in every thread. Raises ``PrivilegeError``."""

@@ -7,6 +7,7 @@ Every function raises ``OSError`` where the kernel refuses.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 from pathlib import Path
@@ -17,7 +18,8 @@ PR_SET_KEEPCAPS = 8
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 
-SECCOMP_SET_MODE_FILTER = 1  # linux/seccomp.h
+SECCOMP_SET_MODE_FILTER, SECCOMP_GET_ACTION_AVAIL = 1, 2  # linux/seccomp.h
+SECCOMP_RET_KILL_PROCESS = 0x80000000
 SECCOMP_FILTER_FLAG_TSYNC = 1  # every thread of the process, or none
 SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4  # no speculation barriers, which filters of untrusted code need and cost every call
 
@@ -77,6 +79,17 @@ def load_filter(program: bytes) -> None:
     thread = syscall(_number(_SECCOMP), SECCOMP_SET_MODE_FILTER, flags, fprog)
     if thread:
         raise OSError(f"thread {thread} cannot be put under the filter")
+
+
+def has_filters() -> bool:
+    """True if the kernel has seccomp filters that can end a process (Linux 4.14)."""
+    try:
+        syscall(_number(_SECCOMP), SECCOMP_GET_ACTION_AVAIL, 0, struct.pack("=I", SECCOMP_RET_KILL_PROCESS))
+    except OSError as error:
+        if error.errno in {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}:
+            return False
+        raise
+    return True
 
 
 def last_capability() -> int:

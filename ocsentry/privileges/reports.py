@@ -22,7 +22,8 @@ def report_drop(dropped: Dropped, process: ProcessSection, log: LineWriter) -> N
     def write(event: LogEvent, **fields: object) -> None:
         log.write(event, level_of(event), **fields)
 
-    write(LogEvent.PRIVILEGES_DROPPED, user=dropped.user, seccomp=process.seccomp, landlock_version=dropped.landlock)
+    mode = process.seccomp if dropped.seccomp else "off"
+    write(LogEvent.PRIVILEGES_DROPPED, user=dropped.user, seccomp=mode, landlock_version=dropped.landlock)
     if dropped.user == 0:
         write(LogEvent.RUNNING_AS_ROOT, fix="set process.user to a user of the server's own")
     for restriction in dropped.missing:

@@ -9,16 +9,13 @@ Everything else (rules, database, engine, gateway threads, API) starts behind it
 from __future__ import annotations
 
 import os
-import pwd
 import ssl
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from admin_api.server import bind_endpoint
-from ocsentry.configuration.policy_files import watched_paths
 from ocsentry.privileges import filters
+from ocsentry.privileges.access import access_problems
 from ocsentry.privileges.drop import Dropped, Restrictions, drop
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.filters import Role
@@ -102,21 +99,6 @@ def _make_folders(config: LoadedConfig, identity: Identity | None) -> None:
 
 def _check_access(config: LoadedConfig) -> None:
     """Look with the eyes of the user that the process is now. Raises ``PrivilegeError`` with what is out of reach."""
-    user = _user_name()
-    wanted = [("process.user", Path(place), os.R_OK | os.X_OK) for place in (sys.base_prefix, sys.prefix)]
-    wanted += [("policy.rules", path, os.R_OK) for path in watched_paths(config.values.policy) if path.exists()]
-    wanted += [(key, folder, os.W_OK | os.X_OK) for key, folder in writable_folders(config).items()]
-    problems = [
-        f"{key}: user {user} cannot {'write to' if mode & os.W_OK else 'read'} {path}"
-        for key, path, mode in wanted
-        if not os.access(path, mode)
-    ]
+    problems = access_problems(config)
     if problems:
         raise PrivilegeError("\n".join(problems))
-
-
-def _user_name() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ocsentry.configuration.policy_files import load_policy
+from ocsentry.privileges.checks import find_remarks
 from ocsentry.setup.certificates import EXPIRY_WARNING, CertificatePairError, expiry_problem, inspect_pair, utc_now
 from sentry_engine import PolicyError, find_policy_issues
 from vpn_frontend.validation import validate
@@ -185,6 +186,14 @@ def _permissions(config: LoadedConfig) -> Iterator[CheckResult]:
         yield CheckResult("database", "warn", f"{database} is readable by every user", f"chmod 640 {database}")
 
 
+def _privileges(config: LoadedConfig) -> Iterator[CheckResult]:
+    remarks = list(find_remarks(config))
+    for remark in remarks:
+        yield CheckResult("privileges", "fail" if remark.failed else "warn", remark.detail, remark.fix)
+    if not remarks:
+        yield CheckResult("privileges", "ok", "dropped before the first client: capabilities, seccomp, Landlock")
+
+
 def _database(config: LoadedConfig) -> Iterator[CheckResult]:
     database = _database_file(config)
     if database is None:
@@ -214,5 +223,6 @@ CHECKS: tuple[Callable[[LoadedConfig], Iterator[CheckResult]], ...] = (
     _forwarding,
     _clock,
     _permissions,
+    _privileges,
     _database,
 )

@@ -6,6 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocsentry.configuration.policy_files import load_policy
+from ocsentry.privileges.access import access_problems
+from ocsentry.privileges.errors import PrivilegeError
+from ocsentry.privileges.identity import Identity
 from ocsentry.setup.certificates import CertificatePairError, expiry_problem, inspect_pair, utc_now
 from sentry_engine import PolicyError
 from vpn_frontend.validation import validate
@@ -18,7 +21,19 @@ if TYPE_CHECKING:
 
 def check_startup(config: LoadedConfig) -> list[str]:
     """Returns one line per problem; an empty list if the server can start."""
-    return [*_certificates(config), *_rules(config), *_network(config)]
+    return [*_certificates(config), *_network(config), *_as_service_user(config)]
+
+
+def _as_service_user(config: LoadedConfig) -> list[str]:
+    """Check what is read after the privileges are dropped, with the rights of ``process.user``."""
+    try:
+        identity = Identity.find(config.values.process.user)
+    except PrivilegeError as error:
+        return [f"{config.path}: {error}"]
+    if identity is None:
+        return list(_rules(config))
+    with identity.borrowed():
+        return [*(f"{config.path}: {problem}" for problem in access_problems(config)), *_rules(config)]
 
 
 def _certificates(config: LoadedConfig) -> Iterator[str]:

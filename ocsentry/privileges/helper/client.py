@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -134,9 +135,9 @@ class Helper:
         if not self._lock.acquire(blocking=False):
             return False
         try:
-            return not self._link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
+            waiting = select.poll()
+            waiting.register(self._link, select.POLLIN)
+            return bool(waiting.poll(0)) and not self._link.recv(1, socket.MSG_PEEK)
         except OSError:
             return True
         finally:

@@ -6,6 +6,7 @@ The server sends ``{"id", "verb", ...}``. The helper answers ``{"id", "ok": true
 
 from __future__ import annotations
 
+import array
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 
 MAX_MESSAGE = 64 * 1024  # bytes
 MAX_DESCRIPTORS = 64  # queues of one device, at most
+DESCRIPTOR_SIZE = array.array("i").itemsize
 
 Document = dict[str, Any]
 
@@ -34,7 +36,13 @@ def receive_message(link: socket.socket) -> tuple[Document, tuple[int, ...]] | N
 
     Raises ``ProtocolError``.
     """
-    packet, descriptors, flags, _ = socket.recv_fds(link, MAX_MESSAGE, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    # Not socket.recv_fds: Python 3.11 forgets its flags, and the descriptors would be inherited.
+    room = socket.CMSG_SPACE(MAX_DESCRIPTORS * DESCRIPTOR_SIZE)
+    packet, ancillary, flags, _ = link.recvmsg(MAX_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(data[: len(data) - len(data) % DESCRIPTOR_SIZE])
     try:
         document = _parse(packet, cut=bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)))
     except ProtocolError:

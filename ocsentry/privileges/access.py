@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the server's user cannot reach, of all that the server needs after its start."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocsentry.configuration.policy_files import watched_paths
+from ocsentry.privileges.server_reach import writable_folders
+
+if TYPE_CHECKING:
+    from ocsentry.configuration.model import LoadedConfig
+
+
+def access_problems(config: LoadedConfig) -> list[str]:
+    """One line per key, as the effective user of this process sees it. Missing folders are made at the start."""
+    user = _user_name()
+    wanted = [("process.user", Path(place), os.R_OK | os.X_OK) for place in (sys.base_prefix, sys.prefix)]
+    wanted += [("policy.rules", path, os.R_OK) for path in watched_paths(config.values.policy) if _may_exist(path)]
+    folders = writable_folders(config).items()
+    wanted += [(key, folder, os.W_OK | os.X_OK) for key, folder in folders if _may_exist(folder)]
+    return [
+        f"{key}: user {user} cannot {'write to' if mode & os.W_OK else 'read'} {path}"
+        for key, path, mode in wanted
+        if not os.access(path, mode, effective_ids=True)
+    ]
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ``ocsentry doctor`` says of privileges: the user, and what this kernel cannot restrict."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from ocsentry.privileges import filters, landlock, linux
+from ocsentry.privileges.access import access_problems
+from ocsentry.privileges.drop import NO_FILTERS
+from ocsentry.privileges.errors import PrivilegeError
+from ocsentry.privileges.filters import Role
+from ocsentry.privileges.identity import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ocsentry.configuration.model import LoadedConfig
+
+KERNEL = "use a newer kernel, or accept it"
+
+
+class Remark(NamedTuple):
+    """``fix`` says what to do about ``detail``."""
+
+    failed: bool  # the server does not start; False: it does, with less protection
+    detail: str
+    fix: str
+
+
+def find_remarks(config: LoadedConfig) -> Iterator[Remark]:
+    """Everything that is not as it should be; nothing: every restriction will be in force."""
+    process = config.values.process
+    try:
+        identity = Identity.find(process.user)
+    except PrivilegeError as error:
+        yield Remark(True, str(error), "change the key, or make the user")
+        return
+    if identity is not None:
+        with identity.borrowed():
+            for problem in access_problems(config):
+                yield Remark(True, problem, "give it to the user (chown), or name another place")
+    elif os.geteuid() == 0:
+        yield Remark(False, "the server stays root", 'useradd --system ocsentry, then process.user = "ocsentry"')
+    yield from _seccomp(process.seccomp)
+    if not process.landlock:
+        yield Remark(False, "process.landlock is off: every file that the user reads is within reach", "set it to true")
+    else:
+        for restriction in landlock.missing(landlock.version()):
+            yield Remark(False, f"the kernel cannot restrict {restriction}", KERNEL)
+
+
+def _seccomp(mode: str) -> Iterator[Remark]:
+    if mode == "off":
+        yield Remark(False, "process.seccomp is off: every system call is allowed", "set it to errno")
+        return
+    if not linux.has_filters():
+        yield Remark(False, f"the kernel cannot restrict {NO_FILTERS}", KERNEL)
+        return
+    try:
+        filters.build(Role.MAIN, mode)
+    except PrivilegeError as error:
+        yield Remark(True, str(error), "see the message")
