@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The FastAPI application. A request passes, in this order:
 
-request id, headers, last resort (``http.request_context``) -> ``authentication`` -> ``http.body_limit`` ->
-``idempotency`` -> routing and validation (FastAPI) -> the endpoint.
+request id, headers, last resort (``http.request_context``) -> ``http.request_limit`` -> ``authentication`` ->
+``http.body_limit`` -> ``idempotency`` -> routing and validation (FastAPI) -> the endpoint.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from admin_api.http.paths import API_PREFIX
 from admin_api.http.problem_pages import router as problems
 from admin_api.http.problems import ProblemDocument, install_handlers
 from admin_api.http.request_context import RequestContext
+from admin_api.http.request_limit import RequestLimit
 from admin_api.idempotency import Idempotency
 from admin_api.penalties.endpoints import router as penalties
 from admin_api.policy.endpoints import router as policy
@@ -68,6 +69,7 @@ def create_app(services: Services) -> FastAPI:
         generate_unique_id_function=_operation_id,
         middleware=[
             Middleware(RequestContext, metrics=services.request_metrics),
+            Middleware(RequestLimit),
             Middleware(Authentication, services=services),
             Middleware(BodyLimit),
             Middleware(Idempotency, services=services),

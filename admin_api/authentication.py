@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
-from admin_api.dependencies import PRINCIPAL
 from admin_api.http.identity import Principal, Scope, parse_token, secret_matches
-from admin_api.http.paths import PROBLEMS_PATH
+from admin_api.http.paths import PRINCIPAL, PROBLEMS_PATH
 from admin_api.http.problems import ApiError, ProblemKind, problem_response, unauthenticated
 from admin_api.log_events import ApiEvent
 

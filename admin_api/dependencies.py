@@ -11,11 +11,10 @@ from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
 from admin_api.http.identity import Principal, Scope
+from admin_api.http.paths import PRINCIPAL
 from admin_api.http.problems import ApiError, ProblemKind, unauthenticated
 from admin_api.services import Services
 from vpn_frontend.settings import Address
-
-PRINCIPAL = "ocsentry.principal"  # the caller's key in an ASGI scope
 
 bearer = HTTPBearer(auto_error=False, bearerFormat="ocs_<id>_<secret>", description="A token of this server")
 

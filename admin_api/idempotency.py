@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from admin_api.dependencies import PRINCIPAL
-from admin_api.http.paths import TOKENS_PATH
+from admin_api.http.paths import PRINCIPAL, TOKENS_PATH
 from admin_api.http.problems import ApiError, ProblemError, ProblemKind, problem_response
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from admin_api.connections.tcp_listener import TcpListener
 from admin_api.control.commands import LineCommands
 from admin_api.control.socket import ControlSocket
 
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from admin_api.services import Services
     from vpn_frontend.settings import Endpoint
 
-MAX_CONNECTIONS = 256  # exhausting them blocks the TCP port, not the Unix socket
 KEEP_ALIVE = 30  # seconds until an idle connection is closed
 GRACE = 2  # seconds that pending answers get when the server stops
-BACKLOG = 128
 
 
 class ApiServer:
@@ -46,8 +45,10 @@ class ApiServer:
     ) -> None:
         """``listen`` is an address, or a socket of ``bind_endpoint``. ``tls`` switches TLS on for the TCP port."""
         self._listen = listen
+        self._tls = tls
         self._services = services
         self._listener: socket.socket | None = None
+        self._tcp: TcpListener | None = None
         self._server = _InProcess(
             uvicorn.Config(
                 app,
@@ -58,11 +59,8 @@ class ApiServer:
                 access_log=False,
                 proxy_headers=False,  # never trust an address in a header
                 server_header=False,
-                backlog=BACKLOG,
-                limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=GRACE,
-                ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             )
         )
         self._task: asyncio.Task[None] | None = None
@@ -82,14 +80,16 @@ class ApiServer:
         """Listen on both sockets. Raises ``OSError`` if one cannot be opened; then neither is open."""
         if self._listen is not None:
             self._listener = self._listen if isinstance(self._listen, socket.socket) else bind_endpoint(self._listen)
-        sockets = [] if self._listener is None else [self._listener]
-        self._task = asyncio.create_task(self._server.serve(sockets), name="admin api")
+        self._task = asyncio.create_task(self._server.serve([]), name="admin api")
         listening = asyncio.create_task(self._server.listening.wait())
         await asyncio.wait([self._task, listening], return_when=asyncio.FIRST_COMPLETED)
         if self._task.done():
             listening.cancel()
             self._task.result()
             raise RuntimeError("the API ended before it listened")
+        if self._listener is not None:
+            self._tcp = TcpListener(self._listener, self._server, self._tls)
+            self._tcp.start()
         if self._control is not None:
             try:
                 await self._control.start()
@@ -102,6 +102,9 @@ class ApiServer:
         self._services.events.close()
         if self._control is not None:
             await self._control.stop()
+        if self._tcp is not None:
+            await self._tcp.stop()
+            self._tcp = None
         if self._task is not None:
             self._server.should_exit = True
             await self._task

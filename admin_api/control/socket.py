@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Unix socket of the API: it speaks HTTP and one-line commands.
 
-The first byte of a connection selects the protocol: no HTTP request begins with ``{``. The kernel names the peer
-(SO_PEERCRED): root and the server's own user have every scope without a token, other users are refused.
+The first byte of a connection selects the protocol: a capital letter begins HTTP, ``{`` begins a command. The
+kernel names the peer (SO_PEERCRED): root and the server's own user have every scope without a token, other users are
+refused.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import logging
 import os
 import socket
 import stat
 import struct
 from typing import TYPE_CHECKING, cast
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from admin_api.dependencies import PRINCIPAL
+from admin_api.connections.http_connection import HttpConnection
+from admin_api.connections.places import Places
+from admin_api.control.lines import LineConnection, refusal
 from admin_api.http.identity import ALL_SCOPES, Principal
+from admin_api.http.paths import PRINCIPAL
+from admin_api.http.problems import ProblemKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,12 +33,10 @@ if TYPE_CHECKING:
     from admin_api.control.commands import LineCommands
 
 MAX_CONNECTIONS = 64
-MAX_LINE = 64 * 1024  # bytes; a command has a few hundred
+SHARE = 32  # of one process
 FIRST_BYTE = 10.0  # seconds until a new connection must send its first byte
 BACKLOG = 64
 CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7), struct ucred)
-
-logger = logging.getLogger(__name__)
 
 
 class SocketInUseError(OSError):
@@ -53,7 +53,7 @@ class ControlSocket:
         self._commands = commands
         self._server: asyncio.Server | None = None
         self._inode: tuple[int, int] | None = None
-        self._open: set[asyncio.BaseTransport] = set()
+        self._places = Places(MAX_CONNECTIONS, SHARE)
 
     async def start(self) -> None:
         """Listen. Raises ``OSError`` with a sentence for the operator."""
@@ -84,55 +84,26 @@ class ControlSocket:
             found = self._path.stat()
             if (found.st_dev, found.st_ino) == self._inode:  # another server may have replaced the file
                 self._path.unlink()
-        for transport in tuple(self._open):
-            transport.close()
+        for connection in self._places.occupants():
+            cast("_Connection", connection).close()
         self._server = None
 
-    def admit(self, transport: asyncio.BaseTransport) -> Principal | None:
-        """Returns the peer's principal, ``None`` if it is refused. Pair each admission with ``release``."""
-        principal = _principal_of(transport)
-        if principal is None or len(self._open) >= MAX_CONNECTIONS:
-            return None
-        self._open.add(transport)
-        return principal
+    def admit(self, source: int, connection: _Connection) -> bool:
+        """Give the connection a place. Returns false if there is none. Pair with ``release``."""
+        return self._places.take(source, connection)
 
-    def release(self, transport: asyncio.BaseTransport) -> None:
-        self._open.discard(transport)
+    def release(self, connection: _Connection) -> None:
+        self._places.release(connection)
 
-    def http_protocol(self, principal: Principal) -> asyncio.Protocol:
-        """Returns a protocol that serves HTTP requests as ``principal``."""
-        protocol = H11Protocol(self._http.config, self._http.server_state, {})
-        protocol.app = _WithPrincipal(protocol.app, principal)
-        return protocol
+    def http_connection(self, principal: Principal) -> HttpConnection:
+        """Returns a connection that serves HTTP requests as ``principal``."""
+        connection = HttpConnection(self._http, lambda _: None)
+        connection.app = _WithPrincipal(connection.app, principal)
+        return connection
 
-    def line_protocol(self, principal: Principal) -> asyncio.Protocol:
-        """Returns a protocol that answers one-line commands as ``principal``."""
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                await self._serve_lines(reader, writer, principal.name)
-            except ConnectionError:
-                logger.debug("a client of the control socket disconnected before its answer")
-            finally:
-                writer.close()
-
-        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=MAX_LINE), serve)
-
-    async def _serve_lines(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, by: str) -> None:
-        while True:
-            try:
-                line = await reader.readuntil(b"\n")
-            except asyncio.IncompleteReadError as end:
-                line = end.partial  # the last line may lack its end
-            except asyncio.LimitOverrunError:
-                writer.write(b'{"ok":false,"error":"too_large","detail":"a command is one line of at most 64 KiB"}\n')
-                await writer.drain()
-                return
-            if line.strip():
-                writer.write(await self._commands.answer(line, by))
-                await writer.drain()
-            if not line.endswith(b"\n"):
-                return
+    def line_connection(self, principal: Principal) -> LineConnection:
+        """Returns a connection that answers one-line commands as ``principal``."""
+        return LineConnection(self._commands, principal.name)
 
 
 class _Connection(asyncio.Protocol):
@@ -141,24 +112,41 @@ class _Connection(asyncio.Protocol):
     def __init__(self, owner: ControlSocket) -> None:
         self._owner = owner
         self._protocol: asyncio.Protocol | None = None
+        self._http: HttpConnection | None = None
+        self._lines: LineConnection | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._principal: Principal | None = None
 
+    def waits_for_peer(self) -> bool:
+        if self._http is not None:
+            return self._http.waits_for_peer()
+        return self._lines is None or not self._lines.answering
+
+    def leave(self) -> None:
+        self._transport.abort()
+
+    def close(self) -> None:
+        """Close once the pending bytes are sent."""
+        self._transport.close()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._principal = self._owner.admit(transport)
-        if self._principal is None:
-            self._transport.write(
-                b'{"ok":false,"error":"forbidden","detail":"too many connections, or the user is not allowed"}\n'
-            )
-            self._transport.close()
-            return
-        self._deadline = asyncio.get_running_loop().call_later(FIRST_BYTE, transport.close)
+        pid, principal = _peer_of(transport)
+        if principal is None:
+            self._refuse(ProblemKind.FORBIDDEN, "only root and the user of the server may use this socket")
+        elif not self._owner.admit(pid, self):
+            self._refuse(ProblemKind.UNAVAILABLE, "too many connections; repeat the command later")
+        else:
+            self._principal = principal
+            self._deadline = asyncio.get_running_loop().call_later(FIRST_BYTE, transport.close)
 
     def data_received(self, data: bytes) -> None:
         if self._principal is None:
             return
         if self._protocol is None:
+            data = data.lstrip()
+            if not data:
+                return  # the deadline of the first byte goes on
             self._choose_protocol(data, self._principal)
         if self._protocol is not None:
             self._protocol.data_received(data)
@@ -175,7 +163,7 @@ class _Connection(asyncio.Protocol):
             self._protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._owner.release(self._transport)
+        self._owner.release(self)
         if self._deadline is not None:
             self._deadline.cancel()
         if self._protocol is not None:
@@ -184,9 +172,20 @@ class _Connection(asyncio.Protocol):
     def _choose_protocol(self, data: bytes, principal: Principal) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        make = self._owner.line_protocol if data.startswith(b"{") else self._owner.http_protocol
-        self._protocol = make(principal)
+        if data.startswith(b"{"):
+            self._lines = self._owner.line_connection(principal)
+            self._protocol = self._lines.protocol()
+        elif data[:1].isalpha() and data[:1].isupper():
+            self._protocol = self._http = self._owner.http_connection(principal)
+        else:
+            self._principal = None
+            self._refuse(ProblemKind.INVALID, "send HTTP, or one JSON object per line")
+            return
         self._protocol.connection_made(self._transport)
+
+    def _refuse(self, kind: ProblemKind, detail: str) -> None:
+        self._transport.write(refusal(kind, detail))
+        self._transport.close()
 
 
 class _WithPrincipal:
@@ -201,13 +200,14 @@ class _WithPrincipal:
         await self._app(scope, receive, send)
 
 
-def _principal_of(transport: asyncio.BaseTransport) -> Principal | None:
+def _peer_of(transport: asyncio.BaseTransport) -> tuple[int, Principal | None]:
+    """Returns the peer's process, and its principal if its user may use the socket."""
     connection: socket.socket = transport.get_extra_info("socket")
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    _, uid, _ = CREDENTIALS.unpack(raw)
+    pid, uid, _ = CREDENTIALS.unpack(raw)
     if uid not in {0, os.geteuid()}:
-        return None
-    return Principal(f"local:uid={uid}", ALL_SCOPES, local=True)
+        return pid, None
+    return pid, Principal(f"local:uid={uid}", ALL_SCOPES, local=True)
 
 
 def _remove_stale(path: Path) -> None:

@@ -8,9 +8,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
 
-from admin_api.dependencies import PRINCIPAL, ServicesOf, StatusRead
+from admin_api.dependencies import ServicesOf, StatusRead
 from admin_api.health.status import StatusView, describe_status, find_problems
 from admin_api.http.identity import Principal, Scope
+from admin_api.http.paths import PRINCIPAL
 from admin_api.http.problems import ApiError, ProblemKind, responses, unauthenticated
 
 root = APIRouter(tags=["health"])

@@ -42,6 +42,7 @@ class ProblemKind(Enum):
     FORBIDDEN = _Facts(HTTPStatus.FORBIDDEN, "The token lacks the scope for this")
     NOT_FOUND = _Facts(HTTPStatus.NOT_FOUND, "The resource does not exist")
     METHOD_NOT_ALLOWED = _Facts(HTTPStatus.METHOD_NOT_ALLOWED, "The resource has no such method")
+    REQUEST_TIMEOUT = _Facts(HTTPStatus.REQUEST_TIMEOUT, "The request was not complete in time")
     ALREADY_EXISTS = _Facts(HTTPStatus.CONFLICT, "The resource exists already")
     ADDRESS_TAKEN = _Facts(HTTPStatus.CONFLICT, "Another user has this inner address")
     SELF_LOCKOUT = _Facts(HTTPStatus.CONFLICT, "The change would refuse the caller's own address")
@@ -80,6 +81,7 @@ _BY_STATUS = {
     403: ProblemKind.FORBIDDEN,
     404: ProblemKind.NOT_FOUND,
     405: ProblemKind.METHOD_NOT_ALLOWED,
+    408: ProblemKind.REQUEST_TIMEOUT,
     413: ProblemKind.TOO_LARGE,
     422: ProblemKind.INVALID,
     429: ProblemKind.TOO_MANY_REQUESTS,

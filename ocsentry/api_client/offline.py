@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import httpx
 
 from admin_api.app import create_app
-from admin_api.dependencies import PRINCIPAL
 from admin_api.enforcement.api_rules import as_one_document
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES, Principal
+from admin_api.http.paths import PRINCIPAL
 from admin_api.services import Services
 from admin_api.store import Store
 from ocsentry.api_client.client import ApiClient

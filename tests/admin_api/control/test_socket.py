@@ -17,7 +17,11 @@ import pytest
 import pytest_asyncio
 
 from admin_api.app import create_app
-from admin_api.control.socket import MAX_LINE, SocketInUseError
+from admin_api.connections import http_connection
+from admin_api.control import lines
+from admin_api.control import socket as control
+from admin_api.control.lines import MAX_LINE
+from admin_api.control.socket import MAX_CONNECTIONS, SocketInUseError
 from admin_api.server import ApiServer
 from lab.timeouts import TIMEOUT
 from vpn_frontend.settings import Endpoint
@@ -123,6 +127,43 @@ class TestLines:
     async def test_line_without_newline_is_refused_at_the_limit(self, running, socket_path):
         (answer,) = await ask(socket_path, b"{" + b" " * 2 * MAX_LINE)
         assert answer["error"] == "too_large"
+
+
+class TestDeadlines:
+    @pytest.fixture
+    def impatient(self, monkeypatch):
+        for module, name in ((lines, "LINE_TIME"), (lines, "IDLE_TIME"), (control, "FIRST_BYTE")):
+            monkeypatch.setattr(module, name, 0.05)
+        monkeypatch.setattr(http_connection, "TIMES", {http_connection.Phase.HEAD: 0.05})
+
+    async def test_half_a_line(self, running, socket_path, impatient):
+        reader, writer = await asyncio.open_unix_connection(socket_path)
+        writer.write(b'{"comm')
+        answer = json.loads(await asyncio.wait_for(reader.read(), TIMEOUT))
+        assert answer["error"] == "request_timeout"
+
+    @pytest.mark.parametrize("sent", [b"", b" \n", b"GET /healthz", b'{"command":"status"}\n'])
+    async def test_silence(self, running, socket_path, impatient, sent):
+        reader, writer = await asyncio.open_unix_connection(socket_path)
+        writer.write(sent)
+        await asyncio.wait_for(reader.read(), TIMEOUT)
+
+    @pytest.mark.parametrize("sent", [b"", b'{"comm', b"GET /healthz", b'{"command":"status"}\n'])
+    async def test_silent_clients_keep_no_command_out(self, running, socket_path, sent):
+        held = [await asyncio.open_unix_connection(socket_path) for _ in range(MAX_CONNECTIONS)]
+        for _, writer in held:
+            writer.write(sent)
+        assert (await ask(socket_path, b'{"command": "status"}\n'))[0]["ok"]
+        for _, writer in held:
+            writer.close()
+
+    @pytest.mark.parametrize("sent", [b"status\n", b"[1]\n", b"\xef\xbb\xbf{}\n", b"\xff\xfe{\x00"])
+    async def test_neither_http_nor_a_command(self, running, socket_path, sent):
+        (answer,) = await ask(socket_path, sent)
+        assert answer["error"] == "invalid"
+
+    async def test_leading_space_is_skipped(self, running, socket_path):
+        assert (await ask(socket_path, b' \n {"command": "status"}\n'))[0]["ok"]
 
 
 class TestHttp:

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Limits the requests over TCP that are answered at one time. Health has a limit of its own.
+
+The Unix socket has none: its connections are limited, and they come from root and the server's own user only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin_api.http.paths import HEALTH_PATHS, PRINCIPAL
+from admin_api.http.problems import ApiError, ProblemKind, problem_response
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from admin_api.http.identity import Principal
+
+MAX_REQUESTS = 192  # of all kinds but health, event streams included; fewer than the connections
+MAX_HEALTH = 32
+RETRY_AFTER = "1"
+
+
+class RequestLimit:
+    """ASGI middleware: answers 503 beyond the limit."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._answering = {True: 0, False: 0}  # by whether it is a health request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        principal: Principal | None = scope.get(PRINCIPAL)
+        if principal is not None and principal.local:
+            await self._app(scope, receive, send)
+            return
+        health = scope["path"] in HEALTH_PATHS
+        if self._answering[health] >= (MAX_HEALTH if health else MAX_REQUESTS):
+            detail = "Too many requests are being answered; repeat this one later"
+            busy = ApiError(ProblemKind.UNAVAILABLE, detail, headers={"Retry-After": RETRY_AFTER})
+            await problem_response(scope, busy)(scope, receive, send)
+            return
+        self._answering[health] += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._answering[health] -= 1
