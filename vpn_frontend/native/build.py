@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cffi's description of the gateway's core: ``gateway.h`` is what Python sees, the ``.c`` files beside it what it does.
+"""cffi's description of the gateway's core: Python sees the declarations of ``gateway.h``.
 
 The static wolfSSL comes from ``OCSENTRY_WOLFSSL`` or is built once by ``wolfssl.sh``.
 """

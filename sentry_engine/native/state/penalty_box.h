@@ -5,7 +5,7 @@
  *
  * A full set evicts, in this order: a row that is neither in penalty nor remembered for its strikes; the remembered row that
  * expires first; the penalty that ends first. A penalty without end is never evicted. If a set holds eight of those, a ninth
- * source is not put in the box; its sliding window alone goes on refusing it.
+ * source gets no penalty; only its sliding window still refuses it.
  */
 #ifndef SENTRY_ENGINE_PENALTY_BOX_H
 #define SENTRY_ENGINE_PENALTY_BOX_H

@@ -12,8 +12,8 @@
  *
  * An excess with a penalty refuses further unverified events of that source and event until the penalty ends. Verified
  * requests of the address are not affected, since a spoofer could lock out any address. At most
- * SE_SKETCH_PENALTIES_PER_SECOND begin in a second; beyond that an excess is refused without one, so that a flood cannot fill
- * the cells and lock out other sources (at 64 a second for a minute: two in 100 000).
+ * SE_SKETCH_PENALTIES_PER_SECOND begin in a second; further excesses are refused without one. So a flood cannot fill the cells
+ * and lock out other sources (at 64 a second for a minute: two in 100 000).
  */
 #ifndef SENTRY_ENGINE_SKETCH_H
 #define SENTRY_ENGINE_SKETCH_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * One DTLS connection, from the ClientHello whose cookie was good: its handshake and, with GW_DTLS_CERTIFICATE, the proof behind
- * it. The session's DTLS channel uses it once it works (tunnel/dtls_channel.h).
+ * One DTLS connection: its handshake, from a ClientHello with a valid cookie on, and with GW_DTLS_CERTIFICATE the proof after it.
+ * The session's DTLS channel uses the connection once it works (tunnel/dtls_channel.h).
  */
 #ifndef VPN_FRONTEND_DTLS_CONNECTION_H
 #define VPN_FRONTEND_DTLS_CONNECTION_H
@@ -40,7 +40,7 @@ enum gw_dtls_result gw_dtls_connection_advance(struct gw_dtls_connection *connec
 bool gw_dtls_connection_tick(struct gw_dtls_connection *connection);
 /* The client has our last flight: frees the memory that only its retransmission needs. */
 void gw_dtls_connection_confirm(struct gw_dtls_connection *connection);
-/* True if the frame is the client's proof. It is answered each time it comes: the answer may have been lost. */
+/* True if the frame is the client's proof. Each repetition is answered: an answer may have been lost. */
 bool gw_dtls_connection_is_proof(const struct gw_dtls_connection *connection, const uint8_t *frame, size_t size);
 void gw_dtls_connection_answer_proof(struct gw_dtls_connection *connection);
 

@@ -3,7 +3,7 @@
  * The gateway's use of wolfSSL for DTLS. Three ways to authenticate the client of a session:
  *
  *   PSK         the key is exported from the session's TLS connection ("PSK-NEGOTIATE"); DTLS 1.2 or 1.3, static PSK or with DHE
- *   RESUMPTION  the client chose a master secret and sent it over TLS; DTLS 1.2 "resumes" a session that never was
+ *   RESUMPTION  the client chose a master secret and sent it over TLS; DTLS 1.2 resumes a session made from it
  *               ("X-DTLS12-CipherSuite")
  *   CERTIFICATE a DTLS 1.3 handshake with the server's certificate, and a proof behind it ("X-DTLS13-CipherSuite", dtls/proof.h)
  *
@@ -63,7 +63,8 @@ WOLFSSL *gw_dtls_new(struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, c
                      const void *peer, size_t peer_size);
 enum gw_dtls_result gw_dtls_accept(WOLFSSL *ssl);
 /* Checks the cookie of a DTLS 1.3 ClientHello, statelessly. 1: the cookie is good. 0: `reply` has a HelloRetryRequest of
- * *reply_size bytes; 0 bytes: do not answer. `mode`: GW_DTLS_PSK or _CERTIFICATE, as the ClientHello looks; the session plays no part yet. */
+ * *reply_size bytes; 0 bytes: do not answer. `mode`: GW_DTLS_PSK or _CERTIFICATE, as the ClientHello looks; the session plays no
+ * part yet. */
 int gw_dtls_retry13(struct gw_dtls_contexts *contexts, enum gw_dtls_mode mode, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
                     const void *peer, size_t peer_size, const uint8_t *hello, size_t size, uint8_t *reply, size_t *reply_size);
 /* Once, after GW_DTLS_DONE. `mtu`: the largest payload for gw_dtls_write. 0 or a negative errno. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Generic receive offload (GRO): consecutive packets of a TCP or UDP flow within a turn are merged to one large packet, so the
- * kernel walks its stack once for all. Only packets that the kernel would split into the very same packets again are merged:
- * equal headers but for length, identification, sequence number and checksum; those in sequence; right checksums. Order within a
- * flow is kept. TCP ACKs without data cannot be merged: there the last may replace those before it (ack_filter.h).
+ * Generic receive offload (GRO): consecutive packets of a TCP or UDP flow within a turn are merged to one large packet. The kernel
+ * then walks its stack once. Packets are merged only if the kernel would split the result into the same packets again: equal
+ * headers but for length, identification, sequence number and checksum; numbers in sequence; correct checksums. Order within a
+ * flow is kept. TCP ACKs without data cannot be merged: there the last may replace earlier ones (ack_filter.h).
  */
 #ifndef VPN_FRONTEND_GRO_H
 #define VPN_FRONTEND_GRO_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Inner packets that exceed the MTU of a client's tunnel, handled as a router does (RFC 1191, RFC 8201). IPv4 packets without
- * Don't Fragment are fragmented (RFC 791). For others the sender gets an ICMP error with the MTU. Nothing is sent here.
+ * Don't Fragment are fragmented (RFC 791). For others the sender gets an ICMP error with the MTU. These functions only write
+ * packets; the caller sends them.
  */
 #ifndef VPN_FRONTEND_PATH_MTU_H
 #define VPN_FRONTEND_PATH_MTU_H

@@ -15,7 +15,7 @@
 struct gw_batch {
     struct gw_batch *next;
     size_t size;
-    uint8_t data[GW_BATCH_SIZE];    /* see handoff.h (packets) and dtls/datagram.h (datagrams) for the form */
+    uint8_t data[GW_BATCH_SIZE];    /* their form: handoff.c (packets), dtls/udp_port.h (datagrams) */
 };
 
 struct gw_batch_pool {              /* one lock per batch, not per packet */

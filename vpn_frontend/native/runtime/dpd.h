@@ -11,8 +11,8 @@
 
 enum gw_dpd { GW_DPD_OK, GW_DPD_PROBE, GW_DPD_DEAD };
 
-/* What the silence of a peer calls for. `heard`: when it was last heard; `probed`: when the last probe left; all in ns. A probe is
- * due after `period` of silence and each half of it from then on; the peer is dead after twice `period`. 0: never. */
+/* Returns what is due. `heard`: when the peer was last heard; `probed`: when the last probe left; all in ns. A probe is due after
+ * `period` of silence, and again after each half of it. The peer is dead after twice `period`. A `period` of 0: never. */
 static inline enum gw_dpd gw_dpd(uint64_t now, uint64_t heard, uint64_t probed, uint64_t period)
 {
     bool is_probed = probed > heard;

@@ -11,7 +11,7 @@
 #define GW_STATS(X) \
     X(links_accepted) \
     X(links_refused)            /* by the policy, before a byte */ \
-    X(links_over_limit)         /* max_links reached */ \
+    X(links_over_limit)         /* max_connections reached */ \
     X(accept_errors)            /* no descriptor or memory left for an accepted connection */ \
     X(health_probes)            /* connected and closed without a byte */ \
     X(handshakes_done) \
@@ -49,14 +49,14 @@
     X(dtls_hello_unknown)       /* names no session: no answer */ \
     X(dtls_hello_duplicate)     /* too soon after the one before */ \
     X(dtls_cookies_sent) \
-    X(dtls_unmatched)           /* belongs to no connection, or to one whose key it does not know */ \
+    X(dtls_unmatched)           /* of no connection, or sealed with another key */ \
     X(dtls_clear)               /* unencrypted, for a connection that has keys: forged, or very late */ \
     X(dtls_moved)               /* a client's port changed */ \
     X(sessions_moved)           /* to the worker where their datagrams come in */ \
     X(dtls_handshakes_done) \
     X(dtls_handshakes_failed) \
     X(dtls_handshakes_timed_out) \
-    X(dtls_proofs_wrong)        /* a handshake with the certificate by a client that is not the session's */ \
+    X(dtls_proofs_wrong)        /* wrong proofs after a handshake with the certificate */ \
     X(dtls_proofs_missing)      /* the proof did not come in time */ \
     X(dtls_unproven)            /* records before the proof, discarded unread */ \
     X(dtls_dead)                /* no answer to DPD over DTLS */ \

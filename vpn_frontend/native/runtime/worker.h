@@ -24,7 +24,7 @@
 #define GW_PLAIN_SIZE 16384u        /* bytes of the largest TLS record */
 #define GW_PACKET_MAX 65535u
 #define GW_HEADROOM 16u             /* bytes in front of a packet, for the header of a queue or a frame */
-#define GW_TICK (100 * GW_MS)       /* the granularity of all deadlines */
+#define GW_TICK (100 * GW_MS)       /* the granularity of deadlines; sessions are checked once a second */
 
 struct gw_connection;
 struct gw_dtls_hub;

@@ -31,7 +31,7 @@ enum gw_connection_state {
     GW_CONNECTION_DEAD,
 };
 
-/* What the owner of a connection hears of it. */
+/* Calls from a connection to its owner. */
 struct gw_connection_callbacks {
     /* The payload of one record. The owner may end the connection or leave it (gw_connection_disown). */
     void (*on_data)(struct gw_connection *connection, const uint8_t *data, size_t size);
@@ -45,7 +45,7 @@ struct gw_connection {
     struct gw_worker *worker;
     enum gw_connection_state state;
     bool known;                         /* Python has been sent GW_CONNECTION_UP */
-    bool silent;                        /* its end is no event of its own */
+    bool silent;                        /* no event is sent when it ends */
     bool heard;                         /* a byte came */
     bool dirty;                         /* on the worker's list of connections to flush */
     bool addressed;                     /* Python may still name it: it holds its slot */
@@ -70,7 +70,7 @@ struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const
                                          uint16_t local_port);
 /* NULL: gone, or moved to another worker. */
 struct gw_connection *gw_connection_find(struct gw_worker *worker, uint64_t id);
-/* Gives a connection in PRE_TUNNEL to `owner`, which gets its data and hears of its end. */
+/* Gives a connection in PRE_TUNNEL to `owner`, which is called with its data and when it ends. */
 void gw_connection_own(struct gw_connection *connection, const struct gw_connection_callbacks *callbacks, void *owner);
 /* The owner leaves: no more callbacks. */
 void gw_connection_disown(struct gw_connection *connection);

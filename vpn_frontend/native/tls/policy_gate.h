@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The engine's policy, asked and told over its table of functions (gate.h). Never blocks, from any thread.
+ * Calls of the engine through its table of functions (gate.h): questions at accept, and reports of failed handshakes. From any
+ * thread; never blocks.
  */
 #ifndef VPN_FRONTEND_POLICY_GATE_H
 #define VPN_FRONTEND_POLICY_GATE_H

@@ -2,9 +2,9 @@
  *
  * UDP demultiplexer. A worker has one unconnected socket per address of the server, shared by all clients. A datagram is
  *
- *   a ClientHello    the policy is asked, the session is found by name, a cookie is demanded; nothing is kept without it
- *   of a known path  given to the session of that path
- *   of another path  given to the session that alone has a client at this address, whose port may have changed (NAT), or dropped
+ *   a ClientHello    the policy is asked, the session is found by name, a cookie is demanded; no state is kept before it
+ *   of a known path  passed to the session of that path
+ *   of another path  passed to the session of the only client at this address, whose port may have changed (NAT); else dropped
  *
  * The kernel spreads clients over the workers by their addresses; a session begins where its first TCP connection was accepted.
  * Datagrams that arrive elsewhere are posted in batches until the session has migrated (migration.h). Answers leave from the
