@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lets a program that becomes another user read the interpreter and the packages, wherever a checkout lies.
 
-A checkout or an interpreter below a folder that only root may enter is bound into a mount namespace of the program's
-own, where an empty folder of that name, which all may enter, is mounted over the closed one.
+The checkout or the interpreter may lie below a folder that only root may enter. The program then gets its own mount
+namespace. There a folder that all may enter covers the closed one, and the files are bound into it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The VPN server on the asyncio loop: starts the gateway, dispatches its events, runs the timers, stops in order.
 
-The only module of this package that reads a clock. When ``stop`` returns, every client has been sent a close message,
-every session is in the journal, and the device is gone.
+It reads the clock and passes the time to sessions and protocol, which read none. When ``stop`` returns, every client
+has been sent a close message, every session is in the journal, and the device is gone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The policies of one native core: built, put in force, replaced, and freed after their last reader.
 
-A base is in force, and perhaps an overlay (``native/table/policy.h``). A plan that only appends to the
+A base is in force, and perhaps an overlay (``native/decide.h``). A plan that only appends to the
 base in force (``Plan.base``: blocks of the API over rules and feeds) builds the overlay alone.
 """
 

@@ -121,7 +121,7 @@ class Engine:
     def refresh(self) -> bool:
         """Apply schedules: recompile if a scheduled rule begins or ends. Returns whether it did.
 
-        Call every few seconds, since cores know no calendar. Cheap when nothing is due.
+        Call every few seconds, since cores know no calendar. Costs little when no schedule is due.
         """
         with self._lock:
             due = self._next_change is not None and self._wall_clock() >= self._next_change
@@ -208,7 +208,7 @@ class Engine:
     ) -> Verdict:
         """The verdict on a connected client by the policy in force. Counts nothing. Raises ``AddressError``.
 
-        Neither rate limits nor penalties with an end apply, as strangers behind the same address may earn them.
+        Neither rate limits nor penalties with an end apply: other hosts behind the same address may cause them.
         """
         request = Request(pack_address(address), Event.CONNECT, self._now(now))
         verdict = decide_connected(self._core, request)

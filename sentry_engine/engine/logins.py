@@ -18,8 +18,8 @@ from sentry_engine.verdict import Action, Event, Verdict
 def decide_connected(core: Core, request: Request) -> Verdict:
     """The verdict on a connected source. Counts nothing.
 
-    Rate limits, and penalties with an end, concern new attempts. Strangers behind the same NAT address can earn them,
-    so they never decide here; the tiers after them do. A permanent penalty decides.
+    Rate limits, and penalties with an end, concern new attempts: other hosts behind the same NAT address can cause
+    them. So they never decide here, and the tiers after them do. A permanent penalty decides.
     """
     verdict, steps = core.trace(request)
     at = next(index for index, step in enumerate(steps) if step.decisive)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Authentication methods composed: any of some, all of some. A composition is a method itself. Pure.
+"""Compositions of authentication methods: alternatives, and methods that are all required. Each is a method. Pure.
 
 The state of a composition holds which of its methods is asked and what the ones before it accepted.
 """

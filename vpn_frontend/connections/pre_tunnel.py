@@ -2,8 +2,8 @@
 """TLS connections that have no tunnel yet: carries out what their protocol asks for.
 
 A task exists only while a question of the protocol has to wait (for a directory, a password hash, evicted sessions). A
-connection has one task at most, and the task is cancelled when its connection closes. All else happens at once, on the
-gateway's events.
+connection has one task at most, and the task is cancelled when its connection closes. Everything else is done at once,
+while an event of the gateway is handled.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class SessionIdle:
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:
-    """The gateway holds the session no more. Counters are final."""
+    """The gateway has freed the session. Counters are final."""
 
     session: int
     counters: Counters

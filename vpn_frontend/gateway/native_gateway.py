@@ -327,7 +327,7 @@ def _counters(counters: CountersStruct) -> Counters:
 
 
 def _text(chars: Text) -> str:
-    # A peer chose the server name: whatever it put there becomes printable text.
+    # The peer chose the server name, so its bytes are escaped to printable text.
     return bytes(ffi.string(chars)).decode("latin-1").encode("unicode_escape").decode("ascii")
 
 
@@ -344,7 +344,7 @@ def _check(status: int, what: str) -> None:
 
 
 def _check_command(status: int, what: str) -> None:
-    """Ignores ``ENOENT``: the object has ended, and the event of that is on its way."""
+    """Ignores ``ENOENT``: the object has ended, and an event that says so follows."""
     if status < 0 and status != -errno.ENOENT:
         _refuse(status, what)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files that AnyConnect fetches between login and tunnel. A 404 for one of them ends its attempt.
 
-There is no client to download and no profile to push. Each file is the smallest that says so.
+Each file is the smallest valid one that offers no download and no profile.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 One login comes over several connections, so its state cannot belong to a connection. An entry begins with the first
 failure or challenge: asking for the first form costs the server no memory. A client without the cookie begins a new
-login, which gains it nothing: attempts are counted by source in the policy engine, this table only ends one dialogue.
+login. That gives it no more attempts: the policy engine counts failures by source, this table only by login.
 
 Logins with a challenge are kept apart from logins that have only failed. Wrong passwords cannot evict a login that has
 passed its first round.

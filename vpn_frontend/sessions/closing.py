@@ -61,7 +61,7 @@ class SessionCloser:
         self._close_in_gateway(session, b"" if silent else disconnect_frame(text or close_text(reason)))
 
     def retry_close(self, session: Session) -> None:
-        """Tell the gateway again, if it had no memory to be told. The addresses are held until it answers."""
+        """Repeat the command to the gateway if it had no memory for it. The addresses are held until it answers."""
         if session.unsent_close is not None:
             self._close_in_gateway(session, session.unsent_close)
 

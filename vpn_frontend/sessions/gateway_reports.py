@@ -43,7 +43,7 @@ class GatewayReports:
         self._lose_channel(session, event.cause, now, expected_until=now + PROBE_TIMEOUT if returns else now)
 
     def connection_closed(self, connection_id: int, cause: Cause, now: float) -> None:
-        """The connection was to become a channel, and closed before it was one."""
+        """A connection that was to become a channel has closed before."""
         session = self._index.find_by_connection(connection_id)
         if session is not None and session.phase is Phase.OPEN:
             self._lose_channel(session, cause, now, expected_until=now)
@@ -71,7 +71,7 @@ class GatewayReports:
             self._closer.close_session(session, CloseReason.IDLE_TIMEOUT, now)
 
     def session_closed(self, event: SessionClosed, now: float) -> None:
-        """The gateway holds the session no more: its addresses are free, its counters final."""
+        """The gateway has freed the session: its addresses are free, its counters final."""
         session = self._index.find_by_gateway_id(event.session)
         if session is None:
             return
