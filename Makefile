@@ -6,6 +6,8 @@
 #   make unit       tests without namespaces  make fuzz-short   every fuzz target for 10 s
 #   make e2e        tests with namespaces     make soak         the end-to-end tests with a release's counts
 #   make lock       requirements/*.lock from pyproject.toml (UPGRADE=1: newest versions)
+#   make sbom       bill of materials         make audit        known vulnerabilities (ends with 3: not reachable)
+#   make licences   docs/licences.md          make reproducible both native cores built twice, bytes compared
 #   make native-sanitized   the native cores under ASan and UBSan (OCSENTRY_LEAKS=1: and LeakSanitizer)
 #   make native-races       their threads under ThreadSanitizer; takes minutes
 SHELL := /bin/bash
@@ -30,7 +32,7 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_native_overla
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 
-.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock clean
+.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit licences reproducible clean
 
 build: $(VENV)/.built
 
@@ -120,6 +122,27 @@ soak: build .build/test-packages
 
 lock: $(VENV)/.installed
 	PYTHON=$(BIN)/python requirements/update.sh $(if $(UPGRADE),--upgrade)
+
+# Tools that read the lock files, in an environment of their own.
+SUPPLY := .build/supply-tools
+$(SUPPLY)/.installed: requirements/supply.lock
+	@mkdir -p .build
+	$(PYTHON) -m venv --clear $(SUPPLY)
+	$(SUPPLY)/bin/python -m pip --disable-pip-version-check --quiet --retries 10 --timeout 60 install --require-hashes --no-deps -r $<
+	@touch $@
+
+sbom: $(SUPPLY)/.installed
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) $(SUPPLY)/bin/python requirements/bill_of_materials.py >.build/sbom.json
+	@echo .build/sbom.json
+
+audit: $(SUPPLY)/.installed
+	@$(SUPPLY)/bin/python requirements/audit.py
+
+licences: build
+	$(BIN)/python -m requirements.licences docs/licences.md
+
+reproducible: build
+	tests/native/reproducible.sh
 
 clean:
 	rm -rf .build build *.egg-info $(VENV) sentry_engine/*.so vpn_frontend/*.so

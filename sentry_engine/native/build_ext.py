@@ -38,6 +38,7 @@ class BuildCores(build_ext):
         ffi = runpy.run_path(str(Path(source).resolve()))["ffi"]
         described = ffi.distutils_extension(tmpdir=str(Path(self.build_temp) / "cffi"), verbose=False)
         described.extra_compile_args += ["-std=gnu11", "-O3", "-g", "-fvisibility=hidden", *WARNINGS]
+        described.extra_compile_args.append(f"-ffile-prefix-map={Path.cwd()}=.")  # same bytes from every folder
         if os.environ.get("OCSENTRY_WERROR") == "1":
             described.extra_compile_args += ["-Werror"]
         if sanitizers := os.environ.get("OCSENTRY_SANITIZE"):
