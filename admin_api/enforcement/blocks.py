@@ -117,11 +117,6 @@ class BlockList:
         self._withdraw(block.id)
         return block
 
-    async def apply_to(self, trial: Engine) -> None:
-        """Enforce the stored blocks in the engine ``trial``."""
-        async with self._store.read() as unit:
-            trial.block_many(map(as_prefix_rule, await unit.blocks.read_all()))
-
     def _enforce(self, block: Block) -> None:
         self._engine.block_many([as_prefix_rule(block)])
         self._deadlines.set_deadline(block.id, self._deadline(block))

@@ -6,7 +6,6 @@ Blocks are not part of it: their own table is written as they are set.
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,14 +15,15 @@ from sentry_engine.engine.saved_state import SavedPenalty, SavedSource, SavedUse
 
 if TYPE_CHECKING:
     from admin_api.store import Store
+    from admin_api.workers import ControlWorker
     from sentry_engine import Engine
 
 LATEST = datetime.max.replace(tzinfo=UTC).timestamp()  # Unix time of the latest end that a row can hold (year 9999)
 
 
-async def save_engine_state(store: Store, engine: Engine) -> State:
+async def save_engine_state(store: Store, engine: Engine, control: ControlWorker) -> State:
     """Write penalties, strikes, windows and the users' last locations. Returns the saved state."""
-    state = await asyncio.to_thread(engine.export_state)
+    state = await control.run(engine.export_state)
     penalties = [
         StoredPenalty(
             network=penalty.network,
@@ -40,7 +40,7 @@ async def save_engine_state(store: Store, engine: Engine) -> State:
     return state
 
 
-async def restore_engine_state(store: Store, engine: Engine) -> int:
+async def restore_engine_state(store: Store, engine: Engine, control: ControlWorker) -> int:
     """Restore what has not expired. Returns the number of penalties. Raises ``ValueError`` for malformed rows."""
     async with store.read() as unit:
         penalties, sources = await unit.penalties.read_all(), await unit.sources.read_all()
@@ -53,4 +53,4 @@ async def restore_engine_state(store: Store, engine: Engine) -> int:
         sources=tuple(map(SavedSource.from_json, sources)),
         users=tuple(map(SavedUser.from_json, users)),
     )
-    return await asyncio.to_thread(engine.import_state, state)
+    return await control.run(engine.import_state, state)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from admin_api.clock import Clock
     from admin_api.ports import LiveSessions
     from admin_api.store import Store
+    from admin_api.workers import ControlWorker
     from sentry_engine import Engine
     from vpn_frontend.ports import EventSink
 
@@ -31,15 +32,23 @@ class Scheduler:
     """A task that runs ``apply_due`` every ``PERIOD`` seconds."""
 
     def __init__(
-        self, engine: Engine, sessions: LiveSessions, store: Store, events: EventSink, clock: Clock, lock: asyncio.Lock
+        self,
+        engine: Engine,
+        sessions: LiveSessions,
+        store: Store,
+        events: EventSink,
+        clock: Clock,
+        lock: asyncio.Lock,
+        control: ControlWorker,
     ) -> None:
-        """``lock`` serialises all changes of policy."""
+        """``lock`` serialises all changes of policy, which run on ``control``."""
         self._engine = engine
         self._sessions = sessions
         self._store = store
         self._events = events
         self._clock = clock
         self._lock = lock
+        self._control = control
         self._last_run = clock.wall()
         self._task: asyncio.Task[None] | None = None
 
@@ -56,7 +65,7 @@ class Scheduler:
     async def apply_due(self) -> int:
         """Apply due schedules and expiries. Returns how many sessions that disconnected."""
         async with self._lock:
-            changed = await asyncio.to_thread(self._engine.refresh)
+            changed = await self._control.run(self._engine.refresh)
             cut = len(await self._sessions.reassess()) if changed or self._engine.policy.user_rules else 0
         if changed:
             self._events.emit(ApiEvent.SCHEDULE_CHANGED, sessions_cut=cut)

@@ -3,15 +3,15 @@
 
 One lock serialises the changes, and each is atomic: compile, put into the engine, commit to the store; if the commit
 fails, the engine gets the earlier policy back. When a change returns, it applies to new sources, and every live session
-that it refuses has been disconnected.
+that it refuses has been disconnected. Changes run on threads of their own (``workers``), and wait for no trial.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
@@ -19,9 +19,11 @@ from admin_api.enforcement.api_rules import RuleChange, as_documents, count_rule
 from admin_api.enforcement.blocks import BlockChange, BlockList, block_rule_id
 from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport
 from admin_api.enforcement.scheduler import Scheduler
+from admin_api.enforcement.trials import Trials
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
+from admin_api.workers import ControlWorker, TrialWorker
 from sentry_engine import (
     Action,
     Engine,
@@ -30,21 +32,18 @@ from sentry_engine import (
     Policy,
     PolicyError,
     Problem,
-    find_policy_issues,
-    run_rule_tests,
-    simulate,
 )
 from vpn_frontend.settings import Address, Network
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from admin_api.ports import LiveSessions, PolicyLoader
     from admin_api.store import Store, UnitOfWork
     from admin_api.store.tables import Rule
     from sentry_engine.engine.decision_log import Decision
     from sentry_engine.engine.replay import Change
-    from vpn_frontend.ports import EventSink, SessionView
+    from vpn_frontend.ports import EventSink
 
 MAX_RULES = 10_000  # made over the API; each change of one compiles all of them
 
@@ -66,8 +65,14 @@ class Enforcement:
         load: PolicyLoader = Policy.load,
         make_trial_engine: Callable[[Policy], Engine] | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        control: ControlWorker | None = None,
+        trials: TrialWorker | None = None,
     ) -> None:
-        """``paths`` are rule files and folders; ``make_trial_engine`` makes the temporary engine of a dry run."""
+        """``paths`` are rule files and folders; ``make_trial_engine`` makes the temporary engine of a dry run.
+
+        ``control`` runs the changes, ``trials`` what callers may ask for without changing anything; ``stop`` closes
+        both.
+        """
         self._engine = engine
         self._sessions = sessions
         self._store = store
@@ -75,11 +80,14 @@ class Enforcement:
         self._events = events
         self._never_block = tuple(never_block)
         self._load = load
-        self._make_trial_engine = make_trial_engine or (lambda policy: Engine(policy, never_block=self._never_block))
+        self._control = control or ControlWorker()
+        self._trial_worker = trials or TrialWorker()
+        make_trial_engine = make_trial_engine or (lambda policy: Engine(policy, never_block=self._never_block))
+        self._trials = Trials(engine, sessions.list, make_trial_engine, self._never_block, self._trial_worker)
         self._clock = clock
         self._lock = asyncio.Lock()
         self._blocks = BlockList(engine, store, events, clock, self._lock)
-        self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock)
+        self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock, self._control)
         self._policy = engine.policy
         self._version = 1
         self._loaded_at = clock.wall()
@@ -95,8 +103,10 @@ class Enforcement:
         self._scheduler.start()
 
     async def stop(self) -> None:
+        self._trial_worker.close()
         await self._scheduler.stop()
         await self._blocks.stop()
+        self._control.close()
 
     @property
     def policy(self) -> Policy:
@@ -146,18 +156,15 @@ class Enforcement:
 
     async def reload(self, *, by: str = "system", dry_run: bool = False) -> PolicyReport:
         """Reload the rule files and the API's rules. A policy with an error is reported and changes nothing."""
+        if dry_run:
+            return await self._examine(await self._loader_of_files())
         async with self._lock:
-            async with self._store.read() as unit:
-                documents = {row.id: row.document for row in await unit.rules.read_all()}
             try:
-                policy = await self._compile(documents)
-                if dry_run:
-                    return await self._report_preview(policy)
+                policy = await self._control.run(await self._loader_of_files())
                 await self._put_in_force(policy)
             except (PolicyError, PlanError) as error:
                 report = self._report(problems=_problems_of(error))
-                if not dry_run:
-                    self._note_failure(report)
+                self._note_failure(report)
                 return report
             cut = await self._reassess()
             await self._note_reload(by)
@@ -167,25 +174,19 @@ class Enforcement:
         return self._report(policy, cut=cut)
 
     async def check(self, documents: Mapping[str, Mapping[str, Any]]) -> PolicyReport:
-        """Report on a policy of these documents alone. Changes nothing."""
-        try:
-            policy = await asyncio.to_thread(self._load, documents=documents)
-            return await self._report_preview(policy)
-        except (PolicyError, PlanError) as error:
-            return self._report(problems=_problems_of(error))
+        """Report on a policy of these documents alone. Changes nothing. Raises ``ApiError`` if too many checks wait."""
+        return await self._examine(partial(self._load, documents=documents))
 
     async def simulate(
         self, documents: Mapping[str, Mapping[str, Any]] | None, decisions: Sequence[Decision]
     ) -> tuple[PolicyReport, list[Change]]:
-        """Returns the ``decisions`` that a policy of these documents (``None``: the present rules) would change."""
+        """Returns the ``decisions`` that a policy of these documents (``None``: the present rules) would change.
+
+        Raises ``ApiError`` if too many checks wait.
+        """
+        load = await self._loader_of_files() if documents is None else partial(self._load, documents=documents)
         try:
-            if documents is None:
-                async with self._store.read() as unit:
-                    rows = await unit.rules.read_all()
-                policy = await self._compile({row.id: row.document for row in rows})
-            else:
-                policy = await asyncio.to_thread(self._load, documents=documents)
-            changes = await asyncio.to_thread(simulate, policy, decisions, never_block=self._never_block)
+            policy, changes = await self._trials.simulate(load, decisions)
         except (PolicyError, PlanError) as error:
             return self._report(problems=_problems_of(error)), []
         return self._report(policy), changes
@@ -209,11 +210,11 @@ class Enforcement:
             if change.document is not None:
                 documents[change.id] = change.document
             try:
-                policy = await self._compile(documents)
+                policy = await self._control.run(self._loader_of(documents))
             except PolicyError as error:
                 raise point_into_rule(error, change.id) from error
             if change.dry_run:
-                return row, len(await self.preview_disconnects(policy))
+                return row, len(await self._control.run(self._trials.find_cut, policy))
             if change.protect is not None:
                 await self._refuse_lockout(policy, change.protect)
             row = await self._commit_rule(change, policy)
@@ -221,31 +222,10 @@ class Enforcement:
         self._events.emit(ApiEvent.RULE_CHANGED, id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
         return row, cut
 
-    async def preview_disconnects(self, policy: Policy) -> list[SessionView]:
-        """Returns the live sessions that ``policy``, with the present blocks, would disconnect."""
-        views = self._sessions.list()
-        if not views:
-            return []
-        async with self._trial_engine(policy) as trial:
-            verdicts = [trial.explain(view.address, user=view.user, groups=view.groups).verdict for view in views]
-        return [view for view, verdict in zip(views, verdicts, strict=True) if verdict.action is Action.REJECT]
-
-    @asynccontextmanager
-    async def _trial_engine(self, policy: Policy) -> AsyncIterator[Engine]:
-        """Yields a temporary engine with ``policy`` and the present blocks, without rate windows or penalties."""
-        trial = await asyncio.to_thread(self._make_trial_engine, policy)
-        try:
-            await self._blocks.apply_to(trial)
-            yield trial
-        finally:
-            trial.close()
-
     async def _refuse_lockout(self, policy: Policy, address: Address) -> None:
         if self._engine.explain(address).verdict.action is Action.REJECT:
             return  # refused already: the change does not lock the caller out
-        async with self._trial_engine(policy) as trial:
-            verdict = trial.explain(address).verdict
-        if verdict.action is Action.REJECT:
+        if await self._control.run(self._trials.refuses, policy, address):
             detail = f"The change would refuse {address}, your own address; add force=true to apply it anyway"
             raise ApiError(ProblemKind.SELF_LOCKOUT, detail)
 
@@ -264,11 +244,16 @@ class Enforcement:
             raise
         return row
 
-    async def _compile(self, documents: Mapping[str, Mapping[str, Any]]) -> Policy:
-        return await asyncio.to_thread(self._load, *self._paths, documents=as_documents(documents.items()))
+    async def _loader_of_files(self) -> Callable[[], Policy]:
+        """Returns what compiles the rule files and the API's rules."""
+        async with self._store.read() as unit:
+            return self._loader_of({row.id: row.document for row in await unit.rules.read_all()})
+
+    def _loader_of(self, documents: Mapping[str, Mapping[str, Any]]) -> Callable[[], Policy]:
+        return partial(self._load, *self._paths, documents=as_documents(documents.items()))
 
     async def _put_in_force(self, policy: Policy) -> None:
-        await asyncio.to_thread(self._engine.swap, policy)
+        await self._control.run(self._engine.swap, policy)
         self._policy = policy
         self._version += 1
         self._loaded_at = self._clock.wall()
@@ -298,11 +283,13 @@ class Enforcement:
             overridden_by=overridden,
         )
 
-    async def _report_preview(self, policy: Policy) -> PolicyReport:
-        """Report what ``policy`` would disconnect, its warnings, and its failed tests."""
-        cut = len(await self.preview_disconnects(policy))
-        findings = await asyncio.to_thread(lambda: (*find_policy_issues(policy), *run_rule_tests(policy)))
-        return self._report(policy, cut=cut, findings=findings)
+    async def _examine(self, load: Callable[[], Policy]) -> PolicyReport:
+        """Report what a policy would disconnect, its warnings, and its failed tests. Takes no lock of changes."""
+        try:
+            trial = await self._trials.examine(load)
+        except (PolicyError, PlanError) as error:
+            return self._report(problems=_problems_of(error))
+        return self._report(trial.policy, cut=len(trial.cut), findings=trial.findings)
 
     def _report(
         self,

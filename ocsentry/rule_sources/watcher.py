@@ -20,7 +20,7 @@ from ocsentry.rule_sources.feeds_in_rules import FeedsInRules
 from sentry_engine.policy.rule_files import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from pathlib import Path
 
     from sentry_engine.policy.rule_files import FileReader
@@ -40,11 +40,18 @@ class RuleWatcher:
     Inside folders, only files with one of ``suffixes`` count.
     """
 
-    def __init__(self, paths: Iterable[Path], suffixes: Iterable[str], read: FileReader = read_file) -> None:
-        """Reads the rule files with ``read``."""
+    def __init__(
+        self,
+        paths: Iterable[Path],
+        suffixes: Iterable[str],
+        read: FileReader = read_file,
+        run: Callable[[Callable[[], bool]], Awaitable[bool]] = asyncio.to_thread,
+    ) -> None:
+        """Reads the rule files with ``read``, and compares them on a thread of ``run``."""
         self._paths = tuple(path.absolute() for path in paths)
         self._suffixes = frozenset(suffixes)
         self._feeds = FeedsInRules(self._paths, read)
+        self._run = run
         self._lists: tuple[Path, ...] = ()
         self._last = self._fingerprint()
 
@@ -81,7 +88,7 @@ class RuleWatcher:
                     yield_on_timeout=True,
                     recursive=False,
                 ):
-                    if await asyncio.to_thread(self._differs):
+                    if await self._run(self._differs):
                         yield
                     if self._targets() != targets:
                         break

@@ -23,6 +23,7 @@ from admin_api.event_hub import EventHub
 from admin_api.server import ApiServer
 from admin_api.services import Services
 from admin_api.store import Store
+from admin_api.workers import ControlWorker
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.errors import OperatorError
 from ocsentry.late_sessions import LateSessions
@@ -69,6 +70,7 @@ class Server:
         self._events = LoggingEventSink(log, self._hub, time.monotonic)
         self._helper_watch = HelperWatch(started.helper, self._events)
         self._sessions = LateSessions()
+        self._control = ControlWorker()
         self._made = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._watch_problem: str | None = None
@@ -81,7 +83,7 @@ class Server:
         self._helper_watch.start()
         self._made.callback(self._helper_watch.stop)
         # A file saved after this point counts as a change.
-        self._watcher = await asyncio.to_thread(RuleWatcher, paths, WATCHED_SUFFIXES, files.read)
+        self._watcher = await self._control.run(RuleWatcher, paths, WATCHED_SUFFIXES, files.read, self._control.run)
         self._store = await Store.open(config.store_url)
         self._made.push_async_callback(self._store.close)
         self._feed_refresher = FeedRefresher(values.policy.feeds, self._watcher)
@@ -96,6 +98,7 @@ class Server:
             events=self._events,
             never_block=values.policy.never_block,
             load=policy_loader(values.policy, self._progress, files.read),
+            control=self._control,
         )
         self._made.push_async_callback(self._enforcement.stop)
         await self._enforcement.start()
@@ -118,7 +121,7 @@ class Server:
         """Reload rules and certificate independently. An unusable one changes nothing and is reported."""
         await self._enforcement.reload(by="signal")
         try:
-            await asyncio.to_thread(self._vpn.reload_certificate)
+            await self._control.run(self._vpn.reload_certificate)
         except (CertificateError, GatewayError) as error:
             self._events.emit(LogEvent.CERTIFICATE_REFUSED, error=str(error))
         else:
@@ -143,7 +146,7 @@ class Server:
         return engine
 
     async def _restore_engine_state(self) -> None:
-        restored = await restore_engine_state(self._store, self._engine)
+        restored = await restore_engine_state(self._store, self._engine, self._control)
         self._made.push_async_callback(self._save_engine_state)
         if restored:
             self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored)
@@ -162,7 +165,7 @@ class Server:
         self._tasks.append(asyncio.create_task(repeat(), name=what))
 
     async def _save_engine_state(self) -> None:
-        state = await save_engine_state(self._store, self._engine)
+        state = await save_engine_state(self._store, self._engine, self._control)
         if state.left_out:
             self._events.emit(LogEvent.SOURCES_NOT_NOTED, noted=len(state.sources), left_out=state.left_out)
 

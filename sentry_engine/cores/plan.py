@@ -171,6 +171,11 @@ class Aggregation:
     ipv6_prefix: int = 64
     escalate_after: int = 4  # 0: never
 
+    def source_of(self, address: bytes) -> tuple[bytes, int]:
+        """The source of a packed address: its packed prefix and length."""
+        length = self.ipv4_prefix + V4_OFFSET if is_ipv4(address) else self.ipv6_prefix
+        return mask(address, length), length
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -190,7 +195,5 @@ class Plan:
 
 
 def find_source(plan: Plan, address: bytes) -> tuple[bytes, int]:
-    """The source of a packed address: its packed prefix and length by the plan's aggregation."""
-    aggregation = plan.aggregation
-    length = aggregation.ipv4_prefix + V4_OFFSET if is_ipv4(address) else aggregation.ipv6_prefix
-    return mask(address, length), length
+    """The source of a packed address by the plan's aggregation."""
+    return plan.aggregation.source_of(address)

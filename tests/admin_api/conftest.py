@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
@@ -23,6 +23,7 @@ from admin_api.http.identity import ALL_SCOPES, Scope
 from admin_api.services import Services
 from admin_api.store import Store
 from admin_api.tokens.service import create_token
+from admin_api.workers import ControlWorker
 from sentry_engine import Action, Engine, Policy
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import SessionState, SessionView
@@ -153,6 +154,13 @@ def rules_folder(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "rules.json").write_text(json.dumps(RULES))
     return folder
+
+
+@pytest.fixture
+def control() -> Iterator[ControlWorker]:
+    worker = ControlWorker()
+    yield worker
+    worker.close()
 
 
 @pytest_asyncio.fixture

@@ -164,11 +164,11 @@ class TestDeleteUser:
         assert await server.store.find("alice") is None
         assert (await server.client.delete(f"{URL}/alice")).status_code == 404
 
-    async def test_locations_of_a_deleted_user_are_removed(self, server):
+    async def test_locations_of_a_deleted_user_are_removed(self, server, control):
         await server.client.post(URL, json=ALICE)
         for user in ("alice", "ben"):
             server.engine.detectors.learn_countries(user, frozenset({"DE"}))
-        await save_engine_state(server.store, server.engine)
+        await save_engine_state(server.store, server.engine, control)
         assert (await server.client.delete(f"{URL}/alice")).status_code == 204
         assert [user for user, _, _ in server.engine.detectors.locations()] == ["ben"]
         async with server.store.read() as unit:
