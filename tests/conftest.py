@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every test may rely on: hypothesis behaves alike on a slow shared machine and on a fast one, and the native
-cores are those of the build that is to be tested."""
+"""Settings of all tests: hypothesis without deadlines, for slow machines; the native cores of the build under test."""
 
 import importlib
 import os
@@ -16,7 +15,7 @@ settings.load_profile("steady")
 
 
 def pytest_configure() -> None:
-    """``native/sanitized.sh`` names a build: without the sanitizers its tests would pass all the same."""
+    """``native/sanitized.sh`` names a build. Raises ``UsageError`` if the cores come from another one."""
     if build := os.environ.get("OCSENTRY_TESTED_BUILD"):
         for core in os.environ["OCSENTRY_CORES"].split():
             file = importlib.import_module(CORES[core]).__file__

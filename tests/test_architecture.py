@@ -249,7 +249,7 @@ def test_pure_modules_read_no_clock(path):
 
 
 def test_the_engine_works_alone():
-    """Of third parties it needs cffi, pydantic, pytricia and maxminddb, and no more."""
+    """Its only third-party packages are cffi, pydantic, pytricia and maxminddb."""
     names = (
         "aiosqlite alembic argon2 cryptography fastapi h11 httpx pyroute2 sqlalchemy structlog typer uvicorn watchfiles"
     )
@@ -259,7 +259,7 @@ def test_the_engine_works_alone():
 
 
 def test_the_server_never_runs_on_the_reference_core():
-    """It is the specification and the oracle; ``make_core`` makes it for the one who asks."""
+    """It is the specification and the oracle; only callers of ``make_core`` that name it get it."""
     importers = {name_of(p) for layer in LAYERS for p in modules(layer) if REFERENCE in "".join(imported(p))}
     assert {name for name in importers if not name.startswith(REFERENCE.replace(".", "/"))} == {FACTORY}
     askers = {

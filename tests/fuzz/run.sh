@@ -36,7 +36,7 @@ for target in tests/fuzz/fuzz_*; do
     mkdir -p "$corpus"
     seeds=tests/fuzz/seeds/$name
     [ -d "$seeds" ] || seeds=
-    # A minute for one input: on a crowded machine ten seconds may pass in which nothing of it runs.
+    # A minute for one input: on a busy machine the process may not run for ten seconds.
     limits="-max_total_time=$seconds -timeout=60 -rss_limit_mb=2048 -artifact_prefix=$build/crash-$name- -print_final_stats=1"
     case $target in
         *.py) set_up="$python $target" ;;

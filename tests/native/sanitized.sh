@@ -25,16 +25,16 @@ if [ $# -eq 0 ]; then
     case $OCSENTRY_CORES in *vpn_frontend*) set -- "$@" tests/vpn_frontend/native ;; esac
 fi
 
-# Python itself is not instrumented, so the runtime has to be there first. Of leaks and races only those are told whose memory one
-# of the cores asked for: with two frames of each allocation, the second is who called malloc.
+# Python itself is not instrumented, so the sanitizers' runtime is preloaded. Only leaks and races of memory that a core allocated
+# are reported: allocations keep two frames, and the second is the caller of malloc.
 case $OCSENTRY_SANITIZE in
     thread) runtime=$(gcc -print-file-name=libtsan.so) ;;
     *) runtime="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" ;;
 esac
 export LD_PRELOAD="$runtime" PYTHONPATH="$library" PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 PYTHONSAFEPATH=1
-# Leaks are looked for by OCSENTRY_LEAKS=1 only: the search stops all threads by ptrace, which not every machine lets it do each time.
+# Leaks are searched with OCSENTRY_LEAKS=1 only: the search stops all threads by ptrace, which some machines do not permit.
 export ASAN_OPTIONS=detect_leaks=${OCSENTRY_LEAKS:-0}:malloc_context_size=2:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$PWD/tests/native/leaks.supp:print_suppressions=0
 export TSAN_OPTIONS=suppressions=$PWD/tests/native/races.supp:ignore_noninstrumented_modules=1:second_deadlock_stack=1
-# pytest puts the project in front of PYTHONPATH (pyproject.toml), and there the plain build is; tests/conftest.py makes sure.
+# pyproject.toml lets pytest put the project with the plain build first; this puts the sanitized one first. tests/conftest.py checks.
 exec .venv/bin/pytest -q -p no:cacheprovider -o pythonpath="$library ." "$@"

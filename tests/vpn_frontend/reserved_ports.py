@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ports that the kernel gives to nobody else while a test runs, whatever other tests do at the same time."""
+"""Ports that the kernel gives to no other program while a test runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ATTEMPTS = 20  # a client somewhere may hold a UDP port of the number: once in t
 
 
 def reserve_port():
-    """A socket whose port is reserved until it is closed: only who shares ports (SO_REUSEPORT) can listen there too."""
+    """A socket whose port is reserved until it is closed: only sockets with SO_REUSEPORT can bind it too."""
     reserved = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     reserved.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)

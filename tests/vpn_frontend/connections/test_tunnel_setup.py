@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CONNECT wherever it has to wait: whatever ends the connection there, nothing stays held."""
+"""CONNECT at each place where it waits: if the connection ends there, lease and addresses are released."""
 
 import asyncio
 from ipaddress import ip_network

@@ -89,7 +89,7 @@ def gate_library(tmp_path_factory):
 
 
 class Gate:
-    """Accepts everything until told otherwise; counts what it was asked."""
+    """Accepts everything unless set otherwise; counts the questions."""
 
     CONNECT, TLS_HANDSHAKE_FAILED, DTLS_HANDSHAKE = 0, 1, 2
     ACCEPT, REJECT, RATE_LIMITED = 0, 1, 2
@@ -285,7 +285,7 @@ class Bench:
         return self.gateway.stats()[name]
 
     def settle(self):
-        """Until every worker has obeyed every command so far: most commands have no effect that one could await."""
+        """Return when every worker has handled all commands so far: most have no effect to wait for."""
         for worker in range(len(self.tun)):
             last = self.gateway.open_session(worker, self.parameters(ipv4=None, ipv6=None))
             self.gateway.close_session(last, b"")

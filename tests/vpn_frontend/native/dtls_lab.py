@@ -90,7 +90,7 @@ class DtlsClient:
         self.move()
 
     def move(self, address=None):
-        """To another port of the same address, as a NAT does it; or of another one."""
+        """Change to another port of the same address, as a NAT does, or of another address."""
         self.socket = socket.socket(self._family, socket.SOCK_DGRAM)
         if address is not None:
             self.socket.bind((address, 0))
@@ -129,11 +129,11 @@ class DtlsClient:
         return status == 1
 
     def shake_hands_and_prove(self):
-        """``connect``, and where the way wants it the proof; False where there is no answer."""
+        """``connect``, and the proof where the mode needs it. Returns false without an answer."""
         return self.connect() and (self.way != CERTIFICATE or self.prove())
 
     def binding(self):
-        """What the proof is made over, and what the server's answer is."""
+        """The input of the proof, and the server's expected answer."""
         assert self._lib.dc_export(self._dc, BINDING, self._room, 64) == 1
         exported = bytes(self._ffi.buffer(self._room, 64))
         return exported[:32], exported[32:]
@@ -171,7 +171,7 @@ class DtlsClient:
         return bytes(self._ffi.buffer(self._room, size))
 
     def read(self, patience=TIMEOUT):
-        """The next payload, or nothing. A flight or the answer to a proof, said once more, is passed over."""
+        """The next payload, or nothing. Repeated flights and answers to proofs are skipped."""
         while received := self.receive(patience):
             payload = self.open(received)
             if payload and not payload.startswith(PROOF):

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * How a client on wolfSSL names its VPN session in a ClientHello (`minor`: 0xfd DTLS 1.2, 0xfc DTLS 1.3): it offers to resume a TLS session of that id. A
- * server that wants the pre-shared key does a full handshake all the same. For the tests of the gateway and for the benchmark.
+ * How a client on wolfSSL names its VPN session in a ClientHello (`minor`: 0xfd DTLS 1.2, 0xfc DTLS 1.3): it offers to resume a
+ * TLS session of that id. A server that uses the pre-shared key does a full handshake nevertheless. For the tests of the gateway
+ * and for the benchmark.
  */
 #ifndef TESTS_NAMED_SESSION_H
 #define TESTS_NAMED_SESSION_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A whole gateway with clients of its own, in which one allocation fails: each in turn. Whatever it was for, nothing crashes, nothing
- * is leaked, the gateway does not open or says no to one client, and the next client is served; every place comes back.
+ * A whole gateway with clients of its own, in which one allocation fails: each in turn. Nothing crashes and nothing is leaked. The
+ * gateway does not open, or refuses one client; the next client is served, and every slot is free in the end.
  *
  *   test_memory_faults CERTIFICATE KEY FIRST STEP      every STEP-th allocation from FIRST on, until there are no more
  *
@@ -310,7 +310,7 @@ static bool be_served(struct site *site, uint8_t name, int patience)
     return client.served;
 }
 
-/* Whether there was such an allocation; 0: none is to fail. */
+/* True if there was an allocation of that number. 0: none fails. */
 static bool test_fault(long number)
 {
     struct site site;

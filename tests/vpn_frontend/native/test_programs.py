@@ -56,7 +56,7 @@ def build(program: str, names: list[str], wolfssl: Path, folder: Path, *options:
 
 
 def run(*command: str | Path) -> None:
-    # A program brings its own sanitizers, and the tests' may be told not to look for leaks.
+    # The program has its own sanitizers. Options of the tests' own could switch its search for leaks off.
     environment = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "ASAN_OPTIONS")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr

@@ -94,7 +94,7 @@ def test_families_that_are_not_wanted_or_not_there():
 
 
 class PoolMachine(RuleBasedStateMachine):
-    """A pool against a set: whatever is taken, claimed and returned, in whatever order."""
+    """A pool against a set as its model: takes, claims and returns in random order."""
 
     def __init__(self):
         super().__init__()

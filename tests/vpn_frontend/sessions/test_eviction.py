@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who gives way to whom: limits of clients, roaming and dead sessions, logins that wait."""
+"""Evictions: limits of clients, roaming and dead sessions, logins that wait."""
 
 from ipaddress import IPv4Address, IPv4Network
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sessions from login to their last packet: each way in and each way out."""
+"""Sessions from login to their final counters: each way to begin and to end."""
 
 import asyncio
 from ipaddress import IPv4Address, IPv6Address, ip_network
@@ -222,7 +222,7 @@ def test_a_passing_penalty_of_the_source_cuts_nobody_who_is_in(make_lab):
 
 
 def spray(lab, address):
-    """Strangers behind ``address`` try wrong names until a detector penalises it."""
+    """Fail logins of many users from ``address`` until a detector penalises it."""
     for number in range(15):
         lab.engine.decide("auth_failure", address, user=f"wrong-{number}", now=lab.now)
     assert lab.engine.explain(address, now=lab.now).verdict.reason is Reason.PASSWORD_SPRAY

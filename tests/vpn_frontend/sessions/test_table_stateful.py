@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Random clients against the table of sessions: whatever they do, the books balance."""
+"""Random clients against the table of sessions: after every step limits, leases and addresses hold."""
 
 from ipaddress import IPv4Network, IPv6Network
 

@@ -63,7 +63,7 @@ def test_the_answer_before_the_cookie_is_never_larger_than_the_hello(lab, way):
 
 
 def short_hello(name, padding=0):
-    """A hello of DTLS 1.3 that wolfSSL takes: one suite, a key share, no more than it needs; and bytes of padding."""
+    """The shortest ClientHello of DTLS 1.3 that wolfSSL accepts: one suite, one key share; and padding."""
     extensions = [
         (43, b"\x02\xfe\xfc"),  # supported_versions
         (10, b"\0\x02\0\x1d"),  # supported_groups: X25519

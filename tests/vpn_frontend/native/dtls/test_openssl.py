@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PSK-NEGOTIATE as OpenSSL-built clients speak it: they "resume" a session that never was, its id names the tunnel.
+"""PSK-NEGOTIATE of clients built with OpenSSL: they resume a made-up session whose id names the tunnel.
 
 The client is ``openssl s_client``, given such a session as a file.
 """

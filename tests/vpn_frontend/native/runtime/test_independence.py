@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tunnels go on while Python does not: the interpreter is held, and a client never notices."""
+"""Tunnels carry packets while the interpreter's lock is held."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print("done", flush=True)
 
 @pytest.fixture
 def other_process(bench):
-    """A client of its own process, which our interpreter's lock does not bind."""
+    """A client in another process, which needs no lock of this interpreter."""
     command = [sys.executable, "-c", CLIENT, str(bench.port), str(ECHOES)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
@@ -42,7 +42,7 @@ def other_process(bench):
 
 
 def hold_interpreter_until_readable(descriptor):
-    """Wait in C with the interpreter's lock held; whether there was something to read before patience ended."""
+    """Wait in C with the interpreter's lock held. Returns false if nothing came within ``TIMEOUT``."""
     wanted = ctypes.create_string_buffer(struct.pack("ihh", descriptor, select.POLLIN, 0))
     return ctypes.PyDLL(None).poll(wanted, 1, int(TIMEOUT * 1000)) == 1
 

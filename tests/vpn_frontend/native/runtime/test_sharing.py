@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One client's greed or sloth is its own: queues are per session and bounded, and busy sessions take turns.
+"""A greedy or stalled client harms no other: queues are per session and bounded, and busy sessions take turns.
 
 All on one worker, which is one thread: stalled, greedy and moderate clients --TLS--> worker --"TUN" socket pair--> test
 """
@@ -16,9 +16,9 @@ import pytest
 
 from vpn_frontend.gateway.interface import ConnectionUp
 
-MODERATE = 200  # packets that each of the others is owed
+MODERATE = 200  # packets that each other client must receive
 HOARDED = 40_000  # packets of the greedy one, 53 MB: some 400 turns of 128 KiB (GW_INPUT_SIZE)
-TURNS = 5  # that another one must have had meanwhile; a machine with time to spare gives hundreds
+TURNS = 5  # of another client meanwhile, at least; an idle machine gives hundreds
 FIRST = IPv4Address("192.168.99.10")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many workers at once: sessions that migrate, packets in transit, readers of counters. In the end all adds up."""
+"""Many workers at once: sessions that migrate, packets in transit, readers of counters. At the end all counts agree."""
 
 from __future__ import annotations
 

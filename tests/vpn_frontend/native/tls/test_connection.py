@@ -138,7 +138,7 @@ def test_reading_stops_while_python_does_not_take_it(bench, wire):
 
 
 def test_records_of_one_byte_fill_no_memory(start):
-    """Each of them, told by itself, would cost twenty times what it costs its sender."""
+    """One event per record would cost twenty times what the record costs its sender."""
     bench = start(conversation_timeout=600.0)  # which sending them may take on a busy machine
     client, up = bench.connected()
     client.raw_timeout(0.3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Known faults of TLS servers: here the same bytes cost their sender its connection, and no other client anything."""
+"""Known faults of TLS servers: here the same bytes end only the connection of their sender."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def road():
 
 
 def take_apart(offloads, packets):
-    """What the gateway sends to the client for what a queue gave it."""
+    """The packets that the gateway sends to the client for the packets of a queue."""
     result = []
     for header, packet in packets:
         result += offloads.split(header, packet) if header[1] else [offloads.complete(header, packet)]
@@ -147,7 +147,7 @@ def test_the_kernel_takes_and_gives_large_packets(offloads, road, kind, version)
 @pytest.mark.netns
 @pytest.mark.parametrize(("version", "start"), [(4, 20), (6, 40)])
 def test_a_reduced_window_is_said_once(offloads, road, version, start):
-    """A large packet with CWR, as a local sender that heard of congestion makes it: RFC 3168 section 6.1.2."""
+    """A large packet with CWR, as a local sender makes it after congestion: RFC 3168 section 6.1.2."""
     [(header, packet)] = offloads.merge(stream(30, 1333, version=version))
     header = header[:1] + bytes([header[1] | GSO_ECN]) + header[2:]
     flags = start + TCP_FLAGS
