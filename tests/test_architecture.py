@@ -28,7 +28,7 @@ FLOORS = {
         "validation", "server",
     ),
     "admin_api": (
-        "clock", "log_events", "ports", "http", "event_hub", "store", "enforcement", "services", "dependencies",
+        "clock", "log_events", "ports", "http", "event_hub", "store", "workers", "enforcement", "services", "dependencies",
         "authentication", "idempotency", "audit", "blocks", "events", "penalties", "policy",
         "rules", "sessions", "tokens", "users", "decisions", "health", "app", "api_reference", "control", "server",
     ),
