@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The privileged part of a start: open what needs privileges, then give them up, before a byte of a client is read.
 
-    helper process ── sockets, TUN queues, the API's port and key, folders ── drop
+    folders, lock ── helper process ── sockets, TUN queues, the API's port and key ── drop
 
 Everything else (rules, database, engine, gateway threads, API) starts behind it, with the rights of the service user.
 """
@@ -23,6 +23,7 @@ from ocsentry.privileges.helper.client import Helper
 from ocsentry.privileges.helper.configured import scope_of
 from ocsentry.privileges.identity import Identity
 from ocsentry.privileges.server_reach import named_lists, reach_of_server, writable_folders
+from ocsentry.runtime.instance_lock import InstanceLock
 from sentry_engine.policy.rule_files import RuleFiles
 from vpn_frontend.gateway.descriptors import open_through
 
@@ -37,7 +38,9 @@ FOLDER_MODE = 0o750
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What was opened while the process had its privileges. Whoever serves owns it; ``helper`` must be closed."""
+    """What was opened while the process had its privileges. The server closes
+    ``helper`` and ``lock`` at its end.
+    """
 
     helper: Helper
     descriptors: GatewayDescriptors
@@ -46,28 +49,33 @@ class Started:
     rule_files: RuleFiles  # read once: Landlock wants the lists that they name, the policy what stands in them
     worker_filter: bytes | None
     dropped: Dropped
+    lock: InstanceLock
 
 
 def open_and_drop(config: LoadedConfig) -> Started:
     """Returns with the privileges gone. Raises what opening raises, and ``PrivilegeError``; nothing stays open then."""
     process, mode = config.values.process, config.values.process.seccomp
     identity = Identity.find(process.user)
-    helper = Helper.start(scope_of(config))
+    _make_folders(config, identity)
+    lock = InstanceLock.take(config, identity)  # before a second server could attach to the TUN device of the first
+    helper = None
     try:
+        helper = Helper.start(scope_of(config))
         programs = {role: None if mode == "off" else filters.build(role, mode) for role in (Role.MAIN, Role.WORKER)}
         rule_files = RuleFiles()
         lists = named_lists(config, rule_files.read)
         helper.confine(seccomp=mode, landlock=process.landlock)
         descriptors = open_through(helper, config.vpn)
         listener, tls = _open_api(config)
-        _make_folders(config, identity)
         reach = reach_of_server(config, lists) if process.landlock else None
         dropped = drop(Restrictions(identity, programs[Role.MAIN], reach))
         _check_access(config)
     except BaseException:
-        helper.close()
+        if helper is not None:
+            helper.close()
+        lock.close()
         raise
-    return Started(helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped)
+    return Started(helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped, lock)
 
 
 def _open_api(config: LoadedConfig) -> tuple[socket.socket | None, ssl.SSLContext | None]:

@@ -45,6 +45,7 @@ def run_server(config: LoadedConfig) -> None:
     finally:
         log.close()
         started.helper.close()
+        started.lock.close()
 
 
 async def _serve(config: LoadedConfig, log: Log, started: Started) -> None:

@@ -219,6 +219,6 @@ def test_a_second_server_is_refused_in_one_line(served, namespace):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("ocsentry: ")
+    assert done.stderr.startswith(f"ocsentry: another server (process {served.process.pid}) uses ")
     assert "Traceback" not in done.stdout + done.stderr
     assert served.command_line.json("status")["ready"]
