@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The only module that changes the policy in force, for the API, the Unix socket, the file watcher and SIGHUP.
 
-One lock serialises the changes, and each is atomic: compile, put into the engine, commit to the store; if the commit
-fails, the engine gets the earlier policy back. When a change returns, it applies to new sources, and every live session
-that it refuses has been disconnected. Changes run on threads of their own (``workers``), and wait for no trial.
+One lock serialises the changes. Each is atomic: compile, put into the engine, commit to the store. If the commit fails,
+the engine gets the earlier policy back. When a change returns, it applies to new sources, and every live session that
+it refuses has been disconnected. Changes run on threads of their own (``workers``), and wait for no trial.
 """
 
 from __future__ import annotations

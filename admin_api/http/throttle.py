@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The rate limit on wrong API tokens, by an engine of the API's own.
 
-Its policy and penalty box are separate from the VPN's: an address blocked from the VPN may still use the API to remove
-the block, and the reverse. Only wrong tokens count, and requests with a right token are never refused. So an attacker
-behind the operator's proxy locks out no other caller.
+Its policy and penalty box are separate from the VPN's. An operator at an address that is blocked from the VPN can still
+use the API to remove the block. Only wrong tokens count, and requests with a right token are never refused. So an
+attacker behind the operator's proxy locks out no other caller.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan: a policy compiled to columns, which a core loads.
 
-Policies are parsed (``formats``), compiled (``policy.compiler``) and matched (a core). A plan is the output of the
-compiler: no names to look up, no text to parse, and every prefix as packed columns, so a million rules are a few
-arrays. A core swaps a plan in at once; it may keep the plan, and never changes it.
+Policies are parsed (``formats``), compiled (``policy.compiler``) and matched (a core). A plan has no names to look up
+and no text to parse. Prefixes are packed columns, so a million rules are a few arrays. A core swaps a plan in at once;
+it may keep the plan, and never changes it.
 
 Addresses are 16 bytes in network order, IPv4 as ``::ffff:a.b.c.d`` (a prefix of 96 bits or longer below
 ``::ffff:0:0/96`` is IPv4 and matches nothing else; a shorter IPv6 prefix such as ``::/0`` never matches an IPv4

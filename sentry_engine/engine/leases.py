@@ -2,9 +2,9 @@
 """Leases of connected clients, counted per user and in total, granted and released atomically.
 
 A lease is one client. A session that reconnects (roaming, a second tunnel, TLS beside DTLS) names its ``session`` and
-is the same client: its lease keeps its id and gets the next generation. ``release`` affects the newest generation only,
-once: the teardown of an old connection, a double disconnect or a late timer change nothing. The caller must keep the
-lease that ``admit`` returned last.
+counts as the same client. Its lease keeps its id and gets the next generation. ``release`` affects the newest
+generation only, once: the teardown of an old connection, a double disconnect or a late timer change nothing. The caller
+must keep the lease that ``admit`` returned last.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lint of a policy: findings that are not errors but deserve attention.
 
-Prefix rules nest, and the most specific one decides. One pass over the sorted prefixes with a stack of open ones finds
-equal prefixes (conflicts and duplicates), prefixes with the action of the next wider one, and prefixes that longer ones
-cover completely.
+Prefix rules nest, and the most specific one decides. One pass over the sorted prefixes, with a stack of open ones,
+finds three faults: equal prefixes (conflicts and duplicates), prefixes with the action of the next wider one, prefixes
+that longer ones cover completely.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A core with wolfSentry's route tables, which match what no prefix table can: port, protocol, bitmask, counters.
 
-It decides in this order: ``front``, a core with only ``never_block`` and the rules of the plan; the route tables;
-``inner``, the core with the whole plan. An accepting route skips the tiers after it, as a rule does. The walk is
+It decides in this order: ``front`` (a core with only ``never_block`` and the rules of the plan), the route tables,
+``inner`` (the core with the whole plan). An accepting route skips the tiers after it, as a rule does. The walk is
 DECISION ORDER of ``cores.interface`` with a tier ``routes`` between rules and penalties.
 """
 

@@ -2,7 +2,7 @@
 """Translation of a wolfSentry configuration to rules of this engine.
 
 If every route matches remote prefixes of inbound traffic, the routes become rules, which any core and the gate apply. A
-narrower route inside a wider one of better priority never decides; it is left out, because here the narrower rule would
+narrower route inside a wider one of better priority never decides in wolfSentry. It is left out: as a rule it would
 decide. wolfSentry counts derogatory events per route; as rules they are failed logins per source and day. Any other
 configuration stays whole, and a ``RouteTable`` applies it.
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Prints the prefix of a static wolfSSL fit for the gateway, building it on the first call (about a minute on two cores).
 #
-# The release tarball is the upstream half of Debian's source package, taken through the machine's own apt archive with
-# a private apt configuration, so that the machine's sources stay as they are, and checked against the pinned SHA-256.
+# The release tarball is the upstream part of Debian's source package, checked against the pinned SHA-256. It comes from the
+# machine's apt archive through a separate apt configuration, so the machine's own sources stay unchanged.
 #
 #   OCSENTRY_WOLFSSL   a release tarball or an installed prefix to use instead
 #   WOLFSSL_VERSION    another release (give WOLFSSL_SHA256 with it)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pools of inner addresses, in constant time per address.
 
-A pool holds a mark below which every address has been used, the set of addresses in use, and the free addresses below
-the mark, the longest unused first. So an address rests as long as possible before another user gets it, and a user who
-returns gets the same one unless it is in use. Of a large pool (an IPv6 /64) at most ``MAX_RESTING`` rest, then
-the longest unused is given out. Never given out: the network's first address, the server's (the second), the last.
+A pool holds a mark below which every address has been used, and the set of addresses in use. It also holds the free
+addresses below the mark, the longest unused first. So an address rests as long as possible before another user gets it.
+A user who returns gets the same address unless it is in use. Of a large pool (an IPv6 /64) at most ``MAX_RESTING``
+rest, then the longest unused is given out. Never given out: the network's first address, the server's (the second), the
+last.
 """
 
 from __future__ import annotations

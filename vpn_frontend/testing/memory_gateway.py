@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A gateway without sockets. Methods play the peers, attributes show what peers would see.
 
-It keeps the contract of the native one: ids are not reused, commands for what is gone are ignored, events come in order
-and after the command that caused them, never from inside it.
+It keeps the contract of the native one. Ids are not reused. Commands for objects that are gone are ignored. Events come
+in order, after the command that caused them has returned.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The layout of a snapshot: a policy as one block of memory without a pointer in it, so that it can be checksummed, written
- * to a file and read back. A header, then sections.
+ * The layout of a snapshot: a policy as one block of memory. It contains no pointer, so it can be checksummed, written to a file
+ * and read back. A header, then sections.
  */
 #ifndef SENTRY_ENGINE_SNAPSHOT_LAYOUT_H
 #define SENTRY_ENGINE_SNAPSHOT_LAYOUT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Parser for unauthenticated datagrams: record headers, and of a ClientHello (RFC 6347 section 4.2, RFC 9147 section 5.3) the
- * name of the session and the input of the cookie. Pointers lead into the datagram.
+ * Parser for unauthenticated datagrams. It reads record headers, and from a ClientHello (RFC 6347 section 4.2, RFC 9147 section
+ * 5.3) the name of the session and the input of the cookie. Pointers lead into the datagram.
  */
 #ifndef VPN_FRONTEND_DTLS_HELLO_H
 #define VPN_FRONTEND_DTLS_HELLO_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * TCP ACKs that a later one of the same turn makes superfluous. TCP acknowledges cumulatively: of ACKs that arrive together the
- * last is enough (RFC 3449 section 5.2.1) if it acknowledges more and repeats every SACK block above it (RFC 2018). Linux does
- * the same while a program holds the socket (tcp_add_backlog); a receiver behind a card with GRO sends only the last one.
+ * TCP ACKs that a later one of the same turn makes superfluous. TCP acknowledges cumulatively, so the last of several ACKs is
+ * enough (RFC 3449 section 5.2.1). It must acknowledge more, and repeat every SACK block above it (RFC 2018). Linux does the same
+ * while a program holds the socket (tcp_add_backlog); a receiver behind a card with GRO sends only the last one.
  */
 #ifndef VPN_FRONTEND_ACK_FILTER_H
 #define VPN_FRONTEND_ACK_FILTER_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The queue of events to Python, bounded by its sources. A connection that Python knows counts against max_connections until Python
- * has read of its end; its data is bounded by flow control; all other events answer a command. Only the ends of connections that
- * Python never knew are dropped when the queue is long.
+ * The queue of events to Python, bounded by its sources. A connection that Python knows counts against max_connections until
+ * Python has read the event of its end. Its data is bounded by flow control. All other events answer a command. Only the ends of
+ * connections that Python never knew are dropped when the queue is long.
  */
 #ifndef VPN_FRONTEND_EVENT_QUEUE_H
 #define VPN_FRONTEND_EVENT_QUEUE_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The DTLS channel of a session, on the session's worker. It has up to two connections: the live one, and a pending one that
- * replaces it once its handshake is done, so a client that starts DTLS again is served throughout. With GW_DTLS_CERTIFICATE any
- * client may finish the handshake. Such a connection is used once its client has proved to be the session's (dtls/proof.h).
+ * replaces it after its handshake. So a client that starts DTLS again is served meanwhile. With GW_DTLS_CERTIFICATE any client
+ * may finish the handshake. Such a connection is used once its client has proved to be the session's (dtls/proof.h).
  *
- * Packets for the client go over DTLS while it is `active`: from the moment it is up, until the client falls back (its data comes
- * over TLS) or is silent for a DPD period. Data from the client over DTLS makes it active again.
+ * Packets for the client go over DTLS while it is `active`. It is active once it is up, until the client falls back (its data
+ * comes over TLS) or is silent for a DPD period. Data from the client over DTLS makes it active again.
  */
 #ifndef VPN_FRONTEND_DTLS_CHANNEL_H
 #define VPN_FRONTEND_DTLS_CHANNEL_H
