@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the server's user cannot reach, of all that the server needs after its start."""
+"""The files that the server needs after its start and its user cannot reach."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Remark(NamedTuple):
 
 
 def find_remarks(config: LoadedConfig) -> Iterator[Remark]:
-    """Everything that is not as it should be; nothing: every restriction will be in force."""
+    """Yields what weakens or prevents the restrictions. Without any remark every restriction will be in force."""
     process = config.values.process
     try:
         identity = Identity.find(process.user)

@@ -4,7 +4,7 @@
     groups and user ── bounding set ── capabilities ── no_new_privs, no core, not dumpable ── Landlock ── seccomp
 
 Landlock and capabilities belong to threads, and a thread inherits them from the one that makes it. So this runs while
-the process has one thread; what it leaves behind is read back from the kernel, and anything else stops the start.
+the process has one thread. The result is read back from the kernel; any difference stops the start.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Restrictions:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What ``drop`` did. ``missing`` are restrictions that the kernel, or the start, did not have to give."""
+    """What ``drop`` did. ``missing`` lists restrictions that the kernel, or the rights at the start, do not allow."""
 
     user: int
     seccomp: bool

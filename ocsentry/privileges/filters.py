@@ -138,7 +138,7 @@ def _allow_sockets(role: Role, allow: Callable[..., None]) -> None:
 def _answer_newer_calls(program: SyscallFilter, role: Role) -> None:
     """Calls that are newer than this list do not exist, in both modes: the C library falls back to older ones.
 
-    It does so for ``clone3`` at every thread, whose flags are in memory, where a filter cannot look.
+    One is ``clone3``, called for every new thread: a filter cannot read its flags, which are in memory.
     """
     import pyseccomp  # noqa: PLC0415
 

@@ -106,7 +106,7 @@ def _make_folders(config: LoadedConfig, identity: Identity | None) -> None:
 
 
 def _check_access(config: LoadedConfig) -> None:
-    """Look with the eyes of the user that the process is now. Raises ``PrivilegeError`` with what is out of reach."""
+    """Check the files with the rights of the present user. Raises ``PrivilegeError`` with those it cannot reach."""
     problems = access_problems(config)
     if problems:
         raise PrivilegeError("\n".join(problems))

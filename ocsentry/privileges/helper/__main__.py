@@ -4,7 +4,7 @@
 The server starts it with a descriptor of its socket, or a service manager with a connection and the configuration. The
 first message says what it may act on and how it is confined; it answers ``ready``, then one request at a time. It
 ends when the server's end of the socket is closed, so it never outlives the server. Signals do not end it: a service
-manager that stops the group sends them to both, and the server still needs its helper while it says goodbye.
+manager sends them to the whole group, and the server needs its helper until its sessions are closed.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def main() -> None:
 def confine(setup: Document) -> Scope:
     """Give up what no verb needs. Raises ``PrivilegeError``.
 
-    With a configuration file as second argument, that file says everything, and the message nothing: this helper is
-    started by a service manager, and the process that connects may be a server that is no longer to be trusted.
+    With a configuration file as second argument, the scope comes from that file alone. A service manager has started
+    this helper then, and the server that connects may have been taken over.
     """
     if len(sys.argv) > CONFIG_ARGUMENT:
         scope, seccomp, landlock = _read_configuration(Path(sys.argv[CONFIG_ARGUMENT]))

@@ -131,7 +131,7 @@ class Helper:
         self._ask({"verb": "route", "action": action, "network": network}, 0)
 
     def has_ended(self) -> bool:
-        """True: no request will be answered any more. An answer that a thread waits for is left to that thread."""
+        """True: no further request will be answered. Does not take an answer that another thread waits for."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
