@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * As a gateway worker does it: level-triggered epoll, events in batches, one clock read per turn, a switch on the kind
- * of the source, read and write called directly on a buffer that belongs to the worker.
+ * The epoll back end, built as a gateway worker: level-triggered epoll, events in batches, one clock read per turn. A switch
+ * on the kind of the source calls read and write on the worker's buffer.
  */
 #include "event_loop.h"
 

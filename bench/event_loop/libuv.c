@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * As a libuv program does it: a uv_pipe_t per socket, uv_read_start with one shared buffer, uv_try_write in the read
+ * The libuv back end: a uv_pipe_t per socket, uv_read_start with one shared buffer, uv_try_write in the read
  * callback, a timer that ends the loop.
  */
 #include "event_loop.h"

@@ -97,7 +97,7 @@ def _allow_with_conditions(program: SyscallFilter, role: Role, pid: int) -> None
     def allow(name: str, *conditions: object) -> None:
         _allow(program, name, *conditions)
 
-    # No memory that is writable and executable at once, nor one after the other.
+    # Memory is writable or executable, never both, and is never made executable later.
     allow("mmap", Arg(2, MASKED_EQ, PROT_EXEC, 0))
     if role is not Role.WORKER:
         allow("mmap", Arg(2, MASKED_EQ, PROT_WRITE, 0))

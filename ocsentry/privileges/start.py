@@ -46,7 +46,7 @@ class Started:
     descriptors: GatewayDescriptors
     api_listener: socket.socket | None
     api_tls: ssl.SSLContext | None
-    rule_files: RuleFiles  # read once: Landlock wants the lists that they name, the policy what stands in them
+    rule_files: RuleFiles  # read once: for the lists that they name (Landlock), and for the policy
     worker_filter: bytes | None
     dropped: Dropped
     lock: InstanceLock

@@ -26,7 +26,7 @@ Rows = tuple[tuple[int, ...], ...]
 
 
 class Opener(Protocol):
-    """What has the rights to open. Rows are per worker; the caller owns all descriptors."""
+    """Opens sockets and TUN queues, with the rights for it. Rows are per worker; the caller owns all descriptors."""
 
     def bind_listeners(self, endpoints: Iterable[Endpoint], workers: int) -> Rows: ...
 

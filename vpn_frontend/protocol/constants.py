@@ -24,10 +24,10 @@ MAX_FIELDS = 32  # submitted fields that are kept
 # MTU of the tunnel
 MIN_MTU = 800  # bytes; below it a tunnel carries mostly headers (the gateway itself takes 576)
 MIN_MTU_IPV6 = 1280  # bytes; RFC 8200 section 5
-MAX_MTU = 9000  # bytes; a TUN device takes more, no path does
+MAX_MTU = 9000  # bytes; a TUN device takes more, but no path carries more
 
 # DTLS
 MASTER_SECRET_SIZE = 48  # bytes, sent as hex (RFC 5246 section 8.1)
 KEY_SIZE = 32  # bytes of the keys from the exporter of TLS
 
-NO_REKEY = 365 * 86400  # seconds; a rekey time that does not come, within the 32 bits of clients
+NO_REKEY = 365 * 86400  # seconds; a rekey time that no session reaches; clients read 32 bits

@@ -3,8 +3,8 @@
 
 A login is three requests, and nearly all arrive in one piece: each header once on its line, no framing but a
 ``Content-Length``. Such a request is read here for a tenth of what h11 costs. Every other input (pieces, other
-spellings, ``Connection``, chunks, malformed requests) is left to h11 without judgement. A request that is read here
-must mean the same to h11; a test compares the two.
+spellings, ``Connection``, chunks, malformed requests) is left to h11. A request that is read here must have the same
+meaning to h11; a test compares the two.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ REPLY = '<config-auth type="auth-reply"><auth><username>{}</username><password>{
 
 
 class Front:
-    """A connections with its lab; ``settle`` carries all that is under way to its end."""
+    """Connections with their lab; ``settle`` runs all pending work to its end."""
 
     def __init__(self, lab, users, *, knows=True, required=()):
         self.lab = lab
@@ -48,7 +48,7 @@ class Front:
             pass
 
     def pump_once(self):
-        """Hand over the events that are there, but not those that their handling causes; how many."""
+        """Hand over the waiting events, but not those that their handling causes. Returns how many."""
         events = self.gateway.events()
         for event in events:
             match event:

@@ -27,7 +27,7 @@
 #define DTLS_PAUSE 30               /* ms until a flight is sent again */
 #define FRAME(type, size) "STF\1\0" size type "\0"
 
-static long until_fault;            /* allocations; at 1 the next one fails, below nothing does */
+static long until_fault;            /* allocations; at 1 the next one fails, at 0 or less none */
 static __thread bool exempt;
 
 void *__real_malloc(size_t size);
@@ -116,7 +116,7 @@ static int hand_over(struct site *site, uint32_t worker)
     return -ENOMEM;
 }
 
-/* False: refused, cleanly. */
+/* False: the gateway did not open, without harm. */
 static bool open_site(struct site *site)
 {
     const struct gw_config config = { .workers = WORKERS, .max_connections = 4, .max_sessions = 4, .handshake_timeout_ms = 30000,
@@ -259,7 +259,7 @@ static void open_tunnel(gw *gateway, uint64_t connection, const struct client *c
     }
 }
 
-/* What the caller of the gateway does, until `goes_on` says no. A session is closed with its channel. */
+/* Handles events as the gateway's caller does, while `goes_on` is true. A session is closed with its channel. */
 static void serve(struct site *site, struct client *client, bool (*goes_on)(const struct site *, const struct client *))
 {
     static struct gw_event events[16];

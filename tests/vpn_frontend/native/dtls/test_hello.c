@@ -168,7 +168,7 @@ static void test_kinds(void)
 {
     static const struct { uint8_t bytes[15]; size_t size; enum gw_dtls_kind kind; } rows[] = {
         { { 0 }, 0, GW_DTLS_GARBAGE },
-        { { 22, 0xfe, 0xfd }, 13, GW_DTLS_GARBAGE },            /* a header and nothing: the datagram that kills a careless server */
+        { { 22, 0xfe, 0xfd }, 13, GW_DTLS_GARBAGE },            /* a header without a body */
         { { 22, 0xfe, 0xfd, [13] = 16 }, 15, GW_DTLS_CLEAR },
         { { 20, 0xfe, 0xfd, [13] = 1 }, 14, GW_DTLS_CLEAR },
         { { 21, 0xfe, 0xfd, [13] = 2 }, 15, GW_DTLS_CLEAR },
@@ -254,7 +254,7 @@ static void test_cookie(void)
     assert(gw_hello_read(bytes, size, &hello) == 0);
     assert(gw_cookie_check(&cookies, here, sizeof(here), &hello) == cookies.secrets[0]);
     assert(!gw_cookie_check(&cookies, there, sizeof(there), &hello));
-    for (size_t at = 0; at < 32; at++) {            /* every bit of it counts; a comparison turned round would pass none or all */
+    for (size_t at = 0; at < 32; at++) {            /* each byte of the cookie is compared */
         bytes[92 + 1 + at] ^= 1;
         assert(!gw_cookie_check(&cookies, here, sizeof(here), &hello));
         bytes[92 + 1 + at] ^= 1;

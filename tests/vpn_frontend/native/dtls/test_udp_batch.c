@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Datagrams over loopback: of mixed sizes and peers, more than fit at once, with and without segmentation; each must arrive
- * as it was pushed, in the order of its peer, from the address that was asked for.
+ * Datagrams over loopback: of mixed sizes and peers, more than fit at once, with and without segmentation. Each must arrive
+ * unchanged, in the order of its peer, from the requested source address.
  */
 #include "dtls/udp_batch.h"
 

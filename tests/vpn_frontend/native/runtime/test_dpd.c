@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A peer that was heard last at HEARD, looked at by ticks in time, late, and after a long sleep of the machine.
+ * A peer that was last heard at HEARD. Ticks come in time, late, and after a long suspend of the machine.
  */
 #include "runtime/dpd.h"
 
@@ -32,8 +32,8 @@ static void test_late(void)
 {
     const uint64_t question = HEARD + 2 * PATIENCE - 1;
 
-    assert(after(2 * PATIENCE, HEARD) == GW_DPD_PROBE);           /* the tick that would have asked did not come */
-    assert(after(1000 * PATIENCE, HEARD - 1) == GW_DPD_PROBE);    /* asked before it was heard, and not since */
+    assert(after(2 * PATIENCE, HEARD) == GW_DPD_PROBE);           /* the tick that would have probed was missed */
+    assert(after(1000 * PATIENCE, HEARD - 1) == GW_DPD_PROBE);    /* probed before it was heard, and not since */
     assert(after(2 * PATIENCE, question) == GW_DPD_OK);   /* it has had no time to answer */
     assert(after(3 * PATIENCE, question) == GW_DPD_DEAD);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Which blocks a thread keeps, seen by what malloc says is in use. Not under ASan, where none are kept.
+ * The blocks that a thread keeps, counted by malloc's bytes in use. Not under ASan, where none are kept.
  */
 #include "tls/record_pool.h"
 

@@ -44,7 +44,7 @@ static void arrive(struct gw_worker *worker)
     free(message);
 }
 
-/* No time of the session lies in the future of its new worker: neither silence nor idleness is endless. */
+/* No time of the session is later than its new worker's clock: otherwise DPD and idleness would never be due. */
 static void test_that_time_goes_on(gw *gateway, struct gw_worker *from, struct gw_worker *to)
 {
     struct gw_session *session;
