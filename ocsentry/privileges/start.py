@@ -22,8 +22,8 @@ from ocsentry.privileges.filters import Role
 from ocsentry.privileges.helper.client import Helper
 from ocsentry.privileges.helper.configured import scope_of
 from ocsentry.privileges.identity import Identity
+from ocsentry.privileges.instance_lock import InstanceLock
 from ocsentry.privileges.server_reach import named_lists, reach_of_server, writable_folders
-from ocsentry.runtime.instance_lock import InstanceLock
 from sentry_engine.policy.rule_files import RuleFiles
 from vpn_frontend.gateway.descriptors import open_through
 

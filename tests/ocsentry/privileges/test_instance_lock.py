@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ocsentry.configuration.model import load_config
-from ocsentry.runtime.instance_lock import InstanceLock, InstanceLockError
+from ocsentry.privileges.instance_lock import InstanceLock, InstanceLockError
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_killed_process_holds_nothing(configured, tmp_path):
     config = configured("first", "a.sock", "sqlite:///a.db")
     code = (
         "import pathlib, sys, time; from ocsentry.configuration.model import load_config;"
-        "from ocsentry.runtime.instance_lock import InstanceLock;"
+        "from ocsentry.privileges.instance_lock import InstanceLock;"
         f"kept = InstanceLock.take(load_config(pathlib.Path({str(config.path)!r})));"
         "print('taken', flush=True); sys.stdin.read()"
     )
