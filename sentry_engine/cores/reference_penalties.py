@@ -11,7 +11,9 @@ from sentry_engine.cores.interface import Penalty, Strikes
 from sentry_engine.cores.nanoseconds import reached
 
 MAX_PENALTIES = 65_536  # entries; when full, the one that ends first is evicted
-ESCALATION_STEPS = (56, 48)  # IPv6 prefix lengths a penalty widens to, in order
+ESCALATION_STEPS = (56, 48, 44, 40, 36, 32)  # IPv6 prefix lengths a penalty widens to, in order
+CUSTOMER_PREFIX = 48  # the widest prefix that one customer is given (RFC 6177)
+GROUP_SIZE = 16  # prefixes of one step inside the next wider one, beyond CUSTOMER_PREFIX: /48s of a /44
 
 
 class PenaltyBox:
@@ -51,7 +53,8 @@ class PenaltyBox:
     def escalate(self, cause: Penalty, now: float, after: int) -> None:
         """Widen a penalty to its /56, then /48, once ``after`` prefixes of the next narrower size are penalised there.
 
-        IPv6 only; ``after`` 0 disables it.
+        Then to /44, /40, /36 and /32, once half of it is penalised at least, because the /48s of a /44 may belong to
+        different customers. IPv6 only; ``after`` 0 disables it.
         """
         if after == 0 or (is_ipv4(cause.network) and cause.length >= V4_OFFSET):
             return
@@ -65,7 +68,7 @@ class PenaltyBox:
                 for (packed, length), penalty in self._penalties.items()
                 if length == narrow and not reached(now, penalty.until) and mask(packed, wide) == network
             )
-            if inside < after:
+            if inside < escalation_count(wide, after):
                 return
             known = self._penalties.get((network, wide))
             if known is None or known.until < cause.until:
@@ -91,3 +94,8 @@ class PenaltyBox:
         self._lengths[key[1]] -= 1
         if not self._lengths[key[1]]:
             del self._lengths[key[1]]
+
+
+def escalation_count(wide: int, after: int) -> int:
+    """How many penalised prefixes widen a penalty to a prefix of length ``wide``."""
+    return after if wide >= CUSTOMER_PREFIX else min(max(after, GROUP_SIZE // 2), GROUP_SIZE)

@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <math.h>
 
-#define MAX_NS 9.2e18 /* a penalty of 292 years is endless */
+#define MAX_NS 9.2e18      /* a penalty of 292 years is endless */
+#define CUSTOMER_PREFIX 48 /* the widest prefix that one customer is given (RFC 6177) */
+#define GROUP_SIZE 16u     /* prefixes of one step inside the next wider one, beyond CUSTOMER_PREFIX: /48s of a /44 */
 
 int se_penalties_open(struct se_penalties **out, const struct se_secret *secret)
 {
@@ -66,13 +68,23 @@ struct se_penalty_terms se_penalty_preview(struct se_penalties *box, const struc
     return terms;
 }
 
+/* How many penalised prefixes widen a penalty to `group`. Wider than /48, where customers differ: half of it at least. */
+static uint32_t escalation_count(const struct se_network *group, uint32_t after)
+{
+    if (group->length >= CUSTOMER_PREFIX)
+        return after;
+    if (after < GROUP_SIZE / 2)
+        return GROUP_SIZE / 2;
+    return after < GROUP_SIZE ? after : GROUP_SIZE;
+}
+
 static void escalate(struct se_penalties *box, struct se_penalty cause, uint64_t now, uint32_t after)
 {
     struct se_network group = se_penalty_group_of(cause.network.address, cause.network.length);
 
     while (group.length) {
         uint32_t inside = se_penalty_rows_inside(box, &group, cause.network.length, now), row;
-        if (inside < after)
+        if (inside < escalation_count(&group, after))
             return;
         cause.network = group;
         cause.strikes = (uint16_t)(inside < UINT16_MAX ? inside : UINT16_MAX);

@@ -39,7 +39,7 @@ struct se_penalty_terms se_penalty_preview(struct se_penalties *penalties, const
                                            const struct se_limit *limit, uint64_t now);
 
 /*
- * Puts `source` in the box for violating `limit`. Escalates the penalty of an IPv6 source to its /56 and /48 when
+ * Puts `source` in the box for violating `limit`. Escalates the penalty of an IPv6 source to its /56, /48, then /44 to /32 when
  * `escalate_after` (0: never) networks of the next narrower size are in penalty there at the same time.
  */
 struct se_penalty_terms se_penalty_strike(struct se_penalties *penalties, const struct se_network *source,

@@ -74,8 +74,11 @@ bool se_penalty_find(struct se_penalties *box, struct se_address address, uint64
 
 struct se_network se_penalty_group_of(struct se_address address, unsigned length)
 {
-    unsigned wide = length > 56 ? 56 : length > 48 ? 48 : 0;
+    static const uint8_t steps[] = {56, 48, 44, 40, 36, 32};
+    unsigned wide = 0;
 
+    for (unsigned i = 0; i < sizeof steps && !wide; i++)
+        wide = length > steps[i] ? steps[i] : 0;
     if (se_is_ipv4(address) && length >= SE_V4_OFFSET)
         wide = 0;
     return (struct se_network){se_mask(address, wide), (uint8_t)wide};
