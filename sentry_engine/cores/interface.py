@@ -131,6 +131,9 @@ class Core(Protocol):
 
     def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None: ...
 
+    def pay_back(self, address: bytes, event: int, points: int) -> None:
+        """Remove up to ``points`` of the newest events ``event`` from the window of the address's source."""
+
     def clear_penalties(self, network: bytes, length: int, now: float) -> int:
         """Remove the penalties, strikes and windows inside a network. Returns how many penalties ended."""
 

@@ -136,6 +136,10 @@ class NativeCore:
         kept = NO_RULE if rule_id is None else self._keep_name(rule_id)
         lib.se_core_penalize(self._require_open(), network, length, until, REASON_CODES[id(reason)], kept)
 
+    def pay_back(self, address: bytes, event: int, points: int) -> None:
+        check_network(address, 128)
+        lib.se_core_pay_back(self._require_open(), address, event, points)
+
     def clear_penalties(self, network: bytes, length: int, now: float) -> int:
         check_network(network, length)
         return int(lib.se_core_clear_penalties(self._require_open(), network, length, now))

@@ -153,11 +153,25 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Payback:
-    """An ``event`` removes ``points`` events from the ``from_event`` window of the same source."""
+    """An ``event`` removes ``points`` events from the ``from_event`` window of the same source.
+
+    From ``AUTH_SUCCESS`` to ``AUTH_FAILURE`` see ``LoginPayback``.
+    """
 
     event: int
     from_event: int
     points: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoginPayback:
+    """A successful login removes up to ``points`` failures of the same user from the window of its source.
+
+    Cores know no users: the engine applies it. Failures older than ``window`` seconds are not paid back.
+    """
+
+    points: int
+    window: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +200,7 @@ class Plan:
     limits: tuple[Limit, ...]
     limit_sets: tuple[tuple[int, ...], ...]  # sets of indices to limits; at most one limit per event in a set
     paybacks: tuple[Payback, ...] = ()
+    login_payback: LoginPayback | None = None
     event_labels: tuple[str, ...] = ()  # custom labels, numbered from FIRST_CUSTOM_EVENT
     default: Action = Action.ACCEPT
     on_missing: Action | None = None  # if no COUNTRY row matches and the policy filters by country

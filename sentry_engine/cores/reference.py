@@ -90,6 +90,11 @@ class ReferenceCore(BulkDecisions):
         with self._lock:
             self._box.put(Penalty(mask(network, length), length, until, 1, reason, rule_id))
 
+    def pay_back(self, address: bytes, event: int, points: int) -> None:
+        with self._lock:
+            if self._indexed is not None:
+                self._windows.pay_back(find_source(self._indexed.plan, address), event, points)
+
     def clear_penalties(self, network: bytes, length: int, now: float) -> int:
         with self._lock:
             self._windows.forget((network, length))

@@ -26,9 +26,10 @@ from sentry_engine.engine.decision_log import DecisionLog
 from sentry_engine.engine.event_names import BUILTIN_NUMBERS, LOGIN_EVENTS, EventName, EventNames
 from sentry_engine.engine.explanation import Explanation, add_user_step
 from sentry_engine.engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
-from sentry_engine.engine.logins import check_user_rules, decide_connected, observe_login
+from sentry_engine.engine.logins import check_user_rules, decide_connected, observe_login, settle_failures
 from sentry_engine.engine.penalties import clear_penalties
 from sentry_engine.engine.saved_state import SavedPenalty, State
+from sentry_engine.engine.unpaid_failures import UnpaidFailures
 from sentry_engine.policy.compiler import CompileSettings, append_blocks, compile_policy
 from sentry_engine.policy.policy import Policy
 from sentry_engine.prefixes import Prefixes
@@ -75,6 +76,7 @@ class Engine:
         self._leases = LeaseTable(limits or ClientLimits())
         self.decisions = decisions
         self.detectors = DetectorSet()
+        self._unpaid = UnpaidFailures()
         self._blocks: Blocks = {}
         self._version = 0
         self._next_change: float | None = None
@@ -148,8 +150,9 @@ class Engine:
 
         A malformed address, event or time is refused with ``invalid_request`` and never raises, because callers pass
         on what peers sent. ``verified=False`` marks a source that may be spoofed: it is limited apart from verified
-        ones and earns no penalty. With ``user``, rules about users are checked after all else accepts. ``port`` (of
-        the source), ``local_port`` and ``protocol`` (6: TCP, 17: UDP) matter to wolfSentry's routes only.
+        ones and earns no penalty. With ``user``, rules about users are checked after all else accepts, and a successful
+        login pays back failures of that user. ``port`` (of the source), ``local_port`` and ``protocol`` (6: TCP, 17:
+        UDP) matter to wolfSentry's routes only.
         """
         moment = self._clock() if now is None else now
         number = self._numbers.get(event)
@@ -398,6 +401,7 @@ class Engine:
             verdict = self._check_user(user, groups, request) or verdict
         if user is not None and request.event in LOGIN_EVENTS:
             core, policy = self._core, self._policy
+            settle_failures(core, self._unpaid, self._base, user, request, verdict)
             verdict, note = observe_login(core, self.detectors, policy, self._base, user, request, verdict)
         if self.decisions is not None:
             at, label = request.now + self._offset, self._events.label_of(request.event)

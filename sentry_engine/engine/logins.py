@@ -9,6 +9,7 @@ from sentry_engine.addresses import render_address
 from sentry_engine.cores.interface import Core, Request
 from sentry_engine.cores.plan import Plan, find_source
 from sentry_engine.detectors import Attempt, DetectorSet, Response
+from sentry_engine.engine.unpaid_failures import UnpaidFailures
 from sentry_engine.geoip.lookup import UNKNOWN_LOCATION
 from sentry_engine.policy.policy import Policy
 from sentry_engine.rules.user_rules import judge_user
@@ -45,6 +46,24 @@ def check_user_rules(
         return geo_lookup.find(render_address(request.address)).country if geo_lookup else ""
 
     return judge_user(policy.user_rules, user, groups, request.address, wall_now, country_of)
+
+
+def settle_failures(
+    core: Core, unpaid: UnpaidFailures, plan: Plan, user: str, request: Request, verdict: Verdict
+) -> None:
+    """Note a failed login that was counted; let a successful one pay back failures of the same user and source."""
+    payback, source = plan.login_payback, find_source(plan, request.address)
+    if payback is None:
+        return
+    if request.event == Event.AUTH_FAILURE:
+        if verdict.accepted:
+            unpaid.note(source, user, request.now)
+        else:
+            unpaid.forget(source)  # its window is empty once the penalty ends
+    elif verdict.accepted:
+        points = unpaid.take(source, user, payback.points, request.now - payback.window)
+        if points:
+            core.pay_back(request.address, Event.AUTH_FAILURE, points)
 
 
 def observe_login(

@@ -46,6 +46,22 @@ uint32_t se_core_clear_penalties(struct se_core *core, const uint8_t network[16]
     return se_penalties_clear(se_core_state(core)->penalties, &inside, se_to_ns(now));
 }
 
+void se_core_pay_back(struct se_core *core, const uint8_t address[16], uint32_t event, uint32_t points)
+{
+    struct se_state_tables *state = se_core_state(core);
+    struct se_epoch_slot *slot = se_epoch_enter();
+    const struct se_in_force *in_force = se_core_in_force(core);
+
+    if (in_force) {
+        struct se_network source = se_source_of(in_force->base, se_address_load(address));
+        struct se_window_key key = se_key_of(state, &source, event);
+        struct se_window_set *set = se_window_lock(state->windows, &key);
+        se_window_pay_back(set, &key, points);
+        se_window_unlock(set);
+    }
+    se_epoch_leave(slot);
+}
+
 uint32_t se_core_penalties(struct se_core *core, double now, struct se_penalty_row *out, uint32_t room)
 {
     struct se_penalty *found = calloc(room + 1u, sizeof *found);

@@ -22,6 +22,9 @@ void se_core_penalize(struct se_core *core, const uint8_t network[16], uint8_t l
 /* Ends the penalties inside a network and clears its windows and strikes. Returns how many penalties were in force. */
 uint32_t se_core_clear_penalties(struct se_core *core, const uint8_t network[16], uint8_t length, double now);
 
+/* Removes up to `points` of the newest events `event` from the window of the source of `address`. */
+void se_core_pay_back(struct se_core *core, const uint8_t address[16], uint32_t event, uint32_t points);
+
 struct se_penalty_row {
     uint8_t network[16];
     double until; /* inf: without end */

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sentry_engine.addresses import MASKS, V4_OFFSET, is_ipv4
-from sentry_engine.cores.plan import Aggregation, Entries, Entry, Limit, Payback, Plan, PrefixTable, Tier
+from sentry_engine.cores.plan import Aggregation, Entries, Entry, Limit, LoginPayback, Payback, Plan, PrefixTable, Tier
 from sentry_engine.geoip.databases import GeoSnapshot
 from sentry_engine.policy.geo_rules import join_geo
 from sentry_engine.policy.policy import Policy
@@ -83,6 +83,17 @@ def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int, clo
     return replace(plan, version=version, tables=tables, entries=entries, rule_ids=rule_ids, base=plan)
 
 
+def is_login_payback(payback: Payback) -> bool:
+    return (payback.event, payback.from_event) == (Event.AUTH_SUCCESS, Event.AUTH_FAILURE)
+
+
+def make_login_payback(paybacks: Sequence[Payback], limits: Sequence[Limit]) -> LoginPayback | None:
+    """The paybacks for failed logins as one. Its window is that of the shortest limit on them."""
+    points = sum(payback.points for payback in paybacks if is_login_payback(payback))
+    windows = [limit.window for limit in limits if limit.event == Event.AUTH_FAILURE]
+    return LoginPayback(points, min(windows)) if points and windows else None
+
+
 def number_labels(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
     """Custom labels in the order of their numbers. Retired labels stay while there is room, as do their counters."""
     labels = list(known)
@@ -123,6 +134,7 @@ class _Compiler:
             self._entries.add(Entry(Action.REJECT, Reason.FEED, self._name(feed.id)))
         self._add_geo()
         limits, limit_sets = self._compile_limits()
+        paybacks = self._compile_paybacks()
         return Plan(
             version=version,
             tables=tuple(self._columns[tier].freeze() for tier in Tier),
@@ -130,7 +142,8 @@ class _Compiler:
             rule_ids=tuple(self._rule_ids),
             limits=limits,
             limit_sets=limit_sets,
-            paybacks=self._compile_paybacks(),
+            paybacks=tuple(payback for payback in paybacks if not is_login_payback(payback)),
+            login_payback=make_login_payback(paybacks, limits),
             event_labels=self._labels,
             default=policy.default or self._settings.default,
             on_missing=self._on_missing(),

@@ -3,8 +3,9 @@
 
 They fit an office of 200 users behind one IPv4 address. All log in within a minute, each stock client with four TCP
 connections (two for the forms, one for the tunnel, one retry): 800 connections. One in ten mistypes once: 20 failures,
-and every success pays one back. An attacker guessing passwords from one source gets 30 attempts in five minutes, then
-pauses that double up to a day: fewer than 400 attempts in the first day.
+and every success pays back one of the same user. An attacker guessing passwords from one source gets 30 attempts in
+five minutes, then pauses that double up to a day: fewer than 400 attempts in the first day. Successes with another
+account pay none of them back.
 
 A rule on the same event replaces the built-in limit for its prefixes and all inside.
 """

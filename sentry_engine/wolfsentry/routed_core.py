@@ -118,6 +118,9 @@ class RoutedCore(BulkDecisions):
     def penalize(self, network: bytes, length: int, until: float, reason: Reason, rule_id: str | None) -> None:
         self._inner.penalize(network, length, until, reason, rule_id)
 
+    def pay_back(self, address: bytes, event: int, points: int) -> None:
+        self._inner.pay_back(address, event, points)
+
     def clear_penalties(self, network: bytes, length: int, now: float) -> int:
         return self._inner.clear_penalties(network, length, now)
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from dataclasses import replace
 
 import pytest
 
-from sentry_engine.addresses import pack_network
+from sentry_engine.addresses import pack_address, pack_network
 from sentry_engine.cores.plan import Aggregation, Payback, PlanError, PrefixTable, Tier
 from sentry_engine.verdict import Action, Event, Reason, Verdict
 
@@ -228,6 +229,16 @@ class TestRates:
         answers = [core.decide(words.ask("192.0.2.1", now=50, event=Event.AUTH_FAILURE)).accepted for _ in range(3)]
         assert answers == [True, True, False]
 
+    def test_failures_are_paid_back_one_by_one_from_one_source(self, core, words):
+        core.pay_back(pack_address("192.0.2.1"), Event.AUTH_FAILURE, 1)  # without a plan
+        core.publish(words.plan(limits={ALL: [words.limit(2, 100.0, 30.0, event=Event.AUTH_FAILURE)]}))
+        for address in ("192.0.2.1", "192.0.2.2"):
+            assert [core.decide(words.ask(address, event=Event.AUTH_FAILURE)).accepted for _ in range(2)] == [True] * 2
+        core.pay_back(pack_address("192.0.2.1"), Event.AUTH_FAILURE, 5)
+        core.pay_back(pack_address("192.0.2.1"), Event.CONNECT, 5)
+        asks = [words.ask(address, event=Event.AUTH_FAILURE) for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2")]
+        assert [core.decide(ask).accepted for ask in asks] == [True, True, False]
+
     def test_a_clock_that_stands_or_steps_back_lets_nobody_through(self, core, words):
         core.publish(words.plan(limits={ALL: [words.limit(2, 10.0, 5.0)]}))
         answers = [core.decide(words.ask("192.0.2.1", now=t)).accepted for t in (100.0, 99.0, 99.5)]
@@ -303,6 +314,36 @@ class TestSources:
         assert core.decide(words.ask("2001:db8:0:0400::1")).reason is Reason.PENALTY
         assert core.decide(words.ask("2001:db8:1::1")).accepted
         assert core.decide(words.ask("2001:db8:0:0400::1", now=5.0)).accepted
+
+    @pytest.mark.parametrize(("length", "wide"), [(48, 44), (44, 40), (40, 36), (36, 32)])
+    @pytest.mark.parametrize(("after", "needed"), [(1, 8), (4, 8), (12, 12), (200, 16)])
+    def test_half_of_a_wider_network_widens_up_to_the_32(self, core, words, length, wide, after, needed):
+        aggregation = Aggregation(ipv6_prefix=length, escalate_after=after)
+        core.publish(words.plan(limits={"::/0": [words.limit(1, 10.0, 5.0)]}, aggregation=aggregation))
+
+        def address(number: int) -> str:
+            base = int.from_bytes(pack_network("2001:db8::")[0])
+            return str(ipaddress.IPv6Address(base + (number << (128 - length)) + 1))
+
+        for number in range(needed - 1):
+            for _ in range(2):
+                core.decide(words.ask(address(number)))
+        assert core.trace(words.ask(address(15)))[0].accepted
+        for _ in range(2):
+            core.decide(words.ask(address(needed - 1)))
+        assert core.decide(words.ask(address(15))).reason is Reason.PENALTY
+        assert core.decide(words.ask(address(16))).accepted
+        assert core.decide(words.ask(address(15), now=5.0)).accepted
+        assert {p.length for p in core.penalties(0.0)} == {length, wide}
+
+    def test_nothing_widens_beyond_the_32(self, core, words):
+        aggregation = Aggregation(ipv6_prefix=32, escalate_after=1)
+        core.publish(words.plan(limits={"::/0": [words.limit(1, 10.0, 5.0)]}, aggregation=aggregation))
+        for number in range(16):
+            core.decide(words.ask(f"2001:db{number:x}::"))
+            core.decide(words.ask(f"2001:db{number:x}::"))
+        assert core.decide(words.ask("2001:da0::")).accepted
+        assert {p.length for p in core.penalties(0.0)} == {32}
 
     def test_neighbours_in_ipv4_never_widen(self, core, words):
         core.publish(words.plan(limits={ALL: [words.limit(1, 10.0, 5.0)]}, aggregation=Aggregation(escalate_after=1)))
