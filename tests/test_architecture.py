@@ -28,8 +28,8 @@ FLOORS = {
         "validation", "server",
     ),
     "admin_api": (
-        "clock", "log_events", "ports", "http", "connections", "event_hub", "store", "workers", "enforcement", "services",
-        "dependencies", "authentication", "idempotency", "audit", "blocks", "events", "penalties", "policy",
+        "clock", "log_events", "ports", "http", "connections", "event_hub", "store", "workers", "enforcement",
+        "services", "dependencies", "authentication", "idempotency", "audit", "blocks", "events", "penalties", "policy",
         "rules", "sessions", "tokens", "users", "decisions", "health", "app", "api_reference", "control", "server",
     ),
     "ocsentry": (

@@ -29,6 +29,8 @@ from pydantic import (
 )
 
 from ocsentry.errors import OperatorError
+from sentry_engine.formats.plain_list import MAX_BYTES as MAX_LIST_BYTES
+from sentry_engine.policy.feeds import MAX_DOWNLOAD
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU
 from vpn_frontend.settings import (
     MAX_WORKERS,
@@ -277,6 +279,15 @@ class PolicySection(Section):
         max_length=64,
     )
     feeds: FilePath = _field("feeds", "Folder for the downloaded block lists that rule files name by URL.")
+    feed_networks: tuple[AnyNetwork, ...] = _field(
+        [],
+        "Networks that lists may be downloaded from beside public addresses. An address in a feed's URL is always "
+        "allowed; a redirect to another one is not.",
+        max_length=64,
+    )
+    feed_max_bytes: Count = _field(
+        MAX_DOWNLOAD, "Size of the largest downloaded list, decompressed.", unit="bytes", ge=1024, le=MAX_LIST_BYTES
+    )
     geoip_country: OptionalPath = _field("", "GeoIP database of countries or cities (`.mmdb`). Empty: none.")
     geoip_asn: OptionalPath = _field("", "GeoIP database of autonomous systems (`.mmdb`). Empty: none.")
     geoip_anonymous: OptionalPath = _field("", "GeoIP database of proxies, VPNs and Tor exits (`.mmdb`). Empty: none.")

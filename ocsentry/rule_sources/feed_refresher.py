@@ -2,7 +2,8 @@
 """Downloads the block lists that rule files name by URL: before they are needed, and again when they are old.
 
 The engine decides what a valid list is and whether a new one may replace the old (``sentry_engine.policy.feeds``). This
-module decides when and how to download. After a failed download the earlier copy stays, and the download is retried.
+module decides when to download (``feed_download``: how). After a failed
+download the earlier copy stays, and the download is retried.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import httpx
-
-from sentry_engine.policy.feeds import Fetched, kept_at, refresh_feed
+from ocsentry.rule_sources.feed_download import HttpFetcher
+from sentry_engine.policy.feeds import MAX_DOWNLOAD, kept_at, refresh_feed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,48 +22,25 @@ if TYPE_CHECKING:
     from sentry_engine.policy.feeds import FeedFetcher, Refresh
     from sentry_engine.rules.model import FeedRule
 
-FETCH_TIMEOUT = 20.0  # seconds without data that end a download
-MAX_REDIRECTS = 5
 RETRY = 300.0  # seconds until a failed download is retried, or the feed's own interval if shorter
-CHUNK = 65_536  # bytes
-
-
-class HttpFetcher:
-    """A ``FeedFetcher`` over HTTP and HTTPS."""
-
-    def fetch(self, url: str, *, etag: str | None, max_bytes: int) -> Fetched:
-        """Returns a complete list, or no content if it has not changed. Raises ``OSError`` otherwise."""
-        headers = {"If-None-Match": etag} if etag else {}
-        client = httpx.Client(timeout=FETCH_TIMEOUT, follow_redirects=True, max_redirects=MAX_REDIRECTS)
-        try:
-            with client as http, http.stream("GET", url, headers=headers) as answer:
-                if answer.status_code == httpx.codes.NOT_MODIFIED:
-                    return Fetched(None, etag)
-                if answer.status_code != httpx.codes.OK:
-                    raise OSError(f"{url} answered {answer.status_code} {answer.reason_phrase}")
-                return Fetched(_read_bounded(answer, url, max_bytes), answer.headers.get("etag"))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise OSError(f"{url}: {str(error) or type(error).__name__}") from error
-
-
-def _read_bounded(answer: httpx.Response, url: str, max_bytes: int) -> bytes:
-    """Returns the decompressed body. Raises ``OSError`` beyond ``max_bytes``, for instance for a compression bomb."""
-    body = bytearray()
-    for chunk in answer.iter_bytes(CHUNK):
-        body += chunk
-        if len(body) > max_bytes:
-            raise OSError(f"{url} is larger than {max_bytes} bytes")
-    return bytes(body)
 
 
 class FeedRefresher:
     """Use on one thread at a time. ``now`` is in monotonic seconds."""
 
-    def __init__(self, folder: Path, watcher: RuleWatcher, fetcher: FeedFetcher | None = None) -> None:
-        """``watcher`` knows the rule files and their feeds."""
+    def __init__(
+        self,
+        folder: Path,
+        watcher: RuleWatcher,
+        fetcher: FeedFetcher | None = None,
+        *,
+        max_bytes: int = MAX_DOWNLOAD,
+    ) -> None:
+        """``watcher`` knows the rule files and their feeds. ``max_bytes`` bounds one list, decompressed."""
         self._folder = folder
         self._watcher = watcher
         self._fetcher = fetcher or HttpFetcher()
+        self._max_bytes = max_bytes
         self._due: dict[str, float] = {}  # by URL
 
     def fetch_missing(self, now: float) -> list[Refresh]:
@@ -77,7 +54,7 @@ class FeedRefresher:
 
     def _refresh(self, feed: FeedRule, now: float) -> Refresh:
         self._folder.mkdir(parents=True, exist_ok=True)
-        result = refresh_feed(feed, self._folder, self._fetcher)
+        result = refresh_feed(feed, self._folder, self._fetcher, self._max_bytes)
         self._due[str(feed.url)] = now + (min(feed.refresh, RETRY) if result.problem else feed.refresh)
         return result
 

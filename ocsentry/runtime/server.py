@@ -31,6 +31,7 @@ from ocsentry.observability.decision_events import DecisionEvents
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.observability.event_sink import LoggingEventSink
 from ocsentry.privileges.reports import HelperWatch
+from ocsentry.rule_sources.feed_download import HttpFetcher
 from ocsentry.rule_sources.feed_refresher import FeedRefresher
 from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime.load_progress import LoadProgress
@@ -86,7 +87,12 @@ class Server:
         self._watcher = await self._control.run(RuleWatcher, paths, WATCHED_SUFFIXES, files.read, self._control.run)
         self._store = await Store.open(config.store_url)
         self._made.push_async_callback(self._store.close)
-        self._feed_refresher = FeedRefresher(values.policy.feeds, self._watcher)
+        self._feed_refresher = FeedRefresher(
+            values.policy.feeds,
+            self._watcher,
+            HttpFetcher(values.policy.feed_networks),
+            max_bytes=values.policy.feed_max_bytes,
+        )
         self._report_feeds(await asyncio.to_thread(self._feed_refresher.fetch_missing, time.monotonic()))
         self._engine = self._make_engine()
         self._made.callback(self._engine.close)

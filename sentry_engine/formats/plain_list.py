@@ -9,14 +9,19 @@ is not a list (an error page, a login form) and is refused.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from sentry_engine.addresses import AddressError, mask, split_network
 from sentry_engine.errors import MAX_PROBLEMS, PolicyError, Problem
 from sentry_engine.prefixes import Prefixes
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MAX_BYTES = 256 * 1024 * 1024  # of one list
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_LINE = 1_000  # characters
+LINE = re.compile(rb"[^\r\n]+")
 PLAIN = re.compile(r"[0-9A-Fa-f.:]+(?:/[0-9]+)?")  # a line of one word, the common case
 MAX_ENTRIES = 10_000_000
 TOLERATED_SHARE = 0.05  # of malformed lines, which are skipped
@@ -29,23 +34,38 @@ def parse_list(data: bytes, *, file: str) -> Prefixes:
     rows: dict[tuple[bytes, int], None] = {}
     problems: list[Problem] = []
     bad = lines = 0
-    for number, line in enumerate(data.removeprefix(BYTE_ORDER_MARK).decode("ascii", "replace").splitlines(), 1):
+    tolerated = (data.count(b"\n") + data.count(b"\r") + 1) * TOLERATED_SHARE  # of the most lines there can be
+    data = data.removeprefix(BYTE_ORDER_MARK)
+    for start, line in _lines_with_text(data):
         word = first_word(line)
         if not word:
             continue
         lines += 1
+        if len(rows) > MAX_ENTRIES or bad > tolerated:
+            break
         try:
             packed, length = split_network(word)
             rows[mask(packed, length) if length < 128 else packed, length] = None
         except AddressError as error:
             bad += 1
             if len(problems) < MAX_PROBLEMS:
-                problems.append(Problem(file, f"line {number}", str(error)))
+                problems.append(Problem(file, f"line {_number_of_line(data, start)}", str(error)))
     if bad > lines * TOLERATED_SHARE:
         raise PolicyError(problems)
     if len(rows) > MAX_ENTRIES:
-        raise PolicyError([Problem(file, "", f"the list has {len(rows)} entries, more than the {MAX_ENTRIES} allowed")])
+        raise PolicyError([Problem(file, "", f"the list has more than the {MAX_ENTRIES} entries allowed")])
     return Prefixes(b"".join(packed for packed, _ in rows), bytes(length for _, length in rows))
+
+
+def _lines_with_text(data: bytes) -> Iterator[tuple[int, str]]:
+    """Yields the lines that are not empty, one at a time, with the place of their first byte."""
+    for found in LINE.finditer(data):
+        start = found.start()
+        yield start, data[start : min(found.end(), start + MAX_LINE + 1)].decode("ascii", "replace")
+
+
+def _number_of_line(data: bytes, start: int) -> int:
+    return 1 + data.count(b"\n", 0, start) + data.count(b"\r", 0, start) - data.count(b"\r\n", 0, start)
 
 
 def first_word(line: str) -> str:

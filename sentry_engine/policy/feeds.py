@@ -21,6 +21,7 @@ from sentry_engine.geoip.file_identity import FileIdentity
 from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.model import FeedRule
 
+MAX_DOWNLOAD = 16 * 1024 * 1024  # bytes of a list from a URL, decompressed: about a million addresses
 MAX_CACHED = 64  # parsed lists, cached until their files change
 
 
@@ -77,7 +78,7 @@ def read_feed(feed: FeedRule, folder: Path | None) -> Prefixes:
     return prefixes
 
 
-def refresh_feed(feed: FeedRule, folder: Path, fetcher: FeedFetcher) -> Refresh:
+def refresh_feed(feed: FeedRule, folder: Path, fetcher: FeedFetcher, max_bytes: int = MAX_DOWNLOAD) -> Refresh:
     """Refresh the list of one URL in ``folder``. Network errors and malformed lists are returned as the problem."""
     if feed.url is None:
         return Refresh(feed.id, changed=False)
@@ -85,7 +86,7 @@ def refresh_feed(feed: FeedRule, folder: Path, fetcher: FeedFetcher) -> Refresh:
     etags = target.with_suffix(".etag")
     known = etags.read_text() if target.exists() and etags.exists() else None
     try:
-        fetched = fetcher.fetch(feed.url, etag=known, max_bytes=MAX_BYTES)
+        fetched = fetcher.fetch(feed.url, etag=known, max_bytes=max_bytes)
         if fetched.body is None:
             return Refresh(feed.id, changed=False)
         prefixes = parse_list(fetched.body, file=feed.url)

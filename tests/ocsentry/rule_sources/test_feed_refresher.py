@@ -3,54 +3,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ocsentry.rule_sources.feed_refresher import RETRY, FeedRefresher, HttpFetcher
+from ocsentry.rule_sources.feed_refresher import RETRY, FeedRefresher
 from ocsentry.rule_sources.watcher import RuleWatcher
 from sentry_engine import Engine, Policy
-
-
-class Publisher:
-    """A web server with one list."""
-
-    def __init__(self):
-        self.body, self.etag, self.status, self.encoding = b"192.0.2.0/24\n", '"1"', 200, None
-        self.requests = []
-        publisher = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                publisher.requests.append(self.headers.get("If-None-Match"))
-                same = publisher.etag and self.headers.get("If-None-Match") == publisher.etag
-                status = 304 if same else publisher.status
-                self.send_response(status)
-                if publisher.etag:
-                    self.send_header("ETag", publisher.etag)
-                if publisher.encoding:
-                    self.send_header("Content-Encoding", publisher.encoding)
-                self.end_headers()
-                if status != 304:
-                    self.wfile.write(publisher.body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/list"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def publisher():
-    publisher = Publisher()
-    yield publisher
-    publisher.server.shutdown()
-    publisher.server.server_close()
 
 
 @pytest.fixture
@@ -116,17 +75,3 @@ def test_a_feed_that_a_new_file_names_is_due_at_once(keeper, rules, publisher):
 def test_a_file_with_an_error_does_not_affect_the_others(keeper, rules):
     (rules / "a.json").write_text("{")
     assert [result.feed for result in keeper.fetch_missing(0.0)] == ["scanners"]
-
-
-def test_a_compression_bomb_is_refused(publisher):
-    publisher.body, publisher.encoding = gzip.compress(b"\n" * 10_000_000), "gzip"
-    with pytest.raises(OSError, match="larger than 1000000 bytes"):
-        HttpFetcher().fetch(publisher.url, etag=None, max_bytes=1_000_000)
-
-
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "nonsense", "http://[::"]
-)
-def test_a_failed_download_is_an_os_error(url):
-    with pytest.raises(OSError, match=r"\S"):
-        HttpFetcher().fetch(url, etag=None, max_bytes=1000)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentry_engine import Action, Engine, Policy, PolicyError, Reason
+from sentry_engine.formats import plain_list
 from sentry_engine.formats.line_file import read_lines
 from sentry_engine.formats.plain_list import parse_list
 from sentry_engine.policy.feeds import Fetched, refresh_feed
@@ -47,6 +49,27 @@ class TestLists:
     def test_one_odd_line_in_many_is_left_out(self):
         many = b"\n".join(b"10.0.%d.0/24" % n for n in range(200))
         assert len(parse_list(many + b"\nwhat is this\n", file="x")) == 200
+
+    def test_sixteen_megabytes_of_empty_lines_take_no_memory(self):
+        data = b"\n" * (16 * 1024 * 1024)
+        tracemalloc.start()
+        assert len(parse_list(data + b"192.0.2.1\r\r\n198.51.100.1", file="x")) == 2
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2.5 * len(data)  # the bytes themselves, twice
+
+    def test_what_cannot_become_a_list_is_given_up_early(self, monkeypatch):
+        asked = []
+        real = plain_list.first_word
+        monkeypatch.setattr(plain_list, "first_word", lambda line: asked.append(line) or real(line))
+        with pytest.raises(PolicyError):
+            parse_list(b"what is this\n" * 100_000, file="x")
+        assert len(asked) < 6_000
+
+    def test_a_malformed_line_is_named_by_its_number(self):
+        with pytest.raises(PolicyError) as caught:
+            parse_list(b"192.0.2.1\r\n\n\r192.0.2.2\nwhat is this\n", file="x")
+        assert [problem.pointer for problem in caught.value.problems] == ["line 5"]
 
     @given(st.binary(max_size=200))
     def test_any_bytes_are_a_list_or_an_error(self, data):

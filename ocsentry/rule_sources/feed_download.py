@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Downloads one block list over HTTP or HTTPS, within bounds of time, size and place.
+
+Redirects are followed here, each with the checks of the first URL. gzip is decompressed as it arrives, never past the
+limit. Proxies of the environment are not used: behind one, the address could not be checked.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import zlib
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+import httpx
+
+from ocsentry.rule_sources.feed_addresses import AllowedAddresses, resolve
+from sentry_engine.policy.feeds import Fetched
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from ocsentry.rule_sources.feed_addresses import Resolver
+    from vpn_frontend.settings import Network
+
+SCHEMES = {"http": 80, "https": 443}
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_REDIRECTS = 5
+SILENCE = 20.0  # seconds without data that end a download
+WHOLE = 120.0  # seconds that a download with all its redirects may take
+CHUNK = 65_536  # bytes decompressed at a time
+GZIP = 31  # window bits of zlib that accept gzip only
+
+
+class HttpFetcher:
+    """A ``FeedFetcher`` over HTTP and HTTPS."""
+
+    def __init__(
+        self,
+        networks: Sequence[Network] = (),
+        *,
+        resolver: Resolver = resolve,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``networks`` may be downloaded from beside public addresses."""
+        self._networks = networks
+        self._resolver = resolver
+        self._clock = clock
+
+    def fetch(self, url: str, *, etag: str | None, max_bytes: int) -> Fetched:
+        """Returns a complete list, or no content if it has not changed. Raises ``OSError`` otherwise."""
+        try:
+            target = _parse(url)
+            allowed = AllowedAddresses(self._networks, _literal(target), self._resolver)
+            backend = _Backend(allowed, self._clock, self._clock() + WHOLE)
+            with httpcore.ConnectionPool(network_backend=backend) as pool:
+                return _follow(pool, target, etag, max_bytes)
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            raise OSError(f"{url}: {str(error) or type(error).__name__}") from error
+        except (httpx.InvalidURL, httpcore.UnsupportedProtocol, UnicodeError, zlib.error) as error:
+            raise OSError(f"{url}: {error}") from error
+
+
+def _follow(pool: httpcore.ConnectionPool, target: httpx.URL, etag: str | None, max_bytes: int) -> Fetched:
+    first = target
+    for _ in range(MAX_REDIRECTS + 1):
+        with _request(pool, target, etag, with_login=_origin(target) == _origin(first)) as answer:
+            headers = httpx.Headers(answer.headers)
+            if answer.status == httpx.codes.NOT_MODIFIED:
+                return Fetched(None, etag)
+            if answer.status == httpx.codes.OK:
+                body = _read_bounded(answer.iter_stream(), headers, max_bytes)
+                return Fetched(body, headers.get("etag"))
+            if answer.status not in REDIRECTS or "location" not in headers:
+                raise OSError(f"{_shown(target)} answered {answer.status}")
+            onward = _parse(str(target.join(headers["location"])))
+            if target.scheme == "https" and onward.scheme != "https":
+                raise OSError(f"{_shown(target)} redirects from https to {onward.scheme}")
+            target = onward
+    raise OSError(f"{_shown(first)} redirects more than {MAX_REDIRECTS} times")
+
+
+@contextmanager
+def _request(
+    pool: httpcore.ConnectionPool, target: httpx.URL, etag: str | None, *, with_login: bool
+) -> Iterator[httpcore.Response]:
+    headers = [("Accept-Encoding", "gzip"), ("User-Agent", "ocsentry")]
+    if etag:
+        headers.append(("If-None-Match", etag))
+    if with_login and target.userinfo:
+        headers.append(("Authorization", "Basic " + base64.b64encode(_login(target)).decode()))
+    url = httpcore.URL(scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path or b"/")
+    timeouts = dict.fromkeys(("connect", "read", "write", "pool"), SILENCE)
+    with pool.stream("GET", url, headers=headers, extensions={"timeout": timeouts}) as answer:
+        yield answer
+
+
+def _read_bounded(chunks: Iterable[bytes], headers: httpx.Headers, max_bytes: int) -> bytes:
+    """Returns the decompressed body. Raises ``OSError`` as soon as it has more than ``max_bytes``."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", "gzip", "x-gzip", ""}:
+        raise OSError(f"the content encoding {encoding[:32]!r} is not supported")
+    announced = headers.get("content-length", "")
+    too_large = OSError(f"the list is larger than {max_bytes} bytes")
+    if announced.isdecimal() and len(announced) < 20 and int(announced) > max_bytes:
+        raise too_large
+    gzip = "gzip" in encoding
+    body = bytearray()
+    for chunk in _decompress(chunks) if gzip else chunks:
+        body += chunk
+        if len(body) > max_bytes:
+            raise too_large
+    return bytes(body)
+
+
+def _decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields at most ``CHUNK`` bytes at a time. Raises ``OSError`` for a body that is cut off."""
+    member = zlib.decompressobj(GZIP)
+    begun = False
+    for chunk in chunks:
+        rest = chunk
+        while rest:
+            if member.eof:
+                member = zlib.decompressobj(GZIP)
+            begun = True
+            yield member.decompress(rest, CHUNK)
+            rest = member.unused_data if member.eof else member.unconsumed_tail
+    if begun and not member.eof:
+        raise OSError("the compressed list is cut off")
+
+
+def _parse(text: str) -> httpx.URL:
+    url = httpx.URL(text)
+    if url.scheme not in SCHEMES or not url.host:
+        raise OSError(f"{_shown(url)} is no http or https URL")
+    return url
+
+
+def _literal(url: httpx.URL) -> tuple[str, int] | None:
+    """Returns the address and port of a URL that names an address instead of a host."""
+    try:
+        ip_address(url.host)
+    except ValueError:
+        return None
+    return _origin(url)[1:]
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or SCHEMES.get(url.scheme, 0)
+
+
+def _login(url: httpx.URL) -> bytes:
+    return f"{url.username}:{url.password}".encode()
+
+
+def _shown(url: httpx.URL) -> str:
+    """Returns the URL without its password."""
+    return str(url.copy_with(userinfo=b""))[:200]
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Connects to checked addresses only."""
+
+    def __init__(self, allowed: AllowedAddresses, clock: Callable[[], float], deadline: float) -> None:
+        self._allowed = allowed
+        self._clock = clock
+        self._deadline = deadline
+        self._inner = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,  # noqa: ARG002 - the library's own signature
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
+    ) -> httpcore.NetworkStream:
+        addresses = self._allowed.find(host.strip("[]"), port)
+        for address in addresses[:-1]:
+            try:
+                return self._connect(address, port, timeout)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return self._connect(addresses[-1], port, timeout)
+
+    def _connect(self, address: str, port: int, timeout: float | None) -> httpcore.NetworkStream:
+        stream = self._inner.connect_tcp(address, port, _left(timeout, self._clock, self._deadline))
+        return _Stream(stream, self._clock, self._deadline)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A stream whose every call ends at the deadline of the download."""
+
+    def __init__(self, inner: httpcore.NetworkStream, clock: Callable[[], float], deadline: float) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _left(timeout, self._clock, self._deadline))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, _left(timeout, self._clock, self._deadline))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        inner = self._inner.start_tls(ssl_context, server_hostname, _left(timeout, self._clock, self._deadline))
+        return _Stream(inner, self._clock, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - the library's own signature
+        return self._inner.get_extra_info(info)
+
+
+def _left(timeout: float | None, clock: Callable[[], float], deadline: float) -> float:
+    """Returns the seconds that a call may take. Raises ``httpcore.ReadTimeout`` after the deadline."""
+    left = deadline - clock()
+    if left <= 0:
+        raise httpcore.ReadTimeout(f"not complete after {WHOLE:.0f} seconds")
+    return left if timeout is None else min(timeout, left)
