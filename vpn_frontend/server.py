@@ -80,11 +80,13 @@ class VpnServer:
         open_gateway: OpenGateway | None = None,
         descriptors: GatewayDescriptors | None = None,
         read_file: FileReader | None = None,
+        worker_filter: bytes = b"",
     ) -> None:
         """``open_gateway`` defaults to the native gateway.
 
         A process that has given its privileges up passes ``descriptors``, which belong to this from ``start`` on, and
-        ``read_file`` for certificate and key. Without them both are opened here.
+        ``read_file`` for certificate and key. Without them both are opened here. ``worker_filter`` is a seccomp program
+        for the gateway's threads.
         """
         self._settings = settings
         self._engine = engine
@@ -94,6 +96,7 @@ class VpnServer:
         self._open_gateway = open_gateway
         self._descriptors = descriptors
         self._read_file = read_file
+        self._worker_filter = worker_filter
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
 
@@ -185,6 +188,7 @@ class VpnServer:
                 chain=certificate.chain,
                 key=certificate.key,
                 gate=self._engine.gate_address,
+                worker_filter=self._worker_filter,
                 max_connections=max_connections(settings),
                 max_sessions=settings.limits.max_clients + SPARE_SESSIONS,
                 handshake_timeout=HANDSHAKE_TIMEOUT,

@@ -184,6 +184,7 @@ class Server:
             events=self._events,
             descriptors=self._started.descriptors,
             read_file=self._started.helper.read_key,
+            worker_filter=self._started.worker_filter or b"",
         )
         await self._vpn.start()
         self._made.push_async_callback(self._vpn.stop, SHUTDOWN_TEXT)

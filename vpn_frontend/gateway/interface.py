@@ -231,6 +231,7 @@ class GatewayConfig:
     write_timeout: float = 10.0  # without the peer reading a byte of what waits for it
     udp: tuple[tuple[int, ...], ...] = ()  # sockets for DTLS, one tuple per worker
     offloads: Offload = Offload.ALL
+    worker_filter: bytes = b""  # a seccomp program that each worker loads at its start; empty: none
     client_ca: bytes = b""  # PEM: clients are asked for a certificate of these CAs and may have none; empty: not asked
 
 

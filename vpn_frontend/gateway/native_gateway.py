@@ -125,7 +125,8 @@ class NativeGateway:
 
     def _open(self, config: GatewayConfig) -> None:
         error = ffi.new("char[]", ERROR_SIZE)
-        fields: dict[str, int | Pointer] = {
+        self._worker_filter = ffi.from_buffer("uint8_t[]", config.worker_filter)  # the workers read it when they start
+        fields: dict[str, int | Pointer | Bytes] = {
             "workers": len(config.tuns),
             "max_connections": config.max_connections,
             "max_sessions": config.max_sessions,
@@ -134,6 +135,8 @@ class NativeGateway:
             "write_timeout_ms": round(config.write_timeout * 1000),
             "offloads": int(config.offloads),
             "gate": ffi.cast("void *", config.gate),
+            "filter": self._worker_filter,
+            "filter_size": len(config.worker_filter),
         }
         self._gw = lib.gw_open(ffi.new("struct gw_config *", fields), error, ERROR_SIZE)
         if not self._gw:

@@ -37,6 +37,8 @@ struct gw_config {
     uint32_t write_timeout_ms;      /* without the peer taking a byte of the output that waits */
     uint32_t offloads;              /* enum gw_offload: what may be used where the kernel has it */
     const void *gate;               /* struct se_gate *, asked at accept before any cryptography */
+    const uint8_t *filter;          /* a seccomp program that each worker loads at its start; kept until gw_start returns */
+    uint32_t filter_size;           /* bytes; 0: none */
 };
 
 /* Each offload is probed, and left out where the kernel lacks it. Only speed depends on it, and with ACKS the number of ACKs. */

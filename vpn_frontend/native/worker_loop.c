@@ -3,6 +3,7 @@
 
 #include "messages.h"
 #include "runtime/handoff.h"
+#include "runtime/thread_filter.h"
 #include "tls/input.h"
 #include "tls/listener.h"
 #include "tls/record_pool.h"
@@ -12,6 +13,7 @@
 #include "tunnel/session.h"
 #include "tunnel/udp_demux.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -74,12 +76,25 @@ static void poll_tun_again(struct gw_worker *worker)
     worker->tun_written = false;
 }
 
+/* What the thread gives itself before it is put under its filter. Returns 0 or a negative errno. */
+static int prepare_thread(const struct gw_worker *worker)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), "gateway-%u", worker->index);
+    prctl(PR_SET_NAME, name, 0, 0, 0);
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
+    return gw_thread_filter_load(worker->gateway->config.filter, worker->gateway->config.filter_size);
+}
+
 static void *run(void *argument)
 {
     struct gw_worker *worker = argument;
     struct epoll_event events[EVENTS_PER_TURN];
 
-    prctl(PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
+    worker->start_status = prepare_thread(worker);
+    worker->stopping = worker->start_status != 0;
+    sem_post(&worker->started);
     gw_record_pool_begin();
     while (!worker->stopping) {
         int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, epoll_timeout(worker));
@@ -106,18 +121,21 @@ static void *run(void *argument)
 int gw_worker_start(struct gw_worker *worker)
 {
     sigset_t all, before;
-    char name[16];
     int status;
 
+    if (sem_init(&worker->started, 0, 0))
+        return -errno;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);    /* signals are for Python's threads */
     status = pthread_create(&worker->thread, NULL, run, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status)
         return -status;
-    snprintf(name, sizeof(name), "gateway-%u", worker->index);
-    pthread_setname_np(worker->thread, name);
-    return 0;
+    while (sem_wait(&worker->started) && errno == EINTR)
+        ;
+    if (worker->start_status)
+        pthread_join(worker->thread, NULL);
+    return worker->start_status;
 }
 
 static void close_sessions(struct gw_worker *worker)

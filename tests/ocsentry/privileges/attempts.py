@@ -136,6 +136,13 @@ SECCOMP = {  # refused by the filter
     "dumpable": become_dumpable,
     "execve": execute,  # last: where it is not refused, it ends the program
 }
+WORKER = {  # allowed to the rest of the server, refused to a thread of the gateway
+    "read a file": lambda: os.close(os.open(socket.__file__, os.O_RDONLY)),
+    "TCP socket": lambda: socket.socket().close(),
+    "UDP socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
+    "list a folder": lambda: list(Path(os.environ["ELSEWHERE"]).iterdir()),
+    "pipe": os.pipe,
+}
 NEWER = {"io_uring_setup": lambda: call("io_uring_setup", 1, None)}  # answered with ENOSYS
 LANDLOCK = {
     "shadow": lambda: Path("/etc/shadow").read_bytes(),
@@ -152,7 +159,7 @@ LANDLOCK = {
     "bind a high port": lambda: listen_on_tcp(0),
     "abstract socket": connect_to_abstract_socket,
 }
-ATTEMPTS = {**LANDLOCK, **NEWER, **SECCOMP}
+ATTEMPTS = {**WORKER, **LANDLOCK, **NEWER, **SECCOMP}
 
 
 def outcome(attempt):
@@ -175,13 +182,17 @@ def main():
     role, mode, folder, *names = sys.argv[1:]
     if mode != "none":
         reach = Reach((*system_paths(), Path(__file__).parents[3]), (Path(folder),), tuple(map(Path, DEVICES)))
-        drop(Restrictions(None, filters.build(Role(role), mode), reach))
+        narrower = filters.build(Role.WORKER, mode)
+        drop(Restrictions(None, filters.build(Role.MAIN, mode), reach))
+        if role == "worker":
+            filters.load(narrower)
     outcomes = {}
     for name in names:
         outcomes[name] = [outcome(ATTEMPTS[name])]
         if role == "main" and name != "execve":
             outcomes[name].append(in_a_thread(ATTEMPTS[name]))
-    write(f"{folder}/allowed")
+    if role == "main":
+        write(f"{folder}/allowed")
     print(json.dumps(outcomes))
 
 

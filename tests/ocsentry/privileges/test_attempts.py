@@ -64,6 +64,11 @@ def test_what_landlock_forbids_fails_in_every_thread(attempt):
     assert {name: set(said) for name, said in found.items()} == expected
 
 
+def test_a_thread_of_the_gateway_may_still_less(attempt):
+    assert outcomes(attempt("errno", *attempts.WORKER, role="worker")) == {name: ["EPERM"] for name in attempts.WORKER}
+    assert attempt("kill", "TCP socket", role="worker").returncode == -signal.SIGSYS
+
+
 @pytest.mark.parametrize("mode", ["errno", "kill"])
 def test_calls_newer_than_the_list_do_not_exist(attempt, mode):
     assert outcomes(attempt(mode, *attempts.NEWER)) == {name: ["ENOSYS"] * 2 for name in attempts.NEWER}

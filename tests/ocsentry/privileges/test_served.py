@@ -15,7 +15,9 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,9 @@ def served(initialised, namespace):
         shutil.copytree(initialised, folder)
         configure(folder, process={"user": USER, "seccomp": "kill"})
         own(folder)
-        server = ServedAsUser(CommandLine(folder), namespace)
+        command_line = CommandLine(folder)
+        command_line.environment["SSL_CERT_FILE"] = str(folder / "server.crt")
+        server = ServedAsUser(command_line, namespace)
         (folder / "notify").chmod(0o777)
         try:
             server.await_event("ready")
@@ -108,6 +112,8 @@ def test_no_thread_of_the_server_has_a_privilege(served):
         assert status["Seccomp"] == "2"
         assert set(status["Uid"].split()) == {str(pwd.getpwnam(USER).pw_uid)}
         assert set(status["Gid"].split()) == {str(pwd.getpwnam(USER).pw_gid)}
+    workers = [status for status in found.values() if status["Name"].startswith("gateway-")]
+    assert {status["Seccomp_filters"] for status in workers} == {"2"}  # the server's, and a narrower one of their own
     limits = Path(f"/proc/{pid}/limits").read_text()
     assert re.search(r"Max core file size\s+0\s+0 ", limits)
     assert Path(f"/proc/{pid}/environ").stat().st_uid == 0  # not dumpable: /proc belongs to root
@@ -152,6 +158,41 @@ def test_rules_blocks_and_users_change_as_before(served):
     assert cli.json("rules", "explain", "203.0.113.9")["verdict"]["action"] == "reject"
     cli.ok("user", "add", "alice", "--password-stdin", stdin="a good password\n")
     assert cli.json("status")["ready"]
+
+
+PUBLISHER = """
+import http.server, ssl, sys
+class List(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"198.51.100.0/24\\n203.0.113.0/24\\n")
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(*sys.argv[1:3])
+server = http.server.HTTPServer(("127.0.0.1", 0), List)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def test_a_block_list_is_fetched_over_https(served, namespace):
+    cli = served.command_line
+    pair = [str(cli.folder / name) for name in ("server.crt", "server.key")]
+    command = ["ip", "netns", "exec", namespace, sys.executable, "-c", PUBLISHER, *pair]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as publisher:
+        try:
+            url = f"https://localhost:{publisher.stdout.readline().strip()}/list"
+            seen = len(served.lines)
+            document = {"wolfsentry": {"version": "1.6.3", "feeds": [{"id": "far", "url": url, "refresh_sec": 3600}]}}
+            (cli.folder / "rules" / "60-feed.json").write_text(json.dumps(document))
+            assert served.await_event("feed_updated", seen)["entries"] == 2
+            served.await_event("policy_loaded", seen)
+            deadline = time.monotonic() + TIMEOUT
+            while cli.json("rules", "explain", "198.51.100.1")["verdict"]["reason"] != "feed":
+                assert time.monotonic() < deadline
+        finally:
+            publisher.kill()
 
 
 def test_a_stop_removes_device_and_socket(served, namespace):

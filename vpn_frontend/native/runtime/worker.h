@@ -19,6 +19,8 @@
 
 #include "sentry_engine/native/gate.h"
 
+#include <semaphore.h>
+
 #define GW_LISTENERS_MAX 8u         /* per worker: addresses of the server */
 #define GW_INPUT_SIZE 131072u       /* bytes read from a socket at once: 90 records of large packets */
 #define GW_PLAIN_SIZE 16384u        /* bytes of the largest TLS record */
@@ -52,6 +54,8 @@ struct gw_worker {
     struct gw_pacing pacing;
     uint32_t handshakes;            /* steps of handshakes in this turn */
     pthread_t thread;
+    sem_t started;                  /* posted once the thread has loaded its filter, or failed to */
+    int start_status;               /* 0 or a negative errno, valid after that */
     struct gw_message *stop;        /* the last message it gets, allocated at the start; NULL: it has been sent */
     struct gw_mailbox mailbox;
     struct gw_pollable mailbox_pollable, tun;
