@@ -31,6 +31,10 @@ class Clock:
         """Returns the monotonic time of the wall time ``moment``, by the clocks' present difference."""
         return self.monotonic() + (moment - self.wall()).total_seconds()
 
+    def offset(self) -> float:
+        """Returns Unix time minus monotonic time, in seconds. A jump of the wall clock changes it."""
+        return self.wall().timestamp() - self.monotonic()
+
     def moment(self, deadline: float) -> datetime:
         """Returns the wall time of a monotonic time; the inverse of ``deadline``."""
         return self.wall() + timedelta(seconds=deadline - self.monotonic())

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The blocks made over the API: stored for the next start, enforced by the engine, removed after their end.
 
-The engine stops matching a block exactly at its end. The expiry task here only removes expired rows and entries.
+The engine stops matching a block exactly at its end, in monotonic time from when it was made. The expiry task removes
+expired rows. After a jump of the wall clock it rewrites the ends in the store, so that a restart restores what is left.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import EventSink
     from vpn_frontend.settings import Network
 
-LONGEST_SLEEP = 3600.0  # seconds: the longest wait between two runs of the expiry task
+LONGEST_SLEEP = 5.0  # seconds: the longest wait between two looks at the clocks
+CLOCK_JUMP = 1.0  # seconds: a larger change of the wall clock against the monotonic one is a jump
 RETRY = 5.0  # seconds until a failed clean-up is retried
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class BlockList:
         self._clock = clock
         self._lock = lock
         self._deadlines = Deadlines()
+        self._clock_offset = clock.offset()  # that the ends in the store were computed with
         self._changed = asyncio.Event()
         self._expiring: asyncio.Task[None] | None = None
 
@@ -71,9 +74,12 @@ class BlockList:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._expiring
             self._expiring = None
+            async with self._lock:
+                await self.follow_clock()
 
     async def add_block(self, network: Network, reason: str, expires_at: datetime | None, by: str) -> BlockChange:
         """Add a block, or extend the existing one. If anything fails, store and engine keep their earlier state."""
+        await self.follow_clock()
         await self._remove_expired()
         put: Block | None = None
         before: datetime | None = None
@@ -138,10 +144,23 @@ class BlockList:
                 await asyncio.wait_for(self._changed.wait(), sleep)
             try:
                 async with self._lock:
+                    await self.follow_clock()
                     await self._remove_expired()
             except Exception:
                 logger.exception("expired blocks could not be removed from the store")
                 await asyncio.sleep(RETRY)
+
+    async def follow_clock(self) -> None:
+        """Rewrite the ends in the store if the wall clock has jumped. The monotonic deadlines stay."""
+        offset = self._clock.offset()
+        jump = offset - self._clock_offset
+        if abs(jump) <= CLOCK_JUMP:
+            return
+        ends = {name: self._clock.moment(deadline) for name, deadline in self._deadlines.items()}
+        async with self._store.write() as unit:
+            await unit.blocks.set_ends(ends)
+        self._clock_offset = offset
+        logger.warning("the wall clock jumped by %+.0f seconds; %d ends of blocks follow it", jump, len(ends))
 
     async def _remove_expired(self) -> None:
         due = self._deadlines.due_names(self._clock.monotonic())

@@ -24,6 +24,10 @@ class Deadlines:
         self._current[name] = deadline
         heapq.heappush(self._heap, (deadline, name))
 
+    def items(self) -> list[tuple[str, float]]:
+        """Returns names with their deadlines."""
+        return list(self._current.items())
+
     def next_deadline(self) -> float | None:
         """Returns the soonest deadline, ``None`` if there is none."""
         while self._heap and self._current.get(self._heap[0][1]) != self._heap[0][0]:

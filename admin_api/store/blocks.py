@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from admin_api.store.columns import new_id
 from admin_api.store.tables import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from ipaddress import IPv4Network, IPv6Network
 
@@ -47,6 +47,14 @@ class BlockRepository:
         block.reason = reason
         block.expires_at = expires_at
         await self._session.flush()
+
+    async def set_ends(self, ends: Mapping[str, datetime]) -> None:
+        """Set the ends of blocks by id. Ids without a block are skipped."""
+        if ends:
+            connection = await self._session.connection()
+            rows = [{"of_block": block_id, "end": end} for block_id, end in ends.items()]
+            change = update(Block).where(Block.id == bindparam("of_block")).values(expires_at=bindparam("end"))
+            await connection.execute(change, rows)
 
     async def get(self, block_id: str) -> Block | None:
         return await self._session.get(Block, block_id)

@@ -153,7 +153,7 @@ def measure_block(base: Plan) -> Iterator[Figure]:
     core = NativeCore()
     core.publish(base)
     blocks = [PrefixRule("api", Action.REJECT, Packed.of("198.51.100.7"), Origin("API", ""))]
-    took = best_of(5, lambda: core.publish(append_blocks(base, blocks, version=2, clock_offset=0.0)), 1)
+    took = best_of(5, lambda: core.publish(append_blocks(base, blocks, version=2)), 1)
     yield Figure("one more block over it, in force", len(base.entries), "ocsentry", took / 1e6, "ms")
     core.close()
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine: one policy in force, the core that answers by it, and the leases of connected clients.
 
-Time is an argument: ``now`` is seconds of the engine's clock, by default the monotonic one. Calendar time (the expiry
-of rules) is converted to that clock when a policy is put in force, through ``wall_clock``.
+Time is an argument: ``now`` is seconds of the engine's clock, by default the monotonic one. Calendar time is converted
+to that clock through ``wall_clock``: the expiry of rules when a policy is put in force, a block's when it is made.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sentry_engine.cores.factory import CoreName, make_core
 from sentry_engine.cores.interface import Core, CoreCounters, Penalty, Request
 from sentry_engine.detectors import DetectorSet, Thresholds
 from sentry_engine.engine import state_transfer
-from sentry_engine.engine.blocks import Blocks, add_blocks, drop_expired, make_block, would_block
+from sentry_engine.engine.blocks import Blocks, add_blocks, drop_expired, list_blocks, make_block, would_block
 from sentry_engine.engine.core_stack import CoreStack
 from sentry_engine.engine.decision_log import DecisionLog
 from sentry_engine.engine.event_names import BUILTIN_NUMBERS, LOGIN_EVENTS, EventName, EventNames
@@ -111,7 +111,7 @@ class Engine:
             ruled, routed = self._cores.prepare(policy)
             base = compile_policy(ruled, settings, version=self._version + 1)
             texts, next_change = policy.texts(), policy.next_change(wall_now)
-            plan = append_blocks(base, tuple(self._blocks.values()), version=base.version, clock_offset=offset)
+            plan = append_blocks(base, tuple(self._blocks.values()), version=base.version)
             self._core = self._cores.publish(plan, routed)
             self._policy, self._base, self._offset = policy, base, offset
             self._version = base.version
@@ -230,6 +230,8 @@ class Engine:
     def block(self, network: Network, *, rule_id: str, text: str = "", expires_at: float | None = None) -> None:
         """Refuse ``network`` until ``expires_at`` (Unix time) or ``unblock``. Replaces the block of the same id.
 
+        The end is converted to the engine's clock now: a later jump of the wall clock moves no end.
+
         Raises ``ValueError`` for a malformed network, for host bits, and beyond ``MAX_BLOCKS``.
         """
         self.block_many([make_block(rule_id, Prefixes.of(network), text, expires_at)])
@@ -237,7 +239,7 @@ class Engine:
     def block_many(self, rules: Iterable[PrefixRule]) -> None:
         """``block`` for several rules, in one change."""
         with self._lock:
-            self._put_blocks(add_blocks(self._blocks, rules))
+            self._put_blocks(add_blocks(self._blocks, rules, self._clock_offset()))
 
     def unblock(self, rule_id: str) -> bool:
         """Remove a block. Returns whether there was one."""
@@ -248,17 +250,17 @@ class Engine:
             return True
 
     def blocks(self) -> tuple[PrefixRule, ...]:
-        """The blocks in force, without expired ones."""
-        return tuple(drop_expired(self._blocks, self._wall_clock()).values())
+        """The blocks in force, without expired ones. Their ends are Unix time by the wall clock of now."""
+        return list_blocks(drop_expired(self._blocks, self._clock()), self._clock_offset())
 
     def would_block(self, network: Network, address: Address, now: float | None = None) -> bool:
         """True if a block of ``network`` would refuse ``address``."""
         return would_block(self._core, network, address, self._now(now))
 
     def _put_blocks(self, blocks: Blocks) -> None:
-        live = drop_expired(blocks, self._wall_clock())
+        live = drop_expired(blocks, self._clock())
         version = self._version + 1
-        plan = append_blocks(self._base, tuple(live.values()), version=version, clock_offset=self._offset)
+        plan = append_blocks(self._base, tuple(live.values()), version=version)
         self._core.publish(plan)
         self._blocks, self._version = live, version
 

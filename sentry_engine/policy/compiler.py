@@ -67,16 +67,15 @@ def compile_policy(policy: Policy, settings: CompileSettings, *, version: int) -
     return _Compiler(policy, settings).compile(version)
 
 
-def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int, clock_offset: float) -> Plan:
-    """``plan`` with the rejecting rules ``blocks`` appended."""
+def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int) -> Plan:
+    """``plan`` with the rejecting rules ``blocks`` appended. Their ends are in the engine's clock."""
     if not blocks:
         return replace(plan, version=version, base=plan)
     rules = plan.tables[Tier.RULES]
     columns = TableBuilder(bytearray(rules.networks), bytearray(rules.lengths), rules.values[:])
     entries = Entries.of(plan.entries)
     for index, block in enumerate(blocks):
-        expires_at = None if block.expires_at is None else block.expires_at - clock_offset
-        entries.add(Entry(block.action, Reason.RULE, len(plan.rule_ids) + index, expires_at))
+        entries.add(Entry(block.action, Reason.RULE, len(plan.rule_ids) + index, block.expires_at))
         columns.add(block.prefixes, len(plan.entries) + index)
     tables = tuple(columns.freeze() if tier is Tier.RULES else plan.tables[tier] for tier in Tier)
     rule_ids = (*plan.rule_ids, *(block.id for block in blocks))

@@ -140,6 +140,31 @@ class TestExpiry:
             assert await unit.blocks.read_all() == []
         await enforcement.stop()
 
+    @pytest.mark.parametrize("jump", [7200.0, -7200.0])
+    async def test_a_restart_after_a_jump_of_the_wall_clock_restores_what_is_left(self, enforcing, hands, store, jump):
+        async with enforcing() as first:
+            await first.add_block(INSIDE, "", 3600, "me")
+            hands.seconds += 600
+            hands.wall_jump = jump
+        async with enforcing() as second:
+            hands.seconds += 2999
+            assert not second.engine.explain(INSIDE).verdict.accepted
+            async with store.read() as unit:
+                (block,) = await unit.blocks.read_all()
+            assert block.expires_at == hands.wall() + timedelta(seconds=1)
+            hands.seconds += 1
+            assert second.engine.explain(INSIDE).verdict.accepted
+
+    async def test_the_list_follows_a_jump_of_the_wall_clock(self, enforcing, hands, store):
+        async with enforcing() as enforcement:
+            await enforcement.add_block(INSIDE, "", 3600, "me")
+            hands.wall_jump = 7200.0
+            await enforcement.reload()
+            await enforcement.add_block("192.0.2.9", "", None, "me")
+            async with store.read() as unit:
+                assert len(await unit.blocks.page(after=None, limit=10)) == 2
+            assert not enforcement.engine.explain(INSIDE).verdict.accepted
+
     async def test_a_jump_of_the_wall_clock_removes_nothing_early(self, enforcing, hands, store):
         async with enforcing() as enforcement:
             await enforcement.add_block(INSIDE, "", 3600, "me")

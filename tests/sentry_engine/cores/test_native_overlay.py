@@ -91,7 +91,7 @@ def test_the_base_is_built_once(cores, words):
     built = cores[0]._policies.in_force.base
     for turn in range(3):
         blocks = [block(f"192.0.2.{n}/32", f"api-{n}") for n in range(turn)]
-        cores[0].publish(append_blocks(base, blocks, version=turn, clock_offset=0.0))
+        cores[0].publish(append_blocks(base, blocks, version=turn))
         assert cores[0]._policies.in_force.base is built
         assert [cores[0].decide(words.ask(f"192.0.2.{n}")).accepted for n in range(3)] == [n >= turn for n in range(3)]
         assert cores[0].decide(words.ask("10.0.0.1")).rule_id == "rule-1"
@@ -104,7 +104,7 @@ def test_the_base_is_built_once(cores, words):
 def test_a_plan_that_changes_more_than_its_base_is_built_whole(cores, words):
     base = words.plan(tables={Tier.RULES: [("10.0.0.0/8", words.reject(1))]})
     cores[0].publish(base)
-    more = append_blocks(base, [block("192.0.2.1/32", "api")], version=2, clock_offset=0.0)
+    more = append_blocks(base, [block("192.0.2.1/32", "api")], version=2)
     cores[0].publish(replace(more, default=Action.REJECT))
     assert not cores[0].decide(words.ask("198.51.100.1")).accepted
     assert cores[0].decide(words.ask("192.0.2.1")).rule_id == "api"

@@ -246,6 +246,42 @@ class TestAdmission:
             engine.admit("bob", "192.0.2.1")
 
 
+class TestClockJumps:
+    """A block ends in monotonic time from when it was made, whatever the wall clock does."""
+
+    @pytest.mark.parametrize("jump", [7200.0, -7200.0, 1e7, -1e7])
+    @pytest.mark.parametrize("change", ["swap", "block", "unblock"])
+    def test_a_jump_of_the_wall_clock_moves_no_end(self, make_engine, jump, change):
+        now, wall = [500.0], [1e9]
+        engine = make_engine(clock=lambda: now[0], wall_clock=lambda: wall[0])
+        engine.block("192.0.2.1", rule_id="block:1", expires_at=1e9 + 3600)
+        engine.block("198.51.100.1", rule_id="block:2")
+        wall[0] += jump
+        if change == "swap":
+            engine.swap(policy())
+        elif change == "block":
+            engine.block("198.51.100.2", rule_id="block:3")
+        else:
+            engine.unblock("block:2")
+        now[0], wall[0] = 4099.0, wall[0] + 3599
+        assert engine.decide("connect", "192.0.2.1").rule_id == "block:1"
+        (listed,) = (block for block in engine.blocks() if block.id == "block:1")
+        assert listed.expires_at == pytest.approx(wall[0] + 1)
+        now[0], wall[0] = 4100.0, wall[0] + 1
+        assert engine.decide("connect", "192.0.2.1").accepted
+        assert all(block.id != "block:1" for block in engine.blocks())
+
+    def test_a_new_engine_gets_the_time_that_is_left(self, make_engine):
+        now, wall = [500.0], [1e9]
+        engine = make_engine(clock=lambda: now[0], wall_clock=lambda: wall[0])
+        engine.block("192.0.2.1", rule_id="block:1", expires_at=1e9 + 3600)
+        now[0], wall[0] = 600.0, 2e9
+        after = make_engine(clock=lambda: now[0] - 600, wall_clock=lambda: wall[0])
+        after.import_state(engine.export_state())
+        assert not after.decide("connect", "192.0.2.1", now=3499.0).accepted
+        assert after.decide("connect", "192.0.2.1", now=3500.0).accepted
+
+
 class TestConnected:
     """The verdict on clients that are connected."""
 
