@@ -194,6 +194,7 @@ class VpnServer:
                 handshake_timeout=HANDSHAKE_TIMEOUT,
                 conversation_timeout=float(settings.auth.timeout),
                 udp=given.datagrams,
+                ipv4_pool=settings.network.ipv4_pool,
                 offloads=reduce(or_, (Offload[name.upper()] for name in settings.offloads), Offload.NONE),
             )
         )

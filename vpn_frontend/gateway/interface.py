@@ -12,7 +12,7 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
+    from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
     from vpn_frontend.settings import Address
 
@@ -232,6 +232,7 @@ class GatewayConfig:
     udp: tuple[tuple[int, ...], ...] = ()  # sockets for DTLS, one tuple per worker
     offloads: Offload = Offload.ALL
     worker_filter: bytes = b""  # a seccomp program that each worker loads at its start; empty: none
+    ipv4_pool: IPv4Network | None = None  # packets of clients to its broadcast address are dropped
     client_ca: bytes = b""  # PEM: clients are asked for a certificate of these CAs and may have none; empty: not asked
 
 

@@ -59,6 +59,7 @@ TLS_VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
 CAUSES = {int(cause): cause for cause in Cause}
 NO_ADDRESS = bytes(16)
+NO_BROADCAST = 31  # bits: from this prefix length on an IPv4 network has no broadcast address (RFC 3021)
 EXPORTED_KEY: int = lib.GW_EXPORTER_SIZE  # bytes of each of the two keys of a connection
 MAPPED = bytes(10) + b"\xff\xff"
 
@@ -125,6 +126,7 @@ class NativeGateway:
 
     def _open(self, config: GatewayConfig) -> None:
         error = ffi.new("char[]", ERROR_SIZE)
+        subnet = config.ipv4_pool if config.ipv4_pool and config.ipv4_pool.prefixlen < NO_BROADCAST else None
         self._worker_filter = ffi.from_buffer("uint8_t[]", config.worker_filter)  # the workers read it when they start
         fields: dict[str, int | Pointer | Bytes] = {
             "workers": len(config.tuns),
@@ -134,6 +136,8 @@ class NativeGateway:
             "conversation_timeout_ms": round(config.conversation_timeout * 1000),
             "write_timeout_ms": round(config.write_timeout * 1000),
             "offloads": int(config.offloads),
+            "network4": int(subnet.network_address) if subnet else 0,
+            "mask4": int(subnet.netmask) if subnet else 0,
             "gate": ffi.cast("void *", config.gate),
             "filter": self._worker_filter,
             "filter_size": len(config.worker_filter),

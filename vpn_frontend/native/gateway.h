@@ -36,6 +36,7 @@ struct gw_config {
     uint32_t conversation_timeout_ms;   /* without a byte from the peer, before the tunnel */
     uint32_t write_timeout_ms;      /* without the peer taking a byte of the output that waits */
     uint32_t offloads;              /* enum gw_offload: what may be used where the kernel has it */
+    uint32_t network4, mask4;       /* the clients' IPv4 subnet, host byte order: nothing is sent to its broadcast. 0: none */
     const void *gate;               /* struct se_gate *, asked at accept before any cryptography */
     const uint8_t *filter;          /* a seccomp program that each worker loads at its start; kept until gw_start returns */
     uint32_t filter_size;           /* bytes; 0: none */

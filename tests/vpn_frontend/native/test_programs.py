@@ -17,6 +17,7 @@ PROGRAMS = {
     "dtls/test_hello": ["dtls/hello.c", "dtls/cookie.c", "dtls/hmac.c"],
     "dtls/test_tables": ["dtls/client_table.c", "dtls/path_cache.c"],
     "dtls/test_udp_batch": ["dtls/udp_batch.c"],
+    "packet/test_inner_packet": ["packet/inner_packet.c"],
     "runtime/test_dpd": [],
     "tls/test_record_pool": ["tls/record_pool.c"],
     "tunnel/test_migration": WHOLE,

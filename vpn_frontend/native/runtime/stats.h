@@ -31,7 +31,11 @@
     X(rx_fragment)              /* a first fragment too small to carry its transport header (RFC 1858, RFC 7112) */ \
     X(rx_oversize) \
     X(rx_spoofed)               /* inner source is not the session's own address */ \
-    X(rx_link_local)            /* IPv6 link-local or unspecified source, as in neighbour discovery */ \
+    X(rx_link_local)            /* IPv6 link-local or unspecified address, as in neighbour discovery */ \
+    X(rx_source_routed)         /* IPv4 source route, IPv6 routing header with segments left */ \
+    X(rx_broadcast)             /* inner destination is a broadcast address: local services would answer */ \
+    X(rx_multicast)             /* likewise a group, of any scope */ \
+    X(rx_loopback)              /* inner destination is the server's own loopback */ \
     X(rx_client_to_client) \
     X(rx_tun_full)              /* taken from the client, refused by the device */ \
     X(rx_acks_superseded)       /* TCP ACKs replaced by a later one: merged, not lost */ \

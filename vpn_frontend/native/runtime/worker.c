@@ -15,6 +15,7 @@ struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t see
     worker->gateway = gateway;
     worker->index = index;
     worker->now = gw_clock_now();
+    worker->subnet4 = (struct gw_subnet4){ gateway->config.network4, gateway->config.mask4 };
     worker->tun = (struct gw_pollable){ GW_POLL_TUN, -1 };
     worker->slots_size = gateway->config.max_connections;
     worker->slots = calloc(worker->slots_size, sizeof(*worker->slots));

@@ -7,6 +7,7 @@
 #define VPN_FRONTEND_WORKER_H
 
 #include "packet/gro.h"
+#include "packet/inner_packet.h"
 #include "runtime/address_table.h"
 #include "runtime/batch_pool.h"
 #include "runtime/chunk_pool.h"
@@ -62,6 +63,7 @@ struct gw_worker {
     struct gw_listener listeners[GW_LISTENERS_MAX];
     uint32_t listener_count;
     struct gw_address_table addresses;
+    struct gw_subnet4 subnet4;      /* of the clients */
     struct gw_connection_slot *slots;   /* connections that Python can name */
     uint32_t slots_size, slots_free;
     struct gw_connection *connections;  /* owned, as are the dead */

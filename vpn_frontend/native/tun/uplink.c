@@ -8,8 +8,12 @@ static const enum gw_stat stat_of[] = {
     [GW_INNER_OK] = GW_STAT_NONE,
     [GW_INNER_MALFORMED] = GW_STAT_rx_malformed,
     [GW_INNER_FRAGMENT] = GW_STAT_rx_fragment,
+    [GW_INNER_SOURCE_ROUTED] = GW_STAT_rx_source_routed,
     [GW_INNER_LINK_LOCAL] = GW_STAT_rx_link_local,
     [GW_INNER_SPOOFED] = GW_STAT_rx_spoofed,
+    [GW_INNER_BROADCAST] = GW_STAT_rx_broadcast,
+    [GW_INNER_MULTICAST] = GW_STAT_rx_multicast,
+    [GW_INNER_LOOPBACK] = GW_STAT_rx_loopback,
 };
 
 /* Checks size, form, source and destination, in this order. Returns GW_STAT_NONE or the reason to drop. */
@@ -24,6 +28,8 @@ static enum gw_stat check(const struct gw_worker *worker, const struct gw_sessio
     result = gw_inner_read(packet, size, inner);
     if (result == GW_INNER_OK)
         result = gw_inner_check_source(inner, session->config.inner4, session->config.inner6);
+    if (result == GW_INNER_OK)
+        result = gw_inner_check_destination(inner, &worker->subnet4);
     if (result == GW_INNER_OK && gw_address_table_find(&worker->addresses, inner->destination))
         return GW_STAT_rx_client_to_client;
     return stat_of[result];

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ssl
 import struct
 import time
+from ipaddress import IPv4Network
 
 import pytest
 
@@ -126,6 +127,135 @@ def _bad_packets(wire):
                         wire.ipv6(wire.own6, wire.outside6, struct.pack("!BBHI", 6, 0, 1, 5) + b"p" * 8, header=44)],
         "rx_oversize": [wire.ipv4(own, out, b"p" * 1381)],
     }  # fmt: skip
+
+
+def _extension(following, size=8, kind=0, segments_left=0):
+    """An IPv6 extension header of ``size`` bytes."""
+    return bytes([following, size // 8 - 1, kind, segments_left]).ljust(size, b"\0")
+
+
+def _fragment(following, offset=0, more=1):
+    """``offset`` in bytes."""
+    return struct.pack("!BBHI", following, 0, offset | more, 5)
+
+
+def _hidden_headers(wire):
+    """Packets whose transport header a filter on the way cannot read."""
+
+    def six(first, *parts):
+        return wire.ipv6(wire.own6, wire.outside6, b"".join(parts), header=first)
+
+    hop, dst, routing, frag, tcp = 0, 60, 43, 44, 6
+    return {
+        "rx_fragment": [
+            six(hop, _extension(frag), _fragment(tcp), b"p" * 8),
+            six(dst, _extension(frag), _fragment(tcp), b"p" * 16),
+            six(frag, _fragment(dst), _extension(tcp), b"p" * 16),
+            six(frag, _fragment(dst), b"\x06\x7f" + b"\0" * 22),  # the chain goes on in the next fragment
+            six(frag, _fragment(dst)),
+            six(hop, _extension(frag), _fragment(tcp, 8, 0), b"p" * 64),
+            six(frag, _fragment(dst, 8, 0), b"p" * 64),
+            six(frag, _fragment(frag, 0, 0), _fragment(tcp), b"p" * 64),
+            wire.ipv4(wire.own4, wire.outside4, b"p" * 16, protocol=6, fragment=0x2000),
+            wire.ipv4(wire.own4, wire.outside4, b"p" * 64, protocol=6, fragment=0x0002),
+        ],
+        "rx_malformed": [
+            six(dst, b"\x11\x01" + b"\0" * 6),
+            six(hop, b"\x11\0\0"),
+            six(dst, *[_extension(dst)] * 8, _extension(17), b"p" * 32),
+            six(dst, _extension(hop), _extension(17), b"p" * 32),
+        ],
+        "rx_source_routed": [
+            six(routing, _extension(17, 24, 0, 1), b"p" * 32),
+            six(hop, _extension(routing), _extension(17, 24, 4, 1), b"p" * 32),
+        ],
+    }
+
+
+def _group_destinations(wire):
+    return {
+        "rx_broadcast": ["255.255.255.255", "192.168.99.255", "192.168.99.0", "0.0.0.0"],
+        "rx_multicast": ["224.0.0.1", "224.0.0.251", "239.255.255.250", "240.0.0.1", "ff02::1", "ff02::fb", "ff05::2"],
+        "rx_loopback": ["127.0.0.1", "127.255.255.254", "::1", "::"],
+        "rx_link_local": ["fe80::1", "febf::1"],
+    }
+
+
+def test_a_header_that_no_filter_can_read_is_dropped_by_reason(bench, wire):
+    client, session = bench.tunnel()
+    bad = _hidden_headers(wire)
+    for packet in (packet for packets in bad.values() for packet in packets):
+        client.send(wire.frame(wire.data, packet))
+    whole = [
+        wire.ipv6(wire.own6, wire.outside6, _extension(44) + _fragment(6) + b"p" * 24, header=0),
+        wire.ipv6(wire.own6, wire.outside6, _fragment(60) + _extension(6) + b"p" * 24, header=44),
+        wire.ipv6(wire.own6, wire.outside6, _fragment(6, 1200, 0) + b"p" * 8, header=44),
+        wire.ipv6(wire.own6, wire.outside6, _extension(43) + _extension(17, 24, 2) + b"p" * 8, header=0),
+        wire.ipv4(wire.own4, wire.outside4, b"p" * 24, protocol=6, fragment=0x2000),
+        wire.ipv4(wire.own4, wire.outside4, b"p" * 8, protocol=6, fragment=0x0096),
+    ]
+    for packet in whole:
+        client.send(wire.frame(wire.data, packet))
+    assert [bench.tun[0].recv(65536) for _ in whole] == whole
+    stats = bench.gateway.stats()
+    assert {name: stats[name] for name in bad} == {name: len(packets) for name, packets in bad.items()}
+    assert bench.gateway.counters(session).rx_dropped == sum(map(len, bad.values()))
+
+
+def test_a_source_route_is_dropped(bench, wire):
+    client, _ = bench.tunnel()
+    plain = wire.ipv4(wire.own4, wire.outside4)
+
+    def with_options(options):
+        size = len(plain) + len(options)
+        return (
+            bytes([0x45 + len(options) // 4])
+            + plain[1:2]
+            + size.to_bytes(2, "big")
+            + plain[4:20]
+            + options
+            + plain[20:]
+        )
+
+    hop = bytes([192, 0, 2, 1])
+    for options in (b"\x83\x07\x04" + hop + b"\0", b"\x89\x07\x04" + hop + b"\0", b"\x01\x83\x07\x04" + hop):
+        client.send(wire.frame(wire.data, with_options(options)))
+    client.send(wire.frame(wire.data, with_options(b"\x07\x01\0\0")))  # an option of one byte would be read forever
+    router_alert = with_options(b"\x94\x04\0\0")
+    client.send(wire.frame(wire.data, router_alert))
+    assert bench.tun[0].recv(65536) == router_alert
+    stats = bench.gateway.stats()
+    assert (stats["rx_source_routed"], stats["rx_malformed"]) == (3, 1)
+
+
+def test_groups_and_broadcasts_reach_no_local_service(start, wire):
+    bench = start(ipv4_pool=IPv4Network("192.168.99.0/24"))
+    client, session = bench.tunnel()
+    bad = _group_destinations(wire)
+    for destination in (destination for group in bad.values() for destination in group):
+        build, own = (wire.ipv6, wire.own6) if ":" in destination else (wire.ipv4, wire.own4)
+        client.send(wire.frame(wire.data, build(own, destination)))
+    good = [
+        wire.ipv4(wire.own4, "192.168.99.1"),
+        wire.ipv4(wire.own4, "192.168.98.255"),
+        wire.ipv6(wire.own6, "fd00::1"),
+    ]
+    for packet in good:
+        client.send(wire.frame(wire.data, packet))
+    assert [bench.tun[0].recv(65536) for _ in good] == good
+    stats = bench.gateway.stats()
+    assert {name: stats[name] for name in bad} == {name: len(group) for name, group in bad.items()}
+    assert bench.gateway.counters(session).rx_dropped == sum(map(len, bad.values()))
+
+
+@pytest.mark.parametrize("pool", ["192.168.99.6/31", "192.168.99.7/32"])
+def test_a_pool_without_a_broadcast_address_loses_no_address(start, wire, pool):
+    bench = start(ipv4_pool=IPv4Network(pool))
+    client, _ = bench.tunnel(ipv4=wire.other4)
+    packets = [wire.ipv4(wire.other4, address) for address in IPv4Network(pool)]
+    for packet in packets:
+        client.send(wire.frame(wire.data, packet))
+    assert [bench.tun[0].recv(65536) for _ in packets] == packets
 
 
 def test_what_a_client_may_not_send_is_dropped_by_reason(bench, wire):
