@@ -136,6 +136,7 @@ class _Lib:
     GW_CAUSE_STALLED: int
     GW_CAUSE_LOCAL: int
     GW_CAUSE_REPLACED: int
+    GW_CAUSE_EVICTED: int
 
     def gw_open(self, config: ConfigStruct, error: Text, error_size: int, /) -> GatewayPointer: ...
     def gw_set_tls(self, g: GatewayPointer, tls: TlsStruct, error: Text, error_size: int, /) -> int: ...

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Connections by id and by source, with a share per source.
-
-A source is an IPv4 address or an IPv6 /64. A source that has its whole share gives up its oldest idle connection for
-each new one. So a flood from one network leaves room for others, and clients behind the same NAT can still log in.
-"""
+"""Connections by id and by source: an IPv4 address or an IPv6 /64. The gateway bounds their number."""
 
 from __future__ import annotations
 
@@ -26,10 +22,9 @@ ConnectionT = TypeVar("ConnectionT", bound=HasPeer)
 
 
 class PerSourceTable(Generic[ConnectionT]):
-    """``share``: connections per source. The gateway bounds the total."""
+    """All connections without a tunnel."""
 
-    def __init__(self, share: int) -> None:
-        self._share = share
+    def __init__(self) -> None:
         self._connections: dict[int, ConnectionT] = {}  # oldest first
         self._by_source: dict[bytes, dict[int, ConnectionT]] = {}
 
@@ -59,10 +54,9 @@ class PerSourceTable(Generic[ConnectionT]):
                 del self._by_source[source]
         return connection
 
-    def full_share(self, address: Address) -> list[ConnectionT]:
-        """The connections of a source that has its whole share, oldest first. Empty while it has less."""
-        siblings = self._by_source.get(_source(address), {})
-        return [*siblings.values()] if len(siblings) >= self._share else []
+    def of_source(self, address: Address) -> list[ConnectionT]:
+        """The connections of the source that ``address`` is of, oldest first."""
+        return [*self._by_source.get(_source(address), {}).values()]
 
 
 def _source(address: Address) -> bytes:

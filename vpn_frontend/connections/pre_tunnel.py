@@ -18,6 +18,7 @@ from vpn_frontend.connections.pending_connection import PendingConnection
 from vpn_frontend.connections.per_source import PerSourceTable
 from vpn_frontend.connections.session_changes import SessionChanges
 from vpn_frontend.connections.tunnel_setup import TunnelServices, TunnelSetup
+from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.ports import EventSink, VpnEvent
 from vpn_frontend.protocol.connection import (
     CheckLogin,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import VpnSettings
 
 REQUEST_DEADLINE = 30.0  # seconds from the first byte of a request to its last
-SPARE_CONNECTIONS = 64  # of one address, beyond one per client of the server: all clients may be behind one NAT
 
 
 class PreTunnelConnections:
@@ -65,9 +65,7 @@ class PreTunnelConnections:
         self._events = events
         self._clock = clock
         self.changes = SessionChanges()
-        self._connections: PerSourceTable[PendingConnection] = PerSourceTable(
-            settings.limits.max_clients + SPARE_CONNECTIONS
-        )
+        self._connections: PerSourceTable[PendingConnection] = PerSourceTable()
         self._tunnel_services = TunnelServices(settings, sessions, authenticator, events, self.changes, clock)
 
     def __len__(self) -> int:
@@ -86,9 +84,6 @@ class PreTunnelConnections:
             event.proof_key if event.tls_version == "TLSv1.3" else b"",
             event.peer_certificate,
         )
-        silent = (connection for connection in self._connections.full_share(peer.address) if connection.task is None)
-        if (oldest := next(silent, None)) is not None:
-            self._close(oldest, "too many connections of one address")
         self._connections.add_connection(PendingConnection(peer, Connection(self.portal), self._clock()))
 
     def connection_data(self, event: ConnectionData) -> None:
@@ -113,6 +108,10 @@ class PreTunnelConnections:
         connection.protocol.closed()
         if connection.task is not None:
             connection.task.cancel()
+        if event.cause is Cause.EVICTED:
+            self._events.emit(
+                VpnEvent.LINK_REFUSED, address=connection.peer.address, reason="too many connections of one address"
+            )
 
     def expire(self, now: float) -> None:
         """Close connections that send a request too slowly, or have talked for longer than any login takes."""

@@ -31,6 +31,7 @@ class Cause(IntEnum):
     STALLED = 8
     LOCAL = 9
     REPLACED = 10
+    EVICTED = 11
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ enum gw_limit {
 
 struct gw_config {
     uint32_t workers;               /* 1 to GW_WORKERS_MAX */
-    uint32_t max_connections;       /* accepted connections at a time; further ones are closed without a byte */
+    uint32_t max_connections;       /* accepted connections at a time; one source holds a 16th of them without tunnels */
     uint32_t max_sessions;
     uint32_t handshake_timeout_ms;
     uint32_t conversation_timeout_ms;   /* without a byte from the peer, before the tunnel */
@@ -113,6 +113,7 @@ enum gw_cause {
     GW_CAUSE_STALLED = 8,           /* the peer read nothing for longer than the write timeout */
     GW_CAUSE_LOCAL = 9,             /* closed by Python, or for lack of memory */
     GW_CAUSE_REPLACED = 10,         /* another connection became the channel of the session */
+    GW_CAUSE_EVICTED = 11,          /* without a tunnel, for a newcomer: see tls/source_table.h */
 };
 
 struct gw_event {

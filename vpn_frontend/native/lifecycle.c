@@ -33,9 +33,7 @@ static const char *fault(const struct gw_config *config)
 
 static int prepare(struct gw *g)
 {
-    uint64_t seed;
-
-    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+    if (getrandom(&g->seed, sizeof(g->seed), 0) != (ssize_t)sizeof(g->seed))
         return -EIO;
     g->tls = malloc(sizeof(*g->tls));
     if (!g->tls)
@@ -44,7 +42,7 @@ static int prepare(struct gw *g)
     if (gw_tls_library_init() || gw_event_queue_init(&g->events) || gw_session_table_init(&g->sessions, g->config.max_sessions))
         return -ENOMEM;
     for (uint32_t i = 0; i < g->config.workers; i++) {
-        g->workers[i] = gw_worker_new(g, i, seed);
+        g->workers[i] = gw_worker_new(g, i, g->seed);
         if (!g->workers[i])
             return -ENOMEM;
     }

@@ -47,6 +47,7 @@ static void handle_connection_message(struct gw_worker *worker, struct gw_connec
 
     switch (message->kind) {
     case GW_MSG_SEND:
+        connection->asked = false;
         if (connection->state == GW_CONNECTION_PRE_TUNNEL && gw_connection_write(connection, message->data, message->size) == 0)
             gw_connection_flush(connection);
         break;

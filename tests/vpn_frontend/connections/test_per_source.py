@@ -9,12 +9,11 @@ from vpn_frontend.connections.per_source import PerSourceTable
 
 ADDRESSES = [ip_address(text) for text in ("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")]
 SOURCES = {address: str(address) for address in ADDRESSES} | {ADDRESSES[3]: str(ADDRESSES[2])}  # one /64
-SHARE = 3
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 19))))
 def test_it_knows_every_connection_and_its_source(steps):
-    table, model = PerSourceTable(SHARE), {}
+    table, model = PerSourceTable(), {}
     for adds, number in steps:
         if adds and number not in model:
             peer = SimpleNamespace(connection_id=number, address=ADDRESSES[number % 5])
@@ -27,4 +26,4 @@ def test_it_knows_every_connection_and_its_source(steps):
         assert table.find_connection(number) is model.get(number)
         for address in ADDRESSES:
             own = [connection for connection in model.values() if SOURCES[connection.peer.address] == SOURCES[address]]
-            assert table.full_share(address) == (own if len(own) >= SHARE else [])
+            assert table.of_source(address) == own

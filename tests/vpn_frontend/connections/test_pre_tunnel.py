@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests.vpn_frontend.connections.front import REPLY, Front, connect, cookie_of
-from vpn_frontend.connections import pre_tunnel, tunnel_setup
+from vpn_frontend.connections import tunnel_setup
+from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.sessions import liveness_probe
 
@@ -345,27 +346,12 @@ async def test_a_fault_of_ours_costs_the_connection_alone(make_front, monkeypatc
 
 
 @pytest.mark.asyncio
-async def test_one_address_does_not_fill_the_places_of_all(make_front, monkeypatch):
-    monkeypatch.setattr(pre_tunnel, "SPARE_CONNECTIONS", 1)
-    front = make_front(limits={"max_clients": 2})
-    neighbour = front.gateway.connect("192.0.2.99")
-    crowd = [front.gateway.connect("192.0.2.1") for _ in range(5)]
-    networks = [front.gateway.connect(f"2001:db8::{number}") for number in range(4)]
+async def test_a_connection_that_the_gateway_evicts_is_reported(make_front):
+    """The native gateway decides which: test_connection.py and test_source_table.c beside it."""
+    front = make_front()
+    evicted, neighbour = front.gateway.connect("192.0.2.1"), front.gateway.connect("192.0.2.2")
+    front.gateway.hang_up(evicted, Cause.EVICTED)
     await front.settle()
-    for connection in (*crowd[:2], networks[0]):
-        assert connection not in front.gateway.connections, "the oldest of a source that has more than its share"
-    assert b"200 OK" in await front.log_in(crowd[-1])
     assert b"200 OK" in await front.log_in(neighbour)
-    refused = [fields["reason"] for fields in front.lab.events.of(VpnEvent.LINK_REFUSED)]
-    assert refused == ["too many connections of one address"] * 3
-
-
-@pytest.mark.asyncio
-async def test_a_closed_connection_frees_its_place(make_front, monkeypatch):
-    monkeypatch.setattr(pre_tunnel, "SPARE_CONNECTIONS", 1)
-    front = make_front(limits={"max_clients": 2})
-    first = front.gateway.connect("192.0.2.1")
-    for _ in range(5):
-        front.gateway.hang_up(front.gateway.connect("192.0.2.1"))
-    await front.settle()
-    assert b"200 OK" in await front.log_in(first)
+    [refused] = front.lab.events.of(VpnEvent.LINK_REFUSED)
+    assert (str(refused["address"]), refused["reason"]) == ("192.0.2.1", "too many connections of one address")

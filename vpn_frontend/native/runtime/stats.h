@@ -12,6 +12,7 @@
     X(links_accepted) \
     X(links_refused)            /* by the policy, before a byte */ \
     X(links_over_limit)         /* max_connections reached */ \
+    X(links_evicted)            /* without a tunnel, for a newcomer: its source held the most, or more than its share */ \
     X(accept_errors)            /* no descriptor or memory left for an accepted connection */ \
     X(health_probes)            /* connected and closed without a byte */ \
     X(handshakes_done) \

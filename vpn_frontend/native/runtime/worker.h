@@ -29,6 +29,8 @@
 #define GW_HEADROOM 16u             /* bytes in front of a packet, for the header of a queue or a frame */
 #define GW_TICK (100 * GW_MS)       /* the granularity of deadlines; sessions are checked once a second */
 
+#define GW_SOURCE_BUCKETS 4096u     /* hashes of sources, see tls/source_table.h */
+
 struct gw_connection;
 struct gw_dtls_hub;
 struct gw_tls_holder;
@@ -37,6 +39,11 @@ struct gw_udp_port;
 struct gw_listener {
     struct gw_pollable pollable;
     uint16_t port;
+};
+
+/* Connections without a tunnel, in the sequence of acceptance. */
+struct gw_source_list {
+    struct gw_connection *oldest, *newest;
 };
 
 struct gw_connection_slot {
@@ -66,6 +73,7 @@ struct gw_worker {
     struct gw_subnet4 subnet4;      /* of the clients */
     struct gw_connection_slot *slots;   /* connections that Python can name */
     uint32_t slots_size, slots_free;
+    struct gw_source_list sources[GW_SOURCE_BUCKETS];
     struct gw_connection *connections;  /* owned, as are the dead */
     struct gw_connection *dirty;        /* with output to flush in this turn */
     struct gw_connection *dead;         /* freed at the end of the turn */
@@ -92,6 +100,8 @@ struct gw {
     struct gw_session_table sessions;
     struct gw_batch_pool batches;
     uint32_t connections;           /* atomic: accepted ones whose end Python has not read yet */
+    uint32_t source_counts[GW_SOURCE_BUCKETS];  /* atomic: connections without a tunnel, of all workers */
+    uint64_t seed;                  /* of hashes of peers' addresses */
     uint32_t running;               /* workers that were started */
     bool holding;                   /* atomic: commands wake no worker until gw_release */
     struct gw_worker *workers[GW_WORKERS_MAX];

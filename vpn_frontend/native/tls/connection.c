@@ -4,6 +4,7 @@
 #include "list.h"
 #include "runtime/id.h"
 #include "tls/policy_gate.h"
+#include "tls/source_table.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -90,7 +91,8 @@ struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const
     connection->peer_port = peer_port;
     connection->local_port = local_port;
     connection->interest = event.events;
-    connection->deadline = gw_clock_now() + worker->gateway->config.handshake_timeout_ms * GW_MS;
+    connection->opened = connection->spoke = gw_clock_now();
+    connection->deadline = connection->opened + worker->gateway->config.handshake_timeout_ms * GW_MS;
     if (!take_slot(worker, connection))
         goto no_slot;
     connection->worker = worker;
@@ -98,6 +100,7 @@ struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const
     if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &event))
         goto no_epoll;
     GW_LIST_ADD(worker->connections, connection);
+    gw_sources_add(connection);
     return connection;
 
 no_epoll:
@@ -140,6 +143,7 @@ void gw_connection_flush(struct gw_connection *connection)
 
 void gw_connection_own(struct gw_connection *connection, const struct gw_connection_callbacks *callbacks, void *owner)
 {
+    gw_sources_remove(connection);
     connection->state = GW_CONNECTION_OWNED;
     connection->callbacks = callbacks;
     connection->owner = owner;
@@ -246,6 +250,7 @@ void gw_connection_end(struct gw_connection *connection, enum gw_cause cause)
     report_end(connection, connection->state < GW_CONNECTION_CLOSING ? cause : GW_CAUSE_LOCAL);
     connection->state = GW_CONNECTION_DEAD;
     give_slot(connection);
+    gw_sources_remove(connection);
     GW_LIST_REMOVE(connection->worker->connections, connection);
     close(connection->pollable.fd);
     connection->pollable.fd = -1;
@@ -273,6 +278,7 @@ void gw_connection_detach(struct gw_connection *connection)
     struct gw_connection **dirty = &worker->dirty;
 
     give_slot(connection);
+    gw_sources_remove(connection);
     GW_LIST_REMOVE(connection->worker->connections, connection);
     epoll_ctl(worker->epoll, EPOLL_CTL_DEL, connection->pollable.fd, NULL);
     while (connection->dirty && *dirty && *dirty != connection)

@@ -49,6 +49,8 @@ struct gw_connection {
     bool heard;                         /* a byte came */
     bool dirty;                         /* on the worker's list of connections to flush */
     bool addressed;                     /* Python may still name it: it holds its slot */
+    bool asked;                         /* it sent data that Python has not answered yet */
+    bool sourced;                       /* it is on the list of its source */
     uint32_t interest;                  /* epoll events asked for */
     uint32_t undelivered;               /* bytes that Python has not taken, with the cost of their events */
     WOLFSSL *ssl;                       /* owned; NULL before the first bytes */
@@ -57,11 +59,14 @@ struct gw_connection {
     const struct gw_connection_callbacks *callbacks;
     void *owner;                        /* NULL: none */
     uint64_t deadline;                  /* of the state; 0: none */
+    uint64_t opened, spoke;             /* when it was accepted, and when its peer last sent a byte */
     uint64_t waiting_since;             /* since when the peer takes no output; 0: none waits */
     uint8_t peer[16];
     uint16_t peer_port, local_port;
     char *server_name;                  /* owned; SNI, 256 bytes during the handshake */
     struct gw_connection *previous, *next;      /* the worker's list */
+    struct gw_connection *source_previous, *source_next;    /* of the same source, in the sequence of acceptance */
+    uint32_t source;                    /* its bucket, see source_table.h */
     struct gw_connection *next_dirty, *next_dead;
 };
 

@@ -11,6 +11,7 @@ static void on_app_data(struct gw_connection *connection, const uint8_t *data, s
 {
     struct gw_event event = { .kind = GW_CONNECTION_DATA, .data_size = (uint32_t)size };
 
+    connection->asked = true;
     connection->undelivered += (uint32_t)gw_event_cost(size);
     connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
     if (gw_connection_push_event(connection, &event, data, false))
@@ -131,6 +132,7 @@ static void receive(struct gw_connection *connection)
     if (connection->state >= GW_CONNECTION_CLOSING)
         return;
     connection->heard = true;
+    connection->spoke = worker->now;
     connection->io.feed = worker->input;
     connection->io.feed_size = (size_t)got;
     if (connection->state == GW_CONNECTION_HANDSHAKE) {

@@ -4,6 +4,7 @@
 #include "packet/address.h"
 #include "tls/connection.h"
 #include "tls/policy_gate.h"
+#include "tls/source_table.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -56,6 +57,7 @@ static void accept_one(struct gw_worker *worker, const struct gw_listener *liste
         reject(fd);
         return;
     }
+    gw_sources_make_room(worker, peer);
     if (!take_place(worker->gateway)) {
         gw_count(worker, GW_STAT_links_over_limit);
         reject(fd);

@@ -244,7 +244,7 @@ def test_a_hello_sent_bytewise_is_answered(bench):
 
 
 def test_half_open_handshakes_end_at_their_deadline_and_others_go_on(start):
-    bench = start(handshake_timeout=3.0, max_connections=300)
+    bench = start(handshake_timeout=3.0)
     hello = _client_hello()
     idle = [socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) for _ in range(100)]
     slow = [socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) for _ in range(100)]
@@ -268,18 +268,44 @@ def test_a_silent_conversation_ends(start):
     assert client.at_end()
 
 
-def test_links_are_limited_and_places_come_back(start):
-    bench = start(max_connections=4)
-    clients = [bench.connected() for _ in range(4)]
+def test_links_are_limited_and_places_come_back(start, wire):
+    bench = start(max_connections=2)
+    tunnels = [bench.tunnel(), bench.tunnel(ipv4=wire.other4, ipv6=None)]
     with socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT) as raw:
         bench.wait_stat("links_over_limit")
         assert raw.recv(1) == b""
-    for client, _ in clients:
+    for client, _ in tunnels:
         client.close()
-    for _ in clients:  # a reset where the client left the session ticket unread
-        assert bench.wait(ConnectionClosed).cause in {Cause.PEER_CLOSED, Cause.PEER_RESET}
-    for _ in range(4):
+    for _ in tunnels:
+        bench.wait(ChannelDown)
+    for _ in range(2):
         bench.connected()
+
+
+@pytest.mark.parametrize("handshake", [False, True], ids=["silent", "idle"])
+def test_a_few_sources_do_not_hold_the_places_of_all(start, handshake):
+    bench = start(max_connections=64)
+    crowd = []
+    for number in range(80):
+        raw = socket.create_connection(
+            ("127.0.0.1", bench.port), timeout=TIMEOUT, source_address=(f"127.0.0.{2 + number % 4}", 0)
+        )
+        if handshake:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            raw = context.wrap_socket(raw)
+            bench.wait(ConnectionUp)
+        crowd.append(raw)
+    client, up = bench.connected()
+    client.send(b"hello")
+    assert bench.read_from(up.connection_id, 5) == b"hello"
+    stats = bench.gateway.stats()
+    assert stats["links_over_limit"] == 0
+    assert stats["links_evicted"] >= 80 - 64
+    if handshake:
+        assert bench.wait(ConnectionClosed).cause == Cause.EVICTED
+    for raw in crowd:
+        raw.close()
 
 
 def test_a_peer_that_stops_reading_is_cut_and_others_lose_nothing(start, wire):
