@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sentry_engine.cores.nanoseconds import MAX_SECONDS, read_clock
 from sentry_engine.cores.native_library import ffi, lib
 from sentry_engine.cores.native_types import Array, LimitRow, PlanStruct, TableColumns
 from sentry_engine.cores.plan import NEVER, Entries, Entry, Limit, Plan, PlanError, PrefixTable, Tier
 from sentry_engine.verdict import ACTIONS, FIRST_CUSTOM_EVENT, NO_RULE, REASONS
 
-MAX_SECONDS = 9.2e9  # SE_MAX_SECONDS, what 63 bits of ns hold; longer is permanent
 Kind = Literal["uint8_t[]", "uint32_t[]", "uint64_t[]"]
 
 # Keyed by identity: hashing an enum member runs Python code, which is too slow for a million rows.
@@ -31,7 +31,7 @@ class PlanColumns:
 
 def nanoseconds(seconds: float | None) -> int:
     """Whole nanoseconds. ``None`` and times beyond 292 years become ``SE_FOREVER``."""
-    return lib.SE_FOREVER if seconds is None or not seconds < MAX_SECONDS else max(0, round(seconds * 1e9))
+    return lib.SE_FOREVER if seconds is None or not seconds < MAX_SECONDS else read_clock(seconds)
 
 
 def write_columns(plan: Plan, keep_name: Callable[[str], int]) -> PlanColumns:

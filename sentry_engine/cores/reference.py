@@ -16,7 +16,7 @@ from threading import Lock
 from sentry_engine.addresses import mask, render_network
 from sentry_engine.cores.bulk import BulkDecisions
 from sentry_engine.cores.interface import Burst, CoreCounters, Penalty, Request, Step, Strikes
-from sentry_engine.cores.nanoseconds import reached, until
+from sentry_engine.cores.nanoseconds import bound, reached, until
 from sentry_engine.cores.plan import MAX_LIMIT_EVENTS, Limit, Plan, PlanError, Tier, find_source
 from sentry_engine.cores.reference_penalties import PenaltyBox
 from sentry_engine.cores.reference_prefixes import PrefixIndex
@@ -262,7 +262,7 @@ class Walk:
         now = self.request.now
         self.windows.strike(source, limit, strike, now)
         reason = Reason.BLACKLISTED if strike.blacklisted else Reason.PENALTY
-        penalty = Penalty(*source, now + strike.seconds, strike.number, reason, rule_id)
+        penalty = Penalty(*source, bound(max(now, 0.0) + strike.seconds), strike.number, reason, rule_id)
         self.box.put(penalty)
         self.box.escalate(penalty, now, self.indexed.plan.aggregation.escalate_after)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sentry_engine.addresses import V4_OFFSET, contains, covers, is_ipv4, mask
 from sentry_engine.cores.interface import Penalty, Strikes
-from sentry_engine.cores.nanoseconds import reached
+from sentry_engine.cores.nanoseconds import bound, reached
 
 MAX_PENALTIES = 65_536  # entries; when full, the one that ends first is evicted
 ESCALATION_STEPS = (56, 48, 44, 40, 36, 32)  # IPv6 prefix lengths a penalty widens to, in order
@@ -34,7 +34,7 @@ class PenaltyBox:
             while len(self._penalties) >= self._max_penalties:
                 self._remove(min(self._penalties, key=lambda k: self._penalties[k].until))
             self._lengths[penalty.length] += 1
-        self._penalties[key] = penalty
+        self._penalties[key] = replace(penalty, until=bound(penalty.until))
 
     def find(self, address: bytes, now: float) -> Penalty | None:
         """The most specific penalty in force on a packed address."""

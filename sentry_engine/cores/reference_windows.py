@@ -8,13 +8,14 @@ policy.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from sentry_engine.addresses import covers
 from sentry_engine.cores.interface import Burst, Strikes
-from sentry_engine.cores.nanoseconds import NANOSECONDS, reached, to_nanoseconds
+from sentry_engine.cores.nanoseconds import MAX_NANOSECONDS, NANOSECONDS, bound, reached, read_clock, to_nanoseconds
 from sentry_engine.cores.plan import MAX_LIMIT_EVENTS, Limit
 
 MAX_SOURCES = 65_536  # rows; when full, the least recently counted source is evicted with its strikes
@@ -54,13 +55,13 @@ class SlidingWindows:
         window = state.windows.get(limit.event) if state else None
         if not window:
             return None
-        now_ns, span = to_nanoseconds(now), to_nanoseconds(limit.window)
+        now_ns, span = read_clock(now), to_nanoseconds(limit.window)
         live = [t for t in window if now_ns - t < span]
         return (live[-limit.max_events] + span - now_ns) / NANOSECONDS if len(live) >= limit.max_events else None
 
     def count(self, source: tuple[bytes, int], limit: Limit, now: float) -> None:
         window = self._state(source).windows.setdefault(limit.event, deque())
-        now_ns, span = to_nanoseconds(now), to_nanoseconds(limit.window)
+        now_ns, span = read_clock(now), to_nanoseconds(limit.window)
         while window and now_ns - window[0] >= span:
             window.popleft()
         window.append(now_ns)
@@ -72,7 +73,7 @@ class SlidingWindows:
         number = remembered + 1
         if 0 < limit.blacklist_threshold <= number:
             return StrikePreview(
-                float("inf") if limit.blacklist_ttl is None else limit.blacklist_ttl, number, blacklisted=True
+                math.inf if limit.blacklist_ttl is None else bound(limit.blacklist_ttl), number, blacklisted=True
             )
         return StrikePreview(grown_penalty(limit, number), number, blacklisted=False)
 
@@ -81,7 +82,7 @@ class SlidingWindows:
         state = self._state(source)
         state.windows.pop(limit.event, None)
         state.strikes = strike.number
-        state.remembered_until = now + strike.seconds + limit.strike_memory
+        state.remembered_until = bound(bound(max(now, 0.0) + strike.seconds) + limit.strike_memory)
 
     def pay_back(self, source: tuple[bytes, int], event: int, points: int) -> None:
         state = self._states.get(source)
@@ -104,7 +105,7 @@ class SlidingWindows:
     def restore_strikes(self, strikes: Strikes) -> None:
         state = self._state((strikes.network, strikes.length))
         state.strikes = max(state.strikes, strikes.count)
-        state.remembered_until = max(state.remembered_until, strikes.until)
+        state.remembered_until = max(state.remembered_until, bound(strikes.until))
 
     def bursts(self) -> list[Burst]:
         return [
@@ -116,7 +117,7 @@ class SlidingWindows:
 
     def restore_burst(self, burst: Burst, now: float) -> None:
         window = self._state((burst.network, burst.length)).windows.setdefault(burst.event, deque())
-        moment = min(to_nanoseconds(burst.last), to_nanoseconds(now))
+        moment = min(to_nanoseconds(burst.last), read_clock(now))
         moment = max(moment, window[-1]) if window else moment
         window.extend([moment] * min(burst.count, MAX_LIMIT_EVENTS - len(window)))
 
@@ -136,7 +137,7 @@ class Cell:
     """The bucket of one source and event. Times are nanoseconds of the engine's clock."""
 
     free_at: int = 0  # theoretical arrival time of GCRA (ITU-T I.371): when the bucket is empty
-    refused_until: int = 0
+    refused_until: float = 0  # ``inf``: without end
 
 
 class UnverifiedRates:
@@ -154,25 +155,26 @@ class UnverifiedRates:
     def wait(self, source: tuple[bytes, int], limit: Limit, now: float) -> float | None:
         """Seconds until one more event would pass; ``None``: it passes now. Counts nothing."""
         cell = self._cells.get((source, limit.event), Cell())
-        now_ns = to_nanoseconds(now)
+        now_ns = read_clock(now)
         if now_ns < cell.refused_until:
             return (cell.refused_until - now_ns) / NANOSECONDS
         room = (limit.max_events - 1) * spacing(limit)
         excess = max(cell.free_at, now_ns) - now_ns - room
         if excess <= 0:
             return None
-        return max(excess / NANOSECONDS, limit.penalty)
+        return max(excess / NANOSECONDS, bound(limit.penalty))
 
     def count(self, source: tuple[bytes, int], limit: Limit, now: float) -> None:
         cell = self._cell(source, limit)
-        cell.free_at = max(cell.free_at, to_nanoseconds(now)) + spacing(limit)
+        cell.free_at = max(cell.free_at, read_clock(now)) + spacing(limit)
 
     def refuse(self, source: tuple[bytes, int], limit: Limit, now: float) -> None:
         """Start the penalty of an event over the limit, unless one is running."""
         cell = self._cell(source, limit)
-        now_ns = to_nanoseconds(now)
+        now_ns = read_clock(now)
         if limit.penalty > 0 and now_ns >= cell.refused_until:
-            cell.refused_until = now_ns + to_nanoseconds(limit.penalty)
+            end = now_ns + to_nanoseconds(limit.penalty)
+            cell.refused_until = end if end < MAX_NANOSECONDS else math.inf
 
     def _cell(self, source: tuple[bytes, int], limit: Limit) -> Cell:
         key = (source, limit.event)
@@ -191,5 +193,5 @@ def grown_penalty(limit: Limit, strikes: int) -> float:
     try:
         seconds = limit.penalty * limit.penalty_growth ** (strikes - 1)
     except OverflowError:
-        return limit.penalty_max
-    return min(seconds, limit.penalty_max)
+        seconds = math.inf
+    return bound(min(seconds, limit.penalty_max))

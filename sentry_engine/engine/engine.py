@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from math import isfinite
 from threading import RLock
 from typing import Self
 
@@ -18,6 +17,7 @@ from sentry_engine.addresses import Address, AddressError, Network, pack_address
 from sentry_engine.collector import collector_paused
 from sentry_engine.cores.factory import CoreName, make_core
 from sentry_engine.cores.interface import Core, CoreCounters, Penalty, Request
+from sentry_engine.cores.nanoseconds import is_time
 from sentry_engine.detectors import DetectorSet, Thresholds
 from sentry_engine.engine import state_transfer
 from sentry_engine.engine.blocks import Blocks, add_blocks, drop_expired, list_blocks, make_block, would_block
@@ -156,7 +156,7 @@ class Engine:
         """
         moment = self._clock() if now is None else now
         number = self._numbers.get(event)
-        if number is None or not isfinite(moment):
+        if number is None or not is_time(moment):
             return INVALID
         if user is None and self.decisions is None and port is None and local_port is None and protocol is None:
             return self._core.answer(address, number, moment, verified)
@@ -173,7 +173,7 @@ class Engine:
         """``decide`` for each address at one time, in their order."""
         moment = self._now(now)
         number = self._numbers.get(event)
-        if number is None or not isfinite(moment):
+        if number is None or not is_time(moment):
             return [INVALID] * len(addresses)
         return self._core.answer_many(addresses, number, moment)
 
@@ -186,7 +186,7 @@ class Engine:
         if len(addresses) % 16:
             raise ValueError(f"addresses are 16 bytes each, {len(addresses)} is no multiple")
         moment, number = self._now(now), self._numbers.get(event)
-        if number is None or not isfinite(moment):
+        if number is None or not is_time(moment):
             return array("Q", [INVALID_WORD]) * (len(addresses) // 16)
         return self._core.answer_words(addresses, number, moment)
 
@@ -337,7 +337,7 @@ class Engine:
             request = Request(pack_address(address), Event.SESSION_START, moment)
         except AddressError:
             raise AdmissionRefused(INVALID, INVALID_TEXT) from None
-        if not isfinite(moment):
+        if not is_time(moment):
             raise AdmissionRefused(INVALID, INVALID_TEXT)
         belongs, known = tuple(groups), self._leases.find(user, session)
         verdict = decide_connected(self._core, request) if known else self._decide_and_log(request, user, belongs)

@@ -3,13 +3,13 @@
 
 #include "block.h"
 #include "gate.h"
+#include "nanoseconds.h"
 #include "spinlock.h"
 #include "state/penalty_rows.h"
 
 #include <errno.h>
 #include <math.h>
 
-#define MAX_NS 9.2e18      /* a penalty of 292 years is endless */
 #define CUSTOMER_PREFIX 48 /* the widest prefix that one customer is given (RFC 6177) */
 #define GROUP_SIZE 16u     /* prefixes of one step inside the next wider one, beyond CUSTOMER_PREFIX: /48s of a /44 */
 
@@ -30,18 +30,13 @@ void se_penalties_close(struct se_penalties *penalties)
         se_block_unmap(penalties, sizeof *penalties);
 }
 
-static uint64_t add_time(uint64_t now, uint64_t duration)
-{
-    return duration >= SE_FOREVER - now ? SE_FOREVER : now + duration;
-}
-
 static uint64_t grown_penalty(const struct se_limit *limit, unsigned strikes)
 {
     double seconds = limit->penalty_seconds * pow(limit->penalty_growth, strikes - 1);
 
     if (!(seconds < limit->penalty_max_seconds))
         seconds = limit->penalty_max_seconds;
-    return seconds * 1e9 < MAX_NS ? (uint64_t)llround(seconds * 1e9) : SE_FOREVER;
+    return se_to_ns(seconds);
 }
 
 static struct se_penalty_terms terms_for(const struct se_penalty_entry *row, const struct se_limit *limit, uint64_t now)
@@ -109,14 +104,14 @@ struct se_penalty_terms se_penalty_strike(struct se_penalties *box, const struct
     terms = terms_for(row == SE_NO_PENALTY_ROW ? NULL : &box->rows[row], limit, now);
     penalty = (struct se_penalty){
         .network = *source,
-        .until = add_time(now, terms.duration),
+        .until = se_add_ns(now, terms.duration),
         .rule = limit->kept_rule,
         .strikes = terms.strikes,
         .reason = terms.blacklisted ? SE_REASON_BLACKLISTED : SE_REASON_PENALTY,
     };
     if (row != SE_NO_PENALTY_ROW) {
         box->rows[row].strikes = terms.strikes;
-        box->rows[row].remembered_until = add_time(penalty.until, limit->strike_memory);
+        box->rows[row].remembered_until = se_add_ns(penalty.until, limit->strike_memory);
         se_penalty_row_fill(box, row, &penalty);
         if (escalate_after)
             escalate(box, penalty, now, escalate_after);

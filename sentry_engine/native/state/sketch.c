@@ -2,6 +2,7 @@
 #include "state/sketch.h"
 
 #include "block.h"
+#include "nanoseconds.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -98,7 +99,7 @@ uint64_t se_sketch_wait(struct se_sketch *sketch, uint64_t hash, const struct se
     if (!limit->penalty)
         return level - now - depth;
     if (count && take_budget(sketch, now)) {
-        until = limit->penalty < SE_FOREVER - now ? now + limit->penalty : SE_FOREVER;
+        until = se_add_ns(now, limit->penalty);
         for (unsigned i = 0; i < LINES; i++)
             raise_to(&cells.of[i]->refused_until, until);
     }

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -145,3 +146,48 @@ def test_any_history_gives_the_same_answers(data: st.DataObject, both_cores: Any
                 answers = [{(p.network, p.length): p for p in core.penalties(now)} for core in (reference, native)]
         assert answers[0] == answers[1], (step, now)
     assert reference.rule_hits() == native.rule_hits()
+
+
+EXTREMES = (-1e308, -1e300, -1e10, -1.0, 0.0, 1e9, 9.1e9, 9.2e9, 1e10, 1e300, 1.7e308)
+ENDS = (None, 0.0, 1e9, 9.1e9, 9.2e9, 1e300, -1e300)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 5.0, 9.1e9, 1e10, 1e300])
+@pytest.mark.parametrize("ttl", [None, 5.0, 9.1e9, 1e300])
+@pytest.mark.parametrize("verified", [True, False])
+def test_extreme_limits_and_ends_give_the_same_answers(
+    both_cores: Any, words: Any, penalty: float, ttl: float | None, verified: bool
+) -> None:
+    more = {"penalty_growth": 1e200, "penalty_max": 1e300, "strike_memory": 1e300}
+    limit = words.limit(2, 10.0, penalty, blacklist_threshold=3, blacklist_ttl=ttl, **more)
+    rows = [(f"198.51.100.{number}/32", words.reject(expires_at=end)) for number, end in enumerate(ENDS)]
+    plan = words.plan(tables={Tier.RULES: rows}, limits={"0.0.0.0/0": [limit]})
+    for now in (0.0, 1.0, 1e9, 2.0**31):  # whole nanoseconds of them are exact in binary
+        seen = []
+        for core in both_cores():
+            core.publish(plan)
+            asks = [words.ask(f"198.51.100.{number}", now) for number in range(len(ENDS))]
+            asks += [
+                words.ask("192.0.2.1", now + later, verified=verified) for later in (0, 0, 0, 0, 6, 6, 6, 12, 12, 12)
+            ]
+            answers: list[Any] = [core.decide(ask) for ask in asks]
+            core.penalize(pack_address("192.0.2.2"), 128, now + penalty, Reason.PENALTY, None)
+            answers.append(core.trace(words.ask("192.0.2.2", now)))
+            answers.append(sorted((p.text, p.until, p.strikes) for p in core.penalties(now)))
+            answers.append([(strikes.count, strikes.until) for strikes in core.strikes(now)])
+            seen.append(answers)
+        assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("now", EXTREMES)
+def test_no_time_makes_a_core_fail(core: Core, words: Any, now: float) -> None:
+    core.publish(words.plan(limits={"0.0.0.0/0": [words.limit(2, 10.0, 1e300)]}))
+    for address, verified in (("192.0.2.1", True), ("192.0.2.3", False)):
+        asks = [words.ask(address, now, verified=verified) for _ in range(3)]
+        assert core.decide(asks[0]).accepted
+        for ask in asks[1:]:
+            core.decide(ask)
+            core.trace(ask)
+    core.penalize(pack_address("192.0.2.2"), 128, now, Reason.PENALTY, None)
+    core.penalties(now)
+    carry(core, core, now)

@@ -60,7 +60,7 @@ class TestQuestions:
         engine = make_engine()
         for event in ("nobody", "CONNECT", "", 7, 16, -1, 10**6):
             assert engine.decide(event, "192.0.2.1") == INVALID
-        for now in (math.nan, math.inf, -math.inf):
+        for now in (math.nan, math.inf, -math.inf, 1e300, -1e300, 9.2e9):
             assert engine.decide("connect", "192.0.2.1", now=now) == INVALID
         assert engine.decide("connect", "192.0.2.1", port=65_536) == INVALID
         assert engine.decide(Event.CONNECT, "192.0.2.1", port=65_535).accepted
