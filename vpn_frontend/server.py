@@ -148,7 +148,7 @@ class VpnServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self._passwords.close)
+        self._passwords.close()
 
     def reload_certificate(self, chain_file: Path | None = None, key_file: Path | None = None) -> None:
         """Read certificate and key again and use them for new handshakes.

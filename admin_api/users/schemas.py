@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, StringCo
 
 from admin_api.http.values import NO_CONTROLS, Body, Moment, Text, View
 from admin_api.store import UserAttributes
-from vpn_frontend.auth.crypt_hash import is_crypt_hash
+from vpn_frontend.auth.hash_cost import UNACCEPTABLE, scheme_of
 
 MAX_PASSWORD = 256  # characters; bounds the cost of hashing
 MAX_GROUPS = 64  # of one user
@@ -18,8 +18,8 @@ MAX_CLIENTS = 10_000
 
 
 def _check_hash(value: str) -> str:
-    if not (value.startswith("$argon2id$") or is_crypt_hash(value)):
-        raise ValueError("neither an argon2id hash nor a crypt hash ($5$, $6$ or $y$)")
+    if scheme_of(value) is None:
+        raise ValueError(UNACCEPTABLE)
     return value
 
 

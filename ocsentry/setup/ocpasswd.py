@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ocsentry.errors import OperatorError
 from vpn_frontend.auth.crypt_hash import is_crypt_hash
+from vpn_frontend.auth.hash_cost import scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,9 @@ def parse_ocpasswd(text: str) -> Iterator[OcpasswdUser]:
         name, groups, password_hash = fields
         enabled = not password_hash.startswith("!")
         password_hash = password_hash.removeprefix("!")
-        if not is_crypt_hash(password_hash):
-            raise OcpasswdError(f"line {number}: the hash of user {name!r} has an unsupported format")
+        if not is_crypt_hash(password_hash) or scheme_of(password_hash) is None:
+            raise OcpasswdError(
+                f"line {number}: the hash of user {name!r} has an unsupported format, or costs too much to check"
+            )
         members = tuple(group for group in groups.split(",") if group not in ("", "*"))
         yield OcpasswdUser(name, members, password_hash, enabled)

@@ -33,11 +33,13 @@ def crypt_matches(password: str, password_hash: str) -> bool:
 
     Raises ``CryptUnavailableError``.
     """
-    if not is_crypt_hash(password_hash) or "\0" in password:
+    if not is_crypt_hash(password_hash):
         return False
+    usable = "\0" not in password  # C reads no further; the hash is made all the same, at the same cost
+    password = password.replace("\0", "\1")
     scratch = ctypes.create_string_buffer(SIZEOF_CRYPT_DATA)
     answer: bytes | None = _libcrypt().crypt_r(password.encode(), password_hash.encode(), scratch)
-    return answer is not None and hmac.compare_digest(answer, password_hash.encode())
+    return answer is not None and hmac.compare_digest(answer, password_hash.encode()) and usable
 
 
 @cache

@@ -10,19 +10,23 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from vpn_frontend.auth.crypt_hash import crypt_matches, is_crypt_hash
+from vpn_frontend.auth.hash_cost import scheme_of
 from vpn_frontend.auth.result import WRONG, Accepted, Pending, Refused, Unavailable
 from vpn_frontend.auth.verified_password_cache import VerifiedPasswordCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from vpn_frontend.auth.method import LoginRequest
     from vpn_frontend.auth.result import Outcome
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 MEMORY_KIB = 19_456
 PASSES = 2
 LANES = 1
+MAX_SCHEMES = 4  # of imported hashes whose cost every check has; users of further ones can be told by the time
 MAX_WAITING = 64  # checks in the pool or its queue; about two seconds of two cores
 DEADLINE = 10.0  # seconds for one check
 DIRECTORY_DEADLINE = 5.0  # seconds for one look-up
@@ -44,6 +49,7 @@ class OverloadError(Exception):
 
 _hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=Type.ID)
 _UNKNOWN = _hasher.hash(os.urandom(32))  # of a random password, for users without a hash
+_OWN_SCHEME = scheme_of(_UNKNOWN)
 
 
 def hash_password(password: str) -> str:
@@ -51,27 +57,47 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
-def matches(encoded: str | None, password: str) -> bool:
+def matches(encoded: str | None, password: str, others: Sequence[str] = ()) -> bool:
     """True if ``password`` has the hash ``encoded`` (argon2id or crypt(3)). Blocks.
 
-    ``None`` is never right and costs the same as a wrong password. A damaged encoding is never right either.
+    ``others`` are hashes of other schemes, one each, which are checked too, without effect. So a check costs the same
+    for a user of any scheme and for ``None``, which is never right. A hash that ``scheme_of`` refuses is as ``None``.
     """
-    if encoded is not None and is_crypt_hash(encoded):
+    scheme = None if encoded is None else scheme_of(encoded)
+    right = False
+    for dummy in (_UNKNOWN, *others):
+        if scheme_of(dummy) != scheme:
+            _matches_one(dummy, password)
+    if encoded is not None and scheme is not None:
+        right = _matches_one(encoded, password)
+    return right
+
+
+def _matches_one(encoded: str, password: str) -> bool:
+    if is_crypt_hash(encoded):
         return crypt_matches(password, encoded)
     try:
-        _hasher.verify(_UNKNOWN if encoded is None else encoded, password)
-    except InvalidHashError:
-        matches(None, password)
+        return _hasher.verify(encoded, password)
+    except (Argon2Error, InvalidHashError):
         return False
-    except Argon2Error:
-        return False
-    return encoded is not None
+
+
+@dataclass(slots=True)
+class _Check:
+    """One check in the queue. The thread drops the password when it has taken it."""
+
+    encoded: str | None
+    password: str = field(repr=False)
+    others: tuple[str, ...]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[bool]
 
 
 class PasswordChecker:
-    """The pool. ``close`` it after the last check.
+    """Threads that check passwords, and their queue. ``close`` it after the last check.
 
-    ``remember``: seconds for which a verified password needs no second hash; 0: none.
+    ``remember``: seconds for which a verified password needs no second hash; 0: none. The threads are daemons: neither
+    ``close`` nor the end of the process waits for a hash.
     """
 
     def __init__(
@@ -83,12 +109,22 @@ class PasswordChecker:
         remember: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="password")
+        self._threads = threads or os.cpu_count() or 1
+        self._started = False
+        self._closed = False
+        self._queue: SimpleQueue[_Check | None] = SimpleQueue()
         self._max_waiting = max_waiting
         self._deadline = deadline
         self._waiting = 0
         self._verified = VerifiedPasswordCache(remember)
         self._clock = clock
+        self._samples: dict[str, str] = {}  # by scheme: some hash of that scheme
+
+    def learn(self, encoded: str) -> None:
+        """Users with hashes like ``encoded`` exist: from now on every check costs as much as theirs, too."""
+        scheme = scheme_of(encoded)
+        if scheme is not None and scheme != _OWN_SCHEME and len(self._samples) < MAX_SCHEMES:
+            self._samples.setdefault(scheme, encoded)
 
     def is_verified(self, encoded: str, password: str) -> bool:
         """True if ``password`` was verified recently, so that ``check`` would not wait."""
@@ -96,16 +132,20 @@ class PasswordChecker:
 
     async def check(self, encoded: str | None, password: str) -> bool:
         """``matches`` in a thread. Raises ``OverloadError`` without a free place, or without a result in time."""
-        if encoded is not None and self.is_verified(encoded, password):
-            return True
-        if self._waiting >= self._max_waiting:
+        if encoded is not None:
+            if self.is_verified(encoded, password):
+                return True
+            self.learn(encoded)
+        if self._waiting >= self._max_waiting or self._closed:
             raise OverloadError
+        self._start_threads()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bool] = loop.create_future()
         self._waiting += 1
-        future = asyncio.get_running_loop().run_in_executor(self._pool, matches, encoded, password)
-        # The place is free when the thread has finished, not when the caller has given up.
-        future.add_done_callback(self._free_place)
+        self._queue.put(_Check(encoded, password, tuple(self._samples.values()), loop, answer))
         try:
-            right = await asyncio.wait_for(asyncio.shield(future), self._deadline)
+            # The place is free when a thread has finished or skipped the check, not when the caller has given up.
+            right = await asyncio.wait_for(answer, self._deadline)
         except TimeoutError:
             raise OverloadError from None
         if right and encoded is not None:
@@ -113,13 +153,41 @@ class PasswordChecker:
         return right
 
     def close(self) -> None:
-        """Wait for the running checks and drop the queued ones."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Drop the queued checks. Checks that run are left to themselves: their results are not awaited."""
+        self._closed = True
+        for _ in range(self._threads):
+            self._queue.put(None)
 
-    def _free_place(self, future: asyncio.Future[bool]) -> None:
+    def _start_threads(self) -> None:
+        if not self._started:
+            self._started = True
+            for number in range(self._threads):
+                Thread(target=self._run, name=f"password_{number}", daemon=True).start()
+
+    def _run(self) -> None:
+        while (check := self._queue.get()) is not None:
+            right: bool | Exception = False
+            if not (self._closed or check.answer.cancelled()):
+                password, check.password = check.password, ""
+                try:
+                    right = matches(check.encoded, password, check.others)
+                except Exception as error:  # noqa: BLE001 - the caller is told
+                    right = error
+                del password
+            with suppress(RuntimeError):  # the loop is closed
+                check.loop.call_soon_threadsafe(self._finish, check.answer, right)
+            del check
+
+    def _finish(self, answer: asyncio.Future[bool], right: bool | Exception) -> None:
         self._waiting -= 1
-        if not future.cancelled():
-            future.exception()  # marks it as retrieved
+        if answer.done():
+            return
+        if isinstance(right, Exception):
+            answer.set_exception(right)
+        elif self._closed:
+            answer.cancel()
+        else:
+            answer.set_result(right)
 
 
 class PasswordMethod:
@@ -147,8 +215,15 @@ class PasswordMethod:
     async def _check(self, login: LoginRequest) -> Outcome:
         async with asyncio.timeout(DIRECTORY_DEADLINE):
             user = await self._users.find(login.username)
+        encoded = None if user is None else user.password_hash
         try:
-            right = await self._passwords.check(None if user is None else user.password_hash, login.password)
+            right = await self._passwords.check(encoded, login.password)
         except OverloadError:
             return Unavailable("Too many logins at the moment. Please try again in a few seconds.")
-        return Accepted(user, user.groups) if user is not None and right else Refused(WRONG, "wrong_password")
+        if user is None or not right:
+            return Refused(WRONG, "wrong_password")
+        async with asyncio.timeout(DIRECTORY_DEADLINE):
+            present = await self._users.find(login.username)  # an operator may have changed it during the hash
+        if present is None or present.password_hash != encoded:
+            return Refused(WRONG, "wrong_password")
+        return Accepted(present, present.groups)

@@ -2,14 +2,16 @@
 import asyncio
 import threading
 from ipaddress import ip_address
+from types import SimpleNamespace
 
 import pytest
 
 from lab.timeouts import TIMEOUT
-from vpn_frontend.auth import password
+from vpn_frontend.auth import crypt_hash, password
+from vpn_frontend.auth.hash_cost import scheme_of
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import OverloadError, PasswordChecker, PasswordMethod, hash_password, matches
-from vpn_frontend.auth.result import WRONG, Refused
+from vpn_frontend.auth.result import WRONG, Accepted, Refused
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.testing import MemoryDirectory
 
@@ -89,7 +91,134 @@ async def test_a_user_without_a_hash_is_refused_at_the_cost_of_a_wrong_password(
             assert refused == Refused(WRONG, "wrong_password")
     finally:
         checker.close()
-    assert verified == [(None, "secret"), ("$argon2id$x", "secret"), (None, "secret")]
+    assert verified == [(None, "secret", ()), ("$argon2id$x", "secret", ()), (None, "secret", ())]
+
+
+@pytest.fixture
+def hashes_made(monkeypatch):
+    """Schemes of the hashes that are made: work is counted, not time."""
+    made = []
+
+    def verify(encoded, password):
+        made.append(scheme_of(encoded))
+        return (encoded, password) == RIGHT
+
+    monkeypatch.setattr(password, "_matches_one", verify)
+    return made
+
+
+OWN = hash_password("mine")
+CRYPT = "$5$saltstring$C3o4O1TC6aRHF4FI.QSZMXtHbaj2gSXr4sUc/3NcUi."
+BCRYPT = "$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m"
+RIGHT = (CRYPT, "secret")
+
+
+@pytest.mark.asyncio
+async def test_a_check_costs_the_same_for_every_user_and_for_none(hashes_made):
+    checker = PasswordChecker(threads=1)
+    for sample in (CRYPT, BCRYPT, OWN):
+        checker.learn(sample)
+    try:
+        work = []
+        for encoded, given in ((OWN, "x"), (CRYPT, "secret"), (CRYPT, "x"), (BCRYPT, "x"), (None, "x"), ("junk", "x")):
+            assert await checker.check(encoded, given) is ((encoded, given) == RIGHT)
+            work.append(sorted(hashes_made))
+            hashes_made.clear()
+    finally:
+        checker.close()
+    assert work == [sorted(map(scheme_of, (OWN, CRYPT, BCRYPT)))] * 6
+
+
+@pytest.mark.asyncio
+async def test_a_scheme_is_known_from_its_first_user_on(hashes_made):
+    checker = PasswordChecker(threads=1)
+    try:
+        await checker.check(CRYPT, "x")
+        hashes_made.clear()
+        await checker.check(None, "x")
+    finally:
+        checker.close()
+    assert sorted(hashes_made) == sorted([scheme_of(OWN), scheme_of(CRYPT)])
+
+
+def test_a_password_with_a_nul_is_hashed_and_never_right(monkeypatch):
+    made = []
+    real = crypt_hash._libcrypt()
+    library = SimpleNamespace(crypt_r=lambda *given: made.append(given[0]) or real.crypt_r(*given))
+    monkeypatch.setattr(crypt_hash, "_libcrypt", lambda: library)
+    assert not matches(CRYPT, "secret\0and more")
+    assert not matches(CRYPT, "secret\0")
+    assert len(made) == 2
+
+
+@pytest.mark.asyncio
+async def test_closing_waits_for_no_hash(monkeypatch):
+    release, began = threading.Event(), threading.Event()
+    monkeypatch.setattr(password, "matches", lambda *_: began.set() or release.wait(TIMEOUT))
+    checker = PasswordChecker(threads=1)
+    running, queued = (asyncio.create_task(checker.check(None, "x")) for _ in range(2))
+    assert await asyncio.to_thread(began.wait, TIMEOUT)
+    checker.close()
+    assert not running.done()
+    with pytest.raises(OverloadError):
+        await checker.check(None, "x")
+    release.set()
+    await asyncio.wait([running, queued], timeout=TIMEOUT)
+    assert running.cancelled()
+    assert queued.cancelled()
+
+
+@pytest.mark.asyncio
+async def test_a_check_that_its_caller_gave_up_is_skipped(monkeypatch):
+    release, began, made = threading.Event(), threading.Event(), []
+    monkeypatch.setattr(
+        password, "matches", lambda _, given, __: made.append(given) or began.set() or release.wait(TIMEOUT)
+    )
+    checker = PasswordChecker(threads=1)
+    try:
+        first, second, third = (asyncio.create_task(checker.check(None, word)) for word in ("first", "second", "third"))
+        assert await asyncio.to_thread(began.wait, TIMEOUT)
+        second.cancel()
+        await asyncio.wait([second])
+        release.set()
+        await asyncio.gather(first, third)
+    finally:
+        release.set()
+        checker.close()
+    assert made == ["first", "third"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("present", [None, UserRecord("alice", OWN), UserRecord("alice", None)])
+async def test_a_password_that_changes_during_its_check_lets_nobody_in(monkeypatch, present):
+    directory = MemoryDirectory([UserRecord("alice", CRYPT)])
+    checker = PasswordChecker(threads=1)
+
+    def change(*_):
+        directory.users = {} if present is None else {"alice": present}
+        return True
+
+    monkeypatch.setattr(password, "matches", change)
+    try:
+        method = PasswordMethod(directory, checker)
+        outcome = await method.begin(LoginRequest("alice", "secret", "", ip_address("192.0.2.1"))).wait()
+    finally:
+        checker.close()
+    assert outcome == Refused(WRONG, "wrong_password")
+
+
+@pytest.mark.asyncio
+async def test_what_is_accepted_is_the_user_as_of_after_the_check(monkeypatch):
+    disabled = UserRecord("alice", CRYPT, enabled=False)
+    directory = MemoryDirectory([UserRecord("alice", CRYPT)])
+    checker = PasswordChecker(threads=1)
+    monkeypatch.setattr(password, "matches", lambda *_: directory.users.update(alice=disabled) or True)
+    try:
+        method = PasswordMethod(directory, checker)
+        outcome = await method.begin(LoginRequest("alice", "secret", "", ip_address("192.0.2.1"))).wait()
+    finally:
+        checker.close()
+    assert outcome == Accepted(disabled, ())
 
 
 def test_a_password_is_one_round():

@@ -45,7 +45,7 @@ def test_two_processes_share_no_mac():
 async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(monkeypatch):
     hashed = []
 
-    def matches(encoded, password):
+    def matches(encoded, password, _others):
         hashed.append(password)
         return password == "right" and encoded is not None
 
