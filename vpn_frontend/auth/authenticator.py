@@ -2,7 +2,8 @@
 """Decides logins. The methods authenticate the user; the user's record and the policy authorize the login.
 
 The methods come first, for unknown users too. So neither a response nor its time tells whether a user exists, is
-disabled or has expired. Only a user who has authenticated is told more.
+disabled or has expired. Only a user who has authenticated is told more, and nothing while the policy refuses the
+address: then no password is checked, and right and wrong ones get one text.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class Authenticator:
         """Check a login. The policy engine is told of success and failure."""
         outcome = self._method.begin(login)
         if isinstance(outcome, Pending):
-            return chain(outcome, partial(self._conclude, login))
+            refused = self._refuse_source(login)
+            return self._report_refusal(refused, login) if refused else chain(outcome, partial(self._conclude, login))
         return self._conclude(login, outcome)
 
     def answer(
@@ -94,6 +96,9 @@ class Authenticator:
         if not isinstance(state, Round):
             raise TypeError(f"a state of {type(state).__name__}")
         login = replace(state.login, address=address)
+        refused = self._refuse_source(login)
+        if refused is not None:
+            return self._report_refusal(refused, login)
         if peer_certificate != login.peer_certificate:
             return self._conclude(login, Refused(WRONG, "another_certificate"))
         return chain(self._method.answer(state.state, fields), partial(self._conclude, login))
@@ -114,14 +119,23 @@ class Authenticator:
                 user_agent=login.user_agent,
             )
         elif isinstance(outcome, Refused):
-            self._events.emit(
-                VpnEvent.LOGIN_REFUSED,
-                user=login.username,
-                address=login.address,
-                reason=outcome.reason,
-                final=outcome.final,
-            )
+            self._report_refusal(outcome, login)
         return outcome
+
+    def _refuse_source(self, login: LoginRequest) -> Refused | None:
+        """The refusal that even the right password would get from this address; ``None``: none. Counts nothing."""
+        verdict = self._engine.explain(login.address, event=Event.AUTH_SUCCESS).verdict
+        return None if verdict.accepted else refuse_source(verdict)
+
+    def _report_refusal(self, refused: Refused, login: LoginRequest) -> Refused:
+        self._events.emit(
+            VpnEvent.LOGIN_REFUSED,
+            user=login.username,
+            address=login.address,
+            reason=refused.reason,
+            final=refused.final,
+        )
+        return refused
 
     def _count_failure(self, refused: Refused, login: LoginRequest) -> Refused:
         verdict = self._engine.decide(Event.AUTH_FAILURE, login.address, user=login.username)
@@ -129,19 +143,20 @@ class Authenticator:
             if refused.retry is not None:
                 return replace(refused, retry=self._keep(refused.retry, login))
             return refused
-        return Refused(f"{refused.text} {render_refusal(verdict)}", verdict.reason.value, final=True)
+        return refuse_source(verdict)
 
     def _authorize(self, accepted: Accepted, login: LoginRequest) -> Accepted | Refused:
         user = accepted.user
         standing = self._standing(user)
         if standing is not None:
-            return standing
+            return self._refuse_source(login) or standing
         groups = accepted.groups
         if login.group and login.group not in groups:
-            return Refused(f"You are not a member of the group {login.group}.", "not_a_member")
+            refused = Refused(f"You are not a member of the group {login.group}.", "not_a_member")
+            return self._refuse_source(login) or refused
         verdict = self._engine.decide(Event.AUTH_SUCCESS, login.address, user=user.name, groups=groups)
         if not verdict.accepted:
-            return Refused(render_refusal(verdict), verdict.reason.value, final=True)
+            return self._refuse_source(login) or Refused(render_refusal(verdict), verdict.reason.value, final=True)
         if not login.group:
             return accepted
         return Accepted(user, (login.group, *(group for group in groups if group != login.group)))
@@ -160,6 +175,11 @@ class Authenticator:
     @staticmethod
     def _keep(challenge: Challenge, login: LoginRequest) -> Challenge:
         return Challenge(challenge.form, Round(login.without_secrets(), challenge.state))
+
+
+def refuse_source(verdict: Verdict) -> Refused:
+    """The refusal of an address: one text, whether the password was right, wrong or not checked."""
+    return Refused(render_refusal(verdict), verdict.reason.value, final=True, source_refused=True)
 
 
 def render_refusal(verdict: Verdict) -> str:

@@ -40,12 +40,14 @@ class Refused:
     """The login failed. ``text`` is for the user, ``reason`` a stable code.
 
     ``final``: another try is useless now. ``retry``: the round to repeat; ``None``: the login begins again.
+    ``source_refused``: the policy refuses the address, of any user.
     """
 
     text: str
     reason: str
     final: bool = False
     retry: Challenge | None = None
+    source_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,7 @@ class PreTunnelConnections:
                 check.state, message.fields, address=peer.address, peer_certificate=peer.peer_certificate
             )
         if isinstance(outcome, Pending):
+            connection.checking = True
             self.run(connection, self._wait_for_outcome(connection, check, outcome))
         else:
             self._answer_login(connection, check, outcome)
@@ -209,17 +210,29 @@ class PreTunnelConnections:
 
     def _answer_login(self, connection: PendingConnection, check: CheckLogin, outcome: Outcome) -> None:
         now, protocol = self._clock(), connection.protocol
+        connection.checking = False
         match outcome:
             case Accepted(user, groups):
                 effects = self._log_in(connection, Login(user, groups, check.message.device, check.user_agent), now)
-            case Refused(text, _, final, retry):
+            case Refused(text, _, final, retry, source_refused):
                 again = None if retry is None else (retry.form, retry.state)
                 effects = protocol.login_refused(text, now, final=final, retry=again)
+                if source_refused:
+                    self._refuse_others(connection, text, now)
             case Challenge(form, state):
                 effects = protocol.login_challenged(form, state, now)
             case Unavailable(text, retry_after):
                 effects = protocol.unavailable(text, retry_after)
         self.carry_out(connection, effects)
+
+    def _refuse_others(self, connection: PendingConnection, text: str, now: float) -> None:
+        """Close what else the source has without a tunnel, its logins with ``text``. A CONNECT under way goes on."""
+        for other in self._connections.of_source(connection.peer.address):
+            if other is connection or (other.task is not None and not other.checking):
+                continue
+            if other.checking:
+                self.carry_out(other, other.protocol.login_refused(text, now, final=True))
+            self._close(other, "the policy refuses its address")
 
     def _log_in(self, connection: PendingConnection, login: Login, now: float) -> list[Effect]:
         try:

@@ -98,7 +98,7 @@ async def test_a_source_blocked_meanwhile_is_refused_with_the_right_password(mak
     authenticator = make_authenticator()
     authenticator._engine.block("192.0.2.0/24", rule_id="block:1")
     refused = await check(authenticator, login())
-    assert refused == Refused("Access from your address is blocked.", "rule", final=True)
+    assert refused == Refused("Access from your address is blocked.", "rule", final=True, source_refused=True)
 
 
 @pytest.mark.asyncio
@@ -173,7 +173,7 @@ async def test_each_wrong_answer_is_one_failure_of_its_address(make_authenticato
         challenge = refused.retry
     third = await answer(authenticator, challenge, "x")
     assert (third.reason, third.final, third.retry) == ("rate_limit", True, None)
-    assert third.text == "Wrong code. Too many attempts from your address. Try again in 60 seconds."
+    assert third.text == "Too many attempts from your address. Try again in 60 seconds."
     elsewhere = await answer(authenticator, challenge, "x", ip_address("192.0.2.2"))
     assert elsewhere.reason == "wrong_code"
     reasons = [event["reason"] for event in authenticator._events.of("login_refused")]
@@ -223,3 +223,38 @@ async def test_a_login_keeps_its_client_certificate(make_authenticator, users):
 def test_a_state_of_another_kind_is_refused(make_authenticator):
     with pytest.raises(TypeError):
         make_authenticator().answer("state", {}, address=HERE)
+
+
+@pytest.mark.asyncio
+async def test_while_the_source_is_in_penalty_no_password_is_checked_and_all_get_one_text(make_authenticator, users):
+    checked = []
+
+    class Counting(PasswordMethod):
+        async def _check(self, login):
+            checked.append(login.password)
+            return await super()._check(login)
+
+    directory = MemoryDirectory(users.values())
+    checker = PasswordChecker(threads=1)
+    try:
+        authenticator = make_authenticator(STRICT, methods=[Counting(directory, checker)])
+        outcomes = [await check(authenticator, login(password="wrong")) for _ in range(3)]
+        assert outcomes[-1].source_refused
+        assert not outcomes[0].source_refused
+        for tried in (login(), login(password="wrong"), login("gone"), login("bob", group="staff"), login("nobody")):
+            refused = await check(authenticator, tried)
+            assert (refused.text, refused.final) == (outcomes[-1].text, True)
+    finally:
+        checker.close()
+    assert checked == ["wrong"] * 3
+    assert WRONG not in outcomes[-1].text
+
+
+@pytest.mark.asyncio
+async def test_checks_under_way_when_the_penalty_begins_tell_nothing(make_authenticator):
+    authenticator = make_authenticator(STRICT)
+    tries = (login(), login("gone"), login(password="wrong"), login("bob", group="staff"))
+    under_way = [authenticator.begin(tried) for tried in tries]
+    refused = [await check(authenticator, login(password="wrong")) for _ in range(3)][-1]
+    outcomes = [await outcome_of(pending) for pending in under_way]
+    assert {(outcome.text, outcome.final) for outcome in outcomes} == {(refused.text, True)}

@@ -355,3 +355,23 @@ async def test_a_connection_that_the_gateway_evicts_is_reported(make_front):
     assert b"200 OK" in await front.log_in(neighbour)
     [refused] = front.lab.events.of(VpnEvent.LINK_REFUSED)
     assert (str(refused["address"]), refused["reason"]) == ("192.0.2.1", "too many connections of one address")
+
+
+@pytest.mark.asyncio
+async def test_a_penalty_closes_the_other_connections_of_its_source(make_front):
+    front = make_front(LIMIT)
+    guessing, idle = front.gateway.connect(), front.gateway.connect()
+    neighbour = front.gateway.connect("198.51.100.1")
+    checking = front.gateway.connect()
+    await front.settle()
+    await front.log_in(guessing, password="wrong")
+    body = REPLY.format("bob", "wrong").encode()
+    head = f"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    front.gateway.say(guessing, head + body)
+    front.gateway.say(checking, head + body)
+    await front.settle()
+    for connection in (guessing, checking):
+        assert b"Try again in 60 seconds" in front.gateway.sent[connection]
+    assert {guessing, idle, checking}.isdisjoint(front.gateway.connections)
+    assert b"webvpn=" in await front.log_in(neighbour)
+    assert "the policy refuses its address" in [seen["reason"] for seen in front.lab.events.of(VpnEvent.LINK_REFUSED)]
