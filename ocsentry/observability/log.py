@@ -11,6 +11,8 @@ import logging
 import logging.handlers
 import queue
 import sys
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -24,21 +26,66 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
 
+EVENT_LOGGER = "ocsentry"
 MAX_QUEUED_LINES = 10_000  # lines; about ten seconds of a busy server, at most 5 MB
 OWN_FIELDS = frozenset({"event", "level", "timestamp", "exc_info", "stack_info", "_record", "_from_structlog"})
-LIBRARY_LEVELS = {"uvicorn": "WARNING", "uvicorn.access": "ERROR", "alembic": "WARNING", "watchfiles": "WARNING"}
+# A library's debug lines may hold what the log must not: SQL parameters, headers, URLs. So libraries begin at INFO, and
+# the server's own packages at the configured level. SQLAlchemy logs parameters at INFO already.
+LIBRARY_LEVELS = {
+    "uvicorn": "WARNING",
+    "uvicorn.access": "ERROR",
+    "alembic": "WARNING",
+    "watchfiles": "WARNING",
+    "sqlalchemy": "WARNING",
+    "aiosqlite": "WARNING",
+}
+OWN_PACKAGES = ("ocsentry", "admin_api", "sentry_engine", "vpn_frontend")
+TEXTS_PER_SECOND = 1.0  # records of one logger on average; clients and failures can cause them
+TEXT_BURST = 50.0  # records of one logger at once
+
+
+@dataclass(slots=True)
+class _Budget:
+    """The records that one logger may still write."""
+
+    records: float
+    at: float
+    suppressed: int = 0
+
+    def take(self, now: float) -> bool:
+        self.records = min(TEXT_BURST, self.records + (now - self.at) * TEXTS_PER_SECOND)
+        self.at = now
+        if self.records < 1:
+            self.suppressed += 1
+            return False
+        self.records -= 1
+        return True
 
 
 class _BoundedQueueHandler(logging.handlers.QueueHandler):
     """Passes records to the writing thread; counts those that do not fit."""
 
-    def __init__(self, waiting: queue.Queue[logging.LogRecord]) -> None:
+    def __init__(self, waiting: queue.Queue[logging.LogRecord], clock: Callable[[], float]) -> None:
         super().__init__(waiting)
+        self._clock = clock
+        self._budgets: dict[str, _Budget] = {}  # by logger
         self.dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return the record unchanged: the rendering thread is in this process."""
         return record
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True if the budget of the record's logger allows it. Tracebacks of a failure would else fill the disk."""
+        if record.name == EVENT_LOGGER:
+            return super().filter(record)  # events have their own budgets
+        now = self._clock()
+        budget = self._budgets.setdefault(record.name, _Budget(TEXT_BURST, now))
+        allowed = budget.take(now)
+        if allowed and budget.suppressed:
+            record.msg = f"{record.getMessage()} (and {budget.suppressed} records before it, not logged)"
+            record.args, budget.suppressed = (), 0
+        return allowed and bool(super().filter(record))
 
     def enqueue(self, record: logging.LogRecord) -> None:
         try:
@@ -50,20 +97,29 @@ class _BoundedQueueHandler(logging.handlers.QueueHandler):
 class Log:
     """The log of one process. ``close`` writes the queued lines."""
 
-    def __init__(self, level: Level, style: Literal["auto", "console", "json"], stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        level: Level,
+        style: Literal["auto", "console", "json"],
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         stream = sys.stdout if stream is None else stream
         as_json = style == "json" or (style == "auto" and not stream.isatty())
-        self._handler = _BoundedQueueHandler(queue.Queue(MAX_QUEUED_LINES))
+        self._handler = _BoundedQueueHandler(queue.Queue(MAX_QUEUED_LINES), clock)
         writer = logging.StreamHandler(stream)
         writer.setFormatter(_formatter(as_json=as_json, colors=stream.isatty()))
         self._listener = logging.handlers.QueueListener(self._handler.queue, writer)
         root = logging.getLogger()
         root.handlers = [self._handler]
-        root.setLevel(level.upper())
+        levels = logging.getLevelNamesMapping()
+        root.setLevel(max(levels[level.upper()], logging.INFO))
+        for name in OWN_PACKAGES:
+            logging.getLogger(name).setLevel(level.upper())
         for name, least in LIBRARY_LEVELS.items():
-            logging.getLogger(name).setLevel(least)
+            logging.getLogger(name).setLevel(max(levels[least], levels[level.upper()]))
         _configure_structlog()
-        self._log = structlog.stdlib.get_logger("ocsentry")
+        self._log = structlog.stdlib.get_logger(EVENT_LOGGER)
         self._reported_drops = 0
         self._listener.start()
 

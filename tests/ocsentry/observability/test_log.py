@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ocsentry.observability.event_sink import LoggingEventSink
-from ocsentry.observability.log import Log
+from ocsentry.observability.log import TEXT_BURST, Log
 
 
 @pytest.fixture
@@ -90,3 +90,32 @@ class Stream:
 
     def emit(self, kind, **fields):
         self.events.append(kind)
+
+
+@pytest.mark.usefixtures("quiet_root")
+def test_tracebacks_of_one_logger_have_a_budget():
+    stream, now = io.StringIO(), [0.0]
+    log = Log("info", "json", stream, clock=lambda: now[0])
+    library = logging.getLogger("asyncio")
+    for _ in range(1_000):
+        library.error("socket.accept() out of system resource", exc_info=OSError(24, "Too many open files"))
+    logging.getLogger("other").warning("once")
+    for _ in range(100):
+        log.write("ready")
+    now[0] = 10.0
+    library.error("again")
+    lines = written(log, stream)
+    said = [line["message"] for line in lines if line.get("logger") == "asyncio"]
+    assert len(said) == TEXT_BURST + 1
+    assert said[-1] == "again (and 950 records before it, not logged)"
+    assert sum(line.get("logger") == "other" for line in lines) == 1
+    assert sum(line["event"] == "ready" for line in lines) == 100
+
+
+@pytest.mark.usefixtures("quiet_root")
+@pytest.mark.parametrize("name", ["aiosqlite", "sqlalchemy.engine.Engine", "httpcore.http11", "asyncio", "unknown"])
+def test_debug_is_for_the_servers_own_packages(name):
+    log = Log("debug", "json", io.StringIO())
+    assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
+    assert logging.getLogger("vpn_frontend.x").isEnabledFor(logging.DEBUG)
+    log.close()
