@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
@@ -26,6 +26,7 @@ from admin_api.http.body_limit import BodyLimit
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problem_pages import router as problems
 from admin_api.http.problems import ProblemDocument, install_handlers
+from admin_api.http.query_names import refuse_unknown_query
 from admin_api.http.request_context import RequestContext
 from admin_api.http.request_limit import RequestLimit
 from admin_api.idempotency import Idempotency
@@ -33,6 +34,7 @@ from admin_api.penalties.endpoints import router as penalties
 from admin_api.policy.endpoints import router as policy
 from admin_api.rules.endpoints import router as rules
 from admin_api.sessions.endpoints import router as sessions
+from admin_api.store.failures import is_unavailable
 from admin_api.tokens.endpoints import router as tokens
 from admin_api.users.endpoints import router as users
 
@@ -68,7 +70,7 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         middleware=[
-            Middleware(RequestContext, metrics=services.request_metrics),
+            Middleware(RequestContext, metrics=services.request_metrics, is_unavailable=is_unavailable),
             Middleware(RequestLimit),
             Middleware(Authentication, services=services),
             Middleware(BodyLimit),
@@ -92,10 +94,11 @@ def describe_api() -> dict[str, Any]:
 
 
 def _mount(app: FastAPI) -> None:
-    api = APIRouter(prefix=API_PREFIX)
+    checks = [Depends(refuse_unknown_query)]
+    api = APIRouter(prefix=API_PREFIX, dependencies=checks)
     for router in ROUTERS:
         api.include_router(router)
-    app.include_router(root)
+    app.include_router(root, dependencies=checks)
     app.include_router(api)
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response, status
 
 from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockView
 from admin_api.dependencies import BlocksRead, BlocksWrite, CallerAddress, DryRun, Force, ServicesOf
+from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
@@ -74,11 +75,22 @@ async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> Block
     return BlockView.model_validate(block)
 
 
-@router.delete("/{block_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
-async def delete_block(block_id: str, caller: BlocksWrite, services: ServicesOf) -> None:
+@router.delete(
+    "/{block_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    response_model=None,
+    responses=responses(ProblemKind.NOT_FOUND) | DRY_RUN,
+)
+async def delete_block(
+    block_id: str, caller: BlocksWrite, services: ServicesOf, dry_run: DryRun = False
+) -> Response | None:
     """Remove a block. The network is accepted again before the answer."""
+    if dry_run:
+        await get_block(block_id, caller, services)
+        return dry_run_response(0)
     if not await services.enforcement.remove_block(block_id, caller.name):
         raise _not_found(block_id)
+    return None
 
 
 def _networks(covers: Address | None, cidr: Network | None) -> list[str]:

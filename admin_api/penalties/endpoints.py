@@ -2,6 +2,7 @@
 """``/penalties``."""
 
 import math
+from ipaddress import ip_network
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -14,6 +15,7 @@ from admin_api.penalties.schemas import Forgiven, PenaltyView
 from admin_api.services import Services
 from sentry_engine import Penalty
 from sentry_engine.addresses import render_network
+from vpn_frontend.settings import Network
 
 router = APIRouter(prefix="/penalties", tags=["penalties"])
 
@@ -31,13 +33,21 @@ async def delete_penalties(
     caller: PenaltiesWrite,
     services: ServicesOf,
     network: Annotated[Cidr | None, Query(description="Only sources inside this network.")] = None,
+    dry_run: Annotated[bool, Query(description="Change nothing; return how many penalties would end.")] = False,
 ) -> Forgiven:
     """End penalties, and clear the strikes and events that led to them."""
+    if dry_run:
+        return Forgiven(forgiven=sum(_concerns(penalty, network) for penalty in services.engine.penalties()))
     networks = ["0.0.0.0/0", "::/0"] if network is None else [str(network)]
     forgiven = sum(services.engine.clear_penalties(one) for one in networks)
     async with services.store.write() as unit:
         await unit.audit.add(caller.name, "penalties_forgiven", " ".join(networks), forgiven=forgiven)
     return Forgiven(forgiven=forgiven)
+
+
+def _concerns(penalty: Penalty, network: Network | None) -> bool:
+    source = ip_network(render_network(penalty.network, penalty.length))
+    return network is None or (source.version == network.version and source.overlaps(network))
 
 
 def _key(penalty: Penalty) -> str:

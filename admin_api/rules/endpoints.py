@@ -13,6 +13,7 @@ from fastapi import APIRouter, Body, Header, Response, status
 
 from admin_api.dependencies import CallerAddress, DryRun, Force, RulesRead, RulesWrite, ServicesOf
 from admin_api.enforcement.api_rules import ListedRule, RuleChange, etag_of, etag_of_rule, resolve_ttl, view_stored_rule
+from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
@@ -123,13 +124,15 @@ async def replace_rule(
 @router.delete(
     "/{rule_id}",
     status_code=status.HTTP_204_NO_CONTENT,
+    response_model=None,
     responses=responses(
         ProblemKind.NOT_FOUND,
         ProblemKind.FROM_FILE,
         ProblemKind.PRECONDITION_REQUIRED,
         ProblemKind.STALE,
         ProblemKind.SELF_LOCKOUT,
-    ),
+    )
+    | DRY_RUN,
 )
 async def delete_rule(
     rule_id: str,
@@ -137,12 +140,14 @@ async def delete_rule(
     services: ServicesOf,
     address: CallerAddress,
     if_match: IfMatch = None,
+    dry_run: DryRun = False,
     force: Force = False,
-) -> None:
+) -> Response | None:
     """Remove a rule made over the API. Needs If-Match."""
     expect = _expect_unchanged(services, rule_id, if_match)
-    change = RuleChange(rule_id, None, caller.name, expect, protect=None if force else address)
-    await services.enforcement.change_rule(change)
+    change = RuleChange(rule_id, None, caller.name, expect, dry_run=dry_run, protect=None if force else address)
+    _, cut = await services.enforcement.change_rule(change)
+    return dry_run_response(cut) if dry_run else None
 
 
 async def _save(services: Services, change: RuleChange, document: dict[str, Any], response: Response) -> RuleChanged:

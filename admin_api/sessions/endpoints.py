@@ -3,9 +3,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, Query, Response, status
 
-from admin_api.dependencies import ServicesOf, SessionsRead, SessionsWrite
+from admin_api.dependencies import DryRun, ServicesOf, SessionsRead, SessionsWrite
+from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.sessions.schemas import SessionAccount, SessionLive
@@ -48,14 +49,24 @@ async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) ->
     return SessionLive.model_validate(view)
 
 
-@router.delete("/{session_id}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
-async def delete_session(session_id: str, caller: SessionsWrite, services: ServicesOf) -> None:
+@router.delete(
+    "/{session_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    response_model=None,
+    responses=responses(ProblemKind.NOT_FOUND) | DRY_RUN,
+)
+async def delete_session(
+    session_id: str, caller: SessionsWrite, services: ServicesOf, dry_run: DryRun = False
+) -> Response | None:
     """Disconnect a session. Its cookie becomes invalid; the user may log in again."""
     view = services.sessions.get(session_id)
+    if view is not None and dry_run:
+        return dry_run_response(1)
     if view is None or not services.sessions.kill(session_id, KILLED_TEXT):
         raise _not_found(session_id)
     async with services.store.write() as unit:
         await unit.audit.add(caller.name, "session_killed", session_id, user=view.user)
+    return None
 
 
 def _not_found(session_id: str) -> ApiError:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
 
-from admin_api.dependencies import ServicesOf, UsersRead, UsersWrite
+from admin_api.dependencies import DryRun, ServicesOf, UsersRead, UsersWrite
+from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
@@ -57,24 +58,39 @@ async def get_user(name: str, _: UsersRead, services: ServicesOf) -> UserView:
 
 
 @router.put("/{name}", responses=responses(ProblemKind.NOT_FOUND, ProblemKind.ADDRESS_TAKEN))
-async def replace_user(name: str, body: UserReplace, caller: UsersWrite, services: ServicesOf) -> UserChanged:
+async def replace_user(
+    name: str, body: UserReplace, caller: UsersWrite, services: ServicesOf, dry_run: DryRun = False
+) -> UserChanged:
     """Replace everything but the name. A user who may no longer connect is disconnected before the answer.
 
     A new password disconnects the user too: the old one may be stolen.
     """
-    user = await service.replace_user(services.store, name, body, by=caller.name)
+    user = await service.replace_user(services.store, name, body, by=caller.name, dry_run=dry_run)
     expired = user.expires_at is not None and user.expires_at <= services.clock.wall()
     new_password = body.password is not None or body.password_hash is not None
-    cut = _disconnect(services, user.name) if expired or new_password or not user.enabled else 0
+    disconnect = _count_sessions if dry_run else _disconnect
+    cut = disconnect(services, user.name) if expired or new_password or not user.enabled else 0
     return UserChanged(**UserView.model_validate(user).model_dump(), sessions_cut=cut)
 
 
-@router.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT, responses=responses(ProblemKind.NOT_FOUND))
-async def delete_user(name: str, caller: UsersWrite, services: ServicesOf) -> None:
+@router.delete(
+    "/{name}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    response_model=None,
+    responses=responses(ProblemKind.NOT_FOUND) | DRY_RUN,
+)
+async def delete_user(name: str, caller: UsersWrite, services: ServicesOf, dry_run: DryRun = False) -> Response | None:
     """Remove a user and disconnect the user's sessions."""
+    if dry_run:
+        return dry_run_response(_count_sessions(services, (await get_user(name, caller, services)).name))
     user = await service.remove_user(services.store, name, by=caller.name)
     _disconnect(services, user.name)
     services.engine.detectors.forget_user(user.name)
+    return None
+
+
+def _count_sessions(services: Services, name: str) -> int:
+    return sum(view.user == name for view in services.sessions.list())
 
 
 def _disconnect(services: Services, name: str) -> int:

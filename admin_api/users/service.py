@@ -39,14 +39,19 @@ async def create_users(store: Store, news: Sequence[UserCreate], *, by: str) -> 
     return users
 
 
-async def replace_user(store: Store, name: str, change: UserReplace, *, by: str) -> User:
-    """Raises ``ApiError`` if the user does not exist or an inner address is taken."""
-    password_hash = await _hash(change)
-    async with store.write() as unit:
+async def replace_user(store: Store, name: str, change: UserReplace, *, by: str, dry_run: bool = False) -> User:
+    """Returns the changed user; a dry run stores nothing.
+
+    Raises ``ApiError`` if the user does not exist or an inner address is taken.
+    """
+    password_hash = None if dry_run else await _hash(change)
+    async with store.read() if dry_run else store.write() as unit:
         user = await _get_user(unit, name)
         attributes = change.attributes()
         await _refuse_taken(unit, name, attributes)
         await unit.users.replace(user, attributes, password_hash)
+        if dry_run:
+            return user
         detail = _detail(attributes) | {"password_changed": password_hash is not None}
         await unit.audit.add(by, "user_replaced", user.name, **detail)
     return user
