@@ -6,14 +6,16 @@ It runs before a byte of the body is read.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
 from admin_api.http.identity import Principal, Scope, parse_token, secret_matches
-from admin_api.http.paths import PRINCIPAL, PROBLEMS_PATH
+from admin_api.http.paths import LIVENESS_PATH, PRINCIPAL, PROBLEMS_PATH, READINESS_PATH
 from admin_api.http.problems import ApiError, ProblemKind, problem_response, unauthenticated
 from admin_api.log_events import ApiEvent
+from admin_api.store.failures import is_unavailable
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Send
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 
 GUARDED = "/api/"
 PUBLIC = PROBLEMS_PATH  # the list of problem kinds is public
-USE_NOTED_EVERY = 60.0  # seconds between two writes of a token's last use
-MAX_NOTED = 4096  # tokens whose last write is remembered; forgetting one costs a write
+PROBE_TIME = 1.0  # seconds that a readiness probe waits for the look-up of its token
 
 
 class Authentication:
@@ -33,11 +34,14 @@ class Authentication:
     def __init__(self, app: ASGIApp, *, services: Services) -> None:
         self._app = app
         self._services = services
-        self._noted: dict[str, float] = {}
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         try:
-            principal = scope.get(PRINCIPAL) or await self._authenticate(scope)
+            principal = scope.get(PRINCIPAL)
+            if principal is None and scope["path"] == READINESS_PATH:
+                principal = await self._authenticate_probe(scope)
+            elif principal is None and scope["path"] != LIVENESS_PATH:
+                principal = await self._authenticate(scope)
             if principal is None and scope["path"].startswith(GUARDED) and not scope["path"].startswith(PUBLIC):
                 raise unauthenticated("Send a token as Authorization: Bearer ocs_...")
         except ApiError as error:
@@ -63,9 +67,24 @@ class Authentication:
         now = services.clock.wall()
         if token.expires_at is not None and token.expires_at <= now:
             raise unauthenticated("The token has expired")
-        await self._note_use(token_id)
+        services.token_uses.note(token_id)
         scopes = frozenset(scope for scope in Scope if scope.value in token.scopes)
         return Principal(f"{token.name}#{token_id}", scopes)
+
+    async def _authenticate_probe(self, scope: AsgiScope) -> Principal | None:
+        """Returns the holder of the request's token; ``None`` if it is wrong or the database does not answer.
+
+        A probe with an expired token must not take the server for dead.
+        """
+        try:
+            async with asyncio.timeout(PROBE_TIME):
+                return await self._authenticate(scope)
+        except (ApiError, TimeoutError):
+            return None
+        except Exception as error:
+            if is_unavailable(error):
+                return None
+            raise
 
     def _refuse_token(self, scope: AsgiScope) -> ApiError:
         """Count a wrong token. Returns 401, or 429 after too many from one address."""
@@ -77,14 +96,3 @@ class Authentication:
             return ApiError(ProblemKind.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(int(wait) + 1)})
         self._services.events.emit(ApiEvent.TOKEN_REFUSED, address=address)
         return unauthenticated("The token is unknown or was revoked")
-
-    async def _note_use(self, token_id: str) -> None:
-        clock = self._services.clock
-        moment = clock.monotonic()
-        if moment - self._noted.get(token_id, float("-inf")) < USE_NOTED_EVERY:
-            return
-        if len(self._noted) >= MAX_NOTED:
-            self._noted.clear()
-        self._noted[token_id] = moment
-        async with self._services.store.write() as unit:
-            await unit.tokens.note_uses({token_id: clock.wall()})

@@ -10,6 +10,7 @@ from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.enforcement.rule_listing import RuleListing
 from admin_api.http.request_metrics import RequestMetrics
 from admin_api.http.throttle import Throttle
+from admin_api.token_uses import TokenUses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,8 @@ class Services:
     throttle: Throttle = field(default_factory=Throttle)
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
     rule_listing: RuleListing = field(init=False)
+    token_uses: TokenUses = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rule_listing", RuleListing(self.store))  # the dataclass is frozen
+        object.__setattr__(self, "token_uses", TokenUses(self.store, self.clock))

@@ -20,6 +20,7 @@ from admin_api.health.status import describe_status
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import Body, Cidr, Text
 from admin_api.services import Services
+from admin_api.store.failures import is_unavailable
 from vpn_frontend.settings import Network
 
 logger = logging.getLogger(__name__)
@@ -63,9 +64,13 @@ class LineCommands:
             answer = _failure(ProblemKind.INVALID.code, _describe(error))
         except ApiError as error:
             answer = _failure(error.kind.code, error.detail)
-        except Exception:
-            logger.exception("a command on the control socket failed")
-            answer = _failure(ProblemKind.INTERNAL.code, ProblemKind.INTERNAL.title)
+        except Exception as error:
+            if is_unavailable(error):
+                logger.warning("a command on the control socket failed: the database is not available: %s", error)
+                answer = _failure(ProblemKind.UNAVAILABLE.code, "the database does not answer; repeat it later")
+            else:
+                logger.exception("a command on the control socket failed")
+                answer = _failure(ProblemKind.INTERNAL.code, ProblemKind.INTERNAL.title)
         return json.dumps(answer, separators=(",", ":")).encode() + b"\n"
 
     async def _carry_out(self, command: Command, by: str) -> dict[str, Any]:

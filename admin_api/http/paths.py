@@ -6,6 +6,8 @@ from __future__ import annotations
 API_PREFIX = "/api/v1"
 PROBLEMS_PATH = f"{API_PREFIX}/problems"  # the ``type`` of a problem document lies under it
 TOKENS_PATH = f"{API_PREFIX}/tokens"
-HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+LIVENESS_PATH = "/healthz"
+READINESS_PATH = "/readyz"
+HEALTH_PATHS = frozenset({LIVENESS_PATH, READINESS_PATH, "/metrics"})
 
 PRINCIPAL = "ocsentry.principal"  # the caller's key in an ASGI scope

@@ -127,6 +127,11 @@ class ApiError(Exception):
         self.headers = headers
 
 
+def unavailable(detail: str, retry_after: int = 5) -> ApiError:
+    """Returns the error 503; the caller may repeat the request after ``retry_after`` seconds."""
+    return ApiError(ProblemKind.UNAVAILABLE, detail, headers={"Retry-After": str(retry_after)})
+
+
 def unauthenticated(detail: str) -> ApiError:
     """Returns the error 401 with its challenge."""
     return ApiError(ProblemKind.UNAUTHENTICATED, detail, headers={"WWW-Authenticate": 'Bearer realm="ocsentry"'})

@@ -11,9 +11,11 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from admin_api.http.problems import ApiError, ProblemKind, problem_response
+from admin_api.http.problems import ApiError, ProblemKind, problem_response, unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from admin_api.http.request_metrics import RequestMetrics
@@ -31,8 +33,12 @@ SECURITY_HEADERS = (
 class RequestContext:
     """ASGI middleware around all others."""
 
-    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: RequestMetrics, is_unavailable: Callable[[Exception], bool] = lambda _: False
+    ) -> None:
+        """``is_unavailable`` tells the errors of a database that may work again later: 503 instead of 500."""
         self._app = app
+        self._is_unavailable = is_unavailable
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +58,12 @@ class RequestContext:
 
         try:
             await self._app(scope, receive, send_with_headers)
-        except Exception:
+        except Exception as error:
+            if not status and self._is_unavailable(error):
+                logger.warning("request %s failed: the database is not available: %s", request_id, error)
+                failure = unavailable("The database does not answer; repeat the request later")
+                await problem_response(scope, failure)(scope, receive, send_with_headers)
+                return
             logger.exception("request %s failed: %s %s", request_id, scope["method"], scope["path"])
             if status:
                 raise  # the answer has begun: the connection must break

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy.exc import OperationalError
+from admin_api.store.failures import is_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,16 +24,16 @@ class Writer(Protocol):
 async def record(store: Writer, entries: Sequence[JournalEntry]) -> list[FailedEntry]:
     """Write ``entries``. Returns those that the database refuses, found by bisection, each with its error.
 
-    Raises ``OperationalError`` if the database itself fails; then no entry is at fault.
+    Raises the database's error if the database itself fails; then no entry is at fault.
     """
     if not entries:
         return []
     try:
         async with store.write() as unit:
             await unit.sessions.record(entries)
-    except OperationalError:
-        raise
-    except Exception as error:  # noqa: BLE001 - returned with the faulty entry
+    except Exception as error:
+        if is_unavailable(error):
+            raise
         if len(entries) == 1:
             return [(entries[0], error)]
     else:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import delete
+from sqlalchemy.exc import OperationalError
 
 from admin_api.clock import Clock
 from admin_api.http.identity import ALL_SCOPES, Scope
@@ -108,8 +109,20 @@ class TestUse:
         made = (await server.client.post(URL, json={"name": "x", "scopes": ["blocks:read"]})).json()
         assert made["last_used_at"] is None
         await server.anonymous.get("/api/v1/blocks", headers={"Authorization": f"Bearer {made['token']}"})
+        await server.services.token_uses.written()
         listed = (await server.client.get(URL)).json()["items"]
         assert next(token for token in listed if token["id"] == made["id"])["last_used_at"] is not None
+
+    async def test_a_use_that_cannot_be_noted_refuses_no_request(self, server, monkeypatch):
+        made = (await server.client.post(URL, json={"name": "x", "scopes": ["blocks:read"]})).json()
+
+        def locked():
+            raise OperationalError("BEGIN IMMEDIATE", {}, Exception("database is locked"))
+
+        monkeypatch.setattr(server.store, "write", locked)
+        headers = {"Authorization": f"Bearer {made['token']}"}
+        assert (await server.anonymous.get("/api/v1/blocks", headers=headers)).status_code == 200
+        await server.services.token_uses.written()
 
     @pytest.mark.parametrize(
         "authorization",

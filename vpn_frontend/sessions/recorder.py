@@ -25,11 +25,16 @@ MAX_BEHIND = 10_000
 BATCH = 512  # entries; some milliseconds of work
 PAUSE = 0.05  # seconds in which entries gather for the next batch
 DEADLINE = 10.0  # seconds for one batch
-ATTEMPTS = 3  # per batch; then it is dropped
+RETRY = 1.0  # seconds between two attempts while the journal fails
+ATTEMPTS = 3  # per batch while the server stops; then it is dropped
 
 
 class SessionRecorder:
-    """Writes entries in order. What cannot be written is reported as ``backend_failed`` and dropped."""
+    """Writes entries in order. A batch is kept until it is written.
+
+    Each failure is reported as ``backend_failed``. Dropped are an entry that the journal refuses, and a batch that
+    still cannot be written when the server stops.
+    """
 
     def __init__(self, journal: SessionJournal, events: EventSink) -> None:
         self._journal = journal
@@ -86,12 +91,17 @@ class SessionRecorder:
         return [JournalEntry(Stage.SEEN, seen.popleft()) for _ in range(min(BATCH, len(seen)))]
 
     async def _write(self, batch: list[JournalEntry]) -> None:
-        for _ in range(ATTEMPTS):
+        stopping = 0  # attempts since the server began to stop
+        while stopping < ATTEMPTS:
+            stopping += self._hurry.is_set()
             try:
                 async with asyncio.timeout(DEADLINE):
                     left_out = await self._journal.record(batch)
             except Exception as error:  # noqa: BLE001 - a failing journal must not stop tunnels
                 self._report(error)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY):
+                        await self._hurry.wait()
             else:
                 for _entry, fault in left_out:
                     self._report(fault)

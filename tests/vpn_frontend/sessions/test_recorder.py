@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from lab.timeouts import TIMEOUT
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import CloseReason, SessionState, SessionView
 from vpn_frontend.sessions import recorder as recorder_module
@@ -80,6 +81,31 @@ async def test_a_journal_that_never_works_stops_nobody(monkeypatch):
     assert calls == [["session-1"]] * recorder_module.ATTEMPTS + [["session-2"]]
     assert len(events.of("backend_failed")) == recorder_module.ATTEMPTS
     assert list(journal.open) == ["session-2"]
+
+
+@pytest.mark.asyncio
+async def test_a_batch_is_kept_until_the_journal_works_again(monkeypatch):
+    monkeypatch.setattr(recorder_module, "RETRY", 0)
+    failures, written = 20, asyncio.Event()
+
+    class LockedJournal(MemoryJournal):
+        async def record(self, entries):
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise OSError("database is locked")
+            left_out = await super().record(entries)
+            written.set()
+            return left_out
+
+    journal, events = LockedJournal(), MemoryEvents()
+    recorder = SessionRecorder(journal, events)
+    recorder.opened(view(1))
+    task = asyncio.create_task(recorder.run())
+    await asyncio.wait_for(written.wait(), TIMEOUT)
+    task.cancel()
+    assert list(journal.open) == ["session-1"]
+    assert len(events.of("backend_failed")) == 20
 
 
 @pytest.mark.asyncio
