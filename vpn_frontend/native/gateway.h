@@ -159,7 +159,7 @@ int gw_connection_close(gw *g, uint64_t connection);
 /* -EINVAL: an MTU below GW_MTU_MIN. *session is 0 or unchanged on failure. */
 int gw_session_open(gw *g, uint64_t connection, const struct gw_session_config *config, uint64_t *session);
 /* Sends `head` (the HTTP answer), then makes `connection` the session's TLS channel. `early` are bytes that the peer sent behind
- * its CONNECT. An earlier channel is closed (GW_CAUSE_REPLACED, no GW_CHANNEL_DOWN). */
+ * its CONNECT. An earlier channel is sent a DISCONNECT and closed (no GW_CHANNEL_DOWN). */
 int gw_session_attach(gw *g, uint64_t session, uint64_t connection, const uint8_t *head, size_t head_size,
                       const uint8_t *early, size_t early_size);
 /* Sends `frame` (a whole CSTP DISCONNECT or TERMINATE frame, or nothing), closes the channel, frees the inner addresses. */

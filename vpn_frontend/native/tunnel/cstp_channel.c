@@ -61,11 +61,14 @@ static void on_end(struct gw_connection *connection, enum gw_cause cause)
 
 static const struct gw_connection_callbacks callbacks = { on_data, on_end };
 
+/* Tells a client whose channel is replaced, and closes it. Without the frame it would come back with the same cookie: two clients
+ * would take the session from each other for ever. The reason "user" makes clients stop. */
 static void close_previous(struct gw_session *session)
 {
+    static const uint8_t replaced[] = "\xb0" "Another connection took over this session.";
     struct gw_connection *previous = gw_session_take_channel(session);
 
-    if (previous)
+    if (previous && gw_cstp_send_control(previous, GW_FRAME_DISCONNECT, replaced, sizeof(replaced) - 1) == 0)
         gw_connection_finish(previous);
 }
 

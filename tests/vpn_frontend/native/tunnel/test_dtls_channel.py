@@ -90,6 +90,7 @@ def test_a_session_that_moved_is_found_by_new_connections_and_new_names(start_la
     lab.gateway.set_dtls(session, DtlsPsk(name, secret))
     lab.gateway.attach(session, up.connection_id, b"AGAIN", b"")
     assert again.read(5) == b"AGAIN"
+    assert tls.read_frame()[0] == 5  # DISCONNECT: replaced
     assert tls.at_end()
     second = lab.client(PSK, name, secret)
     assert second.connect()

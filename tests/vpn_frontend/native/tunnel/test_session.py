@@ -324,6 +324,8 @@ def test_a_reconnect_keeps_session_and_counters_and_ends_the_old_connection(benc
     bench.gateway.attach(session, up.connection_id, b"AGAIN", b"")
     assert new.read(5) == b"AGAIN"
     bench.wait(ChannelUp, lambda event: event.connection_id == up.connection_id)
+    # A client that is not told comes back with its cookie, and two with one cookie replace each other for ever.
+    assert old.read_frame() == (wire.disconnect, b"\xb0Another connection took over this session.")
     assert old.at_end()
     new.send(wire.frame(wire.data, packet))
     assert bench.tun[0].recv(65536) == packet
@@ -359,6 +361,7 @@ def test_a_reconnect_on_another_worker_moves_to_the_session(start, wire):
         queue.send(down)
         assert new.read_frame() == (wire.data, down)
     assert bench.gateway.counters(session).tx_packets == 2
+    assert old.read_frame()[0] == wire.disconnect
     assert old.at_end()
     bench.gateway.close_session(session, wire.frame(wire.disconnect, b"\x01end"))
     assert new.read_frame() == (wire.disconnect, b"\x01end")
