@@ -117,7 +117,9 @@ def _allow_with_conditions(program: SyscallFilter, role: Role, pid: int) -> None
     _allow_sockets(role, allow)
     if role is Role.MAIN:
         allow("clone", Arg(0, MASKED_EQ, CLONE_THREAD_BITS | CLONE_NAMESPACES, CLONE_THREAD_BITS))
-        allow("seccomp", Arg(0, EQ, linux.SECCOMP_SET_MODE_FILTER))  # the workers' own: a filter only ever takes away
+        # A worker's own filter, which only takes away.
+        flags = linux.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+        allow("seccomp", Arg(0, EQ, linux.SECCOMP_SET_MODE_FILTER), Arg(1, EQ, flags))
         for request in TUN_IOCTLS:
             allow("ioctl", Arg(1, EQ, request))
     else:

@@ -72,10 +72,10 @@ def set_capabilities(numbers: frozenset[int]) -> None:
     syscall(_number(_CAPSET), header, data)
 
 
-def load_filter(program: bytes) -> None:
-    """Put every thread of the process under ``program``, an array of ``struct sock_filter``. Requires no_new_privs."""
+def load_filter(program: bytes, *, all_threads: bool = True) -> None:
+    """Put every thread of the process, or this one, under ``program``, an array of ``struct sock_filter``. Requires no_new_privs."""
     fprog = _SockFprog(len(program) // _SOCK_FILTER_SIZE, program)
-    flags = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW
+    flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW | (SECCOMP_FILTER_FLAG_TSYNC if all_threads else 0)
     thread = syscall(_number(_SECCOMP), SECCOMP_SET_MODE_FILTER, flags, fprog)
     if thread:
         raise OSError(f"thread {thread} cannot be put under the filter")

@@ -143,6 +143,12 @@ WORKER = {  # allowed to the rest of the server, refused to a thread of the gate
     "list a folder": lambda: list(Path(os.environ["ELSEWHERE"]).iterdir()),
     "pipe": os.pipe,
 }
+HELPER = {  # allowed to the server, refused to its helper
+    "connect": lambda: socket.socket().connect(("127.0.0.1", 9)),
+    "listen": lambda: socket.socket().listen(),
+    "remove a file": lambda: Path(os.environ["ELSEWHERE"], "victim").unlink(),
+    "make a folder": lambda: Path(os.environ["ELSEWHERE"], "folder").mkdir(),
+}
 NEWER = {"io_uring_setup": lambda: call("io_uring_setup", 1, None)}  # answered with ENOSYS
 LANDLOCK = {
     "shadow": lambda: Path("/etc/shadow").read_bytes(),
@@ -159,7 +165,7 @@ LANDLOCK = {
     "bind a high port": lambda: listen_on_tcp(0),
     "abstract socket": connect_to_abstract_socket,
 }
-ATTEMPTS = {**WORKER, **LANDLOCK, **NEWER, **SECCOMP}
+ATTEMPTS = {**HELPER, **WORKER, **LANDLOCK, **NEWER, **SECCOMP}
 
 
 def outcome(attempt):
@@ -183,9 +189,10 @@ def main():
     if mode != "none":
         reach = Reach((*system_paths(), Path(__file__).parents[3]), (Path(folder),), tuple(map(Path, DEVICES)))
         narrower = filters.build(Role.WORKER, mode)
-        drop(Restrictions(None, filters.build(Role.MAIN, mode), reach))
+        own = filters.build(Role.HELPER if role == "helper" else Role.MAIN, mode)
+        drop(Restrictions(None, own, reach))
         if role == "worker":
-            filters.load(narrower)
+            linux.load_filter(narrower, all_threads=False)
     outcomes = {}
     for name in names:
         outcomes[name] = [outcome(ATTEMPTS[name])]

@@ -69,6 +69,12 @@ def test_a_thread_of_the_gateway_may_still_less(attempt):
     assert attempt("kill", "TCP socket", role="worker").returncode == -signal.SIGSYS
 
 
+def test_the_helper_may_still_less(attempt):
+    names = [*attempts.HELPER, *attempts.SECCOMP]
+    found = outcomes(attempt("errno", *names, role="helper"))
+    assert found == {name: ["EPERM"] for name in names}
+
+
 @pytest.mark.parametrize("mode", ["errno", "kill"])
 def test_calls_newer_than_the_list_do_not_exist(attempt, mode):
     assert outcomes(attempt(mode, *attempts.NEWER)) == {name: ["ENOSYS"] * 2 for name in attempts.NEWER}
