@@ -73,7 +73,10 @@ def set_capabilities(numbers: frozenset[int]) -> None:
 
 
 def load_filter(program: bytes, *, all_threads: bool = True) -> None:
-    """Put every thread of the process, or this one, under ``program``, an array of ``struct sock_filter``. Requires no_new_privs."""
+    """Put every thread of the process, or this one, under ``program`` (``struct sock_filter[]``).
+
+    Requires no_new_privs.
+    """
     fprog = _SockFprog(len(program) // _SOCK_FILTER_SIZE, program)
     flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW | (SECCOMP_FILTER_FLAG_TSYNC if all_threads else 0)
     thread = syscall(_number(_SECCOMP), SECCOMP_SET_MODE_FILTER, flags, fprog)
