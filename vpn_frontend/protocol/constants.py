@@ -12,7 +12,9 @@ MAX_TLS_RECORD = 16384  # bytes of payload (RFC 8446 section 5.1); a CSTP frame 
 
 # Limits of one HTTP request
 MAX_HEAD = 16 * 1024  # bytes of request line and headers together
-MAX_BODY = 64 * 1024  # bytes; the largest login of a client is below 8 KB
+MAX_BODY = (
+    32 * 1024
+)  # bytes; with the head less than 64 KiB for each connection; the largest login of a client is below 8 KB
 MAX_HEADERS = 100
 MAX_REASON = 300  # characters of a text for the user in a header
 

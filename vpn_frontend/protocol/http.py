@@ -9,6 +9,7 @@ over with it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from vpn_frontend.protocol.http_fast_path import HttpRequest, parse_plain_reques
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_EARLY = 64 * 1024  # bytes a client may send behind its CONNECT before the answer
+MAX_EARLY = 32 * 1024  # bytes a client may send behind its CONNECT before the answer
 MAX_PIECES = 4096  # chunks and reads of one body; each costs about as much as a small request
 MAX_REQUESTS = 100  # per connection; an AnyConnect login with its downloads takes about 20
 
@@ -132,20 +133,43 @@ def render_head(status: int, reason: str, headers: Iterable[tuple[str, str]]) ->
 
 
 class _Reader:
-    """Reads one request with h11: any spelling, any number of pieces."""
+    """Reads one request with h11, in any number of pieces.
+
+    h11 bounds only a head that is incomplete, and takes a bare LF for a line end and folded headers (RFC 9112 sections
+    2.2 and 5.2), which other parsers read differently. So a head is gathered, bounded and checked here first.
+    """
 
     def __init__(self) -> None:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._head: bytearray | None = bytearray()  # None: it is complete
         self._request: h11.Request | None = None
         self._body = bytearray()
         self._pieces = 0  # each costs the same, whatever its size
 
     def receive(self, data: bytes) -> HttpRequest | None:
+        if self._head is not None:
+            whole = self._gather(self._head, data)
+            if whole is None:
+                return None
+            data, self._head = whole, None
         try:
             self._h11.receive_data(data)
             return self._read()
         except h11.RemoteProtocolError as error:
             raise HttpError(error.error_status_hint, _REASONS.get(error.error_status_hint, "Bad Request")) from error
+
+    @staticmethod
+    def _gather(head: bytearray, data: bytes) -> bytes | None:
+        """The head with what follows it; ``None``: it is incomplete."""
+        start = max(0, len(head) - 3)  # the last bytes may be part of an end
+        head += data
+        end = head.find(b"\r\n\r\n", start)
+        bound = len(head) if end < 0 else end + 4
+        if bound > MAX_HEAD:
+            raise HttpError(431, _REASONS[431])
+        if _AMBIGUOUS.search(head, max(0, start - 1), bound):
+            raise HttpError(400, "Bad Request")
+        return None if end < 0 else bytes(head)
 
     @property
     def trailing(self) -> bytes:
@@ -196,6 +220,7 @@ class _Reader:
         )
 
 
+_AMBIGUOUS = re.compile(rb"(?<!\r)\n|\r\n[ \t]")  # a bare LF, a folded header
 _REASONS = {
     400: "Bad Request",
     413: "Content Too Large",

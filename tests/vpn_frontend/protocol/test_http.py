@@ -21,14 +21,14 @@ CONNECT = b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=abc
 OK = HttpResponse(200, "OK", (("X-Case-Kept", "1"),), b"body")
 
 
-def feed(connection, data):
-    for start in range(0, len(data), 4096):
-        connection.receive(data[start : start + 4096])
+def feed(connection, data, size=4096):
+    for start in range(0, len(data), size):
+        connection.receive(data[start : start + size])
 
 
-def refused(connection, data):
+def refused(connection, data, size=4096):
     with pytest.raises(HttpError) as caught:
-        feed(connection, data)
+        feed(connection, data, size)
     answer = connection.refuse(caught.value)
     assert answer.startswith(b"HTTP/1.1 %d " % caught.value.status)
     return caught.value.status
@@ -211,3 +211,31 @@ def test_no_text_ends_its_line(text):
         render_head(200, "OK", [("X-Reason", text)])
     with pytest.raises(ValueError, match="end of a line"):
         render_head(200, text, ())
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 1 << 20])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\nHost: vpn\n\n",
+        b"GET / HTTP/1.1\r\nHost: vpn\nX: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: vpn\r\nX: a\r\n b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: vpn\r\nX: a\r\n\tb\r\n\r\n",
+        b"\nGET / HTTP/1.1\r\nHost: vpn\r\n\r\n",
+    ],
+)
+def test_a_bare_line_feed_and_a_folded_header_are_refused(head, pieces):
+    assert refused(HttpConnection(), head, pieces) == 400
+
+
+def test_the_limit_of_a_head_holds_in_one_piece_and_in_many():
+    line = b"GET / HTTP/1.1\r\nHost: vpn\r\nConnection: close\r\n"
+    fits = line + b"X: " + b"a" * (MAX_HEAD - len(line) - 7) + b"\r\n\r\n"
+    assert len(fits) == MAX_HEAD
+    assert HttpConnection().receive(fits) is not None
+    for size in (100, 1 << 20):
+        assert refused(HttpConnection(), fits.replace(b"X: ", b"X: a"), size) == 431
+
+
+def test_an_unfinished_request_is_held_in_less_than_64_kib():
+    assert MAX_HEAD + max(MAX_BODY, MAX_EARLY) <= 48 * 1024
