@@ -243,7 +243,7 @@ static void pay_back(struct walk *walk, const struct se_network *source)
 {
     const struct se_policy *policy = walk->policy;
 
-    if (walk->step || !walk->request->verified)
+    if (walk->step || walk->request->verified != SE_SOURCE_VERIFIED)
         return;
     for (uint64_t i = 0; i < policy->snapshot->paybacks.count; i++) {
         const struct se_payback *payback = &policy->paybacks[i];
@@ -265,7 +265,7 @@ static bool match_limits(struct walk *walk)
 
     if (walk->limit != SE_NO_LIMIT) {
         const struct se_limit *limit = &walk->policy->limits[walk->limit];
-        over = (walk->request->verified ? is_over_window : is_over_sketch)(walk, limit, &source, &verdict);
+        over = (walk->request->verified == SE_SOURCE_VERIFIED ? is_over_window : is_over_sketch)(walk, limit, &source, &verdict);
         step = (struct se_step){
             .matched = 1,
             .length = source.length,
@@ -302,7 +302,9 @@ static bool is_known(const struct se_policy *policy, uint32_t event)
 /* Requires that the cell of the address has been looked up. */
 static void walk_tiers(struct walk *walk)
 {
-    walk->limit = se_limit_in(walk->policy, walk->cell, walk->request->event);
+    walk->limit = SE_NO_LIMIT;
+    if (walk->request->verified != SE_SOURCE_NAMED)
+        walk->limit = se_limit_in(walk->policy, walk->cell, walk->request->event);
     if (decides_by_table(walk, NEVER_BLOCK) || decides_by_table(walk, RULES) || match_penalties(walk) || decides_by_table(walk, FEEDS) ||
         decides_by_table(walk, COUNTRY) || decides_by_table(walk, ASN) || decides_by_table(walk, ANONYMIZER) || match_limits(walk))
         return;

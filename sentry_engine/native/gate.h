@@ -62,13 +62,20 @@ enum se_event {
     SE_EVENT_CUSTOM = 16,
 };
 
+/* What is known of the source. Penalties that the address earned verified concern all three. */
+enum se_source_kind {
+    SE_SOURCE_UNVERIFIED = 0,  /* may be spoofed: limited apart, without an effect on verified requests */
+    SE_SOURCE_VERIFIED = 1,    /* cannot be spoofed: TCP handshake done */
+    SE_SOURCE_NAMED = 2,       /* may be spoofed, but named a live session: limits neither count nor refuse it */
+};
+
 struct se_request {
     uint8_t address[16];   /* network order; IPv4 as ::ffff:a.b.c.d */
     uint16_t event;        /* enum se_event, or SE_EVENT_CUSTOM + n */
     uint16_t port;         /* the source's port, host order; 0: unknown */
     uint16_t local_port;   /* host order; 0: unknown */
     uint8_t protocol;      /* IPPROTO_TCP or IPPROTO_UDP; 0: unknown */
-    uint8_t verified;      /* 1: the source cannot be spoofed (TCP handshake done, or cookie echoed) */
+    uint8_t verified;      /* enum se_source_kind */
     uint64_t now;          /* CLOCK_MONOTONIC, ns */
 };
 

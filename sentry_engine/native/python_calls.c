@@ -72,7 +72,7 @@ uint32_t se_core_drain_log(struct se_core *core, struct se_decision_row *out, ui
             .port = decision.request.port,
             .local_port = decision.request.local_port,
             .protocol = decision.request.protocol,
-            .verified = decision.request.verified,
+            .verified = decision.request.verified == SE_SOURCE_VERIFIED,
         };
         memcpy(row->address, decision.request.address, sizeof row->address);
     }

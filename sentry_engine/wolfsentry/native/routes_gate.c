@@ -62,7 +62,7 @@ static int ask_tables(struct se_ws_gate *self, const struct se_request *request,
     describe(request, &traffic);
     pthread_rwlock_rdlock(&self->lock);
     for (uint32_t at = 0; at < self->count && !decided; at++) {
-        uint32_t results = request->verified ? results_of(request->event) : 0;   /* an unverified source is not scored */
+        uint32_t results = request->verified == SE_SOURCE_VERIFIED ? results_of(request->event) : 0;   /* an unverified source is not scored */
         uint32_t route = SE_WS_NO_ROUTE;
         int code = se_ws_dispatch(self->tables[at], &traffic, NULL, (int64_t)(request->now / 1000), &results, &route);
         if (code || (route != SE_WS_NO_ROUTE && results & (ACCEPT | REJECT))) {

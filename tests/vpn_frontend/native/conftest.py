@@ -93,6 +93,7 @@ class Gate:
 
     CONNECT, TLS_HANDSHAKE_FAILED, DTLS_HANDSHAKE = 0, 1, 2
     ACCEPT, REJECT, RATE_LIMITED = 0, 1, 2
+    UNVERIFIED, VERIFIED, NAMED = 0, 1, 2
 
     def __init__(self, library):
         self._library = library

@@ -50,7 +50,7 @@
     X(rx_mailbox_full)          /* datagrams for a session of another worker, whose mailbox was full */ \
     X(dtls_garbage)             /* datagrams that are not DTLS */ \
     X(dtls_hello_malformed) \
-    X(dtls_hello_refused)       /* by the policy, before any other check */ \
+    X(dtls_hello_refused)       /* by the policy */ \
     X(dtls_hello_unknown)       /* names no session: no answer */ \
     X(dtls_hello_duplicate)     /* too soon after the one before */ \
     X(dtls_cookies_sent) \

@@ -23,7 +23,7 @@ static bool ask_tcp(const struct se_gate *gate, const uint8_t peer[16], uint16_t
         .port = port,
         .local_port = local_port,
         .protocol = IPPROTO_TCP,
-        .verified = 1,
+        .verified = SE_SOURCE_VERIFIED,
         .now = gw_clock_now(),
     };
 
@@ -40,14 +40,15 @@ void gw_gate_report_handshake(const struct se_gate *gate, const uint8_t peer[16]
     ask_tcp(gate, peer, port, local_port, SE_EVENT_TLS_HANDSHAKE_FAILED);
 }
 
-bool gw_gate_accepts_udp(const struct se_gate *gate, const uint8_t peer[16], uint16_t port, uint16_t local_port, uint64_t now)
+bool gw_gate_accepts_udp(const struct se_gate *gate, const uint8_t peer[16], uint16_t port, uint16_t local_port, bool named,
+                         uint64_t now)
 {
     struct se_request request = {
         .event = SE_EVENT_DTLS_HANDSHAKE,
         .port = port,
         .local_port = local_port,
         .protocol = IPPROTO_UDP,
-        .verified = 0,
+        .verified = named ? SE_SOURCE_NAMED : SE_SOURCE_UNVERIFIED,
         .now = now,
     };
 

@@ -20,10 +20,10 @@
 #define UDP_GRO 104
 #endif
 
-static bool policy_accepts(const struct gw_worker *worker, const struct gw_path *path)
+static bool policy_accepts(const struct gw_worker *worker, const struct gw_path *path, bool named)
 {
     return gw_gate_accepts_udp(worker->gateway->gate, path->peer, path->peer_port, worker->udp->listeners[path->socket].port,
-                               worker->now);
+                               named, worker->now);
 }
 
 /* Posts the datagrams for worker `to`. A batch that is refused waits for the next turn and grows. */
@@ -155,12 +155,12 @@ static void take_hello(struct gw_worker *worker, struct gw_datagram *info, const
         gw_count(worker, GW_STAT_dtls_hello_malformed);
         return;
     }
-    if (!policy_accepts(worker, &info->path)) {
+    name = gw_hello_name(&hello);
+    info->session = name ? gw_client_table_find(&worker->gateway->dtls->names, name) : 0;
+    if (!policy_accepts(worker, &info->path, info->session)) {
         gw_count(worker, GW_STAT_dtls_hello_refused);
         return;
     }
-    name = gw_hello_name(&hello);
-    info->session = name ? gw_client_table_find(&worker->gateway->dtls->names, name) : 0;
     if (!info->session) {
         gw_count(worker, GW_STAT_dtls_hello_unknown);
         return;

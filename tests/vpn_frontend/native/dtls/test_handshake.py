@@ -38,13 +38,16 @@ def test_a_hello_that_names_no_session_gets_no_answer(lab, gate, way):
     assert lab.stat("dtls_cookies_sent") == 0
 
 
-def test_the_policy_is_asked_before_the_name_is_looked_up(lab, gate):
+def test_the_policy_is_asked_whether_or_not_a_session_is_named(lab, gate):
+    assert not lab.client(PSK, secrets.token_bytes(32), secrets.token_bytes(48)).connect(seconds=0.3)
+    lab.bench.wait_stat("dtls_hello_unknown")
+    assert gate.last_request().verified == gate.UNVERIFIED
     _, _, client = lab.tunnel()
     gate.answer(gate.DTLS_HANDSHAKE, gate.REJECT)
     assert not client.connect(seconds=0.8)
     lab.bench.wait_stat("dtls_hello_refused")
     request = gate.last_request()
-    assert (request.protocol, request.verified, request.port) == (17, 0, client.socket.getsockname()[1])
+    assert (request.protocol, request.verified, request.port) == (17, gate.NAMED, client.socket.getsockname()[1])
     assert request.local_port == lab.udp_port
     assert lab.stat("dtls_cookies_sent") == 0
     gate.answer(gate.DTLS_HANDSHAKE, gate.ACCEPT)
