@@ -13,6 +13,7 @@ from fastapi.security import HTTPBearer, SecurityScopes
 from admin_api.http.identity import Principal, Scope
 from admin_api.http.paths import PRINCIPAL
 from admin_api.http.problems import ApiError, ProblemKind, unauthenticated
+from admin_api.http.values import Ip
 from admin_api.services import Services
 from vpn_frontend.settings import Address
 
@@ -44,7 +45,14 @@ def caller_address(request: Request) -> Address | None:
 
 
 CallerAddress = Annotated[Address | None, Depends(caller_address)]
-Force = Annotated[bool, Query(description="Apply the change even if it refuses the caller's own address.")]
+Force = Annotated[
+    bool,
+    Query(description="Apply the change even if it refuses the caller's own address, or disconnects or covers much."),
+]
+Protect = Annotated[
+    list[Ip],
+    Query(description="Further addresses of the caller, that only force may refuse.", max_length=16),
+]
 DryRun = Annotated[bool, Query(description="Change nothing; return how many sessions would be disconnected.")]
 ServicesOf = Annotated[Services, Depends(services_of)]
 

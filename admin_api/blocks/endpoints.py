@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response, status
 
 from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockView
-from admin_api.dependencies import BlocksRead, BlocksWrite, CallerAddress, DryRun, Force, ServicesOf
+from admin_api.dependencies import BlocksRead, BlocksWrite, CallerAddress, DryRun, Force, Protect, ServicesOf
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
@@ -21,7 +21,9 @@ router = APIRouter(prefix="/blocks", tags=["blocks"])
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(ProblemKind.SELF_LOCKOUT, ProblemKind.NEVER_BLOCKED, ProblemKind.TABLE_FULL)
+    responses=responses(
+        ProblemKind.SELF_LOCKOUT, ProblemKind.NEEDS_FORCE, ProblemKind.NEVER_BLOCKED, ProblemKind.TABLE_FULL
+    )
     | {200: {"model": BlockCreated, "description": "A dry run, or the network was blocked already"}},
 )
 async def create_block(
@@ -32,15 +34,22 @@ async def create_block(
     response: Response,
     dry_run: DryRun = False,
     force: Force = False,
+    protect: Protect = [],  # noqa: B006 - FastAPI copies it
 ) -> BlockCreated:
     """Block a network. Before the answer, the block is in force and live sessions from the network are disconnected.
 
-    A network that is blocked already keeps its block; the later of the two ends applies.
+    A network that is blocked already keeps its block; the later of the two ends applies. A block of your own address,
+    of a network wider than an IPv4 /8 or an IPv6 /19, or of more than 20 sessions needs force.
     """
-    if address is not None and address in body.cidr and not (force or dry_run):
-        detail = f"{body.cidr} covers {address}, your own address; add force=true to apply it anyway"
-        raise ApiError(ProblemKind.SELF_LOCKOUT, detail)
-    report = await services.enforcement.add_block(body.cidr, body.reason, body.ttl, caller.name, dry_run=dry_run)
+    report = await services.enforcement.add_block(
+        body.cidr,
+        body.reason,
+        body.ttl,
+        caller.name,
+        dry_run=dry_run,
+        force=force,
+        own=protect if address is None else [address, *protect],
+    )
     if report.created:
         response.headers["Location"] = f"{API_PREFIX}/blocks/{report.id}"
     else:

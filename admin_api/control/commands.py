@@ -3,6 +3,7 @@
 
     {"command": "reload_rules"}
     {"command": "block_ip", "ip": "198.51.100.42", "reason": "Brute force", "ttl": 3600}
+    {"command": "block_ip", "ip": "0.0.0.0/0", "force": true}
     {"command": "unblock_ip", "ip": "198.51.100.42"}
     {"command": "status"}
 
@@ -13,7 +14,7 @@ import json
 import logging
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 
 from admin_api.blocks.schemas import Ttl
 from admin_api.health.status import describe_status
@@ -35,6 +36,7 @@ class BlockIp(Body):
     ip: Cidr
     reason: Text = ""
     ttl: Ttl | None = None
+    force: StrictBool = False
 
 
 class UnblockIp(Body):
@@ -93,7 +95,9 @@ class LineCommands:
         return {"version": report.version, "rules": report.rules, "sessions_cut": report.sessions_cut}
 
     async def _block(self, command: BlockIp, by: str) -> dict[str, Any]:
-        report = await self._services.enforcement.add_block(command.ip, command.reason, command.ttl, by)
+        report = await self._services.enforcement.add_block(
+            command.ip, command.reason, command.ttl, by, force=command.force
+        )
         return {
             "id": report.id,
             "ip": _name(report.cidr),

@@ -55,7 +55,7 @@ class RuleChange:
     """One change of an API rule: set it to ``document``, or remove it (``None``).
 
     ``expect`` gets the present rule (``None``: there is none) and raises if it is not the one that the caller means to
-    change. The change is refused if it would reject the address ``protect``.
+    change. Without ``force`` the change is refused if it would reject the address ``own``, or disconnect many sessions.
     """
 
     id: str
@@ -63,7 +63,8 @@ class RuleChange:
     by: str
     expect: Callable[[Rule | None], None] = lambda _: None
     dry_run: bool = False
-    protect: Address | None = None
+    own: Address | None = None
+    force: bool = False
 
 
 def as_documents(rules: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:

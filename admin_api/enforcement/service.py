@@ -18,6 +18,14 @@ from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.enforcement.api_rules import RuleChange, as_documents, count_rules, point_into_rule
 from admin_api.enforcement.blocks import BlockChange, BlockList, block_rule_id
 from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport
+from admin_api.enforcement.safeguards import (
+    MAX_CUT,
+    add_tunnel_sources,
+    lockout,
+    refuse_large_cut,
+    refuse_lockout,
+    refuse_wide,
+)
 from admin_api.enforcement.scheduler import Scheduler
 from admin_api.enforcement.trials import Trials
 from admin_api.http.problems import ApiError, ProblemKind
@@ -123,11 +131,20 @@ class Enforcement:
         )
 
     async def add_block(
-        self, cidr: str | Network, reason: str, ttl: float | None, by: str, *, dry_run: bool = False
+        self,
+        cidr: str | Network,
+        reason: str,
+        ttl: float | None,
+        by: str,
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+        own: Sequence[Address] = (),
     ) -> BlockReport:
         """Block a network for ``ttl`` seconds, or without end (``None``).
 
         A network that is blocked already keeps its block; a later end extends it, an earlier one changes nothing.
+        Without ``force`` a block is refused that covers an address of ``own`` (the caller's), or very much.
         Raises ``ApiError``; ``ValueError`` if ``cidr`` is not a network.
         """
         network = parse_network(cidr)
@@ -137,6 +154,10 @@ class Enforcement:
         if dry_run:
             affected = len(self._sessions.affected_by(network))
             return BlockReport(None, network, reason, by, now, expires_at, affected, created=False)
+        if not force:
+            refuse_lockout(network, own, self._sessions.list())
+            refuse_wide(network)
+            refuse_large_cut(len(self._sessions.affected_by(network)))
         async with self._lock:
             change = await self._blocks.add_block(network, reason, expires_at, by)
             cut = await self._reassess() if change.changed else 0
@@ -194,8 +215,7 @@ class Enforcement:
     async def change_rule(self, change: RuleChange) -> tuple[Rule | None, int]:
         """Returns the changed rule (``None``: removed), and how many sessions were, or would be, disconnected.
 
-        Raises ``PolicyError`` for an invalid rule and ``ApiError`` for one that rejects ``change.protect``; then
-        nothing has changed.
+        Raises ``PolicyError`` for an invalid rule and ``ApiError`` for one that needs force; then nothing has changed.
         """
         async with self._lock:
             async with self._store.read() as unit:
@@ -215,19 +235,23 @@ class Enforcement:
                 raise point_into_rule(error, change.id) from error
             if change.dry_run:
                 return row, len(await self._control.run(self._trials.find_cut, policy))
-            if change.protect is not None:
-                await self._refuse_lockout(policy, change.protect)
+            if not change.force:
+                await self._refuse_harm(policy, [] if change.own is None else [change.own])
             row = await self._commit_rule(change, policy)
             cut = await self._reassess()
         self._events.emit(ApiEvent.RULE_CHANGED, id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
         return row, cut
 
-    async def _refuse_lockout(self, policy: Policy, address: Address) -> None:
-        if self._engine.explain(address).verdict.action is Action.REJECT:
-            return  # refused already: the change does not lock the caller out
-        if await self._control.run(self._trials.refuses, policy, address):
-            detail = f"The change would refuse {address}, your own address; add force=true to apply it anyway"
-            raise ApiError(ProblemKind.SELF_LOCKOUT, detail)
+    async def _refuse_harm(self, policy: Policy, own: Sequence[Address]) -> None:
+        """Raises ``ApiError`` if ``policy`` needs force: it refuses an address of ``own``, or disconnects many."""
+        views = self._sessions.list()
+        for address in add_tunnel_sources(own, views):
+            if self._engine.explain(address).verdict.action is Action.REJECT:
+                continue  # refused already: the change does not lock the caller out
+            if await self._control.run(self._trials.refuses, policy, address):
+                raise lockout("The change", address)
+        if len(views) > MAX_CUT:
+            refuse_large_cut(len(await self._control.run(self._trials.find_cut, policy)))
 
     async def _commit_rule(self, change: RuleChange, policy: Policy) -> Rule | None:
         before = self._policy

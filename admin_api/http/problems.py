@@ -46,6 +46,7 @@ class ProblemKind(Enum):
     ALREADY_EXISTS = _Facts(HTTPStatus.CONFLICT, "The resource exists already")
     ADDRESS_TAKEN = _Facts(HTTPStatus.CONFLICT, "Another user has this inner address")
     SELF_LOCKOUT = _Facts(HTTPStatus.CONFLICT, "The change would refuse the caller's own address")
+    NEEDS_FORCE = _Facts(HTTPStatus.CONFLICT, "The change covers or disconnects very much; repeat it with force")
     NEVER_BLOCKED = _Facts(HTTPStatus.CONFLICT, "never_block exempts the whole network, so a block has no effect")
     FROM_FILE = _Facts(HTTPStatus.CONFLICT, "The rule belongs to a rule file; change it there")
     TABLE_FULL = _Facts(HTTPStatus.CONFLICT, "The maximum number of these resources is reached")

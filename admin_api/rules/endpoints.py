@@ -46,7 +46,11 @@ async def list_rules(_: RulesRead, services: ServicesOf, paging: PagingQuery) ->
     "",
     status_code=status.HTTP_201_CREATED,
     responses=responses(
-        ProblemKind.ALREADY_EXISTS, ProblemKind.INVALID_POLICY, ProblemKind.TABLE_FULL, ProblemKind.SELF_LOCKOUT
+        ProblemKind.ALREADY_EXISTS,
+        ProblemKind.INVALID_POLICY,
+        ProblemKind.TABLE_FULL,
+        ProblemKind.SELF_LOCKOUT,
+        ProblemKind.NEEDS_FORCE,
     ),
 )
 async def create_rule(
@@ -69,7 +73,7 @@ async def create_rule(
 
     response.headers["Location"] = f"{API_PREFIX}/rules/{rule_id}"
     document = resolve_ttl(body, services.clock.wall())
-    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, protect=None if force else address)
+    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, own=address, force=force)
     return await _save(services, change, document, response)
 
 
@@ -99,6 +103,7 @@ async def get_rule(
         ProblemKind.STALE,
         ProblemKind.INVALID_POLICY,
         ProblemKind.SELF_LOCKOUT,
+        ProblemKind.NEEDS_FORCE,
     ),
 )
 async def replace_rule(
@@ -117,7 +122,7 @@ async def replace_rule(
         raise invalid_value("/id", f"the id differs from the one in the path, {rule_id}")
     expect = _expect_unchanged(services, rule_id, if_match)
     document = resolve_ttl(body, services.clock.wall())
-    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, protect=None if force else address)
+    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, own=address, force=force)
     return await _save(services, change, document, response)
 
 
@@ -131,6 +136,7 @@ async def replace_rule(
         ProblemKind.PRECONDITION_REQUIRED,
         ProblemKind.STALE,
         ProblemKind.SELF_LOCKOUT,
+        ProblemKind.NEEDS_FORCE,
     )
     | DRY_RUN,
 )
@@ -145,7 +151,7 @@ async def delete_rule(
 ) -> Response | None:
     """Remove a rule made over the API. Needs If-Match."""
     expect = _expect_unchanged(services, rule_id, if_match)
-    change = RuleChange(rule_id, None, caller.name, expect, dry_run=dry_run, protect=None if force else address)
+    change = RuleChange(rule_id, None, caller.name, expect, dry_run=dry_run, own=address, force=force)
     _, cut = await services.enforcement.change_rule(change)
     return dry_run_response(cut) if dry_run else None
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+import os
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,7 @@ from ocsentry.cli.invocation import CommandError, Invocation, command, count
 from vpn_frontend.settings import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 CidrArgument = Annotated[str, typer.Argument(metavar="CIDR", help="An address or a network, such as 198.51.100.0/24.")]
 
@@ -37,12 +38,21 @@ def block(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; show what would be disconnected.")
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Block even your own address, more than an IPv4 /8 or an IPv6 /19, or more than 20 sessions.",
+        ),
+    ] = False,
 ) -> None:
     """Block an address or a network, and disconnect its sessions, at once."""
     body: dict[str, object] = {"cidr": str(read_network(cidr)), "reason": reason}
     if ttl is not None:
         body["ttl"] = parse_duration(ttl)
-    answer = cli.server.post("blocks", body, dry_run=dry_run or None)
+    answer = cli.server.post(
+        "blocks", body, dry_run=dry_run or None, force=force or None, protect=ssh_client(os.environ)
+    )
     sessions = count(answer["sessions_cut"], "session")
     until = f" until {answer['expires_at']}" if answer.get("expires_at") else ""
     cli.emit(
@@ -65,6 +75,15 @@ def unblock(
 def blocks(cli: Invocation) -> None:
     """List the blocks in force."""
     cli.emit_table(cli.server.items("blocks"), ("cidr", "expires_at", "created_by", "reason", "id"), "no blocks")
+
+
+def ssh_client(environment: Mapping[str, str]) -> str | None:
+    """The address that the operator's SSH session comes from; ``None`` without one."""
+    words = environment.get("SSH_CLIENT", "").split()
+    try:
+        return str(ip_address(words[0])) if words else None
+    except ValueError:
+        return None
 
 
 def read_network(text: str) -> Network:

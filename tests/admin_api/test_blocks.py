@@ -7,6 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from admin_api.enforcement.safeguards import MAX_CUT
 from admin_api.http.identity import Scope
 
 pytestmark = pytest.mark.asyncio
@@ -106,6 +107,42 @@ class TestCreateBlock:
         assert server.engine.explain("192.0.2.200").verdict.accepted
         answer = await server.client.post(URL, params={"force": True}, json={"cidr": "192.0.2.192/26"})
         assert answer.status_code == 201
+
+    @pytest.mark.parametrize("own", ["192.168.99.2", "10.0.0.9"])
+    async def test_the_source_of_the_callers_tunnel_needs_force(self, server, view, own):
+        """The caller's address is the inner one of a tunnel, or the source of the SSH session that it names."""
+        server.sessions.add(view(address=INSIDE if own == "192.168.99.2" else "203.0.113.1"))
+        params = {"protect": [own]}
+        cidr = NETWORK if own == "192.168.99.2" else "10.0.0.0/24"
+        answer = await server.client.post(URL, params=params, json={"cidr": cidr})
+        assert answer.status_code == 409
+        assert answer.json()["code"] == "self_lockout"
+        assert len(server.sessions.views) == 1
+        assert (await server.client.post(URL, params={**params, "force": True}, json={"cidr": cidr})).status_code == 201
+
+    @pytest.mark.parametrize("cidr", ["0.0.0.0/1", "128.0.0.0/7", "8.0.0.0/7", "::/0", "2000::/3", "2600::/18"])
+    async def test_a_wide_network_needs_force(self, server, cidr):
+        answer = await server.client.post(URL, json={"cidr": cidr})
+        assert answer.status_code == 409
+        assert answer.json()["code"] == "needs_force"
+        assert server.engine.blocks() == ()
+        assert (await server.client.post(URL, params={"dry_run": True}, json={"cidr": cidr})).status_code == 200
+        assert (await server.client.post(URL, params={"force": True}, json={"cidr": cidr})).status_code == 201
+
+    @pytest.mark.parametrize("cidr", ["11.0.0.0/8", "2600::/19"])
+    async def test_what_one_holder_can_have_needs_none(self, server, cidr):
+        assert (await server.client.post(URL, json={"cidr": cidr})).status_code == 201
+
+    @pytest.mark.parametrize(("sessions", "needed"), [(MAX_CUT, False), (MAX_CUT + 1, True)])
+    async def test_many_sessions_need_force(self, server, view, sessions, needed):
+        for number in range(sessions):
+            server.sessions.add(view(id=f"s{number}", address=INSIDE))
+        answer = await server.client.post(URL, json={"cidr": NETWORK})
+        assert answer.status_code == (409 if needed else 201)
+        assert len(server.sessions.views) == (sessions if needed else 0)
+        if needed:
+            assert answer.json()["code"] == "needs_force"
+            assert (await server.client.post(URL, params={"force": True}, json={"cidr": NETWORK})).status_code == 201
 
     async def test_exempt_network(self, server):
         answer = await server.client.post(URL, json={"cidr": "127.0.0.1"})

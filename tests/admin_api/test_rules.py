@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from admin_api.enforcement.safeguards import MAX_CUT
 from admin_api.http.identity import Scope
 
 pytestmark = pytest.mark.asyncio
@@ -78,6 +79,16 @@ class TestCreateRule:
         assert answer.json()["code"] == "self_lockout"
         assert server.engine.explain("192.0.2.200").verdict.accepted
         assert (await server.client.post(URL, json=rule, params={"force": True})).status_code == 201
+
+    async def test_many_sessions_need_force(self, server, view):
+        for number in range(MAX_CUT + 1):
+            server.sessions.add(view(id=f"s{number}", address=INSIDE))
+        answer = await server.client.post(URL, json=RULE)
+        assert answer.status_code == 409
+        assert answer.json()["code"] == "needs_force"
+        assert len(server.sessions.views) == MAX_CUT + 1
+        assert server.engine.explain(INSIDE).verdict.accepted
+        assert (await server.client.post(URL, json=RULE, params={"force": True})).status_code == 201
 
     async def test_dry_run(self, server, view):
         server.sessions.add(view(address=INSIDE))

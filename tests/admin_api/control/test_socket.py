@@ -104,7 +104,8 @@ class TestLines:
             b'{"command": "block_ip", "ip": "nonsense"}',
             b'{"command": "block_ip", "ip": "198.51.100.7/24"}',
             b'{"command": "block_ip", "ip": "198.51.100.7", "ttl": -1}',
-            b'{"command": "block_ip", "ip": "198.51.100.7", "force": true}',
+            b'{"command": "block_ip", "ip": "198.51.100.7", "force": 1}',
+            b'{"command": "block_ip", "ip": "198.51.100.7", "forced": true}',
             b'{"command": "status"} trailing',
             b'{"a":' * 5000,
             b"{\xff\xfe}",
@@ -116,6 +117,15 @@ class TestLines:
         assert answer["error"] == "invalid"
         assert answer["detail"]
         assert services.engine.blocks() == ()
+
+    @pytest.mark.parametrize("ip", ["0.0.0.0/0", "::/0", "128.0.0.0/1"])
+    async def test_a_wide_block_needs_force(self, running, services, socket_path, ip):
+        line = f'{{"command": "block_ip", "ip": "{ip}"}}\n'.encode()
+        (answer,) = await ask(socket_path, line)
+        assert (answer["ok"], answer["error"]) == (False, "needs_force")
+        assert services.engine.blocks() == ()
+        (answer,) = await ask(socket_path, line.replace(b"}", b', "force": true}'))
+        assert answer["ok"]
 
     async def test_failed_reload_names_the_location(self, running, services, socket_path, rules_folder):
         (rules_folder / "broken.json").write_text('{"wolfsentry": {"version": "1", "rules": [{"id": "x"}]}}')

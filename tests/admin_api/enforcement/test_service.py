@@ -288,7 +288,7 @@ async def test_a_thousand_random_blocks(enforcing, store):
             else:
                 network = random_network()
                 in_force.add(network)
-                await enforcement.add_block(network, "", None, "me")
+                await enforcement.add_block(network, "", None, "me", force=True)
             if step % 10:
                 continue
             for _ in range(10):
