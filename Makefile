@@ -20,6 +20,7 @@ PIP_LOCKED := $(PIP) install --require-hashes --no-deps --no-build-isolation
 FUZZ_SECONDS ?= 600
 SOAK_ROUNDS ?= 500
 SOAK_SECONDS ?= 3600
+HOSTILE_ROUNDS ?= 20
 
 PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates libseccomp2
 TEST_PACKAGES := openconnect iputils-ping nftables procps systemd
@@ -119,6 +120,8 @@ soak: build .build/test-packages
 	OCSENTRY_FAULT_STEP=1 $(BIN)/pytest -v tests/vpn_frontend/native/test_programs.py
 	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 OCSENTRY_PINGS=600 \
 	    SOAK_SECONDS=$(SOAK_SECONDS) OCSENTRY_TRANSFER_BYTES=1000000000 OCSENTRY_STRICT_TIMES=1 $(BIN)/pytest -v -m netns tests/e2e
+	OCSENTRY_HOSTILE_ROUNDS=$(HOSTILE_ROUNDS) OCSENTRY_HOSTILE_CYCLES=2000 OCSENTRY_HOSTILE_TUNNELS=200 \
+	    $(BIN)/pytest -v -m netns tests/hostile
 
 lock: $(VENV)/.installed
 	PYTHON=$(BIN)/python requirements/update.sh $(if $(UPGRADE),--upgrade)

@@ -36,9 +36,18 @@ class Api:
         if body is not None:
             headers["Content-Type"] = "application/json"
         data = None if body is None else json.dumps(body).encode()
-        connection = self._connection or self._connect()
-        connection.request(method, path, data, headers)
-        response = connection.getresponse()
+        kept = self._connection
+        try:
+            response = self._exchange(kept or self._connect(), method, path, data, headers)
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            self.close()
+            if kept is None:
+                raise
+            # The server closes connections that were idle for long.
+            response = self._exchange(self._connect(), method, path, data, headers)
+        except BaseException:
+            self.close()
+            raise
         text = response.read()
         if response.will_close:
             self.close()
@@ -64,6 +73,13 @@ class Api:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @staticmethod
+    def _exchange(
+        connection: http.client.HTTPConnection, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        connection.request(method, path, data, headers)
+        return connection.getresponse()
 
     def _connect(self) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", ADMIN_PORT)

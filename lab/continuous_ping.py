@@ -53,6 +53,10 @@ class ContinuousPing:
         self._program.kill()
         return gaps
 
+    def unanswered(self) -> list[int]:
+        """Returns the numbers below the highest answered one that have no reply yet; the ping goes on."""
+        return self._gaps()
+
     def round_trips(self, since: float) -> list[float]:
         """Returns the seconds of each round trip answered after ``since`` on the monotonic clock."""
         lines = [line.text for line in self._program.lines if line.at >= since]

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many of everything: login cycles, tunnels at once, a storm of reconnects, a spray of passwords beside a real login.
+
+OCSENTRY_HOSTILE_CYCLES: login cycles. OCSENTRY_HOSTILE_TUNNELS: tunnels at once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lab.cstp_client import Tunnel, log_in, open_tunnel
+from lab.server import PASSWORD
+from lab.timeouts import eventually, time_limit
+
+CYCLES = int(os.environ.get("OCSENTRY_HOSTILE_CYCLES", "100"))
+TUNNELS = int(os.environ.get("OCSENTRY_HOSTILE_TUNNELS", "50"))
+STORM_SECONDS = 20.0  # in which all clients are back
+LOGIN_SECONDS = 2.0  # of a login beside a spray
+CLIENTS = 16  # at once
+
+
+@pytest.fixture
+def crowd(arena):
+    """A user with any number of devices."""
+    body = {"name": "crowd", "password": PASSWORD, "max_same_clients": 0}
+    arena.server.api.expect(201, "POST", "/api/v1/users", body)
+    yield "crowd"
+    arena.server.api.call("DELETE", "/api/v1/users/crowd")
+
+
+def enter(arena, cookie: str) -> Tunnel:
+    opened = open_tunnel(arena.attacker, cookie)
+    assert isinstance(opened, Tunnel), opened
+    return opened
+
+
+def test_login_cycles_leave_nothing_behind(arena, crowd):
+    def cycle(_: int) -> None:
+        tunnel = enter(arena, arena.cookie(crowd))
+        assert tunnel.answers()
+        tunnel.disconnect()
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(cycle, range(CYCLES)))
+    wanted = min(CYCLES, 1000)
+    rows = eventually(lambda: arena.history(crowd), lambda found: len(found) >= wanted, f"{wanted} records")
+    assert {row["end_reason"] for row in rows} <= {"user_disconnect", None}
+
+
+def test_many_tunnels_at_once_and_a_storm_of_reconnects(arena, crowd):
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        cookies = list(pool.map(lambda _: arena.cookie(crowd), range(TUNNELS)))
+        tunnels = list(pool.map(lambda cookie: enter(arena, cookie), cookies))
+        assert all(pool.map(Tunnel.answers, tunnels))
+        assert arena.server.leases() == TUNNELS + 2
+        addresses = {tunnel.ipv4 for tunnel in tunnels}
+        assert len(addresses) == TUNNELS
+        for tunnel in tunnels:
+            tunnel.stream.close()
+        began = time.monotonic()
+        tunnels = list(pool.map(lambda cookie: enter(arena, cookie), cookies))
+        assert all(pool.map(Tunnel.answers, tunnels))
+        assert time.monotonic() - began < time_limit(STORM_SECONDS)
+        assert {tunnel.ipv4 for tunnel in tunnels} == addresses
+        list(pool.map(Tunnel.disconnect, tunnels))
+    arena.end_sessions()
+
+
+def test_a_real_login_beside_a_password_spray(arena):
+    done = threading.Event()
+
+    def spray(number: int) -> None:
+        while not done.is_set():
+            log_in(arena.attacker, f"spray{number}", "wrong")
+
+    with ThreadPoolExecutor(4) as pool:
+        spraying = [pool.submit(spray, number) for number in range(4)]
+        began = time.monotonic()
+        try:
+            with arena.tunnel() as tunnel:
+                assert tunnel.answers()
+            assert time.monotonic() - began < time_limit(LOGIN_SECONDS)
+        finally:
+            done.set()
+        for one in spraying:
+            one.result()

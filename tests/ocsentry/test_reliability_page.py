@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each promise of docs/reliability.md names a test that exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "reliability.md").read_text()
+NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED, ids=lambda part: part)
+def test_a_named_test_exists(file, name):
+    text = (ROOT / file).read_text()
+    assert not name or re.search(rf"def {name}\(", text)
+
+
+def test_every_promise_names_a_test():
+    table = PAGE.partition("| fault | promise | test |")[2].partition("\n\n")[0]
+    rows = table.strip().splitlines()[1:]
+    assert len(rows) > 20
+    assert [row for row in rows if not re.search(r"`tests/[\w/]+\.py::\w+`", row)] == []
+
+
+def test_every_hostile_file_is_named():
+    files = {str(file.relative_to(ROOT)) for file in (ROOT / "tests" / "hostile").glob("test_*.py")}
+    assert files <= {file for file, _ in NAMED}
