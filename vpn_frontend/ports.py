@@ -39,6 +39,9 @@ class UserDirectory(Protocol):
     def recall(self, name: str) -> UserRecord | None:
         """What ``find`` would return, if that is cached. ``None``: call ``find``."""
 
+    async def hash_samples(self) -> Sequence[str]:
+        """Hashes that other programs made, at least one of each scheme (``auth.hash_cost``). Called once, at start."""
+
 
 class SessionState(StrEnum):
     CONNECTED = "connected"

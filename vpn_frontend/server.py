@@ -104,8 +104,11 @@ class VpnServer:
         """Serve when this returns. Raises ``ListenError``, ``TunError``, ``CertificateError`` or ``GatewayError``."""
         certificate = load_certificate(self._settings.certificate, self._settings.private_key, self._read_file)
         await self._journal.close_orphans()
+        samples = await self._users.hash_samples()
         self._gateway = await self._make_gateway(certificate)
         self._passwords = PasswordChecker(remember=self._settings.auth.remember_passwords)
+        for encoded in samples:
+            self._passwords.learn(encoded)
         self._recorder = SessionRecorder(self._journal, self._events)
         self._table = SessionTable(
             self._settings,

@@ -121,6 +121,10 @@ class Store:
     def recall(self, name: str) -> UserRecord | None:
         return self._user_cache.recall(name, self.clock.monotonic())
 
+    async def hash_samples(self) -> Sequence[str]:
+        async with self.read() as unit:
+            return await unit.users.hash_samples()
+
     async def token(self, token_id: str) -> Token | None:
         """Returns the row of a token; do not change it.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from admin_api.store.tables import Membership, User
+from vpn_frontend.auth.hash_cost import OWN_SCHEME, scheme_of
 from vpn_frontend.ports import UserRecord
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from admin_api.clock import Clock
+
+MAX_SAMPLED = 10_000  # imported users whose hashes are looked at when the server starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,15 @@ class UserRepository:
             ipv6=None if user.ipv6 is None else IPv6Address(user.ipv6),
             expires_at=user.expires_at,
         )
+
+    async def hash_samples(self) -> Sequence[str]:
+        """One password hash of each scheme that users have, except that of our own hashes."""
+        foreign = ~User.password_hash.startswith(OWN_SCHEME, autoescape=True)
+        hashes = await self._session.stream_scalars(select(User.password_hash).where(foreign).limit(MAX_SAMPLED))
+        found: dict[str | None, str] = {}
+        async for encoded in hashes:
+            found.setdefault(scheme_of(encoded), encoded)
+        return [*found.values()]
 
     async def with_address(self, ipv4: IPv4Address | None, ipv6: IPv6Address | None) -> Sequence[User]:
         """Returns the users that hold one of these inner addresses."""

@@ -14,7 +14,7 @@ from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend.gateway import tun
 from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.gateway.server_certificate import CertificateError
-from vpn_frontend.ports import JournalEntry, Stage
+from vpn_frontend.ports import JournalEntry, Stage, UserRecord
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.server import VpnServer, tun_device
 from vpn_frontend.settings import parse_endpoint
@@ -175,3 +175,12 @@ def test_the_server_has_the_first_address_of_each_pool(make_settings):
     assert device.addresses == (ip_interface("192.168.99.1/29"), ip_interface("fd00:99::1/64"))
     only6 = tun_device(make_settings(network={"ipv4_pool": None, "mtu": 1280}))
     assert (only6.addresses, only6.mtu) == ((ip_interface("fd00:99::1/64"),), 1280)
+
+
+@pytest.mark.asyncio
+async def test_the_schemes_of_imported_users_are_known_from_the_start(make_harness, users, monkeypatch):
+    imported = UserRecord("carol", "$5$saltsalt$" + "x" * 43)
+    monkeypatch.setitem(users, "carol", imported)
+    harness = await make_harness()
+    assert [*harness.vpn._passwords._samples.values()] == [imported.password_hash]
+    await harness.vpn.stop("bye")

@@ -21,7 +21,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from vpn_frontend.auth.crypt_hash import crypt_matches, is_crypt_hash
-from vpn_frontend.auth.hash_cost import scheme_of
+from vpn_frontend.auth.hash_cost import LANES, MEMORY_KIB, OWN_SCHEME, PASSES, scheme_of
 from vpn_frontend.auth.result import WRONG, Accepted, Pending, Refused, Unavailable
 from vpn_frontend.auth.verified_password_cache import VerifiedPasswordCache
 
@@ -32,11 +32,6 @@ if TYPE_CHECKING:
     from vpn_frontend.auth.result import Outcome
     from vpn_frontend.ports import UserDirectory
 
-# The first recommendation of OWASP's password storage cheat sheet below the profiles of RFC 9106 section 4. Those take
-# 64 MB and about 0.1 s of a core for each login: too much for a server that also carries tunnels.
-MEMORY_KIB = 19_456
-PASSES = 2
-LANES = 1
 MAX_SCHEMES = 4  # of imported hashes whose cost every check has; users of further ones can be told by the time
 MAX_WAITING = 64  # checks in the pool or its queue; about two seconds of two cores
 DEADLINE = 10.0  # seconds for one check
@@ -49,7 +44,6 @@ class OverloadError(Exception):
 
 _hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=Type.ID)
 _UNKNOWN = _hasher.hash(os.urandom(32))  # of a random password, for users without a hash
-_OWN_SCHEME = scheme_of(_UNKNOWN)
 
 
 def hash_password(password: str) -> str:
@@ -123,7 +117,7 @@ class PasswordChecker:
     def learn(self, encoded: str) -> None:
         """Users with hashes like ``encoded`` exist: from now on every check costs as much as theirs, too."""
         scheme = scheme_of(encoded)
-        if scheme is not None and scheme != _OWN_SCHEME and len(self._samples) < MAX_SCHEMES:
+        if scheme is not None and scheme != OWN_SCHEME and len(self._samples) < MAX_SCHEMES:
             self._samples.setdefault(scheme, encoded)
 
     def is_verified(self, encoded: str, password: str) -> bool:

@@ -29,6 +29,9 @@ class MemoryDirectory:
     def recall(self, name: str) -> UserRecord | None:
         return self.users.get(name) if self.recalls and self.error is None else None
 
+    async def hash_samples(self) -> Sequence[str]:
+        return [user.password_hash for user in self.users.values() if user.password_hash is not None]
+
 
 class MemoryJournal:
     """A ``SessionJournal`` that checks for exactly one ``OPENED`` and one ``CLOSED`` per session."""

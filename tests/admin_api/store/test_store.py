@@ -21,6 +21,8 @@ import migrations
 from admin_api.store import Store, UserAttributes, fold_name
 from admin_api.store.audit import digest_of
 from admin_api.store.columns import Base, new_id
+from vpn_frontend.auth.hash_cost import scheme_of
+from vpn_frontend.auth.password import hash_password
 
 pytestmark = pytest.mark.asyncio
 
@@ -214,3 +216,13 @@ async def test_ids_rise():
     later = new_id()
     assert all(later > earlier for earlier in made)
     assert all(text[14] == "7" and text[19] in "89ab" for text in made)
+
+
+@pytest.mark.asyncio
+async def test_hash_samples_have_one_of_each_imported_scheme(store):
+    sha, rounds = "$5$saltsalt$" + "x" * 43, "$6$rounds=656000$saltsalt$" + "x" * 86
+    hashes = [sha, sha.replace("x", "y"), rounds, hash_password("secret")]
+    async with store.write() as unit:
+        for number, encoded in enumerate(hashes):
+            await unit.users.add(f"user{number}", encoded, UserAttributes())
+    assert sorted(scheme_of(sample) for sample in await store.hash_samples()) == ["$5$", "$6$rounds=656000$"]
