@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The FastAPI application. A request passes, in this order:
 
-request id, headers, last resort (``http.request_context``) -> ``http.request_limit`` -> ``authentication`` ->
-``http.body_limit`` -> ``idempotency`` -> routing and validation (FastAPI) -> the endpoint.
+request id, headers, last resort (``http.request_context``) -> ``http.host_check`` -> ``http.request_limit`` ->
+``authentication`` -> ``http.body_limit`` -> ``idempotency`` -> routing and validation (FastAPI) -> the endpoint.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from admin_api.health.endpoints import root
 from admin_api.health.endpoints import router as health
 from admin_api.health.metrics import make_registry
 from admin_api.http.body_limit import BodyLimit
+from admin_api.http.host_check import HostCheck
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problem_pages import router as problems
 from admin_api.http.problems import ProblemDocument, install_handlers
@@ -71,6 +72,7 @@ def create_app(services: Services) -> FastAPI:
         generate_unique_id_function=_operation_id,
         middleware=[
             Middleware(RequestContext, metrics=services.request_metrics, is_unavailable=is_unavailable),
+            Middleware(HostCheck, hosts=services.hosts),
             Middleware(RequestLimit),
             Middleware(Authentication, services=services),
             Middleware(BodyLimit),

@@ -13,7 +13,7 @@ from admin_api.http.throttle import Throttle
 from admin_api.token_uses import TokenUses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from admin_api.enforcement.service import Enforcement
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """``checks``: further readiness checks by name. ``gateway_stats``: returns the gateway's counters."""
+    """``checks``: further readiness checks by name. ``gateway_stats``: returns the gateway's counters.
+
+    ``hosts``: the names by which clients may call the API over TCP.
+    """
 
     store: Store
     engine: Engine
@@ -39,6 +42,7 @@ class Services:
     gateway_stats: GatewayStats = dict
     throttle: Throttle = field(default_factory=Throttle)
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
+    hosts: Collection[str] = ()
     rule_listing: RuleListing = field(init=False)
     token_uses: TokenUses = field(init=False)
 

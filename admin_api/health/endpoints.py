@@ -6,13 +6,15 @@ from ipaddress import ip_address
 from fastapi import APIRouter, Request, Response, status
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from admin_api.dependencies import ServicesOf, StatusRead
 from admin_api.health.status import StatusView, describe_status, find_problems
 from admin_api.http.identity import Principal, Scope
 from admin_api.http.paths import PRINCIPAL
 from admin_api.http.problems import ApiError, ProblemKind, responses, unauthenticated
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 root = APIRouter(tags=["health"])
 router = APIRouter(tags=["health"])
@@ -24,7 +26,7 @@ class Health(BaseModel):
 
 class Readiness(BaseModel):
     status: str
-    problems: list[str]
+    problems: list[str] = Field(description="Without the scope status:read only the first word of each.")
 
 
 @root.get("/healthz")
@@ -34,9 +36,12 @@ async def get_health() -> Health:
 
 
 @root.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready; the problems are listed"}})
-async def get_readiness(services: ServicesOf, response: Response) -> Readiness:
-    """Check that the server is ready: store, policy and VPN."""
+async def get_readiness(request: Request, services: ServicesOf, response: Response) -> Readiness:
+    """Check that the server is ready: store, policy and VPN. Details need a token, or the Unix socket."""
     problems = await find_problems(services)
+    principal: Principal | None = request.scope.get(PRINCIPAL)
+    if principal is None or not principal.may(Scope.STATUS_READ):
+        problems = list(dict.fromkeys(problem.partition(":")[0] for problem in problems))
     if problems:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     return Readiness(status="not ready" if problems else "ready", problems=problems)
@@ -46,7 +51,7 @@ async def get_readiness(services: ServicesOf, response: Response) -> Readiness:
 async def get_metrics(request: Request) -> Response:
     """Metrics in Prometheus' format. From this host no token is needed, from others one with the scope metrics:read."""
     principal: Principal | None = request.scope.get(PRINCIPAL)
-    if principal is None and not _from_this_host(request):
+    if principal is None and (not _from_this_host(request) or _was_forwarded(request)):
         raise unauthenticated("From other hosts, send a token with the scope metrics:read")
     if principal is not None and not principal.may(Scope.METRICS_READ):
         raise ApiError(ProblemKind.FORBIDDEN, f"This needs the scope {Scope.METRICS_READ}")
@@ -59,6 +64,11 @@ async def get_metrics(request: Request) -> Response:
 async def get_status(_: StatusRead, services: ServicesOf) -> StatusView:
     """Get version, policy, sessions, leases, blocks and problems in one document."""
     return await describe_status(services)
+
+
+def _was_forwarded(request: Request) -> bool:
+    """True if a proxy on this host passes on another host's request."""
+    return any(name in request.headers for name in FORWARDED)
 
 
 def _from_this_host(request: Request) -> bool:

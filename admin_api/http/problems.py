@@ -53,6 +53,7 @@ class ProblemKind(Enum):
     IN_FLIGHT = _Facts(HTTPStatus.CONFLICT, "A request with this Idempotency-Key is still being answered")
     STALE = _Facts(HTTPStatus.PRECONDITION_FAILED, "The resource has changed since it was read")
     TOO_LARGE = _Facts(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
+    MISDIRECTED = _Facts(HTTPStatus.MISDIRECTED_REQUEST, "The Host header names another host")
     INVALID = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The request's values are invalid")
     INVALID_POLICY = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The policy is invalid; the earlier one stays in force")
     KEY_REUSED = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The Idempotency-Key belongs to another request")

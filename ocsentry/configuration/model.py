@@ -302,6 +302,12 @@ class AdminSection(Section):
         "127.0.0.1:8443",
         "TCP address of the HTTP API. Without a certificate it is plain HTTP, on loopback only. Empty: no TCP port.",
     )
+    hosts: tuple[str, ...] = _field(
+        [],
+        "Names in the `Host` header of requests over TCP, such as a reverse proxy's. Addresses and `localhost` are always "
+        "accepted.",
+        max_length=64,
+    )
     socket: FilePath = _field(
         "admin.sock", "Unix socket of the API, for the command line. Only root and the server's user may use it."
     )

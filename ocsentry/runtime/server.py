@@ -204,6 +204,7 @@ class Server:
                 "helper process": self._helper_watch.check,
             },
             gateway_stats=self._vpn.stats,
+            hosts=self._config.values.admin.hosts,
         )
         api = ApiServer(
             create_app(services),

@@ -171,7 +171,13 @@ async def services(store: Store, rules_folder: Path) -> AsyncIterator[Services]:
     enforcement = Enforcement(engine, sessions, store, [rules_folder], events=events, never_block=NEVER_BLOCK)
     await enforcement.start()
     yield Services(
-        store=store, engine=engine, enforcement=enforcement, sessions=sessions, events=events, version="1.2.3"
+        store=store,
+        engine=engine,
+        enforcement=enforcement,
+        sessions=sessions,
+        events=events,
+        version="1.2.3",
+        hosts=["api.test"],
     )
     events.close()
     await enforcement.stop()
