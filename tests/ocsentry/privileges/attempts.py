@@ -107,7 +107,7 @@ def write(path):
 
 SECCOMP = {  # refused by the filter
     "fork": fork,
-    "ptrace": lambda: call("ptrace", 16, os.getppid(), 0, 0),
+    "ptrace": lambda: call("ptrace", 1, os.getppid(), 0, 0),  # reads memory; attaching would stop the test itself
     "mount": lambda: call("mount", b"none", b"/mnt", b"no-such-type", 0, None),
     "setuid": lambda: os.setuid(0),
     "setresgid": lambda: os.setresgid(0, 0, 0),
