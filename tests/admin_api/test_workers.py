@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,6 @@ from admin_api.http.identity import Scope
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.workers import ControlWorker, TrialWorker
 from lab.timeouts import TIMEOUT
-
-pytestmark = pytest.mark.asyncio
 
 INSIDE = "198.51.100.7"
 DOCUMENT = {"wolfsentry": {"version": "1.6.3", "rules": []}}
@@ -54,12 +53,14 @@ def worker():
 
 
 class TestTrialWorker:
+    @pytest.mark.asyncio
     async def test_returns_and_raises_what_the_work_does(self, worker):
         assert await worker.run(lambda _: 7) == 7
         with pytest.raises(ZeroDivisionError):
             await worker.run(lambda _: 1 / 0)
         assert await worker.run(lambda _: 8) == 8
 
+    @pytest.mark.asyncio
     async def test_no_more_than_its_places_wait(self, worker, held):
         waiting = [asyncio.ensure_future(worker.run(held)) for _ in range(2)]
         await held.until_begun()
@@ -71,6 +72,7 @@ class TestTrialWorker:
         assert await asyncio.gather(*waiting) == ["done", "done"]
         assert await worker.run(held) == "done"
 
+    @pytest.mark.asyncio
     async def test_a_caller_who_has_gone_frees_no_place(self, worker, held):
         waiting = [asyncio.ensure_future(worker.run(held)) for _ in range(2)]
         await held.until_begun()
@@ -80,6 +82,7 @@ class TestTrialWorker:
         with pytest.raises(ApiError):
             await worker.run(held)
 
+    @pytest.mark.asyncio
     async def test_the_deadline_counts_from_the_begin_of_the_work(self):
         now = [100.0]
         worker = TrialWorker(seconds=5.0, clock=lambda: now[0])
@@ -95,6 +98,7 @@ class TestTrialWorker:
             assert await worker.run(work) == [False, False, True]
         worker.close()
 
+    @pytest.mark.asyncio
     async def test_closing_ends_the_running_trial_and_does_not_wait(self, worker, held):
         seen = []
 
@@ -110,6 +114,7 @@ class TestTrialWorker:
         assert seen == [True]
 
 
+@pytest.mark.asyncio
 async def test_control_actions_do_not_wait_for_each_other(held):
     control = ControlWorker()
     waiting = asyncio.ensure_future(control.run(held))
@@ -137,6 +142,7 @@ class TestUnderLoad:
 
         return fill
 
+    @pytest.mark.asyncio
     async def test_blocks_rules_reloads_and_the_stop_go_on(self, server, load, held):
         jobs = await load()
         client = server.client
@@ -164,6 +170,7 @@ class TestUnderLoad:
             ("/policy/reload?dry_run=true", None),
         ],
     )
+    @pytest.mark.asyncio
     async def test_one_more_trial_is_told_to_come_back(self, server, load, held, path, body):
         jobs = await load()
         client = await server.client_with(Scope.POLICY_READ, Scope.DECISIONS_READ, Scope.POLICY_WRITE)
@@ -173,3 +180,21 @@ class TestUnderLoad:
         assert int(answer.headers["Retry-After"]) > 0
         held.release()
         await asyncio.gather(*jobs)
+
+
+def test_no_control_action_uses_the_default_pool():
+    """Requests fill the pool of ``asyncio.to_thread``: only what is listed here may wait in it."""
+    root = Path(__file__).parents[2]
+    users = {
+        str(path.relative_to(root))
+        for layer in ("admin_api", "ocsentry", "vpn_frontend")
+        for path in (root / layer).rglob("*.py")
+        if "to_thread" in path.read_text() or "run_in_executor(None" in path.read_text()
+    }
+    assert users == {
+        "admin_api/enforcement/rule_listing.py",  # sorts the rules for a list
+        "admin_api/store/database.py",  # at the start
+        "admin_api/users/service.py",  # hashes the password of a new user
+        "ocsentry/rule_sources/watcher.py",  # the default; the server passes control threads
+        "ocsentry/runtime/server.py",  # downloads of feeds; the check of the certificate for /readyz
+    }

@@ -258,3 +258,15 @@ async def test_checks_under_way_when_the_penalty_begins_tell_nothing(make_authen
     refused = [await check(authenticator, login(password="wrong")) for _ in range(3)][-1]
     outcomes = [await outcome_of(pending) for pending in under_way]
     assert {(outcome.text, outcome.final) for outcome in outcomes} == {(refused.text, True)}
+
+
+@pytest.mark.asyncio
+async def test_logins_with_an_account_of_ones_own_pay_for_no_guesses_at_another(make_authenticator):
+    guesses = {"id": "guess", "type": "auth_limit", "remote_addr": "0.0.0.0/0", "max_failures": 5, "window_sec": 300}
+    rules = [{**guesses, "penalty_duration_sec": 60}]
+    authenticator = make_authenticator({"wolfsentry": {"version": "1.6.3", "rules": rules}}, remember=60)
+    for _ in range(5):
+        assert not (await check(authenticator, login("bob", "a guess"))).final
+        assert isinstance(await check(authenticator, login()), Accepted)
+    assert (await check(authenticator, login("bob", "a guess"))).final
+    assert not isinstance(await check(authenticator, login()), Accepted)
