@@ -20,7 +20,7 @@ LAYERS = ("sentry_engine", "vpn_frontend", "admin_api", "ocsentry")  # each may 
 # type checking count too: they also say which room knows which.
 FLOORS = {
     "sentry_engine": (
-        "native", "addresses", "verdict", "errors", "collector", "cores", "prefixes", "geoip", "detectors", "rules",
+        "native", "addresses", "verdict", "errors", "gc_pause", "cores", "prefixes", "geoip", "detectors", "rules",
         "formats", "wolfsentry", "policy", "engine", "exchange",
     ),
     "vpn_frontend": (

@@ -14,7 +14,6 @@ from threading import RLock
 from typing import Self
 
 from sentry_engine.addresses import Address, AddressError, Network, pack_address, pack_network, render_address
-from sentry_engine.collector import collector_paused
 from sentry_engine.cores.factory import CoreName, make_core
 from sentry_engine.cores.interface import Core, CoreCounters, Penalty, Request
 from sentry_engine.cores.nanoseconds import is_time
@@ -30,6 +29,7 @@ from sentry_engine.engine.logins import check_user_rules, decide_connected, obse
 from sentry_engine.engine.penalties import clear_penalties
 from sentry_engine.engine.saved_state import SavedPenalty, State
 from sentry_engine.engine.unpaid_failures import UnpaidFailures
+from sentry_engine.gc_pause import collector_paused
 from sentry_engine.policy.compiler import CompileSettings, append_blocks, compile_policy
 from sentry_engine.policy.policy import Policy
 from sentry_engine.prefixes import Prefixes

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sentry_engine.addresses import render_network
-from sentry_engine.collector import collector_paused
 from sentry_engine.errors import PolicyError, Problem
+from sentry_engine.gc_pause import collector_paused
 from sentry_engine.geoip.databases import GeoipPaths, GeoSnapshot, read_databases
 from sentry_engine.geoip.lookup import GeoLookup
 from sentry_engine.geoip.mmdb_reader import Progress

@@ -20,7 +20,7 @@ static const char *fault(const struct gw_config *config)
     if (config->workers < 1 || config->workers > GW_WORKERS_MAX)
         return "the number of workers must be 1 to 64";
     if (config->max_connections < 1 || config->max_connections >= GW_SLOTS_MAX)
-        return "max_links is out of range";
+        return "max_connections is out of range";
     if (config->max_sessions < 1 || config->max_sessions >= GW_SLOTS_MAX)
         return "max_sessions is out of range";
     if (!gate)
