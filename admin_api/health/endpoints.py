@@ -56,7 +56,10 @@ async def get_metrics(request: Request) -> Response:
     if principal is not None and not principal.may(Scope.METRICS_READ):
         raise ApiError(ProblemKind.FORBIDDEN, f"This needs the scope {Scope.METRICS_READ}")
     registry: CollectorRegistry = request.app.state.registry
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    try:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    except (TypeError, ValueError, AttributeError, IndexError):  # the library fails on some malformed headers
+        encode, content_type = choose_encoder("")
     return Response(encode(registry), media_type=content_type)
 
 

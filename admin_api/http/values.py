@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Value types that requests share: networks, addresses, texts and times. Errors say what to write instead."""
 
+import json
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -67,9 +68,22 @@ class View(BaseModel):
 
 
 def _as_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is outside the years 1 to 9999 in UTC") from None
 
 
+def _refuse_surrogates(value: dict[str, Any]) -> dict[str, Any]:
+    """JSON can name halves of characters, which no file, database or answer can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("the text contains half of a surrogate pair") from None
+    return value
+
+
+Document = Annotated[dict[str, Any], AfterValidator(_refuse_surrogates)]
 Cidr = Annotated[Network, BeforeValidator(parse_network), PlainSerializer(str, return_type=str)]
 Ip = Annotated[Address, BeforeValidator(parse_address), PlainSerializer(str, return_type=str)]
 Moment = Annotated[AwareDatetime, AfterValidator(_as_utc)]

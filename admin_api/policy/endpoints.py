@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Query
 from admin_api.dependencies import DecisionsRead, PolicyRead, PolicyWrite, ServicesOf
 from admin_api.enforcement.api_rules import as_one_document
 from admin_api.http.problems import ProblemKind, invalid_value, policy_problems, responses
-from admin_api.http.values import Ip
+from admin_api.http.values import Document, Ip
 from admin_api.policy.schemas import (
     ChangeView,
     ExplanationView,
@@ -32,7 +32,7 @@ MAX_DOCUMENTS = 1000  # in one check
 MAX_CHANGES = 200  # shown in one simulation
 
 Documents = Annotated[
-    dict[str, Any] | None,
+    Document | None,
     Body(
         description='A rule document, or {"documents": {name: rule document}}. Without a body: the present rule files.',
         examples=[as_one_document([])],

@@ -8,6 +8,7 @@ Changing one needs If-Match with its ETag, so that two operators cannot overwrit
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Header, Response, status
 
@@ -17,6 +18,7 @@ from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
+from admin_api.http.values import Document
 from admin_api.rules.schemas import RuleChanged, RuleView
 from admin_api.services import Services
 from admin_api.store.tables import Rule
@@ -24,7 +26,7 @@ from admin_api.store.tables import Rule
 router = APIRouter(prefix="/rules", tags=["rules"])
 
 RuleBody = Annotated[
-    dict[str, Any],
+    Document,
     Body(
         description="A rule in the rule file format.",
         examples=[{"id": "no_tests", "type": "blacklist", "remote_addr": "198.51.100.0/24"}],
@@ -71,7 +73,7 @@ async def create_rule(
         if row is not None or services.rule_listing.find_file_rule(services.enforcement.policy, rule_id) is not None:
             raise ApiError(ProblemKind.ALREADY_EXISTS, f"There is a rule {rule_id} already")
 
-    response.headers["Location"] = f"{API_PREFIX}/rules/{rule_id}"
+    response.headers["Location"] = f"{API_PREFIX}/rules/{quote(rule_id, safe='/:@')}"
     document = resolve_ttl(body, services.clock.wall())
     change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, own=address, force=force)
     return await _save(services, change, document, response)

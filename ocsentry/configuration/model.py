@@ -304,8 +304,8 @@ class AdminSection(Section):
     )
     hosts: tuple[str, ...] = _field(
         [],
-        "Names in the `Host` header of requests over TCP, such as a reverse proxy's. Addresses and `localhost` are always "
-        "accepted.",
+        "Names in the `Host` header of requests over TCP, such as a reverse proxy's. Addresses and `localhost` are "
+        "always accepted.",
         max_length=64,
     )
     socket: FilePath = _field(

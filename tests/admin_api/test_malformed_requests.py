@@ -82,6 +82,37 @@ class MalformedInput:
         return self.text().replace("/", "%2F").replace("\\", "")
 
 
+SURROGATE = '{"documents": {"\\ud800": {}}}'
+TIMES = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("policy/check", SURROGATE),
+        ("policy/simulate", SURROGATE),
+        ("rules", '{"id": "\\ud800", "type": "blacklist", "remote_addr": "192.0.2.1"}'),
+        ("rules", '{"id": "\u4e2d", "type": "blacklist", "remote_addr": "192.0.2.1"}'),
+        ("rules", '{"id": "a", "\\udfff": 1}'),
+        *[("users", json.dumps({"name": "t", "password": "x" * 12, "expires_at": time})) for time in TIMES],
+        *[("tokens", json.dumps({"name": "t", "scopes": ["blocks:read"], "expires_at": time})) for time in TIMES],
+    ],
+)
+async def test_what_no_store_can_hold_is_refused(server, path, body):
+    headers = {"Content-Type": "application/json"}
+    answer = await server.client.post(f"/api/v1/{path}", content=body.encode(), headers=headers)
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/plain;version=x;escaping=allow-utf-8", "text/plain;version", ";;;", "a" * 5000]
+)
+async def test_a_malformed_accept_header_gets_the_plain_format(server, accept):
+    answer = await server.client.get("/metrics", headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
 @pytest.mark.parametrize(("path", "method", "operation"), [*operations()])
 async def test_malformed_input_is_refused(server, path, method, operation):
     components = API["components"]["schemas"]
