@@ -124,6 +124,7 @@ class _Lib:
     GW_DTLS_UP: int
     GW_DTLS_DOWN: int
     GW_SESSION_ALIVE: int
+    GW_TUN_DOWN: int
     # enum gw_cause
     GW_CAUSE_NONE: int
     GW_CAUSE_PEER_CLOSED: int

@@ -134,6 +134,7 @@ class VpnEvent(StrEnum):
     DTLS_DOWN = "dtls_down"  # session, user, cause
     SESSION_CLOSED = "session_closed"  # session, user, reason, rx_bytes, tx_bytes
     LINK_REFUSED = "link_refused"  # address, reason: a peer broke the protocol or a bound
+    TUN_LOST = "tun_lost"  # device
     BACKEND_FAILED = "backend_failed"  # what, error: a directory or journal did not answer
 
 

@@ -36,6 +36,7 @@ from vpn_frontend.gateway.interface import (
     SessionAlive,
     SessionClosed,
     SessionIdle,
+    TunDown,
 )
 from vpn_frontend.gateway.server_certificate import load_certificate
 from vpn_frontend.ports import EventSink, SessionJournal, UserDirectory, VpnEvent
@@ -99,6 +100,7 @@ class VpnServer:
         self._worker_filter = worker_filter
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
+        self.tun_lost = asyncio.Event()  # set when the TUN device was deleted: the server has to be started again
 
     async def start(self) -> None:
         """Serve when this returns. Raises ``ListenError``, ``TunError``, ``CertificateError`` or ``GatewayError``."""
@@ -252,8 +254,18 @@ class VpnServer:
             case SessionAlive():
                 self._table.reports.session_alive(event.session)
                 self._pre_tunnel.changes.notify()
+            case TunDown():
+                self._handle_tun_down()
             case ChannelUp():
                 self._pre_tunnel.changes.notify()  # the table has known since it attached the connection
+
+    def _handle_tun_down(self) -> None:
+        """Takes no new clients into a tunnel that leads nowhere. Each worker reports it; the first report counts."""
+        if self.tun_lost.is_set():
+            return
+        self._events.emit(VpnEvent.TUN_LOST, device=self._settings.network.device)
+        self._gateway.stop_accepting()
+        self.tun_lost.set()
 
     async def _run_timers(self) -> None:
         checkpoint_at = time.monotonic() + CHECKPOINT_INTERVAL

@@ -112,6 +112,7 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     VpnEvent.LINK_REFUSED: CatalogEntry(
         "info", "A connection without a tunnel was closed for its content, slowness or number: `reason`."
     ),
+    VpnEvent.TUN_LOST: CatalogEntry("error", "The TUN device was deleted. The server ends, to be started again."),
     VpnEvent.BACKEND_FAILED: CatalogEntry("error", "The user directory or the session journal did not answer."),
 }
 

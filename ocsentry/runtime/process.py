@@ -28,12 +28,16 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GC_THRESHOLD = 5_000  # new objects until a garbage collection; the default 700 is about ten logins
 
 
+class ServingError(OperatorError):
+    """The server can serve no more and has closed what it had opened. A service manager starts it again."""
+
+
 class StartError(OperatorError):
     """The server could not start; everything it had opened is closed."""
 
 
 def run_server(config: LoadedConfig) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ``StartError``."""
+    """Serve until SIGTERM or SIGINT. Raises ``StartError``; ``ServingError`` if the server failed later."""
     settings = config.values.log
     with _readable_errors():
         started = open_and_drop(config)  # before the first thread: what comes later inherits the restrictions
@@ -58,14 +62,23 @@ async def _serve(config: LoadedConfig, log: Log, started: Started) -> None:
         reloads = _watch_reload_signal(server)
         systemd.notify_ready("serving")
         watchdog = asyncio.create_task(_feed_watchdog())
-        reason = await stopping
+        failure = asyncio.create_task(server.wait_for_failure(), name="failure")
+        reason = await _first_of(stopping, failure)
         systemd.notify_stopping()
         server.announce_stop(reason)
-        for task in (reloads, watchdog):
+        for task in (reloads, watchdog, failure):
             task.cancel()
-        await asyncio.gather(reloads, watchdog, return_exceptions=True)
+        await asyncio.gather(reloads, watchdog, failure, return_exceptions=True)
     finally:
         await server.stop()
+    if not stopping.done():
+        raise ServingError(f"{reason}: start the server again")
+
+
+async def _first_of(stopping: asyncio.Future[str], failure: asyncio.Task[str]) -> str:
+    """Returns why the server ends: the name of a signal, or the text of a failure."""
+    done, _ = await asyncio.wait((stopping, failure), return_when=asyncio.FIRST_COMPLETED)
+    return (stopping if stopping in done else failure).result()
 
 
 def _freeze_long_lived_objects() -> None:

@@ -202,6 +202,7 @@ class Server:
                 "certificate": self._check_certificate,
                 "watcher of the rule files": self._check_watcher,
                 "helper process": self._helper_watch.check,
+                "TUN device": self._check_tun,
             },
             gateway_stats=self._vpn.stats,
             hosts=self._config.values.admin.hosts,
@@ -241,6 +242,17 @@ class Server:
         except OperatorError as error:
             return str(error)
         return expiry_problem(facts, SYSTEM_CLOCK.wall())
+
+    async def wait_for_failure(self) -> str:
+        """Waits until the server can serve no more. Returns why, for the operator."""
+        await self._vpn.tun_lost.wait()
+        return self._tun_problem()
+
+    def _tun_problem(self) -> str:
+        return f"the TUN device {self._config.vpn.network.device} was deleted"
+
+    async def _check_tun(self) -> str | None:
+        return self._tun_problem() if self._vpn.tun_lost.is_set() else None
 
     async def _check_watcher(self) -> str | None:
         return self._watch_problem

@@ -138,6 +138,11 @@ class DtlsDown:
     cause: Cause
 
 
+@dataclass(frozen=True, slots=True)
+class TunDown:
+    """A worker lost its TUN queue: the device was deleted. The gateway carries no packets any more."""
+
+
 GatewayEvent = (
     ConnectionUp
     | ConnectionData
@@ -149,6 +154,7 @@ GatewayEvent = (
     | SessionAlive
     | DtlsUp
     | DtlsDown
+    | TunDown
 )
 
 

@@ -34,6 +34,7 @@ from vpn_frontend.gateway.interface import (
     SessionAlive,
     SessionClosed,
     SessionIdle,
+    TunDown,
     TunnelParameters,
 )
 
@@ -291,6 +292,7 @@ _READERS: dict[int, Callable[[EventStruct, bytes], GatewayEvent]] = {
     lib.GW_CHANNEL_DOWN: _channel_down,
     lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),
     lib.GW_SESSION_ALIVE: lambda event, _: SessionAlive(event.session),
+    lib.GW_TUN_DOWN: lambda *_: TunDown(),
     lib.GW_SESSION_CLOSED: lambda event, _: SessionClosed(event.session, _counters(event.counters)),
     lib.GW_DTLS_UP: _dtls_up,
     lib.GW_DTLS_DOWN: lambda event, _: DtlsDown(event.session, CAUSES[event.cause]),

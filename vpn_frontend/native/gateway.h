@@ -99,6 +99,7 @@ enum gw_event_kind {
     GW_DTLS_UP = 8,             /* the session has a DTLS channel, or another one: peer, tls_version (0xfefd, 0xfefc), cipher */
     GW_DTLS_DOWN = 9,           /* it lost it; TLS goes on. GW_CAUSE_DPD, _PEER_CLOSED, _PROTOCOL, _REPLACED */
     GW_SESSION_ALIVE = 10,      /* answer to gw_session_ask: the client was heard */
+    GW_TUN_DOWN = 11,           /* a worker lost its TUN queue: the device was deleted. Once per worker, and for good */
 };
 
 enum gw_cause {

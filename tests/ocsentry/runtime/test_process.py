@@ -116,6 +116,17 @@ def test_a_signal_stops_it_and_nothing_is_left(served, namespace, number):
     assert not (served.command_line.folder / "admin.sock").exists()
 
 
+def test_a_deleted_tun_device_ends_it_with_an_error(served, namespace):
+    """Tunnels would go on to open and carry nothing. The service manager starts it again, with a new device."""
+    subprocess.run(["ip", "-n", namespace, "link", "del", "ocs0"], check=True, timeout=TIMEOUT)
+    assert served.await_event("tun_lost")["device"] == "ocs0"
+    assert "ocs0 was deleted" in served.await_event("stopping")["reason"]
+    assert served.process.wait(TIMEOUT) == 1
+    served._reader.join(TIMEOUT)
+    assert "ocs0 was deleted" in "".join(line for line in served.lines if not line.startswith("{"))
+    assert not (served.command_line.folder / "admin.sock").exists()
+
+
 def test_a_saved_rule_is_in_force_and_a_wrong_one_changes_nothing(served):
     cli = served.command_line
     rule = cli.folder / "rules" / "50-new.json"

@@ -39,6 +39,7 @@
     X(rx_loopback)              /* inner destination is the server's own loopback */ \
     X(rx_client_to_client) \
     X(rx_tun_full)              /* taken from the client, refused by the device */ \
+    X(tun_lost)                 /* workers whose TUN queue is gone: the device was deleted */ \
     X(rx_acks_superseded)       /* TCP ACKs replaced by a later one: merged, not lost */ \
     X(offload_refused)          /* the kernel refused merged packets: written singly from then on */ \
     X(tx_malformed) \

@@ -85,6 +85,7 @@ struct gw_worker {
     uint8_t input[GW_INPUT_SIZE];
     uint8_t plain[GW_PLAIN_SIZE];
     bool tun_written;               /* in this turn */
+    bool tun_lost;                  /* GW_TUN_DOWN was sent */
     bool vnet;                      /* packets of the TUN queue have a struct virtio_net_hdr */
     struct gw_gro gro;              /* packets for the TUN queue */
     uint8_t large[GW_HEADROOM + GW_PACKET_MAX];     /* as read from the TUN queue */

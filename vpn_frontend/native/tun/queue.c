@@ -7,6 +7,7 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -56,6 +57,18 @@ int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed)
     return 0;
 }
 
+void gw_tun_failed(struct gw_worker *worker, int error)
+{
+    const struct gw_event event = { .kind = GW_TUN_DOWN };
+
+    if (worker->tun_lost || (error != EBADFD && error != ENODEV && error != EFAULT))
+        return;                     /* EFAULT: read by a thread that waited in the kernel while the device went */
+    worker->tun_lost = true;
+    epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->tun.fd, NULL);
+    gw_count(worker, GW_STAT_tun_lost);
+    gw_event_push(&worker->gateway->events, &event, NULL, false);
+}
+
 static int write_one(struct gw_worker *worker, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
     struct iovec parts[2] = {
@@ -63,6 +76,7 @@ static int write_one(struct gw_worker *worker, const struct virtio_net_hdr *head
         { .iov_base = (void *)(uintptr_t)packet, .iov_len = size },
     };
     ssize_t written;
+    int error;
 
     if (worker->tun.fd < 0)
         return -ENODEV;
@@ -72,7 +86,9 @@ static int write_one(struct gw_worker *worker, const struct virtio_net_hdr *head
     while (written < 0 && errno == EINTR);
     if (written >= 0)
         return 0;
-    return -errno;
+    error = errno;
+    gw_tun_failed(worker, error);
+    return -error;
 }
 
 /* Some kernels refuse merged packets that others take (torvalds/linux e269d79c7d35). From then on packets are written singly. */

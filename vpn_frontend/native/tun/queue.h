@@ -11,6 +11,9 @@
 int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed);
 /* Writes a checked packet, perhaps only at the next flush. What the device refuses is counted (rx_tun_full). */
 void gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size);
+/* The queue failed with `error`, a positive errno. If that means a deleted device, the queue is polled no more and GW_TUN_DOWN is
+ * sent, once. A device that is only down (EIO) may come up again. */
+void gw_tun_failed(struct gw_worker *worker, int error);
 /* Writes what GRO holds. At the end of a turn, and after each readable connection. */
 void gw_tun_flush(struct gw_worker *worker);
 

@@ -178,7 +178,7 @@ void gw_downlink_ready(struct gw_worker *worker)
             take_packet(worker, packet, (size_t)size - extra);
             total += (size_t)size;
         } else if (size >= 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) {
-            epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->tun.fd, NULL);  /* the device was deleted */
+            gw_tun_failed(worker, size < 0 ? errno : EBADFD);
             return;
         } else if (errno != EINTR) {
             return;
