@@ -198,6 +198,8 @@ class _Reader:
 
     def _begin(self, request: h11.Request) -> None:
         self._request = request
+        if request.http_version not in (b"1.0", b"1.1"):
+            raise HttpError(505, _REASONS[505])
         if len(request.headers) > MAX_HEADERS:
             raise HttpError(431, _REASONS[431])
         length = [int(value) for name, value in request.headers if name == b"content-length"]
@@ -226,4 +228,5 @@ _REASONS = {
     413: "Content Too Large",
     431: "Request Header Fields Too Large",
     501: "Not Implemented",
+    505: "HTTP Version Not Supported",
 }

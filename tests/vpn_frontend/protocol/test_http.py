@@ -239,3 +239,8 @@ def test_the_limit_of_a_head_holds_in_one_piece_and_in_many():
 
 def test_an_unfinished_request_is_held_in_less_than_64_kib():
     assert MAX_HEAD + max(MAX_BODY, MAX_EARLY) <= 48 * 1024
+
+
+@pytest.mark.parametrize("version", [b"0.9", b"0.0", b"1.2", b"2.0", b"9.9"])
+def test_another_version_of_http_is_refused(version):
+    assert refused(HttpConnection(), b"GET / HTTP/" + version + b"\r\nHost: vpn\r\n\r\n") in {400, 505}
