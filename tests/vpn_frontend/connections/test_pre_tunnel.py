@@ -347,7 +347,7 @@ async def test_a_fault_of_ours_costs_the_connection_alone(make_front, monkeypatc
 
 @pytest.mark.asyncio
 async def test_a_connection_that_the_gateway_evicts_is_reported(make_front):
-    """The native gateway decides which: test_connection.py and test_source_table.c beside it."""
+    """The native gateway decides which: test_connection.py and test_source_eviction.c beside it."""
     front = make_front()
     evicted, neighbour = front.gateway.connect("192.0.2.1"), front.gateway.connect("192.0.2.2")
     front.gateway.hang_up(evicted, Cause.EVICTED)

@@ -20,7 +20,7 @@ PROGRAMS = {
     "packet/test_inner_packet": ["packet/inner_packet.c"],
     "runtime/test_dpd": [],
     "tls/test_record_pool": ["tls/record_pool.c"],
-    "tls/test_source_table": ["tls/source_table.c"],
+    "tls/test_source_eviction": ["tls/source_eviction.c", "tls/source_table.c"],
     "tunnel/test_migration": WHOLE,
 }
 SANITIZERS = {"tls/test_record_pool": "undefined"}  # the others: ASan too, under which that one keeps nothing

@@ -34,6 +34,7 @@
 struct gw_connection;
 struct gw_dtls_hub;
 struct gw_tls_holder;
+struct gw_source_entry;
 struct gw_udp_port;
 
 struct gw_listener {
@@ -43,7 +44,7 @@ struct gw_listener {
 
 /* Connections without a tunnel, in the sequence of acceptance. */
 struct gw_source_list {
-    struct gw_connection *oldest, *newest;
+    struct gw_source_entry *oldest, *newest;
 };
 
 struct gw_connection_slot {

@@ -4,7 +4,6 @@
 #include "list.h"
 #include "runtime/id.h"
 #include "tls/policy_gate.h"
-#include "tls/source_table.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -100,7 +99,7 @@ struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const
     if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &event))
         goto no_epoll;
     GW_LIST_ADD(worker->connections, connection);
-    gw_sources_add(connection);
+    gw_sources_add(connection->worker, &connection->source, connection->peer);
     return connection;
 
 no_epoll:
@@ -143,7 +142,7 @@ void gw_connection_flush(struct gw_connection *connection)
 
 void gw_connection_own(struct gw_connection *connection, const struct gw_connection_callbacks *callbacks, void *owner)
 {
-    gw_sources_remove(connection);
+    gw_sources_remove(connection->worker, &connection->source);
     connection->state = GW_CONNECTION_OWNED;
     connection->callbacks = callbacks;
     connection->owner = owner;
@@ -250,7 +249,7 @@ void gw_connection_end(struct gw_connection *connection, enum gw_cause cause)
     report_end(connection, connection->state < GW_CONNECTION_CLOSING ? cause : GW_CAUSE_LOCAL);
     connection->state = GW_CONNECTION_DEAD;
     give_slot(connection);
-    gw_sources_remove(connection);
+    gw_sources_remove(connection->worker, &connection->source);
     GW_LIST_REMOVE(connection->worker->connections, connection);
     close(connection->pollable.fd);
     connection->pollable.fd = -1;
@@ -278,7 +277,7 @@ void gw_connection_detach(struct gw_connection *connection)
     struct gw_connection **dirty = &worker->dirty;
 
     give_slot(connection);
-    gw_sources_remove(connection);
+    gw_sources_remove(connection->worker, &connection->source);
     GW_LIST_REMOVE(connection->worker->connections, connection);
     epoll_ctl(worker->epoll, EPOLL_CTL_DEL, connection->pollable.fd, NULL);
     while (connection->dirty && *dirty && *dirty != connection)

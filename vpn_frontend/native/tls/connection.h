@@ -15,6 +15,7 @@
 #include "runtime/worker.h"
 #include "tls/context.h"
 #include "tls/send_queue.h"
+#include "tls/source_table.h"
 
 #define GW_CREDIT_MAX 65536u            /* bytes, with the cost of their events, that Python has not taken; then reading stops */
 #define GW_QUEUE_SOFT 262144u           /* bytes queued; the owner should add no more */
@@ -50,7 +51,6 @@ struct gw_connection {
     bool dirty;                         /* on the worker's list of connections to flush */
     bool addressed;                     /* Python may still name it: it holds its slot */
     bool asked;                         /* it sent data that Python has not answered yet */
-    bool sourced;                       /* it is on the list of its source */
     uint32_t interest;                  /* epoll events asked for */
     uint32_t undelivered;               /* bytes that Python has not taken, with the cost of their events */
     WOLFSSL *ssl;                       /* owned; NULL before the first bytes */
@@ -65,8 +65,7 @@ struct gw_connection {
     uint16_t peer_port, local_port;
     char *server_name;                  /* owned; SNI, 256 bytes during the handshake */
     struct gw_connection *previous, *next;      /* the worker's list */
-    struct gw_connection *source_previous, *source_next;    /* of the same source, in the sequence of acceptance */
-    uint32_t source;                    /* its bucket, see source_table.h */
+    struct gw_source_entry source;      /* listed while there is no tunnel */
     struct gw_connection *next_dirty, *next_dead;
 };
 

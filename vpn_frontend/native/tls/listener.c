@@ -4,7 +4,7 @@
 #include "packet/address.h"
 #include "tls/connection.h"
 #include "tls/policy_gate.h"
-#include "tls/source_table.h"
+#include "tls/source_eviction.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Connections without a tunnel, by source: an IPv4 address or an IPv6 /48. Bounds what one source holds, and finds the connection
- * that leaves when the places run out. Sources whose seeded hashes collide count as one.
+ * Connections without a tunnel, by source: an IPv4 address or an IPv6 /48. Sources whose seeded hashes collide count as one.
+ * source_eviction.h uses it to bound what one source holds.
  */
 #ifndef VPN_FRONTEND_SOURCE_TABLE_H
 #define VPN_FRONTEND_SOURCE_TABLE_H
 
 #include "runtime/worker.h"
 
-#define GW_SOURCE_SHARE 16u             /* one source holds at most this part of the places, and as many are kept for newcomers */
-#define GW_SILENT (3 * GW_SECOND)       /* silence in which a connection does not count as idle: a phone on a bad network */
+/* A connection's place in the list of its source. The connection owns it. */
+struct gw_source_entry {
+    struct gw_source_entry *previous, *next;    /* of the same source, in the sequence of acceptance */
+    uint32_t bucket;
+    bool listed;
+};
 
-/* The connection is on the list of its worker until gw_sources_remove, which is idempotent. */
-void gw_sources_add(struct gw_connection *connection);
-void gw_sources_remove(struct gw_connection *connection);
+/* The index of the list for a peer: IPv4 as ::ffff:a.b.c.d. */
+uint32_t gw_source_bucket(const struct gw *gateway, const uint8_t peer[16]);
 
-/* Makes room for a connection of `peer`. If its source has its share, the oldest of the source that was silent for GW_SILENT ends.
- * If the places run out, the oldest silent one of the source with the most ends; if none of it is silent, its oldest. Only
- * connections of this worker are ended. */
-void gw_sources_make_room(struct gw_worker *worker, const uint8_t peer[16]);
+/* The entry stays on the worker's list until gw_sources_remove, which is idempotent. */
+void gw_sources_add(struct gw_worker *worker, struct gw_source_entry *entry, const uint8_t peer[16]);
+void gw_sources_remove(struct gw_worker *worker, struct gw_source_entry *entry);
 
 #endif

@@ -48,6 +48,7 @@ class Tunnel:
         old = self.client
         self.client, up = bench.connected()
         self.attach(bench, up)
+        assert old.read_frame()[0] == 5  # DISCONNECT: replaced
         assert old.at_end()
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tls/source_table.h"
+#include "tls/source_eviction.h"
 
 #include "tls/connection.h"
 
@@ -20,7 +20,7 @@ void gw_connection_end(struct gw_connection *connection, enum gw_cause cause)
 {
     assert(cause == GW_CAUSE_EVICTED);
     evicted = connection;
-    gw_sources_remove(connection);
+    gw_sources_remove(worker, &connection->source);
     gateway.connections--;
 }
 
@@ -48,7 +48,7 @@ static struct gw_connection *accept_from(const uint8_t peer[16])
     connection->pollable.fd = -1;
     memcpy(connection->peer, peer, 16);
     connection->opened = connection->spoke = worker->now;
-    gw_sources_add(connection);
+    gw_sources_add(worker, &connection->source, connection->peer);
     gateway.connections++;
     return connection;
 }
@@ -81,7 +81,7 @@ static void test_the_largest_source_gives_up_its_oldest_silent_connection(void)
     assert(evicted == crowd[1]);
     accept_from(address(0, 2));
     assert(evicted == crowd[2]);
-    assert(neighbour->sourced);
+    assert(neighbour->source.listed);
 }
 
 static void test_a_source_has_a_share_and_loses_only_what_is_silent(void)
@@ -135,12 +135,12 @@ static void test_tunnels_are_never_evicted(void)
 
     begin();
     tunnel = accept_from(address(0, 1));
-    gw_sources_remove(tunnel);
-    gw_sources_remove(tunnel);
+    gw_sources_remove(worker, &tunnel->source);
+    gw_sources_remove(worker, &tunnel->source);
     gateway.connections = PLACES;
     accept_from(address(0, 2));
     assert(!evicted);
-    assert(!tunnel->sourced);
+    assert(!tunnel->source.listed);
 }
 
 int main(void)
