@@ -181,6 +181,8 @@ def _set_pragmas(connection: Any, _record: object) -> None:  # noqa: ANN401 - th
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # A large batch would otherwise write a temporary file, which Landlock refuses: "unable to open database file".
+    cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.close()
 
 
