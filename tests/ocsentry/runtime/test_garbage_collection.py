@@ -25,6 +25,9 @@ class Server:
         print(sum(id(table) in tracked for table in self.tables), len(tracked), gc.get_freeze_count())
         os.kill(os.getpid(), signal.SIGTERM)
 
+    async def wait_for_failure(self):
+        await asyncio.Future()
+
     def announce_stop(self, reason):
         pass
 
