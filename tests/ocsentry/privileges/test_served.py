@@ -43,10 +43,13 @@ class ServedAsUser(Served):
 
 
 def configure(folder, **tables):
-    """Add tables to the configuration."""
+    """Add keys to the configuration, in tables that are there or new ones."""
     text = (folder / "ocsentry.toml").read_text()
     for name, values in tables.items():
-        text += f"\n[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+        head = f"\n[{name}]\n"
+        if head not in text:
+            text += head
+        text = text.replace(head, head + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
     (folder / "ocsentry.toml").write_text(text)
 
 
@@ -72,7 +75,7 @@ def served(initialised, namespace):
         Path(top).chmod(0o755)
         folder = Path(top) / "server"
         shutil.copytree(initialised, folder)
-        configure(folder, process={"user": USER, "seccomp": "kill"})
+        configure(folder, process={"user": USER, "seccomp": "kill"}, policy={"feed_networks": ["127.0.0.0/8"]})
         own(folder)
         command_line = CommandLine(folder)
         command_line.environment["SSL_CERT_FILE"] = str(folder / "server.crt")
