@@ -194,6 +194,7 @@ class _Reader:
                 if len(self._body) > MAX_BODY or self._pieces > MAX_PIECES:
                     raise HttpError(413, "Content Too Large")
             elif isinstance(event, h11.EndOfMessage):
+                self._check_trailer(event)
                 return self._end()
 
     def _begin(self, request: h11.Request) -> None:
@@ -207,6 +208,13 @@ class _Reader:
             raise HttpError(400, "Two lengths")  # RFC 9112 section 6.3: request smuggling
         if any(size > MAX_BODY for size in length):
             raise HttpError(413, "Content Too Large")
+
+    @staticmethod
+    def _check_trailer(end: h11.EndOfMessage) -> None:
+        """Bounds the trailer whatever its pieces were: h11 bounds only one that is incomplete."""
+        size = sum(len(name) + len(value) + len(b": \r\n") for name, value in end.headers)
+        if size > MAX_HEAD or len(end.headers) > MAX_HEADERS:
+            raise HttpError(431, _REASONS[431])
 
     def _end(self) -> HttpRequest:
         request = self._request

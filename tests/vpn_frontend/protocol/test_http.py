@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD
+from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD, MAX_HEADERS
 from vpn_frontend.protocol.http import (
     MAX_EARLY,
     MAX_PIECES,
@@ -235,6 +235,15 @@ def test_the_limit_of_a_head_holds_in_one_piece_and_in_many():
     assert HttpConnection().receive(fits) is not None
     for size in (100, 1 << 20):
         assert refused(HttpConnection(), fits.replace(b"X: ", b"X: a"), size) == 431
+
+
+def test_the_limit_of_a_trailer_holds_in_one_piece_and_in_many():
+    head = b"POST / HTTP/1.1\r\nHost: vpn\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    fields = b"".join(b"X-%d: a\r\n" % number for number in range(MAX_HEADERS + 1))
+    for trailer in (b"X: " + b"a" * (MAX_HEAD + 1) + b"\r\n", fields):
+        for size in (1, 1000, 1 << 20):
+            assert refused(HttpConnection(), head + trailer + b"\r\n", size) in {400, 431}
+    assert HttpConnection().receive(head + b"X: a\r\n\r\n") is not None
 
 
 def test_an_unfinished_request_is_held_in_less_than_64_kib():
