@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Protocol
+
+from vpn_frontend.settings import Overrides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +32,19 @@ class UserRecord:
     ipv4: IPv4Address | None = None  # static inner addresses
     ipv6: IPv6Address | None = None
     expires_at: datetime | None = None  # aware
+    external: bool = False  # authenticated by an outside server; the directory may not have the user
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLogin:
+    """What an authentication server said of an accepted login, beside user and groups."""
+
+    origin: str  # of ``overrides``, for operators: ``radius``
+    name: str  # the user's, as that server spells it
+    session_id: str = ""  # by which that server knows the session; empty: the session gets its own
+    overrides: Overrides = field(default_factory=Overrides)
+    classes: tuple[bytes, ...] = ()  # RADIUS Class, repeated in accounting (RFC 2865 5.25)
+    interim: int = 0  # seconds between two accounting updates; 0: as configured
 
 
 class UserDirectory(Protocol):
@@ -88,6 +103,7 @@ class SessionView:
     hostname: str
     counters: Counters
     dtls_cipher: str = ""  # while datagrams flow
+    remote: RemoteLogin | None = None  # of the login
 
 
 class Stage(Enum):

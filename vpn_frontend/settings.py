@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -123,3 +126,14 @@ class VpnSettings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
+
+
+class Overrides(TypedDict, total=False):
+    """What a group, a user or an authentication server sets. An absent key falls through to the layer below."""
+
+    network: Mapping[str, object]
+    session: Mapping[str, object]
+    limits: Mapping[str, object]
+    banner: str
+    static_ipv4: IPv4Address
+    static_ipv6: IPv6Address

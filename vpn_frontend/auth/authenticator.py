@@ -61,19 +61,25 @@ class Authenticator:
         supervise = partial(SupervisedMethod, deadline=METHOD_DEADLINE, report=self._report)
         self._method = compose([supervise(method) for method in methods], [supervise(method) for method in required])
 
-    def recall(self, name: str) -> UserRecord | Refused | None:
+    def recall(self, login: UserRecord) -> UserRecord | Refused | None:
         """The result of ``find`` if it is known without waiting; ``None``: it is not."""
-        user = self._users.recall(name)
-        return None if user is None else self._standing(user) or user
+        user = self._users.recall(login.name)
+        if user is None:
+            return None
+        if login.external:
+            user = replace(user, external=True)
+        return self._standing(user) or user
 
-    async def find(self, name: str) -> UserRecord | Refused | Unavailable:
-        """The user who logged in before, if the account is still valid. Never raises."""
+    async def find(self, login: UserRecord) -> UserRecord | Refused | Unavailable:
+        """The user who logged in as ``login``, if the account is still valid. Never raises."""
         try:
             async with asyncio.timeout(DIRECTORY_DEADLINE):
-                user = await self._users.find(name)
+                user = await self._users.find(login.name)
         except Exception as error:  # noqa: BLE001 - of any directory
             self._report("directory", error)
             return Unavailable("Logins cannot be checked at the moment. Please try again later.")
+        if login.external:
+            user = login if user is None else replace(user, external=True)
         if user is None:
             return Refused("This account is gone.", "user_unknown", final=True)
         return self._standing(user) or user
@@ -159,7 +165,8 @@ class Authenticator:
             return self._refuse_source(login) or Refused(render_refusal(verdict), verdict.reason.value, final=True)
         if not login.group:
             return accepted
-        return Accepted(user, (login.group, *(group for group in groups if group != login.group)))
+        others = tuple(group for group in groups if group != login.group)
+        return replace(accepted, groups=(login.group, *others))
 
     def _standing(self, user: UserRecord) -> Refused | None:
         """Why the account may not be used; ``None``: it may."""

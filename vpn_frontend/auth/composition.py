@@ -109,7 +109,8 @@ class AllOf:
         if accepted is not None:
             if outcome.user.name != accepted.user.name:
                 return Refused(WRONG, "another_user")
-            outcome = Accepted(accepted.user, tuple(dict.fromkeys((*accepted.groups, *outcome.groups))))
+            groups = tuple(dict.fromkeys((*accepted.groups, *outcome.groups)))
+            outcome = Accepted(accepted.user, groups, accepted.remote or outcome.remote)
         return self._begin(replace(login, user=outcome.user), index + 1, outcome)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vpn_frontend.ports import UserRecord
+    from vpn_frontend.ports import RemoteLogin, UserRecord
     from vpn_frontend.protocol.login_form import Form
 
 RETRY_AFTER = 10  # seconds, when the server could not check
@@ -18,10 +18,14 @@ WRONG = "Login failed: wrong username or password."
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The user is authenticated. ``groups``: the one chosen at login comes first."""
+    """The user is authenticated. ``groups``: the one chosen at login comes first.
+
+    ``remote``: what an authentication server sent with the acceptance.
+    """
 
     user: UserRecord
     groups: tuple[str, ...]
+    remote: RemoteLogin | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,8 +212,9 @@ class PreTunnelConnections:
         now, protocol = self._clock(), connection.protocol
         connection.checking = False
         match outcome:
-            case Accepted(user, groups):
-                effects = self._log_in(connection, Login(user, groups, check.message.device, check.user_agent), now)
+            case Accepted(user, groups, remote):
+                login = Login(user, groups, check.message.device, check.user_agent, remote)
+                effects = self._log_in(connection, login, now)
             case Refused(text, _, final, retry, source_refused):
                 again = None if retry is None else (retry.form, retry.state)
                 effects = protocol.login_refused(text, now, final=final, retry=again)

@@ -79,14 +79,14 @@ class TunnelSetup:
     def start(self) -> None:
         with self._refusals():
             self._session = session = self._services.sessions.find_session(self._connect.cookie)
-            user = self._services.authenticator.recall(session.user.name)
+            user = self._services.authenticator.recall(session.user)
             if user is None:
                 self._owner.run(self._connection, self._find_user(session))
             else:
                 self._admit(session, user)
 
     async def _find_user(self, session: Session) -> None:
-        user = await self._services.authenticator.find(session.user.name)
+        user = await self._services.authenticator.find(session.user)
         with self._refusals():
             self._admit(session, user)
 

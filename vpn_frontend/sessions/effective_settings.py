@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings of one session: the user's over its groups' over the server's, each with its origin.
+"""The settings of one session, each with its origin.
+
+The user's own are over those that the authentication server sent, over its groups', over the server's.
 
 Overrides name a section and a key, as the configuration does. Every key of ``NetworkSettings``, ``SessionSettings`` and
 ``LimitSettings`` can be overridden, except those in ``SERVER_ONLY``, so a new key needs no code here.
@@ -10,13 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
+
+from vpn_frontend.settings import Overrides
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from ipaddress import IPv4Address, IPv6Address
 
-    from vpn_frontend.ports import UserRecord
+    from vpn_frontend.ports import RemoteLogin, UserRecord
     from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
 
 GLOBAL = "global"
@@ -24,17 +28,6 @@ SERVER_ONLY = frozenset(
     {"network.device", "network.ipv4_pool", "network.ipv6_pool", "limits.max_clients", "limits.on_excess"}
 )
 NO_ORIGINS: Mapping[str, str] = MappingProxyType({})
-
-
-class Overrides(TypedDict, total=False):
-    """What a group or a user sets. An absent key falls through to the layer below."""
-
-    network: Mapping[str, object]
-    session: Mapping[str, object]
-    limits: Mapping[str, object]
-    banner: str
-    static_ipv4: IPv4Address
-    static_ipv6: IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +43,7 @@ class EffectiveSettings:
     origins: Mapping[str, str] = field(default_factory=lambda: NO_ORIGINS)
 
     def origin_of(self, key: str) -> str:
-        """``global``, ``group NAME`` or ``user NAME``."""
+        """``global``, ``group NAME``, ``user NAME`` or a ``RemoteLogin``'s origin."""
         return self.origins.get(key, GLOBAL)
 
     @property
@@ -69,10 +62,14 @@ class SettingsResolver:
         self._global = EffectiveSettings(settings.network, settings.session, settings.limits, settings.auth.banner)
         self._groups = groups
 
-    def resolve(self, user: UserRecord, groups: Iterable[str]) -> EffectiveSettings:
-        """Raises ``ValueError`` or ``TypeError`` for an override of a key that is not per session or not a key."""
+    def resolve(self, user: UserRecord, groups: Iterable[str], remote: RemoteLogin | None = None) -> EffectiveSettings:
+        """The settings of one login. ``remote``: what the authentication server sent with it.
+
+        Raises ``ValueError`` or ``TypeError`` for an override of a key that is not per session or not a key."""
         own = user_overrides(user)
         layers = [(f"user {user.name}", own)] if own else []
+        if remote is not None and remote.overrides:
+            layers.append((remote.origin, remote.overrides))
         if self._groups:
             layers += [(f"group {name}", self._groups[name]) for name in groups if name in self._groups]
         return apply_overrides(self._global, layers) if layers else self._global

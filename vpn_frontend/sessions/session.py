@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sentry_engine import Lease
-    from vpn_frontend.ports import CloseReason, UserRecord
+    from vpn_frontend.ports import CloseReason, RemoteLogin, UserRecord
     from vpn_frontend.protocol.config_auth import Device
     from vpn_frontend.sessions.address_pool import InnerAddresses
     from vpn_frontend.sessions.effective_settings import EffectiveSettings
@@ -67,6 +67,7 @@ class Session:
     started_at: datetime  # of the login until the tunnel is open, then of that
     user_agent: str
     expires_at: float | None  # while it has no channel
+    remote: RemoteLogin | None = None  # of the login
     digest: bytes = b""  # of its cookie
     phase: Phase = Phase.WAITING
     peer: Peer | None = None
@@ -142,6 +143,7 @@ class Session:
             hostname=self.hostname or self.device.name,
             counters=self.counters if counters is None else counters,
             dtls_cipher=self.dtls_cipher,
+            remote=self.remote,
         )
 
     def _transport(self) -> str:

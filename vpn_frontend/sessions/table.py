@@ -86,9 +86,10 @@ class SessionTable:
         evicted = self._pending.find_evicted(login.user.name)
         if evicted is not None:
             self._closer.close_session(evicted, CloseReason.REPLACED, now)
-        settings = self._resolver.resolve(login.user, login.groups)
+        remote = login.remote
+        settings = self._resolver.resolve(login.user, login.groups, remote)
         session = Session(
-            id=secrets.token_hex(8),
+            id=(remote and remote.session_id) or secrets.token_hex(8),
             user=login.user,
             groups=login.groups,
             settings=settings,
@@ -97,6 +98,7 @@ class SessionTable:
             started_at=self._wall_clock(),
             user_agent=login.user_agent,
             expires_at=now + settings.session.cookie_timeout,
+            remote=remote,
         )
         cookie = self._index.add_session(session)
         self._pending.add_login(session)
@@ -137,7 +139,7 @@ class SessionTable:
             raise RefusedError("The server is busy. Please try again.", "journal_behind")
         if user is not session.user:  # the directory may have changed it since the login
             session.user = user if user.name == session.user.name else replace(user, name=session.user.name)
-            session.settings = self._resolver.resolve(session.user, session.groups)
+            session.settings = self._resolver.resolve(session.user, session.groups, session.remote)
         admission = self._admission_control.admit_session(session, peer, request, now, probe)
         session.lease = admission.lease
         session.admissions += 1

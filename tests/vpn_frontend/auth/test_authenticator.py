@@ -10,6 +10,7 @@ from vpn_frontend.auth.authenticator import Authenticator, render_refusal
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import PasswordChecker, PasswordMethod, hash_password
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Pending, Refused, Unavailable
+from vpn_frontend.ports import UserRecord
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents
 
 HERE = ip_address("192.0.2.1")
@@ -102,12 +103,12 @@ async def test_a_source_blocked_meanwhile_is_refused_with_the_right_password(mak
 
 
 @pytest.mark.asyncio
-async def test_a_directory_that_fails_refuses_no_user_and_accepts_none(make_authenticator):
+async def test_a_directory_that_fails_refuses_no_user_and_accepts_none(make_authenticator, users):
     authenticator = make_authenticator(STRICT)
     authenticator._users.error = ConnectionError("database is gone")
     for _ in range(5):
         assert isinstance(await check(authenticator, login()), Unavailable)
-    assert isinstance(await authenticator.find("alice"), Unavailable)
+    assert isinstance(await authenticator.find(users["alice"]), Unavailable)
     failed = authenticator._events.of("backend_failed")
     assert [event["what"] for event in failed] == ["directory"] * 6
     authenticator._users.error = None
@@ -117,10 +118,22 @@ async def test_a_directory_that_fails_refuses_no_user_and_accepts_none(make_auth
 @pytest.mark.asyncio
 async def test_a_user_is_looked_up_again_for_each_tunnel(make_authenticator, users):
     authenticator = make_authenticator()
-    assert await authenticator.find("alice") == users["alice"]
-    assert (await authenticator.find("gone")).reason == "user_disabled"
-    assert (await authenticator.find("old")).reason == "user_expired"
-    assert (await authenticator.find("nobody")).reason == "user_unknown"
+    assert await authenticator.find(users["alice"]) == users["alice"]
+    assert (await authenticator.find(users["gone"])).reason == "user_disabled"
+    assert (await authenticator.find(users["old"])).reason == "user_expired"
+    assert (await authenticator.find(UserRecord("nobody"))).reason == "user_unknown"
+
+
+@pytest.mark.asyncio
+async def test_a_user_of_an_outside_server_needs_no_record_but_is_bound_by_one(make_authenticator, users):
+    authenticator = make_authenticator()
+    guest = UserRecord("guest", external=True)
+    assert await authenticator.find(guest) is guest
+    assert await authenticator.find(replace(users["alice"], external=True)) == replace(users["alice"], external=True)
+    assert (await authenticator.find(UserRecord("gone", external=True))).reason == "user_disabled"
+    authenticator._users.recalls = True
+    assert authenticator.recall(UserRecord("alice", external=True)) == replace(users["alice"], external=True)
+    assert authenticator.recall(UserRecord("gone", external=True)).reason == "user_disabled"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +156,7 @@ async def test_only_a_verified_password_is_answered_at_once(users, make_authenti
         assert isinstance(authenticator.begin(unknown), Pending)
     directory.users["alice"] = replace(users["alice"], enabled=False)
     assert authenticator.begin(login()).reason == "user_disabled"
-    assert authenticator.recall("alice").reason == "user_disabled"
+    assert authenticator.recall(users["alice"]).reason == "user_disabled"
     directory.users["alice"] = replace(users["alice"], password_hash=hash_password("secret"))
     assert isinstance(authenticator.begin(login()), Pending)
 

@@ -7,7 +7,7 @@ from tests.vpn_frontend.auth.scripted import ALICE, CODE_FORM, Codes, Scripted, 
 from vpn_frontend.auth.composition import AllOf, AnyOf, compose
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Pending, Refused, Unavailable
-from vpn_frontend.ports import UserRecord
+from vpn_frontend.ports import RemoteLogin, UserRecord
 
 LOGIN = LoginRequest("alice", "secret", "", ip_address("192.0.2.1"), fields={"username": "alice"})
 YES = Accepted(ALICE, ALICE.groups)
@@ -55,6 +55,14 @@ def test_what_needs_no_waiting_is_answered_at_once():
 )
 async def test_any_of(outcomes, expected, wait):
     assert await begin(AnyOf([Scripted(outcome, wait=wait) for outcome in outcomes])) == expected
+
+
+@pytest.mark.asyncio
+async def test_what_an_authentication_server_sent_outlives_further_methods(wait):
+    remote = RemoteLogin("radius", "alice", session_id="0123456789abcdef")
+    first = Scripted(Accepted(ALICE, ("staff",), remote), wait=wait)
+    assert (await begin(AllOf([first, Scripted(YES, wait=wait)]))).remote is remote
+    assert (await begin(AllOf([Scripted(YES, wait=wait), first]))).remote is remote
 
 
 @pytest.mark.asyncio

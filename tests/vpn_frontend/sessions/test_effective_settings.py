@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.ports import UserRecord
+from vpn_frontend.ports import RemoteLogin, UserRecord
 from vpn_frontend.sessions.effective_settings import (
     SERVER_ONLY,
     EffectiveSettings,
@@ -79,6 +79,15 @@ def test_a_user_s_own_limit_beats_its_first_group_s(groups, own):
 def test_users_without_overrides_share_the_server_s_settings():
     resolver = SettingsResolver(VpnSettings())
     assert resolver.resolve(UserRecord("bob", ""), ("staff",)) is resolver.resolve(UserRecord("carol", ""), ())
+
+
+def test_settings_of_the_authentication_server_stand_between_user_and_groups():
+    resolver = SettingsResolver(VpnSettings(), {"staff": {"network": {"mtu": 1300}, "banner": "staff"}})
+    remote = RemoteLogin("radius", "bob", overrides={"network": {"mtu": 1200}, "limits": {"max_same_clients": 9}})
+    settings = resolver.resolve(UserRecord("bob", max_same_clients=1), ("staff",), remote)
+    assert (settings.network.mtu, settings.origin_of("network.mtu")) == (1200, "radius")
+    assert (settings.banner, settings.origin_of("banner")) == ("staff", "group staff")
+    assert (settings.own_client_limit, settings.origin_of("limits.max_same_clients")) == (1, "user bob")
 
 
 def test_static_addresses_are_the_user_s():

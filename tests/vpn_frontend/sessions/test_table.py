@@ -8,10 +8,11 @@ import pytest
 
 from sentry_engine import Reason
 from vpn_frontend.gateway.interface import Cause, GatewayError
-from vpn_frontend.ports import CloseReason, SessionState
+from vpn_frontend.ports import CloseReason, RemoteLogin, SessionState, UserRecord
+from vpn_frontend.protocol.config_auth import Device
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions import live_sessions
-from vpn_frontend.sessions.admission import CookieError, RefusedError
+from vpn_frontend.sessions.admission import CookieError, Login, RefusedError
 from vpn_frontend.testing import MemoryGateway
 
 USER_QUIT = (Cause.PEER_DISCONNECT, b"\xb0user quit")
@@ -36,6 +37,17 @@ def test_a_login_becomes_a_tunnel_with_addresses_and_a_lease(make_lab):
     assert session.connection_id == connection
     assert (session.parameters.ipv4, session.parameters.mtu, session.parameters.dpd) == (grant.ipv4, 1400, 90)
     assert bytes(lab.gateway.sent[connection]) == b"HEAD"
+
+
+def test_a_session_keeps_what_the_authentication_server_sent(make_lab):
+    lab = make_lab()
+    remote = RemoteLogin("radius", "Alice", "0123456789abcdef", {"static_ipv4": IPv4Address("192.168.99.5")})
+    user = UserRecord("alice", external=True)
+    cookie = lab.table.log_in(Login(user, (), Device(), "agent", remote), lab.now)
+    assert lab.table.find_session(cookie).id == "0123456789abcdef"
+    _, grant = lab.tunnel(cookie, external=True)
+    assert grant.ipv4 == IPv4Address("192.168.99.5")
+    assert lab.live.list()[0].remote is remote
 
 
 def test_the_client_s_goodbye_ends_everything(make_lab):
