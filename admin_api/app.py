@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The FastAPI application. A request passes, in this order:
 
-request id, headers, last resort (``http.request_context``) -> ``http.host_check`` -> ``http.request_limit`` ->
-``authentication`` -> ``http.body_limit`` -> ``idempotency`` -> routing and validation (FastAPI) -> the endpoint.
+request id, headers, last resort (``http.request_context``) -> HEAD (``http.methods``) -> ``http.host_check`` ->
+``http.request_limit`` -> ``authentication`` -> ``http.body_limit`` -> ``idempotency`` -> routing and validation
+(FastAPI) -> the endpoint.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from admin_api.health.endpoints import router as health
 from admin_api.health.metrics import make_registry
 from admin_api.http.body_limit import BodyLimit
 from admin_api.http.host_check import HostCheck
+from admin_api.http.methods import HeadRequests
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problem_pages import router as problems
 from admin_api.http.problems import ProblemDocument, install_handlers
@@ -40,6 +42,8 @@ from admin_api.tokens.endpoints import router as tokens
 from admin_api.users.endpoints import router as users
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fastapi.routing import APIRoute
 
     from admin_api.services import Services
@@ -72,6 +76,7 @@ def create_app(services: Services) -> FastAPI:
         generate_unique_id_function=_operation_id,
         middleware=[
             Middleware(RequestContext, metrics=services.request_metrics, is_unavailable=is_unavailable),
+            Middleware(HeadRequests),
             Middleware(HostCheck, hosts=services.hosts),
             Middleware(RequestLimit),
             Middleware(Authentication, services=services),
@@ -111,7 +116,17 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     schemas = schema.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(models.pop("$defs", {}))
     schemas["ProblemDocument"] = models
+    for media_type in _event_streams(schema):
+        media_type["schema"] = media_type.pop("itemSchema")
     return schema
+
+
+def _event_streams(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields the media types with ``itemSchema``, which FastAPI writes for streams and OpenAPI has from 3.2 on."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                yield from (media for media in answer.get("content", {}).values() if "itemSchema" in media)
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -58,7 +58,9 @@ class Paging:
         shown = rows[: self.limit]
         cursor = _render(key(shown[-1])) if len(rows) > self.limit else None
         if cursor is not None:
-            self.response.headers["Link"] = f'<{self.request.url.include_query_params(cursor=cursor)}>; rel="next"'
+            # Relative (RFC 8288, 3.1): behind a proxy the server knows neither scheme nor host of the caller's URL.
+            target = f"{self.request.url.path}?{self.request.url.include_query_params(cursor=cursor).query}"
+            self.response.headers["Link"] = f'<{target}>; rel="next"'
         return Page(items=[show(row) for row in shown], next_cursor=cursor)
 
 

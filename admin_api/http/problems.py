@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from admin_api.http.methods import allowed_methods
 from admin_api.http.paths import PROBLEMS_PATH
 from sentry_engine import PolicyError
 
@@ -221,7 +222,10 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     kind = _BY_STATUS.get(
         error.status_code, ProblemKind.INTERNAL if error.status_code >= 500 else ProblemKind.BAD_REQUEST
     )
-    return problem_response(request.scope, ApiError(kind, str(error.detail), headers=error.headers))
+    headers = dict(error.headers or {})
+    if kind is ProblemKind.METHOD_NOT_ALLOWED:  # the router names the methods of one route only
+        headers["Allow"] = ", ".join(allowed_methods(request.app.routes, request.scope))
+    return problem_response(request.scope, ApiError(kind, str(error.detail), headers=headers))
 
 
 def _place(item: Mapping[str, Any]) -> ProblemError:

@@ -19,27 +19,43 @@ if TYPE_CHECKING:
 
 def build_app() -> typer.Typer:
     """Returns the Typer application with every command."""
-    app = typer.Typer(name="ocsentry", rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.callback()(_root)
+    app = typer.Typer(
+        name="ocsentry",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},  # of every command below it, too
+    )
+    app.callback(no_args_is_help=True)(_root)
     service.add_commands(app)
     blocks.add_commands(app)
-    app.add_typer(rules.group(), name="rules")
-    app.add_typer(sessions.group(), name="sessions")
-    app.add_typer(users.group(), name="user")
-    app.add_typer(tokens.group(), name="token")
+    _add_group(app, rules.group(), "rules", "rule")
+    _add_group(app, sessions.group(), "sessions", "session")
+    _add_group(app, users.group(), "user", "users")
+    _add_group(app, tokens.group(), "token", "tokens")
     return app
+
+
+def _add_group(app: typer.Typer, group: typer.Typer, name: str, alias: str) -> None:
+    """Adds the commands of one noun. ``alias`` is its other number, which the help does not list."""
+    app.add_typer(group, name=name)
+    app.add_typer(group, name=alias, hidden=True)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ocsentry {version('ocsentry')}")
+        raise typer.Exit
 
 
 def _root(
     context: typer.Context,
     config: ConfigOption = None,
     as_json: JsonOption = False,
-    show_version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
+    show_version: Annotated[  # noqa: ARG001 - its callback has answered and left
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
+    ] = False,
 ) -> None:
     """A VPN server for OpenConnect and AnyConnect clients, with a policy engine that decides who may connect."""
-    if show_version:
-        typer.echo(f"ocsentry {version('ocsentry')}")
-        raise typer.Exit
     context.obj = Invocation(config, as_json)
 
 

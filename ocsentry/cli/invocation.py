@@ -3,7 +3,8 @@
 
 A command is a plain function whose first parameter is an ``Invocation``; ``command`` registers it with Typer and adds
 the two options. It prints its answer with ``emit`` and fails by raising ``CommandError``. ``run`` turns every error
-that an operator can cause into one readable line on standard error and a nonzero exit code.
+that an operator can cause into a nonzero exit code and one readable line on standard error, or one JSON object with
+``--json``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from typer._click.exceptions import NoArgsIsHelpError
 
 from ocsentry.errors import OperatorError, describe_os_error
 
@@ -146,23 +148,27 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
     return register
 
 
-def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
+def run(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run ``app``. Returns the exit code; the operator never sees a traceback."""
+    fail = _fail_as_json if "--json" in arguments else _fail
     try:
-        answer = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        answer = app(args=list(arguments), standalone_mode=False)
     except OperatorError as error:
-        return _fail(str(error), error.exit_code)
+        return fail(str(error), error.exit_code)
+    except NoArgsIsHelpError as error:
+        typer.echo(error.format_message(), err=True)
+        return error.exit_code
     except typer.TyperException as error:
-        return _fail(error.format_message(), error.exit_code)
+        return fail(error.format_message(), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted", 130)
+        return fail("interrupted", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter reports an error at exit
         return 141
     except Exception as error:  # any other error; the debug variable shows its traceback
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        return _fail(_readable(error), 1)
+        return fail(_readable(error), 1)
     return answer if isinstance(answer, int) else 0
 
 
@@ -175,4 +181,9 @@ def _readable(error: Exception) -> str:
 
 def _fail(text: str, exit_code: int) -> int:
     typer.echo(f"ocsentry: {text}", err=True)
+    return exit_code
+
+
+def _fail_as_json(text: str, exit_code: int) -> int:
+    typer.echo(json.dumps({"error": text, "exit_code": exit_code}, ensure_ascii=False), err=True)
     return exit_code

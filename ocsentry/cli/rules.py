@@ -26,7 +26,7 @@ PathsArgument = Annotated[
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Check, explain and reload the policy.")
+    app = typer.Typer(help="Check, explain and reload the policy.", no_args_is_help=True)
     command(app, "check")(check)
     command(app, "explain")(explain)
     command(app, "reload")(reload)

@@ -15,7 +15,7 @@ COLUMNS = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at")
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Manage the tokens of the HTTP API.")
+    app = typer.Typer(help="Manage the tokens of the HTTP API.", no_args_is_help=True)
     command(app, "create")(create)
     command(app, "list")(list_tokens)
     command(app, "revoke")(revoke)

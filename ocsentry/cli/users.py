@@ -25,7 +25,7 @@ StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the pa
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Manage the users of the VPN.")
+    app = typer.Typer(help="Manage the users of the VPN.", no_args_is_help=True)
     command(app, "add")(add)
     command(app, "passwd")(passwd)
     command(app, "list")(list_users)

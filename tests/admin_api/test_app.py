@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from admin_api.http.identity import Scope
 
@@ -41,6 +42,10 @@ class TestOpenApi:
             "simulate",
         }
         assert {name.partition("_")[0] for name in names} <= verbs
+
+    async def test_the_description_is_valid(self, server):
+        description, _ = await self.operations(server)
+        validate(description, cls=OpenAPIV31SpecValidator)
 
     async def test_errors_are_problem_documents(self, server):
         description, operations = await self.operations(server)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 
 import pytest
@@ -193,7 +194,7 @@ class TestListBlocks:
             if cursor is None:
                 assert "link" not in answer.headers
                 break
-            assert 'rel="next"' in answer.headers["link"]
+            assert re.fullmatch(r'</api/v1/blocks\?[^>]+>; rel="next"', answer.headers["link"])
         assert seen == cidrs
         assert pages == 3
 

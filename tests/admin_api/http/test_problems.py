@@ -53,9 +53,14 @@ class TestProblems:
         check_problem(await server.anonymous.get("/nothing"), 404, "not_found")
 
     async def test_method_not_allowed(self, server):
-        answer = await server.client.patch("/api/v1/blocks")
-        check_problem(answer, 405, "method_not_allowed")
-        assert "POST" in answer.headers["allow"]
+        for path, allowed in (
+            ("/api/v1/blocks", "GET, HEAD, POST"),
+            ("/api/v1/users/someone", "DELETE, GET, HEAD, PUT"),
+            ("/healthz", "GET, HEAD"),
+        ):
+            answer = await server.client.request("BREW", path)
+            check_problem(answer, 405, "method_not_allowed")
+            assert answer.headers["allow"] == allowed
 
     @pytest.mark.parametrize("streamed", [False, True])
     async def test_too_large(self, server, streamed):

@@ -266,6 +266,27 @@ def test_the_program_reports_failures_on_one_line(command_line):
     assert "Usage" in command_line.run_program().stdout
 
 
+def test_the_first_words_of_a_new_user_are_understood(command_line):
+    assert re.fullmatch(r"ocsentry \d+\.\d+\.\d+\S*\n", command_line.ok("--version"))
+    assert command_line.ok("-h") == command_line.ok("--help")
+    assert " block [OPTIONS] {CIDR}" in command_line.ok("block", "-h")
+    for noun in ("rules", "user", "token"):
+        done = command_line.run(noun)
+        assert done.returncode == 2
+        assert f" {noun} [OPTIONS] COMMAND" in done.stderr.splitlines()[0]
+    assert " users list [OPTIONS]" in command_line.ok("users", "list", "-h")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(("status",), "no server answers"), (("user", "add"), "Missing argument")]
+)
+def test_an_error_is_json_where_json_is_asked_for(command_line, arguments, said):
+    done = command_line.run(*arguments, "--json")
+    told = json.loads(done.stderr)
+    assert said in told["error"]
+    assert told["exit_code"] == done.returncode != 0
+
+
 def test_every_command_has_help_and_takes_json(command_line):
     app = build_app()
     groups = [((), app), *(((group.name,), group.typer_instance) for group in app.registered_groups)]
