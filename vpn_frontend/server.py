@@ -17,7 +17,7 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.authenticator import Authenticator
-from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
+from vpn_frontend.auth.login_plan import build_login, plan_login
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.descriptors import max_connections, open_descriptors
@@ -46,9 +46,11 @@ from vpn_frontend.sessions.recorder import SessionRecorder
 from vpn_frontend.sessions.table import SessionTable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sentry_engine import Engine
+    from vpn_frontend.auth.login_plan import LoginPlan
     from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
@@ -76,6 +78,7 @@ class VpnServer:
         *,
         engine: Engine,
         users: UserDirectory,
+        methods: Mapping[str, Method],
         journal: SessionJournal,
         events: EventSink,
         open_gateway: OpenGateway | None = None,
@@ -83,7 +86,7 @@ class VpnServer:
         read_file: FileReader | None = None,
         worker_filter: bytes = b"",
     ) -> None:
-        """``open_gateway`` defaults to the native gateway.
+        """``methods`` has each method that ``settings.auth`` names. ``open_gateway`` defaults to the native gateway.
 
         A process that has given its privileges up passes ``descriptors``, which belong to this from ``start`` on, and
         ``read_file`` for certificate and key. Without them both are opened here. ``worker_filter`` is a seccomp program
@@ -92,6 +95,7 @@ class VpnServer:
         self._settings = settings
         self._engine = engine
         self._users = users
+        self._methods = methods
         self._journal = journal
         self._events = events
         self._open_gateway = open_gateway
@@ -106,11 +110,7 @@ class VpnServer:
         """Serve when this returns. Raises ``ListenError``, ``TunError``, ``CertificateError`` or ``GatewayError``."""
         certificate = load_certificate(self._settings.certificate, self._settings.private_key, self._read_file)
         await self._journal.close_orphans()
-        samples = await self._users.hash_samples()
         self._gateway = await self._make_gateway(certificate)
-        self._passwords = PasswordChecker(remember=self._settings.auth.remember_passwords)
-        for encoded in samples:
-            self._passwords.learn(encoded)
         self._recorder = SessionRecorder(self._journal, self._events)
         self._table = SessionTable(
             self._settings,
@@ -120,7 +120,8 @@ class VpnServer:
             events=self._events,
         )
         self.sessions = self._table.live
-        self._portal = make_portal_config(self._settings, certificate)
+        plan = plan_login(self._settings.auth.methods, self._settings.auth.require)
+        self._portal = make_portal_config(self._settings, certificate, plan)
         self._pre_tunnel = PreTunnelConnections(
             self._settings,
             self._portal,
@@ -129,7 +130,7 @@ class VpnServer:
             authenticator=Authenticator(
                 users=self._users,
                 engine=self._engine,
-                methods=make_methods(self._settings, self._users, self._passwords),
+                method=build_login(plan, self._methods),
                 events=self._events,
             ),
             events=self._events,
@@ -153,7 +154,6 @@ class VpnServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._passwords.close()
 
     def reload_certificate(self, chain_file: Path | None = None, key_file: Path | None = None) -> None:
         """Read certificate and key again and use them for new handshakes.
@@ -282,13 +282,7 @@ class VpnServer:
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))
 
 
-def make_methods(settings: VpnSettings, users: UserDirectory, passwords: PasswordChecker) -> list[Method]:
-    """The methods of ``auth.methods``."""
-    known: dict[str, Method] = {"password": PasswordMethod(users, passwords)}
-    return [known[name] for name in settings.auth.methods]
-
-
-def make_portal_config(settings: VpnSettings, certificate: ServerCertificate) -> PortalConfig:
+def make_portal_config(settings: VpnSettings, certificate: ServerCertificate, plan: LoginPlan) -> PortalConfig:
     auth = settings.auth
     return PortalConfig(
         logins=LoginAttempts(auth.timeout),
@@ -296,6 +290,8 @@ def make_portal_config(settings: VpnSettings, certificate: ServerCertificate) ->
         groups=auth.groups,
         banner=auth.banner,
         certificate_sha1=certificate.sha1,
+        begins_at_init=plan.begins_at_init,
+        has_form=plan.has_form,
     )
 
 

@@ -21,7 +21,7 @@ DEFAULT_IPV4_POOL = IPv4Network("192.168.99.0/24")
 DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
 MAX_WORKERS = 64
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
-MethodName = Literal["password"]
+MethodName = Literal["password"]  # one word for each row of ``ocsentry.login_methods.table``
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
 
 
@@ -101,6 +101,7 @@ class AuthSettings:
     """``[auth]``, as far as the conversation with the client goes."""
 
     methods: tuple[MethodName, ...] = ("password",)  # alternatives
+    require: tuple[MethodName, ...] = ()  # all of them as well
     attempts: int = 3  # wrong passwords before a login must start again
     timeout: int = 240  # from the first request of a login to the last
     remember_passwords: int = 300  # how long a verified password is not hashed again

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from pyroute2 import IPRoute, NetlinkError
 
+from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem
 from vpn_frontend.gateway.server_certificate import CertificateError, certificate_problems, load_certificate
 from vpn_frontend.gateway.tun import MAX_NAME
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU, MIN_MTU_IPV6
@@ -80,11 +81,16 @@ def _validate_session(settings: VpnSettings) -> Iterable[str]:
 
 
 def _validate_auth(settings: VpnSettings) -> Iterable[str]:
-    if not settings.auth.methods:
-        yield "auth.methods: there is no method to log in with"
-    for name in settings.auth.methods:
-        if name not in get_args(MethodName):
-            yield f"auth.methods: {name!r} is not one of {', '.join(get_args(MethodName))}"
+    auth, known = settings.auth, get_args(MethodName)
+    for key, names in (("methods", auth.methods), ("require", auth.require)):
+        unknown = [name for name in names if name not in known]
+        yield from (f"auth.{key}: {name!r} is not one of {', '.join(known)}" for name in unknown)
+        if unknown:
+            return
+    if (problem := find_methods_problem(auth.methods)) is not None:
+        yield f"auth.methods: {problem}"
+    elif (problem := find_require_problem(auth.methods, auth.require)) is not None:
+        yield f"auth.require: {problem}"
 
 
 def _validate_certificate(settings: VpnSettings) -> list[str]:

@@ -10,46 +10,51 @@ from __future__ import annotations
 import os
 import tomllib
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    SkipValidation,
-    Strict,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BeforeValidator, SecretStr, ValidationError, model_validator
 
+from ocsentry.configuration.auth_section import AuthSection
+from ocsentry.configuration.fields import (
+    NEVER,
+    SECONDS,
+    YEAR,
+    AnyAddress,
+    AnyNetwork,
+    Count,
+    DeviceName,
+    FilePath,
+    IPv4Pool,
+    IPv6Pool,
+    ListenAddress,
+    ListenAddresses,
+    OptionalPath,
+    Seconds,
+    Section,
+    Switch,
+)
+from ocsentry.configuration.fields import empty_as_none as _empty_as_none
+from ocsentry.configuration.fields import field as _field
+from ocsentry.configuration.fields import one_or_list as _one_or_list
+from ocsentry.configuration.fields import section as _section
 from ocsentry.errors import OperatorError
 from sentry_engine.formats.plain_list import MAX_BYTES as MAX_LIST_BYTES
 from sentry_engine.policy.feeds import MAX_DOWNLOAD
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU
 from vpn_frontend.settings import (
     MAX_WORKERS,
-    Address,
     AuthSettings,
-    Endpoint,
     LimitSettings,
-    MethodName,
-    Network,
     NetworkSettings,
     OffloadName,
     OnExcess,
     SessionSettings,
     VpnSettings,
-    parse_endpoint,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 CONFIG_VARIABLE = "OCSENTRY_CONFIG"
 DEFAULT_LOCATIONS = (Path("ocsentry.toml"), Path("/etc/ocsentry/ocsentry.toml"))
@@ -64,93 +69,8 @@ class ConfigError(OperatorError):
         self.problems = problems
 
 
-def _resolve(path: Path, info: ValidationInfo) -> Path:
-    return info.context["base"] / path if info.context and path != Path() else path
-
-
-def _read_network(text: str) -> Network:
-    """Returns the network. Raises ``ValueError`` for host bits: ignoring them would widen a list by mistake."""
-    return ip_network(text)
-
-
-def _read_endpoints(value: object) -> object:
-    """Returns a list for one ``"ADDRESS:PORT"``; empty text is an empty list."""
-    if isinstance(value, str):
-        return [value] if value else []
-    return value
-
-
-def _empty_as_none(value: object) -> object:
-    return None if value == "" else value
-
-
-def _pool(family: type[IPv4Network | IPv6Network]) -> Callable[[str], Network]:
-    def read(text: str) -> Network:
-        network = ip_network(text)
-        if not isinstance(network, family):
-            raise ValueError(f"{text!r} is of the other address family")  # noqa: TRY004 - the text is wrong, not its type
-        return network
-
-    return read
-
-
-def _parsed(read: Callable[[str], Any]) -> BeforeValidator:
-    """Accepts text only (the address types would also take numbers)."""
-
-    def parse(value: object) -> object:
-        if not isinstance(value, str):
-            raise ValueError("should be text in quotes")  # noqa: TRY004 - pydantic reports ValueError only
-        return read(value)
-
-    return BeforeValidator(parse)
-
-
-def _as_toml(value: object) -> object:
-    if isinstance(value, tuple):
-        return [_as_toml(entry) for entry in value]
-    if isinstance(value, bool | int | list):
-        return value
-    return "" if value is None else str(value)
-
-
-def _one_or_list(endpoints: tuple[Endpoint, ...]) -> object:
-    """Text for one endpoint or none, as ``_read_endpoints`` reads it."""
-    return _as_toml(endpoints) if len(endpoints) > 1 else ", ".join(str(endpoint) for endpoint in endpoints)
-
-
-def _field(default: Any, description: str, *, unit: str = "", **rules: Any) -> Any:  # noqa: ANN401 - Field's own shape
-    """One key: its default, description, unit and bounds. The default is TOML, or a value of the VPN's settings."""
-    return Field(default=_as_toml(default), description=description, json_schema_extra={"unit": unit}, **rules)
-
-
-def _section() -> Any:  # noqa: ANN401 - Field's own shape
-    """An optional table: a missing one is validated from an empty one, so that its default paths are resolved."""
-    return Field(default_factory=dict)
-
-
-Seconds = Annotated[int, Strict()]
-Count = Annotated[int, Strict()]
-Switch = Annotated[bool, Strict()]
-FilePath = Annotated[Path, AfterValidator(_resolve)]
-OptionalPath = Annotated[FilePath | None, BeforeValidator(_empty_as_none)]
-AnyNetwork = Annotated[SkipValidation[Network], _parsed(_read_network)]
-AnyAddress = Annotated[SkipValidation[Address], _parsed(ip_address)]
-IPv4Pool = Annotated[SkipValidation[IPv4Network], _parsed(_pool(IPv4Network))]
-IPv6Pool = Annotated[SkipValidation[IPv6Network], _parsed(_pool(IPv6Network))]
-ListenAddress = Annotated[SkipValidation[Endpoint], _parsed(parse_endpoint)]
-ListenAddresses = Annotated[tuple[ListenAddress, ...], BeforeValidator(_read_endpoints)]
-DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$")]  # IFNAMSIZ: 15 characters and a NUL
-SECONDS = "seconds"
-NEVER = "seconds; 0: never"
-YEAR = 365 * 86_400
 VPN = VpnSettings()  # its defaults are those of the file
-NETWORK, LIMITS, SESSION, AUTH = VPN.network, VPN.limits, VPN.session, VPN.auth
-
-
-class Section(BaseModel):
-    """One table. Unknown keys are errors, so that a typo cannot silently disable a limit."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+NETWORK, LIMITS, SESSION = VPN.network, VPN.limits, VPN.session
 
 
 class NetworkSection(Section):
@@ -250,26 +170,6 @@ class VpnSection(Section):
     network: NetworkSection = _section()
     limits: LimitsSection = _section()
     session: SessionSection = _section()
-
-
-class AuthSection(Section):
-    methods: tuple[MethodName, ...] = _field(AUTH.methods, "Authentication methods.", min_length=1, max_length=1)
-    attempts: Count = _field(
-        AUTH.attempts, "Wrong passwords until a login must start again.", unit="attempts", ge=1, le=10
-    )
-    timeout: Seconds = _field(AUTH.timeout, "Longest duration of a login.", unit=SECONDS, ge=5, le=3600)
-    remember_passwords: Seconds = _field(
-        AUTH.remember_passwords,
-        "How long a verified password is not hashed again, which makes many reconnects at once cheap. A changed "
-        "password takes effect at once.",
-        unit=NEVER,
-        ge=0,
-        le=3600,
-    )
-    banner: str = _field(AUTH.banner, "Text shown after the login.", max_length=1024)
-    groups: tuple[str, ...] = _field(
-        AUTH.groups, "Groups offered in the login form. Empty: the form has no group field.", max_length=64
-    )
 
 
 class PolicySection(Section):
@@ -395,7 +295,7 @@ class LoadedConfig:
         """The settings of ``vpn_frontend``."""
         vpn, auth = self.values.vpn, self.values.auth
         return VpnSettings(
-            **_values(vpn, without=("network", "limits", "session")),
+            **_values(vpn),
             network=NetworkSettings(**_values(vpn.network)),
             limits=LimitSettings(**_values(vpn.limits)),
             session=SessionSettings(**_values(vpn.session)),
@@ -403,8 +303,9 @@ class LoadedConfig:
         )
 
 
-def _values(section: Section, without: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {name: value for name, value in section if name not in without}
+def _values(section: Section) -> dict[str, Any]:
+    """The keys of a table, without the tables in it."""
+    return {name: value for name, value in section if not isinstance(value, Section)}
 
 
 def find_config(explicit: Path | None = None) -> Path:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from ocsentry.configuration.model import Config, Section
+from ocsentry.configuration.fields import Section
+from ocsentry.configuration.model import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

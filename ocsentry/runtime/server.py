@@ -27,6 +27,8 @@ from admin_api.workers import ControlWorker
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.errors import OperatorError
 from ocsentry.late_sessions import LateSessions
+from ocsentry.login_methods.context import MethodContext
+from ocsentry.login_methods.table import open_methods
 from ocsentry.observability.decision_events import DecisionEvents
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.observability.event_sink import LoggingEventSink
@@ -176,10 +178,13 @@ class Server:
             self._events.emit(LogEvent.SOURCES_NOT_NOTED, noted=len(state.sources), left_out=state.left_out)
 
     async def _open_vpn(self) -> None:
+        context = MethodContext(self._config, self._store, self._events, self._started.helper)
+        methods = await self._made.enter_async_context(open_methods(context))
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,
             users=self._store,
+            methods=methods,
             journal=self._store,
             events=self._events,
             descriptors=self._started.descriptors,

@@ -11,10 +11,11 @@ import pytest
 
 from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
+from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
 from vpn_frontend.gateway import tun
 from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.gateway.server_certificate import CertificateError
-from vpn_frontend.ports import JournalEntry, Stage, UserRecord
+from vpn_frontend.ports import JournalEntry, Stage
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.server import VpnServer, tun_device
 from vpn_frontend.settings import parse_endpoint
@@ -69,6 +70,7 @@ def make_harness(make_settings, make_engine, users, monkeypatch):
     async def configured(device):
         assert device.mtu == 1400
 
+    passwords = PasswordChecker(threads=1)
     reserved = reserve_port()
     listen = (parse_endpoint(f"127.0.0.1:{port_of(reserved)}"),)
 
@@ -79,15 +81,17 @@ def make_harness(make_settings, make_engine, users, monkeypatch):
         monkeypatch.setattr(type(engine), "gate_address", 0)
         journal = journal or MemoryJournal()
         settings = make_settings(listen=listen, dtls=False, worker_threads=1, **changes)
+        directory = MemoryDirectory(users.values())
         vpn = VpnServer(
-            settings, engine=engine, users=MemoryDirectory(users.values()), journal=journal, events=events,
-            open_gateway=gateway,
+            settings, engine=engine, users=directory, methods={"password": PasswordMethod(directory, passwords)},
+            journal=journal, events=events, open_gateway=gateway,
         )  # fmt: skip
         await vpn.start()
         return Harness(vpn, gateway, journal, events, engine)
 
     yield make
     reserved.close()
+    passwords.close()
 
 
 @pytest.mark.asyncio
@@ -175,12 +179,3 @@ def test_the_server_has_the_first_address_of_each_pool(make_settings):
     assert device.addresses == (ip_interface("192.168.99.1/29"), ip_interface("fd00:99::1/64"))
     only6 = tun_device(make_settings(network={"ipv4_pool": None, "mtu": 1280}))
     assert (only6.addresses, only6.mtu) == ((ip_interface("fd00:99::1/64"),), 1280)
-
-
-@pytest.mark.asyncio
-async def test_the_schemes_of_imported_users_are_known_from_the_start(make_harness, users, monkeypatch):
-    imported = UserRecord("carol", "$5$saltsalt$" + "x" * 43)
-    monkeypatch.setitem(users, "carol", imported)
-    harness = await make_harness()
-    assert [*harness.vpn._passwords._samples.values()] == [imported.password_hash]
-    await harness.vpn.stop("bye")

@@ -35,6 +35,7 @@ def test_the_defaults_are_good_but_for_their_files():
         ({"worker_threads": 65}, "worker_threads"),
         ({"listen": ()}, "listen"),
         ({"auth": AuthSettings(methods=())}, "auth.methods"),
+        ({"auth": AuthSettings(require=("password",))}, "auth.require: password is one of auth.methods already"),
         ({"auth": AuthSettings(methods=("carrier-pigeon",))}, "auth.methods: 'carrier-pigeon' is not one of password"),
     ],
 )

@@ -9,6 +9,7 @@ address: then no password is checked, and right and wrong ones get one text.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,21 +17,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sentry_engine import Event, Verdict
-from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import DIRECTORY_DEADLINE
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Outcome, Pending, Refused, Unavailable, chain
-from vpn_frontend.auth.supervised_method import SupervisedMethod
 from vpn_frontend.ports import EventSink, UserDirectory, UserRecord, VpnEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from sentry_engine import Engine
     from vpn_frontend.auth.method import Method
     from vpn_frontend.settings import Address
-
-METHOD_DEADLINE = 120.0  # seconds for one outcome of one method; a push to a phone takes about 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +36,18 @@ class Round:
 
     login: LoginRequest  # without secrets
     state: object  # of the method
+    certificate_digest: bytes  # of the connection that the login began on
 
 
 class Authenticator:
-    """``methods`` are alternatives; each of ``required`` is needed as well."""
+    """``method`` is what a login asks: a supervised method, or a composition of them."""
 
     def __init__(
         self,
         *,
         users: UserDirectory,
         engine: Engine,
-        methods: Sequence[Method],
-        required: Sequence[Method] = (),
+        method: Method,
         events: EventSink,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -58,8 +55,7 @@ class Authenticator:
         self._engine = engine
         self._events = events
         self._wall_clock = wall_clock
-        supervise = partial(SupervisedMethod, deadline=METHOD_DEADLINE, report=self._report)
-        self._method = compose([supervise(method) for method in methods], [supervise(method) for method in required])
+        self._method = method
 
     def recall(self, login: UserRecord) -> UserRecord | Refused | None:
         """The result of ``find`` if it is known without waiting; ``None``: it is not."""
@@ -101,11 +97,11 @@ class Authenticator:
         """
         if not isinstance(state, Round):
             raise TypeError(f"a state of {type(state).__name__}")
-        login = replace(state.login, address=address)
+        login = replace(state.login, address=address, peer_certificate=peer_certificate)
         refused = self._refuse_source(login)
         if refused is not None:
             return self._report_refusal(refused, login)
-        if peer_certificate != login.peer_certificate:
+        if _digest(peer_certificate) != state.certificate_digest:
             return self._conclude(login, Refused(WRONG, "another_certificate"))
         return chain(self._method.answer(state.state, fields), partial(self._conclude, login))
 
@@ -144,12 +140,12 @@ class Authenticator:
         return refused
 
     def _count_failure(self, refused: Refused, login: LoginRequest) -> Refused:
-        verdict = self._engine.decide(Event.AUTH_FAILURE, login.address, user=login.username)
-        if verdict.accepted:
-            if refused.retry is not None:
-                return replace(refused, retry=self._keep(refused.retry, login))
-            return refused
-        return refuse_source(verdict)
+        """The refusal, or that of the address if the policy refuses it from now on."""
+        if refused.scored:
+            verdict = self._engine.decide(Event.AUTH_FAILURE, login.address, user=login.username)
+            if not verdict.accepted:
+                return refuse_source(verdict)
+        return refused if refused.retry is None else replace(refused, retry=self._keep(refused.retry, login))
 
     def _authorize(self, accepted: Accepted, login: LoginRequest) -> Accepted | Refused:
         user = accepted.user
@@ -181,7 +177,12 @@ class Authenticator:
 
     @staticmethod
     def _keep(challenge: Challenge, login: LoginRequest) -> Challenge:
-        return Challenge(challenge.form, Round(login.without_secrets(), challenge.state))
+        state = Round(login.without_secrets(), challenge.state, _digest(login.peer_certificate))
+        return Challenge(challenge.form, state)
+
+
+def _digest(certificate: bytes) -> bytes:
+    return hashlib.sha256(certificate).digest()
 
 
 def refuse_source(verdict: Verdict) -> Refused:

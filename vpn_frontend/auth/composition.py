@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from vpn_frontend.auth.result import Outcome, Pending
 
 
-def compose(alternatives: Sequence[Method], required: Sequence[Method] = ()) -> Method:
-    """One of ``alternatives``, and every one of ``required`` after it."""
+def compose(alternatives: Sequence[Method], required: Sequence[Method] = (), before: Sequence[Method] = ()) -> Method:
+    """Every one of ``before``, then one of ``alternatives``, then every one of ``required``."""
     if not alternatives:
         raise ValueError("no method to log in with")
     base = alternatives[0] if len(alternatives) == 1 else AnyOf(alternatives)
-    return AllOf((base, *required)) if required else base
+    return AllOf((*before, base, *required)) if before or required else base
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class AnyOfState:
 class AnyOf:
     """Alternatives, asked in their sequence until one does not refuse. A challenge binds the login to its method.
 
-    A method that is unavailable is passed over. If every method refuses or is unavailable, a refusal is the outcome:
-    otherwise guesses would not count while one method is unavailable.
+    A method that is unavailable is passed over. If every method refuses or is unavailable, a refusal is the outcome, a
+    scored one if there is one: otherwise guesses would not count while one method is unavailable.
     """
 
     def __init__(self, methods: Sequence[Method]) -> None:
@@ -64,9 +64,7 @@ class AnyOf:
         outcome = self._bind(index, outcome)
         if not isinstance(outcome, Refused | Unavailable):
             return outcome
-        if isinstance(outcome, Unavailable) and failure is not None:
-            outcome = failure
-        return self._begin(login, index + 1, outcome)
+        return self._begin(login, index + 1, _graver(failure, outcome))
 
     @staticmethod
     def _bind(index: int, outcome: Outcome) -> Outcome:
@@ -112,6 +110,17 @@ class AllOf:
             groups = tuple(dict.fromkeys((*accepted.groups, *outcome.groups)))
             outcome = Accepted(accepted.user, groups, accepted.remote or outcome.remote)
         return self._begin(replace(login, user=outcome.user), index + 1, outcome)
+
+
+def _graver(one: Refused | Unavailable | None, other: Refused | Unavailable) -> Refused | Unavailable:
+    """The failure that stands for both: a scored refusal, else a refusal, else the later one."""
+    if one is None or _gravity(other) >= _gravity(one):
+        return other
+    return one
+
+
+def _gravity(failure: Refused | Unavailable) -> int:
+    return 0 if isinstance(failure, Unavailable) else 1 + failure.scored
 
 
 def wrap_state(outcome: Outcome, wrap: Callable[[object], object]) -> Outcome:

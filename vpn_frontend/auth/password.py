@@ -22,7 +22,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 
 from vpn_frontend.auth.crypt_hash import crypt_matches, is_crypt_hash
 from vpn_frontend.auth.hash_cost import LANES, MEMORY_KIB, OWN_SCHEME, PASSES, scheme_of
-from vpn_frontend.auth.result import WRONG, Accepted, Pending, Refused, Unavailable
+from vpn_frontend.auth.result import WRONG, Accepted, FirstForm, Pending, Refused, Unavailable
 from vpn_frontend.auth.verified_password_cache import VerifiedPasswordCache
 
 if TYPE_CHECKING:
@@ -196,6 +196,8 @@ class PasswordMethod:
 
     def begin(self, login: LoginRequest) -> Outcome | Pending:
         """A known user with a verified password is accepted at once."""
+        if not login.submitted:
+            return FirstForm()
         user = self._users.recall(login.username)
         encoded = None if user is None else user.password_hash
         if user is not None and encoded is not None and self._passwords.is_verified(encoded, login.password):

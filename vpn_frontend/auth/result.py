@@ -44,7 +44,8 @@ class Refused:
     """The login failed. ``text`` is for the user, ``reason`` a stable code.
 
     ``final``: another try is useless now. ``retry``: the round to repeat; ``None``: the login begins again.
-    ``source_refused``: the policy refuses the address, of any user.
+    ``source_refused``: the policy refuses the address, of any user. Without ``scored`` it counts as no failure of the
+    source, because the client guessed nothing.
     """
 
     text: str
@@ -52,6 +53,17 @@ class Refused:
     final: bool = False
     retry: Challenge | None = None
     source_refused: bool = False
+    scored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FirstForm:
+    """The method works from the first form. Its reply begins the login; nothing is kept until then.
+
+    ``request_certificate``: the client is asked for its certificate instead, and begins on a new connection.
+    """
+
+    request_certificate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,7 @@ class Unavailable:
     retry_after: int = RETRY_AFTER
 
 
-Outcome = Accepted | Refused | Challenge | Unavailable
+Outcome = Accepted | Refused | Challenge | FirstForm | Unavailable
 
 
 @dataclass(frozen=True, slots=True)

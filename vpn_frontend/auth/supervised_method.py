@@ -8,12 +8,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.result import Pending, Unavailable
+from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vpn_frontend.auth.method import LoginRequest, Method
     from vpn_frontend.auth.result import Outcome
+    from vpn_frontend.ports import EventSink
+
+METHOD_DEADLINE = 120.0  # seconds for one outcome of one method; a push to a phone takes about 60
+
+
+def supervise(method: Method, events: EventSink) -> Method:
+    """Returns the method with a deadline. Its faults become ``backend_failed`` events."""
+
+    def report(backend: str, error: Exception) -> None:
+        events.emit(VpnEvent.BACKEND_FAILED, what=backend, error=repr(error))
+
+    return SupervisedMethod(method, deadline=METHOD_DEADLINE, report=report)
 
 
 class SupervisedMethod:

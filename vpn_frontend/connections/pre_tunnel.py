@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.result import Accepted, Challenge, Outcome, Pending, Refused, Unavailable
+from vpn_frontend.auth.result import Accepted, Challenge, FirstForm, Outcome, Pending, Refused, Unavailable
 from vpn_frontend.connections.pending_connection import PendingConnection
 from vpn_frontend.connections.per_source import PerSourceTable
 from vpn_frontend.connections.session_changes import SessionChanges
@@ -193,6 +193,9 @@ class PreTunnelConnections:
                     check.user_agent,
                     message.fields,
                     peer.peer_certificate,
+                    submitted=check.submitted,
+                    offer=check.offer,
+                    context=check.context,
                 )
             )
         else:
@@ -215,13 +218,15 @@ class PreTunnelConnections:
             case Accepted(user, groups, remote):
                 login = Login(user, groups, check.message.device, check.user_agent, remote)
                 effects = self._log_in(connection, login, now)
-            case Refused(text, _, final, retry, source_refused):
+            case Refused(text, _, final, retry, source_refused, _):
                 again = None if retry is None else (retry.form, retry.state)
                 effects = protocol.login_refused(text, now, final=final, retry=again)
                 if source_refused:
                     self._refuse_others(connection, text, now)
             case Challenge(form, state):
                 effects = protocol.login_challenged(form, state, now)
+            case FirstForm(request_certificate):
+                effects = protocol.login_to_begin(request_certificate=request_certificate)
             case Unavailable(text, retry_after):
                 effects = protocol.unavailable(text, retry_after)
         self.carry_out(connection, effects)

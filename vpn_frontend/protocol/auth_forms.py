@@ -30,6 +30,16 @@ def render_form(form: Form, *, context: str = "", max_age: int = 0, action: str 
     return _xml_response(_auth_request(form, action), cookies)
 
 
+def certificate_request() -> HttpResponse:
+    """Ask for the client's certificate, in answer to an init only.
+
+    A client with one begins again on a new connection, any other with ``client-cert-fail``. After three of these
+    openconnect falls back to a GET.
+    """
+    body = f'<config-auth client="vpn" type="auth-request">{_VERSION}<client-cert-request/></config-auth>'
+    return _xml_response(body, ())
+
+
 def final_refusal(error: str) -> HttpResponse:
     """Show ``error`` and close. A form without inputs ends the client's login."""
     return _xml_response(_auth_request(Form((), error=error), "/auth"), (), close=True)

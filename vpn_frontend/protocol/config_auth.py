@@ -25,6 +25,8 @@ MAX_DEPTH = 12  # elements inside each other; real documents use 4
 MAX_ELEMENTS = 400  # per document; a client with many network cards sends about 40
 MAX_TEXT = 512  # characters of every other value that is kept
 MAX_PROLOG = 256  # bytes
+MAX_AUTH_METHODS = 16  # words of a client's capabilities; openconnect 9.21 sends 4
+MAX_AUTH_METHOD = 64  # characters of one
 
 
 class MessageError(Exception):
@@ -58,6 +60,8 @@ class ClientMessage:
     session_token: str = ""
     device: Device = Device()
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+    auth_methods: frozenset[str] = frozenset()  # of the capabilities in an init
+    certificate_failed: bool = False  # an init of a client that has no usable certificate
 
 
 def parse_message(body: bytes, content_type: str) -> ClientMessage:
@@ -107,6 +111,8 @@ def _parse_document(document: bytes) -> ClientMessage:
         session_token=_checked("session-token", reader.texts.get("session-token", ""), MAX_TEXT),
         device=_read_device(reader),
         fields=_bounded(fields),
+        auth_methods=frozenset(reader.auth_methods),
+        certificate_failed="client-cert-fail" in reader.texts,
     )
 
 
@@ -176,6 +182,7 @@ class _Reader:
         self.device: dict[str, str] = {}
         self.fields: dict[str, str] = {}  # children of <auth>
         self.texts: dict[str, str] = {}  # children of the root
+        self.auth_methods: set[str] = set()  # children of <capabilities>
         self._path: list[str] = []
         self._elements = 0
         self._pieces: list[str] = []
@@ -219,3 +226,9 @@ class _Reader:
             self.texts.setdefault(name, text)
         elif depth == 2 and self._path[1] == "auth":
             self.fields.setdefault(name, text)
+        elif depth == 2 and name == "auth-method" and self._path[1] == "capabilities":
+            self._note_auth_method(text)
+
+    def _note_auth_method(self, word: str) -> None:
+        if len(self.auth_methods) < MAX_AUTH_METHODS and len(word) <= MAX_AUTH_METHOD:
+            self.auth_methods.add(word)

@@ -3,8 +3,8 @@
 
 Takes the peer's bytes and the time, returns effects. Two effects are questions whose answer may take time:
 ``CheckLogin`` and ``OpenTunnel``. At most one is open, and the caller returns with its answer: ``login_granted``,
-``login_refused``, ``login_challenged``, ``tunnel_granted``, ``tunnel_refused`` or ``unavailable``. If the peer breaks
-HTTP meanwhile, the connection is ``over`` and a late answer has no effect.
+``login_refused``, ``login_challenged``, ``login_to_begin``, ``tunnel_granted``, ``tunnel_refused`` or ``unavailable``.
+If the peer breaks HTTP meanwhile, the connection is ``over`` and a late answer has no effect.
 
 One login comes over several connections. So its state is found by cookies: a login under way by the context cookie, an
 accepted one by the session cookie.
@@ -12,11 +12,12 @@ accepted one by the session cookie.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vpn_frontend.protocol import auth_forms
 from vpn_frontend.protocol.anyconnect_stubs import stub_response
+from vpn_frontend.protocol.client_offer import NO_OFFER, ClientOffer, read_offer
 from vpn_frontend.protocol.config_auth import ClientMessage, MessageError, parse_message
 from vpn_frontend.protocol.connect_request import TUNNEL_PATHS, TunnelRequest, parse_tunnel_request, read_user_agent
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, SESSION_COOKIE
@@ -46,12 +47,18 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class CheckLogin:
-    """Check a login. ``state`` is that of the challenge which ``message`` replies to; ``None``: the login begins."""
+    """Check a login. ``state`` is that of the challenge which ``message`` replies to; ``None``: the login begins.
+
+    Without ``submitted`` the client asks how to log in. ``context`` is the value of the context cookie.
+    """
 
     message: ClientMessage
     group: str
     user_agent: str
     state: object | None = None
+    submitted: bool = True
+    offer: ClientOffer = NO_OFFER
+    context: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,8 @@ class PortalConfig:
     groups: tuple[str, ...]
     banner: str
     certificate_sha1: str  # hex, upper case
+    begins_at_init: bool = False  # the client's first request is a question too, see ``auth.login_plan``
+    has_form: bool = True  # a login can begin with user name and password
 
 
 class Connection:
@@ -130,7 +139,7 @@ class Connection:
         if self.over:
             return []
         context, failures = self._portal.logins.fail(self._context, now)
-        if final or failures >= self._portal.attempts:
+        if final or failures >= self._portal.attempts or (retry is None and not self._portal.has_form):
             self._portal.logins.end(context)
             return self._respond(auth_forms.final_refusal(text))
         if retry is None:
@@ -146,6 +155,11 @@ class Connection:
         asked = frozenset([field.name for field in form.fields])
         context = self._portal.logins.challenge(self._context, now, state, asked)
         return self._respond(self._render(form, context))
+
+    def login_to_begin(self, *, request_certificate: bool = False) -> list[Effect]:
+        """Ask with the first form, or for the client's certificate. Nothing is kept."""
+        self._release()
+        return self._respond(auth_forms.certificate_request() if request_certificate else self._first_form())
 
     def unavailable(self, text: str, retry_after: int) -> list[Effect]:
         """The login or the tunnel could not be decided. ``retry_after`` is seconds."""
@@ -172,7 +186,8 @@ class Connection:
             return self._respond(_METHOD_NOT_ALLOWED)
         if request.path in LOGIN_PATHS or request.path[1:] in self._portal.groups:
             self._choose_group(request)
-            return self._respond(self._first_form())
+            self._context = request.cookie(CONTEXT_COOKIE)
+            return self._begin(_GET, request, now)
         return self._respond(stub_response(request.path) or _NOT_FOUND)
 
     def _handle_connect(self, request: HttpRequest) -> list[Effect]:
@@ -195,18 +210,32 @@ class Connection:
         if message.kind == "logout":
             return self._log_out(message.session_token or request.cookie(SESSION_COOKIE))
         if message.kind == "auth-reply":
-            return self._handle_reply(message, read_user_agent(request), now)
-        return self._respond(self._first_form())
+            return self._handle_reply(message, request, now)
+        return self._begin(message, request, now)
 
-    def _handle_reply(self, message: ClientMessage, user_agent: str, now: float) -> list[Effect]:
+    def _begin(self, message: ClientMessage, request: HttpRequest, now: float) -> list[Effect]:
+        """The client asks how to log in."""
+        if not self._portal.begins_at_init:
+            return self._respond(self._first_form())
+        if self._names_no_group():
+            return self.login_refused(_NO_SUCH_GROUP, now)
+        agent, offer = read_user_agent(request), read_offer(request, message)
+        return [CheckLogin(message, self._group, agent, submitted=False, offer=offer, context=self._context)]
+
+    def _names_no_group(self) -> bool:
+        return bool(self._portal.groups and self._group and self._group not in self._portal.groups)
+
+    def _handle_reply(self, message: ClientMessage, request: HttpRequest, now: float) -> list[Effect]:
+        user_agent = read_user_agent(request)
         attempt = self._portal.logins.find(self._context, now) if self._context else None
         if attempt is not None and attempt.state is not None and _answers(message, attempt):
             return self._handle_answer(message, user_agent, attempt)
-        if not message.username or message.password is None:
-            return self._respond(self._first_form())
-        if self._portal.groups and self._group and self._group not in self._portal.groups:
-            return self.login_refused("There is no such group.", now)
-        return [CheckLogin(message, self._group, user_agent)]
+        if not message.username or message.password is None or not self._portal.has_form:
+            return self._begin(message, request, now)
+        if self._names_no_group():
+            return self.login_refused(_NO_SUCH_GROUP, now)
+        offer = read_offer(request, message) if self._portal.begins_at_init else NO_OFFER
+        return [CheckLogin(message, self._group, user_agent, offer=offer, context=self._context)]
 
     def _handle_answer(self, message: ClientMessage, user_agent: str, attempt: LoginAttempt) -> list[Effect]:
         """One reply of a login at a time: a second one, over another connection, is refused."""
@@ -252,5 +281,7 @@ def _answers(message: ClientMessage, attempt: LoginAttempt) -> bool:
     return message.username is None or USERNAME in attempt.asked
 
 
+_GET = ClientMessage("init")  # a GET asks what an init asks, and says less
+_NO_SUCH_GROUP = "There is no such group."
 _METHOD_NOT_ALLOWED = HttpResponse(405, "Method Not Allowed", (("Allow", "GET, HEAD, POST, CONNECT"),), close=True)
 _NOT_FOUND = HttpResponse(404, "Not Found", (("Content-Type", "text/plain"),), b"Not found\n")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 USERNAME = "username"
 PASSWORD = "password"  # noqa: S105 - the name of a field
+CODE = "secondary_password"
 GROUP = "group_list"
 PROMPT = "Please enter your username and password."
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from annotated_types import Ge, Le
 
-from ocsentry.configuration import model
+from ocsentry.configuration import auth_section, model
+from ocsentry.configuration.auth_section import AuthSection
+from ocsentry.configuration.fields import Section
 from ocsentry.configuration.model import (
-    AuthSection,
     Config,
     ConfigError,
     LimitsSection,
@@ -68,18 +69,23 @@ def test_defaults_and_bounds_are_those_of_the_vpn():
         AuthSettings: AuthSection, VpnSettings: VpnSection,
     }  # fmt: skip
     for settings, section in sections.items():
-        assert section.model_fields.keys() == {field.name for field in fields(settings)} - {"auth"}
+        tables = {name for name, entry in section.model_fields.items() if is_table(entry.annotation)}
+        assert section.model_fields.keys() - tables == {field.name for field in fields(settings)} - {"auth"} - tables
     assert {Ge(MIN_MTU), Le(MAX_MTU)} <= {*NetworkSection.model_fields["mtu"].metadata}
     assert Le(MAX_WORKERS) in VpnSection.model_fields["worker_threads"].metadata
 
 
+def is_table(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
 def test_a_default_of_the_file_has_no_second_place():
     """The sections of the VPN take every default from the settings: none is written as a literal."""
-    tree = ast.parse(Path(model.__file__).read_text())
+    body = [entry for module in (model, auth_section) for entry in ast.parse(Path(module.__file__).read_text()).body]
     sections = {"NetworkSection", "LimitsSection", "SessionSection", "VpnSection", "AuthSection"}
     literals = [
         f"{section.name}.{entry.target.id}"
-        for section in tree.body
+        for section in body
         if isinstance(section, ast.ClassDef) and section.name in sections
         for entry in section.body
         if isinstance(entry, ast.AnnAssign)
@@ -137,6 +143,10 @@ def test_values_reach_the_vpn(tmp_path):
         ("[vpn.session]\ndpd = -1", "vpn.session.dpd", "greater than or equal to 0"),
         ("[vpn.session]\ncookie_timeout = 1.5", "vpn.session.cookie_timeout", "integer"),
         ("[auth]\nmethods = ['carrier-pigeon']", "auth.methods", "password"),
+        ("[auth]\nmethods = []", "auth.methods", "no method to log in with"),
+        ("[auth]\nmethods = ['password', 'password']", "auth.methods", "named twice"),
+        ("[auth]\nrequire = ['password']", "auth.require", "one of auth.methods already"),
+        ("[auth]\nrequire = ['carrier-pigeon']", "auth.require", "password"),
         ("[policy]\nrules = 'rules'", "policy.rules", "list"),
         ("[policy]\nnever_block = ['10.0.0.1/8']", "policy.never_block", "host bits"),
         ("[policy]\ndefault = 'maybe'", "policy.default", "accept"),

@@ -7,9 +7,11 @@ import pytest
 from sentry_engine import Action, Reason, Verdict
 from tests.vpn_frontend.auth.scripted import Codes, Scripted, outcome_of
 from vpn_frontend.auth.authenticator import Authenticator, render_refusal
+from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import PasswordChecker, PasswordMethod, hash_password
-from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Pending, Refused, Unavailable
+from vpn_frontend.auth.result import WRONG, Accepted, Challenge, FirstForm, Pending, Refused, Unavailable
+from vpn_frontend.auth.supervised_method import supervise
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents
 
@@ -35,12 +37,12 @@ def make_authenticator(users, make_engine):
     def make(document=None, *, methods=None, required=(), remember=0):
         directory = MemoryDirectory(users.values())
         checkers.append(PasswordChecker(threads=1, remember=remember))
+        events, known = MemoryEvents(), methods or [PasswordMethod(directory, checkers[-1])]
         return Authenticator(
             users=directory,
             engine=make_engine(document),
-            methods=methods or [PasswordMethod(directory, checkers[-1])],
-            required=required,
-            events=MemoryEvents(),
+            method=compose([supervise(one, events) for one in known], [supervise(one, events) for one in required]),
+            events=events,
         )
 
     yield make
@@ -201,6 +203,29 @@ async def test_alternatives_that_all_refuse_are_one_failure(make_authenticator):
 
 
 @pytest.mark.asyncio
+async def test_a_refusal_without_a_guess_is_no_failure(make_authenticator, users):
+    nothing = Refused("No certificate.", "no_certificate", scored=False)
+    authenticator = make_authenticator(STRICT, methods=[Scripted(nothing)])
+    for _ in range(5):
+        assert await check(authenticator, login()) == nothing
+    again = Refused("Ask again.", "again", scored=False, retry=(await begin_codes(make_authenticator, users)))
+    refused = await check(make_authenticator(STRICT, methods=[Scripted(again)]), login())
+    assert refused.retry.state.state == again.retry.state, "the round of a refusal without a guess is kept too"
+
+
+async def begin_codes(make_authenticator, users):
+    return await check(make_authenticator(methods=[Codes("1", user=users["alice"])]), login())
+
+
+@pytest.mark.asyncio
+async def test_the_first_request_of_a_client_counts_nothing(make_authenticator):
+    authenticator = make_authenticator(STRICT)
+    for _ in range(5):
+        assert await check(authenticator, login("", "", submitted=False)) == FirstForm()
+    assert authenticator._events.of("login_refused") == []
+
+
+@pytest.mark.asyncio
 async def test_every_required_method_is_needed(make_authenticator, users):
     codes = Codes("1", user=users["alice"])
     authenticator = make_authenticator(required=[codes])
@@ -228,6 +253,7 @@ async def test_a_login_keeps_its_client_certificate(make_authenticator, users):
     authenticator = make_authenticator(methods=[codes])
     challenge = await check(authenticator, login(peer_certificate=b"DER"))
     assert codes.logins[0].peer_certificate == b"DER"
+    assert challenge.state.login.peer_certificate == b"", "a login that waits keeps no certificate, only its digest"
     for other in (b"", b"ANOTHER"):
         assert (await answer(authenticator, challenge, "1", certificate=other)).reason == "another_certificate"
     assert isinstance(await answer(authenticator, challenge, "1", certificate=b"DER"), Accepted)

@@ -4,7 +4,9 @@
 import asyncio
 
 from vpn_frontend.auth.authenticator import Authenticator
+from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
+from vpn_frontend.auth.supervised_method import supervise
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway.interface import (
     ChannelDown,
@@ -24,24 +26,29 @@ REPLY = '<config-auth type="auth-reply"><auth><username>{}</username><password>{
 class Front:
     """Connections with their lab; ``settle`` runs all pending work to its end."""
 
-    def __init__(self, lab, users, *, knows=True, required=()):
+    def __init__(self, lab, users, *, knows=True, methods=(), required=(), **portal_config):
         self.lab = lab
         self.required = required
         self.gateway = lab.gateway
         self.directory = MemoryDirectory(users.values(), recalls=knows)
         self.passwords = PasswordChecker(threads=1, remember=60 if knows else 0)
-        portal = PortalConfig(LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1="")
+        portal = PortalConfig(
+            LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1="", **portal_config
+        )
         authenticator = Authenticator(
             users=self.directory,
             engine=lab.engine,
-            methods=[PasswordMethod(self.directory, self.passwords)],
-            required=required,
+            method=self.supervised(methods or [PasswordMethod(self.directory, self.passwords)], required),
             events=lab.events,
         )
         self.connections = PreTunnelConnections(
             lab.settings, portal, gateway=lab.gateway, sessions=lab.table, authenticator=authenticator,
             events=lab.events, clock=lambda: lab.now,
         )  # fmt: skip
+
+    def supervised(self, methods, required):
+        alternatives, also = ([supervise(one, self.lab.events) for one in some] for some in (methods, required))
+        return compose(alternatives, also)
 
     def pump(self):
         while self.pump_once():

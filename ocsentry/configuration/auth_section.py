@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``[auth]``: how users log in."""
+
+from __future__ import annotations
+
+from pydantic import ValidationInfo, field_validator
+
+from ocsentry.configuration.fields import NEVER, SECONDS, Count, Seconds, Section, field
+from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem
+from vpn_frontend.settings import AuthSettings, MethodName
+
+AUTH = AuthSettings()  # its defaults are those of the file
+
+
+class AuthSection(Section):
+    methods: tuple[MethodName, ...] = field(
+        AUTH.methods, "Methods to log in with. They are alternatives, tried in this sequence.", max_length=8
+    )
+    require: tuple[MethodName, ...] = field(
+        AUTH.require, "Methods that are needed as well, every one of them.", max_length=8
+    )
+    attempts: Count = field(
+        AUTH.attempts, "Wrong passwords until a login must start again.", unit="attempts", ge=1, le=10
+    )
+    timeout: Seconds = field(AUTH.timeout, "Longest duration of a login.", unit=SECONDS, ge=5, le=3600)
+    remember_passwords: Seconds = field(
+        AUTH.remember_passwords,
+        "How long a verified password is not hashed again, which makes many reconnects at once cheap. A changed "
+        "password takes effect at once.",
+        unit=NEVER,
+        ge=0,
+        le=3600,
+    )
+    banner: str = field(AUTH.banner, "Text shown after the login.", max_length=1024)
+    groups: tuple[str, ...] = field(
+        AUTH.groups, "Groups offered in the login form. Empty: the form has no group field.", max_length=64
+    )
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_can_be_used(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
+        if (problem := find_methods_problem(methods)) is not None:
+            raise ValueError(problem)
+        return methods
+
+    @field_validator("require")
+    @classmethod
+    def _require_can_be_used(cls, require: tuple[MethodName, ...], info: ValidationInfo) -> tuple[MethodName, ...]:
+        methods = info.data.get("methods")  # absent if it is unusable itself
+        if methods is not None and (problem := find_require_problem(methods, require)) is not None:
+            raise ValueError(problem)
+        return require

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``password``: the password hashes of the store's users."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ocsentry.login_methods.context import MethodContext
+    from vpn_frontend.auth.method import Method
+
+
+@asynccontextmanager
+async def open_password(context: MethodContext) -> AsyncIterator[Method]:
+    checker = PasswordChecker(remember=context.config.vpn.auth.remember_passwords)
+    for encoded in await context.store.hash_samples():
+        checker.learn(encoded)
+    try:
+        yield PasswordMethod(context.store, checker)
+    finally:
+        checker.close()

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of methods: what opens the method of each word of ``auth.methods`` and ``auth.require``.
+
+A new method needs its word in ``vpn_frontend.settings.MethodName``, its kind in ``vpn_frontend.auth.login_plan`` and
+its row here.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from ocsentry.login_methods.password import open_password
+from vpn_frontend.auth.supervised_method import supervise
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from ocsentry.login_methods.context import MethodContext
+    from vpn_frontend.auth.method import Method
+    from vpn_frontend.settings import MethodName
+
+METHODS: Mapping[MethodName, Callable[[MethodContext], AbstractAsyncContextManager[Method]]] = {
+    "password": open_password,
+}
+
+
+@asynccontextmanager
+async def open_methods(context: MethodContext) -> AsyncIterator[Mapping[str, Method]]:
+    """Yields each method that the configuration names, supervised. They are closed in reverse."""
+    auth = context.config.vpn.auth
+    async with AsyncExitStack() as opened:
+        methods: dict[str, Method] = {}
+        for name in dict.fromkeys((*auth.methods, *auth.require)):
+            method = await opened.enter_async_context(METHODS[name](context))
+            methods[name] = supervise(method, context.events)
+        yield methods

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Logins that a method begins at the client's first request: an init or a GET."""
+
+import pytest
+
+from tests.vpn_frontend.auth.scripted import CODE_FORM, Codes, Scripted
+from tests.vpn_frontend.connections.front import REPLY, Front, cookie_of
+from tests.vpn_frontend.connections.test_login_rounds import CODE, context_of
+from vpn_frontend.auth.result import Accepted, FirstForm, Refused
+
+INIT = (
+    '<config-auth client="vpn" type="init"><capabilities><auth-method>single-sign-on-v2</auth-method></capabilities>'
+    "{}</config-auth>"
+)
+
+
+class ByConnection(Scripted):
+    """Accepts alice where the client says that it has no certificate problem; asks for a certificate otherwise."""
+
+    def begin(self, login):
+        self.logins.append(login)
+        if login.offer.certificate_failed:
+            return self.result(Refused("No certificate.", "no_certificate", final=True, scored=False))
+        return self.result(self.outcome)
+
+
+@pytest.fixture
+def make_front(make_lab, users):
+    fronts = []
+
+    def make(*methods, has_form=False):
+        fronts.append(Front(make_lab(), users, methods=methods, begins_at_init=True, has_form=has_form))
+        return fronts[-1]
+
+    yield make
+    for front in fronts:
+        front.passwords.close()
+
+
+def request(body, headers=""):
+    return f"POST / HTTP/1.1\r\nHost: vpn\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+async def post(front, body, headers=""):
+    return await front.say(front.gateway.connect(), request(body, headers))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("wait", [False, True], ids=["at once", "waits"])
+async def test_an_init_is_answered_with_the_cookie(make_front, users, wait):
+    method = ByConnection(Accepted(users["alice"], ()), wait=wait)
+    front = make_front(method)
+    answer = await post(front, INIT.format(""), "User-Agent: openconnect\r\nX-AnyConnect-STRAP-Pubkey: a2V5\r\n")
+    assert cookie_of(answer)
+    [login] = method.logins
+    assert (login.username, login.submitted, login.user_agent) == ("", False, "openconnect")
+    assert (login.offer.methods, login.offer.host, login.offer.strap_key) == ({"single-sign-on-v2"}, "vpn", b"key")
+    assert cookie_of(await front.say(front.gateway.connect(), b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n"))
+
+
+@pytest.mark.asyncio
+async def test_a_login_without_a_form_never_shows_one(make_front):
+    front = make_front(ByConnection(Refused("No certificate.", "no_certificate")))
+    for body in (INIT.format(""), REPLY.format("alice", "secret"), INIT.format("<client-cert-fail/>")):
+        answer = await post(front, body)
+        assert b"No certificate." in answer
+        assert b"<input" not in answer
+
+
+@pytest.mark.asyncio
+async def test_a_client_is_asked_for_its_certificate(make_front):
+    front = make_front(ByConnection(FirstForm(request_certificate=True)))
+    answer = await post(front, INIT.format(""))
+    assert b"<client-cert-request/>" in answer
+    assert b"<form" not in answer
+    assert b"Set-Cookie" not in answer
+    assert len(front.connections.portal.logins) == 0, "asking costs no memory"
+
+
+@pytest.mark.asyncio
+async def test_a_challenge_may_come_first(make_front, users):
+    front = make_front(Codes("1", user=users["alice"]))
+    first = await post(front, INIT.format(""))
+    assert CODE_FORM.message.encode() in first
+    wrong = await post(front, CODE.format("2"), f"Cookie: webvpncontext={context_of(first)}\r\n")
+    assert b"Wrong code." in wrong
+    assert cookie_of(await post(front, CODE.format("1"), f"Cookie: webvpncontext={context_of(wrong)}\r\n"))
+
+
+@pytest.mark.asyncio
+async def test_a_method_that_needs_the_form_gets_it(make_front):
+    method = Scripted(FirstForm())
+    front = make_front(method, has_form=True)
+    assert b'name="username"' in await post(front, INIT.format(""))
+    method.outcome = Refused("Wrong.", "wrong")
+    again = await post(front, REPLY.format("alice", "x"), "Cookie: webvpncontext=abc\r\n")
+    assert b"Wrong." in again
+    assert b'name="username"' in again
+    assert [(login.submitted, login.username, login.context) for login in method.logins] == [
+        (False, "", ""),
+        (True, "alice", "abc"),
+    ]
