@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Protocol
 
+from vpn_frontend.gateway.limits import NO_LIMITS, TunnelLimits
+
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
+    from vpn_frontend.gateway.limits import Budget
     from vpn_frontend.settings import Address
 
 
@@ -143,6 +146,13 @@ class TunDown:
     """A worker lost its TUN queue: the device was deleted. The gateway carries no packets any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaExceeded:
+    """A packet of the session was dropped since a quota is used up. Reported once until the quota is set again."""
+
+    session: int
+
+
 GatewayEvent = (
     ConnectionUp
     | ConnectionData
@@ -155,6 +165,7 @@ GatewayEvent = (
     | DtlsUp
     | DtlsDown
     | TunDown
+    | QuotaExceeded
 )
 
 
@@ -166,6 +177,7 @@ class TunnelParameters:
     dpd: int  # seconds; 0: never
     idle_timeout: int  # seconds; 0: never
     rekey: int = 0  # seconds between new keys of a TLS 1.3 channel; 0: never
+    limits: TunnelLimits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +269,12 @@ class Gateway(Protocol):
 
     def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
         """Open a session on the worker of the connection. Returns its id. No packets flow before ``attach``."""
+
+    def new_budget(self) -> Budget:
+        """Without limits until they are set. Sessions that are given the same budget share it."""
+
+    def limit(self, session: int, limits: TunnelLimits) -> None:
+        """Replace the limits of a live session."""
 
     def set_dtls(self, session: int, offer: DtlsOffer) -> None:
         """Expect this DTLS client instead of any earlier one. Takes effect with the next ``attach``."""

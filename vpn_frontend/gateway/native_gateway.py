@@ -31,12 +31,15 @@ from vpn_frontend.gateway.interface import (
     GatewayConfig,
     GatewayError,
     GatewayEvent,
+    QuotaExceeded,
     SessionAlive,
     SessionClosed,
     SessionIdle,
     TunDown,
     TunnelParameters,
 )
+from vpn_frontend.gateway.limits import NO_LIMITS
+from vpn_frontend.gateway.native_limits import MAPPED, NativeBudget, set_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
         Pointer,
         Text,
     )
+    from vpn_frontend.gateway.limits import TunnelLimits
     from vpn_frontend.settings import Address
 
 EVENTS_PER_CALL = 256
@@ -62,7 +66,6 @@ CAUSES = {int(cause): cause for cause in Cause}
 NO_ADDRESS = bytes(16)
 NO_BROADCAST = 31  # bits: from this prefix length on an IPv4 network has no broadcast address (RFC 3021)
 EXPORTED_KEY: int = lib.GW_EXPORTER_SIZE  # bytes of each of the two keys of a connection
-MAPPED = bytes(10) + b"\xff\xff"
 
 
 def pack_address(address: Address | None) -> bytes:
@@ -181,7 +184,23 @@ class NativeGateway:
             self._handle(), connection_id, ffi.new("struct gw_session_config *", config), session
         )
         _check(status, "open_session")
+        if parameters.limits != NO_LIMITS:
+            self._limit_new(int(session[0]), parameters.limits)
         return int(session[0])
+
+    def _limit_new(self, session: int, limits: TunnelLimits) -> None:
+        """Raises ``GatewayError`` and closes the session: it must not run without its limits."""
+        try:
+            _check(set_limits(self._handle(), session, limits), "open_session")
+        except GatewayError:
+            self.close_session(session, b"")
+            raise
+
+    def new_budget(self) -> NativeBudget:
+        return NativeBudget()
+
+    def limit(self, session: int, limits: TunnelLimits) -> None:
+        _check_command(set_limits(self._handle(), session, limits), "limit")
 
     def set_dtls(self, session: int, offer: DtlsOffer) -> None:
         status = lib.gw_session_dtls(self._handle(), session, _dtls_config(offer))
@@ -293,6 +312,7 @@ _READERS: dict[int, Callable[[EventStruct, bytes], GatewayEvent]] = {
     lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),
     lib.GW_SESSION_ALIVE: lambda event, _: SessionAlive(event.session),
     lib.GW_TUN_DOWN: lambda *_: TunDown(),
+    lib.GW_QUOTA_EXCEEDED: lambda event, _: QuotaExceeded(event.session),
     lib.GW_SESSION_CLOSED: lambda event, _: SessionClosed(event.session, _counters(event.counters)),
     lib.GW_DTLS_UP: _dtls_up,
     lib.GW_DTLS_DOWN: lambda event, _: DtlsDown(event.session, CAUSES[event.cause]),

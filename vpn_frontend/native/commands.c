@@ -6,6 +6,7 @@
 #include "commands.h"
 
 #include "dtls/udp_port.h"
+#include "limits/limits.h"
 #include "runtime/id.h"
 
 #include <errno.h>
@@ -217,6 +218,29 @@ int gw_session_resize(gw *g, uint64_t session, uint32_t mtu)
     if (mtu < GW_MTU_MIN)
         return -EINVAL;
     return tell_session(g, session, GW_MSG_SESSION_RESIZE, mtu);
+}
+
+int gw_session_limit(gw *g, uint64_t session, const struct gw_session_limits *limits)
+{
+    bool any = limits->restriction || limits->budgets[0] || limits->budgets[1];
+    struct gw_limits *own = NULL;
+    struct gw_message *message;
+    int status;
+
+    if (gw_session_read(&g->sessions, session, NULL, NULL))
+        return -ENOENT;
+    message = gw_message_new(GW_MSG_SESSION_LIMIT, NULL, 0);
+    own = message && any ? gw_limits_new(limits) : NULL;
+    if (!message || (any && !own)) {
+        free(message);
+        return -ENOMEM;
+    }
+    message->session = session;
+    message->object = own;          /* ownership passes with the message */
+    status = gw_post(g, gw_session_home(&g->sessions, session), message);
+    if (status)
+        gw_limits_free(own);
+    return status;
 }
 
 int gw_session_ask(gw *g, uint64_t session)

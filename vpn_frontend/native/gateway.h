@@ -20,12 +20,17 @@
 #include <stdint.h>
 
 typedef struct gw gw;
+typedef struct gw_restriction gw_restriction;
+typedef struct gw_budget gw_budget;
 
 enum gw_limit {
     GW_WORKERS_MAX = 64,
     GW_MTU_MIN = 576,               /* what every host must accept (RFC 791) */
     GW_EXPORTER_SIZE = 32,          /* bytes of each key that is exported from a TLS connection */
     GW_PEER_CERTIFICATE_MAX = 16384,    /* bytes of the peer's certificate, DER */
+    GW_BUDGETS = 2,                 /* of a session: its own, and one that it shares with others of its user */
+    GW_RESTRICTION_NETWORKS_MAX = 65536,
+    GW_RESTRICTION_PORTS_MAX = 256,
 };
 
 struct gw_config {
@@ -78,6 +83,38 @@ struct gw_counters {                /* inner packets and bytes as the client see
     uint64_t dtls_rx_packets, dtls_rx_bytes, dtls_tx_packets, dtls_tx_bytes;    /* the part that went over DTLS */
 };
 
+/* Addresses from `first` to `last`, both included. IPv4 in mapped form. */
+struct gw_address_range {
+    uint8_t first[16], last[16];
+};
+
+/* Ports of a protocol (number of the IP registry). For a protocol without ports: 0 to 65535. */
+struct gw_port_range {
+    uint16_t first, last;
+    uint8_t protocol;
+};
+
+enum gw_port_rule {
+    GW_PORTS_ANY = 0,
+    GW_PORTS_ONLY = 1,              /* only what `ports` lists: any other protocol is refused, too */
+    GW_PORTS_EXCEPT = 2,            /* all but what `ports` lists */
+};
+
+/* What a client may reach: destinations of its packets, and sources of packets to it. */
+struct gw_restriction_config {
+    const struct gw_address_range *networks;    /* IPv4 before IPv6, each ascending and disjoint */
+    const struct gw_port_range *ports;
+    uint32_t network_count, port_count;
+    uint32_t by_network;            /* 0: any network, `networks` is ignored */
+    uint32_t port_rule;             /* enum gw_port_rule */
+};
+
+/* What a session may carry. NULL: no limit. */
+struct gw_session_limits {
+    gw_restriction *restriction;
+    gw_budget *budgets[GW_BUDGETS]; /* a packet passes if each lets it pass */
+};
+
 enum gw_dtls_mode { GW_DTLS_NONE = 0, GW_DTLS_PSK = 1, GW_DTLS_RESUMPTION = 2, GW_DTLS_CERTIFICATE = 3 };
 
 /* The DTLS client that a session expects; see dtls/context.h. */
@@ -100,6 +137,7 @@ enum gw_event_kind {
     GW_DTLS_DOWN = 9,           /* it lost it; TLS goes on. GW_CAUSE_DPD, _PEER_CLOSED, _PROTOCOL, _REPLACED */
     GW_SESSION_ALIVE = 10,      /* answer to gw_session_ask: the client was heard */
     GW_TUN_DOWN = 11,           /* a worker lost its TUN queue: the device was deleted. Once per worker, and for good */
+    GW_QUOTA_EXCEEDED = 12,     /* a packet of the session was dropped: a quota is used up. Once until it is set again */
 };
 
 enum gw_cause {
@@ -173,6 +211,26 @@ int gw_session_counters(gw *g, uint64_t session, struct gw_counters *counters);
 /* The session expects this DTLS client, and no earlier one. To be called before each gw_session_attach: without it the attached
  * session has no DTLS. */
 int gw_session_dtls(gw *g, uint64_t session, const struct gw_dtls_config *config);
+
+/* Restrictions and budgets are counted references: the caller has one, each session another. The last release frees. They may
+ * outlive the gateway. A restriction never changes. A budget is changed and read by any thread, and takes effect at once. */
+
+/* NULL: out of memory, or a list that is too long or out of sequence. */
+gw_restriction *gw_restriction_new(const struct gw_restriction_config *config);
+void gw_restriction_release(gw_restriction *restriction);
+/* Without limits until they are set. NULL: out of memory. */
+gw_budget *gw_budget_new(void);
+void gw_budget_release(gw_budget *budget);
+/* Bytes of inner packets per second; 0: no limit. */
+void gw_budget_set_rates(gw_budget *budget, uint64_t from_client, uint64_t to_client);
+/* Bytes that may still pass, both directions together; below 0: no limit. */
+void gw_budget_set_quota(gw_budget *budget, int64_t bytes);
+/* Returns the bytes left: 0 if none is, -1 without a limit. */
+int64_t gw_budget_quota(gw_budget *budget);
+/* Sets the limits of a session, instead of earlier ones. Between gw_session_open and gw_session_attach: from its first packet on.
+ * The session takes references of its own. */
+int gw_session_limit(gw *g, uint64_t session, const struct gw_session_limits *limits);
+
 /* The suite of GW_DTLS_RESUMPTION that clients call `name`; -EINVAL: unknown. */
 int gw_dtls_suite_find(const char *name, uint8_t suite[2]);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "messages.h"
 
+#include "limits/limits.h"
 #include "tls/connection.h"
 #include "tls/listener.h"
 #include "tunnel/cstp_channel.h"
@@ -83,7 +84,7 @@ static void expect_dtls(struct gw_worker *worker, const struct gw_message *messa
 static bool is_for_session(const struct gw_message *message)
 {
     return message->kind == GW_MSG_SESSION_CLOSE || message->kind == GW_MSG_SESSION_DTLS || message->kind == GW_MSG_MIGRATE ||
-           message->kind == GW_MSG_SESSION_RESIZE || message->kind == GW_MSG_SESSION_ASK;
+           message->kind == GW_MSG_SESSION_RESIZE || message->kind == GW_MSG_SESSION_ASK || message->kind == GW_MSG_SESSION_LIMIT;
 }
 
 /* True: the message was posted to the worker that has the session now. */
@@ -121,6 +122,13 @@ static void handle_message(struct gw_worker *worker, struct gw_message *message)
         session = gw_worker_find(worker, message->session);
         if (session)
             gw_session_probe(worker, session);
+        break;
+    case GW_MSG_SESSION_LIMIT:
+        session = gw_worker_find(worker, message->session);
+        if (session)
+            gw_limits_set(session, message->object);
+        else
+            gw_limits_free(message->object);
         break;
     case GW_MSG_ADDRESS_ADD:
         gw_address_table_add(&worker->addresses, message->data, message->session);
@@ -186,6 +194,8 @@ void gw_messages_discard(struct gw_worker *worker)
             free(message->object);
         else if (message->kind == GW_MSG_MIGRATE)
             gw_connection_destroy(message->object, &worker->chunks);
+        else if (message->kind == GW_MSG_SESSION_LIMIT)
+            gw_limits_free(message->object);
         else if (message->kind == GW_MSG_SESSION_MOVE)
             gw_migration_discard(worker, message->session);
         free(message);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "worker_loop.h"
 
+#include "limits/limits.h"
 #include "messages.h"
 #include "runtime/handoff.h"
 #include "runtime/thread_filter.h"
@@ -143,6 +144,7 @@ static void close_sessions(struct gw_worker *worker)
     for (struct gw_session *session = worker->sessions; session; session = session->next) {
         gw_cstp_reader_free(&session->frames);
         gw_dtls_destroy(session->dtls);
+        gw_limits_set(session, NULL);
     }
 }
 

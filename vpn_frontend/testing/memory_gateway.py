@@ -27,11 +27,31 @@ from vpn_frontend.gateway.interface import (
     GatewayConfig,
     GatewayError,
     GatewayEvent,
+    QuotaExceeded,
     SessionAlive,
     SessionClosed,
     SessionIdle,
     TunnelParameters,
 )
+from vpn_frontend.gateway.limits import NO_LIMITS, TunnelLimits
+
+
+@dataclass(slots=True, eq=False)
+class MemoryBudget:
+    """A budget that limits nothing: it keeps what it was told."""
+
+    from_client: int = 0
+    to_client: int = 0
+    left: int | None = None
+
+    def set_rates(self, from_client: int, to_client: int) -> None:
+        self.from_client, self.to_client = from_client, to_client
+
+    def set_quota(self, left: int | None) -> None:
+        self.left = left
+
+    def quota_left(self) -> int | None:
+        return self.left
 
 
 @dataclass(slots=True)
@@ -44,6 +64,7 @@ class MemorySession:
     dtls_next: DtlsOffer | None = None
     asked: bool = False
     counters: Counters = field(default_factory=Counters)
+    limits: TunnelLimits = NO_LIMITS
 
 
 class MemoryGateway:
@@ -120,6 +141,9 @@ class MemoryGateway:
     def fall_idle(self, session: int) -> None:
         self._tell(SessionIdle(session))
 
+    def exceed_quota(self, session: int) -> None:
+        self._tell(QuotaExceeded(session))
+
     def answer(self, session: int) -> None:
         """The client answers a probe, if there was one."""
         known = self.sessions[session]
@@ -142,8 +166,15 @@ class MemoryGateway:
         if len(self.sessions) >= self._max_sessions:
             raise GatewayError(f"{self._max_sessions} sessions are the most")
         number = next(self._ids)
-        self.sessions[number] = MemorySession(parameters, mtu=parameters.mtu)
+        self.sessions[number] = MemorySession(parameters, mtu=parameters.mtu, limits=parameters.limits)
         return number
+
+    def new_budget(self) -> MemoryBudget:
+        return MemoryBudget()
+
+    def limit(self, session: int, limits: TunnelLimits) -> None:
+        if session in self.sessions:
+            self.sessions[session].limits = limits
 
     def set_dtls(self, session: int, offer: DtlsOffer) -> None:
         if session in self.sessions:

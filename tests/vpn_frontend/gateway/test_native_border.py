@@ -12,6 +12,7 @@ import vpn_frontend
 from vpn_frontend._gateway import ffi, lib
 from vpn_frontend.gateway import descriptors, native_gateway
 from vpn_frontend.gateway.interface import DTLS12_SUITES, Cause, Offload
+from vpn_frontend.gateway.limits import MAX_BUDGETS
 from vpn_frontend.protocol.constants import MIN_MTU
 from vpn_frontend.validation import MAX_WORKERS
 
@@ -20,8 +21,16 @@ STRUCTS = {
     "EventStruct": "struct gw_event",
     "CountersStruct": "struct gw_counters",
     "DtlsConfigStruct": "struct gw_dtls_config",
+    "SessionLimitsStruct": "struct gw_session_limits",
 }
-KINDS = {"int": "primitive", "Bytes": "array", "Text": "array", "CountersStruct": "struct"}
+KINDS = {
+    "int": "primitive",
+    "Bytes": "array",
+    "Text": "array",
+    "CountersStruct": "struct",
+    "BudgetArray": "array",
+    "RestrictionPointer": "pointer",
+}
 
 
 def stub_class(name: str) -> ast.ClassDef:
@@ -80,6 +89,7 @@ def test_the_suites_of_dtls_are_the_cores():
 def test_limits_of_the_settings_are_the_cores():
     assert (descriptors.MAX_WORKERS, MAX_WORKERS) == (lib.GW_WORKERS_MAX, lib.GW_WORKERS_MAX)
     assert MIN_MTU >= lib.GW_MTU_MIN
+    assert lib.GW_BUDGETS == MAX_BUDGETS
 
 
 def test_a_batch_of_events_holds_the_largest_payload():

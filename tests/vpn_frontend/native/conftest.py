@@ -35,6 +35,7 @@ from vpn_frontend.gateway.interface import (
     SessionClosed,
     TunnelParameters,
 )
+from vpn_frontend.gateway.limits import NO_LIMITS
 from vpn_frontend.gateway.native_gateway import open_gateway
 from vpn_frontend.gateway.sockets import bind_listeners, start_listening
 from vpn_frontend.settings import Endpoint
@@ -307,8 +308,10 @@ class Bench:
             data += self.wait(ConnectionData, lambda event: event.connection_id == connection_id).data
         return data
 
-    def parameters(self, ipv4=OWN4, ipv6=OWN6, mtu=1400, dpd=0, idle_timeout=0, rekey=0):
-        return TunnelParameters(ipv4=ipv4, ipv6=ipv6, mtu=mtu, dpd=dpd, idle_timeout=idle_timeout, rekey=rekey)
+    def parameters(self, ipv4=OWN4, ipv6=OWN6, mtu=1400, dpd=0, idle_timeout=0, rekey=0, limits=NO_LIMITS):
+        return TunnelParameters(
+            ipv4=ipv4, ipv6=ipv6, mtu=mtu, dpd=dpd, idle_timeout=idle_timeout, rekey=rekey, limits=limits
+        )
 
     def tunnel(self, head=b"HELLO", early=b"", version=None, **parameters):
         """A client whose connection carries a session: (client, session)."""

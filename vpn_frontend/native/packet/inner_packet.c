@@ -62,9 +62,14 @@ static enum gw_inner_result read4(const uint8_t *packet, size_t size, struct gw_
     gw_map_ipv4(inner->source, packet + 12);
     gw_map_ipv4(inner->destination, packet + 16);
     inner->control = packet[9] == IPPROTO_ICMP || packet[9] == IPPROTO_IGMP;
+    inner->protocol = packet[9];
+    inner->transport = 0;
     fragment = gw_read16(packet + 6);
+    inner->fragment = fragment & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET);
+    inner->fragment_id = gw_read16(packet + 4);
     if (fragment_hides_header(packet[9], (size_t)(fragment & IPV4_OFFSET) * 8, fragment & IPV4_MORE_FRAGMENTS, size - header))
         return GW_INNER_FRAGMENT;
+    inner->transport = (uint16_t)header;
     if (header > IPV4_HEADER)
         return read_options(packet + IPV4_HEADER, header - IPV4_HEADER);
     return GW_INNER_OK;
@@ -117,11 +122,15 @@ static enum gw_inner_result walk_extensions(const uint8_t *packet, size_t size, 
                 return GW_INNER_FRAGMENT;
             seen_fragment = true;
             fragmented = header[3] & 1;
+            inner->fragment = (uint16_t)(offset / 8 | (fragmented ? IPV4_MORE_FRAGMENTS : 0));
+            inner->fragment_id = gw_read32(header + 4);
             if (offset) {                   /* a second fragment at 8 overwrites what follows a first extension header */
                 bool hides = is_extension(header[0]) ? offset < 2 * IPV6_FRAGMENT_HEADER :
                                                        fragment_hides_header(header[0], offset, fragmented, 0);
 
                 inner->control = header[0] == IPPROTO_ICMPV6;
+                inner->protocol = header[0];
+                inner->transport = hides ? 0 : (uint16_t)(at + IPV6_FRAGMENT_HEADER);
                 return hides ? GW_INNER_FRAGMENT : GW_INNER_OK;
             }
             length = IPV6_FRAGMENT_HEADER;
@@ -136,7 +145,11 @@ static enum gw_inner_result walk_extensions(const uint8_t *packet, size_t size, 
         at += length;
     }
     inner->control = protocol == IPPROTO_ICMPV6;    /* MLD has a hop-by-hop header (RFC 3810 section 5) */
-    return fragment_hides_header(protocol, 0, fragmented, size - at) ? GW_INNER_FRAGMENT : GW_INNER_OK;
+    if (fragment_hides_header(protocol, 0, fragmented, size - at))
+        return GW_INNER_FRAGMENT;
+    inner->protocol = protocol;
+    inner->transport = (uint16_t)at;
+    return GW_INNER_OK;
 }
 
 static enum gw_inner_result read6(const uint8_t *packet, size_t size, struct gw_inner *inner)
@@ -149,7 +162,14 @@ static enum gw_inner_result read6(const uint8_t *packet, size_t size, struct gw_
     memcpy(inner->source, packet + 8, 16);
     memcpy(inner->destination, packet + 24, 16);
     inner->control = packet[6] == IPPROTO_ICMPV6;
-    return is_extension(packet[6]) ? walk_extensions(packet, size, inner) : GW_INNER_OK;
+    inner->protocol = packet[6];
+    inner->fragment = 0;
+    if (is_extension(packet[6])) {
+        inner->transport = 0;
+        return walk_extensions(packet, size, inner);
+    }
+    inner->transport = IPV6_HEADER;
+    return GW_INNER_OK;
 }
 
 enum gw_inner_result gw_inner_read(const uint8_t *packet, size_t size, struct gw_inner *inner)

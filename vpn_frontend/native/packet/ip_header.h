@@ -16,6 +16,7 @@
 #define TCP_CHECKSUM 16
 #define UDP_CHECKSUM 6
 #define TCP_FIN 0x01
+#define TCP_SYN 0x02
 #define TCP_PSH 0x08
 #define TCP_ACK 0x10
 #define TCP_CWR 0x80

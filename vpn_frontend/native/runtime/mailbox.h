@@ -29,6 +29,7 @@ enum gw_message_kind {
     GW_MSG_BATCH,                   /* `object` is a struct gw_batch */
     GW_MSG_SESSION_MOVE,            /* a session migrates to this worker */
     GW_MSG_SESSION_DTLS,            /* data: a struct gw_dtls_config */
+    GW_MSG_SESSION_LIMIT,           /* `object` is a struct gw_limits, or NULL */
     GW_MSG_DATAGRAMS,               /* `object` is a struct gw_batch of datagrams */
     GW_MSG_STOP_ACCEPTING,
     GW_MSG_STOP,

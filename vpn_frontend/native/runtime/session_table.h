@@ -18,6 +18,7 @@
 
 struct gw_connection;
 struct gw_dtls;
+struct gw_limits;
 
 struct gw_session {
     uint64_t id;                    /* 0: a free slot. Written under the table's lock */
@@ -28,6 +29,7 @@ struct gw_session {
     bool idle_told;
     bool probe_wanted;              /* Python waits for GW_SESSION_ALIVE */
     struct gw_session_config config;
+    struct gw_limits *limits;       /* owned; NULL: none. See limits/limits.h */
     uint32_t mtu;                   /* largest inner packet for the client now */
     uint32_t too_big_count;         /* ICMP errors sent in the second `too_big_second` */
     uint64_t too_big_second;

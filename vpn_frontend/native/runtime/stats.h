@@ -38,6 +38,11 @@
     X(rx_multicast)             /* likewise a group, of any scope */ \
     X(rx_loopback)              /* inner destination is the server's own loopback */ \
     X(rx_client_to_client) \
+    X(rx_outside_routes)        /* inner destination is in none of the session's networks */ \
+    X(rx_port_refused)          /* protocol or port that the session may not use, or that cannot be read */ \
+    X(rx_fragment_refused)      /* a later fragment whose first one did not pass: ports are restricted */ \
+    X(rx_rate_exceeded) \
+    X(rx_quota_exceeded) \
     X(rx_tun_full)              /* taken from the client, refused by the device */ \
     X(tun_lost)                 /* workers whose TUN queue is gone: the device was deleted */ \
     X(rx_acks_superseded)       /* TCP ACKs replaced by a later one: merged, not lost */ \
@@ -46,6 +51,11 @@
     X(tx_no_session)            /* inner destination belongs to no session */ \
     X(tx_no_channel)            /* the client is away */ \
     X(tx_oversize) \
+    X(tx_outside_routes)        /* as of rx_, of the packet's source */ \
+    X(tx_port_refused) \
+    X(tx_fragment_refused) \
+    X(tx_rate_exceeded) \
+    X(tx_quota_exceeded) \
     X(tx_queue_full) \
     X(tx_mailbox_full) \
     X(rx_mailbox_full)          /* datagrams for a session of another worker, whose mailbox was full */ \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tun/uplink.h"
 
+#include "limits/limits.h"
 #include "packet/inner_packet.h"
 #include "tun/queue.h"
 
@@ -16,8 +17,8 @@ static const enum gw_stat stat_of[] = {
     [GW_INNER_LOOPBACK] = GW_STAT_rx_loopback,
 };
 
-/* Checks size, form, source and destination, in this order. Returns GW_STAT_NONE or the reason to drop. */
-static enum gw_stat check(const struct gw_worker *worker, const struct gw_session *session, const uint8_t *packet, size_t size,
+/* Checks size, form, source, destination and limits, in this order. Returns GW_STAT_NONE or the reason to drop. */
+static enum gw_stat check(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size,
                           struct gw_inner *inner)
 {
     enum gw_inner_result result;
@@ -32,6 +33,8 @@ static enum gw_stat check(const struct gw_worker *worker, const struct gw_sessio
         result = gw_inner_check_destination(inner, &worker->subnet4);
     if (result == GW_INNER_OK && gw_address_table_find(&worker->addresses, inner->destination))
         return GW_STAT_rx_client_to_client;
+    if (result == GW_INNER_OK && session->limits)
+        return gw_limits_check(worker, session, GW_FROM_CLIENT, packet, size, inner);
     return stat_of[result];
 }
 
@@ -39,6 +42,8 @@ static void count(struct gw_worker *worker, struct gw_session *session, size_t s
 {
     gw_add(&session->counters.rx_packets, 1);
     gw_add(&session->counters.rx_bytes, size);
+    if (session->limits)
+        gw_limits_charge(session->limits, size);
     if (transport == GW_OVER_TLS) {
         worker->pacing.turn++;      /* datagrams are counted where they are received */
         worker->pacing.records++;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tunnel/downlink.h"
 
+#include "limits/limits.h"
 #include "packet/gso.h"
 #include "packet/inner_packet.h"
 #include "packet/path_mtu.h"
@@ -29,6 +30,8 @@ static void count(struct gw_worker *worker, struct gw_session *session, size_t s
     worker->pacing.turn++;
     gw_add(&session->counters.tx_packets, 1);
     gw_add(&session->counters.tx_bytes, size);
+    if (session->limits)
+        gw_limits_charge(session->limits, size);
     gw_session_mark_used(session, worker->now, control);
 }
 
@@ -97,29 +100,40 @@ static void handle_oversize(struct gw_worker *worker, struct gw_session *session
         gw_tun_write(worker, out, gw_too_big_write(packet, size, session->mtu, out));
 }
 
-static void deliver(struct gw_worker *worker, struct gw_session *session, uint8_t *packet, size_t size, bool control)
+static void deliver(struct gw_worker *worker, struct gw_session *session, uint8_t *packet, size_t size,
+                    const struct gw_inner *inner)
 {
+    if (session->limits) {
+        enum gw_stat why = gw_limits_check(worker, session, GW_TO_CLIENT, packet, size, inner);
+
+        if (why != GW_STAT_NONE) {
+            drop(worker, session, why);
+            return;
+        }
+    }
     if (size > session->mtu || size > GW_CSTP_MAX_PAYLOAD)
-        handle_oversize(worker, session, packet, size, control);
+        handle_oversize(worker, session, packet, size, inner->control);
     else
-        send_packet(worker, session, packet, size, control);
+        send_packet(worker, session, packet, size, inner->control);
 }
 
-static void deliver_or_hand_off(struct gw_worker *worker, uint64_t id, uint8_t *packet, size_t size, bool control)
+static void deliver_or_hand_off(struct gw_worker *worker, uint64_t id, uint8_t *packet, size_t size,
+                                const struct gw_inner *inner)
 {
     struct gw_session *session = gw_worker_find(worker, id);
     uint32_t home;
 
     if (session)
-        deliver(worker, session, packet, size, control);
+        deliver(worker, session, packet, size, inner);
     else if (gw_worker_locate(worker, id, &home))
         gw_handoff_add(worker, home, id, packet, size);
     else
         gw_count(worker, GW_STAT_tx_no_session);
 }
 
+/* `inner` is of the large packet; its segments have the same addresses, ports and flags but for FIN, PSH and CWR. */
 static void deliver_segments(struct gw_worker *worker, uint64_t id, const struct virtio_net_hdr *header, const uint8_t *packet,
-                             size_t size)
+                             size_t size, const struct gw_inner *inner)
 {
     uint8_t *out = worker->packet + GW_HEADROOM;
     struct gw_gso gso;
@@ -130,7 +144,7 @@ static void deliver_segments(struct gw_worker *worker, uint64_t id, const struct
         return;
     }
     while ((part = gw_gso_next(&gso, out, GW_PACKET_MAX)))
-        deliver_or_hand_off(worker, id, out, part, false);
+        deliver_or_hand_off(worker, id, out, part, inner);
 }
 
 /* Returns the session of the destination; 0: none, counted. */
@@ -159,11 +173,11 @@ static void take_packet(struct gw_worker *worker, uint8_t *packet, size_t size)
     if (worker->vnet)
         memcpy(&header, packet - GW_VNET_HEADER, GW_VNET_HEADER);
     if (header.gso_type != VIRTIO_NET_HDR_GSO_NONE)
-        deliver_segments(worker, id, &header, packet, size);
+        deliver_segments(worker, id, &header, packet, size, &inner);
     else if (gw_checksum_complete(&header, packet, size))
         gw_count(worker, GW_STAT_tx_malformed);
     else
-        deliver_or_hand_off(worker, id, packet, size, inner.control);
+        deliver_or_hand_off(worker, id, packet, size, &inner);
 }
 
 void gw_downlink_ready(struct gw_worker *worker)
@@ -198,7 +212,7 @@ void gw_downlink_take_batch(struct gw_worker *worker, struct gw_batch *batch)
         if (gw_inner_read(packet, size, &inner) == GW_INNER_MALFORMED)
             gw_count(worker, GW_STAT_tx_no_session);
         else
-            deliver_or_hand_off(worker, id, packet, size, inner.control);
+            deliver_or_hand_off(worker, id, packet, size, &inner);
     }
     gw_batch_give(&worker->gateway->batches, batch);
 }

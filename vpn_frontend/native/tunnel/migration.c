@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tunnel/migration.h"
 
+#include "limits/limits.h"
 #include "list.h"
 #include "tls/connection.h"
 #include "tunnel/dtls_channel.h"
@@ -46,6 +47,7 @@ void gw_migration_discard(struct gw_worker *worker, uint64_t id)
         gw_connection_destroy(session->channel, &worker->chunks);
     gw_cstp_reader_free(&session->frames);
     gw_dtls_destroy(session->dtls);
+    gw_limits_set(session, NULL);
     session->channel = NULL;
     session->dtls = NULL;
 }

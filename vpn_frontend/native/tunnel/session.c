@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tunnel/session.h"
 
+#include "limits/limits.h"
 #include "list.h"
 #include "runtime/dpd.h"
 #include "tls/connection.h"
@@ -17,6 +18,7 @@ void gw_session_begin(struct gw_worker *worker, uint64_t id)
     session->channel = NULL;
     session->frames = (struct gw_cstp_reader){ 0 };
     session->dtls = NULL;
+    session->limits = NULL;
     session->idle_told = session->probe_wanted = false;
     session->mtu = session->config.mtu;
     session->too_big_count = 0;
@@ -67,6 +69,7 @@ void gw_session_end(struct gw_worker *worker, struct gw_session *session, const 
         gw_dtls_send_control(session, frame[6], frame + GW_CSTP_HEADER, size - GW_CSTP_HEADER);
     }
     gw_dtls_forget(worker, session);
+    gw_limits_set(session, NULL);
     GW_LIST_REMOVE(worker->sessions, session);
     session->open = false;
     gw_session_copy_counters(session, &event.counters);

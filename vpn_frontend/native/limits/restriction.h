@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What a client may reach, checked per packet in both directions. Immutable, so sessions with the same restriction share one.
+ *
+ * Routes. The peer of a packet (destination of the client's, source of one to it) must lie in the networks.
+ * Ports. The peer's port is looked up, so replies from a permitted port pass. Under GW_PORTS_ONLY a TCP SYN without ACK to the
+ * client is refused: it opens a connection, and is no reply. What is inside of other tunnels (IP in IP, GRE) is not looked into.
+ * Fragments. A later fragment has no ports: see fragment_table.h. A first one that hides its ports is refused (RFC 1858, RFC 7112).
+ * ICMP errors to the client pass if they quote a packet that the client may send: path MTU discovery depends on them.
+ */
+#ifndef VPN_FRONTEND_RESTRICTION_H
+#define VPN_FRONTEND_RESTRICTION_H
+
+#include "gateway.h"
+#include "limits/fragment_table.h"
+#include "packet/inner_packet.h"
+
+enum gw_direction { GW_FROM_CLIENT, GW_TO_CLIENT };
+
+enum gw_refusal {
+    GW_PERMITTED,
+    GW_REFUSED_ROUTE,
+    GW_REFUSED_PORT,
+    GW_REFUSED_FRAGMENT,
+    GW_REFUSED_RATE,
+    GW_REFUSED_QUOTA,
+    GW_REFUSALS,
+};
+
+/* Returns another reference to the same restriction. */
+gw_restriction *gw_restriction_share(gw_restriction *restriction);
+/* Checks a packet of which gw_inner_read has filled `inner`. `*fragments` is owned by the session; NULL until one is needed. `now`:
+ * ns. Without memory fragments are refused. */
+enum gw_refusal gw_restriction_check(const gw_restriction *restriction, struct gw_fragment_table **fragments,
+                                     enum gw_direction direction, const uint8_t *packet, size_t size,
+                                     const struct gw_inner *inner, uint64_t now);
+
+#endif
