@@ -28,9 +28,9 @@ FLOORS = {
         "validation", "server",
     ),
     "admin_api": (
-        "clock", "log_events", "ports", "http", "connections", "event_hub", "store", "workers", "token_uses",
-        "enforcement", "services", "dependencies", "authentication", "idempotency", "audit", "blocks", "events",
-        "penalties", "policy", "rules", "sessions", "tokens", "users", "decisions", "health", "app",
+        "clock", "log_events", "ports", "http", "session_settings", "connections", "event_hub", "store", "workers",
+        "token_uses", "enforcement", "services", "dependencies", "authentication", "idempotency", "audit", "blocks",
+        "events", "penalties", "policy", "rules", "sessions", "tokens", "users", "decisions", "health", "app",
         "api_reference", "control", "server",
     ),
     "ocsentry": (

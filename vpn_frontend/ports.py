@@ -33,6 +33,7 @@ class UserRecord:
     ipv6: IPv6Address | None = None
     expires_at: datetime | None = None  # aware
     external: bool = False  # authenticated by an outside server; the directory may not have the user
+    overrides: Overrides = field(default_factory=Overrides)  # what else differs from the user's groups
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,18 @@ Fields mirror the keys of ``[vpn]`` and ``[auth]``. Durations are seconds, 0 mea
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypedDict, cast, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
+
+    from sentry_engine.rules.schedules import Window
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -23,6 +28,11 @@ MAX_WORKERS = 64
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
 MethodName = Literal["password"]  # one word for each row of ``ocsentry.login_methods.table``
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
+PortProtocol = Literal["tcp", "udp", "sctp", "icmp", "icmpv6", "esp"]
+PORT_PROTOCOLS: tuple[PortProtocol, ...] = get_args(PortProtocol)
+PROTOCOLS_WITH_PORTS: frozenset[PortProtocol] = frozenset({"tcp", "udp", "sctp"})
+MAX_PORT = 65_535
+_PORT_RULE = re.compile(rf"(!?)({'|'.join(PORT_PROTOCOLS)})(?:/([0-9]{{1,5}})(?:-([0-9]{{1,5}}))?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,43 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class PortRule:
+    """One entry of ``restrict_to_ports``: a protocol, and of those with ports the first and last destination port."""
+
+    protocol: PortProtocol
+    first: int = 0
+    last: int = MAX_PORT
+    denied: bool = False  # written with "!": all but this
+
+    def __str__(self) -> str:
+        ports = "" if self.protocol not in PROTOCOLS_WITH_PORTS else f"/{self.first}-{self.last}"
+        if self.first == self.last:
+            ports = f"/{self.first}"
+        elif (self.first, self.last) == (0, MAX_PORT):
+            ports = ""
+        return f"{'!' if self.denied else ''}{self.protocol}{ports}"
+
+
+def parse_port_rule(text: str) -> PortRule:
+    """Read ``tcp/443``, ``udp/8000-8100``, ``icmp``, ``tcp`` (every port), or ``!tcp/25``. Raises ``ValueError``."""
+    match = _PORT_RULE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(
+            f"{text[:64]!r} is none of tcp/443, udp/8000-8100, icmp, !tcp/25 (known are {', '.join(PORT_PROTOCOLS)})"
+        )
+    denied, first_text, last_text = match.group(1, 3, 4)
+    protocol = cast("PortProtocol", match[2])
+    if first_text is None:
+        return PortRule(protocol, denied=bool(denied))
+    if protocol not in PROTOCOLS_WITH_PORTS:
+        raise ValueError(f"{text!r}: {protocol} has no ports")
+    first, last = int(first_text), int(last_text or first_text)
+    if not 1 <= first <= last <= MAX_PORT:
+        raise ValueError(f"{text!r}: ports are from 1 to {MAX_PORT}, the lower one first")
+    return PortRule(protocol, first, last, bool(denied))
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkSettings:
     """``[vpn.network]``: the inner network. The first host address of each pool is the server's own."""
 
@@ -72,6 +119,33 @@ class NetworkSettings:
     mtu: int = 1400  # the largest inner packet
     default_domain: str = ""
     split_dns: tuple[str, ...] = ()  # domains resolved through the tunnel; empty: the client decides
+    nbns: tuple[IPv4Address, ...] = ()  # NetBIOS name servers
+    tunnel_all_dns: bool = False  # every name is resolved through the tunnel; implied by a default route
+    dynamic_include: tuple[str, ...] = ()  # domains whose addresses are routed through the tunnel; AnyConnect only
+    dynamic_exclude: tuple[str, ...] = ()
+    proxy_pac_url: str = ""
+    restrict_to_routes: bool = False  # packets to and from other destinations are dropped
+    restrict_to_ports: tuple[PortRule, ...] = ()  # empty: every port
+
+
+@dataclass(frozen=True, slots=True)
+class BandwidthSettings:
+    """``[vpn.bandwidth]``: bytes per second in each direction, 0 for no limit.
+
+    ``per_user``: all sessions of a user share one limit.
+    """
+
+    from_client: int = 0
+    to_client: int = 0
+    per_user: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaSettings:
+    """``[vpn.quota]``: bytes of a user, both ways together, in a calendar day and month; 0 for no limit."""
+
+    day: int = 0
+    month: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +183,29 @@ class AuthSettings:
     groups: tuple[str, ...] = ()  # offered in the form; empty: none is asked for
 
 
+class Overrides(TypedDict, total=False):
+    """What a group, a user or an authentication server sets. An absent key falls through to the layer below.
+
+    The sections are mappings of the keys of ``NetworkSettings`` and its neighbours. ``schedule`` and ``expires_at``
+    say when logins are allowed: any time, and without end, if they are absent.
+    """
+
+    network: Mapping[str, object]
+    bandwidth: Mapping[str, object]
+    quota: Mapping[str, object]
+    session: Mapping[str, object]
+    limits: Mapping[str, object]
+    banner: str
+    label: str  # of a group: its text in the login form, where it is offered then
+    schedule: tuple[Window, ...]
+    expires_at: datetime  # aware
+    static_ipv4: IPv4Address
+    static_ipv6: IPv6Address
+
+
+NO_GROUPS: Mapping[str, Overrides] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class VpnSettings:
     """``[vpn]``. ``dtls_listen`` empty: the TCP endpoints serve UDP too. ``worker_threads`` 0: one per core.
@@ -124,17 +221,9 @@ class VpnSettings:
     worker_threads: int = 0
     offloads: tuple[OffloadName, ...] = ("tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro")
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    bandwidth: BandwidthSettings = field(default_factory=BandwidthSettings)
+    quota: QuotaSettings = field(default_factory=QuotaSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
-
-
-class Overrides(TypedDict, total=False):
-    """What a group, a user or an authentication server sets. An absent key falls through to the layer below."""
-
-    network: Mapping[str, object]
-    session: Mapping[str, object]
-    limits: Mapping[str, object]
-    banner: str
-    static_ipv4: IPv4Address
-    static_ipv6: IPv6Address
+    groups: Mapping[str, Overrides] = field(default_factory=lambda: NO_GROUPS)  # of the configuration file, by name

@@ -13,24 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 
+from admin_api.session_settings.overrides import GroupName
+from admin_api.session_settings.sections import (
+    VPN,
+    BandwidthSection,
+    LimitsSection,
+    NetworkSection,
+    QuotaSection,
+    SessionSection,
+)
 from ocsentry.configuration.auth_section import AuthSection
 from ocsentry.configuration.fields import (
-    NEVER,
-    SECONDS,
-    YEAR,
-    AnyAddress,
     AnyNetwork,
     Count,
-    DeviceName,
     FilePath,
-    IPv4Pool,
-    IPv6Pool,
     ListenAddress,
     ListenAddresses,
     OptionalPath,
-    Seconds,
     Section,
     Switch,
 )
@@ -38,17 +39,18 @@ from ocsentry.configuration.fields import empty_as_none as _empty_as_none
 from ocsentry.configuration.fields import field as _field
 from ocsentry.configuration.fields import one_or_list as _one_or_list
 from ocsentry.configuration.fields import section as _section
+from ocsentry.configuration.groups import MAX_FILE_GROUPS, GroupSection
 from ocsentry.errors import OperatorError
 from sentry_engine.formats.plain_list import MAX_BYTES as MAX_LIST_BYTES
 from sentry_engine.policy.feeds import MAX_DOWNLOAD
-from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU
 from vpn_frontend.settings import (
     MAX_WORKERS,
     AuthSettings,
+    BandwidthSettings,
     LimitSettings,
     NetworkSettings,
     OffloadName,
-    OnExcess,
+    QuotaSettings,
     SessionSettings,
     VpnSettings,
 )
@@ -67,81 +69,6 @@ class ConfigError(OperatorError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-VPN = VpnSettings()  # its defaults are those of the file
-NETWORK, LIMITS, SESSION = VPN.network, VPN.limits, VPN.session
-
-
-class NetworkSection(Section):
-    device: DeviceName = _field(NETWORK.device, "Name of the TUN device. Created at the start, removed at the stop.")
-    ipv4_pool: Annotated[IPv4Pool | None, BeforeValidator(_empty_as_none)] = _field(
-        NETWORK.ipv4_pool,
-        "Pool of inner IPv4 addresses. The first host address is the server's own. Empty: no IPv4 in the tunnel.",
-    )
-    ipv6_pool: Annotated[IPv6Pool | None, BeforeValidator(_empty_as_none)] = _field(
-        NETWORK.ipv6_pool, "The same for IPv6. Empty: no IPv6 in the tunnel."
-    )
-    dns: tuple[AnyAddress, ...] = _field(NETWORK.dns, "Name servers announced to clients.", max_length=8)
-    routes: tuple[AnyNetwork, ...] = _field(
-        NETWORK.routes, "Networks routed through the tunnel. Empty: all traffic (the default route).", max_length=256
-    )
-    no_routes: tuple[AnyNetwork, ...] = _field(NETWORK.no_routes, "Networks kept outside the tunnel.", max_length=256)
-    mtu: Count = _field(NETWORK.mtu, "Size of the largest inner packet.", unit="bytes", ge=MIN_MTU, le=MAX_MTU)
-    default_domain: str = _field(NETWORK.default_domain, "Search domain announced to clients.", max_length=253)
-    split_dns: tuple[str, ...] = _field(NETWORK.split_dns, "Domains resolved through the tunnel only.", max_length=64)
-
-
-class LimitsSection(Section):
-    max_clients: Count = _field(
-        LIMITS.max_clients, "Concurrent sessions of all users.", unit="sessions", ge=1, le=65_536
-    )
-    max_same_clients: Count = _field(
-        LIMITS.max_same_clients,
-        "Concurrent sessions of one user. A user's own setting overrides it.",
-        unit="sessions; 0: no limit",
-        ge=0,
-        le=65_536,
-    )
-    on_excess: OnExcess = _field(
-        LIMITS.on_excess, "What happens to a login over the limit: it is refused, or it replaces an older session."
-    )
-
-
-class SessionSection(Section):
-    cookie_timeout: Seconds = _field(
-        SESSION.cookie_timeout,
-        "How long a session without a channel waits for its client to reconnect.",
-        unit=SECONDS,
-        ge=1,
-        le=YEAR,
-    )
-    idle_timeout: Seconds = _field(
-        SESSION.idle_timeout, "A session without data for this long is ended.", unit=NEVER, ge=0, le=YEAR
-    )
-    session_timeout: Seconds = _field(
-        SESSION.session_timeout,
-        "A session is ended this long after its login, regardless of reconnects.",
-        unit=NEVER,
-        ge=0,
-        le=YEAR,
-    )
-    dpd: Seconds = _field(
-        SESSION.dpd,
-        "Silence after which dead peer detection probes the client. Its channel ends after twice this time.",
-        unit=NEVER,
-        ge=0,
-        le=86_400,
-    )
-    mobile_dpd: Seconds = _field(
-        SESSION.mobile_dpd, "The same for mobile clients, which sleep.", unit=NEVER, ge=0, le=86_400
-    )
-    keepalive: Seconds = _field(
-        SESSION.keepalive, "Interval of the clients' keepalive messages.", unit=NEVER, ge=0, le=YEAR
-    )
-    rekey_time: Seconds = _field(
-        SESSION.rekey_time, "Age at which the keys of a channel are replaced.", unit=NEVER, ge=0, le=YEAR
-    )
 
 
 class VpnSection(Section):
@@ -168,6 +95,8 @@ class VpnSection(Section):
         max_length=6,
     )
     network: NetworkSection = _section()
+    bandwidth: BandwidthSection = _section()
+    quota: QuotaSection = _section()
     limits: LimitsSection = _section()
     session: SessionSection = _section()
 
@@ -266,6 +195,9 @@ class Config(Section):
     """The whole file. Validation needs the context ``base``, the file's folder."""
 
     vpn: VpnSection = _section()
+    groups: dict[GroupName, GroupSection] = Field(
+        {}, description="Groups of users, by name.", max_length=MAX_FILE_GROUPS
+    )
     auth: AuthSection = _section()
     policy: PolicySection = _section()
     admin: AdminSection = _section()
@@ -297,9 +229,12 @@ class LoadedConfig:
         return VpnSettings(
             **_values(vpn),
             network=NetworkSettings(**_values(vpn.network)),
+            bandwidth=BandwidthSettings(**_values(vpn.bandwidth)),
+            quota=QuotaSettings(**_values(vpn.quota)),
             limits=LimitSettings(**_values(vpn.limits)),
             session=SessionSettings(**_values(vpn.session)),
             auth=AuthSettings(**_values(auth)),
+            groups={name: group.overrides() for name, group in self.values.groups.items()},
         )
 
 

@@ -29,18 +29,26 @@ def _sections(model: type[Section], prefix: str = "") -> Iterator[tuple[str, typ
     if any(not _is_section(field) for field in model.model_fields.values()):
         yield prefix, model
     for key, field in model.model_fields.items():
-        if _is_section(field):
-            yield from _sections(field.annotation, f"{prefix}.{key}" if prefix else key)  # type: ignore[arg-type]
+        name = f"{prefix}.{key}" if prefix else key
+        section = _section_of(field)
+        if section is not None:
+            yield from _sections(section, name if section is field.annotation else f"{name}.NAME")
 
 
 def _is_section(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    return _section_of(field) is not None
+
+
+def _section_of(field: FieldInfo) -> type[Section] | None:
+    """The table that the key is, or whose named tables it holds; ``None``: it is no table."""
+    annotation = get_args(field.annotation)[-1] if get_origin(field.annotation) is dict else field.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
 
 def _row(key: str, field: FieldInfo) -> str:
     extra = field.json_schema_extra
     unit = extra.get("unit", "") if isinstance(extra, dict) else ""
-    default = _default(field.default)
+    default = '""' if field.default is None else _default(field.default)
     return f"| `{key}` | `{default}` | {unit or _choices(field.annotation)} | {field.description} |"
 
 

@@ -82,8 +82,10 @@ def render_connect_headers(
         *_addresses(grant, request, network),
         *_names(request, network),
         *_routes(grant, request, network),
+        *_dynamic_routes(network),
+        *((("X-CSTP-MSIE-Proxy-Pac-URL", network.proxy_pac_url),) if network.proxy_pac_url else ()),
         ("X-CSTP-Keep", "true"),
-        ("X-CSTP-Tunnel-All-DNS", _flag(not network.routes and not network.split_dns)),
+        ("X-CSTP-Tunnel-All-DNS", _flag(network.tunnel_all_dns or (not network.routes and not network.split_dns))),
         ("X-CSTP-Client-Bypass-Protocol", "false"),
         ("X-CSTP-DPD", str(grant.dpd)),
         ("X-CSTP-Keepalive", str(session.keepalive)),
@@ -124,7 +126,8 @@ def _names(request: TunnelRequest, network: NetworkSettings) -> Headers:
         ("X-CSTP-DNS-IP6" if cisco and server.version == 6 else "X-CSTP-DNS", str(server)) for server in network.dns
     )
     default = (("X-CSTP-Default-Domain", network.default_domain),) if network.default_domain else ()
-    return (*servers, *default, *(("X-CSTP-Split-DNS", domain) for domain in network.split_dns))
+    netbios = tuple(("X-CSTP-NBNS", str(server)) for server in network.nbns)
+    return (*servers, *netbios, *default, *(("X-CSTP-Split-DNS", domain) for domain in network.split_dns))
 
 
 def _routes(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings) -> Headers:
@@ -136,6 +139,23 @@ def _routes(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings
         includes.append(("X-CSTP-Split-Include-IP6", "2000::/3"))
     excludes = [_route("X-CSTP-Split-Exclude", route) for route in network.no_routes if carried[route.version]]
     return (*includes, *excludes)
+
+
+def _dynamic_routes(network: NetworkSettings) -> Headers:
+    """Domains whose addresses AnyConnect routes by the names it resolves. Other clients ignore the header."""
+    lists = (
+        ("dynamic-split-include-domains", network.dynamic_include),
+        ("dynamic-split-exclude-domains", network.dynamic_exclude),
+    )
+    given = "".join(f"<{name}><![CDATA[{','.join(domains)},]]></{name}>" for name, domains in lists if domains)
+    if not given:
+        return ()
+    document = (
+        '<?xml version="1.0" encoding="UTF-8"?><config-auth client="vpn" type="complete" aggregate-auth-version="2">'
+        '<config client="vpn" type="private"><opaque is-for="vpn-client"><custom-attr>'
+        f"{given}</custom-attr></opaque></config></config-auth>"
+    )
+    return (("X-CSTP-Post-Auth-XML", document),)
 
 
 def _route(name: str, route: Network) -> tuple[str, str]:

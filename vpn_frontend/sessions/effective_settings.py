@@ -3,30 +3,46 @@
 
 The user's own are over those that the authentication server sent, over its groups', over the server's.
 
-Overrides name a section and a key, as the configuration does. Every key of ``NetworkSettings``, ``SessionSettings`` and
-``LimitSettings`` can be overridden, except those in ``SERVER_ONLY``, so a new key needs no code here.
+Overrides name a section and a key, as the configuration does. Every key of the sections can be overridden, except those
+in ``SERVER_ONLY``, so a new key needs no code here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from vpn_frontend.settings import Overrides
+from vpn_frontend.settings import NO_GROUPS, BandwidthSettings, Overrides, QuotaSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
 
+    from sentry_engine.rules.schedules import Window
     from vpn_frontend.ports import RemoteLogin, UserRecord
     from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
 
 GLOBAL = "global"
-SERVER_ONLY = frozenset(
-    {"network.device", "network.ipv4_pool", "network.ipv6_pool", "limits.max_clients", "limits.on_excess"}
+SECTIONS = ("network", "bandwidth", "quota", "session", "limits")
+SERVER_ONLY = frozenset({"network.device", "limits.max_clients", "limits.on_excess"})
+# What a change alters in a live session. Other keys are sent to the client or the gateway once, when a tunnel opens.
+LIVE = frozenset(
+    {
+        "network.restrict_to_routes",
+        "network.restrict_to_ports",
+        "limits.max_same_clients",
+        "session.cookie_timeout",
+        "session.session_timeout",
+        "schedule",
+        "expires_at",
+    }
+    | {f"bandwidth.{entry.name}" for entry in fields(BandwidthSettings)}
+    | {f"quota.{entry.name}" for entry in fields(QuotaSettings)}
 )
+MAX_SHARED = 4096  # combinations of groups whose settings are kept; then all are resolved again
 NO_ORIGINS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -40,10 +56,17 @@ class EffectiveSettings:
     banner: str = ""
     static_ipv4: IPv4Address | None = None
     static_ipv6: IPv6Address | None = None
+    bandwidth: BandwidthSettings = field(default_factory=BandwidthSettings)
+    quota: QuotaSettings = field(default_factory=QuotaSettings)
+    schedule: tuple[Window, ...] = ()
+    expires_at: datetime | None = None
     origins: Mapping[str, str] = field(default_factory=lambda: NO_ORIGINS)
 
     def origin_of(self, key: str) -> str:
-        """``global``, ``group NAME``, ``user NAME`` or a ``RemoteLogin``'s origin."""
+        """``global``, ``user NAME``, a ``RemoteLogin``'s origin, ``group NAME``, or ``group NAME (file)``.
+
+        The last is a group of the configuration.
+        """
         return self.origins.get(key, GLOBAL)
 
     @property
@@ -51,49 +74,112 @@ class EffectiveSettings:
         """``max_same_clients`` of the user or a group, 0 for no limit. ``None``: the engine's own limit holds."""
         return self.limits.max_same_clients if "limits.max_same_clients" in self.origins else None
 
+    def values(self) -> dict[str, object]:
+        """Every value by its key, such as ``network.mtu``, without the keys in ``SERVER_ONLY``."""
+        found: dict[str, object] = {}
+        for name in SECTIONS:
+            section = getattr(self, name)
+            found |= {f"{name}.{entry.name}": getattr(section, entry.name) for entry in fields(section)}
+        plain = ("banner", "schedule", "expires_at", "static_ipv4", "static_ipv6")
+        found |= {name: getattr(self, name) for name in plain}
+        return {key: value for key, value in found.items() if key not in SERVER_ONLY}
+
+    def changed_keys(self, other: EffectiveSettings) -> frozenset[str]:
+        """The keys whose values differ."""
+        mine, others = self.values(), other.values()
+        return frozenset(key for key, value in mine.items() if others[key] != value)
+
 
 class SettingsResolver:
-    """Resolves the settings of users. Users without overrides share one object.
+    """Resolves the settings of users. Users without overrides share one object, and so do those of the same groups.
 
-    ``groups`` are overrides by name of the group. Of a user's groups the first has precedence.
+    ``groups`` are overrides by name of the group, over those of the configuration, key by key. Of a user's groups the
+    first has precedence.
     """
 
-    def __init__(self, settings: VpnSettings, groups: Mapping[str, Overrides] = MappingProxyType({})) -> None:
-        self._global = EffectiveSettings(settings.network, settings.session, settings.limits, settings.auth.banner)
+    def __init__(self, settings: VpnSettings, groups: Mapping[str, Overrides] = NO_GROUPS) -> None:
+        self._global = EffectiveSettings(
+            settings.network,
+            settings.session,
+            settings.limits,
+            settings.auth.banner,
+            bandwidth=settings.bandwidth,
+            quota=settings.quota,
+        )
+        self._of_file = settings.groups
         self._groups = groups
+        self._shared: dict[tuple[str, ...], EffectiveSettings] = {}
+
+    def set_groups(self, groups: Mapping[str, Overrides]) -> None:
+        """Replace the groups that are not of the configuration."""
+        self._groups = groups
+        self._shared = {}
+
+    def group_names(self) -> list[str]:
+        """Every group that sets something, those of the configuration first."""
+        return [*dict.fromkeys([*self._of_file, *self._groups])]
+
+    def labels(self) -> dict[str, str]:
+        """The labels of the groups that have one, by name."""
+        given = {**_labels(self._of_file), **_labels(self._groups)}
+        return {name: given[name] for name in self.group_names() if given.get(name)}
 
     def resolve(self, user: UserRecord, groups: Iterable[str], remote: RemoteLogin | None = None) -> EffectiveSettings:
         """The settings of one login. ``remote``: what the authentication server sent with it.
 
-        Raises ``ValueError`` or ``TypeError`` for an override of a key that is not per session or not a key."""
+        Raises ``ValueError`` or ``TypeError`` for an override of a key that is not per session or not a key.
+        """
+        below = self.resolve_groups(groups)
         own = user_overrides(user)
         layers = [(f"user {user.name}", own)] if own else []
         if remote is not None and remote.overrides:
             layers.append((remote.origin, remote.overrides))
-        if self._groups:
-            layers += [(f"group {name}", self._groups[name]) for name in groups if name in self._groups]
-        return apply_overrides(self._global, layers) if layers else self._global
+        return apply_overrides(below, layers) if layers else below
+
+    def resolve_groups(self, groups: Iterable[str]) -> EffectiveSettings:
+        """The settings of a member of ``groups`` without overrides of its own. Raises as ``resolve``."""
+        names = tuple(name for name in groups if name in self._groups or name in self._of_file)
+        if not names:
+            return self._global
+        found = self._shared.get(names)
+        if found is None:
+            if len(self._shared) >= MAX_SHARED:
+                self._shared.clear()
+            found = self._shared[names] = apply_overrides(self._global, self._layers(names))
+        return found
+
+    def _layers(self, names: Iterable[str]) -> Iterable[tuple[str, Overrides]]:
+        for name in names:
+            if name in self._groups:
+                yield f"group {name}", self._groups[name]
+            if name in self._of_file:
+                yield f"group {name} (file)", self._of_file[name]
 
 
 def user_overrides(user: UserRecord) -> Overrides:
-    own: Overrides = {}
+    """What the user sets, its columns included."""
+    own: Overrides = user.overrides.copy() if user.overrides else {}
     if user.max_same_clients is not None:
-        own["limits"] = {"max_same_clients": user.max_same_clients}
+        own["limits"] = {**own.get("limits", {}), "max_same_clients": user.max_same_clients}
     if user.ipv4 is not None:
         own["static_ipv4"] = user.ipv4
     if user.ipv6 is not None:
         own["static_ipv6"] = user.ipv6
+    if user.expires_at is not None:
+        own["expires_at"] = user.expires_at
     return own
 
 
 def apply_overrides(base: EffectiveSettings, layers: Iterable[tuple[str, Overrides]]) -> EffectiveSettings:
     """``base`` under ``layers``, each an origin with its overrides, the layer with the highest precedence first."""
-    sections: dict[str, dict[str, object]] = {"network": {}, "session": {}, "limits": {}}
+    sections: dict[str, dict[str, object]] = {name: {} for name in SECTIONS}
     plain: dict[str, Any] = {}
     origins = dict(base.origins)
     taken: set[str] = set()
     for origin, overrides in layers:
         for name, value in overrides.items():
+            if name == "label":
+                continue  # of the group itself
             if name in sections and isinstance(value, Mapping):
                 entries = [(f"{name}.{key}", sections[name], key, entry) for key, entry in value.items()]
             else:
@@ -109,3 +195,7 @@ def apply_overrides(base: EffectiveSettings, layers: Iterable[tuple[str, Overrid
         name: replace(getattr(base, name), **values) for name, values in sections.items() if values
     }
     return replace(base, **changed, **plain, origins=MappingProxyType(origins))
+
+
+def _labels(groups: Mapping[str, Overrides]) -> dict[str, str]:
+    return {name: overrides["label"] for name, overrides in groups.items() if "label" in overrides}

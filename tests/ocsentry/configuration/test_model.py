@@ -5,34 +5,38 @@ from __future__ import annotations
 
 import ast
 import tomllib
+from collections import defaultdict
 from dataclasses import fields
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from annotated_types import Ge, Le
 
+from admin_api.session_settings import sections as session_sections
+from admin_api.session_settings.sections import (
+    BandwidthSection,
+    LimitsSection,
+    NetworkSection,
+    QuotaSection,
+    SessionSection,
+)
 from ocsentry.configuration import auth_section, model
 from ocsentry.configuration.auth_section import AuthSection
 from ocsentry.configuration.fields import Section
-from ocsentry.configuration.model import (
-    Config,
-    ConfigError,
-    LimitsSection,
-    NetworkSection,
-    SessionSection,
-    VpnSection,
-    find_config,
-    load_config,
-)
+from ocsentry.configuration.model import Config, ConfigError, VpnSection, find_config, load_config
 from ocsentry.configuration.rendered_docs import PAGES, render_page
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU
 from vpn_frontend.settings import (
     MAX_WORKERS,
     AuthSettings,
+    BandwidthSettings,
     Endpoint,
     LimitSettings,
     NetworkSettings,
+    PortRule,
+    QuotaSettings,
     SessionSettings,
     VpnSettings,
 )
@@ -66,11 +70,14 @@ def test_defaults_and_bounds_are_those_of_the_vpn():
     """Each key of a table is one of the settings; what the file accepts is what the VPN accepts."""
     sections = {
         NetworkSettings: NetworkSection, LimitSettings: LimitsSection, SessionSettings: SessionSection,
-        AuthSettings: AuthSection, VpnSettings: VpnSection,
+        AuthSettings: AuthSection, VpnSettings: VpnSection, BandwidthSettings: BandwidthSection,
+        QuotaSettings: QuotaSection,
     }  # fmt: skip
+    elsewhere = defaultdict(set, {VpnSettings: {"auth", "groups"}})  # tables beside [vpn]
     for settings, section in sections.items():
         tables = {name for name, entry in section.model_fields.items() if is_table(entry.annotation)}
-        assert section.model_fields.keys() - tables == {field.name for field in fields(settings)} - {"auth"} - tables
+        expected = {field.name for field in fields(settings)} - elsewhere[settings] - tables
+        assert section.model_fields.keys() - tables == expected
     assert {Ge(MIN_MTU), Le(MAX_MTU)} <= {*NetworkSection.model_fields["mtu"].metadata}
     assert Le(MAX_WORKERS) in VpnSection.model_fields["worker_threads"].metadata
 
@@ -81,11 +88,13 @@ def is_table(annotation: object) -> bool:
 
 def test_a_default_of_the_file_has_no_second_place():
     """The sections of the VPN take every default from the settings: none is written as a literal."""
-    body = [entry for module in (model, auth_section) for entry in ast.parse(Path(module.__file__).read_text()).body]
-    sections = {"NetworkSection", "LimitsSection", "SessionSection", "VpnSection", "AuthSection"}
+    bodies = [ast.parse(Path(module.__file__).read_text()).body for module in (model, auth_section, session_sections)]
+    names = ("Network", "Bandwidth", "Quota", "Limits", "Session", "Vpn", "Auth")
+    sections = {f"{name}Section" for name in names}
+    assert sections <= {section.name for body in bodies for section in body if isinstance(section, ast.ClassDef)}
     literals = [
         f"{section.name}.{entry.target.id}"
-        for section in body
+        for section in chain(*bodies)
         if isinstance(section, ast.ClassDef) and section.name in sections
         for entry in section.body
         if isinstance(entry, ast.AnnAssign)
@@ -122,6 +131,30 @@ def test_values_reach_the_vpn(tmp_path):
     assert vpn.auth.banner == "hello"
 
 
+def test_groups_reach_the_vpn(tmp_path):
+    """Keys of a group may be written with or without their table."""
+    text = """
+    [groups.staff]
+    label = "The staff"
+    routes = ["10.0.0.0/8"]
+    restrict_to_ports = ["tcp/443", "udp/8000-8100"]
+    from_client = 1_250_000
+    schedule = [{days = ["mon"], from = "08:00", to = "18:00"}]
+    [groups.staff.network]
+    dns = ["10.0.0.1"]
+    [groups.staff.quota]
+    day = 5
+    """
+    staff = load_config(write(tmp_path, text)).vpn.groups["staff"]
+    assert staff["network"] == {
+        "dns": (IPv4Address("10.0.0.1"),),
+        "routes": (IPv4Network("10.0.0.0/8"),),
+        "restrict_to_ports": (PortRule("tcp", 443, 443), PortRule("udp", 8000, 8100)),
+    }
+    assert (staff["bandwidth"], staff["quota"], staff["label"]) == ({"from_client": 1_250_000}, {"day": 5}, "The staff")
+    assert [(window.start, window.end) for window in staff["schedule"]] == [(480, 1080)]
+
+
 @pytest.mark.parametrize(
     ("text", "key", "reason"),
     [
@@ -142,6 +175,21 @@ def test_values_reach_the_vpn(tmp_path):
         ("[vpn.limits]\non_excess = 'panic'", "vpn.limits.on_excess", "deny_new"),
         ("[vpn.session]\ndpd = -1", "vpn.session.dpd", "greater than or equal to 0"),
         ("[vpn.session]\ncookie_timeout = 1.5", "vpn.session.cookie_timeout", "integer"),
+        ("[vpn.network]\nrestrict_to_ports = ['tcp/443', '!udp/53']", "vpn.network.restrict_to_ports", "all entries"),
+        ("[vpn.network]\nrestrict_to_ports = ['tcp/70000']", "vpn.network.restrict_to_ports", "65535"),
+        ("[vpn.network]\nrestrict_to_ports = ['icmp/8']", "vpn.network.restrict_to_ports", "no ports"),
+        ("[vpn.network]\nsplit_dns = ['a b']", "vpn.network.split_dns", "pattern"),
+        ("[vpn.network]\nproxy_pac_url = 'file:x'", "vpn.network.proxy_pac_url", "pattern"),
+        ("[vpn.bandwidth]\nfrom_client = '1M'", "vpn.bandwidth.from_client", "integer"),
+        ("[vpn.quota]\nday = -1", "vpn.quota.day", "greater than or equal to 0"),
+        ("[groups.a]\nrutes = []", "groups.a.rutes", "unknown key"),
+        ("[groups.a]\nmtu = 2", "groups.a.network.mtu", str(MIN_MTU)),
+        ("[groups.a.network]\ndevice = 'x'", "groups.a.network.device", "unknown key"),
+        ("[groups.a.limits]\nmax_clients = 3", "groups.a.limits.max_clients", "unknown key"),
+        ("[groups.a]\nmtu = 900\nnetwork.mtu = 900", "groups.a", "given twice"),
+        ("[groups.a]\nexpires_at = '2030-01-01'", "groups.a.expires_at", "timezone"),
+        ("[groups.a]\nschedule = [{days = ['monday']}]", "groups.a.schedule.days", "mon"),
+        ("[groups.'a/b']\nmtu = 900", "groups.a/b.[key]", "pattern"),
         ("[auth]\nmethods = ['carrier-pigeon']", "auth.methods", "password"),
         ("[auth]\nmethods = []", "auth.methods", "no method to log in with"),
         ("[auth]\nmethods = ['password', 'password']", "auth.methods", "named twice"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
+from xml.etree.ElementTree import fromstring
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,30 @@ def test_dns_servers_are_spelled_for_each_family_of_clients():
     assert (cisco["X-CSTP-DNS"], cisco["X-CSTP-DNS-IP6"]) == (["192.0.2.53"], ["2001:db8::53"])
     assert cisco["X-CSTP-Split-DNS"] == ["a.test", "b.test"]
     assert cisco["X-CSTP-Tunnel-All-DNS"] == ["false"]
+
+
+def test_what_is_set_beside_routes_and_servers():
+    network = replace(
+        NETWORK,
+        routes=(ip_network("10.0.0.0/8"),),
+        nbns=(IPv4Address("10.0.0.5"),),
+        tunnel_all_dns=True,
+        dynamic_include=("a.test", "b.test"),
+        dynamic_exclude=("c.test",),
+        proxy_pac_url="http://proxy.test/x.pac",
+    )
+    headers = render(network=network)
+    assert headers["X-CSTP-NBNS"] == ["10.0.0.5"]
+    assert headers["X-CSTP-Tunnel-All-DNS"] == ["true"]
+    assert headers["X-CSTP-MSIE-Proxy-Pac-URL"] == ["http://proxy.test/x.pac"]
+    document = fromstring(headers["X-CSTP-Post-Auth-XML"][0].encode())
+    found = {element.tag: element.text for element in document.find(".//custom-attr")}
+    assert found == {
+        "dynamic-split-include-domains": "a.test,b.test,",
+        "dynamic-split-exclude-domains": "c.test,",
+    }
+    plain = render()
+    assert not {"X-CSTP-NBNS", "X-CSTP-MSIE-Proxy-Pac-URL", "X-CSTP-Post-Auth-XML"} & plain.keys()
 
 
 def test_routes_of_the_families_that_the_tunnel_carries():
