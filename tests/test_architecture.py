@@ -24,7 +24,7 @@ FLOORS = {
         "formats", "wolfsentry", "policy", "engine", "exchange",
     ),
     "vpn_frontend": (
-        "native", "settings", "gateway", "ports", "protocol", "auth", "sessions", "connections", "testing",
+        "native", "settings", "gateway", "ports", "radius", "protocol", "auth", "sessions", "connections", "testing",
         "validation", "server",
     ),
     "admin_api": (
@@ -61,6 +61,9 @@ PURE = (
     "vpn_frontend/auth/login_plan.py",
     "vpn_frontend/auth/method.py",
     "vpn_frontend/auth/result.py",
+    "vpn_frontend/auth/radius/grant.py",
+    "vpn_frontend/radius/attributes.py",
+    "vpn_frontend/radius/packets.py",
     "vpn_frontend/protocol/",
     "vpn_frontend/sessions/",
     "vpn_frontend/gateway/interface.py",

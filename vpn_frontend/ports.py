@@ -152,6 +152,9 @@ class VpnEvent(StrEnum):
     SESSION_CLOSED = "session_closed"  # session, user, reason, rx_bytes, tx_bytes
     LINK_REFUSED = "link_refused"  # address, reason: a peer broke the protocol or a bound
     TUN_LOST = "tun_lost"  # device
+    RADIUS_SERVER_DEAD = "radius_server_dead"  # server, purpose, error: no answer to a request
+    RADIUS_SERVER_ALIVE = "radius_server_alive"  # server, purpose: it answers again
+    RADIUS_ANSWER_DROPPED = "radius_answer_dropped"  # server, purpose, error: a datagram that is no valid answer
     BACKEND_FAILED = "backend_failed"  # what, error: a directory or journal did not answer
 
 

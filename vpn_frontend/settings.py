@@ -207,6 +207,30 @@ NO_GROUPS: Mapping[str, Overrides] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
+class RadiusServer:
+    """One server of ``auth.radius.servers``. ``accounting`` is the endpoint for accounting, ``address`` for logins."""
+
+    address: Endpoint
+    accounting: Endpoint
+    secret_file: Path
+    require_message_authenticator: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RadiusSettings:
+    """``[auth.radius]``."""
+
+    servers: tuple[RadiusServer, ...] = ()  # in the order in which they are asked
+    timeout: int = 15  # for an answer of one server, over all tries
+    retries: int = 3  # repetitions of a request
+    dead_time: int = 60  # how long a server without an answer is passed over
+    nas_identifier: str = "ocsentry"
+    default_realm: str = ""  # appended to a user name without one
+    group_config: bool = False  # settings of the session are taken from the Access-Accept
+    bandwidth_unit: int = 1000  # bytes/s of one unit of the server's bandwidth limits
+
+
+@dataclass(frozen=True, slots=True)
 class VpnSettings:
     """``[vpn]``. ``dtls_listen`` empty: the TCP endpoints serve UDP too. ``worker_threads`` 0: one per core.
 

@@ -113,6 +113,13 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
         "info", "A connection without a tunnel was closed for its content, slowness or number: `reason`."
     ),
     VpnEvent.TUN_LOST: CatalogEntry("error", "The TUN device was deleted. The server ends, to be started again."),
+    VpnEvent.RADIUS_SERVER_DEAD: CatalogEntry(
+        "error", "A RADIUS server gave no answer; others are asked meanwhile: `purpose`, `error`."
+    ),
+    VpnEvent.RADIUS_SERVER_ALIVE: CatalogEntry("info", "A RADIUS server answers again."),
+    VpnEvent.RADIUS_ANSWER_DROPPED: CatalogEntry(
+        "warning", "An answer of a RADIUS server was dropped: `error` says why, and what to change."
+    ),
     VpnEvent.BACKEND_FAILED: CatalogEntry("error", "The user directory or the session journal did not answer."),
 }
 

@@ -20,10 +20,11 @@ async def find_external_user(users: UserDirectory, name: str, groups: Sequence[s
     """The record of a user whom an outside server has accepted, with ``groups`` of that server.
 
     A record of the directory holds if there is one: a disabled user stays refused, limits and static addresses apply,
-    and its groups follow those of the outside server. Raises what the directory raises.
+    and its groups follow those of the outside server. Otherwise the name is case-folded, as the directory compares
+    names: other spellings are no further users with limits of their own. Raises what the directory raises.
     """
     async with asyncio.timeout(DIRECTORY_DEADLINE):
         known = await users.find(name)
     if known is None:
-        return UserRecord(name, groups=tuple(groups), external=True)
+        return UserRecord(name.casefold(), groups=tuple(groups), external=True)
     return replace(known, groups=tuple(dict.fromkeys((*groups, *known.groups))), external=True)

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_a_user_without_a_record_has_the_server_s_groups():
-    found = await find_external_user(MemoryDirectory(), "eve", ["staff"])
+    found = await find_external_user(MemoryDirectory(), "Eve", ["staff"])
     assert found == UserRecord("eve", groups=("staff",), external=True)
     assert found.password_hash is None
 
