@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.external_user import find_external_user
 from vpn_frontend.auth.radius import grant
-from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Pending, Refused, Unavailable
+from vpn_frontend.auth.result import WRONG, Accepted, Challenge, FirstForm, Pending, Refused, Unavailable
 from vpn_frontend.ports import RemoteLogin
 from vpn_frontend.protocol.login_form import Field, FieldKind, Form
 from vpn_frontend.radius.attributes import Attribute
@@ -65,6 +65,8 @@ class RadiusMethod:
         self._directory = directory
 
     def begin(self, login: LoginRequest) -> Outcome | Pending:
+        if not login.submitted:
+            return FirstForm()
         state = RadiusState(
             username=login.username,
             address=str(login.address),

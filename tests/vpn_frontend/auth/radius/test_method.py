@@ -21,7 +21,7 @@ from tests.vpn_frontend.radius.scripted_server import (
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.radius.grant import GrantError
 from vpn_frontend.auth.radius.method import MAX_ROUNDS, RadiusMethod, RadiusState
-from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Refused, Unavailable
+from vpn_frontend.auth.result import WRONG, Accepted, Challenge, FirstForm, Refused, Unavailable
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.protocol.login_attempts import MAX_STATE
 from vpn_frontend.protocol.login_form import FieldKind
@@ -67,6 +67,12 @@ async def test_what_an_access_request_says(make_method):
     assert len(packet["Acct-Session-Id"][0]) == 16
     assert packet.verify_message_authenticator()
     assert "State" not in packet
+
+
+async def test_the_first_request_of_a_client_is_answered_by_the_form(make_method):
+    method, server = await make_method(accept())
+    assert method.begin(replace(LOGIN, submitted=False)) == FirstForm()
+    assert server.requests == []
 
 
 async def test_a_user_with_a_realm_keeps_it(make_method):
