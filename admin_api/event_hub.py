@@ -95,8 +95,10 @@ class EventHub:
 
     def _catch_up(self, listener: Listener, last_id: str) -> None:
         boot, _, number = last_id.partition("-")
-        known = boot == str(self._boot) and number.isascii() and number.isdigit()
-        last = int(number) if known and len(number) < 20 else 0
+        known = boot == str(self._boot) and number.isascii() and number.isdigit() and len(number) < 20
+        last = int(number) if known else 0
+        if last > self._number:  # no event has this id
+            known, last = False, 0
         oldest = self._kept[0].number if self._kept else None
         if not known:
             listener.missed = None
@@ -134,14 +136,15 @@ class Listener:
         self._ready.set()
 
     async def events(self) -> AsyncIterator[ServerEvent]:
-        """Yields queued and new events until the listener is closed."""
+        """Yields queued and new events until the listener is closed. A gap stands where its events are missing."""
         while True:
             if self.missed != 0:
                 gap, self.missed = ServerEvent(GAP, self._clock.wall(), {"missed": self.missed}), 0
                 yield gap
-            while self._queue:
+            elif self._queue:
                 yield self._queue.popleft()
-            if self._closed:
+            elif self._closed:
                 return
-            self._ready.clear()
-            await self._ready.wait()
+            else:
+                self._ready.clear()
+                await self._ready.wait()

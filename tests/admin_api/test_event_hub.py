@@ -52,6 +52,29 @@ class TestHub:
         assert hub.id_of(gap) is None
         assert tick.fields == {"n": 10}
 
+    async def test_a_slow_reader_is_told_of_a_gap_before_what_follows_it(self):
+        hub = EventHub()
+        with hub.listening() as listener:
+            events = listener.events()
+            for n in range(10):
+                hub.emit("tick", n=n)
+            assert (await anext(events)).fields == {"n": 0}  # the reader stops here, inside the queue
+            for n in range(10, QUEUE + 15):
+                hub.emit("tick", n=n)
+            gap, after = await anext(events), await anext(events)
+            assert (gap.kind, gap.fields) == ("gap", {"missed": 14})
+            assert after.fields == {"n": 15}
+
+    async def test_an_id_of_the_future_is_a_gap(self):
+        hub = EventHub()
+        with hub.listening() as listener:
+            hub.emit("kept")
+            (kept,) = await take(listener, 1)
+        boot = hub.id_of(kept).partition("-")[0]
+        with hub.listening(f"{boot}-999999") as listener:
+            gap, kept = await take(listener, 2)
+        assert (gap.fields, kept.kind) == ({"missed": None}, "kept")
+
     @pytest.mark.parametrize("last_id", ["1-1", "nonsense", "", "9" * 5000, "-", "1-\u00b2"])
     async def test_id_of_another_process_is_a_gap(self, last_id):
         hub = EventHub()
