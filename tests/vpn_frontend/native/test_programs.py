@@ -17,6 +17,13 @@ PROGRAMS = {
     "dtls/test_hello": ["dtls/hello.c", "dtls/cookie.c", "dtls/hmac.c"],
     "dtls/test_tables": ["dtls/client_table.c", "dtls/path_cache.c"],
     "dtls/test_udp_batch": ["dtls/udp_batch.c"],
+    "limits/test_budget": ["limits/budget.c"],
+    "limits/test_restriction": [
+        "limits/restriction.c",
+        "limits/fragment_table.c",
+        "packet/icmp_quote.c",
+        "packet/inner_packet.c",
+    ],
     "packet/test_inner_packet": ["packet/inner_packet.c"],
     "runtime/test_dpd": [],
     "tls/test_record_pool": ["tls/record_pool.c"],

@@ -61,6 +61,8 @@ static void try_chain(const unsigned *chain, unsigned count, bool more)
         result = read_copy(packet, size, &inner);
         passed += result == GW_INNER_OK;
         assert(result != GW_INNER_OK || size >= at);
+        assert(result != GW_INNER_OK || (inner.protocol == IPPROTO_TCP && inner.transport == at));
+        assert(result != GW_INNER_OK || inner.fragment == (fragments && more ? IPV4_MORE_FRAGMENTS : 0));
         assert(result != GW_INNER_OK || fragments < 2);
         if (fragments && more)
             assert(result != GW_INNER_OK || size >= at + TCP_HEADER);
