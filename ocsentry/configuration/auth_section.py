@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationInfo, field_validator
+from typing import Self
 
-from ocsentry.configuration.fields import NEVER, SECONDS, Count, Seconds, Section, field
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from ocsentry.configuration.fields import NEVER, SECONDS, Count, Seconds, Section, field, section
+from ocsentry.configuration.ldap_section import LdapSection
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem
 from vpn_frontend.settings import AuthSettings, MethodName
 
@@ -35,6 +38,7 @@ class AuthSection(Section):
     groups: tuple[str, ...] = field(
         AUTH.groups, "Groups offered in the login form. Empty: the form has no group field.", max_length=64
     )
+    ldap: LdapSection = section()
 
     @field_validator("methods")
     @classmethod
@@ -50,3 +54,9 @@ class AuthSection(Section):
         if methods is not None and (problem := find_require_problem(methods, require)) is not None:
             raise ValueError(problem)
         return require
+
+    @model_validator(mode="after")
+    def _methods_have_their_tables(self) -> Self:
+        if "ldap" in (*self.methods, *self.require) and (problem := self.ldap.find_problem()) is not None:
+            raise ValueError(problem)
+        return self

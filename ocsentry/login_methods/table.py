@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from ocsentry.login_methods.ldap import open_ldap
 from ocsentry.login_methods.password import open_password
 from vpn_frontend.auth.supervised_method import supervise
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 METHODS: Mapping[MethodName, Callable[[MethodContext], AbstractAsyncContextManager[Method]]] = {
     "password": open_password,
+    "ldap": open_ldap,
 }
 
 

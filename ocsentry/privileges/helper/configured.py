@@ -9,6 +9,8 @@ from ocsentry.privileges.helper.scope import Scope
 from vpn_frontend.server import tun_device
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ocsentry.configuration.model import LoadedConfig
 
 
@@ -17,9 +19,16 @@ def scope_of(config: LoadedConfig) -> Scope:
     vpn = config.vpn
     pools = (vpn.network.ipv4_pool, vpn.network.ipv6_pool)
     return Scope(
-        files={"vpn.certificate": vpn.certificate, "vpn.private_key": vpn.private_key},
+        files={"vpn.certificate": vpn.certificate, "vpn.private_key": vpn.private_key, **_secret_files(config)},
         device=tun_device(vpn),
         networks=tuple(pool for pool in pools if pool is not None),
         listeners=tuple(map(str, vpn.listen)),
         datagrams=tuple(map(str, vpn.dtls_listen or vpn.listen)) if vpn.dtls else (),
     )
+
+
+def _secret_files(config: LoadedConfig) -> dict[str, Path]:
+    """Files that the server reads once it has given its privileges up, by their keys."""
+    ldap = config.values.auth.ldap
+    named = {"auth.ldap.password_file": ldap.password_file, "auth.ldap.ca": ldap.ca}
+    return {key: path for key, path in named.items() if path is not None}
