@@ -3,11 +3,14 @@
 
 The first answer is stored with a digest of its request for 24 hours, per caller. Errors are not stored: the corrected
 request may use the same key. A body with a secret (a new token) is not stored either; its repetition gets a conflict.
+While the database cannot be written, answers are not stored, and a repeated request is carried out again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,7 @@ from starlette.responses import Response
 
 from admin_api.http.paths import PRINCIPAL, TOKENS_PATH
 from admin_api.http.problems import ApiError, ProblemError, ProblemKind, problem_response
+from admin_api.store.failures import describe_failure
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +31,9 @@ KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
 KEPT_HEADERS = frozenset({"content-type", "location", "etag"})
 SHOWN_ONCE = frozenset({TOKENS_PATH})
 MAX_KEPT = 64 * 1024  # bytes of an answer; the answer to a creation is shorter
+KEEP_WAIT = 2.0  # seconds that an answer waits to be stored
+
+logger = logging.getLogger(__name__)
 
 
 class Idempotency:
@@ -36,6 +43,7 @@ class Idempotency:
         self._app = app
         self._services = services
         self._in_flight: set[tuple[str, str]] = set()
+        self._storing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal: Principal | None = scope.get(PRINCIPAL)
@@ -65,6 +73,8 @@ class Idempotency:
 
     async def _answer(self, claim: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read_all(receive)
+        if body is None:
+            return  # nobody reads an answer, and part of a body is not what the caller asked for
         digest = _digest(scope, body)
         async with self._services.store.read() as unit:
             kept = await unit.idempotency.get(*claim)
@@ -98,27 +108,40 @@ class Idempotency:
             content.extend(message.get("body", b""))
             if not message.get("more_body", False):
                 if 200 <= status < 300 and len(content) <= MAX_KEPT:
-                    await self._keep(claim, digest, scope["path"], status, headers, bytes(content))
+                    keeping = self._keep(claim, digest, scope["path"], status, headers, bytes(content))
+                    await self._wait_for_store(asyncio.create_task(keeping, name="an idempotent answer"))
                 await send(started[0])
                 await send({"type": "http.response.body", "body": bytes(content)})
 
         await self._app(scope, receive, keep)
+
+    async def _wait_for_store(self, keeping: asyncio.Task[None]) -> None:
+        """Wait up to ``KEEP_WAIT`` seconds: what the caller asked for is done, whether its answer is stored or not."""
+        self._storing.add(keeping)
+        keeping.add_done_callback(self._storing.discard)
+        await asyncio.wait({keeping}, timeout=KEEP_WAIT)
 
     async def _keep(
         self, claim: tuple[str, str], digest: bytes, path: str, status: int, headers: Headers, content: bytes
     ) -> None:
         kept = {name: value for name, value in headers.items() if name in KEPT_HEADERS}
         body = b"" if path in SHOWN_ONCE else content
-        async with self._services.store.write() as unit:
-            await unit.idempotency.add(*claim, request_digest=digest, status=status, headers=kept, body=body)
+        try:
+            async with self._services.store.write() as unit:
+                await unit.idempotency.add(*claim, request_digest=digest, status=status, headers=kept, body=body)
+        except Exception as error:  # noqa: BLE001 - any failure: the request was carried out
+            logger.warning("an answer could not be stored for repetitions of its request: %s", describe_failure(error))
 
 
-async def _read_all(receive: Receive) -> bytes:
+async def _read_all(receive: Receive) -> bytes | None:
+    """Returns the whole body; ``None`` if the client disconnects before its end."""
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] != "http.request":
+            return None
         body += message.get("body", b"")
-        if message["type"] != "http.request" or not message.get("more_body", False):
+        if not message.get("more_body", False):
             return bytes(body)
 
 

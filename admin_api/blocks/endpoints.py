@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/blocks``."""
 
+from functools import partial
 from ipaddress import ip_network
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
+from fastapi.responses import JSONResponse
 
-from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockView
+from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockRemoved, BlockView
 from admin_api.dependencies import BlocksRead, BlocksWrite, CallerAddress, DryRun, Force, Protect, ServicesOf
-from admin_api.http.dry_run import DRY_RUN, dry_run_response
+from admin_api.enforcement.block_table import BlockEntry
+from admin_api.enforcement.blocks import BlockList
+from admin_api.http.dry_run import DryRunReport, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
@@ -39,7 +43,8 @@ async def create_block(
     """Block a network. Before the answer, the block is in force and live sessions from the network are disconnected.
 
     A network that is blocked already keeps its block; the later of the two ends applies. A block of your own address,
-    of a network wider than an IPv4 /8 or an IPv6 /19, or of more than 20 sessions needs force.
+    of a network wider than an IPv4 /8 or an IPv6 /19, or of more than 20 sessions needs force. If the database
+    cannot be written, the block is in force without it, and ``stored`` is false.
     """
     report = await services.enforcement.add_block(
         body.cidr,
@@ -66,40 +71,57 @@ async def list_blocks(
     cidr: Annotated[Cidr | None, Query(description="Only the block of exactly this network.")] = None,
 ) -> Page[BlockView]:
     """List the blocks in force, oldest first."""
-    async with services.store.read() as unit:
-        if covers is None and cidr is None:
-            rows = await unit.blocks.page(after=paging.after, limit=paging.fetch)
-        else:
-            rows = await unit.blocks.of_networks(_networks(covers, cidr))
-    return paging.page(rows, BlockView.model_validate, lambda row: row.id)
+    blocks = services.enforcement.blocks
+    if covers is None and cidr is None:
+        found = blocks.page(after=paging.after, limit=paging.fetch)
+    else:
+        found = blocks.of_networks(_networks(covers, cidr))
+    return paging.page(found, partial(_show, blocks), lambda entry: entry.id)
 
 
 @router.get("/{block_id}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> BlockView:
     """Get one block in force."""
-    async with services.store.read() as unit:
-        block = await unit.blocks.get(block_id)
-    if block is None or (block.expires_at is not None and block.expires_at <= services.clock.wall()):
+    blocks = services.enforcement.blocks
+    entry = blocks.get(block_id)
+    if entry is None:
         raise _not_found(block_id)
-    return BlockView.model_validate(block)
+    return _show(blocks, entry)
 
 
 @router.delete(
     "/{block_id}",
     status_code=status.HTTP_204_NO_CONTENT,
     response_model=None,
-    responses=responses(ProblemKind.NOT_FOUND) | DRY_RUN,
+    responses=responses(ProblemKind.NOT_FOUND)
+    | {200: {"model": DryRunReport | BlockRemoved, "description": "A dry run, or the database could not be written"}},
 )
 async def delete_block(
     block_id: str, caller: BlocksWrite, services: ServicesOf, dry_run: DryRun = False
 ) -> Response | None:
-    """Remove a block. The network is accepted again before the answer."""
+    """Remove a block. The network is accepted again before the answer.
+
+    If the database cannot be written, the answer is 200 with ``stored`` false: the row is removed when it can be.
+    """
     if dry_run:
         await get_block(block_id, caller, services)
         return dry_run_response(0)
-    if not await services.enforcement.remove_block(block_id, caller.name):
+    removed = await services.enforcement.remove_block(block_id, caller.name)
+    if removed is None:
         raise _not_found(block_id)
-    return None
+    return None if removed.stored else JSONResponse(BlockRemoved.model_validate(removed).model_dump(mode="json"))
+
+
+def _show(blocks: BlockList, entry: BlockEntry) -> BlockView:
+    return BlockView(
+        id=entry.id,
+        cidr=ip_network(entry.cidr),
+        reason=entry.reason,
+        created_by=entry.created_by,
+        created_at=entry.created_at,
+        expires_at=entry.expires_at,
+        stored=blocks.is_stored(entry.id),
+    )
 
 
 def _networks(covers: Address | None, cidr: Network | None) -> list[str]:

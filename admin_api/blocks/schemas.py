@@ -24,6 +24,7 @@ class BlockView(View):
     created_by: str
     created_at: datetime
     expires_at: datetime | None
+    stored: bool = Field(description="False while the database cannot be written: in force, but lost at a restart.")
 
 
 class BlockCreated(View):
@@ -37,3 +38,12 @@ class BlockCreated(View):
     expires_at: datetime | None
     sessions_cut: int = Field(description="Live sessions that were disconnected; in a dry run, that would be.")
     overridden_by: str | None = Field(description="A rule that still accepts the network's first address.")
+    stored: bool = Field(description="False if the database could not be written. The block is in force all the same.")
+
+
+class BlockRemoved(View):
+    """A removed block whose row could not be removed yet: a restart before that blocks the network again."""
+
+    id: str
+    cidr: Cidr
+    stored: bool

@@ -7,7 +7,8 @@
     {"command": "unblock_ip", "ip": "198.51.100.42"}
     {"command": "status"}
 
-An answer has ``ok``. If it is false, ``error`` is a stable code and ``detail`` a sentence.
+An answer has ``ok``. If it is false, ``error`` is a stable code and ``detail`` a sentence. ``stored`` is false if a
+block is changed, but the database could not be written.
 """
 
 import json
@@ -82,9 +83,10 @@ class LineCommands:
             case BlockIp():
                 return await self._block(command, by)
             case UnblockIp():
-                if not await self._services.enforcement.remove_block(str(command.ip), by):
+                removed = await self._services.enforcement.remove_block(str(command.ip), by)
+                if removed is None:
                     raise ApiError(ProblemKind.NOT_FOUND, f"There is no block of {command.ip}")
-                return {"ip": _name(command.ip)}
+                return {"ip": _name(command.ip)} | ({} if removed.stored else {"stored": False})
             case Status():
                 return (await describe_status(self._services)).model_dump(mode="json")
 
@@ -104,6 +106,7 @@ class LineCommands:
             "reason": report.reason,
             "expires_at": report.expires_at and report.expires_at.isoformat(),
             "sessions_cut": report.sessions_cut,
+            "stored": report.stored,
         }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The blocks made over the API: stored for the next start, enforced by the engine, removed after their end.
+"""The blocks made over the API: enforced by the engine at once, written for the next start, removed after their end.
 
 The engine stops matching a block exactly at its end, in monotonic time from when it was made. The expiry task removes
 expired rows. After a jump of the wall clock it rewrites the ends in the store, so that a restart restores what is left.
@@ -10,21 +10,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from admin_api.enforcement.block_table import BlockEntry, BlockTable
+from admin_api.enforcement.block_writer import AuditNote, BlockWriter
 from admin_api.enforcement.deadlines import Deadlines
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
+from admin_api.store.columns import new_id
 from sentry_engine import BLOCK_ID_PREFIX, MAX_BLOCKS, Prefixes, make_block
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from admin_api.clock import Clock
-    from admin_api.store import Store, UnitOfWork
-    from admin_api.store.tables import Block
+    from admin_api.store import Store
     from sentry_engine import Engine, PrefixRule
     from vpn_frontend.ports import EventSink
     from vpn_frontend.settings import Network
@@ -40,13 +44,16 @@ logger = logging.getLogger(__name__)
 class BlockChange:
     """The outcome of ``add_block``. Without ``changed`` the existing block stays as it was."""
 
-    block: Block
+    block: BlockEntry
     created: bool
     changed: bool
 
 
 class BlockList:
-    """Requires ``lock``, which serialises all changes (``Enforcement``); the expiry task takes it itself."""
+    """Changes require ``lock``, which serialises all changes of the engine; the expiry task takes it itself.
+
+    No change waits for the store: ``settle`` does.
+    """
 
     def __init__(self, engine: Engine, store: Store, events: EventSink, clock: Clock, lock: asyncio.Lock) -> None:
         self._engine = engine
@@ -54,18 +61,25 @@ class BlockList:
         self._events = events
         self._clock = clock
         self._lock = lock
+        self._table = BlockTable()
+        self._writer = BlockWriter(store, events)
         self._deadlines = Deadlines()
         self._clock_offset = clock.offset()  # that the ends in the store were computed with
         self._changed = asyncio.Event()
         self._expiring: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Enforce every stored block, and start the expiry task."""
+        """Enforce every stored block, and start the tasks."""
         async with self._store.read() as unit:
-            blocks = await unit.blocks.read_all()
-        self._engine.block_many(map(as_prefix_rule, blocks))
-        for block in blocks:
-            self._deadlines.set_deadline(block.id, self._deadline(block))
+            rows = await unit.blocks.read_all()
+        entries = [
+            BlockEntry(row.id, row.cidr, row.reason, row.created_by, row.created_at, row.expires_at) for row in rows
+        ]
+        self._engine.block_many(map(as_prefix_rule, entries))
+        for entry in entries:
+            self._table.put(entry)
+            self._deadlines.set_deadline(entry.id, self._deadline(entry))
+        self._writer.start()
         self._expiring = asyncio.create_task(self._run_expiry(), name="expiry of blocks")
 
     async def stop(self) -> None:
@@ -75,65 +89,116 @@ class BlockList:
                 await self._expiring
             self._expiring = None
             async with self._lock:
-                await self.follow_clock()
+                self.follow_clock()
+            await self._writer.stop()
 
-    async def add_block(self, network: Network, reason: str, expires_at: datetime | None, by: str) -> BlockChange:
-        """Add a block, or extend the existing one. If anything fails, store and engine keep their earlier state."""
-        await self.follow_clock()
-        await self._remove_expired()
-        put: Block | None = None
-        before: datetime | None = None
-        try:
-            async with self._store.write() as unit:
-                block = await unit.blocks.of_network(network)
-                created = block is None
-                if block is None:
-                    await _refuse_when_full(unit)
-                    block = await unit.blocks.add(network, reason=reason, created_by=by, expires_at=expires_at)
-                elif outlasts(expires_at, block.expires_at):
-                    before = block.expires_at
-                    await unit.blocks.prolong(block, reason=reason, expires_at=expires_at)
-                else:
-                    return BlockChange(block, created=False, changed=False)
-                until = expires_at.isoformat() if expires_at else None
-                action = "block_added" if created else "block_prolonged"
-                await unit.audit.add(by, action, block.cidr, id=block.id, reason=reason, expires_at=until)
-                self._enforce(block)
-                put = block
-        except BaseException:
-            if put is not None:
-                self._withdraw(put.id)
-                if before is not None:
-                    put.expires_at = before
-                    self._enforce(put)
-            raise
-        return BlockChange(block, created=created, changed=True)
+    # -- what is in force
 
-    async def remove_block(self, id_or_cidr: str, by: str) -> Block | None:
-        """Remove the block with this id, or of exactly this network. Returns ``None`` if there is none."""
-        async with self._store.write() as unit:
-            block = await unit.blocks.get(id_or_cidr)
-            if block is None:
-                with contextlib.suppress(ValueError):
-                    block = await unit.blocks.of_network(parse_network(id_or_cidr))
-            if block is None:
-                return None
-            await unit.blocks.remove([block.id])
-            await unit.audit.add(by, "block_removed", block.cidr, id=block.id)
-        self._withdraw(block.id)
-        return block
+    def __len__(self) -> int:
+        return len(self._table)
 
-    def _enforce(self, block: Block) -> None:
-        self._engine.block_many([as_prefix_rule(block)])
-        self._deadlines.set_deadline(block.id, self._deadline(block))
+    @property
+    def unstored(self) -> int:
+        """How many blocks differ from their rows in the store."""
+        return self._writer.waiting
+
+    def is_stored(self, block_id: str) -> bool:
+        """False while the state of the block, or its removal, waits for the store."""
+        return self._writer.is_stored(block_id)
+
+    async def settle(self, block_id: str) -> bool:
+        """Wait for the store, but not long. Returns ``is_stored``. Does not require the lock."""
+        return await self._writer.settle(block_id)
+
+    def get(self, block_id: str) -> BlockEntry | None:
+        entry = self._table.get(block_id)
+        return entry if entry is not None and self._is_live(entry) else None
+
+    def of_networks(self, cidrs: Iterable[str]) -> list[BlockEntry]:
+        """Returns the blocks in force of exactly these networks, oldest first."""
+        found = [entry for cidr in cidrs if (entry := self._table.of_network(cidr)) and self._is_live(entry)]
+        return sorted(found, key=lambda entry: entry.id)
+
+    def page(self, *, after: str | None, limit: int) -> list[BlockEntry]:
+        """Returns blocks in force, oldest first, that follow the id ``after``."""
+        return [*islice(filter(self._is_live, self._table.following(after)), limit)]
+
+    # -- changes
+
+    def add_block(self, network: Network, reason: str, expires_at: datetime | None, by: str) -> BlockChange:
+        """Put a block in force, or extend the existing one. Raises ``ApiError`` if a table is full."""
+        self.follow_clock()
+        self._remove_expired()
+        now = self._clock.wall()
+        before = self._table.of_network(str(network))
+        if before is not None and not outlasts(expires_at, before.expires_at):
+            return BlockChange(before, created=False, changed=False)
+        self._writer.refuse_when_full()
+        if before is None:
+            if len(self._table) >= MAX_BLOCKS:
+                detail = f"There are {MAX_BLOCKS} blocks; remove some, or use a feed"
+                raise ApiError(ProblemKind.TABLE_FULL, detail)
+            entry = BlockEntry(new_id(), str(network), reason, by, now, expires_at)
+        else:
+            entry = replace(before, reason=reason, expires_at=expires_at)
+        self._engine.block_many([as_prefix_rule(entry)])
+        self._table.put(entry)
+        self._deadlines.set_deadline(entry.id, self._deadline(entry))
         self._changed.set()
+        until = expires_at.isoformat() if expires_at else None
+        action = "block_added" if before is None else "block_prolonged"
+        facts = {"id": entry.id, "reason": reason, "expires_at": until}
+        self._writer.put(entry, AuditNote(by, action, entry.cidr, now, facts))
+        return BlockChange(entry, created=before is None, changed=True)
 
-    def _withdraw(self, block_id: str) -> None:
-        self._engine.unblock(block_rule_id(block_id))
-        self._deadlines.set_deadline(block_id, None)
+    def remove_block(self, id_or_cidr: str, by: str) -> BlockEntry | None:
+        """Remove the block with this id, or of exactly this network. Returns ``None`` if there is none."""
+        entry = self._table.get(id_or_cidr)
+        if entry is None:
+            with contextlib.suppress(ValueError):
+                entry = self._table.of_network(str(parse_network(id_or_cidr)))
+        if entry is None:
+            return None
+        self._writer.refuse_when_full()
+        self._withdraw(entry)
+        note = AuditNote(by, "block_removed", entry.cidr, self._clock.wall(), {"id": entry.id})
+        self._writer.remove(entry, note)
+        return entry
 
-    def _deadline(self, block: Block) -> float | None:
+    def follow_clock(self) -> None:
+        """Move the ends in wall time if the wall clock has jumped. The monotonic deadlines stay."""
+        offset = self._clock.offset()
+        jump = offset - self._clock_offset
+        if abs(jump) <= CLOCK_JUMP:
+            return
+        ends = {name: self._clock.moment(deadline) for name, deadline in self._deadlines.items()}
+        for block_id, end in ends.items():
+            if (entry := self._table.get(block_id)) is not None:
+                moved = replace(entry, expires_at=end)
+                self._table.put(moved)
+                self._writer.put(moved)
+        self._clock_offset = offset
+        logger.warning("the wall clock jumped by %+.0f seconds; %d ends of blocks follow it", jump, len(ends))
+
+    def _remove_expired(self) -> None:
+        for block_id in self._deadlines.due_names(self._clock.monotonic()):
+            entry = self._table.get(block_id)
+            if entry is not None:
+                self._withdraw(entry)
+                self._writer.remove(entry)
+                self._events.emit(ApiEvent.BLOCK_EXPIRED, id=block_id)
+
+    def _withdraw(self, entry: BlockEntry) -> None:
+        self._engine.unblock(block_rule_id(entry.id))
+        self._table.remove(entry.id)
+        self._deadlines.set_deadline(entry.id, None)
+
+    def _deadline(self, block: BlockEntry) -> float | None:
         return None if block.expires_at is None else self._clock.deadline(block.expires_at)
+
+    def _is_live(self, entry: BlockEntry) -> bool:
+        deadline = self._deadlines.get(entry.id)
+        return deadline is None or deadline > self._clock.monotonic()
 
     async def _run_expiry(self) -> None:
         while True:
@@ -144,33 +209,11 @@ class BlockList:
                 await asyncio.wait_for(self._changed.wait(), sleep)
             try:
                 async with self._lock:
-                    await self.follow_clock()
-                    await self._remove_expired()
+                    self.follow_clock()
+                    self._remove_expired()
             except Exception:
-                logger.exception("expired blocks could not be removed from the store")
+                logger.exception("expired blocks could not be removed")
                 await asyncio.sleep(RETRY)
-
-    async def follow_clock(self) -> None:
-        """Rewrite the ends in the store if the wall clock has jumped. The monotonic deadlines stay."""
-        offset = self._clock.offset()
-        jump = offset - self._clock_offset
-        if abs(jump) <= CLOCK_JUMP:
-            return
-        ends = {name: self._clock.moment(deadline) for name, deadline in self._deadlines.items()}
-        async with self._store.write() as unit:
-            await unit.blocks.set_ends(ends)
-        self._clock_offset = offset
-        logger.warning("the wall clock jumped by %+.0f seconds; %d ends of blocks follow it", jump, len(ends))
-
-    async def _remove_expired(self) -> None:
-        due = self._deadlines.due_names(self._clock.monotonic())
-        if not due:
-            return
-        async with self._store.write() as unit:
-            await unit.blocks.remove(due)
-        for block_id in due:
-            self._withdraw(block_id)
-            self._events.emit(ApiEvent.BLOCK_EXPIRED, id=block_id)
 
 
 def block_rule_id(block_id: str) -> str:
@@ -178,15 +221,10 @@ def block_rule_id(block_id: str) -> str:
     return f"{BLOCK_ID_PREFIX}{block_id}"
 
 
-def as_prefix_rule(block: Block) -> PrefixRule:
+def as_prefix_rule(block: BlockEntry) -> PrefixRule:
     """Returns the engine rule that enforces a block."""
     ends = None if block.expires_at is None else block.expires_at.timestamp()
     return make_block(block_rule_id(block.id), Prefixes.of(block.cidr), block.reason, ends)
-
-
-async def _refuse_when_full(unit: UnitOfWork) -> None:
-    if await unit.blocks.count() >= MAX_BLOCKS:
-        raise ApiError(ProblemKind.TABLE_FULL, f"There are {MAX_BLOCKS} blocks; remove some, or use a feed")
 
 
 def outlasts(new: datetime | None, old: datetime | None) -> bool:

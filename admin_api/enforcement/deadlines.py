@@ -24,6 +24,10 @@ class Deadlines:
         self._current[name] = deadline
         heapq.heappush(self._heap, (deadline, name))
 
+    def get(self, name: str) -> float | None:
+        """Returns the deadline of ``name``, ``None`` if it has none."""
+        return self._current.get(name)
+
     def items(self) -> list[tuple[str, float]]:
         """Returns names with their deadlines."""
         return list(self._current.items())

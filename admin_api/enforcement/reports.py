@@ -26,6 +26,16 @@ class BlockReport:
     sessions_cut: int
     created: bool
     overridden_by: str | None = None
+    stored: bool = True  # false while the database cannot be written
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalReport:
+    """A removed block. Without ``stored`` the row waits to be removed, and a restart before that blocks again."""
+
+    id: str
+    cidr: str
+    stored: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,10 @@ class Scheduler:
             cut = len(await self._sessions.reassess()) if changed or self._engine.policy.user_rules else 0
         if changed:
             self._events.emit(ApiEvent.SCHEDULE_CHANGED, sessions_cut=cut)
-        before, self._last_run = self._last_run, self._clock.wall()
+        now = self._clock.wall()
         async with self._store.read() as unit:
-            expired = await unit.users.expired_between(before, self._last_run)
+            expired = await unit.users.expired_between(self._last_run, now)
+        self._last_run = now  # only now: after a failure of the store the same time is looked at again
         return cut + sum(self._sessions.kill_user(name, EXPIRED) for name in expired)
 
     async def _run(self) -> None:

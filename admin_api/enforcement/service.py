@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The only module that changes the policy in force, for the API, the Unix socket, the file watcher and SIGHUP.
 
-One lock serialises the changes. Each is atomic: compile, put into the engine, commit to the store. If the commit fails,
-the engine gets the earlier policy back. When a change returns, it applies to new sources, and every live session that
-it refuses has been disconnected. Changes run on threads of their own (``workers``), and wait for no trial.
+One lock serialises changes of the policy. Each is atomic: compile, put into the engine, commit to the store. If the
+commit fails, the engine gets the earlier policy back. When a change returns, it applies to new sources, and every live
+session that it refuses has been disconnected. Changes run on threads of their own (``workers``), and wait for no trial.
+
+A second lock serialises what changes the engine, blocks included. It is never held while the store is waited for or a
+policy is compiled: neither holds up a block.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.enforcement.api_rules import RuleChange, as_documents, count_rules, point_into_rule
 from admin_api.enforcement.blocks import BlockChange, BlockList, block_rule_id
-from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport
+from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport, RemovalReport
 from admin_api.enforcement.safeguards import (
     MAX_CUT,
     add_tunnel_sources,
@@ -93,7 +96,8 @@ class Enforcement:
         make_trial_engine = make_trial_engine or (lambda policy: Engine(policy, never_block=self._never_block))
         self._trials = Trials(engine, sessions.list, make_trial_engine, self._never_block, self._trial_worker)
         self._clock = clock
-        self._lock = asyncio.Lock()
+        self._policy_lock = asyncio.Lock()
+        self._lock = asyncio.Lock()  # of the engine
         self._blocks = BlockList(engine, store, events, clock, self._lock)
         self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock, self._control)
         self._policy = engine.policy
@@ -115,6 +119,11 @@ class Enforcement:
         await self._scheduler.stop()
         await self._blocks.stop()
         self._control.close()
+
+    @property
+    def blocks(self) -> BlockList:
+        """The blocks in force, for reading."""
+        return self._blocks
 
     @property
     def policy(self) -> Policy:
@@ -144,6 +153,7 @@ class Enforcement:
         """Block a network for ``ttl`` seconds, or without end (``None``).
 
         A network that is blocked already keeps its block; a later end extends it, an earlier one changes nothing.
+        It is in force whether the store can be written or not; the report says whether it was.
         Without ``force`` a block is refused that covers an address of ``own`` (the caller's), or very much.
         Raises ``ApiError``; ``ValueError`` if ``cidr`` is not a network.
         """
@@ -159,35 +169,37 @@ class Enforcement:
             refuse_wide(network)
             refuse_large_cut(len(self._sessions.affected_by(network)))
         async with self._lock:
-            change = await self._blocks.add_block(network, reason, expires_at, by)
+            change = self._blocks.add_block(network, reason, expires_at, by)
             cut = await self._reassess() if change.changed else 0
         if change.changed:
             self._events.emit(
                 ApiEvent.BLOCK_ADDED, id=change.block.id, cidr=str(network), reason=reason, by=by, sessions_cut=cut
             )
-        return self._report_block(network, change, cut)
+        return self._report_block(network, change, cut, stored=await self._blocks.settle(change.block.id))
 
-    async def remove_block(self, id_or_cidr: str, by: str) -> bool:
-        """Remove a block. Returns false if there is none."""
+    async def remove_block(self, id_or_cidr: str, by: str) -> RemovalReport | None:
+        """Remove a block, whether the store can be written or not. Returns ``None`` if there is none."""
         async with self._lock:
-            block = await self._blocks.remove_block(id_or_cidr, by)
-        if block is not None:
-            self._events.emit(ApiEvent.BLOCK_REMOVED, id=block.id, cidr=block.cidr, by=by)
-        return block is not None
+            block = self._blocks.remove_block(id_or_cidr, by)
+        if block is None:
+            return None
+        self._events.emit(ApiEvent.BLOCK_REMOVED, id=block.id, cidr=block.cidr, by=by)
+        return RemovalReport(block.id, block.cidr, stored=await self._blocks.settle(block.id))
 
     async def reload(self, *, by: str = "system", dry_run: bool = False) -> PolicyReport:
         """Reload the rule files and the API's rules. A policy with an error is reported and changes nothing."""
         if dry_run:
             return await self._examine(await self._loader_of_files())
-        async with self._lock:
+        async with self._policy_lock:
             try:
                 policy = await self._control.run(await self._loader_of_files())
-                await self._put_in_force(policy)
+                async with self._lock:
+                    await self._put_in_force(policy)
+                    cut = await self._reassess()
             except (PolicyError, PlanError) as error:
                 report = self._report(problems=_problems_of(error))
                 self._note_failure(report)
                 return report
-            cut = await self._reassess()
             await self._note_reload(by)
         self._events.emit(
             ApiEvent.POLICY_LOADED, version=self._version, rules=count_rules(policy), by=by, sessions_cut=cut
@@ -217,7 +229,7 @@ class Enforcement:
 
         Raises ``PolicyError`` for an invalid rule and ``ApiError`` for one that needs force; then nothing has changed.
         """
-        async with self._lock:
+        async with self._policy_lock:
             async with self._store.read() as unit:
                 rows = {row.id: row for row in await unit.rules.read_all()}
             row = rows.get(change.id)
@@ -238,7 +250,8 @@ class Enforcement:
             if not change.force:
                 await self._refuse_harm(policy, [] if change.own is None else [change.own])
             row = await self._commit_rule(change, policy)
-            cut = await self._reassess()
+            async with self._lock:
+                cut = await self._reassess()
         self._events.emit(ApiEvent.RULE_CHANGED, id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
         return row, cut
 
@@ -261,10 +274,12 @@ class Enforcement:
                 action = "rule_removed" if change.document is None else "rule_added" if row is None else "rule_replaced"
                 row = await _write_rule(unit, change, row)
                 await unit.audit.add(change.by, action, change.id, document=change.document)
-                await self._put_in_force(policy)
+                async with self._lock:
+                    await self._put_in_force(policy)
         except BaseException:
             if self._policy is not before:
-                await self._put_in_force(before)
+                async with self._lock:
+                    await self._put_in_force(before)
             raise
         return row
 
@@ -291,7 +306,7 @@ class Enforcement:
             if exempt.version == network.version and network.subnet_of(exempt):  # type: ignore[arg-type]
                 raise ApiError(ProblemKind.NEVER_BLOCKED, f"{network} is inside {exempt}, which never_block exempts")
 
-    def _report_block(self, network: Network, change: BlockChange, cut: int) -> BlockReport:
+    def _report_block(self, network: Network, change: BlockChange, cut: int, *, stored: bool) -> BlockReport:
         block = change.block
         verdict = self._engine.explain(network.network_address).verdict
         overridden = verdict.rule_id if verdict.accepted and verdict.rule_id != block_rule_id(block.id) else None
@@ -305,6 +320,7 @@ class Enforcement:
             sessions_cut=cut,
             created=change.created,
             overridden_by=overridden,
+            stored=stored,
         )
 
     async def _examine(self, load: Callable[[], Policy]) -> PolicyReport:

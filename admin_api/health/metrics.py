@@ -58,6 +58,11 @@ class ServerCollector(Collector):
         )
         yield GaugeMetricFamily("ocsentry_sources", "Sources with a rate window", counters.sources)
         yield GaugeMetricFamily("ocsentry_penalties", "Sources in the penalty box", counters.penalties)
+        yield GaugeMetricFamily(
+            "ocsentry_blocks_not_stored",
+            "Blocks that the database could not be told of yet",
+            self._services.enforcement.blocks.unstored,
+        )
         yield GaugeMetricFamily("ocsentry_leases", "Admitted clients", len(self._services.engine.leases()))
 
     def _sessions(self) -> Iterator[Metric]:

@@ -8,6 +8,7 @@ from pydantic import Field
 from admin_api.http.values import View
 from admin_api.policy.schemas import PolicyView
 from admin_api.services import Services
+from admin_api.store.failures import describe_failure
 
 
 class StatusView(View):
@@ -19,14 +20,13 @@ class StatusView(View):
     sessions: int
     leases: int
     blocks: int
+    blocks_not_stored: int = Field(description="Blocks that the database could not be told of yet.")
     penalties: int
     policy: PolicyView
 
 
 async def describe_status(services: Services) -> StatusView:
     problems = await find_problems(services)
-    async with services.store.read() as unit:
-        blocks = await unit.blocks.count()
     return StatusView(
         version=services.version,
         started_at=services.started_at,
@@ -35,7 +35,8 @@ async def describe_status(services: Services) -> StatusView:
         problems=problems,
         sessions=len(services.sessions.list()),
         leases=len(services.engine.leases()),
-        blocks=blocks,
+        blocks=len(services.enforcement.blocks),
+        blocks_not_stored=services.enforcement.blocks.unstored,
         penalties=len(services.engine.penalties()),
         policy=PolicyView.model_validate(services.enforcement.status()),
     )
@@ -50,7 +51,7 @@ async def find_problems(services: Services) -> list[str]:
     try:
         await services.store.check()
     except Exception as error:  # noqa: BLE001 - any error of the database means not ready
-        problems.append(f"store: {type(error).__name__}")
+        problems.append(f"store: {describe_failure(error)}")
     for name, check in services.checks.items():
         said = await check()
         if said is not None:

@@ -16,7 +16,8 @@ from sqlalchemy import select
 from admin_api.store.tables import AuditEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -41,14 +42,20 @@ class AuditRepository:
 
     async def add(self, actor: str, action: str, target: str, **detail: Any) -> AuditEntry:  # noqa: ANN401 - JSON
         """Append a row. ``detail`` holds JSON values and must hold no secret."""
+        return await self.add_late(actor, action, target, detail, self._clock.wall())
+
+    async def add_late(
+        self, actor: str, action: str, target: str, detail: Mapping[str, Any], at: datetime
+    ) -> AuditEntry:
+        """Append a row of a change that was made at ``at``."""
         last = await self._session.scalar(select(AuditEntry).order_by(AuditEntry.serial.desc()).limit(1))
         entry = AuditEntry(
             serial=1 if last is None else last.serial + 1,
-            at=self._clock.wall(),
+            at=at,
             actor=actor,
             action=action,
             target=target,
-            detail=detail,
+            detail=dict(detail),
             previous=GENESIS if last is None else last.digest,
         )
         entry.digest = digest_of(entry)

@@ -6,9 +6,16 @@ from __future__ import annotations
 from sqlalchemy.exc import DatabaseError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+MAX_WORDS = 200  # characters of a description
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
 
 def is_unavailable(error: BaseException) -> bool:
     """True if the database itself failed, so that the same work may succeed later."""
     return isinstance(error, UNAVAILABLE) or type(error) is DatabaseError
+
+
+def describe_failure(error: BaseException) -> str:
+    """Returns the database's own words in one line, for instance "database or disk is full", without the statement."""
+    words = " ".join(str(getattr(error, "orig", None) or error).split()) or type(error).__name__
+    return words[:MAX_WORDS]

@@ -27,7 +27,7 @@ class UnitOfWork:
 
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self.audit = AuditRepository(session, clock)
-        self.blocks = BlockRepository(session, clock)
+        self.blocks = BlockRepository(session)
         self.idempotency = IdempotencyRepository(session, clock)
         self.penalties = PenaltyRepository(session)
         self.rules = RuleRepository(session, clock)

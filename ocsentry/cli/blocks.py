@@ -17,6 +17,8 @@ from vpn_frontend.settings import Network
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+# A change that is in force, while the database cannot be written.
+NOT_STORED = "; not stored yet, because the database cannot be written: a restart before that undoes it"
 CidrArgument = Annotated[str, typer.Argument(metavar="CIDR", help="An address or a network, such as 198.51.100.0/24.")]
 
 
@@ -55,10 +57,10 @@ def block(
     )
     sessions = count(answer["sessions_cut"], "session")
     until = f" until {answer['expires_at']}" if answer.get("expires_at") else ""
-    cli.emit(
-        answer,
-        f"{sessions} would be disconnected" if dry_run else f"blocked {answer['cidr']}{until}; {sessions} disconnected",
+    done = f"blocked {answer['cidr']}{until}; {sessions} disconnected" + (
+        "" if answer.get("stored", True) else NOT_STORED
     )
+    cli.emit(answer, f"{sessions} would be disconnected" if dry_run else done)
 
 
 def unblock(
@@ -68,8 +70,8 @@ def unblock(
     """Remove a block."""
     found = _find(cli.server.items("blocks"), target)
     for one in found:
-        cli.server.delete(f"blocks/{one['id']}")
-    cli.emit(found, "\n".join(f"unblocked {one['cidr']}" for one in found))
+        one["stored"] = cli.server.delete(f"blocks/{one['id']}") is None
+    cli.emit(found, "\n".join(f"unblocked {one['cidr']}" + ("" if one["stored"] else NOT_STORED) for one in found))
 
 
 def blocks(cli: Invocation) -> None:

@@ -100,6 +100,13 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ),
     ApiEvent.BLOCK_REMOVED: CatalogEntry("info", "A block was removed by a caller."),
     ApiEvent.BLOCK_EXPIRED: CatalogEntry("info", "A block reached its end."),
+    ApiEvent.BLOCK_CHANGES_NOT_STORED: CatalogEntry(
+        "error", "Blocks were added or removed at once, but the database cannot be written: `error`. It is tried again."
+    ),
+    ApiEvent.BLOCK_CHANGES_STORED: CatalogEntry("info", "Changes of blocks that waited for the database are stored."),
+    ApiEvent.BLOCK_CHANGES_LOST: CatalogEntry(
+        "error", "The server stops, and changes of blocks could not be stored: a restart forgets these `networks`."
+    ),
     VpnEvent.LOGIN_ACCEPTED: CatalogEntry("info", "A login was accepted."),
     VpnEvent.LOGIN_REFUSED: CatalogEntry("warning", "A login was refused: `reason`."),
     VpnEvent.TUNNEL_REFUSED: CatalogEntry("warning", "A user who is logged in got no tunnel: `reason`."),

@@ -127,7 +127,10 @@ class Server:
 
     async def reload(self) -> None:
         """Reload rules and certificate independently. An unusable one changes nothing and is reported."""
-        await self._enforcement.reload(by="signal")
+        try:
+            await self._enforcement.reload(by="signal")
+        except Exception as error:  # noqa: BLE001 - the store, for example: the next signal reloads again
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="reload of the rules", error=repr(error))
         try:
             await self._control.run(self._vpn.reload_certificate)
         except (CertificateError, GatewayError) as error:

@@ -35,7 +35,7 @@ class TestHealth:
         answer = await server.anonymous.get("/readyz")
         assert answer.status_code == 503
         assert answer.json()["problems"] == ["store"]
-        assert (await server.client.get("/readyz")).json()["problems"] == ["store: OSError"]
+        assert (await server.client.get("/readyz")).json()["problems"] == ["store: secret path"]
 
     async def test_strangers_read_no_line_of_a_rule_file(self, server):
         server.write_rules('{"secret', "broken.json")

@@ -9,7 +9,9 @@ import sqlite3
 import pytest
 
 from admin_api.http.body_limit import MAX_BODY
-from admin_api.http.identity import Scope
+from admin_api.http.identity import ALL_SCOPES, Principal, Scope
+from admin_api.http.paths import PRINCIPAL
+from admin_api.idempotency import Idempotency
 from lab.timeouts import TIMEOUT
 
 pytestmark = pytest.mark.asyncio
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.asyncio
 URL = "/api/v1/blocks"
 BODY = {"cidr": "198.51.100.0/24", "ttl": 600}
 KEY = {"Idempotency-Key": "abc-1"}
+ME = Principal("me", ALL_SCOPES)
 
 
 async def count_blocks(server):
@@ -99,6 +102,26 @@ async def test_body_is_bounded(server):
     headers = KEY | {"Content-Type": "application/json"}
     answer = await server.client.post(URL, content=b" " * (MAX_BODY + 1), headers=headers)
     assert answer.status_code == 413
+
+
+async def test_a_body_that_breaks_off_is_not_carried_out(server):
+    """The part that came is a whole JSON document, but not what the caller was about to say."""
+    scope = {"type": "http", "method": "POST", "path": URL, "query_string": b"", "headers": [], PRINCIPAL: ME}
+    scope["headers"] = [(b"idempotency-key", b"k")]
+    messages = iter([{"type": "http.request", "body": b"{}", "more_body": True}, {"type": "http.disconnect"}])
+    reached = []
+
+    async def receive():
+        return next(messages)
+
+    async def send(message):
+        reached.append(message)
+
+    async def app(*_):
+        reached.append("the application")
+
+    await Idempotency(app, services=server.services)(scope, receive, send)
+    assert reached == []
 
 
 async def test_anonymous_requests_store_nothing(server):

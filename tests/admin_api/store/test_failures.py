@@ -40,16 +40,19 @@ async def test_a_change_is_503_and_says_when_to_repeat_it(server, locked):
     assert (await server.client.post("/api/v1/users", json=user)).status_code == 201
 
 
-async def test_a_command_is_refused_as_unavailable(server, locked):
-    commands = LineCommands(server.services)
-    answer = json.loads(await commands.answer(b'{"command":"unblock_ip","ip":"192.0.2.1"}', "me"))
+async def test_a_command_is_refused_as_unavailable(server, monkeypatch):
+    def away():
+        raise OperationalError("SELECT", {}, Exception("connection refused"))
+
+    monkeypatch.setattr(server.store, "read", away)
+    answer = json.loads(await LineCommands(server.services).answer(b'{"command":"reload_rules"}', "me"))
     assert answer["error"] == "unavailable"
 
 
 async def test_the_server_is_not_ready_while_it_cannot_write(server, locked):
     answer = await server.client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["problems"] == ["store: OperationalError"]
+    assert answer.json()["problems"] == ["store: database is locked"]
     locked.execute("ROLLBACK")
     assert (await server.client.get("/readyz")).status_code == 200
 
