@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from vpn_frontend.settings import Overrides
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
 
@@ -78,6 +78,9 @@ class CloseReason(StrEnum):
     SHUTDOWN = "shutdown"
     CRASHED = "crashed"  # found open at start; the process before never closed it
     FAILED = "failed"  # the tunnel could not be set up
+    EXPIRED = "expired"  # the account or its group has expired
+    SCHEDULE = "schedule"  # outside the hours of the user or group
+    QUOTA_EXCEEDED = "quota_exceeded"  # of the day or the month
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class SessionView:
     hostname: str
     counters: Counters
     dtls_cipher: str = ""  # while datagrams flow
+    metered: bool = False  # its bytes count towards a quota
     remote: RemoteLogin | None = None  # of the login
 
 
@@ -124,6 +128,14 @@ class JournalEntry:
     reason: CloseReason | None = None
 
 
+@dataclass(slots=True)
+class Usage:
+    """Bytes of one user, both ways, in the day and in the month so far."""
+
+    day: int = 0
+    month: int = 0
+
+
 class SessionJournal(Protocol):
     """Accounting of sessions: exactly one ``OPENED`` and one ``CLOSED`` for each, in that order."""
 
@@ -132,6 +144,12 @@ class SessionJournal(Protocol):
 
         Returns the entries that cannot be written, each with its error. Any exception means that the batch may or may
         not be written; writing it again is harmless.
+        """
+
+    async def used_so_far(self) -> Mapping[str, Usage]:
+        """Bytes of metered sessions in this day and month, by user: by how much their counters grew. Called at start.
+
+        An entry counts on the day when it is written.
         """
 
     async def close_orphans(self) -> int:

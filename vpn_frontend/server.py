@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.login_plan import build_login, plan_login
+from vpn_frontend.auth.result import Refused
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.descriptors import max_connections, open_descriptors
@@ -33,6 +34,7 @@ from vpn_frontend.gateway.interface import (
     GatewayEvent,
     Offload,
     OpenGateway,
+    QuotaExceeded,
     SessionAlive,
     SessionClosed,
     SessionIdle,
@@ -42,6 +44,7 @@ from vpn_frontend.gateway.server_certificate import load_certificate
 from vpn_frontend.ports import EventSink, SessionJournal, UserDirectory, VpnEvent
 from vpn_frontend.protocol.connection import PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts
+from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.recorder import SessionRecorder
 from vpn_frontend.sessions.table import SessionTable
 
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
+    from vpn_frontend.ports import RemoteLogin, UserRecord
     from vpn_frontend.sessions.live_sessions import LiveSessions
     from vpn_frontend.settings import VpnSettings
 
@@ -85,12 +89,13 @@ class VpnServer:
         descriptors: GatewayDescriptors | None = None,
         read_file: FileReader | None = None,
         worker_filter: bytes = b"",
+        resolver: SettingsResolver | None = None,
     ) -> None:
         """``methods`` has each method that ``settings.auth`` names. ``open_gateway`` defaults to the native gateway.
 
         A process that has given its privileges up passes ``descriptors``, which belong to this from ``start`` on, and
         ``read_file`` for certificate and key. Without them both are opened here. ``worker_filter`` is a seccomp program
-        for the gateway's threads.
+        for the gateway's threads. ``resolver`` knows the groups that are not of the configuration.
         """
         self._settings = settings
         self._engine = engine
@@ -102,6 +107,7 @@ class VpnServer:
         self._descriptors = descriptors
         self._read_file = read_file
         self._worker_filter = worker_filter
+        self._resolver = resolver or SettingsResolver(settings)
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self.tun_lost = asyncio.Event()  # set when the TUN device was deleted: the server has to be started again
@@ -118,6 +124,8 @@ class VpnServer:
             gateway=self._gateway,
             recorder=self._recorder,
             events=self._events,
+            resolver=self._resolver,
+            used_so_far=await self._journal.used_so_far(),
         )
         self.sessions = self._table.live
         plan = plan_login(self._settings.auth.methods, self._settings.auth.require)
@@ -132,6 +140,7 @@ class VpnServer:
                 engine=self._engine,
                 method=build_login(plan, self._methods),
                 events=self._events,
+                find_refusal=self._find_refusal,
             ),
             events=self._events,
             clock=time.monotonic,
@@ -170,6 +179,10 @@ class VpnServer:
     def stats(self) -> dict[str, int]:
         """The gateway's counters, and the numbers of connections without a tunnel and of sessions."""
         return {**self._gateway.stats(), "conversations": len(self._pre_tunnel), "sessions": len(self._table)}
+
+    def _find_refusal(self, user: UserRecord, groups: tuple[str, ...], remote: RemoteLogin | None) -> Refused | None:
+        refusal = self._table.find_refusal(user, groups, remote)
+        return None if refusal is None else Refused(refusal.text, refusal.reason.value, final=True)
 
     async def _until_empty(self) -> None:
         while len(self._table):
@@ -254,6 +267,8 @@ class VpnServer:
             case SessionAlive():
                 self._table.reports.session_alive(event.session)
                 self._pre_tunnel.changes.notify()
+            case QuotaExceeded():
+                self._table.changes.quota_exceeded(event.session, now)
             case TunDown():
                 self._handle_tun_down()
             case ChannelUp():
@@ -296,8 +311,8 @@ def make_portal_config(settings: VpnSettings, certificate: ServerCertificate, pl
 
 
 def tun_device(settings: VpnSettings) -> tun.TunDevice:
-    """The device, with the first address of each pool as the server's own."""
-    pools = (settings.network.ipv4_pool, settings.network.ipv6_pool)
+    """The device, with the first address of each pool as the server's own, those of groups too."""
+    pools = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.group_pools())
     addresses: list[IPv4Interface | IPv6Interface] = [
         ip_interface(f"{pool[1]}/{pool.prefixlen}") for pool in pools if pool is not None
     ]

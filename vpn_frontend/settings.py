@@ -251,3 +251,14 @@ class VpnSettings:
     session: SessionSettings = field(default_factory=SessionSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     groups: Mapping[str, Overrides] = field(default_factory=lambda: NO_GROUPS)  # of the configuration file, by name
+
+    def group_pools(self) -> dict[Network, str]:
+        """The pools that groups of the configuration bring, each with the name of the first such group."""
+        own = {self.network.ipv4_pool, self.network.ipv6_pool}
+        found: dict[Network, str] = {}
+        for name, overrides in self.groups.items():
+            for key in ("ipv4_pool", "ipv6_pool"):
+                pool = overrides.get("network", {}).get(key)
+                if isinstance(pool, IPv4Network | IPv6Network) and pool not in own:
+                    found.setdefault(pool, name)
+        return found

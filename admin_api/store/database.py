@@ -24,15 +24,16 @@ from admin_api.store.journal import record
 from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import upgrade
 from admin_api.store.unit_of_work import UnitOfWork
+from vpn_frontend.sessions.usage import local_day
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
     from admin_api.store.tables import Token
-    from vpn_frontend.ports import JournalEntry, UserRecord
+    from vpn_frontend.ports import JournalEntry, Usage, UserRecord
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writing process, such as the command line
 TOKEN_LIFETIME = 1.0  # seconds that a token's row is cached
@@ -134,6 +135,12 @@ class Store:
 
     async def record(self, entries: Sequence[JournalEntry]) -> Sequence[tuple[JournalEntry, Exception]]:
         return await record(self, entries)
+
+    async def used_so_far(self) -> Mapping[str, Usage]:
+        today = local_day(self.clock.wall())
+        async with self.write() as unit:
+            await unit.usage.forget_before(today.replace(day=1))
+            return await unit.usage.so_far(today)
 
     async def close_orphans(self) -> int:
         async with self.write() as unit:

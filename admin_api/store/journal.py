@@ -6,11 +6,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from admin_api.store.failures import is_unavailable
+from vpn_frontend.sessions.usage import local_day
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from admin_api.clock import Clock
     from admin_api.store.unit_of_work import UnitOfWork
     from vpn_frontend.ports import JournalEntry
 
@@ -18,6 +20,8 @@ FailedEntry = tuple["JournalEntry", Exception]
 
 
 class Writer(Protocol):
+    clock: Clock
+
     def write(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
 
 
@@ -30,6 +34,7 @@ async def record(store: Writer, entries: Sequence[JournalEntry]) -> list[FailedE
         return []
     try:
         async with store.write() as unit:
+            await unit.usage.count((entry.view for entry in entries), local_day(store.clock.wall()))
             await unit.sessions.record(entries)
     except Exception as error:
         if is_unavailable(error):

@@ -4,7 +4,7 @@
 Text columns of addresses and networks hold the canonical form, so equal text means equal value.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, LargeBinary
@@ -38,6 +38,7 @@ class User(Base):
     ipv6: Mapped[str | None] = mapped_column(unique=True)
     expires_at: Mapped[datetime | None]
     note: Mapped[str]
+    settings: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     version: Mapped[int]
@@ -128,6 +129,30 @@ class SessionRecord(Base):
         Index("ix_sessions_user_started_at", "user", "started_at"),
         Index("ix_sessions_ended_at", "ended_at"),
     )
+
+
+class DailyUsage(Base):
+    """Bytes of a user's sessions with a quota, both ways, on one day of the server's time zone."""
+
+    __tablename__ = "daily_usage"
+
+    user: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class Group(Base):
+    """A group made over the API. ``settings`` is the JSON document of what its members get."""
+
+    __tablename__ = "groups"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    note: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    version: Mapped[int]
 
 
 class AuditEntry(Base):

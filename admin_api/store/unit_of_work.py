@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from admin_api.store.audit import AuditRepository
 from admin_api.store.blocks import BlockRepository
+from admin_api.store.groups import GroupRepository
 from admin_api.store.idempotency import IdempotencyRepository
 from admin_api.store.penalties import PenaltyRepository
 from admin_api.store.rules import RuleRepository
@@ -14,6 +15,7 @@ from admin_api.store.sessions import SessionRepository
 from admin_api.store.table_snapshot import TableSnapshot
 from admin_api.store.tables import StoredLocation, StoredSource
 from admin_api.store.tokens import TokenRepository
+from admin_api.store.usage import UsageRepository
 from admin_api.store.users import UserRepository
 
 if TYPE_CHECKING:
@@ -34,5 +36,7 @@ class UnitOfWork:
         self.sessions = SessionRepository(session, clock)
         self.sources = TableSnapshot(session, StoredSource)
         self.tokens = TokenRepository(session, clock)
+        self.usage = UsageRepository(session)
+        self.groups = GroupRepository(session, clock)
         self.users = UserRepository(session, clock)
         self.locations = TableSnapshot(session, StoredLocation)

@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from admin_api.session_settings.overrides import read_user_settings
 from admin_api.store.tables import Membership, User
 from vpn_frontend.auth.hash_cost import OWN_SCHEME, scheme_of
 from vpn_frontend.ports import UserRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,11 +37,27 @@ class UserAttributes:
     ipv6: IPv6Address | None = None
     expires_at: datetime | None = None
     note: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)  # a document that ``read_user_settings`` reads
 
 
 def fold_name(name: str) -> str:
     """Returns the comparison key of a user name (RFC 8265, 3.3, UsernameCaseMapped)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).lower())
+
+
+def as_record(user: User) -> UserRecord:
+    """Returns the user as the VPN knows it."""
+    return UserRecord(
+        name=user.name,
+        password_hash=user.password_hash,
+        groups=user.groups,
+        enabled=user.enabled,
+        max_same_clients=user.max_same_clients,
+        ipv4=None if user.ipv4 is None else IPv4Address(user.ipv4),
+        ipv6=None if user.ipv6 is None else IPv6Address(user.ipv6),
+        expires_at=user.expires_at,
+        overrides=read_user_settings(user.settings),
+    )
 
 
 class UserRepository:
@@ -74,18 +91,7 @@ class UserRepository:
 
     async def record(self, name: str) -> UserRecord | None:
         user = await self.get(name)
-        if user is None:
-            return None
-        return UserRecord(
-            name=user.name,
-            password_hash=user.password_hash,
-            groups=user.groups,
-            enabled=user.enabled,
-            max_same_clients=user.max_same_clients,
-            ipv4=None if user.ipv4 is None else IPv4Address(user.ipv4),
-            ipv6=None if user.ipv6 is None else IPv6Address(user.ipv6),
-            expires_at=user.expires_at,
-        )
+        return None if user is None else as_record(user)
 
     async def hash_samples(self) -> Sequence[str]:
         """One password hash of each scheme that users have, except that of our own hashes."""
@@ -134,6 +140,7 @@ class UserRepository:
         user.ipv6 = None if attributes.ipv6 is None else str(attributes.ipv6)
         user.expires_at = attributes.expires_at
         user.note = attributes.note
+        user.settings = dict(attributes.settings)
         kept = {membership.group_name: membership for membership in user.memberships}
         user.memberships = [
             kept.get(group) or Membership(group_name=group) for group in dict.fromkeys(attributes.groups)

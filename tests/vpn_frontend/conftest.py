@@ -20,11 +20,12 @@ from vpn_frontend.gateway.interface import (
     ConnectionClosed,
     DtlsDown,
     DtlsUp,
+    QuotaExceeded,
     SessionAlive,
     SessionClosed,
     SessionIdle,
 )
-from vpn_frontend.ports import UserRecord
+from vpn_frontend.ports import Usage, UserRecord
 from vpn_frontend.protocol.config_auth import Device
 from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.sessions.admission import Login
@@ -68,10 +69,18 @@ class Lab:
     recorder: InstantRecorder = field(default_factory=InstantRecorder)
     events: MemoryEvents = field(default_factory=MemoryEvents)
     now: float = NOW
+    wall: dt.datetime = dt.datetime(2030, 1, 7, 12, tzinfo=dt.UTC)  # a Monday
+    used_so_far: dict[str, Usage] = field(default_factory=dict)
 
     def __post_init__(self):
         self.table = SessionTable(
-            self.settings, engine=self.engine, gateway=self.gateway, recorder=self.recorder, events=self.events
+            self.settings,
+            engine=self.engine,
+            gateway=self.gateway,
+            recorder=self.recorder,
+            events=self.events,
+            wall_clock=lambda: self.wall,
+            used_so_far=self.used_so_far,
         )
 
     @property
@@ -140,9 +149,12 @@ class Lab:
                 self.table.reports.dtls_up(event)
             case DtlsDown():
                 self.table.reports.dtls_down(event)
+            case QuotaExceeded():
+                self.table.changes.quota_exceeded(event.session, self.now)
 
     def pass_time(self, seconds):
         self.now += seconds
+        self.wall += dt.timedelta(seconds=seconds)
         self.table.expire(self.now)
         self.pump()
 
@@ -219,14 +231,15 @@ def make_settings(certificate_files):
 
 @pytest.fixture
 def make_lab(make_settings, make_engine):
-    def make(document=None, *, on_excess="deny_new", gateway=None, **keywords) -> Lab:
+    def make(document=None, *, on_excess="deny_new", gateway=None, used_so_far=None, **keywords) -> Lab:
         settings = make_settings(**keywords)
         limits = ClientLimits(
             max_clients=settings.limits.max_clients,
             max_same_clients=settings.limits.max_same_clients,
             on_excess=on_excess,
         )
-        return Lab(settings, make_engine(document, limits=limits), gateway or MemoryGateway())
+        engine = make_engine(document, limits=limits)
+        return Lab(settings, engine, gateway or MemoryGateway(), used_so_far=used_so_far or {})
 
     return make
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,11 +24,15 @@ from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Outcome, Pendin
 from vpn_frontend.ports import EventSink, UserDirectory, UserRecord, VpnEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from sentry_engine import Engine
     from vpn_frontend.auth.method import Method
+    from vpn_frontend.ports import RemoteLogin
     from vpn_frontend.settings import Address
+
+
+FindRefusal = Callable[[UserRecord, tuple[str, ...], "RemoteLogin | None"], Refused | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,10 @@ class Round:
 
 
 class Authenticator:
-    """``method`` is what a login asks: a supervised method, or a composition of them."""
+    """``method`` is what a login asks: a supervised method, or a composition of them.
+
+    ``find_refusal`` says why the settings of a user, of its groups and of the authentication server allow no login now.
+    """
 
     def __init__(
         self,
@@ -49,6 +57,7 @@ class Authenticator:
         engine: Engine,
         method: Method,
         events: EventSink,
+        find_refusal: FindRefusal = lambda *_: None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._users = users
@@ -56,6 +65,7 @@ class Authenticator:
         self._events = events
         self._wall_clock = wall_clock
         self._method = method
+        self._find_refusal = find_refusal
 
     def recall(self, login: UserRecord) -> UserRecord | Refused | None:
         """The result of ``find`` if it is known without waiting; ``None``: it is not."""
@@ -156,13 +166,15 @@ class Authenticator:
         if login.group and login.group not in groups:
             refused = Refused(f"You are not a member of the group {login.group}.", "not_a_member")
             return self._refuse_source(login) or refused
+        if login.group:
+            groups = (login.group, *(group for group in groups if group != login.group))
+        unusable = self._find_refusal(user, groups, accepted.remote)
+        if unusable is not None:
+            return self._refuse_source(login) or unusable
         verdict = self._engine.decide(Event.AUTH_SUCCESS, login.address, user=user.name, groups=groups)
         if not verdict.accepted:
             return self._refuse_source(login) or Refused(render_refusal(verdict), verdict.reason.value, final=True)
-        if not login.group:
-            return accepted
-        others = tuple(group for group in groups if group != login.group)
-        return replace(accepted, groups=(login.group, *others))
+        return accepted if groups is accepted.groups else replace(accepted, groups=groups)
 
     def _standing(self, user: UserRecord) -> Refused | None:
         """Why the account may not be used; ``None``: it may."""

@@ -13,7 +13,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vpn_frontend.settings import Address, Network, NetworkSettings
 
 AddressT = TypeVar("AddressT", IPv4Address, IPv6Address)
 
@@ -106,11 +111,27 @@ class AddressPool(Generic[AddressT]):
 
 
 class AddressPools:
-    """Both families. A session gets an address of each family that it wants and the server has, or none at all."""
+    """The server's pools of both families, and those of groups (``others``). No two overlap.
 
-    def __init__(self, ipv4: IPv4Network | None, ipv6: IPv6Network | None) -> None:
+    A session gets an address of each family that it wants and its settings have a pool for, or none at all.
+    """
+
+    def __init__(self, ipv4: IPv4Network | None, ipv6: IPv6Network | None, others: Iterable[Network] = ()) -> None:
         self.ipv4: AddressPool[IPv4Address] | None = None if ipv4 is None else AddressPool(ipv4)
         self.ipv6: AddressPool[IPv6Address] | None = None if ipv6 is None else AddressPool(ipv6)
+        self._by_network: dict[Network, AddressPool[Any]] = {network: AddressPool(network) for network in others}
+        for network, pool in ((ipv4, self.ipv4), (ipv6, self.ipv6)):
+            if network is not None and pool is not None:
+                self._by_network[network] = pool
+
+    def find_pool(self, network: Network | None) -> AddressPool[Any] | None:
+        """The pool of that network. Raises ``NoAddressError`` if the server has no such pool."""
+        if network is None:
+            return None
+        pool = self._by_network.get(network)
+        if pool is None:
+            raise NoAddressError(f"this server has no pool {network}")
+        return pool
 
     def take(
         self,
@@ -120,11 +141,17 @@ class AddressPools:
         want_ipv6: bool = True,
         static_ipv4: IPv4Address | None = None,
         static_ipv6: IPv6Address | None = None,
+        network: NetworkSettings | None = None,
     ) -> InnerAddresses:
-        """Addresses for one session of ``user``. Raises ``NoAddressError``, then nothing is held."""
-        ipv4 = _take(self.ipv4, user, static_ipv4) if want_ipv4 else None
+        """Addresses for one session of ``user``. Raises ``NoAddressError``, then nothing is held.
+
+        ``network`` names the pools; ``None``: the server's own.
+        """
+        pool4 = self.ipv4 if network is None else self.find_pool(network.ipv4_pool)
+        pool6 = self.ipv6 if network is None else self.find_pool(network.ipv6_pool)
+        ipv4 = self._take(pool4, user, static_ipv4) if want_ipv4 else None
         try:
-            ipv6 = _take(self.ipv6, user, static_ipv6) if want_ipv6 else None
+            ipv6 = self._take(pool6, user, static_ipv6) if want_ipv6 else None
         except NoAddressError:
             self.give_back(InnerAddresses(ipv4, None))
             raise
@@ -133,13 +160,16 @@ class AddressPools:
         return InnerAddresses(ipv4, ipv6)
 
     def give_back(self, addresses: InnerAddresses) -> None:
-        if addresses.ipv4 is not None and self.ipv4 is not None:
-            self.ipv4.give_back(addresses.ipv4)
-        if addresses.ipv6 is not None and self.ipv6 is not None:
-            self.ipv6.give_back(addresses.ipv6)
+        for address in (addresses.ipv4, addresses.ipv6):
+            pool = None if address is None else self._holder_of(address)
+            if pool is not None:
+                pool.give_back(address)
 
+    def _take(self, pool: AddressPool[Any] | None, user: str, static: Address | None) -> Any:  # noqa: ANN401
+        if pool is None:
+            return None
+        return pool.take(user) if static is None else (self._holder_of(static) or pool).claim(user, static)
 
-def _take(pool: AddressPool[AddressT] | None, user: str, static: AddressT | None) -> AddressT | None:
-    if pool is None:
-        return None
-    return pool.take(user) if static is None else pool.claim(user, static)
+    def _holder_of(self, address: Address) -> AddressPool[Any] | None:
+        """The pool whose network holds the address."""
+        return next((pool for network, pool in self._by_network.items() if address in network), None)

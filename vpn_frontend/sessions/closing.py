@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.pending_logins import PendingLogins
     from vpn_frontend.sessions.recorder import SessionRecorder
     from vpn_frontend.sessions.session import Session
+    from vpn_frontend.sessions.traffic_limits import TrafficLimits
+    from vpn_frontend.sessions.usage import UsageLedger
 
 
 class SessionCloser:
@@ -37,6 +39,8 @@ class SessionCloser:
         gateway: Gateway,
         recorder: SessionRecorder,
         events: EventSink,
+        traffic: TrafficLimits,
+        ledger: UsageLedger,
     ) -> None:
         self._index = index
         self._pending = pending
@@ -45,6 +49,8 @@ class SessionCloser:
         self._gateway = gateway
         self._recorder = recorder
         self._events = events
+        self._traffic = traffic
+        self._ledger = ledger
 
     def close_session(self, session: Session, reason: CloseReason, now: float | None, text: str = "") -> None:
         """Release cookie and lease at once; the gateway's answer brings ``finish_session``. Idempotent.
@@ -81,6 +87,8 @@ class SessionCloser:
     def finish_session(self, session: Session) -> None:
         """Enter ``CLOSED``: give the addresses back and account for the session with its last counters."""
         session.advance(Phase.CLOSED)
+        self._ledger.account_session(session, session.counters)
+        self._traffic.release(session)
         self._index.remove_session(session)
         if session.addresses is not None:
             self._pools.give_back(session.addresses)

@@ -10,6 +10,7 @@ in ``SERVER_ONLY``, so a new key needs no code here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,12 @@ class SettingsResolver:
         """Replace the groups that are not of the configuration."""
         self._groups = groups
         self._shared = {}
+
+    def with_groups(self, groups: Mapping[str, Overrides]) -> SettingsResolver:
+        """Returns another resolver with the same configuration, to try ``groups``."""
+        other = copy(self)
+        other.set_groups(groups)
+        return other
 
     def group_names(self) -> list[str]:
         """Every group that sets something, those of the configuration first."""

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from sentry_engine import Action, Verdict
 from vpn_frontend.gateway.interface import GatewayError
-from vpn_frontend.ports import CloseReason, SessionView
+from vpn_frontend.ports import CloseReason, SessionView, UserRecord
 from vpn_frontend.sessions.close_messages import refusal_text
 from vpn_frontend.sessions.session import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from ipaddress import IPv4Network, IPv6Network
 
     from sentry_engine import Engine
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.closing import SessionCloser
     from vpn_frontend.sessions.index import SessionIndex
     from vpn_frontend.sessions.session import Session
-    from vpn_frontend.settings import Address
+    from vpn_frontend.sessions.settings_changes import SettingsChanges
+    from vpn_frontend.settings import Address, Overrides
 
 REASSESSED_AT_ONCE = 100  # sessions; about 2 ms in which the loop runs nothing else
 Views = list[SessionView]  # ``LiveSessions.list`` hides the builtin inside the class
@@ -30,11 +32,19 @@ Views = list[SessionView]  # ``LiveSessions.list`` hides the builtin inside the 
 class LiveSessions:
     """Sessions with a tunnel, those that roam too. The API's ``LiveSessions`` port."""
 
-    def __init__(self, index: SessionIndex, closer: SessionCloser, engine: Engine, gateway: Gateway) -> None:
+    def __init__(
+        self,
+        index: SessionIndex,
+        closer: SessionCloser,
+        engine: Engine,
+        gateway: Gateway,
+        changes: SettingsChanges,
+    ) -> None:
         self._index = index
         self._closer = closer
         self._engine = engine
         self._gateway = gateway
+        self._changes = changes
 
     def list(self) -> Views:
         """In the order of login, with their counters of this moment."""
@@ -59,6 +69,18 @@ class LiveSessions:
         for session in own:
             self._closer.close_session(session, CloseReason.KILLED, now, text)
         return tunnels
+
+    def change_user(
+        self, before: UserRecord, after: UserRecord, *, dry_run: bool = False, now: float | None = None
+    ) -> Views:
+        """Apply a changed record of the directory. Returns the sessions that this ended, or would end."""
+        return self._opened(self._changes.change_user(before, after, now, dry_run=dry_run))
+
+    def change_groups(
+        self, groups: Mapping[str, Overrides], *, dry_run: bool = False, now: float | None = None
+    ) -> Views:
+        """Replace the groups that are not of the configuration. Returns the sessions that this ended, or would end."""
+        return self._opened(self._changes.change_groups(groups, now, dry_run=dry_run))
 
     async def reassess(self, now: float | None = None) -> Views:
         """Ask the policy about every session and end those it refuses. Returns these.
@@ -86,6 +108,10 @@ class LiveSessions:
             for session in self._index.open_sessions()
             if any(self._engine.would_block(network, address) for address in session.sources)
         ]
+
+    def _opened(self, sessions: Iterable[Session]) -> Views:
+        """Views of those that had a tunnel."""
+        return [session.view() for session in sessions if session.peer is not None]
 
     def _refusal(self, session: Session, address: Address, now: float | None) -> Verdict | None:
         verdict = self._engine.judge_connected(address, user=session.user.name, groups=session.groups, now=now)

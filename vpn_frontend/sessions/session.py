@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sentry_engine import Lease
+    from vpn_frontend.gateway.limits import Budget
     from vpn_frontend.ports import CloseReason, RemoteLogin, UserRecord
     from vpn_frontend.protocol.config_auth import Device
     from vpn_frontend.sessions.address_pool import InnerAddresses
@@ -86,6 +87,14 @@ class Session:
     counters: Counters = NO_TRAFFIC
     close_reason: CloseReason | None = None
     unsent_close: bytes | None = None  # the close frame that the gateway could not take yet
+    check_at: float | None = None  # Unix time when its schedule or its end may refuse it
+    own_budget: Budget | None = None  # of its bandwidth, if it shares none
+    accounted_bytes: int = 0  # of its counters, in the usage of its user
+
+    @property
+    def metered(self) -> bool:
+        """True if its bytes count towards a quota."""
+        return bool(self.settings.quota.day or self.settings.quota.month)
 
     @property
     def roaming(self) -> bool:
@@ -143,6 +152,7 @@ class Session:
             hostname=self.hostname or self.device.name,
             counters=self.counters if counters is None else counters,
             dtls_cipher=self.dtls_cipher,
+            metered=self.metered,
             remote=self.remote,
         )
 

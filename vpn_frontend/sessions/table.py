@@ -17,6 +17,7 @@ from vpn_frontend.gateway.interface import Cause, GatewayError, TunnelParameters
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu
 from vpn_frontend.protocol.dtls_negotiation import choose_dtls
+from vpn_frontend.sessions.access import AccessRefusal, find_refusal, next_check
 from vpn_frontend.sessions.address_pool import AddressPools, NoAddressError
 from vpn_frontend.sessions.admission import Admission, CookieError, Login, RefusedError
 from vpn_frontend.sessions.closing import SessionCloser
@@ -28,13 +29,16 @@ from vpn_frontend.sessions.live_sessions import LiveSessions
 from vpn_frontend.sessions.pending_logins import PendingLogins
 from vpn_frontend.sessions.session import Peer, Phase, Session
 from vpn_frontend.sessions.session_events import emit_session_event
+from vpn_frontend.sessions.settings_changes import SettingsChanges
+from vpn_frontend.sessions.traffic_limits import TrafficLimits
+from vpn_frontend.sessions.usage import UsageLedger, local_day
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from sentry_engine import Engine
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.ports import EventSink, UserRecord
+    from vpn_frontend.ports import EventSink, RemoteLogin, Usage, UserRecord
     from vpn_frontend.protocol.connect_request import TunnelRequest
     from vpn_frontend.sessions.liveness_probe import LivenessProbe
     from vpn_frontend.sessions.recorder import SessionRecorder
@@ -53,16 +57,21 @@ class SessionTable:
         recorder: SessionRecorder,
         events: EventSink,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        resolver: SettingsResolver | None = None,
+        used_so_far: Mapping[str, Usage] | None = None,
     ) -> None:
+        """``used_so_far``: bytes of users in this day and month, for their quotas."""
         self._dtls = settings.dtls
-        self._resolver = SettingsResolver(settings)
+        self._resolver = resolver or SettingsResolver(settings)
         self._engine = engine
         self._gateway = gateway
         self._recorder = recorder
         self._events = events
         self._wall_clock = wall_clock
-        self._pools = AddressPools(settings.network.ipv4_pool, settings.network.ipv6_pool)
+        self._pools = AddressPools(settings.network.ipv4_pool, settings.network.ipv6_pool, settings.group_pools())
         self._index = SessionIndex()
+        self._ledger = UsageLedger(local_day(wall_clock()), used_so_far)
+        self._traffic = TrafficLimits(gateway, self._index, self._ledger)
         self._pending = PendingLogins()
         self._closer = SessionCloser(
             index=self._index,
@@ -72,14 +81,35 @@ class SessionTable:
             gateway=gateway,
             recorder=recorder,
             events=events,
+            traffic=self._traffic,
+            ledger=self._ledger,
         )
         self._admission_control = AdmissionControl(engine, gateway, self._index, self._closer)
+        self.changes = SettingsChanges(
+            index=self._index,
+            closer=self._closer,
+            engine=engine,
+            resolver=self._resolver,
+            traffic=self._traffic,
+            ledger=self._ledger,
+            events=events,
+            wall_clock=wall_clock,
+        )
         self.reports = GatewayReports(self._index, self._closer, events)
-        self.live = LiveSessions(self._index, self._closer, engine, gateway)
+        self.live = LiveSessions(self._index, self._closer, engine, gateway, self.changes)
 
     def __len__(self) -> int:
         """Sessions with a tunnel, those that are closing too."""
         return self._index.tunnel_count
+
+    def find_refusal(
+        self, user: UserRecord, groups: Sequence[str], remote: RemoteLogin | None = None
+    ) -> AccessRefusal | None:
+        """Why a user of these groups may not be connected now. ``None``: the settings allow it."""
+        settings = self._resolver.resolve(user, groups, remote)
+        if settings.quota.day or settings.quota.month:
+            self._traffic.account_user(user.name)
+        return find_refusal(settings, user.name, self._ledger, self._wall_clock())
 
     def log_in(self, login: Login, now: float) -> str:
         """Returns the cookie of a new session. Raises ``RefusedError`` when too many logins wait for CONNECT."""
@@ -99,6 +129,7 @@ class SessionTable:
             user_agent=login.user_agent,
             expires_at=now + settings.session.cookie_timeout,
             remote=remote,
+            check_at=next_check(settings, self._wall_clock()),
         )
         cookie = self._index.add_session(session)
         self._pending.add_login(session)
@@ -138,8 +169,14 @@ class SessionTable:
         if session.phase is Phase.WAITING and self._recorder.behind:
             raise RefusedError("The server is busy. Please try again.", "journal_behind")
         if user is not session.user:  # the directory may have changed it since the login
-            session.user = user if user.name == session.user.name else replace(user, name=session.user.name)
-            session.settings = self._resolver.resolve(session.user, session.groups, session.remote)
+            known = user if user.name == session.user.name else replace(user, name=session.user.name)
+            self.changes.refresh(session, known)
+        if session.metered:
+            self._traffic.account_user(session.user.name)
+        refusal = find_refusal(session.settings, session.user.name, self._ledger, self._wall_clock())
+        if refusal is not None:
+            self._closer.close_session(session, refusal.reason, now, refusal.text)
+            raise RefusedError(refusal.text, refusal.reason.value)
         admission = self._admission_control.admit_session(session, peer, request, now, probe)
         session.lease = admission.lease
         session.admissions += 1
@@ -183,6 +220,7 @@ class SessionTable:
 
     def expire(self, now: float) -> None:
         """End the sessions whose time is over. To be called about every second."""
+        self.changes.expire(now)
         for session in self._index:
             if session.phase >= Phase.CLOSING:
                 self._closer.retry_close(session)
@@ -232,6 +270,7 @@ class SessionTable:
                 want_ipv6=request.wants_ipv6 and carries_ipv6(mtu),
                 static_ipv4=settings.static_ipv4,
                 static_ipv6=settings.static_ipv6,
+                network=settings.network,
             )
         except NoAddressError as error:
             raise RefusedError(f"No tunnel: {error}.", "no_address") from error
@@ -242,11 +281,13 @@ class SessionTable:
             dpd,
             idle_timeout=settings.session.idle_timeout,
             rekey=settings.session.rekey_time,
+            limits=self._traffic.limits_of(session),
         )
         try:
             gateway_id = self._gateway.open_session(peer.connection_id, parameters)
         except GatewayError as error:
             self._pools.give_back(addresses)
+            self._traffic.release(session)
             raise RefusedError("The server cannot take another tunnel now.", "gateway_full") from error
         session.addresses, session.mtu, session.started_at = addresses, mtu, self._wall_clock()
         session.advance(Phase.OPEN)

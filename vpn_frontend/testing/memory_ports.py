@@ -10,7 +10,7 @@ from vpn_frontend.ports import Stage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from vpn_frontend.ports import CloseReason, JournalEntry, SessionView, UserRecord
+    from vpn_frontend.ports import CloseReason, JournalEntry, SessionView, Usage, UserRecord
 
 
 class MemoryDirectory:
@@ -60,6 +60,9 @@ class MemoryJournal:
             self.ended[view.id] = (view, entry.reason)
         elif view.id in self.open:
             self.open[view.id] = view
+
+    async def used_so_far(self) -> dict[str, Usage]:
+        return {}
 
     async def close_orphans(self) -> int:
         count = len(self.open)

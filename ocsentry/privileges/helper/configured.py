@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def scope_of(config: LoadedConfig) -> Scope:
     """The files, the device, the pools and the endpoints of the VPN."""
     vpn = config.vpn
-    pools = (vpn.network.ipv4_pool, vpn.network.ipv6_pool)
+    pools = (vpn.network.ipv4_pool, vpn.network.ipv6_pool, *vpn.group_pools())
     return Scope(
         files={"vpn.certificate": vpn.certificate, "vpn.private_key": vpn.private_key, **_secret_files(config)},
         device=tun_device(vpn),
