@@ -9,6 +9,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 
 from ocsentry.configuration.fields import NEVER, SECONDS, Count, Seconds, Section, field, section
 from ocsentry.configuration.ldap_section import LdapSection
+from ocsentry.configuration.radius_section import RadiusSection
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem
 from vpn_frontend.settings import AuthSettings, MethodName
 
@@ -39,6 +40,13 @@ class AuthSection(Section):
         AUTH.groups, "Groups offered in the login form. Empty: the form has no group field.", max_length=64
     )
     ldap: LdapSection = section()
+    radius: RadiusSection = section()
+
+    @model_validator(mode="after")
+    def _methods_have_their_servers(self) -> Self:
+        if "radius" in (*self.methods, *self.require) and not self.radius.servers:
+            raise ValueError("the method radius needs auth.radius.servers")
+        return self
 
     @field_validator("methods")
     @classmethod

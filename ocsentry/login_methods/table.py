@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ocsentry.login_methods.ldap import open_ldap
 from ocsentry.login_methods.password import open_password
+from ocsentry.login_methods.radius import open_radius
 from vpn_frontend.auth.supervised_method import supervise
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 METHODS: Mapping[MethodName, Callable[[MethodContext], AbstractAsyncContextManager[Method]]] = {
     "password": open_password,
     "ldap": open_ldap,
+    "radius": open_radius,
 }
 
 

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING
 
 from ocsentry.configuration.policy_files import load_policy
+from ocsentry.login_methods.radius import SecretFileError, read_secret
 from ocsentry.privileges.access import access_problems
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.identity import Identity
@@ -15,13 +17,14 @@ from vpn_frontend.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ocsentry.configuration.model import LoadedConfig
 
 
 def check_startup(config: LoadedConfig) -> list[str]:
     """Returns one line per problem; an empty list if the server can start."""
-    return [*_certificates(config), *_network(config), *_as_service_user(config)]
+    return [*_certificates(config), *_network(config), *_radius_secrets(config), *_as_service_user(config)]
 
 
 def _as_service_user(config: LoadedConfig) -> list[str]:
@@ -47,6 +50,22 @@ def _certificates(config: LoadedConfig) -> Iterator[str]:
         problem = str(error)
     if problem:
         yield f"{config.path}: admin.certificate: {problem}"
+
+
+def _radius_secrets(config: LoadedConfig) -> Iterator[str]:
+    for server in config.values.auth.radius.servers:
+        try:
+            read_secret(server.secret_file, _read_file)
+        except SecretFileError as error:
+            yield f"{config.path}: {error}"
+        else:
+            if server.secret_file.stat().st_mode & stat.S_IROTH:
+                yield f"{config.path}: auth.radius.servers: {server.secret_file}: every user may read it: chmod o-r"
+
+
+def _read_file(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(limit)
 
 
 def _rules(config: LoadedConfig) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING
 
-from vpn_frontend.radius.attributes import MS_DNS, Attribute
+from vpn_frontend.radius.attributes import DOWNSTREAM_LIMIT, MS_DNS, UPSTREAM_LIMIT, Attribute
 from vpn_frontend.settings import Overrides
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ MAX_GROUPS = 64
 MAX_ROUTES = 256
 MAX_DNS = 8
 MAX_SECONDS = 365 * 86_400
+MAX_RATE = 10**12  # bytes/s
 MIN_INTERIM = 60  # seconds, RFC 2869 5.16
 
 
@@ -52,8 +53,11 @@ def check_service(answer: Answer) -> bool:
     return all(value == FRAMED for value in read_integers(answer, Attribute.SERVICE_TYPE))
 
 
-def read_overrides(answer: Answer) -> Overrides:
-    """The settings that the answer pushes. Raises ``GrantError``."""
+def read_overrides(answer: Answer, *, bandwidth_unit: int) -> Overrides:
+    """The settings that the answer pushes. Raises ``GrantError``.
+
+    ``bandwidth_unit``: bytes/s of one unit of a limit.
+    """
     overrides: Overrides = {}
     network: dict[str, object] = {}
     if routes := _read_routes(answer):
@@ -77,6 +81,14 @@ def read_overrides(answer: Answer) -> Overrides:
             overrides["static_ipv4"] = address
     for inner in _read_ipv6(answer, Attribute.FRAMED_IPV6_ADDRESS):
         overrides["static_ipv6"] = inner
+    bandwidth = {
+        key: min(rate * bandwidth_unit, MAX_RATE)
+        for key, limit in (("from_client", UPSTREAM_LIMIT), ("to_client", DOWNSTREAM_LIMIT))
+        for rate in read_integers(answer, limit)
+        if rate
+    }
+    if bandwidth:
+        overrides["bandwidth"] = bandwidth
     return overrides
 
 

@@ -133,7 +133,7 @@ class RadiusMethod:
             return Refused("Your account is not for this service.", "service_type")
         overrides: Overrides = {}
         if self._settings.group_config:
-            overrides = grant.read_overrides(answer)
+            overrides = grant.read_overrides(answer, bandwidth_unit=self._settings.bandwidth_unit)
         user = await find_external_user(self._directory, state.username, grant.read_groups(answer))
         remote = RemoteLogin(
             ORIGIN,

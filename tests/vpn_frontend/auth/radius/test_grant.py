@@ -17,6 +17,10 @@ def answer(**values):
     return Answer(Code.ACCESS_ACCEPT, {Attribute[name]: tuple(found) for name, found in lists.items()})
 
 
+def read_overrides(found):
+    return grant.read_overrides(found, bandwidth_unit=1000)
+
+
 def number(value):
     return value.to_bytes(4, "big")
 
@@ -53,7 +57,7 @@ def test_service_type_must_be_framed_if_there_is_one():
 
 
 def test_everything_that_can_be_pushed():
-    overrides = grant.read_overrides(
+    overrides = read_overrides(
         Answer(
             Code.ACCESS_ACCEPT,
             {
@@ -67,6 +71,8 @@ def test_everything_that_can_be_pushed():
                 Attribute.DNS_SERVER_IPV6_ADDRESS: (ip_address("2001:db8::53").packed,),
                 MS_DNS[0]: (bytes((10, 0, 0, 53)),),
                 MS_DNS[1]: (bytes((10, 0, 0, 54)),),
+                UPSTREAM_LIMIT: (number(500),),
+                DOWNSTREAM_LIMIT: (number(0),),
             },
         )
     )
@@ -79,17 +85,18 @@ def test_everything_that_can_be_pushed():
             "dns": tuple(map(ip_address, ("10.0.0.53", "10.0.0.54", "2001:db8::53"))),
         },
         "session": {"session_timeout": 3600, "idle_timeout": 600},
+        "bandwidth": {"from_client": 500_000},
     }
 
 
 @pytest.mark.parametrize("last", [254, 255])
 def test_the_address_may_be_left_to_the_pool(last):
-    assert grant.read_overrides(answer(FRAMED_IP_ADDRESS=bytes((255, 255, 255, last)))) == {}
+    assert read_overrides(answer(FRAMED_IP_ADDRESS=bytes((255, 255, 255, last)))) == {}
 
 
 def test_a_time_of_zero_falls_through_and_a_huge_one_is_bounded():
-    assert grant.read_overrides(answer(SESSION_TIMEOUT=number(0))) == {}
-    assert grant.read_overrides(answer(SESSION_TIMEOUT=b"\xff" * 4)) == {"session": {"session_timeout": 31_536_000}}
+    assert read_overrides(answer(SESSION_TIMEOUT=number(0))) == {}
+    assert read_overrides(answer(SESSION_TIMEOUT=b"\xff" * 4)) == {"session": {"session_timeout": 31_536_000}}
     assert grant.read_interim(answer()) == 0
     assert grant.read_interim(answer(ACCT_INTERIM_INTERVAL=number(5))) == 60
     assert grant.read_interim(answer(ACCT_INTERIM_INTERVAL=number(900))) == 900
@@ -116,7 +123,7 @@ def test_a_time_of_zero_falls_through_and_a_huge_one_is_bounded():
 )
 def test_an_attribute_that_makes_no_sense_is_an_error(name, value):
     with pytest.raises(grant.GrantError):
-        grant.read_overrides(answer(**{name: value}))
+        read_overrides(answer(**{name: value}))
 
 
 keys = st.sampled_from([*Attribute, *MS_DNS, UPSTREAM_LIMIT, DOWNSTREAM_LIMIT])
@@ -126,6 +133,6 @@ keys = st.sampled_from([*Attribute, *MS_DNS, UPSTREAM_LIMIT, DOWNSTREAM_LIMIT])
 def test_any_values_are_settings_or_an_error(values):
     found = Answer(Code.ACCESS_ACCEPT, values)
     assert all(group.isprintable() for group in grant.read_groups(found))
-    for read in (grant.read_overrides, grant.read_interim, grant.check_service):
+    for read in (read_overrides, grant.read_interim, grant.check_service):
         with suppress(grant.GrantError):
             read(found)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``[auth.radius]``: RADIUS servers, and what is taken from them."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, SkipValidation, model_validator
+
+from ocsentry.configuration.fields import (
+    SECONDS,
+    Count,
+    FilePath,
+    Seconds,
+    Section,
+    Switch,
+    empty_as_none,
+    field,
+    parsed,
+)
+from vpn_frontend.settings import Endpoint, RadiusServer, RadiusSettings, parse_endpoint
+
+RADIUS = RadiusSettings()  # its defaults are those of the file
+LOGIN_PORT = 1812  # RFC 2865; accounting has the next one
+MAX_SERVERS = 8
+MAX_WAIT = 110  # seconds for all servers together: less than a method may take
+
+
+def _read_server(text: str) -> Endpoint:
+    """``ADDRESS:PORT``, or an address alone. Raises ``ValueError``."""
+    try:
+        return Endpoint(ip_address(text.strip()), LOGIN_PORT)
+    except ValueError:
+        return parse_endpoint(text)
+
+
+ServerEndpoint = Annotated[SkipValidation[Endpoint], parsed(_read_server)]
+
+
+class RadiusServerSection(Section):
+    """One entry of ``auth.radius.servers``."""
+
+    address: ServerEndpoint
+    secret_file: FilePath
+    accounting: Annotated[ServerEndpoint | None, BeforeValidator(empty_as_none)] = None
+    require_message_authenticator: Switch | None = None
+
+
+class RadiusSection(Section):
+    servers: tuple[RadiusServerSection, ...] = field(
+        (),
+        'Servers in the order in which they are asked: `{address = "192.0.2.1:1812", secret_file = "radius.secret"}`. '
+        "The port may be left out. `accounting`: address for accounting, if it is not the next port. "
+        "`require_message_authenticator`: for this server alone.",
+        max_length=MAX_SERVERS,
+    )
+    timeout: Seconds = field(
+        RADIUS.timeout,
+        "How long a server has for an answer, over all tries. The waits between tries double. A server that asks the "
+        "user's phone needs about 60.",
+        unit=SECONDS,
+        ge=1,
+        le=MAX_WAIT,
+    )
+    retries: Count = field(RADIUS.retries, "Repetitions of a request.", unit="repetitions", ge=0, le=10)
+    dead_time: Seconds = field(
+        RADIUS.dead_time,
+        "How long a server without an answer is passed over, while another one answers.",
+        unit=SECONDS,
+        ge=0,
+        le=3600,
+    )
+    nas_identifier: str = field(
+        RADIUS.nas_identifier, "Name by which the servers know this one.", min_length=1, max_length=64
+    )
+    default_realm: str = field(RADIUS.default_realm, "Appended to a user name without `@`, after one.", max_length=128)
+    group_config: Switch = field(
+        RADIUS.group_config,
+        "Take settings of the session from the Access-Accept: address, routes, DNS, times and bandwidth.",
+    )
+    bandwidth_unit: Count = field(
+        RADIUS.bandwidth_unit,
+        "Unit of the servers' bandwidth limits (vendor 10055). 1000: as ocserv reads them; 125: kbit/s.",
+        unit="bytes/s",
+        ge=1,
+        le=1_000_000,
+    )
+    require_message_authenticator: Switch = field(
+        True,
+        "Drop answers without Message-Authenticator. Without it an attacker on the path can forge one (CVE-2024-3596).",
+    )
+
+    @model_validator(mode="after")
+    def _waits_fit_a_login(self) -> Self:
+        if len(self.servers) * self.timeout > MAX_WAIT:
+            raise ValueError(
+                f"timeout: {len(self.servers)} servers of {self.timeout} seconds each: at most {MAX_WAIT} together"
+            )
+        return self
+
+    def settings(self) -> RadiusSettings:
+        """The settings of ``vpn_frontend``."""
+        return RadiusSettings(
+            servers=tuple(self._server(one) for one in self.servers),
+            timeout=self.timeout,
+            retries=self.retries,
+            dead_time=self.dead_time,
+            nas_identifier=self.nas_identifier,
+            default_realm=self.default_realm,
+            group_config=self.group_config,
+            bandwidth_unit=self.bandwidth_unit,
+        )
+
+    def _server(self, one: RadiusServerSection) -> RadiusServer:
+        own = one.require_message_authenticator
+        return RadiusServer(
+            address=one.address,
+            accounting=one.accounting or Endpoint(one.address.address, min(one.address.port + 1, 65535)),
+            secret_file=one.secret_file,
+            require_message_authenticator=self.require_message_authenticator if own is None else own,
+        )
