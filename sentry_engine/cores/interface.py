@@ -28,7 +28,7 @@ from sentry_engine.cores.plan import Plan
 from sentry_engine.verdict import Action, Reason, Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
 class Request:
     """A request. ``address`` is packed as in ``plan``; ``now`` is seconds of the engine's clock."""
 

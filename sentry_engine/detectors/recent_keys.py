@@ -20,6 +20,9 @@ class RecentlyUsed(Generic[Key, Value]):
         self._max_keys = max_keys
         self._values: OrderedDict[Key, Value] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._values)
+
     def get(self, key: Key) -> Value | None:
         return self._values.get(key)
 

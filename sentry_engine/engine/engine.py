@@ -17,6 +17,7 @@ from sentry_engine.addresses import Address, AddressError, Network, pack_address
 from sentry_engine.cores.factory import CoreName, make_core
 from sentry_engine.cores.interface import Core, CoreCounters, Penalty, Request
 from sentry_engine.cores.nanoseconds import is_time
+from sentry_engine.cores.plan import find_source
 from sentry_engine.detectors import DetectorSet, Thresholds
 from sentry_engine.engine import state_transfer
 from sentry_engine.engine.blocks import Blocks, add_blocks, drop_expired, list_blocks, make_block, would_block
@@ -402,9 +403,10 @@ class Engine:
         if user is not None and verdict.accepted:
             verdict = self._check_user(user, groups, request) or verdict
         if user is not None and request.event in LOGIN_EVENTS:
-            core, policy = self._core, self._policy
-            settle_failures(core, self._unpaid, self._base, user, request, verdict)
-            verdict, note = observe_login(core, self.detectors, policy, self._base, user, request, verdict)
+            core, plan = self._core, self._base
+            source = find_source(plan, request.address)
+            settle_failures(core, self._unpaid, plan, user, request, verdict, source)
+            verdict, note = observe_login(core, self.detectors, self._policy, user, request, verdict, source)
         if self.decisions is not None:
             at, label = request.now + self._offset, self._events.label_of(request.event)
             latency = time.perf_counter() - began

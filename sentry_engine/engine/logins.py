@@ -7,7 +7,7 @@ from math import isfinite
 
 from sentry_engine.addresses import render_address
 from sentry_engine.cores.interface import Core, Request
-from sentry_engine.cores.plan import Plan, find_source
+from sentry_engine.cores.plan import Plan
 from sentry_engine.detectors import Attempt, DetectorSet, Response
 from sentry_engine.engine.unpaid_failures import UnpaidFailures
 from sentry_engine.geoip.lookup import UNKNOWN_LOCATION
@@ -49,10 +49,16 @@ def check_user_rules(
 
 
 def settle_failures(
-    core: Core, unpaid: UnpaidFailures, plan: Plan, user: str, request: Request, verdict: Verdict
+    core: Core,
+    unpaid: UnpaidFailures,
+    plan: Plan,
+    user: str,
+    request: Request,
+    verdict: Verdict,
+    source: tuple[bytes, int],
 ) -> None:
     """Note a failed login that was counted; let a successful one pay back failures of the same user and source."""
-    payback, source = plan.login_payback, find_source(plan, request.address)
+    payback = plan.login_payback
     if payback is None:
         return
     if request.event == Event.AUTH_FAILURE:
@@ -67,17 +73,24 @@ def settle_failures(
 
 
 def observe_login(
-    core: Core, detectors: DetectorSet, policy: Policy, plan: Plan, user: str, request: Request, verdict: Verdict
+    core: Core,
+    detectors: DetectorSet,
+    policy: Policy,
+    user: str,
+    request: Request,
+    verdict: Verdict,
+    source: tuple[bytes, int],
 ) -> tuple[Verdict, str]:
     """Show a login to the detectors and carry out their responses.
 
     Returns the verdict, which a detector may turn into a refusal, and the text of all suspicions.
     """
-    source = find_source(plan, request.address)
     lookup = policy.geo_lookup
     location = lookup.find(render_address(request.address)) if lookup else UNKNOWN_LOCATION
     success = request.event == Event.AUTH_SUCCESS and verdict.accepted
     suspicions = detectors.observe(Attempt(user, source, request.now, success, location))
+    if not suspicions:
+        return verdict, ""
     for suspicion in suspicions:
         if suspicion.response is Response.PENALISE:
             core.penalize(*source, request.now + suspicion.penalty, suspicion.reason, None)

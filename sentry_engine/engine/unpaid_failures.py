@@ -38,6 +38,8 @@ class UnpaidFailures:
 
     def take(self, source: Key, user: str, points: int, since: float) -> int:
         """Take up to ``points`` failures of ``user`` after ``since``, the newest first. Returns their number."""
+        if not self._by_source:
+            return 0
         with self._lock:
             users = self._by_source.get(source)
             failures = users.get(user) if users else None

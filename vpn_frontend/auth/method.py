@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Address
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
 class LoginRequest:
     """What a client presents to log in. Not authenticated, except ``user`` and ``peer_certificate``.
 

@@ -44,7 +44,7 @@ class Device:
     unique_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
 class ClientMessage:
     """One message of the login. ``kind``: ``init``, ``auth-reply``, ``logout``, or another word of the client.
 
@@ -158,6 +158,8 @@ def _checked(what: str, text: str, limit: int, *, controls: bool = False) -> str
 
     Raises ``MessageError`` if it is too long or has control characters.
     """
+    if not text:
+        return text
     text = text if controls else text.strip()
     if len(text) > limit:
         raise MessageError(f"{what} of {len(text)} characters (at most {limit})")
@@ -205,29 +207,32 @@ class _Reader:
         raise MessageError("a document type declaration")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        depth = len(self._path)
         self._elements += 1
-        if self._elements > MAX_ELEMENTS or len(self._path) >= MAX_DEPTH:
+        if self._elements > MAX_ELEMENTS or depth >= MAX_DEPTH:
             raise MessageError("a document too large or too deep")
-        if not self._path:
+        if depth == 1:
+            if name == "device-id":
+                self.device = attributes
+        elif depth == 0:
             if name != "config-auth":
                 raise MessageError("a document other than config-auth")
             self.root = attributes
-        elif len(self._path) == 1 and name == "device-id":
-            self.device = attributes
         self._path.append(name)
         self._pieces.clear()
 
     def _end(self, name: str) -> None:
-        self._path.pop()
-        text = "".join(self._pieces)
-        self._pieces.clear()
-        depth = len(self._path)
+        path = self._path
+        path.pop()
+        depth = len(path)
         if depth == 1:
-            self.texts.setdefault(name, text)
-        elif depth == 2 and self._path[1] == "auth":
-            self.fields.setdefault(name, text)
-        elif depth == 2 and name == "auth-method" and self._path[1] == "capabilities":
-            self._note_auth_method(text)
+            self.texts.setdefault(name, "".join(self._pieces))
+        elif depth == 2:
+            if path[1] == "auth":
+                self.fields.setdefault(name, "".join(self._pieces))
+            elif name == "auth-method" and path[1] == "capabilities":
+                self._note_auth_method("".join(self._pieces))
+        self._pieces.clear()
 
     def _note_auth_method(self, word: str) -> None:
         if len(self.auth_methods) < MAX_AUTH_METHODS and len(word) <= MAX_AUTH_METHOD:

@@ -26,7 +26,7 @@ HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCI
 MOBILE_PLATFORMS = ("apple-ios", "android")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
 class TunnelRequest:
     """What the client asks for. ``None`` and empty: not sent, or not acceptable. Sizes are bytes."""
 

@@ -13,6 +13,7 @@ accepted one by the session cookie.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from vpn_frontend.protocol import auth_forms
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 LOGIN_PATHS = frozenset({"/", "/auth", "/VPN"})
 BUSY_RETRY = 1  # seconds
+BLANK_FORMS = 128  # rendered first forms that are kept: one for each group that can be selected, and one for its URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Close:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
 class CheckLogin:
     """Check a login. ``state`` is that of the challenge which ``message`` replies to; ``None``: the login begins.
 
@@ -256,11 +258,17 @@ class Connection:
 
     def _first_form(self, error: str = "", context: str = "") -> HttpResponse:
         groups = () if self._path_group else self._portal.groups
-        return self._render(first_form(groups=groups, selected=self._group, error=error), context)
+        selected = self._group if self._group in groups else ""
+        if not error and not context:
+            return _blank_form(groups, selected, self._action)
+        return self._render(first_form(groups=groups, selected=selected, error=error), context)
 
     def _render(self, form: Form, context: str) -> HttpResponse:
-        action = f"/{self._path_group or 'auth'}"
-        return auth_forms.render_form(form, context=context, max_age=self._portal.logins.timeout, action=action)
+        return auth_forms.render_form(form, context=context, max_age=self._portal.logins.timeout, action=self._action)
+
+    @property
+    def _action(self) -> str:
+        return f"/{self._path_group}" if self._path_group else "/auth"
 
     def _choose_group(self, request: HttpRequest) -> None:
         named = request.path[1:]
@@ -274,6 +282,12 @@ class Connection:
             self.over = True
             effects.append(Close())
         return effects
+
+
+@lru_cache(BLANK_FORMS)
+def _blank_form(groups: tuple[str, ...], selected: str, action: str) -> HttpResponse:
+    """The first form without an error. It is the same for every client, so it is rendered once."""
+    return auth_forms.render_form(first_form(groups=groups, selected=selected), action=action)
 
 
 def _answers(message: ClientMessage, attempt: LoginAttempt) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD, MAX_HEADERS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
 class HttpRequest:
     """One whole request. ``path`` is without the query; header names are lower case."""
 

@@ -33,7 +33,7 @@ class RefusedError(Exception):
         self.retry_after = RETRY_SOON if retry_after is None else round(max(1.0, min(retry_after, RETRY_LATEST)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
 class Login:
     """An accepted login."""
 
