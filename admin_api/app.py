@@ -39,6 +39,7 @@ from admin_api.rules.endpoints import router as rules
 from admin_api.sessions.endpoints import router as sessions
 from admin_api.store.failures import is_unavailable
 from admin_api.tokens.endpoints import router as tokens
+from admin_api.totp.endpoints import router as totp
 from admin_api.users.endpoints import router as users
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ ROUTERS = (
     policy,
     sessions,
     users,
+    totp,
     penalties,
     decisions,
     events,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from admin_api.http.paths import PRINCIPAL, TOKENS_PATH
+from admin_api.http.paths import API_PREFIX, PRINCIPAL, TOKENS_PATH
 from admin_api.http.problems import ApiError, ProblemError, ProblemKind, problem_response
 from admin_api.store.failures import describe_failure
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
 KEPT_HEADERS = frozenset({"content-type", "location", "etag"})
-SHOWN_ONCE = frozenset({TOKENS_PATH})
+SHOWN_ONCE = re.compile(rf"{TOKENS_PATH}|{API_PREFIX}/users/[^/]+/totp(?:/confirm)?")
 MAX_KEPT = 64 * 1024  # bytes of an answer; the answer to a creation is shorter
 KEEP_WAIT = 2.0  # seconds that an answer waits to be stored
 
@@ -84,7 +84,7 @@ class Idempotency:
         response: Response
         if kept.request_digest != digest:
             response = problem_response(scope, ApiError(ProblemKind.KEY_REUSED, "Use a new key for a new request"))
-        elif not kept.body and scope["path"] in SHOWN_ONCE:
+        elif not kept.body and SHOWN_ONCE.fullmatch(scope["path"]):
             response = problem_response(
                 scope,
                 ApiError(ProblemKind.ALREADY_EXISTS, "Created by an earlier request; its secret is shown once"),
@@ -125,7 +125,7 @@ class Idempotency:
         self, claim: tuple[str, str], digest: bytes, path: str, status: int, headers: Headers, content: bytes
     ) -> None:
         kept = {name: value for name, value in headers.items() if name in KEPT_HEADERS}
-        body = b"" if path in SHOWN_ONCE else content
+        body = b"" if SHOWN_ONCE.fullmatch(path) else content
         try:
             async with self._services.store.write() as unit:
                 await unit.idempotency.add(*claim, request_digest=digest, status=status, headers=kept, body=body)

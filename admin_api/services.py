@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from admin_api.enforcement.service import Enforcement
     from admin_api.event_hub import EventHub
     from admin_api.ports import GatewayStats, LiveSessions, ReadinessCheck
+    from admin_api.second_factors.totp_issuer import TotpIssuer
     from admin_api.store import Store
     from sentry_engine import Engine
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 class Services:
     """``checks``: further readiness checks by name. ``gateway_stats``: returns the gateway's counters.
 
-    ``hosts``: the names by which clients may call the API over TCP.
+    ``hosts``: the names by which clients may call the API over TCP. ``totp``: what enrols users for one-time passwords;
+    ``None``: there is no key.
     """
 
     store: Store
@@ -43,6 +45,7 @@ class Services:
     throttle: Throttle = field(default_factory=Throttle)
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
     hosts: Collection[str] = ()
+    totp: TotpIssuer | None = None
     rule_listing: RuleListing = field(init=False)
     token_uses: TokenUses = field(init=False)
 

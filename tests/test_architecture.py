@@ -28,9 +28,10 @@ FLOORS = {
         "validation", "server",
     ),
     "admin_api": (
-        "clock", "log_events", "ports", "http", "session_settings", "connections", "event_hub", "store", "workers",
+        "clock", "log_events", "ports", "http", "session_settings", "connections", "event_hub", "store",
+        "second_factors", "workers",
         "token_uses", "enforcement", "services", "dependencies", "authentication", "idempotency", "audit", "blocks",
-        "events", "penalties", "policy", "rules", "sessions", "tokens", "users", "decisions", "health", "app",
+        "events", "penalties", "policy", "rules", "sessions", "tokens", "totp", "users", "decisions", "health", "app",
         "api_reference", "control", "server",
     ),
     "ocsentry": (
@@ -59,6 +60,8 @@ PURE = (
     "vpn_frontend/settings.py",
     "vpn_frontend/auth/composition.py",
     "vpn_frontend/auth/login_plan.py",
+    "vpn_frontend/auth/second_factors.py",
+    "vpn_frontend/auth/totp.py",
     "vpn_frontend/auth/method.py",
     "vpn_frontend/auth/result.py",
     "vpn_frontend/auth/radius/grant.py",

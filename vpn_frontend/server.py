@@ -307,6 +307,7 @@ def make_portal_config(settings: VpnSettings, certificate: ServerCertificate, pl
         certificate_sha1=certificate.sha1,
         begins_at_init=plan.begins_at_init,
         has_form=plan.has_form,
+        form_has_code=auth.totp.in_first_form and plan.has_form and "totp" in plan.after,
     )
 
 

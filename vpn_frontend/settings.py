@@ -26,7 +26,7 @@ DEFAULT_IPV4_POOL = IPv4Network("192.168.99.0/24")
 DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
 MAX_WORKERS = 64
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
-MethodName = Literal["password", "ldap", "radius"]  # one word for each row of ``ocsentry.login_methods.table``
+MethodName = Literal["password", "ldap", "radius", "totp"]  # one word for each row of ``ocsentry.login_methods.table``
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
 PortProtocol = Literal["tcp", "udp", "sctp", "icmp", "icmpv6", "esp"]
 PORT_PROTOCOLS: tuple[PortProtocol, ...] = get_args(PortProtocol)
@@ -171,6 +171,16 @@ class SessionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TotpSettings:
+    """``[auth.totp]``. ``required``: who must be enrolled; enrolled users are always asked."""
+
+    required: Literal["enrolled", "all"] | tuple[str, ...] = "enrolled"  # or groups
+    in_first_form: bool = False  # the code is asked for together with the password
+    issuer: str = "ocsentry"
+    key_file: Path = Path("totp.key")  # encrypts the users' secrets
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """``[auth]``, as far as the conversation with the client goes."""
 
@@ -181,6 +191,7 @@ class AuthSettings:
     remember_passwords: int = 300  # how long a verified password is not hashed again
     banner: str = ""  # shown after login
     groups: tuple[str, ...] = ()  # offered in the form; empty: none is asked for
+    totp: TotpSettings = field(default_factory=TotpSettings)
 
 
 class Overrides(TypedDict, total=False):

@@ -52,6 +52,32 @@ class User(Base):
         return tuple(membership.group_name for membership in self.memberships)
 
 
+class Totp(Base):
+    """The one-time passwords of a user. Without ``confirmed_at`` logins do not need them yet.
+
+    ``last_step`` and all steps before it are used up, the last one by the login ``last_login``.
+    """
+
+    __tablename__ = "totp"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    sealed_secret: Mapped[bytes]
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int] = mapped_column(BigInteger)
+    last_login: Mapped[str | None]
+
+
+class BackupCode(Base):
+    """``used_by`` is the login that used the code up."""
+
+    __tablename__ = "backup_codes"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("totp.user_id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    used_by: Mapped[str | None]
+
+
 class Token(Base):
     """``digest`` is SHA-256 of the secret. The secret is 256 random bits, so a slow hash would add no protection."""
 

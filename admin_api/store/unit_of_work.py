@@ -15,6 +15,7 @@ from admin_api.store.sessions import SessionRepository
 from admin_api.store.table_snapshot import TableSnapshot
 from admin_api.store.tables import StoredLocation, StoredSource
 from admin_api.store.tokens import TokenRepository
+from admin_api.store.totp import TotpRepository
 from admin_api.store.usage import UsageRepository
 from admin_api.store.users import UserRepository
 
@@ -38,5 +39,6 @@ class UnitOfWork:
         self.tokens = TokenRepository(session, clock)
         self.usage = UsageRepository(session)
         self.groups = GroupRepository(session, clock)
+        self.totp = TotpRepository(session, clock)
         self.users = UserRepository(session, clock)
         self.locations = TableSnapshot(session, StoredLocation)

@@ -19,9 +19,11 @@ from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES, Principal
 from admin_api.http.paths import PRINCIPAL
+from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.services import Services
 from admin_api.store import Store
 from ocsentry.api_client.client import ApiClient
+from ocsentry.configuration.key_file import KeyFileError, make_key
 from ocsentry.late_sessions import LateSessions
 from sentry_engine import Engine, Policy
 
@@ -44,18 +46,33 @@ class OfflineClient(ApiClient):
         store = await Store.open(self._config.store_url)
         try:
             with Engine(Policy.from_document(as_one_document([]))) as engine:
-                transport = httpx.ASGITransport(_as_operator(_make_app(store, engine)))
+                transport = httpx.ASGITransport(_as_operator(self._make_app(store, engine)))
                 async with httpx.AsyncClient(transport=transport) as http:
                     return await http.send(request)
         finally:
             await store.close()
 
+    def _make_app(self, store: Store, engine: Engine) -> ASGIApp:
+        events = EventHub()
+        sessions = LateSessions()
+        enforcement = Enforcement(engine, sessions, store, (), events=events)
+        return create_app(
+            Services(
+                store=store,
+                engine=engine,
+                enforcement=enforcement,
+                sessions=sessions,
+                events=events,
+                totp=TotpIssuer.with_key(self._totp_key(), self._config.vpn.auth.totp.issuer),
+            )
+        )
 
-def _make_app(store: Store, engine: Engine) -> ASGIApp:
-    events = EventHub()
-    sessions = LateSessions()
-    enforcement = Enforcement(engine, sessions, store, (), events=events)
-    return create_app(Services(store=store, engine=engine, enforcement=enforcement, sessions=sessions, events=events))
+    def _totp_key(self) -> bytes | None:
+        """The key, made if there is none. ``None`` if it cannot be: the answers that need it say so."""
+        try:
+            return make_key(self._config.vpn.auth.totp.key_file)
+        except KeyFileError:
+            return None
 
 
 def _as_operator(app: ASGIApp) -> ASGIApp:

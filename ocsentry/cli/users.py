@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import typer
 
+from ocsentry.cli import totp
 from ocsentry.cli.invocation import CommandError, Invocation, command
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def group() -> typer.Typer:
     command(app, "list")(list_users)
     command(app, "del")(remove)
     command(app, "import")(import_users)
+    app.add_typer(totp.group(), name="totp")
     return app
 
 

@@ -3,17 +3,48 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ocsentry.configuration.fields import NEVER, SECONDS, Count, Seconds, Section, field, section
+from ocsentry.configuration.fields import (
+    NEVER,
+    SECONDS,
+    Count,
+    FilePath,
+    Seconds,
+    Section,
+    Switch,
+    field,
+    section,
+)
 from ocsentry.configuration.ldap_section import LdapSection
 from ocsentry.configuration.radius_section import RadiusSection
-from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem
+from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem, plan_login
 from vpn_frontend.settings import AuthSettings, MethodName
 
 AUTH = AuthSettings()  # its defaults are those of the file
+TOTP = AUTH.totp
+
+
+class TotpSection(Section):
+    required: Literal["enrolled", "all"] | Annotated[tuple[str, ...], Field(min_length=1, max_length=64)] = field(
+        TOTP.required,
+        "Users who cannot log in without a code: `all`, or the members of a list of groups. Users who have confirmed "
+        "their enrolment are asked for a code in any case.",
+        unit="`enrolled`, `all` or groups",
+    )
+    in_first_form: Switch = field(
+        TOTP.in_first_form, "Ask for the code together with user name and password, not in a form of its own."
+    )
+    issuer: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^:\x00-\x1f\x7f]+$")] = field(
+        TOTP.issuer, "Name that authenticator apps show for this VPN."
+    )
+    key_file: FilePath = field(
+        TOTP.key_file,
+        "Key that encrypts the users' secrets in the database. Made at the first start, readable by its owner only. "
+        "Without it nobody can log in with a code: keep a copy apart from the database's.",
+    )
 
 
 class AuthSection(Section):
@@ -41,6 +72,7 @@ class AuthSection(Section):
     )
     ldap: LdapSection = section()
     radius: RadiusSection = section()
+    totp: TotpSection = section()
 
     @model_validator(mode="after")
     def _methods_have_their_servers(self) -> Self:
@@ -67,4 +99,10 @@ class AuthSection(Section):
     def _methods_have_their_tables(self) -> Self:
         if "ldap" in (*self.methods, *self.require) and (problem := self.ldap.find_problem()) is not None:
             raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _code_has_a_form(self) -> Self:
+        if self.totp.in_first_form and "totp" in self.require and not plan_login(self.methods, self.require).has_form:
+            raise ValueError("totp.in_first_form: no method of auth.methods has a form with user name and password")
         return self

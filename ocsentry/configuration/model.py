@@ -52,6 +52,7 @@ from vpn_frontend.settings import (
     OffloadName,
     QuotaSettings,
     SessionSettings,
+    TotpSettings,
     VpnSettings,
 )
 
@@ -233,7 +234,7 @@ class LoadedConfig:
             quota=QuotaSettings(**_values(vpn.quota)),
             limits=LimitSettings(**_values(vpn.limits)),
             session=SessionSettings(**_values(vpn.session)),
-            auth=AuthSettings(**_values(auth)),
+            auth=AuthSettings(**_values(auth), totp=TotpSettings(**_values(auth.totp))),
             groups={name: group.overrides() for name, group in self.values.groups.items()},
         )
 

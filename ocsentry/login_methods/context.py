@@ -6,6 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from admin_api.second_factors.secret_box import SecretBox
+from ocsentry.errors import OperatorError
+
 if TYPE_CHECKING:
     from admin_api.store import Store
     from ocsentry.configuration.model import LoadedConfig
@@ -15,9 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MethodContext:
-    """``helper`` does what needs privileges: the server has given its own up."""
+    """``helper`` does what needs privileges: the server has given its own up. ``totp_key`` was read before that."""
 
     config: LoadedConfig
     store: Store
     events: EventSink
     helper: Helper
+    totp_key: bytes | None = None
+
+    def secret_box(self) -> SecretBox:
+        """What opens the secrets of the store. Raises ``OperatorError`` without a key."""
+        if self.totp_key is None:
+            raise OperatorError(f"auth.totp.key_file: {self.config.vpn.auth.totp.key_file} does not exist")
+        return SecretBox(self.totp_key)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_password(context: MethodContext) -> AsyncIterator[Method]:
-    checker = PasswordChecker(remember=context.config.vpn.auth.remember_passwords)
+    auth = context.config.vpn.auth
+    # With a code in the same form, an answer without a hash would tell that the password is right.
+    code_beside = auth.totp.in_first_form and "totp" in auth.require
+    checker = PasswordChecker(remember=0 if code_beside else auth.remember_passwords)
     for encoded in await context.store.hash_samples():
         checker.learn(encoded)
     try:

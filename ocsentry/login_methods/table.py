@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ocsentry.login_methods.ldap import open_ldap
 from ocsentry.login_methods.password import open_password
 from ocsentry.login_methods.radius import open_radius
+from ocsentry.login_methods.totp import open_totp
 from vpn_frontend.auth.supervised_method import supervise
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ METHODS: Mapping[MethodName, Callable[[MethodContext], AbstractAsyncContextManag
     "password": open_password,
     "ldap": open_ldap,
     "radius": open_radius,
+    "totp": open_totp,
 }
 
 

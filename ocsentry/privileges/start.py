@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.server import bind_endpoint
+from ocsentry.configuration.key_file import KeyFileError, make_key
 from ocsentry.privileges import filters
 from ocsentry.privileges.access import access_problems
 from ocsentry.privileges.drop import Dropped, Restrictions, drop
@@ -50,6 +51,7 @@ class Started:
     worker_filter: bytes | None
     dropped: Dropped
     lock: InstanceLock
+    totp_key: bytes | None = None
 
 
 def open_and_drop(config: LoadedConfig) -> Started:
@@ -65,6 +67,7 @@ def open_and_drop(config: LoadedConfig) -> Started:
         rule_files = RuleFiles()
         lists = named_lists(config, rule_files.read)
         helper.confine(seccomp=mode, landlock=process.landlock)
+        totp_key = _open_totp_key(config, identity)
         descriptors = open_through(helper, config.vpn)
         listener, tls = _open_api(config)
         reach = reach_of_server(config, lists) if process.landlock else None
@@ -75,7 +78,22 @@ def open_and_drop(config: LoadedConfig) -> Started:
             helper.close()
         lock.close()
         raise
-    return Started(helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped, lock)
+    return Started(helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped, lock, totp_key)
+
+
+def _open_totp_key(config: LoadedConfig, identity: Identity | None) -> bytes | None:
+    """The key of one-time passwords, made at the first start: users can then be enrolled while the server runs.
+
+    ``None`` where it cannot be made and no login needs it. A file that cannot be used is an error in any case.
+    """
+    auth = config.vpn.auth
+    owner = None if identity is None else (identity.uid, identity.gid)
+    try:
+        return make_key(auth.totp.key_file, owner=owner)
+    except KeyFileError as error:
+        if auth.totp.key_file.exists() or "totp" in auth.require:
+            raise PrivilegeError(f"auth.totp.key_file: {error}") from error
+        return None
 
 
 def _open_api(config: LoadedConfig) -> tuple[socket.socket | None, ssl.SSLContext | None]:

@@ -20,6 +20,7 @@ from admin_api.clock import SYSTEM_CLOCK
 from admin_api.enforcement.engine_state import restore_engine_state, save_engine_state
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
+from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.server import ApiServer
 from admin_api.services import Services
 from admin_api.store import Store
@@ -181,7 +182,8 @@ class Server:
             self._events.emit(LogEvent.SOURCES_NOT_NOTED, noted=len(state.sources), left_out=state.left_out)
 
     async def _open_vpn(self) -> None:
-        context = MethodContext(self._config, self._store, self._events, self._started.helper)
+        started = self._started
+        context = MethodContext(self._config, self._store, self._events, started.helper, started.totp_key)
         methods = await self._made.enter_async_context(open_methods(context))
         self._vpn = VpnServer(
             self._config.vpn,
@@ -214,6 +216,7 @@ class Server:
             },
             gateway_stats=self._vpn.stats,
             hosts=self._config.values.admin.hosts,
+            totp=TotpIssuer.with_key(self._started.totp_key, self._config.vpn.auth.totp.issuer),
         )
         api = ApiServer(
             create_app(services),

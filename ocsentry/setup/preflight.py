@@ -6,6 +6,7 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
+from ocsentry.configuration.key_file import KeyFileError, read_key
 from ocsentry.configuration.policy_files import load_policy
 from ocsentry.login_methods.radius import SecretFileError, read_secret
 from ocsentry.privileges.access import access_problems
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 def check_startup(config: LoadedConfig) -> list[str]:
     """Returns one line per problem; an empty list if the server can start."""
-    return [*_certificates(config), *_network(config), *_radius_secrets(config), *_as_service_user(config)]
+    keys = (*_radius_secrets(config), *_totp_key(config))
+    return [*_certificates(config), *_network(config), *keys, *_as_service_user(config)]
 
 
 def _as_service_user(config: LoadedConfig) -> list[str]:
@@ -73,6 +75,14 @@ def _rules(config: LoadedConfig) -> Iterator[str]:
         load_policy(config.values.policy)
     except PolicyError as error:
         yield from map(str, error.problems)
+
+
+def _totp_key(config: LoadedConfig) -> Iterator[str]:
+    """The key of one-time passwords is read with the rights that the server starts with."""
+    try:
+        read_key(config.vpn.auth.totp.key_file)
+    except KeyFileError as error:
+        yield f"{config.path}: auth.totp.key_file: {error}"
 
 
 def _network(config: LoadedConfig) -> Iterator[str]:

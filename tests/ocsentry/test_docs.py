@@ -28,8 +28,11 @@ def commands():
     for command in app.registered_commands:
         yield (command.name,)
     for group in app.registered_groups:
+        if group.hidden is True:
+            continue  # the other number of a noun
         yield (group.name,)
-        for command in group.typer_instance.registered_commands:
+        typer = group.typer_instance
+        for command in (*typer.registered_commands, *typer.registered_groups):
             yield group.name, command.name
 
 

@@ -12,6 +12,8 @@ accepted one by the session cookie.
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ from vpn_frontend.protocol.config_auth import ClientMessage, MessageError, parse
 from vpn_frontend.protocol.connect_request import TUNNEL_PATHS, TunnelRequest, parse_tunnel_request, read_user_agent
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, SESSION_COOKIE
 from vpn_frontend.protocol.http import HttpConnection, HttpError, HttpResponse
+from vpn_frontend.protocol.login_attempts import CONTEXT_SIZE
 from vpn_frontend.protocol.login_form import USERNAME, Form, first_form
 
 if TYPE_CHECKING:
@@ -90,6 +93,7 @@ class PortalConfig:
     certificate_sha1: str  # hex, upper case
     begins_at_init: bool = False  # the client's first request is a question too, see ``auth.login_plan``
     has_form: bool = True  # a login can begin with user name and password
+    form_has_code: bool = False  # and with a code in the same form
 
 
 class Connection:
@@ -102,6 +106,9 @@ class Connection:
         self._group = ""
         self._path_group = ""  # named by the URL; then there is no choice
         self._checked: LoginAttempt | None = None  # whose challenge is being answered here
+        self._reply: tuple[str, bytes, float] | None = (
+            None  # context, digest and time: its answer is kept if it ends the login
+        )
         self.over = False
 
     def receive(self, data: bytes, now: float) -> list[Effect]:
@@ -128,7 +135,7 @@ class Connection:
         complete = auth_forms.login_complete(
             cookie=cookie, certificate_sha1=self._portal.certificate_sha1, banner=self._portal.banner
         )
-        return self._respond(complete)
+        return self._answer(complete)
 
     def login_refused(
         self, text: str, now: float, *, final: bool = False, retry: tuple[Form, object] | None = None
@@ -143,7 +150,7 @@ class Connection:
         context, failures = self._portal.logins.fail(self._context, now)
         if final or failures >= self._portal.attempts or (retry is None and not self._portal.has_form):
             self._portal.logins.end(context)
-            return self._respond(auth_forms.final_refusal(text))
+            return self._answer(auth_forms.final_refusal(text))
         if retry is None:
             return self._respond(self._first_form(text, context))
         self._context = context
@@ -178,6 +185,7 @@ class Connection:
         return self._http.open_tunnel("CONNECTED", headers)
 
     def _handle(self, request: HttpRequest, now: float) -> list[Effect]:
+        self._reply = None
         if request.method == "CONNECT":
             return self._handle_connect(request)
         if request.path == "/logout":
@@ -230,7 +238,14 @@ class Connection:
     def _handle_reply(self, message: ClientMessage, request: HttpRequest, now: float) -> list[Effect]:
         user_agent = read_user_agent(request)
         attempt = self._portal.logins.find(self._context, now) if self._context else None
-        if attempt is not None and attempt.state is not None and _answers(message, attempt):
+        is_answer = attempt is not None and attempt.state is not None and _answers(message, attempt)
+        if self._context and (is_answer or message.username is None or self._portal.form_has_code):
+            digest = hashlib.blake2b(request.body, digest_size=16).digest()
+            answered = None if is_answer else self._portal.logins.find_answer(self._context, digest, now)
+            if answered is not None:
+                return self._respond(answered)
+            self._reply = (self._context, digest, now)
+        if attempt is not None and is_answer:
             return self._handle_answer(message, user_agent, attempt)
         if not message.username or message.password is None or not self._portal.has_form:
             return self._begin(message, request, now)
@@ -257,11 +272,13 @@ class Connection:
         return ended + self._respond(auth_forms.logged_out())
 
     def _first_form(self, error: str = "", context: str = "") -> HttpResponse:
-        groups = () if self._path_group else self._portal.groups
+        groups, code = () if self._path_group else self._portal.groups, self._portal.form_has_code
         selected = self._group if self._group in groups else ""
+        if code and not context:
+            context = secrets.token_hex(CONTEXT_SIZE)  # names the login whose code comes back; nothing is kept
         if not error and not context:
             return _blank_form(groups, selected, self._action)
-        return self._render(first_form(groups=groups, selected=selected, error=error), context)
+        return self._render(first_form(groups=groups, selected=selected, error=error, code=code), context)
 
     def _render(self, form: Form, context: str) -> HttpResponse:
         return auth_forms.render_form(form, context=context, max_age=self._portal.logins.timeout, action=self._action)
@@ -273,6 +290,14 @@ class Connection:
     def _choose_group(self, request: HttpRequest) -> None:
         named = request.path[1:]
         self._path_group = self._group = named if named in self._portal.groups else ""
+
+    def _answer(self, response: HttpResponse) -> list[Effect]:
+        """Respond to the last reply of a login. A client that sends it again gets the same response."""
+        if self._reply is not None and not self.over:
+            context, digest, now = self._reply
+            self._portal.logins.keep_answer(context, digest, response, now)
+            self._reply = None
+        return self._respond(response)
 
     def _respond(self, response: HttpResponse) -> list[Effect]:
         if self.over:

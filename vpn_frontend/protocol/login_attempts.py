@@ -7,6 +7,9 @@ login. That gives it no more attempts: the policy engine counts failures by sour
 
 Logins with a challenge are kept apart from logins that have only failed. Wrong passwords cannot evict a login that has
 passed its first round.
+
+A client whose connection died sends its reply again over a new one, with the same bytes (openconnect). The answers that
+ended logins are kept, so that it gets the same one: the login is over, and a code that it used up would be refused.
 """
 
 from __future__ import annotations
@@ -14,10 +17,16 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vpn_frontend.protocol.http import HttpResponse
 
 MAX_LOGINS = 4096  # of each kind; the oldest is forgotten, and its next reply begins a new login
 MAX_STATE = 4096  # characters of a state's repr, about its bytes in memory
 CONTEXT_SIZE = 16  # bytes of the cookie's random value
+MAX_ANSWERS = 1024  # of about 2 KB; the oldest is forgotten, and its client begins a new login
+ANSWER_LIFETIME = 30.0  # seconds; openconnect sends again at once
 
 
 class StateSizeError(Exception):
@@ -35,6 +44,15 @@ class LoginAttempt:
     busy: bool = False  # a reply to the challenge is being checked
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``digest`` is of the reply that was answered at ``given``."""
+
+    digest: bytes
+    response: HttpResponse
+    given: float
+
+
 class LoginAttempts:
     """All logins under way. Each lives for ``timeout`` seconds from its first failure or challenge."""
 
@@ -42,6 +60,7 @@ class LoginAttempts:
         self.timeout = timeout
         self._failed: OrderedDict[str, LoginAttempt] = OrderedDict()
         self._challenged: OrderedDict[str, LoginAttempt] = OrderedDict()
+        self._answers: OrderedDict[str, Answer] = OrderedDict()  # by context, oldest first
 
     def __len__(self) -> int:
         return len(self._failed) + len(self._challenged)
@@ -75,6 +94,20 @@ class LoginAttempts:
         self._make_room(self._challenged, now)
         self._challenged[context] = attempt
         return context
+
+    def keep_answer(self, context: str, digest: bytes, response: HttpResponse, now: float) -> None:
+        """Keep the answer that ended a login."""
+        self._answers.pop(context, None)
+        self._answers[context] = Answer(digest, response, now)
+        while len(self._answers) > MAX_ANSWERS or now - next(iter(self._answers.values())).given >= ANSWER_LIFETIME:
+            self._answers.popitem(last=False)
+
+    def find_answer(self, context: str, digest: bytes, now: float) -> HttpResponse | None:
+        """The answer that ended the login of ``context``, if that was to the same reply. ``None``: it is a new one."""
+        answer = self._answers.get(context)
+        if answer is None or answer.digest != digest or now - answer.given >= ANSWER_LIFETIME:
+            return None
+        return answer.response
 
     def end(self, context: str) -> None:
         """Forget the login, if it is there."""

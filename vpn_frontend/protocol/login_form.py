@@ -56,12 +56,13 @@ class Form:
         return any(field.name == name for field in self.fields)
 
 
-def first_form(*, groups: Sequence[str] = (), selected: str = "", error: str = "") -> Form:
-    """The form that begins a login: a group where there are groups, user name and password.
+def first_form(*, groups: Sequence[str] = (), selected: str = "", error: str = "", code: bool = False) -> Form:
+    """The form that begins a login: a group where there are groups, user name, password, and a code if ``code``.
 
     The selected group is the first option, because AnyConnect shows the first one.
     """
-    return Form(_credentials if not groups else (_group_select(groups, selected), *_credentials), PROMPT, error)
+    fields = _credentials_and_code if code else _credentials
+    return Form((_group_select(groups, selected), *fields) if groups else fields, PROMPT, error)
 
 
 def _group_select(groups: Sequence[str], selected: str) -> Field:
@@ -74,3 +75,4 @@ _credentials = (
     Field(USERNAME, FieldKind.TEXT, "Username:"),
     Field(PASSWORD, FieldKind.PASSWORD, "Password:"),
 )
+_credentials_and_code = (*_credentials, Field(CODE, FieldKind.PASSWORD, "Code:"))

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
 from ocsentry.cli.app import build_app
+from vpn_frontend.auth.totp import code_at, step_at
 
 BLOCK_RULE = {
     "wolfsentry": {"version": "1.6.3", "rules": [{"id": "b", "type": "blacklist", "remote_addr": "198.51.100.0/24"}]}
@@ -48,6 +51,30 @@ def test_files_of_init_are_not_readable_by_others(bare_command_line):
     assert modes["server.key"] == 0o600
     assert modes["ocsentry.db"] & 0o007 == 0
     assert modes["ocsentry.toml"] & 0o007 == 0
+
+
+def test_a_user_is_enrolled_for_one_time_passwords(command_line):
+    command_line.ok("user", "add", "alice", "--password-stdin", stdin="secret one\n")
+    said = command_line.ok("user", "totp", "enrol", "alice")
+    secret, uri = re.search(r"^secret  (\w+)\nURI     (\S+)$", said, re.MULTILINE).groups()
+    assert f"secret={secret}" in uri
+    assert (command_line.folder / "totp.key").stat().st_mode & 0o777 == 0o600
+    assert "pending" in command_line.ok("user", "totp", "show", "alice")
+    assert "the code is wrong" in command_line.fails("user", "totp", "confirm", "alice", "abcdef")
+    code = code_at(base64.b32decode(secret), step_at(time.time()))
+    codes = re.findall(r"^  ([A-Z2-7]{8})$", command_line.ok("user", "totp", "confirm", "alice", code), re.MULTILINE)
+    assert len(codes) == 10
+    assert command_line.json("user", "totp", "show", "alice")["state"] == "active"
+    assert "enrolled already" in command_line.fails("user", "totp", "enrol", "alice")
+    command_line.ok("user", "totp", "reset", "alice")
+    assert command_line.json("user", "totp", "show", "alice")["state"] == "none"
+
+
+def test_a_key_that_others_may_read_is_a_problem(command_line):
+    key = command_line.folder / "totp.key"
+    key.write_text("00" * 32)
+    key.chmod(0o644)
+    assert f"auth.totp.key_file: {key}: others than its owner" in command_line.fails("serve", "--check")
 
 
 def test_users_are_added_changed_and_deleted(command_line):

@@ -38,6 +38,7 @@ from vpn_frontend.settings import (
     PortRule,
     QuotaSettings,
     SessionSettings,
+    TotpSettings,
     VpnSettings,
 )
 
@@ -59,7 +60,8 @@ def problems_of(folder: Path, text: str) -> list[str]:
 
 def test_an_empty_file_means_the_defaults_of_the_vpn(tmp_path):
     loaded = load_config(write(tmp_path, ""))
-    expected = VpnSettings(certificate=tmp_path / "server.crt", private_key=tmp_path / "server.key")
+    auth = AuthSettings(totp=TotpSettings(key_file=tmp_path / "totp.key"))
+    expected = VpnSettings(certificate=tmp_path / "server.crt", private_key=tmp_path / "server.key", auth=auth)
     assert loaded.vpn == expected
     assert loaded.store_url == f"sqlite:///{tmp_path}/ocsentry.db"
     assert loaded.values.policy.rules == (tmp_path / "rules",)

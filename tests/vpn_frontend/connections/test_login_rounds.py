@@ -5,9 +5,11 @@ import asyncio
 
 import pytest
 
-from tests.vpn_frontend.auth.scripted import Codes
+from tests.vpn_frontend.auth.scripted import Codes, Scripted
 from tests.vpn_frontend.connections.front import REPLY, Front, cookie_of
-from vpn_frontend.auth.result import Pending
+from vpn_frontend.auth.result import Accepted, Pending
+from vpn_frontend.protocol import login_attempts
+from vpn_frontend.protocol.login_attempts import ANSWER_LIFETIME
 
 CODE = '<config-auth type="auth-reply"><auth><password>{}</password></auth></config-auth>'
 
@@ -129,3 +131,73 @@ async def test_a_challenge_times_out(make_rounds):
     context = context_of(await front.post(REPLY.format("alice", "secret")))
     front.lab.now += 240
     assert b'name="username"' in await front.post(CODE.format("1"), context)
+
+
+@pytest.mark.asyncio
+async def test_a_last_reply_that_is_sent_again_gets_the_same_answer(make_rounds, users):
+    """A connection that dies before the client has read the answer: openconnect sends the same POST over a new one."""
+    front = make_rounds()
+    context = context_of(await front.post(REPLY.format("alice", "secret")))
+    await front.post(CODE.format("1"), context)
+    accepted = await front.post(CODE.format("2"), context)
+    assert await front.post(CODE.format("2"), context) == accepted
+    assert len(front.lab.events.of("login_accepted")) == 1
+    assert b"200 CONNECTED" in await front.open_tunnel(front.gateway.connect(), cookie_of(accepted))
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_that_ended_a_login_is_given_again(make_rounds):
+    front = make_rounds()
+    context = context_of(await front.post(REPLY.format("alice", "secret")))
+    refusals = [await front.post(CODE.format("x"), context) for _ in range(4)]
+    assert b"<input" not in refusals[2]
+    assert refusals[3] == refusals[2]
+    assert len(front.lab.events.of("login_refused")) == 3, "it is no further failure"
+
+
+@pytest.mark.asyncio
+async def test_the_answer_is_for_the_same_reply_of_the_same_login_and_not_for_long(make_rounds):
+    front = make_rounds()
+    first, other = [context_of(await front.post(REPLY.format("alice", "secret"))) for _ in range(2)]
+    await front.post(CODE.format("1"), first)
+    accepted = await front.post(CODE.format("2"), first)
+    assert cookie_of(accepted)
+    for body, context in ((CODE.format("2"), other), (CODE.format("1"), first), (CODE.format("2"), "00" * 16)):
+        assert b"webvpn=" not in await front.post(body, context)
+    front.lab.now += ANSWER_LIFETIME
+    assert b"webvpn=" not in await front.post(CODE.format("2"), first)
+
+
+@pytest.mark.asyncio
+async def test_answers_are_bounded(make_rounds, monkeypatch):
+    monkeypatch.setattr(login_attempts, "MAX_ANSWERS", 2)
+    front = make_rounds()
+    contexts = [context_of(await front.post(REPLY.format("alice", "secret"))) for _ in range(3)]
+    for code in ("1", "2"):
+        answers = [await front.post(CODE.format(code), context) for context in contexts]
+    assert len(front.connections.portal.logins._answers) == 2
+    again = [await front.post(CODE.format("2"), context) for context in contexts]
+    assert [one == other for one, other in zip(answers, again, strict=True)] == [False, True, True]
+
+
+@pytest.mark.asyncio
+async def test_a_code_may_come_with_the_first_form(make_lab, users):
+    class Beside(Scripted):
+        def begin(self, login):
+            self.logins.append((login.fields.get("secondary_password"), login.context))
+            return Accepted(users["alice"], ())
+
+    codes = Beside()
+    front = Front(make_lab(), users, required=[codes], form_has_code=True)
+    try:
+        connection = front.gateway.connect()
+        form = await front.say(connection, b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n")
+        assert form.index(b'name="password"') < form.index(b'name="secondary_password"')
+        context = context_of(form)
+        body = REPLY.format("alice", "secret").replace("</auth>", "<secondary_password>1</secondary_password></auth>")
+        first = await front.say(front.gateway.connect(), Rounds.request(body, context))
+        again = await front.say(front.gateway.connect(), Rounds.request(body, context))
+        assert cookie_of(first) == cookie_of(again) != ""
+        assert codes.logins == [("1", context)], "sent again, it is not checked again"
+    finally:
+        front.passwords.close()

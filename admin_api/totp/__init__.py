@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One-time passwords of users: enrolment, confirmation, reset."""
