@@ -21,7 +21,7 @@ static gw_restriction *make(uint32_t rule, bool nowhere)
     return gw_restriction_new(&config);
 }
 
-static void check(gw_restriction *rules[3], struct gw_fragment_table *tables[3], enum gw_direction direction,
+static void check(gw_restriction *rules[3], struct gw_restriction_state states[3], enum gw_direction direction,
                   const uint8_t *packet, size_t size)
 {
     struct gw_inner inner;
@@ -29,9 +29,9 @@ static void check(gw_restriction *rules[3], struct gw_fragment_table *tables[3],
 
     if (gw_inner_read(packet, size, &inner) == GW_INNER_MALFORMED)
         return;
-    only = gw_restriction_check(rules[0], &tables[0], direction, packet, size, &inner, 1);
-    except = gw_restriction_check(rules[1], &tables[1], direction, packet, size, &inner, 1);
-    nowhere = gw_restriction_check(rules[2], &tables[2], direction, packet, size, &inner, 1);
+    only = gw_restriction_check(rules[0], &states[0], direction, packet, size, &inner, 1);
+    except = gw_restriction_check(rules[1], &states[1], direction, packet, size, &inner, 1);
+    nowhere = gw_restriction_check(rules[2], &states[2], direction, packet, size, &inner, 1);
     if (nowhere == GW_PERMITTED || only == GW_REFUSED_ROUTE || except == GW_REFUSED_ROUTE)
         abort();
     if (direction == GW_FROM_CLIENT && !(inner.fragment & IPV4_OFFSET) && only == GW_PERMITTED && except == GW_PERMITTED)
@@ -43,7 +43,7 @@ static void check(gw_restriction *rules[3], struct gw_fragment_table *tables[3],
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     gw_restriction *rules[3] = { make(GW_PORTS_ONLY, false), make(GW_PORTS_EXCEPT, false), make(GW_PORTS_ANY, true) };
-    struct gw_fragment_table *tables[3] = { NULL };
+    struct gw_restriction_state states[3] = { 0 };
 
     while (size >= 3) {
         enum gw_direction direction = data[0] & 1 ? GW_TO_CLIENT : GW_FROM_CLIENT;
@@ -55,14 +55,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         length = length < size ? length : size;
         packet = malloc(length ? length : 1);
         memcpy(packet, data, length);
-        check(rules, tables, direction, packet, length);
+        check(rules, states, direction, packet, length);
         free(packet);
         data += length;
         size -= length;
     }
     for (unsigned i = 0; i < 3; i++) {
         gw_restriction_release(rules[i]);
-        free(tables[i]);
+        free(states[i].fragments);
     }
     return 0;
 }

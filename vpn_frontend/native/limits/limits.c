@@ -8,7 +8,7 @@
 struct gw_limits {
     gw_restriction *restriction;    /* a reference; NULL: none */
     gw_budget *budgets[GW_BUDGETS]; /* likewise */
-    struct gw_fragment_table *fragments;    /* owned; NULL: none seen yet */
+    struct gw_restriction_state state;
 };
 
 static const enum gw_stat stats[2][GW_REFUSALS] = {
@@ -49,7 +49,7 @@ void gw_limits_free(struct gw_limits *limits)
     gw_restriction_release(limits->restriction);
     for (unsigned i = 0; i < GW_BUDGETS; i++)
         gw_budget_release(limits->budgets[i]);
-    free(limits->fragments);
+    free(limits->state.fragments);
     free(limits);
 }
 
@@ -74,7 +74,7 @@ static enum gw_refusal check(struct gw_worker *worker, struct gw_session *sessio
     enum gw_refusal refusal = GW_PERMITTED;
 
     if (limits->restriction)
-        refusal = gw_restriction_check(limits->restriction, &limits->fragments, direction, packet, size, inner, worker->now);
+        refusal = gw_restriction_check(limits->restriction, &limits->state, direction, packet, size, inner, worker->now);
     for (unsigned i = 0; i < GW_BUDGETS && refusal == GW_PERMITTED; i++) {
         if (!limits->budgets[i])
             continue;

@@ -27,11 +27,18 @@ enum gw_refusal {
     GW_REFUSALS,
 };
 
+/* Of a session, for one restriction. Zero at first. */
+struct gw_restriction_state {
+    struct gw_fragment_table *fragments;    /* owned by the session; NULL until one is needed */
+    struct {
+        uint64_t peer[2], transport;
+    } permitted[2];                 /* of each direction, the last packet that passed: the next one is often of the same flow */
+};
+
 /* Returns another reference to the same restriction. */
 gw_restriction *gw_restriction_share(gw_restriction *restriction);
-/* Checks a packet of which gw_inner_read has filled `inner`. `*fragments` is owned by the session; NULL until one is needed. `now`:
- * ns. Without memory fragments are refused. */
-enum gw_refusal gw_restriction_check(const gw_restriction *restriction, struct gw_fragment_table **fragments,
+/* Checks a packet of which gw_inner_read has filled `inner`. `now`: ns. Without memory fragments are refused. */
+enum gw_refusal gw_restriction_check(const gw_restriction *restriction, struct gw_restriction_state *state,
                                      enum gw_direction direction, const uint8_t *packet, size_t size,
                                      const struct gw_inner *inner, uint64_t now);
 

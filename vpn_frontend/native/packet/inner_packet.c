@@ -63,13 +63,13 @@ static enum gw_inner_result read4(const uint8_t *packet, size_t size, struct gw_
     gw_map_ipv4(inner->destination, packet + 16);
     inner->control = packet[9] == IPPROTO_ICMP || packet[9] == IPPROTO_IGMP;
     inner->protocol = packet[9];
-    inner->transport = 0;
+    inner->transport = (uint16_t)header;
     fragment = gw_read16(packet + 6);
     inner->fragment = fragment & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET);
-    inner->fragment_id = gw_read16(packet + 4);
-    if (fragment_hides_header(packet[9], (size_t)(fragment & IPV4_OFFSET) * 8, fragment & IPV4_MORE_FRAGMENTS, size - header))
+    if (fragment_hides_header(packet[9], (size_t)(fragment & IPV4_OFFSET) * 8, fragment & IPV4_MORE_FRAGMENTS, size - header)) {
+        inner->transport = 0;
         return GW_INNER_FRAGMENT;
-    inner->transport = (uint16_t)header;
+    }
     if (header > IPV4_HEADER)
         return read_options(packet + IPV4_HEADER, header - IPV4_HEADER);
     return GW_INNER_OK;

@@ -33,7 +33,7 @@ struct gw_inner {
     uint8_t protocol;               /* of the transport header */
     uint16_t transport;             /* where it begins, or the data of a later fragment. 0: it cannot be read */
     uint16_t fragment;              /* as in IPv4: IPV4_MORE_FRAGMENTS and IPV4_OFFSET; 0: a whole packet */
-    uint32_t fragment_id;           /* of a fragment */
+    uint32_t fragment_id;           /* of a fragment of IPv6 */
 };
 
 /* Parses the headers of a packet of `size` bytes up to the transport header. Returns GW_INNER_OK, _MALFORMED, _FRAGMENT or

@@ -17,7 +17,7 @@
 #define NOW UINT64_C(1000000000)
 
 static const struct gw_port_range https = { 443, 443, IPPROTO_TCP }, smtp = { 25, 25, IPPROTO_TCP };
-static struct gw_fragment_table *table;
+static struct gw_restriction_state state;
 
 static gw_restriction *make(const struct gw_address_range *networks, uint32_t count, const struct gw_port_range *ports, uint32_t rule)
 {
@@ -41,7 +41,9 @@ static enum gw_refusal check_at(const gw_restriction *restriction, enum gw_direc
     memcpy(copy, packet, size);
     result = gw_inner_read(copy, size, &inner);
     assert(result != GW_INNER_MALFORMED);
-    refusal = gw_restriction_check(restriction, &table, direction, copy, size, &inner, now);
+    memset(state.permitted, 0, sizeof(state.permitted));    /* of another restriction, perhaps */
+    refusal = gw_restriction_check(restriction, &state, direction, copy, size, &inner, now);
+    assert(gw_restriction_check(restriction, &state, direction, copy, size, &inner, now) == refusal);
     free(copy);
     return refusal;
 }
@@ -53,8 +55,8 @@ static enum gw_refusal check(const gw_restriction *restriction, enum gw_directio
 
 static void forget_fragments(void)
 {
-    free(table);
-    table = NULL;
+    free(state.fragments);
+    memset(&state, 0, sizeof(state));
 }
 
 /* A packet of 32 bytes of transport for 10.0.0.`host`. */
@@ -280,7 +282,7 @@ static void test_tiny_first_fragments(void)
     write4(packet, 1, IPPROTO_TCP, IPV4_MORE_FRAGMENTS);
     gw_write16(packet + 2, IPV4_HEADER + 8);
     assert(check(except, GW_TO_CLIENT, packet, IPV4_HEADER + 8) == GW_REFUSED_PORT);
-    assert(!table);
+    assert(!state.fragments);
     gw_restriction_release(except);
 }
 
