@@ -265,6 +265,8 @@ class NativeGateway:
             payload = ffi.buffer(self._data + position, size)[:] if size else b""
             position += size
             yield _READERS[event.kind](event, payload)
+        if position:
+            ffi.memmove(self._data, bytes(position), position)  # a password may have been in it
 
     def _handle(self) -> GatewayPointer:
         if not self._gw:

@@ -49,11 +49,11 @@ class HttpError(Exception):
 class HttpConnection:
     """The server's side of one connection. After an ``HttpError`` only ``refuse`` may be called."""
 
-    __slots__ = ("_early", "_last", "_reader", "_request", "_requests", "awaiting_answer", "closing")
+    __slots__ = ("_early", "_last", "_method", "_reader", "_requests", "awaiting_answer", "closing")
 
     def __init__(self) -> None:
         self._reader: _Reader | None = None  # of an incomplete request in another spelling
-        self._request: HttpRequest | None = None  # the latest
+        self._method = ""  # of the latest request; its body, which may hold a password, is not kept
         self._early = b""
         self._requests = 0
         self._last = False  # no request may follow this one
@@ -88,7 +88,7 @@ class HttpConnection:
         if self.closing:
             headers.append(("Connection", "close"))
         head = render_head(response.status, response.reason, headers)
-        return head if self._request is not None and self._request.method == "HEAD" else head + response.body
+        return head if self._method == "HEAD" else head + response.body
 
     def open_tunnel(self, reason: str, headers: Iterable[tuple[str, str]]) -> tuple[bytes, bytes]:
         """The head of the 200 response to CONNECT, and the bytes that followed the request."""
@@ -105,11 +105,11 @@ class HttpConnection:
 
     @property
     def _tunnel_wanted(self) -> bool:
-        return self._request is not None and self._request.method == "CONNECT"
+        return self._method == "CONNECT"
 
     def _complete(self, request: HttpRequest, trailing: bytes) -> HttpRequest:
         self._requests += 1
-        self._request = request
+        self._method = request.method
         self.awaiting_answer = True
         if request.method == "CONNECT":
             self._keep_early(trailing)
@@ -169,7 +169,11 @@ class _Reader:
             raise HttpError(431, _REASONS[431])
         if _AMBIGUOUS.search(head, max(0, start - 1), bound):
             raise HttpError(400, "Bad Request")
-        return None if end < 0 else bytes(head)
+        if end < 0:
+            return None
+        whole = bytes(head)
+        head[:] = bytes(len(head))  # a password may be in it
+        return whole
 
     @property
     def trailing(self) -> bytes:
@@ -220,13 +224,15 @@ class _Reader:
         request = self._request
         if request is None:  # unreachable: h11 ends only a message that it began
             raise HttpError(400, "Bad Request")
+        body = bytes(self._body)
+        self._body[:] = bytes(len(body))  # a password may be in it
         path, _, query = request.target.decode("latin-1").partition("?")
         return HttpRequest(
             method=request.method.decode("latin-1"),
             path=path,
             query=query,
             headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers),
-            body=bytes(self._body),
+            body=body,
         )
 
 

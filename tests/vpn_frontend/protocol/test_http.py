@@ -253,3 +253,16 @@ def test_an_unfinished_request_is_held_in_less_than_64_kib():
 @pytest.mark.parametrize("version", [b"0.9", b"0.0", b"1.2", b"2.0", b"9.9"])
 def test_another_version_of_http_is_refused(version):
     assert refused(HttpConnection(), b"GET / HTTP/" + version + b"\r\nHost: vpn\r\n\r\n") in {400, 505}
+
+
+def test_a_complete_request_leaves_no_copy_in_the_connection():
+    """A login's body holds a password. The connection may stay open for long."""
+    connection = HttpConnection()
+    body = b"username=alice&password=correct-horse"
+    request = None
+    for piece in (b"POST / HTTP/1.1\r\nhost:x\r\ncontent-length: %d\r\n\r\n" % len(body), body):
+        request = connection.receive(piece) or request
+    assert request is not None
+    assert request.body == body
+    kept = [getattr(connection, name) for name in connection.__slots__]
+    assert not any(one is request or one == body for one in kept)

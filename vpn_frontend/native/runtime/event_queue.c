@@ -40,9 +40,10 @@ static struct gw_queued_event *take_spare(struct gw_event_queue *queue)
     return node;
 }
 
-/* Requires the lock. */
+/* Requires the lock. What a client sent before its tunnel may hold a password. */
 static void give_back(struct gw_event_queue *queue, struct gw_queued_event *node)
 {
+    explicit_bzero(node->data, node->event.data_size);
     if (node < queue->spares || node >= queue->spares + GW_EVENTS_SPARE) {
         free(node);
         return;

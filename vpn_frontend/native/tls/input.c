@@ -109,6 +109,7 @@ static void read_records(struct gw_connection *connection)
             result = read_pieces(connection, &size);
             if (size)
                 on_app_data(connection, worker->plain, size);
+            explicit_bzero(worker->plain, size);    /* it may hold a password */
         }
     }
     if (result == GW_TLS_CLOSED)
