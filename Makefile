@@ -22,7 +22,7 @@ SOAK_ROUNDS ?= 500
 SOAK_SECONDS ?= 3600
 HOSTILE_ROUNDS ?= 20
 
-PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates libseccomp2
+PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates libseccomp2 libnftables1
 TEST_PACKAGES := openconnect iputils-ping nftables procps systemd slapd libpam-wrapper libpam-oath oathtool freeradius
 BENCH_PACKAGES := ocserv iperf3 wireguard-go wireguard-tools libuv1-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev

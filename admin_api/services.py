@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
+from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
 from admin_api.enforcement.rule_listing import RuleListing
 from admin_api.http.request_metrics import RequestMetrics
 from admin_api.http.throttle import Throttle
@@ -42,6 +43,7 @@ class Services:
     started_at: datetime = field(default_factory=SYSTEM_CLOCK.wall)
     checks: Mapping[str, ReadinessCheck] = field(default_factory=dict)
     gateway_stats: GatewayStats = dict
+    kernel: KernelFilter = field(default_factory=NoKernelFilter)
     throttle: Throttle = field(default_factory=Throttle)
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
     hosts: Collection[str] = ()

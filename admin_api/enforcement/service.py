@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.enforcement.api_rules import RuleChange, as_documents, count_rules, point_into_rule
 from admin_api.enforcement.blocks import BlockChange, BlockList, block_rule_id
+from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
 from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport, RemovalReport
 from admin_api.enforcement.safeguards import (
     MAX_CUT,
@@ -78,11 +79,12 @@ class Enforcement:
         clock: Clock = SYSTEM_CLOCK,
         control: ControlWorker | None = None,
         trials: TrialWorker | None = None,
+        kernel: KernelFilter | None = None,
     ) -> None:
         """``paths`` are rule files and folders; ``make_trial_engine`` makes the temporary engine of a dry run.
 
         ``control`` runs the changes, ``trials`` what callers may ask for without changing anything; ``stop`` closes
-        both.
+        both. ``kernel`` is told of what is refused no longer.
         """
         self._engine = engine
         self._sessions = sessions
@@ -96,6 +98,7 @@ class Enforcement:
         make_trial_engine = make_trial_engine or (lambda policy: Engine(policy, never_block=self._never_block))
         self._trials = Trials(engine, sessions.list, make_trial_engine, self._never_block, self._trial_worker)
         self._clock = clock
+        self._kernel = kernel or NoKernelFilter()
         self._policy_lock = asyncio.Lock()
         self._lock = asyncio.Lock()  # of the engine
         self._blocks = BlockList(engine, store, events, clock, self._lock)
@@ -183,6 +186,7 @@ class Enforcement:
             block = self._blocks.remove_block(id_or_cidr, by)
         if block is None:
             return None
+        await self._kernel.lift(parse_network(block.cidr))
         self._events.emit(ApiEvent.BLOCK_REMOVED, id=block.id, cidr=block.cidr, by=by)
         return RemovalReport(block.id, block.cidr, stored=await self._blocks.settle(block.id))
 
@@ -293,6 +297,7 @@ class Enforcement:
 
     async def _put_in_force(self, policy: Policy) -> None:
         await self._control.run(self._engine.swap, policy)
+        await self._kernel.lift()
         self._policy = policy
         self._version += 1
         self._loaded_at = self._clock.wall()

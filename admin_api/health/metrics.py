@@ -36,6 +36,7 @@ class ServerCollector(Collector):
         yield from self._engine()
         yield from self._sessions()
         yield from self._gateway()
+        yield from self._kernel()
         yield from self._api()
 
     def _policy(self) -> Iterator[Metric]:
@@ -77,6 +78,23 @@ class ServerCollector(Collector):
         for name, value in sorted(self._services.gateway_stats().items()):
             family.add_metric([name], value)
         yield family
+
+    def _kernel(self) -> Iterator[Metric]:
+        figures = self._services.kernel.figures()
+        if figures is None:
+            return
+        family = CounterMetricFamily(
+            "ocsentry_kernel_dropped_packets", "Packets that the kernel dropped for the policy", labels=["family"]
+        )
+        for name, packets in sorted(figures.dropped.items()):
+            family.add_metric([name], packets)
+        yield family
+        yield GaugeMetricFamily(
+            "ocsentry_kernel_networks", "Sources and networks that the kernel drops", figures.networks
+        )
+        yield GaugeMetricFamily(
+            "ocsentry_kernel_left_out", "Refused networks for which the kernel's sets have no room", figures.left_out
+        )
 
     def _api(self) -> Iterator[Metric]:
         requests = self._services.request_metrics

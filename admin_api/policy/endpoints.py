@@ -113,7 +113,13 @@ async def explain_verdict(
         raise invalid_value("/event", str(error)) from None
     steps = [StepView.model_validate(step) for step in explanation.steps]
     verdict = _show_verdict(explanation.verdict)
-    return ExplanationView(address=address, event=explanation.event, verdict=verdict, steps=steps)
+    return ExplanationView(
+        address=address,
+        event=explanation.event,
+        verdict=verdict,
+        steps=steps,
+        dropped_by_kernel=services.kernel.drops(address),
+    )
 
 
 def _documents(body: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -85,6 +85,9 @@ class ExplanationView(View):
     event: str
     verdict: VerdictView
     steps: list[StepView] = Field(description="The tiers in order of evaluation.")
+    dropped_by_kernel: bool = Field(
+        description="True: the kernel drops new connections from this address, and the server does not see them."
+    )
 
 
 class ChangeView(View):

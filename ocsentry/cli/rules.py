@@ -188,4 +188,7 @@ def render_explanation(answer: dict[str, Any]) -> str:
     verdict = answer["verdict"]
     rule = f", rule {verdict['rule_id']}" if verdict.get("rule_id") else ""
     wait = f", again in {verdict['retry_after']:.0f} s" if isinstance(verdict.get("retry_after"), int | float) else ""
-    return "\n".join([*lines, f"= {verdict['action']} ({verdict['reason']}{rule}{wait})"])
+    lines.append(f"= {verdict['action']} ({verdict['reason']}{rule}{wait})")
+    if answer.get("dropped_by_kernel"):
+        lines.append("  the kernel drops its new connections (policy.kernel); the server does not see them")
+    return "\n".join(lines)

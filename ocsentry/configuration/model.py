@@ -72,6 +72,12 @@ class ConfigError(OperatorError):
         self.problems = problems
 
 
+def _refuse_xdp(value: object) -> object:
+    if value == "xdp":
+        raise ValueError('this version has no XDP program: set "nftables", or "off"')
+    return value
+
+
 class VpnSection(Section):
     listen: ListenAddresses = _field(
         _one_or_list(VPN.listen),
@@ -125,6 +131,11 @@ class PolicySection(Section):
         ["127.0.0.0/8", "::1/128"], "Networks that no rule may refuse. Add the operator's own.", max_length=1024
     )
     default: Literal["accept", "reject"] = _field("accept", "Verdict when no rule matches.")
+    kernel: Annotated[Literal["off", "nftables"], BeforeValidator(_refuse_xdp)] = _field(
+        "off",
+        "Where penalised sources and networks that blocks or rules refuse are dropped before the server accepts: in "
+        "the kernel (`nftables`, Linux 5.12), or not at all. Takes effect at the start.",
+    )
 
 
 class AdminSection(Section):

@@ -36,6 +36,9 @@ class LogEvent(StrEnum):
     RUNNING_AS_ROOT = "running_as_root"
     RESTRICTION_MISSING = "restriction_missing"
     HELPER_LOST = "helper_lost"
+    KERNEL_FILTER_FAILED = "kernel_filter_failed"
+    KERNEL_FILTER_RESTORED = "kernel_filter_restored"
+    KERNEL_FILTER_FULL = "kernel_filter_full"
     EVENTS_SUPPRESSED = "events_suppressed"
     LOG_LINES_LOST = "log_lines_lost"
     MESSAGE = "message"
@@ -70,6 +73,13 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.RUNNING_AS_ROOT: CatalogEntry("warning", "The server has no user of its own and stays root: `fix`."),
     LogEvent.RESTRICTION_MISSING: CatalogEntry("warning", "The kernel does not support a restriction: `restriction`."),
     LogEvent.HELPER_LOST: CatalogEntry("error", "The helper process ended. The server continues without its verbs."),
+    LogEvent.KERNEL_FILTER_FAILED: CatalogEntry(
+        "error", "The packet filter in the kernel could not be changed: `error`. The server itself refuses its sources."
+    ),
+    LogEvent.KERNEL_FILTER_RESTORED: CatalogEntry("info", "The kernel drops again what the policy refuses by network."),
+    LogEvent.KERNEL_FILTER_FULL: CatalogEntry(
+        "warning", "A set of the packet filter is full. The server itself refuses the `left_out` networks."
+    ),
     LogEvent.EVENTS_SUPPRESSED: CatalogEntry(
         "warning", "Events of one kind exceeded the rate limit of the log: `kind`, `count`."
     ),

@@ -68,6 +68,8 @@ def open_and_drop(config: LoadedConfig) -> Started:
         lists = named_lists(config, rule_files.read)
         helper.confine(seccomp=mode, landlock=process.landlock)
         totp_key = _open_totp_key(config, identity)
+        if config.values.policy.kernel == "nftables":
+            _open_filter(helper)
         descriptors = open_through(helper, config.vpn)
         listener, tls = _open_api(config)
         reach = reach_of_server(config, lists) if process.landlock else None
@@ -94,6 +96,14 @@ def _open_totp_key(config: LoadedConfig, identity: Identity | None) -> bytes | N
         if auth.totp.key_file.exists() or "totp" in auth.require:
             raise PrivilegeError(f"auth.totp.key_file: {error}") from error
         return None
+
+
+def _open_filter(helper: Helper) -> None:
+    try:
+        helper.open_filter()
+    except OSError as error:
+        text = f"policy.kernel: no table can be made: {error.strerror or error} (it needs CAP_NET_ADMIN and Linux 5.12)"
+        raise PrivilegeError(text) from error
 
 
 def _open_api(config: LoadedConfig) -> tuple[socket.socket | None, ssl.SSLContext | None]:

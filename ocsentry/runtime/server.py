@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from admin_api.app import create_app
 from admin_api.clock import SYSTEM_CLOCK
 from admin_api.enforcement.engine_state import restore_engine_state, save_engine_state
+from admin_api.enforcement.kernel_filter import NoKernelFilter
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.second_factors.totp_issuer import TotpIssuer
@@ -33,6 +34,8 @@ from ocsentry.login_methods.table import open_methods
 from ocsentry.observability.decision_events import DecisionEvents
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.observability.event_sink import LoggingEventSink
+from ocsentry.privileges.packet_filter.follower import FilterFollower
+from ocsentry.privileges.packet_filter.kernel_filter import KernelFilter
 from ocsentry.privileges.reports import HelperWatch
 from ocsentry.rule_sources.feed_download import HttpFetcher
 from ocsentry.rule_sources.feed_refresher import FeedRefresher
@@ -99,6 +102,7 @@ class Server:
         self._report_feeds(await asyncio.to_thread(self._feed_refresher.fetch_missing, time.monotonic()))
         self._engine = self._make_engine()
         self._made.callback(self._engine.close)
+        self._kernel = self._make_kernel_filter()
         self._enforcement = Enforcement(
             self._engine,
             self._sessions,
@@ -108,10 +112,14 @@ class Server:
             never_block=values.policy.never_block,
             load=policy_loader(values.policy, self._progress, files.read),
             control=self._control,
+            kernel=self._kernel,
         )
         self._made.push_async_callback(self._enforcement.stop)
         await self._enforcement.start()
         await self._restore_engine_state()
+        if isinstance(self._kernel, FilterFollower):
+            self._kernel.start()
+            self._made.push_async_callback(self._kernel.stop)
         await self._open_vpn()
         await self._open_api()
         self._tasks.append(asyncio.create_task(self._watch_rules(), name="watcher of the rule files"))
@@ -156,6 +164,11 @@ class Server:
         )
         self._decision_events = DecisionEvents(core, asked, self._events, lambda: engine.policy.geo_lookup)
         return engine
+
+    def _make_kernel_filter(self) -> FilterFollower | NoKernelFilter:
+        if self._config.values.policy.kernel == "off":
+            return NoKernelFilter()
+        return FilterFollower(KernelFilter(self._engine, self._started.helper), self._events)
 
     async def _restore_engine_state(self) -> None:
         restored = await restore_engine_state(self._store, self._engine, self._control)
@@ -213,8 +226,10 @@ class Server:
                 "watcher of the rule files": self._check_watcher,
                 "helper process": self._helper_watch.check,
                 "TUN device": self._check_tun,
+                "packet filter": self._check_kernel_filter,
             },
             gateway_stats=self._vpn.stats,
+            kernel=self._kernel,
             hosts=self._config.values.admin.hosts,
             totp=TotpIssuer.with_key(self._started.totp_key, self._config.vpn.auth.totp.issuer),
         )
@@ -264,6 +279,9 @@ class Server:
 
     async def _check_tun(self) -> str | None:
         return self._tun_problem() if self._vpn.tun_lost.is_set() else None
+
+    async def _check_kernel_filter(self) -> str | None:
+        return None if isinstance(self._kernel, NoKernelFilter) else await self._kernel.check()
 
     async def _check_watcher(self) -> str | None:
         return self._watch_problem

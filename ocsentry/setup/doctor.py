@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 from ocsentry.configuration.policy_files import load_policy
 from ocsentry.privileges.checks import find_remarks
+from ocsentry.privileges.errors import PrivilegeError
+from ocsentry.privileges.packet_filter.counters import CounterSocket
+from ocsentry.privileges.packet_filter.libnftables import Nftables
+from ocsentry.privileges.packet_filter.table import COUNTERS, table_name
 from ocsentry.setup.certificates import EXPIRY_WARNING, CertificatePairError, expiry_problem, inspect_pair, utc_now
 from sentry_engine import PolicyError, find_policy_issues
 from vpn_frontend.validation import validate
@@ -194,6 +198,28 @@ def _privileges(config: LoadedConfig) -> Iterator[CheckResult]:
         yield CheckResult("privileges", "ok", "dropped before the first client: capabilities, seccomp, Landlock")
 
 
+def _kernel_filter(config: LoadedConfig) -> Iterator[CheckResult]:
+    """What the kernel drops for the policy. The counters need root."""
+    name = "packet filter"
+    if config.values.policy.kernel == "off":
+        return
+    try:
+        Nftables().close()
+    except PrivilegeError as error:
+        yield CheckResult(name, "fail", str(error), "see the message")
+        return
+    table = table_name(config.vpn.network.device)
+    try:
+        with CounterSocket() as counters:
+            dropped = sum(counters.read(table, counter).packets for counter in COUNTERS.values())
+    except FileNotFoundError:
+        yield CheckResult(name, "ok", f"no server runs; it will make the table {table}, and the kernel will drop by it")
+    except OSError as error:
+        yield CheckResult(name, "warn", f"cannot be read: {error.strerror}", "run the doctor as root")
+    else:
+        yield CheckResult(name, "ok", f"the kernel has dropped {dropped} packets by the table inet {table}")
+
+
 def _database(config: LoadedConfig) -> Iterator[CheckResult]:
     database = _database_file(config)
     if database is None:
@@ -224,5 +250,6 @@ CHECKS: tuple[Callable[[LoadedConfig], Iterator[CheckResult]], ...] = (
     _clock,
     _permissions,
     _privileges,
+    _kernel_filter,
     _database,
 )

@@ -25,6 +25,7 @@ from sentry_engine.engine.core_stack import CoreStack
 from sentry_engine.engine.decision_log import DecisionLog
 from sentry_engine.engine.event_names import BUILTIN_NUMBERS, LOGIN_EVENTS, EventName, EventNames
 from sentry_engine.engine.explanation import Explanation, add_user_step
+from sentry_engine.engine.in_force import InForce
 from sentry_engine.engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
 from sentry_engine.engine.logins import check_user_rules, decide_connected, observe_login, settle_failures
 from sentry_engine.engine.penalties import clear_penalties
@@ -100,6 +101,12 @@ class Engine:
     def never_block(self) -> Prefixes:
         """The networks that no rule, penalty or limit may refuse."""
         return self._never_block
+
+    def in_force(self) -> InForce:
+        """Policy and blocks of one moment."""
+        with self._lock:
+            blocks = tuple(self._blocks.values())
+            return InForce(self._version, self._policy, self._offset, self._never_block, blocks)
 
     def swap(self, policy: Policy) -> None:
         """Put ``policy`` in force at once. Counters, penalties, blocks and leases stay.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -80,11 +80,13 @@ class Exemptions:
 
     def __init__(self, networks: Iterable[tuple[bytes, int]]) -> None:
         self._by_length: dict[int, set[bytes]] = {}
-        starts: dict[bool, set[int]] = {True: set(), False: set()}
+        longest: dict[bool, dict[int, int]] = {True: {}, False: {}}
         for network, length in networks:
             self._by_length.setdefault(length, set()).add(network)
-            starts[_is_v4(network, length)].add(int.from_bytes(network))
-        self._starts = {family: sorted(found) for family, found in starts.items()}
+            family, start = longest[_is_v4(network, length)], int.from_bytes(network)
+            family[start] = max(length, family.get(start, 0))
+        self._longest = longest  # length by first address
+        self._starts = {family: sorted(found) for family, found in longest.items()}
 
     def holds(self, network: bytes, length: int) -> bool:
         """True if one of them equals or contains this network."""
@@ -97,12 +99,13 @@ class Exemptions:
 
     def cut_out_of(self, ban: Ban) -> Iterator[Ban]:
         """Yield the ban without the exempt networks inside it, in as few pieces as possible."""
-        starts = self._starts[_is_v4(ban.network, ban.length)]
+        family = _is_v4(ban.network, ban.length)
+        starts, longest = self._starts[family], self._longest[family]
         pieces = [(ban.network, ban.length)]
         while pieces:
             network, length = pieces.pop()
             start, size = int.from_bytes(network), 1 << (128 - length)
-            if bisect_left(starts, start) == bisect_left(starts, start + size):
+            if longest.get(start, -1) < length and bisect_right(starts, start) == bisect_left(starts, start + size):
                 yield replace(ban, network=network, length=length)
             elif network not in self._by_length.get(length, ()):
                 half = (start + size // 2).to_bytes(16)

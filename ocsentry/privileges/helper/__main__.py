@@ -20,14 +20,20 @@ from ocsentry.errors import OperatorError
 from ocsentry.privileges.capabilities import CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE
 from ocsentry.privileges.drop import Restrictions, drop
 from ocsentry.privileges.filters import Role, build
+from ocsentry.privileges.helper.answer import Answer, Refused
 from ocsentry.privileges.helper.protocol import ProtocolError, receive_message, send_message
 from ocsentry.privileges.helper.scope import Scope
-from ocsentry.privileges.helper.verbs import VERBS, Answer, Refused
+from ocsentry.privileges.helper.verbs import VERBS
 from ocsentry.privileges.landlock import Port
+from ocsentry.privileges.packet_filter.verbs import PacketFilter
 from ocsentry.privileges.reach import reach_of_helper
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ocsentry.privileges.helper.protocol import Document
+
+    Verbs = Mapping[str, Callable[[Scope, Document], Answer]]
 
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KEPT = frozenset([CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_DAC_READ_SEARCH])  # as far as it is started with them
@@ -43,16 +49,16 @@ def main() -> None:
     if first is None:
         return
     try:
-        scope = confine(first[0])
+        scope, verbs = confine(first[0])
     except OperatorError as error:
         send_message(link, {"error": str(error)})
         return
     send_message(link, {"ok": True})
-    serve(link, scope)
+    serve(link, scope, verbs)
 
 
-def confine(setup: Document) -> Scope:
-    """Give up what no verb needs. Raises ``PrivilegeError``.
+def confine(setup: Document) -> tuple[Scope, Verbs]:
+    """Give up what no verb needs. Returns what the verbs may act on, and the verbs. Raises ``PrivilegeError``.
 
     With a configuration file as second argument, the scope comes from that file alone. A service manager has started
     this helper then, and the server that connects may have been taken over.
@@ -61,10 +67,11 @@ def confine(setup: Document) -> Scope:
         scope, seccomp, landlock = _read_configuration(Path(sys.argv[CONFIG_ARGUMENT]))
     else:
         scope, seccomp, landlock = Scope.parse(setup["scope"]), setup["seccomp"], setup["landlock"]
+    verbs = {**VERBS, **(PacketFilter(scope).verbs() if scope.packet_filter else {})}
     program = None if seccomp == "off" else build(Role.HELPER, seccomp)
     reach = reach_of_helper(scope.files.values(), [TUN]) if landlock else None
     drop(Restrictions(None, program, reach, KEPT, Port.CONNECT))
-    return scope
+    return scope, verbs
 
 
 def _read_configuration(path: Path) -> tuple[Scope, str, bool]:
@@ -75,13 +82,13 @@ def _read_configuration(path: Path) -> tuple[Scope, str, bool]:
     return scope_of(config), config.values.process.seccomp, config.values.process.landlock
 
 
-def serve(link: socket.socket, scope: Scope) -> None:
+def serve(link: socket.socket, scope: Scope, verbs: Verbs) -> None:
     """Answer requests until the server is gone. A packet that is not a request ends the helper."""
     while (received := receive_message(link)) is not None:
         message, descriptors = received
         if descriptors:
             raise ProtocolError("requests carry no descriptors")
-        document, answer = _answer(scope, message)
+        document, answer = _answer(verbs, scope, message)
         try:
             send_message(link, {"id": message.get("id"), **document}, answer.descriptors)
         finally:
@@ -89,8 +96,8 @@ def serve(link: socket.socket, scope: Scope) -> None:
                 os.close(descriptor)
 
 
-def _answer(scope: Scope, message: Document) -> tuple[Document, Answer]:
-    verb = VERBS.get(str(message.get("verb")))
+def _answer(verbs: Verbs, scope: Scope, message: Document) -> tuple[Document, Answer]:
+    verb = verbs.get(str(message.get("verb")))
     if verb is None:
         return {"error": "there is no such verb", "errno": 0}, Answer()
     try:

@@ -18,7 +18,7 @@ from vpn_frontend.gateway.sockets import ListenError
 from vpn_frontend.gateway.tun import TunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from ocsentry.privileges.helper.protocol import Document
@@ -129,6 +129,22 @@ class Helper:
     def change_route(self, action: str, network: str) -> None:
         """``add`` or ``del`` a route for ``network`` to the TUN device. Raises ``OSError``."""
         self._ask({"verb": "route", "action": action, "network": network}, 0)
+
+    def open_filter(self) -> None:
+        """Replace the table of the packet filter by an empty one. Raises ``OSError``."""
+        self._ask({"verb": "open_filter"}, 0)
+
+    def change_filter(self, remove: Sequence[str], add: Sequence[tuple[str, int]]) -> None:
+        """Remove networks from the kernel's sets, then add networks for a number of seconds (0: without end).
+
+        Raises ``OSError``; then nothing has changed, or the helper did not answer.
+        """
+        self._ask({"verb": "change_filter", "remove": remove, "add": add}, 0)
+
+    def read_filter(self) -> dict[str, int]:
+        """Packets that the kernel dropped since ``open_filter``, by family. Raises ``OSError``."""
+        answer, _ = self._ask({"verb": "read_filter"}, 0)
+        return {family: answer[family] for family in ("ipv4", "ipv6")}
 
     def has_ended(self) -> bool:
         """True: no further request will be answered. Does not take an answer that another thread waits for."""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def scope_of(config: LoadedConfig) -> Scope:
-    """The files, the device, the pools and the endpoints of the VPN."""
-    vpn = config.vpn
+    """The files, the device, the pools and the endpoints of the VPN, and what its packet filter spares."""
+    vpn, policy = config.vpn, config.values.policy
     pools = (vpn.network.ipv4_pool, vpn.network.ipv6_pool, *vpn.group_pools())
     return Scope(
         files={"vpn.certificate": vpn.certificate, "vpn.private_key": vpn.private_key, **_secret_files(config)},
@@ -24,6 +24,8 @@ def scope_of(config: LoadedConfig) -> Scope:
         networks=tuple(pool for pool in pools if pool is not None),
         listeners=tuple(map(str, vpn.listen)),
         datagrams=tuple(map(str, vpn.dtls_listen or vpn.listen)) if vpn.dtls else (),
+        packet_filter=policy.kernel == "nftables",
+        never_block=policy.never_block,
     )
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Scope:
     """``files`` are named by configuration key. Routes lead to ``device``, for networks inside ``networks`` only.
 
-    ``listeners`` (TCP) and ``datagrams`` (UDP) are the endpoints that may be bound, as text.
+    ``listeners`` (TCP) and ``datagrams`` (UDP) are the endpoints that may be bound, as text. With ``packet_filter`` new
+    connections to them can be dropped in the kernel, except those from ``never_block``.
     """
 
     files: dict[str, Path]
@@ -28,6 +29,8 @@ class Scope:
     networks: tuple[IPv4Network | IPv6Network, ...]
     listeners: tuple[str, ...] = ()
     datagrams: tuple[str, ...] = ()
+    packet_filter: bool = False
+    never_block: tuple[IPv4Network | IPv6Network, ...] = ()
 
     def render(self) -> Document:
         return {
@@ -38,6 +41,8 @@ class Scope:
             "networks": [str(network) for network in self.networks],
             "listeners": self.listeners,
             "datagrams": self.datagrams,
+            "packet_filter": self.packet_filter,
+            "never_block": [str(network) for network in self.never_block],
         }
 
     @classmethod
@@ -49,4 +54,6 @@ class Scope:
             networks=tuple(ip_network(text) for text in document["networks"]),
             listeners=tuple(document["listeners"]),
             datagrams=tuple(document["datagrams"]),
+            packet_filter=document["packet_filter"],
+            never_block=tuple(ip_network(text) for text in document["never_block"]),
         )

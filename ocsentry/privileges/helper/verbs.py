@@ -2,7 +2,8 @@
 """The helper's verbs. Each checks its arguments against the scope, and is bounded in time and size.
 
 A new verb is a function in ``VERBS``: it takes the scope and the message, and returns what is added to the answer and
-the descriptors that go with it. ``OSError`` and ``Refused`` become error answers.
+the descriptors that go with it. ``OSError`` and ``Refused`` become error answers. Those of the packet filter are in
+``ocsentry.privileges.packet_filter.verbs``.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import asyncio
 import errno
 import os
 import stat
-from dataclasses import dataclass, field
 from ipaddress import IPv4Network, ip_network
 from typing import TYPE_CHECKING
 
 from pyroute2 import AsyncIPRoute, NetlinkError
 
+from ocsentry.privileges.helper.answer import Answer, Refused
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.settings import parse_endpoint
 
@@ -29,18 +30,6 @@ if TYPE_CHECKING:
 MAX_FILE = 1024 * 1024  # bytes of a key or a certificate chain
 MAX_QUEUES = 64  # also sockets: one for each worker
 NETLINK_DEADLINE = 5.0  # seconds
-
-
-class Refused(Exception):  # noqa: N818 - an answer, not a fault
-    """The arguments are outside the scope."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """``descriptors`` belong to the answer, and are closed once it is sent."""
-
-    fields: Document = field(default_factory=dict)
-    descriptors: tuple[int, ...] = ()
 
 
 def read_key(scope: Scope, message: Document) -> Answer:

@@ -250,6 +250,20 @@ def test_the_doctor_sees_a_udp_port_that_its_owner_would_share(command_line):
     assert findings[f"UDP {endpoint}"] == "warn"
 
 
+def test_the_doctor_says_what_the_kernel_drops(command_line, monkeypatch):
+    text = command_line.config.read_text()
+    command_line.config.write_text(text.replace("[policy]\n", '[policy]\nkernel = "nftables"\n'))
+
+    def finding():
+        rows = json.loads(command_line.run("doctor", "--json").stdout)
+        return next(row for row in rows if row["check"] == "packet filter")
+
+    assert "no server runs" in finding()["detail"]
+    monkeypatch.setattr("ocsentry.privileges.packet_filter.libnftables.LIBRARY", "libmissing.so.1")
+    assert finding()["level"] == "fail"
+    assert "libnftables1" in finding()["detail"]
+
+
 def test_the_doctors_fixes_for_forwarding_are_independent(command_line, monkeypatch, tmp_path):
     off = tmp_path / "off"
     off.write_text("0\n")

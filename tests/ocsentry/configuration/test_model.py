@@ -198,6 +198,7 @@ def test_groups_reach_the_vpn(tmp_path):
         ("[auth]\nrequire = ['password']", "auth.require", "one of auth.methods already"),
         ("[auth]\nrequire = ['carrier-pigeon']", "auth.require", "password"),
         ("[policy]\nrules = 'rules'", "policy.rules", "list"),
+        ("[policy]\nkernel = 'xdp'", "policy.kernel", "no XDP program"),
         ("[policy]\nnever_block = ['10.0.0.1/8']", "policy.never_block", "host bits"),
         ("[policy]\ndefault = 'maybe'", "policy.default", "accept"),
         ("[admin]\nlisten = '0.0.0.0:8443'", "admin", "plain HTTP"),

@@ -46,6 +46,15 @@ class TestBans:
             assert banned is not engine.explain(host).verdict.accepted, host
         assert len(bans) < 300
 
+    def test_a_ban_inside_a_wider_exemption_is_whole(self, make_engine):
+        """The most specific rule decides, also where both begin at one address."""
+        rules = [
+            {"id": "yes", "type": "whitelist", "remote_addr": "10.0.0.0/8"},
+            {"id": "no", "type": "blacklist", "remote_addr": "10.0.0.0/16"},
+            {"id": "but", "type": "whitelist", "remote_addr": "10.0.0.0/17"},
+        ]
+        assert [ban.text for ban in bans_in_force(make_engine(rules), NOW)] == ["10.0.128.0/17"]
+
     def test_what_lies_in_a_wider_one_that_lasts_is_left_out(self):
         assert "198.51.100.7" not in [ban.text for ban in collapse(BANS)]
         longer = [Ban.of("10.0.0.0/8", NOW + 1), Ban.of("10.0.0.1", NOW + 2)]
