@@ -152,6 +152,9 @@ class SessionJournal(Protocol):
         An entry counts on the day when it is written.
         """
 
+    async def has_logged_in(self, user: str, address: Address) -> bool:
+        """True if one of the latest sessions of a user came from the address, or from the /64 of an IPv6 address."""
+
     async def close_orphans(self) -> int:
         """Mark sessions that a former process left open as ``crashed``. Returns how many. Called once, at start."""
 

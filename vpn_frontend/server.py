@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.login_plan import build_login, plan_login
 from vpn_frontend.auth.result import Refused
+from vpn_frontend.auth.throttled_method import ThrottledMethod
+from vpn_frontend.auth.user_throttle import UserThrottle
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.descriptors import max_connections, open_descriptors
@@ -138,7 +140,7 @@ class VpnServer:
             authenticator=Authenticator(
                 users=self._users,
                 engine=self._engine,
-                method=build_login(plan, self._methods),
+                method=ThrottledMethod(build_login(plan, self._methods), UserThrottle(), self._journal),
                 events=self._events,
                 find_refusal=self._find_refusal,
             ),

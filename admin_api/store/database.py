@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from admin_api.store.tables import Token
     from vpn_frontend.ports import JournalEntry, Usage, UserRecord
+    from vpn_frontend.settings import Address
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writing process, such as the command line
 TOKEN_LIFETIME = 1.0  # seconds that a token's row is cached
@@ -141,6 +142,11 @@ class Store:
         async with self.write() as unit:
             await unit.usage.forget_before(today.replace(day=1))
             return await unit.usage.so_far(today)
+
+    async def has_logged_in(self, user: str, address: Address) -> bool:
+        record = await self.find(user)
+        async with self.read() as unit:
+            return await unit.sessions.came_from(user if record is None else record.name, address)
 
     async def close_orphans(self) -> int:
         async with self.write() as unit:

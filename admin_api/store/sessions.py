@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from admin_api.clock import Clock
     from admin_api.store.accounts import Account
     from vpn_frontend.ports import JournalEntry
+    from vpn_frontend.settings import Address
+
+
+MAX_LATEST = 200  # sessions of a user that are looked at for their addresses
 
 
 class SessionRepository:
@@ -68,6 +73,17 @@ class SessionRepository:
             .returning(SessionRecord.serial)
         )
         return len((await self._session.scalars(closing)).all())
+
+    async def came_from(self, user: str, address: Address) -> bool:
+        """True if one of the user's latest sessions came from ``address``, or from the /64 of an IPv6 address."""
+        latest = (
+            select(SessionRecord.address)
+            .where(SessionRecord.user == user)
+            .order_by(SessionRecord.started_at.desc())
+            .limit(MAX_LATEST)
+        )
+        network = ip_network((address, 32 if address.version == 4 else 64), strict=False)
+        return any(ip_address(text) in network for text in {*await self._session.scalars(latest)})
 
     async def page(self, *, before: int | None, limit: int, user: str | None = None) -> Sequence[SessionRecord]:
         """Returns records newest first, older than the serial ``before``."""

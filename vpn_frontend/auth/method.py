@@ -43,6 +43,7 @@ class LoginRequest:
     submitted: bool = True
     offer: ClientOffer = NO_OFFER
     context: str = field(default="", repr=False)
+    device_id: str = field(default="", repr=False)  # of the client's description of its machine
 
     def without_secrets(self) -> LoginRequest:
         """The login as it is kept between rounds. A method behind a challenge sees no password and no certificate."""

@@ -196,6 +196,7 @@ class PreTunnelConnections:
                     submitted=check.submitted,
                     offer=check.offer,
                     context=check.context,
+                    device_id=message.device.unique_id,
                 )
             )
         else:

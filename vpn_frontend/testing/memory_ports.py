@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from vpn_frontend.ports import CloseReason, JournalEntry, SessionView, Usage, UserRecord
+    from vpn_frontend.settings import Address
 
 
 class MemoryDirectory:
@@ -63,6 +64,10 @@ class MemoryJournal:
 
     async def used_so_far(self) -> dict[str, Usage]:
         return {}
+
+    async def has_logged_in(self, user: str, address: Address) -> bool:
+        views = (*self.open.values(), *(view for view, _ in self.ended.values()))
+        return any((view.user, view.address) == (user, address) for view in views)
 
     async def close_orphans(self) -> int:
         count = len(self.open)

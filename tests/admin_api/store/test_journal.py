@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from admin_api.clock import Clock
-from admin_api.store import Store
+from admin_api.store import Store, UserAttributes
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import CloseReason, JournalEntry, Stage
 
@@ -144,3 +145,33 @@ async def test_a_failing_database_blames_no_entry(store, view, monkeypatch):
     with pytest.raises(OperationalError):
         await store.record([opened(view(f"s{n}")) for n in range(7)])
     assert calls == 1
+
+
+@pytest.mark.parametrize(
+    ("user", "address", "known"),
+    [
+        ("alice", "198.51.100.7", True),
+        ("ALICE", "198.51.100.7", True),
+        ("alice", "198.51.100.8", False),
+        ("alice", "2001:db8::ffff", True),
+        ("alice", "2001:db8:0:1::1", False),
+        ("bob", "198.51.100.7", False),
+        ("nobody", "198.51.100.7", False),
+    ],
+)
+async def test_the_sources_of_a_user_s_sessions(store, view, user, address, known):
+    async with store.write() as unit:
+        for name in ("alice", "bob"):
+            await unit.users.add(name, "$argon2id$x", UserAttributes())
+    await record_at_once(store, opened(view("s1")), opened(view("s2", address="2001:db8::1")))
+    await record_at_once(store, opened(view("s3", user="bob", address="203.0.113.1")))
+    assert await store.has_logged_in(user, ip_address(address)) is known
+
+
+async def test_only_the_latest_sessions_of_a_user_count(store, view, monkeypatch):
+    monkeypatch.setattr("admin_api.store.sessions.MAX_LATEST", 2)
+    for number in range(4):
+        began = view().started_at + timedelta(minutes=number)
+        await record_at_once(store, opened(view(f"s{number}", address=f"203.0.113.{number}", started_at=began)))
+    found = [await store.has_logged_in("alice", ip_address(f"203.0.113.{number}")) for number in range(4)]
+    assert found == [False, False, True, True]
