@@ -20,6 +20,7 @@ from admin_api.authentication import Authentication
 from admin_api.blocks.endpoints import router as blocks
 from admin_api.decisions.endpoints import router as decisions
 from admin_api.events.endpoints import router as events
+from admin_api.groups.endpoints import router as groups
 from admin_api.health.endpoints import root
 from admin_api.health.endpoints import router as health
 from admin_api.health.metrics import make_registry
@@ -57,6 +58,7 @@ ROUTERS = (
     sessions,
     users,
     totp,
+    groups,
     penalties,
     decisions,
     events,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from sentry_engine import Policy
-    from vpn_frontend.ports import SessionView
-    from vpn_frontend.settings import Network
+    from vpn_frontend.ports import SessionView, UserRecord
+    from vpn_frontend.settings import Network, Overrides
 
 PasswordHasher = Callable[[str], Awaitable[str]]
 ReadinessCheck = Callable[[], Awaitable[str | None]]  # returns what is wrong, or None
@@ -28,6 +28,12 @@ class LiveSessions(Protocol):
 
     def kill_user(self, user: str, text: str) -> int:
         """Disconnect every session of a user, and every login without a tunnel. Returns how many tunnels ended."""
+
+    def change_user(self, before: UserRecord, after: UserRecord, *, dry_run: bool = False) -> Sequence[SessionView]:
+        """Apply a changed user to its live sessions. Returns those that this disconnects; a dry run changes nothing."""
+
+    def change_groups(self, groups: Mapping[str, Overrides], *, dry_run: bool = False) -> Sequence[SessionView]:
+        """Apply all groups made over the API to live sessions. Returns those that this disconnects."""
 
     async def reassess(self, now: float | None = None) -> Sequence[SessionView]:
         """Disconnect every session that the engine now refuses. Returns these sessions."""

@@ -12,6 +12,8 @@ from admin_api.enforcement.rule_listing import RuleListing
 from admin_api.http.request_metrics import RequestMetrics
 from admin_api.http.throttle import Throttle
 from admin_api.token_uses import TokenUses
+from vpn_frontend.sessions.effective_settings import SettingsResolver
+from vpn_frontend.settings import VpnSettings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -30,7 +32,7 @@ class Services:
     """``checks``: further readiness checks by name. ``gateway_stats``: returns the gateway's counters.
 
     ``hosts``: the names by which clients may call the API over TCP. ``totp``: what enrols users for one-time passwords;
-    ``None``: there is no key.
+    ``None``: there is no key. ``settings``: of groups and users, the VPN's own.
     """
 
     store: Store
@@ -48,6 +50,7 @@ class Services:
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
     hosts: Collection[str] = ()
     totp: TotpIssuer | None = None
+    settings: SettingsResolver = field(default_factory=lambda: SettingsResolver(VpnSettings()))
     rule_listing: RuleListing = field(init=False)
     token_uses: TokenUses = field(init=False)
 

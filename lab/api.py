@@ -33,6 +33,8 @@ class Api:
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Returns the status and the parsed body."""
         headers = {"Authorization": f"Bearer {self._token}"}
+        if method in {"PUT", "PATCH", "DELETE"}:
+            headers["If-Match"] = "*"
         if body is not None:
             headers["Content-Type"] = "application/json"
         data = None if body is None else json.dumps(body).encode()

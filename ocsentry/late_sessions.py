@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from admin_api.ports import LiveSessions
-    from vpn_frontend.ports import SessionView
-    from vpn_frontend.settings import Network
+    from vpn_frontend.ports import SessionView, UserRecord
+    from vpn_frontend.settings import Network, Overrides
 
     Views = Sequence[SessionView]
 
@@ -39,6 +39,12 @@ class LateSessions:
 
     def kill_user(self, user: str, text: str) -> int:
         return 0 if self._sessions is None else self._sessions.kill_user(user, text)
+
+    def change_user(self, before: UserRecord, after: UserRecord, *, dry_run: bool = False) -> Views:
+        return () if self._sessions is None else self._sessions.change_user(before, after, dry_run=dry_run)
+
+    def change_groups(self, groups: Mapping[str, Overrides], *, dry_run: bool = False) -> Views:
+        return () if self._sessions is None else self._sessions.change_groups(groups, dry_run=dry_run)
 
     async def reassess(self, now: float | None = None) -> Views:
         return () if self._sessions is None else await self._sessions.reassess(now)

@@ -31,8 +31,8 @@ FLOORS = {
         "clock", "log_events", "ports", "http", "session_settings", "connections", "event_hub", "store",
         "second_factors", "workers",
         "token_uses", "enforcement", "services", "dependencies", "authentication", "idempotency", "audit", "blocks",
-        "events", "penalties", "policy", "rules", "sessions", "tokens", "totp", "users", "decisions", "health", "app",
-        "api_reference", "control", "server",
+        "events", "groups", "penalties", "policy", "rules", "sessions", "tokens", "totp", "users", "decisions",
+        "health", "app", "api_reference", "control", "server",
     ),
     "ocsentry": (
         "errors", "late_sessions", "observability", "rule_sources", "configuration", "api_client", "privileges",

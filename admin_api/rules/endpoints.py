@@ -14,6 +14,7 @@ from fastapi import APIRouter, Body, Header, Response, status
 
 from admin_api.dependencies import CallerAddress, DryRun, Force, RulesRead, RulesWrite, ServicesOf
 from admin_api.enforcement.api_rules import ListedRule, RuleChange, etag_of, etag_of_rule, resolve_ttl, view_stored_rule
+from admin_api.http.conditions import IfMatch, expect_unchanged, names_etag
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
@@ -32,7 +33,6 @@ RuleBody = Annotated[
         examples=[{"id": "no_tests", "type": "blacklist", "remote_addr": "198.51.100.0/24"}],
     ),
 ]
-IfMatch = Annotated[str | None, Header(description="The ETag of the rule as it was read, or *.")]
 IfNoneMatch = Annotated[str | None, Header()]
 
 
@@ -91,7 +91,7 @@ async def get_rule(
     if rule is None:
         raise ApiError(ProblemKind.NOT_FOUND, f"There is no rule {rule_id}")
     response.headers["ETag"] = rule.etag
-    if if_none_match is not None and _lists(if_none_match, rule.etag):
+    if if_none_match is not None and names_etag(if_none_match, rule.etag):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": rule.etag})  # type: ignore[return-value]
     return _show(rule, services.engine.rule_hits())
 
@@ -178,17 +178,9 @@ def _expect_unchanged(services: Services, rule_id: str, if_match: str | None) ->
             if in_file is not None:
                 raise ApiError(ProblemKind.FROM_FILE, f"{rule_id} is a rule of {in_file.file}")
             raise ApiError(ProblemKind.NOT_FOUND, f"There is no rule {rule_id}")
-        if if_match is None:
-            raise ApiError(ProblemKind.PRECONDITION_REQUIRED, "Read the rule and send its ETag as If-Match")
-        if not _lists(if_match, etag_of_rule(row)):
-            raise ApiError(ProblemKind.STALE, "Another caller changed the rule; read it again")
+        expect_unchanged(if_match, etag_of_rule(row), f"the rule {rule_id}")
 
     return expect
-
-
-def _lists(header: str, etag: str) -> bool:
-    """True if an If-Match or If-None-Match header names the tag (RFC 9110, 13.1)."""
-    return header.strip() == "*" or etag in (tag.strip() for tag in header.split(","))
 
 
 def _show(rule: ListedRule, hits: dict[str, int]) -> RuleView:

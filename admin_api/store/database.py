@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from admin_api.store.tables import Token
     from vpn_frontend.ports import JournalEntry, Usage, UserRecord
-    from vpn_frontend.settings import Address
+    from vpn_frontend.settings import Address, Overrides
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writing process, such as the command line
 TOKEN_LIFETIME = 1.0  # seconds that a token's row is cached
@@ -122,6 +122,11 @@ class Store:
 
     def recall(self, name: str) -> UserRecord | None:
         return self._user_cache.recall(name, self.clock.monotonic())
+
+    async def group_overrides(self) -> dict[str, Overrides]:
+        """Returns what the groups made over the API set, by name."""
+        async with self.read() as unit:
+            return await unit.groups.overrides()
 
     async def hash_samples(self) -> Sequence[str]:
         async with self.read() as unit:

@@ -26,20 +26,22 @@ class GroupRepository:
         self._session = session
         self._clock = clock
 
-    async def add(self, name: str, *, label: str, note: str, settings: Mapping[str, Any]) -> Group:
+    def make(self, name: str, *, label: str, note: str, settings: Mapping[str, Any]) -> Group:
+        """Returns a new group that is not stored yet."""
         now = self._clock.wall()
-        group = Group(
+        return Group(
             name=name, label=label, note=note, settings=dict(settings), created_at=now, updated_at=now, version=1
         )
+
+    async def add(self, group: Group) -> None:
         self._session.add(group)
         await self._session.flush()
-        return group
 
-    async def replace(self, group: Group, *, label: str, note: str, settings: Mapping[str, Any]) -> None:
+    def replace(self, group: Group, *, label: str, note: str, settings: Mapping[str, Any]) -> None:
+        """Change the row; it is written when the unit of work ends."""
         group.label, group.note, group.settings = label, note, dict(settings)
         group.updated_at = self._clock.wall()
         group.version += 1
-        await self._session.flush()
 
     async def get(self, name: str) -> Group | None:
         return await self._session.get(Group, name)

@@ -86,6 +86,11 @@ class UserRepository:
         user.version += 1
         await self._flush()
 
+    def preview(self, user: User, attributes: UserAttributes) -> None:
+        """Change the loaded row and write nothing: a dry run takes no lock of the database."""
+        with self._session.no_autoflush:
+            self._assign(user, attributes)
+
     async def get(self, name: str) -> User | None:
         return await self._session.scalar(select(User).where(User.key == fold_name(name)))
 

@@ -6,15 +6,32 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response, status
 
 from admin_api.dependencies import DryRun, ServicesOf, UsersRead, UsersWrite
+from admin_api.groups.service import check_pools
+from admin_api.http.conditions import IfMatch, MergePatch, apply_merge_patch, validate_document
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.services import Services
+from admin_api.session_settings.effective import show_effective, split_changed
+from admin_api.session_settings.overrides import render_user_settings
+from admin_api.store.tables import User
+from admin_api.store.users import as_record
 from admin_api.users import service
-from admin_api.users.schemas import UserChanged, UserCreate, UserImport, UserReplace, UsersImported, UserView
+from admin_api.users.schemas import (
+    UserChanged,
+    UserCreate,
+    UserDetail,
+    UserImport,
+    UserReplace,
+    UsersImported,
+    UserView,
+)
+from admin_api.users.service import UserChange
 
 router = APIRouter(prefix="/users", tags=["users"])
+CONDITIONAL = (ProblemKind.NOT_FOUND, ProblemKind.PRECONDITION_REQUIRED, ProblemKind.STALE)
+WRITABLE = {"groups", "enabled", "max_same_clients", "ipv4", "ipv6", "expires_at", "note", "settings"}
 
 
 @router.post(
@@ -22,16 +39,20 @@ router = APIRouter(prefix="/users", tags=["users"])
 )
 async def create_user(body: UserCreate, caller: UsersWrite, services: ServicesOf, response: Response) -> UserView:
     """Add a user, with a password or a password hash."""
+    check_pools(services, render_user_settings(body.settings))
     user = await service.create_user(services.store, body, by=caller.name)
     response.headers["Location"] = f"{API_PREFIX}/users/{user.name}"
+    response.headers["ETag"] = service.etag_of_user(user)
     return UserView.model_validate(user)
 
 
 @router.post("/import", responses=responses(ProblemKind.ALREADY_EXISTS, ProblemKind.ADDRESS_TAKEN))
 async def import_users(body: UserImport, caller: UsersWrite, services: ServicesOf) -> UsersImported:
     """Add many users: either all or none."""
-    users = await service.create_users(services.store, body.users, by=caller.name)
-    return UsersImported(created=len(users))
+    for user in body.users:
+        check_pools(services, render_user_settings(user.settings))
+    created = await service.create_users(services.store, body.users, by=caller.name)
+    return UsersImported(created=len(created))
 
 
 @router.get("", responses=responses())
@@ -48,45 +69,98 @@ async def list_users(
 
 
 @router.get("/{name}", responses=responses(ProblemKind.NOT_FOUND))
-async def get_user(name: str, _: UsersRead, services: ServicesOf) -> UserView:
-    """Get one user. Names are compared without regard to case."""
+async def get_user(name: str, _: UsersRead, services: ServicesOf, response: Response) -> UserDetail:
+    """Get one user with its ETag, and what the user gets. Names are compared without regard to case."""
     async with services.store.read() as unit:
         user = await unit.users.get(name)
     if user is None:
         raise ApiError(ProblemKind.NOT_FOUND, f"There is no user {name}")
-    return UserView.model_validate(user)
+    response.headers["ETag"] = service.etag_of_user(user)
+    return _add_effective(services, user)
 
 
-@router.put("/{name}", responses=responses(ProblemKind.NOT_FOUND, ProblemKind.ADDRESS_TAKEN))
+@router.put("/{name}", responses=responses(*CONDITIONAL, ProblemKind.ADDRESS_TAKEN))
 async def replace_user(
-    name: str, body: UserReplace, caller: UsersWrite, services: ServicesOf, dry_run: DryRun = False
+    name: str,
+    body: UserReplace,
+    caller: UsersWrite,
+    services: ServicesOf,
+    response: Response,
+    if_match: IfMatch = None,
+    dry_run: DryRun = False,
 ) -> UserChanged:
-    """Replace everything but the name. A user who may no longer connect is disconnected before the answer.
+    """Replace everything but the name. Needs If-Match.
 
-    A new password disconnects the user too: the old one may be stolen.
+    Sessions that the user may no longer have are disconnected before the answer, for a new password all of them: the
+    old one may be stolen.
     """
-    user = await service.replace_user(services.store, name, body, by=caller.name, dry_run=dry_run)
-    expired = user.expires_at is not None and user.expires_at <= services.clock.wall()
-    new_password = body.password is not None or body.password_hash is not None
-    disconnect = _count_sessions if dry_run else _disconnect
-    cut = disconnect(services, user.name) if expired or new_password or not user.enabled else 0
-    return UserChanged(**UserView.model_validate(user).model_dump(), sessions_cut=cut)
+    check_pools(services, render_user_settings(body.settings))
+    change = await service.replace_user(
+        services.store, name, lambda _: body, if_match=if_match, by=caller.name, dry_run=dry_run
+    )
+    return _show_changed(services, change, response, dry_run=dry_run)
+
+
+@router.patch("/{name}", responses=responses(*CONDITIONAL, ProblemKind.ADDRESS_TAKEN))
+async def change_user(
+    name: str,
+    patch: MergePatch,
+    caller: UsersWrite,
+    services: ServicesOf,
+    response: Response,
+    if_match: IfMatch = None,
+    dry_run: DryRun = False,
+) -> UserChanged:
+    """Change what the merge patch names, with the effects of PUT. Needs If-Match."""
+
+    def merge(user: User) -> UserReplace:
+        present = UserView.model_validate(user).model_dump(mode="json", include=WRITABLE)
+        body = validate_document(UserReplace, apply_merge_patch(present, patch))
+        check_pools(services, render_user_settings(body.settings))
+        return body
+
+    change = await service.replace_user(services.store, name, merge, if_match=if_match, by=caller.name, dry_run=dry_run)
+    return _show_changed(services, change, response, dry_run=dry_run)
 
 
 @router.delete(
     "/{name}",
     status_code=status.HTTP_204_NO_CONTENT,
     response_model=None,
-    responses=responses(ProblemKind.NOT_FOUND) | DRY_RUN,
+    responses=responses(*CONDITIONAL) | DRY_RUN,
 )
-async def delete_user(name: str, caller: UsersWrite, services: ServicesOf, dry_run: DryRun = False) -> Response | None:
-    """Remove a user and disconnect the user's sessions."""
+async def delete_user(
+    name: str, caller: UsersWrite, services: ServicesOf, if_match: IfMatch = None, dry_run: DryRun = False
+) -> Response | None:
+    """Remove a user and disconnect the user's sessions. Needs If-Match."""
     if dry_run:
-        return dry_run_response(_count_sessions(services, (await get_user(name, caller, services)).name))
-    user = await service.remove_user(services.store, name, by=caller.name)
+        async with services.store.read() as unit:
+            user = await service.get_user(unit, name, if_match)
+        return dry_run_response(_count_sessions(services, user.name))
+    user = await service.remove_user(services.store, name, if_match=if_match, by=caller.name)
     _disconnect(services, user.name)
     services.engine.detectors.forget_user(user.name)
     return None
+
+
+def _show_changed(services: Services, change: UserChange, response: Response, *, dry_run: bool) -> UserChanged:
+    """Apply the change to live sessions, and show it."""
+    before, after = change.before, change.after
+    expired = after.expires_at is not None and after.expires_at <= services.clock.wall()
+    if expired or change.new_password or not after.enabled:
+        cut = _count_sessions(services, after.name) if dry_run else _disconnect(services, after.name)
+    else:
+        cut = len(services.sessions.change_user(before, after, dry_run=dry_run))
+    resolve = services.settings.resolve
+    keys = split_changed(resolve(after, after.groups).changed_keys(resolve(before, before.groups)))
+    response.headers["ETag"] = service.etag_of_user(change.user)
+    detail = _add_effective(services, change.user)
+    return UserChanged(**detail.model_dump(), sessions_cut=cut, in_force=keys.now, at_next_login=keys.at_next_login)
+
+
+def _add_effective(services: Services, user: User) -> UserDetail:
+    settings = services.settings.resolve(as_record(user), user.groups)
+    return UserDetail(**UserView.model_validate(user).model_dump(), effective=show_effective(settings))
 
 
 def _count_sessions(services: Services, name: str) -> int:

@@ -3,11 +3,21 @@
 
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 
 from admin_api.http.values import NO_CONTROLS, Body, Moment, Text, View
+from admin_api.session_settings.effective import EffectiveValue
+from admin_api.session_settings.overrides import UserSettings, gather_tables, render_user_settings
 from admin_api.store import UserAttributes
 from vpn_frontend.auth.hash_cost import UNACCEPTABLE, scheme_of
 
@@ -31,6 +41,16 @@ Ipv4 = Annotated[IPv4Address, PlainSerializer(str, return_type=str)]
 Ipv6 = Annotated[IPv6Address, PlainSerializer(str, return_type=str)]
 
 
+Settings = Annotated[
+    UserSettings,
+    BeforeValidator(gather_tables),
+    Field(
+        description="What differs from the user's groups, by table and key as in the configuration file.",
+        examples=[{"network": {"routes": ["10.0.0.0/8"]}}],
+    ),
+]
+
+
 class UserBody(Body):
     groups: list[GroupName] = Field([], max_length=MAX_GROUPS)
     enabled: bool = True
@@ -41,6 +61,7 @@ class UserBody(Body):
     ipv6: Ipv6 | None = None
     expires_at: Moment | None = None
     note: Text = ""
+    settings: Settings = Field(default_factory=UserSettings)
     password: Password | None = None
     password_hash: PasswordHash | None = Field(None, description="An argon2id or crypt hash ($5$, $6$ or $y$).")
 
@@ -59,6 +80,7 @@ class UserBody(Body):
             ipv6=self.ipv6,
             expires_at=self.expires_at,
             note=self.note,
+            settings=render_user_settings(self.settings),
         )
 
 
@@ -89,12 +111,19 @@ class UserView(View):
     ipv6: str | None
     expires_at: datetime | None
     note: str
+    settings: dict[str, Any] = Field(description="What differs from the user's groups.")
     created_at: datetime
     updated_at: datetime
 
 
-class UserChanged(UserView):
+class UserDetail(UserView):
+    effective: dict[str, EffectiveValue] = Field(description="What the user gets, by key, and where it comes from.")
+
+
+class UserChanged(UserDetail):
     sessions_cut: int = Field(description="Live sessions of the user that were disconnected.")
+    in_force: list[str] = Field(description="Changed keys that live sessions have from now on.")
+    at_next_login: list[str] = Field(description="Changed keys that sessions get when they connect again.")
 
 
 class UsersImported(View):

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from admin_api.http.conditions import etag_of_version, expect_unchanged
 from admin_api.http.problems import ApiError, ProblemKind
+from admin_api.store.users import as_record
 from vpn_frontend.auth.password import hash_password
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from admin_api.store import Store, UnitOfWork, UserAttributes
     from admin_api.store.tables import User
     from admin_api.users.schemas import UserBody, UserCreate, UserReplace
+    from vpn_frontend.ports import UserRecord
 
 
 async def create_user(store: Store, new: UserCreate, *, by: str) -> User:
@@ -39,38 +43,67 @@ async def create_users(store: Store, news: Sequence[UserCreate], *, by: str) -> 
     return users
 
 
-async def replace_user(store: Store, name: str, change: UserReplace, *, by: str, dry_run: bool = False) -> User:
-    """Returns the changed user; a dry run stores nothing.
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """A user before and after a change. ``user`` is the changed row."""
 
-    Raises ``ApiError`` if the user does not exist or an inner address is taken.
+    before: UserRecord
+    after: UserRecord
+    user: User
+    new_password: bool
+
+
+async def replace_user(
+    store: Store,
+    name: str,
+    make_body: Callable[[User], UserReplace],
+    *,
+    if_match: str | None,
+    by: str,
+    dry_run: bool = False,
+) -> UserChange:
+    """Replace everything but the name by what ``make_body`` makes of the present user. A dry run stores nothing.
+
+    Raises ``ApiError`` if the user does not exist, has changed since it was read, or an inner address is taken.
     """
+    async with store.read() as unit:  # the password is hashed outside the transaction
+        change = make_body(await get_user(unit, name, if_match))
     password_hash = None if dry_run else await _hash(change)
     async with store.read() if dry_run else store.write() as unit:
-        user = await _get_user(unit, name)
+        user = await get_user(unit, name, if_match)
+        change, before = make_body(user), as_record(user)
         attributes = change.attributes()
         await _refuse_taken(unit, name, attributes)
-        await unit.users.replace(user, attributes, password_hash)
         if dry_run:
-            return user
-        detail = _detail(attributes) | {"password_changed": password_hash is not None}
-        await unit.audit.add(by, "user_replaced", user.name, **detail)
-    return user
+            unit.users.preview(user, attributes)
+        else:
+            await unit.users.replace(user, attributes, password_hash)
+            detail = _detail(attributes) | {"password_changed": password_hash is not None}
+            await unit.audit.add(by, "user_replaced", user.name, **detail)
+    new_password = change.password is not None or change.password_hash is not None
+    return UserChange(before, as_record(user), user, new_password)
 
 
-async def remove_user(store: Store, name: str, *, by: str) -> User:
-    """Raises ``ApiError`` if the user does not exist."""
+async def remove_user(store: Store, name: str, *, if_match: str | None, by: str) -> User:
+    """Raises ``ApiError`` if the user does not exist or has changed since it was read."""
     async with store.write() as unit:
-        user = await _get_user(unit, name)
+        user = await get_user(unit, name, if_match)
         await unit.users.remove(user)
         await unit.locations.remove(user.name)
         await unit.audit.add(by, "user_removed", user.name)
     return user
 
 
-async def _get_user(unit: UnitOfWork, name: str) -> User:
+def etag_of_user(user: User) -> str:
+    return etag_of_version(user.key, user.version, user.created_at)
+
+
+async def get_user(unit: UnitOfWork, name: str, if_match: str | None) -> User:
+    """Raises ``ApiError`` if the user does not exist or has changed since it was read."""
     user = await unit.users.get(name)
     if user is None:
         raise ApiError(ProblemKind.NOT_FOUND, f"There is no user {name}")
+    expect_unchanged(if_match, etag_of_user(user), f"the user {user.name}")
     return user
 
 
@@ -93,4 +126,5 @@ def _detail(attributes: UserAttributes) -> dict[str, object]:
         "enabled": attributes.enabled,
         "max_same_clients": attributes.max_same_clients,
         "expires_at": attributes.expires_at and attributes.expires_at.isoformat(),
+        "settings": dict(attributes.settings),
     }

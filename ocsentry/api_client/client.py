@@ -21,6 +21,7 @@ CONNECT_TIMEOUT = 2.0  # seconds; the socket is on this host
 BASE = f"http://ocsentry{API_PREFIX}/"
 PAGE = 200  # rows per request
 MAX_PAGES = 5_000
+ANY_VERSION = {"If-Match": "*"}
 NOT_RUNNING = 3  # exit code, as systemctl's for a unit that is not active
 
 
@@ -44,11 +45,12 @@ class ApiClient:
     def post(self, resource: str, body: object = None, **query: object) -> Any:  # noqa: ANN401
         return self._ask("POST", resource, body=body, query=query)
 
-    def put(self, resource: str, body: object) -> Any:  # noqa: ANN401
-        return self._ask("PUT", resource, body=body)
+    def patch(self, resource: str, patch: object, **query: object) -> Any:  # noqa: ANN401
+        """Change what a merge patch names, whatever the rest is meanwhile."""
+        return self._ask("PATCH", resource, body=patch, query=query, headers=ANY_VERSION)
 
     def delete(self, resource: str) -> Any:  # noqa: ANN401
-        return self._ask("DELETE", resource)
+        return self._ask("DELETE", resource, headers=ANY_VERSION)
 
     def items(self, resource: str, **query: object) -> list[dict[str, Any]]:
         """Returns all rows of a list, read page by page."""
@@ -72,8 +74,10 @@ class ApiClient:
         *,
         body: object = None,
         query: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
     ) -> httpx.Response:
-        answer = self.send(httpx.Request(method, BASE + resource, params=_query(query or {}), json=body))
+        request = httpx.Request(method, BASE + resource, params=_query(query or {}), json=body, headers=headers)
+        answer = self.send(request)
         if answer.is_error:
             raise ClientError(problem_text(answer))
         return answer

@@ -26,6 +26,7 @@ from ocsentry.api_client.client import ApiClient
 from ocsentry.configuration.key_file import KeyFileError, make_key
 from ocsentry.late_sessions import LateSessions
 from sentry_engine import Engine, Policy
+from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -46,13 +47,14 @@ class OfflineClient(ApiClient):
         store = await Store.open(self._config.store_url)
         try:
             with Engine(Policy.from_document(as_one_document([]))) as engine:
-                transport = httpx.ASGITransport(_as_operator(self._make_app(store, engine)))
+                settings = SettingsResolver(self._config.vpn, await store.group_overrides())
+                transport = httpx.ASGITransport(_as_operator(self._make_app(store, engine, settings)))
                 async with httpx.AsyncClient(transport=transport) as http:
                     return await http.send(request)
         finally:
             await store.close()
 
-    def _make_app(self, store: Store, engine: Engine) -> ASGIApp:
+    def _make_app(self, store: Store, engine: Engine, settings: SettingsResolver) -> ASGIApp:
         events = EventHub()
         sessions = LateSessions()
         enforcement = Enforcement(engine, sessions, store, (), events=events)
@@ -63,6 +65,7 @@ class OfflineClient(ApiClient):
                 enforcement=enforcement,
                 sessions=sessions,
                 events=events,
+                settings=settings,
                 totp=TotpIssuer.with_key(self._totp_key(), self._config.vpn.auth.totp.issuer),
             )
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocsentry.cli import blocks, rules, service, sessions, tokens, users
+from ocsentry.cli import blocks, groups, rules, service, sessions, tokens, users
 from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, run
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def build_app() -> typer.Typer:
     _add_group(app, rules.group(), "rules", "rule")
     _add_group(app, sessions.group(), "sessions", "session")
     _add_group(app, users.group(), "user", "users")
+    _add_group(app, groups.group(), "group", "groups")
     _add_group(app, tokens.group(), "token", "tokens")
     return app
 

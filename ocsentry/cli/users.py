@@ -11,13 +11,30 @@ from urllib.parse import quote
 import typer
 
 from ocsentry.cli import totp
-from ocsentry.cli.invocation import CommandError, Invocation, command
+from ocsentry.cli.assignments import (
+    AllOption,
+    Assignments,
+    read_assignments,
+    show_attributes,
+    show_effective,
+    tell_change,
+)
+from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
     from ocsentry.setup.ocpasswd import OcpasswdUser
 
 COLUMNS = ("name", "enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
-WRITABLE = ("enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
+ATTRIBUTES: dict[str, type[object]] = {
+    "enabled": bool,
+    "groups": list,
+    "max_same_clients": int,
+    "ipv4": str,
+    "ipv6": str,
+    "expires_at": str,
+    "note": str,
+}
+PLAIN = ("banner",)
 BATCH = 1_000  # users in one request
 MAX_PASSWORD_BYTES = 1024  # of standard input; the login form accepts no longer passwords
 
@@ -30,6 +47,10 @@ def group() -> typer.Typer:
     command(app, "add")(add)
     command(app, "passwd")(passwd)
     command(app, "list")(list_users)
+    command(app, "show")(show)
+    command(app, "set")(change)
+    command(app, "enable")(enable)
+    command(app, "disable")(disable)
     command(app, "del")(remove)
     command(app, "import")(import_users)
     app.add_typer(totp.group(), name="totp")
@@ -66,15 +87,51 @@ def add(
 def passwd(cli: Invocation, name: NameArgument, password_stdin: StdinOption = False) -> None:
     """Set a new password for a user."""
     password = read_password(from_stdin=password_stdin)
-    before = cli.api.get(f"users/{quote(name)}")
-    kept = {key: before[key] for key in WRITABLE}
-    user = cli.api.put(f"users/{quote(name)}", {**kept, "password": password})
+    user = cli.api.patch(f"users/{quote(name)}", {"password": password})
     cli.emit(user, f"changed the password of {name}")
 
 
 def list_users(cli: Invocation) -> None:
     """List the users."""
     cli.emit_table(cli.api.items("users"), COLUMNS, "no users")
+
+
+def show(
+    cli: Invocation,
+    name: NameArgument,
+    everything: AllOption = False,
+) -> None:
+    """Show a user, and what the user gets and where each value comes from."""
+    found = cli.api.get(f"users/{quote(name)}")
+    cli.emit(found, f"{show_attributes(found, COLUMNS)}\n\n{show_effective(found, everything=everything)}")
+
+
+def change(
+    cli: Invocation,
+    name: NameArgument,
+    settings: Assignments,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say how many sessions would end.")
+    ] = False,
+) -> None:
+    """Change attributes and settings of a user. Live sessions have them at once, as far as they can."""
+    patch = read_assignments(settings, ATTRIBUTES, PLAIN)
+    changed = cli.api.patch(f"users/{quote(name)}", patch, dry_run=dry_run or None)
+    if dry_run:
+        cli.emit(changed, f"would end {count(changed['sessions_cut'], 'session')}")
+    else:
+        cli.emit(changed, f"changed user {name}{tell_change(changed)}")
+
+
+def enable(cli: Invocation, name: NameArgument) -> None:
+    """Allow a disabled user to log in again."""
+    cli.emit(cli.api.patch(f"users/{quote(name)}", {"enabled": True}), f"enabled user {name}")
+
+
+def disable(cli: Invocation, name: NameArgument) -> None:
+    """Refuse a user's logins and end its sessions. Nothing of the user is lost."""
+    changed = cli.api.patch(f"users/{quote(name)}", {"enabled": False})
+    cli.emit(changed, f"disabled user {name}{tell_change(changed)}")
 
 
 def remove(cli: Invocation, name: NameArgument) -> None:

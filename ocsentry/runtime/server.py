@@ -49,6 +49,7 @@ from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.gateway.server_certificate import CertificateError
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.server import VpnServer
+from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -93,6 +94,7 @@ class Server:
         self._watcher = await self._control.run(RuleWatcher, paths, WATCHED_SUFFIXES, files.read, self._control.run)
         self._store = await Store.open(config.store_url)
         self._made.push_async_callback(self._store.close)
+        self._settings = SettingsResolver(config.vpn, await self._store.group_overrides())
         self._feed_refresher = FeedRefresher(
             values.policy.feeds,
             self._watcher,
@@ -208,6 +210,7 @@ class Server:
             descriptors=self._started.descriptors,
             read_file=self._started.helper.read_key,
             worker_filter=self._started.worker_filter or b"",
+            resolver=self._settings,
         )
         await self._vpn.start()
         self._made.push_async_callback(self._vpn.stop, SHUTDOWN_TEXT)
@@ -232,6 +235,7 @@ class Server:
             kernel=self._kernel,
             hosts=self._config.values.admin.hosts,
             totp=TotpIssuer.with_key(self._started.totp_key, self._config.vpn.auth.totp.issuer),
+            settings=self._settings,
         )
         api = ApiServer(
             create_app(services),

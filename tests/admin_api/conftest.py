@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
@@ -26,7 +26,9 @@ from admin_api.tokens.service import create_token
 from admin_api.workers import ControlWorker
 from sentry_engine import Action, Engine, Policy
 from vpn_frontend.gateway.interface import Counters
-from vpn_frontend.ports import SessionState, SessionView
+from vpn_frontend.ports import SessionState, SessionView, UserRecord
+from vpn_frontend.sessions.effective_settings import SettingsResolver
+from vpn_frontend.settings import Overrides, VpnSettings
 
 NEVER_BLOCK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 CALLER = "192.0.2.200"  # source address of the tests' requests
@@ -40,6 +42,11 @@ RULES = {
             {"id": "no_lab", "type": "blacklist", "remote_addr": "192.0.2.64/26"},
         ],
     }
+}
+
+
+FILE_GROUPS: dict[str, Overrides] = {
+    "guests": {"label": "Guests", "network": {"ipv4_pool": ip_network("10.8.0.0/24"), "mtu": 1250}}
 }
 
 
@@ -73,6 +80,8 @@ class FakeSessions:
         self.engine = engine
         self.views: dict[str, SessionView] = {}
         self.farewells: dict[str, str] = {}
+        self.changed_users: list[tuple[UserRecord, UserRecord, bool]] = []
+        self.groups: Mapping[str, Overrides] = {}
 
     def add(self, view: SessionView) -> SessionView:
         self.views[view.id] = view
@@ -90,6 +99,19 @@ class FakeSessions:
 
     def kill_user(self, user: str, text: str) -> int:
         return sum(self.kill(view.id, text) for view in [*self.views.values()] if view.user == user)
+
+    def change_user(self, before: UserRecord, after: UserRecord, *, dry_run: bool = False) -> list[SessionView]:
+        self.changed_users.append((before, after, dry_run))
+        return []
+
+    def change_groups(self, groups: Mapping[str, Overrides], *, dry_run: bool = False) -> list[SessionView]:
+        """Disconnects the members of groups with an end, as if all were over."""
+        cut = [view for view in self.list() if any("expires_at" in groups.get(group, {}) for group in view.groups)]
+        if not dry_run:
+            self.groups = groups
+            for view in cut:
+                self.kill(view.id, "group")
+        return cut
 
     async def reassess(self, now: float | None = None) -> Iterable[SessionView]:
         refused = [v for v in self.views.values() if self.engine.explain(v.address).verdict.action is Action.REJECT]
@@ -178,6 +200,7 @@ async def services(store: Store, rules_folder: Path) -> AsyncIterator[Services]:
         events=events,
         version="1.2.3",
         hosts=["api.test"],
+        settings=SettingsResolver(VpnSettings(groups=FILE_GROUPS)),
     )
     events.close()
     await enforcement.stop()

@@ -34,6 +34,7 @@ class TestOpenApi:
             "replace",
             "delete",
             "import",
+            "change",
             "check",
             "reload",
             "explain",

@@ -108,6 +108,8 @@ class SettingsResolver:
             quota=settings.quota,
         )
         self._of_file = settings.groups
+        own = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.group_pools())
+        self._pools = [str(pool) for pool in own if pool is not None]
         self._groups = groups
         self._shared: dict[tuple[str, ...], EffectiveSettings] = {}
 
@@ -121,6 +123,17 @@ class SettingsResolver:
         other = copy(self)
         other.set_groups(groups)
         return other
+
+    def file_groups(self) -> Mapping[str, Overrides]:
+        """The groups of the configuration, by name."""
+        return self._of_file
+
+    def pool_names(self) -> list[str]:
+        """The pools of inner addresses that the server has, its own first."""
+        return list(self._pools)
+
+    def has_pool(self, name: str) -> bool:
+        return name in self._pools
 
     def group_names(self) -> list[str]:
         """Every group that sets something, those of the configuration first."""

@@ -55,7 +55,7 @@ class TestProblems:
     async def test_method_not_allowed(self, server):
         for path, allowed in (
             ("/api/v1/blocks", "GET, HEAD, POST"),
-            ("/api/v1/users/someone", "DELETE, GET, HEAD, PUT"),
+            ("/api/v1/users/someone", "DELETE, GET, HEAD, PATCH, PUT"),
             ("/healthz", "GET, HEAD"),
         ):
             answer = await server.client.request("BREW", path)

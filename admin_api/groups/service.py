@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adds, changes and removes groups, and applies them to live sessions before it returns."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from admin_api.groups.schemas import GroupCreate, GroupReplace, GroupView
+from admin_api.http.conditions import etag_of_version, expect_unchanged
+from admin_api.http.problems import ApiError, ProblemKind, invalid_value
+from admin_api.session_settings.effective import ChangedKeys, show_overrides, split_changed
+from admin_api.session_settings.overrides import read_group_settings, render_group_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from admin_api.services import Services
+    from admin_api.store import UnitOfWork
+    from admin_api.store.tables import Group
+    from vpn_frontend.settings import Overrides
+
+MAX_GROUPS = 10_000  # made over the API
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """A changed group (``None``: removed) and what the change did to live sessions."""
+
+    group: Group | None
+    sessions_cut: int
+    keys: ChangedKeys
+
+
+async def create_group(services: Services, body: GroupCreate, *, by: str, dry_run: bool = False) -> GroupResult:
+    """Raises ``ApiError`` if there is a group of that name made over the API."""
+    settings = _checked_document(services, body)
+    async with _change(services, dry_run=dry_run) as unit:
+        groups = await unit.groups.overrides()
+        if body.name in groups:
+            raise ApiError(ProblemKind.ALREADY_EXISTS, f"There is a group {body.name} already")
+        if len(groups) >= MAX_GROUPS:
+            raise ApiError(ProblemKind.TABLE_FULL, f"There are {MAX_GROUPS} groups")
+        group = unit.groups.make(body.name, label=body.label, note=body.note, settings=settings)
+        if not dry_run:
+            await unit.groups.add(group)
+            await unit.audit.add(by, "group_created", body.name, label=body.label, settings=settings)
+    groups[body.name] = read_group_settings(settings, body.label)
+    return _apply(services, group, body.name, groups, dry_run=dry_run)
+
+
+async def change_group(
+    services: Services,
+    name: str,
+    make_body: Callable[[Group], GroupReplace],
+    *,
+    if_match: str | None,
+    by: str,
+    dry_run: bool = False,
+) -> GroupResult:
+    """Replace everything but the name by what ``make_body`` makes of the present group. Raises ``ApiError``."""
+    async with _change(services, dry_run=dry_run) as unit:
+        group = await _get_group(services, unit, name, if_match)
+        body = make_body(group)
+        settings = _checked_document(services, body)
+        groups = await unit.groups.overrides()
+        unit.groups.replace(group, label=body.label, note=body.note, settings=settings)
+        if not dry_run:
+            await unit.audit.add(by, "group_replaced", name, label=body.label, settings=settings)
+    groups[name] = read_group_settings(settings, body.label)
+    return _apply(services, group, name, groups, dry_run=dry_run)
+
+
+async def remove_group(
+    services: Services, name: str, *, if_match: str | None, by: str, dry_run: bool = False
+) -> GroupResult:
+    """Remove a group. Its members keep the membership. Raises ``ApiError``."""
+    async with _change(services, dry_run=dry_run) as unit:
+        group = await _get_group(services, unit, name, if_match)
+        groups = await unit.groups.overrides()
+        if not dry_run:
+            await unit.groups.remove(group)
+            await unit.audit.add(by, "group_removed", name)
+    del groups[name]
+    return _apply(services, None, name, groups, dry_run=dry_run)
+
+
+def etag_of_group(group: Group) -> str:
+    return etag_of_version(group.name, group.version, group.created_at)
+
+
+def view_group(group: Group, members: int) -> GroupView:
+    return GroupView(
+        name=group.name,
+        source="api",
+        label=group.label,
+        note=group.note,
+        settings=group.settings,
+        members=members,
+        created_at=group.created_at,
+        updated_at=group.updated_at,
+    )
+
+
+def view_file_group(name: str, overrides: Overrides, members: int) -> GroupView:
+    return GroupView(
+        name=name,
+        source="file",
+        label=overrides.get("label", ""),
+        note="",
+        settings=show_overrides(overrides),
+        members=members,
+    )
+
+
+def check_pools(services: Services, settings: Mapping[str, Any]) -> None:
+    """Raises ``ApiError`` for a pool that the server does not have: it makes pools when it starts."""
+    network = settings.get("network", {})
+    for key in ("ipv4_pool", "ipv6_pool"):
+        pool = network.get(key)
+        if pool and not services.settings.has_pool(str(pool)):
+            known = ", ".join(services.settings.pool_names()) or "none"
+            detail = f"{pool} is none of the pools in the configuration file ({known})"
+            raise invalid_value(f"/settings/network/{key}", detail)
+
+
+def _checked_document(services: Services, body: GroupReplace) -> dict[str, Any]:
+    document = render_group_settings(body.settings)
+    check_pools(services, document)
+    return document
+
+
+@asynccontextmanager
+async def _change(services: Services, *, dry_run: bool) -> AsyncIterator[UnitOfWork]:
+    """A unit of work. A dry run writes nothing in it: it must not wait for the lock of the database."""
+    async with services.store.read() if dry_run else services.store.write() as unit:
+        yield unit
+
+
+async def _get_group(services: Services, unit: UnitOfWork, name: str, if_match: str | None) -> Group:
+    group = await unit.groups.get(name)
+    if group is None:
+        if name in services.settings.file_groups():
+            raise ApiError(ProblemKind.FROM_FILE, f"{name} is a group of the configuration file")
+        raise ApiError(ProblemKind.NOT_FOUND, f"There is no group {name}")
+    expect_unchanged(if_match, etag_of_group(group), f"the group {name}")
+    return group
+
+
+def _apply(
+    services: Services, group: Group | None, name: str, groups: Mapping[str, Overrides], *, dry_run: bool
+) -> GroupResult:
+    """Runs right after the commit, without a pause in which another change could come between."""
+    before = services.settings.resolve_groups((name,))
+    after = services.settings.with_groups(groups).resolve_groups((name,))
+    cut = len(services.sessions.change_groups(groups, dry_run=dry_run))
+    if not dry_run:
+        services.settings.set_groups(groups)
+    return GroupResult(group, cut, split_changed(after.changed_keys(before)))

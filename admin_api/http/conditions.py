@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Conditional requests (RFC 9110, 13.1) and changes by merge patch (RFC 7396)."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Body, Header
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+
+from admin_api.http.problems import ApiError, ProblemKind
+from admin_api.http.values import Document
+
+IfMatch = Annotated[str | None, Header(description="The ETag of the resource as it was read, or *.")]
+MergePatch = Annotated[
+    Document,
+    Body(description="A merge patch (RFC 7396): null removes a key.", media_type="application/merge-patch+json"),
+]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def etag_of_version(*identity: object) -> str:
+    """Returns a strong ETag of what identifies one state of a resource."""
+    content = json.dumps([str(part) for part in identity], separators=(",", ":"))
+    return f'"{hashlib.sha256(content.encode()).hexdigest()[:20]}"'
+
+
+def names_etag(header: str, etag: str) -> bool:
+    """True if an If-Match or If-None-Match header names the tag."""
+    return header.strip() == "*" or etag in (tag.strip() for tag in header.split(","))
+
+
+def expect_unchanged(if_match: str | None, etag: str, what: str) -> None:
+    """Raises ``ApiError`` unless If-Match names the present ETag of ``what``."""
+    if if_match is None:
+        raise ApiError(ProblemKind.PRECONDITION_REQUIRED, f"Read {what} and send its ETag as If-Match")
+    if not names_etag(if_match, etag):
+        raise ApiError(ProblemKind.STALE, f"Another caller changed {what}; read it again")
+
+
+def apply_merge_patch(target: object, patch: object) -> Any:  # noqa: ANN401 - any JSON
+    """Returns ``target`` changed by ``patch`` (RFC 7396, 2)."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = apply_merge_patch(merged.get(key), value)
+    return merged
+
+
+def validate_document(model: type[Model], document: Mapping[str, Any]) -> Model:
+    """Returns the document as a body of a request. Raises ``RequestValidationError``, which is answered with 422."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        errors = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
+        raise RequestValidationError(errors) from None
