@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m bench.key_isolation`: what a signature costs if the private key is in another process.
 
-A TLS handshake needs one signature. ``here``: in the thread that asks. ``process``: in a process that holds the key, asked
-over a socket pair. ``echo``: the same way without the signature. Medians of the rounds, interleaved.
+A TLS handshake needs one signature. ``here``: in the thread that asks. ``process``: in a process that holds the key,
+asked over a socket pair. ``echo``: the same way without the signature. Medians of the rounds, interleaved.
 """
 
 from __future__ import annotations
