@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,8 @@ from lab.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lab.namespaces import Namespace
 
 BASE = "dc=example,dc=org"
 PEOPLE = f"ou=people,{BASE}"
@@ -100,7 +102,8 @@ pwdGraceAuthnLimit: 0
 class DirectoryServer:
     """A running slapd at ``address``. ``authority`` is the PEM file of its authority."""
 
-    def __init__(self, folder: Path, entries: str = "") -> None:
+    def __init__(self, folder: Path, entries: str = "", namespace: Namespace | None = None) -> None:
+        """In a ``namespace`` the address is 127.0.0.1, which the name of the certificate has there."""
         self.authority = make_authority(folder, HOST)
         (folder / "data").mkdir()
         configuration = folder / "slapd.conf"
@@ -120,14 +123,16 @@ class DirectoryServer:
             check=True,
             capture_output=True,
         )
-        self.address = next(_addresses)
+        self.address = next(_addresses) if namespace is None else "127.0.0.1"
+        self._inside = nullcontext if namespace is None else namespace.entered
         self._log = (folder / "slapd.log").open("w+")
         addresses = f"ldap://{self.address}:{PORT} ldaps://{self.address}:{SECURE_PORT}"
-        self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", "slapd", "-f", configuration, "-h", addresses, "-d", "0"],
-            stdout=self._log,
-            stderr=self._log,
-        )
+        with self._inside():
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", "slapd", "-f", configuration, "-h", addresses, "-d", "0"],
+                stdout=self._log,
+                stderr=self._log,
+            )
         try:
             self._await_start()
         except BaseException:
@@ -143,10 +148,16 @@ class DirectoryServer:
 
     def _await_start(self) -> None:
         deadline = time.monotonic() + TIMEOUT
-        while not _listens(self.address):
+        while not self._listens():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError("slapd does not start: " + Path(self._log.name).read_text())
             time.sleep(0.05)
+
+    def _listens(self) -> bool:
+        with self._inside(), suppress(OSError):
+            socket.create_connection((self.address, PORT)).close()
+            return True
+        return False
 
 
 def person(name: str, password: str = PASSWORD, *more: str, uid: str = "") -> str:
@@ -185,18 +196,10 @@ def make_authority(folder: Path, host: str) -> Path:
     return folder / "authority.crt"
 
 
-def _listens(address: str) -> bool:
-    try:
-        socket.create_connection((address, PORT)).close()
-    except OSError:
-        return False
-    return True
-
-
 @contextmanager
-def running(folder: Path, entries: str) -> Iterator[DirectoryServer]:
+def running(folder: Path, entries: str, namespace: Namespace | None = None) -> Iterator[DirectoryServer]:
     """A server that is stopped at the end of the block."""
-    server = DirectoryServer(folder, entries)
+    server = DirectoryServer(folder, entries, namespace)
     try:
         yield server
     finally:

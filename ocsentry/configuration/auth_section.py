@@ -19,6 +19,7 @@ from ocsentry.configuration.fields import (
     section,
 )
 from ocsentry.configuration.ldap_section import LdapSection
+from ocsentry.configuration.pam_section import PamSection
 from ocsentry.configuration.radius_section import RadiusSection
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem, plan_login
 from vpn_frontend.settings import AuthSettings, MethodName
@@ -71,6 +72,7 @@ class AuthSection(Section):
         AUTH.groups, "Groups offered in the login form. Empty: the form has no group field.", max_length=64
     )
     ldap: LdapSection = section()
+    pam: PamSection = section()
     radius: RadiusSection = section()
     totp: TotpSection = section()
 

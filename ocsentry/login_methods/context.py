@@ -13,18 +13,23 @@ if TYPE_CHECKING:
     from admin_api.store import Store
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.privileges.helper.client import Helper
+    from ocsentry.privileges.pam.client import PamHelper
     from vpn_frontend.ports import EventSink
 
 
 @dataclass(frozen=True, slots=True)
 class MethodContext:
-    """``helper`` does what needs privileges: the server has given its own up. ``totp_key`` was read before that."""
+    """``helper`` and ``pam`` do what needs privileges: the server has given its own up.
+
+    ``totp_key`` was read before that.
+    """
 
     config: LoadedConfig
     store: Store
     events: EventSink
     helper: Helper
     totp_key: bytes | None = None
+    pam: PamHelper | None = None
 
     def secret_box(self) -> SecretBox:
         """What opens the secrets of the store. Raises ``OperatorError`` without a key."""

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ocsentry.login_methods.ldap import open_ldap
+from ocsentry.login_methods.pam import open_pam
 from ocsentry.login_methods.password import open_password
 from ocsentry.login_methods.radius import open_radius
 from ocsentry.login_methods.totp import open_totp
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 METHODS: Mapping[MethodName, Callable[[MethodContext], AbstractAsyncContextManager[Method]]] = {
     "password": open_password,
     "ldap": open_ldap,
+    "pam": open_pam,
     "radius": open_radius,
     "totp": open_totp,
 }

@@ -24,6 +24,8 @@ from ocsentry.privileges.helper.client import Helper
 from ocsentry.privileges.helper.configured import scope_of
 from ocsentry.privileges.identity import Identity
 from ocsentry.privileges.instance_lock import InstanceLock
+from ocsentry.privileges.pam.client import PamHelper
+from ocsentry.privileges.pam.scope import pam_scope_of
 from ocsentry.privileges.server_reach import named_lists, reach_of_server, writable_folders
 from sentry_engine.policy.rule_files import RuleFiles
 from vpn_frontend.gateway.descriptors import open_through
@@ -40,7 +42,7 @@ FOLDER_MODE = 0o750
 @dataclass(frozen=True, slots=True)
 class Started:
     """What was opened while the process had its privileges. The server closes
-    ``helper`` and ``lock`` at its end.
+    ``helper``, ``pam`` and ``lock`` at its end.
     """
 
     helper: Helper
@@ -52,6 +54,7 @@ class Started:
     dropped: Dropped
     lock: InstanceLock
     totp_key: bytes | None = None
+    pam: PamHelper | None = None  # None: no login uses PAM
 
 
 def open_and_drop(config: LoadedConfig) -> Started:
@@ -60,9 +63,10 @@ def open_and_drop(config: LoadedConfig) -> Started:
     identity = Identity.find(process.user)
     _make_folders(config, identity)
     lock = InstanceLock.take(config, identity)  # before a second server could attach to the TUN device of the first
-    helper = None
+    helper = pam = None
     try:
         helper = Helper.start(scope_of(config))
+        pam = _start_pam(config)
         programs = {role: None if mode == "off" else filters.build(role, mode) for role in (Role.MAIN, Role.WORKER)}
         rule_files = RuleFiles()
         lists = named_lists(config, rule_files.read)
@@ -78,9 +82,16 @@ def open_and_drop(config: LoadedConfig) -> Started:
     except BaseException:
         if helper is not None:
             helper.close()
+        if pam is not None:
+            pam.close()
         lock.close()
         raise
-    return Started(helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped, lock, totp_key)
+    return Started(helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped, lock, totp_key, pam)
+
+
+def _start_pam(config: LoadedConfig) -> PamHelper | None:
+    scope = pam_scope_of(config)
+    return None if scope is None else PamHelper.start(scope)
 
 
 def _open_totp_key(config: LoadedConfig, identity: Identity | None) -> bytes | None:

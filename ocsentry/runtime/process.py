@@ -49,6 +49,8 @@ def run_server(config: LoadedConfig) -> None:
     finally:
         log.close()
         started.helper.close()
+        if started.pam is not None:
+            started.pam.close()
         started.lock.close()
 
 

@@ -198,7 +198,7 @@ class Server:
 
     async def _open_vpn(self) -> None:
         started = self._started
-        context = MethodContext(self._config, self._store, self._events, started.helper, started.totp_key)
+        context = MethodContext(self._config, self._store, self._events, started.helper, started.totp_key, started.pam)
         methods = await self._made.enter_async_context(open_methods(context))
         self._vpn = VpnServer(
             self._config.vpn,

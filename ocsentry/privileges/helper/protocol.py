@@ -44,7 +44,7 @@ def receive_message(link: socket.socket) -> tuple[Document, tuple[int, ...]] | N
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             descriptors.frombytes(data[: len(data) - len(data) % DESCRIPTOR_SIZE])
     try:
-        document = _parse(packet, cut=bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)))
+        document = parse_packet(packet, cut=bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)))
     except ProtocolError:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -52,7 +52,8 @@ def receive_message(link: socket.socket) -> tuple[Document, tuple[int, ...]] | N
     return None if document is None else (document, tuple(descriptors))
 
 
-def _parse(packet: bytes, *, cut: bool) -> Document | None:
+def parse_packet(packet: bytes, *, cut: bool = False) -> Document | None:
+    """The message of one packet. ``None``: the peer is gone. Raises ``ProtocolError``."""
     if not packet:
         return None
     if cut:

@@ -41,16 +41,25 @@ def test_the_unit_exposes_little():
     assert float(found[1]) <= MAX_EXPOSURE, said
 
 
-def test_server_and_helper_meet():
+@pytest.mark.parametrize(
+    ("name", "program"), [("helper", "ocsentry.privileges.helper"), ("pam", "ocsentry.privileges.pam")]
+)
+def test_server_and_helpers_meet(name, program):
     server, helper, connection = map(
-        settings, ("ocsentry.service", "ocsentry-helper@.service", "ocsentry-helper.socket")
+        settings, ("ocsentry.service", f"ocsentry-{name}@.service", f"ocsentry-{name}.socket")
     )
-    assert server["Environment"] == f"OCSENTRY_HELPER={connection['ListenSequentialPacket']}"
+    sockets = [word.partition("=")[2] for word in server["Environment"].split()]
+    assert connection["ListenSequentialPacket"] in sockets
     assert (server["User"], server["CapabilityBoundingSet"]) == (connection["SocketUser"], "")
     assert (connection["SocketMode"], connection["Accept"]) == ("0600", "yes")
-    assert helper["ExecStart"].split()[1:4] == ["-I", "-m", "ocsentry.privileges.helper"]
+    assert helper["ExecStart"].split()[1:4] == ["-I", "-m", program]
     assert helper["ExecStart"].split()[-1] == server["ExecStart"].split()[-1]
     assert helper["StandardInput"] == "socket"
+
+
+def test_the_sockets_are_named_to_the_server():
+    named = dict(word.split("=") for word in settings("ocsentry.service")["Environment"].split())
+    assert named.keys() == {"OCSENTRY_HELPER", "OCSENTRY_PAM_HELPER"}
 
 
 class Activated(Served):

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Logins that the host's PAM stack and an LDAP directory decide, with the real client.
+
+host 1 10.77.1.2 ── v1 ── gateway 10.77.0.1, `ocsentry serve`; slapd on its loopback, or the PAM helper beside it
+"""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from lab import directory_server, pam
+from lab.directory_server import BASE, GROUPS, HOST, PEOPLE, SECURE_PORT, SERVICE_DN, SERVICE_PASSWORD, group, person
+from lab.server import INNER_IPV4, OCSENTRY, PASSWORD
+
+WRONG = r"wrong username or password"
+needs_pam = pytest.mark.skipif(bool(pam.missing()), reason=pam.missing())
+
+
+@pytest.fixture
+def services(tmp_path):
+    return pam.PamServices(tmp_path)
+
+
+@pytest.fixture
+def serve_pam(lab, services, tmp_path):
+    """Starts a server whose logins are by PAM's service ``vpn``."""
+    settings = {"auth": {"methods": ["pam"]}, "auth.pam": {"service": "vpn", "timeout": 60}}
+    configuration = tmp_path / "server0" / "ocsentry.toml"  # the server's own
+    with services.activated(configuration) as socket:
+        launcher = ["env", f"OCSENTRY_PAM_HELPER={socket}", OCSENTRY]
+        server = lab.serve(settings=settings, launcher=launcher)
+        yield server
+        server.finish()
+
+
+@needs_pam
+def test_pam_asks_for_password_and_code(lab, services, serve_pam):
+    oath = f"auth required pam_oath.so usersfile={services.oath_users} window=5"
+    services.write("vpn", "auth requisite matrix", oath, "account required matrix")
+    services.allow("pat", "vpn")
+    services.enrol("pat")
+    host = lab.host()
+    client = serve_pam.connect(host, user="pat", password=f"{PASSWORD}\n{services.code()}")
+    client.await_up()
+    assert client.ping(INNER_IPV4) == 1.0
+    assert [session["user"] for session in serve_pam.sessions()] == ["pat"]
+    client.goodbye()
+    refused = serve_pam.connect(host, user="pat", password="wrong\n000000")
+    refused.await_line(WRONG)
+    assert refused.await_exit() != 0
+
+
+@needs_pam
+def test_an_expired_password_is_changed_during_the_login(lab, services, serve_pam):
+    services.write(
+        "vpn", "auth required matrix", "account required pam_debug.so acct=new_authtok_reqd", "password required matrix"
+    )
+    services.allow("pat", "vpn")
+    new = "a password that is new"
+    client = serve_pam.connect(lab.host(), user="pat", password=f"{PASSWORD}\n{PASSWORD}\n{new}\n{new}")
+    client.await_up()
+    assert f"pat:{new}:vpn" in services.passwords.read_text()
+
+
+@pytest.mark.skipif(not shutil.which("slapd"), reason="slapd is not installed: make .build/test-packages")
+def test_a_user_of_the_directory_logs_in_over_tls(lab, tmp_path):
+    folder = tmp_path / "directory"
+    folder.mkdir()
+    entries = person("dora", PASSWORD) + group("staff", f"uid=dora,{PEOPLE}")
+    (tmp_path / "secret").write_text(SERVICE_PASSWORD)
+    with directory_server.running(folder, entries, lab.network.gateway) as directory:
+        settings = {
+            "auth": {"methods": ["ldap"]},
+            "auth.ldap": {
+                "url": f"ldaps://{HOST}:{SECURE_PORT}",
+                "ca": str(directory.authority),
+                "bind_dn": SERVICE_DN,
+                "password_file": str(tmp_path / "secret"),
+                "base": BASE,
+                "group_base": GROUPS,
+                "group_filter": "(member=%d)",
+                "timeout": 60,
+            },
+        }
+        server = lab.serve(settings=settings)
+        host = lab.host()
+        client = server.connect(host, user="Dora", password=PASSWORD)
+        client.await_up()
+        assert client.ping(INNER_IPV4) == 1.0
+        (session,) = server.sessions()
+        assert (session["user"], session["groups"]) == ("dora", ["staff"])
+        client.goodbye()
+        for user, password in (("dora", "wrong"), ("nobody", PASSWORD)):
+            refused = server.connect(host, user=user, password=password)
+            refused.await_line(WRONG)
+            assert refused.await_exit() != 0
+        directory.stop()
+        unavailable = server.connect(host, user="dora", password=PASSWORD)
+        server.program.await_line(r"backend_failed.*ldaps://localhost")
+        assert unavailable.await_exit() != 0
+        server.finish()
