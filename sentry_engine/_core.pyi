@@ -68,12 +68,15 @@ class _Ffi:
     def string(self, text: Text | Null, /) -> bytes: ...
 
 class _Lib:
+    SE_BLOCK_LINGER: int
+    SE_BLOCK_ROWS: int
     SE_CORE_ABI: int
     SE_FOREVER: int
     SE_MAX_KEPT_RULES: int
     SE_NO_ACTION: int
     SE_NO_LIMIT: int
     SE_NO_MORE_SETS: int
+    SE_RULE_BLOCK: int
     SE_RULE_KEPT: int
     SE_STEP_NONE: int
     def se_address_parse(self, text: bytes, length: int, address: Array[int]) -> bool: ...
@@ -98,8 +101,7 @@ class _Lib:
     def se_core_install(
         self,
         core: CorePointer,
-        base: PolicyPointer,
-        overlay: PolicyPointer | Null,
+        policy: PolicyPointer,
         previous: Array[InForcePointer | Null],
     ) -> int: ...
     def se_in_force_is_unread(self, in_force: InForcePointer | Null) -> int: ...
@@ -107,6 +109,18 @@ class _Lib:
     def se_core_generation(self, core: CorePointer) -> int: ...
     def se_core_state_bytes(self) -> int: ...
     def se_core_kept_hits(self, core: CorePointer, rules: Array[int], counts: Array[int], room: int) -> int: ...
+    def se_core_reserve_blocks(self, core: CorePointer, numbers: Array[int], count: int) -> int: ...
+    def se_core_put_blocks(
+        self,
+        core: CorePointer,
+        numbers: Array[int],
+        networks: bytes,
+        lengths: bytes,
+        ends: Array[int],
+        count: int,
+    ) -> None: ...
+    def se_core_remove_blocks(self, core: CorePointer, numbers: Array[int], count: int) -> None: ...
+    def se_core_block_hits(self, core: CorePointer, numbers: Array[int], counts: Array[int], room: int) -> int: ...
     def se_core_gate(self, core: CorePointer) -> GatePointer: ...
     def se_core_read_counters(self, core: CorePointer, out: CountersStruct) -> None: ...
     def se_core_answer_words(

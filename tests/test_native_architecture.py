@@ -43,7 +43,7 @@ TREES = (
     Tree(
         "sentry_engine/native",
         (("parse",), ("table", "state"), ("",), ("binding",)),
-        frozenset({"block.h", "gate.h", "ip_address.h", "mix.h", "nanoseconds.h", "plan.h", "spinlock.h"}),
+        frozenset({"block.h", "epoch.h", "gate.h", "ip_address.h", "mix.h", "nanoseconds.h", "plan.h", "spinlock.h"}),
         {"parse": frozenset({"ip_address.h"})},
         {"core_internal": "core", "state/window_row": "state/sliding_window", "table/policy_view": "table/policy"},
     ),

@@ -8,24 +8,20 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_ntop
 
 from pytricia import PyTricia
 
 from bench.engine.policies import Prefixes, build_flattened, build_plan, draw_addresses, draw_prefixes
-from sentry_engine import Engine, Policy
+from sentry_engine import Engine, Policy, make_block
 from sentry_engine.addresses import pack_address, render_address, render_network
 from sentry_engine.cores.interface import Request
 from sentry_engine.cores.native_core import NativeCore
-from sentry_engine.cores.plan import Plan
 from sentry_engine.cores.reference import ReferenceCore
-from sentry_engine.policy.compiler import append_blocks
-from sentry_engine.prefixes import Origin
 from sentry_engine.prefixes import Prefixes as Packed
-from sentry_engine.rules.model import PrefixRule
-from sentry_engine.verdict import Action, Event
+from sentry_engine.verdict import Event
 
 ROOT = Path(__file__).resolve().parents[2]
 ASKED = 4096  # addresses per measurement; their ranges stay in the cache, as those of a busy server's clients
@@ -146,16 +142,22 @@ def measure_builds(size: int, folder: Path) -> Iterator[Figure]:
         yield Figure(f"loaded from a prepared file: {name}", rows, "ocsentry", took / 1e6, "ms")
         yield Figure(f"loaded from a prepared file, processor: {name}", rows, "ocsentry", own * 1e3, "ms")
         core.close()
-    yield from measure_block(plans["IPv4, a rule for each"][0])
+    yield from measure_block()
 
 
-def measure_block(base: Plan) -> Iterator[Figure]:
-    core = NativeCore()
-    core.publish(base)
-    blocks = [PrefixRule("api", Action.REJECT, Packed.of("198.51.100.7"), Origin("API", ""))]
-    took = best_of(5, lambda: core.publish(append_blocks(base, blocks, version=2)), 1)
-    yield Figure("one more block over it, in force", len(base.entries), "ocsentry", took / 1e6, "ms")
-    core.close()
+def measure_block() -> Iterator[Figure]:
+    """One more block in an engine, and its removal, beside many. Thread time."""
+    for number in (0, 99_000, 999_000):
+        with Engine(Policy.from_document({"wolfsentry": {"version": "1.6.3"}})) as engine:
+            packed = (Packed(pack_address(IPv4Address(0x0A000000 + at)), b"\x80") for at in range(number))
+            engine.block_many(make_block(f"block:{at}", one, "", None) for at, one in enumerate(packed))
+
+            def change(engine: Engine = engine) -> None:
+                engine.block("198.51.100.7", rule_id="block:more")
+                engine.unblock("block:more")
+
+            took = best_of(5, lambda: [change() for _ in range(100)], 200)
+            yield Figure("one more block, or one less", number, "ocsentry", took / 1e3, "us")
 
 
 def measure_limiter() -> Iterator[Figure]:

@@ -122,7 +122,7 @@ static void run(double seconds, const struct se_policy *policies[2], int swappin
     pthread_create(&reader, NULL, ask, figures);
     while (read_clock(CLOCK_MONOTONIC) < end) {
         struct se_in_force *before;
-        if (swapping && !se_core_install(core, policies[++swaps % 2], NULL, &before)) {
+        if (swapping && !se_core_install(core, policies[++swaps % 2], &before)) {
             while (!se_in_force_is_unread(before))
                 sched_yield();
             se_in_force_free(before);
@@ -148,7 +148,7 @@ int main(int argc, char **argv)
     struct figures still = {0}, swapping = {0};
     struct se_in_force *none;
 
-    if (se_core_open(&core) || se_core_install(core, policies[0], NULL, &none))
+    if (se_core_open(&core) || se_core_install(core, policies[0], &none))
         return 1;
     pin(1);
     run(seconds, policies, 0, &still);

@@ -7,14 +7,14 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
-from sentry_engine.cores.interface import Core
+from sentry_engine.cores.interface import PolicyCore
 from sentry_engine.cores.reference import ReferenceCore
 
 CoreName = Literal["native", "reference", "wolfsentry"]
-MakeCore = Callable[[CoreName | Core], Core]
+MakeCore = Callable[[CoreName | PolicyCore], PolicyCore]
 
 
-def make_core(core: CoreName | Core) -> Core:
+def make_core(core: CoreName | PolicyCore) -> PolicyCore:
     """A new core of that name, or ``core`` itself if it is one. ``wolfsentry`` builds on a native core.
 
     There is no fallback: raises ``ImportError`` if the native core is not built, ``ValueError`` for an unknown name.
@@ -26,5 +26,5 @@ def make_core(core: CoreName | Core) -> Core:
     if core == "reference":
         return ReferenceCore()
     module: Any = importlib.import_module("sentry_engine.cores.native_core")
-    native: Core = module.NativeCore()
+    native: PolicyCore = module.NativeCore()
     return native

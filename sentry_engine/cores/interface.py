@@ -7,7 +7,8 @@ same in plain Python, with pytricia as its prefix index: the specification and t
 DECISION ORDER, the first decisive tier wins:
 
 1. ``NEVER_BLOCK`` matches: accept, nothing is counted.
-2. ``RULES``, the most specific live entry: accept (skips all tiers below, counts nothing) or reject.
+2. ``RULES`` and the blocks, the most specific live entry: accept (skips all tiers below, counts nothing) or reject. Of
+   equal networks the rule decides, and of several blocks of one network the latest.
 3. The penalty box: a penalised source is refused until its penalty ends. A refusal here counts nothing.
 4. ``FEEDS``.
 5. ``COUNTRY`` (which includes continent rules), then ``ASN``, then ``ANONYMIZER``. Only an entry that rejects decides.
@@ -19,13 +20,24 @@ DECISION ORDER, the first decisive tier wins:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from sentry_engine.addresses import Source, render_network
 from sentry_engine.cores.plan import Plan
 from sentry_engine.verdict import Action, Reason, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedNetwork:
+    """A block: a network that is refused until an end, unless a rule is at least as specific."""
+
+    rule_id: str
+    network: bytes  # packed, host bits zero
+    length: int
+    text: str = ""
+    expires_at: float | None = None  # seconds of the engine's clock; ``None``: without end
 
 
 @dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
@@ -102,8 +114,10 @@ class CoreCounters:
 
 
 class Core(Protocol):
+    """What decides, and keeps the state of sources."""
+
     def publish(self, plan: Plan) -> None:
-        """Put ``plan`` in force at once; windows, strikes and penalties stay.
+        """Put ``plan`` in force at once; blocks, windows, strikes and penalties stay.
 
         Raises ``PlanError``; then the previous plan stays in force.
         """
@@ -159,3 +173,16 @@ class Core(Protocol):
     def counters(self) -> CoreCounters: ...
 
     def close(self) -> None: ...
+
+
+class PolicyCore(Core, Protocol):
+    """A core that holds blocks. One change costs the same whatever their number."""
+
+    def put_blocks(self, blocks: Sequence[BlockedNetwork]) -> None:
+        """Put blocks in force. One of a known id replaces that one, without a moment between them; its hits begin anew.
+
+        Raises ``ValueError`` if there is no room for them all; then nothing changes.
+        """
+
+    def remove_blocks(self, rule_ids: Iterable[str]) -> None:
+        """End blocks, and forget their hits. Unknown ids are skipped."""

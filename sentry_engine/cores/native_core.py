@@ -8,17 +8,18 @@ Three layers: cffi reads the headers of ``native/``, this module checks lengths 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 
 from sentry_engine.addresses import Source, mask, render_network
 from sentry_engine.cores.decision import CoreDecision
-from sentry_engine.cores.interface import Burst, CoreCounters, Penalty, Request, Step, Strikes
+from sentry_engine.cores.interface import BlockedNetwork, Burst, CoreCounters, Penalty, Request, Step, Strikes
+from sentry_engine.cores.native_blocks import BlockNumbers
 from sentry_engine.cores.native_calls import open_fast_calls
 from sentry_engine.cores.native_columns import REASON_CODES
 from sentry_engine.cores.native_library import ffi, lib
-from sentry_engine.cores.native_policies import PoliciesInForce, PolicySlots, list_hits
+from sentry_engine.cores.native_policies import BuiltPolicy, PolicySlots, list_hits
 from sentry_engine.cores.native_types import (
     CorePointer,
     CountersStruct,
@@ -30,7 +31,7 @@ from sentry_engine.cores.plan import Plan
 from sentry_engine.verdict import ACTIONS, NO_RULE, REASONS, Action, Reason, Verdict, read_word
 
 STEPS = ("never_block", "rules", "penalty", "feeds", "country", "asn", "anonymizer", "limits", "default")
-RULE_KEPT = lib.SE_RULE_KEPT
+RULE_KEPT, RULE_BLOCK = lib.SE_RULE_KEPT, lib.SE_RULE_BLOCK
 HAS_RETRY = 1 << 4  # SE_WORD_HAS_RETRY: of an answer's word
 MAX_KEPT_NAMES = lib.SE_MAX_KEPT_RULES  # beyond it a penalty is listed without the id of its rule
 MAX_STRIKES = 65_535  # of uint16_t
@@ -52,6 +53,7 @@ class NativeCore:
         self._kept: dict[str, int] = {}
         self._kept_names: list[str] = []
         self._policies = PolicySlots(self._core, self._keep_name)
+        self._blocks = BlockNumbers(self._core)
         self._fast_calls = open_fast_calls(int(ffi.cast("uintptr_t", self._core)), self._read)
         self.answer = self._fast_calls.answer  # no Python frame between the caller and C
 
@@ -63,9 +65,7 @@ class NativeCore:
     @property
     def policy_bytes(self) -> int:
         """Bytes of the policy in force, without its hit counters."""
-        in_force = self._require_plan()
-        built = [in_force.base, *([in_force.overlay] if in_force.overlay else [])]
-        return sum(int(lib.se_policy_bytes(part.policy)) for part in built)
+        return int(lib.se_policy_bytes(self._require_plan().policy))
 
     @property
     def state_bytes(self) -> int:
@@ -79,7 +79,7 @@ class NativeCore:
             self._fast_calls.forget()
 
     def save(self, path: Path) -> None:
-        """Write the base of the policy in force to a policy file, which ``load`` reads in milliseconds."""
+        """Write the policy in force, without blocks, to a policy file, which ``load`` reads in milliseconds."""
         self._require_plan()
         with self._publishing:
             self._policies.save(path)
@@ -89,6 +89,18 @@ class NativeCore:
         self._require_open()
         with self._publishing:
             self._policies.load(path)
+            self._fast_calls.forget()
+
+    def put_blocks(self, blocks: Sequence[BlockedNetwork]) -> None:
+        self._require_open()
+        with self._publishing:
+            self._blocks.put(blocks)
+            self._fast_calls.forget()
+
+    def remove_blocks(self, rule_ids: Iterable[str]) -> None:
+        self._require_open()
+        with self._publishing:
+            self._blocks.remove(rule_ids)
             self._fast_calls.forget()
 
     def decide(self, request: Request) -> Verdict:
@@ -118,7 +130,7 @@ class NativeCore:
             word = lib.se_core_trace(
                 self._require_open(), request.address, request.event, request.verified, request.now, steps, wait
             )
-        names, limits = in_force.rule_ids, in_force.base.described.limits
+        names, limits = in_force.described.rule_ids, in_force.described.limits
         return self._read(word, wait[0]), [
             Step(
                 tier=STEPS[at],
@@ -189,6 +201,7 @@ class NativeCore:
         with self._publishing:
             hits = self._policies.hits()
             list_hits(hits, lambda *room: lib.se_core_kept_hits(core, *room), self._kept_names)
+            list_hits(hits, lambda *room: lib.se_core_block_hits(core, *room), self._blocks.names)
         return dict(hits)
 
     def counters(self) -> CoreCounters:
@@ -232,7 +245,7 @@ class NativeCore:
             raise RuntimeError("the core is closed")
         return self._core
 
-    def _require_plan(self) -> PoliciesInForce:
+    def _require_plan(self) -> BuiltPolicy:
         in_force = self._policies.in_force
         if in_force is None:
             raise RuntimeError("the core has no plan: publish one first, and ask nothing after close")
@@ -252,6 +265,8 @@ class NativeCore:
             return None
         if rule & RULE_KEPT:
             return self._kept_names[rule & ~RULE_KEPT]
+        if rule & RULE_BLOCK:
+            return self._blocks.names[rule & ~RULE_BLOCK]
         return names[rule] if rule < len(names) else None  # the answer outlived the names of its plan
 
     def _read(self, word: int, wait: float) -> Verdict:

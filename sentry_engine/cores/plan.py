@@ -205,8 +205,6 @@ class Plan:
     default: Action = Action.ACCEPT
     on_missing: Action | None = None  # if no COUNTRY row matches and the policy filters by country
     aggregation: Aggregation = Aggregation()
-    # If set, this plan is ``base`` with RULES rows, entries and rule ids appended: a core may reuse what it built.
-    base: Plan | None = None
 
 
 def find_source(plan: Plan, address: bytes) -> tuple[bytes, int]:

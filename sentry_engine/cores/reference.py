@@ -9,15 +9,16 @@ functions. The server never runs on this core: it holds one lock, and costs a hu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 
 from sentry_engine.addresses import mask, render_network
 from sentry_engine.cores.bulk import BulkDecisions
-from sentry_engine.cores.interface import Burst, CoreCounters, Penalty, Request, Step, Strikes
+from sentry_engine.cores.interface import BlockedNetwork, Burst, CoreCounters, Penalty, Request, Step, Strikes
 from sentry_engine.cores.nanoseconds import bound, reached, until
-from sentry_engine.cores.plan import MAX_LIMIT_EVENTS, Limit, Plan, PlanError, Tier, find_source
+from sentry_engine.cores.plan import MAX_LIMIT_EVENTS, Entry, Limit, Plan, PlanError, Tier, find_source
+from sentry_engine.cores.reference_blocks import BlockIndex
 from sentry_engine.cores.reference_penalties import PenaltyBox
 from sentry_engine.cores.reference_prefixes import PrefixIndex
 from sentry_engine.cores.reference_windows import (
@@ -58,6 +59,7 @@ class ReferenceCore(BulkDecisions):
         self._windows = SlidingWindows(max_sources)
         self._unverified = UnverifiedRates()
         self._box = PenaltyBox()
+        self._blocks = BlockIndex()
         self._hits: Counter[str] = Counter()
         self._decisions = 0
         self._refused = 0
@@ -66,6 +68,18 @@ class ReferenceCore(BulkDecisions):
         indexed = index_plan(plan)
         with self._lock:
             self._indexed = indexed
+
+    def put_blocks(self, blocks: Sequence[BlockedNetwork]) -> None:
+        with self._lock:
+            self._blocks.put(blocks)
+            for block in blocks:
+                self._hits.pop(block.rule_id, None)
+
+    def remove_blocks(self, rule_ids: Iterable[str]) -> None:
+        with self._lock:
+            for rule_id in rule_ids:
+                self._blocks.remove([rule_id])
+                self._hits.pop(rule_id, None)
 
     def decide(self, request: Request) -> Verdict:
         with self._lock:
@@ -147,7 +161,7 @@ class ReferenceCore(BulkDecisions):
     def _tier_check(self, request: Request, *, count: bool) -> Callable[[TierCheck], TierResult]:
         if self._indexed is None:
             raise RuntimeError("the core has no plan: publish one first, and ask nothing after close")
-        walk = Walk(self._indexed, request, self._windows, self._unverified, self._box, count)
+        walk = Walk(self._indexed, request, self._blocks, self._windows, self._unverified, self._box, count)
         return lambda tier: tier(walk)
 
 
@@ -157,6 +171,7 @@ class Walk:
 
     indexed: IndexedPlan
     request: Request
+    blocks: BlockIndex
     windows: SlidingWindows
     unverified: UnverifiedRates
     box: PenaltyBox
@@ -164,18 +179,26 @@ class Walk:
 
     def check_table(self, tier: Tier) -> TierResult:
         """The most specific live entry of one prefix table decides, unless it only informs."""
-        plan, address, now = self.indexed.plan, self.request.address, self.request.now
-        for length, value in self.indexed.indices[tier].matches(address):
-            entry = plan.entries[value]
-            if entry.expires_at is not None and reached(now, entry.expires_at):
-                continue
-            rule_id = name_rule(plan, entry.rule)
-            matched = render_network(mask(address, length), length)
-            step = Step(tier.name.lower(), matched, rule_id, entry.action, entry.reason, decisive=False)
-            decides = entry.action is Action.REJECT or (entry.action is not None and tier not in GEO_TIERS)
-            verdict = Verdict(entry.action, entry.reason, rule_id) if decides and entry.action else None
-            return TierResult(step, verdict)
-        return TierResult(Step(tier.name.lower(), None, None, None, None, decisive=False))
+        found = self._find(tier)
+        if found is None:
+            return TierResult(Step(tier.name.lower(), None, None, None, None, decisive=False))
+        length, entry = found
+        rule_id = name_rule(self.indexed.plan, entry.rule)
+        decides = entry.action is Action.REJECT or (entry.action is not None and tier not in GEO_TIERS)
+        verdict = Verdict(entry.action, entry.reason, rule_id) if decides and entry.action else None
+        return TierResult(self._matched(tier, length, entry.action, entry.reason, rule_id), verdict)
+
+    def _find(self, tier: Tier) -> tuple[int, Entry] | None:
+        """The most specific live entry of one prefix table, with its prefix length."""
+        for length, value in self.indexed.indices[tier].matches(self.request.address):
+            entry = self.indexed.plan.entries[value]
+            if entry.expires_at is None or not reached(self.request.now, entry.expires_at):
+                return length, entry
+        return None
+
+    def _matched(self, tier: Tier, length: int, action: Action | None, reason: Reason, rule_id: str | None) -> Step:
+        matched = render_network(mask(self.request.address, length), length)
+        return Step(tier.name.lower(), matched, rule_id, action, reason, decisive=False)
 
     def check_unknown_event(self) -> TierResult:
         """Reject an event number without a label: the limits that apply to it are unknown."""
@@ -186,7 +209,12 @@ class Walk:
         return self.check_table(Tier.NEVER_BLOCK)
 
     def check_rules(self) -> TierResult:
-        return self.check_table(Tier.RULES)
+        """A block decides if no rule is at least as specific."""
+        found, block = self._find(Tier.RULES), self.blocks.find(self.request.address, self.request.now)
+        if block is None or (found is not None and found[0] >= block.length):
+            return self.check_table(Tier.RULES)
+        step = self._matched(Tier.RULES, block.length, Action.REJECT, Reason.RULE, block.rule_id)
+        return TierResult(step, Verdict(Action.REJECT, Reason.RULE, block.rule_id))
 
     def check_penalties(self) -> TierResult:
         penalty = self.box.find(self.request.address, self.request.now)

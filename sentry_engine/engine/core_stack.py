@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sentry_engine.cores.factory import CoreName, MakeCore
-from sentry_engine.cores.interface import Core
+from sentry_engine.cores.interface import BlockedNetwork, Core, PolicyCore
 from sentry_engine.cores.plan import Plan, PlanError
 from sentry_engine.errors import PolicyError
 from sentry_engine.policy.policy import Policy
@@ -28,15 +28,21 @@ Tables = dict[RouteRules, Routes]
 class CoreStack:
     """Owns the cores. Not thread-safe: the engine's lock is held."""
 
-    def __init__(self, core: CoreName | Core, make_core: MakeCore) -> None:
-        """Raises ``ImportError`` if ``core`` is ``wolfsentry`` and the binding is not built."""
+    def __init__(
+        self, core: CoreName | PolicyCore, make_core: MakeCore, blocks: Callable[[], Sequence[BlockedNetwork]]
+    ) -> None:
+        """``blocks`` lists those in force, for a core that is made later.
+
+        Raises ``ImportError`` if ``core`` is ``wolfsentry`` and the binding is not built.
+        """
+        self._blocks = blocks
         self._on_library = core == "wolfsentry"
         self._library: Any = None
         if self._on_library:
             self._library = importlib.import_module("sentry_engine.wolfsentry.library")
         self.inner = make_core(core)
-        self._make_front: Callable[[], Core] = lambda: make_core(core if isinstance(core, str) else "native")
-        self._front: Core | None = None  # made for the first table
+        self._make_core: Callable[[], PolicyCore] = lambda: make_core(core if isinstance(core, str) else "native")
+        self._front: PolicyCore | None = None  # made for the first table
         self._tables: Tables = {}
         self._plan: Plan  # in force
         self._routed: RoutedCore | None = None
@@ -56,6 +62,17 @@ class CoreStack:
         limits = tuple(rule for rule in policy.limit_rules if rule.origin.file not in files)
         return replace(policy, prefix_rules=rest, limit_rules=limits), tables
 
+    def put_blocks(self, blocks: Sequence[BlockedNetwork]) -> None:
+        """Raises ``ValueError`` if there is no room for them all; then nothing changes."""
+        self.inner.put_blocks(blocks)
+        if self._front is not None:
+            self._front.put_blocks(blocks)
+
+    def remove_blocks(self, rule_ids: Sequence[str]) -> None:
+        self.inner.remove_blocks(rule_ids)
+        if self._front is not None:
+            self._front.remove_blocks(rule_ids)
+
     def publish(self, plan: Plan, tables: Tables) -> Core:
         """Put both in force. Returns the core that decides by them. Raises ``PlanError``; then nothing changes."""
         self.inner.publish(plan)
@@ -63,10 +80,9 @@ class CoreStack:
         if not tables and self._gate is None:
             self._tables, self._routed = {}, None
             return self.inner
-        if self._front is None:
-            self._front = self._make_front()
+        front = self._open_front()
         if self._routed is None or tables != self._tables:
-            self._routed = RoutedCore(self._front, self.inner, tuple(tables.values()))
+            self._routed = RoutedCore(front, self.inner, tuple(tables.values()))
         self._routed.publish_front(plan)
         if self._gate is not None:
             self._gate.put(list(tables.values()))
@@ -93,14 +109,20 @@ class CoreStack:
     def _open_library_gate(self, inner: int) -> int:
         """Put libwolfsentry's tables between the gates of the two cores, from now on for every policy."""
         if self._gate is None:
-            if self._front is None:
-                self._front = self._make_front()
-                self._front.publish(strip(self._plan))
-            front: Any = self._front
+            made = self._front is None
+            front: Any = self._open_front()
+            if made:
+                front.publish(strip(self._plan))
             self._gate = self._library.LibraryGate(front.gate_address, inner)
             self._gate.put(list(self._tables.values()))
         address: int = self._gate.address
         return address
+
+    def _open_front(self) -> PolicyCore:
+        if self._front is None:
+            self._front = self._make_core()
+            self._front.put_blocks(self._blocks())
+        return self._front
 
     def _make_table(self, rules: RouteRules) -> Routes:
         file = rules.origin.file

@@ -15,12 +15,12 @@ from typing import Self
 
 from sentry_engine.addresses import Address, AddressError, Network, pack_address, pack_network, render_address
 from sentry_engine.cores.factory import CoreName, make_core
-from sentry_engine.cores.interface import Core, CoreCounters, Penalty, Request
+from sentry_engine.cores.interface import Core, CoreCounters, Penalty, PolicyCore, Request
 from sentry_engine.cores.nanoseconds import is_time
 from sentry_engine.cores.plan import find_source
 from sentry_engine.detectors import DetectorSet, Thresholds
 from sentry_engine.engine import state_transfer
-from sentry_engine.engine.blocks import Blocks, add_blocks, drop_expired, list_blocks, make_block, would_block
+from sentry_engine.engine.blocks import Blocks, make_block, to_blocked_network, to_rule, would_block
 from sentry_engine.engine.core_stack import CoreStack
 from sentry_engine.engine.decision_log import DecisionLog
 from sentry_engine.engine.event_names import BUILTIN_NUMBERS, LOGIN_EVENTS, EventName, EventNames
@@ -32,7 +32,7 @@ from sentry_engine.engine.penalties import clear_penalties
 from sentry_engine.engine.saved_state import SavedPenalty, State
 from sentry_engine.engine.unpaid_failures import UnpaidFailures
 from sentry_engine.gc_pause import collector_paused
-from sentry_engine.policy.compiler import CompileSettings, append_blocks, compile_policy
+from sentry_engine.policy.compiler import CompileSettings, compile_policy
 from sentry_engine.policy.policy import Policy
 from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.model import PrefixRule
@@ -53,7 +53,7 @@ class Engine:
         self,
         policy: Policy,
         *,
-        core: CoreName | Core = "native",
+        core: CoreName | PolicyCore = "native",
         limits: ClientLimits | None = None,
         never_block: Iterable[Network] = (),
         default: Action | str = Action.ACCEPT,
@@ -73,13 +73,13 @@ class Engine:
         self._default = Action(default)
         self._never_block = Prefixes.of(*never_block)
         self._lock = RLock()
-        self._cores = CoreStack(core, make_core)
-        self._core = self._cores.inner
+        self._blocks = Blocks()
+        self._cores = CoreStack(core, make_core, lambda: tuple(self._blocks.by_id.values()))
+        self._core: Core = self._cores.inner
         self._leases = LeaseTable(limits or ClientLimits())
         self.decisions = decisions
         self.detectors = DetectorSet()
         self._unpaid = UnpaidFailures()
-        self._blocks: Blocks = {}
         self._version = 0
         self._next_change: float | None = None
         self._events = EventNames()
@@ -117,15 +117,14 @@ class Engine:
             offset, wall_now = self._clock_offset(), self._wall_clock()
             settings = CompileSettings(wall_now, offset, self._default, self._never_block, self._events.custom_labels)
             ruled, routed = self._cores.prepare(policy)
-            base = compile_policy(ruled, settings, version=self._version + 1)
+            plan = compile_policy(ruled, settings, version=self._version + 1)
             texts, next_change = policy.texts(), policy.next_change(wall_now)
-            plan = append_blocks(base, tuple(self._blocks.values()), version=base.version)
             self._core = self._cores.publish(plan, routed)
-            self._policy, self._base, self._offset = policy, base, offset
-            self._version = base.version
+            self._policy, self._plan, self._offset = policy, plan, offset
+            self._version = plan.version
             self._texts, self._next_change = texts, next_change
             self.detectors.set_thresholds(policy.detectors or Thresholds())
-            self._events = EventNames(base.event_labels)
+            self._events = EventNames(plan.event_labels)
             self._numbers = self._events.numbers
 
     def refresh(self) -> bool:
@@ -245,32 +244,41 @@ class Engine:
         self.block_many([make_block(rule_id, Prefixes.of(network), text, expires_at)])
 
     def block_many(self, rules: Iterable[PrefixRule]) -> None:
-        """``block`` for several rules, in one change."""
+        """``block`` for several rules, of one network each."""
         with self._lock:
-            self._put_blocks(add_blocks(self._blocks, rules, self._clock_offset()))
+            self._drop_expired_blocks()
+            offset = self._clock_offset()
+            blocks = [to_blocked_network(rule, offset) for rule in rules]
+            self._blocks.check_room(blocks)
+            self._cores.put_blocks(blocks)
+            self._blocks.put(blocks)
+            self._version += 1
 
     def unblock(self, rule_id: str) -> bool:
         """Remove a block. Returns whether there was one."""
         with self._lock:
-            if rule_id not in self._blocks:
+            self._drop_expired_blocks()
+            if not self._blocks.remove(rule_id):
                 return False
-            self._put_blocks({known: rule for known, rule in self._blocks.items() if known != rule_id})
+            self._cores.remove_blocks([rule_id])
+            self._version += 1
             return True
 
     def blocks(self) -> tuple[PrefixRule, ...]:
         """The blocks in force, without expired ones. Their ends are Unix time by the wall clock of now."""
-        return list_blocks(drop_expired(self._blocks, self._clock()), self._clock_offset())
+        with self._lock:
+            self._drop_expired_blocks()
+            blocks, offset = tuple(self._blocks.by_id.values()), self._clock_offset()
+        return tuple(to_rule(block, offset) for block in blocks)
 
     def would_block(self, network: Network, address: Address, now: float | None = None) -> bool:
         """True if a block of ``network`` would refuse ``address``."""
         return would_block(self._core, network, address, self._now(now))
 
-    def _put_blocks(self, blocks: Blocks) -> None:
-        live = drop_expired(blocks, self._clock())
-        version = self._version + 1
-        plan = append_blocks(self._base, tuple(live.values()), version=version)
-        self._core.publish(plan)
-        self._blocks, self._version = live, version
+    def _drop_expired_blocks(self) -> None:
+        """Free what the cores no longer match."""
+        if expired := self._blocks.take_expired(self._clock()):
+            self._cores.remove_blocks(expired)
 
     # -- penalties
 
@@ -384,8 +392,8 @@ class Engine:
 
     def rule_text(self, rule_id: str) -> str:
         """The description of a rule or block; empty if it has none or does not exist."""
-        block = self._blocks.get(rule_id)
-        return block.description if block is not None else self._texts.get(rule_id, "")
+        block = self._blocks.by_id.get(rule_id)
+        return block.text if block is not None else self._texts.get(rule_id, "")
 
     def rule_hits(self) -> dict[str, int]:
         """Number of verdicts by rule id."""
@@ -410,7 +418,7 @@ class Engine:
         if user is not None and verdict.accepted:
             verdict = self._check_user(user, groups, request) or verdict
         if user is not None and request.event in LOGIN_EVENTS:
-            core, plan = self._core, self._base
+            core, plan = self._core, self._plan
             source = find_source(plan, request.address)
             settle_failures(core, self._unpaid, plan, user, request, verdict, source)
             verdict, note = observe_login(core, self.detectors, self._policy, user, request, verdict, source)

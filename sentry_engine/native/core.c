@@ -36,14 +36,12 @@ static void add(_Atomic uint64_t *counter, uint64_t more)
 
 static void count_hit(struct se_core *core, const struct se_in_force *in_force, uint32_t rule)
 {
-    uint32_t rules = in_force->base->snapshot->rule_count;
-
     if (rule & SE_RULE_KEPT)
         atomic_fetch_add_explicit(&core->kept_hits[rule & ~SE_RULE_KEPT], 1, memory_order_relaxed);
-    else if (rule < rules)
-        atomic_fetch_add_explicit(&in_force->base->hits[rule], 1, memory_order_relaxed);
+    else if (rule & SE_RULE_BLOCK)
+        se_blocklist_count(core->state.blocklist, rule & ~SE_RULE_BLOCK);
     else
-        atomic_fetch_add_explicit(&in_force->overlay->hits[rule - rules], 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&in_force->policy->hits[rule], 1, memory_order_relaxed);
 }
 
 /* Separate from the walks: a locked instruction between them would stop speculative execution. */
@@ -162,6 +160,8 @@ int se_core_open(struct se_core **out)
         goto fail;
     rc = se_secret_draw(&core->state.secret);
     if (!rc)
+        rc = se_blocklist_open(&core->state.blocklist, &core->state.secret);
+    if (!rc)
         rc = se_windows_open(&core->state.windows);
     if (!rc)
         rc = se_penalties_open(&core->state.penalties, &core->state.secret);
@@ -183,6 +183,7 @@ void se_core_close(struct se_core *core)
     if (!core)
         return;
     se_in_force_free(atomic_load(&core->in_force));
+    se_blocklist_close(core->state.blocklist);
     se_windows_close(core->state.windows);
     se_penalties_close(core->state.penalties);
     se_sketch_close(core->state.sketch);
@@ -191,15 +192,13 @@ void se_core_close(struct se_core *core)
     free(core);
 }
 
-int se_core_install(struct se_core *core, const struct se_policy *base, const struct se_policy *overlay,
-                    struct se_in_force **previous)
+int se_core_install(struct se_core *core, const struct se_policy *policy, struct se_in_force **previous)
 {
     struct se_in_force *next = calloc(1, sizeof *next);
 
     if (!next)
         return -ENOMEM;
-    next->base = base;
-    next->overlay = overlay;
+    next->policy = policy;
     next->generation = atomic_fetch_add_explicit(&core->generation, 1, memory_order_relaxed) + 1;
     *previous = atomic_exchange_explicit(&core->in_force, next, memory_order_seq_cst);
     if (*previous)
@@ -220,6 +219,36 @@ void se_in_force_free(struct se_in_force *in_force)
 uint32_t se_core_kept_hits(struct se_core *core, uint32_t *rules, uint64_t *counts, uint32_t room)
 {
     return se_list_hits(core->kept_hits, SE_MAX_KEPT_RULES, rules, counts, room);
+}
+
+uint32_t se_core_reserve_blocks(struct se_core *core, uint32_t *numbers, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        numbers[i] = se_blocklist_reserve(core->state.blocklist);
+        if (numbers[i] == SE_NO_BLOCK)
+            return i;
+    }
+    return count;
+}
+
+void se_core_put_blocks(struct se_core *core, const uint32_t *numbers, const uint8_t *networks, const uint8_t *lengths,
+                        const uint64_t *ends, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct se_network network = {se_address_load(networks + 16 * (size_t)i), lengths[i] < 128 ? lengths[i] : 128};
+        se_blocklist_put(core->state.blocklist, numbers[i], &network, ends[i]);
+    }
+}
+
+void se_core_remove_blocks(struct se_core *core, const uint32_t *numbers, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        se_blocklist_remove(core->state.blocklist, numbers[i]);
+}
+
+uint32_t se_core_block_hits(struct se_core *core, uint32_t *numbers, uint64_t *counts, uint32_t room)
+{
+    return se_blocklist_hits(core->state.blocklist, numbers, counts, room);
 }
 
 uint32_t se_core_generation(const struct se_core *core)

@@ -11,7 +11,6 @@ enum { NEVER_BLOCK, RULES, FEEDS, COUNTRY, ASN, ANONYMIZER, LIMITS };
 
 struct walk {
     const struct se_policy *policy;
-    const struct se_policy *overlay;  /* NULL: there is none */
     struct se_state_tables *state;
     const struct se_request *request;
     struct se_verdict *verdict;
@@ -73,18 +72,26 @@ static struct match match_cell(const struct se_policy *policy, const uint32_t *c
     return (struct match){entry, entry->rule, length, value >> SE_VALUE_ACTION_SHIFT & SE_VALUE_ACTION_MASK};
 }
 
+static const struct se_entry BLOCKED = {.rule = SE_NO_RULE, .reason = SE_REASON_RULE};
+
+/* The most specific match of the tier RULES: a block, or the policy's own. */
+static struct match match_rules(const struct walk *walk)
+{
+    struct match match = match_cell(walk->policy, walk->cell, RULES, walk->request->now);
+    int offset = se_is_ipv4(walk->address) ? (int)SE_V4_OFFSET : 0, longer_than = match.entry ? (int)match.length + offset : -1;
+    struct se_block_match block;
+
+    if (se_blocklist_is_empty(walk->state->blocklist))
+        return match;
+    block = se_blocklist_find(walk->state->blocklist, walk->address, longer_than, walk->request->now);
+    if (block.number == SE_NO_BLOCK)
+        return match;
+    return (struct match){&BLOCKED, SE_RULE_BLOCK | block.number, (uint32_t)(block.length - offset), SE_REJECT};
+}
+
 static struct match match_tier(const struct walk *walk, unsigned tier)
 {
-    struct match base = match_cell(walk->policy, walk->cell, tier, walk->request->now), over;
-
-    if (tier != RULES || !walk->overlay)
-        return base;
-    over = match_cell(walk->overlay, se_lookup(walk->overlay, walk->address), tier, walk->request->now);
-    if (!over.entry || (base.entry && base.length >= over.length))
-        return base;
-    if (over.rule != SE_NO_RULE)
-        over.rule += walk->policy->snapshot->rule_count;
-    return over;
+    return tier == RULES ? match_rules(walk) : match_cell(walk->policy, walk->cell, tier, walk->request->now);
 }
 
 static uint8_t packed_length(const struct walk *walk, uint32_t length)
@@ -124,7 +131,7 @@ static inline bool cannot_decide(const struct walk *walk, unsigned tier)
 {
     if (walk->step || walk->cell[0] >> tier & 1)
         return false;
-    return tier == RULES ? !walk->overlay : tier != COUNTRY || walk->policy->snapshot->on_missing == SE_NO_ACTION;
+    return tier == RULES ? se_blocklist_is_empty(walk->state->blocklist) : tier != COUNTRY || walk->policy->snapshot->on_missing == SE_NO_ACTION;
 }
 
 static inline bool decides_by_table(struct walk *walk, unsigned tier)
@@ -315,8 +322,7 @@ void se_walk(const struct se_in_force *in_force, struct se_state_tables *state, 
              struct se_verdict *verdict, struct se_step *steps)
 {
     struct walk walk = {
-        .policy = in_force->base,
-        .overlay = in_force->overlay,
+        .policy = in_force->policy,
         .state = state,
         .request = request,
         .verdict = verdict,
@@ -363,11 +369,10 @@ void se_walk_many(const struct se_in_force *in_force, struct se_state_tables *st
 
     for (uint32_t i = 0; i < count; i++)
         addresses[i] = se_address_load(requests[i].address);
-    look_up(in_force->base, addresses, cells, count);
+    look_up(in_force->policy, addresses, cells, count);
     for (uint32_t i = 0; i < count; i++) {
         struct walk walk = {
-            .policy = in_force->base,
-            .overlay = in_force->overlay,
+            .policy = in_force->policy,
             .state = state,
             .request = &requests[i],
             .verdict = &verdicts[i],

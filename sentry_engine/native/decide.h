@@ -7,26 +7,27 @@
 #define SENTRY_ENGINE_DECIDE_H
 
 #include "gate.h"
+#include "state/blocklist.h"
 #include "state/penalty_box.h"
 #include "state/sketch.h"
 #include "state/sliding_window.h"
 #include "steps.h"
 #include "table/policy_view.h"
 
-/*
- * What readers are given: a base, and optionally an overlay whose only table is RULES. An overlay holds what changes often
- * (blocks from the API), so that one more block does not rebuild a million prefixes. Its rule numbers follow those of the
- * base. Between equal prefixes the base wins, as the lower entry does within one table.
- */
+/* What readers are given. */
 struct se_in_force {
-    const struct se_policy *base, *overlay; /* not owned; overlay: NULL if there is none */
-    uint64_t retired_at;                    /* se_epoch_retire */
+    const struct se_policy *policy; /* not owned */
+    uint64_t retired_at;            /* se_epoch_retire */
     uint32_t generation;
 };
 
-/* The state of sources. Any thread may use any of it. */
+/*
+ * What outlives a policy: the blocks of the API and the state of sources. Any thread may read it. In the tier RULES a block
+ * decides if no prefix of the policy is at least as specific.
+ */
 struct se_state_tables {
     struct se_secret secret;
+    struct se_blocklist *blocklist;
     struct se_windows *windows;
     struct se_penalties *penalties;
     struct se_sketch *sketch;

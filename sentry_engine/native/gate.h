@@ -15,6 +15,7 @@
 
 #define SE_GATE_ABI 1u
 #define SE_RULE_KEPT 0x80000000u /* flag in a rule number, see se_verdict.rule */
+#define SE_RULE_BLOCK 0x40000000u /* likewise */
 #define SE_NO_RULE 0xffffffffu
 #define SE_REASONS 25u           /* in enum se_reason */
 
@@ -81,7 +82,8 @@ struct se_request {
 
 /*
  * `rule` is an index into the rule ids of the plan in force, or SE_NO_RULE. With SE_RULE_KEPT set the other bits number a
- * rule id that the engine keeps: that of a penalty, whose plan may have been replaced.
+ * rule id that the engine keeps: that of a penalty, whose plan may have been replaced. With SE_RULE_BLOCK set they number a
+ * block of the API.
  */
 struct se_verdict {
     uint8_t action;          /* enum se_action */

@@ -24,6 +24,8 @@
 #define SE_MAX_SET_CELLS 4194304u  /* sets of limits times events: 16 MB */
 #define SE_MAX_PAYBACKS 1024u
 #define SE_MAX_KEPT_RULES 65536u   /* rule ids that the engine keeps for penalties */
+#define SE_BLOCK_ROWS 1048576u     /* of 56 bytes; a row takes memory from its first use on */
+#define SE_BLOCK_LINGER 4096u      /* removals before a block's number is used again: recent verdicts keep their block's id */
 #define SE_MAX_WINDOW 315360000000000000u /* ns: ten years */
 
 /* The prefixes of one tier, sentry_engine.cores.plan.PrefixTable. */

@@ -40,7 +40,7 @@ uint32_t se_core_clear_penalties(struct se_core *core, const uint8_t network[16]
     const struct se_in_force *in_force = se_core_in_force(core);
 
     if (in_force)
-        clear_in_sketch(core, in_force->base, &inside);
+        clear_in_sketch(core, in_force->policy, &inside);
     se_epoch_leave(slot);
     se_windows_clear(se_core_state(core)->windows, &inside);
     return se_penalties_clear(se_core_state(core)->penalties, &inside, se_to_ns(now));
@@ -53,7 +53,7 @@ void se_core_pay_back(struct se_core *core, const uint8_t address[16], uint32_t 
     const struct se_in_force *in_force = se_core_in_force(core);
 
     if (in_force) {
-        struct se_network source = se_source_of(in_force->base, se_address_load(address));
+        struct se_network source = se_source_of(in_force->policy, se_address_load(address));
         struct se_window_key key = se_key_of(state, &source, event);
         struct se_window_set *set = se_window_lock(state->windows, &key);
         se_window_pay_back(set, &key, points);
@@ -143,7 +143,7 @@ uint32_t se_core_bursts(struct se_core *core, double now, uint32_t *set, struct 
     uint32_t count = 0, next = in_force ? *set : SE_WINDOW_SETS;
 
     for (; next < SE_WINDOW_SETS && room - count >= SE_MAX_SET_BURSTS; next++) {
-        uint32_t found = se_windows_list(se_core_state(core)->windows, next, find_limit, in_force->base, se_to_ns(now), bursts);
+        uint32_t found = se_windows_list(se_core_state(core)->windows, next, find_limit, in_force->policy, se_to_ns(now), bursts);
         for (uint32_t i = 0; i < found; i++)
             out[count++] = make_burst_row(&bursts[i], now);
     }
@@ -159,7 +159,7 @@ void se_core_restore_burst(struct se_core *core, const struct se_burst_row *row,
     struct se_burst burst = {source, se_to_ns(now - row->first), se_to_ns(now - row->last), row->count, row->event};
     struct se_epoch_slot *slot = se_epoch_enter();
     const struct se_in_force *in_force = se_core_in_force(core);
-    const struct se_limit *limit = in_force ? se_find_limit(in_force->base, source.address, row->event) : NULL;
+    const struct se_limit *limit = in_force ? se_find_limit(in_force->policy, source.address, row->event) : NULL;
 
     if (limit) {
         struct se_window_key key = se_key_of(state, &source, row->event);

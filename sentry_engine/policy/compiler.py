@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sentry_engine.addresses import MASKS, V4_OFFSET, is_ipv4
 from sentry_engine.cores.plan import Aggregation, Entries, Entry, Limit, LoginPayback, Payback, Plan, PrefixTable, Tier
@@ -65,21 +65,6 @@ class CompileSettings:
 
 def compile_policy(policy: Policy, settings: CompileSettings, *, version: int) -> Plan:
     return _Compiler(policy, settings).compile(version)
-
-
-def append_blocks(plan: Plan, blocks: Sequence[PrefixRule], *, version: int) -> Plan:
-    """``plan`` with the rejecting rules ``blocks`` appended. Their ends are in the engine's clock."""
-    if not blocks:
-        return replace(plan, version=version, base=plan)
-    rules = plan.tables[Tier.RULES]
-    columns = TableBuilder(bytearray(rules.networks), bytearray(rules.lengths), rules.values[:])
-    entries = Entries.of(plan.entries)
-    for index, block in enumerate(blocks):
-        entries.add(Entry(block.action, Reason.RULE, len(plan.rule_ids) + index, block.expires_at))
-        columns.add(block.prefixes, len(plan.entries) + index)
-    tables = tuple(columns.freeze() if tier is Tier.RULES else plan.tables[tier] for tier in Tier)
-    rule_ids = (*plan.rule_ids, *(block.id for block in blocks))
-    return replace(plan, version=version, tables=tables, entries=entries, rule_ids=rule_ids, base=plan)
 
 
 def is_login_payback(payback: Payback) -> bool:

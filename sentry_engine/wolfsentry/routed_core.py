@@ -57,7 +57,6 @@ class RoutedCore(BulkDecisions):
         self._tables = tuple(tables)
         self._lock = Lock()  # held while a table decides
         self._labels: tuple[str, ...] = ()
-        self._stripped: tuple[Plan, Plan] | None = None  # the base of the last plan, and its part for front
         self._decided: Counter[str] = Counter()
         self._decisions = 0
         self._refused = 0
@@ -68,7 +67,7 @@ class RoutedCore(BulkDecisions):
 
     def publish_front(self, plan: Plan) -> None:
         """``publish`` if ``inner`` has the plan already."""
-        self._front.publish(self._strip(plan))
+        self._front.publish(strip(plan))
         self._labels = plan.event_labels
 
     def decide(self, request: Request) -> Verdict:
@@ -159,22 +158,12 @@ class RoutedCore(BulkDecisions):
         label = self._labels[at] if 0 <= at < len(self._labels) else Event(event).name.lower()
         return label if table.knows_event(label) else None
 
-    def _strip(self, plan: Plan) -> Plan:
-        """The part of the plan for ``front``, on the base that it has already if possible."""
-        if plan.base is None:
-            return strip(plan)
-        if self._stripped is None or self._stripped[0] is not plan.base:
-            self._stripped = (plan.base, strip(plan.base))
-        return replace(strip(plan), base=self._stripped[1])
-
 
 def strip(plan: Plan) -> Plan:
     """The plan with only ``never_block`` and rules. All else is accepted with the reason ``default``."""
     kept = {Tier.NEVER_BLOCK, Tier.RULES}
     tables = tuple(table if tier in kept else PrefixTable() for tier, table in zip(Tier, plan.tables, strict=True))
-    return replace(
-        plan, tables=tables, limits=(), limit_sets=(), paybacks=(), default=Action.ACCEPT, on_missing=None, base=None
-    )
+    return replace(plan, tables=tables, limits=(), limit_sets=(), paybacks=(), default=Action.ACCEPT, on_missing=None)
 
 
 def describe_request(request: Request) -> Traffic:

@@ -42,7 +42,7 @@ def rows_with(text: str) -> list[str]:
     [
         (f'"{BLOCK_ID_PREFIX}', "BLOCK_ID_PREFIX = "),
         (f'"{BUILTIN_ID_PREFIX}', "BUILTIN_ID_PREFIX = "),
-        (f"{MAX_BLOCKS:_}  #", "MAX_BLOCKS = "),
+        (f" = {MAX_BLOCKS:_}  # in force", "MAX_BLOCKS = "),
         ("FORMAT_VERSION = ", "FORMAT_VERSION = "),
     ],
 )

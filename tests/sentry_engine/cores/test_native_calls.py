@@ -108,7 +108,7 @@ class TestKeptVerdicts:
         sources = [ipaddress.IPv4Address(n) for n in range(count)]
         for _ in range(2):
             answers = core.answer_many(sources, Event.CONNECT, 0.0)
-            assert [answer.rule_id for answer in answers] == list(core._policies.in_force.rule_ids)
+            assert [answer.rule_id for answer in answers] == list(core._policies.in_force.described.rule_ids)
 
     def test_an_abandoned_core_is_collected(self, words):
         core = NativeCore()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Readers, a writer that swaps policies, and an operator who lists, sets and clears penalties, all at once on one core.
+ * Readers, a writer that swaps policies and changes blocks, and an operator who lists, sets and clears penalties, all at once on one core.
  * test_races.py builds it with ThreadSanitizer and checks the exit code. The two policies disagree on every source, so an
  * answer that mixes them, or is read from freed memory, shows too.
  */
@@ -16,6 +16,7 @@
 
 #define READERS 4
 #define SWAPS 400u
+#define BLOCKS_PER_SWAP 20u
 #define SOURCES 64u
 
 static struct se_core *core;
@@ -125,16 +126,33 @@ static void *operate(void *argument)
     return NULL;
 }
 
-/* The last base and the overlay are left for the end of the process. */
-static void swap_policies(const struct se_policy *base)
+/* Blocks and unblocks two sources in turn, so that rows leave chains, linger and are used again under the readers. */
+static void change_blocks(unsigned turn)
 {
-    const struct se_policy *overlay = make_policy(0);
+    static uint32_t numbers[2];
+    uint8_t networks[32];
+    const uint8_t lengths[2] = {turn % 3 ? 128 : 126, 64};
+    const uint64_t ends[2] = {SE_FOREVER, turn % 5 ? SE_FOREVER : 1};
 
+    if (turn)
+        se_core_remove_blocks(core, numbers, 2);
+    set_source(networks, 2 * (turn % 8));
+    set_source(networks + 16, 1 + 2 * (turn % 8));
+    if (se_core_reserve_blocks(core, numbers, 2) != 2)
+        fail("no rows for blocks");
+    se_core_put_blocks(core, numbers, networks, lengths, ends, 2);
+}
+
+/* The last policy is left for the end of the process. */
+static void swap_policies(const struct se_policy *policy)
+{
     for (unsigned swap = 1; swap <= SWAPS; swap++) {
-        const struct se_policy *old = base;
+        const struct se_policy *old = policy;
         struct se_in_force *before;
-        base = make_policy(swap % 2);
-        if (se_core_install(core, base, swap % 3 ? overlay : NULL, &before))
+        for (unsigned turn = 0; turn < BLOCKS_PER_SWAP; turn++)
+            change_blocks(turn + (swap - 1) * BLOCKS_PER_SWAP);
+        policy = make_policy(swap % 2);
+        if (se_core_install(core, policy, &before))
             fail("no memory to swap");
         while (!se_in_force_is_unread(before))
             sched_yield();
@@ -149,7 +167,7 @@ int main(void)
     pthread_t thread[READERS + 1];
     struct se_in_force *none;
 
-    if (se_core_open(&core) || se_core_install(core, first, NULL, &none))
+    if (se_core_open(&core) || se_core_install(core, first, &none))
         fail("no core");
     for (uintptr_t i = 0; i < READERS; i++)
         pthread_create(&thread[i], NULL, read_verdicts, (void *)(i * 16));
