@@ -105,7 +105,7 @@ class Engine:
     def in_force(self) -> InForce:
         """Policy and blocks of one moment."""
         with self._lock:
-            blocks = tuple(self._blocks.values())
+            blocks = tuple(self._blocks.by_id.values())
             return InForce(self._version, self._policy, self._offset, self._never_block, blocks)
 
     def swap(self, policy: Policy) -> None:

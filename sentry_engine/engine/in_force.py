@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sentry_engine.cores.interface import BlockedNetwork
 from sentry_engine.policy.policy import Policy
 from sentry_engine.prefixes import Prefixes
-from sentry_engine.rules.model import PrefixRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +18,4 @@ class InForce:
     policy: Policy
     clock_offset: float
     never_block: Prefixes
-    blocks: tuple[PrefixRule, ...]
+    blocks: tuple[BlockedNetwork, ...]

@@ -63,7 +63,7 @@ class StandingRefusals:
         self._spared = Exemptions([*in_force.never_block, *((row.network, row.length) for row in accepted)])
         always = Exemptions(in_force.never_block)
         rejected = (
-            *_rows(in_force.blocks, Action.REJECT, 0.0),
+            *(Refusal(b.network, b.length, NEVER if b.expires_at is None else b.expires_at) for b in in_force.blocks),
             *_rows(rules, Action.REJECT, in_force.clock_offset),
         )
         pieces = (

@@ -100,7 +100,8 @@ def test_a_lift_stops_what_is_being_added(engine, sets, follower):
 
     def unblock_all():
         sets.before_change = lambda: None
-        engine._put_blocks({})
+        for host in hosts:
+            engine.unblock(f"block:{host}")
         follower._changes += 1  # what lift does, which another thread calls
 
     sets.before_change = unblock_all
