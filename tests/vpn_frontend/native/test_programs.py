@@ -25,6 +25,7 @@ PROGRAMS = {
         "packet/inner_packet.c",
     ],
     "packet/test_inner_packet": ["packet/inner_packet.c"],
+    "runtime/test_address_table": ["runtime/address_table.c"],
     "runtime/test_dpd": [],
     "tls/test_record_pool": ["tls/record_pool.c"],
     "tls/test_source_eviction": ["tls/source_eviction.c", "tls/source_table.c"],

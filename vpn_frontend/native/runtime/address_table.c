@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "runtime/address_table.h"
 
+#include "runtime/mix.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,9 +16,7 @@ static uint32_t slot_of(const struct gw_address_table *table, const uint8_t addr
 
     memcpy(&high, address, 8);
     memcpy(&low, address + 8, 8);
-    high = (high ^ table->seed) * UINT64_C(0x9e3779b97f4a7c15);
-    low = (low ^ high ^ high >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
-    return (uint32_t)(low >> 32 ^ low) & table->mask;
+    return (uint32_t)gw_mix(low ^ (high ^ table->seed) * UINT64_C(0x9e3779b97f4a7c15)) & table->mask;
 }
 
 static bool is_none(const uint8_t address[16])

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tls/source_table.h"
 
+#include "runtime/mix.h"
+
 #include <string.h>
 
 #define IPV6_SOURCE 6u                  /* bytes of a /48: what a site is given, and changes within at will */
-
-/* The finalizer of splitmix64: every bit of the result depends on every bit of `value`. */
-static uint64_t mix(uint64_t value)
-{
-    value = (value ^ value >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    value = (value ^ value >> 27) * UINT64_C(0x94d049bb133111eb);
-    return value ^ value >> 31;
-}
 
 uint32_t gw_source_bucket(const struct gw *gateway, const uint8_t peer[16])
 {
@@ -22,7 +16,7 @@ uint32_t gw_source_bucket(const struct gw *gateway, const uint8_t peer[16])
         memcpy(&source, peer, IPV6_SOURCE);
     else
         memcpy(&source, peer + 8, 8);
-    return (uint32_t)(mix(mix(source ^ gateway->seed) + gateway->seed) % GW_SOURCE_BUCKETS);
+    return (uint32_t)(gw_mix(gw_mix(source ^ gateway->seed) + gateway->seed) % GW_SOURCE_BUCKETS);
 }
 
 void gw_sources_add(struct gw_worker *worker, struct gw_source_entry *entry, const uint8_t peer[16])
