@@ -3,7 +3,7 @@
 
 #include "list.h"
 #include "runtime/id.h"
-#include "tls/policy_gate.h"
+#include "runtime/policy_gate.h"
 
 #include <errno.h>
 #include <stdlib.h>

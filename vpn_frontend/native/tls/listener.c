@@ -3,7 +3,7 @@
 
 #include "packet/address.h"
 #include "tls/connection.h"
-#include "tls/policy_gate.h"
+#include "runtime/policy_gate.h"
 #include "tls/source_eviction.h"
 
 #include <errno.h>

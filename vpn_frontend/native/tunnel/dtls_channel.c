@@ -354,7 +354,7 @@ void gw_dtls_send_control(struct gw_session *session, enum gw_frame_type type, c
 }
 
 /* Clients are told half the session's DPD time for DTLS, so both ends are back on TLS within one whole DPD time. */
-static void watch_peer(struct gw_worker *worker, struct gw_session *session)
+static void watch_dtls_peer(struct gw_worker *worker, struct gw_session *session)
 {
     struct gw_dtls *dtls = session->dtls;
 
@@ -380,5 +380,5 @@ void gw_dtls_tick(struct gw_worker *worker, struct gw_session *session)
     if (dtls && dtls->pending && !gw_dtls_connection_tick(dtls->pending))
         end_pending(dtls);
     if (dtls && dtls->live)
-        watch_peer(worker, session);
+        watch_dtls_peer(worker, session);
 }

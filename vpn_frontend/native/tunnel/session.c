@@ -103,7 +103,7 @@ void gw_session_probe(struct gw_worker *worker, struct gw_session *session)
         probe(worker, session);
 }
 
-static void watch_peer(struct gw_worker *worker, struct gw_session *session)
+static void watch_channel(struct gw_worker *worker, struct gw_session *session)
 {
     if (!session->channel)
         return;
@@ -146,7 +146,7 @@ static void watch_use(struct gw_worker *worker, struct gw_session *session)
 void gw_sessions_tick(struct gw_worker *worker)
 {
     for (struct gw_session *session = worker->sessions; session; session = session->next) {
-        watch_peer(worker, session);
+        watch_channel(worker, session);
         gw_dtls_tick(worker, session);
         watch_keys(worker, session);
         watch_use(worker, session);

@@ -2,7 +2,7 @@
 #include "tunnel/udp_demux.h"
 
 #include "packet/address.h"
-#include "tls/policy_gate.h"
+#include "runtime/policy_gate.h"
 #include "tunnel/dtls_channel.h"
 #include "tunnel/migration.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tls/policy_gate.h"
+#include "runtime/policy_gate.h"
 
 #include "runtime/clock.h"
 
