@@ -242,6 +242,18 @@ static void *run_client(void *argument)
     return NULL;
 }
 
+/* Limits that let everything pass. */
+static int set_limits(gw *gateway, uint64_t session)
+{
+    const struct gw_restriction_config all = { .port_rule = GW_PORTS_EXCEPT };
+    const struct gw_session_limits limits = { gw_restriction_new(&all), { gw_budget_new() } };
+    int status = limits.restriction && limits.budgets[0] ? gw_session_limit(gateway, session, &limits) : -ENOMEM;
+
+    gw_restriction_release(limits.restriction);
+    gw_budget_release(limits.budgets[0]);
+    return status;
+}
+
 static void open_tunnel(gw *gateway, uint64_t connection, const struct client *client, uint64_t *session)
 {
     const struct gw_session_config config = { .inner4 = { [10] = 0xff, 0xff, 10, 0, 0, 7 }, .mtu = 1300, .dpd_s = 30 };
@@ -249,7 +261,8 @@ static void open_tunnel(gw *gateway, uint64_t connection, const struct client *c
 
     memcpy(dtls.name, client->name, sizeof(dtls.name));
     memcpy(dtls.secret, client->secret, sizeof(dtls.secret));
-    if (gw_session_open(gateway, connection, &config, session) == 0 && gw_session_dtls(gateway, *session, &dtls) == 0 &&
+    if (gw_session_open(gateway, connection, &config, session) == 0 && set_limits(gateway, *session) == 0 &&
+        gw_session_dtls(gateway, *session, &dtls) == 0 &&
         gw_session_attach(gateway, *session, connection, (const uint8_t *)"HELLO", 5, NULL, 0) == 0) {
         gw_session_resize(gateway, *session, 1280);
         gw_session_ask(gateway, *session);

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.native.dtls_lab import (
     CERTIFICATE,
     DATA,
@@ -20,7 +21,7 @@ from tests.vpn_frontend.native.dtls_lab import (
 )
 from vpn_frontend.gateway.interface import DtlsUp
 
-PAUSE = 3.1  # seconds; two handshakes of one session are three apart
+HELLO_PAUSE = 3  # seconds between two handshakes of one session
 
 
 def packets(wire):
@@ -30,6 +31,15 @@ def packets(wire):
 def thief_of(lab, client):
     """A client that knows the name of the session and nothing else."""
     return lab.client(CERTIFICATE, client.name, secrets.token_bytes(32))
+
+
+def connected_later(make):
+    """A client of ``make`` whose handshake the gateway takes: not before the last one is some seconds old."""
+    deadline = time.monotonic() + HELLO_PAUSE + TIMEOUT
+    while time.monotonic() < deadline:
+        if (client := make()).connect(seconds=1.0):
+            return client
+    raise AssertionError("no handshake was taken")
 
 
 def test_the_proof_opens_the_way_and_is_answered_with_the_server_s(lab, wire):
@@ -94,8 +104,10 @@ def test_a_wrong_proof_ends_the_connection(lab, wire, kind):
     elif kind == "another connection's":
         assert client.connect()
         proof = client.proof()
-        time.sleep(PAUSE)
-        client = lab.client(CERTIFICATE, client.name, client.secret)
+        name, secret = client.name, client.secret
+        client = connected_later(lambda: lab.client(CERTIFICATE, name, secret))
+        client.send(proof)
+        proof = None
     if proof is not None:
         assert client.connect()
         client.send(proof)
@@ -109,9 +121,7 @@ def test_a_wrong_proof_ends_the_connection(lab, wire, kind):
 def test_the_connection_in_use_stays_until_another_is_proven(lab, wire):
     _, session, first = lab.up(CERTIFICATE)
     up, down = packets(wire)
-    time.sleep(PAUSE)
-    thief = thief_of(lab, first)
-    assert thief.connect()
+    thief = connected_later(lambda: thief_of(lab, first))
     thief.send(DATA + up)
     lab.bench.wait_stat("dtls_unproven")
     lab.bench.tun[0].send(down)
@@ -120,9 +130,7 @@ def test_the_connection_in_use_stays_until_another_is_proven(lab, wire):
     lab.bench.wait_stat("dtls_proofs_wrong")
     first.send(DATA + up)
     assert lab.bench.tun[0].recv(65536) == up
-    time.sleep(PAUSE)
-    second = lab.client(CERTIFICATE, first.name, first.secret)
-    assert second.connect()
+    second = connected_later(lambda: lab.client(CERTIFICATE, first.name, first.secret))
     lab.bench.tun[0].send(down)
     assert first.read() == DATA + down
     assert second.prove()
