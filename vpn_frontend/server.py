@@ -131,7 +131,8 @@ class VpnServer:
         )
         self.sessions = self._table.live
         plan = plan_login(self._settings.auth.methods, self._settings.auth.require)
-        self._portal = make_portal_config(self._settings, certificate, plan)
+        self._portal = self._offer_groups(make_portal_config(self._settings, certificate, plan))
+        self._table.changes.on_groups_changed = self._renew_portal
         self._pre_tunnel = PreTunnelConnections(
             self._settings,
             self._portal,
@@ -176,11 +177,23 @@ class VpnServer:
         certificate = load_certificate(chain, key, self._read_file)
         self._gateway.set_certificate(certificate.chain, certificate.key)
         self._settings = replace(self._settings, certificate=chain, private_key=key)
-        self._pre_tunnel.portal = replace(self._portal, certificate_sha1=certificate.sha1)
+        self._portal = replace(self._portal, certificate_sha1=certificate.sha1)
+        self._renew_portal()
 
     def stats(self) -> dict[str, int]:
         """The gateway's counters, and the numbers of connections without a tunnel and of sessions."""
         return {**self._gateway.stats(), "conversations": len(self._pre_tunnel), "sessions": len(self._table)}
+
+    def _renew_portal(self) -> None:
+        """Connections to come offer the present groups."""
+        self._pre_tunnel.portal = self._portal = self._offer_groups(self._portal)
+
+    def _offer_groups(self, portal: PortalConfig) -> PortalConfig:
+        """``portal`` with the groups of the configuration and of the API."""
+        labels = self._resolver.labels()
+        offered = tuple(dict.fromkeys([*self._settings.auth.groups, *labels]))
+        known = frozenset(self._resolver.group_names())
+        return replace(portal, groups=offered, labels=tuple(labels.items()), path_groups=known)
 
     def _find_refusal(self, user: UserRecord, groups: tuple[str, ...], remote: RemoteLogin | None) -> Refused | None:
         refusal = self._table.find_refusal(user, groups, remote)
@@ -305,8 +318,8 @@ def make_portal_config(settings: VpnSettings, certificate: ServerCertificate, pl
         logins=LoginAttempts(auth.timeout),
         attempts=auth.attempts,
         groups=auth.groups,
-        banner=auth.banner,
         certificate_sha1=certificate.sha1,
+        no_group_label=auth.no_group_label,
         begins_at_init=plan.begins_at_init,
         has_form=plan.has_form,
         form_has_code=auth.totp.in_first_form and plan.has_form and "totp" in plan.after,

@@ -191,7 +191,8 @@ class AuthSettings:
     timeout: int = 240  # from the first request of a login to the last
     remember_passwords: int = 300  # how long a verified password is not hashed again
     banner: str = ""  # shown after login
-    groups: tuple[str, ...] = ()  # offered in the form; empty: none is asked for
+    groups: tuple[str, ...] = ()  # offered in the form, beside those with a label; none of either: none is asked for
+    no_group_label: str = ""  # text of the form's option for no group; empty: there is none
     totp: TotpSettings = field(default_factory=TotpSettings)
 
 

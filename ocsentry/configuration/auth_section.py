@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from admin_api.session_settings.overrides import GroupLabel
 from ocsentry.configuration.fields import (
     NEVER,
     SECONDS,
@@ -69,7 +70,13 @@ class AuthSection(Section):
     )
     banner: str = field(AUTH.banner, "Text shown after the login.", max_length=1024)
     groups: tuple[str, ...] = field(
-        AUTH.groups, "Groups offered in the login form. Empty: the form has no group field.", max_length=64
+        AUTH.groups,
+        "Groups offered in the login form, beside those with a `label`. Without any the form has no group field.",
+        max_length=64,
+    )
+    no_group_label: GroupLabel = field(
+        AUTH.no_group_label,
+        "Text of the form's option for no group, which comes first. Empty: the user has to choose a group.",
     )
     ldap: LdapSection = section()
     pam: PamSection = section()

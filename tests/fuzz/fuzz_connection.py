@@ -13,7 +13,7 @@ with atheris.instrument_imports():
     from vpn_frontend.protocol.login_form import Field, Form
     from vpn_frontend.sessions.cookies import CookieJar
 
-PORTAL = PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), banner="", certificate_sha1="")
+PORTAL = PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), certificate_sha1="")
 CODE_FORM = Form((Field("answer"),))
 JAR = CookieJar()
 JAR.issue("session")

@@ -243,6 +243,7 @@ class PreTunnelConnections:
 
     def _log_in(self, connection: PendingConnection, login: Login, now: float) -> list[Effect]:
         try:
-            return connection.protocol.login_granted(self._sessions.log_in(login, now))
+            cookie = self._sessions.log_in(login, now)
+            return connection.protocol.login_granted(cookie, self._sessions.find_session(cookie).settings.banner)
         except RefusedError as refused:
             return connection.protocol.unavailable(refused.text, refused.retry_after)

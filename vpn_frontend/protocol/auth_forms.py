@@ -107,8 +107,10 @@ def _input(field: Field) -> str:
 
 
 def _select(field: Field) -> str:
+    labels = dict(field.labels)
     options = "".join(
-        f'<option value="{escape(name)}"{_SELECTED if name == field.value else ""}>{escape(name)}</option>'
+        f'<option value="{escape(name)}"{_SELECTED if name == field.value else ""}>'
+        f"{escape(labels.get(name) or name)}</option>"
         for name in field.options
     )
     return f'<select name="{escape(field.name)}" label="{escape(field.label)}">{options}</select>'

@@ -17,6 +17,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from vpn_frontend.protocol import auth_forms
 from vpn_frontend.protocol.anyconnect_stubs import stub_response
@@ -26,7 +27,7 @@ from vpn_frontend.protocol.connect_request import TUNNEL_PATHS, TunnelRequest, p
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, SESSION_COOKIE
 from vpn_frontend.protocol.http import HttpConnection, HttpError, HttpResponse
 from vpn_frontend.protocol.login_attempts import CONTEXT_SIZE
-from vpn_frontend.protocol.login_form import USERNAME, Form, first_form
+from vpn_frontend.protocol.login_form import USERNAME, Form, GroupLabels, first_form
 
 if TYPE_CHECKING:
     from vpn_frontend.protocol.connect_response import Headers
@@ -88,9 +89,11 @@ class PortalConfig:
 
     logins: LoginAttempts
     attempts: int  # failures until a login ends
-    groups: tuple[str, ...]
-    banner: str
+    groups: tuple[str, ...]  # offered in the form
     certificate_sha1: str  # hex, upper case
+    labels: GroupLabels = ()  # of groups whose text in the form is not their name
+    no_group_label: str = ""  # text of the option for no group; empty: there is none
+    path_groups: frozenset[str] = frozenset()  # that a URL may name beside those
     begins_at_init: bool = False  # the client's first request is a question too, see ``auth.login_plan``
     has_form: bool = True  # a login can begin with user name and password
     form_has_code: bool = False  # and with a code in the same form
@@ -127,13 +130,13 @@ class Connection:
         self.over = True
         self._release()
 
-    def login_granted(self, cookie: str) -> list[Effect]:
-        """The login is accepted; ``cookie`` opens tunnels."""
+    def login_granted(self, cookie: str, banner: str = "") -> list[Effect]:
+        """The login is accepted; ``cookie`` opens tunnels. The client shows ``banner``."""
         self._release()
         if self._context:
             self._portal.logins.end(self._context)
         complete = auth_forms.login_complete(
-            cookie=cookie, certificate_sha1=self._portal.certificate_sha1, banner=self._portal.banner
+            cookie=cookie, certificate_sha1=self._portal.certificate_sha1, banner=banner
         )
         return self._answer(complete)
 
@@ -194,8 +197,8 @@ class Connection:
             return self._handle_post(request, now)
         if request.method not in ("GET", "HEAD"):
             return self._respond(_METHOD_NOT_ALLOWED)
-        if request.path in LOGIN_PATHS or request.path[1:] in self._portal.groups:
-            self._choose_group(request)
+        self._choose_group(request)
+        if request.path in LOGIN_PATHS or self._path_group:
             self._context = request.cookie(CONTEXT_COOKIE)
             return self._begin(_GET, request, now)
         return self._respond(stub_response(request.path) or _NOT_FOUND)
@@ -217,6 +220,8 @@ class Connection:
             return [Send(self._http.refuse(HttpError(400, "Bad Request"))), Close(str(error))]
         self._context = request.cookie(CONTEXT_COOKIE)
         self._group = self._path_group or message.group
+        if self._group == self._portal.no_group_label:
+            self._group = ""
         if message.kind == "logout":
             return self._log_out(message.session_token or request.cookie(SESSION_COOKIE))
         if message.kind == "auth-reply":
@@ -233,7 +238,8 @@ class Connection:
         return [CheckLogin(message, self._group, agent, submitted=False, offer=offer, context=self._context)]
 
     def _names_no_group(self) -> bool:
-        return bool(self._portal.groups and self._group and self._group not in self._portal.groups)
+        groups, known = self._portal.groups, self._portal.path_groups
+        return bool(groups and self._group and self._group not in groups and self._group not in known)
 
     def _handle_reply(self, message: ClientMessage, request: HttpRequest, now: float) -> list[Effect]:
         user_agent = read_user_agent(request)
@@ -272,24 +278,30 @@ class Connection:
         return ended + self._respond(auth_forms.logged_out())
 
     def _first_form(self, error: str = "", context: str = "") -> HttpResponse:
-        groups, code = () if self._path_group else self._portal.groups, self._portal.form_has_code
+        groups, labels, code = self._portal.groups, self._portal.labels, self._portal.form_has_code
+        if self._path_group:
+            groups = ()
+        elif groups and self._portal.no_group_label:
+            groups = (self._portal.no_group_label, *groups)
         selected = self._group if self._group in groups else ""
         if code and not context:
             context = secrets.token_hex(CONTEXT_SIZE)  # names the login whose code comes back; nothing is kept
         if not error and not context:
-            return _blank_form(groups, selected, self._action)
-        return self._render(first_form(groups=groups, selected=selected, error=error, code=code), context)
+            return _blank_form(groups, labels, selected, self._action)
+        form = first_form(groups=groups, labels=labels, selected=selected, error=error, code=code)
+        return self._render(form, context)
 
     def _render(self, form: Form, context: str) -> HttpResponse:
         return auth_forms.render_form(form, context=context, max_age=self._portal.logins.timeout, action=self._action)
 
     @property
     def _action(self) -> str:
-        return f"/{self._path_group}" if self._path_group else "/auth"
+        return f"/{quote(self._path_group)}" if self._path_group else "/auth"
 
     def _choose_group(self, request: HttpRequest) -> None:
-        named = request.path[1:]
-        self._path_group = self._group = named if named in self._portal.groups else ""
+        named = unquote(request.path[1:])
+        known = named in self._portal.path_groups or named in self._portal.groups
+        self._path_group = self._group = named if known else ""
 
     def _answer(self, response: HttpResponse) -> list[Effect]:
         """Respond to the last reply of a login. A client that sends it again gets the same response."""
@@ -310,9 +322,9 @@ class Connection:
 
 
 @lru_cache(BLANK_FORMS)
-def _blank_form(groups: tuple[str, ...], selected: str, action: str) -> HttpResponse:
+def _blank_form(groups: tuple[str, ...], labels: GroupLabels, selected: str, action: str) -> HttpResponse:
     """The first form without an error. It is the same for every client, so it is rendered once."""
-    return auth_forms.render_form(first_form(groups=groups, selected=selected), action=action)
+    return auth_forms.render_form(first_form(groups=groups, labels=labels, selected=selected), action=action)
 
 
 def _answers(message: ClientMessage, attempt: LoginAttempt) -> bool:

@@ -21,6 +21,9 @@ GROUP = "group_list"
 PROMPT = "Please enter your username and password."
 
 
+GroupLabels = tuple[tuple[str, str], ...]  # names of groups, each with the text that clients show
+
+
 class FieldKind(StrEnum):
     """How a client shows the field. Values are those of the ``type`` attribute, except ``select``."""
 
@@ -39,6 +42,7 @@ class Field:
     label: str = ""
     value: str = ""
     options: tuple[str, ...] = ()  # of a select
+    labels: GroupLabels = ()  # texts of options that are not shown as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +60,26 @@ class Form:
         return any(field.name == name for field in self.fields)
 
 
-def first_form(*, groups: Sequence[str] = (), selected: str = "", error: str = "", code: bool = False) -> Form:
+def first_form(
+    *,
+    groups: Sequence[str] = (),
+    labels: GroupLabels = (),
+    selected: str = "",
+    error: str = "",
+    code: bool = False,
+) -> Form:
     """The form that begins a login: a group where there are groups, user name, password, and a code if ``code``.
 
     The selected group is the first option, because AnyConnect shows the first one.
     """
     fields = _credentials_and_code if code else _credentials
-    return Form((_group_select(groups, selected), *fields) if groups else fields, PROMPT, error)
+    return Form((_group_select(groups, labels, selected), *fields) if groups else fields, PROMPT, error)
 
 
-def _group_select(groups: Sequence[str], selected: str) -> Field:
+def _group_select(groups: Sequence[str], labels: GroupLabels, selected: str) -> Field:
     first = selected if selected in groups else groups[0]
     options = (first, *(group for group in groups if group != first))
-    return Field(GROUP, FieldKind.SELECT, "GROUP:", first, options)
+    return Field(GROUP, FieldKind.SELECT, "GROUP:", first, options, labels)
 
 
 _credentials = (

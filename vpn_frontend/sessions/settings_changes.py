@@ -55,6 +55,7 @@ class SettingsChanges:
         self._ledger = ledger
         self._events = events
         self._wall_clock = wall_clock
+        self.on_groups_changed: Callable[[], None] = lambda: None
 
     def change_user(self, before: UserRecord, after: UserRecord, now: float | None, *, dry_run: bool) -> list[Session]:
         """Returns the sessions that this ended, or would end. ``before`` and ``after`` are of the directory."""
@@ -71,6 +72,7 @@ class SettingsChanges:
         resolver = self._resolver.with_groups(groups)
         if not dry_run:
             self._resolver.set_groups(groups)
+            self.on_groups_changed()
         cut: list[Session] = []
         users: dict[str, None] = {}
         for session in self._living(self._index):

@@ -32,9 +32,7 @@ class Front:
         self.gateway = lab.gateway
         self.directory = MemoryDirectory(users.values(), recalls=knows)
         self.passwords = PasswordChecker(threads=1, remember=60 if knows else 0)
-        portal = PortalConfig(
-            LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1="", **portal_config
-        )
+        portal = PortalConfig(LoginAttempts(240), attempts=3, groups=(), certificate_sha1="", **portal_config)
         authenticator = Authenticator(
             users=self.directory,
             engine=lab.engine,

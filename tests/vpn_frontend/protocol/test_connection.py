@@ -19,7 +19,7 @@ REPLY = (
 
 @pytest.fixture
 def portal():
-    return PortalConfig(LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1="00" * 20)
+    return PortalConfig(LoginAttempts(240), attempts=3, groups=(), certificate_sha1="00" * 20)
 
 
 def post(body, path="/", **headers):
@@ -161,7 +161,7 @@ def test_logging_out_ends_the_session_in_both_ways(portal):
 
 
 def test_groups_by_form_and_by_path():
-    portal = PortalConfig(LoginAttempts(240), attempts=3, groups=("staff", "B\u00fcro"), banner="", certificate_sha1="")
+    portal = PortalConfig(LoginAttempts(240), attempts=3, groups=("staff", "B\u00fcro"), certificate_sha1="")
     connection = Connection(portal)
     settled = sent(connection.receive(get("/staff"), 0))
     assert b'action="/staff"' in settled
@@ -172,6 +172,30 @@ def test_groups_by_form_and_by_path():
     [check] = connection.receive(post(REPLY % b"", "/staff"), 0)
     assert check.group == "staff"
     assert b"no such group" in sent(Connection(portal).receive(post(REPLY % b"others", "/"), 0))
+
+
+def test_groups_are_offered_by_their_labels_and_known_ones_by_path_too():
+    portal = PortalConfig(
+        LoginAttempts(240),
+        attempts=3,
+        groups=("staff", "ops"),
+        certificate_sha1="",
+        labels=(("staff", "The <staff>"),),
+        no_group_label="(none)",
+        path_groups=frozenset({"staff", "night shift"}),
+    )
+    form = sent(Connection(portal).receive(get("/"), 0))
+    assert b'<option value="(none)" selected="true">(none)</option>' in form
+    assert b'<option value="staff">The &lt;staff&gt;</option><option value="ops">ops</option>' in form
+    for named, group in ((b"(none)", ""), (b"staff", "staff"), (b"night shift", "night shift")):
+        [check] = Connection(portal).receive(post(REPLY % named, "/"), 0)
+        assert check.group == group
+    by_path = sent(Connection(portal).receive(get("/night%20shift"), 0))
+    assert b'action="/night%20shift"' in by_path
+    assert b"<select" not in by_path
+    [check] = Connection(portal).receive(post(REPLY % b"staff", "/night%20shift"), 0)
+    assert check.group == "night shift"
+    assert b"404" in sent(Connection(portal).receive(get("/others"), 0))
 
 
 def test_a_reply_without_a_name_or_password_gets_the_form_again(portal):
@@ -215,7 +239,7 @@ def test_one_connection_may_carry_a_whole_login_of_anyconnect(portal):
 
 @given(st.lists(st.binary(max_size=200), max_size=6))
 def test_any_bytes_are_survived(pieces):
-    connection = Connection(PortalConfig(LoginAttempts(240), attempts=3, groups=(), banner="", certificate_sha1=""))
+    connection = Connection(PortalConfig(LoginAttempts(240), attempts=3, groups=(), certificate_sha1=""))
     for piece in pieces:
         effects = connection.receive(piece, 0)
         assert not connection.over or effects == [] or isinstance(effects[-1], Close)
@@ -257,7 +281,7 @@ def test_a_challenge_is_answered_over_another_connection(portal):
 
 
 def test_the_context_cookie_lives_as_long_as_its_login():
-    portal = PortalConfig(LoginAttempts(17), attempts=3, groups=(), banner="", certificate_sha1="")
+    portal = PortalConfig(LoginAttempts(17), attempts=3, groups=(), certificate_sha1="")
     connection = Connection(portal)
     connection.receive(post(REPLY % b""), 0)
     assert b"; Max-Age=17;" in sent(connection.login_challenged(CODE_FORM, "state", 0))

@@ -14,7 +14,7 @@ from vpn_frontend.sessions.admission import CookieError
 
 @pytest.fixture
 def connection():
-    return Connection(PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), banner="", certificate_sha1=""))
+    return Connection(PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), certificate_sha1=""))
 
 
 @pytest.mark.parametrize("how", ["kill", "kill_user", "log_out", "block"])
