@@ -18,7 +18,8 @@ PROGRAMS = {
     "dtls/test_tables": ["dtls/client_table.c", "dtls/path_cache.c"],
     "dtls/test_udp_batch": ["dtls/udp_batch.c"],
     "limits/test_budget": ["limits/budget.c"],
-    "limits/test_restriction": [
+    "limits/test_packet_filter": [
+        "limits/packet_filter.c",
         "limits/restriction.c",
         "limits/fragment_table.c",
         "packet/icmp_quote.c",

@@ -9,7 +9,11 @@
 #ifndef VPN_FRONTEND_BUDGET_H
 #define VPN_FRONTEND_BUDGET_H
 
-#include "limits/restriction.h"
+#include "gateway.h"
+#include "limits/refusal.h"
+
+#include <stdbool.h>
+#include <stddef.h>
 
 #define GW_BURST_TIME UINT64_C(250000000)   /* ns: what a bucket holds, in time */
 #define GW_BURST_MIN 65536u         /* bytes that it holds at least: a first flight of TCP, or a large packet of the kernel's */

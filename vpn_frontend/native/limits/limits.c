@@ -2,13 +2,14 @@
 #include "limits/limits.h"
 
 #include "limits/budget.h"
+#include "limits/packet_filter.h"
 
 #include <stdlib.h>
 
 struct gw_limits {
     gw_restriction *restriction;    /* a reference; NULL: none */
     gw_budget *budgets[GW_BUDGETS]; /* likewise */
-    struct gw_restriction_state state;
+    struct gw_filter_state state;
 };
 
 static const enum gw_stat stats[2][GW_REFUSALS] = {
@@ -74,7 +75,7 @@ static enum gw_refusal check(struct gw_worker *worker, struct gw_session *sessio
     enum gw_refusal refusal = GW_PERMITTED;
 
     if (limits->restriction)
-        refusal = gw_restriction_check(limits->restriction, &limits->state, direction, packet, size, inner, worker->now);
+        refusal = gw_filter_check(limits->restriction, &limits->state, direction, packet, size, inner, worker->now);
     for (unsigned i = 0; i < GW_BUDGETS && refusal == GW_PERMITTED; i++) {
         if (!limits->budgets[i])
             continue;

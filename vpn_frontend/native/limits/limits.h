@@ -6,7 +6,7 @@
 #ifndef VPN_FRONTEND_LIMITS_H
 #define VPN_FRONTEND_LIMITS_H
 
-#include "limits/restriction.h"
+#include "limits/refusal.h"
 #include "runtime/worker.h"
 
 /* Returns limits with references of their own; NULL: out of memory. */

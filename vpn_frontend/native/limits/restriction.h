@@ -1,45 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What a client may reach, checked per packet in both directions. Immutable, so sessions with the same restriction share one.
- *
- * Routes. The peer of a packet (destination of the client's, source of one to it) must lie in the networks.
- * Ports. The peer's port is looked up, so replies from a permitted port pass. Under GW_PORTS_ONLY a TCP SYN without ACK to the
- * client is refused: it opens a connection, and is no reply. What is inside of other tunnels (IP in IP, GRE) is not looked into.
- * Fragments. A later fragment has no ports: see fragment_table.h. A first one that hides its ports is refused (RFC 1858, RFC 7112).
- * ICMP errors to the client pass if they quote a packet that the client may send: path MTU discovery depends on them.
+ * What a client may reach: networks, and protocols with their ports. Immutable, so sessions with the same restriction share one.
  */
 #ifndef VPN_FRONTEND_RESTRICTION_H
 #define VPN_FRONTEND_RESTRICTION_H
 
 #include "gateway.h"
-#include "limits/fragment_table.h"
-#include "packet/inner_packet.h"
 
-enum gw_direction { GW_FROM_CLIENT, GW_TO_CLIENT };
-
-enum gw_refusal {
-    GW_PERMITTED,
-    GW_REFUSED_ROUTE,
-    GW_REFUSED_PORT,
-    GW_REFUSED_FRAGMENT,
-    GW_REFUSED_RATE,
-    GW_REFUSED_QUOTA,
-    GW_REFUSALS,
-};
-
-/* Of a session, for one restriction. Zero at first. */
-struct gw_restriction_state {
-    struct gw_fragment_table *fragments;    /* owned by the session; NULL until one is needed */
-    struct {
-        uint64_t peer[2], transport;
-    } permitted[2];                 /* of each direction, the last packet that passed: the next one is often of the same flow */
-};
+#include <stdbool.h>
 
 /* Returns another reference to the same restriction. */
 gw_restriction *gw_restriction_share(gw_restriction *restriction);
-/* Checks a packet of which gw_inner_read has filled `inner`. `now`: ns. Without memory fragments are refused. */
-enum gw_refusal gw_restriction_check(const gw_restriction *restriction, struct gw_restriction_state *state,
-                                     enum gw_direction direction, const uint8_t *packet, size_t size,
-                                     const struct gw_inner *inner, uint64_t now);
+/* True if the address lies in the networks. A binary search. */
+bool gw_restriction_holds(const gw_restriction *restriction, const uint8_t address[16]);
+enum gw_port_rule gw_restriction_port_rule(const gw_restriction *restriction);
+/* True if the port of the peer is permitted; 0 for protocols without ports. Not with GW_PORTS_ANY. */
+bool gw_restriction_permits(const gw_restriction *restriction, uint8_t protocol, uint16_t port);
 
 #endif

@@ -3,7 +3,7 @@
  * Restrictions alone: ends of networks, chains of extension headers in front of the ports, fragments, and what cannot be read. Each
  * packet lies at the end of an allocation of its own, so that ASan sees a read past it.
  */
-#include "limits/restriction.h"
+#include "limits/packet_filter.h"
 #include "packet/address.h"
 #include "packet/ip_header.h"
 #include "wire.h"
@@ -17,7 +17,7 @@
 #define NOW UINT64_C(1000000000)
 
 static const struct gw_port_range https = { 443, 443, IPPROTO_TCP }, smtp = { 25, 25, IPPROTO_TCP };
-static struct gw_restriction_state state;
+static struct gw_filter_state state;
 
 static gw_restriction *make(const struct gw_address_range *networks, uint32_t count, const struct gw_port_range *ports, uint32_t rule)
 {
@@ -42,8 +42,8 @@ static enum gw_refusal check_at(const gw_restriction *restriction, enum gw_direc
     result = gw_inner_read(copy, size, &inner);
     assert(result != GW_INNER_MALFORMED);
     memset(state.permitted, 0, sizeof(state.permitted));    /* of another restriction, perhaps */
-    refusal = gw_restriction_check(restriction, &state, direction, copy, size, &inner, now);
-    assert(gw_restriction_check(restriction, &state, direction, copy, size, &inner, now) == refusal);
+    refusal = gw_filter_check(restriction, &state, direction, copy, size, &inner, now);
+    assert(gw_filter_check(restriction, &state, direction, copy, size, &inner, now) == refusal);
     free(copy);
     return refusal;
 }
