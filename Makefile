@@ -28,7 +28,7 @@ BENCH_PACKAGES := ocserv iperf3 wireguard-go wireguard-tools libuv1-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 NATIVE_SOURCES := $(shell find sentry_engine/native vpn_frontend/native sentry_engine/wolfsentry/native -name "*.[ch]" -o -name "*.py")
 
-RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_native_overlay.py tests/vpn_frontend/native/dtls/test_handshake.py \
+RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tests/vpn_frontend/native/dtls/test_handshake.py \
     tests/vpn_frontend/native/limits tests/vpn_frontend/native/runtime/test_sharing.py \
     tests/vpn_frontend/native/runtime/test_threads.py \
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
