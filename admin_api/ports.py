@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from vpn_frontend.ports import CloseReason
+
 if TYPE_CHECKING:
     from sentry_engine import Policy
     from vpn_frontend.ports import SessionView, UserRecord
@@ -23,7 +25,7 @@ class LiveSessions(Protocol):
 
     def get(self, session_id: str) -> SessionView | None: ...
 
-    def kill(self, session_id: str, text: str) -> bool:
+    def kill(self, session_id: str, text: str, *, reason: CloseReason = CloseReason.KILLED) -> bool:
         """Disconnect the session and send its client ``text``. Returns false if there is no such session."""
 
     def kill_user(self, user: str, text: str) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vpn_frontend.ports import CloseReason
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -34,8 +36,8 @@ class LateSessions:
     def get(self, session_id: str) -> SessionView | None:
         return None if self._sessions is None else self._sessions.get(session_id)
 
-    def kill(self, session_id: str, text: str) -> bool:
-        return False if self._sessions is None else self._sessions.kill(session_id, text)
+    def kill(self, session_id: str, text: str, *, reason: CloseReason = CloseReason.KILLED) -> bool:
+        return False if self._sessions is None else self._sessions.kill(session_id, text, reason=reason)
 
     def kill_user(self, user: str, text: str) -> int:
         return 0 if self._sessions is None else self._sessions.kill_user(user, text)

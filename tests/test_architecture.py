@@ -24,8 +24,8 @@ FLOORS = {
         "formats", "wolfsentry", "policy", "engine", "exchange",
     ),
     "vpn_frontend": (
-        "native", "settings", "gateway", "ports", "radius", "protocol", "auth", "sessions", "connections", "testing",
-        "validation", "server",
+        "native", "settings", "gateway", "ports", "radius", "protocol", "auth", "sessions", "accounting", "connections",
+        "testing", "validation", "server",
     ),
     "admin_api": (
         "clock", "log_events", "ports", "http", "session_settings", "connections", "event_hub", "store",
@@ -66,6 +66,9 @@ PURE = (
     "vpn_frontend/auth/method.py",
     "vpn_frontend/auth/result.py",
     "vpn_frontend/auth/radius/grant.py",
+    "vpn_frontend/accounting/interim.py",
+    "vpn_frontend/accounting/ledger.py",
+    "vpn_frontend/accounting/questions.py",
     "vpn_frontend/radius/attributes.py",
     "vpn_frontend/radius/packets.py",
     "vpn_frontend/protocol/",

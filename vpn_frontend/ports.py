@@ -81,6 +81,7 @@ class CloseReason(StrEnum):
     EXPIRED = "expired"  # the account or its group has expired
     SCHEDULE = "schedule"  # outside the hours of the user or group
     QUOTA_EXCEEDED = "quota_exceeded"  # of the day or the month
+    ACCOUNTING = "accounting"  # no accounting server has taken its start, and none may go without
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,12 @@ class Usage:
     month: int = 0
 
 
+class AccountingGate(Protocol):
+    @property
+    def refuses(self) -> bool:
+        """True if no session may be opened now, because it could not be accounted for."""
+
+
 class SessionJournal(Protocol):
     """Accounting of sessions: exactly one ``OPENED`` and one ``CLOSED`` for each, in that order."""
 
@@ -176,6 +183,7 @@ class VpnEvent(StrEnum):
     RADIUS_SERVER_DEAD = "radius_server_dead"  # server, purpose, error: no answer to a request
     RADIUS_SERVER_ALIVE = "radius_server_alive"  # server, purpose: it answers again
     RADIUS_ANSWER_DROPPED = "radius_answer_dropped"  # server, purpose, error: a datagram that is no valid answer
+    ACCOUNTING_DROPPED = "accounting_dropped"  # count: ends of sessions that no server has taken for a week
     BACKEND_FAILED = "backend_failed"  # what, error: a directory or journal did not answer
 
 

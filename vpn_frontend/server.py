@@ -43,7 +43,7 @@ from vpn_frontend.gateway.interface import (
     TunDown,
 )
 from vpn_frontend.gateway.server_certificate import load_certificate
-from vpn_frontend.ports import EventSink, SessionJournal, UserDirectory, VpnEvent
+from vpn_frontend.ports import AccountingGate, EventSink, SessionJournal, UserDirectory, VpnEvent
 from vpn_frontend.protocol.connection import PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions.effective_settings import SettingsResolver
@@ -92,12 +92,14 @@ class VpnServer:
         read_file: FileReader | None = None,
         worker_filter: bytes = b"",
         resolver: SettingsResolver | None = None,
+        accounting: AccountingGate | None = None,
     ) -> None:
         """``methods`` has each method that ``settings.auth`` names. ``open_gateway`` defaults to the native gateway.
 
         A process that has given its privileges up passes ``descriptors``, which belong to this from ``start`` on, and
         ``read_file`` for certificate and key. Without them both are opened here. ``worker_filter`` is a seccomp program
         for the gateway's threads. ``resolver`` knows the groups that are not of the configuration.
+        ``accounting`` may refuse new sessions.
         """
         self._settings = settings
         self._engine = engine
@@ -110,6 +112,7 @@ class VpnServer:
         self._read_file = read_file
         self._worker_filter = worker_filter
         self._resolver = resolver or SettingsResolver(settings)
+        self._accounting = accounting
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self.tun_lost = asyncio.Event()  # set when the TUN device was deleted: the server has to be started again
@@ -128,6 +131,7 @@ class VpnServer:
             events=self._events,
             resolver=self._resolver,
             used_so_far=await self._journal.used_so_far(),
+            accounting=self._accounting,
         )
         self.sessions = self._table.live
         plan = plan_login(self._settings.auth.methods, self._settings.auth.require)

@@ -244,6 +244,15 @@ class RadiusSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountingSettings:
+    """``[accounting]``."""
+
+    radius: bool = False
+    interim: int = 300  # between two updates of a session; 0: none
+    refuse_without: bool = False  # no session without a server that has taken its start
+
+
+@dataclass(frozen=True, slots=True)
 class VpnSettings:
     """``[vpn]``. ``dtls_listen`` empty: the TCP endpoints serve UDP too. ``worker_threads`` 0: one per core.
 

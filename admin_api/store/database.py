@@ -27,7 +27,7 @@ from admin_api.store.unit_of_work import UnitOfWork
 from vpn_frontend.sessions.usage import local_day
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
@@ -52,6 +52,8 @@ class Store:
         self._checking = asyncio.Lock()
         self._checked_until = float("-inf")
         self.clock = clock
+        self.accounting = False  # new sessions are noted for an accounting ledger
+        self.accounts_changed: Callable[[], None] = _do_nothing  # called once sessions are written
         self._user_cache: ReadCache[UserRecord] = ReadCache()
         self._token_cache: ReadCache[Token] = ReadCache(lifetime=TOKEN_LIFETIME)
 
@@ -140,7 +142,9 @@ class Store:
         return await self._token_cache.find(token_id, self.clock.monotonic(), self._read_token)
 
     async def record(self, entries: Sequence[JournalEntry]) -> Sequence[tuple[JournalEntry, Exception]]:
-        return await record(self, entries)
+        left_out = await record(self, entries)
+        self.accounts_changed()
+        return left_out
 
     async def used_so_far(self) -> Mapping[str, Usage]:
         today = local_day(self.clock.wall())
@@ -155,7 +159,9 @@ class Store:
 
     async def close_orphans(self) -> int:
         async with self.write() as unit:
-            return await unit.sessions.close_orphans()
+            count = await unit.sessions.close_orphans()
+        self.accounts_changed()
+        return count
 
     async def _read_token(self, token_id: str) -> Token | None:
         async with self.read() as unit:
@@ -164,6 +170,10 @@ class Store:
     async def _read_user(self, name: str) -> UserRecord | None:
         async with self.read() as unit:
             return await unit.users.record(name)
+
+
+def _do_nothing() -> None:
+    """No ledger watches the sessions."""
 
 
 def _with_driver(url: str) -> URL:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from admin_api.store.failures import is_unavailable
+from vpn_frontend.ports import Stage
 from vpn_frontend.sessions.usage import local_day
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ FailedEntry = tuple["JournalEntry", Exception]
 
 class Writer(Protocol):
     clock: Clock
+    accounting: bool  # new sessions are noted for an accounting ledger
 
     def write(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
 
@@ -35,6 +37,8 @@ async def record(store: Writer, entries: Sequence[JournalEntry]) -> list[FailedE
     try:
         async with store.write() as unit:
             await unit.usage.count((entry.view for entry in entries), local_day(store.clock.wall()))
+            if store.accounting:
+                await unit.accounting.open_accounts([entry.view for entry in entries if entry.stage is not Stage.SEEN])
             await unit.sessions.record(entries)
     except Exception as error:
         if is_unavailable(error):

@@ -244,3 +244,19 @@ class StoredLocation(Base):
     countries: Mapped[list[str]] = mapped_column(JSON)
     place: Mapped[list[float] | None] = mapped_column(JSON)
     seen_at: Mapped[float | None] = mapped_column(Double)
+
+
+class SessionAccounting(Base):
+    """A session that accounting servers are told of. The row goes when they have been told of its end.
+
+    ``name`` is the user's as the servers spell it; ``classes`` are base64. The rest is in the row of the session.
+    """
+
+    __tablename__ = "session_accounting"
+
+    session_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    classes: Mapped[list[str]]
+    by_radius: Mapped[bool]
+    interim: Mapped[int]
+    start_told: Mapped[bool]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from admin_api.store.accounting import AccountingRepository
 from admin_api.store.audit import AuditRepository
 from admin_api.store.blocks import BlockRepository
 from admin_api.store.groups import GroupRepository
@@ -29,6 +30,7 @@ class UnitOfWork:
     """Reads and changes rows; only ``Store.write`` commits."""
 
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
+        self.accounting = AccountingRepository(session)
         self.audit = AuditRepository(session, clock)
         self.blocks = BlockRepository(session)
         self.idempotency = IdempotencyRepository(session, clock)

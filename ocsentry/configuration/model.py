@@ -40,6 +40,7 @@ from ocsentry.configuration.fields import field as _field
 from ocsentry.configuration.fields import one_or_list as _one_or_list
 from ocsentry.configuration.fields import section as _section
 from ocsentry.configuration.groups import MAX_FILE_GROUPS, GroupSection
+from ocsentry.configuration.radius_section import AccountingSection
 from ocsentry.errors import OperatorError
 from sentry_engine.formats.plain_list import MAX_BYTES as MAX_LIST_BYTES
 from sentry_engine.policy.feeds import MAX_DOWNLOAD
@@ -211,11 +212,18 @@ class Config(Section):
         {}, description="Groups of users, by name.", max_length=MAX_FILE_GROUPS
     )
     auth: AuthSection = _section()
+    accounting: AccountingSection = _section()
     policy: PolicySection = _section()
     admin: AdminSection = _section()
     store: StoreSection = _section()
     log: LogSection = _section()
     process: ProcessSection = _section()
+
+    @model_validator(mode="after")
+    def _accounting_has_its_servers(self) -> Self:
+        if self.accounting.radius and not self.auth.radius.servers:
+            raise ValueError("accounting.radius needs auth.radius.servers")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``[auth.radius]``: RADIUS servers, and what is taken from them."""
+"""``[auth.radius]`` and ``[accounting]``: RADIUS servers, what is taken from them, and what they are told."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ocsentry.configuration.fields import (
     field,
     parsed,
 )
-from vpn_frontend.settings import Endpoint, RadiusServer, RadiusSettings, parse_endpoint
+from vpn_frontend.settings import AccountingSettings, Endpoint, RadiusServer, RadiusSettings, parse_endpoint
 
-RADIUS = RadiusSettings()  # its defaults are those of the file
+RADIUS, ACCOUNTING = RadiusSettings(), AccountingSettings()  # their defaults are those of the file
 LOGIN_PORT = 1812  # RFC 2865; accounting has the next one
 MAX_SERVERS = 8
 MAX_WAIT = 110  # seconds for all servers together: less than a method may take
@@ -120,3 +120,18 @@ class RadiusSection(Section):
             secret_file=one.secret_file,
             require_message_authenticator=self.require_message_authenticator if own is None else own,
         )
+
+
+class AccountingSection(Section):
+    radius: Switch = field(ACCOUNTING.radius, "Tell the servers of `auth.radius.servers` of each session.")
+    interim: Seconds = field(
+        ACCOUNTING.interim,
+        "Interval of updates while a session lasts. A server may set another one for a session.",
+        unit="seconds; 0: none",
+        ge=0,
+        le=86_400,
+    )
+    refuse_without: Switch = field(
+        ACCOUNTING.refuse_without,
+        "Open no session while no accounting server answers, and end one whose start none has taken.",
+    )

@@ -137,6 +137,9 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     VpnEvent.RADIUS_ANSWER_DROPPED: CatalogEntry(
         "warning", "An answer of a RADIUS server was dropped: `error` says why, and what to change."
     ),
+    VpnEvent.ACCOUNTING_DROPPED: CatalogEntry(
+        "error", "No accounting server has taken the ends of `count` sessions for a week; they are given up."
+    ),
     VpnEvent.BACKEND_FAILED: CatalogEntry("error", "The user directory or the session journal did not answer."),
 }
 

@@ -40,6 +40,7 @@ from ocsentry.privileges.reports import HelperWatch
 from ocsentry.rule_sources.feed_download import HttpFetcher
 from ocsentry.rule_sources.feed_refresher import FeedRefresher
 from ocsentry.rule_sources.watcher import RuleWatcher
+from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.setup.certificates import expiry_problem, inspect_pair
 from sentry_engine import Action, ClientLimits, Engine, Policy
@@ -200,6 +201,7 @@ class Server:
         started = self._started
         context = MethodContext(self._config, self._store, self._events, started.helper, started.totp_key, started.pam)
         methods = await self._made.enter_async_context(open_methods(context))
+        accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,
@@ -211,6 +213,7 @@ class Server:
             read_file=self._started.helper.read_key,
             worker_filter=self._started.worker_filter or b"",
             resolver=self._settings,
+            accounting=accounting,
         )
         await self._vpn.start()
         self._made.push_async_callback(self._vpn.stop, SHUTDOWN_TEXT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from lab.freeradius import PASSWORD, FreeRadius
+from lab.server import INNER_IPV4
 
 
 @pytest.fixture
@@ -25,6 +26,42 @@ def settings(freeradius, **auth):
         "auth.radius": {"group_config": True},
         "[auth.radius.servers]": server,
     }
+
+
+def test_accounting_is_exact_from_start_to_stop_and_over_a_crash(lab, freeradius):
+    accounted = {"accounting": {"radius": True, "interim": 1}, "auth.radius": {"group_config": False}}
+    server = lab.serve(settings={**settings(freeradius), **accounted})
+    client = server.connect(lab.host())
+    client.await_up()
+    (session,) = server.sessions()
+    (start,) = freeradius.await_accounting(1, "Start")
+    assert (start["Acct-Session-Id"], start["User-Name"]) == (session["id"], "alice")
+    assert (start["Framed-IP-Address"], start["Acct-Authentic"]) == (session["ipv4"], "RADIUS")
+    assert session["id"] in freeradius.program.output.partition("Accounting-Request")[0], "as at the login"
+    assert client.ping(INNER_IPV4, count=5) == 1.0
+    freeradius.await_accounting(1, "Interim-Update")
+    freeradius.kill()
+    client.goodbye()
+    server.await_sessions(0)
+    lab.network.programs.append(freeradius.start())
+    (stop,) = freeradius.await_accounting(1, "Stop")
+    (ended,) = server.api.get("/api/v1/sessions/history")["items"]
+    assert ended["id"] == stop["Acct-Session-Id"] == session["id"]
+    assert int(stop["Acct-Input-Octets"]) == ended["counters"]["rx_bytes"] > 0
+    assert int(stop["Acct-Output-Octets"]) == ended["counters"]["tx_bytes"] > 0
+    assert int(stop["Acct-Input-Packets"]) == ended["counters"]["rx_packets"]
+    assert (stop["Acct-Terminate-Cause"], stop["Acct-Input-Gigawords"]) == ("User-Request", "0")
+    assert len(freeradius.await_accounting(1, "Start")) == 1
+
+
+def test_a_killed_server_s_sessions_are_accounted_for_by_the_next(lab, freeradius):
+    server = lab.serve(settings={**settings(freeradius), "accounting": {"radius": True}})
+    server.connect(lab.host()).await_up()
+    (start,) = freeradius.await_accounting(1, "Start")
+    server.program.kill()
+    server.program = server._start()
+    (stop,) = freeradius.await_accounting(1, "Stop")
+    assert (stop["Acct-Session-Id"], stop["Acct-Terminate-Cause"]) == (start["Acct-Session-Id"], "NAS-Reboot")
 
 
 def test_groups_and_settings_of_the_server(lab, freeradius):

@@ -54,12 +54,14 @@ class LiveSessions:
         session = self._index.find_by_id(session_id)
         return self._view(session) if session is not None and session.phase is Phase.OPEN else None
 
-    def kill(self, session_id: str, text: str, *, now: float | None = None) -> bool:
+    def kill(
+        self, session_id: str, text: str, *, now: float | None = None, reason: CloseReason = CloseReason.KILLED
+    ) -> bool:
         """End a session and tell its client ``text``. Returns false if there is no such session."""
         session = self._index.find_by_id(session_id)
         if session is None or session.phase is not Phase.OPEN:
             return False
-        self._closer.close_session(session, CloseReason.KILLED, now, text)
+        self._closer.close_session(session, reason, now, text)
         return True
 
     def kill_user(self, user: str, text: str, *, now: float | None = None) -> int:

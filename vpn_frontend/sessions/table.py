@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from sentry_engine import Engine
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.ports import EventSink, RemoteLogin, Usage, UserRecord
+    from vpn_frontend.ports import AccountingGate, EventSink, RemoteLogin, Usage, UserRecord
     from vpn_frontend.protocol.connect_request import TunnelRequest
     from vpn_frontend.sessions.liveness_probe import LivenessProbe
     from vpn_frontend.sessions.recorder import SessionRecorder
@@ -59,8 +59,10 @@ class SessionTable:
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         resolver: SettingsResolver | None = None,
         used_so_far: Mapping[str, Usage] | None = None,
+        accounting: AccountingGate | None = None,
     ) -> None:
         """``used_so_far``: bytes of users in this day and month, for their quotas."""
+        self._accounting = accounting
         self._dtls = settings.dtls
         self._resolver = resolver or SettingsResolver(settings)
         self._engine = engine
@@ -168,6 +170,8 @@ class SessionTable:
             raise CookieError
         if session.phase is Phase.WAITING and self._recorder.behind:
             raise RefusedError("The server is busy. Please try again.", "journal_behind")
+        if session.phase is Phase.WAITING and self._accounting is not None and self._accounting.refuses:
+            raise RefusedError("The accounting server does not answer. Please try again.", "accounting_unavailable")
         if user is not session.user:  # the directory may have changed it since the login
             known = user if user.name == session.user.name else replace(user, name=session.user.name)
             self.changes.refresh(session, known)

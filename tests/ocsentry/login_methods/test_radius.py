@@ -76,13 +76,14 @@ def test_the_helper_reads_the_secrets(context, tmp_path):
     ("text", "problem"),
     [
         ('[auth]\nmethods = ["radius"]', "needs auth.radius.servers"),
+        ("[accounting]\nradius = true", "needs auth.radius.servers"),
         ('[auth.radius]\nservers = [{address = "radius.example", secret_file = "s"}]', "ADDRESS:PORT"),
         ('[auth.radius]\nservers = [{address = "192.0.2.1"}]', "secret_file"),
         (TWO.replace("timeout = 9", "timeout = 60"), "at most 110 together"),
         (TWO.replace("timeout = 9", "timeout = 0"), "timeout"),
         ('[auth]\nmethods = ["password", "radius"]', "radius"),
     ],
-    ids=["no servers", "a name", "no secret", "too long", "no time", "two forms"],
+    ids=["no servers", "accounting", "a name", "no secret", "too long", "no time", "two forms"],
 )
 def test_wrong_configurations_are_refused(load, text, problem):
     with pytest.raises(ValidationError, match=problem):
