@@ -23,7 +23,7 @@ SOAK_SECONDS ?= 3600
 HOSTILE_ROUNDS ?= 20
 
 PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates libseccomp2 libnftables1
-TEST_PACKAGES := openconnect iputils-ping nftables procps systemd slapd libpam-wrapper libpam-oath oathtool freeradius
+TEST_PACKAGES := openconnect iputils-ping nftables procps systemd slapd libpam-wrapper libpam-oath oathtool freeradius postgresql
 BENCH_PACKAGES := ocserv iperf3 wireguard-go wireguard-tools libuv1-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 NATIVE_SOURCES := $(shell find sentry_engine/native vpn_frontend/native sentry_engine/wolfsentry/native -name "*.[ch]" -o -name "*.py")
@@ -62,11 +62,12 @@ endef
 FORCE:
 
 # A lock keeps two makes in one checkout apart. An environment without pip is the rest of an interrupted build.
-$(VENV)/.installed: pyproject.toml requirements/build.lock requirements/server.lock requirements/dev.lock .build/packages .build/wolfssl
+$(VENV)/.installed: pyproject.toml requirements/build.lock requirements/server.lock requirements/dev.lock requirements/postgres.lock \
+    .build/packages .build/wolfssl
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ocsentry needs Python 3.11 or newer; set PYTHON=")'
 	@flock .build/.lock sh -c '$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)'
 	flock .build/.lock $(PIP_LOCKED) -r requirements/build.lock
-	flock .build/.lock $(PIP_LOCKED) -r requirements/server.lock -r requirements/dev.lock
+	flock .build/.lock $(PIP_LOCKED) -r requirements/server.lock -r requirements/dev.lock -r requirements/postgres.lock
 	flock .build/.lock env OCSENTRY_WOLFSSL=$$(cat .build/wolfssl) $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -20,9 +20,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
+from admin_api.store.damage import check_file, damage_told
 from admin_api.store.journal import record
 from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import upgrade
+from admin_api.store.server_claim import ServerClaim
 from admin_api.store.unit_of_work import UnitOfWork
 from vpn_frontend.sessions.usage import local_day
 
@@ -48,6 +50,7 @@ class Store:
 
     def __init__(self, engine: AsyncEngine, clock: Clock = SYSTEM_CLOCK) -> None:
         self._engine = engine
+        self.claim = ServerClaim(engine)
         self._writing = asyncio.Lock()
         self._checking = asyncio.Lock()
         self._checked_until = float("-inf")
@@ -58,8 +61,12 @@ class Store:
         self._token_cache: ReadCache[Token] = ReadCache(lifetime=TOKEN_LIFETIME)
 
     @classmethod
-    async def open(cls, url: str, *, clock: Clock = SYSTEM_CLOCK) -> Self:
-        """Open the database of ``url`` (``sqlite:///file`` or ``postgresql+psycopg://...``) and upgrade its schema."""
+    async def open(cls, url: str, *, clock: Clock = SYSTEM_CLOCK, serving: bool = False) -> Self:
+        """Open the database of ``url`` (``sqlite:///file`` or ``postgresql+psycopg://...``) and upgrade its schema.
+
+        ``serving``: for a server, which claims the database for itself and checks the file first. Raises
+        ``StoreInUseError``, ``StoreDamagedError``, or the database's error.
+        """
         parsed = _with_driver(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             # Created here with mode 0600, because it holds password hashes; SQLite gives its journals the same mode.
@@ -74,14 +81,20 @@ class Store:
         if engine.dialect.name == "sqlite":
             event.listen(engine.sync_engine, "connect", _set_pragmas)
             event.listen(engine.sync_engine, "begin", _begin)
+        store = cls(engine, clock)
         try:
-            await _upgrade_schema(engine)
+            with damage_told(parsed.database):
+                if serving:
+                    await store.claim.take()
+                    await check_file(engine, parsed.database)
+                await _upgrade_schema(engine)
         except BaseException:
-            await engine.dispose()
+            await store.close()
             raise
-        return cls(engine, clock)
+        return store
 
     async def close(self) -> None:
+        await self.claim.release()
         await self._engine.dispose()
 
     async def check(self) -> None:

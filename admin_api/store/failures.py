@@ -10,6 +10,14 @@ MAX_WORDS = 200  # characters of a description
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
 
+class StoreInUseError(Exception):
+    """Another server uses the database."""
+
+
+class StoreDamagedError(Exception):
+    """The database file is not one, or its pages contradict each other."""
+
+
 def is_unavailable(error: BaseException) -> bool:
     """True if the database itself failed, so that the same work may succeed later."""
     return isinstance(error, UNAVAILABLE) or type(error) is DatabaseError

@@ -25,6 +25,7 @@ from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.server import ApiServer
 from admin_api.services import Services
 from admin_api.store import Store
+from admin_api.store.failures import StoreInUseError
 from admin_api.workers import ControlWorker
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.errors import OperatorError
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from sentry_engine.policy.feeds import Refresh
 
 WATCH_RETRY = 5.0  # seconds
+CLAIM_INTERVAL = 5.0  # seconds between two looks at the claim of the database
 FEED_INTERVAL = 5.0  # seconds between two checks for missing or old lists
 DECISION_INTERVAL = 0.25  # seconds: the longest delay between a decision and its event
 PENALTY_INTERVAL = 60.0  # seconds between two saves of the engine state: the most that a crash loses
@@ -83,6 +85,7 @@ class Server:
         self._made = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._watch_problem: str | None = None
+        self._claim_lost = asyncio.Event()
 
     async def start(self) -> None:
         """Start all layers. Raises the error of a layer that cannot start."""
@@ -93,7 +96,7 @@ class Server:
         self._made.callback(self._helper_watch.stop)
         # A file saved after this point counts as a change.
         self._watcher = await self._control.run(RuleWatcher, paths, WATCHED_SUFFIXES, files.read, self._control.run)
-        self._store = await Store.open(config.store_url)
+        self._store = await Store.open(config.store_url, serving=True)
         self._made.push_async_callback(self._store.close)
         self._settings = SettingsResolver(config.vpn, await self._store.group_overrides())
         self._feed_refresher = FeedRefresher(
@@ -126,6 +129,7 @@ class Server:
         await self._open_vpn()
         await self._open_api()
         self._tasks.append(asyncio.create_task(self._watch_rules(), name="watcher of the rule files"))
+        self._repeat("claim of the database", CLAIM_INTERVAL, self._renew_claim)
         self._repeat("penalties", PENALTY_INTERVAL, self._save_engine_state)
         self._repeat("feeds", FEED_INTERVAL, self._refresh_feeds)
         self._repeat("decisions", DECISION_INTERVAL, self._emit_decisions)
@@ -250,6 +254,13 @@ class Server:
         await api.start()
         self._made.push_async_callback(api.stop)
 
+    async def _renew_claim(self) -> None:
+        """Take the claim again after the database was away. Another server may have been faster: then this one ends."""
+        try:
+            await self._store.claim.renew()
+        except StoreInUseError:
+            self._claim_lost.set()
+
     async def _refresh_feeds(self) -> None:
         results = await asyncio.to_thread(self._feed_refresher.refresh_due, time.monotonic())
         self._report_feeds(results)
@@ -278,8 +289,13 @@ class Server:
 
     async def wait_for_failure(self) -> str:
         """Waits until the server can serve no more. Returns why, for the operator."""
-        await self._vpn.tun_lost.wait()
-        return self._tun_problem()
+        lost = [asyncio.create_task(event.wait()) for event in (self._vpn.tun_lost, self._claim_lost)]
+        try:
+            await asyncio.wait(lost, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in lost:
+                waiting.cancel()
+        return self._tun_problem() if self._vpn.tun_lost.is_set() else "another server has taken the database"
 
     def _tun_problem(self) -> str:
         return f"the TUN device {self._config.vpn.network.device} was deleted"

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A PostgreSQL server of Debian's package: its own cluster in a folder, reachable by a Unix socket in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from lab.timeouts import TIMEOUT, eventually
+
+ACCOUNT = "postgres"  # the user of the package; PostgreSQL does not run as root
+DATABASE = "postgres"
+
+
+class Postgresql:
+    """One cluster. ``start`` it, ``kill`` it as a crash does, ``stop`` it at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        """``folder`` is created. It will hold a Unix socket, so its path is short, and all may enter its parents."""
+        (self._programs,) = list(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir()
+        shutil.chown(folder, ACCOUNT)
+        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D", str(folder / "data"))
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://{ACCOUNT}@/{DATABASE}?host={self._folder}"
+
+    def start(self) -> None:
+        options = {"listen_addresses": "", "unix_socket_directories": self._folder, "fsync": "off"}
+        words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        command = self._as_account("postgres", "-D", str(self._folder / "data"), *words)
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
+        ready = self._as_account("pg_isready", "--quiet", "-h", str(self._folder))
+        eventually(lambda: subprocess.run(ready, cwd=self._folder, check=False), lambda done: not done.returncode, "up")
+
+    def kill(self) -> None:
+        """End all its processes by SIGKILL: nothing is flushed, no client is told."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for pid in (self._process.pid, *map(int, children)):
+            os.kill(pid, signal.SIGKILL)
+        self._process.wait(TIMEOUT)
+        (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)  # fast: ends its clients
+            self._process.wait(TIMEOUT)
+
+    def _run(self, *command: str) -> None:
+        subprocess.run(self._as_account(*command), check=True, capture_output=True, timeout=TIMEOUT, cwd=self._folder)
+
+    def _as_account(self, program: str, *arguments: str) -> list[str]:
+        become = ["setpriv", "--pdeathsig", "KILL", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--clear-groups", "--"]
+        return [*become, str(self._programs / program), *arguments]

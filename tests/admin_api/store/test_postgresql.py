@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The store on a real PostgreSQL: blocks, the claim of one server, and a database that is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from admin_api.enforcement import block_writer
+from admin_api.enforcement.service import Enforcement
+from admin_api.event_hub import EventHub
+from admin_api.store import Store
+from admin_api.store.failures import StoreInUseError, is_unavailable
+from lab.postgresql import Postgresql
+from lab.timeouts import TIMEOUT
+from sentry_engine import Engine, Policy
+from tests.admin_api.conftest import FakeSessions
+
+NETWORK = "198.51.100.0/24"
+INSIDE = "198.51.100.7"
+
+pytestmark = [
+    pytest.mark.asyncio,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run PostgreSQL as its own user"),
+]
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    folder = Path(tempfile.mkdtemp(prefix="ocs-pg-"))
+    folder.chmod(0o755)
+    server = Postgresql(folder / "pg")
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest_asyncio.fixture
+async def serving(postgresql):
+    store = await Store.open(postgresql.url, serving=True)
+    yield store
+    await store.close()
+
+
+async def test_a_second_server_is_refused_before_it_touches_a_row(postgresql, serving):
+    with pytest.raises(StoreInUseError, match=r"another server uses this database \(PostgreSQL's process \d+"):
+        await Store.open(postgresql.url, serving=True)
+    command_line = await Store.open(postgresql.url)  # needs no claim
+    await command_line.close()
+    await serving.close()
+    again = await Store.open(postgresql.url, serving=True)
+    await again.close()
+
+
+async def test_the_claim_is_taken_again_after_the_database_was_killed(postgresql, serving):
+    postgresql.kill()
+    with pytest.raises(Exception) as error:  # noqa: PT011 - any error that says unavailable
+        await serving.claim.renew()
+    assert is_unavailable(error.value)
+    postgresql.start()
+    await serving.claim.renew()
+    with pytest.raises(StoreInUseError):
+        await Store.open(postgresql.url, serving=True)
+
+
+async def test_a_faster_server_wins_the_claim(postgresql, serving):
+    postgresql.kill()
+    postgresql.start()
+    faster = await Store.open(postgresql.url, serving=True)
+    with pytest.raises(StoreInUseError):
+        await serving.claim.renew()
+    await faster.close()
+
+
+async def test_a_block_is_in_force_while_the_database_is_killed(postgresql, serving, rules_folder, monkeypatch):
+    monkeypatch.setattr(block_writer, "RETRY", 0.05)
+    engine, hub = Engine(Policy.load(rules_folder), core="reference"), EventHub()
+    enforcement = Enforcement(engine, FakeSessions(engine), serving, [rules_folder], events=hub)
+    await enforcement.start()
+    assert (await enforcement.add_block("192.0.2.1", "before", None, "me")).stored
+    postgresql.kill()
+    report = await enforcement.add_block(NETWORK, "", None, "me")
+    assert not report.stored
+    assert not engine.explain(INSIDE).verdict.accepted
+    assert not (await enforcement.remove_block("192.0.2.1", "me")).stored
+    with pytest.raises(Exception) as error:  # noqa: PT011
+        await serving.check()
+    assert is_unavailable(error.value)
+    postgresql.start()
+    async with asyncio.timeout(TIMEOUT):
+        while enforcement.blocks.unstored:  # noqa: ASYNC110 - there is no event of it
+            await asyncio.sleep(0.02)
+    async with serving.read() as unit:
+        assert {row.cidr for row in await unit.blocks.read_all()} == {NETWORK}
+        assert await unit.audit.first_broken() is None
+    await enforcement.stop()
+    engine.close()
