@@ -43,6 +43,7 @@ class OpenConnect(Program):
         port: int = 443,
         dtls: bool = False,
         reconnect_timeout: int = 60,
+        path: str = "",
     ) -> None:
         self.host = host
         address = f"[{server}]" if ":" in server else server
@@ -58,7 +59,7 @@ class OpenConnect(Program):
                 f"--reconnect-timeout={reconnect_timeout}",
                 *([] if dtls else ["--no-dtls"]),
                 *arguments,
-                f"https://{address}:{port}/",
+                f"https://{address}:{port}/{path}",
             ],
             host.namespace,
             stdin=password + "\n",

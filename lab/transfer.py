@@ -29,26 +29,30 @@ class Transfer:
     received: str
 
 
-def listen(namespace: Namespace, address: str) -> socket.socket:
-    """Returns a listening socket on a free port."""
+def listen(namespace: Namespace, address: str, port: int = 0) -> socket.socket:
+    """Returns a listening socket on ``port``, 0 for a free one."""
     listener = namespace.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    listener.bind((address, 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
     listener.listen(1)
     listener.settimeout(TIMEOUT)
     return listener
 
 
-def transfer(source: Namespace, sink: Namespace, address: str, size: int) -> Transfer:
-    """Sends ``size`` bytes from ``source`` to ``sink``, which listens on ``address``.
+def transfer(
+    source: Namespace, sink: Namespace, address: str, size: int, *, port: int = 0, source_listens: bool = False
+) -> Transfer:
+    """Sends ``size`` bytes from ``source`` to ``sink``, which listens on ``address`` and ``port`` (0: a free one).
 
-    Raises OSError if the sender fails.
+    With ``source_listens`` the source listens there, and the sink connects. Raises OSError if the sender fails.
     """
     sent, received = hashlib.sha256(), hashlib.sha256()
     problems: list[BaseException] = []
 
     def send() -> None:
         try:
-            with source.connect(listener.getsockname()[:2], timeout=TIMEOUT) as stream:
+            with accept() if source_listens else connect(source) as stream:
+                stream.settimeout(TIMEOUT)
                 left, number = size, 0
                 while left > 0:
                     block = (number.to_bytes(8, "big") + _BLOCK)[:left]
@@ -59,13 +63,18 @@ def transfer(source: Namespace, sink: Namespace, address: str, size: int) -> Tra
         except OSError as error:
             problems.append(error)
 
-    with listen(sink, address) as listener:
+    def accept() -> socket.socket:
+        return listener.accept()[0]
+
+    def connect(namespace: Namespace) -> socket.socket:
+        return namespace.connect(listener.getsockname()[:2], timeout=TIMEOUT)
+
+    with listen(source if source_listens else sink, address, port) as listener:
         sender = threading.Thread(target=send, name="sender")
         began = time.monotonic()
         sender.start()
         try:
-            stream, _ = listener.accept()
-            with stream:
+            with connect(sink) if source_listens else accept() as stream:
                 stream.settimeout(TIMEOUT)
                 buffer = bytearray(1 << 20)
                 total = 0

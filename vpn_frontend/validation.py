@@ -35,6 +35,7 @@ def validate(settings: VpnSettings, *, host_networks: Iterable[Network] | None =
     ]
     networks = local_networks(settings.network.device) if host_networks is None else host_networks
     problems += _validate_overlaps(settings, networks)
+    problems += _validate_groups(settings, networks)
     if not settings.listen:
         problems.append("listen: there is no address to listen on")
     if not 0 <= settings.worker_threads <= MAX_WORKERS:
@@ -73,6 +74,21 @@ def _validate_network(settings: VpnSettings) -> Iterable[str]:
     name = network.device
     if not 0 < len(name) <= MAX_NAME or not name.isascii() or any(sign in name for sign in "/ %:"):
         yield f"network.device: {name!r} is not a name for a network device"
+
+
+def _validate_groups(settings: VpnSettings, host_networks: Iterable[Network]) -> Iterable[str]:
+    """Pools of groups, as those of the server. The configuration has refused those that overlap each other."""
+    for pool, name in settings.group_pools().items():
+        key = f"groups.{name}.network.ipv{pool.version}_pool"
+        if pool.prefixlen > LONGEST_POOL[pool.version]:
+            yield f"{key}: {pool} is too small (at most /{LONGEST_POOL[pool.version]})"
+        if pool.is_loopback or pool.is_multicast or pool.is_link_local:
+            yield f"{key}: {pool} is not for hosts"
+        yield from (
+            f"{key}: {pool} overlaps with the network {network} of this host"
+            for network in host_networks
+            if _overlap(pool, network)
+        )
 
 
 def _validate_session(settings: VpnSettings) -> Iterable[str]:

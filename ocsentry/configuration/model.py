@@ -58,7 +58,7 @@ from vpn_frontend.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 CONFIG_VARIABLE = "OCSENTRY_CONFIG"
 DEFAULT_LOCATIONS = (Path("ocsentry.toml"), Path("/etc/ocsentry/ocsentry.toml"))
@@ -204,6 +204,20 @@ class ProcessSection(Section):
     )
 
 
+def _refuse_overlap(network: NetworkSection, groups: Mapping[str, GroupSection]) -> None:
+    """Raises ``ValueError`` if two pools overlap: an address belongs to one pool and one session."""
+    taken = [("vpn.network", pool) for pool in (network.ipv4_pool, network.ipv6_pool) if pool is not None]
+    for name, group in groups.items():
+        for key in ("ipv4_pool", "ipv6_pool"):
+            pool = group.network.get(key)
+            if pool is None:
+                continue
+            for where, other in taken:
+                if pool != other and pool.version == other.version and pool.overlaps(other):
+                    raise ValueError(f"{name}.network.{key}: {pool} overlaps with {other} of {where}")
+            taken.append((f"groups.{name}", pool))
+
+
 class Config(Section):
     """The whole file. Validation needs the context ``base``, the file's folder."""
 
@@ -223,6 +237,11 @@ class Config(Section):
     def _accounting_has_its_servers(self) -> Self:
         if self.accounting.radius and not self.auth.radius.servers:
             raise ValueError("accounting.radius needs auth.radius.servers")
+        return self
+
+    @model_validator(mode="after")
+    def _pools_are_apart(self) -> Self:
+        _refuse_overlap(self.vpn.network, self.groups)
         return self
 
 

@@ -50,6 +50,13 @@ def test_a_pool_that_overlaps_with_a_network_of_the_host_is_refused(make_setting
     assert f"overlaps with the network {network}" in problem
 
 
+def test_a_pool_of_a_group_is_checked_like_the_server_s(make_settings):
+    groups = {"guests": {"network": {"ipv4_pool": ip_network("127.0.0.0/31")}}}
+    problems = validate(make_settings(groups=groups), host_networks=[ip_network("127.0.0.0/8")])
+    assert [problem.partition(":")[0] for problem in problems] == ["groups.guests.network.ipv4_pool"] * 3
+    assert [any(word in problem for problem in problems) for word in ("too small", "hosts", "overlaps")] == [True] * 3
+
+
 def test_the_host_s_own_networks_are_found():
     networks = local_networks("no-such-device")
     assert all(not network.is_loopback and not network.is_link_local for network in networks)

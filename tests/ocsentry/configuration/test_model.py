@@ -191,6 +191,12 @@ def test_groups_reach_the_vpn(tmp_path):
         ("[groups.a]\nmtu = 900\nnetwork.mtu = 900", "groups.a", "given twice"),
         ("[groups.a]\nexpires_at = '2030-01-01'", "groups.a.expires_at", "timezone"),
         ("[groups.a]\nschedule = [{days = ['monday']}]", "groups.a.schedule.days", "mon"),
+        ("[groups.a]\nipv4_pool = '192.168.99.128/25'", "(whole file)", "overlaps with 192.168.99.0/24 of vpn.network"),
+        (
+            "[groups.a]\nipv4_pool = '10.1.0.0/16'\n[groups.b]\nipv4_pool = '10.1.2.0/24'",
+            "(whole file)",
+            "b.network.ipv4_pool: 10.1.2.0/24 overlaps with 10.1.0.0/16 of groups.a",
+        ),
         ("[groups.'a/b']\nmtu = 900", "groups.a/b.[key]", "pattern"),
         ("[auth]\nmethods = ['carrier-pigeon']", "auth.methods", "password"),
         ("[auth]\nmethods = []", "auth.methods", "no method to log in with"),

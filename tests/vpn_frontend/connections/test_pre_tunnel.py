@@ -45,6 +45,14 @@ async def test_a_login_may_go_over_several_connections(make_front):
     assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
 
 
+@pytest.mark.asyncio
+async def test_the_banner_is_that_of_the_user_s_settings(make_front):
+    front = make_front()
+    front.lab.live.change_groups({"staff": {"banner": "Hello, staff."}})
+    assert b"<banner>Hello, staff.</banner>" in await front.log_in(front.gateway.connect())
+    assert b"<banner>" not in await front.log_in(front.gateway.connect(), "bob")
+
+
 ANYCONNECT = "User-Agent: AnyConnect Windows 5.0.04032\r\nX-Transcend-Version: 1\r\nX-Aggregate-Auth: 1\r\n"
 SECURE_CLIENT_INIT = """<?xml version="1.0" encoding="UTF-8"?>
 <config-auth client="vpn" type="init" aggregate-auth-version="2">
