@@ -51,6 +51,7 @@ TOPICS: dict[str, dict[str, Workload]] = {
         "block": workloads.block,
     },
     "Independence from Python": {"independence": workloads.independence},
+    "Limits of sessions": {f"limits-{t}": workloads.limits(t) for t in TRANSPORTS},
     "Open sessions": {f"memory-{t}": workloads.memory(t) for t in TRANSPORTS},
 }
 WORKLOADS = {name: (topic, workload) for topic, named in TOPICS.items() for name, workload in named.items()}
@@ -60,7 +61,7 @@ ENGINE = "engine"  # the policy engine alone is measured by bench.engine
 # One round only: they take long and vary little (thousands of sessions, or comparisons within the workload).
 ONCE = {
     name
-    for topic in ("Fairness between clients", "Independence from Python", "Open sessions")
+    for topic in ("Fairness between clients", "Independence from Python", "Limits of sessions", "Open sessions")
     for name in TOPICS[topic]
 }
 # Failures of one workload that must not end the run.

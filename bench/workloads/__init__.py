@@ -6,6 +6,7 @@ from bench.workloads.constant_rate import steady
 from bench.workloads.fairness import greedy_uploader, slow_reader
 from bench.workloads.floods import connect_flood, hello_flood
 from bench.workloads.independence import independence
+from bench.workloads.limits import limits
 from bench.workloads.logins import first_logins, handshakes, logins
 from bench.workloads.loss import datagram_loss
 from bench.workloads.memory import memory
@@ -22,6 +23,7 @@ __all__ = [
     "hello_flood",
     "independence",
     "latency",
+    "limits",
     "logins",
     "memory",
     "pull",

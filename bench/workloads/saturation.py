@@ -30,7 +30,7 @@ def push(transport: str, clients: int) -> Workload:
 
     def measure(peer: Peer, scale: Scale) -> Iterator[Sample]:
         with sink(peer, SINK, merged=True), pushing(peer, clients, dtls=transport == "dtls") as load:
-            flow = load_client.observe(load, scale.seconds, peer.cpu, lambda: _arrivals(peer))
+            flow = load_client.observe(load, scale.seconds, peer.cpu, lambda: arrivals(peer))
         spent, arrived = flow.others
         yield from _readings(flow, f"{transport.upper()} up", clients, spent, arrived * PACKET)
 
@@ -57,7 +57,7 @@ def _readings(flow: TrafficSample, way: str, clients: int, spent: float, size: f
     yield Sample(f"{name}: client CPU per GB", "s", flow.own_cpu / (size / GB))
 
 
-def _arrivals(peer: Peer) -> int:
+def arrivals(peer: Peer) -> int:
     """Returns the load client's packets that left the server's TUN devices. Merged packets share one header."""
     links = json.loads(peer.network.gateway.run("ip", "-s", "-j", "link", "show", "type", "tun") or "[]")
     counts = [link["stats64"]["rx"] for link in links if link]
