@@ -31,17 +31,9 @@ MAX_AUTHORITIES = 1024 * 1024
 async def open_ldap(context: MethodContext) -> AsyncIterator[Method]:
     """Raises ``OperatorError`` for files that cannot be used."""
     section = context.config.values.auth.ldap
-    read = context.helper.read_key
-    query = Query(
-        section.base,
-        section.filter,
-        section.bind_dn,
-        _read_password(section.password_file, read),
-        section.group_base,
-        section.group_filter,
-    )
+    query, servers = read_ldap(section, context.helper.read_key)
     pool = LdapPool(
-        _servers(section, read),
+        servers,
         deadline=section.timeout,
         report=lambda error: context.events.emit(VpnEvent.BACKEND_FAILED, what="ldap", error=str(error)),
     )
@@ -51,9 +43,12 @@ async def open_ldap(context: MethodContext) -> AsyncIterator[Method]:
         pool.close()
 
 
-def _servers(section: LdapSection, read: FileReader) -> list[Server]:
+def read_ldap(section: LdapSection, read: FileReader) -> tuple[Query, list[Server]]:
+    """What is asked, and whom. Raises ``OperatorError`` for files that cannot be used."""
+    password = _read_password(section.password_file, read)
+    query = Query(section.base, section.filter, section.bind_dn, password, section.group_base, section.group_filter)
     tls = _tls_context(section.ca, read)
-    return [
+    return query, [
         Server(url.text, url.host, url.port, tls if url.ldaps or section.start_tls else None, section.start_tls)
         for url in section.urls
     ]

@@ -237,6 +237,7 @@ class Server:
                 "helper process": self._helper_watch.check,
                 "TUN device": self._check_tun,
                 "packet filter": self._check_kernel_filter,
+                **({} if self._started.pam is None else {"PAM helper": self._started.pam.check}),
             },
             gateway_stats=self._vpn.stats,
             kernel=self._kernel,

@@ -4,28 +4,33 @@
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.configuration.key_file import KeyFileError, read_key
 from ocsentry.configuration.policy_files import load_policy
+from ocsentry.errors import OperatorError
+from ocsentry.login_methods.ldap import read_ldap
 from ocsentry.login_methods.radius import SecretFileError, read_secret
 from ocsentry.privileges.access import access_problems
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.identity import Identity
+from ocsentry.privileges.pam.scope import pam_scope_of
 from ocsentry.setup.certificates import CertificatePairError, expiry_problem, inspect_pair, utc_now
 from sentry_engine import PolicyError
 from vpn_frontend.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ocsentry.configuration.model import LoadedConfig
+
+PAM_SERVICES = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"), Path("/usr/share/pam.d"))
 
 
 def check_startup(config: LoadedConfig) -> list[str]:
     """Returns one line per problem; an empty list if the server can start."""
-    keys = (*_radius_secrets(config), *_totp_key(config))
+    keys = (*_radius_secrets(config), *_ldap_files(config), *_pam_service(config), *_totp_key(config))
     return [*_certificates(config), *_network(config), *keys, *_as_service_user(config)]
 
 
@@ -61,8 +66,30 @@ def _radius_secrets(config: LoadedConfig) -> Iterator[str]:
         except SecretFileError as error:
             yield f"{config.path}: {error}"
         else:
-            if server.secret_file.stat().st_mode & stat.S_IROTH:
-                yield f"{config.path}: auth.radius.servers: {server.secret_file}: every user may read it: chmod o-r"
+            yield from _readable_by_all(config, "auth.radius.servers", server.secret_file)
+
+
+def _ldap_files(config: LoadedConfig) -> Iterator[str]:
+    section = config.values.auth.ldap
+    try:
+        read_ldap(section, _read_file)
+    except OperatorError as error:
+        yield f"{config.path}: {error}"
+    else:
+        if section.password_file is not None:
+            yield from _readable_by_all(config, "auth.ldap.password_file", section.password_file)
+
+
+def _pam_service(config: LoadedConfig) -> Iterator[str]:
+    """A missing service is that of ``other``, which refuses everybody on most systems."""
+    scope = pam_scope_of(config)
+    if scope is not None and not any((folder / scope.service).exists() for folder in PAM_SERVICES):
+        yield f"{config.path}: auth.pam.service: {PAM_SERVICES[0] / scope.service} does not exist"
+
+
+def _readable_by_all(config: LoadedConfig, key: str, file: Path) -> Iterator[str]:
+    if file.stat().st_mode & stat.S_IROTH:
+        yield f"{config.path}: {key}: {file}: every user may read it: chmod o-r"
 
 
 def _read_file(path: Path, limit: int) -> bytes:

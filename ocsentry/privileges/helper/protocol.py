@@ -60,7 +60,7 @@ def parse_packet(packet: bytes, *, cut: bool = False) -> Document | None:
         raise ProtocolError("a message was cut")
     try:
         document = json.loads(packet)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProtocolError(str(error)) from error
     if not isinstance(document, dict):
         raise ProtocolError("a message is a JSON object")

@@ -78,14 +78,17 @@ class PamHelper:
             raise PrivilegeError(f"PAM helper: {'it ended at its start' if received is None else received[0]['error']}")
         self._link.setblocking(False)
 
+    async def check(self) -> str | None:
+        """What /readyz says; ``None``: the helper runs."""
+        return "it is gone; logins by PAM fail until the server is restarted" if self._gone else None
+
     def attach(self) -> None:
         """Serve conversations on the running event loop."""
         asyncio.get_running_loop().add_reader(self._link, self._receive)
 
     def detach(self) -> None:
         """Serve no more."""
-        with suppress(ValueError, OSError):
-            asyncio.get_running_loop().remove_reader(self._link)
+        asyncio.get_running_loop().remove_reader(self._link)
         self._lose(ConversationError("the PAM helper was closed"))
 
     def close(self) -> None:

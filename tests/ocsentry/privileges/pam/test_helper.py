@@ -12,7 +12,7 @@ import pytest
 from lab.pam import PASSWORD, PamServices, missing
 from lab.timeouts import TIMEOUT
 from ocsentry.privileges.errors import PrivilegeError
-from ocsentry.privileges.helper.protocol import receive_message, send_message
+from ocsentry.privileges.helper.protocol import ProtocolError, parse_packet, receive_message, send_message
 from ocsentry.privileges.pam.client import PamHelper
 from ocsentry.privileges.pam.scope import PamScope
 from vpn_frontend.auth.pam.conversation import ConversationError, Ended, Phase, Prompt, Question
@@ -294,3 +294,9 @@ def test_a_helper_that_cannot_start_says_why(services, tmp_path):
     with pytest.raises(PrivilegeError, match="pam is not among them"):
         PamHelper(ours, process).begin(PamScope("vpn", 0, 60))
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("packet", [b"{", b"[]", b"\xff", b"[" * 60_000, b'{"a": ' * 9_000], ids=range(5))
+def test_packets_that_are_no_messages_are_errors(packet):
+    with pytest.raises(ProtocolError):
+        parse_packet(packet)

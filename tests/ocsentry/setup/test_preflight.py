@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``serve --check``: files of the authentication methods."""
+
+import pytest
+
+from ocsentry.configuration.model import load_config
+from ocsentry.setup import preflight
+from ocsentry.setup.preflight import check_startup
+
+LDAP = """
+[auth]
+methods = ["ldap"]
+[auth.ldap]
+url = "ldaps://localhost"
+base = "dc=example"
+bind_dn = "cn=vpn"
+password_file = "secret"
+"""
+PAM = '[auth]\nmethods = ["pam"]\n'
+
+
+def problems(folder, text):
+    path = folder / "ocsentry.toml"
+    path.write_text(text)
+    found = check_startup(load_config(path))
+    return [problem.removeprefix(f"{path}: ") for problem in found if ": auth." in problem]
+
+
+def test_the_password_of_the_directory_is_there_and_not_for_every_user(tmp_path):
+    secret = tmp_path / "secret"
+    assert problems(tmp_path, LDAP)[0].startswith(f"auth.ldap.password_file: {secret} cannot be read")
+    secret.write_text("secret\n")
+    secret.chmod(0o644)
+    assert problems(tmp_path, LDAP) == [f"auth.ldap.password_file: {secret}: every user may read it: chmod o-r"]
+    secret.chmod(0o600)
+    assert problems(tmp_path, LDAP) == []
+
+
+def test_authorities_that_cannot_be_used_are_named(tmp_path):
+    (tmp_path / "secret").write_text("secret\n")
+    (tmp_path / "secret").chmod(0o600)
+    (tmp_path / "ca.pem").write_text("no certificate")
+    assert problems(tmp_path, LDAP + 'ca = "ca.pem"')[0].startswith(f"auth.ldap.ca: {tmp_path}/ca.pem cannot be used")
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_pam_service_without_a_file_is_named(tmp_path, monkeypatch, exists):
+    monkeypatch.setattr(preflight, "PAM_SERVICES", (tmp_path,))
+    if exists:
+        (tmp_path / "ocsentry").touch()
+    expected = [] if exists else [f"auth.pam.service: {tmp_path}/ocsentry does not exist"]
+    assert problems(tmp_path, PAM) == expected
