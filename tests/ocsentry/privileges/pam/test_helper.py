@@ -166,6 +166,26 @@ async def test_a_module_sees_the_client_and_no_descriptor_of_the_helper(services
     assert not [line for line in descriptors if "socket" in line or "pidfd" in line]
 
 
+def descriptors_of_children(number):
+    """What the descriptors of each child of a process are."""
+    children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+    return [[str(place.readlink()) for place in Path(f"/proc/{child}/fd").iterdir()] for child in children]
+
+
+@pytest.mark.asyncio
+async def test_a_conversation_has_no_descriptor_of_another(services):
+    plain(services)
+    async with helping(services, "vpn") as helper:
+        opened = [await helper.open_conversation("alice", ADDRESS) for _ in range(3)]
+        for conversation in opened:
+            await conversation.receive()
+        found = descriptors_of_children(helper._process.pid)
+        assert len(found) == 3
+        for targets in found:
+            assert sum("socket" in target for target in targets) == 1
+            assert not [target for target in targets if "pidfd" in target]
+
+
 @pytest.mark.asyncio
 async def test_an_unknown_service_is_refused_by_other(services):
     async with helping(services, "vpn") as helper:

@@ -12,7 +12,7 @@ from sansldap import LDAPResultCode
 from lab.directory_server import make_authority
 from tests.vpn_frontend.auth.ldap.hostile_server import Script, entry, listening
 from tests.vpn_frontend.auth.scripted import outcome_of
-from vpn_frontend.auth.ldap.connection import LdapError
+from vpn_frontend.auth.ldap.connection import LdapConnection, LdapError
 from vpn_frontend.auth.ldap.directory import ACTIVE_DIRECTORY, LdapDirectory, Query
 from vpn_frontend.auth.ldap.filters import IN_CHAIN
 from vpn_frontend.auth.ldap.method import LdapMethod
@@ -267,3 +267,15 @@ async def test_groups_in_a_circle_without_end_are_walked_to_a_bound():
         method, pool = make(server, query=replace(QUERY, group_filter="(member=%d)"))
         assert len((await log_in(method)).groups) == 8  # MAX_DEPTH
         pool.close()
+
+
+@pytest.mark.asyncio
+async def test_a_bind_that_servers_answer_with_success_whatever_it_says_is_never_sent():
+    script = Script()
+    async with listening(script) as server:
+        connection = await LdapConnection.connect(server, server.host)
+        for dn, password in (("uid=alice,dc=example", ""), ("", "secret")):
+            with pytest.raises(ValueError, match="proves nothing"):
+                await connection.bind(dn, password)
+        connection.close()
+    assert script.requests == []

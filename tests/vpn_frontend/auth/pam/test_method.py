@@ -137,8 +137,12 @@ async def test_prompts_that_come_together_are_one_form():
             Ended(Phase.PASSWORD, 20, "", (), ("Too short.",)),
             Refused("Your password has expired and was not changed. Too short.", "password_not_changed", scored=False),
         ),
+        (
+            Ended(Phase.PASSWORD, 6, "", (), ()),
+            Refused("Your password has expired and was not changed.", "password_not_changed", scored=False),
+        ),
     ],
-    ids=["wrong", "unknown", "tries", "expired", "access", "unchanged"],
+    ids=["wrong", "unknown", "tries", "expired", "access", "unchanged", "not-permitted"],
 )
 async def test_what_each_end_means(ended, expected):
     method, opener = make(PASSWORD, ended)
