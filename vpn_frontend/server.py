@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
     from vpn_frontend.ports import RemoteLogin, UserRecord
+    from vpn_frontend.protocol.browser_pages import BrowserPages
     from vpn_frontend.sessions.live_sessions import LiveSessions
     from vpn_frontend.settings import VpnSettings
 
@@ -85,6 +86,7 @@ class VpnServer:
         engine: Engine,
         users: UserDirectory,
         methods: Mapping[str, Method],
+        pages: BrowserPages | None = None,
         journal: SessionJournal,
         events: EventSink,
         open_gateway: OpenGateway | None = None,
@@ -94,17 +96,18 @@ class VpnServer:
         resolver: SettingsResolver | None = None,
         accounting: AccountingGate | None = None,
     ) -> None:
-        """``methods`` has each method that ``settings.auth`` names. ``open_gateway`` defaults to the native gateway.
+        """``methods`` has each method that ``settings.auth`` names, ``pages`` are those of a login in the browser.
 
-        A process that has given its privileges up passes ``descriptors``, which belong to this from ``start`` on, and
-        ``read_file`` for certificate and key. Without them both are opened here. ``worker_filter`` is a seccomp program
-        for the gateway's threads. ``resolver`` knows the groups that are not of the configuration.
-        ``accounting`` may refuse new sessions.
+        ``open_gateway`` defaults to the native gateway. A process that has given its privileges up passes
+        ``descriptors``, which belong to this from ``start`` on, and ``read_file`` for certificate and key. Without them
+        both are opened here. ``worker_filter`` is a seccomp program for the gateway's threads. ``resolver`` knows the
+        groups that are not of the configuration. ``accounting`` may refuse new sessions.
         """
         self._settings = settings
         self._engine = engine
         self._users = users
         self._methods = methods
+        self._pages = pages
         self._journal = journal
         self._events = events
         self._open_gateway = open_gateway
@@ -151,6 +154,7 @@ class VpnServer:
             ),
             events=self._events,
             clock=time.monotonic,
+            pages=self._pages,
         )
         asyncio.get_running_loop().add_reader(self._gateway.fileno(), self._on_events)
         self._tasks = [asyncio.create_task(self._recorder.run()), asyncio.create_task(self._run_timers())]
@@ -327,6 +331,7 @@ def make_portal_config(settings: VpnSettings, certificate: ServerCertificate, pl
         begins_at_init=plan.begins_at_init,
         has_form=plan.has_form,
         form_has_code=auth.totp.in_first_form and plan.has_form and "totp" in plan.after,
+        has_browser_pages="oidc" in plan.alternatives,
     )
 
 

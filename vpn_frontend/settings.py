@@ -27,7 +27,7 @@ DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
 MAX_WORKERS = 64
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
 # One word for each row of ``ocsentry.login_methods.table``.
-MethodName = Literal["password", "ldap", "pam", "radius", "totp"]
+MethodName = Literal["password", "ldap", "pam", "radius", "totp", "oidc"]
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
 PortProtocol = Literal["tcp", "udp", "sctp", "icmp", "icmpv6", "esp"]
 PORT_PROTOCOLS: tuple[PortProtocol, ...] = get_args(PortProtocol)

@@ -20,6 +20,7 @@ from ocsentry.configuration.fields import (
     section,
 )
 from ocsentry.configuration.ldap_section import LdapSection
+from ocsentry.configuration.oidc_section import OidcSection
 from ocsentry.configuration.pam_section import PamSection
 from ocsentry.configuration.radius_section import RadiusSection
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem, plan_login
@@ -82,6 +83,7 @@ class AuthSection(Section):
     pam: PamSection = section()
     radius: RadiusSection = section()
     totp: TotpSection = section()
+    oidc: OidcSection = section()
 
     @model_validator(mode="after")
     def _methods_have_their_servers(self) -> Self:
@@ -114,4 +116,10 @@ class AuthSection(Section):
     def _code_has_a_form(self) -> Self:
         if self.totp.in_first_form and "totp" in self.require and not plan_login(self.methods, self.require).has_form:
             raise ValueError("totp.in_first_form: no method of auth.methods has a form with user name and password")
+        return self
+
+    @model_validator(mode="after")
+    def _oidc_has_a_provider(self) -> Self:
+        if "oidc" in self.methods and (problem := self.oidc.find_problem()) is not None:
+            raise ValueError(problem)
         return self

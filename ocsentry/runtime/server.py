@@ -204,13 +204,14 @@ class Server:
     async def _open_vpn(self) -> None:
         started = self._started
         context = MethodContext(self._config, self._store, self._events, started.helper, started.totp_key, started.pam)
-        methods = await self._made.enter_async_context(open_methods(context))
+        opened = await self._made.enter_async_context(open_methods(context))
         accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,
             users=self._store,
-            methods=methods,
+            methods=opened.methods,
+            pages=opened.pages,
             journal=self._store,
             events=self._events,
             descriptors=self._started.descriptors,

@@ -29,6 +29,7 @@ from vpn_frontend.protocol.connection import (
     OpenTunnel,
     PortalConfig,
     Send,
+    ShowPage,
 )
 from vpn_frontend.sessions.admission import Login, RefusedError
 from vpn_frontend.sessions.session import Peer
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from vpn_frontend.gateway.interface import ConnectionClosed, ConnectionData, ConnectionUp, Gateway
+    from vpn_frontend.protocol.browser_pages import BrowserPages
+    from vpn_frontend.protocol.http_fast_path import HttpRequest
     from vpn_frontend.settings import VpnSettings
 
 REQUEST_DEADLINE = 30.0  # seconds from the first byte of a request to its last
@@ -56,7 +59,9 @@ class PreTunnelConnections:
         authenticator: Authenticator,
         events: EventSink,
         clock: Callable[[], float],
+        pages: BrowserPages | None = None,
     ) -> None:
+        self._pages = pages
         self._settings = settings
         self.portal = portal  # of connections to come
         self._gateway = gateway
@@ -142,6 +147,8 @@ class PreTunnelConnections:
                     self._check_login(connection, effect)
                 case OpenTunnel():
                     TunnelSetup(self._tunnel_services, self, connection, effect).start()
+                case ShowPage(request):
+                    self.run(connection, self._show_page(connection, request))
                 case EndSession(cookie):
                     self._sessions.log_out(cookie, self._clock())
 
@@ -231,6 +238,11 @@ class PreTunnelConnections:
             case Unavailable(text, retry_after):
                 effects = protocol.unavailable(text, retry_after)
         self.carry_out(connection, effects)
+
+    async def _show_page(self, connection: PendingConnection, request: HttpRequest) -> None:
+        if self._pages is None:
+            raise TypeError("a page without a method that has pages")
+        self.carry_out(connection, connection.protocol.page_shown(await self._pages.show(request)))
 
     def _refuse_others(self, connection: PendingConnection, text: str, now: float) -> None:
         """Close what else the source has without a tunnel, its logins with ``text``. A CONNECT under way goes on."""

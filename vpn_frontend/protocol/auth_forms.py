@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from html import escape
 
+from vpn_frontend.protocol.browser_pages import ERROR_COOKIE, TOKEN_COOKIE
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, HINTS_COOKIE, MAX_REASON, SESSION_COOKIE
 from vpn_frontend.protocol.http import HttpResponse
-from vpn_frontend.protocol.login_form import Field, FieldKind, Form
+from vpn_frontend.protocol.login_form import BrowserRequest, Field, FieldKind, Form
 
 SERVER_VERSION = "0.1(1)"  # clients only check that there is one
 XML_HEADERS = (
@@ -96,7 +97,18 @@ def _auth_request(form: Form, action: str) -> str:
     return (
         f'<config-auth client="vpn" type="auth-request" aggregate-auth-version="2">{_VERSION}'
         f'<auth id="{escape(form.id)}"><title>{escape(form.title)}</title>{_element("message", form.message)}{shown}'
+        f"{'' if form.browser is None else _browser(form.browser)}"
         f'<form method="post" action="{escape(action)}">{inputs}</form></auth></config-auth>'
+    )
+
+
+def _browser(request: BrowserRequest) -> str:
+    """Clients use each of these without a check for its absence."""
+    return (
+        f"{_element('sso-v2-login', request.login_url)}{_element('sso-v2-login-final', request.final_url)}"
+        f"<sso-v2-token-cookie-name>{TOKEN_COOKIE}</sso-v2-token-cookie-name>"
+        f"<sso-v2-error-cookie-name>{ERROR_COOKIE}</sso-v2-error-cookie-name>"
+        f"{_element('sso-v2-browser-mode', 'external' if request.external else '')}"
     )
 
 
@@ -132,5 +144,6 @@ _RENDERERS = {
     FieldKind.TEXT: _input,
     FieldKind.PASSWORD: _input,
     FieldKind.HIDDEN: _input,
+    FieldKind.BROWSER: _input,
     FieldKind.SELECT: _select,
 }

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from vpn_frontend.protocol import auth_forms
+from vpn_frontend.protocol import auth_forms, browser_pages
 from vpn_frontend.protocol.anyconnect_stubs import stub_response
 from vpn_frontend.protocol.client_offer import NO_OFFER, ClientOffer, read_offer
 from vpn_frontend.protocol.config_auth import ClientMessage, MessageError, parse_message
@@ -80,7 +80,14 @@ class EndSession:
     cookie: str
 
 
-Effect = Send | Close | CheckLogin | OpenTunnel | EndSession
+@dataclass(frozen=True, slots=True)
+class ShowPage:
+    """A browser asks for a page of a login. The caller returns with ``page_shown``."""
+
+    request: HttpRequest
+
+
+Effect = Send | Close | CheckLogin | OpenTunnel | EndSession | ShowPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,7 @@ class PortalConfig:
     begins_at_init: bool = False  # the client's first request is a question too, see ``auth.login_plan``
     has_form: bool = True  # a login can begin with user name and password
     form_has_code: bool = False  # and with a code in the same form
+    has_browser_pages: bool = False
 
 
 class Connection:
@@ -109,9 +117,8 @@ class Connection:
         self._group = ""
         self._path_group = ""  # named by the URL; then there is no choice
         self._checked: LoginAttempt | None = None  # whose challenge is being answered here
-        self._reply: tuple[str, bytes, float] | None = (
-            None  # context, digest and time: its answer is kept if it ends the login
-        )
+        # Context, digest and time of a reply whose answer is kept if it ends the login.
+        self._reply: tuple[str, bytes, float] | None = None
         self.over = False
 
     def receive(self, data: bytes, now: float) -> list[Effect]:
@@ -178,6 +185,9 @@ class Connection:
         self._release()
         return self._respond(auth_forms.service_unavailable(text, retry_after))
 
+    def page_shown(self, response: HttpResponse) -> list[Effect]:
+        return self._respond(response)
+
     def tunnel_refused(self) -> list[Effect]:
         """The cookie opens no tunnel. The client has to log in again."""
         return self._respond(HttpResponse(401, "Cookie is not acceptable", (), b"", close=True))
@@ -201,6 +211,8 @@ class Connection:
         if request.path in LOGIN_PATHS or self._path_group:
             self._context = request.cookie(CONTEXT_COOKIE)
             return self._begin(_GET, request, now)
+        if self._portal.has_browser_pages and request.path in browser_pages.PATHS:
+            return [ShowPage(request)]
         return self._respond(stub_response(request.path) or _NOT_FOUND)
 
     def _handle_connect(self, request: HttpRequest) -> list[Effect]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 USERNAME = "username"
 PASSWORD = "password"  # noqa: S105 - the name of a field
 CODE = "secondary_password"
+BROWSER_TOKEN = "sso-token"  # noqa: S105 - the name of a field
 GROUP = "group_list"
 PROMPT = "Please enter your username and password."
 
@@ -31,6 +32,7 @@ class FieldKind(StrEnum):
     PASSWORD = "password"  # noqa: S105 - the kind of a field
     SELECT = "select"
     HIDDEN = "hidden"
+    BROWSER = "sso"  # the client fills it in with what its browser brings back
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,18 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class BrowserRequest:
+    """A login in the user's browser, by the absolute URLs where it begins and ends.
+
+    ``external``: the system's browser. Otherwise the client's own one, which stops at ``final_url`` and takes a cookie.
+    """
+
+    login_url: str
+    final_url: str
+    external: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """One question to the user. ``error`` says why it is asked again. Without fields a client shows it and stops."""
 
@@ -54,6 +68,7 @@ class Form:
     error: str = ""
     title: str = "Login"
     id: str = "main"
+    browser: BrowserRequest | None = None
 
     def asks_for(self, name: str) -> bool:
         """True if the form has a field of that name."""

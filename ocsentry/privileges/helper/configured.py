@@ -33,5 +33,6 @@ def _secret_files(config: LoadedConfig) -> dict[str, Path]:
     """Files that the server reads once it has given its privileges up, by their keys."""
     ldap, radius = config.values.auth.ldap, config.values.auth.radius
     named = {"auth.ldap.password_file": ldap.password_file, "auth.ldap.ca": ldap.ca}
+    named["auth.oidc.client_secret_file"] = config.values.auth.oidc.client_secret_file
     named |= {f"auth.radius.servers.{number}": server.secret_file for number, server in enumerate(radius.servers)}
     return {key: path for key, path in named.items() if path is not None}

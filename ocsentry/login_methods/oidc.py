@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``oidc``: the provider of ``[auth.oidc]``. The client's secret is read through the helper, once."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ocsentry.errors import OperatorError
+from vpn_frontend.auth.oidc.browser_logins import BrowserLogins
+from vpn_frontend.auth.oidc.method import OidcMethod
+from vpn_frontend.auth.oidc.pages import OidcClaims, OidcPages
+from vpn_frontend.auth.oidc.provider import OidcProvider
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from ocsentry.login_methods.context import MethodContext
+    from vpn_frontend.auth.method import Method
+    from vpn_frontend.gateway.server_certificate import FileReader
+
+MAX_SECRET = 1024  # bytes
+REQUEST_TIMEOUT = 10.0  # seconds; pages.DEADLINE bounds all requests of one page
+
+
+@asynccontextmanager
+async def open_oidc(context: MethodContext) -> AsyncIterator[Method]:
+    """Raises ``OperatorError`` for a secret that cannot be used."""
+    section = context.config.values.auth.oidc
+    secret = _read_secret(section.client_secret_file, context.helper.read_key)
+    async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT, follow_redirects=False, trust_env=False) as http:
+        provider = OidcProvider(section.issuer, section.client_id, secret, http)
+        logins = BrowserLogins(float(context.config.vpn.auth.timeout))
+        claims = OidcClaims(section.user_claim, section.groups_claim, section.scopes)
+        pages = OidcPages(provider, logins, claims, events=context.events)
+        yield OidcMethod(context.store, logins, pages, browser=section.browser)
+
+
+def _read_secret(file: Path | None, read: FileReader) -> str:
+    if file is None:
+        return ""
+    try:
+        secret = read(file, MAX_SECRET).decode().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"auth.oidc.client_secret_file: {file} cannot be read: {error}") from error
+    if not secret:
+        raise OperatorError(f"auth.oidc.client_secret_file: {file} is empty")
+    return secret

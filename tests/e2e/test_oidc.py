@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A user logs in at an identity provider: openconnect opens a browser and waits for it on its loopback.
+
+host ── eth0 10.77.1.2 ─────────── v1 ── gateway 10.77.0.1
+  ├── openconnect, browser                ├── ocsentry
+  └── [::1]:29786                         └── provider 0.0.0.0:9400, issuer http://127.0.0.1:9400
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import lab.browser
+from lab.network import SERVER_IPV4
+from lab.programs import Program
+
+if TYPE_CHECKING:
+    from lab.server import Server
+
+PORT = 9400
+PROVIDER = f"127.0.0.1:{PORT}"
+SETTINGS = {
+    "auth": {"methods": ["oidc"]},
+    "auth.oidc": {"issuer": f"http://{PROVIDER}", "client_id": "vpn"},
+}
+
+
+@pytest.fixture
+def server(lab, tmp_path):
+    users = [
+        {"sub": "1", "preferred_username": "dora", "groups": ["staff"]},
+        {"sub": "2", "preferred_username": "", "groups": []},
+    ]
+    command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(PORT), "--host", "0.0.0.0"]
+    claims = [word for user in users for word in ("--user-claims", json.dumps(user))]
+    provider = Program("provider", [*command, *claims], lab.network.gateway)
+    lab.network.programs.append(provider)
+    provider.await_line("(?i)uvicorn running|startup complete")
+    secret = tmp_path / "oidc.secret"
+    secret.write_text("the client's secret\n")
+    oidc = {**SETTINGS["auth.oidc"], "client_secret_file": str(secret)}
+    return lab.serve(settings={**SETTINGS, "auth.oidc": oidc})
+
+
+def browser(folder: Path, user: str) -> Path:
+    """A program that openconnect starts with a URL."""
+    script = folder / f"browser{user}"
+    script.write_text(
+        f"#!/bin/sh\nexec {sys.executable} {lab.browser.__file__} --user {user} "
+        f'--provider {PROVIDER}={SERVER_IPV4}:{PORT} "$1"\n'
+    )
+    script.chmod(0o755)
+    return script
+
+
+def connect(server: Server, host, script: Path):
+    return server.connect(host, f"--external-browser={script}", user="unused")
+
+
+def test_openconnect_logs_in_with_a_browser(lab, server, tmp_path):
+    client = connect(server, lab.host(), browser(tmp_path, "1"))
+    client.await_up()
+    [session] = server.sessions()
+    assert (session["user"], session["groups"]) == ("dora", ["staff"])
+
+
+def test_a_user_without_a_name_and_a_client_without_a_browser_are_told(lab, server, tmp_path):
+    refused = connect(server, lab.host(), browser(tmp_path, "2"))
+    assert refused.await_exit() != 0
+    assert refused.find("The login at the identity provider failed")
+    without = server.connect(lab.host(), "--no-xmlpost")
+    assert without.await_exit() != 0
+    assert without.find("needs a login in the browser")
+    assert server.sessions() == []
