@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.table import SessionTable
     from vpn_frontend.settings import VpnSettings
 
+RECENT_LOGIN = (
+    10.0  # seconds for which a user of an outside server is not looked up again, as the directory caches users
+)
 EVICTION_DEADLINE = 3.0  # seconds that evicted sessions have to give up their addresses
 
 
@@ -80,6 +83,8 @@ class TunnelSetup:
         with self._refusals():
             self._session = session = self._services.sessions.find_session(self._connect.cookie)
             user = self._services.authenticator.recall(session.user)
+            if user is None and session.user.external and self._services.clock() - session.login_at < RECENT_LOGIN:
+                user = session.user
             if user is None:
                 self._owner.run(self._connection, self._find_user(session))
             else:

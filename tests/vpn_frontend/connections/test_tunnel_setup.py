@@ -6,9 +6,12 @@ from ipaddress import ip_network
 
 import pytest
 
+from tests.vpn_frontend.auth.scripted import Scripted
 from tests.vpn_frontend.connections.front import Front, connect, cookie_of
+from vpn_frontend.auth.result import Accepted
 from vpn_frontend.connections import tunnel_setup
 from vpn_frontend.gateway.interface import Cause, ConnectionClosed
+from vpn_frontend.ports import UserRecord
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 ONE = {"max_same_clients": 1}
@@ -103,3 +106,23 @@ async def test_the_response_has_the_settings_of_the_session(make_lab, users):
     assert (session.parameters.mtu, session.parameters.dpd) == (1300, 33)
     _, _, answer = await front.enter(user="bob")
     assert b"X-CSTP-MTU: 1400\r\n" in answer
+
+
+@pytest.mark.asyncio
+async def test_a_user_of_an_outside_server_is_looked_up_again_only_some_time_after_the_login(make_lab, users):
+    front = Front(make_lab(), users, methods=[Scripted(Accepted(UserRecord("guest", external=True), ()))])
+    looked_up = []
+
+    async def find(name):
+        looked_up.append(name)
+
+    front.directory.find = find
+    connection, cookie, answer = await front.enter(user="guest")
+    assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
+    assert looked_up == []
+    front.gateway.hang_up(connection)
+    front.pump()
+    front.lab.now += tunnel_setup.RECENT_LOGIN
+    answer = await front.open_tunnel(front.gateway.connect(), cookie)
+    assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
+    assert looked_up == ["guest"]

@@ -6,6 +6,7 @@ A challenge goes back to the server that gave it, with its State. Attributes of 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,6 +37,7 @@ REPLY_FIELD = "secondary_password"  # into which openconnect fills a one-time co
 MAX_ROUNDS = 16  # of one login, as in ocserv
 MAX_MESSAGE = 512  # characters of the server's text that a user is shown
 MAX_AGENT = 128
+MAX_LOOKUPS = 16  # of the directory at a time; a thousand accepts may come within a second
 AUTHENTICATE_ONLY, ASYNC, ECHO = 8, 0, 1  # Service-Type and NAS-Port-Type as ocserv sends them; Prompt (RFC 2869 5.10)
 NO_ANSWER = Unavailable("The login server does not answer. Please try again later.")
 
@@ -63,6 +65,7 @@ class RadiusMethod:
         self._servers = servers
         self._settings = settings
         self._directory = directory
+        self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
 
     def begin(self, login: LoginRequest) -> Outcome | Pending:
         if not login.submitted:
@@ -134,7 +137,8 @@ class RadiusMethod:
         overrides: Overrides = {}
         if self._settings.group_config:
             overrides = grant.read_overrides(answer, bandwidth_unit=self._settings.bandwidth_unit)
-        user = await find_external_user(self._directory, state.username, grant.read_groups(answer))
+        async with self._lookups:  # the deadline of a look-up begins with its turn
+            user = await find_external_user(self._directory, state.username, grant.read_groups(answer))
         remote = RemoteLogin(
             ORIGIN,
             self._user_name(state.username),
