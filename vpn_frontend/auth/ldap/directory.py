@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A login in an LDAP directory: find the one entry of the user, bind as it, then read its groups.
 
-An unknown user costs what a wrong password costs: a bind is sent in both cases, and the answer for an unknown user
-waits as long as wrong passwords took lately.
+An unknown user costs what a wrong password costs: a bind is sent in both cases.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,7 +28,6 @@ ACTIVE_DIRECTORY = b"1.2.840.113556.1.4.800"  # LDAP_CAP_ACTIVE_DIRECTORY_OID: h
 MAX_GROUPS = 1024  # of one user, nested ones too
 MAX_DEPTH = 8  # of nested groups where the server has no rule for them
 DNS_PER_SEARCH = 32
-MAX_GUESS = 5.0  # seconds that the answer for an unknown user waits at most
 MEMBER_OF = "memberof"
 GROUP_NAME = "cn"
 
@@ -66,7 +63,6 @@ class LdapDirectory:
         self._name_attribute = name_attribute(query.filter)
         self._nests = bool(query.group_filter) and bool(member_attribute(query.group_filter))
         self._chains: dict[str, bool] = {}  # by URL: the server follows nested groups
-        self._refusal_time = 0.0  # seconds that the bind of a wrong password took lately
 
     async def log_in(
         self, connection: LdapConnection, server: Server, name: str, password: str
@@ -77,12 +73,10 @@ class LdapDirectory:
         if entry is None:
             await self._bind_nobody(connection, password)
             return Refused(WRONG, reason)
-        began = _now()
         verdict = judge_bind(await connection.bind(entry.dn, password))
         if verdict is None:
             raise LdapError("the server cannot check passwords at the moment")
         if isinstance(verdict, Refused):
-            self._refusal_time = min(MAX_GUESS, (self._refusal_time + _now() - began) / 2)
             return verdict
         return DirectoryUser(self._spelling(entry, name), await self._find_groups(connection, server, entry, name))
 
@@ -109,10 +103,8 @@ class LdapDirectory:
 
     async def _bind_nobody(self, connection: LdapConnection, password: str) -> None:
         """Do what a wrong password costs."""
-        began = _now()
         if judge_bind(await connection.bind(f"cn={secrets.token_hex(8)},{self._query.base}", password)) is None:
             raise LdapError("the server cannot check passwords at the moment")
-        await asyncio.sleep(max(0.0, self._refusal_time - (_now() - began)))
 
     def _spelling(self, entry: Entry, typed: str) -> str:
         """The name as the directory spells it: spellings that the directory takes for one are one user."""
@@ -188,7 +180,3 @@ def _unique(names: list[str]) -> tuple[str, ...]:
 
 def _lenient(value: bytes) -> str:
     return value.decode(errors="replace")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,22 @@ from vpn_frontend.auth.result import WRONG, Accepted, FirstForm, Pending, Refuse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vpn_frontend.auth.ldap.directory import LdapDirectory
+    from vpn_frontend.auth.ldap.connection import LdapConnection, Server
+    from vpn_frontend.auth.ldap.directory import DirectoryUser, LdapDirectory
     from vpn_frontend.auth.ldap.pool import LdapPool
     from vpn_frontend.auth.method import LoginRequest
     from vpn_frontend.auth.result import Outcome
     from vpn_frontend.ports import UserDirectory
 
+NOT_FOUND = frozenset({"user_unknown", "user_ambiguous", "unusable_name"})
+MAX_WAIT = 30.0  # seconds
+
 
 class LdapMethod:
-    """An empty password is refused here: servers answer a bind without a password with success."""
+    """An empty password is refused here: servers answer a bind without a password with success.
+
+    The answer for a user who is not found waits until it has taken as long as wrong passwords took lately.
+    """
 
     name = "ldap"
     backend = "ldap"
@@ -30,6 +38,7 @@ class LdapMethod:
         self._users = users
         self._directory = directory
         self._pool = pool
+        self._refusal_time = 0.0  # seconds that the server took for a wrong password, the latest ones more
 
     def begin(self, login: LoginRequest) -> Outcome | Pending:
         if not login.submitted:
@@ -44,12 +53,27 @@ class LdapMethod:
 
     async def _check(self, login: LoginRequest) -> Outcome:
         try:
-            found = await self._pool.run(
-                lambda connection, server: self._directory.log_in(connection, server, login.username, login.password)
-            )
+            found, seconds = await self._pool.run(partial(self._log_in, login))
         except OverloadError:
             return Unavailable("Too many logins at the moment. Please try again in a few seconds.")
         if isinstance(found, Refused):
+            await self._even_out(found, seconds)
             return found
         user = await find_external_user(self._users, found.name, found.groups)
         return Accepted(user, user.groups)
+
+    async def _log_in(
+        self, login: LoginRequest, connection: LdapConnection, server: Server
+    ) -> tuple[DirectoryUser | Refused, float]:
+        """The outcome, and the seconds that the server took."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        found = await self._directory.log_in(connection, server, login.username, login.password)
+        return found, loop.time() - began
+
+    async def _even_out(self, refused: Refused, seconds: float) -> None:
+        """Wait, without a connection, where the time would tell that there is no such user."""
+        if refused.reason not in NOT_FOUND:
+            self._refusal_time = (self._refusal_time + seconds) / 2 if self._refusal_time else seconds
+            return
+        await asyncio.sleep(min(MAX_WAIT, max(0.0, self._refusal_time - seconds)))

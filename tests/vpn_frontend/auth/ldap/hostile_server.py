@@ -24,6 +24,7 @@ class Script:
     def __init__(self, *, bind=LDAPResultCode.SUCCESS, search=None, extended=None, greeting=b"", user_bind=None):
         self.bind, self.search, self.extended, self.greeting = bind, search, extended, greeting
         self.user_bind = user_bind  # (code, diagnostic) for binds with a name
+        self.slow = {}  # seconds before the answer to a bind, by its name
         self.connections = 0
         self.requests = []
         self.asked = asyncio.Event()
@@ -37,6 +38,7 @@ class Script:
                 for request in session.receive(data):
                     self.requests.append(request)
                     self.asked.set()
+                    await asyncio.sleep(self.slow.get(getattr(request, "name", ""), 0))
                     reply = self.reply(session, request)
                     if reply is None:
                         continue

@@ -279,3 +279,19 @@ async def test_a_bind_that_servers_answer_with_success_whatever_it_says_is_never
                 await connection.bind(dn, password)
         connection.close()
     assert script.requests == []
+
+
+@pytest.mark.asyncio
+async def test_an_unknown_user_takes_as_long_as_a_wrong_password():
+    def answer(session, request):
+        entry(uid=[b"alice"], count="alice" in str(request.filter))(session, request)
+
+    script = Script(search=answer, user_bind=(LDAPResultCode.INVALID_CREDENTIALS, ""))
+    script.slow["uid=alice,dc=example"] = 0.2
+    async with listening(script) as server:
+        method, pool = make(server)
+        assert (await log_in(method)).reason == "wrong_password"
+        began = asyncio.get_running_loop().time()
+        assert (await log_in(method, "nobody")).reason == "user_unknown"
+        assert asyncio.get_running_loop().time() - began >= 0.2
+        pool.close()
