@@ -135,6 +135,14 @@ static void test_one_ipv6_address_and_all(void)
     packet[39] = 1;
     assert(check(restriction, GW_FROM_CLIENT, packet, size) == GW_REFUSED_ROUTE);
     gw_restriction_release(restriction);
+    range.first[15] = 2;
+    range.last[15] = 3;
+    restriction = make(&range, 1, NULL, GW_PORTS_ANY);
+    for (uint8_t last = 1; last <= 4; last++) {
+        packet[39] = last;
+        assert(check(restriction, GW_FROM_CLIENT, packet, size) == (last == 2 || last == 3 ? GW_PERMITTED : GW_REFUSED_ROUTE));
+    }
+    gw_restriction_release(restriction);
     memset(range.first, 0, 16);
     memset(range.last, 0xff, 16);
     restriction = make(&range, 1, NULL, GW_PORTS_ANY);
@@ -308,6 +316,36 @@ static void test_the_table_of_fragments_is_bounded(void)
     gw_restriction_release(only);
 }
 
+/* What passed last is remembered with all that its verdict depends on. */
+static void test_a_permitted_flow_permits_no_other(void)
+{
+    static const uint8_t sides[] = { 16, 22, 9, IPV4_HEADER + TCP_FLAGS };   /* the peer's address and port, protocol, flags */
+    static const uint8_t values[] = { 11, 26, IPPROTO_UDP, TCP_SYN };
+    struct gw_address_range range;
+    const uint8_t ipv4[4] = { 10, 0, 0, 1 };
+    gw_restriction *restriction;
+    uint8_t packet[64];
+
+    gw_map_ipv4(range.first, ipv4);
+    memcpy(range.last, range.first, 16);
+    restriction = make(&range, 1, &https, GW_PORTS_ONLY);
+    for (unsigned i = 0; i < sizeof(sides); i++) {
+        enum gw_direction direction = sides[i] == IPV4_HEADER + TCP_FLAGS ? GW_TO_CLIENT : GW_FROM_CLIENT;
+        size_t size = write4(packet, 0x0a000001, IPPROTO_TCP, 0);
+        struct gw_inner inner;
+
+        gw_write32(packet + 12, 0x0a000001);        /* both ends, so that the packet serves in both directions */
+        gw_write16(packet + IPV4_HEADER, 443);
+        gw_write16(packet + IPV4_HEADER + 2, 443);
+        assert(gw_inner_read(packet, size, &inner) == GW_INNER_OK);
+        assert(gw_filter_check(restriction, &state, direction, packet, size, &inner, NOW) == GW_PERMITTED);
+        packet[sides[i]] = values[i];
+        assert(gw_inner_read(packet, size, &inner) == GW_INNER_OK);
+        assert(gw_filter_check(restriction, &state, direction, packet, size, &inner, NOW) != GW_PERMITTED);
+    }
+    gw_restriction_release(restriction);
+}
+
 int main(void)
 {
     test_prefixes_of_every_length();
@@ -320,6 +358,7 @@ int main(void)
     test_fragments_that_overlap();
     test_tiny_first_fragments();
     test_the_table_of_fragments_is_bounded();
+    test_a_permitted_flow_permits_no_other();
     puts("ok");
     return 0;
 }
