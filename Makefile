@@ -7,6 +7,7 @@
 #   make e2e        tests with namespaces     make soak         the end-to-end tests with a release's counts
 #   make lock       requirements/*.lock from pyproject.toml (UPGRADE=1: newest versions)
 #   make sbom       bill of materials         make audit        known vulnerabilities (ends with 3: not reachable)
+#   make supply     sbom and audit, for CI     (licences and reproducible: tests hold them)
 #   make licences   docs/licences.md          make reproducible both native cores built twice, bytes compared
 #   make native-sanitized   the native cores under ASan and UBSan (OCSENTRY_LEAKS=1: and LeakSanitizer)
 #   make native-races       their threads under ThreadSanitizer; takes minutes
@@ -34,7 +35,7 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tes
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 
-.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit licences reproducible clean
+.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply licences reproducible clean
 
 build: $(VENV)/.built
 
@@ -122,7 +123,7 @@ soak: build .build/test-packages
 	OCSENTRY_FAULT_STEP=1 $(BIN)/pytest -v tests/vpn_frontend/native/test_programs.py
 	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 OCSENTRY_PINGS=600 \
 	    SOAK_SECONDS=$(SOAK_SECONDS) OCSENTRY_TRANSFER_BYTES=1000000000 OCSENTRY_STRICT_TIMES=1 $(BIN)/pytest -v -m netns tests/e2e
-	OCSENTRY_HOSTILE_ROUNDS=$(HOSTILE_ROUNDS) OCSENTRY_HOSTILE_CYCLES=2000 OCSENTRY_HOSTILE_TUNNELS=200 \
+	OCSENTRY_HOSTILE_ROUNDS=$(HOSTILE_ROUNDS) OCSENTRY_HOSTILE_CYCLES=10000 OCSENTRY_HOSTILE_TUNNELS=240 \
 	    $(BIN)/pytest -v -m netns tests/hostile
 
 lock: $(VENV)/.installed
@@ -142,6 +143,10 @@ sbom: $(SUPPLY)/.installed
 
 audit: $(SUPPLY)/.installed
 	@$(SUPPLY)/bin/python requirements/audit.py
+
+# For CI. A database that does not answer fails nothing: the lines above say "not audited".
+supply: sbom
+	@$(SUPPLY)/bin/python requirements/audit.py || { [ $$? -eq 3 ] && echo "supply: the audit is not complete, see above"; }
 
 licences: build
 	$(BIN)/python -m requirements.licences docs/licences.md

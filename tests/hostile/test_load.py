@@ -17,8 +17,8 @@ from lab.cstp_client import Tunnel, log_in, open_tunnel
 from lab.server import PASSWORD
 from lab.timeouts import eventually, time_limit
 
-CYCLES = int(os.environ.get("OCSENTRY_HOSTILE_CYCLES", "600"))
-TUNNELS = int(os.environ.get("OCSENTRY_HOSTILE_TUNNELS", "50"))
+CYCLES = int(os.environ.get("OCSENTRY_HOSTILE_CYCLES", "2000"))
+TUNNELS = int(os.environ.get("OCSENTRY_HOSTILE_TUNNELS", "200"))
 STORM_SECONDS = 20.0  # in which all clients are back
 LOGIN_SECONDS = 2.0  # of a login beside a spray
 CLIENTS = 16  # at once
