@@ -178,6 +178,7 @@ class VpnEvent(StrEnum):
     DTLS_UP = "dtls_up"  # session, user, address, cipher
     DTLS_DOWN = "dtls_down"  # session, user, cause
     SESSION_CLOSED = "session_closed"  # session, user, reason, rx_bytes, tx_bytes
+    CLIENTS_REFUSED = "clients_refused"  # problem: of the authorities of client certificates or their lists
     LINK_REFUSED = "link_refused"  # address, reason: a peer broke the protocol or a bound
     TUN_LOST = "tun_lost"  # device
     RADIUS_SERVER_DEAD = "radius_server_dead"  # server, purpose, error: no answer to a request

@@ -11,22 +11,27 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from operator import or_
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.authenticator import Authenticator
+from vpn_frontend.auth.certificate_identity import CertificateFields
+from vpn_frontend.auth.client_certificate import confirm_certificate
 from vpn_frontend.auth.login_plan import build_login, plan_login
 from vpn_frontend.auth.result import Refused
 from vpn_frontend.auth.throttled_method import ThrottledMethod
 from vpn_frontend.auth.user_throttle import UserThrottle
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
+from vpn_frontend.gateway.client_authorities import load_authorities
 from vpn_frontend.gateway.descriptors import max_connections, open_descriptors
 from vpn_frontend.gateway.interface import (
+    NO_CLIENT_AUTHORITIES,
     ChannelDown,
     ChannelUp,
+    ClientAuthorities,
     ConnectionClosed,
     ConnectionData,
     ConnectionUp,
@@ -55,6 +60,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sentry_engine import Engine
+    from vpn_frontend.auth.authenticator import Confirm
     from vpn_frontend.auth.login_plan import LoginPlan
     from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
@@ -116,6 +122,8 @@ class VpnServer:
         self._worker_filter = worker_filter
         self._resolver = resolver or SettingsResolver(settings)
         self._accounting = accounting
+        self._clients = NO_CLIENT_AUTHORITIES
+        self._client_warnings: tuple[str, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self.tun_lost = asyncio.Event()  # set when the TUN device was deleted: the server has to be started again
@@ -124,7 +132,9 @@ class VpnServer:
         """Serve when this returns. Raises ``ListenError``, ``TunError``, ``CertificateError`` or ``GatewayError``."""
         certificate = load_certificate(self._settings.certificate, self._settings.private_key, self._read_file)
         await self._journal.close_orphans()
+        self._clients = self._load_authorities()
         self._gateway = await self._make_gateway(certificate)
+        self._certificate = certificate
         self._recorder = SessionRecorder(self._journal, self._events)
         self._table = SessionTable(
             self._settings,
@@ -150,6 +160,7 @@ class VpnServer:
                 engine=self._engine,
                 method=ThrottledMethod(build_login(plan, self._methods), UserThrottle(), self._journal),
                 events=self._events,
+                confirm=self._make_confirm(),
                 find_refusal=self._find_refusal,
             ),
             events=self._events,
@@ -183,7 +194,9 @@ class VpnServer:
         chain = chain_file or self._settings.certificate
         key = key_file or self._settings.private_key
         certificate = load_certificate(chain, key, self._read_file)
-        self._gateway.set_certificate(certificate.chain, certificate.key)
+        clients = self._load_authorities()
+        self._gateway.set_certificate(certificate.chain, certificate.key, clients)
+        self._certificate, self._clients = certificate, clients
         self._settings = replace(self._settings, certificate=chain, private_key=key)
         self._portal = replace(self._portal, certificate_sha1=certificate.sha1)
         self._renew_portal()
@@ -212,6 +225,40 @@ class VpnServer:
             self._emptied.clear()
             await self._emptied.wait()
 
+    def refresh_authorities(self) -> bool:
+        """Read the authorities of clients and their revocation lists again, and use them if they changed.
+
+        Returns whether they did. Raises ``CertificateError`` or ``GatewayError``, then the old ones stay.
+        """
+        if not self._settings.auth.asks_for_certificates:
+            return False
+        clients = self._load_authorities()
+        if clients == self._clients:
+            return False
+        self._gateway.set_certificate(self._certificate.chain, self._certificate.key, clients)
+        self._clients = clients
+        return True
+
+    def _load_authorities(self) -> ClientAuthorities:
+        """Raises ``CertificateError``. Clients that will be refused are told to the operator."""
+        settings = self._settings.auth.certificate
+        if not self._settings.auth.asks_for_certificates or settings.ca is None:
+            return NO_CLIENT_AUTHORITIES
+        loaded = load_authorities(settings.ca, settings.crl, self._read_file)
+        if loaded.warnings != self._client_warnings:
+            for text in loaded.warnings:
+                self._events.emit(VpnEvent.CLIENTS_REFUSED, problem=text)
+        self._client_warnings = loaded.warnings
+        return loaded.authorities
+
+    def _make_confirm(self) -> Confirm | None:
+        auth = self._settings.auth
+        if not auth.needs_certificate:
+            return None
+        return partial(
+            confirm_certificate, CertificateFields(auth.certificate.user_field, auth.certificate.group_field)
+        )
+
     async def _make_gateway(self, certificate: ServerCertificate) -> Gateway:
         settings = self._settings
         given = self._descriptors or await open_descriptors(settings, tun_device(settings))
@@ -228,6 +275,7 @@ class VpnServer:
                 tuns=given.tuns,
                 chain=certificate.chain,
                 key=certificate.key,
+                clients=self._clients,
                 gate=self._engine.gate_address,
                 worker_filter=self._worker_filter,
                 max_connections=max_connections(settings),

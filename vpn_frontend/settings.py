@@ -27,7 +27,8 @@ DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
 MAX_WORKERS = 64
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
 # One word for each row of ``ocsentry.login_methods.table``.
-MethodName = Literal["password", "ldap", "pam", "radius", "totp", "oidc"]
+MethodName = Literal["password", "certificate", "ldap", "pam", "radius", "totp", "oidc"]
+AtConnect = Literal["same", "optional"]  # what a tunnel needs of the certificate of its login
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
 PortProtocol = Literal["tcp", "udp", "sctp", "icmp", "icmpv6", "esp"]
 PORT_PROTOCOLS: tuple[PortProtocol, ...] = get_args(PortProtocol)
@@ -182,6 +183,17 @@ class TotpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateSettings:
+    """``[auth.certificate]``. ``ca`` is asked for where the method ``certificate`` is used, and there only."""
+
+    ca: Path | None = None  # PEM
+    crl: Path | None = None  # PEM or DER
+    user_field: str = "CN"
+    group_field: str = ""
+    at_connect: AtConnect = "same"
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """``[auth]``, as far as the conversation with the client goes."""
 
@@ -194,6 +206,17 @@ class AuthSettings:
     groups: tuple[str, ...] = ()  # offered in the form, beside those with a label; none of either: none is asked for
     no_group_label: str = ""  # text of the form's option for no group; empty: there is none
     totp: TotpSettings = field(default_factory=TotpSettings)
+    certificate: CertificateSettings = field(default_factory=CertificateSettings)
+
+    @property
+    def asks_for_certificates(self) -> bool:
+        """True if TLS asks clients for a certificate."""
+        return "certificate" in (*self.methods, *self.require)
+
+    @property
+    def needs_certificate(self) -> bool:
+        """True if no login goes without a certificate."""
+        return "certificate" in self.require or self.methods == ("certificate",)
 
 
 class Overrides(TypedDict, total=False):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from pyroute2 import IPRoute, NetlinkError
 
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem
+from vpn_frontend.gateway.client_authorities import load_authorities
 from vpn_frontend.gateway.server_certificate import CertificateError, certificate_problems, load_certificate
 from vpn_frontend.gateway.tun import MAX_NAME
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU, MIN_MTU_IPV6
@@ -32,6 +33,7 @@ def validate(settings: VpnSettings, *, host_networks: Iterable[Network] | None =
         *_validate_session(settings),
         *_validate_auth(settings),
         *_validate_certificate(settings),
+        *_validate_authorities(settings),
     ]
     networks = local_networks(settings.network.device) if host_networks is None else host_networks
     problems += _validate_overlaps(settings, networks)
@@ -112,6 +114,18 @@ def _validate_auth(settings: VpnSettings) -> Iterable[str]:
 def _validate_certificate(settings: VpnSettings) -> list[str]:
     try:
         return certificate_problems(load_certificate(settings.certificate, settings.private_key))
+    except CertificateError as error:
+        return [str(error)]
+
+
+def _validate_authorities(settings: VpnSettings) -> list[str]:
+    auth = settings.auth
+    if not auth.asks_for_certificates:
+        return []
+    if auth.certificate.ca is None:
+        return ["auth.certificate.ca: the method certificate needs the authorities of client certificates"]
+    try:
+        return [*load_authorities(auth.certificate.ca, auth.certificate.crl).warnings]
     except CertificateError as error:
         return [str(error)]
 

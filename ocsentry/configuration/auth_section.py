@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from admin_api.session_settings.overrides import GroupLabel
+from ocsentry.configuration.certificate_section import CertificateSection
 from ocsentry.configuration.fields import (
     NEVER,
     SECONDS,
@@ -79,6 +80,7 @@ class AuthSection(Section):
         AUTH.no_group_label,
         "Text of the form's option for no group, which comes first. Empty: the user has to choose a group.",
     )
+    certificate: CertificateSection = section()
     ldap: LdapSection = section()
     pam: PamSection = section()
     radius: RadiusSection = section()
@@ -108,6 +110,8 @@ class AuthSection(Section):
 
     @model_validator(mode="after")
     def _methods_have_their_tables(self) -> Self:
+        if "certificate" in (*self.methods, *self.require) and (problem := self.certificate.find_problem()) is not None:
+            raise ValueError(problem)
         if "ldap" in (*self.methods, *self.require) and (problem := self.ldap.find_problem()) is not None:
             raise ValueError(problem)
         return self

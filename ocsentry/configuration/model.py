@@ -272,7 +272,11 @@ class LoadedConfig:
             quota=QuotaSettings(**_values(vpn.quota)),
             limits=LimitSettings(**_values(vpn.limits)),
             session=SessionSettings(**_values(vpn.session)),
-            auth=AuthSettings(**_values(auth), totp=TotpSettings(**_values(auth.totp))),
+            auth=AuthSettings(
+                **_values(auth),
+                certificate=auth.certificate.settings(),
+                totp=TotpSettings(**_values(auth.totp)),
+            ),
             groups={name: group.overrides() for name, group in self.values.groups.items()},
         )
 

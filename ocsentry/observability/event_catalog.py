@@ -24,6 +24,7 @@ class LogEvent(StrEnum):
     STOPPED = "stopped"
     CERTIFICATE_RELOADED = "certificate_reloaded"
     CERTIFICATE_REFUSED = "certificate_refused"
+    CLIENT_AUTHORITIES_RELOADED = "client_authorities_reloaded"
     DECISION = "decision"
     SUSPICION = "suspicion"
     DATABASES_LOADING = "databases_loading"
@@ -57,6 +58,9 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.STOPPING: CatalogEntry("info", "A signal asked the server to stop; clients are being disconnected."),
     LogEvent.STOPPED: CatalogEntry("info", "The server has stopped and removed its sockets and its device."),
     LogEvent.CERTIFICATE_RELOADED: CatalogEntry("info", "New connections get the certificate that is now on disk."),
+    LogEvent.CLIENT_AUTHORITIES_RELOADED: CatalogEntry(
+        "info", "New connections are checked by the authorities and revocation lists that are now on disk."
+    ),
     LogEvent.CERTIFICATE_REFUSED: CatalogEntry(
         "error", "The certificate on disk cannot be used; the earlier one stays in use."
     ),
@@ -126,6 +130,9 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     VpnEvent.SESSION_CLOSED: CatalogEntry("info", "A session ended: `reason`, and the bytes it carried."),
     VpnEvent.DTLS_UP: CatalogEntry("info", "A session now carries its packets over DTLS."),
     VpnEvent.DTLS_DOWN: CatalogEntry("info", "DTLS of a session ended: `cause`. Its packets go over TLS."),
+    VpnEvent.CLIENTS_REFUSED: CatalogEntry(
+        "warning", "Clients will be refused for the state of `auth.certificate.ca` or `crl`: `problem`."
+    ),
     VpnEvent.LINK_REFUSED: CatalogEntry(
         "info", "A connection without a tunnel was closed for its content, slowness or number: `reason`."
     ),

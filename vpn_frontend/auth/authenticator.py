@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Address
 
 
+Confirm = Callable[[LoginRequest, UserRecord], Refused | None]
 FindRefusal = Callable[[UserRecord, tuple[str, ...], "RemoteLogin | None"], Refused | None]
 
 
@@ -47,6 +48,7 @@ class Round:
 class Authenticator:
     """``method`` is what a login asks: a supervised method, or a composition of them.
 
+    ``confirm`` compares the login with the user whom the methods have accepted, before anything is granted.
     ``find_refusal`` says why the settings of a user, of its groups and of the authentication server allow no login now.
     """
 
@@ -57,6 +59,7 @@ class Authenticator:
         engine: Engine,
         method: Method,
         events: EventSink,
+        confirm: Confirm | None = None,
         find_refusal: FindRefusal = lambda *_: None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -65,6 +68,7 @@ class Authenticator:
         self._events = events
         self._wall_clock = wall_clock
         self._method = method
+        self._confirm = confirm
         self._find_refusal = find_refusal
 
     def recall(self, login: UserRecord) -> UserRecord | Refused | None:
@@ -159,6 +163,8 @@ class Authenticator:
 
     def _authorize(self, accepted: Accepted, login: LoginRequest) -> Accepted | Refused:
         user = accepted.user
+        if self._confirm is not None and (refused := self._confirm(login, user)) is not None:
+            return self._refuse_source(login) or refused
         standing = self._standing(user)
         if standing is not None:
             return self._refuse_source(login) or standing

@@ -108,7 +108,9 @@ class AllOf:
             if outcome.user.name != accepted.user.name:
                 return Refused(WRONG, "another_user")
             groups = tuple(dict.fromkeys((*accepted.groups, *outcome.groups)))
-            outcome = Accepted(accepted.user, groups, accepted.remote or outcome.remote)
+            # An account that one of the methods keeps has to exist: the directory's record holds.
+            user = outcome.user if accepted.user.external and not outcome.user.external else accepted.user
+            outcome = Accepted(user, groups, accepted.remote or outcome.remote)
         return self._begin(replace(login, user=outcome.user), index + 1, outcome)
 
 

@@ -157,8 +157,8 @@ class TunnelSetup:
         connection = self._connection
         try:
             yield
-        except CookieError:
-            self._report("", "bad_cookie")
+        except CookieError as refused:
+            self._report("", refused.reason)
             self._owner.carry_out(connection, connection.protocol.tunnel_refused())
         except RefusedError as refused:
             self._report("" if self._session is None else self._session.user.name, refused.reason)

@@ -231,6 +231,29 @@ class Offload(IntFlag):
     ALL = 63
 
 
+class RevocationCheck(IntEnum):
+    """Which certificates need a revocation list, numbered as ``enum gw_revocation_check``."""
+
+    OFF = 0
+    LEAF = 1  # the client's own
+    CHAIN = 2  # those of the authorities above it too
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAuthorities:
+    """Whose certificates clients may have, in PEM. ``ca`` empty: clients are not asked. ``crl`` are lists in date.
+
+    With ``revocation`` a client whose issuer has no list is refused.
+    """
+
+    ca: bytes = b""
+    crl: bytes = b""
+    revocation: RevocationCheck = RevocationCheck.OFF
+
+
+NO_CLIENT_AUTHORITIES = ClientAuthorities()
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """How to start a gateway. Descriptors are open and configured. Their ownership passes to the gateway.
@@ -252,7 +275,7 @@ class GatewayConfig:
     offloads: Offload = Offload.ALL
     worker_filter: bytes = b""  # a seccomp program that each worker loads at its start; empty: none
     ipv4_pool: IPv4Network | None = None  # packets of clients to its broadcast address are dropped
-    client_ca: bytes = b""  # PEM: clients are asked for a certificate of these CAs and may have none; empty: not asked
+    clients: ClientAuthorities = NO_CLIENT_AUTHORITIES  # clients that are asked for a certificate may have none
 
 
 class OpenGateway(Protocol):
@@ -298,8 +321,11 @@ class Gateway(Protocol):
 
     def stats(self) -> dict[str, int]: ...
 
-    def set_certificate(self, chain: bytes, key: bytes) -> None:
-        """Use another certificate (PEM) for new handshakes. Raises ``GatewayError``, then nothing changes."""
+    def set_certificate(self, chain: bytes, key: bytes, clients: ClientAuthorities | None = None) -> None:
+        """Use another certificate (PEM) for new handshakes, and other authorities of clients unless ``None``.
+
+        Raises ``GatewayError``, then nothing changes.
+        """
 
     def hold(self) -> None:
         """Delay commands until ``release``, which must follow soon, so that workers get them together."""

@@ -18,6 +18,7 @@ from vpn_frontend.gateway.interface import (
     Cause,
     ChannelDown,
     ChannelUp,
+    ClientAuthorities,
     ConnectionClosed,
     ConnectionData,
     ConnectionUp,
@@ -116,7 +117,7 @@ class NativeGateway:
         self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
         self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
         self._stat_names = _stat_names()
-        self._client_ca = config.client_ca
+        self._clients = config.clients
         given = _OwnedDescriptors(config)
         try:
             self._open(config)
@@ -155,14 +156,17 @@ class NativeGateway:
         if lib.gw_start(self._handle(), error, ERROR_SIZE):
             raise GatewayError(_text(error))
 
-    def set_certificate(self, chain: bytes, key: bytes) -> None:
-        """Use another certificate for new handshakes. Raises ``GatewayError``, then the old one stays."""
+    def set_certificate(self, chain: bytes, key: bytes, clients: ClientAuthorities | None = None) -> None:
+        """Use another certificate for new handshakes. Raises ``GatewayError``, then nothing changes."""
         error = ffi.new("char[]", ERROR_SIZE)
-        buffers = {"chain": chain, "key": key, "client_ca": self._client_ca}
+        clients = clients or self._clients
+        buffers = {"chain": chain, "key": key, "client_ca": clients.ca, "client_crl": clients.crl}
         tls: dict[str, int | Bytes] = {name: ffi.from_buffer("uint8_t[]", pem) for name, pem in buffers.items()}
         tls.update({f"{name}_size": len(pem) for name, pem in buffers.items()})
+        tls["revocation_check"] = int(clients.revocation)
         if lib.gw_set_tls(self._handle(), ffi.new("struct gw_tls *", tls), error, ERROR_SIZE):
             raise GatewayError(_text(error))
+        self._clients = clients
 
     def send(self, connection_id: int, data: bytes) -> None:
         _check_command(lib.gw_connection_send(self._handle(), connection_id, data, len(data)), "send")

@@ -38,7 +38,7 @@ class ServerCertificate:
 
 def load_certificate(chain_file: Path, key_file: Path, read: FileReader | None = None) -> ServerCertificate:
     """Read both files, through ``read`` if the process may not itself. Raises ``CertificateError``."""
-    chain, key = (_read(path, read or _read_directly) for path in (chain_file, key_file))
+    chain, key = (read_file(path, read) for path in (chain_file, key_file))
     try:
         leaf = x509.load_pem_x509_certificates(chain)[0]
     except ValueError as error:
@@ -65,9 +65,10 @@ def _read_directly(path: Path, limit: int) -> bytes:
         return file.read(limit)
 
 
-def _read(path: Path, read: FileReader) -> bytes:
+def read_file(path: Path, read: FileReader | None = None) -> bytes:
+    """At most ``MAX_FILE`` bytes of a file. Raises ``CertificateError``."""
     try:
-        content = read(path, MAX_FILE + 1)
+        content = (read or _read_directly)(path, MAX_FILE + 1)
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror}") from error
     if len(content) > MAX_FILE:

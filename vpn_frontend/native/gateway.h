@@ -59,11 +59,16 @@ enum gw_offload {
 };
 
 /* PEM in memory. A second call of gw_set_tls replaces the context for later handshakes. With `client_ca` clients are asked for a
- * certificate of these CAs; one without any is accepted. NULL: none is asked for. */
+ * certificate of these CAs; one without any is accepted. NULL: none is asked for. With a revocation
+ * check, a certificate needs a list of its issuer that is in date and does not name it. wolfSSL loads no list out of date. */
+enum gw_revocation_check { GW_REVOCATION_OFF = 0, GW_REVOCATION_LEAF = 1, GW_REVOCATION_CHAIN = 2 };
+
 struct gw_tls {
     const uint8_t *chain;  size_t chain_size;
     const uint8_t *key;    size_t key_size;
     const uint8_t *client_ca;  size_t client_ca_size;
+    const uint8_t *client_crl;  size_t client_crl_size;     /* any number of lists */
+    uint32_t revocation_check;      /* enum gw_revocation_check: of the client's own certificate, or of the CAs between too */
 };
 
 /* Addresses: IPv4 as ::ffff:a.b.c.d; all zero: none of that family. */

@@ -344,7 +344,8 @@ def _answers(message: ClientMessage, attempt: LoginAttempt) -> bool:
     return message.username is None or USERNAME in attempt.asked
 
 
-_GET = ClientMessage("init")  # a GET asks what an init asks, and says less
+# A GET asks what an init asks, and says less. Its client cannot be asked for a certificate.
+_GET = ClientMessage("init", certificate_failed=True)
 _NO_SUCH_GROUP = "There is no such group."
 _METHOD_NOT_ALLOWED = HttpResponse(405, "Method Not Allowed", (("Allow", "GET, HEAD, POST, CONNECT"),), close=True)
 _NOT_FOUND = HttpResponse(404, "Not Found", (("Content-Type", "text/plain"),), b"Not found\n")

@@ -20,7 +20,11 @@ RETRY_LATEST = 86_400.0  # seconds; also told for a penalty without end
 
 
 class CookieError(Exception):
-    """The cookie opens no tunnel. The client has to log in again."""
+    """The cookie opens no tunnel. The client has to log in again. ``reason`` is a stable code."""
+
+    def __init__(self, reason: str = "bad_cookie") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class RefusedError(Exception):
@@ -42,6 +46,7 @@ class Login:
     device: Device
     user_agent: str
     remote: RemoteLogin | None = None
+    certificate_digest: bytes = b""  # SHA-256 of the client's certificate; empty: it had none
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ Phases, each entered once and in this order::
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -54,6 +55,11 @@ class Peer:
     proof_key: bytes = field(default=b"", repr=False)  # TLS 1.3 only, see docs/dtls.md
     peer_certificate: bytes = field(default=b"", repr=False)  # DER, verified by TLS; empty: none
 
+    @property
+    def certificate_digest(self) -> bytes:
+        """SHA-256 of the client's certificate; empty: it has none."""
+        return hashlib.sha256(self.peer_certificate).digest() if self.peer_certificate else b""
+
 
 @dataclass(slots=True)
 class Session:
@@ -70,6 +76,7 @@ class Session:
     expires_at: float | None  # while it has no channel
     remote: RemoteLogin | None = None  # of the login
     digest: bytes = b""  # of its cookie
+    certificate_digest: bytes = b""  # SHA-256 of its client's certificate at login; empty: it had none
     phase: Phase = Phase.WAITING
     peer: Peer | None = None
     hostname: str = ""
@@ -90,6 +97,12 @@ class Session:
     check_at: float | None = None  # Unix time when its schedule or its end may refuse it
     own_budget: Budget | None = None  # of its bandwidth, if it shares none
     accounted_bytes: int = 0  # of its counters, in the usage of its user
+
+    def may_use(self, peer: Peer, *, certificate_optional: bool) -> bool:
+        """True if ``peer`` shows the certificate of the login, or none where that is enough."""
+        if not self.certificate_digest or (certificate_optional and not peer.peer_certificate):
+            return True
+        return peer.certificate_digest == self.certificate_digest
 
     @property
     def metered(self) -> bool:

@@ -64,6 +64,7 @@ class SessionTable:
         """``used_so_far``: bytes of users in this day and month, for their quotas."""
         self._accounting = accounting
         self._dtls = settings.dtls
+        self._certificate_optional = settings.auth.certificate.at_connect == "optional"
         self._resolver = resolver or SettingsResolver(settings)
         self._engine = engine
         self._gateway = gateway
@@ -131,6 +132,7 @@ class SessionTable:
             user_agent=login.user_agent,
             expires_at=now + settings.session.cookie_timeout,
             remote=remote,
+            certificate_digest=login.certificate_digest,
             check_at=next_check(settings, self._wall_clock()),
         )
         cookie = self._index.add_session(session)
@@ -165,6 +167,8 @@ class SessionTable:
         """
         if session.phase >= Phase.CLOSING:
             raise CookieError
+        if not session.may_use(peer, certificate_optional=self._certificate_optional):
+            raise CookieError("another_certificate")
         if session.is_over(now):
             self._closer.close_session(session, CloseReason.SESSION_TIMEOUT, now)
             raise CookieError

@@ -14,9 +14,11 @@ from ipaddress import ip_address
 from itertools import count
 
 from vpn_frontend.gateway.interface import (
+    NO_CLIENT_AUTHORITIES,
     Cause,
     ChannelDown,
     ChannelUp,
+    ClientAuthorities,
     ConnectionClosed,
     ConnectionData,
     ConnectionUp,
@@ -78,6 +80,7 @@ class MemoryGateway:
         self.accepting = True
         self.held = False
         self.certificate = (b"", b"")
+        self.clients = NO_CLIENT_AUTHORITIES
         self._max_sessions = max_sessions
         self._queue: deque[GatewayEvent] = deque()
         self._ids = count(1)
@@ -85,6 +88,7 @@ class MemoryGateway:
 
     def __call__(self, config: GatewayConfig) -> MemoryGateway:
         self.certificate = (config.chain, config.key)
+        self.clients = config.clients
         return self
 
     # What peers do
@@ -217,8 +221,9 @@ class MemoryGateway:
     def stats(self) -> dict[str, int]:
         return {"links": len(self.connections)}
 
-    def set_certificate(self, chain: bytes, key: bytes) -> None:
+    def set_certificate(self, chain: bytes, key: bytes, clients: ClientAuthorities | None = None) -> None:
         self.certificate = (chain, key)
+        self.clients = clients or self.clients
 
     def hold(self) -> None:
         self.held = True

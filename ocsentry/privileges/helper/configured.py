@@ -31,8 +31,10 @@ def scope_of(config: LoadedConfig) -> Scope:
 
 def _secret_files(config: LoadedConfig) -> dict[str, Path]:
     """Files that the server reads once it has given its privileges up, by their keys."""
-    ldap, radius = config.values.auth.ldap, config.values.auth.radius
+    auth = config.values.auth
+    ldap, radius = auth.ldap, auth.radius
     named = {"auth.ldap.password_file": ldap.password_file, "auth.ldap.ca": ldap.ca}
-    named["auth.oidc.client_secret_file"] = config.values.auth.oidc.client_secret_file
+    named["auth.oidc.client_secret_file"] = auth.oidc.client_secret_file
+    named |= dict(auth.certificate.files())
     named |= {f"auth.radius.servers.{number}": server.secret_file for number, server in enumerate(radius.servers)}
     return {key: path for key, path in named.items() if path is not None}

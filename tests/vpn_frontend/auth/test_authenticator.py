@@ -309,3 +309,18 @@ async def test_logins_with_an_account_of_ones_own_pay_for_no_guesses_at_another(
         assert isinstance(await check(authenticator, login()), Accepted)
     assert (await check(authenticator, login("bob", "a guess"))).final
     assert not isinstance(await check(authenticator, login()), Accepted)
+
+
+@pytest.mark.asyncio
+async def test_the_user_is_compared_with_the_login_at_the_end(make_authenticator):
+    """Whatever the methods and their composition let through."""
+    authenticator, seen = make_authenticator(methods=[Scripted()]), []
+
+    def confirm(request, user):
+        seen.append((request.peer_certificate, user.name))
+        return Refused(WRONG, "another_user", final=True)
+
+    authenticator._confirm = confirm
+    assert (await check(authenticator, login(peer_certificate=b"DER"))).reason == "another_user"
+    assert seen == [(b"DER", "alice")]
+    assert authenticator._events.of("login_accepted") == []

@@ -145,3 +145,13 @@ async def test_alternatives_and_requirements_nest(wait):
 def test_the_state_of_another_composition_is_refused(method):
     with pytest.raises(TypeError):
         method.answer("state", {})
+
+
+@pytest.mark.asyncio
+async def test_an_account_that_one_method_keeps_has_to_exist(wait):
+    """Otherwise a deleted user would return with a certificate's record, and a password's account would be nothing."""
+    outside = Accepted(UserRecord("alice", groups=("ops",), external=True), ("ops",))
+    for methods in ([outside, YES], [YES, outside]):
+        accepted = await begin(AllOf([Scripted(outcome, wait=wait) for outcome in methods]))
+        assert not accepted.user.external
+        assert set(accepted.groups) == {"ops", *YES.groups}

@@ -2,6 +2,7 @@
 """Sessions from login to their final counters: each way to begin and to end."""
 
 import asyncio
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
@@ -13,6 +14,7 @@ from vpn_frontend.protocol.config_auth import Device
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions import live_sessions
 from vpn_frontend.sessions.admission import CookieError, Login, RefusedError
+from vpn_frontend.settings import AuthSettings, CertificateSettings
 from vpn_frontend.testing import MemoryGateway
 
 USER_QUIT = (Cause.PEER_DISCONNECT, b"\xb0user quit")
@@ -320,3 +322,25 @@ def test_a_gateway_that_cannot_be_told_of_an_end_is_told_again(make_lab, monkeyp
     lab.pass_time(1)
     assert lab.reasons() == [CloseReason.KILLED]
     assert len(lab.table) == 0
+
+
+@pytest.mark.parametrize("at_connect", ["same", "optional"])
+def test_a_tunnel_needs_the_certificate_of_its_login(make_lab, at_connect):
+    auth = AuthSettings(certificate=CertificateSettings(at_connect=at_connect))
+    lab = make_lab(auth=auth)
+    peers = {der: replace(lab.peer(), peer_certificate=der) for der in (b"", b"OWN", b"ANOTHER")}
+    user, digest = UserRecord("alice"), peers[b"OWN"].certificate_digest
+    cookie = lab.table.log_in(Login(user, (), Device(), "agent", certificate_digest=digest), lab.now)
+    refused = [b"ANOTHER"] if at_connect == "optional" else [b"ANOTHER", b""]
+    for der, peer in peers.items():
+        if der in refused:
+            with pytest.raises(CookieError, match="another_certificate"):
+                lab.begin(cookie, peer)
+        else:
+            lab.table.abandon_tunnel(lab.begin(cookie, peer))
+    assert lab.user_of(cookie) == "alice", "a wrong certificate does not end the session of its owner"
+
+
+def test_a_login_without_a_certificate_binds_to_none(make_lab):
+    lab = make_lab()
+    lab.begin(lab.log_in(), replace(lab.peer(), peer_certificate=b"ANY"))

@@ -68,6 +68,29 @@ int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_tls *tls, char 
     return 0;
 }
 
+static const char crl_begin[] = "-----BEGIN X509 CRL-----";
+
+/* wolfSSL reads one list of a buffer; each begins where the next BEGIN line is. */
+static int load_revocation_lists(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, size_t error_size)
+{
+    const uint8_t *end = tls->client_crl_size ? tls->client_crl + tls->client_crl_size : NULL, *next;
+    const uint8_t *list = end ? memmem(tls->client_crl, tls->client_crl_size, crl_begin, sizeof(crl_begin) - 1) : NULL;
+    int chain = tls->revocation_check == GW_REVOCATION_CHAIN;
+    int code = wolfSSL_CTX_EnableCRL(context, WOLFSSL_CRL_CHECK | (chain ? WOLFSSL_CRL_CHECKALL : 0));
+
+    if (code != WOLFSSL_SUCCESS)
+        return refuse(error, error_size, "revocation lists cannot be used", code);
+    if (end && !list)
+        return refuse(error, error_size, "a revocation list cannot be read", 0);
+    for (; list; list = next) {
+        next = memmem(list + 1, (size_t)(end - list - 1), crl_begin, sizeof(crl_begin) - 1);
+        code = wolfSSL_CTX_LoadCRLBuffer(context, list, (long)((next ? next : end) - list), WOLFSSL_FILETYPE_PEM);
+        if (code != WOLFSSL_SUCCESS)
+            return refuse(error, error_size, "a revocation list cannot be read", code);
+    }
+    return 0;
+}
+
 /* A resumed session would bring no certificate, so a context that asks for one issues no tickets and caches no sessions. */
 static int ask_for_certificate(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, size_t error_size)
 {
@@ -80,6 +103,8 @@ static int ask_for_certificate(WOLFSSL_CTX *context, const struct gw_tls *tls, c
     code = wolfSSL_CTX_load_verify_buffer(context, tls->client_ca, (long)tls->client_ca_size, WOLFSSL_FILETYPE_PEM);
     if (code != WOLFSSL_SUCCESS)
         return refuse(error, error_size, "the CA of client certificates cannot be read", code);
+    if (tls->revocation_check && load_revocation_lists(context, tls, error, error_size))
+        return -EINVAL;
     wolfSSL_CTX_set_verify(context, WOLFSSL_VERIFY_PEER, NULL);
     wolfSSL_CTX_set_session_cache_mode(context, WOLFSSL_SESS_CACHE_OFF);
     if (wolfSSL_CTX_no_ticket_TLSv13(context) || wolfSSL_CTX_NoTicketTLSv12(context) != WOLFSSL_SUCCESS)

@@ -11,7 +11,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from vpn_frontend.gateway.interface import Cause, ConnectionClosed, ConnectionUp, GatewayError
+from lab.authority import DAY
+from lab.authority import Authority as LabAuthority
+from vpn_frontend.gateway.interface import (
+    Cause,
+    ClientAuthorities,
+    ConnectionClosed,
+    ConnectionUp,
+    GatewayError,
+    RevocationCheck,
+)
 
 BOTH_VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
@@ -93,7 +102,7 @@ def foreign(tmp_path_factory):
 
 @BOTH_VERSIONS
 def test_a_given_certificate_comes_with_the_connection(start, authority, version):
-    bench = start(client_ca=authority.pem)
+    bench = start(clients=ClientAuthorities(authority.pem))
     der, made = authority.client("alice")
     _, up = bench.connected(context=use_version(made, version))
     assert up.peer_certificate == der
@@ -102,7 +111,7 @@ def test_a_given_certificate_comes_with_the_connection(start, authority, version
 
 @BOTH_VERSIONS
 def test_a_client_may_have_none(start, authority, version):
-    bench = start(client_ca=authority.pem)
+    bench = start(clients=ClientAuthorities(authority.pem))
     client, up = bench.connected(context=use_version(context(), version))
     assert up.peer_certificate == b""
     client.send(b"hello")
@@ -111,7 +120,7 @@ def test_a_client_may_have_none(start, authority, version):
 
 @BOTH_VERSIONS
 def test_one_of_a_foreign_ca_is_refused(start, authority, foreign, version):
-    bench = start(client_ca=authority.pem)
+    bench = start(clients=ClientAuthorities(authority.pem))
     _, made = foreign.client("mallory")
     assert refused(bench, context=use_version(made, version)) == Cause.HANDSHAKE_FAILED
     assert bench.gateway.stats()["handshakes_failed"] == 1
@@ -119,7 +128,7 @@ def test_one_of_a_foreign_ca_is_refused(start, authority, foreign, version):
 
 @BOTH_VERSIONS
 def test_one_for_servers_is_refused(start, authority, version):
-    bench = start(client_ca=authority.pem)
+    bench = start(clients=ClientAuthorities(authority.pem))
     _, made = authority.client("server", purpose=x509.ExtendedKeyUsageOID.SERVER_AUTH)
     assert refused(bench, context=use_version(made, version)) == Cause.HANDSHAKE_FAILED
 
@@ -133,7 +142,7 @@ def test_none_is_asked_for_without_a_ca(bench, authority):
 @BOTH_VERSIONS
 def test_a_session_that_brought_a_certificate_is_not_resumed(start, authority, version):
     """A resumed handshake brings no certificate: a factor that was asked for would be skipped."""
-    bench = start(client_ca=authority.pem)
+    bench = start(clients=ClientAuthorities(authority.pem))
     der, made = authority.client("carol")
     first, up = bench.connected(context=use_version(made, version))
     bench.gateway.send(up.connection_id, b"x")
@@ -145,7 +154,7 @@ def test_a_session_that_brought_a_certificate_is_not_resumed(start, authority, v
 
 @BOTH_VERSIONS
 def test_a_large_certificate_ends_the_handshake_or_comes_whole(start, authority, version):
-    bench = start(client_ca=authority.pem)
+    bench = start(clients=ClientAuthorities(authority.pem))
     der, made = authority.client("dave", padding=6000)
     _, up = bench.connected(context=use_version(made, version))
     assert up.peer_certificate == der
@@ -155,4 +164,74 @@ def test_a_large_certificate_ends_the_handshake_or_comes_whole(start, authority,
 
 def test_a_ca_that_cannot_be_read_is_said(start):
     with pytest.raises(GatewayError, match="CA of client certificates"):
-        start(client_ca=b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        start(clients=ClientAuthorities(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+
+
+class Revoking:
+    """Clients of one authority that revokes the first of them."""
+
+    def __init__(self, folder, **lifetime):
+        self.authority = LabAuthority(folder)
+        self.revoked, self.good = self.authority.issue("revoked"), self.authority.issue("good")
+        self.crl = self.authority.revoke(self.revoked, **lifetime)
+
+    @staticmethod
+    def context(files, version):
+        made = use_version(context(), version)
+        made.load_cert_chain(files.certificate, files.key)
+        return made
+
+
+@BOTH_VERSIONS
+def test_a_revoked_certificate_is_refused(start, tmp_path, version):
+    some = Revoking(tmp_path)
+    bench = start(clients=ClientAuthorities(some.authority.pem, some.crl, RevocationCheck.CHAIN))
+    assert refused(bench, context=some.context(some.revoked, version)) == Cause.HANDSHAKE_FAILED
+    _, up = bench.connected(context=some.context(some.good, version))
+    assert up.peer_certificate == some.good.der
+    _, up = bench.connected(context=use_version(context(), version))
+    assert up.peer_certificate == b"", "a client without a certificate is not concerned"
+
+
+def test_each_list_of_several_counts(start, tmp_path):
+    one, two = Revoking(tmp_path / "one"), Revoking(tmp_path / "two")
+    two.authority = LabAuthority(tmp_path / "three", "another CA")
+    two.revoked, two.good = two.authority.issue("revoked"), two.authority.issue("good")
+    two.crl = two.authority.revoke(two.revoked)
+    bench = start(
+        clients=ClientAuthorities(one.authority.pem + two.authority.pem, one.crl + two.crl, RevocationCheck.CHAIN)
+    )
+    version = ssl.TLSVersion.TLSv1_3
+    for some in (one, two):
+        assert refused(bench, context=some.context(some.revoked, version)) == Cause.HANDSHAKE_FAILED
+        assert bench.connected(context=some.context(some.good, version))[1].peer_certificate == some.good.der
+
+
+@pytest.mark.parametrize("check", [RevocationCheck.CHAIN, RevocationCheck.LEAF], ids=["chain", "leaf"])
+def test_clients_of_an_authority_without_a_list_are_refused(start, tmp_path, check):
+    some, other = Revoking(tmp_path / "one"), LabAuthority(tmp_path / "two", "another CA")
+    bench = start(clients=ClientAuthorities(some.authority.pem + other.pem, some.crl, check))
+    version = ssl.TLSVersion.TLSv1_3
+    assert refused(bench, context=some.context(other.issue("x"), version)) == Cause.HANDSHAKE_FAILED
+    assert bench.connected(context=some.context(some.good, version))[1].peer_certificate == some.good.der
+
+
+def test_without_a_list_in_date_every_client_is_refused(start, tmp_path):
+    some = Revoking(tmp_path, lifetime=-DAY / 2)
+    with pytest.raises(GatewayError, match="revocation list"):
+        start(clients=ClientAuthorities(some.authority.pem, some.crl, RevocationCheck.CHAIN))
+    bench = start(clients=ClientAuthorities(some.authority.pem, b"", RevocationCheck.CHAIN))
+    assert refused(bench, context=some.context(some.good, ssl.TLSVersion.TLSv1_3)) == Cause.HANDSHAKE_FAILED
+
+
+def test_a_new_list_is_for_new_handshakes(start, ecdsa_pair, tmp_path):
+    some = Revoking(tmp_path)
+    version = ssl.TLSVersion.TLSv1_3
+    bench = start(clients=ClientAuthorities(some.authority.pem))
+    assert bench.connected(context=some.context(some.revoked, version))[1].peer_certificate == some.revoked.der
+    bench.gateway.set_certificate(*ecdsa_pair, ClientAuthorities(some.authority.pem, some.crl, RevocationCheck.CHAIN))
+    assert refused(bench, context=some.context(some.revoked, version)) == Cause.HANDSHAKE_FAILED
+    with pytest.raises(GatewayError, match="revocation list"):
+        bench.gateway.set_certificate(*ecdsa_pair, ClientAuthorities(some.authority.pem, b"junk", RevocationCheck.LEAF))
+    bench.gateway.set_certificate(*ecdsa_pair)
+    assert refused(bench, context=some.context(some.revoked, version)) == Cause.HANDSHAKE_FAILED

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from ipaddress import ip_address
+
+import pytest
+from cryptography.x509 import NameAttribute
+from cryptography.x509.oid import NameOID
+
+from lab.authority import Authority
+from tests.vpn_frontend.auth.scripted import outcome_of
+from vpn_frontend.auth.certificate_identity import CertificateFields
+from vpn_frontend.auth.client_certificate import CertificateMethod, confirm_certificate
+from vpn_frontend.auth.method import LoginRequest
+from vpn_frontend.auth.result import Accepted, FirstForm, Refused
+from vpn_frontend.ports import UserRecord
+from vpn_frontend.protocol.client_offer import ClientOffer
+from vpn_frontend.testing import MemoryDirectory
+
+FIELDS = CertificateFields("CN", "OU")
+ALICE = UserRecord("alice", groups=("staff",), enabled=False)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def request(certificate=b"", *, submitted=False, failed=False):
+    offer = ClientOffer(certificate_failed=failed)
+    return LoginRequest(
+        "", "", "", ip_address("192.0.2.1"), peer_certificate=certificate, submitted=submitted, offer=offer
+    )
+
+
+async def begin(login, *, asks=True):
+    return await outcome_of(CertificateMethod(MemoryDirectory([ALICE]), FIELDS, asks=asks).begin(login))
+
+
+@pytest.mark.asyncio
+async def test_a_user_of_the_directory_keeps_the_record(authority):
+    accepted = await begin(request(authority.issue("Alice", [NameAttribute(NameOID.COMMON_NAME, "alice")]).der))
+    assert isinstance(accepted, Accepted)
+    assert (accepted.user.name, accepted.user.enabled, accepted.groups) == ("alice", False, ("staff",))
+
+
+@pytest.mark.asyncio
+async def test_a_user_whom_only_the_certificate_names(authority):
+    subject = [NameAttribute(NameOID.COMMON_NAME, "Bob"), NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "ops")]
+    accepted = await begin(request(authority.issue("bob", subject).der))
+    assert isinstance(accepted, Accepted)
+    assert (accepted.user.name, accepted.user.external, accepted.groups) == ("bob", True, ("ops",))
+
+
+@pytest.mark.asyncio
+async def test_a_client_without_one_is_asked_once_and_then_refused():
+    assert await begin(request()) == FirstForm(request_certificate=True)
+    for login, asks in ((request(failed=True), True), (request(submitted=True), True), (request(), False)):
+        refused = await begin(login, asks=asks)
+        assert isinstance(refused, Refused)
+        assert (refused.reason, refused.final, refused.scored) == ("no_certificate", True, False)
+
+
+@pytest.mark.asyncio
+async def test_a_certificate_that_names_nobody_counts_as_a_failure(authority):
+    refused = await begin(request(authority.issue("nobody", []).der))
+    assert isinstance(refused, Refused)
+    assert (refused.reason, refused.scored) == ("certificate_without_user", True)
+    assert "Certificate Validation Failure" not in refused.text, "openconnect would show its own text instead"
+
+
+def test_the_last_comparison(authority):
+    der = authority.issue("alice").der
+    assert confirm_certificate(FIELDS, request(der), UserRecord("alice")) is None
+    assert confirm_certificate(FIELDS, request(authority.issue("ALICE").der), UserRecord("alice")) is None
+    for login, user, reason in (
+        (request(der), "bob", "another_user"),
+        (request(), "alice", "certificate_malformed"),
+        (request(authority.issue("x", []).der), "", "certificate_without_user"),
+    ):
+        refused = confirm_certificate(FIELDS, login, UserRecord(user))
+        assert refused is not None
+        assert (refused.reason, refused.final) == (reason, True)

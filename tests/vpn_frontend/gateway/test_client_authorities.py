@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from datetime import UTC, datetime
+
+import pytest
+
+from lab.authority import DAY, DER, Authority
+from vpn_frontend.gateway.client_authorities import load_authorities
+from vpn_frontend.gateway.interface import RevocationCheck
+from vpn_frontend.gateway.server_certificate import CertificateError
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("other"), "other CA")
+
+
+def load(tmp_path, ca, crl=None, now=NOW):
+    (tmp_path / "ca.pem").write_bytes(ca)
+    if crl is not None:
+        (tmp_path / "crl.pem").write_bytes(crl)
+    return load_authorities(tmp_path / "ca.pem", None if crl is None else tmp_path / "crl.pem", now=now)
+
+
+def test_without_a_list_none_is_revoked(tmp_path, authority):
+    loaded = load(tmp_path, authority.pem)
+    assert (loaded.authorities.ca, loaded.authorities.crl, loaded.warnings) == (authority.pem, b"", ())
+
+
+def test_a_list_of_every_authority(tmp_path, authority, other):
+    lists = authority.revoke() + b"text between\n" + other.revoke()
+    loaded = load(tmp_path, authority.pem + other.pem, lists)
+    assert loaded.authorities.crl.count(b"BEGIN X509 CRL") == 2
+    assert (loaded.authorities.revocation, loaded.warnings) == (RevocationCheck.CHAIN, ())
+
+
+def test_a_list_in_der(tmp_path, authority):
+    from cryptography import x509  # noqa: PLC0415 - of this test alone
+
+    crl = x509.load_pem_x509_crl(authority.revoke()).public_bytes(DER)
+    assert load(tmp_path, authority.pem, crl).authorities.crl.startswith(b"-----BEGIN X509 CRL")
+
+
+def test_an_authority_without_a_list_is_told(tmp_path, authority, other):
+    loaded = load(tmp_path, authority.pem + other.pem, authority.revoke())
+    assert loaded.authorities.revocation is RevocationCheck.LEAF
+    assert [text.partition(": ")[2] for text in loaded.warnings] == ["no list of CN=other CA: its clients are refused"]
+
+
+def test_dates_are_told(tmp_path, authority):
+    crl = authority.revoke(now=NOW)
+    assert load(tmp_path, authority.pem, crl).warnings == ()
+    late = load(tmp_path, authority.pem, crl, NOW + 2 * DAY)
+    assert "should have been replaced" in late.warnings[0]
+    assert (late.authorities.crl, late.authorities.revocation) == (b"", RevocationCheck.CHAIN)
+    assert "in the future" in load(tmp_path, authority.pem, crl, NOW - 3 * DAY).warnings[0]
+    assert "expired" in load(tmp_path, authority.pem, now=NOW + 60 * DAY).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("crl", "text"),
+    [(b"", "no revocation list"), (b"junk", "no revocation list"), (None, "no authority in auth.certificate.ca")],
+    ids=["empty", "junk", "foreign"],
+)
+def test_a_list_that_cannot_be_used(tmp_path, authority, other, crl, text):
+    with pytest.raises(CertificateError, match=text):
+        load(tmp_path, authority.pem, other.revoke() if crl is None else crl)
+
+
+def test_a_forged_list_is_refused(tmp_path, authority):
+    namesake = Authority(tmp_path / "namesake")
+    with pytest.raises(CertificateError, match="wrong signature"):
+        load(tmp_path, authority.pem, namesake.revoke())
+
+
+def test_an_unusable_authority_is_named(tmp_path):
+    with pytest.raises(CertificateError, match="no certificates in PEM form"):
+        load(tmp_path, b"junk")
+    with pytest.raises(CertificateError, match=r"missing\.pem: No such file"):
+        load_authorities(tmp_path / "missing.pem", None)
