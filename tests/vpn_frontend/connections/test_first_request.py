@@ -55,7 +55,14 @@ async def test_an_init_is_answered_with_the_cookie(make_front, users, wait):
     [login] = method.logins
     assert (login.username, login.submitted, login.user_agent) == ("", False, "openconnect")
     assert (login.offer.methods, login.offer.host, login.offer.strap_key) == ({"single-sign-on-v2"}, "vpn", b"key")
+
+
+@pytest.mark.asyncio
+async def test_a_get_is_answered_too_and_its_client_is_not_asked_for_a_certificate(make_front):
+    method = Scripted()
+    front = make_front(method)
     assert cookie_of(await front.say(front.gateway.connect(), b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n"))
+    assert method.logins[0].offer.certificate_failed
 
 
 @pytest.mark.asyncio
