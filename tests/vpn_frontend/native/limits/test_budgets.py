@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from vpn_frontend.gateway.interface import QuotaExceeded, SessionClosed
 from vpn_frontend.gateway.limits import TunnelLimits
 
@@ -134,3 +136,28 @@ def test_budgets_outlive_their_sessions_and_sessions_their_budgets(bench, wire):
     client, session = bench.tunnel(limits=TunnelLimits(budgets=(budget,)))
     del budget
     assert exchange(bench, wire, client, [1024] * 3) == 3
+
+
+def test_workers_share_a_budget_while_it_changes(start, wire):
+    bench = start(workers=2)
+    budget = bench.gateway.new_budget()
+    limits = TunnelLimits(budgets=(budget,))
+    tunnels = {}  # by worker: the kernel chooses it by the client's port
+    host = 10
+    while len(tunnels) < 2:
+        own = ip_address(f"192.168.99.{host}")
+        client, session = bench.tunnel(ipv4=own, ipv6=None, limits=limits)
+        tunnels.setdefault(session & 0xFF, (client, session, own))
+        host += 1
+    rounds = 200
+    for number in range(rounds):
+        for client, session, own in tunnels.values():
+            send_up(bench, wire, client, 200, own)
+            bench.gateway.limit(session, limits)
+        budget.set_rates(1_000_000 + number, number)
+        budget.set_quota(number * 100)
+    budget.set_quota(None)
+    for _, session, _ in tunnels.values():
+        while (counters := bench.gateway.counters(session)).rx_packets + counters.rx_dropped < rounds:
+            bench.settle()
+        assert counters.rx_bytes == 200 * counters.rx_packets
