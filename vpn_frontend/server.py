@@ -216,6 +216,10 @@ class VpnServer:
         known = frozenset(self._resolver.group_names())
         return replace(portal, groups=offered, labels=tuple(labels.items()), path_groups=known)
 
+    def worker_turns(self) -> tuple[int, ...]:
+        """As ``Gateway.turns``."""
+        return self._gateway.turns()
+
     def _find_refusal(self, user: UserRecord, groups: tuple[str, ...], remote: RemoteLogin | None) -> Refused | None:
         refusal = self._table.find_refusal(user, groups, remote)
         return None if refusal is None else Refused(refusal.text, refusal.reason.value, final=True)

@@ -37,6 +37,8 @@ class LogEvent(StrEnum):
     RUNNING_AS_ROOT = "running_as_root"
     RESTRICTION_MISSING = "restriction_missing"
     HELPER_LOST = "helper_lost"
+    WORKER_STUCK = "worker_stuck"
+    LOOP_STUCK = "loop_stuck"
     KERNEL_FILTER_FAILED = "kernel_filter_failed"
     KERNEL_FILTER_RESTORED = "kernel_filter_restored"
     KERNEL_FILTER_FULL = "kernel_filter_full"
@@ -77,6 +79,12 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.RUNNING_AS_ROOT: CatalogEntry("warning", "The server has no user of its own and stays root: `fix`."),
     LogEvent.RESTRICTION_MISSING: CatalogEntry("warning", "The kernel does not support a restriction: `restriction`."),
     LogEvent.HELPER_LOST: CatalogEntry("error", "The helper process ended. The server continues without its verbs."),
+    LogEvent.WORKER_STUCK: CatalogEntry(
+        "error", "Workers made no turn of their loop though they were woken. The server ends, to be started again."
+    ),
+    LogEvent.LOOP_STUCK: CatalogEntry(
+        "error", "The event loop made no turn for `seconds`. The process ends at once, to be started again."
+    ),
     LogEvent.KERNEL_FILTER_FAILED: CatalogEntry(
         "error", "The packet filter in the kernel could not be changed: `error`. The server itself refuses its sources."
     ),

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import signal
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ocsentry.errors import OperatorError, describe_os_error
@@ -16,6 +17,7 @@ from ocsentry.privileges.reports import report_drop
 from ocsentry.privileges.start import open_and_drop
 from ocsentry.runtime import systemd
 from ocsentry.runtime.server import Server
+from ocsentry.runtime.watchdog import END_CHECKS, INTERVAL, LoopGuard, Watchdog, exit_at_once
 from sentry_engine import PolicyError
 
 if TYPE_CHECKING:
@@ -57,13 +59,15 @@ def run_server(config: LoadedConfig) -> None:
 async def _serve(config: LoadedConfig, log: Log, started: Started) -> None:
     server = Server(config, log, started)
     stopping = _watch_stop_signals()
+    guard = LoopGuard(log, end=partial(exit_at_once, log))
     try:
         with _readable_errors():
             await server.start()
         _freeze_long_lived_objects()
+        guard.start()
         reloads = _watch_reload_signal(server)
         systemd.notify_ready("serving")
-        watchdog = asyncio.create_task(_feed_watchdog())
+        watchdog = asyncio.create_task(_watch(server, guard), name="watchdog")
         failure = asyncio.create_task(server.wait_for_failure(), name="failure")
         reason = await _first_of(stopping, failure)
         systemd.notify_stopping()
@@ -72,9 +76,27 @@ async def _serve(config: LoadedConfig, log: Log, started: Started) -> None:
             task.cancel()
         await asyncio.gather(reloads, watchdog, failure, return_exceptions=True)
     finally:
+        beats = asyncio.create_task(_beat(guard))
         await server.stop()
+        beats.cancel()
+        guard.stop()
     if not stopping.done():
         raise ServingError(f"{reason}: start the server again")
+
+
+async def _watch(server: Server, guard: LoopGuard) -> None:
+    def report(workers: list[int]) -> None:
+        guard.shorten(END_CHECKS)  # the stop waits for every worker
+        server.report_stuck(workers)
+
+    await Watchdog(guard, read_turns=server.worker_turns, report=report).run()
+
+
+async def _beat(guard: LoopGuard) -> None:
+    """Keep the guard content during the stop, for as long as the event loop runs."""
+    while True:
+        guard.beat()
+        await asyncio.sleep(INTERVAL)
 
 
 async def _first_of(stopping: asyncio.Future[str], failure: asyncio.Task[str]) -> str:
@@ -139,11 +161,3 @@ def _watch_reload_signal(server: Server) -> asyncio.Task[None]:
             systemd.notify_ready("serving")
 
     return asyncio.create_task(reload_when_asked(), name="reloads")
-
-
-async def _feed_watchdog() -> None:
-    """Notify the watchdog for as long as the event loop runs."""
-    interval = systemd.watchdog_interval()
-    while interval is not None:
-        systemd.notify_watchdog()
-        await asyncio.sleep(interval)

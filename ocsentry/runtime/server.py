@@ -87,6 +87,8 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self._watch_problem: str | None = None
         self._claim_lost = asyncio.Event()
+        self._worker_problem = ""
+        self._stuck = asyncio.Event()
 
     async def start(self) -> None:
         """Start all layers. Raises the error of a layer that cannot start."""
@@ -245,6 +247,7 @@ class Server:
                 "watcher of the rule files": self._check_watcher,
                 "helper process": self._helper_watch.check,
                 "TUN device": self._check_tun,
+                "workers": self._check_workers,
                 "packet filter": self._check_kernel_filter,
                 **({} if self._started.pam is None else {"PAM helper": self._started.pam.check}),
             },
@@ -299,13 +302,27 @@ class Server:
 
     async def wait_for_failure(self) -> str:
         """Waits until the server can serve no more. Returns why, for the operator."""
-        lost = [asyncio.create_task(event.wait()) for event in (self._vpn.tun_lost, self._claim_lost)]
+        failures = [(self._vpn.tun_lost, self._tun_problem), (self._claim_lost, _describe_lost_claim)]
+        failures.append((self._stuck, lambda: self._worker_problem))
+        waiting = [asyncio.create_task(event.wait()) for event, _ in failures]
         try:
-            await asyncio.wait(lost, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for waiting in lost:
-                waiting.cancel()
-        return self._tun_problem() if self._vpn.tun_lost.is_set() else "another server has taken the database"
+            for one in waiting:
+                one.cancel()
+        return next(describe() for event, describe in failures if event.is_set())
+
+    def worker_turns(self) -> Sequence[int]:
+        return self._vpn.worker_turns()
+
+    def report_stuck(self, workers: Sequence[int]) -> None:
+        """The watchdog found ``workers`` stuck. The server is not ready, and fails."""
+        self._worker_problem = f"workers are stuck: {', '.join(map(str, workers))}"
+        self._events.emit(LogEvent.WORKER_STUCK, workers=list(workers))
+        self._stuck.set()
+
+    async def _check_workers(self) -> str | None:
+        return self._worker_problem or None
 
     def _tun_problem(self) -> str:
         return f"the TUN device {self._config.vpn.network.device} was deleted"
@@ -330,3 +347,7 @@ class Server:
                 self._watch_problem = repr(error)
                 self._events.emit(LogEvent.WATCH_LOST, error=repr(error))
             await asyncio.sleep(WATCH_RETRY)
+
+
+def _describe_lost_claim() -> str:
+    return "another server has taken the database"

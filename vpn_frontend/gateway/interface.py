@@ -321,6 +321,9 @@ class Gateway(Protocol):
 
     def stats(self) -> dict[str, int]: ...
 
+    def turns(self) -> tuple[int, ...]:
+        """The turns that each worker's loop has made. Wakes every worker: a later call finds other numbers."""
+
     def set_certificate(self, chain: bytes, key: bytes, clients: ClientAuthorities | None = None) -> None:
         """Use another certificate (PEM) for new handshakes, and other authorities of clients unless ``None``.
 

@@ -41,6 +41,7 @@ from vpn_frontend.gateway.interface import (
 )
 from vpn_frontend.gateway.limits import NO_LIMITS
 from vpn_frontend.gateway.native_limits import MAPPED, NativeBudget, set_limits
+from vpn_frontend.settings import MAX_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -233,6 +234,10 @@ class NativeGateway:
         values = ffi.new("uint64_t[]", len(self._stat_names))
         lib.gw_stats(self._handle(), values, len(self._stat_names))
         return dict(zip(self._stat_names, values, strict=True))
+
+    def turns(self) -> tuple[int, ...]:
+        turns = ffi.new("uint64_t[]", MAX_WORKERS)
+        return tuple(turns[worker] for worker in range(lib.gw_turns(self._handle(), turns, MAX_WORKERS)))
 
     def hold(self) -> None:
         lib.gw_hold(self._handle())

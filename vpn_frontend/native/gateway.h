@@ -192,6 +192,10 @@ void gw_close(gw *g);               /* stops and joins the workers, closes every
 void gw_hold(gw *g);
 void gw_release(gw *g);
 
+/* Copies how many turns the loop of each worker has made, and wakes each worker: a later call finds another number, or the
+ * worker is stuck. Returns the number of workers. */
+uint32_t gw_turns(gw *g, uint64_t *turns, uint32_t count);
+
 int gw_event_fd(gw *g);             /* readable while events wait */
 /* Copies up to `count` events, and their payloads to `data`; returns how many. A payload is at most 16 KiB + 64. */
 int gw_events(gw *g, struct gw_event *events, uint32_t count, uint8_t *data, size_t data_size);

@@ -55,3 +55,12 @@ void gw_stats(gw *g, uint64_t *values, uint32_t count)
             values[i] += gw_load(&g->workers[w]->stats[i + 1]);
     }
 }
+
+uint32_t gw_turns(gw *g, uint64_t *turns, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && i < g->running; i++) {
+        turns[i] = gw_load(&g->workers[i]->turns);
+        gw_mailbox_kick(&g->workers[i]->mailbox);
+    }
+    return g->running;
+}

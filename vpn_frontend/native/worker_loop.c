@@ -101,6 +101,7 @@ static void *run(void *argument)
         int count = epoll_wait(worker->epoll, events, EVENTS_PER_TURN, epoll_timeout(worker));
 
         worker->now = gw_clock_now();
+        gw_add(&worker->turns, 1);
         for (int i = 0; i < count && !worker->stopping; i++)
             dispatch(worker, events[i].data.ptr, events[i].events);
         gw_messages_read(worker);

@@ -221,6 +221,9 @@ class MemoryGateway:
     def stats(self) -> dict[str, int]:
         return {"links": len(self.connections)}
 
+    def turns(self) -> tuple[int, ...]:
+        return ()
+
     def set_certificate(self, chain: bytes, key: bytes, clients: ClientAuthorities | None = None) -> None:
         self.certificate = (chain, key)
         self.clients = clients or self.clients

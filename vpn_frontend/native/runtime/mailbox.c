@@ -122,6 +122,13 @@ void gw_mailbox_wake(struct gw_mailbox *box)
     pthread_mutex_unlock(&box->lock);
 }
 
+void gw_mailbox_kick(struct gw_mailbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    wake(box);
+    pthread_mutex_unlock(&box->lock);
+}
+
 struct gw_message *gw_mailbox_take(struct gw_mailbox *box)
 {
     struct gw_message *list;

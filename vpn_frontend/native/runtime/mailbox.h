@@ -67,6 +67,8 @@ void gw_mailbox_hand_over(struct gw_mailbox *box, struct gw_message *message, ui
 /* As gw_mailbox_post without waking the reader: gw_mailbox_wake must follow soon. */
 int gw_mailbox_put(struct gw_mailbox *box, struct gw_message *message);
 void gw_mailbox_wake(struct gw_mailbox *box);
+/* Wakes the reader even if nothing waits: it makes one turn of its loop. */
+void gw_mailbox_kick(struct gw_mailbox *box);
 /* Takes all messages, in order. The caller frees each. */
 struct gw_message *gw_mailbox_take(struct gw_mailbox *box);
 

@@ -83,6 +83,7 @@ struct gw_worker {
     struct gw_chunk_pool chunks;
     struct gw_batch *outgoing[GW_WORKERS_MAX];  /* packets gathered for each other worker (handoff.h) */
     uint64_t stats[GW_STAT_COUNT];
+    uint64_t turns;                 /* of the loop; others read it */
     uint8_t input[GW_INPUT_SIZE];
     uint8_t plain[GW_PLAIN_SIZE];
     bool tun_written;               /* in this turn */
