@@ -26,7 +26,7 @@ REPLY = '<config-auth type="auth-reply"><auth><username>{}</username><password>{
 class Front:
     """Connections with their lab; ``settle`` runs all pending work to its end."""
 
-    def __init__(self, lab, users, *, knows=True, methods=(), required=(), **portal_config):
+    def __init__(self, lab, users, *, knows=True, methods=(), required=(), pages=None, **portal_config):
         self.lab = lab
         self.required = required
         self.gateway = lab.gateway
@@ -41,7 +41,7 @@ class Front:
         )
         self.connections = PreTunnelConnections(
             lab.settings, portal, gateway=lab.gateway, sessions=lab.table, authenticator=authenticator,
-            events=lab.events, clock=lambda: lab.now,
+            events=lab.events, clock=lambda: lab.now, pages=pages,
         )  # fmt: skip
 
     def supervised(self, methods, required):

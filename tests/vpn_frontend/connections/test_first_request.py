@@ -7,6 +7,7 @@ from tests.vpn_frontend.auth.scripted import CODE_FORM, Codes, Scripted
 from tests.vpn_frontend.connections.front import REPLY, Front, cookie_of
 from tests.vpn_frontend.connections.test_login_rounds import CODE, context_of
 from vpn_frontend.auth.result import Accepted, FirstForm, Refused
+from vpn_frontend.protocol.browser_pages import PATHS, page
 
 INIT = (
     '<config-auth client="vpn" type="init"><capabilities><auth-method>single-sign-on-v2</auth-method></capabilities>'
@@ -107,3 +108,45 @@ async def test_a_method_that_needs_the_form_gets_it(make_front):
         (False, "", ""),
         (True, "alice", "abc"),
     ]
+
+
+class Pages:
+    def __init__(self):
+        self.asked = []
+
+    async def show(self, request):
+        self.asked.append((request.path, request.query, request.cookie("a")))
+        if "fail" in request.query:
+            raise ConnectionError("the provider is away")
+        return page("Done.")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("path", sorted(PATHS))
+async def test_a_browser_gets_the_pages_of_a_login(make_lab, users, path):
+    pages = Pages()
+    front = Front(make_lab(), users, pages=pages, has_browser_pages=True)
+    try:
+        connection = front.gateway.connect()
+        answer = await front.say(connection, f"GET {path}?b=1 HTTP/1.1\r\nHost: vpn\r\nCookie: a=2\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"Cache-Control: no-store" in answer
+        assert b"Content-Security-Policy: default-src 'none'" in answer
+        assert pages.asked == [(path, "b=1", "2")]
+        assert connection in front.gateway.connections, "a browser keeps its connection"
+        front.gateway.say(connection, f"GET {path}?fail HTTP/1.1\r\nHost: vpn\r\n\r\n".encode())
+        await front.settle()
+        assert connection not in front.gateway.connections, "a fault costs its own connection"
+    finally:
+        front.passwords.close()
+
+
+@pytest.mark.asyncio
+async def test_without_a_method_for_browsers_there_are_no_pages(make_lab, users):
+    front = Front(make_lab(), users)
+    try:
+        for path in PATHS:
+            answer = await front.say(front.gateway.connect(), f"GET {path} HTTP/1.1\r\nHost: vpn\r\n\r\n".encode())
+            assert answer.startswith(b"HTTP/1.1 404 ")
+    finally:
+        front.passwords.close()

@@ -17,6 +17,12 @@ pytestmark = pytest.mark.asyncio
 ISSUER = "https://idp.example"
 NOW = 1_700_000_000.0
 CLAIMS = {"iss": ISSUER, "aud": "vpn", "sub": "1", "nonce": "n", "iat": NOW, "exp": NOW + 300}
+METADATA = {
+    "issuer": ISSUER,
+    "authorization_endpoint": f"{ISSUER}/authorize?tenant=1",
+    "token_endpoint": f"{ISSUER}/token",
+    "jwks_uri": f"{ISSUER}/jwks",
+}
 RSA = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
 EC = ECKey.generate_key("P-256", {"kid": "two"})
 
@@ -29,12 +35,7 @@ class Idp:
         self.now = 0.0
         self.token = ""
         self.documents = {
-            "/.well-known/openid-configuration": {
-                "issuer": ISSUER,
-                "authorization_endpoint": f"{ISSUER}/authorize?tenant=1",
-                "token_endpoint": f"{ISSUER}/token",
-                "jwks_uri": f"{ISSUER}/jwks",
-            },
+            "/.well-known/openid-configuration": METADATA,
             "/jwks": {"keys": [RSA.as_dict(private=False)]},
         }
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
@@ -151,8 +152,9 @@ async def test_keys_that_change(idp):
 @pytest.mark.parametrize(
     ("path", "document"),
     [
-        ("/.well-known/openid-configuration", {"issuer": "https://other"}),
-        ("/.well-known/openid-configuration", {"issuer": ISSUER, "token_endpoint": "http://idp.example/token"}),
+        ("/.well-known/openid-configuration", {**METADATA, "issuer": "https://other"}),
+        ("/.well-known/openid-configuration", {**METADATA, "token_endpoint": "http://idp.example/token"}),
+        ("/.well-known/openid-configuration", {**METADATA, "jwks_uri": "file:///etc/passwd"}),
         ("/.well-known/openid-configuration", []),
         ("/.well-known/openid-configuration", httpx.Response(302, headers={"location": "https://127.0.0.1/"})),
         ("/.well-known/openid-configuration", httpx.Response(200, content=b" " * (MAX_ANSWER + 1))),
