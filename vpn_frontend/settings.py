@@ -232,6 +232,7 @@ class Overrides(TypedDict, total=False):
     session: Mapping[str, object]
     limits: Mapping[str, object]
     banner: str
+    profile: str  # XML that AnyConnect keeps for its next start
     label: str  # of a group: its text in the login form, where it is offered then
     schedule: tuple[Window, ...]
     expires_at: datetime  # aware
@@ -292,6 +293,7 @@ class VpnSettings:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     bandwidth: BandwidthSettings = field(default_factory=BandwidthSettings)
     quota: QuotaSettings = field(default_factory=QuotaSettings)
+    profile: str = ""  # the client profile, XML; empty: none
     limits: LimitSettings = field(default_factory=LimitSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)

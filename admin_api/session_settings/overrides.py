@@ -7,8 +7,18 @@ The keys and their bounds are those of the tables of ``[vpn]`` (``sections``). A
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, cast
+from xml.parsers import expat
 
-from pydantic import AwareDatetime, ConfigDict, Field, PlainSerializer, StringConstraints, TypeAdapter, with_config
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    TypeAdapter,
+    with_config,
+)
 from typing_extensions import TypedDict
 
 from admin_api.session_settings.fields import Section, ShownText, as_toml
@@ -79,6 +89,30 @@ End = Annotated[
     PlainSerializer(as_toml),
     Field(description="Logins are refused from then on, and sessions ended.", examples=["2030-01-31T00:00:00Z"]),
 ]
+MAX_PROFILE = 64 * 1024  # characters
+
+
+def check_profile(text: str) -> str:
+    """Returns ``text``. Raises ``ValueError`` unless it is an XML document without a document type."""
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    try:
+        parser.Parse(text.encode(), True)
+    except (expat.ExpatError, UnicodeEncodeError) as error:
+        raise ValueError(f"not an XML document: {error}") from None
+    return text
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise ValueError("a client profile has no document type")
+
+
+Profile = Annotated[
+    str,
+    StringConstraints(max_length=MAX_PROFILE, strip_whitespace=False),
+    AfterValidator(check_profile),
+    Field(description="Client profile of AnyConnect, an XML document.", examples=["<AnyConnectProfile/>"]),
+]
 Banner = Annotated[ShownText, Field(description="Text shown after the login.")]
 
 
@@ -91,6 +125,7 @@ class UserSettings(TypedDict, total=False):
     quota: QuotaOverrides
     session: SessionOverrides
     banner: Banner
+    profile: Profile
     schedule: Windows
 
 
@@ -104,6 +139,7 @@ class GroupSettings(TypedDict, total=False):
     session: SessionOverrides
     limits: LimitsOverrides
     banner: Banner
+    profile: Profile
     schedule: Windows
     expires_at: End
 

@@ -21,7 +21,7 @@ from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 COLUMNS = ("name", "source", "label", "members", "note")
 ATTRIBUTES: dict[str, type[object]] = {"label": str, "note": str}
-PLAIN = ("banner", "expires_at")
+PLAIN = ("banner", "profile", "expires_at")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The group's name.")]
 

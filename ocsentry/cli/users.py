@@ -34,7 +34,7 @@ ATTRIBUTES: dict[str, type[object]] = {
     "expires_at": str,
     "note": str,
 }
-PLAIN = ("banner",)
+PLAIN = ("banner", "profile")
 BATCH = 1_000  # users in one request
 MAX_PASSWORD_BYTES = 1024  # of standard input; the login form accepts no longer passwords
 

@@ -26,6 +26,7 @@ from admin_api.session_settings.fields import (
     field,
     parsed,
 )
+from admin_api.session_settings.overrides import MAX_PROFILE, check_profile
 from vpn_frontend.settings import Endpoint, parse_endpoint
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "ListenAddress",
     "ListenAddresses",
     "OptionalPath",
+    "ProfileFile",
     "Seconds",
     "Section",
     "Switch",
@@ -66,6 +68,23 @@ def one_or_list(endpoints: tuple[Endpoint, ...]) -> object:
     return as_toml(endpoints) if len(endpoints) > 1 else ", ".join(str(endpoint) for endpoint in endpoints)
 
 
+def _read_profile(value: object, info: ValidationInfo) -> str:
+    """Returns the text of the file. Raises ``ValueError``."""
+    if not isinstance(value, str):
+        raise ValueError("should be text in quotes")  # noqa: TRY004 - pydantic reports ValueError only
+    if not value:
+        return ""
+    path = info.context["base"] / value if info.context else Path(value)
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_PROFILE + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    if len(text) > MAX_PROFILE:
+        raise ValueError(f"{path} has more than {MAX_PROFILE} characters")
+    return check_profile(text)
+
+
 def section() -> Any:  # noqa: ANN401 - Field's own shape
     """An optional table: a missing one is validated from an empty one, so that its default paths are resolved."""
     return Field(default_factory=dict)
@@ -73,5 +92,6 @@ def section() -> Any:  # noqa: ANN401 - Field's own shape
 
 FilePath = Annotated[Path, AfterValidator(_resolve)]
 OptionalPath = Annotated[FilePath | None, BeforeValidator(empty_as_none)]
+ProfileFile = Annotated[str, BeforeValidator(_read_profile)]
 ListenAddress = Annotated[SkipValidation[Endpoint], parsed(parse_endpoint)]
 ListenAddresses = Annotated[tuple[ListenAddress, ...], BeforeValidator(_read_endpoints)]

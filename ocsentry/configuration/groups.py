@@ -20,7 +20,7 @@ from admin_api.session_settings.overrides import (
     as_overrides,
     gather_tables,
 )
-from ocsentry.configuration.fields import Section
+from ocsentry.configuration.fields import ProfileFile, Section
 from vpn_frontend.settings import Overrides
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class GroupSection(Section):
 
     label: GroupLabel = Field("", description="Text of the group in the login form. With a label the form offers it.")
     banner: Banner | None = Field(None, description="Text shown after the login.")
+    profile: ProfileFile = Field(
+        "", description="File with a client profile of AnyConnect (XML), which its members fetch."
+    )
     schedule: Windows = Field(
         [],
         description="When its members may be connected: a list of `{days, from, to, zone}`. Empty: always.",

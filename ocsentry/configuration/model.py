@@ -32,6 +32,7 @@ from ocsentry.configuration.fields import (
     ListenAddress,
     ListenAddresses,
     OptionalPath,
+    ProfileFile,
     Section,
     Switch,
 )
@@ -101,6 +102,9 @@ class VpnSection(Section):
         "large TCP (`tso`) and UDP (`uso`) packets. Towards it: merged packets (`coalesce`), and only the last of "
         "several TCP acknowledgements (`acks`). DTLS: batches of datagrams out (`udp_gso`) and in (`udp_gro`).",
         max_length=6,
+    )
+    profile: ProfileFile = _field(
+        VPN.profile, "File with a client profile of AnyConnect (XML), which clients fetch after the login. Empty: none."
     )
     network: NetworkSection = _section()
     bandwidth: BandwidthSection = _section()

@@ -82,6 +82,8 @@ class TestCreateGroup:
             ({"settings": {"schedule": [{"days": ["someday"]}]}}, "/settings/schedule/0/days/0"),
             ({"settings": {"expires_at": "tomorrow"}}, "/settings/expires_at"),
             ({"settings": {"banner": "\u0007"}}, "/settings/banner"),
+            ({"settings": {"profile": "<a>"}}, "/settings/profile"),
+            ({"settings": {"profile": "<!DOCTYPE a []><a/>"}}, "/settings/profile"),
             ({"settings": []}, "/settings"),
             ({"routes": []}, "/routes"),
         ],

@@ -23,6 +23,7 @@ BURST = RATE // 4  # bytes that the bucket holds
 SIZE = 4 * RATE
 TOLERANCE = 0.05 if STRICT else 0.15  # of the rate; the machine is shared
 OUTER = {"vpn": {"listen": f"{SERVER_IPV4}:443"}}
+PROFILE = "<AnyConnectProfile><ServerList/></AnyConnectProfile>"
 STAFF = {"name": "staff", "label": "The staff"}
 
 
@@ -80,15 +81,18 @@ def test_a_group_gets_its_rate_and_its_port_and_nothing_else(lab):
         assert client.ping(INNER_IPV4) == 1.0
 
 
-def test_routes_and_servers_of_group_and_user_arrive_at_the_client(lab):
+def test_routes_servers_and_profile_of_group_and_user_arrive_at_the_client(lab, tmp_path):
     server = lab.serve(settings={"groups.staff.network": {"dns": ["10.50.0.1"], "mtu": 1250}})
-    add_group(server, "staff", network={"routes": ["10.50.0.0/16", "fd50::/32"]})
+    add_group(server, "staff", network={"routes": ["10.50.0.0/16", "fd50::/32"]}, profile=PROFILE)
     changed = join(server, "staff", settings={"network": {"mtu": 1300}})
     assert changed["effective"]["network.dns"] == {"value": ["10.50.0.1"], "origin": "group staff (file)"}
     assert changed["effective"]["network.mtu"] == {"value": 1300, "origin": "user alice"}
+    kept = tmp_path / "kept.xml"
+    kept.write_text("<AnyConnectProfile/>")
     host = lab.host()
-    client = server.connect(host)
+    client = server.connect(host, f"--xmlconfig={kept}")
     inside = client.await_up()
+    assert kept.read_text() == PROFILE
     assert (inside.dns, inside.mtu) == ("10.50.0.1", 1300)
     routes = host.namespace.run("ip", "-json", "route", "show", "dev", inside.device)
     assert "10.50.0.0/16" in [route["dst"] for route in json.loads(routes)]

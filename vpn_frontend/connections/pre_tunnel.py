@@ -26,6 +26,7 @@ from vpn_frontend.protocol.connection import (
     Connection,
     Effect,
     EndSession,
+    FetchProfile,
     OpenTunnel,
     PortalConfig,
     Send,
@@ -149,6 +150,8 @@ class PreTunnelConnections:
                     TunnelSetup(self._tunnel_services, self, connection, effect).start()
                 case ShowPage(request):
                     self.run(connection, self._show_page(connection, request))
+                case FetchProfile(cookie):
+                    self.carry_out(connection, connection.protocol.profile_found(self._sessions.find_profile(cookie)))
                 case EndSession(cookie):
                     self._sessions.log_out(cookie, self._clock())
 
@@ -257,6 +260,7 @@ class PreTunnelConnections:
     def _log_in(self, connection: PendingConnection, login: Login, now: float) -> list[Effect]:
         try:
             cookie = self._sessions.log_in(login, now)
-            return connection.protocol.login_granted(cookie, self._sessions.find_session(cookie).settings.banner)
+            settings = self._sessions.find_session(cookie).settings
+            return connection.protocol.login_granted(cookie, settings.banner, settings.profile)
         except RefusedError as refused:
             return connection.protocol.unavailable(refused.text, refused.retry_after)

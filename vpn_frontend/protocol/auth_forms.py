@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from html import escape
 
 from vpn_frontend.protocol.browser_pages import ERROR_COOKIE, TOKEN_COOKIE
@@ -16,6 +17,7 @@ XML_HEADERS = (
     ("X-Transcend-Version", "1"),
     ("Cache-Control", "no-store"),
 )
+PROFILE_PATH = "/profiles/profile.xml"  # of every client: the cookie says whose profile it is
 COOKIE_ATTRIBUTES = "; Secure; HttpOnly; Path=/"
 EXPIRED = "; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 
@@ -46,26 +48,43 @@ def final_refusal(error: str) -> HttpResponse:
     return _xml_response(_auth_request(Form((), error=error), "/auth"), (), close=True)
 
 
-def login_complete(*, cookie: str, certificate_sha1: str, banner: str) -> HttpResponse:
+def login_complete(*, cookie: str, certificate_sha1: str, banner: str, profile: str = "") -> HttpResponse:
     """The login is accepted; ``cookie`` opens tunnels.
 
-    ``webvpnc`` is cleared and set again, as AnyConnect expects. It names no profile and no update to fetch, and the
-    SHA-1 (hex) of the certificate by which AnyConnect's downloader recognises this server.
+    ``webvpnc`` is cleared and set again, as AnyConnect expects. It names the profile to fetch if there is one, no
+    update, and the SHA-1 (hex) of the certificate by which AnyConnect's downloader recognises this server.
     """
+    hint, manifest = _name_profile(profile) if profile else ("", "")
     cookies = (
         ("Set-Cookie", f"{SESSION_COOKIE}={cookie}{COOKIE_ATTRIBUTES}"),
         ("Set-Cookie", f"{CONTEXT_COOKIE}={EXPIRED}{COOKIE_ATTRIBUTES}"),
         ("Set-Cookie", f"{HINTS_COOKIE}={EXPIRED}{COOKIE_ATTRIBUTES}"),
-        ("Set-Cookie", f"{HINTS_COOKIE}=bu:/&p:t&iu:1/&sh:{certificate_sha1}; Path=/; Secure"),
+        ("Set-Cookie", f"{HINTS_COOKIE}=bu:/&p:t&iu:1/&sh:{certificate_sha1}{hint}; Path=/; Secure"),
     )
     body = (
         f'<config-auth client="vpn" type="complete" aggregate-auth-version="2">{_VERSION}'
         f"<session-token>{cookie}</session-token>"
         f'<auth id="success"><title>SSL VPN Service</title>{_element("banner", banner)}</auth>'
         f'<config client="vpn" type="private"><vpn-base-config><server-cert-hash>{certificate_sha1}'
-        f"</server-cert-hash></vpn-base-config></config></config-auth>"
+        f"</server-cert-hash></vpn-base-config>{manifest}</config></config-auth>"
     )
     return _xml_response(body, cookies)
+
+
+def client_profile(profile: str) -> HttpResponse:
+    """The profile that ``login_complete`` named. Clients compare the SHA-1 of these bytes."""
+    return HttpResponse(200, "OK", XML_HEADERS, profile.encode())
+
+
+def _name_profile(profile: str) -> tuple[str, str]:
+    """What ``webvpnc`` and the document say of the profile. By its SHA-1 clients tell whether they have it already."""
+    digest = hashlib.sha1(profile.encode(), usedforsecurity=False).hexdigest().upper()
+    path = PROFILE_PATH.lstrip("/")
+    manifest = (
+        f'<vpn-profile-manifest><vpn rev="1.0"><file type="profile" service-type="user"><uri>{PROFILE_PATH}</uri>'
+        f'<hash type="sha1">{digest}</hash></file></vpn></vpn-profile-manifest>'
+    )
+    return f"&fu:{path}&fh:{digest}", manifest
 
 
 def logged_out() -> HttpResponse:

@@ -87,7 +87,14 @@ class ShowPage:
     request: HttpRequest
 
 
-Effect = Send | Close | CheckLogin | OpenTunnel | EndSession | ShowPage
+@dataclass(frozen=True, slots=True)
+class FetchProfile:
+    """The client asks for the profile of the session of ``cookie``. Answered at once with ``profile_found``."""
+
+    cookie: str
+
+
+Effect = Send | Close | CheckLogin | OpenTunnel | EndSession | ShowPage | FetchProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +144,13 @@ class Connection:
         self.over = True
         self._release()
 
-    def login_granted(self, cookie: str, banner: str = "") -> list[Effect]:
-        """The login is accepted; ``cookie`` opens tunnels. The client shows ``banner``."""
+    def login_granted(self, cookie: str, banner: str = "", profile: str = "") -> list[Effect]:
+        """The login is accepted; ``cookie`` opens tunnels. The client shows ``banner`` and may fetch ``profile``."""
         self._release()
         if self._context:
             self._portal.logins.end(self._context)
         complete = auth_forms.login_complete(
-            cookie=cookie, certificate_sha1=self._portal.certificate_sha1, banner=banner
+            cookie=cookie, certificate_sha1=self._portal.certificate_sha1, banner=banner, profile=profile
         )
         return self._answer(complete)
 
@@ -188,6 +195,10 @@ class Connection:
     def page_shown(self, response: HttpResponse) -> list[Effect]:
         return self._respond(response)
 
+    def profile_found(self, profile: str) -> list[Effect]:
+        """The answer to ``FetchProfile``. Empty: no such session, or it has none."""
+        return self._respond(auth_forms.client_profile(profile) if profile else _NOT_FOUND)
+
     def tunnel_refused(self) -> list[Effect]:
         """The cookie opens no tunnel. The client has to log in again."""
         return self._respond(HttpResponse(401, "Cookie is not acceptable", (), b"", close=True))
@@ -213,6 +224,8 @@ class Connection:
             return self._begin(_GET, request, now)
         if self._portal.has_browser_pages and request.path in browser_pages.PATHS:
             return [ShowPage(request)]
+        if unquote(request.path) == auth_forms.PROFILE_PATH:
+            return [FetchProfile(request.cookie(SESSION_COOKIE))]
         return self._respond(stub_response(request.path) or _NOT_FOUND)
 
     def _handle_connect(self, request: HttpRequest) -> list[Effect]:

@@ -55,6 +55,7 @@ class EffectiveSettings:
     session: SessionSettings
     limits: LimitSettings
     banner: str = ""
+    profile: str = ""
     static_ipv4: IPv4Address | None = None
     static_ipv6: IPv6Address | None = None
     bandwidth: BandwidthSettings = field(default_factory=BandwidthSettings)
@@ -81,7 +82,7 @@ class EffectiveSettings:
         for name in SECTIONS:
             section = getattr(self, name)
             found |= {f"{name}.{entry.name}": getattr(section, entry.name) for entry in fields(section)}
-        plain = ("banner", "schedule", "expires_at", "static_ipv4", "static_ipv6")
+        plain = ("banner", "profile", "schedule", "expires_at", "static_ipv4", "static_ipv6")
         found |= {name: getattr(self, name) for name in plain}
         return {key: value for key, value in found.items() if key not in SERVER_ONLY}
 
@@ -104,6 +105,7 @@ class SettingsResolver:
             settings.session,
             settings.limits,
             settings.auth.banner,
+            settings.profile,
             bandwidth=settings.bandwidth,
             quota=settings.quota,
         )

@@ -151,6 +151,13 @@ class SessionTable:
             raise CookieError
         return session
 
+    def find_profile(self, cookie: str) -> str:
+        """The client profile of the session. Empty: it has none, or the cookie names no session."""
+        try:
+            return self.find_session(cookie).settings.profile
+        except CookieError:
+            return ""
+
     def begin_tunnel(
         self,
         session: Session,

@@ -133,6 +133,12 @@ def test_values_reach_the_vpn(tmp_path):
     assert vpn.auth.banner == "hello"
 
 
+def test_profiles_are_read_from_their_files(tmp_path):
+    (tmp_path / "staff.xml").write_text("<AnyConnectProfile/>")
+    vpn = load_config(write(tmp_path, "[vpn]\nprofile = 'staff.xml'\n[groups.a]\nprofile = 'staff.xml'")).vpn
+    assert (vpn.profile, vpn.groups["a"]["profile"]) == ("<AnyConnectProfile/>", "<AnyConnectProfile/>")
+
+
 def test_groups_reach_the_vpn(tmp_path):
     """Keys of a group may be written with or without their table."""
     text = """
@@ -189,6 +195,8 @@ def test_groups_reach_the_vpn(tmp_path):
         ("[groups.a.network]\ndevice = 'x'", "groups.a.network.device", "unknown key"),
         ("[groups.a.limits]\nmax_clients = 3", "groups.a.limits.max_clients", "unknown key"),
         ("[groups.a]\nmtu = 900\nnetwork.mtu = 900", "groups.a", "given twice"),
+        ("[groups.a]\nprofile = 'none.xml'", "groups.a.profile", "cannot be read"),
+        ("[vpn]\nprofile = 'ocsentry.toml'", "vpn.profile", "not an XML document"),
         ("[groups.a]\nexpires_at = '2030-01-01'", "groups.a.expires_at", "timezone"),
         ("[groups.a]\nschedule = [{days = ['monday']}]", "groups.a.schedule.days", "mon"),
         ("[groups.a]\nipv4_pool = '192.168.99.128/25'", "(whole file)", "overlaps with 192.168.99.0/24 of vpn.network"),

@@ -53,6 +53,23 @@ async def test_the_banner_is_that_of_the_user_s_settings(make_front):
     assert b"<banner>" not in await front.log_in(front.gateway.connect(), "bob")
 
 
+@pytest.mark.asyncio
+async def test_a_client_fetches_the_profile_of_its_session_only(make_front):
+    front = make_front()
+    front.lab.live.change_groups({"staff": {"profile": "<AnyConnectProfile/>"}})
+
+    async def fetch(cookie, path="/profiles/profile.xml"):
+        request = f"GET {path} HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn={cookie}\r\n\r\n"
+        return await front.say(front.gateway.connect(), request.encode())
+
+    mine = cookie_of(await front.log_in(front.gateway.connect()))
+    for path in ("/profiles/profile.xml", "/profiles%2Fprofile.xml"):
+        assert (await fetch(mine, path)).endswith(b"\r\n\r\n<AnyConnectProfile/>")
+    other = cookie_of(await front.log_in(front.gateway.connect(), "bob"))
+    for cookie in (other, "", "x" * 64):
+        assert (await fetch(cookie)).startswith(b"HTTP/1.1 404 ")
+
+
 ANYCONNECT = "User-Agent: AnyConnect Windows 5.0.04032\r\nX-Transcend-Version: 1\r\nX-Aggregate-Auth: 1\r\n"
 SECURE_CLIENT_INIT = """<?xml version="1.0" encoding="UTF-8"?>
 <config-auth client="vpn" type="init" aggregate-auth-version="2">

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import hashlib
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -6,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpn_frontend.protocol.auth_forms import (
+    PROFILE_PATH,
+    client_profile,
     final_refusal,
     header_text,
     logged_out,
@@ -91,6 +94,17 @@ def test_responses_keep_their_bytes(response, body):
         ("X-Transcend-Version", "1"),
         ("Cache-Control", "no-store"),
     )
+
+
+def test_a_profile_is_named_with_the_hash_of_its_bytes():
+    profile = "<AnyConnectProfile>\u00e4</AnyConnectProfile>"
+    digest = hashlib.sha1(client_profile(profile).body, usedforsecurity=False).hexdigest().upper()
+    complete = login_complete(cookie="c0", certificate_sha1="AB", banner="", profile=profile)
+    assert cookies(complete)[-1] == (
+        f"webvpnc=bu:/&p:t&iu:1/&sh:AB&fu:profiles/profile.xml&fh:{digest}; Path=/; Secure"
+    )
+    (file,) = read(complete).findall("config/vpn-profile-manifest/vpn/file")
+    assert (file.get("type"), file.findtext("uri"), file.findtext("hash")) == ("profile", PROFILE_PATH, digest)
 
 
 def test_cookies_keep_their_bytes():
