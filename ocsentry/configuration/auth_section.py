@@ -91,6 +91,11 @@ class AuthSection(Section):
     def _methods_have_their_servers(self) -> Self:
         if "radius" in (*self.methods, *self.require) and not self.radius.servers:
             raise ValueError("the method radius needs auth.radius.servers")
+        if "radius" in (*self.methods, *self.require) and self.radius.longest_wait >= self.timeout:
+            raise ValueError(
+                f"auth.radius.timeout: logins end after {self.timeout} seconds (auth.timeout), "
+                f"and its servers may take {self.radius.longest_wait}"
+            )
         return self
 
     @field_validator("methods")

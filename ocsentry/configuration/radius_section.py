@@ -93,11 +93,16 @@ class RadiusSection(Section):
 
     @model_validator(mode="after")
     def _waits_fit_a_login(self) -> Self:
-        if len(self.servers) * self.timeout > MAX_WAIT:
+        if self.longest_wait > MAX_WAIT:
             raise ValueError(
                 f"timeout: {len(self.servers)} servers of {self.timeout} seconds each: at most {MAX_WAIT} together"
             )
         return self
+
+    @property
+    def longest_wait(self) -> int:
+        """Seconds until every server has failed to answer."""
+        return len(self.servers) * self.timeout
 
     def settings(self) -> RadiusSettings:
         """The settings of ``vpn_frontend``."""

@@ -81,9 +81,10 @@ def test_the_helper_reads_the_secrets(context, tmp_path):
         ('[auth.radius]\nservers = [{address = "192.0.2.1"}]', "secret_file"),
         (TWO.replace("timeout = 9", "timeout = 60"), "at most 110 together"),
         (TWO.replace("timeout = 9", "timeout = 0"), "timeout"),
+        (TWO.replace("[auth]", "[auth]\ntimeout = 18"), "may take 18"),
         ('[auth]\nmethods = ["password", "radius"]', "radius"),
     ],
-    ids=["no servers", "accounting", "a name", "no secret", "too long", "no time", "two forms"],
+    ids=["no servers", "accounting", "a name", "no secret", "too long", "no time", "longer than a login", "two forms"],
 )
 def test_wrong_configurations_are_refused(load, text, problem):
     with pytest.raises(ValidationError, match=problem):

@@ -61,6 +61,7 @@ class ScriptedServer(asyncio.DatagramProtocol):
 
     script: list
     requests: list = field(default_factory=list)  # raw, repetitions too
+    clients: list = field(default_factory=list)  # where each of them came from
     transport: asyncio.DatagramTransport | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -82,6 +83,7 @@ class ScriptedServer(asyncio.DatagramProtocol):
 
     def datagram_received(self, data, addr):
         self.requests.append(data)
+        self.clients.append(addr)
         self.arrived.set()
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         for answer in step(data):

@@ -162,6 +162,20 @@ async def test_a_late_answer_is_not_taken_for_another_request_s(start_server, ma
     assert (await servers.ask(QUESTION))[0].code is Code.ACCESS_REJECT
 
 
+async def test_an_answer_from_another_address_is_not_received(start_server, make_servers, events):
+    stranger = await start_server(silence)
+    held = []
+    server = await start_server(lambda request: held.append(request) or [], reject())
+    asking = asyncio.create_task(make_servers(server.target(timeout=20.0, retries=4)).ask(QUESTION))
+    while not held:
+        server.arrived.clear()
+        await server.arrived.wait()
+    client = server.clients[0]
+    for port in (stranger, server):
+        port.transport.sendto(build_answer(held[0], 2 if port is stranger else 3), client)
+    assert (await asking)[0].code is Code.ACCESS_REJECT
+
+
 async def test_close_ends_what_waits(start_server, make_servers):
     server = await start_server(silence)
     servers = make_servers(server.target(timeout=600.0))

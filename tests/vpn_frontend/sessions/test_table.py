@@ -4,6 +4,7 @@
 import asyncio
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +51,22 @@ def test_a_session_keeps_what_the_authentication_server_sent(make_lab):
     _, grant = lab.tunnel(cookie, external=True)
     assert grant.ipv4 == IPv4Address("192.168.99.5")
     assert lab.live.list()[0].remote is remote
+
+
+def test_no_session_is_opened_that_could_not_be_accounted_for(make_lab):
+    lab = make_lab()
+    cookie, gate = lab.log_in(), SimpleNamespace(refuses=True)
+    lab.table._accounting = gate
+    with pytest.raises(RefusedError) as refused:
+        lab.tunnel(cookie)
+    assert refused.value.reason == "accounting_unavailable"
+    assert lab.engine.leases() == []
+    gate.refuses = False
+    connection, _ = lab.tunnel(cookie)
+    gate.refuses = True
+    lab.hang_up(connection)
+    lab.tunnel(cookie)
+    assert len(lab.live.list()) == 1, "a session that is open may come back"
 
 
 def test_the_client_s_goodbye_ends_everything(make_lab):

@@ -155,13 +155,14 @@ async def test_a_reject_after_a_challenge_begins_the_login_again(make_method):
     assert await answer(method, await begin(method), "0") == Refused(WRONG, "wrong_password")
 
 
-async def test_a_challenge_goes_back_to_its_server_only(start_server, make_servers):  # noqa: F811
+async def test_a_challenge_goes_back_to_its_server_only(start_server, make_servers, clock):  # noqa: F811
     first, second = await start_server(silence), await start_server(challenge(b"1"), silence)
     servers = make_servers(first.target(timeout=0.2), second.target(timeout=2.0, retries=1))
     method = RadiusMethod(servers, RadiusSettings(), MemoryDirectory())
     challenged = await begin(method)
     assert challenged.state.server == 1
     first.script[:] = [accept()]
+    clock.now += 60  # the first server would be asked again
     asked = len(first.requests)
     assert isinstance(await answer(method, challenged, "1"), Unavailable)
     assert len(first.requests) == asked
