@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from sentry_engine import FORMAT_VERSION, Action, PolicyError, Problem
 from sentry_engine.addresses import render_network
+from sentry_engine.policy.feeds import hide_login
 from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PrefixRule
 from sentry_engine.rules.user_rules import UserRule
@@ -77,6 +78,18 @@ def as_one_document(rules: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"wolfsentry": {"version": FORMAT_VERSION, "rules": list(rules)}}
 
 
+def hide_logins(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the rule without the login in the URL of a list, for answers and the audit."""
+    url = document.get("url")
+    return {**document, "url": hide_login(url)} if isinstance(url, str) else dict(document)
+
+
+def keep_login(document: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the rule with the URL of ``before`` if the caller sent that URL as ``hide_logins`` shows it."""
+    shown, url = hide_logins(before).get("url"), before.get("url")
+    return {**document, "url": url} if url and document.get("url") == shown else dict(document)
+
+
 def resolve_ttl(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Returns the rule with ``expires_at`` instead of ``ttl``, which counts from ``now``.
 
@@ -118,7 +131,7 @@ def view_stored_rule(row: Rule) -> ListedRule:
         etag=etag_of_rule(row),
         description=str(row.document.get("description", "")),
         expires_at=_parse_end(row.document.get("expires_at")),
-        document=row.document,
+        document=hide_logins(row.document),
         created_by=row.created_by,
         updated_at=row.updated_at,
     )
@@ -181,7 +194,11 @@ def _render(rule: CompiledRule) -> dict[str, Any]:
             }
             return {"type": "user"} | {name: value for name, value in conditions.items() if value not in (None, [])}
         case FeedRule():
-            return {"type": "feed", "path": None if rule.path is None else str(rule.path), "url": rule.url}
+            return {
+                "type": "feed",
+                "path": None if rule.path is None else str(rule.path),
+                "url": rule.url and hide_login(rule.url),
+            }
         case _:
             assert_never(rule)
 

@@ -13,12 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
-from admin_api.enforcement.api_rules import RuleChange, as_documents, count_rules, point_into_rule
+from admin_api.enforcement.api_rules import (
+    RuleChange,
+    as_documents,
+    count_rules,
+    hide_logins,
+    keep_login,
+    point_into_rule,
+)
 from admin_api.enforcement.blocks import BlockChange, BlockList, block_rule_id
 from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
 from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport, RemovalReport
@@ -242,6 +250,8 @@ class Enforcement:
                 raise ApiError(
                     ProblemKind.TABLE_FULL, f"There are {MAX_RULES} rules made over the API; write a rule file"
                 )
+            if row is not None and change.document is not None:
+                change = replace(change, document=keep_login(change.document, row.document))
             documents = {name: other.document for name, other in rows.items() if name != change.id}
             if change.document is not None:
                 documents[change.id] = change.document
@@ -277,7 +287,9 @@ class Enforcement:
                 row = await unit.rules.get(change.id)
                 action = "rule_removed" if change.document is None else "rule_added" if row is None else "rule_replaced"
                 row = await _write_rule(unit, change, row)
-                await unit.audit.add(change.by, action, change.id, document=change.document)
+                await unit.audit.add(
+                    change.by, action, change.id, document=change.document and hide_logins(change.document)
+                )
                 async with self._lock:
                     await self._put_in_force(policy)
         except BaseException:

@@ -13,7 +13,15 @@ from urllib.parse import quote
 from fastapi import APIRouter, Body, Header, Response, status
 
 from admin_api.dependencies import CallerAddress, DryRun, Force, RulesRead, RulesWrite, ServicesOf
-from admin_api.enforcement.api_rules import ListedRule, RuleChange, etag_of, etag_of_rule, resolve_ttl, view_stored_rule
+from admin_api.enforcement.api_rules import (
+    ListedRule,
+    RuleChange,
+    etag_of,
+    etag_of_rule,
+    hide_logins,
+    resolve_ttl,
+    view_stored_rule,
+)
 from admin_api.http.conditions import IfMatch, expect_unchanged, names_etag
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
@@ -164,7 +172,7 @@ async def _save(services: Services, change: RuleChange, document: dict[str, Any]
         response.status_code = status.HTTP_200_OK
         del response.headers["Location"]
         description = str(document.get("description", ""))
-        unsaved = ListedRule(change.id, "api", etag_of(document), description, None, document)
+        unsaved = ListedRule(change.id, "api", etag_of(document), description, None, hide_logins(document))
         return RuleChanged(**asdict(unsaved), hits=0, sessions_cut=cut)
     view = view_stored_rule(row)
     response.headers["ETag"] = view.etag

@@ -18,7 +18,7 @@ import httpcore
 import httpx
 
 from ocsentry.rule_sources.feed_addresses import AllowedAddresses, resolve
-from sentry_engine.policy.feeds import Fetched
+from sentry_engine.policy.feeds import Fetched, hide_login
 
 if TYPE_CHECKING:
     import ssl
@@ -60,9 +60,11 @@ class HttpFetcher:
             with httpcore.ConnectionPool(network_backend=backend) as pool:
                 return _follow(pool, target, etag, max_bytes)
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise OSError(f"{url}: {str(error) or type(error).__name__}") from error
-        except (httpx.InvalidURL, httpcore.UnsupportedProtocol, UnicodeError, zlib.error) as error:
-            raise OSError(f"{url}: {error}") from error
+            raise OSError(f"{hide_login(url)}: {str(error) or type(error).__name__}") from error
+        except httpx.InvalidURL as error:  # whose text may name a part of the login
+            raise OSError(f"{hide_login(url)}: not a valid URL") from error
+        except (httpcore.UnsupportedProtocol, UnicodeError, zlib.error) as error:
+            raise OSError(f"{hide_login(url)}: {error}") from error
 
 
 def _follow(pool: httpcore.ConnectionPool, target: httpx.URL, etag: str | None, max_bytes: int) -> Fetched:

@@ -9,6 +9,7 @@ without it would accept what it should refuse.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,14 @@ from sentry_engine.rules.model import FeedRule
 
 MAX_DOWNLOAD = 16 * 1024 * 1024  # bytes of a list from a URL, decompressed: about a million addresses
 MAX_CACHED = 64  # parsed lists, cached until their files change
+
+
+_LOGIN = re.compile(r"(?<=://)[^/]*@")
+
+
+def hide_login(url: str) -> str:
+    """``url`` for logs, answers and errors: without the user and password in it."""
+    return _LOGIN.sub("***@", url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +98,12 @@ def refresh_feed(feed: FeedRule, folder: Path, fetcher: FeedFetcher, max_bytes: 
         fetched = fetcher.fetch(feed.url, etag=known, max_bytes=max_bytes)
         if fetched.body is None:
             return Refresh(feed.id, changed=False)
-        prefixes = parse_list(fetched.body, file=feed.url)
+        prefixes = parse_list(fetched.body, file=hide_login(feed.url))
     except (OSError, PolicyError) as error:
         return Refresh(feed.id, changed=False, problem=str(error))
     if len(prefixes) < feed.min_entries:
-        problem = (
-            f"{feed.url} has {len(prefixes)} entries, fewer than min_entries ({feed.min_entries}): kept the old list"
-        )
+        short = f"{len(prefixes)} entries, fewer than min_entries ({feed.min_entries})"
+        problem = f"{hide_login(feed.url)} has {short}: kept the old list"
         return Refresh(feed.id, changed=False, entries=len(prefixes), problem=problem)
     etags.unlink(missing_ok=True)  # no ETag exists between the renames, so none belongs to the wrong list
     replace_file(target, fetched.body)

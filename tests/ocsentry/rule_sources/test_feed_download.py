@@ -146,3 +146,10 @@ def test_a_password_in_the_url_is_sent_and_not_shown(publisher):
     with pytest.raises(OSError, match="500") as caught:
         fetch(publisher.url.replace("127", "me:hidden@127"))
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rest", ["@127.0.0.1:1/x", "@127.0.0.1:x/", "@[::", "?a@127.0.0.1:1/", "#a@127.0.0.1:1/"])
+def test_no_error_shows_a_password(rest):
+    with pytest.raises(OSError, match=r"\*\*\*@") as caught:
+        fetch(f"http://me:hidden{rest}")
+    assert "hidden" not in str(caught.value)

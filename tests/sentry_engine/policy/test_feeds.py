@@ -16,7 +16,7 @@ from sentry_engine import Action, Engine, Policy, PolicyError, Reason
 from sentry_engine.formats import plain_list
 from sentry_engine.formats.line_file import read_lines
 from sentry_engine.formats.plain_list import parse_list
-from sentry_engine.policy.feeds import Fetched, refresh_feed
+from sentry_engine.policy.feeds import Fetched, hide_login, refresh_feed
 from sentry_engine.prefixes import Origin, Prefixes
 from sentry_engine.rules.model import FeedRule
 
@@ -189,3 +189,28 @@ class TestRefresh:
         report = refresh_feed(self.FEED, tmp_path, web)
         assert (report.changed, bool(report.problem)) == (False, True)
         assert self.load(tmp_path) == prefixes("10.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:hid?d#en@lists.example/a@b", "https://***@lists.example/a@b"),
+        ("https://token@lists.example", "https://***@lists.example"),
+        ("https://lists.example/a@b", "https://lists.example/a@b"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_login_in_a_url_is_not_shown(url, shown):
+    assert hide_login(url) == shown
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"192.0.2.1\n"])
+def test_a_refused_list_shows_no_password(tmp_path, body):
+    class Fetcher:
+        def fetch(self, url, *, etag, max_bytes):
+            return Fetched(body)
+
+    feed = FeedRule("f", Origin("file", ""), url="https://me:hidden@lists.example/l", min_entries=2)
+    problem = refresh_feed(feed, tmp_path, Fetcher()).problem
+    assert "https://***@lists.example/l" in problem
+    assert "hidden" not in problem
