@@ -64,6 +64,15 @@ def test_an_expired_password_is_changed_during_the_login(lab, services, serve_pa
     assert f"pat:{new}:vpn" in services.passwords.read_text()
 
 
+def test_a_server_starts_its_own_helper_and_ends_it(lab):
+    """With the host's service for names that have none: an unknown user is refused by the host's own modules."""
+    server = lab.serve(settings={"auth": {"methods": ["pam"]}, "auth.pam": {"service": "ocsentry-test", "timeout": 60}})
+    refused = server.connect(lab.host(), user="nobody-of-that-name", password=PASSWORD)
+    refused.await_line(WRONG)
+    assert refused.await_exit() != 0
+    server.finish()
+
+
 @pytest.mark.skipif(not shutil.which("slapd"), reason="slapd is not installed: make .build/test-packages")
 def test_a_user_of_the_directory_logs_in_over_tls(lab, tmp_path):
     folder = tmp_path / "directory"
