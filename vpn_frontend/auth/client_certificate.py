@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.certificate_identity import CertificateNameError, read_identity
-from vpn_frontend.auth.external_user import find_external_user
+from vpn_frontend.auth.external_user import find_external_user, recall_external_user
 from vpn_frontend.auth.result import WRONG, Accepted, FirstForm, Pending, Refused
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ class CertificateMethod:
             identity = read_identity(login.peer_certificate, self._fields)
         except CertificateNameError as error:
             return Refused(UNUSABLE, error.reason, final=True)
+        user = recall_external_user(self._users, identity.user, identity.groups)
+        if user is not None:
+            return Accepted(user, user.groups)
         return Pending(partial(self._find, identity))
 
     def answer(self, state: object, fields: Mapping[str, str]) -> Outcome | Pending:  # noqa: ARG002 - of the interface

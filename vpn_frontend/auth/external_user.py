@@ -27,4 +27,14 @@ async def find_external_user(users: UserDirectory, name: str, groups: Sequence[s
         known = await users.find(name)
     if known is None:
         return UserRecord(name.casefold(), groups=tuple(groups), external=True)
+    return _join(known, groups)
+
+
+def recall_external_user(users: UserDirectory, name: str, groups: Sequence[str] = ()) -> UserRecord | None:
+    """The result of ``find_external_user`` if the directory's record is known without waiting; ``None``: it is not."""
+    known = users.recall(name)
+    return None if known is None else _join(known, groups)
+
+
+def _join(known: UserRecord, groups: Sequence[str]) -> UserRecord:
     return replace(known, groups=tuple(dict.fromkeys((*groups, *known.groups))), external=True)

@@ -42,6 +42,13 @@ async def test_a_user_of_the_directory_keeps_the_record(authority):
     assert (accepted.user.name, accepted.user.enabled, accepted.groups) == ("alice", False, ("staff",))
 
 
+def test_a_user_who_is_known_without_waiting(authority):
+    method = CertificateMethod(MemoryDirectory([ALICE], recalls=True), FIELDS, asks=True)
+    accepted = method.begin(request(authority.issue("alice").der))
+    assert isinstance(accepted, Accepted)
+    assert (accepted.user.external, accepted.groups) == (True, ("staff",))
+
+
 @pytest.mark.asyncio
 async def test_a_user_whom_only_the_certificate_names(authority):
     subject = [NameAttribute(NameOID.COMMON_NAME, "Bob"), NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "ops")]
