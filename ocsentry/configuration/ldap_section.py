@@ -16,6 +16,7 @@ from vpn_frontend.auth.ldap.filters import check_filter
 if TYPE_CHECKING:
     from typing import Self
 
+MAX_WAIT = 110  # seconds; ``METHOD_DEADLINE`` ends a method later
 PORTS = {"ldap": 389, "ldaps": 636}
 
 
@@ -83,6 +84,11 @@ class LdapSection(Section):
     timeout: Seconds = field(5, "Longest time that a login waits for one server.", unit=SECONDS, ge=1, le=60)
 
     @property
+    def longest_wait(self) -> int:
+        """Seconds until every server has failed to answer."""
+        return len(self.url) * self.timeout
+
+    @property
     def urls(self) -> tuple[LdapUrl, ...]:
         return tuple(parse_ldap_url(text) for text in self.url)
 
@@ -117,6 +123,8 @@ class LdapSection(Section):
                 raise ValueError(
                     f"url: {url.text} would show passwords to the network: use ldaps:// or start_tls = true"
                 )
+        if self.longest_wait > MAX_WAIT:
+            raise ValueError(f"timeout: all servers may take {self.longest_wait} seconds, and a login {MAX_WAIT}")
         if bool(self.bind_dn) is not (self.password_file is not None):
             raise ValueError("set both bind_dn and password_file, or neither")
         return self

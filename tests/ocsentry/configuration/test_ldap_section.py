@@ -45,6 +45,8 @@ def test_other_urls_are_refused(text):
         ({"filter": '"(uid=alice)"'}, "auth.ldap.filter: the filter does not contain %u"),
         ({"filter": '"(uid=%u"'}, "auth.ldap.filter: "),
         ({"group_filter": '"(cn=x)"'}, "auth.ldap.group_filter: the filter does not contain %d or %u"),
+        ({"url": '["ldaps://a", "ldaps://b"]', "timeout": "60"}, "timeout: all servers may take 120 seconds"),
+        ({"timeout": "0"}, "auth.ldap.timeout"),
         ({"verify": "false"}, "auth.ldap.verify: unknown key"),
     ],
 )
