@@ -7,6 +7,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,13 @@ from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.store import Store
 from admin_api.store.failures import StoreInUseError, is_unavailable
+from admin_api.store.users import UserAttributes
 from lab.postgresql import Postgresql
 from lab.timeouts import TIMEOUT
 from sentry_engine import Engine, Policy
 from tests.admin_api.conftest import FakeSessions
+from vpn_frontend.gateway.interface import Counters
+from vpn_frontend.ports import JournalEntry, Stage
 
 NETWORK = "198.51.100.0/24"
 INSIDE = "198.51.100.7"
@@ -102,3 +106,20 @@ async def test_a_block_is_in_force_while_the_database_is_killed(postgresql, serv
         assert await unit.audit.first_broken() is None
     await enforcement.stop()
     engine.close()
+
+
+async def test_groups_settings_and_usage_are_kept_as_in_sqlite(serving, view):
+    settings = {"network": {"routes": ["10.0.0.0/8"]}, "banner": "Hello"}
+    async with serving.write() as unit:
+        await unit.users.add("alice", "x", UserAttributes(settings=settings, groups=("staff",)))
+        await unit.groups.add(unit.groups.make("staff", label="Staff", note="", settings=settings))
+    record = await serving.find("alice")
+    assert record.overrides["banner"] == "Hello"
+    assert (await serving.group_overrides())["staff"] == {**record.overrides, "label": "Staff"}
+    for moved in (0, 10, 10, 15):
+        counters = Counters(rx_bytes=moved, tx_bytes=2 * moved)
+        stage = Stage.SEEN if moved else Stage.OPENED
+        seen = JournalEntry(stage, replace(view("metered", user="alice"), counters=counters, metered=True))
+        assert await serving.record([seen]) == []
+    usage = (await serving.used_so_far())["alice"]
+    assert (usage.day, usage.month) == (45, 45)

@@ -74,23 +74,20 @@ def test_a_disabled_user_keeps_everything(staff):
     assert staff.json("user", "show", "alice")["enabled"] is True
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (("group", "set", "staff", "rutes=10.0.0.0/8"), "'rutes' is no setting"),
-        (("group", "set", "staff", "routes"), "is not KEY=VALUE"),
-        (("group", "set", "staff", "mtu=big"), "not a whole number"),
-        (("group", "set", "staff", "restrict_to_routes=maybe"), "true or false"),
-        (("group", "set", "staff", "mtu=9"), "greater than or equal to 800"),
-        (("group", "set", "nobody", "mtu=1300"), "There is no group nobody"),
-        (("group", "add", "staff"), "There is a group staff already"),
-        (("group", "add", "a/b"), "pattern"),
-        (("user", "set", "alice", "ipv4=x"), "IPv4"),
-        (("user", "set", "alice", "network.device=x"), "Extra inputs"),
-        (("user", "show", "nobody"), "There is no user nobody"),
-    ],
-)
-def test_errors_are_one_readable_text(staff, arguments, text):
-    done = staff.run(*arguments)
-    assert done.returncode == 1
-    assert text in done.stderr
+def test_errors_are_one_readable_text(staff):
+    for arguments, text in (
+        ("group set staff rutes=10.0.0.0/8", "'rutes' is no setting"),
+        ("group set staff routes", "is not KEY=VALUE"),
+        ("group set staff mtu=big", "not a whole number"),
+        ("group set staff restrict_to_routes=maybe", "true or false"),
+        ("group set staff mtu=9", "greater than or equal to 800"),
+        ("group set nobody mtu=1300", "There is no group nobody"),
+        ("group add staff", "There is a group staff already"),
+        ("group add a/b", "pattern"),
+        ("user set alice ipv4=x", "IPv4"),
+        ("user set alice network.device=x", "Extra inputs"),
+        ("user show nobody", "There is no user nobody"),
+    ):
+        done = staff.run(*arguments.split())
+        assert done.returncode == 1
+        assert text in done.stderr
