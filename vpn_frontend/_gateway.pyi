@@ -131,6 +131,10 @@ class _Lib:
     GW_BUDGETS: int
     GW_RESTRICTION_NETWORKS_MAX: int
     GW_RESTRICTION_PORTS_MAX: int
+    # enum gw_revocation_check
+    GW_REVOCATION_OFF: int
+    GW_REVOCATION_LEAF: int
+    GW_REVOCATION_CHAIN: int
     # enum gw_port_rule
     GW_PORTS_ANY: int
     GW_PORTS_ONLY: int
