@@ -54,6 +54,7 @@ class RuleWatcher:
         self._run = run
         self._lists: tuple[Path, ...] = ()
         self._last = self._fingerprint()
+        self.watching = False  # the kernel has answered since the watch began
 
     def feeds_in_rules(self) -> tuple[FeedRule, ...]:
         """Returns the feeds that the present rule files name."""
@@ -76,6 +77,13 @@ class RuleWatcher:
 
     async def changes(self) -> AsyncIterator[None]:
         """Yields after each change, until cancelled."""
+        try:
+            async for _ in self._changes():
+                yield
+        finally:
+            self.watching = False
+
+    async def _changes(self) -> AsyncIterator[None]:
         while True:
             targets = self._targets()
             with suppress(OSError):  # a folder was removed after it was listed
@@ -88,6 +96,7 @@ class RuleWatcher:
                     yield_on_timeout=True,
                     recursive=False,
                 ):
+                    self.watching = True
                     if await self._run(self._differs):
                         yield
                     if self._targets() != targets:

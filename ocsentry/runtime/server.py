@@ -334,6 +334,9 @@ class Server:
         return None if isinstance(self._kernel, NoKernelFilter) else await self._kernel.check()
 
     async def _check_watcher(self) -> str | None:
+        """A watch that works again ends the problem: it has compared all files since."""
+        if self._watcher.watching:
+            self._watch_problem = None
         return self._watch_problem
 
     async def _watch_rules(self) -> None:

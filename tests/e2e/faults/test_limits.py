@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server reaches its limit of descriptors. Tunnels go on, and all the rest does when there are descriptors again.
+
+host 1 (a tunnel that pings throughout) ─ v1 ┐
+host 2 (connects meanwhile) ───────────── v2 ┴ gateway 10.77.0.1, `ocsentry serve`
+"""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from lab.continuous_ping import ContinuousPing
+from lab.cstp_client import Tunnel, log_in, open_tunnel
+from lab.network import SERVER_IPV4
+from lab.server import INNER_IPV4, PASSWORD
+from lab.timeouts import TIMEOUT, eventually
+
+SPARE = 3  # descriptors that the process may still open
+
+
+@pytest.fixture
+def pings(lab):
+    """A tunnel that pings. No echo request stays unanswered."""
+    server = lab.serve(builtin_limits=False)
+    client = server.connect(lab.host())
+    client.await_up()
+    pings = ContinuousPing(client, INNER_IPV4)
+    pings.await_replies(5)
+    yield server
+    pings.await_replies(pings.replies + 5)
+    assert pings.missing() == []
+
+
+def enters(host) -> bool:
+    """True if bob logs in and gets a tunnel that answers."""
+    try:
+        opened = open_tunnel(host, log_in(host, "bob", PASSWORD))
+    except OSError:
+        return False
+    if not isinstance(opened, Tunnel):
+        return False
+    answered = opened.answers()
+    opened.disconnect()
+    return answered
+
+
+def test_the_limit_of_descriptors(lab, pings):
+    server, host = pings, lab.host()
+    pid = server.program.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    held = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + SPARE, before[1]))
+    streams = [host.namespace.connect((SERVER_IPV4, 443)) for _ in range(4 * SPARE)]  # the kernel accepts these
+    assert len(list(Path(f"/proc/{pid}/fd").iterdir())) <= held + SPARE
+    for stream in streams:
+        stream.close()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    eventually(lambda: enters(host), bool, "a login after the limit", timeout=TIMEOUT)
+    eventually(lambda: server.api.call("GET", "/readyz")[0], lambda status: status == 200, "ready")
+
+
+def test_idle_connections_take_all_descriptors(lab, pings):
+    """The connections stay: the oldest silent ones leave, or wait in the kernel. The tunnel is not among them."""
+    server, host = pings, lab.host()
+    pid = server.program.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    held = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + SPARE, before[1]))
+    streams = [host.namespace.connect((SERVER_IPV4, 443)) for _ in range(50)]
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    assert enters(lab.host())
+    for stream in streams:
+        stream.close()
