@@ -104,6 +104,12 @@ def test_text_that_is_not_utf8(authority):
         read_identity(der.replace(b"alXce", b"al\xffce"), CertificateFields("CN"))
 
 
+def test_a_version_that_does_not_exist(sound):
+    version = b"\xa0\x03\x02\x01"
+    with pytest.raises(CertificateNameError, match="malformed"):
+        read_identity(sound.replace(version + b"\x02", version + b"\x4a", 1), CertificateFields("CN"))
+
+
 @given(st.binary(max_size=300))
 def test_anything_is_refused_or_read(der):
     with pytest.raises(CertificateNameError):
