@@ -20,6 +20,7 @@ from admin_api.app import create_app
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES, Scope
+from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.services import Services
 from admin_api.store import Store
 from admin_api.tokens.service import create_token
@@ -30,6 +31,7 @@ from vpn_frontend.ports import SessionState, SessionView, UserRecord
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.settings import Overrides, VpnSettings
 
+TOTP_KEY = bytes(32)
 NEVER_BLOCK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 CALLER = "192.0.2.200"  # source address of the tests' requests
 
@@ -201,6 +203,7 @@ async def services(store: Store, rules_folder: Path) -> AsyncIterator[Services]:
         version="1.2.3",
         hosts=["api.test"],
         settings=SettingsResolver(VpnSettings(groups=FILE_GROUPS)),
+        totp=TotpIssuer.with_key(TOTP_KEY, "My VPN"),
     )
     events.close()
     await enforcement.stop()
