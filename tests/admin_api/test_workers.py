@@ -194,7 +194,6 @@ def test_no_control_action_uses_the_default_pool():
     assert users == {
         "admin_api/enforcement/rule_listing.py",  # sorts the rules for a list
         "admin_api/store/damage.py",  # at the start
-        "admin_api/store/damage.py",  # at the start
         "admin_api/store/database.py",  # at the start
         "admin_api/users/service.py",  # hashes the password of a new user
         "ocsentry/rule_sources/watcher.py",  # the default; the server passes control threads
