@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17  # PTRACE_*
 _WALL = 0x40000000  # __WALL: threads too
+_EPOLL_WAIT = {"x86_64": {"232", "281"}, "aarch64": {"22"}}  # epoll_wait, epoll_pwait
+_PAUSE = 0.01  # seconds
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -25,10 +28,15 @@ def thread_of(pid: int, name: str) -> int:
 
 @contextmanager
 def stopped_thread(process: int, thread: int) -> Iterator[None]:
-    """Halts ``thread`` of ``process`` in the block. A process that ended meanwhile can be waited for after it."""
-    _ptrace(_SEIZE, thread)
-    _ptrace(_INTERRUPT, thread)
-    os.waitpid(thread, _WALL)
+    """Halts ``thread`` of ``process`` in the block. A process that ended meanwhile can be waited for after it.
+
+    The main thread is halted where it waits for events.
+    """
+    _halt(thread)
+    while process == thread and not _waits_for_events(thread):  # elsewhere it may hold the interpreter
+        _ptrace(_DETACH, thread)
+        time.sleep(_PAUSE)
+        _halt(thread)
     try:
         yield
     finally:
@@ -37,6 +45,16 @@ def stopped_thread(process: int, thread: int) -> Iterator[None]:
         except ProcessLookupError:
             if thread != process:  # a process is not gone before its traced threads were waited for
                 os.waitpid(thread, _WALL)
+
+
+def _halt(thread: int) -> None:
+    _ptrace(_SEIZE, thread)
+    _ptrace(_INTERRUPT, thread)
+    os.waitpid(thread, _WALL)
+
+
+def _waits_for_events(thread: int) -> bool:
+    return Path(f"/proc/{thread}/syscall").read_text().partition(" ")[0] in _EPOLL_WAIT[os.uname().machine]
 
 
 def _ptrace(request: int, thread: int) -> None:

@@ -63,6 +63,7 @@ def test_a_stuck_worker_is_noticed_and_ends_the_server(served, namespace):  # no
 
 
 def test_a_stuck_event_loop_is_noticed_and_ends_the_process(served, namespace):  # noqa: F811
+    assert served.told().startswith("READY=1")
     with stopped_thread(served.process.pid, served.process.pid):
         served.await_event("loop_stuck")
     assert served.process.wait(TIMEOUT) == 1
