@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from vpn_frontend.settings import MAX_PORT
+
 if TYPE_CHECKING:
     from vpn_frontend.settings import Network
 
-MAX_PORT = 65535
 MAX_BUDGETS = 2  # of a session: its own, and one that it shares with other sessions of its user
 
 
