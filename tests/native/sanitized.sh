@@ -19,7 +19,7 @@ flock .build/.sanitized-lock .venv/bin/python -W ignore -c 'from setuptools impo
     build --build-lib "$library" --build-temp "$build/temp"
 
 if [ $# -eq 0 ]; then
-    set -- -m 'not netns'
+    set -- -n 2 -m 'not netns'
     case $OCSENTRY_CORES in *sentry_engine*)
         set -- "$@" tests/sentry_engine/cores tests/sentry_engine/native ;; esac
     case $OCSENTRY_CORES in *vpn_frontend*) set -- "$@" tests/vpn_frontend/native ;; esac
