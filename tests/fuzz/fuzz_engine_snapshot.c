@@ -7,6 +7,7 @@
 /* fuzz-sources: sentry_engine/native/state/sketch.c sentry_engine/native/state/siphash.c sentry_engine/native/table/snapshot.c */
 /* fuzz-sources: sentry_engine/native/table/prefix_rows.c sentry_engine/native/table/cells.c sentry_engine/native/table/flatten.c */
 /* fuzz-sources: sentry_engine/native/table/prefix_table.c sentry_engine/native/state/penalty_rows.c sentry_engine/native/block.c */
+/* fuzz-sources: sentry_engine/native/state/blocklist.c sentry_engine/native/epoch.c */
 #include "block.h"
 #include "decide.h"
 #include "table/snapshot.h"
@@ -18,7 +19,12 @@ static struct se_state_tables state;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+    const struct se_network blocked = {.address = {UINT64_C(0x2001) << 48, 0}, .length = 32};
+
     (void)argc, (void)argv;
+    if (se_blocklist_open(&state.blocklist, &state.secret))
+        return 1;
+    se_blocklist_put(state.blocklist, se_blocklist_reserve(state.blocklist), &blocked, SE_FOREVER);
     return se_windows_open(&state.windows) || se_penalties_open(&state.penalties, &state.secret) || se_sketch_open(&state.sketch);
 }
 
@@ -50,7 +56,7 @@ static struct se_snapshot *build_seed(size_t *size)
 
 static void ask_around(const struct se_policy *policy)
 {
-    const struct se_in_force in_force = {.base = policy};
+    const struct se_in_force in_force = {.policy = policy};
 
     for (uint32_t i = 0; i < 64; i++) {
         struct se_request request = {.event = (uint16_t)(i % 20), .verified = i % 3 != 0, .now = i * 20};
@@ -62,7 +68,7 @@ static void ask_around(const struct se_policy *policy)
         if (i % 4 == 0)
             request.address[10] = request.address[11] = 0xff;
         se_walk_many(&in_force, &state, &request, &verdict, 1);
-        if (verdict.rule != SE_NO_RULE && !(verdict.rule & SE_RULE_KEPT) && verdict.rule >= policy->snapshot->rule_count)
+        if (verdict.rule != SE_NO_RULE && !(verdict.rule & (SE_RULE_KEPT | SE_RULE_BLOCK)) && verdict.rule >= policy->snapshot->rule_count)
             abort();
         se_walk(&in_force, &state, &request, &verdict, steps);
     }
