@@ -74,7 +74,7 @@ class Idempotency:
     async def _answer(self, claim: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read_all(receive)
         if body is None:
-            return  # nobody reads an answer, and part of a body is not what the caller asked for
+            return  # the caller has left, and part of a body is not what it asked for
         digest = _digest(scope, body)
         async with self._services.store.read() as unit:
             kept = await unit.idempotency.get(*claim)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,13 +22,6 @@ MATRIX = WRAPPER.parent / "pam_wrapper" / "pam_matrix.so"  # users and passwords
 MODULES = WRAPPER.parent / "security"
 PASSWORD = "correct horse battery staple"
 OATH_SECRET = "3132333435363738393031323334353637383930"  # of RFC 6238
-
-
-def missing() -> str:
-    """What is not installed, for the reason of a skip; empty: nothing."""
-    needed = [WRAPPER, MATRIX, MODULES / "pam_debug.so", MODULES / "pam_oath.so"]
-    absent = [str(path) for path in needed if not path.exists()]
-    return "" if not absent and shutil.which("oathtool") else f"make .build/test-packages: {absent or 'oathtool'}"
 
 
 class PamServices:

@@ -61,4 +61,4 @@ class BlockTable:
     def following(self, block_id: str | None) -> Iterator[BlockEntry]:
         """Yields the entries after ``block_id`` (``None``: all) in the order of their ids."""
         start = 0 if block_id is None else bisect_right(self._ids, block_id)
-        return (self._by_id[one] for one in self._ids[start:])
+        return (self._by_id[self._ids[at]] for at in range(start, len(self._ids)))

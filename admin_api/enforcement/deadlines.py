@@ -40,7 +40,9 @@ class Deadlines:
 
     def due_names(self, now: float) -> list[str]:
         """Returns the names whose deadline has passed. They stay until removed, so a failed removal is retried."""
-        soonest = self.next_deadline()
-        if soonest is None or soonest > now:
-            return []
-        return [name for name, deadline in self._current.items() if deadline <= now]
+        due: dict[tuple[float, str], None] = {}
+        while (soonest := self.next_deadline()) is not None and soonest <= now:
+            due[heapq.heappop(self._heap)] = None
+        for entry in due:
+            heapq.heappush(self._heap, entry)
+        return [name for _, name in due]

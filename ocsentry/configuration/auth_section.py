@@ -47,7 +47,7 @@ class TotpSection(Section):
     key_file: FilePath = field(
         TOTP.key_file,
         "Key that encrypts the users' secrets in the database. Made at the first start, readable by its owner only. "
-        "Without it nobody can log in with a code: keep a copy apart from the database's.",
+        "Without it no user can log in with a code: keep a copy apart from the database's.",
     )
 
 

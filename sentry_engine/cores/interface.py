@@ -179,7 +179,7 @@ class PolicyCore(Core, Protocol):
     """A core that holds blocks. One change costs the same whatever their number."""
 
     def put_blocks(self, blocks: Sequence[BlockedNetwork]) -> None:
-        """Put blocks in force. One of a known id replaces that one, without a moment between them; its hits begin anew.
+        """Put blocks in force. One of a known id replaces that one, without a moment between them; its hits begin at 0.
 
         Raises ``ValueError`` if there is no room for them all; then nothing changes.
         """

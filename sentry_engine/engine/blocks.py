@@ -18,7 +18,7 @@ from sentry_engine.verdict import Action, Event
 
 MAX_BLOCKS = 1_000_000  # in force at a time
 BLOCK_ORIGIN = Origin("api", "")
-STALE_ENDS = 1024  # of blocks that were replaced or removed; more, and more than there are blocks, are cleared away
+STALE_ENDS = 1024  # of blocks that were replaced or removed; more, and more than there are blocks, are cleared
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Blocks:
             self.by_id[block.rule_id] = block
             if block.expires_at is not None:
                 heapq.heappush(self._ends, (block.expires_at, block.rule_id))
-        if len(self._ends) > len(self.by_id) + STALE_ENDS:
+        if len(self._ends) > 2 * len(self.by_id) + STALE_ENDS:
             ends = (block.expires_at for block in self.by_id.values())
             self._ends = [(end, name) for end, name in zip(ends, self.by_id, strict=True) if end is not None]
             heapq.heapify(self._ends)

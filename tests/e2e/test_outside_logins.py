@@ -6,8 +6,6 @@ host 1 10.77.1.2 ── v1 ── gateway 10.77.0.1, `ocsentry serve`; slapd on 
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from lab import directory_server, pam
@@ -15,7 +13,6 @@ from lab.directory_server import BASE, GROUPS, HOST, PEOPLE, SECURE_PORT, SERVIC
 from lab.server import INNER_IPV4, OCSENTRY, PASSWORD
 
 WRONG = r"wrong username or password"
-needs_pam = pytest.mark.skipif(bool(pam.missing()), reason=pam.missing())
 
 
 @pytest.fixture
@@ -35,7 +32,6 @@ def serve_pam(lab, services, tmp_path):
         server.finish()
 
 
-@needs_pam
 def test_pam_asks_for_password_and_code(lab, services, serve_pam):
     oath = f"auth required pam_oath.so usersfile={services.oath_users} window=5"
     services.write("vpn", "auth requisite matrix", oath, "account required matrix")
@@ -52,7 +48,6 @@ def test_pam_asks_for_password_and_code(lab, services, serve_pam):
     assert refused.await_exit() != 0
 
 
-@needs_pam
 def test_an_expired_password_is_changed_during_the_login(lab, services, serve_pam):
     services.write(
         "vpn", "auth required matrix", "account required pam_debug.so acct=new_authtok_reqd", "password required matrix"
@@ -73,7 +68,6 @@ def test_a_server_starts_its_own_helper_and_ends_it(lab):
     server.finish()
 
 
-@pytest.mark.skipif(not shutil.which("slapd"), reason="slapd is not installed: make .build/test-packages")
 def test_a_user_of_the_directory_logs_in_over_tls(lab, tmp_path):
     folder = tmp_path / "directory"
     folder.mkdir()

@@ -2,7 +2,7 @@
 """The user and the groups that a client's certificate names. Pure.
 
 TLS has verified the certificate before it comes here. A field that is absent, empty, repeated where one value is
-meant, longer than ``MAX_NAME_BYTES``, or not printable text names nobody: the certificate is refused. So a reader
+meant, longer than ``MAX_NAME_BYTES``, or not printable text names no user: the certificate is refused. So a reader
 returns a name or raises, and never an empty name.
 """
 
@@ -42,7 +42,7 @@ _DOTTED = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,9})){1,20}", re.ASCII)
 
 
 class CertificateNameError(Exception):
-    """The certificate names nobody. ``reason`` is a stable code."""
+    """The certificate names no user. ``reason`` is a stable code."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -51,7 +51,7 @@ class Asked:
 
 
 class TotpMethod:
-    """``required``: who must be enrolled: ``all`` users, the members of groups, or nobody (``enrolled``).
+    """``required``: who must be enrolled: ``all`` users, the members of groups, or no others (``enrolled``).
 
     Enrolled users are always asked. ``with_first_form``: the code comes with user name and password; then one text
     stands for every failure. ``clock`` is Unix time.

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-import shutil
 from ipaddress import ip_address
 from types import SimpleNamespace
 
@@ -39,7 +38,6 @@ def section(folder, ca, password=SERVICE_PASSWORD):
 
 
 @pytest.mark.asyncio
-@pytest.mark.skipif(not shutil.which("slapd"), reason="slapd is not installed: make .build/test-packages")
 async def test_the_configured_directory_is_asked(tmp_path, monkeypatch):
     with running(tmp_path, person("alice")) as server:
         monkeypatch.setattr(resolver, "look_up", lambda host: [server.address])

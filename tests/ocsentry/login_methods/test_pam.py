@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab.pam import PASSWORD, PamServices, missing
+from lab.pam import PASSWORD, PamServices
 from ocsentry.configuration.pam_section import PamSection
 from ocsentry.errors import OperatorError
 from ocsentry.login_methods.context import MethodContext
@@ -21,8 +21,6 @@ from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.pam.conversation import ConversationError
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Refused
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents
-
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import pytest
 from lab.namespaces import Claim, Namespace
 from lab.timeouts import TIMEOUT, eventually
 from tests.ocsentry.conftest import CommandLine
-from tests.ocsentry.runtime.test_process import Served
+from tests.ocsentry.runtime.test_process import Served, serving
 
 pytestmark = pytest.mark.netns
 SERVER, BLOCKED, CLIENT = "10.9.0.1", "10.9.0.2", "10.9.0.3"
@@ -54,16 +54,9 @@ def served(tmp_path_factory, initialised, namespace):
     command_line = CommandLine(folder)
     text = re.sub(r'(?m)^listen = "\S*443"$', 'listen = "*:443"', command_line.config.read_text(), count=1)
     command_line.config.write_text(text)
-    server = Served(command_line, namespace.name)
-    try:
-        server.await_event("ready")
+    with serving(Served(command_line, namespace.name)) as server:
         command_line.json("block", BLOCKED)
         yield server
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            server.process.kill()
-        server.process.wait(TIMEOUT)
-        server.notify.close()
 
 
 @contextlib.contextmanager

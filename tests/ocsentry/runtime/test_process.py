@@ -88,9 +88,9 @@ def namespace():
     claim.release()
 
 
-@pytest.fixture
-def served(command_line, namespace):
-    server = Served(command_line, namespace)
+@contextlib.contextmanager
+def serving(server):
+    """A server that is ready, and is killed at the end if it still runs."""
     try:
         server.await_event("ready")
         yield server
@@ -99,6 +99,12 @@ def served(command_line, namespace):
             server.process.kill()
         server.process.wait(TIMEOUT)
         server.notify.close()
+
+
+@pytest.fixture
+def served(command_line, namespace):
+    with serving(Served(command_line, namespace)) as server:
+        yield server
 
 
 def links(namespace):

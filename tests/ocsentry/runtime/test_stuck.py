@@ -13,7 +13,7 @@ import pytest
 
 from lab.stopped_thread import stopped_thread, thread_of
 from lab.timeouts import TIMEOUT
-from tests.ocsentry.runtime.test_process import Served, links, namespace  # noqa: F401 - a fixture
+from tests.ocsentry.runtime.test_process import Served, links, namespace, serving  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.netns
 
@@ -28,15 +28,8 @@ class Watched(Served):
 
 @pytest.fixture
 def served(command_line, namespace):  # noqa: F811
-    server = Watched(command_line, namespace)
-    try:
-        server.await_event("ready")
+    with serving(Watched(command_line, namespace)) as server:
         yield server
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            server.process.kill()
-        server.process.wait(TIMEOUT)
-        server.notify.close()
 
 
 def events(served):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.pam import PASSWORD, PamServices, missing
+from lab.pam import PASSWORD, PamServices
 from lab.timeouts import TIMEOUT
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.helper.protocol import ProtocolError, parse_packet, receive_message, send_message
@@ -17,7 +17,6 @@ from ocsentry.privileges.pam.client import PamHelper
 from ocsentry.privileges.pam.scope import PamScope
 from vpn_frontend.auth.pam.conversation import ConversationError, Ended, Phase, Prompt, Question
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 ADDRESS = ip_address("192.0.2.1")
 PASSWORD_PROMPT = Question((Prompt("Password:", echo=False),), ())
 
