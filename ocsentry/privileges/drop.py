@@ -51,6 +51,7 @@ class Dropped:
 def drop(wanted: Restrictions) -> Dropped:
     """Apply ``wanted`` to this process. Raises ``PrivilegeError``; the process must end then."""
     _require_one_thread()
+    linux.set_arena_limit()
     missing: list[str] = []
     try:
         if not capabilities.drop_bounding_set(wanted.capabilities):

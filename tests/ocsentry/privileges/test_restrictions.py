@@ -27,6 +27,25 @@ program = build(Role.MAIN, "errno")
 print(drop(Restrictions(None, program, Reach((Path("/proc/self"),), ()))))
 """
 
+ARENAS = """
+import ctypes, threading
+from ocsentry.privileges import filters, syscalls
+from ocsentry.privileges.drop import Restrictions, drop
+from ocsentry.privileges.filters import Role, build
+filters._CALLS[Role.MAIN] = syscalls.MAIN - {"open", "openat", "stat", "newfstatat"}  # a worker's, and new threads
+malloc, met = ctypes.CDLL(None).malloc, threading.Barrier(21)
+def work():
+    malloc(100_000)
+    met.wait()
+program = build(Role.MAIN, "kill")
+drop(Restrictions(None, None, None))
+filters.load(program)
+for _ in range(20):
+    threading.Thread(target=work).start()
+met.wait()
+print("done")
+"""
+
 
 def run(change):
     command = [sys.executable, "-c", OLD_KERNEL.format(change=change)]
@@ -47,6 +66,13 @@ def test_a_filter_is_a_program_that_the_kernel_can_take(role):
     program = build(role, "errno")
     assert len(program) % 8 == 0
     assert 0 < len(program) // 8 < 4096  # BPF_MAXINSNS
+
+
+@pytest.mark.netns
+def test_a_worker_that_makes_an_arena_of_malloc_opens_no_file():
+    command = [sys.executable, "-c", ARENAS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
 def test_a_kernel_without_landlock_is_said_to_lack_it():
