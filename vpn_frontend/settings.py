@@ -205,6 +205,8 @@ class AuthSettings:
     banner: str = ""  # shown after login
     groups: tuple[str, ...] = ()  # offered in the form, beside those with a label; none of either: none is asked for
     no_group_label: str = ""  # text of the form's option for no group; empty: there is none
+    ocpasswd_file: Path | None = None  # ocserv's password file, read at each login; None: the store's passwords
+    oath_file: Path | None = None  # liboath's users file, read at each login
     totp: TotpSettings = field(default_factory=TotpSettings)
     certificate: CertificateSettings = field(default_factory=CertificateSettings)
 
@@ -294,6 +296,10 @@ class VpnSettings:
     bandwidth: BandwidthSettings = field(default_factory=BandwidthSettings)
     quota: QuotaSettings = field(default_factory=QuotaSettings)
     profile: str = ""  # the client profile, XML; empty: none
+    user_config_dir: Path | None = None  # ocserv's config-per-user, read at each login
+    group_config_dir: Path | None = None  # config-per-group
+    default_user_config: Path | None = None  # for users without a file there
+    default_group_config: Path | None = None
     limits: LimitSettings = field(default_factory=LimitSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)

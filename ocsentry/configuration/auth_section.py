@@ -14,6 +14,7 @@ from ocsentry.configuration.fields import (
     SECONDS,
     Count,
     FilePath,
+    OptionalPath,
     Seconds,
     Section,
     Switch,
@@ -79,6 +80,15 @@ class AuthSection(Section):
     no_group_label: GroupLabel = field(
         AUTH.no_group_label,
         "Text of the form's option for no group, which comes first. Empty: the user has to choose a group.",
+    )
+    ocpasswd_file: OptionalPath = field(
+        AUTH.ocpasswd_file or "",
+        "Password file of ocserv (`name:groups:hash`) for the method `password`, read at each login. Empty: the "
+        "passwords of the store.",
+    )
+    oath_file: OptionalPath = field(
+        AUTH.oath_file or "",
+        "File with the users' one-time password secrets (liboath's users file, ocserv's `otp=`), read at each login.",
     )
     certificate: CertificateSection = section()
     ldap: LdapSection = section()

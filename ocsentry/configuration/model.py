@@ -106,6 +106,19 @@ class VpnSection(Section):
     profile: ProfileFile = _field(
         VPN.profile, "File with a client profile of AnyConnect (XML), which clients fetch after the login. Empty: none."
     )
+    user_config_dir: OptionalPath = _field(
+        VPN.user_config_dir or "",
+        "Folder with a file of ocserv's keys for each user (`config-per-user`), read at each login. Empty: none.",
+    )
+    group_config_dir: OptionalPath = _field(
+        VPN.group_config_dir or "", "The same for each group (`config-per-group`). Users override groups."
+    )
+    default_user_config: OptionalPath = _field(
+        VPN.default_user_config or "", "File for users without a file in `user_config_dir`. Empty: none."
+    )
+    default_group_config: OptionalPath = _field(
+        VPN.default_group_config or "", "File for groups without a file in `group_config_dir`. Empty: none."
+    )
     network: NetworkSection = _section()
     bandwidth: BandwidthSection = _section()
     quota: QuotaSection = _section()
