@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from lab.resource_usage import cpu_seconds, process_tree
+from lab.processes.resource_usage import cpu_seconds, process_tree
 
 _CLOSE_TRIES, _CLOSE_REST = 40, 0.05  # times, seconds: until the last process was reaped
 _NUMBERS = itertools.count()

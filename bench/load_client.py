@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.network import SERVER_IPV4
-from lab.programs import Program
+from lab.processes.programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable

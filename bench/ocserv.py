@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from lab.namespaces import run
-from lab.programs import Program
+from lab.processes.programs import Program
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,17 +15,17 @@ from bench.ocserv import Ocserv
 from bench.wireguard import ClientEnd, Wireguard
 from bench.wireguard import installed as wireguard_installed
 from lab.certificates import make_certificate
+from lab.clients.openconnect import OpenConnect
 from lab.namespaces import Claim
 from lab.network import Host, Network
-from lab.openconnect import OpenConnect
-from lab.resource_usage import process_tree, proportional_set_size
+from lab.processes.resource_usage import process_tree, proportional_set_size
 from lab.server import OCSENTRY, PASSWORD, Server, ServerTemplate, make_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lab.programs import Program
+    from lab.processes.programs import Program
 
 USER = "bench"
 MTU = 1400

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lab.namespaces import run
 from lab.network import SERVER_IPV4
-from lab.programs import Program
+from lab.processes.programs import Program
 
 if TYPE_CHECKING:
     from lab.namespaces import Namespace

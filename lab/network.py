@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
-from lab.impairment import ImpairedLink
 from lab.namespaces import Claim, Namespace
+from lab.traffic.impairment import ImpairedLink
 
 if TYPE_CHECKING:
-    from lab.programs import Program
+    from lab.processes.programs import Program
 
 SERVER_IPV4 = "10.77.0.1"
 SERVER_IPV6 = "fd77::1"

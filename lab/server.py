@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.api import ADMIN_PORT, Api, command_line
 from lab.certificates import Certificate, make_certificate
+from lab.clients.api import ADMIN_PORT, Api, command_line
+from lab.clients.openconnect import OpenConnect
 from lab.namespaces import run
 from lab.network import SERVER_IPV4
-from lab.openconnect import OpenConnect
-from lab.programs import Program
+from lab.processes.programs import Program
 from lab.timeouts import TIMEOUT, eventually
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin_api.store.users import fold_name
+from admin_api.store.identities.users import fold_name
 
 if TYPE_CHECKING:
     from admin_api.second_factors.secret_box import SecretBox

@@ -20,8 +20,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
+from admin_api.store.accounting.journal import record
 from admin_api.store.damage import check_file, damage_told
-from admin_api.store.journal import record
 from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import upgrade
 from admin_api.store.server_claim import ServerClaim

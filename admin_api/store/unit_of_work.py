@@ -5,20 +5,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin_api.store.accounting import AccountingRepository
+from admin_api.store.accounting.deliveries import AccountingRepository
+from admin_api.store.accounting.sessions import SessionRepository
+from admin_api.store.accounting.usage import UsageRepository
 from admin_api.store.audit import AuditRepository
-from admin_api.store.blocks import BlockRepository
-from admin_api.store.groups import GroupRepository
 from admin_api.store.idempotency import IdempotencyRepository
-from admin_api.store.penalties import PenaltyRepository
-from admin_api.store.rules import RuleRepository
-from admin_api.store.sessions import SessionRepository
-from admin_api.store.table_snapshot import TableSnapshot
+from admin_api.store.identities.groups import GroupRepository
+from admin_api.store.identities.tokens import TokenRepository
+from admin_api.store.identities.totp import TotpRepository
+from admin_api.store.identities.users import UserRepository
+from admin_api.store.policy.blocks import BlockRepository
+from admin_api.store.policy.penalties import PenaltyRepository
+from admin_api.store.policy.rules import RuleRepository
+from admin_api.store.policy.table_snapshot import TableSnapshot
 from admin_api.store.tables import StoredLocation, StoredSource
-from admin_api.store.tokens import TokenRepository
-from admin_api.store.totp import TotpRepository
-from admin_api.store.usage import UsageRepository
-from admin_api.store.users import UserRepository
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession

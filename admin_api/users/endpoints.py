@@ -15,8 +15,8 @@ from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.services import Services
 from admin_api.session_settings.effective import show_effective, split_changed
 from admin_api.session_settings.overrides import render_user_settings
+from admin_api.store.identities.users import as_record
 from admin_api.store.tables import User
-from admin_api.store.users import as_record
 from admin_api.users import service
 from admin_api.users.schemas import (
     UserChanged,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from admin_api.http.conditions import etag_of_version, expect_unchanged
 from admin_api.http.problems import ApiError, ProblemKind
-from admin_api.store.users import as_record
+from admin_api.store.identities.users import as_record
 from vpn_frontend.auth.password import hash_password
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.peers import OurPeer
 from bench.workload import Sample, Scale
-from lab.probes import closes_without_data
+from lab.traffic.probes import closes_without_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

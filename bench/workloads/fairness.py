@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from bench.peers import Peer
-    from lab.programs import Program
+    from lab.processes.programs import Program
 
 OTHERS = 8
 RATE = 20.0  # Mbit/s of each; together a fifth of either server's capacity

@@ -9,7 +9,7 @@ from bench import load_client
 from bench.drops import udp_counter
 from bench.workload import Sample, Scale
 from bench.workloads.openconnect import PING_INTERVAL, tunnel
-from lab.continuous_ping import ContinuousPing
+from lab.traffic.continuous_ping import ContinuousPing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

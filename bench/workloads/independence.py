@@ -18,8 +18,8 @@ from bench.peers import OurPeer
 from bench.workload import Sample, Scale
 from bench.workloads.openconnect import tunnel
 from bench.workloads.saturation import SINK, pushing, sink
-from lab import stressors
-from lab.continuous_ping import ContinuousPing
+from lab.processes import stressors
+from lab.traffic.continuous_ping import ContinuousPing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.workload import Sample, Scale, Workload
-from lab.programs import Program
+from lab.processes.programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bench.load_client import TrafficSample
     from bench.peers import Peer
-    from lab.programs import Program
+    from lab.processes.programs import Program
 
 PACKET = 1300  # bytes of an inner packet of the load client
 HEADERS = 28  # bytes of it: IPv4 and UDP

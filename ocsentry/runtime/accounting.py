@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from admin_api.store.accounting_ledger import StoredLedger
+from admin_api.store.accounting.ledger import StoredLedger
 from ocsentry.login_methods.radius import open_servers
 from vpn_frontend.accounting.reporter import AccountingReporter
 from vpn_frontend.ports import CloseReason

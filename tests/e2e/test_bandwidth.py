@@ -13,7 +13,7 @@ import pytest
 
 from lab.server import INNER_IPV4
 from lab.timeouts import TIMEOUT
-from lab.transfer import listen
+from lab.traffic.transfer import listen
 
 RATE = 1_250_000  # bytes per second: 10 Mbit/s
 WARM_UP, SECONDS = 1.0, 4.0

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.probes import ProbeResult, await_probe, closes_without_data, probe
 from lab.server import INNER_IPV4
 from lab.timeouts import eventually, time_limit
+from lab.traffic.probes import ProbeResult, await_probe, closes_without_data, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """DTLS with openconnect's two key exchanges, over good links and impaired ones.
 
-host 1 10.77.1.2 ── router (lab/impairment.py: loss, duplication, reordering) ── gateway 10.77.0.1, `ocsentry serve`
+host 1 10.77.1.2 ── router (loss, duplication, reordering: lab/traffic) ── gateway 10.77.0.1, `ocsentry serve`
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import time
 
 import pytest
 
-from lab.continuous_ping import ContinuousPing
-from lab.impairment import NONE, Impairment
 from lab.network import SERVER_IPV4, SERVER_IPV6
 from lab.server import INNER_IPV4, INNER_IPV6
 from lab.timeouts import TIMEOUT, time_limit
-from lab.transfer import transfer
+from lab.traffic.continuous_ping import ContinuousPing
+from lab.traffic.impairment import NONE, Impairment
+from lab.traffic.transfer import transfer
 
 UP_SECONDS = 2.0
 DPD = 4  # seconds

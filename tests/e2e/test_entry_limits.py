@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 
-from lab.probes import ProbeResult, await_probe, closes_without_data, probe
 from lab.server import INNER_IPV4
+from lab.traffic.probes import ProbeResult, await_probe, closes_without_data, probe
 
 PENALTY = 2  # seconds, for tests that wait for its end
 LONG_PENALTY = 600  # seconds, for tests that must finish before its end on any machine

@@ -16,7 +16,7 @@ import pytest
 from lab.network import SERVER_IPV4
 from lab.server import INNER_IPV4
 from lab.timeouts import STRICT, eventually
-from lab.transfer import listen, transfer
+from lab.traffic.transfer import listen, transfer
 
 RATE = 1_250_000  # bytes per second: 10 Mbit/s
 BURST = RATE // 4  # bytes that the bucket holds

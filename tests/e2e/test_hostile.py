@@ -17,12 +17,12 @@ from contextlib import suppress
 
 import pytest
 
-from lab.continuous_ping import ContinuousPing
 from lab.network import SERVER_IPV4
-from lab.probes import ProbeResult, drain, open_tls, probe
-from lab.resource_usage import proportional_set_size
+from lab.processes.resource_usage import proportional_set_size
 from lab.server import INNER_IPV4
 from lab.timeouts import TIMEOUT
+from lab.traffic.continuous_ping import ContinuousPing
+from lab.traffic.probes import ProbeResult, drain, open_tls, probe
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

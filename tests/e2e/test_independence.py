@@ -15,11 +15,11 @@ import statistics
 import threading
 import time
 
-from lab import stressors
-from lab.continuous_ping import ContinuousPing
-from lab.scheduling import prefer_threads
+from lab.processes import stressors
+from lab.processes.scheduling import prefer_threads
 from lab.server import INNER_IPV4
 from lab.timeouts import TIMEOUT, time_limit
+from lab.traffic.continuous_ping import ContinuousPing
 
 PREFIXES = int(os.environ.get("OCSENTRY_PREFIXES", "1000000"))
 CALLS = 1000  # requested per second; a slower machine answers fewer and is as busy

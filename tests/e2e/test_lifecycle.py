@@ -12,8 +12,8 @@ import signal
 
 import pytest
 
-from lab.probes import ProbeResult, probe
 from lab.server import DEVICE, INNER_IPV4, ocsentry
+from lab.traffic.probes import ProbeResult, probe
 
 
 def test_stop_tells_clients_and_removes_device_and_socket(lab):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import lab.browser
+import lab.clients.browser
 from lab.network import SERVER_IPV4
-from lab.programs import Program
+from lab.processes.programs import Program
 
 if TYPE_CHECKING:
     from lab.server import Server
@@ -51,7 +51,7 @@ def browser(folder: Path, user: str) -> Path:
     """A program that openconnect starts with a URL."""
     script = folder / f"browser{user}"
     script.write_text(
-        f"#!/bin/sh\nexec {sys.executable} {lab.browser.__file__} --user {user} "
+        f"#!/bin/sh\nexec {sys.executable} {lab.clients.browser.__file__} --user {user} "
         f'--provider {PROVIDER}={SERVER_IPV4}:{PORT} "$1"\n'
     )
     script.chmod(0o755)

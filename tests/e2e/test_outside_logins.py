@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import pytest
 
-from lab import directory_server, pam
-from lab.directory_server import BASE, GROUPS, HOST, PEOPLE, SECURE_PORT, SERVICE_DN, SERVICE_PASSWORD, group, person
 from lab.server import INNER_IPV4, OCSENTRY, PASSWORD
+from lab.services import directory_server, pam
+from lab.services.directory_server import (
+    BASE,
+    GROUPS,
+    HOST,
+    PEOPLE,
+    SECURE_PORT,
+    SERVICE_DN,
+    SERVICE_PASSWORD,
+    group,
+    person,
+)
 
 WRONG = r"wrong username or password"
 

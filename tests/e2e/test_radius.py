@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab.freeradius import PASSWORD, FreeRadius
 from lab.server import INNER_IPV4
+from lab.services.freeradius import PASSWORD, FreeRadius
 
 
 @pytest.fixture

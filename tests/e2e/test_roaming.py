@@ -13,9 +13,9 @@ import signal
 
 import pytest
 
-from lab.continuous_ping import ContinuousPing
 from lab.server import INNER_IPV4
 from lab.timeouts import TIMEOUT
+from lab.traffic.continuous_ping import ContinuousPing
 
 DPD = 4  # seconds
 ROAMS = 20

@@ -15,11 +15,11 @@ from collections import Counter
 
 import pytest
 
-from lab.continuous_ping import ContinuousPing
-from lab.openconnect import OpenConnect
-from lab.probes import probe
-from lab.resource_usage import proportional_set_size
+from lab.clients.openconnect import OpenConnect
+from lab.processes.resource_usage import proportional_set_size
 from lab.server import INNER_IPV4
+from lab.traffic.continuous_ping import ContinuousPing
+from lab.traffic.probes import probe
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "0"))
 WARM_ROUNDS = 30  # until pools, caches and arenas are full

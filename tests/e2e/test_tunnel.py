@@ -14,7 +14,7 @@ import pytest
 
 from lab.network import SERVER_IPV6
 from lab.server import INNER_IPV4, INNER_IPV6
-from lab.transfer import transfer
+from lab.traffic.transfer import transfer
 
 # Bytes each way. 1 GB takes some 20 s on two cores; run that after a change of the data path.
 TRANSFER_BYTES = int(os.environ.get("OCSENTRY_TRANSFER_BYTES", "268435456"))

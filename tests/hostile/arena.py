@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.continuous_ping import ContinuousPing
-from lab.cstp_client import Answer, Tunnel, log_in, open_tunnel
-from lab.probes import ProbeResult, probe
-from lab.resource_usage import process_tree, proportional_set_size
+from lab.clients.cstp_client import Answer, Tunnel, log_in, open_tunnel
+from lab.processes.resource_usage import process_tree, proportional_set_size
 from lab.server import INNER_IPV4, PASSWORD, Server
 from lab.timeouts import eventually
+from lab.traffic.continuous_ping import ContinuousPing
+from lab.traffic.probes import ProbeResult, probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lab.programs import Line
+    from lab.processes.programs import Line
 
 USERS = ("alice", "bob", "carol", "mallory")  # alice and bob hold the tunnels that ping, carol connects in cases
 MAX_DEVICES = 10  # of one user

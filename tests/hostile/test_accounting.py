@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab.cstp_client import DATA, DISCONNECT, Answer, Tunnel, frame, log_in, open_tunnel, read_answer
-from lab.probes import open_tls
+from lab.clients.cstp_client import DATA, DISCONNECT, Answer, Tunnel, frame, log_in, open_tunnel, read_answer
 from lab.server import INNER_IPV4, PASSWORD
+from lab.traffic.probes import open_tls
 from tests.hostile.arena import MAX_DEVICES
 
 UDP_HEADERS = 28  # bytes of an IPv4 and a UDP header

@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import pytest
 
-from lab.api import ADMIN_PORT, Api
-from lab.probes import ProbeResult, drain, probe
+from lab.clients.api import ADMIN_PORT, Api
 from lab.timeouts import TIMEOUT
+from lab.traffic.probes import ProbeResult, drain, probe
 
 CHANCE = random.Random(5)
 LOCAL = ("127.0.0.1", ADMIN_PORT)

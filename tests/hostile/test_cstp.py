@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from lab.cstp_client import (
+from lab.clients.cstp_client import (
     COMPRESSED,
     DATA,
     DISCONNECT,
@@ -23,7 +23,7 @@ from lab.cstp_client import (
     frame,
     open_tunnel,
 )
-from lab.probes import drain, open_tls
+from lab.traffic.probes import drain, open_tls
 
 CHANCE = random.Random(3)
 MAX_PAYLOAD = 16_376  # a frame fills one TLS record

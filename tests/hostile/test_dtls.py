@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from lab.network import SERVER_IPV4, SERVER_IPV6
-from lab.probes import probe
+from lab.traffic.probes import probe
 
 PORT = 443
 CHANCE = random.Random(4)

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from lab.cstp_client import connect_request, login_request, read_answer
-from lab.probes import drain, open_tls
+from lab.clients.cstp_client import connect_request, login_request, read_answer
+from lab.traffic.probes import drain, open_tls
 
 HOST = b"Host: vpn.example.org\r\n"
 CHANCE = random.Random(2)

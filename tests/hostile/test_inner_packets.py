@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from lab.cstp_client import DATA, frame
+from lab.clients.cstp_client import DATA, frame
 from lab.server import DEVICE, INNER_IPV4, INNER_IPV6
 from lab.timeouts import TIMEOUT
 from tests.hostile.test_accounting import datagram

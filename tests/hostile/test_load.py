@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab.cstp_client import Tunnel, log_in, open_tunnel
+from lab.clients.cstp_client import Tunnel, log_in, open_tunnel
 from lab.server import PASSWORD
 from lab.timeouts import eventually, time_limit
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 
 import pytest
 
-from lab.cstp_client import Answer, log_in, login_request, open_tunnel, read_answer
-from lab.probes import open_tls
+from lab.clients.cstp_client import Answer, log_in, login_request, open_tunnel, read_answer
 from lab.server import PASSWORD
+from lab.traffic.probes import open_tls
 
 EXPANSION = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
 AUTH = "<auth><username>carol</username><password>wrong</password></auth>"

@@ -12,8 +12,8 @@ from contextlib import suppress
 import pytest
 
 from lab.network import SERVER_IPV4, SERVER_IPV6
-from lab.probes import drain, open_tls, tls_context
 from lab.timeouts import TIMEOUT
+from lab.traffic.probes import drain, open_tls, tls_context
 
 PORT = 443
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)

@@ -18,8 +18,8 @@ from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.store import Store
 from admin_api.store.failures import StoreInUseError, is_unavailable
-from admin_api.store.users import UserAttributes
-from lab.postgresql import Postgresql
+from admin_api.store.identities.users import UserAttributes
+from lab.services.postgresql import Postgresql
 from lab.timeouts import TIMEOUT
 from sentry_engine import Engine, Policy
 from tests.admin_api.conftest import FakeSessions

@@ -5,8 +5,8 @@ import asyncio
 
 import pytest
 
+from admin_api.store.identities.users import UserAttributes
 from admin_api.store.read_cache import ReadCache
-from admin_api.store.users import UserAttributes
 from vpn_frontend.ports import UserRecord
 
 pytestmark = pytest.mark.asyncio

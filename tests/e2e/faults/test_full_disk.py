@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.continuous_ping import ContinuousPing
-from lab.probes import ProbeResult, probe
 from lab.server import INNER_IPV4, OCSENTRY
 from lab.timeouts import eventually
+from lab.traffic.continuous_ping import ContinuousPing
+from lab.traffic.probes import ProbeResult, probe
 
 STORE = 'mkdir -p store && mount -t tmpfs -o size=1m none store && cp ocsentry.db store && exec "$@"'
 LAUNCHER = ("unshare", "--mount", "sh", "-c", STORE, "sh", OCSENTRY)

@@ -17,13 +17,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.cstp_client import Tunnel, log_in, open_tunnel
-from lab.resource_usage import process_tree
+from lab.clients.cstp_client import Tunnel, log_in, open_tunnel
+from lab.processes.resource_usage import process_tree
 from lab.server import PASSWORD
 from lab.timeouts import eventually
 
 if TYPE_CHECKING:
-    from lab.api import Api
+    from lab.clients.api import Api
 
 ROUNDS = int(os.environ.get("OCSENTRY_KILL_ROUNDS", "10"))
 SEED = 20301207

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.continuous_ping import ContinuousPing
-from lab.cstp_client import Tunnel, log_in, open_tunnel
+from lab.clients.cstp_client import Tunnel, log_in, open_tunnel
 from lab.network import SERVER_IPV4
 from lab.server import INNER_IPV4, PASSWORD
 from lab.timeouts import TIMEOUT, eventually
+from lab.traffic.continuous_ping import ContinuousPing
 
 SPARE = 3  # descriptors that the process may still open
 

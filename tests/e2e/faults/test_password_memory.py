@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lab.cstp_client import Tunnel, log_in, open_tunnel
-from lab.resource_usage import process_tree
+from lab.clients.cstp_client import Tunnel, log_in, open_tunnel
+from lab.processes.resource_usage import process_tree
 from lab.server import PASSWORD
 
 IN_A_REQUEST = f"<password>{PASSWORD}<".encode()

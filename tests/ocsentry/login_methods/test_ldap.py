@@ -4,7 +4,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab.directory_server import BASE, HOST, PASSWORD, SECURE_PORT, SERVICE_DN, SERVICE_PASSWORD, person, running
+from lab.services.directory_server import (
+    BASE,
+    HOST,
+    PASSWORD,
+    SECURE_PORT,
+    SERVICE_DN,
+    SERVICE_PASSWORD,
+    person,
+    running,
+)
 from ocsentry.configuration.ldap_section import LdapSection
 from ocsentry.errors import OperatorError
 from ocsentry.login_methods.context import MethodContext

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab.pam import PASSWORD, PamServices
+from lab.services.pam import PASSWORD, PamServices
 from ocsentry.configuration.pam_section import PamSection
 from ocsentry.errors import OperatorError
 from ocsentry.login_methods.context import MethodContext

@@ -24,7 +24,7 @@ import pytest
 
 from lab.certificates import make_certificate
 from lab.namespaces import Claim, Namespace
-from lab.other_user import readable_by_all
+from lab.processes.other_user import readable_by_all
 from lab.timeouts import TIMEOUT
 from ocsentry.privileges.capabilities import CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE
 from tests.ocsentry.conftest import OCSENTRY, CommandLine

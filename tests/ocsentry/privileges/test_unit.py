@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from lab.namespaces import Claim, Namespace
-from lab.other_user import readable_by_all
+from lab.processes.other_user import readable_by_all
 from lab.timeouts import TIMEOUT
 from tests.ocsentry.conftest import OCSENTRY, CommandLine
 from tests.ocsentry.privileges.test_served import USER, configure, own, threads

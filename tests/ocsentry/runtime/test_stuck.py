@@ -11,7 +11,7 @@ import json
 
 import pytest
 
-from lab.stopped_thread import stopped_thread, thread_of
+from lab.processes.stopped_thread import stopped_thread, thread_of
 from lab.timeouts import TIMEOUT
 from tests.ocsentry.runtime.test_process import Served, links, namespace, serving  # noqa: F401 - a fixture
 

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 from admin_api.store import Store
-from admin_api.store.accounting_ledger import StoredLedger
-from lab.freeradius import PASSWORD, SECRET, FreeRadius, Here
+from admin_api.store.accounting.ledger import StoredLedger
+from lab.services.freeradius import PASSWORD, SECRET, FreeRadius, Here
 from lab.timeouts import TIMEOUT
 from ocsentry.late_sessions import LateSessions
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port

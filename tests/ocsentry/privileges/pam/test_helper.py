@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.pam import PASSWORD, PamServices
+from lab.services.pam import PASSWORD, PamServices
 from lab.timeouts import TIMEOUT
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.helper.protocol import ProtocolError, parse_packet, receive_message, send_message

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 from sansldap import LDAPResultCode
 
-from lab.directory_server import make_authority
+from lab.services.directory_server import make_authority
 from tests.vpn_frontend.auth.ldap.hostile_server import Script, entry, listening
 from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.ldap.connection import LdapConnection, LdapError

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from lab.directory_server import (
+from lab.services.directory_server import (
     BASE,
     GROUPS,
     HOST,

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 import pytest
 import pytest_asyncio
 
-from lab.freeradius import PASSWORD, SECRET, FreeRadius, Here
+from lab.services.freeradius import PASSWORD, SECRET, FreeRadius, Here
 from tests.vpn_frontend.auth.scripted import outcome_of
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend.auth.method import LoginRequest

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from admin_api.clock import Clock
 from admin_api.store import Store
-from admin_api.store.users import UserAttributes
+from admin_api.store.identities.users import UserAttributes
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import CloseReason, JournalEntry, Stage, Usage
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from lab.probes import open_tls
+from lab.traffic.probes import open_tls
 
 if TYPE_CHECKING:
     import ssl

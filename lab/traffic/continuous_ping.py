@@ -7,7 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from lab.programs import Program
+from lab.processes.programs import Program
 from lab.timeouts import TIMEOUT
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.icmp_echo import answered_share
 from lab.network import SERVER_IPV4, Host
-from lab.programs import Line, Program
+from lab.processes.programs import Line, Program
 from lab.timeouts import TIMEOUT
+from lab.traffic.icmp_echo import answered_share
 
 SCRIPT = Path(__file__).with_name("vpnc-script")
 DTLS_UP = r"Established DTLS connection"

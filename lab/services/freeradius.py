@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.programs import Program
+from lab.processes.programs import Program
 from lab.timeouts import eventually
 
 if TYPE_CHECKING:

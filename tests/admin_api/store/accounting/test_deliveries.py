@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 
 from admin_api.store import Store
-from admin_api.store.accounting_ledger import StoredLedger
+from admin_api.store.accounting.ledger import StoredLedger
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import CloseReason, JournalEntry, RemoteLogin, Stage
 

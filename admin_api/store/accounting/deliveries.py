@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import delete, insert, select, update
 
-from admin_api.store.accounts import COUNTED
+from admin_api.store.accounting.session_rows import COUNTED
 from admin_api.store.tables import SessionAccounting, SessionRecord
 from vpn_frontend.accounting.ledger import AccountedSession
 from vpn_frontend.gateway.interface import Counters

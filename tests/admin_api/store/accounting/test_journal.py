@@ -169,7 +169,7 @@ async def test_the_sources_of_a_user_s_sessions(store, view, user, address, know
 
 
 async def test_only_the_latest_sessions_of_a_user_count(store, view, monkeypatch):
-    monkeypatch.setattr("admin_api.store.sessions.MAX_LATEST", 2)
+    monkeypatch.setattr("admin_api.store.accounting.sessions.MAX_LATEST", 2)
     for number in range(4):
         began = view().started_at + timedelta(minutes=number)
         await record_at_once(store, opened(view(f"s{number}", address=f"203.0.113.{number}", started_at=began)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
-from admin_api.store.accounts import (
+from admin_api.store.accounting.session_rows import (
     ROWS,
     begin_account,
     end_account,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from admin_api.clock import Clock
-    from admin_api.store.accounts import Account
+    from admin_api.store.accounting.session_rows import Account
     from vpn_frontend.ports import JournalEntry
     from vpn_frontend.settings import Address
 

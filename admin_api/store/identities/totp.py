@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, delete, func, or_, select, update
 
+from admin_api.store.identities.users import fold_name
 from admin_api.store.tables import BackupCode, Totp, User
-from admin_api.store.users import fold_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
