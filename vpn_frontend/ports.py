@@ -99,7 +99,8 @@ class SessionView:
     port: int
     ipv4: IPv4Address | None
     ipv6: IPv6Address | None
-    started_at: datetime  # aware, UTC
+    logged_in_at: datetime  # aware, UTC; the tunnel opens later
+    started_at: datetime
     state: SessionState
     transport: str
     tls_version: str

@@ -30,6 +30,8 @@ OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  #
 MethodName = Literal["password", "certificate", "ldap", "pam", "radius", "totp", "oidc"]
 AtConnect = Literal["same", "optional"]  # what a tunnel needs of the certificate of its login
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
+RekeyMethod = Literal["ssl", "new-tunnel"]
+DtlsMode = Literal["certificate", "psk", "resumption"]  # ways to key a client's DTLS, see protocol.dtls_negotiation
 PortProtocol = Literal["tcp", "udp", "sctp", "icmp", "icmpv6", "esp"]
 PORT_PROTOCOLS: tuple[PortProtocol, ...] = get_args(PortProtocol)
 PROTOCOLS_WITH_PORTS: frozenset[PortProtocol] = frozenset({"tcp", "udp", "sctp"})
@@ -164,12 +166,20 @@ class SessionSettings:
     """``[vpn.session]``."""
 
     cookie_timeout: int = 300  # how long a session without a channel waits for its client
+    disconnect_grace: int = 15  # how long a client that said goodbye may come back; Cisco's say it before they roam
     idle_timeout: int = 0
+    mobile_idle_timeout: int = 0  # for phones; 0: ``idle_timeout``
     session_timeout: int = 0  # since the login, regardless of reconnects
     dpd: int = 90
     mobile_dpd: int = 1800  # for phones, which sleep
     keepalive: int = 32400
     rekey_time: int = 172800
+    rekey_method: RekeyMethod = "ssl"
+    deny_roaming: bool = False  # a session is bound to the address of its login
+
+    def idle_timeout_of(self, *, mobile: bool) -> int:
+        """That of a mobile client, or of another one."""
+        return (mobile and self.mobile_idle_timeout) or self.idle_timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +250,7 @@ class Overrides(TypedDict, total=False):
     expires_at: datetime  # aware
     static_ipv4: IPv4Address
     static_ipv6: IPv6Address
+    hostname: str  # that the client is given
 
 
 NO_GROUPS: Mapping[str, Overrides] = MappingProxyType({})
@@ -287,6 +298,7 @@ class VpnSettings:
 
     listen: tuple[Endpoint, ...] = (Endpoint(IPv4Address("0.0.0.0"), 443),)  # noqa: S104 - a VPN server faces the world
     dtls: bool = True
+    dtls_modes: tuple[DtlsMode, ...] = ("certificate", "psk", "resumption")
     dtls_listen: tuple[Endpoint, ...] = ()
     certificate: Path = Path("server.crt")  # PEM chain
     private_key: Path = Path("server.key")

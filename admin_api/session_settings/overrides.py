@@ -113,6 +113,11 @@ Profile = Annotated[
     AfterValidator(check_profile),
     Field(description="Client profile of AnyConnect, an XML document.", examples=["<AnyConnectProfile/>"]),
 ]
+Hostname = Annotated[
+    str,
+    StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)?$"),
+    Field(description="Host name that the client is given. Empty: the one that it sends.", examples=["laptop-7"]),
+]
 Banner = Annotated[ShownText, Field(description="Text shown after the login.")]
 
 
@@ -126,6 +131,7 @@ class UserSettings(TypedDict, total=False):
     session: SessionOverrides
     banner: Banner
     profile: Profile
+    hostname: Hostname
     schedule: Windows
 
 

@@ -26,7 +26,7 @@ from admin_api.session_settings.fields import (
     field,
 )
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU
-from vpn_frontend.settings import OnExcess, VpnSettings
+from vpn_frontend.settings import OnExcess, RekeyMethod, VpnSettings
 
 MAX_BYTES = 1 << 60  # of a quota, and per second of a bandwidth
 VPN = VpnSettings()  # its defaults are those of the file
@@ -133,8 +133,23 @@ class SessionSection(Section):
         ge=1,
         le=YEAR,
     )
+    disconnect_grace: Seconds = field(
+        SESSION.disconnect_grace,
+        "How long a client may come back with its cookie after it has disconnected by itself. AnyConnect disconnects "
+        "before it moves to another network. A logout ends the cookie at once.",
+        unit="seconds; 0: not at all",
+        ge=0,
+        le=YEAR,
+    )
     idle_timeout: Seconds = field(
         SESSION.idle_timeout, "A session without data for this long is ended.", unit=NEVER, ge=0, le=YEAR
+    )
+    mobile_idle_timeout: Seconds = field(
+        SESSION.mobile_idle_timeout,
+        "The same for mobile clients.",
+        unit="seconds; 0: as `idle_timeout`",
+        ge=0,
+        le=YEAR,
     )
     session_timeout: Seconds = field(
         SESSION.session_timeout,
@@ -158,4 +173,13 @@ class SessionSection(Section):
     )
     rekey_time: Seconds = field(
         SESSION.rekey_time, "Age at which the keys of a channel are replaced.", unit=NEVER, ge=0, le=YEAR
+    )
+    rekey_method: RekeyMethod = field(
+        SESSION.rekey_method,
+        "How: within the connection (`ssl`, by TLS 1.3; a TLS 1.2 client makes a new connection in any case), or by a "
+        "new connection of the client (`new-tunnel`).",
+    )
+    deny_roaming: Switch = field(
+        SESSION.deny_roaming,
+        "Refuse tunnels from another address than that of the login. The user has to log in again.",
     )

@@ -32,7 +32,8 @@ class SessionLive(View):
     port: int
     ipv4: Ip | None
     ipv6: Ip | None
-    started_at: datetime
+    logged_in_at: datetime = Field(description="When the user logged in.")
+    started_at: datetime = Field(description="When the tunnel was opened.")
     state: SessionState
     transport: str
     tls_version: str

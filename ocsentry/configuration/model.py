@@ -49,6 +49,7 @@ from vpn_frontend.settings import (
     MAX_WORKERS,
     AuthSettings,
     BandwidthSettings,
+    DtlsMode,
     LimitSettings,
     NetworkSettings,
     OffloadName,
@@ -88,6 +89,13 @@ class VpnSection(Section):
         min_length=1,
     )
     dtls: Switch = _field(VPN.dtls, "Offer DTLS over UDP beside TLS.")
+    dtls_modes: tuple[DtlsMode, ...] = _field(
+        VPN.dtls_modes,
+        "How DTLS may be keyed: DTLS 1.3 with the server's certificate (`certificate`), by a key of the TLS connection "
+        "(`psk`, openconnect), or by a secret of the client (`resumption`, AnyConnect and old clients).",
+        min_length=1,
+        max_length=3,
+    )
     dtls_listen: ListenAddresses = _field(
         _one_or_list(VPN.dtls_listen), "UDP addresses. Empty: the same as `listen`.", max_length=16
     )

@@ -63,6 +63,7 @@ def make_view(
         port=50_000,
         ipv4=ip_address("192.168.99.2"),
         ipv6=None,
+        logged_in_at=datetime(2030, 1, 2, 3, 4, 0, tzinfo=UTC),
         started_at=datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC),
         state=SessionState.CONNECTED,
         transport="tls",

@@ -228,7 +228,15 @@ class PreTunnelConnections:
         match outcome:
             case Accepted(user, groups, remote):
                 digest = connection.peer.certificate_digest
-                login = Login(user, groups, check.message.device, check.user_agent, remote, digest)
+                login = Login(
+                    user,
+                    groups,
+                    check.message.device,
+                    check.user_agent,
+                    remote,
+                    digest,
+                    connection.peer.address,
+                )
                 effects = self._log_in(connection, login, now)
             case Refused(text, _, final, retry, source_refused, _):
                 again = None if retry is None else (retry.form, retry.state)

@@ -81,7 +81,9 @@ class TunnelSetup:
 
     def start(self) -> None:
         with self._refusals():
-            self._session = session = self._services.sessions.find_session(self._connect.cookie)
+            self._session = session = self._services.sessions.find_returning(
+                self._connect.cookie, self._services.clock()
+            )
             user = self._services.authenticator.recall(session.user)
             if user is None and session.user.external and self._services.clock() - session.login_at < RECENT_LOGIN:
                 user = session.user

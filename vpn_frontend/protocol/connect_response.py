@@ -41,6 +41,7 @@ class TunnelGrant:
     remaining: int | None
     dpd: int
     dtls: DtlsOffer | None = None
+    hostname: str = ""  # of the client: the one that its user was given, or its own
 
 
 def datagram_overhead(*, outer_ipv6: bool) -> int:
@@ -78,6 +79,7 @@ def render_connect_headers(
     return (
         ("X-CSTP-Version", "1"),
         ("X-CSTP-Server-Name", "ocsentry"),
+        *((("X-CSTP-Hostname", grant.hostname),) if grant.hostname else ()),
         ("X-CSTP-Protocol", "Copyright (c) 2004 Cisco Systems, Inc."),
         *_addresses(grant, request, network),
         *_names(request, network),
@@ -89,12 +91,12 @@ def render_connect_headers(
         ("X-CSTP-Client-Bypass-Protocol", "false"),
         ("X-CSTP-DPD", str(grant.dpd)),
         ("X-CSTP-Keepalive", str(session.keepalive)),
-        ("X-CSTP-Idle-Timeout", _seconds(session.idle_timeout)),
+        ("X-CSTP-Idle-Timeout", _seconds(session.idle_timeout_of(mobile=request.mobile))),
         ("X-CSTP-Disconnected-Timeout", _seconds(session.cookie_timeout)),
         ("X-CSTP-Session-Timeout", _seconds(session.session_timeout)),
         ("X-CSTP-Session-Timeout-Alert-Interval", "60"),
         ("X-CSTP-Session-Timeout-Remaining", _seconds(grant.remaining or 0)),
-        *_rekey(session.rekey_time, tls13=tls13),
+        *_rekey(session, tls13=tls13),
         ("X-CSTP-TCP-Keepalive", "true"),
         ("X-CSTP-Smartcard-Removal-Disconnect", "true"),
         ("X-CSTP-License", "accept"),
@@ -164,14 +166,14 @@ def _route(name: str, route: Network) -> tuple[str, str]:
     return f"{name}-IP6", str(route)
 
 
-def _rekey(rekey_time: int, *, tls13: bool) -> Headers:
-    """The rekey method. TLS 1.3 rekeys by KeyUpdate without the client, TLS 1.2 by a new tunnel.
+def _rekey(session: SessionSettings, *, tls13: bool) -> Headers:
+    """The rekey method. With ``ssl`` TLS 1.3 rekeys by KeyUpdate without the client. TLS 1.2 needs a new tunnel.
 
     Clients differ in how they read a missing method. So there is always one, at need with the time ``NO_REKEY``.
     """
-    if tls13 or rekey_time == 0:
-        return (("X-CSTP-Rekey-Time", str(NO_REKEY)), ("X-CSTP-Rekey-Method", "ssl" if tls13 else "new-tunnel"))
-    return (("X-CSTP-Rekey-Time", str(rekey_time)), ("X-CSTP-Rekey-Method", "new-tunnel"))
+    within = tls13 and session.rekey_method == "ssl"
+    time = NO_REKEY if within or session.rekey_time == 0 else session.rekey_time
+    return (("X-CSTP-Rekey-Time", str(time)), ("X-CSTP-Rekey-Method", "ssl" if within else "new-tunnel"))
 
 
 def _seconds(value: int) -> str:

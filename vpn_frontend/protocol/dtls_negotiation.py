@@ -23,29 +23,34 @@ from vpn_frontend.gateway.interface import (
 from vpn_frontend.protocol.constants import KEY_SIZE, MASTER_SECRET_SIZE, NO_REKEY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vpn_frontend.protocol.connect_request import TunnelRequest
     from vpn_frontend.protocol.connect_response import Headers
-    from vpn_frontend.settings import SessionSettings
+    from vpn_frontend.settings import DtlsMode, SessionSettings
 
 # Seconds. openconnect 9.01 halves 1 to 0 and then sends probes without a pause until one is answered.
 LEAST_DPD = 2
 NAME_SIZE = 32  # bytes; clients abort on an X-DTLS-Session-ID that is not 64 hex digits
 PROOF_LABELS = "EXPORTER-ocsentry-dtls13-key:EXPORTER-ocsentry-dtls13-proof"  # native/tls/context.h, dtls/proof.h
+ALL_MODES: tuple[DtlsMode, ...] = ("certificate", "psk", "resumption")
 REKEY_DELAY = 10  # seconds after the rekey of TLS, so that the two do not coincide
 
 
-def choose_dtls(request: TunnelRequest, exporter_key: bytes, proof_key: bytes = b"") -> DtlsOffer | None:
+def choose_dtls(
+    request: TunnelRequest, exporter_key: bytes, proof_key: bytes = b"", *, modes: Sequence[DtlsMode] = ALL_MODES
+) -> DtlsOffer | None:
     """What to offer the client of ``request``; ``None``: TLS only.
 
     ``proof_key`` is empty where the TLS connection has no exporter that can carry the proof (TLS 1.2).
     """
     suites = tuple(suite for suite in DTLS13_SUITES if suite in request.dtls13_suites)
-    if suites and len(proof_key) == KEY_SIZE:
+    if "certificate" in modes and suites and len(proof_key) == KEY_SIZE:
         return DtlsCertificate(secrets.token_bytes(NAME_SIZE), proof_key, suites)
-    if request.dtls_psk and len(exporter_key) == KEY_SIZE:
+    if "psk" in modes and request.dtls_psk and len(exporter_key) == KEY_SIZE:
         return DtlsPsk(secrets.token_bytes(NAME_SIZE), exporter_key)
     suite = next((suite for suite in DTLS12_SUITES if suite in request.dtls12_suites), None)
-    if suite is not None and len(request.master_secret) == MASTER_SECRET_SIZE:
+    if "resumption" in modes and suite is not None and len(request.master_secret) == MASTER_SECRET_SIZE:
         return DtlsResumption(secrets.token_bytes(NAME_SIZE), request.master_secret, suite)
     return None
 

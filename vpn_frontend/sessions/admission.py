@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vpn_frontend.protocol.config_auth import Device
     from vpn_frontend.protocol.connect_request import TunnelRequest
     from vpn_frontend.sessions.session import Peer, Session
+    from vpn_frontend.settings import Address
 
 RETRY_SOON = 5  # seconds, if the reason passes by itself
 RETRY_LATEST = 86_400.0  # seconds; also told for a penalty without end
@@ -47,6 +48,7 @@ class Login:
     user_agent: str
     remote: RemoteLogin | None = None
     certificate_digest: bytes = b""  # SHA-256 of the client's certificate; empty: it had none
+    address: Address | None = None  # of the client
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.address_pool import AddressPools
     from vpn_frontend.sessions.index import SessionIndex
     from vpn_frontend.sessions.pending_logins import PendingLogins
+    from vpn_frontend.sessions.recent_disconnects import RecentDisconnects
     from vpn_frontend.sessions.recorder import SessionRecorder
     from vpn_frontend.sessions.session import Session
     from vpn_frontend.sessions.traffic_limits import TrafficLimits
@@ -41,6 +42,7 @@ class SessionCloser:
         events: EventSink,
         traffic: TrafficLimits,
         ledger: UsageLedger,
+        disconnects: RecentDisconnects,
     ) -> None:
         self._index = index
         self._pending = pending
@@ -51,6 +53,7 @@ class SessionCloser:
         self._events = events
         self._traffic = traffic
         self._ledger = ledger
+        self._disconnects = disconnects
 
     def close_session(self, session: Session, reason: CloseReason, now: float | None, text: str = "") -> None:
         """Release cookie and lease at once; the gateway's answer brings ``finish_session``. Idempotent.
@@ -60,6 +63,8 @@ class SessionCloser:
         if session.phase >= Phase.CLOSING:
             return
         self.release_session(session, reason, now)
+        if reason is CloseReason.USER_DISCONNECT and now is not None:
+            self._disconnects.add_session(session, now)
         if session.gateway_id is None:
             self.finish_session(session)
             return

@@ -33,6 +33,10 @@ class CookieJar(Generic[HolderT]):
         self._holders[digest] = holder
         return secret.hex(), digest
 
+    def restore(self, digest: Digest, holder: HolderT) -> None:
+        """Accept a cookie that was revoked, for ``holder``."""
+        self._holders[digest] = holder
+
     def find(self, text: str) -> HolderT | None:
         """The holder of a cookie as a client sent it."""
         digest = digest_of(text)

@@ -36,6 +36,8 @@ LIVE = frozenset(
         "network.restrict_to_ports",
         "limits.max_same_clients",
         "session.cookie_timeout",
+        "session.disconnect_grace",
+        "session.deny_roaming",
         "session.session_timeout",
         "schedule",
         "expires_at",
@@ -56,6 +58,7 @@ class EffectiveSettings:
     limits: LimitSettings
     banner: str = ""
     profile: str = ""
+    hostname: str = ""  # empty: as the client says
     static_ipv4: IPv4Address | None = None
     static_ipv6: IPv6Address | None = None
     bandwidth: BandwidthSettings = field(default_factory=BandwidthSettings)
@@ -82,7 +85,7 @@ class EffectiveSettings:
         for name in SECTIONS:
             section = getattr(self, name)
             found |= {f"{name}.{entry.name}": getattr(section, entry.name) for entry in fields(section)}
-        plain = ("banner", "profile", "schedule", "expires_at", "static_ipv4", "static_ipv6")
+        plain = ("banner", "profile", "hostname", "schedule", "expires_at", "static_ipv4", "static_ipv6")
         found |= {name: getattr(self, name) for name in plain}
         return {key: value for key, value in found.items() if key not in SERVER_ONLY}
 

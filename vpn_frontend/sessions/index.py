@@ -61,9 +61,17 @@ class SessionIndex:
     def add_session(self, session: Session) -> str:
         """Returns the cookie for the client."""
         cookie, session.digest = self._by_cookie.issue(session)
+        self._add(session)
+        return cookie
+
+    def restore_session(self, session: Session) -> None:
+        """Add a session whose client has a cookie already: that of ``digest``."""
+        self._by_cookie.restore(session.digest, session)
+        self._add(session)
+
+    def _add(self, session: Session) -> None:
         self._by_id[session.id] = session
         self._by_user.setdefault(session.user.name, {})[session.id] = session
-        return cookie
 
     def revoke_cookie(self, session: Session) -> None:
         self._by_cookie.revoke(session.digest)

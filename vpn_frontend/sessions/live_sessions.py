@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.sessions.closing import SessionCloser
     from vpn_frontend.sessions.index import SessionIndex
+    from vpn_frontend.sessions.recent_disconnects import RecentDisconnects
     from vpn_frontend.sessions.session import Session
     from vpn_frontend.sessions.settings_changes import SettingsChanges
     from vpn_frontend.settings import Address, Overrides
@@ -39,12 +40,14 @@ class LiveSessions:
         engine: Engine,
         gateway: Gateway,
         changes: SettingsChanges,
+        disconnects: RecentDisconnects,
     ) -> None:
         self._index = index
         self._closer = closer
         self._engine = engine
         self._gateway = gateway
         self._changes = changes
+        self._disconnects = disconnects
 
     def list(self) -> Views:
         """In the order of login, with their counters of this moment."""
@@ -67,6 +70,7 @@ class LiveSessions:
     def kill_user(self, user: str, text: str, *, now: float | None = None) -> int:
         """End every session of ``user``, logins without a tunnel too. Returns how many had a tunnel."""
         own = [session for session in self._index.find_by_user(user) if session.phase < Phase.CLOSING]
+        self._disconnects.forget_user(user)
         tunnels = sum(session.phase is Phase.OPEN for session in own)
         for session in own:
             self._closer.close_session(session, CloseReason.KILLED, now, text)

@@ -71,10 +71,12 @@ class Session:
     settings: EffectiveSettings
     device: Device
     login_at: float
+    logged_in_at: datetime
     started_at: datetime  # of the login until the tunnel is open, then of that
     user_agent: str
     expires_at: float | None  # while it has no channel
     remote: RemoteLogin | None = None  # of the login
+    login_address: Address | None = None
     digest: bytes = b""  # of its cookie
     certificate_digest: bytes = b""  # SHA-256 of its client's certificate at login; empty: it had none
     phase: Phase = Phase.WAITING
@@ -104,6 +106,10 @@ class Session:
             return True
         return peer.certificate_digest == self.certificate_digest
 
+    def may_come_from(self, address: Address) -> bool:
+        """False if the session is bound to the address of its login, and this is another."""
+        return not self.settings.session.deny_roaming or self.login_address in (None, address)
+
     @property
     def metered(self) -> bool:
         """True if its bytes count towards a quota."""
@@ -114,9 +120,11 @@ class Session:
         return self.phase is Phase.OPEN and self.connection_id is None
 
     def is_due_to_rekey(self, now: float) -> bool:
-        """True if a TLS 1.2 client closes its channel to make a new one (``new-tunnel``)."""
+        """True if its client closes its channel to make a new one (``new-tunnel``)."""
+        settings = self.settings.session
         tls12 = self.peer is not None and self.peer.tls_version == "TLSv1.2"
-        return tls12 and 0 < self.settings.session.rekey_time <= now - self.channel_since
+        replaces = tls12 or settings.rekey_method == "new-tunnel"
+        return replaces and 0 < settings.rekey_time <= now - self.channel_since
 
     def is_evictable(self, now: float) -> bool:
         """True if another login of its user may take its place."""
@@ -157,6 +165,7 @@ class Session:
             ipv4=self.addresses.ipv4,
             ipv6=self.addresses.ipv6,
             started_at=self.started_at,
+            logged_in_at=self.logged_in_at,
             state=SessionState.ROAMING if self.connection_id is None else SessionState.CONNECTED,
             transport=self._transport(),
             tls_version=self.peer.tls_version,

@@ -27,6 +27,7 @@ from vpn_frontend.sessions.gateway_reports import GatewayReports
 from vpn_frontend.sessions.index import SessionIndex
 from vpn_frontend.sessions.live_sessions import LiveSessions
 from vpn_frontend.sessions.pending_logins import PendingLogins
+from vpn_frontend.sessions.recent_disconnects import RecentDisconnects
 from vpn_frontend.sessions.session import Peer, Phase, Session
 from vpn_frontend.sessions.session_events import emit_session_event
 from vpn_frontend.sessions.settings_changes import SettingsChanges
@@ -63,7 +64,7 @@ class SessionTable:
     ) -> None:
         """``used_so_far``: bytes of users in this day and month, for their quotas."""
         self._accounting = accounting
-        self._dtls = settings.dtls
+        self._dtls_modes = settings.dtls_modes if settings.dtls else ()
         self._certificate_optional = settings.auth.certificate.at_connect == "optional"
         self._resolver = resolver or SettingsResolver(settings)
         self._engine = engine
@@ -76,6 +77,7 @@ class SessionTable:
         self._ledger = UsageLedger(local_day(wall_clock()), used_so_far)
         self._traffic = TrafficLimits(gateway, self._index, self._ledger)
         self._pending = PendingLogins()
+        self._disconnects = RecentDisconnects()
         self._closer = SessionCloser(
             index=self._index,
             pending=self._pending,
@@ -86,6 +88,7 @@ class SessionTable:
             events=events,
             traffic=self._traffic,
             ledger=self._ledger,
+            disconnects=self._disconnects,
         )
         self._admission_control = AdmissionControl(engine, gateway, self._index, self._closer)
         self.changes = SettingsChanges(
@@ -99,7 +102,7 @@ class SessionTable:
             wall_clock=wall_clock,
         )
         self.reports = GatewayReports(self._index, self._closer, events)
-        self.live = LiveSessions(self._index, self._closer, engine, gateway, self.changes)
+        self.live = LiveSessions(self._index, self._closer, engine, gateway, self.changes, self._disconnects)
 
     def __len__(self) -> int:
         """Sessions with a tunnel, those that are closing too."""
@@ -128,11 +131,13 @@ class SessionTable:
             settings=settings,
             device=login.device,
             login_at=now,
+            logged_in_at=self._wall_clock(),
             started_at=self._wall_clock(),
             user_agent=login.user_agent,
             expires_at=now + settings.session.cookie_timeout,
             remote=remote,
             certificate_digest=login.certificate_digest,
+            login_address=login.address,
             check_at=next_check(settings, self._wall_clock()),
         )
         cookie = self._index.add_session(session)
@@ -141,6 +146,7 @@ class SessionTable:
 
     def log_out(self, cookie: str, now: float) -> None:
         session = self._index.find_by_cookie(cookie)
+        self._disconnects.forget_session(cookie)
         if session is not None:
             self._closer.close_session(session, CloseReason.LOGOUT, now)
 
@@ -149,6 +155,33 @@ class SessionTable:
         session = self._index.find_by_cookie(cookie)
         if session is None or session.phase >= Phase.CLOSING:
             raise CookieError
+        return session
+
+    def find_returning(self, cookie: str, now: float) -> Session:
+        """The session of a CONNECT, also of a client that disconnected a moment ago. Raises ``CookieError``."""
+        former = self._disconnects.take_session(cookie, now)
+        if former is None:
+            return self.find_session(cookie)
+        settings = self._resolver.resolve(former.user, former.groups, former.remote)
+        session = Session(
+            id=secrets.token_hex(8),
+            user=former.user,
+            groups=former.groups,
+            settings=settings,
+            device=former.device,
+            login_at=former.login_at,
+            logged_in_at=former.logged_in_at,
+            started_at=self._wall_clock(),
+            user_agent=former.user_agent,
+            expires_at=now + settings.session.cookie_timeout,
+            remote=former.remote,
+            digest=former.digest,
+            certificate_digest=former.certificate_digest,
+            login_address=former.login_address,
+            check_at=next_check(settings, self._wall_clock()),
+        )
+        self._index.restore_session(session)
+        self._pending.add_login(session)
         return session
 
     def find_profile(self, cookie: str) -> str:
@@ -176,6 +209,8 @@ class SessionTable:
             raise CookieError
         if not session.may_use(peer, certificate_optional=self._certificate_optional):
             raise CookieError("another_certificate")
+        if not session.may_come_from(peer.address):
+            raise CookieError("another_address")
         if session.is_over(now):
             self._closer.close_session(session, CloseReason.SESSION_TIMEOUT, now)
             raise CookieError
@@ -236,6 +271,7 @@ class SessionTable:
     def expire(self, now: float) -> None:
         """End the sessions whose time is over. To be called about every second."""
         self.changes.expire(now)
+        self._disconnects.expire(now)
         for session in self._index:
             if session.phase >= Phase.CLOSING:
                 self._closer.retry_close(session)
@@ -273,8 +309,9 @@ class SessionTable:
         if addresses is None:
             raise CookieError
         session.channel_since = now
-        dtls = choose_dtls(request, peer.exporter_key, peer.proof_key) if self._dtls else None
-        return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, session.remaining(now), dpd, dtls)
+        dtls = choose_dtls(request, peer.exporter_key, peer.proof_key, modes=self._dtls_modes)
+        hostname = settings.hostname or request.hostname or session.hostname
+        return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, session.remaining(now), dpd, dtls, hostname)
 
     def _open_in_gateway(self, session: Session, peer: Peer, request: TunnelRequest, *, mtu: int, dpd: int) -> None:
         settings = session.settings
@@ -294,7 +331,7 @@ class SessionTable:
             addresses.ipv6,
             mtu,
             dpd,
-            idle_timeout=settings.session.idle_timeout,
+            idle_timeout=settings.session.idle_timeout_of(mobile=request.mobile),
             rekey=settings.session.rekey_time,
             limits=self._traffic.limits_of(session),
         )
@@ -317,7 +354,7 @@ class SessionTable:
         first = session.peer is None
         session.peer, session.expires_at = peer, None
         self._index.set_connection(session, peer.connection_id)
-        session.hostname = request.hostname or session.hostname
+        session.hostname = grant.hostname
         session.user_agent = request.user_agent or session.user_agent
         session.heard_count += 1
         if grant.mtu != session.mtu:

@@ -144,3 +144,22 @@ def test_no_mtu_leaves_its_bounds(base, mtu, outer_ipv6, configured):
 def test_ipv6_needs_its_1280_bytes():
     assert carries_ipv6(1280)
     assert not carries_ipv6(1279)
+
+
+def test_the_client_s_host_name_is_repeated_unless_there_is_none():
+    assert render(grant=replace(GRANT, hostname="laptop"))["X-CSTP-Hostname"] == ["laptop"]
+    assert "X-CSTP-Hostname" not in render()
+
+
+@pytest.mark.parametrize(
+    ("mobile", "mobile_idle", "shown"), [(False, 7200, "1800"), (True, 7200, "7200"), (True, 0, "1800")]
+)
+def test_mobile_clients_may_have_another_idle_timeout(mobile, mobile_idle, shown):
+    session = SessionSettings(idle_timeout=1800, mobile_idle_timeout=mobile_idle)
+    assert render(request=replace(REQUEST, mobile=mobile), session=session)["X-CSTP-Idle-Timeout"] == [shown]
+
+
+@pytest.mark.parametrize("tls13", [False, True])
+def test_rekeying_by_a_new_tunnel_is_announced_with_its_time(tls13):
+    headers = render(tls13=tls13, session=SessionSettings(rekey_time=600, rekey_method="new-tunnel"))
+    assert (headers["X-CSTP-Rekey-Method"], headers["X-CSTP-Rekey-Time"]) == (["new-tunnel"], ["600"])

@@ -84,3 +84,19 @@ def test_dtls_is_probed_twice_as_often_and_rekeyed_later():
     assert render(choose_dtls(LEGACY, KEY), rekey_time=0)["X-DTLS-Rekey-Time"] == "31536000"
     never = dict(render_dtls_headers(choose_dtls(LEGACY, KEY), SessionSettings(), port=1, dpd=0, mtu=1400))
     assert never["X-DTLS-DPD"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("modes", "kind"),
+    [
+        (("certificate", "psk", "resumption"), DtlsCertificate),
+        (("psk", "resumption"), DtlsPsk),
+        (("resumption",), DtlsResumption),
+        ((), type(None)),
+    ],
+)
+def test_a_way_that_is_switched_off_is_not_offered(modes, kind):
+    asking = TunnelRequest(
+        dtls_psk=True, dtls13_suites=DTLS13_SUITES, dtls12_suites=DTLS12_SUITES, master_secret=SECRET
+    )
+    assert isinstance(choose_dtls(asking, KEY, KEY, modes=modes), kind)

@@ -17,7 +17,7 @@ from vpn_frontend.testing import MemoryEvents, MemoryJournal
 def view(number):
     return SessionView(
         f"session-{number}", "alice", (), ip_address("192.0.2.1"), 1, None, None, datetime.now(UTC),
-        SessionState.CONNECTED, "tls", "", "", "", "", Counters(),
+        datetime.now(UTC),        SessionState.CONNECTED, "tls", "", "", "", "", Counters(),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from sentry_engine import Reason
 from vpn_frontend.gateway.interface import Cause, GatewayError
 from vpn_frontend.ports import CloseReason, RemoteLogin, SessionState, UserRecord
 from vpn_frontend.protocol.config_auth import Device
+from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions import live_sessions
 from vpn_frontend.sessions.admission import CookieError, Login, RefusedError
@@ -361,3 +362,34 @@ def test_a_tunnel_needs_the_certificate_of_its_login(make_lab, at_connect):
 def test_a_login_without_a_certificate_binds_to_none(make_lab):
     lab = make_lab()
     lab.begin(lab.log_in(), replace(lab.peer(), peer_certificate=b"ANY"))
+
+
+@pytest.mark.parametrize("deny", [False, True])
+def test_a_session_may_be_bound_to_the_address_of_its_login(make_lab, deny):
+    lab = make_lab(session={"deny_roaming": deny})
+    login = Login(UserRecord("alice"), (), Device(), "agent", address=IPv4Address("192.0.2.1"))
+    cookie = lab.table.log_in(login, lab.now)
+    lab.tunnel(cookie, address="192.0.2.1")
+    if deny:
+        with pytest.raises(CookieError, match="another_address"):
+            lab.tunnel(cookie, address="192.0.2.9")
+    else:
+        lab.tunnel(cookie, address="192.0.2.9")
+    assert [str(view.address) for view in lab.live.list()] == ["192.0.2.1" if deny else "192.0.2.9"]
+
+
+def test_a_client_gets_the_host_name_of_its_user_or_keeps_its_own(make_lab):
+    lab = make_lab()
+    _, grant = lab.tunnel(lab.log_in(), request=TunnelRequest(hostname="laptop"))
+    assert grant.hostname == "laptop"
+    lab.tunnel(lab.log_in("bob", overrides={"hostname": "desk-7"}), user="bob", overrides={"hostname": "desk-7"})
+    assert [view.hostname for view in lab.live.list()] == ["laptop", "desk-7"]
+
+
+def test_a_rekey_by_a_new_tunnel_keeps_the_session_for_its_client(make_lab):
+    lab = make_lab(session={"rekey_time": 60, "rekey_method": "new-tunnel"}, limits={"max_same_clients": 1})
+    connection, _ = lab.tunnel(lab.log_in())
+    lab.pass_time(60)
+    lab.hang_up(connection)
+    with pytest.raises(RefusedError):
+        lab.tunnel(lab.log_in())

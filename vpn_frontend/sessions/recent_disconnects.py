@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sessions whose clients disconnected by themselves a moment ago, by cookie: at most 8192, then the oldest goes.
+
+AnyConnect sends a DISCONNECT before it moves to another network, and then reconnects with its cookie. The session has
+ended all the same: lease and addresses are free, and it is accounted for. A client that comes back gets a session anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vpn_frontend.sessions.cookies import digest_of
+
+if TYPE_CHECKING:
+    from vpn_frontend.sessions.session import Session
+
+MAX_DISCONNECTED = 8192
+
+
+class RecentDisconnects:
+    """``disconnect_grace`` of its settings says how long a session is kept. Times are monotonic."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, tuple[Session, float]] = {}  # with the time until when, oldest first
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add_session(self, session: Session, now: float) -> None:
+        grace = session.settings.session.disconnect_grace
+        if grace <= 0:
+            return
+        if len(self._kept) >= MAX_DISCONNECTED:
+            del self._kept[next(iter(self._kept))]
+        self._kept[session.digest] = (session, now + grace)
+
+    def take_session(self, cookie: str, now: float) -> Session | None:
+        """The session that a client wants back, once. ``None``: there is none, or its time is over."""
+        digest = digest_of(cookie)
+        session, until = (None, now) if digest is None else self._kept.pop(digest, (None, now))
+        return session if now < until else None
+
+    def forget_session(self, cookie: str) -> None:
+        """The user logged out."""
+        digest = digest_of(cookie)
+        if digest is not None:
+            self._kept.pop(digest, None)
+
+    def forget_user(self, user: str) -> None:
+        """The sessions of ``user`` were ended by an operator."""
+        for digest in [digest for digest, (session, _) in self._kept.items() if session.user.name == user]:
+            del self._kept[digest]
+
+    def expire(self, now: float) -> None:
+        for digest in [digest for digest, (_, until) in self._kept.items() if until <= now]:
+            del self._kept[digest]
