@@ -24,8 +24,8 @@ FLOORS = {
         "formats", "wolfsentry", "policy", "engine", "exchange",
     ),
     "vpn_frontend": (
-        "native", "settings", "gateway", "ports", "radius", "protocol", "auth", "sessions", "accounting", "connections",
-        "testing", "validation", "server",
+        "native", "settings", "ocserv", "gateway", "ports", "radius", "protocol", "auth", "sessions", "accounting",
+        "connections", "testing", "validation", "server",
     ),
     "admin_api": (
         "clock", "log_events", "ports", "http", "session_settings", "connections", "event_hub", "store",
@@ -56,6 +56,7 @@ PURE = (
     "sentry_engine/detectors/",
     "sentry_engine/engine/",
     "sentry_engine/exchange/",
+    "vpn_frontend/ocserv/",
     "vpn_frontend/ports.py",
     "vpn_frontend/settings.py",
     "vpn_frontend/auth/composition.py",
