@@ -186,6 +186,7 @@ class VpnEvent(StrEnum):
     RADIUS_SERVER_ALIVE = "radius_server_alive"  # server, purpose: it answers again
     RADIUS_ANSWER_DROPPED = "radius_answer_dropped"  # server, purpose, error: a datagram that is no valid answer
     ACCOUNTING_DROPPED = "accounting_dropped"  # count: ends of sessions that no server has taken for a week
+    USER_FILE_REFUSED = "user_file_refused"  # file, problem: a part of a file of users is not used
     BACKEND_FAILED = "backend_failed"  # what, error: a directory or journal did not answer
 
 

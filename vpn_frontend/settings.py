@@ -215,7 +215,7 @@ class AuthSettings:
     banner: str = ""  # shown after login
     groups: tuple[str, ...] = ()  # offered in the form, beside those with a label; none of either: none is asked for
     no_group_label: str = ""  # text of the form's option for no group; empty: there is none
-    ocpasswd_file: Path | None = None  # ocserv's password file, read at each login; None: the store's passwords
+    ocpasswd_file: Path | None = None  # ocserv's password file, read at each login; over the store's users
     oath_file: Path | None = None  # liboath's users file, read at each login
     totp: TotpSettings = field(default_factory=TotpSettings)
     certificate: CertificateSettings = field(default_factory=CertificateSettings)

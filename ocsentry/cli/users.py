@@ -22,7 +22,7 @@ from ocsentry.cli.assignments import (
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
-    from ocsentry.setup.ocpasswd import OcpasswdUser
+    from ocsentry.user_files.password_file import OcpasswdUser
 
 COLUMNS = ("name", "enabled", "groups", "max_same_clients", "ipv4", "ipv6", "expires_at", "note")
 ATTRIBUTES: dict[str, type[object]] = {
@@ -148,7 +148,7 @@ def import_users(
 
     Existing users are left unchanged.
     """
-    from ocsentry.setup.ocpasswd import OcpasswdError, parse_ocpasswd
+    from ocsentry.user_files.password_file import OcpasswdError, parse_ocpasswd
 
     try:
         found = list(parse_ocpasswd(file.read_text()))

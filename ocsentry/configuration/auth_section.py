@@ -83,8 +83,8 @@ class AuthSection(Section):
     )
     ocpasswd_file: OptionalPath = field(
         AUTH.ocpasswd_file or "",
-        "Password file of ocserv (`name:groups:hash`) for the method `password`, read at each login. Empty: the "
-        "passwords of the store.",
+        "Password file of ocserv (`name:groups:hash`, at most 1 MiB), read at each login. Its users are over those of "
+        "the database. Empty: none.",
     )
     oath_file: OptionalPath = field(
         AUTH.oath_file or "",

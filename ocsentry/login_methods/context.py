@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.privileges.helper.client import Helper
     from ocsentry.privileges.pam.client import PamHelper
-    from vpn_frontend.ports import EventSink
+    from vpn_frontend.ports import EventSink, UserDirectory
 
 
 @dataclass(frozen=True, slots=True)
 class MethodContext:
     """``helper`` and ``pam`` do what needs privileges: the server has given its own up.
 
-    ``totp_key`` was read before that.
+    ``totp_key`` was read before that. ``users`` are all users; ``None``: those of the store.
     """
 
     config: LoadedConfig
@@ -30,6 +30,11 @@ class MethodContext:
     helper: Helper
     totp_key: bytes | None = None
     pam: PamHelper | None = None
+    users: UserDirectory | None = None
+
+    @property
+    def directory(self) -> UserDirectory:
+        return self.store if self.users is None else self.users
 
     def secret_box(self) -> SecretBox:
         """What opens the secrets of the store. Raises ``OperatorError`` without a key."""

@@ -38,7 +38,7 @@ async def open_ldap(context: MethodContext) -> AsyncIterator[Method]:
         report=lambda error: context.events.emit(VpnEvent.BACKEND_FAILED, what="ldap", error=str(error)),
     )
     try:
-        yield LdapMethod(context.store, LdapDirectory(query), pool)
+        yield LdapMethod(context.directory, LdapDirectory(query), pool)
     finally:
         pool.close()
 

@@ -36,7 +36,7 @@ async def open_oidc(context: MethodContext) -> AsyncIterator[Method]:
         logins = BrowserLogins(float(context.config.vpn.auth.timeout))
         claims = OidcClaims(section.user_claim, section.groups_claim, section.scopes)
         pages = OidcPages(provider, logins, claims, events=context.events)
-        yield OidcMethod(context.store, logins, pages, browser=section.browser)
+        yield OidcMethod(context.directory, logins, pages, browser=section.browser)
 
 
 def _read_secret(file: Path | None, read: FileReader) -> str:

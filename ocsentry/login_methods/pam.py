@@ -22,7 +22,7 @@ async def open_pam(context: MethodContext) -> AsyncIterator[Method]:
     if context.pam is None:
         raise OperatorError("auth.methods: pam needs its helper process, which was not started")
     auth = context.config.values.auth
-    method = PamMethod(context.store, context.pam, step_deadline=auth.pam.timeout, user_deadline=auth.timeout)
+    method = PamMethod(context.directory, context.pam, step_deadline=auth.pam.timeout, user_deadline=auth.timeout)
     context.pam.attach()
     try:
         yield method

@@ -21,9 +21,9 @@ async def open_password(context: MethodContext) -> AsyncIterator[Method]:
     # With a code in the same form, an answer without a hash would tell that the password is right.
     code_beside = auth.totp.in_first_form and "totp" in auth.require
     checker = PasswordChecker(remember=0 if code_beside else auth.remember_passwords)
-    for encoded in await context.store.hash_samples():
+    for encoded in await context.directory.hash_samples():
         checker.learn(encoded)
     try:
-        yield PasswordMethod(context.store, checker)
+        yield PasswordMethod(context.directory, checker)
     finally:
         checker.close()

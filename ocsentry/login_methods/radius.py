@@ -32,7 +32,7 @@ async def open_radius(context: MethodContext) -> AsyncIterator[Method]:
     settings = context.config.values.auth.radius.settings()
     servers = open_servers(context, purpose="login")
     try:
-        yield RadiusMethod(servers, settings, context.store)
+        yield RadiusMethod(servers, settings, context.directory)
     finally:
         servers.close()
 

@@ -155,6 +155,9 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     VpnEvent.ACCOUNTING_DROPPED: CatalogEntry(
         "error", "No accounting server has taken the ends of `count` sessions for a week; they are given up."
     ),
+    VpnEvent.USER_FILE_REFUSED: CatalogEntry(
+        "warning", "A part of a file of users or of their settings is not used: `file`, `problem`."
+    ),
     VpnEvent.BACKEND_FAILED: CatalogEntry("error", "The user directory or the session journal did not answer."),
 }
 

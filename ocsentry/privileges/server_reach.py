@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def reach_of_server(config: LoadedConfig, lists: Iterable[Path] = ()) -> Reach:
     """What ``serve`` reads and writes. ``lists`` are block lists that the rule files name by path."""
-    watched = (*watched_paths(config.values.policy), *lists)
+    named = (config.values.auth.ocpasswd_file,)
+    watched = (*watched_paths(config.values.policy), *lists, *(path for path in named if path is not None))
     own = (place for path in (config.path, *watched) for place in _places(path))
     read = (*system_paths(), *with_targets(own))
     return Reach(read, tuple(writable_folders(config).values()), tuple(map(Path, DEVICES)))

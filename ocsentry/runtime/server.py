@@ -44,6 +44,7 @@ from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.setup.certificates import expiry_problem, inspect_pair
+from ocsentry.user_files.opened import open_directory
 from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native_core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
@@ -213,13 +214,18 @@ class Server:
 
     async def _open_vpn(self) -> None:
         started = self._started
-        context = MethodContext(self._config, self._store, self._events, started.helper, started.totp_key, started.pam)
+        users = await self._made.enter_async_context(
+            open_directory(self._config, self._store, self._events, started.helper.read_key)
+        )
+        context = MethodContext(
+            self._config, self._store, self._events, started.helper, started.totp_key, started.pam, users
+        )
         opened = await self._made.enter_async_context(open_methods(context))
         accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,
-            users=self._store,
+            users=users,
             methods=opened.methods,
             pages=opened.pages,
             journal=self._store,

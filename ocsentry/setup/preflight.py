@@ -17,6 +17,8 @@ from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.identity import Identity
 from ocsentry.privileges.pam.scope import pam_scope_of
 from ocsentry.setup.certificates import CertificatePairError, expiry_problem, inspect_pair, utc_now
+from ocsentry.user_files.password_file import parse_password_file
+from ocsentry.user_files.read_through import ReadThroughFile
 from sentry_engine import PolicyError
 from vpn_frontend.validation import validate
 
@@ -31,6 +33,7 @@ PAM_SERVICES = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"), Path("/usr/share/pam
 def check_startup(config: LoadedConfig) -> list[str]:
     """Returns one line per problem; an empty list if the server can start."""
     keys = (*_radius_secrets(config), *_ldap_files(config), *_pam_service(config), *_totp_key(config))
+    keys += (*_password_file(config),)
     return [*_certificates(config), *_network(config), *keys, *_as_service_user(config)]
 
 
@@ -78,6 +81,19 @@ def _ldap_files(config: LoadedConfig) -> Iterator[str]:
     else:
         if section.password_file is not None:
             yield from _readable_by_all(config, "auth.ldap.password_file", section.password_file)
+
+
+def _password_file(config: LoadedConfig) -> Iterator[str]:
+    path = config.vpn.auth.ocpasswd_file
+    if path is None:
+        return
+    try:
+        loaded = ReadThroughFile(path, parse_password_file).load()
+    except OSError as error:
+        yield f"{config.path}: auth.ocpasswd_file: {path}: cannot be read: {error.strerror or error}"
+    else:
+        yield from (f"{config.path}: auth.ocpasswd_file: {path}: {problem}" for problem in loaded.problems)
+        yield from _readable_by_all(config, "auth.ocpasswd_file", path)
 
 
 def _pam_service(config: LoadedConfig) -> Iterator[str]:
