@@ -29,7 +29,7 @@ from admin_api.http.host_check import HostCheck
 from admin_api.http.methods import HeadRequests
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problem_pages import router as problems
-from admin_api.http.problems import ProblemDocument, install_handlers
+from admin_api.http.problems import ProblemDocument, ProblemKind, describe_problems, install_handlers
 from admin_api.http.query_names import refuse_unknown_query
 from admin_api.http.request_context import RequestContext
 from admin_api.http.request_limit import RequestLimit
@@ -120,17 +120,25 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     schemas = schema.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(models.pop("$defs", {}))
     schemas["ProblemDocument"] = models
+    for operation in _operations(schema):
+        if "requestBody" in operation:
+            refused = describe_problems(ProblemKind.UNSUPPORTED_MEDIA_TYPE)
+            operation["responses"] |= {str(status): answer for status, answer in refused.items()}
     for media_type in _event_streams(schema):
         media_type["schema"] = media_type.pop("itemSchema")
     return schema
 
 
+def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for operations in schema["paths"].values():
+        yield from operations.values()
+
+
 def _event_streams(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields the media types with ``itemSchema``, which FastAPI writes for streams and OpenAPI has from 3.2 on."""
-    for operations in schema["paths"].values():
-        for operation in operations.values():
-            for answer in operation["responses"].values():
-                yield from (media for media in answer.get("content", {}).values() if "itemSchema" in media)
+    for operation in _operations(schema):
+        for answer in operation["responses"].values():
+            yield from (media for media in answer.get("content", {}).values() if "itemSchema" in media)
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -57,8 +57,12 @@ class EventHub:
         self.dropped = 0  # events that listeners missed
 
     def emit(self, kind: str, **fields: object) -> None:
+        self.emit_at(self._clock.wall(), kind, **fields)
+
+    def emit_at(self, at: datetime, kind: str, /, **fields: object) -> None:
+        """Take an event that happened at ``at``, some moments ago."""
         self._number += 1
-        event = ServerEvent(kind, self._clock.wall(), fields, self._number)
+        event = ServerEvent(kind, at, fields, self._number)
         self._kept.append(event)
         if kind in DECISIONS or "verdict" in fields:
             self._decisions.append(event)
@@ -76,8 +80,8 @@ class EventHub:
         return None if event.number is None else f"{self._boot}-{event.number}"
 
     def decisions(self) -> list[ServerEvent]:
-        """Returns the latest decisions, newest first."""
-        return list(reversed(self._decisions))
+        """Returns the latest decisions, newest first by the time at which they happened."""
+        return sorted(self._decisions, key=lambda event: (event.at, event.number or 0), reverse=True)
 
     @contextmanager
     def listening(self, last_id: str | None = None) -> Iterator[Listener]:

@@ -117,7 +117,7 @@ class NetworkSettings:
     device: str = "ocs0"
     ipv4_pool: IPv4Network | None = DEFAULT_IPV4_POOL
     ipv6_pool: IPv6Network | None = DEFAULT_IPV6_POOL
-    dns: tuple[Address, ...] = (DEFAULT_IPV4_POOL[1],)
+    dns: tuple[Address, ...] = ()
     routes: tuple[Network, ...] = ()  # split include; empty: the default route
     no_routes: tuple[Network, ...] = ()
     mtu: int = 1400  # the largest inner packet

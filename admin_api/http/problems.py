@@ -24,6 +24,7 @@ from sentry_engine import PolicyError
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 100  # of one document
+MAX_SHOWN = 100  # characters of a header in an error
 PARTS_OF_A_REQUEST = frozenset({"body", "query", "path", "header", "cookie"})
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class ProblemKind(Enum):
     IN_FLIGHT = _Facts(HTTPStatus.CONFLICT, "A request with this Idempotency-Key is still being answered")
     STALE = _Facts(HTTPStatus.PRECONDITION_FAILED, "The resource has changed since it was read")
     TOO_LARGE = _Facts(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
+    UNSUPPORTED_MEDIA_TYPE = _Facts(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is of another type than JSON")
     MISDIRECTED = _Facts(HTTPStatus.MISDIRECTED_REQUEST, "The Host header names another host")
     INVALID = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The request's values are invalid")
     INVALID_POLICY = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The policy is invalid; the earlier one stays in force")
@@ -86,6 +88,7 @@ _BY_STATUS = {
     405: ProblemKind.METHOD_NOT_ALLOWED,
     408: ProblemKind.REQUEST_TIMEOUT,
     413: ProblemKind.TOO_LARGE,
+    415: ProblemKind.UNSUPPORTED_MEDIA_TYPE,
     422: ProblemKind.INVALID,
     429: ProblemKind.TOO_MANY_REQUESTS,
     503: ProblemKind.UNAVAILABLE,
@@ -212,6 +215,10 @@ async def _on_policy_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
+    if any(item["loc"] == ("body",) for item in error.errors()) and not _is_json(request):
+        said = request.headers.get("content-type", "none")[:MAX_SHOWN]
+        detail = f"Send the body as JSON, with Content-Type: application/json. The request's type: {said}"
+        return problem_response(request.scope, ApiError(ProblemKind.UNSUPPORTED_MEDIA_TYPE, detail))
     errors = [_place(item) for item in error.errors()[:MAX_ERRORS]]
     detail = "; ".join(f"{e.pointer or 'the request'}: {e.detail}" for e in errors[:3])
     return problem_response(request.scope, ApiError(ProblemKind.INVALID, detail, errors=errors))
@@ -235,4 +242,13 @@ def _place(item: Mapping[str, Any]) -> ProblemError:
         return ProblemError(pointer="", detail=f"not JSON: {item['ctx']['error']} at character {path[0]}")
     pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
     file = part if part in PARTS_OF_A_REQUEST - {"body"} else None
-    return ProblemError(pointer=pointer, detail=item["msg"], file=file)
+    return ProblemError(pointer=pointer, detail=item["msg"].removeprefix("Value error, "), file=file)
+
+
+def _is_json(request: Request) -> bool:
+    """True if the request has no body, or declares a JSON type."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return True
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))

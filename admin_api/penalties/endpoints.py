@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/penalties``."""
 
+import heapq
 import math
 from ipaddress import ip_network
+from operator import itemgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -23,9 +25,10 @@ router = APIRouter(prefix="/penalties", tags=["penalties"])
 @router.get("", responses=responses())
 async def list_penalties(_: PenaltiesRead, services: ServicesOf, paging: PagingQuery) -> Page[PenaltyView]:
     """List the sources in the penalty box, by network."""
-    keyed = sorted((_key(penalty), penalty) for penalty in services.engine.penalties())
-    behind = [pair for pair in keyed if paging.after is None or pair[0] > paging.after]
-    return paging.page(behind[: paging.fetch], lambda pair: _show(services, pair[1]), lambda pair: pair[0])
+    keyed = ((_key(penalty), penalty) for penalty in services.engine.penalties())
+    behind = (pair for pair in keyed if paging.after is None or pair[0] > paging.after)
+    found = heapq.nsmallest(paging.fetch, behind, key=itemgetter(0))  # there may be a million
+    return paging.page(found, lambda pair: _show(services, pair[1]), itemgetter(0))
 
 
 @router.delete("", responses=responses())

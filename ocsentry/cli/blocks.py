@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,13 @@ from ocsentry.cli.invocation import CommandError, Invocation, command, count
 from vpn_frontend.settings import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+
+    from ocsentry.api_client.client import ApiClient
 
 # A change that is in force, while the database cannot be written.
 NOT_STORED = "; not stored yet, because the database cannot be written: a restart before that undoes it"
+BLOCK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CidrArgument = Annotated[str, typer.Argument(metavar="CIDR", help="An address or a network, such as 198.51.100.0/24.")]
 
 
@@ -68,7 +72,7 @@ def unblock(
     target: Annotated[str, typer.Argument(metavar="CIDR", help="The address or network, or the block's id.")],
 ) -> None:
     """Remove a block."""
-    found = _find(cli.server.items("blocks"), target)
+    found = _find(cli.server, target)
     for one in found:
         one["stored"] = cli.server.delete(f"blocks/{one['id']}") is None
     cli.emit(found, "\n".join(f"unblocked {one['cidr']}" + ("" if one["stored"] else NOT_STORED) for one in found))
@@ -95,13 +99,15 @@ def read_network(text: str) -> Network:
         raise CommandError(str(error)) from None
 
 
-def _find(rows: Sequence[dict[str, object]], target: str) -> list[dict[str, object]]:
-    if by_id := [row for row in rows if row["id"] == target]:
-        return by_id
+def _find(server: ApiClient, target: str) -> list[dict[str, object]]:
+    """Returns the block of this id or network. Asks for these alone: there may be a million."""
+    if BLOCK_ID.fullmatch(target):
+        return [server.get(f"blocks/{target}")]
     network = str(read_network(target))
-    if by_network := [row for row in rows if row["cidr"] == network]:
+    if by_network := server.items("blocks", cidr=network):
         return by_network
-    wider = [str(row["cidr"]) for row in rows if _covers(str(row["cidr"]), network)]
+    covering = server.items("blocks", covers=str(ip_network(network).network_address))
+    wider = [str(row["cidr"]) for row in covering if _covers(str(row["cidr"]), network)]
     hint = f" (it is inside the block of {', '.join(wider)})" if wider else ""
     raise CommandError(f"there is no block of {network}{hint}")
 

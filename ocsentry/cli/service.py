@@ -12,6 +12,8 @@ from ocsentry.cli.durations import format_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ocsentry.setup.doctor import CheckResult
 
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
@@ -93,12 +95,21 @@ def _render_status(document: dict[str, Any]) -> str:
         f"ocsentry {document['version']}, up {format_duration(document['uptime'])}",
         f"ready     {'yes' if document['ready'] else 'NO'}",
         *(f"          {problem}" for problem in document["problems"]),
-        f"sessions  {document['sessions']} ({document['leases']} leases)",
-        f"policy    version {policy['version']}, {policy['rules']} rules from {len(policy['files'])} files",
+        f"sessions  {document['sessions']} ({count(document['leases'], 'lease')})",
+        f"policy    version {policy['version']}, {count(policy['rules'], 'rule')}{_sources_of(policy['files'])}",
         f"blocks    {document['blocks']}",
         f"penalties {document['penalties']}",
     ]
     return "\n".join(lines)
+
+
+def _sources_of(names: Sequence[str]) -> str:
+    """Returns `` from 2 files`` and, for documents of the API, `` and the API``."""
+    from admin_api.enforcement.api_rules import DOCUMENT_PREFIX
+
+    files = sum(not name.startswith(DOCUMENT_PREFIX) for name in names)
+    sources = [count(files, "file")] * bool(files) + ["the API"] * (files < len(names))
+    return f" from {' and '.join(sources)}" if sources else ""
 
 
 def events(

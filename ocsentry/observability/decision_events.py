@@ -9,20 +9,22 @@ from the log only.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from admin_api.clock import SYSTEM_CLOCK
 from ocsentry.observability.event_catalog import LogEvent
-from sentry_engine import Action, Event, Verdict
-from sentry_engine.addresses import render_address
-from sentry_engine.engine.decision_log import Budget
+from sentry_engine import Action, Event
+from sentry_engine.engine.decision_log import Budget, Decision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ocsentry.observability.event_sink import TimedEventSink
     from sentry_engine.cores.decision import CoreDecision
     from sentry_engine.engine.decision_log import DecisionLog
     from sentry_engine.geoip.lookup import GeoLookup
-    from vpn_frontend.ports import EventSink
 
 ACCEPTED_PER_SECOND = 5  # events; an accepted client also causes session events
 REFUSED_PER_SECOND = 20
@@ -47,26 +49,31 @@ class DecisionEvents:
         self,
         core: WatchedCore,
         log: DecisionLog,
-        events: EventSink,
+        events: TimedEventSink,
         places: Callable[[], GeoLookup | None],
+        moment: Callable[[float], datetime] = SYSTEM_CLOCK.moment,
     ) -> None:
-        """``log`` is the engine's log; ``places`` returns the GeoIP databases in force, or ``None``."""
+        """``log`` is the engine's log; ``places`` returns the GeoIP databases in force, or ``None``.
+
+        ``moment`` returns the wall time of the engine's clock.
+        """
         self._core = core
         self._log = log
         self._events = events
         self._places = places
+        self._moment = moment
         self._accepted, self._refused = Budget(ACCEPTED_PER_SECOND), Budget(REFUSED_PER_SECOND)
 
     def emit_new(self, now: float) -> None:
-        """Emit the decisions since the last call. ``now`` is in seconds of a monotonic clock."""
+        """Emit the decisions since the last call, each with the time at which it was made.
+
+        ``now`` is in seconds of the engine's clock.
+        """
         for record in self._log.drain(MAX_RECORDS):
             budget = self._budget(accepted=record.verdict.accepted and not record.note)
             budget.missed += record.missed
             if record.event not in GATEWAY_LABELS and budget.spend(now):
-                missed = budget.take_missed()
-                self._emit(
-                    record.event, record.packed, record.verdict, record.latency, missed, record.user, record.note
-                )
+                self._emit(replace(record, missed=budget.take_missed()))
         self._emit_gateway_decisions(now)
 
     def _emit_gateway_decisions(self, now: float) -> None:
@@ -80,39 +87,31 @@ class DecisionEvents:
             return True
 
         for decision, left_out in zip(self._core.drain(MAX_RECORDS, want), missed, strict=True):
-            request = decision.request
-            label = GATEWAY_ASKS[Event(request.event)]
-            self._emit(label, request.address, decision.verdict, decision.latency, left_out)
+            request, verdict = decision.request, decision.verdict
+            label, at = GATEWAY_ASKS[Event(request.event)], self._moment(request.now).timestamp()
+            self._emit(Decision(at, label, request.address, None, verdict, decision.latency, missed=left_out))
 
     def _budget(self, *, accepted: bool) -> Budget:
         return self._accepted if accepted else self._refused
 
-    def _emit(
-        self,
-        event: str,
-        packed: bytes,
-        verdict: Verdict,
-        latency: float,
-        missed: int,
-        user: str | None = None,
-        note: str = "",
-    ) -> None:
-        address = render_address(packed)
+    def _emit(self, decision: Decision) -> None:
         finder = self._places()
-        place = finder.find(address) if finder else None
+        place = finder.find(decision.address) if finder else None
+        verdict = decision.verdict
         fields = {
-            "address": address,
-            "event": event,
-            "user": user,
+            "address": decision.address,
+            "event": decision.event,
+            "user": decision.user,
             "verdict": verdict.action.value,
             "reason": verdict.reason.value,
             "rule": verdict.rule_id,
             "retry_after": verdict.retry_after,
-            "latency_us": round(latency * 1e6, 3),
+            "latency_us": round(decision.latency * 1e6, 3),
             "country": place.country if place else None,
             "asn": place.asn if place else None,
-            "note": note or None,
-            "missed": missed or None,
+            "note": decision.note or None,
+            "missed": decision.missed or None,
         }
-        kind = LogEvent.SUSPICION if note else LogEvent.DECISION
-        self._events.emit(kind, **{key: value for key, value in fields.items() if value not in (None, "")})
+        kind = LogEvent.SUSPICION if decision.note else LogEvent.DECISION
+        known = {key: value for key, value in fields.items() if value not in (None, "")}
+        self._events.emit_at(datetime.fromtimestamp(decision.at, UTC), kind, **known)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ocsentry.observability.event_catalog import LogEvent, level_of
+from vpn_frontend.ports import EventSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from ocsentry.observability.event_catalog import Level
-    from vpn_frontend.ports import EventSink
 
 LINES_PER_SECOND = 20.0  # lines of one kind on average: 2 million a day
 BURST = 200.0  # lines of one kind at once, such as an office logging in
@@ -26,6 +27,12 @@ class LineWriter(Protocol):
     """Writes log lines; ``observability.log.Log`` implements it."""
 
     def write(self, event: str, level: Level = "info", /, **fields: object) -> None: ...
+
+
+class TimedEventSink(EventSink, Protocol):
+    """An event sink that also takes events that happened some moments ago; the API's event hub is one."""
+
+    def emit_at(self, at: datetime, kind: str, /, **fields: object) -> None: ...
 
 
 @dataclass(slots=True)
@@ -38,7 +45,7 @@ class _Budget:
 class LoggingEventSink:
     """An ``EventSink`` with one budget of log lines per kind of event; the kinds are those of the catalog."""
 
-    def __init__(self, log: LineWriter, stream: EventSink, clock: Callable[[], float]) -> None:
+    def __init__(self, log: LineWriter, stream: TimedEventSink, clock: Callable[[], float]) -> None:
         self._log = log
         self._stream = stream
         self._clock = clock
@@ -47,6 +54,14 @@ class LoggingEventSink:
     def emit(self, kind: str, **fields: object) -> None:
         kind = str(kind)
         self._stream.emit(kind, **fields)
+        self._write(kind, fields)
+
+    def emit_at(self, at: datetime, kind: str, /, **fields: object) -> None:
+        kind = str(kind)
+        self._stream.emit_at(at, kind, **fields)
+        self._write(kind, fields)
+
+    def _write(self, kind: str, fields: dict[str, object]) -> None:
         if self._may_write(kind):
             self._log.write(kind, level_of(kind), **fields)
 

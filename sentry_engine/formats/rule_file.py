@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
@@ -46,6 +47,7 @@ BUILTIN_LABELS = frozenset(event.name.lower() for event in Event)
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 RULES = "/wolfsentry/rules"
+MAX_SHOWN = 60  # characters of a wrong value in an error
 
 _document = TypeAdapter(RuleDocument)
 
@@ -78,7 +80,7 @@ def validate_whole(document: Mapping[str, Any], file: str) -> RuleDocument:
 
 def describe_errors(error: ValidationError, document: object, file: str) -> Iterable[Problem]:
     """Pydantic's errors as problems, with pointers into the document."""
-    for finding in error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]:
+    for finding in error.errors(include_url=False)[:MAX_PROBLEMS]:
         reason = finding["msg"].removeprefix("Value error, ")
         match finding["type"]:
             case "extra_forbidden":
@@ -88,8 +90,16 @@ def describe_errors(error: ValidationError, document: object, file: str) -> Iter
             case "union_tag_not_found":
                 reason = "a rule needs a type"
             case "union_tag_invalid":
-                reason = f"a rule needs a known type: {reason}"
+                reason = describe_unknown_type(finding["ctx"])
         yield Problem(file, point(finding["loc"], document, missing=finding["type"] == "missing"), reason)
+
+
+def describe_unknown_type(context: Mapping[str, Any]) -> str:
+    """Names the types that exist, and the one that was probably meant."""
+    given, known = str(context["tag"]), [name.strip("'") for name in context["expected_tags"].split(", ")]
+    close = difflib.get_close_matches(given, known, 1)
+    guess = f" (did you mean {close[0]}?)" if close else ""
+    return f"{given[:MAX_SHOWN]!r} is no type of a rule{guess}; types are {', '.join(known)}"
 
 
 def point(location: Sequence[int | str], document: object, *, missing: bool) -> str:

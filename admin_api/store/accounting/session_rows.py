@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from vpn_frontend.ports import CloseReason, JournalEntry, SessionView
 
+DTLS = "dtls"  # the transport of a session whose client has sent packets over DTLS
 ROWS = "rows"  # the parameter of both statements: the text of ``render_rows``
 TABLE = cast("Table", SessionRecord.__table__)
 # The columns that hold the gateway's counters of the same names.
@@ -138,7 +139,9 @@ def _update(account: Account, view: SessionView, seen_at: str) -> None:
     account["port"] = view.port
     account["tls_version"] = view.tls_version
     account["cipher"] = view.cipher
-    if view.transport != NO_TRANSPORT:
+    if view.counters.dtls_rx_packets:  # the channel may have ended before the session
+        account["transport"] = DTLS
+    elif view.transport != NO_TRANSPORT:
         account["transport"] = view.transport
     account["seen_at"] = seen_at
     account.update(zip(COUNTED, _counted(view.counters), strict=True))

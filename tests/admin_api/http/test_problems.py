@@ -82,11 +82,6 @@ class TestProblems:
         assert answer.status_code in {400, 422}
         check_problem(answer, answer.status_code, {400: "bad_request", 422: "invalid"}[answer.status_code])
 
-    async def test_json_of_another_type(self, server):
-        headers = {"Content-Type": "text/plain"}
-        answer = await server.client.post("/api/v1/blocks", content=b'{"cidr": "192.0.2.1"}', headers=headers)
-        check_problem(answer, 422, "invalid")
-
     async def test_pointers_are_escaped(self, server):
         answer = await server.client.post("/api/v1/blocks", json={"cidr": "192.0.2.1", "a/b~c": 1})
         problem = check_problem(answer, 422, "invalid")
@@ -116,3 +111,22 @@ class TestProblems:
             page = await server.anonymous.get(f"/api/v1/problems/{kind.code}")
             assert page.json()["status"] == kind.status
         check_problem(await server.anonymous.get("/api/v1/problems/none"), 404, "not_found")
+
+    async def test_a_body_of_another_type_is_415(self, server):
+        for headers in ({}, {"content-type": "text/plain"}, {"content-type": "application/x-www-form-urlencoded"}):
+            answer = await server.client.post("/api/v1/blocks", content=b'{"cidr": "192.0.2.1"}', headers=headers)
+            assert "application/json" in check_problem(answer, 415, "unsupported_media_type")["detail"]
+        json_like = {"content-type": "application/merge-patch+json; charset=utf-8"}
+        made = await server.client.post("/api/v1/blocks", content=b'{"cidr": "192.0.2.1"}', headers=json_like)
+        assert made.status_code == 201
+        check_problem(await server.client.post("/api/v1/blocks"), 422, "invalid")  # no body at all
+
+    async def test_errors_do_not_name_the_validator(self, server):
+        answer = await server.client.post("/api/v1/blocks", json={"cidr": "198.51.100.256"})
+        problem = check_problem(answer, 422, "invalid")
+        assert "Value error" not in answer.text
+        assert problem["errors"][0]["pointer"] == "/cidr"
+        rule = {"id": "x", "type": "blcklist", "remote_addr": "192.0.2.0/24"}
+        answer = await server.client.post("/api/v1/rules", json=rule)
+        assert "did you mean blacklist" in check_problem(answer, 422, "invalid_policy")["detail"]
+        assert "Input tag" not in answer.text

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ocsentry.cli.blocks import block, ssh_client
+from ocsentry.cli.blocks import block, ssh_client, unblock
+from ocsentry.cli.invocation import CommandError
+from ocsentry.cli.service import _render_status
 
 
 @pytest.fixture
@@ -42,3 +44,45 @@ def test_force_is_sent(cli, asked):
 )
 def test_ssh_client(value, address):
     assert ssh_client({} if value is None else {"SSH_CLIENT": value}) == address
+
+
+BLOCK = "0197f0aa-0000-7000-8000-000000000001"
+NETWORK = "198.51.100.0/24"
+
+
+class Blocks:
+    """Answers for one block, and notes what was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def items(self, resource, **query):
+        self.asked.append(query)
+        return [{"id": BLOCK, "cidr": NETWORK}] if query.get("cidr") == NETWORK or "covers" in query else []
+
+    def get(self, resource):
+        self.asked.append(resource)
+        return {"id": BLOCK, "cidr": NETWORK}
+
+    def delete(self, resource):
+        self.asked.append(resource)
+
+
+def test_unblock_asks_for_one_block_alone():
+    for target, asked in ((NETWORK, {"cidr": NETWORK}), (BLOCK, f"blocks/{BLOCK}")):
+        server = Blocks()
+        unblock(SimpleNamespace(server=server, emit=lambda *_: None), target)
+        assert server.asked == [asked, f"blocks/{BLOCK}"]
+
+
+def test_unblock_names_the_block_that_covers_the_address():
+    with pytest.raises(CommandError, match=r"inside the block of 198\.51\.100\.0/24"):
+        unblock(SimpleNamespace(server=Blocks(), emit=lambda *_: None), "198.51.100.7")
+
+
+def test_status_counts_in_words():
+    policy = {"version": 3, "rules": 1, "files": ["/etc/a.json", "api:r1", "api:r2"]}
+    counts = {"sessions": 1, "leases": 1, "blocks": 0, "penalties": 0}
+    said = _render_status({"version": "1", "uptime": 1, "ready": True, "problems": [], **counts, "policy": policy})
+    assert "1 (1 lease)" in said
+    assert "version 3, 1 rule from 1 file and the API" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from admin_api.clock import SYSTEM_CLOCK
 from ocsentry.observability.decision_events import ACCEPTED_PER_SECOND, REFUSED_PER_SECOND, DecisionEvents
 from sentry_engine import Action, AdmissionRefused, Engine, Policy, Reason, Verdict
 from sentry_engine.addresses import pack_address
@@ -21,8 +22,8 @@ DOCUMENT = {
 
 
 class Events(list):
-    def emit(self, kind, **fields):
-        self.append({"kind": str(kind), **fields})
+    def emit_at(self, at, kind, /, **fields):
+        self.append({"at": at, "kind": str(kind), **fields})
 
 
 @pytest.fixture
@@ -92,3 +93,14 @@ def test_decisions_dropped_by_the_engines_log_are_counted():
     DecisionEvents(core, asked, events, lambda: None).emit_new(0.0)
     core.close()
     assert [one.get("missed") for one in events] == [None, 2]
+
+
+def test_a_decision_has_the_time_at_which_it_was_made(watched):
+    engine, events, feed = watched
+    made_at = SYSTEM_CLOCK.monotonic() - 30
+    engine.decide("connect", "192.0.2.7", now=made_at)
+    engine.decide("auth_failure", "198.51.100.1", user="alice", now=made_at)
+    feed.emit_new(made_at + 30)
+    ages = [(SYSTEM_CLOCK.wall() - event["at"]).total_seconds() for event in events]
+    assert [event["event"] for event in events] == ["auth_failure", "connect"]
+    assert min(ages) > 29

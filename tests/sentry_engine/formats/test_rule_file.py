@@ -95,7 +95,7 @@ class TestProblems:
         ("rule", "pointer", "words"),
         [
             ({"type": "whitelist"}, "/remote_addr", "missing"),
-            ({"type": "whytelist", "remote_addr": "10.0.0.0/8"}, "", "known type"),
+            ({"type": "whytelist", "remote_addr": "10.0.0.0/8"}, "", "did you mean whitelist"),
             ({"remote_addr": "10.0.0.0/8"}, "", "a rule needs a type"),
             ({"type": "whitelist", "remote_addr": "10.0.0.0/8", "prot": 1}, "/prot", "not known"),
             ({"type": "whitelist", "remote_addr": "10.0.0.0/8", "action": "reject"}, "/action", "accept"),
