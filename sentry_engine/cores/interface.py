@@ -20,7 +20,7 @@ DECISION ORDER, the first decisive tier wins:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -106,11 +106,17 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class CoreCounters:
+    """``verdicts``: how often each was given, without those never given."""
+
     decisions: int
-    refused: int
     sources: int  # with a row in the table of windows
     penalties: int
     evicted: int  # sources evicted from the table of windows
+    verdicts: Mapping[tuple[Action, Reason], int]
+
+    @property
+    def refused(self) -> int:
+        return sum(count for (action, _), count in self.verdicts.items() if action is not Action.ACCEPT)
 
 
 class Core(Protocol):

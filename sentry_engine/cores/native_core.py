@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from threading import Lock
 
@@ -206,7 +207,8 @@ class NativeCore:
 
     def counters(self) -> CoreCounters:
         c = self._count()
-        return CoreCounters(c.decisions, c.refused, c.sources, c.penalties, c.evicted)
+        verdicts = {kind: c.verdicts[at] for at, kind in enumerate(product(ACTIONS, REASONS)) if c.verdicts[at]}
+        return CoreCounters(c.decisions, c.sources, c.penalties, c.evicted, verdicts)
 
     def watch(self, every: int) -> None:
         """Record one in ``every`` decisions for ``drain``; 0 (the default): none."""

@@ -6,7 +6,7 @@ A structure lists the fields that Python uses. A test compares it with the compi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar, overload
 
 T = TypeVar("T")
@@ -190,8 +190,8 @@ class CountersStruct(Protocol):
     """``struct se_counters``"""
 
     decisions: int
-    refused: int
     sources: int
     penalties: int
     evicted: int
     unlogged: int
+    verdicts: Sequence[int]

@@ -62,7 +62,7 @@ class ReferenceCore(BulkDecisions):
         self._blocks = BlockIndex()
         self._hits: Counter[str] = Counter()
         self._decisions = 0
-        self._refused = 0
+        self._verdicts: Counter[tuple[Action, Reason]] = Counter()
 
     def publish(self, plan: Plan) -> None:
         indexed = index_plan(plan)
@@ -86,7 +86,7 @@ class ReferenceCore(BulkDecisions):
             results = map(self._tier_check(request, count=True), self._tiers(request))
             verdict = next(result.verdict for result in results if result.verdict)
             self._decisions += 1
-            self._refused += not verdict.accepted
+            self._verdicts[verdict.action, verdict.reason] += 1
             if verdict.rule_id is not None:
                 self._hits[verdict.rule_id] += 1
             return verdict
@@ -148,7 +148,8 @@ class ReferenceCore(BulkDecisions):
     def counters(self) -> CoreCounters:
         with self._lock:
             windows = self._windows
-            return CoreCounters(self._decisions, self._refused, len(windows), len(self._box), windows.evicted)
+            verdicts = dict(self._verdicts)
+            return CoreCounters(self._decisions, len(windows), len(self._box), windows.evicted, verdicts)
 
     def close(self) -> None:
         with self._lock:

@@ -11,8 +11,10 @@
 /* Only the holder of an epoch slot writes the tally of that number, so counting needs no locked instruction. */
 struct tally {
     _Alignas(64) _Atomic uint64_t decisions;
-    _Atomic uint64_t refused;
+    _Atomic uint64_t verdicts[SE_VERDICT_KINDS];
 };
+
+_Static_assert(SE_VERDICT_KINDS == (SE_RATE_LIMITED + 1) * SE_REASONS, "one counter for each action and reason");
 
 struct se_core {
     struct se_gate gate;
@@ -48,16 +50,12 @@ static void count_hit(struct se_core *core, const struct se_in_force *in_force, 
 static void count_verdicts(struct se_core *core, const struct se_in_force *in_force, struct tally *tally,
                            const struct se_verdict *verdicts, uint32_t count)
 {
-    uint64_t refused = 0;
-
     for (uint32_t i = 0; i < count; i++) {
-        refused += verdicts[i].action != SE_ACCEPT;
+        add(&tally->verdicts[verdicts[i].action * SE_REASONS + verdicts[i].reason], 1);
         if (verdicts[i].rule != SE_NO_RULE)
             count_hit(core, in_force, verdicts[i].rule);
     }
     add(&tally->decisions, count);
-    if (refused)
-        add(&tally->refused, refused);
 }
 
 void se_refuse_all(struct se_verdict *verdicts, uint32_t count)
@@ -291,6 +289,7 @@ void se_core_read_counters(struct se_core *core, struct se_counters *out)
     };
     for (uint32_t i = 0; i < SE_EPOCH_SLOTS; i++) {
         out->decisions += atomic_load_explicit(&core->tallies[i].decisions, memory_order_relaxed);
-        out->refused += atomic_load_explicit(&core->tallies[i].refused, memory_order_relaxed);
+        for (uint32_t kind = 0; kind < SE_VERDICT_KINDS; kind++)
+            out->verdicts[kind] += atomic_load_explicit(&core->tallies[i].verdicts[kind], memory_order_relaxed);
     }
 }

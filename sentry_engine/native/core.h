@@ -10,7 +10,7 @@
 #include "gate.h"
 #include "table/policy.h"
 
-#define SE_CORE_ABI 6u /* of all calls that Python makes; compared with the ABI that Python was written for */
+#define SE_CORE_ABI 7u /* of all calls that Python makes; compared with the ABI that Python was written for */
 
 struct se_core;
 struct se_in_force;
@@ -56,9 +56,12 @@ uint32_t se_core_block_hits(struct se_core *core, uint32_t *numbers, uint64_t *c
 
 struct se_gate *se_core_gate(struct se_core *core);
 
+#define SE_VERDICT_KINDS 75u /* actions times SE_REASONS */
+
 struct se_counters {
-    uint64_t decisions, refused, sources, penalties, evicted;
+    uint64_t decisions, sources, penalties, evicted;
     uint64_t unlogged; /* decisions that found the log full */
+    uint64_t verdicts[SE_VERDICT_KINDS]; /* by action * SE_REASONS + reason */
 };
 
 void se_core_read_counters(struct se_core *core, struct se_counters *out);

@@ -59,7 +59,7 @@ class RoutedCore(BulkDecisions):
         self._labels: tuple[str, ...] = ()
         self._decided: Counter[str] = Counter()
         self._decisions = 0
-        self._refused = 0
+        self._verdicts: Counter[tuple[Action, Reason]] = Counter()
 
     def publish(self, plan: Plan) -> None:
         self._inner.publish(plan)
@@ -79,7 +79,7 @@ class RoutedCore(BulkDecisions):
             verdict = found
         with self._lock:
             self._decisions += 1
-            self._refused += not verdict.accepted
+            self._verdicts[verdict.action, verdict.reason] += 1
             if verdict.rule_id is not None:
                 self._decided[verdict.rule_id] += 1
         return verdict
@@ -107,7 +107,8 @@ class RoutedCore(BulkDecisions):
 
     def counters(self) -> CoreCounters:
         inner = self._inner.counters()
-        return replace(inner, decisions=inner.decisions + self._decisions, refused=inner.refused + self._refused)
+        verdicts = Counter(inner.verdicts) + self._verdicts
+        return replace(inner, decisions=inner.decisions + self._decisions, verdicts=verdicts)
 
     def close(self) -> None:
         """Does nothing: the caller owns both cores."""

@@ -468,4 +468,5 @@ class TestCounters:
         core.decide_many([words.ask("10.0.0.1"), words.ask("10.0.0.2"), words.ask("11.0.0.1")])
         counters = core.counters()
         assert (counters.decisions, counters.refused) == (3, 2)
+        assert counters.verdicts == {(Action.REJECT, Reason.RULE): 2, (Action.ACCEPT, Reason.DEFAULT): 1}
         assert core.rule_hits() == {"rule-3": 2}
