@@ -11,15 +11,14 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial, reduce
+from functools import reduce
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from operator import or_
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.authenticator import Authenticator
-from vpn_frontend.auth.certificate_identity import CertificateFields
-from vpn_frontend.auth.client_certificate import confirm_certificate
-from vpn_frontend.auth.login_plan import build_login, plan_login
+from vpn_frontend.auth.group_logins import make_confirm, plan_of
+from vpn_frontend.auth.login_plan import build_login
 from vpn_frontend.auth.result import Refused
 from vpn_frontend.auth.throttled_method import ThrottledMethod
 from vpn_frontend.auth.user_throttle import UserThrottle
@@ -49,7 +48,7 @@ from vpn_frontend.gateway.interface import (
 )
 from vpn_frontend.gateway.server_certificate import load_certificate
 from vpn_frontend.ports import AccountingGate, EventSink, SessionJournal, UserDirectory, VpnEvent
-from vpn_frontend.protocol.connection import PortalConfig
+from vpn_frontend.protocol.connection import LoginShape, PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.recorder import SessionRecorder
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sentry_engine import Engine
-    from vpn_frontend.auth.authenticator import Confirm
     from vpn_frontend.auth.login_plan import LoginPlan
     from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
@@ -69,7 +67,7 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import RemoteLogin, UserRecord
     from vpn_frontend.protocol.browser_pages import BrowserPages
     from vpn_frontend.sessions.live_sessions import LiveSessions
-    from vpn_frontend.settings import VpnSettings
+    from vpn_frontend.settings import AuthSettings, LoginRules, VpnSettings
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds; a phone on a bad network takes 3
 SPARE_SESSIONS = 256  # closing while others open
@@ -147,8 +145,9 @@ class VpnServer:
             accounting=self._accounting,
         )
         self.sessions = self._table.live
-        plan = plan_login(self._settings.auth.methods, self._settings.auth.require)
-        self._portal = self._offer_groups(make_portal_config(self._settings, certificate, plan))
+        auth = self._settings.auth
+        self._portal = self._offer_groups(make_portal_config(self._settings, certificate))
+        throttle = UserThrottle()
         self._table.changes.on_groups_changed = self._renew_portal
         self._pre_tunnel = PreTunnelConnections(
             self._settings,
@@ -158,9 +157,10 @@ class VpnServer:
             authenticator=Authenticator(
                 users=self._users,
                 engine=self._engine,
-                method=ThrottledMethod(build_login(plan, self._methods), UserThrottle(), self._journal),
+                method=self._make_login(auth.rules, throttle),
+                group_methods={group: self._make_login(rules, throttle) for group, rules in auth.group_rules.items()},
                 events=self._events,
-                confirm=self._make_confirm(),
+                confirm=make_confirm(auth),
                 find_refusal=self._find_refusal,
             ),
             events=self._events,
@@ -255,13 +255,8 @@ class VpnServer:
         self._client_warnings = loaded.warnings
         return loaded.authorities
 
-    def _make_confirm(self) -> Confirm | None:
-        auth = self._settings.auth
-        if not auth.needs_certificate:
-            return None
-        return partial(
-            confirm_certificate, CertificateFields(auth.certificate.user_field, auth.certificate.group_field)
-        )
+    def _make_login(self, rules: LoginRules, throttle: UserThrottle) -> Method:
+        return ThrottledMethod(build_login(plan_of(rules), self._methods), throttle, self._journal)
 
     async def _make_gateway(self, certificate: ServerCertificate) -> Gateway:
         settings = self._settings
@@ -372,7 +367,7 @@ class VpnServer:
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))
 
 
-def make_portal_config(settings: VpnSettings, certificate: ServerCertificate, plan: LoginPlan) -> PortalConfig:
+def make_portal_config(settings: VpnSettings, certificate: ServerCertificate) -> PortalConfig:
     auth = settings.auth
     return PortalConfig(
         logins=LoginAttempts(auth.timeout),
@@ -380,10 +375,17 @@ def make_portal_config(settings: VpnSettings, certificate: ServerCertificate, pl
         groups=auth.groups,
         certificate_sha1=certificate.sha1,
         no_group_label=auth.no_group_label,
+        shape=_shape_of(plan_of(auth.rules), auth),
+        group_shapes={group: _shape_of(plan_of(rules), auth) for group, rules in auth.group_rules.items()},
+        has_browser_pages="oidc" in auth.named_methods,
+    )
+
+
+def _shape_of(plan: LoginPlan, auth: AuthSettings) -> LoginShape:
+    return LoginShape(
         begins_at_init=plan.begins_at_init,
         has_form=plan.has_form,
         form_has_code=auth.totp.in_first_form and plan.has_form and "totp" in plan.after,
-        has_browser_pages="oidc" in plan.alternatives,
     )
 
 

@@ -204,6 +204,21 @@ class CertificateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginRules:
+    """Which methods a login needs: one of ``methods``, and all of ``require``."""
+
+    methods: tuple[MethodName, ...] = ("password",)
+    require: tuple[MethodName, ...] = ()
+
+    @property
+    def named(self) -> tuple[MethodName, ...]:
+        return (*self.methods, *self.require)
+
+
+NO_GROUP_RULES: Mapping[str, LoginRules] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """``[auth]``, as far as the conversation with the client goes."""
 
@@ -219,16 +234,23 @@ class AuthSettings:
     oath_file: Path | None = None  # liboath's users file, read at each login
     totp: TotpSettings = field(default_factory=TotpSettings)
     certificate: CertificateSettings = field(default_factory=CertificateSettings)
+    group_rules: Mapping[str, LoginRules] = field(default_factory=lambda: NO_GROUP_RULES)  # of groups with their own
+
+    @property
+    def rules(self) -> LoginRules:
+        """The rules of a login without a group that has its own."""
+        return LoginRules(self.methods, self.require)
+
+    @property
+    def named_methods(self) -> tuple[MethodName, ...]:
+        """Every method that some login needs or allows, once."""
+        every = (self.rules, *self.group_rules.values())
+        return tuple(dict.fromkeys(name for rules in every for name in rules.named))
 
     @property
     def asks_for_certificates(self) -> bool:
         """True if TLS asks clients for a certificate."""
-        return "certificate" in (*self.methods, *self.require)
-
-    @property
-    def needs_certificate(self) -> bool:
-        """True if no login goes without a certificate."""
-        return "certificate" in self.require or self.methods == ("certificate",)
+        return "certificate" in self.named_methods
 
 
 class Overrides(TypedDict, total=False):

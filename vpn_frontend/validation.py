@@ -18,7 +18,7 @@ from vpn_frontend.settings import MAX_WORKERS, MethodName
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vpn_frontend.settings import Network, VpnSettings
+    from vpn_frontend.settings import LoginRules, Network, VpnSettings
 
 LONGEST_POOL = {4: 30, 6: 126}  # prefix lengths with an address for a client beside the server's
 
@@ -99,16 +99,22 @@ def _validate_session(settings: VpnSettings) -> Iterable[str]:
 
 
 def _validate_auth(settings: VpnSettings) -> Iterable[str]:
-    auth, known = settings.auth, get_args(MethodName)
-    for key, names in (("methods", auth.methods), ("require", auth.require)):
+    yield from _validate_rules("auth", settings.auth.rules)
+    for name, rules in settings.auth.group_rules.items():
+        yield from _validate_rules(f"groups.{name}.auth", rules)
+
+
+def _validate_rules(where: str, rules: LoginRules) -> Iterable[str]:
+    known = get_args(MethodName)
+    for key, names in (("methods", rules.methods), ("require", rules.require)):
         unknown = [name for name in names if name not in known]
-        yield from (f"auth.{key}: {name!r} is not one of {', '.join(known)}" for name in unknown)
+        yield from (f"{where}.{key}: {name!r} is not one of {', '.join(known)}" for name in unknown)
         if unknown:
             return
-    if (problem := find_methods_problem(auth.methods)) is not None:
-        yield f"auth.methods: {problem}"
-    elif (problem := find_require_problem(auth.methods, auth.require)) is not None:
-        yield f"auth.require: {problem}"
+    if (problem := find_methods_problem(rules.methods)) is not None:
+        yield f"{where}.methods: {problem}"
+    elif (problem := find_require_problem(rules.methods, rules.require)) is not None:
+        yield f"{where}.require: {problem}"
 
 
 def _validate_certificate(settings: VpnSettings) -> list[str]:

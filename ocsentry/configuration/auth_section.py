@@ -26,7 +26,7 @@ from ocsentry.configuration.oidc_section import OidcSection
 from ocsentry.configuration.pam_section import PamSection
 from ocsentry.configuration.radius_section import RadiusSection
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem, plan_login
-from vpn_frontend.settings import AuthSettings, MethodName
+from vpn_frontend.settings import AuthSettings, LoginRules, MethodName
 
 AUTH = AuthSettings()  # its defaults are those of the file
 TOTP = AUTH.totp
@@ -97,17 +97,6 @@ class AuthSection(Section):
     totp: TotpSection = section()
     oidc: OidcSection = section()
 
-    @model_validator(mode="after")
-    def _methods_have_their_servers(self) -> Self:
-        if "radius" in (*self.methods, *self.require) and not self.radius.servers:
-            raise ValueError("the method radius needs auth.radius.servers")
-        if "radius" in (*self.methods, *self.require) and self.radius.longest_wait >= self.timeout:
-            raise ValueError(
-                f"auth.radius.timeout: logins end after {self.timeout} seconds (auth.timeout), "
-                f"and its servers may take {self.radius.longest_wait}"
-            )
-        return self
-
     @field_validator("methods")
     @classmethod
     def _methods_can_be_used(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
@@ -125,20 +114,51 @@ class AuthSection(Section):
 
     @model_validator(mode="after")
     def _methods_have_their_tables(self) -> Self:
-        if "certificate" in (*self.methods, *self.require) and (problem := self.certificate.find_problem()) is not None:
-            raise ValueError(problem)
-        if "ldap" in (*self.methods, *self.require) and (problem := self.ldap.find_problem()) is not None:
+        if (problem := self.find_missing(LoginRules(self.methods, self.require))) is not None:
             raise ValueError(problem)
         return self
 
-    @model_validator(mode="after")
-    def _code_has_a_form(self) -> Self:
-        if self.totp.in_first_form and "totp" in self.require and not plan_login(self.methods, self.require).has_form:
-            raise ValueError("totp.in_first_form: no method of auth.methods has a form with user name and password")
-        return self
+    def find_missing(self, rules: LoginRules) -> str | None:
+        """What usable ``rules`` need of this table and do not find, for the operator. ``None``: nothing."""
+        named = rules.named
+        if "radius" in named and (problem := self.radius.find_problem(self.timeout)) is not None:
+            return problem
+        for name, table in (("certificate", self.certificate), ("ldap", self.ldap), ("oidc", self.oidc)):
+            if name in named and (problem := table.find_problem()) is not None:
+                return problem
+        if self.totp.in_first_form and "totp" in named and not plan_login(rules.methods, rules.require).has_form:
+            return "totp.in_first_form: no method of auth.methods has a form with user name and password"
+        return None
 
-    @model_validator(mode="after")
-    def _oidc_has_a_provider(self) -> Self:
-        if "oidc" in self.methods and (problem := self.oidc.find_problem()) is not None:
-            raise ValueError(problem)
-        return self
+
+class GroupAuthSection(Section):
+    """Rules of logins by the group. What is left out is that of ``[auth]``."""
+
+    methods: tuple[MethodName, ...] | None = Field(
+        None,
+        description="Methods to log in with instead of `auth.methods`, for logins by this group. A member who logs in "
+        "without the group, by rules that ask for less, is refused.",
+        max_length=8,
+    )
+    require: tuple[MethodName, ...] | None = Field(
+        None, description="Methods that these logins need as well, instead of `auth.require`.", max_length=8
+    )
+
+    @property
+    def is_set(self) -> bool:
+        return self.methods is not None or self.require is not None
+
+    def rules(self, auth: AuthSection) -> LoginRules:
+        return LoginRules(
+            auth.methods if self.methods is None else self.methods,
+            auth.require if self.require is None else self.require,
+        )
+
+    def find_problem(self, auth: AuthSection) -> str | None:
+        """Why its logins cannot be used with the rest of ``auth``, for the operator. ``None``: they can."""
+        rules = self.rules(auth)
+        return (
+            find_methods_problem(rules.methods)
+            or find_require_problem(rules.methods, rules.require)
+            or auth.find_missing(rules)
+        )

@@ -20,7 +20,8 @@ from admin_api.session_settings.overrides import (
     as_overrides,
     gather_tables,
 )
-from ocsentry.configuration.fields import ProfileFile, Section
+from ocsentry.configuration.auth_section import GroupAuthSection
+from ocsentry.configuration.fields import ProfileFile, Section, section
 from vpn_frontend.settings import Overrides
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class GroupSection(Section):
         description="When its members may be connected: a list of `{days, from, to, zone}`. Empty: always.",
     )
     expires_at: End | None = Field(None, description="From this time on its members may not be connected.")
+    auth: GroupAuthSection = section()
     network: NetworkOverrides = Field({}, description="Keys of `[vpn.network]` without `device`.")
     bandwidth: BandwidthOverrides = Field({}, description="Keys of `[vpn.bandwidth]`.")
     quota: QuotaOverrides = Field({}, description="Keys of `[vpn.quota]`.")
@@ -57,4 +59,5 @@ class GroupSection(Section):
         """What the group sets, for the VPN."""
         given: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
         label = given.pop("label", "")
+        given.pop("auth", None)
         return as_overrides(cast("GroupSettings", given), label)

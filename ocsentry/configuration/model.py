@@ -265,6 +265,13 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _groups_can_log_in(self) -> Self:
+        for name, group in self.groups.items():
+            if group.auth.is_set and (problem := group.auth.find_problem(self.auth)) is not None:
+                raise ValueError(f"groups.{name}.auth: {problem}")
+        return self
+
+    @model_validator(mode="after")
     def _pools_are_apart(self) -> Self:
         _refuse_overlap(self.vpn.network, self.groups)
         return self
@@ -301,6 +308,9 @@ class LoadedConfig:
                 **_values(auth),
                 certificate=auth.certificate.settings(),
                 totp=TotpSettings(**_values(auth.totp)),
+                group_rules={
+                    name: group.auth.rules(auth) for name, group in self.values.groups.items() if group.auth.is_set
+                },
             ),
             groups={name: group.overrides() for name, group in self.values.groups.items()},
         )

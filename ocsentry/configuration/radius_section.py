@@ -99,6 +99,17 @@ class RadiusSection(Section):
             )
         return self
 
+    def find_problem(self, login_timeout: int) -> str | None:
+        """What is missing for the method ``radius``, or does not fit logins of that many seconds; ``None``: nothing."""
+        if not self.servers:
+            return "the method radius needs auth.radius.servers"
+        if self.longest_wait >= login_timeout:
+            return (
+                f"auth.radius.timeout: logins end after {login_timeout} seconds (auth.timeout), "
+                f"and its servers may take {self.longest_wait}"
+            )
+        return None
+
     @property
     def longest_wait(self) -> int:
         """Seconds until every server has failed to answer."""

@@ -20,4 +20,4 @@ if TYPE_CHECKING:
 async def open_certificate(context: MethodContext) -> AsyncIterator[Method]:
     auth = context.config.vpn.auth
     fields = CertificateFields(auth.certificate.user_field, auth.certificate.group_field)
-    yield CertificateMethod(context.directory, fields, asks=auth.needs_certificate)
+    yield CertificateMethod(context.directory, fields)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def open_password(context: MethodContext) -> AsyncIterator[Method]:
     auth = context.config.vpn.auth
     # With a code in the same form, an answer without a hash would tell that the password is right.
-    code_beside = auth.totp.in_first_form and "totp" in auth.require
+    code_beside = auth.totp.in_first_form and "totp" in auth.named_methods
     checker = PasswordChecker(remember=0 if code_beside else auth.remember_passwords)
     for encoded in await context.directory.hash_samples():
         checker.learn(encoded)

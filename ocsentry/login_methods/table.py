@@ -56,7 +56,7 @@ async def open_methods(context: MethodContext) -> AsyncIterator[OpenMethods]:
     async with AsyncExitStack() as opened:
         methods: dict[str, Method] = {}
         pages: BrowserPages | None = None
-        for name in dict.fromkeys((*auth.methods, *auth.require)):
+        for name in auth.named_methods:
             method = await opened.enter_async_context(METHODS[name](context))
             methods[name] = supervise(method, context.events)
             if isinstance(method, OidcMethod):

@@ -9,7 +9,15 @@ with atheris.instrument_imports():
     from vpn_frontend.protocol.browser_pages import page
     from vpn_frontend.protocol.client_offer import MAX_HOST, MAX_KEY
     from vpn_frontend.protocol.connect_response import negotiate_mtu
-    from vpn_frontend.protocol.connection import CheckLogin, Close, Connection, OpenTunnel, PortalConfig, ShowPage
+    from vpn_frontend.protocol.connection import (
+        CheckLogin,
+        Close,
+        Connection,
+        LoginShape,
+        OpenTunnel,
+        PortalConfig,
+        ShowPage,
+    )
     from vpn_frontend.protocol.constants import MAX_FIELDS, MIN_MTU
     from vpn_frontend.protocol.login_attempts import LoginAttempts
     from vpn_frontend.protocol.login_form import Field, Form
@@ -17,7 +25,7 @@ with atheris.instrument_imports():
 
 PORTALS = [
     PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), certificate_sha1="", **more)
-    for more in ({}, {"begins_at_init": True, "form_has_code": True, "has_browser_pages": True})
+    for more in ({}, {"shape": LoginShape(begins_at_init=True, form_has_code=True), "has_browser_pages": True})
 ]
 CODE_FORM = Form((Field("answer"),))
 JAR = CookieJar()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sentry_engine import Event, Verdict
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Address
 
 
-Confirm = Callable[[LoginRequest, UserRecord], Refused | None]
+NO_GROUP_METHODS: Mapping[str, Method] = MappingProxyType({})
+Confirm = Callable[[LoginRequest, Accepted], Refused | None]
 FindRefusal = Callable[[UserRecord, tuple[str, ...], "RemoteLogin | None"], Refused | None]
 
 
@@ -48,7 +50,8 @@ class Round:
 class Authenticator:
     """``method`` is what a login asks: a supervised method, or a composition of them.
 
-    ``confirm`` compares the login with the user whom the methods have accepted, before anything is granted.
+    ``group_methods`` are what logins by a group with rules of its own ask instead.
+    ``confirm`` compares the login with what the methods have accepted, before anything is granted.
     ``find_refusal`` says why the settings of a user, of its groups and of the authentication server allow no login now.
     """
 
@@ -59,6 +62,7 @@ class Authenticator:
         engine: Engine,
         method: Method,
         events: EventSink,
+        group_methods: Mapping[str, Method] = NO_GROUP_METHODS,
         confirm: Confirm | None = None,
         find_refusal: FindRefusal = lambda *_: None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -68,6 +72,7 @@ class Authenticator:
         self._events = events
         self._wall_clock = wall_clock
         self._method = method
+        self._group_methods = group_methods
         self._confirm = confirm
         self._find_refusal = find_refusal
 
@@ -96,7 +101,7 @@ class Authenticator:
 
     def begin(self, login: LoginRequest) -> Outcome | Pending:
         """Check a login. The policy engine is told of success and failure."""
-        outcome = self._method.begin(login)
+        outcome = self._method_of(login).begin(login)
         if isinstance(outcome, Pending):
             refused = self._refuse_source(login)
             return self._report_refusal(refused, login) if refused else chain(outcome, partial(self._conclude, login))
@@ -117,7 +122,11 @@ class Authenticator:
             return self._report_refusal(refused, login)
         if _digest(peer_certificate) != state.certificate_digest:
             return self._conclude(login, Refused(WRONG, "another_certificate"))
-        return chain(self._method.answer(state.state, fields), partial(self._conclude, login))
+        return chain(self._method_of(login).answer(state.state, fields), partial(self._conclude, login))
+
+    def _method_of(self, login: LoginRequest) -> Method:
+        """The method that the login asks, in each of its rounds."""
+        return self._group_methods.get(login.group, self._method)
 
     def _conclude(self, login: LoginRequest, outcome: Outcome) -> Outcome:
         """What the outcome of the methods means for the login."""
@@ -163,7 +172,7 @@ class Authenticator:
 
     def _authorize(self, accepted: Accepted, login: LoginRequest) -> Accepted | Refused:
         user = accepted.user
-        if self._confirm is not None and (refused := self._confirm(login, user)) is not None:
+        if self._confirm is not None and (refused := self._confirm(login, accepted)) is not None:
             return self._refuse_source(login) or refused
         standing = self._standing(user)
         if standing is not None:

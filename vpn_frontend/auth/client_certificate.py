@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vpn_frontend.auth.certificate_identity import CertificateFields, CertificateIdentity
-    from vpn_frontend.auth.method import LoginRequest
+    from vpn_frontend.auth.method import LoginRequest, Method
     from vpn_frontend.auth.result import Outcome
     from vpn_frontend.ports import UserDirectory, UserRecord
 
@@ -25,24 +25,35 @@ NEEDED = "This server needs a client certificate."  # clients rewrite "Certifica
 UNUSABLE = "The client certificate names no user of this server."
 
 
-class CertificateMethod:
-    """``asks``: a client without a certificate is asked for one, because no other method would do.
+class CertificateFirst:
+    """A login that needs a certificate: a client that shows none is asked for one at its first request."""
 
-    A client that has none after that is refused. It has guessed nothing, so the refusal is not scored.
-    """
+    def __init__(self, login: Method) -> None:
+        self._login = login
+        self.name = login.name
+        self.backend = login.backend
+
+    def begin(self, login: LoginRequest) -> Outcome | Pending:
+        if not login.peer_certificate and not login.submitted and not login.offer.certificate_failed:
+            return FirstForm(request_certificate=True)
+        return self._login.begin(login)
+
+    def answer(self, state: object, fields: Mapping[str, str]) -> Outcome | Pending:
+        return self._login.answer(state, fields)
+
+
+class CertificateMethod:
+    """A client without a certificate is refused. It has guessed nothing, so the refusal is not scored."""
 
     name = "certificate"
     backend = "directory"
 
-    def __init__(self, users: UserDirectory, fields: CertificateFields, *, asks: bool) -> None:
+    def __init__(self, users: UserDirectory, fields: CertificateFields) -> None:
         self._users = users
         self._fields = fields
-        self._asks = asks
 
     def begin(self, login: LoginRequest) -> Outcome | Pending:
         if not login.peer_certificate:
-            if self._asks and not login.submitted and not login.offer.certificate_failed:
-                return FirstForm(request_certificate=True)
             return Refused(NEEDED, "no_certificate", final=True, scored=False)
         try:
             identity = read_identity(login.peer_certificate, self._fields)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from vpn_frontend.auth.client_certificate import CertificateFirst
 from vpn_frontend.auth.composition import compose
 
 if TYPE_CHECKING:
@@ -52,6 +53,19 @@ class LoginPlan:
     after: tuple[str, ...]
     has_form: bool
     begins_at_init: bool
+
+    @property
+    def needs_certificate(self) -> bool:
+        """True if no login goes without a certificate."""
+        return "certificate" in self.before or self.alternatives == ("certificate",)
+
+    def covers(self, other: LoginPlan) -> bool:
+        """True if each login by this plan has passed what ``other`` asks for."""
+        needed = {*other.before, *other.after}
+        return all(
+            needed <= (passed := {*self.before, *self.after, name}) and not passed.isdisjoint(other.alternatives)
+            for name in self.alternatives
+        )
 
 
 def find_methods_problem(methods: Sequence[str]) -> str | None:
@@ -107,7 +121,8 @@ def build_login(plan: LoginPlan, methods: Mapping[str, Method]) -> Method:
     before, alternatives, after = (
         [methods[name] for name in names] for names in (plan.before, plan.alternatives, plan.after)
     )
-    return compose(alternatives, after, before)
+    login = compose(alternatives, after, before)
+    return CertificateFirst(login) if plan.needs_certificate else login
 
 
 def _of_kind(names: Sequence[str], kind: Kind) -> tuple[str, ...]:

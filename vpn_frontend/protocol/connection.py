@@ -16,6 +16,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -30,6 +31,8 @@ from vpn_frontend.protocol.login_attempts import CONTEXT_SIZE
 from vpn_frontend.protocol.login_form import USERNAME, Form, GroupLabels, first_form
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vpn_frontend.protocol.connect_response import Headers
     from vpn_frontend.protocol.http_fast_path import HttpRequest
     from vpn_frontend.protocol.login_attempts import LoginAttempt, LoginAttempts
@@ -98,6 +101,18 @@ Effect = Send | Close | CheckLogin | OpenTunnel | EndSession | ShowPage | FetchP
 
 
 @dataclass(frozen=True, slots=True)
+class LoginShape:
+    """How a login begins, see ``auth.login_plan``."""
+
+    begins_at_init: bool = False  # the client's first request is a question too
+    has_form: bool = True  # it can begin with user name and password
+    form_has_code: bool = False  # and with a code in the same form
+
+
+NO_GROUP_SHAPES: Mapping[str, LoginShape] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
 class PortalConfig:
     """What all connections of a server share."""
 
@@ -108,9 +123,8 @@ class PortalConfig:
     labels: GroupLabels = ()  # of groups whose text in the form is not their name
     no_group_label: str = ""  # text of the option for no group; empty: there is none
     path_groups: frozenset[str] = frozenset()  # that a URL may name beside those
-    begins_at_init: bool = False  # the client's first request is a question too, see ``auth.login_plan``
-    has_form: bool = True  # a login can begin with user name and password
-    form_has_code: bool = False  # and with a code in the same form
+    shape: LoginShape = LoginShape()
+    group_shapes: Mapping[str, LoginShape] = field(default_factory=lambda: NO_GROUP_SHAPES)  # of groups with their own
     has_browser_pages: bool = False
 
 
@@ -165,7 +179,7 @@ class Connection:
         if self.over:
             return []
         context, failures = self._portal.logins.fail(self._context, now)
-        if final or failures >= self._portal.attempts or (retry is None and not self._portal.has_form):
+        if final or failures >= self._portal.attempts or (retry is None and not self._shape.has_form):
             self._portal.logins.end(context)
             return self._answer(auth_forms.final_refusal(text))
         if retry is None:
@@ -255,7 +269,7 @@ class Connection:
 
     def _begin(self, message: ClientMessage, request: HttpRequest, now: float) -> list[Effect]:
         """The client asks how to log in."""
-        if not self._portal.begins_at_init:
+        if not self._shape.begins_at_init:
             return self._respond(self._first_form())
         if self._names_no_group():
             return self.login_refused(_NO_SUCH_GROUP, now)
@@ -270,7 +284,7 @@ class Connection:
         user_agent = read_user_agent(request)
         attempt = self._portal.logins.find(self._context, now) if self._context else None
         is_answer = attempt is not None and attempt.state is not None and _answers(message, attempt)
-        if self._context and (is_answer or message.username is None or self._portal.form_has_code):
+        if self._context and (is_answer or message.username is None or self._shape.form_has_code):
             digest = hashlib.blake2b(request.body, digest_size=16).digest()
             answered = None if is_answer else self._portal.logins.find_answer(self._context, digest, now)
             if answered is not None:
@@ -278,11 +292,11 @@ class Connection:
             self._reply = (self._context, digest, now)
         if attempt is not None and is_answer:
             return self._handle_answer(message, user_agent, attempt)
-        if not message.username or message.password is None or not self._portal.has_form:
+        if not message.username or message.password is None or not self._shape.has_form:
             return self._begin(message, request, now)
         if self._names_no_group():
             return self.login_refused(_NO_SUCH_GROUP, now)
-        offer = read_offer(request, message) if self._portal.begins_at_init else NO_OFFER
+        offer = read_offer(request, message) if self._shape.begins_at_init else NO_OFFER
         return [CheckLogin(message, self._group, user_agent, offer=offer, context=self._context)]
 
     def _handle_answer(self, message: ClientMessage, user_agent: str, attempt: LoginAttempt) -> list[Effect]:
@@ -303,7 +317,7 @@ class Connection:
         return ended + self._respond(auth_forms.logged_out())
 
     def _first_form(self, error: str = "", context: str = "") -> HttpResponse:
-        groups, labels, code = self._portal.groups, self._portal.labels, self._portal.form_has_code
+        groups, labels, code = self._portal.groups, self._portal.labels, self._shape.form_has_code
         if self._path_group:
             groups = ()
         elif groups and self._portal.no_group_label:
@@ -318,6 +332,11 @@ class Connection:
 
     def _render(self, form: Form, context: str) -> HttpResponse:
         return auth_forms.render_form(form, context=context, max_age=self._portal.logins.timeout, action=self._action)
+
+    @property
+    def _shape(self) -> LoginShape:
+        """Of a login by the group that the client has chosen."""
+        return self._portal.group_shapes.get(self._group, self._portal.shape)
 
     @property
     def _action(self) -> str:

@@ -38,6 +38,6 @@ class PamScope:
 def pam_scope_of(config: LoadedConfig) -> PamScope | None:
     """The scope that the configuration asks for; ``None``: it does not use PAM."""
     auth = config.values.auth
-    if "pam" not in (*auth.methods, *auth.require):
+    if "pam" not in config.vpn.auth.named_methods:
         return None
     return PamScope(auth.pam.service, auth.pam.gid_min, auth.timeout)

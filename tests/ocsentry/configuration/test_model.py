@@ -34,6 +34,7 @@ from vpn_frontend.settings import (
     BandwidthSettings,
     Endpoint,
     LimitSettings,
+    LoginRules,
     NetworkSettings,
     PortRule,
     QuotaSettings,
@@ -75,7 +76,7 @@ def test_defaults_and_bounds_are_those_of_the_vpn():
         AuthSettings: AuthSection, VpnSettings: VpnSection, BandwidthSettings: BandwidthSection,
         QuotaSettings: QuotaSection,
     }  # fmt: skip
-    elsewhere = defaultdict(set, {VpnSettings: {"auth", "groups"}})  # tables beside [vpn]
+    elsewhere = defaultdict(set, {VpnSettings: {"auth", "groups"}, AuthSettings: {"group_rules"}})  # other tables
     for settings, section in sections.items():
         tables = {name for name, entry in section.model_fields.items() if is_table(entry.annotation)}
         expected = {field.name for field in fields(settings)} - elsewhere[settings] - tables
@@ -211,6 +212,13 @@ def test_groups_reach_the_vpn(tmp_path):
         ("[auth]\nmethods = ['password', 'password']", "auth.methods", "named twice"),
         ("[auth]\nrequire = ['password']", "auth.require", "one of auth.methods already"),
         ("[auth]\nrequire = ['carrier-pigeon']", "auth.require", "password"),
+        ("[groups.a.auth]\nmethods = ['carrier-pigeon']", "groups.a.auth.methods", "password"),
+        ("[groups.a.auth]\nmethods = []", "(whole file)", "groups.a.auth: there is no method to log in with"),
+        ("[groups.a.auth]\nrequire = ['password']", "(whole file)", "groups.a.auth: password is one of auth.methods"),
+        ("[groups.a.auth]\nrequire = ['radius']", "(whole file)", "password and radius would take one user name"),
+        ("[groups.a.auth]\nmethods = ['radius']", "(whole file)", "groups.a.auth: the method radius needs"),
+        ("[groups.a.auth]\nrequire = ['certificate']", "(whole file)", "groups.a.auth: auth.certificate.ca: name"),
+        ("[groups.a.auth]\nbanner = 'x'", "groups.a.auth.banner", "unknown key"),
         ("[policy]\nrules = 'rules'", "policy.rules", "list"),
         ("[policy]\nkernel = 'xdp'", "policy.kernel", "no XDP program"),
         ("[policy]\nnever_block = ['10.0.0.1/8']", "policy.never_block", "host bits"),
@@ -292,3 +300,15 @@ def test_the_example_in_the_docs_is_valid(tmp_path):
     example = page.rpartition("```toml\n")[2].partition("```")[0]
     assert tomllib.loads(example)
     load_config(write(tmp_path, example))
+
+
+def test_a_group_takes_what_it_does_not_set_from_auth(tmp_path):
+    (tmp_path / "ocsentry.toml").write_text(
+        "[auth]\nrequire = ['totp']\n[auth.certificate]\nca = 'ca.pem'\n"
+        "[groups.vault.auth]\nmethods = ['certificate']\n[groups.guests.auth]\nrequire = []\n[groups.staff]\nmtu = 1300"
+    )
+    auth = load_config(tmp_path / "ocsentry.toml").vpn.auth
+    assert auth.group_rules == {
+        "vault": LoginRules(("certificate",), ("totp",)),
+        "guests": LoginRules(("password",), ()),
+    }

@@ -15,6 +15,7 @@ from ocsentry.login_methods.certificate import open_certificate
 from ocsentry.privileges.helper.configured import scope_of
 from vpn_frontend.auth.certificate_identity import CertificateFields
 from vpn_frontend.auth.client_certificate import CertificateMethod
+from vpn_frontend.auth.group_logins import plan_of
 from vpn_frontend.settings import CertificateSettings
 from vpn_frontend.testing import MemoryDirectory
 from vpn_frontend.validation import validate
@@ -49,7 +50,7 @@ async def test_the_method_of_a_file(load, tmp_path):
     assert {"auth.certificate.ca", "auth.certificate.crl"} <= scope_of(config).files.keys()
     async with open_certificate(SimpleNamespace(config=config, store=MemoryDirectory())) as method:
         assert isinstance(method, CertificateMethod)
-        assert (method._fields, method._asks) == (CertificateFields("san:email", "OU"), True)
+        assert method._fields == CertificateFields("san:email", "OU")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ async def test_the_method_of_a_file(load, tmp_path):
 )
 def test_when_a_certificate_is_asked_for_and_needed(load, methods, require, asked, needed):
     auth = load(f'[auth]\nmethods = {methods}\nrequire = {require}\n[auth.certificate]\nca = "ca.pem"').vpn.auth
-    assert (auth.asks_for_certificates, auth.needs_certificate) == (asked, needed)
+    assert (auth.asks_for_certificates, plan_of(auth.rules).needs_certificate) == (asked, needed)
 
 
 @pytest.mark.parametrize(

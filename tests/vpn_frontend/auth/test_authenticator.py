@@ -34,7 +34,7 @@ def make_authenticator(users, make_engine):
     """An authenticator over the four users; the engine and events are its attributes."""
     checkers = []
 
-    def make(document=None, *, methods=None, required=(), remember=0):
+    def make(document=None, *, methods=None, required=(), remember=0, **more):
         directory = MemoryDirectory(users.values())
         checkers.append(PasswordChecker(threads=1, remember=remember))
         events, known = MemoryEvents(), methods or [PasswordMethod(directory, checkers[-1])]
@@ -43,6 +43,7 @@ def make_authenticator(users, make_engine):
             engine=make_engine(document),
             method=compose([supervise(one, events) for one in known], [supervise(one, events) for one in required]),
             events=events,
+            **more,
         )
 
     yield make
@@ -316,11 +317,23 @@ async def test_the_user_is_compared_with_the_login_at_the_end(make_authenticator
     """Whatever the methods and their composition let through."""
     authenticator, seen = make_authenticator(methods=[Scripted()]), []
 
-    def confirm(request, user):
-        seen.append((request.peer_certificate, user.name))
+    def confirm(request, accepted):
+        seen.append((request.peer_certificate, accepted.user.name))
         return Refused(WRONG, "another_user", final=True)
 
     authenticator._confirm = confirm
     assert (await check(authenticator, login(peer_certificate=b"DER"))).reason == "another_user"
     assert seen == [(b"DER", "alice")]
     assert authenticator._events.of("login_accepted") == []
+
+
+@pytest.mark.asyncio
+async def test_a_group_with_rules_of_its_own_is_asked_in_every_round(make_authenticator):
+    codes, password = Codes("1", "2"), Scripted(Refused("No.", "no"))
+    authenticator = make_authenticator(methods=[password], group_methods={"staff": codes})
+    assert isinstance(await check(authenticator, login()), Refused)
+    challenge = await check(authenticator, login(group="staff"))
+    assert isinstance(challenge, Challenge)
+    again = await answer(authenticator, challenge, "1")
+    assert isinstance(again, Challenge)
+    assert isinstance(await answer(authenticator, again, "2"), Accepted)

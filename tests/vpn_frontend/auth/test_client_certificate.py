@@ -8,7 +8,7 @@ from cryptography.x509.oid import NameOID
 from lab.authority import Authority
 from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.certificate_identity import CertificateFields
-from vpn_frontend.auth.client_certificate import CertificateMethod, confirm_certificate
+from vpn_frontend.auth.client_certificate import CertificateFirst, CertificateMethod, confirm_certificate
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.result import Accepted, FirstForm, Refused
 from vpn_frontend.ports import UserRecord
@@ -31,8 +31,9 @@ def request(certificate=b"", *, submitted=False, failed=False):
     )
 
 
-async def begin(login, *, asks=True):
-    return await outcome_of(CertificateMethod(MemoryDirectory([ALICE]), FIELDS, asks=asks).begin(login))
+async def begin(login, *, needed=True):
+    method = CertificateMethod(MemoryDirectory([ALICE]), FIELDS)
+    return await outcome_of((CertificateFirst(method) if needed else method).begin(login))
 
 
 @pytest.mark.asyncio
@@ -43,7 +44,7 @@ async def test_a_user_of_the_directory_keeps_the_record(authority):
 
 
 def test_a_user_who_is_known_without_waiting(authority):
-    method = CertificateMethod(MemoryDirectory([ALICE], recalls=True), FIELDS, asks=True)
+    method = CertificateMethod(MemoryDirectory([ALICE], recalls=True), FIELDS)
     accepted = method.begin(request(authority.issue("alice").der))
     assert isinstance(accepted, Accepted)
     assert (accepted.user.external, accepted.groups) == (True, ("staff",))
@@ -60,8 +61,8 @@ async def test_a_user_whom_only_the_certificate_names(authority):
 @pytest.mark.asyncio
 async def test_a_client_without_one_is_asked_once_and_then_refused():
     assert await begin(request()) == FirstForm(request_certificate=True)
-    for login, asks in ((request(failed=True), True), (request(submitted=True), True), (request(), False)):
-        refused = await begin(login, asks=asks)
+    for login, needed in ((request(failed=True), True), (request(submitted=True), True), (request(), False)):
+        refused = await begin(login, needed=needed)
         assert isinstance(refused, Refused)
         assert (refused.reason, refused.final, refused.scored) == ("no_certificate", True, False)
 

@@ -16,7 +16,7 @@ from vpn_frontend.gateway.interface import (
     SessionAlive,
     SessionClosed,
 )
-from vpn_frontend.protocol.connection import PortalConfig
+from vpn_frontend.protocol.connection import LoginShape, PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.testing import MemoryDirectory
 
@@ -26,13 +26,15 @@ REPLY = '<config-auth type="auth-reply"><auth><username>{}</username><password>{
 class Front:
     """Connections with their lab; ``settle`` runs all pending work to its end."""
 
-    def __init__(self, lab, users, *, knows=True, methods=(), required=(), pages=None, **portal_config):
+    def __init__(self, lab, users, *, knows=True, methods=(), required=(), pages=None, shape=None, **portal_config):
         self.lab = lab
         self.required = required
         self.gateway = lab.gateway
         self.directory = MemoryDirectory(users.values(), recalls=knows)
         self.passwords = PasswordChecker(threads=1, remember=60 if knows else 0)
-        portal = PortalConfig(LoginAttempts(240), attempts=3, groups=(), certificate_sha1="", **portal_config)
+        portal = PortalConfig(
+            LoginAttempts(240), attempts=3, groups=(), certificate_sha1="", shape=shape or LoginShape(), **portal_config
+        )
         authenticator = Authenticator(
             users=self.directory,
             engine=lab.engine,

@@ -8,6 +8,7 @@ from tests.vpn_frontend.connections.front import REPLY, Front, cookie_of
 from tests.vpn_frontend.connections.test_login_rounds import CODE, context_of
 from vpn_frontend.auth.result import Accepted, FirstForm, Refused
 from vpn_frontend.protocol.browser_pages import PATHS, page
+from vpn_frontend.protocol.connection import LoginShape
 
 INIT = (
     '<config-auth client="vpn" type="init"><capabilities><auth-method>single-sign-on-v2</auth-method></capabilities>'
@@ -30,7 +31,8 @@ def make_front(make_lab, users):
     fronts = []
 
     def make(*methods, has_form=False):
-        fronts.append(Front(make_lab(), users, methods=methods, begins_at_init=True, has_form=has_form))
+        shape = LoginShape(begins_at_init=True, has_form=has_form)
+        fronts.append(Front(make_lab(), users, methods=methods, shape=shape))
         return fronts[-1]
 
     yield make
@@ -38,12 +40,12 @@ def make_front(make_lab, users):
         front.passwords.close()
 
 
-def request(body, headers=""):
-    return f"POST / HTTP/1.1\r\nHost: vpn\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+def request(body, headers="", path="/"):
+    return f"POST {path} HTTP/1.1\r\nHost: vpn\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-async def post(front, body, headers=""):
-    return await front.say(front.gateway.connect(), request(body, headers))
+async def post(front, body, headers="", path="/"):
+    return await front.say(front.gateway.connect(), request(body, headers, path))
 
 
 @pytest.mark.asyncio
@@ -150,3 +152,23 @@ async def test_without_a_method_for_browsers_there_are_no_pages(make_lab, users)
             assert answer.startswith(b"HTTP/1.1 404 ")
     finally:
         front.passwords.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [(INIT.format("<group-select>vault</group-select>"), "/"), (INIT.format(""), "/vault")],
+    ids=["chosen in the form", "named by the URL"],
+)
+async def test_a_group_begins_by_its_own_rules_before_a_secret_is_asked(make_lab, users, body, path):
+    method = Scripted(FirstForm(request_certificate=True))
+    front = Front(
+        make_lab(), users, methods=[method], path_groups={"vault"}, group_shapes={"vault": LoginShape(True, False)}
+    )
+    assert b'name="password"' in await post(front, INIT.format(""))
+    assert method.logins == []
+    answer = await post(front, body, path=path)
+    assert b"<client-cert-request/>" in answer
+    assert b"<input" not in answer
+    assert [login.group for login in method.logins] == ["vault"]
+    front.passwords.close()

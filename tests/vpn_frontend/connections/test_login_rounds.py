@@ -9,6 +9,7 @@ from tests.vpn_frontend.auth.scripted import Codes, Scripted
 from tests.vpn_frontend.connections.front import REPLY, Front, cookie_of
 from vpn_frontend.auth.result import Accepted, Pending
 from vpn_frontend.protocol import login_attempts
+from vpn_frontend.protocol.connection import LoginShape
 from vpn_frontend.protocol.login_attempts import ANSWER_LIFETIME
 
 CODE = '<config-auth type="auth-reply"><auth><password>{}</password></auth></config-auth>'
@@ -188,7 +189,7 @@ async def test_a_code_may_come_with_the_first_form(make_lab, users):
             return Accepted(users["alice"], ())
 
     codes = Beside()
-    front = Front(make_lab(), users, required=[codes], form_has_code=True)
+    front = Front(make_lab(), users, required=[codes], shape=LoginShape(form_has_code=True))
     try:
         connection = front.gateway.connect()
         form = await front.say(connection, b"GET / HTTP/1.1\r\nHost: vpn\r\n\r\n")
