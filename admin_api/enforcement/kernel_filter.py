@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vpn_frontend.settings import Address, Network
+    from vpn_frontend.settings import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class KernelFigures:
 
 
 class KernelFilter(Protocol):
-    async def lift(self, network: Network | None = None) -> None:
-        """Remove from the kernel what the engine has ceased to refuse: inside or around ``network``, or altogether.
+    async def lift(self) -> None:
+        """Remove from the kernel what the engine has ceased to refuse. Returns when it has, or after a short wait.
 
-        Never raises: a failure empties the filter and is an event.
+        Call it without a lock. Never raises: a failure empties the filter, and like a delay it is an event.
         """
 
     def drops(self, address: Address) -> bool:
@@ -38,7 +38,7 @@ class KernelFilter(Protocol):
 class NoKernelFilter:
     """``policy.kernel = "off"``."""
 
-    async def lift(self, network: Network | None = None) -> None:
+    async def lift(self) -> None:
         """Nothing is in the kernel."""
 
     def drops(self, address: Address) -> bool:  # noqa: ARG002 - the interface

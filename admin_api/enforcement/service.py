@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -56,7 +57,7 @@ from sentry_engine import (
 from vpn_frontend.settings import Address, Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from admin_api.ports import LiveSessions, PolicyLoader
     from admin_api.store import Store, UnitOfWork
@@ -194,7 +195,7 @@ class Enforcement:
             block = self._blocks.remove_block(id_or_cidr, by)
         if block is None:
             return None
-        await self._kernel.lift(parse_network(block.cidr))
+        await self._kernel.lift()
         self._events.emit(ApiEvent.BLOCK_REMOVED, id=block.id, cidr=block.cidr, by=by)
         return RemovalReport(block.id, block.cidr, stored=await self._blocks.settle(block.id))
 
@@ -202,7 +203,7 @@ class Enforcement:
         """Reload the rule files and the API's rules. A policy with an error is reported and changes nothing."""
         if dry_run:
             return await self._examine(await self._loader_of_files())
-        async with self._policy_lock:
+        async with self._change_of_policy():
             try:
                 policy = await self._control.run(await self._loader_of_files())
                 async with self._lock:
@@ -241,7 +242,7 @@ class Enforcement:
 
         Raises ``PolicyError`` for an invalid rule and ``ApiError`` for one that needs force; then nothing has changed.
         """
-        async with self._policy_lock:
+        async with self._change_of_policy():
             async with self._store.read() as unit:
                 rows = {row.id: row for row in await unit.rules.read_all()}
             row = rows.get(change.id)
@@ -299,6 +300,17 @@ class Enforcement:
             raise
         return row
 
+    @asynccontextmanager
+    async def _change_of_policy(self) -> AsyncIterator[None]:
+        """Holds the lock of changes of the policy. The kernel follows after it, while no lock is held."""
+        before = self._version
+        try:
+            async with self._policy_lock:
+                yield
+        finally:
+            if self._version != before:
+                await self._kernel.lift()
+
     async def _loader_of_files(self) -> Callable[[], Policy]:
         """Returns what compiles the rule files and the API's rules."""
         async with self._store.read() as unit:
@@ -309,7 +321,6 @@ class Enforcement:
 
     async def _put_in_force(self, policy: Policy) -> None:
         await self._control.run(self._engine.swap, policy)
-        await self._kernel.lift()
         self._policy = policy
         self._version += 1
         self._loaded_at = self._clock.wall()

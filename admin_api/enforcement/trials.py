@@ -52,7 +52,8 @@ class Trials:
 
     async def examine(self, load: Callable[[], Policy]) -> Trial:
         """Raises ``ApiError`` (429) if too many trials wait, ``PolicyError`` or ``PlanError``."""
-        blocks, views = self._engine.blocks(), self._list_sessions()
+        views = self._list_sessions()
+        blocks = self._blocks_of(views)
 
         def work(is_late: Callable[[], bool]) -> Trial:
             policy = load()
@@ -72,12 +73,17 @@ class Trials:
 
     def find_cut(self, policy: Policy) -> Sequence[SessionView]:
         """The live sessions that ``policy``, with the present blocks, would disconnect. Blocks its thread."""
-        return self._find_cut(policy, self._engine.blocks(), self._list_sessions())
+        views = self._list_sessions()
+        return self._find_cut(policy, self._blocks_of(views), views)
 
     def refuses(self, policy: Policy, address: Address) -> bool:
         """True if ``policy``, with the present blocks, would refuse ``address``. Blocks its thread."""
-        with self._trial_engine(policy, self._engine.blocks()) as trial:
+        with self._trial_engine(policy, self._engine.find_blocks([address])) as trial:
             return trial.explain(address).verdict.action is Action.REJECT
+
+    def _blocks_of(self, views: Sequence[SessionView]) -> Sequence[PrefixRule]:
+        """The blocks that can refuse one of them: of each address the most specific. The others decide nothing."""
+        return self._engine.find_blocks(view.address for view in views)
 
     def _find_cut(
         self, policy: Policy, blocks: Sequence[PrefixRule], views: Sequence[SessionView]

@@ -43,7 +43,7 @@ async def delete_penalties(
         return Forgiven(forgiven=sum(_concerns(penalty, network) for penalty in services.engine.penalties()))
     networks = ["0.0.0.0/0", "::/0"] if network is None else [str(network)]
     forgiven = sum(services.engine.clear_penalties(one) for one in networks)
-    await services.kernel.lift(network)
+    await services.kernel.lift()
     async with services.store.write() as unit:
         await unit.audit.add(caller.name, "penalties_forgiven", " ".join(networks), forgiven=forgiven)
     return Forgiven(forgiven=forgiven)

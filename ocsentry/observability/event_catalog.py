@@ -40,6 +40,7 @@ class LogEvent(StrEnum):
     WORKER_STUCK = "worker_stuck"
     LOOP_STUCK = "loop_stuck"
     KERNEL_FILTER_FAILED = "kernel_filter_failed"
+    KERNEL_FILTER_BEHIND = "kernel_filter_behind"
     KERNEL_FILTER_RESTORED = "kernel_filter_restored"
     KERNEL_FILTER_FULL = "kernel_filter_full"
     EVENTS_SUPPRESSED = "events_suppressed"
@@ -88,7 +89,10 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.KERNEL_FILTER_FAILED: CatalogEntry(
         "error", "The packet filter in the kernel could not be changed: `error`. The server itself refuses its sources."
     ),
-    LogEvent.KERNEL_FILTER_RESTORED: CatalogEntry("info", "The kernel drops again what the policy refuses by network."),
+    LogEvent.KERNEL_FILTER_BEHIND: CatalogEntry(
+        "warning", "The kernel may still drop sources that are refused no longer: no answer for `seconds`."
+    ),
+    LogEvent.KERNEL_FILTER_RESTORED: CatalogEntry("info", "The packet filter in the kernel follows the policy again."),
     LogEvent.KERNEL_FILTER_FULL: CatalogEntry(
         "warning", "A set of the packet filter is full. The server itself refuses the `left_out` networks."
     ),

@@ -192,3 +192,6 @@ class PolicyCore(Core, Protocol):
 
     def remove_blocks(self, rule_ids: Iterable[str]) -> None:
         """End blocks, and forget their hits. Unknown ids are skipped."""
+
+    def find_block(self, address: bytes, now: float) -> str | None:
+        """Returns the id of the most specific block of a packed address at ``now``; of one network the latest."""

@@ -42,6 +42,10 @@ class BlockNumbers:
         known = (self._numbers.pop(rule_id, None) for rule_id in rule_ids)
         self._free([number for number in known if number is not None])
 
+    def find(self, address: bytes, now: float) -> str | None:
+        number = lib.se_core_find_block(self._core, address, nanoseconds(now))
+        return self.names[number] if number < len(self.names) else None
+
     def _reserve(self, count: int) -> array[int]:
         numbers = array("I", bytes(4 * count))
         reserved = lib.se_core_reserve_blocks(self._core, _in_c(numbers), count)

@@ -104,6 +104,11 @@ class NativeCore:
             self._blocks.remove(rule_ids)
             self._fast_calls.forget()
 
+    def find_block(self, address: bytes, now: float) -> str | None:
+        self._require_open()
+        with self._publishing:
+            return self._blocks.find(address, now)
+
     def decide(self, request: Request) -> Verdict:
         return self.answer(request.address, request.event, request.now, request.verified)
 

@@ -81,6 +81,11 @@ class ReferenceCore(BulkDecisions):
                 self._blocks.remove([rule_id])
                 self._hits.pop(rule_id, None)
 
+    def find_block(self, address: bytes, now: float) -> str | None:
+        with self._lock:
+            block = self._blocks.find(address, now)
+            return None if block is None else block.rule_id
+
     def decide(self, request: Request) -> Verdict:
         with self._lock:
             results = map(self._tier_check(request, count=True), self._tiers(request))

@@ -20,6 +20,7 @@ from sentry_engine.cores.nanoseconds import is_time
 from sentry_engine.cores.plan import find_source
 from sentry_engine.detectors import DetectorSet, Thresholds
 from sentry_engine.engine import state_transfer
+from sentry_engine.engine.block_journal import BlockJournal
 from sentry_engine.engine.blocks import Blocks, make_block, to_blocked_network, to_rule, would_block
 from sentry_engine.engine.core_stack import CoreStack
 from sentry_engine.engine.decision_log import DecisionLog
@@ -74,6 +75,7 @@ class Engine:
         self._never_block = Prefixes.of(*never_block)
         self._lock = RLock()
         self._blocks = Blocks()
+        self._journal = BlockJournal()
         self._cores = CoreStack(core, make_core, lambda: tuple(self._blocks.by_id.values()))
         self._core: Core = self._cores.inner
         self._leases = LeaseTable(limits or ClientLimits())
@@ -102,11 +104,18 @@ class Engine:
         """The networks that no rule, penalty or limit may refuse."""
         return self._never_block
 
-    def in_force(self) -> InForce:
-        """Policy and blocks of one moment."""
+    def in_force(self, since: int = -1) -> InForce:
+        """Policy and blocks of one moment. ``since`` is an earlier ``version``: then only blocks that changed after it.
+
+        All blocks are listed if more changed than ``BlockJournal`` notes.
+        """
         with self._lock:
-            blocks = tuple(self._blocks.by_id.values())
-            return InForce(self._version, self._policy, self._offset, self._never_block, blocks)
+            by_id, changed = self._blocks.by_id, self._journal.since(since)
+            blocks = dict(by_id) if changed is None else {rule_id: by_id.get(rule_id) for rule_id in changed}
+            offset, never_block = self._offset, self._never_block
+            return InForce(
+                self._version, self._policy_version, self._policy, offset, never_block, blocks, changed is None
+            )
 
     def swap(self, policy: Policy) -> None:
         """Put ``policy`` in force at once. Counters, penalties, blocks and leases stay.
@@ -121,7 +130,7 @@ class Engine:
             texts, next_change = policy.texts(), policy.next_change(wall_now)
             self._core = self._cores.publish(plan, routed)
             self._policy, self._plan, self._offset = policy, plan, offset
-            self._version = plan.version
+            self._version = self._policy_version = plan.version
             self._texts, self._next_change = texts, next_change
             self.detectors.set_thresholds(policy.detectors or Thresholds())
             self._events = EventNames(plan.event_labels)
@@ -252,7 +261,7 @@ class Engine:
             self._blocks.check_room(blocks)
             self._cores.put_blocks(blocks)
             self._blocks.put(blocks)
-            self._version += 1
+            self._note_blocks([block.rule_id for block in blocks])
 
     def unblock(self, rule_id: str) -> bool:
         """Remove a block. Returns whether there was one."""
@@ -261,7 +270,7 @@ class Engine:
             if not self._blocks.remove(rule_id):
                 return False
             self._cores.remove_blocks([rule_id])
-            self._version += 1
+            self._note_blocks([rule_id])
             return True
 
     def blocks(self) -> tuple[PrefixRule, ...]:
@@ -271,6 +280,14 @@ class Engine:
             blocks, offset = tuple(self._blocks.by_id.values()), self._clock_offset()
         return tuple(to_rule(block, offset) for block in blocks)
 
+    def find_blocks(self, addresses: Iterable[Address], now: float | None = None) -> list[PrefixRule]:
+        """The most specific block of each address, each block once. Raises ``AddressError``."""
+        moment, offset = self._now(now), self._clock_offset()
+        with self._lock:
+            found = {self._cores.inner.find_block(pack_address(address), moment) for address in addresses}
+            blocks = [self._blocks.by_id.get(rule_id) for rule_id in found if rule_id is not None]
+        return [to_rule(block, offset) for block in blocks if block is not None]
+
     def would_block(self, network: Network, address: Address, now: float | None = None) -> bool:
         """True if a block of ``network`` would refuse ``address``."""
         return would_block(self._core, network, address, self._now(now))
@@ -279,6 +296,11 @@ class Engine:
         """Free what the cores no longer match."""
         if expired := self._blocks.take_expired(self._clock()):
             self._cores.remove_blocks(expired)
+            self._note_blocks(expired)
+
+    def _note_blocks(self, rule_ids: Sequence[str]) -> None:
+        self._version += 1
+        self._journal.note(self._version, rule_ids)
 
     # -- penalties
 

@@ -244,6 +244,11 @@ void se_core_remove_blocks(struct se_core *core, const uint32_t *numbers, uint32
         se_blocklist_remove(core->state.blocklist, numbers[i]);
 }
 
+uint32_t se_core_find_block(const struct se_core *core, const uint8_t *address, uint64_t now)
+{
+    return se_blocklist_find(core->state.blocklist, se_address_load(address), -1, now).number;
+}
+
 uint32_t se_core_block_hits(struct se_core *core, uint32_t *numbers, uint64_t *counts, uint32_t room)
 {
     return se_blocklist_hits(core->state.blocklist, numbers, counts, room);

@@ -51,6 +51,12 @@ void se_core_put_blocks(struct se_core *core, const uint32_t *numbers, const uin
                         const uint64_t *ends, uint32_t count);
 void se_core_remove_blocks(struct se_core *core, const uint32_t *numbers, uint32_t count);
 
+/*
+ * The number of the most specific block of the address (16 bytes) that is in force at `now` (ns); SE_NO_BLOCK: none. Requires
+ * that no other thread changes blocks.
+ */
+uint32_t se_core_find_block(const struct se_core *core, const uint8_t *address, uint64_t now);
+
 /* Up to `room` numbers of blocks that gave verdicts, with counts. Returns how many there are. */
 uint32_t se_core_block_hits(struct se_core *core, uint32_t *numbers, uint64_t *counts, uint32_t room);
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -161,6 +162,8 @@ class Helper:
 
     def close(self) -> None:
         """End the helper, and wait for it. It ends with its socket: this process may signal no other."""
+        with suppress(OSError):
+            self._link.shutdown(socket.SHUT_RDWR)  # a thread that waits for an answer gets none
         self._link.close()
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
@@ -181,7 +184,7 @@ class Helper:
             except (OSError, ProtocolError) as error:
                 raise HelperError(0, f"the helper process does not answer ({error})") from error
         if received is None:
-            raise HelperError(0, "the helper process is gone")
+            raise HelperError(errno.EPIPE, "the helper process is gone")
         answer, sent = received
         if "error" in answer:
             _close(sent)

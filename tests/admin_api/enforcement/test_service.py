@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from admin_api.clock import Clock
 from admin_api.enforcement.api_rules import RuleChange
+from admin_api.enforcement.kernel_filter import NoKernelFilter
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.store import Store
@@ -53,11 +54,12 @@ async def enforcing(store, rules_folder, hands):
     made = []
 
     @asynccontextmanager
-    async def start(sessions=None):
+    async def start(sessions=None, kernel=None):
         engine = Engine(Policy.load(rules_folder), core="reference", clock=hands.clock.monotonic, wall_clock=hands.unix)
         sessions = sessions or NoSessions()
         sessions.engine = engine
-        enforcement = Enforcement(engine, sessions, store, [rules_folder], events=EventHub(), clock=hands.clock)
+        settings = {"events": EventHub(), "clock": hands.clock, "kernel": kernel}
+        enforcement = Enforcement(engine, sessions, store, [rules_folder], **settings)
         enforcement.engine = engine
         await enforcement.start()
         made.append(enforcement)
@@ -240,6 +242,57 @@ class TestReload:
             await asyncio.gather(*(enforcement.reload() for _ in range(5)), *blocks)
             assert len(enforcement.engine.blocks()) == 20
             assert not enforcement.engine.explain("192.0.2.1").verdict.accepted
+
+
+class StuckKernel(NoKernelFilter):
+    """A kernel filter whose helper does not answer."""
+
+    def __init__(self):
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def lift(self):
+        self.asked.set()
+        await self.answers.wait()
+
+
+class TestKernelFilter:
+    @pytest.mark.parametrize("change", ["reload", "rule", "unblock"])
+    async def test_a_helper_that_hangs_holds_up_no_other_change(self, enforcing, change):
+        kernel = StuckKernel()
+        async with enforcing(kernel=kernel) as enforcement, asyncio.timeout(TIMEOUT):
+            await enforcement.add_block("192.0.2.9", "", None, "me")
+            kernel.asked.clear()
+            kernel.answers.clear()
+            rule = RuleChange("one", {"id": "one", "type": "blacklist", "remote_addr": "192.0.2.1"}, "me")
+            stuck = asyncio.create_task(
+                {
+                    "reload": enforcement.reload,
+                    "rule": lambda: enforcement.change_rule(rule),
+                    "unblock": lambda: enforcement.remove_block("192.0.2.9", "me"),
+                }[change]()
+            )
+            await kernel.asked.wait()
+            await enforcement.add_block(INSIDE, "", None, "me")
+            assert not enforcement.engine.explain(INSIDE).verdict.accepted
+            kernel.asked.clear()
+            other = asyncio.create_task(enforcement.reload())
+            await kernel.asked.wait()  # no lock was held
+            assert not stuck.done()
+            kernel.answers.set()
+            await asyncio.gather(stuck, other)
+
+    async def test_a_change_that_was_taken_back_reaches_the_kernel_too(self, enforcing, store, monkeypatch):
+        kernel = StuckKernel()
+        async with enforcing(kernel=kernel) as enforcement:
+            kernel.asked.clear()
+            fail_commits(store, monkeypatch)
+            rule = {"id": "one", "type": "blacklist", "remote_addr": "192.0.2.1"}
+            with pytest.raises(OSError, match="disk"):
+                await enforcement.change_rule(RuleChange("one", rule, "me"))
+            assert kernel.asked.is_set()
+            assert enforcement.engine.explain("192.0.2.1").verdict.accepted
 
 
 def rule_file(rule_id: str, remote_addr: str) -> str:

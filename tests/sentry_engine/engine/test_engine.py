@@ -144,6 +144,23 @@ class TestBlocks:
         accepted = [engine.decide("connect", a).accepted for a in ("192.0.2.1", "192.0.2.130", "192.0.2.129")]
         assert accepted == [False, True, False]
 
+    def test_of_each_address_the_most_specific_block_is_found(self, make_engine):
+        engine = make_engine([FIVE, whitelist("yes", "192.0.2.0/25")])
+        for number, network in enumerate(("192.0.2.0/24", "192.0.2.7", "198.51.100.0/24", "2001:db8::/32")):
+            engine.block(network, rule_id=f"block:{number}")
+        found = engine.find_blocks(["192.0.2.7", "192.0.2.8", "192.0.2.9", "2001:db8::1", "203.0.113.1"])
+        assert {block.id for block in found} == {"block:0", "block:1", "block:3"}
+        assert len(found) == 3
+        engine.unblock("block:1")
+        assert [block.id for block in engine.find_blocks(["192.0.2.7"])] == ["block:0"]
+        assert engine.find_blocks(["203.0.113.1"]) == []
+
+    def test_a_block_that_ended_is_not_found(self, make_engine):
+        engine = make_engine(wall_clock=lambda: 1_000.0)
+        engine.block("192.0.2.7", rule_id="block:1", expires_at=1_060.0)
+        assert len(engine.find_blocks(["192.0.2.7"], now=59.0)) == 1
+        assert engine.find_blocks(["192.0.2.7"], now=60.0) == []
+
     def test_would_block_foretells_what_block_does(self, make_engine):
         rules = [whitelist("office", "192.0.2.0/24"), blacklist("bad", "198.51.100.0/24")]
         addresses = ("192.0.2.1", "198.51.100.1", "203.0.113.1", "127.0.0.1", "2001:db8::1")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentry_engine import Engine, Policy, Reason
-from sentry_engine.addresses import contains, pack_address
-from sentry_engine.exchange.standing_refusals import StandingRefusals
+from sentry_engine.addresses import contains, pack_address, pack_network
+from sentry_engine.exchange import standing_refusals
+from sentry_engine.exchange.standing_refusals import Rank, Refusal, StandingRefusals
 
 NOW, WALL = 1000.0, 1_700_000_000.0
 BASES = ("10.0.0.0", "10.0.0.128", "10.1.2.3", "0.0.0.0", "2001:db8::", "2001:db8:0:1::", "2001:db8::9", "::")
@@ -86,7 +88,7 @@ def probes(every):
 def test_they_are_never_wider_than_the_verdicts(rules, blocks, penalties, never, later):
     clocks = Clocks()
     with make_engine(rules, blocks, penalties, never, clocks) as engine:
-        refused = list(StandingRefusals(engine).read(NOW))
+        refused = StandingRefusals(engine).read_changes(NOW).new
         clocks.now = moment = NOW + later
         every = [*(rule[1] for rule in rules), *(network for network, _ in (*blocks, *penalties)), *never]
         for address in probes(every):
@@ -103,7 +105,7 @@ def test_what_has_no_end_and_no_schedule_is_all_there(rules, blocks, penalties):
     blocks, penalties = ([(network, None) for network, _ in rows] for rows in (blocks, penalties))
     clocks = Clocks()
     with make_engine(rules, blocks, penalties, (), clocks) as engine:
-        refused = list(StandingRefusals(engine).read(NOW))
+        refused = StandingRefusals(engine).read_changes(NOW).new
         every = [*(rule[1] for rule in rules), *(network for network, _ in (*blocks, *penalties))]
         for address in probes(every):
             packed = pack_address(address)
@@ -111,14 +113,85 @@ def test_what_has_no_end_and_no_schedule_is_all_there(rules, blocks, penalties):
             assert held is not engine.explain(address).verdict.accepted, address
 
 
-def test_penalties_come_first_and_a_change_is_seen():
+def test_a_change_is_read_alone():
     clocks = Clocks()
     with make_engine([(True, ip_network("10.0.0.0/8"), None, False)], [], [], (), clocks) as engine:
+        engine.block("192.0.2.1", rule_id="block:0")
+        engine.penalize("192.0.2.3", 30, reason=Reason.PENALTY)
         refusals = StandingRefusals(engine)
-        assert [row.until for row in refusals.read(NOW)] == [float("inf")]
-        engine.penalize("192.0.2.1", 30, reason=Reason.PENALTY)
+        first = refusals.read_changes(NOW)
+        assert first.is_whole
+        assert [row.rank for row in first.new] == [Rank.PENALTY, Rank.BLOCK, Rank.RULE]
+        assert refusals.read_changes(NOW) == ([], [], False)
         engine.block("192.0.2.2", rule_id="block:1", expires_at=WALL + 60)
-        assert [row.until for row in refusals.read(NOW)] == [NOW + 30, pytest.approx(NOW + 60), float("inf")]
+        (added,) = refusals.read_changes(NOW).new
+        assert added == Refusal(*pack_network("192.0.2.2/32"), pytest.approx(NOW + 60), Rank.BLOCK)
         engine.unblock("block:1")
         engine.clear_penalties("192.0.2.0/24")
-        assert [row.length for row in refusals.read(NOW)] == [104]
+        gone, new, _ = refusals.read_changes(NOW)
+        assert {row.network for row in gone} == {pack_address("192.0.2.2"), pack_address("192.0.2.3")}
+        assert not new
+
+
+def test_a_new_policy_reads_the_blocks_again_only_if_it_changes_what_is_exempt():
+    clocks = Clocks()
+    with make_engine([], [(ip_network("192.0.2.0/31"), None)], [], (), clocks) as engine:
+        refusals = StandingRefusals(engine)
+        refusals.read_changes(NOW)
+        for rules, whole in (([("blacklist", "10.0.0.0/8")], False), ([("whitelist", "192.0.2.1/32")], True)):
+            documents = [{"id": kind, "type": kind, "remote_addr": network} for kind, network in rules]
+            engine.swap(Policy.from_document({"wolfsentry": {"version": "1.6.3", "rules": documents}}))
+            read = refusals.read_changes(NOW)
+            assert read.is_whole is whole
+            assert len(read.new) == 1  # the rule, then what is left of the block
+            assert refusals.read_changes(NOW) == ([], [], False)
+
+
+def test_a_block_that_found_no_room_is_read_when_there_is(monkeypatch):
+    monkeypatch.setattr(standing_refusals, "MAX_STANDING", 4)
+    clocks = Clocks()
+    blocks = [(ip_network(f"192.0.2.{2 * number}/32"), None) for number in range(6)]
+    with make_engine([], blocks, [], (), clocks) as engine:
+        refusals = StandingRefusals(engine)
+        assert len(refusals.read_changes(NOW).new) == 4
+        for number in range(3):
+            engine.unblock(f"block:{number}")
+        assert len(refusals.read_changes(NOW).gone) == 3
+        assert {row.network for row in refusals.read_changes(NOW).new} == {
+            pack_address(f"192.0.2.{n}") for n in (6, 8, 10)
+        }
+
+
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["block", "unblock", "penalize", "clear", "swap", "wait"]), networks(), ENDS), max_size=12
+)
+
+
+@given(RULES, OTHERS, NEVER, CHANGES)
+def test_what_is_read_in_changes_is_what_is_read_at_once(rules, blocks, never, changes):
+    clocks = Clocks()
+    with make_engine(rules, blocks, [], never, clocks) as engine:
+        refusals = StandingRefusals(engine)
+        read = Counter()
+        for number, (change, network, end) in enumerate([("wait", None, 0.0), *changes]):
+            if change == "block":
+                engine.block(network, rule_id=f"block:{number % 5}", expires_at=end and WALL + end)
+            elif change == "unblock":
+                engine.unblock(f"block:{number % 5}")
+            elif change == "penalize":
+                engine.penalize(network, float("inf") if end is None else end, reason=Reason.PENALTY)
+            elif change == "clear":
+                engine.clear_penalties(network)
+            elif change == "swap":
+                kind = "whitelist" if end is None else "blacklist"
+                rule = {"id": "one", "type": kind, "remote_addr": str(network)}
+                engine.swap(Policy.from_document({"wolfsentry": {"version": "1.6.3", "rules": [rule]}}))
+            elif end:
+                clocks.now += abs(end)
+            read_on = refusals.read_changes(clocks.now)
+            read = Counter() if read_on.is_whole else read
+            assert not Counter(read_on.gone) - read
+            read = read - Counter(read_on.gone) + Counter(read_on.new)
+        at_once = Counter(StandingRefusals(engine).read_changes(clocks.now).new)
+        live = Counter({row: count for row, count in read.items() if row.until > clocks.now})
+        assert live == at_once

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 import pytest
 
-from ocsentry.privileges.packet_filter.elements import MARGIN
+from ocsentry.privileges.packet_filter.elements import MARGIN, Elements
 from ocsentry.privileges.packet_filter.kernel_filter import KernelFilter
 from ocsentry.privileges.packet_filter.verbs import MAX_CHANGES
 from sentry_engine import Engine, Policy, Prefixes, Reason, make_block
+
+end_of = Elements.end_of
 
 
 class Sets:
@@ -39,6 +39,12 @@ class Sets:
         return {"ipv4": 7, "ipv6": 0}
 
 
+def follow(sets):
+    sets.remove_lifted()
+    while sets.add_some():
+        sets.remove_lifted()
+
+
 @pytest.fixture
 def clock():
     return [1000.0]
@@ -64,7 +70,7 @@ def test_penalties_and_blocks_are_added_with_their_time(engine, sets, follower):
     engine.penalize("192.0.2.1", 60, reason=Reason.PENALTY)
     engine.block("198.51.100.0/24", rule_id="block:1")
     engine.block("203.0.113.0/24", rule_id="block:2", expires_at=1100.0)
-    follower.follow()
+    follow(follower)
     assert sets.held["192.0.2.1/32"] == 60 - MARGIN
     assert sets.held["198.51.100.0/24"] == 0
     assert "203.0.113.0/24" not in sets.held  # never_block is cut out of it
@@ -77,20 +83,18 @@ def test_penalties_and_blocks_are_added_with_their_time(engine, sets, follower):
 
 def test_nothing_is_sent_when_nothing_changed(engine, sets, follower):
     engine.block("198.51.100.0/24", rule_id="block:1")
-    follower.follow()
-    follower.follow()
+    follow(follower)
+    follow(follower)
     assert len(sets.calls) == 1
 
 
-def test_a_lift_removes_what_is_inside_and_around(engine, sets, follower):
+def test_a_lift_removes_what_was_lifted_alone(engine, sets, follower):
     for number, network in enumerate(("198.51.100.0/24", "198.51.100.7/32", "192.0.2.0/24")):
         engine.block(network, rule_id=f"block:{number}")
-    follower.follow()
+    follow(follower)
     engine.unblock("block:0")
-    follower.lift(ip_network("198.51.100.0/24"))
-    assert set(sets.held) == {"192.0.2.0/24"}
-    follower.follow()
-    assert set(sets.held) == {"192.0.2.0/24", "198.51.100.7/32"}  # its own block is in force
+    follower.remove_lifted()
+    assert set(sets.held) == {"192.0.2.0/24", "198.51.100.7/32"}  # that block is in force
 
 
 def test_a_lift_stops_what_is_being_added(engine, sets, follower):
@@ -102,29 +106,31 @@ def test_a_lift_stops_what_is_being_added(engine, sets, follower):
         sets.before_change = lambda: None
         for host in hosts:
             engine.unblock(f"block:{host}")
-        follower._changes += 1  # what lift does, which another thread calls
 
     sets.before_change = unblock_all
-    follower.follow()
-    assert len(sets.held) == MAX_CHANGES  # the batch that was on its way; not the second one
-    follower.lift()
+    follower.remove_lifted()
+    assert follower.add_some()
+    assert len(sets.held) == MAX_CHANGES  # the batch that was on its way
+    follower.remove_lifted()
+    assert sets.held == {}
+    assert not follower.add_some()
     assert sets.held == {}
 
 
 def test_a_changed_end_is_a_new_element(engine, sets, follower):
     engine.block("198.51.100.1", rule_id="block:1", expires_at=1100.0)
-    follower.follow()
+    follow(follower)
     engine.block("198.51.100.1", rule_id="block:1", expires_at=1050.0)
-    follower.follow()
+    follow(follower)
     assert sets.held == {"198.51.100.1/32": 50 - MARGIN}
 
 
 def test_what_has_ended_is_not_removed_again(engine, sets, follower, clock):
     engine.block("198.51.100.1", rule_id="block:1", expires_at=1100.0)
-    follower.follow()
+    follow(follower)
     clock[0] = 1101.0
     del sets.held["198.51.100.1/32"]  # as the kernel does
-    follower.follow()
+    follow(follower)
     assert len(sets.calls) == 1
     assert not follower.drops("198.51.100.1")
 
@@ -137,11 +143,11 @@ def test_a_failure_empties_the_table_and_the_next_round_fills_it(engine, sets, f
 
     sets.before_change = fail
     with pytest.raises(OSError, match="no such table"):
-        follower.follow()
+        follow(follower)
     assert sets.opened == 1
     assert not follower.drops("198.51.100.1")
     sets.before_change = lambda: None
-    follower.follow()
+    follow(follower)
     assert set(sets.held) == {"198.51.100.1/32"}
 
 
@@ -154,8 +160,22 @@ def test_a_change_that_took_long_is_undone(engine, sets, follower, clock):
 
     sets.before_change = wait
     with pytest.raises(TimeoutError):
-        follower.follow()
+        follow(follower)
     assert sets.held == {}
+
+
+def test_one_change_beside_many_blocks_reads_no_other(engine, sets, follower, monkeypatch):
+    hosts = [f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}" for number in range(5000)]
+    engine.block_many(make_block(f"block:{host}", Prefixes.of(host), "", None) for host in hosts)
+    follow(follower)
+    asked = []
+    monkeypatch.setattr(Elements, "end_of", lambda self, key: asked.append(key) or end_of(self, key))
+    sets.calls.clear()
+    engine.block("198.51.100.1", rule_id="block:1")
+    engine.unblock(f"block:{hosts[7]}")
+    follow(follower)
+    assert sets.calls == [([f"{hosts[7]}/32"], []), ([], [("198.51.100.1/32", 0)])]
+    assert len(asked) == 3  # two comparisons, and the end of what is added
 
 
 def test_counts_go_on_over_a_new_table(follower):

@@ -125,7 +125,7 @@ def test_a_penalty_is_pushed_and_forgiven_and_a_rule_is_followed(served, namespa
     reject = {"id": "no", "type": "blacklist", "remote_addr": "10.9.0.3"}
     rules.write_text(json.dumps({"wolfsentry": {"version": "1.6.3", "rules": [reject]}}))
     served.await_event("policy_loaded", seen)
-    assert "10.9.0.3" in namespace.run("nft", "list", "set", "inet", TABLE, "addresses4")  # before the event
+    await_dropped(namespace, OTHER4)
     seen = len(served.lines)
     rules.unlink()
     served.await_event("policy_loaded", seen)
