@@ -61,6 +61,7 @@ class Talk:
     def __init__(self, link: socket.socket) -> None:
         self._link = link
         self._messages: list[str] = []
+        self.changing = False  # prompts are those of a change of the password
 
     def ask(self, batch: Sequence[Message]) -> Sequence[bytes] | None:
         """Send the prompts of a batch and wait for their answers."""
@@ -69,7 +70,7 @@ class Talk:
         answers: list[bytes] = []
         if prompts:
             asked = [{"text": _text(one), "echo": one.style == ECHO_ON} for one in prompts]
-            send_message(self._link, {"prompts": asked, "messages": self._take_messages()})
+            send_message(self._link, {"prompts": asked, "messages": self._take_messages(), "changing": self.changing})
             received = receive_message(self._link)
             if received is None:
                 return None
@@ -98,6 +99,7 @@ def converse(library: LibPam, scope: PamScope, link: socket.socket, user: str, a
     if code == SUCCESS:
         phase, code = Phase.ACCOUNT, handle.check_account()
     if phase is Phase.ACCOUNT and code == NEW_AUTHTOK_REQD:
+        talk.changing = True
         phase, code = Phase.PASSWORD, handle.change_expired_token()
     name, groups = "", list[str]()
     if code == SUCCESS:

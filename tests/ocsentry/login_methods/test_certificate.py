@@ -48,7 +48,7 @@ async def test_the_method_of_a_file(load, tmp_path):
         tmp_path / "ca.pem", tmp_path / "crl.pem", "san:email", "OU", "optional"
     )
     assert {"auth.certificate.ca", "auth.certificate.crl"} <= scope_of(config).files.keys()
-    async with open_certificate(SimpleNamespace(config=config, store=MemoryDirectory())) as method:
+    async with open_certificate(SimpleNamespace(config=config, directory=MemoryDirectory())) as method:
         assert isinstance(method, CertificateMethod)
         assert method._fields == CertificateFields("san:email", "OU")
 

@@ -22,6 +22,8 @@ from vpn_frontend.auth.pam.conversation import ConversationError
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Refused
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents
 
+NEW_PASSWORD = "new password"
+
 
 @pytest.fixture
 def services(tmp_path):
@@ -74,14 +76,17 @@ async def test_an_expired_password_is_changed_by_rounds(services):
     services.allow("alice", "vpn")
     async with opened(services) as (method, _):
         outcome = await log_in(method, "alice")
-        labels = []
-        for text in (PASSWORD, "new password", "new password"):
+        asked = []
+        for reply in ({"secondary_password": PASSWORD}, {"password": NEW_PASSWORD, "verify_password": NEW_PASSWORD}):
             assert isinstance(outcome, Challenge)
-            labels.append(outcome.form.fields[0].label)
-            outcome = await outcome_of(method.answer(outcome.state, {"secondary_password": text}))
+            asked.append([(field.name, field.label) for field in outcome.form.fields])
+            outcome = await outcome_of(method.answer(outcome.state, reply))
         assert isinstance(outcome, Accepted)
-        assert labels == ["Old password:", "New Password :", "Verify New Password :"]
-        assert "alice:new password:vpn" in services.passwords.read_text()
+        assert asked == [
+            [("secondary_password", "Old password:")],
+            [("new_password", "New Password :"), ("verify_password", "Verify new password:")],
+        ]
+        assert f"alice:{NEW_PASSWORD}:vpn" in services.passwords.read_text()
 
 
 @pytest.mark.asyncio

@@ -21,6 +21,7 @@ MAX_ANSWER = 512  # characters; PAM_MAX_RESP_SIZE
 MAX_MESSAGES = 16  # kept for one form
 MAX_GROUPS = 1024
 MAX_NAME = 64  # bytes
+REPEATING = ("retype", "re-type", "verify", "again", "confirm", "repeat", "re-enter", "reenter")  # words of prompts
 
 
 class Style(IntEnum):
@@ -52,10 +53,28 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Prompts to answer together, and the messages of modules since the last ones."""
+    """Prompts to answer together, and the messages of modules since the last ones.
+
+    ``changing``: they are of a change of the password.
+    """
 
     prompts: tuple[Prompt, ...]
     messages: tuple[str, ...]
+    changing: bool = False
+
+    @property
+    def asks_for_new_password(self) -> bool:
+        """True for the first of the two prompts that a new password is typed at."""
+        return self._is_alone and not self.repeats_new_password and "new" in self.prompts[0].text.lower()
+
+    @property
+    def repeats_new_password(self) -> bool:
+        """True for the second of them."""
+        return self._is_alone and any(word in self.prompts[0].text.lower() for word in REPEATING)
+
+    @property
+    def _is_alone(self) -> bool:
+        return self.changing and len(self.prompts) == 1 and not self.prompts[0].echo
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +120,7 @@ def parse_message(document: dict[str, Any]) -> Question | Ended:
             ]
             if not prompts:
                 raise ConversationError("a question without a prompt")
-            return Question(tuple(prompts), messages)
+            return Question(tuple(prompts), messages, document.get("changing") is True)
         code = document["code"]
         if type(code) is not int:
             raise ConversationError("a code that is no number")

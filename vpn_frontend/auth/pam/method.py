@@ -20,7 +20,7 @@ from vpn_frontend.auth.result import WRONG, Accepted, Challenge, FirstForm, Pend
 from vpn_frontend.protocol.login_form import Field, FieldKind, Form
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from vpn_frontend.auth.method import LoginRequest
     from vpn_frontend.auth.pam.conversation import Conversation, ConversationOpener
@@ -32,6 +32,7 @@ MAX_CONVERSATIONS = 64
 MAX_PER_ADDRESS = 4  # that wait for their user; the oldest of an address ends for a new one
 MAX_USER = 64  # bytes
 ANSWER = "secondary_password"  # openconnect fills a one-time code into this field
+NEW, VERIFY = "new_password", "verify_password"  # AnyConnect's fields; openconnect sends the first as "password"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class PamMethod:
         if waiting is None:
             return Refused("The login took too long. Please log in again.", "login_timeout", scored=False)
         waiting.expiry.cancel()
-        texts = [fields.get(name, "") for name in state.names]
+        texts = [fields.get(name) or (fields.get("password", "") if name == NEW else "") for name in state.names]
         if any(len(text) > MAX_ANSWER or "\0" in text for text in texts):
             waiting.conversation.close()
             return Refused(WRONG, "wrong_password")
@@ -111,19 +112,25 @@ class PamMethod:
         finally:
             self._running -= 1
 
-    async def _reply(self, waiting: _Waiting, state: PamState, texts: Sequence[str]) -> Outcome:
+    async def _reply(self, waiting: _Waiting, state: PamState, texts: list[str]) -> Outcome:
         self._running += 1
         try:
+            repeated = texts.pop() if VERIFY in state.names else None
             await waiting.conversation.answer(texts)
-            return await self._listen(waiting, state.prompts, None)
+            return await self._listen(waiting, state.prompts, None, repeated)
         except BaseException:
             waiting.conversation.close()
             raise
         finally:
             self._running -= 1
 
-    async def _listen(self, waiting: _Waiting, asked: int, password: str | None) -> Outcome:
-        """What the modules say next. ``password`` answers the first hidden prompt. Raises ``ConversationError``."""
+    async def _listen(
+        self, waiting: _Waiting, asked: int, password: str | None, repeated: str | None = None
+    ) -> Outcome:
+        """What the modules say next. Raises ``ConversationError``.
+
+        ``password`` answers the first hidden prompt, ``repeated`` the one that asks for a new password again.
+        """
         conversation = waiting.conversation
         kept = False
         try:
@@ -135,11 +142,12 @@ class PamMethod:
                 asked += len(said.prompts)
                 if asked > MAX_PROMPTS:
                     raise ConversationError(f"more than {MAX_PROMPTS} prompts")
-                if password is None or len(said.prompts) > 1 or said.prompts[0].echo:
+                known = password if repeated is None or not said.repeats_new_password else repeated
+                if known is None or len(said.prompts) > 1 or said.prompts[0].echo:
                     kept = True
                     return self._ask(waiting, said, asked)
-                await conversation.answer([password])
-                password = None
+                await conversation.answer([known])
+                password = repeated = None
         finally:
             if not kept:
                 conversation.close()
@@ -155,11 +163,8 @@ class PamMethod:
 
     def _ask(self, waiting: _Waiting, question: Question, asked: int) -> Challenge:
         """Keep the conversation until its user answers."""
-        names = tuple(ANSWER if number == 1 else f"{ANSWER}_{number}" for number in range(1, len(question.prompts) + 1))
-        fields = tuple(
-            Field(name, FieldKind.TEXT if prompt.echo else FieldKind.PASSWORD, prompt.text or "Answer:")
-            for name, prompt in zip(names, question.prompts, strict=True)
-        )
+        fields = _make_fields(question)
+        names = tuple(field.name for field in fields)
         self._make_room(waiting.address)
         key = secrets.token_hex(16)
         loop = asyncio.get_running_loop()
@@ -178,6 +183,24 @@ class PamMethod:
         if waiting is not None:
             waiting.expiry.cancel()
             waiting.conversation.close()
+
+
+def _make_fields(question: Question) -> tuple[Field, ...]:
+    """One field for each prompt, and a second one for a new password, whose repetition the modules ask for next."""
+    prompts = question.prompts
+    if question.asks_for_new_password:
+        return (
+            Field(NEW, FieldKind.PASSWORD, prompts[0].text),
+            Field(VERIFY, FieldKind.PASSWORD, "Verify new password:"),
+        )
+    return tuple(
+        Field(
+            ANSWER if number == 1 else f"{ANSWER}_{number}",
+            FieldKind.TEXT if prompt.echo else FieldKind.PASSWORD,
+            prompt.text or "Answer:",
+        )
+        for number, prompt in enumerate(prompts, start=1)
+    )
 
 
 def _no_timer() -> asyncio.TimerHandle:

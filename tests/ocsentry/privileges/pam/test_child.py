@@ -43,6 +43,7 @@ def test_answers_go_to_the_prompts_of_a_batch(ends):
     assert asked == {
         "prompts": [{"text": "p", "echo": False}, {"text": "q", "echo": True}],
         "messages": ["e", "\ufffd"],
+        "changing": False,
     }
 
 

@@ -118,6 +118,39 @@ async def test_prompts_that_come_together_are_one_form():
     assert opener.opened[0].answers == [["t", "p"]]
 
 
+def changing(text):
+    return Question((Prompt(text, echo=False),), (), changing=True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("field", ["new_password", "password"], ids=["AnyConnect", "openconnect"])
+async def test_a_new_password_and_its_repetition_are_one_form(field):
+    method, opener = make(PASSWORD, changing("New password: "), changing("Retype new password: "), DONE)
+    challenge = await begin(method)
+    assert [(one.name, one.kind) for one in challenge.form.fields] == [
+        ("new_password", FieldKind.PASSWORD),
+        ("verify_password", FieldKind.PASSWORD),
+    ]
+    assert isinstance(await answer(method, challenge, **{field: "n", "verify_password": "v"}), Accepted)
+    assert opener.opened[0].answers == [["secret"], ["n"], ["v"]], "the modules compare them"
+
+
+@pytest.mark.asyncio
+async def test_a_new_password_that_is_refused_is_asked_for_again():
+    method, opener = make(PASSWORD, *[changing("New password: ")] * 2, changing("Retype new password: "), DONE)
+    challenge = await answer(method, await begin(method), new_password="short", verify_password="short")
+    assert isinstance(challenge, Challenge)
+    assert isinstance(await answer(method, challenge, new_password="long", verify_password="long"), Accepted)
+    assert opener.opened[0].answers == [["secret"], ["short"], ["long"], ["long"]]
+
+
+@pytest.mark.asyncio
+async def test_prompts_of_a_login_are_no_new_password():
+    for text in ("New PIN:", "Retype the code:"):
+        challenge = await begin(make(PASSWORD, Question((Prompt(text, echo=False),), ()), DONE)[0])
+        assert [one.name for one in challenge.form.fields] == ["secondary_password"]
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("ended", "expected"),
