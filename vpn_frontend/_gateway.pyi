@@ -62,6 +62,7 @@ class EventStruct:
     connection: int
     session: int
     peer: Bytes
+    local: Bytes
     peer_port: int
     local_port: int
     tls_version: int
@@ -88,7 +89,7 @@ class _Ffi:
     def new(self, kind: Literal["char[]"], count: int, /) -> Text: ...
     @overload
     def new(
-        self, kind: Literal["struct gw_config *"], values: Mapping[str, int | Pointer | Bytes], /
+        self, kind: Literal["struct gw_config *"], values: Mapping[str, int | Pointer | Bytes | RangesPointer], /
     ) -> ConfigStruct: ...
     @overload
     def new(self, kind: Literal["struct gw_tls *"], values: Mapping[str, int | Bytes], /) -> TlsStruct: ...
@@ -131,6 +132,7 @@ class _Lib:
     GW_BUDGETS: int
     GW_RESTRICTION_NETWORKS_MAX: int
     GW_RESTRICTION_PORTS_MAX: int
+    GW_PROXIES_MAX: int
     # enum gw_revocation_check
     GW_REVOCATION_OFF: int
     GW_REVOCATION_LEAF: int
@@ -165,6 +167,7 @@ class _Lib:
     GW_SESSION_ALIVE: int
     GW_TUN_DOWN: int
     GW_QUOTA_EXCEEDED: int
+    GW_PROXY_REFUSED: int
     # enum gw_cause
     GW_CAUSE_NONE: int
     GW_CAUSE_PEER_CLOSED: int

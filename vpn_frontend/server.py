@@ -40,6 +40,7 @@ from vpn_frontend.gateway.interface import (
     GatewayEvent,
     Offload,
     OpenGateway,
+    ProxyRefused,
     QuotaExceeded,
     SessionAlive,
     SessionClosed,
@@ -275,6 +276,7 @@ class VpnServer:
                 chain=certificate.chain,
                 key=certificate.key,
                 clients=self._clients,
+                proxies=settings.proxy_from,
                 gate=self._engine.gate_address,
                 worker_filter=self._worker_filter,
                 max_connections=max_connections(settings),
@@ -337,6 +339,8 @@ class VpnServer:
             case SessionAlive():
                 self._table.reports.session_alive(event.session)
                 self._pre_tunnel.changes.notify()
+            case ProxyRefused(proxy, problem):
+                self._events.emit(VpnEvent.LINK_REFUSED, address=proxy, reason=f"PROXY header: {problem}")
             case QuotaExceeded():
                 self._table.changes.quota_exceeded(event.session, now)
             case TunDown():

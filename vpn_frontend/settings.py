@@ -322,6 +322,7 @@ class VpnSettings:
     dtls: bool = True
     dtls_modes: tuple[DtlsMode, ...] = ("certificate", "psk", "resumption")
     dtls_listen: tuple[Endpoint, ...] = ()
+    proxy_from: tuple[Network, ...] = ()  # whose connections begin with a PROXY header
     certificate: Path = Path("server.crt")  # PEM chain
     private_key: Path = Path("server.key")
     worker_threads: int = 0

@@ -99,6 +99,12 @@ class VpnSection(Section):
     dtls_listen: ListenAddresses = _field(
         _one_or_list(VPN.dtls_listen), "UDP addresses. Empty: the same as `listen`.", max_length=16
     )
+    proxy_from: tuple[AnyNetwork, ...] = _field(
+        VPN.proxy_from,
+        "Networks of proxies, such as haproxy with `send-proxy-v2`. Their connections must begin with a PROXY header "
+        "(version 1 or 2); rules, limits and blocks concern the client that it names. Other addresses connect without.",
+        max_length=256,
+    )
     certificate: FilePath = _field(VPN.certificate, "Certificate chain in PEM, the server's certificate first.")
     private_key: FilePath = _field(VPN.private_key, "Private key of the certificate, in PEM.")
     worker_threads: Count = _field(

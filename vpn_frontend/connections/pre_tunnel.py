@@ -89,6 +89,7 @@ class PreTunnelConnections:
             # Without an extension that clients may leave out (RFC 7627), TLS 1.2 exports the same to two peers.
             event.proof_key if event.tls_version == "TLSv1.3" else b"",
             event.peer_certificate,
+            event.local_address,
         )
         self._connections.add_connection(PendingConnection(peer, Connection(self.portal), self._clock()))
 

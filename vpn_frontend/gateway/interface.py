@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
     from vpn_frontend.gateway.limits import Budget
-    from vpn_frontend.settings import Address
+    from vpn_frontend.settings import Address, Network
 
 
 class Cause(IntEnum):
@@ -69,6 +69,7 @@ class ConnectionUp:
     exporter_key: bytes  # 32 bytes, label EXPORTER-openconnect-psk
     proof_key: bytes = b""  # 32 bytes, label EXPORTER-ocsentry-dtls13-key
     peer_certificate: bytes = b""  # DER of the client's certificate, verified by TLS; empty: none
+    local_address: Address | None = None  # that the client connected to
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,14 @@ class QuotaExceeded:
     session: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProxyRefused:
+    """A connection of a listed proxy was closed, since its PROXY header names no client. ``problem`` says why."""
+
+    proxy: Address
+    problem: str
+
+
 GatewayEvent = (
     ConnectionUp
     | ConnectionData
@@ -166,6 +175,7 @@ GatewayEvent = (
     | DtlsDown
     | TunDown
     | QuotaExceeded
+    | ProxyRefused
 )
 
 
@@ -275,6 +285,7 @@ class GatewayConfig:
     offloads: Offload = Offload.ALL
     worker_filter: bytes = b""  # a seccomp program that each worker loads at its start; empty: none
     ipv4_pool: IPv4Network | None = None  # packets of clients to its broadcast address are dropped
+    proxies: tuple[Network, ...] = ()  # whose connections begin with a PROXY header
     clients: ClientAuthorities = NO_CLIENT_AUTHORITIES  # clients that are asked for a certificate may have none
 
 

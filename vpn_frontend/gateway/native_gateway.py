@@ -32,6 +32,7 @@ from vpn_frontend.gateway.interface import (
     GatewayConfig,
     GatewayError,
     GatewayEvent,
+    ProxyRefused,
     QuotaExceeded,
     SessionAlive,
     SessionClosed,
@@ -40,7 +41,7 @@ from vpn_frontend.gateway.interface import (
     TunnelParameters,
 )
 from vpn_frontend.gateway.limits import NO_LIMITS
-from vpn_frontend.gateway.native_limits import MAPPED, NativeBudget, set_limits
+from vpn_frontend.gateway.native_limits import MAPPED, NativeBudget, pack_ranges, set_limits
 from vpn_frontend.settings import MAX_WORKERS
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         EventStruct,
         GatewayPointer,
         Pointer,
+        RangesPointer,
         Text,
     )
     from vpn_frontend.gateway.limits import TunnelLimits
@@ -134,7 +136,9 @@ class NativeGateway:
         error = ffi.new("char[]", ERROR_SIZE)
         subnet = config.ipv4_pool if config.ipv4_pool and config.ipv4_pool.prefixlen < NO_BROADCAST else None
         self._worker_filter = ffi.from_buffer("uint8_t[]", config.worker_filter)  # the workers read it when they start
-        fields: dict[str, int | Pointer | Bytes] = {
+        ranges = pack_ranges(config.proxies)
+        proxies = ffi.new("struct gw_address_range[]", ranges)
+        fields: dict[str, int | Pointer | Bytes | RangesPointer] = {
             "workers": len(config.tuns),
             "max_connections": config.max_connections,
             "max_sessions": config.max_sessions,
@@ -147,6 +151,8 @@ class NativeGateway:
             "gate": ffi.cast("void *", config.gate),
             "filter": self._worker_filter,
             "filter_size": len(config.worker_filter),
+            "proxies": proxies,
+            "proxy_count": len(ranges),
         }
         self._gw = lib.gw_open(ffi.new("struct gw_config *", fields), error, ERROR_SIZE)
         if not self._gw:
@@ -296,6 +302,7 @@ def _connection_up(event: EventStruct, payload: bytes) -> ConnectionUp:
         exporter_key=payload[:EXPORTED_KEY],
         proof_key=payload[EXPORTED_KEY : 2 * EXPORTED_KEY],
         peer_certificate=payload[2 * EXPORTED_KEY :],
+        local_address=unpack_address(bytes(event.local)),
     )
 
 
@@ -323,6 +330,7 @@ _READERS: dict[int, Callable[[EventStruct, bytes], GatewayEvent]] = {
     lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),
     lib.GW_SESSION_ALIVE: lambda event, _: SessionAlive(event.session),
     lib.GW_TUN_DOWN: lambda *_: TunDown(),
+    lib.GW_PROXY_REFUSED: lambda event, why: ProxyRefused(unpack_address(bytes(event.peer)), why.decode()),
     lib.GW_QUOTA_EXCEEDED: lambda event, _: QuotaExceeded(event.session),
     lib.GW_SESSION_CLOSED: lambda event, _: SessionClosed(event.session, _counters(event.counters)),
     lib.GW_DTLS_UP: _dtls_up,

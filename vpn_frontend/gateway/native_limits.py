@@ -12,7 +12,10 @@ from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.gateway.limits import MAX_BUDGETS, Restriction, TunnelLimits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vpn_frontend._gateway import BudgetPointer, GatewayPointer, PortsPointer, RangesPointer, RestrictionPointer
+    from vpn_frontend.settings import Network
 
 MAPPED = bytes(10) + b"\xff\xff"
 CACHED_RESTRICTIONS = 256  # values whose native object is kept for further sessions
@@ -39,15 +42,20 @@ class NativeBudget:
         return None if left < 0 else left
 
 
+def pack_ranges(networks: Iterable[Network], excluded: Iterable[Network] = ()) -> list[tuple[bytes, bytes]]:
+    """``networks`` less ``excluded`` as values of ``struct gw_address_range``, IPv4 before IPv6, ascending."""
+    kept, holes = tuple(networks), tuple(excluded)
+    ranges4, ranges6 = subtract_networks(kept, holes, 4), subtract_networks(kept, holes, 6)
+    packed = [(MAPPED + first.to_bytes(4, "big"), MAPPED + last.to_bytes(4, "big")) for first, last in ranges4]
+    return packed + [(first.to_bytes(16, "big"), last.to_bytes(16, "big")) for first, last in ranges6]
+
+
 @lru_cache(maxsize=CACHED_RESTRICTIONS)
 def native_restriction(restriction: Restriction) -> RestrictionPointer:
     """The native object of a value. Sessions hold references of their own, so the cache may forget it at any time."""
     by_network = restriction.networks is not None or bool(restriction.except_networks)
     networks = EVERYWHERE if restriction.networks is None else restriction.networks
-    ranges4 = subtract_networks(networks, restriction.except_networks, 4) if by_network else []
-    ranges6 = subtract_networks(networks, restriction.except_networks, 6) if by_network else []
-    packed = [(MAPPED + first.to_bytes(4, "big"), MAPPED + last.to_bytes(4, "big")) for first, last in ranges4]
-    packed += [(first.to_bytes(16, "big"), last.to_bytes(16, "big")) for first, last in ranges6]
+    packed = pack_ranges(networks, restriction.except_networks) if by_network else []
     ports = [(ports.first, ports.last, int(ports.protocol)) for ports in restriction.ports or ()]
     rule = lib.GW_PORTS_EXCEPT if restriction.all_but_ports else lib.GW_PORTS_ONLY
     fields: dict[str, int | RangesPointer | PortsPointer] = {

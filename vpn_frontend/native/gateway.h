@@ -31,6 +31,12 @@ enum gw_limit {
     GW_BUDGETS = 2,                 /* of a session: its own, and one that it shares with others of its user */
     GW_RESTRICTION_NETWORKS_MAX = 65536,
     GW_RESTRICTION_PORTS_MAX = 256,
+    GW_PROXIES_MAX = 1024,
+};
+
+/* Addresses from `first` to `last`, both included. IPv4 in mapped form. */
+struct gw_address_range {
+    uint8_t first[16], last[16];
 };
 
 struct gw_config {
@@ -45,6 +51,8 @@ struct gw_config {
     const void *gate;               /* struct se_gate *, asked at accept before any cryptography */
     const uint8_t *filter;          /* a seccomp program that each worker loads at its start; kept until gw_start returns */
     uint32_t filter_size;           /* bytes; 0: none */
+    uint32_t proxy_count;           /* at most GW_PROXIES_MAX */
+    const struct gw_address_range *proxies;     /* whose connections begin with a PROXY header; copied */
 };
 
 /* Each offload is probed, and left out where the kernel lacks it. Only speed depends on it, and with ACKS the number of ACKs. */
@@ -86,11 +94,6 @@ struct gw_counters {                /* inner packets and bytes as the client see
     uint64_t rx_dropped, tx_dropped;    /* for any reason; gw_stats counts by reason */
     uint64_t last_data_ns;          /* CLOCK_MONOTONIC */
     uint64_t dtls_rx_packets, dtls_rx_bytes, dtls_tx_packets, dtls_tx_bytes;    /* the part that went over DTLS */
-};
-
-/* Addresses from `first` to `last`, both included. IPv4 in mapped form. */
-struct gw_address_range {
-    uint8_t first[16], last[16];
 };
 
 /* Ports of a protocol (number of the IP registry). For a protocol without ports: 0 to 65535. */
@@ -142,6 +145,7 @@ enum gw_event_kind {
     GW_DTLS_DOWN = 9,           /* it lost it; TLS goes on. GW_CAUSE_DPD, _PEER_CLOSED, _PROTOCOL, _REPLACED */
     GW_SESSION_ALIVE = 10,      /* answer to gw_session_ask: the client was heard */
     GW_TUN_DOWN = 11,           /* a worker lost its TUN queue: the device was deleted. Once per worker, and for good */
+    GW_PROXY_REFUSED = 13,      /* a proxy's connection was closed: `peer` is the proxy, data why */
     GW_QUOTA_EXCEEDED = 12,     /* a packet of the session was dropped: a quota is used up. Once until it is set again */
 };
 
@@ -166,6 +170,7 @@ struct gw_event {
     uint64_t connection;            /* 0: none; ids are never used again */
     uint64_t session;
     uint8_t peer[16];
+    uint8_t local[16];              /* the address that it connected to, all zero: unknown */
     uint16_t peer_port;
     uint16_t local_port;
     uint16_t tls_version;           /* 0x0303, 0x0304 */

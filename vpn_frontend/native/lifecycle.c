@@ -23,6 +23,8 @@ static const char *fault(const struct gw_config *config)
         return "max_connections is out of range";
     if (config->max_sessions < 1 || config->max_sessions >= GW_SLOTS_MAX)
         return "max_sessions is out of range";
+    if (config->proxy_count > GW_PROXIES_MAX)
+        return "there are more than 1024 ranges of proxies";
     if (!gate)
         return "there is no policy gate";
     if (gate->abi != SE_GATE_ABI || gate->request_size != sizeof(struct se_request) ||
@@ -39,6 +41,11 @@ static int prepare(struct gw *g)
     if (!g->tls)
         return -ENOMEM;
     gw_tls_holder_init(g->tls);
+    g->proxies = calloc(g->config.proxy_count + 1, sizeof(*g->proxies));
+    if (!g->proxies)
+        return -ENOMEM;
+    if (g->config.proxy_count)
+        memcpy(g->proxies, g->config.proxies, g->config.proxy_count * sizeof(*g->proxies));
     if (gw_tls_library_init() || gw_event_queue_init(&g->events) || gw_session_table_init(&g->sessions, g->config.max_sessions))
         return -ENOMEM;
     for (uint32_t i = 0; i < g->config.workers; i++) {
@@ -160,6 +167,7 @@ void gw_close(gw *g)
     if (g->tls)
         gw_tls_holder_free(g->tls);
     free(g->tls);
+    free(g->proxies);
     pthread_mutex_destroy(&g->sessions.lock);
     pthread_mutex_destroy(&g->batches.lock);
     free(g);

@@ -54,6 +54,7 @@ class Peer:
     exporter_key: bytes = field(default=b"", repr=False)
     proof_key: bytes = field(default=b"", repr=False)  # TLS 1.3 only, see docs/dtls.md
     peer_certificate: bytes = field(default=b"", repr=False)  # DER, verified by TLS; empty: none
+    local_address: Address | None = None  # the server's, that it connected to
 
     @property
     def certificate_digest(self) -> bytes:

@@ -26,6 +26,7 @@ PROGRAMS = {
         "packet/inner_packet.c",
     ],
     "packet/test_inner_packet": ["packet/inner_packet.c"],
+    "packet/test_proxy_header": ["packet/proxy_header.c"],
     "runtime/test_address_table": ["runtime/address_table.c"],
     "runtime/test_dpd": [],
     "tls/test_record_pool": ["tls/record_pool.c"],

@@ -13,6 +13,7 @@
     X(links_refused)            /* by the policy, before a byte */ \
     X(links_over_limit)         /* max_connections reached */ \
     X(links_evicted)            /* without a tunnel, for a newcomer: its source held the most, or more than its share */ \
+    X(proxy_headers_refused)    /* of listed proxies: missing, malformed, late, or without a client over TCP */ \
     X(accept_errors)            /* no descriptor or memory left for an accepted connection */ \
     X(health_probes)            /* connected and closed without a byte */ \
     X(handshakes_done) \

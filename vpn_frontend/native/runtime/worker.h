@@ -22,7 +22,7 @@
 
 #include <semaphore.h>
 
-#define GW_LISTENERS_MAX 8u         /* per worker: addresses of the server */
+#define GW_LISTENERS_MAX 16u        /* per worker: addresses of the server */
 #define GW_INPUT_SIZE 131072u       /* bytes read from a socket at once: 90 records of large packets */
 #define GW_PLAIN_SIZE 16384u        /* bytes of the largest TLS record */
 #define GW_PACKET_MAX 65535u
@@ -97,6 +97,7 @@ struct gw_worker {
 struct gw {
     struct gw_config config;
     const struct se_gate *gate;
+    struct gw_address_range *proxies;   /* owned; config.proxy_count of them */
     struct gw_tls_holder *tls;      /* owned, as is the hub */
     struct gw_dtls_hub *dtls;
     struct gw_event_queue events;

@@ -76,7 +76,7 @@ static void give_slot(struct gw_connection *connection)
 }
 
 struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const uint8_t peer[16], uint16_t peer_port,
-                                         uint16_t local_port)
+                                         uint16_t local_port, bool proxy)
 {
     struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP };
     struct gw_connection *connection = calloc(1, sizeof(*connection));
@@ -84,6 +84,7 @@ struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const
     if (!connection)
         return NULL;
     connection->pollable = (struct gw_pollable){ GW_POLL_CONNECTION, fd };
+    connection->state = proxy ? GW_CONNECTION_PROXY_HEADER : GW_CONNECTION_HANDSHAKE;
     connection->io.write = queue_output;
     connection->io.owner = connection;
     memcpy(connection->peer, peer, 16);
@@ -99,7 +100,8 @@ struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const
     if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &event))
         goto no_epoll;
     GW_LIST_ADD(worker->connections, connection);
-    gw_sources_add(connection->worker, &connection->source, connection->peer);
+    if (!proxy)
+        gw_sources_add(connection->worker, &connection->source, connection->peer);
     return connection;
 
 no_epoll:
@@ -177,6 +179,7 @@ int gw_connection_push_event(struct gw_connection *connection, struct gw_event *
 
     event->connection = connection->id;
     memcpy(event->peer, connection->peer, 16);
+    memcpy(event->local, connection->local, 16);
     event->peer_port = connection->peer_port;
     event->local_port = connection->local_port;
     status = gw_event_push(&connection->worker->gateway->events, event, data, optional);
@@ -195,6 +198,8 @@ static void count_end(struct gw_connection *connection, enum gw_cause cause)
         gw_gate_report_handshake(worker->gateway->gate, connection->peer, connection->peer_port, connection->local_port);
         break;
     case GW_CAUSE_TIMEOUT:
+        if (connection->state == GW_CONNECTION_PROXY_HEADER)
+            gw_count(worker, GW_STAT_proxy_headers_refused);
         if (connection->state == GW_CONNECTION_HANDSHAKE)
             gw_count(worker, GW_STAT_handshakes_timed_out);
         break;
@@ -261,7 +266,7 @@ void gw_connection_finish(struct gw_connection *connection)
 {
     if (connection->state >= GW_CONNECTION_CLOSING)
         return;
-    if (connection->state == GW_CONNECTION_HANDSHAKE) {
+    if (connection->state <= GW_CONNECTION_HANDSHAKE) {
         gw_connection_end(connection, GW_CAUSE_LOCAL);
         return;
     }
@@ -341,6 +346,7 @@ void gw_connection_destroy(struct gw_connection *connection, struct gw_chunk_poo
         wolfSSL_free(connection->ssl);
     gw_send_queue_clear(&connection->out, pool);
     free(connection->server_name);
+    free(connection->partial_header);
     free(connection);
 }
 

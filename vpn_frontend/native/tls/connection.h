@@ -3,9 +3,9 @@
  * One accepted TCP connection with TLS. It belongs to the worker that accepted it. Once it has an owner (a session) it moves with
  * the owner. States:
  *
- *   HANDSHAKE -> PRE_TUNNEL -> OWNED
- *       \            \           \--> CLOSING (output is flushed) -> LINGER (write side shut, input discarded) -> DEAD
- *        \------------\-------------> DEAD
+ *   PROXY_HEADER (listed proxies) -> HANDSHAKE -> PRE_TUNNEL -> OWNED
+ *       \                              \            \           \--> CLOSING (output is flushed) -> LINGER (input discarded) -> DEAD
+ *        \------------------------------\------------\-------------> DEAD
  *
  * A dead connection is freed at the end of the turn of the loop: other events of the turn may still point to it.
  */
@@ -24,6 +24,7 @@
 #define GW_LINGER (2 * GW_SECOND)       /* for the peer to read the last output before the socket is closed */
 
 enum gw_connection_state {
+    GW_CONNECTION_PROXY_HEADER,         /* a proxy is to name the client; no source is counted yet */
     GW_CONNECTION_HANDSHAKE,
     GW_CONNECTION_PRE_TUNNEL,           /* decrypted bytes are events for Python */
     GW_CONNECTION_OWNED,                /* decrypted bytes go to the owner */
@@ -62,16 +63,18 @@ struct gw_connection {
     uint64_t opened, spoke;             /* when it was accepted, and when its peer last sent a byte */
     uint64_t waiting_since;             /* since when the peer takes no output; 0: none waits */
     uint8_t peer[16];
+    uint8_t local[16];                  /* the server's address; all zero: the socket's */
     uint16_t peer_port, local_port;
+    struct gw_partial_header *partial_header;   /* owned; of a proxy, see proxy.h; NULL: none */
     char *server_name;                  /* owned; SNI, 256 bytes during the handshake */
     struct gw_connection *previous, *next;      /* the worker's list */
     struct gw_source_entry source;      /* listed while there is no tunnel */
     struct gw_connection *next_dirty, *next_dead;
 };
 
-/* Takes the descriptor on success. NULL: out of memory, slots or epoll watches. */
+/* Takes the descriptor on success. NULL: out of memory, slots or epoll watches. `proxy`: a PROXY header names the client. */
 struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const uint8_t peer[16], uint16_t peer_port,
-                                         uint16_t local_port);
+                                         uint16_t local_port, bool proxy);
 /* NULL: gone, or moved to another worker. */
 struct gw_connection *gw_connection_find(struct gw_worker *worker, uint64_t id);
 /* Gives a connection in PRE_TUNNEL to `owner`, which is called with its data and when it ends. */

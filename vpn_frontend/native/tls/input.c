@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tls/input.h"
 
+#include "packet/address.h"
+#include "tls/proxy.h"
+
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,6 +22,21 @@ static void on_app_data(struct gw_connection *connection, const uint8_t *data, s
         gw_connection_end(connection, GW_CAUSE_LOCAL);  /* Python must not miss bytes in the middle */
 }
 
+/* The address that the client connected to, unless a proxy has named it. */
+static void find_local_address(struct gw_connection *connection)
+{
+    static const uint8_t unknown[16];
+    struct sockaddr_storage local;
+    socklen_t size = sizeof(local);
+
+    if (memcmp(connection->local, unknown, 16) || getsockname(connection->pollable.fd, (struct sockaddr *)&local, &size))
+        return;
+    if (local.ss_family == AF_INET)
+        gw_map_ipv4(connection->local, &((const struct sockaddr_in *)&local)->sin_addr);
+    else
+        memcpy(connection->local, &((const struct sockaddr_in6 *)&local)->sin6_addr, 16);
+}
+
 static void on_handshake_done(struct gw_connection *connection)
 {
     struct gw_tls_facts facts;
@@ -28,6 +47,7 @@ static void on_handshake_done(struct gw_connection *connection)
         gw_connection_end(connection, GW_CAUSE_HANDSHAKE_FAILED);
         return;
     }
+    find_local_address(connection);
     gw_count(connection->worker, facts.resumed ? GW_STAT_handshakes_resumed : GW_STAT_handshakes_done);
     connection->state = GW_CONNECTION_PRE_TUNNEL;
     connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
@@ -122,10 +142,16 @@ static void receive(struct gw_connection *connection)
 {
     struct gw_worker *worker = connection->worker;
     size_t wanted = connection->state == GW_CONNECTION_OWNED ? sizeof(worker->input) : GW_PRE_TUNNEL_INPUT;
+    const uint8_t *data = worker->input;
+    size_t size;
     ssize_t got = recv(connection->pollable.fd, worker->input, wanted, MSG_DONTWAIT);
 
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return;
+    if (got == 0 && connection->state == GW_CONNECTION_PROXY_HEADER) {
+        gw_proxy_closed(connection);
+        return;
+    }
     if (got <= 0) {
         gw_connection_end(connection, got ? GW_CAUSE_PEER_RESET : GW_CAUSE_PEER_CLOSED);
         return;
@@ -134,8 +160,11 @@ static void receive(struct gw_connection *connection)
         return;
     connection->heard = true;
     connection->spoke = worker->now;
-    connection->io.feed = worker->input;
-    connection->io.feed_size = (size_t)got;
+    size = (size_t)got;
+    if (connection->state == GW_CONNECTION_PROXY_HEADER && !gw_proxy_take_header(connection, &data, &size))
+        return;
+    connection->io.feed = data;
+    connection->io.feed_size = size;
     if (connection->state == GW_CONNECTION_HANDSHAKE) {
         worker->handshakes++;
         advance_handshake(connection);

@@ -2,6 +2,7 @@
 #include "tls/listener.h"
 
 #include "packet/address.h"
+#include "tls/proxy.h"
 #include "tls/connection.h"
 #include "runtime/policy_gate.h"
 #include "tls/source_eviction.h"
@@ -50,21 +51,23 @@ static void accept_one(struct gw_worker *worker, const struct gw_listener *liste
     const int on = 1;
     uint8_t peer[16];
     uint16_t port = read_peer(from, peer);
+    bool proxy = gw_is_proxy(worker->gateway, peer);    /* it is asked about its client, once named */
 
     gw_count(worker, GW_STAT_links_accepted);
-    if (!gw_gate_accepts_tcp(worker->gateway->gate, peer, port, listener->port)) {
+    if (!proxy && !gw_gate_accepts_tcp(worker->gateway->gate, peer, port, listener->port)) {
         gw_count(worker, GW_STAT_links_refused);
         reject(fd);
         return;
     }
-    gw_sources_make_room(worker, peer);
+    if (!proxy)
+        gw_sources_make_room(worker, peer);
     if (!take_place(worker->gateway)) {
         gw_count(worker, GW_STAT_links_over_limit);
         reject(fd);
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  /* output is batched here, not in the kernel */
-    if (!gw_connection_open(worker, fd, peer, port, listener->port)) {
+    if (!gw_connection_open(worker, fd, peer, port, listener->port, proxy)) {
         gw_count(worker, GW_STAT_accept_errors);
         __atomic_sub_fetch(&worker->gateway->connections, 1, __ATOMIC_RELAXED);
         reject(fd);
