@@ -22,6 +22,14 @@ class OidcSection(Section):
     client_secret_file: OptionalPath = field(
         "", "File with the client's secret. The server's user need not read it. Empty: a public client."
     )
+    client_key_file: OptionalPath = field(
+        "",
+        "Private key in PEM that signs instead of a secret (`private_key_jwt`): RSA, P-256, P-384, P-521 or Ed25519, "
+        "without a password.",
+    )
+    client_key_id: str = field(
+        "", "Name of that key at the provider. Empty: its thumbprint (RFC 7638).", max_length=256
+    )
     scopes: tuple[str, ...] = field(CLAIMS.scopes, "Scopes that are asked for, beside `openid`.", max_length=16)
     user_claim: str = field(
         CLAIMS.user, "Claim that names the user. `email` counts only if the provider has verified it.", min_length=1
@@ -41,5 +49,7 @@ class OidcSection(Section):
 
     def find_problem(self) -> str | None:
         """Why the method ``oidc`` cannot be used; ``None``: it can."""
+        if self.client_secret_file is not None and self.client_key_file is not None:
+            return "auth.oidc: set client_secret_file or client_key_file, not both"
         missing = next((key for key in ("issuer", "client_id") if not getattr(self, key)), None)
         return None if missing is None else f"the method oidc needs auth.oidc.{missing}"

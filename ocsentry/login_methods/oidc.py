@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``oidc``: the provider of ``[auth.oidc]``. The client's secret is read through the helper, once."""
+"""``oidc``: the provider of ``[auth.oidc]``. The client's secret or key is read through the helper, once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import httpx
 
 from ocsentry.errors import OperatorError
 from vpn_frontend.auth.oidc.browser_logins import BrowserLogins
+from vpn_frontend.auth.oidc.client import ClientKeyError, OidcClient, read_client_key
 from vpn_frontend.auth.oidc.method import OidcMethod
 from vpn_frontend.auth.oidc.pages import OidcClaims, OidcPages
 from vpn_frontend.auth.oidc.provider import OidcProvider
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from ocsentry.configuration.oidc_section import OidcSection
     from ocsentry.login_methods.context import MethodContext
     from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.server_certificate import FileReader
 
 MAX_SECRET = 1024  # bytes
+MAX_KEY = 16 * 1024
 REQUEST_TIMEOUT = 10.0  # seconds; pages.DEADLINE bounds all requests of one page
 
 
@@ -30,13 +33,25 @@ REQUEST_TIMEOUT = 10.0  # seconds; pages.DEADLINE bounds all requests of one pag
 async def open_oidc(context: MethodContext) -> AsyncIterator[Method]:
     """Raises ``OperatorError`` for a secret that cannot be used."""
     section = context.config.values.auth.oidc
-    secret = _read_secret(section.client_secret_file, context.helper.read_key)
+    client = read_client(section, context.helper.read_key)
     async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT, follow_redirects=False, trust_env=False) as http:
-        provider = OidcProvider(section.issuer, section.client_id, secret, http)
+        provider = OidcProvider(section.issuer, client, http)
         logins = BrowserLogins(float(context.config.vpn.auth.timeout))
         claims = OidcClaims(section.user_claim, section.groups_claim, section.scopes)
         pages = OidcPages(provider, logins, claims, events=context.events)
         yield OidcMethod(context.directory, logins, pages, browser=section.browser)
+
+
+def read_client(section: OidcSection, read: FileReader) -> OidcClient:
+    """Raises ``OperatorError`` for a file that cannot be used."""
+    secret = _read_secret(section.client_secret_file, read)
+    key, file = None, section.client_key_file
+    if file is not None:
+        try:
+            key = read_client_key(read(file, MAX_KEY), section.client_key_id)
+        except (OSError, ClientKeyError) as error:
+            raise OperatorError(f"auth.oidc.client_key_file: {file} cannot be used: {error}") from error
+    return OidcClient(section.client_id, secret, key)
 
 
 def _read_secret(file: Path | None, read: FileReader) -> str:

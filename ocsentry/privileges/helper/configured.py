@@ -35,6 +35,7 @@ def _secret_files(config: LoadedConfig) -> dict[str, Path]:
     ldap, radius = auth.ldap, auth.radius
     named = {"auth.ldap.password_file": ldap.password_file, "auth.ldap.ca": ldap.ca}
     named["auth.oidc.client_secret_file"] = auth.oidc.client_secret_file
+    named["auth.oidc.client_key_file"] = auth.oidc.client_key_file
     named["auth.ocpasswd_file"] = auth.ocpasswd_file
     named |= dict(auth.certificate.files())
     named |= {f"auth.radius.servers.{number}": server.secret_file for number, server in enumerate(radius.servers)}

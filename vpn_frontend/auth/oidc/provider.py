@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from vpn_frontend.auth.oidc.client import OidcClient
+
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 MAX_ANSWER = 256 * 1024  # bytes
 MAX_KEYS = 64
@@ -37,21 +39,19 @@ class ProviderError(Exception):
 
 
 class OidcProvider:
-    """``http`` follows no redirects. ``secret`` empty: a public client. ``clock`` is monotonic, ``wall_clock`` Unix."""
+    """``http`` follows no redirects. ``clock`` is monotonic, ``wall_clock`` Unix."""
 
     def __init__(
         self,
         issuer: str,
-        client_id: str,
-        secret: str,
+        client: OidcClient,
         http: httpx.AsyncClient,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._issuer = issuer
-        self._client_id = client_id
-        self._secret = secret
+        self._client = client
         self._http = http
         self._clock = clock
         self._wall_clock = wall_clock
@@ -68,7 +68,7 @@ class OidcProvider:
         endpoint = self._endpoint(await self._discover(), "authorization_endpoint")
         query = {
             "response_type": "code",
-            "client_id": self._client_id,
+            "client_id": self._client.id,
             "redirect_uri": redirect_uri,
             "scope": " ".join(dict.fromkeys(("openid", *scopes))),
             "state": state,
@@ -85,11 +85,12 @@ class OidcProvider:
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": redirect_uri,
-            "client_id": self._client_id,
+            "client_id": self._client.id,
             "code_verifier": verifier,
         }
-        auth = (self._client_id, self._secret) if self._secret else None
-        answer = await self._ask("POST", self._endpoint(metadata, "token_endpoint"), data=form, auth=auth)
+        endpoint = self._endpoint(metadata, "token_endpoint")
+        proof, auth = self._client.authenticate(endpoint, self._wall_clock())
+        answer = await self._ask("POST", endpoint, data=form | proof, auth=auth)
         token = answer.get("id_token")
         if not isinstance(token, str):
             raise ProviderError("the token endpoint returned no ID token")
@@ -135,8 +136,8 @@ class OidcProvider:
         expires, issued, begins = (claims.get(name) for name in ("exp", "iat", "nbf"))
         problems = {
             "iss": claims.get("iss") != self._issuer,
-            "aud": self._client_id not in audiences,
-            "azp": (len(audiences) > 1 or "azp" in claims) and claims.get("azp") != self._client_id,
+            "aud": self._client.id not in audiences,
+            "azp": (len(audiences) > 1 or "azp" in claims) and claims.get("azp") != self._client.id,
             "exp": not _is_number(expires) or expires <= now - SKEW,
             "iat": not _is_number(issued) or issued > now + SKEW,
             "nbf": begins is not None and (not _is_number(begins) or begins > now + SKEW),

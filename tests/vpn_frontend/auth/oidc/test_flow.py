@@ -16,6 +16,7 @@ from tests.vpn_frontend.auth.oidc.test_token_seal import open_blob
 from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.oidc.browser_logins import BrowserLogins
+from vpn_frontend.auth.oidc.client import OidcClient
 from vpn_frontend.auth.oidc.method import EMBEDDED, EXTERNAL, OidcMethod
 from vpn_frontend.auth.oidc.pages import OidcClaims, OidcPages, read_identity
 from vpn_frontend.auth.oidc.provider import OidcProvider, ProviderError
@@ -49,7 +50,7 @@ class Site:
         self.events = MemoryEvents()
         self.logins = BrowserLogins(240.0)
         clock = lambda: self.now  # noqa: E731 - one for all
-        self.provider = OidcProvider(issuer, "vpn", "secret", http, clock=clock)
+        self.provider = OidcProvider(issuer, OidcClient("vpn", "secret"), http, clock=clock)
         self.pages = OidcPages(self.provider, self.logins, OidcClaims(), events=self.events, clock=clock)
         directory = MemoryDirectory([UserRecord("gone", enabled=False)])
         self.method = OidcMethod(directory, self.logins, self.pages, clock=clock)

@@ -10,6 +10,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
+from vpn_frontend.auth.oidc.client import OidcClient, read_client_key
 from vpn_frontend.auth.oidc.provider import KEYS_PAUSE, MAX_ANSWER, OidcProvider, ProviderError, is_secure_url
 
 pytestmark = pytest.mark.asyncio
@@ -39,7 +40,11 @@ class Idp:
             "/jwks": {"keys": [RSA.as_dict(private=False)]},
         }
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
-        self.provider = OidcProvider(ISSUER, "vpn", "s3cret", http, clock=lambda: self.now, wall_clock=lambda: NOW)
+        self.http = http
+        self.provider = self.provider_of(OidcClient("vpn", "s3cret"))
+
+    def provider_of(self, client):
+        return OidcProvider(ISSUER, client, self.http, clock=lambda: self.now, wall_clock=lambda: NOW)
 
     def answer(self, request):
         self.requests.append(request)
@@ -191,3 +196,15 @@ async def test_an_error_tells_no_secret(idp):
         await idp.claims()
     assert json.dumps(str(caught.value)).find(idp.token) == -1
     assert "s3cret" not in str(caught.value)
+
+
+async def test_a_client_with_a_key_sends_an_assertion_and_no_secret(idp):
+    key = read_client_key(EC.as_pem(private=True))
+    idp.provider = idp.provider_of(OidcClient("vpn", "", key))
+    idp.token = sign()
+    await idp.claims()
+    [exchange] = [request for request in idp.requests if request.url.path == "/token"]
+    assert "authorization" not in exchange.headers
+    form = dict(httpx.QueryParams(exchange.content.decode()))
+    token = jwt.decode(form["client_assertion"], EC, algorithms=["ES256"])
+    assert token.claims["aud"] == METADATA["token_endpoint"]
