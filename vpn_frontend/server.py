@@ -379,6 +379,7 @@ def make_portal_config(settings: VpnSettings, certificate: ServerCertificate) ->
         groups=auth.groups,
         certificate_sha1=certificate.sha1,
         no_group_label=auth.no_group_label,
+        pre_login_banner=auth.pre_login_banner,
         shape=_shape_of(plan_of(auth.rules), auth),
         group_shapes={group: _shape_of(plan_of(rules), auth) for group, rules in auth.group_rules.items()},
         has_browser_pages="oidc" in auth.named_methods,

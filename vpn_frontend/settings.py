@@ -228,6 +228,7 @@ class AuthSettings:
     timeout: int = 240  # from the first request of a login to the last
     remember_passwords: int = 300  # how long a verified password is not hashed again
     banner: str = ""  # shown after login
+    pre_login_banner: str = ""  # shown with the first form
     groups: tuple[str, ...] = ()  # offered in the form, beside those with a label; none of either: none is asked for
     no_group_label: str = ""  # text of the form's option for no group; empty: there is none
     ocpasswd_file: Path | None = None  # ocserv's password file, read at each login; over the store's users

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ocsentry.api_client.client import ApiClient, SocketClient
     from ocsentry.configuration.model import LoadedConfig
 
+OCSERV_SUFFIX = ".conf"  # of a configuration of ocserv
 DEBUG_VARIABLE = "OCSENTRY_DEBUG"
 
 ConfigOption = Annotated[
@@ -68,7 +69,12 @@ class Invocation:
     def config(self) -> LoadedConfig:
         from ocsentry.configuration.model import find_config, load_config
 
-        return load_config(find_config(self.config_path))
+        path = find_config(self.config_path)
+        if path.suffix == OCSERV_SUFFIX:
+            from ocsentry.configuration.ocserv.loading import load_ocserv
+
+            return load_ocserv(path).config
+        return load_config(path)
 
     @cached_property
     def server(self) -> SocketClient:

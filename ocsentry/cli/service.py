@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from ocsentry.cli.invocation import CommandError, Invocation, command, count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ocsentry.configuration.model import LoadedConfig
     from ocsentry.setup.doctor import CheckResult
 
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
@@ -51,19 +53,69 @@ def init(
 def serve(
     cli: Invocation,
     check: Annotated[bool, typer.Option("--check", help="Only check whether the server can start.")] = False,
+    ocserv_conf: Annotated[
+        Path | None, typer.Option("--ocserv-conf", metavar="FILE", help="Run this configuration of ocserv.")
+    ] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--state-dir",
+            metavar="DIR",
+            help="With --ocserv-conf: folder for database and socket [default: one below /var/lib/ocsentry].",
+        ),
+    ] = None,
+    pid_file: Annotated[
+        Path | None, typer.Option("--pid-file", "-p", metavar="FILE", help="Write the process id to this file.")
+    ] = None,
+    foreground: Annotated[  # noqa: ARG001 - always so; scripts for ocserv pass it
+        bool, typer.Option("--foreground", "-f", hidden=True)
+    ] = False,
+    debug: Annotated[int | None, typer.Option("--debug", "-d", metavar="N", min=0, hidden=True)] = None,
 ) -> None:
     """Run the server in the foreground until SIGTERM or SIGINT. SIGHUP reloads rules and certificate."""
+    if ocserv_conf is not None:
+        _serve_ocserv(cli, ocserv_conf, state_dir, pid_file, debug, check=check)
+        return
+    if state_dir is not None or debug is not None:
+        raise CommandError("--state-dir and --debug go with --ocserv-conf; otherwise the configuration says it")
     if check:
-        from ocsentry.setup.preflight import check_startup
-
-        problems = check_startup(cli.config)
-        if problems:
-            raise CommandError("\n".join(problems))
-        cli.emit({"problems": []}, f"{cli.config.path}: OK")
+        _check(cli, cli.config)
         return
     from ocsentry.runtime.process import run_server
 
-    run_server(cli.config)
+    run_server(cli.config, pid_file=pid_file)
+
+
+def _serve_ocserv(
+    cli: Invocation, file: Path, state: Path | None, pid_file: Path | None, debug: int | None, *, check: bool
+) -> None:
+    from ocsentry.configuration.ocserv.loading import load_ocserv, write_state
+    from ocsentry.runtime.process import run_server
+
+    if check:
+        with TemporaryDirectory() as folder:
+            loaded = load_ocserv(file, Path(folder) if state is None else state)
+            if state is None:
+                write_state(loaded)
+            _check(cli, loaded.config, loaded.report())
+        return
+    loaded = load_ocserv(file, state, debug)
+    write_state(loaded)
+    run_server(
+        loaded.config,
+        pid_file=pid_file or loaded.pid_file,
+        socket_link=loaded.translation.occtl_socket,
+        notes=loaded.translation.notes,
+    )
+
+
+def _check(cli: Invocation, config: LoadedConfig, notes: Sequence[str] = ()) -> None:
+    from ocsentry.setup.preflight import check_startup
+
+    problems = check_startup(config)
+    if problems:
+        raise CommandError("\n".join(problems))
+    cli.emit({"problems": [], "notes": list(notes)}, "\n".join([*notes, f"{config.path}: OK"]))
 
 
 def doctor(cli: Invocation) -> None:

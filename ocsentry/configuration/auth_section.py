@@ -72,6 +72,9 @@ class AuthSection(Section):
         le=3600,
     )
     banner: str = field(AUTH.banner, "Text shown after the login.", max_length=1024)
+    pre_login_banner: str = field(
+        AUTH.pre_login_banner, "Text shown with the form that begins a login.", max_length=1024
+    )
     groups: tuple[str, ...] = field(
         AUTH.groups,
         "Groups offered in the login form, beside those with a `label`. Without any the form has no group field.",

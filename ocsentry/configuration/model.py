@@ -60,7 +60,7 @@ from vpn_frontend.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 CONFIG_VARIABLE = "OCSENTRY_CONFIG"
 DEFAULT_LOCATIONS = (Path("ocsentry.toml"), Path("/etc/ocsentry/ocsentry.toml"))
@@ -285,10 +285,15 @@ class Config(Section):
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration and its file."""
+    """A configuration and its file. ``source`` reads a file of another format again; ``None``: it is TOML."""
 
     path: Path
     values: Config
+    source: Callable[[Path], LoadedConfig] | None = None
+
+    def read_again(self) -> LoadedConfig:
+        """The configuration as the file has it now. Raises ``ConfigError``."""
+        return load_config(self.path) if self.source is None else self.source(self.path)
 
     @property
     def store_url(self) -> str:
@@ -344,7 +349,7 @@ def find_config(explicit: Path | None = None) -> Path:
 
 
 def load_config(path: Path) -> LoadedConfig:
-    """Read and validate ``path``. Raises ``ConfigError`` with all problems of the file."""
+    """Read and validate the TOML file ``path``. Raises ``ConfigError`` with all problems of the file."""
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_CONFIG_BYTES + 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from admin_api.api_reference import render_reference as render_api_reference
+from ocsentry.configuration.ocserv.documentation import render_keys
 from ocsentry.configuration.reference import render_reference
 from ocsentry.observability.event_catalog import render_table
 
@@ -24,6 +25,7 @@ END = "<!-- end -->"
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": render_api_reference,
     "configuration.md": render_reference,
+    "from-ocserv.md": render_keys,
     "operations.md": render_table,
 }
 

@@ -45,6 +45,8 @@ class LogEvent(StrEnum):
     KERNEL_FILTER_FULL = "kernel_filter_full"
     EVENTS_SUPPRESSED = "events_suppressed"
     LOG_LINES_LOST = "log_lines_lost"
+    OCSERV_KEY_DIFFERS = "ocserv_key_differs"
+    OCSERV_KEY_IGNORED = "ocserv_key_ignored"
     MESSAGE = "message"
 
 
@@ -100,6 +102,10 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
         "warning", "Events of one kind exceeded the rate limit of the log: `kind`, `count`."
     ),
     LogEvent.LOG_LINES_LOST: CatalogEntry("warning", "The log was not read fast enough; `lines` were lost."),
+    LogEvent.OCSERV_KEY_DIFFERS: CatalogEntry(
+        "warning", "A line of ocserv's configuration has another effect here than in ocserv, or than it looks."
+    ),
+    LogEvent.OCSERV_KEY_IGNORED: CatalogEntry("info", "A line of ocserv's configuration has no effect here."),
     LogEvent.MESSAGE: CatalogEntry("info", "A message of a library: `logger`, `message`."),
     ApiEvent.POLICY_LOADED: CatalogEntry(
         "info", "A policy is in force: its version, number of rules, and disconnected sessions."

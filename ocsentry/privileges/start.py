@@ -32,6 +32,7 @@ from vpn_frontend.gateway.descriptors import open_through
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from ocsentry.configuration.model import LoadedConfig
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
@@ -57,8 +58,11 @@ class Started:
     pam: PamHelper | None = None  # None: no login uses PAM
 
 
-def open_and_drop(config: LoadedConfig) -> Started:
-    """Returns with the privileges gone. Raises what opening raises, and ``PrivilegeError``; nothing stays open then."""
+def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None = None) -> Started:
+    """Returns with the privileges gone. ``before_drop`` is called last while they are there.
+
+    Raises what opening raises, and ``PrivilegeError``; nothing stays open then.
+    """
     process, mode = config.values.process, config.values.process.seccomp
     identity = Identity.find(process.user)
     _make_folders(config, identity)
@@ -77,6 +81,8 @@ def open_and_drop(config: LoadedConfig) -> Started:
         descriptors = open_through(helper, config.vpn)
         listener, tls = _open_api(config)
         reach = reach_of_server(config, lists) if process.landlock else None
+        if before_drop is not None:
+            before_drop()
         dropped = drop(Restrictions(identity, programs[Role.MAIN], reach))
         _check_access(config)
     except BaseException:

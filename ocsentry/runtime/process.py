@@ -10,22 +10,27 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ocsentry.configuration.ocserv.target import Outcome
 from ocsentry.errors import OperatorError, describe_os_error
-from ocsentry.observability.event_catalog import LogEvent
+from ocsentry.observability.event_catalog import EVENT_CATALOG, LogEvent
 from ocsentry.observability.log import Log
 from ocsentry.privileges.reports import report_drop
 from ocsentry.privileges.start import open_and_drop
 from ocsentry.runtime import systemd
+from ocsentry.runtime.pid_file import PidFile, link_socket
 from ocsentry.runtime.server import Server
 from ocsentry.runtime.watchdog import END_CHECKS, INTERVAL, LoopGuard, Watchdog, exit_at_once
 from sentry_engine import PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from ocsentry.configuration.model import LoadedConfig
+    from ocsentry.configuration.ocserv.target import Note
     from ocsentry.privileges.start import Started
 
+IGNORED_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GC_THRESHOLD = 5_000  # new objects until a garbage collection; the default 700 is about ten logins
 
@@ -38,13 +43,34 @@ class StartError(OperatorError):
     """The server could not start; everything it had opened is closed."""
 
 
-def run_server(config: LoadedConfig) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ``StartError``; ``ServingError`` if the server failed later."""
+def run_server(
+    config: LoadedConfig,
+    *,
+    pid_file: Path | None = None,
+    socket_link: Path | None = None,
+    notes: Sequence[Note] = (),
+) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ``StartError``; ``ServingError`` if the server failed later.
+
+    ``pid_file`` holds the process id while it serves. ``socket_link`` leads to the admin socket. ``notes``: what a
+    translated configuration does differently, for the log.
+    """
     settings = config.values.log
+    for number in IGNORED_SIGNALS:
+        signal.signal(number, _ignore)  # their default ends the process
+    pid = None if pid_file is None else PidFile(pid_file)
+
+    def show_files() -> None:
+        if pid is not None:
+            pid.write()
+        if socket_link is not None:
+            link_socket(socket_link, config.values.admin.socket)
+
     with _readable_errors():
-        started = open_and_drop(config)  # before the first thread: what comes later inherits the restrictions
+        started = open_and_drop(config, show_files)  # before the first thread: later ones inherit the restrictions
     log = Log(settings.level, settings.format)
     try:
+        _log_notes(log, config, notes)
         report_drop(started.dropped, config.values.process, log)
         asyncio.run(_serve(config, log, started))
         log.write(LogEvent.STOPPED)
@@ -53,7 +79,20 @@ def run_server(config: LoadedConfig) -> None:
         started.helper.close()
         if started.pam is not None:
             started.pam.close()
+        if pid is not None:
+            pid.remove()
         started.lock.close()
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """A handler, because an ignored signal would stay so in every program that this process starts."""
+
+
+def _log_notes(log: Log, config: LoadedConfig, notes: Sequence[Note]) -> None:
+    for note in notes:
+        event = LogEvent.OCSERV_KEY_IGNORED if note.outcome is Outcome.IGNORED else LogEvent.OCSERV_KEY_DIFFERS
+        entry = EVENT_CATALOG[event]
+        log.write(event, entry.level, file=str(config.path), line=note.line, key=note.key, reason=note.text)
 
 
 async def _serve(config: LoadedConfig, log: Log, started: Started) -> None:

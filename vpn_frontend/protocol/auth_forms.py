@@ -112,10 +112,12 @@ def header_text(text: str) -> str:
 def _auth_request(form: Form, action: str) -> str:
     # The text is a parameter: in the element itself a client would expand every percent sign.
     shown = f'<error id="88" param1="{escape(form.error)}" param2="">%s</error>' if form.error else ""
+    banner = _element("banner", form.banner) if form.banner else ""
     inputs = "".join([_RENDERERS[field.kind](field) for field in form.fields]) + _SUBMIT if form.fields else ""
     return (
         f'<config-auth client="vpn" type="auth-request" aggregate-auth-version="2">{_VERSION}'
-        f'<auth id="{escape(form.id)}"><title>{escape(form.title)}</title>{_element("message", form.message)}{shown}'
+        f'<auth id="{escape(form.id)}"><title>{escape(form.title)}</title>{banner}'
+        f"{_element('message', form.message)}{shown}"
         f"{'' if form.browser is None else _browser(form.browser)}"
         f'<form method="post" action="{escape(action)}">{inputs}</form></auth></config-auth>'
     )

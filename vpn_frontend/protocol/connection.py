@@ -122,6 +122,7 @@ class PortalConfig:
     certificate_sha1: str  # hex, upper case
     labels: GroupLabels = ()  # of groups whose text in the form is not their name
     no_group_label: str = ""  # text of the option for no group; empty: there is none
+    pre_login_banner: str = ""  # shown with the first form
     path_groups: frozenset[str] = frozenset()  # that a URL may name beside those
     shape: LoginShape = LoginShape()
     group_shapes: Mapping[str, LoginShape] = field(default_factory=lambda: NO_GROUP_SHAPES)  # of groups with their own
@@ -318,6 +319,7 @@ class Connection:
 
     def _first_form(self, error: str = "", context: str = "") -> HttpResponse:
         groups, labels, code = self._portal.groups, self._portal.labels, self._shape.form_has_code
+        banner = self._portal.pre_login_banner
         if self._path_group:
             groups = ()
         elif groups and self._portal.no_group_label:
@@ -326,8 +328,8 @@ class Connection:
         if code and not context:
             context = secrets.token_hex(CONTEXT_SIZE)  # names the login whose code comes back; nothing is kept
         if not error and not context:
-            return _blank_form(groups, labels, selected, self._action)
-        form = first_form(groups=groups, labels=labels, selected=selected, error=error, code=code)
+            return _blank_form(groups, labels, selected, self._action, banner)
+        form = first_form(groups=groups, labels=labels, selected=selected, error=error, code=code, banner=banner)
         return self._render(form, context)
 
     def _render(self, form: Form, context: str) -> HttpResponse:
@@ -366,9 +368,10 @@ class Connection:
 
 
 @lru_cache(BLANK_FORMS)
-def _blank_form(groups: tuple[str, ...], labels: GroupLabels, selected: str, action: str) -> HttpResponse:
+def _blank_form(groups: tuple[str, ...], labels: GroupLabels, selected: str, action: str, banner: str) -> HttpResponse:
     """The first form without an error. It is the same for every client, so it is rendered once."""
-    return auth_forms.render_form(first_form(groups=groups, labels=labels, selected=selected), action=action)
+    form = first_form(groups=groups, labels=labels, selected=selected, banner=banner)
+    return auth_forms.render_form(form, action=action)
 
 
 def _answers(message: ClientMessage, attempt: LoginAttempt) -> bool:

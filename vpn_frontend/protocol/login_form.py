@@ -69,6 +69,7 @@ class Form:
     title: str = "Login"
     id: str = "main"
     browser: BrowserRequest | None = None
+    banner: str = ""  # shown above the message
 
     def asks_for(self, name: str) -> bool:
         """True if the form has a field of that name."""
@@ -82,13 +83,15 @@ def first_form(
     selected: str = "",
     error: str = "",
     code: bool = False,
+    banner: str = "",
 ) -> Form:
     """The form that begins a login: a group where there are groups, user name, password, and a code if ``code``.
 
     The selected group is the first option, because AnyConnect shows the first one.
     """
     fields = _credentials_and_code if code else _credentials
-    return Form((_group_select(groups, labels, selected), *fields) if groups else fields, PROMPT, error)
+    asked = (_group_select(groups, labels, selected), *fields) if groups else fields
+    return Form(asked, PROMPT, error, banner=banner)
 
 
 def _group_select(groups: Sequence[str], labels: GroupLabels, selected: str) -> Field:

@@ -182,3 +182,10 @@ def test_a_header_text_is_printable_and_bounded(text):
     assert len(line) <= 300
     assert line.isascii()
     assert not line or line.isprintable()
+
+
+@pytest.mark.parametrize("text", ["Welcome", "100 % <b>", "%" * 250])
+def test_a_banner_comes_before_the_message_of_the_first_form(text):
+    form = read(render_form(first_form(banner=text))).find("auth")
+    assert [child.tag for child in form] == ["title", "banner", "message", "form"]
+    assert form.findtext("banner") == text

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys of what ocserv does with strangers and around sessions: bans, proxies, hooks, camouflage, headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocsentry.configuration.ocserv.rows import (
+    Row,
+    assembled,
+    differs,
+    ignored,
+    refused,
+    refused_if_on,
+    switch_of,
+)
+
+if TYPE_CHECKING:
+    from ocsentry.configuration.ocserv.rows import Read
+    from ocsentry.configuration.ocserv.target import Target
+    from vpn_frontend.ocserv.grammar import Entry
+
+PRIVATE = [  # RFC 1918, RFC 4193, loopback and link-local: no stranger on the Internet has such an address
+    *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16"),
+    *("fc00::/7", "::1/128", "fe80::/10"),
+]
+NO_HOOKS = "hooks are not run: remove the key, or let a program follow 'ocsentry events --follow'"
+BANS = "Rules of their own for failed logins and for connections, in the state folder's rules/ocserv.json."
+
+
+def _refuse_if_given(note: str) -> Read:
+    def read(target: Target, entries: tuple[Entry, ...]) -> None:
+        target.refuse(entries[-1], note)
+
+    return read
+
+
+def _read_proxies(target: Target, entries: tuple[Entry, ...]) -> None:
+    if switch_of(target, entries[-1]):
+        target.set("vpn.proxy_from", PRIVATE, entries[-1])
+        target.differs(entries[-1], "only private and loopback addresses must send a PROXY header, and may")
+
+
+POLICY_KEYS: tuple[Row, ...] = (
+    differs("max-ban-score", "policy.rules", BANS, assembled),
+    differs("ban-time", "policy.rules", "The penalty of these rules.", assembled, alias="min-reauth-time"),
+    differs("ban-reset-time", "policy.rules", "The window of these rules.", assembled),
+    differs("ban-points-wrong-password", "policy.rules", "Weight of a failed login; 0: no rule.", assembled),
+    differs("ban-points-connection", "policy.rules", "Weight of a connection; 0: no rule.", assembled),
+    ignored("ban-points-kkdcp", "There is no KKDCP."),
+    differs("rate-limit-ms", "policy.rules", "Per source, not for all together: a rule for connections.", assembled),
+    ignored("server-drain-ms", "A stopping server tells its clients to come back."),
+    differs(
+        "listen-proxy-proto",
+        "vpn.proxy_from",
+        "Headers are taken from private and loopback addresses; ocserv believes every peer.",
+        _read_proxies,
+    ),
+    refused("connect-script", NO_HOOKS, _refuse_if_given(NO_HOOKS)),
+    refused("disconnect-script", NO_HOOKS, _refuse_if_given(NO_HOOKS)),
+    refused("host-update-script", NO_HOOKS, _refuse_if_given(NO_HOOKS)),
+    refused("camouflage", "On is refused.", refused_if_on("the server answers every request for a login")),
+    ignored("camouflage_secret", "Without camouflage."),
+    ignored("camouflage_realm", "Without camouflage."),
+    refused("custom-header", "Remove it: the answer to CONNECT has the server's own headers only.", several=True),
+    ignored("included-http-headers", "The server's own answers have fixed headers.", several=True),
+    refused("kkdcp", "Kerberos tickets are not relayed: reach the KDC through the tunnel.", several=True),
+)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The translation of one file: from ocserv's entries to the document that the configuration's model takes.
+
+Reads other files only through its ``Surroundings``, and writes none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ocsentry.configuration.ocserv import assemblies
+from ocsentry.configuration.ocserv.bans import assemble_bans
+from ocsentry.configuration.ocserv.methods import assemble_methods
+from ocsentry.configuration.ocserv.server_keys import log_level
+from ocsentry.configuration.ocserv.table import ALIASES, BY_KEY, ROWS, USER_FILE_KEYS
+from ocsentry.configuration.ocserv.target import Note, Outcome, Target, entries_by_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ocsentry.configuration.ocserv.target import Surroundings
+    from vpn_frontend.ocserv.grammar import Entry, ParsedFile
+
+GRAMMAR = "(line)"  # stands for the key where a line has none
+MAX_SESSIONS = 65_536
+# What ocserv does where a key is left out, as far as this server would do something else.
+DEFAULTS: dict[str, object] = {
+    "vpn.limits.max_clients": MAX_SESSIONS,
+    "vpn.limits.max_same_clients": 0,
+    "vpn.network.ipv4_pool": "",
+    "vpn.network.ipv6_pool": "",
+    "vpn.network.dns": [],
+    "accounting.interim": 0,
+    "policy.never_block": [],  # ocserv bans any source
+    "admin.listen": "",  # a second port that ocserv does not have
+}
+REQUIRED = ("auth", "device", "server-cert", "server-key")  # without a default in ocserv
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """``document`` is what the TOML file would hold; ``notes`` are in the order of the lines."""
+
+    document: Mapping[str, Any]
+    files: Mapping[str, bytes]
+    notes: tuple[Note, ...]
+    origins: Mapping[str, Entry]
+    occtl_socket: Path | None
+    pid_file: str | None
+
+    @property
+    def refusals(self) -> tuple[Note, ...]:
+        return tuple(note for note in self.notes if note.outcome is Outcome.REFUSED)
+
+
+def translate(parsed: ParsedFile, around: Surroundings, debug: int | None = None) -> Translation:
+    """Translate a file without syntax errors. What cannot be honoured is in ``refusals``.
+
+    ``debug``: a log level that goes before the file's.
+    """
+    own = [entry for entry in parsed.entries if not entry.host]
+    target = Target(around, entries_by_key(own, ALIASES))
+    target.notes += [Note(Outcome.DIFFERS, one.line, GRAMMAR, one.text) for one in parsed.warnings]
+    for key, value in DEFAULTS.items():
+        target.set(key, value)
+    target.set("store.url", f"sqlite:///{around.state / 'ocsentry.db'}")
+    assemble_methods(target)  # first: what groups and certificates mean depends on it
+    for row in ROWS:
+        entries = target.given.get(row.key, ())
+        if not entries:
+            continue
+        if not row.several:
+            _note_repeated(target, entries)
+        if row.read is not None:
+            row.read(target, entries)
+        elif row.outcome is Outcome.REFUSED:
+            target.refuse(entries[-1], row.note)
+        else:
+            target.ignore(entries[-1], row.note)
+    for assemble in (
+        assemblies.assemble_listening,
+        assemblies.assemble_certificate,
+        assemblies.assemble_pools,
+        assemblies.assemble_mobile_dpd,
+        assemblies.assemble_at_connect,
+        assemblies.assemble_radius_timeout,
+        assemble_bans,
+    ):
+        assemble(target)
+    if debug is not None:
+        target.set("log.level", log_level(debug))
+    _note_unknown(target)
+    _note_missing(target)
+    _refuse_hosts(target, parsed)
+    pid_file = target.last("pid-file")
+    notes = sorted(dict.fromkeys(target.notes), key=lambda note: note.line)
+    return Translation(
+        target.document,
+        target.files,
+        tuple(notes),
+        target.origins,
+        assemblies.occtl_socket(target),
+        None if pid_file is None else target.file(pid_file, pid_file.value),
+    )
+
+
+def _note_repeated(target: Target, entries: tuple[Entry, ...]) -> None:
+    for entry in entries[:-1]:
+        if entry.value != entries[-1].value:
+            target.differs(entry, f"line {entries[-1].line} sets it again; the last one counts")
+
+
+def _note_unknown(target: Target) -> None:
+    for key, entries in target.given.items():
+        if key in USER_FILE_KEYS:
+            target.ignore(entries[-1], "ocserv reads it in files of config-per-user and config-per-group only")
+        elif key not in BY_KEY:
+            target.ignore(entries[-1], "ocserv knows no such key, and skips it")
+
+
+def _note_missing(target: Target) -> None:
+    for key in REQUIRED:
+        if key not in target.given and not (key == "auth" and "enable-auth" in target.given):
+            target.notes.append(Note(Outcome.REFUSED, 1, key, "ocserv needs it, and the file does not set it"))
+    if "ipv4-network" not in target.given and "ipv6-network" not in target.given:
+        target.notes.append(Note(Outcome.REFUSED, 1, "ipv4-network", "no network for the clients is set"))
+
+
+def _refuse_hosts(target: Target, parsed: ParsedFile) -> None:
+    hosts = {entry.host: entry for entry in reversed(parsed.entries) if entry.host}
+    for host, entry in hosts.items():
+        text = f"virtual hosts are not served: give {host} a server of its own"
+        target.notes.append(Note(Outcome.REFUSED, entry.line, f"[vhost:{host}]", text))

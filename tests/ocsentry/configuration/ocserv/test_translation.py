@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What several keys say together, what other files add, and how a file is loaded as a whole."""
+
+import json
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from ocsentry.configuration.model import ConfigError
+from ocsentry.configuration.ocserv.loading import load_ocserv, state_folder, write_state
+from ocsentry.configuration.ocserv.target import Outcome
+from tests.ocsentry.configuration.ocserv.conftest import render
+
+USERS = "alice:staff,sales:$5$salt$hash\nbob:*:$5$salt$hash\ncarol:sales:!$5$salt$hash\n"
+
+
+def test_netmask_and_prefix_stand_apart(translated):
+    network = translated(
+        {"ipv4-network": "10.7.0.0", "ipv4-netmask": "255.255.0.0", "ipv6-network": "fd00:7::", "ipv6-prefix": "64"}
+    ).document["vpn"]["network"]
+    assert (network["ipv4_pool"], network["ipv6_pool"]) == ("10.7.0.0/16", "fd00:7::/64")
+
+
+def test_groups_of_the_password_file_are_offered(translated, tmp_path):
+    (tmp_path / "users").write_text(USERS)
+    assert translated({"auto-select-group": "true"}).document["auth"]["groups"] == ["sales", "staff"]
+
+
+def test_groups_of_the_system_are_offered_to_pam(translated):
+    found = translated({"auth": "pam[gid-min=1000]", "auto-select-group": "true"})
+    assert found.document["auth"]["groups"] == ["staff"]
+
+
+def test_certificates_have_no_groups_to_offer(translated):
+    found = translated({"auth": "certificate", "auto-select-group": "true"})
+    assert [note.key for note in found.refusals] == ["auto-select-group"]
+
+
+def test_authorities_belong_to_the_method(translated):
+    given = {"ca-cert": "/etc/ca.pem", "crl": "/etc/crl.pem"}
+    assert "certificate" not in translated(given).document["auth"]
+    found = translated({"auth": "certificate", **given}).document["auth"]["certificate"]
+    assert found == {"ca": "/etc/ca.pem", "crl": "/etc/crl.pem"}
+
+
+def test_the_socket_of_occtl(translated, tmp_path):
+    assert translated({}).occtl_socket is None
+    assert translated({"use-dbus": "true"}).occtl_socket == Path("/var/run/occtl.socket")
+    named = {"use-occtl": "true", "occtl-socket-file": "./occtl.socket"}
+    assert translated(named).occtl_socket == tmp_path / "occtl.socket"
+
+
+def test_the_pid_file(translated, tmp_path):
+    assert translated({}).pid_file is None
+    assert translated({"pid-file": "/run/o.pid"}).pid_file == "/run/o.pid"
+
+
+def test_ban_points_become_rules(translated):
+    found = translated({"max-ban-score": "50", "ban-time": "20", "ban-reset-time": "10"})
+    failures, connections = json.loads(found.files["rules/ocserv.json"])["wolfsentry"]["rules"]
+    assert (failures["max_failures"], failures["window_sec"], failures["penalty_duration_sec"]) == (4, 10, 20)
+    assert (connections["max_connections"], connections["window_sec"]) == (49, 10)
+    assert json.loads(translated({"max-ban-score": "0"}).files["rules/ocserv.json"])["wolfsentry"]["rules"] == []
+
+
+def test_radcli_names_servers_and_secrets(translated, tmp_path):
+    (tmp_path / "radius.conf").write_text(
+        "# radcli\nauthserver 192.0.2.1:1645,[2001:db8::1]\nacctserver 192.0.2.9\nservers secrets\n"
+        "radius_timeout 10\nradius_retries 3\nbindaddr *\ndictionary x\n"
+    )
+    (tmp_path / "secrets").write_text("192.0.2.1 one\n2001:db8::1 two\n")
+    auth = "radius[config=radius.conf,groupconfig=true,nas-identifier=gate,default_realm=x.example]"
+    found = translated({"auth": auth, "acct": "radius[config=radius.conf]", "auth-timeout": "40"})
+    radius = found.document["auth"]["radius"]
+    assert [(one["address"], one["accounting"]) for one in radius["servers"]] == [
+        ("192.0.2.1:1645", "192.0.2.9:1813"),
+        ("[2001:db8::1]:1812", "[2001:db8::1]:1813"),
+    ]
+    assert found.files["radius-1.secret"] == b"two\n"
+    assert (radius["timeout"], radius["retries"], radius["group_config"]) == (19, 3, True)
+    assert (radius["nas_identifier"], radius["default_realm"]) == ("gate", "x.example")
+    assert found.document["accounting"]["radius"] is True
+    assert any("bindaddr" in note.text for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("authserver 192.0.2.1", "has no secret"),
+        ("servers secrets", "names no server"),
+        ("authserver 192.0.2.1:x:y", "'x' is not a port"),
+        ("authserver 192.0.2.1::y\nradius_timeout soon", "'soon' is not a number"),
+        ("authserver nowhere.example::y", "has no address"),
+        ("authserver 192.0.2.1\nservers gone", "cannot be read"),
+    ],
+)
+def test_an_unusable_radcli_file_is_refused(translated, tmp_path, text, reason):
+    (tmp_path / "radius.conf").write_text(text + "\n")
+    (tmp_path / "secrets").write_text("")
+    found = translated({"auth": "radius[config=radius.conf]"})
+    assert [reason in note.text for note in found.refusals] == [True]
+
+
+def test_methods_that_cannot_be_had_together(translated):
+    found = translated({"auth": ["certificate", "plain[/p]"], "enable-auth": "pam"})
+    assert ["cannot be had" in note.text for note in found.refusals] == [True]
+
+
+def test_a_key_that_is_set_twice_is_told(translated):
+    notes = translated({"dpd": ["60", "90"]}).notes
+    assert [note.text for note in notes if note.key == "dpd"] == ["line 9 sets it again; the last one counts"]
+
+
+def test_virtual_hosts_are_refused_once_each(translated):
+    found = translated({}, "[vhost:a.example]\ndpd = 1\ndpd = 2\n[vhost:b.example]\ndpd = 1\n")
+    assert [note.key for note in found.refusals] == ["[vhost:a.example]", "[vhost:b.example]"]
+
+
+def test_an_encrypted_key_is_refused(translated, tmp_path):
+    (tmp_path / "key.pem").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    assert ["openssl pkey" in note.text for note in translated({}).refusals] == [True]
+
+
+# -- whole files
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(settings, more=""):
+        path = tmp_path / "ocserv.conf"
+        path.write_text(render(settings) + more)
+        return path
+
+    return write_file
+
+
+def test_a_file_is_the_same_configuration_as_toml(write, tmp_path):
+    loaded = load_ocserv(write({"dpd": "77", "route": "10.0.0.0/8"}), tmp_path / "state")
+    vpn = loaded.config.vpn
+    assert (vpn.session.dpd, vpn.network.routes) == (77, (IPv4Network("10.0.0.0/8"),))
+    assert vpn.certificate == tmp_path / "cert.pem"
+    assert vpn.auth.ocpasswd_file == tmp_path / "users"
+    assert loaded.config.store_url == f"sqlite:///{tmp_path}/state/ocsentry.db"
+    assert loaded.config.values.admin.socket == tmp_path / "state" / "admin.sock"
+    assert loaded.config.values.admin.listen is None
+
+
+def test_a_file_can_be_read_again(write, tmp_path):
+    config = load_ocserv(write({"dpd": "77"}), tmp_path / "state").config
+    write({"dpd": "78"})
+    assert config.read_again().vpn.session.dpd == 78
+
+
+@pytest.mark.parametrize(
+    ("settings", "more", "words"),
+    [
+        ({}, "nonsense\n", ":8: nonsense is not KEY = VALUE"),
+        ({"mtu": "1400", "rekey-method": "never"}, "", ":9: rekey-method: input should be 'ssl' or 'new-tunnel'"),
+        ({"device": "a-very-long-device"}, "", ":4: device: "),
+        ({"default-domain": "no domain!"}, "", ":8: default-domain: "),
+        ({"user-profile": "/does/not/exist"}, "", ":8: user-profile: /does/not/exist cannot be read"),
+    ],
+    ids=["syntax", "choice", "name", "domain", "file"],
+)
+def test_an_error_names_file_line_and_key(write, tmp_path, settings, more, words):
+    path = write(settings, more)
+    with pytest.raises(ConfigError) as refused:
+        load_ocserv(path, tmp_path / "state")
+    assert f"{path}{words}" in str(refused.value)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_ocserv(tmp_path / "gone.conf", tmp_path)
+
+
+def test_the_state_folder_gets_the_generated_files(write, tmp_path):
+    loaded = load_ocserv(write({}), tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+    write_state(loaded)
+    write_state(loaded)
+    assert [path.name for path in (tmp_path / "state" / "rules").iterdir()] == ["ocserv.json"]
+
+
+def test_two_files_have_two_folders(tmp_path, monkeypatch):
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert state_folder(tmp_path / "a" / "ocserv.conf") != state_folder(tmp_path / "b" / "ocserv.conf")
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/x:/var/lib/y")
+    assert state_folder(tmp_path / "ocserv.conf") == Path("/var/lib/x")
+
+
+def test_relative_paths_are_looked_for_beside_the_file_first(translated, tmp_path):
+    (tmp_path / "users").write_text(USERS)
+    assert translated({}).document["auth"]["ocpasswd_file"] == str(tmp_path / "users")
+    assert [note.outcome for note in translated({}).notes if note.key == "auth"] == []
+
+
+def test_files_inside_the_chroot_are_found(translated, tmp_path):
+    (tmp_path / "root" / "etc").mkdir(parents=True)
+    (tmp_path / "root" / "etc" / "profile.xml").touch()
+    found = translated({"chroot-dir": f"{tmp_path}/root", "user-profile": "/etc/profile.xml"})
+    assert found.document["vpn"]["profile"] == f"{tmp_path}/root/etc/profile.xml"
+    assert {note.outcome for note in found.notes} == {Outcome.IGNORED}
