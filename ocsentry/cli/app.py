@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocsentry.cli import blocks, groups, rules, service, sessions, tokens, users
+from ocsentry.cli import blocks, groups, ocserv_tools, rules, service, sessions, tokens, users
 from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, run
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def build_app() -> typer.Typer:
     _add_group(app, users.group(), "user", "users")
     _add_group(app, groups.group(), "group", "groups")
     _add_group(app, tokens.group(), "token", "tokens")
+    ocserv_tools.add_commands(app)
     return app
 
 
@@ -64,4 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program with ``arguments`` (default: the process arguments) and exit."""
     os.umask(os.umask(0o077) | 0o027)  # files that a command creates are not readable by others
     given = list(sys.argv[1:] if arguments is None else arguments)
+    invoked_as = Path(sys.argv[0]).name
+    if arguments is None and invoked_as in ocserv_tools.TOOLS:
+        given = [invoked_as, *given]
     sys.exit(run(build_app(), given or ["--help"]))

@@ -42,6 +42,20 @@ def crypt_matches(password: str, password_hash: str) -> bool:
     return answer is not None and hmac.compare_digest(answer, password_hash.encode()) and usable
 
 
+def make_crypt_hash(password: str, setting: str) -> str:
+    """Returns the hash of ``password`` with the method and salt of ``setting``, such as ``$5$salt$``. Blocks.
+
+    Raises ``CryptUnavailableError``, or ``ValueError`` for a password or setting that crypt(3) does not take.
+    """
+    if "\0" in password:
+        raise ValueError("a password holds no NUL")
+    scratch = ctypes.create_string_buffer(SIZEOF_CRYPT_DATA)
+    answer: bytes | None = _libcrypt().crypt_r(password.encode(), setting.encode(), scratch)
+    if answer is None or not is_crypt_hash(answer.decode()):
+        raise ValueError("crypt(3) makes no such hash")
+    return answer.decode()
+
+
 @cache
 def _libcrypt() -> ctypes.CDLL:
     library = _load()
