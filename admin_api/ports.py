@@ -10,7 +10,7 @@ from vpn_frontend.ports import CloseReason
 
 if TYPE_CHECKING:
     from sentry_engine import Policy
-    from vpn_frontend.ports import SessionView, UserRecord
+    from vpn_frontend.ports import SessionStatistics, SessionView, UserRecord, WaitingLogin
     from vpn_frontend.settings import Network, Overrides
 
 PasswordHasher = Callable[[str], Awaitable[str]]
@@ -27,6 +27,18 @@ class LiveSessions(Protocol):
 
     def kill(self, session_id: str, text: str, *, reason: CloseReason = CloseReason.KILLED) -> bool:
         """Disconnect the session and send its client ``text``. Returns false if there is no such session."""
+
+    def disconnect(self, session_id: str, text: str, now: float) -> bool:
+        """As ``kill``, but the client may come back with its cookie for ``disconnect_grace``. ``now`` is monotonic."""
+
+    def waiting_logins(self) -> Sequence[WaitingLogin]:
+        """The logins whose clients have not asked for a tunnel yet."""
+
+    def statistics(self) -> SessionStatistics | None:
+        """Counts of logins and sessions. ``None``: the VPN has not started."""
+
+    def reset_statistics(self) -> None:
+        """Begin another period of the statistics."""
 
     def kill_user(self, user: str, text: str) -> int:
         """Disconnect every session of a user, and every login without a tunnel. Returns how many tunnels ended."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from admin_api.ports import LiveSessions
-    from vpn_frontend.ports import SessionView, UserRecord
+    from vpn_frontend.ports import SessionStatistics, SessionView, UserRecord, WaitingLogin
     from vpn_frontend.settings import Network, Overrides
 
     Views = Sequence[SessionView]
@@ -38,6 +38,19 @@ class LateSessions:
 
     def kill(self, session_id: str, text: str, *, reason: CloseReason = CloseReason.KILLED) -> bool:
         return False if self._sessions is None else self._sessions.kill(session_id, text, reason=reason)
+
+    def disconnect(self, session_id: str, text: str, now: float) -> bool:
+        return False if self._sessions is None else self._sessions.disconnect(session_id, text, now)
+
+    def waiting_logins(self) -> Sequence[WaitingLogin]:
+        return () if self._sessions is None else self._sessions.waiting_logins()
+
+    def statistics(self) -> SessionStatistics | None:
+        return None if self._sessions is None else self._sessions.statistics()
+
+    def reset_statistics(self) -> None:
+        if self._sessions is not None:
+            self._sessions.reset_statistics()
 
     def kill_user(self, user: str, text: str) -> int:
         return 0 if self._sessions is None else self._sessions.kill_user(user, text)

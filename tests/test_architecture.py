@@ -36,7 +36,7 @@ FLOORS = {
     ),
     "ocsentry": (
         "errors", "late_sessions", "observability", "rule_sources", "configuration", "api_client", "privileges",
-        "user_files", "login_methods", "setup", "runtime", "cli",
+        "user_files", "login_methods", "setup", "occtl", "runtime", "cli",
     ),
 }  # fmt: skip
 MAX_LINES = 500

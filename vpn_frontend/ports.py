@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Protocol
 
-from vpn_frontend.settings import Overrides
+from vpn_frontend.settings import BandwidthSettings, NetworkSettings, Overrides
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Address
 
 NO_TRANSPORT = "none"  # of a session without a channel
+NO_NETWORK, NO_BANDWIDTH = NetworkSettings(), BandwidthSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,62 @@ class SessionView:
     dtls_cipher: str = ""  # while datagrams flow
     metered: bool = False  # its bytes count towards a quota
     remote: RemoteLogin | None = None  # of the login
+    number: int = 0  # positive, of no other session of this server process; for tools that want a number
+    connected_at: datetime | None = None  # when its newest channel came up
+    mtu: int = 0
+    dpd: int = 0
+    keepalive: int = 0
+    cookie_timeout: int = 0
+    by_certificate: bool = False  # its login showed one
+    network: NetworkSettings = NO_NETWORK  # what its client was told
+    bandwidth: BandwidthSettings = NO_BANDWIDTH
+
+    @property
+    def server_ipv4(self) -> IPv4Address | None:
+        """The server's own inner address."""
+        pool = self.network.ipv4_pool
+        return None if pool is None or self.ipv4 is None else pool[1]
+
+    @property
+    def server_ipv6(self) -> IPv6Address | None:
+        pool = self.network.ipv6_pool
+        return None if pool is None or self.ipv6 is None else pool[1]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingLogin:
+    """A login whose client has not asked for its tunnel yet."""
+
+    id: str  # of the session that it becomes
+    user: str
+    groups: tuple[str, ...]
+    address: Address | None
+    user_agent: str
+    logged_in_at: datetime  # aware, UTC
+    cookie_timeout: int
+    by_certificate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatistics:
+    """Counts since the start, and, behind ``since``, those of the present period. Seconds and bytes."""
+
+    sessions: int
+    refused_logins: int
+    since: datetime  # aware
+    ended: int
+    timed_out: int  # by ``session_timeout``
+    idle: int
+    failed: int
+    refused_logins_in_period: int
+    average_login: float
+    longest_login: float
+    average_session: float
+    longest_session: float
+    min_mtu: int  # of the ended sessions; 0: none has ended
+    max_mtu: int
+    rx_bytes: int
+    tx_bytes: int
 
 
 class Stage(Enum):
@@ -178,7 +235,7 @@ class VpnEvent(StrEnum):
     CHANNEL_LOST = "channel_lost"  # session, user, cause
     DTLS_UP = "dtls_up"  # session, user, address, cipher
     DTLS_DOWN = "dtls_down"  # session, user, cause
-    SESSION_CLOSED = "session_closed"  # session, user, reason, rx_bytes, tx_bytes
+    SESSION_CLOSED = "session_closed"  # session, user, address, reason, rx_bytes, tx_bytes, duration
     CLIENTS_REFUSED = "clients_refused"  # problem: of the authorities of client certificates or their lists
     LINK_REFUSED = "link_refused"  # address, reason: a peer broke the protocol or a bound
     TUN_LOST = "tun_lost"  # device

@@ -9,7 +9,9 @@ from admin_api.dependencies import DryRun, ServicesOf, SessionsRead, SessionsWri
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import ApiError, ProblemKind, responses
-from admin_api.sessions.schemas import SessionAccount, SessionLive
+from admin_api.services import Services
+from admin_api.sessions.schemas import LoginWaiting, SessionAccount, SessionLive, StatisticsView
+from vpn_frontend.ports import WaitingLogin
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
 
@@ -40,6 +42,29 @@ async def list_session_accounts(
     return paging.page(rows, SessionAccount.model_validate, lambda row: str(row.serial))
 
 
+@router.get("/waiting", responses=responses())
+async def list_waiting_logins(_: SessionsRead, services: ServicesOf, paging: PagingQuery) -> Page[LoginWaiting]:
+    """List the logins whose clients have not asked for a tunnel yet, by id."""
+    logins = (one for one in services.sessions.waiting_logins() if paging.after is None or one.id > paging.after)
+    behind = sorted(logins, key=lambda login: login.id)
+    return paging.page(behind[: paging.fetch], LoginWaiting.model_validate, lambda login: login.id)
+
+
+@router.get("/statistics", responses=responses(ProblemKind.NOT_FOUND))
+async def get_session_statistics(_: SessionsRead, services: ServicesOf) -> StatisticsView:
+    """Get counts of logins and sessions: since the start, and of the present period."""
+    statistics = services.sessions.statistics()
+    if statistics is None:
+        raise ApiError(ProblemKind.NOT_FOUND, "The VPN has not started")
+    return StatisticsView.model_validate(statistics)
+
+
+@router.delete("/statistics", status_code=status.HTTP_204_NO_CONTENT, responses=responses())
+async def reset_session_statistics(_: SessionsWrite, services: ServicesOf) -> None:
+    """Begin another period of the statistics."""
+    services.sessions.reset_statistics()
+
+
 @router.get("/{session_id}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) -> SessionLive:
     """Get one live session."""
@@ -56,17 +81,33 @@ async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) ->
     responses=responses(ProblemKind.NOT_FOUND) | DRY_RUN,
 )
 async def delete_session(
-    session_id: str, caller: SessionsWrite, services: ServicesOf, dry_run: DryRun = False
+    session_id: str,
+    caller: SessionsWrite,
+    services: ServicesOf,
+    dry_run: DryRun = False,
+    keep_cookie: Annotated[
+        bool, Query(description="Let the client come back with its cookie, for the session's disconnect_grace.")
+    ] = False,
 ) -> Response | None:
-    """Disconnect a session. Its cookie becomes invalid; the user may log in again."""
-    view = services.sessions.get(session_id)
+    """Disconnect a session, or end a login that waits. Its cookie becomes invalid; the user may log in again."""
+    view = services.sessions.get(session_id) or _find_waiting(services, session_id)
     if view is not None and dry_run:
         return dry_run_response(1)
-    if view is None or not services.sessions.kill(session_id, KILLED_TEXT):
+    if view is None or not _end(services, session_id, keep_cookie=keep_cookie):
         raise _not_found(session_id)
     async with services.store.write() as unit:
         await unit.audit.add(caller.name, "session_killed", session_id, user=view.user)
     return None
+
+
+def _find_waiting(services: Services, login_id: str) -> WaitingLogin | None:
+    return next((login for login in services.sessions.waiting_logins() if login.id == login_id), None)
+
+
+def _end(services: Services, session_id: str, *, keep_cookie: bool) -> bool:
+    if keep_cookie:
+        return services.sessions.disconnect(session_id, KILLED_TEXT, services.clock.monotonic())
+    return services.sessions.kill(session_id, KILLED_TEXT)
 
 
 def _not_found(session_id: str) -> ApiError:

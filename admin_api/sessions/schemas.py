@@ -2,11 +2,15 @@
 """Schemas of sessions."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from admin_api.http.values import Ip, View
 from vpn_frontend.ports import CloseReason, SessionState
+
+ShownNetwork = Annotated[str, BeforeValidator(str), Field(examples=["10.0.0.0/8"])]
+ShownPorts = Annotated[str, BeforeValidator(str), Field(examples=["tcp/443"])]
 
 
 class CountersView(View):
@@ -22,6 +26,26 @@ class CountersView(View):
     dtls_rx_bytes: int
     dtls_tx_packets: int
     dtls_tx_bytes: int
+
+
+class SessionNetwork(View):
+    """What a session's client was told when its tunnel opened."""
+
+    device: str
+    dns: list[Ip]
+    nbns: list[Ip]
+    split_dns: list[str]
+    routes: list[ShownNetwork]
+    no_routes: list[ShownNetwork]
+    restrict_to_routes: bool
+    restrict_to_ports: list[ShownPorts]
+
+
+class SessionBandwidth(View):
+    """Bytes per second; 0: no limit."""
+
+    from_client: int
+    to_client: int
 
 
 class SessionLive(View):
@@ -42,6 +66,51 @@ class SessionLive(View):
     hostname: str
     dtls_cipher: str = Field(description="Empty while no DTLS channel is up.")
     counters: CountersView
+    number: int = Field(description="Positive; of no other session since the server's start.")
+    connected_at: datetime | None = Field(description="When its newest channel came up.")
+    mtu: int
+    dpd: int = Field(description="Seconds.")
+    keepalive: int = Field(description="Seconds.")
+    cookie_timeout: int = Field(description="Seconds for which its cookie is good after its channel is lost.")
+    by_certificate: bool = Field(description="Its login showed a client certificate.")
+    server_ipv4: Ip | None = Field(description="The server's own inner address.")
+    server_ipv6: Ip | None
+    network: SessionNetwork
+    bandwidth: SessionBandwidth
+
+
+class LoginWaiting(View):
+    """A login whose client has not asked for its tunnel yet."""
+
+    id: str = Field(description="Of the session that it becomes.")
+    user: str
+    groups: list[str]
+    address: Ip | None
+    user_agent: str
+    logged_in_at: datetime
+    cookie_timeout: int = Field(description="Seconds for which it waits.")
+    by_certificate: bool
+
+
+class StatisticsView(View):
+    """``sessions`` and ``refused_logins`` count since the start, everything else since ``since``."""
+
+    sessions: int
+    refused_logins: int
+    since: datetime = Field(description="When the period began: a week ago at most.")
+    ended: int = Field(description="Sessions that ended in the period; the other figures of sessions are theirs.")
+    timed_out: int
+    idle: int
+    failed: int
+    refused_logins_in_period: int
+    average_login: float = Field(description="Seconds from the connection to the answer.")
+    longest_login: float
+    average_session: float = Field(description="Seconds.")
+    longest_session: float
+    min_mtu: int
+    max_mtu: int
+    rx_bytes: int
+    tx_bytes: int
 
 
 class SessionAccount(CountersView):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,6 +23,7 @@ BASE = f"http://ocsentry{API_PREFIX}/"
 PAGE = 200  # rows per request
 MAX_PAGES = 5_000
 ANY_VERSION = {"If-Match": "*"}
+CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7), struct ucred)
 NOT_RUNNING = 3  # exit code, as systemctl's for a unit that is not active
 
 
@@ -49,8 +51,8 @@ class ApiClient:
         """Change what a merge patch names, whatever the rest is meanwhile."""
         return self._ask("PATCH", resource, body=patch, query=query, headers=ANY_VERSION)
 
-    def delete(self, resource: str) -> Any:  # noqa: ANN401
-        return self._ask("DELETE", resource, headers=ANY_VERSION)
+    def delete(self, resource: str, **query: object) -> Any:  # noqa: ANN401
+        return self._ask("DELETE", resource, query=query, headers=ANY_VERSION)
 
     def items(self, resource: str, **query: object) -> list[dict[str, Any]]:
         """Returns all rows of a list, read page by page."""
@@ -102,6 +104,17 @@ class SocketClient(ApiClient):
             except OSError:
                 return False
         return True
+
+    def server_process(self) -> int:
+        """The process id of the server, as the kernel knows it. Raises ``ClientError`` if none listens."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(CONNECT_TIMEOUT)
+            try:
+                probe.connect(str(self._path))
+                credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+            except OSError as error:
+                raise ClientError(f"{self._path}: {error.strerror or error}", exit_code=NOT_RUNNING) from error
+        return int(CREDENTIALS.unpack(credentials)[0])
 
     def send(self, request: httpx.Request) -> httpx.Response:
         try:

@@ -22,7 +22,14 @@ def run_ocpasswd(arguments: Sequence[str]) -> int:
     return run(arguments)
 
 
+def run_occtl(arguments: Sequence[str]) -> int:
+    from ocsentry.occtl.program import run_occtl as run
+
+    return run(arguments)
+
+
 TOOLS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "occtl": (run_occtl, "Control the server with ocserv's words: show status, show users, disconnect user NAME …"),
     "ocpasswd": (run_ocpasswd, "Change a password file of ocserv. Options: -c FILE -g GROUPS -d -l -u USER."),
 }
 

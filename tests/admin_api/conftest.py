@@ -27,8 +27,9 @@ from admin_api.tokens.service import create_token
 from admin_api.workers import ControlWorker
 from sentry_engine import Action, Engine, Policy
 from vpn_frontend.gateway.interface import Counters
-from vpn_frontend.ports import SessionState, SessionView, UserRecord
+from vpn_frontend.ports import SessionState, SessionStatistics, SessionView, UserRecord, WaitingLogin
 from vpn_frontend.sessions.effective_settings import SettingsResolver
+from vpn_frontend.sessions.statistics import StatisticsCounter
 from vpn_frontend.settings import Overrides, VpnSettings
 
 TOTP_KEY = bytes(32)
@@ -85,6 +86,8 @@ class FakeSessions:
         self.farewells: dict[str, str] = {}
         self.changed_users: list[tuple[UserRecord, UserRecord, bool]] = []
         self.groups: Mapping[str, Overrides] = {}
+        self.waiting: list[WaitingLogin] = []
+        self.counter = StatisticsCounter(lambda: datetime(2030, 1, 2, tzinfo=UTC))
 
     def add(self, view: SessionView) -> SessionView:
         self.views[view.id] = view
@@ -99,6 +102,18 @@ class FakeSessions:
     def kill(self, session_id: str, text: str) -> bool:
         self.farewells[session_id] = text
         return self.views.pop(session_id, None) is not None
+
+    def disconnect(self, session_id: str, text: str, now: float) -> bool:
+        return self.kill(session_id, text)
+
+    def waiting_logins(self) -> list[WaitingLogin]:
+        return self.waiting
+
+    def statistics(self) -> SessionStatistics:
+        return self.counter.snapshot()
+
+    def reset_statistics(self) -> None:
+        self.counter.reset()
 
     def kill_user(self, user: str, text: str) -> int:
         return sum(self.kill(view.id, text) for view in [*self.views.values()] if view.user == user)

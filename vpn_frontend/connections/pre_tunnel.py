@@ -242,6 +242,7 @@ class PreTunnelConnections:
             case Refused(text, _, final, retry, source_refused, _):
                 again = None if retry is None else (retry.form, retry.state)
                 effects = protocol.login_refused(text, now, final=final, retry=again)
+                self._sessions.statistics.login_refused()
                 if source_refused:
                     self._refuse_others(connection, text, now)
             case Challenge(form, state):
@@ -269,6 +270,7 @@ class PreTunnelConnections:
     def _log_in(self, connection: PendingConnection, login: Login, now: float) -> list[Effect]:
         try:
             cookie = self._sessions.log_in(login, now)
+            self._sessions.statistics.login_accepted(now - connection.since)
             settings = self._sessions.find_session(cookie).settings
             return connection.protocol.login_granted(cookie, settings.banner, settings.profile)
         except RefusedError as refused:

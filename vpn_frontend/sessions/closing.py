@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.recent_disconnects import RecentDisconnects
     from vpn_frontend.sessions.recorder import SessionRecorder
     from vpn_frontend.sessions.session import Session
+    from vpn_frontend.sessions.statistics import StatisticsCounter
     from vpn_frontend.sessions.traffic_limits import TrafficLimits
     from vpn_frontend.sessions.usage import UsageLedger
 
@@ -43,6 +44,7 @@ class SessionCloser:
         traffic: TrafficLimits,
         ledger: UsageLedger,
         disconnects: RecentDisconnects,
+        statistics: StatisticsCounter,
     ) -> None:
         self._index = index
         self._pending = pending
@@ -54,6 +56,7 @@ class SessionCloser:
         self._traffic = traffic
         self._ledger = ledger
         self._disconnects = disconnects
+        self._statistics = statistics
 
     def close_session(self, session: Session, reason: CloseReason, now: float | None, text: str = "") -> None:
         """Release cookie and lease at once; the gateway's answer brings ``finish_session``. Idempotent.
@@ -100,6 +103,7 @@ class SessionCloser:
         if session.peer is None or session.close_reason is None:
             return  # it never had a channel, so it was never reported as opened
         self._recorder.closed(session.view(), session.close_reason)
+        duration = self._statistics.session_ended(session)
         emit_session_event(
             self._events,
             VpnEvent.SESSION_CLOSED,
@@ -107,6 +111,7 @@ class SessionCloser:
             reason=session.close_reason.value,
             rx_bytes=session.counters.rx_bytes,
             tx_bytes=session.counters.tx_bytes,
+            duration=duration,
         )
 
     def _close_in_gateway(self, session: Session, frame: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sentry_engine import Action, Verdict
 from vpn_frontend.gateway.interface import GatewayError
-from vpn_frontend.ports import CloseReason, SessionView, UserRecord
+from vpn_frontend.ports import CloseReason, SessionStatistics, SessionView, UserRecord, WaitingLogin
 from vpn_frontend.sessions.close_messages import refusal_text
 from vpn_frontend.sessions.session import Phase
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.recent_disconnects import RecentDisconnects
     from vpn_frontend.sessions.session import Session
     from vpn_frontend.sessions.settings_changes import SettingsChanges
+    from vpn_frontend.sessions.statistics import StatisticsCounter
     from vpn_frontend.settings import Address, Overrides
 
 REASSESSED_AT_ONCE = 100  # sessions; about 2 ms in which the loop runs nothing else
@@ -41,6 +42,7 @@ class LiveSessions:
         gateway: Gateway,
         changes: SettingsChanges,
         disconnects: RecentDisconnects,
+        statistics: StatisticsCounter,
     ) -> None:
         self._index = index
         self._closer = closer
@@ -48,6 +50,7 @@ class LiveSessions:
         self._gateway = gateway
         self._changes = changes
         self._disconnects = disconnects
+        self._statistics = statistics
 
     def list(self) -> Views:
         """In the order of login, with their counters of this moment."""
@@ -60,12 +63,35 @@ class LiveSessions:
     def kill(
         self, session_id: str, text: str, *, now: float | None = None, reason: CloseReason = CloseReason.KILLED
     ) -> bool:
-        """End a session and tell its client ``text``. Returns false if there is no such session."""
+        """End a session, or a login that waits for its tunnel, and tell its client ``text``.
+
+        Returns false if there is none.
+        """
         session = self._index.find_by_id(session_id)
-        if session is None or session.phase is not Phase.OPEN:
+        if session is None or session.phase >= Phase.CLOSING:
             return False
         self._closer.close_session(session, reason, now, text)
         return True
+
+    def disconnect(self, session_id: str, text: str, now: float) -> bool:
+        """As ``kill``, but its client may come back with its cookie for ``disconnect_grace``."""
+        session = self._index.find_by_id(session_id)
+        if session is None or session.phase is not Phase.OPEN:
+            return False
+        self._closer.close_session(session, CloseReason.KILLED, now, text)
+        self._disconnects.add_session(session, now)
+        return True
+
+    def waiting_logins(self) -> tuple[WaitingLogin, ...]:
+        """The logins whose clients have not asked for a tunnel yet."""
+        return tuple(session.waiting() for session in self._index if session.phase is Phase.WAITING)
+
+    def statistics(self) -> SessionStatistics:
+        return self._statistics.snapshot()
+
+    def reset_statistics(self) -> None:
+        """Begin another period of the statistics."""
+        self._statistics.reset()
 
     def kill_user(self, user: str, text: str, *, now: float | None = None) -> int:
         """End every session of ``user``, logins without a tunnel too. Returns how many had a tunnel."""

@@ -17,7 +17,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from vpn_frontend.gateway.interface import Counters
-from vpn_frontend.ports import NO_TRANSPORT, SessionState, SessionView
+from vpn_frontend.ports import NO_TRANSPORT, SessionState, SessionView, WaitingLogin
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -86,7 +86,10 @@ class Session:
     lease: Lease | None = None
     admissions: int = 0  # tunnels being set up on that lease
     addresses: InnerAddresses | None = None
+    number: int = 0
+    connected_at: datetime | None = None
     mtu: int = 0
+    dpd: int = 0
     gateway_id: int | None = None
     connection_id: int | None = None  # its channel, or the connection that is becoming it
     channel_since: float = 0.0
@@ -177,6 +180,28 @@ class Session:
             dtls_cipher=self.dtls_cipher,
             metered=self.metered,
             remote=self.remote,
+            number=self.number,
+            connected_at=self.connected_at,
+            mtu=self.mtu,
+            dpd=self.dpd,
+            keepalive=self.settings.session.keepalive,
+            cookie_timeout=self.settings.session.cookie_timeout,
+            by_certificate=bool(self.certificate_digest),
+            network=self.settings.network,
+            bandwidth=self.settings.bandwidth,
+        )
+
+    def waiting(self) -> WaitingLogin:
+        """A snapshot of the login before it has a tunnel."""
+        return WaitingLogin(
+            id=self.id,
+            user=self.user.name,
+            groups=self.groups,
+            address=self.login_address,
+            user_agent=self.user_agent,
+            logged_in_at=self.logged_in_at,
+            cookie_timeout=self.settings.session.cookie_timeout,
+            by_certificate=bool(self.certificate_digest),
         )
 
     def _transport(self) -> str:

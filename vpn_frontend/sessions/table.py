@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING
 
 from vpn_frontend.gateway.interface import Cause, GatewayError, TunnelParameters
@@ -31,6 +32,7 @@ from vpn_frontend.sessions.recent_disconnects import RecentDisconnects
 from vpn_frontend.sessions.session import Peer, Phase, Session
 from vpn_frontend.sessions.session_events import emit_session_event
 from vpn_frontend.sessions.settings_changes import SettingsChanges
+from vpn_frontend.sessions.statistics import StatisticsCounter
 from vpn_frontend.sessions.traffic_limits import TrafficLimits
 from vpn_frontend.sessions.usage import UsageLedger, local_day
 
@@ -78,6 +80,8 @@ class SessionTable:
         self._traffic = TrafficLimits(gateway, self._index, self._ledger)
         self._pending = PendingLogins()
         self._disconnects = RecentDisconnects()
+        self._numbers = count(1)
+        self.statistics = StatisticsCounter(wall_clock)
         self._closer = SessionCloser(
             index=self._index,
             pending=self._pending,
@@ -89,6 +93,7 @@ class SessionTable:
             traffic=self._traffic,
             ledger=self._ledger,
             disconnects=self._disconnects,
+            statistics=self.statistics,
         )
         self._admission_control = AdmissionControl(engine, gateway, self._index, self._closer)
         self.changes = SettingsChanges(
@@ -102,7 +107,9 @@ class SessionTable:
             wall_clock=wall_clock,
         )
         self.reports = GatewayReports(self._index, self._closer, events)
-        self.live = LiveSessions(self._index, self._closer, engine, gateway, self.changes, self._disconnects)
+        self.live = LiveSessions(
+            self._index, self._closer, engine, gateway, self.changes, self._disconnects, self.statistics
+        )
 
     def __len__(self) -> int:
         """Sessions with a tunnel, those that are closing too."""
@@ -126,6 +133,7 @@ class SessionTable:
         settings = self._resolver.resolve(login.user, login.groups, remote)
         session = Session(
             id=(remote and remote.session_id) or secrets.token_hex(8),
+            number=next(self._numbers),
             user=login.user,
             groups=login.groups,
             settings=settings,
@@ -302,7 +310,7 @@ class SessionTable:
         if session.phase >= Phase.CLOSING:
             raise CookieError
         mtu = negotiate_mtu(settings.network.mtu, request, outer_ipv6=peer.address.version == 6)
-        dpd = settings.session.mobile_dpd if request.mobile else settings.session.dpd
+        dpd = session.dpd = settings.session.mobile_dpd if request.mobile else settings.session.dpd
         if session.phase is Phase.WAITING:
             self._open_in_gateway(session, peer, request, mtu=mtu, dpd=dpd)
         addresses = session.addresses
@@ -352,7 +360,7 @@ class SessionTable:
         if session.gateway_id is None:
             raise GatewayError(f"session {session.id} has no tunnel to attach to")
         first = session.peer is None
-        session.peer, session.expires_at = peer, None
+        session.peer, session.expires_at, session.connected_at = peer, None, self._wall_clock()
         self._index.set_connection(session, peer.connection_id)
         session.hostname = grant.hostname
         session.user_agent = request.user_agent or session.user_agent
@@ -367,6 +375,7 @@ class SessionTable:
         if first:
             view = session.view()
             self._recorder.opened(view)
+            self.statistics.session_opened()
             emit_session_event(self._events, VpnEvent.SESSION_OPENED, session, ipv4=view.ipv4, ipv6=view.ipv6)
         else:
             emit_session_event(self._events, VpnEvent.SESSION_ROAMED, session)
