@@ -25,6 +25,8 @@ MAX_DEPTH = 12  # elements inside each other; real documents use 4
 MAX_ELEMENTS = 400  # per document; a client with many network cards sends about 40
 MAX_TEXT = 512  # characters of every other value that is kept
 MAX_PROLOG = 256  # bytes
+MAX_INITS = 128  # documents that are kept with their message
+MAX_INIT = 2048  # bytes of such a document; openconnect 9.01 sends 400
 MAX_AUTH_METHODS = 16  # words of a client's capabilities; openconnect 9.21 sends 4
 MAX_AUTH_METHOD = 64  # characters of one
 
@@ -46,7 +48,9 @@ class Device:
 
 @dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
 class ClientMessage:
-    """One message of the login. ``kind``: ``init``, ``auth-reply``, ``logout``, or another word of the client.
+    """One message of the login, never changed: equal documents share one.
+
+    ``kind``: ``init``, ``auth-reply``, ``logout``, or another word of the client.
 
     ``username`` and ``password`` are ``None`` where the client sent none, which is not the same as an empty one.
     ``fields`` are all submitted fields by the client's names, at most ``MAX_FIELDS`` of ``MAX_SECRET`` characters.
@@ -64,11 +68,14 @@ class ClientMessage:
     certificate_failed: bool = False  # an init of a client that has no usable certificate
 
 
+_inits: dict[bytes, ClientMessage] = {}  # by document: clients of one kind begin with the same one, without a secret
+
+
 def parse_message(body: bytes, content_type: str) -> ClientMessage:
     """Read the body of a POST to a login path. Raises ``MessageError``."""
     document = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     if document.startswith(b"<"):
-        return _parse_document(document)
+        return _inits.get(document) or _parse_document(document)
     if not document:
         return ClientMessage("init")
     return _parse_form(document, content_type)
@@ -103,7 +110,7 @@ def _parse_document(document: bytes) -> ClientMessage:
     reader.read(_without_prolog(document))
     fields = reader.fields
     username, password = fields.get(USERNAME), _first_password(fields)
-    return ClientMessage(
+    message = ClientMessage(
         kind=_checked("type", reader.root.get("type", ""), 32),
         username=None if username is None else _checked("username", username, MAX_NAME),
         password=None if password is None else _checked("password", password, MAX_SECRET, controls=True),
@@ -114,6 +121,11 @@ def _parse_document(document: bytes) -> ClientMessage:
         auth_methods=frozenset(reader.auth_methods),
         certificate_failed="client-cert-fail" in reader.texts,
     )
+    if message.kind == "init" and not fields and not message.session_token and len(document) <= MAX_INIT:
+        if len(_inits) >= MAX_INITS:
+            _inits.clear()
+        _inits[document] = message
+    return message
 
 
 def _read_device(reader: _Reader) -> Device:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.protocol.config_auth import MessageError, parse_message
+from vpn_frontend.protocol import config_auth
+from vpn_frontend.protocol.config_auth import MAX_INIT, MAX_INITS, MessageError, parse_message
 from vpn_frontend.protocol.constants import MAX_FIELDS, MAX_NAME, MAX_SECRET
 
 OPENCONNECT_INIT = b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -36,6 +37,34 @@ def test_openconnect_asks_for_the_form():
     message = parse_message(OPENCONNECT_INIT, "application/xml; charset=utf-8")
     assert (message.kind, message.username, message.password) == ("init", None, None)
     assert message.device.platform == "linux-64"
+
+
+def test_equal_first_documents_share_one_message():
+    first = parse_message(OPENCONNECT_INIT, "")
+    assert parse_message(bytes(bytearray(OPENCONNECT_INIT)), "") is first
+    assert parse_message(OPENCONNECT_INIT.replace(b"linux-64", b"win"), "").device.platform == "win"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        OPENCONNECT_REPLY,
+        OPENCONNECT_REPLY.replace(b'"auth-reply"', b'"init"'),
+        b'<config-auth type="init"><session-token>secret</session-token></config-auth>',
+        OPENCONNECT_INIT.replace(b"linux-64", b"x" * MAX_INIT),
+    ],
+    ids=["reply", "init with fields", "token", "long"],
+)
+def test_no_document_with_a_secret_and_no_long_one_is_kept(document):
+    config_auth._inits.clear()
+    parse_message(document, "")
+    assert config_auth._inits == {}
+
+
+def test_documents_that_are_kept_are_bounded():
+    for number in range(MAX_INITS + 10):
+        parse_message(OPENCONNECT_INIT.replace(b"linux-64", b"%d" % number), "")
+        assert 0 < len(config_auth._inits) <= MAX_INITS
 
 
 def test_openconnect_answers_the_form():
