@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 1024  # per socket: completed connections that no worker has accepted; more wait in the SYN queue
 UDP_BUFFER = 4 * 1024 * 1024  # bytes each way: 20 ms of full datagrams at a gigabit per second, as the kernel counts
+_TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; Python 3.11 does not name it
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python does not name them
 
 
@@ -30,11 +31,17 @@ def bind_listeners(endpoints: Iterable[Endpoint], workers: int) -> tuple[tuple[i
     return _open(endpoints, workers, socket.SOCK_STREAM)
 
 
-def start_listening(descriptors: Iterable[int]) -> None:
-    """Let bound TCP sockets accept connections. Raises ``ListenError``."""
+def start_listening(descriptors: Iterable[int], output_buffer: int = 0) -> None:
+    """Let bound TCP sockets accept connections. Raises ``ListenError``.
+
+    Of the output of each connection at most about ``output_buffer`` bytes wait in the kernel unsent. Data on its way to
+    the peer does not count, so a long path keeps its throughput.
+    """
     for descriptor in descriptors:
         bound = socket.socket(fileno=descriptor)
         try:
+            if output_buffer:
+                bound.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, output_buffer)  # accepted sockets inherit it
             bound.listen(BACKLOG)
         except OSError as error:
             raise ListenError(f"cannot listen on {bound.getsockname()}: {error.strerror}") from error

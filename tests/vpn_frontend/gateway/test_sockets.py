@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import array
+import fcntl
 import gc
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port, reserve_port
 from vpn_frontend.gateway.sockets import UDP_BUFFER, ListenError, bind_listeners, close_all, start_listening
 from vpn_frontend.settings import parse_endpoint
+
+SIOCOUTQNSD = 0x894B  # linux/sockios.h
 
 
 @pytest.fixture
@@ -70,3 +75,22 @@ def test_what_cannot_be_listened_on_is_named_and_nothing_stays_open(port):
     with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:443"):
         bind_listeners([parse_endpoint(f"127.0.0.1:{port}"), parse_endpoint("192.0.2.1:443")], 2)
     assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("bound", [0, 65_536])
+def test_output_for_a_peer_that_reads_nothing_is_bounded_in_the_kernel(port, bound):
+    """The peer's own buffer takes some; what is left unsent counts here."""
+    (row,) = bind_listeners([parse_endpoint(f"127.0.0.1:{port}")], 1)
+    listener = socket.socket(fileno=row[0])
+    start_listening(row, bound)
+    with listener, socket.create_connection(listener.getsockname()) as frozen:
+        frozen.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.setblocking(True)
+        stream, _ = listener.accept()
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
+        stream.setblocking(False)
+        with stream, suppress(BlockingIOError):
+            while stream.send(bytes(16_384)):
+                unsent = array.array("i", [0])
+                fcntl.ioctl(stream, SIOCOUTQNSD, unsent)
+    assert (unsent[0] <= 2 * bound) if bound else (unsent[0] > 200_000)
