@@ -224,6 +224,20 @@ class SessionJournal(Protocol):
         """Mark sessions that a former process left open as ``crashed``. Returns how many. Called once, at start."""
 
 
+class SessionHooks(Protocol):
+    """Programs of the operator. ``environment`` is theirs. Those of one session run one after the other."""
+
+    @property
+    def has_connect(self) -> bool: ...
+
+    async def connect(self, session: str, user: str, environment: Mapping[str, str]) -> bool:
+        """False: the session is refused."""
+
+    def disconnect(self, session: str, user: str, environment: Mapping[str, str]) -> None: ...
+
+    def host_update(self, session: str, user: str, environment: Mapping[str, str]) -> None: ...
+
+
 class VpnEvent(StrEnum):
     """Log events of the VPN. Each kind always has the same fields."""
 

@@ -48,7 +48,7 @@ from vpn_frontend.gateway.interface import (
     TunDown,
 )
 from vpn_frontend.gateway.server_certificate import load_certificate
-from vpn_frontend.ports import AccountingGate, EventSink, SessionJournal, UserDirectory, VpnEvent
+from vpn_frontend.ports import AccountingGate, EventSink, SessionHooks, SessionJournal, UserDirectory, VpnEvent
 from vpn_frontend.protocol.connection import LoginShape, PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions.effective_settings import SettingsResolver
@@ -100,13 +100,15 @@ class VpnServer:
         worker_filter: bytes = b"",
         resolver: SettingsResolver | None = None,
         accounting: AccountingGate | None = None,
+        hooks: SessionHooks | None = None,
     ) -> None:
         """``methods`` has each method that ``settings.auth`` names, ``pages`` are those of a login in the browser.
 
         ``open_gateway`` defaults to the native gateway. A process that has given its privileges up passes
         ``descriptors``, which belong to this from ``start`` on, and ``read_file`` for certificate and key. Without them
         both are opened here. ``worker_filter`` is a seccomp program for the gateway's threads. ``resolver`` knows the
-        groups that are not of the configuration. ``accounting`` may refuse new sessions.
+        groups that are not of the configuration. ``accounting`` may refuse new sessions. ``hooks`` are told
+        of sessions.
         """
         self._settings = settings
         self._engine = engine
@@ -121,6 +123,7 @@ class VpnServer:
         self._worker_filter = worker_filter
         self._resolver = resolver or SettingsResolver(settings)
         self._accounting = accounting
+        self._hooks = hooks
         self._clients = NO_CLIENT_AUTHORITIES
         self._client_warnings: tuple[str, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
@@ -144,6 +147,7 @@ class VpnServer:
             resolver=self._resolver,
             used_so_far=await self._journal.used_so_far(),
             accounting=self._accounting,
+            hooks=self._hooks,
         )
         self.sessions = self._table.live
         auth = self._settings.auth
@@ -265,7 +269,8 @@ class VpnServer:
         if given.shortage is not None:
             self._events.emit(VpnEvent.BACKEND_FAILED, what="file descriptors", error=given.shortage)
         try:
-            sockets.start_listening(descriptor for row in given.listeners for descriptor in row)
+            listeners = (descriptor for row in given.listeners for descriptor in row)
+            sockets.start_listening(listeners, settings.output_buffer)
         except BaseException:
             given.close()
             raise

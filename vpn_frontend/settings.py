@@ -328,6 +328,7 @@ class VpnSettings:
     private_key: Path = Path("server.key")
     worker_threads: int = 0
     offloads: tuple[OffloadName, ...] = ("tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro")
+    output_buffer: int = 262_144  # unsent output of a TLS connection in the kernel; 0: as much as it takes
     network: NetworkSettings = field(default_factory=NetworkSettings)
     bandwidth: BandwidthSettings = field(default_factory=BandwidthSettings)
     quota: QuotaSettings = field(default_factory=QuotaSettings)

@@ -41,6 +41,7 @@ from ocsentry.configuration.fields import field as _field
 from ocsentry.configuration.fields import one_or_list as _one_or_list
 from ocsentry.configuration.fields import section as _section
 from ocsentry.configuration.groups import MAX_FILE_GROUPS, GroupSection
+from ocsentry.configuration.hooks_section import HooksSection
 from ocsentry.configuration.radius_section import AccountingSection
 from ocsentry.errors import OperatorError
 from sentry_engine.formats.plain_list import MAX_BYTES as MAX_LIST_BYTES
@@ -117,6 +118,14 @@ class VpnSection(Section):
         "several TCP acknowledgements (`acks`). DTLS: batches of datagrams out (`udp_gso`) and in (`udp_gro`).",
         max_length=6,
     )
+    output_buffer: Count = _field(
+        VPN.output_buffer,
+        "Output of a TLS connection that may wait in the kernel unsent. Less of it costs less memory with clients that "
+        "read slowly, and shortens the wait of small packets behind large transfers.",
+        unit="bytes; 0: as much as the kernel takes",
+        ge=0,
+        le=16_777_216,
+    )
     profile: ProfileFile = _field(
         VPN.profile, "File with a client profile of AnyConnect (XML), which clients fetch after the login. Empty: none."
     )
@@ -138,6 +147,7 @@ class VpnSection(Section):
     quota: QuotaSection = _section()
     limits: LimitsSection = _section()
     session: SessionSection = _section()
+    hooks: HooksSection = _section()
 
 
 class PolicySection(Section):

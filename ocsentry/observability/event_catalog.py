@@ -26,6 +26,7 @@ class LogEvent(StrEnum):
     CERTIFICATE_REFUSED = "certificate_refused"
     CLIENT_AUTHORITIES_RELOADED = "client_authorities_reloaded"
     DECISION = "decision"
+    HOOK_FAILED = "hook_failed"
     SUSPICION = "suspicion"
     DATABASES_LOADING = "databases_loading"
     FEED_UPDATED = "feed_updated"
@@ -68,6 +69,10 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ),
     LogEvent.CERTIFICATE_REFUSED: CatalogEntry(
         "error", "The certificate on disk cannot be used; the earlier one stays in use."
+    ),
+    LogEvent.HOOK_FAILED: CatalogEntry(
+        "warning",
+        "A hook (`connect`, `disconnect`, `host_update`) refused, took too long or could not be run: `problem`.",
     ),
     LogEvent.PENALTIES_RESTORED: CatalogEntry("info", "Penalties of the last run are in force again: `count`."),
     LogEvent.SOURCES_NOT_NOTED: CatalogEntry(

@@ -22,6 +22,8 @@ from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.filters import Role
 from ocsentry.privileges.helper.client import Helper
 from ocsentry.privileges.helper.configured import scope_of
+from ocsentry.privileges.hooks.client import HookHelper
+from ocsentry.privileges.hooks.scope import hook_scope_of
 from ocsentry.privileges.identity import Identity
 from ocsentry.privileges.instance_lock import InstanceLock
 from ocsentry.privileges.pam.client import PamHelper
@@ -43,7 +45,7 @@ FOLDER_MODE = 0o750
 @dataclass(frozen=True, slots=True)
 class Started:
     """What was opened while the process had its privileges. The server closes
-    ``helper``, ``pam`` and ``lock`` at its end.
+    ``helper``, ``pam``, ``hooks`` and ``lock`` at its end.
     """
 
     helper: Helper
@@ -56,6 +58,7 @@ class Started:
     lock: InstanceLock
     totp_key: bytes | None = None
     pam: PamHelper | None = None  # None: no login uses PAM
+    hooks: HookHelper | None = None  # None: none is configured
 
 
 def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None = None) -> Started:
@@ -67,10 +70,10 @@ def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None =
     identity = Identity.find(process.user)
     _make_folders(config, identity)
     lock = InstanceLock.take(config, identity)  # before a second server could attach to the TUN device of the first
-    helper = pam = None
+    helper = pam = hooks = None
     try:
         helper = Helper.start(scope_of(config))
-        pam = _start_pam(config)
+        pam, hooks = _start_pam(config), _start_hooks(config)
         programs = {role: None if mode == "off" else filters.build(role, mode) for role in (Role.MAIN, Role.WORKER)}
         rule_files = RuleFiles()
         lists = named_lists(config, rule_files.read)
@@ -88,16 +91,24 @@ def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None =
     except BaseException:
         if helper is not None:
             helper.close()
-        if pam is not None:
-            pam.close()
+        for started in (pam, hooks):
+            if started is not None:
+                started.close()
         lock.close()
         raise
-    return Started(helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped, lock, totp_key, pam)
+    return Started(
+        helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped, lock, totp_key, pam, hooks
+    )
 
 
 def _start_pam(config: LoadedConfig) -> PamHelper | None:
     scope = pam_scope_of(config)
     return None if scope is None else PamHelper.start(scope)
+
+
+def _start_hooks(config: LoadedConfig) -> HookHelper | None:
+    scope = hook_scope_of(config)
+    return None if scope is None else HookHelper.start(scope)
 
 
 def _open_totp_key(config: LoadedConfig, identity: Identity | None) -> bytes | None:

@@ -77,8 +77,9 @@ def run_server(
     finally:
         log.close()
         started.helper.close()
-        if started.pam is not None:
-            started.pam.close()
+        for helper in (started.pam, started.hooks):
+            if helper is not None:
+                helper.close()
         if pid is not None:
             pid.remove()
         started.lock.close()

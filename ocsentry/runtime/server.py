@@ -42,6 +42,7 @@ from ocsentry.rule_sources.feed_download import HttpFetcher
 from ocsentry.rule_sources.feed_refresher import FeedRefresher
 from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime.accounting import open_accounting
+from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.setup.certificates import expiry_problem, inspect_pair
 from ocsentry.user_files.opened import open_directory
@@ -222,6 +223,7 @@ class Server:
         )
         opened = await self._made.enter_async_context(open_methods(context))
         accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
+        hooks = await self._made.enter_async_context(open_hooks(started.hooks, self._config, self._events))
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,
@@ -235,6 +237,7 @@ class Server:
             worker_filter=self._started.worker_filter or b"",
             resolver=self._settings,
             accounting=accounting,
+            hooks=hooks,
         )
         await self._vpn.start()
         self._made.push_async_callback(self._vpn.stop, SHUTDOWN_TEXT)
@@ -255,7 +258,7 @@ class Server:
                 "TUN device": self._check_tun,
                 "workers": self._check_workers,
                 "packet filter": self._check_kernel_filter,
-                **({} if self._started.pam is None else {"PAM helper": self._started.pam.check}),
+                **{one.name: one.check for one in (self._started.pam, self._started.hooks) if one is not None},
             },
             gateway_stats=self._vpn.stats,
             kernel=self._kernel,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ PAM_SERVICES = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"), Path("/usr/share/pam
 def check_startup(config: LoadedConfig) -> list[str]:
     """Returns one line per problem; an empty list if the server can start."""
     keys = (*_radius_secrets(config), *_ldap_files(config), *_pam_service(config), *_totp_key(config))
-    keys += (*_password_file(config),)
+    keys += (*_password_file(config), *_hooks(config))
     return [*_certificates(config), *_network(config), *keys, *_as_service_user(config)]
 
 
@@ -101,6 +102,12 @@ def _pam_service(config: LoadedConfig) -> Iterator[str]:
     scope = pam_scope_of(config)
     if scope is not None and not any((folder / scope.service).exists() for folder in PAM_SERVICES):
         yield f"{config.path}: auth.pam.service: {PAM_SERVICES[0] / scope.service} does not exist"
+
+
+def _hooks(config: LoadedConfig) -> Iterator[str]:
+    for key, argv in config.values.vpn.hooks.programs().items():
+        if not os.access(argv[0], os.X_OK):
+            yield f"{config.path}: vpn.hooks.{key}: {argv[0]} is no program that can be run"
 
 
 def _readable_by_all(config: LoadedConfig, key: str, file: Path) -> Iterator[str]:

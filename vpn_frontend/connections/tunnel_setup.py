@@ -131,9 +131,19 @@ class TunnelSetup:
             self._open(admission)
 
     def _open(self, admission: Admission) -> None:
-        self._services.sessions.open_tunnel(
-            admission, partial(self._respond, admission.session), self._services.clock()
-        )
+        sessions, now = self._services.sessions, self._services.clock()
+        if sessions.needs_connect_hook(admission.session):
+            grant = sessions.grant_tunnel(admission, now)
+            task = self._owner.run(self._connection, self._open_after_hook(admission, grant))
+            task.add_done_callback(lambda task: sessions.give_up(admission.session) if task.cancelled() else None)
+            return
+        sessions.open_tunnel(admission, partial(self._respond, admission.session), now)
+
+    async def _open_after_hook(self, admission: Admission, grant: TunnelGrant) -> None:
+        with self._refusals():
+            sessions = self._services.sessions
+            await sessions.ask_connect_hook(admission)
+            sessions.attach_tunnel(admission, grant, partial(self._respond, admission.session), self._services.clock())
 
     def _respond(self, session: Session, grant: TunnelGrant) -> tuple[bytes, bytes]:
         """The head of the answer, and the bytes that followed the request. The gateway owns the connection after it."""

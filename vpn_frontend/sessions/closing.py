@@ -10,13 +10,17 @@ from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions.close_messages import close_text
+from vpn_frontend.sessions.hook_environment import hook_environment
 from vpn_frontend.sessions.session import Phase
 from vpn_frontend.sessions.session_events import emit_session_event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from sentry_engine import Engine
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.ports import EventSink
+    from vpn_frontend.ports import EventSink, SessionHooks
     from vpn_frontend.sessions.address_pool import AddressPools
     from vpn_frontend.sessions.index import SessionIndex
     from vpn_frontend.sessions.pending_logins import PendingLogins
@@ -45,6 +49,8 @@ class SessionCloser:
         ledger: UsageLedger,
         disconnects: RecentDisconnects,
         statistics: StatisticsCounter,
+        hooks: SessionHooks | None,
+        wall_clock: Callable[[], datetime],
     ) -> None:
         self._index = index
         self._pending = pending
@@ -57,6 +63,8 @@ class SessionCloser:
         self._ledger = ledger
         self._disconnects = disconnects
         self._statistics = statistics
+        self._hooks = hooks
+        self._wall_clock = wall_clock
 
     def close_session(self, session: Session, reason: CloseReason, now: float | None, text: str = "") -> None:
         """Release cookie and lease at once; the gateway's answer brings ``finish_session``. Idempotent.
@@ -98,6 +106,10 @@ class SessionCloser:
         self._ledger.account_session(session, session.counters)
         self._traffic.release(session)
         self._index.remove_session(session)
+        if session.hooked and self._hooks is not None:
+            duration = (self._wall_clock() - session.started_at).total_seconds()
+            environment = hook_environment("disconnect", session, session.peer, duration)
+            self._hooks.disconnect(session.id, session.user.name, environment)
         if session.addresses is not None:
             self._pools.give_back(session.addresses)
         if session.peer is None or session.close_reason is None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vpn_frontend.sessions.cookies import CookieJar
-from vpn_frontend.sessions.session import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +38,7 @@ class SessionIndex:
 
     def open_sessions(self) -> list[Session]:
         """Those with a tunnel, in the order of login."""
-        return [session for session in self._by_id.values() if session.phase is Phase.OPEN]
+        return [session for session in self._by_id.values() if session.has_tunnel]
 
     def find_by_id(self, session_id: str) -> Session | None:
         return self._by_id.get(session_id)

@@ -58,7 +58,7 @@ class LiveSessions:
 
     def get(self, session_id: str) -> SessionView | None:
         session = self._index.find_by_id(session_id)
-        return self._view(session) if session is not None and session.phase is Phase.OPEN else None
+        return self._view(session) if session is not None and session.has_tunnel else None
 
     def kill(
         self, session_id: str, text: str, *, now: float | None = None, reason: CloseReason = CloseReason.KILLED
@@ -97,7 +97,7 @@ class LiveSessions:
         """End every session of ``user``, logins without a tunnel too. Returns how many had a tunnel."""
         own = [session for session in self._index.find_by_user(user) if session.phase < Phase.CLOSING]
         self._disconnects.forget_user(user)
-        tunnels = sum(session.phase is Phase.OPEN for session in own)
+        tunnels = sum(session.has_tunnel for session in own)
         for session in own:
             self._closer.close_session(session, CloseReason.KILLED, now, text)
         return tunnels

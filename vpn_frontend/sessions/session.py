@@ -100,6 +100,8 @@ class Session:
     counters: Counters = NO_TRAFFIC
     close_reason: CloseReason | None = None
     unsent_close: bytes | None = None  # the close frame that the gateway could not take yet
+    opening: bool = False  # its connect hook runs: the tunnel is not the client's yet
+    hooked: bool = False  # hooks know it: its end is told to them
     check_at: float | None = None  # Unix time when its schedule or its end may refuse it
     own_budget: Budget | None = None  # of its bandwidth, if it shares none
     accounted_bytes: int = 0  # of its counters, in the usage of its user
@@ -113,6 +115,11 @@ class Session:
     def may_come_from(self, address: Address) -> bool:
         """False if the session is bound to the address of its login, and this is another."""
         return not self.settings.session.deny_roaming or self.login_address in (None, address)
+
+    @property
+    def has_tunnel(self) -> bool:
+        """True if it is open and has had a channel."""
+        return self.phase is Phase.OPEN and self.peer is not None
 
     @property
     def metered(self) -> bool:

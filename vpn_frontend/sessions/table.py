@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
+from sentry_engine import Action
 from vpn_frontend.gateway.interface import Cause, GatewayError, TunnelParameters
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu
@@ -25,6 +26,7 @@ from vpn_frontend.sessions.closing import SessionCloser
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.eviction import AdmissionControl
 from vpn_frontend.sessions.gateway_reports import GatewayReports
+from vpn_frontend.sessions.hook_environment import hook_environment
 from vpn_frontend.sessions.index import SessionIndex
 from vpn_frontend.sessions.live_sessions import LiveSessions
 from vpn_frontend.sessions.pending_logins import PendingLogins
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
     from sentry_engine import Engine
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.ports import AccountingGate, EventSink, RemoteLogin, Usage, UserRecord
+    from vpn_frontend.ports import AccountingGate, EventSink, RemoteLogin, SessionHooks, Usage, UserRecord
     from vpn_frontend.protocol.connect_request import TunnelRequest
     from vpn_frontend.sessions.liveness_probe import LivenessProbe
     from vpn_frontend.sessions.recorder import SessionRecorder
@@ -63,8 +65,10 @@ class SessionTable:
         resolver: SettingsResolver | None = None,
         used_so_far: Mapping[str, Usage] | None = None,
         accounting: AccountingGate | None = None,
+        hooks: SessionHooks | None = None,
     ) -> None:
         """``used_so_far``: bytes of users in this day and month, for their quotas."""
+        self._hooks = hooks
         self._accounting = accounting
         self._dtls_modes = settings.dtls_modes if settings.dtls else ()
         self._certificate_optional = settings.auth.certificate.at_connect == "optional"
@@ -94,6 +98,8 @@ class SessionTable:
             ledger=self._ledger,
             disconnects=self._disconnects,
             statistics=self.statistics,
+            hooks=hooks,
+            wall_clock=wall_clock,
         )
         self._admission_control = AdmissionControl(engine, gateway, self._index, self._closer)
         self.changes = SettingsChanges(
@@ -222,6 +228,8 @@ class SessionTable:
         if session.is_over(now):
             self._closer.close_session(session, CloseReason.SESSION_TIMEOUT, now)
             raise CookieError
+        if session.opening:
+            raise RefusedError("Another connection of this session is being set up.", "session_opening")
         if session.phase is Phase.WAITING and self._recorder.behind:
             raise RefusedError("The server is busy. Please try again.", "journal_behind")
         if session.phase is Phase.WAITING and self._accounting is not None and self._accounting.refuses:
@@ -249,11 +257,59 @@ class SessionTable:
         bytes that followed the request; ownership of the connection then passes to the gateway. Raises ``CookieError``
         or ``RefusedError`` before that call. Consumes the admission in any case.
         """
-        session = admission.session
+        self.attach_tunnel(admission, self.grant_tunnel(admission, now), respond, now)
+
+    def grant_tunnel(self, admission: Admission, now: float) -> TunnelGrant:
+        """The first half of ``open_tunnel``: addresses and a session of the gateway. Consumes the admission.
+
+        The caller passes the grant to ``attach_tunnel``, or the session to ``give_up``.
+        """
         try:
-            grant = self._grant_tunnel(admission, now)
+            return self._grant_tunnel(admission, now)
         finally:
             self.abandon_tunnel(admission)
+
+    async def ask_connect_hook(self, admission: Admission) -> None:
+        """Between the halves: run the connect hook. The session has ended if this raises.
+
+        Raises ``CookieError`` or ``RefusedError``.
+        """
+        session, peer, user = admission.session, admission.peer, admission.session.user.name
+        if self._hooks is None:
+            return
+        session.opening = session.hooked = True
+        try:
+            accepted = await self._hooks.connect(session.id, user, hook_environment("connect", session, peer))
+        finally:
+            session.opening = False
+        if session.phase >= Phase.CLOSING:
+            raise CookieError
+        if not accepted:
+            session.hooked = False
+            self.give_up(session)
+            raise RefusedError("The server refuses this connection.", "connect_hook")
+        verdict = self._engine.judge_connected(peer.address, user=user, groups=session.groups)
+        if verdict.action is Action.REJECT:  # a block that came while the hook ran
+            self.give_up(session)
+            raise RefusedError("Access is no longer allowed.", verdict.reason.value)
+
+    def needs_connect_hook(self, session: Session) -> bool:
+        """True if the session must not be opened before ``ask_connect_hook``."""
+        return session.phase is Phase.WAITING and self._hooks is not None and self._hooks.has_connect
+
+    def give_up(self, session: Session) -> None:
+        """End a session whose tunnel was granted and not attached."""
+        self._closer.close_session(session, CloseReason.FAILED, None)
+
+    def attach_tunnel(
+        self,
+        admission: Admission,
+        grant: TunnelGrant,
+        respond: Callable[[TunnelGrant], tuple[bytes, bytes]],
+        now: float,
+    ) -> None:
+        """The second half of ``open_tunnel``."""
+        session = admission.session
         try:
             head, early = respond(grant)
         except BaseException:
@@ -361,6 +417,7 @@ class SessionTable:
             raise GatewayError(f"session {session.id} has no tunnel to attach to")
         first = session.peer is None
         session.peer, session.expires_at, session.connected_at = peer, None, self._wall_clock()
+        renamed = grant.hostname != ("" if first else session.hostname)
         self._index.set_connection(session, peer.connection_id)
         session.hostname = grant.hostname
         session.user_agent = request.user_agent or session.user_agent
@@ -372,6 +429,11 @@ class SessionTable:
         if grant.dtls is not None:
             self._gateway.set_dtls(session.gateway_id, grant.dtls)
         self._gateway.attach(session.gateway_id, peer.connection_id, head, early)
+        if self._hooks is not None:
+            session.hooked = True
+            if renamed:
+                environment = hook_environment("host-update", session, peer)
+                self._hooks.host_update(session.id, session.user.name, environment)
         if first:
             view = session.view()
             self._recorder.opened(view)

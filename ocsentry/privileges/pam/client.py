@@ -1,102 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server's side of the PAM helper: starting it, opening conversations on the event loop, killing them."""
+"""The server's side of the PAM helper: opening conversations on the event loop, killing them."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import subprocess
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ocsentry.privileges.errors import PrivilegeError
-from ocsentry.privileges.helper.client import END_DEADLINE, ENVIRONMENT, START_DEADLINE
-from ocsentry.privileges.helper.protocol import MAX_MESSAGE, ProtocolError, parse_packet, receive_message, send_message
+from ocsentry.privileges.helper.protocol import MAX_MESSAGE, ProtocolError, parse_packet, send_message
+from ocsentry.privileges.started_helper import HelperGoneError, StartedHelper
 from vpn_frontend.auth.pam.conversation import ConversationError, parse_message
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
     from ocsentry.privileges.helper.protocol import Document
-    from ocsentry.privileges.pam.scope import PamScope
     from vpn_frontend.auth.pam.conversation import Ended, Question
     from vpn_frontend.settings import Address
 
-SOCKET_VARIABLE = "OCSENTRY_PAM_HELPER"
 
+class PamHelper(StartedHelper):
+    """One helper process, with a process for each conversation."""
 
-class PamHelper:
-    """One helper process. Call ``attach`` on the event loop before the first conversation, ``close`` at the end."""
+    name = "PAM helper"
+    module = "ocsentry.privileges.pam"
+    variable = "OCSENTRY_PAM_HELPER"
+    without = "logins by PAM fail"
 
     def __init__(self, link: socket.socket, process: subprocess.Popen[bytes] | None) -> None:
-        """Owns both; a helper that the service manager started has no ``process`` here."""
-        self._link = link
-        self._process = process
-        self._last_id = 0
+        super().__init__(link, process)
         self._opening: dict[int, asyncio.Future[socket.socket]] = {}
-        self._gone = False
-
-    @classmethod
-    def start(cls, scope: PamScope) -> PamHelper:
-        """The helper of ``$OCSENTRY_PAM_HELPER`` (a socket), else a new process. Raises ``PrivilegeError``."""
-        link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        process = None
-        try:
-            if path := os.environ.get(SOCKET_VARIABLE):
-                link.close()
-                link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                link.connect(path)
-            else:
-                command = [sys.executable, "-I", "-m", "ocsentry.privileges.pam", str(theirs.fileno())]
-                environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-                process = subprocess.Popen(
-                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, cwd="/", env=environment
-                )
-            theirs.close()
-            helper = cls(link, process)
-            helper.begin(scope)
-        except OSError as error:
-            link.close()
-            raise PrivilegeError(f"the PAM helper cannot be started: {error.strerror or error}") from error
-        finally:
-            theirs.close()
-        return helper
-
-    def begin(self, scope: PamScope) -> None:
-        """Fix the scope. Raises ``PrivilegeError``; the helper is closed then."""
-        self._link.settimeout(START_DEADLINE)
-        try:
-            send_message(self._link, {"scope": scope.render()})
-            received = receive_message(self._link)
-        except (OSError, ProtocolError) as error:
-            self.close()
-            raise PrivilegeError(f"the PAM helper does not start: {error}") from error
-        if received is None or "error" in received[0]:
-            self.close()
-            raise PrivilegeError(f"PAM helper: {'it ended at its start' if received is None else received[0]['error']}")
-        self._link.setblocking(False)
-
-    async def check(self) -> str | None:
-        """What /readyz says; ``None``: the helper runs."""
-        return "it is gone; logins by PAM fail until the server is restarted" if self._gone else None
-
-    def attach(self) -> None:
-        """Serve conversations on the running event loop."""
-        asyncio.get_running_loop().add_reader(self._link, self._receive)
-
-    def detach(self) -> None:
-        """Serve no more."""
-        asyncio.get_running_loop().remove_reader(self._link)
-        self._lose(ConversationError("the PAM helper was closed"))
-
-    def close(self) -> None:
-        """End the helper, which kills its conversations, and wait for it."""
-        self._link.close()
-        if self._process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_DEADLINE)
 
     async def open_conversation(self, user: str, address: Address) -> PamConversation:
         """Start a process for ``user``. Raises ``ConversationError``."""
@@ -107,6 +42,8 @@ class PamHelper:
         try:
             self.send({"verb": "pam", "id": number, "user": user, "address": str(address)})
             return PamConversation(self, number, await opening)
+        except HelperGoneError as error:
+            raise ConversationError(str(error)) from error
         except asyncio.CancelledError:
             self.end(number)
             raise
@@ -115,29 +52,10 @@ class PamHelper:
 
     def end(self, number: int) -> None:
         """Kill the process of a conversation, if it still runs."""
-        with suppress(ConversationError):
+        with suppress(HelperGoneError):
             self.send({"verb": "end", "conversation": number})
 
-    def send(self, document: Document) -> None:
-        if self._gone:
-            raise ConversationError("the PAM helper is gone")
-        try:
-            send_message(self._link, document)
-        except OSError as error:  # also a full socket: the helper does not read
-            raise ConversationError(f"the PAM helper does not answer ({error})") from error
-
-    def _receive(self) -> None:
-        try:
-            received = receive_message(self._link)
-        except BlockingIOError:
-            return
-        except (OSError, ProtocolError):
-            received = None
-        if received is None:
-            asyncio.get_running_loop().remove_reader(self._link)
-            self._lose(ConversationError("the PAM helper is gone"))
-            return
-        answer, descriptors = received
+    def handle_answer(self, answer: Document, descriptors: tuple[int, ...]) -> None:
         links = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         opening = self._opening.get(answer.get("id", 0))
         if opening is not None and not opening.done() and len(links) == 1:
@@ -148,8 +66,7 @@ class PamHelper:
         for link in links:
             link.close()
 
-    def _lose(self, error: ConversationError) -> None:
-        self._gone = True
+    def handle_loss(self, error: HelperGoneError) -> None:
         for opening in self._opening.values():
             if not opening.done():
                 opening.set_exception(error)

@@ -43,6 +43,16 @@ def test_authorities_that_cannot_be_used_are_named(tmp_path):
     assert problems(tmp_path, LDAP + 'ca = "ca.pem"')[0].startswith(f"auth.ldap.ca: {tmp_path}/ca.pem cannot be used")
 
 
+@pytest.mark.parametrize(("mode", "problem"), [(0o644, "is no program that can be run"), (0o755, "")])
+def test_a_hook_that_cannot_be_run_is_named(tmp_path, mode, problem):
+    (tmp_path / "hook").touch()
+    (tmp_path / "hook").chmod(mode)
+    path = tmp_path / "ocsentry.toml"
+    path.write_text('[vpn.hooks]\ndisconnect = ["hook", "now"]\n')
+    found = [line for line in check_startup(load_config(path)) if "vpn.hooks" in line]
+    assert found == ([f"{path}: vpn.hooks.disconnect: {tmp_path}/hook {problem}"] if problem else [])
+
+
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_pam_service_without_a_file_is_named(tmp_path, monkeypatch, exists):
     monkeypatch.setattr(preflight, "PAM_SERVICES", (tmp_path,))
