@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,21 @@ class Authority:
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - DAY)
             builder = builder.add_revoked_certificate(entry.build())
         return builder.sign(self._key, hashes.SHA256()).public_bytes(PEM)
+
+    def respond(self, folder: Path, certificate: Path, *, days: int = 1, revoked: bool = False) -> Path:
+        """An OCSP response for a certificate, made by `openssl ocsp`. Its next update is after `days`."""
+        serial = x509.load_pem_x509_certificate(certificate.read_bytes()).serial_number
+        state = "R\t391231000000Z\t250101000000Z" if revoked else "V\t391231000000Z\t"
+        index, key, response = folder / "index.txt", folder / "responder.key", folder / f"{certificate.stem}.ocsp"
+        index.write_text(f"{state}\t{serial:0{len(f'{serial:x}') + len(f'{serial:x}') % 2}X}\tunknown\t/CN=any\n")
+        key.write_bytes(self._key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        signer = ["-index", index, "-CA", self.file, "-rsigner", self.file, "-rkey", key]
+        subprocess.run(
+            ["openssl", "ocsp", *signer, "-issuer", self.file, "-cert", certificate, "-ndays", str(days),
+             "-respout", response],
+            check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+        return response
 
     def _sign(
         self, subject: x509.Name, key: Any, extensions: Iterable[tuple[x509.ExtensionType, bool]], lifetime: timedelta

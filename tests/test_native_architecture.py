@@ -36,7 +36,7 @@ TREES = (
     Tree(
         "vpn_frontend/native",
         (("packet",), ("runtime",), ("limits",), ("tls",), ("dtls",), ("tun",), ("tunnel",), ("",)),
-        frozenset({"gateway.h", "wire.h", "list.h"}),
+        frozenset({"gateway.h", "wire.h", "list.h", "cursor.h"}),
         {"packet": frozenset({"wire.h"})},
         {},
     ),

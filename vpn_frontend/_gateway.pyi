@@ -28,6 +28,8 @@ class PortsPointer: ...  # struct gw_port_range[]
 class RestrictionConfigStruct: ...
 class ConfigStruct: ...
 class TlsStruct: ...
+class CertificatesPointer: ...  # struct gw_certificate[]
+class HostsPointer: ...  # struct gw_tls_host[]
 class SessionConfigStruct: ...
 
 class DtlsConfigStruct:
@@ -35,6 +37,7 @@ class DtlsConfigStruct:
     name: Bytes
     secret: Bytes
     suite: Bytes
+    host: int
 
 class SessionLimitsStruct:
     restriction: RestrictionPointer
@@ -69,6 +72,7 @@ class EventStruct:
     resumed: int
     cipher: Text
     server_name: Text
+    host: int
     counters: CountersStruct
     data_size: int
     frees_place: int
@@ -92,7 +96,17 @@ class _Ffi:
         self, kind: Literal["struct gw_config *"], values: Mapping[str, int | Pointer | Bytes | RangesPointer], /
     ) -> ConfigStruct: ...
     @overload
-    def new(self, kind: Literal["struct gw_tls *"], values: Mapping[str, int | Bytes], /) -> TlsStruct: ...
+    def new(self, kind: Literal["char[]"], text: bytes, /) -> Text: ...
+    @overload
+    def new(
+        self, kind: Literal["struct gw_certificate[]"], values: list[dict[str, int | Bytes]], /
+    ) -> CertificatesPointer: ...
+    @overload
+    def new(self, kind: Literal["struct gw_tls_host[]"], values: list[dict[str, object]], /) -> HostsPointer: ...
+    @overload
+    def new(
+        self, kind: Literal["struct gw_tls *"], values: Mapping[str, int | Text | HostsPointer], /
+    ) -> TlsStruct: ...
     @overload
     def new(
         self, kind: Literal["struct gw_session_config *"], values: Mapping[str, int | bytes], /
@@ -128,6 +142,16 @@ class _Lib:
     GW_WORKERS_MAX: int
     GW_MTU_MIN: int
     GW_EXPORTER_SIZE: int
+    GW_SERVER_NAME_SIZE: int
+    GW_HOSTS_MAX: int
+    GW_CERTIFICATES_MAX: int
+    GW_OCSP_MAX: int
+    GW_DHE_PER_SECOND: int
+    GW_KEY_RSA: int
+    GW_KEY_P256: int
+    GW_KEY_P384: int
+    GW_KEY_P521: int
+    GW_KEY_ED25519: int
     GW_PEER_CERTIFICATE_MAX: int
     GW_BUDGETS: int
     GW_RESTRICTION_NETWORKS_MAX: int

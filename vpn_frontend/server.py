@@ -11,7 +11,7 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from operator import or_
 from typing import TYPE_CHECKING
@@ -22,15 +22,13 @@ from vpn_frontend.auth.login_plan import build_login
 from vpn_frontend.auth.result import Refused
 from vpn_frontend.auth.throttled_method import ThrottledMethod
 from vpn_frontend.auth.user_throttle import UserThrottle
+from vpn_frontend.connections.host import Host
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
-from vpn_frontend.gateway.client_authorities import load_authorities
 from vpn_frontend.gateway.descriptors import max_connections, open_descriptors
 from vpn_frontend.gateway.interface import (
-    NO_CLIENT_AUTHORITIES,
     ChannelDown,
     ChannelUp,
-    ClientAuthorities,
     ConnectionClosed,
     ConnectionData,
     ConnectionUp,
@@ -45,26 +43,27 @@ from vpn_frontend.gateway.interface import (
     SessionAlive,
     SessionClosed,
     SessionIdle,
+    TlsHost,
     TunDown,
 )
-from vpn_frontend.gateway.server_certificate import load_certificate
+from vpn_frontend.gateway.tls_hosts import LoadedHosts, load_hosts, refresh_hosts
 from vpn_frontend.ports import AccountingGate, EventSink, SessionHooks, SessionJournal, UserDirectory, VpnEvent
 from vpn_frontend.protocol.connection import LoginShape, PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.recorder import SessionRecorder
 from vpn_frontend.sessions.table import SessionTable
+from vpn_frontend.settings import HostSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from sentry_engine import Engine
     from vpn_frontend.auth.login_plan import LoginPlan
     from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
+    from vpn_frontend.gateway.server_certificate import FileReader
     from vpn_frontend.ports import RemoteLogin, UserRecord
     from vpn_frontend.protocol.browser_pages import BrowserPages
     from vpn_frontend.sessions.live_sessions import LiveSessions
@@ -124,19 +123,16 @@ class VpnServer:
         self._resolver = resolver or SettingsResolver(settings)
         self._accounting = accounting
         self._hooks = hooks
-        self._clients = NO_CLIENT_AUTHORITIES
-        self._client_warnings: tuple[str, ...] = ()
+        self._reported: frozenset[str] = frozenset()  # problems of files that were told
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self.tun_lost = asyncio.Event()  # set when the TUN device was deleted: the server has to be started again
 
     async def start(self) -> None:
         """Serve when this returns. Raises ``ListenError``, ``TunError``, ``CertificateError`` or ``GatewayError``."""
-        certificate = load_certificate(self._settings.certificate, self._settings.private_key, self._read_file)
         await self._journal.close_orphans()
-        self._clients = self._load_authorities()
-        self._gateway = await self._make_gateway(certificate)
-        self._certificate = certificate
+        self._tls = self._load_tls()
+        self._gateway = await self._make_gateway()
         self._recorder = SessionRecorder(self._journal, self._events)
         self._table = SessionTable(
             self._settings,
@@ -150,24 +146,14 @@ class VpnServer:
             hooks=self._hooks,
         )
         self.sessions = self._table.live
-        auth = self._settings.auth
-        self._portal = self._offer_groups(make_portal_config(self._settings, certificate))
         throttle = UserThrottle()
-        self._table.changes.on_groups_changed = self._renew_portal
+        self._hosts = {tls.name: self._make_host(settings, tls, throttle) for settings, tls in self._host_pairs()}
+        self._table.changes.on_groups_changed = self._renew_portals
         self._pre_tunnel = PreTunnelConnections(
             self._settings,
-            self._portal,
+            self._hosts,
             gateway=self._gateway,
             sessions=self._table,
-            authenticator=Authenticator(
-                users=self._users,
-                engine=self._engine,
-                method=self._make_login(auth.rules, throttle),
-                group_methods={group: self._make_login(rules, throttle) for group, rules in auth.group_rules.items()},
-                events=self._events,
-                confirm=make_confirm(auth),
-                find_refusal=self._find_refusal,
-            ),
             events=self._events,
             clock=time.monotonic,
             pages=self._pages,
@@ -191,33 +177,58 @@ class VpnServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def reload_certificate(self, chain_file: Path | None = None, key_file: Path | None = None) -> None:
-        """Read certificate and key again and use them for new handshakes.
+    def reload_certificate(self) -> None:
+        """Read certificates and keys again and use them for new handshakes.
 
         Raises ``CertificateError`` or ``GatewayError``, then the old ones stay.
         """
-        chain = chain_file or self._settings.certificate
-        key = key_file or self._settings.private_key
-        certificate = load_certificate(chain, key, self._read_file)
-        clients = self._load_authorities()
-        self._gateway.set_certificate(certificate.chain, certificate.key, clients)
-        self._certificate, self._clients = certificate, clients
-        self._settings = replace(self._settings, certificate=chain, private_key=key)
-        self._portal = replace(self._portal, certificate_sha1=certificate.sha1)
-        self._renew_portal()
+        tls = self._load_tls()
+        self._gateway.set_hosts(tls)
+        self._tls = tls
+        self._renew_portals()
 
     def stats(self) -> dict[str, int]:
         """The gateway's counters, and the numbers of connections without a tunnel and of sessions."""
         return {**self._gateway.stats(), "conversations": len(self._pre_tunnel), "sessions": len(self._table)}
 
-    def _renew_portal(self) -> None:
-        """Connections to come offer the present groups."""
-        self._pre_tunnel.portal = self._portal = self._offer_groups(self._portal)
+    def _host_pairs(self) -> Iterator[tuple[HostSettings, TlsHost]]:
+        own = HostSettings("", self._settings.auth)
+        return zip((own, *self._settings.hosts), self._tls, strict=True)
 
-    def _offer_groups(self, portal: PortalConfig) -> PortalConfig:
-        """``portal`` with the groups of the configuration and of the API."""
+    def _make_host(self, settings: HostSettings, tls: TlsHost, throttle: UserThrottle) -> Host:
+        auth = settings.auth
+        return Host(
+            settings.name,
+            self._offer_groups(make_portal_config(auth, tls), settings),
+            Authenticator(
+                users=self._users,
+                engine=self._engine,
+                method=self._make_login(auth.rules, throttle),
+                group_methods={group: self._make_login(rules, throttle) for group, rules in auth.group_rules.items()},
+                events=self._events,
+                confirm=make_confirm(auth),
+                find_refusal=partial(self._find_refusal, settings.name),
+                members_of=settings.groups,
+            ),
+        )
+
+    def _make_login(self, rules: LoginRules, throttle: UserThrottle) -> Method:
+        return ThrottledMethod(build_login(plan_of(rules), self._methods), throttle, self._journal)
+
+    def _renew_portals(self) -> None:
+        """Connections to come offer the present groups, and are told the present certificates."""
+        for settings, tls in self._host_pairs():
+            host = self._hosts[settings.name]
+            present = replace(host.portal, certificate_sha1=tls.certificates[0].sha1)
+            host.portal = self._offer_groups(present, settings)
+
+    def _offer_groups(self, portal: PortalConfig, host: HostSettings) -> PortalConfig:
+        """``portal`` with the groups of the configuration and of the API, or with the host's own."""
         labels = self._resolver.labels()
-        offered = tuple(dict.fromkeys([*self._settings.auth.groups, *labels]))
+        if host.groups:
+            shown = tuple((name, labels[name]) for name in host.groups if name in labels)
+            return replace(portal, groups=host.groups, labels=shown, path_groups=frozenset(host.groups))
+        offered = tuple(dict.fromkeys([*host.auth.groups, *labels]))
         known = frozenset(self._resolver.group_names())
         return replace(portal, groups=offered, labels=tuple(labels.items()), path_groups=known)
 
@@ -225,8 +236,10 @@ class VpnServer:
         """As ``Gateway.turns``."""
         return self._gateway.turns()
 
-    def _find_refusal(self, user: UserRecord, groups: tuple[str, ...], remote: RemoteLogin | None) -> Refused | None:
-        refusal = self._table.find_refusal(user, groups, remote)
+    def _find_refusal(
+        self, host: str, user: UserRecord, groups: tuple[str, ...], remote: RemoteLogin | None
+    ) -> Refused | None:
+        refusal = self._table.find_refusal(user, groups, remote, host)
         return None if refusal is None else Refused(refusal.text, refusal.reason.value, final=True)
 
     async def _until_empty(self) -> None:
@@ -234,36 +247,34 @@ class VpnServer:
             self._emptied.clear()
             await self._emptied.wait()
 
-    def refresh_authorities(self) -> bool:
-        """Read the authorities of clients and their revocation lists again, and use them if they changed.
+    def refresh_short_lived(self) -> bool:
+        """Read authorities of clients, revocation lists and OCSP responses again, and use them if they changed.
 
         Returns whether they did. Raises ``CertificateError`` or ``GatewayError``, then the old ones stay.
         """
-        if not self._settings.auth.asks_for_certificates:
+        tls = self._report_loaded(refresh_hosts(self._settings, self._tls, self._read_file))
+        if tls == self._tls:
             return False
-        clients = self._load_authorities()
-        if clients == self._clients:
-            return False
-        self._gateway.set_certificate(self._certificate.chain, self._certificate.key, clients)
-        self._clients = clients
+        self._gateway.set_hosts(tls)
+        self._tls = tls
         return True
 
-    def _load_authorities(self) -> ClientAuthorities:
-        """Raises ``CertificateError``. Clients that will be refused are told to the operator."""
-        settings = self._settings.auth.certificate
-        if not self._settings.auth.asks_for_certificates or settings.ca is None:
-            return NO_CLIENT_AUTHORITIES
-        loaded = load_authorities(settings.ca, settings.crl, self._read_file)
-        if loaded.warnings != self._client_warnings:
-            for text in loaded.warnings:
+    def _load_tls(self) -> tuple[TlsHost, ...]:
+        """Raises ``CertificateError``."""
+        return self._report_loaded(load_hosts(self._settings, self._read_file))
+
+    def _report_loaded(self, loaded: LoadedHosts) -> tuple[TlsHost, ...]:
+        """Clients that will be refused and responses that are not sent are told to the operator, once."""
+        for text in loaded.warnings:
+            if text not in self._reported:
                 self._events.emit(VpnEvent.CLIENTS_REFUSED, problem=text)
-        self._client_warnings = loaded.warnings
-        return loaded.authorities
+        for text in loaded.unstapled:
+            if text not in self._reported:
+                self._events.emit(VpnEvent.OCSP_NOT_STAPLED, problem=text)
+        self._reported = frozenset((*loaded.warnings, *loaded.unstapled))
+        return loaded.hosts
 
-    def _make_login(self, rules: LoginRules, throttle: UserThrottle) -> Method:
-        return ThrottledMethod(build_login(plan_of(rules), self._methods), throttle, self._journal)
-
-    async def _make_gateway(self, certificate: ServerCertificate) -> Gateway:
+    async def _make_gateway(self) -> Gateway:
         settings = self._settings
         given = self._descriptors or await open_descriptors(settings, tun_device(settings))
         if given.shortage is not None:
@@ -278,9 +289,8 @@ class VpnServer:
             GatewayConfig(
                 listeners=given.listeners,
                 tuns=given.tuns,
-                chain=certificate.chain,
-                key=certificate.key,
-                clients=self._clients,
+                hosts=self._tls,
+                ciphers=settings.ciphers,
                 proxies=settings.proxy_from,
                 gate=self._engine.gate_address,
                 worker_filter=self._worker_filter,
@@ -376,13 +386,12 @@ class VpnServer:
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))
 
 
-def make_portal_config(settings: VpnSettings, certificate: ServerCertificate) -> PortalConfig:
-    auth = settings.auth
+def make_portal_config(auth: AuthSettings, tls: TlsHost) -> PortalConfig:
     return PortalConfig(
         logins=LoginAttempts(auth.timeout),
         attempts=auth.attempts,
         groups=auth.groups,
-        certificate_sha1=certificate.sha1,
+        certificate_sha1=tls.certificates[0].sha1,
         no_group_label=auth.no_group_label,
         pre_login_banner=auth.pre_login_banner,
         shape=_shape_of(plan_of(auth.rules), auth),
@@ -401,7 +410,7 @@ def _shape_of(plan: LoginPlan, auth: AuthSettings) -> LoginShape:
 
 def tun_device(settings: VpnSettings) -> tun.TunDevice:
     """The device, with the first address of each pool as the server's own, those of groups too."""
-    pools = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.group_pools())
+    pools = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.more_pools())
     addresses: list[IPv4Interface | IPv6Interface] = [
         ip_interface(f"{pool[1]}/{pool.prefixlen}") for pool in pools if pool is not None
     ]

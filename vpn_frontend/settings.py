@@ -25,6 +25,26 @@ Network = IPv4Network | IPv6Network
 DEFAULT_IPV4_POOL = IPv4Network("192.168.99.0/24")
 DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
 MAX_WORKERS = 64
+MAX_HOSTS = 63  # beside the server itself
+MAX_CERTIFICATES = 3  # of a host, beside the first
+# Forward secret AEAD suites of TLS, by wolfSSL's names. The first three are of TLS 1.3, the others of TLS 1.2.
+CipherName = Literal[
+    "TLS13-AES256-GCM-SHA384",
+    "TLS13-AES128-GCM-SHA256",
+    "TLS13-CHACHA20-POLY1305-SHA256",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "DHE-RSA-AES256-GCM-SHA384",
+    "DHE-RSA-AES128-GCM-SHA256",
+    "DHE-RSA-CHACHA20-POLY1305",
+]
+DEFAULT_CIPHERS: tuple[CipherName, ...] = tuple(
+    name for name in get_args(CipherName) if name.startswith("TLS13-") or not name.endswith("CHACHA20-POLY1305")
+)
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
 # One word for each row of ``ocsentry.login_methods.table``.
 MethodName = Literal["password", "certificate", "ldap", "pam", "radius", "totp", "oidc"]
@@ -280,6 +300,26 @@ NO_GROUPS: Mapping[str, Overrides] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """A certificate chain and its key in PEM, and an OCSP response in DER that is stapled."""
+
+    certificate: Path
+    private_key: Path
+    ocsp_response: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """One table of ``[[vpn.host]]``. ``groups`` not empty: only their members may log in, and the form offers these."""
+
+    name: str  # in lower case, compared with SNI
+    auth: AuthSettings
+    certificates: tuple[CertificateFiles, ...] = ()  # empty: those of the server
+    groups: tuple[str, ...] = ()
+    overrides: Overrides = field(default_factory=Overrides)  # under those of groups and users
+
+
+@dataclass(frozen=True, slots=True)
 class RadiusServer:
     """One server of ``auth.radius.servers``. ``accounting`` is the endpoint for accounting, ``address`` for logins."""
 
@@ -326,6 +366,10 @@ class VpnSettings:
     proxy_from: tuple[Network, ...] = ()  # whose connections begin with a PROXY header
     certificate: Path = Path("server.crt")  # PEM chain
     private_key: Path = Path("server.key")
+    ocsp_response: Path | None = None  # DER, of that certificate
+    certificates: tuple[CertificateFiles, ...] = ()  # more of them
+    ciphers: tuple[CipherName, ...] = DEFAULT_CIPHERS
+    hosts: tuple[HostSettings, ...] = ()
     worker_threads: int = 0
     offloads: tuple[OffloadName, ...] = ("tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro")
     output_buffer: int = 262_144  # unsent output of a TLS connection in the kernel; 0: as much as it takes
@@ -342,13 +386,38 @@ class VpnSettings:
     auth: AuthSettings = field(default_factory=AuthSettings)
     groups: Mapping[str, Overrides] = field(default_factory=lambda: NO_GROUPS)  # of the configuration file, by name
 
-    def group_pools(self) -> dict[Network, str]:
-        """The pools that groups of the configuration bring, each with the name of the first such group."""
+    def own_certificates(self) -> tuple[CertificateFiles, ...]:
+        """Those of the server itself, by preference."""
+        return (CertificateFiles(self.certificate, self.private_key, self.ocsp_response), *self.certificates)
+
+    def every_certificate(self) -> tuple[CertificateFiles, ...]:
+        """Those of the server and of its virtual hosts."""
+        return (*self.own_certificates(), *(files for host in self.hosts for files in host.certificates))
+
+    @property
+    def asks_for_certificates(self) -> bool:
+        """True if TLS asks clients of the server or of a virtual host for a certificate."""
+        return any(auth.asks_for_certificates for auth in (self.auth, *(host.auth for host in self.hosts)))
+
+    @property
+    def has_short_lived_files(self) -> bool:
+        """True if there are files that programs replace without a signal: revocation lists, OCSP responses."""
+        return self.asks_for_certificates or any(files.ocsp_response for files in self.every_certificate())
+
+    def method_names(self) -> tuple[MethodName, ...]:
+        """Every method that the server or a virtual host uses."""
+        auths = (self.auth, *(host.auth for host in self.hosts))
+        return tuple(dict.fromkeys(name for auth in auths for name in auth.named_methods))
+
+    def more_pools(self) -> dict[Network, str]:
+        """The pools that groups of the configuration and virtual hosts bring, each with the first key that has it."""
         own = {self.network.ipv4_pool, self.network.ipv6_pool}
+        layers = [(f"groups.{name}", overrides) for name, overrides in self.groups.items()]
+        layers += [(f"vpn.host.{host.name}", host.overrides) for host in self.hosts]
         found: dict[Network, str] = {}
-        for name, overrides in self.groups.items():
+        for where, overrides in layers:
             for key in ("ipv4_pool", "ipv6_pool"):
                 pool = overrides.get("network", {}).get(key)
                 if isinstance(pool, IPv4Network | IPv6Network) and pool not in own:
-                    found.setdefault(pool, name)
+                    found.setdefault(pool, where)
         return found

@@ -32,12 +32,12 @@ def validate(settings: VpnSettings, *, host_networks: Iterable[Network] | None =
         *_validate_network(settings),
         *_validate_session(settings),
         *_validate_auth(settings),
-        *_validate_certificate(settings),
+        *_validate_certificates(settings),
         *_validate_authorities(settings),
     ]
     networks = local_networks(settings.network.device) if host_networks is None else host_networks
     problems += _validate_overlaps(settings, networks)
-    problems += _validate_groups(settings, networks)
+    problems += _validate_more_pools(settings, networks)
     if not settings.listen:
         problems.append("listen: there is no address to listen on")
     if not 0 <= settings.worker_threads <= MAX_WORKERS:
@@ -78,10 +78,10 @@ def _validate_network(settings: VpnSettings) -> Iterable[str]:
         yield f"network.device: {name!r} is not a name for a network device"
 
 
-def _validate_groups(settings: VpnSettings, host_networks: Iterable[Network]) -> Iterable[str]:
-    """Pools of groups, as those of the server. The configuration has refused those that overlap each other."""
-    for pool, name in settings.group_pools().items():
-        key = f"groups.{name}.network.ipv{pool.version}_pool"
+def _validate_more_pools(settings: VpnSettings, host_networks: Iterable[Network]) -> Iterable[str]:
+    """Pools of groups and hosts, as the server's. The configuration has refused those that overlap each other."""
+    for pool, where in settings.more_pools().items():
+        key = f"{where}.network.ipv{pool.version}_pool"
         if pool.prefixlen > LONGEST_POOL[pool.version]:
             yield f"{key}: {pool} is too small (at most /{LONGEST_POOL[pool.version]})"
         if pool.is_loopback or pool.is_multicast or pool.is_link_local:
@@ -117,23 +117,25 @@ def _validate_rules(where: str, rules: LoginRules) -> Iterable[str]:
         yield f"{where}.require: {problem}"
 
 
-def _validate_certificate(settings: VpnSettings) -> list[str]:
-    try:
-        return certificate_problems(load_certificate(settings.certificate, settings.private_key))
-    except CertificateError as error:
-        return [str(error)]
+def _validate_certificates(settings: VpnSettings) -> Iterable[str]:
+    for files in settings.every_certificate():
+        try:
+            yield from certificate_problems(load_certificate(files.certificate, files.private_key))
+        except CertificateError as error:
+            yield str(error)
 
 
-def _validate_authorities(settings: VpnSettings) -> list[str]:
-    auth = settings.auth
-    if not auth.asks_for_certificates:
-        return []
-    if auth.certificate.ca is None:
-        return ["auth.certificate.ca: the method certificate needs the authorities of client certificates"]
-    try:
-        return [*load_authorities(auth.certificate.ca, auth.certificate.crl).warnings]
-    except CertificateError as error:
-        return [str(error)]
+def _validate_authorities(settings: VpnSettings) -> Iterable[str]:
+    for where, auth in (("", settings.auth), *((f"vpn.host.{host.name}.", host.auth) for host in settings.hosts)):
+        if not auth.asks_for_certificates:
+            continue
+        if auth.certificate.ca is None:
+            yield f"{where}auth.certificate.ca: the method certificate needs the authorities of client certificates"
+            continue
+        try:
+            yield from load_authorities(auth.certificate.ca, auth.certificate.crl).warnings
+        except CertificateError as error:
+            yield str(error)
 
 
 def _validate_overlaps(settings: VpnSettings, host_networks: Iterable[Network]) -> Iterable[str]:

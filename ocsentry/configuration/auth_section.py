@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -26,7 +26,10 @@ from ocsentry.configuration.oidc_section import OidcSection
 from ocsentry.configuration.pam_section import PamSection
 from ocsentry.configuration.radius_section import RadiusSection
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem, plan_login
-from vpn_frontend.settings import AuthSettings, LoginRules, MethodName
+from vpn_frontend.settings import AuthSettings, LoginRules, MethodName, TotpSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AUTH = AuthSettings()  # its defaults are those of the file
 TOTP = AUTH.totp
@@ -132,6 +135,20 @@ class AuthSection(Section):
         if self.totp.in_first_form and "totp" in named and not plan_login(rules.methods, rules.require).has_form:
             return "totp.in_first_form: no method of auth.methods has a form with user name and password"
         return None
+
+    def find_problem(self) -> str | None:
+        """As the validators, for a copy that they have not seen: a virtual host's."""
+        return (
+            find_methods_problem(self.methods)
+            or find_require_problem(self.methods, self.require)
+            or self.find_missing(LoginRules(self.methods, self.require))
+        )
+
+    def settings(self, group_rules: Mapping[str, LoginRules]) -> AuthSettings:
+        """For the VPN."""
+        plain = {name: value for name, value in self if not isinstance(value, Section)}
+        totp = TotpSettings(**dict(self.totp))
+        return AuthSettings(**plain, certificate=self.certificate.settings(), totp=totp, group_rules=group_rules)
 
 
 class GroupAuthSection(Section):

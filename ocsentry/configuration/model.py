@@ -42,21 +42,29 @@ from ocsentry.configuration.fields import one_or_list as _one_or_list
 from ocsentry.configuration.fields import section as _section
 from ocsentry.configuration.groups import MAX_FILE_GROUPS, GroupSection
 from ocsentry.configuration.hooks_section import HooksSection
+from ocsentry.configuration.host_section import (
+    CertificatePairSection,
+    HostSection,
+    check_hosts,
+    host_settings,
+)
 from ocsentry.configuration.radius_section import AccountingSection
 from ocsentry.errors import OperatorError
 from sentry_engine.formats.plain_list import MAX_BYTES as MAX_LIST_BYTES
 from sentry_engine.policy.feeds import MAX_DOWNLOAD
 from vpn_frontend.settings import (
+    MAX_CERTIFICATES,
+    MAX_HOSTS,
     MAX_WORKERS,
-    AuthSettings,
     BandwidthSettings,
+    CipherName,
     DtlsMode,
     LimitSettings,
+    LoginRules,
     NetworkSettings,
     OffloadName,
     QuotaSettings,
     SessionSettings,
-    TotpSettings,
     VpnSettings,
 )
 
@@ -108,6 +116,23 @@ class VpnSection(Section):
     )
     certificate: FilePath = _field(VPN.certificate, "Certificate chain in PEM, the server's certificate first.")
     private_key: FilePath = _field(VPN.private_key, "Private key of the certificate, in PEM.")
+    ocsp_response: OptionalPath = _field(
+        VPN.ocsp_response or "",
+        "OCSP response of the certificate in DER, stapled to handshakes; read again every minute. Empty: none. One "
+        "that clients would refuse is not sent.",
+    )
+    certificates: tuple[CertificatePairSection, ...] = _field(
+        VPN.certificates,
+        "More pairs, each `{certificate, private_key}` and `ocsp_response`, such as RSA beside ECDSA: the first of all "
+        "that the client can verify is used.",
+        max_length=MAX_CERTIFICATES,
+    )
+    ciphers: tuple[CipherName, ...] = _field(
+        VPN.ciphers,
+        "Cipher suites of TLS, by preference. `DHE-` suites work with an RSA certificate, 20 handshakes a second.",
+        min_length=1,
+        max_length=16,
+    )
     worker_threads: Count = _field(
         VPN.worker_threads, "Threads that carry packets.", unit="threads; 0: one per core", ge=0, le=MAX_WORKERS
     )
@@ -148,6 +173,7 @@ class VpnSection(Section):
     limits: LimitsSection = _section()
     session: SessionSection = _section()
     hooks: HooksSection = _section()
+    host: tuple[HostSection, ...] = Field((), description="Virtual hosts.", max_length=MAX_HOSTS)
 
 
 class PolicySection(Section):
@@ -245,18 +271,21 @@ class ProcessSection(Section):
     )
 
 
-def _refuse_overlap(network: NetworkSection, groups: Mapping[str, GroupSection]) -> None:
-    """Raises ``ValueError`` if two pools overlap: an address belongs to one pool and one session."""
+def _refuse_overlap(network: NetworkSection, layers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises ``ValueError`` if two pools overlap: an address belongs to one pool and one session.
+
+    ``layers`` are the overrides of ``network`` by the table that has them.
+    """
     taken = [("vpn.network", pool) for pool in (network.ipv4_pool, network.ipv6_pool) if pool is not None]
-    for name, group in groups.items():
+    for layer, overrides in layers.items():
         for key in ("ipv4_pool", "ipv6_pool"):
-            pool = group.network.get(key)
+            pool = overrides.get(key)
             if pool is None:
                 continue
             for where, other in taken:
                 if pool != other and pool.version == other.version and pool.overlaps(other):
-                    raise ValueError(f"{name}.network.{key}: {pool} overlaps with {other} of {where}")
-            taken.append((f"groups.{name}", pool))
+                    raise ValueError(f"{layer}.network.{key}: {pool} overlaps with {other} of {where}")
+            taken.append((layer, pool))
 
 
 class Config(Section):
@@ -289,7 +318,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _pools_are_apart(self) -> Self:
-        _refuse_overlap(self.vpn.network, self.groups)
+        layers = {f"groups.{name}": group.network for name, group in self.groups.items()}
+        layers |= {f"vpn.host.{host.name}": host.network for host in self.vpn.host}
+        _refuse_overlap(self.vpn.network, layers)
+        return self
+
+    @model_validator(mode="after")
+    def _hosts_can_be_used(self) -> Self:
+        check_hosts(self.vpn.host, self.auth)
         return self
 
 
@@ -319,27 +355,26 @@ class LoadedConfig:
         """The settings of ``vpn_frontend``."""
         vpn, auth = self.values.vpn, self.values.auth
         return VpnSettings(
-            **_values(vpn),
+            **_values(vpn, "host", "certificates"),
+            certificates=tuple(pair.settings() for pair in vpn.certificates),
+            hosts=host_settings(vpn.host, auth, self._group_rules()),
             network=NetworkSettings(**_values(vpn.network)),
             bandwidth=BandwidthSettings(**_values(vpn.bandwidth)),
             quota=QuotaSettings(**_values(vpn.quota)),
             limits=LimitSettings(**_values(vpn.limits)),
             session=SessionSettings(**_values(vpn.session)),
-            auth=AuthSettings(
-                **_values(auth),
-                certificate=auth.certificate.settings(),
-                totp=TotpSettings(**_values(auth.totp)),
-                group_rules={
-                    name: group.auth.rules(auth) for name, group in self.values.groups.items() if group.auth.is_set
-                },
-            ),
+            auth=auth.settings(self._group_rules()),
             groups={name: group.overrides() for name, group in self.values.groups.items()},
         )
 
+    def _group_rules(self) -> dict[str, LoginRules]:
+        auth, groups = self.values.auth, self.values.groups
+        return {name: group.auth.rules(auth) for name, group in groups.items() if group.auth.is_set}
 
-def _values(section: Section) -> dict[str, Any]:
+
+def _values(section: Section, *without: str) -> dict[str, Any]:
     """The keys of a table, without the tables in it."""
-    return {name: value for name, value in section if not isinstance(value, Section)}
+    return {name: value for name, value in section if name not in without and not isinstance(value, Section)}
 
 
 def find_config(explicit: Path | None = None) -> Path:

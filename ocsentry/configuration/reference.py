@@ -31,8 +31,13 @@ def _sections(model: type[Section], prefix: str = "") -> Iterator[tuple[str, typ
     for key, field in model.model_fields.items():
         name = f"{prefix}.{key}" if prefix else key
         section = _section_of(field)
-        if section is not None:
-            yield from _sections(section, name if section is field.annotation else f"{name}.NAME")
+        if section is None:
+            continue
+        origin = get_origin(field.annotation)
+        if origin is tuple:
+            yield from ((f"[{table}]" if table == name else table, one) for table, one in _sections(section, name))
+        else:
+            yield from _sections(section, f"{name}.NAME" if origin is dict else name)
 
 
 def _is_section(field: FieldInfo) -> bool:
@@ -40,16 +45,20 @@ def _is_section(field: FieldInfo) -> bool:
 
 
 def _section_of(field: FieldInfo) -> type[Section] | None:
-    """The table that the key is, or whose named tables it holds; ``None``: it is no table."""
-    annotation = get_args(field.annotation)[-1] if get_origin(field.annotation) is dict else field.annotation
+    """The table that the key is, or whose tables it holds, by name or in a list; ``None``: it is no table."""
+    annotation, origin = field.annotation, get_origin(field.annotation)
+    if origin is dict:
+        annotation = get_args(field.annotation)[-1]
+    elif origin is tuple and getattr(get_args(field.annotation)[0], "table_of_its_own", False):
+        annotation = get_args(field.annotation)[0]
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
 
 def _row(key: str, field: FieldInfo) -> str:
     extra = field.json_schema_extra
     unit = extra.get("unit", "") if isinstance(extra, dict) else ""
-    default = '""' if field.default is None else _default(field.default)
-    return f"| `{key}` | `{default}` | {unit or _choices(field.annotation)} | {field.description} |"
+    default = '""' if field.default is None else "" if field.is_required() else _default(field.default)
+    return f"| `{key}` | {default and f'`{default}`'} | {unit or _choices(field.annotation)} | {field.description} |"
 
 
 def _default(value: Any) -> str:  # noqa: ANN401 - a default is any TOML value

@@ -52,11 +52,10 @@ class OpenMethods:
 @asynccontextmanager
 async def open_methods(context: MethodContext) -> AsyncIterator[OpenMethods]:
     """Yields the methods. They are closed in reverse."""
-    auth = context.config.vpn.auth
     async with AsyncExitStack() as opened:
         methods: dict[str, Method] = {}
         pages: BrowserPages | None = None
-        for name in auth.named_methods:
+        for name in context.config.vpn.method_names():
             method = await opened.enter_async_context(METHODS[name](context))
             methods[name] = supervise(method, context.events)
             if isinstance(method, OidcMethod):

@@ -65,7 +65,7 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.STOPPED: CatalogEntry("info", "The server has stopped and removed its sockets and its device."),
     LogEvent.CERTIFICATE_RELOADED: CatalogEntry("info", "New connections get the certificate that is now on disk."),
     LogEvent.CLIENT_AUTHORITIES_RELOADED: CatalogEntry(
-        "info", "New connections are checked by the authorities and revocation lists that are now on disk."
+        "info", "New connections use the client authorities, revocation lists and OCSP responses on disk."
     ),
     LogEvent.CERTIFICATE_REFUSED: CatalogEntry(
         "error", "The certificate on disk cannot be used; the earlier one stays in use."
@@ -153,6 +153,9 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     VpnEvent.SESSION_CLOSED: CatalogEntry("info", "A session ended: `reason`, and the bytes it carried."),
     VpnEvent.DTLS_UP: CatalogEntry("info", "A session now carries its packets over DTLS."),
     VpnEvent.DTLS_DOWN: CatalogEntry("info", "DTLS of a session ended: `cause`. Its packets go over TLS."),
+    VpnEvent.OCSP_NOT_STAPLED: CatalogEntry(
+        "warning", "An OCSP response is not sent, since clients would refuse it: `problem`. Handshakes work without it."
+    ),
     VpnEvent.CLIENTS_REFUSED: CatalogEntry(
         "warning", "Clients will be refused for the state of `auth.certificate.ca` or `crl`: `problem`."
     ),

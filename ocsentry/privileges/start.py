@@ -121,7 +121,7 @@ def _open_totp_key(config: LoadedConfig, identity: Identity | None) -> bytes | N
     try:
         return make_key(auth.totp.key_file, owner=owner)
     except KeyFileError as error:
-        if auth.totp.key_file.exists() or "totp" in auth.named_methods:
+        if auth.totp.key_file.exists() or "totp" in config.vpn.method_names():
             raise PrivilegeError(f"auth.totp.key_file: {error}") from error
         return None
 

@@ -67,7 +67,7 @@ WATCH_RETRY = 5.0  # seconds
 CLAIM_INTERVAL = 5.0  # seconds between two looks at the claim of the database
 FEED_INTERVAL = 5.0  # seconds between two checks for missing or old lists
 DECISION_INTERVAL = 0.25  # seconds: the longest delay between a decision and its event
-AUTHORITIES_INTERVAL = 60.0  # seconds until a new revocation list is in force
+SHORT_LIVED_INTERVAL = 60.0  # seconds until a new revocation list or OCSP response is in force
 PENALTY_INTERVAL = 60.0  # seconds between two saves of the engine state: the most that a crash loses
 SHUTDOWN_TEXT = "The server is shutting down."
 
@@ -137,8 +137,8 @@ class Server:
         self._repeat("claim of the database", CLAIM_INTERVAL, self._renew_claim)
         self._repeat("penalties", PENALTY_INTERVAL, self._save_engine_state)
         self._repeat("feeds", FEED_INTERVAL, self._refresh_feeds)
-        if config.vpn.auth.asks_for_certificates:
-            self._repeat("authorities of client certificates", AUTHORITIES_INTERVAL, self._refresh_authorities)
+        if config.vpn.has_short_lived_files:
+            self._repeat("revocation lists and OCSP responses", SHORT_LIVED_INTERVAL, self._refresh_short_lived)
         self._repeat("decisions", DECISION_INTERVAL, self._emit_decisions)
         self._events.emit(LogEvent.READY, version=version("ocsentry"), listen=[str(one) for one in config.vpn.listen])
 
@@ -161,9 +161,9 @@ class Server:
         else:
             self._events.emit(LogEvent.CERTIFICATE_RELOADED, certificate=str(self._config.vpn.certificate))
 
-    async def _refresh_authorities(self) -> None:
-        """Revocation lists are replaced every few hours, by programs that send no signal."""
-        if await self._control.run(self._vpn.refresh_authorities):
+    async def _refresh_short_lived(self) -> None:
+        """Revocation lists and OCSP responses are replaced every few hours, by programs that send no signal."""
+        if await self._control.run(self._vpn.refresh_short_lived):
             self._events.emit(LogEvent.CLIENT_AUTHORITIES_RELOADED)
 
     def announce_stop(self, reason: str) -> None:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from cryptography import x509
+
 from ocsentry.configuration.policy_files import load_policy
 from ocsentry.privileges.checks import find_remarks
 from ocsentry.privileges.errors import PrivilegeError
@@ -21,13 +23,15 @@ from ocsentry.privileges.packet_filter.libnftables import Nftables
 from ocsentry.privileges.packet_filter.table import COUNTERS, table_name
 from ocsentry.setup.certificates import EXPIRY_WARNING, CertificatePairError, expiry_problem, inspect_pair, utc_now
 from sentry_engine import PolicyError, find_policy_issues
+from vpn_frontend.gateway.ocsp_response import ResponseError, check_response
+from vpn_frontend.gateway.server_certificate import CertificateError, read_file
 from vpn_frontend.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ocsentry.configuration.model import LoadedConfig
-    from vpn_frontend.settings import Endpoint
+    from vpn_frontend.settings import CertificateFiles, Endpoint
 
 TUN_DEVICE = Path("/dev/net/tun")
 FORWARDING = {"IPv4": Path("/proc/sys/net/ipv4/ip_forward"), "IPv6": Path("/proc/sys/net/ipv6/conf/all/forwarding")}
@@ -112,19 +116,28 @@ def _port(endpoint: Endpoint, kind: socket.SocketKind) -> CheckResult:
 
 
 def _certificate(config: LoadedConfig) -> Iterator[CheckResult]:
-    vpn = config.values.vpn
+    for number, files in enumerate(config.vpn.every_certificate()):
+        name = "certificate" if number == 0 else f"certificate {files.certificate.name}"
+        yield from _certificate_pair(name, files, detailed=number == 0)
+
+
+def _certificate_pair(name: str, files: CertificateFiles, *, detailed: bool) -> Iterator[CheckResult]:
     try:
-        facts = inspect_pair(vpn.certificate, vpn.private_key)
+        facts = inspect_pair(files.certificate, files.private_key)
     except CertificatePairError as error:
-        yield CheckResult("certificate", "fail", str(error), "ocsentry init --dir NEW creates a working pair")
+        yield CheckResult(name, "fail", str(error), "ocsentry init --dir NEW creates a working pair")
         return
     now = utc_now()
     if problem := expiry_problem(facts, now):
-        yield CheckResult("certificate", "fail", f"{vpn.certificate}: {problem}", "renew it, then SIGHUP")
+        yield CheckResult(name, "fail", f"{files.certificate}: {problem}", "renew it, then SIGHUP")
     elif facts.not_after - now < EXPIRY_WARNING:
-        yield CheckResult("certificate", "warn", f"expires {facts.not_after:%Y-%m-%d}", "renew it, then SIGHUP")
+        yield CheckResult(name, "warn", f"expires {facts.not_after:%Y-%m-%d}", "renew it, then SIGHUP")
     else:
-        yield CheckResult("certificate", "ok", f"{facts.subject}, until {facts.not_after:%Y-%m-%d}, {facts.pin}")
+        yield CheckResult(name, "ok", f"{facts.subject}, until {facts.not_after:%Y-%m-%d}, {facts.pin}")
+    if files.ocsp_response is not None:
+        yield _ocsp_response(files, files.ocsp_response)
+    if not detailed:
+        return
     if not facts.names:
         yield CheckResult(
             "certificate names", "warn", "no subjectAltName, which clients check", "have it reissued with one"
@@ -134,6 +147,16 @@ def _certificate(config: LoadedConfig) -> Iterator[CheckResult]:
         yield CheckResult("certificate names", "warn", f"self-signed for {', '.join(facts.names)}", fix)
     else:
         yield CheckResult("certificate names", "ok", ", ".join(facts.names))
+
+
+def _ocsp_response(files: CertificateFiles, response: Path) -> CheckResult:
+    name = f"OCSP response {response.name}"
+    try:
+        chain = x509.load_pem_x509_certificates(read_file(files.certificate))
+        until = check_response(read_file(response), chain)
+    except (CertificateError, ResponseError) as error:
+        return CheckResult(name, "fail", f"not stapled: {error}", "fetch a new one; it is read again every minute")
+    return CheckResult(name, "ok", "stapled" if until is None else f"stapled, until {until:%Y-%m-%d %H:%M} UTC")
 
 
 def _rules(config: LoadedConfig) -> Iterator[CheckResult]:
@@ -151,7 +174,8 @@ def _rules(config: LoadedConfig) -> Iterator[CheckResult]:
 
 
 def _inner_network(config: LoadedConfig) -> Iterator[CheckResult]:
-    files = (str(config.vpn.certificate), str(config.vpn.private_key))  # _certificate reports these
+    pairs = config.vpn.every_certificate()  # _certificate reports these
+    files = tuple(str(path) for pair in pairs for path in (pair.certificate, pair.private_key))
     problems = [problem for problem in validate(config.vpn) if not problem.startswith(files)]
     for problem in problems:
         yield CheckResult("network", "fail", problem, f"change it in {config.path}")
@@ -182,9 +206,9 @@ def _clock(_: LoadedConfig) -> Iterator[CheckResult]:
 
 
 def _permissions(config: LoadedConfig) -> Iterator[CheckResult]:
-    key = config.values.vpn.private_key
-    if key.exists() and key.stat().st_mode & READABLE_BY_OTHERS:
-        yield CheckResult("private key", "fail", f"{key} is readable by other users", f"chmod 600 {key}")
+    for key in dict.fromkeys(files.private_key for files in config.vpn.every_certificate()):
+        if key.exists() and key.stat().st_mode & READABLE_BY_OTHERS:
+            yield CheckResult("private key", "fail", f"{key} is readable by other users", f"chmod 600 {key}")
     database = _database_file(config)
     if database is not None and database.exists() and database.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         yield CheckResult("database", "warn", f"{database} is readable by every user", f"chmod 640 {database}")

@@ -4,7 +4,7 @@
 import asyncio
 import gc
 import time
-from ipaddress import ip_interface
+from ipaddress import IPv4Network, ip_interface
 from pathlib import Path
 
 import pytest
@@ -18,12 +18,16 @@ from vpn_frontend.gateway.server_certificate import CertificateError
 from vpn_frontend.ports import JournalEntry, Stage
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.server import VpnServer, tun_device
-from vpn_frontend.settings import parse_endpoint
+from vpn_frontend.settings import AuthSettings, HostSettings, parse_endpoint
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents, MemoryGateway, MemoryJournal
 
 REPLY = (
     b'<config-auth type="auth-reply"><auth><username>alice</username><password>secret</password></auth></config-auth>'
 )
+
+
+def cookie_of(answer):
+    return answer.partition(b"webvpn=")[2].partition(b";")[0]
 
 
 def open_descriptors():
@@ -52,15 +56,20 @@ class Harness:
 
     async def enter(self):
         connection = self.gateway.connect()
-        answer = await self.say(
-            connection, b"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n" % len(REPLY) + REPLY
-        )
-        cookie = answer.partition(b"webvpn=")[2].partition(b";")[0]
-        answer = await self.say(
-            connection, b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=" + cookie + b"\r\n\r\n"
-        )
+        answer = await self.open_tunnel(connection, cookie_of(await self.log_in(connection)))
         assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
         return connection
+
+    async def log_in(self, connection, user=b"alice"):
+        reply = REPLY.replace(b"alice", user)
+        return await self.say(
+            connection, b"POST /auth HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n" % len(reply) + reply
+        )
+
+    async def open_tunnel(self, connection, cookie):
+        return await self.say(
+            connection, b"CONNECT /CSCOSSLC/tunnel HTTP/1.1\r\nHost: vpn\r\nCookie: webvpn=" + cookie + b"\r\n\r\n"
+        )
 
 
 @pytest.fixture
@@ -147,15 +156,18 @@ async def test_what_a_process_before_left_open_is_closed_at_start(make_harness, 
 
 
 @pytest.mark.asyncio
-async def test_another_certificate_is_used_at_once_and_a_bad_one_never(make_harness, certificate_files, tmp_path):
+async def test_another_certificate_is_used_at_once_and_a_bad_one_never(make_harness, certificate_files):
     harness = await make_harness()
-    before = harness.gateway.certificate
+    before = harness.gateway.hosts
+    chain, content = certificate_files[0], certificate_files[0].read_bytes()
+    chain.write_bytes(b"junk")
     with pytest.raises(CertificateError):
-        harness.vpn.reload_certificate(tmp_path / "none.crt", tmp_path / "none.key")
-    assert harness.gateway.certificate == before
-    harness.gateway.certificate = (b"", b"")
+        harness.vpn.reload_certificate()
+    assert harness.gateway.hosts == before
+    chain.write_bytes(content)
+    harness.gateway.hosts = ()
     harness.vpn.reload_certificate()
-    assert harness.gateway.certificate == before
+    assert harness.gateway.hosts == before
     await harness.vpn.stop("")
 
 
@@ -179,3 +191,51 @@ def test_the_server_has_the_first_address_of_each_pool(make_settings):
     assert device.addresses == (ip_interface("192.168.99.1/29"), ip_interface("fd00:99::1/64"))
     only6 = tun_device(make_settings(network={"ipv4_pool": None, "mtu": 1280}))
     assert (only6.addresses, only6.mtu) == ((ip_interface("fd00:99::1/64"),), 1280)
+
+
+OTHER = HostSettings(
+    "other.test", AuthSettings(), groups=("staff",), overrides={"network": {"ipv4_pool": IPv4Network("10.77.0.0/29")}}
+)
+
+
+@pytest.mark.asyncio
+async def test_a_cookie_of_one_host_opens_nothing_at_another(make_harness):
+    harness = await make_harness(hosts=(OTHER,))
+    cookie = cookie_of(await harness.log_in(harness.gateway.connect(host="other.test")))
+    for refused in (
+        await harness.open_tunnel(harness.gateway.connect(), cookie),
+        await harness.open_tunnel(harness.gateway.connect(host="other.test"), b"0" * len(cookie)),
+    ):
+        assert refused.startswith(b"HTTP/1.1 401 ")
+    logout = b'<config-auth type="logout"><session-token>' + cookie + b"</session-token></config-auth>"
+    await harness.say(
+        harness.gateway.connect(), b"POST / HTTP/1.1\r\nHost: vpn\r\nContent-Length: %d\r\n\r\n" % len(logout) + logout
+    )
+    answer = await harness.open_tunnel(harness.gateway.connect(host="other.test"), cookie)
+    assert answer.startswith(b"HTTP/1.1 200 CONNECTED\r\n")
+    assert b"X-CSTP-Address: 10.77.0." in answer, "the host's own pool"
+    [session] = harness.vpn.sessions.list()
+    harness.gateway.hang_up(next(iter(harness.gateway.connections)), Cause.PEER_RESET)
+    assert (await harness.open_tunnel(harness.gateway.connect(), cookie)).startswith(b"HTTP/1.1 401 ")
+    assert [one.id for one in harness.vpn.sessions.list()] == [session.id]
+    await harness.vpn.stop("")
+
+
+@pytest.mark.asyncio
+async def test_a_login_under_way_at_one_host_is_unknown_at_another(make_harness):
+    harness = await make_harness(hosts=(OTHER,))
+    answer = await harness.log_in(harness.gateway.connect(host="other.test"), b"mallory")
+    assert b"webvpncontext=" in answer
+    own, other = (harness.vpn._hosts[name].portal.logins for name in ("", "other.test"))
+    assert (len(own), len(other)) == (0, 1)
+    await harness.vpn.stop("")
+
+
+@pytest.mark.asyncio
+async def test_a_host_of_groups_takes_their_members_only(make_harness):
+    harness = await make_harness(hosts=(OTHER,))
+    answer = await harness.log_in(harness.gateway.connect(host="other.test"), b"bob")
+    assert cookie_of(answer) == b""
+    assert harness.events.of("login_refused")[-1]["reason"] == "not_a_member"
+    assert cookie_of(await harness.log_in(harness.gateway.connect(), b"bob")) != b""
+    await harness.vpn.stop("")

@@ -53,6 +53,7 @@ class Authenticator:
     ``group_methods`` are what logins by a group with rules of its own ask instead.
     ``confirm`` compares the login with what the methods have accepted, before anything is granted.
     ``find_refusal`` says why the settings of a user, of its groups and of the authentication server allow no login now.
+    ``members_of`` not empty: only their members may log in.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Authenticator:
         group_methods: Mapping[str, Method] = NO_GROUP_METHODS,
         confirm: Confirm | None = None,
         find_refusal: FindRefusal = lambda *_: None,
+        members_of: tuple[str, ...] = (),
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._users = users
@@ -75,6 +77,7 @@ class Authenticator:
         self._group_methods = group_methods
         self._confirm = confirm
         self._find_refusal = find_refusal
+        self._members_of = frozenset(members_of)
 
     def recall(self, login: UserRecord) -> UserRecord | Refused | None:
         """The result of ``find`` if it is known without waiting; ``None``: it is not."""
@@ -178,6 +181,9 @@ class Authenticator:
         if standing is not None:
             return self._refuse_source(login) or standing
         groups = accepted.groups
+        if self._members_of and self._members_of.isdisjoint(groups):
+            refused = Refused("You are not a member of a group that may log in here.", "not_a_member")
+            return self._refuse_source(login) or refused
         if login.group and login.group not in groups:
             refused = Refused(f"You are not a member of the group {login.group}.", "not_a_member")
             return self._refuse_source(login) or refused

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
+    from vpn_frontend.connections.host import Host
     from vpn_frontend.protocol.connection import Connection
     from vpn_frontend.sessions.session import Peer
 
@@ -19,6 +20,7 @@ class PendingConnection:
 
     peer: Peer
     protocol: Connection
+    host: Host
     since: float
     request_since: float | None = None  # first byte of a request that is not complete yet
     checking: bool = False  # its task checks a login

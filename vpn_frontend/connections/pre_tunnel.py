@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.result import Accepted, Challenge, FirstForm, Outcome, Pending, Refused, Unavailable
 from vpn_frontend.connections.pending_connection import PendingConnection
@@ -28,7 +27,6 @@ from vpn_frontend.protocol.connection import (
     EndSession,
     FetchProfile,
     OpenTunnel,
-    PortalConfig,
     Send,
     ShowPage,
 )
@@ -37,8 +35,9 @@ from vpn_frontend.sessions.session import Peer
 from vpn_frontend.sessions.table import SessionTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
+    from vpn_frontend.connections.host import Host
     from vpn_frontend.gateway.interface import ConnectionClosed, ConnectionData, ConnectionUp, Gateway
     from vpn_frontend.protocol.browser_pages import BrowserPages
     from vpn_frontend.protocol.http_fast_path import HttpRequest
@@ -48,31 +47,32 @@ REQUEST_DEADLINE = 30.0  # seconds from the first byte of a request to its last
 
 
 class PreTunnelConnections:
-    """All connections without a tunnel. ``clock`` is monotonic. ``changes`` is to be notified of session changes."""
+    """All connections without a tunnel. ``hosts`` by name, the server itself as ``""``. ``clock`` is monotonic.
+
+    ``changes`` is to be notified of session changes.
+    """
 
     def __init__(
         self,
         settings: VpnSettings,
-        portal: PortalConfig,
+        hosts: Mapping[str, Host],
         *,
         gateway: Gateway,
         sessions: SessionTable,
-        authenticator: Authenticator,
         events: EventSink,
         clock: Callable[[], float],
         pages: BrowserPages | None = None,
     ) -> None:
         self._pages = pages
         self._settings = settings
-        self.portal = portal  # of connections to come
+        self._hosts = hosts
         self._gateway = gateway
         self._sessions = sessions
-        self._authenticator = authenticator
         self._events = events
         self._clock = clock
         self.changes = SessionChanges()
         self._connections: PerSourceTable[PendingConnection] = PerSourceTable()
-        self._tunnel_services = TunnelServices(settings, sessions, authenticator, events, self.changes, clock)
+        self._tunnel_services = TunnelServices(settings, sessions, events, self.changes, clock)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -90,8 +90,10 @@ class PreTunnelConnections:
             event.proof_key if event.tls_version == "TLSv1.3" else b"",
             event.peer_certificate,
             event.local_address,
+            event.host,
         )
-        self._connections.add_connection(PendingConnection(peer, Connection(self.portal), self._clock()))
+        host = self._hosts[event.host]
+        self._connections.add_connection(PendingConnection(peer, Connection(host.portal), host, self._clock()))
 
     def connection_data(self, event: ConnectionData) -> None:
         connection = self._connections.find_connection(event.connection_id)
@@ -152,9 +154,10 @@ class PreTunnelConnections:
                 case ShowPage(request):
                     self.run(connection, self._show_page(connection, request))
                 case FetchProfile(cookie):
-                    self.carry_out(connection, connection.protocol.profile_found(self._sessions.find_profile(cookie)))
+                    profile = self._sessions.find_profile(cookie, connection.host.name)
+                    self.carry_out(connection, connection.protocol.profile_found(profile))
                 case EndSession(cookie):
-                    self._sessions.log_out(cookie, self._clock())
+                    self._sessions.log_out(cookie, self._clock(), connection.host.name)
 
     def run(self, connection: PendingConnection, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Make ``work`` the connection's task. It is cancelled when the connection closes."""
@@ -193,9 +196,9 @@ class PreTunnelConnections:
 
     def _check_login(self, connection: PendingConnection, check: CheckLogin) -> None:
         """Ask the authenticator. Without a task if it answers at once."""
-        peer, message = connection.peer, check.message
+        peer, message, authenticator = connection.peer, check.message, connection.host.authenticator
         if check.state is None:
-            outcome = self._authenticator.begin(
+            outcome = authenticator.begin(
                 LoginRequest(
                     message.username or "",
                     message.password or "",
@@ -211,7 +214,7 @@ class PreTunnelConnections:
                 )
             )
         else:
-            outcome = self._authenticator.answer(
+            outcome = authenticator.answer(
                 check.state, message.fields, address=peer.address, peer_certificate=peer.peer_certificate
             )
         if isinstance(outcome, Pending):
@@ -237,6 +240,7 @@ class PreTunnelConnections:
                     remote,
                     digest,
                     connection.peer.address,
+                    connection.host.name,
                 )
                 effects = self._log_in(connection, login, now)
             case Refused(text, _, final, retry, source_refused, _):
@@ -271,7 +275,7 @@ class PreTunnelConnections:
         try:
             cookie = self._sessions.log_in(login, now)
             self._sessions.statistics.login_accepted(now - connection.since)
-            settings = self._sessions.find_session(cookie).settings
+            settings = self._sessions.find_session(cookie, login.host).settings
             return connection.protocol.login_granted(cookie, settings.banner, settings.profile)
         except RefusedError as refused:
             return connection.protocol.unavailable(refused.text, refused.retry_after)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Iterator
 
-    from vpn_frontend.auth.authenticator import Authenticator
     from vpn_frontend.connections.pending_connection import PendingConnection
     from vpn_frontend.connections.session_changes import SessionChanges
     from vpn_frontend.ports import EventSink, UserRecord
@@ -61,7 +60,6 @@ class TunnelServices:
 
     settings: VpnSettings
     sessions: SessionTable
-    authenticator: Authenticator
     events: EventSink
     changes: SessionChanges
     clock: Callable[[], float]
@@ -82,9 +80,9 @@ class TunnelSetup:
     def start(self) -> None:
         with self._refusals():
             self._session = session = self._services.sessions.find_returning(
-                self._connect.cookie, self._services.clock()
+                self._connect.cookie, self._services.clock(), self._connection.host.name
             )
-            user = self._services.authenticator.recall(session.user)
+            user = self._connection.host.authenticator.recall(session.user)
             if user is None and session.user.external and self._services.clock() - session.login_at < RECENT_LOGIN:
                 user = session.user
             if user is None:
@@ -93,7 +91,7 @@ class TunnelSetup:
                 self._admit(session, user)
 
     async def _find_user(self, session: Session) -> None:
-        user = await self._services.authenticator.find(session.user)
+        user = await self._connection.host.authenticator.find(session.user)
         with self._refusals():
             self._admit(session, user)
 

@@ -12,11 +12,13 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Protocol
 
 from vpn_frontend.gateway.limits import NO_LIMITS, TunnelLimits
+from vpn_frontend.settings import DEFAULT_CIPHERS
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
     from vpn_frontend.gateway.limits import Budget
+    from vpn_frontend.gateway.server_certificate import ServerCertificate
     from vpn_frontend.settings import Address, Network
 
 
@@ -70,6 +72,7 @@ class ConnectionUp:
     proof_key: bytes = b""  # 32 bytes, label EXPORTER-ocsentry-dtls13-key
     peer_certificate: bytes = b""  # DER of the client's certificate, verified by TLS; empty: none
     local_address: Address | None = None  # that the client connected to
+    host: str = ""  # name of the virtual host that answered; empty: the server's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +207,7 @@ class DtlsResumption:
 
     session_id: bytes  # 32 bytes, from a CSPRNG: X-DTLS-Session-ID
     master_secret: bytes  # 48 bytes: X-DTLS-Master-Secret
-    cipher: str  # one of DTLS12_SUITES that the client offered
+    cipher: str  # one of DTLS12_SUITES or OC_DTLS12_SUITES that the client offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +222,16 @@ class DtlsCertificate:
 DtlsOffer = DtlsPsk | DtlsResumption | DtlsCertificate
 
 # Names in X-DTLS12-CipherSuite that the gateway speaks, best first.
-DTLS12_SUITES = ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256")
+DTLS12_SUITES = (
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "DHE-RSA-AES256-GCM-SHA384",
+    "DHE-RSA-AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-GCM-SHA256",
+)
+# The same in X-DTLS-CipherSuite: openconnect's names.
+OC_DTLS12_SUITES = ("OC-DTLS1_2-AES256-GCM", "OC-DTLS1_2-AES128-GCM")
 # Names in X-DTLS13-CipherSuite, likewise: those of TLS's registry.
 DTLS13_SUITES = ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256")
 
@@ -265,16 +277,25 @@ NO_CLIENT_AUTHORITIES = ClientAuthorities()
 
 
 @dataclass(frozen=True, slots=True)
+class TlsHost:
+    """A virtual host: what TLS needs of it. ``name`` is compared with SNI. Clients may have no certificate."""
+
+    certificates: tuple[ServerCertificate, ...]  # by preference: the first that the client can verify is used
+    clients: ClientAuthorities = NO_CLIENT_AUTHORITIES
+    name: str = ""  # in lower case; empty: the server's own, which gets every other name too
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """How to start a gateway. Descriptors are open and configured. Their ownership passes to the gateway.
 
-    ``chain`` and ``key`` are PEM. ``gate`` is the address of the engine's ``struct se_gate``. Times are seconds.
+    The first of ``hosts`` is the server's own. ``gate`` is the address of the engine's ``struct se_gate``. Times are
+    seconds.
     """
 
     listeners: tuple[tuple[int, ...], ...]  # listening sockets, one tuple per worker
     tuns: tuple[int, ...]  # TUN queues, one per worker
-    chain: bytes
-    key: bytes
+    hosts: tuple[TlsHost, ...]
     gate: int
     max_connections: int
     max_sessions: int
@@ -286,7 +307,7 @@ class GatewayConfig:
     worker_filter: bytes = b""  # a seccomp program that each worker loads at its start; empty: none
     ipv4_pool: IPv4Network | None = None  # packets of clients to its broadcast address are dropped
     proxies: tuple[Network, ...] = ()  # whose connections begin with a PROXY header
-    clients: ClientAuthorities = NO_CLIENT_AUTHORITIES  # clients that are asked for a certificate may have none
+    ciphers: tuple[str, ...] = DEFAULT_CIPHERS  # of TLS, wolfSSL's names, by preference
 
 
 class OpenGateway(Protocol):
@@ -335,8 +356,8 @@ class Gateway(Protocol):
     def turns(self) -> tuple[int, ...]:
         """The turns that each worker's loop has made. Wakes every worker: a later call finds other numbers."""
 
-    def set_certificate(self, chain: bytes, key: bytes, clients: ClientAuthorities | None = None) -> None:
-        """Use another certificate (PEM) for new handshakes, and other authorities of clients unless ``None``.
+    def set_hosts(self, hosts: tuple[TlsHost, ...]) -> None:
+        """Use other certificates and authorities for new handshakes, of the same hosts in the same sequence.
 
         Raises ``GatewayError``, then nothing changes.
         """

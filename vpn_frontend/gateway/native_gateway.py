@@ -18,7 +18,6 @@ from vpn_frontend.gateway.interface import (
     Cause,
     ChannelDown,
     ChannelUp,
-    ClientAuthorities,
     ConnectionClosed,
     ConnectionData,
     ConnectionUp,
@@ -41,6 +40,7 @@ from vpn_frontend.gateway.interface import (
     TunnelParameters,
 )
 from vpn_frontend.gateway.limits import NO_LIMITS
+from vpn_frontend.gateway.native_hosts import set_hosts
 from vpn_frontend.gateway.native_limits import MAPPED, NativeBudget, pack_ranges, set_limits
 from vpn_frontend.settings import MAX_WORKERS
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         RangesPointer,
         Text,
     )
+    from vpn_frontend.gateway.interface import TlsHost
     from vpn_frontend.gateway.limits import TunnelLimits
     from vpn_frontend.settings import Address
 
@@ -120,11 +121,12 @@ class NativeGateway:
         self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
         self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
         self._stat_names = _stat_names()
-        self._clients = config.clients
+        self._host_names = tuple(host.name for host in config.hosts)
+        self._ciphers = config.ciphers
         given = _OwnedDescriptors(config)
         try:
             self._open(config)
-            self.set_certificate(config.chain, config.key)
+            self.set_hosts(config.hosts)
             given.hand_over(self._handle())
             self._start()
         except BaseException:
@@ -163,17 +165,12 @@ class NativeGateway:
         if lib.gw_start(self._handle(), error, ERROR_SIZE):
             raise GatewayError(_text(error))
 
-    def set_certificate(self, chain: bytes, key: bytes, clients: ClientAuthorities | None = None) -> None:
-        """Use another certificate for new handshakes. Raises ``GatewayError``, then nothing changes."""
-        error = ffi.new("char[]", ERROR_SIZE)
-        clients = clients or self._clients
-        buffers = {"chain": chain, "key": key, "client_ca": clients.ca, "client_crl": clients.crl}
-        tls: dict[str, int | Bytes] = {name: ffi.from_buffer("uint8_t[]", pem) for name, pem in buffers.items()}
-        tls.update({f"{name}_size": len(pem) for name, pem in buffers.items()})
-        tls["revocation_check"] = int(clients.revocation)
-        if lib.gw_set_tls(self._handle(), ffi.new("struct gw_tls *", tls), error, ERROR_SIZE):
-            raise GatewayError(_text(error))
-        self._clients = clients
+    def set_hosts(self, hosts: tuple[TlsHost, ...]) -> None:
+        """Use other certificates for new handshakes. Raises ``GatewayError``, then nothing changes."""
+        names = tuple(host.name for host in hosts)
+        if names != self._host_names:
+            raise GatewayError("the hosts are others than at the start")
+        set_hosts(self._handle(), hosts, self._ciphers)
 
     def send(self, connection_id: int, data: bytes) -> None:
         _check_command(lib.gw_connection_send(self._handle(), connection_id, data, len(data)), "send")
@@ -279,7 +276,10 @@ class NativeGateway:
             size = event.data_size
             payload = ffi.buffer(self._data + position, size)[:] if size else b""
             position += size
-            yield _READERS[event.kind](event, payload)
+            if event.kind == lib.GW_CONNECTION_UP:
+                yield _connection_up(event, payload, self._host_names[event.host])
+            else:
+                yield _READERS[event.kind](event, payload)
         if position:
             ffi.memmove(self._data, bytes(position), position)  # a password may have been in it
 
@@ -289,7 +289,7 @@ class NativeGateway:
         return self._gw
 
 
-def _connection_up(event: EventStruct, payload: bytes) -> ConnectionUp:
+def _connection_up(event: EventStruct, payload: bytes, host: str) -> ConnectionUp:
     return ConnectionUp(
         connection_id=event.connection,
         peer=unpack_address(bytes(event.peer)),
@@ -303,6 +303,7 @@ def _connection_up(event: EventStruct, payload: bytes) -> ConnectionUp:
         proof_key=payload[EXPORTED_KEY : 2 * EXPORTED_KEY],
         peer_certificate=payload[2 * EXPORTED_KEY :],
         local_address=unpack_address(bytes(event.local)),
+        host=host,
     )
 
 
@@ -320,9 +321,9 @@ def _channel_down(event: EventStruct, payload: bytes) -> ChannelDown:
     return ChannelDown(event.session, event.connection, CAUSES[event.cause], payload, _counters(event.counters))
 
 
-# What makes an event of a struct and its payload, by kind. A kind that is not here is a fault of the build.
+# What makes an event of a struct and its payload, by kind. A kind that is not here is a fault of the build. A new
+# connection needs the names of the hosts too.
 _READERS: dict[int, Callable[[EventStruct, bytes], GatewayEvent]] = {
-    lib.GW_CONNECTION_UP: _connection_up,
     lib.GW_CONNECTION_DATA: lambda event, payload: ConnectionData(event.connection, payload),
     lib.GW_CONNECTION_CLOSED: lambda event, _: ConnectionClosed(event.connection, CAUSES[event.cause]),
     lib.GW_CHANNEL_UP: lambda event, _: ChannelUp(event.session, event.connection),

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 if TYPE_CHECKING:
@@ -20,10 +22,24 @@ if TYPE_CHECKING:
     FileReader = Callable[[Path, int], bytes]  # at most so many bytes of a file; raises OSError
 
 MAX_FILE = 1024 * 1024  # bytes; a long chain has 20 KB
+MIN_RSA_BITS = 2048
 
 
 class CertificateError(Exception):
     """The files are not a certificate and its key. The text names the file and the cause."""
+
+
+class KeyType(IntEnum):
+    """What signs handshakes, numbered as ``enum gw_key_type``."""
+
+    RSA = 1
+    P256 = 2
+    P384 = 3
+    P521 = 4
+    ED25519 = 5
+
+
+CURVES = {"secp256r1": KeyType.P256, "secp384r1": KeyType.P384, "secp521r1": KeyType.P521}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +47,23 @@ class ServerCertificate:
     """``chain`` and ``key`` are PEM. ``sha1`` (hex, upper case) is compared by AnyConnect and protects nothing."""
 
     chain: bytes
-    key: bytes
+    key: bytes = field(repr=False)
+    key_type: KeyType
     sha1: str
     expires_at: datetime
+    ocsp: bytes = b""  # a response in DER that is stapled; empty: none
 
 
 def load_certificate(chain_file: Path, key_file: Path, read: FileReader | None = None) -> ServerCertificate:
     """Read both files, through ``read`` if the process may not itself. Raises ``CertificateError``."""
     chain, key = (read_file(path, read) for path in (chain_file, key_file))
+    return parse_certificate(chain, key, chain_file, key_file)
+
+
+def parse_certificate(
+    chain: bytes, key: bytes, chain_file: Path | str = "chain", key_file: Path | str = "key"
+) -> ServerCertificate:
+    """Check a chain and its key. Raises ``CertificateError``, which names the files."""
     try:
         leaf = x509.load_pem_x509_certificates(chain)[0]
     except ValueError as error:
@@ -50,7 +75,20 @@ def load_certificate(chain_file: Path, key_file: Path, read: FileReader | None =
     if _encode(leaf.public_key()) != _encode(private.public_key()):
         raise CertificateError(f"{key_file} is not the key of {chain_file}")
     fingerprint = hashlib.sha1(leaf.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest().upper()
-    return ServerCertificate(chain, key, fingerprint, leaf.not_valid_after_utc)
+    return ServerCertificate(chain, key, _key_type(private, key_file), fingerprint, leaf.not_valid_after_utc)
+
+
+def _key_type(key: object, file: Path | str) -> KeyType:
+    if isinstance(key, rsa.RSAPrivateKey):
+        if key.key_size < MIN_RSA_BITS:
+            raise CertificateError(f"{file}: {key.key_size} bits, an RSA key needs {MIN_RSA_BITS}")
+        return KeyType.RSA
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return KeyType.ED25519
+    found = CURVES.get(key.curve.name) if isinstance(key, ec.EllipticCurvePrivateKey) else None
+    if found is None:
+        raise CertificateError(f"{file}: no RSA, ECDSA (P-256, P-384, P-521) or Ed25519 key")
+    return found
 
 
 def certificate_problems(certificate: ServerCertificate, now: datetime | None = None) -> list[str]:

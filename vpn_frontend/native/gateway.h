@@ -28,6 +28,11 @@ enum gw_limit {
     GW_MTU_MIN = 576,               /* what every host must accept (RFC 791) */
     GW_EXPORTER_SIZE = 32,          /* bytes of each key that is exported from a TLS connection */
     GW_PEER_CERTIFICATE_MAX = 16384,    /* bytes of the peer's certificate, DER */
+    GW_SERVER_NAME_SIZE = 256,      /* bytes of a host name and its end (RFC 1035: 255) */
+    GW_HOSTS_MAX = 64,
+    GW_CERTIFICATES_MAX = 4,        /* of a host */
+    GW_OCSP_MAX = 16384,            /* bytes of an OCSP response */
+    GW_DHE_PER_SECOND = 20,         /* handshakes over finite fields, of all workers: the rest is refused */
     GW_BUDGETS = 2,                 /* of a session: its own, and one that it shares with others of its user */
     GW_RESTRICTION_NETWORKS_MAX = 65536,
     GW_RESTRICTION_PORTS_MAX = 256,
@@ -66,17 +71,34 @@ enum gw_offload {
     GW_OFFLOAD_ALL = 63,
 };
 
-/* PEM in memory. A second call of gw_set_tls replaces the context for later handshakes. With `client_ca` clients are asked for a
- * certificate of these CAs; one without any is accepted. NULL: none is asked for. With a revocation
- * check, a certificate needs a list of its issuer that is in date and does not name it. wolfSSL loads no list out of date. */
 enum gw_revocation_check { GW_REVOCATION_OFF = 0, GW_REVOCATION_LEAF = 1, GW_REVOCATION_CHAIN = 2 };
+enum gw_key_type { GW_KEY_RSA = 1, GW_KEY_P256 = 2, GW_KEY_P384 = 3, GW_KEY_P521 = 4, GW_KEY_ED25519 = 5 };
 
-struct gw_tls {
+/* A certificate of the server: PEM in memory, and an OCSP response in DER that is stapled as it is. */
+struct gw_certificate {
     const uint8_t *chain;  size_t chain_size;
     const uint8_t *key;    size_t key_size;
+    const uint8_t *ocsp;   size_t ocsp_size;    /* 0: none */
+    uint32_t key_type;              /* enum gw_key_type */
+};
+
+/* A virtual host. With `client_ca` clients are asked for a certificate of these CAs; one without any is accepted, and no session
+ * is resumed. With a revocation check, a certificate needs a list of its issuer that is in date and does not name it. wolfSSL loads
+ * no list out of date. */
+struct gw_tls_host {
+    const char *name;               /* SNI in lower case; not read of the first host, which gets every other name, and none */
+    const struct gw_certificate *certificates;  /* by preference: the first that the client can verify is used */
+    uint32_t certificate_count;     /* 1 to GW_CERTIFICATES_MAX */
     const uint8_t *client_ca;  size_t client_ca_size;
     const uint8_t *client_crl;  size_t client_crl_size;     /* any number of lists */
     uint32_t revocation_check;      /* enum gw_revocation_check: of the client's own certificate, or of the CAs between too */
+};
+
+/* A second call of gw_set_tls replaces everything for later handshakes. Sessions of before are not resumed then. */
+struct gw_tls {
+    const struct gw_tls_host *hosts;
+    uint32_t host_count;            /* 1 to GW_HOSTS_MAX */
+    const char *ciphers;            /* wolfSSL's names with ":" between, by preference. DHE suites: with RSA keys only */
 };
 
 /* Addresses: IPv4 as ::ffff:a.b.c.d; all zero: none of that family. */
@@ -131,6 +153,7 @@ struct gw_dtls_config {
     uint8_t name[32];               /* App-ID or session id: unguessable, unique among the sessions */
     uint8_t secret[48];             /* PSK, CERTIFICATE: the first 32 bytes are the key. RESUMPTION: the master secret */
     uint8_t suite[2];               /* RESUMPTION: cipher suite number of the TLS registry */
+    uint32_t host;                  /* index, set by the gateway: the host of the session's TLS connection */
 };
 
 enum gw_event_kind {
@@ -176,7 +199,8 @@ struct gw_event {
     uint16_t tls_version;           /* 0x0303, 0x0304 */
     uint16_t resumed;
     char cipher[48];
-    char server_name[256];          /* SNI, empty: none */
+    char server_name[GW_SERVER_NAME_SIZE];      /* SNI in lower case, empty: none, or none that is a name */
+    uint32_t host;                  /* CONNECTION_UP: index of the host whose certificate was used */
     struct gw_counters counters;    /* CHANNEL_DOWN, SESSION_CLOSED */
     uint32_t data_size;             /* bytes of this event at gw_events' data pointer, in the order of the events */
     uint32_t frees_place;           /* CONNECTION_CLOSED: the connection counts against max_connections until this is read */

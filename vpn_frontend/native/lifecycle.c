@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "dtls/udp_port.h"
 #include "tls/context.h"
+#include "tls/hosts.h"
 #include "worker_loop.h"
 
 #include <errno.h>
@@ -37,10 +38,6 @@ static int prepare(struct gw *g)
 {
     if (getrandom(&g->seed, sizeof(g->seed), 0) != (ssize_t)sizeof(g->seed))
         return -EIO;
-    g->tls = malloc(sizeof(*g->tls));
-    if (!g->tls)
-        return -ENOMEM;
-    gw_tls_holder_init(g->tls);
     g->proxies = calloc(g->config.proxy_count + 1, sizeof(*g->proxies));
     if (!g->proxies)
         return -ENOMEM;
@@ -75,7 +72,11 @@ gw *gw_open(const struct gw_config *config, char *error, size_t error_size)
     g->events.fd = -1;
     pthread_mutex_init(&g->sessions.lock, NULL);
     pthread_mutex_init(&g->batches.lock, NULL);
-    g->dtls = gw_dtls_hub_new(config->max_sessions, error, error_size);
+    snprintf(error, error_size, "out of memory");
+    g->tls = malloc(sizeof(*g->tls));
+    if (g->tls)
+        gw_tls_holder_init(g->tls);
+    g->dtls = g->tls ? gw_dtls_hub_new(config->max_sessions, g->tls, error, error_size) : NULL;
     if (!g->dtls) {
         gw_close(g);
         return NULL;
@@ -90,15 +91,18 @@ gw *gw_open(const struct gw_config *config, char *error, size_t error_size)
 
 int gw_set_tls(gw *g, const struct gw_tls *tls, char *error, size_t error_size)
 {
-    WOLFSSL_CTX *stream = gw_tls_context_new(tls, error, error_size);
-    WOLFSSL_CTX *datagrams = stream ? gw_dtls_context_new(tls, error, error_size) : NULL;
+    struct gw_tls_hosts *hosts = gw_tls_hosts_new(tls, error, error_size);
 
-    if (!datagrams) {
-        wolfSSL_CTX_free(stream);
+    if (!hosts)
         return -EINVAL;
+    for (uint32_t i = 0; i < hosts->count; i++) {
+        hosts->hosts[i].datagrams = gw_dtls_context_new(tls->hosts[i].certificates, error, error_size);
+        if (!hosts->hosts[i].datagrams) {
+            gw_tls_hosts_release(hosts);
+            return -EINVAL;
+        }
     }
-    gw_tls_holder_set(g->tls, stream);
-    gw_tls_holder_set(&g->dtls->contexts.certificate, datagrams);
+    gw_tls_holder_set(g->tls, hosts);
     return 0;
 }
 
@@ -117,7 +121,7 @@ static const char *unready(const gw *g)
 {
     if (g->running)
         return "started already";
-    if (!g->tls->context)
+    if (!g->tls->hosts)
         return "there is no certificate yet";
     return same_sockets(g) ? NULL : "every worker needs as many UDP sockets as the others";
 }

@@ -40,10 +40,15 @@ class TunnelRequest:
     full_ipv6: bool = False
     mobile: bool = False
     device_id: str = ""
-    dtls_psk: bool = False  # offers PSK-NEGOTIATE
+    dtls_suites: tuple[str, ...] = ()  # of X-DTLS-CipherSuite
     dtls12_suites: tuple[str, ...] = ()
     dtls13_suites: tuple[str, ...] = ()  # asks for DTLS 1.3 with the server's certificate
     master_secret: bytes = b""
+
+    @property
+    def dtls_psk(self) -> bool:
+        """True if it offers to negotiate a pre-shared key."""
+        return "PSK-NEGOTIATE" in self.dtls_suites
 
 
 def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
@@ -68,7 +73,7 @@ def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
         full_ipv6=given("x-cstp-full-ipv6-capability").strip().lower() == "true",
         mobile=platform.startswith(MOBILE_PLATFORMS) or license_kind == "mobile",
         device_id=_printable(given("x-anyconnect-identifier-device-uniqueid"), MAX_USER_AGENT),
-        dtls_psk="PSK-NEGOTIATE" in _suites(given("x-dtls-ciphersuite")),
+        dtls_suites=_suites(given("x-dtls-ciphersuite")),
         dtls12_suites=_suites(given("x-dtls12-ciphersuite")),
         dtls13_suites=_suites(given("x-dtls13-ciphersuite")),
         master_secret=_master_secret(given("x-dtls-master-secret")),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from vpn_frontend.gateway.interface import (
     DTLS12_SUITES,
     DTLS13_SUITES,
+    OC_DTLS12_SUITES,
     DtlsCertificate,
     DtlsOffer,
     DtlsPsk,
@@ -50,6 +51,7 @@ def choose_dtls(
     if "psk" in modes and request.dtls_psk and len(exporter_key) == KEY_SIZE:
         return DtlsPsk(secrets.token_bytes(NAME_SIZE), exporter_key)
     suite = next((suite for suite in DTLS12_SUITES if suite in request.dtls12_suites), None)
+    suite = suite or next((suite for suite in OC_DTLS12_SUITES if suite in request.dtls_suites), None)
     if "resumption" in modes and suite is not None and len(request.master_secret) == MASTER_SECRET_SIZE:
         return DtlsResumption(secrets.token_bytes(NAME_SIZE), request.master_secret, suite)
     return None
@@ -79,6 +81,6 @@ def render_dtls_headers(offer: DtlsOffer, session: SessionSettings, *, port: int
     return (
         *timers,
         ("X-DTLS-Session-ID", offer.session_id.hex()),
-        ("X-DTLS12-CipherSuite", offer.cipher),
+        ("X-DTLS-CipherSuite" if offer.cipher in OC_DTLS12_SUITES else "X-DTLS12-CipherSuite", offer.cipher),
         ("X-DTLS-MTU", str(mtu)),
     )

@@ -49,6 +49,7 @@ class Login:
     remote: RemoteLogin | None = None
     certificate_digest: bytes = b""  # SHA-256 of the client's certificate; empty: it had none
     address: Address | None = None  # of the client
+    host: str = ""  # the virtual host
 
 
 @dataclass(slots=True)

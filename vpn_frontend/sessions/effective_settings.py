@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings of one session, each with its origin.
 
-The user's own are over those that the authentication server sent, over its groups', over the server's.
+The user's own are over those that the authentication server sent, over its groups', over the virtual host's, over the
+server's.
 
 Overrides name a section and a key, as the configuration does. Every key of the sections can be overridden, except those
 in ``SERVER_ONLY``, so a new key needs no code here.
@@ -68,9 +69,9 @@ class EffectiveSettings:
     origins: Mapping[str, str] = field(default_factory=lambda: NO_ORIGINS)
 
     def origin_of(self, key: str) -> str:
-        """``global``, ``user NAME``, a ``RemoteLogin``'s origin, ``group NAME``, or ``group NAME (file)``.
+        """``global``, ``host NAME``, ``group NAME``, ``group NAME (file)``, a ``RemoteLogin``'s, or ``user NAME``.
 
-        The last is a group of the configuration.
+        A group with ``(file)`` is one of the configuration.
         """
         return self.origins.get(key, GLOBAL)
 
@@ -112,11 +113,16 @@ class SettingsResolver:
             bandwidth=settings.bandwidth,
             quota=settings.quota,
         )
+        hosts = ((host.name, host.auth.banner, host.overrides) for host in settings.hosts)
+        self._hosts = {
+            name: apply_overrides(replace(self._global, banner=banner), [(f"host {name}", overrides)])
+            for name, banner, overrides in hosts
+        }
         self._of_file = settings.groups
-        own = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.group_pools())
+        own = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.more_pools())
         self._pools = [str(pool) for pool in own if pool is not None]
         self._groups = groups
-        self._shared: dict[tuple[str, ...], EffectiveSettings] = {}
+        self._shared: dict[tuple[str, ...], EffectiveSettings] = {}  # by host and groups
 
     def set_groups(self, groups: Mapping[str, Overrides]) -> None:
         """Replace the groups that are not of the configuration."""
@@ -149,28 +155,31 @@ class SettingsResolver:
         given = {**_labels(self._of_file), **_labels(self._groups)}
         return {name: given[name] for name in self.group_names() if given.get(name)}
 
-    def resolve(self, user: UserRecord, groups: Iterable[str], remote: RemoteLogin | None = None) -> EffectiveSettings:
-        """The settings of one login. ``remote``: what the authentication server sent with it.
+    def resolve(
+        self, user: UserRecord, groups: Iterable[str], remote: RemoteLogin | None = None, host: str = ""
+    ) -> EffectiveSettings:
+        """The settings of one login at a virtual host. ``remote``: what the authentication server sent with it.
 
         Raises ``ValueError`` or ``TypeError`` for an override of a key that is not per session or not a key.
         """
-        below = self.resolve_groups(groups)
+        below = self.resolve_groups(groups, host)
         own = user_overrides(user)
         layers = [(f"user {user.name}", own)] if own else []
         if remote is not None and remote.overrides:
             layers.append((remote.origin, remote.overrides))
         return apply_overrides(below, layers) if layers else below
 
-    def resolve_groups(self, groups: Iterable[str]) -> EffectiveSettings:
+    def resolve_groups(self, groups: Iterable[str], host: str = "") -> EffectiveSettings:
         """The settings of a member of ``groups`` without overrides of its own. Raises as ``resolve``."""
+        base = self._hosts.get(host, self._global)
         names = tuple(name for name in groups if name in self._groups or name in self._of_file)
         if not names:
-            return self._global
-        found = self._shared.get(names)
+            return base
+        found = self._shared.get((host, *names))
         if found is None:
             if len(self._shared) >= MAX_SHARED:
                 self._shared.clear()
-            found = self._shared[names] = apply_overrides(self._global, self._layers(names))
+            found = self._shared[host, *names] = apply_overrides(base, self._layers(names))
         return found
 
     def _layers(self, names: Iterable[str]) -> Iterable[tuple[str, Overrides]]:

@@ -34,17 +34,22 @@ class RecentDisconnects:
             del self._kept[next(iter(self._kept))]
         self._kept[session.digest] = (session, now + grace)
 
-    def take_session(self, cookie: str, now: float) -> Session | None:
-        """The session that a client wants back, once. ``None``: there is none, or its time is over."""
-        digest = digest_of(cookie)
-        session, until = (None, now) if digest is None else self._kept.pop(digest, (None, now))
-        return session if now < until else None
+    def take_session(self, cookie: str, now: float, host: str = "") -> Session | None:
+        """The session of ``host`` that a client wants back, once. ``None``: there is none, or its time is over."""
+        kept = self._take(cookie, host)
+        return kept[0] if kept is not None and now < kept[1] else None
 
-    def forget_session(self, cookie: str) -> None:
+    def forget_session(self, cookie: str, host: str = "") -> None:
         """The user logged out."""
+        self._take(cookie, host)
+
+    def _take(self, cookie: str, host: str) -> tuple[Session, float] | None:
+        """Take it out, unless it is of another host."""
         digest = digest_of(cookie)
-        if digest is not None:
-            self._kept.pop(digest, None)
+        kept = None if digest is None else self._kept.get(digest)
+        if digest is None or kept is None or kept[0].host != host:
+            return None
+        return self._kept.pop(digest)
 
     def forget_user(self, user: str) -> None:
         """The sessions of ``user`` were ended by an operator."""

@@ -55,6 +55,7 @@ class Peer:
     proof_key: bytes = field(default=b"", repr=False)  # TLS 1.3 only, see docs/dtls.md
     peer_certificate: bytes = field(default=b"", repr=False)  # DER, verified by TLS; empty: none
     local_address: Address | None = None  # the server's, that it connected to
+    host: str = ""  # the virtual host that answered
 
     @property
     def certificate_digest(self) -> bytes:
@@ -80,6 +81,7 @@ class Session:
     login_address: Address | None = None
     digest: bytes = b""  # of its cookie
     certificate_digest: bytes = b""  # SHA-256 of its client's certificate at login; empty: it had none
+    host: str = ""  # the virtual host that it logged in at: its cookie opens nothing at another
     phase: Phase = Phase.WAITING
     peer: Peer | None = None
     hostname: str = ""

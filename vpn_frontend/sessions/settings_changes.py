@@ -63,7 +63,7 @@ class SettingsChanges:
         for session in self._living(self._index.find_by_user(after.name)):
             groups = merge_groups(session.groups, before.groups, after.groups)
             user = replace(after, external=session.user.external)
-            settings = self._resolver.resolve(user, groups, session.remote)
+            settings = self._resolver.resolve(user, groups, session.remote, session.host)
             cut += self._put(session, user, groups, settings, now, dry_run=dry_run)
         return cut + self._cut_excess(after.name, cut, now, dry_run=dry_run)
 
@@ -76,7 +76,7 @@ class SettingsChanges:
         cut: list[Session] = []
         users: dict[str, None] = {}
         for session in self._living(self._index):
-            settings = resolver.resolve(session.user, session.groups, session.remote)
+            settings = resolver.resolve(session.user, session.groups, session.remote, session.host)
             if settings.changed_keys(session.settings):
                 users[session.user.name] = None
                 cut += self._put(session, session.user, session.groups, settings, now, dry_run=dry_run)
@@ -88,7 +88,7 @@ class SettingsChanges:
         """Take the user's present record for a session that connects again."""
         if not user.external:
             session.groups = merge_groups(session.groups, session.user.groups, user.groups)
-        settings = self._resolver.resolve(user, session.groups, session.remote)
+        settings = self._resolver.resolve(user, session.groups, session.remote, session.host)
         changed = settings.changed_keys(session.settings) if settings is not session.settings else ()
         session.user, session.settings = user, settings
         if changed:

@@ -78,7 +78,7 @@ class SessionTable:
         self._recorder = recorder
         self._events = events
         self._wall_clock = wall_clock
-        self._pools = AddressPools(settings.network.ipv4_pool, settings.network.ipv6_pool, settings.group_pools())
+        self._pools = AddressPools(settings.network.ipv4_pool, settings.network.ipv6_pool, settings.more_pools())
         self._index = SessionIndex()
         self._ledger = UsageLedger(local_day(wall_clock()), used_so_far)
         self._traffic = TrafficLimits(gateway, self._index, self._ledger)
@@ -122,10 +122,10 @@ class SessionTable:
         return self._index.tunnel_count
 
     def find_refusal(
-        self, user: UserRecord, groups: Sequence[str], remote: RemoteLogin | None = None
+        self, user: UserRecord, groups: Sequence[str], remote: RemoteLogin | None = None, host: str = ""
     ) -> AccessRefusal | None:
         """Why a user of these groups may not be connected now. ``None``: the settings allow it."""
-        settings = self._resolver.resolve(user, groups, remote)
+        settings = self._resolver.resolve(user, groups, remote, host)
         if settings.quota.day or settings.quota.month:
             self._traffic.account_user(user.name)
         return find_refusal(settings, user.name, self._ledger, self._wall_clock())
@@ -136,7 +136,7 @@ class SessionTable:
         if evicted is not None:
             self._closer.close_session(evicted, CloseReason.REPLACED, now)
         remote = login.remote
-        settings = self._resolver.resolve(login.user, login.groups, remote)
+        settings = self._resolver.resolve(login.user, login.groups, remote, login.host)
         session = Session(
             id=(remote and remote.session_id) or secrets.token_hex(8),
             number=next(self._numbers),
@@ -152,31 +152,34 @@ class SessionTable:
             remote=remote,
             certificate_digest=login.certificate_digest,
             login_address=login.address,
+            host=login.host,
             check_at=next_check(settings, self._wall_clock()),
         )
         cookie = self._index.add_session(session)
         self._pending.add_login(session)
         return cookie
 
-    def log_out(self, cookie: str, now: float) -> None:
+    def log_out(self, cookie: str, now: float, host: str = "") -> None:
         session = self._index.find_by_cookie(cookie)
-        self._disconnects.forget_session(cookie)
-        if session is not None:
+        self._disconnects.forget_session(cookie, host)
+        if session is not None and session.host == host:
             self._closer.close_session(session, CloseReason.LOGOUT, now)
 
-    def find_session(self, cookie: str) -> Session:
-        """Raises ``CookieError``."""
+    def find_session(self, cookie: str, host: str = "") -> Session:
+        """The session of a cookie that was given out at ``host``. Raises ``CookieError``."""
         session = self._index.find_by_cookie(cookie)
         if session is None or session.phase >= Phase.CLOSING:
             raise CookieError
+        if session.host != host:
+            raise CookieError("another_host")
         return session
 
-    def find_returning(self, cookie: str, now: float) -> Session:
+    def find_returning(self, cookie: str, now: float, host: str = "") -> Session:
         """The session of a CONNECT, also of a client that disconnected a moment ago. Raises ``CookieError``."""
-        former = self._disconnects.take_session(cookie, now)
+        former = self._disconnects.take_session(cookie, now, host)
         if former is None:
-            return self.find_session(cookie)
-        settings = self._resolver.resolve(former.user, former.groups, former.remote)
+            return self.find_session(cookie, host)
+        settings = self._resolver.resolve(former.user, former.groups, former.remote, former.host)
         session = Session(
             id=secrets.token_hex(8),
             user=former.user,
@@ -192,16 +195,17 @@ class SessionTable:
             digest=former.digest,
             certificate_digest=former.certificate_digest,
             login_address=former.login_address,
+            host=former.host,
             check_at=next_check(settings, self._wall_clock()),
         )
         self._index.restore_session(session)
         self._pending.add_login(session)
         return session
 
-    def find_profile(self, cookie: str) -> str:
+    def find_profile(self, cookie: str, host: str = "") -> str:
         """The client profile of the session. Empty: it has none, or the cookie names no session."""
         try:
-            return self.find_session(cookie).settings.profile
+            return self.find_session(cookie, host).settings.profile
         except CookieError:
             return ""
 

@@ -14,11 +14,9 @@ from ipaddress import ip_address
 from itertools import count
 
 from vpn_frontend.gateway.interface import (
-    NO_CLIENT_AUTHORITIES,
     Cause,
     ChannelDown,
     ChannelUp,
-    ClientAuthorities,
     ConnectionClosed,
     ConnectionData,
     ConnectionUp,
@@ -33,6 +31,7 @@ from vpn_frontend.gateway.interface import (
     SessionAlive,
     SessionClosed,
     SessionIdle,
+    TlsHost,
     TunnelParameters,
 )
 from vpn_frontend.gateway.limits import NO_LIMITS, TunnelLimits
@@ -79,27 +78,37 @@ class MemoryGateway:
         self.connections: set[int] = set()
         self.accepting = True
         self.held = False
-        self.certificate = (b"", b"")
-        self.clients = NO_CLIENT_AUTHORITIES
+        self.hosts: tuple[TlsHost, ...] = ()
         self._max_sessions = max_sessions
         self._queue: deque[GatewayEvent] = deque()
         self._ids = count(1)
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def __call__(self, config: GatewayConfig) -> MemoryGateway:
-        self.certificate = (config.chain, config.key)
-        self.clients = config.clients
+        self.hosts = config.hosts
         return self
 
     # What peers do
 
-    def connect(self, address: str = "192.0.2.1", port: int = 40_000, tls_version: str = "TLSv1.3") -> int:
+    def connect(
+        self, address: str = "192.0.2.1", port: int = 40_000, tls_version: str = "TLSv1.3", host: str = ""
+    ) -> int:
         connection_id = next(self._ids)
         self.connections.add(connection_id)
         peer = ip_address(address)
         self._tell(
             ConnectionUp(
-                connection_id, peer, port, 443, tls_version, "TLS13-AES256-GCM-SHA384", "", False, bytes(32), bytes(32)
+                connection_id,
+                peer,
+                port,
+                443,
+                tls_version,
+                "TLS13-AES256-GCM-SHA384",
+                host,
+                False,
+                bytes(32),
+                bytes(32),
+                host=host,
             )
         )
         return connection_id
@@ -224,9 +233,8 @@ class MemoryGateway:
     def turns(self) -> tuple[int, ...]:
         return ()
 
-    def set_certificate(self, chain: bytes, key: bytes, clients: ClientAuthorities | None = None) -> None:
-        self.certificate = (chain, key)
-        self.clients = clients or self.clients
+    def set_hosts(self, hosts: tuple[TlsHost, ...]) -> None:
+        self.hosts = hosts
 
     def hold(self) -> None:
         self.held = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ocsentry.configuration.host_section import pair_files
 from ocsentry.privileges.helper.scope import Scope
 from vpn_frontend.server import tun_device
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 def scope_of(config: LoadedConfig) -> Scope:
     """The files, the device, the pools and the endpoints of the VPN, and what its packet filter spares."""
     vpn, policy = config.vpn, config.values.policy
-    pools = (vpn.network.ipv4_pool, vpn.network.ipv6_pool, *vpn.group_pools())
+    pools = (vpn.network.ipv4_pool, vpn.network.ipv6_pool, *vpn.more_pools())
     return Scope(
-        files={"vpn.certificate": vpn.certificate, "vpn.private_key": vpn.private_key, **_secret_files(config)},
+        files=_certificate_files(config) | _secret_files(config),
         device=tun_device(vpn),
         networks=tuple(pool for pool in pools if pool is not None),
         listeners=tuple(map(str, vpn.listen)),
@@ -27,6 +28,18 @@ def scope_of(config: LoadedConfig) -> Scope:
         packet_filter=policy.kernel == "nftables",
         never_block=policy.never_block,
     )
+
+
+def _certificate_files(config: LoadedConfig) -> dict[str, Path]:
+    """What TLS reads again while the server runs, by its keys."""
+    vpn = config.values.vpn
+    found = {"vpn.certificate": vpn.certificate, "vpn.private_key": vpn.private_key}
+    if vpn.ocsp_response is not None:
+        found["vpn.ocsp_response"] = vpn.ocsp_response
+    found |= dict(pair_files("vpn", vpn.certificates))
+    for host in vpn.host:
+        found |= dict(host.files())
+    return found
 
 
 def _secret_files(config: LoadedConfig) -> dict[str, Path]:

@@ -38,6 +38,6 @@ class PamScope:
 def pam_scope_of(config: LoadedConfig) -> PamScope | None:
     """The scope that the configuration asks for; ``None``: it does not use PAM."""
     auth = config.values.auth
-    if "pam" not in config.vpn.auth.named_methods:
+    if "pam" not in config.vpn.method_names():
         return None
     return PamScope(auth.pam.service, auth.pam.gid_min, auth.timeout)

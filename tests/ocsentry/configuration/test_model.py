@@ -25,6 +25,7 @@ from admin_api.session_settings.sections import (
 from ocsentry.configuration import auth_section, model
 from ocsentry.configuration.auth_section import AuthSection
 from ocsentry.configuration.fields import Section
+from ocsentry.configuration.host_section import HostSection
 from ocsentry.configuration.model import Config, ConfigError, VpnSection, find_config, load_config
 from ocsentry.configuration.rendered_docs import PAGES, render_page
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU
@@ -76,7 +77,9 @@ def test_defaults_and_bounds_are_those_of_the_vpn():
         AuthSettings: AuthSection, VpnSettings: VpnSection, BandwidthSettings: BandwidthSection,
         QuotaSettings: QuotaSection,
     }  # fmt: skip
-    elsewhere = defaultdict(set, {VpnSettings: {"auth", "groups"}, AuthSettings: {"group_rules"}})  # other tables
+    elsewhere = defaultdict(
+        set, {VpnSettings: {"auth", "groups", "hosts"}, AuthSettings: {"group_rules"}}
+    )  # other tables
     for settings, section in sections.items():
         tables = {name for name, entry in section.model_fields.items() if is_table(entry.annotation)}
         expected = {field.name for field in fields(settings)} - elsewhere[settings] - tables
@@ -86,6 +89,8 @@ def test_defaults_and_bounds_are_those_of_the_vpn():
 
 
 def is_table(annotation: object) -> bool:
+    if annotation == tuple[HostSection, ...]:
+        return True
     return isinstance(annotation, type) and issubclass(annotation, Section)
 
 

@@ -7,6 +7,7 @@ from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
 from vpn_frontend.auth.supervised_method import supervise
+from vpn_frontend.connections.host import Host
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway.interface import (
     ChannelDown,
@@ -42,7 +43,7 @@ class Front:
             events=lab.events,
         )
         self.connections = PreTunnelConnections(
-            lab.settings, portal, gateway=lab.gateway, sessions=lab.table, authenticator=authenticator,
+            lab.settings, {"": Host("", portal, authenticator)}, gateway=lab.gateway, sessions=lab.table,
             events=lab.events, clock=lambda: lab.now, pages=pages,
         )  # fmt: skip
 

@@ -84,7 +84,7 @@ async def test_a_client_is_asked_for_its_certificate(make_front):
     assert b"<client-cert-request/>" in answer
     assert b"<form" not in answer
     assert b"Set-Cookie" not in answer
-    assert len(front.connections.portal.logins) == 0, "asking costs no memory"
+    assert len(front.connections._hosts[""].portal.logins) == 0, "asking costs no memory"
 
 
 @pytest.mark.asyncio

@@ -176,7 +176,7 @@ async def test_answers_are_bounded(make_rounds, monkeypatch):
     contexts = [context_of(await front.post(REPLY.format("alice", "secret"))) for _ in range(3)]
     for code in ("1", "2"):
         answers = [await front.post(CODE.format(code), context) for context in contexts]
-    assert len(front.connections.portal.logins._answers) == 2
+    assert len(front.connections._hosts[""].portal.logins._answers) == 2
     again = [await front.post(CODE.format("2"), context) for context in contexts]
     assert [one == other for one, other in zip(answers, again, strict=True)] == [False, True, True]
 

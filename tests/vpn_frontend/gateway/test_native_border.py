@@ -11,9 +11,11 @@ import pytest
 import vpn_frontend
 from vpn_frontend._gateway import ffi, lib
 from vpn_frontend.gateway import descriptors, native_gateway
-from vpn_frontend.gateway.interface import DTLS12_SUITES, Cause, Offload
+from vpn_frontend.gateway.interface import DTLS12_SUITES, OC_DTLS12_SUITES, Cause, Offload
 from vpn_frontend.gateway.limits import MAX_BUDGETS
+from vpn_frontend.gateway.server_certificate import KeyType
 from vpn_frontend.protocol.constants import MIN_MTU
+from vpn_frontend.settings import MAX_CERTIFICATES, MAX_HOSTS
 from vpn_frontend.validation import MAX_WORKERS
 
 STUB = ast.parse(Path(vpn_frontend.__file__).with_name("_gateway.pyi").read_text(encoding="utf-8"))
@@ -72,18 +74,24 @@ def test_causes_are_numbered_alike():
     assert {cause.name: cause.value for cause in Cause} == enumerators("gw_cause", "GW_CAUSE_")
 
 
+def test_keys_and_bounds_of_hosts_are_alike():
+    assert {kind.name: kind.value for kind in KeyType} == enumerators("gw_key_type", "GW_KEY_")
+    assert (MAX_HOSTS + 1, MAX_CERTIFICATES + 1) == (lib.GW_HOSTS_MAX, lib.GW_CERTIFICATES_MAX)
+
+
 def test_offloads_are_numbered_alike():
     made = enumerators("gw_offload", "GW_OFFLOAD_")
     assert {offload.name: offload.value for offload in Offload} | {"ALL": Offload.ALL.value} == made
 
 
 def test_every_event_is_translated():
-    assert native_gateway._READERS.keys() == set(enumerators("gw_event_kind", "").values())
+    kinds = set(enumerators("gw_event_kind", "").values())
+    assert native_gateway._READERS.keys() | {lib.GW_CONNECTION_UP} == kinds, "the reader of a connection needs more"
 
 
 def test_the_suites_of_dtls_are_the_cores():
     suite = ffi.new("uint8_t[2]")
-    assert [lib.gw_dtls_suite_find(name.encode(), suite) for name in DTLS12_SUITES] == [0] * len(DTLS12_SUITES)
+    assert [lib.gw_dtls_suite_find(name.encode(), suite) for name in (*DTLS12_SUITES, *OC_DTLS12_SUITES)] == [0] * 8
 
 
 def test_limits_of_the_settings_are_the_cores():

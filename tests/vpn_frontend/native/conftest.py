@@ -12,6 +12,7 @@ import select
 import socket
 import ssl
 import struct
+import subprocess
 import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -28,15 +29,18 @@ from tests.vpn_frontend.native.dtls_lab import DtlsLab, compile_client
 from tests.vpn_frontend.native.offload_harness import build_offloads
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend.gateway.interface import (
+    NO_CLIENT_AUTHORITIES,
     ConnectionClosed,
     ConnectionData,
     ConnectionUp,
     GatewayConfig,
     SessionClosed,
+    TlsHost,
     TunnelParameters,
 )
 from vpn_frontend.gateway.limits import NO_LIMITS
 from vpn_frontend.gateway.native_gateway import open_gateway
+from vpn_frontend.gateway.server_certificate import parse_certificate
 from vpn_frontend.gateway.sockets import bind_listeners, start_listening
 from vpn_frontend.settings import Endpoint
 
@@ -237,7 +241,9 @@ class Client:
 class Bench:
     """A running gateway with the test's ends of its TUN queues."""
 
-    def __init__(self, gate, pair, workers=1, listen="127.0.0.1", **options):
+    def __init__(
+        self, gate, pair, workers=1, listen="127.0.0.1", clients=NO_CLIENT_AUTHORITIES, more=(), hosts=(), **options
+    ):
         ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
         self.tun = [ours for ours, _ in ends]
         for ours in self.tun:
@@ -256,8 +262,7 @@ class Bench:
             GatewayConfig(
                 listeners=listeners,
                 tuns=tuple(theirs.detach() for _, theirs in ends),
-                chain=pair[0],
-                key=pair[1],
+                hosts=(TlsHost(tuple(parse_certificate(*one) for one in (pair, *more)), clients), *hosts),
                 gate=gate.address,
                 **limits | options,
             )
@@ -358,6 +363,24 @@ def wire():
         terminate=TERMINATE, connection_closed=ConnectionClosed, outside4=IPv4Address("198.51.100.1"),
         outside6=IPv6Address("2001:db8::1"),
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def openssl():
+    """``openssl(port, *switches)``: what ``openssl s_client`` prints of a handshake."""
+
+    def connect(port, *switches):
+        run = subprocess.run(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *switches],
+            input="",
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        return run.stdout + run.stderr
+
+    return connect
 
 
 @pytest.fixture(scope="session")

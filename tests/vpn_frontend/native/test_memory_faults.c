@@ -63,7 +63,9 @@ static void accept_all(void *engine, const struct se_request *request, struct se
 
 static const struct se_gate gate = { .abi = SE_GATE_ABI, .request_size = sizeof(struct se_request),
                                      .verdict_size = sizeof(struct se_verdict), .decide = accept_all };
-static struct gw_tls certificate;
+static struct gw_certificate certificate = { .key_type = GW_KEY_P256 };
+static const struct gw_tls_host host = { .certificates = &certificate, .certificate_count = 1 };
+static const struct gw_tls tls = { .hosts = &host, .host_count = 1, .ciphers = "TLS13-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256" };
 
 static const uint8_t *read_file(const char *name, size_t *size)
 {
@@ -125,7 +127,7 @@ static bool open_site(struct site *site)
 
     *site = (struct site){ .tun = { -1, -1 } };
     site->gateway = gw_open(&config, error, sizeof(error));
-    if (!site->gateway || gw_set_tls(site->gateway, &certificate, error, sizeof(error)))
+    if (!site->gateway || gw_set_tls(site->gateway, &tls, error, sizeof(error)))
         return false;
     for (uint32_t i = 0; i < WORKERS; i++)
         if (hand_over(site, i))

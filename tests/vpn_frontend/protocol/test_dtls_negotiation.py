@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from vpn_frontend.gateway.interface import DTLS12_SUITES, DTLS13_SUITES, DtlsCertificate, DtlsPsk, DtlsResumption
+from vpn_frontend.gateway.interface import (
+    DTLS12_SUITES,
+    DTLS13_SUITES,
+    OC_DTLS12_SUITES,
+    DtlsCertificate,
+    DtlsPsk,
+    DtlsResumption,
+)
 from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.protocol.dtls_negotiation import choose_dtls, render_dtls_headers
 from vpn_frontend.settings import SessionSettings
@@ -16,7 +23,9 @@ def render(offer, **session):
 
 
 def test_psk_wins_with_the_key_of_the_connection():
-    offer = choose_dtls(TunnelRequest(dtls_psk=True, dtls12_suites=DTLS12_SUITES, master_secret=SECRET), KEY)
+    offer = choose_dtls(
+        TunnelRequest(dtls_suites=("PSK-NEGOTIATE",), dtls12_suites=DTLS12_SUITES, master_secret=SECRET), KEY
+    )
     assert isinstance(offer, DtlsPsk)
     assert offer.key == KEY
     headers = render(offer)
@@ -37,8 +46,19 @@ def test_resumption_takes_the_client_s_secret_and_the_best_common_suite():
     assert "X-DTLS-CipherSuite" not in headers
 
 
+def test_openconnect_s_names_are_answered_in_its_header():
+    for suite in OC_DTLS12_SUITES:
+        offer = choose_dtls(TunnelRequest(dtls_suites=("AES128-SHA", suite), master_secret=SECRET), KEY)
+        assert (offer.master_secret, offer.cipher) == (SECRET, suite)
+        headers = render(offer)
+        assert headers["X-DTLS-CipherSuite"] == suite
+        assert "X-DTLS12-CipherSuite" not in headers
+
+
 def test_a_client_that_asks_over_tls_1_3_gets_the_certificate():
-    asking = TunnelRequest(dtls_psk=True, dtls13_suites=("TLS_UNKNOWN", DTLS13_SUITES[1], DTLS13_SUITES[0]))
+    asking = TunnelRequest(
+        dtls_suites=("PSK-NEGOTIATE",), dtls13_suites=("TLS_UNKNOWN", DTLS13_SUITES[1], DTLS13_SUITES[0])
+    )
     offer = choose_dtls(asking, KEY, SECRET[:32])
     assert isinstance(offer, DtlsCertificate)
     assert offer.key == SECRET[:32]
@@ -48,12 +68,12 @@ def test_a_client_that_asks_over_tls_1_3_gets_the_certificate():
     assert headers["X-DTLS13-Proof"] == "EXPORTER-ocsentry-dtls13-key:EXPORTER-ocsentry-dtls13-proof"
     assert "X-DTLS-CipherSuite" not in headers
     assert isinstance(choose_dtls(asking, KEY), DtlsPsk), "not over TLS 1.2"
-    unknown = TunnelRequest(dtls_psk=True, dtls13_suites=("TLS_UNKNOWN",))
+    unknown = TunnelRequest(dtls_suites=("PSK-NEGOTIATE",), dtls13_suites=("TLS_UNKNOWN",))
     assert isinstance(choose_dtls(unknown, KEY, SECRET[:32]), DtlsPsk)
 
 
 def test_a_client_that_does_not_ask_gets_no_header_of_the_certificate():
-    for request in (TunnelRequest(dtls_psk=True), LEGACY):
+    for request in (TunnelRequest(dtls_suites=("PSK-NEGOTIATE",)), LEGACY):
         assert not any(name.startswith("X-DTLS13") for name in render(choose_dtls(request, KEY, SECRET[:32])))
 
 
@@ -61,7 +81,7 @@ def test_a_client_that_does_not_ask_gets_no_header_of_the_certificate():
     ("request_", "key"),
     [
         (TunnelRequest(), KEY),
-        (TunnelRequest(dtls_psk=True), b""),
+        (TunnelRequest(dtls_suites=("PSK-NEGOTIATE",)), b""),
         (TunnelRequest(dtls12_suites=("AES128-SHA",), master_secret=SECRET), KEY),
         (TunnelRequest(dtls12_suites=DTLS12_SUITES), KEY),
     ],
@@ -97,6 +117,6 @@ def test_dtls_is_probed_twice_as_often_and_rekeyed_later():
 )
 def test_a_way_that_is_switched_off_is_not_offered(modes, kind):
     asking = TunnelRequest(
-        dtls_psk=True, dtls13_suites=DTLS13_SUITES, dtls12_suites=DTLS12_SUITES, master_secret=SECRET
+        dtls_suites=("PSK-NEGOTIATE",), dtls13_suites=DTLS13_SUITES, dtls12_suites=DTLS12_SUITES, master_secret=SECRET
     )
     assert isinstance(choose_dtls(asking, KEY, KEY, modes=modes), kind)

@@ -14,7 +14,7 @@ from vpn_frontend.sessions.admission import CookieError
 USER_QUIT = (Cause.PEER_DISCONNECT, b"\xb0user quit")
 
 
-PSK = TunnelRequest(dtls_psk=True)
+PSK = TunnelRequest(dtls_suites=("PSK-NEGOTIATE",))
 
 
 def only_session(lab):

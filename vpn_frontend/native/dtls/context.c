@@ -13,17 +13,26 @@ static const char psk_suites[] =
     "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256:TLS13-CHACHA20-POLY1305-SHA256:"
     "PSK-AES256-GCM-SHA384:PSK-AES128-GCM-SHA256:PSK-CHACHA20-POLY1305";
 
+/* Resumption exchanges no keys, so suites of every kind serve. */
 static const struct suite {
     const char *name;
     uint8_t number[2];
 } resumption_suites[] = {
     { "ECDHE-RSA-AES256-GCM-SHA384", { 0xc0, 0x30 } },
     { "ECDHE-RSA-AES128-GCM-SHA256", { 0xc0, 0x2f } },
+    { "DHE-RSA-AES256-GCM-SHA384", { 0x00, 0x9f } },
+    { "DHE-RSA-AES128-GCM-SHA256", { 0x00, 0x9e } },
+    { "AES256-GCM-SHA384", { 0x00, 0x9d } },
+    { "AES128-GCM-SHA256", { 0x00, 0x9c } },
+    { "OC-DTLS1_2-AES256-GCM", { 0x00, 0x9d } },
+    { "OC-DTLS1_2-AES128-GCM", { 0x00, 0x9c } },
 };
 
 static const char certificate_suites[] = "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256:TLS13-CHACHA20-POLY1305-SHA256";
 
-static const char resumption_list[] = "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256";
+static const char resumption_list[] =
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256:"
+    "AES256-GCM-SHA384:AES128-GCM-SHA256";
 
 #define SUITES (sizeof(resumption_suites) / sizeof(*resumption_suites))
 
@@ -147,12 +156,12 @@ static int set_up(WOLFSSL_CTX *context, const char *suites, int lowest, char *er
     return 0;
 }
 
-WOLFSSL_CTX *gw_dtls_context_new(const struct gw_tls *tls, char *error, size_t error_size)
+WOLFSSL_CTX *gw_dtls_context_new(const struct gw_certificate *certificate, char *error, size_t error_size)
 {
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfDTLSv1_3_server_method());
 
     if (set_up(context, certificate_suites, WOLFSSL_DTLSV1_3, error, error_size) ||
-        gw_tls_use_certificate(context, tls, error, error_size)) {
+        gw_tls_use_certificate(context, certificate, error, error_size)) {
         wolfSSL_CTX_free(context);
         return NULL;
     }
@@ -164,7 +173,6 @@ int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t
 {
     int status;
 
-    gw_tls_holder_init(&contexts->certificate);
     contexts->psk = wolfSSL_CTX_new(wolfDTLS_server_method());
     contexts->resumption = wolfSSL_CTX_new(wolfDTLSv1_2_server_method());
     status = set_up(contexts->psk, psk_suites, WOLFSSL_DTLSV1_2, error, error_size);
@@ -190,26 +198,32 @@ void gw_dtls_contexts_free(struct gw_dtls_contexts *contexts)
     if (contexts->resumption)
         wolfSSL_CTX_free(contexts->resumption);
     contexts->psk = contexts->resumption = NULL;
-    gw_tls_holder_free(&contexts->certificate);
 }
 
-static WOLFSSL *object_new(struct gw_dtls_contexts *contexts, uint32_t mode)
+/* Of the host that the session logged in at. Hosts may have been replaced since, but not their number. */
+static WOLFSSL *object_of_host(struct gw_tls_holder *holder, uint32_t host)
 {
-    WOLFSSL_CTX *certificate;
-    WOLFSSL *ssl;
+    struct gw_tls_hosts *hosts = gw_tls_holder_take(holder);
+    WOLFSSL *ssl = hosts && host < hosts->count ? gw_tls_object(hosts->hosts[host].datagrams) : NULL;
 
-    if (mode == GW_DTLS_PSK)
-        return gw_tls_object(contexts->psk);
-    if (mode == GW_DTLS_RESUMPTION)
-        return gw_tls_object(contexts->resumption);
-    certificate = mode == GW_DTLS_CERTIFICATE ? gw_tls_holder_take(&contexts->certificate) : NULL;
-    if (!certificate)
-        return NULL;
-    ssl = gw_tls_object(certificate);
-    wolfSSL_CTX_free(certificate);
+    gw_tls_hosts_release(hosts);
     if (ssl)
         wolfSSL_KeepArrays(ssl);    /* the proof needs secrets of the handshake */
     return ssl;
+}
+
+static WOLFSSL *object_new(struct gw_dtls_contexts *contexts, const struct gw_dtls_config *config)
+{
+    switch (config->mode) {
+    case GW_DTLS_PSK:
+        return gw_tls_object(contexts->psk);
+    case GW_DTLS_RESUMPTION:
+        return gw_tls_object(contexts->resumption);
+    case GW_DTLS_CERTIFICATE:
+        return object_of_host(contexts->hosts, config->host);
+    default:
+        return NULL;
+    }
 }
 
 WOLFSSL *gw_dtls_new(struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, const uint8_t secret[GW_COOKIE_SECRET_SIZE],
@@ -220,7 +234,7 @@ WOLFSSL *gw_dtls_new(struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, c
 
     if (peer_size > sizeof(copy))
         return NULL;
-    ssl = object_new(contexts, io->config->mode);
+    ssl = object_new(contexts, io->config);
     if (!ssl)
         return NULL;
     wolfSSL_SetIOReadCtx(ssl, io);

@@ -17,6 +17,7 @@
 #include "dtls/proof.h"
 #include "gateway.h"
 #include "tls/context.h"
+#include "tls/hosts.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
@@ -36,7 +37,7 @@ struct gw_dtls_io {
 
 struct gw_dtls_contexts {
     WOLFSSL_CTX *psk, *resumption;
-    struct gw_tls_holder certificate;
+    struct gw_tls_holder *hosts;        /* not owned: the hosts have the contexts of their certificates */
 };
 
 struct gw_dtls_facts {
@@ -52,8 +53,8 @@ enum gw_dtls_result {
 };
 
 /* Returns a context with the certificate, owned by the caller; NULL: `error` has the reason. */
-WOLFSSL_CTX *gw_dtls_context_new(const struct gw_tls *tls, char *error, size_t error_size);
-/* After a failure, too, gw_dtls_contexts_free is due. */
+WOLFSSL_CTX *gw_dtls_context_new(const struct gw_certificate *certificate, char *error, size_t error_size);
+/* `hosts` is set already. After a failure, too, gw_dtls_contexts_free is due. */
 int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t error_size);
 void gw_dtls_contexts_free(struct gw_dtls_contexts *contexts);
 

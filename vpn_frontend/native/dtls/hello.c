@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "dtls/hello.h"
 
+#include "cursor.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -8,42 +10,6 @@
 #define EXTENSION_PRE_SHARED_KEY 41u
 #define EXTENSION_SUPPORTED_VERSIONS 43u
 #define VERSION_DTLS_1_3 0xfefcu
-
-/* The unread rest of a datagram. A read past its end sets `bad` for good. */
-struct cursor {
-    const uint8_t *at;
-    size_t left;
-    bool bad;
-};
-
-static const uint8_t *take(struct cursor *c, size_t size)
-{
-    const uint8_t *at = c->at;
-
-    if (c->bad || size > c->left) {
-        c->bad = true;
-        return NULL;
-    }
-    c->at += size;
-    c->left -= size;
-    return at;
-}
-
-static uint32_t number(struct cursor *c, unsigned bytes)
-{
-    const uint8_t *at = take(c, bytes);
-    uint32_t value = 0;
-
-    for (unsigned i = 0; at && i < bytes; i++)
-        value = value << 8 | at[i];
-    return value;
-}
-
-static const uint8_t *vector(struct cursor *c, unsigned length_bytes, size_t *size)
-{
-    *size = number(c, length_bytes);
-    return take(c, *size);
-}
 
 static bool is_dtls_1_x(const uint8_t *version)
 {
@@ -99,10 +65,10 @@ static bool all_zero(const uint8_t *bytes, size_t size)
     return !any;
 }
 
-static bool offers_dtls13(struct cursor versions)
+static bool offers_dtls13(struct gw_cursor versions)
 {
     size_t size;
-    const uint8_t *list = vector(&versions, 1, &size);
+    const uint8_t *list = gw_cursor_vector(&versions, 1, &size);
 
     for (size_t i = 0; list && i + 1 < size; i += 2)
         if ((uint32_t)(list[i] << 8 | list[i + 1]) == VERSION_DTLS_1_3)
@@ -110,11 +76,11 @@ static bool offers_dtls13(struct cursor versions)
     return false;
 }
 
-static void read_app_id(struct cursor body, struct gw_hello *hello)
+static void read_app_id(struct gw_cursor body, struct gw_hello *hello)
 {
     /* An opaque<0..255>; accepted without the length byte, too. */
     if (body.left == GW_DTLS_NAME_SIZE + 1 && body.at[0] == GW_DTLS_NAME_SIZE)
-        take(&body, 1);
+        gw_cursor_take(&body, 1);
     if (body.left == GW_DTLS_NAME_SIZE)
         hello->app_id = body.at;
 }
@@ -128,14 +94,13 @@ static int digit(uint8_t c)
 }
 
 /* A DTLS 1.3 ClientHello has no session id (RFC 9147 section 5.3): the PSK identity is the name. */
-static void read_identity(struct cursor body, struct gw_hello *hello)
+static void read_identity(struct gw_cursor body, struct gw_hello *hello)
 {
-    size_t size;
-    struct cursor list = { .at = vector(&body, 2, &size) };
+    struct gw_cursor list = gw_cursor_sub(&body, 2);
     const uint8_t *text;
+    size_t size;
 
-    list.left = list.at ? size : 0;
-    text = vector(&list, 2, &size);
+    text = gw_cursor_vector(&list, 2, &size);
     if (!text || size != 2 * GW_DTLS_NAME_SIZE)
         return;
     for (unsigned i = 0; i < GW_DTLS_NAME_SIZE; i++) {
@@ -148,17 +113,14 @@ static void read_identity(struct cursor body, struct gw_hello *hello)
     hello->has_identity = true;
 }
 
-static void read_extensions(struct cursor *c, struct gw_hello *hello)
+static void read_extensions(struct gw_cursor *c, struct gw_hello *hello)
 {
-    size_t size;
-    struct cursor list = { .at = vector(c, 2, &size) };
+    struct gw_cursor list = gw_cursor_sub(c, 2);
 
-    list.left = list.at ? size : 0;
     while (list.left && !c->bad) {
-        uint32_t type = number(&list, 2);
-        struct cursor body = { .at = vector(&list, 2, &size) };
+        uint32_t type = gw_cursor_number(&list, 2);
+        struct gw_cursor body = gw_cursor_sub(&list, 2);
 
-        body.left = body.at ? size : 0;
         if (list.bad)
             c->bad = true;
         else if (type == EXTENSION_SUPPORTED_VERSIONS)
@@ -172,37 +134,37 @@ static void read_extensions(struct cursor *c, struct gw_hello *hello)
     }
 }
 
-static void read_body(struct cursor *c, struct gw_hello *hello)
+static void read_body(struct gw_cursor *c, struct gw_hello *hello)
 {
-    hello->version = take(c, 2);
-    hello->random = take(c, GW_DTLS_RANDOM_SIZE);
-    hello->session_id = vector(c, 1, &hello->session_id_size);
-    hello->cookie = vector(c, 1, &hello->cookie_size);
-    hello->suites = vector(c, 2, &hello->suites_size);
-    hello->compression = vector(c, 1, &hello->compression_size);
+    hello->version = gw_cursor_take(c, 2);
+    hello->random = gw_cursor_take(c, GW_DTLS_RANDOM_SIZE);
+    hello->session_id = gw_cursor_vector(c, 1, &hello->session_id_size);
+    hello->cookie = gw_cursor_vector(c, 1, &hello->cookie_size);
+    hello->suites = gw_cursor_vector(c, 2, &hello->suites_size);
+    hello->compression = gw_cursor_vector(c, 1, &hello->compression_size);
     if (c->left && !c->bad)
         read_extensions(c, hello);
 }
 
 int gw_hello_read(const uint8_t *datagram, size_t size, struct gw_hello *hello)
 {
-    struct cursor c = { .at = datagram, .left = size };
+    struct gw_cursor c = { .at = datagram, .left = size };
     uint32_t record, length, offset, fragment;
     const uint8_t *header;
 
     memset(hello, 0, sizeof(*hello));
     if (gw_dtls_classify(datagram, size) != GW_DTLS_HELLO)
         return -EPROTO;
-    header = take(&c, GW_DTLS_RECORD_HEADER - 2);
+    header = gw_cursor_take(&c, GW_DTLS_RECORD_HEADER - 2);
     memcpy(hello->sequence, header + 5, sizeof(hello->sequence));
-    record = number(&c, 2);
+    record = gw_cursor_number(&c, 2);
     if (record != c.left)
         return -EPROTO;
-    take(&c, 1);
-    length = number(&c, 3);
-    hello->message = (uint16_t)number(&c, 2);
-    offset = number(&c, 3);
-    fragment = number(&c, 3);
+    gw_cursor_take(&c, 1);
+    length = gw_cursor_number(&c, 3);
+    hello->message = (uint16_t)gw_cursor_number(&c, 2);
+    offset = gw_cursor_number(&c, 3);
+    fragment = gw_cursor_number(&c, 3);
     if (c.bad || offset || fragment != length || length != c.left)
         return -EPROTO;
     read_body(&c, hello);

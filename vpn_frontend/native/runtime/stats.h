@@ -20,6 +20,7 @@
     X(handshakes_resumed) \
     X(handshakes_failed) \
     X(handshakes_timed_out) \
+    X(handshakes_over_budget)   /* over finite fields (DHE), beyond GW_DHE_PER_SECOND: closed */ \
     X(rekeys)                   /* of TLS 1.3 channels, by us */ \
     X(links_reset) \
     X(links_stalled) \

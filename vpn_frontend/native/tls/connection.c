@@ -345,6 +345,8 @@ void gw_connection_destroy(struct gw_connection *connection, struct gw_chunk_poo
     if (connection->ssl)
         wolfSSL_free(connection->ssl);
     gw_send_queue_clear(&connection->out, pool);
+    gw_tls_hosts_release(connection->hosts);
+    free(connection->hello);
     free(connection->server_name);
     free(connection->partial_header);
     free(connection);

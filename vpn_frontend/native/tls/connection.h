@@ -14,6 +14,7 @@
 
 #include "runtime/worker.h"
 #include "tls/context.h"
+#include "tls/hosts.h"
 #include "tls/send_queue.h"
 #include "tls/source_table.h"
 
@@ -41,6 +42,12 @@ struct gw_connection_callbacks {
     void (*on_end)(struct gw_connection *connection, enum gw_cause cause);
 };
 
+/* The begin of a ClientHello that did not come in one piece. */
+struct gw_hello_buffer {
+    size_t size;
+    uint8_t bytes[GW_TLS_HELLO_MAX];
+};
+
 struct gw_connection {
     struct gw_pollable pollable;        /* first: what epoll points to */
     uint64_t id;
@@ -54,7 +61,10 @@ struct gw_connection {
     bool asked;                         /* it sent data that Python has not answered yet */
     uint32_t interest;                  /* epoll events asked for */
     uint32_t undelivered;               /* bytes that Python has not taken, with the cost of their events */
-    WOLFSSL *ssl;                       /* owned; NULL before the first bytes */
+    struct gw_hello_buffer *hello;      /* owned; the part of a ClientHello that came so far. NULL: none */
+    struct gw_tls_hosts *hosts;         /* a reference during the handshake */
+    uint32_t host;                      /* index in it */
+    WOLFSSL *ssl;                       /* owned; NULL before the whole ClientHello */
     struct gw_tls_io io;
     struct gw_send_queue out;
     const struct gw_connection_callbacks *callbacks;
@@ -66,7 +76,7 @@ struct gw_connection {
     uint8_t local[16];                  /* the server's address; all zero: the socket's */
     uint16_t peer_port, local_port;
     struct gw_partial_header *partial_header;   /* owned; of a proxy, see proxy.h; NULL: none */
-    char *server_name;                  /* owned; SNI, 256 bytes during the handshake */
+    char *server_name;                  /* owned; SNI, GW_SERVER_NAME_SIZE bytes during the handshake */
     struct gw_connection *previous, *next;      /* the worker's list */
     struct gw_source_entry source;      /* listed while there is no tunnel */
     struct gw_connection *next_dirty, *next_dead;

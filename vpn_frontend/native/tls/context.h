@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The gateway's use of wolfSSL for TLS. One server context is shared by all workers and replaced as a whole. Connections are
+ * The gateway's use of wolfSSL for TLS: the context of a certificate (tls/hosts.h has all of them), and connections. Those are
  * sans-IO: wolfSSL reads received bytes from `feed` and writes records to the connection's send queue.
  */
 #ifndef VPN_FRONTEND_TLS_CONTEXT_H
@@ -8,19 +8,12 @@
 
 #include "gateway.h"
 
-#include <pthread.h>
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
 /* Exporter labels (RFC 8446 section 7.5) of a TLS connection. Clients are told these names. */
 #define GW_PSK_LABEL "EXPORTER-openconnect-psk"
 #define GW_PROOF_KEY_LABEL "EXPORTER-ocsentry-dtls13-key"
-
-/* A counted reference to the present context. */
-struct gw_tls_holder {
-    pthread_mutex_t lock;
-    WOLFSSL_CTX *context;
-};
 
 /* What the IO callbacks of a WOLFSSL object read from and write to. */
 struct gw_tls_io {
@@ -49,21 +42,17 @@ enum gw_tls_result {
 
 int gw_tls_library_init(void);
 /* Returns a context with the certificate, owned by the caller; NULL: `error` has the reason. */
-WOLFSSL_CTX *gw_tls_context_new(const struct gw_tls *tls, char *error, size_t error_size);
+WOLFSSL_CTX *gw_tls_context_new(const struct gw_tls_host *host, const struct gw_certificate *certificate, const char *ciphers,
+                                char *error, size_t error_size);
 /* Sets chain and key; -EINVAL: `error` has the reason. */
-int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_tls *tls, char *error, size_t error_size);
-
-void gw_tls_holder_init(struct gw_tls_holder *holder);
-void gw_tls_holder_free(struct gw_tls_holder *holder);
-/* Takes the context and releases the one before. Thread safe, as is the next. */
-void gw_tls_holder_set(struct gw_tls_holder *holder, WOLFSSL_CTX *context);
-/* Returns a reference, which the caller frees; NULL: there is no context. */
-WOLFSSL_CTX *gw_tls_holder_take(struct gw_tls_holder *holder);
+int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_certificate *certificate, char *error, size_t error_size);
+/* Allows DHE suites, which are refused otherwise; -EINVAL: `error` has the reason. */
+int gw_tls_use_dhe(WOLFSSL_CTX *context, char *error, size_t error_size);
 
 /* Returns an object of `context`, freed with wolfSSL_free; NULL: out of memory. */
 WOLFSSL *gw_tls_object(WOLFSSL_CTX *context);
-/* Returns an object for a server's connection. `io` must outlive it. NULL: out of memory, or there is no context. */
-WOLFSSL *gw_tls_new(struct gw_tls_holder *holder, struct gw_tls_io *io);
+/* Returns an object for a server's connection. `io` must outlive it. NULL: out of memory. */
+WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, struct gw_tls_io *io);
 enum gw_tls_result gw_tls_accept(WOLFSSL *ssl);
 /* Once, after GW_TLS_DONE: reads the facts, then frees the memory that only the handshake needs. -EPROTO; -EMSGSIZE: the peer's
  * certificate exceeds GW_PEER_CERTIFICATE_MAX. */
@@ -74,7 +63,5 @@ enum gw_tls_result gw_tls_read(WOLFSSL *ssl, uint8_t *out, size_t capacity, size
 int gw_tls_write(WOLFSSL *ssl, const uint8_t *data, size_t size);
 /* Queues a KeyUpdate that asks for the peer's (RFC 8446 section 4.6.3); -ENOTSUP before TLS 1.3. */
 int gw_tls_rekey(WOLFSSL *ssl);
-/* Reads SNI from a whole ClientHello; "": none, or the hello is not whole. */
-void gw_tls_server_name(const uint8_t *hello, size_t size, char out[256]);
 
 #endif

@@ -48,11 +48,14 @@ static void on_handshake_done(struct gw_connection *connection)
         return;
     }
     find_local_address(connection);
+    gw_tls_hosts_release(connection->hosts);
+    connection->hosts = NULL;
     gw_count(connection->worker, facts.resumed ? GW_STAT_handshakes_resumed : GW_STAT_handshakes_done);
     connection->state = GW_CONNECTION_PRE_TUNNEL;
     connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
     event.tls_version = facts.version;
     event.resumed = facts.resumed;
+    event.host = connection->host;
     event.data_size = (uint32_t)(sizeof(facts.exporter) + facts.certificate_size);
     memcpy(event.cipher, facts.cipher, sizeof(event.cipher));
     memcpy(event.server_name, connection->server_name, sizeof(event.server_name));
@@ -65,23 +68,75 @@ static void on_handshake_done(struct gw_connection *connection)
         gw_connection_end(connection, GW_CAUSE_LOCAL);
 }
 
-/* Makes the TLS object. A peer that sends nothing gets none: it costs no more than its struct gw_connection. */
-static int on_first_bytes(struct gw_connection *connection)
+/* Gathers the first record. Returns its bytes of the feed or of the buffer, *size of them; NULL: more is needed, or memory. What is
+ * no ClientHello is passed on at once: wolfSSL answers it with an alert. */
+static const uint8_t *gather_hello(struct gw_connection *connection, size_t *size)
 {
-    connection->server_name = malloc(256);
-    if (!connection->server_name)
+    struct gw_tls_io *io = &connection->io;
+    struct gw_hello_buffer *buffer = connection->hello;
+    size_t wanted = buffer ? 0 : gw_tls_hello_wanted(io->feed, io->feed_size);
+
+    if (!buffer && wanted <= io->feed_size) {
+        *size = io->feed_size;
+        return io->feed;
+    }
+    if (!buffer)
+        buffer = connection->hello = malloc(sizeof(*buffer));
+    if (!buffer)
+        return NULL;
+    if (wanted)
+        buffer->size = 0;
+    memcpy(buffer->bytes + buffer->size, io->feed, io->feed_size);  /* receive() reads no more than there is room */
+    buffer->size += io->feed_size;
+    io->feed_size = 0;
+    if (gw_tls_hello_wanted(buffer->bytes, buffer->size) > buffer->size)
+        return NULL;
+    io->feed = buffer->bytes;
+    *size = io->feed_size = buffer->size;
+    return buffer->bytes;
+}
+
+/* Makes the TLS object in the context that the hello chooses. 0 or a negative errno; -EBUSY: a handshake that costs too much. */
+static int on_hello(struct gw_connection *connection, const uint8_t *record, size_t size)
+{
+    struct gw_tls_holder *holder = connection->worker->gateway->tls;
+    struct gw_tls_hello hello;
+    WOLFSSL_CTX *context;
+
+    gw_tls_hello_read(record, size, &hello);
+    if (gw_tls_hello_needs_dhe(&hello) && !gw_tls_holder_take_dhe(holder, connection->worker->now)) {
+        gw_count(connection->worker, GW_STAT_handshakes_over_budget);
+        return -EBUSY;
+    }
+    connection->hosts = gw_tls_holder_take(holder);
+    connection->server_name = malloc(sizeof(hello.server_name));
+    if (!connection->hosts || !connection->server_name)
         return -ENOMEM;
-    gw_tls_server_name(connection->io.feed, connection->io.feed_size, connection->server_name);
-    connection->ssl = gw_tls_new(connection->worker->gateway->tls, &connection->io);
+    memcpy(connection->server_name, hello.server_name, sizeof(hello.server_name));
+    connection->host = gw_tls_hosts_find(connection->hosts, hello.server_name);
+    context = gw_tls_hosts_choose(connection->hosts, connection->host, &hello);
+    connection->ssl = gw_tls_new(context, &connection->io);
     return connection->ssl ? 0 : -ENOMEM;
+}
+
+/* True once there is a TLS object. A peer that sends less than a hello gets none. */
+static bool has_tls(struct gw_connection *connection)
+{
+    const uint8_t *record;
+    size_t size = 0;
+
+    if (connection->ssl)
+        return true;
+    record = gather_hello(connection, &size);
+    if (record ? on_hello(connection, record, size) : !connection->hello)
+        gw_connection_end(connection, GW_CAUSE_LOCAL);
+    return connection->ssl && connection->state == GW_CONNECTION_HANDSHAKE;
 }
 
 static void advance_handshake(struct gw_connection *connection)
 {
-    if (!connection->ssl && on_first_bytes(connection)) {
-        gw_connection_end(connection, GW_CAUSE_LOCAL);
+    if (!has_tls(connection))
         return;
-    }
     switch (gw_tls_accept(connection->ssl)) {
     case GW_TLS_DONE:
         on_handshake_done(connection);
@@ -138,13 +193,19 @@ static void read_records(struct gw_connection *connection)
         gw_connection_end(connection, connection->out.size > GW_QUEUE_SOFT ? GW_CAUSE_STALLED : GW_CAUSE_PROTOCOL);
 }
 
+static size_t receive_size(const struct gw_connection *connection)
+{
+    if (connection->hello)
+        return gw_tls_hello_wanted(connection->hello->bytes, connection->hello->size) - connection->hello->size;
+    return connection->state == GW_CONNECTION_OWNED ? sizeof(connection->worker->input) : GW_PRE_TUNNEL_INPUT;
+}
+
 static void receive(struct gw_connection *connection)
 {
     struct gw_worker *worker = connection->worker;
-    size_t wanted = connection->state == GW_CONNECTION_OWNED ? sizeof(worker->input) : GW_PRE_TUNNEL_INPUT;
     const uint8_t *data = worker->input;
     size_t size;
-    ssize_t got = recv(connection->pollable.fd, worker->input, wanted, MSG_DONTWAIT);
+    ssize_t got = recv(connection->pollable.fd, worker->input, receive_size(connection), MSG_DONTWAIT);
 
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return;
@@ -172,6 +233,10 @@ static void receive(struct gw_connection *connection)
     read_records(connection);
     connection->io.feed = NULL;
     connection->io.feed_size = 0;
+    if (connection->ssl) {
+        free(connection->hello);
+        connection->hello = NULL;
+    }
     if (connection->state == GW_CONNECTION_PRE_TUNNEL)
         gw_connection_update_interest(connection);
 }

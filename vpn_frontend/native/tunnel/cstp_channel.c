@@ -81,7 +81,7 @@ void gw_cstp_channel_begin(struct gw_connection *connection, struct gw_session *
     if (connection->state != GW_CONNECTION_PRE_TUNNEL || gw_connection_write(connection, head, head_size))
         return;
     close_previous(session);
-    gw_dtls_attached(worker, session);
+    gw_dtls_attached(worker, session, connection->host);
     gw_connection_own(connection, &callbacks, session);
     session->channel = connection;
     session->heard = session->probed = worker->now;

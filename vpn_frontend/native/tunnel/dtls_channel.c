@@ -91,7 +91,7 @@ void gw_dtls_expect(struct gw_worker *worker, struct gw_session *session, const 
     session->dtls->config = *config;
 }
 
-void gw_dtls_attached(struct gw_worker *worker, struct gw_session *session)
+void gw_dtls_attached(struct gw_worker *worker, struct gw_session *session, uint32_t host)
 {
     if (!session->dtls)
         return;
@@ -100,6 +100,7 @@ void gw_dtls_attached(struct gw_worker *worker, struct gw_session *session)
         gw_dtls_forget(worker, session);
     } else {
         session->dtls->attached = true;
+        session->dtls->config.host = host;
     }
 }
 

@@ -29,7 +29,7 @@ struct gw_dtls {
 /* The session expects this client. Connections made under an older expectation end. */
 void gw_dtls_expect(struct gw_worker *worker, struct gw_session *session, const struct gw_dtls_config *config);
 /* The session has a new TLS channel. An expectation that an earlier channel used ends. */
-void gw_dtls_attached(struct gw_worker *worker, struct gw_session *session);
+void gw_dtls_attached(struct gw_worker *worker, struct gw_session *session, uint32_t host);
 /* Ends the connections and the expectation. */
 void gw_dtls_forget(struct gw_worker *worker, struct gw_session *session);
 /* Frees without an event. NULL is ignored. */

@@ -19,7 +19,8 @@ from tests.vpn_frontend.native.dtls_lab import (
     PSK13,
     QUIET,
 )
-from vpn_frontend.gateway.interface import DtlsUp
+from vpn_frontend.gateway.interface import DtlsUp, TlsHost
+from vpn_frontend.gateway.server_certificate import parse_certificate
 
 HELLO_PAUSE = 3  # seconds between two handshakes of one session
 
@@ -59,7 +60,7 @@ def test_a_certificate_of_either_kind_and_a_replaced_one_serve(start_lab, rsa_pa
     lab = start_lab(pair=rsa_pair)
     _, session, _ = lab.up(CERTIFICATE)
     lab.gateway.close_session(session, b"")
-    lab.gateway.set_certificate(*ecdsa_pair)
+    lab.gateway.set_hosts((TlsHost((parse_certificate(*ecdsa_pair),)),))
     lab.up(CERTIFICATE)
 
 

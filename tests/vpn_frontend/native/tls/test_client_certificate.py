@@ -20,7 +20,9 @@ from vpn_frontend.gateway.interface import (
     ConnectionUp,
     GatewayError,
     RevocationCheck,
+    TlsHost,
 )
+from vpn_frontend.gateway.server_certificate import parse_certificate
 
 BOTH_VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
@@ -229,9 +231,10 @@ def test_a_new_list_is_for_new_handshakes(start, ecdsa_pair, tmp_path):
     version = ssl.TLSVersion.TLSv1_3
     bench = start(clients=ClientAuthorities(some.authority.pem))
     assert bench.connected(context=some.context(some.revoked, version))[1].peer_certificate == some.revoked.der
-    bench.gateway.set_certificate(*ecdsa_pair, ClientAuthorities(some.authority.pem, some.crl, RevocationCheck.CHAIN))
+    own = (parse_certificate(*ecdsa_pair),)
+    clients = ClientAuthorities(some.authority.pem, some.crl, RevocationCheck.CHAIN)
+    bench.gateway.set_hosts((TlsHost(own, clients),))
     assert refused(bench, context=some.context(some.revoked, version)) == Cause.HANDSHAKE_FAILED
     with pytest.raises(GatewayError, match="revocation list"):
-        bench.gateway.set_certificate(*ecdsa_pair, ClientAuthorities(some.authority.pem, b"junk", RevocationCheck.LEAF))
-    bench.gateway.set_certificate(*ecdsa_pair)
+        bench.gateway.set_hosts((TlsHost(own, ClientAuthorities(some.authority.pem, b"junk", RevocationCheck.LEAF)),))
     assert refused(bench, context=some.context(some.revoked, version)) == Cause.HANDSHAKE_FAILED

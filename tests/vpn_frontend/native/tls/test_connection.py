@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,9 @@ from vpn_frontend.gateway.interface import (
     ConnectionData,
     ConnectionUp,
     GatewayError,
+    TlsHost,
 )
+from vpn_frontend.gateway.server_certificate import parse_certificate
 
 
 @pytest.mark.parametrize("pair", ["ecdsa_pair", "rsa_pair"])
@@ -329,12 +332,13 @@ def test_a_peer_that_stops_reading_is_cut_and_others_lose_nothing(start, wire):
 def test_certificate_is_replaced_for_new_handshakes_only(bench, rsa_pair, ecdsa_pair):
     old, up = bench.connected()
     before = old.tls.getpeercert(binary_form=True)
+    known = parse_certificate(*rsa_pair)
     with pytest.raises(GatewayError, match="does not belong"):
-        bench.gateway.set_certificate(rsa_pair[0], ecdsa_pair[1])
+        bench.gateway.set_hosts((TlsHost((replace(known, key=ecdsa_pair[1]),)),))
     with pytest.raises(GatewayError, match="certificate"):
-        bench.gateway.set_certificate(b"junk", ecdsa_pair[1])
+        bench.gateway.set_hosts((TlsHost((replace(known, chain=b"junk"),)),))
     assert bench.connected()[0].tls.getpeercert(binary_form=True) == before
-    bench.gateway.set_certificate(*rsa_pair)
+    bench.gateway.set_hosts((TlsHost((known,)),))
     assert bench.connected()[0].tls.getpeercert(binary_form=True) != before
     old.send(b"old connection")
     assert bench.read_from(up.connection_id, 14) == b"old connection"

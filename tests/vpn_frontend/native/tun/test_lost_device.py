@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from lab.timeouts import TIMEOUT
-from vpn_frontend.gateway.interface import GatewayConfig, TunDown
+from vpn_frontend.gateway.interface import GatewayConfig, TlsHost, TunDown
 from vpn_frontend.gateway.native_gateway import open_gateway
+from vpn_frontend.gateway.server_certificate import parse_certificate
 from vpn_frontend.gateway.tun import open_queues
 
 CLONE_NEWNET = 0x40000000
@@ -61,8 +62,9 @@ def _wait(gateway, count):
 def _lose_device(gate, pair):
     gateway = open_gateway(
         GatewayConfig(
-            listeners=((),) * WORKERS, tuns=open_queues("ocslost0", WORKERS), chain=pair[0], key=pair[1],
-            gate=gate.address, max_connections=16, max_sessions=16, handshake_timeout=5.0, conversation_timeout=5.0,
+            listeners=((),) * WORKERS, tuns=open_queues("ocslost0", WORKERS),
+            hosts=(TlsHost((parse_certificate(*pair),)),), gate=gate.address,
+            max_connections=16, max_sessions=16, handshake_timeout=5.0, conversation_timeout=5.0,
         )
     )  # fmt: skip
     try:

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``vpn.certificates`` and ``[[vpn.host]]``: more certificates, and virtual hosts that SNI chooses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+
+from pydantic import AfterValidator, Field, model_validator
+
+from admin_api.session_settings.overrides import (
+    BandwidthOverrides,
+    LimitsOverrides,
+    NetworkOverrides,
+    QuotaOverrides,
+    SessionOverrides,
+    as_overrides,
+    gather_tables,
+)
+from ocsentry.configuration.fields import FilePath, OptionalPath, Section, field, section
+from vpn_frontend.settings import MAX_CERTIFICATES, CertificateFiles, HostSettings, MethodName, Overrides
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from admin_api.session_settings.overrides import GroupSettings
+    from ocsentry.configuration.auth_section import AuthSection
+    from vpn_frontend.settings import LoginRules
+
+
+class CertificatePairSection(Section):
+    """One entry of ``certificates``."""
+
+    certificate: FilePath = Field(description="Certificate chain in PEM.")
+    private_key: FilePath = Field(description="Its key, in PEM.")
+    ocsp_response: OptionalPath = Field(None, description="OCSP response that is stapled, in DER. Empty: none.")
+
+    def settings(self) -> CertificateFiles:
+        return CertificateFiles(self.certificate, self.private_key, self.ocsp_response)
+
+
+def _host_name(name: str) -> str:
+    """Returns the name in the form that SNI has: ASCII, lower case, without the last dot. Raises ``ValueError``."""
+    try:
+        encoded = name.encode("ascii" if name.isascii() else "idna").decode().lower().rstrip(".")
+    except UnicodeError as error:
+        raise ValueError(f"{name!r} is no host name") from error
+    labels = encoded.split(".")
+    if len(encoded) > 253 or not all(0 < len(label) <= 63 and _is_label(label) for label in labels):
+        raise ValueError(f"{name!r} is no host name")
+    return encoded
+
+
+def _is_label(label: str) -> bool:
+    return all(letter.isalnum() or letter in "-_" for letter in label)
+
+
+class HostAuthSection(Section):
+    methods: tuple[MethodName, ...] | None = Field(None, description="As `auth.methods`.", min_length=1, max_length=8)
+    require: tuple[MethodName, ...] | None = Field(None, description="As `auth.require`.", max_length=8)
+    banner: str | None = Field(None, description="As `auth.banner`.", max_length=1024)
+    certificate_ca: OptionalPath = Field(None, description="As `auth.certificate.ca`.")
+    certificate_crl: OptionalPath = Field(
+        None, description="As `auth.certificate.crl`; of no effect without `certificate_ca`."
+    )
+
+    def over(self, auth: AuthSection) -> AuthSection:
+        """``auth`` with what the host sets. Raises ``ValueError`` if the result cannot be used."""
+        given = ("methods", "require", "banner")
+        changed: dict[str, Any] = {name: value for name in given if (value := getattr(self, name)) is not None}
+        if self.certificate_ca is not None:
+            authorities = {"ca": self.certificate_ca, "crl": self.certificate_crl}
+            changed["certificate"] = auth.certificate.model_copy(update=authorities)
+        merged = auth.model_copy(update=changed)
+        if (problem := merged.find_problem()) is not None:
+            raise ValueError(problem)
+        return merged
+
+
+class HostSection(Section):
+    """What is not set is as for the server itself."""
+
+    table_of_its_own: ClassVar[bool] = True  # in the reference
+    name: Annotated[str, AfterValidator(_host_name)] = Field(
+        description="Name that clients send as SNI. Every other name, and none, gets the server itself."
+    )
+    certificates: tuple[CertificatePairSection, ...] = field(
+        [],
+        "Its certificates, as `vpn.certificates`: by preference, the first that the client can verify is used. Empty: "
+        "the server's.",
+        max_length=MAX_CERTIFICATES + 1,
+    )
+    groups: tuple[str, ...] = field(
+        [],
+        "Only members of these groups may log in here; the form offers them. Empty: as `auth.groups`.",
+        max_length=64,
+    )
+    auth: HostAuthSection = section()
+    network: NetworkOverrides = Field({}, description="Keys of `[vpn.network]` without `device`.")
+    bandwidth: BandwidthOverrides = Field({}, description="Keys of `[vpn.bandwidth]`.")
+    quota: QuotaOverrides = Field({}, description="Keys of `[vpn.quota]`.")
+    limits: LimitsOverrides = Field({}, description="`max_same_clients`.")
+    session: SessionOverrides = Field({}, description="Keys of `[vpn.session]`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_tables(cls, values: Any) -> object:  # noqa: ANN401 - what the file has
+        return gather_tables(values)
+
+    def overrides(self) -> Overrides:
+        """What sessions of the host get, for the VPN."""
+        tables = ("network", "bandwidth", "quota", "limits", "session")
+        given = {name: getattr(self, name) for name in tables if name in self.model_fields_set}
+        return as_overrides(cast("GroupSettings", given))
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """The files that the server reads once it has given its privileges up, by their keys."""
+        where = f"vpn.host.{self.name}"
+        yield from pair_files(where, self.certificates)
+        for key in ("certificate_ca", "certificate_crl"):
+            path = getattr(self.auth, key)
+            if path is not None:
+                yield f"{where}.auth.{key}", path
+
+
+def pair_files(where: str, pairs: Sequence[CertificatePairSection]) -> Iterator[tuple[str, Path]]:
+    """The files of ``certificates``, by their keys."""
+    for number, pair in enumerate(pairs):
+        for key in ("certificate", "private_key", "ocsp_response"):
+            path = getattr(pair, key)
+            if path is not None:
+                yield f"{where}.certificates.{number}.{key}", path
+
+
+def host_settings(
+    hosts: Sequence[HostSection], auth: AuthSection, group_rules: Mapping[str, LoginRules]
+) -> tuple[HostSettings, ...]:
+    """The hosts, for the VPN. ``auth`` is the server's own, ``group_rules`` hold at every host."""
+    return tuple(
+        HostSettings(
+            host.name,
+            host.auth.over(auth).settings(group_rules),
+            tuple(pair.settings() for pair in host.certificates),
+            host.groups,
+            host.overrides(),
+        )
+        for host in hosts
+    )
+
+
+def check_hosts(hosts: Sequence[HostSection], auth: AuthSection) -> None:
+    """Raises ``ValueError`` for a name that two hosts have, or for ways to log in that cannot be combined."""
+    names = [host.name for host in hosts]
+    for host in hosts:
+        if names.count(host.name) > 1:
+            raise ValueError(f"vpn.host: two hosts have the name {host.name}")
+        try:
+            host.auth.over(auth)
+        except ValueError as error:
+            raise ValueError(f"vpn.host.{host.name}: {error}") from error

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``[[vpn.host]]`` and ``vpn.certificates`` in the configuration file."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from ocsentry.configuration.model import ConfigError, load_config
+from ocsentry.privileges.helper.configured import scope_of
+from vpn_frontend.settings import CertificateFiles
+
+WHOLE = """
+[vpn]
+certificates = [{certificate = "rsa.crt", private_key = "rsa.key"}]
+[[vpn.host]]
+name = "Staff.example.org"
+certificates = [{certificate = "staff.crt", private_key = "staff.key"}]
+groups = ["staff"]
+network = {ipv4_pool = "10.7.0.0/24"}
+mtu = 1300
+[vpn.host.auth]
+methods = ["certificate"]
+certificate_ca = "staff-ca.crt"
+[[vpn.host]]
+name = "gäste.example.org"
+"""
+
+
+def load(folder, text):
+    path = folder / "ocsentry.toml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def test_a_host_has_what_it_sets_and_the_rest_of_the_server(tmp_path):
+    vpn = load(tmp_path, WHOLE).vpn
+    staff, guests = vpn.hosts
+    assert (staff.name, guests.name) == ("staff.example.org", "xn--gste-loa.example.org")
+    assert staff.certificates == (CertificateFiles(tmp_path / "staff.crt", tmp_path / "staff.key"),)
+    assert staff.overrides == {"network": {"ipv4_pool": IPv4Network("10.7.0.0/24"), "mtu": 1300}}
+    assert (staff.auth.methods, staff.auth.certificate.ca) == (("certificate",), tmp_path / "staff-ca.crt")
+    assert (guests.auth.methods, guests.certificates, guests.groups) == (("password",), (), ())
+    assert vpn.asks_for_certificates
+    assert not vpn.auth.asks_for_certificates
+    assert vpn.method_names() == ("password", "certificate")
+    assert [files.certificate.name for files in vpn.own_certificates()] == ["server.crt", "rsa.crt"]
+    assert vpn.more_pools() == {IPv4Network("10.7.0.0/24"): "vpn.host.staff.example.org"}
+
+
+def test_the_helper_may_read_the_files_of_hosts(tmp_path):
+    names = {path.name for path in scope_of(load(tmp_path, WHOLE)).files.values()}
+    assert {"rsa.crt", "rsa.key", "staff.crt", "staff.key", "staff-ca.crt"} <= names
+
+
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [
+        ('name = "a b"', "'a b' is no host name"),
+        ('name = ""', "'' is no host name"),
+        ('name = "-"\nunknown = 1', "unknown key"),
+        ('name = "a.test"\n[[vpn.host]]\nname = "A.test."', "two hosts have the name a.test"),
+        ('name = "a.test"\nauth = {methods = ["certificate"]}', "vpn.host.a.test: auth.certificate.ca"),
+        ('name = "a.test"\nauth = {methods = ["totp"]}', "vpn.host.a.test: totp names no user"),
+        ('name = "a.test"\nauth = {methods = ["ldap"]}', "vpn.host.a.test: auth.ldap"),
+        ('name = "a.test"\nnetwork = {ipv4_pool = "192.168.99.0/25"}', "overlaps with 192.168.99.0/24 of vpn.network"),
+        ('name = "a.test"\nnetwork = {device = "x"}', "device"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_host_is_refused_in_words(tmp_path, host, problem):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"[[vpn.host]]\n{host}\n")
+    assert problem in str(caught.value)
+
+
+def test_an_unknown_cipher_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"vpn\.ciphers"):
+        load(tmp_path, '[vpn]\nciphers = ["AES128-SHA"]\n')

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the connections of one virtual host share. Logins and sessions of one host are unknown to the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vpn_frontend.auth.authenticator import Authenticator
+    from vpn_frontend.protocol.connection import PortalConfig
+
+
+@dataclass(slots=True)
+class Host:
+    """``name`` is empty for the server itself. ``portal`` is that of connections to come."""
+
+    name: str
+    portal: PortalConfig
+    authenticator: Authenticator

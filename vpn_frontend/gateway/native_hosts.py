@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gives the hosts with their certificates to the native gateway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vpn_frontend._gateway import ffi, lib
+from vpn_frontend.gateway.interface import GatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vpn_frontend._gateway import Bytes, CertificatesPointer, GatewayPointer, Text
+    from vpn_frontend.gateway.interface import TlsHost
+    from vpn_frontend.gateway.server_certificate import ServerCertificate
+
+ERROR_SIZE = 256
+
+
+def set_hosts(gateway: GatewayPointer, hosts: Sequence[TlsHost], ciphers: Sequence[str]) -> None:
+    """Use them for new handshakes. Raises ``GatewayError``, then nothing changes."""
+    error = ffi.new("char[]", ERROR_SIZE)
+    # The structs point to these, so they have to live until the call returns.
+    certificates = [ffi.new("struct gw_certificate[]", [*map(_certificate, host.certificates)]) for host in hosts]
+    names = [ffi.new("char[]", host.name.encode()) for host in hosts]
+    rows = [*map(_host, hosts, names, certificates)]
+    array, list_of_ciphers = ffi.new("struct gw_tls_host[]", rows), ffi.new("char[]", ":".join(ciphers).encode())
+    tls = ffi.new("struct gw_tls *", {"hosts": array, "host_count": len(hosts), "ciphers": list_of_ciphers})
+    if lib.gw_set_tls(gateway, tls, error, ERROR_SIZE):
+        raise GatewayError(ffi.string(error).decode("latin-1"))
+
+
+def _certificate(certificate: ServerCertificate) -> dict[str, int | Bytes]:
+    return {
+        **_buffers(chain=certificate.chain, key=certificate.key, ocsp=certificate.ocsp),
+        "key_type": int(certificate.key_type),
+    }
+
+
+def _host(host: TlsHost, name: Text, certificates: CertificatesPointer) -> dict[str, object]:
+    return {
+        **_buffers(client_ca=host.clients.ca, client_crl=host.clients.crl),
+        "name": name,
+        "certificates": certificates,
+        "certificate_count": len(host.certificates),
+        "revocation_check": int(host.clients.revocation),
+    }
+
+
+def _buffers(**contents: bytes) -> dict[str, int | Bytes]:
+    found: dict[str, int | Bytes] = {}
+    for name, content in contents.items():
+        found[name] = ffi.from_buffer("uint8_t[]", content)
+        found[f"{name}_size"] = len(content)
+    return found
