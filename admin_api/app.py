@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The FastAPI application. A request passes, in this order:
 
-request id, headers, last resort (``http.request_context``) -> HEAD (``http.methods``) -> ``http.host_check`` ->
-``http.request_limit`` -> ``authentication`` -> ``http.body_limit`` -> ``idempotency`` -> routing and validation
-(FastAPI) -> the endpoint.
+request id, headers, last resort (``http.request_context``) -> HEAD (``http.methods``) -> ``http.path_segments`` ->
+``http.host_check`` -> ``http.request_limit`` -> ``authentication`` -> ``http.body_limit`` -> ``idempotency`` ->
+routing and validation (FastAPI) -> the endpoint.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from admin_api.health.metrics import make_registry
 from admin_api.http.body_limit import BodyLimit
 from admin_api.http.host_check import HostCheck
 from admin_api.http.methods import HeadRequests
+from admin_api.http.path_segments import PathSegments
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problem_pages import router as problems
 from admin_api.http.problems import ProblemDocument, ProblemKind, describe_problems, install_handlers
@@ -81,6 +82,7 @@ def create_app(services: Services) -> FastAPI:
         middleware=[
             Middleware(RequestContext, metrics=services.request_metrics, is_unavailable=is_unavailable),
             Middleware(HeadRequests),
+            Middleware(PathSegments),
             Middleware(HostCheck, hosts=services.hosts),
             Middleware(RequestLimit),
             Middleware(Authentication, services=services),

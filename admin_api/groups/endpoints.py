@@ -17,6 +17,7 @@ from admin_api.groups.service import GroupResult, etag_of_group, view_file_group
 from admin_api.http.conditions import IfMatch, MergePatch, apply_merge_patch, validate_document
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.path_segments import BY_NAME
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.services import Services
@@ -45,7 +46,7 @@ async def create_group(
     if dry_run:
         response.status_code = status.HTTP_200_OK
     else:
-        response.headers["Location"] = f"{API_PREFIX}/groups/{quote(body.name)}"
+        response.headers["Location"] = f"{API_PREFIX}/groups/{quote(body.name, safe='')}"
     return await _show_changed(services, result, response)
 
 
@@ -66,7 +67,7 @@ async def list_groups(_: UsersRead, services: ServicesOf, paging: PagingQuery) -
     return paging.page(shown, lambda view: view, lambda view: view.name)
 
 
-@router.get("/{name}", responses=responses(ProblemKind.NOT_FOUND))
+@router.get(BY_NAME, responses=responses(ProblemKind.NOT_FOUND))
 async def get_group(name: str, _: UsersRead, services: ServicesOf, response: Response) -> GroupDetail:
     """Get one group with its ETag, and what its members get."""
     async with services.store.read() as unit:
@@ -80,7 +81,7 @@ async def get_group(name: str, _: UsersRead, services: ServicesOf, response: Res
     return _add_effective(services, view_file_group(name, services.settings.file_groups()[name], members))
 
 
-@router.put("/{name}", responses=responses(*CONDITIONAL))
+@router.put(BY_NAME, responses=responses(*CONDITIONAL))
 async def replace_group(
     name: str,
     body: GroupReplace,
@@ -97,7 +98,7 @@ async def replace_group(
     return await _show_changed(services, result, response)
 
 
-@router.patch("/{name}", responses=responses(*CONDITIONAL))
+@router.patch(BY_NAME, responses=responses(*CONDITIONAL))
 async def change_group(
     name: str,
     patch: MergePatch,
@@ -118,7 +119,7 @@ async def change_group(
 
 
 @router.delete(
-    "/{name}",
+    BY_NAME,
     status_code=status.HTTP_204_NO_CONTENT,
     response_model=None,
     responses=responses(*CONDITIONAL) | DRY_RUN,

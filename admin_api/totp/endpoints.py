@@ -7,6 +7,7 @@ import segno
 from fastapi import APIRouter, Response, status
 
 from admin_api.dependencies import ServicesOf, UsersRead, UsersWrite
+from admin_api.http.path_segments import BY_NAME
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.second_factors.totp_issuer import TotpIssuer
@@ -18,7 +19,7 @@ from vpn_frontend.auth.totp import render_secret, render_uri
 QR_SCALE = 4  # pixels of one module
 NO_KEY = "The server has no key for secrets of one-time passwords: set auth.totp.key_file and start it again"
 
-router = APIRouter(prefix="/users/{name}/totp", tags=["users"])
+router = APIRouter(prefix=f"/users{BY_NAME}/totp", tags=["users"])
 
 
 @router.get("", responses=responses(ProblemKind.NOT_FOUND))

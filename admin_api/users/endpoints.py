@@ -2,6 +2,7 @@
 """``/users``."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response, status
 
@@ -10,6 +11,7 @@ from admin_api.groups.service import check_pools
 from admin_api.http.conditions import IfMatch, MergePatch, apply_merge_patch, validate_document
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.path_segments import BY_NAME
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.services import Services
@@ -41,7 +43,7 @@ async def create_user(body: UserCreate, caller: UsersWrite, services: ServicesOf
     """Add a user, with a password or a password hash."""
     check_pools(services, render_user_settings(body.settings))
     user = await service.create_user(services.store, body, by=caller.name)
-    response.headers["Location"] = f"{API_PREFIX}/users/{user.name}"
+    response.headers["Location"] = f"{API_PREFIX}/users/{quote(user.name, safe='')}"
     response.headers["ETag"] = service.etag_of_user(user)
     return UserView.model_validate(user)
 
@@ -68,7 +70,7 @@ async def list_users(
     return paging.page(rows, UserView.model_validate, lambda row: row.key)
 
 
-@router.get("/{name}", responses=responses(ProblemKind.NOT_FOUND))
+@router.get(BY_NAME, responses=responses(ProblemKind.NOT_FOUND))
 async def get_user(name: str, _: UsersRead, services: ServicesOf, response: Response) -> UserDetail:
     """Get one user with its ETag, and what the user gets. Names are compared without regard to case."""
     async with services.store.read() as unit:
@@ -79,7 +81,7 @@ async def get_user(name: str, _: UsersRead, services: ServicesOf, response: Resp
     return _add_effective(services, user)
 
 
-@router.put("/{name}", responses=responses(*CONDITIONAL, ProblemKind.ADDRESS_TAKEN))
+@router.put(BY_NAME, responses=responses(*CONDITIONAL, ProblemKind.ADDRESS_TAKEN))
 async def replace_user(
     name: str,
     body: UserReplace,
@@ -101,7 +103,7 @@ async def replace_user(
     return _show_changed(services, change, response, dry_run=dry_run)
 
 
-@router.patch("/{name}", responses=responses(*CONDITIONAL, ProblemKind.ADDRESS_TAKEN))
+@router.patch(BY_NAME, responses=responses(*CONDITIONAL, ProblemKind.ADDRESS_TAKEN))
 async def change_user(
     name: str,
     patch: MergePatch,
@@ -124,7 +126,7 @@ async def change_user(
 
 
 @router.delete(
-    "/{name}",
+    BY_NAME,
     status_code=status.HTTP_204_NO_CONTENT,
     response_model=None,
     responses=responses(*CONDITIONAL) | DRY_RUN,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Schemas of users. Password hashes are accepted for imports and never returned."""
 
+import re
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Self
@@ -25,6 +26,9 @@ MAX_PASSWORD = 256  # characters; bounds the cost of hashing
 MAX_GROUPS = 64  # of one user
 MAX_IMPORT = 10_000  # users in one request
 MAX_CLIENTS = 10_000
+NAME = re.compile(r"(?![\s-])[^:\x00-\x1f\x7f-\x9f\u2028\u2029]+(?<!\s)")  # a colon ends a name in ocserv's files
+MAX_NAME = 64  # characters
+DOT_SEGMENTS = (".", "..")  # clients resolve them in a URL's path
 
 
 def _check_hash(value: str) -> str:
@@ -33,7 +37,16 @@ def _check_hash(value: str) -> str:
     return value
 
 
-UserName = Annotated[str, StringConstraints(max_length=64, pattern=r"^\w[\w.@+-]*$")]
+def check_name(value: str) -> str:
+    """Directories and ocserv's files have names such as ``DOMAIN\\bob``, with blanks, or with a dot first."""
+    if not NAME.fullmatch(value) or value in DOT_SEGMENTS:
+        raise ValueError(
+            "a name has no colon, no control characters, no blanks at its ends, no hyphen first, and is not . or .."
+        )
+    return value
+
+
+UserName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(check_name)]
 GroupName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_CONTROLS)]
 Password = Annotated[SecretStr, Field(min_length=1, max_length=MAX_PASSWORD)]
 PasswordHash = Annotated[str, StringConstraints(max_length=512), AfterValidator(_check_hash)]

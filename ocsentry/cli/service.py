@@ -115,7 +115,8 @@ def _check(cli: Invocation, config: LoadedConfig, notes: Sequence[str] = ()) -> 
     problems = check_startup(config)
     if problems:
         raise CommandError("\n".join(problems))
-    cli.emit({"problems": [], "notes": list(notes)}, "\n".join([*notes, f"{config.path}: OK"]))
+    document: dict[str, object] = {"problems": []}
+    cli.emit(document | ({"notes": list(notes)} if notes else {}), "\n".join([*notes, f"{config.path}: OK"]))
 
 
 def doctor(cli: Invocation) -> None:

@@ -87,7 +87,7 @@ def add(
 def passwd(cli: Invocation, name: NameArgument, password_stdin: StdinOption = False) -> None:
     """Set a new password for a user."""
     password = read_password(from_stdin=password_stdin)
-    user = cli.api.patch(f"users/{quote(name)}", {"password": password})
+    user = cli.api.patch(f"users/{quote(name, safe='')}", {"password": password})
     cli.emit(user, f"changed the password of {name}")
 
 
@@ -102,7 +102,7 @@ def show(
     everything: AllOption = False,
 ) -> None:
     """Show a user, and what the user gets and where each value comes from."""
-    found = cli.api.get(f"users/{quote(name)}")
+    found = cli.api.get(f"users/{quote(name, safe='')}")
     cli.emit(found, f"{show_attributes(found, COLUMNS)}\n\n{show_effective(found, everything=everything)}")
 
 
@@ -116,7 +116,7 @@ def change(
 ) -> None:
     """Change attributes and settings of a user. Live sessions have them at once, as far as they can."""
     patch = read_assignments(settings, ATTRIBUTES, PLAIN)
-    changed = cli.api.patch(f"users/{quote(name)}", patch, dry_run=dry_run or None)
+    changed = cli.api.patch(f"users/{quote(name, safe='')}", patch, dry_run=dry_run or None)
     if dry_run:
         cli.emit(changed, f"would end {count(changed['sessions_cut'], 'session')}")
     else:
@@ -125,18 +125,18 @@ def change(
 
 def enable(cli: Invocation, name: NameArgument) -> None:
     """Allow a disabled user to log in again."""
-    cli.emit(cli.api.patch(f"users/{quote(name)}", {"enabled": True}), f"enabled user {name}")
+    cli.emit(cli.api.patch(f"users/{quote(name, safe='')}", {"enabled": True}), f"enabled user {name}")
 
 
 def disable(cli: Invocation, name: NameArgument) -> None:
     """Refuse a user's logins and end its sessions. Nothing of the user is lost."""
-    changed = cli.api.patch(f"users/{quote(name)}", {"enabled": False})
+    changed = cli.api.patch(f"users/{quote(name, safe='')}", {"enabled": False})
     cli.emit(changed, f"disabled user {name}{tell_change(changed)}")
 
 
 def remove(cli: Invocation, name: NameArgument) -> None:
     """Delete a user and end the user's sessions."""
-    cli.api.delete(f"users/{quote(name)}")
+    cli.api.delete(f"users/{quote(name, safe='')}")
     cli.emit({"name": name}, f"deleted user {name}")
 
 
@@ -146,23 +146,22 @@ def import_users(
 ) -> None:
     """Add the users of an ocserv password file, with their passwords and groups.
 
-    Existing users are left unchanged.
+    Existing users are left unchanged. Lines that cannot be used are left out, and named.
     """
-    from ocsentry.user_files.password_file import OcpasswdError, parse_ocpasswd
+    from ocsentry.user_files.password_file import parse_for_import
 
-    try:
-        found = list(parse_ocpasswd(file.read_text()))
-    except (OcpasswdError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file}: {error}") from None
+    read = parse_for_import(file.read_bytes())
+    found = list(read.users.values())
     present = {str(user["name"]).casefold() for user in cli.api.items("users")}
     new = [user for user in found if user.name.casefold() not in present]
     for batch in (new[start : start + BATCH] for start in range(0, len(new), BATCH)):
         cli.api.post("users/import", {"users": [_body(user) for user in batch]})
     skipped = len(found) - len(new)
-    cli.emit(
-        {"added": [user.name for user in new], "skipped": skipped},
-        f"added {len(new)} users, left {skipped} unchanged",
-    )
+    told = f"added {count(len(new), 'user')}, left {skipped} unchanged"
+    if read.problems:
+        left_out = "\n".join(f"{file}: {problem}" for problem in read.problems)
+        raise CommandError(f"{told}, and could not use:\n{left_out}")
+    cli.emit({"added": [user.name for user in new], "skipped": skipped}, told)
 
 
 def _body(user: OcpasswdUser) -> dict[str, object]:

@@ -2,8 +2,8 @@
 """The password file of ocserv (``ocpasswd``): lines of ``name:groups:hash``. Pure.
 
 Groups are separated by commas; ``*`` or empty text means none. A hash that begins with ``!`` belongs to a locked user.
-``parse_password_file`` reads what a server works with and skips what it cannot use, as ocserv does. ``parse_ocpasswd``
-is for imports, and refuses it.
+``parse_password_file`` reads what a server works with and skips what it cannot use, as ocserv does.
+``parse_for_import`` is for imports, and names all that it leaves out.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from admin_api.users.schemas import MAX_NAME, check_name
 from ocsentry.errors import OperatorError
 from vpn_frontend.auth.crypt_hash import is_crypt_hash
 from vpn_frontend.auth.hash_cost import scheme_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
 MAX_LINES = 100_000
 MAX_LINE = 510  # bytes, of ocserv's buffer
@@ -95,17 +96,40 @@ def _is_usable(password_hash: str) -> bool:
     return is_crypt_hash(password_hash) and scheme_of(password_hash) is not None
 
 
-def parse_ocpasswd(text: str) -> Iterator[OcpasswdUser]:
-    """Yields the users of a file. Raises ``OcpasswdError`` at the first malformed line."""
-    for number, line in enumerate(text.splitlines(), start=1):
+def parse_for_import(data: bytes) -> PasswordFile:
+    """Read a whole file for a store of users: ``problems`` names the line and user of everything that is left out.
+
+    A store compares names without regard to case, and has no users without a password.
+    """
+    users: dict[str, OcpasswdUser] = {}
+    lines: dict[str, int] = {}
+    problems: list[str] = []
+    for number, line in enumerate(data.split(b"\n"), start=1):
         if number > MAX_LINES:
-            raise OcpasswdError(f"line {number}: more than {MAX_LINES} lines")
-        if not line.strip() or line.startswith("#"):
+            problems.append(f"line {number}: more than {MAX_LINES} lines")
+            break
+        if not line.strip() or line.startswith(b"#"):
             continue
         try:
-            user = _parse_line(line.encode())
+            user = _parse_line(line)
+            _check_importable(user, lines)
         except OcpasswdError as error:
-            raise OcpasswdError(f"line {number}: {error}") from None
-        if not user.password_hash:
-            raise OcpasswdError(f"line {number}: user {user.name!r} has no password")
-        yield user
+            problems.append(f"line {number}: {error}")
+            continue
+        users[user.name] = user
+        lines[user.name.casefold()] = number
+    return PasswordFile(users, tuple(problems))
+
+
+def _check_importable(user: OcpasswdUser, lines: Mapping[str, int]) -> None:
+    """Raises ``OcpasswdError``."""
+    if not user.password_hash:
+        raise OcpasswdError(f"user {user.name!r} has no password")
+    if (first := lines.get(user.name.casefold())) is not None:
+        raise OcpasswdError(f"user {user.name!r} is in line {first} already")
+    if len(user.name) > MAX_NAME:
+        raise OcpasswdError(f"user {user.name!r}: the name has more than {MAX_NAME} characters")
+    try:
+        check_name(user.name)
+    except ValueError as error:
+        raise OcpasswdError(f"user {user.name!r}: {error}") from None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -37,6 +38,18 @@ async def test_access(server, method, path):
     assert (await wrong.request(method, path, json=ALICE)).status_code == 403
 
 
+@pytest.mark.parametrize("name", ["DOMAIN\\bob", "a/b", "two words", ".dot", "100%", "a%2Fb", "ünï", "?#&"])
+async def test_any_name_can_be_reached_by_its_url(server, name):
+    made = await server.client.post(URL, json={"name": name, "password": "correct horse"})
+    assert made.status_code == 201
+    place = f"{URL}/{quote(name, safe='')}"
+    assert made.headers["location"] == place
+    assert (await server.client.get(place)).json()["name"] == name
+    assert (await server.client.patch(place, json={"note": "x"}, headers=ANY)).json()["note"] == "x"
+    assert (await server.client.get(f"{place}/totp")).status_code in {200, 404}
+    assert (await server.client.delete(place, headers=ANY)).status_code == 204
+
+
 class TestCreateUser:
     async def test_can_log_in(self, server):
         answer = await server.client.post(URL, json=ALICE)
@@ -59,7 +72,8 @@ class TestCreateUser:
         [
             {"name": ""},
             {"name": "-rf"},
-            {"name": "a/b"},
+            {"name": ".."},
+            {"name": "a:b"},
             {"name": "a\u0000b"},
             {"name": "x" * 65},
             {"password": ""},

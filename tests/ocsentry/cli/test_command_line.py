@@ -128,8 +128,9 @@ def test_users_are_imported_from_ocpasswd_with_their_passwords(command_line, tmp
     carol, dan = command_line.json("user", "list")
     assert (carol["groups"], carol["enabled"], dan["enabled"]) == (["staff"], True, False)
     assert command_line.json("user", "import", file) == {"added": [], "skipped": 2}
-    file.write_text("erin:*:plain\n")
-    assert "line 1" in command_line.fails("user", "import", file)
+    file.write_text(f"erin:*:plain\nDOMAIN\\frank:*:{crypted}\n")
+    assert f"{file}: line 1: the hash of user 'erin'" in command_line.fails("user", "import", file)
+    assert command_line.json("user", "show", "DOMAIN\\frank")["name"] == "DOMAIN\\frank"
 
 
 def test_tokens_are_made_listed_and_revoked(command_line):

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from ocsentry.user_files.password_file import (
     MAX_PROBLEMS,
-    OcpasswdError,
     OcpasswdUser,
-    parse_ocpasswd,
+    parse_for_import,
     parse_password_file,
 )
 
@@ -20,30 +19,47 @@ HASH = "$5$GgbyBJ3csCQt9IRv$/SFa62.iLlb4HBFeFw69oCIvpdVkGH1SeCokej.J486"
 
 def test_users_groups_and_locks():
     text = f"# a comment\nalice:*:{HASH}\n\nbob:staff,admins:{HASH}\ncarol::!{HASH}\n"
-    assert list(parse_ocpasswd(text)) == [
+    read = parse_for_import(text.encode())
+    assert list(read.users.values()) == [
         OcpasswdUser("alice", (), HASH, enabled=True),
         OcpasswdUser("bob", ("staff", "admins"), HASH, enabled=True),
         OcpasswdUser("carol", (), HASH, enabled=False),
     ]
+    assert read.problems == ()
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["alice", "alice:*", ":*:" + HASH, f"alice:*:{HASH}:more", "alice:*:secret", "alice:*:$1$ab$cdef", "alice:*:!"],
+    ("line", "words"),
+    [
+        ("alice", "not name:groups:hash"),
+        ("alice:*", "not name:groups:hash"),
+        (":*:" + HASH, "not name:groups:hash"),
+        (f"alice:*:{HASH}:more", "not name:groups:hash"),
+        ("alice:*:secret", "user 'alice'"),
+        ("alice:*:$1$ab$cdef", "user 'alice'"),
+        ("alice:*:!", "user 'alice' has no password"),
+        (f"BOB:*:{HASH}", "user 'BOB' is in line 1 already"),
+        (f"{'x' * 65}:*:{HASH}", "more than 64 characters"),
+        (f"..:*:{HASH}", "user '..'"),
+        (f"bob\t:*:{HASH}", r"user 'bob\t'"),
+    ],
 )
-def test_a_malformed_line_is_named(line):
-    with pytest.raises(OcpasswdError, match="line 2"):
-        list(parse_ocpasswd(f"bob:*:{HASH}\n{line}\n"))
+def test_an_import_leaves_out_a_line_and_names_it(line, words):
+    read = parse_for_import(f"bob:*:{HASH}\n{line}\ncarol:*:{HASH}\n".encode())
+    assert list(read.users) == ["bob", "carol"]
+    assert [(problem.startswith("line 2: "), words in problem) for problem in read.problems] == [(True, True)]
+
+
+@pytest.mark.parametrize("name", ["DOMAIN\\bob", "a/b", "two words", ".dot", "ünï", "a@b", "100%"])
+def test_names_of_directories_can_be_imported(name):
+    assert list(parse_for_import(f"{name}:*:{HASH}\n".encode()).users) == [name]
 
 
 def test_truncated_at_every_length():
     line = f"alice:staff:{HASH}"
     for length in range(1, len(line)):
-        try:
-            users = list(parse_ocpasswd(line[:length]))
-        except OcpasswdError:
-            continue
-        assert users[0].password_hash == line[len("alice:staff:") : length]
+        for user in parse_for_import(line[:length].encode()).users.values():
+            assert user.password_hash == line[len("alice:staff:") : length]
 
 
 def test_a_server_skips_what_it_cannot_use_and_says_so():

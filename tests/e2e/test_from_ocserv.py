@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server on the files of ocserv: logins as before, and a move from Debian's ocserv under its clients.
+
+host n 10.77.n.2 ── vn ── gateway 10.77.0.1, `ocsentry serve --ocserv-conf` or ocserv
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from lab.clients.openconnect import OpenConnect
+from lab.services.ocserv import PASSWORD, OcservFiles, stop
+
+CLIENTS = int(os.environ.get("OCSENTRY_TUNNELS", "5"))  # 50 before a release
+
+
+def connect(files, host, *arguments, user, password=PASSWORD):
+    client = OpenConnect(host, *arguments, pin=files.pin, user=user, password=password)
+    files.network.programs.append(client)
+    return client
+
+
+def test_logins_on_the_files_of_ocserv(lab, template, tmp_path):
+    groups = {"select-group": "staff[Our staff]", "pre-login-banner": '"' + 100 * "%" + '"', "banner": "Welcome"}
+    files = OcservFiles(lab.network, tmp_path / "etc", template.certificate, groups)
+    users = ["alice", "sp@c/al", "DOMAIN\\bob", ".dot", "two words"]
+    for user in users:
+        files.add_user(user, "-g", "staff")
+    files.add_user("locked")
+    files.add_user("locked", "-l")
+    program = files.start_server("-f", "-d", "2", "--pid-file", str(tmp_path / "pid"))
+    host = lab.host()
+
+    pid = int((tmp_path / "pid").read_text())
+    assert files.occtl_socket.is_socket()
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        os.kill(pid, number)
+    program.await_line(r'"event": ?"certificate_reloaded"')
+
+    for user in users:
+        client = connect(files, host, "--authgroup=Our staff", user=user)
+        given = client.await_up()
+        assert (given.ipv4.rpartition(".")[0], given.dns) == ("10.88.0", "10.88.0.1"), user
+        assert 100 * "%" in client.output
+        assert client.ping(files.inner_ipv4) == 1
+        client.goodbye()
+    for user, password in (("alice", "wrong"), ("locked", PASSWORD), ("nobody", PASSWORD)):
+        assert connect(files, host, "--authgroup=Our staff", user=user, password=password).await_exit() != 0, user
+
+    stop(program)
+    assert not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text()
+
+
+def test_a_move_from_ocserv_and_back(lab, template, tmp_path):
+    """All clients come back with one login each."""
+    files = OcservFiles(lab.network, tmp_path / "etc", template.certificate)
+    hosts = {f"user{number}": lab.host() for number in range(CLIENTS)}
+    for user in hosts:
+        files.add_user(user)
+    before = files.configuration.read_bytes(), files.passwords.read_bytes()
+
+    for start in (files.start_ocserv, files.start_server, files.start_ocserv):
+        program = start()
+        clients = [connect(files, host, user=user) for user, host in hosts.items()]
+        addresses = {client.await_up().ipv4 for client in clients}
+        assert len(addresses) == CLIENTS
+        assert [client.ping(files.inner_ipv4) for client in clients] == [1] * CLIENTS
+        program.signal(signal.SIGTERM)
+        for client in clients:
+            client.await_exit()  # each server tells its clients that it ends
+        program.await_exit()
+    assert (files.configuration.read_bytes(), files.passwords.read_bytes()) == before
