@@ -58,7 +58,7 @@ def build(program: str, names: list[str], wolfssl: Path, folder: Path, *options:
         "-fno-sanitize-recover=all",
         *options,
     ]
-    include = [f"-I{NATIVE}", f"-I{ROOT}", f"-I{wolfssl}/include"]
+    include = [f"-I{NATIVE}", f"-I{Path(__file__).parent}", f"-I{ROOT}", f"-I{wolfssl}/include"]
     libraries = [f"{wolfssl}/lib/libwolfssl.a", "-lm", "-lpthread"]
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     subprocess.run(
@@ -83,7 +83,19 @@ def test_an_allocation_that_fails_does_no_harm(wolfssl: Path, tmp_path: Path, ec
     """Every FAULT_STEP-th of all that a gateway and its clients' logins, tunnels and DTLS make it ask for."""
     wrapped = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"
     program = build("test_memory_faults", WHOLE, wolfssl, tmp_path, wrapped)
-    files = tmp_path / "chain.pem", tmp_path / "key.pem"
-    for file, content in zip(files, ecdsa_pair, strict=True):
+    run(program, *write_pair(tmp_path, ecdsa_pair), "1", str(FAULT_STEP))
+
+
+def test_a_tun_queue_that_fails_ends_no_tunnel(wolfssl: Path, tmp_path: Path, ecdsa_pair: tuple[bytes, bytes]) -> None:
+    """Reads and writes fail in a gateway with a client: those that pass lose one packet, EBADFD is reported once."""
+    program = build(
+        "tun/test_tun_faults", WHOLE, wolfssl, tmp_path, "-Wl,--wrap=read,--wrap=write,--wrap=writev,--wrap=ioctl"
+    )
+    run(program, *write_pair(tmp_path, ecdsa_pair))
+
+
+def write_pair(folder: Path, pair: tuple[bytes, bytes]) -> tuple[Path, Path]:
+    files = folder / "chain.pem", folder / "key.pem"
+    for file, content in zip(files, pair, strict=True):
         file.write_bytes(content)
-    run(program, *files, "1", str(FAULT_STEP))
+    return files

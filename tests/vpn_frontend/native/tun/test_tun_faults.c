@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A whole gateway whose TUN queue fails: each error in turn, in reads and in writes, with and without virtio headers. An error
+ * that passes costs the packet that met it. EBADFD, of a device that is gone, is reported once. The tunnel outlives them all.
+ *
+ *   test_tun_faults CERTIFICATE KEY
+ *
+ * Linked with --wrap for read, write, writev and ioctl.
+ */
+#define WORKERS 1
+#include "gateway_site.h"
+
+#include <errno.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#define SIZE 32                     /* of a packet */
+
+ssize_t __real_read(int fd, void *data, size_t size);
+ssize_t __real_write(int fd, const void *data, size_t size);
+ssize_t __real_writev(int fd, const struct iovec *parts, int count);
+int __real_ioctl(int fd, unsigned long request, ...);
+ssize_t __wrap_read(int fd, void *data, size_t size);
+ssize_t __wrap_write(int fd, const void *data, size_t size);
+ssize_t __wrap_writev(int fd, const struct iovec *parts, int count);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+static const int passing[] = { EIO, ENOBUFS, ENOMEM, EINVAL };
+static int tun = -1;                /* the gateway's end; atomic, as the next three */
+static int read_error, write_error; /* 0: none */
+static unsigned long failures;
+static bool with_headers;
+static int chosen;
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "%s, %s virtio headers: %s\n", strerror(chosen), with_headers ? "with" : "without", what);
+    exit(1);
+}
+
+static bool fails(int fd, const int *error)
+{
+    int number = __atomic_load_n(error, __ATOMIC_SEQ_CST);
+
+    if (!number || fd != __atomic_load_n(&tun, __ATOMIC_SEQ_CST))
+        return false;
+    __atomic_add_fetch(&failures, 1, __ATOMIC_SEQ_CST);
+    errno = number;
+    return true;
+}
+
+ssize_t __wrap_read(int fd, void *data, size_t size) { return fails(fd, &read_error) ? -1 : __real_read(fd, data, size); }
+ssize_t __wrap_write(int fd, const void *data, size_t size)
+{
+    return fails(fd, &write_error) ? -1 : __real_write(fd, data, size);
+}
+ssize_t __wrap_writev(int fd, const struct iovec *parts, int count)
+{
+    return fails(fd, &write_error) ? -1 : __real_writev(fd, parts, count);
+}
+
+/* A queue with virtio headers, on a socket that knows no such request. */
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+    void *argument;
+
+    va_start(arguments, request);
+    argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (request != TUNGETIFF && request != TUNSETVNETHDRSZ && request != TUNSETOFFLOAD)
+        return __real_ioctl(fd, request, argument);
+    if (request == TUNGETIFF && with_headers)
+        ((struct ifreq *)argument)->ifr_flags = IFF_VNET_HDR;
+    return 0;
+}
+
+static void make_packet(uint8_t packet[SIZE], bool up, uint8_t mark)
+{
+    static const uint8_t client[4] = { 10, 0, 0, 7 }, host[4] = { 192, 0, 2, 1 };
+    uint32_t sum = 0;
+
+    memset(packet, 0, SIZE);
+    packet[0] = 0x45, packet[3] = SIZE, packet[8] = 64, packet[9] = 17;
+    memcpy(packet + 12, up ? client : host, 4);
+    memcpy(packet + 16, up ? host : client, 4);
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)packet[i] << 8 | packet[i + 1];
+    sum = ~((sum & 0xffff) + (sum >> 16));
+    packet[10] = (uint8_t)(sum >> 8), packet[11] = (uint8_t)sum;
+    packet[21] = 53, packet[23] = 53, packet[25] = SIZE - 20;
+    packet[SIZE - 1] = mark;
+}
+
+static bool send_up(WOLFSSL *ssl, uint8_t mark)
+{
+    uint8_t frame[8 + SIZE] = "STF\1\0\40";
+
+    make_packet(frame + 8, true, mark);
+    return wolfSSL_write(ssl, frame, sizeof(frame)) == (int)sizeof(frame);
+}
+
+static bool arrives_above(const struct site *site, uint8_t mark)
+{
+    uint8_t got[64 + SIZE], wanted[SIZE];
+    size_t header = with_headers ? GW_VNET_HEADER : 0;
+    struct pollfd ready = { .fd = site->tun[0], .events = POLLIN };
+
+    make_packet(wanted, true, mark);
+    return poll(&ready, 1, PATIENCE * 1000) == 1 && recv(site->tun[0], got, sizeof(got), 0) == (ssize_t)(header + SIZE) &&
+           !memcmp(got + header, wanted, SIZE);
+}
+
+static bool send_down(const struct site *site, uint8_t mark)
+{
+    uint8_t packet[GW_VNET_HEADER + SIZE] = { 0 };
+    size_t header = with_headers ? GW_VNET_HEADER : 0;
+
+    make_packet(packet + header, false, mark);
+    return send(site->tun[0], packet, header + SIZE, 0) == (ssize_t)(header + SIZE);
+}
+
+static bool arrives_below(WOLFSSL *ssl, uint8_t mark)
+{
+    uint8_t got[8 + SIZE], wanted[SIZE];
+    int have = 0;
+
+    make_packet(wanted, false, mark);
+    while (have < (int)sizeof(got)) {
+        int more = wolfSSL_read(ssl, got + have, (int)sizeof(got) - have);
+
+        if (more <= 0)
+            return false;
+        have += more;
+    }
+    return !memcmp(got + 8, wanted, SIZE);
+}
+
+/* Waits until a call has failed `times` times, then lets them succeed. */
+static bool end_fault(int *error, unsigned long times)
+{
+    const uint64_t deadline = gw_clock_now() + PATIENCE * GW_SECOND;
+
+    while (__atomic_load_n(&failures, __ATOMIC_SEQ_CST) < times) {
+        if (gw_clock_now() > deadline)
+            return false;
+        usleep(1000);
+    }
+    __atomic_store_n(error, 0, __ATOMIC_SEQ_CST);
+    return true;
+}
+
+static void begin_fault(int *error)
+{
+    __atomic_store_n(&failures, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(error, chosen, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t count_of(const struct site *site, const char *name)
+{
+    uint64_t values[128];
+    uint32_t index = 0;
+
+    while (strcmp(gw_stat_name(index), name))
+        index++;
+    gw_stats(site->gateway, values, index + 1);
+    return values[index];
+}
+
+static bool use_tun(const struct client *client, WOLFSSL *ssl)
+{
+    const struct site *site = client->site;
+    bool is_lost = chosen == EBADFD;
+
+    if (!send_up(ssl, 1) || !arrives_above(site, 1) || !send_down(site, 2) || !arrives_below(ssl, 2))
+        fail("packets do not pass before the fault");
+    begin_fault(&write_error);
+    if (!send_up(ssl, 3) || !end_fault(&write_error, 1) || !send_up(ssl, 4) || !arrives_above(site, 4))
+        fail("a write that failed stops the next ones");
+    if (count_of(site, "rx_tun_full") != 1)
+        fail("the lost packet is not counted");
+    if (is_lost)
+        return count_of(site, "tun_lost") == 1; /* and no read follows */
+    begin_fault(&read_error);
+    if (!send_down(site, 5) || !end_fault(&read_error, 3) || !arrives_below(ssl, 5))
+        fail("a read that failed stops the next ones");
+    return count_of(site, "tun_lost") == 0;
+}
+
+static void test_error(int error, bool headers)
+{
+    struct site site;
+
+    chosen = error;
+    with_headers = headers;
+    if (!open_site(&site))
+        fail("the gateway does not open");
+    __atomic_store_n(&tun, site.queue[0], __ATOMIC_SEQ_CST);
+    if (!be_served(&site, 1, PATIENCE, use_tun))
+        fail("the tunnel ended");
+    __atomic_store_n(&tun, -1, __ATOMIC_SEQ_CST);
+    close_site(&site);
+}
+
+int main(int count, char **arguments)
+{
+    assert(count == 3);
+    certificate.chain = read_file(arguments[1], &certificate.chain_size);
+    certificate.key = read_file(arguments[2], &certificate.key_size);
+    for (int headers = 0; headers < 2; headers++) {
+        for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
+            test_error(passing[i], headers);
+        test_error(EBADFD, headers);
+    }
+    puts("ok");
+    return 0;
+}
