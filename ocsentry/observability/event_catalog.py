@@ -38,6 +38,8 @@ class LogEvent(StrEnum):
     RUNNING_AS_ROOT = "running_as_root"
     RESTRICTION_MISSING = "restriction_missing"
     HELPER_LOST = "helper_lost"
+    ROUTES_LOST = "routes_lost"
+    ROUTES_RESTORED = "routes_restored"
     WORKER_STUCK = "worker_stuck"
     LOOP_STUCK = "loop_stuck"
     KERNEL_FILTER_FAILED = "kernel_filter_failed"
@@ -87,6 +89,10 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.RUNNING_AS_ROOT: CatalogEntry("warning", "The server has no user of its own and stays root: `fix`."),
     LogEvent.RESTRICTION_MISSING: CatalogEntry("warning", "The kernel does not support a restriction: `restriction`."),
     LogEvent.HELPER_LOST: CatalogEntry("error", "The helper process ended. The server continues without its verbs."),
+    LogEvent.ROUTES_LOST: CatalogEntry(
+        "error", "The kernel sends packets for these `networks` of clients elsewhere than to the TUN `device`."
+    ),
+    LogEvent.ROUTES_RESTORED: CatalogEntry("info", "Packets for clients go to the TUN `device` again."),
     LogEvent.WORKER_STUCK: CatalogEntry(
         "error", "Workers made no turn of their loop though they were woken. The server ends, to be started again."
     ),

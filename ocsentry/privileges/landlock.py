@@ -111,6 +111,8 @@ class Ruleset:
                 place = os.open(path, os.O_PATH | os.O_CLOEXEC)
             except (FileNotFoundError, NotADirectoryError, PermissionError):
                 continue
+            except OSError as error:
+                raise OSError(error.errno, f"{path}: {error.strerror}") from error
             try:
                 self._grant(access, place)
             finally:

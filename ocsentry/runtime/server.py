@@ -44,6 +44,8 @@ from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.load_progress import LoadProgress
+from ocsentry.runtime.route_watch import INTERVAL as ROUTE_INTERVAL
+from ocsentry.runtime.route_watch import RouteWatch
 from ocsentry.setup.certificates import expiry_problem, inspect_pair
 from ocsentry.user_files.opened import open_directory
 from sentry_engine import Action, ClientLimits, Engine, Policy
@@ -52,7 +54,7 @@ from sentry_engine.engine.decision_log import DecisionLog
 from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.gateway.server_certificate import CertificateError
 from vpn_frontend.ports import VpnEvent
-from vpn_frontend.server import VpnServer
+from vpn_frontend.server import VpnServer, tun_device
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class Server:
         self._progress = LoadProgress(log, time.monotonic)
         self._hub = EventHub()
         self._events = LoggingEventSink(log, self._hub, time.monotonic)
+        self._routes = RouteWatch(tun_device(config.vpn), self._events)
         self._helper_watch = HelperWatch(started.helper, self._events)
         self._sessions = LateSessions()
         self._control = ControlWorker()
@@ -135,6 +138,7 @@ class Server:
         await self._open_api()
         self._tasks.append(asyncio.create_task(self._watch_rules(), name="watcher of the rule files"))
         self._repeat("claim of the database", CLAIM_INTERVAL, self._renew_claim)
+        self._repeat("routes to clients", ROUTE_INTERVAL, self._routes.look)
         self._repeat("penalties", PENALTY_INTERVAL, self._save_engine_state)
         self._repeat("feeds", FEED_INTERVAL, self._refresh_feeds)
         if config.vpn.has_short_lived_files:
@@ -256,6 +260,7 @@ class Server:
                 "watcher of the rule files": self._check_watcher,
                 "helper process": self._helper_watch.check,
                 "TUN device": self._check_tun,
+                "routes to clients": self._routes.check,
                 "workers": self._check_workers,
                 "packet filter": self._check_kernel_filter,
                 **{one.name: one.check for one in (self._started.pam, self._started.hooks) if one is not None},

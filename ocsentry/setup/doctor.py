@@ -22,6 +22,7 @@ from ocsentry.privileges.packet_filter.counters import CounterSocket
 from ocsentry.privileges.packet_filter.libnftables import Nftables
 from ocsentry.privileges.packet_filter.table import COUNTERS, table_name
 from ocsentry.setup.certificates import EXPIRY_WARNING, CertificatePairError, expiry_problem, inspect_pair, utc_now
+from ocsentry.setup.client_guard import guarded_families, read_ruleset
 from sentry_engine import PolicyError, find_policy_issues
 from vpn_frontend.gateway.ocsp_response import ResponseError, check_response
 from vpn_frontend.gateway.server_certificate import CertificateError, read_file
@@ -195,6 +196,29 @@ def _forwarding(config: LoadedConfig) -> Iterator[CheckResult]:
             yield CheckResult(f"{family} forwarding", "warn", "off: clients reach this host only", fix)
 
 
+def _client_guard(config: LoadedConfig) -> Iterator[CheckResult]:
+    """Whether other hosts are kept from beginning conversations with clients. Reading the rules needs root."""
+    name, network = "hosts that reach clients", config.vpn.network
+    pools = {"IPv4": network.ipv4_pool, "IPv6": network.ipv6_pool}
+    forwarded = [family for family, pool in pools.items() if pool and FORWARDING[family].read_text().strip() == "1"]
+    if not forwarded:
+        yield CheckResult(name, "ok", "none: this host forwards nothing")
+        return
+    try:
+        guarded = guarded_families(read_ruleset(), network.device)
+    except OSError as error:
+        detail = f"the host's packet filter cannot be read: {error.strerror}"
+        yield CheckResult(name, "warn", detail, "install nftables, and run the doctor as root")
+        return
+    if bare := [family for family in forwarded if family not in guarded]:
+        detail = (
+            f"any on the networks of this host, over {' and '.join(bare)}: no rule drops what goes to {network.device}"
+        )
+        yield CheckResult(name, "warn", detail, "load contrib/nftables/ocsentry.nft, or rules of your own")
+    else:
+        yield CheckResult(name, "ok", f"only those that other rules let through to {network.device}")
+
+
 def _clock(_: LoadedConfig) -> Iterator[CheckResult]:
     now = utc_now()
     if now < CLOCK_FLOOR:
@@ -271,6 +295,7 @@ CHECKS: tuple[Callable[[LoadedConfig], Iterator[CheckResult]], ...] = (
     _rules,
     _inner_network,
     _forwarding,
+    _client_guard,
     _clock,
     _permissions,
     _privileges,

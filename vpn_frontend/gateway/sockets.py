@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import ExitStack
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+
+from vpn_frontend.settings import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vpn_frontend.settings import Endpoint
 
 BACKLOG = 1024  # per socket: completed connections that no worker has accepted; more wait in the SYN queue
 UDP_BUFFER = 4 * 1024 * 1024  # bytes each way: 20 ms of full datagrams at a gigabit per second, as the kernel counts
@@ -44,7 +46,8 @@ def start_listening(descriptors: Iterable[int], output_buffer: int = 0) -> None:
                 bound.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, output_buffer)  # accepted sockets inherit it
             bound.listen(BACKLOG)
         except OSError as error:
-            raise ListenError(f"cannot listen on {bound.getsockname()}: {error.strerror}") from error
+            host, port, *_ = bound.getsockname()
+            raise ListenError(f"cannot listen on {Endpoint(ip_address(host), port)}: {error.strerror}") from error
         finally:
             bound.detach()
 

@@ -53,7 +53,10 @@ class Helper:
     @classmethod
     def start(cls, scope: Scope) -> Helper:
         """The helper of ``$OCSENTRY_HELPER`` (a socket), else a new process. Raises ``PrivilegeError``."""
-        link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise PrivilegeError(f"the helper process cannot be started: {error.strerror}") from error
         try:
             if path := os.environ.get(SOCKET_VARIABLE):
                 link.close()

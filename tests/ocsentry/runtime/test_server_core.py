@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -61,3 +62,15 @@ def test_the_core_before_route_tables():
 def test_an_unknown_core_is_an_error_and_not_another_core():
     with pytest.raises(ValueError, match="there is no core 'twin': choose one of native, reference, wolfsentry"):
         make_core("twin")
+
+
+def test_a_lost_tun_device_makes_the_server_not_ready():
+    async def scenario():
+        server = Server.__new__(Server)
+        network = SimpleNamespace(network=SimpleNamespace(device="ocs0"))
+        server._config, server._vpn = SimpleNamespace(vpn=network), SimpleNamespace(tun_lost=asyncio.Event())
+        assert await server._check_tun() is None
+        server._vpn.tun_lost.set()
+        assert await server._check_tun() == "the TUN device ocs0 was deleted"
+
+    asyncio.run(scenario())

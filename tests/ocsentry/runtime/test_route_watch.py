@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A route to the clients that goes away makes the server not ready, until it is back.
+
+namespace: lo, the TUN device that the server makes
+"""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from lab.timeouts import TIMEOUT, eventually
+from tests.ocsentry.runtime.test_process import namespace, served  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.netns
+
+
+def ip(namespace, *words):  # noqa: F811
+    subprocess.run(["ip", "-n", namespace, *words], check=True, timeout=TIMEOUT)
+
+
+def problems(served):  # noqa: F811
+    return [text for text in served.command_line.json("status")["problems"] if text.startswith("routes")]
+
+
+def test_a_lost_route_is_told_until_it_is_back(served, namespace):  # noqa: F811
+    assert problems(served) == []
+    shown = subprocess.run(["ip", "-n", namespace, "-j", "route"], capture_output=True, text=True, check=True).stdout
+    assert "192.168.99.0/24" in shown
+    ip(namespace, "route", "del", "192.168.99.0/24", "dev", "ocs0")
+    assert served.await_event("routes_lost")["networks"] == ["192.168.99.0/24"]
+    assert problems(served) == ["routes to clients: 192.168.99.0/24 has no route to ocs0"]
+    ip(namespace, "link", "add", "other", "type", "veth")
+    ip(namespace, "addr", "add", "10.8.8.8/24", "dev", "other")
+    ip(namespace, "link", "set", "other", "up")
+    ip(namespace, "route", "add", "192.168.99.0/24", "dev", "other")  # it has taken the network
+    assert len(problems(served)) == 1
+    ip(namespace, "link", "del", "other")
+    ip(namespace, "route", "add", "192.168.99.0/24", "dev", "ocs0", "src", "192.168.99.1")
+    served.await_event("routes_restored")
+    eventually(lambda: problems(served), lambda found: not found, "ready")

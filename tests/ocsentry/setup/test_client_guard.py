@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shipped nftables rules keep hosts on the wire from VPN clients, and the doctor sees them, or their absence.
+
+host on the wire 10.9.1.2 ─ wire ┐
+client 192.168.99.2 ─────── ocs0 ┴ gateway (10.9.1.1, 192.168.99.1), forwards; ocs0 is a veth: rules see names only
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+
+import pytest
+
+from lab.namespaces import Claim, Namespace
+from lab.timeouts import TIMEOUT
+from ocsentry.setup.client_guard import guarded_families, read_ruleset
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = ROOT / "contrib" / "nftables" / "ocsentry.nft"
+SOON = 0.5  # seconds in which a packet over two veth pairs would arrive
+CLIENT, SERVER, WIRE, OUTSIDE = "192.168.99.2", "192.168.99.1", "10.9.1.2", "10.9.1.1"
+
+
+def rule(*expressions, family="inet"):
+    return {"rule": {"family": family, "table": "t", "chain": "c", "expr": list(expressions)}}
+
+
+def chain(family="inet", hook="forward", policy="accept"):
+    return {"chain": {"family": family, "table": "t", "name": "c", "hook": hook, "policy": policy}}
+
+
+def to(name, op="==", key="oifname"):
+    return {"match": {"op": op, "left": {"meta": {"key": key}}, "right": name}}
+
+
+DROP = {"drop": None}
+OTHER = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}
+
+
+@pytest.mark.parametrize(
+    ("ruleset", "guarded"),
+    [
+        ([], set()),
+        ([chain(policy="drop")], {"IPv4", "IPv6"}),
+        ([chain(family="ip", policy="drop")], {"IPv4"}),
+        ([chain(hook="input", policy="drop")], set()),
+        ([chain(), rule(to("ocs0"), {"counter": {}}, DROP)], {"IPv4", "IPv6"}),
+        ([chain(family="ip6"), rule(to("ocs0"), {"reject": None}, family="ip6")], {"IPv6"}),
+        ([chain(), rule(to({"set": ["eth9", "ocs0"]}), DROP)], {"IPv4", "IPv6"}),
+        ([chain(), rule(to("ocs*"), DROP)], {"IPv4", "IPv6"}),
+        ([chain(), rule(to("ocs1"), DROP)], set()),
+        ([chain(), rule(to("ocs0", op="!="), DROP)], set()),
+        ([chain(), rule(to("ocs0", key="iifname"), DROP)], set()),
+        ([chain(), rule(to("ocs0"), OTHER, DROP)], set()),
+        ([chain(), rule(to("ocs0"), {"accept": None})], set()),
+        ([chain(hook="input"), rule(to("ocs0"), DROP)], set()),
+    ],
+    ids=lambda value: None,
+)
+def test_what_guards_clients(ruleset, guarded):
+    assert guarded_families(ruleset, "ocs0") == guarded
+
+
+@pytest.fixture
+def wired():
+    claim = Claim()
+    gateway, client, wire = (Namespace.create(claim.name(name)) for name in ("gw", "in", "out"))
+    for other, device, inner, outer in ((client, "ocs0", CLIENT, SERVER), (wire, "wire", WIRE, OUTSIDE)):
+        gateway.ip(
+            f"link add {device} type veth peer name eth0 netns {other.name}",
+            f"addr add {outer}/24 dev {device}",
+            f"link set {device} up",
+        )
+        other.ip(f"addr add {inner}/24 dev eth0", "link set eth0 up", f"route add default via {outer}")
+    gateway.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    yield gateway, client, wire
+    claim.release()
+
+
+def arrives(sender, receiver, address, *, source=None):
+    """True if a datagram from ``sender`` reaches ``receiver`` at ``address``; then its answer comes back, too."""
+    with (
+        receiver.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening,
+        sender.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,
+    ):
+        listening.bind((address, 7))
+        if source is not None:
+            sending.bind((source, 0))
+        listening.settimeout(SOON)
+        sending.settimeout(TIMEOUT)
+        with contextlib.suppress(PermissionError):
+            sending.sendto(b"ping", (address, 7))
+        try:
+            _, peer = listening.recvfrom(10)
+        except TimeoutError:
+            return False
+        listening.sendto(b"pong", peer)
+        return sending.recv(10) == b"pong"
+
+
+@pytest.mark.netns
+def test_hosts_on_the_wire_reach_no_client_and_clients_reach_them(wired):
+    gateway, client, wire = wired
+    wire.ip("addr add 192.168.99.77/32 dev eth0")  # a source that is a client's
+    with gateway.entered():
+        assert guarded_families(read_ruleset(), "ocs0") == set()
+    assert arrives(wire, client, CLIENT)
+    assert arrives(wire, gateway, SERVER)
+    for _ in range(2):  # it may be loaded again
+        gateway.run("nft", "-f", str(SHIPPED))
+    with gateway.entered():
+        assert guarded_families(read_ruleset(), "ocs0") == {"IPv4", "IPv6"}
+    assert not arrives(wire, client, CLIENT)
+    assert not arrives(wire, gateway, SERVER)
+    assert not arrives(wire, gateway, OUTSIDE, source="192.168.99.77")
+    assert arrives(client, wire, WIRE)
+    assert arrives(client, gateway, SERVER)
+    assert arrives(wire, gateway, OUTSIDE)
