@@ -21,6 +21,10 @@ NO_TRANSPORT = "none"  # of a session without a channel
 NO_NETWORK, NO_BANDWIDTH = NetworkSettings(), BandwidthSettings()
 
 
+SettingsLayers = tuple[tuple[str, Overrides], ...]  # each an origin and what it sets, the highest precedence first
+NO_LAYERS: SettingsLayers = ()
+
+
 @dataclass(frozen=True, slots=True)
 class UserRecord:
     """A user of the directory. ``name`` is the canonical spelling, used by sessions and leases."""
@@ -35,6 +39,7 @@ class UserRecord:
     expires_at: datetime | None = None  # aware
     external: bool = False  # authenticated by an outside server; the directory may not have the user
     overrides: Overrides = field(default_factory=Overrides)  # what else differs from the user's groups
+    file_layers: SettingsLayers = NO_LAYERS  # of the files that were read at the login
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,18 @@ class UserDirectory(Protocol):
 
     async def hash_samples(self) -> Sequence[str]:
         """Hashes that other programs made, at least one of each scheme (``auth.hash_cost``). Called once, at start."""
+
+
+class SettingsFileError(Exception):
+    """A file of settings cannot be used. The text is for the user."""
+
+
+class SettingsFiles(Protocol):
+    async def read(self, user: str, group: str) -> SettingsLayers:
+        """What the files of the user and of the group set; an empty ``group``: there is none.
+
+        Raises ``SettingsFileError``. After any other exception the client is told to try later.
+        """
 
 
 class SessionState(StrEnum):

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.gateway.server_certificate import FileReader
-    from vpn_frontend.ports import RemoteLogin, UserRecord
+    from vpn_frontend.ports import RemoteLogin, SettingsFiles, UserRecord
     from vpn_frontend.protocol.browser_pages import BrowserPages
     from vpn_frontend.sessions.live_sessions import LiveSessions
     from vpn_frontend.settings import AuthSettings, LoginRules, VpnSettings
@@ -100,6 +100,7 @@ class VpnServer:
         resolver: SettingsResolver | None = None,
         accounting: AccountingGate | None = None,
         hooks: SessionHooks | None = None,
+        settings_files: SettingsFiles | None = None,
     ) -> None:
         """``methods`` has each method that ``settings.auth`` names, ``pages`` are those of a login in the browser.
 
@@ -107,7 +108,7 @@ class VpnServer:
         ``descriptors``, which belong to this from ``start`` on, and ``read_file`` for certificate and key. Without them
         both are opened here. ``worker_filter`` is a seccomp program for the gateway's threads. ``resolver`` knows the
         groups that are not of the configuration. ``accounting`` may refuse new sessions. ``hooks`` are told
-        of sessions.
+        of sessions. ``settings_files`` are read at each login.
         """
         self._settings = settings
         self._engine = engine
@@ -124,6 +125,7 @@ class VpnServer:
         self._accounting = accounting
         self._hooks = hooks
         self._reported: frozenset[str] = frozenset()  # problems of files that were told
+        self._settings_files = settings_files
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self.tun_lost = asyncio.Event()  # set when the TUN device was deleted: the server has to be started again
@@ -207,6 +209,7 @@ class VpnServer:
                 group_methods={group: self._make_login(rules, throttle) for group, rules in auth.group_rules.items()},
                 events=self._events,
                 confirm=make_confirm(auth),
+                settings_files=self._settings_files,
                 find_refusal=partial(self._find_refusal, settings.name),
                 members_of=settings.groups,
             ),

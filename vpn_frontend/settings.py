@@ -196,6 +196,7 @@ class SessionSettings:
     rekey_time: int = 172800
     rekey_method: RekeyMethod = "ssl"
     deny_roaming: bool = False  # a session is bound to the address of its login
+    dtls: bool = True  # offered, where the server has it
 
     def idle_timeout_of(self, *, mobile: bool) -> int:
         """That of a mobile client, or of another one."""

@@ -183,3 +183,4 @@ class SessionSection(Section):
         SESSION.deny_roaming,
         "Refuse tunnels from another address than that of the login. The user has to log in again.",
     )
+    dtls: Switch = field(SESSION.dtls, "Offer DTLS to the client, where `vpn.dtls` is on.")

@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ocsentry.observability.ocserv_format import reason_of
 from ocsentry.occtl.documents import VHOST, Document
 from ocsentry.occtl.figures import show_interval
 from ocsentry.occtl.layout import printable
@@ -21,23 +22,6 @@ if TYPE_CHECKING:
 
 QUIT = frozenset("qQ")
 PAUSE = 0.1  # seconds between two looks at the keys
-# ocserv's words for the reasons of this server; any other is "unspecified".
-REASONS = {
-    "user_disconnect": "user disconnected",
-    "logout": "user disconnected",
-    "connection_lost": "DPD timeout",
-    "idle_timeout": "idle timeout",
-    "session_timeout": "session timeout",
-    "killed": "server disconnected",
-    "policy": "server disconnected",
-    "replaced": "server disconnected",
-    "shutdown": "server disconnected",
-    "expired": "server disconnected",
-    "schedule": "server disconnected",
-    "quota_exceeded": "server disconnected",
-    "failed": "unspecified error",
-    "accounting": "unspecified error",
-}
 
 
 def follow_events(server: SocketClient, keys: TextIO, tell: Callable[[str, Document], None]) -> None:
@@ -100,7 +84,7 @@ def _connect_line(session: Document) -> str:
 
 
 def _disconnect_line(session: Document, fields: dict[str, Any]) -> str:
-    reason = REASONS.get(str(fields.get("reason")), "unspecified")
+    reason = reason_of(fields.get("reason"))
     return f"{VHOST}: disconnect {_who(session)} (reason: {reason}, time: {show_interval(fields.get('duration', 0))})"
 
 

@@ -21,6 +21,11 @@ def access_problems(config: LoadedConfig) -> list[str]:
     user = _user_name()
     wanted = [("process.user", Path(place), os.R_OK | os.X_OK) for place in (sys.base_prefix, sys.prefix)]
     wanted += [("policy.rules", path, os.R_OK) for path in watched_paths(config.values.policy) if _may_exist(path)]
+    vpn = config.values.vpn
+    for key in ("user_config_dir", "group_config_dir", "default_user_config", "default_group_config"):
+        place = getattr(vpn, key)
+        if place is not None and _may_exist(place):
+            wanted.append((f"vpn.{key}", place, os.R_OK | (os.X_OK if place.is_dir() else 0)))
     folders = writable_folders(config).items()
     wanted += [(key, folder, os.W_OK | os.X_OK) for key, folder in folders if _may_exist(folder)]
     return [

@@ -47,7 +47,7 @@ from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.runtime.route_watch import INTERVAL as ROUTE_INTERVAL
 from ocsentry.runtime.route_watch import RouteWatch
 from ocsentry.setup.certificates import expiry_problem, inspect_pair
-from ocsentry.user_files.opened import open_directory
+from ocsentry.user_files.opened import open_user_files
 from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native_core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
@@ -219,11 +219,11 @@ class Server:
 
     async def _open_vpn(self) -> None:
         started = self._started
-        users = await self._made.enter_async_context(
-            open_directory(self._config, self._store, self._events, started.helper.read_key)
+        files = await self._made.enter_async_context(
+            open_user_files(self._config, self._store, self._events, started.helper.read_key)
         )
         context = MethodContext(
-            self._config, self._store, self._events, started.helper, started.totp_key, started.pam, users
+            self._config, self._store, self._events, started.helper, started.totp_key, started.pam, files.directory
         )
         opened = await self._made.enter_async_context(open_methods(context))
         accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
@@ -231,7 +231,7 @@ class Server:
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,
-            users=users,
+            users=files.directory,
             methods=opened.methods,
             pages=opened.pages,
             journal=self._store,
@@ -242,6 +242,7 @@ class Server:
             resolver=self._settings,
             accounting=accounting,
             hooks=hooks,
+            settings_files=files.settings,
         )
         await self._vpn.start()
         self._made.push_async_callback(self._vpn.stop, SHUTDOWN_TEXT)

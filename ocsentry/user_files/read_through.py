@@ -55,10 +55,11 @@ class ReadThroughFile(Generic[T]):
                 raise
             self._seen = None
             return self._parse_changed(self._read_privileged(self.path, MAX_BYTES + 1))
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "not a regular file", str(self.path))
         with os.fdopen(descriptor, "rb") as file:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", str(self.path))
             seen = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
             if self._parsed is not None and seen == self._seen:
                 return self._parsed[1]

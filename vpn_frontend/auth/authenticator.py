@@ -22,14 +22,14 @@ from sentry_engine import Event, Verdict
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import DIRECTORY_DEADLINE
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Outcome, Pending, Refused, Unavailable, chain
-from vpn_frontend.ports import EventSink, UserDirectory, UserRecord, VpnEvent
+from vpn_frontend.ports import EventSink, SettingsFileError, UserDirectory, UserRecord, VpnEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sentry_engine import Engine
     from vpn_frontend.auth.method import Method
-    from vpn_frontend.ports import RemoteLogin
+    from vpn_frontend.ports import RemoteLogin, SettingsFiles
     from vpn_frontend.settings import Address
 
 
@@ -52,6 +52,7 @@ class Authenticator:
 
     ``group_methods`` are what logins by a group with rules of its own ask instead.
     ``confirm`` compares the login with what the methods have accepted, before anything is granted.
+    ``settings_files`` are read once the methods have accepted; ``None``: there are none.
     ``find_refusal`` says why the settings of a user, of its groups and of the authentication server allow no login now.
     ``members_of`` not empty: only their members may log in.
     """
@@ -65,6 +66,7 @@ class Authenticator:
         events: EventSink,
         group_methods: Mapping[str, Method] = NO_GROUP_METHODS,
         confirm: Confirm | None = None,
+        settings_files: SettingsFiles | None = None,
         find_refusal: FindRefusal = lambda *_: None,
         members_of: tuple[str, ...] = (),
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -76,6 +78,7 @@ class Authenticator:
         self._method = method
         self._group_methods = group_methods
         self._confirm = confirm
+        self._settings_files = settings_files
         self._find_refusal = find_refusal
         self._members_of = frozenset(members_of)
 
@@ -84,9 +87,7 @@ class Authenticator:
         user = self._users.recall(login.name)
         if user is None:
             return None
-        if login.external:
-            user = replace(user, external=True)
-        return self._standing(user) or user
+        return self._standing(user) or _as_logged_in(user, login)
 
     async def find(self, login: UserRecord) -> UserRecord | Refused | Unavailable:
         """The user who logged in as ``login``, if the account is still valid. Never raises."""
@@ -96,11 +97,11 @@ class Authenticator:
         except Exception as error:  # noqa: BLE001 - of any directory
             self._report("directory", error)
             return Unavailable("Logins cannot be checked at the moment. Please try again later.")
-        if login.external:
-            user = login if user is None else replace(user, external=True)
+        if user is None and login.external:
+            user = login
         if user is None:
             return Refused("This account is gone.", "user_unknown", final=True)
-        return self._standing(user) or user
+        return self._standing(user) or _as_logged_in(user, login)
 
     def begin(self, login: LoginRequest) -> Outcome | Pending:
         """Check a login. The policy engine is told of success and failure."""
@@ -131,8 +132,28 @@ class Authenticator:
         """The method that the login asks, in each of its rounds."""
         return self._group_methods.get(login.group, self._method)
 
-    def _conclude(self, login: LoginRequest, outcome: Outcome) -> Outcome:
+    def _conclude(self, login: LoginRequest, outcome: Outcome) -> Outcome | Pending:
         """What the outcome of the methods means for the login."""
+        if self._settings_files is not None and isinstance(outcome, Accepted):
+            return Pending(partial(self._read_settings, self._settings_files, login, outcome))
+        return self._decide(login, outcome)
+
+    async def _read_settings(self, files: SettingsFiles, login: LoginRequest, accepted: Accepted) -> Outcome:
+        user, groups = accepted.user, accepted.groups
+        group = login.group if login.group in groups else next(iter(groups), "")
+        try:
+            async with asyncio.timeout(DIRECTORY_DEADLINE):
+                layers = await files.read(user.name, group)
+        except SettingsFileError as error:
+            return self._decide(login, Refused(str(error), "settings_file", final=True, scored=False))
+        except Exception as error:  # noqa: BLE001 - of any disk
+            self._report("settings files", error)
+            return Unavailable("Logins cannot be checked at the moment. Please try again later.")
+        if layers:
+            accepted = replace(accepted, user=replace(user, file_layers=layers))
+        return self._decide(login, accepted)
+
+    def _decide(self, login: LoginRequest, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Accepted):
             outcome = self._authorize(outcome, login)
         elif isinstance(outcome, Refused):
@@ -212,6 +233,13 @@ class Authenticator:
     def _keep(challenge: Challenge, login: LoginRequest) -> Challenge:
         state = Round(login.without_secrets(), challenge.state, _digest(login.peer_certificate))
         return Challenge(challenge.form, state)
+
+
+def _as_logged_in(user: UserRecord, login: UserRecord) -> UserRecord:
+    """The present record with what was learned at the login."""
+    if user is login or not (login.external or login.file_layers):
+        return user
+    return replace(user, external=login.external, file_layers=login.file_layers)
 
 
 def _digest(certificate: bytes) -> bytes:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings of one session, each with its origin.
 
-The user's own are over those that the authentication server sent, over its groups', over the virtual host's, over the
-server's.
+The user's own are over those that the authentication server sent, over those of files that were read at the login,
+over its groups', over the virtual host's, over the server's.
 
 Overrides name a section and a key, as the configuration does. Every key of the sections can be overridden, except those
 in ``SERVER_ONLY``, so a new key needs no code here.
@@ -167,6 +167,7 @@ class SettingsResolver:
         layers = [(f"user {user.name}", own)] if own else []
         if remote is not None and remote.overrides:
             layers.append((remote.origin, remote.overrides))
+        layers += user.file_layers
         return apply_overrides(below, layers) if layers else below
 
     def resolve_groups(self, groups: Iterable[str], host: str = "") -> EffectiveSettings:

@@ -62,7 +62,7 @@ class SettingsChanges:
         cut: list[Session] = []
         for session in self._living(self._index.find_by_user(after.name)):
             groups = merge_groups(session.groups, before.groups, after.groups)
-            user = replace(after, external=session.user.external)
+            user = replace(after, external=session.user.external, file_layers=session.user.file_layers)
             settings = self._resolver.resolve(user, groups, session.remote, session.host)
             cut += self._put(session, user, groups, settings, now, dry_run=dry_run)
         return cut + self._cut_excess(after.name, cut, now, dry_run=dry_run)

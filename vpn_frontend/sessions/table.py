@@ -377,7 +377,9 @@ class SessionTable:
         if addresses is None:
             raise CookieError
         session.channel_since = now
-        dtls = choose_dtls(request, peer.exporter_key, peer.proof_key, modes=self._dtls_modes)
+        dtls = choose_dtls(
+            request, peer.exporter_key, peer.proof_key, modes=self._dtls_modes if settings.session.dtls else ()
+        )
         hostname = settings.hostname or request.hostname or session.hostname
         return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, session.remaining(now), dpd, dtls, hostname)
 

@@ -12,7 +12,7 @@ from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import PasswordChecker, PasswordMethod, hash_password
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, FirstForm, Pending, Refused, Unavailable
 from vpn_frontend.auth.supervised_method import supervise
-from vpn_frontend.ports import UserRecord
+from vpn_frontend.ports import SettingsFileError, UserRecord
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents
 
 HERE = ip_address("192.0.2.1")
@@ -337,3 +337,55 @@ async def test_a_group_with_rules_of_its_own_is_asked_in_every_round(make_authen
     again = await answer(authenticator, challenge, "1")
     assert isinstance(again, Challenge)
     assert isinstance(await answer(authenticator, again, "2"), Accepted)
+
+
+class ScriptedFiles:
+    """``SettingsFiles`` with one answer, or one error."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.asked = []
+
+    async def read(self, user, group):
+        self.asked.append((user, group))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+LAYERS = (("user alice (file)", {"network": {"mtu": 1200}}),)
+
+
+@pytest.mark.asyncio
+async def test_settings_files_are_read_for_the_user_and_the_group_of_the_login(make_authenticator, users):
+    files = ScriptedFiles(LAYERS)
+    authenticator = make_authenticator(settings_files=files, remember=60)
+    for _ in range(2):  # the second password is remembered, and the files are read all the same
+        accepted = await check(authenticator, login(group="ops"))
+        assert accepted == Accepted(replace(users["alice"], file_layers=LAYERS), ("ops", "staff"))
+    await check(authenticator, login())
+    await check(authenticator, login(password="wrong"))
+    assert files.asked == [("alice", "ops"), ("alice", "ops"), ("alice", "staff")]
+    found = await authenticator.find(accepted.user)
+    assert found.file_layers == LAYERS, "of the login, at each reconnect"
+
+
+@pytest.mark.asyncio
+async def test_without_layers_the_record_is_the_directorys(make_authenticator, users):
+    accepted = await check(make_authenticator(settings_files=ScriptedFiles(())), login())
+    assert accepted.user is users["alice"]
+
+
+@pytest.mark.asyncio
+async def test_a_malformed_file_refuses_the_login_and_scores_nothing(make_authenticator):
+    authenticator = make_authenticator(STRICT, settings_files=ScriptedFiles(SettingsFileError("Tell your admin.")))
+    for _ in range(4):
+        refused = await check(authenticator, login())
+        assert refused == Refused("Tell your admin.", "settings_file", final=True, scored=False)
+
+
+@pytest.mark.asyncio
+async def test_a_disk_that_fails_is_no_refusal(make_authenticator):
+    authenticator = make_authenticator(settings_files=ScriptedFiles(OSError("gone")))
+    assert isinstance(await check(authenticator, login()), Unavailable)
+    assert authenticator._events.of("backend_failed")[0]["what"] == "settings files"

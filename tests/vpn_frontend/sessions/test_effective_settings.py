@@ -108,3 +108,16 @@ def test_a_key_that_does_not_exist_is_an_error():
         apply_overrides(BASE, [("group staff", {"network": {"mut": 1300}})])
     with pytest.raises(TypeError):
         apply_overrides(BASE, [("group staff", {"baner": "x"})])
+
+
+def test_files_are_over_groups_and_under_the_user_and_the_authentication_server():
+    layers = (
+        ("user alice (file)", {"network": {"mtu": 1100}}),
+        ("group staff (file)", {"network": {"mtu": 1200}, "session": {"dpd": 7}, "banner": "file"}),
+    )
+    user = UserRecord("alice", overrides={"banner": "own"}, file_layers=layers)
+    remote = RemoteLogin("radius", "alice", overrides={"session": {"dpd": 9}})
+    resolver = SettingsResolver(VpnSettings(), {"staff": {"network": {"mtu": 1300}, "session": {"keepalive": 5}}})
+    found = resolver.resolve(user, ["staff"], remote)
+    assert (found.network.mtu, found.session.dpd, found.session.keepalive, found.banner) == (1100, 9, 5, "own")
+    assert found.origin_of("network.mtu") == "user alice (file)"
