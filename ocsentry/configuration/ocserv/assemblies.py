@@ -93,8 +93,12 @@ def assemble_certificate(target: Target) -> None:
         _refuse_encrypted(target, entry)
     target.set("vpn.certificate", target.file(certificates[0], certificates[0].value), certificates[0])
     target.set("vpn.private_key", target.file(keys[0], keys[0].value), keys[0])
-    for entry in certificates[1:]:
-        target.differs(entry, "one certificate is used, the first: this one is left out")
+    more = [
+        {"certificate": target.file(one, one.value), "private_key": target.file(key, key.value)}
+        for one, key in zip(certificates[1:], keys[1:], strict=True)
+    ]
+    if more:
+        target.set("vpn.certificates", more, certificates[1])
 
 
 def _refuse_encrypted(target: Target, entry: Entry) -> None:

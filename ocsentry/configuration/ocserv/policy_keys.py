@@ -10,6 +10,7 @@ from ocsentry.configuration.ocserv.rows import (
     assembled,
     differs,
     ignored,
+    mapped,
     refused,
     refused_if_on,
     switch_of,
@@ -24,13 +25,15 @@ PRIVATE = [  # RFC 1918, RFC 4193, loopback and link-local: no stranger on the I
     *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16"),
     *("fc00::/7", "::1/128", "fe80::/10"),
 ]
-NO_HOOKS = "hooks are not run: remove the key, or let a program follow 'ocsentry events --follow'"
+HOOKS = "With ocserv's environment, without a shell, killed after `vpn.hooks.timeout`."
 BANS = "Rules of their own for failed logins and for connections, in the state folder's rules/ocserv.json."
 
 
-def _refuse_if_given(note: str) -> Read:
+def _read_program(hook: str) -> Read:
+    """ocserv runs the file by execv: the value is a path, with no arguments in it."""
+
     def read(target: Target, entries: tuple[Entry, ...]) -> None:
-        target.refuse(entries[-1], note)
+        target.set(f"vpn.hooks.{hook}", [target.file(entries[-1], entries[-1].value)], entries[-1])
 
     return read
 
@@ -56,9 +59,9 @@ POLICY_KEYS: tuple[Row, ...] = (
         "Headers are taken from private and loopback addresses; ocserv believes every peer.",
         _read_proxies,
     ),
-    refused("connect-script", NO_HOOKS, _refuse_if_given(NO_HOOKS)),
-    refused("disconnect-script", NO_HOOKS, _refuse_if_given(NO_HOOKS)),
-    refused("host-update-script", NO_HOOKS, _refuse_if_given(NO_HOOKS)),
+    mapped("connect-script", "vpn.hooks.connect", _read_program("connect"), HOOKS),
+    mapped("disconnect-script", "vpn.hooks.disconnect", _read_program("disconnect"), HOOKS),
+    mapped("host-update-script", "vpn.hooks.host_update", _read_program("host_update"), HOOKS),
     refused("camouflage", "On is refused.", refused_if_on("the server answers every request for a login")),
     ignored("camouflage_secret", "Without camouflage."),
     ignored("camouflage_realm", "Without camouflage."),

@@ -113,8 +113,8 @@ class Target:
         return str(found)
 
 
-def entries_by_key(entries: Iterable[Entry], aliases: Mapping[str, str]) -> dict[str, tuple[Entry, ...]]:
+def entries_by_key(entries: Iterable[Entry]) -> dict[str, tuple[Entry, ...]]:
     found: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        found[aliases.get(entry.key, entry.key)].append(entry)
+        found[entry.key].append(entry)
     return {key: tuple(several) for key, several in found.items()}

@@ -6,18 +6,19 @@ Reads other files only through its ``Surroundings``, and writes none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ocsentry.configuration.ocserv import assemblies
 from ocsentry.configuration.ocserv.bans import assemble_bans
+from ocsentry.configuration.ocserv.hosts import add_hosts
 from ocsentry.configuration.ocserv.methods import assemble_methods
 from ocsentry.configuration.ocserv.server_keys import log_level
 from ocsentry.configuration.ocserv.table import ALIASES, BY_KEY, ROWS, USER_FILE_KEYS
 from ocsentry.configuration.ocserv.target import Note, Outcome, Target, entries_by_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ocsentry.configuration.ocserv.target import Surroundings
@@ -60,12 +61,32 @@ def translate(parsed: ParsedFile, around: Surroundings, debug: int | None = None
 
     ``debug``: a log level that goes before the file's.
     """
-    own = [entry for entry in parsed.entries if not entry.host]
-    target = Target(around, entries_by_key(own, ALIASES))
+    entries = [replace(entry, key=ALIASES.get(entry.key, entry.key)) for entry in parsed.entries]
+    target = _translate_entries([entry for entry in entries if not entry.host], around)
     target.notes += [Note(Outcome.DIFFERS, one.line, GRAMMAR, one.text) for one in parsed.warnings]
+    target.set("store.url", f"sqlite:///{around.state / 'ocsentry.db'}")
+    assemble_bans(target)
+    if debug is not None:
+        target.set("log.level", log_level(debug))
+    _note_missing(target)
+    add_hosts(target, entries, lambda of_host: _translate_entries(of_host, around))
+    pid_file = target.last("pid-file")
+    notes = sorted(dict.fromkeys(target.notes), key=lambda note: note.line)
+    return Translation(
+        target.document,
+        target.files,
+        tuple(notes),
+        target.origins,
+        assemblies.occtl_socket(target),
+        None if pid_file is None else target.file(pid_file, pid_file.value),
+    )
+
+
+def _translate_entries(entries: Sequence[Entry], around: Surroundings) -> Target:
+    """The keys of the server, or of one virtual host with what it inherits."""
+    target = Target(around, entries_by_key(entries))
     for key, value in DEFAULTS.items():
         target.set(key, value)
-    target.set("store.url", f"sqlite:///{around.state / 'ocsentry.db'}")
     assemble_methods(target)  # first: what groups and certificates mean depends on it
     for row in ROWS:
         entries = target.given.get(row.key, ())
@@ -86,24 +107,10 @@ def translate(parsed: ParsedFile, around: Surroundings, debug: int | None = None
         assemblies.assemble_mobile_dpd,
         assemblies.assemble_at_connect,
         assemblies.assemble_radius_timeout,
-        assemble_bans,
     ):
         assemble(target)
-    if debug is not None:
-        target.set("log.level", log_level(debug))
     _note_unknown(target)
-    _note_missing(target)
-    _refuse_hosts(target, parsed)
-    pid_file = target.last("pid-file")
-    notes = sorted(dict.fromkeys(target.notes), key=lambda note: note.line)
-    return Translation(
-        target.document,
-        target.files,
-        tuple(notes),
-        target.origins,
-        assemblies.occtl_socket(target),
-        None if pid_file is None else target.file(pid_file, pid_file.value),
-    )
+    return target
 
 
 def _note_repeated(target: Target, entries: tuple[Entry, ...]) -> None:
@@ -126,10 +133,3 @@ def _note_missing(target: Target) -> None:
             target.notes.append(Note(Outcome.REFUSED, 1, key, "ocserv needs it, and the file does not set it"))
     if "ipv4-network" not in target.given and "ipv6-network" not in target.given:
         target.notes.append(Note(Outcome.REFUSED, 1, "ipv4-network", "no network for the clients is set"))
-
-
-def _refuse_hosts(target: Target, parsed: ParsedFile) -> None:
-    hosts = {entry.host: entry for entry in reversed(parsed.entries) if entry.host}
-    for host, entry in hosts.items():
-        text = f"virtual hosts are not served: give {host} a server of its own"
-        target.notes.append(Note(Outcome.REFUSED, entry.line, f"[vhost:{host}]", text))

@@ -93,6 +93,10 @@ MAPPED = [
     ("always-require-cert", "true", "auth.certificate.at_connect", None),
     ("cisco-client-compat", "false", "auth.certificate.at_connect", None),
     ("listen-proxy-proto", "false", "vpn.proxy_from", None),
+    ("connect-script", "/etc/hook", "vpn.hooks.connect", ["/etc/hook"]),
+    ("disconnect-script", "/etc/hook", "vpn.hooks.disconnect", ["/etc/hook"]),
+    ("host-update-script", "/etc/hook", "vpn.hooks.host_update", ["/etc/hook"]),
+    ("ocsp-response", "/etc/ocsp.der", "vpn.ocsp_response", "/etc/ocsp.der"),
     ("persistent-cookies", "true", "vpn.session.disconnect_grace", 300),
 ]  # fmt: skip
 # key, value, outcome, words of the note
@@ -129,9 +133,6 @@ TOLD = [
     ("expose-iroutes", "true", Outcome.REFUSED, "write them as route"),
     ("cisco-svc-client-compat", "true", Outcome.REFUSED, "phones"),
     ("listen-proxy-proto", "true", Outcome.DIFFERS, "PROXY header"),
-    ("connect-script", "/bin/true", Outcome.REFUSED, "hooks"),
-    ("disconnect-script", "/bin/true", Outcome.REFUSED, "hooks"),
-    ("host-update-script", "/bin/true", Outcome.REFUSED, "hooks"),
     ("listen-clear-file", "/x", Outcome.REFUSED, "removed it"),
     ("camouflage", "true", Outcome.REFUSED, "every request"),
     ("auth", "gssapi", Outcome.REFUSED, "Kerberos"),

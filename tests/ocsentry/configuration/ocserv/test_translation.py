@@ -112,9 +112,56 @@ def test_a_key_that_is_set_twice_is_told(translated):
     assert [note.text for note in notes if note.key == "dpd"] == ["line 9 sets it again; the last one counts"]
 
 
-def test_virtual_hosts_are_refused_once_each(translated):
-    found = translated({}, "[vhost:a.example]\ndpd = 1\ndpd = 2\n[vhost:b.example]\ndpd = 1\n")
-    assert [note.key for note in found.refusals] == ["[vhost:a.example]", "[vhost:b.example]"]
+def test_certificates_are_paired_by_their_sequence(translated):
+    vpn = translated({"server-cert": ["/a.pem", "/b.pem"], "server-key": ["/a.key", "/b.key"]}).document["vpn"]
+    assert (vpn["certificate"], vpn["private_key"]) == ("/a.pem", "/a.key")
+    assert vpn["certificates"] == [{"certificate": "/b.pem", "private_key": "/b.key"}]
+    odd = translated({"server-cert": ["/a.pem", "/b.pem"], "server-key": "/a.key"})
+    assert ["2 of server-cert and 1 of server-key" in note.text for note in odd.refusals] == [True]
+
+
+def test_a_virtual_host_has_what_stands_above_it_and_its_own(translated):
+    found = translated(
+        {"dpd": "50", "route": "10.0.0.0/8", "banner": "Server"},
+        "[vhost:A.example]\nauth = certificate\nca-cert = /ca.pem\nserver-cert = /a.pem\nserver-key = /a.key\n"
+        "route = 10.9.0.0/16\nipv4-network = 198.51.100.0/24\nmax-same-clients = 1\nselect-group = staff\n"
+        "[vhost:b.example]\nbanner = Host\n",
+    )
+    assert found.refusals == ()
+    assert found.document["vpn"]["host"] == [
+        {
+            "name": "a.example",
+            "certificates": [{"certificate": "/a.pem", "private_key": "/a.key"}],
+            "groups": ["staff"],
+            "auth": {"methods": ["certificate"], "certificate_ca": "/ca.pem"},
+            "network": {"routes": ["10.0.0.0/8", "10.9.0.0/16"], "ipv4_pool": "198.51.100.0/24"},
+            "limits": {"max_same_clients": 1},
+        },
+        {"name": "b.example", "auth": {"banner": "Host"}},
+    ]
+    assert found.document["auth"]["methods"] == ["password"]
+
+
+def test_what_stands_below_a_section_is_not_inherited(translated):
+    """The parser goes back to the server's own keys by no means; a value is the host's if the server lacks it."""
+    found = translated({}, "[vhost:a.example]\nbanner = x\ndpd = 7\n")
+    assert found.document["vpn"]["host"][0]["session"] == {"dpd": 7}
+    assert "dpd" not in found.document["vpn"].get("session", {})
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("tcp-port = 444", "it belongs to the server"),
+        ("auth = plain[passwd=/other]", "auth.ocpasswd_file is of the whole server"),
+        ("pre-login-banner = x", "auth.pre_login_banner is of the whole server"),
+        ("config-per-user = /u", "vpn.user_config_dir is of the whole server"),
+        ("route = nonsense", "is not a network"),
+    ],
+)
+def test_what_a_virtual_host_cannot_have_is_refused(translated, line, words):
+    found = translated({}, f"[vhost:a.example]\nbanner = x\n{line}\n")
+    assert [(note.line, words in note.text) for note in found.refusals] == [(10, True)]
 
 
 def test_an_encrypted_key_is_refused(translated, tmp_path):
