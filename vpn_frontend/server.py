@@ -48,7 +48,8 @@ from vpn_frontend.gateway.interface import (
 )
 from vpn_frontend.gateway.tls_hosts import LoadedHosts, load_hosts, refresh_hosts
 from vpn_frontend.ports import AccountingGate, EventSink, SessionHooks, SessionJournal, UserDirectory, VpnEvent
-from vpn_frontend.protocol.connection import LoginShape, PortalConfig
+from vpn_frontend.protocol.camouflage import Camouflage
+from vpn_frontend.protocol.connection import LOGIN_PATHS, PHONE_PATHS, LoginShape, PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.recorder import SessionRecorder
@@ -164,8 +165,11 @@ class VpnServer:
         self._tasks = [asyncio.create_task(self._recorder.run()), asyncio.create_task(self._run_timers())]
 
     async def stop(self, text: str) -> None:
-        """Tell every client ``text`` and end everything, within about 20 seconds."""
+        """Accept no more. After the drain tell every client ``text`` and end everything, within about 20 seconds."""
         self._gateway.stop_accepting()
+        if self._settings.drain:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._until_empty(), self._settings.drain)
         await self._pre_tunnel.close()
         self._table.shut_down(text, time.monotonic())
         with suppress(TimeoutError):
@@ -198,10 +202,11 @@ class VpnServer:
         return zip((own, *self._settings.hosts), self._tls, strict=True)
 
     def _make_host(self, settings: HostSettings, tls: TlsHost, throttle: UserThrottle) -> Host:
-        auth = settings.auth
+        auth, hidden = settings.auth, self._settings.camouflage
+        camouflage = Camouflage(hidden.secret, hidden.realm, self._table.knows_cookie) if hidden.secret else None
         return Host(
             settings.name,
-            self._offer_groups(make_portal_config(auth, tls), settings),
+            self._offer_groups(make_portal_config(self._settings, auth, tls, camouflage), settings),
             Authenticator(
                 users=self._users,
                 engine=self._engine,
@@ -389,7 +394,9 @@ class VpnServer:
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))
 
 
-def make_portal_config(auth: AuthSettings, tls: TlsHost) -> PortalConfig:
+def make_portal_config(
+    settings: VpnSettings, auth: AuthSettings, tls: TlsHost, camouflage: Camouflage | None
+) -> PortalConfig:
     return PortalConfig(
         logins=LoginAttempts(auth.timeout),
         attempts=auth.attempts,
@@ -400,6 +407,8 @@ def make_portal_config(auth: AuthSettings, tls: TlsHost) -> PortalConfig:
         shape=_shape_of(plan_of(auth.rules), auth),
         group_shapes={group: _shape_of(plan_of(rules), auth) for group, rules in auth.group_rules.items()},
         has_browser_pages="oidc" in auth.named_methods,
+        camouflage=camouflage,
+        login_paths=PHONE_PATHS if settings.ip_phones else LOGIN_PATHS,
     )
 
 

@@ -204,6 +204,14 @@ class SessionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CamouflageSettings:
+    """``[vpn.camouflage]``. ``secret`` empty: off."""
+
+    secret: str = field(default="", repr=False)
+    realm: str = ""  # of the password that strangers are asked for; empty: they get 404
+
+
+@dataclass(frozen=True, slots=True)
 class TotpSettings:
     """``[auth.totp]``. ``required``: who must be enrolled; enrolled users are always asked."""
 
@@ -384,6 +392,9 @@ class VpnSettings:
     default_group_config: Path | None = None
     limits: LimitSettings = field(default_factory=LimitSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
+    camouflage: CamouflageSettings = field(default_factory=CamouflageSettings)
+    ip_phones: bool = False  # their logins at /svc
+    drain: int = 0  # seconds that a stopping server leaves its sessions after it accepts no more
     auth: AuthSettings = field(default_factory=AuthSettings)
     groups: Mapping[str, Overrides] = field(default_factory=lambda: NO_GROUPS)  # of the configuration file, by name
 

@@ -26,6 +26,7 @@ from admin_api.session_settings.sections import (
 )
 from ocsentry.configuration.auth_section import AuthSection
 from ocsentry.configuration.fields import (
+    SECONDS,
     AnyNetwork,
     Count,
     FilePath,
@@ -33,6 +34,7 @@ from ocsentry.configuration.fields import (
     ListenAddresses,
     OptionalPath,
     ProfileFile,
+    Seconds,
     Section,
     Switch,
 )
@@ -58,6 +60,7 @@ from vpn_frontend.settings import (
     MAX_WORKERS,
     BandwidthSettings,
     CipherName,
+    CamouflageSettings,
     DtlsMode,
     LimitSettings,
     LoginRules,
@@ -88,6 +91,21 @@ def _refuse_xdp(value: object) -> object:
     if value == "xdp":
         raise ValueError('this version has no XDP program: set "nftables", or "off"')
     return value
+
+
+class CamouflageSection(Section):
+    secret: str = _field(
+        VPN.camouflage.secret,
+        "Clients connect to `https://HOST/?SECRET`. Others get the answers of a web server without a VPN. Empty: off.",
+        pattern=r"^[A-Za-z0-9._~-]*$",
+        max_length=128,
+    )
+    realm: str = _field(
+        VPN.camouflage.realm,
+        "Others are asked for a password of this realm (401). Empty: they get 404.",
+        pattern=r"^[A-Za-z0-9 ._-]*$",
+        max_length=64,
+    )
 
 
 class VpnSection(Section):
@@ -151,6 +169,16 @@ class VpnSection(Section):
         ge=0,
         le=16_777_216,
     )
+    ip_phones: Switch = _field(
+        VPN.ip_phones, "Logins of Cisco's IP phones at `/svc`, by certificate or by an urlencoded form."
+    )
+    drain: Seconds = _field(
+        VPN.drain,
+        "How long a stopping server leaves its sessions alone. It accepts no more, and ends when the last has left.",
+        unit=SECONDS,
+        ge=0,
+        le=3600,
+    )
     profile: ProfileFile = _field(
         VPN.profile, "File with a client profile of AnyConnect (XML), which clients fetch after the login. Empty: none."
     )
@@ -174,6 +202,7 @@ class VpnSection(Section):
     session: SessionSection = _section()
     hooks: HooksSection = _section()
     host: tuple[HostSection, ...] = Field((), description="Virtual hosts.", max_length=MAX_HOSTS)
+    camouflage: CamouflageSection = _section()
 
 
 class PolicySection(Section):
@@ -363,6 +392,7 @@ class LoadedConfig:
             quota=QuotaSettings(**_values(vpn.quota)),
             limits=LimitSettings(**_values(vpn.limits)),
             session=SessionSettings(**_values(vpn.session)),
+            camouflage=CamouflageSettings(**_values(vpn.camouflage)),
             auth=auth.settings(self._group_rules()),
             groups={name: group.overrides() for name, group in self.values.groups.items()},
         )

@@ -159,10 +159,10 @@ def _bounded(fields: dict[str, str]) -> dict[str, str]:
 def _without_prolog(document: bytes) -> bytes:
     if not document.startswith(b"<?"):
         return document
-    end = document.find(b"?>", 0, MAX_PROLOG)
+    end = document.find(b"<", 2, MAX_PROLOG)  # old clients send ill-formed ones, not all of which end in "?>"
     if end < 0:
         raise MessageError("a prolog without an end")
-    return document[end + 2 :].lstrip(b" \t\r\n")
+    return document[end:]
 
 
 def _checked(what: str, text: str, limit: int, *, controls: bool = False) -> str:

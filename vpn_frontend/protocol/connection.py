@@ -33,11 +33,14 @@ from vpn_frontend.protocol.login_form import USERNAME, Form, GroupLabels, first_
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vpn_frontend.protocol.camouflage import Camouflage
     from vpn_frontend.protocol.connect_response import Headers
     from vpn_frontend.protocol.http_fast_path import HttpRequest
     from vpn_frontend.protocol.login_attempts import LoginAttempt, LoginAttempts
 
 LOGIN_PATHS = frozenset({"/", "/auth", "/VPN"})
+PHONE_PATHS = LOGIN_PATHS | {"/svc"}  # of Cisco's IP phones, which send urlencoded forms
+BAD_REQUEST = 400
 BUSY_RETRY = 1  # seconds
 BLANK_FORMS = 128  # rendered first forms that are kept: one for each group that can be selected, and one for its URL
 
@@ -127,6 +130,8 @@ class PortalConfig:
     shape: LoginShape = LoginShape()
     group_shapes: Mapping[str, LoginShape] = field(default_factory=lambda: NO_GROUP_SHAPES)  # of groups with their own
     has_browser_pages: bool = False
+    camouflage: Camouflage | None = None
+    login_paths: frozenset[str] = LOGIN_PATHS
 
 
 class Connection:
@@ -141,6 +146,7 @@ class Connection:
         self._checked: LoginAttempt | None = None  # whose challenge is being answered here
         # Context, digest and time of a reply whose answer is kept if it ends the login.
         self._reply: tuple[str, bytes, float] | None = None
+        self._admitted = portal.camouflage is None  # the peer has shown that it knows the server
         self.over = False
 
     def receive(self, data: bytes, now: float) -> list[Effect]:
@@ -208,6 +214,9 @@ class Connection:
         return self._respond(auth_forms.service_unavailable(text, retry_after))
 
     def page_shown(self, response: HttpResponse) -> list[Effect]:
+        camouflage = self._portal.camouflage
+        if camouflage is not None and not self._admitted and response.status >= BAD_REQUEST:
+            response = camouflage.refusal()  # the page is of no login that is under way
         return self._respond(response)
 
     def profile_found(self, profile: str) -> list[Effect]:
@@ -225,6 +234,10 @@ class Connection:
 
     def _handle(self, request: HttpRequest, now: float) -> list[Effect]:
         self._reply = None
+        if not self._admitted:
+            refusal = self._refuse_stranger(request, now)
+            if refusal is not None:
+                return refusal
         if request.method == "CONNECT":
             return self._handle_connect(request)
         if request.path == "/logout":
@@ -234,7 +247,7 @@ class Connection:
         if request.method not in ("GET", "HEAD"):
             return self._respond(_METHOD_NOT_ALLOWED)
         self._choose_group(request)
-        if request.path in LOGIN_PATHS or self._path_group:
+        if request.path in self._portal.login_paths or self._path_group:
             self._context = request.cookie(CONTEXT_COOKIE)
             return self._begin(_GET, request, now)
         if self._portal.has_browser_pages and request.path in browser_pages.PATHS:
@@ -242,6 +255,23 @@ class Connection:
         if unquote(request.path) == auth_forms.PROFILE_PATH:
             return [FetchProfile(request.cookie(SESSION_COOKIE))]
         return self._respond(stub_response(request.path) or _NOT_FOUND)
+
+    def _refuse_stranger(self, request: HttpRequest, now: float) -> list[Effect] | None:
+        """``None``: the peer may ask. It knows the secret, or has a cookie of this server, or its browser a page."""
+        camouflage, logins = self._portal.camouflage, self._portal.logins
+        if camouflage is None:
+            return None
+        context, cookie = request.cookie(CONTEXT_COOKIE), request.cookie(SESSION_COOKIE)
+        if (
+            camouflage.has_secret(request.query)
+            or (cookie and camouflage.knows_cookie(cookie))
+            or (context and logins.find(context, now) is not None)
+        ):
+            self._admitted = True
+            return None
+        if self._portal.has_browser_pages and request.method == "GET" and request.path in browser_pages.PATHS:
+            return None
+        return self._respond(camouflage.refusal())
 
     def _handle_connect(self, request: HttpRequest) -> list[Effect]:
         if request.path not in TUNNEL_PATHS:
@@ -251,7 +281,7 @@ class Connection:
 
     def _handle_post(self, request: HttpRequest, now: float) -> list[Effect]:
         self._choose_group(request)
-        if request.path not in LOGIN_PATHS and not self._path_group:
+        if request.path not in self._portal.login_paths and not self._path_group:
             return self._respond(_NOT_FOUND)
         try:
             message = parse_message(request.body, request.header("content-type"))
@@ -342,7 +372,8 @@ class Connection:
 
     @property
     def _action(self) -> str:
-        return f"/{quote(self._path_group)}" if self._path_group else "/auth"
+        path = f"/{quote(self._path_group)}" if self._path_group else "/auth"
+        return path if self._portal.camouflage is None else f"{path}?{self._portal.camouflage.secret}"
 
     def _choose_group(self, request: HttpRequest) -> None:
         named = unquote(request.path[1:])

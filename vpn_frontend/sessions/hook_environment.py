@@ -38,7 +38,7 @@ def hook_environment(reason: Reason, session: Session, peer: Peer | None, durati
     network, addresses = session.settings.network, session.addresses
     found = {
         "REASON": reason,
-        "VHOST": DEFAULT_HOST,
+        "VHOST": session.host or DEFAULT_HOST,
         "USERNAME": session.user.name,
         "GROUPNAME": session.groups[0] if session.groups else "",
         "HOSTNAME": _printable(session.hostname or session.device.name),

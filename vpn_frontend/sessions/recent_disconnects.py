@@ -34,6 +34,10 @@ class RecentDisconnects:
             del self._kept[next(iter(self._kept))]
         self._kept[session.digest] = (session, now + grace)
 
+    def has_session(self, cookie: str) -> bool:
+        digest = digest_of(cookie)
+        return digest is not None and digest in self._kept
+
     def take_session(self, cookie: str, now: float, host: str = "") -> Session | None:
         """The session of ``host`` that a client wants back, once. ``None``: there is none, or its time is over."""
         kept = self._take(cookie, host)

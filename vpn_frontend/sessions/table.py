@@ -202,6 +202,11 @@ class SessionTable:
         self._pending.add_login(session)
         return session
 
+    def knows_cookie(self, cookie: str) -> bool:
+        """True if a CONNECT with it may be answered by a tunnel."""
+        session = self._index.find_by_cookie(cookie)
+        return (session is not None and session.phase < Phase.CLOSING) or self._disconnects.has_session(cookie)
+
     def find_profile(self, cookie: str, host: str = "") -> str:
         """The client profile of the session. Empty: it has none, or the cookie names no session."""
         try:

@@ -94,6 +94,9 @@ def test_a_logout_names_its_session():
         b"\xef\xbb\xbf",
         b"\r\n  ",
         b'<?xml version="1.0" encoding="utf-16"?>',
+        b'<?xml version: "1.0"',
+        b'<?xml version="1.0">\r\n',
+        b"<?",
     ],
 )
 def test_the_prolog_is_not_trusted_to_be_one(prolog):

@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Logins as clients make them, over one connection or several, and input that breaks one."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.protocol.connection import CheckLogin, Close, Connection, EndSession, OpenTunnel, PortalConfig, Send
+from vpn_frontend.protocol.connection import (
+    PHONE_PATHS,
+    CheckLogin,
+    Close,
+    Connection,
+    EndSession,
+    OpenTunnel,
+    PortalConfig,
+    Send,
+)
 from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.protocol.login_form import Field, FieldKind, Form
 
@@ -366,3 +377,14 @@ def test_a_late_challenge_to_a_closed_connection_has_no_effect(portal):
     connection.closed()
     assert connection.login_challenged(CODE_FORM, "state", 0) == []
     assert len(portal.logins) == 0
+
+
+@pytest.mark.parametrize("phones", [False, True])
+def test_ip_phones_log_in_at_a_path_of_their_own(portal, phones):
+    portal = replace(portal, login_paths=PHONE_PATHS) if phones else portal
+    connection = Connection(portal)
+    answer = sent([one for one in connection.receive(get("/svc"), 0) if isinstance(one, Send)])
+    assert (b'name="username"' in answer) is phones
+    form = b"username=alice&password=secret"
+    effects = connection.receive(post(form, "/svc", Content_Type="application/x-www-form-urlencoded"), 0)
+    assert isinstance(effects[0], CheckLogin) is phones
