@@ -15,11 +15,14 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
+from admin_api.addresses.endpoints import router as addresses
 from admin_api.audit.endpoints import router as audit
 from admin_api.authentication import Authentication
+from admin_api.blocks.bulk import router as blocks_in_bulk
 from admin_api.blocks.endpoints import router as blocks
 from admin_api.decisions.endpoints import router as decisions
 from admin_api.events.endpoints import router as events
+from admin_api.feeds.endpoints import router as feeds
 from admin_api.groups.endpoints import router as groups
 from admin_api.health.endpoints import root
 from admin_api.health.endpoints import router as health
@@ -35,10 +38,12 @@ from admin_api.http.query_names import refuse_unknown_query
 from admin_api.http.request_context import RequestContext
 from admin_api.http.request_limit import RequestLimit
 from admin_api.idempotency import Idempotency
+from admin_api.operations.endpoints import router as operations
 from admin_api.penalties.endpoints import router as penalties
 from admin_api.policy.endpoints import router as policy
 from admin_api.rules.endpoints import router as rules
 from admin_api.sessions.endpoints import router as sessions
+from admin_api.stats.endpoints import router as stats
 from admin_api.store.failures import is_unavailable
 from admin_api.tokens.endpoints import router as tokens
 from admin_api.totp.endpoints import router as totp
@@ -53,9 +58,12 @@ if TYPE_CHECKING:
 
 TITLE = "ocsentry"
 ROUTERS = (
+    blocks_in_bulk,  # /blocks/stream is no block
     blocks,
     rules,
     policy,
+    feeds,
+    addresses,
     sessions,
     users,
     totp,
@@ -65,6 +73,8 @@ ROUTERS = (
     events,
     audit,
     tokens,
+    operations,
+    stats,
     health,
     problems,
 )
@@ -132,8 +142,8 @@ def _describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for operations in schema["paths"].values():
-        yield from operations.values()
+    for path in schema["paths"].values():
+        yield from path.values()
 
 
 def _event_streams(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from fastapi.security import HTTPBearer, SecurityScopes
 from admin_api.http.identity import Principal, Scope
 from admin_api.http.paths import PRINCIPAL
 from admin_api.http.problems import ApiError, ProblemKind, unauthenticated
-from admin_api.http.values import Ip
+from admin_api.http.values import NO_CONTROLS, Ip
 from admin_api.services import Services
 from vpn_frontend.settings import Address
 
@@ -53,9 +53,35 @@ Protect = Annotated[
     list[Ip],
     Query(description="Further addresses of the caller, that only force may refuse.", max_length=16),
 ]
+
+
+def own_addresses(
+    address: CallerAddress,
+    protect: Protect = [],  # noqa: B006 - FastAPI copies it
+) -> list[Address]:
+    """The addresses that a change refuses only with force: the connection's, and those that the caller names."""
+    return protect if address is None else [address, *protect]
+
+
+OwnAddresses = Annotated[list[Address], Depends(own_addresses)]
 DryRun = Annotated[bool, Query(description="Change nothing; return how many sessions would be disconnected.")]
+Reason = Annotated[str, Query(max_length=200, pattern=NO_CONTROLS, description="Why, for the version log.")]
 ServicesOf = Annotated[Services, Depends(services_of)]
 
+Caller = Annotated[Principal, Security(require, scopes=[])]
+AddressesRead = Annotated[
+    Principal,
+    Security(
+        require,
+        scopes=[
+            Scope.POLICY_READ,
+            Scope.BLOCKS_READ,
+            Scope.PENALTIES_READ,
+            Scope.SESSIONS_READ,
+            Scope.DECISIONS_READ,
+        ],
+    ),
+]
 AuditRead = Annotated[Principal, Security(require, scopes=[Scope.AUDIT_READ])]
 BlocksRead = Annotated[Principal, Security(require, scopes=[Scope.BLOCKS_READ])]
 BlocksWrite = Annotated[Principal, Security(require, scopes=[Scope.BLOCKS_WRITE])]

@@ -8,9 +8,10 @@ rise and begin with this process's start time. An id of an earlier process is an
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
@@ -54,6 +55,8 @@ class EventHub:
         self._decisions: deque[ServerEvent] = deque(maxlen=KEPT_DECISIONS)
         self._listeners: set[Listener] = set()
         self._closed = False
+        self.keep_decisions: float | None = None  # seconds
+        self.counts: Counter[str] = Counter()  # events by kind since the start
         self.dropped = 0  # events that listeners missed
 
     def emit(self, kind: str, **fields: object) -> None:
@@ -62,6 +65,7 @@ class EventHub:
     def emit_at(self, at: datetime, kind: str, /, **fields: object) -> None:
         """Take an event that happened at ``at``, some moments ago."""
         self._number += 1
+        self.counts[kind] += 1
         event = ServerEvent(kind, at, fields, self._number)
         self._kept.append(event)
         if kind in DECISIONS or "verdict" in fields:
@@ -80,8 +84,12 @@ class EventHub:
         return None if event.number is None else f"{self._boot}-{event.number}"
 
     def decisions(self) -> list[ServerEvent]:
-        """Returns the latest decisions, newest first by the time at which they happened."""
-        return sorted(self._decisions, key=lambda event: (event.at, event.number or 0), reverse=True)
+        """Returns the latest decisions that are kept, newest first by the time at which they happened."""
+        kept = sorted(self._decisions, key=lambda event: (event.at, event.number or 0), reverse=True)
+        if self.keep_decisions is None:
+            return kept
+        oldest = self._clock.wall() - timedelta(seconds=self.keep_decisions)
+        return [event for event in kept if event.at >= oldest]
 
     @contextmanager
     def listening(self, last_id: str | None = None) -> Iterator[Listener]:

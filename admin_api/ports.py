@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 from vpn_frontend.ports import CloseReason
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sentry_engine import Policy
+    from sentry_engine.policy.feeds import Refresh
+    from sentry_engine.rules.model import FeedRule
+    from sentry_engine.rules.policy_part import PolicyPart
     from vpn_frontend.ports import SessionStatistics, SessionView, UserRecord, WaitingLogin
     from vpn_frontend.settings import Network, Overrides
 
@@ -56,7 +61,38 @@ class LiveSessions(Protocol):
         """Returns the sessions that a block of ``network`` would disconnect."""
 
 
-class PolicyLoader(Protocol):
-    """Compiles rule files and rule documents to one policy; ``Policy.load`` implements it."""
+class FeedControl(Protocol):
+    """The downloads of block lists."""
 
-    def __call__(self, *paths: str, documents: Mapping[str, Mapping[str, object]]) -> Policy: ...
+    def kept_at(self, feed: FeedRule) -> Path | None:
+        """Returns the file of a list from a URL."""
+
+    def problem_of(self, feed_id: str) -> str:
+        """Returns why the last download failed; empty: it did not."""
+
+    async def refresh(self, feed_id: str) -> Refresh | None:
+        """Download a list now. Returns ``None`` if no rule file names it by URL."""
+
+
+class NoFeeds:
+    """There are no downloads, as in tests and without a server."""
+
+    def kept_at(self, feed: FeedRule) -> Path | None:  # noqa: ARG002 - the interface
+        return None
+
+    def problem_of(self, feed_id: str) -> str:  # noqa: ARG002
+        return ""
+
+    async def refresh(self, feed_id: str) -> Refresh | None:  # noqa: ARG002
+        return None
+
+
+class PolicyLoader(Protocol):
+    """Compiles rule files that were read, and rule documents, to one policy; ``Policy.load`` implements it."""
+
+    def __call__(
+        self,
+        *paths: str,
+        documents: Mapping[str, Mapping[str, object]],
+        parts: Mapping[str, PolicyPart] | None = None,
+    ) -> Policy: ...

@@ -11,6 +11,9 @@ from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
 from admin_api.enforcement.rule_listing import RuleListing
 from admin_api.http.request_metrics import RequestMetrics
 from admin_api.http.throttle import Throttle
+from admin_api.long_operations import Operations
+from admin_api.ports import NoFeeds
+from admin_api.time_series import TimeSeries
 from admin_api.token_uses import TokenUses
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.settings import VpnSettings
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     from admin_api.enforcement.service import Enforcement
     from admin_api.event_hub import EventHub
-    from admin_api.ports import GatewayStats, LiveSessions, ReadinessCheck
+    from admin_api.ports import FeedControl, GatewayStats, LiveSessions, ReadinessCheck
     from admin_api.second_factors.totp_issuer import TotpIssuer
     from admin_api.store import Store
     from sentry_engine import Engine
@@ -49,11 +52,15 @@ class Services:
     throttle: Throttle = field(default_factory=Throttle)
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
     hosts: Collection[str] = ()
+    feeds: FeedControl = field(default_factory=NoFeeds)
+    time_series: TimeSeries = field(default_factory=TimeSeries)
     totp: TotpIssuer | None = None
     settings: SettingsResolver = field(default_factory=lambda: SettingsResolver(VpnSettings()))
     rule_listing: RuleListing = field(init=False)
     token_uses: TokenUses = field(init=False)
+    operations: Operations = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rule_listing", RuleListing(self.store))  # the dataclass is frozen
+        object.__setattr__(self, "operations", Operations(self.clock))
         object.__setattr__(self, "token_uses", TokenUses(self.store, self.clock))

@@ -29,10 +29,11 @@ FLOORS = {
     ),
     "admin_api": (
         "clock", "log_events", "ports", "http", "session_settings", "connections", "event_hub", "store",
-        "second_factors", "workers",
-        "token_uses", "enforcement", "services", "dependencies", "authentication", "idempotency", "audit", "blocks",
-        "events", "groups", "penalties", "policy", "rules", "sessions", "tokens", "totp", "users", "decisions",
-        "health", "app", "api_reference", "control", "server",
+        "second_factors", "workers", "retention",
+        "token_uses", "enforcement", "long_operations", "time_series", "services", "dependencies", "authentication",
+        "idempotency", "audit", "blocks", "operations", "events", "groups", "penalties", "policy", "rules", "feeds",
+        "sessions", "tokens", "totp", "users", "decisions", "addresses", "stats", "health", "app", "api_reference",
+        "control", "server",
     ),
     "ocsentry": (
         "errors", "late_sessions", "observability", "rule_sources", "configuration", "api_client", "privileges",

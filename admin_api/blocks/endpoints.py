@@ -8,10 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response, status
 from fastapi.responses import JSONResponse
 
-from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockRemoved, BlockView
-from admin_api.dependencies import BlocksRead, BlocksWrite, CallerAddress, DryRun, Force, Protect, ServicesOf
-from admin_api.enforcement.block_table import BlockEntry
-from admin_api.enforcement.blocks import BlockList
+from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockRemoved, BlockView, show_block
+from admin_api.dependencies import BlocksRead, BlocksWrite, DryRun, Force, OwnAddresses, ServicesOf
 from admin_api.http.dry_run import DryRunReport, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
@@ -34,11 +32,10 @@ async def create_block(
     body: BlockCreate,
     caller: BlocksWrite,
     services: ServicesOf,
-    address: CallerAddress,
+    own: OwnAddresses,
     response: Response,
     dry_run: DryRun = False,
     force: Force = False,
-    protect: Protect = [],  # noqa: B006 - FastAPI copies it
 ) -> BlockCreated:
     """Block a network. Before the answer, the block is in force and live sessions from the network are disconnected.
 
@@ -53,7 +50,7 @@ async def create_block(
         caller.name,
         dry_run=dry_run,
         force=force,
-        own=protect if address is None else [address, *protect],
+        own=own,
     )
     if report.created:
         response.headers["Location"] = f"{API_PREFIX}/blocks/{report.id}"
@@ -76,7 +73,7 @@ async def list_blocks(
         found = blocks.page(after=paging.after, limit=paging.fetch)
     else:
         found = blocks.of_networks(_networks(covers, cidr))
-    return paging.page(found, partial(_show, blocks), lambda entry: entry.id)
+    return paging.page(found, partial(show_block, blocks), lambda entry: entry.id)
 
 
 @router.get("/{block_id}", responses=responses(ProblemKind.NOT_FOUND))
@@ -86,7 +83,7 @@ async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> Block
     entry = blocks.get(block_id)
     if entry is None:
         raise _not_found(block_id)
-    return _show(blocks, entry)
+    return show_block(blocks, entry)
 
 
 @router.delete(
@@ -110,18 +107,6 @@ async def delete_block(
     if removed is None:
         raise _not_found(block_id)
     return None if removed.stored else JSONResponse(BlockRemoved.model_validate(removed).model_dump(mode="json"))
-
-
-def _show(blocks: BlockList, entry: BlockEntry) -> BlockView:
-    return BlockView(
-        id=entry.id,
-        cidr=ip_network(entry.cidr),
-        reason=entry.reason,
-        created_by=entry.created_by,
-        created_at=entry.created_at,
-        expires_at=entry.expires_at,
-        stored=blocks.is_stored(entry.id),
-    )
 
 
 def _networks(covers: Address | None, cidr: Network | None) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from admin_api.http.paths import PROBLEMS_PATH
+from admin_api.http.paths import PROBLEMS_PATH, STREAMED_PATHS
 from admin_api.http.problems import MEDIA_TYPE, ProblemKind
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class HttpConnection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._streams():
+            self._timed = None  # each part of a streamed body has the time of a whole one
         self._follow()
 
     def on_response_complete(self) -> None:
@@ -107,7 +109,14 @@ class HttpConnection(H11Protocol):
         if phase in TIMES:
             self._deadline = self.loop.call_later(TIMES[phase], self._miss_deadline)
 
+    def _streams(self) -> bool:
+        return self._phase() is Phase.BODY and self.scope is not None and self.scope["path"] in STREAMED_PATHS
+
     def _miss_deadline(self) -> None:
+        if self._streams() and self.flow is not None and self.flow.read_paused:
+            self._timed = None  # the server itself is behind
+            self._follow()
+            return
         self._refuse(ProblemKind.REQUEST_TIMEOUT, "The request was not complete in time")
 
     def _refuse(self, kind: ProblemKind, detail: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, assert_never
@@ -22,7 +22,7 @@ from sentry_engine.rules.model import FeedRule, GeoRule, LimitRule, PrefixRule
 from sentry_engine.rules.user_rules import UserRule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from admin_api.store.tables import Rule
     from sentry_engine import Policy
@@ -56,16 +56,33 @@ class RuleChange:
     """One change of an API rule: set it to ``document``, or remove it (``None``).
 
     ``expect`` gets the present rule (``None``: there is none) and raises if it is not the one that the caller means to
-    change. Without ``force`` the change is refused if it would reject the address ``own``, or disconnect many sessions.
+    change. ``merge`` makes the document from the present rule. Without ``force`` the change is refused if it would
+    reject an address of ``own``, or disconnect many sessions. ``reason`` is noted with the version.
     """
 
     id: str
     document: dict[str, Any] | None
     by: str
     expect: Callable[[Rule | None], None] = lambda _: None
+    merge: Callable[[Rule | None], dict[str, Any]] | None = None
     dry_run: bool = False
-    own: Address | None = None
+    own: Sequence[Address] = ()
     force: bool = False
+    reason: str = ""
+
+    def settle(self, row: Rule | None) -> RuleChange:
+        """Returns the change of the present rule ``row``. Raises what ``expect`` and ``merge`` raise."""
+        self.expect(row)
+        return self if self.merge is None else replace(self, document=self.merge(row), merge=None)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRule:
+    """A changed rule: its row (``None``: removed, or a dry run) and document, and the sessions that it disconnects."""
+
+    row: Rule | None
+    document: dict[str, Any] | None
+    sessions_cut: int
 
 
 def as_documents(rules: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
@@ -130,7 +147,7 @@ def view_stored_rule(row: Rule) -> ListedRule:
         source="api",
         etag=etag_of_rule(row),
         description=str(row.document.get("description", "")),
-        expires_at=_parse_end(row.document.get("expires_at")),
+        expires_at=parse_end(row.document.get("expires_at")),
         document=hide_logins(row.document),
         created_by=row.created_by,
         updated_at=row.updated_at,
@@ -142,8 +159,11 @@ def count_rules(policy: Policy) -> int:
     return sum(map(len, parts))
 
 
-def view_file_rule(rule: CompiledRule) -> ListedRule:
-    document = {"id": rule.id, "description": rule.description} | _render(rule)
+def view_file_rule(rule: CompiledRule, policy: Policy) -> ListedRule:
+    """The document is the rule as it was written; rendered if it comes from another format."""
+    source = policy.sources.get((rule.origin.file, rule.origin.pointer))
+    document = {"id": rule.id, "description": rule.description} | _render(rule) if source is None else dict(source)
+    document = hide_logins({"id": rule.id} | document)
     ends = None if isinstance(rule, FeedRule) else rule.expires_at
     return ListedRule(
         id=rule.id,
@@ -207,5 +227,6 @@ def _render_networks(prefixes: Prefixes) -> list[str]:
     return [render_network(network, length) for network, length in islice(prefixes, MAX_NETWORKS_SHOWN)]
 
 
-def _parse_end(value: object) -> datetime | None:
+def parse_end(value: object) -> datetime | None:
+    """Returns ``expires_at`` of a rule document."""
     return datetime.fromisoformat(value) if isinstance(value, str) else None

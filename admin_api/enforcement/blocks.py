@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from admin_api.enforcement.block_changes import BlockChanges
 from admin_api.enforcement.block_table import BlockEntry, BlockTable
 from admin_api.enforcement.block_writer import AuditNote, BlockWriter
 from admin_api.enforcement.deadlines import Deadlines
@@ -24,7 +25,7 @@ from admin_api.store.columns import new_id
 from sentry_engine import BLOCK_ID_PREFIX, MAX_BLOCKS, Prefixes, make_block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from admin_api.clock import Clock
@@ -49,6 +50,18 @@ class BlockChange:
     changed: bool
 
 
+NewBlock = tuple["Network", str, "datetime | None"]  # network, reason, end
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """The outcome of ``add_many``. ``last_id``: of the last block that waits to be stored."""
+
+    created: int
+    changed: int
+    last_id: str | None
+
+
 class BlockList:
     """Changes require ``lock``, which serialises all changes of the engine; the expiry task takes it itself.
 
@@ -62,6 +75,7 @@ class BlockList:
         self._clock = clock
         self._lock = lock
         self._table = BlockTable()
+        self.changes = BlockChanges(int(clock.wall().timestamp() * 1000))
         self._writer = BlockWriter(store, events)
         self._deadlines = Deadlines()
         self._clock_offset = clock.offset()  # that the ends in the store were computed with
@@ -71,18 +85,20 @@ class BlockList:
     async def start(self) -> None:
         """Enforce every stored block, and start the tasks."""
         async with self._store.read() as unit:
-            rows = await unit.blocks.read_all()
-        entries = [
-            BlockEntry(row.id, row.cidr, row.reason, row.created_by, row.created_at, row.expires_at) for row in rows
-        ]
-        self._engine.block_many(map(as_prefix_rule, entries))
-        for entry in entries:
-            self._table.put(entry)
-            self._deadlines.set_deadline(entry.id, self._deadline(entry))
+            async for rows in unit.blocks.read_in_steps():
+                entries = [
+                    BlockEntry(row.id, row.cidr, row.reason, row.created_by, row.created_at, row.expires_at)
+                    for row in rows
+                ]
+                self._engine.block_many(map(as_prefix_rule, entries))
+                for entry in entries:
+                    self._table.put(entry)
+                    self._deadlines.set_deadline(entry.id, self._deadline(entry))
         self._writer.start()
         self._expiring = asyncio.create_task(self._run_expiry(), name="expiry of blocks")
 
     async def stop(self) -> None:
+        self.changes.close()
         if self._expiring is not None:
             self._expiring.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -114,6 +130,11 @@ class BlockList:
         entry = self._table.get(block_id)
         return entry if entry is not None and self._is_live(entry) else None
 
+    def of_network(self, cidr: str) -> BlockEntry | None:
+        """Returns the block in force of exactly this network."""
+        entry = self._table.of_network(cidr)
+        return entry if entry is not None and self._is_live(entry) else None
+
     def of_networks(self, cidrs: Iterable[str]) -> list[BlockEntry]:
         """Returns the blocks in force of exactly these networks, oldest first."""
         found = [entry for cidr in cidrs if (entry := self._table.of_network(cidr)) and self._is_live(entry)]
@@ -141,15 +162,44 @@ class BlockList:
             entry = BlockEntry(new_id(), str(network), reason, by, now, expires_at)
         else:
             entry = replace(before, reason=reason, expires_at=expires_at)
-        self._engine.block_many([as_prefix_rule(entry)])
-        self._table.put(entry)
-        self._deadlines.set_deadline(entry.id, self._deadline(entry))
-        self._changed.set()
+        self._put([entry])
         until = expires_at.isoformat() if expires_at else None
         action = "block_added" if before is None else "block_prolonged"
         facts = {"id": entry.id, "reason": reason, "expires_at": until}
         self._writer.put(entry, AuditNote(by, action, entry.cidr, now, facts))
         return BlockChange(entry, created=before is None, changed=True)
+
+    def add_many(self, blocks: Iterable[NewBlock], by: str) -> BatchOutcome:
+        """Put many blocks in force, or extend the existing ones, without audit rows. Raises ``ApiError``.
+
+        Either all of them are in force, or none.
+        """
+        self.follow_clock()
+        self._remove_expired()
+        now, put, created = self._clock.wall(), dict[str, BlockEntry](), 0
+        for network, reason, expires_at in blocks:
+            cidr = str(network)
+            before = put.get(cidr) or self._table.of_network(cidr)
+            if before is None:
+                created += 1
+                put[cidr] = BlockEntry(new_id(), cidr, reason, by, now, expires_at)
+            elif outlasts(expires_at, before.expires_at):
+                put[cidr] = replace(before, reason=reason, expires_at=expires_at)
+        if len(self._table) + created > MAX_BLOCKS:
+            raise ApiError(ProblemKind.TABLE_FULL, f"There would be more than {MAX_BLOCKS} blocks; use a feed")
+        entries = [*put.values()]
+        self._put(entries)
+        for entry in entries:
+            self._writer.put(entry)
+        return BatchOutcome(created, len(entries) - created, entries[-1].id if entries else None)
+
+    def _put(self, entries: Sequence[BlockEntry]) -> None:
+        self._engine.block_many([as_prefix_rule(entry) for entry in entries])
+        for entry in entries:
+            self._table.put(entry)
+            self._deadlines.set_deadline(entry.id, self._deadline(entry))
+            self.changes.note(entry)
+        self._changed.set()
 
     def remove_block(self, id_or_cidr: str, by: str) -> BlockEntry | None:
         """Remove the block with this id, or of exactly this network. Returns ``None`` if there is none."""
@@ -191,6 +241,7 @@ class BlockList:
     def _withdraw(self, entry: BlockEntry) -> None:
         self._engine.unblock(block_rule_id(entry.id))
         self._table.remove(entry.id)
+        self.changes.note(entry, gone=True)
         self._deadlines.set_deadline(entry.id, None)
 
     def _deadline(self, block: BlockEntry) -> float | None:

@@ -55,11 +55,24 @@ class PolicyReport:
 
 
 @dataclass(frozen=True, slots=True)
+class AppliedReport:
+    """The outcome of an applied policy or a rollback. ``confirm_by``: when it is rolled back unless confirmed."""
+
+    version: int
+    rules: int
+    sessions_cut: int
+    confirm_by: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class EnforcementStatus:
-    """The policy in force."""
+    """The policy in force. ``held``: files on disk that a rollback keeps out of force."""
 
     version: int
     loaded_at: datetime
     rules: int
     files: tuple[str, ...]
     failure: PolicyReport | None  # the last reload, if it failed
+    held: tuple[str, ...] = ()
+    confirm_by: datetime | None = None  # of the version in force, if it must be confirmed
+    changed_files: bool = False  # files changed while a policy waits to be confirmed; they are loaded after that

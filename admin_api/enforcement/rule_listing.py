@@ -26,7 +26,7 @@ class RuleListing:
     async def list_rules(self, policy: Policy, *, after: str | None, limit: int) -> Sequence[ListedRule]:
         """Returns up to ``limit`` rules whose ids follow ``after``."""
         order = await self._order_of(policy)
-        compiled = [view_file_rule(rule) for rule in order.after(after, limit)]
+        compiled = [view_file_rule(rule, policy) for rule in order.after(after, limit)]
         async with self._store.read() as unit:
             rows = await unit.rules.read_all()
         stored = [view_stored_rule(row) for row in rows if after is None or row.id > after]
@@ -43,7 +43,7 @@ class RuleListing:
     def find_file_rule(self, policy: Policy, rule_id: str) -> ListedRule | None:
         """Returns the file rule with this id."""
         rule = find_rule(policy, rule_id)
-        return None if rule is None else view_file_rule(rule)
+        return None if rule is None else view_file_rule(rule, policy)
 
     async def _order_of(self, policy: Policy) -> RuleOrder:
         if self._known is None or self._known[0] is not policy:

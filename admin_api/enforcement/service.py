@@ -13,60 +13,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
-from admin_api.enforcement.api_rules import (
-    RuleChange,
-    as_documents,
-    count_rules,
-    hide_logins,
-    keep_login,
-    point_into_rule,
-)
+from admin_api.enforcement.api_rules import RuleChange, SavedRule, count_rules
+from admin_api.enforcement.block_import import BlockImport, ImportOptions
 from admin_api.enforcement.blocks import BlockChange, BlockList, block_rule_id
 from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
+from admin_api.enforcement.policy_editor import PolicyEditor
+from admin_api.enforcement.policy_state import PolicyState
 from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport, RemovalReport
-from admin_api.enforcement.safeguards import (
-    MAX_CUT,
-    add_tunnel_sources,
-    lockout,
-    refuse_large_cut,
-    refuse_lockout,
-    refuse_wide,
-)
+from admin_api.enforcement.revisions import Note, RevisionAction, RuleEdits, note_revision, read_files_in_force
+from admin_api.enforcement.rule_file_set import RuleFileSet
+from admin_api.enforcement.safeguards import refuse_large_cut, refuse_lockout, refuse_wide
 from admin_api.enforcement.scheduler import Scheduler
 from admin_api.enforcement.trials import Trials
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
 from admin_api.workers import ControlWorker, TrialWorker
-from sentry_engine import (
-    Action,
-    Engine,
-    Finding,
-    PlanError,
-    Policy,
-    PolicyError,
-    Problem,
-)
+from sentry_engine import Engine, Finding, PlanError, Policy, PolicyError, Problem
 from vpn_frontend.settings import Address, Network
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from admin_api.ports import LiveSessions, PolicyLoader
-    from admin_api.store import Store, UnitOfWork
-    from admin_api.store.tables import Rule
+    from admin_api.store import Store
     from sentry_engine.engine.decision_log import Decision
     from sentry_engine.engine.replay import Change
+    from sentry_engine.policy.rule_files import RuleFile, RuleFiles
     from vpn_frontend.ports import EventSink
-
-MAX_RULES = 10_000  # made over the API; each change of one compiles all of them
 
 logger = logging.getLogger(__name__)
 
@@ -89,45 +67,80 @@ class Enforcement:
         control: ControlWorker | None = None,
         trials: TrialWorker | None = None,
         kernel: KernelFilter | None = None,
+        rule_files: RuleFiles | None = None,
     ) -> None:
         """``paths`` are rule files and folders; ``make_trial_engine`` makes the temporary engine of a dry run.
 
         ``control`` runs the changes, ``trials`` what callers may ask for without changing anything; ``stop`` closes
-        both. ``kernel`` is told of what is refused no longer.
+        both. ``kernel`` is told of what is refused no longer. ``rule_files`` is the cache that reads the files.
         """
         self._engine = engine
         self._sessions = sessions
         self._store = store
-        self._paths = tuple(map(str, paths))
         self._events = events
         self._never_block = tuple(never_block)
-        self._load = load
         self._control = control or ControlWorker()
         self._trial_worker = trials or TrialWorker()
         make_trial_engine = make_trial_engine or (lambda policy: Engine(policy, never_block=self._never_block))
         self._trials = Trials(engine, sessions.list, make_trial_engine, self._never_block, self._trial_worker)
         self._clock = clock
         self._kernel = kernel or NoKernelFilter()
-        self._policy_lock = asyncio.Lock()
-        self._lock = asyncio.Lock()  # of the engine
+        self._state = PolicyState(
+            engine,
+            sessions,
+            store,
+            paths,
+            events=events,
+            clock=clock,
+            control=self._control,
+            kernel=self._kernel,
+            load=load,
+            rule_files=rule_files,
+        )
+        self._lock = self._state.engine_lock
+        self._editor = PolicyEditor(self._state, self._trials, self._reload_deferred)
         self._blocks = BlockList(engine, store, events, clock, self._lock)
         self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock, self._control)
-        self._policy = engine.policy
-        self._version = 1
-        self._loaded_at = clock.wall()
         self._failure: PolicyReport | None = None
+        self._deferred = False
+        self._reloading: set[asyncio.Task[PolicyReport]] = set()
 
     async def start(self) -> None:
         """Put the rule files and the stored rules and blocks in force. Raises ``PolicyError``; then do not serve."""
-        report = await self.reload()
-        if not report.valid:
-            raise PolicyError(report.problems)
+        state = self._state
+        async with state.changing():
+            async with state.store.read() as unit:
+                held, latest = await read_files_in_force(unit), await unit.revisions.latest()
+                pending = await unit.revisions.pending()
+            documents = await state.read_documents()
+            try:
+                new = await state.compile(held.follow_disk(await state.read_disk()), documents)
+                await state.put_in_force(new)
+            except (PolicyError, PlanError) as error:
+                problems = _problems_of(error)
+                self._note_failure(self._report(problems=problems))
+                raise PolicyError(problems) from error
+            edits = RuleEdits.between({}, documents) if latest is None else RuleEdits()
+            state.version = 0 if latest is None else latest.number
+            note = Note("system", RevisionAction.START, rules=count_rules(new.policy))
+            async with state.store.write() as unit:
+                row = await note_revision(unit, note, new.files, edits)
+                if row is not None:
+                    state.version = row.number
+                await unit.audit.add(note.by, "policy_reloaded", f"version {state.version}", rules=note.rules)
         async with self._lock:
             await self._blocks.start()
+        await self._editor.start(pending)
+        state.report_held()
+        self._emit_loaded("system", 0)
         self._scheduler.start()
 
     async def stop(self) -> None:
         self._trial_worker.close()
+        await self._editor.stop()
+        for task in self._reloading:
+            task.cancel()
+        await asyncio.gather(*self._reloading, return_exceptions=True)
         await self._scheduler.stop()
         await self._blocks.stop()
         self._control.close()
@@ -139,16 +152,30 @@ class Enforcement:
 
     @property
     def policy(self) -> Policy:
-        return self._policy
+        return self._state.policy
+
+    @property
+    def version(self) -> int:
+        """The number of the policy's latest revision."""
+        return self._state.version
+
+    @property
+    def editor(self) -> PolicyEditor:
+        """Changes the policy for callers."""
+        return self._editor
 
     def status(self) -> EnforcementStatus:
         """Returns what is in force, and the last reload if it failed."""
+        state = self._state
         return EnforcementStatus(
-            version=self._version,
-            loaded_at=self._loaded_at,
-            rules=count_rules(self._policy),
-            files=self._policy.files,
+            version=state.version,
+            loaded_at=state.loaded_at,
+            rules=count_rules(state.policy),
+            files=state.policy.files,
             failure=self._failure,
+            held=tuple(sorted(state.files.held)),
+            confirm_by=None if state.pending is None else state.pending.confirm_by,
+            changed_files=self._deferred,
         )
 
     async def add_block(
@@ -189,6 +216,10 @@ class Enforcement:
             )
         return self._report_block(network, change, cut, stored=await self._blocks.settle(change.block.id))
 
+    def import_blocks(self, options: ImportOptions) -> BlockImport:
+        """Returns an import of many blocks, for one caller."""
+        return BlockImport(self._state, self._blocks, self._refuse_exempt, self._clock, options)
+
     async def remove_block(self, id_or_cidr: str, by: str) -> RemovalReport | None:
         """Remove a block, whether the store can be written or not. Returns ``None`` if there is none."""
         async with self._lock:
@@ -199,29 +230,75 @@ class Enforcement:
         self._events.emit(ApiEvent.BLOCK_REMOVED, id=block.id, cidr=block.cidr, by=by)
         return RemovalReport(block.id, block.cidr, stored=await self._blocks.settle(block.id))
 
-    async def reload(self, *, by: str = "system", dry_run: bool = False) -> PolicyReport:
-        """Reload the rule files and the API's rules. A policy with an error is reported and changes nothing."""
+    async def reload(
+        self, *, by: str = "system", dry_run: bool = False, automatic: bool = False, reason: str = ""
+    ) -> PolicyReport:
+        """Put the rule files on disk in force. Files with an error are reported and change nothing.
+
+        ``automatic``: nobody asked for it. Then held files stay held, and while a policy waits to be confirmed, the
+        reload waits too; otherwise it is refused with ``ApiError``.
+        """
+        state = self._state
         if dry_run:
-            return await self._examine(await self._loader_of_files())
-        async with self._change_of_policy():
+            return await self._examine(state.loader_of_disk(await state.read_documents()))
+        async with state.changing():
+            if state.pending is not None:
+                if not automatic:
+                    detail = f"Version {state.pending.version} waits to be confirmed; confirm it or roll it back"
+                    raise ApiError(ProblemKind.CONFIRMATION_PENDING, detail)
+                self._deferred = True
+                return self._report(state.policy)
             try:
-                policy = await self._control.run(await self._loader_of_files())
-                async with self._lock:
-                    await self._put_in_force(policy)
-                    cut = await self._reassess()
+                disk = await state.read_disk()
+                files = state.files.follow_disk(disk) if automatic else RuleFileSet(disk)
+                new = await state.compile(files, await state.read_documents())
+                await state.put_in_force(new)
             except (PolicyError, PlanError) as error:
                 report = self._report(problems=_problems_of(error))
                 self._note_failure(report)
                 return report
-            await self._note_reload(by)
-        self._events.emit(
-            ApiEvent.POLICY_LOADED, version=self._version, rules=count_rules(policy), by=by, sessions_cut=cut
-        )
-        return self._report(policy, cut=cut)
+            self._failure = None
+            cut = await state.reassess()
+            await state.note(Note(by, RevisionAction.FILES, reason, count_rules(new.policy)))
+        self._emit_loaded(by, cut)
+        return self._report(new.policy, cut=cut)
+
+    async def compare_disk(self) -> tuple[Mapping[str, RuleFile], Mapping[str, RuleFile]]:
+        """Returns the rule files in force, and those on disk. Raises ``PolicyError``."""
+        return self._state.files.files, await self._state.read_disk()
+
+    async def refresh_lists(self, by: str) -> PolicyReport:
+        """Put new block lists and databases in force, with the rule files as they are."""
+        state = self._state
+        async with state.changing():
+            try:
+                new = await state.compile(state.files, await state.read_documents())
+                await state.put_in_force(new)
+            except (PolicyError, PlanError) as error:
+                report = self._report(problems=_problems_of(error))
+                self._note_failure(report)
+                return report
+            cut = await state.reassess()
+            await state.note(Note(by, RevisionAction.FILES, rules=count_rules(new.policy)))
+        self._emit_loaded(by, cut)
+        return self._report(new.policy, cut=cut)
+
+    def _reload_deferred(self) -> None:
+        """Load the files that changed while a policy waited to be confirmed."""
+        if self._deferred:
+            self._deferred = False
+            task = asyncio.create_task(self.reload(by="file watcher", automatic=True), name="a deferred reload")
+            self._reloading.add(task)
+            task.add_done_callback(self._reloading.discard)
+
+    def _emit_loaded(self, by: str, cut: int) -> None:
+        state = self._state
+        rules = count_rules(state.policy)
+        self._events.emit(ApiEvent.POLICY_LOADED, version=state.version, rules=rules, by=by, sessions_cut=cut)
 
     async def check(self, documents: Mapping[str, Mapping[str, Any]]) -> PolicyReport:
         """Report on a policy of these documents alone. Changes nothing. Raises ``ApiError`` if too many checks wait."""
-        return await self._examine(partial(self._load, documents=documents))
+        return await self._examine(self._state.loader_of_documents(documents))
 
     async def simulate(
         self, documents: Mapping[str, Mapping[str, Any]] | None, decisions: Sequence[Decision]
@@ -230,101 +307,20 @@ class Enforcement:
 
         Raises ``ApiError`` if too many checks wait.
         """
-        load = await self._loader_of_files() if documents is None else partial(self._load, documents=documents)
+        state = self._state
+        if documents is None:
+            load = state.loader_of_disk(await state.read_documents())
+        else:
+            load = state.loader_of_documents(documents)
         try:
             policy, changes = await self._trials.simulate(load, decisions)
         except (PolicyError, PlanError) as error:
             return self._report(problems=_problems_of(error)), []
         return self._report(policy), changes
 
-    async def change_rule(self, change: RuleChange) -> tuple[Rule | None, int]:
-        """Returns the changed rule (``None``: removed), and how many sessions were, or would be, disconnected.
-
-        Raises ``PolicyError`` for an invalid rule and ``ApiError`` for one that needs force; then nothing has changed.
-        """
-        async with self._change_of_policy():
-            async with self._store.read() as unit:
-                rows = {row.id: row for row in await unit.rules.read_all()}
-            row = rows.get(change.id)
-            change.expect(row)
-            if row is None and len(rows) >= MAX_RULES:
-                raise ApiError(
-                    ProblemKind.TABLE_FULL, f"There are {MAX_RULES} rules made over the API; write a rule file"
-                )
-            if row is not None and change.document is not None:
-                change = replace(change, document=keep_login(change.document, row.document))
-            documents = {name: other.document for name, other in rows.items() if name != change.id}
-            if change.document is not None:
-                documents[change.id] = change.document
-            try:
-                policy = await self._control.run(self._loader_of(documents))
-            except PolicyError as error:
-                raise point_into_rule(error, change.id) from error
-            if change.dry_run:
-                return row, len(await self._control.run(self._trials.find_cut, policy))
-            if not change.force:
-                await self._refuse_harm(policy, [] if change.own is None else [change.own])
-            row = await self._commit_rule(change, policy)
-            async with self._lock:
-                cut = await self._reassess()
-        self._events.emit(ApiEvent.RULE_CHANGED, id=change.id, by=change.by, removed=row is None, sessions_cut=cut)
-        return row, cut
-
-    async def _refuse_harm(self, policy: Policy, own: Sequence[Address]) -> None:
-        """Raises ``ApiError`` if ``policy`` needs force: it refuses an address of ``own``, or disconnects many."""
-        views = self._sessions.list()
-        for address in add_tunnel_sources(own, views):
-            if self._engine.explain(address).verdict.action is Action.REJECT:
-                continue  # refused already: the change does not lock the caller out
-            if await self._control.run(self._trials.refuses, policy, address):
-                raise lockout("The change", address)
-        if len(views) > MAX_CUT:
-            refuse_large_cut(len(await self._control.run(self._trials.find_cut, policy)))
-
-    async def _commit_rule(self, change: RuleChange, policy: Policy) -> Rule | None:
-        before = self._policy
-        try:
-            async with self._store.write() as unit:
-                row = await unit.rules.get(change.id)
-                action = "rule_removed" if change.document is None else "rule_added" if row is None else "rule_replaced"
-                row = await _write_rule(unit, change, row)
-                await unit.audit.add(
-                    change.by, action, change.id, document=change.document and hide_logins(change.document)
-                )
-                async with self._lock:
-                    await self._put_in_force(policy)
-        except BaseException:
-            if self._policy is not before:
-                async with self._lock:
-                    await self._put_in_force(before)
-            raise
-        return row
-
-    @asynccontextmanager
-    async def _change_of_policy(self) -> AsyncIterator[None]:
-        """Holds the lock of changes of the policy. The kernel follows after it, while no lock is held."""
-        before = self._version
-        try:
-            async with self._policy_lock:
-                yield
-        finally:
-            if self._version != before:
-                await self._kernel.lift()
-
-    async def _loader_of_files(self) -> Callable[[], Policy]:
-        """Returns what compiles the rule files and the API's rules."""
-        async with self._store.read() as unit:
-            return self._loader_of({row.id: row.document for row in await unit.rules.read_all()})
-
-    def _loader_of(self, documents: Mapping[str, Mapping[str, Any]]) -> Callable[[], Policy]:
-        return partial(self._load, *self._paths, documents=as_documents(documents.items()))
-
-    async def _put_in_force(self, policy: Policy) -> None:
-        await self._control.run(self._engine.swap, policy)
-        self._policy = policy
-        self._version += 1
-        self._loaded_at = self._clock.wall()
-        self._failure = None
+    async def change_rule(self, change: RuleChange) -> SavedRule:
+        """See ``PolicyEditor.change_rule``."""
+        return await self._editor.change_rule(change)
 
     async def _reassess(self) -> int:
         return len(await self._sessions.reassess())
@@ -368,15 +364,7 @@ class Enforcement:
         findings: tuple[Finding, ...] = (),
     ) -> PolicyReport:
         rules = 0 if policy is None else count_rules(policy)
-        return PolicyReport(self._clock.wall(), self._version, rules, cut, problems, findings)
-
-    async def _note_reload(self, by: str) -> None:
-        """Write the audit row of a reload. A failure is only logged: the policy is in force."""
-        try:
-            async with self._store.write() as unit:
-                await unit.audit.add(by, "policy_reloaded", f"version {self._version}", rules=count_rules(self._policy))
-        except Exception:
-            logger.exception("the audit row of a reload could not be written")
+        return PolicyReport(self._clock.wall(), self._state.version, rules, cut, problems, findings)
 
     def _note_failure(self, report: PolicyReport) -> None:
         self._failure = report
@@ -387,18 +375,6 @@ class Enforcement:
             first,
         )
         self._events.emit(ApiEvent.POLICY_REFUSED, problems=[str(problem) for problem in report.problems])
-
-
-async def _write_rule(unit: UnitOfWork, change: RuleChange, row: Rule | None) -> Rule | None:
-    """Returns the row after the change; ``None`` if it was removed."""
-    if change.document is None:
-        if row is not None:
-            await unit.rules.remove(row)
-        return None
-    if row is None:
-        return await unit.rules.add(change.id, change.document, created_by=change.by)
-    await unit.rules.replace(row, change.document)
-    return row
 
 
 def _problems_of(error: PolicyError | PlanError) -> tuple[Problem, ...]:

@@ -14,7 +14,7 @@ from admin_api.dependencies import DryRun, ServicesOf, UsersRead, UsersWrite
 from admin_api.groups import service
 from admin_api.groups.schemas import GroupChanged, GroupCreate, GroupDetail, GroupReplace, GroupView
 from admin_api.groups.service import GroupResult, etag_of_group, view_file_group, view_group
-from admin_api.http.conditions import IfMatch, MergePatch, apply_merge_patch, validate_document
+from admin_api.http.conditions import CONDITIONAL, IfMatch, MergePatch, apply_merge_patch, validate_document
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_NAME
@@ -25,12 +25,7 @@ from admin_api.session_settings.effective import show_effective
 from admin_api.store.tables import Group
 
 router = APIRouter(prefix="/groups", tags=["groups"])
-CONDITIONAL = (
-    ProblemKind.NOT_FOUND,
-    ProblemKind.FROM_FILE,
-    ProblemKind.PRECONDITION_REQUIRED,
-    ProblemKind.STALE,
-)
+CHANGING = (*CONDITIONAL, ProblemKind.FROM_FILE)
 
 
 @router.post(
@@ -81,7 +76,7 @@ async def get_group(name: str, _: UsersRead, services: ServicesOf, response: Res
     return _add_effective(services, view_file_group(name, services.settings.file_groups()[name], members))
 
 
-@router.put(BY_NAME, responses=responses(*CONDITIONAL))
+@router.put(BY_NAME, responses=responses(*CHANGING))
 async def replace_group(
     name: str,
     body: GroupReplace,
@@ -98,7 +93,7 @@ async def replace_group(
     return await _show_changed(services, result, response)
 
 
-@router.patch(BY_NAME, responses=responses(*CONDITIONAL))
+@router.patch(BY_NAME, responses=responses(*CHANGING))
 async def change_group(
     name: str,
     patch: MergePatch,
@@ -122,7 +117,7 @@ async def change_group(
     BY_NAME,
     status_code=status.HTTP_204_NO_CONTENT,
     response_model=None,
-    responses=responses(*CONDITIONAL) | DRY_RUN,
+    responses=responses(*CHANGING) | DRY_RUN,
 )
 async def delete_group(
     name: str, caller: UsersWrite, services: ServicesOf, if_match: IfMatch = None, dry_run: DryRun = False

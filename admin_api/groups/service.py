@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from admin_api.groups.schemas import GroupCreate, GroupReplace, GroupView
-from admin_api.http.conditions import etag_of_version, expect_unchanged
+from admin_api.http.conditions import etag_of_version, find_unchanged
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value
 from admin_api.session_settings.effective import ChangedKeys, show_overrides, split_changed
 from admin_api.session_settings.overrides import read_group_settings, render_group_settings
@@ -140,12 +140,9 @@ async def _change(services: Services, *, dry_run: bool) -> AsyncIterator[UnitOfW
 
 async def _get_group(services: Services, unit: UnitOfWork, name: str, if_match: str | None) -> Group:
     group = await unit.groups.get(name)
-    if group is None:
-        if name in services.settings.file_groups():
-            raise ApiError(ProblemKind.FROM_FILE, f"{name} is a group of the configuration file")
-        raise ApiError(ProblemKind.NOT_FOUND, f"There is no group {name}")
-    expect_unchanged(if_match, etag_of_group(group), f"the group {name}")
-    return group
+    if group is None and name in services.settings.file_groups():
+        raise ApiError(ProblemKind.FROM_FILE, f"{name} is a group of the configuration file")
+    return find_unchanged(group, etag_of_group, if_match, f"group {name}")
 
 
 def _apply(

@@ -3,7 +3,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Body, Header
@@ -13,12 +13,18 @@ from pydantic import BaseModel, ValidationError
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import Document
 
+IfNoneMatch = Annotated[str | None, Header(description="The ETag of the resource as it is known already.")]
 IfMatch = Annotated[str | None, Header(description="The ETag of the resource as it was read, or *.")]
 MergePatch = Annotated[
     Document,
     Body(description="A merge patch (RFC 7396): null removes a key.", media_type="application/merge-patch+json"),
 ]
+Resource = TypeVar("Resource")
 Model = TypeVar("Model", bound=BaseModel)
+
+
+# What a change of a conditional resource may be answered with.
+CONDITIONAL = (ProblemKind.NOT_FOUND, ProblemKind.PRECONDITION_REQUIRED, ProblemKind.STALE)
 
 
 def etag_of_version(*identity: object) -> str:
@@ -38,6 +44,16 @@ def expect_unchanged(if_match: str | None, etag: str, what: str) -> None:
         raise ApiError(ProblemKind.PRECONDITION_REQUIRED, f"Read {what} and send its ETag as If-Match")
     if not names_etag(if_match, etag):
         raise ApiError(ProblemKind.STALE, f"Another caller changed {what}; read it again")
+
+
+def find_unchanged(
+    found: Resource | None, etag_of: Callable[[Resource], str], if_match: str | None, what: str
+) -> Resource:
+    """Returns the resource that a conditional change is about. Raises ``ApiError`` (404, 428 or 412)."""
+    if found is None:
+        raise ApiError(ProblemKind.NOT_FOUND, f"There is no {what}")
+    expect_unchanged(if_match, etag_of(found), f"the {what}")
+    return found
 
 
 def apply_merge_patch(target: object, patch: object) -> Any:  # noqa: ANN401 - any JSON

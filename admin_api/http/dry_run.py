@@ -8,7 +8,9 @@ from pydantic import BaseModel, Field
 
 
 class DryRunReport(BaseModel):
-    sessions_cut: int = Field(description="Live sessions that the change would disconnect.")
+    sessions_cut: int = Field(
+        description="Live sessions that the change disconnected; in a dry run, that it would.", examples=[2]
+    )
 
 
 DRY_RUN: dict[int | str, dict[str, Any]] = {200: {"model": DryRunReport, "description": "A dry run: nothing changed"}}

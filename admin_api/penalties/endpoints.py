@@ -28,7 +28,7 @@ async def list_penalties(_: PenaltiesRead, services: ServicesOf, paging: PagingQ
     keyed = ((_key(penalty), penalty) for penalty in services.engine.penalties())
     behind = (pair for pair in keyed if paging.after is None or pair[0] > paging.after)
     found = heapq.nsmallest(paging.fetch, behind, key=itemgetter(0))  # there may be a million
-    return paging.page(found, lambda pair: _show(services, pair[1]), itemgetter(0))
+    return paging.page(found, lambda pair: show_penalty(services, pair[1]), itemgetter(0))
 
 
 @router.delete("", responses=responses())
@@ -58,7 +58,7 @@ def _key(penalty: Penalty) -> str:
     return f"{penalty.network.hex()}/{penalty.length:03}"
 
 
-def _show(services: Services, penalty: Penalty) -> PenaltyView:
+def show_penalty(services: Services, penalty: Penalty) -> PenaltyView:
     endless = math.isinf(penalty.until)
     return PenaltyView(
         network=render_network(penalty.network, penalty.length),

@@ -2,15 +2,16 @@
 """``/policy`` and ``/explain``."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Response
 
 from admin_api.dependencies import DecisionsRead, PolicyRead, PolicyWrite, ServicesOf
-from admin_api.enforcement.api_rules import as_one_document
-from admin_api.http.problems import ProblemKind, invalid_value, policy_problems, responses
+from admin_api.enforcement.api_rules import as_one_document, hide_logins
+from admin_api.http.problems import ApiError, ProblemError, ProblemKind, invalid_value, policy_problems, responses
 from admin_api.http.values import Document, Ip
 from admin_api.policy.schemas import (
     ChangeView,
@@ -23,10 +24,15 @@ from admin_api.policy.schemas import (
     StepView,
     VerdictView,
 )
+from admin_api.policy.versions import etag_of_policy
+from admin_api.policy.versions import router as versions
+from admin_api.services import Services
 from sentry_engine import PolicyError, Verdict
 from sentry_engine.engine.replay import Change, read_record
+from vpn_frontend.settings import Address
 
 router = APIRouter(tags=["policy"])
+router.include_router(versions)
 
 MAX_DOCUMENTS = 1000  # in one check
 MAX_CHANGES = 200  # shown in one simulation
@@ -41,12 +47,13 @@ Documents = Annotated[
 
 
 @router.get("/policy", responses=responses())
-async def get_policy(_: PolicyRead, services: ServicesOf) -> PolicyExport:
-    """Get the policy in force: its version, its files, and the rules made over the API."""
+async def get_policy(_: PolicyRead, services: ServicesOf, response: Response) -> PolicyExport:
+    """Get the policy in force with its ETag: its version, its files, and the rules made over the API."""
     async with services.store.read() as unit:
         rows = await unit.rules.read_all()
+    response.headers["ETag"] = etag_of_policy(services.enforcement.version)
     view = PolicyView.model_validate(services.enforcement.status())
-    return PolicyExport(**view.model_dump(), api_rules=as_one_document(row.document for row in rows))
+    return PolicyExport(**view.model_dump(), api_rules=as_one_document(hide_logins(row.document) for row in rows))
 
 
 @router.post("/policy/check", responses=responses())
@@ -80,7 +87,7 @@ async def simulate_policy(
     )
 
 
-@router.post("/policy/reload", responses=responses(ProblemKind.INVALID_POLICY))
+@router.post("/policy/reload", responses=responses(ProblemKind.INVALID_POLICY, ProblemKind.CONFIRMATION_PENDING))
 async def reload_policy(
     caller: PolicyWrite,
     services: ServicesOf,
@@ -107,10 +114,18 @@ async def explain_verdict(
     """
     record = None if user is None else await services.store.find(user)
     groups = () if record is None else record.groups
+    return explain(services, address, event=event, user=user, groups=groups)
+
+
+def explain(
+    services: Services, address: Address, *, event: str = "connect", user: str | None = None, groups: Sequence[str] = ()
+) -> ExplanationView:
+    """Raises ``ApiError`` for an unknown event."""
     try:
         explanation = services.engine.explain(address, event=event, user=user, groups=groups)
     except ValueError as error:
-        raise invalid_value("/event", str(error)) from None
+        place = ProblemError(pointer="/event", detail=str(error), file="query")
+        raise ApiError(ProblemKind.INVALID, str(error), errors=[place]) from None
     steps = [StepView.model_validate(step) for step in explanation.steps]
     verdict = _show_verdict(explanation.verdict)
     return ExplanationView(

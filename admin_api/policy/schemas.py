@@ -58,6 +58,11 @@ class PolicyView(View):
     rules: int
     files: list[str]
     failure: PolicyReportView | None = Field(description="The last reload, if it failed.")
+    held: list[str] = Field(description="Rule files that differ on disk since a rollback and are not in force.")
+    confirm_by: datetime | None = Field(description="When this version is rolled back unless it is confirmed.")
+    changed_files: bool = Field(
+        description="Rule files changed while a version waits to be confirmed; they are loaded after that."
+    )
 
 
 class PolicyExport(PolicyView):

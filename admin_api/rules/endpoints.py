@@ -10,19 +10,28 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Body, Header, Response, status
+from fastapi import APIRouter, Body, Response, status
 
-from admin_api.dependencies import CallerAddress, DryRun, Force, RulesRead, RulesWrite, ServicesOf
+from admin_api.dependencies import DryRun, Force, OwnAddresses, Reason, RulesRead, RulesWrite, ServicesOf
 from admin_api.enforcement.api_rules import (
     ListedRule,
     RuleChange,
     etag_of,
     etag_of_rule,
     hide_logins,
+    parse_end,
     resolve_ttl,
     view_stored_rule,
 )
-from admin_api.http.conditions import IfMatch, expect_unchanged, names_etag
+from admin_api.http.conditions import (
+    CONDITIONAL,
+    IfMatch,
+    IfNoneMatch,
+    MergePatch,
+    apply_merge_patch,
+    find_unchanged,
+    names_etag,
+)
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import API_PREFIX
@@ -33,6 +42,14 @@ from admin_api.services import Services
 from admin_api.store.tables import Rule
 
 router = APIRouter(prefix="/rules", tags=["rules"])
+CHANGING = (
+    *CONDITIONAL,
+    ProblemKind.FROM_FILE,
+    ProblemKind.INVALID_POLICY,
+    ProblemKind.SELF_LOCKOUT,
+    ProblemKind.NEEDS_FORCE,
+    ProblemKind.CONFIRMATION_PENDING,
+)
 
 RuleBody = Annotated[
     Document,
@@ -41,7 +58,6 @@ RuleBody = Annotated[
         examples=[{"id": "no_tests", "type": "blacklist", "remote_addr": "198.51.100.0/24"}],
     ),
 ]
-IfNoneMatch = Annotated[str | None, Header()]
 
 
 @router.get("", responses=responses())
@@ -61,16 +77,18 @@ async def list_rules(_: RulesRead, services: ServicesOf, paging: PagingQuery) ->
         ProblemKind.TABLE_FULL,
         ProblemKind.SELF_LOCKOUT,
         ProblemKind.NEEDS_FORCE,
+        ProblemKind.CONFIRMATION_PENDING,
     ),
 )
 async def create_rule(
     body: RuleBody,
     caller: RulesWrite,
     services: ServicesOf,
-    address: CallerAddress,
+    own: OwnAddresses,
     response: Response,
     dry_run: DryRun = False,
     force: Force = False,
+    reason: Reason = "",
 ) -> RuleChanged:
     """Add a rule. It is in force before the answer."""
     rule_id = body.get("id")
@@ -83,12 +101,12 @@ async def create_rule(
 
     response.headers["Location"] = f"{API_PREFIX}/rules/{quote(rule_id, safe='/:@')}"
     document = resolve_ttl(body, services.clock.wall())
-    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, own=address, force=force)
-    return await _save(services, change, document, response)
+    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, own=own, force=force, reason=reason)
+    return await _save(services, change, response)
 
 
 @router.get(
-    "/{rule_id}",
+    "/{rule_id:path}",
     responses=responses(ProblemKind.NOT_FOUND) | {304: {"description": "Not modified since If-None-Match"}},
 )
 async def get_rule(
@@ -105,88 +123,101 @@ async def get_rule(
 
 
 @router.put(
-    "/{rule_id}",
-    responses=responses(
-        ProblemKind.NOT_FOUND,
-        ProblemKind.FROM_FILE,
-        ProblemKind.PRECONDITION_REQUIRED,
-        ProblemKind.STALE,
-        ProblemKind.INVALID_POLICY,
-        ProblemKind.SELF_LOCKOUT,
-        ProblemKind.NEEDS_FORCE,
-    ),
+    "/{rule_id:path}",
+    responses=responses(*CHANGING),
 )
 async def replace_rule(
     rule_id: str,
     body: RuleBody,
     caller: RulesWrite,
     services: ServicesOf,
-    address: CallerAddress,
+    own: OwnAddresses,
     response: Response,
     if_match: IfMatch = None,
     dry_run: DryRun = False,
     force: Force = False,
+    reason: Reason = "",
 ) -> RuleChanged:
     """Replace a rule made over the API. It is in force before the answer. Needs If-Match."""
     if body.setdefault("id", rule_id) != rule_id:
         raise invalid_value("/id", f"the id differs from the one in the path, {rule_id}")
     expect = _expect_unchanged(services, rule_id, if_match)
     document = resolve_ttl(body, services.clock.wall())
-    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, own=address, force=force)
-    return await _save(services, change, document, response)
+    change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, own=own, force=force, reason=reason)
+    return await _save(services, change, response)
+
+
+@router.patch("/{rule_id:path}", responses=responses(*CHANGING))
+async def change_rule(
+    rule_id: str,
+    patch: MergePatch,
+    caller: RulesWrite,
+    services: ServicesOf,
+    own: OwnAddresses,
+    response: Response,
+    if_match: IfMatch = None,
+    dry_run: DryRun = False,
+    force: Force = False,
+    reason: Reason = "",
+) -> RuleChanged:
+    """Change what the merge patch names. It is in force before the answer. Needs If-Match."""
+
+    def merge(row: Rule | None) -> dict[str, Any]:
+        document: dict[str, Any] = apply_merge_patch({} if row is None else hide_logins(row.document), patch)
+        if document.setdefault("id", rule_id) != rule_id:
+            raise invalid_value("/id", f"the id differs from the one in the path, {rule_id}")
+        return resolve_ttl(document, services.clock.wall())
+
+    expect = _expect_unchanged(services, rule_id, if_match)
+    change = RuleChange(rule_id, {}, caller.name, expect, merge, dry_run=dry_run, own=own, force=force, reason=reason)
+    return await _save(services, change, response)
 
 
 @router.delete(
-    "/{rule_id}",
+    "/{rule_id:path}",
     status_code=status.HTTP_204_NO_CONTENT,
     response_model=None,
-    responses=responses(
-        ProblemKind.NOT_FOUND,
-        ProblemKind.FROM_FILE,
-        ProblemKind.PRECONDITION_REQUIRED,
-        ProblemKind.STALE,
-        ProblemKind.SELF_LOCKOUT,
-        ProblemKind.NEEDS_FORCE,
-    )
-    | DRY_RUN,
+    responses=responses(*CHANGING) | DRY_RUN,
 )
 async def delete_rule(
     rule_id: str,
     caller: RulesWrite,
     services: ServicesOf,
-    address: CallerAddress,
+    own: OwnAddresses,
     if_match: IfMatch = None,
     dry_run: DryRun = False,
     force: Force = False,
+    reason: Reason = "",
 ) -> Response | None:
     """Remove a rule made over the API. Needs If-Match."""
     expect = _expect_unchanged(services, rule_id, if_match)
-    change = RuleChange(rule_id, None, caller.name, expect, dry_run=dry_run, own=address, force=force)
-    _, cut = await services.enforcement.change_rule(change)
-    return dry_run_response(cut) if dry_run else None
+    change = RuleChange(rule_id, None, caller.name, expect, dry_run=dry_run, own=own, force=force, reason=reason)
+    saved = await services.enforcement.change_rule(change)
+    return dry_run_response(saved.sessions_cut) if dry_run else None
 
 
-async def _save(services: Services, change: RuleChange, document: dict[str, Any], response: Response) -> RuleChanged:
-    row, cut = await services.enforcement.change_rule(change)
-    if change.dry_run or row is None:
+async def _save(services: Services, change: RuleChange, response: Response) -> RuleChanged:
+    saved = await services.enforcement.change_rule(change)
+    if change.dry_run:
         response.status_code = status.HTTP_200_OK
         del response.headers["Location"]
+        document = saved.document or {}
+        ends = parse_end(document.get("expires_at"))
         description = str(document.get("description", ""))
-        unsaved = ListedRule(change.id, "api", etag_of(document), description, None, hide_logins(document))
-        return RuleChanged(**asdict(unsaved), hits=0, sessions_cut=cut)
-    view = view_stored_rule(row)
+        unsaved = ListedRule(change.id, "api", etag_of(document), description, ends, hide_logins(document))
+        return RuleChanged(**asdict(unsaved), hits=0, sessions_cut=saved.sessions_cut)
+    assert saved.row is not None  # noqa: S101 - only a removal has none
+    view = view_stored_rule(saved.row)
     response.headers["ETag"] = view.etag
-    return RuleChanged(**asdict(view), hits=services.engine.rule_hits().get(change.id, 0), sessions_cut=cut)
+    hits = services.engine.rule_hits().get(change.id, 0)
+    return RuleChanged(**asdict(view), hits=hits, sessions_cut=saved.sessions_cut)
 
 
 def _expect_unchanged(services: Services, rule_id: str, if_match: str | None) -> Callable[[Rule | None], None]:
     def expect(row: Rule | None) -> None:
-        if row is None:
-            in_file = services.rule_listing.find_file_rule(services.enforcement.policy, rule_id)
-            if in_file is not None:
-                raise ApiError(ProblemKind.FROM_FILE, f"{rule_id} is a rule of {in_file.file}")
-            raise ApiError(ProblemKind.NOT_FOUND, f"There is no rule {rule_id}")
-        expect_unchanged(if_match, etag_of_rule(row), f"the rule {rule_id}")
+        if row is None and (in_file := services.rule_listing.find_file_rule(services.enforcement.policy, rule_id)):
+            raise ApiError(ProblemKind.FROM_FILE, f"{rule_id} is a rule of {in_file.file}")
+        find_unchanged(row, etag_of_rule, if_match, f"rule {rule_id}")
 
     return expect
 

@@ -6,9 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response, status
 
 from admin_api.dependencies import DryRun, ServicesOf, SessionsRead, SessionsWrite
-from admin_api.http.dry_run import DRY_RUN, dry_run_response
+from admin_api.http.dry_run import DRY_RUN, DryRunReport, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.values import NO_CONTROLS
 from admin_api.services import Services
 from admin_api.sessions.schemas import LoginWaiting, SessionAccount, SessionLive, StatisticsView
 from vpn_frontend.ports import WaitingLogin
@@ -17,7 +18,10 @@ router = APIRouter(prefix="/sessions", tags=["sessions"])
 
 KILLED_TEXT = "Your session was ended by the administrator."
 
-User = Annotated[str | None, Query(max_length=64)]
+User = Annotated[str | None, Query(max_length=64, description="Only sessions of this user.", examples=["alice"])]
+Why = Annotated[
+    str, Query(max_length=200, pattern=NO_CONTROLS, description="Shown to the client.", examples=["Maintenance"])
+]
 
 
 @router.get("", responses=responses())
@@ -65,6 +69,23 @@ async def reset_session_statistics(_: SessionsWrite, services: ServicesOf) -> No
     services.sessions.reset_statistics()
 
 
+@router.delete("", responses=responses())
+async def delete_sessions(
+    caller: SessionsWrite,
+    services: ServicesOf,
+    user: Annotated[str, Query(min_length=1, max_length=64, description="Whose sessions.", examples=["alice"])],
+    reason: Why = "",
+    dry_run: DryRun = False,
+) -> DryRunReport:
+    """Disconnect all sessions of a user, and tell the clients why. The user may log in again."""
+    if dry_run:
+        return DryRunReport(sessions_cut=sum(view.user == user for view in services.sessions.list()))
+    cut = services.sessions.kill_user(user, _text(reason))
+    async with services.store.write() as unit:
+        await unit.audit.add(caller.name, "sessions_killed", user, sessions=cut, **_facts(reason))
+    return DryRunReport(sessions_cut=cut)
+
+
 @router.get("/{session_id}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) -> SessionLive:
     """Get one live session."""
@@ -84,19 +105,20 @@ async def delete_session(
     session_id: str,
     caller: SessionsWrite,
     services: ServicesOf,
+    reason: Why = "",
     dry_run: DryRun = False,
     keep_cookie: Annotated[
         bool, Query(description="Let the client come back with its cookie, for the session's disconnect_grace.")
     ] = False,
 ) -> Response | None:
-    """Disconnect a session, or end a login that waits. Its cookie becomes invalid; the user may log in again."""
+    """Disconnect a session and tell its client why, or end a login that waits. Its cookie becomes invalid."""
     view = services.sessions.get(session_id) or _find_waiting(services, session_id)
     if view is not None and dry_run:
         return dry_run_response(1)
-    if view is None or not _end(services, session_id, keep_cookie=keep_cookie):
+    if view is None or not _end(services, session_id, _text(reason), keep_cookie=keep_cookie):
         raise _not_found(session_id)
     async with services.store.write() as unit:
-        await unit.audit.add(caller.name, "session_killed", session_id, user=view.user)
+        await unit.audit.add(caller.name, "session_killed", session_id, user=view.user, **_facts(reason))
     return None
 
 
@@ -104,10 +126,18 @@ def _find_waiting(services: Services, login_id: str) -> WaitingLogin | None:
     return next((login for login in services.sessions.waiting_logins() if login.id == login_id), None)
 
 
-def _end(services: Services, session_id: str, *, keep_cookie: bool) -> bool:
+def _end(services: Services, session_id: str, text: str, *, keep_cookie: bool) -> bool:
     if keep_cookie:
-        return services.sessions.disconnect(session_id, KILLED_TEXT, services.clock.monotonic())
-    return services.sessions.kill(session_id, KILLED_TEXT)
+        return services.sessions.disconnect(session_id, text, services.clock.monotonic())
+    return services.sessions.kill(session_id, text)
+
+
+def _text(reason: str) -> str:
+    return f"{KILLED_TEXT} {reason}" if reason else KILLED_TEXT
+
+
+def _facts(reason: str) -> dict[str, str]:
+    return {"reason": reason} if reason else {}
 
 
 def _not_found(session_id: str) -> ApiError:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from admin_api.store.tables import AuditEntry
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from admin_api.clock import Clock
 
 GENESIS = bytes(32)
+SYSTEM = "system"
+TRIMMED = "audit_trimmed"
 VERIFY_STEP = 1000  # rows read at a time
 
 
@@ -70,9 +73,23 @@ class AuditRepository:
             query = query.where(AuditEntry.serial < before)
         return (await self._session.scalars(query)).all()
 
+    async def forget_before(self, moment: datetime, limit: int) -> int:
+        """Remove up to ``limit`` of the oldest rows, all made before ``moment``. Returns how many.
+
+        A row ``audit_trimmed`` keeps the digest of the last one, so that what is left can still be verified.
+        """
+        oldest = (await self._session.scalars(select(AuditEntry).order_by(AuditEntry.serial).limit(limit + 1))).all()
+        old = [*takewhile(lambda entry: entry.at < moment, oldest[:limit])]
+        if not old:
+            return 0
+        last = old[-1]
+        await self.add(SYSTEM, TRIMMED, f"until {last.serial}", until=last.serial, digest=last.digest.hex())
+        await self._session.execute(delete(AuditEntry).where(AuditEntry.serial <= last.serial))
+        return len(old)
+
     async def first_broken(self) -> int | None:
         """Returns the serial of the first broken row; ``None`` if the chain is intact."""
-        expected, serial = GENESIS, 0
+        expected, serial = await self._beginning()
         while True:
             query = select(AuditEntry).where(AuditEntry.serial > serial).order_by(AuditEntry.serial).limit(VERIFY_STEP)
             entries = (await self._session.scalars(query)).all()
@@ -83,3 +100,11 @@ class AuditRepository:
             if len(entries) < VERIFY_STEP:
                 return None
             self._session.expunge_all()
+
+    async def _beginning(self) -> tuple[bytes, int]:
+        """Returns digest and serial of the last row removed for its age; without one, those before the first."""
+        query = select(AuditEntry).where(AuditEntry.action == TRIMMED).order_by(AuditEntry.serial.desc()).limit(1)
+        anchor = await self._session.scalar(query)
+        if anchor is None or anchor.actor != SYSTEM:
+            return GENESIS, 0
+        return bytes.fromhex(anchor.detail["digest"]), anchor.detail["until"]

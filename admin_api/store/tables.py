@@ -117,6 +117,63 @@ class Rule(Base):
     updated_at: Mapped[datetime]
 
 
+class PolicyRevision(Base):
+    """One state of the policy that was in force: the rule files and the rules made over the API.
+
+    With ``confirm_by`` it is rolled back at that time unless it is confirmed; ``outcome`` says what happened.
+    """
+
+    __tablename__ = "policy_revisions"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    action: Mapped[str]
+    reason: Mapped[str]
+    rules: Mapped[int]
+    confirm_by: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+
+
+class PolicyChange(Base):
+    """What a revision changed: a rule file, or a rule made over the API. The digests name rows of contents."""
+
+    __tablename__ = "policy_changes"
+
+    revision: Mapped[int] = mapped_column(
+        ForeignKey("policy_revisions.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    source: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    before: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    after: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+
+
+class PolicyContent(Base):
+    """The content of a rule file or rule, compressed, by its SHA-256. ``changed_at``: Unix time, of a file."""
+
+    __tablename__ = "policy_contents"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    data: Mapped[bytes]
+    changed_at: Mapped[float | None] = mapped_column(Double)
+
+
+class PolicyFile(Base):
+    """A rule file in force. ``digest`` is null for one that is on disk and not in force.
+
+    ``held``: a rollback put this state in force. It stays until the file on disk, then ``rejected`` (null: absent),
+    changes again.
+    """
+
+    __tablename__ = "policy_files"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    held: Mapped[bool]
+    rejected: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+
+
 class SessionRecord(Base):
     """The accounting record of one VPN session, written at its start, periodically, and at its end."""
 

@@ -16,6 +16,7 @@ from admin_api.store.identities.totp import TotpRepository
 from admin_api.store.identities.users import UserRepository
 from admin_api.store.policy.blocks import BlockRepository
 from admin_api.store.policy.penalties import PenaltyRepository
+from admin_api.store.policy.revisions import RevisionRepository
 from admin_api.store.policy.rules import RuleRepository
 from admin_api.store.policy.table_snapshot import TableSnapshot
 from admin_api.store.tables import StoredLocation, StoredSource
@@ -35,6 +36,7 @@ class UnitOfWork:
         self.blocks = BlockRepository(session)
         self.idempotency = IdempotencyRepository(session, clock)
         self.penalties = PenaltyRepository(session)
+        self.revisions = RevisionRepository(session, clock)
         self.rules = RuleRepository(session, clock)
         self.sessions = SessionRepository(session, clock)
         self.sources = TableSnapshot(session, StoredSource)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response, status
 
 from admin_api.dependencies import DryRun, ServicesOf, UsersRead, UsersWrite
 from admin_api.groups.service import check_pools
-from admin_api.http.conditions import IfMatch, MergePatch, apply_merge_patch, validate_document
+from admin_api.http.conditions import CONDITIONAL, IfMatch, MergePatch, apply_merge_patch, validate_document
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_NAME
@@ -32,7 +32,6 @@ from admin_api.users.schemas import (
 from admin_api.users.service import UserChange
 
 router = APIRouter(prefix="/users", tags=["users"])
-CONDITIONAL = (ProblemKind.NOT_FOUND, ProblemKind.PRECONDITION_REQUIRED, ProblemKind.STALE)
 WRITABLE = {"groups", "enabled", "max_same_clients", "ipv4", "ipv6", "expires_at", "note", "settings"}
 
 

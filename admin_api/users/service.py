@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from admin_api.http.conditions import etag_of_version, expect_unchanged
+from admin_api.http.conditions import etag_of_version, find_unchanged
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.store.identities.users import as_record
 from vpn_frontend.auth.password import hash_password
@@ -100,11 +100,7 @@ def etag_of_user(user: User) -> str:
 
 async def get_user(unit: UnitOfWork, name: str, if_match: str | None) -> User:
     """Raises ``ApiError`` if the user does not exist or has changed since it was read."""
-    user = await unit.users.get(name)
-    if user is None:
-        raise ApiError(ProblemKind.NOT_FOUND, f"There is no user {name}")
-    expect_unchanged(if_match, etag_of_user(user), f"the user {user.name}")
-    return user
+    return find_unchanged(await unit.users.get(name), etag_of_user, if_match, f"user {name}")
 
 
 async def _hash(body: UserBody) -> str | None:

@@ -44,8 +44,14 @@ class ApiClient:
     def get(self, resource: str, **query: object) -> Any:  # noqa: ANN401 - a JSON document
         return self._ask("GET", resource, query=query)
 
-    def post(self, resource: str, body: object = None, **query: object) -> Any:  # noqa: ANN401
-        return self._ask("POST", resource, body=body, query=query)
+    def post(self, resource: str, body: object = None, *, etag: str | None = None, **query: object) -> Any:  # noqa: ANN401
+        """``etag`` is sent as If-Match: the change is refused if another caller was faster."""
+        headers = None if etag is None else {"If-Match": etag}
+        return self._ask("POST", resource, body=body, query=query, headers=headers)
+
+    def etag(self, resource: str) -> str:
+        """Returns the ETag of a resource."""
+        return str(self._exchange("GET", resource).headers["etag"])
 
     def patch(self, resource: str, patch: object, **query: object) -> Any:  # noqa: ANN401
         """Change what a merge patch names, whatever the rest is meanwhile."""

@@ -3,23 +3,16 @@
 
 from __future__ import annotations
 
-import re
-
-from admin_api.http.values import MAX_TTL
 from ocsentry.cli.invocation import CommandError
-
-UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+from ocsentry.configuration.durations import UNITS, read_duration
 
 
 def parse_duration(text: str) -> int:
     """Returns the seconds of ``90``, ``90s``, ``15m``, ``1h``, ``2d``, ``1w`` or a sequence such as ``1h30m``."""
-    if text.isascii() and text.isdigit():
-        text += "s"
-    parts = re.findall(r"([0-9]{1,9})([smhdw])", text)
-    seconds = sum(int(number) * UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or not 0 < seconds <= MAX_TTL:
-        raise CommandError(f"{text!r} is not a duration: write 90s, 15m, 1h, 2d or 1w")
-    return seconds
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
 
 
 def format_duration(seconds: float) -> str:

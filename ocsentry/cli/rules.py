@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocsentry.cli import rule_exchange
+from ocsentry.cli import rule_exchange, rule_versions
 from ocsentry.cli.invocation import CommandError, Invocation, command, count, render_table
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def group() -> typer.Typer:
     command(app, "list")(list_rules)
     command(app, "simulate")(simulate)
     rule_exchange.add_commands(app)
+    rule_versions.add_commands(app)
     command(app, "schema")(schema)
     return app
 

@@ -51,6 +51,7 @@ from ocsentry.configuration.host_section import (
     host_settings,
 )
 from ocsentry.configuration.radius_section import AccountingSection
+from ocsentry.configuration.retention_section import RetentionSection
 from ocsentry.errors import OperatorError
 from sentry_engine.formats.plain_list import MAX_BYTES as MAX_LIST_BYTES
 from sentry_engine.policy.feeds import MAX_DOWNLOAD
@@ -270,6 +271,7 @@ class StoreSection(Section):
         "sqlite:///ocsentry.db",
         "Database of users, tokens, blocks and sessions: `sqlite:///FILE` or `postgresql+psycopg://…`.",
     )
+    retention: RetentionSection = _section()
 
     @model_validator(mode="after")
     def _scheme_is_known(self) -> Self:

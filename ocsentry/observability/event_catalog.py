@@ -124,6 +124,17 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ApiEvent.POLICY_REFUSED: CatalogEntry(
         "error", "The rules have errors: `problems`. The earlier policy stays in force."
     ),
+    ApiEvent.POLICY_APPLIED: CatalogEntry(
+        "info", "A caller applied a policy: its version. With `confirm_by` it is rolled back then unless confirmed."
+    ),
+    ApiEvent.POLICY_CONFIRMED: CatalogEntry("info", "A caller confirmed an applied policy: it stays."),
+    ApiEvent.POLICY_ROLLED_BACK: CatalogEntry("warning", "The policy of version `to` is in force again, and why."),
+    ApiEvent.POLICY_ROLLBACK_FAILED: CatalogEntry(
+        "error", "An unconfirmed policy could not be rolled back yet: `error`. It is tried again."
+    ),
+    ApiEvent.RULE_FILES_HELD: CatalogEntry(
+        "warning", "After a rollback these `files` on disk differ from the rules in force, until they change again."
+    ),
     LogEvent.DATABASES_LOADING: CatalogEntry("info", "Large GeoIP databases are being read: `percent`."),
     LogEvent.FEED_UPDATED: CatalogEntry("info", "A block list was downloaded: number of `entries`."),
     LogEvent.FEED_FAILED: CatalogEntry(
@@ -143,6 +154,9 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ),
     ApiEvent.BLOCK_REMOVED: CatalogEntry("info", "A block was removed by a caller."),
     ApiEvent.BLOCK_EXPIRED: CatalogEntry("info", "A block reached its end."),
+    ApiEvent.BLOCKS_IMPORTED: CatalogEntry(
+        "info", "Many blocks were imported: `created`, `changed`, `refused`, and number of disconnected sessions."
+    ),
     ApiEvent.BLOCK_CHANGES_NOT_STORED: CatalogEntry(
         "error", "Blocks were added or removed at once, but the database cannot be written: `error`. It is tried again."
     ),

@@ -8,6 +8,7 @@ download the earlier copy stays, and the download is retried.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ RETRY = 300.0  # seconds until a failed download is retried, or the feed's own i
 
 
 class FeedRefresher:
-    """Use on one thread at a time. ``now`` is in monotonic seconds."""
+    """Downloads run on one thread at a time. ``now`` is in monotonic seconds. The API's ``FeedControl``."""
 
     def __init__(
         self,
@@ -42,6 +43,8 @@ class FeedRefresher:
         self._fetcher = fetcher or HttpFetcher()
         self._max_bytes = max_bytes
         self._due: dict[str, float] = {}  # by URL
+        self._problems: dict[str, str] = {}  # of the last download, by feed id
+        self._turn = asyncio.Lock()
 
     def fetch_missing(self, now: float) -> list[Refresh]:
         """Download the lists without a copy; without them the policy cannot be loaded."""
@@ -52,9 +55,27 @@ class FeedRefresher:
         due = [feed for feed in self._current_feeds() if now >= self._due_at(feed, now)]
         return [self._refresh(feed, now) for feed in due]
 
+    async def refresh_all(self, now: float) -> list[Refresh]:
+        """``refresh_due`` on a thread."""
+        async with self._turn:
+            return await asyncio.to_thread(self.refresh_due, now)
+
+    async def refresh(self, feed_id: str) -> Refresh | None:
+        """Download one list now. Returns ``None`` if no rule file names it by URL."""
+        async with self._turn:
+            feed = next((feed for feed in self._current_feeds() if feed.id == feed_id), None)
+            return None if feed is None else await asyncio.to_thread(self._refresh, feed, time.monotonic())
+
+    def kept_at(self, feed: FeedRule) -> Path | None:
+        return kept_at(feed, self._folder)
+
+    def problem_of(self, feed_id: str) -> str:
+        return self._problems.get(feed_id, "")
+
     def _refresh(self, feed: FeedRule, now: float) -> Refresh:
         self._folder.mkdir(parents=True, exist_ok=True)
         result = refresh_feed(feed, self._folder, self._fetcher, self._max_bytes)
+        self._problems[feed.id] = result.problem
         self._due[str(feed.url)] = now + (min(feed.refresh, RETRY) if result.problem else feed.refresh)
         return result
 

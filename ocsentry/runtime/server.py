@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,14 @@ from admin_api.enforcement.engine_state import restore_engine_state, save_engine
 from admin_api.enforcement.kernel_filter import NoKernelFilter
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
+from admin_api.retention import RETENTION_INTERVAL, remove_old_rows
 from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.server import ApiServer
 from admin_api.services import Services
+from admin_api.stats.sampler import Sampler
 from admin_api.store import Store
 from admin_api.store.failures import StoreInUseError
+from admin_api.time_series import SAMPLE_INTERVAL
 from admin_api.workers import ControlWorker
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.errors import OperatorError
@@ -127,6 +131,7 @@ class Server:
             load=policy_loader(values.policy, self._progress, files.read),
             control=self._control,
             kernel=self._kernel,
+            rule_files=files,
         )
         self._made.push_async_callback(self._enforcement.stop)
         await self._enforcement.start()
@@ -143,6 +148,9 @@ class Server:
         self._repeat("feeds", FEED_INTERVAL, self._refresh_feeds)
         if config.vpn.has_short_lived_files:
             self._repeat("revocation lists and OCSP responses", SHORT_LIVED_INTERVAL, self._refresh_short_lived)
+        retention = values.store.retention.times()
+        self._hub.keep_decisions = retention.decisions
+        self._repeat("retention", RETENTION_INTERVAL, partial(remove_old_rows, self._store, retention))
         self._repeat("decisions", DECISION_INTERVAL, self._emit_decisions)
         self._events.emit(LogEvent.READY, version=version("ocsentry"), listen=[str(one) for one in config.vpn.listen])
 
@@ -199,7 +207,7 @@ class Server:
         if restored:
             self._events.emit(LogEvent.PENALTIES_RESTORED, count=restored)
 
-    def _repeat(self, what: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    def _repeat(self, what: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         """Do ``work`` every ``seconds``. A failure is reported, and the work is tried again next time."""
 
         async def repeat() -> None:
@@ -269,6 +277,7 @@ class Server:
             gateway_stats=self._vpn.stats,
             kernel=self._kernel,
             hosts=self._config.values.admin.hosts,
+            feeds=self._feed_refresher,
             totp=TotpIssuer.with_key(self._started.totp_key, self._config.vpn.auth.totp.issuer),
             settings=self._settings,
         )
@@ -281,6 +290,8 @@ class Server:
         )
         await api.start()
         self._made.push_async_callback(api.stop)
+        self._made.push_async_callback(services.operations.stop)
+        self._repeat("statistics", SAMPLE_INTERVAL, Sampler(services).take)
 
     async def _renew_claim(self) -> None:
         """Take the claim again after the database was away. Another server may have been faster: then this one ends."""
@@ -290,10 +301,10 @@ class Server:
             self._claim_lost.set()
 
     async def _refresh_feeds(self) -> None:
-        results = await asyncio.to_thread(self._feed_refresher.refresh_due, time.monotonic())
+        results = await self._feed_refresher.refresh_all(time.monotonic())
         self._report_feeds(results)
         if any(result.changed for result in results):
-            await self._enforcement.reload(by="feeds")
+            await self._enforcement.refresh_lists(by="feeds")
 
     def _report_feeds(self, results: Sequence[Refresh]) -> None:
         for result in results:
@@ -359,7 +370,7 @@ class Server:
         while True:
             try:
                 async for _ in self._watcher.changes():
-                    await self._enforcement.reload(by="file watcher")
+                    await self._enforcement.reload(by="file watcher", automatic=True)
                     self._watch_problem = None
             except Exception as error:  # noqa: BLE001 - reported by /readyz; SIGHUP and the API still reload
                 self._watch_problem = repr(error)

@@ -47,6 +47,7 @@ BUILTIN_LABELS = frozenset(event.name.lower() for event in Event)
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 RULES = "/wolfsentry/rules"
+MAX_NETWORKS = 100  # of one rule that is kept as it was written
 MAX_SHOWN = 60  # characters of a wrong value in an error
 
 _document = TypeAdapter(RuleDocument)
@@ -68,7 +69,26 @@ def read_document(
             raise PolicyError(describe_errors(error, document, file)) from None
         split, model = None, validate_whole(document, file)  # for JSON pointers into the whole document
     places = split or Split(others=range(len(model.wolfsentry.rules)))
-    return _Reader(file, changed_at, folder).read(model.wolfsentry, places)
+    part = _Reader(file, changed_at, folder).read(model.wolfsentry, places)
+    return replace(part, sources=find_sources(document["wolfsentry"], places.others, file))
+
+
+def find_sources(sentry: Mapping[str, Any], rules: Iterable[int], file: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The rules as they were written, by file and pointer; of ``rules`` those with these indices.
+
+    Long lists of networks are cut off after ``MAX_NETWORKS``: they would hold as much memory as the policy.
+    """
+    found = [(f"{RULES}/{index}", sentry["rules"][index]) for index in rules]
+    for section in ("events", "users", "feeds"):
+        found += [(f"/wolfsentry/{section}/{index}", item) for index, item in enumerate(sentry.get(section) or ())]
+    return {(file, pointer): _shorten(source) for pointer, source in found}
+
+
+def _shorten(source: Mapping[str, Any]) -> dict[str, Any]:
+    networks = source.get("remote_addr")
+    if isinstance(networks, list) and len(networks) > MAX_NETWORKS:
+        return {**source, "remote_addr": networks[:MAX_NETWORKS]}
+    return dict(source)
 
 
 def validate_whole(document: Mapping[str, Any], file: str) -> RuleDocument:

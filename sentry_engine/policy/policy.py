@@ -43,6 +43,7 @@ class Policy(PolicyPart):
         cls,
         *paths: str | Path,
         documents: Mapping[str, Mapping[str, Any]] | None = None,
+        parts: Mapping[str, PolicyPart] | None = None,
         default: Action | str | None = None,
         geoip: GeoipPaths | None = None,
         progress: Progress | None = None,
@@ -51,6 +52,8 @@ class Policy(PolicyPart):
         read: FileReader = read_file,
     ) -> Policy:
         """Read rule files, folders of them (by suffix and name, not recursive), and ``documents`` by name.
+
+        ``parts`` are files that were read already, by name; they come first.
 
         A file is JSON, lines (``allow|block CIDR "text"``) or a plain list to refuse, by its content. All of them form
         one policy. ``default`` applies if none states one. A ``ttl`` counts from the last change of its file, in a
@@ -62,7 +65,7 @@ class Policy(PolicyPart):
         policy would accept sources that it should refuse.
         """
         with collector_paused():
-            policy = cls._load(paths, documents or {}, default, geoip, progress, feed_folder, read)
+            policy = cls._load(paths, documents or {}, parts or {}, default, geoip, progress, feed_folder, read)
         if gated and (obstacles := [problem for rules in policy.routes for problem in rules.obstacles]):
             raise PolicyError(obstacles)
         return policy
@@ -72,6 +75,7 @@ class Policy(PolicyPart):
         cls,
         paths: Iterable[str | Path],
         documents: Mapping[str, Mapping[str, Any]],
+        known: Mapping[str, PolicyPart],
         default: Action | str | None,
         geoip: GeoipPaths | None,
         progress: Progress | None,
@@ -79,7 +83,7 @@ class Policy(PolicyPart):
         read: FileReader,
     ) -> Policy:
         problems: list[Problem] = []
-        parts: dict[str, PolicyPart] = {}
+        parts: dict[str, PolicyPart] = {**known}
         for path in find_files(paths, problems):
             try:
                 parts[str(path)] = read(path)
@@ -140,6 +144,8 @@ class Policy(PolicyPart):
             said = [value for part in parts.values() if (value := getattr(part, name)) is not None]
             if name == "prefix_rules":
                 joined[name] = join_rules(said)
+            elif name == "sources":
+                joined[name] = {place: source for value in said for place, source in value.items()}
             elif name in SETTINGS:
                 joined[name] = said[0] if said else None
             else:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from sentry_engine.cores.plan import Aggregation
 from sentry_engine.detectors.thresholds import Thresholds
@@ -15,7 +16,10 @@ from sentry_engine.verdict import Action
 
 @dataclass(frozen=True, slots=True)
 class PolicyPart:
-    """``None`` in a setting: the file does not set it; another file or the engine's default does."""
+    """``None`` in a setting: the file does not set it; another file or the engine's default does.
+
+    ``sources`` are the rules as they were written, by file and JSON pointer, without those kept as columns.
+    """
 
     prefix_rules: Sequence[PrefixRule] = ()  # ``columnar.PrefixRules`` if there may be many
     limit_rules: tuple[LimitRule, ...] = ()
@@ -26,6 +30,7 @@ class PolicyPart:
     event_labels: tuple[str, ...] = ()  # custom labels
     rule_tests: tuple[RuleTest, ...] = ()
     paybacks: tuple[PaybackRule, ...] | None = None
+    sources: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     default: Action | None = None
     on_missing: Action | None = None
     aggregation: Aggregation | None = None

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -176,8 +178,21 @@ def view() -> Callable[..., SessionView]:
     return make_view
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the newest schema: copied for each test, because the migrations take longest of all."""
+    path = tmp_path_factory.mktemp("database") / "empty.db"
+
+    async def make() -> None:
+        await (await Store.open(f"sqlite:///{path}")).close()
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-def store_url(tmp_path: Path) -> str:
+def store_url(tmp_path: Path, empty_database: Path) -> str:
+    shutil.copy(empty_database, tmp_path / "ocsentry.db")
     return f"sqlite:///{tmp_path / 'ocsentry.db'}"
 
 

@@ -44,6 +44,12 @@ class TestOpenApi:
             "verify",
             "stream",
             "simulate",
+            "apply",
+            "diff",
+            "rollback",
+            "export",
+            "cancel",
+            "refresh",
         }
         assert {name.partition("_")[0] for name in names} <= verbs
 

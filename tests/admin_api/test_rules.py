@@ -243,3 +243,63 @@ class TestDeleteRule:
         await server.client.delete(f"{URL}/no_tests", headers={"If-Match": first})
         second = (await server.client.post(URL, json=RULE)).headers["etag"]
         assert second != first
+
+
+class TestSourceOfFileRules:
+    async def test_nothing_of_a_rule_is_lost(self, server):
+        written = {
+            "id": "slow",
+            "type": "rate_limit",
+            "remote_addr": "0.0.0.0/0",
+            "max_connections_per_minute": 5,
+            "penalty_duration_sec": 300,
+            "penalty_growth": 3.0,
+            "blacklist_threshold": 4,
+            "schedule": [{"days": ["mon"], "from": "08:00", "to": "18:00", "zone": "UTC"}],
+        }
+        path = server.write_rules({"wolfsentry": {"version": "1", "rules": [written]}}, "slow.json")
+        assert (await server.client.post("/api/v1/policy/reload")).status_code == 200
+        rule = (await server.client.get(f"{URL}/slow")).json()
+        assert rule["document"] == written
+        assert (rule["file"], rule["pointer"]) == (str(path), "/wolfsentry/rules/0")
+
+    async def test_a_long_list_of_networks_is_cut_off(self, server):
+        networks = [f"10.0.{n}.0/24" for n in range(150)]
+        written = {"id": "many", "type": "blacklist", "remote_addr": networks, "action": "reject"}
+        server.write_rules({"wolfsentry": {"version": "1", "rules": [written]}}, "many.json")
+        await server.client.post("/api/v1/policy/reload")
+        shown = (await server.client.get(f"{URL}/many")).json()["document"]
+        assert shown == written | {"remote_addr": networks[:100]}
+
+
+async def test_a_rule_with_a_slash_in_its_id_lives_and_ends(server):
+    made = await server.client.post(URL, json=RULE | {"id": "a/b"})
+    assert made.headers["location"] == f"{URL}/a/b"
+    for name in ("a/b", "a%2Fb"):
+        assert (await server.client.get(f"{URL}/{name}")).json()["id"] == "a/b"
+    etag = {"If-Match": made.headers["etag"]}
+    assert (await server.client.delete(f"{URL}/a/b", headers=etag)).status_code == 204
+    assert server.engine.explain(INSIDE).verdict.accepted
+
+
+class TestChangeRule:
+    async def test_a_patch_changes_what_it_names(self, server):
+        made = await server.client.post(URL, json=RULE)
+        etag = {"If-Match": made.headers["etag"]}
+        answer = await server.client.patch(f"{URL}/no_tests", json={"description": None, "ttl": 60}, headers=etag)
+        assert answer.status_code == 200, answer.text
+        document = answer.json()["document"]
+        assert document.pop("expires_at")
+        assert document == {key: RULE[key] for key in ("id", "type", "remote_addr")}
+        assert (await server.client.patch(f"{URL}/no_tests", json={}, headers=etag)).status_code == 412
+        assert (await server.client.patch(f"{URL}/no_tests", json={})).status_code == 428
+
+    async def test_the_id_stays(self, server):
+        await server.client.post(URL, json=RULE)
+        answer = await server.client.patch(f"{URL}/no_tests", json={"id": "b"}, headers={"If-Match": "*"})
+        assert answer.json()["errors"][0]["pointer"] == "/id"
+
+    async def test_of_a_file_or_of_nothing(self, server):
+        for name, code in (("corporate", "from_file"), ("none", "not_found")):
+            answer = await server.client.patch(f"{URL}/{name}", json={}, headers={"If-Match": "*"})
+            assert answer.json()["code"] == code

@@ -72,3 +72,33 @@ class TestHistory:
     async def test_cursor_of_another_list(self, server):
         answer = await server.client.get(f"{URL}/history", params={"cursor": "YWJj"})
         assert answer.status_code == 422
+
+
+class TestDeleteSessions:
+    async def test_all_of_a_user_with_a_reason(self, server, view):
+        server.sessions.add(view("s1"))
+        server.sessions.add(view("s2"))
+        server.sessions.add(view("s3", user="bob"))
+        answer = await server.client.delete(URL, params={"user": "alice", "reason": "Maintenance"})
+        assert (answer.status_code, answer.json()) == (200, {"sessions_cut": 2})
+        assert [one.id for one in server.sessions.list()] == ["s3"]
+        assert server.sessions.farewells["s1"].endswith("Maintenance")
+        row = (await server.client.get("/api/v1/audit", params={"limit": 1})).json()["items"][0]
+        assert (row["action"], row["target"]) == ("sessions_killed", "alice")
+
+    async def test_a_dry_run(self, server, view):
+        server.sessions.add(view("s1"))
+        answer = await server.client.delete(URL, params={"user": "alice", "dry_run": "true"})
+        assert answer.json() == {"sessions_cut": 1}
+        assert server.sessions.list()
+
+    async def test_without_a_user(self, server, view):
+        server.sessions.add(view("s1"))
+        assert (await server.client.delete(URL)).status_code == 422
+        assert server.sessions.list()
+
+    async def test_one_with_a_reason(self, server, view):
+        server.sessions.add(view("s1"))
+        assert (await server.client.delete(f"{URL}/s1", params={"reason": "Why"})).status_code == 204
+        assert server.sessions.farewells["s1"].endswith("Why")
+        assert (await server.client.delete(f"{URL}/s1", params={"reason": "a\nb"})).status_code == 422

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from admin_api.store.accounting.session_rows import (
     ROWS,
@@ -22,6 +22,7 @@ from vpn_frontend.ports import CloseReason, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -84,6 +85,17 @@ class SessionRepository:
         )
         network = ip_network((address, 32 if address.version == 4 else 64), strict=False)
         return any(ip_address(text) in network for text in {*await self._session.scalars(latest)})
+
+    async def from_address(self, address: str, limit: int) -> Sequence[SessionRecord]:
+        """Returns the latest sessions whose source was ``address``, newest first."""
+        query = select(SessionRecord).where(SessionRecord.address == address)
+        return (await self._session.scalars(query.order_by(SessionRecord.serial.desc()).limit(limit))).all()
+
+    async def forget_before(self, moment: datetime, limit: int) -> int:
+        """Remove up to ``limit`` records of sessions that ended before ``moment``. Returns how many."""
+        old = select(SessionRecord.serial).where(SessionRecord.ended_at < moment).limit(limit)
+        gone = delete(SessionRecord).where(SessionRecord.serial.in_(old)).returning(SessionRecord.serial)
+        return len((await self._session.scalars(gone)).all())
 
     async def page(self, *, before: int | None, limit: int, user: str | None = None) -> Sequence[SessionRecord]:
         """Returns records newest first, older than the serial ``before``."""

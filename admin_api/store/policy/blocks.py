@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -12,15 +12,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from admin_api.store.tables import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Executable, Table
+    from sqlalchemy import Executable, Row, Table
     from sqlalchemy.ext.asyncio import AsyncSession
 
 TABLE = cast("Table", Block.__table__)
 COLUMNS = tuple(column.name for column in TABLE.c)
 CHANGING = ("reason", "expires_at")  # of a block that is extended
+STEP = 5_000  # rows read at a time
 MAX_IDS = 1000  # in one statement; SQLite takes 32 766 parameters
 
 
@@ -56,6 +57,19 @@ class BlockRepository:
 
     async def read_all(self) -> Sequence[Block]:
         return (await self._session.scalars(select(Block).order_by(Block.id))).all()
+
+    async def read_in_steps(self) -> AsyncIterator[Sequence[Row[Any]]]:
+        """Yields all rows in the order of their ids, as tuples of ``COLUMNS``, without holding all of them."""
+        columns = [getattr(Block, name) for name in COLUMNS]
+        last = ""
+        while True:
+            query = select(*columns).where(Block.id > last).order_by(Block.id).limit(STEP)
+            rows = (await self._session.execute(query)).all()
+            if rows:
+                yield rows
+                last = rows[-1].id
+            if len(rows) < STEP:
+                return
 
     async def remove(self, ids: Sequence[str]) -> None:
         """Remove rows by id. Ids without a row are skipped."""

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Imports many blocks in batches. Each batch is in force and stored before the next one is read.
+
+Between batches other requests run, so an import of a million blocks holds up none of them. Memory is bounded by the
+batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+from admin_api.enforcement.safeguards import MAX_CUT, WIDEST, add_tunnel_sources
+from admin_api.http.problems import ApiError, unavailable
+from admin_api.log_events import ApiEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from admin_api.clock import Clock
+    from admin_api.enforcement.blocks import BlockList, NewBlock
+    from admin_api.enforcement.policy_state import PolicyState
+    from vpn_frontend.settings import Address, Network
+
+BATCH = 256  # blocks put in force together: a few milliseconds of the event loop
+REASSESS_EVERY = 32  # batches between two checks of the live sessions
+MAX_ERRORS = 100  # told in an answer
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What an import has done so far."""
+
+    created: int = 0
+    changed: int = 0  # blocks that were there, and got a later end
+    unchanged: int = 0
+    refused: int = 0
+    sessions_cut: int = 0
+    errors: list[tuple[int, str]] = field(default_factory=list)  # the first refused lines
+
+    def refuse(self, line: int, detail: str) -> None:
+        self.refused += 1
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append((line, detail))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """``own``: addresses of the caller, which are blocked only with ``force``."""
+
+    by: str
+    dry_run: bool = False
+    force: bool = False
+    own: Sequence[Address] = ()
+
+
+class BlockImport:
+    """One import. Give it the lines with ``add_batch``, at most ``BATCH`` at a time, then call ``finish``."""
+
+    def __init__(
+        self,
+        state: PolicyState,
+        blocks: BlockList,
+        refuse_exempt: Callable[[Network], None],
+        clock: Clock,
+        options: ImportOptions,
+    ) -> None:
+        self._state = state
+        self._blocks = blocks
+        self._refuse_exempt = refuse_exempt
+        self._clock = clock
+        self._options = options
+        self._batches = 0
+        self._would_cut: set[str] = set()
+        views = state.sessions.list()
+        self._own = _covering(add_tunnel_sources(options.own, views))
+        self._sessions: dict[str, set[str]] = {}  # ids of live sessions, by the networks that cover them
+        for view in views:
+            for cidr in _covering([view.address]):
+                self._sessions.setdefault(cidr, set()).add(view.id)
+        self.report = ImportReport()
+
+    async def add_batch(self, lines: Sequence[tuple[int, Network, str, float | None]]) -> None:
+        """Lines are (number, network, reason, ttl). Raises ``ApiError`` (503) if the database cannot be written."""
+        accepted = [line for line in lines if self._accepts(line[0], line[1])]
+        if self._options.dry_run:
+            self._preview([str(line[1]) for line in accepted])
+            return
+        now = self._clock.wall()
+        new: list[NewBlock] = [
+            (network, reason, None if ttl is None else now + timedelta(seconds=ttl))
+            for _, network, reason, ttl in accepted
+        ]
+        async with self._state.engine_lock:
+            outcome = self._blocks.add_many(new, self._options.by)
+        self.report.created += outcome.created
+        self.report.changed += outcome.changed
+        self.report.unchanged += len(new) - outcome.created - outcome.changed
+        self._batches += 1
+        if self._batches % REASSESS_EVERY == 0:
+            self.report.sessions_cut += await self._state.reassess()
+        if outcome.last_id is not None and not await self._blocks.settle(outcome.last_id):
+            raise unavailable("The database cannot be written; the blocks so far are in force")
+
+    async def finish(self) -> ImportReport:
+        """Disconnect what the blocks refuse, and note the import in the audit."""
+        report = self.report
+        if self._options.dry_run:
+            report.sessions_cut = len(self._would_cut)
+            return report
+        report.sessions_cut += await self._state.reassess()
+        facts = {"created": report.created, "changed": report.changed, "refused": report.refused}
+        async with self._state.store.write() as unit:
+            await unit.audit.add(self._options.by, "blocks_imported", "", **facts)
+        self._state.events.emit(
+            ApiEvent.BLOCKS_IMPORTED, by=self._options.by, sessions_cut=report.sessions_cut, **facts
+        )
+        return report
+
+    def _accepts(self, line: int, network: Network) -> bool:
+        try:
+            self._refuse_exempt(network)
+        except ApiError as error:
+            self.report.refuse(line, error.detail)
+            return False
+        text = str(network)
+        if self._options.force:
+            return True
+        if text in self._own:
+            self.report.refuse(line, f"{text} covers your own address; use force to block it anyway")
+        elif network.prefixlen < WIDEST[network.version]:
+            self.report.refuse(line, f"{text} is wider than a /{WIDEST[network.version]}; use force to block it anyway")
+        elif len(self._would_cut | self._sessions.get(text, set())) > MAX_CUT:
+            self.report.refuse(line, f"{text} would be the one that disconnects more than {MAX_CUT} sessions")
+        else:
+            self._would_cut |= self._sessions.get(text, set())
+            return True
+        return False
+
+    def _preview(self, cidrs: Sequence[str]) -> None:
+        known = sum(self._blocks.of_network(cidr) is not None for cidr in cidrs)
+        self.report.created += len(cidrs) - known
+        self.report.unchanged += known
+        for cidr in cidrs:
+            self._would_cut |= self._sessions.get(cidr, set())
+
+
+def _covering(addresses: Sequence[Address]) -> set[str]:
+    """Returns every network that covers one of the addresses, as canonical text."""
+    return {
+        str(ip_network(address).supernet(new_prefix=length))
+        for address in addresses
+        for length in range(address.max_prefixlen + 1)
+    }

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The policy in force with its files and version, and the one way in which another policy takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from admin_api.enforcement.api_rules import as_documents
+from admin_api.enforcement.revisions import Documents, Note, RuleEdits, note_revision
+from admin_api.enforcement.rule_file_set import RuleFileSet
+from admin_api.log_events import ApiEvent
+from sentry_engine.policy.rule_files import RuleFiles
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from admin_api.clock import Clock
+    from admin_api.enforcement.kernel_filter import KernelFilter
+    from admin_api.ports import LiveSessions, PolicyLoader
+    from admin_api.store import Store, UnitOfWork
+    from admin_api.workers import ControlWorker
+    from sentry_engine import Engine, Policy
+    from sentry_engine.policy.rule_files import RuleFile
+    from vpn_frontend.ports import EventSink
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NewPolicy:
+    """A compiled policy with the files that it was compiled of."""
+
+    policy: Policy
+    files: RuleFileSet
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A policy that must be confirmed. ``before`` is what was in force at the version before it.
+
+    ``before`` is ``None`` after a restart: then the store has it.
+    """
+
+    version: int
+    confirm_by: datetime
+    deadline: float  # monotonic
+    by: str
+    before: NewPolicy | None = None
+
+
+class PolicyState:
+    """Every change of policy runs inside ``changing``; ``engine_lock`` serialises what changes the engine."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        sessions: LiveSessions,
+        store: Store,
+        paths: Sequence[object],
+        *,
+        events: EventSink,
+        clock: Clock,
+        control: ControlWorker,
+        kernel: KernelFilter,
+        load: PolicyLoader,
+        rule_files: RuleFiles | None = None,
+    ) -> None:
+        self.engine = engine
+        self.sessions = sessions
+        self.store = store
+        self.events = events
+        self.clock = clock
+        self.control = control
+        self.lock = asyncio.Lock()
+        self.engine_lock = asyncio.Lock()
+        self.policy = engine.policy
+        self.files = RuleFileSet()
+        self.version = 0  # the number of the latest revision
+        self.loaded_at = clock.wall()
+        self.pending: Pending | None = None
+        self._kernel = kernel
+        self._load = load
+        self._paths = tuple(map(str, paths))
+        self._rule_files = rule_files or RuleFiles()
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """Holds the lock of changes of the policy. The kernel follows after it, while no lock is held."""
+        before = self.policy
+        try:
+            async with self.lock:
+                yield
+        finally:
+            if self.policy is not before:
+                await self._kernel.lift()
+
+    async def read_disk(self) -> dict[str, RuleFile]:
+        """Returns the rule files on disk. Raises ``PolicyError``."""
+        return await self.control.run(self._rule_files.load_all, self._paths)
+
+    async def read_documents(self) -> Documents:
+        """Returns the rules made over the API."""
+        async with self.store.read() as unit:
+            return {row.id: row.document for row in await unit.rules.read_all()}
+
+    def loader_of(self, files: RuleFileSet, documents: Mapping[str, Mapping[str, Any]]) -> Callable[[], Policy]:
+        return partial(self._load, documents=as_documents(documents.items()), parts=files.parts())
+
+    def loader_of_documents(self, documents: Mapping[str, Mapping[str, Any]]) -> Callable[[], Policy]:
+        """Returns what compiles these rule documents alone."""
+        return partial(self._load, documents=documents)
+
+    def loader_of_disk(self, documents: Mapping[str, Mapping[str, Any]]) -> Callable[[], Policy]:
+        """Returns what reads and compiles the rule files on disk with the API's rules."""
+
+        def load() -> Policy:
+            return self.loader_of(RuleFileSet(self._rule_files.load_all(self._paths)), documents)()
+
+        return load
+
+    async def compile(self, files: RuleFileSet, documents: Mapping[str, Mapping[str, Any]]) -> NewPolicy:
+        """Raises ``PolicyError``."""
+        return NewPolicy(await self.control.run(self.loader_of(files, documents)), files)
+
+    async def put_in_force(self, new: NewPolicy) -> None:
+        """Raises ``PlanError``; then the earlier policy stays."""
+        async with self.engine_lock:
+            await self.control.run(self.engine.swap, new.policy)
+            self.policy, self.files = new.policy, new.files
+            self.loaded_at = self.clock.wall()
+
+    async def reassess(self) -> int:
+        """Returns how many sessions were disconnected."""
+        async with self.engine_lock:
+            return len(await self.sessions.reassess())
+
+    async def replace_policy(
+        self, new: NewPolicy, note: Note, edits: RuleEdits, write: Callable[[UnitOfWork], Awaitable[object]]
+    ) -> int | None:
+        """Put a policy in force and write its revision and ``write``: both or none.
+
+        Returns the number of the revision; ``None`` if the policy is the one in force already.
+        """
+        before = NewPolicy(self.policy, self.files)
+        try:
+            async with self.store.write() as unit:
+                await write(unit)
+                row = await note_revision(unit, note, new.files, edits)
+                await self.put_in_force(new)
+        except BaseException:
+            if self.policy is not before.policy:
+                await self.put_in_force(before)
+            raise
+        if row is not None:
+            self.version = row.number
+        return None if row is None else row.number
+
+    async def note(self, note: Note) -> None:
+        """Write the revision and the audit row of the policy in force.
+
+        A failure is only logged: the policy is in force, and the next revision notes it too.
+        """
+        try:
+            async with self.store.write() as unit:
+                row = await note_revision(unit, note, self.files, RuleEdits())
+                version = self.version if row is None else row.number
+                await unit.audit.add(note.by, "policy_reloaded", f"version {version}", rules=note.rules)
+        except Exception:
+            logger.exception("the revision of a reload could not be written")
+        else:
+            self.version = version
+
+    def report_held(self) -> None:
+        if self.files.held:
+            self.events.emit(ApiEvent.RULE_FILES_HELD, files=sorted(self.files.held))
