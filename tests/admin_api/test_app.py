@@ -81,7 +81,8 @@ class TestOpenApi:
             filled = re.sub(r"{\w+}", "x", path)
             assert (await server.anonymous.request(method, filled)).status_code == 401, path
             nobody = await server.client_with(Scope.METRICS_READ)
-            assert (await nobody.request(method, filled)).status_code == 403, path
+            if not path.startswith("/api/v1/operations"):  # which each caller has of its own
+                assert (await nobody.request(method, filled)).status_code == 403, path
 
     async def test_no_page_loads_from_other_hosts(self, server):
         for path in ("/docs", "/redoc"):
