@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from admin_api.dependencies import PolicyRead, PolicyWrite, ServicesOf
 from admin_api.feeds.schemas import FeedRefreshed, FeedView
 from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.path_segments import BY_FEED_ID
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.services import Services
 from sentry_engine.policy.feeds import hide_login
@@ -27,7 +28,7 @@ async def list_feeds(_: PolicyRead, services: ServicesOf, paging: PagingQuery) -
     return paging.page(behind, lambda feed: _show(services, feed, changed[feed.id]), lambda feed: feed.id)
 
 
-@router.get("/feeds/{feed_id:path}", responses=responses(ProblemKind.NOT_FOUND))
+@router.get(f"/feeds{BY_FEED_ID}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_feed(feed_id: str, _: PolicyRead, services: ServicesOf) -> FeedView:
     """Get one block list."""
     feed = _find(services, feed_id)
@@ -35,7 +36,7 @@ async def get_feed(feed_id: str, _: PolicyRead, services: ServicesOf) -> FeedVie
 
 
 @router.post(
-    "/feeds/{feed_id:path}:refresh",
+    f"/feeds{BY_FEED_ID}:refresh",
     responses=responses(ProblemKind.NOT_FOUND, ProblemKind.FEED_FAILED, ProblemKind.INVALID_POLICY),
 )
 async def refresh_feed(feed_id: str, caller: PolicyWrite, services: ServicesOf) -> FeedRefreshed:

@@ -28,9 +28,18 @@ class Segment(Convertor[str]):
         return value.replace("%", "%25").replace("/", "%2F")
 
 
+class Segments(Segment):
+    """The rest of a path: a name whose slashes may be encoded or not."""
+
+    regex = ".*"
+
+
 SEGMENT = Segment()
 BY_NAME = "/{name:segment}"  # the path of a resource below its collection
+BY_RULE_ID = "/{rule_id:segments}"
+BY_FEED_ID = "/{feed_id:segments}"
 register_url_convertor("segment", SEGMENT)
+register_url_convertor("segments", Segments())
 
 
 class PathSegments:

@@ -34,6 +34,7 @@ from admin_api.http.conditions import (
 )
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.path_segments import BY_RULE_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
 from admin_api.http.values import Document
@@ -106,7 +107,7 @@ async def create_rule(
 
 
 @router.get(
-    "/{rule_id:path}",
+    BY_RULE_ID,
     responses=responses(ProblemKind.NOT_FOUND) | {304: {"description": "Not modified since If-None-Match"}},
 )
 async def get_rule(
@@ -123,7 +124,7 @@ async def get_rule(
 
 
 @router.put(
-    "/{rule_id:path}",
+    BY_RULE_ID,
     responses=responses(*CHANGING),
 )
 async def replace_rule(
@@ -147,7 +148,7 @@ async def replace_rule(
     return await _save(services, change, response)
 
 
-@router.patch("/{rule_id:path}", responses=responses(*CHANGING))
+@router.patch(BY_RULE_ID, responses=responses(*CHANGING))
 async def change_rule(
     rule_id: str,
     patch: MergePatch,
@@ -174,7 +175,7 @@ async def change_rule(
 
 
 @router.delete(
-    "/{rule_id:path}",
+    BY_RULE_ID,
     status_code=status.HTTP_204_NO_CONTENT,
     response_model=None,
     responses=responses(*CHANGING) | DRY_RUN,

@@ -126,7 +126,7 @@ class TestReadRules:
         ]
         assert seen[0]["file"].endswith("rules.json")
         assert seen[0]["pointer"] == "/wolfsentry/rules/0"
-        assert seen[0]["document"]["remote_addr"] == ["203.0.113.0/24"]
+        assert seen[0]["document"]["remote_addr"] == "203.0.113.0/24"
         assert seen[2]["hits"] >= 1
 
     async def test_every_kind_of_rule_is_shown(self, server):
