@@ -151,9 +151,9 @@ class TestReadRules:
         )
         assert (await server.client.post("/api/v1/policy/reload")).status_code == 200
         rules = {rule["id"]: rule["document"] for rule in (await server.client.get(URL)).json()["items"]}
-        assert rules["rate"]["max_events"] == 5
+        assert rules["rate"]["max_connections_per_minute"] == 5
         assert rules["home"]["user"] == ["alice"]
-        assert rules["home"]["remote_addr"] == ["198.51.100.0/24"]
+        assert rules["home"]["remote_addr"] == "198.51.100.0/24"
         assert rules["bad"]["path"].endswith("bad.txt")
         assert (await server.client.get("/api/v1/policy")).json()["rules"] == 5
 
