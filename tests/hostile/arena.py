@@ -83,7 +83,7 @@ class Arena:
         self._opened: Counter[str] = Counter()
         self._closed: Counter[str] = Counter()
         self._usage = eventually(self._settled, lambda found: found is not None, "a steady server")
-        self._memory = proportional_set_size(self._processes())
+        self._memory = self.memory()
 
     def _warm_up(self) -> None:
         """Fills pools of threads, which would count as growth later: logins, tunnels and calls at once."""
@@ -143,6 +143,14 @@ class Arena:
 
         (row,) = eventually(look, bool, f"an end of {session_id}")
         return row
+
+    def round_trips(self, since: float) -> list[float]:
+        """The seconds of each round trip of the tunnels that ping, answered after ``since`` on the monotonic clock."""
+        return [seconds for ping in self._pings for seconds in ping.round_trips(since)]
+
+    def memory(self) -> int:
+        """The bytes that the server's processes hold together."""
+        return proportional_set_size(self._processes())
 
     # -- the invariant
 
@@ -206,7 +214,7 @@ class Arena:
         return process_tree(self.server.program.process.pid)
 
     def _growth(self) -> int:
-        return proportional_set_size(self._processes()) - self._memory
+        return self.memory() - self._memory
 
     def _held(self) -> Usage:
         pids = self._processes()
