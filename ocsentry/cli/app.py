@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocsentry.cli import blocks, groups, ocserv_tools, rules, service, sessions, tokens, users
+from ocsentry.cli import blocks, groups, imports, ocserv_tools, rules, service, sessions, tokens, users
 from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, run
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def build_app() -> typer.Typer:
     _add_group(app, users.group(), "user", "users")
     _add_group(app, groups.group(), "group", "groups")
     _add_group(app, tokens.group(), "token", "tokens")
+    app.add_typer(imports.group(), name="import")
     ocserv_tools.add_commands(app)
     return app
 

@@ -160,6 +160,18 @@ def assemble_at_connect(target: Target) -> None:
     target.differs(relaxed[0], "a tunnel may come without the certificate of its login; TLS 1.3 stays on")
 
 
+def assemble_camouflage(target: Target) -> None:
+    entry, secret, realm = (target.last(key) for key in ("camouflage", "camouflage_secret", "camouflage_realm"))
+    if entry is None or not switch_of(target, entry):
+        return
+    if secret is None or not secret.value:
+        target.refuse(entry, "it needs camouflage_secret")
+        return
+    target.set("vpn.camouflage.secret", secret.value, secret)
+    if realm is not None:
+        target.set("vpn.camouflage.realm", realm.value, realm)
+
+
 def occtl_socket(target: Target) -> Path | None:
     """Where ocserv's ``occtl`` would look for the server; ``None``: nowhere."""
     wanted, named = target.last("use-occtl"), target.last("occtl-socket-file")

@@ -11,8 +11,8 @@ from ocsentry.configuration.ocserv.rows import (
     differs,
     ignored,
     mapped,
+    number_of,
     refused,
-    refused_if_on,
     switch_of,
 )
 
@@ -25,8 +25,15 @@ PRIVATE = [  # RFC 1918, RFC 4193, loopback and link-local: no stranger on the I
     *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16"),
     *("fc00::/7", "::1/128", "fe80::/10"),
 ]
+MAX_DRAIN = 3600  # seconds
 HOOKS = "With ocserv's environment, without a shell, killed after `vpn.hooks.timeout`."
 BANS = "Rules of their own for failed logins and for connections, in the state folder's rules/ocserv.json."
+
+
+def _read_drain(target: Target, entries: tuple[Entry, ...]) -> None:
+    value = number_of(target, entries[-1])
+    if value is not None:
+        target.set("vpn.drain", min(-(-value // 1000), MAX_DRAIN), entries[-1])
 
 
 def _read_program(hook: str) -> Read:
@@ -52,7 +59,7 @@ POLICY_KEYS: tuple[Row, ...] = (
     differs("ban-points-connection", "policy.rules", "Weight of a connection; 0: no rule.", assembled),
     ignored("ban-points-kkdcp", "There is no KKDCP."),
     differs("rate-limit-ms", "policy.rules", "Per source, not for all together: a rule for connections.", assembled),
-    ignored("server-drain-ms", "A stopping server tells its clients to come back."),
+    mapped("server-drain-ms", "vpn.drain", _read_drain, "Whole seconds, rounded up."),
     differs(
         "listen-proxy-proto",
         "vpn.proxy_from",
@@ -62,9 +69,9 @@ POLICY_KEYS: tuple[Row, ...] = (
     mapped("connect-script", "vpn.hooks.connect", _read_program("connect"), HOOKS),
     mapped("disconnect-script", "vpn.hooks.disconnect", _read_program("disconnect"), HOOKS),
     mapped("host-update-script", "vpn.hooks.host_update", _read_program("host_update"), HOOKS),
-    refused("camouflage", "On is refused.", refused_if_on("the server answers every request for a login")),
-    ignored("camouflage_secret", "Without camouflage."),
-    ignored("camouflage_realm", "Without camouflage."),
+    mapped("camouflage", "vpn.camouflage.secret", assembled, "On without a secret is refused."),
+    mapped("camouflage_secret", "vpn.camouflage.secret", assembled),
+    mapped("camouflage_realm", "vpn.camouflage.realm", assembled),
     refused("custom-header", "Remove it: the answer to CONNECT has the server's own headers only.", several=True),
     ignored("included-http-headers", "The server's own answers have fixed headers.", several=True),
     refused("kkdcp", "Kerberos tickets are not relayed: reach the KDC through the tunnel.", several=True),

@@ -100,11 +100,7 @@ SESSION_KEYS: tuple[Row, ...] = (
         "On is refused.",
         refused_if_on("networks behind clients are not announced to other clients: write them as route"),
     ),
-    refused(
-        "cisco-svc-client-compat",
-        "On is refused: phones without the XML login are not served.",
-        refused_if_on("phones without the XML login are not served"),
-    ),
+    mapped("cisco-svc-client-compat", "vpn.ip_phones", switch("vpn.ip_phones")),
     differs(
         "cisco-client-compat",
         "auth.certificate.at_connect",

@@ -48,6 +48,7 @@ class Translation:
     files: Mapping[str, bytes]
     notes: tuple[Note, ...]
     origins: Mapping[str, Entry]
+    entries: tuple[Entry, ...]
     occtl_socket: Path | None
     pid_file: str | None
 
@@ -77,6 +78,7 @@ def translate(parsed: ParsedFile, around: Surroundings, debug: int | None = None
         target.files,
         tuple(notes),
         target.origins,
+        tuple(entries),
         assemblies.occtl_socket(target),
         None if pid_file is None else target.file(pid_file, pid_file.value),
     )
@@ -106,6 +108,7 @@ def _translate_entries(entries: Sequence[Entry], around: Surroundings) -> Target
         assemblies.assemble_pools,
         assemblies.assemble_mobile_dpd,
         assemblies.assemble_at_connect,
+        assemblies.assemble_camouflage,
         assemblies.assemble_radius_timeout,
     ):
         assemble(target)

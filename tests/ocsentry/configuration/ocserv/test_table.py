@@ -96,6 +96,8 @@ MAPPED = [
     ("connect-script", "/etc/hook", "vpn.hooks.connect", ["/etc/hook"]),
     ("disconnect-script", "/etc/hook", "vpn.hooks.disconnect", ["/etc/hook"]),
     ("host-update-script", "/etc/hook", "vpn.hooks.host_update", ["/etc/hook"]),
+    ("cisco-svc-client-compat", "true", "vpn.ip_phones", True),
+    ("server-drain-ms", "1500", "vpn.drain", 2),
     ("ocsp-response", "/etc/ocsp.der", "vpn.ocsp_response", "/etc/ocsp.der"),
     ("persistent-cookies", "true", "vpn.session.disconnect_grace", 300),
 ]  # fmt: skip
@@ -131,10 +133,9 @@ TOLD = [
     ("client-bypass-protocol", "true", Outcome.REFUSED, "bypass"),
     ("append-routes", "true", Outcome.REFUSED, "write all of them"),
     ("expose-iroutes", "true", Outcome.REFUSED, "write them as route"),
-    ("cisco-svc-client-compat", "true", Outcome.REFUSED, "phones"),
     ("listen-proxy-proto", "true", Outcome.DIFFERS, "PROXY header"),
     ("listen-clear-file", "/x", Outcome.REFUSED, "removed it"),
-    ("camouflage", "true", Outcome.REFUSED, "every request"),
+    ("camouflage", "true", Outcome.REFUSED, "it needs camouflage_secret"),
     ("auth", "gssapi", Outcome.REFUSED, "Kerberos"),
     ("auth", "oidc[config=x]", Outcome.REFUSED, "bearer tokens"),
     ("auth", "plain", Outcome.REFUSED, "name the password file"),
@@ -152,6 +153,8 @@ WITHOUT_READER = [row.key for row in ROWS if row.read is None]
 # Cases that need files are in test_translation.py.
 ELSEWHERE = frozenset(
     {
+        "camouflage_secret",
+        "camouflage_realm",
         "acct",
         "auto-select-group",
         "crl",

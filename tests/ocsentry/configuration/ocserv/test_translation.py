@@ -164,6 +164,13 @@ def test_what_a_virtual_host_cannot_have_is_refused(translated, line, words):
     assert [(note.line, words in note.text) for note in found.refusals] == [(10, True)]
 
 
+def test_camouflage_has_its_secret_and_realm(translated):
+    given = {"camouflage_secret": "s3cret", "camouflage_realm": "Restricted"}
+    assert "camouflage" not in translated(given).document["vpn"]
+    found = translated({"camouflage": "true", **given})
+    assert found.document["vpn"]["camouflage"] == {"secret": "s3cret", "realm": "Restricted"}
+
+
 def test_an_encrypted_key_is_refused(translated, tmp_path):
     (tmp_path / "key.pem").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
     assert ["openssl pkey" in note.text for note in translated({}).refusals] == [True]
