@@ -7,6 +7,7 @@ import atheris
 
 with atheris.instrument_imports():
     from vpn_frontend.protocol.browser_pages import page
+    from vpn_frontend.protocol.camouflage import Camouflage
     from vpn_frontend.protocol.client_offer import MAX_HOST, MAX_KEY
     from vpn_frontend.protocol.connect_response import negotiate_mtu
     from vpn_frontend.protocol.connection import (
@@ -25,7 +26,11 @@ with atheris.instrument_imports():
 
 PORTALS = [
     PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), certificate_sha1="", **more)
-    for more in ({}, {"shape": LoginShape(begins_at_init=True, form_has_code=True), "has_browser_pages": True})
+    for more in (
+        {},
+        {"shape": LoginShape(begins_at_init=True, form_has_code=True), "has_browser_pages": True},
+        {"camouflage": Camouflage("s", "realm", lambda cookie: cookie == "c"), "has_browser_pages": True},
+    )
 ]
 CODE_FORM = Form((Field("answer"),))
 JAR = CookieJar()

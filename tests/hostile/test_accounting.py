@@ -99,14 +99,21 @@ def test_a_cookie_used_sixteen_times_at_once_is_one_session(arena):
     arena.end_sessions()
 
 
-def test_a_cookie_is_dead_after_a_disconnect(arena):
+def test_a_cookie_opens_another_session_after_a_disconnect_and_is_dead_after_a_logout(arena):
+    """Its time is short (``disconnect_grace``), and each session has its own account."""
     cookie = arena.cookie()
-    tunnel = open_tunnel(arena.attacker, cookie)
-    assert isinstance(tunnel, Tunnel)
-    tunnel.send(DISCONNECT, b"\xb0")
-    with pytest.raises(OSError, match="closed"):
-        tunnel.receive()
-    tunnel.stream.close()
+    sessions = []
+    for _ in range(2):
+        tunnel = open_tunnel(arena.attacker, cookie)
+        assert isinstance(tunnel, Tunnel)
+        sessions.append(arena.session_of(tunnel)["id"])
+        tunnel.send(DISCONNECT, b"\xb0")
+        with pytest.raises(OSError, match="closed"):
+            tunnel.receive()
+        tunnel.stream.close()
+        assert arena.account(sessions[-1])["end_reason"] == "user_disconnect"
+    assert len(set(sessions)) == 2
+    assert log_out(arena, cookie) == 200
     assert refused(arena, cookie)
 
 

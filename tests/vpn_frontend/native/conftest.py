@@ -256,7 +256,7 @@ class Bench:
             "handshake_timeout": 10.0,
             "conversation_timeout": 60.0,
         }
-        listeners = bind_listeners([Endpoint(ip_address(listen), self.port)], workers)
+        listeners = bind_listeners([Endpoint(ip_address(one), self.port) for one in listen.split()], workers)
         start_listening(descriptor for row in listeners for descriptor in row)
         self.gateway = open_gateway(
             GatewayConfig(

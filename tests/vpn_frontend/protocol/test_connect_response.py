@@ -14,7 +14,7 @@ from vpn_frontend.settings import NetworkSettings, SessionSettings
 
 GRANT = TunnelGrant(IPv4Address("192.168.99.2"), IPv6Address("fd00:99::2"), 1400, None, 90)
 REQUEST = TunnelRequest(family=ClientFamily.OPENCONNECT, full_ipv6=True)
-NETWORK = NetworkSettings()
+NETWORK = NetworkSettings(dns=(IPv4Address("192.168.99.1"),))
 
 
 def render(grant=GRANT, request=REQUEST, network=NETWORK, session=None, *, tls13=True):

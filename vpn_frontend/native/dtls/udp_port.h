@@ -11,7 +11,7 @@
 #include "dtls/udp_batch.h"
 #include "runtime/worker.h"
 
-#define GW_UDP_SOCKETS_MAX 8u       /* per worker */
+#define GW_UDP_SOCKETS_MAX 16u      /* per worker */
 #define GW_RECEIVE_BATCH 32u        /* reads in one recvmmsg, each of one datagram or of several that the kernel merged (UDP_GRO) */
 #define GW_RECEIVE_SIZE 65536u      /* bytes of such a read */
 #define GW_RECEIVE_STRIDE (GW_RECEIVE_SIZE + 1536u) /* bytes between buffers: at a power of two all would share their cache lines */

@@ -10,6 +10,7 @@ import ssl
 import struct
 import time
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -25,6 +26,8 @@ from vpn_frontend.gateway.interface import (
     TlsHost,
 )
 from vpn_frontend.gateway.server_certificate import parse_certificate
+from vpn_frontend.gateway.sockets import open_datagram_sockets
+from vpn_frontend.settings import Endpoint
 
 
 @pytest.mark.parametrize("pair", ["ecdsa_pair", "rsa_pair"])
@@ -392,3 +395,14 @@ def test_a_peer_that_resets_within_the_handshake_is_forgotten(bench):
     raw.close()
     assert bench.wait(ConnectionClosed).cause == Cause.PEER_RESET
     assert not [event for event in bench.seen if isinstance(event, ConnectionUp)]
+
+
+def test_sixteen_addresses_are_served(start):
+    """As many as ``vpn.listen`` may have."""
+    addresses = [f"127.0.0.{number}" for number in range(1, 17)]
+    bench = start(
+        listen=" ".join(addresses), udp=open_datagram_sockets([Endpoint(ip_address(one), 0) for one in addresses], 1)
+    )
+    for address in (addresses[0], addresses[-1]):
+        _, up = bench.connected(host=address)
+        assert str(up.local_address) == address
