@@ -150,7 +150,7 @@ class Server:
     def connect(
         self, host: Host, *arguments: str, user: str = "alice", password: str = PASSWORD, **more: Any
     ) -> OpenConnect:
-        client = OpenConnect(host, *arguments, pin=self.pin, user=user, password=password, **more)
+        client = OpenConnect(host, *arguments, user=user, password=password, **{"pin": self.pin, **more})
         self.network.programs.append(client)
         self._clients.append(client)
         return client

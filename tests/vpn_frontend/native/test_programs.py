@@ -29,6 +29,7 @@ PROGRAMS = {
     "packet/test_proxy_header": ["packet/proxy_header.c"],
     "runtime/test_address_table": ["runtime/address_table.c"],
     "runtime/test_dpd": [],
+    "tls/test_hello": ["tls/hello.c"],
     "tls/test_record_pool": ["tls/record_pool.c"],
     "tls/test_source_eviction": ["tls/source_eviction.c", "tls/source_table.c"],
     "tunnel/test_migration": WHOLE,

@@ -20,6 +20,7 @@ from tests.vpn_frontend.native.dtls_lab import (
     PSK,
     PSK13,
     QUIET,
+    RESUMPTION,
 )
 from vpn_frontend.gateway.interface import (
     DtlsPsk,
@@ -259,3 +260,31 @@ def test_a_replayed_hello_disturbs_nothing(lab, wire, way):
     lab.bench.tun[0].send(down)
     assert client.read() == DATA + down
     assert lab.stat("dtls_handshakes_done") == 1
+
+
+def plain_hello(name, cookie=b"", *, extensions):
+    """A DTLS 1.2 ClientHello that resumes the session ``name`` with ECDHE-RSA-AES256-GCM-SHA384."""
+    body = b"\xfe\xfd" + b"\x5a" * 32 + bytes([len(name)]) + name + bytes([len(cookie)]) + cookie
+    body += b"\x00\x02\xc0\x30" + b"\x01\x00" + extensions
+    message = (
+        b"\x01"
+        + len(body).to_bytes(3, "big")
+        + bytes([0, bool(cookie)])
+        + bytes(3)
+        + len(body).to_bytes(3, "big")
+        + body
+    )
+    return b"\x16\xfe\xfd" + bytes(7) + bytes([bool(cookie)]) + len(message).to_bytes(2, "big") + message
+
+
+@pytest.mark.parametrize("extensions", [b"", b"\x00\x00"], ids=["none", "empty"])
+def test_a_hello_without_extensions_is_answered(lab, extensions):
+    """wolfSSL 5.9.2 answers an empty block with decode_error, unless it is built with our edit."""
+    _, _, client = lab.tunnel(RESUMPTION)
+    client.socket.send(plain_hello(client.name, extensions=extensions))
+    request = client.receive()
+    assert (request[0], request[13]) == (22, 3), "HelloVerifyRequest"
+    cookie = request[28 : 28 + request[27]]
+    client.socket.send(plain_hello(client.name, cookie, extensions=extensions))
+    answer = client.receive()
+    assert (answer[0], answer[13]) == (22, 2), "ServerHello"

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from lab.authority import Authority
 from tests.vpn_frontend.native.conftest import make_certificate
 from vpn_frontend.gateway.interface import (
     Cause,
@@ -149,3 +152,19 @@ def test_no_session_is_resumed_once_certificates_are_asked_for(start, other_pair
 def test_hosts_may_not_change_while_sessions_refer_to_them(bench, other_pair):
     with pytest.raises(GatewayError, match="hosts are others"):
         bench.gateway.set_hosts((TlsHost((parse_certificate(*other_pair),)),))
+
+
+@pytest.mark.parametrize("flag", ["-tls1_2", "-tls1_3"])
+def test_a_response_is_stapled_for_clients_that_ask(start, flag, openssl, tmp_path):
+    authority = Authority(tmp_path / "ca")
+    issued = authority.issue("vpn", purpose=ExtendedKeyUsageOID.SERVER_AUTH)
+    own = parse_certificate(issued.certificate.read_bytes(), issued.key.read_bytes())
+    bench = start(pair=(own.chain, own.key))
+    assert "OCSP response: no response sent" in openssl(bench.port, flag, "-status")
+    response = authority.respond(tmp_path, issued.certificate).read_bytes()
+    bench.gateway.set_hosts((TlsHost((replace(own, ocsp=response),)),))
+    answer = openssl(bench.port, flag, "-status")
+    assert "OCSP Response Status: successful (0x0)" in answer
+    assert "Cert Status: good" in answer
+    assert "OCSP" not in openssl(bench.port, flag), "a client that does not ask gets none"
+    bench.connected()
