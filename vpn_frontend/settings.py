@@ -145,6 +145,7 @@ class NetworkSettings:
     split_dns: tuple[str, ...] = ()  # domains resolved through the tunnel; empty: the client decides
     nbns: tuple[IPv4Address, ...] = ()  # NetBIOS name servers
     tunnel_all_dns: bool = False  # every name is resolved through the tunnel; implied by a default route
+    client_bypass_protocol: bool = False  # traffic of a family without an inner address goes around the tunnel
     dynamic_include: tuple[str, ...] = ()  # domains whose addresses are routed through the tunnel; AnyConnect only
     dynamic_exclude: tuple[str, ...] = ()
     proxy_pac_url: str = ""

@@ -57,6 +57,11 @@ class NetworkSection(Section):
     tunnel_all_dns: Switch = field(
         NETWORK.tunnel_all_dns, "Resolve every name through the tunnel. True with the default route in any case."
     )
+    client_bypass_protocol: Switch = field(
+        NETWORK.client_bypass_protocol,
+        "Clients send traffic of an address family that they have no inner address of around the tunnel, instead of "
+        "dropping it. Only AnyConnect reads it.",
+    )
     dynamic_include: DynamicDomains = field(
         NETWORK.dynamic_include,
         "Domains whose addresses are routed through the tunnel beside `routes`. Only AnyConnect reads it.",

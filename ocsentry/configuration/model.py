@@ -362,11 +362,15 @@ class Config(Section):
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration and its file. ``source`` reads a file of another format again; ``None``: it is TOML."""
+    """A configuration and its file. ``source`` reads a file of another format again; ``None``: it is TOML.
+
+    ``reads`` are other files that it reads then.
+    """
 
     path: Path
     values: Config
     source: Callable[[Path], LoadedConfig] | None = None
+    reads: tuple[Path, ...] = ()
 
     def read_again(self) -> LoadedConfig:
         """The configuration as the file has it now. Raises ``ConfigError``."""

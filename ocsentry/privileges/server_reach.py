@@ -23,7 +23,7 @@ def reach_of_server(config: LoadedConfig, lists: Iterable[Path] = ()) -> Reach:
     folders = (vpn.user_config_dir, vpn.group_config_dir, vpn.default_user_config, vpn.default_group_config)
     named = (config.values.auth.ocpasswd_file, *folders)
     watched = (*watched_paths(config.values.policy), *lists, *(path for path in named if path is not None))
-    own = (place for path in (config.path, *watched) for place in _places(path))
+    own = (place for path in (config.path, *config.reads, *watched) for place in _places(path))
     read = (*system_paths(), *with_targets(own))
     return Reach(read, tuple(writable_folders(config).values()), tuple(map(Path, DEVICES)))
 

@@ -60,14 +60,15 @@ def test_a_move_from_ocserv_and_back(lab, template, tmp_path):
         files.add_user(user)
     before = files.configuration.read_bytes(), files.passwords.read_bytes()
 
+    clients = []
     for start in (files.start_ocserv, files.start_server, files.start_ocserv):
         program = start()
+        for client in clients:  # reconnects by itself, and ends: its cookie is the other server's
+            client.await_exit()
         clients = [connect(files, host, user=user) for user, host in hosts.items()]
         addresses = {client.await_up().ipv4 for client in clients}
         assert len(addresses) == CLIENTS
         assert [client.ping(files.inner_ipv4) for client in clients] == [1] * CLIENTS
         program.signal(signal.SIGTERM)
-        for client in clients:
-            client.await_exit()  # each server tells its clients that it ends
         program.await_exit()
     assert (files.configuration.read_bytes(), files.passwords.read_bytes()) == before

@@ -88,7 +88,7 @@ def render_connect_headers(
         *((("X-CSTP-MSIE-Proxy-Pac-URL", network.proxy_pac_url),) if network.proxy_pac_url else ()),
         ("X-CSTP-Keep", "true"),
         ("X-CSTP-Tunnel-All-DNS", _flag(network.tunnel_all_dns or (not network.routes and not network.split_dns))),
-        ("X-CSTP-Client-Bypass-Protocol", "false"),
+        ("X-CSTP-Client-Bypass-Protocol", _flag(network.client_bypass_protocol)),
         ("X-CSTP-DPD", str(grant.dpd)),
         ("X-CSTP-Keepalive", str(session.keepalive)),
         ("X-CSTP-Idle-Timeout", _seconds(session.idle_timeout_of(mobile=request.mobile))),

@@ -116,7 +116,9 @@ def _validate(path: Path, state: Path, translation: Translation, debug: int | No
         values = Config.model_validate(translation.document, context={"base": state})
     except ValidationError as error:
         raise ConfigError(*_problems(path, translation, error)) from error
-    return LoadedConfig(path, values, partial(_load_again, state=state, debug=debug))
+    profile = translation.document["vpn"].get("profile")
+    reads = (*translation.reads, *([Path(profile)] if profile else []))
+    return LoadedConfig(path, values, partial(_load_again, state=state, debug=debug), reads)
 
 
 def _load_again(path: Path, state: Path, debug: int | None) -> LoadedConfig:

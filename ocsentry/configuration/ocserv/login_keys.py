@@ -63,7 +63,7 @@ def _read_automatic_groups(target: Target, entries: tuple[Entry, ...]) -> None:
 
 def _groups_of_file(target: Target, file: Path) -> set[str]:
     try:
-        lines = target.around.read(file).decode(errors="replace").splitlines()
+        lines = target.around.look_into(file).decode(errors="replace").splitlines()
     except OSError:
         return set()  # reported where the file is used
     lists = (line.split(":")[1] for line in lines if ":" in line)

@@ -93,7 +93,7 @@ def _read_radius(target: Target, entry: Entry, options: Mapping[str, str]) -> No
         target.refuse(entry, "name radcli's file: radius[config=FILE]")
         return
     try:
-        file = read_radius_file(Path(target.file(entry, named)), target.around.read, target.around.resolve)
+        file = read_radius_file(Path(target.file(entry, named)), target.around.look_into, target.around.resolve)
     except RadiusFileError as error:
         target.refuse(entry, str(error))
         return

@@ -17,7 +17,6 @@ from ocsentry.configuration.ocserv.rows import (
     number,
     number_of,
     refused,
-    refused_if_on,
     switch,
     text,
 )
@@ -126,9 +125,9 @@ NETWORK_KEYS: tuple[Row, ...] = (
     ),
     ignored("compression-algo-priority", "Nothing is compressed."),
     ignored("no-compress-limit", "Nothing is compressed."),
-    refused(
+    mapped(
         "client-bypass-protocol",
-        "On is refused: give the clients an address of both families.",
-        refused_if_on("clients are not told to let the other family bypass the tunnel: set it to false"),
+        "vpn.network.client_bypass_protocol",
+        switch("vpn.network.client_bypass_protocol"),
     ),
 )

@@ -51,6 +51,12 @@ class Surroundings:
     resolve: Callable[[str], tuple[str, ...]]  # raises OSError
     groups: Callable[[], Iterable[tuple[str, int]]] = tuple  # of the system, with their numbers
     working: Path = Path("/")
+    opened: list[Path] = field(default_factory=list)  # by ``look_into``
+
+    def look_into(self, path: Path) -> bytes:
+        """The content of a file that the next reload reads too. Raises ``OSError``."""
+        self.opened.append(path)
+        return self.read(path)
 
 
 @dataclass(slots=True)

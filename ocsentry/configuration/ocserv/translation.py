@@ -49,6 +49,7 @@ class Translation:
     notes: tuple[Note, ...]
     origins: Mapping[str, Entry]
     entries: tuple[Entry, ...]
+    reads: tuple[Path, ...]  # files that were looked into, without private keys
     occtl_socket: Path | None
     pid_file: str | None
 
@@ -79,6 +80,7 @@ def translate(parsed: ParsedFile, around: Surroundings, debug: int | None = None
         tuple(notes),
         target.origins,
         tuple(entries),
+        tuple(dict.fromkeys(around.opened)),
         assemblies.occtl_socket(target),
         None if pid_file is None else target.file(pid_file, pid_file.value),
     )

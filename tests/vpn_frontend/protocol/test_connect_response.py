@@ -67,6 +67,7 @@ def test_what_is_set_beside_routes_and_servers():
         routes=(ip_network("10.0.0.0/8"),),
         nbns=(IPv4Address("10.0.0.5"),),
         tunnel_all_dns=True,
+        client_bypass_protocol=True,
         dynamic_include=("a.test", "b.test"),
         dynamic_exclude=("c.test",),
         proxy_pac_url="http://proxy.test/x.pac",
@@ -74,6 +75,7 @@ def test_what_is_set_beside_routes_and_servers():
     headers = render(network=network)
     assert headers["X-CSTP-NBNS"] == ["10.0.0.5"]
     assert headers["X-CSTP-Tunnel-All-DNS"] == ["true"]
+    assert headers["X-CSTP-Client-Bypass-Protocol"] == ["true"]
     assert headers["X-CSTP-MSIE-Proxy-Pac-URL"] == ["http://proxy.test/x.pac"]
     document = fromstring(headers["X-CSTP-Post-Auth-XML"][0].encode())
     found = {element.tag: element.text for element in document.find(".//custom-attr")}
@@ -82,6 +84,7 @@ def test_what_is_set_beside_routes_and_servers():
         "dynamic-split-exclude-domains": "c.test,",
     }
     plain = render()
+    assert plain["X-CSTP-Client-Bypass-Protocol"] == ["false"]
     assert not {"X-CSTP-NBNS", "X-CSTP-MSIE-Proxy-Pac-URL", "X-CSTP-Post-Auth-XML"} & plain.keys()
 
 

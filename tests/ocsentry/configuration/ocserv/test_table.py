@@ -98,6 +98,7 @@ MAPPED = [
     ("host-update-script", "/etc/hook", "vpn.hooks.host_update", ["/etc/hook"]),
     ("cisco-svc-client-compat", "true", "vpn.ip_phones", True),
     ("server-drain-ms", "1500", "vpn.drain", 2),
+    ("client-bypass-protocol", "true", "vpn.network.client_bypass_protocol", True),
     ("ocsp-response", "/etc/ocsp.der", "vpn.ocsp_response", "/etc/ocsp.der"),
     ("persistent-cookies", "true", "vpn.session.disconnect_grace", 300),
 ]  # fmt: skip
@@ -130,7 +131,6 @@ TOLD = [
     ("listen-host", "nowhere.example", Outcome.REFUSED, "has no address"),
     ("proxy-url", "http://x/%{U}.pac", Outcome.REFUSED, "are not replaced"),
     ("ipv6-subnet-prefix", "124", Outcome.REFUSED, "one IPv6 address"),
-    ("client-bypass-protocol", "true", Outcome.REFUSED, "bypass"),
     ("append-routes", "true", Outcome.REFUSED, "write all of them"),
     ("expose-iroutes", "true", Outcome.REFUSED, "write them as route"),
     ("listen-proxy-proto", "true", Outcome.DIFFERS, "PROXY header"),

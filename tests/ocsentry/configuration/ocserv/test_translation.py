@@ -206,6 +206,15 @@ def test_a_file_can_be_read_again(write, tmp_path):
     assert config.read_again().vpn.session.dpd == 78
 
 
+def test_a_reload_reads_what_the_start_has_read(write, tmp_path):
+    (tmp_path / "key.pem").touch()
+    (tmp_path / "users").write_text(USERS)
+    (tmp_path / "profile.xml").write_text("<AnyConnectProfile/>")
+    given = {"auto-select-group": "true", "user-profile": "profile.xml"}
+    loaded = load_ocserv(write(given), tmp_path / "state")
+    assert loaded.config.reads == (tmp_path / "users", tmp_path / "profile.xml")
+
+
 @pytest.mark.parametrize(
     ("settings", "more", "words"),
     [
