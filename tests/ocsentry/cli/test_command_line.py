@@ -239,6 +239,17 @@ def test_the_doctor_finds_problems(command_line):
     assert "bad.json" in findings["rules"]["detail"]
 
 
+def test_the_doctor_says_why_an_ocsp_response_is_not_sent(command_line):
+    text = command_line.config.read_text()
+    command_line.config.write_text(text.replace("[vpn]\n", '[vpn]\nocsp_response = "server.ocsp"\n', 1))
+    (command_line.folder / "server.ocsp").write_bytes(b"junk")
+    rows = json.loads(command_line.run("doctor", "--json").stdout)
+    [finding] = [row for row in rows if row["check"] == "OCSP response server.ocsp"]
+    assert (finding["level"], finding["detail"]) == (
+        "fail", "not stapled: no OCSP response of one certificate in DER form"
+    )  # fmt: skip
+
+
 def test_the_doctor_sees_a_udp_port_that_its_owner_would_share(command_line):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
