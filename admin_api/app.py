@@ -12,7 +12,6 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
 from admin_api.addresses.endpoints import router as addresses
@@ -33,11 +32,12 @@ from admin_api.http.methods import HeadRequests
 from admin_api.http.path_segments import PathSegments
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problem_pages import router as problems
-from admin_api.http.problems import ProblemDocument, ProblemKind, describe_problems, install_handlers
+from admin_api.http.problems import install_handlers
 from admin_api.http.query_names import refuse_unknown_query
 from admin_api.http.request_context import RequestContext
 from admin_api.http.request_limit import RequestLimit
 from admin_api.idempotency import Idempotency
+from admin_api.openapi import describe
 from admin_api.operations.endpoints import router as operations
 from admin_api.penalties.endpoints import router as penalties
 from admin_api.policy.endpoints import router as policy
@@ -50,8 +50,6 @@ from admin_api.totp.endpoints import router as totp
 from admin_api.users.endpoints import router as users
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fastapi.routing import APIRoute
 
     from admin_api.services import Services
@@ -105,7 +103,7 @@ def create_app(services: Services) -> FastAPI:
     install_handlers(app)
     _mount(app)
     # FastAPI documents replacing the method. The description is made at the first request, which takes a while.
-    app.openapi = functools.cache(lambda: _describe(app))  # type: ignore[method-assign]
+    app.openapi = functools.cache(lambda: describe(app))  # type: ignore[method-assign]
     return app
 
 
@@ -113,7 +111,7 @@ def describe_api() -> dict[str, Any]:
     """Returns the OpenAPI description; needs no server."""
     app = FastAPI(title=TITLE, generate_unique_id_function=_operation_id)
     _mount(app)
-    return _describe(app)
+    return describe(app)
 
 
 def _mount(app: FastAPI) -> None:
@@ -123,34 +121,6 @@ def _mount(app: FastAPI) -> None:
         api.include_router(router)
     app.include_router(root, dependencies=checks)
     app.include_router(api)
-
-
-def _describe(app: FastAPI) -> dict[str, Any]:
-    """Returns the OpenAPI description with ``ProblemDocument``, which every endpoint may answer with."""
-    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    models = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-    schemas.update(models.pop("$defs", {}))
-    schemas["ProblemDocument"] = models
-    for operation in _operations(schema):
-        if "requestBody" in operation:
-            refused = describe_problems(ProblemKind.UNSUPPORTED_MEDIA_TYPE)
-            operation["responses"] |= {str(status): answer for status, answer in refused.items()}
-    for media_type in _event_streams(schema):
-        media_type["schema"] = media_type.pop("itemSchema")
-    return schema
-
-
-def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in schema["paths"].values():
-        yield from path.values()
-
-
-def _event_streams(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yields the media types with ``itemSchema``, which FastAPI writes for streams and OpenAPI has from 3.2 on."""
-    for operation in _operations(schema):
-        for answer in operation["responses"].values():
-            yield from (media for media in answer.get("content", {}).values() if "itemSchema" in media)
 
 
 def _operation_id(route: APIRoute) -> str:

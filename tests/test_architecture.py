@@ -32,8 +32,8 @@ FLOORS = {
         "second_factors", "workers", "retention",
         "token_uses", "enforcement", "long_operations", "time_series", "services", "dependencies", "authentication",
         "idempotency", "audit", "blocks", "operations", "events", "groups", "penalties", "policy", "rules", "feeds",
-        "sessions", "tokens", "totp", "users", "decisions", "addresses", "stats", "health", "app", "api_reference",
-        "control", "server",
+        "sessions", "tokens", "totp", "users", "decisions", "addresses", "stats", "health", "openapi", "app",
+        "api_reference", "control", "server",
     ),
     "ocsentry": (
         "errors", "late_sessions", "observability", "rule_sources", "configuration", "api_client", "privileges",

@@ -87,3 +87,16 @@ class TestOpenApi:
     async def test_no_page_loads_from_other_hosts(self, server):
         for path in ("/docs", "/redoc"):
             assert (await server.client.get(path)).status_code == 404
+
+    async def test_headers_of_answers_are_described(self, server):
+        description, _ = await self.operations(server)
+        paths = description["paths"]
+        rule = paths["/api/v1/rules/{rule_id}"]
+        assert set(rule["get"]["responses"]["200"]["headers"]) == {"X-Request-ID", "ETag"}
+        assert set(paths["/api/v1/blocks"]["post"]["responses"]["201"]["headers"]) == {"X-Request-ID", "Location"}
+        assert "Link" in paths["/api/v1/blocks"]["get"]["responses"]["200"]["headers"]
+        assert "Retry-After" in rule["get"]["responses"]["429"]["headers"]
+        (if_match,) = (one for one in rule["put"]["parameters"] if one["name"].lower() == "if-match")
+        assert if_match["required"]
+        assert "Idempotency-Key" in [one["name"] for one in paths["/api/v1/blocks"]["post"]["parameters"]]
+        assert {"400", "413", "415"} <= set(rule["put"]["responses"])
