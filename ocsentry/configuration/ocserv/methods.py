@@ -110,6 +110,8 @@ def _read_radius(target: Target, entry: Entry, options: Mapping[str, str]) -> No
         target.set("auth.radius.timeout", file.timeout * ((file.retries or 0) + 1), entry)
     if file.retries is not None:
         target.set("auth.radius.retries", min(file.retries, 10), entry)
+    if file.dead_time is not None:
+        target.set("auth.radius.dead_time", min(file.dead_time, 3600), entry)
     # ocserv accepts answers without the attribute; many servers of its users do not send it.
     target.set("auth.radius.require_message_authenticator", False, entry)
     target.differs(entry, "answers without Message-Authenticator are accepted, as ocserv does (CVE-2024-3596)")

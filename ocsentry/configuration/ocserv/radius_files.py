@@ -37,11 +37,14 @@ class RadiusFile:
     servers: list[NamedServer] = field(default_factory=list)
     timeout: int | None = None
     retries: int | None = None
+    dead_time: int | None = None
     default_realm: str = ""
     ignored: list[str] = field(default_factory=list)  # keys without effect
 
 
-KNOWN = frozenset({"authserver", "acctserver", "servers", "radius_timeout", "radius_retries", "default_realm"})
+KNOWN = frozenset(
+    {"authserver", "acctserver", "servers", "radius_timeout", "radius_retries", "radius_deadtime", "default_realm"}
+)
 WITHOUT_EFFECT = frozenset(
     {"dictionary", "seqfile", "mapfile", "login_tries", "login_timeout", "nologin", "issue", "auth_order"}
 )
@@ -55,12 +58,14 @@ def read_radius_file(
     file = RadiusFile(
         ignored=sorted(set(values) - KNOWN - WITHOUT_EFFECT), default_realm=values.get("default_realm", "")
     )
-    file.timeout, file.retries = (_number(path, values, key) for key in ("radius_timeout", "radius_retries"))
+    numbers = ("radius_timeout", "radius_retries", "radius_deadtime")
+    file.timeout, file.retries, file.dead_time = (_number(path, values, key) for key in numbers)
     named = Path(values["servers"]) if "servers" in values else None
     secrets = {}
     if named is not None:
         named = named if named.is_absolute() or not (path.parent / named).exists() else path.parent / named
-        secrets = dict(_lines(named, read))
+        # A line names a server, or a pair of client and server.
+        secrets = {host: secret for names, secret in _lines(named, read) for host in names.split("/")}
     accounting = [_server(path, text, ACCOUNTING_PORT) for text in _listed(values.get("acctserver", ""))]
     for number, text in enumerate(_listed(values.get("authserver", ""))):
         host, port, secret = _server(path, text, LOGIN_PORT)
@@ -113,7 +118,7 @@ def _server(path: Path, text: str, default: int) -> tuple[str, int, str]:
         host, _, rest = text.partition(":")
     port, _, secret = rest.partition(":")
     if port and not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= MAX_PORT):
-        raise RadiusFileError(f"{path}: {port!r} is not a port")
+        raise RadiusFileError(f"{path}: the port of server {host} is not one")  # it may be a secret
     return host, int(port) if port else default, secret
 
 
@@ -123,7 +128,8 @@ def _address(path: Path, host: str, resolve: Callable[[str], tuple[str, ...]]) -
     except ValueError:
         pass
     try:
-        return resolve(host)[0]
+        found = resolve(host)
+        return next((address for address in found if "." in address), found[0])  # as most servers listen
     except (OSError, IndexError):
         raise RadiusFileError(f"{path}: {host!r} has no address") from None
 

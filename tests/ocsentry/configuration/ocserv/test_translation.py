@@ -10,6 +10,7 @@ import pytest
 from ocsentry.configuration.model import ConfigError
 from ocsentry.configuration.ocserv.loading import load_ocserv, state_folder, write_state
 from ocsentry.configuration.ocserv.target import Outcome
+from sentry_engine import Engine, Policy
 from tests.ocsentry.configuration.ocserv.conftest import render
 
 USERS = "alice:staff,sales:$5$salt$hash\nbob:*:$5$salt$hash\ncarol:sales:!$5$salt$hash\n"
@@ -64,12 +65,27 @@ def test_ban_points_become_rules(translated):
     assert json.loads(translated({"max-ban-score": "0"}).files["rules/ocserv.json"])["wolfsentry"]["rules"] == []
 
 
+def test_the_rules_of_bans_ban(translated, tmp_path):
+    """As ocserv with these points: the fifth wrong password bans for 20 seconds, and four are forgotten after 10."""
+    found = translated({"max-ban-score": "50", "ban-time": "20", "ban-reset-time": "10"})
+    (tmp_path / "ocserv.json").write_bytes(found.files["rules/ocserv.json"])
+    with Engine(Policy.load(str(tmp_path / "ocserv.json"))) as engine:
+        for moment in (0, 1, 2, 3):
+            assert engine.decide("auth_failure", "198.51.100.1", now=moment).action == "accept"
+            assert engine.decide("auth_failure", "198.51.100.2", now=moment).action == "accept"
+        engine.decide("auth_failure", "198.51.100.1", now=4)
+        assert engine.decide("connect", "198.51.100.1", now=5).action == "rate_limited"
+        assert engine.decide("connect", "198.51.100.1", now=25).action == "accept"
+        assert engine.decide("auth_failure", "198.51.100.2", now=15).action == "accept"
+        assert engine.decide("connect", "198.51.100.2", now=16).action == "accept"
+
+
 def test_radcli_names_servers_and_secrets(translated, tmp_path):
     (tmp_path / "radius.conf").write_text(
         "# radcli\nauthserver 192.0.2.1:1645,[2001:db8::1]\nacctserver 192.0.2.9\nservers secrets\n"
-        "radius_timeout 10\nradius_retries 3\nbindaddr *\ndictionary x\n"
+        "radius_timeout 10\nradius_retries 3\nradius_deadtime 5\nbindaddr *\ndictionary x\n"
     )
-    (tmp_path / "secrets").write_text("192.0.2.1 one\n2001:db8::1 two\n")
+    (tmp_path / "secrets").write_text("192.0.2.1 one\n2001:db8::1/gate.example two\n")
     auth = "radius[config=radius.conf,groupconfig=true,nas-identifier=gate,default_realm=x.example]"
     found = translated({"auth": auth, "acct": "radius[config=radius.conf]", "auth-timeout": "40"})
     radius = found.document["auth"]["radius"]
@@ -79,7 +95,7 @@ def test_radcli_names_servers_and_secrets(translated, tmp_path):
     ]
     assert found.files["radius-1.secret"] == b"two\n"
     assert (radius["timeout"], radius["retries"], radius["group_config"]) == (19, 3, True)
-    assert (radius["nas_identifier"], radius["default_realm"]) == ("gate", "x.example")
+    assert (radius["nas_identifier"], radius["default_realm"], radius["dead_time"]) == ("gate", "x.example", 5)
     assert found.document["accounting"]["radius"] is True
     assert any("bindaddr" in note.text for note in found.notes)
 
@@ -89,7 +105,7 @@ def test_radcli_names_servers_and_secrets(translated, tmp_path):
     [
         ("authserver 192.0.2.1", "has no secret"),
         ("servers secrets", "names no server"),
-        ("authserver 192.0.2.1:x:y", "'x' is not a port"),
+        ("authserver 192.0.2.1:x:y", "the port of server 192.0.2.1 is not one"),
         ("authserver 192.0.2.1::y\nradius_timeout soon", "'soon' is not a number"),
         ("authserver nowhere.example::y", "has no address"),
         ("authserver 192.0.2.1\nservers gone", "cannot be read"),
