@@ -39,6 +39,7 @@ class UserRecord:
     expires_at: datetime | None = None  # aware
     external: bool = False  # authenticated by an outside server; the directory may not have the user
     overrides: Overrides = field(default_factory=Overrides)  # what else differs from the user's groups
+    code_only: bool = False  # has no password: no login goes without its one-time password, see ``Authenticator``
     file_layers: SettingsLayers = NO_LAYERS  # of the files that were read at the login
 
 

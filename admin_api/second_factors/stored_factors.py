@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin_api.store.identities.users import fold_name
+from vpn_frontend.auth.otp_secret import OtpSecret
 
 if TYPE_CHECKING:
     from admin_api.second_factors.secret_box import SecretBox
@@ -19,10 +20,10 @@ class StoredFactors:
         self._store = store
         self._box = box
 
-    async def find_secret(self, user: str) -> bytes | None:
+    async def find_secret(self, user: str) -> OtpSecret | None:
         async with self._store.read() as unit:
             found = await unit.totp.find_active(user)
-        return None if found is None else self._box.open(found[1], found[0])
+        return None if found is None else OtpSecret(self._box.open(found[1], found[0]))
 
     async def use_step(self, user: str, step: int, login: str) -> bool:
         async with self._store.write() as unit:

@@ -68,6 +68,20 @@ class Totp(Base):
     last_login: Mapped[str | None]
 
 
+class OtpUse(Base):
+    """What a user of a one-time password file has used up: ``last_step`` and all before it, by ``last_login``.
+
+    ``secret`` is a digest of the user's secret.
+    """
+
+    __tablename__ = "otp_uses"
+
+    user: Mapped[str] = mapped_column(primary_key=True)
+    secret: Mapped[str]
+    last_step: Mapped[int] = mapped_column(BigInteger)
+    last_login: Mapped[str]
+
+
 class BackupCode(Base):
     """``used_by`` is the login that used the code up."""
 

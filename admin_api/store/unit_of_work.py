@@ -11,6 +11,7 @@ from admin_api.store.accounting.usage import UsageRepository
 from admin_api.store.audit import AuditRepository
 from admin_api.store.idempotency import IdempotencyRepository
 from admin_api.store.identities.groups import GroupRepository
+from admin_api.store.identities.otp_uses import OtpUseRepository
 from admin_api.store.identities.tokens import TokenRepository
 from admin_api.store.identities.totp import TotpRepository
 from admin_api.store.identities.users import UserRepository
@@ -43,6 +44,7 @@ class UnitOfWork:
         self.tokens = TokenRepository(session, clock)
         self.usage = UsageRepository(session)
         self.groups = GroupRepository(session, clock)
+        self.otp_uses = OtpUseRepository(session)
         self.totp = TotpRepository(session, clock)
         self.users = UserRepository(session, clock)
         self.locations = TableSnapshot(session, StoredLocation)

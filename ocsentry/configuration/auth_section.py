@@ -94,7 +94,8 @@ class AuthSection(Section):
     )
     oath_file: OptionalPath = field(
         AUTH.oath_file or "",
-        "File with the users' one-time password secrets (liboath's users file, ocserv's `otp=`), read at each login.",
+        "File with the users' one-time password secrets (liboath's users file, ocserv's `otp=`, at most 1 MiB), read "
+        "at each login. Its users are over those of the database. Needs `totp` in `require`. Empty: none.",
     )
     certificate: CertificateSection = section()
     ldap: LdapSection = section()
@@ -117,6 +118,12 @@ class AuthSection(Section):
         if methods is not None and (problem := find_require_problem(methods, require)) is not None:
             raise ValueError(problem)
         return require
+
+    @model_validator(mode="after")
+    def _codes_are_asked_for(self) -> Self:
+        if self.oath_file is not None and "totp" not in self.require:
+            raise ValueError('oath_file: nobody is asked for its codes without "totp" in auth.require')
+        return self
 
     @model_validator(mode="after")
     def _methods_have_their_tables(self) -> Self:

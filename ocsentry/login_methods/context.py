@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.privileges.helper.client import Helper
     from ocsentry.privileges.pam.client import PamHelper
+    from ocsentry.user_files.oath_factors import OathUsers
     from vpn_frontend.ports import EventSink, UserDirectory
 
 
@@ -31,6 +32,7 @@ class MethodContext:
     totp_key: bytes | None = None
     pam: PamHelper | None = None
     users: UserDirectory | None = None
+    one_time: OathUsers | None = None  # users of a file with one-time passwords
 
     @property
     def directory(self) -> UserDirectory:

@@ -231,7 +231,14 @@ class Server:
             open_user_files(self._config, self._store, self._events, started.helper.read_key)
         )
         context = MethodContext(
-            self._config, self._store, self._events, started.helper, started.totp_key, started.pam, files.directory
+            self._config,
+            self._store,
+            self._events,
+            started.helper,
+            started.totp_key,
+            started.pam,
+            files.directory,
+            files.one_time,
         )
         opened = await self._made.enter_async_context(open_methods(context))
         accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))

@@ -18,7 +18,8 @@ from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.identity import Identity
 from ocsentry.privileges.pam.scope import pam_scope_of
 from ocsentry.setup.certificates import CertificatePairError, expiry_problem, inspect_pair, utc_now
-from ocsentry.user_files.password_file import parse_password_file
+from ocsentry.user_files.oath_file import OathFile, parse_oath_file
+from ocsentry.user_files.password_file import PasswordFile, parse_password_file
 from ocsentry.user_files.read_through import ReadThroughFile
 from sentry_engine import PolicyError
 from vpn_frontend.validation import validate
@@ -34,7 +35,7 @@ PAM_SERVICES = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"), Path("/usr/share/pam
 def check_startup(config: LoadedConfig) -> list[str]:
     """Returns one line per problem; an empty list if the server can start."""
     keys = (*_radius_secrets(config), *_ldap_files(config), *_pam_service(config), *_totp_key(config))
-    keys += (*_password_file(config), *_hooks(config))
+    keys += (*_user_files(config), *_hooks(config))
     return [*_certificates(config), *_network(config), *keys, *_as_service_user(config)]
 
 
@@ -84,17 +85,21 @@ def _ldap_files(config: LoadedConfig) -> Iterator[str]:
             yield from _readable_by_all(config, "auth.ldap.password_file", section.password_file)
 
 
-def _password_file(config: LoadedConfig) -> Iterator[str]:
-    path = config.vpn.auth.ocpasswd_file
-    if path is None:
-        return
-    try:
-        loaded = ReadThroughFile(path, parse_password_file).load()
-    except OSError as error:
-        yield f"{config.path}: auth.ocpasswd_file: {path}: cannot be read: {error.strerror or error}"
-    else:
-        yield from (f"{config.path}: auth.ocpasswd_file: {path}: {problem}" for problem in loaded.problems)
-        yield from _readable_by_all(config, "auth.ocpasswd_file", path)
+def _user_files(config: LoadedConfig) -> Iterator[str]:
+    auth = config.vpn.auth
+    files: list[tuple[str, ReadThroughFile[PasswordFile] | ReadThroughFile[OathFile]]] = []
+    if auth.ocpasswd_file is not None:
+        files.append(("auth.ocpasswd_file", ReadThroughFile(auth.ocpasswd_file, parse_password_file)))
+    if auth.oath_file is not None:
+        files.append(("auth.oath_file", ReadThroughFile(auth.oath_file, parse_oath_file)))
+    for key, file in files:
+        try:
+            loaded = file.load()
+        except OSError as error:
+            yield f"{config.path}: {key}: {file.path}: cannot be read: {error.strerror or error}"
+        else:
+            yield from (f"{config.path}: {key}: {file.path}: {problem}" for problem in loaded.problems)
+            yield from _readable_by_all(config, key, file.path)
 
 
 def _pam_service(config: LoadedConfig) -> Iterator[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ocsentry.user_files.file_thread import FileThread
+    from ocsentry.user_files.oath_factors import OathUsers
     from ocsentry.user_files.password_file import OcpasswdUser, PasswordFile
     from ocsentry.user_files.read_through import ReadThroughFile
     from vpn_frontend.ports import EventSink, UserDirectory
@@ -26,8 +27,15 @@ class FileDirectory:
     """A ``UserDirectory``. A file that cannot be read is an error of every look-up: nobody logs in past it."""
 
     def __init__(
-        self, file: ReadThroughFile[PasswordFile], thread: FileThread, store: UserDirectory, events: EventSink
+        self,
+        file: ReadThroughFile[PasswordFile],
+        thread: FileThread,
+        store: UserDirectory,
+        events: EventSink,
+        one_time: OathUsers | None = None,
     ) -> None:
+        """``one_time``: users who have one-time passwords; of these a user without a password needs only a code."""
+        self._one_time = one_time
         self._file = file
         self._thread = thread
         self._store = store
@@ -37,7 +45,12 @@ class FileDirectory:
     async def find(self, name: str) -> UserRecord | None:
         entry = (await self._load()).users.get(name)
         stored = await self._store.find(name)
-        return stored if entry is None else _join(entry, stored)
+        if entry is None:
+            return stored
+        user = _join(entry, stored)
+        if user.password_hash is None and self._one_time is not None and await self._one_time.find(name) is not None:
+            return replace(user, code_only=True)
+        return user
 
     def recall(self, name: str) -> UserRecord | None:  # noqa: ARG002 - of the interface
         """``None``: the file has to be looked at each time."""

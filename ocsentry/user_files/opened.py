@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocsentry.errors import OperatorError
 from ocsentry.user_files.directory import FileDirectory
 from ocsentry.user_files.file_thread import FileThread
+from ocsentry.user_files.oath_factors import OathUsers
+from ocsentry.user_files.oath_file import parse_oath_file
 from ocsentry.user_files.password_file import parse_password_file
 from ocsentry.user_files.read_through import ReadThroughFile
 from ocsentry.user_files.settings_folders import Folder, SettingsFolders
@@ -29,6 +31,7 @@ class UserFiles:
 
     directory: UserDirectory
     settings: SettingsFiles | None
+    one_time: OathUsers | None = None  # of a file with one-time passwords
 
 
 @asynccontextmanager
@@ -37,23 +40,31 @@ async def open_user_files(
 ) -> AsyncIterator[UserFiles]:
     """Yields what the configuration names; the directory is ``store`` itself without a password file.
 
-    Raises ``OperatorError`` for a password file that cannot be read.
+    Raises ``OperatorError`` for a file of passwords that cannot be read.
     """
     vpn, thread = config.vpn, FileThread()
     try:
+        one_time = None
+        if vpn.auth.oath_file is not None:
+            codes = ReadThroughFile(vpn.auth.oath_file, parse_oath_file, read_privileged)
+            await _try_to_read("auth.oath_file", codes, thread)
+            one_time = OathUsers(codes, thread, events)
         directory = store
         if vpn.auth.ocpasswd_file is not None:
             file = ReadThroughFile(vpn.auth.ocpasswd_file, parse_password_file, read_privileged)
-            try:
-                await thread.run(file.load)
-            except OSError as error:
-                raise OperatorError(
-                    f"auth.ocpasswd_file: {file.path}: cannot be read: {error.strerror or error}"
-                ) from error
-            directory = FileDirectory(file, thread, store, events)
-        yield UserFiles(directory, _open_settings(vpn, thread, events))
+            await _try_to_read("auth.ocpasswd_file", file, thread)
+            directory = FileDirectory(file, thread, store, events, one_time)
+        yield UserFiles(directory, _open_settings(vpn, thread, events), one_time)
     finally:
         thread.close()
+
+
+async def _try_to_read(key: str, file: ReadThroughFile[Any], thread: FileThread) -> None:
+    """Raises ``OperatorError``."""
+    try:
+        await thread.run(file.load)
+    except OSError as error:
+        raise OperatorError(f"{key}: {file.path}: cannot be read: {error.strerror or error}") from error
 
 
 def _open_settings(vpn: VpnSettings, thread: FileThread, events: EventSink) -> SettingsFiles | None:

@@ -196,6 +196,8 @@ class Authenticator:
 
     def _authorize(self, accepted: Accepted, login: LoginRequest) -> Accepted | Refused:
         user = accepted.user
+        if user.code_only:  # no method has checked a code of a user who has no password
+            return self._refuse_source(login) or self._count_failure(Refused(WRONG, "code_missing"), login)
         if self._confirm is not None and (refused := self._confirm(login, accepted)) is not None:
             return self._refuse_source(login) or refused
         standing = self._standing(user)

@@ -110,6 +110,8 @@ class AllOf:
             groups = tuple(dict.fromkeys((*accepted.groups, *outcome.groups)))
             # An account that one of the methods keeps has to exist: the directory's record holds.
             user = outcome.user if accepted.user.external and not outcome.user.external else accepted.user
+            if accepted.user.code_only and not outcome.user.code_only:
+                user = replace(user, code_only=False)  # the code was right
             outcome = Accepted(user, groups, accepted.remote or outcome.remote)
         return self._begin(replace(login, user=outcome.user), index + 1, outcome)
 

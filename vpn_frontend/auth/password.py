@@ -212,6 +212,8 @@ class PasswordMethod:
         async with asyncio.timeout(DIRECTORY_DEADLINE):
             user = await self._users.find(login.username)
         encoded = None if user is None else user.password_hash
+        if user is not None and user.code_only:
+            return Accepted(user, user.groups)  # the code alone decides
         try:
             right = await self._passwords.check(encoded, login.password)
         except OverloadError:

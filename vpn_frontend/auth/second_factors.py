@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from vpn_frontend.auth.otp_secret import OtpSecret
 
 
 class SecondFactors(Protocol):
@@ -13,7 +16,7 @@ class SecondFactors(Protocol):
     succeeds: a client whose answer was lost sends its reply again.
     """
 
-    async def find_secret(self, user: str) -> bytes | None:
+    async def find_secret(self, user: str) -> OtpSecret | None:
         """The secret of a user whose enrolment is confirmed. ``None``: there is none."""
 
     async def use_step(self, user: str, step: int, login: str) -> bool:

@@ -11,18 +11,19 @@ import asyncio
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Pending, Refused, Unavailable
-from vpn_frontend.auth.totp import clean_code, find_step, is_code, read_backup_code
+from vpn_frontend.auth.totp import clean_code, read_backup_code
 from vpn_frontend.protocol.login_form import CODE, Field, FieldKind, Form
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from vpn_frontend.auth.method import LoginRequest
+    from vpn_frontend.auth.otp_secret import OtpSecret
     from vpn_frontend.auth.result import Outcome
     from vpn_frontend.auth.second_factors import SecondFactors
     from vpn_frontend.ports import UserRecord
@@ -94,6 +95,8 @@ class TotpMethod:
         if secret is None:
             return self._judge_not_enrolled(user)
         asked = Asked(user, self._login_of(login))
+        if user.code_only and login.submitted and login.password:
+            return await self._check(asked, secret, login.password)
         if not self._with_first_form or not login.submitted:
             return Challenge(CODE_FORM, asked)
         return await self._check(asked, secret, login.fields.get(CODE, ""))
@@ -110,12 +113,12 @@ class TotpMethod:
             return hashlib.blake2b(login.context.encode(), digest_size=LOGIN_SIZE).hexdigest()
         return secrets.token_hex(LOGIN_SIZE)
 
-    async def _check(self, asked: Asked, secret: bytes, text: str) -> Outcome:
+    async def _check(self, asked: Asked, secret: OtpSecret, text: str) -> Outcome:
         code, user = clean_code(text), asked.user
-        step = find_step(secret, code, self._clock()) if is_code(code) else None
+        step = secret.find_step(text, self._clock())
         if step is not None:
             if await self._factors.use_step(user.name, step, asked.login):
-                return Accepted(user, user.groups)
+                return Accepted(replace(user, code_only=False) if user.code_only else user, user.groups)
             return self._refuse(asked, USED_CODE, "code_used")
         backup_code = read_backup_code(code)
         if backup_code is not None and await self._factors.use_backup_code(user.name, backup_code, asked.login):
@@ -128,7 +131,7 @@ class TotpMethod:
         return Refused(text, reason, retry=Challenge(CODE_FORM, asked))
 
     def _judge_not_enrolled(self, user: UserRecord) -> Outcome:
-        if self._all or not set(user.groups).isdisjoint(self._required):
+        if user.code_only or self._all or not set(user.groups).isdisjoint(self._required):
             return Refused(NOT_ENROLLED, "totp_not_enrolled", final=True, scored=False)
         return Accepted(user, user.groups)
 

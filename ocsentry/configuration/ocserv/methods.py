@@ -65,7 +65,7 @@ def _read(target: Target, entry: Entry) -> list[str]:
     for unknown in sorted(options.keys() - OPTIONS[method]):
         target.differs(entry, f"{unknown or options[unknown]!r} of {method} has no effect")
     _READERS[method](target, entry, options)
-    return [METHODS[method]]
+    return [METHODS[method], *(["totp"] if options.get("otp") else [])]
 
 
 def _read_plain(target: Target, entry: Entry, options: Mapping[str, str]) -> None:
@@ -76,6 +76,7 @@ def _read_plain(target: Target, entry: Entry, options: Mapping[str, str]) -> Non
         target.refuse(entry, "name the password file: plain[passwd=FILE]")
     if options.get("otp"):
         target.set("auth.oath_file", target.file(entry, options["otp"]), entry)
+        target.set("auth.totp.required", "all", entry)
 
 
 def _read_pam(target: Target, entry: Entry, options: Mapping[str, str]) -> None:

@@ -49,7 +49,7 @@ def _secret_files(config: LoadedConfig) -> dict[str, Path]:
     named = {"auth.ldap.password_file": ldap.password_file, "auth.ldap.ca": ldap.ca}
     named["auth.oidc.client_secret_file"] = auth.oidc.client_secret_file
     named["auth.oidc.client_key_file"] = auth.oidc.client_key_file
-    named["auth.ocpasswd_file"] = auth.ocpasswd_file
+    named |= {"auth.ocpasswd_file": auth.ocpasswd_file, "auth.oath_file": auth.oath_file}
     named |= dict(auth.certificate.files())
     named |= {f"auth.radius.servers.{number}": server.secret_file for number, server in enumerate(radius.servers)}
     return {key: path for key, path in named.items() if path is not None}

@@ -11,6 +11,7 @@ import pytest_asyncio
 from admin_api.second_factors.secret_box import KEY_SIZE, SealError, SecretBox
 from admin_api.second_factors.stored_factors import StoredFactors
 from admin_api.store import Store, UserAttributes
+from vpn_frontend.auth.otp_secret import OtpSecret
 
 pytestmark = pytest.mark.asyncio
 SECRET = b"12345678901234567890"
@@ -34,7 +35,7 @@ async def factors(store):
 
 
 async def test_the_secret_of_a_confirmed_enrolment(factors):
-    assert await factors.find_secret("ALICE") == SECRET
+    assert await factors.find_secret("ALICE") == OtpSecret(SECRET)
     assert await factors.find_secret("carol") is None
     assert await factors.find_secret("nobody") is None
     assert not await factors.use_step("carol", 500, "x")

@@ -389,3 +389,10 @@ async def test_a_disk_that_fails_is_no_refusal(make_authenticator):
     authenticator = make_authenticator(settings_files=ScriptedFiles(OSError("gone")))
     assert isinstance(await check(authenticator, login()), Unavailable)
     assert authenticator._events.of("backend_failed")[0]["what"] == "settings files"
+
+
+@pytest.mark.asyncio
+async def test_a_user_without_a_password_is_refused_where_no_method_has_checked_a_code(make_authenticator, users):
+    alice = replace(users["alice"], code_only=True)
+    authenticator = make_authenticator(methods=[Scripted(Accepted(alice, ()), name="password")])
+    assert await check(authenticator, login()) == Refused(WRONG, "code_missing")

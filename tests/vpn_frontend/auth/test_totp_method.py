@@ -8,6 +8,7 @@ import pytest
 from tests.vpn_frontend.auth.scripted import ALICE, Scripted, outcome_of
 from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.method import LoginRequest
+from vpn_frontend.auth.otp_secret import OtpSecret
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Refused, Unavailable
 from vpn_frontend.auth.totp import code_at, step_at
 from vpn_frontend.auth.totp_method import CODE_FORM, TotpMethod
@@ -21,7 +22,7 @@ YES = Accepted(ALICE, ALICE.groups)
 
 class MemoryFactors:
     def __init__(self, secret=SECRET):
-        self.secret = secret
+        self.secret = OtpSecret(secret)
         self.last = (0, "")
         self.backup = {BACKUP: ""}
         self.error = None
