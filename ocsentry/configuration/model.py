@@ -282,8 +282,10 @@ class StoreSection(Section):
 
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = _field("info", "Severity from which events are logged.")
-    format: Literal["auto", "console", "json"] = _field(
-        "auto", "Format of the log on standard output, one line per event. `auto`: text on a terminal, otherwise JSON."
+    format: Literal["auto", "console", "json", "ocserv"] = _field(
+        "auto",
+        "Format of the log on standard output, one line per event. `auto`: text on a terminal, otherwise JSON. "
+        "`ocserv`: ocserv's lines, for dashboards and fail2ban filters that read them.",
     )
 
 

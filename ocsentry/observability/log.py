@@ -13,11 +13,12 @@ import queue
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
 from ocsentry.observability.event_catalog import Level, LogEvent
+from ocsentry.observability.ocserv_format import render_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
 
+LogFormat = Literal["auto", "console", "json", "ocserv"]
 EVENT_LOGGER = "ocsentry"
 MAX_QUEUED_LINES = 10_000  # lines; about ten seconds of a busy server, at most 5 MB
 OWN_FIELDS = frozenset({"event", "level", "timestamp", "exc_info", "stack_info", "_record", "_from_structlog"})
@@ -100,15 +102,16 @@ class Log:
     def __init__(
         self,
         level: Level,
-        style: Literal["auto", "console", "json"],
+        style: LogFormat,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         stream = sys.stdout if stream is None else stream
-        as_json = style == "json" or (style == "auto" and not stream.isatty())
+        if style == "auto":
+            style = "console" if stream.isatty() else "json"
         self._handler = _BoundedQueueHandler(queue.Queue(MAX_QUEUED_LINES), clock)
         writer = logging.StreamHandler(stream)
-        writer.setFormatter(_formatter(as_json=as_json, colors=stream.isatty()))
+        writer.setFormatter(_formatter(style, colors=stream.isatty()))
         self._listener = logging.handlers.QueueListener(self._handler.queue, writer)
         root = logging.getLogger()
         root.handlers = [self._handler]
@@ -159,16 +162,22 @@ def _shared_processors() -> list[Callable[[WrappedLogger, str, EventDict], Event
     ]
 
 
-def _formatter(*, as_json: bool, colors: bool) -> logging.Formatter:
-    end = (
-        [structlog.processors.format_exc_info, _order_fields, structlog.processors.JSONRenderer(default=str)]
-        if as_json
-        else [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24)]
-    )
+def _formatter(style: LogFormat, *, colors: bool) -> logging.Formatter:
+    end: list[Any]
+    if style == "json":
+        end = [structlog.processors.format_exc_info, _order_fields, structlog.processors.JSONRenderer(default=str)]
+    elif style == "ocserv":
+        end = [structlog.processors.format_exc_info, _as_ocserv]
+    else:
+        end = [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*_shared_processors(), _wrap_library_record],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
     )
+
+
+def _as_ocserv(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return render_lines(event)
 
 
 def _order_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -47,11 +47,16 @@ def reason_of(code: object) -> str:
 
 
 def _main(fields: Fields) -> str:
-    return f"main[{plain(fields.get('user', ''))}]:{_address(fields)}:0"
+    return f"main[{plain(fields.get('user', ''))}]:{_endpoint(fields)}"
 
 
 def _worker(fields: Fields) -> str:
     return f"worker[{plain(fields.get('user', ''))}]: {_address(fields)}"
+
+
+def _endpoint(fields: Fields) -> str:
+    address = _address(fields)
+    return f"[{address}]:0" if ":" in address else f"{address}:0"
 
 
 def _address(fields: Fields) -> str:
@@ -64,7 +69,7 @@ def _login_accepted(fields: Fields) -> Iterator[str]:
 
 
 def _login_refused(fields: Fields) -> Iterator[str]:
-    yield f"main:{_address(fields)}:0 failed authentication attempt for user '{plain(fields.get('user', ''))}'"
+    yield f"main:{_endpoint(fields)} failed authentication attempt for user '{plain(fields.get('user', ''))}'"
 
 
 def _tunnel_refused(fields: Fields) -> Iterator[str]:
