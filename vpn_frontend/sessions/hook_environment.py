@@ -47,7 +47,7 @@ def hook_environment(reason: Reason, session: Session, peer: Peer | None, durati
         "USER_AGENT": _printable(session.user_agent),
         "DEVICE_TYPE": _printable(session.device.kind),
         "DEVICE_PLATFORM": _printable(session.device.platform),
-        "ID": session.id,
+        "ID": str(session.number),
     }
     if peer is not None:
         found |= {"IP_REAL": str(peer.address), "IP_REAL_LOCAL": _text(peer.local_address)}

@@ -182,6 +182,7 @@ class SessionTable:
         settings = self._resolver.resolve(former.user, former.groups, former.remote, former.host)
         session = Session(
             id=secrets.token_hex(8),
+            number=next(self._numbers),
             user=former.user,
             groups=former.groups,
             settings=settings,

@@ -78,7 +78,7 @@ async def test_a_session_is_told_at_its_beginning_and_its_end(make_hooked):
     assert (first["DEVICE"], first["VHOST"]) == ("ocs0", "default")
     assert "STATS_DURATION" not in first
     assert (last["STATS_BYTES_IN"], last["STATS_BYTES_OUT"], last["STATS_DURATION"]) == ("70", "30", "90")
-    assert first["ID"] == last["ID"]
+    assert first["ID"] == last["ID"] == "1"
 
 
 @pytest.mark.asyncio
