@@ -55,8 +55,8 @@ class HookSpawner(Supervisor):
             os.killpg(process.pid, signal.SIGKILL)
 
     def is_readable(self, descriptor: int) -> None:
-        hook = next(hook for hook in self._hooks.values() if hook.output == descriptor)
-        if not self._read(hook):
+        hook = next((hook for hook in self._hooks.values() if hook.output == descriptor), None)
+        if hook is not None and not self._read(hook):  # None: it has ended in this turn
             self._close(hook)
 
     def has_ended(self, process: Process, status: int) -> None:
@@ -65,15 +65,14 @@ class HookSpawner(Supervisor):
         hook.program.returncode = code  # it was reaped here
         self._read(hook)
         self._close(hook)
-        send_message(
-            self._link,
-            {
-                "id": process.number,
-                "code": code,
-                "timed_out": code == -signal.SIGKILL and time.monotonic() >= process.deadline,
-                "output": hook.kept.decode(errors="replace"),
-            },
-        )
+        result = {
+            "id": process.number,
+            "code": code,
+            "timed_out": code == -signal.SIGKILL and time.monotonic() >= process.deadline,
+            "output": hook.kept.decode(errors="replace"),
+        }
+        with suppress(OSError):  # the server is gone, and its hooks are being killed
+            send_message(self._link, result)
 
     def _start(self, message: Document) -> None:
         number = message.get("id")

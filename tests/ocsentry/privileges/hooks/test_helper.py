@@ -143,6 +143,24 @@ async def test_a_helper_that_is_gone_fails_what_it_had_to_do(script):
     helper.close()
 
 
+@pytest.mark.asyncio
+async def test_with_the_server_end_the_helper_and_its_programs(script, tmp_path):
+    pids = tmp_path / "pids"
+    slow = script("slow", f"open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n'); time.sleep(600)")
+    helper = HookHelper.start(HookScope({"connect": (slow,), "disconnect": (script("quick", ""),)}, 60))
+    helper.attach()
+    running = [asyncio.create_task(helper.run_program("connect", {})) for _ in range(2)]
+    while len(pids.read_text().splitlines() if pids.exists() else ()) < 2:
+        await helper.run_program("disconnect", {})
+    helper.detach()
+    await asyncio.gather(*running)
+    helper.close()
+    assert helper._process.returncode == 0
+    for pid in pids.read_text().split():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 @pytest.mark.asyncio
 async def test_programs_run_as_the_configured_user(script, tmp_path):
