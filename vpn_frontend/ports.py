@@ -269,6 +269,7 @@ class VpnEvent(StrEnum):
     DTLS_DOWN = "dtls_down"  # session, user, cause
     SESSION_CLOSED = "session_closed"  # session, user, address, reason, rx_bytes, tx_bytes, duration
     OCSP_NOT_STAPLED = "ocsp_not_stapled"  # problem: of an OCSP response of the server's own certificates
+    STRAP_FAILED = "strap_failed"  # session, user, address, reason: a CONNECT was let in all the same
     CLIENTS_REFUSED = "clients_refused"  # problem: of the authorities of client certificates or their lists
     LINK_REFUSED = "link_refused"  # address, reason: a peer broke the protocol or a bound
     TUN_LOST = "tun_lost"  # device

@@ -409,6 +409,7 @@ def make_portal_config(
         has_browser_pages="oidc" in auth.named_methods,
         camouflage=camouflage,
         login_paths=PHONE_PATHS if settings.ip_phones else LOGIN_PATHS,
+        reads_strap=auth.strap != "off",
     )
 
 

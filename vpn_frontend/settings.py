@@ -48,6 +48,7 @@ DEFAULT_CIPHERS: tuple[CipherName, ...] = tuple(
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
 # One word for each row of ``ocsentry.login_methods.table``.
 MethodName = Literal["password", "certificate", "ldap", "pam", "radius", "totp", "oidc"]
+Strap = Literal["off", "observe", "enforce"]
 AtConnect = Literal["same", "optional"]  # what a tunnel needs of the certificate of its login
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
 RekeyMethod = Literal["ssl", "new-tunnel"]
@@ -265,6 +266,7 @@ class AuthSettings:
     oath_file: Path | None = None  # liboath's users file, read at each login
     totp: TotpSettings = field(default_factory=TotpSettings)
     certificate: CertificateSettings = field(default_factory=CertificateSettings)
+    strap: Strap = "observe"  # what a client that fails to prove that it is the one of the login meets
     group_rules: Mapping[str, LoginRules] = field(default_factory=lambda: NO_GROUP_RULES)  # of groups with their own
 
     @property
@@ -386,6 +388,7 @@ class VpnSettings:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     bandwidth: BandwidthSettings = field(default_factory=BandwidthSettings)
     quota: QuotaSettings = field(default_factory=QuotaSettings)
+    fips: bool = False  # only with a FIPS module of wolfSSL, and what it may do
     profile: str = ""  # the client profile, XML; empty: none
     user_config_dir: Path | None = None  # ocserv's config-per-user, read at each login
     group_config_dir: Path | None = None  # config-per-group

@@ -34,6 +34,7 @@ def validate(settings: VpnSettings, *, host_networks: Iterable[Network] | None =
         *_validate_auth(settings),
         *_validate_certificates(settings),
         *_validate_authorities(settings),
+        *_validate_fips(settings),
     ]
     networks = local_networks(settings.network.device) if host_networks is None else host_networks
     problems += _validate_overlaps(settings, networks)
@@ -96,6 +97,14 @@ def _validate_more_pools(settings: VpnSettings, host_networks: Iterable[Network]
 def _validate_session(settings: VpnSettings) -> Iterable[str]:
     if settings.session.cookie_timeout <= 0:
         yield "session.cookie_timeout: clients could never come back; it has to be at least 1"
+
+
+def _validate_fips(settings: VpnSettings) -> Iterable[str]:
+    if settings.fips:
+        from vpn_frontend.gateway.fips import find_fips_problem  # noqa: PLC0415 - loads the C core
+
+        if (problem := find_fips_problem()) is not None:
+            yield f"fips: {problem}"
 
 
 def _validate_auth(settings: VpnSettings) -> Iterable[str]:

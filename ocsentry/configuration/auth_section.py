@@ -26,7 +26,7 @@ from ocsentry.configuration.oidc_section import OidcSection
 from ocsentry.configuration.pam_section import PamSection
 from ocsentry.configuration.radius_section import RadiusSection
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem, plan_login
-from vpn_frontend.settings import AuthSettings, LoginRules, MethodName, TotpSettings
+from vpn_frontend.settings import AuthSettings, LoginRules, MethodName, Strap, TotpSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +96,12 @@ class AuthSection(Section):
         AUTH.oath_file or "",
         "File with the users' one-time password secrets (liboath's users file, ocserv's `otp=`, at most 1 MiB), read "
         "at each login. Its users are over those of the database. Needs `totp` in `require`. Empty: none.",
+    )
+    strap: Strap = field(
+        AUTH.strap,
+        "Clients with STRAP (openconnect, Secure Client) prove at each CONNECT that they are the one that logged in. "
+        "`enforce`: one that does not has to log in again. `observe`: it is logged (`strap_failed`). `off`: no check. "
+        "A client whose login showed no key has nothing to prove.",
     )
     certificate: CertificateSection = section()
     ldap: LdapSection = section()

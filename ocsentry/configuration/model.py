@@ -180,6 +180,11 @@ class VpnSection(Section):
         ge=0,
         le=3600,
     )
+    fips: Switch = _field(
+        VPN.fips,
+        "Start only with a FIPS 140 module of wolfSSL that passes its self-tests. The release archive that the build "
+        "takes has none.",
+    )
     profile: ProfileFile = _field(
         VPN.profile, "File with a client profile of AnyConnect (XML), which clients fetch after the login. Empty: none."
     )

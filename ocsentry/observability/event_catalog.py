@@ -167,6 +167,10 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     VpnEvent.LOGIN_ACCEPTED: CatalogEntry("info", "A login was accepted."),
     VpnEvent.LOGIN_REFUSED: CatalogEntry("warning", "A login was refused: `reason`."),
     VpnEvent.TUNNEL_REFUSED: CatalogEntry("warning", "A user who is logged in got no tunnel: `reason`."),
+    VpnEvent.STRAP_FAILED: CatalogEntry(
+        "warning",
+        "A client that may not be the one of the login got its tunnel (`auth.strap`): `reason`.",
+    ),
     VpnEvent.SESSION_OPENED: CatalogEntry("info", "A tunnel is up, with these inner addresses."),
     VpnEvent.SESSION_ROAMED: CatalogEntry("info", "The client of a session reconnected on a new channel."),
     VpnEvent.CHANNEL_LOST: CatalogEntry("info", "A session lost its channel and waits for its client: `cause`."),

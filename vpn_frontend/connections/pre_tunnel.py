@@ -91,6 +91,7 @@ class PreTunnelConnections:
             event.peer_certificate,
             event.local_address,
             event.host,
+            event.bindings,
         )
         host = self._hosts[event.host]
         self._connections.add_connection(PendingConnection(peer, Connection(host.portal), host, self._clock()))
@@ -241,6 +242,7 @@ class PreTunnelConnections:
                     digest,
                     connection.peer.address,
                     connection.host.name,
+                    strap_key=check.strap_key,
                 )
                 effects = self._log_in(connection, login, now)
             case Refused(text, _, final, retry, source_refused, _):

@@ -71,6 +71,8 @@ class ConnectionUp:
     exporter_key: bytes  # 32 bytes, label EXPORTER-openconnect-psk
     proof_key: bytes = b""  # 32 bytes, label EXPORTER-ocsentry-dtls13-key
     peer_certificate: bytes = b""  # DER of the client's certificate, verified by TLS; empty: none
+    # What the peer may sign for this connection: the exporter of RFC 9266 in TLS 1.3, and its Finished message.
+    bindings: tuple[bytes, ...] = ()
     local_address: Address | None = None  # that the client connected to
     host: str = ""  # name of the virtual host that answered; empty: the server's own
 

@@ -70,7 +70,8 @@ DTLS_VERSIONS = {0xFEFD: "DTLSv1.2", 0xFEFC: "DTLSv1.3"}
 CAUSES = {int(cause): cause for cause in Cause}
 NO_ADDRESS = bytes(16)
 NO_BROADCAST = 31  # bits: from this prefix length on an IPv4 network has no broadcast address (RFC 3021)
-EXPORTED_KEY: int = lib.GW_EXPORTER_SIZE  # bytes of each of the two keys of a connection
+EXPORTED_KEY: int = lib.GW_EXPORTER_SIZE  # bytes of each key of a connection
+EXPORTS: int = lib.GW_EXPORTS_SIZE  # bytes before the certificate
 
 
 def pack_address(address: Address | None) -> bytes:
@@ -301,10 +302,18 @@ def _connection_up(event: EventStruct, payload: bytes, host: str) -> ConnectionU
         resumed=bool(event.resumed),
         exporter_key=payload[:EXPORTED_KEY],
         proof_key=payload[EXPORTED_KEY : 2 * EXPORTED_KEY],
-        peer_certificate=payload[2 * EXPORTED_KEY :],
+        peer_certificate=payload[EXPORTS:],
+        bindings=_bindings(event.tls_version, payload[2 * EXPORTED_KEY : EXPORTS]),
         local_address=unpack_address(bytes(event.local)),
         host=host,
     )
+
+
+def _bindings(version: int, exported: bytes) -> tuple[bytes, ...]:
+    """``exported``: the exporter, then the Finished message after its size in one byte."""
+    finished = exported[EXPORTED_KEY + 1 : EXPORTED_KEY + 1 + exported[EXPORTED_KEY]]
+    # TLS 1.2 exports the same to two peers without an extension that clients may leave out (RFC 7627).
+    return (exported[:EXPORTED_KEY], finished) if TLS_VERSIONS.get(version) == "TLSv1.3" else (finished,)
 
 
 def _dtls_up(event: EventStruct, _: bytes) -> DtlsUp:

@@ -27,6 +27,8 @@ enum gw_limit {
     GW_WORKERS_MAX = 64,
     GW_MTU_MIN = 576,               /* what every host must accept (RFC 791) */
     GW_EXPORTER_SIZE = 32,          /* bytes of each key that is exported from a TLS connection */
+    GW_FINISHED_MAX = 48,           /* bytes of the peer's Finished message */
+    GW_EXPORTS_SIZE = 145,          /* bytes before the certificate in the payload of GW_CONNECTION_UP: 3 keys, size and Finished */
     GW_PEER_CERTIFICATE_MAX = 16384,    /* bytes of the peer's certificate, DER */
     GW_SERVER_NAME_SIZE = 256,      /* bytes of a host name and its end (RFC 1035: 255) */
     GW_HOSTS_MAX = 64,
@@ -271,6 +273,9 @@ int gw_session_limit(gw *g, uint64_t session, const struct gw_session_limits *li
 
 /* The suite of GW_DTLS_RESUMPTION that clients call `name`; -EINVAL: unknown. */
 int gw_dtls_suite_find(const char *name, uint8_t suite[2]);
+
+/* Why wolfSSL is no FIPS 140 module in use, for the operator; NULL: it is one, and passed its tests. */
+const char *gw_fips_problem(void);
 
 /* The gateway's own counters, in a fixed order: names from gw_stat_name(0) until NULL, and their values. */
 const char *gw_stat_name(uint32_t index);

@@ -13,11 +13,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
 if TYPE_CHECKING:
     from vpn_frontend.protocol.config_auth import ClientMessage
     from vpn_frontend.protocol.http_fast_path import HttpRequest
 
 MAX_KEY = 200  # bytes of a key in DER; one on P-256 has 91
+STRAP_KEY_HEADER = "x-anyconnect-strap-pubkey"
 MAX_HOST = 261  # characters: a DNS name and a port
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
@@ -47,12 +52,22 @@ def read_offer(request: HttpRequest, message: ClientMessage) -> ClientOffer:
         methods=message.auth_methods,
         certificate_failed=message.certificate_failed,
         host=host if len(host) <= MAX_HOST and _HOST.fullmatch(host) else "",
-        strap_key=_read_key(request.header("x-anyconnect-strap-pubkey")),
-        strap_dh_key=_read_key(request.header("x-anyconnect-strap-dh-pubkey")),
+        strap_key=read_base64(request.header(STRAP_KEY_HEADER)),
+        strap_dh_key=read_base64(request.header("x-anyconnect-strap-dh-pubkey")),
     )
 
 
-def _read_key(text: str) -> bytes:
+def read_p256_key(der: bytes) -> ec.EllipticCurvePublicKey | None:
+    """The public key, if it is one on P-256. ``None``: it is not."""
+    try:
+        key = load_der_public_key(der)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1) else None
+
+
+def read_base64(text: str) -> bytes:
+    """A key or a signature of a header, at most ``MAX_KEY`` bytes. Empty: there is none, or it is not acceptable."""
     if not text or len(text) > 2 * MAX_KEY:
         return b""
     try:

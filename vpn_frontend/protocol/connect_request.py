@@ -8,11 +8,12 @@ numbers.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from vpn_frontend.protocol.client_family import ClientFamily, client_family
+from vpn_frontend.protocol.client_offer import STRAP_KEY_HEADER, read_base64
 from vpn_frontend.protocol.constants import MASTER_SECRET_SIZE, MAX_TLS_RECORD, MIN_MTU
 
 if TYPE_CHECKING:
@@ -24,6 +25,17 @@ SHARED_AGENTS = 1024  # distinct ones that are kept; bounded, because a peer cho
 MAX_SUITES = 32  # names per header that are read
 HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
 MOBILE_PLATFORMS = ("apple-ios", "android")
+
+
+@dataclass(frozen=True, slots=True)
+class StrapProof:
+    """What binds a CONNECT to its login (STRAP). ``key`` is SPKI in DER, ``signature`` an ECDSA-Sig; empty: none."""
+
+    key: bytes = b""
+    signature: bytes = field(default=b"", repr=False)
+
+
+NO_PROOF = StrapProof()
 
 
 @dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
@@ -44,6 +56,7 @@ class TunnelRequest:
     dtls12_suites: tuple[str, ...] = ()
     dtls13_suites: tuple[str, ...] = ()  # asks for DTLS 1.3 with the server's certificate
     master_secret: bytes = b""
+    strap: StrapProof = NO_PROOF
 
     @property
     def dtls_psk(self) -> bool:
@@ -77,6 +90,7 @@ def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
         dtls12_suites=_suites(given("x-dtls12-ciphersuite")),
         dtls13_suites=_suites(given("x-dtls13-ciphersuite")),
         master_secret=_master_secret(given("x-dtls-master-secret")),
+        strap=_strap_proof(given(STRAP_KEY_HEADER), given("x-anyconnect-strap-verify")),
     )
 
 
@@ -89,6 +103,10 @@ def parse_hostname(text: str) -> str:
     """The first label of a host name; empty if it is not valid."""
     label = text[:254].partition(".")[0]
     return label if HOSTNAME.fullmatch(label) else ""
+
+
+def _strap_proof(key: str, signature: str) -> StrapProof:
+    return StrapProof(read_base64(key), read_base64(signature)) if key or signature else NO_PROOF
 
 
 def _mtu(text: str) -> int | None:

@@ -22,7 +22,13 @@ from urllib.parse import quote, unquote
 
 from vpn_frontend.protocol import auth_forms, browser_pages
 from vpn_frontend.protocol.anyconnect_stubs import stub_response
-from vpn_frontend.protocol.client_offer import NO_OFFER, ClientOffer, read_offer
+from vpn_frontend.protocol.client_offer import (
+    NO_OFFER,
+    STRAP_KEY_HEADER,
+    ClientOffer,
+    read_base64,
+    read_offer,
+)
 from vpn_frontend.protocol.config_auth import ClientMessage, MessageError, parse_message
 from vpn_frontend.protocol.connect_request import TUNNEL_PATHS, TunnelRequest, parse_tunnel_request, read_user_agent
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, SESSION_COOKIE
@@ -71,6 +77,7 @@ class CheckLogin:
     submitted: bool = True
     offer: ClientOffer = NO_OFFER
     context: str = field(default="", repr=False)
+    strap_key: bytes = b""  # that the client showed with this request, unchecked
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,7 @@ class PortalConfig:
     has_browser_pages: bool = False
     camouflage: Camouflage | None = None
     login_paths: frozenset[str] = LOGIN_PATHS
+    reads_strap: bool = False
 
 
 class Connection:
@@ -305,7 +313,9 @@ class Connection:
         if self._names_no_group():
             return self.login_refused(_NO_SUCH_GROUP, now)
         agent, offer = read_user_agent(request), read_offer(request, message)
-        return [CheckLogin(message, self._group, agent, submitted=False, offer=offer, context=self._context)]
+        return self._check(
+            CheckLogin(message, self._group, agent, submitted=False, offer=offer, context=self._context), request
+        )
 
     def _names_no_group(self) -> bool:
         groups, known = self._portal.groups, self._portal.path_groups
@@ -322,21 +332,28 @@ class Connection:
                 return self._respond(answered)
             self._reply = (self._context, digest, now)
         if attempt is not None and is_answer:
-            return self._handle_answer(message, user_agent, attempt)
+            return self._handle_answer(message, user_agent, attempt, request)
         if not message.username or message.password is None or not self._shape.has_form:
             return self._begin(message, request, now)
         if self._names_no_group():
             return self.login_refused(_NO_SUCH_GROUP, now)
         offer = read_offer(request, message) if self._shape.begins_at_init else NO_OFFER
-        return [CheckLogin(message, self._group, user_agent, offer=offer, context=self._context)]
+        return self._check(CheckLogin(message, self._group, user_agent, offer=offer, context=self._context), request)
 
-    def _handle_answer(self, message: ClientMessage, user_agent: str, attempt: LoginAttempt) -> list[Effect]:
+    def _handle_answer(
+        self, message: ClientMessage, user_agent: str, attempt: LoginAttempt, request: HttpRequest
+    ) -> list[Effect]:
         """One reply of a login at a time: a second one, over another connection, is refused."""
         if attempt.busy:
             return self.unavailable("Another reply of this login is being checked.", BUSY_RETRY)
         attempt.busy = True
         self._checked = attempt
-        return [CheckLogin(message, self._group, user_agent, attempt.state)]
+        return self._check(CheckLogin(message, self._group, user_agent, attempt.state), request)
+
+    def _check(self, check: CheckLogin, request: HttpRequest) -> list[Effect]:
+        if self._portal.reads_strap:
+            check.strap_key = read_base64(request.header(STRAP_KEY_HEADER))
+        return [check]
 
     def _release(self) -> None:
         if self._checked is not None:

@@ -50,6 +50,7 @@ class Login:
     certificate_digest: bytes = b""  # SHA-256 of the client's certificate; empty: it had none
     address: Address | None = None  # of the client
     host: str = ""  # the virtual host
+    strap_key: bytes = b""  # of STRAP; empty: the client showed none
 
 
 @dataclass(slots=True)

@@ -56,6 +56,7 @@ class Peer:
     peer_certificate: bytes = field(default=b"", repr=False)  # DER, verified by TLS; empty: none
     local_address: Address | None = None  # the server's, that it connected to
     host: str = ""  # the virtual host that answered
+    bindings: tuple[bytes, ...] = field(default=(), repr=False)  # channel bindings of the TLS connection
 
     @property
     def certificate_digest(self) -> bytes:
@@ -82,6 +83,7 @@ class Session:
     digest: bytes = b""  # of its cookie
     certificate_digest: bytes = b""  # SHA-256 of its client's certificate at login; empty: it had none
     host: str = ""  # the virtual host that it logged in at: its cookie opens nothing at another
+    strap_keys: tuple[bytes, ...] = ()  # its client's latest, see ``strap``; empty: the login showed none
     phase: Phase = Phase.WAITING
     peer: Peer | None = None
     hostname: str = ""

@@ -35,6 +35,7 @@ from vpn_frontend.sessions.session import Peer, Phase, Session
 from vpn_frontend.sessions.session_events import emit_session_event
 from vpn_frontend.sessions.settings_changes import SettingsChanges
 from vpn_frontend.sessions.statistics import StatisticsCounter
+from vpn_frontend.sessions.strap import add_key, find_failure
 from vpn_frontend.sessions.traffic_limits import TrafficLimits
 from vpn_frontend.sessions.usage import UsageLedger, local_day
 
@@ -71,6 +72,7 @@ class SessionTable:
         self._hooks = hooks
         self._accounting = accounting
         self._dtls_modes = settings.dtls_modes if settings.dtls else ()
+        self._strap = settings.auth.strap
         self._certificate_optional = settings.auth.certificate.at_connect == "optional"
         self._resolver = resolver or SettingsResolver(settings)
         self._engine = engine
@@ -151,6 +153,7 @@ class SessionTable:
             expires_at=now + settings.session.cookie_timeout,
             remote=remote,
             certificate_digest=login.certificate_digest,
+            strap_keys=(login.strap_key,) if login.strap_key else (),
             login_address=login.address,
             host=login.host,
             check_at=next_check(settings, self._wall_clock()),
@@ -195,6 +198,7 @@ class SessionTable:
             remote=former.remote,
             digest=former.digest,
             certificate_digest=former.certificate_digest,
+            strap_keys=former.strap_keys,
             login_address=former.login_address,
             host=former.host,
             check_at=next_check(settings, self._wall_clock()),
@@ -235,6 +239,7 @@ class SessionTable:
             raise CookieError("another_certificate")
         if not session.may_come_from(peer.address):
             raise CookieError("another_address")
+        self._check_strap(session, peer, request)
         if session.is_over(now):
             self._closer.close_session(session, CloseReason.SESSION_TIMEOUT, now)
             raise CookieError
@@ -257,6 +262,17 @@ class SessionTable:
         session.lease = admission.lease
         session.admissions += 1
         return admission
+
+    def _check_strap(self, session: Session, peer: Peer, request: TunnelRequest) -> None:
+        """Raises ``CookieError`` if the client is another one than at the login, and that is enforced."""
+        failure = None if self._strap == "off" else find_failure(session.strap_keys, request.strap, peer.bindings)
+        if failure is None:
+            return
+        if self._strap == "enforce":
+            raise CookieError(failure)
+        self._events.emit(
+            VpnEvent.STRAP_FAILED, session=session.id, user=session.user.name, address=peer.address, reason=failure
+        )
 
     def open_tunnel(
         self, admission: Admission, respond: Callable[[TunnelGrant], tuple[bytes, bytes]], now: float
@@ -430,6 +446,8 @@ class SessionTable:
         first = session.peer is None
         session.peer, session.expires_at, session.connected_at = peer, None, self._wall_clock()
         renamed = grant.hostname != ("" if first else session.hostname)
+        session.peer, session.expires_at = peer, None
+        session.strap_keys = add_key(session.strap_keys, request.strap.key) if session.strap_keys else ()
         self._index.set_connection(session, peer.connection_id)
         session.hostname = grant.hostname
         session.user_agent = request.user_agent or session.user_agent

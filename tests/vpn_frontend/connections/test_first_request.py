@@ -172,3 +172,12 @@ async def test_a_group_begins_by_its_own_rules_before_a_secret_is_asked(make_lab
     assert b"<input" not in answer
     assert [login.group for login in method.logins] == ["vault"]
     front.passwords.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("reads", "expected"), [(True, (b"key",)), (False, ())], ids=["read", "off"])
+async def test_the_key_that_a_client_shows_at_its_login_is_kept(make_lab, users, reads, expected):
+    front = Front(make_lab(), users, reads_strap=reads)
+    answer = await post(front, REPLY.format("alice", "secret"), "X-AnyConnect-STRAP-Pubkey: a2V5\r\n")
+    assert front.lab.table.find_session(cookie_of(answer)).strap_keys == expected
+    front.passwords.close()

@@ -101,5 +101,5 @@ def test_limits_of_the_settings_are_the_cores():
 
 
 def test_a_batch_of_events_holds_the_largest_payload():
-    largest = 2 * lib.GW_EXPORTER_SIZE + lib.GW_PEER_CERTIFICATE_MAX
+    largest = lib.GW_EXPORTS_SIZE + lib.GW_PEER_CERTIFICATE_MAX
     assert largest <= native_gateway.EVENT_DATA_SIZE

@@ -30,10 +30,12 @@ PROGRAMS = {
     "runtime/test_address_table": ["runtime/address_table.c"],
     "runtime/test_dpd": [],
     "tls/test_hello": ["tls/hello.c"],
+    "tls/test_fips": ["tls/fips.c"],
     "tls/test_record_pool": ["tls/record_pool.c"],
     "tls/test_source_eviction": ["tls/source_eviction.c", "tls/source_table.c"],
     "tunnel/test_migration": WHOLE,
 }
+OPTIONS = {"tls/test_fips": ["-DHAVE_FIPS"]}
 SANITIZERS = {"tls/test_record_pool": "undefined"}  # the others: ASan too, under which that one keeps nothing
 
 
@@ -77,7 +79,7 @@ def run(*command: str | Path) -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program(program: str, wolfssl: Path, tmp_path: Path) -> None:
-    run(build(program, PROGRAMS[program], wolfssl, tmp_path))
+    run(build(program, PROGRAMS[program], wolfssl, tmp_path, *OPTIONS.get(program, [])))
 
 
 def test_an_allocation_that_fails_does_no_harm(wolfssl: Path, tmp_path: Path, ecdsa_pair: tuple[bytes, bytes]) -> None:

@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from vpn_frontend.auth.external_user import find_external_user
-from vpn_frontend.auth.oidc.token_seal import read_public_key
 from vpn_frontend.auth.result import Accepted, Challenge, Pending, Refused
 from vpn_frontend.protocol.browser_pages import FINAL_PATH, LOGIN_PATH
 from vpn_frontend.protocol.client_family import ClientFamily, client_family
+from vpn_frontend.protocol.client_offer import read_p256_key
 from vpn_frontend.protocol.login_form import BROWSER_TOKEN, BrowserRequest, Field, FieldKind, Form
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class OidcMethod:
 
     def begin(self, login: LoginRequest) -> Outcome | Pending:
         offer = login.offer
-        recipient = read_public_key(offer.strap_dh_key) if offer.strap_dh_key else None
+        recipient = read_p256_key(offer.strap_dh_key) if offer.strap_dh_key else None
         external = EXTERNAL in offer.methods and recipient is not None and self._prefers_external(login)
         if login.submitted or not offer.host or not (external or EMBEDDED in offer.methods):
             return Refused(NO_BROWSER, "no_browser", scored=False)

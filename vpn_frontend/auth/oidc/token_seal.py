@@ -9,25 +9,15 @@ from __future__ import annotations
 
 import os
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 VERSION = b"\0\1"
 PUBLIC_KEY, TAG, CIPHERTEXT, NONCE = 1, 2, 3, 4
 TAG_SIZE, NONCE_SIZE, KEY_SIZE = 12, 12, 32
-
-
-def read_public_key(der: bytes) -> ec.EllipticCurvePublicKey | None:
-    """The key, if it is one on P-256. ``None``: it is not."""
-    try:
-        key = load_der_public_key(der)
-    except (ValueError, UnsupportedAlgorithm):
-        return None
-    return key if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1) else None
 
 
 def seal_token(token: str, recipient: ec.EllipticCurvePublicKey) -> bytes:

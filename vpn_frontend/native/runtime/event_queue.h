@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#define GW_EVENT_MAX_DATA (2u * GW_EXPORTER_SIZE + GW_PEER_CERTIFICATE_MAX)    /* bytes; the payload of GW_CONNECTION_UP */
+#define GW_EVENT_MAX_DATA (GW_EXPORTS_SIZE + GW_PEER_CERTIFICATE_MAX)    /* bytes; the payload of GW_CONNECTION_UP */
 #define GW_EVENTS_SHED_AT 1024u     /* events waiting, from which on optional ones are dropped */
 #define GW_EVENTS_SPARE 1024u       /* preallocated for when memory is out; 0.5 MB, untouched until then */
 

@@ -162,7 +162,7 @@ static int export_key(WOLFSSL *ssl, const char *label, uint8_t out[GW_EXPORTER_S
              : -EPROTO;
 }
 
-_Static_assert(offsetof(struct gw_tls_facts, certificate) == offsetof(struct gw_tls_facts, exporter) + 2 * GW_EXPORTER_SIZE,
+_Static_assert(offsetof(struct gw_tls_facts, certificate) == offsetof(struct gw_tls_facts, exporter) + GW_EXPORTS_SIZE,
                "the payload of GW_CONNECTION_UP is one piece");
 
 /* wolfSSL has verified the chain already where it asked for one. */
@@ -187,6 +187,15 @@ static int read_certificate(WOLFSSL *ssl, struct gw_tls_facts *facts)
     return status;
 }
 
+/* What a peer signs to bind a message to this connection: an exporter or, before RFC 9266 and in TLS 1.2, its Finished message. */
+static int read_bindings(WOLFSSL *ssl, struct gw_tls_facts *facts)
+{
+#ifdef WOLFSSL_HAVE_TLS_UNIQUE
+    facts->finished[0] = (uint8_t)wolfSSL_get_peer_finished(ssl, facts->finished + 1, GW_FINISHED_MAX);
+#endif
+    return export_key(ssl, GW_BINDING_LABEL, facts->exporter + 2 * GW_EXPORTER_SIZE);
+}
+
 int gw_tls_finish(WOLFSSL *ssl, struct gw_tls_facts *facts)
 {
     const char *cipher = wolfSSL_get_cipher_name(ssl);
@@ -196,7 +205,8 @@ int gw_tls_finish(WOLFSSL *ssl, struct gw_tls_facts *facts)
     facts->version = (uint16_t)wolfSSL_version(ssl);
     facts->resumed = wolfSSL_session_reused(ssl) != 0;
     snprintf(facts->cipher, sizeof(facts->cipher), "%s", cipher ? cipher : "");
-    if (export_key(ssl, GW_PSK_LABEL, facts->exporter) || export_key(ssl, GW_PROOF_KEY_LABEL, facts->exporter + GW_EXPORTER_SIZE))
+    if (export_key(ssl, GW_PSK_LABEL, facts->exporter) ||
+        export_key(ssl, GW_PROOF_KEY_LABEL, facts->exporter + GW_EXPORTER_SIZE) || read_bindings(ssl, facts))
         return -EPROTO;
     status = read_certificate(ssl, facts);
     if (status)

@@ -13,6 +13,7 @@
 
 /* Exporter labels (RFC 8446 section 7.5) of a TLS connection. Clients are told these names. */
 #define GW_PSK_LABEL "EXPORTER-openconnect-psk"
+#define GW_BINDING_LABEL "EXPORTER-Channel-Binding"     /* RFC 9266 */
 #define GW_PROOF_KEY_LABEL "EXPORTER-ocsentry-dtls13-key"
 
 /* What the IO callbacks of a WOLFSSL object read from and write to. */
@@ -23,13 +24,14 @@ struct gw_tls_io {
     void *owner;
 };
 
-/* `exporter` and `certificate` are adjacent: together they are the payload of GW_CONNECTION_UP. */
+/* `exporter`, `finished` and `certificate` are adjacent: together they are the payload of GW_CONNECTION_UP. */
 struct gw_tls_facts {
     uint16_t version;               /* 0x0303, 0x0304 */
     uint16_t resumed;
     char cipher[48];
     size_t certificate_size;        /* bytes; 0: the peer sent none */
-    uint8_t exporter[2 * GW_EXPORTER_SIZE];     /* the pre-shared key of DTLS, and the key of its proof (dtls/proof.h) */
+    uint8_t exporter[3 * GW_EXPORTER_SIZE];     /* the pre-shared key of DTLS, the key of its proof (dtls/proof.h), the binding */
+    uint8_t finished[1 + GW_FINISHED_MAX];      /* size and bytes of the peer's Finished message */
     uint8_t certificate[GW_PEER_CERTIFICATE_MAX];   /* of the peer, DER */
 };
 

@@ -56,7 +56,7 @@ static void on_handshake_done(struct gw_connection *connection)
     event.tls_version = facts.version;
     event.resumed = facts.resumed;
     event.host = connection->host;
-    event.data_size = (uint32_t)(sizeof(facts.exporter) + facts.certificate_size);
+    event.data_size = (uint32_t)(GW_EXPORTS_SIZE + facts.certificate_size);
     memcpy(event.cipher, facts.cipher, sizeof(event.cipher));
     memcpy(event.server_name, connection->server_name, sizeof(event.server_name));
     free(connection->server_name);

@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
-from vpn_frontend.auth.oidc.token_seal import read_public_key, seal_token
+from vpn_frontend.auth.oidc.token_seal import seal_token
+from vpn_frontend.protocol.client_offer import read_p256_key
 
 DER, SPKI = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
 
@@ -30,7 +31,7 @@ def open_blob(blob, private):
 
 def test_the_client_opens_the_blob_and_nobody_else():
     private, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    recipient = read_public_key(private.public_key().public_bytes(DER, SPKI))
+    recipient = read_p256_key(private.public_key().public_bytes(DER, SPKI))
     blob = seal_token("ab12" * 16, recipient)
     assert open_blob(blob, private) == b"ab12" * 16
     assert blob != seal_token("ab12" * 16, recipient)
@@ -52,4 +53,4 @@ def test_the_client_opens_the_blob_and_nobody_else():
     ids=["empty", "junk", "P-384", "Ed25519", "RSA", "truncated", "off the curve"],
 )
 def test_other_keys_are_refused(der):
-    assert read_public_key(der) is None
+    assert read_p256_key(der) is None

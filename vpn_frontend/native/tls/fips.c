@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Whether wolfSSL is a FIPS 140 module that works. The release archive has no module: wolfSSL sells it, or gives a "FIPS Ready" one.
+ */
+#include "gateway.h"
+
+#include <stddef.h>
+#include <wolfssl/options.h>
+
+#ifdef HAVE_FIPS
+/* As <wolfssl/wolfcrypt/fips_test.h> declares them. */
+int wolfCrypt_GetStatus_fips(void);
+int wolfCrypt_GetMode_fips(void);
+int wc_RunAllCast_fips(void);
+
+#define MODE_NORMAL 1                   /* of wolfCrypt_GetMode_fips: 0 begins, 2 degraded, 3 failed */
+#endif
+
+const char *gw_fips_problem(void)
+{
+#ifdef HAVE_FIPS
+    if (wolfCrypt_GetStatus_fips())
+        return "wolfSSL's FIPS module failed its test at power-up";
+    if (wolfCrypt_GetMode_fips() != MODE_NORMAL)
+        return "wolfSSL's FIPS module is not in its normal mode";
+    if (wc_RunAllCast_fips())
+        return "wolfSSL's FIPS module failed a self-test of an algorithm";
+    return NULL;
+#else
+    return "this wolfSSL was built without FIPS: build the server with a FIPS bundle of wolfSSL (OCSENTRY_WOLFSSL)";
+#endif
+}
