@@ -313,11 +313,12 @@ NO_GROUPS: Mapping[str, Overrides] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """A certificate chain and its key in PEM, and an OCSP response in DER that is stapled."""
+    """A certificate chain and its key in PEM, or both in one PKCS #12 file, and an OCSP response in DER."""
 
     certificate: Path
     private_key: Path
-    ocsp_response: Path | None = None
+    ocsp_response: Path | None = None  # that is stapled
+    password_file: Path | None = None  # of the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +379,7 @@ class VpnSettings:
     proxy_from: tuple[Network, ...] = ()  # whose connections begin with a PROXY header
     certificate: Path = Path("server.crt")  # PEM chain
     private_key: Path = Path("server.key")
+    private_key_password_file: Path | None = None
     ocsp_response: Path | None = None  # DER, of that certificate
     certificates: tuple[CertificateFiles, ...] = ()  # more of them
     ciphers: tuple[CipherName, ...] = DEFAULT_CIPHERS
@@ -404,7 +406,8 @@ class VpnSettings:
 
     def own_certificates(self) -> tuple[CertificateFiles, ...]:
         """Those of the server itself, by preference."""
-        return (CertificateFiles(self.certificate, self.private_key, self.ocsp_response), *self.certificates)
+        own = CertificateFiles(self.certificate, self.private_key, self.ocsp_response, self.private_key_password_file)
+        return (own, *self.certificates)
 
     def every_certificate(self) -> tuple[CertificateFiles, ...]:
         """Those of the server and of its virtual hosts."""

@@ -129,7 +129,9 @@ def _validate_rules(where: str, rules: LoginRules) -> Iterable[str]:
 def _validate_certificates(settings: VpnSettings) -> Iterable[str]:
     for files in settings.every_certificate():
         try:
-            yield from certificate_problems(load_certificate(files.certificate, files.private_key))
+            yield from certificate_problems(
+                load_certificate(files.certificate, files.private_key, None, files.password_file)
+            )
         except CertificateError as error:
             yield str(error)
 

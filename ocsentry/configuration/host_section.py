@@ -34,9 +34,10 @@ class CertificatePairSection(Section):
     certificate: FilePath = Field(description="Certificate chain in PEM.")
     private_key: FilePath = Field(description="Its key, in PEM.")
     ocsp_response: OptionalPath = Field(None, description="OCSP response that is stapled, in DER. Empty: none.")
+    password_file: OptionalPath = Field(None, description="As `vpn.private_key_password_file`.")
 
     def settings(self) -> CertificateFiles:
-        return CertificateFiles(self.certificate, self.private_key, self.ocsp_response)
+        return CertificateFiles(self.certificate, self.private_key, self.ocsp_response, self.password_file)
 
 
 def _host_name(name: str) -> str:
@@ -126,7 +127,7 @@ class HostSection(Section):
 def pair_files(where: str, pairs: Sequence[CertificatePairSection]) -> Iterator[tuple[str, Path]]:
     """The files of ``certificates``, by their keys."""
     for number, pair in enumerate(pairs):
-        for key in ("certificate", "private_key", "ocsp_response"):
+        for key in ("certificate", "private_key", "ocsp_response", "password_file"):
             path = getattr(pair, key)
             if path is not None:
                 yield f"{where}.certificates.{number}.{key}", path

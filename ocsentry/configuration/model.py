@@ -135,6 +135,11 @@ class VpnSection(Section):
     )
     certificate: FilePath = _field(VPN.certificate, "Certificate chain in PEM, the server's certificate first.")
     private_key: FilePath = _field(VPN.private_key, "Private key of the certificate, in PEM.")
+    private_key_password_file: OptionalPath = _field(
+        VPN.private_key_password_file or "",
+        "File whose first line is the password of `private_key`, which may be one PKCS #12 file with `certificate`. "
+        "Empty: no password.",
+    )
     ocsp_response: OptionalPath = _field(
         VPN.ocsp_response or "",
         "OCSP response of the certificate in DER, stapled to handshakes; read again every minute. Empty: none. One "

@@ -327,7 +327,11 @@ class Server:
         vpn = self._config.vpn
         try:
             facts = await asyncio.to_thread(
-                inspect_pair, vpn.certificate, vpn.private_key, self._started.helper.read_key
+                inspect_pair,
+                vpn.certificate,
+                vpn.private_key,
+                self._started.helper.read_key,
+                vpn.private_key_password_file,
             )
         except OperatorError as error:
             return str(error)

@@ -83,10 +83,12 @@ def make_self_signed(certificate: Path, private_key: Path, names: Iterable[str],
     _write_new(certificate, signed.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
-def inspect_pair(certificate: Path, private_key: Path, read: FileReader | None = None) -> CertificateFacts:
+def inspect_pair(
+    certificate: Path, private_key: Path, read: FileReader | None = None, password_file: Path | None = None
+) -> CertificateFacts:
     """Read both files, with ``read`` if given, and check that they match. Raises ``CertificatePairError``."""
     try:
-        pair = load_certificate(certificate, private_key, read)
+        pair = load_certificate(certificate, private_key, read, password_file)
     except CertificateError as error:
         raise CertificatePairError(str(error)) from error
     return _facts(x509.load_pem_x509_certificates(pair.chain)[0])

@@ -124,7 +124,7 @@ def _certificate(config: LoadedConfig) -> Iterator[CheckResult]:
 
 def _certificate_pair(name: str, files: CertificateFiles, *, detailed: bool) -> Iterator[CheckResult]:
     try:
-        facts = inspect_pair(files.certificate, files.private_key)
+        facts = inspect_pair(files.certificate, files.private_key, None, files.password_file)
     except CertificatePairError as error:
         yield CheckResult(name, "fail", str(error), "ocsentry init --dir NEW creates a working pair")
         return

@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from vpn_frontend.gateway.locked_key import LockedKeyError, is_pkcs12, open_pkcs12, unlock_key
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -54,9 +56,22 @@ class ServerCertificate:
     ocsp: bytes = b""  # a response in DER that is stapled; empty: none
 
 
-def load_certificate(chain_file: Path, key_file: Path, read: FileReader | None = None) -> ServerCertificate:
-    """Read both files, through ``read`` if the process may not itself. Raises ``CertificateError``."""
+def load_certificate(
+    chain_file: Path, key_file: Path, read: FileReader | None = None, password_file: Path | None = None
+) -> ServerCertificate:
+    """Read the files, through ``read`` if the process may not itself. Raises ``CertificateError``.
+
+    Both may be one PKCS #12 file. ``password_file``: its first line opens that, or the key.
+    """
     chain, key = (read_file(path, read) for path in (chain_file, key_file))
+    password = None if password_file is None else read_file(password_file, read).splitlines()[:1]
+    try:
+        if chain_file == key_file and is_pkcs12(chain):
+            chain, key = open_pkcs12(chain, password[0] if password else None)
+        elif password is not None:
+            key = unlock_key(key, password[0] if password else b"")
+    except LockedKeyError as error:
+        raise CertificateError(f"{key_file}: {error}") from error
     return parse_certificate(chain, key, chain_file, key_file)
 
 

@@ -65,7 +65,7 @@ def refresh_hosts(
 
 
 def _load_certificates(files: Iterable[CertificateFiles], read: FileReader | None) -> tuple[ServerCertificate, ...]:
-    return tuple(load_certificate(one.certificate, one.private_key, read) for one in files)
+    return tuple(load_certificate(one.certificate, one.private_key, read, one.password_file) for one in files)
 
 
 def _staple(

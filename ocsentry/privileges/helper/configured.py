@@ -36,6 +36,8 @@ def _certificate_files(config: LoadedConfig) -> dict[str, Path]:
     found = {"vpn.certificate": vpn.certificate, "vpn.private_key": vpn.private_key}
     if vpn.ocsp_response is not None:
         found["vpn.ocsp_response"] = vpn.ocsp_response
+    if vpn.private_key_password_file is not None:
+        found["vpn.private_key_password_file"] = vpn.private_key_password_file
     found |= dict(pair_files("vpn", vpn.certificates))
     for host in vpn.host:
         found |= dict(host.files())
