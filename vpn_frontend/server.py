@@ -26,6 +26,7 @@ from vpn_frontend.connections.host import Host
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.descriptors import max_connections, open_descriptors
+from vpn_frontend.gateway.fips import restrict_to_fips
 from vpn_frontend.gateway.interface import (
     ChannelDown,
     ChannelUp,
@@ -111,7 +112,7 @@ class VpnServer:
         groups that are not of the configuration. ``accounting`` may refuse new sessions. ``hooks`` are told
         of sessions. ``settings_files`` are read at each login.
         """
-        self._settings = settings
+        self._settings = restrict_to_fips(settings) if settings.fips else settings
         self._engine = engine
         self._users = users
         self._methods = methods

@@ -10,6 +10,7 @@ from pyroute2 import IPRoute, NetlinkError
 
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem
 from vpn_frontend.gateway.client_authorities import load_authorities
+from vpn_frontend.gateway.fips import find_fips_problem, restrict_to_fips
 from vpn_frontend.gateway.server_certificate import CertificateError, certificate_problems, load_certificate
 from vpn_frontend.gateway.tun import MAX_NAME
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU, MIN_MTU_IPV6
@@ -100,11 +101,12 @@ def _validate_session(settings: VpnSettings) -> Iterable[str]:
 
 
 def _validate_fips(settings: VpnSettings) -> Iterable[str]:
-    if settings.fips:
-        from vpn_frontend.gateway.fips import find_fips_problem  # noqa: PLC0415 - loads the C core
-
-        if (problem := find_fips_problem()) is not None:
-            yield f"fips: {problem}"
+    if not settings.fips:
+        return
+    if (problem := find_fips_problem()) is not None:
+        yield f"fips: {problem}"
+    if not restrict_to_fips(settings).ciphers:
+        yield "ciphers: none of them is approved by FIPS 140"
 
 
 def _validate_auth(settings: VpnSettings) -> Iterable[str]:

@@ -187,8 +187,8 @@ class VpnSection(Section):
     )
     fips: Switch = _field(
         VPN.fips,
-        "Start only with a FIPS 140 module of wolfSSL that passes its self-tests. The release archive that the build "
-        "takes has none.",
+        "Start only with a FIPS 140 module of wolfSSL that passes its self-tests, and negotiate only AES-GCM suites "
+        "with ECDHE. The release archive that the build takes has none.",
     )
     profile: ProfileFile = _field(
         VPN.profile, "File with a client profile of AnyConnect (XML), which clients fetch after the login. Empty: none."
