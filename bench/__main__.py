@@ -29,6 +29,9 @@ TOPICS: dict[str, dict[str, Workload]] = {
         "handshakes": workloads.handshakes,
         "logins": workloads.logins,
         "first-logins": workloads.first_logins,
+        "certificate-logins": workloads.certificate_logins,
+        "certificate-and-password-logins": workloads.certificate_and_password_logins,
+        "code-logins": workloads.code_logins,
     },
     "One client": {f"{t}-{way}": workloads.throughput(t, way) for t in TRANSPORTS for way in WAYS},
     "The load client": {

@@ -16,7 +16,7 @@ from lab.network import SERVER_IPV4
 from lab.processes.programs import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bench.peers import Peer
     from lab.namespaces import Namespace
@@ -81,9 +81,14 @@ def start(
     dtls: bool = False,
     rate: float = 0.0,
     port: int = 9,
+    more: Sequence[str] = (),
 ) -> Program:
-    """Starts a run. ``amount``: seconds, or tunnels for ``hold``. ``rate``: Mbit/s per tunnel, 0: unlimited."""
+    """Starts a run. ``amount``: seconds, or tunnels for ``hold``. ``rate``: Mbit/s per tunnel, 0: unlimited.
+
+    ``more``: further options of the load client.
+    """
     options = ["-u", peer.user, "-p", peer.password, "-i", peer.inner_ipv4, "-o", str(port), "-r", f"{rate:g}"]
+    options += more
     command = [BINARY, *options, *(["-d"] if dtls else []), mode, SERVER_IPV4, str(threads), f"{amount:g}"]
     return Program(f"load {mode}", command, namespace)
 
@@ -141,8 +146,11 @@ def result_of(program: Program, timeout: float = _SLACK) -> RunResult:
     return RunResult(**last)
 
 
-def run(mode: str, namespace: Namespace, peer: Peer, *, threads: int, seconds: float) -> RunResult:
-    return result_of(start(mode, namespace, peer, threads=threads, amount=seconds), seconds + _SLACK)
+def run(
+    mode: str, namespace: Namespace, peer: Peer, *, threads: int, seconds: float, more: Sequence[str] = ()
+) -> RunResult:
+    started = start(mode, namespace, peer, threads=threads, amount=seconds, more=more)
+    return result_of(started, seconds + _SLACK)
 
 
 def end(program: Program) -> RunResult:

@@ -22,7 +22,7 @@ from lab.processes.resource_usage import process_tree, proportional_set_size
 from lab.server import OCSENTRY, PASSWORD, Server, ServerTemplate, make_template
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from lab.processes.programs import Program
@@ -63,7 +63,7 @@ class Peer:
 
     def __init__(self, label: str, inner_ipv4: str, folder: Path, template: ServerTemplate) -> None:
         self.label, self.inner_ipv4 = label, inner_ipv4
-        self._claim, self._folder, self._template = Claim(), folder, template
+        self._claim, self._folder, self.template = Claim(), folder, template
         self.network = Network(self._claim)
         self.host, self.second_host = self.network.add_host(), self.network.add_host()
         self._start()
@@ -146,6 +146,7 @@ class VpnPeer(Peer):
 
 class OurPeer(VpnPeer):
     server: Server
+    auth: Mapping[str, Mapping[str, object]] = {}  # tables beside the usual ones, of the next start
 
     def __init__(self, folder: Path, template: ServerTemplate) -> None:
         super().__init__("ocsentry", "10.89.0.1", folder, template)
@@ -154,7 +155,7 @@ class OurPeer(VpnPeer):
         return Server(
             self.network,
             self._folder,
-            self._template,
+            self.template,
             launcher=launcher,
             builtin_limits=False,  # they would refuse a thousand clients behind one address
             settings={
@@ -163,6 +164,7 @@ class OurPeer(VpnPeer):
                 "vpn.limits": {"max_clients": MAX_CLIENTS, "max_same_clients": 0},
                 "vpn.session": {"cookie_timeout": 300},
                 "auth": {} if remember_passwords else {"remember_passwords": 0},
+                **self.auth,
             },
         )
 
@@ -172,7 +174,7 @@ class OcservPeer(VpnPeer):
         super().__init__("ocserv", Ocserv.inner_ipv4, folder, template)
 
     def _serve(self, **_: object) -> Ocserv:
-        return Ocserv(self.network, self._folder, self._template.certificate, [USER], PASSWORD, mtu=MTU, dtls=True)
+        return Ocserv(self.network, self._folder, self.template.certificate, [USER], PASSWORD, mtu=MTU, dtls=True)
 
 
 class WireguardPeer(Peer):

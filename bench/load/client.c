@@ -79,7 +79,7 @@ static int tls_receive(WOLFSSL *tls, char *data, int size, void *context)
     return (int)taken;
 }
 
-int lc_contexts(struct lc_contexts *contexts)
+int lc_contexts(struct lc_contexts *contexts, const struct lc_target *target)
 {
     int groups[] = { WOLFSSL_ECC_SECP256R1 };
 
@@ -92,6 +92,10 @@ int lc_contexts(struct lc_contexts *contexts)
     wolfSSL_CTX_set_cipher_list(contexts->tls, "TLS13-AES256-GCM-SHA384");
     wolfSSL_CTX_SetIOSend(contexts->tls, tls_send);
     wolfSSL_CTX_SetIORecv(contexts->tls, tls_receive);
+    if (target->certificate &&
+        (wolfSSL_CTX_use_certificate_file(contexts->tls, target->certificate, WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS ||
+         wolfSSL_CTX_use_PrivateKey_file(contexts->tls, target->key, WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS))
+        return -EINVAL;
     return 0;
 }
 

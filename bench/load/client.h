@@ -25,6 +25,8 @@ struct lc_target {
     struct sockaddr_in address;
     const char *user;
     const char *password;
+    const char *certificate, *key;      /* PEM files of the client's certificate; NULL: none */
+    long users;                         /* with codes, named `user` and a number; 0: `user` alone, without a code */
     int dtls;                           /* open a UDP channel, and send over it */
 };
 
@@ -38,6 +40,7 @@ struct lc_client {
     struct lc_channel *channel;         /* owned; NULL: packets go over TLS */
     uint32_t inner_ipv4;                /* network order, after lc_open_tunnel */
     uint8_t app_id[LC_NAME];            /* names the session in a DTLS hello */
+    long login;                         /* number of this login in the run */
     int offered_dtls;                   /* the server gave an app_id */
     size_t out_size, in_at, in_size;
     int gather;                         /* records stay in `out` until lc_flush */
@@ -45,7 +48,7 @@ struct lc_client {
     uint8_t out[LC_BUFFER], in[LC_BUFFER];
 };
 
-int lc_contexts(struct lc_contexts *contexts);
+int lc_contexts(struct lc_contexts *contexts, const struct lc_target *target);
 
 void lc_init(struct lc_client *client);
 int lc_connect(struct lc_client *client, const struct lc_target *target);

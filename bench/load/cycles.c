@@ -12,6 +12,7 @@ int job_open_client(struct lc_client *client, enum job_depth depth)
     int error;
 
     lc_init(client);
+    client->login = atomic_fetch_add(&job.logins_begun, 1);
     error = lc_connect(client, &job.target);
     if (!error && depth >= DEPTH_HANDSHAKE)
         error = lc_handshake(client, &job.contexts, &job.target);

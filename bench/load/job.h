@@ -26,7 +26,7 @@ struct job {
     uint16_t port;                      /* destination port of inner packets */
     sem_t logins;                       /* limits concurrent logins to what servers allow one user */
     pthread_barrier_t ready;            /* traffic begins when all tunnels are open */
-    atomic_long count, failed, bytes, asked, taken, opened;
+    atomic_long logins_begun, count, failed, bytes, asked, taken, opened;
     atomic_int stopped;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * load [-d] [-u USER] [-p PASSWORD] [-i INNER] [-o PORT] [-r MBITS] MODE ADDRESS THREADS AMOUNT
+ * load [-d] [-u USER] [-p PASSWORD] [-c CERTIFICATE] [-k KEY] [-t USERS] [-i INNER] [-o PORT] [-r MBITS] MODE ADDRESS
+ *      THREADS AMOUNT
  *
  *   connect    TCP connections to port 443, reset at once, for AMOUNT seconds
  *   handshake  full TLS handshakes, for AMOUNT seconds
@@ -13,6 +14,7 @@
  *   hello      DTLS 1.2 ClientHellos that name no session, as fast as possible, for AMOUNT seconds
  *
  *   -d  packets go over DTLS     -r  Mbit/s per tunnel; default: unlimited
+ *   -c, -k  PEM files of a client certificate     -t  number of users with codes, from USER and 0 on; each logs in three times
  *
  * Prints JSON lines: {"open"} when tunnels are up, in push and pull {"at", "count", "bytes", "asked", "cpu"} four times a
  * second from then on, and at the end {"count", "failed", "seconds", "bytes", "asked"}. One thread per tunnel, with blocking calls.
@@ -153,7 +155,8 @@ static void raise_limits(void)
 
 static int usage(void)
 {
-    fprintf(stderr, "load [-d] [-u USER] [-p PASSWORD] [-i INNER] [-o PORT] [-r MBITS] MODE ADDRESS THREADS AMOUNT\n");
+    fprintf(stderr, "load [-d] [-u USER] [-p PASSWORD] [-c CERTIFICATE] [-k KEY] [-t USERS] [-i INNER] [-o PORT] [-r MBITS] "
+                    "MODE ADDRESS THREADS AMOUNT\n");
     return 2;
 }
 
@@ -162,18 +165,21 @@ static int read_options(int argc, char **argv)
     int option;
 
     job.target.user = job.target.password = "";
-    while ((option = getopt(argc, argv, "du:p:i:o:r:")) != -1) {
+    while ((option = getopt(argc, argv, "du:p:c:k:t:i:o:r:")) != -1) {
         switch (option) {
         case 'd': job.target.dtls = 1; break;
         case 'u': job.target.user = optarg; break;
         case 'p': job.target.password = optarg; break;
+        case 'c': job.target.certificate = optarg; break;
+        case 'k': job.target.key = optarg; break;
+        case 't': job.target.users = atol(optarg); break;
         case 'i': job.inner = inet_addr(optarg); break;
         case 'o': job.port = (uint16_t)atoi(optarg); break;
         case 'r': job.rate = atof(optarg); break;
         default: return -1;
         }
     }
-    return optind;
+    return !job.target.certificate == !job.target.key ? optind : -1;
 }
 
 int main(int argc, char **argv)
@@ -190,7 +196,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     raise_limits();
     wolfSSL_Init();
-    if (lc_contexts(&job.contexts))
+    if (lc_contexts(&job.contexts, &job.target))
         return 1;
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
         if (!strcmp(modes[i].name, argv[first])) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #define _GNU_SOURCE
 #include "client.h"
+#include "totp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -86,15 +87,22 @@ static int answer_form(struct lc_client *client, const struct lc_target *target,
 {
     int name = strstr(answer, "name=\"username\"") != NULL;
     int secret = strstr(answer, "name=\"password\"") != NULL;
-    char body[1024];
+    int coded = strstr(answer, "name=\"secondary_password\"") != NULL;
+    char body[1024], user[64], code[LC_CODE] = "";
 
-    if (!name && !secret)
+    if (!name && !secret && !coded)
         return -EPROTO;
+    if (coded && (!target->users || lc_totp(client->login / target->users % LC_CODES - 1, code)))
+        return -EPROTO;
+    snprintf(user, sizeof user, "%s", target->user);
+    if (target->users)
+        snprintf(user, sizeof user, "%s%ld", target->user, client->login % target->users);
     snprintf(body, sizeof body,
              "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<config-auth client=\"vpn\" type=\"auth-reply\">"
-             "<version who=\"vpn\">v9.01</version><device-id>linux-64</device-id><auth>%s%s%s%s%s%s</auth></config-auth>",
-             name ? "<username>" : "", name ? target->user : "", name ? "</username>" : "",
-             secret ? "<password>" : "", secret ? target->password : "", secret ? "</password>" : "");
+             "<version who=\"vpn\">v9.01</version><device-id>linux-64</device-id><auth>%s%s%s%s%s%s%s%s%s</auth></config-auth>",
+             name ? "<username>" : "", name ? user : "", name ? "</username>" : "",
+             secret ? "<password>" : "", secret ? target->password : "", secret ? "</password>" : "",
+             coded ? "<secondary_password>" : "", code, coded ? "</secondary_password>" : "");
     return post(client, "/auth", body, answer);
 }
 

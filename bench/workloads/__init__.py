@@ -7,7 +7,14 @@ from bench.workloads.fairness import greedy_uploader, slow_reader
 from bench.workloads.floods import connect_flood, hello_flood
 from bench.workloads.independence import independence
 from bench.workloads.limits import limits
-from bench.workloads.logins import first_logins, handshakes, logins
+from bench.workloads.logins import (
+    certificate_and_password_logins,
+    certificate_logins,
+    code_logins,
+    first_logins,
+    handshakes,
+    logins,
+)
 from bench.workloads.loss import datagram_loss
 from bench.workloads.memory import memory
 from bench.workloads.openconnect import latency, throughput
@@ -15,6 +22,9 @@ from bench.workloads.saturation import pull, push
 
 __all__ = [
     "block",
+    "certificate_and_password_logins",
+    "certificate_logins",
+    "code_logins",
     "connect_flood",
     "datagram_loss",
     "first_logins",
