@@ -24,7 +24,7 @@ SOAK_SECONDS ?= 3600
 HOSTILE_ROUNDS ?= 20
 
 PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates libseccomp2 libnftables1
-TEST_PACKAGES := openconnect iputils-ping nftables procps systemd slapd libpam-wrapper libpam-oath oathtool freeradius strace postgresql ocserv
+TEST_PACKAGES := openconnect iputils-ping nftables procps systemd slapd libpam-wrapper libpam-oath oathtool freeradius strace postgresql prometheus ocserv
 BENCH_PACKAGES := iperf3 wireguard-go wireguard-tools libuv1-dev
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 NATIVE_SOURCES := $(shell find sentry_engine/native vpn_frontend/native sentry_engine/wolfsentry/native -name "*.[ch]" -o -name "*.py")

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
+from admin_api.metrics.event_counts import EventCounts
 from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class EventHub:
         self.keep_decisions: float | None = None  # seconds
         self.counts: Counter[str] = Counter()  # events by kind since the start
         self.dropped = 0  # events that listeners missed
+        self.counts = EventCounts()
 
     def emit(self, kind: str, **fields: object) -> None:
         self.emit_at(self._clock.wall(), kind, **fields)
@@ -68,6 +70,7 @@ class EventHub:
         self.counts[kind] += 1
         event = ServerEvent(kind, at, fields, self._number)
         self._kept.append(event)
+        self.counts.count(kind, fields)
         if kind in DECISIONS or "verdict" in fields:
             self._decisions.append(event)
         for listener in self._listeners:

@@ -11,6 +11,8 @@ from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
 from admin_api.enforcement.rule_listing import RuleListing
 from admin_api.http.request_metrics import RequestMetrics
 from admin_api.http.throttle import Throttle
+from admin_api.metrics.facts import ServerFacts
+from admin_api.metrics.login_metrics import LoginMetrics
 from admin_api.long_operations import Operations
 from admin_api.ports import NoFeeds
 from admin_api.time_series import TimeSeries
@@ -51,6 +53,8 @@ class Services:
     kernel: KernelFilter = field(default_factory=NoKernelFilter)
     throttle: Throttle = field(default_factory=Throttle)
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
+    login_metrics: LoginMetrics = field(default_factory=LoginMetrics)
+    facts: ServerFacts = field(default_factory=ServerFacts)
     hosts: Collection[str] = ()
     feeds: FeedControl = field(default_factory=NoFeeds)
     time_series: TimeSeries = field(default_factory=TimeSeries)

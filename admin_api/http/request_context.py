@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from admin_api.http.problems import ApiError, ProblemKind, problem_response, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -47,12 +47,13 @@ class RequestContext:
         request_id = secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
         began = time.monotonic()
-        status = 0
+        status, streamed = 0, False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, streamed
             if message["type"] == "http.response.start":
                 status = message["status"]
+                streamed = _is_event_stream(message.get("headers", []))
                 message["headers"] = _complete(message.get("headers", []), request_id)
             await send(message)
 
@@ -70,7 +71,11 @@ class RequestContext:
             failure = ApiError(ProblemKind.INTERNAL, "The server failed while answering")
             await problem_response(scope, failure)(scope, receive, send_with_headers)
         finally:
-            self._metrics.count(scope["method"], status, time.monotonic() - began)
+            self._metrics.count(scope["method"], status, time.monotonic() - began, streamed=streamed)
+
+
+def _is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
 
 
 def _complete(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:

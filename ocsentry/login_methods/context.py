@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ocsentry.privileges.helper.client import Helper
     from ocsentry.privileges.pam.client import PamHelper
     from ocsentry.user_files.oath_factors import OathUsers
+    from vpn_frontend.auth.supervised_method import Observe
     from vpn_frontend.ports import EventSink, UserDirectory
 
 
@@ -23,6 +24,7 @@ class MethodContext:
     """``helper`` and ``pam`` do what needs privileges: the server has given its own up.
 
     ``totp_key`` was read before that. ``users`` are all users; ``None``: those of the store.
+    ``observe`` is told every outcome of a method.
     """
 
     config: LoadedConfig
@@ -33,6 +35,7 @@ class MethodContext:
     pam: PamHelper | None = None
     users: UserDirectory | None = None
     one_time: OathUsers | None = None  # users of a file with one-time passwords
+    observe: Observe = lambda *_: None
 
     @property
     def directory(self) -> UserDirectory:

@@ -57,7 +57,7 @@ async def open_methods(context: MethodContext) -> AsyncIterator[OpenMethods]:
         pages: BrowserPages | None = None
         for name in context.config.vpn.method_names():
             method = await opened.enter_async_context(METHODS[name](context))
-            methods[name] = supervise(method, context.events)
+            methods[name] = supervise(method, context.events, context.observe)
             if isinstance(method, OidcMethod):
                 pages = method.pages
         yield OpenMethods(methods, pages)

@@ -72,6 +72,11 @@ class FeedRefresher:
     def problem_of(self, feed_id: str) -> str:
         return self._problems.get(feed_id, "")
 
+    def downloaded_at(self) -> dict[str, float]:
+        """Returns when the copy of each list was downloaded (Unix time), by the id of its rule."""
+        kept = {feed.id: kept_at(feed, self._folder) for feed in self._current_feeds()}
+        return {name: path.stat().st_mtime for name, path in kept.items() if path is not None and path.is_file()}
+
     def _refresh(self, feed: FeedRule, now: float) -> Refresh:
         self._folder.mkdir(parents=True, exist_ok=True)
         result = refresh_feed(feed, self._folder, self._fetcher, self._max_bytes)

@@ -23,6 +23,8 @@ from admin_api.enforcement.kernel_filter import NoKernelFilter
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.retention import RETENTION_INTERVAL, remove_old_rows
+from admin_api.metrics.facts import ServerFacts
+from admin_api.metrics.login_metrics import LoginMetrics
 from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.server import ApiServer
 from admin_api.services import Services
@@ -45,6 +47,7 @@ from ocsentry.privileges.reports import HelperWatch
 from ocsentry.rule_sources.feed_download import HttpFetcher
 from ocsentry.rule_sources.feed_refresher import FeedRefresher
 from ocsentry.rule_sources.watcher import RuleWatcher
+from ocsentry.runtime import metric_facts
 from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.load_progress import LoadProgress
@@ -87,6 +90,7 @@ class Server:
         self._started = started
         self._progress = LoadProgress(log, time.monotonic)
         self._hub = EventHub()
+        self._login_metrics, self._facts = LoginMetrics(), ServerFacts()
         self._events = LoggingEventSink(log, self._hub, time.monotonic)
         self._routes = RouteWatch(tun_device(config.vpn), self._events)
         self._helper_watch = HelperWatch(started.helper, self._events)
@@ -140,12 +144,14 @@ class Server:
             self._kernel.start()
             self._made.push_async_callback(self._kernel.stop)
         await self._open_vpn()
+        await self._read_facts()
         await self._open_api()
         self._tasks.append(asyncio.create_task(self._watch_rules(), name="watcher of the rule files"))
         self._repeat("claim of the database", CLAIM_INTERVAL, self._renew_claim)
         self._repeat("routes to clients", ROUTE_INTERVAL, self._routes.look)
         self._repeat("penalties", PENALTY_INTERVAL, self._save_engine_state)
         self._repeat("feeds", FEED_INTERVAL, self._refresh_feeds)
+        self._repeat("facts of metrics", metric_facts.INTERVAL, self._read_facts)
         if config.vpn.has_short_lived_files:
             self._repeat("revocation lists and OCSP responses", SHORT_LIVED_INTERVAL, self._refresh_short_lived)
         retention = values.store.retention.times()
@@ -239,6 +245,7 @@ class Server:
             started.pam,
             files.directory,
             files.one_time,
+            self._login_metrics,
         )
         opened = await self._made.enter_async_context(open_methods(context))
         accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
@@ -283,6 +290,8 @@ class Server:
             },
             gateway_stats=self._vpn.stats,
             kernel=self._kernel,
+            login_metrics=self._login_metrics,
+            facts=self._facts,
             hosts=self._config.values.admin.hosts,
             feeds=self._feed_refresher,
             totp=TotpIssuer.with_key(self._started.totp_key, self._config.vpn.auth.totp.issuer),
@@ -319,6 +328,10 @@ class Server:
                 self._events.emit(LogEvent.FEED_FAILED, feed=result.feed, error=result.problem)
             elif result.changed:
                 self._events.emit(LogEvent.FEED_UPDATED, feed=result.feed, entries=result.entries)
+
+    async def _read_facts(self) -> None:
+        read = self._started.helper.read_key
+        await self._control.run(metric_facts.read_facts, self._config, self._feed_refresher, read, self._facts)
 
     async def _emit_decisions(self) -> None:
         self._decision_events.emit_new(time.monotonic())

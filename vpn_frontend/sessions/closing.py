@@ -123,6 +123,8 @@ class SessionCloser:
             reason=session.close_reason.value,
             rx_bytes=session.counters.rx_bytes,
             tx_bytes=session.counters.tx_bytes,
+            dtls_rx_bytes=session.counters.dtls_rx_bytes,
+            dtls_tx_bytes=session.counters.dtls_tx_bytes,
             duration=duration,
         )
 

@@ -46,12 +46,13 @@ def _certificate_files(config: LoadedConfig) -> dict[str, Path]:
 
 def _secret_files(config: LoadedConfig) -> dict[str, Path]:
     """Files that the server reads once it has given its privileges up, by their keys."""
-    auth = config.values.auth
+    auth, admin = config.values.auth, config.values.admin
     ldap, radius = auth.ldap, auth.radius
     named = {"auth.ldap.password_file": ldap.password_file, "auth.ldap.ca": ldap.ca}
     named["auth.oidc.client_secret_file"] = auth.oidc.client_secret_file
     named["auth.oidc.client_key_file"] = auth.oidc.client_key_file
     named |= {"auth.ocpasswd_file": auth.ocpasswd_file, "auth.oath_file": auth.oath_file}
+    named |= {"admin.certificate": admin.certificate, "admin.private_key": admin.private_key}
     named |= dict(auth.certificate.files())
     named |= {f"auth.radius.servers.{number}": server.secret_file for number, server in enumerate(radius.servers)}
     return {key: path for key, path in named.items() if path is not None}

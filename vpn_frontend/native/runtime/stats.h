@@ -21,6 +21,13 @@
     X(handshakes_failed) \
     X(handshakes_timed_out) \
     X(handshakes_over_budget)   /* over finite fields (DHE), beyond GW_DHE_PER_SECOND: closed */ \
+    X(handshake_10ms)           /* TLS handshakes by time since the accept: at most 10 ms, */ \
+    X(handshake_25ms)           /* 25 ms and more than the one before, */ \
+    X(handshake_50ms) \
+    X(handshake_100ms) \
+    X(handshake_250ms) \
+    X(handshake_1000ms) \
+    X(handshake_microseconds)   /* of all of them together */ \
     X(rekeys)                   /* of TLS 1.3 channels, by us */ \
     X(links_reset) \
     X(links_stalled) \

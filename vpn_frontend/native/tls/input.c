@@ -37,6 +37,23 @@ static void find_local_address(struct gw_connection *connection)
         memcpy(connection->local, &((const struct sockaddr_in6 *)&local)->sin6_addr, 16);
 }
 
+static void count_handshake(struct gw_worker *worker, uint64_t took, bool resumed)
+{
+    static const struct { uint64_t at_most; enum gw_stat stat; } buckets[] = {
+        { 10 * GW_MS, GW_STAT_handshake_10ms },   { 25 * GW_MS, GW_STAT_handshake_25ms },
+        { 50 * GW_MS, GW_STAT_handshake_50ms },   { 100 * GW_MS, GW_STAT_handshake_100ms },
+        { 250 * GW_MS, GW_STAT_handshake_250ms }, { 1000 * GW_MS, GW_STAT_handshake_1000ms },
+    };
+
+    gw_count(worker, resumed ? GW_STAT_handshakes_resumed : GW_STAT_handshakes_done);
+    gw_add(&worker->stats[GW_STAT_handshake_microseconds], took / (GW_MS / 1000));
+    for (size_t i = 0; i < sizeof(buckets) / sizeof(buckets[0]); i++)
+        if (took <= buckets[i].at_most) {
+            gw_count(worker, buckets[i].stat);
+            return;
+        }
+}
+
 static void on_handshake_done(struct gw_connection *connection)
 {
     struct gw_tls_facts facts;
@@ -50,7 +67,7 @@ static void on_handshake_done(struct gw_connection *connection)
     find_local_address(connection);
     gw_tls_hosts_release(connection->hosts);
     connection->hosts = NULL;
-    gw_count(connection->worker, facts.resumed ? GW_STAT_handshakes_resumed : GW_STAT_handshakes_done);
+    count_handshake(connection->worker, gw_clock_now() - connection->opened, facts.resumed);
     connection->state = GW_CONNECTION_PRE_TUNNEL;
     connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
     event.tls_version = facts.version;
