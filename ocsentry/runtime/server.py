@@ -47,7 +47,7 @@ from ocsentry.privileges.reports import HelperWatch
 from ocsentry.rule_sources.feed_download import HttpFetcher
 from ocsentry.rule_sources.feed_refresher import FeedRefresher
 from ocsentry.rule_sources.watcher import RuleWatcher
-from ocsentry.runtime import metric_facts
+from ocsentry.runtime import memory, metric_facts
 from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.load_progress import LoadProgress
@@ -151,6 +151,7 @@ class Server:
         self._repeat("routes to clients", ROUTE_INTERVAL, self._routes.look)
         self._repeat("penalties", PENALTY_INTERVAL, self._save_engine_state)
         self._repeat("feeds", FEED_INTERVAL, self._refresh_feeds)
+        self._repeat("memory", memory.INTERVAL, memory.MemoryRelease(self._policy_size, self._control.run).look)
         self._repeat("facts of metrics", metric_facts.INTERVAL, self._read_facts)
         if config.vpn.has_short_lived_files:
             self._repeat("revocation lists and OCSP responses", SHORT_LIVED_INTERVAL, self._refresh_short_lived)
@@ -328,6 +329,10 @@ class Server:
                 self._events.emit(LogEvent.FEED_FAILED, feed=result.feed, error=result.problem)
             elif result.changed:
                 self._events.emit(LogEvent.FEED_UPDATED, feed=result.feed, entries=result.entries)
+
+    def _policy_size(self) -> tuple[int, int]:
+        status = self._enforcement.status()
+        return status.version, status.rules
 
     async def _read_facts(self) -> None:
         read = self._started.helper.read_key

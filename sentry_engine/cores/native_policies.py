@@ -13,12 +13,14 @@ from pathlib import Path
 from sentry_engine.cores.native_columns import PlanColumns, write_columns
 from sentry_engine.cores.native_library import ffi, lib
 from sentry_engine.cores.native_types import CorePointer, InForcePointer, Null, PolicyPointer
+from sentry_engine.cores.packed_names import PackedNames
 from sentry_engine.cores.plan import Plan, PlanError, Tier
 from sentry_engine.cores.policy_file import PolicyMetadata, read_policy_file, write_policy_file
 from sentry_engine.verdict import NO_RULE
 
 REMEMBERED_PLANS = 1_024  # whose rule ids are kept for answers in flight
-MAX_REMEMBERED_NAMES = 65_536  # of all plans but the newest
+MAX_REMEMBERED_NAMES = 65_536  # of all plans but the newest two
+MAX_PLAIN_NAMES = 4_096  # of a replaced plan; more are packed
 RETIRE_SECONDS = 1.0  # to wait for readers, which take a microsecond unless preempted
 POLL_SECONDS = 0.0002
 
@@ -126,7 +128,7 @@ class PolicySlots:
             names += len(ids)
             if at == REMEMBERED_PLANS or (at and names > MAX_REMEMBERED_NAMES):
                 break
-            known[older] = ids
+            known[older] = PackedNames(ids) if len(ids) > MAX_PLAIN_NAMES and not isinstance(ids, PackedNames) else ids
         return known
 
 
