@@ -25,6 +25,7 @@ from admin_api.feeds.endpoints import router as feeds
 from admin_api.groups.endpoints import router as groups
 from admin_api.health.endpoints import root
 from admin_api.health.endpoints import router as health
+from admin_api.health.metrics import make_registry
 from admin_api.http.body_limit import BodyLimit
 from admin_api.http.host_check import HostCheck
 from admin_api.http.methods import HeadRequests
@@ -38,7 +39,6 @@ from admin_api.http.request_limit import RequestLimit
 from admin_api.idempotency import Idempotency
 from admin_api.openapi import describe
 from admin_api.operations.endpoints import router as operations
-from admin_api.metrics.collector import make_registry
 from admin_api.penalties.endpoints import router as penalties
 from admin_api.policy.endpoints import router as policy
 from admin_api.rules.endpoints import router as rules

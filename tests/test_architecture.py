@@ -28,7 +28,7 @@ FLOORS = {
         "connections", "testing", "validation", "server",
     ),
     "admin_api": (
-        "clock", "log_events", "ports", "http", "session_settings", "connections", "event_hub", "store",
+        "clock", "log_events", "ports", "http", "session_settings", "connections", "metrics", "event_hub", "store",
         "second_factors", "workers", "retention",
         "token_uses", "enforcement", "long_operations", "time_series", "services", "dependencies", "authentication",
         "idempotency", "audit", "blocks", "operations", "events", "groups", "penalties", "policy", "rules", "feeds",

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
+from admin_api.health.session_metrics import SessionMetrics
 from admin_api.metrics.gateway import gateway_metrics
-from admin_api.metrics.sessions import SessionMetrics
 from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:

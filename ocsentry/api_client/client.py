@@ -57,17 +57,24 @@ class ApiClient:
         """Change what a merge patch names, whatever the rest is meanwhile."""
         return self._ask("PATCH", resource, body=patch, query=query, headers=ANY_VERSION)
 
+    def put(self, resource: str, body: object, etag: str, **query: object) -> Any:  # noqa: ANN401
+        """Replace what still has ``etag``."""
+        return self._ask("PUT", resource, body=body, query=query, headers={"If-Match": etag})
+
     def delete(self, resource: str, **query: object) -> Any:  # noqa: ANN401
         return self._ask("DELETE", resource, query=query, headers=ANY_VERSION)
 
     def items(self, resource: str, **query: object) -> list[dict[str, Any]]:
         """Returns all rows of a list, read page by page."""
-        rows: list[dict[str, Any]] = []
+        return list(self.each(resource, **query))
+
+    def each(self, resource: str, **query: object) -> Iterator[dict[str, Any]]:
+        """Yields the rows of a list. A page is read when its first row is wanted."""
         for _ in range(MAX_PAGES):
             page = self.get(resource, limit=PAGE, **query)
-            rows += page["items"]
+            yield from page["items"]
             if not page.get("next_cursor"):
-                return rows
+                return
             query["cursor"] = page["next_cursor"]
         raise ClientError(f"{resource}: more than {MAX_PAGES * PAGE} rows")
 

@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocsentry.cli import blocks, groups, imports, ocserv_tools, rules, service, sessions, tokens, users
+from ocsentry.cli import (
+    archive,
+    blocks,
+    groups,
+    history,
+    imports,
+    ocserv_tools,
+    rules,
+    service,
+    sessions,
+    tokens,
+    top,
+    users,
+)
 from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, run
 
 if TYPE_CHECKING:
@@ -28,7 +41,10 @@ def build_app() -> typer.Typer:
     )
     app.callback(no_args_is_help=True)(_root)
     service.add_commands(app)
+    top.add_commands(app)
+    history.add_commands(app)
     blocks.add_commands(app)
+    archive.add_commands(app)
     _add_group(app, rules.group(), "rules", "rule")
     _add_group(app, sessions.group(), "sessions", "session")
     _add_group(app, users.group(), "user", "users")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocsentry.cli.invocation import CommandError, render_table
+from ocsentry.cli.invocation import CommandError
+from ocsentry.cli.tables import render_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from admin_api.http.values import parse_network
+from ocsentry.cli.completion import complete_blocks
 from ocsentry.cli.durations import parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 from vpn_frontend.settings import Network
@@ -69,7 +70,12 @@ def block(
 
 def unblock(
     cli: Invocation,
-    target: Annotated[str, typer.Argument(metavar="CIDR", help="The address or network, or the block's id.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="CIDR", help="The address or network, or the block's id.", autocompletion=complete_blocks
+        ),
+    ],
 ) -> None:
     """Remove a block."""
     found = _find(cli.server, target)

@@ -17,13 +17,14 @@ from ocsentry.cli.assignments import (
     show_effective,
     tell_change,
 )
+from ocsentry.cli.completion import complete_groups
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 COLUMNS = ("name", "source", "label", "members", "note")
 ATTRIBUTES: dict[str, type[object]] = {"label": str, "note": str}
 PLAIN = ("banner", "profile", "expires_at")
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The group's name.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The group's name.", autocompletion=complete_groups)]
 
 
 def group() -> typer.Typer:

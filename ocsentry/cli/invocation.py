@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from typer._click.exceptions import NoArgsIsHelpError
 
+from ocsentry.cli.tables import print_table
 from ocsentry.errors import OperatorError, describe_os_error
 
 if TYPE_CHECKING:
@@ -101,32 +102,15 @@ class Invocation:
 
     def emit_table(self, rows: Sequence[dict[str, Any]], columns: Iterable[str], empty: str) -> None:
         """Print ``rows`` as a JSON array, or as a table of the named columns."""
-        self.emit(list(rows), render_table(rows, tuple(columns)) if rows else empty)
+        if rows and not self.as_json:
+            print_table(rows, tuple(columns))
+        else:
+            self.emit(list(rows), empty)
 
 
-def render_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    """Returns the table as text, each column as wide as its widest cell."""
-    cells = [[column.upper().replace("_", " ") for column in columns]]
-    cells += [[_cell(row.get(column)) for column in columns] for row in rows]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
-    )
-
-
-def count(number: int, noun: str) -> str:
-    """Returns ``1 session``, ``2 sessions``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _cell(value: object) -> str:
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value)) or "-"
-    return str(value)
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Returns ``1 session``, ``2 sessions``. ``plural``: of a noun that takes no s."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocsentry.cli import rule_exchange, rule_versions
-from ocsentry.cli.invocation import CommandError, Invocation, command, count, render_table
+from ocsentry.cli import rule_changes, rule_exchange, rule_versions
+from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.tables import render_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,7 @@ def group() -> typer.Typer:
     command(app, "reload")(reload)
     command(app, "list")(list_rules)
     command(app, "simulate")(simulate)
+    rule_changes.add_commands(app)
     rule_exchange.add_commands(app)
     rule_versions.add_commands(app)
     command(app, "schema")(schema)

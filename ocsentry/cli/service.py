@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``init``, ``serve``, ``doctor``, ``status``, ``events``: set up, run and watch the server."""
+"""``init``, ``serve``, ``doctor``, ``status``: set up, run and check the server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ def add_commands(app: typer.Typer) -> None:
     command(app, "serve")(serve)
     command(app, "doctor")(doctor)
     command(app, "status")(status)
-    command(app, "events")(events)
 
 
 def init(
@@ -163,21 +162,3 @@ def _sources_of(names: Sequence[str]) -> str:
     files = sum(not name.startswith(DOCUMENT_PREFIX) for name in names)
     sources = [count(files, "file")] * bool(files) + ["the API"] * (files < len(names))
     return f" from {' and '.join(sources)}" if sources else ""
-
-
-def events(
-    cli: Invocation,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Show events as they happen, until interrupted.")
-    ] = False,
-) -> None:
-    """Show the latest events: logins, sessions, blocks, changes of policy."""
-    stream = cli.server.stream("events") if follow else cli.server.stream("events", after="all", follow=False)
-    for event in stream:
-        if follow or event["kind"] != "gap":
-            cli.emit(event, _event_line(event))
-
-
-def _event_line(event: dict[str, Any]) -> str:
-    fields = " ".join(f"{key}={value}" for key, value in event["fields"].items() if value not in (None, ""))
-    return f"{event['at']}  {event['kind']}  {fields}"

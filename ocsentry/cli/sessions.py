@@ -3,14 +3,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Any
 
 import typer
 
+from ocsentry.cli.completion import complete_sessions, complete_users
 from ocsentry.cli.durations import format_bytes
 from ocsentry.cli.invocation import CommandError, ConfigOption, Invocation, JsonOption, command
+from ocsentry.cli.tables import show_cell
 
+HISTORY_COLUMNS = ("user", "address", "ipv4", "started_at", "ended_at", "end_reason", "transport", "received", "sent")
 COLUMNS = ("id", "user", "address", "ipv4", "ipv6", "state", "transport", "started_at", "received", "sent")
+
+
+IdArgument = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The session's id, or its first characters.", autocompletion=complete_sessions),
+]
 
 
 def group() -> typer.Typer:
@@ -23,29 +33,55 @@ def group() -> typer.Typer:
             list_sessions(context.obj)
 
     command(app, "list")(list_sessions)
+    command(app, "show")(show)
+    command(app, "history")(history)
     command(app, "kill")(kill)
     return app
 
 
 def list_sessions(cli: Invocation) -> None:
     """List the live sessions."""
-    rows = cli.server.items("sessions")
+    _emit_sessions(cli, cli.server.items("sessions"), COLUMNS)
+
+
+def history(
+    cli: Invocation,
+    user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only of this user.", autocompletion=complete_users)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="The latest N.")] = 50,
+) -> None:
+    """List past and live sessions, newest first, with their ends and what they carried."""
+    _emit_sessions(cli, list(islice(cli.api.each("sessions/history", user=user), limit)), HISTORY_COLUMNS)
+
+
+def show(cli: Invocation, session: IdArgument) -> None:
+    """Show everything about a live session."""
+    found = cli.server.get(f"sessions/{_find(cli, session)}")
+    facts = {key: value for key, value in found.items() if key != "counters"} | found["counters"]
+    width = max(map(len, facts))
+    cli.emit(found, "\n".join(f"{key:{width}}  {show_cell(value)}" for key, value in facts.items()))
+
+
+def _emit_sessions(cli: Invocation, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     for row in [] if cli.as_json else rows:
         counters = row.get("counters") or row
         row["received"], row["sent"] = (format_bytes(counters.get(key, 0)) for key in ("rx_bytes", "tx_bytes"))
-    cli.emit_table(rows, COLUMNS, "no sessions")
+    cli.emit_table(rows, columns, "no sessions")
 
 
-def kill(
-    cli: Invocation,
-    session: Annotated[str, typer.Argument(metavar="ID", help="The session's id, or its first characters.")],
-) -> None:
+def kill(cli: Invocation, session: IdArgument) -> None:
     """End a session. Its client is told, and its cookie becomes invalid."""
-    matching = [row["id"] for row in cli.server.items("sessions") if row["id"].startswith(session)]
+    target = _find(cli, session)
+    cli.server.delete(f"sessions/{target}")
+    cli.emit({"id": target}, f"ended session {target}")
+
+
+def _find(cli: Invocation, session: str) -> str:
+    """Returns the id that ``session`` is, or begins. Raises ``CommandError`` if it is none, or not one alone."""
+    matching = [str(row["id"]) for row in cli.server.items("sessions") if row["id"].startswith(session)]
     if not matching:
         raise CommandError(f"there is no session {session}")
     if len(matching) > 1 and session not in matching:
         raise CommandError(f"{session} matches the ids of {len(matching)} sessions")
-    target = session if session in matching else matching[0]
-    cli.server.delete(f"sessions/{target}")
-    cli.emit({"id": target}, f"ended session {target}")
+    return session if session in matching else matching[0]

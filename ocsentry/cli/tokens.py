@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ocsentry.cli.completion import complete_tokens
 from ocsentry.cli.durations import parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command
 
@@ -74,7 +75,10 @@ def list_tokens(cli: Invocation) -> None:
     cli.emit_table(rows, COLUMNS, "no tokens")
 
 
-def revoke(cli: Invocation, token: Annotated[str, typer.Argument(metavar="ID", help="The token's id.")]) -> None:
+def revoke(
+    cli: Invocation,
+    token: Annotated[str, typer.Argument(metavar="ID", help="The token's id.", autocompletion=complete_tokens)],
+) -> None:
     """Revoke a token at once."""
     cli.api.delete(f"tokens/{token}")
     cli.emit({"id": token}, f"revoked token {token}")

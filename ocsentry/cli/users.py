@@ -19,6 +19,7 @@ from ocsentry.cli.assignments import (
     show_effective,
     tell_change,
 )
+from ocsentry.cli.completion import complete_users
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ PLAIN = ("banner", "profile")
 BATCH = 1_000  # users in one request
 MAX_PASSWORD_BYTES = 1024  # of standard input; the login form accepts no longer passwords
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.", autocompletion=complete_users)]
 StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 
