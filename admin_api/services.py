@@ -21,9 +21,10 @@ from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.settings import VpnSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
+    from admin_api.enforcement.reports import ReloadReport
     from admin_api.enforcement.service import Enforcement
     from admin_api.event_hub import EventHub
     from admin_api.ports import FeedControl, GatewayStats, LiveSessions, ReadinessCheck
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 class Services:
     """``checks``: further readiness checks by name. ``gateway_stats``: returns the gateway's counters.
 
-    ``hosts``: the names by which clients may call the API over TCP. ``totp``: what enrols users for one-time passwords;
+    ``hosts``: the names by which clients may call the API over TCP, in lower case. ``reload``: of the configuration;
+    ``None``: no server runs. ``needs_restart``: changed keys that wait for one.
+    ``totp``: what enrols users for one-time passwords;
     ``None``: there is no key. ``settings``: of groups and users, the VPN's own.
     """
 
@@ -58,6 +61,8 @@ class Services:
     hosts: Collection[str] = ()
     feeds: FeedControl = field(default_factory=NoFeeds)
     time_series: TimeSeries = field(default_factory=TimeSeries)
+    reload: Callable[[str], Awaitable[ReloadReport]] | None = None
+    needs_restart: Callable[[], Sequence[str]] = tuple
     totp: TotpIssuer | None = None
     settings: SettingsResolver = field(default_factory=lambda: SettingsResolver(VpnSettings()))
     rule_listing: RuleListing = field(init=False)

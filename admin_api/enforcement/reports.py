@@ -76,3 +76,13 @@ class EnforcementStatus:
     held: tuple[str, ...] = ()
     confirm_by: datetime | None = None  # of the version in force, if it must be confirmed
     changed_files: bool = False  # files changed while a policy waits to be confirmed; they are loaded after that
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadReport:
+    """``in_force``, ``needs_restart``: changed keys of the configuration. ``policy``: ``None`` if not reloaded."""
+
+    in_force: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # of the configuration or of certificates
+    policy: PolicyReport | None = None

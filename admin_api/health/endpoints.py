@@ -8,11 +8,22 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, Field
 
-from admin_api.dependencies import ServicesOf, StatusRead
+from admin_api.dependencies import PolicyWrite, ServicesOf, StatusRead
 from admin_api.health.status import StatusView, describe_status, find_problems
 from admin_api.http.identity import Principal, Scope
 from admin_api.http.paths import PRINCIPAL
-from admin_api.http.problems import ApiError, ProblemKind, responses, unauthenticated
+from admin_api.http.problems import (
+    ApiError,
+    ProblemError,
+    ProblemKind,
+    policy_problems,
+    responses,
+    unauthenticated,
+    unavailable,
+)
+from admin_api.http.values import View
+from admin_api.policy.schemas import PolicyReportView
+from sentry_engine import PolicyError
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
@@ -27,6 +38,12 @@ class Health(BaseModel):
 class Readiness(BaseModel):
     status: str
     problems: list[str] = Field(description="Without the scope status:read only the first word of each.")
+
+
+class ReloadView(View):
+    in_force: list[str] = Field(description="Changed keys of the configuration that are in force now.")
+    needs_restart: list[str] = Field(description="Changed keys that wait for a restart of the server.")
+    policy: PolicyReportView | None = Field(description="The reload of the rules; null if it could not be done.")
 
 
 @root.get("/healthz")
@@ -67,6 +84,27 @@ async def get_metrics(request: Request) -> Response:
 async def get_status(_: StatusRead, services: ServicesOf) -> StatusView:
     """Get version, policy, sessions, leases, blocks and problems in one document."""
     return await describe_status(services)
+
+
+@router.post(
+    "/reload",
+    responses=responses(ProblemKind.INVALID_CONFIGURATION, ProblemKind.INVALID_POLICY, ProblemKind.UNAVAILABLE),
+)
+async def reload_server(caller: PolicyWrite, services: ServicesOf) -> ReloadView:
+    """Reload the configuration, the rules and the certificates, as SIGHUP does.
+
+    A configuration with an error changes nothing. Some keys need a restart of the server; the answer names those that
+    are changed and wait for one.
+    """
+    if services.reload is None:
+        raise unavailable("No server runs")
+    report = await services.reload(caller.name)
+    if report.problems:
+        errors = [ProblemError(pointer="", detail=problem) for problem in report.problems]
+        raise ApiError(ProblemKind.INVALID_CONFIGURATION, "; ".join(report.problems), errors=errors)
+    if report.policy is not None and not report.policy.valid:
+        raise policy_problems(PolicyError(report.policy.problems))
+    return ReloadView.model_validate(report)
 
 
 def _was_forwarded(request: Request) -> bool:

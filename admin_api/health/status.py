@@ -17,6 +17,7 @@ class StatusView(View):
     uptime: float = Field(description="Seconds.")
     ready: bool
     problems: list[str] = Field(description="Why the server is not ready.")
+    needs_restart: list[str] = Field(description="Keys of the configuration that are changed, and wait for a restart.")
     sessions: int
     leases: int
     blocks: int
@@ -33,6 +34,7 @@ async def describe_status(services: Services) -> StatusView:
         uptime=(services.clock.wall() - services.started_at).total_seconds(),
         ready=not problems,
         problems=problems,
+        needs_restart=list(services.needs_restart()),
         sessions=len(services.sessions.list()),
         leases=len(services.engine.leases()),
         blocks=len(services.enforcement.blocks),

@@ -27,14 +27,14 @@ LOCAL_NAMES = frozenset({"localhost", "localhost."})
 
 
 class HostCheck:
-    """ASGI middleware: answers 421 unless Host is an address, ``localhost`` or one of ``hosts``.
+    """ASGI middleware: answers 421 unless Host is an address, ``localhost`` or one of ``hosts`` (lower case).
 
     The Unix socket is exempt: no browser reaches it.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str]) -> None:
         self._app = app
-        self._hosts = LOCAL_NAMES | {host.lower() for host in hosts}
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal: Principal | None = scope.get(PRINCIPAL)
@@ -51,7 +51,7 @@ class HostCheck:
             name = name[1:].partition("]")[0]
         elif name.count(":") == 1:
             name = name.partition(":")[0]
-        if name in self._hosts:
+        if name in LOCAL_NAMES or name in self._hosts:
             return True
         try:
             ip_address(name)

@@ -63,6 +63,9 @@ class ProblemKind(Enum):
     MISDIRECTED = _Facts(HTTPStatus.MISDIRECTED_REQUEST, "The Host header names another host")
     INVALID = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The request's values are invalid")
     INVALID_POLICY = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The policy is invalid; the earlier one stays in force")
+    INVALID_CONFIGURATION = _Facts(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "The configuration is invalid; the earlier one stays in force"
+    )
     KEY_REUSED = _Facts(HTTPStatus.UNPROCESSABLE_ENTITY, "The Idempotency-Key belongs to another request")
     PRECONDITION_REQUIRED = _Facts(HTTPStatus.PRECONDITION_REQUIRED, "If-Match is needed")
     TOO_MANY_REQUESTS = _Facts(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests")

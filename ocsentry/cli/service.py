@@ -26,6 +26,7 @@ def add_commands(app: typer.Typer) -> None:
     command(app, "serve")(serve)
     command(app, "doctor")(doctor)
     command(app, "status")(status)
+    command(app, "reload")(reload)
 
 
 def init(
@@ -141,12 +142,24 @@ def status(cli: Invocation) -> None:
     cli.emit(document, _render_status(document))
 
 
+def reload(cli: Invocation) -> None:
+    """Reload configuration, rules and certificates. An error changes nothing, and is this command's error."""
+    report = cli.server.post("reload")
+    lines = [f"in force: {', '.join(report['in_force'])}"] if report["in_force"] else []
+    lines += [f"needs a restart: {', '.join(report['needs_restart'])}"] if report["needs_restart"] else []
+    if report["policy"] is not None:
+        policy = report["policy"]
+        lines.append(f"policy version {policy['version']}; {count(policy['sessions_cut'], 'session')} disconnected")
+    cli.emit(report, "\n".join(lines))
+
+
 def _render_status(document: dict[str, Any]) -> str:
     policy = document["policy"]
     lines = [
         f"ocsentry {document['version']}, up {format_duration(document['uptime'])}",
         f"ready     {'yes' if document['ready'] else 'NO'}",
         *(f"          {problem}" for problem in document["problems"]),
+        *(f"restart   needed for {key}" for key in document.get("needs_restart", ())),
         f"sessions  {document['sessions']} ({count(document['leases'], 'lease')})",
         f"policy    version {policy['version']}, {count(policy['rules'], 'rule')}{_sources_of(policy['files'])}",
         f"blocks    {document['blocks']}",

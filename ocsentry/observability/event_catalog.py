@@ -22,6 +22,8 @@ class LogEvent(StrEnum):
     READY = "ready"
     STOPPING = "stopping"
     STOPPED = "stopped"
+    CONFIGURATION_RELOADED = "configuration_reloaded"
+    CONFIGURATION_REFUSED = "configuration_refused"
     CERTIFICATE_RELOADED = "certificate_reloaded"
     CERTIFICATE_REFUSED = "certificate_refused"
     CLIENT_AUTHORITIES_RELOADED = "client_authorities_reloaded"
@@ -65,6 +67,12 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.READY: CatalogEntry("info", "The server accepts clients."),
     LogEvent.STOPPING: CatalogEntry("info", "A signal asked the server to stop; clients are being disconnected."),
     LogEvent.STOPPED: CatalogEntry("info", "The server has stopped and removed its sockets and its device."),
+    LogEvent.CONFIGURATION_RELOADED: CatalogEntry(
+        "info", "Changed keys of the configuration are `in_force`; others wait for a restart (`needs_restart`)."
+    ),
+    LogEvent.CONFIGURATION_REFUSED: CatalogEntry(
+        "error", "The configuration's file has errors: `problems`. Nothing is reloaded."
+    ),
     LogEvent.CERTIFICATE_RELOADED: CatalogEntry("info", "New connections get the certificate that is now on disk."),
     LogEvent.CLIENT_AUTHORITIES_RELOADED: CatalogEntry(
         "info", "New connections use the client authorities, revocation lists and OCSP responses on disk."

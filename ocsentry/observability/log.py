@@ -113,14 +113,8 @@ class Log:
         writer = logging.StreamHandler(stream)
         writer.setFormatter(_formatter(style, colors=stream.isatty()))
         self._listener = logging.handlers.QueueListener(self._handler.queue, writer)
-        root = logging.getLogger()
-        root.handlers = [self._handler]
-        levels = logging.getLevelNamesMapping()
-        root.setLevel(max(levels[level.upper()], logging.INFO))
-        for name in OWN_PACKAGES:
-            logging.getLogger(name).setLevel(level.upper())
-        for name, least in LIBRARY_LEVELS.items():
-            logging.getLogger(name).setLevel(max(levels[least], levels[level.upper()]))
+        logging.getLogger().handlers = [self._handler]
+        self.set_level(level)
         _configure_structlog()
         self._log = structlog.stdlib.get_logger(EVENT_LOGGER)
         self._reported_drops = 0
@@ -138,6 +132,15 @@ class Log:
         if self.dropped > self._reported_drops:
             lost, self._reported_drops = self.dropped - self._reported_drops, self.dropped
             self._log.warning(LogEvent.LOG_LINES_LOST.value, lines=lost)
+
+    def set_level(self, level: Level) -> None:
+        """Log from this severity on."""
+        levels = logging.getLevelNamesMapping()
+        logging.getLogger().setLevel(max(levels[level.upper()], logging.INFO))
+        for name in OWN_PACKAGES:
+            logging.getLogger(name).setLevel(level.upper())
+        for name, least in LIBRARY_LEVELS.items():
+            logging.getLogger(name).setLevel(max(levels[least], levels[level.upper()]))
 
     def close(self) -> None:
         self._listener.stop()

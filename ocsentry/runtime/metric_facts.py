@@ -24,7 +24,7 @@ def read_facts(
     config: LoadedConfig, feeds: FeedRefresher, read_file: Callable[[Path, int], bytes], facts: ServerFacts
 ) -> None:
     """Bring ``facts`` up to date. ``read_file`` reads keys and certificates."""
-    pools = (config.vpn.network.ipv4_pool, config.vpn.network.ipv6_pool, *config.vpn.group_pools())
+    pools = (config.vpn.network.ipv4_pool, config.vpn.network.ipv6_pool, *config.vpn.more_pools())
     facts.pools = tuple(pool for pool in pools if pool is not None)
     facts.certificates = dict(_certificates(config, read_file))
     facts.feeds = {name: datetime.fromtimestamp(moment, UTC) for name, moment in feeds.downloaded_at().items()}

@@ -50,6 +50,7 @@ from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime import memory, metric_facts
 from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.hooks import open_hooks
+from ocsentry.runtime.live_reload import LiveReload
 from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.runtime.route_watch import INTERVAL as ROUTE_INTERVAL
 from ocsentry.runtime.route_watch import RouteWatch
@@ -58,8 +59,6 @@ from ocsentry.user_files.opened import open_user_files
 from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native_core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
-from vpn_frontend.gateway.interface import GatewayError
-from vpn_frontend.gateway.server_certificate import CertificateError
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.server import VpnServer, tun_device
 from vpn_frontend.sessions.effective_settings import SettingsResolver
@@ -88,6 +87,8 @@ class Server:
         """``started`` is what was opened before the process gave its privileges up."""
         self._config = config
         self._started = started
+        self._log = log
+        self._hosts = {host.lower() for host in config.values.admin.hosts}
         self._progress = LoadProgress(log, time.monotonic)
         self._hub = EventHub()
         self._login_metrics, self._facts = LoginMetrics(), ServerFacts()
@@ -138,6 +139,19 @@ class Server:
             rule_files=files,
         )
         self._made.push_async_callback(self._enforcement.stop)
+        self._live = LiveReload(
+            config,
+            control=self._control,
+            enforcement=self._enforcement,
+            engine=self._engine,
+            events=self._events,
+            log=self._log,
+            hosts=self._hosts,
+            resolver=self._settings,
+            sessions=self._sessions,
+            started=self._started,
+            vpn=lambda: self._vpn,
+        )
         await self._enforcement.start()
         await self._restore_engine_state()
         if isinstance(self._kernel, FilterFollower):
@@ -168,17 +182,8 @@ class Server:
         await self._made.aclose()
 
     async def reload(self) -> None:
-        """Reload rules and certificate independently. An unusable one changes nothing and is reported."""
-        try:
-            await self._enforcement.reload(by="signal")
-        except Exception as error:  # noqa: BLE001 - the store, for example: the next signal reloads again
-            self._events.emit(VpnEvent.BACKEND_FAILED, what="reload of the rules", error=repr(error))
-        try:
-            await self._control.run(self._vpn.reload_certificate)
-        except (CertificateError, GatewayError) as error:
-            self._events.emit(LogEvent.CERTIFICATE_REFUSED, error=str(error))
-        else:
-            self._events.emit(LogEvent.CERTIFICATE_RELOADED, certificate=str(self._config.vpn.certificate))
+        """Reload configuration, rules and certificates. What is wrong changes nothing and is reported."""
+        await self._live.reload("signal")
 
     async def _refresh_short_lived(self) -> None:
         """Revocation lists and OCSP responses are replaced every few hours, by programs that send no signal."""
@@ -280,6 +285,7 @@ class Server:
             events=self._hub,
             version=version("ocsentry"),
             checks={
+                "configuration": self._live.check,
                 "certificate": self._check_certificate,
                 "watcher of the rule files": self._check_watcher,
                 "helper process": self._helper_watch.check,
@@ -293,7 +299,9 @@ class Server:
             kernel=self._kernel,
             login_metrics=self._login_metrics,
             facts=self._facts,
-            hosts=self._config.values.admin.hosts,
+            hosts=self._hosts,
+            reload=self._live.reload,
+            needs_restart=lambda: self._live.needs_restart,
             feeds=self._feed_refresher,
             totp=TotpIssuer.with_key(self._started.totp_key, self._config.vpn.auth.totp.issuer),
             settings=self._settings,

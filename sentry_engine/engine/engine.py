@@ -405,6 +405,10 @@ class Engine:
     def limits(self) -> ClientLimits:
         return self._leases.limits
 
+    def set_limits(self, limits: ClientLimits) -> None:
+        """Put ``limits`` in force for admissions to come. Leases stay."""
+        self._leases.limits = limits
+
     # -- the core
 
     @property

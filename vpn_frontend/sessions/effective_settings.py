@@ -104,6 +104,11 @@ class SettingsResolver:
     """
 
     def __init__(self, settings: VpnSettings, groups: Mapping[str, Overrides] = NO_GROUPS) -> None:
+        self._groups = groups
+        self.set_settings(settings)
+
+    def set_settings(self, settings: VpnSettings) -> None:
+        """Replace what the configuration says. Sessions get it by ``LiveSessions.change_groups``."""
         self._global = EffectiveSettings(
             settings.network,
             settings.session,
@@ -121,8 +126,11 @@ class SettingsResolver:
         self._of_file = settings.groups
         own = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.more_pools())
         self._pools = [str(pool) for pool in own if pool is not None]
-        self._groups = groups
         self._shared: dict[tuple[str, ...], EffectiveSettings] = {}  # by host and groups
+
+    def api_groups(self) -> Mapping[str, Overrides]:
+        """The groups that are not of the configuration, by name."""
+        return self._groups
 
     def set_groups(self, groups: Mapping[str, Overrides]) -> None:
         """Replace the groups that are not of the configuration."""

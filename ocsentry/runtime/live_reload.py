@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A reload: the configuration's file, then rules, then certificates.
+
+A file that is wrong changes nothing: neither its own keys, nor rules, nor certificates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from admin_api.enforcement.reports import ReloadReport
+from ocsentry.configuration.changes import Difference, RunningConfiguration
+from ocsentry.configuration.model import ConfigError
+from ocsentry.observability.event_catalog import LogEvent
+from ocsentry.runtime.api_certificate import renew_certificate
+from sentry_engine import ClientLimits
+from vpn_frontend.gateway.interface import GatewayError
+from vpn_frontend.gateway.server_certificate import CertificateError
+from vpn_frontend.ports import VpnEvent
+from vpn_frontend.validation import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from admin_api.enforcement.reports import PolicyReport
+    from admin_api.enforcement.service import Enforcement
+    from admin_api.workers import ControlWorker
+    from ocsentry.configuration.model import LoadedConfig
+    from ocsentry.late_sessions import LateSessions
+    from ocsentry.observability.log import Log
+    from ocsentry.privileges.start import Started
+    from sentry_engine import Engine
+    from vpn_frontend.ports import EventSink
+    from vpn_frontend.server import VpnServer
+    from vpn_frontend.sessions.effective_settings import SettingsResolver
+
+
+class LiveReload:
+    """One reload at a time. ``vpn`` returns the VPN, which is made after this object."""
+
+    def __init__(
+        self,
+        config: LoadedConfig,
+        *,
+        control: ControlWorker,
+        enforcement: Enforcement,
+        engine: Engine,
+        events: EventSink,
+        log: Log,
+        hosts: set[str],
+        resolver: SettingsResolver,
+        sessions: LateSessions,
+        started: Started,
+        vpn: Callable[[], VpnServer],
+    ) -> None:
+        """``hosts`` are the names that the API answers to; changed in place."""
+        self._config = config
+        self._running = RunningConfiguration(config)
+        self._control, self._enforcement, self._engine, self._events = control, enforcement, engine, events
+        self._log, self._hosts, self._resolver, self._sessions = log, hosts, resolver, sessions
+        self._started, self._vpn = started, vpn
+        self._lock = asyncio.Lock()
+        self._problems: tuple[str, ...] = ()
+        self.needs_restart: tuple[str, ...] = ()
+
+    async def check(self) -> str | None:
+        """The readiness check: what the last reload refused."""
+        return "; ".join(self._problems) or None
+
+    async def reload(self, by: str) -> ReloadReport:
+        async with self._lock:
+            try:
+                new = await self._control.run(self._config.read_again)
+            except ConfigError as error:
+                if not isinstance(error.__cause__, OSError):
+                    return self._refuse(error.problems)
+                # The file cannot be read by the server's user: rules and certificates can be, all the same.
+                self._events.emit(LogEvent.CONFIGURATION_REFUSED, problems=list(error.problems))
+                return await self._reload_others(by, Difference())
+            difference = self._running.compare(new)
+            problems = await self._control.run(self._find_problems, new, difference)
+            if problems:
+                return self._refuse(problems)
+            await self._put_in_force(new, difference)
+            self._problems, self.needs_restart = (), difference.restart
+            return await self._reload_others(by, difference)
+
+    def _refuse(self, problems: tuple[str, ...]) -> ReloadReport:
+        self._problems = problems
+        self._events.emit(LogEvent.CONFIGURATION_REFUSED, problems=list(problems))
+        return ReloadReport(problems=problems, needs_restart=self.needs_restart)
+
+    def _find_problems(self, new: LoadedConfig, difference: Difference) -> tuple[str, ...]:
+        """What the configuration's model cannot see. Problems of the certificate are told by its own reload."""
+        if not difference.live and not difference.restart:
+            return ()
+        return tuple(f"{new.path}: {problem}" for problem in validate(new.vpn, host_networks=()))
+
+    async def _put_in_force(self, new: LoadedConfig, difference: Difference) -> None:
+        settings = self._running.take(new, difference)
+        if not difference.live:
+            return
+        limits = settings.limits
+        self._engine.set_limits(ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess))
+        self._resolver.set_settings(settings)
+        self._sessions.change_groups(self._resolver.api_groups())
+        if "admin.hosts" in difference.live:
+            self._hosts.clear()
+            self._hosts.update(host.lower() for host in new.values.admin.hosts)
+        if "log.level" in difference.live:
+            self._log.set_level(new.values.log.level)
+
+    async def _reload_others(self, by: str, difference: Difference) -> ReloadReport:
+        policy = await self._reload_rules(by)
+        problems = tuple(await self._reload_certificates())
+        if difference.live or difference.restart:
+            live, restart = list(difference.live), list(difference.restart)
+            self._events.emit(LogEvent.CONFIGURATION_RELOADED, in_force=live, needs_restart=restart, by=by)
+        return ReloadReport(difference.live, self.needs_restart, problems, policy)
+
+    async def _reload_rules(self, by: str) -> PolicyReport | None:
+        try:
+            return await self._enforcement.reload(by=by)
+        except Exception as error:  # noqa: BLE001 - the store, for example: the next reload tries again
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="reload of the rules", error=repr(error))
+            return None
+
+    async def _reload_certificates(self) -> list[str]:
+        """Returns the problems; a certificate that has one stays as it was."""
+        config, started, problems = self._config, self._started, []
+        pairs: list[tuple[Path, Callable[[], None]]] = [(config.vpn.certificate, self._vpn().reload_certificate)]
+        admin, context = config.values.admin, started.api_tls
+        if context is not None and admin.certificate is not None and admin.private_key is not None:
+            read = started.helper.read_key
+            api_pair = (admin.certificate, admin.private_key)
+            pairs.append((admin.certificate, partial(renew_certificate, context, *api_pair, read)))
+        for path, renew in pairs:
+            try:
+                await self._control.run(renew)
+            except (CertificateError, GatewayError, OSError, ValueError) as error:  # ssl.SSLError is an OSError
+                problem = str(error) if path.name in str(error) else f"{path}: {error}"
+                problems.append(problem)
+                self._events.emit(LogEvent.CERTIFICATE_REFUSED, error=problem)
+            else:
+                self._events.emit(LogEvent.CERTIFICATE_RELOADED, certificate=str(path))
+        return problems
