@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.store.accounting.journal import record
 from admin_api.store.damage import check_file, damage_told
+from admin_api.store.failures import DriverMissingError
 from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import upgrade
 from admin_api.store.server_claim import ServerClaim
@@ -65,19 +66,23 @@ class Store:
         """Open the database of ``url`` (``sqlite:///file`` or ``postgresql+psycopg://...``) and upgrade its schema.
 
         ``serving``: for a server, which claims the database for itself and checks the file first. Raises
-        ``StoreInUseError``, ``StoreDamagedError``, or the database's error.
+        ``StoreInUseError``, ``StoreDamagedError``, ``DriverMissingError``, or the database's error.
         """
         parsed = _with_driver(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             # Created here with mode 0600, because it holds password hashes; SQLite gives its journals the same mode.
             await asyncio.to_thread(Path(parsed.database).touch, mode=0o600)
         # LIFO reuses the connection with the warmest caches.
-        engine = create_async_engine(
-            parsed,
-            pool_pre_ping=not url.startswith("sqlite"),
-            pool_use_lifo=True,
-            hide_parameters=True,  # of statements in errors and logs: password hashes are among them
-        )
+        try:
+            engine = create_async_engine(
+                parsed,
+                pool_pre_ping=not url.startswith("sqlite"),
+                pool_use_lifo=True,
+                hide_parameters=True,  # of statements in errors and logs: password hashes are among them
+            )
+        except ModuleNotFoundError as error:
+            detail = f"store.url: {error.name} is not installed: pip install 'ocsentry[postgres]'"
+            raise DriverMissingError(detail) from error
         if engine.dialect.name == "sqlite":
             event.listen(engine.sync_engine, "connect", _set_pragmas)
             event.listen(engine.sync_engine, "begin", _begin)

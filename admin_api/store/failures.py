@@ -14,6 +14,10 @@ class StoreInUseError(Exception):
     """Another server uses the database."""
 
 
+class DriverMissingError(Exception):
+    """The Python package that speaks to the database is not installed."""
+
+
 class StoreDamagedError(Exception):
     """The database file is not one, or its pages contradict each other."""
 

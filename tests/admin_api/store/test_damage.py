@@ -14,6 +14,11 @@ from admin_api.store.failures import StoreDamagedError
 pytestmark = pytest.mark.asyncio
 
 
+@pytest.fixture
+def store_url(tmp_path):
+    return f"sqlite:///{tmp_path / 'ocsentry.db'}"
+
+
 async def made(store_url: str) -> Path:
     store = await Store.open(store_url)
     async with store.write() as unit:

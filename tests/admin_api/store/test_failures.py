@@ -18,6 +18,11 @@ pytestmark = pytest.mark.asyncio
 
 
 @pytest.fixture
+def store_url(tmp_path):
+    return f"sqlite:///{tmp_path / 'ocsentry.db'}"
+
+
+@pytest.fixture
 def locked(server, tmp_path):
     """Another process writes to the database and does not end; no statement waits for it."""
 
