@@ -8,6 +8,7 @@
 #   make lock       requirements/*.lock from pyproject.toml (UPGRADE=1: newest versions)
 #   make sbom       bill of materials         make audit        known vulnerabilities (ends with 3: not reachable)
 #   make supply     sbom and audit, for CI     (licences and reproducible: tests hold them)
+#   make man        .build/ocsentry.1
 #   make licences   docs/licences.md          make reproducible both native cores built twice, bytes compared
 #   make native-sanitized   the native cores under ASan and UBSan (OCSENTRY_LEAKS=1: and LeakSanitizer)
 #   make native-races       their threads under ThreadSanitizer; takes minutes
@@ -35,7 +36,7 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tes
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 
-.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply licences reproducible clean
+.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply licences reproducible man clean
 
 build: $(VENV)/.built
 
@@ -136,6 +137,9 @@ $(SUPPLY)/.installed: requirements/supply.lock
 	$(PYTHON) -m venv --clear $(SUPPLY)
 	$(SUPPLY)/bin/python -m pip --disable-pip-version-check --quiet --retries 10 --timeout 60 install --require-hashes --no-deps -r $<
 	@touch $@
+
+man: build
+	$(BIN)/python -m ocsentry.cli.manual .build/ocsentry.1
 
 sbom: $(SUPPLY)/.installed
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) $(SUPPLY)/bin/python requirements/bill_of_materials.py >.build/sbom.json

@@ -267,7 +267,9 @@ class VpnEvent(StrEnum):
     CHANNEL_LOST = "channel_lost"  # session, user, cause
     DTLS_UP = "dtls_up"  # session, user, address, cipher
     DTLS_DOWN = "dtls_down"  # session, user, cause
-    SESSION_CLOSED = "session_closed"  # session, user, address, reason, rx_bytes, tx_bytes, dtls_rx_bytes, dtls_tx_bytes, duration
+    SESSION_CLOSED = (
+        "session_closed"  # session, user, address, reason, rx_bytes, tx_bytes, dtls_rx_bytes, dtls_tx_bytes, duration
+    )
     OCSP_NOT_STAPLED = "ocsp_not_stapled"  # problem: of an OCSP response of the server's own certificates
     STRAP_FAILED = "strap_failed"  # session, user, address, reason: a CONNECT was let in all the same
     CLIENTS_REFUSED = "clients_refused"  # problem: of the authorities of client certificates or their lists

@@ -81,8 +81,15 @@ class Invocation:
     def server(self) -> SocketClient:
         """The running server, over its Unix socket."""
         from ocsentry.api_client.client import SocketClient
+        from ocsentry.configuration.model import ConfigError, find_config, socket_of
 
-        return SocketClient(self.config.values.admin.socket)
+        try:
+            return SocketClient(self.config.values.admin.socket)
+        except ConfigError:
+            socket = socket_of(find_config(self.config_path))
+            if socket is None or not SocketClient(socket).running():
+                raise
+            return SocketClient(socket)  # of a server that runs with what the file said before
 
     @cached_property
     def api(self) -> ApiClient:

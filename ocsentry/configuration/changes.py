@@ -107,7 +107,8 @@ def _flatten(config: Config) -> dict[str, object]:
     values = dict(_keys(config, ""))
     for name, group in config.groups.items():
         values[f"{GROUPS}{name}"] = group.overrides()
-        values[f"{GROUPS}{name}{AUTH}"] = group.auth
+        if group.auth.is_set:
+            values[f"{GROUPS}{name}{AUTH}"] = group.auth
     return values
 
 

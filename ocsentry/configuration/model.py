@@ -441,6 +441,16 @@ def find_config(explicit: Path | None = None) -> Path:
     raise ConfigError(f"no configuration at {places}: name one with --config, or create one with 'ocsentry init'")
 
 
+def socket_of(path: Path) -> Path | None:
+    """Returns ``admin.socket`` of a file whatever else is wrong with it; ``None`` if that cannot be read."""
+    try:
+        document = tomllib.loads(path.read_text())
+        name = document.get("admin", {}).get("socket", AdminSection.model_fields["socket"].default)
+        return Path(path.absolute().parent, name)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
 def load_config(path: Path) -> LoadedConfig:
     """Read and validate the TOML file ``path``. Raises ``ConfigError`` with all problems of the file."""
     try:

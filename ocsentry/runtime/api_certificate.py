@@ -11,11 +11,11 @@ import ssl
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from vpn_frontend.gateway.server_certificate import load_certificate
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-MAX_FILE = 65_536  # bytes; what a pipe holds
 
 
 def renew_certificate(
@@ -23,18 +23,11 @@ def renew_certificate(
 ) -> None:
     """New handshakes of ``context`` get the certificate on disk.
 
-    Raises ``OSError``, ``ssl.SSLError`` or ``ValueError``; then the earlier one stays.
+    Raises ``CertificateError``, ``OSError`` or ``ValueError``; then the earlier one stays.
     """
-    chain, key = (_read(path, read) for path in (certificate, private_key))
-    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), chain, key)  # a pair that does not match would stay loaded
-    _load(context, chain, key)
-
-
-def _read(path: Path, read: Callable[[Path, int], bytes]) -> bytes:
-    content = read(path, MAX_FILE + 1)
-    if len(content) > MAX_FILE:
-        raise ValueError(f"{path} is larger than {MAX_FILE} bytes")
-    return content
+    pair = load_certificate(certificate, private_key, read)
+    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pair.chain, pair.key)  # OpenSSL may refuse what is well-formed
+    _load(context, pair.chain, pair.key)
 
 
 def _load(context: ssl.SSLContext, chain: bytes, key: bytes) -> None:
@@ -48,7 +41,7 @@ def _pipe(opened: ExitStack, content: bytes) -> str:
     opened.callback(os.close, reading)
     try:
         if os.write(writing, content) != len(content):
-            raise ValueError("the pipe is too small for a certificate")
+            raise ValueError(f"{len(content)} bytes do not fit into a pipe")
     finally:
         os.close(writing)
     os.set_blocking(reading, True)

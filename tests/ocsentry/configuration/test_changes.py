@@ -44,7 +44,7 @@ def load(tmp_path):
         ("192.168.99.0/24", "192.168.98.0/24", [], ["vpn.network.ipv4_pool"]),
         ("a.crt", "b.crt", [], ["vpn.certificate"]),
         ("mtu = 1300", "mtu = 1200", ["groups.staff"], []),
-        ("[groups.staff]\nmtu = 1300", "", ["groups.staff"], ["groups.staff.auth"]),
+        ("[groups.staff]\nmtu = 1300", "", ["groups.staff"], []),
         ("mtu = 1300", 'ipv4_pool = "10.5.0.0/24"', [], ["groups.staff"]),
         ("u:secret@h", "u:other@h", [], ["store.url"]),
         ("[store]", '[admin]\nhosts = ["x"]\n[log]\nlevel = "debug"\n[store]', ["admin.hosts", "log.level"], []),

@@ -18,6 +18,7 @@ from lab.timeouts import TIMEOUT
 from ocsentry.runtime.api_certificate import renew_certificate
 from tests.ocsentry.conftest import CommandLine
 from tests.ocsentry.runtime.test_process import Served, serving
+from vpn_frontend.gateway.server_certificate import CertificateError
 
 PORT = 8443
 
@@ -123,9 +124,5 @@ def test_a_pair_that_does_not_match_leaves_the_earlier_one(initialised, tmp_path
         return path.read_bytes()[:limit]
 
     renew_certificate(context, tmp_path / "server.crt", tmp_path / "server.key", read)
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(CertificateError, match="is not the key of"):
         renew_certificate(context, initialised / "server.crt", tmp_path / "server.key", read)
-    large = tmp_path / "large"
-    large.write_bytes(b"x" * 100_000)
-    with pytest.raises(ValueError, match="larger"):
-        renew_certificate(context, large, tmp_path / "server.key", read)
