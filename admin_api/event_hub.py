@@ -59,7 +59,7 @@ class EventHub:
         self.keep_decisions: float | None = None  # seconds
         self.counts: Counter[str] = Counter()  # events by kind since the start
         self.dropped = 0  # events that listeners missed
-        self.counts = EventCounts()
+        self.event_counts = EventCounts()
 
     def emit(self, kind: str, **fields: object) -> None:
         self.emit_at(self._clock.wall(), kind, **fields)
@@ -70,7 +70,7 @@ class EventHub:
         self.counts[kind] += 1
         event = ServerEvent(kind, at, fields, self._number)
         self._kept.append(event)
-        self.counts.count(kind, fields)
+        self.event_counts.count(kind, fields)
         if kind in DECISIONS or "verdict" in fields:
             self._decisions.append(event)
         for listener in self._listeners:

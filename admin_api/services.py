@@ -11,9 +11,9 @@ from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
 from admin_api.enforcement.rule_listing import RuleListing
 from admin_api.http.request_metrics import RequestMetrics
 from admin_api.http.throttle import Throttle
+from admin_api.long_operations import Operations
 from admin_api.metrics.facts import ServerFacts
 from admin_api.metrics.login_metrics import LoginMetrics
-from admin_api.long_operations import Operations
 from admin_api.ports import NoFeeds
 from admin_api.time_series import TimeSeries
 from admin_api.token_uses import TokenUses

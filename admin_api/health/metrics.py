@@ -102,7 +102,7 @@ class ServerCollector(Collector):
         yield GaugeMetricFamily("ocsentry_leases", "Admitted clients", len(self._services.engine.leases()))
 
     def _events(self) -> Iterator[Metric]:
-        counts = self._services.events.counts
+        counts = self._services.events.event_counts
         for kind, (name, text, label) in BY_REASON.items():
             family = CounterMetricFamily(name, text, labels=[label])
             for reason, count in sorted(counts.by_reason(kind).items()):

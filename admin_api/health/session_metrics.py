@@ -47,7 +47,7 @@ class SessionMetrics:
         yield from self._pools(views)
 
     def _bytes_carried(self, views: Sequence[SessionView]) -> Metric:
-        carried = Counter(self._services.events.counts.ended_bytes)
+        carried = Counter(self._services.events.event_counts.ended_bytes)
         for view in views:
             carried.update({name: getattr(view.counters, name) for name in BYTES})
         self._bytes |= carried

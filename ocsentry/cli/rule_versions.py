@@ -11,7 +11,8 @@ import typer
 
 from ocsentry.cli.blocks import ssh_client
 from ocsentry.cli.durations import parse_duration
-from ocsentry.cli.invocation import CommandError, Invocation, command, count, render_table
+from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.tables import render_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,9 +22,9 @@ from admin_api.enforcement.engine_state import restore_engine_state, save_engine
 from admin_api.enforcement.kernel_filter import NoKernelFilter
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
-from admin_api.retention import RETENTION_INTERVAL, remove_old_rows
 from admin_api.metrics.facts import ServerFacts
 from admin_api.metrics.login_metrics import LoginMetrics
+from admin_api.retention import RETENTION_INTERVAL, remove_old_rows
 from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.server import ApiServer
 from admin_api.services import Services
