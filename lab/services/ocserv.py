@@ -79,17 +79,24 @@ class OcservFiles:
 
     def start_ocserv(self) -> Program:
         command = ["ocserv", "--foreground", "--config", self.configuration]
-        return self._start("ocserv", command, r"initialized")
+        program = self._launch("ocserv", command)
+        program.await_line(r"initialized")
+        return program
 
-    def start_server(self, *options: str) -> Program:
+    def start_server(self) -> Program:
+        program = self.launch_server()
+        program.await_line(r'"event": ?"ready"')
+        return program
+
+    def launch_server(self, *options: str) -> Program:
+        """Starts this project's server, and does not wait for it."""
         state = self.folder / "state"
         command = [OCSENTRY, "serve", "--ocserv-conf", self.configuration, "--state-dir", state, *options]
-        return self._start("ocsentry serve", command, r'"event": ?"ready"')
+        return self._launch("ocsentry serve", command)
 
-    def _start(self, label: str, command: list[str | Path], started: str) -> Program:
+    def _launch(self, label: str, command: list[str | Path]) -> Program:
         program = Program(label, command, self.network.gateway, cwd=self.folder)
         self.network.programs.append(program)
-        program.await_line(started)
         return program
 
 

@@ -58,6 +58,8 @@ def run_server(
     settings = config.values.log
     for number in IGNORED_SIGNALS:
         signal.signal(number, _ignore)  # their default ends the process
+    early: list[int] = []  # SIGHUP before the server runs: its files tell that it starts
+    signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
     pid = None if pid_file is None else PidFile(pid_file)
 
     def show_files() -> None:
@@ -66,13 +68,18 @@ def run_server(
         if socket_link is not None:
             link_socket(socket_link, config.values.admin.socket)
 
-    with _readable_errors():
-        started = open_and_drop(config, show_files)  # before the first thread: later ones inherit the restrictions
+    try:
+        with _readable_errors():
+            started = open_and_drop(config, show_files)  # before the first thread: later ones inherit the restrictions
+    except BaseException:
+        if pid is not None:
+            pid.remove()
+        raise
     log = Log(settings.level, settings.format)
     try:
         _log_notes(log, config, notes)
         report_drop(started.dropped, config.values.process, log)
-        asyncio.run(_serve(config, log, started))
+        asyncio.run(_serve(config, log, started, early))
         log.write(LogEvent.STOPPED)
     finally:
         log.close()
@@ -96,7 +103,7 @@ def _log_notes(log: Log, config: LoadedConfig, notes: Sequence[Note]) -> None:
         log.write(event, entry.level, file=str(config.path), line=note.line, key=note.key, reason=note.text)
 
 
-async def _serve(config: LoadedConfig, log: Log, started: Started) -> None:
+async def _serve(config: LoadedConfig, log: Log, started: Started, early: Sequence[int]) -> None:
     server = Server(config, log, started)
     stopping = _watch_stop_signals()
     guard = LoopGuard(log, end=partial(exit_at_once, log))
@@ -105,7 +112,7 @@ async def _serve(config: LoadedConfig, log: Log, started: Started) -> None:
             await server.start()
         _freeze_long_lived_objects()
         guard.start()
-        reloads = _watch_reload_signal(server)
+        reloads = _watch_reload_signal(server, early)
         systemd.notify_ready("serving")
         watchdog = asyncio.create_task(_watch(server, guard), name="watchdog")
         failure = asyncio.create_task(server.wait_for_failure(), name="failure")
@@ -187,10 +194,12 @@ def _watch_stop_signals() -> asyncio.Future[str]:
     return stopping
 
 
-def _watch_reload_signal(server: Server) -> asyncio.Task[None]:
-    """Reload at SIGHUP. Signals during a reload cause one more reload."""
+def _watch_reload_signal(server: Server, early: Sequence[int]) -> asyncio.Task[None]:
+    """Reload at SIGHUP. Signals during a reload cause one more reload, and so do those that came ``early``."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    if early:
+        asked.set()
 
     async def reload_when_asked() -> None:
         while True:

@@ -11,6 +11,7 @@ import signal
 
 from lab.clients.openconnect import OpenConnect
 from lab.services.ocserv import PASSWORD, OcservFiles, stop
+from lab.timeouts import eventually
 
 CLIENTS = int(os.environ.get("OCSENTRY_TUNNELS", "5"))  # 50 before a release
 
@@ -29,14 +30,14 @@ def test_logins_on_the_files_of_ocserv(lab, template, tmp_path):
         files.add_user(user, "-g", "staff")
     files.add_user("locked")
     files.add_user("locked", "-l")
-    program = files.start_server("-f", "-d", "2", "--pid-file", str(tmp_path / "pid"))
+    pid_file = tmp_path / "pid"
+    program = files.launch_server("-f", "-d", "2", "--pid-file", str(pid_file))
     host = lab.host()
-
-    pid = int((tmp_path / "pid").read_text())
-    assert files.occtl_socket.is_socket()
+    pid = int(eventually(lambda: pid_file.read_text() if pid_file.exists() else "", str.strip, "written"))
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
-        os.kill(pid, number)
+        os.kill(pid, number)  # while it starts
     program.await_line(r'"event": ?"certificate_reloaded"')
+    assert files.occtl_socket.is_socket()
 
     for user in users:
         client = connect(files, host, "--authgroup=Our staff", user=user)
@@ -49,7 +50,7 @@ def test_logins_on_the_files_of_ocserv(lab, template, tmp_path):
         assert connect(files, host, "--authgroup=Our staff", user=user, password=password).await_exit() != 0, user
 
     stop(program)
-    assert not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text()
+    assert not pid_file.exists() or not pid_file.read_text()
 
 
 def test_a_move_from_ocserv_and_back(lab, template, tmp_path):

@@ -26,7 +26,6 @@ from vpn_frontend.ocserv.grammar import MAX_FILE_BYTES, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocsentry.configuration.ocserv.target import Note
 
 STATE = Path("/var/lib/ocsentry")
 STATE_VARIABLE = "STATE_DIRECTORY"  # systemd's
@@ -150,8 +149,3 @@ def _resolve(host: str) -> tuple[str, ...]:
 
 def _system_groups() -> list[tuple[str, int]]:
     return [(group.gr_name, group.gr_gid) for group in grp.getgrall()]
-
-
-def render_notes(notes: tuple[Note, ...], path: Path) -> str:
-    """The report of every line, with what becomes of it."""
-    return "\n".join(f"{note.outcome.value:18}  {note.render(path)}" for note in notes)

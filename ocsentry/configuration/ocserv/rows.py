@@ -163,17 +163,6 @@ def addresses(key: str, *, most: int, versions: tuple[int, ...] = (4, 6)) -> Rea
     return read
 
 
-def warned(read: Read, note: str, *, when: Callable[[str], bool] = bool) -> Read:
-    """``read``, and the note on what differs where ``when`` holds for the value."""
-
-    def read_and_warn(target: Target, entries: tuple[Entry, ...]) -> None:
-        read(target, entries)
-        if when(entries[-1].value):
-            target.differs(entries[-1], note)
-
-    return read_and_warn
-
-
 def refused_if_on(note: str) -> Read:
     """A switch that can only be off."""
 
