@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,25 +90,39 @@ def assemble_certificate(target: Target) -> None:
         return
     if not certificates:
         return
-    for entry in keys:
-        _refuse_encrypted(target, entry)
     target.set("vpn.certificate", target.file(certificates[0], certificates[0].value), certificates[0])
     target.set("vpn.private_key", target.file(keys[0], keys[0].value), keys[0])
-    more = [
-        {"certificate": target.file(one, one.value), "private_key": target.file(key, key.value)}
-        for one, key in zip(certificates[1:], keys[1:], strict=True)
-    ]
+    password = _password_file(target, keys[0])
+    if password is not None:
+        target.set("vpn.private_key_password_file", password, keys[0])
+    more = []
+    for one, key in zip(certificates[1:], keys[1:], strict=True):
+        pair = {"certificate": target.file(one, one.value), "private_key": target.file(key, key.value)}
+        password = _password_file(target, key)
+        more.append(pair if password is None else {**pair, "password_file": password})
     if more:
         target.set("vpn.certificates", more, certificates[1])
 
 
-def _refuse_encrypted(target: Target, entry: Entry) -> None:
+def _password_file(target: Target, key: Entry) -> str | None:
+    """The file with the password of an encrypted key. A ``key-pin`` becomes a file of the state folder."""
+    pin, file = target.last("key-pin"), target.last("pin-file")
     try:
-        data = target.around.read(Path(target.file(entry, entry.value)))
-    except OSError:
-        return  # reported when the key is opened
-    if any(mark in data for mark in ENCRYPTED):
-        target.refuse(entry, "the key is encrypted: write it without a password (openssl pkey -in KEY -out NEW)")
+        data = target.around.read(Path(target.file(key, key.value)))
+    except OSError:  # missing, which is reported when it is opened, or read again without the rights of the start
+        encrypted = pin is not None or file is not None
+    else:
+        encrypted = any(mark in data for mark in ENCRYPTED)
+    if not encrypted:
+        return None
+    if pin is not None:
+        name = f"key-{hashlib.sha256(key.value.encode()).hexdigest()[:8]}.pin"  # virtual hosts have keys too
+        target.files[name] = pin.value.encode() + b"\n"
+        return str(target.around.state / name)
+    if file is not None:
+        return target.file(file, file.value)
+    target.refuse(key, "the key is encrypted: name its password by key-pin or pin-file")
+    return None
 
 
 def assemble_pools(target: Target) -> None:

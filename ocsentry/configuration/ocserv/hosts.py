@@ -81,6 +81,8 @@ def add_hosts(target: Target, entries: Sequence[Entry], translate: Callable[[Seq
 def _host(name: str, target: Target, made: Target) -> dict[str, Any]:
     host: dict[str, Any] = {"name": name}
     pair = {"certificate": made.get("vpn.certificate"), "private_key": made.get("vpn.private_key")}
+    if (password := made.get("vpn.private_key_password_file")) is not None:
+        pair["password_file"] = password
     if pair["certificate"] != target.get("vpn.certificate"):
         host["certificates"] = [pair, *made.get("vpn.certificates", [])]
     if made.get("auth.groups") != target.get("auth.groups"):

@@ -154,6 +154,8 @@ WITHOUT_READER = [row.key for row in ROWS if row.read is None]
 ELSEWHERE = frozenset(
     {
         "camouflage_secret",
+        "key-pin",
+        "pin-file",
         "camouflage_realm",
         "acct",
         "auto-select-group",

@@ -187,9 +187,21 @@ def test_camouflage_has_its_secret_and_realm(translated):
     assert found.document["vpn"]["camouflage"] == {"secret": "s3cret", "realm": "Restricted"}
 
 
-def test_an_encrypted_key_is_refused(translated, tmp_path):
-    (tmp_path / "key.pem").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
-    assert ["openssl pkey" in note.text for note in translated({}).refusals] == [True]
+def test_an_encrypted_key_needs_its_password(translated, tmp_path):
+    key = "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+    (tmp_path / "key.pem").write_text(key)
+    assert ["by key-pin or pin-file" in note.text for note in translated({}).refusals] == [True]
+    by_file = translated({"pin-file": "/etc/pin"})
+    assert by_file.document["vpn"]["private_key_password_file"] == "/etc/pin"
+    by_pin = translated({"key-pin": "1234", "pin-file": "/etc/pin"})
+    place = Path(by_pin.document["vpn"]["private_key_password_file"])
+    assert (place.parent, by_pin.files[place.name]) == (tmp_path / "state", b"1234\n")
+    host = translated({}, "[vhost:a.example]\nserver-cert = /a.pem\nserver-key = key.pem\nkey-pin = 5678\n")
+    assert [note.key for note in host.refusals] == ["server-key"]  # of the server itself
+    (pair,) = host.document["vpn"]["host"][0]["certificates"]
+    assert host.files[Path(pair["password_file"]).name] == b"5678\n"
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+    assert "private_key_password_file" not in translated({"key-pin": "1234"}).document["vpn"]
 
 
 # -- whole files
