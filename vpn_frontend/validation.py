@@ -24,19 +24,22 @@ if TYPE_CHECKING:
 LONGEST_POOL = {4: 30, 6: 126}  # prefix lengths with an address for a client beside the server's
 
 
-def validate(settings: VpnSettings, *, host_networks: Iterable[Network] | None = None) -> list[str]:
+def validate(
+    settings: VpnSettings, *, host_networks: Iterable[Network] | None = None, read_files: bool = True
+) -> list[str]:
     """Every problem as one sentence for the operator, empty if there is none.
 
-    ``host_networks`` are the host's networks without the VPN's. ``None``: ask the kernel.
+    ``host_networks`` are the host's networks without the VPN's. ``None``: ask the kernel. Without ``read_files`` the
+    certificates are left out, which a server without privileges cannot read itself.
     """
     problems = [
         *_validate_network(settings),
         *_validate_session(settings),
         *_validate_auth(settings),
-        *_validate_certificates(settings),
-        *_validate_authorities(settings),
         *_validate_fips(settings),
     ]
+    if read_files:
+        problems += [*_validate_certificates(settings), *_validate_authorities(settings)]
     networks = local_networks(settings.network.device) if host_networks is None else host_networks
     problems += _validate_overlaps(settings, networks)
     problems += _validate_more_pools(settings, networks)

@@ -97,7 +97,7 @@ class LiveReload:
         """What the configuration's model cannot see. Problems of the certificate are told by its own reload."""
         if not difference.live and not difference.restart:
             return ()
-        return tuple(f"{new.path}: {problem}" for problem in validate(new.vpn, host_networks=()))
+        return tuple(f"{new.path}: {problem}" for problem in validate(new.vpn, host_networks=(), read_files=False))
 
     async def _put_in_force(self, new: LoadedConfig, difference: Difference) -> None:
         settings = self._running.take(new, difference)

@@ -64,3 +64,10 @@ def test_the_host_s_own_networks_are_found():
 
 def test_an_endpoint_is_rendered_for_messages():
     assert str(Endpoint(ip_network("::/128")[0], 443)) == "[::]:443"
+
+
+def test_without_reading_files_no_certificate_is_a_problem(tmp_path):
+    """A reload checks settings in a process that cannot read the private key."""
+    settings = VpnSettings(certificate=tmp_path / "missing.crt", private_key=tmp_path / "missing.key")
+    assert validate(settings, host_networks=()) != []
+    assert validate(settings, host_networks=(), read_files=False) == []
