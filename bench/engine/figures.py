@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
@@ -15,6 +15,7 @@ from socket import AF_INET, AF_INET6, inet_ntop
 from pytricia import PyTricia
 
 from bench.engine.policies import Prefixes, build_flattened, build_plan, draw_addresses, draw_prefixes
+from ocsentry.privileges.packet_filter.kernel_filter import KernelFilter
 from sentry_engine import Engine, Policy, make_block
 from sentry_engine.addresses import pack_address, render_address, render_network
 from sentry_engine.cores.interface import Request
@@ -158,6 +159,35 @@ def measure_block() -> Iterator[Figure]:
 
             took = best_of(5, lambda: [change() for _ in range(100)], 200)
             yield Figure("one more block, or one less", number, "ocsentry", took / 1e3, "us")
+            if number < 100_000:
+                yield Figure("the same, followed by the kernel filter", number, "ocsentry", follow(engine), "us")
+
+
+class _NoHelper:
+    """A helper that does all that it is asked at once."""
+
+    def open_filter(self) -> None: ...
+    def change_filter(self, remove: Sequence[str], add: Sequence[tuple[str, int]]) -> None: ...
+
+    def read_filter(self) -> dict[str, int]:
+        return {"ipv4": 0, "ipv6": 0}
+
+
+def follow(engine: Engine) -> float:
+    """Microseconds for a change of a block until the kernel's sets would be told of it."""
+    sets = KernelFilter(engine, _NoHelper())
+
+    def change() -> None:
+        engine.block("198.51.100.7", rule_id="block:more")
+        sets.remove_lifted()
+        sets.add_some()
+        engine.unblock("block:more")
+        sets.remove_lifted()
+
+    sets.remove_lifted()
+    while sets.add_some():
+        pass
+    return best_of(5, lambda: [change() for _ in range(20)], 40) / 1e3
 
 
 def measure_limiter() -> Iterator[Figure]:

@@ -108,14 +108,15 @@ class FilterFollower:
         loop = asyncio.get_running_loop()
         try:
             result = await loop.run_in_executor(self._pool, work)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is: the sets may hold what was lifted
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
             if self._problem is None:
-                self._events.emit(LogEvent.KERNEL_FILTER_FAILED, error=error.strerror or str(error))
-            self._problem = error.strerror or str(error)
+                self._events.emit(LogEvent.KERNEL_FILTER_FAILED, error=said)
+            self._problem = said
             try:
                 await loop.run_in_executor(self._pool, self._sets.open_again)
-            except OSError as failure:
-                if failure.errno != errno.EPIPE:  # a helper that is gone took the table with it
+            except Exception as failure:  # noqa: BLE001 - as above
+                if getattr(failure, "errno", None) != errno.EPIPE:  # a helper that is gone took the table with it
                     self._report_behind()
             else:
                 self._is_behind = False

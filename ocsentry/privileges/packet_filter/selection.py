@@ -39,6 +39,8 @@ class Selection:
         """Add a key, or change its rank. Returns the keys that were chosen or ceased to be."""
         for known in Rank:
             if key in self._chosen[known]:
+                if rank > known:  # another may go before it now
+                    return [*self.remove(key), *self.put(key, rank)]
                 if known is not rank:
                     del self._chosen[known][key]
                     self._chosen[rank][key] = None

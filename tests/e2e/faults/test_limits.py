@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server reaches its limit of descriptors. Tunnels go on, and all the rest does when there are descriptors again.
+"""The server reaches a limit, of descriptors or of memory. Tunnels go on, and all the rest does afterwards.
 
 host 1 (a tunnel that pings throughout) ─ v1 ┐
 host 2 (connects meanwhile) ───────────── v2 ┴ gateway 10.77.0.1, `ocsentry serve`
@@ -74,3 +74,20 @@ def test_idle_connections_take_all_descriptors(lab, pings):
     assert enters(lab.host())
     for stream in streams:
         stream.close()
+
+
+def test_the_limit_of_memory(lab, pings):
+    """No mapping more for the process, in C or in Python: logins fail, or find room in what it holds."""
+    server, host = pings, lab.host()
+    pid = server.program.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_AS)
+    held = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(pid, resource.RLIMIT_AS, (held, before[1]))
+    try:
+        for _ in range(10):
+            enters(host)
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_AS, before)
+    assert server.program.running
+    eventually(lambda: enters(host), bool, "a login after the limit", timeout=TIMEOUT)
+    eventually(lambda: server.api.call("GET", "/readyz")[0], lambda status: status == 200, "ready")

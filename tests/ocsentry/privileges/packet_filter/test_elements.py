@@ -112,6 +112,15 @@ def test_a_penalty_takes_the_room_of_a_rule_and_gives_it_back(monkeypatch):
     assert chosen.left_out == 1
 
 
+def test_a_penalty_that_becomes_a_rule_gives_its_room_to_a_block(monkeypatch):
+    monkeypatch.setattr(table, "MAX_SINGLE", 1)
+    penalty = refusal("192.0.2.1/32", 60, Rank.PENALTY)
+    chosen = choose([refusal("192.0.2.1/32"), penalty, refusal("192.0.2.2/32", rank=Rank.BLOCK)])
+    assert texts(chosen) == {"192.0.2.1/32"}
+    chosen.update(Changes([penalty], [], is_whole=False), NOW)
+    assert texts(chosen) == {"192.0.2.2/32"}
+
+
 STEPS = st.lists(
     st.tuples(
         st.booleans(),
@@ -132,14 +141,14 @@ def test_changes_lead_where_a_whole_reading_leads(steps, room):
         for adds, host, length, seconds, rank in steps:
             one = refusal(ip_network((0x0A000000 + host, length), strict=False), seconds, rank)
             gone, new = ([], [one]) if adds else ([one] if one in held else [], [])
-            held += new
+            now += 0.5
+            held += [row for row in new if row.until - now >= SHORTEST]
             for row in gone:
                 held.remove(row)
-            now += 0.5
             held = [row for row in held if row.until > now]
             for key in elements.update(Changes(gone, new, is_whole=False), now):
                 known[key] = elements.end_of(key)
-        every = {key for row in held if row.until - NOW >= SHORTEST for key in [row[:2]]}
+        every = {row[:2] for row in held}
         present = elements.keys()
         assert {key: end for key, end in known.items() if end is not None} == {k: elements.end_of(k) for k in present}
         assert present <= every

@@ -119,6 +119,20 @@ def test_a_helper_that_hangs_is_behind_and_delays_callers_by_a_bounded_time(engi
     run(engine, helper, scenario, lift_wait=0.05)
 
 
+def test_a_fault_of_any_kind_is_told_and_the_follower_goes_on(engine, helper):
+    async def scenario(follower, events):
+        helper.failure = ValueError("a message is too large")
+        engine.block("192.0.2.1", rule_id="block:1")
+        await until(lambda: follower._problem is not None)
+        assert "a message is too large" in await follower.check()
+        helper.failure = None
+        await follower.lift()
+        await until(lambda: "192.0.2.1/32" in helper.held)
+        assert await follower.check() is None
+
+    run(engine, helper, scenario)
+
+
 @pytest.mark.parametrize(
     ("number", "said"), [(0, BEHIND), (errno.EPIPE, IDLE)], ids=["no answer", "gone, with its table"]
 )
