@@ -7,6 +7,13 @@ import signal
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lab.authority import DAY, Authority
@@ -71,6 +78,23 @@ def test_a_certificate_alone_opens_the_tunnel(lab, serve, authority):
         client.await_up()
     found = [(one["user"], one["groups"], one["tls_version"]) for one in server.sessions()]
     assert sorted(found) == [("alice", ["staff"], "TLSv1.2"), ("alice", ["staff"], "TLSv1.3")]
+
+
+def test_the_client_s_key_may_have_a_password_or_be_in_pkcs12(lab, serve, authority, tmp_path):
+    server, host, alice = serve(ONLY), lab.host(), authority.issue("alice")
+    key = load_pem_private_key(alice.key.read_bytes(), None)
+    password = BestAvailableEncryption(b"of the key")
+    locked, bundle = tmp_path / "locked.key", tmp_path / "alice.p12"
+    locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, password))
+    bundle.write_bytes(
+        serialize_key_and_certificates(b"alice", key, x509.load_der_x509_certificate(alice.der), None, password)
+    )
+    for files in ((f"--certificate={alice.certificate}", f"--sslkey={locked}"), (f"--certificate={bundle}",)):
+        opened = server.connect(host, *files, "--key-password=of the key", "--cookieonly", password="")
+        assert opened.await_exit() == 0, opened.output
+        assert opened.find("webvpn=")
+    wrong = server.connect(host, f"--certificate={bundle}", "--key-password=wrong", "--cookieonly", password="")
+    assert wrong.await_exit() != 0
 
 
 def test_without_a_certificate_the_user_is_told(lab, serve):
