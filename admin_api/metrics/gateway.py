@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,6 +88,8 @@ BUCKETS = {
     "handshake_1000ms": "1.0",
 }
 MICROSECONDS = "handshake_microseconds"
+PRE_TUNNEL = "conversations"  # no counters: numbers of the moment, of connections and of sessions
+SESSIONS = "sessions"  # in ocsentry_sessions, by state
 NOT_DROPPED = frozenset({"rx_acks_superseded"})  # merged with a later one
 DIRECTIONS = {"rx_": "from_client", "tx_": "to_client"}
 
@@ -95,6 +97,9 @@ DIRECTIONS = {"rx_": "from_client", "tx_": "to_client"}
 def gateway_metrics(counters: Mapping[str, int]) -> Iterator[Metric]:
     """Yields the families of ``counters``, by the names of ``native/runtime/stats.h``."""
     rest = dict(counters)
+    waiting = rest.pop(PRE_TUNNEL, 0)
+    yield GaugeMetricFamily("ocsentry_connections_without_tunnel", "TLS connections that have no tunnel yet", waiting)
+    rest.pop(SESSIONS, 0)
     for name, text, label, values in FAMILIES:
         family = CounterMetricFamily(name, text, labels=[label])
         for counter, said in values.items():

@@ -35,11 +35,18 @@ def values(families):
 def test_every_counter_of_the_gateway_is_in_one_family():
     counters = {name: 1000 + number for number, name in enumerate(COUNTERS)}
     found = values(gateway_metrics(counters))
-    counted = [value for (name, *_), value in found.items() if "duration" not in name]
+    counted = [value for (name, *_), value in found.items() if name.endswith("_total")]
     expected = [value for name, value in counters.items() if name not in {*BUCKETS, "handshake_microseconds"}]
     assert sorted(counted) == sorted(expected)
     assert found["ocsentry_dropped_packets_total", "from_client", "spoofed"] == counters["rx_spoofed"]
     assert found["ocsentry_tls_handshakes_total", "resumed"] == counters["handshakes_resumed"]
+
+
+def test_numbers_of_the_moment_are_no_counters():
+    found = values(gateway_metrics({"conversations": 3, "sessions": 5, "rekeys": 1}))
+    assert found["ocsentry_connections_without_tunnel",] == 3
+    assert 5 not in found.values()
+    assert found["ocsentry_gateway_events_total", "rekeys"] == 1
 
 
 def test_handshake_durations_are_a_histogram():
