@@ -64,9 +64,11 @@ async def get_session_statistics(_: SessionsRead, services: ServicesOf) -> Stati
 
 
 @router.delete("/statistics", status_code=status.HTTP_204_NO_CONTENT, responses=responses())
-async def reset_session_statistics(_: SessionsWrite, services: ServicesOf) -> None:
+async def reset_session_statistics(caller: SessionsWrite, services: ServicesOf) -> None:
     """Begin another period of the statistics."""
     services.sessions.reset_statistics()
+    async with services.store.write() as unit:
+        await unit.audit.add(caller.name, "statistics_reset", "sessions")
 
 
 @router.delete("", responses=responses())

@@ -119,7 +119,10 @@ class SocketClient(ApiClient):
         return True
 
     def server_process(self) -> int:
-        """The process id of the server, as the kernel knows it. Raises ``ClientError`` if none listens."""
+        """The process id of the server, as the kernel knows it.
+
+        Raises ``ClientError`` if none listens, or if it is not visible from here.
+        """
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(CONNECT_TIMEOUT)
             try:
@@ -127,7 +130,10 @@ class SocketClient(ApiClient):
                 credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
             except OSError as error:
                 raise ClientError(f"{self._path}: {error.strerror or error}", exit_code=NOT_RUNNING) from error
-        return int(CREDENTIALS.unpack(credentials)[0])
+        process = int(CREDENTIALS.unpack(credentials)[0])
+        if process <= 1:  # 0: it lives in another PID namespace; a signal to 0 would go to the caller's own group
+            raise ClientError(f"{self._path}: the process of its server is not visible from here")
+        return process
 
     def send(self, request: httpx.Request) -> httpx.Response:
         try:

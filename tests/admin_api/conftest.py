@@ -103,7 +103,9 @@ class FakeSessions:
 
     def kill(self, session_id: str, text: str) -> bool:
         self.farewells[session_id] = text
-        return self.views.pop(session_id, None) is not None
+        waiting = [login for login in self.waiting if login.id == session_id]
+        self.waiting = [login for login in self.waiting if login.id != session_id]
+        return self.views.pop(session_id, None) is not None or bool(waiting)
 
     def disconnect(self, session_id: str, text: str, now: float) -> bool:
         return self.kill(session_id, text)

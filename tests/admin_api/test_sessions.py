@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from admin_api.http.identity import Scope
-from vpn_frontend.ports import CloseReason, JournalEntry, Stage
+from vpn_frontend.ports import CloseReason, JournalEntry, Stage, WaitingLogin
 
 pytestmark = pytest.mark.asyncio
 
@@ -102,3 +104,28 @@ class TestDeleteSessions:
         assert (await server.client.delete(f"{URL}/s1", params={"reason": "Why"})).status_code == 204
         assert server.sessions.farewells["s1"].endswith("Why")
         assert (await server.client.delete(f"{URL}/s1", params={"reason": "a\nb"})).status_code == 422
+
+
+class TestWaitingLogins:
+    async def test_they_are_listed_and_ended(self, server):
+        when = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+        server.sessions.waiting = [WaitingLogin("w1", "dave", ("staff",), None, "agent", when, 300, True)]
+        answer = await server.client.get("/api/v1/sessions/waiting")
+        assert [(one["id"], one["user"], one["by_certificate"]) for one in answer.json()["items"]] == [
+            ("w1", "dave", True)
+        ]
+        answer = await server.client.delete("/api/v1/sessions/w1?dry_run=true")
+        assert answer.json() == {"sessions_cut": 1}
+        await server.client.delete("/api/v1/sessions/w1")
+        assert "w1" in server.sessions.farewells
+
+
+class TestStatistics:
+    async def test_they_are_shown_and_reset(self, server):
+        server.sessions.counter.login_refused()
+        server.sessions.counter.login_accepted(0.5)
+        found = (await server.client.get("/api/v1/sessions/statistics")).json()
+        assert (found["refused_logins"], found["refused_logins_in_period"], found["average_login"]) == (1, 1, 0.5)
+        assert (await server.client.delete("/api/v1/sessions/statistics")).status_code == 204
+        found = (await server.client.get("/api/v1/sessions/statistics")).json()
+        assert (found["refused_logins"], found["refused_logins_in_period"], found["average_login"]) == (1, 0, 0.0)

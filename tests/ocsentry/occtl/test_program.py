@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import io
+import socket
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -134,3 +136,19 @@ def test_it_is_a_command_and_a_name_of_the_program(command_line, monkeypatch, ca
         main()
     assert not ended.value.code
     assert "occtl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_a_server_that_is_not_visible_gets_no_signal(process, tmp_path, capsys, monkeypatch):
+    """A signal to process 0 would go to occtl's own process group."""
+    sent = []
+    monkeypatch.setattr("os.kill", lambda *what: sent.append(what))
+    credentials = SimpleNamespace(size=12, unpack=lambda _: (process, 0, 0))
+    monkeypatch.setattr("ocsentry.api_client.client.CREDENTIALS", credentials)
+    path = tmp_path / "admin.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        assert run_occtl(["-s", str(path), "stop", "now"]) == 1
+    assert "not visible" in capsys.readouterr().err
+    assert sent == []
