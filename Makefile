@@ -98,6 +98,7 @@ native-races: build
 
 fuzz-short: build .build/fuzz-packages
 	tests/fuzz/run.sh 5
+	$(BIN)/python -m tests.fuzz.schemathesis_api 60
 
 # A demo server with its state in .build/demo. Prints what `init` printed each time, once the server answers.
 DEMO := .build/demo
@@ -117,6 +118,7 @@ bench: build .build/bench-packages .build/test-packages
 
 fuzz: build .build/fuzz-packages
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.schemathesis_api 600
 
 soak: build .build/test-packages
 	OCSENTRY_SPOOFED_SOURCES=10000000 OCSENTRY_GEOIP_NETWORKS=1000000 \

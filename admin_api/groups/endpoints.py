@@ -31,7 +31,8 @@ CHANGING = (*CONDITIONAL, ProblemKind.FROM_FILE)
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
-    responses=responses(ProblemKind.ALREADY_EXISTS, ProblemKind.TABLE_FULL),
+    responses=responses(ProblemKind.ALREADY_EXISTS, ProblemKind.TABLE_FULL)
+    | {200: {"model": GroupChanged, "description": "A dry run: nothing changed"}},
 )
 async def create_group(
     body: GroupCreate, caller: UsersWrite, services: ServicesOf, response: Response, dry_run: DryRun = False

@@ -34,12 +34,19 @@ class Segments(Segment):
     regex = ".*"
 
 
+class FeedId(Segment):
+    """The id of a list, slashes and colons included, before ``:refresh``."""
+
+    regex = "(?:(?!:refresh$).)+"
+
+
 SEGMENT = Segment()
 BY_NAME = "/{name:segment}"  # the path of a resource below its collection
 BY_RULE_ID = "/{rule_id:segments}"
-BY_FEED_ID = "/{feed_id:segments}"
+BY_FEED_ID = "/{feed_id:feed_id}"
 register_url_convertor("segment", SEGMENT)
 register_url_convertor("segments", Segments())
+register_url_convertor("feed_id", FeedId())
 
 
 class PathSegments:

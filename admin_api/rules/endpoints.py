@@ -79,7 +79,8 @@ async def list_rules(_: RulesRead, services: ServicesOf, paging: PagingQuery) ->
         ProblemKind.SELF_LOCKOUT,
         ProblemKind.NEEDS_FORCE,
         ProblemKind.CONFIRMATION_PENDING,
-    ),
+    )
+    | {200: {"model": RuleChanged, "description": "A dry run: nothing changed"}},
 )
 async def create_rule(
     body: RuleBody,
