@@ -32,9 +32,9 @@ SETTINGS = {
     "auth": {"remember_passwords": 3600},
 }
 BLOCKED = "the host that stays out"
-# Bytes of proportional set size above the baseline, for all cases together. malloc keeps the 19 MiB of a password hash
-# in the arena of a thread once small blocks lie behind it: a step of 19 MiB, once for each of the hash threads. 6 000
-# login cycles added 38 MiB with one such step. A bound for a leak, not an estimate.
+# Bytes of proportional set size above the baseline, for all cases together. 6 000 login cycles added 38 MiB, 19 of them
+# in one step: the size of a password hash's memory, which malloc may keep for each thread that hashes. A bound for a
+# leak, not an estimate.
 GROWTH = 64 << 20
 PING_INTERVAL = 0.05  # seconds
 WARM_CLIENTS = 16  # at once: as many as pools have threads
