@@ -43,6 +43,20 @@ def test_dtls_is_up_at_once_and_carries_the_tunnel(lab, exchange, outside):
     server.await_transport("dtls")
 
 
+def test_sessions_of_other_suites_are_resumed(lab):
+    """RSA key exchange by name only; openconnect has names of its own for two."""
+    server, host = lab.serve(settings=DTLS), lab.host()
+    offers = (
+        ("--dtls12-ciphers=AES128-GCM-SHA256",),
+        ("--dtls-ciphers=OC-DTLS1_2-AES256-GCM", "--dtls12-ciphers=NONE"),
+    )
+    for offer in offers:
+        client = server.connect(host, *offer, dtls=True)
+        client.await_dtls()
+        assert client.ping(INNER_IPV4) == 1.0
+        client.goodbye()
+
+
 @pytest.mark.parametrize("exchange", KEY_EXCHANGES)
 @pytest.mark.parametrize("link", ["good", "impaired"])
 def test_bytes_arrive_unchanged_both_ways(lab, exchange, link):
