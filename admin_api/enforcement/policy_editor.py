@@ -93,8 +93,11 @@ class PolicyEditor:
         left = min((pending.confirm_by - clock.wall()).total_seconds(), MAX_CONFIRM_WITHIN)
         self._state.pending = Pending(pending.number, pending.confirm_by, clock.monotonic() + left, pending.actor)
         if left <= 0:
-            await self.roll_back_pending()
-        else:
+            try:
+                await self.roll_back_pending()
+            except Exception:
+                logger.exception("an unconfirmed policy could not be rolled back at the start; it is tried again")
+        if self._state.pending is not None:
             self._watch()
 
     async def stop(self) -> None:

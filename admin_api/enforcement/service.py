@@ -122,18 +122,26 @@ class Enforcement:
                 raise PolicyError(problems) from error
             edits = RuleEdits.between({}, documents) if latest is None else RuleEdits()
             state.version = 0 if latest is None else latest.number
-            note = Note("system", RevisionAction.START, rules=count_rules(new.policy))
-            async with state.store.write() as unit:
-                row = await note_revision(unit, note, new.files, edits)
-                if row is not None:
-                    state.version = row.number
-                await unit.audit.add(note.by, "policy_reloaded", f"version {state.version}", rules=note.rules)
+            await self._note_start(Note("system", RevisionAction.START, rules=count_rules(new.policy)), edits)
         async with self._lock:
             await self._blocks.start()
         await self._editor.start(pending)
         state.report_held()
         self._emit_loaded("system", 0)
         self._scheduler.start()
+
+    async def _note_start(self, note: Note, edits: RuleEdits) -> None:
+        """A failure is only logged: a server with a full disk serves, and the next revision notes it too."""
+        state = self._state
+        try:
+            async with state.store.write() as unit:
+                row = await note_revision(unit, note, state.files, edits)
+                version = state.version if row is None else row.number
+                await unit.audit.add(note.by, "policy_reloaded", f"version {version}", rules=note.rules)
+        except Exception:
+            logger.exception("the revision of the start could not be written")
+        else:
+            state.version = version
 
     async def stop(self) -> None:
         self._trial_worker.close()
