@@ -49,6 +49,18 @@ def test_logins_on_the_files_of_ocserv(lab, template, tmp_path):
     for user, password in (("alice", "wrong"), ("locked", PASSWORD), ("nobody", PASSWORD)):
         assert connect(files, host, "--authgroup=Our staff", user=user, password=password).await_exit() != 0, user
 
+    lines = files.configuration.read_text()
+    files.configuration.write_text(lines.replace("dpd = 90", "dpd = 77") + "nonsense\n")
+    os.kill(pid, signal.SIGHUP)
+    program.await_line(r"configuration_refused.*ocserv\.conf:\d+: nonsense is not KEY = VALUE")
+    files.configuration.write_text(lines.replace("dpd = 90", "dpd = 77"))
+    os.kill(pid, signal.SIGHUP)
+    program.await_line(r"configuration_reloaded.*vpn\.session\.dpd")
+    client = connect(files, host, "--authgroup=Our staff", user="alice")
+    client.await_up()
+    assert "DPD 77" in client.output
+    client.goodbye()
+
     stop(program)
     assert not pid_file.exists() or not pid_file.read_text()
 
