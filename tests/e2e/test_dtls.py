@@ -53,6 +53,7 @@ def test_sessions_of_other_suites_are_resumed(lab):
     for offer in offers:
         client = server.connect(host, *offer, dtls=True)
         client.await_dtls()
+        client.await_up()
         assert client.ping(INNER_IPV4) == 1.0
         client.goodbye()
 
