@@ -36,11 +36,12 @@ TOOLS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
 
 def add_commands(app: typer.Typer) -> None:
     for name, (tool, summary) in TOOLS.items():
-        app.command(name, context_settings=VERBATIM, help=summary)(_verbatim(tool))
+        app.command(name, context_settings=VERBATIM)(_verbatim(tool, summary))
 
 
-def _verbatim(tool: Callable[[Sequence[str]], int]) -> Callable[..., int]:
+def _verbatim(tool: Callable[[Sequence[str]], int], summary: str) -> Callable[..., int]:
     def invoke(context: typer.Context) -> int:
         return tool(context.args)
 
+    invoke.__doc__ = summary  # its help
     return invoke
