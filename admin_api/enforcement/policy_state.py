@@ -84,6 +84,7 @@ class PolicyState:
         self.version = 0  # the number of the latest revision
         self.loaded_at = clock.wall()
         self.pending: Pending | None = None
+        self._swaps = 0  # policies that were put in force
         self._kernel = kernel
         self._load = load
         self._paths = tuple(map(str, paths))
@@ -92,12 +93,12 @@ class PolicyState:
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
         """Holds the lock of changes of the policy. The kernel follows after it, while no lock is held."""
-        before = self.policy
+        before = self._swaps
         try:
             async with self.lock:
                 yield
         finally:
-            if self.policy is not before:
+            if self._swaps != before:  # also where the policy was taken back
                 await self._kernel.lift()
 
     async def read_disk(self) -> dict[str, RuleFile]:
@@ -132,6 +133,7 @@ class PolicyState:
         """Raises ``PlanError``; then the earlier policy stays."""
         async with self.engine_lock:
             await self.control.run(self.engine.swap, new.policy)
+            self._swaps += 1
             self.policy, self.files = new.policy, new.files
             self.loaded_at = self.clock.wall()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select
 
 from admin_api.store.tables import AuditEntry
+from admin_api.store.turns import AUDIT, take_turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +52,7 @@ class AuditRepository:
         self, actor: str, action: str, target: str, detail: Mapping[str, Any], at: datetime
     ) -> AuditEntry:
         """Append a row of a change that was made at ``at``."""
+        await take_turn(self._session, AUDIT)
         last = await self._session.scalar(select(AuditEntry).order_by(AuditEntry.serial.desc()).limit(1))
         entry = AuditEntry(
             serial=1 if last is None else last.serial + 1,

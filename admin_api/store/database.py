@@ -26,6 +26,7 @@ from admin_api.store.failures import DriverMissingError
 from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import upgrade
 from admin_api.store.server_claim import ServerClaim
+from admin_api.store.turns import SCHEMA, take_turn
 from admin_api.store.unit_of_work import UnitOfWork
 from vpn_frontend.sessions.usage import local_day
 
@@ -211,6 +212,7 @@ async def _upgrade_schema(engine: AsyncEngine) -> None:
             async with engine.connect() as connection:
                 await connection.execution_options(**{WRITES: True})
                 async with connection.begin():
+                    await take_turn(connection, SCHEMA)
                     await connection.run_sync(upgrade)
         except OperationalError as error:
             if "database is locked" not in str(error.orig) or asyncio.get_running_loop().time() > deadline:

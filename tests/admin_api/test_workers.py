@@ -192,10 +192,13 @@ def test_no_control_action_uses_the_default_pool():
         if "to_thread" in path.read_text() or "run_in_executor(None" in path.read_text()
     }
     assert users == {
+        "admin_api/feeds/endpoints.py",  # looks at the files of lists
+        "admin_api/policy/versions.py",  # compares documents
         "admin_api/enforcement/rule_listing.py",  # sorts the rules for a list
         "admin_api/store/damage.py",  # at the start
         "admin_api/store/database.py",  # at the start
         "admin_api/users/service.py",  # hashes the password of a new user
+        "ocsentry/rule_sources/feed_refresher.py",  # downloads
         "ocsentry/rule_sources/watcher.py",  # the default; the server passes control threads
-        "ocsentry/runtime/server.py",  # downloads of feeds; the check of the certificate for /readyz
+        "ocsentry/runtime/server.py",  # lists at the start; the check of the certificate for /readyz
     }

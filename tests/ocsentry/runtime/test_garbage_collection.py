@@ -35,7 +35,7 @@ class Server:
         pass
 
 process.Server = Server
-asyncio.run(process._serve(None, None, None))
+asyncio.run(process._serve(None, None, None, ()))
 """
 
 

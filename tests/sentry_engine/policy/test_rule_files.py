@@ -39,8 +39,8 @@ class Reads:
     def __init__(self, monkeypatch):
         self.names, self.later = [], LATER
         self.files = RuleFiles(lambda: time.time() + self.later)
-        self._read = rule_files.read_file
-        monkeypatch.setattr(rule_files, "read_file", self.note)
+        self._read = rule_files.load_file
+        monkeypatch.setattr(rule_files, "load_file", self.note)
 
     def note(self, path):
         self.names.append(path.name)
@@ -92,7 +92,7 @@ class TestReading:
             rewrite(folder / "a.json", rule("new"))
             return part
 
-        monkeypatch.setattr(rule_files, "read_file", write_behind)
+        monkeypatch.setattr(rule_files, "load_file", write_behind)
         assert reads.load(folder / "a.json")[0] == ["a"]
         assert reads.load(folder / "a.json")[0] == ["new"]
 
