@@ -98,7 +98,6 @@ native-races: build
 
 fuzz-short: build .build/fuzz-packages
 	tests/fuzz/run.sh 5
-	$(BIN)/python -m tests.fuzz.schemathesis_api 60
 
 # A demo server with its state in .build/demo. Prints what `init` printed each time, once the server answers.
 DEMO := .build/demo
