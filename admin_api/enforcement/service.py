@@ -276,7 +276,12 @@ class Enforcement:
         return self._state.files.files, await self._state.read_disk()
 
     async def refresh_lists(self, by: str) -> PolicyReport:
-        """Put new block lists and databases in force, with the rule files as they are."""
+        """Put new block lists and databases in force, with the rule files as they are.
+
+        Rule files that were refused are read again: a list whose first copy is there now may have been missing.
+        """
+        if self._failure is not None:
+            return await self.reload(by=by, automatic=True)
         state = self._state
         async with state.changing():
             try:

@@ -57,7 +57,8 @@ def run_server(
     """
     settings = config.values.log
     for number in IGNORED_SIGNALS:
-        signal.signal(number, _ignore)  # their default ends the process
+        if signal.getsignal(number) is signal.SIG_DFL:  # which ends the process
+            signal.signal(number, _ignore)
     early: list[int] = []  # SIGHUP before the server runs: its files tell that it starts
     signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
     pid = None if pid_file is None else PidFile(pid_file)

@@ -64,8 +64,8 @@ def test_an_expired_password_is_changed_during_the_login(lab, services, serve_pa
     )
     services.allow("pat", "vpn")
     new = "a password that is new"
-    client = serve_pam.connect(lab.host(), user="pat", password=f"{PASSWORD}\n{PASSWORD}\n{new}\n{new}")
-    client.await_up()
+    client = serve_pam.connect(lab.host(), user="pat", password=f"{PASSWORD}\n{PASSWORD}\n{new}\n{new}\n{new}")
+    client.await_up()  # it asks for the new password's repetition without sending it, and then the modules ask
     assert f"pat:{new}:vpn" in services.passwords.read_text()
 
 

@@ -91,7 +91,10 @@ class PamMethod:
         if any(len(text) > MAX_ANSWER or "\0" in text for text in texts):
             waiting.conversation.close()
             return Refused(WRONG, "wrong_password")
-        return Pending(partial(self._reply, waiting, state, texts))
+        repeated = texts.pop() if VERIFY in state.names else None
+        if VERIFY not in fields:  # openconnect 9.01 asks for it and does not send it: the modules' own prompt is shown
+            repeated = None
+        return Pending(partial(self._reply, waiting, state, texts, repeated))
 
     def close(self) -> None:
         """End every conversation that waits for its user."""
@@ -112,10 +115,9 @@ class PamMethod:
         finally:
             self._running -= 1
 
-    async def _reply(self, waiting: _Waiting, state: PamState, texts: list[str]) -> Outcome:
+    async def _reply(self, waiting: _Waiting, state: PamState, texts: list[str], repeated: str | None) -> Outcome:
         self._running += 1
         try:
-            repeated = texts.pop() if VERIFY in state.names else None
             await waiting.conversation.answer(texts)
             return await self._listen(waiting, state.prompts, None, repeated)
         except BaseException:

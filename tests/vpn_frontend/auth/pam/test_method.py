@@ -136,6 +136,16 @@ async def test_a_new_password_and_its_repetition_are_one_form(field):
 
 
 @pytest.mark.asyncio
+async def test_a_repetition_that_the_client_does_not_send_is_asked_for():
+    """openconnect 9.01 asks its user for it, and leaves it out of the answer."""
+    method, opener = make(PASSWORD, changing("New password: "), changing("Retype new password: "), DONE)
+    challenge = await answer(method, await begin(method), password="n")
+    assert [one.label for one in challenge.form.fields] == ["Retype new password: "]
+    assert isinstance(await answer(method, challenge, secondary_password="n"), Accepted)
+    assert opener.opened[0].answers == [["secret"], ["n"], ["n"]]
+
+
+@pytest.mark.asyncio
 async def test_a_new_password_that_is_refused_is_asked_for_again():
     method, opener = make(PASSWORD, *[changing("New password: ")] * 2, changing("Retype new password: "), DONE)
     challenge = await answer(method, await begin(method), new_password="short", verify_password="short")
