@@ -14,7 +14,7 @@ import signal
 import pytest
 
 from lab.server import INNER_IPV4
-from lab.timeouts import TIMEOUT
+from lab.timeouts import TIMEOUT, eventually
 from lab.traffic.continuous_ping import ContinuousPing
 
 DPD = 4  # seconds
@@ -40,7 +40,8 @@ def test_a_client_whose_address_changes_carries_on(lab, dtls):
         # The client's UDP socket keeps the removed address and fails. A desktop sends this signal on a network change.
         client.signal(signal.SIGUSR2)
     client.await_reconnected()  # over TLS the client notices by DPD
-    assert client.ping(INNER_IPV4) == 1.0
+    # A datagram may be lost while the client changes from TLS to DTLS; three in a row are answered then.
+    eventually(lambda: client.ping(INNER_IPV4), lambda share: share == 1.0, "answered")
     (after,) = server.sessions()
     assert (after["id"], after["ipv4"], after["started_at"]) == (session["id"], before.ipv4, session["started_at"])
     assert after["address"] == "10.77.1.3"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fuzz-sources: vpn_frontend/native/dtls/hello.c vpn_frontend/native/dtls/cookie.c vpn_frontend/native/dtls/context.c */
 /* fuzz-sources: vpn_frontend/native/dtls/client_table.c vpn_frontend/native/dtls/path_cache.c vpn_frontend/native/dtls/hmac.c */
-/* fuzz-sources: vpn_frontend/native/tls/context.c vpn_frontend/native/tls/record_pool.c */
+/* fuzz-sources: vpn_frontend/native/tls/context.c vpn_frontend/native/tls/hosts.c vpn_frontend/native/tls/hello.c */
+/* fuzz-sources: vpn_frontend/native/tls/refusal.c vpn_frontend/native/tls/client_authorities.c vpn_frontend/native/tls/record_pool.c */
 /*
  * What an unknown sender's datagram can reach: classification, the hello's parser, the cookie, the look-ups by name and path,
  * and for DTLS 1.3 wolfSSL's stateless half. The first byte chooses between the input as it is and a hello built around it.
@@ -34,6 +35,7 @@ static const char key[] =
     "+sf8l5Rk/NU8i/7ie9R6iskyQ8xpo4v5eHbKfFlGIR3RgpnndzXlK48d\n"
     "-----END PRIVATE KEY-----\n";
 
+static struct gw_tls_holder hosts;
 static struct gw_dtls_contexts contexts;
 static struct gw_cookies cookies;
 static struct gw_client_table names;
@@ -41,18 +43,25 @@ static struct gw_path_cache paths;
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
-    const struct gw_tls tls = { .chain = (const uint8_t *)chain, .chain_size = sizeof(chain) - 1, .key = (const uint8_t *)key,
-                                .key_size = sizeof(key) - 1 };
-    WOLFSSL_CTX *certificate;
+    const struct gw_certificate certificate = { .chain = (const uint8_t *)chain, .chain_size = sizeof(chain) - 1,
+                                                .key = (const uint8_t *)key, .key_size = sizeof(key) - 1,
+                                                .key_type = GW_KEY_P256 };
+    const struct gw_tls_host host = { .certificates = &certificate, .certificate_count = 1 };
+    const struct gw_tls tls = { .hosts = &host, .host_count = 1, .ciphers = "TLS13-AES128-GCM-SHA256" };
+    struct gw_tls_hosts *made;
     char error[256];
 
     (void)count;
     (void)arguments;
     wolfSSL_Init();
+    gw_tls_holder_init(&hosts);
+    made = gw_tls_hosts_new(&tls, error, sizeof(error));
+    CHECK(made);
+    made->hosts[0].datagrams = gw_dtls_context_new(&certificate, error, sizeof(error));
+    CHECK(made->hosts[0].datagrams);
+    gw_tls_holder_set(&hosts, made);
+    contexts.hosts = &hosts;
     CHECK(gw_dtls_contexts_init(&contexts, error, sizeof(error)) == 0);
-    certificate = gw_dtls_context_new(&tls, error, sizeof(error));
-    CHECK(certificate);
-    gw_tls_holder_set(&contexts.certificate, certificate);
     CHECK(gw_cookies_init(&cookies, (const uint8_t[32]) { 1 }, 5 * GW_COOKIE_PERIOD) == 0);
     CHECK(gw_client_table_init(&names, 8, 1) == 0 && gw_path_cache_init(&paths, 1, 1) == 0);
     CHECK(gw_client_table_add(&names, (const uint8_t[32]) { 0 }, 77) == 0);
