@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 MAX_RULES = 10_000  # made over the API; each change of one compiles all of them
 MAX_CONFIRM_WITHIN = 3_600.0  # seconds
 RETRY = 5.0  # seconds until a failed rollback is tried again
-NOBODY = "system"
+SERVER = "system"  # who rolls back without a request
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class PolicyEditor:
         return pending.version
 
     async def roll_back_pending(self) -> None:
-        """Roll back the pending policy, because nobody confirmed it."""
+        """Roll back the pending policy, because it was not confirmed in time."""
         state = self._state
         async with state.changing():
             pending = state.pending
@@ -210,7 +210,7 @@ class PolicyEditor:
                 await state.reassess()
             moment = pending.confirm_by.isoformat(timespec="seconds")
             reason = f"version {pending.version} was not confirmed by {moment}"
-            await self._roll_back(Application(NOBODY, reason=reason, force=True))
+            await self._roll_back(Application(SERVER, reason=reason, force=True))
 
     async def _carry_out(
         self, wanted: Application, action: RevisionAction, files: RuleFileSet, before: Documents, after: Documents

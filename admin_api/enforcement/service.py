@@ -243,8 +243,8 @@ class Enforcement:
     ) -> PolicyReport:
         """Put the rule files on disk in force. Files with an error are reported and change nothing.
 
-        ``automatic``: nobody asked for it. Then held files stay held, and while a policy waits to be confirmed, the
-        reload waits too; otherwise it is refused with ``ApiError``.
+        ``automatic``: no operator asked for it. Held files stay held then, and while a policy waits to be confirmed,
+        the reload waits too; otherwise it is refused with ``ApiError``.
         """
         state = self._state
         if dry_run:

@@ -22,7 +22,7 @@ async def get_stats(
         Resolution, Query(description="The last hour in steps of 10 s, day of 2 min, or month of 1 h.")
     ] = Resolution.HOUR,
 ) -> StatsView:
-    """Get time series for charts. They are kept in memory and begin anew with the server."""
+    """Get time series for charts. They are kept in memory, and are empty when the server starts."""
     samples = services.time_series.read(resolution)
     return StatsView(
         resolution=resolution,

@@ -7,9 +7,15 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab.timeouts import TIMEOUT, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ACCOUNT = "postgres"  # the user of the package; PostgreSQL does not run as root
 DATABASE = "postgres"
@@ -60,3 +66,17 @@ class Postgresql:
     def _as_account(self, program: str, *arguments: str) -> list[str]:
         become = ["setpriv", "--pdeathsig", "KILL", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--clear-groups", "--"]
         return [*become, str(self._programs / program), *arguments]
+
+
+@contextmanager
+def running_postgresql() -> Iterator[Postgresql]:
+    """A cluster in a temporary folder, stopped and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="ocs-pg-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        server = Postgresql(folder / "pg")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

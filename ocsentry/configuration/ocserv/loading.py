@@ -2,7 +2,7 @@
 """Loads an ``ocserv.conf``: the same ``LoadedConfig`` as a TOML file gives, and a folder for the server's state.
 
 The folder holds what ocserv has no files for: database, admin socket, keys, and the rules and secrets that the
-translation makes. They are written anew at every load.
+translation makes. They are written again at every load.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which hook runs when: those of one session in their order, few of one user at a time, the users in turn.
 
-So a user whose hooks are slow delays hooks of nobody else. At most 4096 wait; further ones fail.
+So slow hooks of one user delay no other user's hooks. At most 4096 wait; further ones fail.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class HookRunner:
         self._programs = programs
         self._events = events
         self._waiting: dict[str, deque[_Job]] = {}  # by user, in the order in which they get their turn
+        self._waiting_count = 0
         self._of_user: Counter[str] = Counter()  # running
         self._busy: set[str] = set()  # sessions
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,17 +75,21 @@ class HookRunner:
 
     def _add(self, program: str, session: str, user: str, environment: Mapping[str, str]) -> asyncio.Future[HookResult]:
         job = _Job(program, session, user, environment)
-        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
+        if self._waiting_count >= MAX_WAITING:
             self._end(job, HookResult("too many hooks wait"))
             return job.done
         self._waiting.setdefault(user, deque()).append(job)
+        self._waiting_count += 1
         self._start_waiting()
         return job.done
 
     def _start_waiting(self) -> None:
+        if len(self._tasks) >= MAX_PROCESSES:
+            return
         for user, jobs in list(self._waiting.items()):
             while jobs and len(self._tasks) < MAX_PROCESSES and self._may_start(jobs[0]):
                 self._start(jobs.popleft())
+                self._waiting_count -= 1
             if not jobs:
                 del self._waiting[user]
 

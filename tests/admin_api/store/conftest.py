@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import tempfile
-from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 
-from lab.services.postgresql import Postgresql
+from lab.services.postgresql import running_postgresql
 
 numbers = itertools.count()
 
@@ -25,13 +22,8 @@ numbers = itertools.count()
 def shared_postgresql():
     if os.geteuid() != 0:
         pytest.skip("needs root, to run PostgreSQL as its own user")
-    folder = Path(tempfile.mkdtemp(prefix="ocs-pgs-"))
-    folder.chmod(0o755)
-    server = Postgresql(folder / "pg")
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
+    with running_postgresql() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

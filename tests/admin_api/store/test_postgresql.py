@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -19,7 +16,7 @@ from admin_api.event_hub import EventHub
 from admin_api.store import Store
 from admin_api.store.failures import StoreInUseError, is_unavailable
 from admin_api.store.identities.users import UserAttributes
-from lab.services.postgresql import Postgresql
+from lab.services.postgresql import running_postgresql
 from lab.timeouts import TIMEOUT
 from sentry_engine import Engine, Policy
 from tests.admin_api.conftest import FakeSessions
@@ -37,13 +34,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def postgresql():
-    folder = Path(tempfile.mkdtemp(prefix="ocs-pg-"))
-    folder.chmod(0o755)
-    server = Postgresql(folder / "pg")
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
+    with running_postgresql() as server:
+        yield server
 
 
 @pytest_asyncio.fixture

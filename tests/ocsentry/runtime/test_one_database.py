@@ -9,13 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from lab.namespaces import Claim, Namespace
-from lab.services.postgresql import Postgresql
+from lab.services.postgresql import running_postgresql
 from lab.timeouts import TIMEOUT
 from tests.ocsentry.conftest import CommandLine
 from tests.ocsentry.runtime.test_process import Served, links, serving
@@ -28,13 +26,8 @@ pytestmark = [
 
 @pytest.fixture
 def postgresql():
-    folder = Path(tempfile.mkdtemp(prefix="ocs-pg-"))
-    folder.chmod(0o755)
-    server = Postgresql(folder / "pg")
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
+    with running_postgresql() as server:
+        yield server
 
 
 @pytest.fixture
