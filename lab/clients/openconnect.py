@@ -73,8 +73,14 @@ class OpenConnect(Program):
         began = self.await_line(r"CSTP connected", timeout).at
         return self.await_line(DTLS_UP, timeout).at - began
 
-    def await_reconnected(self, timeout: float = 2 * TIMEOUT) -> Line:
-        return self.await_line(r"^vpnc-script: reconnect ", timeout)
+    def reconnect(self) -> Line:
+        """Makes the client come back on a new channel, and waits for it: each call waits for its own reconnect."""
+        seen = len(self.lines)
+        self.signal(signal.SIGUSR2)
+        return self.await_reconnected(since=seen)
+
+    def await_reconnected(self, timeout: float = 2 * TIMEOUT, *, since: int = 0) -> Line:
+        return self.await_line(r"^vpnc-script: reconnect ", timeout, since=since)
 
     def goodbye(self) -> None:
         """Disconnects as a user does: the client tells the server."""

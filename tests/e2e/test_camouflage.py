@@ -20,8 +20,7 @@ def test_clients_with_the_secret_connect_and_reconnect_and_a_stop_waits_for_them
     client = server.connect(lab.host(), path="?let-me.in")
     client.await_up()
     assert client.ping(INNER_IPV4) == 1.0
-    client.signal(signal.SIGUSR2)  # it reconnects with its cookie
-    client.await_reconnected()
+    client.reconnect()  # with its cookie
     assert client.ping(INNER_IPV4) == 1.0
     server.program.signal(signal.SIGTERM)
     server.program.await_line("stopping")

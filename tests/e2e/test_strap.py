@@ -7,7 +7,6 @@ host 1 10.77.1.2, host 2 10.77.2.2 ── gateway 10.77.0.1, `ocsentry serve` wi
 from __future__ import annotations
 
 import re
-import signal
 
 TLS12 = "--gnutls-priority=NORMAL:-VERS-ALL:+VERS-TLS1.2"
 
@@ -29,8 +28,7 @@ def test_a_client_reconnects_and_a_stolen_cookie_opens_nothing(lab):
         client = server.connect(host, *version)
         client.await_up()
         for _ in range(2):
-            client.signal(signal.SIGUSR2)
-            client.await_reconnected()
+            client.reconnect()
         client.goodbye()
     whole, (stolen, _) = log_in(server, host, "alice")
     _, (_, foreign_key) = log_in(server, thief, "bob")
