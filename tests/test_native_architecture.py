@@ -35,7 +35,7 @@ class Tree(NamedTuple):
 TREES = (
     Tree(
         "vpn_frontend/native",
-        (("packet",), ("runtime",), ("limits",), ("tls",), ("dtls",), ("tun",), ("tunnel",), ("",)),
+        (("packet",), ("runtime",), ("limits",), ("tls",), ("dtls",), ("connections",), ("tun",), ("tunnel",), ("",)),
         frozenset({"gateway.h", "wire.h", "list.h", "cursor.h"}),
         {"packet": frozenset({"wire.h"})},
         {},

@@ -7,8 +7,8 @@
  * What an unknown sender's datagram can reach: classification, the hello's parser, the cookie, the look-ups by name and path,
  * and for DTLS 1.3 wolfSSL's stateless half. The first byte chooses between the input as it is and a hello built around it.
  */
-#include "dtls/context.h"
 #include "dtls/client_table.h"
+#include "dtls/context.h"
 #include "dtls/path_cache.h"
 
 #include <stdlib.h>

@@ -186,7 +186,7 @@ enum gw_cause {
     GW_CAUSE_STALLED = 8,           /* the peer read nothing for longer than the write timeout */
     GW_CAUSE_LOCAL = 9,             /* closed by Python, or for lack of memory */
     GW_CAUSE_REPLACED = 10,         /* another connection became the channel of the session */
-    GW_CAUSE_EVICTED = 11,          /* without a tunnel, for a newcomer: see tls/source_table.h */
+    GW_CAUSE_EVICTED = 11,          /* without a tunnel, for a newcomer: see connections/source_table.h */
 };
 
 struct gw_event {

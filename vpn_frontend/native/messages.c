@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "messages.h"
 
+#include "connections/connection.h"
+#include "connections/listener.h"
 #include "limits/limits.h"
-#include "tls/connection.h"
-#include "tls/listener.h"
 #include "tunnel/cstp_channel.h"
 #include "tunnel/downlink.h"
 #include "tunnel/dtls_channel.h"

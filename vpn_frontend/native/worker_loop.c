@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "worker_loop.h"
 
+#include "connections/input.h"
+#include "connections/listener.h"
 #include "limits/limits.h"
 #include "messages.h"
 #include "runtime/handoff.h"
 #include "runtime/thread_filter.h"
-#include "tls/input.h"
-#include "tls/listener.h"
 #include "tls/record_pool.h"
 #include "tun/queue.h"
 #include "tunnel/downlink.h"

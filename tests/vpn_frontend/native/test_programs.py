@@ -32,7 +32,7 @@ PROGRAMS = {
     "tls/test_hello": ["tls/hello.c"],
     "tls/test_fips": ["tls/fips.c"],
     "tls/test_record_pool": ["tls/record_pool.c"],
-    "tls/test_source_eviction": ["tls/source_eviction.c", "tls/source_table.c"],
+    "connections/test_source_eviction": ["connections/source_eviction.c", "connections/source_table.c"],
     "tunnel/test_migration": WHOLE,
 }
 OPTIONS = {"tls/test_fips": ["-DHAVE_FIPS"]}

@@ -29,7 +29,7 @@
 #define GW_HEADROOM 16u             /* bytes in front of a packet, for the header of a queue or a frame */
 #define GW_TICK (100 * GW_MS)       /* the granularity of deadlines; sessions are checked once a second */
 
-#define GW_SOURCE_BUCKETS 4096u     /* hashes of sources, see tls/source_table.h */
+#define GW_SOURCE_BUCKETS 4096u     /* hashes of sources, see connections/source_table.h */
 
 struct gw_connection;
 struct gw_dtls_hub;

@@ -5,7 +5,7 @@
 #ifndef VPN_FRONTEND_CSTP_CHANNEL_H
 #define VPN_FRONTEND_CSTP_CHANNEL_H
 
-#include "tls/connection.h"
+#include "connections/connection.h"
 
 /* Makes the connection the channel of the session: sends the HTTP answer `head`, then handles `early`, the bytes that came behind
  * the CONNECT. The channel before is closed. Does nothing for a connection that is closing. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tunnel/downlink.h"
 
+#include "connections/connection.h"
 #include "limits/limits.h"
 #include "packet/gso.h"
 #include "packet/inner_packet.h"
 #include "packet/path_mtu.h"
 #include "runtime/handoff.h"
-#include "tls/connection.h"
 #include "tun/queue.h"
 #include "tunnel/dtls_channel.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tunnel/dtls_channel.h"
 
+#include "connections/connection.h"
 #include "runtime/dpd.h"
-#include "tls/connection.h"
 #include "tun/uplink.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tunnel/migration.h"
 
+#include "connections/connection.h"
 #include "limits/limits.h"
 #include "list.h"
-#include "tls/connection.h"
 #include "tunnel/dtls_channel.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tunnel/session.h"
 
+#include "connections/connection.h"
 #include "limits/limits.h"
 #include "list.h"
 #include "runtime/dpd.h"
-#include "tls/connection.h"
 #include "tunnel/cstp_control.h"
 #include "tunnel/dtls_channel.h"
 

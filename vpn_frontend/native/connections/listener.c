@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tls/listener.h"
+#include "connections/listener.h"
 
+#include "connections/connection.h"
+#include "connections/proxy.h"
+#include "connections/source_eviction.h"
 #include "packet/address.h"
-#include "tls/proxy.h"
-#include "tls/connection.h"
 #include "runtime/policy_gate.h"
-#include "tls/source_eviction.h"
 
 #include <errno.h>
 #include <netinet/in.h>

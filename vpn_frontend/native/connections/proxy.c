@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tls/proxy.h"
+#include "connections/proxy.h"
 
+#include "connections/source_eviction.h"
 #include "packet/proxy_header.h"
 #include "runtime/policy_gate.h"
-#include "tls/source_eviction.h"
 
 #include <stdlib.h>
 #include <string.h>

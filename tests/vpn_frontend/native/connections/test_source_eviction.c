@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tls/source_eviction.h"
+#include "connections/source_eviction.h"
 
-#include "tls/connection.h"
+#include "connections/connection.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #ifndef VPN_FRONTEND_TLS_INPUT_H
 #define VPN_FRONTEND_TLS_INPUT_H
 
-#include "tls/connection.h"
+#include "connections/connection.h"
 
 #define GW_PRE_TUNNEL_INPUT 16384u      /* bytes read at once before the tunnel, so that flow control overshoots by no more */
 #define GW_HANDSHAKES_PER_TURN 8u       /* steps of handshakes in a turn of the loop, 0.3 ms each */

@@ -5,7 +5,7 @@
 #ifndef VPN_FRONTEND_PROXY_H
 #define VPN_FRONTEND_PROXY_H
 
-#include "tls/connection.h"
+#include "connections/connection.h"
 
 /* True: connections of `peer` begin with a PROXY header. */
 bool gw_is_proxy(const struct gw *gateway, const uint8_t peer[16]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tls/connection.h"
+#include "connections/connection.h"
 
 #include "list.h"
 #include "runtime/id.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tls/input.h"
+#include "connections/input.h"
 
+#include "connections/proxy.h"
 #include "packet/address.h"
-#include "tls/proxy.h"
 
 #include <errno.h>
 #include <netinet/in.h>

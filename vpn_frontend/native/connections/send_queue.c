@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tls/send_queue.h"
+#include "connections/send_queue.h"
 
 #include <errno.h>
 #include <string.h>

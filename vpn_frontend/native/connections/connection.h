@@ -12,11 +12,11 @@
 #ifndef VPN_FRONTEND_CONNECTION_H
 #define VPN_FRONTEND_CONNECTION_H
 
+#include "connections/send_queue.h"
+#include "connections/source_table.h"
 #include "runtime/worker.h"
 #include "tls/context.h"
 #include "tls/hosts.h"
-#include "tls/send_queue.h"
-#include "tls/source_table.h"
 
 #define GW_CREDIT_MAX 65536u            /* bytes, with the cost of their events, that Python has not taken; then reading stops */
 #define GW_QUEUE_SOFT 262144u           /* bytes queued; the owner should add no more */

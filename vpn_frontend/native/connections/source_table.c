@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "tls/source_table.h"
+#include "connections/source_table.h"
 
 #include "runtime/mix.h"
 
