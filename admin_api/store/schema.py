@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from alembic import command
 from alembic.config import Config
 
-import migrations
+from admin_api.store import migrations
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

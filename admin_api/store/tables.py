@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables. ``migrations`` creates them; a test compares the two.
+"""The tables. ``store.migrations`` creates them; a test compares the two.
 
 Text columns of addresses and networks hold the canonical form, so equal text means equal value.
 """

@@ -24,7 +24,7 @@ ETC = (  # name service, certificate authorities, time zone; not the whole folde
     *("localtime", "timezone", "ssl/certs", "ssl/openssl.cnf", "ca-certificates", "pki/tls", "mime.types"),
     *("ld.so.cache", "ld.so.preload"),
 )
-PACKAGES = ("sentry_engine", "vpn_frontend", "admin_api", "ocsentry", "migrations")
+PACKAGES = ("sentry_engine", "vpn_frontend", "admin_api", "ocsentry")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 SHARED_BY_MANY = frozenset(
     map(Path, ("/", "/etc", "/home", "/root", "/run", "/srv", "/tmp", "/var", "/var/lib", "/opt"))  # noqa: S108

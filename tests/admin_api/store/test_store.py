@@ -18,9 +18,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Integer, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
-import migrations
 from admin_api.enforcement.block_table import BlockEntry
-from admin_api.store import Store, UserAttributes, fold_name
+from admin_api.store import Store, UserAttributes, fold_name, migrations
 from admin_api.store.audit import digest_of
 from admin_api.store.columns import Base, new_id
 from admin_api.store.failures import DriverMissingError
