@@ -26,6 +26,7 @@ from admin_api.store.failures import DriverMissingError
 from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import upgrade
 from admin_api.store.server_claim import ServerClaim
+from admin_api.store.sqlite_connection import connect
 from admin_api.store.turns import SCHEMA, take_turn
 from admin_api.store.unit_of_work import UnitOfWork
 from vpn_frontend.sessions.usage import local_day
@@ -80,6 +81,7 @@ class Store:
                 pool_pre_ping=not url.startswith("sqlite"),
                 pool_use_lifo=True,
                 hide_parameters=True,  # of statements in errors and logs: password hashes are among them
+                connect_args={"async_creator_fn": connect} if url.startswith("sqlite") else {},
             )
         except ModuleNotFoundError as error:
             detail = f"store.url: {error.name} is not installed: pip install 'ocsentry[postgres]'"
