@@ -35,7 +35,17 @@ class Tree(NamedTuple):
 TREES = (
     Tree(
         "vpn_frontend/native",
-        (("packet",), ("runtime",), ("limits",), ("tls",), ("dtls",), ("connections",), ("tun",), ("tunnel",), ("",)),
+        (
+            ("packet", "queues"),
+            ("runtime",),
+            ("limits",),
+            ("tls",),
+            ("dtls",),
+            ("connections",),
+            ("tun",),
+            ("tunnel",),
+            ("",),
+        ),
         frozenset({"gateway.h", "wire.h", "list.h", "cursor.h"}),
         {"packet": frozenset({"wire.h"})},
         {},

@@ -6,7 +6,7 @@
 #ifndef VPN_FRONTEND_SEND_QUEUE_H
 #define VPN_FRONTEND_SEND_QUEUE_H
 
-#include "runtime/chunk_pool.h"
+#include "queues/chunk_pool.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -8,8 +8,8 @@
 
 #include "gateway.h"
 #include "packet/cstp.h"
+#include "queues/event_queue.h"
 #include "runtime/clock.h"
-#include "runtime/event_queue.h"
 #include "runtime/id.h"
 #include "runtime/stats.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "runtime/mailbox.h"
+#include "queues/mailbox.h"
 
 #include <errno.h>
 #include <stdbool.h>

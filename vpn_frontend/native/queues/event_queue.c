@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "runtime/event_queue.h"
+#include "queues/event_queue.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "runtime/batch_pool.h"
+#include "queues/batch_pool.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "runtime/chunk_pool.h"
+#include "queues/chunk_pool.h"
 
 #include <stdlib.h>
 
