@@ -52,9 +52,9 @@ TREES = (
     ),
     Tree(
         "sentry_engine/native",
-        (("parse",), ("table", "state"), ("",), ("binding",)),
-        frozenset({"block.h", "epoch.h", "gate.h", "ip_address.h", "mix.h", "nanoseconds.h", "plan.h", "spinlock.h"}),
-        {"parse": frozenset({"ip_address.h"})},
+        (("parse", "memory"), ("table", "state"), ("",), ("binding",)),
+        frozenset({"gate.h", "ip_address.h", "mix.h", "nanoseconds.h", "plan.h"}),
+        {"parse": frozenset({"ip_address.h"}), "memory": frozenset()},
         {"core_internal": "core", "state/window_row": "state/sliding_window", "table/policy_view": "table/policy"},
     ),
 )

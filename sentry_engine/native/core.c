@@ -2,7 +2,7 @@
 #include "core.h"
 
 #include "core_internal.h"
-#include "epoch.h"
+#include "memory/epoch.h"
 
 #include <errno.h>
 #include <stdlib.h>

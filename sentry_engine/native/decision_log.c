@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "decision_log.h"
 
-#include "block.h"
+#include "memory/block.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -2,7 +2,7 @@
 #include "python_calls.h"
 
 #include "core_internal.h"
-#include "epoch.h"
+#include "memory/epoch.h"
 #include "nanoseconds.h"
 
 static struct se_request make_request(const uint8_t address[16], uint32_t event, int verified, uint64_t now)

@@ -2,7 +2,7 @@
 #include "state_export.h"
 
 #include "core_internal.h"
-#include "epoch.h"
+#include "memory/epoch.h"
 #include "nanoseconds.h"
 #include "table/lookup.h"
 

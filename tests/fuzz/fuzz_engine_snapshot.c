@@ -6,10 +6,10 @@
 /* fuzz-sources: sentry_engine/native/decide.c sentry_engine/native/state/sliding_window.c sentry_engine/native/state/penalty_box.c */
 /* fuzz-sources: sentry_engine/native/state/sketch.c sentry_engine/native/state/siphash.c sentry_engine/native/table/snapshot.c */
 /* fuzz-sources: sentry_engine/native/table/prefix_rows.c sentry_engine/native/table/cells.c sentry_engine/native/table/flatten.c */
-/* fuzz-sources: sentry_engine/native/table/prefix_table.c sentry_engine/native/state/penalty_rows.c sentry_engine/native/block.c */
-/* fuzz-sources: sentry_engine/native/state/blocklist.c sentry_engine/native/epoch.c */
-#include "block.h"
+/* fuzz-sources: sentry_engine/native/table/prefix_table.c sentry_engine/native/state/penalty_rows.c sentry_engine/native/memory/block.c */
+/* fuzz-sources: sentry_engine/native/state/blocklist.c sentry_engine/native/memory/epoch.c */
 #include "decide.h"
+#include "memory/block.h"
 #include "table/snapshot.h"
 #include "table/snapshot_check.h"
 

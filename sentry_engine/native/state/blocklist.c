@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "state/blocklist.h"
 
-#include "block.h"
-#include "epoch.h"
+#include "memory/block.h"
+#include "memory/epoch.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "state/penalty_box.h"
 
-#include "block.h"
 #include "gate.h"
+#include "memory/block.h"
+#include "memory/spinlock.h"
 #include "nanoseconds.h"
-#include "spinlock.h"
 #include "state/penalty_rows.h"
 
 #include <errno.h>

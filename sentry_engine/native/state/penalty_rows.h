@@ -9,8 +9,8 @@
 #define SENTRY_ENGINE_PENALTY_ROWS_H
 
 #include "ip_address.h"
+#include "memory/spinlock.h"
 #include "plan.h"
-#include "spinlock.h"
 #include "state/penalty.h"
 #include "state/siphash.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "state/sketch.h"
 
-#include "block.h"
+#include "memory/block.h"
 #include "nanoseconds.h"
 
 #include <errno.h>

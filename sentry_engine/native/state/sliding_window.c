@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "state/sliding_window.h"
 
-#include "block.h"
+#include "memory/block.h"
+#include "memory/spinlock.h"
 #include "mix.h"
-#include "spinlock.h"
 #include "state/window_row.h"
 
 #include <errno.h>

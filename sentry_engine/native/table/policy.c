@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "table/policy.h"
 
-#include "block.h"
+#include "memory/block.h"
 #include "table/policy_view.h"
 #include "table/snapshot.h"
 

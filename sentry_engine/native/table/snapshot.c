@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "table/snapshot.h"
 
-#include "block.h"
 #include "gate.h"
+#include "memory/block.h"
 #include "table/limit_units.h"
 #include "table/plan_check.h"
 #include "table/prefix_table.h"

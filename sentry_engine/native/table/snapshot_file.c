@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "table/snapshot_file.h"
 
-#include "block.h"
+#include "memory/block.h"
 #include "table/checksum.h"
 #include "table/plan_check.h"
 #include "table/policy_view.h"

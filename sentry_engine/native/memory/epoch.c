@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "epoch.h"
+#include "memory/epoch.h"
 
-#include "spinlock.h"
+#include "memory/spinlock.h"
 
 #include <pthread.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "block.h"
+#include "memory/block.h"
 
 #include <stdint.h>
 #include <sys/mman.h>
