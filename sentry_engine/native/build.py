@@ -18,7 +18,7 @@ CFFI_HEADERS = runpy.run_path(str(HERE / "cffi_headers.py"))
 HEADERS = (
     "gate.h",
     "plan.h",
-    "steps.h",
+    "decision/steps.h",
     "parse/address.h",
     "parse/network.h",
     "table/checksum.h",

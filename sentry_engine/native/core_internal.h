@@ -6,8 +6,8 @@
 #define SENTRY_ENGINE_CORE_INTERNAL_H
 
 #include "core.h"
-#include "decide.h"
-#include "decision_log.h"
+#include "decision/decide.h"
+#include "decision/decision_log.h"
 
 #define SE_BATCH 256u /* requests answered by one policy before a new one is seen */
 #define SE_WORD_HAS_RETRY (UINT64_C(1) << 4)

@@ -9,7 +9,7 @@
 #define SENTRY_ENGINE_PYTHON_CALLS_H
 
 #include "core.h"
-#include "steps.h"
+#include "decision/steps.h"
 
 /* Answers `count` addresses of 16 bytes for one event, a word each (se_pack_word). */
 void se_core_answer_words(struct se_core *core, const uint8_t *addresses, uint64_t count, uint32_t event, int verified,

@@ -32,7 +32,7 @@ static inline size_t se_search(const uint64_t *starts, size_t count, uint64_t ke
 
 /*
  * A lookup has three steps. A caller with several lookups does each step for all of them, so that their cache misses overlap
- * (decide.c). First step: the two slots between which the range lies.
+ * (decision/decide.c). First step: the two slots between which the range lies.
  */
 static inline const uint32_t *se_find_slot(const struct se_policy *policy, struct se_address address)
 {

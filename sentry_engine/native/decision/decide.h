@@ -6,12 +6,12 @@
 #ifndef SENTRY_ENGINE_DECIDE_H
 #define SENTRY_ENGINE_DECIDE_H
 
+#include "decision/steps.h"
 #include "gate.h"
 #include "state/blocklist.h"
 #include "state/penalty_box.h"
 #include "state/sketch.h"
 #include "state/sliding_window.h"
-#include "steps.h"
 #include "table/policy_view.h"
 
 /* What readers are given. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "decision_log.h"
+#include "decision/decision_log.h"
 
 #include "memory/block.h"
 

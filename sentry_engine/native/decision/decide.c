@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "decide.h"
+#include "decision/decide.h"
 
 #include "mix.h"
 #include "state/penalty_rows.h"
