@@ -52,8 +52,8 @@ TREES = (
     ),
     Tree(
         "sentry_engine/native",
-        (("parse", "memory"), ("table", "state"), ("decision",), ("",), ("binding",)),
-        frozenset({"gate.h", "ip_address.h", "mix.h", "nanoseconds.h", "plan.h"}),
+        (("parse", "memory"), ("prefixes",), ("table", "state"), ("decision",), ("",), ("binding",)),
+        frozenset({"gate.h", "ip_address.h", "mix.h", "nanoseconds.h", "plan.h", "snapshot_layout.h"}),
         {"parse": frozenset({"ip_address.h"}), "memory": frozenset()},
         {"core_internal": "core", "state/window_row": "state/sliding_window", "table/policy_view": "table/policy"},
     ),

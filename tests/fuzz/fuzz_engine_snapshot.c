@@ -5,8 +5,8 @@
 /* fuzz-sources: sentry_engine/native/table/snapshot_check.c sentry_engine/native/table/plan_check.c sentry_engine/native/table/policy.c */
 /* fuzz-sources: sentry_engine/native/decision/decide.c sentry_engine/native/state/sliding_window.c sentry_engine/native/state/penalty_box.c */
 /* fuzz-sources: sentry_engine/native/state/sketch.c sentry_engine/native/state/siphash.c sentry_engine/native/table/snapshot.c */
-/* fuzz-sources: sentry_engine/native/table/prefix_rows.c sentry_engine/native/table/cells.c sentry_engine/native/table/flatten.c */
-/* fuzz-sources: sentry_engine/native/table/prefix_table.c sentry_engine/native/state/penalty_rows.c sentry_engine/native/memory/block.c */
+/* fuzz-sources: sentry_engine/native/prefixes/prefix_rows.c sentry_engine/native/prefixes/cells.c sentry_engine/native/prefixes/flatten.c */
+/* fuzz-sources: sentry_engine/native/prefixes/prefix_table.c sentry_engine/native/state/penalty_rows.c sentry_engine/native/memory/block.c */
 /* fuzz-sources: sentry_engine/native/state/blocklist.c sentry_engine/native/memory/epoch.c */
 #include "decision/decide.h"
 #include "memory/block.h"

@@ -2,8 +2,8 @@
  *
  * Arbitrary prefixes in arbitrary tiers, flattened and indexed, against a linear search over the same rows. */
 /* fuzz-sources: sentry_engine/native/table/snapshot.c sentry_engine/native/table/plan_check.c sentry_engine/native/table/policy.c */
-/* fuzz-sources: sentry_engine/native/table/snapshot_check.c sentry_engine/native/memory/block.c sentry_engine/native/table/prefix_rows.c */
-/* fuzz-sources: sentry_engine/native/table/cells.c sentry_engine/native/table/flatten.c sentry_engine/native/table/prefix_table.c */
+/* fuzz-sources: sentry_engine/native/table/snapshot_check.c sentry_engine/native/memory/block.c sentry_engine/native/prefixes/prefix_rows.c */
+/* fuzz-sources: sentry_engine/native/prefixes/cells.c sentry_engine/native/prefixes/flatten.c sentry_engine/native/prefixes/prefix_table.c */
 #include "gate.h"
 #include "table/lookup.h"
 #include "table/snapshot.h"

@@ -4,7 +4,7 @@
 #   tests/fuzz/run.sh SECONDS [TARGET...]
 #
 # A C target names what it is linked with in its first lines, paths from the project's root:
-#   /* fuzz-sources: sentry_engine/native/table/prefix_table.c sentry_engine/native/state/siphash.c */
+#   /* fuzz-sources: sentry_engine/native/prefixes/prefix_table.c sentry_engine/native/state/siphash.c */
 #   /* fuzz-flags: -DWITH_TLS */
 # Corpora are kept in .build/fuzz/corpus/TARGET, inputs that crash in .build/fuzz/crash-TARGET-*.
 # Seeds that lie in tests/fuzz/seeds/TARGET are read and never written.

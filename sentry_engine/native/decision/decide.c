@@ -2,8 +2,8 @@
 #include "decision/decide.h"
 
 #include "mix.h"
+#include "prefixes/cells.h"
 #include "state/penalty_rows.h"
-#include "table/cells.h"
 #include "table/lookup.h"
 
 /* sentry_engine.cores.plan.Tier */

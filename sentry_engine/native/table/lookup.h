@@ -7,7 +7,7 @@
 #define SENTRY_ENGINE_LOOKUP_H
 
 #include "ip_address.h"
-#include "table/cells.h"
+#include "prefixes/cells.h"
 #include "table/policy_view.h"
 
 static inline uint32_t se_index_slot(const struct se_index *index, uint64_t key)

@@ -5,8 +5,8 @@
 #ifndef SENTRY_ENGINE_POLICY_VIEW_H
 #define SENTRY_ENGINE_POLICY_VIEW_H
 
+#include "snapshot_layout.h"
 #include "table/policy.h"
-#include "table/snapshot_layout.h"
 
 #include <stdatomic.h>
 #include <stddef.h>

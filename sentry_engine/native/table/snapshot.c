@@ -3,9 +3,9 @@
 
 #include "gate.h"
 #include "memory/block.h"
+#include "prefixes/prefix_table.h"
 #include "table/limit_units.h"
 #include "table/plan_check.h"
-#include "table/prefix_table.h"
 
 #include <errno.h>
 #include <stdlib.h>

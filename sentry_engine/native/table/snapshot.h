@@ -6,7 +6,7 @@
 #define SENTRY_ENGINE_SNAPSHOT_H
 
 #include "plan.h"
-#include "table/snapshot_layout.h"
+#include "snapshot_layout.h"
 
 #include <stddef.h>
 

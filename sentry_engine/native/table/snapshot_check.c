@@ -6,10 +6,10 @@
 #include "table/snapshot_check.h"
 
 #include "gate.h"
-#include "table/cells.h"
+#include "prefixes/cells.h"
+#include "prefixes/prefix_table.h"
 #include "table/limit_units.h"
 #include "table/plan_check.h"
-#include "table/prefix_table.h"
 
 #include <errno.h>
 #include <stdlib.h>

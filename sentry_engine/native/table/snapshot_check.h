@@ -6,7 +6,7 @@
 #define SENTRY_ENGINE_SNAPSHOT_CHECK_H
 
 #include "plan.h"
-#include "table/snapshot_layout.h"
+#include "snapshot_layout.h"
 
 /* Requires a right checksum. Returns 0, -ENOMEM, or -EINVAL with `fault` filled. */
 int se_snapshot_check(const struct se_snapshot *snapshot, uint64_t size, struct se_fault *fault);

@@ -7,8 +7,8 @@
 #ifndef SENTRY_ENGINE_PREFIX_TABLE_H
 #define SENTRY_ENGINE_PREFIX_TABLE_H
 
-#include "table/flatten.h"
-#include "table/snapshot_layout.h"
+#include "prefixes/flatten.h"
+#include "snapshot_layout.h"
 
 /* A prefix table before it is copied into a snapshot. Arrays are owned; se_draft_free. */
 struct se_draft {

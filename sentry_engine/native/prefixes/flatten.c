@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "table/flatten.h"
+#include "prefixes/flatten.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "table/prefix_table.h"
+#include "prefixes/prefix_table.h"
 
 #include <errno.h>
 #include <stdlib.h>

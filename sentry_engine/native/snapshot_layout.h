@@ -63,7 +63,7 @@ struct se_snapshot {
     struct se_section slots4, ranges4;                 /* uint32_t, struct se_range4 */
     struct se_section slots6, starts6, cells6;         /* uint32_t, uint64_t, uint32_t */
     struct se_section groups, deep_starts, deep_cells; /* struct se_deep_group, uint64_t, uint32_t */
-    struct se_section cells;                           /* uint32_t, see cells.h */
+    struct se_section cells;                           /* uint32_t, see prefixes/cells.h */
     struct se_section timed, entries;                  /* struct se_timed, struct se_entry */
     struct se_section limits, sets, paybacks;          /* struct se_limit, uint32_t [set][event], struct se_payback */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "table/cells.h"
+#include "prefixes/cells.h"
 
 #include "mix.h"
 

@@ -6,9 +6,9 @@
 #ifndef SENTRY_ENGINE_FLATTEN_H
 #define SENTRY_ENGINE_FLATTEN_H
 
-#include "table/cells.h"
-#include "table/prefix_rows.h"
-#include "table/snapshot_layout.h"
+#include "prefixes/cells.h"
+#include "prefixes/prefix_rows.h"
+#include "snapshot_layout.h"
 
 struct se_boundary {
     struct se_address start;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "table/prefix_rows.h"
+#include "prefixes/prefix_rows.h"
 
 #include <errno.h>
 #include <stdlib.h>
