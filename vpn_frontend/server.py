@@ -53,7 +53,7 @@ from vpn_frontend.protocol.camouflage import Camouflage
 from vpn_frontend.protocol.connection import LOGIN_PATHS, PHONE_PATHS, LoginShape, PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions.effective_settings import SettingsResolver
-from vpn_frontend.sessions.recorder import SessionRecorder
+from vpn_frontend.sessions.records.recorder import SessionRecorder
 from vpn_frontend.sessions.table import SessionTable
 from vpn_frontend.settings import HostSettings
 

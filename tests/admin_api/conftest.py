@@ -31,7 +31,7 @@ from sentry_engine import Action, Engine, Policy
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import SessionState, SessionStatistics, SessionView, UserRecord, WaitingLogin
 from vpn_frontend.sessions.effective_settings import SettingsResolver
-from vpn_frontend.sessions.statistics import StatisticsCounter
+from vpn_frontend.sessions.records.statistics import StatisticsCounter
 from vpn_frontend.settings import Overrides, VpnSettings
 
 TOTP_KEY = bytes(32)

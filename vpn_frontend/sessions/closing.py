@@ -10,9 +10,9 @@ from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions.close_messages import close_text
-from vpn_frontend.sessions.hook_environment import hook_environment
+from vpn_frontend.sessions.records.hook_environment import hook_environment
+from vpn_frontend.sessions.records.session_events import emit_session_event
 from vpn_frontend.sessions.session import Phase
-from vpn_frontend.sessions.session_events import emit_session_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.address_pool import AddressPools
     from vpn_frontend.sessions.index import SessionIndex
     from vpn_frontend.sessions.pending_logins import PendingLogins
-    from vpn_frontend.sessions.recent_disconnects import RecentDisconnects
-    from vpn_frontend.sessions.recorder import SessionRecorder
+    from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
+    from vpn_frontend.sessions.records.recorder import SessionRecorder
+    from vpn_frontend.sessions.records.statistics import StatisticsCounter
     from vpn_frontend.sessions.session import Session
-    from vpn_frontend.sessions.statistics import StatisticsCounter
     from vpn_frontend.sessions.traffic_limits import TrafficLimits
     from vpn_frontend.sessions.usage import UsageLedger
 

@@ -9,8 +9,8 @@ from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.cstp import parse_disconnect
 from vpn_frontend.sessions.liveness_probe import PROBE_TIMEOUT
+from vpn_frontend.sessions.records.session_events import emit_session_event
 from vpn_frontend.sessions.session import Phase
-from vpn_frontend.sessions.session_events import emit_session_event
 
 if TYPE_CHECKING:
     from vpn_frontend.gateway.interface import ChannelDown, DtlsDown, DtlsUp, SessionClosed

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.sessions.closing import SessionCloser
     from vpn_frontend.sessions.index import SessionIndex
-    from vpn_frontend.sessions.recent_disconnects import RecentDisconnects
+    from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
+    from vpn_frontend.sessions.records.statistics import StatisticsCounter
     from vpn_frontend.sessions.session import Session
     from vpn_frontend.sessions.settings_changes import SettingsChanges
-    from vpn_frontend.sessions.statistics import StatisticsCounter
     from vpn_frontend.settings import Address, Overrides
 
 REASSESSED_AT_ONCE = 100  # sessions; about 2 ms in which the loop runs nothing else

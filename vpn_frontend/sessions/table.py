@@ -26,15 +26,15 @@ from vpn_frontend.sessions.closing import SessionCloser
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.eviction import AdmissionControl
 from vpn_frontend.sessions.gateway_reports import GatewayReports
-from vpn_frontend.sessions.hook_environment import hook_environment
 from vpn_frontend.sessions.index import SessionIndex
 from vpn_frontend.sessions.live_sessions import LiveSessions
 from vpn_frontend.sessions.pending_logins import PendingLogins
-from vpn_frontend.sessions.recent_disconnects import RecentDisconnects
+from vpn_frontend.sessions.records.hook_environment import hook_environment
+from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
+from vpn_frontend.sessions.records.session_events import emit_session_event
+from vpn_frontend.sessions.records.statistics import StatisticsCounter
 from vpn_frontend.sessions.session import Peer, Phase, Session
-from vpn_frontend.sessions.session_events import emit_session_event
 from vpn_frontend.sessions.settings_changes import SettingsChanges
-from vpn_frontend.sessions.statistics import StatisticsCounter
 from vpn_frontend.sessions.strap import add_key, find_failure
 from vpn_frontend.sessions.traffic_limits import TrafficLimits
 from vpn_frontend.sessions.usage import UsageLedger, local_day
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import AccountingGate, EventSink, RemoteLogin, SessionHooks, Usage, UserRecord
     from vpn_frontend.protocol.connect_request import TunnelRequest
     from vpn_frontend.sessions.liveness_probe import LivenessProbe
-    from vpn_frontend.sessions.recorder import SessionRecorder
+    from vpn_frontend.sessions.records.recorder import SessionRecorder
     from vpn_frontend.settings import VpnSettings
 
 

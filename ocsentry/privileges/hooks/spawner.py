@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ocsentry.privileges.helper.protocol import send_message
 from ocsentry.privileges.supervisor import Refused, Supervisor
-from vpn_frontend.sessions.hook_environment import HOOK_VARIABLES, MAX_VALUE
+from vpn_frontend.sessions.records.hook_environment import HOOK_VARIABLES, MAX_VALUE
 
 if TYPE_CHECKING:
     import socket

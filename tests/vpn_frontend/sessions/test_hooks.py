@@ -11,7 +11,7 @@ from vpn_frontend.ports import CloseReason, UserRecord
 from vpn_frontend.protocol.config_auth import Device
 from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.sessions.admission import CookieError, Login, RefusedError
-from vpn_frontend.sessions.hook_environment import HOOK_VARIABLES
+from vpn_frontend.sessions.records.hook_environment import HOOK_VARIABLES
 from vpn_frontend.settings import parse_port_rule
 
 USER_QUIT = (Cause.PEER_DISCONNECT, b"\xb0user quit")

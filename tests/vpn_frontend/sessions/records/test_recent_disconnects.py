@@ -8,9 +8,9 @@ import pytest
 from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.ports import CloseReason
 from vpn_frontend.protocol.connect_request import TunnelRequest
-from vpn_frontend.sessions import recent_disconnects
 from vpn_frontend.sessions.admission import CookieError, RefusedError
-from vpn_frontend.sessions.recent_disconnects import RecentDisconnects
+from vpn_frontend.sessions.records import recent_disconnects
+from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
 
 USER_QUIT = (Cause.PEER_DISCONNECT, b"\xb0user quit")
 

@@ -8,7 +8,7 @@ import pytest
 
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import CloseReason
-from vpn_frontend.sessions.statistics import PERIOD, StatisticsCounter
+from vpn_frontend.sessions.records.statistics import PERIOD, StatisticsCounter
 
 START = datetime(2030, 1, 2, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ import pytest
 from lab.timeouts import TIMEOUT
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import CloseReason, SessionState, SessionView
-from vpn_frontend.sessions import recorder as recorder_module
-from vpn_frontend.sessions.recorder import SessionRecorder
+from vpn_frontend.sessions.records import recorder as recorder_module
+from vpn_frontend.sessions.records.recorder import SessionRecorder
 from vpn_frontend.testing import MemoryEvents, MemoryJournal
 
 
