@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocsentry.cli import (
+from ocsentry.cli.commands import (
     archive,
     blocks,
     groups,

@@ -17,7 +17,7 @@ VERBATIM = {"ignore_unknown_options": True, "allow_extra_args": True, "help_opti
 
 
 def run_ocpasswd(arguments: Sequence[str]) -> int:
-    from ocsentry.cli.ocpasswd import run_ocpasswd as run
+    from ocsentry.cli.commands.ocpasswd import run_ocpasswd as run
 
     return run(arguments)
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ocsentry.cli.blocks import block, ssh_client, unblock
+from ocsentry.cli.commands.blocks import block, ssh_client, unblock
+from ocsentry.cli.commands.service import _render_status
 from ocsentry.cli.invocation import CommandError
-from ocsentry.cli.service import _render_status
 
 
 @pytest.fixture

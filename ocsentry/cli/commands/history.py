@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocsentry.cli.blocks import read_network
+from ocsentry.cli.commands.blocks import read_network
 from ocsentry.cli.invocation import CommandError, ConfigOption, Invocation, JsonOption, command, count
 from ocsentry.cli.tables import clean
 

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from ocsentry.cli import history
+from ocsentry.cli.commands import history
+from ocsentry.cli.commands.rule_changes import add, edit
 from ocsentry.cli.invocation import CommandError
-from ocsentry.cli.rule_changes import add, edit
 
 EVENTS = [
     {"at": "t1", "kind": "gap", "fields": {"missed": 3}},

@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import typer
 
-from ocsentry.cli import totp
 from ocsentry.cli.assignments import (
     AllOption,
     Assignments,
@@ -19,6 +18,7 @@ from ocsentry.cli.assignments import (
     show_effective,
     tell_change,
 )
+from ocsentry.cli.commands import totp
 from ocsentry.cli.completion import complete_users
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 

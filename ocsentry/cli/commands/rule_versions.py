@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocsentry.cli.blocks import ssh_client
+from ocsentry.cli.commands.blocks import ssh_client
 from ocsentry.cli.durations import parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 from ocsentry.cli.tables import render_table
