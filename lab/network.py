@@ -113,6 +113,18 @@ class Network:
         self.hosts.append(host)
         return host
 
+    def add_behind(self, host: Host, name: str, ipv4: str, *, router: str) -> Namespace:
+        """A machine with the address ``ipv4`` in a network behind ``host``, which routes for it as ``router``."""
+        behind = Namespace.create(self._claim.name(name))
+        host.namespace.ip(
+            f"link add {name} type veth peer name eth0 netns {behind.name}",
+            f"link set {name} up",
+            f"addr add {router} dev {name}",
+        )
+        behind.ip("link set eth0 up", f"addr add {ipv4} dev eth0", f"route add default via {router.partition('/')[0]}")
+        host.namespace.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        return behind
+
     def _impair(self, router: Namespace, host: Host) -> ImpairedLink:
         """The router answers for both ends (proxy ARP, link-local addresses), so neither needs a route to it."""
         router.ip(

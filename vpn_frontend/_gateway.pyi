@@ -109,7 +109,7 @@ class _Ffi:
     ) -> TlsStruct: ...
     @overload
     def new(
-        self, kind: Literal["struct gw_session_config *"], values: Mapping[str, int | bytes], /
+        self, kind: Literal["struct gw_session_config *"], values: Mapping[str, int | bytes | RangesPointer], /
     ) -> SessionConfigStruct: ...
     @overload
     def new(self, kind: Literal["struct gw_dtls_config *"], /) -> DtlsConfigStruct: ...
@@ -159,6 +159,7 @@ class _Lib:
     GW_RESTRICTION_NETWORKS_MAX: int
     GW_RESTRICTION_PORTS_MAX: int
     GW_PROXIES_MAX: int
+    GW_IROUTES_MAX: int
     # enum gw_revocation_check
     GW_REVOCATION_OFF: int
     GW_REVOCATION_LEAF: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Protocol
 
-from vpn_frontend.settings import BandwidthSettings, NetworkSettings, Overrides
+from vpn_frontend.settings import BandwidthSettings, Network, NetworkSettings, Overrides
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -256,6 +256,14 @@ class SessionHooks(Protocol):
     def host_update(self, session: str, user: str, environment: Mapping[str, str]) -> None: ...
 
 
+class ClientRoutes(Protocol):
+    """Routes of the kernel that lead to the TUN device, for networks behind clients. Nothing here waits or raises."""
+
+    def add(self, network: Network) -> None: ...
+
+    def remove(self, network: Network) -> None: ...
+
+
 class VpnEvent(StrEnum):
     """Log events of the VPN. Each kind always has the same fields."""
 
@@ -280,6 +288,7 @@ class VpnEvent(StrEnum):
     RADIUS_ANSWER_DROPPED = "radius_answer_dropped"  # server, purpose, error: a datagram that is no valid answer
     ACCOUNTING_DROPPED = "accounting_dropped"  # count: ends of sessions that no server has taken for a week
     USER_FILE_REFUSED = "user_file_refused"  # file, problem: a part of a file of users is not used
+    IROUTE_FAILED = "iroute_failed"  # network, error: the kernel has no route to a network behind a client
     BACKEND_FAILED = "backend_failed"  # what, error: a directory or journal did not answer
 
 

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.gateway.server_certificate import FileReader
-    from vpn_frontend.ports import RemoteLogin, SettingsFiles, UserRecord
+    from vpn_frontend.ports import ClientRoutes, RemoteLogin, SettingsFiles, UserRecord
     from vpn_frontend.protocol.browser_pages import BrowserPages
     from vpn_frontend.sessions.live_sessions import LiveSessions
     from vpn_frontend.settings import AuthSettings, LoginRules, VpnSettings
@@ -103,6 +103,7 @@ class VpnServer:
         accounting: AccountingGate | None = None,
         hooks: SessionHooks | None = None,
         settings_files: SettingsFiles | None = None,
+        client_routes: ClientRoutes | None = None,
     ) -> None:
         """``methods`` has each method that ``settings.auth`` names, ``pages`` are those of a login in the browser.
 
@@ -110,7 +111,7 @@ class VpnServer:
         ``descriptors``, which belong to this from ``start`` on, and ``read_file`` for certificate and key. Without them
         both are opened here. ``worker_filter`` is a seccomp program for the gateway's threads. ``resolver`` knows the
         groups that are not of the configuration. ``accounting`` may refuse new sessions. ``hooks`` are told
-        of sessions. ``settings_files`` are read at each login.
+        of sessions. ``settings_files`` are read at each login. ``client_routes`` are the kernel's.
         """
         self._settings = restrict_to_fips(settings) if settings.fips else settings
         self._engine = engine
@@ -128,6 +129,7 @@ class VpnServer:
         self._hooks = hooks
         self._reported: frozenset[str] = frozenset()  # problems of files that were told
         self._settings_files = settings_files
+        self._client_routes = client_routes
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self.tun_lost = asyncio.Event()  # set when the TUN device was deleted: the server has to be started again
@@ -148,6 +150,7 @@ class VpnServer:
             used_so_far=await self._journal.used_so_far(),
             accounting=self._accounting,
             hooks=self._hooks,
+            client_routes=self._client_routes,
         )
         self.sessions = self._table.live
         throttle = UserThrottle()

@@ -27,6 +27,13 @@ DEFAULT_IPV6_POOL = IPv6Network("fd00:99::/64")
 MAX_WORKERS = 64
 MAX_HOSTS = 63  # beside the server itself
 MAX_CERTIFICATES = 3  # of a host, beside the first
+MAX_IROUTES = 4096  # networks behind clients, of all sessions
+PRIVATE_NETWORKS: tuple[Network, ...] = (
+    IPv4Network("10.0.0.0/8"),
+    IPv4Network("172.16.0.0/12"),
+    IPv4Network("192.168.0.0/16"),
+    IPv6Network("fc00::/7"),
+)  # RFC 1918, RFC 4193
 # Forward secret AEAD suites of TLS, by wolfSSL's names. The first three are of TLS 1.3, the others of TLS 1.2.
 CipherName = Literal[
     "TLS13-AES256-GCM-SHA384",
@@ -152,6 +159,8 @@ class NetworkSettings:
     proxy_pac_url: str = ""
     restrict_to_routes: bool = False  # packets to and from other destinations are dropped
     restrict_to_ports: tuple[PortRule, ...] = ()  # empty: every port
+    iroutes: tuple[Network, ...] = ()  # networks behind the client, routed to it
+    expose_iroutes: bool = False  # other clients reach them, and get them as routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +405,7 @@ class VpnSettings:
     group_config_dir: Path | None = None  # config-per-group
     default_user_config: Path | None = None  # for users without a file there
     default_group_config: Path | None = None
+    iroutes_within: tuple[Network, ...] = PRIVATE_NETWORKS  # what clients may have behind them
     limits: LimitSettings = field(default_factory=LimitSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     camouflage: CamouflageSettings = field(default_factory=CamouflageSettings)

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, get_args
-
-from pyroute2 import IPRoute, NetlinkError
 
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem
 from vpn_frontend.gateway.client_authorities import load_authorities
 from vpn_frontend.gateway.fips import find_fips_problem, restrict_to_fips
+from vpn_frontend.gateway.host_networks import local_networks
 from vpn_frontend.gateway.server_certificate import CertificateError, certificate_problems, load_certificate
 from vpn_frontend.gateway.tun import MAX_NAME
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU, MIN_MTU_IPV6
@@ -50,21 +49,6 @@ def validate(
     return problems
 
 
-def local_networks(device: str) -> list[Network]:
-    """Networks of the host's addresses, except loopback, link-local and those of ``device``. Empty without netlink."""
-    found: list[Network] = []
-    try:
-        with IPRoute() as netlink:
-            own = set(netlink.link_lookup(ifname=device))
-            for message in netlink.get_addr():
-                address = ip_address(message.get_attr("IFA_ADDRESS"))
-                if message["index"] not in own and not address.is_loopback and not address.is_link_local:
-                    found.append(ip_network(f"{address}/{message['prefixlen']}", strict=False))
-    except (NetlinkError, OSError):
-        return []  # without netlink the device cannot be configured either
-    return found
-
-
 def _validate_network(settings: VpnSettings) -> Iterable[str]:
     network = settings.network
     if network.ipv4_pool is None and network.ipv6_pool is None:
@@ -78,6 +62,8 @@ def _validate_network(settings: VpnSettings) -> Iterable[str]:
         yield f"network.mtu: {network.mtu} is not between {MIN_MTU} and {MAX_MTU}"
     elif network.ipv6_pool is not None and network.mtu < MIN_MTU_IPV6:
         yield f"network.mtu: IPv6 needs {MIN_MTU_IPV6} (or no ipv6_pool), not {network.mtu}"
+    if network.iroutes:
+        yield "network.iroutes: a network is behind one client: set it for a user or a group"
     name = network.device
     if not 0 < len(name) <= MAX_NAME or not name.isascii() or any(sign in name for sign in "/ %:"):
         yield f"network.device: {name!r} is not a name for a network device"

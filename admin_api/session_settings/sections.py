@@ -83,6 +83,16 @@ class NetworkSection(Section):
         "`esp`. With `!` in front of every entry: all but these. Empty: everything.",
         max_length=32,
     )
+    iroutes: tuple[AnyNetwork, ...] = field(
+        NETWORK.iroutes,
+        "Networks behind the client of a user or a group: the server routes them to it, and takes packets from them. "
+        "Each is inside `vpn.iroutes_within`. A later session of the same user takes them over.",
+        max_length=64,
+    )
+    expose_iroutes: Switch = field(
+        NETWORK.expose_iroutes,
+        "Other clients reach the networks in `iroutes`, and get them as routes when they connect.",
+    )
 
 
 class BandwidthSection(Section):

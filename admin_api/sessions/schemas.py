@@ -37,6 +37,7 @@ class SessionNetwork(View):
     split_dns: list[str]
     routes: list[ShownNetwork]
     no_routes: list[ShownNetwork]
+    iroutes: list[ShownNetwork]
     restrict_to_routes: bool
     restrict_to_ports: list[ShownPorts]
 

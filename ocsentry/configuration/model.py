@@ -206,6 +206,12 @@ class VpnSection(Section):
     default_group_config: OptionalPath = _field(
         VPN.default_group_config or "", "File for groups without a file in `group_config_dir`. Empty: none."
     )
+    iroutes_within: tuple[AnyNetwork, ...] = _field(
+        VPN.iroutes_within,
+        "Networks that clients may have behind them (`iroutes` of users and groups). The process with the right to set "
+        "routes takes this list at the start.",
+        max_length=64,
+    )
     network: NetworkSection = _section()
     bandwidth: BandwidthSection = _section()
     quota: QuotaSection = _section()

@@ -49,6 +49,7 @@ from ocsentry.rule_sources.feed_refresher import FeedRefresher
 from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime import memory, metric_facts
 from ocsentry.runtime.accounting import open_accounting
+from ocsentry.runtime.client_routes import KernelRoutes
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.live_reload import LiveReload
 from ocsentry.runtime.load_progress import LoadProgress
@@ -256,6 +257,7 @@ class Server:
         opened = await self._made.enter_async_context(open_methods(context))
         accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
         hooks = await self._made.enter_async_context(open_hooks(started.hooks, self._config, self._events))
+        client_routes = await self._made.enter_async_context(KernelRoutes(started.helper, self._events).running())
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,
@@ -271,6 +273,7 @@ class Server:
             accounting=accounting,
             hooks=hooks,
             settings_files=files.settings,
+            client_routes=client_routes,
         )
         await self._vpn.start()
         self._made.push_async_callback(self._vpn.stop, SHUTDOWN_TEXT)

@@ -193,6 +193,8 @@ class TunnelParameters:
     idle_timeout: int  # seconds; 0: never
     rekey: int = 0  # seconds between new keys of a TLS 1.3 channel; 0: never
     limits: TunnelLimits = NO_LIMITS
+    iroutes: tuple[Network, ...] = ()  # behind the client; one that another session has passes to this one
+    iroutes_exposed: bool = False  # other clients may reach them
 
 
 @dataclass(frozen=True, slots=True)

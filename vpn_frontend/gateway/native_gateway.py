@@ -180,13 +180,18 @@ class NativeGateway:
         _check_command(lib.gw_connection_close(self._handle(), connection_id), "close_connection")
 
     def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
-        config: dict[str, int | bytes] = {
+        ranges = pack_ranges(parameters.iroutes)
+        iroutes = ffi.new("struct gw_address_range[]", ranges)
+        config: dict[str, int | bytes | RangesPointer] = {
             "inner4": pack_address(parameters.ipv4),
             "inner6": pack_address(parameters.ipv6),
             "mtu": parameters.mtu,
             "dpd_s": parameters.dpd,
             "idle_s": parameters.idle_timeout,
             "rekey_s": parameters.rekey,
+            "iroutes": iroutes,
+            "iroute_count": len(ranges),
+            "iroutes_exposed": parameters.iroutes_exposed,
         }
         session = ffi.new("uint64_t *")
         status = lib.gw_session_open(

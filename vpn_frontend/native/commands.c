@@ -74,6 +74,18 @@ static struct gw_message *write_routes(gw *g, enum gw_message_kind kind, uint64_
     return gw_write_all(g, kind, session, addresses, sizeof(addresses));
 }
 
+/* *list is NULL where the session has no network behind its client. False: no memory. */
+static bool write_iroutes(gw *g, uint64_t session, const struct gw_session_config *config, struct gw_message **list)
+{
+    *list = NULL;
+    if (!config->iroute_count)
+        return true;
+    *list = gw_write_all(g, GW_MSG_IROUTES_ADD, session, config->iroutes, config->iroute_count * sizeof(*config->iroutes));
+    for (struct gw_message *message = *list; message; message = message->next)
+        message->value = config->iroutes_exposed;
+    return *list != NULL;
+}
+
 void gw_hold(gw *g)
 {
     __atomic_store_n(&g->holding, true, __ATOMIC_RELAXED);
@@ -107,19 +119,21 @@ int gw_connection_close(gw *g, uint64_t connection)
 int gw_session_open(gw *g, uint64_t connection, const struct gw_session_config *config, uint64_t *session)
 {
     uint32_t worker = gw_id_worker(connection);
-    struct gw_message *message, *addresses;
+    struct gw_session_config kept = *config;
+    struct gw_message *message, *addresses, *iroutes;
     int status = -ENOMEM;
 
-    if (config->mtu < GW_MTU_MIN)
+    kept.iroutes = NULL;            /* the caller's */
+    if (config->mtu < GW_MTU_MIN || config->iroute_count > GW_IROUTES_MAX)
         return -EINVAL;
     if (worker >= g->config.workers)
         return -ENOENT;
-    *session = gw_session_reserve(&g->sessions, worker, config);
+    *session = gw_session_reserve(&g->sessions, worker, &kept);
     if (!*session)
         return -ENOSPC;
     message = gw_message_new(GW_MSG_SESSION_OPEN, NULL, 0);
     addresses = write_routes(g, GW_MSG_ADDRESS_ADD, *session, config);
-    if (message && addresses) {
+    if (write_iroutes(g, *session, config, &iroutes) && message && addresses) {
         message->session = *session;
         status = gw_post(g, worker, message);
     } else {
@@ -127,11 +141,13 @@ int gw_session_open(gw *g, uint64_t connection, const struct gw_session_config *
     }
     if (status) {
         discard(addresses);
+        discard(iroutes);
         gw_session_release(&g->sessions, &g->sessions.slots[gw_id_slot(*session)]);
         *session = 0;
         return status;
     }
     gw_post_all(g, addresses);
+    gw_post_all(g, iroutes);
     return 0;
 }
 
@@ -183,18 +199,22 @@ int gw_session_attach(gw *g, uint64_t session, uint64_t connection, const uint8_
 int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame_size)
 {
     struct gw_session_config config;
-    struct gw_message *message, *addresses;
+    struct gw_message *message, *addresses, *iroutes = NULL;
 
     if (gw_session_read(&g->sessions, session, &config, NULL))
         return -ENOENT;
     message = gw_message_new(GW_MSG_SESSION_CLOSE, frame, frame_size);
     addresses = write_routes(g, GW_MSG_ADDRESS_REMOVE, session, &config);
-    if (!message || !addresses) {
+    if (config.iroute_count)
+        iroutes = gw_write_all(g, GW_MSG_IROUTES_REMOVE, session, NULL, 0);
+    if (!message || !addresses || (config.iroute_count && !iroutes)) {
         free(message);
         discard(addresses);
+        discard(iroutes);
         return -ENOMEM;
     }
     gw_post_all(g, addresses);
+    gw_post_all(g, iroutes);
     message->session = session;
     return gw_post(g, gw_session_home(&g->sessions, session), message);
 }

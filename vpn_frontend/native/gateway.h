@@ -39,6 +39,7 @@ enum gw_limit {
     GW_RESTRICTION_NETWORKS_MAX = 65536,
     GW_RESTRICTION_PORTS_MAX = 256,
     GW_PROXIES_MAX = 1024,
+    GW_IROUTES_MAX = 4096,          /* networks behind clients, of all sessions */
 };
 
 /* Addresses from `first` to `last`, both included. IPv4 in mapped form. */
@@ -111,6 +112,9 @@ struct gw_session_config {
     uint32_t dpd_s;                 /* a DPD request after this silence, dead after twice it; 0: never */
     uint32_t rekey_s;               /* between two rekeys of a TLS 1.3 channel; 0: never */
     uint32_t idle_s;                /* without DATA other than ICMP, until GW_SESSION_IDLE; 0: never */
+    uint32_t iroute_count;
+    uint32_t iroutes_exposed;       /* 1: other clients may reach them */
+    const struct gw_address_range *iroutes;     /* networks behind the client; copied. One of another session passes to this one */
 };
 
 struct gw_counters {                /* inner packets and bytes as the client sees them: rx from it, tx to it */

@@ -42,6 +42,7 @@ class TunnelGrant:
     dpd: int
     dtls: DtlsOffer | None = None
     hostname: str = ""  # of the client: the one that its user was given, or its own
+    exposed: tuple[Network, ...] = ()  # networks behind other clients
 
 
 def datagram_overhead(*, outer_ipv6: bool) -> int:
@@ -135,7 +136,8 @@ def _names(request: TunnelRequest, network: NetworkSettings) -> Headers:
 def _routes(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings) -> Headers:
     """Split includes and excludes of the address families that the tunnel carries. No include: the default route."""
     carried = {4: grant.ipv4 is not None, 6: grant.ipv6 is not None}
-    includes = [_route("X-CSTP-Split-Include", route) for route in network.routes if carried[route.version]]
+    routes = (*network.routes, *grant.exposed) if network.routes else ()
+    includes = [_route("X-CSTP-Split-Include", route) for route in routes if carried[route.version]]
     if request.family is ClientFamily.APPLE and carried[6] and network.routes:
         # iOS takes no IPv6 route at all unless the global range is among the includes.
         includes.append(("X-CSTP-Split-Include-IP6", "2000::/3"))

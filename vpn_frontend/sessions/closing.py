@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import EventSink, SessionHooks
     from vpn_frontend.sessions.address_pool import AddressPools
     from vpn_frontend.sessions.index import SessionIndex
+    from vpn_frontend.sessions.iroutes import Iroutes
     from vpn_frontend.sessions.pending_logins import PendingLogins
     from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
     from vpn_frontend.sessions.records.recorder import SessionRecorder
@@ -41,6 +42,7 @@ class SessionCloser:
         index: SessionIndex,
         pending: PendingLogins,
         pools: AddressPools,
+        iroutes: Iroutes,
         engine: Engine,
         gateway: Gateway,
         recorder: SessionRecorder,
@@ -55,6 +57,7 @@ class SessionCloser:
         self._index = index
         self._pending = pending
         self._pools = pools
+        self._iroutes = iroutes
         self._engine = engine
         self._gateway = gateway
         self._recorder = recorder
@@ -112,6 +115,7 @@ class SessionCloser:
             self._hooks.disconnect(session.id, session.user.name, environment)
         if session.addresses is not None:
             self._pools.give_back(session.addresses)
+        self._iroutes.release(session)
         if session.peer is None or session.close_reason is None:
             return  # it never had a channel, so it was never reported as opened
         self._recorder.closed(session.view(), session.close_reason)

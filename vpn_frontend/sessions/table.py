@@ -27,6 +27,7 @@ from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.eviction import AdmissionControl
 from vpn_frontend.sessions.gateway_reports import GatewayReports
 from vpn_frontend.sessions.index import SessionIndex
+from vpn_frontend.sessions.iroutes import Iroutes
 from vpn_frontend.sessions.live_sessions import LiveSessions
 from vpn_frontend.sessions.pending_logins import PendingLogins
 from vpn_frontend.sessions.records.hook_environment import hook_environment
@@ -44,7 +45,15 @@ if TYPE_CHECKING:
 
     from sentry_engine import Engine
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.ports import AccountingGate, EventSink, RemoteLogin, SessionHooks, Usage, UserRecord
+    from vpn_frontend.ports import (
+        AccountingGate,
+        ClientRoutes,
+        EventSink,
+        RemoteLogin,
+        SessionHooks,
+        Usage,
+        UserRecord,
+    )
     from vpn_frontend.protocol.connect_request import TunnelRequest
     from vpn_frontend.sessions.liveness_probe import LivenessProbe
     from vpn_frontend.sessions.records.recorder import SessionRecorder
@@ -67,6 +76,7 @@ class SessionTable:
         used_so_far: Mapping[str, Usage] | None = None,
         accounting: AccountingGate | None = None,
         hooks: SessionHooks | None = None,
+        client_routes: ClientRoutes | None = None,
     ) -> None:
         """``used_so_far``: bytes of users in this day and month, for their quotas."""
         self._hooks = hooks
@@ -81,9 +91,11 @@ class SessionTable:
         self._events = events
         self._wall_clock = wall_clock
         self._pools = AddressPools(settings.network.ipv4_pool, settings.network.ipv6_pool, settings.more_pools())
+        own = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.more_pools())
+        self._iroutes = Iroutes(settings.iroutes_within, [pool for pool in own if pool is not None], client_routes)
         self._index = SessionIndex()
         self._ledger = UsageLedger(local_day(wall_clock()), used_so_far)
-        self._traffic = TrafficLimits(gateway, self._index, self._ledger)
+        self._traffic = TrafficLimits(gateway, self._index, self._ledger, self._iroutes)
         self._pending = PendingLogins()
         self._disconnects = RecentDisconnects()
         self._numbers = count(1)
@@ -92,6 +104,7 @@ class SessionTable:
             index=self._index,
             pending=self._pending,
             pools=self._pools,
+            iroutes=self._iroutes,
             engine=engine,
             gateway=gateway,
             recorder=recorder,
@@ -403,7 +416,8 @@ class SessionTable:
             request, peer.exporter_key, peer.proof_key, modes=self._dtls_modes if settings.session.dtls else ()
         )
         hostname = settings.hostname or request.hostname or session.hostname
-        return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, session.remaining(now), dpd, dtls, hostname)
+        exposed = self._iroutes.exposed_to(session)
+        return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, session.remaining(now), dpd, dtls, hostname, exposed)
 
     def _open_in_gateway(self, session: Session, peer: Peer, request: TunnelRequest, *, mtu: int, dpd: int) -> None:
         settings = session.settings
@@ -418,6 +432,11 @@ class SessionTable:
             )
         except NoAddressError as error:
             raise RefusedError(f"No tunnel: {error}.", "no_address") from error
+        try:
+            self._iroutes.claim(session)
+        except RefusedError:
+            self._pools.give_back(addresses)
+            raise
         parameters = TunnelParameters(
             addresses.ipv4,
             addresses.ipv6,
@@ -426,11 +445,14 @@ class SessionTable:
             idle_timeout=settings.session.idle_timeout_of(mobile=request.mobile),
             rekey=settings.session.rekey_time,
             limits=self._traffic.limits_of(session),
+            iroutes=settings.network.iroutes,
+            iroutes_exposed=settings.network.expose_iroutes,
         )
         try:
             gateway_id = self._gateway.open_session(peer.connection_id, parameters)
         except GatewayError as error:
             self._pools.give_back(addresses)
+            self._iroutes.release(session)
             self._traffic.release(session)
             raise RefusedError("The server cannot take another tunnel now.", "gateway_full") from error
         session.addresses, session.mtu, session.started_at = addresses, mtu, self._wall_clock()
@@ -455,6 +477,8 @@ class SessionTable:
         if grant.mtu != session.mtu:
             session.mtu = grant.mtu
             self._gateway.resize(session.gateway_id, grant.mtu)
+        if not first and grant.exposed and session.settings.network.restrict_to_routes:
+            self._traffic.update(session)
         session.dtls_cipher, session.dtls_address = "", None
         if grant.dtls is not None:
             self._gateway.set_dtls(session.gateway_id, grant.dtls)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.gateway.limits import Budget
     from vpn_frontend.sessions.index import SessionIndex
+    from vpn_frontend.sessions.iroutes import Iroutes
     from vpn_frontend.sessions.session import Session
     from vpn_frontend.sessions.usage import UsageLedger
     from vpn_frontend.settings import Network, NetworkSettings
@@ -42,7 +43,8 @@ class SharedBudget:
 class TrafficLimits:
     """Makes and changes the limits of sessions with a tunnel."""
 
-    def __init__(self, gateway: Gateway, index: SessionIndex, ledger: UsageLedger) -> None:
+    def __init__(self, gateway: Gateway, index: SessionIndex, ledger: UsageLedger, iroutes: Iroutes) -> None:
+        self._iroutes = iroutes
         self._gateway = gateway
         self._index = index
         self._ledger = ledger
@@ -66,7 +68,7 @@ class TrafficLimits:
             budgets.append(shared)
         else:
             self.release(session)
-        return TunnelLimits(restriction_of(settings.network), tuple(budgets))
+        return TunnelLimits(restriction_of(settings.network, self._iroutes.exposed_to(session)), tuple(budgets))
 
     def update(self, session: Session) -> None:
         """Put changed settings of a live session in force."""
@@ -124,8 +126,11 @@ class TrafficLimits:
         budget.set_quota(None if left is None else max(0, left))
 
 
-def restriction_of(network: NetworkSettings) -> Restriction | None:
-    """``None``: the client may reach everything. Name servers that are announced count as routes."""
+def restriction_of(network: NetworkSettings, exposed: tuple[Network, ...] = ()) -> Restriction | None:
+    """``None``: the client may reach everything. Name servers that are announced count as routes.
+
+    ``exposed`` are networks behind other clients, which are announced too.
+    """
     if not network.restrict_to_routes and not network.restrict_to_ports:
         return None
     networks: tuple[Network, ...] | None = None
@@ -134,7 +139,7 @@ def restriction_of(network: NetworkSettings) -> Restriction | None:
         excepted = network.no_routes
         if network.routes:
             servers = tuple(ip_network(address) for address in (*network.dns, *network.nbns))
-            networks = (*network.routes, *servers)
+            networks = (*network.routes, *exposed, *servers)
     rules = network.restrict_to_ports
     ports = tuple(PortRange(IpProtocol[rule.protocol.upper()], rule.first, rule.last) for rule in rules)
     return Restriction(networks, excepted, ports or None, all_but_ports=bool(rules) and rules[0].denied)

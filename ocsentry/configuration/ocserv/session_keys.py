@@ -46,6 +46,16 @@ def _read_persistent(target: Target, entries: tuple[Entry, ...]) -> None:
         target.set("vpn.session.disconnect_grace", target.get("vpn.session.cookie_timeout", 300), entries[-1])
 
 
+def _read_folder(key: str) -> Read:
+    """A folder of files in which a user or a group may have any network behind its client, as in ocserv."""
+
+    def read(target: Target, entries: tuple[Entry, ...]) -> None:
+        path(key)(target, entries)
+        target.set("vpn.iroutes_within", ["0.0.0.0/0", "::/0"])
+
+    return read
+
+
 def _session(key: str, *, high: int = YEAR, low: int = 0, zero: int | None = None) -> Read:
     return number(f"vpn.session.{key}", low=low, high=high, zero=zero)
 
@@ -86,8 +96,8 @@ SESSION_KEYS: tuple[Row, ...] = (
     mapped("dtls-psk", "vpn.dtls_modes", _without_dtls_mode("psk")),
     mapped("no-udp", "vpn.dtls", assembled),
     mapped("user-profile", "vpn.profile", path("vpn.profile")),
-    mapped("config-per-user", "vpn.user_config_dir", path("vpn.user_config_dir")),
-    mapped("config-per-group", "vpn.group_config_dir", path("vpn.group_config_dir")),
+    mapped("config-per-user", "vpn.user_config_dir", _read_folder("vpn.user_config_dir")),
+    mapped("config-per-group", "vpn.group_config_dir", _read_folder("vpn.group_config_dir")),
     mapped("default-user-config", "vpn.default_user_config", path("vpn.default_user_config")),
     mapped("default-group-config", "vpn.default_group_config", path("vpn.default_group_config")),
     refused(
@@ -95,10 +105,11 @@ SESSION_KEYS: tuple[Row, ...] = (
         "On is refused: routes of a group or user replace the server's; write them in its file.",
         refused_if_on("routes of a group or user replace the server's: write all of them in its file"),
     ),
-    refused(
+    mapped(
         "expose-iroutes",
-        "On is refused.",
-        refused_if_on("networks behind clients are not announced to other clients: write them as route"),
+        "vpn.network.expose_iroutes",
+        switch("vpn.network.expose_iroutes"),
+        "Clients get the networks of the clients that are connected when they connect themselves.",
     ),
     mapped("cisco-svc-client-compat", "vpn.ip_phones", switch("vpn.ip_phones")),
     differs(

@@ -19,6 +19,7 @@ from pyroute2 import AsyncIPRoute, NetlinkError
 
 from ocsentry.privileges.helper.answer import Answer, Refused
 from vpn_frontend.gateway import sockets, tun
+from vpn_frontend.gateway.host_networks import local_networks
 from vpn_frontend.settings import parse_endpoint
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ocsentry.privileges.helper.protocol import Document
     from ocsentry.privileges.helper.scope import Scope
+    from vpn_frontend.settings import Network
 
 MAX_FILE = 1024 * 1024  # bytes of a key or a certificate chain
 MAX_QUEUES = 64  # also sockets: one for each worker
@@ -80,7 +82,10 @@ def open_tun(scope: Scope, message: Document) -> Answer:
 
 
 def route(scope: Scope, message: Document) -> Answer:
-    """``action`` (``add``, ``del``) a route for ``network`` to the TUN device, in the main table."""
+    """``action`` (``add``, ``del``) a route for ``network`` to the TUN device, in the main table.
+
+    Refused for what overlaps with another network of this host. A route that is there already is none to add.
+    """
     action, text = message.get("action"), message.get("network")
     if action not in {"add", "del"} or not isinstance(text, str):
         raise Refused("a route has an action, add or del, and a network")
@@ -90,6 +95,8 @@ def route(scope: Scope, message: Document) -> Answer:
         raise Refused(str(error)) from error
     if not any(_is_inside(network, allowed) for allowed in scope.networks):
         raise Refused(f"{network} is outside the networks of the VPN")
+    if any(_overlap(network, own) for own in local_networks(scope.device.name)):
+        raise Refused(f"{network} overlaps with a network of this host")
     asyncio.run(asyncio.wait_for(_change_route(scope.device.name, action, str(network)), NETLINK_DEADLINE))
     return Answer()
 
@@ -100,9 +107,24 @@ async def _change_route(device: str, action: str, network: str) -> None:
             found = await netlink.link_lookup(ifname=device)
             if not found:
                 raise OSError(errno.ENODEV, f"the TUN device {device} is gone")
-            await netlink.route(action, dst=network, oif=found[0])
+            try:
+                await netlink.route(action, dst=network, oif=found[0])
+            except NetlinkError as error:
+                if error.code != errno.EEXIST or not await _has_route(netlink, found[0], network):
+                    raise
     except NetlinkError as error:
         raise OSError(error.code, str(error)) from error
+
+
+async def _has_route(netlink: AsyncIPRoute, index: int, network: str) -> bool:
+    async for found in await netlink.route("dump", dst=network, oif=index):
+        if found.get_attr("RTA_OIF") == index:
+            return True
+    return False
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
 
 
 def _is_inside(network: object, allowed: object) -> bool:

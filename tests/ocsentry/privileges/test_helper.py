@@ -9,6 +9,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from ocsentry.privileges.helper import verbs
 from ocsentry.privileges.helper.client import Helper, HelperError
 from ocsentry.privileges.helper.protocol import MAX_MESSAGE, ProtocolError, receive_message, send_message
 from ocsentry.privileges.helper.scope import Scope
@@ -85,6 +86,14 @@ def test_only_configured_endpoints_are_bound(scope, endpoint, protocol):
 def test_only_networks_of_the_vpn_are_routed(scope, network):
     with pytest.raises(Refused):
         route(scope, {"action": "add", "network": network})
+
+
+def test_a_network_of_the_host_is_not_routed(scope, monkeypatch):
+    monkeypatch.setattr(
+        verbs, "local_networks", lambda device: [ip_network("192.168.99.128/25"), ip_network("fd00::/8")]
+    )
+    with pytest.raises(Refused, match="overlaps with a network of this host"):
+        route(scope, {"action": "add", "network": "192.168.99.160/28"})
 
 
 @pytest.mark.parametrize("action", ["replace", "", None, "flush"])

@@ -21,6 +21,8 @@ route = 10.0.0.0/8
 route = 192.168.7.1
 route = 10.9.0.0/255.255.0.0
 no-route = 10.1.0.0/16
+iroute = 10.30.0.0/24
+iroute = 10.31.0.0/24
 dns = 192.0.2.53
 ipv6-dns = 2001:db8::53
 nbns = 192.0.2.54
@@ -53,6 +55,7 @@ def test_every_key_becomes_a_setting():
             "tunnel_all_dns": True,
             "routes": (ip_network("10.0.0.0/8"), ip_network("192.168.7.1/32"), ip_network("10.9.0.0/16")),
             "no_routes": (ip_network("10.1.0.0/16"),),
+            "iroutes": (ip_network("10.30.0.0/24"), ip_network("10.31.0.0/24")),
             "dns": (ip_address("192.0.2.53"), ip_address("2001:db8::53")),
             "nbns": (ip_address("192.0.2.54"),),
             "split_dns": ("example.com", "example.org"),

@@ -15,7 +15,7 @@ from vpn_frontend.gateway.interface import DTLS12_SUITES, OC_DTLS12_SUITES, Caus
 from vpn_frontend.gateway.limits import MAX_BUDGETS
 from vpn_frontend.gateway.server_certificate import KeyType
 from vpn_frontend.protocol.constants import MIN_MTU
-from vpn_frontend.settings import MAX_CERTIFICATES, MAX_HOSTS
+from vpn_frontend.settings import MAX_CERTIFICATES, MAX_HOSTS, MAX_IROUTES
 from vpn_frontend.validation import MAX_WORKERS
 
 STUB = ast.parse(Path(vpn_frontend.__file__).with_name("_gateway.pyi").read_text(encoding="utf-8"))
@@ -77,6 +77,7 @@ def test_causes_are_numbered_alike():
 def test_keys_and_bounds_of_hosts_are_alike():
     assert {kind.name: kind.value for kind in KeyType} == enumerators("gw_key_type", "GW_KEY_")
     assert (MAX_HOSTS + 1, MAX_CERTIFICATES + 1) == (lib.GW_HOSTS_MAX, lib.GW_CERTIFICATES_MAX)
+    assert lib.GW_IROUTES_MAX == MAX_IROUTES
 
 
 def test_offloads_are_numbered_alike():

@@ -313,9 +313,9 @@ class Bench:
             data += self.wait(ConnectionData, lambda event: event.connection_id == connection_id).data
         return data
 
-    def parameters(self, ipv4=OWN4, ipv6=OWN6, mtu=1400, dpd=0, idle_timeout=0, rekey=0, limits=NO_LIMITS):
+    def parameters(self, ipv4=OWN4, ipv6=OWN6, mtu=1400, dpd=0, idle_timeout=0, rekey=0, limits=NO_LIMITS, **more):
         return TunnelParameters(
-            ipv4=ipv4, ipv6=ipv6, mtu=mtu, dpd=dpd, idle_timeout=idle_timeout, rekey=rekey, limits=limits
+            ipv4=ipv4, ipv6=ipv6, mtu=mtu, dpd=dpd, idle_timeout=idle_timeout, rekey=rekey, limits=limits, **more
         )
 
     def tunnel(self, head=b"HELLO", early=b"", version=None, **parameters):

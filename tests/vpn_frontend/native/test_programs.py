@@ -29,6 +29,7 @@ PROGRAMS = {
     "packet/test_proxy_header": ["packet/proxy_header.c"],
     "runtime/test_address_table": ["runtime/address_table.c"],
     "runtime/test_dpd": [],
+    "runtime/test_prefix_table": ["runtime/prefix_table.c"],
     "tls/test_hello": ["tls/hello.c"],
     "tls/test_fips": ["tls/fips.c"],
     "tls/test_record_pool": ["tls/record_pool.c"],

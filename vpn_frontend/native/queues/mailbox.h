@@ -26,6 +26,8 @@ enum gw_message_kind {
     GW_MSG_MIGRATE,                 /* an ATTACH with its connection: `object` is a struct gw_connection */
     GW_MSG_ADDRESS_ADD,               /* data: two addresses */
     GW_MSG_ADDRESS_REMOVE,
+    GW_MSG_IROUTES_ADD,             /* data: struct gw_address_range, any number; `value` is 1 if other clients may reach them */
+    GW_MSG_IROUTES_REMOVE,          /* all of the session */
     GW_MSG_BATCH,                   /* `object` is a struct gw_batch */
     GW_MSG_SESSION_MOVE,            /* a session migrates to this worker */
     GW_MSG_SESSION_DTLS,            /* data: a struct gw_dtls_config */

@@ -23,7 +23,7 @@ struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t see
     worker->mailbox.fd = -1;
     worker->stop = gw_message_new(GW_MSG_STOP, NULL, 0);
     if (!worker->slots || !worker->stop || worker->epoll < 0 || gw_mailbox_init(&worker->mailbox) ||
-        gw_address_table_init(&worker->addresses, gateway->config.max_sessions, seed))
+        gw_address_table_init(&worker->addresses, gateway->config.max_sessions, seed) || gw_prefix_table_init(&worker->iroutes))
         goto fail;
     for (uint32_t i = 0; i < worker->slots_size; i++) {
         worker->slots[i].generation = 1;
@@ -49,6 +49,7 @@ void gw_worker_free(struct gw_worker *worker)
         close(worker->epoll);
     gw_mailbox_free(&worker->mailbox);
     gw_address_table_free(&worker->addresses);
+    gw_prefix_table_free(&worker->iroutes);
     gw_gro_free(&worker->gro);
     gw_chunk_pool_free(&worker->chunks);
     free(worker->slots);

@@ -16,6 +16,7 @@
 #include "runtime/clock.h"
 #include "runtime/pacing.h"
 #include "runtime/pollable.h"
+#include "runtime/prefix_table.h"
 #include "runtime/session_table.h"
 
 #include "sentry_engine/native/gate.h"
@@ -71,6 +72,7 @@ struct gw_worker {
     struct gw_listener listeners[GW_LISTENERS_MAX];
     uint32_t listener_count;
     struct gw_address_table addresses;
+    struct gw_prefix_table iroutes;
     struct gw_subnet4 subnet4;      /* of the clients */
     struct gw_connection_slot *slots;   /* connections that Python can name */
     uint32_t slots_size, slots_free;

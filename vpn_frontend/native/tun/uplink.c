@@ -17,6 +17,28 @@ static const enum gw_stat stat_of[] = {
     [GW_INNER_LOOPBACK] = GW_STAT_rx_loopback,
 };
 
+/* True if the source is in a network behind the session's client. */
+static bool is_behind(const struct gw_worker *worker, const struct gw_session *session, const struct gw_inner *inner)
+{
+    const struct gw_prefix *source = gw_prefix_table_find(&worker->iroutes, inner->source);
+
+    return source && source->session == session->id;
+}
+
+/* True if the packet would come back as one for a client. Clients reach each other only from or in networks that are exposed. */
+static bool goes_to_client(const struct gw_worker *worker, const struct gw_session *session, const struct gw_inner *inner)
+{
+    const struct gw_prefix *end;
+
+    if (gw_address_table_find(&worker->addresses, inner->destination))
+        end = gw_prefix_table_find(&worker->iroutes, inner->source);
+    else if (!worker->iroutes.count || !(end = gw_prefix_table_find(&worker->iroutes, inner->destination)))
+        return false;
+    else if (end->session == session->id)
+        return true;                /* it came from there, or should not have come here */
+    return !end || !end->exposed;
+}
+
 /* Checks size, form, source, destination and limits, in this order. Returns GW_STAT_NONE or the reason to drop. */
 static enum gw_stat check(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size,
                           struct gw_inner *inner)
@@ -29,9 +51,11 @@ static enum gw_stat check(struct gw_worker *worker, struct gw_session *session, 
     result = gw_inner_read(packet, size, inner);
     if (result == GW_INNER_OK)
         result = gw_inner_check_source(inner, session->config.inner4, session->config.inner6);
+    if (result == GW_INNER_SPOOFED && session->config.iroute_count && is_behind(worker, session, inner))
+        result = GW_INNER_OK;
     if (result == GW_INNER_OK)
         result = gw_inner_check_destination(inner, &worker->subnet4);
-    if (result == GW_INNER_OK && gw_address_table_find(&worker->addresses, inner->destination))
+    if (result == GW_INNER_OK && goes_to_client(worker, session, inner))
         return GW_STAT_rx_client_to_client;
     if (result == GW_INNER_OK && session->limits)
         return gw_limits_check(worker, session, GW_FROM_CLIENT, packet, size, inner);

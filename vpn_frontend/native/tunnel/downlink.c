@@ -157,6 +157,11 @@ static uint64_t find_session(struct gw_worker *worker, const uint8_t *packet, si
         return 0;
     }
     id = gw_address_table_find(&worker->addresses, inner->destination);
+    if (!id && worker->iroutes.count) {
+        const struct gw_prefix *prefix = gw_prefix_table_find(&worker->iroutes, inner->destination);
+
+        id = prefix ? prefix->session : 0;
+    }
     if (!id)
         gw_count(worker, GW_STAT_tx_no_session);
     return id;

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Routes of the kernel to networks behind clients, set by the helper process.
+
+Wanted routes are a set, and a task brings the kernel to it: however often clients come and go, at most one change for
+each network waits. The device takes its routes with it when the server ends, so nothing is left after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Protocol
+
+from vpn_frontend.ports import VpnEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from vpn_frontend.ports import EventSink
+    from vpn_frontend.settings import Network
+
+RETRY = 30.0  # seconds until a route that failed is tried again
+
+
+class RouteChanger(Protocol):
+    """The part of the helper that is used here."""
+
+    def change_route(self, action: str, network: str) -> None:
+        """``add`` or ``del``. Waits for the kernel. Raises ``OSError``."""
+
+
+class KernelRoutes:
+    """Implements the port ``ClientRoutes``. ``running`` has to be entered first."""
+
+    def __init__(self, changer: RouteChanger, events: EventSink) -> None:
+        self._changer = changer
+        self._events = events
+        self._wanted: dict[Network, None] = {}
+        self._present: dict[Network, None] = {}
+        self._reported: dict[Network, str] = {}  # errors that were told
+        self._changed = asyncio.Event()
+
+    def add(self, network: Network) -> None:
+        self._wanted[network] = None
+        self._changed.set()
+
+    def remove(self, network: Network) -> None:
+        self._wanted.pop(network, None)
+        self._reported.pop(network, None)
+        self._changed.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[KernelRoutes]:
+        task = asyncio.create_task(self._follow(), name="routes to networks behind clients")
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), RETRY if self._reported else None)
+            self._changed.clear()
+            for network in [network for network in self._present if network not in self._wanted]:
+                await self._change("del", network)
+                del self._present[network]  # also after an error: somebody else may have removed it
+            for network in [network for network in self._wanted if network not in self._present]:
+                if network in self._wanted and await self._change("add", network):
+                    self._present[network] = None
+
+    async def _change(self, action: str, network: Network) -> bool:
+        try:
+            await asyncio.to_thread(self._changer.change_route, action, str(network))
+        except OSError as error:
+            text = error.strerror or str(error)
+            if action == "add" and self._reported.get(network) != text:
+                self._events.emit(VpnEvent.IROUTE_FAILED, network=network, error=text)
+                self._reported[network] = text
+            return False
+        self._reported.pop(network, None)
+        return True
