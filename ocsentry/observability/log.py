@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The log: one line per event, from structlog and from the standard library's loggers.
+"""The log: one line per event of the server, and per record of the standard library's loggers.
 
 Logging only puts a record into a bounded queue; a thread renders and writes. A reader that stops reading (a full
 pipe, a stuck journal) loses lines, which are counted and reported. It never stalls the event loop.
@@ -13,6 +13,7 @@ import queue
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 LogFormat = Literal["auto", "console", "json", "ocserv"]
 EVENT_LOGGER = "ocsentry"
-MAX_QUEUED_LINES = 10_000  # lines; about ten seconds of a busy server, at most 5 MB
+# Lines; about ten seconds of a busy server, at most 5 MB. Each thread that writes at the same moment may add one more.
+MAX_QUEUED_LINES = 10_000
+LEVELS = logging.getLevelNamesMapping()
 OWN_FIELDS = frozenset({"event", "level", "timestamp", "exc_info", "stack_info", "_record", "_from_structlog"})
 # A library's debug lines may hold what the log must not: SQL parameters, headers, URLs. So libraries begin at INFO, and
 # the server's own packages at the configured level. SQLAlchemy logs parameters at INFO already.
@@ -64,11 +67,27 @@ class _Budget:
         return True
 
 
+class _EventRecord(logging.LogRecord):
+    """An event for the writing thread. It leaves out what a record finds out about caller, thread and process."""
+
+    def __init__(self, level: Level, event: str, fields: dict[str, object]) -> None:
+        self.name, self.msg, self.args = EVENT_LOGGER, event, ()
+        self.at = datetime.now(UTC)
+        self.level = level
+        self.fields = fields
+
+    def as_line(self) -> dict[str, object]:
+        """The fields of every line first, so that lines are readable without a tool."""
+        line = {"timestamp": self.at.isoformat().replace("+00:00", "Z"), "level": self.level, "event": self.msg}
+        return line | {f"{name}_" if name in OWN_FIELDS else name: value for name, value in self.fields.items()}
+
+
 class _BoundedQueueHandler(logging.handlers.QueueHandler):
     """Passes records to the writing thread; counts those that do not fit."""
 
-    def __init__(self, waiting: queue.Queue[logging.LogRecord], clock: Callable[[], float]) -> None:
+    def __init__(self, waiting: queue.SimpleQueue[logging.LogRecord], clock: Callable[[], float]) -> None:
         super().__init__(waiting)
+        self._waiting = waiting
         self._clock = clock
         self._budgets: dict[str, _Budget] = {}  # by logger
         self.dropped = 0
@@ -79,8 +98,6 @@ class _BoundedQueueHandler(logging.handlers.QueueHandler):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """True if the budget of the record's logger allows it. Tracebacks of a failure would else fill the disk."""
-        if record.name == EVENT_LOGGER:
-            return super().filter(record)  # events have their own budgets
         now = self._clock()
         budget = self._budgets.setdefault(record.name, _Budget(TEXT_BURST, now))
         allowed = budget.take(now)
@@ -90,10 +107,10 @@ class _BoundedQueueHandler(logging.handlers.QueueHandler):
         return allowed and bool(super().filter(record))
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
+        if self._waiting.qsize() >= MAX_QUEUED_LINES:
             self.dropped += 1
+        else:
+            self._waiting.put(record)
 
 
 class Log:
@@ -109,14 +126,13 @@ class Log:
         stream = sys.stdout if stream is None else stream
         if style == "auto":
             style = "console" if stream.isatty() else "json"
-        self._handler = _BoundedQueueHandler(queue.Queue(MAX_QUEUED_LINES), clock)
+        self._handler = _BoundedQueueHandler(queue.SimpleQueue(), clock)
         writer = logging.StreamHandler(stream)
         writer.setFormatter(_formatter(style, colors=stream.isatty()))
         self._listener = logging.handlers.QueueListener(self._handler.queue, writer)
         logging.getLogger().handlers = [self._handler]
         self.set_level(level)
-        _configure_structlog()
-        self._log = structlog.stdlib.get_logger(EVENT_LOGGER)
+        self._events = logging.getLogger(EVENT_LOGGER)
         self._reported_drops = 0
         self._listener.start()
 
@@ -127,33 +143,26 @@ class Log:
 
     def write(self, event: str, level: Level = "info", /, **fields: object) -> None:
         """Write one line. A field named like one of the line's own gets a trailing underscore."""
-        named = {f"{name}_" if name in OWN_FIELDS else name: value for name, value in fields.items()}
-        self._log.log(logging.getLevelNamesMapping()[level.upper()], str(event), **named)
+        self._put(level, str(event), fields)
         if self.dropped > self._reported_drops:
             lost, self._reported_drops = self.dropped - self._reported_drops, self.dropped
-            self._log.warning(LogEvent.LOG_LINES_LOST.value, lines=lost)
+            self._put("warning", LogEvent.LOG_LINES_LOST.value, {"lines": lost})
 
     def set_level(self, level: Level) -> None:
         """Log from this severity on."""
-        levels = logging.getLevelNamesMapping()
-        logging.getLogger().setLevel(max(levels[level.upper()], logging.INFO))
+        logging.getLogger().setLevel(max(LEVELS[level.upper()], logging.INFO))
         for name in OWN_PACKAGES:
             logging.getLogger(name).setLevel(level.upper())
         for name, least in LIBRARY_LEVELS.items():
-            logging.getLogger(name).setLevel(max(levels[least], levels[level.upper()]))
+            logging.getLogger(name).setLevel(max(LEVELS[least], LEVELS[level.upper()]))
 
     def close(self) -> None:
         self._listener.stop()
         logging.getLogger().handlers = []
 
-
-def _configure_structlog() -> None:
-    structlog.configure(
-        processors=[*_shared_processors(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
+    def _put(self, level: Level, event: str, fields: dict[str, object]) -> None:
+        if self._events.isEnabledFor(LEVELS[level.upper()]):
+            self._handler.enqueue(_EventRecord(level, event, fields))
 
 
 def _shared_processors() -> list[Callable[[WrappedLogger, str, EventDict], EventDict]]:
@@ -165,6 +174,15 @@ def _shared_processors() -> list[Callable[[WrappedLogger, str, EventDict], Event
     ]
 
 
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Renders events at once: they need none of the processors that make a line of a library's record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record, _EventRecord):
+            return str(self.processors[-1](None, record.level, record.as_line()))
+        return super().format(record)
+
+
 def _formatter(style: LogFormat, *, colors: bool) -> logging.Formatter:
     end: list[Any]
     if style == "json":
@@ -173,7 +191,7 @@ def _formatter(style: LogFormat, *, colors: bool) -> logging.Formatter:
         end = [structlog.processors.format_exc_info, _as_ocserv]
     else:
         end = [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24)]
-    return structlog.stdlib.ProcessorFormatter(
+    return _Formatter(
         foreign_pre_chain=[*_shared_processors(), _wrap_library_record],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
     )

@@ -6,10 +6,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 from pathlib import Path
 
 import pytest
 
+from ocsentry.observability import log as log_module
 from ocsentry.observability.event_sink import LoggingEventSink
 from ocsentry.observability.log import TEXT_BURST, Log
 
@@ -82,6 +84,60 @@ def test_the_console_format_is_readable():
     log.close()
     assert "ready" in stream.getvalue()
     assert "listen=[::]:443" in stream.getvalue()
+
+
+class StuckStream(io.StringIO):
+    """Its reader stands still until it is released."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached, self.released = threading.Event(), threading.Event()
+
+    def write(self, text):
+        self.reached.set()
+        self.released.wait(30)
+        return super().write(text)
+
+
+@pytest.mark.usefixtures("quiet_root")
+def test_a_reader_that_stands_still_costs_lines_that_are_counted(monkeypatch):
+    monkeypatch.setattr(log_module, "MAX_QUEUED_LINES", 4)
+    stream = StuckStream()
+    log = Log("info", "json", stream)
+    log.write("first")
+    assert stream.reached.wait(30)
+    for number in range(10):
+        log.write("more", number=number)
+    assert log.dropped > 0
+    stream.released.set()
+    log.close()
+    log = Log("info", "json", stream)
+    log.write("last")
+    lines = written(log, stream)
+    assert [line["event"] for line in lines] == ["first", "more", "more", "more", "more", "last"]
+
+
+@pytest.mark.usefixtures("quiet_root")
+def test_lost_lines_are_reported_once_there_is_room(monkeypatch):
+    monkeypatch.setattr(log_module, "MAX_QUEUED_LINES", 0)
+    stream = io.StringIO()
+    log = Log("info", "json", stream)
+    log.write("lost")
+    monkeypatch.undo()
+    log.write("kept")
+    events = [(line["event"], line.get("lines")) for line in written(log, stream)]
+    assert events == [("kept", None), ("log_lines_lost", 1)]
+
+
+@pytest.mark.usefixtures("quiet_root")
+@pytest.mark.parametrize("style", ["json", "console", "ocserv"])
+def test_an_event_needs_no_library_to_become_a_record(style, monkeypatch):
+    monkeypatch.setattr(logging.Logger, "makeRecord", None)
+    stream = io.StringIO()
+    log = Log("info", style, stream)
+    log.write("ready", listen="[::]:443")
+    log.close()
+    assert "ready" in stream.getvalue()
 
 
 class Stream:
