@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,7 +15,7 @@ from admin_api.http.paths import API_PREFIX
 from ocsentry.errors import OperatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 REQUEST_TIMEOUT = 60.0  # seconds; a policy of a million prefixes takes a few seconds to compile
@@ -142,13 +143,37 @@ class SocketClient(ApiClient):
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
+    def upload(
+        self, resource: str, content: Iterable[bytes], *, media_type: str, length: int | None = None, **query: object
+    ) -> Any:  # noqa: ANN401 - a JSON document
+        """Send a body as it comes. The server reads it as fast as it works on it."""
+        headers = {"Content-Type": media_type} | ({} if length is None else {"Content-Length": str(length)})
+        answer = self.send(
+            httpx.Request("POST", BASE + resource, params=_query(query), content=content, headers=headers)
+        )
+        if answer.is_error:
+            raise ClientError(problem_text(answer))
+        return answer.json()
+
+    def download(self, resource: str, **query: object) -> Iterator[str]:
+        """Yields the parts of a text as they come."""
+        with self._answer(resource, _query(query), {}, REQUEST_TIMEOUT) as answer:
+            yield from answer.iter_text()
+
     def stream(self, resource: str, *, after: str | None = None, follow: bool = True) -> Iterator[dict[str, Any]]:
         """Yields the data of server-sent events, starting after the id ``after`` if it is given.
 
         Ends after the latest event unless ``follow`` is true.
         """
         headers, query = {} if after is None else {"Last-Event-ID": after}, _query({"follow": follow})
-        timeout = None if follow else REQUEST_TIMEOUT
+        with self._answer(resource, query, headers, None if follow else REQUEST_TIMEOUT) as answer:
+            yield from parse_events(answer.iter_lines())
+
+    @contextmanager
+    def _answer(
+        self, resource: str, query: dict[str, str], headers: dict[str, str], timeout: float | None
+    ) -> Iterator[httpx.Response]:
+        """Yields an answer whose body is read as it comes."""
         try:
             with (
                 self._http(timeout) as http,
@@ -157,7 +182,7 @@ class SocketClient(ApiClient):
                 if answer.is_error:
                     answer.read()
                     raise ClientError(problem_text(answer))
-                yield from parse_events(answer.iter_lines())
+                yield answer
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 

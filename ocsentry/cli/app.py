@@ -13,7 +13,9 @@ import typer
 
 from ocsentry.cli.commands import (
     archive,
+    block_lists,
     blocks,
+    feeds,
     groups,
     history,
     imports,
@@ -25,7 +27,7 @@ from ocsentry.cli.commands import (
     top,
     users,
 )
-from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, run
+from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, command, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +47,9 @@ def build_app() -> typer.Typer:
     history.add_commands(app)
     blocks.add_commands(app)
     archive.add_commands(app)
+    command(app, "explain")(rules.explain)
+    app.add_typer(block_lists.group(), name="blocks")
+    _add_group(app, feeds.group(), "feeds", "feed")
     _add_group(app, rules.group(), "rules", "rule")
     _add_group(app, sessions.group(), "sessions", "session")
     _add_group(app, users.group(), "user", "users")

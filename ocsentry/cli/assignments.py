@@ -25,7 +25,6 @@ Assignments = Annotated[
     ),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Show the server's values too.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say how many sessions would end.")]
 SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 GLOBAL = "global"
 

@@ -35,6 +35,10 @@ def complete_blocks(context: typer.Context, incomplete: str) -> list[str]:
     return _complete(context, "blocks", "cidr", incomplete)
 
 
+def complete_feeds(context: typer.Context, incomplete: str) -> list[str]:
+    return _complete(context, "feeds", "id", incomplete)
+
+
 def complete_tokens(context: typer.Context, incomplete: str) -> list[str]:
     return _complete(context, "tokens", "id", incomplete)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cryptography import x509
 
+from ocsentry.api_client.client import ClientError, SocketClient
 from ocsentry.configuration.policy_files import load_policy
 from ocsentry.privileges.checks import find_remarks
 from ocsentry.privileges.errors import PrivilegeError
@@ -23,6 +24,7 @@ from ocsentry.privileges.packet_filter.libnftables import Nftables
 from ocsentry.privileges.packet_filter.table import COUNTERS, table_name
 from ocsentry.setup.certificates import EXPIRY_WARNING, CertificatePairError, expiry_problem, inspect_pair, utc_now
 from ocsentry.setup.client_guard import guarded_families, read_ruleset
+from ocsentry.setup.listening_ports import uses_port
 from sentry_engine import PolicyError, find_policy_issues
 from vpn_frontend.gateway.ocsp_response import ResponseError, check_response
 from vpn_frontend.gateway.server_certificate import CertificateError, read_file
@@ -95,11 +97,21 @@ def _ports(config: LoadedConfig) -> Iterator[CheckResult]:
         wanted += [(endpoint, socket.SOCK_DGRAM) for endpoint in vpn.dtls_listen or vpn.listen]
     if config.values.admin.listen is not None:
         wanted.append((config.values.admin.listen, socket.SOCK_STREAM))
+    server = _server_process(config)
     for endpoint, kind in wanted:
-        yield _port(endpoint, kind)
+        yield check_port(endpoint, kind, server)
 
 
-def _port(endpoint: Endpoint, kind: socket.SocketKind) -> CheckResult:
+def _server_process(config: LoadedConfig) -> int | None:
+    """The process of the running server; ``None``: none runs, or it is not visible."""
+    try:
+        return SocketClient(config.values.admin.socket).server_process()
+    except ClientError:
+        return None
+
+
+def check_port(endpoint: Endpoint, kind: socket.SocketKind, server: int | None) -> CheckResult:
+    """``server``: the process that may have the port."""
     name = f"{'TCP' if kind is socket.SOCK_STREAM else 'UDP'} {endpoint}"
     family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
     with socket.socket(family, kind) as probe:
@@ -109,11 +121,21 @@ def _port(endpoint: Endpoint, kind: socket.SocketKind) -> CheckResult:
             probe.bind((str(endpoint.address), endpoint.port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return CheckResult(name, "warn", "in use; expected while this server runs", "otherwise see: ss -lntup")
+                return _port_in_use(name, endpoint.port, kind, server)
             return CheckResult(
                 name, "fail", error.strerror or "cannot be bound", "run as root, or name another address"
             )
     return CheckResult(name, "ok", "free")
+
+
+def _port_in_use(name: str, port: int, kind: socket.SocketKind, server: int | None) -> CheckResult:
+    try:
+        if server is not None and uses_port(server, kind, port):
+            return CheckResult(name, "ok", f"this server listens (process {server})")
+    except OSError as error:
+        detail = f"in use; whether by this server cannot be seen: {error.strerror}"
+        return CheckResult(name, "warn", detail, "run the doctor as root")
+    return CheckResult(name, "fail", "in use by another program", "see which: ss -lntup")
 
 
 def _certificate(config: LoadedConfig) -> Iterator[CheckResult]:

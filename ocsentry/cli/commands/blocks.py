@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``block``, ``unblock``, ``blocks``: the blocks of a running server."""
+"""``block`` and ``unblock``: one block of a running server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from admin_api.http.values import parse_network
 from ocsentry.cli.completion import complete_blocks
 from ocsentry.cli.durations import parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.nouns import DryRunOption
 from vpn_frontend.settings import Network
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ CidrArgument = Annotated[str, typer.Argument(metavar="CIDR", help="An address or
 def add_commands(app: typer.Typer) -> None:
     command(app, "block")(block)
     command(app, "unblock")(unblock)
-    command(app, "blocks")(blocks)
 
 
 def block(
@@ -42,9 +42,7 @@ def block(
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Shown to the disconnected clients and stored with the block.")
     ] = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing; show what would be disconnected.")
-    ] = False,
+    dry_run: DryRunOption = False,
     force: Annotated[
         bool,
         typer.Option(
@@ -82,11 +80,6 @@ def unblock(
     for one in found:
         one["stored"] = cli.server.delete(f"blocks/{one['id']}") is None
     cli.emit(found, "\n".join(f"unblocked {one['cidr']}" + ("" if one["stored"] else NOT_STORED) for one in found))
-
-
-def blocks(cli: Invocation) -> None:
-    """List the blocks in force."""
-    cli.emit_table(cli.server.items("blocks"), ("cidr", "expires_at", "created_by", "reason", "id"), "no blocks")
 
 
 def ssh_client(environment: Mapping[str, str]) -> str | None:

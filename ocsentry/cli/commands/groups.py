@@ -11,7 +11,6 @@ import typer
 from ocsentry.cli.assignments import (
     AllOption,
     Assignments,
-    DryRunOption,
     read_assignments,
     show_attributes,
     show_effective,
@@ -19,6 +18,7 @@ from ocsentry.cli.assignments import (
 )
 from ocsentry.cli.completion import complete_groups
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.nouns import DryRunOption
 
 COLUMNS = ("name", "source", "label", "members", "note")
 ATTRIBUTES: dict[str, type[object]] = {"label": str, "note": str}

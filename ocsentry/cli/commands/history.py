@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocsentry.cli.commands.blocks import read_network
-from ocsentry.cli.invocation import CommandError, ConfigOption, Invocation, JsonOption, command, count
+from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.nouns import noun_group
 from ocsentry.cli.tables import clean
 
 if TYPE_CHECKING:
@@ -27,27 +28,11 @@ PENALTY_COLUMNS = ("network", "until", "strikes", "reason", "rule_id")
 def add_commands(app: typer.Typer) -> None:
     command(app, "events")(events)
     command(app, "decisions")(decisions)
-    app.add_typer(_group(audit, "Show changes made by operators, newest first.", verify=verify), name="audit")
+    app.add_typer(noun_group(audit, "Show changes made by operators, newest first.", verify=verify), name="audit")
     penalties_help = "List the sources in the penalty box, and end penalties."
-    penalty_group = _group(penalties, penalties_help, forgive=forgive)
+    penalty_group = noun_group(penalties, penalties_help, forgive=forgive)
     app.add_typer(penalty_group, name="penalties")
     app.add_typer(penalty_group, name="penalty", hidden=True)
-
-
-def _group(default: Any, text: str, **commands: Any) -> typer.Typer:  # noqa: ANN401 - functions of any parameters
-    """Returns a noun that runs ``default`` when no command of it is named."""
-    app = typer.Typer(help=text, invoke_without_command=True)
-
-    @app.callback()
-    def show(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-        context.obj = context.obj.with_options(config, as_json=as_json)
-        if context.invoked_subcommand is None:
-            default(context.obj)
-
-    command(app, "list")(default)
-    for name, function in commands.items():
-        command(app, name)(function)
-    return app
 
 
 def events(

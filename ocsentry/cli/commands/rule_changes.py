@@ -18,6 +18,7 @@ import typer
 from ocsentry.cli.completion import complete_rules
 from ocsentry.cli.durations import parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.nouns import DryRunOption, ForceOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +27,6 @@ MAX_DOCUMENT = 1024 * 1024  # bytes of one rule
 EDITOR = "vi"
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The rule's id.", autocompletion=complete_rules)]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say how many sessions would end.")]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Also if it refuses your own address, or disconnects very many.")
-]
 
 
 def add_commands(app: typer.Typer) -> None:

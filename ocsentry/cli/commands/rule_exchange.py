@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ocsentry.cli.invocation import CommandError, Invocation, command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class ImportSource(StrEnum):
@@ -42,20 +46,27 @@ def import_rules(
 
     Bans of another tool become a rule file; each keeps its end.
     """
+    name = file.name if source is ImportSource.RULES else f"{file.stem}.json"
+    target = put_rule_file(cli, name, partial(_content, file, source), force=force)
+    cli.emit({"file": str(target)}, f"wrote {target}; a running server applies it at once")
+
+
+def put_rule_file(cli: Invocation, name: str, content: Callable[[], str], *, force: bool = False) -> Path:
+    """Check a new file together with the present rules, and put it into the rules folder. Returns its path."""
     from ocsentry.configuration.policy_files import rule_folder
 
     folder = rule_folder(cli.config.values.policy)
-    target = folder / file.name if source is ImportSource.RULES else folder / f"{file.stem}.json"
+    target = folder / name
     if target.exists() and not force:
         raise CommandError(f"{target} exists (replace it with --force)")
     fresh = target.with_name(f"{target.name}.new")  # the suffix .new is ignored; the rename is atomic
-    fresh.write_text(_content(file, source))
+    fresh.write_text(content())
     try:
         _check(cli, folder, fresh, target)
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)
-    cli.emit({"file": str(target)}, f"wrote {target}; a running server applies it at once")
+    return target
 
 
 def _content(file: Path, source: ImportSource) -> str:

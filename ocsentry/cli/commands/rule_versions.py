@@ -12,6 +12,7 @@ import typer
 from ocsentry.cli.commands.blocks import ssh_client
 from ocsentry.cli.durations import parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.nouns import DryRunOption, ForceOption
 from ocsentry.cli.tables import render_table
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ WithinOption = Annotated[
     typer.Option("--confirm-within", metavar="TIME", help="Roll back by itself unless confirmed: 60s, 5m."),
 ]
 ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the version log.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would be disconnected.")]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Even if it refuses your own address, or disconnects more than 20 sessions.")
-]
 
 
 def add_commands(app: typer.Typer) -> None:

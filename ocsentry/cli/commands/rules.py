@@ -12,7 +12,7 @@ import typer
 
 from ocsentry.cli.commands import rule_changes, rule_exchange, rule_versions
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
-from ocsentry.cli.tables import render_table
+from ocsentry.cli.tables import clean, render_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sentry_engine.engine.decision_log import Decision
     from sentry_engine.prefixes import Origin
 
+REMARKS = {  # of a step, by its reason
+    "geoip_missing": "no database (policy.geoip_country, policy.geoip_asn)",
+}
 PathsArgument = Annotated[
     list[Path] | None, typer.Argument(metavar="[FILE]...", help="Rule files or folders. Default: the configuration's.")
 ]
@@ -73,11 +76,13 @@ def explain(
 
     Asks the running server, which includes penalties and blocks. Without a server only the rule files apply.
     """
-    if cli.server.running():
+    running = cli.server.running()
+    if running:
         answer = cli.server.get("explain", address=address, event=event, user=user)
     else:
         answer = _explain_offline(cli, address, event, user)
-    cli.emit(answer, render_explanation(answer))
+    answer["asked"] = "server" if running else "rule files"
+    cli.emit(answer, "\n".join([render_explanation(answer), *_what_decided(cli, answer)]))
 
 
 def reload(cli: Invocation) -> None:
@@ -179,15 +184,36 @@ def _explain_offline(cli: Invocation, address: str, event: str, user: str | None
         engine.close()
 
 
+def _what_decided(cli: Invocation, answer: dict[str, Any]) -> list[str]:
+    """Returns what the walk leaves out: the deciding block, or that blocks and penalties were not asked."""
+    from ocsentry.api_client.client import ClientError
+    from sentry_engine import BLOCK_ID_PREFIX
+
+    if answer["asked"] != "server":
+        return ["  no server runs: by the rule files alone, without blocks, penalties and what limits have counted"]
+    rule = answer["verdict"].get("rule_id") or ""
+    if not rule.startswith(BLOCK_ID_PREFIX):
+        return []
+    try:
+        block = cli.server.get(f"blocks/{rule.removeprefix(BLOCK_ID_PREFIX)}")
+    except ClientError:
+        return []  # it has ended meanwhile
+    until = f"until {block['expires_at']}" if block["expires_at"] else "until it is removed"
+    reason = f": {clean(block['reason'])}" if block["reason"] else ""
+    return [f"  blocked by {clean(block['created_by'])} at {block['created_at']}, {until}{reason}"]
+
+
 def render_explanation(answer: dict[str, Any]) -> str:
     """Returns one line per tier, the deciding one marked, and the verdict as the last line."""
     lines = []
     for step in answer["steps"]:
         mark = ">" if step["decisive"] else " "
         found = step["matched"] or "-"
-        rule = f"  rule {step['rule_id']}" if step.get("rule_id") else ""
+        # The rule of the default is the limit that counted the event, which its own line shows.
+        rule = f"  rule {step['rule_id']}" if step.get("rule_id") and step["tier"] != "default" else ""
         said = f"  {step['action']}" if step.get("action") else ""
-        lines.append(f"{mark} {step['tier']:<12} {found}{rule}{said}")
+        why = f"  {REMARKS[step['reason']]}" if step.get("reason") in REMARKS else ""
+        lines.append(f"{mark} {step['tier']:<12} {found}{rule}{said}{why}")
     verdict = answer["verdict"]
     rule = f", rule {verdict['rule_id']}" if verdict.get("rule_id") else ""
     wait = f", again in {verdict['retry_after']:.0f} s" if isinstance(verdict.get("retry_after"), int | float) else ""

@@ -119,7 +119,10 @@ def _check(cli: Invocation, config: LoadedConfig, notes: Sequence[str] = ()) -> 
     cli.emit(document | ({"notes": list(notes)} if notes else {}), "\n".join([*notes, f"{config.path}: OK"]))
 
 
-def doctor(cli: Invocation) -> None:
+def doctor(
+    cli: Invocation,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 also if there are warnings only.")] = False,
+) -> None:
     """Check the host and the configuration, and show how to fix what is wrong."""
     from ocsentry.setup.doctor import run_checks
 
@@ -129,6 +132,9 @@ def doctor(cli: Invocation) -> None:
     cli.emit(document, "\n".join(map(_result_line, results)))
     if failed:
         raise CommandError(f"{count(failed, 'check')} failed")
+    warned = sum(result.level == "warn" for result in results)
+    if strict and warned:
+        raise CommandError(count(warned, "warning"))
 
 
 def _result_line(result: CheckResult) -> str:

@@ -259,7 +259,7 @@ def test_the_doctor_sees_a_udp_port_that_its_owner_would_share(command_line):
         command_line.config.write_text(re.sub(r"(?m)^listen = .*", f'listen = "{endpoint}"', text, count=1))
         done = command_line.run("doctor", "--json")
     findings = {finding["check"]: finding["level"] for finding in json.loads(done.stdout)}
-    assert findings[f"UDP {endpoint}"] == "warn"
+    assert findings[f"UDP {endpoint}"] == "fail"
 
 
 def test_the_doctor_says_what_the_kernel_drops(command_line, monkeypatch):

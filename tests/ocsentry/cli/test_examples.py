@@ -28,6 +28,8 @@ BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 EXAMPLES = 50  # at least, of different commands
 WRITE = "OCSENTRY_WRITE_EXAMPLES"
 FILES = {
+    "networks.txt": "198.51.100.0/24  # blocked already\n203.0.113.64/26\n",
+    "abuse.list": "192.0.2.128/25\n",
     "password": "correct horse battery staple\n",
     "ocpasswd": "bob:staff:$5$saltsaltsalt$Np4vQXzVQVZRzXAwOWeF8GMFdzPPkgOj9cBrHXCkm/8\n",
     "rule.json": json.dumps({"id": "no_lab", "type": "blacklist", "remote_addr": "192.0.2.0/25"}),
@@ -52,6 +54,8 @@ VOLATILE = (
     (re.compile(r"secret=?\s*[A-Z2-7]{32,}"), "secret SECRET"),
     (re.compile(r"policy version \d+|version +\d+,"), "version N"),
     (re.compile(r"\+ \d{5,}"), "+ SECONDS"),
+    (re.compile(r"^(abuse +1) +(\d+[dhms] )+", re.MULTILINE), r"\1 AGE "),
+    (re.compile(r"^age +[\d.]+", re.MULTILINE), "age AGE"),
     (re.compile(r"[ ]+"), " "),
 )
 

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who uses a port that cannot be bound: this server, or another program. Reads /proc; needs root for other users."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+PROC = Path("/proc")
+TABLES = {socket.SOCK_STREAM: ("tcp", "tcp6"), socket.SOCK_DGRAM: ("udp", "udp6")}
+LISTENING = "0A"  # state of a TCP socket in /proc/net/tcp
+LINK = "socket:["
+
+
+def uses_port(process: int, kind: socket.SocketKind, port: int) -> bool:
+    """True if ``process`` has a socket that listens on ``port``. Raises ``OSError`` if its files cannot be seen."""
+    return not sockets_on_port(kind, port).isdisjoint(_sockets_of(process))
+
+
+def sockets_on_port(kind: socket.SocketKind, port: int) -> set[int]:
+    """Returns the inodes of the sockets bound to ``port`` at any address; of TCP only those that listen."""
+    found = set()
+    for name in TABLES[kind]:
+        try:
+            lines = (PROC / "net" / name).read_text().splitlines()[1:]
+        except FileNotFoundError:
+            continue  # a kernel without IPv6
+        for line in lines:
+            fields = line.split()
+            local, state, inode = fields[1], fields[3], int(fields[9])
+            if int(local.rpartition(":")[2], 16) == port and (kind is socket.SOCK_DGRAM or state == LISTENING):
+                found.add(inode)
+    return found
+
+
+def _sockets_of(process: int) -> set[int]:
+    found = set()
+    for file in (PROC / str(process) / "fd").iterdir():
+        try:
+            target = str(file.readlink())
+        except FileNotFoundError:
+            continue  # closed meanwhile
+        if target.startswith(LINK):
+            found.add(int(target.removeprefix(LINK).rstrip("]")))
+    return found
