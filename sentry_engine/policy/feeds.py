@@ -19,7 +19,7 @@ from typing import Protocol
 from sentry_engine.errors import PolicyError, Problem
 from sentry_engine.formats.plain_list import MAX_BYTES, parse_list
 from sentry_engine.geoip.file_identity import FileIdentity
-from sentry_engine.prefixes import Prefixes
+from sentry_engine.prefixes import NOTHING, Prefixes
 from sentry_engine.rules.model import FeedRule
 
 MAX_DOWNLOAD = 16 * 1024 * 1024  # bytes of a list from a URL, decompressed: about a million addresses
@@ -57,18 +57,40 @@ class Refresh:
     problem: str = ""
 
 
-def read_feeds(feeds: Sequence[FeedRule], folder: Path | None) -> Mapping[str, Prefixes]:
-    """Lists by feed id; those of URLs as last stored in ``folder``. Raises ``PolicyError``."""
+def read_feeds(
+    feeds: Sequence[FeedRule], folder: Path | None, *, allow_unfetched: bool = False
+) -> Mapping[str, Prefixes]:
+    """Lists by feed id; those of URLs as last stored in ``folder``. Raises ``PolicyError``.
+
+    With ``allow_unfetched`` a list that was never downloaded is empty: for checks, never for serving.
+    """
     problems: list[Problem] = []
     lists: dict[str, Prefixes] = {}
+    waiting = {feed.id for feed in unfetched_feeds(feeds, folder)} if allow_unfetched else set()
     for feed in feeds:
         try:
-            lists[feed.id] = read_feed(feed, folder)
+            lists[feed.id] = NOTHING if feed.id in waiting else read_feed(feed, folder)
         except PolicyError as error:
             problems += error.problems
     if problems:
         raise PolicyError(problems)
     return lists
+
+
+def unfetched_feeds(feeds: Sequence[FeedRule], folder: Path | None) -> list[FeedRule]:
+    """Returns the feeds with a URL of which ``folder`` has no copy. A server downloads these at its start."""
+    kept = ((feed, kept_at(feed, folder)) for feed in feeds if feed.url is not None)
+    return [feed for feed, path in kept if path is not None and _is_missing(path)]
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # reading it says why
+    return False
 
 
 def read_feed(feed: FeedRule, folder: Path | None) -> Prefixes:

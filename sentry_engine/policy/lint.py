@@ -34,6 +34,7 @@ class Kind(StrEnum):
     EXEMPT = "exempt"  # a limit on a prefix that a rule accepts or rejects completely
     ONE_FAMILY = "one_family"  # a limit on all of IPv4 without one on IPv6, or the reverse
     NO_DATABASE = "no_database"  # a geo rule or detector without its database
+    NOT_FETCHED = "not_fetched"  # a feed that was never downloaded
     FAILED_TEST = "failed_test"
 
 
@@ -76,6 +77,7 @@ def find_policy_issues(policy: Policy, *, wall_now: float | None = None) -> list
         *_exempt_limits(policy, now),
         *_one_family(policy),
         *_no_database(policy),
+        *_not_fetched(policy),
         *_blind_detectors(policy),
     ]
     seen: Counter[Kind] = Counter()
@@ -186,6 +188,13 @@ def _no_database(policy: Policy) -> Iterator[Finding]:
         if needs not in known:
             text = f"{rule.id!r} matches nothing: there is no {needs} database"
             yield Finding(Kind.NO_DATABASE, rule.id, rule.origin, text)
+
+
+def _not_fetched(policy: Policy) -> Iterator[Finding]:
+    for feed in policy.feeds:
+        if feed.id in policy.unfetched:
+            text = f"the list of {feed.id!r} was never downloaded: the server downloads it at its start, or at once"
+            yield Finding(Kind.NOT_FETCHED, feed.id, feed.origin, text)
 
 
 def _blind_detectors(policy: Policy) -> Iterator[Finding]:

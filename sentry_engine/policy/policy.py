@@ -16,7 +16,7 @@ from sentry_engine.gc_pause import collector_paused
 from sentry_engine.geoip.databases import GeoipPaths, GeoSnapshot, read_databases
 from sentry_engine.geoip.lookup import GeoLookup
 from sentry_engine.geoip.mmdb_reader import Progress
-from sentry_engine.policy.feeds import read_feeds
+from sentry_engine.policy.feeds import read_feeds, unfetched_feeds
 from sentry_engine.policy.rule_files import FileReader, find_files, read_file, read_parsed
 from sentry_engine.prefixes import Prefixes
 from sentry_engine.rules.columnar import ids_of, join_rules, objects_of, texts_of
@@ -37,6 +37,7 @@ class Policy(PolicyPart):
     geo: GeoSnapshot | None = None
     geo_lookup: GeoLookup | None = None
     feed_lists: Mapping[str, Prefixes] = field(default_factory=dict)  # by feed id
+    unfetched: frozenset[str] = frozenset()  # ids of feeds whose empty list stands for one that was never downloaded
 
     @classmethod
     def load(
@@ -49,6 +50,7 @@ class Policy(PolicyPart):
         progress: Progress | None = None,
         feed_folder: str | Path | None = None,
         gated: bool = False,
+        allow_unfetched: bool = False,
         read: FileReader = read_file,
     ) -> Policy:
         """Read rule files, folders of them (by suffix and name, not recursive), and ``documents`` by name.
@@ -59,13 +61,16 @@ class Policy(PolicyPart):
         one policy. ``default`` applies if none states one. A ``ttl`` counts from the last change of its file, in a
         document from now. The databases of ``geoip`` that rules need are read whole, with ``progress`` (nodes read,
         nodes in total) called in this thread; the others are only opened. With ``gated``, rules that a gate cannot
-        decide are problems. ``read`` reads one rule file; ``RuleFiles.read`` caches.
+        decide are problems. ``read`` reads one rule file; ``RuleFiles.read`` caches. With ``allow_unfetched``, lists
+        that were never downloaded are empty and named in ``unfetched``: for checks, never for serving.
 
         Raises ``PolicyError`` with every problem found. A named database that cannot be read is a problem, because the
         policy would accept sources that it should refuse.
         """
         with collector_paused():
-            policy = cls._load(paths, documents or {}, parts or {}, default, geoip, progress, feed_folder, read)
+            policy = cls._load(
+                paths, documents or {}, parts or {}, default, geoip, progress, feed_folder, read, allow_unfetched
+            )
         if gated and (obstacles := [problem for rules in policy.routes for problem in rules.obstacles]):
             raise PolicyError(obstacles)
         return policy
@@ -81,6 +86,7 @@ class Policy(PolicyPart):
         progress: Progress | None,
         feed_folder: str | Path | None,
         read: FileReader,
+        allow_unfetched: bool,
     ) -> Policy:
         problems: list[Problem] = []
         parts: dict[str, PolicyPart] = {**known}
@@ -101,9 +107,18 @@ class Policy(PolicyPart):
         policy = cls.from_parts(parts)
         geo = None if geoip is None else read_databases(geoip, policy.databases(), progress)
         stated = policy.default or (None if default is None else Action(default))
-        lists = read_feeds(policy.feeds, None if feed_folder is None else Path(feed_folder))
+        folder = None if feed_folder is None else Path(feed_folder)
+        waiting = unfetched_feeds(policy.feeds, folder) if allow_unfetched else ()
+        lists = read_feeds(policy.feeds, folder, allow_unfetched=allow_unfetched)
         lookup = None if geoip is None else GeoLookup(geoip)
-        return replace(policy, default=stated, geo=geo, feed_lists=lists, geo_lookup=lookup)
+        return replace(
+            policy,
+            default=stated,
+            geo=geo,
+            feed_lists=lists,
+            geo_lookup=lookup,
+            unfetched=frozenset(feed.id for feed in waiting),
+        )
 
     def texts(self) -> dict[str, str]:
         """Descriptions by rule id, without empty ones."""

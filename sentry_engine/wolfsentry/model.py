@@ -10,7 +10,6 @@ without a family, a port without a protocol, and keys in any order.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from socket import getprotobyname, getservbyname
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -27,6 +26,7 @@ from pydantic import (
 from sentry_engine.errors import PolicyError
 from sentry_engine.formats.rule_file import describe_errors
 from sentry_engine.wolfsentry.flags import FLAGS, RESULTS
+from sentry_engine.wolfsentry.numbers import port_number, protocol_number
 
 CONFIG_KEY = "wolfsentry-config-version"
 MAX_ROUTES = 1_000_000
@@ -55,21 +55,11 @@ def parse_duration(value: object) -> object:
 
 
 def parse_protocol(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return getprotobyname(value)
-    except OSError:
-        raise ValueError(f"{value!r} is no protocol known here") from None
+    return protocol_number(value) if isinstance(value, str) else value
 
 
 def parse_port(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return getservbyname(value)
-    except OSError:
-        raise ValueError(f"{value!r} is no service known here") from None
+    return port_number(value) if isinstance(value, str) else value
 
 
 Duration = Annotated[int, BeforeValidator(parse_duration), Field(ge=0, le=0xFFFF_FFFF)]
