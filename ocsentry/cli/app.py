@@ -19,6 +19,7 @@ from ocsentry.cli.commands import (
     groups,
     history,
     imports,
+    network,
     ocserv_tools,
     rules,
     service,
@@ -56,6 +57,7 @@ def build_app() -> typer.Typer:
     _add_group(app, groups.group(), "group", "groups")
     _add_group(app, tokens.group(), "token", "tokens")
     app.add_typer(imports.group(), name="import")
+    app.add_typer(network.group(), name="network")
     ocserv_tools.add_commands(app)
     return app
 

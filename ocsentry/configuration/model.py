@@ -404,6 +404,12 @@ class LoadedConfig:
         return f"sqlite:///{self.path.parent / name}"
 
     @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite store; ``None``: the store is no file."""
+        scheme, separator, name = self.store_url.partition("sqlite:///")
+        return Path(name) if separator and not scheme and not name.startswith(":memory:") else None
+
+    @property
     def vpn(self) -> VpnSettings:
         """The settings of ``vpn_frontend``."""
         vpn, auth = self.values.vpn, self.values.auth

@@ -23,7 +23,11 @@ WATCHED_SUFFIXES = (*SUFFIXES, *DATABASE_SUFFIXES)
 
 
 def policy_loader(
-    settings: PolicySection, progress: Progress | None = None, read: FileReader = read_file
+    settings: PolicySection,
+    progress: Progress | None = None,
+    read: FileReader = read_file,
+    *,
+    allow_unfetched: bool = False,
 ) -> PolicyLoader:
     """Returns ``Policy.load`` with the configuration's default, databases and feeds; ``read`` reads the rule files.
 
@@ -36,14 +40,18 @@ def policy_loader(
         feed_folder=settings.feeds,
         progress=progress,
         gated=True,
+        allow_unfetched=allow_unfetched,
         read=read,
     )
 
 
 def load_policy(settings: PolicySection, *paths: Path, progress: Progress | None = None) -> Policy:
-    """Returns the policy of ``paths``, by default of the configuration's rules. Raises ``PolicyError``."""
+    """Returns the policy of ``paths``, by default of the configuration's rules, for checks. Raises ``PolicyError``.
+
+    Lists that were never downloaded are empty and named in ``unfetched``: only a server downloads them.
+    """
     files = map(str, paths or settings.rules)
-    return policy_loader(settings, progress)(*files, documents={})
+    return policy_loader(settings, progress, allow_unfetched=True)(*files, documents={})
 
 
 def rule_folder(settings: PolicySection) -> Path:

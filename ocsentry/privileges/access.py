@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,23 +14,45 @@ from ocsentry.configuration.policy_files import watched_paths
 from ocsentry.privileges.server_reach import writable_folders
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ocsentry.configuration.model import LoadedConfig
 
 
-def access_problems(config: LoadedConfig) -> list[str]:
-    """One line per key, as the effective user of this process sees it. Missing folders are made at the start."""
+@dataclass(frozen=True, slots=True)
+class AccessProblem:
+    """What the user cannot reach; as text one line for the operator."""
+
+    key: str
+    user: str
+    path: Path
+    writes: bool
+
+    def __str__(self) -> str:
+        return f"{self.key}: user {self.user} cannot {'write to' if self.writes else 'read'} {self.path}"
+
+
+def access_problems(config: LoadedConfig, more: Mapping[str, Path] | None = None) -> list[AccessProblem]:
+    """One problem per key, as the effective user of this process sees it. Missing folders are made at the start.
+
+    ``more`` are files that the user has to read too, by the key that names them.
+    """
     user = _user_name()
     wanted = [("process.user", Path(place), os.R_OK | os.X_OK) for place in (sys.base_prefix, sys.prefix)]
+    wanted += [(key, path, os.R_OK) for key, path in (more or {}).items()]
     wanted += [("policy.rules", path, os.R_OK) for path in watched_paths(config.values.policy) if _may_exist(path)]
     vpn = config.values.vpn
     for key in ("user_config_dir", "group_config_dir", "default_user_config", "default_group_config"):
         place = getattr(vpn, key)
         if place is not None and _may_exist(place):
             wanted.append((f"vpn.{key}", place, os.R_OK | (os.X_OK if place.is_dir() else 0)))
+    database = config.database_file
+    if database is not None and _may_exist(database):
+        wanted.append(("store.url", database, os.R_OK | os.W_OK))
     folders = writable_folders(config).items()
     wanted += [(key, folder, os.W_OK | os.X_OK) for key, folder in folders if _may_exist(folder)]
     return [
-        f"{key}: user {user} cannot {'write to' if mode & os.W_OK else 'read'} {path}"
+        AccessProblem(key, user, path, bool(mode & os.W_OK))
         for key, path, mode in wanted
         if not os.access(path, mode, effective_ids=True)
     ]

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from ocsentry.privileges import filters, landlock, linux
-from ocsentry.privileges.access import access_problems
 from ocsentry.privileges.drop import NO_FILTERS
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.filters import Role
@@ -27,21 +28,21 @@ class Remark(NamedTuple):
     failed: bool  # the server does not start; False: it does, with less protection
     detail: str
     fix: str
+    command: str = ""
 
 
-def find_remarks(config: LoadedConfig) -> Iterator[Remark]:
-    """Yields what weakens or prevents the restrictions. Without any remark every restriction will be in force."""
+def find_remarks(config: LoadedConfig, *, has_unit_user: bool = False) -> Iterator[Remark]:
+    """Yields what weakens or prevents the restrictions. Without any remark every restriction will be in force.
+
+    ``has_unit_user``: the service manager starts the server as a user of its own.
+    """
     process = config.values.process
     try:
         identity = Identity.find(process.user)
     except PrivilegeError as error:
-        yield Remark(True, str(error), "change the key, or make the user")
+        yield Remark(True, str(error), "change the key, or make the user", _user_command(process.user))
         return
-    if identity is not None:
-        with identity.borrowed():
-            for problem in access_problems(config):
-                yield Remark(True, problem, "give it to the user (chown), or name another place")
-    elif os.geteuid() == 0:
+    if identity is None and os.geteuid() == 0 and not has_unit_user:
         yield Remark(False, "the server stays root", 'useradd --system ocsentry, then process.user = "ocsentry"')
     yield from _seccomp(process.seccomp)
     if not process.landlock:
@@ -49,6 +50,15 @@ def find_remarks(config: LoadedConfig) -> Iterator[Remark]:
     else:
         for restriction in landlock.missing(landlock.version()):
             yield Remark(False, f"the kernel cannot restrict {restriction}", KERNEL)
+
+
+def _user_command(name: str) -> str:
+    """A command that makes the user; empty if the user exists and is the problem."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return f"useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin {shlex.quote(name)}"
+    return ""
 
 
 def _seccomp(mode: str) -> Iterator[Remark]:

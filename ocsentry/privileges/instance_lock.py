@@ -58,11 +58,8 @@ class InstanceLock:
 
 
 def _locked_paths(config: LoadedConfig) -> list[Path]:
-    paths = [config.values.admin.socket]
-    scheme, separator, name = config.store_url.partition("sqlite:///")
-    if separator and not scheme and not name.startswith(":memory:"):
-        paths.append(Path(name))
-    return paths
+    database = config.database_file
+    return [config.values.admin.socket, *([] if database is None else [database])]
 
 
 def _lock(path: Path, identity: Identity | None) -> int:

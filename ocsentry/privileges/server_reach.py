@@ -38,9 +38,8 @@ def writable_folders(config: LoadedConfig) -> dict[str, Path]:
     """The folders that the server writes to, by the configuration key that names them."""
     values = config.values
     folders = {"admin.socket": values.admin.socket.parent, "policy.feeds": values.policy.feeds}
-    scheme, separator, name = config.store_url.partition("sqlite:///")
-    if separator and not scheme and not name.startswith(":memory:"):
-        folders["store.url"] = Path(name).parent
+    if config.database_file is not None:
+        folders["store.url"] = config.database_file.parent
     return folders
 
 

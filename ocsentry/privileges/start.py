@@ -165,4 +165,4 @@ def _check_access(config: LoadedConfig) -> None:
     """Check the files with the rights of the present user. Raises ``PrivilegeError`` with those it cannot reach."""
     problems = access_problems(config)
     if problems:
-        raise PrivilegeError("\n".join(problems))
+        raise PrivilegeError("\n".join(map(str, problems)))

@@ -56,7 +56,7 @@ def make_backup(config: LoadedConfig, target: Path) -> Archive:
     folder = config.path.parent
     with tempfile.TemporaryDirectory(prefix="ocsentry-backup-", dir=target.parent) as scratch:
         inside, outside = _sort(_files_of(config), folder)
-        database = _database(config)
+        database = config.database_file
         if database is not None:
             copy = Path(scratch, "database")
             _copy_database(database, copy)
@@ -135,11 +135,6 @@ def _name_in(path: Path, folder: Path) -> str | None:
         return str(PurePosixPath(path.absolute().relative_to(folder.absolute())))
     except ValueError:
         return None
-
-
-def _database(config: LoadedConfig) -> Path | None:
-    _, separator, name = config.store_url.partition("sqlite:///")
-    return Path(name) if separator and not name.startswith(":memory:") else None
 
 
 def _belongs_to(path: Path, database: Path) -> bool:

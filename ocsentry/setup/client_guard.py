@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Looks in the host's nftables rules for what keeps other hosts from beginning conversations with VPN clients.
 
-``contrib/nftables/ocsentry.nft`` does. So does any chain at the hook forward that drops what goes out to the device, or
-that drops by default. Rules of iptables-legacy are not seen.
+The rules of ``ocsentry network up`` do. So does any chain at the hook forward that drops what goes out to the device,
+or that drops by default. Rules of iptables-legacy are not seen.
 """
 
 from __future__ import annotations

@@ -7,17 +7,21 @@ import os
 import secrets
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from admin_api.http.identity import Scope
 from ocsentry.api_client.offline import OfflineClient
 from ocsentry.configuration.model import load_config
 from ocsentry.errors import OperatorError
+from ocsentry.setup import host_network
 from ocsentry.setup.certificates import inspect_pair, local_names, make_self_signed, utc_now
+from ocsentry.setup.client_traffic import ClientTraffic
+from ocsentry.setup.layout import Layout
+from vpn_frontend.gateway.tun import ipv6_is_off
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from ocsentry.configuration.model import LoadedConfig
 
@@ -26,6 +30,9 @@ DEMO_VPN_PORT = 4443
 ADMIN_PORT = 8443
 DEMO_ADMIN_PORT = 4444
 DEMO_USER = "demo"
+CONFIG_FILE = "ocsentry.toml"
+SERVICE_CONFIG = Path("/etc/ocsentry") / CONFIG_FILE
+REACHES_SERVER = ClientTraffic()
 PASSWORD_BYTES = 12  # random bytes; 16 characters of base64
 
 
@@ -47,49 +54,90 @@ class InitResult:
     token: str
     pin: str
     user: DemoUser | None
+    notes: tuple[str, ...] = ()  # what was set up beside the files, or is left to do
 
     def document(self) -> dict[str, Any]:
         user = None if self.user is None else {"name": self.user.name, "password": self.user.password}
-        return {"config": str(self.config.path), "token": self.token, "pin": self.pin, "user": user}
+        return {
+            "config": str(self.config.path),
+            "token": self.token,
+            "pin": self.pin,
+            "user": user,
+            "notes": list(self.notes),
+        }
 
 
 def init_server(
-    directory: Path, *, names: Iterable[str] = (), port: int | None = None, demo: bool = False
+    directory: Path | Layout,
+    *,
+    names: Iterable[str] = (),
+    port: int | None = None,
+    demo: bool = False,
+    traffic: ClientTraffic = REACHES_SERVER,
 ) -> InitResult:
-    """Create a server in ``directory``. Raises ``InitError``; never changes an existing file."""
-    directory = directory.absolute()
+    """Create a server in ``directory``. Raises ``InitError``; never changes an existing file.
+
+    For a service, a layout with a user, the host's network is set up too if ``traffic`` needs it.
+    """
+    layout = directory if isinstance(directory, Layout) else Layout.single(directory.absolute())
+    folder = layout.folder
     listen_port = port or (DEMO_VPN_PORT if demo else VPN_PORT)
     try:
-        _write_files(directory, listen_port, demo=demo)
+        _write_files(layout, listen_port, traffic, demo=demo)
         make_self_signed(
-            directory / "server.crt", directory / "server.key", dict.fromkeys([*names, *local_names()]), utc_now()
+            folder / "server.crt", folder / "server.key", dict.fromkeys([*names, *local_names()]), utc_now()
         )
     except FileExistsError as error:
         raise InitError(f"{error.filename} exists already; name another folder with --dir") from None
     except OSError as error:
-        raise InitError(f"{error.filename or directory}: {error.strerror}") from None
-    config = load_config(directory / "ocsentry.toml")
+        raise InitError(f"{error.filename or folder}: {error.strerror}") from None
+    config = load_config(folder / CONFIG_FILE)
     user = DemoUser(DEMO_USER, secrets.token_urlsafe(PASSWORD_BYTES)) if demo else None
     token = _fill_store(config, user)
+    notes = () if demo else tuple(_set_up_network(config, layout, traffic))
+    layout.give()
     pin = inspect_pair(config.values.vpn.certificate, config.values.vpn.private_key).pin
-    return InitResult(config, token, pin, user)
+    return InitResult(config, token, pin, user, notes)
 
 
-def _write_files(directory: Path, port: int, *, demo: bool) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
+def _write_files(layout: Layout, port: int, traffic: ClientTraffic, *, demo: bool) -> None:
+    layout.make_folders()
     starter = files("ocsentry") / "starter"
+    device = "ocsdemo0" if demo else "ocs0"
     values = {
         "LISTEN": f"*:{port}",
         "ADMIN": f"127.0.0.1:{DEMO_ADMIN_PORT if demo else ADMIN_PORT}",
-        "DEVICE": "ocsdemo0" if demo else "ocs0",
+        "DEVICE": device,
+        **traffic.settings(ipv6=not ipv6_is_off(device)),
+        **layout.settings(),
     }
-    text = (starter / "ocsentry.toml").read_text()
+    text = (starter / CONFIG_FILE).read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
-    _write_new(directory / "ocsentry.toml", text)
-    (directory / "rules").mkdir(exist_ok=True)
+    _write_new(layout.folder / CONFIG_FILE, text)
+    rules = layout.folder / "rules"
+    rules.mkdir(exist_ok=True)
     for rule_file in sorted((starter / "rules").iterdir(), key=lambda file: file.name):
-        _write_new(directory / "rules" / rule_file.name, rule_file.read_text())
+        _write_new(rules / rule_file.name, rule_file.read_text())
+
+
+def _set_up_network(config: LoadedConfig, layout: Layout, traffic: ClientTraffic) -> Iterator[str]:
+    """Yields what was done, or what is left to do."""
+    if not traffic.needs_forwarding:
+        yield "clients reach this server alone: see vpn.network.routes, or `init --full-tunnel`, `init --lan NETWORK`"
+        return
+    if traffic.full_tunnel and not traffic.dns:
+        yield "name servers for clients: none was found; set vpn.network.dns"
+    if not layout.user:
+        yield f"forwarding and address translation, as root: ocsentry network up --config {config.path}"
+        return
+    try:
+        host_network.load_rules(config)
+        host_network.forward(config)
+    except host_network.NetworkError as error:
+        yield f"forwarding is not set up: {error}; then: ocsentry network up"
+    else:
+        yield f"forwarding and address translation: {host_network.rules_file(config)}, {host_network.SYSCTL_FILE}"
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -127,4 +175,6 @@ def render_init_result(made: InitResult) -> str:
     if made.user is not None:
         return "\n".join([*facts, "", "connect, as root:", f"  {connect_command(made, '127.0.0.1')}"])
     steps = [f"ocsentry user add NAME --config {path}", f"ocsentry serve --config {path}"]
-    return "\n".join([*facts, "", "next:", *(f"  {step}" for step in steps)])
+    if path == SERVICE_CONFIG:
+        steps = ["ocsentry user add NAME", "systemctl enable --now ocsentry"]
+    return "\n".join([*facts, *made.notes, "", "next:", *(f"  {step}" for step in steps)])

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from pathlib import Path
+from typing import NamedTuple
 
 PROC = Path("/proc")
 TABLES = {socket.SOCK_STREAM: ("tcp", "tcp6"), socket.SOCK_DGRAM: ("udp", "udp6")}
@@ -43,3 +45,30 @@ def _sockets_of(process: int) -> set[int]:
         if target.startswith(LINK):
             found.add(int(target.removeprefix(LINK).rstrip("]")))
     return found
+
+
+class Owner(NamedTuple):
+    process: int
+    name: str
+
+
+def find_owner(kind: socket.SocketKind, port: int) -> Owner | None:
+    """Returns a process with a socket on ``port``. Root sees all processes, another user its own."""
+    wanted = sockets_on_port(kind, port)
+    for place in PROC.iterdir():
+        if not place.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            if not wanted.isdisjoint(_sockets_of(int(place.name))):
+                return Owner(int(place.name), (place / "comm").read_text().strip())
+    return None
+
+
+def unit_of(process: int) -> str:
+    """Returns the unit of systemd that the process belongs to; empty if none does."""
+    try:
+        lines = (PROC / str(process) / "cgroup").read_text().splitlines()
+    except OSError:
+        return ""
+    names = [part for line in lines for part in line.split("/") if part.endswith(".service")]
+    return names[-1] if names else ""

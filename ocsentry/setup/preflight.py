@@ -15,9 +15,9 @@ from ocsentry.login_methods.ldap import read_ldap
 from ocsentry.login_methods.radius import SecretFileError, read_secret
 from ocsentry.privileges.access import access_problems
 from ocsentry.privileges.errors import PrivilegeError
-from ocsentry.privileges.identity import Identity
 from ocsentry.privileges.pam.scope import pam_scope_of
 from ocsentry.setup.certificates import CertificatePairError, expiry_problem, inspect_pair, utc_now
+from ocsentry.setup.service_user import ServiceUser
 from ocsentry.user_files.oath_file import OathFile, parse_oath_file
 from ocsentry.user_files.password_file import PasswordFile, parse_password_file
 from ocsentry.user_files.read_through import ReadThroughFile
@@ -40,15 +40,14 @@ def check_startup(config: LoadedConfig) -> list[str]:
 
 
 def _as_service_user(config: LoadedConfig) -> list[str]:
-    """Check what is read after the privileges are dropped, with the rights of ``process.user``."""
+    """Check what is read without privileges, with the rights of the server's user."""
     try:
-        identity = Identity.find(config.values.process.user)
+        user = ServiceUser.find(config)
     except PrivilegeError as error:
         return [f"{config.path}: {error}"]
-    if identity is None:
-        return list(_rules(config))
-    with identity.borrowed():
-        return [*(f"{config.path}: {problem}" for problem in access_problems(config)), *_rules(config)]
+    with user.borrowed():
+        unreachable = [] if user.identity is None else access_problems(config, user.reads(config))
+        return [*(f"{config.path}: {problem}" for problem in unreachable), *_rules(config)]
 
 
 def _certificates(config: LoadedConfig) -> Iterator[str]:

@@ -6,17 +6,22 @@ The device exists as long as a queue is open, so a process that dies leaves noth
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
 from dataclasses import dataclass
+from ipaddress import IPv4Interface
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyroute2 import AsyncIPRoute, NetlinkError
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Interface, IPv6Interface
+    from ipaddress import IPv6Interface
 
+TUN = "/dev/net/tun"
+IPV6_SETTINGS = Path("/proc/sys/net/ipv6/conf")
 TUNSETIFF = 0x400454CA  # linux/if_tun.h
 IFF_TUN = 0x0001
 IFF_MULTI_QUEUE = 0x0100
@@ -54,12 +59,12 @@ def open_queues(name: str, count: int) -> tuple[int, ...]:
     try:
         for index in range(count):
             flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | IFF_VNET_HDR | (0 if index else IFF_TUN_EXCL)
-            queues.append(os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            queues.append(os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
             fcntl.ioctl(queues[-1], TUNSETIFF, struct.pack("16sH22x", encoded, flags))
     except OSError as error:
         for queue in queues:
             os.close(queue)
-        raise TunError(f"cannot make the TUN device {name}: {error.strerror}") from error
+        raise TunError(f"cannot make the TUN device {name}: {_explain(error)}") from error
     return tuple(queues)
 
 
@@ -72,9 +77,53 @@ async def configure(device: TunDevice) -> None:
                 raise TunError(f"the TUN device {device.name} is gone")
             await netlink.link("set", index=found[0], mtu=device.mtu, txqlen=QUEUE_LENGTH)
             for interface in device.addresses:
-                await netlink.addr(
-                    "add", index=found[0], address=str(interface.ip), prefixlen=interface.network.prefixlen
-                )
+                await _add_address(netlink, found[0], interface)
             await netlink.link("set", index=found[0], state="up")
+            for interface in device.addresses:
+                if isinstance(interface, IPv4Interface):
+                    await _add_halves(netlink, found[0], interface)
     except NetlinkError as error:
         raise TunError(f"cannot set up the TUN device {device.name}: {error}") from error
+
+
+async def _add_address(netlink: AsyncIPRoute, index: int, own: IPv4Interface | IPv6Interface) -> None:
+    try:
+        await netlink.addr("add", index=index, address=str(own.ip), prefixlen=own.network.prefixlen)
+    except NetlinkError as error:
+        if own.version == 6 and error.code in (errno.EACCES, errno.EOPNOTSUPP):
+            text = "this host has IPv6 switched off (net.ipv6.conf.*.disable_ipv6)"
+            raise TunError(f'{text}: set vpn.network.ipv6_pool = "", or switch it on') from error
+        raise
+
+
+async def _add_halves(netlink: AsyncIPRoute, index: int, own: IPv4Interface) -> None:
+    """Add routes for both halves of the pool, beside the kernel's own for all of it.
+
+    A client on this host replaces the route to the pool by one to its own device, and removes it at its end. The halves
+    are more specific, so that the other clients keep their answers. IPv6 keeps both routes by itself.
+    """
+    for half in own.network.subnets() if own.network.prefixlen < own.max_prefixlen else ():
+        try:
+            await netlink.route("add", dst=str(half), oif=index, prefsrc=str(own.ip))
+        except NetlinkError as error:
+            if error.code != errno.EEXIST:  # a group's pool is that half
+                raise
+
+
+def ipv6_is_off(device: str) -> bool:
+    """True if the kernel refuses IPv6 addresses on ``device``, or would on a new device of that name."""
+    own = IPV6_SETTINGS / device
+    try:
+        return ((own if own.exists() else IPV6_SETTINGS / "default") / "disable_ipv6").read_text().strip() == "1"
+    except FileNotFoundError:
+        return True  # the kernel has no IPv6
+    except OSError:
+        return False  # not for this process to know
+
+
+def _explain(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return f"{TUN} is missing: modprobe tun; in a container add the device"
+    if error.errno == errno.EPERM:
+        return f"{error.strerror}: CAP_NET_ADMIN is missing"
+    return error.strerror or str(error)

@@ -54,7 +54,9 @@ def import_rules(
 def put_rule_file(cli: Invocation, name: str, content: Callable[[], str], *, force: bool = False) -> Path:
     """Check a new file together with the present rules, and put it into the rules folder. Returns its path."""
     from ocsentry.configuration.policy_files import rule_folder
+    from ocsentry.setup.service_user import ServiceUser
 
+    user = ServiceUser.find(cli.config)
     folder = rule_folder(cli.config.values.policy)
     target = folder / name
     if target.exists() and not force:
@@ -62,7 +64,9 @@ def put_rule_file(cli: Invocation, name: str, content: Callable[[], str], *, for
     fresh = target.with_name(f"{target.name}.new")  # the suffix .new is ignored; the rename is atomic
     fresh.write_text(content())
     try:
-        _check(cli, folder, fresh, target)
+        user.give(fresh)
+        with user.borrowed():  # what the server cannot read, it would refuse later
+            _check(cli, folder, fresh, target)
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)

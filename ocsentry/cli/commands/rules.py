@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -160,12 +161,14 @@ def schema(cli: Invocation) -> None:
 def _load(cli: Invocation, paths: Sequence[Path] = ()) -> Policy:
     """Returns the policy of ``paths``, or of the configuration. Raises ``CommandError``."""
     from ocsentry.configuration.policy_files import load_policy
+    from ocsentry.setup.service_user import ServiceUser
     from sentry_engine import Policy, PolicyError
 
     try:
         if paths and not cli.configured:
             return Policy.load(*paths)
-        return load_policy(cli.config.values.policy, *paths)
+        with ServiceUser.find(cli.config).borrowed() if not paths else nullcontext():
+            return load_policy(cli.config.values.policy, *paths)
     except PolicyError as error:
         raise CommandError("\n".join(map(str, error.problems))) from None
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ocsentry.configuration.model import LoadedConfig
-    from ocsentry.setup.doctor import CheckResult
+    from ocsentry.setup.checks.result import CheckResult
+    from ocsentry.setup.client_traffic import ClientTraffic
 
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
@@ -32,8 +35,13 @@ def add_commands(app: typer.Typer) -> None:
 def init(
     cli: Invocation,
     directory: Annotated[
-        Path, typer.Option("--dir", metavar="DIR", help="Target folder; created if missing.")
-    ] = Path(),
+        Path | None,
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            help="Target folder; created if missing. Default: the present one; of a packaged program the service's.",
+        ),
+    ] = None,
     name: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A name or address of this server, for the certificate. May be repeated."),
@@ -41,13 +49,56 @@ def init(
     port: Annotated[
         int | None, typer.Option(min=1, max=65_535, help="The VPN's port. Default: 443, with --demo 4443.")
     ] = None,
+    full_tunnel: Annotated[bool, typer.Option("--full-tunnel", help="Clients send all traffic here.")] = False,
+    lan: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NETWORK", help="A network behind this server for clients. May be repeated."),
+    ] = None,
+    dns: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="A name server for clients. Default with --full-tunnel: this host's."),
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Set up a demo: port 4443 and a user with a password.")] = False,
 ) -> None:
-    """Create a working configuration, key, certificate, rules and database, and show an admin token once."""
-    from ocsentry.setup.init import init_server, render_init_result
+    """Create a working configuration, key, certificate, rules and database, and show an admin token once.
 
-    made = init_server(directory, names=name or (), port=port, demo=demo)
+    On a terminal it asks for the name and for what clients reach, where no option says it. For the service of a package
+    it also sets up forwarding and address translation.
+    """
+    from ocsentry.setup.init import init_server, render_init_result
+    from ocsentry.setup.layout import Layout
+
+    layout = Layout.default() if directory is None else Layout.single(directory.absolute())
+    names = list(name or ())
+    if sys.stdin.isatty() and not (demo or cli.as_json or names or full_tunnel or lan):
+        names, full_tunnel, lan = _ask()
+    traffic = _client_traffic(lan or (), dns or (), full_tunnel=full_tunnel)
+    made = init_server(layout, names=names, port=port, demo=demo, traffic=traffic)
     cli.emit(made.document(), render_init_result(made))
+
+
+def _ask() -> tuple[list[str], bool, list[str]]:
+    """Returns names of the server, whether all traffic goes through the tunnel, and networks behind the server."""
+    names = typer.prompt("Name of this server for clients (empty: its host name)", default="", show_default=False)
+    if typer.confirm("Do clients send all their traffic through the tunnel?", default=False):
+        return names.split(), True, []
+    networks = typer.prompt("Networks behind this server for clients (empty: none)", default="", show_default=False)
+    return names.split(), False, networks.replace(",", " ").split()
+
+
+def _client_traffic(lan: Sequence[str], dns: Sequence[str], *, full_tunnel: bool) -> ClientTraffic:
+    from ipaddress import ip_address, ip_network
+
+    from ocsentry.setup.client_traffic import ClientTraffic, host_resolvers
+
+    try:
+        networks = tuple(map(ip_network, lan))
+        servers = tuple(map(ip_address, dns))
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    if full_tunnel and networks:
+        raise CommandError("--lan says nothing beside --full-tunnel: all traffic goes through the tunnel")
+    return ClientTraffic(full_tunnel, networks, servers or (host_resolvers() if full_tunnel else ()))
 
 
 def serve(
@@ -128,7 +179,7 @@ def doctor(
 
     results = run_checks(cli.config)
     failed = sum(result.level == "fail" for result in results)
-    document = [{"check": f.check, "level": f.level, "detail": f.detail, "fix": f.fix} for f in results]
+    document = [asdict(result) for result in results]
     cli.emit(document, "\n".join(map(_result_line, results)))
     if failed:
         raise CommandError(f"{count(failed, 'check')} failed")
@@ -139,7 +190,8 @@ def doctor(
 
 def _result_line(result: CheckResult) -> str:
     fix = f"\n       fix: {result.fix}" if result.fix else ""
-    return f"{MARKS[result.level]}  {result.check}: {result.detail}{fix}"
+    command = f"\n       run: {result.command}" if result.command else ""
+    return f"{MARKS[result.level]}  {result.check}: {result.detail}{fix}{command}"
 
 
 def status(cli: Invocation) -> None:

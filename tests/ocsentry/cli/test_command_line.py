@@ -235,7 +235,7 @@ def test_the_doctor_finds_problems(command_line):
     done = command_line.run("doctor", "--json")
     findings = {finding["check"]: finding for finding in json.loads(done.stdout) if finding["level"] == "fail"}
     assert done.returncode == 1
-    assert findings["private key"]["fix"] == f"chmod 600 {command_line.folder}/server.key"
+    assert findings["private key"]["command"] == f"chmod 600 {command_line.folder}/server.key"
     assert "bad.json" in findings["rules"]["detail"]
 
 
@@ -279,9 +279,9 @@ def test_the_doctor_says_what_the_kernel_drops(command_line, monkeypatch):
 def test_the_doctors_fixes_for_forwarding_are_independent(command_line, monkeypatch, tmp_path):
     off = tmp_path / "off"
     off.write_text("0\n")
-    monkeypatch.setattr("ocsentry.setup.doctor.FORWARDING", {"IPv4": off, "IPv6": off})
+    monkeypatch.setattr("ocsentry.setup.checks.network.FORWARDING", {"IPv4": off, "IPv6": off})
     findings = json.loads(command_line.run("doctor", "--json").stdout)
-    fixes = [finding["fix"] for finding in findings if finding["check"].endswith("forwarding")]
+    fixes = [finding["command"] for finding in findings if finding["check"].endswith("forwarding")]
     assert len(fixes) == 2
     assert all(" >> /etc/sysctl.d/" in fix for fix in fixes)
 

@@ -28,7 +28,8 @@ def test_a_lost_route_is_told_until_it_is_back(served, namespace):  # noqa: F811
     assert problems(served) == []
     shown = subprocess.run(["ip", "-n", namespace, "-j", "route"], capture_output=True, text=True, check=True).stdout
     assert "192.168.99.0/24" in shown
-    ip(namespace, "route", "del", "192.168.99.0/24", "dev", "ocs0")
+    for network in ("192.168.99.0/24", "192.168.99.0/25", "192.168.99.128/25"):
+        ip(namespace, "route", "del", network, "dev", "ocs0")
     assert problems(served) == ["routes to clients: 192.168.99.0/24 has no route to ocs0"]
     assert served.await_event("routes_lost")["networks"] == ["192.168.99.0/24"]
     ip(namespace, "link", "add", "other", "type", "veth")
@@ -40,3 +41,18 @@ def test_a_lost_route_is_told_until_it_is_back(served, namespace):  # noqa: F811
     ip(namespace, "route", "add", "192.168.99.0/24", "dev", "ocs0", "src", "192.168.99.1")
     assert problems(served) == []
     served.await_event("routes_restored")
+
+
+def test_a_client_on_this_host_takes_no_route(served, namespace):  # noqa: F811
+    """What the usual vpnc-script does at the beginning and the end of a client on the server's own host."""
+    ip(namespace, "link", "add", "tun9", "type", "veth")
+    ip(namespace, "link", "set", "tun9", "up")
+    ip(namespace, "route", "replace", "192.168.99.0/24", "dev", "tun9")
+    assert problems(served) == []
+    ip(namespace, "route", "del", "192.168.99.0/24", "dev", "tun9")
+    assert problems(served) == []
+    for client in ("192.168.99.2", "192.168.99.250"):
+        shown = subprocess.run(
+            ["ip", "-n", namespace, "route", "get", client], capture_output=True, text=True, check=True
+        ).stdout
+        assert "dev ocs0 src 192.168.99.1" in shown

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shipped nftables rules keep hosts on the wire from VPN clients, and the doctor sees them, or their absence.
+"""The nftables rules of `ocsentry network up`: who reaches clients, and under which address clients appear.
 
 host on the wire 10.9.1.2 ─ wire ┐
 client 192.168.99.2 ─────── ocs0 ┴ gateway (10.9.1.1, 192.168.99.1), forwards; ocs0 is a veth: rules see names only
@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from pathlib import Path
 
 import pytest
 
 from lab.namespaces import Claim, Namespace
 from lab.timeouts import TIMEOUT
+from ocsentry.configuration.model import load_config
+from ocsentry.setup import host_network
 from ocsentry.setup.client_guard import guarded_families, read_ruleset
+from ocsentry.setup.host_network import render_rules
 
-ROOT = Path(__file__).parents[3]
-SHIPPED = ROOT / "contrib" / "nftables" / "ocsentry.nft"
 SOON = 0.5  # seconds in which a packet over two veth pairs would arrive
 CLIENT, SERVER, WIRE, OUTSIDE = "192.168.99.2", "192.168.99.1", "10.9.1.2", "10.9.1.1"
 
@@ -101,15 +101,17 @@ def arrives(sender, receiver, address, *, source=None):
 
 
 @pytest.mark.netns
-def test_hosts_on_the_wire_reach_no_client_and_clients_reach_them(wired):
+def test_hosts_on_the_wire_reach_no_client_and_clients_reach_them(wired, initialised, tmp_path):
     gateway, client, wire = wired
+    rules = tmp_path / "network.nft"
+    rules.write_text(render_rules(load_config(initialised / "ocsentry.toml")))
     wire.ip("addr add 192.168.99.77/32 dev eth0")  # a source that is a client's
     with gateway.entered():
         assert guarded_families(read_ruleset(), "ocs0") == set()
     assert arrives(wire, client, CLIENT)
     assert arrives(wire, gateway, SERVER)
     for _ in range(2):  # it may be loaded again
-        gateway.run("nft", "-f", str(SHIPPED))
+        gateway.run("nft", "-f", str(rules))
     with gateway.entered():
         assert guarded_families(read_ruleset(), "ocs0") == {"IPv4", "IPv6"}
     assert not arrives(wire, client, CLIENT)
@@ -118,3 +120,37 @@ def test_hosts_on_the_wire_reach_no_client_and_clients_reach_them(wired):
     assert arrives(client, wire, WIRE)
     assert arrives(client, gateway, SERVER)
     assert arrives(wire, gateway, OUTSIDE)
+
+
+@pytest.mark.netns
+def test_clients_appear_with_the_servers_address_until_the_table_is_removed(wired, command_line, monkeypatch, tmp_path):
+    gateway, client, wire = wired
+    monkeypatch.setattr(host_network, "SYSCTL_FILE", tmp_path / "sysctl.d" / "60-ocsentry.conf")
+    with gateway.entered():
+        command_line.ok("network", "up")
+    assert source_seen(client, wire) == OUTSIDE
+    assert gateway.run("sysctl", "-n", "net.ipv6.conf.all.forwarding").strip() == "1"
+    assert (command_line.folder / "network.nft").exists()
+    with gateway.entered():
+        command_line.ok("network", "down")
+        command_line.ok("network", "down")  # again: nothing to do
+        assert "ocsentry" not in str(read_ruleset())
+    assert source_seen(client, wire) == CLIENT
+
+
+def source_seen(sender, receiver):
+    with receiver.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind((WIRE, 9))
+        listening.settimeout(TIMEOUT)
+        with sender.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+            sending.sendto(b"ping", (WIRE, 9))
+        return listening.recvfrom(10)[1][0]
+
+
+def test_a_default_route_from_advertisements_survives_forwarding(monkeypatch, tmp_path, initialised):
+    table = tmp_path / "ipv6_route"
+    zero, gateway = "0" * 32, "fe80" + "0" * 24 + "0001"
+    table.write_text(f"{zero} 00 {zero} 00 {gateway} 00000400 00000001 00000000 00450003     eth0\n")
+    monkeypatch.setattr(host_network, "ROUTES6", table)
+    text = host_network.render_forwarding(load_config(initialised / "ocsentry.toml"))
+    assert text.index("net.ipv6.conf.eth0.accept_ra = 2") < text.index("net.ipv6.conf.all.forwarding = 1")

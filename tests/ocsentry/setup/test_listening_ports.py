@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from ocsentry.setup.doctor import check_port
+from ocsentry.setup.checks.host import check_port
 from ocsentry.setup.listening_ports import sockets_on_port, uses_port
 from vpn_frontend.settings import parse_endpoint
 
