@@ -90,7 +90,8 @@ def test_a_missing_tun_device_is_made(namespace, command_line):  # noqa: F811
 
 
 def test_a_port_of_another_program_is_told_with_its_name(namespace, command_line):  # noqa: F811
-    holder = "import socket, sys; s = socket.create_server(('::', 443), family=socket.AF_INET6); print(flush=True); sys.stdin.read()"
+    listen = "import socket, sys; s = socket.create_server(('::', 443), family=socket.AF_INET6)"
+    holder = f"{listen}; print(flush=True); sys.stdin.read()"
     program = [sys.executable, "-c", holder]
     command = ["ip", "netns", "exec", namespace, *program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
