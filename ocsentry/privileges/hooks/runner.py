@@ -45,7 +45,8 @@ class HookRunner:
         self._helper = helper
         self._programs = programs
         self._events = events
-        self._waiting: dict[str, deque[_Job]] = {}  # by user, in the order in which they get their turn
+        self._waiting: dict[str, deque[_Job]] = {}  # by user
+        self._ready: dict[str, None] = {}  # users whose first hook may start, in the order of their turns
         self._waiting_count = 0
         self._of_user: Counter[str] = Counter()  # running
         self._busy: set[str] = set()  # sessions
@@ -80,18 +81,28 @@ class HookRunner:
             return job.done
         self._waiting.setdefault(user, deque()).append(job)
         self._waiting_count += 1
-        self._start_waiting()
+        self._note_ready(user)
+        self._start_ready()
         return job.done
 
-    def _start_waiting(self) -> None:
-        if len(self._tasks) >= MAX_PROCESSES:
-            return
-        for user, jobs in list(self._waiting.items()):
-            while jobs and len(self._tasks) < MAX_PROCESSES and self._may_start(jobs[0]):
-                self._start(jobs.popleft())
-                self._waiting_count -= 1
+    def _start_ready(self) -> None:
+        """Start hooks while there are places. A place costs the same however many users wait."""
+        while self._ready and len(self._tasks) < MAX_PROCESSES:
+            user = next(iter(self._ready))
+            jobs = self._waiting[user]
+            self._start(jobs.popleft())
+            self._waiting_count -= 1
             if not jobs:
                 del self._waiting[user]
+            self._note_ready(user)
+
+    def _note_ready(self, user: str) -> None:
+        """Call after each change of a user's hooks: only these decide whether its first one may start."""
+        jobs = self._waiting.get(user)
+        if jobs and self._may_start(jobs[0]):
+            self._ready.setdefault(user)
+        else:
+            self._ready.pop(user, None)
 
     def _may_start(self, job: _Job) -> bool:
         return self._of_user[job.user] < MAX_OF_USER and job.session not in self._busy
@@ -114,10 +125,10 @@ class HookRunner:
         task = asyncio.current_task()
         if task is not None:
             self._tasks.discard(task)
-        if job.user in self._waiting:
-            self._waiting[job.user] = self._waiting.pop(job.user)  # the other users first
+        self._ready.pop(job.user, None)  # the other users first
+        self._note_ready(job.user)
         self._end(job, result)
-        self._start_waiting()
+        self._start_ready()
 
     def _end(self, job: _Job, result: HookResult) -> None:
         if result.problem:

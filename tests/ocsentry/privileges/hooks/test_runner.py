@@ -113,3 +113,27 @@ async def test_a_hook_that_is_not_configured_is_not_run(programs, events):
     runner.host_update("s1", "alice", {"ID": "s1"})
     await settle()
     assert programs.started == []
+
+
+@pytest.mark.asyncio
+async def test_a_free_place_costs_the_same_however_many_users_wait(runner, programs, monkeypatch):
+    for number in range(runner_module.MAX_PROCESSES + 500):
+        runner.disconnect(f"s{number}", f"user{number}", {"ID": f"s{number}"})
+    await settle()
+    asked = []
+    may_start = HookRunner._may_start
+    monkeypatch.setattr(HookRunner, "_may_start", lambda self, job: asked.append(job.user) or may_start(self, job))
+    await programs.let_go("disconnect", "s0")
+    assert programs.started[-1] == ("disconnect", f"s{runner_module.MAX_PROCESSES}")
+    assert len(asked) <= 2
+
+
+@pytest.mark.asyncio
+async def test_a_user_with_many_hooks_waits_for_the_others_turn(runner, programs):
+    for number in range(4):
+        runner.disconnect(f"a{number}", "alice", {"ID": f"a{number}"})
+    for number in range(runner_module.MAX_PROCESSES):
+        runner.disconnect(f"s{number}", f"user{number}", {"ID": f"s{number}"})
+    await settle()
+    await programs.let_go("disconnect", "a0")
+    assert programs.started[-1][1].startswith("s")
