@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renders ``docs/api.md``: the operations and the problem kinds, from the OpenAPI description."""
+"""Renders ``docs/api.md``: operations, kinds of events and problems, from the OpenAPI description."""
 
 from __future__ import annotations
 
 from admin_api.app import describe_api
+from admin_api.event_schemas.union import render_events
 from admin_api.http.problems import ProblemKind
 
 
@@ -24,4 +25,5 @@ def render_problems() -> str:
 
 
 def render_reference() -> str:
-    return f"{render_operations()}\n\nProblems:\n\n{render_problems()}"
+    events = "\n".join(["| event | fields |", "|---|---|", *render_events()])
+    return f"{render_operations()}\n\n### Kinds of events\n\n{events}\n\n### Problems\n\n{render_problems()}"

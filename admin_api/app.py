@@ -43,11 +43,13 @@ from admin_api.penalties.endpoints import router as penalties
 from admin_api.policy.endpoints import router as policy
 from admin_api.rules.endpoints import router as rules
 from admin_api.sessions.endpoints import router as sessions
+from admin_api.settings.endpoints import router as settings
 from admin_api.stats.endpoints import router as stats
 from admin_api.store.failures import is_unavailable
 from admin_api.tokens.endpoints import router as tokens
 from admin_api.totp.endpoints import router as totp
 from admin_api.users.endpoints import router as users
+from admin_api.webhooks.endpoints import router as webhooks
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
@@ -71,6 +73,8 @@ ROUTERS = (
     events,
     audit,
     tokens,
+    webhooks,
+    settings,
     operations,
     stats,
     health,

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from admin_api.http.identity import Principal, Scope, parse_token, secret_matches
 from admin_api.http.paths import LIVENESS_PATH, PRINCIPAL, PROBLEMS_PATH, READINESS_PATH
 from admin_api.http.problems import ApiError, ProblemKind, problem_response, unauthenticated
+from admin_api.http.throttle import MAX_FAILURES, WINDOW
 from admin_api.log_events import ApiEvent
 from admin_api.store.failures import is_unavailable
 
@@ -93,6 +94,12 @@ class Authentication:
         wait = self._services.throttle.note_failure(address, self._services.clock.monotonic())
         if wait is not None:
             detail = "Too many wrong tokens from this address"
-            return ApiError(ProblemKind.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(int(wait) + 1)})
+            seconds = int(wait) + 1
+            headers = {
+                "Retry-After": str(seconds),
+                "RateLimit-Policy": f'"wrong-tokens";q={MAX_FAILURES};w={WINDOW}',
+                "RateLimit": f'"wrong-tokens";r=0;t={seconds}',
+            }
+            return ApiError(ProblemKind.TOO_MANY_REQUESTS, detail, headers=headers)
         self._services.events.emit(ApiEvent.TOKEN_REFUSED, address=address)
         return unauthenticated("The token is unknown or was revoked")

@@ -8,7 +8,7 @@ rise and begin with this process's start time. An id of an earlier process is an
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,7 @@ from admin_api.metrics.event_counts import EventCounts
 from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping
     from datetime import datetime
 
 KEPT = 4096  # events kept for reconnects; some minutes of a busy server
@@ -57,7 +57,6 @@ class EventHub:
         self._listeners: set[Listener] = set()
         self._closed = False
         self.keep_decisions: float | None = None  # seconds
-        self.counts: Counter[str] = Counter()  # events by kind since the start
         self.dropped = 0  # events that listeners missed
         self.event_counts = EventCounts()
 
@@ -67,7 +66,6 @@ class EventHub:
     def emit_at(self, at: datetime, kind: str, /, **fields: object) -> None:
         """Take an event that happened at ``at``, some moments ago."""
         self._number += 1
-        self.counts[kind] += 1
         event = ServerEvent(kind, at, fields, self._number)
         self._kept.append(event)
         self.event_counts.count(kind, fields)
@@ -95,11 +93,16 @@ class EventHub:
         return [event for event in kept if event.at >= oldest]
 
     @contextmanager
-    def listening(self, last_id: str | None = None) -> Iterator[Listener]:
-        """Yields a listener for events from now on, or after ``last_id``. Raises ``TooManyListenersError``."""
-        if len(self._listeners) >= MAX_LISTENERS:
+    def listening(
+        self, last_id: str | None = None, *, kinds: Collection[str] = (), own: bool = False
+    ) -> Iterator[Listener]:
+        """Yields a listener for events from now on, or after ``last_id``. Raises ``TooManyListenersError``.
+
+        ``kinds``: only these; empty: all. ``own``: for a part of the server, which takes no place of a client.
+        """
+        if not own and len(self._listeners) >= MAX_LISTENERS:
             raise TooManyListenersError
-        listener = Listener(self._clock, closed=self._closed)
+        listener = Listener(self._clock, closed=self._closed, kinds=kinds)
         if last_id is not None:
             self._catch_up(listener, last_id)
         self._listeners.add(listener)
@@ -127,15 +130,19 @@ class EventHub:
 class Listener:
     """One subscriber of the hub, with a queue of at most ``QUEUE`` events. ``missed``: ``None`` means unknown."""
 
-    def __init__(self, clock: Clock, *, closed: bool) -> None:
+    def __init__(self, clock: Clock, *, closed: bool, kinds: Collection[str] = ()) -> None:
+        """``kinds``: those that are queued; empty: all."""
         self._clock = clock
         self._closed = closed
+        self._kinds = frozenset(kinds)
         self._queue: deque[ServerEvent] = deque()
         self._ready = asyncio.Event()
         self.missed: int | None = 0
 
     def put(self, event: ServerEvent) -> int:
         """Queue an event. Returns how many older ones were dropped for it (0 or 1)."""
+        if self._kinds and event.kind not in self._kinds:
+            return 0
         dropped = 0
         if len(self._queue) >= QUEUE:
             self._queue.popleft()
@@ -163,3 +170,11 @@ class Listener:
             else:
                 self._ready.clear()
                 await self._ready.wait()
+
+    async def batches(self, size: int) -> AsyncIterator[list[ServerEvent]]:
+        """Yields the events that are queued together, up to ``size`` of them. A gap comes alone."""
+        async for event in self.events():
+            batch = [event]
+            while event.kind != GAP and self._queue and self.missed == 0 and len(batch) < size:
+                batch.append(self._queue.popleft())
+            yield batch

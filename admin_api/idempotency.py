@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
 KEPT_HEADERS = frozenset({"content-type", "location", "etag"})
-SHOWN_ONCE = re.compile(rf"{TOKENS_PATH}|{API_PREFIX}/users/[^/]+/totp(?:/confirm)?")
+SHOWN_ONCE = re.compile(rf"{TOKENS_PATH}|{API_PREFIX}/webhooks|{API_PREFIX}/users/[^/]+/totp(?:/confirm)?")
 MAX_KEPT = 64 * 1024  # bytes of an answer; the answer to a creation is shorter
 KEEP_WAIT = 2.0  # seconds that an answer waits to be stored
 

@@ -25,4 +25,7 @@ class ApiEvent(StrEnum):
     RULE_FILES_HELD = "rule_files_held"
     RULE_CHANGED = "rule_changed"
     SCHEDULE_CHANGED = "schedule_changed"
+    WEBHOOK_DELIVERY_DEAD = "webhook_delivery_dead"
+    WEBHOOK_DISABLED = "webhook_disabled"
+    WEBHOOK_QUEUE_FULL = "webhook_queue_full"
     TOKEN_REFUSED = "token_refused"  # noqa: S105 - an event name

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
 
+from admin_api.event_schemas.union import REFERENCES, SCHEMA, event_components
+from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ProblemDocument, ProblemKind, describe_problems
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+EVENT_REFERENCE = {"$ref": REFERENCES.format(model=SCHEMA)}
 OF_BODIES = (ProblemKind.BAD_REQUEST, ProblemKind.TOO_LARGE, ProblemKind.UNSUPPORTED_MEDIA_TYPE)
 OPTIONAL_IF_MATCH = {"apply_policy", "rollback_policy"}  # needed for a document only
 
@@ -36,6 +39,8 @@ HEADERS = {
     "Location": _header("The new resource.", "/api/v1/blocks/0193c5e0-0000-7000-8000-000000000000"),
     "Link": _header("The next page (`rel=next`).", '</api/v1/blocks?cursor=YQ>; rel="next"'),
     "Retry-After": _header("Seconds to wait.", "5"),
+    "RateLimit-Policy": _header("The limits of requests over TCP.", '"requests";q=192;qu="concurrent-requests"'),
+    "RateLimit": _header("What is left of them.", '"requests";r=191'),
     "WWW-Authenticate": _header("How to authenticate.", 'Bearer realm="ocsentry"'),
 }
 
@@ -48,8 +53,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     schemas.update(models.pop("$defs", {}))
     schemas["ProblemDocument"] = models
+    schemas |= event_components()
     components["headers"] = HEADERS
     for method, operation in _operations(schema):
+        operation["responses"] |= {"400": describe_problems(ProblemKind.BAD_REQUEST)[400]}
         if "requestBody" in operation:
             operation["responses"] |= {str(status): answer for status, answer in describe_problems(*OF_BODIES).items()}
         if method == "post" and operation.get("security"):
@@ -59,6 +66,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
             answer["headers"] = {name: _reference(name) for name in _headers_of(operation, method, status)}
     for media_type in _event_streams(schema):
         media_type["schema"] = media_type.pop("itemSchema")
+    data = schema["paths"][f"{API_PREFIX}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"]
+    data["properties"]["data"] |= {"contentMediaType": "application/json", "contentSchema": EVENT_REFERENCE}
     return schema
 
 
@@ -84,7 +93,7 @@ def _require_if_match(operation: dict[str, Any]) -> None:
 
 def _headers_of(operation: dict[str, Any], method: str, status: str) -> Iterator[str]:
     """Yields the names of the headers of one answer."""
-    yield "X-Request-ID"
+    yield from ("X-Request-ID", "RateLimit-Policy", "RateLimit")
     parameters = {parameter["name"].lower() for parameter in operation.get("parameters", ())}
     if status.startswith("2") and method != "delete" and {"if-match", "if-none-match"} & parameters:
         yield "ETag"

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from vpn_frontend.ports import CloseReason
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from sentry_engine import Policy
@@ -72,6 +75,85 @@ class FeedControl(Protocol):
 
     async def refresh(self, feed_id: str) -> Refresh | None:
         """Download a list now. Returns ``None`` if no rule file names it by URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAnswer:
+    """What a receiver answered. ``retry_after``: seconds that it asks for."""
+
+    status: int
+    retry_after: float | None = None
+
+
+class WebhookSender(Protocol):
+    """Sends one request to a receiver."""
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
+        """Returns the answer. Raises ``OSError`` if there is none in time, or for a place that is not allowed."""
+
+
+class WebhookControl(Protocol):
+    """The deliveries of this process."""
+
+    async def apply(self) -> None:
+        """Read the webhooks again: one was added, changed or removed, or a delivery was queued."""
+
+
+class NoWebhooks:
+    """Nothing is delivered, as in tests and without a server."""
+
+    async def apply(self) -> None:
+        """There is nothing to do."""
+
+
+class SettingOrigin(StrEnum):
+    DEFAULT = "default"
+    FILE = "file"  # the configuration's
+    API = "api"  # an override over the file
+
+
+@dataclass(frozen=True, slots=True)
+class SettingEntry:
+    """One setting as JSON. ``live``: it can be overridden. ``file_value``: what an override hides."""
+
+    value: object
+    origin: SettingOrigin
+    live: bool
+    file_value: object = None
+    changed_by: str | None = None
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsState:
+    """The settings in force by key, keys of the file that wait for a restart, and the ETag of both."""
+
+    settings: Mapping[str, SettingEntry]
+    needs_restart: Sequence[str]
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """What a change did; in a dry run, what it would do."""
+
+    state: SettingsState
+    in_force: Sequence[str]
+    sessions_cut: int = 0
+
+
+class SettingsControl(Protocol):
+    """The configuration of the running server."""
+
+    async def read(self) -> SettingsState: ...
+
+    async def change(
+        self, changes: Mapping[str, object], check: Callable[[str], None], *, by: str, dry_run: bool
+    ) -> SettingsChange:
+        """Override settings by key; ``None`` removes an override. ``check`` gets the ETag first, and may raise.
+
+        Raises ``ApiError`` for a key or value that cannot be used.
+        """
 
 
 class NoFeeds:

@@ -14,7 +14,7 @@ from admin_api.http.throttle import Throttle
 from admin_api.long_operations import Operations
 from admin_api.metrics.facts import ServerFacts
 from admin_api.metrics.login_metrics import LoginMetrics
-from admin_api.ports import NoFeeds
+from admin_api.ports import NoFeeds, NoWebhooks
 from admin_api.time_series import TimeSeries
 from admin_api.token_uses import TokenUses
 from vpn_frontend.sessions.effective_settings import SettingsResolver
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from admin_api.enforcement.reports import ReloadReport
     from admin_api.enforcement.service import Enforcement
     from admin_api.event_hub import EventHub
-    from admin_api.ports import FeedControl, GatewayStats, LiveSessions, ReadinessCheck
+    from admin_api.ports import FeedControl, GatewayStats, LiveSessions, ReadinessCheck, SettingsControl, WebhookControl
+    from admin_api.second_factors.secret_box import SecretBox
     from admin_api.second_factors.totp_issuer import TotpIssuer
     from admin_api.store import Store
     from sentry_engine import Engine
@@ -40,7 +41,8 @@ class Services:
     ``hosts``: the names by which clients may call the API over TCP, in lower case. ``reload``: of the configuration;
     ``None``: no server runs. ``needs_restart``: changed keys that wait for one.
     ``totp``: what enrols users for one-time passwords;
-    ``None``: there is no key. ``settings``: of groups and users, the VPN's own.
+    ``None``: there is no key. ``settings``: of groups and users, the VPN's own. ``webhook_box``: seals secrets of
+    webhooks; ``None``: there is no key. ``settings_control``: the configuration; ``None``: no server runs.
     """
 
     store: Store
@@ -65,6 +67,9 @@ class Services:
     needs_restart: Callable[[], Sequence[str]] = tuple
     totp: TotpIssuer | None = None
     settings: SettingsResolver = field(default_factory=lambda: SettingsResolver(VpnSettings()))
+    webhooks: WebhookControl = field(default_factory=NoWebhooks)
+    webhook_box: SecretBox | None = None
+    settings_control: SettingsControl | None = None
     rule_listing: RuleListing = field(init=False)
     token_uses: TokenUses = field(init=False)
     operations: Operations = field(init=False)

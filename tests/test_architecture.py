@@ -28,16 +28,16 @@ FLOORS = {
         "connections", "testing", "validation", "server",
     ),
     "admin_api": (
-        "clock", "log_events", "ports", "http", "session_settings", "connections", "metrics", "event_hub", "store",
-        "second_factors", "workers", "retention",
-        "token_uses", "enforcement", "long_operations", "time_series", "services", "dependencies", "authentication",
-        "idempotency", "audit", "blocks", "operations", "events", "groups", "penalties", "policy", "rules", "feeds",
-        "sessions", "tokens", "totp", "users", "decisions", "addresses", "stats", "health", "openapi", "app",
+        "clock", "log_events", "ports", "event_schemas", "http", "session_settings", "connections", "metrics",
+        "event_hub", "store", "second_factors", "workers", "retention", "token_uses", "enforcement",
+        "long_operations", "time_series", "services", "dependencies", "authentication", "idempotency", "audit",
+        "blocks", "operations", "events", "groups", "penalties", "policy", "rules", "feeds", "sessions", "tokens",
+        "totp", "users", "webhooks", "settings", "decisions", "addresses", "stats", "health", "openapi", "app",
         "api_reference", "control", "server",
     ),
     "ocsentry": (
-        "errors", "late_sessions", "observability", "rule_sources", "configuration", "api_client", "privileges",
-        "user_files", "login_methods", "setup", "occtl", "runtime", "cli",
+        "errors", "late_sessions", "observability", "outbound", "rule_sources", "configuration", "api_client",
+        "privileges", "user_files", "login_methods", "setup", "occtl", "runtime", "cli",
     ),
 }  # fmt: skip
 MAX_LINES = 500

@@ -12,6 +12,7 @@ from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockRemoved, Bl
 from admin_api.dependencies import BlocksRead, BlocksWrite, DryRun, Force, OwnAddresses, ServicesOf
 from admin_api.http.dry_run import DryRunReport, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.path_segments import BY_BLOCK_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.values import Cidr, Ip
@@ -76,7 +77,7 @@ async def list_blocks(
     return paging.page(found, partial(show_block, blocks), lambda entry: entry.id)
 
 
-@router.get("/{block_id}", responses=responses(ProblemKind.NOT_FOUND))
+@router.get(BY_BLOCK_ID, responses=responses(ProblemKind.NOT_FOUND))
 async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> BlockView:
     """Get one block in force."""
     blocks = services.enforcement.blocks
@@ -87,7 +88,7 @@ async def get_block(block_id: str, _: BlocksRead, services: ServicesOf) -> Block
 
 
 @router.delete(
-    "/{block_id}",
+    BY_BLOCK_ID,
     status_code=status.HTTP_204_NO_CONTENT,
     response_model=None,
     responses=responses(ProblemKind.NOT_FOUND)

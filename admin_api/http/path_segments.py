@@ -40,13 +40,29 @@ class FeedId(Segment):
     regex = "(?:(?!:refresh$).)+"
 
 
+class Id(Convertor[str]):
+    """An id that the server made. What stands beside ids in a path, such as ``stream`` or ``ID:test``, is none."""
+
+    regex = "(?!(?:history|statistics|stream|waiting)$)[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
 SEGMENT = Segment()
 BY_NAME = "/{name:segment}"  # the path of a resource below its collection
 BY_RULE_ID = "/{rule_id:segments}"
+BY_BLOCK_ID = "/{block_id:id}"
+BY_SESSION_ID = "/{session_id:id}"
+BY_WEBHOOK_ID = "/{webhook_id:id}"
 BY_FEED_ID = "/{feed_id:feed_id}"
 register_url_convertor("segment", SEGMENT)
 register_url_convertor("segments", Segments())
 register_url_convertor("feed_id", FeedId())
+register_url_convertor("id", Id())
 
 
 class PathSegments:

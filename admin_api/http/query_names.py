@@ -25,7 +25,7 @@ def refuse_unknown_query(request: Request) -> None:
         allowed = f"known are {', '.join(sorted(known))}" if known else "this operation has none"
         detail = f"unknown query parameter: {allowed}"
         errors = [ProblemError(pointer=f"/{name[:64]}", detail=detail, file="query") for name in unknown[:MAX_ERRORS]]
-        raise ApiError(ProblemKind.INVALID, f"{unknown[0][:64]!r}: {detail}", errors=errors)
+        raise ApiError(ProblemKind.BAD_REQUEST, f"{unknown[0][:64]!r}: {detail}", errors=errors)
 
 
 def _names(dependant: Dependant) -> Iterator[str]:

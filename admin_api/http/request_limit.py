@@ -12,7 +12,7 @@ from admin_api.http.paths import HEALTH_PATHS, PRINCIPAL
 from admin_api.http.problems import ApiError, ProblemKind, problem_response
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from admin_api.http.identity import Principal
 
@@ -36,11 +36,29 @@ class RequestLimit:
         health = scope["path"] in HEALTH_PATHS
         if self._answering[health] >= (MAX_HEALTH if health else MAX_REQUESTS):
             detail = "Too many requests are being answered; repeat this one later"
-            busy = ApiError(ProblemKind.UNAVAILABLE, detail, headers={"Retry-After": RETRY_AFTER})
+            headers = {name.decode(): value.decode() for name, value in _limit_headers(health=health, left=0)}
+            busy = ApiError(ProblemKind.UNAVAILABLE, detail, headers={"Retry-After": RETRY_AFTER, **headers})
             await problem_response(scope, busy)(scope, receive, send)
             return
         self._answering[health] += 1
+        left = (MAX_HEALTH if health else MAX_REQUESTS) - self._answering[health]
+
+        async def send_with_limit(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *_limit_headers(health=health, left=left)]}
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_with_limit)
         finally:
             self._answering[health] -= 1
+
+
+def _limit_headers(*, health: bool, left: int) -> list[tuple[bytes, bytes]]:
+    """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers): requests that may run beside this one.
+
+    The quota is one of places and not of time, so there is no window and no reset.
+    """
+    name, quota = ("health", MAX_HEALTH) if health else ("requests", MAX_REQUESTS)
+    policy = f'"{name}";q={quota};qu="concurrent-requests"'
+    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", f'"{name}";r={left}'.encode())]

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response, status
 from admin_api.dependencies import DryRun, ServicesOf, SessionsRead, SessionsWrite
 from admin_api.http.dry_run import DRY_RUN, DryRunReport, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.path_segments import BY_SESSION_ID
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.values import NO_CONTROLS
 from admin_api.services import Services
@@ -88,7 +89,7 @@ async def delete_sessions(
     return DryRunReport(sessions_cut=cut)
 
 
-@router.get("/{session_id}", responses=responses(ProblemKind.NOT_FOUND))
+@router.get(BY_SESSION_ID, responses=responses(ProblemKind.NOT_FOUND))
 async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) -> SessionLive:
     """Get one live session."""
     view = services.sessions.get(session_id)
@@ -98,7 +99,7 @@ async def get_session(session_id: str, _: SessionsRead, services: ServicesOf) ->
 
 
 @router.delete(
-    "/{session_id}",
+    BY_SESSION_ID,
     status_code=status.HTTP_204_NO_CONTENT,
     response_model=None,
     responses=responses(ProblemKind.NOT_FOUND) | DRY_RUN,

@@ -40,7 +40,7 @@ class Sampler:
             "penalties": engine.penalties,
             "rules": services.enforcement.status().rules,
         }
-        totals = {name: services.events.counts[kind] for name, kind in COUNTED.items()}
+        totals = {name: services.events.event_counts.total(kind) for name, kind in COUNTED.items()}
         totals |= {"decisions": engine.decisions, "refusals": engine.refused}
         totals |= {"rx_bytes": self._rx_bytes, "tx_bytes": self._tx_bytes}
         services.time_series.add(services.clock.wall(), gauges, totals)

@@ -20,7 +20,9 @@ from admin_api.store.policy.penalties import PenaltyRepository
 from admin_api.store.policy.revisions import RevisionRepository
 from admin_api.store.policy.rules import RuleRepository
 from admin_api.store.policy.table_snapshot import TableSnapshot
+from admin_api.store.settings import SettingRepository
 from admin_api.store.tables import StoredLocation, StoredSource
+from admin_api.store.webhooks import WebhookRepository
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -48,3 +50,5 @@ class UnitOfWork:
         self.totp = TotpRepository(session, clock)
         self.users = UserRepository(session, clock)
         self.locations = TableSnapshot(session, StoredLocation)
+        self.settings = SettingRepository(session, clock)
+        self.webhooks = WebhookRepository(session, clock)

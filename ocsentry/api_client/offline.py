@@ -19,6 +19,7 @@ from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES, Principal
 from admin_api.http.paths import PRINCIPAL
+from admin_api.second_factors.secret_box import WEBHOOKS, SecretBox
 from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.services import Services
 from admin_api.store import Store
@@ -56,7 +57,7 @@ class OfflineClient(ApiClient):
 
     def _make_app(self, store: Store, engine: Engine, settings: SettingsResolver) -> ASGIApp:
         events = EventHub()
-        sessions = LateSessions()
+        sessions, key = LateSessions(), self._totp_key()
         enforcement = Enforcement(engine, sessions, store, (), events=events)
         return create_app(
             Services(
@@ -66,7 +67,8 @@ class OfflineClient(ApiClient):
                 sessions=sessions,
                 events=events,
                 settings=settings,
-                totp=TotpIssuer.with_key(self._totp_key(), self._config.vpn.auth.totp.issuer),
+                totp=TotpIssuer.with_key(key, self._config.vpn.auth.totp.issuer),
+                webhook_box=None if key is None else SecretBox(key, WEBHOOKS),
             )
         )
 

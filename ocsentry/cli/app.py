@@ -24,9 +24,11 @@ from ocsentry.cli.commands import (
     rules,
     service,
     sessions,
+    settings,
     tokens,
     top,
     users,
+    webhooks,
 )
 from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, command, run
 
@@ -56,6 +58,8 @@ def build_app() -> typer.Typer:
     _add_group(app, users.group(), "user", "users")
     _add_group(app, groups.group(), "group", "groups")
     _add_group(app, tokens.group(), "token", "tokens")
+    _add_group(app, webhooks.group(), "webhook", "webhooks")
+    _add_group(app, settings.group(), "settings", "setting")
     app.add_typer(imports.group(), name="import")
     app.add_typer(network.group(), name="network")
     ocserv_tools.add_commands(app)

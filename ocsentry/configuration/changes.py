@@ -48,18 +48,18 @@ class RunningConfiguration:
 
     def __init__(self, config: LoadedConfig) -> None:
         self.vpn = config.vpn
-        self._values = _flatten(config.values)
+        self._values = flatten(config.values)
 
     def compare(self, new: LoadedConfig) -> Difference:
         """Returns what the file has changed."""
-        values = _flatten(new.values)
+        values = flatten(new.values)
         changed = sorted(key for key in values.keys() | self._values.keys() if values.get(key) != self._values.get(key))
         live = tuple(key for key in changed if self._is_live(key, new.vpn))
         return Difference(live, tuple(key for key in changed if key not in live))
 
     def take(self, new: LoadedConfig, difference: Difference) -> VpnSettings:
         """Note the live keys as running. Returns the VPN's settings with them, and all others as they were."""
-        values = _flatten(new.values)
+        values = flatten(new.values)
         for key in difference.live:
             if key in values:
                 self._values[key] = values[key]
@@ -102,7 +102,7 @@ def _merge(old: VpnSettings, new: VpnSettings, live: frozenset[str]) -> VpnSetti
     )
 
 
-def _flatten(config: Config) -> dict[str, object]:
+def flatten(config: Config) -> dict[str, object]:
     """Returns every key with its value. A group is one key, and its table ``auth`` another one."""
     values = dict(_keys(config, ""))
     for name, group in config.groups.items():

@@ -24,13 +24,13 @@ from admin_api.session_settings.sections import (
     QuotaSection,
     SessionSection,
 )
+from ocsentry.configuration.admin_section import AdminSection
 from ocsentry.configuration.auth_section import AuthSection
 from ocsentry.configuration.fields import (
     SECONDS,
     AnyNetwork,
     Count,
     FilePath,
-    ListenAddress,
     ListenAddresses,
     OptionalPath,
     ProfileFile,
@@ -38,7 +38,6 @@ from ocsentry.configuration.fields import (
     Section,
     Switch,
 )
-from ocsentry.configuration.fields import empty_as_none as _empty_as_none
 from ocsentry.configuration.fields import field as _field
 from ocsentry.configuration.fields import one_or_list as _one_or_list
 from ocsentry.configuration.fields import section as _section
@@ -250,36 +249,6 @@ class PolicySection(Section):
         "Where penalised sources and networks that blocks or rules refuse are dropped before the server accepts: in "
         "the kernel (`nftables`, Linux 5.12), or not at all. Takes effect at the start.",
     )
-
-
-class AdminSection(Section):
-    listen: Annotated[ListenAddress | None, BeforeValidator(_empty_as_none)] = _field(
-        "127.0.0.1:8443",
-        "TCP address of the HTTP API. Without a certificate it is plain HTTP, on loopback only. Empty: no TCP port.",
-    )
-    hosts: tuple[str, ...] = _field(
-        [],
-        "Names in the `Host` header of requests over TCP, such as a reverse proxy's. Addresses and `localhost` are "
-        "always accepted.",
-        max_length=64,
-    )
-    socket: FilePath = _field(
-        "admin.sock", "Unix socket of the API, for the command line. Only root and the server's user may use it."
-    )
-    certificate: OptionalPath = _field(
-        "", "Certificate chain of the API in PEM. Set it with `private_key` or leave both empty."
-    )
-    private_key: OptionalPath = _field("", "Private key of the certificate, in PEM.")
-
-    @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
-        if (self.certificate is None) is not (self.private_key is None):
-            raise ValueError("set both certificate and private_key, or neither")
-        if self.listen is not None and self.certificate is None and not self.listen.address.is_loopback:
-            raise ValueError(
-                f"plain HTTP on {self.listen} would show tokens to the network: set certificate and private_key"
-            )
-        return self
 
 
 class StoreSection(Section):

@@ -151,6 +151,13 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ApiEvent.SCHEDULE_CHANGED: CatalogEntry(
         "info", "Scheduled rules began or ceased to apply; number of disconnected sessions."
     ),
+    ApiEvent.WEBHOOK_DELIVERY_DEAD: CatalogEntry(
+        "error", "An event could not be delivered to a webhook and is given up: `event`, `error` of the last attempt."
+    ),
+    ApiEvent.WEBHOOK_DISABLED: CatalogEntry("error", "The server delivers no more to a webhook: `reason`."),
+    ApiEvent.WEBHOOK_QUEUE_FULL: CatalogEntry(
+        "error", "The queue of a webhook is full; `dropped` events are not delivered."
+    ),
     ApiEvent.TOKEN_REFUSED: CatalogEntry("warning", "An API call used an unknown token."),
     LogEvent.DECISION: CatalogEntry(
         "debug", "A verdict: `verdict`, `reason`, `rule`. Limited per second; `missed` counts the rest."

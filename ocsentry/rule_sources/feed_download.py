@@ -12,19 +12,19 @@ import time
 import zlib
 from contextlib import contextmanager
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpcore
 import httpx
 
-from ocsentry.rule_sources.feed_addresses import AllowedAddresses, resolve
+from ocsentry.outbound.allowed_addresses import AllowedAddresses, resolve
+from ocsentry.outbound.checked_backend import CheckedBackend
 from sentry_engine.policy.feeds import Fetched, hide_login
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from ocsentry.rule_sources.feed_addresses import Resolver
+    from ocsentry.outbound.allowed_addresses import Resolver
     from vpn_frontend.settings import Network
 
 SCHEMES = {"http": 80, "https": 443}
@@ -56,7 +56,7 @@ class HttpFetcher:
         try:
             target = _parse(url)
             allowed = AllowedAddresses(self._networks, _literal(target), self._resolver)
-            backend = _Backend(allowed, self._clock, self._clock() + WHOLE)
+            backend = CheckedBackend(allowed, self._clock, WHOLE)
             with httpcore.ConnectionPool(network_backend=backend) as pool:
                 return _follow(pool, target, etag, max_bytes)
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
@@ -162,68 +162,3 @@ def _login(url: httpx.URL) -> bytes:
 def _shown(url: httpx.URL) -> str:
     """Returns the URL without its password."""
     return str(url.copy_with(userinfo=b""))[:200]
-
-
-class _Backend(httpcore.NetworkBackend):
-    """Connects to checked addresses only."""
-
-    def __init__(self, allowed: AllowedAddresses, clock: Callable[[], float], deadline: float) -> None:
-        self._allowed = allowed
-        self._clock = clock
-        self._deadline = deadline
-        self._inner = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,  # noqa: ARG002 - the library's own signature
-        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
-    ) -> httpcore.NetworkStream:
-        addresses = self._allowed.find(host.strip("[]"), port)
-        for address in addresses[:-1]:
-            try:
-                return self._connect(address, port, timeout)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return self._connect(addresses[-1], port, timeout)
-
-    def _connect(self, address: str, port: int, timeout: float | None) -> httpcore.NetworkStream:
-        stream = self._inner.connect_tcp(address, port, _left(timeout, self._clock, self._deadline))
-        return _Stream(stream, self._clock, self._deadline)
-
-
-class _Stream(httpcore.NetworkStream):
-    """A stream whose every call ends at the deadline of the download."""
-
-    def __init__(self, inner: httpcore.NetworkStream, clock: Callable[[], float], deadline: float) -> None:
-        self._inner = inner
-        self._clock = clock
-        self._deadline = deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _left(timeout, self._clock, self._deadline))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _left(timeout, self._clock, self._deadline))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        inner = self._inner.start_tls(ssl_context, server_hostname, _left(timeout, self._clock, self._deadline))
-        return _Stream(inner, self._clock, self._deadline)
-
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - the library's own signature
-        return self._inner.get_extra_info(info)
-
-
-def _left(timeout: float | None, clock: Callable[[], float], deadline: float) -> float:
-    """Returns the seconds that a call may take. Raises ``httpcore.ReadTimeout`` after the deadline."""
-    left = deadline - clock()
-    if left <= 0:
-        raise httpcore.ReadTimeout(f"not complete after {WHOLE:.0f} seconds")
-    return left if timeout is None else min(timeout, left)

@@ -7,12 +7,14 @@ A file that is wrong changes nothing: neither its own keys, nor rules, nor certi
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from admin_api.enforcement.reports import ReloadReport
 from ocsentry.configuration.changes import Difference, RunningConfiguration
 from ocsentry.configuration.model import ConfigError
+from ocsentry.configuration.overrides import SettingError, apply_overrides
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.runtime.api_certificate import renew_certificate
 from sentry_engine import ClientLimits
@@ -22,7 +24,7 @@ from vpn_frontend.ports import VpnEvent
 from vpn_frontend.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from admin_api.enforcement.reports import PolicyReport
@@ -38,12 +40,21 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 
+@dataclass(frozen=True, slots=True)
+class Overridden:
+    """Keys that are in force now, or would be, and disconnected sessions."""
+
+    in_force: Sequence[str]
+    sessions_cut: int = 0
+
+
 class LiveReload:
     """One reload at a time. ``vpn`` returns the VPN, which is made after this object."""
 
     def __init__(
         self,
         config: LoadedConfig,
+        overrides: Mapping[str, Any],
         *,
         control: ControlWorker,
         enforcement: Enforcement,
@@ -56,9 +67,11 @@ class LiveReload:
         started: Started,
         vpn: Callable[[], VpnServer],
     ) -> None:
-        """``hosts`` are the names that the API answers to; changed in place."""
+        """``config`` is the file's, ``overrides`` are those of the API over it. ``hosts``: changed in place."""
         self._config = config
-        self._running = RunningConfiguration(config)
+        self._running = RunningConfiguration(apply_overrides(config, overrides))
+        self.file = config  # as it was read last
+        self.overrides = overrides
         self._control, self._enforcement, self._engine, self._events = control, enforcement, engine, events
         self._log, self._hosts, self._resolver, self._sessions = log, hosts, resolver, sessions
         self._started, self._vpn = started, vpn
@@ -80,13 +93,34 @@ class LiveReload:
                 # The file cannot be read by the server's user: rules and certificates can be, all the same.
                 self._events.emit(LogEvent.CONFIGURATION_REFUSED, problems=list(error.problems))
                 return await self._reload_others(by, Difference())
-            difference = self._running.compare(new)
-            problems = await self._control.run(self._find_problems, new, difference)
+            merged = apply_overrides(new, self.overrides)
+            difference = self._running.compare(merged)
+            problems = await self._control.run(self._find_problems, merged, difference)
             if problems:
                 return self._refuse(problems)
-            await self._put_in_force(new, difference)
-            self._problems, self.needs_restart = (), difference.restart
+            self._put_in_force(merged, difference)
+            self._problems, self.needs_restart, self.file = (), difference.restart, new
             return await self._reload_others(by, difference)
+
+    async def override(self, overrides: Mapping[str, Any], store: Callable[[], Awaitable[None]] | None) -> Overridden:
+        """Put other overrides in force once ``store`` has kept them; ``None``: only say what that would do.
+
+        Raises ``SettingError`` if one cannot be used, and what ``store`` raises; nothing has changed then.
+        """
+        merged = apply_overrides(self.file, overrides)
+        difference = self._running.compare(merged)
+        problems = await self._control.run(self._find_problems, merged, difference)
+        if problems:
+            raise SettingError(next(iter(difference.live), "settings"), problems[0])
+        if store is None:
+            return Overridden(difference.live)
+        await store()
+        self.overrides = overrides
+        return Overridden(difference.live, self._put_in_force(merged, difference))
+
+    def locked(self) -> asyncio.Lock:
+        """The lock of reloads and overrides."""
+        return self._lock
 
     def _refuse(self, problems: tuple[str, ...]) -> ReloadReport:
         self._problems = problems
@@ -99,19 +133,21 @@ class LiveReload:
             return ()
         return tuple(f"{new.path}: {problem}" for problem in validate(new.vpn, host_networks=(), read_files=False))
 
-    async def _put_in_force(self, new: LoadedConfig, difference: Difference) -> None:
+    def _put_in_force(self, new: LoadedConfig, difference: Difference) -> int:
+        """Returns how many sessions were disconnected."""
         settings = self._running.take(new, difference)
         if not difference.live:
-            return
+            return 0
         limits = settings.limits
         self._engine.set_limits(ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess))
         self._resolver.set_settings(settings)
-        self._sessions.change_groups(self._resolver.api_groups())
+        cut = len(self._sessions.change_groups(self._resolver.api_groups()))
         if "admin.hosts" in difference.live:
             self._hosts.clear()
             self._hosts.update(host.lower() for host in new.values.admin.hosts)
         if "log.level" in difference.live:
             self._log.set_level(new.values.log.level)
+        return cut
 
     async def _reload_others(self, by: str, difference: Difference) -> ReloadReport:
         policy = await self._reload_rules(by)

@@ -33,6 +33,7 @@ from admin_api.store import Store
 from admin_api.store.failures import StoreInUseError
 from admin_api.time_series import SAMPLE_INTERVAL
 from admin_api.workers import ControlWorker
+from ocsentry.configuration.overrides import apply_overrides
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.errors import OperatorError
 from ocsentry.late_sessions import LateSessions
@@ -52,9 +53,11 @@ from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.client_routes import KernelRoutes
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.live_reload import LiveReload
+from ocsentry.runtime.live_settings import LiveSettings, read_overrides
 from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.runtime.route_watch import INTERVAL as ROUTE_INTERVAL
 from ocsentry.runtime.route_watch import RouteWatch
+from ocsentry.runtime.webhooks import open_webhooks
 from ocsentry.setup.certificates import expiry_problem, inspect_pair
 from ocsentry.user_files.opened import open_user_files
 from sentry_engine import Action, ClientLimits, Engine, Policy
@@ -107,15 +110,21 @@ class Server:
 
     async def start(self) -> None:
         """Start all layers. Raises the error of a layer that cannot start."""
-        config, values = self._config, self._config.values
-        paths = watched_paths(values.policy)
+        file = self._config
+        paths = watched_paths(file.values.policy)
         files = self._started.rule_files  # read once for both the watcher and the policy
         self._helper_watch.start()
         self._made.callback(self._helper_watch.stop)
         # A file saved after this point counts as a change.
         self._watcher = await self._control.run(RuleWatcher, paths, WATCHED_SUFFIXES, files.read, self._control.run)
-        self._store = await Store.open(config.store_url, serving=True)
+        self._store = await Store.open(file.store_url, serving=True)
         self._made.push_async_callback(self._store.close)
+        overrides = await read_overrides(self._store, file, self._events)
+        config = self._config = apply_overrides(file, overrides)
+        values = config.values
+        self._hosts.clear()
+        self._hosts.update(host.lower() for host in values.admin.hosts)
+        self._log.set_level(values.log.level)
         self._settings = SettingsResolver(config.vpn, await self._store.group_overrides())
         self._feed_refresher = FeedRefresher(
             values.policy.feeds,
@@ -141,7 +150,8 @@ class Server:
         )
         self._made.push_async_callback(self._enforcement.stop)
         self._live = LiveReload(
-            config,
+            file,
+            overrides,
             control=self._control,
             enforcement=self._enforcement,
             engine=self._engine,
@@ -280,6 +290,9 @@ class Server:
         self._sessions.attach(self._vpn.sessions)
 
     async def _open_api(self) -> None:
+        webhooks = await self._made.enter_async_context(
+            open_webhooks(self._config, self._store, self._hub, self._events, self._started)
+        )
         services = Services(
             store=self._store,
             engine=self._engine,
@@ -308,6 +321,9 @@ class Server:
             feeds=self._feed_refresher,
             totp=TotpIssuer.with_key(self._started.totp_key, self._config.vpn.auth.totp.issuer),
             settings=self._settings,
+            webhooks=webhooks.control,
+            webhook_box=webhooks.box,
+            settings_control=LiveSettings(self._store, self._live, self._events),
         )
         api = ApiServer(
             create_app(services),

@@ -18,6 +18,7 @@ from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.pam.scope import pam_scope_of
 from ocsentry.setup.certificates import CertificatePairError, expiry_problem, inspect_pair, utc_now
 from ocsentry.setup.service_user import ServiceUser
+from ocsentry.setup.webhook_secrets import read_webhook
 from ocsentry.user_files.oath_file import OathFile, parse_oath_file
 from ocsentry.user_files.password_file import PasswordFile, parse_password_file
 from ocsentry.user_files.read_through import ReadThroughFile
@@ -35,7 +36,7 @@ PAM_SERVICES = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"), Path("/usr/share/pam
 def check_startup(config: LoadedConfig) -> list[str]:
     """Returns one line per problem; an empty list if the server can start."""
     keys = (*_radius_secrets(config), *_ldap_files(config), *_pam_service(config), *_totp_key(config))
-    keys += (*_user_files(config), *_hooks(config))
+    keys += (*_user_files(config), *_hooks(config), *_webhook_secrets(config))
     return [*_certificates(config), *_network(config), *keys, *_as_service_user(config)]
 
 
@@ -71,6 +72,16 @@ def _radius_secrets(config: LoadedConfig) -> Iterator[str]:
             yield f"{config.path}: {error}"
         else:
             yield from _readable_by_all(config, "auth.radius.servers", server.secret_file)
+
+
+def _webhook_secrets(config: LoadedConfig) -> Iterator[str]:
+    for webhook in config.values.admin.webhook:
+        try:
+            read_webhook(webhook, _read_file)
+        except OperatorError as error:
+            yield f"{config.path}: {error}"
+        else:
+            yield from _readable_by_all(config, "admin.webhook", webhook.secret_file)
 
 
 def _ldap_files(config: LoadedConfig) -> Iterator[str]:

@@ -22,6 +22,7 @@ from admin_api.app import create_app
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES, Scope
+from admin_api.second_factors.secret_box import WEBHOOKS, SecretBox
 from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.services import Services
 from admin_api.store import Store
@@ -237,6 +238,7 @@ async def services(store: Store, rules_folder: Path) -> AsyncIterator[Services]:
         hosts=["api.test"],
         settings=SettingsResolver(VpnSettings(groups=FILE_GROUPS)),
         totp=TotpIssuer.with_key(TOTP_KEY, "My VPN"),
+        webhook_box=SecretBox(TOTP_KEY, WEBHOOKS),
     )
     events.close()
     await enforcement.stop()

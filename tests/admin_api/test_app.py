@@ -49,6 +49,8 @@ class TestOpenApi:
             "rollback",
             "export",
             "cancel",
+            "test",
+            "repeat",
             "refresh",
         }
         assert {name.partition("_")[0] for name in names} <= verbs
@@ -92,8 +94,13 @@ class TestOpenApi:
         description, _ = await self.operations(server)
         paths = description["paths"]
         rule = paths["/api/v1/rules/{rule_id}"]
-        assert set(rule["get"]["responses"]["200"]["headers"]) == {"X-Request-ID", "ETag"}
-        assert set(paths["/api/v1/blocks"]["post"]["responses"]["201"]["headers"]) == {"X-Request-ID", "Location"}
+        assert set(rule["get"]["responses"]["200"]["headers"]) == {
+            "X-Request-ID",
+            "RateLimit-Policy",
+            "RateLimit",
+            "ETag",
+        }
+        assert "Location" in paths["/api/v1/blocks"]["post"]["responses"]["201"]["headers"]
         assert "Link" in paths["/api/v1/blocks"]["get"]["responses"]["200"]["headers"]
         assert "Retry-After" in rule["get"]["responses"]["429"]["headers"]
         (if_match,) = (one for one in rule["put"]["parameters"] if one["name"].lower() == "if-match")

@@ -61,6 +61,34 @@ class TestStream:
         assert (kinds[0], kinds[-2:]) == ("event: gap", ["event: one", "event: two"])
         assert (await server.client.get(URL, params={"follow": False})).text == ""
 
+    async def test_only_kinds_that_are_asked_for(self, server):
+        hub = server.services.events
+        for kind in ("block_added", "ready", "block_expired", "ready"):
+            hub.emit(kind)
+        params = {"follow": False, "kind": ["ready", "block_expired"]}
+        answer = await server.client.get(URL, params=params, headers={"Last-Event-ID": f"{hub._boot}-1"})
+        kinds = [line for line in answer.text.splitlines() if line.startswith("event:")]
+        assert kinds[-3:] == ["event: ready", "event: block_expired", "event: ready"]
+        assert "event: block_added" not in kinds
+        wrong = await server.client.get(URL, params={"kind": "no_such_kind"})
+        assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/kind/0")
+
+    async def test_batches(self, server):
+        hub = server.services.events
+        for number in range(5):
+            hub.emit("block_expired", id=str(number))
+        params = {"follow": False, "batch": 2, "kind": "block_expired"}
+        answer = await server.client.get(URL, params=params, headers={"Last-Event-ID": f"{hub._boot}-0"})
+        lines = answer.text.splitlines()
+        batches = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+        ids = [[event["fields"]["id"] for event in batch] for batch in batches]
+        assert ids == [["0", "1"], ["2", "3"], ["4"]]
+        assert {line for line in lines if line.startswith("event:")} == {"event: batch"}
+        last = [line.removeprefix("id: ") for line in lines if line.startswith("id:")][1]
+        rest = await server.client.get(URL, params=params, headers={"Last-Event-ID": last})
+        assert '"id":"4"' in rest.text
+        assert '"id":"3"' not in rest.text
+
     async def test_too_many_listeners(self, server):
         hub = server.services.events
         contexts = [hub.listening() for _ in range(MAX_LISTENERS)]

@@ -159,6 +159,8 @@ class TestUse:
         assert len(heard) == MAX_FAILURES
         assert heard[0].fields == {"address": "192.0.2.200"}
         assert answer.json()["code"] == "too_many_requests"
-        assert int(answer.headers["retry-after"]) > 0
+        wait = int(answer.headers["retry-after"])
+        assert wait > 0
+        assert f'"wrong-tokens";r=0;t={wait}' in answer.headers.get_list("ratelimit")
         assert (await server.client.get("/api/v1/blocks")).status_code == 200
         assert (await server.anonymous.get("/api/v1/blocks")).status_code == 401

@@ -55,4 +55,5 @@ def _secret_files(config: LoadedConfig) -> dict[str, Path]:
     named |= {"admin.certificate": admin.certificate, "admin.private_key": admin.private_key}
     named |= dict(auth.certificate.files())
     named |= {f"auth.radius.servers.{number}": server.secret_file for number, server in enumerate(radius.servers)}
+    named |= {f"admin.webhook.{number}": one.secret_file for number, one in enumerate(admin.webhook)}
     return {key: path for key, path in named.items() if path is not None}

@@ -32,3 +32,19 @@ async def test_head_of_a_stream_ends(server):
 
 async def test_head_needs_the_token_that_get_needs(server):
     assert (await server.anonymous.head("/api/v1/blocks")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/v1/sessions/history", "GET, HEAD"),
+        ("/api/v1/sessions/waiting", "GET, HEAD"),
+        ("/api/v1/sessions/statistics", "DELETE, GET, HEAD"),
+        ("/api/v1/sessions/x", "DELETE, GET, HEAD"),
+        ("/api/v1/blocks/stream", "GET, HEAD"),
+        ("/api/v1/blocks/x", "DELETE, GET, HEAD"),
+    ],
+)
+async def test_allow_names_what_the_resource_has(server, path, methods):
+    answer = await server.client.put(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)

@@ -54,3 +54,10 @@ async def test_each_limit_is_its_own(full, limit_of_full, free):
     again = Asked(limit, full)
     await again.task
     assert again.status is None
+
+
+async def test_every_answer_tells_what_is_left(server):
+    answer = await server.client.get("/api/v1/blocks")
+    assert answer.headers["ratelimit-policy"] == f'"requests";q={MAX_REQUESTS};qu="concurrent-requests"'
+    assert answer.headers["ratelimit"] == f'"requests";r={MAX_REQUESTS - 1}'
+    assert (await server.anonymous.get("/healthz")).headers["ratelimit"] == f'"health";r={MAX_HEALTH - 1}'

@@ -46,6 +46,7 @@ FILES = {
 VOLATILE = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "ID"),
     (re.compile(r"ocs_[0-9a-f]{12}_[0-9a-f]{64}"), "TOKEN"),
+    (re.compile(r"whsec_[A-Za-z0-9+/=]+"), "SECRET"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "ID"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00:00| UTC)?"), "TIME"),
     (re.compile(r"\bup (\d+[dhms] ?)+"), "up TIME "),

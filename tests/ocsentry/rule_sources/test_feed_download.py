@@ -9,7 +9,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from ocsentry.rule_sources.feed_addresses import AllowedAddresses
+from ocsentry.outbound.allowed_addresses import AllowedAddresses
 from ocsentry.rule_sources.feed_download import MAX_REDIRECTS, WHOLE, HttpFetcher
 
 LOOPBACK = [ip_network("127.0.0.0/8")]

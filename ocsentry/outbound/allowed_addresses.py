@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where lists may be downloaded from: public addresses, and what the operator configured.
+"""Which addresses the server may send requests to: public ones, and what the operator configured.
 
-A publisher, or its name server, could otherwise point the server at services on loopback or in the operator's own
-networks. The address that was checked is the one that is connected to, so a second look-up cannot change it.
+A publisher of lists, or its name server, could otherwise point the server at services on loopback or in the operator's
+own networks. The address that was checked is the one that is connected to, so a second look-up cannot change it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,15 @@ def resolve(host: str, port: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class AllowedAddresses:
-    """``networks`` are allowed beside public addresses, and ``literal``, an address and port of the configured URL."""
+    """``networks`` are allowed beside public addresses, and ``literal``, an address and port of the configured URL.
+
+    ``setting`` is the configuration key of the networks.
+    """
 
     networks: Sequence[Network] = ()
     literal: tuple[str, int] | None = None
     resolver: Resolver = resolve
+    setting: str = "policy.feed_networks"
 
     def find(self, host: str, port: int) -> list[str]:
         """Returns the allowed addresses of ``host``. Raises ``OSError`` if there is none."""
@@ -44,7 +48,7 @@ class AllowedAddresses:
         allowed = [address for address in found if self._allows(address)]
         if not allowed:
             said = ", ".join(found) or "no address"
-            raise OSError(f"{host} is {said}: not public, and not in policy.feed_networks")
+            raise OSError(f"{host} is {said}: not public, and not in {self.setting}")
         return allowed
 
     def _allows(self, text: str) -> bool:
