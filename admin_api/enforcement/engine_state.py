@@ -23,7 +23,7 @@ LATEST = datetime.max.replace(tzinfo=UTC).timestamp()  # Unix time of the latest
 
 async def save_engine_state(store: Store, engine: Engine, control: ControlWorker) -> State:
     """Write penalties, strikes, windows and the users' last locations. Returns the saved state."""
-    state = await control.run(engine.export_state)
+    state = await control.run(engine.export_state, with_blocks=False)
     penalties = [
         StoredPenalty(
             network=penalty.network,

@@ -328,11 +328,12 @@ class Engine:
         """The penalties in force, in Unix time."""
         return state_transfer.export_penalties(self._core, self._now(now), self._clock_offset())
 
-    def export_state(self, now: float | None = None) -> State:
+    def export_state(self, now: float | None = None, *, with_blocks: bool = True) -> State:
         """Penalties and blocks in force, and what is known of sources and users, in Unix time."""
         moment, offset = self._now(now), self._clock_offset()
         sources, left_out = state_transfer.export_sources(self._core, moment, offset, self._events.label_of)
-        blocks, users = state_transfer.export_blocks(self.blocks()), state_transfer.export_users(self.detectors, offset)
+        blocks = state_transfer.export_blocks(self.blocks()) if with_blocks else ()
+        users = state_transfer.export_users(self.detectors, offset)
         return State(self.export_penalties(moment), blocks, sources, users, left_out)
 
     def import_state(self, state: State) -> int:

@@ -131,11 +131,19 @@ void se_penalty_put(struct se_penalties *box, const struct se_penalty *penalty)
     se_spinlock_unlock(&box->writing);
 }
 
+/* True if the set has no row. Its rows are not touched: their memory may not exist yet. */
+static bool is_free(const struct se_penalties *box, uint32_t set)
+{
+    return !atomic_load_explicit(&box->tags[set], memory_order_acquire);
+}
+
 uint32_t se_penalties_clear(struct se_penalties *box, const struct se_network *network, uint64_t now)
 {
     uint32_t ended = 0;
 
     for (uint32_t set = 0; set < SE_PENALTY_SETS; set++) {
+        if (is_free(box, set))
+            continue;
         se_spinlock_lock(&box->writing);
         for (uint32_t i = set * SE_PENALTY_WAYS; i < (set + 1) * SE_PENALTY_WAYS; i++) {
             const struct se_penalty_entry *row = &box->rows[i];
@@ -154,6 +162,8 @@ uint32_t se_penalties_list(struct se_penalties *box, uint64_t now, struct se_pen
     uint32_t count = 0;
 
     for (uint32_t set = 0; set < SE_PENALTY_SETS; set++) {
+        if (is_free(box, set))
+            continue;
         se_spinlock_lock(&box->writing);
         for (uint32_t i = set * SE_PENALTY_WAYS; i < (set + 1) * SE_PENALTY_WAYS; i++) {
             const struct se_penalty_entry *row = &box->rows[i];
@@ -173,6 +183,8 @@ uint32_t se_penalties_strikes(struct se_penalties *box, uint64_t now, struct se_
     uint32_t count = 0;
 
     for (uint32_t set = 0; set < SE_PENALTY_SETS; set++) {
+        if (is_free(box, set))
+            continue;
         se_spinlock_lock(&box->writing);
         for (uint32_t i = set * SE_PENALTY_WAYS; i < (set + 1) * SE_PENALTY_WAYS; i++) {
             const struct se_penalty_entry *row = &box->rows[i];

@@ -25,7 +25,10 @@ _Static_assert(sizeof(struct se_window_set) == 576, "a set is nine cache lines")
 struct se_windows {
     struct se_window_set *set; /* SE_WINDOW_SETS of them, from se_block_map */
     _Atomic uint64_t used, evicted;
+    _Atomic uint64_t touched[SE_WINDOW_SETS / 64]; /* a bit for each set that ever had a row: the others are not walked */
 };
+
+_Static_assert(SE_WINDOW_SETS % 64 == 0, "sets fill the words of `touched`");
 
 int se_windows_open(struct se_windows **out)
 {
@@ -121,11 +124,31 @@ static unsigned choose_way(const struct se_window_set *set, uint64_t now)
     return chosen;
 }
 
+static uint64_t bit_of(uint32_t set)
+{
+    return UINT64_C(1) << set % 64;
+}
+
+/* Without touching the set: its memory may not exist yet. */
+static bool is_touched(const struct se_windows *windows, uint32_t set)
+{
+    return atomic_load_explicit(&windows->touched[set / 64], memory_order_relaxed) & bit_of(set);
+}
+
+static void touch(struct se_windows *windows, const struct se_window_set *set)
+{
+    uint32_t number = (uint32_t)(set - windows->set);
+
+    if (!is_touched(windows, number))
+        atomic_fetch_or_explicit(&windows->touched[number / 64], bit_of(number), memory_order_relaxed);
+}
+
 static unsigned take_way(struct se_windows *windows, struct se_window_set *set, const struct se_window_key *key,
                          const struct se_limit *limit, uint64_t now)
 {
     unsigned way = choose_way(set, now);
 
+    touch(windows, set);
     atomic_fetch_add_explicit(set->tag[way] ? &windows->evicted : &windows->used, 1, memory_order_relaxed);
     set->tag[way] = tag_of(key);
     set->row[way] = (struct se_window_row){
@@ -191,6 +214,8 @@ void se_windows_clear(struct se_windows *windows, const struct se_network *netwo
 {
     for (uint32_t i = 0; i < SE_WINDOW_SETS; i++) {
         struct se_window_set *set = &windows->set[i];
+        if (!is_touched(windows, i))
+            continue;
         se_spinlock_lock(&set->lock);
         for (unsigned way = 0; way < WAYS; way++) {
             if (set->tag[way] && is_inside(&set->row[way], network))
@@ -206,6 +231,8 @@ uint32_t se_windows_list(struct se_windows *windows, uint32_t number, se_limit_f
     struct se_window_set *set = &windows->set[number];
     uint32_t count = 0;
 
+    if (!is_touched(windows, number))
+        return 0;
     se_spinlock_lock(&set->lock);
     for (unsigned way = 0; way < WAYS; way++) {
         struct se_window_row row = set->row[way];

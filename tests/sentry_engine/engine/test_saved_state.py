@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,6 +122,32 @@ class TestWindows:
         engine = machine.boot(limit(), EARLIER_BOOT)
         engine._core.restore_burst(Burst(*pack_network(SOURCE), 9, 0.0, 1.0, 3), 2.0)
         assert engine.export_state().sources == ()
+
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_an_export_leaves_rows_that_were_never_used_unread(machine):
+    """The tables of sources have 24 MB. Reading them all would also give them memory."""
+    engine = machine.boot(limit(1), EARLIER_BOOT)
+    machine.fail(SOURCE, 2)
+    before = resident_bytes()
+    state = engine.export_state()
+    engine.clear_penalties("2001:db8::/32")
+    assert resident_bytes() - before < 8 << 20
+    assert len(state.sources) == 1
+    assert len(engine.penalties()) == 1
+
+
+def test_an_export_without_blocks_has_the_rest(machine):
+    engine = machine.boot(limit(1), EARLIER_BOOT)
+    machine.fail(SOURCE, 2)
+    engine.block("198.51.100.0/24", rule_id="block:1")
+    whole, rest = engine.export_state(), engine.export_state(with_blocks=False)
+    assert (len(whole.blocks), rest.blocks) == (1, ())
+    assert [source.network for source in rest.sources] == [source.network for source in whole.sources]
+    assert rest.penalties == whole.penalties
 
 
 class TestStrikes:
