@@ -135,8 +135,8 @@ class Server:
         new.write_text(text)
         new.rename(self.rule_file)
 
-    def cli(self, *arguments: str, stdin: str = "") -> str:
-        return ocsentry(self.folder, *arguments, stdin=stdin)
+    def cli(self, *arguments: str, stdin: str = "", timeout: float = TIMEOUT) -> str:
+        return ocsentry(self.folder, *arguments, stdin=stdin, timeout=timeout)
 
     def command(self, command: str, **more: object) -> dict[str, Any]:
         return command_line(self.socket, {"command": command, **more})
