@@ -9,11 +9,13 @@ from ocsentry.setup.checks import certificate, files, host, network, policy
 from ocsentry.setup.checks.result import CheckResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ocsentry.configuration.model import LoadedConfig
 
-CHECKS: tuple[Callable[[LoadedConfig], Iterator[CheckResult]], ...] = (
+    Check = Callable[[LoadedConfig], Iterator[CheckResult]]
+
+CHECKS: tuple[Check, ...] = (
     host.check_native_cores,
     host.check_driver,
     host.check_tun,
@@ -35,11 +37,20 @@ CHECKS: tuple[Callable[[LoadedConfig], Iterator[CheckResult]], ...] = (
     files.check_database,
 )
 
+# Of these a failure keeps the server from its start.
+START_CHECKS = (host.check_driver, host.check_tun, host.check_ports, network.check_ipv6)
 
-def run_checks(config: LoadedConfig) -> list[CheckResult]:
-    """Run all checks, basic ones first."""
+
+def find_start_failures(config: LoadedConfig) -> list[str]:
+    """Returns one line for each thing of the host that keeps the server from its start."""
+    results = run_checks(config, START_CHECKS)
+    return [f"{result.check}: {result.detail}" for result in results if result.level == "fail"]
+
+
+def run_checks(config: LoadedConfig, checks: Iterable[Check] = CHECKS) -> list[CheckResult]:
+    """Run the checks, in order: basic ones come first."""
     results: list[CheckResult] = []
-    for check in CHECKS:
+    for check in checks:
         try:
             results += check(config)
         except OSError as error:

@@ -83,7 +83,7 @@ def init_server(
     folder = layout.folder
     listen_port = port or (DEMO_VPN_PORT if demo else VPN_PORT)
     try:
-        _write_files(layout, listen_port, traffic, demo=demo)
+        made = _write_files(layout, listen_port, traffic, demo=demo)
         make_self_signed(
             folder / "server.crt", folder / "server.key", dict.fromkeys([*names, *local_names()]), utc_now()
         )
@@ -95,12 +95,13 @@ def init_server(
     user = DemoUser(DEMO_USER, secrets.token_urlsafe(PASSWORD_BYTES)) if demo else None
     token = _fill_store(config, user)
     notes = () if demo else tuple(_set_up_network(config, layout, traffic))
-    layout.give()
+    layout.give([*made, *(folder / name for name in ("server.crt", "server.key"))])
     pin = inspect_pair(config.values.vpn.certificate, config.values.vpn.private_key).pin
     return InitResult(config, token, pin, user, notes)
 
 
-def _write_files(layout: Layout, port: int, traffic: ClientTraffic, *, demo: bool) -> None:
+def _write_files(layout: Layout, port: int, traffic: ClientTraffic, *, demo: bool) -> list[Path]:
+    """Returns the files and folders that were written."""
     layout.make_folders()
     starter = files("ocsentry") / "starter"
     device = "ocsdemo0" if demo else "ocs0"
@@ -117,8 +118,11 @@ def _write_files(layout: Layout, port: int, traffic: ClientTraffic, *, demo: boo
     _write_new(layout.folder / CONFIG_FILE, text)
     rules = layout.folder / "rules"
     rules.mkdir(exist_ok=True)
+    made = [layout.folder / CONFIG_FILE, rules]
     for rule_file in sorted((starter / "rules").iterdir(), key=lambda file: file.name):
-        _write_new(rules / rule_file.name, rule_file.read_text())
+        made.append(rules / rule_file.name)
+        _write_new(made[-1], rule_file.read_text())
+    return made
 
 
 def _set_up_network(config: LoadedConfig, layout: Layout, traffic: ClientTraffic) -> Iterator[str]:

@@ -8,10 +8,15 @@ import pwd
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ocsentry.errors import OperatorError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 USER = "ocsentry"
+DATABASE = "ocsentry.db"
 INSTALLED = Path("/opt/ocsentry")  # where packages put the program
 FOLDER_MODE, STATE_MODE, FILE_MODE, SECRET_MODE = 0o750, 0o700, 0o640, 0o600
 
@@ -54,7 +59,7 @@ class Layout:
         """Returns what the starter's placeholders become; paths in the configuration's own folder stay relative."""
         return {
             "SOCKET": self._name(self.runtime, "admin.sock"),
-            "STORE": self._name(self.state, "ocsentry.db"),
+            "STORE": self._name(self.state, DATABASE),
             "FEEDS": self._name(self.state, "feeds"),
             "TOTP_KEY": self._name(self.state, "totp.key"),
         }
@@ -62,18 +67,18 @@ class Layout:
     def _name(self, folder: Path, name: str) -> str:
         return name if folder == self.folder else str(folder / name)
 
-    def give(self) -> None:
-        """Give the files to their owners: the configuration to root, readable for the user; the state to the user.
+    def give(self, files: Iterable[Path]) -> None:
+        """Give folders and ``files`` to their owners: the configuration to root and the group, the state to the user.
 
-        Private keys stay root's alone: the helper reads them.
+        Private keys stay root's alone: the helper reads them. Files that are not named keep owner and mode.
         """
         if not self.user:
             return
         entry = pwd.getpwnam(self.user)
-        for path in (self.folder, *self.folder.rglob("*")):
+        for path in (self.folder, *(file for file in files if file.is_relative_to(self.folder))):
             key = path.suffix == ".key"
             os.chown(path, 0, 0 if key else entry.pw_gid)
             path.chmod(FOLDER_MODE if path.is_dir() else SECRET_MODE if key else FILE_MODE)
-        for path in (self.state, *self.state.rglob("*")):
+        for path in (self.state, *self.state.glob(f"{DATABASE}*")):
             os.chown(path, entry.pw_uid, entry.pw_gid)
             path.chmod(STATE_MODE if path.is_dir() else SECRET_MODE)

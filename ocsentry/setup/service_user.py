@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.helper.configured import scope_of
 from ocsentry.privileges.identity import Identity
 
@@ -53,6 +54,14 @@ class ServiceUser:
             return cls()
         helper = any(word.startswith(f"{HELPER_VARIABLE}=") for word in shlex.split(unit.get("Environment", "")))
         return cls(name, Identity.find(name), starts_as_root=False, has_helper=helper)
+
+    @classmethod
+    def find_or_self(cls, config: LoadedConfig) -> ServiceUser:
+        """``find`` for commands that anyone may run: the user of this process where the other is out of reach."""
+        try:
+            return cls.find(config)
+        except PrivilegeError:
+            return cls()
 
     def reads(self, config: LoadedConfig) -> dict[str, Path]:
         """Returns the files that the user reads itself, because nothing reads them for it with privileges."""

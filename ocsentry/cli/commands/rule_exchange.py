@@ -56,7 +56,7 @@ def put_rule_file(cli: Invocation, name: str, content: Callable[[], str], *, for
     from ocsentry.configuration.policy_files import rule_folder
     from ocsentry.setup.service_user import ServiceUser
 
-    user = ServiceUser.find(cli.config)
+    user = ServiceUser.find_or_self(cli.config)
     folder = rule_folder(cli.config.values.policy)
     target = folder / name
     if target.exists() and not force:

@@ -167,7 +167,7 @@ def _load(cli: Invocation, paths: Sequence[Path] = ()) -> Policy:
     try:
         if paths and not cli.configured:
             return Policy.load(*paths)
-        with ServiceUser.find(cli.config).borrowed() if not paths else nullcontext():
+        with ServiceUser.find_or_self(cli.config).borrowed() if not paths else nullcontext():
             return load_policy(cli.config.values.policy, *paths)
     except PolicyError as error:
         raise CommandError("\n".join(map(str, error.problems))) from None
@@ -178,7 +178,10 @@ def _explain_offline(cli: Invocation, address: str, event: str, user: str | None
 
     from sentry_engine import Engine
 
-    engine = Engine(_load(cli), never_block=cli.config.values.policy.never_block)
+    policy = _load(cli)
+    if policy.unfetched:
+        raise CommandError(f"lists that were never downloaded could decide: {', '.join(sorted(policy.unfetched))}")
+    engine = Engine(policy, never_block=cli.config.values.policy.never_block)
     try:
         return asdict(engine.explain(address, event=event, user=user))
     except ValueError as error:

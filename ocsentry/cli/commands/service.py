@@ -161,9 +161,10 @@ def _serve_ocserv(
 
 
 def _check(cli: Invocation, config: LoadedConfig, notes: Sequence[str] = ()) -> None:
+    from ocsentry.setup.doctor import find_start_failures
     from ocsentry.setup.preflight import check_startup
 
-    problems = check_startup(config)
+    problems = check_startup(config) or find_start_failures(config)
     if problems:
         raise CommandError("\n".join(problems))
     document: dict[str, object] = {"problems": []}

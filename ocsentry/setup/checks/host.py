@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ocsentry.setup.certificates import utc_now
 from ocsentry.setup.checks.result import CheckResult
 from ocsentry.setup.checks.running import server_process
-from ocsentry.setup.listening_ports import find_owner, unit_of, uses_port
+from ocsentry.setup.listening_ports import Owner, find_owner, unit_of, uses_port
 from vpn_frontend.gateway.tun import IFF_NO_PI, IFF_TUN, TUNSETIFF
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ PROBE = b"ocscheck%d"  # the kernel numbers it; it is gone when the check closes
 NATIVE_CORES = ("sentry_engine.cores.native_core", "vpn_frontend.gateway.native_gateway")
 CLOCK_FLOOR = datetime(2025, 1, 1, tzinfo=UTC)  # earlier than any build: the clock is not set
 DRIVER = "psycopg"
+SERVICE_MANAGER = Owner(1, "systemd")  # keeps sockets of a unit over its restart
 RIVAL = "ocserv.service"  # does the same on the same port: one of the two has to stop
 
 
@@ -101,7 +102,7 @@ def check_port(endpoint: Endpoint, kind: socket.SocketKind, server: int | None) 
             if kind is socket.SOCK_STREAM:  # ignore TIME_WAIT; UDP has none, and would share the port
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family is socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not endpoint.address.is_unspecified)
             probe.bind((str(endpoint.address), endpoint.port))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -125,6 +126,8 @@ def _used_port(name: str, port: int, kind: socket.SocketKind, server: int | None
     owner = find_owner(kind, port)
     if owner is None:
         return CheckResult(name, "fail", "in use by another program", "see which as root: ss -lntup")
+    if owner == SERVICE_MANAGER:
+        return CheckResult(name, "ok", "held by systemd for a unit")
     unit = unit_of(owner.process)
     detail = f"in use by another program: {owner.name} (process {owner.process}{f', {unit}' if unit else ''})"
     command = f"systemctl disable --now {unit}" if unit == RIVAL else ""

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from concurrent.futures import ThreadPoolExecutor, wait
+import time
+from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -58,16 +60,25 @@ def check_names(config: LoadedConfig) -> Iterator[CheckResult]:
     names = dict(list(_named_servers(config))[:MAX_NAMES])
     if not names:
         return
-    pool = ThreadPoolExecutor(len(names))
-    answers = {name: pool.submit(socket.getaddrinfo, name, None) for name in names}
-    wait(answers.values(), RESOLVER_DEADLINE)
-    pool.shutdown(wait=False, cancel_futures=True)
-    failed = [name for name, answer in answers.items() if not answer.done() or answer.exception() is not None]
+    found: set[str] = set()
+    lookups = [Thread(target=_look_up, args=(name, found), daemon=True) for name in names]
+    end = time.monotonic() + RESOLVER_DEADLINE
+    for lookup in lookups:
+        lookup.start()
+    for lookup in lookups:
+        lookup.join(max(0.0, end - time.monotonic()))
+    failed = [name for name in names if name not in found]
     for name in failed:
         detail = f"{name} ({names[name]}) has no address"
         yield CheckResult("names of servers", "warn", detail, "correct the name, or see /etc/resolv.conf")
     if not failed:
         yield CheckResult("names of servers", "ok", f"{len(names)} resolve")
+
+
+def _look_up(name: str, found: set[str]) -> None:
+    with contextlib.suppress(OSError, UnicodeError):
+        socket.getaddrinfo(name, None)
+        found.add(name)
 
 
 def _named_servers(config: LoadedConfig) -> Iterator[tuple[str, str]]:

@@ -97,6 +97,9 @@ def test_a_port_of_another_program_is_told_with_its_name(namespace, command_line
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
         finding = doctor(namespace, command_line.config)["TCP [::]:443"]
+        check = CHECK.replace("'doctor', '--json'", "'serve', '--check'")
+        with pytest.raises(RuntimeError, match=r"ocsentry: TCP \[::\]:443: in use by another program: python"):
+            Namespace(namespace).run(sys.executable, "-c", check, str(command_line.config))
         other.stdin.close()
     assert finding["level"] == "fail"
     assert f"(process {other.pid}" in finding["detail"]

@@ -76,6 +76,10 @@ def test_a_services_files_have_the_owners_that_its_units_need(tmp_path, monkeypa
     done = []
     monkeypatch.setattr(host_network, "load_rules", lambda _: done.append("rules"))
     monkeypatch.setattr(host_network, "forward", lambda _: done.append("forward"))
+    other = tmp_path / "etc/ocsentry/other.pem"
+    other.parent.mkdir(parents=True)
+    other.write_text("a secret of the operator's")
+    other.chmod(0o600)
     before = os.umask(0o077)
     try:
         made = init_server(Layout.system(tmp_path, USER), names=["vpn.example.org"], traffic=EVERYTHING)
@@ -87,6 +91,7 @@ def test_a_services_files_have_the_owners_that_its_units_need(tmp_path, monkeypa
     assert mode_and_owner(folder / "rules") == ("drwxr-x---", "root", user.pw_gid)
     assert mode_and_owner(folder / "ocsentry.toml") == ("-rw-r-----", "root", user.pw_gid)
     assert mode_and_owner(folder / "server.key") == ("-rw-------", "root", 0)
+    assert mode_and_owner(other) == ("-rw-------", "root", 0)
     assert mode_and_owner(state) == ("drwx------", USER, user.pw_gid)
     assert mode_and_owner(state / "ocsentry.db") == ("-rw-------", USER, user.pw_gid)
     values = made.config.values

@@ -177,6 +177,7 @@ def test_a_list_that_was_never_downloaded_keeps_no_server_from_its_start(by_the_
     (rules / "30-feed.json").write_text(json.dumps({"wolfsentry": {"version": "1.6.3", "rules": [], "feeds": [FEED]}}))
     assert check_startup(load_config(by_the_book.config)) == []
     assert "never downloaded" in by_the_book.ok("rules", "check")
+    assert "never downloaded could decide: drop" in by_the_book.fails("rules", "explain", "192.0.2.1")
     more = by_the_book.folder / "more.json"
     rule = {"id": "x", "type": "blacklist", "remote_addr": "192.0.2.9"}
     more.write_text(json.dumps({"wolfsentry": {"version": "1.6.3", "rules": [rule]}}))
