@@ -9,6 +9,8 @@
 #   make sbom       bill of materials         make audit        known vulnerabilities (ends with 3: not reachable)
 #   make supply     sbom and audit, for CI     (licences and reproducible: tests hold them)
 #   make man        .build/ocsentry.1
+#   make wheel      into .build/dist, tried in an empty environment      make release   all artefacts of a tagged commit
+#   make deb, rpm, apk   a package in .build/dist     make package-test   its life on a bare system with systemd
 #   make licences   docs/licences.md          make reproducible both native cores built twice, bytes compared
 #   make native-sanitized   the native cores under ASan and UBSan (OCSENTRY_LEAKS=1: and LeakSanitizer)
 #   make native-races       their threads under ThreadSanitizer; takes minutes
@@ -27,6 +29,8 @@ HOSTILE_ROUNDS ?= 20
 PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates libseccomp2 libnftables1
 TEST_PACKAGES := openconnect iputils-ping nftables procps systemd slapd libpam-wrapper libpam-oath oathtool freeradius strace postgresql prometheus ocserv
 BENCH_PACKAGES := iperf3 wireguard-go wireguard-tools libuv1-dev
+# Of the bare system: an init system, and what the package depends on, so that installing it needs no archive.
+BARE_PACKAGES := systemd,systemd-sysv,dbus,iproute2,python3,nftables,libnftables1,libseccomp2,procps
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 NATIVE_SOURCES := $(shell find sentry_engine/native vpn_frontend/native sentry_engine/wolfsentry/native -name "*.[ch]" -o -name "*.py")
 
@@ -36,7 +40,7 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tes
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 
-.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply licences reproducible man clean
+.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel release package-test licences reproducible man clean
 
 build: $(VENV)/.built
 
@@ -141,6 +145,24 @@ $(SUPPLY)/.installed: requirements/supply.lock
 
 man: build
 	$(BIN)/python -m ocsentry.cli.manual .build/ocsentry.1
+
+# For the system's own Python, to whose path the package refers.
+deb rpm apk: build
+	contrib/packaging/build.sh $@
+
+wheel: build
+	contrib/packaging/wheel.sh --try
+
+release: build $(SUPPLY)/.installed
+	contrib/packaging/release.sh
+
+# The life of the Debian package on a bare system: install, set up, connect, upgrade, remove, purge.
+.build/lifecycle-packages: Makefile
+	$(call install,mmdebstrap systemd-container openconnect iputils-ping)
+.build/bare-root.tar: .build/lifecycle-packages
+	mmdebstrap --quiet --variant=minbase --include=$(BARE_PACKAGES) bookworm $@
+package-test: deb .build/bare-root.tar
+	$(BIN)/python -m tests.packaging.lifecycle .build/dist/ocsentry_*.deb .build/bare-root.tar
 
 sbom: $(SUPPLY)/.installed
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) $(SUPPLY)/bin/python requirements/bill_of_materials.py >.build/sbom.json

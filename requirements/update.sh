@@ -5,6 +5,7 @@
 #
 #   build.lock      what builds the native cores      dev.lock        extra "dev": tests, ruff, mypy
 #   server.lock     what the server imports           bench.lock, fuzz.lock, postgres.lock: extras of those names
+#   package.lock    extra "package": nfpm, for make deb, rpm and apk
 #   lock.lock       extra "lock": what runs here                    supply.lock     extra "supply": make sbom, make audit
 #
 # One resolution serves Python 3.11 and newer on every platform. Without --upgrade, pins that still fit stay.
@@ -40,7 +41,7 @@ lock() {                                 # lock NAME KEY [UV OPTION...]
 
 lock server project.dependencies "$@"
 lock build build-system.requires --constraint requirements/server.lock "$@"
-for extra in dev bench fuzz postgres lock supply; do
+for extra in dev bench fuzz package postgres lock supply; do
     lock "$extra" "project.optional-dependencies.$extra" \
         --constraint requirements/server.lock --constraint requirements/build.lock "$@"
 done

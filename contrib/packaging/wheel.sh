@@ -1,0 +1,44 @@
+#!/bin/sh
+# Builds the wheel for the Python of .venv into .build/dist: wolfSSL is inside, and the C library is the only other one that it
+# needs (auditwheel checks that and names the oldest that fits). Prints the file.
+#
+#   contrib/packaging/wheel.sh [--try]     --try: also install it into an empty environment without a compiler, and run it
+set -eu
+cd "$(dirname "$0")/../.."
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || echo 0)}"
+export SOURCE_DATE_EPOCH
+tools=$PWD/.build/package-tools
+quiet='--disable-pip-version-check --quiet'
+
+if ! cmp -s requirements/package.lock "$tools/package.lock"; then
+    .venv/bin/python -m venv --clear "$tools"
+    # shellcheck disable=SC2086  # a list of words
+    "$tools/bin/python" -m pip $quiet install --require-hashes --no-deps -r requirements/package.lock
+    cp requirements/package.lock "$tools/"
+fi
+
+mkdir -p .build/dist
+raw=$(mktemp -d)
+trap 'rm -rf "$raw"' EXIT
+# shellcheck disable=SC2086
+OCSENTRY_WOLFSSL=$(vpn_frontend/native/wolfssl.sh) .venv/bin/python -m pip $quiet wheel \
+    --no-deps --no-build-isolation --wheel-dir "$raw" . >&2
+PATH=$tools/bin:$PATH auditwheel --verbose repair --strip --wheel-dir "$raw/repaired" "$raw"/ocsentry-*.whl >"$raw/log" 2>&1 || {
+    cat "$raw/log" >&2
+    exit 1
+}
+name=$(basename "$raw"/repaired/ocsentry-*.whl)
+mv "$raw/repaired/$name" .build/dist/
+
+if [ "${1:-}" = --try ]; then
+    .venv/bin/python -m venv "$raw/empty"
+    for lock in build server; do
+        # shellcheck disable=SC2086
+        "$raw/empty/bin/python" -m pip $quiet install --require-hashes --no-deps --no-build-isolation -r "requirements/$lock.lock" >&2
+    done
+    # shellcheck disable=SC2086
+    "$raw/empty/bin/python" -m pip $quiet install --no-deps ".build/dist/$name" >&2
+    (cd "$raw" && "$raw/empty/bin/ocsentry" init --dir "$raw/server" --name vpn.example.org >/dev/null &&
+        "$raw/empty/bin/ocsentry" serve --check --config "$raw/server/ocsentry.toml" >&2)
+fi
+echo ".build/dist/$name"

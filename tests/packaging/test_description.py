@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The description of the packages names what is there. `make package-test` tries the package itself."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.timeouts import TIMEOUT
+
+ROOT = Path(__file__).parents[2]
+PACKAGING = ROOT / "contrib" / "packaging"
+TEXT = (PACKAGING / "nfpm.yaml").read_text()
+SCRIPTS = sorted(PACKAGING.glob("*.sh"))
+
+
+def test_what_is_packed_and_run_exists():
+    named = re.findall(r"(?:src|postinstall|preremove|postremove): ((?:contrib|[A-Z]+\b)\S*)", TEXT)
+    assert len(named) >= 6
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_valid_for_a_plain_shell(script):
+    subprocess.run(["dash", "-n", script], check=True, timeout=TIMEOUT)
+    assert script.read_text().startswith("#!/bin/sh\n")
+
+
+def test_a_removal_stops_every_unit():
+    units = {unit.name for unit in (ROOT / "ocsentry" / "starter").glob("ocsentry*.s*") if "@" not in unit.name}
+    assert units <= set((PACKAGING / "preremove.sh").read_text().split())
+    assert len(units) == 4
+
+
+def test_a_purge_removes_what_init_writes():
+    removed = (PACKAGING / "postremove.sh").read_text()
+    for place in ("/etc/ocsentry", "/var/lib/ocsentry", "/etc/sysctl.d/60-ocsentry.conf", "inet ocsentry_clients"):
+        assert place in removed
