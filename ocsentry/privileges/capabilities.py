@@ -23,13 +23,14 @@ def drop_bounding_set(kept: frozenset[int] = NONE) -> bool:
     The set then bounds nothing: with no_new_privs no program gains a capability at exec.
     """
     for number in range(_last() + 1):
-        if number in kept or not linux.prctl(linux.PR_CAPBSET_READ, number):
-            continue
         try:
-            linux.prctl(linux.PR_CAPBSET_DROP, number)
+            if number not in kept and linux.prctl(linux.PR_CAPBSET_READ, number):
+                linux.prctl(linux.PR_CAPBSET_DROP, number)
         except OSError as error:
             if error.errno == errno.EPERM:
                 return False
+            if error.errno == errno.EINVAL:
+                break  # the kernel has no capability of this number
             raise
     return True
 

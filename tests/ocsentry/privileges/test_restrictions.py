@@ -151,3 +151,21 @@ def test_doctor_says_what_the_kernel_lacks(command_line, monkeypatch):
 
 def test_doctor_names_a_user_that_is_missing(command_line):
     assert "no user 'nosuchuser'" in remarks(command_line, user='"nosuchuser"')[0]
+
+
+HIDDEN = """
+from pathlib import Path
+from ocsentry.privileges import capabilities, linux
+
+def hidden():
+    raise FileNotFoundError
+
+linux.last_capability = hidden  # as in the unit, with ProcSubset=pid
+assert capabilities.drop_bounding_set(frozenset({capabilities.CAP_NET_ADMIN}))
+assert capabilities.read_sets(Path("/proc/self/status"))["CapBnd"] == 1 << capabilities.CAP_NET_ADMIN
+"""
+
+
+@pytest.mark.netns
+def test_capabilities_are_dropped_where_the_kernels_last_one_is_hidden():
+    subprocess.run([sys.executable, "-c", HIDDEN], check=True, timeout=TIMEOUT)
