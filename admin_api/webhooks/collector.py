@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from admin_api.event_hub import GAP
 from admin_api.events.schemas import show_event
 from admin_api.log_events import ApiEvent
+from admin_api.store.failures import is_unavailable
+from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from admin_api.event_hub import EventHub, ServerEvent
     from admin_api.store import Store
     from admin_api.store.webhook_tables import Webhook
+    from vpn_frontend.ports import EventSink
 
 MAX_PENDING = 10_000  # deliveries of one webhook; further events are dropped, with a log line
 BATCH = 256  # events queued in one transaction
@@ -35,7 +38,7 @@ def wants(kinds: Sequence[str], kind: str) -> bool:
 
 def render_body(event: ServerEvent) -> str:
     shown = show_event(event).model_dump(mode="json")
-    return json.dumps({"type": shown["kind"], "timestamp": shown["at"], "data": shown["fields"]}, ensure_ascii=False)
+    return json.dumps({"type": shown["kind"], "timestamp": shown["at"], "data": shown["fields"]})
 
 
 class Collector:
@@ -45,28 +48,36 @@ class Collector:
     event hub keeps for a listener; those of the last moment before a crash are lost.
     """
 
-    def __init__(self, store: Store, hub: EventHub, queued: Callable[[], None]) -> None:
-        """``queued`` is called when deliveries were queued."""
-        self._store, self._hub, self._queued = store, hub, queued
+    def __init__(self, store: Store, hub: EventHub, report: EventSink, queued: Callable[[], None]) -> None:
+        """``report`` gets the collector's own events. ``queued`` is called when deliveries were queued."""
+        self._store, self._hub, self._report, self._queued = store, hub, report, queued
         self._full: set[str] = set()  # webhooks whose full queue is reported
         self.webhooks: Mapping[str, Webhook] = {}  # the enabled ones, by id
 
     async def run(self) -> None:
         with self._hub.listening(own=True) as listener:
             async for events in listener.batches(BATCH):
-                deliveries = [
-                    (name, event.kind, render_body(event))
-                    for event in events
-                    for name, webhook in self.webhooks.items()
-                    if wants(webhook.kinds, event.kind)
-                ]
-                while deliveries:
-                    if await self._queue(deliveries):
-                        break
-                    await asyncio.sleep(STORE_PAUSE)
+                try:
+                    await self._take(events)
+                except Exception as error:  # noqa: BLE001 - what these events are: the next ones are queued all the same
+                    self._report.emit(VpnEvent.BACKEND_FAILED, what="webhooks", error=repr(error))
+
+    async def _take(self, events: Sequence[ServerEvent]) -> None:
+        """Queue events for the webhooks that want them. Waits while the store cannot be written."""
+        wanted = [
+            (name, event)
+            for event in events
+            for name, webhook in self.webhooks.items()
+            if wants(webhook.kinds, event.kind)
+        ]
+        deliveries = [(name, event.kind, render_body(event)) for name, event in wanted]
+        while deliveries:
+            if await self._queue(deliveries):
+                break
+            await asyncio.sleep(STORE_PAUSE)
 
     async def _queue(self, deliveries: Sequence[tuple[str, str, str]]) -> bool:
-        """Returns false if the store cannot be written."""
+        """Returns false if the store cannot be written at present."""
         try:
             async with self._store.write() as unit:
                 present = {row.id for row in await unit.webhooks.read_all()}
@@ -76,11 +87,13 @@ class Collector:
                 }
                 kept, dropped = _fit(wanted, room)
                 await unit.webhooks.enqueue(kept)
-        except Exception:  # noqa: BLE001 - any failure: it is tried again
-            return False
+        except Exception as error:
+            if is_unavailable(error):
+                return False
+            raise
         for name, count in dropped.items():
             if name not in self._full:
-                self._hub.emit(ApiEvent.WEBHOOK_QUEUE_FULL, webhook=name, dropped=count)
+                self._report.emit(ApiEvent.WEBHOOK_QUEUE_FULL, webhook=name, dropped=count)
         self._full = {*dropped, *(self._full - room.keys())}
         self._queued()
         return True

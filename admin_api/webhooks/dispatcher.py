@@ -54,7 +54,7 @@ class WebhookDispatcher:
     ) -> None:
         self._store, self._box, self._sender, self._events, self._chance = store, box, sender, events, chance
         self._clock: Clock = store.clock
-        self._collector = Collector(store, hub, self._wake_all)
+        self._collector = Collector(store, hub, events, self._wake_all)
         self._collecting: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wake: dict[str, asyncio.Event] = {}

@@ -93,7 +93,10 @@ class LiveReload:
                 # The file cannot be read by the server's user: rules and certificates can be, all the same.
                 self._events.emit(LogEvent.CONFIGURATION_REFUSED, problems=list(error.problems))
                 return await self._reload_others(by, Difference())
-            merged = apply_overrides(new, self.overrides)
+            try:
+                merged = apply_overrides(new, self.overrides)
+            except SettingError as error:  # an override that does not go with what the file has now
+                return self._refuse((f"{new.path}: settings: {error}",))
             difference = self._running.compare(merged)
             problems = await self._control.run(self._find_problems, merged, difference)
             if problems:

@@ -12,6 +12,7 @@ import pytest
 
 from admin_api.store import Store
 from ocsentry.configuration.model import load_config
+from ocsentry.runtime.live_reload import LiveReload
 from ocsentry.runtime.live_settings import read_overrides
 from tests.ocsentry.runtime.test_process import Served, namespace, serving  # noqa: F401 - a fixture
 
@@ -71,3 +72,21 @@ async def test_an_override_that_cannot_be_used_is_told_and_left(tmp_path):
     assert len(events.seen) == 2
     assert "vpn.gone" in json.dumps(events.seen)
     await store.close()
+
+
+class Control:
+    async def run(self, work, *arguments):
+        return work(*arguments)
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_does_not_go_with_the_overrides_changes_nothing(tmp_path):
+    (tmp_path / "ocsentry.toml").write_text("")
+    config, events = load_config(tmp_path / "ocsentry.toml"), Events()
+    parts = dict.fromkeys(("enforcement", "engine", "log", "hosts", "resolver", "sessions", "started", "vpn"))
+    live = LiveReload(config, {}, control=Control(), events=events, **parts)
+    live.overrides = {SAME: "many"}  # as a file of another version would see it
+    report = await live.reload("a test")
+    assert SAME in report.problems[0]
+    assert events.seen[0][0] == "configuration_refused"
+    assert await live.check() == report.problems[0]
