@@ -31,7 +31,7 @@ GAP = "gap"
 DECISIONS = frozenset({VpnEvent.LOGIN_ACCEPTED, VpnEvent.LOGIN_REFUSED, VpnEvent.TUNNEL_REFUSED, VpnEvent.LINK_REFUSED})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class ServerEvent:
     """``fields`` are plain values. A ``gap`` event has no number; its field ``missed`` is ``None`` if unknown."""
 

@@ -103,7 +103,7 @@ class CloseReason(StrEnum):
     ACCOUNTING = "accounting"  # no accounting server has taken its start, and none may go without
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class SessionView:
     """A snapshot of one session. ``id`` stays the same over reconnects.
 
@@ -196,7 +196,7 @@ class Stage(Enum):
     CLOSED = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class JournalEntry:
     """``reason`` is set with ``CLOSED`` and only then."""
 

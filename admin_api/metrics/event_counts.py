@@ -29,6 +29,7 @@ REASON_FIELDS = {
     VpnEvent.DTLS_DOWN: "cause",
     VpnEvent.BACKEND_FAILED: None,
 }
+_FIELD_OF: dict[str, str | None] = {str(kind): name for kind, name in REASON_FIELDS.items()}
 BYTES = ("rx_bytes", "tx_bytes", "dtls_rx_bytes", "dtls_tx_bytes")
 
 
@@ -40,14 +41,16 @@ class EventCounts:
         self.ended_bytes: Counter[str] = Counter()  # by the names of ``BYTES``
 
     def count(self, kind: str, fields: Mapping[str, object]) -> None:
-        if kind not in self._counts:
+        reasons = self._counts.get(kind)
+        if reasons is None:
             return
-        name = REASON_FIELDS[VpnEvent(kind)]
-        reasons = self._counts[kind]
+        name = _FIELD_OF[kind]
         reason = "" if name is None else _as_label(fields.get(name))
         reasons[reason if reason in reasons or len(reasons) < MAX_REASONS else OTHER] += 1
         if kind == VpnEvent.SESSION_CLOSED:
-            self.ended_bytes.update({name: value for name in BYTES if isinstance(value := fields.get(name), int)})
+            for name in BYTES:
+                if isinstance(value := fields.get(name), int):
+                    self.ended_bytes[name] += value
 
     def by_reason(self, kind: VpnEvent) -> Mapping[str, int]:
         return self._counts[kind]

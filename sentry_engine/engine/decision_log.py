@@ -19,7 +19,7 @@ MAX_RECORDS = 10_000  # kept for the reader; when full, the oldest is dropped an
 PER_SECOND = 500  # records of each kind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class Decision:
     """``at`` is Unix time, ``latency`` seconds, ``missed`` the number left out since the last record of the kind."""
 

@@ -56,7 +56,7 @@ class Counters:
     dtls_tx_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class ConnectionUp:
     """A TLS handshake is done. The client may send requests."""
 
@@ -77,13 +77,13 @@ class ConnectionUp:
     host: str = ""  # name of the virtual host that answered; empty: the server's own
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class ConnectionData:
     connection_id: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class ConnectionClosed:
     """A connection without a session is gone. Its handshake may never have been done."""
 
@@ -91,13 +91,13 @@ class ConnectionClosed:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class ChannelUp:
     session: int
     connection_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class ChannelDown:
     """The session has lost its channel. ``close_message`` is the payload of the peer's DISCONNECT, if it sent one."""
 
@@ -113,7 +113,7 @@ class SessionIdle:
     session: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class SessionClosed:
     """The gateway has freed the session. Counters are final."""
 
@@ -184,7 +184,7 @@ GatewayEvent = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class TunnelParameters:
     ipv4: IPv4Address | None
     ipv6: IPv6Address | None

@@ -31,7 +31,7 @@ DTLS_RECORD = 13 + 8 + 16  # bytes: record header, explicit nonce and tag of AES
 TYPE_BYTE = 1  # CSTP over DTLS puts one byte in front of a packet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class TunnelGrant:
     """What one tunnel gets. ``remaining``: seconds until the session timeout; ``None``: no limit."""
 

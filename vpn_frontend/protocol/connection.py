@@ -51,12 +51,12 @@ BUSY_RETRY = 1  # seconds
 BLANK_FORMS = 128  # rendered first forms that are kept: one for each group that can be selected, and one for its URL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class Send:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class Close:
     """Close the connection once everything is sent. ``reason``: what the peer did wrong, or empty."""
 
@@ -80,7 +80,7 @@ class CheckLogin:
     strap_key: bytes = b""  # that the client showed with this request, unchecked
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class OpenTunnel:
     cookie: str
     request: TunnelRequest

@@ -32,7 +32,7 @@ ENDING_REASONS = frozenset({DisconnectReason.USER, DisconnectReason.LOCAL_ERROR}
 RECONNECT_TEXT = b"negotiate a different MTU"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class CloseMessage:
     """A DISCONNECT of a client. ``final``: the client does not return, so its cookie ends."""
 

@@ -26,7 +26,7 @@ MAX_PIECES = 4096  # chunks and reads of one body; each costs about as much as a
 MAX_REQUESTS = 100  # per connection; an AnyConnect login with its downloads takes about 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class HttpResponse:
     """One response. ``headers`` keep their spelling and sequence on the wire. The Content-Length is added."""
 

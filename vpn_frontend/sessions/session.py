@@ -41,7 +41,7 @@ class Phase(IntEnum):
     CLOSED = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class Peer:
     """The far end of a connection that asks for a tunnel."""
 
