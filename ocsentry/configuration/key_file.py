@@ -49,6 +49,8 @@ def read_key(path: Path) -> bytes | None:
 def make_key(path: Path, *, owner: tuple[int, int] | None = None) -> bytes:
     """Returns the key of the file, made now if there is none. ``owner``: uid and gid of a new file.
 
+    Without ``owner``, root gives it to the owner of the folder: the server's user has to read it.
+
     The file appears whole or not at all, and of two processes that make it both get one key. Raises ``KeyFileError``.
     """
     if (key := read_key(path)) is not None:
@@ -58,6 +60,9 @@ def make_key(path: Path, *, owner: tuple[int, int] | None = None) -> bytes:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "w") as stream:
+                if owner is None and os.geteuid() == 0:
+                    folder = path.parent.stat()
+                    owner = folder.st_uid, folder.st_gid
                 if owner is not None:
                     os.fchown(stream.fileno(), *owner)
                 stream.write(secrets.token_hex(KEY_SIZE) + "\n")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 USER = "ocsentry"
 DATABASE = "ocsentry.db"
+TOTP_KEY = "totp.key"
 INSTALLED = Path("/opt/ocsentry")  # where packages put the program
 FOLDER_MODE, STATE_MODE, FILE_MODE, SECRET_MODE = 0o750, 0o700, 0o640, 0o600
 
@@ -61,7 +62,7 @@ class Layout:
             "SOCKET": self._name(self.runtime, "admin.sock"),
             "STORE": self._name(self.state, DATABASE),
             "FEEDS": self._name(self.state, "feeds"),
-            "TOTP_KEY": self._name(self.state, "totp.key"),
+            "TOTP_KEY": self._name(self.state, TOTP_KEY),
         }
 
     def _name(self, folder: Path, name: str) -> str:
@@ -79,6 +80,6 @@ class Layout:
             key = path.suffix == ".key"
             os.chown(path, 0, 0 if key else entry.pw_gid)
             path.chmod(FOLDER_MODE if path.is_dir() else SECRET_MODE if key else FILE_MODE)
-        for path in (self.state, *self.state.glob(f"{DATABASE}*")):
+        for path in (self.state, *self.state.glob(f"{DATABASE}*"), *self.state.glob(TOTP_KEY)):
             os.chown(path, entry.pw_uid, entry.pw_gid)
             path.chmod(STATE_MODE if path.is_dir() else SECRET_MODE)

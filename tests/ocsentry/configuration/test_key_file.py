@@ -49,3 +49,11 @@ def test_a_place_where_none_can_be_made(tmp_path):
         make_key(tmp_path / "missing" / "totp.key")
     with pytest.raises(KeyFileError, match="cannot be read"):
         read_key(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_makes_the_key_for_the_owner_of_the_folder(tmp_path):
+    os.chown(tmp_path, 33, 33)
+    make_key(tmp_path / "totp.key")
+    facts = (tmp_path / "totp.key").stat()
+    assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o777) == (33, 33, 0o600)

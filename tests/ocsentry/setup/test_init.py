@@ -95,6 +95,8 @@ def test_a_services_files_have_the_owners_that_its_units_need(tmp_path, monkeypa
     assert mode_and_owner(state) == ("drwx------", USER, user.pw_gid)
     assert mode_and_owner(state / "ocsentry.db") == ("-rw-------", USER, user.pw_gid)
     values = made.config.values
+    key = state / "totp.key"
+    assert not key.exists() or mode_and_owner(key) == ("-rw-------", USER, user.pw_gid)
     assert values.admin.socket == tmp_path / "run/ocsentry/admin.sock"
     assert values.policy.feeds == state / "feeds"
     assert values.auth.totp.key_file == state / "totp.key"
