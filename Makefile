@@ -27,7 +27,7 @@ SOAK_SECONDS ?= 3600
 HOSTILE_ROUNDS ?= 20
 
 PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates libseccomp2 libnftables1
-TEST_PACKAGES := openconnect iputils-ping nftables procps systemd slapd libpam-wrapper libpam-oath oathtool freeradius strace postgresql prometheus ocserv
+TEST_PACKAGES := openconnect iputils-ping nftables procps systemd slapd krb5-kdc krb5-admin-server krb5-user libkrb5-dev libpam-wrapper libpam-oath oathtool freeradius strace postgresql prometheus ocserv
 BENCH_PACKAGES := iperf3 wireguard-go wireguard-tools libuv1-dev
 # Of the bare system: an init system, and what the package depends on, so that installing it needs no archive.
 BARE_PACKAGES := systemd,systemd-sysv,dbus,iproute2,python3,nftables,libnftables1,libseccomp2,procps
@@ -82,16 +82,22 @@ $(VENV)/.built: $(VENV)/.installed $(NATIVE_SOURCES)
 	    $(BIN)/python -W ignore -c 'from setuptools import setup; setup()' --quiet build_ext --inplace
 	@touch $@
 
-lint: build
+# The optional package gssapi, which its tests and mypy need. There is no wheel: it is built from its source.
+$(VENV)/.gssapi: $(VENV)/.installed requirements/gssapi-build.lock requirements/gssapi.lock .build/test-packages
+	flock .build/.lock $(PIP_LOCKED) -r requirements/gssapi-build.lock
+	flock .build/.lock env CFLAGS=-O1 $(PIP_LOCKED) -r requirements/gssapi.lock
+	@touch $@
+
+lint: build $(VENV)/.gssapi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Tests marked netns make network namespaces and TUN devices. They run apart from the others, one file per process.
-unit: build .build/test-packages
+unit: build $(VENV)/.gssapi
 	$(BIN)/pytest -q -n 2 -m 'not netns'
 
-e2e: build .build/test-packages
+e2e: build $(VENV)/.gssapi
 	$(BIN)/pytest -q -n 2 --dist loadfile -m netns
 
 native-sanitized: build
@@ -123,7 +129,7 @@ fuzz: build .build/fuzz-packages
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 	$(BIN)/python -m tests.fuzz.schemathesis_api 600
 
-soak: build .build/test-packages
+soak: build $(VENV)/.gssapi
 	OCSENTRY_SPOOFED_SOURCES=10000000 OCSENTRY_GEOIP_NETWORKS=1000000 \
 	    $(BIN)/pytest -v tests/sentry_engine/cores/test_native_core.py tests/sentry_engine/geoip/test_databases_large.py
 	OCSENTRY_FAULT_STEP=1 $(BIN)/pytest -v tests/vpn_frontend/native/test_programs.py

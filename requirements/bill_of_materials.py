@@ -29,6 +29,7 @@ ROOT = FOLDER.parent
 SCOPES = {  # of each lock file that reaches a build or a server
     "server": ComponentScope.REQUIRED,
     "postgres": ComponentScope.OPTIONAL,
+    "gssapi": ComponentScope.OPTIONAL,
     "build": ComponentScope.EXCLUDED,
 }
 PATCH = (

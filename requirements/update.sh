@@ -4,8 +4,9 @@
 #   requirements/update.sh [UV OPTION...]        make lock, or make lock UPGRADE=1 for --upgrade
 #
 #   build.lock      what builds the native cores      dev.lock        extra "dev": tests, ruff, mypy
-#   server.lock     what the server imports           bench.lock, fuzz.lock, postgres.lock: extras of those names
+#   server.lock     what the server imports           bench.lock, fuzz.lock, postgres.lock, gssapi.lock: extras of those names
 #   package.lock    extra "package": nfpm, for make deb, rpm and apk
+#   gssapi-build.lock  what builds gssapi, beside build.lock
 #   lock.lock       extra "lock": what runs here                    supply.lock     extra "supply": make sbom, make audit
 #
 # One resolution serves Python 3.11 and newer on every platform. Without --upgrade, pins that still fit stay.
@@ -41,7 +42,7 @@ lock() {                                 # lock NAME KEY [UV OPTION...]
 
 lock server project.dependencies "$@"
 lock build build-system.requires --constraint requirements/server.lock "$@"
-for extra in dev bench fuzz package postgres lock supply; do
+for extra in dev bench fuzz gssapi gssapi-build package postgres lock supply; do
     lock "$extra" "project.optional-dependencies.$extra" \
         --constraint requirements/server.lock --constraint requirements/build.lock "$@"
 done
@@ -50,6 +51,6 @@ done
 for version in 3.11 3.12 3.13; do
     for file in requirements/*.lock; do
         "$tools/bin/uv" pip install --dry-run --quiet --target "$tools/none" --python-version "$version" \
-            --only-binary :all: --no-binary pytricia --no-deps --require-hashes --requirement "$file"
+            --only-binary :all: --no-binary pytricia --no-binary gssapi --no-deps --require-hashes --requirement "$file"
     done
 done

@@ -54,7 +54,7 @@ DEFAULT_CIPHERS: tuple[CipherName, ...] = tuple(
 )
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
 # One word for each row of ``ocsentry.login_methods.table``.
-MethodName = Literal["password", "certificate", "ldap", "pam", "radius", "totp", "oidc"]
+MethodName = Literal["password", "certificate", "gssapi", "ldap", "pam", "radius", "totp", "oidc"]
 Strap = Literal["off", "observe", "enforce"]
 AtConnect = Literal["same", "optional"]  # what a tunnel needs of the certificate of its login
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
 
-from vpn_frontend.auth.result import Accepted, Challenge, FirstForm, Refused
+from vpn_frontend.auth.result import Accepted, Challenge, FirstForm, Negotiate, Refused
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vpn_frontend.auth.result import Outcome
 
 SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-RESULTS = {Accepted: "accepted", Refused: "refused", Challenge: "challenge"}
+RESULTS = {Accepted: "accepted", Refused: "refused", Challenge: "challenge", Negotiate: "challenge"}
 UNAVAILABLE = "unavailable"
 
 

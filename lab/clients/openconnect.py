@@ -7,11 +7,15 @@ import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab.network import SERVER_IPV4, Host
 from lab.processes.programs import Line, Program
 from lab.timeouts import TIMEOUT
 from lab.traffic.icmp_echo import answered_share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SCRIPT = Path(__file__).with_name("vpnc-script")
 DTLS_UP = r"Established DTLS connection"
@@ -44,12 +48,16 @@ class OpenConnect(Program):
         dtls: bool = False,
         reconnect_timeout: int = 60,
         path: str = "",
+        environment: Sequence[str] = (),
     ) -> None:
+        """``environment``: variables beside this process's own, as ``NAME=value``."""
         self.host = host
         address = f"[{server}]" if ":" in server else server
         super().__init__(
             f"openconnect of {user} on host {host.number}",
             [
+                "env",
+                *environment,
                 "openconnect",
                 "--non-inter",
                 "--passwd-on-stdin",

@@ -21,6 +21,7 @@ from ocsentry.configuration.fields import (
     field,
     section,
 )
+from ocsentry.configuration.gssapi_section import GssapiSection
 from ocsentry.configuration.ldap_section import LdapSection
 from ocsentry.configuration.oidc_section import OidcSection
 from ocsentry.configuration.pam_section import PamSection
@@ -104,6 +105,7 @@ class AuthSection(Section):
         "A client whose login showed no key has nothing to prove.",
     )
     certificate: CertificateSection = section()
+    gssapi: GssapiSection = section()
     ldap: LdapSection = section()
     pam: PamSection = section()
     radius: RadiusSection = section()
@@ -142,7 +144,8 @@ class AuthSection(Section):
         named = rules.named
         if "radius" in named and (problem := self.radius.find_problem(self.timeout)) is not None:
             return problem
-        for name, table in (("certificate", self.certificate), ("ldap", self.ldap), ("oidc", self.oidc)):
+        tables = (("certificate", self.certificate), ("gssapi", self.gssapi), ("ldap", self.ldap), ("oidc", self.oidc))
+        for name, table in tables:
             if name in named and (problem := table.find_problem()) is not None:
                 return problem
         if self.totp.in_first_form and "totp" in named and not plan_login(rules.methods, rules.require).has_form:

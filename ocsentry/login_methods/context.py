@@ -12,6 +12,7 @@ from ocsentry.errors import OperatorError
 if TYPE_CHECKING:
     from admin_api.store import Store
     from ocsentry.configuration.model import LoadedConfig
+    from ocsentry.privileges.gssapi.client import GssapiHelper
     from ocsentry.privileges.helper.client import Helper
     from ocsentry.privileges.pam.client import PamHelper
     from ocsentry.user_files.oath_factors import OathUsers
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MethodContext:
-    """``helper`` and ``pam`` do what needs privileges: the server has given its own up.
+    """``helper``, ``pam`` and ``gssapi`` do what needs privileges: the server has given its own up.
 
     ``totp_key`` was read before that. ``users`` are all users; ``None``: those of the store.
     ``observe`` is told every outcome of a method.
@@ -33,6 +34,7 @@ class MethodContext:
     helper: Helper
     totp_key: bytes | None = None
     pam: PamHelper | None = None
+    gssapi: GssapiHelper | None = None
     users: UserDirectory | None = None
     one_time: OathUsers | None = None  # users of a file with one-time passwords
     observe: Observe = lambda *_: None

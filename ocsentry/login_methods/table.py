@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocsentry.login_methods.certificate import open_certificate
+from ocsentry.login_methods.gssapi import open_gssapi
 from ocsentry.login_methods.ldap import open_ldap
 from ocsentry.login_methods.oidc import open_oidc
 from ocsentry.login_methods.pam import open_pam
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 METHODS: Mapping[MethodName, Callable[[MethodContext], AbstractAsyncContextManager[Method]]] = {
     "password": open_password,
     "certificate": open_certificate,
+    "gssapi": open_gssapi,
     "ldap": open_ldap,
     "pam": open_pam,
     "radius": open_radius,

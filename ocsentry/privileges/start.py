@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from admin_api.server import bind_endpoint
 from ocsentry.configuration.key_file import KeyFileError, make_key
@@ -20,6 +20,8 @@ from ocsentry.privileges.access import access_problems
 from ocsentry.privileges.drop import Dropped, Restrictions, drop
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.filters import Role
+from ocsentry.privileges.gssapi.client import GssapiHelper
+from ocsentry.privileges.gssapi.scope import gssapi_scope_of
 from ocsentry.privileges.helper.client import Helper
 from ocsentry.privileges.helper.configured import scope_of
 from ocsentry.privileges.hooks.client import HookHelper
@@ -37,15 +39,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocsentry.configuration.model import LoadedConfig
+    from ocsentry.privileges.started_helper import Scope, StartedHelper
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
 
 FOLDER_MODE = 0o750
+HelperT = TypeVar("HelperT", bound="StartedHelper")
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
     """What was opened while the process had its privileges. The server closes
-    ``helper``, ``pam``, ``hooks`` and ``lock`` at its end.
+    ``helper``, the ``started_helpers`` and ``lock`` at its end.
     """
 
     helper: Helper
@@ -59,6 +63,11 @@ class Started:
     totp_key: bytes | None = None
     pam: PamHelper | None = None  # None: no login uses PAM
     hooks: HookHelper | None = None  # None: none is configured
+    gssapi: GssapiHelper | None = None  # None: no login uses tickets
+
+    @property
+    def started_helpers(self) -> tuple[StartedHelper, ...]:
+        return tuple(one for one in (self.pam, self.hooks, self.gssapi) if one is not None)
 
 
 def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None = None) -> Started:
@@ -70,10 +79,12 @@ def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None =
     identity = Identity.find(process.user)
     _make_folders(config, identity)
     lock = InstanceLock.take(config, identity)  # before a second server could attach to the TUN device of the first
-    helper = pam = hooks = None
+    helper = pam = hooks = gssapi = None
     try:
         helper = Helper.start(scope_of(config))
-        pam, hooks = _start_pam(config), _start_hooks(config)
+        pam = _start(PamHelper, pam_scope_of(config))
+        hooks = _start(HookHelper, hook_scope_of(config))
+        gssapi = _start(GssapiHelper, gssapi_scope_of(config))
         programs = {role: None if mode == "off" else filters.build(role, mode) for role in (Role.MAIN, Role.WORKER)}
         rule_files = RuleFiles()
         lists = named_lists(config, rule_files.read)
@@ -91,24 +102,29 @@ def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None =
     except BaseException:
         if helper is not None:
             helper.close()
-        for started in (pam, hooks):
+        for started in (pam, hooks, gssapi):
             if started is not None:
                 started.close()
         lock.close()
         raise
     return Started(
-        helper, descriptors, listener, tls, rule_files, programs[Role.WORKER], dropped, lock, totp_key, pam, hooks
+        helper,
+        descriptors,
+        listener,
+        tls,
+        rule_files,
+        programs[Role.WORKER],
+        dropped,
+        lock,
+        totp_key,
+        pam,
+        hooks,
+        gssapi,
     )
 
 
-def _start_pam(config: LoadedConfig) -> PamHelper | None:
-    scope = pam_scope_of(config)
-    return None if scope is None else PamHelper.start(scope)
-
-
-def _start_hooks(config: LoadedConfig) -> HookHelper | None:
-    scope = hook_scope_of(config)
-    return None if scope is None else HookHelper.start(scope)
+def _start(helper: type[HelperT], scope: Scope | None) -> HelperT | None:
+    return None if scope is None else helper.start(scope)
 
 
 def _open_totp_key(config: LoadedConfig, identity: Identity | None) -> bytes | None:

@@ -85,9 +85,8 @@ def run_server(
     finally:
         log.close()
         started.helper.close()
-        for helper in (started.pam, started.hooks):
-            if helper is not None:
-                helper.close()
+        for helper in started.started_helpers:
+            helper.close()
         if pid is not None:
             pid.remove()
         started.lock.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocsentry.setup.checks import certificate, files, host, network, policy
+from ocsentry.setup.checks import certificate, files, host, kerberos, network, policy
 from ocsentry.setup.checks.result import CheckResult
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     network.check_client_guard,
     network.check_resolver,
     host.check_clock,
+    kerberos.check_kerberos,
     files.check_private_keys,
     files.check_privileges,
     files.check_access,

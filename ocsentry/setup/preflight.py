@@ -15,6 +15,8 @@ from ocsentry.login_methods.ldap import read_ldap
 from ocsentry.login_methods.radius import SecretFileError, read_secret
 from ocsentry.privileges.access import access_problems
 from ocsentry.privileges.errors import PrivilegeError
+from ocsentry.privileges.gssapi.keytab import KeytabError, find_package_problem, load_keytab
+from ocsentry.privileges.gssapi.scope import gssapi_scope_of
 from ocsentry.privileges.pam.scope import pam_scope_of
 from ocsentry.setup.certificates import CertificatePairError, expiry_problem, inspect_pair, utc_now
 from ocsentry.setup.service_user import ServiceUser
@@ -36,7 +38,7 @@ PAM_SERVICES = (Path("/etc/pam.d"), Path("/usr/lib/pam.d"), Path("/usr/share/pam
 def check_startup(config: LoadedConfig) -> list[str]:
     """Returns one line per problem; an empty list if the server can start."""
     keys = (*_radius_secrets(config), *_ldap_files(config), *_pam_service(config), *_totp_key(config))
-    keys += (*_user_files(config), *_hooks(config), *_webhook_secrets(config))
+    keys += (*_user_files(config), *_hooks(config), *_webhook_secrets(config), *_keytab(config))
     return [*_certificates(config), *_network(config), *keys, *_as_service_user(config)]
 
 
@@ -117,6 +119,21 @@ def _pam_service(config: LoadedConfig) -> Iterator[str]:
     scope = pam_scope_of(config)
     if scope is not None and not any((folder / scope.service).exists() for folder in PAM_SERVICES):
         yield f"{config.path}: auth.pam.service: {PAM_SERVICES[0] / scope.service} does not exist"
+
+
+def _keytab(config: LoadedConfig) -> Iterator[str]:
+    """The keytab is read with the rights that the server starts with."""
+    scope = gssapi_scope_of(config)
+    if scope is None:
+        return
+    if (problem := find_package_problem()) is not None:
+        yield f"{config.path}: {problem}"
+    try:
+        load_keytab(scope.keytab, scope.service)
+    except KeytabError as error:
+        yield f"{config.path}: {error}"
+    else:
+        yield from _readable_by_all(config, "auth.gssapi.keytab", Path(scope.keytab))
 
 
 def _hooks(config: LoadedConfig) -> Iterator[str]:

@@ -19,9 +19,21 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sentry_engine import Event, Verdict
+from vpn_frontend.auth.composition import wrap_state
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import DIRECTORY_DEADLINE
-from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Outcome, Pending, Refused, Unavailable, chain
+from vpn_frontend.auth.result import (
+    WRONG,
+    Accepted,
+    Challenge,
+    FirstForm,
+    Negotiate,
+    Outcome,
+    Pending,
+    Refused,
+    Unavailable,
+    chain,
+)
 from vpn_frontend.ports import EventSink, SettingsFileError, UserDirectory, UserRecord, VpnEvent
 
 if TYPE_CHECKING:
@@ -158,8 +170,12 @@ class Authenticator:
             outcome = self._authorize(outcome, login)
         elif isinstance(outcome, Refused):
             outcome = self._count_failure(outcome, login)
-        elif isinstance(outcome, Challenge):
-            return self._keep(outcome, login)
+        elif isinstance(outcome, FirstForm) and outcome.refused is not None:
+            counted = self._count_failure(outcome.refused, login)
+            self._report_refusal(counted, login)
+            return counted if counted.source_refused else outcome
+        elif isinstance(outcome, Challenge | Negotiate):
+            return wrap_state(outcome, partial(_keep_round, login))
         if isinstance(outcome, Accepted):
             self._events.emit(
                 VpnEvent.LOGIN_ACCEPTED,
@@ -192,7 +208,9 @@ class Authenticator:
             verdict = self._engine.decide(Event.AUTH_FAILURE, login.address, user=login.username)
             if not verdict.accepted:
                 return refuse_source(verdict)
-        return refused if refused.retry is None else replace(refused, retry=self._keep(refused.retry, login))
+        if refused.retry is None:
+            return refused
+        return replace(refused, retry=replace(refused.retry, state=_keep_round(login, refused.retry.state)))
 
     def _authorize(self, accepted: Accepted, login: LoginRequest) -> Accepted | Refused:
         user = accepted.user
@@ -231,10 +249,9 @@ class Authenticator:
     def _report(self, backend: str, error: Exception) -> None:
         self._events.emit(VpnEvent.BACKEND_FAILED, what=backend, error=repr(error))
 
-    @staticmethod
-    def _keep(challenge: Challenge, login: LoginRequest) -> Challenge:
-        state = Round(login.without_secrets(), challenge.state, _digest(login.peer_certificate))
-        return Challenge(challenge.form, state)
+
+def _keep_round(login: LoginRequest, state: object) -> Round:
+    return Round(login.without_secrets(), state, _digest(login.peer_certificate))
 
 
 def _as_logged_in(user: UserRecord, login: UserRecord) -> UserRecord:

@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Refused, Unavailable, chain
+from vpn_frontend.auth.result import (
+    WRONG,
+    Accepted,
+    Challenge,
+    FirstForm,
+    Negotiate,
+    Refused,
+    Unavailable,
+    chain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +71,8 @@ class AnyOf:
         self, login: LoginRequest, index: int, failure: Refused | Unavailable | None, outcome: Outcome
     ) -> Outcome | Pending:
         outcome = self._bind(index, outcome)
+        if isinstance(outcome, FirstForm) and isinstance(failure, Refused) and failure.scored:
+            return replace(outcome, refused=failure)
         if not isinstance(outcome, Refused | Unavailable):
             return outcome
         return self._begin(login, index + 1, _graver(failure, outcome))
@@ -103,7 +114,11 @@ class AllOf:
 
     def _go_on(self, login: LoginRequest, index: int, accepted: Accepted | None, outcome: Outcome) -> Outcome | Pending:
         if not isinstance(outcome, Accepted):
-            return wrap_state(outcome, partial(AllOfState, login.without_secrets(), index, accepted))
+            token, kept = b"", accepted
+            if accepted is not None and accepted.negotiate:
+                token, kept = accepted.negotiate, replace(accepted, negotiate=b"")
+            outcome = wrap_state(outcome, partial(AllOfState, login.without_secrets(), index, kept))
+            return replace(outcome, negotiate=token) if token and isinstance(outcome, Challenge) else outcome
         if accepted is not None:
             if outcome.user.name != accepted.user.name:
                 return Refused(WRONG, "another_user")
@@ -112,7 +127,8 @@ class AllOf:
             user = outcome.user if accepted.user.external and not outcome.user.external else accepted.user
             if accepted.user.code_only and not outcome.user.code_only:
                 user = replace(user, code_only=False)  # the code was right
-            outcome = Accepted(user, groups, accepted.remote or outcome.remote)
+            token = accepted.negotiate or outcome.negotiate
+            outcome = Accepted(user, groups, accepted.remote or outcome.remote, token)
         return self._begin(replace(login, user=outcome.user), index + 1, outcome)
 
 
@@ -130,7 +146,9 @@ def _gravity(failure: Refused | Unavailable) -> int:
 def wrap_state(outcome: Outcome, wrap: Callable[[object], object]) -> Outcome:
     """The outcome with ``wrap`` applied to the state of its challenge, if it has one."""
     if isinstance(outcome, Challenge):
-        return Challenge(outcome.form, wrap(outcome.state))
+        return replace(outcome, state=wrap(outcome.state))
+    if isinstance(outcome, Negotiate) and outcome.state is not None:
+        return replace(outcome, state=wrap(outcome.state))
     if isinstance(outcome, Refused) and outcome.retry is not None:
         return replace(outcome, retry=Challenge(outcome.retry.form, wrap(outcome.retry.state)))
     return outcome

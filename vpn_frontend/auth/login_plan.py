@@ -25,6 +25,7 @@ class Kind(Enum):
 
     FORM = auto()  # user name and password of the first form
     CONNECTION = auto()  # what the connection itself proves; asks nothing
+    TICKET = auto()  # HTTP Negotiate, from the client's first request on; asks nothing
     BROWSER = auto()  # a browser, from the client's first request on
     CODE = auto()  # a code of a user whom another method has accepted
 
@@ -35,6 +36,7 @@ KINDS: Mapping[str, Kind] = {
     "radius": Kind.FORM,
     "ldap": Kind.FORM,
     "certificate": Kind.CONNECTION,
+    "gssapi": Kind.TICKET,
     "oidc": Kind.BROWSER,
     "totp": Kind.CODE,
 }
@@ -86,13 +88,15 @@ def find_require_problem(methods: Sequence[str], require: Sequence[str]) -> str 
     for name in require:
         if name in methods:
             return f"{name} is one of auth.methods already"
-    for name in _of_kind(require, Kind.BROWSER):
+    for name in (*_of_kind(require, Kind.BROWSER), *_of_kind(require, Kind.TICKET)):
         return f"{name} begins a login: name it in auth.methods"
     if (problem := _find_rival_forms([*methods, *require])) is not None:
         return problem
     for name in _of_kind(require, Kind.FORM):
         if _of_kind(methods, Kind.BROWSER):
             return f"{name} takes a form at the beginning of a login, and auth.methods has a browser there"
+        if _of_kind(methods, Kind.TICKET):
+            return f"{name} takes a form at the beginning of a login, and auth.methods has a ticket there"
     return None
 
 
@@ -105,14 +109,14 @@ def plan_login(methods: Sequence[str], require: Sequence[str] = ()) -> LoginPlan
     if problem is not None:
         raise ValueError(problem)
     before = _of_kind(require, Kind.CONNECTION)
-    proven = _of_kind(methods, Kind.CONNECTION)
+    proven = (*_of_kind(methods, Kind.CONNECTION), *_of_kind(methods, Kind.TICKET))
     named = (*methods, *require)
     return LoginPlan(
         before=before,
         alternatives=(*proven, *(name for name in methods if name not in proven)),
         after=tuple(name for name in require if name not in before),
         has_form=bool(_of_kind(named, Kind.FORM)),
-        begins_at_init=any(KINDS[name] in (Kind.CONNECTION, Kind.BROWSER) for name in named),
+        begins_at_init=any(KINDS[name] in (Kind.CONNECTION, Kind.TICKET, Kind.BROWSER) for name in named),
     )
 
 

@@ -47,7 +47,8 @@ class LoginRequest:
 
     def without_secrets(self) -> LoginRequest:
         """The login as it is kept between rounds. A method behind a challenge sees no password and no certificate."""
-        return replace(self, password="", fields={}, peer_certificate=b"")
+        offer = replace(self.offer, negotiate_token=b"") if self.offer.negotiate_token else self.offer
+        return replace(self, password="", fields={}, peer_certificate=b"", offer=offer)
 
 
 class Method(Protocol):
@@ -75,5 +76,6 @@ class Method(Protocol):
     def answer(self, state: object, fields: Mapping[str, str]) -> Outcome | Pending:
         """Check the reply to the challenge that had ``state``. The method picks the fields it asked for.
 
-        Clients send ``answer`` and ``whichpin`` back as ``password``.
+        Clients send ``answer`` and ``whichpin`` back as ``password``. A round of HTTP Negotiate has the token, in
+        base64, as ``NEGOTIATE_FIELD``.
         """

@@ -20,12 +20,13 @@ WRONG = "Login failed: wrong username or password."
 class Accepted:
     """The user is authenticated. ``groups``: the one chosen at login comes first.
 
-    ``remote``: what an authentication server sent with the acceptance.
+    ``remote``: what an authentication server sent with the acceptance. ``negotiate``: the last token of HTTP Negotiate.
     """
 
     user: UserRecord
     groups: tuple[str, ...]
     remote: RemoteLogin | None = None
+    negotiate: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,23 @@ class Challenge:
     """Another round: show ``form``, and pass its reply with ``state`` to the method's ``answer``.
 
     ``state`` is a plain immutable value with a short repr (``login_attempts.MAX_STATE``). It is kept on the server.
+    ``negotiate``: the last token of HTTP Negotiate, of a method before this one.
     """
 
     form: Form
     state: object
+    negotiate: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiate:
+    """Another round of HTTP Negotiate (RFC 4559): the client repeats its request, with a token.
+
+    ``token`` is for the client. ``state`` is as a challenge's; ``None``: the exchange begins, and nothing is kept.
+    """
+
+    token: bytes = b""
+    state: object | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +75,11 @@ class FirstForm:
     """The method works from the first form. Its reply begins the login; nothing is kept until then.
 
     ``request_certificate``: the client is asked for its certificate instead, and begins on a new connection.
+    ``refused``: why a method before this one has failed, which the form shows.
     """
 
     request_certificate: bool = False
+    refused: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +90,7 @@ class Unavailable:
     retry_after: int = RETRY_AFTER
 
 
-Outcome = Accepted | Refused | Challenge | FirstForm | Unavailable
+Outcome = Accepted | Refused | Challenge | Negotiate | FirstForm | Unavailable
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.result import Accepted, Challenge, FirstForm, Outcome, Pending, Refused, Unavailable
+from vpn_frontend.auth.result import (
+    Accepted,
+    Challenge,
+    FirstForm,
+    Negotiate,
+    Outcome,
+    Pending,
+    Refused,
+    Unavailable,
+)
 from vpn_frontend.connections.pending_connection import PendingConnection
 from vpn_frontend.connections.per_source import PerSourceTable
 from vpn_frontend.connections.session_changes import SessionChanges
@@ -231,7 +240,7 @@ class PreTunnelConnections:
         now, protocol = self._clock(), connection.protocol
         connection.checking = False
         match outcome:
-            case Accepted(user, groups, remote):
+            case Accepted(user, groups, remote, token):
                 digest = connection.peer.certificate_digest
                 login = Login(
                     user,
@@ -244,17 +253,22 @@ class PreTunnelConnections:
                     connection.host.name,
                     strap_key=check.strap_key,
                 )
-                effects = self._log_in(connection, login, now)
+                effects = self._log_in(connection, login, now, token)
             case Refused(text, _, final, retry, source_refused, _):
                 again = None if retry is None else (retry.form, retry.state)
                 effects = protocol.login_refused(text, now, final=final, retry=again)
                 self._sessions.statistics.login_refused()
                 if source_refused:
                     self._refuse_others(connection, text, now)
-            case Challenge(form, state):
-                effects = protocol.login_challenged(form, state, now)
-            case FirstForm(request_certificate):
-                effects = protocol.login_to_begin(request_certificate=request_certificate)
+            case Challenge(form, state, token):
+                effects = protocol.login_challenged(form, state, now, negotiate=token)
+            case Negotiate(token, state):
+                effects = protocol.login_negotiated(token, state, now)
+            case FirstForm(request_certificate, refusal):
+                if refusal is not None:
+                    self._sessions.statistics.login_refused()
+                error = "" if refusal is None else refusal.text
+                effects = protocol.login_to_begin(request_certificate=request_certificate, error=error)
             case Unavailable(text, retry_after):
                 effects = protocol.unavailable(text, retry_after)
         self.carry_out(connection, effects)
@@ -273,11 +287,11 @@ class PreTunnelConnections:
                 self.carry_out(other, other.protocol.login_refused(text, now, final=True))
             self._close(other, "the policy refuses its address")
 
-    def _log_in(self, connection: PendingConnection, login: Login, now: float) -> list[Effect]:
+    def _log_in(self, connection: PendingConnection, login: Login, now: float, token: bytes) -> list[Effect]:
         try:
             cookie = self._sessions.log_in(login, now)
             self._sessions.statistics.login_accepted(now - connection.since)
             settings = self._sessions.find_session(cookie, login.host).settings
-            return connection.protocol.login_granted(cookie, settings.banner, settings.profile)
+            return connection.protocol.login_granted(cookie, settings.banner, settings.profile, negotiate=token)
         except RefusedError as refused:
             return connection.protocol.unavailable(refused.text, refused.retry_after)

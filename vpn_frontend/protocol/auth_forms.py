@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from html import escape
 
@@ -29,7 +30,7 @@ def render_form(form: Form, *, context: str = "", max_age: int = 0, action: str 
     """
     cookies: tuple[tuple[str, str], ...] = ()
     if context:
-        cookies = (("Set-Cookie", f"{CONTEXT_COOKIE}={context}; Max-Age={max_age}{COOKIE_ATTRIBUTES}"),)
+        cookies = (_context_cookie(context, max_age),)
     return _xml_response(_auth_request(form, action), cookies)
 
 
@@ -41,6 +42,20 @@ def certificate_request() -> HttpResponse:
     """
     body = f'<config-auth client="vpn" type="auth-request">{_VERSION}<client-cert-request/></config-auth>'
     return _xml_response(body, ())
+
+
+def negotiate_request(token: bytes = b"", *, context: str = "", max_age: int = 0) -> HttpResponse:
+    """Ask for a token of HTTP Negotiate (RFC 4559). A client without one repeats its request, and says so.
+
+    ``context`` and ``max_age`` are as in ``render_form``.
+    """
+    cookies = (_context_cookie(context, max_age),) if context else ()
+    headers = (("X-HTTP-Auth-Support", "fallback"), negotiate_header(token), *cookies)
+    return HttpResponse(401, "Unauthorized", (*headers, ("Cache-Control", "no-store")))
+
+
+def negotiate_header(token: bytes) -> tuple[str, str]:
+    return "WWW-Authenticate", f"Negotiate {base64.b64encode(token).decode()}".strip()
 
 
 def final_refusal(error: str) -> HttpResponse:
@@ -107,6 +122,10 @@ def service_unavailable(reason: str, retry_after: int) -> HttpResponse:
 def header_text(text: str) -> str:
     """``text`` as a header value: printable ASCII without line ends, at most ``MAX_REASON`` characters."""
     return "".join(character if " " <= character <= "~" else "?" for character in text[:MAX_REASON])
+
+
+def _context_cookie(context: str, max_age: int) -> tuple[str, str]:
+    return "Set-Cookie", f"{CONTEXT_COOKIE}={context}; Max-Age={max_age}{COOKIE_ATTRIBUTES}"
 
 
 def _auth_request(form: Form, action: str) -> str:

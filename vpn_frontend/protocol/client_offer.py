@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vpn_frontend.protocol.http_fast_path import HttpRequest
 
 MAX_KEY = 200  # bytes of a key in DER; one on P-256 has 91
+NEGOTIATE_FIELD = "authorization"  # as which a method gets the token of a later round
+NEGOTIATE_HEADER = "x-support-http-auth"  # of clients that can do HTTP Negotiate (openconnect)
 STRAP_KEY_HEADER = "x-anyconnect-strap-pubkey"
 MAX_HOST = 261  # characters: a DNS name and a port
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
@@ -33,6 +35,7 @@ class ClientOffer:
 
     ``host`` is the ``Host`` header; empty: not acceptable. Keys are SPKI in DER, unchecked; empty: none.
     ``certificate_failed``: the client was asked for a certificate and has none that it can use.
+    ``negotiate``: it can do HTTP Negotiate. ``negotiate_token``: what it sent of that, empty: nothing.
     """
 
     methods: frozenset[str] = frozenset()
@@ -40,6 +43,8 @@ class ClientOffer:
     host: str = ""
     strap_key: bytes = b""
     strap_dh_key: bytes = b""
+    negotiate: bool = False
+    negotiate_token: bytes = field(default=b"", repr=False)
 
 
 NO_OFFER = ClientOffer()
@@ -54,7 +59,23 @@ def read_offer(request: HttpRequest, message: ClientMessage) -> ClientOffer:
         host=host if len(host) <= MAX_HOST and _HOST.fullmatch(host) else "",
         strap_key=read_base64(request.header(STRAP_KEY_HEADER)),
         strap_dh_key=read_base64(request.header("x-anyconnect-strap-dh-pubkey")),
+        negotiate=request.header(NEGOTIATE_HEADER).lower() == "true",
+        negotiate_token=decode_token(read_negotiate(request)),
     )
+
+
+def read_negotiate(request: HttpRequest) -> str:
+    """The token of ``Authorization: Negotiate``, in base64. Empty: there is none."""
+    scheme, _, token = request.header("authorization").partition(" ")
+    return token.strip() if scheme.lower() == "negotiate" else ""
+
+
+def decode_token(text: str) -> bytes:
+    """Empty: there is none. Text that is not base64 is returned as it is: no mechanism accepts it."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return text.encode()
 
 
 def read_p256_key(der: bytes) -> ec.EllipticCurvePublicKey | None:

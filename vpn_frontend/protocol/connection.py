@@ -3,7 +3,8 @@
 
 Takes the peer's bytes and the time, returns effects. Two effects are questions whose answer may take time:
 ``CheckLogin`` and ``OpenTunnel``. At most one is open, and the caller returns with its answer: ``login_granted``,
-``login_refused``, ``login_challenged``, ``login_to_begin``, ``tunnel_granted``, ``tunnel_refused`` or ``unavailable``.
+``login_refused``, ``login_challenged``, ``login_negotiated``, ``login_to_begin``, ``tunnel_granted``,
+``tunnel_refused`` or ``unavailable``.
 If the peer breaks HTTP meanwhile, the connection is ``over`` and a late answer has no effect.
 
 One login comes over several connections. So its state is found by cookies: a login under way by the context cookie, an
@@ -23,10 +24,12 @@ from urllib.parse import quote, unquote
 from vpn_frontend.protocol import auth_forms, browser_pages
 from vpn_frontend.protocol.anyconnect_stubs import stub_response
 from vpn_frontend.protocol.client_offer import (
+    NEGOTIATE_FIELD,
     NO_OFFER,
     STRAP_KEY_HEADER,
     ClientOffer,
     read_base64,
+    read_negotiate,
     read_offer,
 )
 from vpn_frontend.protocol.config_auth import ClientMessage, MessageError, parse_message
@@ -154,6 +157,7 @@ class Connection:
         self._checked: LoginAttempt | None = None  # whose challenge is being answered here
         # Context, digest and time of a reply whose answer is kept if it ends the login.
         self._reply: tuple[str, bytes, float] | None = None
+        self._token = b""  # of HTTP Negotiate, for the next response
         self._admitted = portal.camouflage is None  # the peer has shown that it knows the server
         self.over = False
 
@@ -173,9 +177,15 @@ class Connection:
         self.over = True
         self._release()
 
-    def login_granted(self, cookie: str, banner: str = "", profile: str = "") -> list[Effect]:
-        """The login is accepted; ``cookie`` opens tunnels. The client shows ``banner`` and may fetch ``profile``."""
+    def login_granted(
+        self, cookie: str, banner: str = "", profile: str = "", *, negotiate: bytes = b""
+    ) -> list[Effect]:
+        """The login is accepted; ``cookie`` opens tunnels. The client shows ``banner`` and may fetch ``profile``.
+
+        ``negotiate`` is the last token of HTTP Negotiate.
+        """
         self._release()
+        self._token = negotiate
         if self._context:
             self._portal.logins.end(self._context)
         complete = auth_forms.login_complete(
@@ -202,19 +212,33 @@ class Connection:
         self._context = context
         return self.login_challenged(replace(retry[0], error=text), retry[1], now)
 
-    def login_challenged(self, form: Form, state: object, now: float) -> list[Effect]:
-        """Ask with another form. ``state`` comes back with the reply. Raises ``StateSizeError``."""
+    def login_challenged(self, form: Form, state: object, now: float, *, negotiate: bytes = b"") -> list[Effect]:
+        """Ask with another form. ``state`` comes back with the reply. Raises ``StateSizeError``.
+
+        ``negotiate`` is the last token of HTTP Negotiate.
+        """
         self._release()
         if self.over:
             return []
+        self._token = negotiate
         asked = frozenset([field.name for field in form.fields])
         context = self._portal.logins.challenge(self._context, now, state, asked)
         return self._respond(self._render(form, context))
 
-    def login_to_begin(self, *, request_certificate: bool = False) -> list[Effect]:
-        """Ask with the first form, or for the client's certificate. Nothing is kept."""
+    def login_negotiated(self, token: bytes, state: object | None, now: float) -> list[Effect]:
+        """Ask for a token of HTTP Negotiate. ``state`` comes back with it; ``None``: nothing is kept."""
         self._release()
-        return self._respond(auth_forms.certificate_request() if request_certificate else self._first_form())
+        if self.over:
+            return []
+        if state is None:
+            return self._respond(auth_forms.negotiate_request(token))
+        context = self._portal.logins.challenge(self._context, now, state, frozenset())
+        return self._respond(auth_forms.negotiate_request(token, context=context, max_age=self._portal.logins.timeout))
+
+    def login_to_begin(self, *, request_certificate: bool = False, error: str = "") -> list[Effect]:
+        """Ask with the first form, which shows ``error``, or for the client's certificate. Nothing is kept."""
+        self._release()
+        return self._respond(auth_forms.certificate_request() if request_certificate else self._first_form(error))
 
     def unavailable(self, text: str, retry_after: int) -> list[Effect]:
         """The login or the tunnel could not be decided. ``retry_after`` is seconds."""
@@ -312,7 +336,11 @@ class Connection:
             return self._respond(self._first_form())
         if self._names_no_group():
             return self.login_refused(_NO_SUCH_GROUP, now)
-        agent, offer = read_user_agent(request), read_offer(request, message)
+        agent, token = read_user_agent(request), read_negotiate(request)
+        attempt = self._portal.logins.find(self._context, now) if token and self._context else None
+        if attempt is not None and attempt.state is not None and not attempt.asked:
+            return self._handle_answer(replace(message, fields={NEGOTIATE_FIELD: token}), agent, attempt, request)
+        offer = read_offer(request, message)
         return self._check(
             CheckLogin(message, self._group, agent, submitted=False, offer=offer, context=self._context), request
         )
@@ -408,6 +436,9 @@ class Connection:
     def _respond(self, response: HttpResponse) -> list[Effect]:
         if self.over:
             return []
+        if self._token:
+            headers = (*response.headers, auth_forms.negotiate_header(self._token))
+            response, self._token = replace(response, headers=headers), b""
         effects: list[Effect] = [Send(self._http.respond(response))]
         if self._http.closing:
             self.over = True

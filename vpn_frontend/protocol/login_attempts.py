@@ -40,7 +40,7 @@ class LoginAttempt:
     began: float  # monotonic seconds
     failures: int = 0
     state: object | None = None
-    asked: frozenset[str] = frozenset()  # names of the fields of the challenge
+    asked: frozenset[str] = frozenset()  # names of the fields of the challenge; of a round of Negotiate: none
     busy: bool = False  # a reply to the challenge is being checked
 
 

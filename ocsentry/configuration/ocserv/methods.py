@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from ocsentry.configuration.ocserv.target import Target
     from vpn_frontend.ocserv.grammar import Entry
 
-METHODS = {"plain": "password", "certificate": "certificate", "pam": "pam", "radius": "radius"}
+METHODS = {name: name for name in ("certificate", "gssapi", "pam", "radius")} | {"plain": "password"}
 REFUSED = {
-    "gssapi": "Kerberos tickets are not accepted: use pam or ldap with the same directory",
     "oidc": "bearer tokens are not accepted: import the file, then set auth.methods to oidc (a login in the browser)",
 }
 OPTIONS = {
     "plain": {"", "passwd", "otp"},
     "certificate": {"optional"},
+    "gssapi": {"", "keytab", "require-local-user-map", "tgt-freshness-time"},
     "pam": {"gid-min", "service"},
     "radius": {"", "config", "groupconfig", "nas-identifier", "default_realm"},
 }
 PAM_SERVICE = "ocserv"
+KEYTAB = "/etc/krb5.keytab"  # of the system, which ocserv uses without a name
 
 
 def assemble_methods(target: Target) -> None:
@@ -88,6 +89,16 @@ def _read_pam(target: Target, entry: Entry, options: Mapping[str, str]) -> None:
         target.refuse(entry, f"gid-min: {smallest!r} is not a number")
 
 
+def _read_gssapi(target: Target, entry: Entry, options: Mapping[str, str]) -> None:
+    """A principal of the keytab's realm is the user of its name, as by ocserv's ``require-local-user-map``."""
+    named = options.get("keytab") or options.get("") or KEYTAB
+    target.set("auth.gssapi.keytab", target.file(entry, named), entry)
+    if options.get("tgt-freshness-time", "0") != "0":
+        target.refuse(entry, "tgt-freshness-time: the age of tickets is not limited; let the KDC limit their lifetime")
+    if not read_switch(options.get("require-local-user-map", "true"))[0]:
+        target.differs(entry, "principals of other realms log in only where auth.gssapi.realms names theirs")
+
+
 def _read_radius(target: Target, entry: Entry, options: Mapping[str, str]) -> None:
     named = options.get("config") or options.get("")
     if not named:
@@ -131,7 +142,13 @@ def _read_certificate(_target: Target, _entry: Entry, _options: Mapping[str, str
     """Its keys stand on their own."""
 
 
-_READERS = {"plain": _read_plain, "pam": _read_pam, "radius": _read_radius, "certificate": _read_certificate}
+_READERS = {
+    "plain": _read_plain,
+    "pam": _read_pam,
+    "radius": _read_radius,
+    "certificate": _read_certificate,
+    "gssapi": _read_gssapi,
+}
 
 
 def _name_authorities(target: Target) -> None:

@@ -3,8 +3,12 @@
 
 import pytest
 
+from lab.services.kdc import Kdc
 from ocsentry.configuration.model import load_config
+from ocsentry.privileges.gssapi import keytab as gssapi_keytab
+from ocsentry.privileges.gssapi.keytab import find_package_problem
 from ocsentry.setup import preflight
+from ocsentry.setup.doctor import run_checks
 from ocsentry.setup.preflight import check_startup
 
 LDAP = """
@@ -60,3 +64,33 @@ def test_a_pam_service_without_a_file_is_named(tmp_path, monkeypatch, exists):
         (tmp_path / "ocsentry").touch()
     expected = [] if exists else [f"auth.pam.service: {tmp_path}/ocsentry does not exist"]
     assert problems(tmp_path, PAM) == expected
+
+
+@pytest.fixture(scope="module")
+def keytabs(tmp_path_factory):
+    kdc = Kdc(tmp_path_factory.mktemp("kdc"))
+    kdc.add_service("HTTP/vpn.example.org", keytab="vpn.keytab")
+    kdc.add_service("host/vpn.example.org", keytab="host.keytab")
+    return kdc.folder
+
+
+def gssapi(keytab):
+    return f'[auth]\nmethods = ["gssapi"]\n[auth.gssapi]\nkeytab = "{keytab}"\n'
+
+
+def test_a_keytab_without_the_servers_key_is_named(tmp_path, keytabs, monkeypatch):
+    keytab, other = keytabs / "vpn.keytab", keytabs / "host.keytab"
+    assert problems(tmp_path, gssapi(keytab)) == []
+    assert problems(tmp_path, gssapi(other)) == [f"auth.gssapi.keytab: {other} has no key of HTTP/HOST (see klist -k)"]
+    keytab.chmod(0o644)
+    assert problems(tmp_path, gssapi(keytab)) == [f"auth.gssapi.keytab: {keytab}: every user may read it: chmod o-r"]
+    keytab.chmod(0o600)
+    monkeypatch.setattr(gssapi_keytab, "find_spec", lambda _: None)
+    assert problems(tmp_path, gssapi(keytab)) == [find_package_problem()]
+
+
+def test_the_doctor_names_the_keys_of_the_keytab(tmp_path, keytabs):
+    path = tmp_path / "ocsentry.toml"
+    path.write_text(gssapi(keytabs / "vpn.keytab"))
+    (result,) = [one for one in run_checks(load_config(path)) if one.check == "kerberos"]
+    assert (result.level, "HTTP/vpn.example.org@EXAMPLE.ORG" in result.detail) == ("ok", True)

@@ -43,9 +43,11 @@ def test_methods_that_cannot_be_used(methods, text):
         (["password"], ["totp", "totp"], "totp is named twice"),
         (["password"], ["password"], "password is one of auth.methods already"),
         (["password"], ["oidc"], "oidc begins a login"),
+        (["password"], ["gssapi"], "gssapi begins a login"),
         (["password"], ["radius"], "password and radius would take"),
         (["certificate"], ["password", "pam"], "password and pam would take"),
         (["oidc"], ["password"], "password takes a form"),
+        (["gssapi"], ["ldap"], "ldap takes a form"),
         (["certificate", "oidc"], ["pam"], "pam takes a form"),
     ],
 )
@@ -66,6 +68,8 @@ def test_requirements_that_cannot_be_used(methods, require, text):
         (["password"], ["totp", "certificate"], "certificate, password, totp", True, True),
         (["certificate"], ["password"], "certificate, password", True, True),
         (["password", "certificate"], [], "certificate or password", True, True),
+        (["password", "gssapi"], ["totp"], "gssapi or password, totp", True, True),
+        (["oidc", "gssapi", "certificate"], [], "certificate or gssapi or oidc", False, True),
         (["password", "oidc"], ["certificate"], "certificate, password or oidc", True, True),
     ],
 )

@@ -13,6 +13,7 @@ from vpn_frontend.protocol.connection import (
     Close,
     Connection,
     EndSession,
+    LoginShape,
     OpenTunnel,
     PortalConfig,
     Send,
@@ -388,3 +389,47 @@ def test_ip_phones_log_in_at_a_path_of_their_own(portal, phones):
     form = b"username=alice&password=secret"
     effects = connection.receive(post(form, "/svc", Content_Type="application/x-www-form-urlencoded"), 0)
     assert isinstance(effects[0], CheckLogin) is phones
+
+
+NEGOTIATING = {"X_Support_HTTP_Auth": "true"}
+
+
+def negotiating(portal):
+    return Connection(replace(portal, shape=LoginShape(begins_at_init=True)))
+
+
+def test_a_login_by_http_negotiate_keeps_nothing_until_a_second_token_is_wanted(portal):
+    connection = negotiating(portal)
+    [check] = connection.receive(post(INIT, **NEGOTIATING), 0)
+    assert (check.offer.negotiate, check.offer.negotiate_token) == (True, b"")
+    asked = sent(connection.login_negotiated(b"", None, 0))
+    assert asked.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert b"\r\nWWW-Authenticate: Negotiate\r\n" in asked
+    assert b"\r\nX-HTTP-Auth-Support: fallback\r\n" in asked
+    assert len(portal.logins) == 0
+    [check] = connection.receive(post(INIT, Authorization="Negotiate dG9rZW4=", **NEGOTIATING), 1)
+    assert check.offer.negotiate_token == b"token"
+    asked = sent(connection.login_negotiated(b"more", "state", 1))
+    assert b"\r\nWWW-Authenticate: Negotiate bW9yZQ==\r\n" in asked
+    context = asked.partition(b"webvpncontext=")[2].partition(b";")[0].decode()
+    other = negotiating(portal)  # the next token may come over another connection
+    cookie = f"webvpncontext={context}"
+    [check] = other.receive(post(INIT, Authorization="Negotiate bGFzdA==", Cookie=cookie, **NEGOTIATING), 2)
+    assert (check.state, check.message.fields) == ("state", {"authorization": "bGFzdA=="})
+    complete = sent(other.login_granted(COOKIE, negotiate=b"mutual"))
+    assert b"\r\nWWW-Authenticate: Negotiate bXV0dWFs\r\n" in complete
+    assert len(portal.logins) == 0
+
+
+def test_the_form_after_a_refused_ticket_shows_why(portal):
+    connection = negotiating(portal)
+    connection.receive(post(INIT, Authorization="Negotiate dG9rZW4=", **NEGOTIATING), 0)
+    form = sent(connection.login_to_begin(error="The Kerberos ticket has expired."))
+    assert b"ticket has expired" in form
+    assert b'name="password"' in form
+
+
+@pytest.mark.parametrize("value", ["Basic YTpi", "Negotiate", "Negotiate ", "NegotiateX dG9rZW4="])
+def test_other_credentials_are_no_token(portal, value):
+    [check] = negotiating(portal).receive(post(INIT, Authorization=value, **NEGOTIATING), 0)
+    assert check.offer.negotiate_token == b""
