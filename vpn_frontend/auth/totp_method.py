@@ -95,7 +95,7 @@ class TotpMethod:
         if secret is None:
             return self._judge_not_enrolled(user)
         asked = Asked(user, self._login_of(login))
-        if user.code_only and login.submitted and login.password:
+        if user.code_only and not user.external and login.submitted and login.password:
             return await self._check(asked, secret, login.password)
         if not self._with_first_form or not login.submitted:
             return Challenge(CODE_FORM, asked)

@@ -198,3 +198,14 @@ async def test_a_code_alone_lets_nobody_in(make_method):
 async def test_a_state_that_waits_is_small(make_method):
     challenge = await ask(make_method())
     assert len(repr(challenge.state)) < 1000
+
+
+@pytest.mark.asyncio
+async def test_a_password_that_another_server_has_checked_is_not_tried_as_the_code(make_method):
+    login = replace(LOGIN, password=code(), fields={"password": code()})
+    own = replace(ALICE, code_only=True)
+    outcome = await ask(make_method(), replace(login, user=own))  # its only secret is the code
+    assert outcome.user == replace(own, code_only=False)
+    outside = replace(own, external=True)
+    challenge = await ask(make_method(), replace(login, user=outside, password="of the server"))
+    assert (challenge.form, challenge.state.user) == (CODE_FORM, outside)
