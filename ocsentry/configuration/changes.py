@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ocsentry.configuration.model import Config, LoadedConfig
-    from vpn_frontend.settings import Overrides, VpnSettings
+    from vpn_frontend.settings import HostSettings, Overrides, VpnSettings
 
 # The device and its pools are made at the start. The device's MTU is that of the configuration.
 OPENED = frozenset({"device", "ipv4_pool", "ipv6_pool", "mtu"})
@@ -98,7 +98,16 @@ def _merge(old: VpnSettings, new: VpnSettings, live: frozenset[str]) -> VpnSetti
         **sections,
         profile=new.profile if "vpn.profile" in live else old.profile,
         auth=replace(old.auth, banner=new.auth.banner) if "auth.banner" in live else old.auth,
+        hosts=_with_banners(old.hosts, new.hosts) if "auth.banner" in live else old.hosts,
         groups={name: source[name] for name, source in sources.items() if name in source},
+    )
+
+
+def _with_banners(old: tuple[HostSettings, ...], new: tuple[HostSettings, ...]) -> tuple[HostSettings, ...]:
+    """The old hosts with the new banners: a host without a banner of its own has that of ``auth``."""
+    banners = {host.name: host.auth.banner for host in new}
+    return tuple(
+        replace(host, auth=replace(host.auth, banner=banners.get(host.name, host.auth.banner))) for host in old
     )
 
 

@@ -80,3 +80,12 @@ def test_every_live_key_exists(load):
         assert keys <= {entry.name for entry in fields(getattr(config.vpn, section))}
         assert keys <= set(type(getattr(config.values.vpn, section)).model_fields)
     assert {"vpn.profile", "auth.banner", "admin.hosts", "log.level"} <= LIVE
+
+
+def test_a_changed_banner_is_in_force_at_the_hosts_without_their_own(load):
+    hosts = '[[vpn.host]]\nname = "a.example"\n[[vpn.host]]\nname = "b.example"\nauth = { banner = "Old." }\n'
+    text = FILE.replace("[groups.staff]", f"{hosts}[auth]\nbanner = 'Old.'\n[groups.staff]")
+    running = RunningConfiguration(load(text))
+    new = load(text.replace("'Old.'", "'New.'"))
+    vpn = running.take(new, running.compare(new))
+    assert (vpn.auth.banner, [host.auth.banner for host in vpn.hosts]) == ("New.", ["New.", "Old."])
