@@ -107,6 +107,13 @@ def post(path, body):
     return f"POST {path} HTTP/1.1\r\nHost: vpn.example.org\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
+def count_answered(streams):
+    ready = select.poll()  # select() takes no descriptor above 1023
+    for stream in streams:
+        ready.register(stream, select.POLLIN)
+    return len(ready.poll(0))
+
+
 def timed(work):
     began = time.monotonic()
     result = work()
@@ -131,7 +138,7 @@ def test_a_hanging_server_costs_only_its_own_users(lab, server):
         certificate = server.authority.issue("carol").arguments
         by_certificate = server.connect(host, *certificate, "--cookieonly", path="certificate", password="")
         assert by_certificate.await_exit() == 0
-        answered = {method: len(select.select(found, [], [], 0)[0]) for method, found in crowds.items()}
+        answered = {method: count_answered(found) for method, found in crowds.items()}
         times = pings.round_trips(began)
         assert pings.missing() == []
     assert all(cookie for cookie, _ in passed)
