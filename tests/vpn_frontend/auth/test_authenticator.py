@@ -396,3 +396,18 @@ async def test_a_user_without_a_password_is_refused_where_no_method_has_checked_
     alice = replace(users["alice"], code_only=True)
     authenticator = make_authenticator(methods=[Scripted(Accepted(alice, ()), name="password")])
     assert await check(authenticator, login()) == Refused(WRONG, "code_missing")
+
+
+@pytest.mark.asyncio
+async def test_a_refused_ticket_counts_though_the_login_may_go_on_with_the_form(make_authenticator):
+    refused = Refused("It was used before.", "replay")
+    authenticator = make_authenticator(STRICT, methods=[Scripted(refused), Scripted(FirstForm(), name="password")])
+    request = replace(login(), submitted=False)
+    assert [await check(authenticator, request) for _ in range(2)] == [FirstForm(refused=refused)] * 2
+    third = await check(authenticator, request)
+    assert (third.reason, third.source_refused) == ("rate_limit", True)
+    assert [event["reason"] for event in authenticator._events.of("login_refused")] == [
+        "replay",
+        "replay",
+        "rate_limit",
+    ]
