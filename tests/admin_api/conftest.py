@@ -21,7 +21,10 @@ import pytest_asyncio
 from admin_api.app import create_app
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
+from admin_api.http.conditions import etag_of_version
 from admin_api.http.identity import ALL_SCOPES, Scope
+from admin_api.http.problems import invalid_value
+from admin_api.ports import SettingEntry, SettingOrigin, SettingsChange, SettingsState
 from admin_api.second_factors.secret_box import WEBHOOKS, SecretBox
 from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.services import Services
@@ -146,6 +149,31 @@ class FakeSessions:
         return [view for view in self.views.values() if self.engine.would_block(network, view.address)]
 
 
+class FakeConfiguration:
+    """A ``SettingsControl`` with one key."""
+
+    def __init__(self) -> None:
+        self.level: Any = "info"
+
+    async def read(self) -> SettingsState:
+        origin = SettingOrigin.FILE if self.level == "info" else SettingOrigin.API
+        entries = {
+            "log.level": SettingEntry(self.level, origin, True),
+            "vpn.dtls": SettingEntry(True, SettingOrigin.DEFAULT, False),
+        }
+        return SettingsState(entries, ["vpn.listen"], etag_of_version(self.level))
+
+    async def change(
+        self, changes: Mapping[str, object], check: Callable[[str], None], *, by: str, dry_run: bool
+    ) -> SettingsChange:
+        check((await self.read()).etag)
+        if set(changes) - {"log.level"}:
+            raise invalid_value("/vpn.dtls", "no setting that can change while the server runs")
+        if not dry_run and changes:
+            self.level = changes["log.level"] or "info"
+        return SettingsChange(await self.read(), ["log.level"])
+
+
 @dataclass
 class Server:
     """One running API. ``client`` has every scope; ``client_with(...)`` makes clients with other scopes."""
@@ -239,6 +267,7 @@ async def services(store: Store, rules_folder: Path) -> AsyncIterator[Services]:
         settings=SettingsResolver(VpnSettings(groups=FILE_GROUPS)),
         totp=TotpIssuer.with_key(TOTP_KEY, "My VPN"),
         webhook_box=SecretBox(TOTP_KEY, WEBHOOKS),
+        settings_control=FakeConfiguration(),
     )
     events.close()
     await enforcement.stop()

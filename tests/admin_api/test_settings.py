@@ -3,45 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from admin_api.http.conditions import etag_of_version
 from admin_api.http.identity import Scope
-from admin_api.http.problems import invalid_value
-from admin_api.ports import SettingEntry, SettingOrigin, SettingsChange, SettingsState
 
 pytestmark = pytest.mark.asyncio
 URL = "/api/v1/settings"
-
-
-class FakeConfiguration:
-    """A ``SettingsControl`` with one key."""
-
-    def __init__(self):
-        self.level = "info"
-
-    async def read(self):
-        origin = SettingOrigin.FILE if self.level == "info" else SettingOrigin.API
-        entries = {
-            "log.level": SettingEntry(self.level, origin, True),
-            "vpn.dtls": SettingEntry(True, SettingOrigin.DEFAULT, False),
-        }
-        return SettingsState(entries, ["vpn.listen"], etag_of_version(self.level))
-
-    async def change(self, changes, check, *, by, dry_run):
-        check((await self.read()).etag)
-        if set(changes) - {"log.level"}:
-            raise invalid_value("/vpn.dtls", "no setting that can change while the server runs")
-        if not dry_run:
-            self.level = changes["log.level"] or "info"
-        return SettingsChange(await self.read(), ["log.level"])
-
-
-@pytest.fixture
-def services(services):
-    return replace(services, settings_control=FakeConfiguration())
 
 
 async def test_access(server):

@@ -22,13 +22,14 @@ from admin_api.app import create_app
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES
+from admin_api.second_factors.secret_box import WEBHOOKS, SecretBox
 from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.server import ApiServer
 from admin_api.services import Services
 from admin_api.store import Store
 from admin_api.tokens.service import create_token
 from sentry_engine import Engine, Policy
-from tests.admin_api.conftest import NEVER_BLOCK, RULES, FakeSessions
+from tests.admin_api.conftest import NEVER_BLOCK, RULES, FakeConfiguration, FakeSessions
 from vpn_frontend.settings import Endpoint
 
 STREAMS = "^/api/v1/(events|blocks/stream)$"
@@ -56,6 +57,8 @@ async def run(seconds: int, options: list[str]) -> int:
             sessions=sessions,
             events=events,
             totp=TotpIssuer.with_key(bytes(32), "API"),
+            webhook_box=SecretBox(bytes(32), WEBHOOKS),
+            settings_control=FakeConfiguration(),
         )
         api = ApiServer(create_app(services), services, listen=Endpoint(ip_address("127.0.0.1"), 0), socket_path=None)
         await api.start()
