@@ -42,7 +42,9 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tes
 
 .PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel release package-test licences reproducible man clean
 
+# Also where the environment forbids Python to write byte code: compiling the sources takes half of a start.
 build: $(VENV)/.built
+	@$(BIN)/python -m compileall -q ocsentry vpn_frontend admin_api sentry_engine
 
 # Installs only the packages that dpkg does not list. Waits for apt and for other makes on the machine; retries archives.
 APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600

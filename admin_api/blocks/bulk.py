@@ -10,7 +10,8 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from admin_api.blocks.lines import MEDIA_TYPES, BadLine, BlockLine, LineFormat, LineReader, renderer_of
+from admin_api.blocks.line_formats import MEDIA_TYPES, LineFormat
+from admin_api.blocks.lines import BadLine, BlockLine, LineReader, renderer_of
 from admin_api.blocks.schemas import BlockDeltas, BlocksImported, Ttl, show_block
 from admin_api.dependencies import BlocksRead, BlocksWrite, DryRun, Force, OwnAddresses, ServicesOf
 from admin_api.enforcement.block_import import BATCH, BlockImport, ImportOptions

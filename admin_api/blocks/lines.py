@@ -11,11 +11,11 @@ import csv
 import io
 import json
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from admin_api.blocks.line_formats import LineFormat
 from admin_api.blocks.schemas import BlockCreate
 from admin_api.http.values import parse_network
 
@@ -28,19 +28,6 @@ if TYPE_CHECKING:
 
 MAX_LINE = 4096  # bytes
 COLUMNS = ["cidr", "reason", "ttl"]
-
-
-class LineFormat(StrEnum):
-    TEXT = "text"
-    CSV = "csv"
-    NDJSON = "ndjson"
-
-
-MEDIA_TYPES = {
-    LineFormat.TEXT: "text/plain",
-    LineFormat.CSV: "text/csv",
-    LineFormat.NDJSON: "application/x-ndjson",
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, field_validator, model_validator
 
 from ocsentry.configuration.fields import SECONDS, OptionalPath, Seconds, Section, Switch, field
-from vpn_frontend.auth.ldap.filters import check_filter
 
 if TYPE_CHECKING:
     from typing import Self
@@ -102,14 +101,15 @@ class LdapSection(Section):
     @field_validator("filter")
     @classmethod
     def _filter_names_the_user(cls, text: str) -> str:
-        check_filter(text, ("%u",))
+        if text != cls.model_fields["filter"].default:
+            _check_filter(text, "%u")
         return text
 
     @field_validator("group_filter")
     @classmethod
     def _group_filter_names_the_user(cls, text: str) -> str:
         if text:
-            check_filter(text, ("%d", "%u"))
+            _check_filter(text, "%d", "%u")
         return text
 
     @model_validator(mode="after")
@@ -134,3 +134,10 @@ class LdapSection(Section):
         if not self.url:
             return "auth.ldap.url: name the server that the method ldap asks"
         return None if self.base else "auth.ldap.base: name the DN below which users are searched"
+
+
+def _check_filter(text: str, *placeholders: str) -> None:
+    """Raises ``ValueError``."""
+    from vpn_frontend.auth.ldap.filters import check_filter  # noqa: PLC0415 - few use LDAP, and its library is large
+
+    check_filter(text, placeholders)

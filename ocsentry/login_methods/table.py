@@ -9,17 +9,9 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ocsentry.login_methods.certificate import open_certificate
-from ocsentry.login_methods.gssapi import open_gssapi
-from ocsentry.login_methods.ldap import open_ldap
-from ocsentry.login_methods.oidc import open_oidc
-from ocsentry.login_methods.pam import open_pam
-from ocsentry.login_methods.password import open_password
-from ocsentry.login_methods.radius import open_radius
-from ocsentry.login_methods.totp import open_totp
-from vpn_frontend.auth.oidc.method import OidcMethod
 from vpn_frontend.auth.supervised_method import supervise
 
 if TYPE_CHECKING:
@@ -31,15 +23,18 @@ if TYPE_CHECKING:
     from vpn_frontend.protocol.browser_pages import BrowserPages
     from vpn_frontend.settings import MethodName
 
-METHODS: Mapping[MethodName, Callable[[MethodContext], AbstractAsyncContextManager[Method]]] = {
-    "password": open_password,
-    "certificate": open_certificate,
-    "gssapi": open_gssapi,
-    "ldap": open_ldap,
-    "pam": open_pam,
-    "radius": open_radius,
-    "totp": open_totp,
-    "oidc": open_oidc,
+    OpenMethod = Callable[[MethodContext], AbstractAsyncContextManager[Method]]
+
+# Each module has the function ``open_NAME``. It is loaded if the method is used: libraries of others take long to load.
+METHODS: Mapping[MethodName, str] = {
+    "password": "ocsentry.login_methods.password",
+    "certificate": "ocsentry.login_methods.certificate",
+    "gssapi": "ocsentry.login_methods.gssapi",
+    "ldap": "ocsentry.login_methods.ldap",
+    "pam": "ocsentry.login_methods.pam",
+    "radius": "ocsentry.login_methods.radius",
+    "totp": "ocsentry.login_methods.totp",
+    "oidc": "ocsentry.login_methods.oidc",
 }
 
 
@@ -51,6 +46,12 @@ class OpenMethods:
     pages: BrowserPages | None
 
 
+def load_method(name: MethodName) -> OpenMethod:
+    """Returns what opens the method of that name."""
+    opener: OpenMethod = getattr(import_module(METHODS[name]), f"open_{name}")
+    return opener
+
+
 @asynccontextmanager
 async def open_methods(context: MethodContext) -> AsyncIterator[OpenMethods]:
     """Yields the methods. They are closed in reverse."""
@@ -58,8 +59,7 @@ async def open_methods(context: MethodContext) -> AsyncIterator[OpenMethods]:
         methods: dict[str, Method] = {}
         pages: BrowserPages | None = None
         for name in context.config.vpn.method_names():
-            method = await opened.enter_async_context(METHODS[name](context))
+            method = await opened.enter_async_context(load_method(name)(context))
             methods[name] = supervise(method, context.events, context.observe)
-            if isinstance(method, OidcMethod):
-                pages = method.pages
+            pages = getattr(method, "pages", pages)
         yield OpenMethods(methods, pages)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ocsentry.configuration.ocserv.target import Outcome
 from ocsentry.errors import OperatorError, describe_os_error
+from ocsentry.login_methods.table import load_method
 from ocsentry.observability.event_catalog import EVENT_CATALOG, LogEvent
 from ocsentry.observability.log import Log
 from ocsentry.privileges.reports import report_drop
@@ -69,6 +70,8 @@ def run_server(
         if socket_link is not None:
             link_socket(socket_link, config.values.admin.socket)
 
+    for name in config.vpn.method_names():
+        load_method(name)  # while their files can be read
     try:
         with _readable_errors():
             started = open_and_drop(config, show_files)  # before the first thread: later ones inherit the restrictions
@@ -161,6 +164,7 @@ def _freeze_long_lived_objects() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    gc.enable()  # the command line switches it off
 
 
 @contextmanager

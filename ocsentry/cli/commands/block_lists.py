@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from admin_api.blocks.lines import MEDIA_TYPES, LineFormat
+from admin_api.blocks.line_formats import MEDIA_TYPES, LineFormat
 from ocsentry.cli.commands.blocks import ssh_client
 from ocsentry.cli.durations import parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, count

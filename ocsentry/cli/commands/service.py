@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +16,13 @@ from ocsentry.cli.durations import format_duration
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.setup.checks.result import CheckResult
     from ocsentry.setup.client_traffic import ClientTraffic
+
+    RunServer = Callable[..., None]
 
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
@@ -132,16 +135,13 @@ def serve(
     if check:
         _check(cli, cli.config)
         return
-    from ocsentry.runtime.process import run_server
-
-    run_server(cli.config, pid_file=pid_file)
+    _load_server()(cli.config, pid_file=pid_file)
 
 
 def _serve_ocserv(
     cli: Invocation, file: Path, state: Path | None, pid_file: Path | None, debug: int | None, *, check: bool
 ) -> None:
     from ocsentry.configuration.ocserv.loading import load_ocserv, write_state
-    from ocsentry.runtime.process import run_server
 
     if check:
         with TemporaryDirectory() as folder:
@@ -152,12 +152,20 @@ def _serve_ocserv(
         return
     loaded = load_ocserv(file, state, debug)
     write_state(loaded)
-    run_server(
+    _load_server()(
         loaded.config,
         pid_file=pid_file or loaded.pid_file,
         socket_link=loaded.translation.occtl_socket,
         notes=loaded.translation.notes,
     )
+
+
+def _load_server() -> RunServer:
+    """Returns ``run_server``. Garbage collection is off until the server runs: hardly anything that is loaded ends."""
+    gc.disable()
+    from ocsentry.runtime.process import run_server
+
+    return run_server
 
 
 def _check(cli: Invocation, config: LoadedConfig, notes: Sequence[str] = ()) -> None:

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from lab.timeouts import TIMEOUT
 from ocsentry.cli.app import build_app
 from vpn_frontend.auth.totp import code_at, step_at
 
@@ -373,3 +374,11 @@ def test_recorded_decisions_are_replayed(command_line, tmp_path):
     assert "1 of 2 decisions would change" in command_line.ok("rules", "simulate", rules, "--record", record)
     record.write_text("nonsense")
     assert "not a record of decisions" in command_line.fails("rules", "simulate", rules, "--record", record)
+
+
+def test_help_loads_no_part_of_the_server():
+    """A command loads what it needs when it runs."""
+    heavy = {"sqlalchemy", "fastapi", "pyroute2", "rich.traceback"}
+    code = f"import sys, ocsentry.cli.app; print({heavy} & sys.modules.keys() or 'none')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=TIMEOUT)
+    assert done.stdout == "none\n"
