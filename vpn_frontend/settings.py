@@ -160,6 +160,7 @@ class NetworkSettings:
     restrict_to_routes: bool = False  # packets to and from other destinations are dropped
     restrict_to_ports: tuple[PortRule, ...] = ()  # empty: every port
     iroutes: tuple[Network, ...] = ()  # networks behind the client, routed to it
+    append_routes: bool = False  # routes of groups and users are added to those below them
     expose_iroutes: bool = False  # other clients reach them, and get them as routes
 
 

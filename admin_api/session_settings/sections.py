@@ -89,6 +89,10 @@ class NetworkSection(Section):
         "Each is inside `vpn.iroutes_within`. A later session of the same user takes them over.",
         max_length=64,
     )
+    append_routes: Switch = field(
+        NETWORK.append_routes,
+        "Add `routes` and `no_routes` of groups and users to those that they are over, instead of replacing them.",
+    )
     expose_iroutes: Switch = field(
         NETWORK.expose_iroutes,
         "Other clients reach the networks in `iroutes`, and get them as routes when they connect.",

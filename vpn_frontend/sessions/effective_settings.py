@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from vpn_frontend.settings import NO_GROUPS, BandwidthSettings, Overrides, QuotaSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
 
@@ -215,6 +215,7 @@ def user_overrides(user: UserRecord) -> Overrides:
 
 def apply_overrides(base: EffectiveSettings, layers: Iterable[tuple[str, Overrides]]) -> EffectiveSettings:
     """``base`` under ``layers``, each an origin with its overrides, the layer with the highest precedence first."""
+    layers = list(layers)
     sections: dict[str, dict[str, object]] = {name: {} for name in SECTIONS}
     plain: dict[str, Any] = {}
     origins = dict(base.origins)
@@ -234,10 +235,25 @@ def apply_overrides(base: EffectiveSettings, layers: Iterable[tuple[str, Overrid
                     taken.add(path)
                     target[key] = entry
                     origins[path] = origin
+    if sections["network"].get("append_routes", base.network.append_routes):
+        sections["network"].update(_appended_routes(base.network, [overrides for _, overrides in layers]))
     changed: dict[str, Any] = {
         name: replace(getattr(base, name), **values) for name, values in sections.items() if values
     }
     return replace(base, **changed, **plain, origins=MappingProxyType(origins))
+
+
+def _appended_routes(base: NetworkSettings, layers: Sequence[Overrides]) -> dict[str, object]:
+    """The routes of all layers, the lowest first, after those of ``base``. An empty list drops those below it."""
+    found: dict[str, object] = {}
+    for key in ("routes", "no_routes"):
+        given = [layer["network"][key] for layer in reversed(layers) if key in layer.get("network", {})]
+        joined: tuple[object, ...] = getattr(base, key)
+        for routes in given:
+            joined = (*joined, *routes) if isinstance(routes, tuple) and routes else ()
+        if given:
+            found[key] = tuple(dict.fromkeys(joined))
+    return found
 
 
 def _labels(groups: Mapping[str, Overrides]) -> dict[str, str]:

@@ -14,8 +14,6 @@ from ocsentry.configuration.ocserv.rows import (
     mapped,
     number,
     path,
-    refused,
-    refused_if_on,
     switch,
     switch_of,
     text,
@@ -100,11 +98,7 @@ SESSION_KEYS: tuple[Row, ...] = (
     mapped("config-per-group", "vpn.group_config_dir", _read_folder("vpn.group_config_dir")),
     mapped("default-user-config", "vpn.default_user_config", path("vpn.default_user_config")),
     mapped("default-group-config", "vpn.default_group_config", path("vpn.default_group_config")),
-    refused(
-        "append-routes",
-        "On is refused: routes of a group or user replace the server's; write them in its file.",
-        refused_if_on("routes of a group or user replace the server's: write all of them in its file"),
-    ),
+    mapped("append-routes", "vpn.network.append_routes", switch("vpn.network.append_routes")),
     mapped(
         "expose-iroutes",
         "vpn.network.expose_iroutes",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """User over group over server: which value wins, and where it says to come from."""
 
-from dataclasses import fields
-from ipaddress import IPv4Address
+from dataclasses import fields, replace
+from ipaddress import IPv4Address, ip_network
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,8 @@ BASE = EffectiveSettings(NetworkSettings(), SessionSettings(), LimitSettings(), 
 SECTIONS = {"network": NetworkSettings, "session": SessionSettings, "limits": LimitSettings}
 PATHS = [f"{name}.{field.name}" for name, section in SECTIONS.items() for field in fields(section)]
 PER_SESSION = [path for path in PATHS if path not in SERVER_ONLY] + ["banner", "static_ipv4", "static_ipv6"]
-LAYER = st.dictionaries(st.sampled_from(PER_SESSION), st.integers(), max_size=6)
+REPLACED = [path for path in PER_SESSION if path != "network.append_routes"]
+LAYER = st.dictionaries(st.sampled_from(REPLACED), st.integers(), max_size=6)
 
 
 def overrides_of(layer):
@@ -52,6 +53,30 @@ def test_the_first_layer_that_sets_a_key_wins_and_is_named(layers):
         else:
             assert value_of(settings, path) == value_of(BASE, path)
             assert settings.origin_of(path) == "global"
+
+
+@pytest.mark.parametrize(
+    ("append", "user", "group", "expected"),
+    [
+        (True, ["10.3.0.0/16"], ["10.2.0.0/16", "10.1.0.0/16"], ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"]),
+        (True, None, ["10.2.0.0/16"], ["10.1.0.0/16", "10.2.0.0/16"]),
+        (True, None, None, ["10.1.0.0/16"]),
+        (True, [], ["10.2.0.0/16"], []),
+        (True, ["10.3.0.0/16"], [], ["10.3.0.0/16"]),
+        (False, ["10.3.0.0/16"], ["10.2.0.0/16"], ["10.3.0.0/16"]),
+    ],
+)
+def test_routes_are_added_to_those_below_where_that_is_wanted(append, user, group, expected):
+    def layer(routes):
+        return {} if routes is None else {"network": {"routes": tuple(map(ip_network, routes))}}
+
+    base = replace(BASE, network=NetworkSettings(routes=(ip_network("10.1.0.0/16"),), append_routes=append))
+    layers = [("user", layer(user)), ("group", layer(group))]
+    assert list(map(str, apply_overrides(base, layers).network.routes)) == expected
+    assert apply_overrides(apply_overrides(base, layers[1:]), layers[:1]).network.routes == tuple(
+        map(ip_network, expected)
+    )
+    assert apply_overrides(base, [("user", {"network": {"append_routes": True}})]).network.routes == base.network.routes
 
 
 @given(LAYER, LAYER)
