@@ -21,7 +21,6 @@ from ocsentry.cli.commands import (
     imports,
     network,
     ocserv_tools,
-    rules,
     service,
     sessions,
     settings,
@@ -30,6 +29,7 @@ from ocsentry.cli.commands import (
     users,
     webhooks,
 )
+from ocsentry.cli.commands.policy import rules
 from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, command, run
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import typer
 
-from ocsentry.cli.commands.rule_exchange import put_rule_file
+from ocsentry.cli.commands.policy.rule_exchange import put_rule_file
 from ocsentry.cli.completion import complete_feeds
 from ocsentry.cli.durations import format_duration, parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, count

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ocsentry.api_client.client import ClientError
-from ocsentry.cli.commands.rules import explain
+from ocsentry.cli.commands.policy.rules import explain
 
 BLOCK = "0197f0aa-0000-7000-8000-000000000001"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocsentry.cli.commands import rule_changes, rule_exchange, rule_versions
+from ocsentry.cli.commands.policy import rule_changes, rule_exchange, rule_versions
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 from ocsentry.cli.tables import clean, render_table
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ocsentry.cli.commands.rule_versions import apply, diff, read_document, render_changes, rollback
+from ocsentry.cli.commands.policy.rule_versions import apply, diff, read_document, render_changes, rollback
 from ocsentry.cli.invocation import CommandError
 
 ANSWER = {"version": 7, "rules": 3, "sessions_cut": 1, "confirm_by": None}
