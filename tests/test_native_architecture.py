@@ -36,7 +36,7 @@ TREES = (
     Tree(
         "vpn_frontend/native",
         (
-            ("packet", "queues"),
+            ("packet", "queues", "signing"),
             ("runtime",),
             ("limits",),
             ("tls",),

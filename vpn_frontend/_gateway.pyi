@@ -23,6 +23,7 @@ class Pointer: ...  # void *
 class GatewayPointer: ...  # gw *
 class RestrictionPointer: ...  # gw_restriction *
 class BudgetPointer: ...  # gw_budget *
+class SignerPointer: ...  # gw_signer *
 class RangesPointer: ...  # struct gw_address_range[]
 class PortsPointer: ...  # struct gw_port_range[]
 class RestrictionConfigStruct: ...
@@ -160,6 +161,7 @@ class _Lib:
     GW_RESTRICTION_PORTS_MAX: int
     GW_PROXIES_MAX: int
     GW_IROUTES_MAX: int
+    GW_SIGNER_KEY_MAX: int
     # enum gw_revocation_check
     GW_REVOCATION_OFF: int
     GW_REVOCATION_LEAF: int
@@ -193,6 +195,7 @@ class _Lib:
     GW_DTLS_DOWN: int
     GW_SESSION_ALIVE: int
     GW_TUN_DOWN: int
+    GW_SIGNER_DOWN: int
     GW_QUOTA_EXCEEDED: int
     GW_PROXY_REFUSED: int
     # enum gw_cause
@@ -214,6 +217,23 @@ class _Lib:
     def gw_add_listener(self, g: GatewayPointer, worker: int, fd: int, /) -> int: ...
     def gw_set_tun(self, g: GatewayPointer, worker: int, fd: int, /) -> int: ...
     def gw_add_udp(self, g: GatewayPointer, worker: int, fd: int, /) -> int: ...
+    def gw_set_signer(self, g: GatewayPointer, worker: int, fd: int, /) -> int: ...
+    def gw_signing_delay(self, g: GatewayPointer, /) -> int: ...
+    def gw_signer_new(self) -> SignerPointer: ...
+    def gw_signer_free(self, signer: SignerPointer, /) -> None: ...
+    def gw_signer_add(
+        self,
+        signer: SignerPointer,
+        key: int,
+        key_type: int,
+        der: bytes,
+        size: int,
+        error: Text,
+        error_size: int,
+        /,
+    ) -> int: ...
+    def gw_signer_forget(self, signer: SignerPointer, before: int, /) -> None: ...
+    def gw_signer_serve(self, signer: SignerPointer, fd: int, /) -> int: ...
     def gw_start(self, g: GatewayPointer, error: Text, error_size: int, /) -> int: ...
     def gw_stop_accepting(self, g: GatewayPointer, /) -> None: ...
     def gw_close(self, g: GatewayPointer, /) -> None: ...

@@ -44,9 +44,11 @@ from vpn_frontend.gateway.interface import (
     SessionAlive,
     SessionClosed,
     SessionIdle,
+    SignerDown,
     TlsHost,
     TunDown,
 )
+from vpn_frontend.gateway.signing_keys import KeyGenerations
 from vpn_frontend.gateway.tls_hosts import LoadedHosts, load_hosts, refresh_hosts
 from vpn_frontend.ports import AccountingGate, EventSink, SessionHooks, SessionJournal, UserDirectory, VpnEvent
 from vpn_frontend.protocol.camouflage import Camouflage
@@ -65,12 +67,14 @@ if TYPE_CHECKING:
     from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.gateway.server_certificate import FileReader
+    from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
+    from vpn_frontend.gateway.signing_keys import SigningProcess
     from vpn_frontend.ports import ClientRoutes, RemoteLogin, SettingsFiles, UserRecord
     from vpn_frontend.protocol.browser_pages import BrowserPages
     from vpn_frontend.sessions.live_sessions import LiveSessions
     from vpn_frontend.settings import AuthSettings, LoginRules, VpnSettings
 
+SIGNING_DELAY = 2.0  # seconds without an answer that make the server not ready
 HANDSHAKE_TIMEOUT = 10.0  # seconds; a phone on a bad network takes 3
 SPARE_SESSIONS = 256  # closing while others open
 EVENTS_PER_RELEASE = 32  # events whose commands the workers get together: few wake-ups, some milliseconds of delay
@@ -98,6 +102,7 @@ class VpnServer:
         open_gateway: OpenGateway | None = None,
         descriptors: GatewayDescriptors | None = None,
         read_file: FileReader | None = None,
+        signing: SigningProcess | None = None,
         worker_filter: bytes = b"",
         resolver: SettingsResolver | None = None,
         accounting: AccountingGate | None = None,
@@ -109,9 +114,10 @@ class VpnServer:
 
         ``open_gateway`` defaults to the native gateway. A process that has given its privileges up passes
         ``descriptors``, which belong to this from ``start`` on, and ``read_file`` for certificate and key. Without them
-        both are opened here. ``worker_filter`` is a seccomp program for the gateway's threads. ``resolver`` knows the
-        groups that are not of the configuration. ``accounting`` may refuse new sessions. ``hooks`` are told
-        of sessions. ``settings_files`` are read at each login. ``client_routes`` are the kernel's.
+        both are opened here. ``signing`` has the private keys, if ``descriptors`` lead to it. ``worker_filter`` is a
+        seccomp program for the gateway's threads. ``resolver`` knows the groups that are not of the configuration.
+        ``accounting`` may refuse new sessions. ``hooks`` are told of sessions. ``settings_files`` are read at a login.
+        ``client_routes`` are the kernel's.
         """
         self._settings = restrict_to_fips(settings) if settings.fips else settings
         self._engine = engine
@@ -123,6 +129,7 @@ class VpnServer:
         self._open_gateway = open_gateway
         self._descriptors = descriptors
         self._read_file = read_file
+        self._keys = None if signing is None else KeyGenerations(signing)
         self._worker_filter = worker_filter
         self._resolver = resolver or SettingsResolver(settings)
         self._accounting = accounting
@@ -132,6 +139,7 @@ class VpnServer:
         self._client_routes = client_routes
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
+        self._signer_lost = False
         self.tun_lost = asyncio.Event()  # set when the TUN device was deleted: the server has to be started again
 
     async def start(self) -> None:
@@ -139,6 +147,7 @@ class VpnServer:
         await self._journal.close_orphans()
         self._tls = self._load_tls()
         self._gateway = await self._make_gateway()
+        self._use_keys()
         self._recorder = SessionRecorder(self._journal, self._events)
         self._table = SessionTable(
             self._settings,
@@ -195,6 +204,7 @@ class VpnServer:
         tls = self._load_tls()
         self._gateway.set_hosts(tls)
         self._tls = tls
+        self._use_keys()
         self._renew_portals()
 
     def stats(self) -> dict[str, int]:
@@ -273,7 +283,17 @@ class VpnServer:
 
     def _load_tls(self) -> tuple[TlsHost, ...]:
         """Raises ``CertificateError``."""
-        return self._report_loaded(load_hosts(self._settings, self._read_file))
+        load = None if self._keys is None else self._keys.begin()
+        return self._report_loaded(load_hosts(self._settings, self._read_file, load))
+
+    def _use_keys(self) -> None:
+        """New handshakes use the present keys. Those of before are forgotten, or kept if that fails."""
+        if self._keys is None:
+            return
+        try:
+            self._keys.commit()
+        except OSError as error:
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="forgetting old private keys", error=str(error))
 
     def _report_loaded(self, loaded: LoadedHosts) -> tuple[TlsHost, ...]:
         """Clients that will be refused and responses that are not sent are told to the operator, once."""
@@ -301,6 +321,7 @@ class VpnServer:
             GatewayConfig(
                 listeners=given.listeners,
                 tuns=given.tuns,
+                signers=given.signers,
                 hosts=self._tls,
                 ciphers=settings.ciphers,
                 proxies=settings.proxy_from,
@@ -372,6 +393,8 @@ class VpnServer:
                 self._table.changes.quota_exceeded(event.session, now)
             case TunDown():
                 self._handle_tun_down()
+            case SignerDown():
+                self._handle_signer_down()
             case ChannelUp():
                 self._pre_tunnel.changes.notify()  # the table has known since it attached the connection
 
@@ -382,6 +405,23 @@ class VpnServer:
         self._events.emit(VpnEvent.TUN_LOST, device=self._settings.network.device)
         self._gateway.stop_accepting()
         self.tun_lost.set()
+
+    def _handle_signer_down(self) -> None:
+        """Tunnels go on. Each worker reports it; the first report counts."""
+        if not self._signer_lost:
+            self._signer_lost = True
+            self._events.emit(VpnEvent.SIGNER_LOST)
+
+    def find_signing_problem(self) -> str | None:
+        """Why TLS handshakes fail or wait. ``None``: they get their signatures."""
+        if self._signer_lost:
+            return "it is gone; no new client can connect until the server is restarted"
+        delay = self._gateway.signing_delay()
+        return f"it has not answered for {delay:.0f} s; no new client can connect" if delay > SIGNING_DELAY else None
+
+    def certificates(self) -> tuple[ServerCertificate, ...]:
+        """Those in use, the server's own first."""
+        return tuple(certificate for host in self._tls for certificate in host.certificates)
 
     async def _run_timers(self) -> None:
         checkpoint_at = time.monotonic() + CHECKPOINT_INTERVAL

@@ -287,6 +287,11 @@ class ProcessSection(Section):
     landlock: Switch = _field(
         True, "Only the files of the configuration can be read after the start, and only the server's own written."
     )
+    key_isolation: Literal["on", "off"] = _field(
+        "off",
+        "A process of its own has the private keys of the VPN's certificates and signs for the server. `off`: the "
+        "server has them.",
+    )
 
 
 def _refuse_overlap(network: NetworkSection, layers: Mapping[str, Mapping[str, Any]]) -> None:

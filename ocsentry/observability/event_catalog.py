@@ -202,6 +202,10 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
         "info", "A connection without a tunnel was closed for its content, slowness or number: `reason`."
     ),
     VpnEvent.TUN_LOST: CatalogEntry("error", "The TUN device was deleted. The server ends, to be started again."),
+    VpnEvent.SIGNER_LOST: CatalogEntry(
+        "error",
+        "The signing process is gone. Tunnels go on, but no new client can connect: restart the server.",
+    ),
     VpnEvent.RADIUS_SERVER_DEAD: CatalogEntry(
         "error", "A RADIUS server gave no answer; others are asked meanwhile: `purpose`, `error`."
     ),

@@ -45,6 +45,7 @@ def find_remarks(config: LoadedConfig, *, has_unit_user: bool = False) -> Iterat
     if identity is None and os.geteuid() == 0 and not has_unit_user:
         yield Remark(False, "the server stays root", 'useradd --system ocsentry, then process.user = "ocsentry"')
     yield from _seccomp(process.seccomp)
+    yield from _keys(config)
     if not process.landlock:
         yield Remark(False, "process.landlock is off: every file that the user reads is within reach", "set it to true")
     else:
@@ -59,6 +60,14 @@ def _user_command(name: str) -> str:
     except KeyError:
         return f"useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin {shlex.quote(name)}"
     return ""
+
+
+def _keys(config: LoadedConfig) -> Iterator[Remark]:
+    """With isolation: what undoes it."""
+    admin, isolated = config.values.admin, config.values.process.key_isolation == "on"
+    if isolated and admin.private_key in {files.private_key for files in config.vpn.every_certificate()}:
+        detail = "admin.private_key is a key of the VPN, so process.key_isolation keeps it out of no process"
+        yield Remark(False, detail, "give the API a certificate of its own")
 
 
 def _seccomp(mode: str) -> Iterator[Remark]:

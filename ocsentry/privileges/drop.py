@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ocsentry.privileges.reach import Reach
 
 NO_FILTERS = "system calls (the kernel has no seccomp filters)"
+STATUS, STATUS_SIZE = "/proc/thread-self/status", 16_384
 ALL_SCOPES = landlock.Scope.ABSTRACT_SOCKET | landlock.Scope.SIGNAL
 
 
@@ -52,6 +53,14 @@ def drop(wanted: Restrictions) -> Dropped:
     """Apply ``wanted`` to this process. Raises ``PrivilegeError``; the process must end then."""
     _require_one_thread()
     linux.set_arena_limit()
+    status = os.open(STATUS, os.O_RDONLY | os.O_CLOEXEC)  # before files are out of reach
+    try:
+        return _drop(wanted, status)
+    finally:
+        os.close(status)
+
+
+def _drop(wanted: Restrictions, status: int) -> Dropped:
     missing: list[str] = []
     try:
         if not capabilities.drop_bounding_set(wanted.capabilities):
@@ -76,7 +85,7 @@ def drop(wanted: Restrictions) -> Dropped:
         filters.load(wanted.program)
     elif wanted.program is not None:
         missing.append(NO_FILTERS)
-    _verify(wanted, filtered=filtered)
+    _verify(wanted, status, filtered=filtered)
     return Dropped(os.geteuid(), filtered, version, tuple(missing))
 
 
@@ -101,10 +110,10 @@ def _require_one_thread() -> None:
         raise PrivilegeError(f"process: {threads} threads run before the privileges are dropped")
 
 
-def _verify(wanted: Restrictions, *, filtered: bool) -> None:
-    """Compare what was asked for with what the kernel says of this thread."""
-    status = Path("/proc/thread-self/status")
-    found = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+def _verify(wanted: Restrictions, status: int, *, filtered: bool) -> None:
+    """Compare what was asked for with what the kernel says of this thread in ``status``, when it is read."""
+    text = os.read(status, STATUS_SIZE).decode(errors="replace")
+    found = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
     mask = sum(1 << number for number in wanted.capabilities)
     problems = [f"{name} is {found[name]}" for name in ("CapPrm", "CapEff") if int(found[name], 16) & ~mask]
     problems += [f"{name} is {found[name]}" for name in ("CapInh", "CapAmb") if int(found[name], 16)]

@@ -39,9 +39,15 @@ class Role(Enum):
     MAIN = "main"  # the event loop and Python's pools
     WORKER = "worker"  # the native gateway's threads; loaded on top of MAIN
     HELPER = "helper"
+    SIGNER = "signer"  # the process with the private keys
 
 
-_CALLS = {Role.MAIN: syscalls.MAIN, Role.WORKER: syscalls.WORKER, Role.HELPER: syscalls.HELPER}
+_CALLS = {
+    Role.MAIN: syscalls.MAIN,
+    Role.WORKER: syscalls.WORKER,
+    Role.HELPER: syscalls.HELPER,
+    Role.SIGNER: syscalls.SIGNER,
+}
 
 
 def build(role: Role, mode: str) -> bytes:
@@ -99,7 +105,7 @@ def _allow_with_conditions(program: SyscallFilter, role: Role, pid: int) -> None
 
     # Memory is writable or executable, never both, and is never made executable later.
     allow("mmap", Arg(2, MASKED_EQ, PROT_EXEC, 0))
-    if role is not Role.WORKER:
+    if role in {Role.MAIN, Role.HELPER}:
         allow("mmap", Arg(2, MASKED_EQ, PROT_WRITE, 0))
     allow("mprotect", Arg(2, MASKED_EQ, PROT_EXEC, 0))
     allow("tgkill", Arg(0, EQ, pid))  # abort()
@@ -107,6 +113,10 @@ def _allow_with_conditions(program: SyscallFilter, role: Role, pid: int) -> None
         allow("prctl", Arg(0, EQ, option))
     allow("prlimit64", Arg(0, EQ, 0), Arg(2, EQ, 0))  # reads a limit
     allow("getrlimit")
+    if role in {Role.MAIN, Role.SIGNER}:  # threads
+        allow("clone", Arg(0, MASKED_EQ, CLONE_THREAD_BITS | CLONE_NAMESPACES, CLONE_THREAD_BITS))
+    if role is Role.SIGNER:
+        return
     if role is Role.WORKER:
         allow("fcntl", Arg(1, EQ, 1))  # F_GETFD, F_GETFL, F_SETFL
         allow("fcntl", Arg(1, EQ, 3))
@@ -116,7 +126,6 @@ def _allow_with_conditions(program: SyscallFilter, role: Role, pid: int) -> None
         allow("ioctl", Arg(1, EQ, request))
     _allow_sockets(role, allow)
     if role is Role.MAIN:
-        allow("clone", Arg(0, MASKED_EQ, CLONE_THREAD_BITS | CLONE_NAMESPACES, CLONE_THREAD_BITS))
         # A worker's own filter, which only takes away.
         flags = linux.SECCOMP_FILTER_FLAG_SPEC_ALLOW
         allow("seccomp", Arg(0, EQ, linux.SECCOMP_SET_MODE_FILTER), Arg(1, EQ, flags))

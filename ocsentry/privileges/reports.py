@@ -23,7 +23,13 @@ def report_drop(dropped: Dropped, process: ProcessSection, log: LineWriter) -> N
         log.write(event, level_of(event), **fields)
 
     mode = process.seccomp if dropped.seccomp else "off"
-    write(LogEvent.PRIVILEGES_DROPPED, user=dropped.user, seccomp=mode, landlock_version=dropped.landlock)
+    write(
+        LogEvent.PRIVILEGES_DROPPED,
+        user=dropped.user,
+        seccomp=mode,
+        landlock_version=dropped.landlock,
+        key_isolation=process.key_isolation,
+    )
     if dropped.user == 0:
         write(LogEvent.RUNNING_AS_ROOT, fix="set process.user to a user of the server's own")
     for restriction in dropped.missing:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from admin_api.server import bind_endpoint
@@ -92,7 +92,7 @@ def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None =
         totp_key = _open_totp_key(config, identity)
         if config.values.policy.kernel == "nftables":
             _open_filter(helper)
-        descriptors = open_through(helper, config.vpn)
+        descriptors = _open_gateway(helper, config)
         listener, tls = _open_api(config)
         reach = reach_of_server(config, lists) if process.landlock else None
         if before_drop is not None:
@@ -140,6 +140,17 @@ def _open_totp_key(config: LoadedConfig, identity: Identity | None) -> bytes | N
         if auth.totp.key_file.exists() or "totp" in config.vpn.method_names():
             raise PrivilegeError(f"auth.totp.key_file: {error}") from error
         return None
+
+
+def _open_gateway(helper: Helper, config: LoadedConfig) -> GatewayDescriptors:
+    opened = open_through(helper, config.vpn)
+    if config.values.process.key_isolation == "off":
+        return opened
+    try:
+        return replace(opened, signers=helper.open_signer(len(opened.tuns)))
+    except OSError as error:
+        opened.close()
+        raise PrivilegeError(f"process.key_isolation: {error.strerror or error}") from error
 
 
 def _open_filter(helper: Helper) -> None:

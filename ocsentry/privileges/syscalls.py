@@ -58,6 +58,10 @@ HELPER = (THREAD | STREAMS | FILES | PROCESS | frozenset(["bind"])) - _names(
     """
 )
 
+SIGNER = THREAD | _names(
+    "read write close fstat recvfrom recvmsg sendto sendmsg geteuid"
+)
+
 FORBIDDEN = _names(
     """
     execve execveat fork vfork ptrace process_vm_readv process_vm_writev process_madvise kcmp

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,24 +22,23 @@ INTERVAL = 60.0  # seconds between two rounds
 
 
 def read_facts(
-    config: LoadedConfig, feeds: FeedRefresher, read_file: Callable[[Path, int], bytes], facts: ServerFacts
+    config: LoadedConfig,
+    feeds: FeedRefresher,
+    read_file: Callable[[Path, int], bytes],
+    vpn_ends: datetime,
+    facts: ServerFacts,
 ) -> None:
-    """Bring ``facts`` up to date. ``read_file`` reads keys and certificates."""
+    """Bring ``facts`` up to date. ``vpn_ends`` is of the VPN's certificate in use, ``read_file`` reads the API's."""
     pools = (config.vpn.network.ipv4_pool, config.vpn.network.ipv6_pool, *config.vpn.more_pools())
     facts.pools = tuple(pool for pool in pools if pool is not None)
-    facts.certificates = dict(_certificates(config, read_file))
+    facts.certificates = {"vpn": vpn_ends, **dict(_api_certificate(config, read_file))}
     facts.feeds = {name: datetime.fromtimestamp(moment, UTC) for name, moment in feeds.downloaded_at().items()}
 
 
-def _certificates(config: LoadedConfig, read_file: Callable[[Path, int], bytes]) -> Iterator[tuple[str, datetime]]:
-    """Yields the use and the end of each certificate that can be read."""
+def _api_certificate(config: LoadedConfig, read_file: Callable[[Path, int], bytes]) -> Iterator[tuple[str, datetime]]:
+    """Yields the use and the end of the certificate, if there is one that can be read."""
     admin = config.values.admin
-    for use, certificate, key in (
-        ("vpn", config.vpn.certificate, config.vpn.private_key),
-        ("admin", admin.certificate, admin.private_key),
-    ):
-        if certificate is not None and key is not None:
-            try:
-                yield use, inspect_pair(certificate, key, read_file).not_after
-            except (OperatorError, OSError):
-                continue  # the readiness check reports it
+    if admin.certificate is None or admin.private_key is None:
+        return
+    with suppress(OperatorError, OSError):  # the next reload reports it
+        yield "admin", inspect_pair(admin.certificate, admin.private_key, read_file).not_after

@@ -35,7 +35,6 @@ from admin_api.time_series import SAMPLE_INTERVAL
 from admin_api.workers import ControlWorker
 from ocsentry.configuration.overrides import apply_overrides
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
-from ocsentry.errors import OperatorError
 from ocsentry.late_sessions import LateSessions
 from ocsentry.login_methods.context import MethodContext
 from ocsentry.login_methods.table import open_methods
@@ -58,7 +57,7 @@ from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.runtime.route_watch import INTERVAL as ROUTE_INTERVAL
 from ocsentry.runtime.route_watch import RouteWatch
 from ocsentry.runtime.webhooks import open_webhooks
-from ocsentry.setup.certificates import expiry_problem, inspect_pair
+from ocsentry.setup.certificates import certificate_facts, expiry_problem
 from ocsentry.user_files.opened import open_user_files
 from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native_core import NativeCore
@@ -74,6 +73,7 @@ if TYPE_CHECKING:
     from ocsentry.observability.log import Log
     from ocsentry.privileges.start import Started
     from sentry_engine.policy.feeds import Refresh
+    from vpn_frontend.gateway.server_certificate import ServerCertificate
 
 WATCH_RETRY = 5.0  # seconds
 CLAIM_INTERVAL = 5.0  # seconds between two looks at the claim of the database
@@ -279,6 +279,7 @@ class Server:
             events=self._events,
             descriptors=self._started.descriptors,
             read_file=self._started.helper.read_key,
+            signing=self._started.helper if self._started.descriptors.signers else None,
             worker_filter=self._started.worker_filter or b"",
             resolver=self._settings,
             accounting=accounting,
@@ -306,6 +307,7 @@ class Server:
                 "certificate": self._check_certificate,
                 "watcher of the rule files": self._check_watcher,
                 "helper process": self._helper_watch.check,
+                "signing process": self._check_signing,
                 "TUN device": self._check_tun,
                 "routes to clients": self._routes.check,
                 "workers": self._check_workers,
@@ -364,24 +366,21 @@ class Server:
 
     async def _read_facts(self) -> None:
         read = self._started.helper.read_key
-        await self._control.run(metric_facts.read_facts, self._config, self._feed_refresher, read, self._facts)
+        own = self._vpn.certificates()[0].expires_at
+        await self._control.run(metric_facts.read_facts, self._config, self._feed_refresher, read, own, self._facts)
 
     async def _emit_decisions(self) -> None:
         self._decision_events.emit_new(time.monotonic())
 
     async def _check_certificate(self) -> str | None:
-        vpn = self._config.vpn
-        try:
-            facts = await asyncio.to_thread(
-                inspect_pair,
-                vpn.certificate,
-                vpn.private_key,
-                self._started.helper.read_key,
-                vpn.private_key_password_file,
-            )
-        except OperatorError as error:
-            return str(error)
-        return expiry_problem(facts, SYSTEM_CLOCK.wall())
+        """The certificates in use. Files are read by a reload alone, so no helper that hangs delays this."""
+        return next(filter(None, map(self._expiry_problem, self._vpn.certificates())), None)
+
+    def _expiry_problem(self, certificate: ServerCertificate) -> str | None:
+        return expiry_problem(certificate_facts(certificate), SYSTEM_CLOCK.wall())
+
+    async def _check_signing(self) -> str | None:
+        return self._vpn.find_signing_problem()
 
     async def wait_for_failure(self) -> str:
         """Waits until the server can serve no more. Returns why, for the operator."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from vpn_frontend.gateway.server_certificate import FileReader
+    from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
 
 VALID_FOR = timedelta(days=825)  # the longest lifetime that strict clients accept
 CLOCK_SKEW = timedelta(hours=1)  # valid for a client whose clock is behind
@@ -91,6 +91,10 @@ def inspect_pair(
         pair = load_certificate(certificate, private_key, read, password_file)
     except CertificateError as error:
         raise CertificatePairError(str(error)) from error
+    return certificate_facts(pair)
+
+
+def certificate_facts(pair: ServerCertificate) -> CertificateFacts:
     return _facts(x509.load_pem_x509_certificates(pair.chain)[0])
 
 

@@ -42,10 +42,13 @@ class GatewayDescriptors:
     listeners: Rows
     datagrams: Rows
     tuns: tuple[int, ...] = ()
+    signers: tuple[int, ...] = ()  # sockets to the signing process; empty: the server has the keys
     shortage: str | None = None  # the limit of descriptors is too low for the clients that the settings allow
 
     def close(self) -> None:
-        sockets.close_all([*(one for row in (*self.listeners, *self.datagrams) for one in row), *self.tuns])
+        sockets.close_all(
+            [*(one for row in (*self.listeners, *self.datagrams) for one in row), *self.tuns, *self.signers]
+        )
 
 
 def worker_count(settings: VpnSettings) -> int:

@@ -153,6 +153,11 @@ class TunDown:
 
 
 @dataclass(frozen=True, slots=True)
+class SignerDown:
+    """A worker lost the signing process. Handshakes that need a signature fail from now on."""
+
+
+@dataclass(frozen=True, slots=True)
 class QuotaExceeded:
     """A packet of the session was dropped since a quota is used up. Reported once until the quota is set again."""
 
@@ -179,6 +184,7 @@ GatewayEvent = (
     | DtlsUp
     | DtlsDown
     | TunDown
+    | SignerDown
     | QuotaExceeded
     | ProxyRefused
 )
@@ -312,6 +318,9 @@ class GatewayConfig:
     ipv4_pool: IPv4Network | None = None  # packets of clients to its broadcast address are dropped
     proxies: tuple[Network, ...] = ()  # whose connections begin with a PROXY header
     ciphers: tuple[str, ...] = DEFAULT_CIPHERS  # of TLS, wolfSSL's names, by preference
+    signers: tuple[
+        int, ...
+    ] = ()  # sockets to the signing process, one per worker, if certificates have their key there
 
 
 class OpenGateway(Protocol):
@@ -356,6 +365,9 @@ class Gateway(Protocol):
     def counters(self, session: int) -> Counters: ...
 
     def stats(self) -> dict[str, int]: ...
+
+    def signing_delay(self) -> float:
+        """Seconds that the oldest request for a signature has no answer. 0: none waits."""
 
     def turns(self) -> tuple[int, ...]:
         """The turns that each worker's loop has made. Wakes every worker: a later call finds other numbers."""

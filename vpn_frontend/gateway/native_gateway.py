@@ -36,6 +36,7 @@ from vpn_frontend.gateway.interface import (
     SessionAlive,
     SessionClosed,
     SessionIdle,
+    SignerDown,
     TunDown,
     TunnelParameters,
 )
@@ -95,6 +96,7 @@ class _OwnedDescriptors:
     def __init__(self, config: GatewayConfig) -> None:
         self._listeners = [(worker, fd) for worker, row in enumerate(config.listeners) for fd in row]
         self._tuns = list(enumerate(config.tuns))
+        self._signers = list(enumerate(config.signers))
         # Reversed, as they are taken from the end: sockets of one endpoint need the same position in each worker.
         self._udp = [(worker, fd) for worker, row in enumerate(config.udp) for fd in row][::-1]
 
@@ -102,6 +104,9 @@ class _OwnedDescriptors:
         while self._tuns:
             _check(lib.gw_set_tun(gateway, *self._tuns[-1]), "TUN queue")
             self._tuns.pop()
+        while self._signers:
+            _check(lib.gw_set_signer(gateway, *self._signers[-1]), "socket to the signing process")
+            self._signers.pop()
         while self._listeners:
             _check(lib.gw_add_listener(gateway, *self._listeners[-1]), "listening socket")
             self._listeners.pop()
@@ -110,7 +115,7 @@ class _OwnedDescriptors:
             self._udp.pop()
 
     def close(self) -> None:
-        for _, descriptor in [*self._tuns, *self._listeners, *self._udp]:
+        for _, descriptor in [*self._tuns, *self._signers, *self._listeners, *self._udp]:
             os.close(descriptor)
 
 
@@ -244,6 +249,9 @@ class NativeGateway:
         lib.gw_stats(self._handle(), values, len(self._stat_names))
         return dict(zip(self._stat_names, values, strict=True))
 
+    def signing_delay(self) -> float:
+        return lib.gw_signing_delay(self._handle()) / 1000
+
     def turns(self) -> tuple[int, ...]:
         turns = ffi.new("uint64_t[]", MAX_WORKERS)
         return tuple(turns[worker] for worker in range(lib.gw_turns(self._handle(), turns, MAX_WORKERS)))
@@ -345,6 +353,7 @@ _READERS: dict[int, Callable[[EventStruct, bytes], GatewayEvent]] = {
     lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),
     lib.GW_SESSION_ALIVE: lambda event, _: SessionAlive(event.session),
     lib.GW_TUN_DOWN: lambda *_: TunDown(),
+    lib.GW_SIGNER_DOWN: lambda *_: SignerDown(),
     lib.GW_PROXY_REFUSED: lambda event, why: ProxyRefused(unpack_address(bytes(event.peer)), why.decode()),
     lib.GW_QUOTA_EXCEEDED: lambda event, _: QuotaExceeded(event.session),
     lib.GW_SESSION_CLOSED: lambda event, _: SessionClosed(event.session, _counters(event.counters)),

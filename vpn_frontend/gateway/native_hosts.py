@@ -35,6 +35,7 @@ def _certificate(certificate: ServerCertificate) -> dict[str, int | Bytes]:
     return {
         **_buffers(chain=certificate.chain, key=certificate.key, ocsp=certificate.ocsp),
         "key_type": int(certificate.key_type),
+        "signer_key": certificate.signer_key,
     }
 
 

@@ -46,7 +46,10 @@ CURVES = {"secp256r1": KeyType.P256, "secp384r1": KeyType.P384, "secp521r1": Key
 
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
-    """``chain`` and ``key`` are PEM. ``sha1`` (hex, upper case) is compared by AnyConnect and protects nothing."""
+    """``chain`` and ``key`` are PEM; the key is empty if the signing process has it.
+
+    ``sha1`` (hex, upper case) is compared by AnyConnect and protects nothing.
+    """
 
     chain: bytes
     key: bytes = field(repr=False)
@@ -54,6 +57,7 @@ class ServerCertificate:
     sha1: str
     expires_at: datetime
     ocsp: bytes = b""  # a response in DER that is stapled; empty: none
+    signer_key: int = 0  # id of the key in the signing process; 0: ``key`` has it
 
 
 def load_certificate(
@@ -64,7 +68,16 @@ def load_certificate(
     Both may be one PKCS #12 file. ``password_file``: its first line opens that, or the key.
     """
     chain, key = (read_file(path, read) for path in (chain_file, key_file))
-    password = None if password_file is None else read_file(password_file, read).splitlines()[:1]
+    return parse_files(
+        chain, key, chain_file, key_file, None if password_file is None else read_file(password_file, read)
+    )
+
+
+def parse_files(
+    chain: bytes, key: bytes, chain_file: Path | str, key_file: Path | str, password_lines: bytes | None = None
+) -> ServerCertificate:
+    """As ``load_certificate``, of contents."""
+    password = None if password_lines is None else password_lines.splitlines()[:1]
     try:
         if chain_file == key_file and is_pkcs12(chain):
             chain, key = open_pkcs12(chain, password[0] if password else None)

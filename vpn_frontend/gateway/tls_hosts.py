@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -14,12 +15,14 @@ from vpn_frontend.gateway.ocsp_response import ResponseError, check_response
 from vpn_frontend.gateway.server_certificate import CertificateError, load_certificate, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from vpn_frontend.gateway.interface import ClientAuthorities
     from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
     from vpn_frontend.settings import AuthSettings, CertificateFiles, VpnSettings
+
+    LoadCertificate = Callable[[CertificateFiles], ServerCertificate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,17 @@ class LoadedHosts:
     unstapled: tuple[str, ...] = ()
 
 
-def load_hosts(settings: VpnSettings, read: FileReader | None = None) -> LoadedHosts:
-    """Read the files, through ``read`` if the process may not itself. Raises ``CertificateError``."""
-    own = _load_certificates(settings.own_certificates(), read)
+def load_hosts(
+    settings: VpnSettings, read: FileReader | None = None, load: LoadCertificate | None = None
+) -> LoadedHosts:
+    """Read the files, through ``read`` if the process may not itself. Raises ``CertificateError``.
+
+    ``load`` gives certificates whose keys another process has.
+    """
+    load = load or partial(_load_certificate, read)
+    own = tuple(map(load, settings.own_certificates()))
     hosts = [TlsHost(own)]
-    hosts += [TlsHost(_load_certificates(host.certificates, read) or own, name=host.name) for host in settings.hosts]
+    hosts += [TlsHost(tuple(map(load, host.certificates)) or own, name=host.name) for host in settings.hosts]
     return refresh_hosts(settings, hosts, read)
 
 
@@ -64,8 +73,8 @@ def refresh_hosts(
     return LoadedHosts(fresh, tuple(dict.fromkeys(warnings)), tuple(dict.fromkeys(unstapled)))
 
 
-def _load_certificates(files: Iterable[CertificateFiles], read: FileReader | None) -> tuple[ServerCertificate, ...]:
-    return tuple(load_certificate(one.certificate, one.private_key, read, one.password_file) for one in files)
+def _load_certificate(read: FileReader | None, files: CertificateFiles) -> ServerCertificate:
+    return load_certificate(files.certificate, files.private_key, read, files.password_file)
 
 
 def _staple(

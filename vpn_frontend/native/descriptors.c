@@ -73,6 +73,23 @@ int gw_set_tun(gw *g, uint32_t worker_index, int fd)
     return status;
 }
 
+int gw_set_signer(gw *g, uint32_t worker_index, int fd)
+{
+    struct gw_worker *worker;
+    int status;
+
+    if (g->running || worker_index >= g->config.workers)
+        return -EINVAL;
+    worker = g->workers[worker_index];
+    if (worker->signer.fd >= 0)
+        return -EEXIST;
+    worker->signer_pollable = (struct gw_pollable){ GW_POLL_SIGNER, fd };
+    status = gw_worker_watch(worker, &worker->signer_pollable, EPOLLIN);
+    if (!status)
+        worker->signer.fd = fd;
+    return status;
+}
+
 int gw_add_udp(gw *g, uint32_t worker, int fd)
 {
     int status;

@@ -22,6 +22,7 @@
 typedef struct gw gw;
 typedef struct gw_restriction gw_restriction;
 typedef struct gw_budget gw_budget;
+typedef struct gw_signer gw_signer;
 
 enum gw_limit {
     GW_WORKERS_MAX = 64,
@@ -40,6 +41,7 @@ enum gw_limit {
     GW_RESTRICTION_PORTS_MAX = 256,
     GW_PROXIES_MAX = 1024,
     GW_IROUTES_MAX = 4096,          /* networks behind clients, of all sessions */
+    GW_SIGNER_KEY_MAX = 16384,      /* bytes of a private key, DER */
 };
 
 /* Addresses from `first` to `last`, both included. IPv4 in mapped form. */
@@ -83,6 +85,7 @@ struct gw_certificate {
     const uint8_t *key;    size_t key_size;
     const uint8_t *ocsp;   size_t ocsp_size;    /* 0: none */
     uint32_t key_type;              /* enum gw_key_type */
+    uint64_t signer_key;            /* id of the private key in the signing process, then `key` is empty; 0: `key` has it */
 };
 
 /* A virtual host. With `client_ca` clients are asked for a certificate of these CAs; one without any is accepted, and no session
@@ -176,6 +179,7 @@ enum gw_event_kind {
     GW_TUN_DOWN = 11,           /* a worker lost its TUN queue: the device was deleted. Once per worker, and for good */
     GW_PROXY_REFUSED = 13,      /* a proxy's connection was closed: `peer` is the proxy, data why */
     GW_QUOTA_EXCEEDED = 12,     /* a packet of the session was dropped: a quota is used up. Once until it is set again */
+    GW_SIGNER_DOWN = 14,        /* a worker lost the signing process: handshakes fail from now on. Once per worker, and for good */
 };
 
 enum gw_cause {
@@ -218,6 +222,8 @@ int gw_add_listener(gw *g, uint32_t worker, int fd);
 int gw_set_tun(gw *g, uint32_t worker, int fd);
 /* A bound, unconnected UDP socket. Every worker gets one per address, in the same order. */
 int gw_add_udp(gw *g, uint32_t worker, int fd);
+/* A socket (SOCK_SEQPACKET) to the signing process. Needed by workers whose certificates name a signer_key. */
+int gw_set_signer(gw *g, uint32_t worker, int fd);
 int gw_start(gw *g, char *error, size_t error_size);
 void gw_stop_accepting(gw *g);      /* closes the listening sockets; connections live on */
 void gw_close(gw *g);               /* stops and joins the workers, closes every descriptor; sends nothing after it */
@@ -230,6 +236,9 @@ void gw_release(gw *g);
 /* Copies how many turns the loop of each worker has made, and wakes each worker: a later call finds another number, or the
  * worker is stuck. Returns the number of workers. */
 uint32_t gw_turns(gw *g, uint64_t *turns, uint32_t count);
+
+/* Milliseconds that the oldest question to the signing process has no answer, of all workers; 0: none waits. */
+uint64_t gw_signing_delay(gw *g);
 
 int gw_event_fd(gw *g);             /* readable while events wait */
 /* Copies up to `count` events, and their payloads to `data`; returns how many. A payload is at most 16 KiB + 64. */
@@ -284,5 +293,19 @@ const char *gw_fips_problem(void);
 /* The gateway's own counters, in a fixed order: names from gw_stat_name(0) until NULL, and their values. */
 const char *gw_stat_name(uint32_t index);
 void gw_stats(gw *g, uint64_t *values, uint32_t count);
+
+/* The signing process: private keys by id, and a thread per worker in gw_signer_serve. A signer is for one such thread; the other
+ * calls are for another. `error` as above. */
+
+/* NULL: out of memory, or of random numbers. */
+gw_signer *gw_signer_new(void);
+/* Requires that gw_signer_serve has returned. */
+void gw_signer_free(gw_signer *signer);
+/* `der` is a private key of `type` (enum gw_key_type), PKCS #8 or the traditional form; copied. Replaces a key with that id. */
+int gw_signer_add(gw_signer *signer, uint64_t id, uint32_t type, const uint8_t *der, size_t size, char *error, size_t error_size);
+/* Frees the keys whose id is below `before`. */
+void gw_signer_forget(gw_signer *signer, uint64_t before);
+/* Answers requests until the other end of `fd` is closed. Returns 0 or a negative errno. The caller keeps `fd`. */
+int gw_signer_serve(gw_signer *signer, int fd);
 
 #endif

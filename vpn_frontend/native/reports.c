@@ -12,6 +12,19 @@ static const char *const stat_names[] = {
 #undef STAT_NAME
 };
 
+uint64_t gw_signing_delay(gw *g)
+{
+    uint64_t now = gw_clock_now(), longest = 0;
+
+    for (uint32_t i = 0; i < g->config.workers; i++) {
+        uint64_t since = __atomic_load_n(&g->workers[i]->signer.since, __ATOMIC_RELAXED);
+
+        if (since && now > since && now - since > longest)
+            longest = now - since;
+    }
+    return longest / GW_MS;
+}
+
 int gw_event_fd(gw *g)
 {
     return g->events.fd;

@@ -21,7 +21,7 @@ switches="--enable-static --disable-shared --disable-examples --disable-crypttes
  --enable-tls13 --enable-dtls --enable-dtls13 --enable-dtls-mtu --enable-psk
  --enable-intelasm --enable-aesni --enable-sp --enable-sp-asm
  --enable-session-ticket --enable-keying-material --enable-sni --enable-alpn
- --enable-crl --enable-ocsp --enable-ocspstapling=no-multi --enable-curve25519 --enable-ed25519 --enable-mlkem"
+ --enable-crl --enable-ocsp --enable-ocspstapling=no-multi --enable-curve25519 --enable-ed25519 --enable-mlkem --enable-pkcallbacks"
 # STATIC_PSK: the only key exchange GnuTLS-built clients offer for DTLS. EXT_CACHE: resumes the session AnyConnect names.
 # WINDOW_WORDS: a replay window of 2048 records; the default of 64 drops reordered traffic. SECRET_CALLBACK stays undefined.
 # FFDHE_3072: beside ffdhe2048 the only group of RFC 7919 that a handshake can afford. STATIC_RSA: DTLS resumes sessions of such

@@ -23,6 +23,14 @@
 #define EVENTS_PER_TURN 64
 #define TIMER_SLACK 1000ul          /* ns; the default of 50 000 would double the pauses of pacing.h */
 
+static void read_signatures(struct gw_worker *worker)
+{
+    const struct gw_event event = { .kind = GW_SIGNER_DOWN };
+
+    if (!gw_signer_link_read(&worker->signer))
+        gw_event_push(&worker->gateway->events, &event, NULL, false);
+}
+
 static void dispatch(struct gw_worker *worker, struct gw_pollable *pollable, uint32_t events)
 {
     switch (pollable->kind) {
@@ -38,6 +46,9 @@ static void dispatch(struct gw_worker *worker, struct gw_pollable *pollable, uin
     case GW_POLL_CONNECTION:
         gw_connection_ready((struct gw_connection *)pollable, events);
         gw_tun_flush(worker);       /* no other client's packets could merge with these, and the cache still has them */
+        break;
+    case GW_POLL_SIGNER:
+        read_signatures(worker);
         break;
     case GW_POLL_UDP:
         gw_udp_demux_ready(worker, (struct gw_udp_listener *)pollable);

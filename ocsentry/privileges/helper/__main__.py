@@ -27,6 +27,7 @@ from ocsentry.privileges.helper.verbs import VERBS
 from ocsentry.privileges.landlock import Port
 from ocsentry.privileges.packet_filter.verbs import PacketFilter
 from ocsentry.privileges.reach import reach_of_helper
+from ocsentry.privileges.signing.verbs import SigningProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ def main() -> None:
     if first is None:
         return
     try:
-        scope, verbs = confine(first[0])
+        scope, verbs = confine(first[0], link)
     except OperatorError as error:
         send_message(link, {"error": str(error)})
         return
@@ -57,7 +58,7 @@ def main() -> None:
     serve(link, scope, verbs)
 
 
-def confine(setup: Document) -> tuple[Scope, Verbs]:
+def confine(setup: Document, link: socket.socket) -> tuple[Scope, Verbs]:
     """Give up what no verb needs. Returns what the verbs may act on, and the verbs. Raises ``PrivilegeError``.
 
     With a configuration file as second argument, the scope comes from that file alone. A service manager has started
@@ -68,6 +69,8 @@ def confine(setup: Document) -> tuple[Scope, Verbs]:
     else:
         scope, seccomp, landlock = Scope.parse(setup["scope"]), setup["seccomp"], setup["landlock"]
     verbs = {**VERBS, **(PacketFilter(scope).verbs() if scope.packet_filter else {})}
+    if scope.private_files:
+        verbs |= SigningProcess.start(seccomp, landlock=landlock, inherited=[link]).verbs()
     program = None if seccomp == "off" else build(Role.HELPER, seccomp)
     reach = reach_of_helper(scope.files.values(), [TUN]) if landlock else None
     drop(Restrictions(None, program, reach, KEPT, Port.CONNECT))

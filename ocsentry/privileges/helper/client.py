@@ -11,10 +11,12 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.helper.protocol import ProtocolError, receive_message, send_message
+from vpn_frontend.gateway.server_certificate import CertificateError, KeyType, ServerCertificate
 from vpn_frontend.gateway.sockets import ListenError
 from vpn_frontend.gateway.tun import TunError
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from ocsentry.privileges.helper.protocol import Document
     from ocsentry.privileges.helper.scope import Scope
     from vpn_frontend.gateway.descriptors import Rows
-    from vpn_frontend.settings import Endpoint
+    from vpn_frontend.settings import CertificateFiles, Endpoint
 
 START_DEADLINE = 30.0  # seconds: an interpreter on a busy machine
 DEADLINE = 10.0  # seconds for an answer
@@ -45,6 +47,7 @@ class Helper:
         """Owns ``link`` and ``process``; a helper that the service manager started has no ``process`` here."""
         self._scope = scope
         self._keys = {path: key for key, path in scope.files.items()}
+        self._private = {scope.files[key]: key for key in scope.private_files}
         self._lock = threading.Lock()
         self._last_id = 0
         self._link = link
@@ -101,6 +104,35 @@ class Helper:
         _, descriptors = self._ask({"verb": "read_key", "file": self._keys.get(path, "")}, 1)
         with os.fdopen(descriptors[0], "rb") as file:
             return file.read(limit)
+
+    def open_signer(self, workers: int) -> tuple[int, ...]:
+        """Sockets to the signing process, one per worker; the caller owns them. Raises ``OSError``."""
+        return self._ask({"verb": "open_signer", "count": workers}, workers)[1]
+
+    def load_key(self, files: CertificateFiles, number: int) -> ServerCertificate:
+        """As ``SigningProcess`` of the VPN, as is the next."""
+        message: Document = {"verb": "load_key", "number": number, "certificate": self._keys.get(files.certificate, "")}
+        message["private_key"] = self._private.get(files.private_key, "")
+        if files.password_file is not None:
+            message["password_file"] = self._private.get(files.password_file, "")
+        try:
+            answer, _ = self._ask(message, 0)
+        except OSError as error:
+            text = error.strerror or str(error)
+            raise CertificateError(
+                text if str(files.private_key.parent) in text else f"{files.private_key}: {text}"
+            ) from error
+        return ServerCertificate(
+            answer["chain"].encode("latin-1"),
+            b"",
+            KeyType(answer["key_type"]),
+            answer["sha1"],
+            datetime.fromtimestamp(answer["expires_at"], UTC),
+            signer_key=number,
+        )
+
+    def forget_keys(self, before: int) -> None:
+        self._ask({"verb": "forget_keys", "before": before}, 0)
 
     def bind_listeners(self, endpoints: Iterable[Endpoint], workers: int) -> Rows:
         """As ``sockets.bind_listeners``. Raises ``ListenError``."""

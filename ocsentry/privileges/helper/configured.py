@@ -27,7 +27,14 @@ def scope_of(config: LoadedConfig) -> Scope:
         datagrams=tuple(map(str, vpn.dtls_listen or vpn.listen)) if vpn.dtls else (),
         packet_filter=policy.kernel == "nftables",
         never_block=policy.never_block,
+        private_files=_private_files(config) if config.values.process.key_isolation == "on" else (),
     )
+
+
+def _private_files(config: LoadedConfig) -> tuple[str, ...]:
+    """The private keys of TLS and their passwords, by their keys."""
+    endings = ("private_key", "password_file", "private_key_password_file")
+    return tuple(name for name in _certificate_files(config) if name.rpartition(".")[2] in endings)
 
 
 def _certificate_files(config: LoadedConfig) -> dict[str, Path]:

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
     from ocsentry.privileges.helper.protocol import Document
 
+API_PREFIX = "admin."
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """``files`` are named by configuration key. Routes lead to ``device``, for networks inside ``networks`` only.
 
     ``listeners`` (TCP) and ``datagrams`` (UDP) are the endpoints that may be bound, as text. With ``packet_filter`` new
-    connections to them can be dropped in the kernel, except those from ``never_block``.
+    connections to them can be dropped in the kernel, except those from ``never_block``. ``private_files`` names files
+    that the signing process alone reads; empty: there is no such process.
     """
 
     files: dict[str, Path]
@@ -31,6 +34,16 @@ class Scope:
     datagrams: tuple[str, ...] = ()
     packet_filter: bool = False
     never_block: tuple[IPv4Network | IPv6Network, ...] = ()
+    private_files: tuple[str, ...] = ()
+
+    def is_private(self, name: str) -> bool:
+        """True for a file with a private key that the server is not to read, whichever key names it.
+
+        A key of the API is the server's own: if it is the VPN's too, isolation is of no use.
+        """
+        if name.startswith(API_PREFIX):
+            return False
+        return self.files.get(name) in {self.files[one] for one in self.private_files}
 
     def render(self) -> Document:
         return {
@@ -43,6 +56,7 @@ class Scope:
             "datagrams": self.datagrams,
             "packet_filter": self.packet_filter,
             "never_block": [str(network) for network in self.never_block],
+            "private_files": self.private_files,
         }
 
     @classmethod
@@ -56,4 +70,5 @@ class Scope:
             datagrams=tuple(document["datagrams"]),
             packet_filter=document["packet_filter"],
             never_block=tuple(ip_network(text) for text in document["never_block"]),
+            private_files=tuple(document["private_files"]),
         )

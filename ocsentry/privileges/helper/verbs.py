@@ -3,7 +3,7 @@
 
 A new verb is a function in ``VERBS``: it takes the scope and the message, and returns what is added to the answer and
 the descriptors that go with it. ``OSError`` and ``Refused`` become error answers. Those of the packet filter are in
-``ocsentry.privileges.packet_filter.verbs``.
+``ocsentry.privileges.packet_filter.verbs``, those of the private keys in ``ocsentry.privileges.signing.verbs``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import stat
 from ipaddress import IPv4Network, ip_network
 from typing import TYPE_CHECKING
 
 from pyroute2 import AsyncIPRoute, NetlinkError
 
 from ocsentry.privileges.helper.answer import Answer, Refused
+from ocsentry.privileges.helper.files import open_file
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.host_networks import local_networks
 from vpn_frontend.settings import parse_endpoint
@@ -29,22 +29,16 @@ if TYPE_CHECKING:
     from ocsentry.privileges.helper.scope import Scope
     from vpn_frontend.settings import Network
 
-MAX_FILE = 1024 * 1024  # bytes of a key or a certificate chain
 MAX_QUEUES = 64  # also sockets: one for each worker
 NETLINK_DEADLINE = 5.0  # seconds
 
 
 def read_key(scope: Scope, message: Document) -> Answer:
-    """A descriptor of one certificate or key file of the configuration, by its key: ``file``."""
-    path = scope.files.get(str(message.get("file")))
-    if path is None:
-        raise Refused("the configuration names no such file")
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hold the helper
-    facts = os.fstat(descriptor)
-    if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_FILE:
-        os.close(descriptor)
-        raise Refused(f"{path}: not a file of at most {MAX_FILE} bytes")
-    return Answer({}, (descriptor,))
+    """A descriptor of one file of the configuration, by its key: ``file``. Not of those for the signing process."""
+    name = str(message.get("file"))
+    if scope.is_private(name):
+        raise Refused("the signing process alone reads this file (process.key_isolation)")
+    return Answer({}, (open_file(scope.files.get(name)),))
 
 
 def open_sockets(scope: Scope, message: Document) -> Answer:

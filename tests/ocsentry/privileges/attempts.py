@@ -189,7 +189,7 @@ def main():
     if mode != "none":
         reach = Reach((*system_paths(), Path(__file__).parents[3]), (Path(folder),), tuple(map(Path, DEVICES)))
         narrower = filters.build(Role.WORKER, mode)
-        own = filters.build(Role.HELPER if role == "helper" else Role.MAIN, mode)
+        own = filters.build({"helper": Role.HELPER, "signer": Role.SIGNER}.get(role, Role.MAIN), mode)
         drop(Restrictions(None, own, reach))
         if role == "worker":
             linux.load_filter(narrower, all_threads=False)

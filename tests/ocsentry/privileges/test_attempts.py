@@ -75,6 +75,12 @@ def test_the_helper_may_still_less(attempt):
     assert found == {name: ["EPERM"] for name in names}
 
 
+def test_the_signing_process_may_least(attempt):
+    names = [*attempts.WORKER, *attempts.HELPER, *attempts.SECCOMP]
+    found = outcomes(attempt("errno", *names, role="signer"))
+    assert found == {name: ["EPERM"] for name in names}
+
+
 @pytest.mark.parametrize("mode", ["errno", "kill"])
 def test_calls_newer_than_the_list_do_not_exist(attempt, mode):
     assert outcomes(attempt(mode, *attempts.NEWER)) == {name: ["ENOSYS"] * 2 for name in attempts.NEWER}

@@ -11,9 +11,10 @@ import pytest
 
 from ocsentry.privileges.helper import verbs
 from ocsentry.privileges.helper.client import Helper, HelperError
+from ocsentry.privileges.helper.files import MAX_FILE
 from ocsentry.privileges.helper.protocol import MAX_MESSAGE, ProtocolError, receive_message, send_message
 from ocsentry.privileges.helper.scope import Scope
-from ocsentry.privileges.helper.verbs import MAX_FILE, Refused, open_sockets, open_tun, read_key, route
+from ocsentry.privileges.helper.verbs import Refused, open_sockets, open_tun, read_key, route
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend.gateway.sockets import ListenError
 from vpn_frontend.gateway.tun import TunDevice

@@ -75,7 +75,11 @@ def served(initialised, namespace):
         Path(top).chmod(0o755)
         folder = Path(top) / "server"
         shutil.copytree(initialised, folder)
-        configure(folder, process={"user": USER, "seccomp": "kill"}, policy={"feed_networks": ["127.0.0.0/8"]})
+        configure(
+            folder,
+            process={"user": USER, "seccomp": "kill", "key_isolation": "on"},
+            policy={"feed_networks": ["127.0.0.0/8"]},
+        )
         own(folder)
         command_line = CommandLine(folder)
         command_line.environment["SSL_CERT_FILE"] = str(folder / "server.crt")

@@ -40,7 +40,7 @@ from vpn_frontend.gateway.interface import (
 )
 from vpn_frontend.gateway.limits import NO_LIMITS
 from vpn_frontend.gateway.native_gateway import open_gateway
-from vpn_frontend.gateway.server_certificate import parse_certificate
+from vpn_frontend.gateway.server_certificate import ServerCertificate, parse_certificate
 from vpn_frontend.gateway.sockets import bind_listeners, start_listening
 from vpn_frontend.settings import Endpoint
 
@@ -134,7 +134,7 @@ def gate(gate_library):
     return Gate(gate_library)
 
 
-def make_certificate(key):
+def make_certificate(key, digest=hashes.SHA256()):  # noqa: B008 - has no state
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "vpn.test")])
     start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     certificate = (
@@ -146,7 +146,7 @@ def make_certificate(key):
         .not_valid_before(start)
         .not_valid_after(start + dt.timedelta(days=36500))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("vpn.test")]), critical=False)
-        .sign(key, hashes.SHA256())
+        .sign(key, digest)
     )
     pem = serialization.Encoding.PEM
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -238,6 +238,10 @@ class Client:
         self.tls.close()
 
 
+def _as_certificate(pair):
+    return pair if isinstance(pair, ServerCertificate) else parse_certificate(*pair)
+
+
 class Bench:
     """A running gateway with the test's ends of its TUN queues."""
 
@@ -262,7 +266,7 @@ class Bench:
             GatewayConfig(
                 listeners=listeners,
                 tuns=tuple(theirs.detach() for _, theirs in ends),
-                hosts=(TlsHost(tuple(parse_certificate(*one) for one in (pair, *more)), clients), *hosts),
+                hosts=(TlsHost(tuple(map(_as_certificate, (pair, *more))), clients), *hosts),
                 gate=gate.address,
                 **limits | options,
             )

@@ -41,7 +41,8 @@ void gw_connection_update_interest(struct gw_connection *connection)
 {
     uint32_t interest = EPOLLRDHUP;
 
-    if (connection->state != GW_CONNECTION_PRE_TUNNEL || connection->undelivered < GW_CREDIT_MAX)
+    if ((connection->state != GW_CONNECTION_PRE_TUNNEL || connection->undelivered < GW_CREDIT_MAX) &&
+        !gw_signature_is_awaited(&connection->signature))
         interest |= EPOLLIN;
     if (connection->out.size)
         interest |= EPOLLOUT;
@@ -254,6 +255,7 @@ void gw_connection_end(struct gw_connection *connection, enum gw_cause cause)
     report_end(connection, connection->state < GW_CONNECTION_CLOSING ? cause : GW_CAUSE_LOCAL);
     connection->state = GW_CONNECTION_DEAD;
     give_slot(connection);
+    gw_signature_clear(&connection->signature);
     gw_sources_remove(connection->worker, &connection->source);
     GW_LIST_REMOVE(connection->worker->connections, connection);
     close(connection->pollable.fd);
@@ -344,6 +346,7 @@ void gw_connection_destroy(struct gw_connection *connection, struct gw_chunk_poo
         close(connection->pollable.fd);
     if (connection->ssl)
         wolfSSL_free(connection->ssl);
+    gw_signature_clear(&connection->signature);
     gw_send_queue_clear(&connection->out, pool);
     gw_tls_hosts_release(connection->hosts);
     free(connection->hello);

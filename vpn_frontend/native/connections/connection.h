@@ -61,11 +61,13 @@ struct gw_connection {
     bool asked;                         /* it sent data that Python has not answered yet */
     uint32_t interest;                  /* epoll events asked for */
     uint32_t undelivered;               /* bytes that Python has not taken, with the cost of their events */
-    struct gw_hello_buffer *hello;      /* owned; the part of a ClientHello that came so far. NULL: none */
+    struct gw_hello_buffer *hello;      /* owned; the part of a ClientHello that came so far, or what came behind it while its
+                                         * signature is awaited. NULL: none */
     struct gw_tls_hosts *hosts;         /* a reference during the handshake */
     uint32_t host;                      /* index in it */
     WOLFSSL *ssl;                       /* owned; NULL before the whole ClientHello */
     struct gw_tls_io io;
+    struct gw_signature signature;      /* of the handshake */
     struct gw_send_queue out;
     const struct gw_connection_callbacks *callbacks;
     void *owner;                        /* NULL: none */

@@ -113,6 +113,8 @@ static const uint8_t *gather_hello(struct gw_connection *connection, size_t *siz
     return buffer->bytes;
 }
 
+static void on_signature(void *owner);
+
 /* Makes the TLS object in the context that the hello chooses. 0 or a negative errno; -EBUSY: a handshake that costs too much. */
 static int on_hello(struct gw_connection *connection, const uint8_t *record, size_t size)
 {
@@ -132,7 +134,10 @@ static int on_hello(struct gw_connection *connection, const uint8_t *record, siz
     memcpy(connection->server_name, hello.server_name, sizeof(hello.server_name));
     connection->host = gw_tls_hosts_find(connection->hosts, hello.server_name);
     context = gw_tls_hosts_choose(connection->hosts, connection->host, &hello);
-    connection->ssl = gw_tls_new(context, &connection->io);
+    connection->signature.link = &connection->worker->signer;
+    connection->signature.on_answer = on_signature;
+    connection->signature.owner = connection;
+    connection->ssl = gw_tls_new(context, &connection->io, &connection->signature);
     return connection->ssl ? 0 : -ENOMEM;
 }
 
@@ -164,9 +169,30 @@ static void advance_handshake(struct gw_connection *connection)
         gw_connection_end(connection, GW_CAUSE_PEER_CLOSED);
         break;
     case GW_TLS_BROKEN:
-        gw_connection_end(connection, GW_CAUSE_HANDSHAKE_FAILED);
+        if (connection->signature.failed)
+            gw_count(connection->worker, GW_STAT_handshakes_unsigned);
+        gw_connection_end(connection, connection->signature.failed ? GW_CAUSE_LOCAL : GW_CAUSE_HANDSHAKE_FAILED);
         break;
     }
+}
+
+/* Keeps what wolfSSL has not taken until the signature is there, and stops reading. */
+static void await_signature(struct gw_connection *connection)
+{
+    size_t size = connection->io.feed_size;
+    struct gw_hello_buffer *rest = size && size <= sizeof(rest->bytes) ? malloc(sizeof(*rest)) : NULL;
+
+    if (size && !rest) {
+        gw_connection_end(connection, GW_CAUSE_LOCAL);
+        return;
+    }
+    if (rest) {
+        rest->size = size;
+        memcpy(rest->bytes, connection->io.feed, size);
+    }
+    free(connection->hello);
+    connection->hello = rest;
+    gw_connection_update_interest(connection);
 }
 
 /* Joins records before the tunnel: a peer may fill each with one byte, and each event costs Python the same. */
@@ -210,6 +236,36 @@ static void read_records(struct gw_connection *connection)
         gw_connection_end(connection, connection->out.size > GW_QUEUE_SOFT ? GW_CAUSE_STALLED : GW_CAUSE_PROTOCOL);
 }
 
+static void feed(struct gw_connection *connection, const uint8_t *data, size_t size)
+{
+    connection->io.feed = data;
+    connection->io.feed_size = size;
+    if (connection->state == GW_CONNECTION_HANDSHAKE) {
+        connection->worker->handshakes++;
+        advance_handshake(connection);
+    }
+    read_records(connection);
+    if (connection->state == GW_CONNECTION_HANDSHAKE && gw_signature_is_awaited(&connection->signature)) {
+        await_signature(connection);
+    } else if (connection->ssl) {
+        free(connection->hello);
+        connection->hello = NULL;
+    }
+    connection->io.feed = NULL;
+    connection->io.feed_size = 0;
+    if (connection->state == GW_CONNECTION_PRE_TUNNEL)
+        gw_connection_update_interest(connection);
+}
+
+static void on_signature(void *owner)
+{
+    struct gw_connection *connection = owner;
+
+    feed(connection, connection->hello ? connection->hello->bytes : NULL, connection->hello ? connection->hello->size : 0);
+    if (connection->state == GW_CONNECTION_HANDSHAKE)
+        gw_connection_update_interest(connection);
+}
+
 static size_t receive_size(const struct gw_connection *connection)
 {
     if (connection->hello)
@@ -241,21 +297,7 @@ static void receive(struct gw_connection *connection)
     size = (size_t)got;
     if (connection->state == GW_CONNECTION_PROXY_HEADER && !gw_proxy_take_header(connection, &data, &size))
         return;
-    connection->io.feed = data;
-    connection->io.feed_size = size;
-    if (connection->state == GW_CONNECTION_HANDSHAKE) {
-        worker->handshakes++;
-        advance_handshake(connection);
-    }
-    read_records(connection);
-    connection->io.feed = NULL;
-    connection->io.feed_size = 0;
-    if (connection->ssl) {
-        free(connection->hello);
-        connection->hello = NULL;
-    }
-    if (connection->state == GW_CONNECTION_PRE_TUNNEL)
-        gw_connection_update_interest(connection);
+    feed(connection, data, size);
 }
 
 void gw_connection_ready(struct gw_connection *connection, uint32_t events)
@@ -271,7 +313,12 @@ void gw_connection_ready(struct gw_connection *connection, uint32_t events)
     /* Bounds the wait of the other connections in a burst of logins. epoll reports the rest again. */
     if (connection->state == GW_CONNECTION_HANDSHAKE && worker->handshakes >= GW_HANDSHAKES_PER_TURN)
         return;
-    /* While flow control stops reading, EPOLLRDHUP alone shows that the peer left. */
+    /* While nothing is read, EPOLLRDHUP alone shows that the peer left. */
+    if (gw_signature_is_awaited(&connection->signature)) {
+        if (events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP))
+            gw_connection_end(connection, GW_CAUSE_PEER_CLOSED);
+        return;
+    }
     if (events & EPOLLIN || events & (EPOLLERR | EPOLLHUP))
         receive(connection);
     else if (events & EPOLLRDHUP)

@@ -22,6 +22,8 @@ struct gw_dtls_connection *gw_dtls_connection_new(struct gw_worker *worker, cons
     connection->io.write = queue_datagram;
     connection->io.owner = connection;
     connection->io.config = config;
+    connection->io.signature = &connection->signature;
+    connection->signature.link = &worker->signer;
     connection->worker = worker;
     connection->path = info->path;
     memcpy(connection->random, random, sizeof(connection->random));
@@ -39,6 +41,7 @@ void gw_dtls_connection_free(struct gw_dtls_connection *connection)
 {
     if (!connection)
         return;
+    gw_signature_clear(&connection->signature);
     wolfSSL_free(connection->ssl);
     free(connection);
 }

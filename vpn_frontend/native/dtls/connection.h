@@ -15,6 +15,7 @@
 struct gw_dtls_connection {
     WOLFSSL *ssl;                   /* owned */
     struct gw_dtls_io io;
+    struct gw_signature signature;  /* GW_DTLS_CERTIFICATE */
     enum gw_dtls_content content;   /* of the datagram that was fed last */
     struct gw_worker *worker;
     struct gw_path path;

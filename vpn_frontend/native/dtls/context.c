@@ -201,26 +201,28 @@ void gw_dtls_contexts_free(struct gw_dtls_contexts *contexts)
 }
 
 /* Of the host that the session logged in at. Hosts may have been replaced since, but not their number. */
-static WOLFSSL *object_of_host(struct gw_tls_holder *holder, uint32_t host)
+static WOLFSSL *object_of_host(struct gw_tls_holder *holder, uint32_t host, struct gw_signature *signature)
 {
     struct gw_tls_hosts *hosts = gw_tls_holder_take(holder);
     WOLFSSL *ssl = hosts && host < hosts->count ? gw_tls_object(hosts->hosts[host].datagrams) : NULL;
 
+    if (ssl && signature)
+        gw_signing_attach(ssl, hosts->hosts[host].datagrams, signature);
     gw_tls_hosts_release(hosts);
     if (ssl)
         wolfSSL_KeepArrays(ssl);    /* the proof needs secrets of the handshake */
     return ssl;
 }
 
-static WOLFSSL *object_new(struct gw_dtls_contexts *contexts, const struct gw_dtls_config *config)
+static WOLFSSL *object_new(struct gw_dtls_contexts *contexts, const struct gw_dtls_io *io)
 {
-    switch (config->mode) {
+    switch (io->config->mode) {
     case GW_DTLS_PSK:
         return gw_tls_object(contexts->psk);
     case GW_DTLS_RESUMPTION:
         return gw_tls_object(contexts->resumption);
     case GW_DTLS_CERTIFICATE:
-        return object_of_host(contexts->hosts, config->host);
+        return object_of_host(contexts->hosts, io->config->host, io->signature);
     default:
         return NULL;
     }
@@ -234,7 +236,7 @@ WOLFSSL *gw_dtls_new(struct gw_dtls_contexts *contexts, struct gw_dtls_io *io, c
 
     if (peer_size > sizeof(copy))
         return NULL;
-    ssl = object_new(contexts, io->config);
+    ssl = object_new(contexts, io);
     if (!ssl)
         return NULL;
     wolfSSL_SetIOReadCtx(ssl, io);
@@ -272,7 +274,7 @@ int gw_dtls_retry13(struct gw_dtls_contexts *contexts, enum gw_dtls_mode mode, c
 {
     const struct gw_dtls_config none = { .mode = mode };    /* a key that matches no binder */
     struct reply reply = { bytes, 0, *reply_size };
-    struct gw_dtls_io io = { hello, size, catch_reply, &reply, &none };
+    struct gw_dtls_io io = { hello, size, catch_reply, &reply, &none, NULL };
     WOLFSSL *ssl = gw_dtls_new(contexts, &io, secret, peer, peer_size);
     int status = ssl ? wolfDTLS_accept_stateless(ssl) : WOLFSSL_FATAL_ERROR;
 
@@ -293,6 +295,7 @@ static enum gw_dtls_result outcome(WOLFSSL *ssl, int status)
     switch (wolfSSL_get_error(ssl, status)) {
     case WOLFSSL_ERROR_WANT_READ:
     case WOLFSSL_ERROR_WANT_WRITE:
+    case WC_PENDING_E:                  /* a signature is awaited */
         return GW_DTLS_WANT;
     case WOLFSSL_ERROR_ZERO_RETURN:
         return GW_DTLS_CLOSED;

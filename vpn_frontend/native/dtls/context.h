@@ -33,6 +33,7 @@ struct gw_dtls_io {
     int (*write)(void *owner, const uint8_t *datagram, size_t size);    /* 0 or a negative errno */
     void *owner;
     const struct gw_dtls_config *config;
+    struct gw_signature *signature;     /* of a handshake with a certificate; NULL: none is made */
 };
 
 struct gw_dtls_contexts {

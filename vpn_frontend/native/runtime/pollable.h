@@ -5,7 +5,7 @@
 #ifndef VPN_FRONTEND_POLLABLE_H
 #define VPN_FRONTEND_POLLABLE_H
 
-enum gw_pollable_kind { GW_POLL_MAILBOX, GW_POLL_LISTENER, GW_POLL_TUN, GW_POLL_CONNECTION, GW_POLL_UDP };
+enum gw_pollable_kind { GW_POLL_MAILBOX, GW_POLL_LISTENER, GW_POLL_TUN, GW_POLL_CONNECTION, GW_POLL_UDP, GW_POLL_SIGNER };
 
 struct gw_pollable {
     enum gw_pollable_kind kind;

@@ -17,6 +17,8 @@ struct gw_worker *gw_worker_new(struct gw *gateway, uint32_t index, uint64_t see
     worker->now = gw_clock_now();
     worker->subnet4 = (struct gw_subnet4){ gateway->config.network4, gateway->config.mask4 };
     worker->tun = (struct gw_pollable){ GW_POLL_TUN, -1 };
+    worker->signer.fd = -1;
+    worker->signer.now = &worker->now;
     worker->slots_size = gateway->config.max_connections;
     worker->slots = calloc(worker->slots_size, sizeof(*worker->slots));
     worker->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -43,6 +45,7 @@ void gw_worker_free(struct gw_worker *worker)
 {
     for (uint32_t i = 0; i < GW_WORKERS_MAX; i++)
         free(worker->outgoing[i]);
+    gw_signer_link_free(&worker->signer);
     if (worker->tun.fd >= 0)
         close(worker->tun.fd);
     if (worker->epoll >= 0)

@@ -18,6 +18,7 @@
 #include "runtime/pollable.h"
 #include "runtime/prefix_table.h"
 #include "runtime/session_table.h"
+#include "signing/link.h"
 
 #include "sentry_engine/native/gate.h"
 
@@ -69,6 +70,8 @@ struct gw_worker {
     struct gw_message *stop;        /* the last message it gets, allocated at the start; NULL: it has been sent */
     struct gw_mailbox mailbox;
     struct gw_pollable mailbox_pollable, tun;
+    struct gw_signer_link signer;   /* to the process with the private keys */
+    struct gw_pollable signer_pollable;
     struct gw_listener listeners[GW_LISTENERS_MAX];
     uint32_t listener_count;
     struct gw_address_table addresses;

@@ -46,6 +46,10 @@ int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_certificate *ce
 
     if (code != WOLFSSL_SUCCESS)
         return gw_tls_refuse(error, error_size, "the certificate chain cannot be read", code);
+    if (certificate->signer_key) {
+        gw_signing_use_key(context, certificate->signer_key);
+        return 0;
+    }
     code = wolfSSL_CTX_use_PrivateKey_buffer(context, certificate->key, (long)certificate->key_size, WOLFSSL_FILETYPE_PEM);
     if (code != WOLFSSL_SUCCESS)
         return gw_tls_refuse(error, error_size, "the private key cannot be read", code);
@@ -77,7 +81,7 @@ WOLFSSL_CTX *gw_tls_context_new(const struct gw_tls_host *host, const struct gw_
 {
     WOLFSSL_CTX *context;
 
-    if (!certificate->chain || !certificate->chain_size || !certificate->key || !certificate->key_size) {
+    if (!certificate->chain || !certificate->chain_size || (!certificate->signer_key && (!certificate->key || !certificate->key_size))) {
         gw_tls_refuse(error, error_size, "the certificate or its key is empty", 0);
         return NULL;
     }
@@ -115,7 +119,7 @@ WOLFSSL *gw_tls_object(WOLFSSL_CTX *context)
     return ssl;
 }
 
-WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, struct gw_tls_io *io)
+WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, struct gw_tls_io *io, struct gw_signature *signature)
 {
     WOLFSSL *ssl = gw_tls_object(context);
 
@@ -127,6 +131,7 @@ WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, struct gw_tls_io *io)
     }
     wolfSSL_SetIOReadCtx(ssl, io);
     wolfSSL_SetIOWriteCtx(ssl, io);
+    gw_signing_attach(ssl, context, signature);
     wolfSSL_KeepArrays(ssl);        /* the exporter reads the handshake's secrets after it */
     return ssl;
 }
@@ -138,6 +143,7 @@ static enum gw_tls_result failed(WOLFSSL *ssl, int status)
     switch (wolfSSL_get_error(ssl, status)) {
     case WOLFSSL_ERROR_WANT_READ:
     case WOLFSSL_ERROR_WANT_WRITE:
+    case WC_PENDING_E:              /* a signature is awaited */
         return GW_TLS_WANT;
     case WOLFSSL_ERROR_ZERO_RETURN:
         return GW_TLS_CLOSED;
@@ -150,7 +156,7 @@ static enum gw_tls_result failed(WOLFSSL *ssl, int status)
 
 enum gw_tls_result gw_tls_accept(WOLFSSL *ssl)
 {
-    int status = wolfSSL_accept(ssl);
+    int status = gw_signing_accept(ssl);
 
     return status == WOLFSSL_SUCCESS ? GW_TLS_DONE : failed(ssl, status);
 }

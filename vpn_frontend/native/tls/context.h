@@ -7,6 +7,7 @@
 #define VPN_FRONTEND_TLS_CONTEXT_H
 
 #include "gateway.h"
+#include "tls/signing.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
@@ -37,7 +38,7 @@ struct gw_tls_facts {
 
 enum gw_tls_result {
     GW_TLS_DONE = 1,
-    GW_TLS_WANT = 0,                /* all input was taken, more is needed */
+    GW_TLS_WANT = 0,                /* all input was taken, more is needed; or a signature is awaited */
     GW_TLS_CLOSED = -1,             /* close_notify, or an alert of the peer */
     GW_TLS_BROKEN = -2,             /* malformed or unacceptable input, or out of memory */
 };
@@ -46,15 +47,15 @@ int gw_tls_library_init(void);
 /* Returns a context with the certificate, owned by the caller; NULL: `error` has the reason. */
 WOLFSSL_CTX *gw_tls_context_new(const struct gw_tls_host *host, const struct gw_certificate *certificate, const char *ciphers,
                                 char *error, size_t error_size);
-/* Sets chain and key; -EINVAL: `error` has the reason. */
+/* Sets chain and key, or the key's id in the signing process; -EINVAL: `error` has the reason. */
 int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_certificate *certificate, char *error, size_t error_size);
 /* Allows DHE suites, which are refused otherwise; -EINVAL: `error` has the reason. */
 int gw_tls_use_dhe(WOLFSSL_CTX *context, char *error, size_t error_size);
 
 /* Returns an object of `context`, freed with wolfSSL_free; NULL: out of memory. */
 WOLFSSL *gw_tls_object(WOLFSSL_CTX *context);
-/* Returns an object for a server's connection. `io` must outlive it. NULL: out of memory. */
-WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, struct gw_tls_io *io);
+/* Returns an object for a server's connection. `io` and `signature` must outlive it. NULL: out of memory. */
+WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, struct gw_tls_io *io, struct gw_signature *signature);
 enum gw_tls_result gw_tls_accept(WOLFSSL *ssl);
 /* Once, after GW_TLS_DONE: reads the facts, then frees the memory that only the handshake needs. -EPROTO; -EMSGSIZE: the peer's
  * certificate exceeds GW_PEER_CERTIFICATE_MAX. */

@@ -87,6 +87,8 @@ static int add_certificate(struct gw_tls_host_contexts *made, const struct gw_tl
     if (!has_dhe || given->key_type != GW_KEY_RSA || made->dhe)
         return 0;
     made->dhe = gw_tls_context_new(host, given, ciphers, error, error_size);
+    if (made->dhe && given->signer_key)
+        gw_signing_keep_dh(made->dhe);
     return made->dhe ? gw_tls_use_dhe(made->dhe, error, error_size) : -1;
 }
 

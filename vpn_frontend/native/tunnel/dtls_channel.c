@@ -212,6 +212,13 @@ static void feed_pending(struct gw_worker *worker, struct gw_session *session, c
     }
 }
 
+static void on_signature(void *owner)
+{
+    struct gw_session *session = owner;
+
+    feed_pending(session->dtls->pending->worker, session, NULL, 0);
+}
+
 /* True if the path has the address of the session's TLS peer. Names are readable on the wire: any host that echoes a cookie can
  * begin a handshake that it cannot finish. Such a handshake must not keep the session's own client out. */
 static bool is_tls_peer(const struct gw_session *session, const struct gw_path *path)
@@ -249,8 +256,11 @@ static void take_hello(struct gw_worker *worker, struct gw_session *session, con
     }
     end_pending(dtls);
     dtls->pending = gw_dtls_connection_new(worker, &dtls->config, info, hello.random);
-    if (dtls->pending)
-        feed_pending(worker, session, datagram, info->size);
+    if (!dtls->pending)
+        return;
+    dtls->pending->signature.on_answer = on_signature;
+    dtls->pending->signature.owner = session;
+    feed_pending(worker, session, datagram, info->size);
 }
 
 /* An encrypted record from another port of the client's address. If it is authentic, the client's port has changed (NAT). */
@@ -327,8 +337,16 @@ void gw_dtls_adopt(struct gw_worker *worker, struct gw_session *session)
 
     if (dtls && dtls->live)
         dtls->live->worker = worker;
-    if (dtls && dtls->pending)
+    if (dtls && dtls->pending) {
         dtls->pending->worker = worker;
+        dtls->pending->signature.link = &worker->signer;
+    }
+}
+
+void gw_dtls_leave(struct gw_session *session)
+{
+    if (session->dtls && session->dtls->pending)
+        gw_signature_clear(&session->dtls->pending->signature);
 }
 
 int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size)

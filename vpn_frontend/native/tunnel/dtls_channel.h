@@ -42,6 +42,8 @@ void gw_dtls_take(struct gw_worker *worker, struct gw_session *session, const st
 bool gw_dtls_is_at(const struct gw_session *session, const struct gw_path *path);
 /* The session has migrated to this worker. */
 void gw_dtls_adopt(struct gw_worker *worker, struct gw_session *session);
+/* The session is about to migrate: a signature that it awaits is asked for again where it arrives. */
+void gw_dtls_leave(struct gw_session *session);
 /* Sends an inner packet with a byte of room in front of it. -ENOTCONN or -EIO: to be sent over TLS. */
 int gw_dtls_send(struct gw_session *session, uint8_t *packet, size_t size);
 /* Sends a control frame, if there is a live connection. */

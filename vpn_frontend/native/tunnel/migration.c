@@ -20,6 +20,7 @@ void gw_migration_send(struct gw_worker *worker, struct gw_session *session, uin
     GW_LIST_REMOVE(worker->sessions, session);
     if (session->channel)
         gw_connection_detach(session->channel);
+    gw_dtls_leave(session);
     gw_count(worker, GW_STAT_sessions_moved);
     /* Ownership passes to worker `to`. */
     gw_mailbox_hand_over(&worker->gateway->workers[to]->mailbox, message, &session->home, to);
