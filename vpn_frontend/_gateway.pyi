@@ -76,6 +76,7 @@ class EventStruct:
     host: int
     counters: CountersStruct
     data_size: int
+    error: int
     frees_place: int
 
 class _Buffer:
@@ -196,6 +197,7 @@ class _Lib:
     GW_SESSION_ALIVE: int
     GW_TUN_DOWN: int
     GW_SIGNER_DOWN: int
+    GW_TUN_FAILING: int
     GW_QUOTA_EXCEEDED: int
     GW_PROXY_REFUSED: int
     # enum gw_cause

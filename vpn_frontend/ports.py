@@ -283,6 +283,7 @@ class VpnEvent(StrEnum):
     CLIENTS_REFUSED = "clients_refused"  # problem: of the authorities of client certificates or their lists
     LINK_REFUSED = "link_refused"  # address, reason: a peer broke the protocol or a bound
     TUN_LOST = "tun_lost"  # device
+    TUN_FAILING = "tun_failing"  # device, worker, error: empty once reads work again
     SIGNER_LOST = "signer_lost"
     RADIUS_SERVER_DEAD = "radius_server_dead"  # server, purpose, error: no answer to a request
     RADIUS_SERVER_ALIVE = "radius_server_alive"  # server, purpose: it answers again

@@ -8,6 +8,7 @@ has been sent a close message, every session is in the journal, and the device i
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -47,6 +48,7 @@ from vpn_frontend.gateway.interface import (
     SignerDown,
     TlsHost,
     TunDown,
+    TunFailing,
 )
 from vpn_frontend.gateway.signing_keys import KeyGenerations
 from vpn_frontend.gateway.tls_hosts import LoadedHosts, load_hosts, refresh_hosts
@@ -140,6 +142,7 @@ class VpnServer:
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self._signer_lost = False
+        self._tun_errors: dict[int, str] = {}  # by worker
         self.tun_lost = asyncio.Event()  # set when the TUN device was deleted: the server has to be started again
 
     async def start(self) -> None:
@@ -393,6 +396,8 @@ class VpnServer:
                 self._table.changes.quota_exceeded(event.session, now)
             case TunDown():
                 self._handle_tun_down()
+            case TunFailing(worker, error):
+                self._handle_tun_failing(worker, error)
             case SignerDown():
                 self._handle_signer_down()
             case ChannelUp():
@@ -405,6 +410,19 @@ class VpnServer:
         self._events.emit(VpnEvent.TUN_LOST, device=self._settings.network.device)
         self._gateway.stop_accepting()
         self.tun_lost.set()
+
+    def _handle_tun_failing(self, worker: int, error: int) -> None:
+        if error:
+            self._tun_errors[worker] = os.strerror(error)
+        else:
+            self._tun_errors.pop(worker, None)
+        device, text = self._settings.network.device, self._tun_errors.get(worker, "")
+        self._events.emit(VpnEvent.TUN_FAILING, device=device, worker=worker, error=text)
+
+    def find_tun_problem(self) -> str | None:
+        """Why packets for clients do not arrive. ``None``: the TUN device works, or was deleted (``tun_lost``)."""
+        error = next(iter(self._tun_errors.values()), None)
+        return None if error is None else f"the TUN device {self._settings.network.device} cannot be read: {error}"
 
     def _handle_signer_down(self) -> None:
         """Tunnels go on. Each worker reports it; the first report counts."""

@@ -202,6 +202,11 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
         "info", "A connection without a tunnel was closed for its content, slowness or number: `reason`."
     ),
     VpnEvent.TUN_LOST: CatalogEntry("error", "The TUN device was deleted. The server ends, to be started again."),
+    VpnEvent.TUN_FAILING: CatalogEntry(
+        "error",
+        "Reads of the TUN device fail: `error`; packets for clients wait. They are tried 10 times a second. An empty "
+        "`error` says that they work again.",
+    ),
     VpnEvent.SIGNER_LOST: CatalogEntry(
         "error",
         "The signing process is gone. Tunnels go on, but no new client can connect: restart the server.",

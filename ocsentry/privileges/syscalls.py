@@ -58,9 +58,7 @@ HELPER = (THREAD | STREAMS | FILES | PROCESS | frozenset(["bind"])) - _names(
     """
 )
 
-SIGNER = THREAD | _names(
-    "read write close fstat recvfrom recvmsg sendto sendmsg geteuid"
-)
+SIGNER = THREAD | _names("read write close fstat recvfrom recvmsg sendto sendmsg geteuid")
 
 FORBIDDEN = _names(
     """

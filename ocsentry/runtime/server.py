@@ -410,7 +410,7 @@ class Server:
         return f"the TUN device {self._config.vpn.network.device} was deleted"
 
     async def _check_tun(self) -> str | None:
-        return self._tun_problem() if self._vpn.tun_lost.is_set() else None
+        return self._tun_problem() if self._vpn.tun_lost.is_set() else self._vpn.find_tun_problem()
 
     async def _check_kernel_filter(self) -> str | None:
         return None if isinstance(self._kernel, NoKernelFilter) else await self._kernel.check()

@@ -153,6 +153,14 @@ class TunDown:
 
 
 @dataclass(frozen=True, slots=True)
+class TunFailing:
+    """Reads of a worker's TUN queue fail with ``error``, an errno, and are tried now and then. 0: they work again."""
+
+    worker: int
+    error: int
+
+
+@dataclass(frozen=True, slots=True)
 class SignerDown:
     """A worker lost the signing process. Handshakes that need a signature fail from now on."""
 
@@ -184,6 +192,7 @@ GatewayEvent = (
     | DtlsUp
     | DtlsDown
     | TunDown
+    | TunFailing
     | SignerDown
     | QuotaExceeded
     | ProxyRefused

@@ -38,6 +38,7 @@ from vpn_frontend.gateway.interface import (
     SessionIdle,
     SignerDown,
     TunDown,
+    TunFailing,
     TunnelParameters,
 )
 from vpn_frontend.gateway.limits import NO_LIMITS
@@ -353,6 +354,7 @@ _READERS: dict[int, Callable[[EventStruct, bytes], GatewayEvent]] = {
     lib.GW_SESSION_IDLE: lambda event, _: SessionIdle(event.session),
     lib.GW_SESSION_ALIVE: lambda event, _: SessionAlive(event.session),
     lib.GW_TUN_DOWN: lambda *_: TunDown(),
+    lib.GW_TUN_FAILING: lambda event, _: TunFailing(event.connection, event.error),
     lib.GW_SIGNER_DOWN: lambda *_: SignerDown(),
     lib.GW_PROXY_REFUSED: lambda event, why: ProxyRefused(unpack_address(bytes(event.peer)), why.decode()),
     lib.GW_QUOTA_EXCEEDED: lambda event, _: QuotaExceeded(event.session),

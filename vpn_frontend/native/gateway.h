@@ -179,6 +179,7 @@ enum gw_event_kind {
     GW_TUN_DOWN = 11,           /* a worker lost its TUN queue: the device was deleted. Once per worker, and for good */
     GW_PROXY_REFUSED = 13,      /* a proxy's connection was closed: `peer` is the proxy, data why */
     GW_QUOTA_EXCEEDED = 12,     /* a packet of the session was dropped: a quota is used up. Once until it is set again */
+    GW_TUN_FAILING = 15,        /* reads of a worker's TUN queue fail, `error` says how, and are tried 10 times a second; 0: they work again */
     GW_SIGNER_DOWN = 14,        /* a worker lost the signing process: handshakes fail from now on. Once per worker, and for good */
 };
 
@@ -213,6 +214,7 @@ struct gw_event {
     uint32_t host;                  /* CONNECTION_UP: index of the host whose certificate was used */
     struct gw_counters counters;    /* CHANNEL_DOWN, SESSION_CLOSED */
     uint32_t data_size;             /* bytes of this event at gw_events' data pointer, in the order of the events */
+    uint32_t error;                 /* TUN_FAILING: a positive errno, or 0 */
     uint32_t frees_place;           /* CONNECTION_CLOSED: the connection counts against max_connections until this is read */
 };
 

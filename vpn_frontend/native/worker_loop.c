@@ -62,6 +62,7 @@ static void tick(struct gw_worker *worker)
         return;
     worker->next_tick = worker->now + GW_TICK;
     gw_listeners_tick(worker);
+    gw_tun_tick(worker);
     gw_connections_tick(worker);
     if (worker->now < worker->next_second)
         return;
@@ -74,7 +75,7 @@ static int epoll_timeout(const struct gw_worker *worker)
 {
     if (worker->udp && worker->udp->waiting)
         return 1;
-    if (!worker->connections && !worker->sessions && !worker->accept_paused)
+    if (!worker->connections && !worker->sessions && !worker->accept_paused && !worker->tun_paused)
         return -1;
     return (int)(GW_TICK / GW_MS);
 }

@@ -68,7 +68,8 @@ def test_a_lost_tun_device_makes_the_server_not_ready():
     async def scenario():
         server = Server.__new__(Server)
         network = SimpleNamespace(network=SimpleNamespace(device="ocs0"))
-        server._config, server._vpn = SimpleNamespace(vpn=network), SimpleNamespace(tun_lost=asyncio.Event())
+        vpn = SimpleNamespace(tun_lost=asyncio.Event(), find_tun_problem=lambda: None)
+        server._config, server._vpn = SimpleNamespace(vpn=network), vpn
         assert await server._check_tun() is None
         server._vpn.tun_lost.set()
         assert await server._check_tun() == "the TUN device ocs0 was deleted"

@@ -252,6 +252,8 @@ static void open_tunnel(gw *gateway, uint64_t connection, const struct client *c
     }
 }
 
+static void (*see_event)(const struct gw_event *event);  /* a test may look at all events; NULL: none does */
+
 /* Handles events as the gateway's caller does, while `goes_on` is true. A session is closed with its channel. */
 static void serve(struct site *site, struct client *client, bool (*goes_on)(const struct site *, const struct client *))
 {
@@ -267,6 +269,8 @@ static void serve(struct site *site, struct client *client, bool (*goes_on)(cons
         if (gw_clock_now() > deadline)
             fail("a client, a connection or a session does not end");
         for (int i = 0; i < count; i++) {
+            if (see_event)
+                see_event(&events[i]);
             if (events[i].kind == GW_CONNECTION_DATA)
                 open_tunnel(site->gateway, events[i].connection, client, &session);
             else if (events[i].kind == GW_SESSION_CLOSED)

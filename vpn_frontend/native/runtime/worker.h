@@ -92,6 +92,8 @@ struct gw_worker {
     uint8_t input[GW_INPUT_SIZE];
     uint8_t plain[GW_PLAIN_SIZE];
     bool tun_written;               /* in this turn */
+    uint32_t tun_failures;          /* reads that failed, one after the other */
+    bool tun_paused;                /* the queue is not polled until the next tick */
     bool tun_lost;                  /* GW_TUN_DOWN was sent */
     bool vnet;                      /* packets of the TUN queue have a struct virtio_net_hdr */
     struct gw_gro gro;              /* packets for the TUN queue */

@@ -69,6 +69,39 @@ void gw_tun_failed(struct gw_worker *worker, int error)
     gw_event_push(&worker->gateway->events, &event, NULL, false);
 }
 
+static void report_reads(struct gw_worker *worker, int error)
+{
+    const struct gw_event event = { .kind = GW_TUN_FAILING, .connection = worker->index, .error = (uint32_t)error };
+
+    gw_event_push(&worker->gateway->events, &event, NULL, false);
+}
+
+void gw_tun_read_failed(struct gw_worker *worker, int error)
+{
+    gw_tun_failed(worker, error);
+    if (worker->tun_lost || ++worker->tun_failures < GW_TUN_FAILURES)
+        return;
+    if (worker->tun_failures == GW_TUN_FAILURES)
+        report_reads(worker, error);
+    else
+        worker->tun_failures = GW_TUN_FAILURES + 1;
+    worker->tun_paused = true;
+    epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->tun.fd, NULL);
+}
+
+void gw_tun_recovered(struct gw_worker *worker)
+{
+    if (worker->tun_failures >= GW_TUN_FAILURES)
+        report_reads(worker, 0);
+    worker->tun_failures = 0;
+}
+
+void gw_tun_tick(struct gw_worker *worker)
+{
+    if (worker->tun_paused && !worker->tun_lost && !gw_worker_watch(worker, &worker->tun, EPOLLIN))
+        worker->tun_paused = false;
+}
+
 static int write_one(struct gw_worker *worker, const struct virtio_net_hdr *header, const uint8_t *packet, size_t size)
 {
     struct iovec parts[2] = {

@@ -7,6 +7,8 @@
 
 #include "runtime/worker.h"
 
+#define GW_TUN_FAILURES 8u          /* reads; a single error passes */
+
 /* Negotiates offloads with the kernel. `allowed`: enum gw_offload. 0 or a negative errno. */
 int gw_tun_init(struct gw_worker *worker, int fd, uint32_t allowed);
 /* Writes a checked packet, perhaps only at the next flush. What the device refuses is counted (rx_tun_full). */
@@ -14,6 +16,13 @@ void gw_tun_write(struct gw_worker *worker, const uint8_t *packet, size_t size);
 /* The queue failed with `error`, a positive errno. If that means a deleted device, the queue is polled no more and GW_TUN_DOWN is
  * sent, once. A device that is only down (EIO) may come up again. */
 void gw_tun_failed(struct gw_worker *worker, int error);
+/* A read of the queue failed with `error`, which is not EAGAIN. After GW_TUN_FAILURES of them, one after the other, GW_TUN_FAILING
+ * is sent and the queue is polled once per tick only. */
+void gw_tun_read_failed(struct gw_worker *worker, int error);
+/* A read worked after failures: GW_TUN_FAILING with 0 is sent if they were reported. */
+void gw_tun_recovered(struct gw_worker *worker);
+/* Polls a paused queue again. */
+void gw_tun_tick(struct gw_worker *worker);
 /* Writes what GRO holds. At the end of a turn, and after each readable connection. */
 void gw_tun_flush(struct gw_worker *worker);
 

@@ -190,16 +190,22 @@ void gw_downlink_ready(struct gw_worker *worker)
     size_t extra = worker->vnet ? GW_VNET_HEADER : 0, total = 0;
     uint8_t *packet = worker->large + GW_HEADROOM;
 
+    if (worker->tun_paused)
+        return;
     for (int i = 0; i < READS_PER_TURN && total < BYTES_PER_TURN; i++) {
         ssize_t size = read(worker->tun.fd, packet - extra, GW_PACKET_MAX + extra);
 
         if (size > (ssize_t)extra) {
+            if (worker->tun_failures)
+                gw_tun_recovered(worker);
             take_packet(worker, packet, (size_t)size - extra);
             total += (size_t)size;
         } else if (size >= 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) {
-            gw_tun_failed(worker, size < 0 ? errno : EBADFD);
+            gw_tun_read_failed(worker, size < 0 ? errno : EBADFD);
             return;
         } else if (errno != EINTR) {
+            if (worker->tun_failures)
+                gw_tun_recovered(worker);   /* there is nothing to read */
             return;
         }
     }

@@ -9,6 +9,7 @@
  */
 #define WORKERS 1
 #include "gateway_site.h"
+#include "tun/queue.h"
 
 #include <errno.h>
 #include <linux/if_tun.h>
@@ -32,6 +33,7 @@ static const int passing[] = { EIO, ENOBUFS, ENOMEM, EINVAL };
 static int tun = -1;                /* the gateway's end; atomic, as the next three */
 static int read_error, write_error; /* 0: none */
 static unsigned long failures;
+static int reports, reported;       /* GW_TUN_FAILING: how often, and the last error; atomic */
 static bool with_headers;
 static int chosen;
 
@@ -170,6 +172,51 @@ static uint64_t count_of(const struct site *site, const char *name)
     return values[index];
 }
 
+static void note_event(const struct gw_event *event)
+{
+    if (event->kind != GW_TUN_FAILING)
+        return;
+    __atomic_store_n(&reported, (int)event->error, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&reports, 1, __ATOMIC_SEQ_CST);
+}
+
+static bool await_reports(int number, int error)
+{
+    const uint64_t deadline = gw_clock_now() + PATIENCE * GW_SECOND;
+
+    while (__atomic_load_n(&reports, __ATOMIC_SEQ_CST) < number && gw_clock_now() < deadline)
+        usleep(1000);
+    return __atomic_load_n(&reports, __ATOMIC_SEQ_CST) == number && __atomic_load_n(&reported, __ATOMIC_SEQ_CST) == error;
+}
+
+static bool await_failures(unsigned long times)
+{
+    const uint64_t deadline = gw_clock_now() + PATIENCE * GW_SECOND;
+
+    while (__atomic_load_n(&failures, __ATOMIC_SEQ_CST) < times && gw_clock_now() < deadline)
+        usleep(1000);
+    return __atomic_load_n(&failures, __ATOMIC_SEQ_CST) >= times;
+}
+
+/* Reads that fail again and again are told once, tried once per tick, and hold up nothing else. */
+static void test_lasting_read_error(const struct site *site, WOLFSSL *ssl)
+{
+    uint64_t since;
+
+    reports = 0;
+    begin_fault(&read_error);
+    if (!send_down(site, 6) || !await_failures(GW_TUN_FAILURES) || !await_reports(1, chosen))
+        fail("reads that go on failing are not told");
+    since = gw_clock_now();
+    if (!await_failures(GW_TUN_FAILURES + 4) || gw_clock_now() - since < 2 * GW_TICK)
+        fail("reads that go on failing are tried without a pause");
+    if (!send_up(ssl, 7) || !arrives_above(site, 7))
+        fail("packets of clients wait for reads that fail");
+    __atomic_store_n(&read_error, 0, __ATOMIC_SEQ_CST);
+    if (!arrives_below(ssl, 6) || !await_reports(2, 0))
+        fail("reads do not work again");
+}
+
 static bool use_tun(const struct client *client, WOLFSSL *ssl)
 {
     const struct site *site = client->site;
@@ -187,6 +234,7 @@ static bool use_tun(const struct client *client, WOLFSSL *ssl)
     begin_fault(&read_error);
     if (!send_down(site, 5) || !end_fault(&read_error, 3) || !arrives_below(ssl, 5))
         fail("a read that failed stops the next ones");
+    test_lasting_read_error(site, ssl);
     return count_of(site, "tun_lost") == 0;
 }
 
@@ -208,6 +256,7 @@ static void test_error(int error, bool headers)
 int main(int count, char **arguments)
 {
     assert(count == 3);
+    see_event = note_event;
     certificate.chain = read_file(arguments[1], &certificate.chain_size);
     certificate.key = read_file(arguments[2], &certificate.key_size);
     for (int headers = 0; headers < 2; headers++) {
