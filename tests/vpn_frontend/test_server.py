@@ -2,6 +2,7 @@
 """The server around a gateway in memory: events reach the layers, ``stop`` leaves nothing."""
 
 import asyncio
+import errno
 import gc
 import time
 from ipaddress import IPv4Network, ip_interface
@@ -125,6 +126,37 @@ async def test_a_client_that_leaves_is_accounted_for(make_harness):
     harness.gateway.hang_up(connection, Cause.PEER_DISCONNECT, b"\xb0bye")
     await harness.until(lambda: len(harness.journal.ended) == 1)
     assert harness.engine.leases() == []
+    await harness.vpn.stop("")
+
+
+@pytest.mark.asyncio
+async def test_reads_of_the_tun_device_that_fail_are_told_until_they_work(make_harness):
+    harness = await make_harness()
+    assert harness.vpn.find_tun_problem() is None
+    harness.gateway.fail_reads(0, errno.EIO)
+    await harness.until(lambda: len(harness.events.of("tun_failing")) == 1)
+    assert harness.vpn.find_tun_problem() == "the TUN device ocs0 cannot be read: Input/output error"
+    await harness.enter()
+    harness.gateway.fail_reads(0, 0)
+    await harness.until(lambda: len(harness.events.of("tun_failing")) == 2)
+    assert harness.vpn.find_tun_problem() is None
+    assert [event["error"] for event in harness.events.of("tun_failing")] == ["Input/output error", ""]
+    await harness.vpn.stop("")
+
+
+@pytest.mark.asyncio
+async def test_a_signing_process_that_hangs_or_is_gone_is_told(make_harness):
+    harness = await make_harness()
+    assert harness.vpn.find_signing_problem() is None
+    harness.gateway.delay = 3.0
+    assert harness.vpn.find_signing_problem() == "it has not answered for 3 s; no new client can connect"
+    harness.gateway.delay = 0.5
+    assert harness.vpn.find_signing_problem() is None
+    for _ in range(2):  # each worker reports it
+        harness.gateway.lose_signer()
+    await harness.enter()
+    assert len(harness.events.of("signer_lost")) == 1
+    assert "it is gone" in harness.vpn.find_signing_problem()
     await harness.vpn.stop("")
 
 

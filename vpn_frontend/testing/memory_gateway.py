@@ -31,7 +31,9 @@ from vpn_frontend.gateway.interface import (
     SessionAlive,
     SessionClosed,
     SessionIdle,
+    SignerDown,
     TlsHost,
+    TunFailing,
     TunnelParameters,
 )
 from vpn_frontend.gateway.limits import NO_LIMITS, TunnelLimits
@@ -78,6 +80,7 @@ class MemoryGateway:
         self.connections: set[int] = set()
         self.accepting = True
         self.held = False
+        self.delay = 0.0  # seconds that a signature is awaited
         self.hosts: tuple[TlsHost, ...] = ()
         self._max_sessions = max_sessions
         self._queue: deque[GatewayEvent] = deque()
@@ -154,6 +157,13 @@ class MemoryGateway:
     def fall_idle(self, session: int) -> None:
         self._tell(SessionIdle(session))
 
+    def fail_reads(self, worker: int, error: int) -> None:
+        """Reads of the TUN device fail with an errno, or work again: 0."""
+        self._tell(TunFailing(worker, error))
+
+    def lose_signer(self) -> None:
+        self._tell(SignerDown())
+
     def exceed_quota(self, session: int) -> None:
         self._tell(QuotaExceeded(session))
 
@@ -229,6 +239,9 @@ class MemoryGateway:
 
     def stats(self) -> dict[str, int]:
         return {"links": len(self.connections)}
+
+    def signing_delay(self) -> float:
+        return self.delay
 
     def turns(self) -> tuple[int, ...]:
         return ()

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
 from admin_api.http.throttle import Throttle
 from ocsentry.runtime.server import Server
+from ocsentry.setup.certificates import make_self_signed
 from sentry_engine import Decision, Engine, Policy, Verdict, pack_address, simulate
 from sentry_engine.cores.factory import make_core
 from sentry_engine.cores.native_core import NativeCore
 from sentry_engine.cores.reference import ReferenceCore
 from sentry_engine.verdict import Action, Reason
+from vpn_frontend.gateway.server_certificate import load_certificate
 
 EMPTY = {"wolfsentry": {"version": "1.6.3", "rules": []}}
 ROUTES = {
@@ -75,3 +78,16 @@ def test_a_lost_tun_device_makes_the_server_not_ready():
         assert await server._check_tun() == "the TUN device ocs0 was deleted"
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("age", "problem"), [(timedelta(0), None), (timedelta(days=20_000), "expired at")])
+def test_readiness_looks_at_the_certificates_in_use_and_reads_no_file(tmp_path, age, problem):
+    """So a helper that hangs delays no answer: the server of this test has none."""
+    certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
+    make_self_signed(certificate, key, ["vpn.test"], datetime.now(UTC) - age)
+    pair = load_certificate(certificate, key)
+    certificate.unlink()
+    server = Server.__new__(Server)
+    server._vpn = SimpleNamespace(certificates=lambda: (pair,))
+    found = asyncio.run(server._check_certificate())
+    assert found is None if problem is None else found.startswith(problem)
