@@ -8,6 +8,10 @@
 #include <wolfssl/wolfcrypt/dh.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
+#ifndef HAVE_PK_CALLBACKS
+#error "wolfSSL was built without --enable-pkcallbacks"
+#endif
+
 static int get(void *context, enum gw_sign_scheme scheme, const unsigned char *input, unsigned int size, unsigned char *out,
                word32 *out_size)
 {
