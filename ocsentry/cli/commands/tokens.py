@@ -68,8 +68,8 @@ def describe_scopes(scopes: Iterable[str]) -> str:
 
 
 def list_tokens(cli: Invocation) -> None:
-    """List the tokens, without their secrets."""
-    rows = cli.api.items("tokens")
+    """List the tokens, oldest first, without their secrets."""
+    rows = sorted(cli.api.items("tokens"), key=lambda row: str(row["created_at"]))
     for row in [] if cli.as_json else rows:
         row["scopes"] = describe_scopes(row["scopes"])
     cli.emit_table(rows, COLUMNS, "no tokens")
