@@ -100,6 +100,18 @@ class TunLost(EventFields):
     device: str = Field(examples=["ocs0"])
 
 
+@event(VpnEvent.TUN_FAILING)
+class TunFailing(EventFields):
+    device: str = Field(examples=["ocs0"])
+    worker: int = Field(examples=[0])
+    error: str = Field(description="Empty once reads work again.", examples=["Input/output error"])
+
+
+@event(VpnEvent.SIGNER_LOST)
+class SignerLost(EventFields):
+    """The kind says it all."""
+
+
 @event(VpnEvent.RADIUS_SERVER_ALIVE)
 class RadiusServerAlive(EventFields):
     server: str = Field(examples=["192.0.2.10:1812"])
