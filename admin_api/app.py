@@ -19,6 +19,8 @@ from admin_api.audit.endpoints import router as audit
 from admin_api.authentication import Authentication
 from admin_api.blocks.bulk import router as blocks_in_bulk
 from admin_api.blocks.endpoints import router as blocks
+from admin_api.console.application import Console
+from admin_api.console_links.endpoints import router as console_links
 from admin_api.decisions.endpoints import router as decisions
 from admin_api.events.endpoints import router as events
 from admin_api.feeds.endpoints import router as feeds
@@ -30,7 +32,7 @@ from admin_api.http.body_limit import BodyLimit
 from admin_api.http.host_check import HostCheck
 from admin_api.http.methods import HeadRequests
 from admin_api.http.path_segments import PathSegments
-from admin_api.http.paths import API_PREFIX
+from admin_api.http.paths import API_PREFIX, CONSOLE_PATH
 from admin_api.http.problem_pages import router as problems
 from admin_api.http.problems import install_handlers
 from admin_api.http.query_names import refuse_unknown_query
@@ -75,6 +77,7 @@ ROUTERS = (
     tokens,
     webhooks,
     settings,
+    console_links,
     operations,
     stats,
     health,
@@ -106,6 +109,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.registry = make_registry(services)
     install_handlers(app)
     _mount(app)
+    app.mount(CONSOLE_PATH, Console(services))
     # FastAPI documents replacing the method. The description is made at the first request, which takes a while.
     app.openapi = functools.cache(lambda: describe(app))  # type: ignore[method-assign]
     return app

@@ -29,12 +29,50 @@ PUBLIC = PROBLEMS_PATH  # the list of problem kinds is public
 PROBE_TIME = 1.0  # seconds that a readiness probe waits for the look-up of its token
 
 
+class TokenCheck:
+    """Finds the holder of a token. Wrong tokens are counted by the address that sends them."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def check(self, text: str, address: str) -> Principal:
+        """Returns the token's holder. Raises ``ApiError``: 401 for a wrong token, 429 after too many of them."""
+        parsed = parse_token(text)
+        if parsed is None:
+            raise unauthenticated("The text is no token of this server")
+        token_id, secret = parsed
+        services = self._services
+        token = await services.store.token(token_id)
+        if token is None or not secret_matches(secret, token.digest):
+            raise self.refuse(address, "The token is unknown or was revoked")
+        if token.expires_at is not None and token.expires_at <= services.clock.wall():
+            raise unauthenticated("The token has expired")
+        services.token_uses.note(token_id)
+        scopes = frozenset(scope for scope in Scope if scope.value in token.scopes)
+        return Principal(f"{token.name}#{token_id}", scopes)
+
+    def refuse(self, address: str, detail: str) -> ApiError:
+        """Counts a wrong secret. Returns the error to raise."""
+        wait = self._services.throttle.note_failure(address, self._services.clock.monotonic())
+        if wait is not None:
+            seconds = int(wait) + 1
+            headers = {
+                "Retry-After": str(seconds),
+                "RateLimit-Policy": f'"wrong-tokens";q={MAX_FAILURES};w={WINDOW}',
+                "RateLimit": f'"wrong-tokens";r=0;t={seconds}',
+            }
+            text = "Too many wrong tokens from this address"
+            return ApiError(ProblemKind.TOO_MANY_REQUESTS, text, headers=headers)
+        self._services.events.emit(ApiEvent.TOKEN_REFUSED, address=address)
+        return unauthenticated(detail)
+
+
 class Authentication:
     """ASGI middleware: sets the request's ``Principal``, or answers 401 or 429."""
 
     def __init__(self, app: ASGIApp, *, services: Services) -> None:
         self._app = app
-        self._services = services
+        self._tokens = TokenCheck(services)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         try:
@@ -57,20 +95,10 @@ class Authentication:
         if authorization is None:
             return None
         kind, _, credentials = authorization.partition(" ")
-        parsed = parse_token(credentials.strip())
-        if kind.lower() != "bearer" or parsed is None:
+        if kind.lower() != "bearer":
             raise unauthenticated("The Authorization header holds no token of this server")
-        token_id, secret = parsed
-        services = self._services
-        token = await services.store.token(token_id)
-        if token is None or not secret_matches(secret, token.digest):
-            raise self._refuse_token(scope)
-        now = services.clock.wall()
-        if token.expires_at is not None and token.expires_at <= now:
-            raise unauthenticated("The token has expired")
-        services.token_uses.note(token_id)
-        scopes = frozenset(scope for scope in Scope if scope.value in token.scopes)
-        return Principal(f"{token.name}#{token_id}", scopes)
+        client = scope.get("client")
+        return await self._tokens.check(credentials.strip(), client[0] if client else "127.0.0.1")
 
     async def _authenticate_probe(self, scope: AsgiScope) -> Principal | None:
         """Returns the holder of the request's token; ``None`` if it is wrong or the database does not answer.
@@ -86,20 +114,3 @@ class Authentication:
             if is_unavailable(error):
                 return None
             raise
-
-    def _refuse_token(self, scope: AsgiScope) -> ApiError:
-        """Count a wrong token. Returns 401, or 429 after too many from one address."""
-        client = scope.get("client")
-        address = client[0] if client else "127.0.0.1"
-        wait = self._services.throttle.note_failure(address, self._services.clock.monotonic())
-        if wait is not None:
-            detail = "Too many wrong tokens from this address"
-            seconds = int(wait) + 1
-            headers = {
-                "Retry-After": str(seconds),
-                "RateLimit-Policy": f'"wrong-tokens";q={MAX_FAILURES};w={WINDOW}',
-                "RateLimit": f'"wrong-tokens";r=0;t={seconds}',
-            }
-            return ApiError(ProblemKind.TOO_MANY_REQUESTS, detail, headers=headers)
-        self._services.events.emit(ApiEvent.TOKEN_REFUSED, address=address)
-        return unauthenticated("The token is unknown or was revoked")

@@ -14,6 +14,7 @@ from admin_api.http.throttle import Throttle
 from admin_api.long_operations import Operations
 from admin_api.metrics.facts import ServerFacts
 from admin_api.metrics.login_metrics import LoginMetrics
+from admin_api.one_time_codes import OneTimeCodes
 from admin_api.ports import NoFeeds, NoWebhooks
 from admin_api.time_series import TimeSeries
 from admin_api.token_uses import TokenUses
@@ -43,6 +44,7 @@ class Services:
     ``totp``: what enrols users for one-time passwords;
     ``None``: there is no key. ``settings``: of groups and users, the VPN's own. ``webhook_box``: seals secrets of
     webhooks; ``None``: there is no key. ``settings_control``: the configuration; ``None``: no server runs.
+    ``console_url``: where a browser finds the console; empty: the API has no TCP port.
     """
 
     store: Store
@@ -70,6 +72,8 @@ class Services:
     webhooks: WebhookControl = field(default_factory=NoWebhooks)
     webhook_box: SecretBox | None = None
     settings_control: SettingsControl | None = None
+    console_url: str = ""
+    one_time_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     rule_listing: RuleListing = field(init=False)
     token_uses: TokenUses = field(init=False)
     operations: Operations = field(init=False)

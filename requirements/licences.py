@@ -23,7 +23,8 @@ metadata. `make licences` writes this file. A test compares it with `requirement
 `requirements/build.lock`.
 Packages that are installed only on Windows or PyPy are not listed.
 
-wolfSSL 5.9.2 is linked statically under GPL-3.0-or-later.
+wolfSSL 5.9.2 is linked statically under GPL-3.0-or-later. The console's pages load htmx 4.0.1 (0BSD) and uPlot 1.6.32
+(MIT), whose files and licence texts are in `admin_api/console/static/vendor/`.
 
 | package | version | licence | use |
 |---|---|---|---|

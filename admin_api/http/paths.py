@@ -12,4 +12,6 @@ LIVENESS_PATH = "/healthz"
 READINESS_PATH = "/readyz"
 HEALTH_PATHS = frozenset({LIVENESS_PATH, READINESS_PATH, "/metrics"})
 
+CONSOLE_PATH = "/console"
+
 PRINCIPAL = "ocsentry.principal"  # the caller's key in an ASGI scope

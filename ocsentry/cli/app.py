@@ -15,6 +15,7 @@ from ocsentry.cli.commands import (
     archive,
     block_lists,
     blocks,
+    console,
     feeds,
     groups,
     history,
@@ -53,6 +54,7 @@ def build_app() -> typer.Typer:
     command(app, "explain")(rules.explain)
     app.add_typer(block_lists.group(), name="blocks")
     _add_group(app, feeds.group(), "feeds", "feed")
+    console.add_commands(app)
     _add_group(app, rules.group(), "rules", "rule")
     _add_group(app, sessions.group(), "sessions", "session")
     _add_group(app, users.group(), "user", "users")

@@ -50,6 +50,7 @@ from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime import memory, metric_facts
 from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.client_routes import KernelRoutes
+from ocsentry.runtime.console_url import console_url
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.live_reload import LiveReload
 from ocsentry.runtime.live_settings import LiveSettings, read_overrides
@@ -327,6 +328,7 @@ class Server:
             webhooks=webhooks.control,
             webhook_box=webhooks.box,
             settings_control=LiveSettings(self._store, self._live, self._events),
+            console_url=console_url(self._config.values.admin),
         )
         api = ApiServer(
             create_app(services),

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 
 from admin_api.app import create_app
 from admin_api.enforcement.service import Enforcement
@@ -179,6 +180,7 @@ class Server:
     """One running API. ``client`` has every scope; ``client_with(...)`` makes clients with other scopes."""
 
     services: Services
+    app: FastAPI
     sessions: FakeSessions
     rules_folder: Path
     token: str
@@ -276,7 +278,8 @@ async def services(store: Store, rules_folder: Path) -> AsyncIterator[Services]:
 
 @pytest_asyncio.fixture
 async def server(services: Services, rules_folder: Path) -> AsyncIterator[Server]:
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False, client=(CALLER, 40_000))
+    app = create_app(services)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(CALLER, 40_000))
     connect = functools.partial(httpx.AsyncClient, transport=transport, base_url="http://api.test")
 
     async def client_with(*scopes: Scope) -> httpx.AsyncClient:
@@ -286,4 +289,4 @@ async def server(services: Services, rules_folder: Path) -> AsyncIterator[Server
     _, text = await create_token(services.store, "all", ALL_SCOPES, by="the tests")
     sessions: Any = services.sessions
     async with connect() as anonymous, connect(headers={"Authorization": f"Bearer {text}"}) as client:
-        yield Server(services, sessions, rules_folder, text, client, anonymous, client_with)
+        yield Server(services, app, sessions, rules_folder, text, client, anonymous, client_with)

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.asyncio
 
 CHANGES = {"post", "put", "patch", "delete"}
 NEVER_CUT = {  # they disconnect no client
-    "create_user", "import_users", "create_token", "delete_token", "check_policy", "simulate_policy",
+    "create_user", "import_users", "create_token", "create_console_link", "delete_token", "check_policy",
+    "simulate_policy",
     "enrol_totp", "confirm_totp", "reset_totp", "diff_policy", "confirm_policy", "cancel_operation",
     "reset_session_statistics", "create_webhook", "change_webhook", "delete_webhook", "test_webhook", "repeat_delivery",
     "reload_server",  # may: it is what SIGHUP does; `diff_policy` and `apply_policy` try the rule files alone

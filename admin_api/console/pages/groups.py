@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Groups with their settings and members."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin_api.console.page import Page
+from admin_api.console.rendering import segment
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from admin_api.console.visit import Visit
+
+PER_PAGE = 100
+
+
+async def list_groups(visit: Visit) -> Response:
+    answer = await visit.api.get("groups", cursor=visit.query.get("cursor"), limit=PER_PAGE)
+    return await visit.page("groups.html", rows=answer["items"], next_cursor=answer["next_cursor"])
+
+
+async def show(visit: Visit) -> Response:
+    group = await visit.api.get(f"groups/{segment(visit.path['name'])}")
+    return await visit.page("group.html", group=group)
+
+
+PAGES = (
+    Page("GET", "/groups", ("users:read",), list_groups),
+    Page("GET", "/groups/{name}", ("users:read",), show),
+)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every page for every role, in an empty server and in one with data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from admin_api.console.page_list import PAGES
+from admin_api.roles import Role
+
+pytestmark = pytest.mark.asyncio
+HOSTILE = "<img src=x onerror=alert(1)>\"'&"
+VALUES = {"{id}": "s1", "{id:path}": "corporate", "{address}": "198.51.100.7", "{name}": "alice", "{number:int}": "1"}
+STREAMS = {"/live/stream"}
+
+
+def path_of(page):
+    path = page.path
+    for placeholder, value in VALUES.items():
+        path = path.replace(placeholder, value)
+    return path.replace("/groups/alice", "/groups/guests")
+
+
+READ = [page for page in PAGES if page.method == "GET" and page.path not in STREAMS]
+
+
+async def fill(server, view):
+    server.sessions.add(view())
+    alice = {"name": "alice", "groups": ["staff"], "password": "correct horse"}
+    assert (await server.client.post("/api/v1/users", json=alice)).status_code == 201
+    body = {"cidr": "203.0.113.7/32", "reason": "A test"}
+    assert (await server.client.post("/api/v1/blocks", json=body)).status_code in (200, 201)
+    server.services.events.emit(
+        "login_refused", address="198.51.100.7", user="alice", reason="password", verdict="reject"
+    )
+
+
+async def refusals(visitor, pages, status):
+    """Returns what the pages answer that do not answer with ``status``."""
+    answers = {page.path: await visitor.get(path_of(page)) for page in pages}
+    return {path: answer.text for path, answer in answers.items() if answer.status_code != status}
+
+
+async def test_pages_of_an_empty_server_say_so(signed_in):
+    assert await refusals(signed_in, [page for page in READ if "{" not in page.path], 200) == {}
+
+
+async def test_pages_show_what_there_is(server, signed_in, view):
+    await fill(server, view)
+    assert await refusals(signed_in, READ, 200) == {}
+    for page in READ:
+        text = (await signed_in.get(path_of(page))).text
+        assert "<h1" in text or page.path == "/stats"
+        assert "style=" not in text
+        assert " onclick" not in text
+
+
+async def test_a_viewer_changes_nothing(visitor, invite):
+    """A page of the console needs no less than the API."""
+    await visitor.send("/sign-in", secret=invite(Role.VIEWER))
+    for page in PAGES:
+        if page.method == "POST":
+            answer = await visitor.send(path_of(page))
+            assert answer.status_code == 403, page.path
+            assert "Not permitted" in answer.text
+    assert [page.path for page in PAGES if page.method == "POST" and not any(":write" in s for s in page.scopes)] == []
+
+
+async def test_every_page_names_its_scopes():
+    assert [page.path for page in PAGES if not page.scopes] == []
+
+
+async def test_hostile_text_is_text_everywhere(server, signed_in, view):
+    server.sessions.add(view(user=HOSTILE, user_agent=HOSTILE, hostname=HOSTILE, groups=(HOSTILE,)))
+    server.services.events.emit("login_refused", address="198.51.100.7", user=HOSTILE, reason=HOSTILE, verdict="reject")
+    body = {"cidr": "203.0.113.7/32", "reason": HOSTILE}
+    assert (await server.client.post("/api/v1/blocks", json=body)).status_code in (200, 201)
+    shown = 0
+    for path in (
+        "/",
+        "/sessions",
+        "/sessions/s1",
+        "/blocks",
+        "/addresses/198.51.100.7",
+        "/addresses/203.0.113.7",
+        "/audit",
+    ):
+        answer = await signed_in.get(path)
+        assert answer.status_code == 200
+        assert "<img src=x" not in answer.text
+        shown += "&lt;img src=x" in answer.text
+    assert shown >= 5
+
+
+async def test_the_walk_marks_the_deciding_tier(server, signed_in):
+    body = {"cidr": "198.51.100.0/24", "reason": "A test"}
+    await server.client.post("/api/v1/blocks", json=body)
+    answer = await signed_in.get("/addresses/198.51.100.7")
+    assert answer.text.count("▲ decided here") == 1
+    assert "Lift the block of 198.51.100.0/24" in answer.text
+
+
+async def test_a_problem_of_the_api_is_told(signed_in):
+    answer = await signed_in.get("/sessions/none")
+    assert answer.status_code == 404
+    assert "Nothing was changed" in answer.text
+
+
+async def test_charts_get_their_columns(signed_in):
+    answer = await signed_in.get("/stats", resolution="hour")
+    assert set(json.loads(answer.text)) >= {"at", "gauges", "counters"}

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The console in a real browser, with real clients.
+
+host 1 10.77.1.2 (openconnect) ── gateway 10.77.0.1, `ocsentry serve` and the browser
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from lab.clients.api import ADMIN_PORT
+from lab.clients.browser import open_browser
+from lab.timeouts import TIMEOUT
+
+BASE = f"http://127.0.0.1:{ADMIN_PORT}/console"
+TRIAL = "5"  # seconds
+PAGES = (
+    "/",
+    "/live",
+    "/sessions",
+    "/sessions/history",
+    "/addresses/10.77.1.2",
+    "/blocks",
+    "/blocks/new?address=10.77.1.2",
+    "/penalties",
+    "/rules",
+    "/rules/edit",
+    "/policy/versions",
+    "/users",
+    "/users/new",
+    "/users/alice",
+    "/groups",
+    "/feeds",
+    "/audit",
+    "/tokens",
+    "/health",
+)
+WIDTHS = (360, 768, 1280)
+expect.set_options(timeout=TIMEOUT * 1000)
+
+
+def sign_in(server, page):
+    link = json.loads(server.cli("console", "--name", "ana", "--json"))
+    page.goto(link["url"])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def test_connect_see_block_read_why_and_undo(lab):
+    server = lab.serve()
+    host = lab.host()
+    with open_browser(lab.network.gateway) as browser:
+        page = browser.page
+        sign_in(server, page)
+        page.get_by_role("link", name="Sessions", exact=True).click()
+        expect(page.get_by_text("No client is connected")).to_be_visible()
+        client = server.connect(host)
+        client.await_up()
+        expect(page.get_by_role("row", name=re.compile("alice"))).to_be_visible()  # by itself
+
+        page.get_by_role("link", name=f"Block {host.ipv4}").click()
+        page.get_by_label("Reason").fill("A test")
+        page.get_by_role("button", name="Preview").click()
+        expect(page.get_by_role("status", name="Preview")).to_contain_text(f"1 session would end: alice ({host.ipv4})")
+        page.get_by_role("button", name="Block", exact=True).click()
+        expect(page.get_by_text("The block is in force")).to_be_visible()
+        client.await_exit()
+
+        page.goto(f"{BASE}/addresses/{host.ipv4}")
+        expect(page.get_by_role("img", name=re.compile("reject"))).to_be_visible()
+        expect(page.get_by_text("▲ decided here")).to_have_count(1)
+        expect(page.get_by_text("login accepted").first).to_be_visible()
+        page.get_by_role("button", name=f"Lift the block of {host.ipv4}/32").click()
+        expect(page.get_by_text("The block is lifted")).to_be_visible()
+        server.connect(host).await_up()
+        assert browser.complaints == []
+
+
+def test_edit_simulate_apply_and_let_the_time_run_out(lab):
+    server = lab.serve()
+    rule = {"id": "no_tests", "type": "blacklist", "remote_addr": "198.51.100.0/24"}
+    with open_browser(lab.network.gateway) as browser:
+        page = browser.page
+        sign_in(server, page)
+        page.goto(f"{BASE}/rules/edit")
+        editor = page.get_by_label("Rule document")
+        document = json.loads(editor.input_value())
+        editor.fill("{")
+        expect(page.get_by_text("This is not JSON")).to_be_visible()  # while it is typed
+        document["wolfsentry"]["rules"].append(rule)
+        editor.fill(json.dumps(document, indent=2))
+        expect(page.get_by_text("The rules are valid")).to_be_visible()
+        page.get_by_role("button", name="Simulate").click()
+        expect(page.get_by_text(re.compile("recorded decisions would change"))).to_be_visible()
+        page.get_by_label("On trial for").fill(TRIAL)
+        page.get_by_role("button", name="Apply on trial").click()
+        expect(page.get_by_text("is on trial")).to_be_visible()
+        expect(page.get_by_role("link", name="no_tests")).to_be_visible()
+        page.reload()
+        expect(page.get_by_text("is on trial")).to_be_visible()
+        expect(page.get_by_role("link", name="no_tests")).to_be_hidden()  # the page comes back after the countdown
+        expect(page.get_by_text("is on trial")).to_be_hidden()
+        assert browser.complaints == []
+
+
+def test_every_page_is_accessible_in_both_themes_and_fits_narrow_windows(lab):
+    server = lab.serve()
+    server.connect(lab.host()).await_up()
+    server.api.block("198.51.100.7/32", "A test")
+    axe = Axe()
+    found = {}
+    for scheme in ("light", "dark"):
+        with open_browser(lab.network.gateway, scheme=scheme) as browser:
+            page = browser.page
+            sign_in(server, page)
+            for path in PAGES:
+                page.goto(BASE + path)
+                results = axe.run(page)
+                if results.violations_count:
+                    found[scheme, path] = results.generate_report()
+                for width in WIDTHS:
+                    page.set_viewport_size({"width": width, "height": 900})
+                    if page.evaluate("document.documentElement.scrollWidth") > width:
+                        found[scheme, path, width] = "wider than the window"
+            assert browser.complaints == []
+    assert found == {}
