@@ -28,7 +28,8 @@ class SqliteConnection(Connection):
 
     _begins = False  # BEGIN is due with the next statement
     _only_reads = False  # the open transaction began by READ
-    _calls = 0  # that the thread has not finished
+    _asked = 0  # calls of the thread; counted by the event loop only
+    _answered = 0  # of them; counted by the thread only
 
     def cursor(self) -> StatementCursor:  # type: ignore[override] # SQLAlchemy enters it, as it does aiosqlite's
         return StatementCursor(self)
@@ -44,7 +45,7 @@ class SqliteConnection(Connection):
 
     async def rollback(self) -> None:
         self._begins = False
-        if self._calls or (not self._only_reads and self._conn.in_transaction):
+        if self._asked != self._answered or (not self._only_reads and self._conn.in_transaction):
             await super().rollback()
         else:
             self._conn.rollback()  # of a view, or of nothing: no write, no wait
@@ -55,14 +56,14 @@ class SqliteConnection(Connection):
         await super().commit()
 
     async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - aiosqlite's own signature
-        self._calls += 1
+        self._asked += 1
         return await super()._execute(partial(self._call, fn), *args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _call(self, fn: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         try:
             return fn(*args, **kwargs)
         finally:
-            self._calls -= 1
+            self._answered += 1
 
     def _run(self, cursor: StatementCursor, sql: str, parameters: Any, *, begins: bool, many: bool) -> None:  # noqa: ANN401
         if begins:
