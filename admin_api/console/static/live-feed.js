@@ -22,12 +22,14 @@ class LiveFeed extends HTMLElement {
     this.state.append(this.button, this.status);
     this.list = document.createElement("ol");
     this.list.className = "feed";
-    this.list.setAttribute("role", "log");
-    this.list.setAttribute("aria-live", "off");
-    this.list.setAttribute("aria-label", "Events");
+    const log = document.createElement("div");
+    log.setAttribute("role", "log");
+    log.setAttribute("aria-live", "off"); // a reader would never get to the end of the news
+    log.setAttribute("aria-label", "Events");
+    log.append(this.list);
     this.list.addEventListener("pointerenter", () => { this.hovered = true; });
     this.list.addEventListener("pointerleave", () => { this.hovered = false; this.schedule(); });
-    this.replaceChildren(this.state, this.list);
+    this.replaceChildren(this.state, log);
     this.open();
     this.tell();
   }
