@@ -49,10 +49,13 @@ class Postgresql:
     def kill(self) -> None:
         """End all its processes by SIGKILL: nothing is flushed, no client is told."""
         assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)  # it starts no further child
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         for pid in (self._process.pid, *map(int, children)):
             os.kill(pid, signal.SIGKILL)
         self._process.wait(TIMEOUT)
+        # A child that still ends holds the shared memory, and the next start would refuse.
+        eventually(lambda: [pid for pid in children if _runs(pid)], lambda left: not left, "ended")
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:
@@ -66,6 +69,14 @@ class Postgresql:
     def _as_account(self, program: str, *arguments: str) -> list[str]:
         become = ["setpriv", "--pdeathsig", "KILL", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--clear-groups", "--"]
         return [*become, str(self._programs / program), *arguments]
+
+
+def _runs(pid: str) -> bool:
+    """False for an ended process, also before its parent has waited for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @contextmanager

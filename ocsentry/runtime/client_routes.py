@@ -8,6 +8,7 @@ each network waits. The device takes its routes with it when the server ends, so
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -39,6 +40,7 @@ class KernelRoutes:
         self._present: dict[Network, None] = {}
         self._reported: dict[Network, str] = {}  # errors that were told
         self._changed = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "routes to clients")  # of its own: requests fill the default pool
 
     def add(self, network: Network) -> None:
         self._wanted[network] = None
@@ -57,6 +59,7 @@ class KernelRoutes:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _follow(self) -> None:
         while True:
@@ -72,7 +75,8 @@ class KernelRoutes:
 
     async def _change(self, action: str, network: Network) -> bool:
         try:
-            await asyncio.to_thread(self._changer.change_route, action, str(network))
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, self._changer.change_route, action, str(network))
         except OSError as error:
             text = error.strerror or str(error)
             if action == "add" and self._reported.get(network) != text:

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from lab.clients.api import ADMIN_PORT
-from lab.clients.browser import open_browser
+from lab.clients.chromium import open_browser
 from lab.timeouts import TIMEOUT
 
 BASE = f"http://127.0.0.1:{ADMIN_PORT}/console"

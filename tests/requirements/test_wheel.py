@@ -53,7 +53,7 @@ def test_the_source_archive_has_every_native_source():
     kinds = {line.split()[1]: set(line.split()[2:]) for line in (ROOT / "MANIFEST.in").read_text().splitlines()}
     for package in ("sentry_engine", "vpn_frontend"):
         suffixes = {f"*{path.suffix}" for path in (ROOT / package).glob("**/native/**/*.[chs]*") if path.is_file()}
-        assert suffixes - {"*.so"} <= kinds[package]
+        assert suffixes - {"*.so", "*.pyc"} <= kinds[package]
 
 
 def test_the_metadata_name_authors_and_kind(built):
