@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lab.namespaces import Namespace
 
 CHROMIUM = "/usr/bin/chromium"
+ABORTED = "Failed to fetch"  # a request that ends because its page is left
 
 
 @dataclass
@@ -35,7 +36,7 @@ def open_browser(namespace: Namespace, *, scheme: Literal["light", "dark"] = "li
     with namespace.entered():
         driver = sync_playwright().start()
         # As root chromium has no sandbox of its own; it sees the pages of the lab's server only.
-        program = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        program = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
     try:
         yield _watch(program.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme))
     finally:
@@ -46,9 +47,11 @@ def open_browser(namespace: Namespace, *, scheme: Literal["light", "dark"] = "li
 def _watch(context: BrowserContext) -> Browser:
     context.set_default_timeout(TIMEOUT * 1000)
     browser = Browser(context.new_page())
-    browser.page.on("pageerror", lambda error: browser.complaints.append(str(error)))
-    browser.page.on(
-        "console",
-        lambda message: browser.complaints.append(message.text) if message.type in ("error", "warning") else None,
-    )
+
+    def note(text: str) -> None:
+        if ABORTED not in text:
+            browser.complaints.append(text)
+
+    browser.page.on("pageerror", lambda error: note(str(error)))
+    browser.page.on("console", lambda message: note(message.text) if message.type in ("error", "warning") else None)
     return browser

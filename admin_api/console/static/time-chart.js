@@ -32,8 +32,9 @@ class TimeChart extends HTMLElement {
   }
 
   async load() {
-    const answer = await fetch(this.getAttribute("src"), { headers: { Accept: "application/json" } });
-    if (!answer.ok) return;
+    const asked = fetch(this.getAttribute("src"), { headers: { Accept: "application/json" } });
+    const answer = await asked.catch(() => null); // the server is away, or the page is left
+    if (!answer?.ok) return;
     const stats = await answer.json();
     const at = stats.at.map((text) => Date.parse(text) / 1000);
     this.draw([at, ...this.names.map((name) => this.column(stats, name, at))]);
