@@ -86,6 +86,8 @@ async def _answer(page: Page, request: Request) -> Response:
     if lacking:
         return await visit.page("no_permission.html", 403, scope=lacking[0])
     try:
+        if page.method == "POST":
+            await visit.form()  # refuses one that another site sent, also where the page needs no field
         if page.step_up and visit.services.clock.wall() - visit.signed_in_at > STEP_UP:
             return await _step_up(page, visit)
         return await page.answer(visit)

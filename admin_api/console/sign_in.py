@@ -57,8 +57,13 @@ async def sign_in(request: Request) -> Response:
 
 
 async def open_session(request: Request, response: Response, person: str, scopes: frozenset[Scope]) -> None:
-    """Makes the token of a new session, sets its cookie, and ends the browser's earlier session."""
+    """Makes the token of a new session, sets its cookie, and ends the browser's earlier session.
+
+    Tokens of sessions whose time is over are removed then, so that sign-ins do not fill the table.
+    """
     services: Services = request.app.state.services
+    async with services.store.write() as unit:
+        await unit.tokens.remove_expired(NAME_PREFIX)
     ends = services.clock.wall() + LIFETIME
     row, text = await create_token(services.store, f"{NAME_PREFIX}{person}"[:64], scopes, by=person, expires_at=ends)
     response.set_cookie(

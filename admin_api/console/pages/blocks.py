@@ -50,7 +50,6 @@ async def create(visit: Visit) -> Response:
 
 
 async def lift(visit: Visit) -> Response:
-    await visit.form()
     await visit.api.delete(f"blocks/{visit.path['id']}")
     return visit.go("/blocks", done="lifted")
 

@@ -22,7 +22,6 @@ async def list_feeds(visit: Visit) -> Response:
 
 
 async def refresh(visit: Visit) -> Response:
-    await visit.form()
     await visit.api.post(f"feeds/{segment(visit.path['id'])}:refresh")
     return visit.go("/feeds", done="feed_refreshed")
 

@@ -27,7 +27,6 @@ async def show(visit: Visit) -> Response:
 
 
 async def confirm(visit: Visit) -> Response:
-    await visit.form()
     await visit.api.post("policy/confirm")
     return visit.go("/rules", done="confirmed")
 

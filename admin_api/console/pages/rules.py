@@ -31,7 +31,6 @@ async def show(visit: Visit) -> Response:
 
 
 async def remove(visit: Visit) -> Response:
-    await visit.form()
     path = f"rules/{segment(visit.path['id'])}"
     etag = (await visit.api.call("GET", path)).etag
     await visit.api.call("DELETE", path, if_match=etag)

@@ -39,7 +39,6 @@ async def create(visit: Visit) -> Response:
 
 
 async def revoke(visit: Visit) -> Response:
-    await visit.form()
     await visit.api.delete(f"tokens/{visit.path['id']}")
     return visit.go("/tokens", done="token_revoked")
 

@@ -64,7 +64,6 @@ async def change(visit: Visit) -> Response:
 
 async def enrol(visit: Visit) -> Response:
     """Makes a new secret for one-time passwords. The page is the only place that ever shows it."""
-    await visit.form()
     made = await visit.api.post(f"users/{segment(visit.path['name'])}/totp")
     return await _user(visit, enrolment=made)
 
@@ -77,7 +76,6 @@ async def confirm(visit: Visit) -> Response:
 
 
 async def reset(visit: Visit) -> Response:
-    await visit.form()
     await visit.api.delete(f"users/{segment(visit.path['name'])}/totp")
     return visit.go(f"/users/{segment(visit.path['name'])}", done="totp_reset")
 

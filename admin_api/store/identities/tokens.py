@@ -65,6 +65,11 @@ class TokenRepository:
         for token_id, moment in moments.items():
             await self._session.execute(update(Token).where(Token.id == token_id).values(last_used_at=moment))
 
+    async def remove_expired(self, prefix: str) -> None:
+        """Remove the tokens whose names begin with ``prefix`` and whose time is over."""
+        old = Token.name.startswith(prefix, autoescape=True), Token.expires_at <= self._clock.wall()
+        await self._session.execute(delete(Token).where(*old))
+
     async def remove(self, token_id: str) -> bool:
         self.changed = True
         removed = await self._session.scalar(delete(Token).where(Token.id == token_id).returning(Token.id))

@@ -9,7 +9,9 @@ import pytest
 
 from admin_api.clock import SYSTEM_CLOCK
 from admin_api.console.application import STEP_UP
+from admin_api.console.page_list import PAGES
 from admin_api.console.sign_in import COOKIE
+from admin_api.console.sign_in import LIFETIME as SESSION_LIFETIME
 from admin_api.http.identity import Scope
 from admin_api.one_time_codes import LIFETIME, MAX_CODES, OneTimeCodes
 from admin_api.roles import SCOPES, Role
@@ -94,6 +96,24 @@ async def test_signing_out_ends_the_token(signed_in):
     assert "One-time code" in (await signed_in.send("/sign-out")).text
     signed_in.client.cookies.set(COOKIE, cookie, domain="api.test")
     assert "One-time code" in (await signed_in.get("/")).text
+
+
+async def test_a_sign_in_removes_sessions_whose_time_is_over(server, visitor, invite, monkeypatch):
+    await visitor.send("/sign-in", secret=invite(name="ben"))
+    visitor.client.cookies.clear()
+    now = SYSTEM_CLOCK.wall()
+    monkeypatch.setattr(type(server.services.clock), "wall", lambda _: now + SESSION_LIFETIME)
+    await visitor.send("/sign-in", secret=invite())
+    names = [token["name"] for token in (await server.client.get("/api/v1/tokens")).json()["items"]]
+    assert sorted(names) == ["all", "console:ana"]
+
+
+async def test_every_form_of_another_site_is_refused(signed_in):
+    for page in PAGES:
+        if page.method == "POST":
+            path = page.path.replace("{id:path}", "x").replace("{id}", "x").replace("{name}", "x")
+            answer = await signed_in.send(path.replace("{address}", "192.0.2.1"), origin="https://evil.test")
+            assert (answer.status_code, "another site" in answer.text) == (403, True), page.path
 
 
 async def test_the_audit_names_the_person(server, signed_in):
