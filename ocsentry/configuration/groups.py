@@ -20,8 +20,8 @@ from admin_api.session_settings.overrides import (
     as_overrides,
     gather_tables,
 )
-from ocsentry.configuration.auth_section import GroupAuthSection
 from ocsentry.configuration.fields import ProfileFile, Section, section
+from ocsentry.configuration.sections.auth import GroupAuthSection
 from vpn_frontend.settings import Overrides
 
 if TYPE_CHECKING:

@@ -24,8 +24,6 @@ from admin_api.session_settings.sections import (
     QuotaSection,
     SessionSection,
 )
-from ocsentry.configuration.admin_section import AdminSection
-from ocsentry.configuration.auth_section import AuthSection
 from ocsentry.configuration.fields import (
     SECONDS,
     AnyNetwork,
@@ -42,15 +40,17 @@ from ocsentry.configuration.fields import field as _field
 from ocsentry.configuration.fields import one_or_list as _one_or_list
 from ocsentry.configuration.fields import section as _section
 from ocsentry.configuration.groups import MAX_FILE_GROUPS, GroupSection
-from ocsentry.configuration.hooks_section import HooksSection
-from ocsentry.configuration.host_section import (
+from ocsentry.configuration.sections.admin import AdminSection
+from ocsentry.configuration.sections.auth import AuthSection
+from ocsentry.configuration.sections.hooks import HooksSection
+from ocsentry.configuration.sections.host import (
     CertificatePairSection,
     HostSection,
     check_hosts,
     host_settings,
 )
-from ocsentry.configuration.radius_section import AccountingSection
-from ocsentry.configuration.retention_section import RetentionSection
+from ocsentry.configuration.sections.radius import AccountingSection
+from ocsentry.configuration.sections.retention import RetentionSection
 from ocsentry.errors import OperatorError
 from sentry_engine.formats.plain_list import MAX_BYTES as MAX_LIST_BYTES
 from sentry_engine.policy.feeds import MAX_DOWNLOAD

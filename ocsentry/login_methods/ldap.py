@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from ocsentry.configuration.ldap_section import LdapSection
+    from ocsentry.configuration.sections.ldap import LdapSection
     from ocsentry.login_methods.context import MethodContext
     from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.server_certificate import FileReader

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from ocsentry.configuration.oidc_section import OidcSection
+    from ocsentry.configuration.sections.oidc import OidcSection
     from ocsentry.login_methods.context import MethodContext
     from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.server_certificate import FileReader

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from admin_api.http.paths import CONSOLE_PATH
 
 if TYPE_CHECKING:
-    from ocsentry.configuration.admin_section import AdminSection
+    from ocsentry.configuration.sections.admin import AdminSection
 
 
 def console_url(admin: AdminSection) -> str:

@@ -11,7 +11,7 @@ from ocsentry.errors import OperatorError
 from ocsentry.login_methods.radius import read_secret
 
 if TYPE_CHECKING:
-    from ocsentry.configuration.admin_section import WebhookSection
+    from ocsentry.configuration.sections.admin import WebhookSection
     from vpn_frontend.gateway.server_certificate import FileReader
 
 

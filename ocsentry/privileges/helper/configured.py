@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocsentry.configuration.host_section import pair_files
+from ocsentry.configuration.sections.host import pair_files
 from ocsentry.privileges.helper.scope import Scope
 from vpn_frontend.server import tun_device
 

@@ -22,12 +22,13 @@ from admin_api.session_settings.sections import (
     QuotaSection,
     SessionSection,
 )
-from ocsentry.configuration import auth_section, model
-from ocsentry.configuration.auth_section import AuthSection
+from ocsentry.configuration import model
 from ocsentry.configuration.fields import Section
-from ocsentry.configuration.host_section import HostSection
 from ocsentry.configuration.model import Config, ConfigError, VpnSection, find_config, load_config
 from ocsentry.configuration.rendered_docs import PAGES, render_page
+from ocsentry.configuration.sections import auth as auth_section
+from ocsentry.configuration.sections.auth import AuthSection
+from ocsentry.configuration.sections.host import HostSection
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU
 from vpn_frontend.settings import (
     MAX_WORKERS,

@@ -14,7 +14,7 @@ from lab.services.directory_server import (
     person,
     running,
 )
-from ocsentry.configuration.ldap_section import LdapSection
+from ocsentry.configuration.sections.ldap import LdapSection
 from ocsentry.errors import OperatorError
 from ocsentry.login_methods.context import MethodContext
 from ocsentry.login_methods.ldap import open_ldap

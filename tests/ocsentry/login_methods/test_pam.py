@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from lab.services.pam import PASSWORD, PamServices
-from ocsentry.configuration.pam_section import PamSection
+from ocsentry.configuration.sections.pam import PamSection
 from ocsentry.errors import OperatorError
 from ocsentry.login_methods.context import MethodContext
 from ocsentry.login_methods.pam import open_pam

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from admin_api.session_settings.overrides import GroupSettings
-    from ocsentry.configuration.auth_section import AuthSection
+    from ocsentry.configuration.sections.auth import AuthSection
     from vpn_frontend.settings import LoginRules
 
 

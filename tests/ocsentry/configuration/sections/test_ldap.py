@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from ocsentry.configuration.ldap_section import parse_ldap_url
 from ocsentry.configuration.model import ConfigError, load_config
+from ocsentry.configuration.sections.ldap import parse_ldap_url
 
 GOOD = {"url": '"ldaps://ldap.example.org"', "base": '"dc=example"'}
 

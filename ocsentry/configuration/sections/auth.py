@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from admin_api.session_settings.overrides import GroupLabel
-from ocsentry.configuration.certificate_section import CertificateSection
 from ocsentry.configuration.fields import (
     NEVER,
     SECONDS,
@@ -21,11 +20,12 @@ from ocsentry.configuration.fields import (
     field,
     section,
 )
-from ocsentry.configuration.gssapi_section import GssapiSection
-from ocsentry.configuration.ldap_section import LdapSection
-from ocsentry.configuration.oidc_section import OidcSection
-from ocsentry.configuration.pam_section import PamSection
-from ocsentry.configuration.radius_section import RadiusSection
+from ocsentry.configuration.sections.certificate import CertificateSection
+from ocsentry.configuration.sections.gssapi import GssapiSection
+from ocsentry.configuration.sections.ldap import LdapSection
+from ocsentry.configuration.sections.oidc import OidcSection
+from ocsentry.configuration.sections.pam import PamSection
+from ocsentry.configuration.sections.radius import RadiusSection
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem, plan_login
 from vpn_frontend.settings import AuthSettings, LoginRules, MethodName, Strap, TotpSettings
 
