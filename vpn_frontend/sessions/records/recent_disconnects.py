@@ -7,21 +7,46 @@ ended all the same: lease and addresses are free, and it is accounted for. A cli
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vpn_frontend.sessions.cookies import digest_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from vpn_frontend.ports import RemoteLogin, UserRecord
+    from vpn_frontend.protocol.config_auth import Device
     from vpn_frontend.sessions.session import Session
+    from vpn_frontend.settings import Address
 
 MAX_DISCONNECTED = 8192
+
+
+@dataclass(slots=True)  # not frozen: made for each session that ends, and frozen fields are slow to set
+class FormerSession:
+    """What a login leaves for the client's return: less than a session, and no keys of its connections."""
+
+    user: UserRecord
+    groups: tuple[str, ...]
+    device: Device
+    login_at: float
+    logged_in_at: datetime
+    user_agent: str
+    remote: RemoteLogin | None
+    login_address: Address | None
+    digest: bytes = field(repr=False)  # of its cookie
+    certificate_digest: bytes
+    host: str
+    strap_keys: tuple[bytes, ...]
+    until: float  # monotonic
 
 
 class RecentDisconnects:
     """``disconnect_grace`` of its settings says how long a session is kept. Times are monotonic."""
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, tuple[Session, float]] = {}  # with the time until when, oldest first
+        self._kept: dict[bytes, FormerSession] = {}  # by cookie, oldest first
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -32,34 +57,48 @@ class RecentDisconnects:
             return
         if len(self._kept) >= MAX_DISCONNECTED:
             del self._kept[next(iter(self._kept))]
-        self._kept[session.digest] = (session, now + grace)
+        self._kept[session.digest] = FormerSession(
+            user=session.user,
+            groups=session.groups,
+            device=session.device,
+            login_at=session.login_at,
+            logged_in_at=session.logged_in_at,
+            user_agent=session.user_agent,
+            remote=session.remote,
+            login_address=session.login_address,
+            digest=session.digest,
+            certificate_digest=session.certificate_digest,
+            host=session.host,
+            strap_keys=session.strap_keys,
+            until=now + grace,
+        )
 
     def has_session(self, cookie: str) -> bool:
         digest = digest_of(cookie)
         return digest is not None and digest in self._kept
 
-    def take_session(self, cookie: str, now: float, host: str = "") -> Session | None:
+    def take_session(self, cookie: str, now: float, host: str = "") -> FormerSession | None:
         """The session of ``host`` that a client wants back, once. ``None``: there is none, or its time is over."""
         kept = self._take(cookie, host)
-        return kept[0] if kept is not None and now < kept[1] else None
+        return kept if kept is not None and now < kept.until else None
 
     def forget_session(self, cookie: str, host: str = "") -> None:
         """The user logged out."""
         self._take(cookie, host)
 
-    def _take(self, cookie: str, host: str) -> tuple[Session, float] | None:
+    def _take(self, cookie: str, host: str) -> FormerSession | None:
         """Take it out, unless it is of another host."""
         digest = digest_of(cookie)
         kept = None if digest is None else self._kept.get(digest)
-        if digest is None or kept is None or kept[0].host != host:
+        if digest is None or kept is None or kept.host != host:
             return None
         return self._kept.pop(digest)
 
     def forget_user(self, user: str) -> None:
         """The sessions of ``user`` were ended by an operator."""
-        for digest in [digest for digest, (session, _) in self._kept.items() if session.user.name == user]:
+        for digest in [digest for digest, former in self._kept.items() if former.user.name == user]:
             del self._kept[digest]
 
     def expire(self, now: float) -> None:
-        for digest in [digest for digest, (_, until) in self._kept.items() if until <= now]:
+        for digest in [digest for digest, former in self._kept.items() if former.until <= now]:
             del self._kept[digest]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A client that disconnected by itself may come back for a short while, one that was terminated may not."""
 
-from types import SimpleNamespace
+import gc
 
 import pytest
 
@@ -9,8 +9,9 @@ from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.ports import CloseReason
 from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.sessions.admission import CookieError, RefusedError
+from vpn_frontend.sessions.cookies import digest_of
 from vpn_frontend.sessions.records import recent_disconnects
-from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
+from vpn_frontend.sessions.session import Session
 
 USER_QUIT = (Cause.PEER_DISCONNECT, b"\xb0user quit")
 
@@ -95,12 +96,23 @@ def test_it_takes_a_place_as_any_other(make_lab):
         lab.table.begin_tunnel(session, session.user, lab.peer(), TunnelRequest(), lab.now)
 
 
-def test_the_table_is_bounded(monkeypatch):
+def test_it_leaves_neither_session_nor_keys_of_its_connection(make_lab):
+    lab = make_lab()
+    cookie = lab.log_in()
+    lab.hang_up(lab.tunnel(cookie)[0], *USER_QUIT)
+    assert lab.table.knows_cookie(cookie)
+    gc.collect()
+    digest = digest_of(cookie)
+    assert not [found for found in gc.get_objects() if isinstance(found, Session) and found.digest == digest]
+
+
+def test_the_table_is_bounded(make_lab, monkeypatch):
     monkeypatch.setattr(recent_disconnects, "MAX_DISCONNECTED", 2)
-    kept, settings = RecentDisconnects(), SimpleNamespace(session=SimpleNamespace(disconnect_grace=15))
-    for number in range(3):
-        kept.add_session(SimpleNamespace(digest=bytes([number]), settings=settings), 0.0)
-    assert len(kept) == 2
-    kept.expire(15.0)
-    assert len(kept) == 0
-    assert kept.take_session("no cookie", 0.0) is None
+    lab = make_lab(limits={"max_same_clients": 3})
+    cookies = [lab.log_in() for _ in range(3)]
+    for connection in [lab.tunnel(cookie)[0] for cookie in cookies]:
+        lab.hang_up(connection, *USER_QUIT)
+    assert [lab.table.knows_cookie(cookie) for cookie in cookies] == [False, True, True]
+    lab.pass_time(15)
+    lab.table.expire(lab.now)
+    assert not any(lab.table.knows_cookie(cookie) for cookie in cookies)
