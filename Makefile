@@ -133,7 +133,7 @@ fuzz: build .build/fuzz-packages
 
 soak: build $(VENV)/.gssapi
 	OCSENTRY_SPOOFED_SOURCES=10000000 OCSENTRY_GEOIP_NETWORKS=1000000 \
-	    $(BIN)/pytest -v tests/sentry_engine/cores/test_native_core.py tests/sentry_engine/geoip/test_databases_large.py
+	    $(BIN)/pytest -v tests/sentry_engine/cores/native/test_core.py tests/sentry_engine/geoip/test_databases_large.py
 	OCSENTRY_FAULT_STEP=1 $(BIN)/pytest -v tests/vpn_frontend/native/test_programs.py
 	OCSENTRY_CLIENT_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_ROAM_ROUNDS=$(SOAK_ROUNDS) OCSENTRY_TUNNELS=200 OCSENTRY_LOGINS=1000 OCSENTRY_PINGS=600 OCSENTRY_KILL_ROUNDS=50 \
 	    SOAK_SECONDS=$(SOAK_SECONDS) OCSENTRY_TRANSFER_BYTES=1000000000 OCSENTRY_STRICT_TIMES=1 $(BIN)/pytest -v -m netns tests/e2e

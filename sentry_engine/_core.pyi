@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The module that native/build.py makes. tests/sentry_engine/cores/test_native_border.py compares it with this stub.
+# The module that native/build.py makes. tests/sentry_engine/cores/native/test_border.py compares it with this stub.
 from array import array
 from typing import Literal, TypeAlias, overload
 
-from sentry_engine.cores.native_types import (
+from sentry_engine.cores.native.types import (
     Array,
     BurstRow,
     CorePointer,

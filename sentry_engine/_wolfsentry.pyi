@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, overload
 
-from sentry_engine.cores.native_types import Array, Bytes, Null
+from sentry_engine.cores.native.types import Array, Bytes, Null
 from sentry_engine.wolfsentry.native_types import Address, LibraryGatePointer, LibraryPointer, TrafficStruct
 
 class _Characters: ...

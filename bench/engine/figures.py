@@ -19,8 +19,8 @@ from ocsentry.privileges.packet_filter.kernel_filter import KernelFilter
 from sentry_engine import Engine, Policy, make_block
 from sentry_engine.addresses import pack_address, render_address, render_network
 from sentry_engine.cores.interface import Request
-from sentry_engine.cores.native_core import NativeCore
-from sentry_engine.cores.reference import ReferenceCore
+from sentry_engine.cores.native.core import NativeCore
+from sentry_engine.cores.reference.core import ReferenceCore
 from sentry_engine.prefixes import Prefixes as Packed
 from sentry_engine.verdict import Event
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bench.engine.figures import Figure, best_of
 from bench.engine.policies import V4_MAPPED, Prefixes, build_plan, draw_prefixes
 from sentry_engine.addresses import render_address
-from sentry_engine.cores.native_core import NativeCore
+from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.verdict import Event
 from sentry_engine.wolfsentry import Endpoint, RouteTable, Traffic, read_config
 

@@ -61,7 +61,7 @@ from ocsentry.runtime.webhooks import open_webhooks
 from ocsentry.setup.certificates import certificate_facts, expiry_problem
 from ocsentry.user_files.opened import open_user_files
 from sentry_engine import Action, ClientLimits, Engine, Policy
-from sentry_engine.cores.native_core import NativeCore
+from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.server import VpnServer, tun_device

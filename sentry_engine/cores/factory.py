@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 from sentry_engine.cores.interface import PolicyCore
-from sentry_engine.cores.reference import ReferenceCore
+from sentry_engine.cores.reference.core import ReferenceCore
 
 CoreName = Literal["native", "reference", "wolfsentry"]
 MakeCore = Callable[[CoreName | PolicyCore], PolicyCore]
@@ -25,6 +25,6 @@ def make_core(core: CoreName | PolicyCore) -> PolicyCore:
         raise ValueError(f"there is no core {core!r}: choose one of {', '.join(get_args(CoreName))}")
     if core == "reference":
         return ReferenceCore()
-    module: Any = importlib.import_module("sentry_engine.cores.native_core")
+    module: Any = importlib.import_module("sentry_engine.cores.native.core")
     native: PolicyCore = module.NativeCore()
     return native

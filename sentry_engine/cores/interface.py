@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The interface of a core, which decides by a compiled plan.
 
-``native_core.NativeCore`` decides in C without the GIL and serves the gateway. ``reference.ReferenceCore`` does the
-same in plain Python, with pytricia as its prefix index: the specification and the oracle. One test suite runs on both.
+``native.core.NativeCore`` decides in C without the GIL and serves the gateway. ``reference.core.ReferenceCore`` does
+the same in plain Python, with pytricia as its prefix index: the specification and the oracle. One test suite runs on
+both.
 
 DECISION ORDER, the first decisive tier wins:
 

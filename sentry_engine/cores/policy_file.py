@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
-from sentry_engine.cores.native_library import ffi, lib
-from sentry_engine.cores.native_types import PolicyPointer
+from sentry_engine.cores.native.library import ffi, lib
+from sentry_engine.cores.native.types import PolicyPointer
 from sentry_engine.cores.plan import PlanError
 
 HEAD = struct.Struct("<8sIIQQQ")  # magic, layout; bytes of meta, block and names; checksum of meta and names

@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
-from sentry_engine.cores.native_types import Array
+from sentry_engine.cores.native.types import Array
 from sentry_engine.errors import PolicyError, Problem
 from sentry_engine.wolfsentry.flags import read_results, write_results
 from sentry_engine.wolfsentry.model import Configuration

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sentry_engine.cores.native_types import Bytes
+from sentry_engine.cores.native.types import Bytes
 
 
 class LibraryPointer:

@@ -8,7 +8,7 @@ import ipaddress
 from hypothesis import strategies as st
 
 from sentry_engine.addresses import AddressError, pack_address
-from sentry_engine.cores.native_core import ffi, lib
+from sentry_engine.cores.native.core import ffi, lib
 from sentry_engine.rules.prefix_columns import pack_in_python
 
 SPELLINGS = (

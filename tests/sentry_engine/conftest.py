@@ -14,14 +14,14 @@ from sentry_engine import Engine, Policy
 from sentry_engine.addresses import pack_address, pack_network
 from sentry_engine.cores.interface import Core, Request
 from sentry_engine.cores.plan import Entry, Limit, Plan, PrefixTable, Tier
-from sentry_engine.cores.reference import ReferenceCore
+from sentry_engine.cores.reference.core import ReferenceCore
 from sentry_engine.verdict import Action, Event, Reason
 
 
 def make_core(name: str) -> Core:
     if name == "reference":
         return ReferenceCore()
-    return importlib.import_module("sentry_engine.cores.native_core").NativeCore()
+    return importlib.import_module("sentry_engine.cores.native.core").NativeCore()
 
 
 @pytest.fixture(params=["reference", "native"])

@@ -32,7 +32,7 @@ MAKE_TUN = (
     f"{{ test -e {TUN_DEVICE} || mknod -m 600 {TUN_DEVICE} c 10 200; }}"
 )
 PROBE = b"ocscheck%d"  # the kernel numbers it; it is gone when the check closes it
-NATIVE_CORES = ("sentry_engine.cores.native_core", "vpn_frontend.gateway.native_gateway")
+NATIVE_CORES = ("sentry_engine.cores.native.core", "vpn_frontend.gateway.native_gateway")
 CLOCK_FLOOR = datetime(2025, 1, 1, tzinfo=UTC)  # earlier than any build: the clock is not set
 DRIVER = "psycopg"
 SERVICE_MANAGER = Owner(1, "systemd")  # keeps sockets of a unit over its restart

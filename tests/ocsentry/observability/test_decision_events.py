@@ -9,7 +9,7 @@ from admin_api.clock import SYSTEM_CLOCK
 from ocsentry.observability.decision_events import ACCEPTED_PER_SECOND, REFUSED_PER_SECOND, DecisionEvents
 from sentry_engine import Action, AdmissionRefused, Engine, Policy, Reason, Verdict
 from sentry_engine.addresses import pack_address
-from sentry_engine.cores.native_core import NativeCore
+from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
 
 DOCUMENT = {

@@ -14,8 +14,8 @@ from ocsentry.runtime.server import Server
 from ocsentry.setup.certificates import make_self_signed
 from sentry_engine import Decision, Engine, Policy, Verdict, pack_address, simulate
 from sentry_engine.cores.factory import make_core
-from sentry_engine.cores.native_core import NativeCore
-from sentry_engine.cores.reference import ReferenceCore
+from sentry_engine.cores.native.core import NativeCore
+from sentry_engine.cores.reference.core import ReferenceCore
 from sentry_engine.verdict import Action, Reason
 from vpn_frontend.gateway.server_certificate import load_certificate
 

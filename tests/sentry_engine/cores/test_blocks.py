@@ -9,8 +9,8 @@ import pytest
 
 from sentry_engine.addresses import mask, pack_network, render_network
 from sentry_engine.cores.interface import BlockedNetwork, Request
-from sentry_engine.cores.native_core import NativeCore
-from sentry_engine.cores.native_library import lib
+from sentry_engine.cores.native.core import NativeCore
+from sentry_engine.cores.native.library import lib
 from sentry_engine.cores.plan import Tier
 from sentry_engine.verdict import Event
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentry_engine import Engine, Policy
-from sentry_engine.cores.native_core import NativeCore
+from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.cores.packed_names import PackedNames
 
 RULES = 20_000

@@ -10,7 +10,7 @@ import pytest
 
 from sentry_engine.addresses import pack_address
 from sentry_engine.cores.interface import Request
-from sentry_engine.cores.native_core import NativeCore, lib
+from sentry_engine.cores.native.core import NativeCore, lib
 from sentry_engine.cores.plan import PlanError, Tier
 from sentry_engine.cores.policy_file import HEAD
 from sentry_engine.verdict import Action, Event, Verdict

@@ -12,7 +12,7 @@ import pytest
 from sentry_engine import Action, Engine, PlanError, Policy, Reason
 from sentry_engine.addresses import pack_address
 from sentry_engine.verdict import REASONS, Event
-from tests.sentry_engine.cores.test_native_core import GATE
+from tests.sentry_engine.cores.native.test_core import GATE
 
 try:
     import sentry_engine.wolfsentry.library  # noqa: F401

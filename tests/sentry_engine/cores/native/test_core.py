@@ -15,12 +15,12 @@ import pytest
 
 from sentry_engine.addresses import pack_address, pack_network
 from sentry_engine.cores.interface import Request
-from sentry_engine.cores.native_core import RULE_KEPT, NativeCore, lib
+from sentry_engine.cores.native.core import RULE_KEPT, NativeCore, lib
 from sentry_engine.cores.plan import Aggregation, Payback, PlanError, Tier
 from sentry_engine.native import cffi_headers
 from sentry_engine.verdict import NO_RULE, Action, Event, Reason, Verdict, read_word
 
-GATE = cffi_headers.declarations([Path(__file__).parents[3] / "sentry_engine/native/gate.h"])
+GATE = cffi_headers.declarations([Path(__file__).parents[4] / "sentry_engine/native/gate.h"])
 THREADS = 8
 SPOOFED = int(os.environ.get("OCSENTRY_SPOOFED_SOURCES", "200000"))  # ten million for a release
 

@@ -11,7 +11,7 @@ from array import array
 import pytest
 
 from sentry_engine.addresses import pack_address
-from sentry_engine.cores.native_core import NativeCore
+from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.cores.plan import Entry, Plan, PrefixTable, Tier
 from sentry_engine.verdict import INVALID, Action, Event, Reason
 from tests.sentry_engine.address_texts import NO_ADDRESSES, SPELLINGS

@@ -16,12 +16,12 @@ from threading import Lock
 from sentry_engine.addresses import Source, mask, render_network
 from sentry_engine.cores.decision import CoreDecision
 from sentry_engine.cores.interface import BlockedNetwork, Burst, CoreCounters, Penalty, Request, Step, Strikes
-from sentry_engine.cores.native_blocks import BlockNumbers
-from sentry_engine.cores.native_calls import open_fast_calls
-from sentry_engine.cores.native_columns import REASON_CODES
-from sentry_engine.cores.native_library import ffi, lib
-from sentry_engine.cores.native_policies import BuiltPolicy, PolicySlots, list_hits
-from sentry_engine.cores.native_types import (
+from sentry_engine.cores.native.blocks import BlockNumbers
+from sentry_engine.cores.native.calls import open_fast_calls
+from sentry_engine.cores.native.columns import REASON_CODES
+from sentry_engine.cores.native.library import ffi, lib
+from sentry_engine.cores.native.policies import BuiltPolicy, PolicySlots, list_hits
+from sentry_engine.cores.native.types import (
     CorePointer,
     CountersStruct,
     DecisionRow,

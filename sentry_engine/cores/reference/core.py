@@ -18,10 +18,10 @@ from sentry_engine.cores.bulk import BulkDecisions
 from sentry_engine.cores.interface import BlockedNetwork, Burst, CoreCounters, Penalty, Request, Step, Strikes
 from sentry_engine.cores.nanoseconds import bound, reached, until
 from sentry_engine.cores.plan import MAX_LIMIT_EVENTS, Entry, Limit, Plan, PlanError, Tier, find_source
-from sentry_engine.cores.reference_blocks import BlockIndex
-from sentry_engine.cores.reference_penalties import PenaltyBox
-from sentry_engine.cores.reference_prefixes import PrefixIndex
-from sentry_engine.cores.reference_windows import (
+from sentry_engine.cores.reference.blocks import BlockIndex
+from sentry_engine.cores.reference.penalties import PenaltyBox
+from sentry_engine.cores.reference.prefixes import PrefixIndex
+from sentry_engine.cores.reference.windows import (
     MAX_SOURCES,
     SlidingWindows,
     StrikePreview,

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentry_engine.cores.native_columns import PlanColumns, write_columns
-from sentry_engine.cores.native_library import ffi, lib
-from sentry_engine.cores.native_types import CorePointer, InForcePointer, Null, PolicyPointer
+from sentry_engine.cores.native.columns import PlanColumns, write_columns
+from sentry_engine.cores.native.library import ffi, lib
+from sentry_engine.cores.native.types import CorePointer, InForcePointer, Null, PolicyPointer
 from sentry_engine.cores.packed_names import PackedNames
 from sentry_engine.cores.plan import Plan, PlanError, Tier
 from sentry_engine.cores.policy_file import PolicyMetadata, read_policy_file, write_policy_file

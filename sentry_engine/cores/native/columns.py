@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sentry_engine.cores.nanoseconds import MAX_SECONDS, read_clock
-from sentry_engine.cores.native_library import ffi, lib
-from sentry_engine.cores.native_types import Array, LimitRow, PlanStruct, TableColumns
+from sentry_engine.cores.native.library import ffi, lib
+from sentry_engine.cores.native.types import Array, LimitRow, PlanStruct, TableColumns
 from sentry_engine.cores.plan import NEVER, Entries, Entry, Limit, Plan, PlanError, PrefixTable, Tier
 from sentry_engine.verdict import ACTIONS, FIRST_CUSTOM_EVENT, NO_RULE, REASONS
 

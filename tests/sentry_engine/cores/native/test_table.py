@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sentry_engine.addresses import contains, is_ipv4, mask, render_network
 from sentry_engine.cores.interface import Request
-from sentry_engine.cores.native_core import NativeCore
+from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.cores.plan import Entry, Plan, PlanError, PrefixTable, Tier
 from sentry_engine.verdict import NO_RULE, Action, Event, Reason
 

@@ -11,8 +11,12 @@ import pytest
 
 import sentry_engine
 from sentry_engine import addresses, verdict
-from sentry_engine.cores import native_core, native_library, native_types, plan, reference
-from sentry_engine.cores.native_library import ffi, lib
+from sentry_engine.cores import plan
+from sentry_engine.cores.native import core as native_core
+from sentry_engine.cores.native import library as native_library
+from sentry_engine.cores.native import types as native_types
+from sentry_engine.cores.native.library import ffi, lib
+from sentry_engine.cores.reference import core as reference
 from sentry_engine.verdict import ACTIONS, FIRST_CUSTOM_EVENT, NO_RULE, REASONS, Event
 
 STUB = Path(sentry_engine.__file__).with_name("_core.pyi")

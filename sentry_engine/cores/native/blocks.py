@@ -7,9 +7,9 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 from sentry_engine.cores.interface import BlockedNetwork
-from sentry_engine.cores.native_columns import nanoseconds
-from sentry_engine.cores.native_library import ffi, lib
-from sentry_engine.cores.native_types import Array, CorePointer
+from sentry_engine.cores.native.columns import nanoseconds
+from sentry_engine.cores.native.library import ffi, lib
+from sentry_engine.cores.native.types import Array, CorePointer
 
 
 class BlockNumbers:
