@@ -7,18 +7,22 @@ namespace: lo, the TUN device that the server makes, nothing else
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from lab.namespaces import Claim, Namespace
-from lab.timeouts import TIMEOUT
+from lab.processes.stopped_thread import stopped_thread
+from lab.timeouts import TIMEOUT, eventually
 from tests.ocsentry.conftest import OCSENTRY
 
 pytestmark = pytest.mark.netns
@@ -122,9 +126,37 @@ def test_a_signal_stops_it_and_nothing_is_left(served, namespace, number):
     assert not (served.command_line.folder / "admin.sock").exists()
 
 
+def pending_events(pid):
+    """What waits in the event counters of a process, by descriptor: the gateway's events for Python among them."""
+    counts = {}
+    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found = re.search(r"eventfd-count:\s*([0-9a-f]+)", entry.read_text())
+            if found and int(found[1], 16):
+                counts[entry.name] = int(found[1], 16)
+    return counts
+
+
 def test_a_deleted_tun_device_ends_it_with_an_error(served, namespace):
-    """Tunnels would go on to open and carry nothing. The service manager starts it again, with a new device."""
-    subprocess.run(["ip", "-n", namespace, "link", "del", "ocs0"], check=True, timeout=TIMEOUT)
+    """Tunnels would go on to open and carry nothing. The service manager starts it again, with a new device.
+
+    The event loop is halted until a worker has reported the loss, so that a question at that moment is answered.
+    """
+    pid, client = served.process.pid, http.client.HTTPConnection("api")
+    client.sock = socket.socket(socket.AF_UNIX)
+    client.sock.connect(str(served.command_line.folder / "admin.sock"))
+    client.request("GET", "/readyz")
+    before = client.getresponse()
+    assert (before.status, json.load(before)["problems"]) == (200, [])
+    with stopped_thread(pid, pid):
+        quiet = pending_events(pid)
+        subprocess.run(["ip", "-n", namespace, "link", "del", "ocs0"], check=True, timeout=TIMEOUT)
+        eventually(lambda: pending_events(pid) != quiet, bool, "a report of the workers")
+        client.request("GET", "/readyz")
+    after = client.getresponse()
+    assert after.status == 503
+    assert "TUN device: the TUN device ocs0 was deleted" in json.load(after)["problems"]
+    client.close()
     assert served.await_event("tun_lost")["device"] == "ocs0"
     assert "ocs0 was deleted" in served.await_event("stopping")["reason"]
     assert served.process.wait(TIMEOUT) == 1
