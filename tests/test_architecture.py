@@ -63,7 +63,7 @@ PURE = (
     "vpn_frontend/auth/composition.py",
     "vpn_frontend/auth/login_plan.py",
     "vpn_frontend/auth/second_factors.py",
-    "vpn_frontend/auth/totp.py",
+    "vpn_frontend/auth/totp/codes.py",
     "vpn_frontend/auth/user_throttle.py",
     "vpn_frontend/auth/method.py",
     "vpn_frontend/auth/result.py",

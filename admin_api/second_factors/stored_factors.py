@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin_api.store.identities.users import fold_name
-from vpn_frontend.auth.otp_secret import OtpSecret
+from vpn_frontend.auth.totp.secret import OtpSecret
 
 if TYPE_CHECKING:
     from admin_api.second_factors.secret_box import SecretBox

@@ -14,7 +14,7 @@ from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.services import Services
 from admin_api.totp import service
 from admin_api.totp.schemas import TotpCode, TotpConfirmation, TotpEnrolment, TotpView
-from vpn_frontend.auth.totp import render_secret, render_uri
+from vpn_frontend.auth.totp.codes import render_secret, render_uri
 
 QR_SCALE = 4  # pixels of one module
 NO_KEY = "The server has no key for secrets of one-time passwords: set auth.totp.key_file and start it again"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value
-from vpn_frontend.auth.totp import clean_code, find_step, make_backup_codes, make_secret
+from vpn_frontend.auth.totp.codes import clean_code, find_step, make_backup_codes, make_secret
 
 if TYPE_CHECKING:
     from admin_api.second_factors.totp_issuer import TotpIssuer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from admin_api.second_factors.stored_factors import StoredFactors
 from ocsentry.user_files.oath_factors import OathFactors
-from vpn_frontend.auth.totp_method import TotpMethod
+from vpn_frontend.auth.totp.method import TotpMethod
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ocsentry.user_files.file_thread import FileThread
     from ocsentry.user_files.oath_file import OathFile
     from ocsentry.user_files.read_through import ReadThroughFile
-    from vpn_frontend.auth.otp_secret import OtpSecret
     from vpn_frontend.auth.second_factors import SecondFactors
+    from vpn_frontend.auth.totp.secret import OtpSecret
     from vpn_frontend.ports import EventSink
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vpn_frontend.auth.otp_secret import OtpSecret
+from vpn_frontend.auth.totp.secret import OtpSecret
 
 MAX_PROBLEMS = 8  # that are told of one file
 MAX_SECRET = 128  # characters: 64 bytes, the block of HMAC-SHA-1

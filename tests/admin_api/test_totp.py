@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from admin_api.app import create_app
 from admin_api.http.identity import Scope
-from vpn_frontend.auth.totp import code_at, render_uri, step_at
+from vpn_frontend.auth.totp.codes import code_at, render_uri, step_at
 
 pytestmark = pytest.mark.asyncio
 

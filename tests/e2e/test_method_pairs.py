@@ -25,7 +25,7 @@ from lab.server import OCSENTRY, PASSWORD
 from lab.services import directory_server, pam
 from lab.services.directory_server import BASE, HOST, SECURE_PORT, SERVICE_DN, SERVICE_PASSWORD, person
 from lab.services.freeradius import FreeRadius
-from vpn_frontend.auth.totp import code_at, step_at
+from vpn_frontend.auth.totp.codes import code_at, step_at
 
 PROVIDER_PORT = 9400
 # Methods, and what is required as well. In each the user logs in by the first method and everything required.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.server import PASSWORD
-from vpn_frontend.auth.totp import code_at, step_at
+from vpn_frontend.auth.totp.codes import code_at, step_at
 
 if TYPE_CHECKING:
     from lab.server import Server

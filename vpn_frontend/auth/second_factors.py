@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from vpn_frontend.auth.otp_secret import OtpSecret
+    from vpn_frontend.auth.totp.secret import OtpSecret
 
 
 class SecondFactors(Protocol):

@@ -11,7 +11,7 @@ import re
 import pytest
 
 from tests.admin_api.conftest import CALLER
-from vpn_frontend.auth.totp import code_at, step_at
+from vpn_frontend.auth.totp.codes import code_at, step_at
 
 pytestmark = pytest.mark.asyncio
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from admin_api.second_factors.secret_box import KEY_SIZE, SealError, SecretBox
 from admin_api.second_factors.stored_factors import StoredFactors
 from admin_api.store import Store, UserAttributes
-from vpn_frontend.auth.otp_secret import OtpSecret
+from vpn_frontend.auth.totp.secret import OtpSecret
 
 pytestmark = pytest.mark.asyncio
 SECRET = b"12345678901234567890"

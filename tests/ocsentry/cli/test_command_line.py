@@ -15,7 +15,7 @@ import pytest
 
 from lab.timeouts import TIMEOUT
 from ocsentry.cli.app import build_app
-from vpn_frontend.auth.totp import code_at, step_at
+from vpn_frontend.auth.totp.codes import code_at, step_at
 
 BLOCK_RULE = {
     "wolfsentry": {"version": "1.6.3", "rules": [{"id": "b", "type": "blacklist", "remote_addr": "198.51.100.0/24"}]}

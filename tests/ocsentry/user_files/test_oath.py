@@ -21,11 +21,11 @@ from ocsentry.user_files.password_file import parse_password_file
 from ocsentry.user_files.read_through import ReadThroughFile
 from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.otp_secret import OtpSecret
 from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
 from vpn_frontend.auth.result import Accepted, Challenge, Refused
-from vpn_frontend.auth.totp import code_at
-from vpn_frontend.auth.totp_method import TotpMethod
+from vpn_frontend.auth.totp.codes import code_at
+from vpn_frontend.auth.totp.method import TotpMethod
+from vpn_frontend.auth.totp.secret import OtpSecret
 from vpn_frontend.testing import MemoryDirectory, MemoryEvents
 
 KEY = b"12345678901234567890"

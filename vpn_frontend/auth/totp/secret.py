@@ -6,7 +6,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, field
 
-from vpn_frontend.auth.totp import DIGITS, PERIOD, WINDOW, clean_code, code_at
+from vpn_frontend.auth.totp.codes import DIGITS, PERIOD, WINDOW, clean_code, code_at
 
 LOOK_AHEAD = 20  # counters that a device may be ahead of the server, as ocserv allows
 

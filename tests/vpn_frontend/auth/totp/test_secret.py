@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpn_frontend.auth.otp_secret import LOOK_AHEAD, OtpSecret
+from vpn_frontend.auth.totp.secret import LOOK_AHEAD, OtpSecret
 
 KEY = bytes.fromhex("3132333435363738393031323334353637383930")
 NOW = 1_700_000_010.0

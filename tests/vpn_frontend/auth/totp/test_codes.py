@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from vpn_frontend.auth.totp import (
+from vpn_frontend.auth.totp.codes import (
     BACKUP_CHARACTERS,
     BACKUP_CODES,
     SECRET_SIZE,
@@ -54,7 +54,7 @@ def test_one_step_before_and_after_is_accepted(offset, accepted):
 
 
 def test_of_equal_codes_the_latest_step_counts(monkeypatch):
-    monkeypatch.setattr("vpn_frontend.auth.totp.code_at", lambda secret, step: "000000")
+    monkeypatch.setattr("vpn_frontend.auth.totp.codes.code_at", lambda secret, step: "000000")
     assert find_step(SECRET, "000000", 3000) == 101
 
 

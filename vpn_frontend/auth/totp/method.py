@@ -16,16 +16,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Pending, Refused, Unavailable
-from vpn_frontend.auth.totp import clean_code, read_backup_code
+from vpn_frontend.auth.totp.codes import clean_code, read_backup_code
 from vpn_frontend.protocol.login_form import CODE, Field, FieldKind, Form
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from vpn_frontend.auth.method import LoginRequest
-    from vpn_frontend.auth.otp_secret import OtpSecret
     from vpn_frontend.auth.result import Outcome
     from vpn_frontend.auth.second_factors import SecondFactors
+    from vpn_frontend.auth.totp.secret import OtpSecret
     from vpn_frontend.ports import UserRecord
 
 MAX_WAITING = 256  # checks at a time; further ones are refused at once with a text

@@ -8,10 +8,10 @@ import pytest
 from tests.vpn_frontend.auth.scripted import ALICE, Scripted, outcome_of
 from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.otp_secret import OtpSecret
 from vpn_frontend.auth.result import WRONG, Accepted, Challenge, Refused, Unavailable
-from vpn_frontend.auth.totp import code_at, step_at
-from vpn_frontend.auth.totp_method import CODE_FORM, TotpMethod
+from vpn_frontend.auth.totp.codes import code_at, step_at
+from vpn_frontend.auth.totp.method import CODE_FORM, TotpMethod
+from vpn_frontend.auth.totp.secret import OtpSecret
 
 NOW = 1_700_000_010.0
 SECRET = b"12345678901234567890"
