@@ -29,7 +29,7 @@ from admin_api.store.server_claim import ServerClaim
 from admin_api.store.sqlite_connection import connect
 from admin_api.store.turns import SCHEMA, take_turn
 from admin_api.store.unit_of_work import UnitOfWork
-from vpn_frontend.sessions.usage import local_day
+from vpn_frontend.sessions.limits.usage import local_day
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.address_pool import AddressPools
     from vpn_frontend.sessions.index import SessionIndex
     from vpn_frontend.sessions.iroutes import Iroutes
+    from vpn_frontend.sessions.limits.traffic import TrafficLimits
+    from vpn_frontend.sessions.limits.usage import UsageLedger
     from vpn_frontend.sessions.pending_logins import PendingLogins
     from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
     from vpn_frontend.sessions.records.recorder import SessionRecorder
     from vpn_frontend.sessions.records.statistics import StatisticsCounter
     from vpn_frontend.sessions.session import Session
-    from vpn_frontend.sessions.traffic_limits import TrafficLimits
-    from vpn_frontend.sessions.usage import UsageLedger
 
 
 class SessionCloser:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from sentry_engine import Action
 from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.ports import CloseReason, VpnEvent
-from vpn_frontend.sessions.access import AccessRefusal, find_refusal, next_check
 from vpn_frontend.sessions.close_messages import refusal_text
+from vpn_frontend.sessions.limits.access import AccessRefusal, find_refusal, next_check
 from vpn_frontend.sessions.session import Phase
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.closing import SessionCloser
     from vpn_frontend.sessions.effective_settings import EffectiveSettings, SettingsResolver
     from vpn_frontend.sessions.index import SessionIndex
+    from vpn_frontend.sessions.limits.traffic import TrafficLimits
+    from vpn_frontend.sessions.limits.usage import UsageLedger
     from vpn_frontend.sessions.session import Session
-    from vpn_frontend.sessions.traffic_limits import TrafficLimits
-    from vpn_frontend.sessions.usage import UsageLedger
     from vpn_frontend.settings import Overrides
 
 

@@ -19,7 +19,6 @@ from vpn_frontend.gateway.interface import Cause, GatewayError, TunnelParameters
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu
 from vpn_frontend.protocol.dtls_negotiation import choose_dtls
-from vpn_frontend.sessions.access import AccessRefusal, find_refusal, next_check
 from vpn_frontend.sessions.address_pool import AddressPools, NoAddressError
 from vpn_frontend.sessions.admission import Admission, CookieError, Login, RefusedError
 from vpn_frontend.sessions.closing import SessionCloser
@@ -28,6 +27,9 @@ from vpn_frontend.sessions.eviction import AdmissionControl
 from vpn_frontend.sessions.gateway_reports import GatewayReports
 from vpn_frontend.sessions.index import SessionIndex
 from vpn_frontend.sessions.iroutes import Iroutes
+from vpn_frontend.sessions.limits.access import AccessRefusal, find_refusal, next_check
+from vpn_frontend.sessions.limits.traffic import TrafficLimits
+from vpn_frontend.sessions.limits.usage import UsageLedger, local_day
 from vpn_frontend.sessions.live_sessions import LiveSessions
 from vpn_frontend.sessions.pending_logins import PendingLogins
 from vpn_frontend.sessions.records.hook_environment import hook_environment
@@ -37,8 +39,6 @@ from vpn_frontend.sessions.records.statistics import StatisticsCounter
 from vpn_frontend.sessions.session import Peer, Phase, Session
 from vpn_frontend.sessions.settings_changes import SettingsChanges
 from vpn_frontend.sessions.strap import add_key, find_failure
-from vpn_frontend.sessions.traffic_limits import TrafficLimits
-from vpn_frontend.sessions.usage import UsageLedger, local_day
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

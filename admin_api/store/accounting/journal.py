@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from admin_api.store.failures import is_unavailable
 from vpn_frontend.ports import Stage
-from vpn_frontend.sessions.usage import local_day
+from vpn_frontend.sessions.limits.usage import local_day
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

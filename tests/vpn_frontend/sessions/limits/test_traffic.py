@@ -12,7 +12,7 @@ from vpn_frontend.gateway.limits import IpProtocol, PortRange, Restriction
 from vpn_frontend.ports import CloseReason, Usage
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions.admission import RefusedError
-from vpn_frontend.sessions.traffic_limits import SPARE, restriction_of
+from vpn_frontend.sessions.limits.traffic import SPARE, restriction_of
 from vpn_frontend.settings import BandwidthSettings, NetworkSettings, QuotaSettings, parse_port_rule
 
 ROUTES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))

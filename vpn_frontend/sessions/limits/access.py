@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from sentry_engine.rules.schedules import DAYS, is_open, next_change
 from vpn_frontend.ports import CloseReason
-from vpn_frontend.sessions.traffic_limits import SPARE
+from vpn_frontend.sessions.limits.traffic import SPARE
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sentry_engine.rules.schedules import Window
     from vpn_frontend.sessions.effective_settings import EffectiveSettings
-    from vpn_frontend.sessions.usage import UsageLedger
+    from vpn_frontend.sessions.limits.usage import UsageLedger
 
 UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 MAX_SHOWN_WINDOWS = 3

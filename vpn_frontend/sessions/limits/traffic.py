@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.gateway.limits import IpProtocol, PortRange, Restriction, TunnelLimits
 from vpn_frontend.protocol.constants import MAX_MTU
+from vpn_frontend.sessions.limits.usage import local_day
 from vpn_frontend.sessions.session import Phase
-from vpn_frontend.sessions.usage import local_day
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.limits import Budget
     from vpn_frontend.sessions.index import SessionIndex
     from vpn_frontend.sessions.iroutes import Iroutes
+    from vpn_frontend.sessions.limits.usage import UsageLedger
     from vpn_frontend.sessions.session import Session
-    from vpn_frontend.sessions.usage import UsageLedger
     from vpn_frontend.settings import Network, NetworkSettings
 
 SPARE = MAX_MTU  # bytes; a quota with less than one packet left is used up
