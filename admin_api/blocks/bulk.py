@@ -14,8 +14,8 @@ from admin_api.blocks.line_formats import MEDIA_TYPES, LineFormat
 from admin_api.blocks.lines import BadLine, BlockLine, LineReader, renderer_of
 from admin_api.blocks.schemas import BlockDeltas, BlocksImported, Ttl, show_block
 from admin_api.dependencies import BlocksRead, BlocksWrite, DryRun, Force, OwnAddresses, ServicesOf
-from admin_api.enforcement.block_import import BATCH, BlockImport, ImportOptions
-from admin_api.enforcement.block_table import BlockEntry
+from admin_api.enforcement.blocks.bulk_import import BATCH, BlockImport, ImportOptions
+from admin_api.enforcement.blocks.table import BlockEntry
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.values import Text
 from admin_api.long_operations import Operation

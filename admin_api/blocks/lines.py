@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from admin_api.enforcement.block_table import BlockEntry
+    from admin_api.enforcement.blocks.table import BlockEntry
     from vpn_frontend.settings import Network
 
 MAX_LINE = 4096  # bytes

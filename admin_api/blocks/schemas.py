@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from admin_api.enforcement.block_table import BlockEntry
-from admin_api.enforcement.blocks import BlockList
+from admin_api.enforcement.blocks.enforced import BlockList
+from admin_api.enforcement.blocks.table import BlockEntry
 from admin_api.http.values import MAX_TTL, Body, Cidr, Text, View
 
 Ttl = Annotated[float, Field(gt=0, le=MAX_TTL, allow_inf_nan=False)]

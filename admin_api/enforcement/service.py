@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.enforcement.api_rules import RuleChange, SavedRule, count_rules
-from admin_api.enforcement.block_import import BlockImport, ImportOptions
-from admin_api.enforcement.blocks import BlockChange, BlockList, block_rule_id
+from admin_api.enforcement.blocks.bulk_import import BlockImport, ImportOptions
+from admin_api.enforcement.blocks.enforced import BlockChange, BlockList, block_rule_id
 from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
 from admin_api.enforcement.policy_editor import PolicyEditor
 from admin_api.enforcement.policy_state import PolicyState

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from admin_api.enforcement.api_rules import as_one_document
-from admin_api.enforcement.blocks import block_rule_id
+from admin_api.enforcement.blocks.enforced import block_rule_id
 from ocsentry.configuration.policy_files import policy_loader
 from ocsentry.errors import OperatorError
 from sentry_engine import Engine, Policy, PolicyError, Reason

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from admin_api.enforcement.block_import import BATCH
+from admin_api.enforcement.blocks.bulk_import import BATCH
 from admin_api.enforcement.safeguards import MAX_CUT
 from admin_api.http.identity import Scope
 from lab.timeouts import TIMEOUT

@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from admin_api.enforcement import blocks as api_blocks
+from admin_api.enforcement.blocks import enforced as api_blocks
 from sentry_engine import BLOCK_ID_PREFIX, FORMAT_VERSION, MAX_BLOCKS, Policy, Prefixes
 from sentry_engine.cores.plan import MAX_LIMIT_EVENTS, Aggregation, Limit
 from sentry_engine.detectors.thresholds import DETECTOR_PENALTY, CountryThreshold, TravelThreshold

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from admin_api import idempotency
 from admin_api.control.commands import LineCommands
-from admin_api.enforcement import block_writer
+from admin_api.enforcement.blocks import writer as block_writer
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.store import Store

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from admin_api.enforcement import block_writer
+from admin_api.enforcement.blocks import writer as block_writer
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.store import Store

@@ -18,7 +18,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Integer, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
-from admin_api.enforcement.block_table import BlockEntry
+from admin_api.enforcement.blocks.table import BlockEntry
 from admin_api.store import Store, UserAttributes, fold_name, migrations
 from admin_api.store.audit import digest_of
 from admin_api.store.columns import Base, new_id

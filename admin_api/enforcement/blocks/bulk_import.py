@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from admin_api.clock import Clock
-    from admin_api.enforcement.blocks import BlockList, NewBlock
+    from admin_api.enforcement.blocks.enforced import BlockList, NewBlock
     from admin_api.enforcement.policy_state import PolicyState
     from vpn_frontend.settings import Address, Network
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from admin_api.enforcement.block_table import BlockEntry
+    from admin_api.enforcement.blocks.table import BlockEntry
     from admin_api.store import Store, UnitOfWork
     from vpn_frontend.ports import EventSink
 

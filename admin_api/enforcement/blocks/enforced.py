@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from admin_api.enforcement.block_changes import BlockChanges
-from admin_api.enforcement.block_table import BlockEntry, BlockTable
-from admin_api.enforcement.block_writer import AuditNote, BlockWriter
+from admin_api.enforcement.blocks.changes import BlockChanges
+from admin_api.enforcement.blocks.table import BlockEntry, BlockTable
+from admin_api.enforcement.blocks.writer import AuditNote, BlockWriter
 from admin_api.enforcement.deadlines import Deadlines
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network

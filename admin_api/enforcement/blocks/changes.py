@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from admin_api.enforcement.block_table import BlockEntry
+    from admin_api.enforcement.blocks.table import BlockEntry
 
 KEPT = 65_536
 
