@@ -8,7 +8,7 @@
 #   make lock       requirements/*.lock from pyproject.toml (UPGRADE=1: newest versions)
 #   make sbom       bill of materials         make audit        known vulnerabilities (ends with 3: not reachable)
 #   make supply     sbom and audit, for CI     (licences and reproducible: tests hold them)
-#   make man        .build/ocsentry.1
+#   make man        .build/ocsentry.1, occtl.8, ocpasswd.8
 #   make wheel      into .build/dist, tried in an empty environment      make release   all artefacts of a tagged commit
 #   make deb, rpm, apk   a package in .build/dist     make package-test   its life on a bare system with systemd
 #   make licences   docs/licences.md          make reproducible both native cores built twice, bytes compared
@@ -155,6 +155,7 @@ $(SUPPLY)/.installed: requirements/supply.lock
 
 man: build
 	$(BIN)/python -m ocsentry.cli.manual .build/ocsentry.1
+	$(BIN)/python -m ocsentry.cli.tool_manuals .build
 
 # For the system's own Python, to whose path the package refers.
 deb rpm apk: build

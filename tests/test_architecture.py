@@ -24,8 +24,8 @@ FLOORS = {
         "formats", "wolfsentry", "policy", "engine", "exchange",
     ),
     "vpn_frontend": (
-        "native", "settings", "ocserv", "gateway", "ports", "radius", "protocol", "auth", "sessions", "accounting",
-        "connections", "testing", "validation", "server",
+        "native", "http_headers", "settings", "ocserv", "gateway", "ports", "radius", "protocol", "auth", "sessions",
+        "accounting", "connections", "testing", "validation", "server",
     ),
     "admin_api": (
         "clock", "log_events", "ports", "event_schemas", "http", "session_settings", "connections", "metrics",
@@ -58,6 +58,7 @@ PURE = (
     "sentry_engine/engine/",
     "sentry_engine/exchange/",
     "vpn_frontend/ocserv/",
+    "vpn_frontend/http_headers.py",
     "vpn_frontend/ports.py",
     "vpn_frontend/settings.py",
     "vpn_frontend/auth/composition.py",

@@ -472,6 +472,7 @@ def make_portal_config(
         camouflage=camouflage,
         login_paths=PHONE_PATHS if settings.ip_phones else LOGIN_PATHS,
         reads_strap=auth.strap != "off",
+        http_headers=settings.http_headers,
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sentry_engine.rules.schedules import Window
+    from vpn_frontend.http_headers import Header
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -411,6 +412,8 @@ class VpnSettings:
     session: SessionSettings = field(default_factory=SessionSettings)
     camouflage: CamouflageSettings = field(default_factory=CamouflageSettings)
     ip_phones: bool = False  # their logins at /svc
+    http_headers: tuple[Header, ...] = ()  # of all answers before the tunnel, beside the server's own
+    extra_headers: tuple[Header, ...] = ()  # of the answer to CONNECT, beside the server's own
     drain: int = 0  # seconds that a stopping server leaves its sessions after it accepts no more
     auth: AuthSettings = field(default_factory=AuthSettings)
     groups: Mapping[str, Overrides] = field(default_factory=lambda: NO_GROUPS)  # of the configuration file, by name

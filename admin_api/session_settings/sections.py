@@ -72,7 +72,10 @@ class NetworkSection(Section):
         "Domains whose addresses are kept outside the tunnel. Only AnyConnect reads it.",
         max_length=64,
     )
-    proxy_pac_url: WebAddress = field(NETWORK.proxy_pac_url, "URL of a proxy configuration file announced to clients.")
+    proxy_pac_url: WebAddress = field(
+        NETWORK.proxy_pac_url,
+        "URL of a proxy configuration file announced to clients. `%{U}` and `%{G}` are the names of user and group.",
+    )
     restrict_to_routes: Switch = field(
         NETWORK.restrict_to_routes,
         "Drop packets between a client and addresses outside `routes` or inside `no_routes`, whatever the client does.",

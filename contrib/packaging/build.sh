@@ -40,6 +40,7 @@ grep -rIl --null "$environment" "$environment" | xargs -0 -r sed -i "s|$environm
 
 cp ocsentry/starter/*.service ocsentry/starter/*.socket "$STAGE/units/"
 .venv/bin/python -m ocsentry.cli.manual "$STAGE/man/ocsentry.1" && gzip -9n "$STAGE/man/ocsentry.1"
+.venv/bin/python -m ocsentry.cli.tool_manuals "$STAGE/man" && gzip -9n "$STAGE/man/occtl.8" "$STAGE/man/ocpasswd.8"
 for shell in bash zsh fish; do
     case $shell in zsh) name=_ocsentry ;; *) name=ocsentry.$shell ;; esac
     _OCSENTRY_COMPLETE=source_$shell .venv/bin/ocsentry >"$STAGE/completions/$name"

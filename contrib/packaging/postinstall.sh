@@ -14,8 +14,13 @@ fi
 install -d -m 0750 -o root -g ocsentry /etc/ocsentry
 install -d -m 0700 -o ocsentry -g ocsentry /var/lib/ocsentry
 
-# occtl is ocserv's: it is given where that program is not installed.
-[ -e /usr/bin/occtl ] || [ -L /usr/bin/occtl ] || ln -s /opt/ocsentry/bin/ocsentry /usr/bin/occtl
+# These tools are ocserv's: they are given, with their manual pages, where that program is not installed.
+for tool in occtl ocpasswd; do
+    if [ ! -e /usr/bin/$tool ] && [ ! -L /usr/bin/$tool ]; then
+        ln -s /opt/ocsentry/bin/ocsentry /usr/bin/$tool
+        [ ! -e /usr/share/man/man8/ocsentry-$tool.8.gz ] || ln -sf ocsentry-$tool.8.gz /usr/share/man/man8/$tool.8.gz
+    fi
+done
 
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload

@@ -8,7 +8,12 @@ esac
 if [ -d /run/systemd/system ]; then
     systemctl disable --now ocsentry.service ocsentry-network.service ocsentry-helper.socket ocsentry-pam.socket || true
 fi
-if [ "$(readlink /usr/bin/occtl || true)" = /opt/ocsentry/bin/ocsentry ]; then
-    rm -f /usr/bin/occtl
-fi
+for tool in occtl ocpasswd; do
+    if [ "$(readlink /usr/bin/$tool || true)" = /opt/ocsentry/bin/ocsentry ]; then
+        rm -f /usr/bin/$tool
+        if [ "$(readlink /usr/share/man/man8/$tool.8.gz || true)" = ocsentry-$tool.8.gz ]; then
+            rm -f /usr/share/man/man8/$tool.8.gz
+        fi
+    fi
+done
 find /opt/ocsentry -name __pycache__ -type d -prune -exec rm -rf {} + || true

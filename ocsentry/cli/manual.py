@@ -42,8 +42,8 @@ def _commands(group: Any, words: tuple[str, ...]) -> Iterator[str]:  # noqa: ANN
             yield from _commands(command, path)
             continue
         arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-        usage = " ".join(_escape(argument.metavar or argument.name.upper()) for argument in arguments)
-        yield from (".TP", rf"\fB{_escape(' '.join(path))}\fR {usage}".rstrip(), _text(command.help))
+        usage = " ".join(escape(argument.metavar or argument.name.upper()) for argument in arguments)
+        yield from (".TP", rf"\fB{escape(' '.join(path))}\fR {usage}".rstrip(), _text(command.help))
         options = list(_options(command, without=SHARED))
         if options:
             yield from (".RS", *options, ".RE")
@@ -53,8 +53,8 @@ def _options(command: Any, without: frozenset[str] = frozenset()) -> Iterator[st
     for parameter in command.params:
         if parameter.param_type_name != "option" or parameter.hidden or parameter.name in without:
             continue
-        names = ", ".join(rf"\fB{_escape(name)}\fR" for name in (*parameter.opts, *parameter.secondary_opts))
-        value = "" if parameter.is_flag else rf" \fI{_escape(parameter.metavar or parameter.name.upper())}\fR"
+        names = ", ".join(rf"\fB{escape(name)}\fR" for name in (*parameter.opts, *parameter.secondary_opts))
+        value = "" if parameter.is_flag else rf" \fI{escape(parameter.metavar or parameter.name.upper())}\fR"
         yield from (".TP", f"{names}{value}", _text(parameter.help))
 
 
@@ -68,11 +68,11 @@ def _tail() -> Iterator[str]:
 
 
 def _text(text: str | None) -> str:
-    return _escape(" ".join((text or "").split()))
+    return escape(" ".join((text or "").split()))
 
 
-def _escape(text: str) -> str:
-    """Escapes what man(7) would read as a macro or an escape sequence."""
+def escape(text: str) -> str:
+    """Returns ``text`` without what man(7) would read as a macro or an escape sequence."""
     escaped = text.replace("\\", r"\e").replace("-", r"\-")
     return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped
 

@@ -27,6 +27,7 @@ from admin_api.session_settings.fields import (
     parsed,
 )
 from admin_api.session_settings.overrides import MAX_PROFILE, check_profile
+from vpn_frontend.http_headers import Header, parse_header
 from vpn_frontend.settings import Endpoint, parse_endpoint
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "AnyNetwork",
     "Count",
     "FilePath",
+    "HeaderLines",
     "ListenAddress",
     "ListenAddresses",
     "OptionalPath",
@@ -93,5 +95,7 @@ def section() -> Any:  # noqa: ANN401 - Field's own shape
 FilePath = Annotated[Path, AfterValidator(_resolve)]
 OptionalPath = Annotated[FilePath | None, BeforeValidator(empty_as_none)]
 ProfileFile = Annotated[str, BeforeValidator(_read_profile)]
+HeaderLine = Annotated[SkipValidation[Header], parsed(parse_header)]
+HeaderLines = tuple[HeaderLine, ...]
 ListenAddress = Annotated[SkipValidation[Endpoint], parsed(parse_endpoint)]
 ListenAddresses = Annotated[tuple[ListenAddress, ...], BeforeValidator(_read_endpoints)]

@@ -29,6 +29,7 @@ from ocsentry.configuration.fields import (
     AnyNetwork,
     Count,
     FilePath,
+    HeaderLines,
     ListenAddresses,
     OptionalPath,
     ProfileFile,
@@ -54,6 +55,7 @@ from ocsentry.configuration.sections.retention import RetentionSection
 from ocsentry.errors import OperatorError
 from sentry_engine.formats.plain_list import MAX_BYTES as MAX_LIST_BYTES
 from sentry_engine.policy.feeds import MAX_DOWNLOAD
+from vpn_frontend.http_headers import MAX_HEADERS
 from vpn_frontend.settings import (
     MAX_CERTIFICATES,
     MAX_HOSTS,
@@ -176,6 +178,17 @@ class VpnSection(Section):
     )
     ip_phones: Switch = _field(
         VPN.ip_phones, "Logins of Cisco's IP phones at `/svc`, by certificate or by an urlencoded form."
+    )
+    http_headers: HeaderLines = _field(
+        VPN.http_headers,
+        "Headers of all answers before the tunnel, each `Name: value`. Those of the server go before them.",
+        max_length=MAX_HEADERS,
+    )
+    extra_headers: HeaderLines = _field(
+        VPN.extra_headers,
+        "Headers of the answer that opens a tunnel, each `Name: value`. `%{U}` and `%{G}` are the names of user and "
+        "group, percent-encoded. Those of the server go before them.",
+        max_length=MAX_HEADERS,
     )
     drain: Seconds = _field(
         VPN.drain,

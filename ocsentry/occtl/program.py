@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 DEFAULT_SOCKET = "/var/run/occtl.socket"
 PROMPT = "> "
-USAGE = """occtl: [OPTIONS...] {COMMAND}
-
-  -s --socket-file       Specify the server's admin socket (admin.socket)
-  -h --help              Show this help
-     --debug             Enable more verbose information in some commands
-  -v --version           Show the program's version
-  -j --json              Use JSON formatting for output
-  -n --no-pager          Do not use a pager (there is none)
-"""
+# Short and long name, value, meaning.
+OPTIONS = (
+    ("-s", "--socket-file", "FILE", "Specify the server's admin socket (admin.socket)"),
+    ("-h", "--help", "", "Show this help"),
+    ("", "--debug", "", "Accepted, without effect"),
+    ("-v", "--version", "", "Show the program's version"),
+    ("-j", "--json", "", "Use JSON formatting for output"),
+    ("-n", "--no-pager", "", "Do not use a pager (there is none)"),
+)
+USAGE = "occtl: [OPTIONS...] {COMMAND}\n\n" + "".join(
+    f"  {short:2} {f'{long} {value}'.rstrip():19} {meaning}\n" for short, long, value, meaning in OPTIONS
+)
 FLAGS = {"-j": "as_json", "--json": "as_json", "-h": "help", "--help": "help", "-v": "version", "--version": "version"}
 IGNORED = frozenset({"-n", "--no-pager", "--debug"})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from urllib.parse import quote
 
 from lab.clients.openconnect import OpenConnect
 from lab.services.ocserv import PASSWORD, OcservFiles, stop
@@ -24,6 +25,7 @@ def connect(files, host, *arguments, user, password=PASSWORD):
 
 def test_logins_on_the_files_of_ocserv(lab, template, tmp_path):
     groups = {"select-group": "staff[Our staff]", "pre-login-banner": '"' + 100 * "%" + '"', "banner": "Welcome"}
+    groups["custom-header"] = "X-CSTP-For: %{{U}} of %{{G}}"
     files = OcservFiles(lab.network, tmp_path / "etc", template.certificate, groups)
     users = ["alice", "sp@c/al", "DOMAIN\\bob", ".dot", "two words"]
     for user in users:
@@ -40,10 +42,11 @@ def test_logins_on_the_files_of_ocserv(lab, template, tmp_path):
     assert files.occtl_socket.is_socket()
 
     for user in users:
-        client = connect(files, host, "--authgroup=Our staff", user=user)
+        client = connect(files, host, "--authgroup=Our staff", "--verbose", user=user)
         given = client.await_up()
         assert (given.ipv4.rpartition(".")[0], given.dns) == ("10.88.0", "10.88.0.1"), user
         assert 100 * "%" in client.output
+        assert f"X-CSTP-For: {quote(user, safe='@')} of staff" in client.output
         assert client.ping(files.inner_ipv4) == 1
         client.goodbye()
     for user, password in (("alice", "wrong"), ("locked", PASSWORD), ("nobody", PASSWORD)):

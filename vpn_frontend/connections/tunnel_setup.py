@@ -9,11 +9,12 @@ which ends with its connection.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from vpn_frontend.auth.result import Refused, Unavailable
+from vpn_frontend.http_headers import add_headers, name_session
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.protocol.connect_response import render_connect_headers
 from vpn_frontend.protocol.dtls_negotiation import render_dtls_headers
@@ -146,10 +147,14 @@ class TunnelSetup:
     def _respond(self, session: Session, grant: TunnelGrant) -> tuple[bytes, bytes]:
         """The head of the answer, and the bytes that followed the request. The gateway owns the connection after it."""
         server, peer, settings = self._services.settings, self._connection.peer, session.settings
+        user, group = session.user.name, session.groups[0] if session.groups else ""
+        network = settings.network
+        if "%{" in network.proxy_pac_url:
+            network = replace(network, proxy_pac_url=name_session(network.proxy_pac_url, user, group))
         headers = render_connect_headers(
             grant,
             self._connect.request,
-            settings.network,
+            network,
             settings.session,
             outer_ipv6=peer.address.version == 6,
             tls13=peer.tls_version == "TLSv1.3",
@@ -157,6 +162,9 @@ class TunnelSetup:
         if grant.dtls is not None:
             port = server.dtls_listen[0].port if server.dtls_listen else peer.local_port
             headers += render_dtls_headers(grant.dtls, settings.session, port=port, dpd=grant.dpd, mtu=grant.mtu)
+        if server.extra_headers:
+            more = tuple(replace(one, value=name_session(one.value, user, group)) for one in server.extra_headers)
+            headers = tuple(add_headers(headers, more))
         head_and_rest = self._connection.protocol.tunnel_granted(headers)
         self._owner.hand_over(self._connection)
         return head_and_rest

@@ -42,6 +42,7 @@ from vpn_frontend.protocol.login_form import USERNAME, Form, GroupLabels, first_
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vpn_frontend.http_headers import Header
     from vpn_frontend.protocol.camouflage import Camouflage
     from vpn_frontend.protocol.connect_response import Headers
     from vpn_frontend.protocol.http_fast_path import HttpRequest
@@ -143,6 +144,7 @@ class PortalConfig:
     camouflage: Camouflage | None = None
     login_paths: frozenset[str] = LOGIN_PATHS
     reads_strap: bool = False
+    http_headers: tuple[Header, ...] = ()  # of all responses before the tunnel, beside their own
 
 
 class Connection:
@@ -150,7 +152,7 @@ class Connection:
 
     def __init__(self, portal: PortalConfig) -> None:
         self._portal = portal
-        self._http = HttpConnection()
+        self._http = HttpConnection(portal.http_headers)
         self._context = ""
         self._group = ""
         self._path_group = ""  # named by the URL; then there is no choice

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 
 import h11
 
+from vpn_frontend.http_headers import add_headers
 from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD, MAX_HEADERS
 from vpn_frontend.protocol.http_fast_path import HttpRequest, parse_plain_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from vpn_frontend.http_headers import Header
 
 MAX_EARLY = 32 * 1024  # bytes a client may send behind its CONNECT before the answer
 MAX_PIECES = 4096  # chunks and reads of one body; each costs about as much as a small request
@@ -49,9 +52,11 @@ class HttpError(Exception):
 class HttpConnection:
     """The server's side of one connection. After an ``HttpError`` only ``refuse`` may be called."""
 
-    __slots__ = ("_early", "_last", "_method", "_reader", "_requests", "awaiting_answer", "closing")
+    __slots__ = ("_early", "_last", "_method", "_more", "_reader", "_requests", "awaiting_answer", "closing")
 
-    def __init__(self) -> None:
+    def __init__(self, more_headers: tuple[Header, ...] = ()) -> None:
+        """``more_headers`` are added to every response but that to CONNECT; those of the response go before them."""
+        self._more = more_headers
         self._reader: _Reader | None = None  # of an incomplete request in another spelling
         self._method = ""  # of the latest request; its body, which may hold a password, is not kept
         self._early = b""
@@ -87,6 +92,8 @@ class HttpConnection:
         headers = [*response.headers, ("Content-Length", str(len(response.body)))]
         if self.closing:
             headers.append(("Connection", "close"))
+        if self._more:
+            headers = add_headers(headers, self._more)
         head = render_head(response.status, response.reason, headers)
         return head if self._method == "HEAD" else head + response.body
 
@@ -101,7 +108,7 @@ class HttpConnection:
             return b""
         body = f"{error.reason}\n".encode("latin-1", "replace")
         headers = (("Content-Type", "text/plain"), ("Content-Length", str(len(body))), ("Connection", "close"))
-        return render_head(error.status, error.reason, headers) + body
+        return render_head(error.status, error.reason, add_headers(headers, self._more)) + body
 
     @property
     def _tunnel_wanted(self) -> bool:

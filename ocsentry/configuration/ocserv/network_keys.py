@@ -60,14 +60,6 @@ def _read_subnet(target: Target, entries: tuple[Entry, ...]) -> None:
         target.refuse(entries[-1], "a client has one IPv6 address: remove the key, or set it to 128")
 
 
-def _read_proxy_url(target: Target, entries: tuple[Entry, ...]) -> None:
-    entry = entries[-1]
-    if "%{" in entry.value:
-        target.refuse(entry, "%{U} and %{G} are not replaced: set network.proxy_pac_url of each group instead")
-        return
-    target.set("vpn.network.proxy_pac_url", entry.value, entry)
-
-
 def _read_rate(key: str) -> Read:
     """Bytes per second; ocserv cuts them to thousands."""
 
@@ -112,7 +104,12 @@ NETWORK_KEYS: tuple[Row, ...] = (
         number("vpn.network.mtu", low=MIN_MTU, high=MAX_MTU, zero=VpnSettings().network.mtu),
         "0: 1400.",
     ),
-    mapped("proxy-url", "vpn.network.proxy_pac_url", _read_proxy_url, "%{U} and %{G} are refused."),
+    mapped(
+        "proxy-url",
+        "vpn.network.proxy_pac_url",
+        text("vpn.network.proxy_pac_url"),
+        "%{U} and %{G} are percent-encoded.",
+    ),
     mapped("rx-data-per-sec", "vpn.bandwidth.from_client", _read_rate("vpn.bandwidth.from_client")),
     mapped("tx-data-per-sec", "vpn.bandwidth.to_client", _read_rate("vpn.bandwidth.to_client")),
     refused("route-add-cmd", "It runs a shell. The server sets routes itself, and a connect-script can do more."),

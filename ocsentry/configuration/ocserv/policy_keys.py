@@ -15,6 +15,7 @@ from ocsentry.configuration.ocserv.rows import (
     refused,
     switch_of,
 )
+from vpn_frontend.http_headers import MAX_HEADERS, RESERVED, parse_header
 
 if TYPE_CHECKING:
     from ocsentry.configuration.ocserv.rows import Read
@@ -27,6 +28,7 @@ PRIVATE = [  # RFC 1918, RFC 4193, loopback and link-local: no stranger on the I
 ]
 MAX_DRAIN = 3600  # seconds
 HOOKS = "With ocserv's environment, without a shell, killed after `vpn.hooks.timeout`."
+HEADERS = "Headers that the server sets itself are left out."
 BANS = "Rules of their own for failed logins and for connections, in the state folder's rules/ocserv.json."
 
 
@@ -41,6 +43,27 @@ def _read_program(hook: str) -> Read:
 
     def read(target: Target, entries: tuple[Entry, ...]) -> None:
         target.set(f"vpn.hooks.{hook}", [target.file(entries[-1], entries[-1].value)], entries[-1])
+
+    return read
+
+
+def _read_headers(key: str) -> Read:
+    """A header that the server sets itself stays its own; a line that is none is refused."""
+
+    def read(target: Target, entries: tuple[Entry, ...]) -> None:
+        found: list[str] = []
+        for entry in entries:
+            name = entry.value.partition(":")[0].strip().lower()
+            if name in RESERVED:
+                target.ignore(entry, f"the server itself sets {name}")
+            elif len(found) == MAX_HEADERS:
+                target.differs(entry, f"{key} has at most {MAX_HEADERS} headers: this one is left out")
+            else:
+                try:
+                    found.append(str(parse_header(entry.value)))
+                except ValueError as error:
+                    target.refuse(entry, str(error))
+        target.set(key, found, entries[-1])
 
     return read
 
@@ -72,7 +95,7 @@ POLICY_KEYS: tuple[Row, ...] = (
     mapped("camouflage", "vpn.camouflage.secret", assembled, "On without a secret is refused."),
     mapped("camouflage_secret", "vpn.camouflage.secret", assembled),
     mapped("camouflage_realm", "vpn.camouflage.realm", assembled),
-    refused("custom-header", "Remove it: the answer to CONNECT has the server's own headers only.", several=True),
-    ignored("included-http-headers", "The server's own answers have fixed headers.", several=True),
+    mapped("custom-header", "vpn.extra_headers", _read_headers("vpn.extra_headers"), HEADERS, several=True),
+    mapped("included-http-headers", "vpn.http_headers", _read_headers("vpn.http_headers"), HEADERS, several=True),
     refused("kkdcp", "Kerberos tickets are not relayed: reach the KDC through the tunnel.", several=True),
 )
