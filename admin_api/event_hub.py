@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.metrics.event_counts import EventCounts
+from admin_api.metrics.place_counts import PlaceCounts
 from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class EventHub:
         self.keep_decisions: float | None = None  # seconds
         self.dropped = 0  # events that listeners missed
         self.event_counts = EventCounts()
+        self.place_counts = PlaceCounts()
 
     def emit(self, kind: str, **fields: object) -> None:
         self.emit_at(self._clock.wall(), kind, **fields)
@@ -71,6 +73,7 @@ class EventHub:
         self.event_counts.count(kind, fields)
         if kind in DECISIONS or "verdict" in fields:
             self._decisions.append(event)
+            self.place_counts.count(fields)
         for listener in self._listeners:
             self.dropped += listener.put(event)
 

@@ -24,7 +24,8 @@ metadata. `make licences` writes this file. A test compares it with `requirement
 Packages that are installed only on Windows or PyPy are not listed.
 
 wolfSSL 5.9.2 is linked statically under GPL-3.0-or-later. The console's pages load htmx 4.0.1 (0BSD) and uPlot 1.6.32
-(MIT), whose files and licence texts are in `admin_api/console/static/vendor/`.
+(MIT), whose files and licence texts are in `admin_api/console/static/vendor/`. The map is drawn from Natural Earth
+(public domain), as world-atlas 2.0.2 has it.
 
 | package | version | licence | use |
 |---|---|---|---|

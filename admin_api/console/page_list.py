@@ -13,11 +13,14 @@ from admin_api.console.pages import (
     live,
     overview,
     penalties,
+    places,
     policy,
     rules,
     sessions,
+    settings,
     tokens,
     users,
+    webhooks,
 )
 
 PAGES = (
@@ -27,6 +30,7 @@ PAGES = (
     *addresses.PAGES,
     *blocks.PAGES,
     *penalties.PAGES,
+    *places.PAGES,
     *rules.PAGES,
     *policy.PAGES,
     *users.PAGES,
@@ -34,5 +38,7 @@ PAGES = (
     *feeds.PAGES,
     *audit.PAGES,
     *tokens.PAGES,
+    *webhooks.PAGES,
+    *settings.PAGES,
     *health.PAGES,
 )

@@ -6,14 +6,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from admin_api.decisions.schemas import CountryView, NetworkView, PlacesView
 from admin_api.dependencies import DecisionsRead, ServicesOf
 from admin_api.event_hub import KEPT_DECISIONS
 from admin_api.events.schemas import EventView, show_event
 from admin_api.http.paging import Page
 from admin_api.http.problems import responses
 from admin_api.http.values import Ip
+from admin_api.metrics.place_counts import PlaceCount
 from sentry_engine import Action
 
+MAX_NETWORKS = 1000
 router = APIRouter(prefix="/decisions", tags=["decisions"])
 
 
@@ -38,3 +41,29 @@ async def list_decisions(
         if all(str(event.fields.get(name)) == value for name, value in wanted.items())
     )
     return Page(items=[show_event(event) for event in islice(found, limit)])
+
+
+@router.get("/places", responses=responses())
+async def get_decision_places(
+    _: DecisionsRead,
+    services: ServicesOf,
+    networks: Annotated[int, Query(ge=0, le=MAX_NETWORKS, description="How many autonomous systems.")] = 100,
+) -> PlacesView:
+    """Count recorded verdicts by the country and autonomous system of their sources. Needs GeoIP databases."""
+    counts = services.events.place_counts
+    return PlacesView(
+        since=services.started_at,
+        countries=[
+            CountryView(country=code, accepted=count.accepted, refused=count.refused)
+            for code, count in sorted(counts.countries.items(), key=_most_refused_first)
+        ],
+        networks=[
+            NetworkView(asn=asn, accepted=count.accepted, refused=count.refused)
+            for asn, count in sorted(counts.networks.items(), key=_most_refused_first)[:networks]
+        ],
+    )
+
+
+def _most_refused_first(item: tuple[str | int, PlaceCount]) -> tuple[int, int, str]:
+    key, count = item
+    return -count.refused, -count.accepted, str(key)

@@ -38,6 +38,10 @@ PAGES = (
     "/audit",
     "/tokens",
     "/health",
+    "/places",
+    "/webhooks",
+    "/settings",
+    "/settings/log.level",
 )
 WIDTHS = (360, 768, 1280)
 expect.set_options(timeout=TIMEOUT * 1000)

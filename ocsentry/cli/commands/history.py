@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``events``, ``decisions``, ``audit``, ``penalties``: what happened, and what follows from it."""
+"""``events``, ``decisions``, ``places``, ``audit``, ``penalties``: what happened, and what follows from it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=2048, meta
 UserOption = Annotated[str | None, typer.Option("--user", metavar="NAME", help="Only of this user.")]
 AddressOption = Annotated[str | None, typer.Option("--address", metavar="ADDRESS", help="Only of this source.")]
 DECISION_COLUMNS = ("at", "address", "event", "user", "verdict", "reason", "rule")
+COUNTRY_COLUMNS = ("country", "accepted", "refused")
+NETWORK_COLUMNS = ("asn", "accepted", "refused")
 AUDIT_COLUMNS = ("serial", "at", "actor", "action", "target")
 PENALTY_COLUMNS = ("network", "until", "strikes", "reason", "rule_id")
 
@@ -28,6 +30,7 @@ PENALTY_COLUMNS = ("network", "until", "strikes", "reason", "rule_id")
 def add_commands(app: typer.Typer) -> None:
     command(app, "events")(events)
     command(app, "decisions")(decisions)
+    command(app, "places")(places)
     app.add_typer(noun_group(audit, "Show changes made by operators, newest first.", verify=verify), name="audit")
     penalties_help = "List the sources in the penalty box, and end penalties."
     penalty_group = noun_group(penalties, penalties_help, forgive=forgive)
@@ -83,6 +86,16 @@ def decisions(
     rows = cli.server.get("decisions", limit=limit, **query)["items"]
     shown = [{"at": row["at"], "event": row["kind"], **row["fields"]} for row in rows]
     cli.emit_table(rows if cli.as_json else shown, DECISION_COLUMNS, "no decisions")
+
+
+def places(
+    cli: Invocation,
+    networks: Annotated[bool, typer.Option("--networks", help="By autonomous system instead of country.")] = False,
+) -> None:
+    """Count verdicts by the place of their sources, most refused first. Needs GeoIP databases."""
+    answer = cli.server.get("decisions/places")
+    columns, rows = (NETWORK_COLUMNS, "networks") if networks else (COUNTRY_COLUMNS, "countries")
+    cli.emit_table(answer if cli.as_json else answer[rows], columns, "no verdict about a source with a known place")
 
 
 def audit(

@@ -139,3 +139,45 @@ async def test_events_come_as_arrays_with_what_was_missed(server, signed_in):
     assert events[0]["kind"] == "gap"
     assert events[-1]["fields"]["user"] == "<b>"
     assert re.search(r"^id: \d+-\d+$", answer.text, re.MULTILINE)
+
+
+async def test_a_receiver_of_events_is_added_tested_paused_and_removed(server, signed_in):
+    refused = await signed_in.send("/webhooks", url="ftp://hooks.example.org/")
+    assert refused.status_code == 422
+    assert 'value="ftp://hooks.example.org/"' in refused.text
+    made = await signed_in.send("/webhooks", url="https://hooks.example.org/", kinds="login_refused, block_added")
+    secret = re.search(r"whsec_[\w+/=]+", made.text)
+    assert secret is not None
+    path = re.search(r'href="/console(/webhooks/[^"]+)"', made.text)
+    assert path is not None
+    page = await signed_in.get(path[1])
+    assert secret[0] not in page.text
+    assert "login_refused, block_added" in page.text
+    assert "webhook_test" in (await signed_in.send(f"{path[1]}/test")).text
+    paused = await signed_in.send(f"{path[1]}/switch", etag=field(page.text, "etag"), enabled="no")
+    assert "Events are no longer sent" in paused.text
+    stale = await signed_in.send(f"{path[1]}/remove", etag=field(page.text, "etag"))
+    assert stale.status_code == 412
+    removed = await signed_in.send(f"{path[1]}/remove", etag=field(paused.text, "etag"))
+    assert "No program gets events" in removed.text
+    async with server.store.read() as unit:
+        assert await unit.webhooks.read_all() == []
+
+
+async def test_a_setting_is_tried_changed_and_taken_back(signed_in):
+    page = await signed_in.get("/settings/log.level")
+    form = {"etag": field(page.text, "etag"), "value": "debug"}
+    tried = await signed_in.send("/settings/log.level", step="check", **form)
+    assert "It would be in force at once" in tried.text
+    assert field(tried.text, "value") == "debug"
+    changed = await signed_in.send("/settings/log.level", step="change", **form)
+    assert "The setting is in force" in changed.text
+    assert "an override" in (await signed_in.get("/settings", origin="api")).text
+    assert (await signed_in.send("/settings/log.level", step="change", **form)).status_code == 412
+    page = await signed_in.get("/settings/log.level")
+    await signed_in.send("/settings/log.level", step="reset", etag=field(page.text, "etag"), value="")
+    assert "No setting is like that" in (await signed_in.get("/settings", origin="api")).text
+
+
+async def test_a_setting_that_is_not_there_is_told(signed_in):
+    assert (await signed_in.get("/settings/vpn.nothing")).status_code == 404

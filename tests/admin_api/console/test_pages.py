@@ -12,12 +12,20 @@ from admin_api.roles import Role
 
 pytestmark = pytest.mark.asyncio
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
-VALUES = {"{id}": "s1", "{id:path}": "corporate", "{address}": "198.51.100.7", "{name}": "alice", "{number:int}": "1"}
+VALUES = {
+    "{id}": "s1",
+    "{id:path}": "corporate",
+    "{address}": "198.51.100.7",
+    "{name}": "alice",
+    "{number:int}": "1",
+    "{key}": "log.level",
+}
 STREAMS = {"/live/stream"}
 
 
-def path_of(page):
-    path = page.path
+def path_of(page, hook="none"):
+    """``hook``: the id of a webhook, which the server makes up."""
+    path = page.path.replace("/webhooks/{id}", f"/webhooks/{hook}").replace("{delivery}", "none")
     for placeholder, value in VALUES.items():
         path = path.replace(placeholder, value)
     return path.replace("/groups/alice", "/groups/guests")
@@ -35,11 +43,16 @@ async def fill(server, view):
     server.services.events.emit(
         "login_refused", address="198.51.100.7", user="alice", reason="password", verdict="reject"
     )
+    made = await server.client.post("/api/v1/webhooks", json={"url": "https://hooks.example.org/"})
+    assert made.status_code == 201
+    hook: str = made.json()["id"]
+    assert (await server.client.post(f"/api/v1/webhooks/{hook}:test")).status_code == 202
+    return hook
 
 
-async def refusals(visitor, pages, status):
+async def refusals(visitor, pages, status, hook="none"):
     """Returns what the pages answer that do not answer with ``status``."""
-    answers = {page.path: await visitor.get(path_of(page)) for page in pages}
+    answers = {page.path: await visitor.get(path_of(page, hook)) for page in pages}
     return {path: answer.text for path, answer in answers.items() if answer.status_code != status}
 
 
@@ -48,10 +61,10 @@ async def test_pages_of_an_empty_server_say_so(signed_in):
 
 
 async def test_pages_show_what_there_is(server, signed_in, view):
-    await fill(server, view)
-    assert await refusals(signed_in, READ, 200) == {}
+    hook = await fill(server, view)
+    assert await refusals(signed_in, READ, 200, hook) == {}
     for page in READ:
-        text = (await signed_in.get(path_of(page))).text
+        text = (await signed_in.get(path_of(page, hook))).text
         assert "<h1" in text or page.path == "/stats"
         assert "style=" not in text
         assert " onclick" not in text
@@ -111,3 +124,16 @@ async def test_a_problem_of_the_api_is_told(signed_in):
 async def test_charts_get_their_columns(signed_in):
     answer = await signed_in.get("/stats", resolution="hour")
     assert set(json.loads(answer.text)) >= {"at", "gauges", "counters"}
+
+
+async def test_the_map_and_its_table_show_the_same_counts(server, signed_in):
+    for _ in range(12):
+        server.services.events.emit("decision", address="192.0.2.1", verdict="reject", country="SE", asn=64496)
+    server.services.events.emit("decision", address="192.0.2.1", verdict="accept", country="MT")  # not on the map
+    refused = (await signed_in.get("/places")).text
+    assert refused.count('class="shade2"') == 2  # one country and the legend
+    assert "<title>Sweden: 12 refused</title>" in refused
+    assert "AS 64496" in refused
+    accepted = (await signed_in.get("/places", count="accepted")).text
+    assert "<title>Sweden: 0 accepted</title>" in accepted
+    assert "MT</span>" in accepted
