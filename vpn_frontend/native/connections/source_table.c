@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "connections/source_table.h"
 
-#include "runtime/mix.h"
+#include "tables/mix.h"
 
 #include <string.h>
 

@@ -12,13 +12,13 @@
 #include "queues/chunk_pool.h"
 #include "queues/event_queue.h"
 #include "queues/mailbox.h"
-#include "runtime/address_table.h"
 #include "runtime/clock.h"
 #include "runtime/pacing.h"
 #include "runtime/pollable.h"
-#include "runtime/prefix_table.h"
 #include "runtime/session_table.h"
 #include "signing/link.h"
+#include "tables/address_table.h"
+#include "tables/prefix_table.h"
 
 #include "sentry_engine/native/gate.h"
 

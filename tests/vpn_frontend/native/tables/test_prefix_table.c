@@ -2,7 +2,7 @@
  *
  * The table of networks behind clients: against an array with the session of every address.
  */
-#include "runtime/prefix_table.h"
+#include "tables/prefix_table.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "runtime/prefix_table.h"
+#include "tables/prefix_table.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "runtime/address_table.h"
+#include "tables/address_table.h"
 
-#include "runtime/mix.h"
+#include "tables/mix.h"
 
 #include <errno.h>
 #include <stdbool.h>

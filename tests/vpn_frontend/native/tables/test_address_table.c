@@ -3,7 +3,7 @@
  * The table of inner addresses: against an array of all addresses, and its spread over hosts of one network.
  */
 #include "packet/address.h"
-#include "runtime/address_table.h"
+#include "tables/address_table.h"
 #include "wire.h"
 
 #include <assert.h>
