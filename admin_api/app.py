@@ -22,6 +22,7 @@ from admin_api.blocks.endpoints import router as blocks
 from admin_api.console.application import Console
 from admin_api.console_links.endpoints import router as console_links
 from admin_api.decisions.endpoints import router as decisions
+from admin_api.devices.endpoints import router as devices
 from admin_api.events.endpoints import router as events
 from admin_api.feeds.endpoints import router as feeds
 from admin_api.groups.endpoints import router as groups
@@ -69,6 +70,7 @@ ROUTERS = (
     sessions,
     users,
     totp,
+    devices,
     groups,
     penalties,
     decisions,

@@ -6,10 +6,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from admin_api.store import Store
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from admin_api.store import Store, UnitOfWork
 
 BATCH = 500  # rows in one transaction
 RETENTION_INTERVAL = 600.0  # seconds between two runs
@@ -24,22 +27,26 @@ class RetentionTimes:
     decisions: float | None = None
 
 
+class _Forgets(Protocol):
+    async def forget_before(self, moment: datetime, limit: int) -> int: ...
+
+
 async def remove_old_rows(store: Store, times: RetentionTimes) -> int:
-    """Remove ended sessions and audit rows that are older than ``times``. Returns how many."""
+    """Remove ended sessions, devices and audit rows that are older than ``times``. Returns how many."""
     removed = 0
     now = store.clock.wall()
-    while times.sessions is not None:
-        async with store.write() as unit:
-            count = await unit.sessions.forget_before(now - timedelta(seconds=times.sessions), BATCH)
-        removed += count
-        if count < BATCH:
-            break
-        await asyncio.sleep(0)
-    while times.audit is not None:
-        async with store.write() as unit:
-            count = await unit.audit.forget_before(now - timedelta(seconds=times.audit), BATCH)
-        removed += count
-        if count < BATCH:
-            break
-        await asyncio.sleep(0)
+    forgets: tuple[tuple[float | None, Callable[[UnitOfWork], _Forgets]], ...] = (
+        (times.sessions, lambda unit: unit.sessions),
+        (times.sessions, lambda unit: unit.devices),
+        (times.audit, lambda unit: unit.audit),
+    )
+    for seconds, repository_of in forgets:
+        if seconds is None:
+            continue
+        count = BATCH
+        while count >= BATCH:
+            async with store.write() as unit:
+                count = await repository_of(unit).forget_before(now - timedelta(seconds=seconds), BATCH)
+            removed += count
+            await asyncio.sleep(0)
     return removed

@@ -32,8 +32,8 @@ FLOORS = {
         "event_hub", "store", "second_factors", "workers", "retention", "roles", "one_time_codes", "token_uses",
         "enforcement", "long_operations", "time_series", "services", "dependencies", "authentication", "idempotency",
         "audit", "blocks", "operations", "events", "groups", "penalties", "policy", "rules", "feeds", "sessions",
-        "tokens", "console_links", "totp", "users", "webhooks", "settings", "decisions", "addresses", "stats", "health",
-        "openapi", "console", "app", "api_reference", "control", "server",
+        "tokens", "console_links", "totp", "devices", "users", "webhooks", "settings", "decisions", "addresses",
+        "stats", "health", "openapi", "console", "app", "api_reference", "control", "server",
     ),
     "ocsentry": (
         "errors", "late_sessions", "observability", "outbound", "rule_sources", "configuration", "api_client",

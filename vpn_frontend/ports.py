@@ -103,6 +103,20 @@ class CloseReason(StrEnum):
     ACCOUNTING = "accounting"  # no accounting server has taken its start, and none may go without
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The client's description of its machine. Not authenticated: shown and compared, never trusted."""
+
+    name: str = ""
+    platform: str = ""
+    platform_version: str = ""
+    kind: str = ""
+    unique_id: str = ""
+
+
+NO_DEVICE = Device()
+
+
 @dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class SessionView:
     """A snapshot of one session. ``id`` stays the same over reconnects.
@@ -139,6 +153,7 @@ class SessionView:
     by_certificate: bool = False  # its login showed one
     network: NetworkSettings = NO_NETWORK  # what its client was told
     bandwidth: BandwidthSettings = NO_BANDWIDTH
+    device: Device = NO_DEVICE  # as its client describes it
 
     @property
     def server_ipv4(self) -> IPv4Address | None:

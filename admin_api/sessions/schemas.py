@@ -49,6 +49,14 @@ class SessionBandwidth(View):
     to_client: int
 
 
+class SessionDevice(View):
+    """What the client says of its machine, without proof."""
+
+    platform: str = Field(examples=["linux-64"])
+    platform_version: str = Field(examples=["10.0.19045"])
+    kind: str = Field(description="The model, of clients that tell it.", examples=["LENOVO 20XW"])
+
+
 class SessionLive(View):
     id: str = Field(description="Stays the same over reconnects.")
     user: str
@@ -78,6 +86,7 @@ class SessionLive(View):
     server_ipv6: Ip | None
     network: SessionNetwork
     bandwidth: SessionBandwidth
+    device: SessionDevice
 
 
 class LoginWaiting(View):

@@ -23,6 +23,7 @@ from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.store.accounting.journal import record
 from admin_api.store.damage import check_file, damage_told
 from admin_api.store.failures import DriverMissingError
+from admin_api.store.identities.devices import RecentDevices
 from admin_api.store.read_cache import ReadCache
 from admin_api.store.schema import upgrade
 from admin_api.store.server_claim import ServerClaim
@@ -59,6 +60,7 @@ class Store:
         self._checked_until = float("-inf")
         self.clock = clock
         self.accounting = False  # new sessions are noted for an accounting ledger
+        self.recent_devices = RecentDevices()
         self.accounts_changed: Callable[[], None] = _do_nothing  # called once sessions are written
         self._user_cache: ReadCache[UserRecord] = ReadCache()
         self._token_cache: ReadCache[Token] = ReadCache(lifetime=TOKEN_LIFETIME)
@@ -137,6 +139,8 @@ class Store:
             finally:
                 if unit.users.changed:
                     self._user_cache.clear()
+                if unit.devices.forgotten:
+                    self.recent_devices.clear()
                 if unit.tokens.changed:
                     self._token_cache.clear()
 

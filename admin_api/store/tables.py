@@ -52,6 +52,28 @@ class User(Base):
         return tuple(membership.group_name for membership in self.memberships)
 
 
+class SeenDevice(Base):
+    """A device that a user has opened a tunnel with, as its client described it at last.
+
+    ``user`` is the comparison key of the name: users of outside servers have no row of their own. ``name`` is the
+    operator's.
+    """
+
+    __tablename__ = "devices"
+
+    user: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    platform: Mapped[str]
+    platform_version: Mapped[str]
+    kind: Mapped[str]
+    hostname: Mapped[str]
+    user_agent: Mapped[str]
+    address: Mapped[str]
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Totp(Base):
     """The one-time passwords of a user. Without ``confirmed_at`` logins do not need them yet.
 

@@ -10,6 +10,7 @@ from admin_api.store.accounting.sessions import SessionRepository
 from admin_api.store.accounting.usage import UsageRepository
 from admin_api.store.audit import AuditRepository
 from admin_api.store.idempotency import IdempotencyRepository
+from admin_api.store.identities.devices import DeviceRepository
 from admin_api.store.identities.groups import GroupRepository
 from admin_api.store.identities.otp_uses import OtpUseRepository
 from admin_api.store.identities.tokens import TokenRepository
@@ -37,6 +38,7 @@ class UnitOfWork:
         self.accounting = AccountingRepository(session)
         self.audit = AuditRepository(session, clock)
         self.blocks = BlockRepository(session)
+        self.devices = DeviceRepository(session)
         self.idempotency = IdempotencyRepository(session, clock)
         self.penalties = PenaltyRepository(session)
         self.revisions = RevisionRepository(session, clock)

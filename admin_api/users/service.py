@@ -90,6 +90,7 @@ async def remove_user(store: Store, name: str, *, if_match: str | None, by: str)
         user = await get_user(unit, name, if_match)
         await unit.users.remove(user)
         await unit.locations.remove(user.name)
+        await unit.devices.remove_all(user.name)
         await unit.audit.add(by, "user_removed", user.name)
     return user
 

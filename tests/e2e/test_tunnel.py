@@ -14,6 +14,7 @@ import pytest
 
 from lab.network import SERVER_IPV6
 from lab.server import INNER_IPV4, INNER_IPV6
+from lab.timeouts import eventually
 from lab.traffic.transfer import transfer
 
 # Bytes each way. 1 GB takes some 20 s on two cores; run that after a change of the data path.
@@ -36,6 +37,10 @@ def test_connects_and_pings_inside_over_both_families(lab):
     assert (session["user"], session["address"]) == ("alice", host.ipv4)
     assert (session["ipv4"], session["ipv6"]) == (inside.ipv4, inside.ipv6)
     assert session["state"] == "connected"
+    (device,) = eventually(lambda: server.api.get("/api/v1/users/alice/devices")["items"], len, "its device is noted")
+    assert device["platform"] == session["device"]["platform"] != ""
+    assert (device["hostname"], device["user_agent"]) == (session["hostname"], session["user_agent"])
+    assert (device["address"], device["sessions"]) == (host.ipv4, [session["id"]])
     client.goodbye()
     server.await_sessions(0)
 

@@ -25,8 +25,7 @@ from vpn_frontend.gateway.interface import (
     SessionClosed,
     SessionIdle,
 )
-from vpn_frontend.ports import Usage, UserRecord
-from vpn_frontend.protocol.config_auth import Device
+from vpn_frontend.ports import Device, Usage, UserRecord
 from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.sessions.admission import Login
 from vpn_frontend.sessions.session import Peer

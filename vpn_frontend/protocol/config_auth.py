@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 from xml.parsers import expat
 
+from vpn_frontend.ports import NO_DEVICE, Device
 from vpn_frontend.protocol.constants import MAX_FIELDS, MAX_NAME, MAX_SECRET
 from vpn_frontend.protocol.login_form import GROUP, USERNAME
 
@@ -35,17 +36,6 @@ class MessageError(Exception):
     """The body is not what a client may send. The text says why, for the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """The client's description of its machine. Not authenticated: shown and compared, never trusted."""
-
-    name: str = ""
-    platform: str = ""
-    platform_version: str = ""
-    kind: str = ""
-    unique_id: str = ""
-
-
 @dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
 class ClientMessage:
     """One message of the login, never changed: equal documents share one.
@@ -62,7 +52,7 @@ class ClientMessage:
     password: str | None = field(default=None, repr=False)
     group: str = ""
     session_token: str = ""
-    device: Device = Device()
+    device: Device = NO_DEVICE
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
     auth_methods: frozenset[str] = frozenset()  # of the capabilities in an init
     certificate_failed: bool = False  # an init of a client that has no usable certificate

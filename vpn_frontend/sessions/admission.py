@@ -10,8 +10,7 @@ from vpn_frontend.sessions.session import Phase
 
 if TYPE_CHECKING:
     from sentry_engine import Lease
-    from vpn_frontend.ports import RemoteLogin, UserRecord
-    from vpn_frontend.protocol.config_auth import Device
+    from vpn_frontend.ports import Device, RemoteLogin, UserRecord
     from vpn_frontend.protocol.connect_request import TunnelRequest
     from vpn_frontend.sessions.session import Peer, Session
     from vpn_frontend.settings import Address

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from sentry_engine import Lease
     from vpn_frontend.gateway.limits import Budget
-    from vpn_frontend.ports import CloseReason, RemoteLogin, UserRecord
-    from vpn_frontend.protocol.config_auth import Device
+    from vpn_frontend.ports import CloseReason, Device, RemoteLogin, UserRecord
     from vpn_frontend.sessions.address_pool import InnerAddresses
     from vpn_frontend.sessions.effective_settings import EffectiveSettings
     from vpn_frontend.settings import Address
@@ -200,6 +199,7 @@ class Session:
             by_certificate=bool(self.certificate_digest),
             network=self.settings.network,
             bandwidth=self.settings.bandwidth,
+            device=self.device,
         )
 
     def waiting(self) -> WaitingLogin:

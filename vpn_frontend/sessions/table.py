@@ -473,6 +473,8 @@ class SessionTable:
         self._index.set_connection(session, peer.connection_id)
         session.hostname = grant.hostname
         session.user_agent = request.user_agent or session.user_agent
+        if request.device_id and not session.device.unique_id:
+            session.device = replace(session.device, unique_id=request.device_id)
         session.heard_count += 1
         if grant.mtu != session.mtu:
             session.mtu = grant.mtu

@@ -80,9 +80,16 @@ async def reset(visit: Visit) -> Response:
     return visit.go(f"/users/{segment(visit.path['name'])}", done="totp_reset")
 
 
+async def forget_device(visit: Visit) -> Response:
+    path = f"users/{segment(visit.path['name'])}/devices/{segment(visit.path['device'])}"
+    await visit.api.delete(path)
+    return visit.go(f"/users/{segment(visit.path['name'])}", done="device_forgotten")
+
+
 async def _user(visit: Visit, **shown_once: Any) -> Response:  # noqa: ANN401 - a template's
     name = visit.path["name"]
     answer = await visit.api.call("GET", f"users/{segment(name)}")
+    devices = await visit.api.get(f"users/{segment(name)}/devices")
     totp = None
     if visit.services.totp is not None:
         totp = await visit.api.get(f"users/{segment(name)}/totp")
@@ -90,7 +97,8 @@ async def _user(visit: Visit, **shown_once: Any) -> Response:  # noqa: ANN401 - 
     if visit.may("sessions:read"):
         sessions = await visit.api.get("sessions", user=name)
     shown = {"enrolment": None, "codes": None, **shown_once}
-    return await visit.page("user.html", user=answer.body, etag=answer.etag, totp=totp, rows=sessions["items"], **shown)
+    shown |= {"totp": totp, "devices": devices["items"], "rows": sessions["items"]}
+    return await visit.page("user.html", user=answer.body, etag=answer.etag, **shown)
 
 
 def _words(text: str) -> list[str]:
@@ -106,4 +114,5 @@ PAGES = (
     Page("POST", "/users/{name}/totp", ("users:write",), enrol),
     Page("POST", "/users/{name}/totp/confirm", ("users:write",), confirm),
     Page("POST", "/users/{name}/totp/reset", ("users:write",), reset, step_up=True),
+    Page("POST", "/users/{name}/devices/{device}/forget", ("users:write",), forget_device),
 )

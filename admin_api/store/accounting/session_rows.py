@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Accounting rows of sessions, written in batches by one statement with one parameter.
-
-The rows are passed as one JSON text (lists in column order), which the database unpacks. A statement per row would
-release and reacquire the interpreter's lock each time: beside a busy event loop that costs 5 ms per row.
-"""
+"""Accounting rows of sessions, written in batches by one statement with one parameter (see ``json_rows``)."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import JSON, Text, bindparam, case, func, select, true, update
-from sqlalchemy import cast as sql_cast
+from sqlalchemy import case, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from admin_api.store.json_rows import render_rows, unpack_rows
 from admin_api.store.tables import SessionRecord
 from sentry_engine.addresses import show_address
 from vpn_frontend.ports import NO_TRANSPORT
@@ -24,12 +19,11 @@ from vpn_frontend.ports import NO_TRANSPORT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnElement, Executable, FromClause, Subquery, Table
+    from sqlalchemy import ColumnElement, Executable, Table
 
     from vpn_frontend.ports import CloseReason, JournalEntry, SessionView
 
 DTLS = "dtls"  # the transport of a session whose client has sent packets over DTLS
-ROWS = "rows"  # the parameter of both statements: the text of ``render_rows``
 TABLE = cast("Table", SessionRecord.__table__)
 # The columns that hold the gateway's counters of the same names.
 COUNTED = (
@@ -76,9 +70,9 @@ def end_account(account: Account, view: SessionView, reason: CloseReason, seen_a
         account["ended_at"], account["end_reason"] = seen_at, reason.value
 
 
-def render_rows(accounts: Iterable[Account]) -> str:
-    """Returns the text of ``ROWS``. Raises ``TypeError`` or ``ValueError`` for a value that no column holds."""
-    return json.dumps([[*account.values()] for account in accounts], allow_nan=False)
+def render_accounts(accounts: Iterable[Account]) -> str:
+    """Returns the parameter of both statements. Raises ``TypeError`` or ``ValueError`` for a bad value."""
+    return render_rows(account.values() for account in accounts)
 
 
 def format_time(value: datetime) -> str:
@@ -89,7 +83,7 @@ def format_time(value: datetime) -> str:
 @cache
 def insert_or_end(dialect: str) -> Executable:
     """Returns the statement that inserts new sessions, and ends open ones if the new row has an end."""
-    rows = _unpack(dialect)
+    rows = unpack_rows(TABLE, COLUMNS, dialect)
     insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(TABLE)
     insert = insert.from_select(list(rows.c.keys()), select(rows).where(true()))
     new = insert.excluded
@@ -103,30 +97,13 @@ def insert_or_end(dialect: str) -> Executable:
 @cache
 def update_open(dialect: str) -> Executable:
     """Returns the statement that updates the changing columns of open sessions."""
-    rows = _unpack(dialect)
+    rows = unpack_rows(TABLE, COLUMNS, dialect)
     return (
         update(TABLE)
         .where(TABLE.c.id == rows.c.id, TABLE.c.ended_at.is_(None))
         .values({name: _newest(name, rows.c[name]) for name in CHANGING})
         .execution_options(synchronize_session=False)
     )
-
-
-def _unpack(dialect: str) -> Subquery:
-    """Selects the rows of the parameter, with all columns but the serial number, which the table assigns."""
-    if dialect == "postgresql":
-        source = func.json_array_elements(sql_cast(bindparam(ROWS, type_=Text), JSON)).table_valued("value")
-    else:
-        source = func.json_each(bindparam(ROWS, type_=Text)).table_valued("value")
-    return select(*(_extract(dialect, source, name) for name in COLUMNS)).subquery("new")
-
-
-def _extract(dialect: str, source: FromClause, name: str) -> ColumnElement[Any]:
-    column, at = TABLE.c[name], COLUMNS.index(name)
-    if dialect == "postgresql":
-        arrow = "->" if isinstance(column.type, JSON) else "->>"
-        return sql_cast(source.c.value.op(arrow)(at), column.type).label(name)
-    return func.json_extract(source.c.value, f"$[{at}]").label(name)
 
 
 def _newest(name: str, new: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select, update
 
 from admin_api.store.accounting.session_rows import (
-    ROWS,
     begin_account,
     end_account,
     format_time,
     insert_or_end,
-    render_rows,
+    render_accounts,
     update_open,
 )
+from admin_api.store.json_rows import ROWS
 from admin_api.store.tables import SessionRecord
 from vpn_frontend.ports import CloseReason, Stage
 
@@ -61,9 +61,9 @@ class SessionRepository:
                 end_account(accounts[view.id], view, entry.reason, seen_at)
         dialect = self._session.get_bind().dialect.name
         if accounts:
-            await self._session.execute(insert_or_end(dialect), {ROWS: render_rows(accounts.values())})
+            await self._session.execute(insert_or_end(dialect), {ROWS: render_accounts(accounts.values())})
         if seen:
-            await self._session.execute(update_open(dialect), {ROWS: render_rows(seen.values())})
+            await self._session.execute(update_open(dialect), {ROWS: render_accounts(seen.values())})
 
     async def close_orphans(self) -> int:
         """End the open sessions of a crashed process when their counters were last written. Returns how many."""

@@ -18,7 +18,7 @@ from ocsentry.cli.assignments import (
     show_effective,
     tell_change,
 )
-from ocsentry.cli.commands import totp
+from ocsentry.cli.commands import devices, totp
 from ocsentry.cli.completion import complete_users
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 
@@ -55,6 +55,7 @@ def group() -> typer.Typer:
     command(app, "del")(remove)
     command(app, "import")(import_users)
     app.add_typer(totp.group(), name="totp")
+    app.add_typer(devices.group(), name="devices")
     return app
 
 

@@ -7,8 +7,7 @@ from ipaddress import IPv4Address, ip_network
 import pytest
 
 from vpn_frontend.gateway.interface import Cause
-from vpn_frontend.ports import CloseReason, UserRecord
-from vpn_frontend.protocol.config_auth import Device
+from vpn_frontend.ports import CloseReason, Device, UserRecord
 from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.sessions.admission import CookieError, Login, RefusedError
 from vpn_frontend.sessions.records.hook_environment import HOOK_VARIABLES

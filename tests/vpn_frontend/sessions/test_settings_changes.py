@@ -11,8 +11,7 @@ import pytest
 
 from sentry_engine.rules.schedules import Window
 from vpn_frontend.gateway.interface import GatewayError
-from vpn_frontend.ports import CloseReason, RemoteLogin, UserRecord
-from vpn_frontend.protocol.config_auth import Device
+from vpn_frontend.ports import CloseReason, Device, RemoteLogin, UserRecord
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions.admission import Login, RefusedError
 from vpn_frontend.sessions.effective_settings import LIVE, SettingsResolver

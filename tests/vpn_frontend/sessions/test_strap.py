@@ -6,8 +6,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from vpn_frontend.ports import UserRecord
-from vpn_frontend.protocol.config_auth import Device
+from vpn_frontend.ports import Device, UserRecord
 from vpn_frontend.protocol.connect_request import NO_PROOF, StrapProof, TunnelRequest
 from vpn_frontend.sessions.admission import CookieError, Login
 from vpn_frontend.sessions.strap import add_key, find_failure

@@ -10,8 +10,7 @@ import pytest
 
 from sentry_engine import Reason
 from vpn_frontend.gateway.interface import Cause, GatewayError
-from vpn_frontend.ports import CloseReason, RemoteLogin, SessionState, UserRecord
-from vpn_frontend.protocol.config_auth import Device
+from vpn_frontend.ports import CloseReason, Device, RemoteLogin, SessionState, UserRecord
 from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions import live_sessions

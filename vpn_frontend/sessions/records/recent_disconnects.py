@@ -15,8 +15,7 @@ from vpn_frontend.sessions.cookies import digest_of
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from vpn_frontend.ports import RemoteLogin, UserRecord
-    from vpn_frontend.protocol.config_auth import Device
+    from vpn_frontend.ports import Device, RemoteLogin, UserRecord
     from vpn_frontend.sessions.session import Session
     from vpn_frontend.settings import Address
 
