@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from admin_api.addresses.endpoints import router as addresses
@@ -33,17 +33,18 @@ from admin_api.http.body_limit import BodyLimit
 from admin_api.http.host_check import HostCheck
 from admin_api.http.methods import HeadRequests
 from admin_api.http.path_segments import PathSegments
-from admin_api.http.paths import API_PREFIX, CONSOLE_PATH
+from admin_api.http.paths import CONSOLE_PATH
 from admin_api.http.problem_pages import router as problems
 from admin_api.http.problems import install_handlers
-from admin_api.http.query_names import refuse_unknown_query
 from admin_api.http.request_context import RequestContext
 from admin_api.http.request_limit import RequestLimit
+from admin_api.http.routing import group_routes
 from admin_api.idempotency import Idempotency
 from admin_api.openapi import describe
 from admin_api.operations.endpoints import router as operations
 from admin_api.penalties.endpoints import router as penalties
 from admin_api.policy.endpoints import router as policy
+from admin_api.policy.versions import router as versions
 from admin_api.rules.endpoints import router as rules
 from admin_api.sessions.endpoints import router as sessions
 from admin_api.settings.endpoints import router as settings
@@ -55,8 +56,6 @@ from admin_api.users.endpoints import router as users
 from admin_api.webhooks.endpoints import router as webhooks
 
 if TYPE_CHECKING:
-    from fastapi.routing import APIRoute
-
     from admin_api.services import Services
 
 TITLE = "ocsentry"
@@ -64,6 +63,7 @@ ROUTERS = (
     blocks_in_bulk,  # /blocks/stream is no block
     blocks,
     rules,
+    versions,
     policy,
     feeds,
     addresses,
@@ -95,7 +95,6 @@ def create_app(services: Services) -> FastAPI:
         description="Manages an ocsentry VPN server: its users, sessions, blocks, rules and policy.",
         docs_url=None,  # the stock pages load scripts from other hosts
         redoc_url=None,
-        generate_unique_id_function=_operation_id,
         middleware=[
             Middleware(RequestContext, metrics=services.request_metrics, is_unavailable=is_unavailable),
             Middleware(HeadRequests),
@@ -119,20 +118,11 @@ def create_app(services: Services) -> FastAPI:
 
 def describe_api() -> dict[str, Any]:
     """Returns the OpenAPI description; needs no server."""
-    app = FastAPI(title=TITLE, generate_unique_id_function=_operation_id)
+    app = FastAPI(title=TITLE)
     _mount(app)
     return describe(app)
 
 
 def _mount(app: FastAPI) -> None:
-    checks = [Depends(refuse_unknown_query)]
-    api = APIRouter(prefix=API_PREFIX, dependencies=checks)
-    for router in ROUTERS:
-        api.include_router(router)
-    app.include_router(root, dependencies=checks)
-    app.include_router(api)
-
-
-def _operation_id(route: APIRoute) -> str:
-    """Returns the name of the endpoint's function (verb_noun)."""
-    return route.name
+    routes = [route for router in (root, *ROUTERS) for route in router.routes]
+    app.router.routes.extend(group_routes(routes))

@@ -7,6 +7,7 @@ It runs before a byte of the body is read.
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
@@ -48,8 +49,7 @@ class TokenCheck:
         if token.expires_at is not None and token.expires_at <= services.clock.wall():
             raise unauthenticated("The token has expired")
         services.token_uses.note(token_id)
-        scopes = frozenset(scope for scope in Scope if scope.value in token.scopes)
-        return Principal(f"{token.name}#{token_id}", scopes)
+        return Principal(f"{token.name}#{token_id}", _scopes_of(tuple(token.scopes)))
 
     def refuse(self, address: str, detail: str) -> ApiError:
         """Counts a wrong secret. Returns the error to raise."""
@@ -65,6 +65,11 @@ class TokenCheck:
             return ApiError(ProblemKind.TOO_MANY_REQUESTS, text, headers=headers)
         self._services.events.emit(ApiEvent.TOKEN_REFUSED, address=address)
         return unauthenticated(detail)
+
+
+@lru_cache(256)
+def _scopes_of(names: tuple[str, ...]) -> frozenset[Scope]:
+    return frozenset(scope for scope in Scope if scope.value in names)
 
 
 class Authentication:

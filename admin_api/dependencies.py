@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The FastAPI dependencies of the endpoints: the caller with its scopes, the services, shared query parameters.
 
-An endpoint names the scope that it needs by the ``Annotated`` type of a parameter.
+An endpoint names the scope that it needs by the ``Annotated`` type of a parameter. All of them are coroutines, though
+none waits: FastAPI runs a plain function on a thread of a pool, which costs each request two wake-ups.
 """
 
 from ipaddress import ip_address
@@ -20,7 +21,7 @@ from vpn_frontend.settings import Address
 bearer = HTTPBearer(auto_error=False, bearerFormat="ocs_<id>_<secret>", description="A token of this server")
 
 
-def require(needed: SecurityScopes, request: Request, _: Annotated[object, Depends(bearer)]) -> Principal:
+async def require(needed: SecurityScopes, request: Request, _: Annotated[object, Depends(bearer)]) -> Principal:
     """Returns the caller if it has all the scopes that the endpoint names. Raises ``ApiError`` otherwise."""
     principal: Principal | None = request.scope.get(PRINCIPAL)
     if principal is None:
@@ -31,12 +32,12 @@ def require(needed: SecurityScopes, request: Request, _: Annotated[object, Depen
     return principal
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def caller_address(request: Request) -> Address | None:
+async def caller_address(request: Request) -> Address | None:
     """The caller's IP address; ``None`` for a caller on the Unix socket."""
     try:
         return ip_address(request.client.host if request.client else "")
@@ -55,7 +56,7 @@ Protect = Annotated[
 ]
 
 
-def own_addresses(
+async def own_addresses(
     address: CallerAddress,
     protect: Protect = [],  # noqa: B006 - FastAPI copies it
 ) -> list[Address]:

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from admin_api.event_schemas.union import REFERENCES, SCHEMA, event_components
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ProblemDocument, ProblemKind, describe_problems
+from admin_api.http.routing import flatten_routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,9 @@ HEADERS = {
 
 def describe(app: FastAPI) -> dict[str, Any]:
     """Returns the OpenAPI description with ``ProblemDocument``, which every endpoint may answer with."""
-    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    schema = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=[*flatten_routes(app.routes)]
+    )
     models = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     components = schema.setdefault("components", {})
     schemas = components.setdefault("schemas", {})

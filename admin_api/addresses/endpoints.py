@@ -5,13 +5,12 @@ from dataclasses import asdict
 from ipaddress import ip_network
 from itertools import islice
 
-from fastapi import APIRouter
-
 from admin_api.addresses.schemas import AddressView, LocationView
 from admin_api.blocks.schemas import show_block
 from admin_api.dependencies import AddressesRead, ServicesOf
 from admin_api.events.schemas import show_event
 from admin_api.http.problems import responses
+from admin_api.http.routing import resource_router
 from admin_api.http.values import Ip
 from admin_api.penalties.endpoints import show_penalty
 from admin_api.policy.endpoints import explain
@@ -22,7 +21,7 @@ from sentry_engine.addresses import contains, pack_address
 from sentry_engine.geoip.lookup import UNKNOWN_LOCATION
 from vpn_frontend.settings import Address
 
-router = APIRouter(prefix="/addresses", tags=["addresses"])
+router = resource_router("/addresses", tag="addresses")
 
 MAX_LATEST = 20  # sessions and verdicts in one answer
 

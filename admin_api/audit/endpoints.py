@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/audit``."""
 
-from fastapi import APIRouter
-
 from admin_api.audit.schemas import AuditView, ChainView
 from admin_api.dependencies import AuditRead, ServicesOf
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import responses
+from admin_api.http.routing import resource_router
 from admin_api.store.tables import AuditEntry
 
-router = APIRouter(prefix="/audit", tags=["audit"])
+router = resource_router("/audit", tag="audit")
 
 
 @router.get("", responses=responses())

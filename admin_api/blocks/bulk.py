@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -17,11 +17,12 @@ from admin_api.dependencies import BlocksRead, BlocksWrite, DryRun, Force, OwnAd
 from admin_api.enforcement.blocks.bulk_import import BATCH, BlockImport, ImportOptions
 from admin_api.enforcement.blocks.table import BlockEntry
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.http.values import Text
 from admin_api.long_operations import Operation
 from admin_api.services import Services
 
-router = APIRouter(tags=["blocks"])
+router = resource_router("", tag="blocks")
 
 STEP = 500  # blocks rendered at a time: a few milliseconds of the event loop
 LINES: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in MEDIA_TYPES.values()}

@@ -5,7 +5,7 @@ from functools import partial
 from ipaddress import ip_network
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 from fastapi.responses import JSONResponse
 
 from admin_api.blocks.schemas import BlockCreate, BlockCreated, BlockRemoved, BlockView, show_block
@@ -15,10 +15,11 @@ from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_BLOCK_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.http.values import Cidr, Ip
 from vpn_frontend.settings import Address, Network
 
-router = APIRouter(prefix="/blocks", tags=["blocks"])
+router = resource_router("/blocks", tag="blocks")
 
 
 @router.post(

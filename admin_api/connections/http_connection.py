@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from admin_api.connections.gathered_writes import GatheredWrites
 from admin_api.http.paths import PROBLEMS_PATH, STREAMED_PATHS
 from admin_api.http.problems import MEDIA_TYPE, ProblemKind
 
@@ -59,7 +60,7 @@ class HttpConnection(H11Protocol):
             self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(GatheredWrites(transport, self.loop))  # type: ignore[arg-type]
         self._follow()
 
     def data_received(self, data: bytes) -> None:

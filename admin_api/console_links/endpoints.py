@@ -3,15 +3,16 @@
 
 from datetime import timedelta
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from admin_api.console_links.schemas import ConsoleLink, ConsoleLinkCreate
 from admin_api.dependencies import ServicesOf, TokensWrite
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.one_time_codes import LIFETIME
 from admin_api.roles import SCOPES
 
-router = APIRouter(prefix="/console-links", tags=["tokens"])
+router = resource_router("/console-links", tag="tokens")
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=responses())

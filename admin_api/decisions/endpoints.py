@@ -4,7 +4,7 @@
 from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from admin_api.decisions.schemas import CountryView, NetworkView, PlacesView
 from admin_api.dependencies import DecisionsRead, ServicesOf
@@ -12,12 +12,13 @@ from admin_api.event_hub import KEPT_DECISIONS
 from admin_api.events.schemas import EventView, show_event
 from admin_api.http.paging import Page
 from admin_api.http.problems import responses
+from admin_api.http.routing import resource_router
 from admin_api.http.values import Ip
 from admin_api.metrics.place_counts import PlaceCount
 from sentry_engine import Action
 
 MAX_NETWORKS = 1000
-router = APIRouter(prefix="/decisions", tags=["decisions"])
+router = resource_router("/decisions", tag="decisions")
 
 
 @router.get("", responses=responses())

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/users/{name}/devices``."""
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from admin_api.dependencies import ServicesOf, UsersRead, UsersWrite
 from admin_api.devices.schemas import DeviceChange, DeviceView
 from admin_api.http.paging import Page
 from admin_api.http.path_segments import BY_NAME
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.services import Services
 from admin_api.store import UnitOfWork
 from admin_api.store.identities.devices import device_id_of
 from admin_api.store.identities.users import fold_name
 from admin_api.store.tables import SeenDevice
 
-router = APIRouter(prefix=f"/users{BY_NAME}/devices", tags=["users"])
+router = resource_router(f"/users{BY_NAME}/devices", tag="users")
 
 
 @router.get("", responses=responses(ProblemKind.NOT_FOUND))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from admin_api.enforcement.api_rules import ListedRule, view_file_rule, view_stored_rule
@@ -27,9 +28,9 @@ class RuleListing:
         """Returns up to ``limit`` rules whose ids follow ``after``."""
         order = await self._order_of(policy)
         compiled = [view_file_rule(rule, policy) for rule in order.after(after, limit)]
-        async with self._store.read() as unit:
-            rows = await unit.rules.read_all()
-        stored = [view_stored_rule(row) for row in rows if after is None or row.id > after]
+        rows = await self._store.rules()
+        first = 0 if after is None else bisect_right(rows, after, key=lambda row: row.id)
+        stored = [view_stored_rule(row) for row in rows[first : first + limit]]
         return sorted([*compiled, *stored], key=lambda view: view.id)[:limit]
 
     async def find_rule(self, policy: Policy, rule_id: str) -> ListedRule | None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from admin_api.dependencies import EventsRead, ServicesOf
@@ -13,8 +13,9 @@ from admin_api.event_hub import GAP, MAX_LISTENERS, Listener, TooManyListenersEr
 from admin_api.event_schemas.union import EVENT_KINDS, EventKind
 from admin_api.events.schemas import show_event
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 
-router = APIRouter(prefix="/events", tags=["events"])
+router = resource_router("/events", tag="events")
 MAX_BATCH = 256  # events
 BATCH = "batch"  # the name of a batch in the stream
 

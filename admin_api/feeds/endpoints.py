@@ -5,18 +5,17 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fastapi import APIRouter
-
 from admin_api.dependencies import PolicyRead, PolicyWrite, ServicesOf
 from admin_api.feeds.schemas import FeedRefreshed, FeedView
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_FEED_ID
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.services import Services
 from sentry_engine.policy.feeds import hide_login
 from sentry_engine.rules.model import FeedRule
 
-router = APIRouter(tags=["policy"])
+router = resource_router("", tag="policy")
 
 
 @router.get("/feeds", responses=responses())

@@ -8,7 +8,7 @@ If-Match with its ETag.
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from admin_api.dependencies import DryRun, ServicesOf, UsersRead, UsersWrite
 from admin_api.groups import service
@@ -20,11 +20,12 @@ from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_NAME
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.services import Services
 from admin_api.session_settings.effective import show_effective
 from admin_api.store.tables import Group
 
-router = APIRouter(prefix="/groups", tags=["groups"])
+router = resource_router("/groups", tag="groups")
 CHANGING = (*CONDITIONAL, ProblemKind.FROM_FILE)
 
 

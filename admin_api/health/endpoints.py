@@ -3,7 +3,7 @@
 
 from ipaddress import ip_address
 
-from fastapi import APIRouter, Request, Response, status
+from fastapi import Request, Response, status
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, Field
@@ -21,14 +21,15 @@ from admin_api.http.problems import (
     unauthenticated,
     unavailable,
 )
+from admin_api.http.routing import resource_router
 from admin_api.http.values import View
 from admin_api.policy.schemas import PolicyReportView
 from sentry_engine import PolicyError
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
-root = APIRouter(tags=["health"])
-router = APIRouter(tags=["health"])
+root = resource_router("", tag="health", prefix="")
+router = resource_router("", tag="health")
 
 
 class Health(BaseModel):

@@ -64,7 +64,7 @@ class Paging:
         return Page(items=[show(row) for row in shown], next_cursor=cursor)
 
 
-def paging(
+async def paging(
     request: Request,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,

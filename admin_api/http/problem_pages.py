@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/problems``: the pages that the ``type`` of a problem document links to. They need no token."""
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from admin_api.http.problems import ApiError, ProblemKind, describe_problems
+from admin_api.http.routing import resource_router
 
-router = APIRouter(prefix="/problems", tags=["problems"])
+router = resource_router("/problems", tag="problems")
 
 
 class KindView(BaseModel):

@@ -12,7 +12,7 @@ from admin_api.http.problems import MAX_ERRORS, ApiError, ProblemError, ProblemK
 _known: dict[Any, frozenset[str]] = {}  # by endpoint function
 
 
-def refuse_unknown_query(request: Request) -> None:
+async def refuse_unknown_query(request: Request) -> None:
     """A dependency of every operation. Raises ``ApiError``."""
     if not request.scope["query_string"]:
         return

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/operations``."""
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from admin_api.dependencies import Caller, ServicesOf
 from admin_api.http.identity import Principal, Scope
 from admin_api.http.paging import Page
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.long_operations import Operation
 from admin_api.operations.schemas import OperationView
 from admin_api.services import Services
 
-router = APIRouter(prefix="/operations", tags=["operations"])
+router = resource_router("/operations", tag="operations")
 
 
 @router.get("", responses=responses())

@@ -7,11 +7,12 @@ from ipaddress import ip_network
 from operator import itemgetter
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from admin_api.dependencies import PenaltiesRead, PenaltiesWrite, ServicesOf
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import responses
+from admin_api.http.routing import resource_router
 from admin_api.http.values import Cidr
 from admin_api.penalties.schemas import Forgiven, PenaltyView
 from admin_api.services import Services
@@ -19,7 +20,7 @@ from sentry_engine import Penalty
 from sentry_engine.addresses import render_network
 from vpn_frontend.settings import Network
 
-router = APIRouter(prefix="/penalties", tags=["penalties"])
+router = resource_router("/penalties", tag="penalties")
 
 
 @router.get("", responses=responses())

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 
 from admin_api.dependencies import DecisionsRead, PolicyRead, PolicyWrite, ServicesOf
 from admin_api.enforcement.api_rules import as_one_document, hide_logins
 from admin_api.http.problems import ApiError, ProblemError, ProblemKind, invalid_value, policy_problems, responses
+from admin_api.http.routing import resource_router
 from admin_api.http.values import Document, Ip
 from admin_api.policy.schemas import (
     ChangeView,
@@ -25,14 +26,12 @@ from admin_api.policy.schemas import (
     VerdictView,
 )
 from admin_api.policy.versions import etag_of_policy
-from admin_api.policy.versions import router as versions
 from admin_api.services import Services
 from sentry_engine import PolicyError, Verdict
 from sentry_engine.engine.replay import Change, read_record
 from vpn_frontend.settings import Address
 
-router = APIRouter(tags=["policy"])
-router.include_router(versions)
+router = resource_router("", tag="policy")
 
 MAX_DOCUMENTS = 1000  # in one check
 MAX_CHANGES = 200  # shown in one simulation

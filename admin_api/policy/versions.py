@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 
 from admin_api.dependencies import DryRun, Force, OwnAddresses, PolicyRead, PolicyWrite, ServicesOf
 from admin_api.enforcement.api_rules import hide_logins, resolve_ttl
@@ -15,6 +15,7 @@ from admin_api.enforcement.revisions import RevisionAction
 from admin_api.http.conditions import IfMatch, etag_of_version, expect_unchanged
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
+from admin_api.http.routing import resource_router
 from admin_api.http.values import Document
 from admin_api.policy.differences import Difference, compare_files, compare_rules, read_changes
 from admin_api.policy.version_schemas import (
@@ -29,7 +30,7 @@ from admin_api.policy.version_schemas import (
 )
 from admin_api.services import Services
 
-router = APIRouter(prefix="/policy", tags=["policy"])
+router = resource_router("/policy", tag="policy")
 
 CHANGING = (
     ProblemKind.PRECONDITION_REQUIRED,

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Body, Response, status
+from fastapi import Body, Response, status
 
 from admin_api.dependencies import DryRun, Force, OwnAddresses, Reason, RulesRead, RulesWrite, ServicesOf
 from admin_api.enforcement.api_rules import (
@@ -37,12 +37,13 @@ from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_RULE_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
+from admin_api.http.routing import resource_router
 from admin_api.http.values import Document
 from admin_api.rules.schemas import RuleChanged, RuleView
 from admin_api.services import Services
 from admin_api.store.tables import Rule
 
-router = APIRouter(prefix="/rules", tags=["rules"])
+router = resource_router("/rules", tag="rules")
 CHANGING = (
     *CONDITIONAL,
     ProblemKind.FROM_FILE,

@@ -3,19 +3,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from admin_api.dependencies import DryRun, ServicesOf, SessionsRead, SessionsWrite
 from admin_api.http.dry_run import DRY_RUN, DryRunReport, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_SESSION_ID
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.http.values import NO_CONTROLS
 from admin_api.services import Services
 from admin_api.sessions.schemas import LoginWaiting, SessionAccount, SessionLive, StatisticsView
 from vpn_frontend.ports import WaitingLogin
 
-router = APIRouter(prefix="/sessions", tags=["sessions"])
+router = resource_router("/sessions", tag="sessions")
 
 KILLED_TEXT = "Your session was ended by the administrator."
 

@@ -3,17 +3,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 
 from admin_api.dependencies import ServicesOf, SettingsRead, SettingsWrite
 from admin_api.http.conditions import IfMatch, expect_unchanged
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.http.values import Document
 from admin_api.ports import SettingsControl, SettingsState
 from admin_api.services import Services
 from admin_api.settings.schemas import SettingsChanged, SettingsView, SettingValue
 
-router = APIRouter(prefix="/settings", tags=["settings"])
+router = resource_router("/settings", tag="settings")
 NO_SERVER = "No server runs; change the configuration's file"
 CHANGING = (ProblemKind.PRECONDITION_REQUIRED, ProblemKind.STALE, ProblemKind.UNAVAILABLE)
 

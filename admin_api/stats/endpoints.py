@@ -4,14 +4,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from admin_api.dependencies import ServicesOf, StatusRead
 from admin_api.http.problems import responses
+from admin_api.http.routing import resource_router
 from admin_api.stats.schemas import StatsView
 from admin_api.time_series import Resolution, TimeSeries
 
-router = APIRouter(prefix="/stats", tags=["status"])
+router = resource_router("/stats", tag="status")
 
 
 @router.get("", responses=responses())

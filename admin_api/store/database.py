@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
-    from admin_api.store.tables import Token
+    from admin_api.store.tables import Rule, Token
     from vpn_frontend.ports import JournalEntry, Usage, UserRecord
     from vpn_frontend.settings import Address, Overrides
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writing process, such as the command line
-TOKEN_LIFETIME = 1.0  # seconds that a token's row is cached
+TOKEN_LIFETIME = 1.0  # seconds that the rows of tokens and rules are cached
 CHECK_LIFETIME = 5.0  # seconds that a successful check counts
 BUSY_PAUSE = 0.02  # seconds between two attempts to upgrade a locked database
 WRITES = "ocsentry_writes"  # execution option of a connection that opens a write transaction
@@ -64,6 +64,7 @@ class Store:
         self.accounts_changed: Callable[[], None] = _do_nothing  # called once sessions are written
         self._user_cache: ReadCache[UserRecord] = ReadCache()
         self._token_cache: ReadCache[Token] = ReadCache(lifetime=TOKEN_LIFETIME)
+        self._rule_cache: ReadCache[Sequence[Rule]] = ReadCache(lifetime=TOKEN_LIFETIME)
 
     @classmethod
     async def open(cls, url: str, *, clock: Clock = SYSTEM_CLOCK, serving: bool = False) -> Self:
@@ -141,6 +142,8 @@ class Store:
                     self._user_cache.clear()
                 if unit.devices.forgotten:
                     self.recent_devices.clear()
+                if unit.rules.changed:
+                    self._rule_cache.clear()
                 if unit.tokens.changed:
                     self._token_cache.clear()
 
@@ -166,6 +169,10 @@ class Store:
         """
         return await self._token_cache.find(token_id, self.clock.monotonic(), self._read_token)
 
+    async def rules(self) -> Sequence[Rule]:
+        """Returns all rules made over the API, by id; do not change them. As fresh as ``token``."""
+        return await self._rule_cache.find("", self.clock.monotonic(), self._read_rules) or ()
+
     async def record(self, entries: Sequence[JournalEntry]) -> Sequence[tuple[JournalEntry, Exception]]:
         left_out = await record(self, entries)
         self.accounts_changed()
@@ -187,6 +194,10 @@ class Store:
             count = await unit.sessions.close_orphans()
         self.accounts_changed()
         return count
+
+    async def _read_rules(self, _: str) -> Sequence[Rule]:
+        async with self.read() as unit:
+            return sorted(await unit.rules.read_all(), key=lambda rule: rule.id)
 
     async def _read_token(self, token_id: str) -> Token | None:
         async with self.read() as unit:

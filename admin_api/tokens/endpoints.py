@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/tokens``."""
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from admin_api.dependencies import ServicesOf, TokensRead, TokensWrite
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.paths import TOKENS_PATH
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
+from admin_api.http.routing import resource_router
 from admin_api.tokens.schemas import TokenCreate, TokenCreated, TokenView
 from admin_api.tokens.service import create_token as create
 from admin_api.tokens.service import revoke_token
 
-router = APIRouter(prefix="/tokens", tags=["tokens"])
+router = resource_router("/tokens", tag="tokens")
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=responses())

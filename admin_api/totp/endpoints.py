@@ -4,12 +4,13 @@
 from typing import Any
 
 import segno
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from admin_api.dependencies import ServicesOf, UsersRead, UsersWrite
 from admin_api.http.path_segments import BY_NAME
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.second_factors.totp_issuer import TotpIssuer
 from admin_api.services import Services
 from admin_api.totp import service
@@ -19,7 +20,7 @@ from vpn_frontend.auth.totp.codes import render_secret, render_uri
 QR_SCALE = 4  # pixels of one module
 NO_KEY = "The server has no key for secrets of one-time passwords: set auth.totp.key_file and start it again"
 
-router = APIRouter(prefix=f"/users{BY_NAME}/totp", tags=["users"])
+router = resource_router(f"/users{BY_NAME}/totp", tag="users")
 
 
 @router.get("", responses=responses(ProblemKind.NOT_FOUND))

@@ -4,7 +4,7 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from admin_api.dependencies import DryRun, ServicesOf, UsersRead, UsersWrite
 from admin_api.groups.service import check_pools
@@ -14,6 +14,7 @@ from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_NAME
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.services import Services
 from admin_api.session_settings.effective import show_effective, split_changed
 from admin_api.session_settings.overrides import render_user_settings
@@ -31,7 +32,7 @@ from admin_api.users.schemas import (
 )
 from admin_api.users.service import UserChange
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = resource_router("/users", tag="users")
 WRITABLE = {"groups", "enabled", "max_same_clients", "ipv4", "ipv6", "expires_at", "note", "settings"}
 
 

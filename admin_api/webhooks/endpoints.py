@@ -3,7 +3,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from admin_api.dependencies import ServicesOf, WebhooksRead, WebhooksWrite
 from admin_api.http.conditions import CONDITIONAL, IfMatch, MergePatch, apply_merge_patch, validate_document
@@ -11,6 +11,7 @@ from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_WEBHOOK_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.second_factors.secret_box import SecretBox
 from admin_api.services import Services
 from admin_api.store.webhook_tables import Webhook
@@ -19,7 +20,7 @@ from admin_api.webhooks import service
 from admin_api.webhooks.schemas import DeliveryView, WebhookCreated, WebhookReplace, WebhookView
 from admin_api.webhooks.signature import render_secret
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = resource_router("/webhooks", tag="webhooks")
 CHANGING = (*CONDITIONAL, ProblemKind.FROM_FILE)
 QUEUEING = (ProblemKind.NOT_FOUND, ProblemKind.WEBHOOK_DISABLED)
 NO_KEY = "The server has no key for secrets: set auth.totp.key_file and start it again"

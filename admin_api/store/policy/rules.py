@@ -23,17 +23,20 @@ class RuleRepository:
     def __init__(self, session: AsyncSession, clock: Clock) -> None:
         self._session = session
         self._clock = clock
+        self.changed = False  # this unit of work has changed a rule
 
     async def add(self, rule_id: str, document: dict[str, Any], *, created_by: str) -> Rule:
         now = self._clock.wall()
         rule = Rule(id=rule_id, document=document, version=1, created_by=created_by, created_at=now, updated_at=now)
         self._session.add(rule)
+        self.changed = True
         await self._session.flush()
         return rule
 
     async def replace(self, rule: Rule, document: dict[str, Any]) -> None:
         rule.document = document
         rule.version += 1
+        self.changed = True
         rule.updated_at = self._clock.wall()
         await self._session.flush()
 
@@ -44,5 +47,6 @@ class RuleRepository:
         return (await self._session.scalars(select(Rule).order_by(Rule.id))).all()
 
     async def remove(self, rule: Rule) -> None:
+        self.changed = True
         await self._session.delete(rule)
         await self._session.flush()
