@@ -25,6 +25,7 @@ from admin_api.decisions.endpoints import router as decisions
 from admin_api.devices.endpoints import router as devices
 from admin_api.events.endpoints import router as events
 from admin_api.feeds.endpoints import router as feeds
+from admin_api.first_steps.endpoints import router as first_steps
 from admin_api.groups.endpoints import router as groups
 from admin_api.health.endpoints import root
 from admin_api.health.endpoints import router as health
@@ -82,6 +83,7 @@ ROUTERS = (
     console_links,
     operations,
     stats,
+    first_steps,
     health,
     problems,
 )

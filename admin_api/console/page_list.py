@@ -8,6 +8,7 @@ from admin_api.console.pages import (
     audit,
     blocks,
     feeds,
+    first_steps,
     groups,
     health,
     live,
@@ -25,6 +26,7 @@ from admin_api.console.pages import (
 
 PAGES = (
     *overview.PAGES,
+    *first_steps.PAGES,
     *live.PAGES,
     *sessions.PAGES,
     *addresses.PAGES,

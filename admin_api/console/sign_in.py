@@ -19,7 +19,7 @@ from admin_api.console.rendering import environment
 from admin_api.http.identity import Scope, parse_token
 from admin_api.http.paths import CONSOLE_PATH
 from admin_api.http.problems import ApiError
-from admin_api.tokens.service import create_token, revoke_token
+from admin_api.tokens.service import CONSOLE_PREFIX, create_token, revoke_token
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 COOKIE = "__Host-ocsentry"
 LIFETIME = timedelta(hours=12)
-NAME_PREFIX = "console:"
 SIGN_IN = f"{CONSOLE_PATH}/sign-in"
 START = f"{CONSOLE_PATH}/"
 
@@ -63,9 +62,9 @@ async def open_session(request: Request, response: Response, person: str, scopes
     """
     services: Services = request.app.state.services
     async with services.store.write() as unit:
-        await unit.tokens.remove_expired(NAME_PREFIX)
+        await unit.tokens.remove_expired(CONSOLE_PREFIX)
     ends = services.clock.wall() + LIFETIME
-    row, text = await create_token(services.store, f"{NAME_PREFIX}{person}"[:64], scopes, by=person, expires_at=ends)
+    row, text = await create_token(services.store, f"{CONSOLE_PREFIX}{person}"[:64], scopes, by=person, expires_at=ends)
     response.set_cookie(
         COOKIE, text, max_age=int(LIFETIME.total_seconds()), path="/", secure=True, httponly=True, samesite="strict"
     )
@@ -91,7 +90,7 @@ async def identify(services: Services, secret: str, address: str) -> tuple[str, 
     if parse_token(secret) is None:
         raise TokenCheck(services).refuse(address, "The code is unknown, was used, or is older than five minutes")
     principal = await TokenCheck(services).check(secret, address)
-    return principal.name.partition("#")[0].removeprefix(NAME_PREFIX), principal.scopes
+    return principal.name.partition("#")[0].removeprefix(CONSOLE_PREFIX), principal.scopes
 
 
 async def _end_session(request: Request, *, by: str) -> None:

@@ -14,10 +14,10 @@ from admin_api.console.api_caller import ApiCaller, ApiRefusal
 from admin_api.console.content_policy import content_policy
 from admin_api.console.forms import read_form
 from admin_api.console.rendering import environment
-from admin_api.console.sign_in import NAME_PREFIX
 from admin_api.http.identity import Scope
 from admin_api.http.paths import CONSOLE_PATH
 from admin_api.roles import role_of
+from admin_api.tokens.service import CONSOLE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ class Visit:
             .render(
                 values,
                 visit=self,
-                name=self.principal.name.partition("#")[0].removeprefix(NAME_PREFIX),
+                name=self.principal.name.partition("#")[0].removeprefix(CONSOLE_PREFIX),
                 role=role_of(self.principal.scopes),
                 base=CONSOLE_PATH,
                 here=self.request.url.path,

@@ -159,6 +159,11 @@ class Enforcement:
         return self._blocks
 
     @property
+    def never_block(self) -> Sequence[Network]:
+        """The networks that nothing may refuse."""
+        return self._never_block
+
+    @property
     def policy(self) -> Policy:
         return self._state.policy
 

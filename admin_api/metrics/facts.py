@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 class ServerFacts:
     """The composition root keeps it up to date. Times are aware.
 
-    ``certificates``: the end of each certificate by its use. ``feeds``: when each list was downloaded, by its rule.
+    ``certificates``: the end of each certificate by its use. ``self_signed``: the VPN's is.
+    ``feeds``: when each list was downloaded, by its rule.
     ``pools``: the networks that inner addresses come from.
     """
 
     certificates: Mapping[str, datetime] = field(default_factory=dict)
+    self_signed: bool = False
     feeds: Mapping[str, datetime] = field(default_factory=dict)
     pools: Sequence[Network] = ()

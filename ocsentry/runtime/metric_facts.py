@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from admin_api.metrics.facts import ServerFacts
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.rule_sources.feed_refresher import FeedRefresher
+    from vpn_frontend.gateway.server_certificate import ServerCertificate
 
 INTERVAL = 60.0  # seconds between two rounds
 
@@ -25,13 +26,14 @@ def read_facts(
     config: LoadedConfig,
     feeds: FeedRefresher,
     read_file: Callable[[Path, int], bytes],
-    vpn_ends: datetime,
+    in_use: ServerCertificate,
     facts: ServerFacts,
 ) -> None:
-    """Bring ``facts`` up to date. ``vpn_ends`` is of the VPN's certificate in use, ``read_file`` reads the API's."""
+    """Bring ``facts`` up to date. ``in_use`` is the VPN's certificate, ``read_file`` reads the API's."""
     pools = (config.vpn.network.ipv4_pool, config.vpn.network.ipv6_pool, *config.vpn.more_pools())
     facts.pools = tuple(pool for pool in pools if pool is not None)
-    facts.certificates = {"vpn": vpn_ends, **dict(_api_certificate(config, read_file))}
+    facts.certificates = {"vpn": in_use.expires_at, **dict(_api_certificate(config, read_file))}
+    facts.self_signed = in_use.self_signed
     facts.feeds = {name: datetime.fromtimestamp(moment, UTC) for name, moment in feeds.downloaded_at().items()}
 
 

@@ -368,7 +368,7 @@ class Server:
 
     async def _read_facts(self) -> None:
         read = self._started.helper.read_key
-        own = self._vpn.certificates()[0].expires_at
+        own = self._vpn.certificates()[0]
         await self._control.run(metric_facts.read_facts, self._config, self._feed_refresher, read, own, self._facts)
 
     async def _emit_decisions(self) -> None:

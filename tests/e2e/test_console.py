@@ -39,6 +39,7 @@ PAGES = (
     "/tokens",
     "/health",
     "/places",
+    "/first-steps",
     "/webhooks",
     "/settings",
     "/settings/log.level",

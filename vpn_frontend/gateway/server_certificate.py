@@ -56,6 +56,7 @@ class ServerCertificate:
     key_type: KeyType
     sha1: str
     expires_at: datetime
+    self_signed: bool
     ocsp: bytes = b""  # a response in DER that is stapled; empty: none
     signer_key: int = 0  # id of the key in the signing process; 0: ``key`` has it
 
@@ -103,7 +104,14 @@ def parse_certificate(
     if _encode(leaf.public_key()) != _encode(private.public_key()):
         raise CertificateError(f"{key_file} is not the key of {chain_file}")
     fingerprint = hashlib.sha1(leaf.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest().upper()
-    return ServerCertificate(chain, key, _key_type(private, key_file), fingerprint, leaf.not_valid_after_utc)
+    return ServerCertificate(
+        chain,
+        key,
+        _key_type(private, key_file),
+        fingerprint,
+        leaf.not_valid_after_utc,
+        self_signed=leaf.issuer == leaf.subject,
+    )
 
 
 def _key_type(key: object, file: Path | str) -> KeyType:

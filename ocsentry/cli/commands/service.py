@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``init``, ``serve``, ``doctor``, ``status``: set up, run and check the server."""
+"""``init``, ``serve``, ``doctor``, ``status``, ``steps``: set up, run and check the server."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def add_commands(app: typer.Typer) -> None:
     command(app, "serve")(serve)
     command(app, "doctor")(doctor)
     command(app, "status")(status)
+    command(app, "steps")(steps)
     command(app, "reload")(reload)
 
 
@@ -207,6 +208,16 @@ def status(cli: Invocation) -> None:
     """Show the status of the running server."""
     document = cli.server.get("status")
     cli.emit(document, _render_status(document))
+
+
+def steps(cli: Invocation) -> None:
+    """Show the steps from a new server to one in use, and which are done."""
+    answer = cli.server.get("first-steps")
+    lines = [f"{answer['done']} of {len(answer['steps'])} steps are done"]
+    for step in answer["steps"]:
+        lines.append(f"{'ok  ' if step['done'] else 'TODO'}  {step['title']}: {step['detail']}")
+        lines += [] if step["done"] else [f"       how: {step['how']}"]
+    cli.emit(answer, "\n".join(lines))
 
 
 def reload(cli: Invocation) -> None:

@@ -128,6 +128,7 @@ class Helper:
             KeyType(answer["key_type"]),
             answer["sha1"],
             datetime.fromtimestamp(answer["expires_at"], UTC),
+            self_signed=answer["self_signed"],
             signer_key=number,
         )
 

@@ -109,6 +109,7 @@ class SigningKeys:
             "key_type": int(pair.key_type),
             "sha1": pair.sha1,
             "expires_at": pair.expires_at.timestamp(),
+            "self_signed": pair.self_signed,
         }
 
     def _add(self, number: int, pair: ServerCertificate, file: str) -> None:
