@@ -36,7 +36,7 @@ NATIVE_SOURCES := $(shell find sentry_engine/native vpn_frontend/native sentry_e
 
 RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tests/vpn_frontend/native/dtls/test_handshake.py \
     tests/vpn_frontend/native/limits tests/vpn_frontend/native/runtime/test_sharing.py \
-    tests/vpn_frontend/native/runtime/test_threads.py \
+    tests/vpn_frontend/native/runtime/test_threads.py tests/vpn_frontend/native/signing/test_handshakes.py \
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 

@@ -23,7 +23,7 @@
 #define DTLS_PAUSE 30               /* ms until a flight is sent again */
 #define FRAME(type, size) "STF\1\0" size type "\0"
 
-static __thread bool exempt;        /* nothing fails in this thread: it is a client's */
+static __thread bool exempt;        /* nothing fails in this thread: it is a client's, or does what the test does */
 
 static void fail(const char *what);
 
@@ -58,6 +58,7 @@ struct site {
     uint16_t tcp, udp;
     int tun[WORKERS];               /* our ends */
     int queue[WORKERS];             /* the gateway's */
+    uint32_t staying;               /* connections of clients that stay */
 };
 
 static int bound_socket(int type, uint16_t *port)
@@ -76,10 +77,13 @@ static int bound_socket(int type, uint16_t *port)
 
 static int hand_over(struct site *site, uint32_t worker)
 {
-    int pair[2], tcp = bound_socket(SOCK_STREAM, &site->tcp), udp = bound_socket(SOCK_DGRAM, &site->udp);
-    int taken = 0;
+    int pair[2], tcp, udp, taken = 0;
 
+    exempt = true;
+    tcp = bound_socket(SOCK_STREAM, &site->tcp);
+    udp = bound_socket(SOCK_DGRAM, &site->udp);
     assert(!socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+    exempt = false;
     site->tun[worker] = pair[0];
     site->queue[worker] = pair[1];
     if (gw_set_tun(site->gateway, worker, pair[1]) == 0 && ++taken && gw_add_listener(site->gateway, worker, tcp) == 0 && ++taken &&
@@ -92,6 +96,8 @@ static int hand_over(struct site *site, uint32_t worker)
     close(udp);
     return -ENOMEM;
 }
+
+static int (*hand_over_more)(struct site *site, uint32_t worker); /* a test may give the gateway more; NULL: none does */
 
 /* False: the gateway did not open, without harm. */
 static bool open_site(struct site *site)
@@ -107,7 +113,7 @@ static bool open_site(struct site *site)
     if (!site->gateway || gw_set_tls(site->gateway, &tls, error, sizeof(error)))
         return false;
     for (uint32_t i = 0; i < WORKERS; i++)
-        if (hand_over(site, i))
+        if (hand_over(site, i) || (hand_over_more && hand_over_more(site, i)))
             return false;
     return gw_start(site->gateway, error, sizeof(error)) == 0;
 }
@@ -126,6 +132,7 @@ struct client {
     uint8_t name[32], secret[48];
     int patience;                   /* seconds */
     bool served, over;              /* atomic */
+    uint64_t session;               /* 0: none */
     bool (*use)(const struct client *, WOLFSSL *); /* the tunnel; NULL: opens DTLS */
 };
 
@@ -234,9 +241,11 @@ static int set_limits(gw *gateway, uint64_t session)
     return status;
 }
 
-static void open_tunnel(gw *gateway, uint64_t connection, const struct client *client, uint64_t *session)
+/* The inner address is 10.0.0.x, x being the client's name. */
+static void open_tunnel(gw *gateway, uint64_t connection, struct client *client)
 {
-    const struct gw_session_config config = { .inner4 = { [10] = 0xff, 0xff, 10, 0, 0, 7 }, .mtu = 1300, .dpd_s = 30 };
+    const struct gw_session_config config = { .inner4 = { [10] = 0xff, 0xff, 10, 0, 0, client->name[0] }, .mtu = 1300, .dpd_s = 30 };
+    uint64_t *session = &client->session;
     struct gw_dtls_config dtls = { .mode = GW_DTLS_RESUMPTION, .suite = { 0xc0, 0x30 } };
 
     memcpy(dtls.name, client->name, sizeof(dtls.name));
@@ -252,18 +261,23 @@ static void open_tunnel(gw *gateway, uint64_t connection, const struct client *c
     }
 }
 
+static bool is_over(const struct client *client)
+{
+    return __atomic_load_n(&client->over, __ATOMIC_ACQUIRE);
+}
+
 static void (*see_event)(const struct gw_event *event);  /* a test may look at all events; NULL: none does */
 
-/* Handles events as the gateway's caller does, while `goes_on` is true. A session is closed with its channel. */
+/* Handles events as the gateway's caller does, while `goes_on` is true. Connections are the client's. Its session is closed once it is
+ * over, and this returns after that. */
 static void serve(struct site *site, struct client *client, bool (*goes_on)(const struct site *, const struct client *))
 {
     static struct gw_event events[16];
     static uint8_t data[16 * GW_EVENT_MAX_DATA];
     const uint64_t deadline = gw_clock_now() + 2 * PATIENCE * GW_SECOND;
     struct pollfd ready = { .fd = gw_event_fd(site->gateway), .events = POLLIN };
-    uint64_t session = 0;
 
-    while (goes_on(site, client) || session) {
+    while (goes_on(site, client) || (client->session && is_over(client))) {
         int count = poll(&ready, 1, 10) > 0 ? gw_events(site->gateway, events, 16, data, sizeof(data)) : 0;
 
         if (gw_clock_now() > deadline)
@@ -272,35 +286,42 @@ static void serve(struct site *site, struct client *client, bool (*goes_on)(cons
             if (see_event)
                 see_event(&events[i]);
             if (events[i].kind == GW_CONNECTION_DATA)
-                open_tunnel(site->gateway, events[i].connection, client, &session);
-            else if (events[i].kind == GW_SESSION_CLOSED)
-                session = 0;
+                open_tunnel(site->gateway, events[i].connection, client);
+            else if (events[i].kind == GW_SESSION_CLOSED && events[i].session == client->session)
+                client->session = 0;
         }
-        if (session && __atomic_load_n(&client->over, __ATOMIC_ACQUIRE))
-            gw_session_close(site->gateway, session, NULL, 0);  /* again where memory was out */
+        if (client->session && is_over(client))
+            gw_session_close(site->gateway, client->session, NULL, 0);  /* again where memory was out */
     }
 }
 
 static bool is_there(const struct site *site, const struct client *client)
 {
     (void)site;
-    return !__atomic_load_n(&client->over, __ATOMIC_ACQUIRE);
+    return !is_over(client);
 }
 
 static bool has_links(const struct site *site, const struct client *client)
 {
     (void)client;
-    return __atomic_load_n(&site->gateway->connections, __ATOMIC_RELAXED);
+    return __atomic_load_n(&site->gateway->connections, __ATOMIC_RELAXED) > site->staying;
+}
+
+static pthread_t start_client(struct client *client)
+{
+    pthread_t thread;
+
+    exempt = true;
+    assert(!pthread_create(&thread, NULL, run_client, client));
+    exempt = false;
+    return thread;
 }
 
 static bool be_served(struct site *site, uint8_t name, int patience, bool (*use)(const struct client *, WOLFSSL *))
 {
     struct client client = { .site = site, .name = { name }, .secret = { name }, .patience = patience, .use = use };
-    pthread_t thread;
+    pthread_t thread = start_client(&client);
 
-    exempt = true;
-    assert(!pthread_create(&thread, NULL, run_client, &client));
-    exempt = false;
     serve(site, &client, is_there);
     serve(site, &client, has_links);
     pthread_join(thread, NULL);

@@ -11,8 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 NATIVE = ROOT / "vpn_frontend" / "native"
-WHOLE = sorted(str(path.relative_to(NATIVE)) for path in NATIVE.rglob("*.c"))
+WHOLE = sorted(NATIVE.rglob("*.c"))
 FAULT_STEP = int(os.environ.get("OCSENTRY_FAULT_STEP", "4"))
+CALLS = """
+    accept4 epoll_create1 epoll_ctl epoll_wait eventfd fcntl getrandom getsockname ioctl nanosleep prctl pthread_create
+    read recv recvmmsg send sendmmsg sendmsg setsockopt shutdown writev
+"""
 PROGRAMS = {
     "dtls/test_hello": ["dtls/hello.c", "dtls/cookie.c", "dtls/hmac.c"],
     "dtls/test_tables": ["dtls/client_table.c", "dtls/path_cache.c"],
@@ -34,7 +38,6 @@ PROGRAMS = {
     "tls/test_fips": ["tls/fips.c"],
     "tls/test_record_pool": ["tls/record_pool.c"],
     "connections/test_source_eviction": ["connections/source_eviction.c", "connections/source_table.c"],
-    "tunnel/test_migration": WHOLE,
 }
 OPTIONS = {"tls/test_fips": ["-DHAVE_FIPS"]}
 SANITIZERS = {"tls/test_record_pool": "undefined"}  # the others: ASan too, under which that one keeps nothing
@@ -47,9 +50,7 @@ def wolfssl() -> Path:
     return Path(run.stdout.strip())
 
 
-def build(program: str, names: list[str], wolfssl: Path, folder: Path, *options: str) -> Path:
-    binary = folder / Path(program).name
-    sources = [Path(__file__).parent / f"{program}.c", *(NATIVE / name for name in names)]
+def compile_c(program: str, output: Path, sources: list[Path], wolfssl: Path, *options: str) -> Path:
     flags = [
         "-std=gnu11",
         "-D_GNU_SOURCE",
@@ -60,15 +61,25 @@ def build(program: str, names: list[str], wolfssl: Path, folder: Path, *options:
         "-Werror",
         f"-fsanitize={SANITIZERS.get(program, 'address,undefined')}",
         "-fno-sanitize-recover=all",
-        *options,
     ]
     include = [f"-I{NATIVE}", f"-I{Path(__file__).parent}", f"-I{ROOT}", f"-I{wolfssl}/include"]
-    libraries = [f"{wolfssl}/lib/libwolfssl.a", "-lm", "-lpthread"]
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     subprocess.run(
-        ["gcc", *flags, *include, *sources, "-o", binary, *libraries], check=True, timeout=240, env=environment
+        ["gcc", *flags, *include, *sources, "-o", output, *options], check=True, timeout=240, env=environment
     )
-    return binary
+    return output
+
+
+def build(program: str, sources: list[Path], wolfssl: Path, folder: Path, *options: str) -> Path:
+    libraries = [f"{wolfssl}/lib/libwolfssl.a", "-lm", "-lpthread"]
+    own = Path(__file__).parent / f"{program}.c"
+    return compile_c(program, folder / own.stem, [own, *sources], wolfssl, *options, *libraries)
+
+
+@pytest.fixture(scope="module")
+def whole(wolfssl: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The gateway as one object, for the programs that need all of it: compiling it takes longer than their runs."""
+    return [compile_c("", tmp_path_factory.mktemp("whole") / "whole.o", WHOLE, wolfssl, "-r", "-nostdlib")]
 
 
 def run(*command: str | Path) -> None:
@@ -80,20 +91,37 @@ def run(*command: str | Path) -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program(program: str, wolfssl: Path, tmp_path: Path) -> None:
-    run(build(program, PROGRAMS[program], wolfssl, tmp_path, *OPTIONS.get(program, [])))
+    sources = [NATIVE / name for name in PROGRAMS[program]]
+    run(build(program, sources, wolfssl, tmp_path, *OPTIONS.get(program, [])))
 
 
-def test_an_allocation_that_fails_does_no_harm(wolfssl: Path, tmp_path: Path, ecdsa_pair: tuple[bytes, bytes]) -> None:
+def test_migration(wolfssl: Path, whole: list[Path], tmp_path: Path) -> None:
+    run(build("tunnel/test_migration", whole, wolfssl, tmp_path))
+
+
+def test_an_allocation_that_fails_does_no_harm(
+    wolfssl: Path, whole: list[Path], tmp_path: Path, ecdsa_pair: tuple[bytes, bytes]
+) -> None:
     """Every FAULT_STEP-th of all that a gateway and its clients' logins, tunnels and DTLS make it ask for."""
     wrapped = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"
-    program = build("test_memory_faults", WHOLE, wolfssl, tmp_path, wrapped)
+    program = build("test_memory_faults", whole, wolfssl, tmp_path, wrapped)
     run(program, *write_pair(tmp_path, ecdsa_pair), "1", str(FAULT_STEP))
 
 
-def test_a_tun_queue_that_fails_ends_no_tunnel(wolfssl: Path, tmp_path: Path, ecdsa_pair: tuple[bytes, bytes]) -> None:
+def test_a_system_call_that_fails_does_no_harm(
+    wolfssl: Path, whole: list[Path], tmp_path: Path, ecdsa_pair: tuple[bytes, bytes]
+) -> None:
+    """At every place that makes one, in a gateway with a tunnel: once in each, or with every error, thrice."""
+    program = build("test_call_faults", whole, wolfssl, tmp_path, *(f"-Wl,--wrap={call}" for call in CALLS.split()))
+    run(program, *write_pair(tmp_path, ecdsa_pair), "long" if FAULT_STEP == 1 else "short")
+
+
+def test_a_tun_queue_that_fails_ends_no_tunnel(
+    wolfssl: Path, whole: list[Path], tmp_path: Path, ecdsa_pair: tuple[bytes, bytes]
+) -> None:
     """Reads and writes fail in a gateway with a client: those that pass lose one packet, EBADFD is reported once."""
     program = build(
-        "tun/test_tun_faults", WHOLE, wolfssl, tmp_path, "-Wl,--wrap=read,--wrap=write,--wrap=writev,--wrap=ioctl"
+        "tun/test_tun_faults", whole, wolfssl, tmp_path, "-Wl,--wrap=read,--wrap=write,--wrap=writev,--wrap=ioctl"
     )
     run(program, *write_pair(tmp_path, ecdsa_pair))
 

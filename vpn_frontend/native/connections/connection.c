@@ -31,10 +31,13 @@ static void watch(struct gw_connection *connection, uint32_t interest)
 {
     struct epoll_event event = { .events = interest, .data.ptr = &connection->pollable };
 
-    if (interest == connection->interest)
+    if (interest == connection->interest) {
+        connection->unwatched = false;
         return;
-    connection->interest = interest;
-    epoll_ctl(connection->worker->epoll, EPOLL_CTL_MOD, connection->pollable.fd, &event);
+    }
+    connection->unwatched = epoll_ctl(connection->worker->epoll, EPOLL_CTL_MOD, connection->pollable.fd, &event) != 0;
+    if (!connection->unwatched)
+        connection->interest = interest;
 }
 
 void gw_connection_update_interest(struct gw_connection *connection)
@@ -326,6 +329,8 @@ void gw_connections_tick(struct gw_worker *worker)
             gw_connection_end(connection, GW_CAUSE_STALLED);
         else if (connection->deadline && worker->now > connection->deadline)
             gw_connection_end(connection, connection->state == GW_CONNECTION_CLOSING ? GW_CAUSE_STALLED : GW_CAUSE_TIMEOUT);
+        else if (connection->unwatched)
+            gw_connection_update_interest(connection);
     }
 }
 

@@ -59,6 +59,7 @@ struct gw_connection {
     bool dirty;                         /* on the worker's list of connections to flush */
     bool addressed;                     /* Python may still name it: it holds its slot */
     bool asked;                         /* it sent data that Python has not answered yet */
+    bool unwatched;                     /* epoll refused what the state needs; asked again at the next tick */
     uint32_t interest;                  /* epoll events asked for */
     uint32_t undelivered;               /* bytes that Python has not taken, with the cost of their events */
     struct gw_hello_buffer *hello;      /* owned; the part of a ClientHello that came so far, or what came behind it while its

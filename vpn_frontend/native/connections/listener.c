@@ -74,14 +74,23 @@ static void accept_one(struct gw_worker *worker, const struct gw_listener *liste
     }
 }
 
+/* False: at least one listener is not watched so. */
+static bool watch_all(struct gw_worker *worker, uint32_t interest)
+{
+    bool done = true;
+
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        struct epoll_event event = { .events = interest, .data.ptr = &worker->listeners[i].pollable };
+
+        done &= !epoll_ctl(worker->epoll, EPOLL_CTL_MOD, worker->listeners[i].pollable.fd, &event);
+    }
+    return done;
+}
+
 static void pause_accept(struct gw_worker *worker)
 {
     worker->accept_paused = true;
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        struct epoll_event event = { .data.ptr = &worker->listeners[i].pollable };
-
-        epoll_ctl(worker->epoll, EPOLL_CTL_MOD, worker->listeners[i].pollable.fd, &event);
-    }
+    watch_all(worker, 0);           /* one that goes on is tried and paused again */
 }
 
 void gw_listener_ready(struct gw_worker *worker, struct gw_listener *listener)
@@ -105,14 +114,8 @@ void gw_listener_ready(struct gw_worker *worker, struct gw_listener *listener)
 
 void gw_listeners_tick(struct gw_worker *worker)
 {
-    if (!worker->accept_paused)
-        return;
-    worker->accept_paused = false;
-    for (uint32_t i = 0; i < worker->listener_count; i++) {
-        struct epoll_event event = { .events = EPOLLIN, .data.ptr = &worker->listeners[i].pollable };
-
-        epoll_ctl(worker->epoll, EPOLL_CTL_MOD, worker->listeners[i].pollable.fd, &event);
-    }
+    if (worker->accept_paused)
+        worker->accept_paused = !watch_all(worker, EPOLLIN);
 }
 
 void gw_listeners_close(struct gw_worker *worker)

@@ -18,6 +18,7 @@ static int ask(struct gw_signature *signature, enum gw_sign_scheme scheme, const
 {
     struct gw_signer_link *link = signature->link;
     struct gw_signature_call *call;
+    ssize_t sent;
 
     if (link->fd < 0)
         return -EPIPE;
@@ -34,7 +35,10 @@ static int ask(struct gw_signature *signature, enum gw_sign_scheme scheme, const
     call->request.scheme = scheme;
     call->request.size = (uint32_t)size;
     memcpy(call->request.input, input, size);
-    if (send(link->fd, &call->request, GW_SIGN_REQUEST_HEAD + size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    do
+        sent = send(link->fd, &call->request, GW_SIGN_REQUEST_HEAD + size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
         int status = errno == EAGAIN ? -EBUSY : -errno;
 
         free(call);
@@ -144,8 +148,8 @@ bool gw_signer_link_read(struct gw_signer_link *link)
     for (uint32_t i = 0; i < ANSWERS_PER_TURN && link->fd >= 0; i++) {
         ssize_t size = recv(link->fd, &answer, sizeof(answer), MSG_DONTWAIT);
 
-        if (size < 0 && (errno == EAGAIN || errno == EINTR))
-            return true;
+        if (size < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOMEM || errno == ENOBUFS))
+            return true;            /* epoll reports it again */
         if (!is_answer(link, &answer, size)) {
             lose(link);
             return false;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/asn.h>
@@ -269,6 +270,16 @@ size_t gw_signer_answer(gw_signer *signer, const struct gw_sign_request *request
     return GW_SIGN_ANSWER_HEAD + answer->size;
 }
 
+/* True if the call is to be made again: it was interrupted, or the kernel had no memory for it. */
+static bool passes(int error)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+
+    if (error == ENOBUFS || error == ENOMEM)
+        nanosleep(&pause, NULL);
+    return error == EINTR || error == ENOBUFS || error == ENOMEM;
+}
+
 int gw_signer_serve(gw_signer *signer, int fd)
 {
     struct gw_sign_request request;
@@ -278,13 +289,13 @@ int gw_signer_serve(gw_signer *signer, int fd)
         ssize_t got = recv(fd, &request, sizeof(request), MSG_TRUNC);
         size_t size;
 
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && passes(errno))
             continue;
         if (got <= 0)
             return got ? -errno : 0;
         size = gw_signer_answer(signer, &request, (size_t)got, &answer);
         while (send(fd, &answer, size, MSG_NOSIGNAL) < 0)
-            if (errno != EINTR)
+            if (!passes(errno))
                 return -errno;
     }
 }

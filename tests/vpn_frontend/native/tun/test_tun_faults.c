@@ -8,8 +8,7 @@
  * Linked with --wrap for read, write, writev and ioctl.
  */
 #define WORKERS 1
-#include "gateway_site.h"
-#include "tun/queue.h"
+#include "site_packets.h"
 
 #include <errno.h>
 #include <linux/if_tun.h>
@@ -17,8 +16,6 @@
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
-
-#define SIZE 32                     /* of a packet */
 
 ssize_t __real_read(int fd, void *data, size_t size);
 ssize_t __real_write(int fd, const void *data, size_t size);
@@ -34,7 +31,6 @@ static int tun = -1;                /* the gateway's end; atomic, as the next th
 static int read_error, write_error; /* 0: none */
 static unsigned long failures, fewest;  /* so far; those after which a fault ends by itself, 0: it does not */
 static int reports, reported;       /* GW_TUN_FAILING: how often, and the last error; atomic */
-static bool with_headers;
 static int chosen;
 
 static void fail(const char *what)
@@ -81,31 +77,6 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
     return 0;
 }
 
-static void make_packet(uint8_t packet[SIZE], bool up, uint8_t mark)
-{
-    static const uint8_t client[4] = { 10, 0, 0, 7 }, host[4] = { 192, 0, 2, 1 };
-    uint32_t sum = 0;
-
-    memset(packet, 0, SIZE);
-    packet[0] = 0x45, packet[3] = SIZE, packet[8] = 64, packet[9] = 17;
-    memcpy(packet + 12, up ? client : host, 4);
-    memcpy(packet + 16, up ? host : client, 4);
-    for (int i = 0; i < 20; i += 2)
-        sum += (uint32_t)packet[i] << 8 | packet[i + 1];
-    sum = ~((sum & 0xffff) + (sum >> 16));
-    packet[10] = (uint8_t)(sum >> 8), packet[11] = (uint8_t)sum;
-    packet[21] = 53, packet[23] = 53, packet[25] = SIZE - 20;
-    packet[SIZE - 1] = mark;
-}
-
-static bool send_up(WOLFSSL *ssl, uint8_t mark)
-{
-    uint8_t frame[8 + SIZE] = "STF\1\0\40";
-
-    make_packet(frame + 8, true, mark);
-    return wolfSSL_write(ssl, frame, sizeof(frame)) == (int)sizeof(frame);
-}
-
 static bool arrives_above(const struct site *site, uint8_t mark)
 {
     uint8_t got[64 + SIZE], wanted[SIZE];
@@ -115,15 +86,6 @@ static bool arrives_above(const struct site *site, uint8_t mark)
     make_packet(wanted, true, mark);
     return poll(&ready, 1, PATIENCE * 1000) == 1 && recv(site->tun[0], got, sizeof(got), 0) == (ssize_t)(header + SIZE) &&
            !memcmp(got + header, wanted, SIZE);
-}
-
-static bool send_down(const struct site *site, uint8_t mark)
-{
-    uint8_t packet[GW_VNET_HEADER + SIZE] = { 0 };
-    size_t header = with_headers ? GW_VNET_HEADER : 0;
-
-    make_packet(packet + header, false, mark);
-    return send(site->tun[0], packet, header + SIZE, 0) == (ssize_t)(header + SIZE);
 }
 
 static bool arrives_below(WOLFSSL *ssl, uint8_t mark)
@@ -250,7 +212,7 @@ static void test_error(int error, bool headers)
     if (!open_site(&site))
         fail("the gateway does not open");
     __atomic_store_n(&tun, site.queue[0], __ATOMIC_SEQ_CST);
-    if (!be_served(&site, 1, PATIENCE, use_tun))
+    if (!be_served(&site, INNER, PATIENCE, use_tun))
         fail("the tunnel ended");
     __atomic_store_n(&tun, -1, __ATOMIC_SEQ_CST);
     close_site(&site);
