@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
+from admin_api.acme_challenges.endpoints import router as acme_challenges
 from admin_api.addresses.endpoints import router as addresses
 from admin_api.audit.endpoints import router as audit
 from admin_api.authentication import Authentication
@@ -80,6 +81,7 @@ ROUTERS = (
     tokens,
     webhooks,
     settings,
+    acme_challenges,
     console_links,
     operations,
     stats,

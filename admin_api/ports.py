@@ -142,6 +142,16 @@ class SettingsChange:
     sessions_cut: int = 0
 
 
+class AcmeControl(Protocol):
+    """The challenges of ACME servers that the VPN's port answers."""
+
+    def put(self, name: str, key_authorization: str, now: float) -> None:
+        """Raises ``TooManyChallengesError``."""
+
+    def remove(self, name: str) -> bool:
+        """Returns whether there was one."""
+
+
 class SettingsControl(Protocol):
     """The configuration of the running server."""
 

@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from admin_api.enforcement.reports import ReloadReport
     from admin_api.enforcement.service import Enforcement
     from admin_api.event_hub import EventHub
-    from admin_api.ports import FeedControl, GatewayStats, LiveSessions, ReadinessCheck, SettingsControl, WebhookControl
+    from admin_api.ports import (
+        AcmeControl,
+        FeedControl,
+        GatewayStats,
+        LiveSessions,
+        ReadinessCheck,
+        SettingsControl,
+        WebhookControl,
+    )
     from admin_api.second_factors.secret_box import SecretBox
     from admin_api.second_factors.totp_issuer import TotpIssuer
     from admin_api.store import Store
@@ -43,7 +51,8 @@ class Services:
     ``None``: no server runs. ``needs_restart``: changed keys that wait for one.
     ``totp``: what enrols users for one-time passwords;
     ``None``: there is no key. ``settings``: of groups and users, the VPN's own. ``webhook_box``: seals secrets of
-    webhooks; ``None``: there is no key. ``settings_control``: the configuration; ``None``: no server runs.
+    webhooks; ``None``: there is no key. ``settings_control``: the configuration; ``acme``:
+    challenges of ACME servers; ``None``: no server runs.
     ``console_url``: where a browser finds the console; empty: the API has no TCP port.
     """
 
@@ -72,6 +81,7 @@ class Services:
     webhooks: WebhookControl = field(default_factory=NoWebhooks)
     webhook_box: SecretBox | None = None
     settings_control: SettingsControl | None = None
+    acme: AcmeControl | None = None
     console_url: str = ""
     one_time_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     rule_listing: RuleListing = field(init=False)

@@ -32,12 +32,12 @@ FLOORS = {
         "event_hub", "store", "second_factors", "workers", "retention", "roles", "one_time_codes", "token_uses",
         "enforcement", "long_operations", "time_series", "services", "dependencies", "authentication", "idempotency",
         "audit", "blocks", "operations", "events", "groups", "penalties", "policy", "rules", "feeds", "sessions",
-        "tokens", "console_links", "totp", "devices", "users", "webhooks", "settings", "decisions", "addresses",
-        "stats", "first_steps", "health", "openapi", "console", "app", "api_reference", "control", "server",
+        "tokens", "console_links", "totp", "devices", "users", "webhooks", "settings", "acme_challenges", "decisions",
+        "addresses", "stats", "first_steps", "health", "openapi", "console", "app", "api_reference", "control", "server",
     ),
     "ocsentry": (
         "errors", "late_sessions", "observability", "outbound", "rule_sources", "configuration", "api_client",
-        "privileges", "user_files", "login_methods", "setup", "occtl", "runtime", "cli",
+        "privileges", "user_files", "login_methods", "setup", "acme", "occtl", "runtime", "cli",
     ),
 }  # fmt: skip
 MAX_LINES = 500

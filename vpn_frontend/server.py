@@ -26,6 +26,7 @@ from vpn_frontend.auth.user_throttle import UserThrottle
 from vpn_frontend.connections.host import Host
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
+from vpn_frontend.gateway.acme_challenges import AcmeChallenges
 from vpn_frontend.gateway.descriptors import max_connections, open_descriptors
 from vpn_frontend.gateway.fips import restrict_to_fips
 from vpn_frontend.gateway.interface import (
@@ -87,9 +88,10 @@ JOURNAL_DEADLINE = 15.0  # seconds at shutdown to write the journal
 
 
 class VpnServer:
-    """Call ``start`` once and ``stop`` once. ``sessions`` exists from ``start`` on."""
+    """Call ``start`` once and ``stop`` once. ``sessions`` and ``acme_challenges`` exist from ``start`` on."""
 
     sessions: LiveSessions
+    acme_challenges: AcmeChallenges
 
     def __init__(
         self,
@@ -150,6 +152,7 @@ class VpnServer:
         await self._journal.close_orphans()
         self._tls = self._load_tls()
         self._gateway = await self._make_gateway()
+        self.acme_challenges = AcmeChallenges(self._gateway)
         self._use_keys()
         self._recorder = SessionRecorder(self._journal, self._events)
         self._table = SessionTable(
@@ -449,6 +452,7 @@ class VpnServer:
             try:
                 self._pre_tunnel.expire(now)
                 self._table.expire(now)
+                self.acme_challenges.expire(now)
                 if now >= checkpoint_at:
                     self._recorder.checkpoint(self.sessions.list())
                     checkpoint_at = now + CHECKPOINT_INTERVAL

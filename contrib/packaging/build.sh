@@ -38,7 +38,7 @@ rm -rf "$environment"/bin/activate* "$environment"/bin/Activate* "$environment"/
 find "$environment" -name __pycache__ -type d -prune -exec rm -rf {} +
 grep -rIl --null "$environment" "$environment" | xargs -0 -r sed -i "s|$environment|/opt/ocsentry|g"
 
-cp ocsentry/starter/*.service ocsentry/starter/*.socket "$STAGE/units/"
+cp ocsentry/starter/*.service ocsentry/starter/*.socket ocsentry/starter/*.timer "$STAGE/units/"
 .venv/bin/python -m ocsentry.cli.manual "$STAGE/man/ocsentry.1" && gzip -9n "$STAGE/man/ocsentry.1"
 .venv/bin/python -m ocsentry.cli.tool_manuals "$STAGE/man" && gzip -9n "$STAGE/man/occtl.8" "$STAGE/man/ocpasswd.8"
 for shell in bash zsh fish; do

@@ -6,7 +6,8 @@ case "${1:-remove}" in
 upgrade | 1) exit 0 ;;
 esac
 if [ -d /run/systemd/system ]; then
-    systemctl disable --now ocsentry.service ocsentry-network.service ocsentry-helper.socket ocsentry-pam.socket || true
+    systemctl disable --now ocsentry.service ocsentry-network.service ocsentry-helper.socket ocsentry-pam.socket \
+        ocsentry-acme.timer || true
 fi
 for tool in occtl ocpasswd; do
     if [ "$(readlink /usr/bin/$tool || true)" = /opt/ocsentry/bin/ocsentry ]; then

@@ -40,7 +40,7 @@ class OpenConnect(Program):
         self,
         host: Host,
         *arguments: str,
-        pin: str,
+        pin: str | None,
         user: str,
         password: str,
         server: str = SERVER_IPV4,
@@ -50,7 +50,10 @@ class OpenConnect(Program):
         path: str = "",
         environment: Sequence[str] = (),
     ) -> None:
-        """``environment``: variables beside this process's own, as ``NAME=value``."""
+        """``pin``: of the server's key; ``None``: its certificate is verified.
+
+        ``environment``: variables beside this process's own, as ``NAME=value``.
+        """
         self.host = host
         address = f"[{server}]" if ":" in server else server
         super().__init__(
@@ -62,7 +65,7 @@ class OpenConnect(Program):
                 "--non-inter",
                 "--passwd-on-stdin",
                 f"--user={user}",
-                f"--servercert={pin}",
+                *([] if pin is None else [f"--servercert={pin}"]),
                 f"--script={SCRIPT}",
                 f"--reconnect-timeout={reconnect_timeout}",
                 *([] if dtls else ["--no-dtls"]),

@@ -15,6 +15,7 @@ from ocsentry.cli.commands import (
     archive,
     block_lists,
     blocks,
+    certificates,
     console,
     feeds,
     groups,
@@ -64,6 +65,7 @@ def build_app() -> typer.Typer:
     _add_group(app, settings.group(), "settings", "setting")
     app.add_typer(imports.group(), name="import")
     app.add_typer(network.group(), name="network")
+    _add_group(app, certificates.group(), "cert", "certs")
     ocserv_tools.add_commands(app)
     return app
 

@@ -328,6 +328,7 @@ class Server:
             webhooks=webhooks.control,
             webhook_box=webhooks.box,
             settings_control=LiveSettings(self._store, self._live, self._events),
+            acme=self._vpn.acme_challenges,
             console_url=console_url(self._config.values.admin),
         )
         api = ApiServer(

@@ -15,6 +15,7 @@ CHANGES = {"post", "put", "patch", "delete"}
 NEVER_CUT = {  # they disconnect no client
     "create_user", "import_users", "create_token", "create_console_link", "delete_token", "check_policy",
     "simulate_policy",
+    "create_acme_challenge", "delete_acme_challenge",
     "enrol_totp", "confirm_totp", "reset_totp", "diff_policy", "confirm_policy", "cancel_operation",
     "change_device", "delete_device",
     "reset_session_statistics", "create_webhook", "change_webhook", "delete_webhook", "test_webhook", "repeat_delivery",

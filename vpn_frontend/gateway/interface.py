@@ -387,6 +387,12 @@ class Gateway(Protocol):
         Raises ``GatewayError``, then nothing changes.
         """
 
+    def set_acme_challenges(self, challenges: tuple[TlsHost, ...]) -> None:
+        """Show these certificates, and no earlier ones, to ACME servers that ask for their names (RFC 8737).
+
+        Such a connection ends with its handshake, without an event. Raises ``GatewayError``, then nothing changes.
+        """
+
     def hold(self) -> None:
         """Delay commands until ``release``, which must follow soon, so that workers get them together."""
 

@@ -42,7 +42,7 @@ from vpn_frontend.gateway.interface import (
     TunnelParameters,
 )
 from vpn_frontend.gateway.limits import NO_LIMITS
-from vpn_frontend.gateway.native_hosts import set_hosts
+from vpn_frontend.gateway.native_hosts import set_acme_challenges, set_hosts
 from vpn_frontend.gateway.native_limits import MAPPED, NativeBudget, pack_ranges, set_limits
 from vpn_frontend.settings import MAX_WORKERS
 
@@ -178,6 +178,10 @@ class NativeGateway:
         if names != self._host_names:
             raise GatewayError("the hosts are others than at the start")
         set_hosts(self._handle(), hosts, self._ciphers)
+
+    def set_acme_challenges(self, challenges: tuple[TlsHost, ...]) -> None:
+        """As ``Gateway.set_acme_challenges``."""
+        set_acme_challenges(self._handle(), challenges)
 
     def send(self, connection_id: int, data: bytes) -> None:
         _check_command(lib.gw_connection_send(self._handle(), connection_id, data, len(data)), "send")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from vpn_frontend._gateway import ffi, lib
 from vpn_frontend.gateway.interface import GatewayError
+from vpn_frontend.settings import DEFAULT_CIPHERS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from vpn_frontend._gateway import Bytes, CertificatesPointer, GatewayPointer, Text
+    from vpn_frontend._gateway import Bytes, CertificatesPointer, GatewayPointer, Text, TlsStruct
     from vpn_frontend.gateway.interface import TlsHost
     from vpn_frontend.gateway.server_certificate import ServerCertificate
 
@@ -20,22 +21,42 @@ ERROR_SIZE = 256
 
 def set_hosts(gateway: GatewayPointer, hosts: Sequence[TlsHost], ciphers: Sequence[str]) -> None:
     """Use them for new handshakes. Raises ``GatewayError``, then nothing changes."""
+    _give(lib.gw_set_tls, gateway, hosts, ciphers, acme=False)
+
+
+def set_acme_challenges(gateway: GatewayPointer, challenges: Sequence[TlsHost]) -> None:
+    """Show them to ACME servers. Raises ``GatewayError``, then nothing changes."""
+    _give(lib.gw_set_acme, gateway, challenges, DEFAULT_CIPHERS, acme=True)
+
+
+def _give(
+    function: Callable[[GatewayPointer, TlsStruct, Text, int], int],
+    gateway: GatewayPointer,
+    hosts: Sequence[TlsHost],
+    ciphers: Sequence[str],
+    *,
+    acme: bool,
+) -> None:
     error = ffi.new("char[]", ERROR_SIZE)
     # The structs point to these, so they have to live until the call returns.
-    certificates = [ffi.new("struct gw_certificate[]", [*map(_certificate, host.certificates)]) for host in hosts]
+    certificates = [
+        ffi.new("struct gw_certificate[]", [_certificate(one, acme=acme) for one in host.certificates])
+        for host in hosts
+    ]
     names = [ffi.new("char[]", host.name.encode()) for host in hosts]
     rows = [*map(_host, hosts, names, certificates)]
     array, list_of_ciphers = ffi.new("struct gw_tls_host[]", rows), ffi.new("char[]", ":".join(ciphers).encode())
     tls = ffi.new("struct gw_tls *", {"hosts": array, "host_count": len(hosts), "ciphers": list_of_ciphers})
-    if lib.gw_set_tls(gateway, tls, error, ERROR_SIZE):
+    if function(gateway, tls, error, ERROR_SIZE):
         raise GatewayError(ffi.string(error).decode("latin-1"))
 
 
-def _certificate(certificate: ServerCertificate) -> dict[str, int | Bytes]:
+def _certificate(certificate: ServerCertificate, *, acme: bool) -> dict[str, int | Bytes]:
     return {
         **_buffers(chain=certificate.chain, key=certificate.key, ocsp=certificate.ocsp),
         "key_type": int(certificate.key_type),
         "signer_key": certificate.signer_key,
+        "acme": int(acme),
     }
 
 

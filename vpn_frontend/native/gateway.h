@@ -85,6 +85,7 @@ struct gw_certificate {
     const uint8_t *key;    size_t key_size;
     const uint8_t *ocsp;   size_t ocsp_size;    /* 0: none */
     uint32_t key_type;              /* enum gw_key_type */
+    uint32_t acme;                  /* 1: a challenge. wolfSSL does not know its critical extension, so the caller compares the key */
     uint64_t signer_key;            /* id of the private key in the signing process, then `key` is empty; 0: `key` has it */
 };
 
@@ -220,6 +221,9 @@ struct gw_event {
 
 gw *gw_open(const struct gw_config *config, char *error, size_t error_size);
 int gw_set_tls(gw *g, const struct gw_tls *tls, char *error, size_t error_size);
+/* Certificates for ACME servers (RFC 8737), in place of those before: a host for each name. Only a hello whose one application
+ * protocol is acme-tls/1 gets them, and its connection ends with the handshake. Without hosts: none. Hosts in use stay as they are. */
+int gw_set_acme(gw *g, const struct gw_tls *tls, char *error, size_t error_size);
 int gw_add_listener(gw *g, uint32_t worker, int fd);
 int gw_set_tun(gw *g, uint32_t worker, int fd);
 /* A bound, unconnected UDP socket. Every worker gets one per address, in the same order. */

@@ -74,9 +74,12 @@ gw *gw_open(const struct gw_config *config, char *error, size_t error_size)
     pthread_mutex_init(&g->batches.lock, NULL);
     snprintf(error, error_size, "out of memory");
     g->tls = malloc(sizeof(*g->tls));
+    g->acme = malloc(sizeof(*g->acme));
     if (g->tls)
         gw_tls_holder_init(g->tls);
-    g->dtls = g->tls ? gw_dtls_hub_new(config->max_sessions, g->tls, error, error_size) : NULL;
+    if (g->acme)
+        gw_tls_holder_init(g->acme);
+    g->dtls = g->tls && g->acme ? gw_dtls_hub_new(config->max_sessions, g->tls, error, error_size) : NULL;
     if (!g->dtls) {
         gw_close(g);
         return NULL;
@@ -103,6 +106,16 @@ int gw_set_tls(gw *g, const struct gw_tls *tls, char *error, size_t error_size)
         }
     }
     gw_tls_holder_set(g->tls, hosts);
+    return 0;
+}
+
+int gw_set_acme(gw *g, const struct gw_tls *tls, char *error, size_t error_size)
+{
+    struct gw_tls_hosts *hosts = tls->host_count ? gw_tls_hosts_new(tls, error, error_size) : NULL;
+
+    if (tls->host_count && !hosts)
+        return -EINVAL;
+    gw_tls_holder_set(g->acme, hosts);
     return 0;
 }
 
@@ -170,7 +183,10 @@ void gw_close(gw *g)
     gw_event_queue_free(&g->events);
     if (g->tls)
         gw_tls_holder_free(g->tls);
+    if (g->acme)
+        gw_tls_holder_free(g->acme);
     free(g->tls);
+    free(g->acme);
     free(g->proxies);
     pthread_mutex_destroy(&g->sessions.lock);
     pthread_mutex_destroy(&g->batches.lock);

@@ -249,6 +249,9 @@ class MemoryGateway:
     def set_hosts(self, hosts: tuple[TlsHost, ...]) -> None:
         self.hosts = hosts
 
+    def set_acme_challenges(self, challenges: tuple[TlsHost, ...]) -> None:
+        self.acme_challenges = challenges
+
     def hold(self) -> None:
         self.held = True
 

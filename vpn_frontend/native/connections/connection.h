@@ -58,6 +58,7 @@ struct gw_connection {
     bool heard;                         /* a byte came */
     bool dirty;                         /* on the worker's list of connections to flush */
     bool addressed;                     /* Python may still name it: it holds its slot */
+    bool acme;                          /* a validation by an ACME server: it ends with the handshake */
     bool asked;                         /* it sent data that Python has not answered yet */
     bool unwatched;                     /* epoll refused what the state needs; asked again at the next tick */
     uint32_t interest;                  /* epoll events asked for */

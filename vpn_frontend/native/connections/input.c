@@ -67,6 +67,13 @@ static void on_handshake_done(struct gw_connection *connection)
     find_local_address(connection);
     gw_tls_hosts_release(connection->hosts);
     connection->hosts = NULL;
+    if (connection->acme) {
+        gw_count(connection->worker, GW_STAT_acme_validations);
+        connection->state = GW_CONNECTION_PRE_TUNNEL;
+        connection->silent = true;      /* Python never hears of it */
+        gw_connection_finish(connection);
+        return;
+    }
     count_handshake(connection->worker, gw_clock_now() - connection->opened, facts.resumed);
     connection->state = GW_CONNECTION_PRE_TUNNEL;
     connection->deadline = connection->worker->now + connection->worker->gateway->config.conversation_timeout_ms * GW_MS;
@@ -115,6 +122,22 @@ static const uint8_t *gather_hello(struct gw_connection *connection, size_t *siz
 
 static void on_signature(void *owner);
 
+/* Takes the challenge that a validation asks for. False: there is none of that name, and the hello is one like others. */
+static bool take_challenge(struct gw_connection *connection, const struct gw_tls_hello *hello)
+{
+    struct gw_tls_hosts *challenges = hello->acme ? gw_tls_holder_take(connection->worker->gateway->acme) : NULL;
+
+    if (challenges)
+        for (uint32_t i = 0; i < challenges->count; i++)
+            if (!strcmp(challenges->hosts[i].name, hello->server_name)) {
+                connection->hosts = challenges;
+                connection->host = i;
+                return connection->acme = true;
+            }
+    gw_tls_hosts_release(challenges);
+    return false;
+}
+
 /* Makes the TLS object in the context that the hello chooses. 0 or a negative errno; -EBUSY: a handshake that costs too much. */
 static int on_hello(struct gw_connection *connection, const uint8_t *record, size_t size)
 {
@@ -127,17 +150,19 @@ static int on_hello(struct gw_connection *connection, const uint8_t *record, siz
         gw_count(connection->worker, GW_STAT_handshakes_over_budget);
         return -EBUSY;
     }
-    connection->hosts = gw_tls_holder_take(holder);
+    if (!take_challenge(connection, &hello))
+        connection->hosts = gw_tls_holder_take(holder);
     connection->server_name = malloc(sizeof(hello.server_name));
     if (!connection->hosts || !connection->server_name)
         return -ENOMEM;
     memcpy(connection->server_name, hello.server_name, sizeof(hello.server_name));
-    connection->host = gw_tls_hosts_find(connection->hosts, hello.server_name);
+    if (!connection->acme)
+        connection->host = gw_tls_hosts_find(connection->hosts, hello.server_name);
     context = gw_tls_hosts_choose(connection->hosts, connection->host, &hello);
     connection->signature.link = &connection->worker->signer;
     connection->signature.on_answer = on_signature;
     connection->signature.owner = connection;
-    connection->ssl = gw_tls_new(context, &connection->io, &connection->signature);
+    connection->ssl = gw_tls_new(context, connection->acme, &connection->io, &connection->signature);
     return connection->ssl ? 0 : -ENOMEM;
 }
 

@@ -22,6 +22,7 @@
     X(handshakes_timed_out) \
     X(handshakes_over_budget)   /* over finite fields (DHE), beyond GW_DHE_PER_SECOND: closed */ \
     X(handshakes_unsigned)      /* the signing process was gone, busy or refused: closed */ \
+    X(acme_validations)         /* handshakes of ACME servers, which saw their challenge */ \
     X(handshake_10ms)           /* TLS handshakes by time since the accept: at most 10 ms, */ \
     X(handshake_25ms)           /* 25 ms and more than the one before, */ \
     X(handshake_50ms) \

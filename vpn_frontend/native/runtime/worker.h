@@ -105,7 +105,8 @@ struct gw {
     struct gw_config config;
     const struct se_gate *gate;
     struct gw_address_range *proxies;   /* owned; config.proxy_count of them */
-    struct gw_tls_holder *tls;      /* owned, as is the hub */
+    struct gw_tls_holder *tls;      /* owned, as are the next two */
+    struct gw_tls_holder *acme;     /* challenges of ACME servers; without hosts: none */
     struct gw_dtls_hub *dtls;
     struct gw_event_queue events;
     struct gw_session_table sessions;

@@ -2,6 +2,7 @@
 #include "tls/context.h"
 
 #include "tls/client_authorities.h"
+#include "tls/hello.h"
 #include "tls/record_pool.h"
 #include "tls/refusal.h"
 
@@ -10,7 +11,8 @@
 #include <string.h>
 #include <wolfssl/wolfcrypt/dh.h>
 
-static char alpn[] = "http/1.1";
+static char alpn_http[] = "http/1.1";
+static char alpn_acme[] = GW_ALPN_ACME;
 
 static int on_receive(WOLFSSL *ssl, char *buffer, int size, void *context)
 {
@@ -53,7 +55,7 @@ int gw_tls_use_certificate(WOLFSSL_CTX *context, const struct gw_certificate *ce
     code = wolfSSL_CTX_use_PrivateKey_buffer(context, certificate->key, (long)certificate->key_size, WOLFSSL_FILETYPE_PEM);
     if (code != WOLFSSL_SUCCESS)
         return gw_tls_refuse(error, error_size, "the private key cannot be read", code);
-    if (wolfSSL_CTX_check_private_key(context) != WOLFSSL_SUCCESS)
+    if (!certificate->acme && wolfSSL_CTX_check_private_key(context) != WOLFSSL_SUCCESS)
         return gw_tls_refuse(error, error_size, "the private key does not belong to the certificate", 0);
     return 0;
 }
@@ -119,13 +121,14 @@ WOLFSSL *gw_tls_object(WOLFSSL_CTX *context)
     return ssl;
 }
 
-WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, struct gw_tls_io *io, struct gw_signature *signature)
+WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, bool acme, struct gw_tls_io *io, struct gw_signature *signature)
 {
     WOLFSSL *ssl = gw_tls_object(context);
+    char *protocol = acme ? alpn_acme : alpn_http;
 
     if (!ssl)
         return NULL;
-    if (wolfSSL_UseALPN(ssl, alpn, sizeof(alpn) - 1, WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) != WOLFSSL_SUCCESS) {
+    if (wolfSSL_UseALPN(ssl, protocol, (unsigned)strlen(protocol), WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) != WOLFSSL_SUCCESS) {
         wolfSSL_free(ssl);
         return NULL;
     }

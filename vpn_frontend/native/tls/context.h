@@ -9,6 +9,7 @@
 #include "gateway.h"
 #include "tls/signing.h"
 
+#include <stdbool.h>
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 
@@ -54,8 +55,9 @@ int gw_tls_use_dhe(WOLFSSL_CTX *context, char *error, size_t error_size);
 
 /* Returns an object of `context`, freed with wolfSSL_free; NULL: out of memory. */
 WOLFSSL *gw_tls_object(WOLFSSL_CTX *context);
-/* Returns an object for a server's connection. `io` and `signature` must outlive it. NULL: out of memory. */
-WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, struct gw_tls_io *io, struct gw_signature *signature);
+/* Returns an object for a server's connection, or with `acme` for a validation (RFC 8737). `io` and `signature` must outlive it. NULL:
+ * out of memory. */
+WOLFSSL *gw_tls_new(WOLFSSL_CTX *context, bool acme, struct gw_tls_io *io, struct gw_signature *signature);
 enum gw_tls_result gw_tls_accept(WOLFSSL *ssl);
 /* Once, after GW_TLS_DONE: reads the facts, then frees the memory that only the handshake needs. -EPROTO; -EMSGSIZE: the peer's
  * certificate exceeds GW_PEER_CERTIFICATE_MAX. */

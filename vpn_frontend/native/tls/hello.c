@@ -13,6 +13,7 @@ enum extension {
     EXTENSION_SERVER_NAME = 0,
     EXTENSION_GROUPS = 10,
     EXTENSION_SIGNATURES = 13,
+    EXTENSION_ALPN = 16,
     EXTENSION_VERSIONS = 43,
     EXTENSION_KEY_SHARE = 51,
 };
@@ -161,6 +162,16 @@ static void read_suites(struct gw_cursor list, struct gw_tls_hello *hello)
         }
 }
 
+/* RFC 8737 section 3: the list of a validation has this name alone. */
+static void read_protocols(struct gw_cursor body, struct gw_tls_hello *hello)
+{
+    struct gw_cursor list = gw_cursor_sub(&body, 2);
+    size_t size;
+    const uint8_t *name = gw_cursor_vector(&list, 1, &size);
+
+    hello->acme = name && !list.left && size == sizeof(GW_ALPN_ACME) - 1 && !memcmp(name, GW_ALPN_ACME, size);
+}
+
 static void read_extension(uint32_t type, struct gw_cursor body, struct gw_tls_hello *hello)
 {
     switch (type) {
@@ -172,6 +183,9 @@ static void read_extension(uint32_t type, struct gw_cursor body, struct gw_tls_h
         break;
     case EXTENSION_SIGNATURES:
         read_signatures(body, hello);
+        break;
+    case EXTENSION_ALPN:
+        read_protocols(body, hello);
         break;
     case EXTENSION_VERSIONS:
         read_versions(body, hello);

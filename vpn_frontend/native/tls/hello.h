@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#define GW_ALPN_ACME "acme-tls/1"
 #define GW_TLS_RECORD_HEADER 5u
 #define GW_TLS_HELLO_MAX (GW_TLS_RECORD_HEADER + 16384u)   /* bytes of the largest record */
 
@@ -22,6 +23,7 @@ struct gw_tls_hello {
     bool ecdhe_rsa, ecdhe_ecdsa, dhe;   /* kinds of TLS 1.2 suites */
     bool no_curves;                 /* it has a list of groups without an elliptic curve */
     bool finite_share;              /* TLS 1.3: it has a key share of a group of RFC 7919 */
+    bool acme;                      /* its only application protocol is acme-tls/1 (RFC 8737) */
     uint32_t keys;                  /* 1 << enum gw_key_type: the keys whose TLS 1.3 signatures it verifies */
     bool rsa_pkcs1, ecdsa;          /* TLS 1.2: likewise RSA, and ECDSA on any curve */
 };

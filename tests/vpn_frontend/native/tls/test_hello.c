@@ -11,7 +11,7 @@
 #include <string.h>
 
 struct recipe {
-    const char *suites, *name, *groups, *signatures, *versions, *shares;    /* hexadecimal; NULL: no such extension */
+    const char *suites, *name, *groups, *signatures, *versions, *shares, *protocols;    /* hexadecimal; NULL: no such extension */
 };
 
 static size_t put_hex(uint8_t *out, size_t at, const char *hex)
@@ -67,6 +67,7 @@ static size_t cook(const struct recipe *r, uint8_t *out)
     at = put_list(out, at, 13, 2, r->signatures);
     at = put_list(out, at, 43, 1, r->versions);
     at = put_list(out, at, 51, 2, r->shares);
+    at = put_list(out, at, 16, 2, r->protocols);
     set16(out + extensions, at - extensions - 2);
     memcpy(out, (const uint8_t[]) { 22, 3, 1, 0, 0, 1, 0, 0, 0 }, 9);
     set16(out + 3, at - 5);
@@ -150,9 +151,26 @@ static void test_finite_fields(void)
     }
 }
 
+#define ACME "0a" "61636d652d746c732f31"          /* acme-tls/1 */
+#define HTTP "08" "687474702f312e31"
+
+/* RFC 8737 section 3: a validation offers its protocol alone. */
+static void test_validations(void)
+{
+    static const struct { const char *given; bool acme; } lists[] = {
+        { ACME, true }, { NULL, false }, { HTTP, false }, { ACME HTTP, false }, { HTTP ACME, false },
+        { "09" "61636d652d746c732f", false },           /* one letter less */
+        { "0b" "61636d652d746c732f31", false },         /* longer than it is */
+        { "", false },
+    };
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+        assert(read_recipe(&(struct recipe){ .suites = GCM, .protocols = lists[i].given }).acme == lists[i].acme);
+}
+
 static const struct recipe full = {
     .suites = GCM, .name = NAME("0003", "612e62"), .groups = "001d0017", .signatures = "04030804", .versions = "03040303",
-    .shares = "001d0001aa",
+    .shares = "001d0001aa", .protocols = ACME,
 };
 
 static void test_cuts(void)
@@ -168,7 +186,7 @@ static void test_cuts(void)
         memcpy(exact, bytes, cut);
         assert(gw_tls_hello_wanted(exact, cut) == (cut < GW_TLS_RECORD_HEADER ? GW_TLS_RECORD_HEADER : size));
         assert(!gw_tls_hello_read(exact, cut, &hello));
-        assert(!hello.server_name[0] && !hello.keys && !hello.tls13);
+        assert(!hello.server_name[0] && !hello.keys && !hello.tls13 && !hello.acme);
         free(exact);
     }
 }
@@ -203,6 +221,7 @@ int main(void)
     test_names();
     test_certificates();
     test_finite_fields();
+    test_validations();
     test_cuts();
     test_flips();
     test_what_is_no_hello();
