@@ -150,6 +150,7 @@ class SessionView:
     dpd: int = 0
     keepalive: int = 0
     cookie_timeout: int = 0
+    disconnect_grace: int = 0
     by_certificate: bool = False  # its login showed one
     network: NetworkSettings = NO_NETWORK  # what its client was told
     bandwidth: BandwidthSettings = NO_BANDWIDTH

@@ -81,6 +81,7 @@ class SessionLive(View):
     dpd: int = Field(description="Seconds.")
     keepalive: int = Field(description="Seconds.")
     cookie_timeout: int = Field(description="Seconds for which its cookie is good after its channel is lost.")
+    disconnect_grace: int = Field(description="Seconds for which its client may come back after a disconnect.")
     by_certificate: bool = Field(description="Its login showed a client certificate.")
     server_ipv4: Ip | None = Field(description="The server's own inner address.")
     server_ipv6: Ip | None

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Schemas of users. Password hashes are accepted for imports and never returned."""
 
-import re
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Self
@@ -20,29 +19,18 @@ from admin_api.http.values import NO_CONTROLS, Body, Moment, Text, View
 from admin_api.session_settings.effective import EffectiveValue
 from admin_api.session_settings.overrides import UserSettings, gather_tables, render_user_settings
 from admin_api.store import UserAttributes
+from admin_api.users.names import MAX_NAME, check_name
 from vpn_frontend.auth.hash_cost import UNACCEPTABLE, scheme_of
 
 MAX_PASSWORD = 256  # characters; bounds the cost of hashing
 MAX_GROUPS = 64  # of one user
 MAX_IMPORT = 10_000  # users in one request
 MAX_CLIENTS = 10_000
-NAME = re.compile(r"(?![\s-])[^:\x00-\x1f\x7f-\x9f\u2028\u2029]+(?<!\s)")  # a colon ends a name in ocserv's files
-MAX_NAME = 64  # characters
-DOT_SEGMENTS = (".", "..")  # clients resolve them in a URL's path
 
 
 def _check_hash(value: str) -> str:
     if scheme_of(value) is None:
         raise ValueError(UNACCEPTABLE)
-    return value
-
-
-def check_name(value: str) -> str:
-    """Directories and ocserv's files have names such as ``DOMAIN\\bob``, with blanks, or with a dot first."""
-    if not NAME.fullmatch(value) or value in DOT_SEGMENTS:
-        raise ValueError(
-            "a name has no colon, no control characters, no blanks at its ends, no hyphen first, and is not . or .."
-        )
     return value
 
 

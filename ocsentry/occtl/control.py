@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ocsentry.api_client.client import SocketClient
     from ocsentry.occtl.documents import Document
 
+SESSION_NOT_FOUND = "Session ID not found or expired"
+
 OK, FAILED, NOT_FOUND = 0, 1, 2
 
 
@@ -126,8 +128,8 @@ class Control:
     def _show_session(self, prefix: str) -> int:
         now = self._clock()
         found = [session for session in self._sessions() if session["id"].startswith(prefix)]
-        blocks = [documents.session_block(session, now) for session in found]
-        return self._print_found(blocks, "Session ID not found or expired")
+        self._print_found([documents.session_block(session, now) for session in found], SESSION_NOT_FOUND)
+        return OK  # as in ocserv, where only users are missed with an exit code
 
     def _show_iroutes(self) -> int:
         users = self._users()
@@ -161,31 +163,35 @@ class Control:
 
     def _end_user(self, name: str, *, keep: bool) -> int:
         own = self._users(roaming=True) if keep else self._sessions()
-        ended = sum(self._end(session["id"], keep=keep) for session in own if session["user"] == name)
+        ended = sum(self._end(session, keep=keep) for session in own if session["user"] == name)
         if not ended:
             return self._fail(f"could not {'disconnect' if keep else 'terminate'} user '{name}'")
         done = "was disconnected" if keep else "was terminated (session invalidated)"
         return self._succeed(f"user '{name}' {done}")
 
     def _end_number(self, text: str, *, keep: bool) -> int:
-        ids = [user["id"] for user in self._users(roaming=True) if str(user["number"]) == text]
-        if not ids or not self._end(ids[0], keep=keep):
+        users = [user for user in self._users(roaming=True) if str(user["number"]) == text]
+        if not users or not self._end(users[0], keep=keep):
             return self._fail(f"could not {'disconnect' if keep else 'terminate'} ID '{text}'")
         done = "was disconnected" if keep else "was terminated (session invalidated)"
         return self._succeed(f"connection ID '{text}' {done}")
 
     def _end_session(self, prefix: str) -> int:
-        found = [session["id"] for session in self._sessions() if session["id"].startswith(prefix)]
+        found = [session for session in self._sessions() if session["id"].startswith(prefix)]
         if len(found) > 1:
             return self._fail(f"'{prefix}' matches {len(found)} sessions")
         if not found or not self._end(found[0], keep=False):
             return self._fail(f"no session matching '{prefix}' was found")
-        return self._succeed(f"session '{found[0][: documents.SHORT]}' was terminated")
+        return self._succeed(f"session '{found[0]['id'][: documents.SHORT]}' was terminated")
 
-    def _end(self, session_id: str, *, keep: bool) -> bool:
-        """False: it has ended meanwhile."""
+    def _end(self, session: Document, *, keep: bool) -> bool:
+        """With ``keep`` the cookie stays good where cookies are persistent: where a disconnect does not end them early.
+
+        Returns false if the session has ended meanwhile.
+        """
+        kept = keep and session["disconnect_grace"] >= session["cookie_timeout"]
         try:
-            self._server.delete(f"sessions/{session_id}", keep_cookie=True if keep else None)
+            self._server.delete(f"sessions/{session['id']}", keep_cookie=True if kept else None)
         except ClientError:
             return False
         return True

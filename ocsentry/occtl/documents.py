@@ -6,7 +6,15 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
-from ocsentry.occtl.figures import read_moment, show_bytes, show_interval, show_moment, show_seconds
+from ocsentry.occtl.figures import (
+    TLS13,
+    read_moment,
+    show_bytes,
+    show_cipher,
+    show_interval,
+    show_moment,
+    show_seconds,
+)
 from ocsentry.occtl.layout import Block
 
 if TYPE_CHECKING:
@@ -104,17 +112,28 @@ def user_block(session: Document, now: datetime) -> Block:
     _put_times(block, session, now)
     block.put({"Full session": session["id"]}, "")
     block.put({"Session": session["id"][:SHORT]})
-    block.put({"TLS ciphersuite": f"({session['tls_version'].replace('TLSv', 'TLS')})-({session['cipher']})"})
-    block.put({"DTLS cipher": session["dtls_cipher"]})
+    block.put({"TLS ciphersuite": show_cipher(session["tls_version"].replace("TLSv", "TLS"), session["cipher"])})
+    block.put({"DTLS cipher": _dtls_cipher(session)})
     for name, key in (("DNS", "dns"), ("NBNS", "nbns"), ("Split-DNS-Domains", "split_dns")):
         block.put({name: list(network[key])})
-    block.put({"Routes": list(network["routes"]) or "defaultroute"})
-    block.put({"No-routes": list(network["no_routes"])})
+    block.put({"Routes": _show_routes(network["routes"]) or "defaultroute"})
+    block.put({"No-routes": _show_routes(network["no_routes"])})
     block.put({"iRoutes": _iroutes(session)})
     block.put({"Restricted to routes": str(network["restrict_to_routes"])})
     ports = [_port(rule) for rule in network["restrict_to_ports"]]
     block.put({"Restricted to ports": ports}, f"Restricted to ports: {', '.join(ports)}" if ports else "")
     return block
+
+
+def _show_routes(routes: Iterable[str]) -> list[str]:
+    """IPv4 with a mask, as ocserv writes it to clients."""
+    networks = map(ip_network, routes)
+    return [network.with_netmask if network.version == 4 else str(network) for network in networks]
+
+
+def _dtls_cipher(session: Document) -> str:
+    name = session["dtls_cipher"]
+    return show_cipher("DTLS1.3" if name.startswith(TLS13) else "DTLS1.2", name) if name else ""
 
 
 def _put_limits(block: Block, bandwidth: Document) -> None:
@@ -148,7 +167,7 @@ def _put_times(block: Block, session: Document, now: datetime) -> None:
 def user_row(session: Document, now: datetime) -> tuple[object, ...]:
     since = show_interval((now - _connected_at(session)).total_seconds())
     where = (session["address"], _inner(session), session["network"]["device"])
-    dtls = session["dtls_cipher"] or NO_DTLS
+    dtls = _dtls_cipher(session) or NO_DTLS
     return (session["number"], session["user"], VHOST, *where, since, dtls, session["state"])
 
 

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 DAY, HOUR, MINUTE = 86_400, 3_600, 60
+TLS13 = "TLS13"  # begins the names of TLS 1.3's ciphers
+SUITE = re.compile(r"(?:(?P<exchange>[A-Z0-9-]+)-)?(?:AES(?P<bits>128|256)-GCM|CHACHA20-POLY1305)")
 UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -31,6 +34,19 @@ def show_interval(seconds: float) -> str:
     if whole > MINUTE:
         return f"{whole // MINUTE:2}m:{whole % MINUTE:02}s"
     return f"{whole:5}s"
+
+
+def show_cipher(version: str, name: str) -> str:
+    """As GnuTLS writes it: ``(DTLS1.2)-(PSK)-(AES-256-GCM)``. ``name`` is OpenSSL's, such as ``PSK-AES256-GCM-SHA384``.
+
+    TLS 1.3 names no key exchange. A name of another form is shown as it is.
+    """
+    found = SUITE.match(name)
+    if found is None:
+        return f"({version})-({name})"
+    cipher = f"AES-{found['bits']}-GCM" if found["bits"] else "CHACHA20-POLY1305"
+    exchange = "" if found["exchange"] == TLS13 else f"-({found['exchange'] or 'RSA'})"
+    return f"({version}){exchange}-({cipher})"
 
 
 def show_bytes(count: float, suffix: str = "") -> str:

@@ -37,6 +37,7 @@ class StartedHelper(ABC):
     module: ClassVar[str]  # its program
     variable: ClassVar[str]  # environment variable that names a socket of the service manager's helper
     without: ClassVar[str]  # what fails once it is gone
+    folder: ClassVar[str | None] = "/"  # that it works in; ``None``: the server's
 
     def __init__(self, link: socket.socket, process: subprocess.Popen[bytes] | None) -> None:
         """Owns both; a helper that the service manager started has no ``process`` here."""
@@ -59,7 +60,7 @@ class StartedHelper(ABC):
                 command = [sys.executable, "-I", "-m", cls.module, str(theirs.fileno())]
                 environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
                 process = subprocess.Popen(
-                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, cwd="/", env=environment
+                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, cwd=cls.folder, env=environment
                 )
             theirs.close()
             helper = cls(link, process)

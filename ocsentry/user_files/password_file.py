@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from admin_api.users.schemas import MAX_NAME, check_name
+from admin_api.users.names import MAX_NAME, check_name
 from ocsentry.errors import OperatorError
 from vpn_frontend.auth.crypt_hash import is_crypt_hash
 from vpn_frontend.auth.hash_cost import scheme_of

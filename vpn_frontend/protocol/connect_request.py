@@ -24,7 +24,8 @@ MAX_USER_AGENT = 256  # characters that are kept
 SHARED_AGENTS = 1024  # distinct ones that are kept; bounded, because a peer chooses the text
 MAX_SUITES = 32  # names per header that are read
 HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
-MOBILE_PLATFORMS = ("apple-ios", "android")
+APPLE_PLATFORM = "apple-ios"
+MOBILE_PLATFORMS = (APPLE_PLATFORM, "android")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,18 @@ class TunnelRequest:
     wants_ipv6: bool = True
     full_ipv6: bool = False
     mobile: bool = False
+    apple: bool = False  # iOS, whatever the client is
     device_id: str = ""
     dtls_suites: tuple[str, ...] = ()  # of X-DTLS-CipherSuite
     dtls12_suites: tuple[str, ...] = ()
     dtls13_suites: tuple[str, ...] = ()  # asks for DTLS 1.3 with the server's certificate
     master_secret: bytes = b""
     strap: StrapProof = NO_PROOF
+
+    @property
+    def routes_ipv6(self) -> bool:
+        """True if it takes IPv6 routes and servers. Clients that do not say so may end the session at one."""
+        return self.full_ipv6 and self.family is not ClientFamily.OPENCONNECT_3
 
     @property
     def dtls_psk(self) -> bool:
@@ -73,11 +80,12 @@ def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
 
     kinds = {kind.strip().lower() for kind in given("x-cstp-address-type", "IPv6,IPv4").split(",")}
     user_agent = read_user_agent(request)
+    family = client_family(user_agent)
     platform = given("x-anyconnect-identifier-platform").lower()
     license_kind = given("x-cstp-license").lower()
     return TunnelRequest(
         user_agent=user_agent,
-        family=client_family(user_agent),
+        family=family,
         hostname=parse_hostname(given("x-cstp-hostname")),
         base_mtu=_mtu(given("x-cstp-base-mtu")),
         mtu=_mtu(given("x-cstp-mtu")),
@@ -85,6 +93,7 @@ def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
         wants_ipv6="ipv6" in kinds,
         full_ipv6=given("x-cstp-full-ipv6-capability").strip().lower() == "true",
         mobile=platform.startswith(MOBILE_PLATFORMS) or license_kind == "mobile",
+        apple=platform.startswith(APPLE_PLATFORM) or family is ClientFamily.APPLE,
         device_id=_printable(given("x-anyconnect-identifier-device-uniqueid"), MAX_USER_AGENT),
         dtls_suites=_suites(given("x-dtls-ciphersuite")),
         dtls12_suites=_suites(given("x-dtls12-ciphersuite")),

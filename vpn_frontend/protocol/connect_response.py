@@ -126,7 +126,9 @@ def _names(request: TunnelRequest, network: NetworkSettings) -> Headers:
     """DNS servers and domains. AnyConnect reads IPv6 servers from another header, openconnect reads one for both."""
     cisco = request.family in (ClientFamily.ANYCONNECT, ClientFamily.APPLE)
     servers = tuple(
-        ("X-CSTP-DNS-IP6" if cisco and server.version == 6 else "X-CSTP-DNS", str(server)) for server in network.dns
+        ("X-CSTP-DNS-IP6" if cisco and server.version == 6 else "X-CSTP-DNS", str(server))
+        for server in network.dns
+        if server.version == 4 or request.routes_ipv6
     )
     default = (("X-CSTP-Default-Domain", network.default_domain),) if network.default_domain else ()
     netbios = tuple(("X-CSTP-NBNS", str(server)) for server in network.nbns)
@@ -135,10 +137,10 @@ def _names(request: TunnelRequest, network: NetworkSettings) -> Headers:
 
 def _routes(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings) -> Headers:
     """Split includes and excludes of the address families that the tunnel carries. No include: the default route."""
-    carried = {4: grant.ipv4 is not None, 6: grant.ipv6 is not None}
+    carried = {4: grant.ipv4 is not None, 6: grant.ipv6 is not None and request.routes_ipv6}
     routes = (*network.routes, *grant.exposed) if network.routes else ()
     includes = [_route("X-CSTP-Split-Include", route) for route in routes if carried[route.version]]
-    if request.family is ClientFamily.APPLE and carried[6] and network.routes:
+    if request.apple and carried[6] and network.routes:
         # iOS takes no IPv6 route at all unless the global range is among the includes.
         includes.append(("X-CSTP-Split-Include-IP6", "2000::/3"))
     excludes = [_route("X-CSTP-Split-Exclude", route) for route in network.no_routes if carried[route.version]]

@@ -196,6 +196,7 @@ class Session:
             dpd=self.dpd,
             keepalive=self.settings.session.keepalive,
             cookie_timeout=self.settings.session.cookie_timeout,
+            disconnect_grace=self.settings.session.disconnect_grace,
             by_certificate=bool(self.certificate_digest),
             network=self.settings.network,
             bandwidth=self.settings.bandwidth,

@@ -16,6 +16,7 @@ from ocsentry.configuration.ocserv.methods import assemble_methods
 from ocsentry.configuration.ocserv.server_keys import log_level
 from ocsentry.configuration.ocserv.table import ALIASES, BY_KEY, ROWS, USER_FILE_KEYS
 from ocsentry.configuration.ocserv.target import Note, Outcome, Target, entries_by_key
+from vpn_frontend.ocserv.values import read_switch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +64,7 @@ def translate(parsed: ParsedFile, around: Surroundings, debug: int | None = None
 
     ``debug``: a log level that goes before the file's.
     """
-    entries = [replace(entry, key=ALIASES.get(entry.key, entry.key)) for entry in parsed.entries]
+    entries = [replace(entry, key=ALIASES.get(entry.key, entry.key)) for entry in parsed.entries if _counts(entry)]
     target = _translate_entries([entry for entry in entries if not entry.host], around)
     target.notes += [Note(Outcome.DIFFERS, one.line, GRAMMAR, one.text) for one in parsed.warnings]
     target.set("store.url", f"sqlite:///{around.state / 'ocsentry.db'}")
@@ -84,6 +85,11 @@ def translate(parsed: ParsedFile, around: Surroundings, debug: int | None = None
         assemblies.occtl_socket(target),
         None if pid_file is None else target.file(pid_file, pid_file.value),
     )
+
+
+def _counts(entry: Entry) -> bool:
+    """False for ``use-dbus = no``: ocserv reads the old name of use-occtl where it is on only."""
+    return entry.key != "use-dbus" or read_switch(entry.value)[0]
 
 
 def _translate_entries(entries: Sequence[Entry], around: Surroundings) -> Target:

@@ -33,6 +33,7 @@ class HookHelper(StartedHelper):
     module = "ocsentry.privileges.hooks"
     variable = "OCSENTRY_HOOK_HELPER"
     without = "connect hooks refuse and others do not run"
+    folder = None  # ocserv's scripts write beside it
 
     def __init__(self, link: socket.socket, process: subprocess.Popen[bytes] | None) -> None:
         super().__init__(link, process)

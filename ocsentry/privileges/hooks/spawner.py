@@ -104,7 +104,6 @@ class HookSpawner(Supervisor):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd="/",
             start_new_session=True,
             user=None if user is None else user.pw_uid,
             group=None if user is None else user.pw_gid,

@@ -31,16 +31,25 @@ ALICE = make_view(
     cookie_timeout=300,
     by_certificate=True,
     ipv6=ip_address("fd00:99::2"),
-    dtls_cipher="AES-256-GCM",
+    disconnect_grace=15,
+    dtls_cipher="PSK-AES256-GCM-SHA384",
     bandwidth=BandwidthSettings(from_client=1_250_000, to_client=0),
     network=NetworkSettings(
-        routes=(ip_network("10.0.0.0/8"),),
+        routes=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")),
         split_dns=("example.com",),
         restrict_to_ports=(parse_port_rule("tcp/443"), parse_port_rule("icmp")),
         restrict_to_routes=True,
     ),
 )
-BOB = replace(make_view("ffee00112233", user="bob"), number=8, groups=(), cookie_timeout=300, mtu=1300, dpd=30)
+BOB = replace(
+    make_view("ffee00112233", user="bob"),
+    number=8,
+    groups=(),
+    cookie_timeout=300,
+    disconnect_grace=300,
+    mtu=1300,
+    dpd=30,
+)
 ROAMING = replace(make_view("0a1bffff", user="carol"), number=9, state=SessionState.ROAMING, cookie_timeout=300)
 WAITING = WaitingLogin("beef00", "dave", ("staff",), ip_address("192.0.2.9"), "agent", NOW, 300, False)
 STATISTICS = SessionStatistics(

@@ -102,7 +102,10 @@ def test_routes_of_the_families_that_the_tunnel_carries():
     only4 = render(grant=replace(GRANT, ipv6=None), network=network)
     assert "X-CSTP-Split-Include-IP6" not in only4
     assert "X-CSTP-Address-IP6" not in only4
-    apple = render(request=replace(REQUEST, family=ClientFamily.APPLE), network=network)
+    for silent in (replace(REQUEST, full_ipv6=False), replace(REQUEST, family=ClientFamily.OPENCONNECT_3)):
+        found = render(request=silent, network=replace(network, dns=(IPv6Address("2001:db8::1"),)))
+        assert not {"X-CSTP-Split-Include-IP6", "X-CSTP-Split-Exclude-IP6", "X-CSTP-DNS"} & found.keys()
+    apple = render(request=replace(REQUEST, apple=True), network=network)
     assert apple["X-CSTP-Split-Include-IP6"] == ["2001:db8::/32", "2000::/3"]
 
 

@@ -45,13 +45,14 @@ async def helping(*, seconds=60, user="", processes=8, **programs):
 @pytest.mark.asyncio
 async def test_a_program_gets_its_arguments_and_the_environment_and_nothing_else(script, tmp_path, monkeypatch):
     monkeypatch.setenv("LD_PRELOAD_OF_SOMEBODY", "x")
+    monkeypatch.chdir(tmp_path)
     shown = tmp_path / "shown"
     program = script("show", f"open({str(shown)!r}, 'w').write(repr((sys.argv[1:], dict(os.environ), os.getcwd())))")
     async with helping(connect=(program, "one two", "$HOME; `id`")) as helper:
         assert await helper.run_program("connect", ENVIRONMENT) == HookResult("")
     arguments, environment, folder = literal_eval(shown.read_text())
     assert arguments == ["one two", "$HOME; `id`"]
-    assert folder == "/"
+    assert folder == str(tmp_path)
     path = environment.pop("PATH")
     environment.pop("LC_CTYPE", None)  # Python's own
     assert environment == ENVIRONMENT
