@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/first-steps``."""
 
-from fastapi import APIRouter
-
 from admin_api.dependencies import ServicesOf, StatusRead
 from admin_api.first_steps.schemas import FirstStepsView
 from admin_api.first_steps.steps import find_steps
 from admin_api.http.problems import responses
+from admin_api.http.routing import resource_router
 
-router = APIRouter(prefix="/first-steps", tags=["status"])
+router = resource_router("/first-steps", tag="status")
 
 
 @router.get("", responses=responses())

@@ -14,7 +14,7 @@ from lab.timeouts import TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
     from lab.namespaces import Namespace
 
@@ -52,6 +52,16 @@ def _watch(context: BrowserContext) -> Browser:
         if ABORTED not in text:
             browser.complaints.append(text)
 
+    def note_message(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            note(f"{message.text} [{message.location['url']}]")
+
     browser.page.on("pageerror", lambda error: note(str(error)))
-    browser.page.on("console", lambda message: note(message.text) if message.type in ("error", "warning") else None)
+    browser.page.on(
+        "console", lambda message: note(_describe(message)) if message.type in ("error", "warning") else None
+    )
     return browser
+
+
+def _describe(message: ConsoleMessage) -> str:
+    return f"{message.text} [{message.location['url']}]"

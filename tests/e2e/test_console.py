@@ -7,7 +7,9 @@ host 1 10.77.1.2 (openconnect) ── gateway 10.77.0.1, `ocsentry serve` and th
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -45,6 +47,7 @@ PAGES = (
     "/settings/log.level",
 )
 WIDTHS = (360, 768, 1280)
+PICTURES = os.environ.get("OCSENTRY_PICTURES")  # a folder for pictures of every page in both themes
 expect.set_options(timeout=TIMEOUT * 1000)
 
 
@@ -127,6 +130,8 @@ def test_every_page_is_accessible_in_both_themes_and_fits_narrow_windows(lab):
                 results = axe.run(page)
                 if results.violations_count:
                     found[scheme, path] = [violation["id"] for violation in results.response["violations"]]
+                if PICTURES:
+                    page.screenshot(path=Path(PICTURES) / f"{scheme}{path.replace('/', '_').partition('?')[0]}.png")
                 for width in WIDTHS:
                     page.set_viewport_size({"width": width, "height": 900})
                     if page.evaluate("document.documentElement.scrollWidth") > width:
