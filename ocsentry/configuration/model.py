@@ -200,7 +200,8 @@ class VpnSection(Section):
     fips: Switch = _field(
         VPN.fips,
         "Start only with a FIPS 140 module of wolfSSL that passes its self-tests, and negotiate only AES-GCM suites "
-        "with ECDHE. The release archive that the build takes has none.",
+        "with ECDHE by NIST curves, keys of approved sizes, and TLS 1.2 with the extended master secret alone. The "
+        "release archive that the build takes has no module.",
     )
     profile: ProfileFile = _field(
         VPN.profile, "File with a client profile of AnyConnect (XML), which clients fetch after the login. Empty: none."

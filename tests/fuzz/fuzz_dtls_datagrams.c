@@ -58,11 +58,11 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     gw_tls_holder_init(&hosts);
     made = gw_tls_hosts_new(&tls, error, sizeof(error));
     CHECK(made);
-    made->hosts[0].datagrams = gw_dtls_context_new(&certificate, error, sizeof(error));
+    made->hosts[0].datagrams = gw_dtls_context_new(&host, error, sizeof(error));
     CHECK(made->hosts[0].datagrams);
     gw_tls_holder_set(&hosts, made);
     contexts.hosts = &hosts;
-    CHECK(gw_dtls_contexts_init(&contexts, error, sizeof(error)) == 0);
+    CHECK(gw_dtls_contexts_init(&contexts, false, error, sizeof(error)) == 0);
     CHECK(gw_cookies_init(&cookies, (const uint8_t[32]) { 1 }, 5 * GW_COOKIE_PERIOD) == 0);
     CHECK(gw_client_table_init(&names, 8, 1) == 0 && gw_path_cache_init(&paths, 1, 1) == 0);
     CHECK(gw_client_table_add(&names, (const uint8_t[32]) { 0 }, 77) == 0);

@@ -327,6 +327,7 @@ class GatewayConfig:
     ipv4_pool: IPv4Network | None = None  # packets of clients to its broadcast address are dropped
     proxies: tuple[Network, ...] = ()  # whose connections begin with a PROXY header
     ciphers: tuple[str, ...] = DEFAULT_CIPHERS  # of TLS, wolfSSL's names, by preference
+    fips: bool = False  # groups, keys and TLS 1.2 by FIPS 140-3 alone
     signers: tuple[
         int, ...
     ] = ()  # sockets to the signing process, one per worker, if certificates have their key there

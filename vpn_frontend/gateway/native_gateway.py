@@ -129,7 +129,7 @@ class NativeGateway:
         self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
         self._stat_names = _stat_names()
         self._host_names = tuple(host.name for host in config.hosts)
-        self._ciphers = config.ciphers
+        self._ciphers, self._fips = config.ciphers, config.fips
         given = _OwnedDescriptors(config)
         try:
             self._open(config)
@@ -162,6 +162,7 @@ class NativeGateway:
             "filter_size": len(config.worker_filter),
             "proxies": proxies,
             "proxy_count": len(ranges),
+            "fips": int(config.fips),
         }
         self._gw = lib.gw_open(ffi.new("struct gw_config *", fields), error, ERROR_SIZE)
         if not self._gw:
@@ -177,7 +178,7 @@ class NativeGateway:
         names = tuple(host.name for host in hosts)
         if names != self._host_names:
             raise GatewayError("the hosts are others than at the start")
-        set_hosts(self._handle(), hosts, self._ciphers)
+        set_hosts(self._handle(), hosts, self._ciphers, fips=self._fips)
 
     def set_acme_challenges(self, challenges: tuple[TlsHost, ...]) -> None:
         """As ``Gateway.set_acme_challenges``."""

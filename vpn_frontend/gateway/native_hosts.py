@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 ERROR_SIZE = 256
 
 
-def set_hosts(gateway: GatewayPointer, hosts: Sequence[TlsHost], ciphers: Sequence[str]) -> None:
-    """Use them for new handshakes. Raises ``GatewayError``, then nothing changes."""
-    _give(lib.gw_set_tls, gateway, hosts, ciphers, acme=False)
+def set_hosts(gateway: GatewayPointer, hosts: Sequence[TlsHost], ciphers: Sequence[str], *, fips: bool) -> None:
+    """Use them for new handshakes, with ``fips`` by its limits. Raises ``GatewayError``, then nothing changes."""
+    _give(lib.gw_set_tls, gateway, hosts, ciphers, acme=False, fips=fips)
 
 
 def set_acme_challenges(gateway: GatewayPointer, challenges: Sequence[TlsHost]) -> None:
     """Show them to ACME servers. Raises ``GatewayError``, then nothing changes."""
-    _give(lib.gw_set_acme, gateway, challenges, DEFAULT_CIPHERS, acme=True)
+    _give(lib.gw_set_acme, gateway, challenges, DEFAULT_CIPHERS, acme=True, fips=False)
 
 
 def _give(
@@ -36,6 +36,7 @@ def _give(
     ciphers: Sequence[str],
     *,
     acme: bool,
+    fips: bool,
 ) -> None:
     error = ffi.new("char[]", ERROR_SIZE)
     # The structs point to these, so they have to live until the call returns.
@@ -44,7 +45,7 @@ def _give(
         for host in hosts
     ]
     names = [ffi.new("char[]", host.name.encode()) for host in hosts]
-    rows = [*map(_host, hosts, names, certificates)]
+    rows = [{**row, "fips": int(fips)} for row in map(_host, hosts, names, certificates)]
     array, list_of_ciphers = ffi.new("struct gw_tls_host[]", rows), ffi.new("char[]", ":".join(ciphers).encode())
     tls = ffi.new("struct gw_tls *", {"hosts": array, "host_count": len(hosts), "ciphers": list_of_ciphers})
     if function(gateway, tls, error, ERROR_SIZE):

@@ -63,6 +63,7 @@ struct gw_config {
     uint32_t filter_size;           /* bytes; 0: none */
     uint32_t proxy_count;           /* at most GW_PROXIES_MAX */
     const struct gw_address_range *proxies;     /* whose connections begin with a PROXY header; copied */
+    uint32_t fips;                  /* 1: DTLS with a pre-shared key by approved suites and groups alone */
 };
 
 /* Each offload is probed, and left out where the kernel lacks it. Only speed depends on it, and with ACKS the number of ACKs. */
@@ -99,6 +100,7 @@ struct gw_tls_host {
     const uint8_t *client_ca;  size_t client_ca_size;
     const uint8_t *client_crl;  size_t client_crl_size;     /* any number of lists */
     uint32_t revocation_check;      /* enum gw_revocation_check: of the client's own certificate, or of the CAs between too */
+    uint32_t fips;                  /* 1: only groups and key sizes of FIPS 140-3; TLS 1.2 needs the extended master secret */
 };
 
 /* A second call of gw_set_tls replaces everything for later handshakes. Sessions of before are not resumed then. */

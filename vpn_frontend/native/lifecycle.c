@@ -79,7 +79,7 @@ gw *gw_open(const struct gw_config *config, char *error, size_t error_size)
         gw_tls_holder_init(g->tls);
     if (g->acme)
         gw_tls_holder_init(g->acme);
-    g->dtls = g->tls && g->acme ? gw_dtls_hub_new(config->max_sessions, g->tls, error, error_size) : NULL;
+    g->dtls = g->tls && g->acme ? gw_dtls_hub_new(config->max_sessions, g->tls, config->fips != 0, error, error_size) : NULL;
     if (!g->dtls) {
         gw_close(g);
         return NULL;
@@ -99,7 +99,7 @@ int gw_set_tls(gw *g, const struct gw_tls *tls, char *error, size_t error_size)
     if (!hosts)
         return -EINVAL;
     for (uint32_t i = 0; i < hosts->count; i++) {
-        hosts->hosts[i].datagrams = gw_dtls_context_new(tls->hosts[i].certificates, error, error_size);
+        hosts->hosts[i].datagrams = gw_dtls_context_new(&tls->hosts[i], error, error_size);
         if (!hosts->hosts[i].datagrams) {
             gw_tls_hosts_release(hosts);
             return -EINVAL;

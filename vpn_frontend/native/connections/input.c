@@ -3,6 +3,7 @@
 
 #include "connections/proxy.h"
 #include "packet/address.h"
+#include "tls/fips_limits.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -163,6 +164,8 @@ static int on_hello(struct gw_connection *connection, const uint8_t *record, siz
     connection->signature.on_answer = on_signature;
     connection->signature.owner = connection;
     connection->ssl = gw_tls_new(context, connection->acme, &connection->io, &connection->signature);
+    if (connection->ssl && connection->hosts->hosts[connection->host].fips)
+        return gw_fips_limit_object(connection->ssl, &hello);
     return connection->ssl ? 0 : -ENOMEM;
 }
 

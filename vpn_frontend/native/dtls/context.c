@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "dtls/context.h"
 
+#include "tls/fips_limits.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -12,6 +14,10 @@
 static const char psk_suites[] =
     "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256:TLS13-CHACHA20-POLY1305-SHA256:"
     "PSK-AES256-GCM-SHA384:PSK-AES128-GCM-SHA256:PSK-CHACHA20-POLY1305";
+
+static const char approved_psk_suites[] =
+    "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256:PSK-AES256-GCM-SHA384:PSK-AES128-GCM-SHA256";
+static const char approved_certificate_suites[] = "TLS13-AES256-GCM-SHA384:TLS13-AES128-GCM-SHA256";
 
 /* Resumption exchanges no keys, so suites of every kind serve. */
 static const struct suite {
@@ -156,12 +162,13 @@ static int set_up(WOLFSSL_CTX *context, const char *suites, int lowest, char *er
     return 0;
 }
 
-WOLFSSL_CTX *gw_dtls_context_new(const struct gw_certificate *certificate, char *error, size_t error_size)
+WOLFSSL_CTX *gw_dtls_context_new(const struct gw_tls_host *host, char *error, size_t error_size)
 {
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfDTLSv1_3_server_method());
 
-    if (set_up(context, certificate_suites, WOLFSSL_DTLSV1_3, error, error_size) ||
-        gw_tls_use_certificate(context, certificate, error, error_size)) {
+    if (set_up(context, host->fips ? approved_certificate_suites : certificate_suites, WOLFSSL_DTLSV1_3, error, error_size) ||
+        (host->fips && gw_fips_limit_context(context, error, error_size)) ||
+        gw_tls_use_certificate(context, host->certificates, error, error_size)) {
         wolfSSL_CTX_free(context);
         return NULL;
     }
@@ -169,13 +176,15 @@ WOLFSSL_CTX *gw_dtls_context_new(const struct gw_certificate *certificate, char 
     return context;
 }
 
-int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t error_size)
+int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, bool fips, char *error, size_t error_size)
 {
     int status;
 
     contexts->psk = wolfSSL_CTX_new(wolfDTLS_server_method());
     contexts->resumption = wolfSSL_CTX_new(wolfDTLSv1_2_server_method());
-    status = set_up(contexts->psk, psk_suites, WOLFSSL_DTLSV1_2, error, error_size);
+    status = set_up(contexts->psk, fips ? approved_psk_suites : psk_suites, WOLFSSL_DTLSV1_2, error, error_size);
+    if (!status && fips)
+        status = gw_fips_limit_context(contexts->psk, error, error_size);
     if (!status)
         status = set_up(contexts->resumption, resumption_list, WOLFSSL_DTLSV1_2, error, error_size);
     if (status)

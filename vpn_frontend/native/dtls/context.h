@@ -53,10 +53,10 @@ enum gw_dtls_result {
     GW_DTLS_BROKEN = -2,
 };
 
-/* Returns a context with the certificate, owned by the caller; NULL: `error` has the reason. */
-WOLFSSL_CTX *gw_dtls_context_new(const struct gw_certificate *certificate, char *error, size_t error_size);
+/* Returns a context with the host's first certificate, owned by the caller; NULL: `error` has the reason. */
+WOLFSSL_CTX *gw_dtls_context_new(const struct gw_tls_host *host, char *error, size_t error_size);
 /* `hosts` is set already. After a failure, too, gw_dtls_contexts_free is due. */
-int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, char *error, size_t error_size);
+int gw_dtls_contexts_init(struct gw_dtls_contexts *contexts, bool fips, char *error, size_t error_size);
 void gw_dtls_contexts_free(struct gw_dtls_contexts *contexts);
 
 /* Returns an object that accepts a ClientHello with a cookie made with `secret` over `peer`. `io` must outlive it. NULL: out of

@@ -17,7 +17,7 @@
 #define UDP_GRO 104
 #endif
 
-struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, struct gw_tls_holder *hosts, char *error, size_t error_size)
+struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, struct gw_tls_holder *hosts, bool fips, char *error, size_t error_size)
 {
     struct gw_dtls_hub *hub = calloc(1, sizeof(*hub));
     uint64_t seeds[2];
@@ -27,7 +27,7 @@ struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, struct gw_tls_holder 
         return NULL;
     }
     hub->contexts.hosts = hosts;
-    if (gw_dtls_contexts_init(&hub->contexts, error, error_size))
+    if (gw_dtls_contexts_init(&hub->contexts, fips, error, error_size))
         goto fail;
     snprintf(error, error_size, "no memory or randomness for DTLS");
     if (getrandom(seeds, sizeof(seeds), 0) != (ssize_t)sizeof(seeds) ||

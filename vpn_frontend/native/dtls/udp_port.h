@@ -53,7 +53,7 @@ struct gw_datagram {
 };
 
 /* Returns the shared data, owned by the caller; NULL: `error` has the reason. `hosts` must outlive it. */
-struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, struct gw_tls_holder *hosts, char *error, size_t error_size);
+struct gw_dtls_hub *gw_dtls_hub_new(uint32_t max_sessions, struct gw_tls_holder *hosts, bool fips, char *error, size_t error_size);
 void gw_dtls_hub_free(struct gw_dtls_hub *hub);
 
 /* Adds a socket to the worker's port. Takes the descriptor on success. Before the worker starts. 0 or a negative errno. */

@@ -2,6 +2,7 @@
 #include "tls/context.h"
 
 #include "tls/client_authorities.h"
+#include "tls/fips_limits.h"
 #include "tls/hello.h"
 #include "tls/record_pool.h"
 #include "tls/refusal.h"
@@ -74,6 +75,8 @@ static int set_up(WOLFSSL_CTX *context, const struct gw_tls_host *host, const st
     if (wolfSSL_CTX_set_cipher_list(context, ciphers) != WOLFSSL_SUCCESS)
         return gw_tls_refuse(error, error_size, "none of the cipher suites is known", 0);
     wolfSSL_CTX_set_session_cache_mode(context, WOLFSSL_SESS_CACHE_OFF);
+    if (host->fips && gw_fips_limit_context(context, error, error_size))
+        return -EINVAL;
     code = gw_tls_ask_for_certificate(context, host, error, error_size);
     return code ? code : gw_tls_use_certificate(context, certificate, error, error_size);
 }

@@ -8,12 +8,16 @@
 #define CONTENT_HANDSHAKE 22u
 #define MESSAGE_CLIENT_HELLO 1u
 #define VERSION_TLS_1_3 0x0304u
+#define GROUP_P256 23u
+#define GROUP_P384 24u
+#define GROUP_P521 25u
 
 enum extension {
     EXTENSION_SERVER_NAME = 0,
     EXTENSION_GROUPS = 10,
     EXTENSION_SIGNATURES = 13,
     EXTENSION_ALPN = 16,
+    EXTENSION_EXTENDED_MASTER_SECRET = 23,
     EXTENSION_VERSIONS = 43,
     EXTENSION_KEY_SHARE = 51,
 };
@@ -81,9 +85,14 @@ static void read_groups(struct gw_cursor body, struct gw_tls_hello *hello)
     struct gw_cursor list = gw_cursor_sub(&body, 2);
 
     hello->no_curves = list.left != 0;
-    while (list.left && !list.bad)
-        if (is_curve(gw_cursor_number(&list, 2)))
+    while (list.left && !list.bad) {
+        uint32_t group = gw_cursor_number(&list, 2);
+
+        if (is_curve(group))
             hello->no_curves = false;
+        hello->p384 |= group == GROUP_P384;
+        hello->other_curves |= is_curve(group) && (group < GROUP_P256 || group > GROUP_P521);
+    }
 }
 
 static void read_shares(struct gw_cursor body, struct gw_tls_hello *hello)
@@ -186,6 +195,9 @@ static void read_extension(uint32_t type, struct gw_cursor body, struct gw_tls_h
         break;
     case EXTENSION_ALPN:
         read_protocols(body, hello);
+        break;
+    case EXTENSION_EXTENDED_MASTER_SECRET:
+        hello->extended_master_secret = true;
         break;
     case EXTENSION_VERSIONS:
         read_versions(body, hello);

@@ -19,9 +19,11 @@
 struct gw_tls_hello {
     char server_name[GW_SERVER_NAME_SIZE];  /* SNI in lower case; "": none, or none that is a name */
     bool tls13;
+    bool extended_master_secret;    /* RFC 7627 */
     bool signatures_named;          /* it says which signatures it verifies */
     bool ecdhe_rsa, ecdhe_ecdsa, dhe;   /* kinds of TLS 1.2 suites */
     bool no_curves;                 /* it has a list of groups without an elliptic curve */
+    bool p384, other_curves;        /* the list has P-384; and curves that are not of NIST, such as X25519 */
     bool finite_share;              /* TLS 1.3: it has a key share of a group of RFC 7919 */
     bool acme;                      /* its only application protocol is acme-tls/1 (RFC 8737) */
     uint32_t keys;                  /* 1 << enum gw_key_type: the keys whose TLS 1.3 signatures it verifies */

@@ -101,6 +101,7 @@ static int add_host(struct gw_tls_host_contexts *made, const struct gw_tls_host 
         return gw_tls_refuse(error, error_size, "the name of a host is too long", 0);
     if (host->name)
         strcpy(made->name, host->name);
+    made->fips = host->fips;
     for (uint32_t i = 0; i < host->certificate_count; i++)
         if (add_certificate(made, host, &host->certificates[i], ciphers, error, error_size))
             return -1;

@@ -24,6 +24,7 @@ struct gw_tls_host_contexts {
     char name[GW_SERVER_NAME_SIZE];
     struct gw_tls_certificate certificates[GW_CERTIFICATES_MAX];
     uint32_t certificate_count;
+    bool fips;                      /* as struct gw_tls_host */
     WOLFSSL_CTX *dhe;               /* with suites over a finite field; NULL: none */
     WOLFSSL_CTX *datagrams;         /* DTLS 1.3 with the first certificate */
 };

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a server with ``fips`` negotiates, and that another one negotiates what it refuses."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from contextlib import suppress
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from lab.authority import Authority
+from vpn_frontend.gateway.fips import restrict_to_fips
+from vpn_frontend.gateway.interface import ClientAuthorities, ConnectionClosed, ConnectionUp
+from vpn_frontend.settings import VpnSettings
+
+NO_EXTENDED_MASTER_SECRET = 1  # SSL_OP_NO_EXTENDED_MASTER_SECRET of OpenSSL 3
+APPROVED = restrict_to_fips(VpnSettings()).ciphers
+FIPS = {"fips": True, "ciphers": APPROVED}
+
+
+@pytest.fixture(params=["fips", "without"])
+def mode(request):
+    """Options of the gateway, and whether they hold the limits."""
+    return (FIPS, True) if request.param == "fips" else ({}, False)
+
+
+def make_context(version, options=0):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    context.options |= options
+    context.set_ciphers("DEFAULT@SECLEVEL=0")  # the client's own certificate may have a small key
+    return context
+
+
+def handshake(bench, context):
+    """True if the gateway takes the connection. In TLS 1.3 the client's own handshake may succeed."""
+    with suppress(ssl.SSLError, ConnectionError):
+        bench.client(context=context)
+    return isinstance(bench.wait((ConnectionUp, ConnectionClosed)), ConnectionUp)
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+@pytest.mark.parametrize(("group", "approved"), [("X25519", False), ("P-256", True), ("P-384", True), ("P-521", True)])
+def test_key_exchange_is_by_nist_curves(start, openssl, rsa_pair, mode, version, group, approved):
+    options, limited = mode
+    printed = openssl(start(pair=rsa_pair, **options).port, version, "-groups", group)
+    assert ("Cipher is (NONE)" in printed) is (limited and not approved), printed
+
+
+@pytest.mark.parametrize("groups", ["X25519:P-256:P-384", "X448:X25519:P-384:P-256"])
+@pytest.mark.parametrize(("version", "size"), [("-tls1_2", 384), ("-tls1_3", "(256|384)")])
+def test_of_several_curves_one_of_nist_is_taken(start, openssl, rsa_pair, groups, version, size):
+    printed = openssl(start(pair=rsa_pair, **FIPS).port, version, "-groups", groups)
+    assert re.search(rf"Server Temp Key: ECDH, (prime256v1|secp384r1), {size} bits", printed), printed
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [("-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"), ("-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256")],
+)
+def test_suites_that_are_not_approved_are_refused(start, openssl, rsa_pair, mode, offered):
+    options, limited = mode
+    assert ("Cipher is (NONE)" in openssl(start(pair=rsa_pair, **options).port, *offered)) is limited
+
+
+def test_tls_1_2_needs_the_extended_master_secret(start, mode):
+    options, limited = mode
+    bench = start(**options)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        assert handshake(bench, make_context(version))
+    assert handshake(bench, make_context(ssl.TLSVersion.TLSv1_2, NO_EXTENDED_MASTER_SECRET)) is not limited
+    assert handshake(bench, make_context(ssl.TLSVersion.TLSv1_3, NO_EXTENDED_MASTER_SECRET))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_keys_of_clients_have_their_size(start, mode, tmp_path, version):
+    options, limited = mode
+    authority = Authority(tmp_path)
+    bench = start(clients=ClientAuthorities(authority.pem), **options)
+    for bits in (1024, 2048):
+        files = authority.issue(f"rsa{bits}", key=rsa.generate_private_key(65537, bits))
+        context = make_context(version)
+        context.load_cert_chain(files.certificate, files.key)
+        assert handshake(bench, context) is (bits == 2048 or not limited), bits
