@@ -18,12 +18,10 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.authenticator import Authenticator
-from vpn_frontend.auth.group_logins import make_confirm, plan_of
-from vpn_frontend.auth.login_plan import build_login
+from vpn_frontend.auth.login_ways import LoginWays
 from vpn_frontend.auth.result import Refused
-from vpn_frontend.auth.throttled_method import ThrottledMethod
-from vpn_frontend.auth.user_throttle import UserThrottle
 from vpn_frontend.connections.host import Host
+from vpn_frontend.connections.portal import login_shapes, make_portal_config
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.acme_challenges import AcmeChallenges
@@ -55,8 +53,6 @@ from vpn_frontend.gateway.signing_keys import KeyGenerations
 from vpn_frontend.gateway.tls_hosts import LoadedHosts, load_hosts, refresh_hosts
 from vpn_frontend.ports import AccountingGate, EventSink, SessionHooks, SessionJournal, UserDirectory, VpnEvent
 from vpn_frontend.protocol.camouflage import Camouflage
-from vpn_frontend.protocol.connection import LOGIN_PATHS, PHONE_PATHS, LoginShape, PortalConfig
-from vpn_frontend.protocol.login_attempts import LoginAttempts
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.records.recorder import SessionRecorder
 from vpn_frontend.sessions.table import SessionTable
@@ -66,7 +62,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sentry_engine import Engine
-    from vpn_frontend.auth.login_plan import LoginPlan
     from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
@@ -74,8 +69,9 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.signing_keys import SigningProcess
     from vpn_frontend.ports import ClientRoutes, RemoteLogin, SettingsFiles, UserRecord
     from vpn_frontend.protocol.browser_pages import BrowserPages
+    from vpn_frontend.protocol.connection import PortalConfig
     from vpn_frontend.sessions.live_sessions import LiveSessions
-    from vpn_frontend.settings import AuthSettings, LoginRules, VpnSettings
+    from vpn_frontend.settings import VpnSettings
 
 SIGNING_DELAY = 2.0  # seconds without an answer that make the server not ready
 HANDSHAKE_TIMEOUT = 10.0  # seconds; a phone on a bad network takes 3
@@ -168,9 +164,10 @@ class VpnServer:
             client_routes=self._client_routes,
         )
         self.sessions = self._table.live
-        throttle = UserThrottle()
-        self._hosts = {tls.name: self._make_host(settings, tls, throttle) for settings, tls in self._host_pairs()}
-        self._table.changes.on_groups_changed = self._renew_portals
+        self._ways = LoginWays(self._settings.auth, self._methods, self._journal, self._events)
+        self._ways.set_groups(self._resolver.api_groups())
+        self._hosts = {tls.name: self._make_host(settings, tls) for settings, tls in self._host_pairs()}
+        self._table.changes.on_groups_changed = self._renew_groups
         self._pre_tunnel = PreTunnelConnections(
             self._settings,
             self._hosts,
@@ -221,8 +218,8 @@ class VpnServer:
         own = HostSettings("", self._settings.auth)
         return zip((own, *self._settings.hosts), self._tls, strict=True)
 
-    def _make_host(self, settings: HostSettings, tls: TlsHost, throttle: UserThrottle) -> Host:
-        auth, hidden = settings.auth, self._settings.camouflage
+    def _make_host(self, settings: HostSettings, tls: TlsHost) -> Host:
+        auth, hidden = self._ways.auth_of(settings.auth), self._settings.camouflage
         camouflage = Camouflage(hidden.secret, hidden.realm, self._table.knows_cookie) if hidden.secret else None
         return Host(
             settings.name,
@@ -230,24 +227,31 @@ class VpnServer:
             Authenticator(
                 users=self._users,
                 engine=self._engine,
-                method=self._make_login(auth.rules, throttle),
-                group_methods={group: self._make_login(rules, throttle) for group, rules in auth.group_rules.items()},
+                ways=self._ways.make(auth),
                 events=self._events,
-                confirm=make_confirm(auth),
                 settings_files=self._settings_files,
                 find_refusal=partial(self._find_refusal, settings.name),
                 members_of=settings.groups,
             ),
         )
 
-    def _make_login(self, rules: LoginRules, throttle: UserThrottle) -> Method:
-        return ThrottledMethod(build_login(plan_of(rules), self._methods), throttle, self._journal)
+    def _renew_groups(self) -> None:
+        """Logins to come are by the present rules of groups. Those under way end by the rules that they began with."""
+        self._ways.set_groups(self._resolver.api_groups())
+        for settings, _ in self._host_pairs():
+            self._hosts[settings.name].authenticator.ways = self._ways.make(settings.auth)
+        self._renew_portals()
 
     def _renew_portals(self) -> None:
         """Connections to come offer the present groups, and are told the present certificates."""
         for settings, tls in self._host_pairs():
-            host = self._hosts[settings.name]
-            present = replace(host.portal, certificate_sha1=tls.certificates[0].sha1)
+            host, auth = self._hosts[settings.name], self._ways.auth_of(settings.auth)
+            present = replace(
+                host.portal,
+                certificate_sha1=tls.certificates[0].sha1,
+                group_shapes=login_shapes(auth),
+                has_browser_pages="oidc" in auth.named_methods,
+            )
             host.portal = self._offer_groups(present, settings)
 
     def _offer_groups(self, portal: PortalConfig, host: HostSettings) -> PortalConfig:
@@ -330,6 +334,7 @@ class VpnServer:
                 signers=given.signers,
                 hosts=self._tls,
                 ciphers=settings.ciphers,
+                fips=settings.fips,
                 proxies=settings.proxy_from,
                 gate=self._engine.gate_address,
                 worker_filter=self._worker_filter,
@@ -458,34 +463,6 @@ class VpnServer:
                     checkpoint_at = now + CHECKPOINT_INTERVAL
             except Exception as error:  # noqa: BLE001 - without timers no session would ever expire
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))
-
-
-def make_portal_config(
-    settings: VpnSettings, auth: AuthSettings, tls: TlsHost, camouflage: Camouflage | None
-) -> PortalConfig:
-    return PortalConfig(
-        logins=LoginAttempts(auth.timeout),
-        attempts=auth.attempts,
-        groups=auth.groups,
-        certificate_sha1=tls.certificates[0].sha1,
-        no_group_label=auth.no_group_label,
-        pre_login_banner=auth.pre_login_banner,
-        shape=_shape_of(plan_of(auth.rules), auth),
-        group_shapes={group: _shape_of(plan_of(rules), auth) for group, rules in auth.group_rules.items()},
-        has_browser_pages="oidc" in auth.named_methods,
-        camouflage=camouflage,
-        login_paths=PHONE_PATHS if settings.ip_phones else LOGIN_PATHS,
-        reads_strap=auth.strap != "off",
-        http_headers=settings.http_headers,
-    )
-
-
-def _shape_of(plan: LoginPlan, auth: AuthSettings) -> LoginShape:
-    return LoginShape(
-        begins_at_init=plan.begins_at_init,
-        has_form=plan.has_form,
-        form_has_code=auth.totp.in_first_form and plan.has_form and "totp" in plan.after,
-    )
 
 
 def tun_device(settings: VpnSettings) -> tun.TunDevice:

@@ -260,6 +260,13 @@ class LoginRules:
 NO_GROUP_RULES: Mapping[str, LoginRules] = MappingProxyType({})
 
 
+class LoginRulesOverrides(TypedDict, total=False):
+    """What a group sets of its ``LoginRules``."""
+
+    methods: tuple[MethodName, ...]
+    require: tuple[MethodName, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
     """``[auth]``, as far as the conversation with the client goes."""
@@ -312,6 +319,7 @@ class Overrides(TypedDict, total=False):
     banner: str
     profile: str  # XML that AnyConnect keeps for its next start
     label: str  # of a group: its text in the login form, where it is offered then
+    auth: LoginRulesOverrides  # of a group that is not of the configuration: rules of logins by it
     schedule: tuple[Window, ...]
     expires_at: datetime  # aware
     static_ipv4: IPv4Address

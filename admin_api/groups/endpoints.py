@@ -22,7 +22,6 @@ from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
 from admin_api.services import Services
-from admin_api.session_settings.effective import show_effective
 from admin_api.store.tables import Group
 
 router = resource_router("/groups", tag="groups")
@@ -58,7 +57,7 @@ async def list_groups(_: UsersRead, services: ServicesOf, paging: PagingQuery) -
     shown = [
         view_group(rows[name], members.get(name, 0))
         if name in rows
-        else view_file_group(name, files[name], members.get(name, 0))
+        else view_file_group(services, name, members.get(name, 0))
         for name in names
     ]
     return paging.page(shown, lambda view: view, lambda view: view.name)
@@ -75,7 +74,7 @@ async def get_group(name: str, _: UsersRead, services: ServicesOf, response: Res
         return _add_effective(services, view_group(group, members))
     if name not in services.settings.file_groups():
         raise ApiError(ProblemKind.NOT_FOUND, f"There is no group {name}")
-    return _add_effective(services, view_file_group(name, services.settings.file_groups()[name], members))
+    return _add_effective(services, view_file_group(services, name, members))
 
 
 @router.put(BY_NAME, responses=responses(*CHANGING))
@@ -145,5 +144,4 @@ async def _show_changed(services: Services, result: GroupResult, response: Respo
 
 
 def _add_effective(services: Services, view: GroupView) -> GroupDetail:
-    settings = services.settings.resolve_groups((view.name,))
-    return GroupDetail(**view.model_dump(), effective=show_effective(settings))
+    return GroupDetail(**view.model_dump(), effective=service.show_effective_of_group(services, view.name))

@@ -45,7 +45,8 @@ class GroupView(View):
 
 class GroupDetail(GroupView):
     effective: dict[str, EffectiveValue] = Field(
-        description="What a member without settings of its own and without other groups gets, by key."
+        description="What a member without settings of its own and without other groups gets, and `auth.methods` and "
+        "`auth.require` of logins by the group, by key."
     )
 
 

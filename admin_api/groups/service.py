@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 from admin_api.groups.schemas import GroupCreate, GroupReplace, GroupView
 from admin_api.http.conditions import etag_of_version, find_unchanged
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value
-from admin_api.session_settings.effective import ChangedKeys, show_overrides, split_changed
+from admin_api.session_settings.effective import (
+    ChangedKeys,
+    EffectiveValue,
+    show_effective,
+    show_overrides,
+    split_changed,
+)
 from admin_api.session_settings.overrides import read_group_settings, render_group_settings
+from vpn_frontend.auth.group_logins import find_rules_problem
+from vpn_frontend.auth.group_rules import merge_group_rules
+from vpn_frontend.sessions.effective_settings import GLOBAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -35,7 +44,7 @@ class GroupResult:
 
 async def create_group(services: Services, body: GroupCreate, *, by: str, dry_run: bool = False) -> GroupResult:
     """Raises ``ApiError`` if there is a group of that name made over the API."""
-    settings = _checked_document(services, body)
+    settings = _checked_document(services, body.name, body)
     async with _change(services, dry_run=dry_run) as unit:
         groups = await unit.groups.overrides()
         if body.name in groups:
@@ -63,7 +72,7 @@ async def change_group(
     async with _change(services, dry_run=dry_run) as unit:
         group = await _get_group(services, unit, name, if_match)
         body = make_body(group)
-        settings = _checked_document(services, body)
+        settings = _checked_document(services, name, body)
         groups = await unit.groups.overrides()
         unit.groups.replace(group, label=body.label, note=body.note, settings=settings)
         if not dry_run:
@@ -103,15 +112,27 @@ def view_group(group: Group, members: int) -> GroupView:
     )
 
 
-def view_file_group(name: str, overrides: Overrides, members: int) -> GroupView:
+def view_file_group(services: Services, name: str, members: int) -> GroupView:
+    overrides, own = services.settings.file_groups()[name], services.settings.origins_of_rules(name)
+    rules = services.settings.login_rules(name)
+    auth = {key: list(getattr(rules, key)) for key, origin in own.items() if origin != GLOBAL}
     return GroupView(
         name=name,
         source="file",
         label=overrides.get("label", ""),
         note="",
-        settings=show_overrides(overrides),
+        settings=show_overrides(overrides) | ({"auth": auth} if auth else {}),
         members=members,
     )
+
+
+def show_effective_of_group(services: Services, name: str) -> dict[str, EffectiveValue]:
+    """Returns what members get, and the rules of logins by the group, by key."""
+    rules, origins = services.settings.login_rules(name), services.settings.origins_of_rules(name)
+    shown = {
+        f"auth.{key}": EffectiveValue(value=list(getattr(rules, key)), origin=origin) for key, origin in origins.items()
+    }
+    return shown | show_effective(services.settings.resolve_groups((name,)))
 
 
 def check_pools(services: Services, settings: Mapping[str, Any]) -> None:
@@ -125,9 +146,19 @@ def check_pools(services: Services, settings: Mapping[str, Any]) -> None:
             raise invalid_value(f"/settings/network/{key}", detail)
 
 
-def _checked_document(services: Services, body: GroupReplace) -> dict[str, Any]:
+def check_rules(services: Services, name: str, settings: Mapping[str, Any]) -> None:
+    """Raises ``ApiError`` for rules of logins that cannot be used with the configuration."""
+    auth = services.settings.auth
+    rules = merge_group_rules(auth, {name: read_group_settings(settings)}).get(name)
+    problem = None if rules is None else find_rules_problem(auth, rules)
+    if problem is not None:
+        raise invalid_value(f"/settings/auth/{problem[0]}", problem[1])
+
+
+def _checked_document(services: Services, name: str, body: GroupReplace) -> dict[str, Any]:
     document = render_group_settings(body.settings)
     check_pools(services, document)
+    check_rules(services, name, document)
     return document
 
 
@@ -149,9 +180,11 @@ def _apply(
     services: Services, group: Group | None, name: str, groups: Mapping[str, Overrides], *, dry_run: bool
 ) -> GroupResult:
     """Runs right after the commit, without a pause in which another change could come between."""
-    before = services.settings.resolve_groups((name,))
-    after = services.settings.with_groups(groups).resolve_groups((name,))
+    present, new = services.settings, services.settings.with_groups(groups)
+    changed = set(new.resolve_groups((name,)).changed_keys(present.resolve_groups((name,))))
+    before, after = present.login_rules(name), new.login_rules(name)
+    changed |= {f"auth.{key}" for key in ("methods", "require") if getattr(before, key) != getattr(after, key)}
     cut = len(services.sessions.change_groups(groups, dry_run=dry_run))
     if not dry_run:
         services.settings.set_groups(groups)
-    return GroupResult(group, cut, split_changed(after.changed_keys(before)))
+    return GroupResult(group, cut, split_changed(changed))

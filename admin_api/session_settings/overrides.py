@@ -32,7 +32,7 @@ from admin_api.session_settings.sections import (
 from sentry_engine.formats.rule_file import make_windows
 from sentry_engine.formats.rule_model import MAX_WINDOWS, WindowSection
 from vpn_frontend.sessions.effective_settings import SECTIONS, SERVER_ONLY
-from vpn_frontend.settings import Overrides
+from vpn_frontend.settings import MethodName, Overrides
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,10 +135,22 @@ class UserSettings(TypedDict, total=False):
     schedule: Windows
 
 
+Methods = Annotated[tuple[MethodName, ...], Field(max_length=8)]
+
+
+@with_config(STRICT)
+class GroupAuth(TypedDict, total=False):
+    """Rules of logins by a group. What is left out is that of the configuration."""
+
+    methods: Annotated[Methods, Field(description="Methods to log in with instead of `auth.methods`: alternatives.")]
+    require: Annotated[Methods, Field(description="Methods that are needed as well, instead of `auth.require`.")]
+
+
 @with_config(STRICT)
 class GroupSettings(TypedDict, total=False):
-    """What the members of a group get."""
+    """What the members of a group get, and how they log in by it."""
 
+    auth: GroupAuth
     network: NetworkOverrides
     bandwidth: BandwidthOverrides
     quota: QuotaOverrides

@@ -27,14 +27,19 @@ Assignments = Annotated[
 AllOption = Annotated[bool, typer.Option("--all", help="Show the server's values too.")]
 SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 GLOBAL = "global"
+NONE = "none"  # an empty list
 
 
 def read_assignments(
-    texts: Iterable[str], attributes: Mapping[str, type[object]], plain: Iterable[str]
+    texts: Iterable[str],
+    attributes: Mapping[str, type[object]],
+    plain: Iterable[str],
+    lists: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Returns the merge patch. ``attributes``: keys of the resource itself; ``plain``: settings without a table.
 
-    Raises ``CommandError``.
+    ``lists``: further settings ``TABLE.NAME``, whose value is a list, or ``none`` for an empty one. Raises
+    ``CommandError``.
     """
     patch: dict[str, Any] = {}
     for text in texts:
@@ -47,6 +52,10 @@ def read_assignments(
         settings = patch.setdefault("settings", {})
         if key in plain:
             settings[key] = _read(key, value, "")
+            continue
+        if key in lists:
+            table, _, name = key.partition(".")
+            settings.setdefault(table, {})[name] = [] if value == NONE else _read(key, value, [])
             continue
         table, name, default = _find_setting(key)
         settings.setdefault(table, {})[name] = _read(key, value, default)

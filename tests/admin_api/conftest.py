@@ -37,7 +37,7 @@ from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import SessionState, SessionStatistics, SessionView, UserRecord, WaitingLogin
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.records.statistics import StatisticsCounter
-from vpn_frontend.settings import Overrides, VpnSettings
+from vpn_frontend.settings import AuthSettings, LoginRules, Overrides, VpnSettings
 
 TOTP_KEY = bytes(32)
 NEVER_BLOCK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
@@ -58,6 +58,7 @@ RULES = {
 FILE_GROUPS: dict[str, Overrides] = {
     "guests": {"label": "Guests", "network": {"ipv4_pool": ip_network("10.8.0.0/24"), "mtu": 1250}}
 }
+FILE_AUTH = AuthSettings(group_rules={"guests": LoginRules(("password",), ("totp",))})
 
 
 def make_view(
@@ -266,7 +267,7 @@ async def services(store: Store, rules_folder: Path) -> AsyncIterator[Services]:
         events=events,
         version="1.2.3",
         hosts=["api.test"],
-        settings=SettingsResolver(VpnSettings(groups=FILE_GROUPS)),
+        settings=SettingsResolver(VpnSettings(groups=FILE_GROUPS, auth=FILE_AUTH)),
         totp=TotpIssuer.with_key(TOTP_KEY, "My VPN"),
         webhook_box=SecretBox(TOTP_KEY, WEBHOOKS),
         settings_control=FakeConfiguration(),

@@ -113,7 +113,8 @@ class TestReadGroups:
 
     async def test_a_group_of_the_configuration_is_read_only(self, server):
         answer = await server.client.get(f"{URL}/guests")
-        assert answer.json()["settings"] == {"network": {"ipv4_pool": "10.8.0.0/24", "mtu": 1250}}
+        of_file = {"network": {"ipv4_pool": "10.8.0.0/24", "mtu": 1250}, "auth": {"require": ["totp"]}}
+        assert answer.json()["settings"] == of_file
         assert answer.json()["effective"]["network.mtu"] == {"value": 1250, "origin": "group guests (file)"}
         for method in ("PUT", "PATCH", "DELETE"):
             refused = await server.client.request(method, f"{URL}/guests", headers=ANY, json={})
@@ -128,6 +129,45 @@ class TestReadGroups:
     async def test_unknown(self, server):
         for method in ("GET", "PUT", "PATCH", "DELETE"):
             assert (await server.client.request(method, f"{URL}/x", headers=ANY, json={})).status_code == 404
+
+
+class TestRulesOfLogins:
+    async def test_are_shown_with_their_origins_and_hold_from_the_next_login_on(self, server):
+        made = (
+            await server.client.post(URL, json={"name": "staff", "settings": {"auth": {"require": ["totp"]}}})
+        ).json()
+        assert (made["in_force"], made["at_next_login"]) == ([], ["auth.require"])
+        assert made["effective"]["auth.methods"] == {"value": ["password"], "origin": "global"}
+        assert made["effective"]["auth.require"] == {"value": ["totp"], "origin": "group staff"}
+        assert server.sessions.groups["staff"]["auth"] == {"require": ("totp",)}
+        none = {"settings": {"auth": {"require": None}}}
+        changed = (await server.client.patch(f"{URL}/staff", headers=ANY, json=none)).json()
+        assert changed["effective"]["auth.require"] == {"value": [], "origin": "global"}
+
+    async def test_are_over_those_of_the_configuration(self, server):
+        shown = (await server.client.get(f"{URL}/guests")).json()["effective"]["auth.require"]
+        assert shown == {"value": ["totp"], "origin": "group guests (file)"}
+        body = {"name": "guests", "settings": {"auth": {"require": []}}}
+        made = (await server.client.post(URL, json=body)).json()
+        assert made["effective"]["auth.require"] == {"value": [], "origin": "group guests"}
+
+    @pytest.mark.parametrize(
+        ("auth", "pointer", "words"),
+        [
+            ({"methods": ["ldap"]}, "/settings/auth/methods", "does not use ldap"),
+            ({"methods": ["totp"]}, "/settings/auth/methods", "names no user"),
+            ({"methods": []}, "/settings/auth/methods", "no method to log in with"),
+            ({"require": ["password"]}, "/settings/auth/require", "already"),
+            ({"require": ["guess"]}, "/settings/auth/require/0", "'password'"),
+            ({"attempts": 9}, "/settings/auth/attempts", ""),
+        ],
+    )
+    async def test_that_cannot_be_held_are_refused_in_words(self, server, auth, pointer, words):
+        answer = await server.client.post(URL, json={"name": "staff", "settings": {"auth": auth}})
+        assert answer.status_code == 422
+        [error] = answer.json()["errors"]
+        assert (error["pointer"], words in error["detail"]) == (pointer, True), error
+        assert (await server.client.get(f"{URL}/staff")).status_code == 404
 
 
 class TestChangeGroup:

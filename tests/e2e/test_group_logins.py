@@ -52,3 +52,16 @@ def test_each_group_logs_in_by_its_own_rules(lab, tmp_path):
     assert "wrong username or password" in refusal(server.connect(host, *carol, "--authgroup=The vault", user="alice"))
     server.program.await_line(json.dumps({"reason": "group_needs_other_login"})[1:-1])
     assert server.sessions() == []
+
+    # A group made while the server runs, with rules of its own, and without them again.
+    server.cli("group", "add", "lab", "auth.require=certificate")
+    server.api.expect(200, "PATCH", "/api/v1/users/bob", {"groups": ["lab"]})
+    assert "The group lab needs another login" in refusal(server.connect(host, "--authgroup=none", user="bob"))
+    assert "needs a client certificate" in refusal(server.connect(host, user="bob", path="lab"))
+    own = server.connect(host, *authority.issue("bob").arguments, user="bob", path="lab")
+    own.await_up()
+    own.goodbye()
+    server.cli("group", "set", "lab", "auth.require=")
+    freed = server.connect(host, "--authgroup=none", user="bob")
+    freed.await_up()
+    freed.goodbye()

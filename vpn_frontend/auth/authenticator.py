@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
@@ -51,19 +51,34 @@ FindRefusal = Callable[[UserRecord, tuple[str, ...], "RemoteLogin | None"], Refu
 
 
 @dataclass(frozen=True, slots=True)
+class Ways:
+    """What logins ask. One login keeps to one object from its beginning to its end.
+
+    ``group_methods`` are what logins by a group with rules of its own ask instead of ``method``.
+    ``confirm`` compares the login with what the methods have accepted, before anything is granted.
+    """
+
+    method: Method
+    group_methods: Mapping[str, Method] = field(default_factory=lambda: NO_GROUP_METHODS)
+    confirm: Confirm | None = None
+
+    def method_of(self, login: LoginRequest) -> Method:
+        return self.group_methods.get(login.group, self.method)
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """State of a login between two rounds."""
 
     login: LoginRequest  # without secrets
     state: object  # of the method
     certificate_digest: bytes  # of the connection that the login began on
+    ways: Ways
 
 
 class Authenticator:
-    """``method`` is what a login asks: a supervised method, or a composition of them.
+    """``ways`` are what logins ask; others may be set while logins are under way.
 
-    ``group_methods`` are what logins by a group with rules of its own ask instead.
-    ``confirm`` compares the login with what the methods have accepted, before anything is granted.
     ``settings_files`` are read once the methods have accepted; ``None``: there are none.
     ``find_refusal`` says why the settings of a user, of its groups and of the authentication server allow no login now.
     ``members_of`` not empty: only their members may log in.
@@ -74,10 +89,8 @@ class Authenticator:
         *,
         users: UserDirectory,
         engine: Engine,
-        method: Method,
+        ways: Ways,
         events: EventSink,
-        group_methods: Mapping[str, Method] = NO_GROUP_METHODS,
-        confirm: Confirm | None = None,
         settings_files: SettingsFiles | None = None,
         find_refusal: FindRefusal = lambda *_: None,
         members_of: tuple[str, ...] = (),
@@ -87,9 +100,7 @@ class Authenticator:
         self._engine = engine
         self._events = events
         self._wall_clock = wall_clock
-        self._method = method
-        self._group_methods = group_methods
-        self._confirm = confirm
+        self.ways = ways
         self._settings_files = settings_files
         self._find_refusal = find_refusal
         self._members_of = frozenset(members_of)
@@ -117,11 +128,14 @@ class Authenticator:
 
     def begin(self, login: LoginRequest) -> Outcome | Pending:
         """Check a login. The policy engine is told of success and failure."""
-        outcome = self._method_of(login).begin(login)
+        ways = self.ways
+        outcome = ways.method_of(login).begin(login)
         if isinstance(outcome, Pending):
             refused = self._refuse_source(login)
-            return self._report_refusal(refused, login) if refused else chain(outcome, partial(self._conclude, login))
-        return self._conclude(login, outcome)
+            if refused is not None:
+                return self._report_refusal(refused, login)
+            return chain(outcome, partial(self._conclude, ways, login))
+        return self._conclude(ways, login, outcome)
 
     def answer(
         self, state: object, fields: Mapping[str, str], *, address: Address, peer_certificate: bytes = b""
@@ -137,45 +151,44 @@ class Authenticator:
         if refused is not None:
             return self._report_refusal(refused, login)
         if _digest(peer_certificate) != state.certificate_digest:
-            return self._conclude(login, Refused(WRONG, "another_certificate"))
-        return chain(self._method_of(login).answer(state.state, fields), partial(self._conclude, login))
+            return self._conclude(state.ways, login, Refused(WRONG, "another_certificate"))
+        outcome = state.ways.method_of(login).answer(state.state, fields)
+        return chain(outcome, partial(self._conclude, state.ways, login))
 
-    def _method_of(self, login: LoginRequest) -> Method:
-        """The method that the login asks, in each of its rounds."""
-        return self._group_methods.get(login.group, self._method)
-
-    def _conclude(self, login: LoginRequest, outcome: Outcome) -> Outcome | Pending:
+    def _conclude(self, ways: Ways, login: LoginRequest, outcome: Outcome) -> Outcome | Pending:
         """What the outcome of the methods means for the login."""
         if self._settings_files is not None and isinstance(outcome, Accepted):
-            return Pending(partial(self._read_settings, self._settings_files, login, outcome))
-        return self._decide(login, outcome)
+            return Pending(partial(self._read_settings, self._settings_files, ways, login, outcome))
+        return self._decide(ways, login, outcome)
 
-    async def _read_settings(self, files: SettingsFiles, login: LoginRequest, accepted: Accepted) -> Outcome:
+    async def _read_settings(
+        self, files: SettingsFiles, ways: Ways, login: LoginRequest, accepted: Accepted
+    ) -> Outcome:
         user, groups = accepted.user, accepted.groups
         group = login.group if login.group in groups else next(iter(groups), "")
         try:
             async with asyncio.timeout(DIRECTORY_DEADLINE):
                 layers = await files.read(user.name, group)
         except SettingsFileError as error:
-            return self._decide(login, Refused(str(error), "settings_file", final=True, scored=False))
+            return self._decide(ways, login, Refused(str(error), "settings_file", final=True, scored=False))
         except Exception as error:  # noqa: BLE001 - of any disk
             self._report("settings files", error)
             return Unavailable("Logins cannot be checked at the moment. Please try again later.")
         if layers:
             accepted = replace(accepted, user=replace(user, file_layers=layers))
-        return self._decide(login, accepted)
+        return self._decide(ways, login, accepted)
 
-    def _decide(self, login: LoginRequest, outcome: Outcome) -> Outcome:
+    def _decide(self, ways: Ways, login: LoginRequest, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Accepted):
-            outcome = self._authorize(outcome, login)
+            outcome = self._authorize(ways, outcome, login)
         elif isinstance(outcome, Refused):
-            outcome = self._count_failure(outcome, login)
+            outcome = self._count_failure(ways, outcome, login)
         elif isinstance(outcome, FirstForm) and outcome.refused is not None:
-            counted = self._count_failure(outcome.refused, login)
+            counted = self._count_failure(ways, outcome.refused, login)
             self._report_refusal(counted, login)
             return counted if counted.source_refused else outcome
         elif isinstance(outcome, Challenge | Negotiate):
-            return wrap_state(outcome, partial(_keep_round, login))
+            return wrap_state(outcome, partial(_keep_round, ways, login))
         if isinstance(outcome, Accepted):
             self._events.emit(
                 VpnEvent.LOGIN_ACCEPTED,
@@ -202,7 +215,7 @@ class Authenticator:
         )
         return refused
 
-    def _count_failure(self, refused: Refused, login: LoginRequest) -> Refused:
+    def _count_failure(self, ways: Ways, refused: Refused, login: LoginRequest) -> Refused:
         """The refusal, or that of the address if the policy refuses it from now on."""
         if refused.scored:
             verdict = self._engine.decide(Event.AUTH_FAILURE, login.address, user=login.username)
@@ -210,13 +223,13 @@ class Authenticator:
                 return refuse_source(verdict)
         if refused.retry is None:
             return refused
-        return replace(refused, retry=replace(refused.retry, state=_keep_round(login, refused.retry.state)))
+        return replace(refused, retry=replace(refused.retry, state=_keep_round(ways, login, refused.retry.state)))
 
-    def _authorize(self, accepted: Accepted, login: LoginRequest) -> Accepted | Refused:
+    def _authorize(self, ways: Ways, accepted: Accepted, login: LoginRequest) -> Accepted | Refused:
         user = accepted.user
         if user.code_only:  # no method has checked a code of a user who has no password
-            return self._refuse_source(login) or self._count_failure(Refused(WRONG, "code_missing"), login)
-        if self._confirm is not None and (refused := self._confirm(login, accepted)) is not None:
+            return self._refuse_source(login) or self._count_failure(ways, Refused(WRONG, "code_missing"), login)
+        if ways.confirm is not None and (refused := ways.confirm(login, accepted)) is not None:
             return self._refuse_source(login) or refused
         standing = self._standing(user)
         if standing is not None:
@@ -250,8 +263,8 @@ class Authenticator:
         self._events.emit(VpnEvent.BACKEND_FAILED, what=backend, error=repr(error))
 
 
-def _keep_round(login: LoginRequest, state: object) -> Round:
-    return Round(login.without_secrets(), state, _digest(login.peer_certificate))
+def _keep_round(ways: Ways, login: LoginRequest, state: object) -> Round:
+    return Round(login.without_secrets(), state, _digest(login.peer_certificate), ways)
 
 
 def _as_logged_in(user: UserRecord, login: UserRecord) -> UserRecord:

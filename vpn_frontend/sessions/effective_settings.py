@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from vpn_frontend.auth.group_rules import merge_group_rules
 from vpn_frontend.settings import NO_GROUPS, BandwidthSettings, Overrides, QuotaSettings
 
 if TYPE_CHECKING:
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 
     from sentry_engine.rules.schedules import Window
     from vpn_frontend.ports import RemoteLogin, UserRecord
-    from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
+    from vpn_frontend.settings import (
+        AuthSettings,
+        LimitSettings,
+        LoginRules,
+        NetworkSettings,
+        SessionSettings,
+        VpnSettings,
+    )
 
 GLOBAL = "global"
 SECTIONS = ("network", "bandwidth", "quota", "session", "limits")
@@ -46,6 +54,7 @@ LIVE = frozenset(
     | {f"bandwidth.{entry.name}" for entry in fields(BandwidthSettings)}
     | {f"quota.{entry.name}" for entry in fields(QuotaSettings)}
 )
+OF_GROUP = frozenset({"label", "auth"})  # what is of the group itself, not of its members' sessions
 MAX_SHARED = 4096  # combinations of groups whose settings are kept; then all are resolved again
 NO_ORIGINS: Mapping[str, str] = MappingProxyType({})
 
@@ -124,6 +133,7 @@ class SettingsResolver:
             for name, banner, overrides in hosts
         }
         self._of_file = settings.groups
+        self._auth = settings.auth
         own = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.more_pools())
         self._pools = [str(pool) for pool in own if pool is not None]
         self._shared: dict[tuple[str, ...], EffectiveSettings] = {}  # by host and groups
@@ -157,6 +167,25 @@ class SettingsResolver:
     def group_names(self) -> list[str]:
         """Every group that sets something, those of the configuration first."""
         return [*dict.fromkeys([*self._of_file, *self._groups])]
+
+    @property
+    def auth(self) -> AuthSettings:
+        """The rules of logins of the configuration."""
+        return self._auth
+
+    def login_rules(self, group: str) -> LoginRules:
+        """The rules of logins by a group: its own of the API, over those of the configuration."""
+        return merge_group_rules(self._auth, self._groups).get(group, self._auth.rules)
+
+    def origins_of_rules(self, group: str) -> dict[str, str]:
+        """``methods`` and ``require`` of a group's rules, each with its origin, as ``EffectiveSettings.origin_of``."""
+        own, rules = self._groups.get(group, {}).get("auth", {}), self._auth.rules
+        of_file = self._auth.group_rules.get(group, rules)
+        below = {
+            key: GLOBAL if getattr(of_file, key) == getattr(rules, key) else f"group {group} (file)"
+            for key in ("methods", "require")
+        }
+        return below | dict.fromkeys(own, f"group {group}")
 
     def labels(self) -> dict[str, str]:
         """The labels of the groups that have one, by name."""
@@ -222,8 +251,8 @@ def apply_overrides(base: EffectiveSettings, layers: Iterable[tuple[str, Overrid
     taken: set[str] = set()
     for origin, overrides in layers:
         for name, value in overrides.items():
-            if name == "label":
-                continue  # of the group itself
+            if name in OF_GROUP:
+                continue
             if name in sections and isinstance(value, Mapping):
                 entries = [(f"{name}.{key}", sections[name], key, entry) for key, entry in value.items()]
             else:

@@ -23,6 +23,7 @@ from ocsentry.cli.nouns import DryRunOption
 COLUMNS = ("name", "source", "label", "members", "note")
 ATTRIBUTES: dict[str, type[object]] = {"label": str, "note": str}
 PLAIN = ("banner", "profile", "expires_at")
+LISTS = ("auth.methods", "auth.require")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The group's name.", autocompletion=complete_groups)]
 
@@ -46,7 +47,7 @@ def add(
     ] = None,
 ) -> None:
     """Add a group, with settings as in the configuration file."""
-    made = cli.api.post("groups", {"name": name, **read_assignments(settings or [], ATTRIBUTES, PLAIN)})
+    made = cli.api.post("groups", {"name": name, **read_assignments(settings or [], ATTRIBUTES, PLAIN, LISTS)})
     cli.emit(made, f"added group {name}{tell_change(made)}")
 
 
@@ -64,7 +65,7 @@ def show(cli: Invocation, name: NameArgument, everything: AllOption = False) -> 
 
 def change(cli: Invocation, name: NameArgument, settings: Assignments, dry_run: DryRunOption = False) -> None:
     """Change settings of a group. Live sessions have them at once, as far as they can."""
-    patch = read_assignments(settings, ATTRIBUTES, PLAIN)
+    patch = read_assignments(settings, ATTRIBUTES, PLAIN, LISTS)
     if not patch:
         raise CommandError("name a setting to change: KEY=VALUE")
     changed = cli.api.patch(f"groups/{quote(name, safe='')}", patch, dry_run=dry_run or None)

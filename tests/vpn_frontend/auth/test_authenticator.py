@@ -6,7 +6,7 @@ import pytest
 
 from sentry_engine import Action, Reason, Verdict
 from tests.vpn_frontend.auth.scripted import Codes, Scripted, outcome_of
-from vpn_frontend.auth.authenticator import Authenticator, render_refusal
+from vpn_frontend.auth.authenticator import Authenticator, Ways, render_refusal
 from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.password import PasswordChecker, PasswordMethod, hash_password
@@ -34,14 +34,17 @@ def make_authenticator(users, make_engine):
     """An authenticator over the four users; the engine and events are its attributes."""
     checkers = []
 
-    def make(document=None, *, methods=None, required=(), remember=0, **more):
+    def make(document=None, *, methods=None, required=(), remember=0, confirm=None, **more):
         directory = MemoryDirectory(users.values())
         checkers.append(PasswordChecker(threads=1, remember=remember))
         events, known = MemoryEvents(), methods or [PasswordMethod(directory, checkers[-1])]
         return Authenticator(
             users=directory,
             engine=make_engine(document),
-            method=compose([supervise(one, events) for one in known], [supervise(one, events) for one in required]),
+            ways=Ways(
+                compose([supervise(one, events) for one in known], [supervise(one, events) for one in required]),
+                confirm=confirm,
+            ),
             events=events,
             **more,
         )
@@ -315,13 +318,13 @@ async def test_logins_with_an_account_of_ones_own_pay_for_no_guesses_at_another(
 @pytest.mark.asyncio
 async def test_the_user_is_compared_with_the_login_at_the_end(make_authenticator):
     """Whatever the methods and their composition let through."""
-    authenticator, seen = make_authenticator(methods=[Scripted()]), []
+    seen = []
 
     def confirm(request, accepted):
         seen.append((request.peer_certificate, accepted.user.name))
         return Refused(WRONG, "another_user", final=True)
 
-    authenticator._confirm = confirm
+    authenticator = make_authenticator(methods=[Scripted()], confirm=confirm)
     assert (await check(authenticator, login(peer_certificate=b"DER"))).reason == "another_user"
     assert seen == [(b"DER", "alice")]
     assert authenticator._events.of("login_accepted") == []
@@ -330,13 +333,16 @@ async def test_the_user_is_compared_with_the_login_at_the_end(make_authenticator
 @pytest.mark.asyncio
 async def test_a_group_with_rules_of_its_own_is_asked_in_every_round(make_authenticator):
     codes, password = Codes("1", "2"), Scripted(Refused("No.", "no"))
-    authenticator = make_authenticator(methods=[password], group_methods={"staff": codes})
+    authenticator = make_authenticator(methods=[password])
+    authenticator.ways = replace(authenticator.ways, group_methods={"staff": codes})
     assert isinstance(await check(authenticator, login()), Refused)
     challenge = await check(authenticator, login(group="staff"))
     assert isinstance(challenge, Challenge)
     again = await answer(authenticator, challenge, "1")
     assert isinstance(again, Challenge)
+    authenticator.ways = Ways(password)  # the group has lost its rules: this login goes on by those of its beginning
     assert isinstance(await answer(authenticator, again, "2"), Accepted)
+    assert isinstance(await check(authenticator, login(group="staff")), Refused)
 
 
 class ScriptedFiles:

@@ -4,11 +4,11 @@ from ipaddress import ip_address
 import pytest
 
 from lab.authority import Authority
-from vpn_frontend.auth.group_logins import make_confirm, plan_of
+from vpn_frontend.auth.group_logins import find_rules_problem, make_confirm, plan_of, split_group_rules
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.result import Accepted
 from vpn_frontend.ports import UserRecord
-from vpn_frontend.settings import AuthSettings, LoginRules
+from vpn_frontend.settings import AuthSettings, LoginRules, TotpSettings
 
 CERTIFICATE = LoginRules(require=("certificate",))
 CODE = LoginRules(require=("totp",))
@@ -80,3 +80,50 @@ def test_what_tls_asks_for_and_which_methods_are_made():
     assert auth.named_methods == ("password", "certificate", "totp", "oidc")
     assert auth.asks_for_certificates
     assert not AuthSettings(group_rules={"codes": CODE}).asks_for_certificates
+
+
+AUTH = AuthSettings(require=("totp",), group_rules={"vault": BOTH, "browser": LoginRules(("oidc",), ("totp",))})
+
+
+def test_rules_of_the_api_are_over_those_of_the_configuration_key_by_key():
+    groups = {"vault": {"auth": {"require": ()}}, "guests": {"auth": {"methods": ("oidc",)}}, "staff": {"label": "x"}}
+    usable, problems = split_group_rules(AUTH, groups)
+    assert usable == {
+        "vault": LoginRules(),
+        "browser": LoginRules(("oidc",), ("totp",)),
+        "guests": LoginRules(("oidc",), ("totp",)),
+    }
+    assert problems == {}
+
+
+@pytest.mark.parametrize(
+    ("rules", "key", "words"),
+    [
+        (LoginRules(("ldap",)), "methods", "does not use ldap"),
+        (LoginRules(("password",), ("radius",)), "require", "does not use radius"),
+        (LoginRules(()), "methods", "no method"),
+        (LoginRules(("totp",)), "methods", "names no user"),
+        (LoginRules(("password",), ("oidc",)), "require", "begins a login"),
+        (LoginRules(("oidc",), ("password",)), "require", "a browser there"),
+        (LoginRules(("password", "password")), "methods", "named twice"),
+    ],
+)
+def test_rules_that_cannot_be_held_are_refused_in_words(rules, key, words):
+    found, text = find_rules_problem(AUTH, rules)
+    assert (found, words in text) == (key, True), text
+
+
+def test_a_code_in_the_first_form_needs_a_form():
+    auth = AuthSettings(("password", "oidc"), ("totp",), totp=TotpSettings(in_first_form=True))
+    assert find_rules_problem(auth, LoginRules(("password",), ("totp",))) is None
+    key, text = find_rules_problem(auth, LoginRules(("oidc",), ("totp",)))
+    assert (key, "in_first_form" in text) == ("require", True)
+
+
+def test_a_group_whose_rules_cannot_be_held_any_more_lets_none_of_its_members_in():
+    usable, problems = split_group_rules(AUTH, {"old": {"auth": {"methods": ("ldap",)}}})
+    assert ("old" in usable, list(problems)) == (False, ["old"])
+    confirm = make_confirm(AUTH, problems)
+    for chosen in ("", "old"):
+        assert reason(confirm, ("staff", "old"), by=chosen) == "group_closed"
+    assert reason(confirm, ("staff",)) is None

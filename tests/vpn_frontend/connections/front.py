@@ -3,7 +3,7 @@
 
 import asyncio
 
-from vpn_frontend.auth.authenticator import Authenticator
+from vpn_frontend.auth.authenticator import Authenticator, Ways
 from vpn_frontend.auth.composition import compose
 from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
 from vpn_frontend.auth.supervised_method import supervise
@@ -39,7 +39,7 @@ class Front:
         authenticator = Authenticator(
             users=self.directory,
             engine=lab.engine,
-            method=self.supervised(methods or [PasswordMethod(self.directory, self.passwords)], required),
+            ways=Ways(self.supervised(methods or [PasswordMethod(self.directory, self.passwords)], required)),
             events=lab.events,
         )
         self.connections = PreTunnelConnections(

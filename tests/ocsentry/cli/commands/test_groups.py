@@ -53,6 +53,20 @@ def test_an_empty_value_removes_a_key(staff):
     assert "at the next login: network.mtu" in staff.ok("group", "set", "staff", "mtu=1300")
 
 
+def test_rules_of_logins_are_set_shown_and_removed(staff):
+    with staff.config.open("a") as file:
+        file.write("\n[auth]\nrequire = ['totp']\n")
+    assert "at the next login: auth.require" in staff.ok("group", "set", "staff", "auth.require=none")
+    assert re.search(r"auth\.require +- +group staff", staff.ok("group", "show", "staff"))
+    found = staff.json("group", "show", "staff")["effective"]
+    assert found["auth.require"] == {"value": [], "origin": "group staff"}
+    assert found["auth.methods"] == {"value": ["password"], "origin": "global"}
+    staff.ok("group", "set", "staff", "auth.require=")
+    assert staff.json("group", "show", "staff")["effective"]["auth.require"] == {"value": ["totp"], "origin": "global"}
+    refused = staff.fails("group", "set", "staff", "auth.methods=ldap,password")
+    assert "does not use ldap" in refused
+
+
 def test_a_group_of_the_configuration_is_shown_with_its_origin(staff):
     with staff.config.open("a") as file:
         file.write("\n[groups.staff]\nmtu = 1250\n[groups.guests]\nlabel = 'Guests'\n")

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which portal a host shows: what its logins ask, and how they begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vpn_frontend.auth.group_logins import plan_of
+from vpn_frontend.protocol.connection import LOGIN_PATHS, PHONE_PATHS, LoginShape, PortalConfig
+from vpn_frontend.protocol.login_attempts import LoginAttempts
+
+if TYPE_CHECKING:
+    from vpn_frontend.auth.login_plan import LoginPlan
+    from vpn_frontend.gateway.interface import TlsHost
+    from vpn_frontend.protocol.camouflage import Camouflage
+    from vpn_frontend.settings import AuthSettings, VpnSettings
+
+
+def make_portal_config(
+    settings: VpnSettings, auth: AuthSettings, tls: TlsHost, camouflage: Camouflage | None
+) -> PortalConfig:
+    """The portal of a host with ``auth``, offering the groups of ``auth`` alone."""
+    return PortalConfig(
+        logins=LoginAttempts(auth.timeout),
+        attempts=auth.attempts,
+        groups=auth.groups,
+        certificate_sha1=tls.certificates[0].sha1,
+        no_group_label=auth.no_group_label,
+        pre_login_banner=auth.pre_login_banner,
+        shape=_shape_of(plan_of(auth.rules), auth),
+        group_shapes=login_shapes(auth),
+        has_browser_pages="oidc" in auth.named_methods,
+        camouflage=camouflage,
+        login_paths=PHONE_PATHS if settings.ip_phones else LOGIN_PATHS,
+        reads_strap=auth.strap != "off",
+        http_headers=settings.http_headers,
+    )
+
+
+def login_shapes(auth: AuthSettings) -> dict[str, LoginShape]:
+    """How logins by each group with rules of its own begin."""
+    return {group: _shape_of(plan_of(rules), auth) for group, rules in auth.group_rules.items()}
+
+
+def _shape_of(plan: LoginPlan, auth: AuthSettings) -> LoginShape:
+    return LoginShape(
+        begins_at_init=plan.begins_at_init,
+        has_form=plan.has_form,
+        form_has_code=auth.totp.in_first_form and plan.has_form and "totp" in plan.after,
+    )
