@@ -14,7 +14,7 @@ from admin_api.blocks.line_formats import MEDIA_TYPES, LineFormat
 from admin_api.blocks.lines import BadLine, BlockLine, LineReader, renderer_of
 from admin_api.blocks.schemas import BlockDeltas, BlocksImported, Ttl, show_block
 from admin_api.dependencies import BlocksRead, BlocksWrite, DryRun, Force, OwnAddresses, ServicesOf
-from admin_api.enforcement.blocks.bulk_import import BATCH, BlockImport, ImportOptions
+from admin_api.enforcement.blocks.bulk_import import BATCH, SLICE, BlockImport, ImportOptions
 from admin_api.enforcement.blocks.table import BlockEntry
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
@@ -162,6 +162,8 @@ async def _import(
             batch.append(line)
             if len(batch) >= BATCH:
                 await put(batch)
+            elif len(batch) % SLICE == 0:
+                await asyncio.sleep(0)
         read += len(chunk)
         operation.advance(read)
     for line in reader.end():

@@ -8,6 +8,7 @@ A statement per row would release and reacquire the interpreter's lock each time
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, Text, bindparam, func, select
@@ -24,6 +25,11 @@ ROWS = "rows"  # the parameter of a statement with ``unpack_rows``: the text of 
 def render_rows(rows: Iterable[Iterable[object]]) -> str:
     """Returns the text of ``ROWS``. Raises ``TypeError`` or ``ValueError`` for a value that no column holds."""
     return json.dumps([[*row] for row in rows], allow_nan=False)
+
+
+def format_time(value: datetime) -> str:
+    """Returns UTC text without a zone, as SQLAlchemy stores it in SQLite and as PostgreSQL reads it."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def unpack_rows(table: Table, columns: Sequence[str], dialect: str) -> Subquery:

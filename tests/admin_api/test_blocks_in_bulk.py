@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import itertools
 import json
+from contextlib import asynccontextmanager
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from admin_api.enforcement.blocks.bulk_import import BATCH
+from admin_api.enforcement.blocks import bulk_import, writer
+from admin_api.enforcement.blocks.bulk_import import BATCH, SLICE
 from admin_api.enforcement.safeguards import MAX_CUT
 from admin_api.http.identity import Scope
 from lab.timeouts import TIMEOUT
@@ -200,3 +205,43 @@ async def test_a_restart_has_imported_blocks(server, store):
     async with store.read() as unit:
         rows = [row async for some in unit.blocks.read_in_steps() for row in some]
     assert len(rows) == 3 * BATCH + 1
+
+
+async def test_an_import_holds_no_other_request_up(server, monkeypatch):
+    """Others run after each slice, and full garbage collections do not scan the blocks that are there."""
+    monkeypatch.setattr(bulk_import, "REASSESS_EVERY", 1)
+    blocks, turns, sizes = server.enforcement.blocks, 0, []
+    add_many, frozen = blocks.add_many, gc.get_freeze_count()
+
+    def add(new, by):
+        sizes.append((len(new), turns))
+        return add_many(new, by)
+
+    async def count_turns():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(blocks, "add_many", add)
+    counting = asyncio.create_task(count_turns())
+    await send(server, "".join(f"10.7.{n // 256}.{n % 256}\n" for n in range(2 * BATCH)))
+    counting.cancel()
+    assert max(size for size, _ in sizes) <= SLICE < BATCH
+    assert all(before < after for (_, before), (_, after) in itertools.pairwise(sizes))
+    assert gc.get_freeze_count() >= frozen + 2 * BATCH
+
+
+async def test_an_import_waits_for_a_slow_database_and_ends_at_one_that_fails(server, monkeypatch):
+    monkeypatch.setattr(writer, "STORE_WAIT", 0.0)  # for which one block waits
+    assert (await send(server, "203.0.113.0/25\n")).json()["created"] == 1
+
+    @asynccontextmanager
+    async def refuse():
+        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+        yield
+
+    monkeypatch.setattr(server.store, "write", refuse)
+    answer = await send(server, "203.0.113.128/25\n")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    monkeypatch.undo()

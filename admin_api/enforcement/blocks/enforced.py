@@ -122,9 +122,9 @@ class BlockList:
         """False while the state of the block, or its removal, waits for the store."""
         return self._writer.is_stored(block_id)
 
-    async def settle(self, block_id: str) -> bool:
-        """Wait for the store, but not long. Returns ``is_stored``. Does not require the lock."""
-        return await self._writer.settle(block_id)
+    async def settle(self, block_id: str, wait: float | None = None) -> bool:
+        """Wait for the store, by default not long. Returns ``is_stored``. Does not require the lock."""
+        return await self._writer.settle(block_id, wait)
 
     def get(self, block_id: str) -> BlockEntry | None:
         entry = self._table.get(block_id)

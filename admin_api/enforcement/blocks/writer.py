@@ -106,10 +106,13 @@ class BlockWriter:
     def is_stored(self, block_id: str) -> bool:
         return block_id not in self._waiting and block_id not in self._writing
 
-    async def settle(self, block_id: str) -> bool:
-        """Wait until the change is written, an attempt failed, or ``STORE_WAIT`` is over. Returns whether it is."""
+    async def settle(self, block_id: str, wait: float | None = None) -> bool:
+        """Wait until the change is written, an attempt failed, or ``wait`` seconds are over. Returns whether it is.
+
+        ``wait``: ``STORE_WAIT`` by default.
+        """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STORE_WAIT):
+            async with asyncio.timeout(STORE_WAIT if wait is None else wait):
                 while (change := self._find(block_id)) is not None and not change.tried:
                     await self._attempted.wait()
         return self.is_stored(block_id)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import case, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from admin_api.store.json_rows import render_rows, unpack_rows
+from admin_api.store.json_rows import format_time, render_rows, unpack_rows
 from admin_api.store.tables import SessionRecord
 from sentry_engine.addresses import show_address
 from vpn_frontend.ports import NO_TRANSPORT
@@ -73,11 +72,6 @@ def end_account(account: Account, view: SessionView, reason: CloseReason, seen_a
 def render_accounts(accounts: Iterable[Account]) -> str:
     """Returns the parameter of both statements. Raises ``TypeError`` or ``ValueError`` for a bad value."""
     return render_rows(account.values() for account in accounts)
-
-
-def format_time(value: datetime) -> str:
-    """Returns UTC text without a zone, as SQLAlchemy stores it in SQLite and as PostgreSQL reads it."""
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 @cache

@@ -11,12 +11,11 @@ from sqlalchemy import delete, select, update
 from admin_api.store.accounting.session_rows import (
     begin_account,
     end_account,
-    format_time,
     insert_or_end,
     render_accounts,
     update_open,
 )
-from admin_api.store.json_rows import ROWS
+from admin_api.store.json_rows import ROWS, format_time
 from admin_api.store.tables import SessionRecord
 from vpn_frontend.ports import CloseReason, Stage
 

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, cast
 from sqlalchemy import delete, func, select, true, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from admin_api.store.accounting.session_rows import format_time
 from admin_api.store.identities.users import fold_name
-from admin_api.store.json_rows import ROWS, render_rows, unpack_rows
+from admin_api.store.json_rows import ROWS, format_time, render_rows, unpack_rows
 from admin_api.store.tables import SeenDevice
 from sentry_engine.addresses import show_address
 from vpn_frontend.protocol.client_family import client_family

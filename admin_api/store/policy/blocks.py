@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
+from admin_api.store.json_rows import ROWS, format_time, render_rows, unpack_rows
 from admin_api.store.tables import Block
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from datetime import datetime
 
     from sqlalchemy import Executable, Row, Table
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -52,8 +53,8 @@ class BlockRepository:
         """Insert rows, or update those that exist."""
         if rows:
             connection = await self._session.connection()
-            values = [{name: getattr(row, name) for name in COLUMNS} for row in rows]
-            await connection.execute(_insert_or_update(connection.dialect.name), values)
+            text = render_rows(map(_as_values, rows))
+            await connection.execute(_insert_or_update(connection.dialect.name), {ROWS: text})
 
     async def read_all(self) -> Sequence[Block]:
         return (await self._session.scalars(select(Block).order_by(Block.id))).all()
@@ -79,6 +80,13 @@ class BlockRepository:
 
 @cache
 def _insert_or_update(dialect: str) -> Executable:
+    rows = unpack_rows(TABLE, COLUMNS, dialect)
     insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(TABLE)
+    insert = insert.from_select(list(rows.c.keys()), select(rows).where(true()))
     changed = {name: insert.excluded[name] for name in CHANGING}
     return insert.on_conflict_do_update(index_elements=[TABLE.c.id], set_=changed)
+
+
+def _as_values(row: BlockRow) -> list[object]:
+    values = (getattr(row, name) for name in COLUMNS)
+    return [format_time(value) if isinstance(value, datetime) else value for value in values]
