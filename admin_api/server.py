@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from admin_api.connections.bound_socket import bind_endpoint
 from admin_api.connections.tcp_listener import TcpListener
 from admin_api.control.commands import LineCommands
 from admin_api.control.socket import ControlSocket
@@ -123,17 +124,3 @@ class _InProcess(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
-
-
-def bind_endpoint(endpoint: Endpoint) -> socket.socket:
-    """A socket for ``ApiServer``, bound to ``endpoint``; it listens when the server starts. Raises ``OSError``."""
-    family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
-    # asyncio sets TCP_NODELAY only on a socket with an explicit protocol; without it an answer waits 40 ms for an ACK.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((str(endpoint.address), endpoint.port))
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, f"the API cannot listen on {endpoint}: {error.strerror}") from error
-    return listener

@@ -392,6 +392,7 @@ class VpnSettings:
     """
 
     listen: tuple[Endpoint, ...] = (Endpoint(IPv4Address("0.0.0.0"), 443),)  # noqa: S104 - a VPN server faces the world
+    listen_netns: str = ""  # a named network namespace for the sockets; empty: the server's own
     dtls: bool = True
     dtls_modes: tuple[DtlsMode, ...] = ("certificate", "psk", "resumption")
     dtls_listen: tuple[Endpoint, ...] = ()

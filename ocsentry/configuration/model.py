@@ -117,6 +117,13 @@ class VpnSection(Section):
         max_length=16,
         min_length=1,
     )
+    listen_netns: str = _field(
+        VPN.listen_netns,
+        "Network namespace of the sockets, by its name in `/run/netns`; the TUN device stays in the server's own. The "
+        "server has to start as root. Empty: the server's own.",
+        pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]*)?$",
+        max_length=64,
+    )
     dtls: Switch = _field(VPN.dtls, "Offer DTLS over UDP beside TLS.")
     dtls_modes: tuple[DtlsMode, ...] = _field(
         VPN.dtls_modes,
@@ -344,6 +351,12 @@ class Config(Section):
     def _accounting_has_its_servers(self) -> Self:
         if self.accounting.radius and not self.auth.radius.servers:
             raise ValueError("accounting.radius needs auth.radius.servers")
+        return self
+
+    @model_validator(mode="after")
+    def _packets_are_filtered_where_they_arrive(self) -> Self:
+        if self.vpn.listen_netns and self.policy.kernel != "off":
+            raise ValueError('policy.kernel works in the namespace of the server only: set "off" with vpn.listen_netns')
         return self
 
     @model_validator(mode="after")

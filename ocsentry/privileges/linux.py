@@ -28,6 +28,7 @@ _CAPSET = {"x86_64": 126, "aarch64": 91}
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 
 M_ARENA_MAX = -8  # malloc.h
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 _CAPABILITY_VERSION_3 = 0x20080522
 _SOCK_FILTER_SIZE = 8  # bytes of one BPF instruction
@@ -119,3 +120,10 @@ def _number(table: dict[str, int]) -> int:
         return table[machine]
     except KeyError:
         raise OSError(f"the numbers of system calls on {machine} are not known") from None
+
+
+def enter_network_namespace(descriptor: int) -> None:
+    """setns(2) of the calling thread, which Python has from 3.12 on."""
+    if _libc.setns(descriptor, _CLONE_NEWNET):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

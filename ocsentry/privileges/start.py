@@ -13,7 +13,7 @@ import ssl
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from admin_api.server import bind_endpoint
+from admin_api.connections.bound_socket import bind_endpoint
 from ocsentry.configuration.key_file import KeyFileError, make_key
 from ocsentry.privileges import filters
 from ocsentry.privileges.access import access_problems
@@ -28,6 +28,7 @@ from ocsentry.privileges.hooks.client import HookHelper
 from ocsentry.privileges.hooks.scope import hook_scope_of
 from ocsentry.privileges.identity import Identity
 from ocsentry.privileges.instance_lock import InstanceLock
+from ocsentry.privileges.network_namespace import SocketsInNamespace
 from ocsentry.privileges.pam.client import PamHelper
 from ocsentry.privileges.pam.scope import pam_scope_of
 from ocsentry.privileges.server_reach import named_lists, reach_of_server, writable_folders
@@ -143,7 +144,8 @@ def _open_totp_key(config: LoadedConfig, identity: Identity | None) -> bytes | N
 
 
 def _open_gateway(helper: Helper, config: LoadedConfig) -> GatewayDescriptors:
-    opened = open_through(helper, config.vpn)
+    namespace = config.vpn.listen_netns
+    opened = open_through(SocketsInNamespace(namespace, helper) if namespace else helper, config.vpn)
     if config.values.process.key_isolation == "off":
         return opened
     try:

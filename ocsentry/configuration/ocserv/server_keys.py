@@ -15,6 +15,7 @@ from ocsentry.configuration.ocserv.rows import (
     number_of,
     path,
     refused,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ SERVER_KEYS: tuple[Row, ...] = (
     mapped("tcp-port", "vpn.listen", assembled, "0 is refused: there is no server without TCP."),
     mapped("udp-port", "vpn.dtls, vpn.dtls_listen", assembled, "0 or absent: no DTLS."),
     differs("listen-host-is-dyndns", "", "A host name is looked up at the start only.", _read_dyndns),
-    refused("listen-netns", "Start the server in the namespace: NetworkNamespacePath= of systemd, or ip netns exec."),
+    mapped("listen-netns", "vpn.listen_netns", text("vpn.listen_netns"), "The server has to start as root."),
     refused("listen-clear-file", "ocserv removed it in 1.1.2; there is no way in without TLS.", _refuse_clear_file),
     ignored("run-as-user", "Set User= in the unit, or process.user after an import."),
     ignored("run-as-group", "Set Group= in the unit."),

@@ -83,8 +83,8 @@ def check_tun(_: LoadedConfig) -> Iterator[CheckResult]:
 
 def check_ports(config: LoadedConfig) -> Iterator[CheckResult]:
     vpn = config.vpn
-    wanted = [(endpoint, socket.SOCK_STREAM) for endpoint in vpn.listen]
-    if vpn.dtls:
+    wanted = [] if vpn.listen_netns else [(endpoint, socket.SOCK_STREAM) for endpoint in vpn.listen]
+    if vpn.dtls and not vpn.listen_netns:
         wanted += [(endpoint, socket.SOCK_DGRAM) for endpoint in vpn.dtls_listen or vpn.listen]
     if config.values.admin.listen is not None:
         wanted.append((config.values.admin.listen, socket.SOCK_STREAM))

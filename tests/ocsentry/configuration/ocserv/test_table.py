@@ -34,6 +34,7 @@ MAPPED = [
     ("listen-host", "[2001:db8::1]", "vpn.listen", ["[2001:db8::1]:443"]),
     ("listen-host", "*", "vpn.listen", ["*:443"]),
     ("udp-listen-host", "192.0.2.2", "vpn.dtls_listen", ["192.0.2.2:443"]),
+    ("listen-netns", "outside", "vpn.listen_netns", "outside"),
     ("tcp-port", "4443", "vpn.listen", ["*:4443"]),
     ("udp-port", "4443", "vpn.dtls_listen", ["*:4443"]),
     ("udp-port", "0", "vpn.dtls", False),
