@@ -37,7 +37,7 @@ from admin_api.http.methods import HeadRequests
 from admin_api.http.path_segments import PathSegments
 from admin_api.http.paths import CONSOLE_PATH
 from admin_api.http.problem_pages import router as problems
-from admin_api.http.problems import install_handlers
+from admin_api.http.problem_responses import install_handlers
 from admin_api.http.request_context import RequestContext
 from admin_api.http.request_limit import RequestLimit
 from admin_api.http.routing import group_routes

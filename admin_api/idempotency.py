@@ -18,7 +18,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from admin_api.http.paths import API_PREFIX, PRINCIPAL, TOKENS_PATH
-from admin_api.http.problems import ApiError, ProblemError, ProblemKind, problem_response
+from admin_api.http.problem_responses import problem_response
+from admin_api.http.problems import ApiError, ProblemError, ProblemKind
 from admin_api.store.failures import describe_failure
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from admin_api.groups.schemas import GroupCreate, GroupReplace, GroupView
-from admin_api.http.conditions import etag_of_version, find_unchanged
+from admin_api.http.etags import etag_of_version, find_unchanged
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value
 from admin_api.session_settings.effective import (
     ChangedKeys,

@@ -9,7 +9,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from admin_api.http.paths import STREAMED_PATHS
-from admin_api.http.problems import ApiError, ProblemKind, problem_response
+from admin_api.http.problem_responses import problem_response
+from admin_api.http.problems import ApiError, ProblemKind
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

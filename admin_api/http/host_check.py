@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 
 from admin_api.http.paths import PRINCIPAL
-from admin_api.http.problems import ApiError, ProblemKind, problem_response
+from admin_api.http.problem_responses import problem_response
+from admin_api.http.problems import ApiError, ProblemKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection

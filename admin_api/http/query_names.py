@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 
-from admin_api.http.problems import MAX_ERRORS, ApiError, ProblemError, ProblemKind
+from admin_api.http.problem_responses import MAX_ERRORS
+from admin_api.http.problems import ApiError, ProblemError, ProblemKind
 
 _known: dict[Any, frozenset[str]] = {}  # by endpoint function
 

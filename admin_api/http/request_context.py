@@ -11,7 +11,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from admin_api.http.problems import ApiError, ProblemKind, problem_response, unavailable
+from admin_api.http.problem_responses import problem_response
+from admin_api.http.problems import ApiError, ProblemKind, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

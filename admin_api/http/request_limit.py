@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin_api.http.paths import HEALTH_PATHS, PRINCIPAL
-from admin_api.http.problems import ApiError, ProblemKind, problem_response
+from admin_api.http.problem_responses import problem_response
+from admin_api.http.problems import ApiError, ProblemKind
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

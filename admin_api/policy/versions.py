@@ -12,7 +12,8 @@ from admin_api.dependencies import DryRun, Force, OwnAddresses, PolicyRead, Poli
 from admin_api.enforcement.api_rules import hide_logins, resolve_ttl
 from admin_api.enforcement.policy_editor import Application
 from admin_api.enforcement.revisions import RevisionAction
-from admin_api.http.conditions import IfMatch, etag_of_version, expect_unchanged
+from admin_api.http.conditions import IfMatch
+from admin_api.http.etags import etag_of_version, expect_unchanged
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
 from admin_api.http.routing import resource_router

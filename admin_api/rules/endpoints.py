@@ -23,16 +23,9 @@ from admin_api.enforcement.api_rules import (
     resolve_ttl,
     view_stored_rule,
 )
-from admin_api.http.conditions import (
-    CONDITIONAL,
-    IfMatch,
-    IfNoneMatch,
-    MergePatch,
-    apply_merge_patch,
-    find_unchanged,
-    names_etag,
-)
+from admin_api.http.conditions import CONDITIONAL, IfMatch, IfNoneMatch, MergePatch, apply_merge_patch
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
+from admin_api.http.etags import find_unchanged, names_etag
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_RULE_ID
 from admin_api.http.paths import API_PREFIX

@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from admin_api.dependencies import ServicesOf, SettingsRead, SettingsWrite
-from admin_api.http.conditions import IfMatch, expect_unchanged
+from admin_api.http.conditions import IfMatch
+from admin_api.http.etags import expect_unchanged
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
 from admin_api.http.values import Document

@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from admin_api.http.conditions import etag_of_version, find_unchanged
+from admin_api.http.etags import etag_of_version, find_unchanged
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.store.identities.users import as_record
 from vpn_frontend.auth.password import hash_password

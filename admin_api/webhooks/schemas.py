@@ -2,36 +2,13 @@
 """Schemas of webhooks and their deliveries."""
 
 from datetime import datetime
-from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field
 
 from admin_api.event_schemas.union import EVENT_KINDS, EventKind
 from admin_api.http.values import Body, Text, View
 from admin_api.store.webhooks import DeliveryState
-
-MAX_URL = 2048  # characters
-
-
-def check_url(text: str) -> str:
-    """Raises ``ValueError``."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("write an http or https URL")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a URL with a login would be shown to other callers; the signature authenticates deliveries")
-    if parts.port == 0:
-        raise ValueError("the port is 1 to 65535")
-    return text
-
-
-WebhookUrl = Annotated[
-    str,
-    StringConstraints(min_length=8, max_length=MAX_URL, pattern=r"^[\x21-\x7e]+$"),
-    AfterValidator(check_url),
-    Field(description="Where deliveries are sent by POST.", examples=["https://hooks.example.org/ocsentry"]),
-]
+from admin_api.webhooks.receivers import WebhookUrl
 
 
 class WebhookReplace(Body):

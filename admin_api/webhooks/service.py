@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from admin_api.http.conditions import etag_of_version, find_unchanged
+from admin_api.http.etags import etag_of_version, find_unchanged
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.store.columns import new_id
+from admin_api.webhooks.receivers import MAX_WEBHOOKS
 from admin_api.webhooks.signature import make_secret
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from admin_api.store.webhook_tables import Webhook, WebhookDelivery
     from admin_api.webhooks.schemas import WebhookReplace
 
-MAX_WEBHOOKS = 32  # each has a task, and at most one request at a time
 FILE = "file"
 TEST = "webhook_test"  # the type of a test's body
 

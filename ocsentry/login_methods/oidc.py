@@ -10,9 +10,10 @@ import httpx
 
 from ocsentry.errors import OperatorError
 from vpn_frontend.auth.oidc.browser_logins import BrowserLogins
+from vpn_frontend.auth.oidc.claims import OidcClaims
 from vpn_frontend.auth.oidc.client import ClientKeyError, OidcClient, read_client_key
 from vpn_frontend.auth.oidc.method import OidcMethod
-from vpn_frontend.auth.oidc.pages import OidcClaims, OidcPages
+from vpn_frontend.auth.oidc.pages import OidcPages
 from vpn_frontend.auth.oidc.provider import OidcProvider
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from ocsentry.rule_sources.feed_download import HttpFetcher
+from ocsentry.rule_sources.late_fetcher import LateFetcher
 from sentry_engine.policy.feeds import MAX_DOWNLOAD, kept_at, refresh_feed
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class FeedRefresher:
         """``watcher`` knows the rule files and their feeds. ``max_bytes`` bounds one list, decompressed."""
         self._folder = folder
         self._watcher = watcher
-        self._fetcher = fetcher or HttpFetcher()
+        self._fetcher = fetcher or LateFetcher()
         self._max_bytes = max_bytes
         self._due: dict[str, float] = {}  # by URL
         self._problems: dict[str, str] = {}  # of the last download, by feed id

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from admin_api.http.conditions import etag_of_version
+from admin_api.http.etags import etag_of_version
 from admin_api.http.problems import invalid_value
 from admin_api.ports import SettingEntry, SettingOrigin, SettingsChange, SettingsState
 from ocsentry.configuration.overrides import (

@@ -16,7 +16,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from admin_api.app import create_app
 from admin_api.clock import SYSTEM_CLOCK
 from admin_api.enforcement.engine_state import restore_engine_state, save_engine_state
 from admin_api.enforcement.kernel_filter import NoKernelFilter
@@ -26,7 +25,6 @@ from admin_api.metrics.facts import ServerFacts
 from admin_api.metrics.login_metrics import LoginMetrics
 from admin_api.retention import RETENTION_INTERVAL, remove_old_rows
 from admin_api.second_factors.totp_issuer import TotpIssuer
-from admin_api.server import ApiServer
 from admin_api.services import Services
 from admin_api.stats.sampler import Sampler
 from admin_api.store import Store
@@ -44,8 +42,8 @@ from ocsentry.observability.event_sink import LoggingEventSink
 from ocsentry.privileges.packet_filter.follower import FilterFollower
 from ocsentry.privileges.packet_filter.kernel_filter import KernelFilter
 from ocsentry.privileges.reports import HelperWatch
-from ocsentry.rule_sources.feed_download import HttpFetcher
 from ocsentry.rule_sources.feed_refresher import FeedRefresher
+from ocsentry.rule_sources.late_fetcher import LateFetcher
 from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime import memory, metric_facts
 from ocsentry.runtime.accounting import open_accounting
@@ -69,7 +67,9 @@ from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
+    from admin_api.server import ApiServer
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.observability.log import Log
     from ocsentry.privileges.start import Started
@@ -130,7 +130,7 @@ class Server:
         self._feed_refresher = FeedRefresher(
             values.policy.feeds,
             self._watcher,
-            HttpFetcher(values.policy.feed_networks),
+            LateFetcher(values.policy.feed_networks),
             max_bytes=values.policy.feed_max_bytes,
         )
         self._report_feeds(await asyncio.to_thread(self._feed_refresher.fetch_missing, time.monotonic()))
@@ -331,13 +331,7 @@ class Server:
             acme=self._vpn.acme_challenges,
             console_url=console_url(self._config.values.admin),
         )
-        api = ApiServer(
-            create_app(services),
-            services,
-            listen=self._started.api_listener,
-            socket_path=self._config.values.admin.socket,
-            tls=self._started.api_tls,
-        )
+        api = await asyncio.to_thread(_make_api, services, self._started, self._config.values.admin.socket)
         await api.start()
         self._made.push_async_callback(api.stop)
         self._made.push_async_callback(services.operations.stop)
@@ -435,6 +429,19 @@ class Server:
                 self._watch_problem = repr(error)
                 self._events.emit(LogEvent.WATCH_LOST, error=repr(error))
             await asyncio.sleep(WATCH_RETRY)
+
+
+def _make_api(services: Services, started: Started, socket_path: Path) -> ApiServer:
+    """The API, which does not listen yet. Its libraries take longer to load than the rest of the server.
+
+    So they are loaded here, in a thread, while clients log in already.
+    """
+    from admin_api.app import create_app  # noqa: PLC0415
+    from admin_api.server import ApiServer  # noqa: PLC0415
+
+    return ApiServer(
+        create_app(services), services, listen=started.api_listener, socket_path=socket_path, tls=started.api_tls
+    )
 
 
 def _describe_lost_claim() -> str:

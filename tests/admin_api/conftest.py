@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from admin_api.app import create_app
 from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
-from admin_api.http.conditions import etag_of_version
+from admin_api.http.etags import etag_of_version
 from admin_api.http.identity import ALL_SCOPES, Scope
 from admin_api.http.problems import invalid_value
 from admin_api.ports import SettingEntry, SettingOrigin, SettingsChange, SettingsState

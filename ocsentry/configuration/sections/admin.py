@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from admin_api.event_schemas.union import EventKind
-from admin_api.webhooks.schemas import WebhookUrl
-from admin_api.webhooks.service import MAX_WEBHOOKS
+from admin_api.webhooks.receivers import MAX_WEBHOOKS, WebhookUrl
 from ocsentry.configuration.fields import (
     AnyNetwork,
     FilePath,

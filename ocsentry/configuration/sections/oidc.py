@@ -8,8 +8,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from ocsentry.configuration.fields import OptionalPath, Section, field
-from vpn_frontend.auth.oidc.pages import OidcClaims
-from vpn_frontend.auth.oidc.provider import is_secure_url
+from vpn_frontend.auth.oidc.claims import OidcClaims, is_secure_url
 
 CLAIMS = OidcClaims()
 

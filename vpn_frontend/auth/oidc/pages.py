@@ -7,13 +7,13 @@ import asyncio
 import base64
 import secrets
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote
 
 import httpx
 
 from vpn_frontend.auth.oidc.browser_logins import BrowserLogin, BrowserLogins, Identity
+from vpn_frontend.auth.oidc.claims import OidcClaims
 from vpn_frontend.auth.oidc.provider import OidcProvider, ProviderError
 from vpn_frontend.auth.oidc.token_seal import seal_token
 from vpn_frontend.ports import EventSink, VpnEvent
@@ -43,15 +43,6 @@ FAILURES = (ProviderError, httpx.HTTPError, httpx.InvalidURL, TimeoutError)
 FAILED = "The login at the identity provider failed."
 GONE = "This login has ended. Please start again in the VPN client."
 DONE = "You are logged in. You may close this window."
-
-
-@dataclass(frozen=True, slots=True)
-class OidcClaims:
-    """Which claims name the user and the groups, and what is asked for."""
-
-    user: str = "preferred_username"
-    groups: str = "groups"
-    scopes: tuple[str, ...] = ("profile", "email")
 
 
 class OidcPages:

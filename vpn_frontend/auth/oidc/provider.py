@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+
+from vpn_frontend.auth.oidc.claims import is_secure_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -174,18 +175,3 @@ class OidcProvider:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_secure_url(text: str) -> bool:
-    """True for https, and for http on this host: secrets and codes pass over it."""
-    try:
-        url = urlsplit(text)
-        host = url.hostname or ""
-    except ValueError:
-        return False
-    if url.scheme == "https":
-        return bool(host)
-    try:
-        return url.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
-    except ValueError:
-        return False

@@ -10,8 +10,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
+from vpn_frontend.auth.oidc.claims import is_secure_url
 from vpn_frontend.auth.oidc.client import OidcClient, read_client_key
-from vpn_frontend.auth.oidc.provider import KEYS_PAUSE, MAX_ANSWER, OidcProvider, ProviderError, is_secure_url
+from vpn_frontend.auth.oidc.provider import KEYS_PAUSE, MAX_ANSWER, OidcProvider, ProviderError
 
 pytestmark = pytest.mark.asyncio
 
