@@ -7,9 +7,12 @@ import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import JSONResponse
+
 from admin_api.console.api_caller import ApiRefusal
 from admin_api.console.page import Page
 from admin_api.console.rendering import pretty, segment
+from sentry_engine import rule_file_schema
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -40,6 +43,11 @@ async def remove(visit: Visit) -> Response:
 async def edit(visit: Visit) -> Response:
     policy = await visit.api.call("GET", "policy")
     return await _editor(visit, pretty(policy.body["api_rules"]), policy.etag, pretty(policy.body["api_rules"]))
+
+
+async def schema(visit: Visit) -> Response:  # noqa: ARG001 - it is the same for everybody
+    """The JSON schema of rule documents, for proposals in the editor."""
+    return JSONResponse(rule_file_schema())
 
 
 async def submit(visit: Visit) -> Response:
@@ -77,6 +85,7 @@ PAGES = (
     Page("GET", "/rules", ("rules:read",), list_rules),
     Page("GET", "/rules/edit", ("policy:write",), edit),
     Page("POST", "/rules/edit", ("policy:write",), submit),
+    Page("GET", "/rules/schema", ("rules:read",), schema),
     Page("GET", "/rules/{id:path}", ("rules:read",), show),
     Page("POST", "/rules/{id:path}/remove", ("rules:write",), remove, step_up=True),
 )
