@@ -254,6 +254,11 @@ class VpnServer:
             )
             host.portal = self._offer_groups(present, settings)
 
+    def show_pre_login_banner(self, text: str) -> None:
+        """Connections to come show ``text`` with their first form."""
+        for host in self._hosts.values():
+            host.portal = replace(host.portal, pre_login_banner=text)
+
     def _offer_groups(self, portal: PortalConfig, host: HostSettings) -> PortalConfig:
         """``portal`` with the groups of the configuration and of the API, or with the host's own."""
         labels = self._resolver.labels()

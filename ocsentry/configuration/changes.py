@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ocsentry.configuration.model import Config, LoadedConfig
-    from vpn_frontend.settings import HostSettings, Overrides, VpnSettings
+    from vpn_frontend.settings import AuthSettings, HostSettings, Overrides, VpnSettings
 
 # The device and its pools are made at the start. The device's MTU is that of the configuration.
 OPENED = frozenset({"device", "ipv4_pool", "ipv6_pool", "mtu"})
@@ -27,9 +27,10 @@ SECTIONS = {
     "quota": frozenset(entry.name for entry in fields(QuotaSettings)),
     "limits": frozenset({"max_same_clients", "on_excess"}),
 }
+PRE_LOGIN_BANNER = "auth.pre_login_banner"
 LIVE = frozenset(
     {f"vpn.{section}.{key}" for section, keys in SECTIONS.items() for key in keys}
-    | {"vpn.profile", "auth.banner", "admin.hosts", "log.level"}
+    | {"vpn.profile", "auth.banner", PRE_LOGIN_BANNER, "admin.hosts", "log.level"}
 )
 GROUPS = "groups."
 AUTH = ".auth"  # of a group: its methods are opened at the start
@@ -97,10 +98,15 @@ def _merge(old: VpnSettings, new: VpnSettings, live: frozenset[str]) -> VpnSetti
         old,
         **sections,
         profile=new.profile if "vpn.profile" in live else old.profile,
-        auth=replace(old.auth, banner=new.auth.banner) if "auth.banner" in live else old.auth,
+        auth=_with_banners_of(old.auth, new.auth, live),
         hosts=_with_banners(old.hosts, new.hosts) if "auth.banner" in live else old.hosts,
         groups={name: source[name] for name, source in sources.items() if name in source},
     )
+
+
+def _with_banners_of(old: AuthSettings, new: AuthSettings, live: frozenset[str]) -> AuthSettings:
+    banner = new.banner if "auth.banner" in live else old.banner
+    return replace(old, banner=banner, pre_login_banner=(new if PRE_LOGIN_BANNER in live else old).pre_login_banner)
 
 
 def _with_banners(old: tuple[HostSettings, ...], new: tuple[HostSettings, ...]) -> tuple[HostSettings, ...]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from admin_api.enforcement.reports import ReloadReport
-from ocsentry.configuration.changes import Difference, RunningConfiguration
+from ocsentry.configuration.changes import PRE_LOGIN_BANNER, Difference, RunningConfiguration
 from ocsentry.configuration.model import ConfigError
 from ocsentry.configuration.overrides import SettingError, apply_overrides
 from ocsentry.observability.event_catalog import LogEvent
@@ -145,6 +145,8 @@ class LiveReload:
         self._engine.set_limits(ClientLimits(limits.max_clients, limits.max_same_clients, limits.on_excess))
         self._resolver.set_settings(settings)
         cut = len(self._sessions.change_groups(self._resolver.api_groups()))
+        if PRE_LOGIN_BANNER in difference.live:
+            self._vpn().show_pre_login_banner(settings.auth.pre_login_banner)
         if "admin.hosts" in difference.live:
             self._hosts.clear()
             self._hosts.update(host.lower() for host in new.values.admin.hosts)

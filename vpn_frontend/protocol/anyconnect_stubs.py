@@ -13,6 +13,7 @@ _MANIFEST = ("text/xml", f'{_XML}<vpn rev="1.0">\n</vpn>\n')
 _PAGE = ("text/html", "<html></html>\n")
 _FILES = {
     "/1/index.html": _PAGE,
+    "/svc": _PAGE,  # ocserv has it in any case; of a server for IP phones it is the login
     "/1/VPNManifest.xml": _MANIFEST,
     "/VPNManifest.xml": _MANIFEST,
     "/+CSCOT+/translation-table": _MANIFEST,

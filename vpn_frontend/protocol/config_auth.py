@@ -9,9 +9,10 @@ are bounded.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl
 from xml.parsers import expat
 
@@ -28,12 +29,17 @@ MAX_TEXT = 512  # characters of every other value that is kept
 MAX_PROLOG = 256  # bytes
 MAX_INITS = 128  # documents that are kept with their message
 MAX_INIT = 2048  # bytes of such a document; openconnect 9.01 sends 400
+JOINED_ATTRIBUTES = re.compile(rb"""(="[^"<>]*")(?=[A-Za-z])""")
 MAX_AUTH_METHODS = 16  # words of a client's capabilities; openconnect 9.21 sends 4
 MAX_AUTH_METHOD = 64  # characters of one
 
 
 class MessageError(Exception):
     """The body is not what a client may send. The text says why, for the log."""
+
+
+class IllFormedError(MessageError):
+    """A document that no parser takes."""
 
 
 @dataclass(slots=True)  # not frozen: one is made per request, and frozen fields are slow to set
@@ -96,8 +102,7 @@ def _parse_form(body: bytes, content_type: str) -> ClientMessage:
 
 
 def _parse_document(document: bytes) -> ClientMessage:
-    reader = _Reader()
-    reader.read(_without_prolog(document))
+    reader = _read(_without_prolog(document))
     fields = reader.fields
     username, password = fields.get(USERNAME), _first_password(fields)
     message = ClientMessage(
@@ -116,6 +121,17 @@ def _parse_document(document: bytes) -> ClientMessage:
             _inits.clear()
         _inits[document] = message
     return message
+
+
+def _read(document: bytes) -> _Reader:
+    """Clients' attributes may follow each other without a blank; parsers refuse that. Raises ``MessageError``."""
+    try:
+        return _Reader().read(document)
+    except IllFormedError:
+        apart = JOINED_ATTRIBUTES.sub(rb"\1 ", document)
+        if apart == document:
+            raise
+        return _Reader().read(apart)
 
 
 def _read_device(reader: _Reader) -> Device:
@@ -191,7 +207,7 @@ class _Reader:
         self._elements = 0
         self._pieces: list[str] = []
 
-    def read(self, document: bytes) -> None:
+    def read(self, document: bytes) -> Self:
         """Parse the whole document. Raises ``MessageError``."""
         parser = expat.ParserCreate(encoding="UTF-8")
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
@@ -203,7 +219,8 @@ class _Reader:
         try:
             parser.Parse(document, True)
         except expat.ExpatError as error:
-            raise MessageError(f"not XML: {expat.errors.messages.get(error.code, 'error')}") from error
+            raise IllFormedError(f"not XML: {expat.errors.messages.get(error.code, 'error')}") from error
+        return self
 
     def _refuse_doctype(self, *_declaration: object) -> None:
         raise MessageError("a document type declaration")

@@ -29,7 +29,10 @@ PRIVATE = [  # RFC 1918, RFC 4193, loopback and link-local: no stranger on the I
 MAX_DRAIN = 3600  # seconds
 HOOKS = "With ocserv's environment, without a shell, killed after `vpn.hooks.timeout`."
 HEADERS = "Headers that the server sets itself are left out."
-BANS = "Rules of their own for failed logins and for connections, in the state folder's rules/ocserv.json."
+BANS = (
+    "Rules of their own for failed logins and for connections, in the state folder's rules/ocserv.json. "
+    "ocserv bans no host of its own networks; here loopback is never banned."
+)
 
 
 def _read_drain(target: Target, entries: tuple[Entry, ...]) -> None:

@@ -35,7 +35,7 @@ DEFAULTS: dict[str, object] = {
     "vpn.network.ipv6_pool": "",
     "vpn.network.dns": [],
     "accounting.interim": 0,
-    "policy.never_block": [],  # ocserv bans any source
+    "policy.never_block": ["127.0.0.0/8", "::1/128"],  # ocserv bans no host of its own networks
     "admin.listen": "",  # a second port that ocserv does not have
 }
 REQUIRED = ("auth", "device", "server-cert", "server-key")  # without a default in ocserv

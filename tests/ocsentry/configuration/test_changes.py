@@ -82,6 +82,15 @@ def test_every_live_key_exists(load):
     assert {"vpn.profile", "auth.banner", "admin.hosts", "log.level"} <= LIVE
 
 
+def test_a_banner_before_the_login_changes_while_the_server_runs(load):
+    text = FILE.replace("[groups.staff]", "[auth]\nbanner = 'Hi.'\npre_login_banner = 'Old.'\n[groups.staff]")
+    running = RunningConfiguration(load(text))
+    new = load(text.replace("'Old.'", "'New.'"))
+    assert running.compare(new) == Difference(("auth.pre_login_banner",), ())
+    taken = running.take(new, running.compare(new))
+    assert (taken.auth.banner, taken.auth.pre_login_banner) == ("Hi.", "New.")
+
+
 def test_a_changed_banner_is_in_force_at_the_hosts_without_their_own(load):
     hosts = '[[vpn.host]]\nname = "a.example"\n[[vpn.host]]\nname = "b.example"\nauth = { banner = "Old." }\n'
     text = FILE.replace("[groups.staff]", f"{hosts}[auth]\nbanner = 'Old.'\n[groups.staff]")

@@ -85,6 +85,24 @@ def test_live_keys_are_in_force_and_others_are_named(served, change):
     assert event["needs_restart"] == ["vpn.network.mtu"]
 
 
+def login_form(served):
+    """The first form, as a new connection gets it."""
+    program = (
+        "import ssl, urllib.request as r; print(r.urlopen('https://127.0.0.1/', timeout=30, "
+        "context=ssl._create_unverified_context()).read().decode())"
+    )
+    command = ["ip", "netns", "exec", served.namespace, "python3", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
+
+
+@pytest.mark.netns
+def test_a_banner_before_the_login_is_shown_to_new_connections(served, change):
+    assert "Closed on Friday" not in login_form(served)
+    (served.command_line.folder / "ocsentry.toml").open("a").write("\n[auth]\npre_login_banner = 'Closed on Friday'\n")
+    assert served.command_line.json("reload")["in_force"] == ["auth.pre_login_banner"]
+    assert "Closed on Friday" in login_form(served)
+
+
 @pytest.mark.netns
 def test_a_broken_file_changes_nothing_and_says_so(served, change):
     cli = served.command_line

@@ -104,6 +104,15 @@ def test_the_prolog_is_not_trusted_to_be_one(prolog):
     assert parse_message(prolog + document, "").username == "alice"
 
 
+def test_attributes_may_follow_each_other_without_a_blank():
+    body = (
+        b'<config-auth client="vpn"type="auth-reply"><device-id computer-name="a"unique-id="1">mac</device-id>'
+        b"<auth><username>alice</username></auth></config-auth>"
+    )
+    message = parse_message(body, "")
+    assert (message.username, message.device.name, message.device.unique_id) == ("alice", "a", "1")
+
+
 def test_the_old_form_of_clients_without_xml():
     message = parse_message(
         b"username=al%20ice&password=p%26w+x&group%5flist=staff", "application/x-www-form-urlencoded"

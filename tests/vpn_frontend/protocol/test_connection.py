@@ -385,6 +385,7 @@ def test_ip_phones_log_in_at_a_path_of_their_own(portal, phones):
     portal = replace(portal, login_paths=PHONE_PATHS) if phones else portal
     connection = Connection(portal)
     answer = sent([one for one in connection.receive(get("/svc"), 0) if isinstance(one, Send)])
+    assert answer.startswith(b"HTTP/1.1 200")
     assert (b'name="username"' in answer) is phones
     form = b"username=alice&password=secret"
     effects = connection.receive(post(form, "/svc", Content_Type="application/x-www-form-urlencoded"), 0)
