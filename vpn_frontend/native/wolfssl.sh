@@ -26,7 +26,8 @@ switches="--enable-static --disable-shared --disable-examples --disable-crypttes
 # WINDOW_WORDS: a replay window of 2048 records; the default of 64 drops reordered traffic. SECRET_CALLBACK stays undefined.
 # FFDHE_3072: beside ffdhe2048 the only group of RFC 7919 that a handshake can afford. STATIC_RSA: DTLS resumes sessions of such
 # suites; no context offers their key exchange. TLS_UNIQUE: keeps the Finished message of the peer, which STRAP of older clients signs.
-flags="-O3 -fPIC -DKEEP_PEER_CERT -DWOLFSSL_STATIC_PSK -DHAVE_EXT_CACHE -DWOLFSSL_DTLS_WINDOW_WORDS=64 -DWOLFSSL_HAVE_TLS_UNIQUE -DHAVE_FFDHE_3072 -DWOLFSSL_STATIC_RSA"
+# PRIVATE_KEY_ID: names of keys in a token, 80 bytes in each cipher state; the signing callbacks need none.
+flags="-O3 -fPIC -DKEEP_PEER_CERT -DWOLFSSL_STATIC_PSK -DHAVE_EXT_CACHE -DWOLFSSL_DTLS_WINDOW_WORDS=64 -DWOLFSSL_HAVE_TLS_UNIQUE -DHAVE_FFDHE_3072 -DWOLFSSL_STATIC_RSA -DNO_WOLF_PRIVATE_KEY_ID"
 
 # TLS and DTLS 1.2 draw 8 random bytes per record for an explicit nonce that AES-GCM then replaces by its own counter (RFC 5288
 # section 3): two thirds of the cost of a DTLS record. The draw is left out for AEAD suites; the generator itself is untouched.
@@ -34,6 +35,28 @@ edit='s/ret = \(wc_RNG_GenerateBlock(ssl->rng, args->iv, args->ivSz)\);/ret = ss
 # A DTLS ClientHello that ends in an empty block of extensions (two zero bytes, RFC 5246 section 7.4.1.2 allows it) is answered
 # with decode_error: the block is looked for only where more than its length follows. Only wolfSSL's ParseClientHello is touched.
 edit_hello='/^static int ParseClientHello(/,/^}/s/if (idx < helloSz - OPAQUE16_LEN) {/if (idx + OPAQUE16_LEN <= helloSz) {/'
+
+# Every connection holds the key epochs of DTLS 1.3, 1.9 KB, also one of TLS, which never looks at them. They get memory of their
+# own, which only DTLS allocates. All three places change, or none does.
+epochs_field='    Dtls13Epoch dtls13Epochs\[DTLS13_EPOCH_SIZE\];'
+epochs_first='    ssl->dtls13Epochs\[0\]\.isValid = 1;'
+epochs_last='    ssl->dtls13DecryptEpoch = &ssl->dtls13Epochs\[0\];'
+epochs_end='    ForceZero(ssl->dtls13Epochs, sizeof(ssl->dtls13Epochs));'
+epochs_size='DTLS13_EPOCH_SIZE * sizeof(Dtls13Epoch)'
+edit_field="s/^$epochs_field/    Dtls13Epoch* dtls13Epochs;/"
+edit_epochs="
+s/^$epochs_first/    if (ssl->options.dtls) {\\
+    ssl->dtls13Epochs = (Dtls13Epoch*)XMALLOC($epochs_size, ssl->heap, DYNAMIC_TYPE_SSL);\\
+    if (ssl->dtls13Epochs == NULL) return MEMORY_E;\\
+    XMEMSET(ssl->dtls13Epochs, 0, $epochs_size);\\
+&/
+s/^$epochs_last/&\\
+    }/
+s/^$epochs_end/    if (ssl->dtls13Epochs != NULL) {\\
+    ForceZero(ssl->dtls13Epochs, $epochs_size);\\
+    XFREE(ssl->dtls13Epochs, ssl->heap, DYNAMIC_TYPE_SSL);\\
+    ssl->dtls13Epochs = NULL;\\
+    }/"
 
 say() { printf 'wolfssl: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -45,7 +68,7 @@ if [ -n "$given" ] && [ -d "$given" ]; then
 fi
 
 # shellcheck disable=SC2086  # both are lists of words
-key=$(printf '%s ' "$version" $switches $extra $flags "$edit" "$edit_hello" "$(uname -m)" | sha256sum | cut -c1-12)
+key=$(printf '%s ' "$version" $switches $extra $flags "$edit" "$edit_hello" "$edit_field" "$edit_epochs" "$(uname -m)" | sha256sum | cut -c1-12)
 prefix=$cache/wolfssl-$version-$key
 if [ -f "$prefix/.complete" ]; then
     printf '%s\n' "$prefix"
@@ -96,6 +119,13 @@ sed -i "$edit" src/internal.c
 grep -q 'cipher_type == aead ? 0 : wc_RNG' src/internal.c || say "release $version builds records in another way; left as it is"
 sed -i "$edit_hello" src/dtls.c
 grep -q 'idx + OPAQUE16_LEN <= helloSz' src/dtls.c || say "release $version reads a ClientHello in another way; left as it is"
+if grep -q "^$epochs_field" wolfssl/internal.h && grep -q "^$epochs_first" src/internal.c &&
+    grep -q "^$epochs_last" src/internal.c && grep -q "^$epochs_end" src/internal.c; then
+    sed -i "$edit_field" wolfssl/internal.h
+    sed -i "$edit_epochs" src/internal.c
+else
+    say "release $version keeps the epochs of DTLS 1.3 in another way; left as it is"
+fi
 {
     [ -x configure ] || ./autogen.sh
     # shellcheck disable=SC2086
