@@ -151,6 +151,7 @@ class SessionView:
     keepalive: int = 0
     cookie_timeout: int = 0
     disconnect_grace: int = 0
+    host: str = ""  # the virtual host that it logged in at; empty: the server itself
     by_certificate: bool = False  # its login showed one
     network: NetworkSettings = NO_NETWORK  # what its client was told
     bandwidth: BandwidthSettings = NO_BANDWIDTH
@@ -180,6 +181,7 @@ class WaitingLogin:
     logged_in_at: datetime  # aware, UTC
     cookie_timeout: int
     by_certificate: bool
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from vpn_frontend.ports import CloseReason, SessionState
 ShownNetwork = Annotated[str, BeforeValidator(str), Field(examples=["10.0.0.0/8"])]
 ShownPorts = Annotated[str, BeforeValidator(str), Field(examples=["tcp/443"])]
 
+OF_HOST = "The virtual host that it logged in at; empty: the server itself."
+
 
 class CountersView(View):
     """Inner packets and bytes: ``rx`` from the client, ``tx`` to it; ``dtls_*`` counts the part carried over DTLS."""
@@ -81,6 +83,7 @@ class SessionLive(View):
     dpd: int = Field(description="Seconds.")
     keepalive: int = Field(description="Seconds.")
     cookie_timeout: int = Field(description="Seconds for which its cookie is good after its channel is lost.")
+    host: str = Field(description=OF_HOST)
     disconnect_grace: int = Field(description="Seconds for which its client may come back after a disconnect.")
     by_certificate: bool = Field(description="Its login showed a client certificate.")
     server_ipv4: Ip | None = Field(description="The server's own inner address.")
@@ -101,6 +104,7 @@ class LoginWaiting(View):
     logged_in_at: datetime
     cookie_timeout: int = Field(description="Seconds for which it waits.")
     by_certificate: bool
+    host: str = Field(description=OF_HOST)
 
 
 class StatisticsView(View):

@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 NO_GROUP = "(none)"
 NO_DTLS = "(no-dtls)"
-VHOST = "default"
+DEFAULT_HOST = "default"  # ocserv's word for the server itself
 SHORT = 6  # characters of a session's id
 NOTE = (
     "Note: the printed statistics are not real-time; session time\n"
@@ -97,7 +97,7 @@ def user_block(session: Document, now: datetime) -> Block:
     block.put({"ID": session["number"]})
     block.put({"Username": session["user"], "Groupname": _group(session)})
     block.put({"State": session["state"]})
-    block.put({"vhost": VHOST})
+    block.put({"vhost": show_host(session)})
     block.put({"Device": network["device"], "MTU": str(session["mtu"])})
     block.put({"Remote IP": session["address"], "Location": "unknown"})
     if session["ipv4"]:
@@ -123,6 +123,10 @@ def user_block(session: Document, now: datetime) -> Block:
     ports = [_port(rule) for rule in network["restrict_to_ports"]]
     block.put({"Restricted to ports": ports}, f"Restricted to ports: {', '.join(ports)}" if ports else "")
     return block
+
+
+def show_host(session: Document) -> str:
+    return str(session["host"]) or DEFAULT_HOST
 
 
 def _show_routes(routes: Iterable[str]) -> list[str]:
@@ -168,7 +172,7 @@ def user_row(session: Document, now: datetime) -> tuple[object, ...]:
     since = show_interval((now - _connected_at(session)).total_seconds())
     where = (session["address"], _inner(session), session["network"]["device"])
     dtls = _dtls_cipher(session) or NO_DTLS
-    return (session["number"], session["user"], VHOST, *where, since, dtls, session["state"])
+    return (session["number"], session["user"], show_host(session), *where, since, dtls, session["state"])
 
 
 def session_block(session: Document, now: datetime) -> Block:
@@ -181,7 +185,7 @@ def session_block(session: Document, now: datetime) -> Block:
     block.put({"Created": show_moment(created), "Expires": show_moment(now.fromtimestamp(expires, now.tzinfo))})
     block.put({"State": "authenticated"})
     block.put({"Username": session["user"], "Groupname": _group(session)})
-    block.put({"vhost": VHOST, "User-Agent": session["user_agent"]})
+    block.put({"vhost": show_host(session), "User-Agent": session["user_agent"]})
     block.put({"Remote IP": session["address"] or "", "Location": "unknown"})
     opened, used, certified = bool(state), state == "connected", bool(session["by_certificate"])
     block.put(
@@ -194,18 +198,18 @@ def session_block(session: Document, now: datetime) -> Block:
 def session_row(session: Document, now: datetime) -> tuple[object, ...]:
     age = show_interval((now - read_moment(session["logged_in_at"])).total_seconds())
     where = (session["address"] or "", session["user_agent"][:24])
-    return (session["id"][:SHORT], session["user"], VHOST, *where, age, "authenticated")
+    return (session["id"][:SHORT], session["user"], show_host(session), *where, age, "authenticated")
 
 
 def iroute_block(session: Document) -> Block:
     block = Block()
-    block.put({"ID": session["number"], "Username": session["user"], "vhost": VHOST})
+    block.put({"ID": session["number"], "Username": session["user"], "vhost": show_host(session)})
     block.put({"Device": session["network"]["device"], "IP": _inner(session), "iRoutes": _iroutes(session)})
     return block
 
 
 def iroute_rows(session: Document) -> list[tuple[object, ...]]:
-    start = (session["number"], session["user"], VHOST, session["network"]["device"], _inner(session))
+    start = (session["number"], session["user"], show_host(session), session["network"]["device"], _inner(session))
     return [(*start, route) for route in _iroutes(session)]
 
 

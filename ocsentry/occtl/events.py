@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ocsentry.observability.ocserv_format import reason_of
-from ocsentry.occtl.documents import VHOST, Document
+from ocsentry.occtl.documents import Document, show_host
 from ocsentry.occtl.figures import show_interval
 from ocsentry.occtl.layout import printable
 
@@ -80,12 +80,12 @@ def _tell_event(
 
 
 def _connect_line(session: Document) -> str:
-    return f"{VHOST}: connected {_who(session)}"
+    return f"{show_host(session)}: connected {_who(session)}"
 
 
 def _disconnect_line(session: Document, fields: dict[str, Any]) -> str:
-    reason = reason_of(fields.get("reason"))
-    return f"{VHOST}: disconnect {_who(session)} (reason: {reason}, time: {show_interval(fields.get('duration', 0))})"
+    reason, lasted = reason_of(fields.get("reason")), show_interval(fields.get("duration", 0))
+    return f"{show_host(session)}: disconnect {_who(session)} (reason: {reason}, time: {lasted})"
 
 
 def _who(session: Document) -> str:

@@ -140,8 +140,8 @@ def _routes(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings
     carried = {4: grant.ipv4 is not None, 6: grant.ipv6 is not None and request.routes_ipv6}
     routes = (*network.routes, *grant.exposed) if network.routes else ()
     includes = [_route("X-CSTP-Split-Include", route) for route in routes if carried[route.version]]
-    if request.apple and carried[6] and network.routes:
-        # iOS takes no IPv6 route at all unless the global range is among the includes.
+    if request.apple and carried[6]:
+        # iOS takes no IPv6 route at all, the default route included, unless the global range is among the includes.
         includes.append(("X-CSTP-Split-Include-IP6", "2000::/3"))
     excludes = [_route("X-CSTP-Split-Exclude", route) for route in network.no_routes if carried[route.version]]
     return (*includes, *excludes)

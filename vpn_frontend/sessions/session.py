@@ -197,6 +197,7 @@ class Session:
             keepalive=self.settings.session.keepalive,
             cookie_timeout=self.settings.session.cookie_timeout,
             disconnect_grace=self.settings.session.disconnect_grace,
+            host=self.host,
             by_certificate=bool(self.certificate_digest),
             network=self.settings.network,
             bandwidth=self.settings.bandwidth,
@@ -214,6 +215,7 @@ class Session:
             logged_in_at=self.logged_in_at,
             cookie_timeout=self.settings.session.cookie_timeout,
             by_certificate=bool(self.certificate_digest),
+            host=self.host,
         )
 
     def _transport(self) -> str:

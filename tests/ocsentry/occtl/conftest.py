@@ -47,6 +47,7 @@ BOB = replace(
     groups=(),
     cookie_timeout=300,
     disconnect_grace=300,
+    host="b.test",
     mtu=1300,
     dpd=30,
 )

@@ -73,7 +73,7 @@ def test_the_table_of_users_has_the_columns_of_ocserv(occtl):
             "       7    alice  default   198.51.100.7   192.168.99.2   ocs0  1m:34s "
             "(DTLS1.2)-(PSK)-(AES-256-GCM) connected"
         ),
-        "       8      bob  default   198.51.100.7   192.168.99.2   ocs0   2days      (no-dtls) connected",
+        "       8      bob   b.test   198.51.100.7   192.168.99.2   ocs0   2days      (no-dtls) connected",
     ]
 
 
@@ -207,8 +207,8 @@ def test_events_until_q(occtl, server):
     code, text, _ = occtl("show events", keys="xxxq")
     assert code == 0
     assert text.partition("Press 'q' or CTRL+C to quit\n\n")[2].splitlines() == [
-        f"default: connected {who}",
-        f"default: disconnect {who} (reason: idle timeout, time:  1m:34s)",
+        f"b.test: connected {who}",
+        f"b.test: disconnect {who} (reason: idle timeout, time:  1m:34s)",
     ]
     _, text, _ = occtl("show events", keys="xxxq", as_json=True)
     first, _, rest = text.partition("Press 'q' or CTRL+C to quit\n\n")

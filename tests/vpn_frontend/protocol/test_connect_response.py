@@ -107,6 +107,7 @@ def test_routes_of_the_families_that_the_tunnel_carries():
         assert not {"X-CSTP-Split-Include-IP6", "X-CSTP-Split-Exclude-IP6", "X-CSTP-DNS"} & found.keys()
     apple = render(request=replace(REQUEST, apple=True), network=network)
     assert apple["X-CSTP-Split-Include-IP6"] == ["2001:db8::/32", "2000::/3"]
+    assert render(request=replace(REQUEST, apple=True))["X-CSTP-Split-Include-IP6"] == ["2000::/3"]
 
 
 def test_there_is_always_a_rekey_method():
