@@ -5,6 +5,7 @@
 const REFRESH = 10_000; // milliseconds
 const HEIGHT = 160;
 const SPAN = 3600; // seconds shown
+const clock = (seconds) => new Date(seconds * 1000).toTimeString().slice(0, 5);
 const DASHES = [[], [6, 4], [2, 3]];
 
 class TimeChart extends HTMLElement {
@@ -59,7 +60,7 @@ class TimeChart extends HTMLElement {
       legend: { show: false },
       cursor: { drag: { x: true, y: false } },
       scales: { x: { range: () => [at - SPAN, at] }, y: { range: (_, low, high) => [0, Math.max(1, high ?? 1)] } },
-      axes: [axis, { ...axis, size: 48 }],
+      axes: [{ ...axis, values: (_, times) => times.map(clock) }, { ...axis, size: 48 }],
       series: [{}, ...this.names.map((name, i) => ({ label: name, stroke: colours[i], dash: DASHES[i], width: 2 }))],
     }, data, this.area);
     this.setAttribute("role", "img");
