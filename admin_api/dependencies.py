@@ -14,7 +14,7 @@ from fastapi.security import HTTPBearer, SecurityScopes
 from admin_api.http.identity import Principal, Scope
 from admin_api.http.paths import PRINCIPAL
 from admin_api.http.problems import ApiError, ProblemKind, unauthenticated
-from admin_api.http.values import NO_CONTROLS, Ip
+from admin_api.http.values import NO_CONTROLS, Ip, Moment
 from admin_api.services import Services
 from vpn_frontend.settings import Address
 
@@ -66,6 +66,8 @@ async def own_addresses(
 
 OwnAddresses = Annotated[list[Address], Depends(own_addresses)]
 DryRun = Annotated[bool, Query(description="Change nothing; return how many sessions would be disconnected.")]
+Since = Annotated[Moment | None, Query(description="Only from this time on.", examples=["2030-01-01T12:00:00Z"])]
+Until = Annotated[Moment | None, Query(description="Only before this time.", examples=["2030-01-02T12:00:00Z"])]
 Reason = Annotated[str, Query(max_length=200, pattern=NO_CONTROLS, description="Why, for the version log.")]
 ServicesOf = Annotated[Services, Depends(services_of)]
 

@@ -1,21 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/audit``."""
 
+from typing import Annotated
+
+from fastapi import Query
+
 from admin_api.audit.schemas import AuditView, ChainView
-from admin_api.dependencies import AuditRead, ServicesOf
+from admin_api.dependencies import AuditRead, ServicesOf, Since, Until
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import responses
 from admin_api.http.routing import resource_router
+from admin_api.store.audit import AuditFilter
 from admin_api.store.tables import AuditEntry
 
 router = resource_router("/audit", tag="audit")
 
 
 @router.get("", responses=responses())
-async def list_audit(_: AuditRead, services: ServicesOf, paging: PagingQuery) -> Page[AuditView]:
+async def list_audit(
+    _: AuditRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    actor: Annotated[str | None, Query(max_length=128, description="Only changes by this caller.")] = None,
+    action: Annotated[str | None, Query(max_length=64, description="Only changes of this kind.")] = None,
+    target: Annotated[str | None, Query(max_length=256, description="Only changes of this object.")] = None,
+    since: Since = None,
+    until: Until = None,
+) -> Page[AuditView]:
     """List changes, newest first."""
+    wanted = AuditFilter(actor=actor, action=action, target=target, since=since, until=until)
     async with services.store.read() as unit:
-        rows = await unit.audit.page(before=paging.before, limit=paging.fetch)
+        rows = await unit.audit.page(before=paging.before, limit=paging.fetch, wanted=wanted)
     return paging.page(rows, _show, lambda row: str(row.serial))
 
 

@@ -3,7 +3,7 @@
 
 from functools import partial
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query, Response, status
 from fastapi.responses import JSONResponse
@@ -68,13 +68,16 @@ async def list_blocks(
     paging: PagingQuery,
     covers: Annotated[Ip | None, Query(description="Only blocks that cover this address.")] = None,
     cidr: Annotated[Cidr | None, Query(description="Only the block of exactly this network.")] = None,
+    sort: Annotated[Literal["created_at", "-created_at"], Query(description="`-`: newest first.")] = "created_at",
 ) -> Page[BlockView]:
     """List the blocks in force, oldest first."""
+    falling = sort.startswith("-")
     blocks = services.enforcement.blocks
     if covers is None and cidr is None:
-        found = blocks.page(after=paging.after, limit=paging.fetch)
+        found = blocks.page(after=paging.after, limit=paging.fetch, falling=falling)
     else:
         found = blocks.of_networks(_networks(covers, cidr))
+        found = found[::-1] if falling else found
     return paging.page(found, partial(show_block, blocks), lambda entry: entry.id)
 
 

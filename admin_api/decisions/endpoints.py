@@ -1,23 +1,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/decisions``."""
 
-from itertools import islice
+from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query, Request, Response
 
 from admin_api.decisions.schemas import CountryView, NetworkView, PlacesView
 from admin_api.dependencies import DecisionsRead, ServicesOf
-from admin_api.event_hub import KEPT_DECISIONS
+from admin_api.event_hub import KEPT_DECISIONS, ServerEvent
 from admin_api.events.schemas import EventView, show_event
-from admin_api.http.paging import Page
+from admin_api.http.paging import DEFAULT_LIMIT, Cursor, Page, Paging, paging
 from admin_api.http.problems import responses
 from admin_api.http.routing import resource_router
+from admin_api.http.sorting import sorted_page
 from admin_api.http.values import Ip
 from admin_api.metrics.place_counts import PlaceCount
 from sentry_engine import Action
 
 MAX_NETWORKS = 1000
+SORT_KEYS: dict[str, Callable[[ServerEvent], str | float]] = {"at": lambda event: event.at.timestamp()}
+
+
+async def decision_paging(
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=KEPT_DECISIONS)] = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Paging:
+    """Paging with pages as long as all that is kept."""
+    return await paging(request, response, limit, cursor)
+
+
+DecisionPaging = Annotated[Paging, Depends(decision_paging)]
 router = resource_router("/decisions", tag="decisions")
 
 
@@ -25,15 +40,16 @@ router = resource_router("/decisions", tag="decisions")
 async def list_decisions(
     _: DecisionsRead,
     services: ServicesOf,
-    limit: Annotated[int, Query(ge=1, le=KEPT_DECISIONS)] = 100,
+    paging: DecisionPaging,
     address: Annotated[Ip | None, Query(description="Only verdicts about this source.")] = None,
-    user: Annotated[str | None, Query(max_length=64)] = None,
-    verdict: Annotated[Action | None, Query()] = None,
+    user: Annotated[str | None, Query(max_length=64, description="Only verdicts about this user.")] = None,
+    verdict: Annotated[Action | None, Query(description="Only this verdict.")] = None,
+    reason: Annotated[str | None, Query(max_length=64, description="Only verdicts for this reason.")] = None,
 ) -> Page[EventView]:
     """List the latest verdicts of the event stream, newest first. They are kept in memory and lost at a restart."""
     wanted = {
         name: str(value)
-        for name, value in (("address", address), ("user", user), ("verdict", verdict))
+        for name, value in (("address", address), ("user", user), ("verdict", verdict), ("reason", reason))
         if value is not None
     }
     found = (
@@ -41,7 +57,7 @@ async def list_decisions(
         for event in services.events.decisions()
         if all(str(event.fields.get(name)) == value for name, value in wanted.items())
     )
-    return Page(items=[show_event(event) for event in islice(found, limit)])
+    return sorted_page(paging, found, "-at", SORT_KEYS, lambda event: f"{event.number or 0:020}", show_event)
 
 
 @router.get("/places", responses=responses())

@@ -20,6 +20,7 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_CURSOR = 512  # characters; the key of every table is shorter
 
+Cursor = Annotated[str | None, Query(max_length=MAX_CURSOR, description="The next_cursor of the previous page.")]
 T = TypeVar("T")
 Row = TypeVar("Row")
 
@@ -50,7 +51,7 @@ class Paging:
         if self.after is None:
             return None
         if not (self.after.isascii() and self.after.isdigit()) or len(self.after) > 18:
-            raise _bad_cursor()
+            raise bad_cursor()
         return int(self.after)
 
     def page(self, rows: Sequence[Row], show: Callable[[Row], T], key: Callable[[Row], str]) -> Page[T]:
@@ -68,9 +69,7 @@ async def paging(
     request: Request,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-    cursor: Annotated[
-        str | None, Query(max_length=MAX_CURSOR, description="The next_cursor of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
 ) -> Paging:
     """Reads ``limit`` and ``cursor`` from the query. Raises ``ApiError`` for a malformed cursor."""
     return Paging(None if cursor is None else _parse(cursor), limit, request, response)
@@ -87,9 +86,10 @@ def _parse(cursor: str) -> str:
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        raise _bad_cursor() from None
+        raise bad_cursor() from None
 
 
-def _bad_cursor() -> ApiError:
+def bad_cursor() -> ApiError:
+    """Returns the error for a cursor that is none of the list."""
     detail = "not a cursor of this list"
     return ApiError(ProblemKind.INVALID, detail, errors=[ProblemError(pointer="/cursor", detail=detail, file="query")])

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/penalties``."""
 
-import heapq
 import math
+from collections.abc import Callable
 from ipaddress import ip_network
-from operator import itemgetter
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query
 
@@ -13,23 +12,45 @@ from admin_api.dependencies import PenaltiesRead, PenaltiesWrite, ServicesOf
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import responses
 from admin_api.http.routing import resource_router
+from admin_api.http.sorting import LAST, sorted_page
 from admin_api.http.values import Cidr
 from admin_api.penalties.schemas import Forgiven, PenaltyView
 from admin_api.services import Services
-from sentry_engine import Penalty
+from sentry_engine import Penalty, Reason
 from sentry_engine.addresses import render_network
 from vpn_frontend.settings import Network
 
 router = resource_router("/penalties", tag="penalties")
 
 
+def _key(penalty: Penalty) -> str:
+    return f"{penalty.network.hex()}/{penalty.length:03}"
+
+
+PenaltyOrder = Literal["network", "-network", "until", "-until", "strikes", "-strikes"]
+SORT_KEYS: dict[str, Callable[[Penalty], str | float]] = {
+    "network": _key,
+    "until": lambda penalty: min(penalty.until, LAST),
+    "strikes": lambda penalty: penalty.strikes,
+}
+
+
 @router.get("", responses=responses())
-async def list_penalties(_: PenaltiesRead, services: ServicesOf, paging: PagingQuery) -> Page[PenaltyView]:
-    """List the sources in the penalty box, by network."""
-    keyed = ((_key(penalty), penalty) for penalty in services.engine.penalties())
-    behind = (pair for pair in keyed if paging.after is None or pair[0] > paging.after)
-    found = heapq.nsmallest(paging.fetch, behind, key=itemgetter(0))  # there may be a million
-    return paging.page(found, lambda pair: show_penalty(services, pair[1]), itemgetter(0))
+async def list_penalties(
+    _: PenaltiesRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    network: Annotated[Cidr | None, Query(description="Only sources inside this network.")] = None,
+    reason: Annotated[Reason | None, Query(description="Only for this reason.")] = None,
+    sort: Annotated[PenaltyOrder, Query(description="`-`: falling.")] = "network",
+) -> Page[PenaltyView]:
+    """List the sources in the penalty box, by network or as ``sort`` says."""
+    found = (
+        penalty
+        for penalty in services.engine.penalties()
+        if (reason is None or penalty.reason is reason) and _concerns(penalty, network)
+    )
+    return sorted_page(paging, found, sort, SORT_KEYS, _key, lambda penalty: show_penalty(services, penalty))
 
 
 @router.delete("", responses=responses())
@@ -51,12 +72,10 @@ async def delete_penalties(
 
 
 def _concerns(penalty: Penalty, network: Network | None) -> bool:
+    if network is None:
+        return True
     source = ip_network(render_network(penalty.network, penalty.length))
-    return network is None or (source.version == network.version and source.overlaps(network))
-
-
-def _key(penalty: Penalty) -> str:
-    return f"{penalty.network.hex()}/{penalty.length:03}"
+    return source.version == network.version and source.overlaps(network)
 
 
 def show_penalty(services: Services, penalty: Penalty) -> PenaltyView:

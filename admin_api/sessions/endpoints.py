@@ -1,23 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/sessions``."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 from fastapi import Query, Response, status
 
-from admin_api.dependencies import DryRun, ServicesOf, SessionsRead, SessionsWrite
+from admin_api.dependencies import DryRun, ServicesOf, SessionsRead, SessionsWrite, Since, Until
 from admin_api.http.dry_run import DRY_RUN, DryRunReport, dry_run_response
 from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_SESSION_ID
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
-from admin_api.http.values import NO_CONTROLS
+from admin_api.http.sorting import sorted_page
+from admin_api.http.values import NO_CONTROLS, Cidr, Ip
 from admin_api.services import Services
 from admin_api.sessions.schemas import LoginWaiting, SessionAccount, SessionLive, StatisticsView
-from vpn_frontend.ports import WaitingLogin
+from admin_api.store.accounting.sessions import AccountFilter
+from vpn_frontend.ports import CloseReason, SessionState, SessionView, WaitingLogin
 
 router = resource_router("/sessions", tag="sessions")
 
+SORT_KEYS: dict[str, Callable[[SessionView], str | float]] = {
+    "id": lambda view: view.id,
+    "user": lambda view: view.user,
+    "started_at": lambda view: view.started_at.timestamp(),
+    "rx_bytes": lambda view: view.counters.rx_bytes,
+    "tx_bytes": lambda view: view.counters.tx_bytes,
+}
+SessionOrder = Literal[
+    "id", "-id", "user", "-user", "started_at", "-started_at", "rx_bytes", "-rx_bytes", "tx_bytes", "-tx_bytes"
+]
 KILLED_TEXT = "Your session was ended by the administrator."
 
 User = Annotated[str | None, Query(max_length=64, description="Only sessions of this user.", examples=["alice"])]
@@ -28,23 +41,49 @@ Why = Annotated[
 
 @router.get("", responses=responses())
 async def list_sessions(
-    _: SessionsRead, services: ServicesOf, paging: PagingQuery, user: User = None
+    _: SessionsRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    user: User = None,
+    group: Annotated[str | None, Query(max_length=64, description="Only of members of this group.")] = None,
+    network: Annotated[Cidr | None, Query(description="Only from sources inside this network.")] = None,
+    state: Annotated[SessionState | None, Query(description="Only in this state.")] = None,
+    transport: Annotated[str | None, Query(pattern="^(tls|dtls|none)$", description="Only over this one.")] = None,
+    sort: Annotated[SessionOrder, Query(description="`-`: falling.")] = "id",
 ) -> Page[SessionLive]:
-    """List the live sessions, by id."""
-    views = (view for view in services.sessions.list() if user is None or view.user == user)
-    behind = sorted(
-        (view for view in views if paging.after is None or view.id > paging.after), key=lambda view: view.id
+    """List the live sessions, by id or as ``sort`` says."""
+    views = (
+        view
+        for view in services.sessions.list()
+        if (user is None or view.user == user)
+        and (group is None or group in view.groups)
+        and (network is None or view.address in network)
+        and (state is None or view.state is state)
+        and (transport is None or view.transport == transport)
     )
-    return paging.page(behind[: paging.fetch], SessionLive.model_validate, lambda view: view.id)
+    return sorted_page(paging, views, sort, SORT_KEYS, lambda view: view.id, SessionLive.model_validate)
 
 
 @router.get("/history", responses=responses())
 async def list_session_accounts(
-    _: SessionsRead, services: ServicesOf, paging: PagingQuery, user: User = None
+    _: SessionsRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    user: User = None,
+    address: Annotated[Ip | None, Query(description="Only from this source.")] = None,
+    end_reason: Annotated[CloseReason | None, Query(description="Only sessions that ended for this reason.")] = None,
+    since: Since = None,
+    until: Until = None,
 ) -> Page[SessionAccount]:
-    """List the accounting records of all sessions, newest first. Live ones show the counters last written."""
+    """List the accounting records of all sessions, newest first. Live ones show the counters last written.
+
+    ``since`` and ``until`` are about when a session started.
+    """
+    source = None if address is None else str(address)
+    reason = None if end_reason is None else end_reason.value
+    wanted = AccountFilter(user=user, address=source, end_reason=reason, since=since, until=until)
     async with services.store.read() as unit:
-        rows = await unit.sessions.page(before=paging.before, limit=paging.fetch, user=user)
+        rows = await unit.sessions.page(before=paging.before, limit=paging.fetch, wanted=wanted)
     return paging.page(rows, SessionAccount.model_validate, lambda row: str(row.serial))
 
 

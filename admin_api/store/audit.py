@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
+from admin_api.store.filters import conditions_of
 from admin_api.store.tables import AuditEntry
 from admin_api.store.turns import AUDIT, take_turn
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from admin_api.clock import Clock
@@ -35,6 +38,21 @@ def digest_of(entry: AuditEntry) -> bytes:
     content = [entry.serial, entry.at.isoformat(), entry.actor, entry.action, entry.target, entry.detail]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(entry.previous + canonical.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which rows are wanted; ``None``: all."""
+
+    actor: str | None = None
+    action: str | None = None
+    target: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        values = ((AuditEntry.actor, self.actor), (AuditEntry.action, self.action), (AuditEntry.target, self.target))
+        return conditions_of(values, AuditEntry.at, self.since, self.until)
 
 
 class AuditRepository:
@@ -68,11 +86,13 @@ class AuditRepository:
         await self._session.flush()
         return entry
 
-    async def page(self, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
+    async def page(self, *, before: int | None, limit: int, wanted: AuditFilter | None = None) -> Sequence[AuditEntry]:
         """Returns rows newest first, older than the serial ``before``."""
         query = select(AuditEntry).order_by(AuditEntry.serial.desc()).limit(limit)
         if before is not None:
             query = query.where(AuditEntry.serial < before)
+        for condition in () if wanted is None else wanted.conditions():
+            query = query.where(condition)
         return (await self._session.scalars(query)).all()
 
     async def forget_before(self, moment: datetime, limit: int) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/users``."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import Query, Response, status
@@ -62,11 +62,16 @@ async def list_users(
     _: UsersRead,
     services: ServicesOf,
     paging: PagingQuery,
-    group: Annotated[str | None, Query(max_length=64)] = None,
+    group: Annotated[str | None, Query(max_length=64, description="Only members of this group.")] = None,
+    enabled: Annotated[bool | None, Query(description="Only users that may, or may not, log in.")] = None,
+    sort: Annotated[Literal["name", "-name"], Query(description="`-`: falling.")] = "name",
 ) -> Page[UserView]:
     """List the users, by name."""
+    falling = sort.startswith("-")
     async with services.store.read() as unit:
-        rows = await unit.users.page(after=paging.after, limit=paging.fetch, group=group)
+        rows = await unit.users.page(
+            after=paging.after, limit=paging.fetch, group=group, enabled=enabled, falling=falling
+        )
     return paging.page(rows, UserView.model_validate, lambda row: row.key)
 
 

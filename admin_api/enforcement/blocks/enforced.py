@@ -140,9 +140,10 @@ class BlockList:
         found = [entry for cidr in cidrs if (entry := self._table.of_network(cidr)) and self._is_live(entry)]
         return sorted(found, key=lambda entry: entry.id)
 
-    def page(self, *, after: str | None, limit: int) -> list[BlockEntry]:
-        """Returns blocks in force, oldest first, that follow the id ``after``."""
-        return [*islice(filter(self._is_live, self._table.following(after)), limit)]
+    def page(self, *, after: str | None, limit: int, falling: bool = False) -> list[BlockEntry]:
+        """Returns blocks in force, oldest first or ``falling``, that follow the id ``after`` in this order."""
+        entries = self._table.before(after) if falling else self._table.following(after)
+        return [*islice(filter(self._is_live, entries), limit)]
 
     # -- changes
 

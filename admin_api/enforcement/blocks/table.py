@@ -62,3 +62,8 @@ class BlockTable:
         """Yields the entries after ``block_id`` (``None``: all) in the order of their ids."""
         start = 0 if block_id is None else bisect_right(self._ids, block_id)
         return (self._by_id[self._ids[at]] for at in range(start, len(self._ids)))
+
+    def before(self, block_id: str | None) -> Iterator[BlockEntry]:
+        """Yields the entries before ``block_id`` (``None``: all) in the falling order of their ids."""
+        start = len(self._ids) if block_id is None else bisect_left(self._ids, block_id)
+        return (self._by_id[self._ids[at]] for at in range(start - 1, -1, -1))

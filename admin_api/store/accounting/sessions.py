@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from admin_api.store.accounting.session_rows import (
     render_accounts,
     update_open,
 )
+from admin_api.store.filters import conditions_of
 from admin_api.store.json_rows import ROWS, format_time
 from admin_api.store.tables import SessionRecord
 from vpn_frontend.ports import CloseReason, Stage
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from admin_api.clock import Clock
@@ -32,6 +35,25 @@ if TYPE_CHECKING:
 
 
 MAX_LATEST = 200  # sessions of a user that are looked at for their addresses
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFilter:
+    """Which records are wanted; ``None``: all. ``since`` and ``until`` are about when a session started."""
+
+    user: str | None = None
+    address: str | None = None
+    end_reason: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        values = (
+            (SessionRecord.user, self.user),
+            (SessionRecord.address, self.address),
+            (SessionRecord.end_reason, self.end_reason),
+        )
+        return conditions_of(values, SessionRecord.started_at, self.since, self.until)
 
 
 class SessionRepository:
@@ -96,11 +118,13 @@ class SessionRepository:
         gone = delete(SessionRecord).where(SessionRecord.serial.in_(old)).returning(SessionRecord.serial)
         return len((await self._session.scalars(gone)).all())
 
-    async def page(self, *, before: int | None, limit: int, user: str | None = None) -> Sequence[SessionRecord]:
+    async def page(
+        self, *, before: int | None, limit: int, wanted: AccountFilter | None = None
+    ) -> Sequence[SessionRecord]:
         """Returns records newest first, older than the serial ``before``."""
         query = select(SessionRecord).order_by(SessionRecord.serial.desc()).limit(limit)
         if before is not None:
             query = query.where(SessionRecord.serial < before)
-        if user is not None:
-            query = query.where(SessionRecord.user == user)
+        for condition in () if wanted is None else wanted.conditions():
+            query = query.where(condition)
         return (await self._session.scalars(query)).all()

@@ -116,10 +116,21 @@ class UserRepository:
                 found += await self._session.scalars(select(User).where(column == str(address)))
         return found
 
-    async def page(self, *, after: str | None, limit: int, group: str | None = None) -> Sequence[User]:
-        query = select(User).order_by(User.key).limit(limit)
+    async def page(
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        group: str | None = None,
+        enabled: bool | None = None,
+        falling: bool = False,
+    ) -> Sequence[User]:
+        """Returns users by their keys, those that follow ``after`` in the order that is asked for."""
+        query = select(User).order_by(User.key.desc() if falling else User.key).limit(limit)
         if after is not None:
-            query = query.where(User.key > after)
+            query = query.where(User.key < after if falling else User.key > after)
+        if enabled is not None:
+            query = query.where(User.enabled.is_(enabled))
         if group is not None:
             query = query.where(User.memberships.any(Membership.group_name == group))
         return (await self._session.scalars(query)).all()

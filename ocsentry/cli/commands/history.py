@@ -11,7 +11,7 @@ import typer
 
 from ocsentry.cli.commands.blocks import read_network
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
-from ocsentry.cli.nouns import noun_group
+from ocsentry.cli.nouns import given, noun_group
 from ocsentry.cli.tables import clean
 
 if TYPE_CHECKING:
@@ -105,10 +105,8 @@ def audit(
     action: Annotated[str | None, typer.Option(metavar="WORD", help="Only changes of this kind.")] = None,
 ) -> None:
     """Show changes made by operators, newest first."""
-    rows = cli.api.each("audit")
-    wanted = {"actor": actor, "action": action}
-    found = (row for row in rows if all(value in (None, row[name]) for name, value in wanted.items()))
-    cli.emit_table(list(islice(found, limit)), AUDIT_COLUMNS, "no changes")
+    rows = cli.api.each("audit", **given(actor=actor, action=action))
+    cli.emit_table(list(islice(rows, limit)), AUDIT_COLUMNS, "no changes")
 
 
 def verify(cli: Invocation) -> None:

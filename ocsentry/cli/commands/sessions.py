@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
-from ocsentry.cli.completion import complete_sessions, complete_users
-from ocsentry.cli.durations import format_bytes
+from ocsentry.cli.completion import complete_groups, complete_sessions, complete_users
+from ocsentry.cli.durations import format_bytes, parse_duration
 from ocsentry.cli.invocation import CommandError, ConfigOption, Invocation, JsonOption, command
+from ocsentry.cli.nouns import given
 from ocsentry.cli.tables import show_cell
 
 HISTORY_COLUMNS = ("user", "address", "ipv4", "started_at", "ended_at", "end_reason", "transport", "received", "sent")
@@ -20,6 +22,11 @@ COLUMNS = ("id", "user", "address", "ipv4", "ipv6", "state", "transport", "start
 IdArgument = Annotated[
     str,
     typer.Argument(metavar="ID", help="The session's id, or its first characters.", autocompletion=complete_sessions),
+]
+
+
+UserOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only of this user.", autocompletion=complete_users)
 ]
 
 
@@ -39,20 +46,33 @@ def group() -> typer.Typer:
     return app
 
 
-def list_sessions(cli: Invocation) -> None:
+def list_sessions(
+    cli: Invocation,
+    user: UserOption = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only of members of this group.", autocompletion=complete_groups)
+    ] = None,
+    network: Annotated[str | None, typer.Option(metavar="CIDR", help="Only from sources inside this network.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="KEY", help="user, started_at, rx_bytes or tx_bytes; -KEY: falling.")
+    ] = None,
+) -> None:
     """List the live sessions."""
-    _emit_sessions(cli, cli.server.items("sessions"), COLUMNS)
+    query = given(user=user, group=group, network=network, sort=sort)
+    _emit_sessions(cli, cli.server.items("sessions", **query), COLUMNS)
 
 
 def history(
     cli: Invocation,
-    user: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only of this user.", autocompletion=complete_users)
-    ] = None,
+    user: UserOption = None,
+    address: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only from this source.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only sessions that started since: 1h, 2d.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="The latest N.")] = 50,
 ) -> None:
     """List past and live sessions, newest first, with their ends and what they carried."""
-    _emit_sessions(cli, list(islice(cli.api.each("sessions/history", user=user), limit)), HISTORY_COLUMNS)
+    began = None if since is None else (datetime.now(UTC) - timedelta(seconds=parse_duration(since))).isoformat()
+    rows = cli.api.each("sessions/history", **given(user=user, address=address, since=began))
+    _emit_sessions(cli, list(islice(rows, limit)), HISTORY_COLUMNS)
 
 
 def show(cli: Invocation, session: IdArgument) -> None:
