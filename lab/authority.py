@@ -37,13 +37,16 @@ class ClientFiles:
 class Authority:
     """Its files are in a folder of its own."""
 
-    def __init__(self, folder: Path, name: str = "lab CA") -> None:
+    def __init__(self, folder: Path, name: str = "lab CA", *, usage: x509.KeyUsage | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        self.certificate = self._sign(self._name, self._key.public_key(), [(constraints, True)], 30 * DAY)
+        extensions: list[tuple[x509.ExtensionType, bool]] = [(constraints, True)]
+        if usage is not None:
+            extensions.append((usage, True))
+        self.certificate = self._sign(self._name, self._key.public_key(), extensions, 30 * DAY)
         self.pem = self.certificate.public_bytes(PEM)
         self.file = folder / "ca.pem"
         self.file.write_bytes(self.pem)

@@ -83,6 +83,10 @@ def _verify(file: Path, one: x509.CertificateRevocationList, authorities: Sequen
         raise CertificateError(f"{file}: the list of {_show(one.issuer)} is of no authority in auth.certificate.ca")
     if not any(_is_signed_by(one, issuer) for issuer in issuers):
         raise CertificateError(f"{file}: the list of {_show(one.issuer)} has a wrong signature")
+    if not any(_may_sign_lists(issuer) for issuer in issuers):
+        raise CertificateError(
+            f"{file}: the key usage of {_show(one.issuer)} lacks cRLSign: issue its certificate with it again"
+        )
 
 
 def _is_signed_by(one: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
@@ -90,6 +94,15 @@ def _is_signed_by(one: x509.CertificateRevocationList, issuer: x509.Certificate)
         return one.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # other keys raise
     except (TypeError, ValueError):
         return False
+
+
+def _may_sign_lists(issuer: x509.Certificate) -> bool:
+    """RFC 5280 section 6.3.3 (f): a key usage, if there is one, has cRLSign. wolfSSL takes no other list."""
+    try:
+        usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
+    except (ValueError, x509.ExtensionNotFound):
+        return True
+    return usage.crl_sign
 
 
 def _judge_authorities(file: Path, authorities: Sequence[x509.Certificate], now: datetime) -> Iterator[str]:

@@ -70,12 +70,17 @@ def _groups_of_file(target: Target, file: Path) -> set[str]:
     return {name.strip() for groups in lists for name in groups.split(",")} - {"", "*"}
 
 
+CRL = (
+    "Read again every minute. ocserv goes on with a list past its next update, and takes one of an authority whose key "
+    "usage lacks cRLSign; here the first refuses the clients, the second the start."
+)
+
 LOGIN_KEYS: tuple[Row, ...] = (
     mapped("auth", "auth.methods, auth.require", assembled, "Several lines: all of them are needed.", several=True),
     mapped("enable-auth", "auth.methods", assembled, "Alternatives to auth.", several=True),
     mapped("acct", "accounting.radius", assembled, "pam is refused."),
     mapped("ca-cert", "auth.certificate.ca", assembled),
-    mapped("crl", "auth.certificate.crl", assembled, "Read again every minute."),
+    mapped("crl", "auth.certificate.crl", assembled, CRL),
     mapped("cert-user-oid", "auth.certificate.user_field", _read_field("auth.certificate.user_field")),
     mapped("cert-group-oid", "auth.certificate.group_field", _read_field("auth.certificate.group_field")),
     mapped("auth-timeout", "auth.timeout", number("auth.timeout", low=5, high=3600)),

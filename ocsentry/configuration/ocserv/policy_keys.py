@@ -85,7 +85,9 @@ POLICY_KEYS: tuple[Row, ...] = (
     differs("ban-points-connection", "policy.rules", "Weight of a connection; 0: no rule.", assembled),
     ignored("ban-points-kkdcp", "There is no KKDCP."),
     differs("rate-limit-ms", "policy.rules", "Per source, not for all together: a rule for connections.", assembled),
-    mapped("server-drain-ms", "vpn.drain", _read_drain, "Whole seconds, rounded up."),
+    mapped(
+        "server-drain-ms", "vpn.drain", _read_drain, "Whole seconds, rounded up. It ends early when no session is left."
+    ),
     differs(
         "listen-proxy-proto",
         "vpn.proxy_from",

@@ -2,6 +2,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from cryptography import x509
 
 from lab.authority import DAY, DER, Authority
 from vpn_frontend.gateway.client_authorities import load_authorities
@@ -41,8 +42,6 @@ def test_a_list_of_every_authority(tmp_path, authority, other):
 
 
 def test_a_list_in_der(tmp_path, authority):
-    from cryptography import x509  # noqa: PLC0415 - of this test alone
-
     crl = x509.load_pem_x509_crl(authority.revoke()).public_bytes(DER)
     assert load(tmp_path, authority.pem, crl).authorities.crl.startswith(b"-----BEGIN X509 CRL")
 
@@ -77,6 +76,23 @@ def test_a_forged_list_is_refused(tmp_path, authority):
     namesake = Authority(tmp_path / "namesake")
     with pytest.raises(CertificateError, match="wrong signature"):
         load(tmp_path, authority.pem, namesake.revoke())
+
+
+def key_usage(*, crl_sign):
+    names = (
+        *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+        *("encipher_only", "decipher_only"),
+    )
+    return x509.KeyUsage(key_cert_sign=True, crl_sign=crl_sign, **dict.fromkeys(names, False))
+
+
+def test_an_authority_that_may_sign_no_lists_is_named(tmp_path):
+    able = Authority(tmp_path / "able", usage=key_usage(crl_sign=True))
+    assert load(tmp_path, able.pem, able.revoke()).warnings == ()
+    unable = Authority(tmp_path / "unable", usage=key_usage(crl_sign=False))
+    assert load(tmp_path, unable.pem).warnings == ()
+    with pytest.raises(CertificateError, match="lacks cRLSign"):
+        load(tmp_path, unable.pem, unable.revoke())
 
 
 def test_an_unusable_authority_is_named(tmp_path):
