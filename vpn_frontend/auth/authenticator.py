@@ -73,7 +73,7 @@ class Round:
     login: LoginRequest  # without secrets
     state: object  # of the method
     certificate_digest: bytes  # of the connection that the login began on
-    ways: Ways
+    ways: Ways = field(repr=False)  # shared, so it is no part of what a waiting login costs
 
 
 class Authenticator:

@@ -338,6 +338,7 @@ async def test_a_group_with_rules_of_its_own_is_asked_in_every_round(make_authen
     assert isinstance(await check(authenticator, login()), Refused)
     challenge = await check(authenticator, login(group="staff"))
     assert isinstance(challenge, Challenge)
+    assert "Ways" not in repr(challenge.state), "the size of a waiting login is that of its own state"
     again = await answer(authenticator, challenge, "1")
     assert isinstance(again, Challenge)
     authenticator.ways = Ways(password)  # the group has lost its rules: this login goes on by those of its beginning
