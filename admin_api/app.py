@@ -47,6 +47,8 @@ from admin_api.operations.endpoints import router as operations
 from admin_api.penalties.endpoints import router as penalties
 from admin_api.policy.endpoints import router as policy
 from admin_api.policy.versions import router as versions
+from admin_api.reference.page import PATH as REFERENCE_PATH
+from admin_api.reference.page import ReferencePage
 from admin_api.rules.endpoints import router as rules
 from admin_api.sessions.endpoints import router as sessions
 from admin_api.settings.endpoints import router as settings
@@ -117,6 +119,7 @@ def create_app(services: Services) -> FastAPI:
     app.mount(CONSOLE_PATH, Console(services))
     # FastAPI documents replacing the method. The description is made at the first request, which takes a while.
     app.openapi = functools.cache(lambda: describe(app))  # type: ignore[method-assign]
+    app.add_route(REFERENCE_PATH, ReferencePage(app.openapi).get, include_in_schema=False)
     return app
 
 
