@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import SessionView
 
 JITTER = 0.1
+MIN_INTERIM = 60  # seconds, RFC 2869 5.16
 _random = SystemRandom()
 
 
@@ -29,9 +30,15 @@ class InterimSchedule:
         return len(self._due)
 
     def add_session(self, session: AccountedSession, now: float) -> None:
-        interval = session.interim or self._interval
+        interval = self._interval_of(session)
         if interval and session.id not in self._due:
             self._due[session.id] = (now + interval * _random.uniform(1 - JITTER, 1 + JITTER), session)
+
+    def _interval_of(self, session: AccountedSession) -> int:
+        """A server's wish, but not below the RFC's bound, unless the configuration itself is shorter."""
+        if not session.interim:
+            return self._interval
+        return max(session.interim, min(self._interval or MIN_INTERIM, MIN_INTERIM))
 
     def remove_session(self, session_id: str) -> None:
         self._due.pop(session_id, None)

@@ -27,7 +27,6 @@ MAX_ROUTES = 256
 MAX_DNS = 8
 MAX_SECONDS = 365 * 86_400
 MAX_RATE = 10**12  # bytes/s
-MIN_INTERIM = 60  # seconds, RFC 2869 5.16
 
 
 class GrantError(Exception):
@@ -94,8 +93,7 @@ def read_overrides(answer: Answer, *, bandwidth_unit: int) -> Overrides:
 
 def read_interim(answer: Answer) -> int:
     """Seconds between two accounting updates, 0 if the server leaves that to us. Raises ``GrantError``."""
-    seconds = read_seconds(answer, Attribute.ACCT_INTERIM_INTERVAL)
-    return max(MIN_INTERIM, seconds) if seconds else 0
+    return read_seconds(answer, Attribute.ACCT_INTERIM_INTERVAL)
 
 
 def read_seconds(answer: Answer, key: Key) -> int:

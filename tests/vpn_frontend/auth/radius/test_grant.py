@@ -98,7 +98,7 @@ def test_a_time_of_zero_falls_through_and_a_huge_one_is_bounded():
     assert read_overrides(answer(SESSION_TIMEOUT=number(0))) == {}
     assert read_overrides(answer(SESSION_TIMEOUT=b"\xff" * 4)) == {"session": {"session_timeout": 31_536_000}}
     assert grant.read_interim(answer()) == 0
-    assert grant.read_interim(answer(ACCT_INTERIM_INTERVAL=number(5))) == 60
+    assert grant.read_interim(answer(ACCT_INTERIM_INTERVAL=number(5))) == 5
     assert grant.read_interim(answer(ACCT_INTERIM_INTERVAL=number(900))) == 900
 
 
