@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the wheel for the Python of .venv into .build/dist: wolfSSL is inside, and the C library is the only other one that it
-# needs (auditwheel checks that and names the oldest that fits). Prints the file.
+# Builds the wheel for Python 3.11 and later (abi3) into .build/dist: wolfSSL is inside, and the C library is the only other one
+# that it needs (auditwheel checks that and names the oldest that fits). Prints the file.
 #
 #   contrib/packaging/wheel.sh [--try]     --try: also install it into an empty environment without a compiler, and run it
 set -eu
@@ -21,12 +21,16 @@ mkdir -p .build/dist
 raw=$(mktemp -d)
 trap 'rm -rf "$raw"' EXIT
 # shellcheck disable=SC2086
-OCSENTRY_WOLFSSL=$(vpn_frontend/native/wolfssl.sh) .venv/bin/python -m pip $quiet wheel \
-    --no-deps --no-build-isolation --wheel-dir "$raw" . >&2
+OCSENTRY_ABI3=1 OCSENTRY_WOLFSSL=$(vpn_frontend/native/wolfssl.sh) .venv/bin/python -m pip $quiet wheel \
+    --config-settings=--build-option=--py-limited-api=cp311 --no-deps --no-build-isolation --wheel-dir "$raw" . >&2
 PATH=$tools/bin:$PATH auditwheel --verbose repair --strip --wheel-dir "$raw/repaired" "$raw"/ocsentry-*.whl >"$raw/log" 2>&1 || {
     cat "$raw/log" >&2
     exit 1
 }
+if .venv/bin/python -m zipfile -l "$raw"/repaired/ocsentry-*.whl | grep "\.cpython-.*\.so" >&2; then
+    echo "wheel.sh: these are for one Python alone" >&2
+    exit 1
+fi
 name=$(basename "$raw"/repaired/ocsentry-*.whl)
 mv "$raw/repaired/$name" .build/dist/
 

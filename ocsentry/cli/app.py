@@ -17,6 +17,7 @@ from ocsentry.cli.commands import (
     blocks,
     certificates,
     console,
+    demo,
     feeds,
     groups,
     history,
@@ -56,6 +57,7 @@ def build_app() -> typer.Typer:
     app.add_typer(block_lists.group(), name="blocks")
     _add_group(app, feeds.group(), "feeds", "feed")
     console.add_commands(app)
+    demo.add_commands(app)
     _add_group(app, rules.group(), "rules", "rule")
     _add_group(app, sessions.group(), "sessions", "session")
     _add_group(app, users.group(), "user", "users")

@@ -177,7 +177,17 @@ def render_init_result(made: InitResult) -> str:
         f"API token        {made.token}    (shown only once)",
     ]
     if made.user is not None:
-        return "\n".join([*facts, "", "connect, as root:", f"  {connect_command(made, '127.0.0.1')}"])
+        host = "ADDRESS-OF-THIS-MACHINE"
+        return "\n".join(
+            [
+                *facts,
+                "",
+                "see a client blocked, as root on this machine:",
+                f"  ocsentry demo --config {path}",
+                "connect, as root on another machine:",
+                f"  {connect_command(made, host)}",
+            ]
+        )
     steps = [f"ocsentry user add NAME --config {path}", f"ocsentry serve --config {path}"]
     if path == SERVICE_CONFIG:
         steps = ["ocsentry user add NAME", "systemctl enable --now ocsentry"]

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 from sentry_engine.cores.interface import PolicyCore
-from sentry_engine.cores.reference.core import ReferenceCore
 
 CoreName = Literal["native", "reference", "wolfsentry"]
 MakeCore = Callable[[CoreName | PolicyCore], PolicyCore]
@@ -24,6 +23,9 @@ def make_core(core: CoreName | PolicyCore) -> PolicyCore:
     if core not in get_args(CoreName):
         raise ValueError(f"there is no core {core!r}: choose one of {', '.join(get_args(CoreName))}")
     if core == "reference":
+        # Its prefix index, pytricia, has to be compiled where it is installed. Serving needs neither.
+        from sentry_engine.cores.reference.core import ReferenceCore  # noqa: PLC0415
+
         return ReferenceCore()
     module: Any = importlib.import_module("sentry_engine.cores.native.core")
     native: PolicyCore = module.NativeCore()

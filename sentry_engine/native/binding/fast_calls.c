@@ -4,6 +4,8 @@
  * cffi costs more than a decision. A call here parses the address as the caller has it, and returns a Verdict that was made
  * before for an equal answer. Everything else of the core is called through cffi.
  *
+ * It keeps to Python's stable ABI of 3.11, so that one wheel serves later versions.
+ *
  * The GIL is held for one request, and for at most SE_BATCH requests of a list.
  */
 #include "binding/source.h"
@@ -102,7 +104,7 @@ static PyObject *calls_answer(PyObject *self, PyObject *const *args, Py_ssize_t 
     }
     if (load_question(args[1], args[2], count > 3 ? args[3] : NULL, &question))
         return NULL;
-    found = se_source_load(Py_TYPE(calls), args[0], request.address);
+    found = se_source_load(Py_TYPE((PyObject *)calls), args[0], request.address);
     if (found <= 0)
         return found ? NULL : Py_NewRef(calls->invalid);
     if (require_core(calls)) /* a method of the address may have closed it */
@@ -115,7 +117,7 @@ static PyObject *calls_answer(PyObject *self, PyObject *const *args, Py_ssize_t 
 }
 
 /* Answers `count` (up to SE_BATCH) items from `first` on into `answers`. Returns 0, or -1 with an exception. */
-static int answer_batch(struct fast_calls *calls, PyObject *const *items, Py_ssize_t first, uint32_t count,
+static int answer_batch(struct fast_calls *calls, PyObject *items, Py_ssize_t first, uint32_t count,
                         const struct question *question, PyObject *answers)
 {
     struct se_request requests[SE_BATCH];
@@ -127,13 +129,13 @@ static int answer_batch(struct fast_calls *calls, PyObject *const *items, Py_ssi
         struct se_request *request = &requests[asked];
         *request = (struct se_request){
             .event = (uint16_t)question->event, .verified = question->verified != 0, .now = question->now};
-        int found = se_source_load(Py_TYPE(calls), items[first + i], request->address);
+        int found = se_source_load(Py_TYPE((PyObject *)calls), PyTuple_GetItem(items, first + i), request->address);
         if (found < 0)
             return -1;
         if (found)
             place[asked++] = first + i;
         else
-            PyList_SET_ITEM(answers, first + i, Py_NewRef(calls->invalid));
+            PyList_SetItem(answers, first + i, Py_NewRef(calls->invalid));
     }
     if (!asked)
         return 0;
@@ -144,7 +146,7 @@ static int answer_batch(struct fast_calls *calls, PyObject *const *items, Py_ssi
         PyObject *verdict = make_verdict(calls, se_pack_word(&verdicts[i], generation), verdicts[i].retry_after);
         if (!verdict)
             return -1;
-        PyList_SET_ITEM(answers, place[i], verdict);
+        PyList_SetItem(answers, place[i], verdict);
     }
     return 0;
 }
@@ -163,7 +165,7 @@ static PyObject *calls_answer_many(PyObject *self, PyObject *const *args, Py_ssi
     }
     if (load_question(args[1], args[2], args[3], &question))
         return NULL;
-    total = PyTuple_GET_SIZE(args[0]);
+    total = PyTuple_Size(args[0]);
     answers = PyList_New(total);
     for (Py_ssize_t done = 0, next; answers && done < total; done += next) {
         next = total - done < SE_BATCH ? total - done : SE_BATCH;
@@ -171,7 +173,7 @@ static PyObject *calls_answer_many(PyObject *self, PyObject *const *args, Py_ssi
             Py_BEGIN_ALLOW_THREADS /* lets other threads run between batches */
             Py_END_ALLOW_THREADS
         }
-        if (answer_batch(calls, ((PyTupleObject *)args[0])->ob_item, done, (uint32_t)next, &question, answers))
+        if (answer_batch(calls, args[0], done, (uint32_t)next, &question, answers))
             Py_CLEAR(answers);
     }
     return answers;
@@ -223,7 +225,7 @@ static void calls_free(PyObject *self)
     PyObject_GC_UnTrack(self);
     calls_clear(self);
     PyMem_Free(((struct fast_calls *)self)->known);
-    type->tp_free(self);
+    PyObject_GC_Del(self);
     Py_DECREF(type);
 }
 
@@ -237,7 +239,7 @@ static PyObject *calls_new(PyTypeObject *type, PyObject *args, PyObject *keyword
     (void)keywords;
     if (!PyArg_ParseTuple(args, "KOO", &core, &read, &invalid))
         return NULL;
-    calls = (struct fast_calls *)type->tp_alloc(type, 0);
+    calls = (struct fast_calls *)PyType_GenericAlloc(type, 0);
     if (!calls)
         return NULL;
     calls->core = (struct se_core *)(uintptr_t)core;

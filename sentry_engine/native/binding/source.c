@@ -51,6 +51,7 @@ static int store_number(const struct se_source_types *types, PyObject *number, b
 /* Returns 1 for an IPv4Address, 0 for an IPv6Address (subclasses included), or -1 with an exception. */
 static int find_family(const struct se_source_types *types, PyObject *source)
 {
+    PyObject *name;
     int is_one;
 
     if (Py_IS_TYPE(source, (PyTypeObject *)types->ipv6)) /* PyObject_IsInstance would try IPv4 first, which is slow */
@@ -63,7 +64,10 @@ static int find_family(const struct se_source_types *types, PyObject *source)
         return -1;
     if (is_one)
         return 0;
-    PyErr_Format(PyExc_TypeError, "an address is text or an ipaddress object, not %s", Py_TYPE(source)->tp_name);
+    name = PyType_GetName(Py_TYPE(source));
+    if (name)
+        PyErr_Format(PyExc_TypeError, "an address is text or an ipaddress object, not %U", name);
+    Py_XDECREF(name);
     return -1;
 }
 

@@ -30,19 +30,25 @@ int se_source_load_object(PyTypeObject *owner, PyObject *source, uint8_t out[16]
 /* Returns 1, 0 for text that is no address, or -1 with an exception. */
 static inline int se_source_load(PyTypeObject *owner, PyObject *source, uint8_t out[16])
 {
+    Py_ssize_t size;
+
     if (PyUnicode_Check(source)) {
-        if (PyUnicode_READY(source))
+        const char *text = PyUnicode_AsUTF8AndSize(source, &size);
+        if (text)
+            return se_address_parse(text, (size_t)size, out);
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
             return -1;
-        return PyUnicode_IS_ASCII(source) &&
-               se_address_parse((const char *)PyUnicode_1BYTE_DATA(source), (size_t)PyUnicode_GET_LENGTH(source), out);
+        PyErr_Clear(); /* a lone surrogate is in no address */
+        return 0;
     }
     if (!PyBytes_Check(source))
         return se_source_load_object(owner, source, out);
-    if (PyBytes_GET_SIZE(source) != 16) {
-        PyErr_Format(PyExc_ValueError, "an address is 16 bytes, not %zd", PyBytes_GET_SIZE(source));
+    size = PyBytes_Size(source);
+    if (size != 16) {
+        PyErr_Format(PyExc_ValueError, "an address is 16 bytes, not %zd", size);
         return -1;
     }
-    memcpy(out, PyBytes_AS_STRING(source), 16);
+    memcpy(out, PyBytes_AsString(source), 16);
     return 1;
 }
 
