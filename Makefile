@@ -10,6 +10,7 @@
 #   make supply     sbom and audit, for CI     (licences and reproducible: tests hold them)
 #   make man        .build/ocsentry.1, occtl.8, ocpasswd.8
 #   make wheel      into .build/dist, tried in an empty environment      make release   all artefacts of a tagged commit
+#   make engine-wheel   likewise, of the policy engine alone
 #   make deb, rpm, apk   a package in .build/dist     make package-test   its life on a bare system with systemd
 #   make licences   docs/licences.md          make reproducible both native cores built twice, bytes compared
 #   make native-sanitized   the native cores under ASan and UBSan (OCSENTRY_LEAKS=1: and LeakSanitizer)
@@ -40,7 +41,7 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tes
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 
-.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel release package-test licences reproducible man clean
+.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel engine-wheel release package-test licences reproducible man clean
 
 # Also where the environment forbids Python to write byte code: compiling the sources takes half of a start.
 build: $(VENV)/.built
@@ -163,6 +164,9 @@ deb rpm apk: build
 
 wheel: build
 	contrib/packaging/wheel.sh --try
+
+engine-wheel: build
+	contrib/packaging/engine.sh --try
 
 release: build $(SUPPLY)/.installed
 	contrib/packaging/release.sh

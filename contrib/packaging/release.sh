@@ -18,8 +18,10 @@ rm -rf "$release" .build/dist
 mkdir -p "$release"
 cp "$(contrib/packaging/wheel.sh)" "$release/"
 cmp "$(contrib/packaging/wheel.sh --try)" "$release"/*.whl || fail "two builds of the wheel differ"
+engine=$(contrib/packaging/engine.sh --try)
 .venv/bin/python -W ignore -c 'from setuptools import setup; setup()' --quiet sdist --dist-dir "$release"
-contrib/packaging/build.sh deb rpm apk -- "$release"/*.whl
+contrib/packaging/build.sh deb rpm apk -- "$release"/ocsentry-*.whl
+cp "$engine" "$release/"
 cp .build/dist/*.deb .build/dist/*.rpm .build/dist/*.apk "$release/"
 make --quiet sbom >/dev/null
 cp .build/sbom.json "$release/ocsentry-$version.cdx.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ def test_what_is_packed_and_run_exists():
 def test_scripts_are_valid_for_a_plain_shell(script):
     subprocess.run(["dash", "-n", script], check=True, timeout=TIMEOUT)
     assert script.read_text().startswith("#!/bin/sh\n")
+
+
+def test_the_engine_alone_takes_its_versions_from_the_project():
+    """It has no version and no bound of its own, and every extension of the engine."""
+    engine = (PACKAGING / "engine.toml").read_text()
+    assert 'version = "@VERSION@"' in engine
+    assert "dependencies = [@DEPENDENCIES@]" in engine
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    ours = [one for one in project["tool"]["setuptools"]["ext-modules"] if one["name"].startswith("sentry_engine.")]
+    filled = tomllib.loads(engine.replace("@DEPENDENCIES@", ""))
+    assert filled["tool"]["setuptools"]["ext-modules"] == ours
 
 
 def test_a_removal_stops_every_unit():
