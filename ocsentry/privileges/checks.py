@@ -49,8 +49,18 @@ def find_remarks(config: LoadedConfig, *, has_unit_user: bool = False) -> Iterat
     if not process.landlock:
         yield Remark(False, "process.landlock is off: every file that the user reads is within reach", "set it to true")
     else:
-        for restriction in landlock.missing(landlock.version()):
-            yield Remark(False, f"the kernel cannot restrict {restriction}", KERNEL)
+        yield from _landlock()
+
+
+def _landlock() -> Iterator[Remark]:
+    try:
+        version = landlock.version()
+    except PermissionError:
+        fix = f"{landlock.ALLOW}, or set process.landlock = false"
+        yield Remark(True, f"{landlock.FORBIDDEN}: the server does not start", fix)
+        return
+    for restriction in landlock.missing(version):
+        yield Remark(False, f"the kernel cannot restrict {restriction}", KERNEL)
 
 
 def _user_command(name: str) -> str:

@@ -93,6 +93,10 @@ def _restrict_files(wanted: Restrictions, reach: Reach) -> int:
     """Returns the version of Landlock that is in force; 0 where the kernel has none."""
     try:
         version = landlock.version()
+    except PermissionError as error:
+        text = f"{landlock.FORBIDDEN}: {landlock.ALLOW}, or set process.landlock = false"
+        raise PrivilegeError(f"process.landlock: {text}") from error
+    try:
         if version:
             rules = landlock.Ruleset(version, ports=wanted.ports, scopes=wanted.scopes)
             rules.allow(landlock.READ, reach.read)

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+# What a container's own filter says of the calls: systemd-nspawn's by default, Docker's before version 23.
+FORBIDDEN = "this container forbids the calls of Landlock"
+ALLOW = (
+    "allow them (systemd-nspawn: SystemCallFilter=landlock_create_ruleset landlock_add_rule landlock_restrict_self "
+    "in the [Exec] section of the container's .nspawn file)"
+)
+
 _CREATE_RULESET_VERSION = 1
 _RULE_PATH_BENEATH = 1
 
@@ -76,7 +83,10 @@ _SINCE = {
 
 
 def version() -> int:
-    """The version of Landlock that the kernel has; 0: none, or switched off."""
+    """The version of Landlock that the kernel has; 0: none, or switched off.
+
+    Raises ``PermissionError`` where a container forbids the call: what is configured is not left out then.
+    """
     try:
         return linux.syscall(linux.LANDLOCK_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
     except OSError as error:

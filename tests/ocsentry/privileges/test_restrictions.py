@@ -141,6 +141,14 @@ def test_doctor_says_what_is_switched_off(command_line):
     assert any("process.landlock is off" in line for line in said)
 
 
+def test_doctor_says_that_a_container_forbids_landlock(command_line, monkeypatch):
+    def refuse():
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(landlock, "version", refuse)
+    assert "this container forbids the calls of Landlock: the server does not start" in remarks(command_line)
+
+
 def test_doctor_says_what_the_kernel_lacks(command_line, monkeypatch):
     monkeypatch.setattr(landlock, "version", lambda: 3)
     monkeypatch.setattr(linux, "has_filters", lambda: False)

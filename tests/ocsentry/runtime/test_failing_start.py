@@ -29,6 +29,7 @@ FAILING = {  # by call: its error, the files that it concerns, and words of the 
     "ioctl": ("EBUSY", TUN, "TUN device ocs0: Device or resource busy"),
     "bind": ("EADDRINUSE", (), "cannot listen on"),
     "listen": ("EADDRINUSE", (), "cannot listen on [::]:443: Address already in use"),
+    "landlock_create_ruleset": ("EPERM", (), "SystemCallFilter=landlock_create_ruleset"),
     "landlock_restrict_self": ("E2BIG", (), "process.landlock"),
     "seccomp": ("EINVAL", (), "worker 0 does not start: Invalid argument"),
     "eventfd2": ("EMFILE", (), "out of memory or descriptors"),
