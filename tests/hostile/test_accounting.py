@@ -55,7 +55,7 @@ def test_the_bytes_of_a_record_are_exactly_those_sent(arena, sizes):
         tunnel.stream.sendall(b"".join(frame(DATA, datagram(tunnel.ipv4, size)) for size in sizes))
         assert tunnel.answers()
         tunnel.disconnect()
-    row = arena.account(session)
+        row = arena.account(session)  # before the arena ends what is left
     assert (row["rx_packets"], row["rx_bytes"], row["rx_dropped"]) == (len(sizes), sum(sizes), 0)
     assert row["end_reason"] == "user_disconnect"
 
@@ -68,7 +68,7 @@ def test_packets_that_were_dropped_are_not_counted_as_carried(arena):
         )
         assert tunnel.answers()
         tunnel.disconnect()
-    row = arena.account(session)
+        row = arena.account(session)  # before the arena ends what is left
     assert (row["rx_packets"], row["rx_bytes"], row["rx_dropped"]) == (1, 100, 10)
 
 
