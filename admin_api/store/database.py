@@ -10,14 +10,14 @@ block that was answered survives a power cut.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.store.accounting.journal import record
@@ -127,6 +127,15 @@ class Store:
         """Yields a unit of work on a consistent view; changes in it are discarded."""
         async with AsyncSession(self._engine, expire_on_commit=False) as session:
             yield UnitOfWork(session, self.clock)
+
+    @asynccontextmanager
+    async def connected(self, *, writes: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Yields a connection in one transaction, for work on whole tables. ``writes``: it is committed at the end."""
+        async with self._writing if writes else nullcontext(), self._engine.connect() as connection:
+            level = {} if writes or connection.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+            await connection.execution_options(**{WRITES: writes}, **level)
+            async with connection.begin():
+                yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[UnitOfWork]:

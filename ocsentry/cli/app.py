@@ -17,6 +17,7 @@ from ocsentry.cli.commands import (
     blocks,
     certificates,
     console,
+    database,
     demo,
     feeds,
     groups,
@@ -58,6 +59,7 @@ def build_app() -> typer.Typer:
     _add_group(app, feeds.group(), "feeds", "feed")
     console.add_commands(app)
     demo.add_commands(app)
+    app.add_typer(database.group(), name="db")
     _add_group(app, rules.group(), "rules", "rule")
     _add_group(app, sessions.group(), "sessions", "session")
     _add_group(app, users.group(), "user", "users")

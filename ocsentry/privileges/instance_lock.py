@@ -52,6 +52,11 @@ class InstanceLock:
             raise
         return lock
 
+    @classmethod
+    def of_database(cls, database: Path) -> Self:
+        """Take the lock of one SQLite database, for work while no server may use it. Raises as ``take``."""
+        return cls([_lock(database, None)])
+
     def close(self) -> None:
         while self._files:
             os.close(self._files.pop())
