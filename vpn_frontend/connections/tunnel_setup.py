@@ -8,7 +8,6 @@ which ends with its connection.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -23,7 +22,7 @@ from vpn_frontend.sessions.liveness_probe import PROBE_TIMEOUT, ProbePendingErro
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
 
     from vpn_frontend.connections.pending_connection import PendingConnection
     from vpn_frontend.connections.session_changes import SessionChanges
@@ -79,22 +78,27 @@ class TunnelSetup:
         self._session: Session | None = None
 
     def start(self) -> None:
-        with self._refusals():
+        now = self._services.clock()
+        try:
             self._session = session = self._services.sessions.find_returning(
-                self._connect.cookie, self._services.clock(), self._connection.host.name
+                self._connect.cookie, now, self._connection.host.name
             )
             user = self._connection.host.authenticator.recall(session.user)
-            if user is None and session.user.external and self._services.clock() - session.login_at < RECENT_LOGIN:
+            if user is None and session.user.external and now - session.login_at < RECENT_LOGIN:
                 user = session.user
             if user is None:
                 self._owner.run(self._connection, self._find_user(session))
             else:
                 self._admit(session, user)
+        except (CookieError, RefusedError) as refusal:
+            self._refuse(refusal)
 
     async def _find_user(self, session: Session) -> None:
         user = await self._connection.host.authenticator.find(session.user)
-        with self._refusals():
+        try:
             self._admit(session, user)
+        except (CookieError, RefusedError) as refusal:
+            self._refuse(refusal)
 
     def _admit(
         self, session: Session, user: UserRecord | Refused | Unavailable, probe: LivenessProbe | None = None
@@ -120,18 +124,22 @@ class TunnelSetup:
         """Ask again when the probed sessions have answered or their time is over."""
         services = self._services
         await services.changes.wait_until(lambda: probe.is_decided(services.clock()), PROBE_TIMEOUT)
-        with self._refusals():
+        try:
             self._admit(session, user, probe)
+        except (CookieError, RefusedError) as refusal:
+            self._refuse(refusal)
 
     async def _wait_for_room(self, admission: Admission) -> None:
         """The addresses of the evicted sessions may be the ones wanted."""
         await self._services.changes.wait_until(lambda: admission.has_room, EVICTION_DEADLINE)
-        with self._refusals():
+        try:
             self._open(admission)
+        except (CookieError, RefusedError) as refusal:
+            self._refuse(refusal)
 
     def _open(self, admission: Admission) -> None:
         sessions, now = self._services.sessions, self._services.clock()
-        if sessions.needs_connect_hook(admission.session):
+        if admission.asks_hook:
             grant = sessions.grant_tunnel(admission, now)
             task = self._owner.run(self._connection, self._open_after_hook(admission, grant))
             task.add_done_callback(lambda task: sessions.give_up(admission.session) if task.cancelled() else None)
@@ -139,10 +147,12 @@ class TunnelSetup:
         sessions.open_tunnel(admission, partial(self._respond, admission.session), now)
 
     async def _open_after_hook(self, admission: Admission, grant: TunnelGrant) -> None:
-        with self._refusals():
-            sessions = self._services.sessions
+        sessions = self._services.sessions
+        try:
             await sessions.ask_connect_hook(admission)
             sessions.attach_tunnel(admission, grant, partial(self._respond, admission.session), self._services.clock())
+        except (CookieError, RefusedError) as refusal:
+            self._refuse(refusal)
 
     def _respond(self, session: Session, grant: TunnelGrant) -> tuple[bytes, bytes]:
         """The head of the answer, and the bytes that followed the request. The gateway owns the connection after it."""
@@ -169,18 +179,16 @@ class TunnelSetup:
         self._owner.hand_over(self._connection)
         return head_and_rest
 
-    @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Answer a refusal that is raised inside."""
-        connection = self._connection
-        try:
-            yield
-        except CookieError as refused:
-            self._report("", refused.reason)
-            self._owner.carry_out(connection, connection.protocol.tunnel_refused())
-        except RefusedError as refused:
-            self._report("" if self._session is None else self._session.user.name, refused.reason)
-            self._owner.carry_out(connection, connection.protocol.unavailable(refused.text, refused.retry_after))
+    def _refuse(self, refusal: CookieError | RefusedError) -> None:
+        """Answer a step that was refused."""
+        protocol = self._connection.protocol
+        if isinstance(refusal, CookieError):
+            self._report("", refusal.reason)
+            effects = protocol.tunnel_refused()
+        else:
+            self._report("" if self._session is None else self._session.user.name, refusal.reason)
+            effects = protocol.unavailable(refusal.text, refusal.retry_after)
+        self._owner.carry_out(self._connection, effects)
 
     def _report(self, user: str, reason: str) -> None:
         address = self._connection.peer.address

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, NoReturn
 
@@ -192,7 +193,6 @@ class NativeGateway:
 
     def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
         ranges = pack_ranges(parameters.iroutes)
-        iroutes = ffi.new("struct gw_address_range[]", ranges)
         config: dict[str, int | bytes | RangesPointer] = {
             "inner4": pack_address(parameters.ipv4),
             "inner6": pack_address(parameters.ipv6),
@@ -200,10 +200,13 @@ class NativeGateway:
             "dpd_s": parameters.dpd,
             "idle_s": parameters.idle_timeout,
             "rekey_s": parameters.rekey,
-            "iroutes": iroutes,
             "iroute_count": len(ranges),
             "iroutes_exposed": parameters.iroutes_exposed,
         }
+        if ranges:
+            config["iroutes"] = ffi.new(
+                "struct gw_address_range[]", ranges
+            )  # kept by the table
         session = ffi.new("uint64_t *")
         status = lib.gw_session_open(
             self._handle(), connection_id, ffi.new("struct gw_session_config *", config), session
@@ -323,9 +326,15 @@ def _connection_up(event: EventStruct, payload: bytes, host: str) -> ConnectionU
         proof_key=payload[EXPORTED_KEY : 2 * EXPORTED_KEY],
         peer_certificate=payload[EXPORTS:],
         bindings=_bindings(event.tls_version, payload[2 * EXPORTED_KEY : EXPORTS]),
-        local_address=unpack_address(bytes(event.local)),
+        local_address=_server_address(bytes(event.local)),
         host=host,
     )
+
+
+@lru_cache(maxsize=256)
+def _server_address(packed: bytes) -> Address:
+    """One object for all sessions that connected to the same address of the server."""
+    return unpack_address(packed)
 
 
 def _bindings(version: int, exported: bytes) -> tuple[bytes, ...]:

@@ -45,6 +45,8 @@ class NativeBudget:
 def pack_ranges(networks: Iterable[Network], excluded: Iterable[Network] = ()) -> list[tuple[bytes, bytes]]:
     """``networks`` less ``excluded`` as values of ``struct gw_address_range``, IPv4 before IPv6, ascending."""
     kept, holes = tuple(networks), tuple(excluded)
+    if not kept:  # most sessions have no network behind them
+        return []
     ranges4, ranges6 = subtract_networks(kept, holes, 4), subtract_networks(kept, holes, 6)
     packed = [(MAPPED + first.to_bytes(4, "big"), MAPPED + last.to_bytes(4, "big")) for first, last in ranges4]
     return packed + [(first.to_bytes(16, "big"), last.to_bytes(16, "big")) for first, last in ranges6]

@@ -62,6 +62,7 @@ class Admission:
     request: TunnelRequest
     evicted: tuple[Session, ...]
     held: bool = True
+    asks_hook: bool = False  # the tunnel must not be opened before the connect hook was asked
 
     @property
     def has_room(self) -> bool:

@@ -62,6 +62,11 @@ class Peer:
         """SHA-256 of the client's certificate; empty: it has none."""
         return hashlib.sha256(self.peer_certificate).digest() if self.peer_certificate else b""
 
+    def forget_secrets(self) -> None:
+        """Drop what nothing after CONNECT needs. The session keeps its peer for as long as it lives."""
+        self.exporter_key = self.proof_key = self.peer_certificate = b""
+        self.bindings = ()
+
 
 @dataclass(slots=True)
 class Session:

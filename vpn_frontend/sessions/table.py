@@ -152,6 +152,7 @@ class SessionTable:
             self._closer.close_session(evicted, CloseReason.REPLACED, now)
         remote = login.remote
         settings = self._resolver.resolve(login.user, login.groups, remote, login.host)
+        at = self._wall_clock()
         session = Session(
             id=(remote and remote.session_id) or secrets.token_hex(8),
             number=next(self._numbers),
@@ -160,8 +161,8 @@ class SessionTable:
             settings=settings,
             device=login.device,
             login_at=now,
-            logged_in_at=self._wall_clock(),
-            started_at=self._wall_clock(),
+            logged_in_at=at,
+            started_at=at,
             user_agent=login.user_agent,
             expires_at=now + settings.session.cookie_timeout,
             remote=remote,
@@ -169,7 +170,7 @@ class SessionTable:
             strap_keys=(login.strap_key,) if login.strap_key else (),
             login_address=login.address,
             host=login.host,
-            check_at=next_check(settings, self._wall_clock()),
+            check_at=next_check(settings, at),
         )
         cookie = self._index.add_session(session)
         self._pending.add_login(session)
@@ -272,6 +273,7 @@ class SessionTable:
             self._closer.close_session(session, refusal.reason, now, refusal.text)
             raise RefusedError(refusal.text, refusal.reason.value)
         admission = self._admission_control.admit_session(session, peer, request, now, probe)
+        admission.asks_hook = session.phase is Phase.WAITING and self._hooks is not None and self._hooks.has_connect
         session.lease = admission.lease
         session.admissions += 1
         return admission
@@ -331,10 +333,6 @@ class SessionTable:
         if verdict.action is Action.REJECT:  # a block that came while the hook ran
             self.give_up(session)
             raise RefusedError("Access is no longer allowed.", verdict.reason.value)
-
-    def needs_connect_hook(self, session: Session) -> bool:
-        """True if the session must not be opened before ``ask_connect_hook``."""
-        return session.phase is Phase.WAITING and self._hooks is not None and self._hooks.has_connect
 
     def give_up(self, session: Session) -> None:
         """End a session whose tunnel was granted and not attached."""
@@ -467,8 +465,9 @@ class SessionTable:
             raise GatewayError(f"session {session.id} has no tunnel to attach to")
         first = session.peer is None
         session.peer, session.expires_at, session.connected_at = peer, None, self._wall_clock()
+        if first:
+            session.started_at = session.connected_at
         renamed = grant.hostname != ("" if first else session.hostname)
-        session.peer, session.expires_at = peer, None
         session.strap_keys = add_key(session.strap_keys, request.strap.key) if session.strap_keys else ()
         self._index.set_connection(session, peer.connection_id)
         session.hostname = grant.hostname
@@ -485,6 +484,7 @@ class SessionTable:
         if grant.dtls is not None:
             self._gateway.set_dtls(session.gateway_id, grant.dtls)
         self._gateway.attach(session.gateway_id, peer.connection_id, head, early)
+        peer.forget_secrets()
         if self._hooks is not None:
             session.hooked = True
             if renamed:

@@ -2,7 +2,10 @@
 """CONNECT at each place where it waits: if the connection ends there, lease and addresses are released."""
 
 import asyncio
+import sys
+from contextlib import contextmanager
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from vpn_frontend.auth.result import Accepted
 from vpn_frontend.connections import tunnel_setup
 from vpn_frontend.gateway.interface import Cause, ConnectionClosed
 from vpn_frontend.ports import UserRecord
+from vpn_frontend.sessions import table
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 ONE = {"max_same_clients": 1}
@@ -37,6 +41,35 @@ async def lose(front, connection, turns):
     assert task.cancelled()
     front.pump()
     assert front.connections.changes._waiting == {}
+
+
+@contextmanager
+def entries(*modules):
+    """A list of the functions of ``modules`` that code outside their module calls meanwhile."""
+    files, found = {module.__file__ for module in modules}, []
+
+    def note(frame, event, _):
+        here, caller = frame.f_code.co_filename, frame.f_back and frame.f_back.f_code.co_filename
+        if event == "call" and here in files and here != caller:
+            found.append(f"{Path(here).stem}.{frame.f_code.co_name}")
+
+    sys.setprofile(note)
+    try:
+        yield found
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.asyncio
+async def test_connect_enters_tunnel_setup_and_the_session_table_six_times(make_lab, users):
+    front = Front(make_lab(), users)
+    connection = front.gateway.connect()
+    cookie = cookie_of(await front.log_in(connection))
+    front.gateway.say(connection, connect(cookie))
+    with entries(tunnel_setup, table) as walk:
+        front.pump_once()
+    assert len(front.gateway.sessions) == 1, "it got its tunnel in this turn"
+    assert len(walk) == 6, walk
 
 
 @WAITS

@@ -52,7 +52,7 @@ def make_hooked(make_lab):
 async def connect(lab, cookie, request=None, address="192.0.2.1"):
     peer = lab.peer(address)
     admission = lab.begin(cookie, peer, request)
-    assert lab.table.needs_connect_hook(admission.session)
+    assert admission.asks_hook
     grant = lab.table.grant_tunnel(admission, lab.now)
     await lab.table.ask_connect_hook(admission)
     lab.table.attach_tunnel(admission, grant, lambda _: (b"HEAD", b""), lab.now)
