@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
@@ -33,12 +34,15 @@ class LoginMetrics:
             buckets=SECONDS,
             registry=None,
         )
+        # The library looks a child up under a lock and checks each label again; a login asks for the same few.
+        self._count_of = cache(self._checks.labels)
+        self._duration_of = cache(self._seconds.labels)
 
     def __call__(self, method: str, outcome: Outcome, seconds: float) -> None:
         if isinstance(outcome, FirstForm):
             return  # nothing was checked
-        self._checks.labels(method, RESULTS.get(type(outcome), UNAVAILABLE)).inc()
-        self._seconds.labels(method).observe(seconds)
+        self._count_of(method, RESULTS.get(type(outcome), UNAVAILABLE)).inc()
+        self._duration_of(method).observe(seconds)
 
     def collectors(self) -> tuple[Collector, ...]:
         return self._checks, self._seconds

@@ -17,6 +17,8 @@ from threading import Lock
 
 from sentry_engine.verdict import Action, Reason, Verdict
 
+ID_PREFIX = "lease-"
+
 
 class OnExcess(StrEnum):
     """The response to a client over the limit: refuse it, evict the oldest, or evict the same device."""
@@ -83,7 +85,8 @@ class LeaseTable:
         self._lock = Lock()
         self._numbers = count(1)
         self._by_id: dict[str, Lease] = {}  # in order of admission
-        self._by_user: dict[str, dict[str, None]] = {}
+        # By user, in order of admission: its session, or the number of a lease without one -> the lease's id.
+        self._by_user: dict[str, dict[str | int, str]] = {}
 
     def admit(
         self,
@@ -114,9 +117,9 @@ class LeaseTable:
             for lease_id in evicted:
                 self._remove(lease_id)
             number = next(self._numbers)
-            lease = Lease(f"lease-{number}", 1, user, address, now, groups, device, session, evicted)
+            lease = Lease(f"{ID_PREFIX}{number}", 1, user, address, now, groups, device, session, evicted)
             self._by_id[lease.id] = lease
-            self._by_user.setdefault(user, {})[lease.id] = None
+            self._by_user.setdefault(user, {})[_key_of(lease)] = lease.id
             return lease
 
     def release(self, lease: Lease) -> bool:
@@ -136,21 +139,20 @@ class LeaseTable:
         with self._lock:
             if user is None:
                 return list(self._by_id.values())
-            return [self._by_id[lease_id] for lease_id in self._by_user.get(user, ())]
+            return [self._by_id[lease_id] for lease_id in self._by_user.get(user, {}).values()]
 
     def _find(self, user: str, session: str | None) -> Lease | None:
-        if session is None:
-            return None
-        held = (self._by_id[lease_id] for lease_id in self._by_user.get(user, ()))
-        return next((lease for lease in held if lease.session == session), None)
+        own = self._by_user.get(user)
+        lease_id = None if own is None or session is None else own.get(session)
+        return None if lease_id is None else self._by_id[lease_id]
 
     def _choose_evicted(self, user: str, device: str | None, allowed: int) -> tuple[str, ...]:
         """The ids to evict so one more client of ``user`` fits. Raises ``AdmissionRefused`` if none may be evicted."""
-        own = self._by_user.get(user, ())
+        own = self._by_user.get(user, {})
         excess = len(own) - allowed + 1 if allowed else 0
         if excess <= 0:
             return ()
-        held = [self._by_id[lease_id] for lease_id in own]
+        held = [self._by_id[lease_id] for lease_id in own.values()]
         if self.limits.on_excess == OnExcess.KICK_OLDEST:
             return tuple(lease.id for lease in held[:excess])
         if self.limits.on_excess == OnExcess.REPLACE_SAME_DEVICE and device is not None:
@@ -162,7 +164,12 @@ class LeaseTable:
         raise AdmissionRefused(Verdict(Action.REJECT, Reason.MAX_SAME_CLIENTS), text)
 
     def _remove(self, lease_id: str) -> None:
-        user = self._by_id.pop(lease_id).user
-        del self._by_user[user][lease_id]
-        if not self._by_user[user]:
-            del self._by_user[user]
+        lease = self._by_id.pop(lease_id)
+        own = self._by_user[lease.user]
+        del own[_key_of(lease)]
+        if not own:
+            del self._by_user[lease.user]
+
+
+def _key_of(lease: Lease) -> str | int:
+    return int(lease.id.removeprefix(ID_PREFIX)) if lease.session is None else lease.session

@@ -22,7 +22,7 @@ def test_the_suites_of_resumption_are_those_of_the_gateway():
 
 
 def test_the_suites_of_the_certificate_are_those_of_the_gateway():
-    [suites] = re.findall(r'certificate_suites\[\] = "([^"]+)"', SOURCES)
+    [suites] = re.findall(r'\bcertificate_suites\[\] = "([^"]+)"', SOURCES)
     assert suites.split(":") == [WOLFSSL_NAMES[suite] for suite in DTLS13_SUITES]
 
 
