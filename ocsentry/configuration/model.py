@@ -43,6 +43,7 @@ from ocsentry.configuration.fields import section as _section
 from ocsentry.configuration.groups import MAX_FILE_GROUPS, GroupSection
 from ocsentry.configuration.sections.admin import AdminSection
 from ocsentry.configuration.sections.auth import AuthSection
+from ocsentry.configuration.sections.camouflage import CamouflageSection
 from ocsentry.configuration.sections.hooks import HooksSection
 from ocsentry.configuration.sections.host import (
     CertificatePairSection,
@@ -93,21 +94,6 @@ def _refuse_xdp(value: object) -> object:
     if value == "xdp":
         raise ValueError('this version has no XDP program: set "nftables", or "off"')
     return value
-
-
-class CamouflageSection(Section):
-    secret: str = _field(
-        VPN.camouflage.secret,
-        "Clients connect to `https://HOST/?SECRET`. Others get the answers of a web server without a VPN. Empty: off.",
-        pattern=r"^[A-Za-z0-9._~-]*$",
-        max_length=128,
-    )
-    realm: str = _field(
-        VPN.camouflage.realm,
-        "Others are asked for a password of this realm (401). Empty: they get 404.",
-        pattern=r"^[A-Za-z0-9 ._-]*$",
-        max_length=64,
-    )
 
 
 class VpnSection(Section):

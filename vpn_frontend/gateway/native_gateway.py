@@ -204,9 +204,7 @@ class NativeGateway:
             "iroutes_exposed": parameters.iroutes_exposed,
         }
         if ranges:
-            config["iroutes"] = ffi.new(
-                "struct gw_address_range[]", ranges
-            )  # kept by the table
+            config["iroutes"] = ffi.new("struct gw_address_range[]", ranges)  # kept by the table
         session = ffi.new("uint64_t *")
         status = lib.gw_session_open(
             self._handle(), connection_id, ffi.new("struct gw_session_config *", config), session
