@@ -98,7 +98,8 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     LogEvent.RESTRICTION_MISSING: CatalogEntry("warning", "The kernel does not support a restriction: `restriction`."),
     LogEvent.HELPER_LOST: CatalogEntry("error", "The helper process ended. The server continues without its verbs."),
     LogEvent.ROUTES_LOST: CatalogEntry(
-        "error", "The kernel sends packets for these `networks` of clients elsewhere than to the TUN `device`."
+        "error",
+        "The kernel sends packets for these `networks`, of or behind clients, elsewhere than to the TUN `device`.",
     ),
     LogEvent.ROUTES_RESTORED: CatalogEntry("info", "Packets for clients go to the TUN `device` again."),
     LogEvent.WORKER_STUCK: CatalogEntry(

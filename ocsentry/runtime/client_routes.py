@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from vpn_frontend.ports import EventSink
     from vpn_frontend.settings import Network
@@ -38,6 +38,7 @@ class KernelRoutes:
         self._events = events
         self._wanted: dict[Network, None] = {}
         self._present: dict[Network, None] = {}
+        self._placed: dict[Network, None] = {}  # wanted, and present at least once
         self._reported: dict[Network, str] = {}  # errors that were told
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "routes to clients")  # of its own: requests fill the default pool
@@ -48,7 +49,19 @@ class KernelRoutes:
 
     def remove(self, network: Network) -> None:
         self._wanted.pop(network, None)
+        self._placed.pop(network, None)
         self._reported.pop(network, None)
+        self._changed.set()
+
+    @property
+    def placed(self) -> tuple[Network, ...]:
+        """The wanted networks for which the kernel has had a route."""
+        return tuple(self._placed)
+
+    def renew(self, networks: Iterable[Network]) -> None:
+        """The kernel has lost the routes of these networks: set them again."""
+        for network in networks:
+            self._present.pop(network, None)
         self._changed.set()
 
     @asynccontextmanager
@@ -72,6 +85,8 @@ class KernelRoutes:
             for network in [network for network in self._wanted if network not in self._present]:
                 if network in self._wanted and await self._change("add", network):
                     self._present[network] = None
+                    if network in self._wanted:
+                        self._placed[network] = None
 
     async def _change(self, action: str, network: Network) -> bool:
         try:

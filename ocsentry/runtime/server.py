@@ -270,6 +270,7 @@ class Server:
         accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
         hooks = await self._made.enter_async_context(open_hooks(started.hooks, self._config, self._events))
         client_routes = await self._made.enter_async_context(KernelRoutes(started.helper, self._events).running())
+        self._routes.watch(client_routes)
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,

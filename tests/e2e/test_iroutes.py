@@ -36,6 +36,11 @@ def test_a_network_behind_a_client_is_reached_until_the_client_goes(lab):
     assert ping(machine, INNER_IPV4)
     [session] = server.sessions()
     assert session["network"]["iroutes"] == [SITE]
+    gateway.ip(f"route del {SITE} dev ocs0")
+    assert SITE in server.program.await_line("routes_lost").text
+    server.program.await_line("routes_restored")
+    assert routes_to(gateway, SITE) == ["ocs0"]
+    assert server.api.call("GET", "/readyz")[0] == 200
 
     other = lab.host()
     visitor = server.connect(other, user="bob")

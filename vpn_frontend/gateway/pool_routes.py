@@ -25,15 +25,38 @@ def lost_pools(own: Iterable[IPv4Interface | IPv6Interface]) -> list[IPv4Network
     return [interface.network for interface in interfaces if not _is_reached(interface, addresses)]
 
 
-def _is_reached(own: IPv4Interface | IPv6Interface, addresses: Container[IPv4Address | IPv6Address]) -> bool:
-    """True if packets for the pool's last address leave with one of ``addresses``: their route is the device's.
+def lost_networks(
+    networks: Iterable[IPv4Network | IPv6Network], own: Iterable[IPv4Interface | IPv6Interface]
+) -> list[IPv4Network | IPv6Network]:
+    """Returns those of ``networks``, which are behind clients, that packets do not reach through the device.
 
-    That need not be the pool's own: a pool of a group may be inside the pool of all.
+    A network of a family in which the device has no address cannot be told, and counts as reached.
     """
+    addresses = {interface.ip for interface in own}
+    versions = {address.version for address in addresses}
+    return [
+        network
+        for network in networks
+        if network.version in versions and not _leads_to_device(_last_address(network), addresses)
+    ]
+
+
+def _last_address(network: IPv4Network | IPv6Network) -> IPv4Address | IPv6Address:
+    """The last that a host can have."""
+    return network.network_address if network.num_addresses <= 2 else network.broadcast_address - 1
+
+
+def _is_reached(own: IPv4Interface | IPv6Interface, addresses: Container[IPv4Address | IPv6Address]) -> bool:
     client = own.network.broadcast_address - 1
-    if int(client) <= int(own.ip):
-        return True  # a network without clients
-    family = socket.AF_INET if own.version == 4 else socket.AF_INET6
+    return int(client) <= int(own.ip) or _leads_to_device(client, addresses)  # a network without clients is reached
+
+
+def _leads_to_device(client: IPv4Address | IPv6Address, addresses: Container[IPv4Address | IPv6Address]) -> bool:
+    """True if packets for ``client`` leave with one of ``addresses``: their route is the device's.
+
+    That need not be the route of the client's own network: a pool of a group may be inside the pool of all.
+    """
+    family = socket.AF_INET if client.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as asking:
             asking.connect((str(client), DISCARD))

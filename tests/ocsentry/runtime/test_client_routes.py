@@ -52,6 +52,21 @@ async def test_the_kernel_has_what_is_wanted(changer):
         await until(lambda: changer.present == {str(OTHER)})
 
 
+async def test_a_route_that_was_lost_is_set_again_while_it_is_wanted(changer):
+    async with KernelRoutes(changer, MemoryEvents()).running() as routes:
+        routes.add(ONE)
+        routes.add(OTHER)
+        await until(lambda: len(routes.placed) == 2)
+        changer.present.clear()
+        routes.renew([ONE])
+        await until(lambda: changer.present == {str(ONE)})
+        routes.remove(ONE)
+        assert routes.placed == (OTHER,)
+        routes.renew([ONE])
+        await until(lambda: not changer.present)
+    assert changer.calls.count(("add", str(ONE))) == 2
+
+
 async def test_changes_that_undo_each_other_never_reach_the_kernel(changer):
     async with KernelRoutes(changer, MemoryEvents()).running() as routes:
         for _ in range(100):
