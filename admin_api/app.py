@@ -3,7 +3,7 @@
 
 request id, headers, last resort (``http.request_context``) -> HEAD (``http.methods``) -> ``http.path_segments`` ->
 ``http.host_check`` -> ``http.request_limit`` -> ``authentication`` -> ``http.body_limit`` -> ``idempotency`` ->
-routing and validation (FastAPI) -> the endpoint.
+``respond_async`` -> routing and validation (FastAPI) -> the endpoint.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from admin_api.policy.endpoints import router as policy
 from admin_api.policy.versions import router as versions
 from admin_api.reference.page import PATH as REFERENCE_PATH
 from admin_api.reference.page import ReferencePage
+from admin_api.respond_async import RespondAsync
 from admin_api.rules.endpoints import router as rules
 from admin_api.sessions.endpoints import router as sessions
 from admin_api.settings.endpoints import router as settings
@@ -110,6 +111,7 @@ def create_app(services: Services) -> FastAPI:
             Middleware(Authentication, services=services),
             Middleware(BodyLimit),
             Middleware(Idempotency, services=services),
+            Middleware(RespondAsync, operations=services.operations, is_unavailable=is_unavailable),
         ],
     )
     app.state.services = services

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from admin_api.http.body_limit import read_all
 from admin_api.http.paths import API_PREFIX, PRINCIPAL, TOKENS_PATH
 from admin_api.http.problem_responses import problem_response
 from admin_api.http.problems import ApiError, ProblemError, ProblemKind
@@ -73,7 +74,7 @@ class Idempotency:
         self._in_flight.add(claim)
 
     async def _answer(self, claim: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read_all(receive)
+        body = await read_all(receive)
         if body is None:
             return  # the caller has left, and part of a body is not what it asked for
         digest = _digest(scope, body)
@@ -132,18 +133,6 @@ class Idempotency:
                 await unit.idempotency.add(*claim, request_digest=digest, status=status, headers=kept, body=body)
         except Exception as error:  # noqa: BLE001 - any failure: the request was carried out
             logger.warning("an answer could not be stored for repetitions of its request: %s", describe_failure(error))
-
-
-async def _read_all(receive: Receive) -> bytes | None:
-    """Returns the whole body; ``None`` if the client disconnects before its end."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -48,6 +48,7 @@ class Operation:
     result: Mapping[str, Any] | None = None
     error: str | None = None
     error_code: str | None = None
+    cancellable: bool = True
     _task: asyncio.Task[Any] | None = field(default=None, repr=False)
 
     @property
@@ -104,9 +105,12 @@ class Operations:
         self._end(operation, OperationState.DONE, result)
         return result
 
-    def start(self, kind: str, by: str, work: Callable[[], Awaitable[Mapping[str, Any]]]) -> Operation:
+    def start(
+        self, kind: str, by: str, work: Callable[[], Awaitable[Mapping[str, Any]]], *, cancellable: bool = True
+    ) -> Operation:
         """Start an operation beside the request. Raises ``ApiError`` (429) if many run."""
         operation = self.begin(kind, by)
+        operation.cancellable = cancellable
 
         async def carry_out() -> None:
             try:
@@ -120,16 +124,17 @@ class Operations:
         return operation
 
     def cancel(self, operation: Operation) -> bool:
-        """Cancel a running operation. What it has done so far stays. Returns false if it has ended."""
-        if not operation.running or operation._task is None:  # noqa: SLF001
+        """Cancel a running operation. What it has done so far stays. Returns false if it has ended, or may not be."""
+        if not operation.cancellable or not operation.running or operation._task is None:  # noqa: SLF001
             return False
         operation._task.cancel()  # noqa: SLF001
         return True
 
     async def stop(self) -> None:
+        """Cancel what may be cancelled, and wait for the rest up to ``STOP_WAIT`` seconds."""
         running = [one._task for one in self._known.values() if one.running and one._task is not None]  # noqa: SLF001
-        for task in running:
-            task.cancel()
+        for one in [*self._known.values()]:
+            self.cancel(one)
         if running:
             await asyncio.wait(running, timeout=STOP_WAIT)
 

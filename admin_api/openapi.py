@@ -11,6 +11,7 @@ from admin_api.event_schemas.union import REFERENCES, SCHEMA, event_components
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ProblemDocument, ProblemKind, describe_problems
 from admin_api.http.routing import flatten_routes
+from admin_api.respond_async import OPERATION_IDS as ASYNC_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,19 @@ IDEMPOTENCY_KEY = {
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
     "description": "A repetition with this key within 24 hours gets the first answer, and is not carried out again.",
+}
+
+
+PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "enum": ["respond-async"]},
+    "description": "Answer 202 at once; the operation at Location has the outcome.",
+}
+ACCEPTED = {
+    "description": "Under way, for `Prefer: respond-async`",
+    "content": {"application/json": {"schema": {"$ref": REFERENCES.format(model="OperationView")}}},
 }
 
 
@@ -64,6 +78,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
             operation["responses"] |= {str(status): answer for status, answer in describe_problems(*OF_BODIES).items()}
         if method == "post" and operation.get("security"):
             operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+        if operation["operationId"] in ASYNC_IDS:
+            operation["parameters"].append(PREFER)
+            operation["responses"]["202"] = {**ACCEPTED}
         _require_if_match(operation)
         for status, answer in operation["responses"].items():
             answer["headers"] = {name: _reference(name) for name in _headers_of(operation, method, status)}
@@ -100,7 +117,7 @@ def _headers_of(operation: dict[str, Any], method: str, status: str) -> Iterator
     parameters = {parameter["name"].lower() for parameter in operation.get("parameters", ())}
     if status.startswith("2") and method != "delete" and {"if-match", "if-none-match"} & parameters:
         yield "ETag"
-    if status == "201":
+    if status in {"201", "202"}:
         yield "Location"
     if status == "200" and "cursor" in parameters:
         yield "Link"

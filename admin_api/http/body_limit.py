@@ -46,3 +46,13 @@ class BodyLimit:
             await self._app(scope, counted, send)
         except HTTPException:  # raised by a middleware; the application answers its own
             await problem_response(scope, ApiError(ProblemKind.TOO_LARGE, detail))(scope, receive, send)
+
+
+async def read_all(receive: Receive) -> bytes | None:
+    """Returns the whole body; ``None`` if the client disconnects before its end."""
+    body = bytearray()
+    while (message := await receive())["type"] == "http.request":
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(body)
+    return None

@@ -45,6 +45,7 @@ class ProblemKind(Enum):
     CONTENT_NOT_KEPT = _Facts(HTTPStatus.CONFLICT, "A rule file is too large to be kept, so that state cannot return")
     TABLE_FULL = _Facts(HTTPStatus.CONFLICT, "The maximum number of these resources is reached")
     OPERATION_ENDED = _Facts(HTTPStatus.CONFLICT, "The operation has ended")
+    NOT_CANCELLABLE = _Facts(HTTPStatus.CONFLICT, "The operation cannot be cancelled")
     WEBHOOK_DISABLED = _Facts(HTTPStatus.CONFLICT, "The webhook is disabled")
     IN_FLIGHT = _Facts(HTTPStatus.CONFLICT, "A request with this Idempotency-Key is still being answered")
     STALE = _Facts(HTTPStatus.PRECONDITION_FAILED, "The resource has changed since it was read")

@@ -31,13 +31,15 @@ async def get_operation(operation_id: str, caller: Caller, services: ServicesOf)
 @router.delete(
     "/{operation_id}",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(ProblemKind.NOT_FOUND, ProblemKind.OPERATION_ENDED),
+    responses=responses(ProblemKind.NOT_FOUND, ProblemKind.OPERATION_ENDED, ProblemKind.NOT_CANCELLABLE),
 )
 async def cancel_operation(operation_id: str, caller: Caller, services: ServicesOf) -> None:
     """Cancel an operation of your own. What it has done so far stays."""
     operation = _find(services, caller, operation_id)
     if operation.created_by != caller.name:
         raise ApiError(ProblemKind.FORBIDDEN, f"{operation.created_by} started this operation")
+    if operation.running and not operation.cancellable:
+        raise ApiError(ProblemKind.NOT_CANCELLABLE, f"{operation.kind} ends by itself: done, or nothing changed")
     if not services.operations.cancel(operation):
         raise ApiError(ProblemKind.OPERATION_ENDED, f"The operation is {operation.state}")
 

@@ -19,6 +19,7 @@ class OperationView(View):
     created_at: datetime = Field(examples=["2030-01-01T12:00:00Z"])
     state: OperationState = Field(examples=["running"])
     percent: float | None = Field(description="How much is done. Null: not known.", examples=[42.5])
+    cancellable: bool = Field(description="`DELETE` cancels it while it runs.", examples=[True])
     finished_at: datetime | None = Field(examples=[None])
     result: dict[str, Any] | None = Field(
         description="The answer that the request would have got.", examples=[{"version": 13}]
