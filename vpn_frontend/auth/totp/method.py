@@ -118,11 +118,11 @@ class TotpMethod:
         step = secret.find_step(text, self._clock())
         if step is not None:
             if await self._factors.use_step(user.name, step, asked.login):
-                return Accepted(replace(user, code_only=False) if user.code_only else user, user.groups)
+                return _accept(user)
             return self._refuse(asked, USED_CODE, "code_used")
         backup_code = read_backup_code(code)
         if backup_code is not None and await self._factors.use_backup_code(user.name, backup_code, asked.login):
-            return Accepted(user, user.groups)
+            return _accept(user)
         return self._refuse(asked, WRONG_CODE, "wrong_code")
 
     def _refuse(self, asked: Asked, text: str, reason: str) -> Refused:
@@ -144,3 +144,8 @@ class TotpMethod:
                 return await check()
         finally:
             self._waiting -= 1
+
+
+def _accept(user: UserRecord) -> Accepted:
+    """A code was right: also for a user who has no password."""
+    return Accepted(replace(user, code_only=False) if user.code_only else user, user.groups)

@@ -124,6 +124,13 @@ async def test_a_backup_code_serves_one_login(make_method):
 
 
 @pytest.mark.asyncio
+async def test_a_backup_code_is_the_code_of_a_user_without_a_password(make_method):
+    own = replace(ALICE, code_only=True)
+    outcome = await ask(make_method(), replace(LOGIN, user=own, password=BACKUP, fields={"password": BACKUP}))
+    assert outcome.user == replace(own, code_only=False)  # with the mark the login would end as code_missing
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("required", "needed"),
     [("enrolled", False), ("all", True), (("staff",), True), (("ops", "staff"), True), (("ops",), False)],
