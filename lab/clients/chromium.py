@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lab.namespaces import Namespace
 
 CHROMIUM = "/usr/bin/chromium"
+# As root chromium has no sandbox of its own; it sees the pages of the lab's server only.
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
 ABORTED = "Failed to fetch"  # a request that ends because its page is left
 
 
@@ -35,8 +37,7 @@ def open_browser(namespace: Namespace, *, scheme: Literal["light", "dark"] = "li
     """Yields a browser with one page. ``scheme``: the colours that it prefers."""
     with namespace.entered():
         driver = sync_playwright().start()
-        # As root chromium has no sandbox of its own; it sees the pages of the lab's server only.
-        program = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        program = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
     try:
         yield _watch(program.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme))
     finally:
