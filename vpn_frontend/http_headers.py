@@ -37,6 +37,7 @@ RESERVED = frozenset(
         "x-reason",
     }
 )
+CACHE_CONTROL = "cache-control"
 USER, GROUP = "%{U}", "%{G}"  # replaced by the names of the session's user and group, as in ocserv
 
 
@@ -60,8 +61,12 @@ def parse_header(text: str) -> Header:
 
 
 def add_headers(own: Iterable[tuple[str, str]], more: tuple[Header, ...]) -> list[tuple[str, str]]:
-    """``own``, and behind them those of ``more`` whose names they do not have."""
-    headers = [*own]
+    """``own``, and behind them those of ``more`` whose names they do not have.
+
+    A Cache-Control of ``more`` that stores nothing either goes before the server's: it may say more.
+    """
+    stricter = any(header.name.lower() == CACHE_CONTROL and "no-store" in header.value for header in more)
+    headers = [header for header in own if not (stricter and header[0].lower() == CACHE_CONTROL)]
     names = {name.lower() for name, _ in headers}
     headers += [(header.name, header.value) for header in more if header.name.lower() not in names]
     return headers

@@ -33,6 +33,8 @@ def test_what_frames_an_answer_is_refused(name):
 def test_the_servers_own_go_before():
     own = [("Cache-Control", "no-store")]
     assert add_headers(own, MORE) == [*own, ("Strict-Transport-Security", "max-age=31536000")]
+    as_strict = (Header("Cache-control", "no-cache, no-store"),)
+    assert add_headers(own, as_strict) == [("Cache-control", "no-cache, no-store")]
 
 
 def test_every_answer_before_the_tunnel_has_them():

@@ -161,9 +161,9 @@ def _input(field: Field) -> str:
 def _select(field: Field) -> str:
     labels = dict(field.labels)
     options = "".join(
-        f'<option value="{escape(name)}"{_SELECTED if name == field.value else ""}>'
+        f'<option value="{escape(name)}"{_SELECTED if name == field.value and number else ""}>'
         f"{escape(labels.get(name) or name)}</option>"
-        for name in field.options
+        for number, name in enumerate(field.options)  # clients take the first option unless another is marked
     )
     return f'<select name="{escape(field.name)}" label="{escape(field.label)}">{options}</select>'
 

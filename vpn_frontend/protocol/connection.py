@@ -323,7 +323,7 @@ class Connection:
             self.over = True
             return [Send(self._http.refuse(HttpError(400, "Bad Request"))), Close(str(error))]
         self._context = request.cookie(CONTEXT_COOKIE)
-        self._group = self._path_group or message.group
+        self._group = self._path_group or self._group_named(message.group)
         if self._group == self._portal.no_group_label:
             self._group = ""
         if message.kind == "logout":
@@ -331,6 +331,12 @@ class Connection:
         if message.kind == "auth-reply":
             return self._handle_reply(message, request, now)
         return self._begin(message, request, now)
+
+    def _group_named(self, text: str) -> str:
+        """AnyConnect names a group by what it shows. A name goes before another group's label."""
+        if not text or text in self._portal.groups:
+            return text
+        return next((name for name, label in self._portal.labels if label == text), text)
 
     def _begin(self, message: ClientMessage, request: HttpRequest, now: float) -> list[Effect]:
         """The client asks how to log in."""

@@ -192,4 +192,4 @@ def occtl_socket(target: Target) -> Path | None:
     wanted, named = target.last("use-occtl"), target.last("occtl-socket-file")
     if wanted is None or not read_switch(wanted.value)[0]:
         return None
-    return Path(OCCTL_SOCKET) if named is None else Path(target.file(named, named.value))
+    return Path(OCCTL_SOCKET) if named is None or not named.value else Path(target.file(named, named.value))

@@ -49,6 +49,7 @@ def test_the_socket_of_occtl(translated, tmp_path):
     assert translated({}).occtl_socket is None
     assert translated({"use-dbus": "true"}).occtl_socket == Path("/var/run/occtl.socket")
     assert translated({"use-occtl": "true", "use-dbus": "no"}).occtl_socket is not None
+    assert translated({"use-occtl": "true", "occtl-socket-file": ""}).occtl_socket == Path("/var/run/occtl.socket")
     named = {"use-occtl": "true", "occtl-socket-file": "./occtl.socket"}
     assert translated(named).occtl_socket == tmp_path / "occtl.socket"
 
