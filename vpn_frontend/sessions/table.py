@@ -320,7 +320,9 @@ class SessionTable:
             return
         session.opening = session.hooked = True
         try:
-            accepted = await self._hooks.connect(session.id, user, hook_environment("connect", session, peer))
+            hostname = session.settings.hostname or admission.request.hostname
+            environment = hook_environment("connect", session, peer, hostname=hostname)
+            accepted = await self._hooks.connect(session.id, user, environment)
         finally:
             session.opening = False
         if session.phase >= Phase.CLOSING:

@@ -33,16 +33,22 @@ HOOK_VARIABLES = frozenset(
 Reason = Literal["connect", "disconnect", "host-update"]
 
 
-def hook_environment(reason: Reason, session: Session, peer: Peer | None, duration: float = 0.0) -> dict[str, str]:
-    """The variables that have a value. ``peer`` is that of the newest channel; ``duration``: seconds of the tunnel."""
+def hook_environment(
+    reason: Reason, session: Session, peer: Peer | None, duration: float = 0.0, hostname: str = ""
+) -> dict[str, str]:
+    """The variables that have a value. ``peer`` is that of the newest channel; ``duration``: seconds of the tunnel.
+
+    ``hostname`` is what the client says while its tunnel is not open yet.
+    """
+    name = _printable(hostname or session.hostname or session.device.name)
     network, addresses = session.settings.network, session.addresses
     found = {
         "REASON": reason,
         "VHOST": session.host or DEFAULT_HOST,
         "USERNAME": session.user.name,
         "GROUPNAME": session.groups[0] if session.groups else "",
-        "HOSTNAME": _printable(session.hostname or session.device.name),
-        "REMOTE_HOSTNAME": _printable(session.hostname or session.device.name),
+        "HOSTNAME": name,
+        "REMOTE_HOSTNAME": name,
         "DEVICE": network.device,
         "USER_AGENT": _printable(session.user_agent),
         "DEVICE_TYPE": _printable(session.device.kind),
