@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m bench.console`: a browser on the console's live page while events happen.
 
-Shows the share of a core that the page's main thread takes, what one viewer costs the server (its use with the page open,
-less its use before), the page's memory, and the time to the first content of the overview. Debian's chromium renders in
-software.
+Shows the share of a core that the page's main thread takes, what one viewer costs the server (its use with the page
+open, less its use before), the page's memory, and the time to the first content of the overview. Debian's chromium
+renders in software.
 """
 
 from __future__ import annotations
