@@ -25,7 +25,7 @@ FLOORS = {
     ),
     "vpn_frontend": (
         "native", "http_headers", "settings", "ocserv", "gateway", "ports", "radius", "protocol", "auth", "sessions",
-        "accounting", "connections", "testing", "validation", "server",
+        "accounting", "connections", "testing", "validation", "former_sessions", "server",
     ),
     "admin_api": (
         "clock", "log_events", "ports", "event_schemas", "http", "session_settings", "connections", "metrics",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from vpn_frontend.settings import BandwidthSettings, Network, NetworkSettings, Overrides
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
 
@@ -221,6 +221,16 @@ class JournalEntry:
     stage: Stage
     view: SessionView
     reason: CloseReason | None = None
+    resumption: str = ""  # by which a later process gives the session back; empty: as it was, or it cannot
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecord:
+    """A session that a former process left open. ``accounted``: bytes both ways that the journal has counted."""
+
+    id: str
+    resumption: str
+    accounted: int
 
 
 @dataclass(slots=True)
@@ -256,8 +266,14 @@ class SessionJournal(Protocol):
     async def has_logged_in(self, user: str, address: Address) -> bool:
         """True if one of the latest sessions of a user came from the address, or from the /64 of an IPv6 address."""
 
-    async def close_orphans(self) -> int:
-        """Mark sessions that a former process left open as ``crashed``. Returns how many. Called once, at start."""
+    async def open_records(self) -> Sequence[OpenRecord]:
+        """Sessions that a former process left open and that may be given back, in the order of their start."""
+
+    async def close_orphans(self, keep: Collection[str] = ()) -> int:
+        """Mark sessions that a former process left open as ``crashed``. Returns how many. Called once, at start.
+
+        ``keep``: those that live on.
+        """
 
 
 class SessionHooks(Protocol):
@@ -296,6 +312,9 @@ class VpnEvent(StrEnum):
     SESSION_CLOSED = (
         "session_closed"  # session, user, address, reason, rx_bytes, tx_bytes, dtls_rx_bytes, dtls_tx_bytes, duration
     )
+    SESSIONS_RESTORED = "sessions_restored"  # restored, ended, seconds: of the last process
+    SESSIONS_SUSPENDED = "sessions_suspended"  # count: left to the next process
+    SESSIONS_LOST = "sessions_lost"  # count, problem: of the last process, they cannot be given back
     OCSP_NOT_STAPLED = "ocsp_not_stapled"  # problem: of an OCSP response of the server's own certificates
     STRAP_FAILED = "strap_failed"  # session, user, address, reason: a CONNECT was let in all the same
     CLIENTS_REFUSED = "clients_refused"  # problem: of the authorities of client certificates or their lists

@@ -23,9 +23,10 @@ from vpn_frontend.auth.result import Refused
 from vpn_frontend.connections.host import Host
 from vpn_frontend.connections.portal import login_shapes, make_portal_config
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
+from vpn_frontend.former_sessions import FormerSessions
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.acme_challenges import AcmeChallenges
-from vpn_frontend.gateway.descriptors import max_connections, open_descriptors
+from vpn_frontend.gateway.descriptors import max_connections, max_sessions, open_descriptors, worker_count
 from vpn_frontend.gateway.fips import restrict_to_fips
 from vpn_frontend.gateway.interface import (
     ChannelDown,
@@ -60,6 +61,7 @@ from vpn_frontend.settings import HostSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from sentry_engine import Engine
     from vpn_frontend.auth.method import Method
@@ -75,7 +77,6 @@ if TYPE_CHECKING:
 
 SIGNING_DELAY = 2.0  # seconds without an answer that make the server not ready
 HANDSHAKE_TIMEOUT = 10.0  # seconds; a phone on a bad network takes 3
-SPARE_SESSIONS = 256  # closing while others open
 EVENTS_PER_RELEASE = 32  # events whose commands the workers get together: few wake-ups, some milliseconds of delay
 TICK = 1.0  # seconds between two checks for expired connections and sessions
 CHECKPOINT_INTERVAL = 60.0  # seconds between two writes of counters to the journal
@@ -109,6 +110,7 @@ class VpnServer:
         hooks: SessionHooks | None = None,
         settings_files: SettingsFiles | None = None,
         client_routes: ClientRoutes | None = None,
+        accounts_file: Path | None = None,
     ) -> None:
         """``methods`` has each method that ``settings.auth`` names, ``pages`` are those of a login in the browser.
 
@@ -117,7 +119,7 @@ class VpnServer:
         both are opened here. ``signing`` has the private keys, if ``descriptors`` lead to it. ``worker_filter`` is a
         seccomp program for the gateway's threads. ``resolver`` knows the groups that are not of the configuration.
         ``accounting`` may refuse new sessions. ``hooks`` are told of sessions. ``settings_files`` are read at a login.
-        ``client_routes`` are the kernel's.
+        ``client_routes`` are the kernel's. With an ``accounts_file`` sessions outlive the process.
         """
         self._settings = restrict_to_fips(settings) if settings.fips else settings
         self._engine = engine
@@ -137,6 +139,7 @@ class VpnServer:
         self._reported: frozenset[str] = frozenset()  # problems of files that were told
         self._settings_files = settings_files
         self._client_routes = client_routes
+        self._former = FormerSessions(accounts_file, journal=journal, users=users, events=events)
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self._signer_lost = False
@@ -145,8 +148,8 @@ class VpnServer:
 
     async def start(self) -> None:
         """Serve when this returns. Raises ``ListenError``, ``TunError``, ``CertificateError`` or ``GatewayError``."""
-        await self._journal.close_orphans()
         self._tls = self._load_tls()
+        await self._former.read(max_sessions(self._settings))
         self._gateway = await self._make_gateway()
         self.acme_challenges = AcmeChallenges(self._gateway)
         self._use_keys()
@@ -162,7 +165,10 @@ class VpnServer:
             accounting=self._accounting,
             hooks=self._hooks,
             client_routes=self._client_routes,
+            first_number=self._former.next_number,
         )
+        await self._former.restore(self._table.restorer, worker_count(self._settings), time.monotonic)
+        self._former.commit()
         self.sessions = self._table.live
         self._ways = LoginWays(self._settings.auth, self._methods, self._journal, self._events)
         self._ways.set_groups(self._resolver.api_groups())
@@ -180,21 +186,32 @@ class VpnServer:
         asyncio.get_running_loop().add_reader(self._gateway.fileno(), self._on_events)
         self._tasks = [asyncio.create_task(self._recorder.run()), asyncio.create_task(self._run_timers())]
 
-    async def stop(self, text: str) -> None:
-        """Accept no more. After the drain tell every client ``text`` and end everything, within about 20 seconds."""
+    async def stop(self, text: str, *, suspend: bool = False) -> None:
+        """Accept no more. After the drain tell every client ``text`` and end everything, within about 20 seconds.
+
+        ``suspend``: another process follows. Channels close without a word, and sessions are left to that process.
+        """
+        suspend = suspend and self._former.memory is not None
         self._gateway.stop_accepting()
-        if self._settings.drain:
+        if self._settings.drain and not suspend:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._until_empty(), self._settings.drain)
         await self._pre_tunnel.close()
-        self._table.shut_down(text, time.monotonic())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._until_empty(), CLOSE_DEADLINE)
+        if not suspend:
+            self._table.shut_down(text, time.monotonic())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._until_empty(), CLOSE_DEADLINE)
         asyncio.get_running_loop().remove_reader(self._gateway.fileno())
+        if suspend:
+            self._on_events()
+            count = self._table.restorer.suspend(time.monotonic())
+            self._events.emit(VpnEvent.SESSIONS_SUSPENDED, count=count)
         self._gateway.close()
-        self._table.abandon_gateway(time.monotonic())
+        if not suspend:
+            self._table.abandon_gateway(time.monotonic())
         with suppress(TimeoutError):
             await asyncio.wait_for(self._recorder.drain(), JOURNAL_DEADLINE)
+        self._former.close(suspended=suspend)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -344,7 +361,8 @@ class VpnServer:
                 gate=self._engine.gate_address,
                 worker_filter=self._worker_filter,
                 max_connections=max_connections(settings),
-                max_sessions=settings.limits.max_clients + SPARE_SESSIONS,
+                max_sessions=max_sessions(settings),
+                accounts=self._former.memory,
                 handshake_timeout=HANDSHAKE_TIMEOUT,
                 conversation_timeout=float(settings.auth.timeout),
                 udp=given.datagrams,
@@ -460,6 +478,7 @@ class VpnServer:
             await asyncio.sleep(TICK)
             now = time.monotonic()
             try:
+                self._former.beat()
                 self._pre_tunnel.expire(now)
                 self._table.expire(now)
                 self.acme_challenges.expire(now)

@@ -107,6 +107,24 @@ class TunFailing(EventFields):
     error: str = Field(description="Empty once reads work again.", examples=["Input/output error"])
 
 
+@event(VpnEvent.SESSIONS_RESTORED)
+class SessionsRestored(EventFields):
+    restored: int = Field(description="Wait for their clients.", examples=[200])
+    ended: int = Field(description="Were refused, or their time was over.", examples=[1])
+    seconds: float = Field(description="That it took.", examples=[0.05])
+
+
+@event(VpnEvent.SESSIONS_SUSPENDED)
+class SessionsSuspended(EventFields):
+    count: int = Field(examples=[200])
+
+
+@event(VpnEvent.SESSIONS_LOST)
+class SessionsLost(EventFields):
+    count: int = Field(examples=[200])
+    problem: str = Field(examples=["/run/ocsentry/admin.sock.accounts: it is cut off"])
+
+
 @event(VpnEvent.SIGNER_LOST)
 class SignerLost(EventFields):
     """The kind says it all."""

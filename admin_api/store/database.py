@@ -33,13 +33,13 @@ from admin_api.store.unit_of_work import UnitOfWork
 from vpn_frontend.sessions.limits.usage import local_day
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
     from admin_api.store.tables import Rule, Token
-    from vpn_frontend.ports import JournalEntry, Usage, UserRecord
+    from vpn_frontend.ports import JournalEntry, OpenRecord, Usage, UserRecord
     from vpn_frontend.settings import Address, Overrides
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writing process, such as the command line
@@ -198,9 +198,13 @@ class Store:
         async with self.read() as unit:
             return await unit.sessions.came_from(user if record is None else record.name, address)
 
-    async def close_orphans(self) -> int:
+    async def open_records(self) -> Sequence[OpenRecord]:
+        async with self.read() as unit:
+            return await unit.sessions.open_records()
+
+    async def close_orphans(self, keep: Collection[str] = ()) -> int:
         async with self.write() as unit:
-            count = await unit.sessions.close_orphans()
+            count = await unit.sessions.close_orphans(keep)
         self.accounts_changed()
         return count
 

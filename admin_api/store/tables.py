@@ -232,6 +232,7 @@ class SessionRecord(Base):
     seen_at: Mapped[datetime]  # when the counters were last written
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None]
+    resumption: Mapped[str | None]  # by which another process gives the open session back: digests, no secrets
     rx_packets: Mapped[int] = mapped_column(BigInteger)
     rx_bytes: Mapped[int] = mapped_column(BigInteger)
     tx_packets: Mapped[int] = mapped_column(BigInteger)

@@ -183,6 +183,11 @@ class VpnSection(Section):
         "group, percent-encoded. Those of the server go before them.",
         max_length=MAX_HEADERS,
     )
+    survive_restart: bool = _field(
+        VPN.survive_restart,
+        "Sessions outlive the server's process: after a restart or a crash clients come back by themselves, with the "
+        "same addresses and without a login.",
+    )
     drain: Seconds = _field(
         VPN.drain,
         "How long a stopping server leaves its sessions alone. It accepts no more, and ends when the last has left.",

@@ -193,6 +193,14 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     VpnEvent.SESSION_CLOSED: CatalogEntry("info", "A session ended: `reason`, and the bytes it carried."),
     VpnEvent.DTLS_UP: CatalogEntry("info", "A session now carries its packets over DTLS."),
     VpnEvent.DTLS_DOWN: CatalogEntry("info", "DTLS of a session ended: `cause`. Its packets go over TLS."),
+    VpnEvent.SESSIONS_RESTORED: CatalogEntry(
+        "info",
+        "After a restart or a crash, `restored` sessions wait for their clients to come back; `ended` ones may not.",
+    ),
+    VpnEvent.SESSIONS_SUSPENDED: CatalogEntry("info", "The server stops for a restart and leaves `count` sessions."),
+    VpnEvent.SESSIONS_LOST: CatalogEntry(
+        "warning", "Sessions of the last run cannot be given back, their clients log in again: `count`, `problem`."
+    ),
     VpnEvent.OCSP_NOT_STAPLED: CatalogEntry(
         "warning", "An OCSP response is not sent, since clients would refuse it: `problem`. Handshakes work without it."
     ),

@@ -28,6 +28,7 @@ from ocsentry.privileges.hooks.client import HookHelper
 from ocsentry.privileges.hooks.scope import hook_scope_of
 from ocsentry.privileges.identity import Identity
 from ocsentry.privileges.instance_lock import InstanceLock
+from ocsentry.privileges.kept_listeners import KeptListeners
 from ocsentry.privileges.network_namespace import SocketsInNamespace
 from ocsentry.privileges.pam.client import PamHelper
 from ocsentry.privileges.pam.scope import pam_scope_of
@@ -37,7 +38,7 @@ from vpn_frontend.gateway.descriptors import open_through
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.privileges.started_helper import Scope, StartedHelper
@@ -65,14 +66,21 @@ class Started:
     pam: PamHelper | None = None  # None: no login uses PAM
     hooks: HookHelper | None = None  # None: none is configured
     gssapi: GssapiHelper | None = None  # None: no login uses tickets
+    unused: tuple[str, ...] = ()  # names of kept sockets whose endpoints are gone
 
     @property
     def started_helpers(self) -> tuple[StartedHelper, ...]:
         return tuple(one for one in (self.pam, self.hooks, self.gssapi) if one is not None)
 
 
-def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None = None) -> Started:
+def open_and_drop(
+    config: LoadedConfig,
+    before_drop: Callable[[], None] | None = None,
+    kept: Iterable[tuple[str, int]] = (),
+) -> Started:
     """Returns with the privileges gone. ``before_drop`` is called last while they are there.
+
+    ``kept``: sockets of the last process, see ``kept_listeners``; they belong to this from now on.
 
     Raises what opening raises, and ``PrivilegeError``; nothing stays open then.
     """
@@ -93,7 +101,10 @@ def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None =
         totp_key = _open_totp_key(config, identity)
         if config.values.policy.kernel == "nftables":
             _open_filter(helper)
-        descriptors = _open_gateway(helper, config)
+        namespace = config.vpn.listen_netns
+        opener = SocketsInNamespace(namespace, helper) if namespace else helper
+        listeners = KeptListeners(opener, kept, namespace)
+        descriptors = _open_gateway(config, helper, listeners)
         listener, tls = _open_api(config)
         reach = reach_of_server(config, lists) if process.landlock else None
         if before_drop is not None:
@@ -121,6 +132,7 @@ def open_and_drop(config: LoadedConfig, before_drop: Callable[[], None] | None =
         pam,
         hooks,
         gssapi,
+        listeners.close_unused(),
     )
 
 
@@ -143,9 +155,8 @@ def _open_totp_key(config: LoadedConfig, identity: Identity | None) -> bytes | N
         return None
 
 
-def _open_gateway(helper: Helper, config: LoadedConfig) -> GatewayDescriptors:
-    namespace = config.vpn.listen_netns
-    opened = open_through(SocketsInNamespace(namespace, helper) if namespace else helper, config.vpn)
+def _open_gateway(config: LoadedConfig, helper: Helper, listeners: KeptListeners) -> GatewayDescriptors:
+    opened = open_through(listeners, config.vpn)
     if config.values.process.key_isolation == "off":
         return opened
     try:

@@ -18,6 +18,7 @@ from ocsentry.observability.log import Log
 from ocsentry.privileges.reports import report_drop
 from ocsentry.privileges.start import open_and_drop
 from ocsentry.runtime import systemd
+from ocsentry.runtime.descriptor_store import take_listeners
 from ocsentry.runtime.pid_file import PidFile, link_socket
 from ocsentry.runtime.server import Server
 from ocsentry.runtime.watchdog import END_CHECKS, INTERVAL, LoopGuard, Watchdog, exit_at_once
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from ocsentry.privileges.start import Started
 
 IGNORED_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+RESTART_SIGNAL = signal.SIGQUIT  # stop for a restart: sessions are left to the next process
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, RESTART_SIGNAL)
 GC_THRESHOLD = 5_000  # new objects until a garbage collection; the default 700 is about ten logins
 
 
@@ -51,7 +53,9 @@ def run_server(
     socket_link: Path | None = None,
     notes: Sequence[Note] = (),
 ) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ``StartError``; ``ServingError`` if the server failed later.
+    """Serve until SIGTERM, SIGINT or, for a restart, SIGQUIT.
+
+    Raises ``StartError``; ``ServingError`` if the server failed later.
 
     ``pid_file`` holds the process id while it serves. ``socket_link`` leads to the admin socket. ``notes``: what a
     translated configuration does differently, for the log.
@@ -72,9 +76,11 @@ def run_server(
 
     for name in config.vpn.method_names():
         load_method(name)  # while their files can be read
+    kept = take_listeners(config)
     try:
         with _readable_errors():
-            started = open_and_drop(config, show_files)  # before the first thread: later ones inherit the restrictions
+            # Before the first thread: later ones inherit the restrictions.
+            started = open_and_drop(config, show_files, kept)
     except BaseException:
         if pid is not None:
             pid.remove()
@@ -121,6 +127,8 @@ async def _serve(config: LoadedConfig, log: Log, started: Started, early: Sequen
         failure = asyncio.create_task(server.wait_for_failure(), name="failure")
         reason = await _first_of(stopping, failure)
         systemd.notify_stopping()
+        if reason == RESTART_SIGNAL.name:
+            server.suspend_sessions()
         server.announce_stop(reason)
         for task in (reloads, watchdog, failure):
             task.cancel()

@@ -49,6 +49,7 @@ from ocsentry.runtime import memory, metric_facts
 from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.client_routes import KernelRoutes
 from ocsentry.runtime.console_url import console_url
+from ocsentry.runtime.descriptor_store import store_listeners
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.live_reload import LiveReload
 from ocsentry.runtime.live_settings import LiveSettings, read_overrides
@@ -108,6 +109,7 @@ class Server:
         self._claim_lost = asyncio.Event()
         self._worker_problem = ""
         self._stuck = asyncio.Event()
+        self._suspends = False
 
     async def start(self) -> None:
         """Start all layers. Raises the error of a layer that cannot start."""
@@ -192,6 +194,13 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._made.aclose()
+
+    def suspend_sessions(self) -> None:
+        """Let ``stop`` leave the sessions to another process, which follows at once."""
+        self._suspends = True
+
+    async def _stop_vpn(self) -> None:
+        await self._vpn.stop(SHUTDOWN_TEXT, suspend=self._suspends)
 
     async def reload(self) -> None:
         """Reload configuration, rules and certificates. What is wrong changes nothing and is reported."""
@@ -288,9 +297,11 @@ class Server:
             hooks=hooks,
             settings_files=files.settings,
             client_routes=client_routes,
+            accounts_file=accounts_file(self._config),
         )
         await self._vpn.start()
-        self._made.push_async_callback(self._vpn.stop, SHUTDOWN_TEXT)
+        self._made.push_async_callback(self._stop_vpn)
+        store_listeners(self._config, self._started)
         self._sessions.attach(self._vpn.sessions)
 
     async def _open_api(self) -> None:
@@ -443,6 +454,14 @@ def _make_api(services: Services, started: Started, socket_path: Path) -> ApiSer
     return ApiServer(
         create_app(services), services, listen=started.api_listener, socket_path=socket_path, tls=started.api_tls
     )
+
+
+def accounts_file(config: LoadedConfig) -> Path | None:
+    """Where the counters of sessions outlive the process: beside the control socket, which is usually on a tmpfs."""
+    if not config.vpn.survive_restart:
+        return None
+    socket = config.values.admin.socket
+    return socket.with_name(socket.name + ".accounts")
 
 
 def _describe_lost_claim() -> str:

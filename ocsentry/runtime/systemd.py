@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Notifies systemd (sd_notify(3)) by datagrams to the socket in ``$NOTIFY_SOCKET``.
+"""Notifies systemd (sd_notify(3)) by datagrams to the socket in ``$NOTIFY_SOCKET``, and uses its descriptor store.
 
-Without that variable every function does nothing. A datagram that cannot be sent is dropped, so that a stuck systemd
+Without that variable every ``notify`` does nothing. A datagram that cannot be sent is dropped, so that a stuck systemd
 never stalls the server.
 """
 
@@ -11,11 +11,17 @@ import contextlib
 import os
 import socket
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_STATUS_CHARACTERS = 200
+FIRST_PASSED = 3  # SD_LISTEN_FDS_START
+PASSED = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
-def _send(*assignments: str) -> None:
+def _send(*assignments: str, descriptors: Sequence[int] = ()) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
@@ -23,7 +29,7 @@ def _send(*assignments: str) -> None:
         address = "\0" + address[1:]  # the abstract namespace
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as link:
         link.connect(address)
-        link.send("\n".join(assignments).encode())
+        socket.send_fds(link, ["\n".join(assignments).encode()], descriptors)
 
 
 def notify_ready(status: str) -> None:
@@ -41,6 +47,27 @@ def notify_stopping() -> None:
 
 def notify_watchdog() -> None:
     _send("WATCHDOG=1")
+
+
+def notify_stored(name: str, descriptors: Sequence[int]) -> None:
+    """Let the next process have copies of ``descriptors``. One that is stored already changes nothing."""
+    _send("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0", descriptors=descriptors)
+
+
+def notify_unstored(name: str) -> None:
+    """Forget the stored descriptors of that name."""
+    _send("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+
+def take_stored() -> list[tuple[str, int]]:
+    """The descriptors that were stored, with their names. The caller owns them; a second call finds none."""
+    process, number, names = (os.environ.pop(variable, "") for variable in PASSED)
+    if process != str(os.getpid()) or not number.isdigit():
+        return []
+    descriptors = range(FIRST_PASSED, FIRST_PASSED + int(number))
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return list(zip(names.split(":"), descriptors, strict=False))
 
 
 def watchdog_interval() -> float | None:

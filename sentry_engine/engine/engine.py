@@ -366,10 +366,12 @@ class Engine:
         device: str | None = None,
         limit: int | None = None,
         session: str | None = None,
+        restored: bool = False,
     ) -> Lease:
         """Decide ``session_start``, count the client and return its lease. Raises ``AdmissionRefused``.
 
-        A ``session`` that holds a lease is the same client: the policy is checked, but no event is counted.
+        A ``session`` that holds a lease, or is ``restored`` from a former process, is a known client: the policy is
+        checked, but no event is counted.
         """
         moment = self._now(now)
         try:
@@ -378,7 +380,7 @@ class Engine:
             raise AdmissionRefused(INVALID, INVALID_TEXT) from None
         if not is_time(moment):
             raise AdmissionRefused(INVALID, INVALID_TEXT)
-        belongs, known = tuple(groups), self._leases.find(user, session)
+        belongs, known = tuple(groups), restored or self._leases.find(user, session)
         verdict = decide_connected(self._core, request) if known else self._decide_and_log(request, user, belongs)
         if known and verdict.accepted:
             verdict = self._check_user(user, belongs, request) or verdict

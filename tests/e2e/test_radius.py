@@ -55,7 +55,8 @@ def test_accounting_is_exact_from_start_to_stop_and_over_a_crash(lab, freeradius
 
 
 def test_a_killed_server_s_sessions_are_accounted_for_by_the_next(lab, freeradius):
-    server = lab.serve(settings={**settings(freeradius), "accounting": {"radius": True}})
+    ending = {"accounting": {"radius": True}, "vpn": {"survive_restart": False}}
+    server = lab.serve(settings={**settings(freeradius), **ending})
     server.connect(lab.host()).await_up()
     (start,) = freeradius.await_accounting(1, "Start")
     server.program.kill()

@@ -45,10 +45,17 @@ class InstantRecorder:
         self.open = {}
         self.ended = {}
 
-    def opened(self, view):
+        self.resumptions = {}
+
+    def opened(self, view, resumption=""):
         assert view.id not in self.open
         assert view.id not in self.ended
         self.open[view.id] = view
+        self.resumptions[view.id] = resumption
+
+    def changed(self, view, resumption):
+        self.open[view.id] = view
+        self.resumptions[view.id] = resumption
 
     def closed(self, view, reason):
         del self.open[view.id]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS_PER_CLIENT = 4  # a login of AnyConnect has up to three connections beside its tunnel's
 SPARE_CONNECTIONS = 256
+SPARE_SESSIONS = 256  # closing while others open
 
 Rows = tuple[tuple[int, ...], ...]
 
@@ -58,6 +59,11 @@ def worker_count(settings: VpnSettings) -> int:
 def max_connections(settings: VpnSettings) -> int:
     """The number of TLS connections that the gateway holds at most."""
     return settings.limits.max_clients * CONNECTIONS_PER_CLIENT + SPARE_CONNECTIONS
+
+
+def max_sessions(settings: VpnSettings) -> int:
+    """The number of sessions that the gateway holds at most."""
+    return settings.limits.max_clients + SPARE_SESSIONS
 
 
 def open_through(opener: Opener, settings: VpnSettings) -> GatewayDescriptors:

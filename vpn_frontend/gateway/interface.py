@@ -56,6 +56,9 @@ class Counters:
     dtls_tx_bytes: int = 0
 
 
+NO_COUNTERS = Counters()
+
+
 @dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class ConnectionUp:
     """A TLS handshake is done. The client may send requests."""
@@ -210,6 +213,8 @@ class TunnelParameters:
     limits: TunnelLimits = NO_LIMITS
     iroutes: tuple[Network, ...] = ()  # behind the client; one that another session has passes to this one
     iroutes_exposed: bool = False  # other clients may reach them
+    key: bytes = b""  # of its account (``accounts``), 16 bytes; empty: none
+    counters: Counters = NO_COUNTERS  # that it goes on with
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +333,7 @@ class GatewayConfig:
     proxies: tuple[Network, ...] = ()  # whose connections begin with a PROXY header
     ciphers: tuple[str, ...] = DEFAULT_CIPHERS  # of TLS, wolfSSL's names, by preference
     fips: bool = False  # groups, keys and TLS 1.2 by FIPS 140-3 alone
+    accounts: memoryview | None = None  # memory for counters that outlive the gateway (``accounts``); None: its own
     signers: tuple[
         int, ...
     ] = ()  # sockets to the signing process, one per worker, if certificates have their key there
@@ -346,7 +352,10 @@ class Gateway(Protocol):
         """Close after all data sent so far is out."""
 
     def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
-        """Open a session on the worker of the connection. Returns its id. No packets flow before ``attach``."""
+        """Open a session on the worker of the connection. Returns its id. No packets flow before ``attach``.
+
+        A number of a worker is as good as a connection: a session without one waits there for its client.
+        """
 
     def new_budget(self) -> Budget:
         """Without limits until they are set. Sessions that are given the same budget share it."""

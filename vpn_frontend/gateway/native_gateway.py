@@ -10,12 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from dataclasses import asdict
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, NoReturn
 
 from vpn_frontend._gateway import ffi, lib
 from vpn_frontend.gateway.interface import (
+    NO_COUNTERS,
     Cause,
     ChannelDown,
     ChannelUp,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from vpn_frontend._gateway import (
+        AccountsPointer,
         Bytes,
         CountersStruct,
         DtlsConfigStruct,
@@ -126,6 +129,7 @@ class NativeGateway:
 
     def __init__(self, config: GatewayConfig) -> None:
         self._gw: GatewayPointer | None = None
+        self._accounts: AccountsPointer | None = None
         self._events = ffi.new("struct gw_event[]", EVENTS_PER_CALL)
         self._data = ffi.new("uint8_t[]", EVENT_DATA_SIZE)
         self._stat_names = _stat_names()
@@ -148,7 +152,7 @@ class NativeGateway:
         self._worker_filter = ffi.from_buffer("uint8_t[]", config.worker_filter)  # the workers read it when they start
         ranges = pack_ranges(config.proxies)
         proxies = ffi.new("struct gw_address_range[]", ranges)
-        fields: dict[str, int | Pointer | Bytes | RangesPointer] = {
+        fields: dict[str, int | Pointer | Bytes | RangesPointer | AccountsPointer] = {
             "workers": len(config.tuns),
             "max_connections": config.max_connections,
             "max_sessions": config.max_sessions,
@@ -165,6 +169,11 @@ class NativeGateway:
             "proxy_count": len(ranges),
             "fips": int(config.fips),
         }
+        if config.accounts is not None:
+            self._accounts = accounts = ffi.from_buffer("struct gw_account[]", config.accounts, require_writable=True)
+            if len(accounts) < config.max_sessions:
+                raise GatewayError("the memory for accounts is too small")
+            fields["accounts"] = accounts
         self._gw = lib.gw_open(ffi.new("struct gw_config *", fields), error, ERROR_SIZE)
         if not self._gw:
             raise GatewayError(_text(error))
@@ -193,7 +202,7 @@ class NativeGateway:
 
     def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
         ranges = pack_ranges(parameters.iroutes)
-        config: dict[str, int | bytes | RangesPointer] = {
+        config: dict[str, int | bytes | Bytes | RangesPointer | CountersStruct] = {
             "inner4": pack_address(parameters.ipv4),
             "inner6": pack_address(parameters.ipv6),
             "mtu": parameters.mtu,
@@ -205,6 +214,10 @@ class NativeGateway:
         }
         if ranges:
             config["iroutes"] = ffi.new("struct gw_address_range[]", ranges)  # kept by the table
+        if parameters.key:
+            config["key"] = ffi.from_buffer("uint8_t[]", parameters.key)
+        if parameters.counters is not NO_COUNTERS:
+            config["counters"] = _pack_counters(parameters.counters)
         session = ffi.new("uint64_t *")
         status = lib.gw_session_open(
             self._handle(), connection_id, ffi.new("struct gw_session_config *", config), session
@@ -278,6 +291,7 @@ class NativeGateway:
         gateway, self._gw = self._gw, None
         if gateway:
             lib.gw_close(gateway)
+        self._accounts = None
 
     def fileno(self) -> int:
         return int(lib.gw_event_fd(self._handle()))
@@ -410,6 +424,12 @@ def _counters(counters: CountersStruct) -> Counters:
         dtls_tx_packets=counters.dtls_tx_packets,
         dtls_tx_bytes=counters.dtls_tx_bytes,
     )
+
+
+def _pack_counters(counters: Counters) -> CountersStruct:
+    values = asdict(counters)
+    values["last_data_ns"] = round(values.pop("last_data") * 1e9)
+    return ffi.new("struct gw_counters *", values)
 
 
 def _text(chars: Text) -> str:

@@ -203,6 +203,7 @@ int gw_session_close(gw *g, uint64_t session, const uint8_t *frame, size_t frame
 
     if (gw_session_read(&g->sessions, session, &config, NULL))
         return -ENOENT;
+    gw_session_mark_ended(&g->sessions, session);
     message = gw_message_new(GW_MSG_SESSION_CLOSE, frame, frame_size);
     addresses = write_routes(g, GW_MSG_ADDRESS_REMOVE, session, &config);
     if (config.iroute_count)

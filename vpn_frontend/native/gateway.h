@@ -64,6 +64,7 @@ struct gw_config {
     uint32_t proxy_count;           /* at most GW_PROXIES_MAX */
     const struct gw_address_range *proxies;     /* whose connections begin with a PROXY header; copied */
     uint32_t fips;                  /* 1: DTLS with a pre-shared key by approved suites and groups alone */
+    struct gw_account *accounts;    /* max_sessions of them, zeroed, that outlive the gateway; NULL: memory of its own */
 };
 
 /* Each offload is probed, and left out where the kernel lacks it. Only speed depends on it, and with ACKS the number of ACKs. */
@@ -110,6 +111,21 @@ struct gw_tls {
     const char *ciphers;            /* wolfSSL's names with ":" between, by preference. DHE suites: with RSA keys only */
 };
 
+struct gw_counters {                /* inner packets and bytes as the client sees them: rx from it, tx to it */
+    uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+    uint64_t rx_dropped, tx_dropped;    /* for any reason; gw_stats counts by reason */
+    uint64_t last_data_ns;          /* CLOCK_MONOTONIC */
+    uint64_t dtls_rx_packets, dtls_rx_bytes, dtls_tx_packets, dtls_tx_bytes;    /* the part that went over DTLS */
+};
+
+/* Counters of a session where they outlive the process: the caller may have mapped this memory to a file. */
+struct gw_account {
+    uint8_t key[16];                /* of the session, as its config has it; all zero: none */
+    uint64_t ended;                 /* 1: the session was told to end, or has ended. The next session may take the account */
+    struct gw_counters counters;
+    uint64_t reserved[2];
+};
+
 /* Addresses: IPv4 as ::ffff:a.b.c.d; all zero: none of that family. */
 struct gw_session_config {
     uint8_t inner4[16];
@@ -121,13 +137,8 @@ struct gw_session_config {
     uint32_t iroute_count;
     uint32_t iroutes_exposed;       /* 1: other clients may reach them */
     const struct gw_address_range *iroutes;     /* networks behind the client; copied. One of another session passes to this one */
-};
-
-struct gw_counters {                /* inner packets and bytes as the client sees them: rx from it, tx to it */
-    uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
-    uint64_t rx_dropped, tx_dropped;    /* for any reason; gw_stats counts by reason */
-    uint64_t last_data_ns;          /* CLOCK_MONOTONIC */
-    uint64_t dtls_rx_packets, dtls_rx_bytes, dtls_tx_packets, dtls_tx_bytes;    /* the part that went over DTLS */
+    const uint8_t *key;             /* of its account, 16 bytes; copied. NULL: all zero */
+    const struct gw_counters *counters;         /* that it goes on with; copied. NULL: from 0 */
 };
 
 /* Ports of a protocol (number of the IP registry). For a protocol without ports: 0 to 65535. */

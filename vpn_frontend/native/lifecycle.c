@@ -43,7 +43,8 @@ static int prepare(struct gw *g)
         return -ENOMEM;
     if (g->config.proxy_count)
         memcpy(g->proxies, g->config.proxies, g->config.proxy_count * sizeof(*g->proxies));
-    if (gw_tls_library_init() || gw_event_queue_init(&g->events) || gw_session_table_init(&g->sessions, g->config.max_sessions))
+    if (gw_tls_library_init() || gw_event_queue_init(&g->events) ||
+        gw_session_table_init(&g->sessions, g->config.max_sessions, g->config.accounts))
         return -ENOMEM;
     for (uint32_t i = 0; i < g->config.workers; i++) {
         g->workers[i] = gw_worker_new(g, i, g->seed);

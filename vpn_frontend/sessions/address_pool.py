@@ -159,6 +159,36 @@ class AddressPools:
             raise NoAddressError("the client and this server have no address family in common")
         return InnerAddresses(ipv4, ipv6)
 
+    def reclaim(
+        self, user: str, addresses: InnerAddresses, network: NetworkSettings, static: Iterable[Address | None] = ()
+    ) -> None:
+        """Occupy what a session had before. Raises ``NoAddressError``, then nothing is held.
+
+        The ``static`` addresses of its user may be of any pool, others have to be of those that ``network`` names.
+        """
+        own = frozenset(static)
+        pool4 = self._former_pool(addresses.ipv4, network.ipv4_pool, own)
+        pool6 = self._former_pool(addresses.ipv6, network.ipv6_pool, own)
+        if pool4 is not None and addresses.ipv4 is not None:
+            pool4.claim(user, addresses.ipv4)
+        try:
+            if pool6 is not None and addresses.ipv6 is not None:
+                pool6.claim(user, addresses.ipv6)
+        except NoAddressError:
+            self.give_back(InnerAddresses(addresses.ipv4, None))
+            raise
+
+    def _former_pool(
+        self, address: Address | None, network: Network | None, own: frozenset[Address | None]
+    ) -> AddressPool[Any] | None:
+        """``None``: there is no address. Raises ``NoAddressError``."""
+        if address is None:
+            return None
+        pool = self._holder_of(address) if address in own else self.find_pool(network)
+        if pool is None:
+            raise NoAddressError(f"there is no pool for {address}")
+        return pool
+
     def give_back(self, addresses: InnerAddresses) -> None:
         for address in (addresses.ipv4, addresses.ipv6):
             pool = None if address is None else self._holder_of(address)

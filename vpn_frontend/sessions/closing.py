@@ -109,13 +109,17 @@ class SessionCloser:
         self._ledger.account_session(session, session.counters)
         self._traffic.release(session)
         self._index.remove_session(session)
+        if session.addresses is not None:
+            self._pools.give_back(session.addresses)
+        self._iroutes.release(session)
+        self.report_end(session)
+
+    def report_end(self, session: Session) -> None:
+        """Account for a session that holds nothing any more, with its last counters. Its hook is told."""
         if session.hooked and self._hooks is not None:
             duration = (self._wall_clock() - session.started_at).total_seconds()
             environment = hook_environment("disconnect", session, session.peer, duration)
             self._hooks.disconnect(session.id, session.user.name, environment)
-        if session.addresses is not None:
-            self._pools.give_back(session.addresses)
-        self._iroutes.release(session)
         if session.peer is None or session.close_reason is None:
             return  # it never had a channel, so it was never reported as opened
         self._recorder.closed(session.view(), session.close_reason)

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 HolderT = TypeVar("HolderT")
 COOKIE_SIZE = 32  # bytes
 COOKIE_LENGTH = 2 * COOKIE_SIZE  # characters of its hex form
+DIGEST_SIZE = hashlib.sha256().digest_size  # bytes
 Digest = bytes
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from vpn_frontend.gateway.interface import Counters
+from vpn_frontend.gateway.interface import NO_COUNTERS, Counters
 from vpn_frontend.ports import NO_TRANSPORT, SessionState, SessionView, WaitingLogin
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.address_pool import InnerAddresses
     from vpn_frontend.sessions.effective_settings import EffectiveSettings
     from vpn_frontend.settings import Address
-
-
-NO_TRAFFIC = Counters()  # shared by all sessions that have no traffic yet
 
 
 class Phase(IntEnum):
@@ -98,6 +95,7 @@ class Session:
     connected_at: datetime | None = None
     mtu: int = 0
     dpd: int = 0
+    mobile: bool = False  # its client said so when it asked for the tunnel
     gateway_id: int | None = None
     connection_id: int | None = None  # its channel, or the connection that is becoming it
     channel_since: float = 0.0
@@ -105,7 +103,7 @@ class Session:
     heard_count: int = 0  # answers to probes, and channels
     dtls_cipher: str = ""  # empty: no DTLS at the moment
     dtls_address: Address | None = None  # source of its datagrams, possibly another network than that of TLS
-    counters: Counters = NO_TRAFFIC
+    counters: Counters = NO_COUNTERS
     close_reason: CloseReason | None = None
     unsent_close: bytes | None = None  # the close frame that the gateway could not take yet
     opening: bool = False  # its connect hook runs: the tunnel is not the client's yet

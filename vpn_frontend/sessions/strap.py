@@ -14,12 +14,16 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from vpn_frontend.ports import VpnEvent
 from vpn_frontend.protocol.client_offer import read_p256_key
+from vpn_frontend.sessions.admission import CookieError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vpn_frontend.protocol.connect_request import StrapProof
+    from vpn_frontend.ports import EventSink
+    from vpn_frontend.protocol.connect_request import StrapProof, TunnelRequest
+    from vpn_frontend.sessions.session import Peer, Session
 
 MAX_KEYS = 2  # of a session, the latest last
 _ALGORITHM = ec.ECDSA(SHA256())
@@ -40,6 +44,16 @@ def find_failure(known: Sequence[bytes], proof: StrapProof, bindings: Sequence[b
     if any(_is_signed_by(key, proof, binding) for key in reversed(known) for binding in bindings):
         return None
     return "strap_mismatch"
+
+
+def check_strap(mode: str, session: Session, peer: Peer, request: TunnelRequest, events: EventSink) -> None:
+    """Raises ``CookieError`` if the client is another one than at the login, and ``mode`` enforces that."""
+    failure = None if mode == "off" else find_failure(session.strap_keys, request.strap, peer.bindings)
+    if failure is None:
+        return
+    if mode == "enforce":
+        raise CookieError(failure)
+    events.emit(VpnEvent.STRAP_FAILED, session=session.id, user=session.user.name, address=peer.address, reason=failure)
 
 
 def add_key(known: tuple[bytes, ...], key: bytes) -> tuple[bytes, ...]:

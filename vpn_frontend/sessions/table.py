@@ -15,7 +15,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from sentry_engine import Action
-from vpn_frontend.gateway.interface import Cause, GatewayError, TunnelParameters
+from vpn_frontend.gateway.interface import Cause, GatewayError
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu
 from vpn_frontend.protocol.dtls_negotiation import choose_dtls
@@ -32,13 +32,16 @@ from vpn_frontend.sessions.limits.traffic import TrafficLimits
 from vpn_frontend.sessions.limits.usage import UsageLedger, local_day
 from vpn_frontend.sessions.live_sessions import LiveSessions
 from vpn_frontend.sessions.pending_logins import PendingLogins
+from vpn_frontend.sessions.persistence.restorer import SessionRestorer
+from vpn_frontend.sessions.persistence.resumption import resumption_of
 from vpn_frontend.sessions.records.hook_environment import hook_environment
 from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
 from vpn_frontend.sessions.records.session_events import emit_session_event
 from vpn_frontend.sessions.records.statistics import StatisticsCounter
 from vpn_frontend.sessions.session import Peer, Phase, Session
 from vpn_frontend.sessions.settings_changes import SettingsChanges
-from vpn_frontend.sessions.strap import add_key, find_failure
+from vpn_frontend.sessions.strap import add_key, check_strap
+from vpn_frontend.sessions.tunnel_parameters import make_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,8 +80,11 @@ class SessionTable:
         accounting: AccountingGate | None = None,
         hooks: SessionHooks | None = None,
         client_routes: ClientRoutes | None = None,
+        first_number: int = 1,
     ) -> None:
-        """``used_so_far``: bytes of users in this day and month, for their quotas."""
+        """``used_so_far``: bytes of users in this day and month, for their quotas. Sessions have numbers from
+        ``first_number`` on.
+        """
         self._hooks = hooks
         self._accounting = accounting
         self._dtls_modes = settings.dtls_modes if settings.dtls else ()
@@ -98,7 +104,7 @@ class SessionTable:
         self._traffic = TrafficLimits(gateway, self._index, self._ledger, self._iroutes)
         self._pending = PendingLogins()
         self._disconnects = RecentDisconnects()
-        self._numbers = count(1)
+        self._numbers = count(first_number)
         self.statistics = StatisticsCounter(wall_clock)
         self._closer = SessionCloser(
             index=self._index,
@@ -125,6 +131,18 @@ class SessionTable:
             traffic=self._traffic,
             ledger=self._ledger,
             events=events,
+            wall_clock=wall_clock,
+        )
+        self.restorer = SessionRestorer(
+            index=self._index,
+            closer=self._closer,
+            pools=self._pools,
+            iroutes=self._iroutes,
+            engine=engine,
+            gateway=gateway,
+            traffic=self._traffic,
+            ledger=self._ledger,
+            resolver=self._resolver,
             wall_clock=wall_clock,
         )
         self.reports = GatewayReports(self._index, self._closer, events)
@@ -253,7 +271,7 @@ class SessionTable:
             raise CookieError("another_certificate")
         if not session.may_come_from(peer.address):
             raise CookieError("another_address")
-        self._check_strap(session, peer, request)
+        check_strap(self._strap, session, peer, request, self._events)
         if session.is_over(now):
             self._closer.close_session(session, CloseReason.SESSION_TIMEOUT, now)
             raise CookieError
@@ -277,17 +295,6 @@ class SessionTable:
         session.lease = admission.lease
         session.admissions += 1
         return admission
-
-    def _check_strap(self, session: Session, peer: Peer, request: TunnelRequest) -> None:
-        """Raises ``CookieError`` if the client is another one than at the login, and that is enforced."""
-        failure = None if self._strap == "off" else find_failure(session.strap_keys, request.strap, peer.bindings)
-        if failure is None:
-            return
-        if self._strap == "enforce":
-            raise CookieError(failure)
-        self._events.emit(
-            VpnEvent.STRAP_FAILED, session=session.id, user=session.user.name, address=peer.address, reason=failure
-        )
 
     def open_tunnel(
         self, admission: Admission, respond: Callable[[TunnelGrant], tuple[bytes, bytes]], now: float
@@ -407,7 +414,7 @@ class SessionTable:
         mtu = negotiate_mtu(settings.network.mtu, request, outer_ipv6=peer.address.version == 6)
         dpd = session.dpd = settings.session.mobile_dpd if request.mobile else settings.session.dpd
         if session.phase is Phase.WAITING:
-            self._open_in_gateway(session, peer, request, mtu=mtu, dpd=dpd)
+            self._open_in_gateway(session, peer, request, mtu=mtu)
         addresses = session.addresses
         if addresses is None:
             raise CookieError
@@ -419,7 +426,7 @@ class SessionTable:
         exposed = self._iroutes.exposed_to(session)
         return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, session.remaining(now), dpd, dtls, hostname, exposed)
 
-    def _open_in_gateway(self, session: Session, peer: Peer, request: TunnelRequest, *, mtu: int, dpd: int) -> None:
+    def _open_in_gateway(self, session: Session, peer: Peer, request: TunnelRequest, *, mtu: int) -> None:
         settings = session.settings
         try:
             addresses = self._pools.take(
@@ -437,25 +444,17 @@ class SessionTable:
         except RefusedError:
             self._pools.give_back(addresses)
             raise
-        parameters = TunnelParameters(
-            addresses.ipv4,
-            addresses.ipv6,
-            mtu,
-            dpd,
-            idle_timeout=settings.session.idle_timeout_of(mobile=request.mobile),
-            rekey=settings.session.rekey_time,
-            limits=self._traffic.limits_of(session),
-            iroutes=settings.network.iroutes,
-            iroutes_exposed=settings.network.expose_iroutes,
-        )
+        session.addresses, session.mtu, session.mobile = addresses, mtu, request.mobile
+        parameters = make_parameters(session, self._traffic.limits_of(session))
         try:
             gateway_id = self._gateway.open_session(peer.connection_id, parameters)
         except GatewayError as error:
+            session.addresses = None
             self._pools.give_back(addresses)
             self._iroutes.release(session)
             self._traffic.release(session)
             raise RefusedError("The server cannot take another tunnel now.", "gateway_full") from error
-        session.addresses, session.mtu, session.started_at = addresses, mtu, self._wall_clock()
+        session.started_at = self._wall_clock()
         session.advance(Phase.OPEN)
         self._pending.remove_login(session)
         self._index.set_gateway_id(session, gateway_id)
@@ -494,8 +493,9 @@ class SessionTable:
                 self._hooks.host_update(session.id, session.user.name, environment)
         if first:
             view = session.view()
-            self._recorder.opened(view)
+            self._recorder.opened(view, resumption_of(session, self._events))
             self.statistics.session_opened()
             emit_session_event(self._events, VpnEvent.SESSION_OPENED, session, ipv4=view.ipv4, ipv6=view.ipv6)
         else:
+            self._recorder.changed(session.view(), resumption_of(session, self._events))
             emit_session_event(self._events, VpnEvent.SESSION_ROAMED, session)

@@ -184,12 +184,14 @@ class MemoryGateway:
         self.hang_up(connection_id, Cause.LOCAL)
 
     def open_session(self, connection_id: int, parameters: TunnelParameters) -> int:
-        if connection_id not in self.connections:
+        if connection_id and connection_id not in self.connections:  # 0 is its only worker
             raise GatewayError(f"connection {connection_id} is gone")
         if len(self.sessions) >= self._max_sessions:
             raise GatewayError(f"{self._max_sessions} sessions are the most")
         number = next(self._ids)
-        self.sessions[number] = MemorySession(parameters, mtu=parameters.mtu, limits=parameters.limits)
+        self.sessions[number] = MemorySession(
+            parameters, mtu=parameters.mtu, limits=parameters.limits, counters=parameters.counters
+        )
         return number
 
     def new_budget(self) -> MemoryBudget:

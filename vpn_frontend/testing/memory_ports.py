@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vpn_frontend.ports import Stage
+from vpn_frontend.ports import OpenRecord, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from vpn_frontend.ports import CloseReason, JournalEntry, SessionView, Usage, UserRecord
     from vpn_frontend.settings import Address
@@ -40,6 +40,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.open: dict[str, SessionView] = {}
         self.ended: dict[str, tuple[SessionView, CloseReason]] = {}
+        self.resumptions: dict[str, str] = {}
 
     async def record(self, entries: Sequence[JournalEntry]) -> Sequence[tuple[JournalEntry, Exception]]:
         left_out: list[tuple[JournalEntry, Exception]] = []
@@ -52,6 +53,8 @@ class MemoryJournal:
 
     def _take(self, entry: JournalEntry) -> None:
         view = entry.view
+        if entry.resumption:
+            self.resumptions[view.id] = entry.resumption
         if entry.stage is Stage.OPENED:
             if view.id in self.open or view.id in self.ended:
                 raise ValueError(f"session {view.id} was opened before")
@@ -69,10 +72,15 @@ class MemoryJournal:
         views = (*self.open.values(), *(view for view, _ in self.ended.values()))
         return any((view.user, view.address) == (user, address) for view in views)
 
-    async def close_orphans(self) -> int:
-        count = len(self.open)
-        self.open.clear()
-        return count
+    async def open_records(self) -> list[OpenRecord]:
+        found = [(view, self.resumptions[view.id]) for view in self.open.values() if view.id in self.resumptions]
+        return [OpenRecord(view.id, text, view.counters.rx_bytes + view.counters.tx_bytes) for view, text in found]
+
+    async def close_orphans(self, keep: Collection[str] = ()) -> int:
+        orphans = [session for session in self.open if session not in keep]
+        for session in orphans:
+            del self.open[session]
+        return len(orphans)
 
 
 class MemoryEvents:

@@ -7,7 +7,7 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import case, select, true, update
+from sqlalchemy import case, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from admin_api.store.json_rows import format_time, render_rows, unpack_rows
@@ -38,7 +38,7 @@ COUNTED = (
     "dtls_tx_bytes",
 )
 CHANGING = ("address", "port", "tls_version", "cipher", "transport", "seen_at", *COUNTED)  # while a session lives
-ENDING = ("ended_at", "end_reason")
+ENDING = ("ended_at", "end_reason", "resumption")
 COLUMNS = tuple(column.name for column in TABLE.c if not column.primary_key)
 Account = dict[str, Any]  # by column, in the order of COLUMNS
 
@@ -56,6 +56,7 @@ def begin_account(entry: JournalEntry, seen_at: str) -> Account:
     account["hostname"] = view.hostname
     account["started_at"] = format_time(view.started_at)
     account["transport"] = view.transport
+    account["resumption"] = entry.resumption or None
     _update(account, view, seen_at)
     if entry.reason is not None:
         end_account(account, view, entry.reason, seen_at)
@@ -67,6 +68,7 @@ def end_account(account: Account, view: SessionView, reason: CloseReason, seen_a
     if account["ended_at"] is None:
         _update(account, view, seen_at)
         account["ended_at"], account["end_reason"] = seen_at, reason.value
+        account["resumption"] = None
 
 
 def render_accounts(accounts: Iterable[Account]) -> str:
@@ -95,7 +97,10 @@ def update_open(dialect: str) -> Executable:
     return (
         update(TABLE)
         .where(TABLE.c.id == rows.c.id, TABLE.c.ended_at.is_(None))
-        .values({name: _newest(name, rows.c[name]) for name in CHANGING})
+        .values(
+            {name: _newest(name, rows.c[name]) for name in CHANGING}
+            | {"resumption": func.coalesce(rows.c.resumption, TABLE.c.resumption)}
+        )
         .execution_options(synchronize_session=False)
     )
 

@@ -19,10 +19,10 @@ from admin_api.store.accounting.session_rows import (
 from admin_api.store.filters import conditions_of
 from admin_api.store.json_rows import ROWS, format_time
 from admin_api.store.tables import SessionRecord
-from vpn_frontend.ports import CloseReason, Stage
+from vpn_frontend.ports import CloseReason, OpenRecord, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Address
 
 
+MAX_AT_ONCE = 500  # sessions named in one statement
 MAX_LATEST = 200  # sessions of a user that are looked at for their addresses
 
 
@@ -86,15 +87,28 @@ class SessionRepository:
         if seen:
             await self._session.execute(update_open(dialect), {ROWS: render_accounts(seen.values())})
 
-    async def close_orphans(self) -> int:
-        """End the open sessions of a crashed process when their counters were last written. Returns how many."""
-        closing = (
-            update(SessionRecord)
-            .where(SessionRecord.ended_at.is_(None))
-            .values(ended_at=SessionRecord.seen_at, end_reason=CloseReason.CRASHED.value)
-            .returning(SessionRecord.serial)
+    async def open_records(self) -> list[OpenRecord]:
+        """The sessions that a former process left open, and that can be given back."""
+        query = (
+            select(SessionRecord.id, SessionRecord.resumption, SessionRecord.rx_bytes + SessionRecord.tx_bytes)
+            .where(SessionRecord.ended_at.is_(None), SessionRecord.resumption.is_not(None))
+            .order_by(SessionRecord.serial)
         )
-        return len((await self._session.scalars(closing)).all())
+        return [OpenRecord(row[0], row[1] or "", row[2]) for row in await self._session.execute(query)]
+
+    async def close_orphans(self, keep: Collection[str] = ()) -> int:
+        """End the open sessions of a crashed process when their counters were last written. Returns how many."""
+        unended = select(SessionRecord.id).where(SessionRecord.ended_at.is_(None))
+        orphans = [one for one in await self._session.scalars(unended) if one not in keep]
+        for start in range(0, len(orphans), MAX_AT_ONCE):
+            closing = (
+                update(SessionRecord)
+                .where(SessionRecord.id.in_(orphans[start : start + MAX_AT_ONCE]))
+                .values(ended_at=SessionRecord.seen_at, end_reason=CloseReason.CRASHED.value, resumption=None)
+                .execution_options(synchronize_session=False)
+            )
+            await self._session.execute(closing)
+        return len(orphans)
 
     async def came_from(self, user: str, address: Address) -> bool:
         """True if one of the user's latest sessions came from ``address``, or from the /64 of an IPv6 address."""

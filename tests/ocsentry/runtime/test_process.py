@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -82,7 +83,17 @@ class Served:
         return code
 
     def told(self):
-        return self.notify.recv(1000).decode()
+        """The next notification that stores no descriptor."""
+        while (text := self.notify.recv(1000).decode()).startswith("FDSTORE=1"):
+            pass
+        return text
+
+    def stored(self):
+        """The name and the number of descriptors of the next notification, which stores some."""
+        data, descriptors, _, _ = socket.recv_fds(self.notify, 1000, 100)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return dict(line.split("=") for line in data.decode().splitlines())["FDNAME"], len(descriptors)
 
 
 @pytest.fixture
@@ -135,6 +146,12 @@ def pending_events(pid):
             if found and int(found[1], 16):
                 counts[entry.name] = int(found[1], 16)
     return counts
+
+
+def test_its_listening_sockets_are_stored_before_it_is_ready(served):
+    """One for each worker. The service manager passes them to the next process."""
+    assert served.stored() == ("vpn-tcp-[..].443", len(os.sched_getaffinity(0)))
+    assert served.told().startswith("READY=1")
 
 
 def test_a_deleted_tun_device_ends_it_with_an_error(served, namespace):

@@ -5,12 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-int gw_session_table_init(struct gw_session_table *table, uint32_t size)
+int gw_session_table_init(struct gw_session_table *table, uint32_t size, struct gw_account *accounts)
 {
     table->slots = calloc(size, sizeof(*table->slots));
-    if (!table->slots)
+    table->owns_accounts = !accounts;
+    table->accounts = accounts ? accounts : calloc(size, sizeof(*table->accounts));
+    if (!table->slots || !table->accounts)
         return -ENOMEM;
     for (uint32_t i = 0; i < size; i++) {
+        table->slots[i].account = &table->accounts[i];
         table->slots[i].next_free = i + 1;
         table->slots[i].generation = 1;     /* no id is 0 */
     }
@@ -22,7 +25,20 @@ int gw_session_table_init(struct gw_session_table *table, uint32_t size)
 void gw_session_table_free(struct gw_session_table *table)
 {
     free(table->slots);
+    if (table->owns_accounts)
+        free(table->accounts);
     table->slots = NULL;
+    table->accounts = NULL;
+}
+
+/* The key comes last: a process that is killed in between leaves an account of no session. */
+static void begin_account(struct gw_account *account, const struct gw_session_config *config)
+{
+    memset(account, 0, sizeof(*account));
+    if (config->counters)
+        account->counters = *config->counters;
+    if (config->key)
+        memcpy(account->key, config->key, sizeof(account->key));
 }
 
 uint64_t gw_session_reserve(struct gw_session_table *table, uint32_t worker, const struct gw_session_config *config)
@@ -36,10 +52,12 @@ uint64_t gw_session_reserve(struct gw_session_table *table, uint32_t worker, con
 
         table->free = session->next_free;
         id = gw_id(session->generation, slot, worker);
+        begin_account(session->account, config);
         session->config = *config;
+        session->config.key = NULL;         /* the caller's */
+        session->config.counters = NULL;
         session->open = false;
         session->moved = 0;
-        memset(&session->counters, 0, sizeof(session->counters));
         __atomic_store_n(&session->home, worker, __ATOMIC_RELAXED);
         __atomic_store_n(&session->id, id, __ATOMIC_RELEASE);
     }
@@ -47,9 +65,22 @@ uint64_t gw_session_reserve(struct gw_session_table *table, uint32_t worker, con
     return id;
 }
 
+void gw_session_mark_ended(struct gw_session_table *table, uint64_t id)
+{
+    uint32_t slot = gw_id_slot(id);
+
+    if (!id || slot >= table->size)
+        return;
+    pthread_mutex_lock(&table->lock);
+    if (table->slots[slot].id == id)
+        table->accounts[slot].ended = 1;
+    pthread_mutex_unlock(&table->lock);
+}
+
 void gw_session_release(struct gw_session_table *table, struct gw_session *session)
 {
     pthread_mutex_lock(&table->lock);
+    session->account->ended = 1;
     __atomic_store_n(&session->id, 0, __ATOMIC_RELAXED);
     session->generation++;
     session->next_free = table->free;
@@ -59,7 +90,7 @@ void gw_session_release(struct gw_session_table *table, struct gw_session *sessi
 
 void gw_session_copy_counters(const struct gw_session *session, struct gw_counters *out)
 {
-    const struct gw_counters *from = &session->counters;
+    const struct gw_counters *from = &session->account->counters;
 
     *out = (struct gw_counters){
         .rx_packets = gw_load(&from->rx_packets), .rx_bytes = gw_load(&from->rx_bytes),

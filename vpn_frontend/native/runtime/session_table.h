@@ -33,7 +33,7 @@ struct gw_session {
     uint32_t mtu;                   /* largest inner packet for the client now */
     uint32_t too_big_count;         /* ICMP errors sent in the second `too_big_second` */
     uint64_t too_big_second;
-    struct gw_counters counters;    /* written by the owner only, read by any thread */
+    struct gw_account *account;     /* its counters: written by the owner only, read by any thread */
     struct gw_connection *channel;  /* the TLS channel; NULL: none, the client is away. Owned by its worker's list */
     struct gw_cstp_reader frames;   /* of the channel */
     struct gw_dtls *dtls;           /* owned; NULL: no DTLS client is expected */
@@ -48,17 +48,21 @@ struct gw_session {
 struct gw_session_table {
     pthread_mutex_t lock;
     struct gw_session *slots;
+    struct gw_account *accounts;    /* one per slot */
+    bool owns_accounts;
     uint32_t size, free;            /* `free`: index of the first free slot; `size`: none is free */
 };
 
-/* 0 or -ENOMEM. The caller has initialised the lock. */
-int gw_session_table_init(struct gw_session_table *table, uint32_t size);
+/* 0 or -ENOMEM. The caller has initialised the lock. `accounts`: `size` of them, of the caller's; NULL: memory of its own. */
+int gw_session_table_init(struct gw_session_table *table, uint32_t size, struct gw_account *accounts);
 void gw_session_table_free(struct gw_session_table *table);
 
 /* From any thread. */
 
 /* Takes a slot for a session on `worker`. Returns its id, 0: no slot is free. */
 uint64_t gw_session_reserve(struct gw_session_table *table, uint32_t worker, const struct gw_session_config *config);
+/* A new process must not give the session back. */
+void gw_session_mark_ended(struct gw_session_table *table, uint64_t id);
 /* Frees the slot. Only by the owner, or by the thread that reserved it and posted nothing about it. */
 void gw_session_release(struct gw_session_table *table, struct gw_session *session);
 /* Copies what is not NULL; -ENOENT: no such session. */
@@ -86,14 +90,14 @@ static inline void gw_session_heard(struct gw_event_queue *events, struct gw_ses
 /* An inner packet passed. `control`: it is ICMP, IGMP or MLD, and does not end idleness. */
 static inline void gw_session_mark_used(struct gw_session *session, uint64_t now, bool control)
 {
-    __atomic_store_n(&session->counters.last_data_ns, now, __ATOMIC_RELAXED);
+    __atomic_store_n(&session->account->counters.last_data_ns, now, __ATOMIC_RELAXED);
     if (control)
         return;
     session->used = now;
     session->idle_told = false;
 }
 
-static inline void gw_session_drop_rx(struct gw_session *session) { gw_add(&session->counters.rx_dropped, 1); }
-static inline void gw_session_drop_tx(struct gw_session *session) { gw_add(&session->counters.tx_dropped, 1); }
+static inline void gw_session_drop_rx(struct gw_session *session) { gw_add(&session->account->counters.rx_dropped, 1); }
+static inline void gw_session_drop_tx(struct gw_session *session) { gw_add(&session->account->counters.tx_dropped, 1); }
 
 #endif

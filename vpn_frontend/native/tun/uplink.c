@@ -64,8 +64,8 @@ static enum gw_stat check(struct gw_worker *worker, struct gw_session *session, 
 
 static void count(struct gw_worker *worker, struct gw_session *session, size_t size, enum gw_transport transport)
 {
-    gw_add(&session->counters.rx_packets, 1);
-    gw_add(&session->counters.rx_bytes, size);
+    gw_add(&session->account->counters.rx_packets, 1);
+    gw_add(&session->account->counters.rx_bytes, size);
     if (session->limits)
         gw_limits_charge(session->limits, size);
     if (transport == GW_OVER_TLS) {
@@ -73,8 +73,8 @@ static void count(struct gw_worker *worker, struct gw_session *session, size_t s
         worker->pacing.records++;
         return;
     }
-    gw_add(&session->counters.dtls_rx_packets, 1);
-    gw_add(&session->counters.dtls_rx_bytes, size);
+    gw_add(&session->account->counters.dtls_rx_packets, 1);
+    gw_add(&session->account->counters.dtls_rx_bytes, size);
 }
 
 void gw_uplink_take(struct gw_worker *worker, struct gw_session *session, const uint8_t *packet, size_t size,

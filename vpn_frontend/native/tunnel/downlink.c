@@ -28,8 +28,8 @@ static void drop(struct gw_worker *worker, struct gw_session *session, enum gw_s
 static void count(struct gw_worker *worker, struct gw_session *session, size_t size, bool control)
 {
     worker->pacing.turn++;
-    gw_add(&session->counters.tx_packets, 1);
-    gw_add(&session->counters.tx_bytes, size);
+    gw_add(&session->account->counters.tx_packets, 1);
+    gw_add(&session->account->counters.tx_bytes, size);
     if (session->limits)
         gw_limits_charge(session->limits, size);
     gw_session_mark_used(session, worker->now, control);
@@ -37,8 +37,8 @@ static void count(struct gw_worker *worker, struct gw_session *session, size_t s
 
 static void count_dtls(struct gw_session *session, size_t size)
 {
-    gw_add(&session->counters.dtls_tx_packets, 1);
-    gw_add(&session->counters.dtls_tx_bytes, size);
+    gw_add(&session->account->counters.dtls_tx_packets, 1);
+    gw_add(&session->account->counters.dtls_tx_bytes, size);
 }
 
 static void send_tls(struct gw_worker *worker, struct gw_session *session, uint8_t *packet, size_t size, bool control)

@@ -48,8 +48,14 @@ class SessionRecorder:
     def behind(self) -> bool:
         return len(self._entries) >= MAX_BEHIND
 
-    def opened(self, view: SessionView) -> None:
-        self._entries.append(JournalEntry(Stage.OPENED, view))
+    def opened(self, view: SessionView, resumption: str = "") -> None:
+        """``resumption`` as ``JournalEntry`` has it."""
+        self._entries.append(JournalEntry(Stage.OPENED, view, resumption=resumption))
+        self._wake()
+
+    def changed(self, view: SessionView, resumption: str) -> None:
+        """The client has another channel."""
+        self._entries.append(JournalEntry(Stage.SEEN, view, resumption=resumption))
         self._wake()
 
     def closed(self, view: SessionView, reason: CloseReason) -> None:
