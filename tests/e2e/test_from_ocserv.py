@@ -7,14 +7,29 @@ host n 10.77.n.2 ── vn ── gateway 10.77.0.1, `ocsentry serve --ocserv-co
 from __future__ import annotations
 
 import os
+import re
 import signal
+from pathlib import Path
 from urllib.parse import quote
 
+from lab.authority import Authority
 from lab.clients.openconnect import OpenConnect
 from lab.services.ocserv import PASSWORD, OcservFiles, stop
 from lab.timeouts import eventually
 
+SAMPLE = Path(os.environ.get("OCSENTRY_OCSERV_SAMPLE", "/etc/ocserv/ocserv.conf"))  # that of Debian's package
 CLIENTS = int(os.environ.get("OCSENTRY_TUNNELS", "5"))  # 50 before a release
+AT_ONCE = 10  # logins, so that hashes of many passwords on a slow machine are no race
+
+
+def address_of(number):
+    """The address that the files give the user of this number."""
+    return f"10.88.200.{number + 1}"
+
+
+def batched(users, size):
+    listed = list(users)
+    return [listed[start : start + size] for start in range(0, len(listed), size)]
 
 
 def connect(files, host, *arguments, user, password=PASSWORD):
@@ -68,12 +83,45 @@ def test_logins_on_the_files_of_ocserv(lab, template, tmp_path):
     assert not pid_file.exists() or not pid_file.read_text()
 
 
-def test_a_move_from_ocserv_and_back(lab, template, tmp_path):
-    """All clients come back with one login each."""
+def test_the_sample_of_ocserv_runs(lab, template, tmp_path):
+    """With its paths changed, and nothing else."""
     files = OcservFiles(lab.network, tmp_path / "etc", template.certificate)
+    paths = {
+        "server-cert": template.certificate.chain,
+        "server-key": template.certificate.key,
+        "ca-cert": Authority(tmp_path / "ca").file,
+        "pid-file": files.pid_file,
+        "occtl-socket-file": files.occtl_socket,
+    }
+    text, found = re.sub(r"(?<=\[passwd=)[^]]*", str(files.passwords), SAMPLE.read_text()), []
+    for key, path in paths.items():
+        text, count = re.subn(rf"(?m)^{key} *=.*", f"{key} = {path}", text)
+        found += [key] * bool(count)
+    text = "".join(f"{key} = {path}\n" for key, path in paths.items() if key not in found) + text
+    files.configuration.write_text(text)
+    files.add_user("alice")
+    program = files.start_server()
+
+    client = connect(files, lab.host(), user="alice")
+    given = client.await_up()
+    assert (given.ipv4.rpartition(".")[0], given.dns.rpartition(".")[0]) == ("192.168.1", "192.168.1")
+    assert client.ping("192.168.1.1") == 1
+    client.goodbye()
+    stop(program)
+
+
+def test_a_move_from_ocserv_and_back(lab, template, tmp_path):
+    """All clients come back with one login each, and those with an address of their own have it again."""
+    fixed = tmp_path / "fixed"
+    fixed.mkdir()
+    # So large that no address that ocserv chooses is one of the fixed ones: it refuses such a user.
+    settings = {"config-per-user": str(fixed), "ipv4-netmask": "255.255.0.0"}
+    files = OcservFiles(lab.network, tmp_path / "etc", template.certificate, settings)
     hosts = {f"user{number}": lab.host() for number in range(CLIENTS)}
-    for user in hosts:
+    for number, user in enumerate(hosts):
         files.add_user(user)
+        if number % 2:
+            (fixed / user).write_text(f"explicit-ipv4 = {address_of(number)}\n")
     before = files.configuration.read_bytes(), files.passwords.read_bytes()
 
     clients = []
@@ -81,9 +129,12 @@ def test_a_move_from_ocserv_and_back(lab, template, tmp_path):
         program = start()
         for client in clients:  # reconnects by itself, and ends: its cookie is the other server's
             client.await_exit()
-        clients = [connect(files, host, user=user) for user, host in hosts.items()]
-        addresses = {client.await_up().ipv4 for client in clients}
-        assert len(addresses) == CLIENTS
+        clients, addresses = [], []
+        for users in batched(hosts, AT_ONCE):
+            clients += [connect(files, hosts[user], user=user) for user in users]
+            addresses += [client.await_up().ipv4 for client in clients[-len(users) :]]
+        assert len(set(addresses)) == CLIENTS
+        assert addresses[1::2] == [address_of(number) for number in range(1, CLIENTS, 2)]
         assert [client.ping(files.inner_ipv4) for client in clients] == [1] * CLIENTS
         program.signal(signal.SIGTERM)
         program.await_exit()

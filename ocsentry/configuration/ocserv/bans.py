@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ocsentry.configuration.ocserv.target import Target
 
 RULE_FILE = "rules/ocserv.json"
+RATE_RULE = "ocserv_rate_limit"
 EVERYBODY = ["0.0.0.0/0", "::/0"]
 DEFAULTS = {  # of ocserv
     "max-ban-score": 80,
@@ -35,6 +36,9 @@ def assemble_bans(target: Target) -> None:
     target.files[RULE_FILE] = (
         json.dumps({"wolfsentry": {"version": "1.6.3", "rules": rules}}, indent=2).encode() + b"\n"
     )
+    paused = target.last("rate-limit-ms")
+    if paused is not None and values["rate-limit-ms"] and not any(rule["id"] == RATE_RULE for rule in rules):
+        target.ignore(paused, "connections of a source are limited by max-ban-score and ban-points-connection already")
     given = [entry for key in DEFAULTS if (entry := target.last(key)) is not None]
     if given and rules:
         told = ", ".join(f"{rule['id']}: {_told(rule)}" for rule in rules)
@@ -82,10 +86,10 @@ def _rules(
                 **penalty,
             }
         )
-    if rate_limit_ms:
+    elif rate_limit_ms:  # one limit of connections per source: a ban says more than ocserv's pause
         rules.append(
             {
-                "id": "ocserv_rate_limit",
+                "id": RATE_RULE,
                 "type": "rate_limit",
                 "remote_addr": EVERYBODY,
                 "max_connections": max(1, min(10_000 // rate_limit_ms, MAX_COUNT)),

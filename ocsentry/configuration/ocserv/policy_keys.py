@@ -84,7 +84,12 @@ POLICY_KEYS: tuple[Row, ...] = (
     differs("ban-points-wrong-password", "policy.rules", "Weight of a failed login; 0: no rule.", assembled),
     differs("ban-points-connection", "policy.rules", "Weight of a connection; 0: no rule.", assembled),
     ignored("ban-points-kkdcp", "There is no KKDCP."),
-    differs("rate-limit-ms", "policy.rules", "Per source, not for all together: a rule for connections.", assembled),
+    differs(
+        "rate-limit-ms",
+        "policy.rules",
+        "Per source, not for all together: a rule for connections, where ban-points-connection makes none.",
+        assembled,
+    ),
     mapped(
         "server-drain-ms", "vpn.drain", _read_drain, "Whole seconds, rounded up. It ends early when no session is left."
     ),

@@ -129,7 +129,7 @@ TOLD = [
     ("ban-reset-time", "10", Outcome.DIFFERS, "7 in 10 s"),
     ("ban-points-wrong-password", "20", Outcome.DIFFERS, "ocserv_failed_logins: 3 in"),
     ("ban-points-connection", "0", Outcome.DIFFERS, "(ocserv_failed_logins: 7 in 1200 s)"),
-    ("rate-limit-ms", "100", Outcome.DIFFERS, "ocserv_rate_limit: 100 in 10 s"),
+    ("rate-limit-ms", "100", Outcome.IGNORED, "are limited by max-ban-score"),
     ("server-cert", "pkcs11:x", Outcome.REFUSED, "write certificate and key to files"),
     ("ipv4-network", "192.168.1.0", Outcome.REFUSED, "a prefix is missing"),
     ("tcp-port", "0", Outcome.REFUSED, "clients log in over TCP"),

@@ -67,6 +67,22 @@ def test_ban_points_become_rules(translated):
     assert json.loads(translated({"max-ban-score": "0"}).files["rules/ocserv.json"])["wolfsentry"]["rules"] == []
 
 
+@pytest.mark.parametrize("score", ["0", "80"])
+@pytest.mark.parametrize("wrong", ["0", "10"])
+@pytest.mark.parametrize("connection", ["0", "1"])
+@pytest.mark.parametrize("pause", ["0", "100"])
+def test_every_combination_of_points_is_a_policy(translated, tmp_path, score, wrong, connection, pause):
+    """ocserv's own sample sets rate-limit-ms and max-ban-score together."""
+    given = {"max-ban-score": score, "ban-points-wrong-password": wrong, "ban-points-connection": connection}
+    found = translated({**given, "rate-limit-ms": pause})
+    (tmp_path / "ocserv.json").write_bytes(found.files["rules/ocserv.json"])
+    Policy.load(str(tmp_path / "ocserv.json"))  # as the server does at its start
+    names = {rule["id"] for rule in json.loads(found.files["rules/ocserv.json"])["wolfsentry"]["rules"]}
+    banned = {"ocserv_connections"} if score != "0" and connection != "0" else set()
+    paused = {"ocserv_rate_limit"} if pause != "0" and not banned else set()
+    assert names - {"ocserv_failed_logins"} == banned | paused
+
+
 def test_the_rules_of_bans_ban(translated, tmp_path):
     """As ocserv with these points: the fifth wrong password bans for 20 seconds, and four are forgotten after 10."""
     found = translated({"max-ban-score": "50", "ban-time": "20", "ban-reset-time": "10"})
