@@ -82,9 +82,7 @@ class SessionTable:
         client_routes: ClientRoutes | None = None,
         first_number: int = 1,
     ) -> None:
-        """``used_so_far``: bytes of users in this day and month, for their quotas. Sessions have numbers from
-        ``first_number`` on.
-        """
+        """``used_so_far``: bytes of users in this day and month, for quotas. ``first_number``: of the first session."""
         self._hooks = hooks
         self._accounting = accounting
         self._dtls_modes = settings.dtls_modes if settings.dtls else ()
