@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from admin_api.services import Services
 
 SEE_OTHER = 303
+PER_PAGE = 100  # rows of a list
 
 
 @dataclass
@@ -95,6 +96,22 @@ class Visit:
             )
         )
         return HTMLResponse(text, status, {"Content-Security-Policy": content_policy(self.nonce)})
+
+    async def listing(
+        self,
+        template: str,
+        path: str,
+        status: int = 200,
+        *,
+        query: Mapping[str, object] = {},
+        **values: Any,  # noqa: ANN401 - a template's
+    ) -> HTMLResponse:
+        """Returns the page of a list of the API, from the place that the page's URL names.
+
+        ``query``: filters of the list, which pages behind this one keep. The template gets ``rows``, ``next_cursor``.
+        """
+        answer = await self.api.get(path, cursor=self.query.get("cursor"), limit=PER_PAGE, **query)
+        return await self.page(template, status, rows=answer["items"], next_cursor=answer["next_cursor"], **values)
 
     async def _pending(self) -> dict[str, Any] | None:
         """Returns the policy in force if it is rolled back unless somebody confirms it."""

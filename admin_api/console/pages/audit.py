@@ -12,13 +12,10 @@ if TYPE_CHECKING:
 
     from admin_api.console.visit import Visit
 
-PER_PAGE = 100
-
 
 async def list_entries(visit: Visit) -> Response:
-    answer = await visit.api.get("audit", cursor=visit.query.get("cursor"), limit=PER_PAGE)
     chain = await visit.api.get("audit/verify") if visit.query.get("verify") else None
-    return await visit.page("audit.html", rows=answer["items"], next_cursor=answer["next_cursor"], chain=chain)
+    return await visit.listing("audit.html", "audit", chain=chain)
 
 
 PAGES = (Page("GET", "/audit", ("audit:read",), list_entries),)

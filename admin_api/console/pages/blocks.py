@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from admin_api.console.visit import Visit
 
-PER_PAGE = 100
 TIMES = (("600", "10 min"), ("3600", "1 hour"), ("86400", "1 day"), ("604800", "1 week"), ("", "until lifted"))
 WIDEST = {4: 16, 6: 32}  # the shortest prefix of the slider
 MAX_SHOWN = 20  # sessions named in a preview
@@ -23,8 +22,7 @@ FORCEABLE = frozenset({"self_lockout", "needs_force"})
 
 async def list_blocks(visit: Visit) -> Response:
     covers = visit.query.get("covers", "").strip()
-    answer = await visit.api.get("blocks", covers=covers, cursor=visit.query.get("cursor"), limit=PER_PAGE)
-    return await visit.page("blocks.html", rows=answer["items"], next_cursor=answer["next_cursor"], covers=covers)
+    return await visit.listing("blocks.html", "blocks", query={"covers": covers}, covers=covers)
 
 
 async def new_block(visit: Visit) -> Response:

@@ -13,12 +13,9 @@ if TYPE_CHECKING:
 
     from admin_api.console.visit import Visit
 
-PER_PAGE = 100
-
 
 async def list_feeds(visit: Visit) -> Response:
-    answer = await visit.api.get("feeds", cursor=visit.query.get("cursor"), limit=PER_PAGE)
-    return await visit.page("feeds.html", rows=answer["items"], next_cursor=answer["next_cursor"])
+    return await visit.listing("feeds.html", "feeds")
 
 
 async def refresh(visit: Visit) -> Response:

@@ -12,12 +12,9 @@ if TYPE_CHECKING:
 
     from admin_api.console.visit import Visit
 
-PER_PAGE = 100
-
 
 async def list_penalties(visit: Visit) -> Response:
-    answer = await visit.api.get("penalties", cursor=visit.query.get("cursor"), limit=PER_PAGE)
-    return await visit.page("penalties.html", rows=answer["items"], next_cursor=answer["next_cursor"])
+    return await visit.listing("penalties.html", "penalties")
 
 
 async def forgive(visit: Visit) -> Response:

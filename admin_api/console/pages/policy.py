@@ -13,12 +13,9 @@ if TYPE_CHECKING:
 
     from admin_api.console.visit import Visit
 
-PER_PAGE = 50
-
 
 async def list_versions(visit: Visit) -> Response:
-    answer = await visit.api.get("policy/versions", cursor=visit.query.get("cursor"), limit=PER_PAGE)
-    return await visit.page("versions.html", rows=answer["items"], next_cursor=answer["next_cursor"])
+    return await visit.listing("versions.html", "policy/versions")
 
 
 async def show(visit: Visit) -> Response:

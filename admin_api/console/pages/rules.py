@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 
     from admin_api.console.visit import Visit
 
-PER_PAGE = 200
 CONFIRM_WITHIN = "60"  # seconds until an applied policy is rolled back unless it is confirmed; the form may say more
 
 
 async def list_rules(visit: Visit) -> Response:
-    answer = await visit.api.get("rules", cursor=visit.query.get("cursor"), limit=PER_PAGE)
-    return await visit.page("rules.html", rows=answer["items"], next_cursor=answer["next_cursor"])
+    return await visit.listing("rules.html", "rules")
 
 
 async def show(visit: Visit) -> Response:

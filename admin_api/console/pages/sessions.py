@@ -12,22 +12,14 @@ if TYPE_CHECKING:
 
     from admin_api.console.visit import Visit
 
-PER_PAGE = 100
-
 
 async def list_live(visit: Visit) -> Response:
-    answer = await visit.api.get(
-        "sessions", user=visit.query.get("user"), cursor=visit.query.get("cursor"), limit=PER_PAGE
-    )
     template = "sessions_table.html" if visit.is_fragment else "sessions.html"
-    return await visit.page(template, rows=answer["items"], next_cursor=answer["next_cursor"])
+    return await visit.listing(template, "sessions", query={"user": visit.query.get("user")})
 
 
 async def list_past(visit: Visit) -> Response:
-    answer = await visit.api.get(
-        "sessions/history", user=visit.query.get("user"), cursor=visit.query.get("cursor"), limit=PER_PAGE
-    )
-    return await visit.page("session_history.html", rows=answer["items"], next_cursor=answer["next_cursor"])
+    return await visit.listing("session_history.html", "sessions/history", query={"user": visit.query.get("user")})
 
 
 async def show(visit: Visit) -> Response:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from admin_api.console.visit import Visit
 
-PER_PAGE = 100
 DAYS = ("7", "90", "365")
 
 
@@ -44,12 +43,10 @@ async def revoke(visit: Visit) -> Response:
 
 
 async def _list(visit: Visit, made: dict[str, object] | None = None, refusal: ApiRefusal | None = None) -> Response:
-    answer = await visit.api.get("tokens", cursor=visit.query.get("cursor"), limit=PER_PAGE)
-    return await visit.page(
+    return await visit.listing(
         "tokens.html",
+        "tokens",
         refusal.status if refusal else 200,
-        rows=answer["items"],
-        next_cursor=answer["next_cursor"],
         made=made,
         refusal=refusal,
         roles=[role.value for role in Role],

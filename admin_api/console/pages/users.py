@@ -14,14 +14,9 @@ if TYPE_CHECKING:
 
     from admin_api.console.visit import Visit
 
-PER_PAGE = 100
-
 
 async def list_users(visit: Visit) -> Response:
-    answer = await visit.api.get(
-        "users", group=visit.query.get("group"), cursor=visit.query.get("cursor"), limit=PER_PAGE
-    )
-    return await visit.page("users.html", rows=answer["items"], next_cursor=answer["next_cursor"])
+    return await visit.listing("users.html", "users", query={"group": visit.query.get("group")})
 
 
 async def new_user(visit: Visit) -> Response:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from admin_api.console.visit import Visit
 
-PER_PAGE = 100
-
 
 async def list_webhooks(visit: Visit) -> Response:
     return await _list(visit)
@@ -41,16 +39,8 @@ async def show(visit: Visit) -> Response:
     path = _path(visit)
     answer = await visit.api.call("GET", path)
     state = visit.query.get("state", "")
-    deliveries = await visit.api.get(
-        f"{path}/deliveries", state=state, cursor=visit.query.get("cursor"), limit=PER_PAGE
-    )
-    return await visit.page(
-        "webhook.html",
-        hook=answer.body,
-        etag=answer.etag,
-        rows=deliveries["items"],
-        next_cursor=deliveries["next_cursor"],
-        state=state,
+    return await visit.listing(
+        "webhook.html", f"{path}/deliveries", query={"state": state}, hook=answer.body, etag=answer.etag, state=state
     )
 
 
@@ -93,12 +83,10 @@ async def _list(
     refusal: ApiRefusal | None = None,
     fields: dict[str, str] | None = None,
 ) -> Response:
-    answer = await visit.api.get("webhooks", cursor=visit.query.get("cursor"), limit=PER_PAGE)
-    return await visit.page(
+    return await visit.listing(
         "webhooks.html",
+        "webhooks",
         refusal.status if refusal else 200,
-        rows=answer["items"],
-        next_cursor=answer["next_cursor"],
         made=made,
         refusal=refusal,
         fields=fields or {},

@@ -215,7 +215,7 @@ def steps(cli: Invocation) -> None:
     answer = cli.server.get("first-steps")
     lines = [f"{answer['done']} of {len(answer['steps'])} steps are done"]
     for step in answer["steps"]:
-        lines.append(f"{'ok  ' if step['done'] else 'TODO'}  {step['title']}: {step['detail']}")
+        lines.append(f"{'ok  ' if step['done'] else 'OPEN'}  {step['title']}: {step['detail']}")
         lines += [] if step["done"] else [f"       how: {step['how']}"]
     cli.emit(answer, "\n".join(lines))
 
