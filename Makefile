@@ -9,6 +9,7 @@
 #   make sbom       bill of materials         make audit        known vulnerabilities (ends with 3: not reachable)
 #   make supply     sbom and audit, for CI     (licences and reproducible: tests hold them)
 #   make man        .build/ocsentry.1, occtl.8, ocpasswd.8
+#   make docs       the pages as a site in .build/docs/site     make pictures   docs/*.png, from a real run
 #   make wheel      into .build/dist, tried in an empty environment      make release   all artefacts of a tagged commit
 #   make engine-wheel   likewise, of the policy engine alone
 #   make deb, rpm, apk   a package in .build/dist     make package-test   its life on a bare system with systemd
@@ -41,7 +42,7 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tes
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 
-.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel engine-wheel release package-test licences reproducible man clean
+.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel engine-wheel release package-test licences reproducible man docs pictures clean
 
 # Also where the environment forbids Python to write byte code: compiling the sources takes half of a start.
 build: $(VENV)/.built
@@ -157,6 +158,19 @@ $(SUPPLY)/.installed: requirements/supply.lock
 man: build
 	$(BIN)/python -m ocsentry.cli.manual .build/ocsentry.1
 	$(BIN)/python -m ocsentry.cli.tool_manuals .build
+
+DOCS := .build/docs-tools
+$(DOCS)/.installed: requirements/docs.lock
+	$(PYTHON) -m venv --clear $(DOCS)
+	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet --retries 10 --timeout 60 install --require-hashes --no-deps -r $<
+	@touch $@
+
+docs: build $(DOCS)/.installed
+	$(BIN)/python contrib/docs/build.py $(DOCS)/bin/zensical .build/docs
+	@echo .build/docs/site/index.html
+
+pictures: build .build/test-packages
+	OCSENTRY_PICTURE=docs/console.png $(BIN)/pytest -q tests/e2e/test_console.py -k connect_see_block
 
 # For the system's own Python, to whose path the package refers.
 deb rpm apk: build

@@ -47,6 +47,7 @@ PAGES = (
     "/settings/log.level",
 )
 WIDTHS = (360, 768, 1280)
+PICTURE = os.environ.get("OCSENTRY_PICTURE")  # a file for a picture of the address that was blocked
 PICTURES = os.environ.get("OCSENTRY_PICTURES")  # a folder for pictures of every page in both themes
 expect.set_options(timeout=TIMEOUT * 1000)
 
@@ -82,6 +83,8 @@ def test_connect_see_block_read_why_and_undo(lab):
         expect(page.get_by_role("img", name=re.compile("reject"))).to_be_visible()
         expect(page.get_by_text("▲ decided here")).to_have_count(1)
         expect(page.get_by_text("login accepted").first).to_be_visible()
+        if PICTURE:
+            page.screenshot(path=PICTURE)
         page.get_by_role("button", name=f"Lift the block of {host.ipv4}/32").click()
         expect(page.get_by_text("The block is lifted")).to_be_visible()
         server.connect(host).await_up()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocsentry.cli.app import build_app
+from ocsentry.configuration.model import load_config
 from sentry_engine import Policy, find_policy_issues, run_rule_tests
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,32 @@ def test_every_command_that_a_page_shows_exists(page):
             continue  # a sentence about ocsentry, not a command
         for word in second.split("|") if first in groups and second else ():
             assert (first, word) in known, f"ocsentry {first} {word}"
+
+
+COOKBOOK = ROOT / "docs" / "cookbook.md"
+
+
+@pytest.mark.parametrize("page", [COOKBOOK, ROOT / "docs" / "first-hour.md"], ids=lambda page: page.name)
+def test_every_snippet_of_a_configuration_is_one(page, tmp_path):
+    shown = blocks(page, "toml")
+    assert shown
+    for text in shown:
+        (tmp_path / "ocsentry.toml").write_text(text)
+        load_config(tmp_path / "ocsentry.toml")
+
+
+def test_every_rule_of_the_cookbook_is_one():
+    shown = blocks(COOKBOOK, "json")
+    assert shown
+    for text in shown:
+        issues = find_policy_issues(Policy.from_document(json.loads(text)))
+        assert {issue.kind.value for issue in issues} <= {"no_database"}  # which the operator has to get
+
+
+def test_the_site_has_every_page_once():
+    """`make docs` shows what zensical.toml lists."""
+    listed = re.findall(r'"([\w-]+\.md)"', (ROOT / "contrib" / "docs" / "zensical.toml").read_text())
+    assert sorted(listed) == sorted(["index.md", *(page.name for page in (ROOT / "docs").glob("*.md"))])
 
 
 def test_every_command_is_shown_on_some_page():

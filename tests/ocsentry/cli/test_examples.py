@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The examples of ``docs/commands.md`` are what the commands print.
+"""The examples of ``docs/commands.md`` and ``docs/cookbook.md`` are what the commands print.
 
-``OCSENTRY_WRITE_EXAMPLES=1`` writes the page's outputs anew.
+``OCSENTRY_WRITE_EXAMPLES=1`` writes the outputs of the pages again.
 
 namespace: lo, the TUN device that the server makes, nothing else
 """
@@ -23,7 +23,8 @@ from tests.ocsentry.runtime.test_process import Served, serving
 from tests.ocsentry.test_docs import commands
 
 pytestmark = pytest.mark.netns
-PAGE = Path(__file__).parents[3] / "docs" / "commands.md"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = DOCS / "commands.md"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 EXAMPLES = 50  # at least, of different commands
 WRITE = "OCSENTRY_WRITE_EXAMPLES"
@@ -105,8 +106,9 @@ def cli(initialised, tmp_path_factory):
         claim.release()
 
 
-def test_the_examples_are_what_the_commands_print(cli):
-    text = PAGE.read_text()
+@pytest.mark.parametrize("page", [PAGE, DOCS / "cookbook.md"], ids=lambda page: page.name)
+def test_the_examples_are_what_the_commands_print(cli, page):
+    text = page.read_text()
     wrong = []
 
     def renew(match):
@@ -120,7 +122,7 @@ def test_the_examples_are_what_the_commands_print(cli):
 
     new = BLOCK.sub(renew, text)
     if os.environ.get(WRITE):
-        PAGE.write_text(new)
+        page.write_text(new)
     else:
         assert not wrong, "\n".join(wrong)
 
