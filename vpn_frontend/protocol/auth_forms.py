@@ -177,6 +177,10 @@ def _xml_response(body: str, cookies: tuple[tuple[str, str], ...], *, close: boo
     return HttpResponse(200, "OK", (*XML_HEADERS, *cookies), document, close)
 
 
+PHONE_COOKIES = (  # phones post the form only with the second one
+    ("Set-Cookie", "webvpn=; expires=Thu, 01 Jan 1970 00:00:00 GMT; path=/; Secure"),
+    ("Set-Cookie", "webvpnlogin=1; path=/; Secure"),
+)
 _VERSION = f'<version who="sg">{SERVER_VERSION}</version>'
 _SELECTED = ' selected="true"'
 _SUBMIT = '<input type="submit" name="Login" value="Login"/>'

@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from vpn_frontend.protocol.login_attempts import LoginAttempt, LoginAttempts
 
 LOGIN_PATHS = frozenset({"/", "/auth", "/VPN"})
-PHONE_PATHS = LOGIN_PATHS | {"/svc"}  # of Cisco's IP phones, which send urlencoded forms
+PHONE_PATH = "/svc"
+PHONE_PATHS = LOGIN_PATHS | {PHONE_PATH}  # of Cisco's IP phones, which send urlencoded forms
 BAD_REQUEST = 400
 BUSY_RETRY = 1  # seconds
 BLANK_FORMS = 128  # rendered first forms that are kept: one for each group that can be selected, and one for its URL
@@ -341,7 +342,10 @@ class Connection:
     def _begin(self, message: ClientMessage, request: HttpRequest, now: float) -> list[Effect]:
         """The client asks how to log in."""
         if not self._shape.begins_at_init:
-            return self._respond(self._first_form())
+            form = self._first_form()
+            if request.path == PHONE_PATH and request.method == "GET":
+                form = replace(form, headers=(*form.headers, *auth_forms.PHONE_COOKIES))
+            return self._respond(form)
         if self._names_no_group():
             return self.login_refused(_NO_SUCH_GROUP, now)
         agent, token = read_user_agent(request), read_negotiate(request)

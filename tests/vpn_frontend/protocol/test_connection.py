@@ -392,6 +392,7 @@ def test_ip_phones_log_in_at_a_path_of_their_own(portal, phones):
     answer = sent([one for one in connection.receive(get("/svc"), 0) if isinstance(one, Send)])
     assert answer.startswith(b"HTTP/1.1 200")
     assert (b'name="username"' in answer) is phones
+    assert (b"\r\nSet-Cookie: webvpnlogin=1;" in answer) is phones
     form = b"username=alice&password=secret"
     effects = connection.receive(post(form, "/svc", Content_Type="application/x-www-form-urlencoded"), 0)
     assert isinstance(effects[0], CheckLogin) is phones
