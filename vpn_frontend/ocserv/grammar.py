@@ -25,6 +25,7 @@ COMMENTS = ("#", ";")
 MAX_SHOWN = 40  # characters of a line in an error
 BOM = b"\xef\xbb\xbf"
 VHOST = "vhost:"
+HEADERS = "included-http-headers"
 _LOOKS_LIKE_KEY = re.compile(r"[a-z][a-z0-9_-]*\s*=|[a-z0-9_-]*[g-z_-][a-z0-9_-]*\s*:")  # no IPv6 address
 
 
@@ -133,7 +134,13 @@ class _Parser:
 
     def _add(self, number: int, key: str, value: str) -> None:
         if not self._skipped:
-            self.entries.append(Entry(key, value.strip(BLANKS + '"'), number, self._host))
+            self.entries.append(Entry(key, _strip(key, value), number, self._host))
+
+
+def _strip(key: str, value: str) -> str:
+    """ocserv keeps the quotation marks of headers, because a header's value may end with one."""
+    bare = value.strip(BLANKS)
+    return bare if key == HEADERS and not bare.startswith('"') else bare.strip(BLANKS + '"')
 
 
 def _line_problem(raw: bytes) -> str | None:

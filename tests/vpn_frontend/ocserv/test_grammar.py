@@ -33,6 +33,11 @@ def test_values(line, value):
     assert entries(line) == [("key", value)]
 
 
+def test_a_header_keeps_the_quotation_mark_at_its_end():
+    headers = parse(b'included-http-headers = Clear-Site-Data: "cache","cookies"\nincluded-http-headers = "A: b"\n')
+    assert [entry.value for entry in headers.entries] == ['Clear-Site-Data: "cache","cookies"', "A: b"]
+
+
 def test_comments_and_a_byte_order_mark():
     assert entries("\ufeff# one\n; two\n\n  # three\na = 1\n") == [("a", "1")]
 
