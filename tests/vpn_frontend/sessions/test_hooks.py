@@ -171,10 +171,10 @@ async def test_the_environment_has_the_networks_and_no_byte_that_a_peer_smuggles
     cookie = lab.table.log_in(Login(UserRecord("alice"), ("staff", "ops"), device, "agent\x1b[2J"), lab.now)
     await connect(lab, cookie)
     [seen] = hooks.seen
-    assert (seen["OCSERV_ROUTES"], seen["OCSERV_ROUTES4"]) == ("10.0.0.0/255.0.0.0 fd00:1::/48", "10.0.0.0/255.0.0.0")
-    assert (seen["OCSERV_ROUTES6"], seen["OCSERV_NO_ROUTES"]) == ("fd00:1::/48", "10.9.0.0/255.255.0.0")
-    assert (seen["OCSERV_DNS"], seen["OCSERV_RESTRICT_TO_ROUTES"]) == ("192.0.2.53", "1")
-    assert seen["OCSERV_ALLOW_PORTS"] == "tcp 443 udp 8000:8100 icmp all sctp all"
+    assert (seen["OCSERV_ROUTES"], seen["OCSERV_ROUTES4"]) == ("10.0.0.0/255.0.0.0 fd00:1::/48 ", "10.0.0.0/255.0.0.0 ")
+    assert (seen["OCSERV_ROUTES6"], seen["OCSERV_NO_ROUTES"]) == ("fd00:1::/48 ", "10.9.0.0/255.255.0.0 ")
+    assert (seen["OCSERV_DNS"], seen["OCSERV_RESTRICT_TO_ROUTES"]) == ("192.0.2.53 ", "1")
+    assert seen["OCSERV_ALLOW_PORTS"] == "tcp 443 udp 8000:8100 icmp all sctp all "
     assert "OCSERV_DENY_PORTS" not in seen
     assert (seen["GROUPNAME"], seen["HOSTNAME"], seen["DEVICE_TYPE"]) == ("staff", "h?st?", "x?y")
     assert len(seen["DEVICE_PLATFORM"]) == 256

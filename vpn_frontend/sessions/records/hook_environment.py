@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from vpn_frontend.settings import PROTOCOLS_WITH_PORTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vpn_frontend.sessions.session import Peer, Session
     from vpn_frontend.settings import Address, Network, PortRule
 
@@ -69,11 +71,11 @@ def hook_environment(
     )
     for name, entries in lists:
         for suffix, families in (("", (4, 6)), ("4", (4,)), ("6", (6,))):
-            found[f"{name}{suffix}"] = " ".join(text for family, text in entries if family in families)
+            found[f"{name}{suffix}"] = _list(text for family, text in entries if family in families)
     if network.restrict_to_routes:
         found["OCSERV_RESTRICT_TO_ROUTES"] = "1"
     for name, denied in (("OCSERV_ALLOW_PORTS", False), ("OCSERV_DENY_PORTS", True)):
-        found[name] = " ".join(_ports(rule) for rule in network.restrict_to_ports if rule.denied is denied)
+        found[name] = _list(_ports(rule) for rule in network.restrict_to_ports if rule.denied is denied)
     if reason == "disconnect":
         found |= {
             "STATS_BYTES_IN": str(session.counters.rx_bytes),
@@ -81,6 +83,11 @@ def hook_environment(
             "STATS_DURATION": str(max(0, int(duration))),
         }
     return {name: value[:MAX_VALUE] for name, value in found.items() if value}
+
+
+def _list(texts: Iterable[str]) -> str:
+    """As ocserv writes lists: a blank behind each text, the last one too. Scripts compare the whole."""
+    return "".join(f"{text} " for text in texts)
 
 
 def _own_address(pool: Network | None) -> str:
