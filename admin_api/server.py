@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Endpoint
 
 KEEP_ALIVE = 30  # seconds until an idle connection is closed
+TICK = 1.0  # seconds between two dates for the header
 GRACE = 2  # seconds that pending answers get when the server stops
 
 
@@ -107,7 +108,7 @@ class ApiServer:
             await self._tcp.stop()
             self._tcp = None
         if self._task is not None:
-            self._server.should_exit = True
+            self._server.leave()
             await self._task
             self._task = None
 
@@ -116,6 +117,17 @@ class _InProcess(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        """Refreshes the date header once a second, where the library wakes up ten times to look for its end."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), TICK)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sentry_engine.rules.model import FeedRule
 
 SETTLE = 200  # milliseconds without a change until a file is read, and the longest wait
-POLL = 20  # milliseconds between two reads of the notifications
+POLL = 100  # milliseconds between two reads of the notifications
 COMPARE_EVERY = 1000  # milliseconds between two comparisons without a notification: network filesystems send none
 RETRY = 1.0  # seconds until a broken watch is retried
 

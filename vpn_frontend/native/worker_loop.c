@@ -70,14 +70,20 @@ static void tick(struct gw_worker *worker)
     gw_sessions_tick(worker);
 }
 
-/* In ms. Without connections and sessions there are no deadlines. */
+/* In ms. Without connections and sessions there are no deadlines. Idle tunnels are looked at once a second, not ten times. */
 static int epoll_timeout(const struct gw_worker *worker)
 {
+    uint64_t due = worker->next_second;
+
     if (worker->udp && worker->udp->waiting)
         return 1;
     if (!worker->connections && !worker->sessions && !worker->accept_paused && !worker->tun_paused)
         return -1;
-    return (int)(GW_TICK / GW_MS);
+    if (worker->connections_due || worker->accept_paused || worker->tun_paused)
+        return (int)(GW_TICK / GW_MS);
+    if (due < worker->next_tick)
+        due = worker->next_tick;
+    return due > worker->now ? (int)((due - worker->now) / GW_MS) + 1 : 1;
 }
 
 /* Reads at once what the kernel answered to what was written, a ping for example: it waits neither for the end of a pause nor for

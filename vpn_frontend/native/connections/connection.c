@@ -36,7 +36,9 @@ static void watch(struct gw_connection *connection, uint32_t interest)
         return;
     }
     connection->unwatched = epoll_ctl(connection->worker->epoll, EPOLL_CTL_MOD, connection->pollable.fd, &event) != 0;
-    if (!connection->unwatched)
+    if (connection->unwatched)
+        connection->worker->connections_due = true;
+    else
         connection->interest = interest;
 }
 
@@ -100,6 +102,7 @@ struct gw_connection *gw_connection_open(struct gw_worker *worker, int fd, const
     if (!take_slot(worker, connection))
         goto no_slot;
     connection->worker = worker;
+    worker->connections_due = true;
     event.data.ptr = &connection->pollable;
     if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &event))
         goto no_epoll;
@@ -138,6 +141,8 @@ void gw_connection_flush(struct gw_connection *connection)
         connection->waiting_since = 0;
     else if (sent > 0 || !connection->waiting_since)
         connection->waiting_since = gw_clock_now();
+    if (connection->waiting_since)
+        connection->worker->connections_due = true;
     if (!connection->out.size && connection->state == GW_CONNECTION_CLOSING) {
         shutdown(connection->pollable.fd, SHUT_WR);
         connection->state = GW_CONNECTION_LINGER;
@@ -277,6 +282,7 @@ void gw_connection_finish(struct gw_connection *connection)
     }
     connection->state = GW_CONNECTION_CLOSING;
     connection->deadline = connection->worker->now + connection->worker->gateway->config.write_timeout_ms * GW_MS;
+    connection->worker->connections_due = true;
     wolfSSL_shutdown(connection->ssl);
     gw_connection_flush(connection);
 }
@@ -303,6 +309,7 @@ int gw_connection_adopt(struct gw_worker *worker, struct gw_connection *connecti
     struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = &connection->pollable };
 
     connection->worker = worker;
+    worker->connections_due = true;
     GW_LIST_ADD(worker->connections, connection);
     connection->interest = event.events;
     if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, connection->pollable.fd, &event)) {
@@ -323,8 +330,11 @@ void gw_connections_tick(struct gw_worker *worker)
 {
     struct gw_connection *next;
 
+    worker->connections_due = false;
     for (struct gw_connection *connection = worker->connections; connection; connection = next) {
         next = connection->next;
+        if (connection->deadline || connection->waiting_since || connection->unwatched)
+            worker->connections_due = true;
         if (is_stalled(connection))
             gw_connection_end(connection, GW_CAUSE_STALLED);
         else if (connection->deadline && worker->now > connection->deadline)

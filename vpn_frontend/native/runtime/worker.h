@@ -29,7 +29,7 @@
 #define GW_PLAIN_SIZE 16384u        /* bytes of the largest TLS record */
 #define GW_PACKET_MAX 65535u
 #define GW_HEADROOM 16u             /* bytes in front of a packet, for the header of a queue or a frame */
-#define GW_TICK (100 * GW_MS)       /* the granularity of deadlines; sessions are checked once a second */
+#define GW_TICK (100 * GW_MS)       /* the granularity of deadlines; sessions, and what has no deadline, once a second */
 
 #define GW_SOURCE_BUCKETS 4096u     /* hashes of sources, see connections/source_table.h */
 
@@ -61,6 +61,7 @@ struct gw_worker {
     bool stopping;
     bool mail;                      /* the mailbox is to be read in this turn */
     bool accept_paused;             /* out of descriptors: the listeners are off until the next tick */
+    bool connections_due;           /* a connection has a deadline, waits to send, or is not watched: every tick counts */
     uint64_t now, next_tick, next_second;
     struct gw_pacing pacing;
     uint32_t handshakes;            /* steps of handshakes in this turn */
