@@ -398,6 +398,20 @@ def test_ip_phones_log_in_at_a_path_of_their_own(portal, phones):
     assert isinstance(effects[0], CheckLogin) is phones
 
 
+def test_a_phone_answers_a_challenge_by_a_form(portal):
+    """A user with one-time passwords: the code comes in a second form, with the cookie of the login."""
+    portal, kind = replace(portal, login_paths=PHONE_PATHS), "application/x-www-form-urlencoded"
+    connection = Connection(portal)
+    [check] = connection.receive(post(b"username=alice&password=secret", "/svc", Content_Type=kind), 0)
+    assert check.state is None
+    context = context_of(connection.login_challenged(CODE_FORM, "state", 0))
+    other = Connection(portal)
+    answer = post(b"password=123456", "/svc", Content_Type=kind, Cookie=f"webvpncontext={context}")
+    [check] = other.receive(answer, 1)
+    assert (check.state, check.message.fields) == ("state", {"password": "123456"})
+    assert b"webvpn=" + COOKIE.encode() in sent(other.login_granted(COOKIE))
+
+
 NEGOTIATING = {"X_Support_HTTP_Auth": "true"}
 
 
