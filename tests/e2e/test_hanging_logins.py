@@ -133,12 +133,12 @@ def test_a_hanging_server_costs_only_its_own_users(lab, server):
             method: [pool.submit(begin, crowd, method, number) for number in range(LOGINS)] for method in HANGING
         }
         crowds = {method: [kept.enter_context(one.result()) for one in found] for method, found in waiting.items()}
+        answered = {method: count_answered(found) for method, found in crowds.items()}
         others = [pool.submit(timed, lambda: log_in(host, "bob", PASSWORD)) for _ in range(LOGINS)]
         passed = [one.result() for one in others]
         certificate = server.authority.issue("carol").arguments
         by_certificate = server.connect(host, *certificate, "--cookieonly", path="certificate", password="")
         assert by_certificate.await_exit() == 0
-        answered = {method: count_answered(found) for method, found in crowds.items()}
         times = pings.round_trips(began)
         assert pings.missing() == []
     assert all(cookie for cookie, _ in passed)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ocsentry.privileges.helper.protocol import Document
 
-MAX_WAITING = 256  # tokens
+MAX_WAITING = 1024  # tokens
 DEADLINE = 10.0  # seconds for one token; it costs about a millisecond
 
 

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 import pytest_asyncio
 
 from admin_api.second_factors.secret_box import KEY_SIZE, SealError, SecretBox
 from admin_api.second_factors.stored_factors import StoredFactors
-from admin_api.store import Store, UserAttributes
+from admin_api.store import UserAttributes
 from vpn_frontend.auth.totp.secret import OtpSecret
 
 pytestmark = pytest.mark.asyncio
@@ -60,19 +58,6 @@ async def test_a_backup_code_is_used_once(factors, store):
     assert await factors.use_backup_code("bob", "ABCDEFGH", "y")
     async with store.read() as unit:
         assert await unit.totp.count_backup_codes(await unit.users.get("alice")) == 0
-
-
-async def test_two_logins_of_two_processes_at_once(factors, store_url):
-    other = await Store.open(store_url)
-    try:
-        rivals = [factors, StoredFactors(other, BOX)]
-        steps = await asyncio.gather(*(rivals[n % 2].use_step("alice", 200, f"login{n}") for n in range(10)))
-        codes = await asyncio.gather(
-            *(rivals[n % 2].use_backup_code("alice", "ABCDEFGH", f"login{n}") for n in range(10))
-        )
-    finally:
-        await other.close()
-    assert (sum(steps), sum(codes)) == (1, 1)
 
 
 async def test_another_key_opens_nothing(store, factors):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 MAX_CONNECTIONS = 16  # in use at once, of all servers
-MAX_WAITING = 64  # logins that wait for one
+MAX_WAITING = 1024  # logins that wait for one, each at most ``deadline``
 MAX_IDLE = 4  # kept per server
 IDLE_TIME = 60.0  # seconds until a kept connection is not used again; servers and firewalls drop older ones
 DEAD_TIME = 30.0  # seconds
@@ -62,16 +62,26 @@ class LdapPool:
     async def run(self, work: Callable[[LdapConnection, Server], Awaitable[Found]]) -> Found:
         """The result of ``work`` on a connection to the first server that can do it.
 
-        Raises ``OverloadError`` at once if too many wait, and ``LdapError`` if no server can.
+        Raises ``OverloadError`` if too many wait, or this one for too long, and ``LdapError`` if no server can.
         """
         if self._users >= MAX_CONNECTIONS + MAX_WAITING or self._closed:
             raise OverloadError
         self._users += 1
         try:
-            async with self._places:
+            await self._take_place()
+            try:
                 return await self._try_servers(work)
+            finally:
+                self._places.release()
         finally:
             self._users -= 1
+
+    async def _take_place(self) -> None:
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._places.acquire()
+        except TimeoutError:
+            raise OverloadError from None
 
     def close(self) -> None:
         self._closed = True

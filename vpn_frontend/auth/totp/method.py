@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vpn_frontend.auth.totp.secret import OtpSecret
     from vpn_frontend.ports import UserRecord
 
-MAX_WAITING = 256  # checks at a time; further ones are refused at once with a text
+MAX_WAITING = 1024  # checks at a time; further ones are refused at once with a text
 DEADLINE = 10.0  # seconds for one check
 LOGIN_SIZE = 16  # bytes of the random value that names a login
 CODE_FORM = Form(

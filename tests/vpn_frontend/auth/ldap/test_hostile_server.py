@@ -139,6 +139,18 @@ async def test_a_hanging_server_holds_a_bounded_number_of_logins_and_the_next_ar
 
 
 @pytest.mark.asyncio
+async def test_a_login_waits_for_a_place_no_longer_than_for_a_server():
+    script = Script(search=entry(uid=[b"alice"]))
+    async with listening(script) as server:
+        method, pool = make(server, deadline=0.05)
+        for _ in range(MAX_CONNECTIONS):
+            await pool._places.acquire()
+        assert isinstance(await log_in(method), Unavailable)
+        assert script.connections == 0
+        pool.close()
+
+
+@pytest.mark.asyncio
 async def test_the_next_server_answers_for_one_that_hangs():
     good = Script(search=entry(uid=[b"alice"]))
     async with listening(Script(bind=None)) as hanging, listening(good) as server:
