@@ -35,7 +35,11 @@ async def open_oidc(context: MethodContext) -> AsyncIterator[Method]:
     """Raises ``OperatorError`` for a secret that cannot be used."""
     section = context.config.values.auth.oidc
     client = read_client(section, context.helper.read_key)
-    async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT, follow_redirects=False, trust_env=False) as http:
+    # A kept connection may be closed by the provider in the moment in which it is used again: the login would fail.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(
+        timeout=REQUEST_TIMEOUT, follow_redirects=False, trust_env=False, limits=limits
+    ) as http:
         provider = OidcProvider(section.issuer, client, http)
         logins = BrowserLogins(float(context.config.vpn.auth.timeout))
         claims = OidcClaims(section.user_claim, section.groups_claim, section.scopes)

@@ -9,28 +9,21 @@ host ── eth0 10.77.1.2 ─────────── v1 ── gateway 1
 from __future__ import annotations
 
 import json
-import re
 import sys
-from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import lab.clients.browser
-from lab.clients.browser import fetch
-from lab.clients.cstp_client import Tunnel, open_tunnel, read_answer
+from lab.clients.cstp_client import Tunnel, open_tunnel
+from lab.clients.sso_window import pass_window, show_token
 from lab.network import SERVER_IPV4
 from lab.processes.programs import Program
-from lab.traffic.probes import open_tls
 
 if TYPE_CHECKING:
     from lab.server import Server
 
-INIT = (
-    '<config-auth client="vpn" type="init"><capabilities><auth-method>single-sign-on-v2</auth-method></capabilities>'
-    "</config-auth>"
-)
 PORT = 9400
 PROVIDER = f"127.0.0.1:{PORT}"
 SETTINGS = {
@@ -80,42 +73,17 @@ def test_openconnect_logs_in_with_a_browser(lab, server, tmp_path):
 
 def test_a_client_with_a_window_of_its_own_takes_the_cookie_at_the_last_page(lab, server):
     """As AnyConnect and the webview of NetworkManager-openconnect do; openconnect's command line has none."""
-    host, agent = lab.host(), "User-Agent: AnyConnect Linux_64 4.10.07073"
-    with open_tls(host) as stream:
-        stream.sendall(post(INIT, agent))
-        asked = read_answer(stream)
-    page = {name: unescape(value) for name, value in re.findall(r"<(sso-v2-[a-z-]+)>([^<]*)<", asked.body.decode())}
-    assert "external" not in page.get("sso-v2-browser-mode", "")
-    cookies: dict[str, str] = {}
-    url = page["sso-v2-login"]
-    with host.namespace.entered():
-        while url != page["sso-v2-login-final"]:
-            _, url = fetch(url, cookies, PROVIDER, f"{SERVER_IPV4}:{PORT}", "1")
-            assert url, "the window ends at another page"
-        status, _ = fetch(url, cookies, PROVIDER, f"{SERVER_IPV4}:{PORT}", "1")
-    assert status == 200
-    assert not cookies.get(f"{SERVER_IPV4} {page['sso-v2-error-cookie-name']}")
-    token = cookies[f"{SERVER_IPV4} {page['sso-v2-token-cookie-name']}"]
-    context = next(
-        value.partition(";")[0] for value in asked.headers["set-cookie"] if value.startswith("webvpncontext=")
-    )
-    reply = f'<config-auth client="vpn" type="auth-reply"><auth><sso-token>{token}</sso-token></auth></config-auth>'
-    answers = []
-    for other in ("", context.partition(";")[0]):  # the token of another login opens nothing
-        with open_tls(host) as stream:
-            stream.sendall(post(reply, agent, f"Cookie: {other}"))
-            answers.append(read_answer(stream))
+    host = lab.host()
+    window = pass_window(host, PROVIDER, PORT, "1")
+    assert "external" not in window.page.get("sso-v2-browser-mode", "")
+    assert not window.error
+    answers = [show_token(host, window, other) for other in ("", window.context)]  # that of another login opens nothing
     assert [b'type="complete"' in answer.body for answer in answers] == [False, True]
     cookie = next(value for value in answers[1].headers["set-cookie"] if value.startswith("webvpn="))
     tunnel = open_tunnel(host, cookie.partition(";")[0].partition("=")[2])
     assert isinstance(tunnel, Tunnel)
     assert [one["user"] for one in server.sessions()] == ["dora"]
     tunnel.disconnect()
-
-
-def post(body, *headers):
-    lines = ["POST / HTTP/1.1", f"Host: {SERVER_IPV4}", *headers, f"Content-Length: {len(body)}", "", body]
-    return "\r\n".join(lines).encode()
 
 
 def test_a_user_without_a_name_and_a_client_without_a_browser_are_told(lab, server, tmp_path):
