@@ -25,9 +25,14 @@ OATH_SECRET = "3132333435363738393031323334353637383930"  # of RFC 6238
 
 
 class PamServices:
-    """A folder of services, each with the users that ``allow`` names."""
+    """A folder of services, each with the users that ``allow`` names.
 
-    def __init__(self, folder: Path) -> None:
+    ``mounted``: the helper has the folder as its ``/etc/pam.d``, in a mount namespace, instead of pam_wrapper, whose
+    processes share some 60 names in ``/tmp`` and may take one twice.
+    """
+
+    def __init__(self, folder: Path, *, mounted: bool = False) -> None:
+        self._mounted = mounted
         self.folder = folder / "pam.d"
         self.folder.mkdir()
         self.passwords = folder / "passdb"
@@ -62,8 +67,9 @@ class PamServices:
     def launch(self, connection: socket.socket, *configuration: Path) -> subprocess.Popen[bytes]:
         """The PAM helper on its end of a connection, as a service manager starts it. Closes ``connection``."""
         with connection:
+            command = [sys.executable, "-I", "-m", "ocsentry.privileges.pam", str(connection.fileno()), *configuration]
             return subprocess.Popen(
-                [sys.executable, "-I", "-m", "ocsentry.privileges.pam", str(connection.fileno()), *configuration],
+                [*self._inside, *command],
                 pass_fds=[connection.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=self.environment,
@@ -93,7 +99,16 @@ class PamServices:
                     helper.wait(TIMEOUT)  # it ends with the server
 
     @property
+    def _inside(self) -> list[str | Path]:
+        """What runs a command with the folder as ``/etc/pam.d``."""
+        if not self._mounted:
+            return []
+        return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/pam.d && exec "$@"', self.folder]
+
+    @property
     def environment(self) -> dict[str, str]:
+        if self._mounted:
+            return dict(os.environ)
         return {
             **os.environ,
             "LD_PRELOAD": str(WRAPPER),
