@@ -3,17 +3,18 @@
 
 from datetime import timedelta
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from admin_api.acme_challenges.schemas import AcmeChallenge, AcmeChallengeCreate
 from admin_api.dependencies import ServicesOf, SettingsWrite
 from admin_api.http.path_segments import BY_NAME
 from admin_api.http.problems import ApiError, ProblemKind, responses
+from admin_api.http.routing import resource_router
 from admin_api.ports import AcmeControl
 from admin_api.services import Services
 from vpn_frontend.gateway.acme_challenges import LIFETIME, TooManyChallengesError
 
-router = APIRouter(prefix="/acme-challenges", tags=["settings"])
+router = resource_router("/acme-challenges", tag="settings")
 
 
 @router.post(
