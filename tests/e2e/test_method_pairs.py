@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -21,10 +23,11 @@ import lab.clients.browser
 from lab.authority import Authority
 from lab.network import SERVER_IPV4
 from lab.processes.programs import Program
+from lab.processes.resource_usage import process_tree
 from lab.server import OCSENTRY, PASSWORD
 from lab.services import directory_server, pam
 from lab.services.directory_server import BASE, HOST, SECURE_PORT, SERVICE_DN, SERVICE_PASSWORD, person
-from lab.services.freeradius import FreeRadius
+from lab.services.freeradius import SECRET, FreeRadius
 from vpn_frontend.auth.totp.codes import code_at, step_at
 
 PROVIDER_PORT = 9400
@@ -67,6 +70,7 @@ class Login:
     methods: list[str]
     require: list[str]
     secret: bytes = b""
+    cookie: str = ""  # of its session
 
     @property
     def user(self):
@@ -125,6 +129,7 @@ def services(lab, tmp_path, logins):
         socket = running.enter_context(host_services.activated(tmp_path / "server0" / "ocsentry.toml"))
         provider.await_line("(?i)uvicorn running|startup complete")
         settings = {
+            "log": {"level": "debug"},
             "auth": {"attempts": 1},
             "auth.certificate": {"ca": str(authority.file)},
             "auth.pam": {"service": "vpn", "timeout": 60},
@@ -205,4 +210,43 @@ def test_each_combination_needs_all_that_it_names(lab, services, logins, tmp_pat
                 assert refused.find(REFUSALS[factor]), f"{one.label} without {factor}: {refused.output}"
         accepted = connect(one)
         assert accepted.await_exit() == 0, f"{one.label}: {accepted.output}"
-        assert accepted.find("webvpn="), one.label
+        found = re.search(r"webvpn=([^;\s]{16,})", accepted.output)
+        assert found, one.label
+        one.cookie = found[1]
+    assert_no_secret_is_told(server, secrets_of(logins, tmp_path))
+
+
+def secrets_of(logins, folder):
+    """What must not be told, by its name: all that users typed or have, and what the server proves itself with."""
+    found = {"password": PASSWORD, "LDAP": SERVICE_PASSWORD, "RADIUS": SECRET, "OIDC": "the client's secret"}
+    for one in logins:
+        found[f"cookie of {one.user}"] = one.cookie
+        if one.secret:
+            found[f"device of {one.user}"] = base64.b32encode(one.secret).decode()
+    found["private key"] = "".join((folder / "server0" / "server.key").read_text().splitlines()[1:3])
+    return found
+
+
+def assert_no_secret_is_told(server, secrets):
+    """Neither in the log at its most talkative, nor in the API's answers, nor to who lists processes."""
+    places = {"log": server.program.output}
+    document = server.api.get("/openapi.json")
+    for path, operations in document["paths"].items():
+        answers = operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        if [*answers] == ["application/json"] and "{" not in path:  # others are streams, and files
+            status, answer = server.api.call("GET", path)
+            if status == 200:
+                places[f"GET {path}"] = json.dumps(answer)
+    for one in server.api.get("/api/v1/users")["items"]:
+        for path in (f"/api/v1/users/{one['name']}", f"/api/v1/users/{one['name']}/totp"):
+            places[f"GET {path}"] = json.dumps(server.api.call("GET", path)[1])
+    for pid in process_tree(server.program.process.pid):
+        for file in ("cmdline", "environ"):
+            places[f"{file} of {pid}"] = Path(f"/proc/{pid}/{file}").read_bytes().decode(errors="replace")
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"Max core file size +0 +0 ", limits), f"a core of {pid} would have all secrets"
+    assert len(places) > 40
+    for place in ("log", "GET /api/v1/users"):
+        assert "user0" in places[place], "the search finds what is there"
+    told = [(name, place) for place, text in places.items() for name, secret in secrets.items() if secret in text]
+    assert told == []
