@@ -100,7 +100,8 @@ def test_the_sample_of_ocserv_runs(lab, template, tmp_path):
     text = "".join(f"{key} = {path}\n" for key, path in paths.items() if key not in found) + text
     files.configuration.write_text(text)
     files.add_user("alice")
-    program = files.start_server()
+    program = files.launch_server("-d", "2")  # its own log level leaves `ready` out
+    program.await_line(r'"event": ?"ready"')
 
     client = connect(files, lab.host(), user="alice")
     given = client.await_up()
