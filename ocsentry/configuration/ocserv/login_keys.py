@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vpn_frontend.ocserv.grammar import Entry
 
 MAX_GROUPS = 64  # that the form offers
+MAX_GROUP_NAME = 63  # bytes; no client of ocserv can choose a longer one
 SAN_EMAIL = "san(rfc822name)"  # ocserv's word for the subject's alternative name
 
 
@@ -32,6 +33,10 @@ def _read_groups(target: Target, entries: tuple[Entry, ...]) -> None:
         name, label = read_labelled(entry.value)
         if not name:
             target.refuse(entry, "it names no group")
+            continue
+        if len(name.encode()) > MAX_GROUP_NAME:
+            limit = f"exceeds the maximum supported group name length of {MAX_GROUP_NAME} bytes"
+            target.differs(entry, f"'select-group' entry {name[:MAX_GROUP_NAME]}... {limit}: it is not offered")
             continue
         names.append(name)
         if label:
@@ -86,7 +91,13 @@ LOGIN_KEYS: tuple[Row, ...] = (
     mapped("auth-timeout", "auth.timeout", number("auth.timeout", low=5, high=3600)),
     mapped("banner", "auth.banner", text("auth.banner")),
     mapped("pre-login-banner", "auth.pre_login_banner", text("auth.pre_login_banner")),
-    mapped("select-group", "auth.groups, groups.NAME.label", _read_groups, several=True),
+    mapped(
+        "select-group",
+        "auth.groups, groups.NAME.label",
+        _read_groups,
+        f"A name of more than {MAX_GROUP_NAME} bytes is left out with a warning.",
+        several=True,
+    ),
     mapped("default-select-group", "auth.no_group_label", text("auth.no_group_label")),
     mapped(
         "auto-select-group",

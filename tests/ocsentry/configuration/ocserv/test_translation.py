@@ -33,6 +33,15 @@ def test_groups_of_the_system_are_offered_to_pam(translated):
     assert found.document["auth"]["groups"] == ["staff"]
 
 
+def test_a_group_whose_name_no_client_can_send_is_left_out_with_a_warning(translated):
+    found = translated({"select-group": ["short", "x" * 63, "y" * 64 + "[Too long]"]})
+    assert found.document["auth"]["groups"] == ["short", "x" * 63]
+    assert "groups" not in found.document
+    [note] = [note for note in found.notes if note.key == "select-group"]
+    assert note.outcome is Outcome.DIFFERS
+    assert "exceeds the maximum supported group name length" in note.text
+
+
 def test_certificates_have_no_groups_to_offer(translated):
     found = translated({"auth": "certificate", "auto-select-group": "true"})
     assert [note.key for note in found.refusals] == ["auto-select-group"]
