@@ -44,6 +44,9 @@ class AccountingLedger(Protocol):
     async def due(self, limit: int) -> Sequence[AccountedSession]:
         """At most ``limit`` sessions of which something is untold, the oldest first."""
 
+    async def open_told(self) -> Sequence[AccountedSession]:
+        """Open sessions whose start was told. Asked once, for those of a former process."""
+
     async def mark_told(self, *, started: Sequence[str], ended: Sequence[str]) -> None:
         """A server has taken the start, or the end, of these sessions. They are not told again."""
 

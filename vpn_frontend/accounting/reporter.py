@@ -70,6 +70,7 @@ class AccountingReporter:
         self._told_started: list[str] = []
         self._told_ended: list[str] = []
         self._failing = False
+        self._followed = False
         self._next_drop = clock()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -109,11 +110,19 @@ class AccountingReporter:
                 async with asyncio.timeout(None if self._idle.is_set() else RETRY):
                     await self._some.wait()
             try:
+                await self._follow_former()
                 await self._tell_due()
                 await self._drop_old()
             except Exception as error:  # noqa: BLE001 - of any ledger: it is asked again
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="accounting", error=repr(error))
                 self._some.clear()
+
+    async def _follow_former(self) -> None:
+        """Updates of sessions that outlived a former process go on. Those that did not are dropped when due."""
+        if not self._followed:
+            for session in await self._ledger.open_told():
+                self._updates.add_session(session, self._clock())
+            self._followed = True
 
     async def _tell_due(self) -> None:
         """Tell everything that is due, until nothing is or no server answers."""

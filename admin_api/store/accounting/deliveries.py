@@ -53,6 +53,14 @@ class AccountingRepository:
         )
         return [_session_of(account, record) for account, record in await self._session.execute(query)]
 
+    async def open_told(self) -> Sequence[AccountedSession]:
+        query = (
+            select(SessionAccounting, SessionRecord)
+            .join(SessionRecord, SessionRecord.id == SessionAccounting.session_id)
+            .where(SessionAccounting.start_told.is_(True), SessionRecord.ended_at.is_(None))
+        )
+        return [_session_of(account, record) for account, record in await self._session.execute(query)]
+
     async def mark_told(self, *, started: Sequence[str], ended: Sequence[str]) -> None:
         of_id = SessionAccounting.session_id.in_
         if started:

@@ -27,6 +27,10 @@ class StoredLedger:
         async with self._store.read() as unit:
             return await unit.accounting.due(limit)
 
+    async def open_told(self) -> Sequence[AccountedSession]:
+        async with self._store.read() as unit:
+            return await unit.accounting.open_told()
+
     async def mark_told(self, *, started: Sequence[str], ended: Sequence[str]) -> None:
         async with self._store.write() as unit:
             await unit.accounting.mark_told(started=started, ended=ended)

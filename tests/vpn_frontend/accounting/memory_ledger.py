@@ -51,6 +51,9 @@ class MemoryLedger:
         due = [one for one in self.sessions.values() if not one.start_told or one.ended_at is not None]
         return due[:limit]
 
+    async def open_told(self):
+        return [one for one in self.sessions.values() if one.start_told and one.ended_at is None]
+
     async def mark_told(self, *, started, ended):
         for session_id in started:
             self.sessions[session_id] = replace(self.sessions[session_id], start_told=True)

@@ -183,6 +183,18 @@ async def test_updates_have_the_counters_of_the_moment(make_harness):
     assert harness.told(INTERIM)[-1] == (INTERIM, "one")
 
 
+async def test_updates_of_a_session_that_outlived_the_process_go_on(make_harness):
+    """Its start was told by the former process, and is not told again."""
+    ledger = MemoryLedger()
+    ledger.put(make_session("one", start_told=True))
+    harness = await make_harness(interim=60, ledger=ledger)
+    await harness.until(lambda: len(harness.reporter._updates) == 1)
+    harness.views["one"] = SimpleNamespace(counters=Counters(rx_bytes=11), address=make_session().address)
+    harness.reporter.send_updates(harness.clock.now + 66.1)
+    await harness.until(lambda: harness.told(INTERIM) == [(INTERIM, "one")])
+    assert harness.told() == [(INTERIM, "one")]
+
+
 async def test_no_update_follows_a_stop(make_harness):
     harness = await make_harness(interim=60)
     harness.ledger.put(make_session("one"))

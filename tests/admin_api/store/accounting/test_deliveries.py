@@ -86,6 +86,14 @@ async def test_the_sessions_of_a_crashed_process_are_due_with_their_last_counter
     await second.close()
 
 
+async def test_open_sessions_whose_start_was_told_are_found_again(store, view):
+    ledger = StoredLedger(store)
+    await store.record([opened(view()), opened(view("s2")), opened(view("s3"))])
+    await ledger.mark_told(started=["s2", "s3"], ended=[])
+    await store.record([closed(view("s3"))])
+    assert [one.id for one in await ledger.open_told()] == ["s2"]
+
+
 async def test_old_ends_are_given_up_and_live_sessions_are_not(store, view):
     ledger = StoredLedger(store)
     await store.record([opened(view()), closed(view()), opened(view("s2"))])
