@@ -26,8 +26,7 @@ switches="--enable-static --disable-shared --disable-examples --disable-crypttes
 # WINDOW_WORDS: a replay window of 2048 records; the default of 64 drops reordered traffic. SECRET_CALLBACK stays undefined.
 # FFDHE_3072: beside ffdhe2048 the only group of RFC 7919 that a handshake can afford. STATIC_RSA: DTLS resumes sessions of such
 # suites; no context offers their key exchange. TLS_UNIQUE: keeps the Finished message of the peer, which STRAP of older clients signs.
-# PRIVATE_KEY_ID: names of keys in a token, 80 bytes in each cipher state; the signing callbacks need none.
-flags="-O3 -fPIC -DKEEP_PEER_CERT -DWOLFSSL_STATIC_PSK -DHAVE_EXT_CACHE -DWOLFSSL_DTLS_WINDOW_WORDS=64 -DWOLFSSL_HAVE_TLS_UNIQUE -DHAVE_FFDHE_3072 -DWOLFSSL_STATIC_RSA -DNO_WOLF_PRIVATE_KEY_ID"
+flags="-O3 -fPIC -DKEEP_PEER_CERT -DWOLFSSL_STATIC_PSK -DHAVE_EXT_CACHE -DWOLFSSL_DTLS_WINDOW_WORDS=64 -DWOLFSSL_HAVE_TLS_UNIQUE -DHAVE_FFDHE_3072 -DWOLFSSL_STATIC_RSA"
 
 # TLS and DTLS 1.2 draw 8 random bytes per record for an explicit nonce that AES-GCM then replaces by its own counter (RFC 5288
 # section 3): two thirds of the cost of a DTLS record. The draw is left out for AEAD suites; the generator itself is untouched.
