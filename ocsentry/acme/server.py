@@ -21,7 +21,7 @@ LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 REQUEST_TIMEOUT = 30.0  # seconds
 MAX_ANSWER = 1024 * 1024  # bytes; a long chain has 20 KB
-NONCE_ATTEMPTS = 4  # a server may refuse a nonce at any time (RFC 8555 section 6.5)
+NONCE_ATTEMPTS = 10  # a server may refuse a nonce at any time (RFC 8555 section 6.5)
 BAD_NONCE = "urn:ietf:params:acme:error:badNonce"
 NEEDED = ("newNonce", "newAccount", "newOrder")
 
