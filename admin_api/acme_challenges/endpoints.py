@@ -10,8 +10,6 @@ from admin_api.dependencies import ServicesOf, SettingsWrite
 from admin_api.http.path_segments import BY_NAME
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
-from admin_api.ports import AcmeControl
-from admin_api.services import Services
 from vpn_frontend.gateway.acme_challenges import LIFETIME, TooManyChallengesError
 
 router = resource_router("/acme-challenges", tag="settings")
@@ -29,8 +27,10 @@ async def create_acme_challenge(
 
     An earlier challenge of the name is replaced. Other clients of the port see nothing of it.
     """
+    if services.acme is None:
+        raise ApiError(ProblemKind.UNAVAILABLE, "No server runs")
     try:
-        _control(services).put(body.name, body.key_authorization, services.clock.monotonic())
+        services.acme.put(body.name, body.key_authorization, services.clock.monotonic())
     except TooManyChallengesError as error:
         raise ApiError(ProblemKind.TABLE_FULL, str(error)) from None
     async with services.store.write() as unit:
@@ -42,15 +42,9 @@ async def create_acme_challenge(
 @router.delete(
     BY_NAME,
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=responses(ProblemKind.NOT_FOUND, ProblemKind.UNAVAILABLE),
+    responses=responses(ProblemKind.NOT_FOUND),
 )
 async def delete_acme_challenge(name: str, _: SettingsWrite, services: ServicesOf) -> None:
     """Remove a challenge."""
-    if not _control(services).remove(name):
+    if services.acme is None or not services.acme.remove(name):
         raise ApiError(ProblemKind.NOT_FOUND, f"There is no challenge of {name}")
-
-
-def _control(services: Services) -> AcmeControl:
-    if services.acme is None:
-        raise ApiError(ProblemKind.UNAVAILABLE, "No server runs")
-    return services.acme

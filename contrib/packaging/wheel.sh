@@ -18,6 +18,7 @@ if ! cmp -s requirements/package.lock "$tools/package.lock"; then
 fi
 
 mkdir -p .build/dist
+rm -rf build/lib* build/bdist*            # of builds for one Python, which would be packed, too
 raw=$(mktemp -d)
 trap 'rm -rf "$raw"' EXIT
 # shellcheck disable=SC2086
