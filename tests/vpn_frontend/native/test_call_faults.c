@@ -347,7 +347,7 @@ static void serve_all(struct site *site, bool lost)
 {
     struct client staying = { .site = site, .name = { STAYING }, .secret = { STAYING }, .patience = PATIENCE, .use = stay };
     pthread_t thread;
-    bool served;
+    bool served, must = armed[0].error == EINTR && !armed[1].at;
 
     __atomic_store_n(&stays, false, __ATOMIC_RELEASE);
     thread = start_client(&staying);
@@ -356,9 +356,9 @@ static void serve_all(struct site *site, bool lost)
         fail("the client that stays is not served");
     site->staying = 1;
     arm(SERVING, true);
-    served = be_served(site, INNER, HASTE, use_all);
+    served = be_served(site, INNER, must ? PATIENCE : HASTE, use_all);
     arm(BETWEEN, false);
-    if (!served && armed[0].error == EINTR && !armed[1].at)
+    if (!served && must)
         fail("the interrupted call cost a client its tunnel");
     if (!lost)
         serve_next(site);
