@@ -243,6 +243,7 @@ class CertificateSettings:
     user_field: str = "CN"
     group_field: str = ""
     at_connect: AtConnect = "same"
+    ask_group: bool = False  # which group of a certificate with several, if the client chose none
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def await_reason(server, code):
 
 
 def test_a_certificate_alone_opens_the_tunnel(lab, serve, authority):
-    server = serve(ONLY, group_field="OU")
+    server = serve({**ONLY, "groups": ["staff", "lab"], "no_group_label": "none"}, group_field="OU", ask_group=True)
     subject = [
         x509.NameAttribute(oid, value)
         for oid, value in ((NameOID.COMMON_NAME, "alice"), (NameOID.ORGANIZATIONAL_UNIT_NAME, "staff"))
@@ -78,6 +78,12 @@ def test_a_certificate_alone_opens_the_tunnel(lab, serve, authority):
         client.await_up()
     found = [(one["user"], one["groups"], one["tls_version"]) for one in server.sessions()]
     assert sorted(found) == [("alice", ["staff"], "TLSv1.2"), ("alice", ["staff"], "TLSv1.3")]
+    several = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, group) for group in ("staff", "lab", "ops")]
+    bob = authority.issue("bob", [x509.NameAttribute(NameOID.COMMON_NAME, "bob"), *several])
+    for chosen, groups in (("ops", ["ops", "staff", "lab"]), ("none", ["staff", "lab", "ops"])):
+        client = server.connect(lab.host(), *bob.arguments, f"--authgroup={chosen}", password="")
+        client.await_up()
+        assert groups in [one["groups"] for one in server.sessions()]
 
 
 def test_the_client_s_key_may_have_a_password_or_be_in_pkcs12(lab, serve, authority, tmp_path):

@@ -75,11 +75,12 @@ class FirstForm:
     """The method works from the first form. Its reply begins the login; nothing is kept until then.
 
     ``request_certificate``: the client is asked for its certificate instead, and begins on a new connection.
-    ``refused``: why a method before this one has failed, which the form shows.
+    ``refused``: why a method before this one has failed, which the form shows. ``form`` stands for the usual first one.
     """
 
     request_certificate: bool = False
     refused: Refused | None = None
+    form: Form | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ def make_portal_config(
         pre_login_banner=auth.pre_login_banner,
         shape=_shape_of(plan_of(auth.rules), auth),
         group_shapes=login_shapes(auth),
+        asks_certificate_group=auth.certificate.ask_group,
         has_browser_pages="oidc" in auth.named_methods,
         camouflage=camouflage,
         login_paths=PHONE_PATHS if settings.ip_phones else LOGIN_PATHS,

@@ -264,11 +264,11 @@ class PreTunnelConnections:
                 effects = protocol.login_challenged(form, state, now, negotiate=token)
             case Negotiate(token, state):
                 effects = protocol.login_negotiated(token, state, now)
-            case FirstForm(request_certificate, refusal):
+            case FirstForm(request_certificate, refusal, form):
                 if refusal is not None:
                     self._sessions.statistics.login_refused()
                 error = "" if refusal is None else refusal.text
-                effects = protocol.login_to_begin(request_certificate=request_certificate, error=error)
+                effects = protocol.login_to_begin(form, request_certificate=request_certificate, error=error)
             case Unavailable(text, retry_after):
                 effects = protocol.unavailable(text, retry_after)
         self.carry_out(connection, effects)

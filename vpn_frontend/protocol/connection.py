@@ -37,7 +37,7 @@ from vpn_frontend.protocol.connect_request import TUNNEL_PATHS, TunnelRequest, p
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, SESSION_COOKIE
 from vpn_frontend.protocol.http import HttpConnection, HttpError, HttpResponse
 from vpn_frontend.protocol.login_attempts import CONTEXT_SIZE
-from vpn_frontend.protocol.login_form import USERNAME, Form, GroupLabels, first_form
+from vpn_frontend.protocol.login_form import GROUP, USERNAME, Form, GroupLabels, first_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,6 +139,7 @@ class PortalConfig:
     no_group_label: str = ""  # text of the option for no group; empty: there is none
     pre_login_banner: str = ""  # shown with the first form
     path_groups: frozenset[str] = frozenset()  # that a URL may name beside those
+    asks_certificate_group: bool = False  # so any may be named; only its members get in
     shape: LoginShape = LoginShape()
     group_shapes: Mapping[str, LoginShape] = field(default_factory=lambda: NO_GROUP_SHAPES)  # of groups with their own
     has_browser_pages: bool = False
@@ -238,9 +239,13 @@ class Connection:
         context = self._portal.logins.challenge(self._context, now, state, frozenset())
         return self._respond(auth_forms.negotiate_request(token, context=context, max_age=self._portal.logins.timeout))
 
-    def login_to_begin(self, *, request_certificate: bool = False, error: str = "") -> list[Effect]:
-        """Ask with the first form, which shows ``error``, or for the client's certificate. Nothing is kept."""
+    def login_to_begin(
+        self, form: Form | None = None, *, request_certificate: bool = False, error: str = ""
+    ) -> list[Effect]:
+        """Ask with ``form``, else the first form, which shows ``error``, or for a certificate. Nothing is kept."""
         self._release()
+        if form is not None:
+            return self._respond(self._render(replace(form, error=error), ""))
         return self._respond(auth_forms.certificate_request() if request_certificate else self._first_form(error))
 
     def unavailable(self, text: str, retry_after: int) -> list[Effect]:
@@ -353,11 +358,15 @@ class Connection:
         if attempt is not None and attempt.state is not None and not attempt.asked:
             return self._handle_answer(replace(message, fields={NEGOTIATE_FIELD: token}), agent, attempt, request)
         offer = read_offer(request, message)
+        if message.kind == "auth-reply" and message.group:  # the choice of no group is one too
+            message = replace(message, fields={**message.fields, GROUP: message.group})
         return self._check(
             CheckLogin(message, self._group, agent, submitted=False, offer=offer, context=self._context), request
         )
 
     def _names_no_group(self) -> bool:
+        if self._portal.asks_certificate_group:
+            return False
         groups, known = self._portal.groups, self._portal.path_groups
         return bool(groups and self._group and self._group not in groups and self._group not in known)
 

@@ -189,7 +189,7 @@ class SettingsResolver:
 
     def labels(self) -> dict[str, str]:
         """The labels of the groups that have one, by name."""
-        given = {**_labels(self._of_file), **_labels(self._groups)}
+        given = {**labels_of(self._of_file), **labels_of(self._groups)}
         return {name: given[name] for name in self.group_names() if given.get(name)}
 
     def resolve(
@@ -285,5 +285,5 @@ def _appended_routes(base: NetworkSettings, layers: Sequence[Overrides]) -> dict
     return found
 
 
-def _labels(groups: Mapping[str, Overrides]) -> dict[str, str]:
+def labels_of(groups: Mapping[str, Overrides]) -> dict[str, str]:
     return {name: overrides["label"] for name, overrides in groups.items() if "label" in overrides}

@@ -27,6 +27,11 @@ def _read_field(key: str) -> Read:
     return read
 
 
+def _read_group_field(target: Target, entries: tuple[Entry, ...]) -> None:
+    _read_field("auth.certificate.group_field")(target, entries)
+    target.set("auth.certificate.ask_group", True, entries[-1])
+
+
 def _read_groups(target: Target, entries: tuple[Entry, ...]) -> None:
     names: list[str] = []
     for entry in entries:
@@ -87,7 +92,12 @@ LOGIN_KEYS: tuple[Row, ...] = (
     mapped("ca-cert", "auth.certificate.ca", assembled),
     mapped("crl", "auth.certificate.crl", assembled, CRL),
     mapped("cert-user-oid", "auth.certificate.user_field", _read_field("auth.certificate.user_field")),
-    mapped("cert-group-oid", "auth.certificate.group_field", _read_field("auth.certificate.group_field")),
+    mapped(
+        "cert-group-oid",
+        "auth.certificate.group_field, auth.certificate.ask_group",
+        _read_group_field,
+        "A client whose certificate names several groups is asked for one, and belongs to all of them.",
+    ),
     mapped("auth-timeout", "auth.timeout", number("auth.timeout", low=5, high=3600)),
     mapped("banner", "auth.banner", text("auth.banner")),
     mapped("pre-login-banner", "auth.pre_login_banner", text("auth.pre_login_banner")),

@@ -43,6 +43,11 @@ class CertificateSection(Section):
         "What a tunnel needs of its login's certificate: the `same`, or it is `optional`, for clients that make the "
         "tunnel in a process without certificates (AnyConnect). Another certificate is always refused.",
     )
+    ask_group: bool = field(
+        CERTIFICATE.ask_group,
+        "Ask which group a login is by, if the client has chosen none and its certificate names several. One group "
+        "that is also in `auth.groups` is taken without asking. For logins without a password.",
+    )
 
     @field_validator("user_field")
     @classmethod
@@ -55,7 +60,9 @@ class CertificateSection(Section):
         return _checked(CertificateFields("CN", text), text)
 
     def settings(self) -> CertificateSettings:
-        return CertificateSettings(self.ca, self.crl, self.user_field, self.group_field, self.at_connect)
+        return CertificateSettings(
+            self.ca, self.crl, self.user_field, self.group_field, self.at_connect, self.ask_group
+        )
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """The files that the server reads once it has given its privileges up, by their keys."""

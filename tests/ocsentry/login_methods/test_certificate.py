@@ -14,7 +14,7 @@ from ocsentry.configuration.model import Config, LoadedConfig
 from ocsentry.login_methods.certificate import open_certificate
 from ocsentry.privileges.helper.configured import scope_of
 from vpn_frontend.auth.certificate_identity import CertificateFields
-from vpn_frontend.auth.client_certificate import CertificateMethod
+from vpn_frontend.auth.client_certificate import CertificateMethod, GroupQuestion
 from vpn_frontend.auth.group_logins import plan_of
 from vpn_frontend.settings import CertificateSettings
 from vpn_frontend.testing import MemoryDirectory
@@ -23,12 +23,16 @@ from vpn_frontend.validation import validate
 ONLY = """
 [auth]
 methods = ["certificate"]
+groups = ["ops"]
+[groups.lab]
+label = "The lab"
 [auth.certificate]
 ca = "ca.pem"
 crl = "crl.pem"
 user_field = "san:email"
 group_field = "OU"
 at_connect = "optional"
+ask_group = true
 """
 
 
@@ -45,12 +49,13 @@ def load(tmp_path):
 async def test_the_method_of_a_file(load, tmp_path):
     config = load(ONLY)
     assert config.vpn.auth.certificate == CertificateSettings(
-        tmp_path / "ca.pem", tmp_path / "crl.pem", "san:email", "OU", "optional"
+        tmp_path / "ca.pem", tmp_path / "crl.pem", "san:email", "OU", "optional", ask_group=True
     )
     assert {"auth.certificate.ca", "auth.certificate.crl"} <= scope_of(config).files.keys()
     async with open_certificate(SimpleNamespace(config=config, directory=MemoryDirectory())) as method:
         assert isinstance(method, CertificateMethod)
         assert method._fields == CertificateFields("san:email", "OU")
+        assert method._question == GroupQuestion(frozenset({"ops", "lab"}), (("lab", "The lab"),))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -8,11 +9,17 @@ from cryptography.x509.oid import NameOID
 from lab.authority import Authority
 from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.certificate_identity import CertificateFields
-from vpn_frontend.auth.client_certificate import CertificateFirst, CertificateMethod, confirm_certificate
+from vpn_frontend.auth.client_certificate import (
+    CertificateFirst,
+    CertificateMethod,
+    GroupQuestion,
+    confirm_certificate,
+)
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.result import Accepted, FirstForm, Refused
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.protocol.client_offer import ClientOffer
+from vpn_frontend.protocol.login_form import GROUP
 from vpn_frontend.testing import MemoryDirectory
 
 FIELDS = CertificateFields("CN", "OU")
@@ -56,6 +63,45 @@ async def test_a_user_whom_only_the_certificate_names(authority):
     accepted = await begin(request(authority.issue("bob", subject).der))
     assert isinstance(accepted, Accepted)
     assert (accepted.user.name, accepted.user.external, accepted.groups) == ("bob", True, ("ops",))
+
+
+def in_groups(authority, *groups):
+    names = [NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, group) for group in groups]
+    return authority.issue("alice", [NameAttribute(NameOID.COMMON_NAME, "alice"), *names]).der
+
+
+def asking(**given):
+    return CertificateMethod(MemoryDirectory([ALICE], recalls=True), FIELDS, GroupQuestion(**given))
+
+
+def test_a_certificate_of_several_groups_asks_for_one(authority):
+    method, login = asking(labels=(("lab", "The lab"),)), request(in_groups(authority, "ops", "lab"))
+    form = method.begin(login).form
+    [select] = form.fields
+    assert (select.name, select.options, select.labels) == (GROUP, ("ops", "lab"), (("lab", "The lab"),))
+    assert form.message == "Please select your group."
+    for chosen in (replace(login, group="lab"), replace(login, fields={GROUP: "no group"})):
+        assert isinstance(method.begin(chosen), Accepted), "the client has chosen"
+
+
+@pytest.mark.parametrize(
+    ("offered", "groups", "asked", "first"),
+    [
+        ((), ["ops"], None, "ops"),
+        (("lab",), ["ops", "lab"], None, "lab"),
+        (("lab", "ops"), ["ops", "x", "lab"], ("none", "ops", "x", "lab"), None),
+        (("other",), ["ops"], ("none", "ops"), None),
+        ((), ["ops", "lab"], ("none", "ops", "lab"), None),
+        (("other",), [], None, "staff"),
+    ],
+)
+def test_groups_that_may_be_chosen(authority, offered, groups, asked, first):
+    outcome = asking(offered=offered, no_group="none").begin(request(in_groups(authority, *groups)))
+    if asked is None:
+        assert outcome.groups[0] == first
+        assert set(outcome.groups) == {*groups, "staff"}
+    else:
+        assert outcome.form.fields[0].options == asked
 
 
 @pytest.mark.asyncio

@@ -186,6 +186,25 @@ def test_groups_by_form_and_by_path():
     assert b"no such group" in sent(Connection(portal).receive(post(REPLY % b"others", "/"), 0))
 
 
+def test_a_group_of_a_certificate_need_not_be_offered_and_is_named_in_reply_to_its_form():
+    portal = replace(
+        PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), certificate_sha1="", no_group_label="(none)"),
+        shape=LoginShape(begins_at_init=True, has_form=False),
+        asks_certificate_group=True,
+    )
+    connection = Connection(portal)
+    [check] = connection.receive(post(INIT), 0)
+    assert (check.group, check.message.fields) == ("", {})
+    select = Field("group_list", FieldKind.SELECT, "GROUP:", "(none)", ("(none)", "ops"))
+    shown = sent(connection.login_to_begin(Form((select,), "Please select your group.")))
+    assert b"Please select your group." in shown
+    assert b"webvpncontext" not in shown, "nothing is kept"
+    for named, group in ((b"ops", "ops"), (b"(none)", "")):
+        reply = b'<config-auth type="auth-reply"><auth/><group-select>%s</group-select></config-auth>' % named
+        [check] = Connection(portal).receive(post(reply), 0)
+        assert (check.group, check.submitted, check.message.fields) == (group, False, {"group_list": named.decode()})
+
+
 def test_groups_are_offered_by_their_labels_and_known_ones_by_path_too():
     portal = PortalConfig(
         LoginAttempts(240),

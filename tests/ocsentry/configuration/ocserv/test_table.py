@@ -23,6 +23,7 @@ MAPPED = [
     ("cert-user-oid", "0.9.2342.19200300.100.1.1", "auth.certificate.user_field", "0.9.2342.19200300.100.1.1"),
     ("cert-user-oid", "SAN(rfc822name)", "auth.certificate.user_field", "san:email"),
     ("cert-group-oid", "2.5.4.11", "auth.certificate.group_field", "2.5.4.11"),
+    ("cert-group-oid", "2.5.4.11", "auth.certificate.ask_group", True),
     ("auth-timeout", "40", "auth.timeout", 40),
     ("banner", '"Welcome"', "auth.banner", "Welcome"),
     ("pre-login-banner", "Hello", "auth.pre_login_banner", "Hello"),
