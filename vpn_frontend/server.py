@@ -25,7 +25,9 @@ from vpn_frontend.connections.portal import login_shapes, make_portal_config
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.former_sessions import FormerSessions
 from vpn_frontend.gateway import sockets, tun
-from vpn_frontend.gateway.acme_challenges import AcmeChallenges
+from vpn_frontend.gateway.certificates.acme_challenges import AcmeChallenges
+from vpn_frontend.gateway.certificates.signing_keys import KeyGenerations
+from vpn_frontend.gateway.certificates.tls_hosts import LoadedHosts, load_hosts, refresh_hosts
 from vpn_frontend.gateway.descriptors import max_connections, max_sessions, open_descriptors, worker_count
 from vpn_frontend.gateway.fips import restrict_to_fips
 from vpn_frontend.gateway.interface import (
@@ -50,8 +52,6 @@ from vpn_frontend.gateway.interface import (
     TunDown,
     TunFailing,
 )
-from vpn_frontend.gateway.signing_keys import KeyGenerations
-from vpn_frontend.gateway.tls_hosts import LoadedHosts, load_hosts, refresh_hosts
 from vpn_frontend.ports import AccountingGate, EventSink, SessionHooks, SessionJournal, UserDirectory, VpnEvent
 from vpn_frontend.protocol.camouflage import Camouflage
 from vpn_frontend.sessions.effective_settings import SettingsResolver
@@ -65,10 +65,10 @@ if TYPE_CHECKING:
 
     from sentry_engine import Engine
     from vpn_frontend.auth.method import Method
+    from vpn_frontend.gateway.certificates.server_certificate import FileReader, ServerCertificate
+    from vpn_frontend.gateway.certificates.signing_keys import SigningProcess
     from vpn_frontend.gateway.descriptors import GatewayDescriptors
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
-    from vpn_frontend.gateway.signing_keys import SigningProcess
     from vpn_frontend.ports import ClientRoutes, RemoteLogin, SettingsFiles, UserRecord
     from vpn_frontend.protocol.browser_pages import BrowserPages
     from vpn_frontend.protocol.connection import PortalConfig

@@ -7,10 +7,14 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, get_args
 
 from vpn_frontend.auth.login_plan import find_methods_problem, find_require_problem
-from vpn_frontend.gateway.client_authorities import load_authorities
+from vpn_frontend.gateway.certificates.client_authorities import load_authorities
+from vpn_frontend.gateway.certificates.server_certificate import (
+    CertificateError,
+    certificate_problems,
+    load_certificate,
+)
 from vpn_frontend.gateway.fips import find_fips_problem, restrict_to_fips
 from vpn_frontend.gateway.host_networks import local_networks
-from vpn_frontend.gateway.server_certificate import CertificateError, certificate_problems, load_certificate
 from vpn_frontend.gateway.tun import MAX_NAME
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU, MIN_MTU_IPV6
 from vpn_frontend.settings import MAX_WORKERS, MethodName

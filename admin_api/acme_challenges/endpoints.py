@@ -10,7 +10,7 @@ from admin_api.dependencies import ServicesOf, SettingsWrite
 from admin_api.http.path_segments import BY_NAME
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
-from vpn_frontend.gateway.acme_challenges import LIFETIME, TooManyChallengesError
+from vpn_frontend.gateway.certificates.acme_challenges import LIFETIME, TooManyChallengesError
 
 router = resource_router("/acme-challenges", tag="settings")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Routers of resources, and the table that finds a request's operation.
 
-FastAPI keeps included routers nested and matches every level of them anew for each request. Here each router makes
+FastAPI keeps included routers nested and matches every level of them again for each request. Here each router makes
 routes with their whole path, and the application has them in groups by the first segments of the path: a request is
 compared with the routes of its own group only.
 """

@@ -24,9 +24,9 @@ from bench.machine import describe_machine
 from lab.certificates import make_certificate
 from sentry_engine import Engine, Policy
 from vpn_frontend._gateway import ffi, lib
+from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate, load_certificate
 from vpn_frontend.gateway.interface import GatewayConfig, TlsHost
 from vpn_frontend.gateway.native_gateway import NativeGateway
-from vpn_frontend.gateway.server_certificate import ServerCertificate, load_certificate
 from vpn_frontend.gateway.sockets import bind_listeners, start_listening
 from vpn_frontend.settings import parse_endpoint
 

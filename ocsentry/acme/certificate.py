@@ -18,14 +18,14 @@ from cryptography.x509.oid import NameOID
 from ocsentry.acme.server import AcmeError
 from ocsentry.acme.state import replace_file
 from ocsentry.setup.certificates import certificate_facts
-from vpn_frontend.gateway.server_certificate import CertificateError, parse_certificate
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError, parse_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from ocsentry.setup.certificates import CertificateFacts
-    from vpn_frontend.gateway.server_certificate import ServerCertificate
+    from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
 
 RENEW_AT = 1 / 3  # of its life is left
 

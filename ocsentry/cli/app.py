@@ -20,7 +20,6 @@ from ocsentry.cli.commands import (
     database,
     demo,
     feeds,
-    groups,
     history,
     imports,
     network,
@@ -28,11 +27,10 @@ from ocsentry.cli.commands import (
     service,
     sessions,
     settings,
-    tokens,
     top,
-    users,
     webhooks,
 )
+from ocsentry.cli.commands.accounts import groups, tokens, users
 from ocsentry.cli.commands.policy import rules
 from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, command, run
 

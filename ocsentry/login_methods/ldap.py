@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ocsentry.configuration.sections.ldap import LdapSection
     from ocsentry.login_methods.context import MethodContext
     from vpn_frontend.auth.method import Method
-    from vpn_frontend.gateway.server_certificate import FileReader
+    from vpn_frontend.gateway.certificates.server_certificate import FileReader
 
 MAX_PASSWORD = 1024  # bytes of the file
 MAX_AUTHORITIES = 1024 * 1024

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ocsentry.login_methods.context import MethodContext
     from vpn_frontend.auth.method import Method
-    from vpn_frontend.gateway.server_certificate import FileReader
+    from vpn_frontend.gateway.certificates.server_certificate import FileReader
 
 MAX_SECRET = 1024  # bytes
 

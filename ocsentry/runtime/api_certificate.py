@@ -11,7 +11,7 @@ import ssl
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from vpn_frontend.gateway.server_certificate import load_certificate
+from vpn_frontend.gateway.certificates.server_certificate import load_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

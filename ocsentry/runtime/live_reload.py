@@ -18,8 +18,8 @@ from ocsentry.configuration.overrides import SettingError, apply_overrides
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.runtime.api_certificate import renew_certificate
 from sentry_engine import ClientLimits
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError
 from vpn_frontend.gateway.interface import GatewayError
-from vpn_frontend.gateway.server_certificate import CertificateError
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.validation import validate
 

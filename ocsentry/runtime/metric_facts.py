@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from admin_api.metrics.facts import ServerFacts
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.rule_sources.feed_refresher import FeedRefresher
-    from vpn_frontend.gateway.server_certificate import ServerCertificate
+    from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
 
 INTERVAL = 60.0  # seconds between two rounds
 

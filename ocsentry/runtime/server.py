@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from ocsentry.observability.log import Log
     from ocsentry.privileges.start import Started
     from sentry_engine.policy.feeds import Refresh
-    from vpn_frontend.gateway.server_certificate import ServerCertificate
+    from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
 
 WATCH_RETRY = 5.0  # seconds
 CLAIM_INTERVAL = 5.0  # seconds between two looks at the claim of the database

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ocsentry.errors import OperatorError
-from vpn_frontend.gateway.server_certificate import CertificateError, load_certificate
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError, load_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
+    from vpn_frontend.gateway.certificates.server_certificate import FileReader, ServerCertificate
 
 VALID_FOR = timedelta(days=825)  # the longest lifetime that strict clients accept
 CLOCK_SKEW = timedelta(hours=1)  # valid for a client whose clock is behind

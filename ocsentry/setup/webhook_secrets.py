@@ -12,7 +12,7 @@ from ocsentry.login_methods.radius import read_secret
 
 if TYPE_CHECKING:
     from ocsentry.configuration.sections.admin import WebhookSection
-    from vpn_frontend.gateway.server_certificate import FileReader
+    from vpn_frontend.gateway.certificates.server_certificate import FileReader
 
 
 def read_webhook(section: WebhookSection, read: FileReader) -> FileWebhook:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ocsentry.configuration.model import LoadedConfig
-    from vpn_frontend.gateway.server_certificate import FileReader
+    from vpn_frontend.gateway.certificates.server_certificate import FileReader
     from vpn_frontend.ports import EventSink, SettingsFiles, UserDirectory
     from vpn_frontend.settings import VpnSettings
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from vpn_frontend.gateway.server_certificate import FileReader
+    from vpn_frontend.gateway.certificates.server_certificate import FileReader
 
 MAX_BYTES = 1 << 20  # what the helper process reads of a file, too
 SETTLED = 1_000_000_000  # nanoseconds; clocks of file systems tick every few milliseconds

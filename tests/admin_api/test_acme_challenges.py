@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from admin_api.http.identity import Scope
-from vpn_frontend.gateway.acme_challenges import TooManyChallengesError
+from vpn_frontend.gateway.certificates.acme_challenges import TooManyChallengesError
 
 pytestmark = pytest.mark.asyncio
 

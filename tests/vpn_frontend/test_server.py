@@ -14,8 +14,8 @@ from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
 from vpn_frontend.auth.password import PasswordChecker, PasswordMethod
 from vpn_frontend.gateway import tun
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError
 from vpn_frontend.gateway.interface import Cause
-from vpn_frontend.gateway.server_certificate import CertificateError
 from vpn_frontend.ports import JournalEntry, Stage
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.server import VpnServer, tun_device

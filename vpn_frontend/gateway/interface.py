@@ -17,8 +17,8 @@ from vpn_frontend.settings import DEFAULT_CIPHERS
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
+    from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
     from vpn_frontend.gateway.limits import Budget
-    from vpn_frontend.gateway.server_certificate import ServerCertificate
     from vpn_frontend.settings import Address, Network
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vpn_frontend._gateway import Bytes, CertificatesPointer, GatewayPointer, Text, TlsStruct
+    from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
     from vpn_frontend.gateway.interface import TlsHost
-    from vpn_frontend.gateway.server_certificate import ServerCertificate
 
 ERROR_SIZE = 256
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.helper.protocol import ProtocolError, receive_message, send_message
-from vpn_frontend.gateway.server_certificate import CertificateError, KeyType, ServerCertificate
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError, KeyType, ServerCertificate
 from vpn_frontend.gateway.sockets import ListenError
 from vpn_frontend.gateway.tun import TunError
 

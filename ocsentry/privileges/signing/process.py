@@ -27,7 +27,7 @@ from ocsentry.privileges.helper.protocol import receive_message, send_message
 from ocsentry.privileges.landlock import Port
 from ocsentry.privileges.reach import Reach
 from vpn_frontend._gateway import ffi, lib
-from vpn_frontend.gateway.server_certificate import MAX_FILE, CertificateError, parse_files
+from vpn_frontend.gateway.certificates.server_certificate import MAX_FILE, CertificateError, parse_files
 
 if TYPE_CHECKING:
     import socket
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ocsentry.privileges.helper.protocol import Document
     from vpn_frontend._gateway import SignerPointer
-    from vpn_frontend.gateway.server_certificate import ServerCertificate
+    from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
 
 MAX_CHAIN = 48 * 1024  # bytes of PEM: the answer is one message
 ERROR_SIZE = 256

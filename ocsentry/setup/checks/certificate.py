@@ -9,8 +9,8 @@ from cryptography import x509
 
 from ocsentry.setup.certificates import EXPIRY_WARNING, CertificatePairError, expiry_problem, inspect_pair, utc_now
 from ocsentry.setup.checks.result import CheckResult
-from vpn_frontend.gateway.ocsp_response import ResponseError, check_response
-from vpn_frontend.gateway.server_certificate import CertificateError, read_file
+from vpn_frontend.gateway.certificates.ocsp_response import ResponseError, check_response
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

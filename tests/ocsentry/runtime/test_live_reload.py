@@ -18,7 +18,7 @@ from lab.timeouts import TIMEOUT
 from ocsentry.runtime.api_certificate import renew_certificate
 from tests.ocsentry.conftest import CommandLine
 from tests.ocsentry.runtime.test_process import Served, serving
-from vpn_frontend.gateway.server_certificate import CertificateError
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError
 
 PORT = 8443
 

@@ -17,7 +17,7 @@ from sentry_engine.cores.factory import make_core
 from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.cores.reference.core import ReferenceCore
 from sentry_engine.verdict import Action, Reason
-from vpn_frontend.gateway.server_certificate import load_certificate
+from vpn_frontend.gateway.certificates.server_certificate import load_certificate
 
 EMPTY = {"wolfsentry": {"version": "1.6.3", "rules": []}}
 ROUTES = {

@@ -11,9 +11,9 @@ import pytest
 import vpn_frontend
 from vpn_frontend._gateway import ffi, lib
 from vpn_frontend.gateway import descriptors, native_gateway
+from vpn_frontend.gateway.certificates.server_certificate import KeyType
 from vpn_frontend.gateway.interface import DTLS12_SUITES, OC_DTLS12_SUITES, Cause, Offload
 from vpn_frontend.gateway.limits import MAX_BUDGETS
-from vpn_frontend.gateway.server_certificate import KeyType
 from vpn_frontend.protocol.constants import MIN_MTU
 from vpn_frontend.settings import MAX_CERTIFICATES, MAX_HOSTS, MAX_IROUTES
 from vpn_frontend.validation import MAX_WORKERS

@@ -28,6 +28,7 @@ from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.native.dtls_lab import DtlsLab, compile_client
 from tests.vpn_frontend.native.offload_harness import build_offloads
 from tests.vpn_frontend.reserved_ports import port_of, reserve_port
+from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate, parse_certificate
 from vpn_frontend.gateway.interface import (
     NO_CLIENT_AUTHORITIES,
     ConnectionClosed,
@@ -40,7 +41,6 @@ from vpn_frontend.gateway.interface import (
 )
 from vpn_frontend.gateway.limits import NO_LIMITS
 from vpn_frontend.gateway.native_gateway import open_gateway
-from vpn_frontend.gateway.server_certificate import ServerCertificate, parse_certificate
 from vpn_frontend.gateway.sockets import bind_listeners, start_listening
 from vpn_frontend.settings import Endpoint
 

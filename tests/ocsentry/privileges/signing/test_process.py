@@ -28,7 +28,7 @@ from lab.certificates import make_certificate
 from lab.timeouts import TIMEOUT
 from ocsentry.privileges.helper.client import Helper, HelperError
 from ocsentry.privileges.helper.scope import Scope
-from vpn_frontend.gateway.server_certificate import CertificateError
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError
 from vpn_frontend.gateway.tun import TunDevice
 from vpn_frontend.settings import CertificateFiles
 

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 import pytest
 
 from lab.timeouts import TIMEOUT
+from vpn_frontend.gateway.certificates.server_certificate import parse_certificate
 from vpn_frontend.gateway.interface import (
     Cause,
     ChannelDown,
@@ -25,7 +26,6 @@ from vpn_frontend.gateway.interface import (
     GatewayError,
     TlsHost,
 )
-from vpn_frontend.gateway.server_certificate import parse_certificate
 from vpn_frontend.gateway.sockets import open_datagram_sockets
 from vpn_frontend.settings import Endpoint
 

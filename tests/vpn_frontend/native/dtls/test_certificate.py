@@ -19,8 +19,8 @@ from tests.vpn_frontend.native.dtls_lab import (
     PSK13,
     QUIET,
 )
+from vpn_frontend.gateway.certificates.server_certificate import parse_certificate
 from vpn_frontend.gateway.interface import DtlsUp, TlsHost
-from vpn_frontend.gateway.server_certificate import parse_certificate
 
 HELLO_PAUSE = 3  # seconds between two handshakes of one session
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.native.conftest import make_certificate
 from vpn_frontend._gateway import ffi, lib
-from vpn_frontend.gateway.server_certificate import parse_certificate
+from vpn_frontend.gateway.certificates.server_certificate import parse_certificate
 
 KEY = 7
 HEAD = struct.Struct("=QQII")  # of a request: serial, key, scheme, size; the input follows

@@ -11,8 +11,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lab.authority import Authority
 from tests.vpn_frontend.native.signing.conftest import KEY
+from vpn_frontend.gateway.certificates.server_certificate import parse_certificate
 from vpn_frontend.gateway.interface import TlsHost
-from vpn_frontend.gateway.server_certificate import parse_certificate
 
 VERSIONS = {"-tls1_2": ssl.TLSVersion.TLSv1_2, "-tls1_3": ssl.TLSVersion.TLSv1_3}
 MORE = KEY + 10  # the first number of a key that a test adds

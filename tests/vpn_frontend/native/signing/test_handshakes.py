@@ -12,8 +12,8 @@ import pytest
 from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.native.dtls_lab import CERTIFICATE
 from tests.vpn_frontend.native.signing.conftest import ANSWER, HEAD, KEY
+from vpn_frontend.gateway.certificates.server_certificate import parse_certificate
 from vpn_frontend.gateway.interface import Cause, ChannelUp, ConnectionClosed, ConnectionUp, SignerDown
-from vpn_frontend.gateway.server_certificate import parse_certificate
 
 VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 
 from tests.vpn_frontend.native.signing.conftest import ANSWER, HEAD, KEY, Signers
 from vpn_frontend._gateway import ffi, lib
-from vpn_frontend.gateway.server_certificate import parse_certificate
+from vpn_frontend.gateway.certificates.server_certificate import parse_certificate
 
 ECDSA, PKCS1, PSS, ED25519 = 1, 2, 3, 4
 DIGEST = hashlib.sha256(b"a transcript").digest()

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from vpn_frontend.gateway.acme_challenges import AcmeChallenges
+from vpn_frontend.gateway.certificates.acme_challenges import AcmeChallenges
+from vpn_frontend.gateway.certificates.server_certificate import parse_certificate
 from vpn_frontend.gateway.interface import ConnectionUp, GatewayError, TlsHost
-from vpn_frontend.gateway.server_certificate import parse_certificate
 
 NAME = "vpn.test"
 AUTHORIZATION = "token.thumbprint"

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from lab.authority import DAY
 from lab.authority import Authority as LabAuthority
+from vpn_frontend.gateway.certificates.server_certificate import parse_certificate
 from vpn_frontend.gateway.interface import (
     Cause,
     ClientAuthorities,
@@ -22,7 +23,6 @@ from vpn_frontend.gateway.interface import (
     RevocationCheck,
     TlsHost,
 )
-from vpn_frontend.gateway.server_certificate import parse_certificate
 
 BOTH_VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER

@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lab.authority import Authority
 from tests.vpn_frontend.native.conftest import make_certificate
+from vpn_frontend.gateway.certificates.server_certificate import KeyType, parse_certificate
 from vpn_frontend.gateway.interface import (
     Cause,
     ClientAuthorities,
@@ -21,7 +22,6 @@ from vpn_frontend.gateway.interface import (
     GatewayError,
     TlsHost,
 )
-from vpn_frontend.gateway.server_certificate import KeyType, parse_certificate
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from lab.timeouts import TIMEOUT
+from vpn_frontend.gateway.certificates.server_certificate import parse_certificate
 from vpn_frontend.gateway.interface import GatewayConfig, TlsHost, TunDown
 from vpn_frontend.gateway.native_gateway import open_gateway
-from vpn_frontend.gateway.server_certificate import parse_certificate
 from vpn_frontend.gateway.tun import open_queues
 
 CLONE_NEWNET = 0x40000000

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PASSWORD = "correct horse battery staple\n"
-PAGE = Path(__file__).parents[4] / "docs" / "groups.md"
+PAGE = Path(__file__).parents[5] / "docs" / "groups.md"
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from ocsentry.cli.assignments import (
     show_effective,
     tell_change,
 )
-from ocsentry.cli.commands import devices, totp
+from ocsentry.cli.commands.accounts import devices, totp
 from ocsentry.cli.completion import complete_users
 from ocsentry.cli.invocation import CommandError, Invocation, command, count
 

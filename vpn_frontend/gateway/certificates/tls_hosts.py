@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from vpn_frontend.gateway.client_authorities import load_authorities
+from vpn_frontend.gateway.certificates.client_authorities import load_authorities
+from vpn_frontend.gateway.certificates.ocsp_response import ResponseError, check_response
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError, load_certificate, read_file
 from vpn_frontend.gateway.interface import NO_CLIENT_AUTHORITIES, TlsHost
-from vpn_frontend.gateway.ocsp_response import ResponseError, check_response
-from vpn_frontend.gateway.server_certificate import CertificateError, load_certificate, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from vpn_frontend.gateway.certificates.server_certificate import FileReader, ServerCertificate
     from vpn_frontend.gateway.interface import ClientAuthorities
-    from vpn_frontend.gateway.server_certificate import FileReader, ServerCertificate
     from vpn_frontend.settings import AuthSettings, CertificateFiles, VpnSettings
 
     LoadCertificate = Callable[[CertificateFiles], ServerCertificate]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.authority import Authority
-from vpn_frontend.gateway.ocsp_response import MAX_RESPONSE, ResponseError, check_response
+from vpn_frontend.gateway.certificates.ocsp_response import MAX_RESPONSE, ResponseError, check_response
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from vpn_frontend.gateway.locked_key import LockedKeyError, open_pkcs12
-from vpn_frontend.gateway.server_certificate import CertificateError, certificate_problems, load_certificate
+from vpn_frontend.gateway.certificates.locked_key import LockedKeyError, open_pkcs12
+from vpn_frontend.gateway.certificates.server_certificate import (
+    CertificateError,
+    certificate_problems,
+    load_certificate,
+)
 
 
 def test_a_certificate_is_known_by_its_hash(certificate_files):

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError, read_file
 from vpn_frontend.gateway.interface import ClientAuthorities, RevocationCheck
-from vpn_frontend.gateway.server_certificate import CertificateError, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from vpn_frontend.gateway.server_certificate import FileReader
+    from vpn_frontend.gateway.certificates.server_certificate import FileReader
 
 END = b"-----END X509 CRL-----"
 

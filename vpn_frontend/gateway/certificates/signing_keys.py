@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vpn_frontend.gateway.server_certificate import ServerCertificate
+    from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
     from vpn_frontend.settings import CertificateFiles
 
 INDEX_BITS = 16

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from vpn_frontend.gateway.locked_key import LockedKeyError, is_pkcs12, open_pkcs12, unlock_key
+from vpn_frontend.gateway.certificates.locked_key import LockedKeyError, is_pkcs12, open_pkcs12, unlock_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,9 +5,9 @@ import pytest
 from cryptography import x509
 
 from lab.authority import DAY, DER, Authority
-from vpn_frontend.gateway.client_authorities import load_authorities
+from vpn_frontend.gateway.certificates.client_authorities import load_authorities
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError
 from vpn_frontend.gateway.interface import RevocationCheck
-from vpn_frontend.gateway.server_certificate import CertificateError
 
 NOW = datetime.now(UTC)
 

@@ -10,8 +10,8 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lab.authority import Authority
-from vpn_frontend.gateway.server_certificate import CertificateError
-from vpn_frontend.gateway.tls_hosts import load_hosts, refresh_hosts
+from vpn_frontend.gateway.certificates.server_certificate import CertificateError
+from vpn_frontend.gateway.certificates.tls_hosts import load_hosts, refresh_hosts
 from vpn_frontend.settings import AuthSettings, CertificateFiles, CertificateSettings, HostSettings
 
 

@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from vpn_frontend.gateway.certificates.server_certificate import parse_certificate
 from vpn_frontend.gateway.interface import TlsHost
-from vpn_frontend.gateway.server_certificate import parse_certificate
 
 if TYPE_CHECKING:
+    from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.gateway.server_certificate import ServerCertificate
 
 ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")  # id-pe-acmeIdentifier
 OCTET_STRING = bytes([0x04, 32])  # DER: tag and length of a SHA-256 digest

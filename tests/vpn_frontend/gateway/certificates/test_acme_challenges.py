@@ -8,7 +8,7 @@ import hashlib
 import pytest
 from cryptography import x509
 
-from vpn_frontend.gateway.acme_challenges import (
+from vpn_frontend.gateway.certificates.acme_challenges import (
     ACME_IDENTIFIER,
     LIFETIME,
     MAX_CHALLENGES,
