@@ -7,7 +7,6 @@ is told, and set again.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from ocsentry.observability.event_catalog import LogEvent
@@ -16,6 +15,7 @@ from vpn_frontend.gateway.pool_routes import lost_networks, lost_pools
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from admin_api.workers import ControlWorker
     from vpn_frontend.gateway.tun import TunDevice
     from vpn_frontend.ports import EventSink
     from vpn_frontend.settings import Network
@@ -37,8 +37,10 @@ class PlacedRoutes(Protocol):
 class RouteWatch:
     """``check`` looks at once; an event is emitted when the routes of a pool are lost, and when all are back."""
 
-    def __init__(self, device: TunDevice, events: EventSink) -> None:
+    def __init__(self, device: TunDevice, events: EventSink, control: ControlWorker) -> None:
+        """``control``: where the kernel is asked, so that requests cannot delay it."""
         self._device = device
+        self._control = control
         self._events = events
         self._lost: list[str] = []
         self._behind: PlacedRoutes | None = None
@@ -55,7 +57,7 @@ class RouteWatch:
 
     async def _look_behind(self, routes: PlacedRoutes) -> None:
         placed = routes.placed
-        lost = await asyncio.to_thread(lost_networks, placed, self._device.addresses)
+        lost = await self._control.run(lost_networks, placed, self._device.addresses)
         lost = [network for network in lost if network in set(routes.placed)]  # its client may have left meanwhile
         names = list(map(str, lost))
         if lost:

@@ -99,10 +99,10 @@ class Server:
         self._hub = EventHub()
         self._login_metrics, self._facts = LoginMetrics(), ServerFacts()
         self._events = LoggingEventSink(log, self._hub, time.monotonic)
-        self._routes = RouteWatch(tun_device(config.vpn), self._events)
         self._helper_watch = HelperWatch(started.helper, self._events)
         self._sessions = LateSessions()
         self._control = ControlWorker()
+        self._routes = RouteWatch(tun_device(config.vpn), self._events, self._control)
         self._made = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._watch_problem: str | None = None

@@ -35,7 +35,7 @@ def test_init_shows_how_to_connect(bare_command_line):
     said = bare_command_line.ok("init", "--dir", bare_command_line.folder, "--demo", "--port", "4999")
     lines = [line for line in said.splitlines() if "openconnect" in line]
     assert len(lines) == 1
-    assert lines[0].endswith("https://127.0.0.1:4999")
+    assert lines[0].endswith("https://ADDRESS-OF-THIS-MACHINE:4999")
     assert "--servercert pin-sha256:" in lines[0]
 
 
