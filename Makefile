@@ -3,7 +3,7 @@
 #   make build      into .venv/               make run          a demo server in the foreground
 #   make test       lint, unit and e2e        make bench        benchmarks, the peers' beside ours
 #   make lint       ruff and mypy             make fuzz         every fuzz target for FUZZ_SECONDS
-#   make unit       tests without namespaces  make fuzz-short   every fuzz target for 5 s
+#   make unit       tests without namespaces  make fuzz-short   every fuzz target for 4 s
 #   make e2e        tests with namespaces     make soak         the end-to-end tests with a release's counts
 #   make lock       requirements/*.lock from pyproject.toml (UPGRADE=1: newest versions)
 #   make sbom       bill of materials         make audit        known vulnerabilities (ends with 3: not reachable)
@@ -111,7 +111,7 @@ native-races: build
 	OCSENTRY_SANITIZE=thread tests/native/sanitized.sh -m 'not netns' $(RACES)
 
 fuzz-short: build .build/fuzz-packages
-	tests/fuzz/run.sh 5
+	tests/fuzz/run.sh 4
 
 # A demo server with its state in .build/demo. Prints what `init` printed each time, once the server answers.
 DEMO := .build/demo

@@ -63,23 +63,38 @@ class _Reader:
         self._call("krb5_init_context", ctypes.byref(self._context), bare=True)
 
     def copy(self, service: str) -> Keytab:
-        self._call("krb5_kt_resolve", f"FILE:{self._path}".encode(), ctypes.byref(self._source))
-        self._call("krb5_kt_resolve", NAME.encode(), ctypes.byref(self._memory))  # kept: its end would be the keys' end
+        """Also the end of the reader. The keys stay: they belong to no context, but to the process."""
+        try:
+            self._call("krb5_kt_resolve", f"FILE:{self._path}".encode(), ctypes.byref(self._source))
+            self._call("krb5_kt_resolve", NAME.encode(), ctypes.byref(self._memory))  # its end would be the keys' end
+            try:
+                principals = self._copy_entries(service)
+            except KeytabError:
+                self._library.krb5_kt_close(self._context, self._memory)
+                raise
+            finally:
+                self._library.krb5_kt_close(self._context, self._source)
+        finally:
+            self._library.krb5_free_context(self._context)
+        return Keytab(principals)
+
+    def _copy_entries(self, service: str) -> tuple[str, ...]:
         cursor, principals = ctypes.c_void_p(), dict[str, None]()
         self._call("krb5_kt_start_seq_get", self._source, ctypes.byref(cursor))
         try:
             while (entry := self._next(cursor)) is not None:
-                name = self._name(entry)
-                if name.startswith(f"{service}/"):
-                    self._call("krb5_kt_add_entry", self._memory, ctypes.byref(entry))
-                    principals[name] = None
-                self._library.krb5_free_keytab_entry_contents(self._context, ctypes.byref(entry))
+                try:
+                    name = self._name(entry)
+                    if name.startswith(f"{service}/"):
+                        self._call("krb5_kt_add_entry", self._memory, ctypes.byref(entry))
+                        principals[name] = None
+                finally:
+                    self._library.krb5_free_keytab_entry_contents(self._context, ctypes.byref(entry))
         finally:
             self._library.krb5_kt_end_seq_get(self._context, self._source, ctypes.byref(cursor))
-            self._library.krb5_kt_close(self._context, self._source)
         if not principals:
             raise KeytabError(f"auth.gssapi.keytab: {self._path} has no key of {service}/HOST (see klist -k)")
-        return Keytab(tuple(principals))
+        return tuple(principals)
 
     def _next(self, cursor: ctypes.c_void_p) -> _Entry | None:
         entry = _Entry()
