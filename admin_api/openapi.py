@@ -12,6 +12,7 @@ from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ProblemDocument, ProblemKind, describe_problems
 from admin_api.http.routing import flatten_routes
 from admin_api.respond_async import OPERATION_IDS as ASYNC_IDS
+from admin_api.vocabulary.completion import complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +89,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         media_type["schema"] = media_type.pop("itemSchema")
     data = schema["paths"][f"{API_PREFIX}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"]
     data["properties"]["data"] |= {"contentMediaType": "application/json", "contentSchema": EVENT_REFERENCE}
+    complete(schema)
     return schema
 
 

@@ -20,6 +20,7 @@ MODULES = (vpn, policy, server)  # importing them registers their models
 EVENT_KINDS = tuple(sorted(EVENT_FIELDS))
 SCHEMA = "Event"  # the name of the union among the components of OpenAPI
 REFERENCES = "#/components/schemas/{model}"
+OF_FIELDS = "{model}Fields"  # names of the fields' schemas; answers of the API have equal names without it
 
 
 def _check_kind(kind: str) -> str:
@@ -38,7 +39,10 @@ def _event_model(kind: str, fields: type[EventFields]) -> type[BaseModel]:
     name = "".join(part.capitalize() for part in kind.split("_")) + "Event"
     at = Field(description="When it happened.", examples=["2030-01-01T12:00:00Z"])
     return create_model(
-        name, kind=(str, Field(json_schema_extra={"const": kind})), at=(datetime, at), fields=(fields, ...)
+        name,
+        kind=(str, Field(description="The kind of the event.", json_schema_extra={"const": kind})),
+        at=(datetime, at),
+        fields=(fields, Field(description="What belongs to events of this kind.")),
     )
 
 
@@ -48,8 +52,8 @@ def event_components() -> dict[str, Any]:
     mapping = {}
     for kind in EVENT_KINDS:
         model = _event_model(kind, EVENT_FIELDS[kind])
-        schema = model.model_json_schema(ref_template=REFERENCES, mode="serialization")
-        components |= schema.pop("$defs", {})
+        schema = model.model_json_schema(ref_template=REFERENCES.format(model=OF_FIELDS), mode="serialization")
+        components |= {OF_FIELDS.format(model=name): fields for name, fields in schema.pop("$defs", {}).items()}
         components[model.__name__] = schema
         mapping[kind] = REFERENCES.format(model=model.__name__)
     components[SCHEMA] = {

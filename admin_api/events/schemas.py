@@ -16,7 +16,7 @@ MAX_DEPTH = 4  # levels of nested values in an event; deeper ones become text
 class EventView(BaseModel):
     kind: str = Field(examples=["block_added"])
     at: datetime
-    fields: dict[str, Any]
+    fields: dict[str, Any] = Field(description="What belongs to events of this kind.", examples=[{"user": "alice"}])
 
 
 def show_event(event: ServerEvent) -> EventView:
