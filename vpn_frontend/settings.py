@@ -424,6 +424,7 @@ class VpnSettings:
     ip_phones: bool = False  # their logins at /svc
     http_headers: tuple[Header, ...] = ()  # of all answers before the tunnel, beside the server's own
     extra_headers: tuple[Header, ...] = ()  # of the answer to CONNECT, beside the server's own
+    client_page: bool = True  # for a browser at the server's own address
     survive_restart: bool = True  # sessions are given back by the next process
     drain: int = 0  # seconds that a stopping server leaves its sessions after it accepts no more
     auth: AuthSettings = field(default_factory=AuthSettings)

@@ -183,6 +183,10 @@ class VpnSection(Section):
         "group, percent-encoded. Those of the server go before them.",
         max_length=MAX_HEADERS,
     )
+    client_page: Switch = _field(
+        VPN.client_page,
+        "A browser at the VPN's address gets a page with the address and the clients for it.",
+    )
     survive_restart: bool = _field(
         VPN.survive_restart,
         "Sessions outlive the server's process: after a restart or a crash clients come back by themselves, with the "

@@ -6,8 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.group_logins import plan_of
+from vpn_frontend.protocol.client_page import ClientPage
 from vpn_frontend.protocol.connection import LOGIN_PATHS, PHONE_PATHS, LoginShape, PortalConfig
 from vpn_frontend.protocol.login_attempts import LoginAttempts
+
+HTTPS = 443  # the port that an address without one means
 
 if TYPE_CHECKING:
     from vpn_frontend.auth.login_plan import LoginPlan
@@ -30,12 +33,22 @@ def make_portal_config(
         shape=_shape_of(plan_of(auth.rules), auth),
         group_shapes=login_shapes(auth),
         asks_certificate_group=auth.certificate.ask_group,
+        client_page=_client_page(settings, tls),
         has_browser_pages="oidc" in auth.named_methods,
         camouflage=camouflage,
         login_paths=PHONE_PATHS if settings.ip_phones else LOGIN_PATHS,
         reads_strap=auth.strap != "off",
         http_headers=settings.http_headers,
     )
+
+
+def _client_page(settings: VpnSettings, tls: TlsHost) -> ClientPage | None:
+    """The page names the host, or the first name of its certificate. Without a name there is none."""
+    name = tls.name or tls.certificates[0].name
+    if not settings.client_page or not name:
+        return None
+    port = settings.listen[0].port
+    return ClientPage(name if port == HTTPS else f"{name}:{port}")
 
 
 def login_shapes(auth: AuthSettings) -> dict[str, LoginShape]:

@@ -32,6 +32,7 @@ from vpn_frontend.protocol.client_offer import (
     read_negotiate,
     read_offer,
 )
+from vpn_frontend.protocol.client_page import wants_page
 from vpn_frontend.protocol.config_auth import ClientMessage, MessageError, parse_message
 from vpn_frontend.protocol.connect_request import TUNNEL_PATHS, TunnelRequest, parse_tunnel_request, read_user_agent
 from vpn_frontend.protocol.constants import CONTEXT_COOKIE, SESSION_COOKIE
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from vpn_frontend.http_headers import Header
     from vpn_frontend.protocol.camouflage import Camouflage
+    from vpn_frontend.protocol.client_page import ClientPage
     from vpn_frontend.protocol.connect_response import Headers
     from vpn_frontend.protocol.http_fast_path import HttpRequest
     from vpn_frontend.protocol.login_attempts import LoginAttempt, LoginAttempts
@@ -143,6 +145,7 @@ class PortalConfig:
     shape: LoginShape = LoginShape()
     group_shapes: Mapping[str, LoginShape] = field(default_factory=lambda: NO_GROUP_SHAPES)  # of groups with their own
     has_browser_pages: bool = False
+    client_page: ClientPage | None = None
     camouflage: Camouflage | None = None
     login_paths: frozenset[str] = LOGIN_PATHS
     reads_strap: bool = False
@@ -286,6 +289,9 @@ class Connection:
             return self._handle_post(request, now)
         if request.method not in ("GET", "HEAD"):
             return self._respond(_METHOD_NOT_ALLOWED)
+        page = self._portal.client_page
+        if page is not None and wants_page(request.path, request.header("accept")):
+            return self._respond(page.response)
         self._choose_group(request)
         if request.path in self._portal.login_paths or self._path_group:
             self._context = request.cookie(CONTEXT_COOKIE)

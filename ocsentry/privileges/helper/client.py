@@ -129,6 +129,7 @@ class Helper:
             answer["sha1"],
             datetime.fromtimestamp(answer["expires_at"], UTC),
             self_signed=answer["self_signed"],
+            name=answer["name"],
             signer_key=number,
         )
 

@@ -110,6 +110,7 @@ class SigningKeys:
             "sha1": pair.sha1,
             "expires_at": pair.expires_at.timestamp(),
             "self_signed": pair.self_signed,
+            "name": pair.name,
         }
 
     def _add(self, number: int, pair: ServerCertificate, file: str) -> None:

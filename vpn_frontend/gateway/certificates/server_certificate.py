@@ -57,6 +57,7 @@ class ServerCertificate:
     sha1: str
     expires_at: datetime
     self_signed: bool
+    name: str = ""  # its first name of a public host; empty: it has none
     ocsp: bytes = b""  # a response in DER that is stapled; empty: none
     signer_key: int = 0  # id of the key in the signing process; 0: ``key`` has it
 
@@ -111,7 +112,16 @@ def parse_certificate(
         fingerprint,
         leaf.not_valid_after_utc,
         self_signed=leaf.issuer == leaf.subject,
+        name=_name_of(leaf),
     )
+
+
+def _name_of(leaf: x509.Certificate) -> str:
+    try:
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+    return next((name for name in found.get_values_for_type(x509.DNSName) if "." in name and "*" not in name), "")
 
 
 def _key_type(key: object, file: Path | str) -> KeyType:
