@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import partial
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
@@ -19,7 +20,7 @@ from admin_api.enforcement.api_rules import DOCUMENT_PREFIX
 from sentry_engine.rules.columnar import ColumnarRules, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from admin_api.enforcement.api_rules import CompiledRule
     from sentry_engine import Policy
@@ -56,6 +57,12 @@ class RuleOrder:
         """Returns up to ``limit`` rules whose ids follow ``rule_id``; ``None``: from the first one."""
         merged = merge(*(some.after(rule_id, limit) for some in self._sorted), key=itemgetter(0))
         return [some.rules[place] for _, some, place in islice(merged, limit)]
+
+    def ids(self) -> Iterator[tuple[str, Callable[[], CompiledRule]]]:
+        """Yields the id of each rule in no order, with what makes the rule."""
+        for some in self._sorted:
+            for place in some.places:
+                yield some.ids[place], partial(some.rules.__getitem__, place)
 
 
 def find_rule(policy: Policy, rule_id: str) -> CompiledRule | None:

@@ -2,8 +2,12 @@
 """``/feeds``."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import Query
 
 from admin_api.dependencies import PolicyRead, PolicyWrite, ServicesOf
 from admin_api.feeds.schemas import FeedRefreshed, FeedView
@@ -11,20 +15,35 @@ from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.path_segments import BY_FEED_ID
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
+from admin_api.http.sorting import moment, sorted_page
 from admin_api.services import Services
 from sentry_engine.policy.feeds import hide_login
 from sentry_engine.rules.model import FeedRule
 
 router = resource_router("", tag="policy")
 
+FeedOrder = Literal["id", "-id", "entries", "-entries", "changed_at", "-changed_at"]
+SORT_KEYS: dict[str, Callable[[FeedView], str | float]] = {
+    "id": lambda feed: feed.id,
+    "entries": lambda feed: feed.entries,
+    "changed_at": lambda feed: 0.0 if feed.changed_at is None else moment(feed.changed_at),
+}
+
 
 @router.get("/feeds", responses=responses())
-async def list_feeds(_: PolicyRead, services: ServicesOf, paging: PagingQuery) -> Page[FeedView]:
-    """List the block lists that rule files name, by id, with their age and length."""
-    feeds = sorted(services.engine.policy.feeds, key=lambda feed: feed.id)
-    behind = [feed for feed in feeds if paging.after is None or feed.id > paging.after][: paging.fetch]
-    changed = await asyncio.to_thread(lambda: {feed.id: _changed_at(services, feed) for feed in behind})
-    return paging.page(behind, lambda feed: _show(services, feed, changed[feed.id]), lambda feed: feed.id)
+async def list_feeds(
+    _: PolicyRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    failing: Annotated[bool | None, Query(description="Only those whose last download failed, or did not.")] = None,
+    sort: Annotated[FeedOrder, Query(description="`-`: falling. `changed_at`: those never read first.")] = "id",
+) -> Page[FeedView]:
+    """List the block lists that rule files name, with their age and length, by id or as ``sort`` says."""
+    feeds = services.engine.policy.feeds
+    changed = await asyncio.to_thread(lambda: [_changed_at(services, feed) for feed in feeds])
+    shown = (_show(services, feed, at) for feed, at in zip(feeds, changed, strict=True))
+    found = (view for view in shown if failing is None or failing == bool(view.problem))
+    return sorted_page(paging, found, sort, SORT_KEYS, lambda view: view.id, lambda view: view)
 
 
 @router.get(f"/feeds{BY_FEED_ID}", responses=responses(ProblemKind.NOT_FOUND))

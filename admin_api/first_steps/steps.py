@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from admin_api.store.unit_of_work import UnitOfWork
 
 LOOKED_AT = 20  # ended sessions, the latest
-MANY = 1000  # tokens; there is no need to count further
 
 
 async def find_steps(services: Services) -> Sequence[StepView]:
@@ -88,7 +87,7 @@ async def _second_token(services: Services, unit: UnitOfWork) -> StepView:
     now = services.clock.wall()
     tokens = [
         token
-        for token in await unit.tokens.page(after=None, limit=MANY)
+        for token in await unit.tokens.read_all()
         if not token.name.startswith(CONSOLE_PREFIX) and (token.expires_at is None or token.expires_at > now)
     ]
     detail = f"{len(tokens)}, not counting those of people in the console"

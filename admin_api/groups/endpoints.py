@@ -5,10 +5,11 @@ A group made over the API overrides the group of the same name in the configurat
 If-Match with its ETag.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import Response, status
+from fastapi import Query, Response, status
 
 from admin_api.dependencies import DryRun, ServicesOf, UsersRead, UsersWrite
 from admin_api.groups import service
@@ -21,11 +22,18 @@ from admin_api.http.path_segments import BY_NAME
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
+from admin_api.http.sorting import sorted_page
 from admin_api.services import Services
 from admin_api.store.tables import Group
 
 router = resource_router("/groups", tag="groups")
 CHANGING = (*CONDITIONAL, ProblemKind.FROM_FILE)
+
+GroupOrder = Literal["name", "-name", "members", "-members"]
+SORT_KEYS: dict[str, Callable[[GroupView], str | float]] = {
+    "name": lambda group: group.name,
+    "members": lambda group: group.members,
+}
 
 
 @router.post(
@@ -47,20 +55,26 @@ async def create_group(
 
 
 @router.get("", responses=responses())
-async def list_groups(_: UsersRead, services: ServicesOf, paging: PagingQuery) -> Page[GroupView]:
-    """List the groups of the API and of the configuration, by name."""
+async def list_groups(
+    _: UsersRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    source: Annotated[Literal["api", "file"] | None, Query(description="Only those of this source.")] = None,
+    sort: Annotated[GroupOrder, Query(description="`-`: falling.")] = "name",
+) -> Page[GroupView]:
+    """List the groups of the API and of the configuration, by name or as ``sort`` says."""
     async with services.store.read() as unit:
         rows = {group.name: group for group in await unit.groups.read_all()}
         members = await unit.groups.count_members()
     files = services.settings.file_groups()
-    names = sorted(name for name in {*rows, *files} if paging.after is None or name > paging.after)[: paging.fetch]
-    shown = [
+    shown = (
         view_group(rows[name], members.get(name, 0))
         if name in rows
         else view_file_group(services, name, members.get(name, 0))
-        for name in names
-    ]
-    return paging.page(shown, lambda view: view, lambda view: view.name)
+        for name in {*rows, *files}
+    )
+    found = (view for view in shown if source is None or view.source == source)
+    return sorted_page(paging, found, sort, SORT_KEYS, lambda view: view.name, lambda view: view)
 
 
 @router.get(BY_NAME, responses=responses(ProblemKind.NOT_FOUND))

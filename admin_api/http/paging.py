@@ -18,7 +18,7 @@ from admin_api.http.problems import ApiError, ProblemError, ProblemKind
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-MAX_CURSOR = 512  # characters; the key of every table is shorter
+MAX_CURSOR = 2048  # characters; the key of every table is shorter
 
 Cursor = Annotated[str | None, Query(max_length=MAX_CURSOR, description="The next_cursor of the previous page.")]
 T = TypeVar("T")

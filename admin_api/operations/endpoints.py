@@ -1,25 +1,52 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/operations``."""
 
-from fastapi import status
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import Query, status
 
 from admin_api.dependencies import Caller, ServicesOf
 from admin_api.http.identity import Principal, Scope
-from admin_api.http.paging import Page
+from admin_api.http.paging import Page, PagingQuery
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
-from admin_api.long_operations import Operation
+from admin_api.http.sorting import moment, sorted_page
+from admin_api.long_operations import Operation, OperationState
 from admin_api.operations.schemas import OperationView
 from admin_api.services import Services
 
 router = resource_router("/operations", tag="operations")
 
+OperationOrder = Literal["created_at", "-created_at", "finished_at", "-finished_at", "kind", "-kind"]
+SORT_KEYS: dict[str, Callable[[Operation], str | float]] = {
+    "created_at": lambda operation: moment(operation.created_at),
+    "finished_at": lambda operation: moment(operation.finished_at),
+    "kind": lambda operation: operation.kind,
+}
+
 
 @router.get("", responses=responses())
-async def list_operations(caller: Caller, services: ServicesOf) -> Page[OperationView]:
-    """List the operations of this server's process, newest first: your own, or all with the scope status:read."""
-    seen = [one for one in services.operations.list() if _may_see(caller, one)]
-    return Page(items=[OperationView.model_validate(one) for one in seen])
+async def list_operations(
+    caller: Caller,
+    services: ServicesOf,
+    paging: PagingQuery,
+    state: Annotated[OperationState | None, Query(description="Only those in this state.")] = None,
+    kind: Annotated[str | None, Query(max_length=64, description="Only those that do this.")] = None,
+    sort: Annotated[OperationOrder, Query(description="`-`: falling. `finished_at`: running ones last.")] = (
+        "-created_at"
+    ),
+) -> Page[OperationView]:
+    """List the operations of this server's process: your own, or all with the scope status:read.
+
+    The newest is the first, or as ``sort`` says.
+    """
+    found = (
+        one
+        for one in services.operations.list()
+        if _may_see(caller, one) and (state is None or one.state is state) and (kind is None or one.kind == kind)
+    )
+    return sorted_page(paging, found, sort, SORT_KEYS, lambda one: one.id, OperationView.model_validate)
 
 
 @router.get("/{operation_id}", responses=responses(ProblemKind.NOT_FOUND))

@@ -5,12 +5,13 @@ A rule made over the API is stored in the database and compiled with the rule fi
 Changing one needs If-Match with its ETag, so that two operators cannot overwrite each other's change.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import Body, Response, status
+from fastapi import Body, Query, Response, status
 
 from admin_api.dependencies import DryRun, Force, OwnAddresses, Reason, RulesRead, RulesWrite, ServicesOf
 from admin_api.enforcement.api_rules import (
@@ -26,11 +27,12 @@ from admin_api.enforcement.api_rules import (
 from admin_api.http.conditions import CONDITIONAL, IfMatch, IfNoneMatch, MergePatch, apply_merge_patch
 from admin_api.http.dry_run import DRY_RUN, dry_run_response
 from admin_api.http.etags import find_unchanged, names_etag
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.paging import Page, PagingQuery, bad_cursor
 from admin_api.http.path_segments import BY_RULE_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
 from admin_api.http.routing import resource_router
+from admin_api.http.sorting import sorted_page
 from admin_api.http.values import Document
 from admin_api.rules.schemas import RuleChanged, RuleView
 from admin_api.services import Services
@@ -46,6 +48,7 @@ CHANGING = (
     ProblemKind.CONFIRMATION_PENDING,
 )
 
+RuleHandle = tuple[str, Callable[[], ListedRule]]  # id, and what makes the view
 RuleBody = Annotated[
     Document,
     Body(
@@ -56,11 +59,29 @@ RuleBody = Annotated[
 
 
 @router.get("", responses=responses())
-async def list_rules(_: RulesRead, services: ServicesOf, paging: PagingQuery) -> Page[RuleView]:
-    """List the rules of the files and of the API, by id."""
-    rows = await services.rule_listing.list_rules(services.enforcement.policy, after=paging.after, limit=paging.fetch)
+async def list_rules(
+    _: RulesRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    source: Annotated[Literal["api", "file"] | None, Query(description="Only those of this source.")] = None,
+    sort: Annotated[Literal["id", "-id", "hits", "-hits"], Query(description="`-`: falling.")] = "id",
+) -> Page[RuleView]:
+    """List the rules of the files and of the API, by id or as ``sort`` says."""
+    listing, policy = services.rule_listing, services.enforcement.policy
     hits = services.engine.rule_hits()
-    return paging.page(rows, lambda row: _show(row, hits), lambda row: row.id)
+    if sort == "id" and source is None:
+        if paging.after is not None and paging.after.startswith("["):  # of another order
+            raise bad_cursor()
+        rows = await listing.list_rules(policy, after=paging.after, limit=paging.fetch)
+        return paging.page(rows, lambda row: _show(row, hits), lambda row: row.id)
+    found = await listing.all_rules(policy, source)
+    keys: dict[str, Callable[[RuleHandle], str | float]] = {
+        "id": lambda handle: handle[0],
+        "hits": lambda handle: hits.get(handle[0], 0),
+    }
+    return await asyncio.to_thread(
+        sorted_page, paging, found, sort, keys, lambda handle: handle[0], lambda handle: _show(handle[1](), hits)
+    )
 
 
 @router.post(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``/webhooks``."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 from fastapi import Query, Response, status
 
@@ -12,6 +13,7 @@ from admin_api.http.path_segments import BY_WEBHOOK_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
+from admin_api.http.sorting import moment, sorted_page
 from admin_api.second_factors.secret_box import SecretBox
 from admin_api.services import Services
 from admin_api.store.webhook_tables import Webhook
@@ -24,6 +26,13 @@ router = resource_router("/webhooks", tag="webhooks")
 CHANGING = (*CONDITIONAL, ProblemKind.FROM_FILE)
 QUEUEING = (ProblemKind.NOT_FOUND, ProblemKind.WEBHOOK_DISABLED)
 NO_KEY = "The server has no key for secrets: set auth.totp.key_file and start it again"
+WebhookOrder = Literal["created_at", "-created_at", "url", "-url", "pending", "-pending", "dead", "-dead"]
+SORT_KEYS: dict[str, Callable[[WebhookView], str | float]] = {
+    "created_at": lambda webhook: moment(webhook.created_at),
+    "url": lambda webhook: webhook.url,
+    "pending": lambda webhook: webhook.pending,
+    "dead": lambda webhook: webhook.dead,
+}
 StateFilter = Annotated[DeliveryState | None, Query(description="Only deliveries in this state.")]
 
 
@@ -43,13 +52,24 @@ async def create_webhook(
 
 
 @router.get("", responses=responses())
-async def list_webhooks(_: WebhooksRead, services: ServicesOf, paging: PagingQuery) -> Page[WebhookView]:
-    """List the webhooks of the API and of the configuration, oldest first."""
+async def list_webhooks(
+    _: WebhooksRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    source: Annotated[Literal["api", "file"] | None, Query(description="Only those of this source.")] = None,
+    enabled: Annotated[bool | None, Query(description="Only those that are, or are not, enabled.")] = None,
+    sort: Annotated[WebhookOrder, Query(description="`-`: falling.")] = "created_at",
+) -> Page[WebhookView]:
+    """List the webhooks of the API and of the configuration, oldest first or as ``sort`` says."""
     async with services.store.read() as unit:
         rows = await unit.webhooks.read_all()
         counts = await unit.webhooks.count_states()
-    behind = [row for row in rows if paging.after is None or row.id > paging.after]
-    return paging.page(behind[: paging.fetch], lambda row: _view(row, counts), lambda row: row.id)
+    found = (
+        _view(row, counts)
+        for row in rows
+        if (source is None or row.source == source) and (enabled is None or row.enabled == enabled)
+    )
+    return sorted_page(paging, found, sort, SORT_KEYS, lambda view: view.id, lambda view: view)
 
 
 @router.get(BY_WEBHOOK_ID, responses=responses(ProblemKind.NOT_FOUND))

@@ -193,6 +193,7 @@ def test_no_control_action_uses_the_default_pool():
     }
     assert users == {
         "admin_api/feeds/endpoints.py",  # looks at the files of lists
+        "admin_api/rules/endpoints.py",  # sorts the rules of files by their hits
         "admin_api/policy/versions.py",  # compares documents
         "admin_api/reference/page.py",  # writes the reference page
         "admin_api/enforcement/rule_listing.py",  # sorts the rules for a list

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keytabs: any file gives keys of the service alone, or a refusal that names the file. libkrb5 reads it in this process."""
+"""Keytabs: any file gives keys of the service alone, or a refusal that names the file. libkrb5 reads it here."""
 
 import ctypes
 import os

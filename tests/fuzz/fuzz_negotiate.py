@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``Authorization: Negotiate``: any header gives a bounded token or none, and any principal a sound user or a refusal."""
+"""``Authorization: Negotiate``: any header gives a bounded token or none, any principal a sound user or a refusal."""
 
 import asyncio
 import base64

@@ -54,11 +54,8 @@ class TokenRepository:
     async def get(self, token_id: str) -> Token | None:
         return await self._session.get(Token, token_id)
 
-    async def page(self, *, after: str | None, limit: int) -> Sequence[Token]:
-        query = select(Token).order_by(Token.id).limit(limit)
-        if after is not None:
-            query = query.where(Token.id > after)
-        return (await self._session.scalars(query)).all()
+    async def read_all(self) -> Sequence[Token]:
+        return (await self._session.scalars(select(Token))).all()
 
     async def note_uses(self, moments: dict[str, datetime]) -> None:
         """Write the times of last use, by token id; missing tokens are skipped."""
