@@ -33,8 +33,8 @@ FLOORS = {
         "enforcement", "long_operations", "time_series", "services", "dependencies", "authentication", "idempotency",
         "audit", "blocks", "operations", "events", "groups", "penalties", "policy", "rules", "feeds", "sessions",
         "tokens", "console_links", "totp", "devices", "users", "webhooks", "settings", "acme_challenges", "decisions",
-        "addresses", "stats", "first_steps", "health", "respond_async", "vocabulary", "openapi", "reference", "console", "app",
-        "api_reference", "control", "server",
+        "addresses", "stats", "first_steps", "health", "respond_async", "vocabulary", "openapi", "reference", "console",
+        "app", "api_reference", "control", "server",
     ),
     "ocsentry": (
         "errors", "late_sessions", "observability", "outbound", "rule_sources", "configuration", "api_client",
