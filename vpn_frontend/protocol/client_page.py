@@ -12,8 +12,6 @@ import hashlib
 from functools import cached_property
 from html import escape
 
-import segno
-
 from vpn_frontend.protocol.http import HttpResponse
 
 PATH = "/"
@@ -24,7 +22,7 @@ STYLE = (
     "img{background:#fff;padding:.5rem}"
 )
 CLIENTS = (  # system, and what to install there
-    ("Windows", "Cisco Secure Client, or OpenConnect-GUI: <code>winget install OpenConnect-GUI</code>"),
+    ("Windows", "Cisco Secure Client, or OpenConnect-GUI"),
     ("macOS", "Cisco Secure Client, or <code>brew install openconnect</code>"),
     ("iPhone, iPad", "Cisco Secure Client from the App Store"),
     ("Android", "Cisco Secure Client from Google Play, or OpenConnect from F-Droid"),
@@ -54,6 +52,8 @@ class ClientPage:
         return HttpResponse(200, "OK", headers, self._render().encode())
 
     def _render(self) -> str:
+        import segno  # noqa: PLC0415 - a server without browsers never needs it
+
         address = escape(self._address)
         rows = "".join(f"<tr><th scope=row>{system}</th><td>{how}</td></tr>" for system, how in CLIENTS)
         picture = segno.make_qr(f"https://{self._address}", error="m").svg_data_uri(scale=5, light="white")
