@@ -88,9 +88,10 @@ def run(cli, line):
     return "".join(output.splitlines(keepends=True)[:lines])
 
 
-@pytest.fixture(scope="module")
-def cli(initialised, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("examples") / "server"
+@pytest.fixture
+def cli(initialised, tmp_path):
+    """Each page has a server of its own: what the examples of another one did is not there."""
+    folder = tmp_path / "server"
     shutil.copytree(initialised, folder)
     for name, text in FILES.items():
         (folder / name).write_text(text)
