@@ -55,13 +55,20 @@ static void count_handshake(struct gw_worker *worker, uint64_t took, bool resume
         }
 }
 
+/* Only a certificate that was sent counts: without one other methods decide. */
+static bool has_approved_certificate(const struct gw_connection *connection, const struct gw_tls_facts *facts)
+{
+    return !facts->certificate_size || !connection->hosts->hosts[connection->host].fips ||
+           gw_fips_approves_signature(facts->certificate_signature);
+}
+
 static void on_handshake_done(struct gw_connection *connection)
 {
     struct gw_tls_facts facts;
     struct gw_event event = { .kind = GW_CONNECTION_UP };
     int status;
 
-    if (gw_tls_finish(connection->ssl, &facts)) {
+    if (gw_tls_finish(connection->ssl, &facts) || !has_approved_certificate(connection, &facts)) {
         gw_connection_end(connection, GW_CAUSE_HANDSHAKE_FAILED);
         return;
     }

@@ -194,6 +194,7 @@ static int read_certificate(WOLFSSL *ssl, struct gw_tls_facts *facts)
     } else {
         memcpy(facts->certificate, der, (size_t)size);
         facts->certificate_size = (size_t)size;
+        facts->certificate_signature = wolfSSL_X509_get_signature_type(certificate);
     }
     wolfSSL_X509_free(certificate);
     return status;

@@ -32,6 +32,7 @@ struct gw_tls_facts {
     uint16_t resumed;
     char cipher[48];
     size_t certificate_size;        /* bytes; 0: the peer sent none */
+    int certificate_signature;      /* how its issuer signed it: enum Ctc_SigType of wolfSSL */
     uint8_t exporter[3 * GW_EXPORTER_SIZE];     /* the pre-shared key of DTLS, the key of its proof (dtls/proof.h), the binding */
     uint8_t finished[1 + GW_FINISHED_MAX];      /* size and bytes of the peer's Finished message */
     uint8_t certificate[GW_PEER_CERTIFICATE_MAX];   /* of the peer, DER */

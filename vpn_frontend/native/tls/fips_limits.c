@@ -4,6 +4,7 @@
 #include "tls/refusal.h"
 
 #include <errno.h>
+#include <wolfssl/wolfcrypt/asn_public.h>
 
 #define RSA_BITS 2048
 #define ECC_BITS 256
@@ -33,4 +34,19 @@ int gw_fips_limit_object(WOLFSSL *ssl, const struct gw_tls_hello *hello)
     if (hello->extended_master_secret && agree_by_nist_curve(ssl, hello))
         return 0;
     return wolfSSL_SetMinVersion(ssl, WOLFSSL_TLSV1_3) == WOLFSSL_SUCCESS ? 0 : -EPROTO;
+}
+
+bool gw_fips_approves_signature(int type)
+{
+    switch (type) {
+    case CTC_SHA256wRSA:
+    case CTC_SHA384wRSA:
+    case CTC_SHA512wRSA:
+    case CTC_SHA256wECDSA:
+    case CTC_SHA384wECDSA:
+    case CTC_SHA512wECDSA:
+        return true;
+    default:                            /* RSASSA-PSS too: its type does not say with which hash */
+        return false;
+    }
 }

@@ -47,9 +47,9 @@ Options = -ExtendedMasterSecret
 class Site:
     """A gateway with UDP, a session that expects ``offer``, and its client."""
 
-    def __init__(self, start, folder):
+    def __init__(self, start, folder, **options):
         self._reserved, datagrams = reserve_datagram_port("127.0.0.1", 1)
-        self.bench, self._stored = start(udp=datagrams), folder / "session.pem"
+        self.bench, self._stored = start(udp=datagrams, **options), folder / "session.pem"
         self._client = None
 
     def expect(self, offer):

@@ -4,20 +4,25 @@
 from __future__ import annotations
 
 import re
+import secrets
 import ssl
+import subprocess
 from contextlib import suppress
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lab.authority import Authority
+from lab.timeouts import TIMEOUT
+from tests.vpn_frontend.native.dtls.test_openssl import Site, session_file
 from vpn_frontend.gateway.fips import restrict_to_fips
-from vpn_frontend.gateway.interface import ClientAuthorities, ConnectionClosed, ConnectionUp
+from vpn_frontend.gateway.interface import ClientAuthorities, ConnectionClosed, ConnectionUp, DtlsPsk, DtlsUp
 from vpn_frontend.settings import VpnSettings
 
 NO_EXTENDED_MASTER_SECRET = 1  # SSL_OP_NO_EXTENDED_MASTER_SECRET of OpenSSL 3
 APPROVED = restrict_to_fips(VpnSettings()).ciphers
 FIPS = {"fips": True, "ciphers": APPROVED}
+SIGNATURES = {"sha1": False, "sha256": True, "sha384": True, "sha512": True}
 
 
 @pytest.fixture(params=["fips", "without"])
@@ -85,3 +90,60 @@ def test_keys_of_clients_have_their_size(start, mode, tmp_path, version):
         context = make_context(version)
         context.load_cert_chain(files.certificate, files.key)
         assert handshake(bench, context) is (bits == 2048 or not limited), bits
+
+
+@pytest.mark.parametrize("offered", ["RSA+SHA1", "ECDSA+SHA1"])
+def test_the_server_signs_nothing_with_sha1(start, openssl, rsa_pair, ecdsa_pair, mode, offered):
+    options, _ = mode
+    bench = start(pair=rsa_pair if offered.startswith("RSA") else ecdsa_pair, **options)
+    old = ("-tls1_2", "-cipher", "ALL@SECLEVEL=0", "-sigalgs")
+    assert "alert handshake failure" in openssl(bench.port, *old, offered)
+    assert "Peer signing digest: SHA256" in openssl(bench.port, *old, f"{offered}:RSA+SHA256:ECDSA+SHA256")
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory):
+    """A CA of OpenSSL, and its certificates of one client by how it signed them: the package knows no SHA-1."""
+    folder = tmp_path_factory.mktemp("signed")
+
+    def run(*words):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=TIMEOUT)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca")
+    run("req", *key, "-keyout", "alice.key", "-out", "alice.csr", "-subj", "/CN=alice")
+    (folder / "usage").write_text("extendedKeyUsage=clientAuth\n")
+    issue = ("x509", "-req", "-in", "alice.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-extfile", "usage")
+    for digest in SIGNATURES:
+        run(*issue, f"-{digest}", "-CAcreateserial", "-out", f"{digest}.pem")
+    return folder
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_certificates_of_clients_are_signed_with_sha2(start, mode, signed, version):
+    options, limited = mode
+    bench = start(clients=ClientAuthorities((signed / "ca.pem").read_bytes()), **options)
+    for digest, approved in SIGNATURES.items():
+        context = make_context(version)
+        context.load_cert_chain(signed / f"{digest}.pem", signed / "alice.key")
+        assert handshake(bench, context) is (approved or not limited), digest
+
+
+@pytest.mark.parametrize(
+    ("suites", "approved"),
+    [("PSK-AES256-GCM-SHA384", True), ("PSK-AES128-GCM-SHA256", True), ("PSK-CHACHA20-POLY1305", False)],
+)
+def test_dtls_with_a_pre_shared_key_is_by_aes_gcm(start, tmp_path, mode, suites, approved):
+    options, limited = mode
+    name, key = secrets.token_bytes(32), secrets.token_bytes(32)
+    site = Site(start, tmp_path, **options)
+    try:
+        session = site.expect(DtlsPsk(name, key))
+        site.connect(session_file(name), "-psk", key.hex(), "-psk_identity", "psk", "-cipher", suites)
+        if approved or not limited:
+            event = site.bench.wait(DtlsUp)
+            assert (event.session, event.cipher.removesuffix("-SHA256")) == (session, suites.removesuffix("-SHA256"))
+        else:
+            site.bench.wait_stat("dtls_handshakes_failed")
+    finally:
+        site.close()
