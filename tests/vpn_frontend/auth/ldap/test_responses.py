@@ -19,6 +19,7 @@ from vpn_frontend.auth.ldap.responses import (
     message_length,
     parse_response,
 )
+from vpn_frontend.auth.result import WRONG, Refused
 
 
 def served(send, request=lambda client: client.search_request()):
@@ -94,3 +95,25 @@ def test_a_length_beyond_the_bound_is_refused_before_the_message_comes():
 def test_the_password_policy_control_refuses_a_right_password(value, reason):
     judged = judge_bind(Result(0, "", {PASSWORD_POLICY: value}))
     assert isinstance(judged, BindAccepted) if reason is None else judged.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (19, "user_locked"),
+        (32, "user_unknown"),
+        (34, "user_unknown"),
+        (48, "no_password"),
+        (49, "wrong_password"),
+        (50, "bind_not_allowed"),
+        (53, "user_disabled"),
+    ],
+)
+def test_a_refused_bind_has_the_words_of_a_wrong_password(code, reason):
+    """Servers refuse locked accounts with 19 and 53 whatever the password is: the state is for the log alone."""
+    assert judge_bind(Result(code, "the account is locked", {})) == Refused(WRONG, reason)
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 8, 10, 11, 13, 51, 52, 80, 9999])
+def test_a_bind_that_the_server_could_not_judge_says_nothing_of_the_user(code):
+    assert judge_bind(Result(code, "data 532", {})) is None

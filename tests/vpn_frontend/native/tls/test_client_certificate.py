@@ -135,6 +135,18 @@ def test_one_for_servers_is_refused(start, authority, version):
     assert refused(bench, context=use_version(made, version)) == Cause.HANDSHAKE_FAILED
 
 
+@BOTH_VERSIONS
+def test_each_host_takes_the_certificates_of_its_own_ca(start, authority, foreign, ecdsa_pair, version):
+    other = TlsHost((parse_certificate(*ecdsa_pair),), ClientAuthorities(foreign.pem), name="other.test")
+    bench = start(clients=ClientAuthorities(authority.pem), hosts=(other,))
+    for name, ours, theirs in (("vpn.test", authority, foreign), ("other.test", foreign, authority)):
+        der, made = ours.client(f"one of {name}")
+        _, up = bench.connected(context=use_version(made, version), server_name=name)
+        assert up.peer_certificate == der
+        _, made = theirs.client(f"no one of {name}")
+        assert refused(bench, context=use_version(made, version), server_name=name) == Cause.HANDSHAKE_FAILED
+
+
 def test_none_is_asked_for_without_a_ca(bench, authority):
     _, made = authority.client("bob")
     _, up = bench.connected(context=made)
