@@ -8,11 +8,12 @@ wait for them, so they run on ``ControlWorker``.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
+from threading import Barrier, Thread
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from admin_api.http.problems import ApiError, ProblemKind
@@ -28,14 +29,40 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def start_threads(pool: ThreadPoolExecutor, threads: int) -> None:
+    """Start all ``threads`` of a pool, which has run nothing: it needs none from a system that gives none later.
+
+    Raises ``RuntimeError`` if the system gives fewer.
+    """
+    all_run = Barrier(threads)  # without it the first would do the work of the second
+    try:
+        for _ in range(threads):
+            pool.submit(all_run.wait)
+    except RuntimeError:
+        all_run.abort()
+        raise
+
+
+def make_default_pool() -> ThreadPoolExecutor:
+    """A pool as asyncio's own, which would start its threads when they are needed. Raises ``RuntimeError``."""
+    threads = min(32, (os.cpu_count() or 1) + 4)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="asyncio")
+    start_threads(pool, threads)
+    return pool
+
+
 class ControlWorker:
     """Threads for control actions only: nothing that a request can repeat at will runs here."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(CONTROL_THREADS, thread_name_prefix="control")
+        self._started = False
 
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``work`` on a control thread."""
+        """Run ``work`` on a control thread. The first call starts them all, or raises ``RuntimeError``."""
+        if not self._started:
+            start_threads(self._pool, CONTROL_THREADS)
+            self._started = True
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args, **kwargs))
 
     def close(self) -> None:
@@ -67,15 +94,20 @@ class TrialWorker:
     async def run(self, work: Callable[[Callable[[], bool]], T]) -> T:
         """Run ``work`` with a callable that turns true at its deadline.
 
-        Raises ``ApiError`` (429 with Retry-After) if ``MAX_TRIALS`` run or wait already.
+        Raises ``ApiError``: 429 with Retry-After if ``MAX_TRIALS`` run or wait already, 503 if no thread starts.
         """
         if self._taken >= self._max_trials:
             detail = f"{self._max_trials} checks of policies are running or waiting; try again later"
             headers = {"Retry-After": str(max(1, round(self._seconds)))}
             raise ApiError(ProblemKind.TOO_MANY_REQUESTS, detail, headers=headers)
         if self._thread is None:
-            self._thread = Thread(target=self._work, name="trials of policies", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._work, name="trials of policies", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                detail = "the system gives the server no thread to try a policy on; try again later"
+                raise ApiError(ProblemKind.UNAVAILABLE, detail) from error
+            self._thread = thread
         self._taken += 1
         future: Future[T] = Future()
         waiting = asyncio.wrap_future(future)

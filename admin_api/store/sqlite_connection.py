@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiosqlite import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
 READ = "BEGIN"  # takes no lock: it may wait for the first statement
 CHUNK = 64  # rows at a time of an iteration that SQLAlchemy does not use
@@ -30,6 +30,13 @@ class SqliteConnection(Connection):
     _only_reads = False  # the open transaction began by READ
     _asked = 0  # calls of the thread; counted by the event loop only
     _answered = 0  # of them; counted by the thread only
+
+    def __await__(self) -> Generator[Any, None, SqliteConnection]:
+        """Raises ``sqlite3.OperationalError`` also if no thread starts: the database may work again later."""
+        try:
+            return super().__await__()  # type: ignore[return-value] # itself
+        except RuntimeError as error:
+            raise sqlite3.OperationalError("no thread can be started for a connection") from error
 
     def cursor(self) -> StatementCursor:  # type: ignore[override] # SQLAlchemy enters it, as it does aiosqlite's
         return StatementCursor(self)

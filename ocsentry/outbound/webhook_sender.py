@@ -59,7 +59,10 @@ class HttpWebhookSender:
             except RuntimeError:
                 return  # the server has stopped
 
-        Thread(target=work, name="webhook", daemon=True).start()
+        try:
+            Thread(target=work, name="webhook", daemon=True).start()
+        except RuntimeError:
+            raise OSError(0, "no thread can be started to deliver it") from None
         try:
             async with asyncio.timeout(2 * WHOLE):
                 return await future

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
+from admin_api.workers import start_threads
 from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class KernelRoutes:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[KernelRoutes]:
+        start_threads(self._thread, 1)  # now, when a system without one more ends the start in words
         task = asyncio.create_task(self._follow(), name="routes to networks behind clients")
         try:
             yield self

@@ -30,7 +30,7 @@ from admin_api.stats.sampler import Sampler
 from admin_api.store import Store
 from admin_api.store.failures import StoreInUseError
 from admin_api.time_series import SAMPLE_INTERVAL
-from admin_api.workers import ControlWorker
+from admin_api.workers import ControlWorker, make_default_pool
 from ocsentry.configuration.overrides import apply_overrides
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.late_sessions import LateSessions
@@ -116,6 +116,7 @@ class Server:
         file = self._config
         paths = watched_paths(file.values.policy)
         files = self._started.rule_files  # read once for both the watcher and the policy
+        asyncio.get_running_loop().set_default_executor(make_default_pool())
         self._helper_watch.start()
         self._made.callback(self._helper_watch.stop)
         # A file saved after this point counts as a change.

@@ -31,12 +31,19 @@ class FileThread:
         self._thread: Thread | None = None  # started with the first read
 
     async def run(self, read: Callable[[], T]) -> T:
-        """Returns what ``read`` returns, or raises what it raises. Raises ``OSError`` if too many reads wait."""
+        """Returns what ``read`` returns, or raises what it raises.
+
+        Raises ``OSError`` if too many reads wait, or if no thread starts.
+        """
         if self._waiting >= self._max_waiting or self._closed:
             raise OSError(0, f"{self._waiting} reads of user files wait already")
         if self._thread is None:
-            self._thread = Thread(target=self._work, name="user files", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._work, name="user files", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise OSError(0, "no thread can be started to read user files") from error
+            self._thread = thread
         self._waiting += 1
         future: Future[T] = Future()
         answer = asyncio.wrap_future(future)

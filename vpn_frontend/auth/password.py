@@ -104,7 +104,7 @@ class PasswordChecker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._threads = threads or os.cpu_count() or 1
-        self._started = False
+        self._running = 0
         self._closed = False
         self._queue: SimpleQueue[_Check | None] = SimpleQueue()
         self._max_waiting = max_waiting
@@ -153,10 +153,15 @@ class PasswordChecker:
             self._queue.put(None)
 
     def _start_threads(self) -> None:
-        if not self._started:
-            self._started = True
-            for number in range(self._threads):
-                Thread(target=self._run, name=f"password_{number}", daemon=True).start()
+        """Raises ``OSError`` if there is none, and the system starts none; the next check tries again."""
+        while self._running < self._threads:
+            try:
+                Thread(target=self._run, name=f"password_{self._running}", daemon=True).start()
+            except RuntimeError as error:
+                if self._running:
+                    return
+                raise OSError(0, "no thread can be started to check passwords") from error
+            self._running += 1
 
     def _run(self) -> None:
         while (check := self._queue.get()) is not None:

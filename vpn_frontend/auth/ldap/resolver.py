@@ -45,7 +45,10 @@ class Resolver:
             running.add_done_callback(
                 lambda done: done.cancelled() or done.exception()
             )  # told, even with no one waiting
-            Thread(target=self._run, args=(host, loop), name=f"look-up of {host}", daemon=True).start()
+            try:
+                Thread(target=self._run, args=(host, loop), name=f"look-up of {host}", daemon=True).start()
+            except RuntimeError:
+                self._finish(host, OSError(0, f"no thread can be started to look {host} up"))
         return await asyncio.shield(running)
 
     def _run(self, host: str, loop: asyncio.AbstractEventLoop) -> None:
