@@ -17,6 +17,7 @@ from tests.vpn_frontend.radius.scripted_server import (
     challenge,
     reject,
     silence,
+    vendor_attribute,
 )
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.radius.grant import GrantError
@@ -89,6 +90,33 @@ async def test_an_accept_logs_in_a_user_that_the_directory_need_not_have(make_me
     assert accepted.remote.session_id == server.decoded()[0]["Acct-Session-Id"][0]
     assert (accepted.remote.name, accepted.remote.classes) == ("alice", (b"OU=staff;ops",))
     assert accepted.remote.overrides == {}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        vendor_attribute(9, 1, b"x" * 247),
+        vendor_attribute(99999, 255, b""),
+        attribute(26, b"\0\0"),
+        attribute(26, b"\0\0\1\x37\x1c\xff"),
+        attribute(245, b"x" * 253),
+        attribute(25, b"x" * 253),
+        attribute(18, b"x" * 253) * 8,
+    ],
+    ids=[
+        "longest of a vendor",
+        "unknown vendor",
+        "no vendor",
+        "cut vendor",
+        "unknown",
+        "longest Class",
+        "long message",
+    ],
+)
+async def test_what_this_server_does_not_use_changes_nothing(make_method, more):
+    method, _ = await make_method(accept(more + STAFF), group_config=True)
+    accepted = await begin(method)
+    assert (accepted.groups, accepted.remote.overrides) == (("staff", "ops"), {})
 
 
 async def test_a_record_of_the_directory_holds(make_method):

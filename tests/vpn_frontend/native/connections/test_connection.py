@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
 import ssl
@@ -42,6 +43,21 @@ def test_handshake_tells_the_facts(start, request, version, pair):
     assert "AES256-GCM" in up.cipher.replace("_", "").replace("AES256GCM", "AES256-GCM")
     assert len(up.exporter_key) == 32
     assert any(up.exporter_key)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_what_binds_a_key_to_the_connection_is_the_client_s_finished(bench, version):
+    client, up = bench.connected(version=version)
+    assert up.bindings[-1] == client.tls.get_channel_binding("tls-unique")
+    assert len(up.bindings) == (2 if version == ssl.TLSVersion.TLSv1_3 else 1)
+
+
+def test_in_tls_1_3_it_is_the_exporter_of_rfc_9266_too(bench, openssl):
+    label = ("-keymatexport", "EXPORTER-Channel-Binding", "-keymatexportlen", "32")
+    printed = openssl(bench.port, "-tls1_3", *label)
+    exported = re.search(r"Keying material: ([0-9A-F]{64})", printed)
+    assert exported is not None, printed
+    assert bench.wait(ConnectionUp).bindings[0] == bytes.fromhex(exported[1])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
