@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from admin_api.services import Services
 
 KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
+REPLAYED = "Idempotency-Replayed"  # on the answer to a repetition
 KEPT_HEADERS = frozenset({"content-type", "location", "etag"})
 SHOWN_ONCE = re.compile(rf"{TOKENS_PATH}|{API_PREFIX}/webhooks|{API_PREFIX}/users/[^/]+/totp(?:/confirm)?")
 MAX_KEPT = 64 * 1024  # bytes of an answer; the answer to a creation is shorter
@@ -92,7 +93,7 @@ class Idempotency:
                 ApiError(ProblemKind.ALREADY_EXISTS, "Created by an earlier request; its secret is shown once"),
             )
         else:
-            response = Response(kept.body, kept.status, kept.headers)
+            response = Response(kept.body, kept.status, {**kept.headers, REPLAYED: "true"})
         await response(scope, receive, send)
 
     async def _carry_out(

@@ -97,7 +97,7 @@ class Operations:
         try:
             result = await work
         except asyncio.CancelledError:
-            self._end(operation, OperationState.CANCELLED)
+            self._end(operation, OperationState.CANCELLED, operation.result)
             raise
         except Exception as error:
             self._fail(operation, error)
@@ -146,4 +146,4 @@ class Operations:
         known = isinstance(told, ApiError)
         operation.error = str(told) if known else "The server failed; its log has the reason"
         operation.error_code = told.kind.code if isinstance(told, ApiError) else ProblemKind.INTERNAL.code
-        self._end(operation, OperationState.FAILED)
+        self._end(operation, OperationState.FAILED, operation.result)

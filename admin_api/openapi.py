@@ -57,6 +57,7 @@ HEADERS = {
     "Retry-After": _header("Seconds to wait.", "5"),
     "RateLimit-Policy": _header("The limits of requests over TCP.", '"requests";q=192;qu="concurrent-requests"'),
     "RateLimit": _header("What is left of them.", '"requests";r=191'),
+    "Idempotency-Replayed": _header("The answer to an earlier request with this Idempotency-Key.", "true"),
     "WWW-Authenticate": _header("How to authenticate.", 'Bearer realm="ocsentry"'),
 }
 
@@ -123,6 +124,8 @@ def _headers_of(operation: dict[str, Any], method: str, status: str) -> Iterator
         yield "Location"
     if status == "200" and "cursor" in parameters:
         yield "Link"
+    if status.startswith("2") and method == "post" and "idempotency-key" in parameters:
+        yield "Idempotency-Replayed"
     if status in {"429", "503"}:
         yield "Retry-After"
     if status == "401":

@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from admin_api.blocks.line_formats import MEDIA_TYPES, LineFormat
 from admin_api.blocks.lines import BadLine, BlockLine, LineReader, renderer_of
 from admin_api.blocks.schemas import BlockDeltas, BlocksImported, Ttl, show_block
 from admin_api.dependencies import BlocksRead, BlocksWrite, DryRun, Force, OwnAddresses, ServicesOf
-from admin_api.enforcement.blocks.bulk_import import BATCH, SLICE, BlockImport, ImportOptions
+from admin_api.enforcement.blocks.bulk_import import BATCH, SLICE, BlockImport, ImportOptions, ImportReport
 from admin_api.enforcement.blocks.table import BlockEntry
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
@@ -51,7 +52,8 @@ async def import_blocks(
     """Block many networks: text (one per line), CSV (cidr, reason, ttl) or NDJSON (bodies of `POST /blocks`).
 
     The body is read as it arrives. Each batch is in force and stored before the next is read. `/operations/{id}` shows
-    the progress, and cancels. A line that is malformed, or needs force, is left out and told in `errors`.
+    the progress, and cancels: what was imported so far stays, and its `result` says how much. A line that is malformed,
+    or needs force, is left out and told in `errors`.
     """
     form = _format_of(content_type)
     importing = services.enforcement.import_blocks(ImportOptions(caller.name, dry_run=dry_run, force=force, own=own))
@@ -136,6 +138,26 @@ async def _import(
     reason: str,
     ttl: float | None,
 ) -> Mapping[str, Any]:
+    """Returns the outcome. The operation has it also if the import ends early: cancelled, its caller gone."""
+    try:
+        await _read(request, importing, reader, operation, reason=reason, ttl=ttl)
+    except BaseException:
+        operation.cancellable = False  # the end below is not cancelled once more
+        with suppress(Exception):  # the first failure is told
+            operation.result = _outcome(await importing.finish(ended_early=True), operation)
+        raise
+    return _outcome(await importing.finish(), operation)
+
+
+async def _read(
+    request: Request,
+    importing: BlockImport,
+    reader: LineReader,
+    operation: Operation,
+    *,
+    reason: str,
+    ttl: float | None,
+) -> None:
     batch: list[BlockLine] = []
     read = 0
 
@@ -172,7 +194,9 @@ async def _import(
         else:
             batch.append(line)
     await put(batch)
-    report = await importing.finish()
+
+
+def _outcome(report: ImportReport, operation: Operation) -> dict[str, Any]:
     errors = [{"line": line, "detail": detail} for line, detail in sorted(report.errors)]
     return asdict(report) | {"errors": errors, "operation": operation.id}
 

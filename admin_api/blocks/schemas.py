@@ -5,7 +5,7 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, Strict
 
 from admin_api.enforcement.blocks.enforced import BlockList
 from admin_api.enforcement.blocks.table import BlockEntry
@@ -17,7 +17,9 @@ Ttl = Annotated[float, Field(gt=0, le=MAX_TTL, allow_inf_nan=False)]
 class BlockCreate(Body):
     cidr: Cidr = Field(description="A network or a single address.", examples=["198.51.100.0/24"])
     reason: Text = Field("", description="Shown to the clients that are disconnected.", examples=["Brute force"])
-    ttl: Ttl | None = Field(None, description="Seconds. Without it the block has no end.", examples=[3600])
+    ttl: Annotated[Ttl, Strict()] | None = Field(
+        None, description="Seconds. Without it the block has no end.", examples=[3600]
+    )
 
 
 class BlockView(View):

@@ -2,6 +2,7 @@
 """Value types that requests share: networks, addresses, texts and times. Errors say what to write instead."""
 
 import json
+import re
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
@@ -19,7 +20,9 @@ from pydantic import (
 from vpn_frontend.settings import Address, Network
 
 MAX_TTL = 10 * 365 * 86_400  # seconds; something that lasts longer should have no end
-NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # texts reach logs, terminals and protocol headers
+# Texts reach logs, terminals and protocol headers. Marks of writing direction can make a text look like another one.
+NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+PREFIX = re.compile("0|[1-9][0-9]{0,2}")
 
 
 def parse_network(value: object) -> Network:
@@ -35,7 +38,10 @@ def parse_network(value: object) -> Network:
         network = ip_network(value.strip(), strict=False)
     except ValueError:
         raise ValueError(f"{value[:64]!r} is neither an address nor a network") from None
-    if ip_address(value.strip().partition("/")[0]) != network.network_address:
+    first, slash, prefix = value.strip().partition("/")
+    if slash and PREFIX.fullmatch(prefix) is None:
+        raise ValueError(f"{value[:64]!r}: write the length of the prefix, {network}")
+    if ip_address(first) != network.network_address:
         raise ValueError(f"{value[:64]!r} has host bits set; the network is {network}")
     if isinstance(network, IPv6Network) and (inner := network.network_address.ipv4_mapped) and network.prefixlen >= 96:
         return IPv4Network((inner, network.prefixlen - 96))

@@ -22,7 +22,8 @@ class OperationView(View):
     cancellable: bool = Field(description="`DELETE` cancels it while it runs.", examples=[True])
     finished_at: datetime | None = Field(examples=[None])
     result: dict[str, Any] | None = Field(
-        description="The answer that the request would have got.", examples=[{"version": 13}]
+        description="The answer that the request would have got; of an import that ended early, what stays.",
+        examples=[{"version": 13}],
     )
     error: str | None = Field(description="Why it failed.", examples=[None])
     error_code: str | None = Field(description="The problem's code.", examples=[None])

@@ -6,6 +6,7 @@ Changing one needs If-Match with its ETag, so that two operators cannot overwrit
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -33,7 +34,7 @@ from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
 from admin_api.http.routing import resource_router
 from admin_api.http.sorting import sorted_page
-from admin_api.http.values import Document
+from admin_api.http.values import NO_CONTROLS, Document
 from admin_api.rules.schemas import RuleChanged, RuleView
 from admin_api.services import Services
 from admin_api.store.tables import Rule
@@ -111,6 +112,7 @@ async def create_rule(
     rule_id = body.get("id")
     if not isinstance(rule_id, str):
         raise invalid_value("/id", "a rule needs an id")
+    _check_description(body)
 
     def expect(row: Rule | None) -> None:
         if row is not None or services.rule_listing.find_file_rule(services.enforcement.policy, rule_id) is not None:
@@ -158,6 +160,7 @@ async def replace_rule(
     """Replace a rule made over the API. It is in force before the answer. Needs If-Match."""
     if body.setdefault("id", rule_id) != rule_id:
         raise invalid_value("/id", f"the id differs from the one in the path, {rule_id}")
+    _check_description(body)
     expect = _expect_unchanged(services, rule_id, if_match)
     document = resolve_ttl(body, services.clock.wall())
     change = RuleChange(rule_id, document, caller.name, expect, dry_run=dry_run, own=own, force=force, reason=reason)
@@ -183,6 +186,7 @@ async def change_rule(
         document: dict[str, Any] = apply_merge_patch({} if row is None else hide_logins(row.document), patch)
         if document.setdefault("id", rule_id) != rule_id:
             raise invalid_value("/id", f"the id differs from the one in the path, {rule_id}")
+        _check_description(document)
         return resolve_ttl(document, services.clock.wall())
 
     expect = _expect_unchanged(services, rule_id, if_match)
@@ -211,6 +215,13 @@ async def delete_rule(
     change = RuleChange(rule_id, None, caller.name, expect, dry_run=dry_run, own=own, force=force, reason=reason)
     saved = await services.enforcement.change_rule(change)
     return dry_run_response(saved.sessions_cut) if dry_run else None
+
+
+def _check_description(document: dict[str, Any]) -> None:
+    """Raises ``ApiError``. Rule files may have lines in a description; what is no text the loader reports."""
+    description = document.get("description")
+    if isinstance(description, str) and re.match(NO_CONTROLS, description) is None:
+        raise invalid_value("/description", "control characters and marks of writing direction are not allowed")
 
 
 async def _save(services: Services, change: RuleChange, response: Response) -> RuleChanged:

@@ -17,7 +17,7 @@ from admin_api.enforcement.blocks.bulk_import import BATCH, SLICE
 from admin_api.enforcement.safeguards import MAX_CUT
 from admin_api.http.identity import Scope
 from lab.timeouts import TIMEOUT
-from tests.admin_api.conftest import CALLER
+from tests.admin_api.conftest import CALLER, make_view
 
 pytestmark = pytest.mark.asyncio
 
@@ -116,6 +116,7 @@ class TestImport:
 
 class TestOperation:
     async def test_progress_and_cancel(self, server):
+        server.sessions.add(make_view("inside", address="10.9.0.7"))
         half = "\n".join(f"10.9.{n // 256}.{n % 256}" for n in range(BATCH)) + "\n"
         go = asyncio.Event()
 
@@ -139,7 +140,12 @@ class TestOperation:
         assert (await stranger.delete(url)).status_code == 404
         assert (await server.client.delete(url)).status_code == 204
         await asyncio.gather(sending, return_exceptions=True)
-        assert (await server.client.get(url)).json()["state"] == "cancelled"
+        ended = (await server.client.get(url)).json()
+        assert (ended["state"], ended["result"]["created"]) == ("cancelled", BATCH)
+        assert ended["result"]["sessions_cut"] == 1
+        assert "inside" not in server.sessions.views
+        [noted] = (await server.client.get("/api/v1/audit?action=blocks_imported")).json()["items"]
+        assert noted["detail"] == {"created": BATCH, "changed": 0, "refused": 0, "ended_early": True}
         assert (await server.client.delete(url)).json()["code"] == "operation_ended"
         assert len(server.enforcement.blocks) == BATCH
 

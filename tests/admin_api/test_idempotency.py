@@ -34,6 +34,7 @@ async def test_same_answer_and_no_second_creation(server):
     assert again.json() == first.json()
     assert again.headers["location"] == first.headers["location"]
     assert again.headers["content-type"] == "application/json"
+    assert (first.headers.get("idempotency-replayed"), again.headers["idempotency-replayed"]) == (None, "true")
     assert await count_blocks(server) == 0
 
 

@@ -272,6 +272,20 @@ class TestSourceOfFileRules:
         assert shown == written | {"remote_addr": networks[:100]}
 
 
+@pytest.mark.parametrize("text", ["two\r\nlines", "\x1b[2J", "nul\x00", "\u202e"])
+async def test_a_description_has_no_control_characters(server, text):
+    rule = {"id": "plain", "type": "blacklist", "remote_addr": "198.51.100.0/25"}
+    made = await server.client.post(URL, json=rule)
+    etag = {"If-Match": made.headers["etag"]}
+    bad = {"description": text}
+    for answer in (
+        await server.client.post(URL, json=rule | bad | {"id": "other"}),
+        await server.client.put(f"{URL}/plain", json=rule | bad, headers=etag),
+        await server.client.patch(f"{URL}/plain", json=bad, headers=etag),
+    ):
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/description")
+
+
 async def test_a_rule_with_a_slash_in_its_id_lives_and_ends(server):
     made = await server.client.post(URL, json=RULE | {"id": "a/b"})
     assert made.headers["location"] == f"{URL}/a/b"

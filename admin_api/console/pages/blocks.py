@@ -33,18 +33,19 @@ async def new_block(visit: Visit) -> Response:
 async def create(visit: Visit) -> Response:
     """The first submission shows what the block would do; the second, with step=block, makes it."""
     fields = await visit.form()
-    body = {"cidr": _network(fields), "reason": fields.get("reason", "").strip()}
-    if fields.get("ttl"):
-        body["ttl"] = fields["ttl"]
-    force = fields.get("confirmation", "").strip() == body["cidr"]
+    cidr = _network(fields)
+    body: dict[str, str | int] = {"cidr": cidr, "reason": fields.get("reason", "").strip()}
+    if ttl := fields.get("ttl"):
+        body["ttl"] = int(ttl) if ttl.isdecimal() and len(ttl) < 12 else ttl  # the API refuses the latter, naming it
+    force = fields.get("confirmation", "").strip() == cidr
     try:
         dry = await visit.api.post("blocks", body, dry_run=True, force=force)
         if fields.get("step") == "block":
             made = await visit.api.post("blocks", body, force=force)
             return visit.go("/blocks", done="blocked", undo=made["id"] or "")
     except ApiRefusal as refusal:
-        return await _form(visit, fields, refusal=refusal, cidr=body["cidr"], needs_force=refusal.code in FORCEABLE)
-    return await _form(visit, fields, preview=dry, cidr=body["cidr"], cut=await _sessions_in(visit, body["cidr"]))
+        return await _form(visit, fields, refusal=refusal, cidr=cidr, needs_force=refusal.code in FORCEABLE)
+    return await _form(visit, fields, preview=dry, cidr=cidr, cut=await _sessions_in(visit, cidr))
 
 
 async def lift(visit: Visit) -> Response:

@@ -120,8 +120,11 @@ class BlockImport:
         await asyncio.sleep(0)
         return outcome.last_id
 
-    async def finish(self) -> ImportReport:
-        """Disconnect what the blocks refuse, and note the import in the audit."""
+    async def finish(self, *, ended_early: bool = False) -> ImportReport:
+        """Disconnect what the blocks refuse, and note the import in the audit.
+
+        ``ended_early``: it was cancelled or failed. The blocks so far stay in force, and the audit says so.
+        """
         report = self.report
         if self._options.dry_run:
             report.sessions_cut = len(self._would_cut)
@@ -129,7 +132,8 @@ class BlockImport:
         report.sessions_cut += await self._state.reassess()
         facts = {"created": report.created, "changed": report.changed, "refused": report.refused}
         async with self._state.store.write() as unit:
-            await unit.audit.add(self._options.by, "blocks_imported", "", **facts)
+            told = {**facts, "ended_early": True} if ended_early else facts
+            await unit.audit.add(self._options.by, "blocks_imported", "", **told)
         self._state.events.emit(
             ApiEvent.BLOCKS_IMPORTED, by=self._options.by, sessions_cut=report.sessions_cut, **facts
         )
