@@ -181,3 +181,19 @@ def test_a_broken_rule_file_leaves_the_policy_as_it_is(arena, document):
         broken.unlink()
     assert arena.server.rule_file.read_text() == good
     assert arena.server.command("reload_rules")["ok"] is True
+
+
+def test_reloads_beside_the_tunnels_keep_the_policy_and_every_packet(arena):
+    """Of 20 reloads every second one finds a broken file."""
+    broken = arena.server.rule_file.with_name("broken.json")
+    try:
+        for _ in range(10):
+            broken.write_text('{"wolfsentry": {"version": "1.6.3", "rules": [{"id": "a", "type": "open_everything"}]}}')
+            assert arena.server.command("reload_rules")["ok"] is False
+            assert probe(arena.blocked) is ProbeResult.CLOSED
+            broken.unlink()
+            assert arena.server.command("reload_rules")["ok"] is True
+            assert probe(arena.blocked) is ProbeResult.CLOSED
+    finally:
+        broken.unlink(missing_ok=True)
+    assert probe(arena.attacker) is ProbeResult.HANDSHAKE

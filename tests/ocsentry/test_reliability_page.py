@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,12 @@ def test_every_promise_names_a_test():
 def test_every_hostile_file_is_named():
     files = {str(file.relative_to(ROOT)) for file in (ROOT / "tests" / "hostile").glob("test_*.py")}
     assert files <= {file for file, _ in NAMED}
+
+
+def test_the_hostile_cases_are_as_many_as_the_page_says():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "netns", "tests/hostile"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    cases = {line for line in said.splitlines() if "::" in line}
+    promised = re.search(r"More than (\d+) cases", PAGE)
+    assert promised is not None
+    assert len(cases) > int(promised[1]) >= 130
