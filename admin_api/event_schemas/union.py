@@ -53,7 +53,9 @@ def event_components() -> dict[str, Any]:
     for kind in EVENT_KINDS:
         model = _event_model(kind, EVENT_FIELDS[kind])
         schema = model.model_json_schema(ref_template=REFERENCES.format(model=OF_FIELDS), mode="serialization")
-        components |= {OF_FIELDS.format(model=name): fields for name, fields in schema.pop("$defs", {}).items()}
+        for defined, fields in schema.pop("$defs", {}).items():
+            title = OF_FIELDS.format(model=defined)
+            components[title] = {**fields, "title": title}  # generators of clients name their classes by the title
         components[model.__name__] = schema
         mapping[kind] = REFERENCES.format(model=model.__name__)
     components[SCHEMA] = {

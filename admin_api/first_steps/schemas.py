@@ -17,7 +17,7 @@ class StepName(StrEnum):
     SECOND_TOKEN = "second_token"  # noqa: S105 - a name
 
 
-class StepView(View):
+class FirstStepView(View):
     name: StepName = Field(examples=["certificate"])
     title: str = Field(examples=["A certificate that clients trust"])
     done: bool = Field(examples=[False])
@@ -27,4 +27,4 @@ class StepView(View):
 
 class FirstStepsView(View):
     done: int = Field(description="How many steps are done.", examples=[4])
-    steps: list[StepView]
+    steps: list[FirstStepView]

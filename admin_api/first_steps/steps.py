@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin_api.first_steps.schemas import StepName, StepView
+from admin_api.first_steps.schemas import FirstStepView, StepName
 from admin_api.tokens.service import CONSOLE_PREFIX
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOOKED_AT = 20  # ended sessions, the latest
 
 
-async def find_steps(services: Services) -> Sequence[StepView]:
+async def find_steps(services: Services) -> Sequence[FirstStepView]:
     async with services.store.read() as unit:
         return [
             _certificate(services),
@@ -32,7 +32,7 @@ async def find_steps(services: Services) -> Sequence[StepView]:
         ]
 
 
-def _certificate(services: Services) -> StepView:
+def _certificate(services: Services) -> FirstStepView:
     ends = services.facts.certificates.get("vpn")
     if ends is None:
         done, detail = False, "The server has not read its certificate yet"
@@ -43,7 +43,7 @@ def _certificate(services: Services) -> StepView:
     return _step(StepName.CERTIFICATE, "A certificate that clients trust", "ocsentry doctor", detail, done=done)
 
 
-def _own_networks(services: Services) -> StepView:
+def _own_networks(services: Services) -> FirstStepView:
     networks = [network for network in services.enforcement.never_block if not network.is_loopback]
     detail = f"Never blocked: {', '.join(map(str, networks))}" if networks else "policy.never_block has none of yours"
     title = "Your own networks can never be blocked"
@@ -51,7 +51,7 @@ def _own_networks(services: Services) -> StepView:
     return _step(StepName.OWN_NETWORKS, title, how, detail, done=bool(networks))
 
 
-async def _user(services: Services, unit: UnitOfWork) -> StepView:
+async def _user(services: Services, unit: UnitOfWork) -> FirstStepView:
     found = await unit.users.page(after=None, limit=1)
     views = services.sessions.list()
     if found or views:
@@ -61,7 +61,7 @@ async def _user(services: Services, unit: UnitOfWork) -> StepView:
     return _step(StepName.USER, "A user", "ocsentry user add alice", detail, done=bool(found or views))
 
 
-async def _connection_and_traffic(services: Services, unit: UnitOfWork) -> Sequence[StepView]:
+async def _connection_and_traffic(services: Services, unit: UnitOfWork) -> Sequence[FirstStepView]:
     views = services.sessions.list()
     ended = await unit.sessions.page(before=None, limit=LOOKED_AT)
     carried = [(view.counters.rx_bytes, view.counters.tx_bytes) for view in views]
@@ -83,7 +83,7 @@ async def _connection_and_traffic(services: Services, unit: UnitOfWork) -> Seque
     )
 
 
-async def _second_token(services: Services, unit: UnitOfWork) -> StepView:
+async def _second_token(services: Services, unit: UnitOfWork) -> FirstStepView:
     now = services.clock.wall()
     tokens = [
         token
@@ -95,5 +95,5 @@ async def _second_token(services: Services, unit: UnitOfWork) -> StepView:
     return _step(StepName.SECOND_TOKEN, title, "ocsentry token create spare", detail, done=len(tokens) > 1)
 
 
-def _step(name: StepName, title: str, how: str, detail: str, *, done: bool) -> StepView:
-    return StepView(name=name, title=title, done=done, detail=detail, how=how)
+def _step(name: StepName, title: str, how: str, detail: str, *, done: bool) -> FirstStepView:
+    return FirstStepView(name=name, title=title, done=done, detail=detail, how=how)

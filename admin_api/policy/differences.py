@@ -26,7 +26,7 @@ MAX_DIFF_LINES = 2_000  # of one diff
 MAX_DIFFERENCES = 1_000  # in one answer
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     ADDED = "added"
     CHANGED = "changed"
     REMOVED = "removed"
@@ -44,7 +44,7 @@ class Side:
 class Difference:
     source: Source
     name: str
-    kind: Kind
+    kind: DifferenceKind
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     diff: str | None
@@ -90,7 +90,7 @@ def compare_files(before: Mapping[str, RuleFile], after: Mapping[str, RuleFile])
 
 def compare(source: Source, name: str, before: Side, after: Side) -> Difference:
     gone, there = after.text is None and not after.unknown, before.text is None and not before.unknown
-    kind = Kind.REMOVED if gone else Kind.ADDED if there else Kind.CHANGED
+    kind = DifferenceKind.REMOVED if gone else DifferenceKind.ADDED if there else DifferenceKind.CHANGED
     documents = [_document(source, side) for side in (before, after)]
     return Difference(source, name, kind, documents[0], documents[1], _diff(before, after))
 

@@ -22,8 +22,8 @@ from admin_api.policy.schemas import (
     PolicyView,
     ProblemView,
     SimulationView,
-    StepView,
     VerdictView,
+    WalkStepView,
 )
 from admin_api.policy.versions import etag_of_policy
 from admin_api.services import Services
@@ -125,7 +125,7 @@ def explain(
     except ValueError as error:
         place = ProblemError(pointer="/event", detail=str(error), file="query")
         raise ApiError(ProblemKind.INVALID, str(error), errors=[place]) from None
-    steps = [StepView.model_validate(step) for step in explanation.steps]
+    steps = [WalkStepView.model_validate(step) for step in explanation.steps]
     verdict = _show_verdict(explanation.verdict)
     return ExplanationView(
         address=address,

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from admin_api.http.values import Ip, View
 from sentry_engine import Action, Finding, Reason
-from sentry_engine.policy.lint import Kind as FindingKind
+from sentry_engine.policy.lint import FindingKind
 
 
 class ProblemView(View):
@@ -76,7 +76,7 @@ class VerdictView(View):
     retry_after: float | None = Field(description="Seconds. Null: waiting changes nothing, or the penalty has no end.")
 
 
-class StepView(View):
+class WalkStepView(View):
     tier: str
     matched: str | None
     rule_id: str | None
@@ -89,7 +89,7 @@ class ExplanationView(View):
     address: Ip
     event: str
     verdict: VerdictView
-    steps: list[StepView] = Field(description="The tiers in order of evaluation.")
+    steps: list[WalkStepView] = Field(description="The tiers in order of evaluation.")
     dropped_by_kernel: bool = Field(
         description="True: the kernel drops new connections from this address, and the server does not see them."
     )

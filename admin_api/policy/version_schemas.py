@@ -9,7 +9,7 @@ from pydantic import Field
 from admin_api.enforcement.policy_editor import MAX_CONFIRM_WITHIN
 from admin_api.enforcement.revisions import Outcome, RevisionAction, Source
 from admin_api.http.values import Body, Document, Text, View
-from admin_api.policy.differences import Kind
+from admin_api.policy.differences import DifferenceKind
 
 ConfirmWithin = Annotated[
     float | None,
@@ -79,7 +79,7 @@ class PolicyDifference(View):
 
     source: Source = Field(description="A rule of the API, or a rule file.", examples=["api"])
     name: str = Field(description="The rule's id, or the file's path.", examples=["no_tests"])
-    kind: Kind = Field(examples=["changed"])
+    kind: DifferenceKind = Field(examples=["changed"])
     before: dict[str, Any] | None = Field(
         description="The rule before. Null for a file.", examples=[{"id": "no_tests", "type": "blacklist"}]
     )

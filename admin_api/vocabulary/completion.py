@@ -36,8 +36,7 @@ def _operations(api: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _find(words: Mapping[str, Any], schema: str, word: str) -> Any:  # noqa: ANN401 - JSON
-    """Looks for ``Schema.word``, without the module that FastAPI sets before equal names, then for ``word``."""
-    return words.get(f"{schema.rpartition('__')[2]}.{word}", words.get(word))
+    return words.get(f"{schema}.{word}", words.get(word))
 
 
 def _fill(entry: dict[str, Any], description: str | None, example: object) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from sentry_engine.addresses import pack_address
 from sentry_engine.cores.plan import Aggregation
 from sentry_engine.engine.engine import Engine
-from sentry_engine.policy.lint import Finding, Kind
+from sentry_engine.policy.lint import Finding, FindingKind
 from sentry_engine.policy.policy import Policy
 from sentry_engine.rules.model import RuleTest
 from sentry_engine.verdict import Verdict
@@ -67,7 +67,7 @@ class _RuleTests:
             text = f"{test.event} from {test.address}: expected rule {test.rule_id!r}, got {said}"
         else:
             return None
-        return Finding(Kind.FAILED_TEST, test.rule_id or "", test.origin, text)
+        return Finding(FindingKind.FAILED_TEST, test.rule_id or "", test.origin, text)
 
     def _decide_last(self, test: RuleTest) -> Verdict:
         """The verdict on the last event of a test. Raises ``OutOfTimeError``."""
@@ -101,4 +101,4 @@ class _RuleTests:
 
 def _not_run(tests: tuple[RuleTest, ...], why: str) -> Finding:
     text = f"{len(tests)} tests were not run from this one on: {why}"
-    return Finding(Kind.FAILED_TEST, tests[0].rule_id or "", tests[0].origin, text)
+    return Finding(FindingKind.FAILED_TEST, tests[0].rule_id or "", tests[0].origin, text)

@@ -25,7 +25,7 @@ MAX_FINDINGS = 100  # of each kind
 HALVES = tuple(1 << (128 - length) for length in range(129))  # addresses of a prefix by its length
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     CONFLICT = "conflict"  # equal prefixes, accept and reject: accept wins
     DUPLICATE = "duplicate"  # equal prefixes, the same action
     REDUNDANT = "redundant"  # the next wider prefix has the same action
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    kind: Kind
+    kind: FindingKind
     rule_id: str
     origin: Origin
     text: str
@@ -80,7 +80,7 @@ def find_policy_issues(policy: Policy, *, wall_now: float | None = None) -> list
         *_not_fetched(policy),
         *_blind_detectors(policy),
     ]
-    seen: Counter[Kind] = Counter()
+    seen: Counter[FindingKind] = Counter()
     kept = []
     for finding in found:
         seen[finding.kind] += 1
@@ -98,7 +98,7 @@ def _expired(policy: Policy, now: float) -> Iterator[Finding]:
     rules = (*policy.prefix_rules, *policy.limit_rules, *policy.geo_rules)
     for rule in rules:
         if is_over(rule, now):
-            yield Finding(Kind.EXPIRED, rule.id, rule.origin, f"{rule.id!r} has expired and matches nothing")
+            yield Finding(FindingKind.EXPIRED, rule.id, rule.origin, f"{rule.id!r} has expired and matches nothing")
 
 
 def _sweep(policy: Policy, now: float) -> list[Finding]:
@@ -118,7 +118,7 @@ def _sweep(policy: Policy, now: float) -> list[Finding]:
     for rule in live:
         if rule.prefixes and sweep.dead[rule.id] >= len(rule.prefixes):
             text = f"{rule.id!r} never answers: more specific or equal rules answer for all of it"
-            sweep.findings.append(Finding(Kind.UNREACHABLE, rule.id, rule.origin, text))
+            sweep.findings.append(Finding(FindingKind.UNREACHABLE, rule.id, rule.origin, text))
     return sweep.findings
 
 
@@ -129,7 +129,7 @@ def _settle(sweep: Sweep, rules: list[PrefixRule], prefix: str) -> PrefixRule:
         if rule is winner:
             continue
         same = rule.action is winner.action
-        kind = Kind.DUPLICATE if same else Kind.CONFLICT
+        kind = FindingKind.DUPLICATE if same else FindingKind.CONFLICT
         outcome = "the same" if same else f"{winner.action}, which wins over {rule.action}"
         text = f"{prefix} is also in {winner.id!r}, which says {outcome}"
         sweep.findings.append(Finding(kind, rule.id, rule.origin, text))
@@ -146,7 +146,7 @@ def _compare_with_wider(sweep: Sweep, rule: PrefixRule, network: bytes, length: 
     if wider.rule.action is rule.action and lasts:
         outer, inner = render_network(wider.network, wider.length), render_network(network, length)
         text = f"{inner} lies in {outer} of {wider.rule.id!r}, which says {rule.action} already"
-        sweep.findings.append(Finding(Kind.REDUNDANT, rule.id, rule.origin, text))
+        sweep.findings.append(Finding(FindingKind.REDUNDANT, rule.id, rule.origin, text))
 
 
 def _close(sweep: Sweep) -> None:
@@ -164,7 +164,7 @@ def _exempt_limits(policy: Policy, now: float) -> Iterator[Finding]:
             if outer is not None:
                 prefix = render_network(network, length)
                 text = f"{prefix} is never counted: {outer.id!r} says {outer.action} for all of it"
-                yield Finding(Kind.EXEMPT, limit.id, limit.origin, text)
+                yield Finding(FindingKind.EXEMPT, limit.id, limit.origin, text)
 
 
 def _one_family(policy: Policy) -> Iterator[Finding]:
@@ -178,7 +178,7 @@ def _one_family(policy: Policy) -> Iterator[Finding]:
             ((v4, limit),) = families.items()
             here, there = ("IPv4", "::/0") if v4 else ("IPv6", "0.0.0.0/0")
             text = f"{limit.id!r} limits {event} for all of {here} only: add {there}, or the built-in limit holds"
-            yield Finding(Kind.ONE_FAMILY, limit.id, limit.origin, text)
+            yield Finding(FindingKind.ONE_FAMILY, limit.id, limit.origin, text)
 
 
 def _no_database(policy: Policy) -> Iterator[Finding]:
@@ -187,14 +187,14 @@ def _no_database(policy: Policy) -> Iterator[Finding]:
         needs = "asn" if rule.asns else "anonymous" if rule.anonymizers else "country"
         if needs not in known:
             text = f"{rule.id!r} matches nothing: there is no {needs} database"
-            yield Finding(Kind.NO_DATABASE, rule.id, rule.origin, text)
+            yield Finding(FindingKind.NO_DATABASE, rule.id, rule.origin, text)
 
 
 def _not_fetched(policy: Policy) -> Iterator[Finding]:
     for feed in policy.feeds:
         if feed.id in policy.unfetched:
             text = f"the list of {feed.id!r} was never downloaded: the server downloads it at its start, or at once"
-            yield Finding(Kind.NOT_FETCHED, feed.id, feed.origin, text)
+            yield Finding(FindingKind.NOT_FETCHED, feed.id, feed.origin, text)
 
 
 def _blind_detectors(policy: Policy) -> Iterator[Finding]:
@@ -203,10 +203,10 @@ def _blind_detectors(policy: Policy) -> Iterator[Finding]:
     origin = Origin(policy.files[0] if len(policy.files) == 1 else "", "/wolfsentry/detectors")
     if "new_country" in stated and not (places and places.knows("country")):
         text = "'new_country' never speaks: there is no country database"
-        yield Finding(Kind.NO_DATABASE, "new_country", origin, text)
+        yield Finding(FindingKind.NO_DATABASE, "new_country", origin, text)
     if "impossible_travel" in stated and not (places and places.has_coordinates()):
         text = "'impossible_travel' never speaks: there is no database with coordinates (City) in the country's place"
-        yield Finding(Kind.NO_DATABASE, "impossible_travel", origin, text)
+        yield Finding(FindingKind.NO_DATABASE, "impossible_travel", origin, text)
 
 
 def _is_v4(row: tuple[bytes, int, PrefixRule]) -> bool:

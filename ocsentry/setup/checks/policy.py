@@ -20,7 +20,7 @@ from ocsentry.setup.checks.result import CheckResult
 from ocsentry.setup.checks.running import server_process
 from ocsentry.setup.service_user import ServiceUser
 from sentry_engine import PolicyError, find_policy_issues
-from sentry_engine.policy.lint import Kind
+from sentry_engine.policy.lint import FindingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def check_rules(config: LoadedConfig) -> Iterator[CheckResult]:
     yield CheckResult("rules", "ok", f"{len(policy.files)} files")
     running = server_process(config) is not None
     for oddity in find_policy_issues(policy):
-        if oddity.kind is not Kind.NOT_FETCHED:
+        if oddity.kind is not FindingKind.NOT_FETCHED:
             yield CheckResult("rules", "warn", str(oddity), "see docs/policy.md")
         elif running:
             fix = "see `ocsentry events --kind feed_failed`, and whether this host reaches the URL"

@@ -15,7 +15,7 @@ import pytest
 from sentry_engine import Engine, GeoipPaths, Policy, PolicyError, Reason, find_policy_issues
 from sentry_engine.addresses import render_network
 from sentry_engine.geoip.mmdb_reader import read_tree
-from sentry_engine.policy.lint import Kind
+from sentry_engine.policy.lint import FindingKind
 
 DATA = Path(__file__).parents[2] / "data" / "geoip"
 COUNTRY, ASN, ANONYMOUS = (
@@ -148,7 +148,7 @@ class TestRules:
         document = {
             "wolfsentry": {"version": "1", "rules": [{"id": "x", "type": "geo_filter", "action": "reject", **rule}]}
         }
-        assert [f.kind for f in find_policy_issues(Policy.from_document(document))] == [Kind.NO_DATABASE]
+        assert [f.kind for f in find_policy_issues(Policy.from_document(document))] == [FindingKind.NO_DATABASE]
 
     def test_a_rule_that_ends_gives_way_to_the_next(self, decide):
         rules = ({"country": ["SE"], "action": "accept", "expires_at": "2001-09-09T01:47:40Z"}, {"continent": ["EU"]})

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentry_engine import Engine, Policy, find_policy_issues, run_rule_tests
-from sentry_engine.policy.lint import Kind
+from sentry_engine.policy.lint import FindingKind
 
 RULES = Path(__file__).parents[3] / "rules"
 
@@ -28,7 +28,7 @@ def rate(rule_id: str, *networks: str) -> dict:
     return {"id": rule_id, "type": "rate_limit", "remote_addr": list(networks), "max_connections_per_minute": 5}
 
 
-def issues(*rules: dict, **more: object) -> set[tuple[Kind, str]]:
+def issues(*rules: dict, **more: object) -> set[tuple[FindingKind, str]]:
     policy = Policy.from_document({"wolfsentry": {"version": "1", "rules": list(rules), **more}})
     return {(finding.kind, finding.rule_id) for finding in find_policy_issues(policy, wall_now=1_000_000_000.0)}
 
@@ -37,18 +37,24 @@ def issues(*rules: dict, **more: object) -> set[tuple[Kind, str]]:
     ("rules", "found"),
     [
         ([black("a", "10.0.0.0/8"), white("b", "10.1.0.0/16")], set()),
-        ([black("a", "10.0.0.0/8"), white("b", "10.0.0.0/8")], {(Kind.CONFLICT, "a"), (Kind.UNREACHABLE, "a")}),
-        ([black("a", "10.0.0.0/8"), black("b", "10.0.0.0/8")], {(Kind.DUPLICATE, "b"), (Kind.UNREACHABLE, "b")}),
-        ([black("a", "10.0.0.0/8"), black("b", "10.1.0.0/16")], {(Kind.REDUNDANT, "b")}),
-        ([black("a", "10.0.0.0/8"), white("b", "10.0.0.0/9", "10.128.0.0/9")], {(Kind.UNREACHABLE, "a")}),
+        (
+            [black("a", "10.0.0.0/8"), white("b", "10.0.0.0/8")],
+            {(FindingKind.CONFLICT, "a"), (FindingKind.UNREACHABLE, "a")},
+        ),
+        (
+            [black("a", "10.0.0.0/8"), black("b", "10.0.0.0/8")],
+            {(FindingKind.DUPLICATE, "b"), (FindingKind.UNREACHABLE, "b")},
+        ),
+        ([black("a", "10.0.0.0/8"), black("b", "10.1.0.0/16")], {(FindingKind.REDUNDANT, "b")}),
+        ([black("a", "10.0.0.0/8"), white("b", "10.0.0.0/9", "10.128.0.0/9")], {(FindingKind.UNREACHABLE, "a")}),
         ([black("a", "10.0.0.0/8", "11.0.0.0/8"), white("b", "10.0.0.0/9", "10.128.0.0/9")], set()),
         ([black("a", "10.0.0.0/8"), white("b", "10.0.0.0/9"), white("c", "10.128.0.0/10")], set()),
         ([black("a", "::/0"), black("b", "0.0.0.0/0")], set()),
-        ([black("a", "2001:db8::/32"), black("b", "2001:db8::1")], {(Kind.REDUNDANT, "b")}),
-        ([black("a", "10.0.0.0/8", expires_at="2001-01-01T00:00:00Z")], {(Kind.EXPIRED, "a")}),
+        ([black("a", "2001:db8::/32"), black("b", "2001:db8::1")], {(FindingKind.REDUNDANT, "b")}),
+        ([black("a", "10.0.0.0/8", expires_at="2001-01-01T00:00:00Z")], {(FindingKind.EXPIRED, "a")}),
         ([black("a", "10.0.0.0/8", expires_at="2030-01-01T00:00:00Z"), black("b", "10.1.0.0/16")], set()),
-        ([white("a", "10.0.0.0/8"), rate("b", "10.1.0.0/16")], {(Kind.EXEMPT, "b")}),
-        ([rate("a", "0.0.0.0/0")], {(Kind.ONE_FAMILY, "a")}),
+        ([white("a", "10.0.0.0/8"), rate("b", "10.1.0.0/16")], {(FindingKind.EXEMPT, "b")}),
+        ([rate("a", "0.0.0.0/0")], {(FindingKind.ONE_FAMILY, "a")}),
         ([rate("a", "0.0.0.0/0"), rate("b", "::/0")], set()),
     ],
 )
@@ -69,7 +75,7 @@ def test_a_rule_called_unreachable_never_answers(data):
     engine = Engine(policy, core="reference")
     answered = {engine.decide("connect", f"10.0.0.{last}").rule_id for last in range(16)}
     found = find_policy_issues(policy)
-    unreachable = {finding.rule_id for finding in found if finding.kind is Kind.UNREACHABLE}
+    unreachable = {finding.rule_id for finding in found if finding.kind is FindingKind.UNREACHABLE}
     assert unreachable == {rule["id"] for rule in rules} - answered
 
 
@@ -89,7 +95,7 @@ class TestRuleTests:
         wrong_action, wrong_rule = run_rule_tests(Policy.from_document(document))
         assert wrong_action.origin.pointer == "/wolfsentry/tests/0"
         assert wrong_action.text == "connect from 10.0.0.1: expected accept, got reject (rule by no)"
-        assert wrong_rule.kind is Kind.FAILED_TEST
+        assert wrong_rule.kind is FindingKind.FAILED_TEST
         assert "expected rule 'other'" in wrong_rule.text
 
     def test_each_starts_fresh(self):
