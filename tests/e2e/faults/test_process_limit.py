@@ -22,7 +22,7 @@ import pytest
 from lab.clients.cstp_client import Tunnel, log_in, login_request, open_tunnel, read_answer
 from lab.server import INNER_IPV4, OCSENTRY, PASSWORD
 from lab.services import pam
-from lab.timeouts import TIMEOUT
+from lab.timeouts import TIMEOUT, eventually
 from lab.traffic.continuous_ping import ContinuousPing
 from lab.traffic.probes import open_tls
 
@@ -129,5 +129,20 @@ def test_what_needs_a_thread_or_process_fails_in_words(lab, server, tmp_path):
     assert enters(host, log_in_by_pam(host))
     assert enters(host, log_in(host, "bob", PASSWORD))
     assert call("POST", "/api/v1/policy/check", TRIAL)[0] == 200
+    killed_helpers_cost_only_what_needs_them(server, host)
     pings.await_replies(pings.replies + 5)
     assert pings.missing() == []
+
+
+def killed_helpers_cost_only_what_needs_them(server, host):
+    """The last that can be done with this server: it starts no helper again."""
+    for pid in children(server):
+        os.kill(pid, signal.SIGKILL)
+    consequences = ("logins by PAM fail", "connect hooks refuse")
+    eventually(lambda: server.cli("status", "--json"), lambda said: all(one in said for one in consequences), "told")
+    assert server.api.call("GET", "/readyz")[0] == 503
+    assert log_in_by_pam(host) == ""
+    cookie = log_in(host, "bob", PASSWORD)
+    assert cookie
+    assert open_tunnel(host, cookie).status == 503  # its connect hook cannot run
+    assert [session["user"] for session in server.sessions()] == ["carol"]
