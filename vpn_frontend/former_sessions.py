@@ -44,11 +44,11 @@ class FormerSessions:
         path: Path | None,
         *,
         journal: SessionJournal,
-        users: UserDirectory,
+        users: Callable[[str], UserDirectory],
         events: EventSink,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``path`` is the file of accounts; ``None``: sessions end with the process."""
+        """``path`` is the file of accounts; ``None``: sessions end with the process. ``users`` are those of a host."""
         self._path = path
         self._journal = journal
         self._users = users
@@ -160,7 +160,7 @@ class FormerSessions:
     async def _find_user(self, saved: Resumption) -> UserRecord | CloseReason:
         try:
             async with asyncio.timeout(DIRECTORY_DEADLINE):
-                user = await self._users.find(saved.user.name)
+                user = await self._users(saved.host).find(saved.user.name)
         except Exception as error:  # noqa: BLE001 - of any directory
             self._events.emit(VpnEvent.BACKEND_FAILED, what="directory", error=repr(error))
             return CloseReason.FAILED

@@ -18,7 +18,6 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from vpn_frontend.auth.authenticator import Authenticator
-from vpn_frontend.auth.login_ways import LoginWays
 from vpn_frontend.auth.result import Refused
 from vpn_frontend.connections.host import Host
 from vpn_frontend.connections.portal import login_shapes, make_portal_config
@@ -52,6 +51,7 @@ from vpn_frontend.gateway.interface import (
     TunDown,
     TunFailing,
 )
+from vpn_frontend.host_accounts import NO_HOST_ACCOUNTS, HostAccounts, HostLogins
 from vpn_frontend.ports import AccountingGate, EventSink, SessionHooks, SessionJournal, UserDirectory, VpnEvent
 from vpn_frontend.protocol.camouflage import Camouflage
 from vpn_frontend.sessions.effective_settings import SettingsResolver
@@ -111,6 +111,7 @@ class VpnServer:
         settings_files: SettingsFiles | None = None,
         client_routes: ClientRoutes | None = None,
         accounts_file: Path | None = None,
+        host_accounts: Mapping[str, HostAccounts] = NO_HOST_ACCOUNTS,
     ) -> None:
         """``methods`` has each method that ``settings.auth`` names, ``pages`` are those of a login in the browser.
 
@@ -120,11 +121,10 @@ class VpnServer:
         seccomp program for the gateway's threads. ``resolver`` knows the groups that are not of the configuration.
         ``accounting`` may refuse new sessions. ``hooks`` are told of sessions. ``settings_files`` are read at a login.
         ``client_routes`` are the kernel's. With an ``accounts_file`` sessions outlive the process.
+        ``host_accounts``: of virtual hosts that have users of their own, by name.
         """
         self._settings = restrict_to_fips(settings) if settings.fips else settings
         self._engine = engine
-        self._users = users
-        self._methods = methods
         self._pages = pages
         self._journal = journal
         self._events = events
@@ -137,9 +137,10 @@ class VpnServer:
         self._accounting = accounting
         self._hooks = hooks
         self._reported: frozenset[str] = frozenset()  # problems of files that were told
-        self._settings_files = settings_files
+        own = HostAccounts(users, methods, settings_files)
+        self._logins = HostLogins(self._settings.auth, own, host_accounts, journal, events)
         self._client_routes = client_routes
-        self._former = FormerSessions(accounts_file, journal=journal, users=users, events=events)
+        self._former = FormerSessions(accounts_file, journal=journal, users=self._logins.users_of, events=events)
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
         self._signer_lost = False
@@ -170,8 +171,7 @@ class VpnServer:
         await self._former.restore(self._table.restorer, worker_count(self._settings), time.monotonic)
         self._former.commit()
         self.sessions = self._table.live
-        self._ways = LoginWays(self._settings.auth, self._methods, self._journal, self._events)
-        self._ways.set_groups(self._resolver.api_groups())
+        self._logins.set_groups(self._resolver.api_groups())
         self._hosts = {tls.name: self._make_host(settings, tls) for settings, tls in self._host_pairs()}
         self._table.changes.on_groups_changed = self._renew_groups
         self._pre_tunnel = PreTunnelConnections(
@@ -236,17 +236,18 @@ class VpnServer:
         return zip((own, *self._settings.hosts), self._tls, strict=True)
 
     def _make_host(self, settings: HostSettings, tls: TlsHost) -> Host:
-        auth, hidden = self._ways.auth_of(settings.auth), self._settings.camouflage
+        accounts, ways = self._logins.of(settings.name)
+        auth, hidden = ways.auth_of(settings.auth), self._settings.camouflage
         camouflage = Camouflage(hidden.secret, hidden.realm, self._table.knows_cookie) if hidden.secret else None
         return Host(
             settings.name,
             self._offer_groups(make_portal_config(self._settings, auth, tls, camouflage), settings),
             Authenticator(
-                users=self._users,
+                users=accounts.users,
                 engine=self._engine,
-                ways=self._ways.make(auth),
+                ways=ways.make(auth),
                 events=self._events,
-                settings_files=self._settings_files,
+                settings_files=accounts.settings_files,
                 find_refusal=partial(self._find_refusal, settings.name),
                 members_of=settings.groups,
             ),
@@ -254,15 +255,15 @@ class VpnServer:
 
     def _renew_groups(self) -> None:
         """Logins to come are by the present rules of groups. Those under way end by the rules that they began with."""
-        self._ways.set_groups(self._resolver.api_groups())
+        self._logins.set_groups(self._resolver.api_groups())
         for settings, _ in self._host_pairs():
-            self._hosts[settings.name].authenticator.ways = self._ways.make(settings.auth)
+            self._hosts[settings.name].authenticator.ways = self._logins.of(settings.name)[1].make(settings.auth)
         self._renew_portals()
 
     def _renew_portals(self) -> None:
         """Connections to come offer the present groups, and are told the present certificates."""
         for settings, tls in self._host_pairs():
-            host, auth = self._hosts[settings.name], self._ways.auth_of(settings.auth)
+            host, auth = self._hosts[settings.name], self._logins.of(settings.name)[1].auth_of(settings.auth)
             present = replace(
                 host.portal,
                 certificate_sha1=tls.certificates[0].sha1,

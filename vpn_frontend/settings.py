@@ -342,6 +342,16 @@ class CertificateFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsPlaces:
+    """ocserv's files with settings of users and groups, as the fields of ``VpnSettings`` with these names."""
+
+    user_config_dir: Path | None = None
+    group_config_dir: Path | None = None
+    default_user_config: Path | None = None
+    default_group_config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HostSettings:
     """One table of ``[[vpn.host]]``. ``groups`` not empty: only their members may log in, and the form offers these."""
 
@@ -350,6 +360,7 @@ class HostSettings:
     certificates: tuple[CertificateFiles, ...] = ()  # empty: those of the server
     groups: tuple[str, ...] = ()
     overrides: Overrides = field(default_factory=Overrides)  # under those of groups and users
+    folders: SettingsPlaces | None = None  # None: those of the server
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,6 +464,22 @@ class VpnSettings:
         """Every method that the server or a virtual host uses."""
         auths = (self.auth, *(host.auth for host in self.hosts))
         return tuple(dict.fromkeys(name for auth in auths for name in auth.named_methods))
+
+    @property
+    def folders(self) -> SettingsPlaces:
+        """Those of the server itself."""
+        return SettingsPlaces(
+            self.user_config_dir, self.group_config_dir, self.default_user_config, self.default_group_config
+        )
+
+    def hosts_with_accounts(self) -> tuple[HostSettings, ...]:
+        """The virtual hosts that have files of users of their own."""
+        return tuple(host for host in self.hosts if self._has_accounts(host))
+
+    def _has_accounts(self, host: HostSettings) -> bool:
+        own, auth = self.auth, host.auth
+        files = (auth.ocpasswd_file, auth.oath_file) != (own.ocpasswd_file, own.oath_file)
+        return files or (host.folders is not None and host.folders != self.folders)
 
     def more_pools(self) -> dict[Network, str]:
         """The pools that groups of the configuration and virtual hosts bring, each with the first key that has it."""

@@ -46,6 +46,7 @@ from ocsentry.configuration.sections.auth import AuthSection
 from ocsentry.configuration.sections.camouflage import CamouflageSection
 from ocsentry.configuration.sections.hooks import HooksSection
 from ocsentry.configuration.sections.host import (
+    FOLDERS,
     CertificatePairSection,
     HostSection,
     check_hosts,
@@ -71,6 +72,7 @@ from vpn_frontend.settings import (
     OffloadName,
     QuotaSettings,
     SessionSettings,
+    SettingsPlaces,
     VpnSettings,
 )
 
@@ -409,10 +411,11 @@ class LoadedConfig:
     def vpn(self) -> VpnSettings:
         """The settings of ``vpn_frontend``."""
         vpn, auth = self.values.vpn, self.values.auth
+        folders = SettingsPlaces(**{name: getattr(vpn, name) for name in FOLDERS})
         return VpnSettings(
             **_values(vpn, "host", "certificates"),
             certificates=tuple(pair.settings() for pair in vpn.certificates),
-            hosts=host_settings(vpn.host, auth, self._group_rules()),
+            hosts=host_settings(vpn.host, auth, self._group_rules(), folders),
             network=NetworkSettings(**_values(vpn.network)),
             bandwidth=BandwidthSettings(**_values(vpn.bandwidth)),
             quota=QuotaSettings(**_values(vpn.quota)),

@@ -63,3 +63,17 @@ async def open_methods(context: MethodContext) -> AsyncIterator[OpenMethods]:
             methods[name] = supervise(method, context.events, context.observe)
             pages = getattr(method, "pages", pages)
         yield OpenMethods(methods, pages)
+
+
+@asynccontextmanager
+async def open_host_methods(
+    context: MethodContext, shared: Mapping[str, Method]
+) -> AsyncIterator[Mapping[str, Method]]:
+    """Yields what asks the users of ``context``, for a virtual host. ``oidc`` has its pages once: it is ``shared``."""
+    async with AsyncExitStack() as opened:
+        methods = dict(shared)
+        for name in context.config.vpn.method_names():
+            if name != "oidc":
+                method = await opened.enter_async_context(load_method(name)(context))
+                methods[name] = supervise(method, context.events, context.observe)
+        yield methods

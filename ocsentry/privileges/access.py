@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocsentry.configuration.policy_files import watched_paths
+from ocsentry.configuration.sections.host import FOLDERS
 from ocsentry.privileges.server_reach import writable_folders
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ def access_problems(config: LoadedConfig, more: Mapping[str, Path] | None = None
     wanted += [(key, path, os.R_OK) for key, path in (more or {}).items()]
     wanted += [("policy.rules", path, os.R_OK) for path in watched_paths(config.values.policy) if _may_exist(path)]
     vpn = config.values.vpn
-    for key in ("user_config_dir", "group_config_dir", "default_user_config", "default_group_config"):
-        place = getattr(vpn, key)
-        if place is not None and _may_exist(place):
-            wanted.append((f"vpn.{key}", place, os.R_OK | (os.X_OK if place.is_dir() else 0)))
+    for where, section in (("vpn", vpn), *((f"vpn.host.{host.name}", host) for host in vpn.host)):
+        for key in FOLDERS:
+            place = getattr(section, key)
+            if place is not None and _may_exist(place):
+                wanted.append((f"{where}.{key}", place, os.R_OK | (os.X_OK if place.is_dir() else 0)))
     database = config.database_file
     if database is not None and _may_exist(database):
         wanted.append(("store.url", database, os.R_OK | os.W_OK))

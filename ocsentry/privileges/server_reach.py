@@ -21,7 +21,8 @@ def reach_of_server(config: LoadedConfig, lists: Iterable[Path] = ()) -> Reach:
     """What ``serve`` reads and writes. ``lists`` are block lists that the rule files name by path."""
     vpn = config.values.vpn
     folders = (vpn.user_config_dir, vpn.group_config_dir, vpn.default_user_config, vpn.default_group_config)
-    named = (config.values.auth.ocpasswd_file, config.values.auth.oath_file, *folders)
+    hosts = (path for host in vpn.host for path in host.watched())
+    named = (config.values.auth.ocpasswd_file, config.values.auth.oath_file, *folders, *hosts)
     watched = (*watched_paths(config.values.policy), *lists, *(path for path in named if path is not None))
     own = (place for path in (config.path, *config.reads, *watched) for place in _places(path))
     read = (*system_paths(), *with_targets(own))

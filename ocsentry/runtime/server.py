@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ from ocsentry.configuration.overrides import apply_overrides
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, policy_loader, watched_paths
 from ocsentry.late_sessions import LateSessions
 from ocsentry.login_methods.context import MethodContext
-from ocsentry.login_methods.table import open_methods
+from ocsentry.login_methods.table import open_host_methods, open_methods
 from ocsentry.observability.decision_events import DecisionEvents
 from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.observability.event_sink import LoggingEventSink
@@ -62,12 +63,13 @@ from ocsentry.user_files.opened import open_user_files
 from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
+from vpn_frontend.host_accounts import HostAccounts
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.server import VpnServer, tun_device
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from admin_api.server import ApiServer
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from ocsentry.observability.log import Log
     from ocsentry.privileges.start import Started
     from sentry_engine.policy.feeds import Refresh
+    from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
 
 WATCH_RETRY = 5.0  # seconds
@@ -277,6 +280,7 @@ class Server:
             self._login_metrics,
         )
         opened = await self._made.enter_async_context(open_methods(context))
+        hosts = await self._open_hosts(context, opened.methods)
         accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
         hooks = await self._made.enter_async_context(open_hooks(started.hooks, self._config, self._events))
         client_routes = await self._made.enter_async_context(KernelRoutes(started.helper, self._events).running())
@@ -299,11 +303,24 @@ class Server:
             settings_files=files.settings,
             client_routes=client_routes,
             accounts_file=accounts_file(self._config),
+            host_accounts=hosts,
         )
         await self._vpn.start()
         self._made.push_async_callback(self._stop_vpn)
         store_listeners(self._config, self._started)
         self._sessions.attach(self._vpn.sessions)
+
+    async def _open_hosts(self, context: MethodContext, shared: Mapping[str, Method]) -> dict[str, HostAccounts]:
+        """The users of virtual hosts that have files of their own."""
+        found: dict[str, HostAccounts] = {}
+        for host in self._config.vpn.hosts_with_accounts():
+            files = await self._made.enter_async_context(
+                open_user_files(self._config, self._store, self._events, self._started.helper.read_key, host.name)
+            )
+            own = replace(context, users=files.directory, one_time=files.one_time)
+            methods = await self._made.enter_async_context(open_host_methods(own, shared))
+            found[host.name] = HostAccounts(files.directory, methods, files.settings)
+        return found
 
     async def _open_api(self) -> None:
         webhooks = await self._made.enter_async_context(

@@ -98,12 +98,15 @@ def _ldap_files(config: LoadedConfig) -> Iterator[str]:
 
 
 def _user_files(config: LoadedConfig) -> Iterator[str]:
-    auth = config.vpn.auth
     files: list[tuple[str, ReadThroughFile[PasswordFile] | ReadThroughFile[OathFile]]] = []
-    if auth.ocpasswd_file is not None:
-        files.append(("auth.ocpasswd_file", ReadThroughFile(auth.ocpasswd_file, parse_password_file)))
-    if auth.oath_file is not None:
-        files.append(("auth.oath_file", ReadThroughFile(auth.oath_file, parse_oath_file)))
+    own = config.values.auth
+    hosts = [(f"vpn.host.{host.name}.auth", host.auth) for host in config.values.vpn.host]
+    of_hosts = ((where, auth.ocpasswd_file, auth.oath_file) for where, auth in hosts)
+    for where, passwords, codes in (("auth", own.ocpasswd_file, own.oath_file), *of_hosts):
+        if passwords is not None:
+            files.append((f"{where}.ocpasswd_file", ReadThroughFile(passwords, parse_password_file)))
+        if codes is not None:
+            files.append((f"{where}.oath_file", ReadThroughFile(codes, parse_oath_file)))
     for key, file in files:
         try:
             loaded = file.load()

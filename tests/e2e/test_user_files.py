@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import subprocess
 
+from lab.network import SERVER_IPV4
+
+NAME = "staff.example.org"
+
 
 def change_passwords(path, *arguments, password=None):
     given = "" if password is None else f"{password}\n"
@@ -33,3 +37,30 @@ def test_a_change_by_ocpasswd_counts_at_the_next_login(lab, tmp_path):
     assert server.connect(host, user="dave", password="first").await_exit() != 0
     again = server.connect(host, user="dave", password="second")
     again.await_up()
+
+
+def test_users_of_one_host_cannot_log_in_at_another(lab, tmp_path):
+    own, staff = tmp_path / "ocpasswd", tmp_path / "staff.ocpasswd"
+    change_passwords(own, "dave", password="first")
+    change_passwords(staff, "erin", password="second")
+    settings = tmp_path / "staff"
+    settings.mkdir()
+    (settings / "erin").write_text("route = 10.55.0.0/16\n")
+    server = lab.serve(
+        settings={
+            "auth": {"ocpasswd_file": str(own)},
+            "[vpn.host]": {"name": NAME, "user_config_dir": str(settings)},
+            "vpn.host.auth": {"ocpasswd_file": str(staff)},
+        },
+        builtin_limits=False,
+    )
+    host, at_host = lab.host(), {"server": NAME}
+    resolve = f"--resolve={NAME}:{SERVER_IPV4}"
+    client = server.connect(host, resolve, user="erin", password="second", **at_host)
+    client.await_up()
+    [session] = server.sessions()
+    assert (session["user"], session["network"]["routes"]) == ("erin", ["10.55.0.0/16"])
+    client.goodbye()
+    assert server.connect(host, resolve, user="dave", password="first", **at_host).await_exit() != 0
+    assert server.connect(host, user="erin", password="second").await_exit() != 0
+    server.connect(host, user="dave", password="first").await_up()

@@ -32,7 +32,15 @@ OF_THE_SERVER = frozenset(
 STATIC = frozenset({"auth", "enable-auth", "acct", "server-cert", "server-key", "ca-cert", "dh-params"})
 TABLES: dict[str, type[NetworkSection | SessionSection]] = {"network": NetworkSection, "session": SessionSection}
 AUTH = {"auth.methods": "methods", "auth.require": "require", "auth.banner": "banner"}
-AUTHORITIES = {"auth.certificate.ca": "certificate_ca", "auth.certificate.crl": "certificate_crl"}
+FILES = {
+    "auth.certificate.ca": "certificate_ca",
+    "auth.certificate.crl": "certificate_crl",
+    "auth.ocpasswd_file": "ocpasswd_file",
+    "auth.oath_file": "oath_file",
+}
+FOLDERS = tuple(
+    f"vpn.{word}" for word in ("user_config_dir", "group_config_dir", "default_user_config", "default_group_config")
+)
 OF_A_HOST = tuple(
     f"vpn.{word}" for word in ("network.", "session.", "limits.", "bandwidth.", "certificate", "private_key")
 )
@@ -69,6 +77,7 @@ def add_hosts(target: Target, entries: Sequence[Entry], translate: Callable[[Seq
                 target.refuse(entry, "it belongs to the server: write it above the first section")
         made = translate(entries_of_host(entries, name))
         lines = {entry.line for entry in own}
+        _ask_for_codes(target, made)
         target.notes += [note for note in made.notes if note.line in lines]
         _refuse_differences(target, made, own)
         found.append(_host(name, target, made))
@@ -76,6 +85,13 @@ def add_hosts(target: Target, entries: Sequence[Entry], translate: Callable[[Seq
         target.origins |= {f"vpn.host.{number}": own[0]}
     if found:
         target.set("vpn.host", found, next(entry for entry in entries if entry.host))
+
+
+def _ask_for_codes(target: Target, made: Target) -> None:
+    """Who needs a code is set for the whole server: it matters only where codes are asked for."""
+    key = "auth.totp.required"
+    if made.get(key) is not None and target.get(key) is None:
+        target.set(key, made.get(key), made.origins[key])
 
 
 def _host(name: str, target: Target, made: Target) -> dict[str, Any]:
@@ -89,9 +105,12 @@ def _host(name: str, target: Target, made: Target) -> dict[str, Any]:
         host["groups"] = made.get("auth.groups", [])
     auth = {word: made.get(key, [] if word == "require" else None) for key, word in AUTH.items()}
     auth = {word: value for word, value in auth.items() if value is not None and value != _same(target, word)}
-    auth |= {word: made.get(key) for key, word in AUTHORITIES.items() if made.get(key) not in (None, target.get(key))}
+    auth |= {word: made.get(key) for key, word in FILES.items() if made.get(key) not in (None, target.get(key))}
     if auth:
         host["auth"] = auth
+    for key in FOLDERS:
+        if made.get(key) not in (None, target.get(key)):
+            host[key.removeprefix("vpn.")] = made.get(key)
     for table, section in TABLES.items():
         changed = dict(_changes(target.get(f"vpn.{table}", {}), made.get(f"vpn.{table}", {}), section))
         if changed:
@@ -134,4 +153,4 @@ def _refuse_differences(target: Target, made: Target, own: Sequence[Entry]) -> N
 
 
 def _is_of_a_host(key: str) -> bool:
-    return key in AUTH or key in AUTHORITIES or key == "auth.groups" or key.startswith(OF_A_HOST)
+    return key in AUTH or key in FILES or key in FOLDERS or key == "auth.groups" or key.startswith(OF_A_HOST)

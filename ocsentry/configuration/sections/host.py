@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, Field, model_validator
@@ -17,7 +18,14 @@ from admin_api.session_settings.overrides import (
     gather_tables,
 )
 from ocsentry.configuration.fields import FilePath, OptionalPath, Section, field, section
-from vpn_frontend.settings import MAX_CERTIFICATES, CertificateFiles, HostSettings, MethodName, Overrides
+from vpn_frontend.settings import (
+    MAX_CERTIFICATES,
+    CertificateFiles,
+    HostSettings,
+    MethodName,
+    Overrides,
+    SettingsPlaces,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +34,9 @@ if TYPE_CHECKING:
     from admin_api.session_settings.overrides import GroupSettings
     from ocsentry.configuration.sections.auth import AuthSection
     from vpn_frontend.settings import LoginRules
+
+
+FOLDERS = tuple(place.name for place in fields(SettingsPlaces))
 
 
 class CertificatePairSection(Section):
@@ -65,9 +76,14 @@ class HostAuthSection(Section):
         None, description="As `auth.certificate.crl`; of no effect without `certificate_ca`."
     )
 
+    ocpasswd_file: OptionalPath = Field(
+        None, description="As `auth.ocpasswd_file`; users of the server's file cannot log in here then."
+    )
+    oath_file: OptionalPath = Field(None, description="As `auth.oath_file`, instead of that.")
+
     def over(self, auth: AuthSection) -> AuthSection:
         """``auth`` with what the host sets. Raises ``ValueError`` if the result cannot be used."""
-        given = ("methods", "require", "banner")
+        given = ("methods", "require", "banner", "ocpasswd_file", "oath_file")
         changed: dict[str, Any] = {name: value for name in given if (value := getattr(self, name)) is not None}
         if self.certificate_ca is not None:
             authorities = {"ca": self.certificate_ca, "crl": self.certificate_crl}
@@ -75,6 +91,11 @@ class HostAuthSection(Section):
         merged = auth.model_copy(update=changed)
         if (problem := merged.find_problem()) is not None:
             raise ValueError(problem)
+        if self.oath_file is not None and "totp" not in merged.require:
+            raise ValueError('auth.oath_file: nobody is asked for its codes without "totp" in require')
+        has_files = self.ocpasswd_file is not None or self.oath_file is not None
+        if has_files and "oidc" in (*merged.methods, *merged.require):
+            raise ValueError("auth: logins by oidc are those of the whole server: a host with its own files has none")
         return merged
 
 
@@ -97,6 +118,10 @@ class HostSection(Section):
         max_length=64,
     )
     auth: HostAuthSection = section()
+    user_config_dir: OptionalPath = Field(None, description="As `vpn.user_config_dir`.")
+    group_config_dir: OptionalPath = Field(None, description="As `vpn.group_config_dir`.")
+    default_user_config: OptionalPath = Field(None, description="As `vpn.default_user_config`.")
+    default_group_config: OptionalPath = Field(None, description="As `vpn.default_group_config`.")
     network: NetworkOverrides = Field({}, description="Keys of `[vpn.network]` without `device`.")
     bandwidth: BandwidthOverrides = Field({}, description="Keys of `[vpn.bandwidth]`.")
     quota: QuotaOverrides = Field({}, description="Keys of `[vpn.quota]`.")
@@ -118,10 +143,20 @@ class HostSection(Section):
         """The files that the server reads once it has given its privileges up, by their keys."""
         where = f"vpn.host.{self.name}"
         yield from pair_files(where, self.certificates)
-        for key in ("certificate_ca", "certificate_crl"):
+        for key in ("certificate_ca", "certificate_crl", "ocpasswd_file", "oath_file"):
             path = getattr(self.auth, key)
             if path is not None:
                 yield f"{where}.auth.{key}", path
+
+    def folders(self, own: SettingsPlaces) -> SettingsPlaces:
+        """``own`` are the server's."""
+        given = {name: getattr(self, name) for name in FOLDERS if getattr(self, name) is not None}
+        return replace(own, **given)
+
+    def watched(self) -> Iterator[Path]:
+        """Files and folders of users that the server looks at with each login."""
+        places = (*(getattr(self, name) for name in FOLDERS), self.auth.ocpasswd_file, self.auth.oath_file)
+        yield from (path for path in places if path is not None)
 
 
 def pair_files(where: str, pairs: Sequence[CertificatePairSection]) -> Iterator[tuple[str, Path]]:
@@ -134,9 +169,9 @@ def pair_files(where: str, pairs: Sequence[CertificatePairSection]) -> Iterator[
 
 
 def host_settings(
-    hosts: Sequence[HostSection], auth: AuthSection, group_rules: Mapping[str, LoginRules]
+    hosts: Sequence[HostSection], auth: AuthSection, group_rules: Mapping[str, LoginRules], folders: SettingsPlaces
 ) -> tuple[HostSettings, ...]:
-    """The hosts, for the VPN. ``auth`` is the server's own, ``group_rules`` hold at every host."""
+    """The hosts, for the VPN. ``auth`` and ``folders`` are the server's own, ``group_rules`` hold at every host."""
     return tuple(
         HostSettings(
             host.name,
@@ -144,6 +179,7 @@ def host_settings(
             tuple(pair.settings() for pair in host.certificates),
             host.groups,
             host.overrides(),
+            host.folders(folders),
         )
         for host in hosts
     )

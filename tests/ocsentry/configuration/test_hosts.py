@@ -9,7 +9,8 @@ import pytest
 
 from ocsentry.configuration.model import ConfigError, load_config
 from ocsentry.privileges.helper.configured import scope_of
-from vpn_frontend.settings import CertificateFiles
+from ocsentry.privileges.server_reach import reach_of_server
+from vpn_frontend.settings import CertificateFiles, SettingsPlaces
 
 WHOLE = """
 [vpn]
@@ -66,6 +67,7 @@ def test_the_helper_may_read_the_files_of_hosts(tmp_path):
         ('name = "a.test"\nauth = {methods = ["ldap"]}', "vpn.host.a.test: auth.ldap"),
         ('name = "a.test"\nnetwork = {ipv4_pool = "192.168.99.0/25"}', "overlaps with 192.168.99.0/24 of vpn.network"),
         ('name = "a.test"\nnetwork = {device = "x"}', "device"),
+        ('name = "a.test"\nauth = {oath_file = "x"}', "vpn.host.a.test: auth.oath_file: nobody is asked"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_host_is_refused_in_words(tmp_path, host, problem):
@@ -77,3 +79,31 @@ def test_what_cannot_be_a_host_is_refused_in_words(tmp_path, host, problem):
 def test_an_unknown_cipher_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"vpn\.ciphers"):
         load(tmp_path, '[vpn]\nciphers = ["AES128-SHA"]\n')
+
+
+FILES = """
+[vpn]
+user_config_dir = "users"
+default_group_config = "group"
+[auth]
+ocpasswd_file = "own.passwd"
+[[vpn.host]]
+name = "a.example"
+user_config_dir = "a-users"
+auth = {ocpasswd_file = "a.passwd", oath_file = "a.oath", require = ["totp"]}
+[[vpn.host]]
+name = "b.example"
+"""
+
+
+def test_a_host_has_files_of_users_of_its_own(tmp_path):
+    config = load(tmp_path, FILES)
+    vpn = config.vpn
+    a, b = vpn.hosts
+    assert (a.auth.ocpasswd_file, a.auth.oath_file) == (tmp_path / "a.passwd", tmp_path / "a.oath")
+    assert a.folders == SettingsPlaces(tmp_path / "a-users", None, None, tmp_path / "group")
+    assert (b.auth.ocpasswd_file, b.folders) == (tmp_path / "own.passwd", vpn.folders)
+    assert vpn.hosts_with_accounts() == (a,)
+    assert {"a.passwd", "a.oath", "own.passwd"} <= {path.name for path in scope_of(config).files.values()}
+    (tmp_path / "a-users").mkdir()
+    assert tmp_path / "a-users" in reach_of_server(config).read

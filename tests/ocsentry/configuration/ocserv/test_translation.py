@@ -196,15 +196,34 @@ def test_what_stands_below_a_section_is_not_inherited(translated):
     ("line", "words"),
     [
         ("tcp-port = 444", "it belongs to the server"),
-        ("auth = plain[passwd=/other]", "auth.ocpasswd_file is of the whole server"),
+        ("auth = gssapi[keytab=/k]", "auth.gssapi.keytab is of the whole server"),
         ("pre-login-banner = x", "auth.pre_login_banner is of the whole server"),
-        ("config-per-user = /u", "vpn.user_config_dir is of the whole server"),
         ("route = nonsense", "is not a network"),
     ],
 )
 def test_what_a_virtual_host_cannot_have_is_refused(translated, line, words):
     found = translated({}, f"[vhost:a.example]\nbanner = x\n{line}\n")
     assert [(note.line, words in note.text) for note in found.refusals] == [(10, True)]
+
+
+def test_a_host_has_its_own_files_of_users(translated):
+    found = translated(
+        {},
+        "[vhost:a.example]\nauth = plain[passwd=/other,otp=/codes]\nconfig-per-user = /u\ndefault-group-config = /g\n"
+        "[vhost:b.example]\nauth = plain[passwd=/third]\nconfig-per-group = /groups\n",
+    )
+    assert found.refusals == ()
+    assert found.document["vpn"]["host"] == [
+        {
+            "name": "a.example",
+            "auth": {"require": ["totp"], "ocpasswd_file": "/other", "oath_file": "/codes"},
+            "user_config_dir": "/u",
+            "default_group_config": "/g",
+        },
+        {"name": "b.example", "auth": {"ocpasswd_file": "/third"}, "group_config_dir": "/groups"},
+    ]
+    assert found.document["auth"]["totp"]["required"] == "all"
+    assert "require" not in found.document["auth"]
 
 
 def test_camouflage_has_its_secret_and_realm(translated):
