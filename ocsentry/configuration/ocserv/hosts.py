@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from admin_api.session_settings.sections import NetworkSection, SessionSection
+from ocsentry.configuration.ocserv.rows import switch_of
 from ocsentry.configuration.ocserv.target import Note, Outcome, Target
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def add_hosts(target: Target, entries: Sequence[Entry], translate: Callable[[Seq
         made = translate(entries_of_host(entries, name))
         lines = {entry.line for entry in own}
         _ask_for_codes(target, made)
+        if (without := made.last("no-udp")) is not None and without in own:
+            made.set("vpn.session.dtls", not switch_of(made, without), without)
         target.notes += [note for note in made.notes if note.line in lines]
         _refuse_differences(target, made, own)
         found.append(_host(name, target, made))

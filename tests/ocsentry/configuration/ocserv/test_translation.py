@@ -206,6 +206,12 @@ def test_what_a_virtual_host_cannot_have_is_refused(translated, line, words):
     assert [(note.line, words in note.text) for note in found.refusals] == [(10, True)]
 
 
+def test_a_host_may_go_without_dtls(translated):
+    found = translated({"udp-port": "443"}, "[vhost:a.example]\nno-udp = true\n")
+    assert found.document["vpn"]["host"] == [{"name": "a.example", "session": {"dtls": False}}]
+    assert found.document["vpn"]["dtls"] is True
+
+
 def test_a_host_has_its_own_files_of_users(translated):
     found = translated(
         {},
