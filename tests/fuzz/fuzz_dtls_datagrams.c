@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fuzz-sources: vpn_frontend/native/dtls/hello.c vpn_frontend/native/dtls/cookie.c vpn_frontend/native/dtls/context.c */
 /* fuzz-sources: vpn_frontend/native/dtls/client_table.c vpn_frontend/native/dtls/path_cache.c vpn_frontend/native/dtls/hmac.c */
-/* fuzz-sources: vpn_frontend/native/tls/context.c vpn_frontend/native/tls/hosts.c vpn_frontend/native/tls/hello.c */
+/* fuzz-sources: vpn_frontend/native/tls/context.c vpn_frontend/native/tls/fips_limits.c vpn_frontend/native/tls/hosts.c vpn_frontend/native/tls/hello.c */
 /* fuzz-sources: vpn_frontend/native/tls/signing.c vpn_frontend/native/signing/link.c */
 /* fuzz-sources: vpn_frontend/native/tls/refusal.c vpn_frontend/native/tls/client_authorities.c vpn_frontend/native/tls/record_pool.c */
 /*
