@@ -36,8 +36,8 @@ PREFER = {
     "name": "Prefer",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "enum": ["respond-async"]},
-    "description": "Answer 202 at once; the operation at Location has the outcome.",
+    "schema": {"type": "string", "examples": ["respond-async"]},
+    "description": "`respond-async`: answer 202 at once; the operation at Location has the outcome. Others: no effect.",
 }
 ACCEPTED = {
     "description": "Under way, for `Prefer: respond-async`",
