@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 MAX_TEXT = 1 << 20  # characters; settings of one user
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes an encoder for each call
 
 
 class ResumptionError(ValueError):
@@ -110,7 +111,7 @@ def render_resumption(session: Session) -> str:
         document["certificate_digest"] = session.certificate_digest.hex()
     if session.strap_keys:
         document["strap_keys"] = [key.hex() for key in session.strap_keys]
-    return json.dumps(document, separators=(",", ":"))
+    return _encode(document)
 
 
 def resumption_of(session: Session, events: EventSink) -> str:
