@@ -11,7 +11,7 @@ import pytest
 
 from sentry_engine import DecisionLog, Engine, GeoipPaths, Policy, PolicyError, Reason, find_policy_issues
 from sentry_engine.detectors.thresholds import TravelThreshold
-from sentry_engine.policy.lint import Kind
+from sentry_engine.policy.lint import FindingKind
 from tests.sentry_engine.detectors.attempts import CITY, COUNTRY, ENGLAND, WASHINGTON, provoke
 
 
@@ -41,7 +41,7 @@ class TestWithDatabases:
         assert self.login(made, ENGLAND, 0.0) is Reason.DEFAULT
         assert self.login(made, WASHINGTON, 3_600.0) is Reason.NEW_COUNTRY
         assert [(f.kind, f.rule_id) for f in find_policy_issues(made.policy)] == [
-            (Kind.NO_DATABASE, "impossible_travel")
+            (FindingKind.NO_DATABASE, "impossible_travel")
         ]
 
     def test_what_a_file_sets_in_vain_is_said_and_what_is_on_by_default_is_not(self, engine):

@@ -9,7 +9,7 @@ import pytest
 
 from sentry_engine import Policy, run_rule_tests
 from sentry_engine.engine.rule_tests import MAX_TEST_DECISIONS, STRIDE
-from sentry_engine.policy.lint import Kind
+from sentry_engine.policy.lint import FindingKind
 
 RATE = {"id": "five", "type": "rate_limit", "remote_addr": ["0.0.0.0/0", "::/0"], "action": "rate_limit"}
 FIVE = {**RATE, "max_connections_per_minute": 5, "penalty_duration_sec": 60}
@@ -22,7 +22,7 @@ def policy_of(*tests: dict, rules: tuple[dict, ...] = (FIVE,), **more: object) -
 def test_a_policy_of_700_million_decisions_stops_at_its_bound():
     tests = [{"address": "192.0.2.1", "expect": "accept", "repeat": 70_000}] * 10_000
     *_, last = run_rule_tests(policy_of(*tests))
-    assert last.kind is Kind.FAILED_TEST
+    assert last.kind is FindingKind.FAILED_TEST
     assert last.origin.pointer == f"/wolfsentry/tests/{MAX_TEST_DECISIONS // 70_000}"
     assert last.text.startswith("9986 tests were not run from this one on: the tests of a policy make at most 1000000")
 
