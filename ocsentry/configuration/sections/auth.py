@@ -130,7 +130,7 @@ class AuthSection(Section):
     @model_validator(mode="after")
     def _codes_are_asked_for(self) -> Self:
         if self.oath_file is not None and "totp" not in self.require:
-            raise ValueError('oath_file: nobody is asked for its codes without "totp" in auth.require')
+            raise ValueError('oath_file: its codes are asked for only with "totp" in auth.require')
         return self
 
     @model_validator(mode="after")

@@ -92,7 +92,7 @@ class HostAuthSection(Section):
         if (problem := merged.find_problem()) is not None:
             raise ValueError(problem)
         if self.oath_file is not None and "totp" not in merged.require:
-            raise ValueError('auth.oath_file: nobody is asked for its codes without "totp" in require')
+            raise ValueError('auth.oath_file: its codes are asked for only with "totp" in require')
         has_files = self.ocpasswd_file is not None or self.oath_file is not None
         if has_files and "oidc" in (*merged.methods, *merged.require):
             raise ValueError("auth: logins by oidc are those of the whole server: a host with its own files has none")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -38,7 +37,6 @@ def test_every_option_of_ocpasswd_is_on_its_page():
     assert [name for name in named if f"\\fB{name}\\fR" not in text] == []
 
 
-@pytest.mark.skipif(shutil.which("groff") is None, reason="there is no groff")
 @pytest.mark.parametrize("page", [render_occtl_manual(), render_ocpasswd_manual()], ids=["occtl", "ocpasswd"])
 def test_groff_takes_the_page(page):
     made = subprocess.run(

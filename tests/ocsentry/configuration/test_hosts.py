@@ -67,7 +67,7 @@ def test_the_helper_may_read_the_files_of_hosts(tmp_path):
         ('name = "a.test"\nauth = {methods = ["ldap"]}', "vpn.host.a.test: auth.ldap"),
         ('name = "a.test"\nnetwork = {ipv4_pool = "192.168.99.0/25"}', "overlaps with 192.168.99.0/24 of vpn.network"),
         ('name = "a.test"\nnetwork = {device = "x"}', "device"),
-        ('name = "a.test"\nauth = {oath_file = "x"}', "vpn.host.a.test: auth.oath_file: nobody is asked"),
+        ('name = "a.test"\nauth = {oath_file = "x"}', "vpn.host.a.test: auth.oath_file: its codes are asked for only"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_host_is_refused_in_words(tmp_path, host, problem):
