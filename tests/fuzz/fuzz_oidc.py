@@ -10,9 +10,10 @@ import atheris
 with atheris.instrument_imports():
     import httpx
 
-    from vpn_frontend.auth.oidc.browser_logins import BrowserLogins, Identity
+    from vpn_frontend.auth.oidc.browser_logins import BrowserLogins
     from vpn_frontend.auth.oidc.client import OidcClient
-    from vpn_frontend.auth.oidc.pages import MAX_GROUPS, MAX_NAME, OidcClaims, OidcPages, read_identity
+    from vpn_frontend.auth.oidc.identity import MAX_GROUPS, MAX_NAME, Identity, read_identity
+    from vpn_frontend.auth.oidc.pages import OidcClaims, OidcPages
     from vpn_frontend.auth.oidc.provider import OidcProvider, ProviderError
     from vpn_frontend.protocol.browser_pages import BROWSER_COOKIE, PATHS
     from vpn_frontend.protocol.http import HttpConnection, HttpError

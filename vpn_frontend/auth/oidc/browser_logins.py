@@ -20,17 +20,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
+    from vpn_frontend.auth.oidc.identity import Identity
+
 MAX_LOGINS = 4096  # the oldest is forgotten
 TOKEN_LIFETIME = 60.0  # seconds from the browser's return to the client's reply
 TOKEN_SIZE = 32  # bytes, sent in hexadecimal: openconnect takes letters and digits only
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Whom the provider has authenticated."""
-
-    user: str
-    groups: tuple[str, ...]
 
 
 @dataclass(slots=True)

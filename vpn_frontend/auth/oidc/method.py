@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vpn_frontend.auth.method import LoginRequest
-    from vpn_frontend.auth.oidc.browser_logins import BrowserLogins, Identity
+    from vpn_frontend.auth.oidc.browser_logins import BrowserLogins
+    from vpn_frontend.auth.oidc.identity import Identity
     from vpn_frontend.auth.oidc.pages import OidcPages
     from vpn_frontend.auth.result import Outcome
     from vpn_frontend.ports import UserDirectory

@@ -7,13 +7,14 @@ import asyncio
 import base64
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote
 
 import httpx
 
-from vpn_frontend.auth.oidc.browser_logins import BrowserLogin, BrowserLogins, Identity
+from vpn_frontend.auth.oidc.browser_logins import BrowserLogin, BrowserLogins
 from vpn_frontend.auth.oidc.claims import OidcClaims
+from vpn_frontend.auth.oidc.identity import Identity, read_identity
 from vpn_frontend.auth.oidc.provider import OidcProvider, ProviderError
 from vpn_frontend.auth.oidc.token_seal import seal_token
 from vpn_frontend.ports import EventSink, VpnEvent
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 CLIENT_URL = "http://localhost:29786/api/sso/"  # where a client waits for its external browser
 MAX_FIELDS = 32  # of a query
 DEADLINE = 20.0  # seconds for the provider
-MAX_NAME = 64  # characters of a user or a group
-MAX_GROUPS = 64
 FAILURES = (ProviderError, httpx.HTTPError, httpx.InvalidURL, TimeoutError)
 FAILED = "The login at the identity provider failed."
 GONE = "This login has ended. Please start again in the VPN client."
@@ -129,21 +128,3 @@ def _callback(login: BrowserLogin) -> str:
 
 def _cleared(cookie: str) -> str:
     return f"{cookie}=; Path=/; Max-Age=0; Secure"
-
-
-def read_identity(claims: Mapping[str, Any], wanted: OidcClaims) -> Identity:
-    """User and groups of an ID token. Raises ``ProviderError`` if they are not acceptable."""
-    user = claims.get(wanted.user)
-    if not _is_name(user):
-        raise ProviderError(f"the ID token has no usable claim {wanted.user}")
-    if wanted.user == "email" and claims.get("email_verified") is not True:
-        raise ProviderError("the ID token has an e-mail address that is not verified")
-    groups = claims.get(wanted.groups, [])
-    groups = [groups] if isinstance(groups, str) else groups
-    if not isinstance(groups, list) or len(groups) > MAX_GROUPS or not all(map(_is_name, groups)):
-        raise ProviderError(f"the ID token has no usable claim {wanted.groups}")
-    return Identity(str(user), tuple(dict.fromkeys(groups)))
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable() and value == value.strip()

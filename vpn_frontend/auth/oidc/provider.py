@@ -63,9 +63,16 @@ class OidcProvider:
         self._places = asyncio.Semaphore(MAX_REQUESTS)
 
     async def authorization_url(
-        self, *, redirect_uri: str, state: str, nonce: str, challenge: str, scopes: Sequence[str]
+        self,
+        *,
+        redirect_uri: str,
+        state: str,
+        nonce: str,
+        challenge: str,
+        scopes: Sequence[str],
+        again: bool = False,
     ) -> str:
-        """Where the browser goes. Raises ``ProviderError``."""
+        """Where the browser goes. ``again``: also who is known there signs in once more. Raises ``ProviderError``."""
         endpoint = self._endpoint(await self._discover(), "authorization_endpoint")
         query = {
             "response_type": "code",
@@ -76,11 +83,17 @@ class OidcProvider:
             "nonce": nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
+            **({"prompt": "login", "max_age": "0"} if again else {}),
         }
         return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{urlencode(query)}"
 
-    async def fetch_claims(self, *, code: str, verifier: str, redirect_uri: str, nonce: str) -> Mapping[str, Any]:
-        """The claims of the ID token for ``code``, verified. Raises ``ProviderError``."""
+    async def fetch_claims(
+        self, *, code: str, verifier: str, redirect_uri: str, nonce: str, proved_since: float | None = None
+    ) -> Mapping[str, Any]:
+        """The claims of the ID token for ``code``, verified. Raises ``ProviderError``.
+
+        ``proved_since``: Unix time after which the person must have signed in at the provider (``auth_time``).
+        """
         metadata = await self._discover()
         form = {
             "grant_type": "authorization_code",
@@ -97,6 +110,9 @@ class OidcProvider:
             raise ProviderError("the token endpoint returned no ID token")
         claims = await self._verify(token, self._endpoint(metadata, "jwks_uri"))
         self._check_claims(claims, nonce)
+        proved = claims.get("auth_time")
+        if proved_since is not None and (not _is_number(proved) or proved < proved_since - SKEW):
+            raise ProviderError("the ID token has no auth_time after the request: the provider did not ask once more")
         return claims
 
     async def _discover(self) -> dict[str, Any]:

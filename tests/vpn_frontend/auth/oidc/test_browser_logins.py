@@ -2,7 +2,8 @@
 import pytest
 
 from vpn_frontend.auth.oidc import browser_logins
-from vpn_frontend.auth.oidc.browser_logins import TOKEN_LIFETIME, BrowserLogins, Identity
+from vpn_frontend.auth.oidc.browser_logins import TOKEN_LIFETIME, BrowserLogins
+from vpn_frontend.auth.oidc.identity import Identity
 
 ALICE = Identity("alice", ("staff",))
 

@@ -17,8 +17,9 @@ from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.oidc.browser_logins import BrowserLogins
 from vpn_frontend.auth.oidc.client import OidcClient
+from vpn_frontend.auth.oidc.identity import read_identity
 from vpn_frontend.auth.oidc.method import EMBEDDED, EXTERNAL, OidcMethod
-from vpn_frontend.auth.oidc.pages import OidcClaims, OidcPages, read_identity
+from vpn_frontend.auth.oidc.pages import OidcClaims, OidcPages
 from vpn_frontend.auth.oidc.provider import OidcProvider, ProviderError
 from vpn_frontend.auth.result import Accepted, Challenge
 from vpn_frontend.ports import UserRecord

@@ -57,8 +57,10 @@ class Idp:
     def asked(self, path):
         return sum(request.url.path == path for request in self.requests)
 
-    async def claims(self):
-        return await self.provider.fetch_claims(code="c", verifier="v", redirect_uri="https://vpn/cb", nonce="n")
+    async def claims(self, **more):
+        return await self.provider.fetch_claims(
+            code="c", verifier="v", redirect_uri="https://vpn/cb", nonce="n", **more
+        )
 
 
 @pytest.fixture
@@ -68,6 +70,23 @@ def idp():
 
 def sign(claims=CLAIMS, key=RSA, algorithm="RS256", **header):
     return jwt.encode({"alg": algorithm, "kid": key.kid, **header}, claims, key, algorithms=[algorithm])
+
+
+@pytest.mark.parametrize("claim", [{}, {"auth_time": NOW - 3600}, {"auth_time": "now"}, {"auth_time": True}])
+async def test_a_person_who_was_not_asked_once_more(idp, claim):
+    idp.token = sign({**CLAIMS, **claim})
+    assert await idp.claims()
+    with pytest.raises(ProviderError, match="did not ask once more"):
+        await idp.claims(proved_since=NOW - 5)
+
+
+async def test_a_person_who_was_asked_once_more(idp):
+    idp.token = sign({**CLAIMS, "auth_time": NOW})
+    assert await idp.claims(proved_since=NOW - 5)
+    url = await idp.provider.authorization_url(
+        redirect_uri="https://vpn/cb", state="s", nonce="n", challenge="c", scopes=(), again=True
+    )
+    assert "prompt=login&max_age=0" in url
 
 
 async def test_a_code_becomes_claims(idp):
