@@ -11,6 +11,7 @@ with atheris.instrument_imports():
     from vpn_frontend.protocol.dtls_negotiation import choose_dtls
     from vpn_frontend.protocol.http_fast_path import HttpRequest
     from vpn_frontend.sessions.cookies import COOKIE_LENGTH, digest_of
+    from vpn_frontend.sessions.sealed_cookies import decode
 
 NAMES = (
     "x-cstp-base-mtu", "x-cstp-mtu", "x-cstp-hostname", "x-cstp-address-type", "x-cstp-full-ipv6-capability",
@@ -33,7 +34,7 @@ def fuzz_one(data: bytes) -> None:
     assert header_text(request.user_agent) == request.user_agent
     choose_dtls(request, bytes(32))
     cookie = wire.cookie("webvpn")
-    assert digest_of(cookie) is None or len(cookie) == COOKIE_LENGTH
+    assert digest_of(cookie) is None or len(cookie) == COOKIE_LENGTH or decode(cookie) is not None
 
 
 atheris.Setup(sys.argv, fuzz_one)

@@ -2,14 +2,20 @@
 """Session cookies: 256 random bits for the client, of which the server keeps only a SHA-256 digest.
 
 The owner of a cookie decides how long it lives. The length is checked before a byte is decoded. Look-up goes by digest,
-so its timing tells nothing about a cookie, and a copy of the server's memory opens no tunnel.
+so its timing tells nothing about a cookie, and a copy of the server's memory opens no tunnel. The cookies of a fleet
+are sealed instead (``sealed_cookies``); of them too only the digest is kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from vpn_frontend.sessions.sealed_cookies import decode as decode_sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HolderT = TypeVar("HolderT")
 COOKIE_SIZE = 32  # bytes
@@ -21,7 +27,9 @@ Digest = bytes
 class CookieJar(Generic[HolderT]):
     """Holders by the digest of their cookie."""
 
-    def __init__(self) -> None:
+    def __init__(self, seal: Callable[[HolderT], str] | None = None) -> None:
+        """``seal`` makes the cookies of a fleet."""
+        self._seal = seal
         self._holders: dict[Digest, HolderT] = {}
 
     def __len__(self) -> int:
@@ -29,6 +37,13 @@ class CookieJar(Generic[HolderT]):
 
     def issue(self, holder: HolderT) -> tuple[str, Digest]:
         """A new cookie for ``holder``. Returns the text for the client and the digest to revoke it by."""
+        if self._seal is not None:
+            text = self._seal(holder)
+            digest = digest_of(text)
+            if digest is None:
+                raise ValueError("the sealed text is no cookie")
+            self._holders[digest] = holder
+            return text, digest
         secret = secrets.token_bytes(COOKIE_SIZE)
         digest = hashlib.sha256(secret).digest()
         self._holders[digest] = holder
@@ -50,7 +65,8 @@ class CookieJar(Generic[HolderT]):
 def digest_of(text: str) -> Digest | None:
     """The digest of a cookie as a client sent it. ``None`` if the text cannot be a cookie."""
     if len(text) != COOKIE_LENGTH or not text.isascii():
-        return None
+        sealed = decode_sealed(text)
+        return None if sealed is None else hashlib.sha256(sealed).digest()
     try:
         secret = bytes.fromhex(text)
     except ValueError:
