@@ -291,7 +291,10 @@ class SessionHooks(Protocol):
 
 
 class ClientRoutes(Protocol):
-    """Routes of the kernel that lead to the TUN device, for networks behind clients. Nothing here waits or raises."""
+    """Routes of the kernel that lead to the TUN device: networks behind clients, their fixed addresses outside pools.
+
+    Nothing here waits or raises.
+    """
 
     def add(self, network: Network) -> None: ...
 
@@ -327,7 +330,7 @@ class VpnEvent(StrEnum):
     RADIUS_ANSWER_DROPPED = "radius_answer_dropped"  # server, purpose, error: a datagram that is no valid answer
     ACCOUNTING_DROPPED = "accounting_dropped"  # count: ends of sessions that no server has taken for a week
     USER_FILE_REFUSED = "user_file_refused"  # file, problem: a part of a file of users is not used
-    IROUTE_FAILED = "iroute_failed"  # network, error: the kernel has no route to a network behind a client
+    IROUTE_FAILED = "iroute_failed"  # network, error: the kernel has no route to what a client has
     BACKEND_FAILED = "backend_failed"  # what, error: a directory or journal did not answer
 
 

@@ -429,6 +429,7 @@ class VpnSettings:
     default_user_config: Path | None = None  # for users without a file there
     default_group_config: Path | None = None
     iroutes_within: tuple[Network, ...] = PRIVATE_NETWORKS  # what clients may have behind them
+    addresses_within: tuple[Network, ...] = PRIVATE_NETWORKS  # where fixed addresses in no pool may be
     limits: LimitSettings = field(default_factory=LimitSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     camouflage: CamouflageSettings = field(default_factory=CamouflageSettings)

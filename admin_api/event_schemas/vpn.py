@@ -91,7 +91,7 @@ class CertificateProblem(EventFields):
 
 @event(VpnEvent.IROUTE_FAILED)
 class IrouteFailed(EventFields):
-    network: str = Field(description="Behind a client.", examples=["10.30.0.0/24"])
+    network: str = Field(description="Behind a client, or its fixed address.", examples=["10.30.0.0/24"])
     error: str = Field(examples=["Operation not permitted"])
 
 

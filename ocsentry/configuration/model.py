@@ -11,9 +11,9 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from admin_api.session_settings.overrides import GroupName
 from admin_api.session_settings.sections import (
@@ -52,11 +52,10 @@ from ocsentry.configuration.sections.host import (
     check_hosts,
     host_settings,
 )
+from ocsentry.configuration.sections.policy import PolicySection
 from ocsentry.configuration.sections.radius import AccountingSection
 from ocsentry.configuration.sections.retention import RetentionSection
 from ocsentry.errors import OperatorError
-from sentry_engine.formats.plain_list import MAX_BYTES as MAX_LIST_BYTES
-from sentry_engine.policy.feeds import MAX_DOWNLOAD
 from vpn_frontend.http_headers import MAX_HEADERS
 from vpn_frontend.settings import (
     MAX_CERTIFICATES,
@@ -90,12 +89,6 @@ class ConfigError(OperatorError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-def _refuse_xdp(value: object) -> object:
-    if value == "xdp":
-        raise ValueError('this version has no XDP program: set "nftables", or "off"')
-    return value
 
 
 class VpnSection(Section):
@@ -229,6 +222,12 @@ class VpnSection(Section):
         "routes takes this list at the start.",
         max_length=64,
     )
+    addresses_within: tuple[AnyNetwork, ...] = _field(
+        VPN.addresses_within,
+        "Networks in which the fixed address of a user (`ipv4` and `ipv6`, or pushed by RADIUS) may be if it is in no "
+        "pool. It has a route of its own. The process with the right to set routes takes this list at the start.",
+        max_length=64,
+    )
     network: NetworkSection = _section()
     bandwidth: BandwidthSection = _section()
     quota: QuotaSection = _section()
@@ -237,36 +236,6 @@ class VpnSection(Section):
     hooks: HooksSection = _section()
     host: tuple[HostSection, ...] = Field((), description="Virtual hosts.", max_length=MAX_HOSTS)
     camouflage: CamouflageSection = _section()
-
-
-class PolicySection(Section):
-    rules: tuple[FilePath, ...] = _field(
-        ["rules"],
-        "Rule files or folders of them. They are watched: a saved file is in force within one second.",
-        max_length=64,
-    )
-    feeds: FilePath = _field("feeds", "Folder for the downloaded block lists that rule files name by URL.")
-    feed_networks: tuple[AnyNetwork, ...] = _field(
-        [],
-        "Networks that lists may be downloaded from beside public addresses. An address in a feed's URL is always "
-        "allowed; a redirect to another one is not.",
-        max_length=64,
-    )
-    feed_max_bytes: Count = _field(
-        MAX_DOWNLOAD, "Size of the largest downloaded list, decompressed.", unit="bytes", ge=1024, le=MAX_LIST_BYTES
-    )
-    geoip_country: OptionalPath = _field("", "GeoIP database of countries or cities (`.mmdb`). Empty: none.")
-    geoip_asn: OptionalPath = _field("", "GeoIP database of autonomous systems (`.mmdb`). Empty: none.")
-    geoip_anonymous: OptionalPath = _field("", "GeoIP database of proxies, VPNs and Tor exits (`.mmdb`). Empty: none.")
-    never_block: tuple[AnyNetwork, ...] = _field(
-        ["127.0.0.0/8", "::1/128"], "Networks that no rule may refuse. Add the operator's own.", max_length=1024
-    )
-    default: Literal["accept", "reject"] = _field("accept", "Verdict when no rule matches.")
-    kernel: Annotated[Literal["off", "nftables"], BeforeValidator(_refuse_xdp)] = _field(
-        "off",
-        "Where penalised sources and networks that blocks or rules refuse are dropped before the server accepts: in "
-        "the kernel (`nftables`, Linux 5.12), or not at all. Takes effect at the start.",
-    )
 
 
 class StoreSection(Section):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from admin_api.ports import PolicyLoader
-    from ocsentry.configuration.model import PolicySection
+    from ocsentry.configuration.sections.policy import PolicySection
     from sentry_engine.geoip.mmdb_reader import Progress
     from sentry_engine.policy.rule_files import FileReader
 

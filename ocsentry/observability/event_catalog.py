@@ -234,7 +234,9 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
         "warning", "A part of a file of users or of their settings is not used: `file`, `problem`."
     ),
     VpnEvent.IROUTE_FAILED: CatalogEntry(
-        "error", "The kernel has no route to a network behind a client: `network`, `error`. It is tried again."
+        "error",
+        "The kernel has no route to a client's fixed address, or to a network behind it: `network`, `error`. "
+        "It is tried again.",
     ),
     VpnEvent.BACKEND_FAILED: CatalogEntry("error", "The user directory or the session journal did not answer."),
 }

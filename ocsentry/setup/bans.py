@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocsentry.api_client.client import ApiClient
-    from ocsentry.configuration.model import PolicySection
+    from ocsentry.configuration.sections.policy import PolicySection
     from sentry_engine.addresses import Network
     from sentry_engine.exchange.bans import Ban
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 
 from lab.network import SERVER_IPV4
+from lab.server import INNER_IPV4
 
 NAME = "staff.example.org"
 
@@ -24,14 +25,15 @@ def test_a_change_by_ocpasswd_counts_at_the_next_login(lab, tmp_path):
     change_passwords(path, "-g", "staff", "dave", password="first")
     settings, vpn = tmp_path / "users", {"user_config_dir": str(tmp_path / "users")}
     settings.mkdir()
-    (settings / "dave").write_text("explicit-ipv4 = 192.168.99.77\nroute = 10.55.0.0/16\n")
+    (settings / "dave").write_text("explicit-ipv4 = 10.91.0.7\nroute = 10.55.0.0/16\nroute = 192.168.99.0/24\n")
     server = lab.serve(settings={"auth": {"ocpasswd_file": str(path)}, "vpn": vpn})
     host = lab.host()
     client = server.connect(host, user="dave", password="first")
     client.await_up()
     [session] = server.sessions()
-    assert (session["user"], session["groups"], session["ipv4"]) == ("dave", ["staff"], "192.168.99.77")
-    assert session["network"]["routes"] == ["10.55.0.0/16"]
+    assert (session["user"], session["groups"], session["ipv4"]) == ("dave", ["staff"], "10.91.0.7")
+    assert session["network"]["routes"] == ["10.55.0.0/16", "192.168.99.0/24"]
+    assert " 0% packet loss" in host.namespace.run("ping", "-n", "-c2", "-i0.2", "-W2", INNER_IPV4, check=False)
     client.goodbye()
     change_passwords(path, "dave", password="second")
     assert server.connect(host, user="dave", password="first").await_exit() != 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The networks of this host, which no pool and no network behind a client may overlap with."""
+"""The networks and addresses of this host, which no pool and nothing behind a client may overlap with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyroute2 import IPRoute, NetlinkError
 
 if TYPE_CHECKING:
-    from vpn_frontend.settings import Network
+    from vpn_frontend.settings import Address, Network
 
 
 def local_networks(device: str) -> list[Network]:
@@ -25,3 +25,11 @@ def local_networks(device: str) -> list[Network]:
     except (NetlinkError, OSError):
         return []  # without netlink the device cannot be configured either
     return found
+
+
+def taken_addresses() -> frozenset[Address]:
+    """The host's own addresses and those of the gateways of its routes. Raises ``OSError`` without netlink."""
+    with IPRoute() as netlink:
+        own = (message.get_attr(name) for message in netlink.get_addr() for name in ("IFA_ADDRESS", "IFA_LOCAL"))
+        gateways = (message.get_attr("RTA_GATEWAY") for message in netlink.get_routes())
+        return frozenset(ip_address(text) for text in (*own, *gateways) if text)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from vpn_frontend.sessions.outside_addresses import OutsideAddresses
     from vpn_frontend.settings import Address, Network, NetworkSettings
 
 AddressT = TypeVar("AddressT", IPv4Address, IPv6Address)
@@ -113,16 +114,28 @@ class AddressPool(Generic[AddressT]):
 class AddressPools:
     """The server's pools of both families, and those of groups (``others``). No two overlap.
 
-    A session gets an address of each family that it wants and its settings have a pool for, or none at all.
+    A session gets an address of each family that it wants and its settings have a pool for, or none at all. Fixed
+    addresses of users may be in none of them, if ``outside`` takes them.
     """
 
-    def __init__(self, ipv4: IPv4Network | None, ipv6: IPv6Network | None, others: Iterable[Network] = ()) -> None:
+    def __init__(
+        self,
+        ipv4: IPv4Network | None,
+        ipv6: IPv6Network | None,
+        others: Iterable[Network] = (),
+        outside: OutsideAddresses | None = None,
+    ) -> None:
+        self._outside = outside
         self.ipv4: AddressPool[IPv4Address] | None = None if ipv4 is None else AddressPool(ipv4)
         self.ipv6: AddressPool[IPv6Address] | None = None if ipv6 is None else AddressPool(ipv6)
         self._by_network: dict[Network, AddressPool[Any]] = {network: AddressPool(network) for network in others}
         for network, pool in ((ipv4, self.ipv4), (ipv6, self.ipv6)):
             if network is not None and pool is not None:
                 self._by_network[network] = pool
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        return tuple(self._by_network)
 
     def find_pool(self, network: Network | None) -> AddressPool[Any] | None:
         """The pool of that network. Raises ``NoAddressError`` if the server has no such pool."""
@@ -167,38 +180,51 @@ class AddressPools:
         The ``static`` addresses of its user may be of any pool, others have to be of those that ``network`` names.
         """
         own = frozenset(static)
-        pool4 = self._former_pool(addresses.ipv4, network.ipv4_pool, own)
-        pool6 = self._former_pool(addresses.ipv6, network.ipv6_pool, own)
-        if pool4 is not None and addresses.ipv4 is not None:
-            pool4.claim(user, addresses.ipv4)
+        self._reclaim(user, addresses.ipv4, network.ipv4_pool, own)
         try:
-            if pool6 is not None and addresses.ipv6 is not None:
-                pool6.claim(user, addresses.ipv6)
+            self._reclaim(user, addresses.ipv6, network.ipv6_pool, own)
         except NoAddressError:
             self.give_back(InnerAddresses(addresses.ipv4, None))
             raise
 
-    def _former_pool(
-        self, address: Address | None, network: Network | None, own: frozenset[Address | None]
-    ) -> AddressPool[Any] | None:
-        """``None``: there is no address. Raises ``NoAddressError``."""
+    def _reclaim(
+        self, user: str, address: Address | None, network: Network | None, own: frozenset[Address | None]
+    ) -> None:
+        """Raises ``NoAddressError``."""
         if address is None:
-            return None
-        pool = self._holder_of(address) if address in own else self.find_pool(network)
+            return
+        if address in own:
+            self._claim(user, address)
+            return
+        pool = self.find_pool(network)
         if pool is None:
             raise NoAddressError(f"there is no pool for {address}")
-        return pool
+        pool.claim(user, address)
 
     def give_back(self, addresses: InnerAddresses) -> None:
         for address in (addresses.ipv4, addresses.ipv6):
-            pool = None if address is None else self._holder_of(address)
+            if address is None:
+                continue
+            pool = self._holder_of(address)
             if pool is not None:
                 pool.give_back(address)
+            elif self._outside is not None:
+                self._outside.release(address)
 
     def _take(self, pool: AddressPool[Any] | None, user: str, static: Address | None) -> Any:  # noqa: ANN401
         if pool is None:
             return None
-        return pool.take(user) if static is None else (self._holder_of(static) or pool).claim(user, static)
+        return pool.take(user) if static is None else self._claim(user, static)
+
+    def _claim(self, user: str, static: Address) -> Address:
+        """A user's fixed address. Raises ``NoAddressError``."""
+        pool = self._holder_of(static)
+        if pool is not None:
+            return cast("Address", pool.claim(user, static))
+        if self._outside is None:
+            raise NoAddressError(f"the fixed address {static} is in no pool of this server")
+        self._outside.claim(user, static)
+        return static
 
     def _holder_of(self, address: Address) -> AddressPool[Any] | None:
         """The pool whose network holds the address."""

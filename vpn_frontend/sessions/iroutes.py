@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vpn_frontend.ports import ClientRoutes
+    from vpn_frontend.sessions.address_pool import InnerAddresses
+    from vpn_frontend.sessions.outside_addresses import OutsideAddresses
     from vpn_frontend.sessions.session import Session
-    from vpn_frontend.settings import Network
+    from vpn_frontend.settings import Address, Network
 
 REASON = "iroute_refused"
 
@@ -26,15 +28,27 @@ REASON = "iroute_refused"
 class Iroutes:
     """The networks of all sessions, at most ``MAX_IROUTES``."""
 
-    def __init__(self, within: Iterable[Network], pools: Iterable[Network], kernel: ClientRoutes | None = None) -> None:
-        """``within``: what clients may have behind them; ``pools`` are the server's own. ``kernel`` routes to us."""
+    def __init__(
+        self,
+        within: Iterable[Network],
+        pools: Iterable[Network],
+        kernel: ClientRoutes | None = None,
+        outside: OutsideAddresses | None = None,
+    ) -> None:
+        """``within``: what clients may have behind them; ``pools`` are the server's own. ``kernel`` routes to us.
+
+        ``outside``: the addresses of clients that are in no pool.
+        """
+        self._outside = outside
         self._within = tuple(within)
         self._pools = tuple(pools)
         self._kernel = kernel
         self._owners: dict[Network, Session] = {}
 
-    def claim(self, session: Session) -> None:
-        """Give the session its networks. Raises ``RefusedError``, then nothing has changed."""
+    def claim(self, session: Session, addresses: InnerAddresses) -> None:
+        """Give the session with these addresses its networks. Raises ``RefusedError``, then nothing has changed."""
+        if self._outside is not None and len(self._outside):
+            self._check_addresses(session, (addresses.ipv4, addresses.ipv6), self._outside)
         wanted = dict.fromkeys(session.settings.network.iroutes)
         if not wanted:
             return
@@ -68,6 +82,18 @@ class Iroutes:
             for network, owner in self._owners.items()
             if owner is not session and owner.settings.network.expose_iroutes
         )
+
+    def _check_addresses(
+        self, session: Session, addresses: Iterable[Address | None], outside: OutsideAddresses
+    ) -> None:
+        """No user's network holds an address of another user. Raises ``RefusedError``."""
+        user = session.user.name
+        for network, owner in self._owners.items():
+            if owner.user.name != user and any(address in network for address in addresses if address is not None):
+                raise RefusedError(f"No tunnel: the fixed address is in {network}, behind another client.", REASON)
+        for network in session.settings.network.iroutes:
+            if outside.find_other(network, user) is not None:
+                raise RefusedError(f"No tunnel: another client's address is in {network}.", REASON)
 
     def _check(self, network: Network) -> None:
         """Raises ``RefusedError``."""

@@ -31,6 +31,7 @@ from vpn_frontend.sessions.limits.access import AccessRefusal, find_refusal, nex
 from vpn_frontend.sessions.limits.traffic import TrafficLimits
 from vpn_frontend.sessions.limits.usage import UsageLedger, local_day
 from vpn_frontend.sessions.live_sessions import LiveSessions
+from vpn_frontend.sessions.outside_addresses import OutsideAddresses
 from vpn_frontend.sessions.pending_logins import PendingLogins
 from vpn_frontend.sessions.persistence.restorer import SessionRestorer
 from vpn_frontend.sessions.persistence.resumption import resumption_of
@@ -94,9 +95,11 @@ class SessionTable:
         self._recorder = recorder
         self._events = events
         self._wall_clock = wall_clock
-        self._pools = AddressPools(settings.network.ipv4_pool, settings.network.ipv6_pool, settings.more_pools())
-        own = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.more_pools())
-        self._iroutes = Iroutes(settings.iroutes_within, [pool for pool in own if pool is not None], client_routes)
+        outside = OutsideAddresses(settings.addresses_within, client_routes)
+        self._pools = AddressPools(
+            settings.network.ipv4_pool, settings.network.ipv6_pool, settings.more_pools(), outside
+        )
+        self._iroutes = Iroutes(settings.iroutes_within, self._pools.networks, client_routes, outside)
         self._index = SessionIndex()
         self._ledger = UsageLedger(local_day(wall_clock()), used_so_far)
         self._traffic = TrafficLimits(gateway, self._index, self._ledger, self._iroutes)
@@ -401,12 +404,8 @@ class SessionTable:
             self._closer.finish_session(session)
 
     def _grant_tunnel(self, admission: Admission, now: float) -> TunnelGrant:
-        session, peer, request, settings = (
-            admission.session,
-            admission.peer,
-            admission.request,
-            admission.session.settings,
-        )
+        session, peer, request = admission.session, admission.peer, admission.request
+        settings = session.settings
         if session.phase >= Phase.CLOSING:
             raise CookieError
         mtu = negotiate_mtu(settings.network.mtu, request, outer_ipv6=peer.address.version == 6)
@@ -438,7 +437,7 @@ class SessionTable:
         except NoAddressError as error:
             raise RefusedError(f"No tunnel: {error}.", "no_address") from error
         try:
-            self._iroutes.claim(session)
+            self._iroutes.claim(session, addresses)
         except RefusedError:
             self._pools.give_back(addresses)
             raise

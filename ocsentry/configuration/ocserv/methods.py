@@ -134,6 +134,7 @@ def _read_radius(target: Target, entry: Entry, options: Mapping[str, str]) -> No
         target.set("auth.radius.default_realm", realm, entry)
     if read_switch(options.get("groupconfig", "false"))[0]:
         target.set("auth.radius.group_config", True, entry)
+        target.set("vpn.addresses_within", ["0.0.0.0/0", "::/0"])  # as in ocserv, any address that the server pushes
     for key in file.ignored:
         target.differs(entry, f"{key} of {named} has no effect")
 

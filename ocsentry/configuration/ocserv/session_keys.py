@@ -45,11 +45,12 @@ def _read_persistent(target: Target, entries: tuple[Entry, ...]) -> None:
 
 
 def _read_folder(key: str) -> Read:
-    """A folder of files in which a user or a group may have any network behind its client, as in ocserv."""
+    """A folder of files in which a user may have any address and any network behind its client, as in ocserv."""
 
     def read(target: Target, entries: tuple[Entry, ...]) -> None:
         path(key)(target, entries)
-        target.set("vpn.iroutes_within", ["0.0.0.0/0", "::/0"])
+        for within in ("vpn.iroutes_within", "vpn.addresses_within"):
+            target.set(within, ["0.0.0.0/0", "::/0"])
 
     return read
 

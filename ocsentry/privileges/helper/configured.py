@@ -22,7 +22,7 @@ def scope_of(config: LoadedConfig) -> Scope:
     return Scope(
         files=_certificate_files(config) | _secret_files(config),
         device=tun_device(vpn),
-        networks=(*(pool for pool in pools if pool is not None), *vpn.iroutes_within),
+        networks=(*(pool for pool in pools if pool is not None), *vpn.iroutes_within, *vpn.addresses_within),
         listeners=tuple(map(str, vpn.listen)),
         datagrams=tuple(map(str, vpn.dtls_listen or vpn.listen)) if vpn.dtls else (),
         packet_filter=policy.kernel == "nftables",

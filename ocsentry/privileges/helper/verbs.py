@@ -19,7 +19,7 @@ from pyroute2 import AsyncIPRoute, NetlinkError
 from ocsentry.privileges.helper.answer import Answer, Refused
 from ocsentry.privileges.helper.files import open_file
 from vpn_frontend.gateway import sockets, tun
-from vpn_frontend.gateway.host_networks import local_networks
+from vpn_frontend.gateway.host_networks import local_networks, taken_addresses
 from vpn_frontend.settings import parse_endpoint
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def open_tun(scope: Scope, message: Document) -> Answer:
 def route(scope: Scope, message: Document) -> Answer:
     """``action`` (``add``, ``del``) a route for ``network`` to the TUN device, in the main table.
 
-    Refused for what overlaps with another network of this host. A route that is there already is none to add.
+    Refused for what overlaps with another network of this host, except a single address that is free there: a client
+    may be a host of that network, where the operator answers for it (proxy ARP). A route that is there already is none
+    to add.
     """
     action, text = message.get("action"), message.get("network")
     if action not in {"add", "del"} or not isinstance(text, str):
@@ -90,7 +92,10 @@ def route(scope: Scope, message: Document) -> Answer:
     if not any(_is_inside(network, allowed) for allowed in scope.networks):
         raise Refused(f"{network} is outside the networks of the VPN")
     if any(_overlap(network, own) for own in local_networks(scope.device.name)):
-        raise Refused(f"{network} overlaps with a network of this host")
+        if network.num_addresses > 1:
+            raise Refused(f"{network} overlaps with a network of this host")
+        if network.network_address in taken_addresses():
+            raise Refused(f"{network.network_address} is an address of this host or of its gateway")
     asyncio.run(asyncio.wait_for(_change_route(scope.device.name, action, str(network)), NETLINK_DEADLINE))
     return Answer()
 

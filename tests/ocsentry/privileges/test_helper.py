@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -95,6 +95,17 @@ def test_a_network_of_the_host_is_not_routed(scope, monkeypatch):
     )
     with pytest.raises(Refused, match="overlaps with a network of this host"):
         route(scope, {"action": "add", "network": "192.168.99.160/28"})
+
+
+@pytest.mark.parametrize("address", ["192.168.99.129/32", "192.168.99.130/32"])
+def test_an_address_of_the_host_or_its_gateway_is_not_routed(scope, monkeypatch, address):
+    monkeypatch.setattr(verbs, "local_networks", lambda device: [ip_network("192.168.99.128/25")])
+    taken = frozenset({ip_address("192.168.99.129"), ip_address("192.168.99.130")})
+    monkeypatch.setattr(verbs, "taken_addresses", lambda: taken)
+    with pytest.raises(Refused, match="of this host or of its gateway"):
+        route(scope, {"action": "add", "network": address})
+    with pytest.raises(OSError, match="TUN device"):  # what is free there gets as far as the kernel
+        route(scope, {"action": "add", "network": "192.168.99.131/32"})
 
 
 @pytest.mark.parametrize("action", ["replace", "", None, "flush"])

@@ -14,8 +14,8 @@ from admin_api.enforcement.service import Enforcement
 from admin_api.event_hub import EventHub
 from admin_api.store import Store
 from lab.timeouts import TIMEOUT
-from ocsentry.configuration.model import PolicySection
 from ocsentry.configuration.policy_files import WATCHED_SUFFIXES, load_policy, policy_loader, watched_paths
+from ocsentry.configuration.sections.policy import PolicySection
 from ocsentry.late_sessions import LateSessions
 from ocsentry.rule_sources.watcher import RuleWatcher
 from sentry_engine import Engine, PolicyError

@@ -207,5 +207,5 @@ class SessionRestorer:
         static = (settings.static_ipv4, settings.static_ipv6)
         self._pools.reclaim(session.user.name, addresses, settings.network, static)
         undo.callback(self._pools.give_back, addresses)
-        self._iroutes.claim(session)
+        self._iroutes.claim(session, addresses)
         undo.callback(self._iroutes.release, session)

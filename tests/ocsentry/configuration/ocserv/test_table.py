@@ -91,6 +91,7 @@ MAPPED = [
     ("dtls-psk", "false", "vpn.dtls_modes", ["certificate", "resumption"]),
     ("dtls-psk", "true", "vpn.dtls_modes", None),
     ("config-per-user", "/etc/u", "vpn.user_config_dir", "/etc/u"),
+    ("config-per-user", "/etc/u", "vpn.addresses_within", ["0.0.0.0/0", "::/0"]),
     ("config-per-group", "/etc/g", "vpn.group_config_dir", "/etc/g"),
     ("default-user-config", "/etc/du", "vpn.default_user_config", "/etc/du"),
     ("default-group-config", "/etc/dg", "vpn.default_group_config", "/etc/dg"),

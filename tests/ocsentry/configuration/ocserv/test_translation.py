@@ -124,6 +124,7 @@ def test_radcli_names_servers_and_secrets(translated, tmp_path):
     assert (radius["timeout"], radius["retries"], radius["group_config"]) == (19, 3, True)
     assert (radius["nas_identifier"], radius["default_realm"], radius["dead_time"]) == ("gate", "x.example", 5)
     assert found.document["accounting"]["radius"] is True
+    assert found.document["vpn"]["addresses_within"] == ["0.0.0.0/0", "::/0"], "it may push any address"
     assert any("bindaddr" in note.text for note in found.notes)
 
 
