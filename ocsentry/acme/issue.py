@@ -118,11 +118,9 @@ class Issuer:
         directory = wishes.directory or state.directory or LETS_ENCRYPT
         if directory != state.directory:
             update |= {"directory": directory, "account": "", "failures": 0}
-        if wishes.email and wishes.email != state.email:
-            update |= {"email": wishes.email, "account": ""}
         if wishes.authorities is not None:
             update["authorities"] = str(wishes.authorities.absolute())
-        return state.model_copy(update=update)
+        return state.with_email(wishes.email).model_copy(update=update)
 
 
 def _path(beside: Path, name: str) -> Path | None:

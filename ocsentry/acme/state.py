@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ FOLDER = "acme"
 FIRST_WAIT = 60.0  # seconds after a failure; each further one waits FACTOR times as long
 FACTOR = 4
 LONGEST_WAIT = 12 * 3600.0
+# One address of a mailto URL without header fields (RFC 8555, section 7.3), in the form that authorities take.
+ADDRESS = re.compile(r"[^\s@<>,;:?&%\"\x00-\x1f\x7f]+@[^\s@<>,;:?&%\"\x00-\x1f\x7f]+")
 
 
 class AcmeState(BaseModel):
@@ -39,6 +42,14 @@ class AcmeState(BaseModel):
     failures: int = 0  # one after the other
     failed_at: float = 0.0
     error: str = ""
+
+    def with_email(self, email: str) -> AcmeState:
+        """The state for another contact, which needs another account. Empty: as it is. Raises ``AcmeError``."""
+        if email in ("", self.email):
+            return self
+        if not ADDRESS.fullmatch(email):
+            raise AcmeError(f"{email!r} is no e-mail address")
+        return self.model_copy(update={"email": email, "account": ""})
 
     def next_attempt(self) -> float:
         """The earliest time of the next one. An authority counts failures and locks accounts out."""

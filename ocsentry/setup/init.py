@@ -54,6 +54,8 @@ class InitResult:
     token: str
     pin: str
     user: DemoUser | None
+    names: tuple[str, ...] = ()  # as asked for
+    email: str = ""
     notes: tuple[str, ...] = ()  # what was set up beside the files, or is left to do
 
     def document(self) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class InitResult:
             "token": self.token,
             "pin": self.pin,
             "user": user,
+            "email": self.email or None,
             "notes": list(self.notes),
         }
 
@@ -73,19 +76,22 @@ def init_server(
     names: Iterable[str] = (),
     port: int | None = None,
     demo: bool = False,
+    email: str = "",
     traffic: ClientTraffic = REACHES_SERVER,
 ) -> InitResult:
     """Create a server in ``directory``. Raises ``InitError``; never changes an existing file.
 
+    ``email`` is told to be the contact of `cert acme`, whose state the caller writes.
     For a service, a layout with a user, the host's network is set up too if ``traffic`` needs it.
     """
     layout = directory if isinstance(directory, Layout) else Layout.single(directory.absolute())
     folder = layout.folder
+    asked = tuple(names)
     listen_port = port or (DEMO_VPN_PORT if demo else VPN_PORT)
     try:
         made = _write_files(layout, listen_port, traffic, demo=demo)
         make_self_signed(
-            folder / "server.crt", folder / "server.key", dict.fromkeys([*names, *local_names()]), utc_now()
+            folder / "server.crt", folder / "server.key", dict.fromkeys([*asked, *local_names()]), utc_now()
         )
     except FileExistsError as error:
         raise InitError(f"{error.filename} exists already; name another folder with --dir") from None
@@ -97,7 +103,7 @@ def init_server(
     notes = () if demo else tuple(_set_up_network(config, layout, traffic))
     layout.give([*made, *(folder / name for name in ("server.crt", "server.key"))])
     pin = inspect_pair(config.values.vpn.certificate, config.values.vpn.private_key).pin
-    return InitResult(config, token, pin, user, notes)
+    return InitResult(config, token, pin, user, asked, email, notes)
 
 
 def _write_files(layout: Layout, port: int, traffic: ClientTraffic, *, demo: bool) -> list[Path]:
@@ -191,4 +197,7 @@ def render_init_result(made: InitResult) -> str:
     steps = [f"ocsentry user add NAME --config {path}", f"ocsentry serve --config {path}"]
     if path == SERVICE_CONFIG:
         steps = ["ocsentry user add NAME", "systemctl enable --now ocsentry"]
+    if made.email:
+        named = "".join(f" --name {name}" for name in made.names)
+        steps.append(f"ocsentry cert acme{named}" + ("" if path == SERVICE_CONFIG else f" --config {path}"))
     return "\n".join([*facts, *made.notes, "", "next:", *(f"  {step}" for step in steps)])

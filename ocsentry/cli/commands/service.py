@@ -62,32 +62,43 @@ def init(
         list[str] | None,
         typer.Option(metavar="ADDRESS", help="A name server for clients. Default with --full-tunnel: this host's."),
     ] = None,
+    email: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where a certificate authority writes to, for `cert acme`.")
+    ] = "",
     demo: Annotated[bool, typer.Option("--demo", help="Set up a demo: port 4443 and a user with a password.")] = False,
 ) -> None:
     """Create a working configuration, key, certificate, rules and database, and show an admin token once.
 
-    On a terminal it asks for the name and for what clients reach, where no option says it. For the service of a package
-    it also sets up forwarding and address translation.
+    On a terminal it asks for name, e-mail address and what clients reach, where no option says it. For the service of a
+    package it also sets up forwarding and address translation.
     """
+    from ocsentry.acme.state import AcmeFolder
     from ocsentry.setup.init import init_server, render_init_result
     from ocsentry.setup.layout import Layout
 
     layout = Layout.default() if directory is None else Layout.single(directory.absolute())
     names = list(name or ())
     if sys.stdin.isatty() and not (demo or cli.as_json or names or full_tunnel or lan):
-        names, full_tunnel, lan = _ask()
+        names, email, full_tunnel, lan = _ask(email)
     traffic = _client_traffic(lan or (), dns or (), full_tunnel=full_tunnel)
-    made = init_server(layout, names=names, port=port, demo=demo, traffic=traffic)
+    acme = AcmeFolder(layout.folder)
+    contact = acme.read().with_email(email)  # refused before anything is written
+    made = init_server(layout, names=names, port=port, demo=demo, email=email, traffic=traffic)
+    if email:
+        acme.write(contact)
     cli.emit(made.document(), render_init_result(made))
 
 
-def _ask() -> tuple[list[str], bool, list[str]]:
-    """Returns names of the server, whether all traffic goes through the tunnel, and networks behind the server."""
+def _ask(email: str) -> tuple[list[str], str, bool, list[str]]:
+    """Returns names and contact of the server, whether all traffic uses the tunnel, and networks behind the server."""
     names = typer.prompt("Name of this server for clients (empty: its host name)", default="", show_default=False)
+    if names and not email:
+        asked = "E-mail address for a certificate authority, used by `ocsentry cert acme` (empty: none)"
+        email = typer.prompt(asked, default="", show_default=False)
     if typer.confirm("Do clients send all their traffic through the tunnel?", default=False):
-        return names.split(), True, []
+        return names.split(), email, True, []
     networks = typer.prompt("Networks behind this server for clients (empty: none)", default="", show_default=False)
-    return names.split(), False, networks.replace(",", " ").split()
+    return names.split(), email, False, networks.replace(",", " ").split()
 
 
 def _client_traffic(lan: Sequence[str], dns: Sequence[str], *, full_tunnel: bool) -> ClientTraffic:

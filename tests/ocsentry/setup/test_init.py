@@ -6,14 +6,20 @@ www-data stands for the service's user: it is on every Debian.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import pwd
 import stat
 
 import pytest
 
+from ocsentry.acme.state import AcmeFolder, AcmeState
+from ocsentry.cli.app import build_app
+from ocsentry.cli.invocation import run
 from ocsentry.configuration.model import load_config
 from ocsentry.setup import client_traffic, host_network
+from ocsentry.setup.certificates import inspect_pair
 from ocsentry.setup.client_traffic import ClientTraffic, host_resolvers
 from ocsentry.setup.init import init_server
 from ocsentry.setup.layout import Layout
@@ -51,13 +57,40 @@ def test_options_say_what_clients_reach(bare_command_line, monkeypatch, options,
     [
         (["--lan", "10.0.0.1/8"], "10.0.0.1/8 has host bits set"),
         (["--lan", "10.0.0.0/8", "--full-tunnel"], "--lan says nothing beside --full-tunnel"),
+        (["--email", "ops@example.org?cc=a@example.org"], "'ops@example.org?cc=a@example.org' is no e-mail address"),
+        (["--email", "ops"], "'ops' is no e-mail address"),
     ],
-    ids=["host bits", "both"],
+    ids=["host bits", "both", "a header field", "no domain"],
 )
 def test_options_that_cannot_be_meant_create_nothing(bare_command_line, options, said):
     folder = bare_command_line.folder / "new"
     assert said in bare_command_line.fails("init", "--dir", folder, *options)
     assert not folder.exists()
+
+
+def test_the_contact_is_that_of_a_later_order(bare_command_line):
+    folder = bare_command_line.folder / "new"
+    said = bare_command_line.json("init", "--dir", folder, "--email", "ops@example.org")
+    assert said["email"] == "ops@example.org"
+    assert AcmeFolder(folder).read() == AcmeState(email="ops@example.org")
+    assert stat.S_IMODE((folder / "acme").stat().st_mode) == 0o700
+    other = folder.with_name("other")
+    text = bare_command_line.ok("init", "--dir", other, "--name", "vpn.example.org", "--email", "ops@example.org")
+    assert f"  ocsentry cert acme --name vpn.example.org --config {other}/ocsentry.toml" in text
+
+
+def test_a_terminal_is_asked_for_what_no_option_says(bare_command_line, monkeypatch):
+    answers = io.StringIO("vpn.example.org\nops@example.org\nn\n10.0.0.0/8, fd12::/48\n")
+    answers.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", answers)
+    folder = bare_command_line.folder / "new"
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert run(build_app(), ["init", "--dir", str(folder)]) == 0
+    assert "E-mail address for a certificate authority" in out.getvalue()
+    assert AcmeFolder(folder).read().email == "ops@example.org"
+    assert "10.0.0.0/8" in map(str, load_config(folder / "ocsentry.toml").vpn.network.routes)
+    facts = inspect_pair(folder / "server.crt", folder / "server.key")
+    assert facts.names[0] == "vpn.example.org"
 
 
 def test_resolvers_of_this_host_alone_are_not_for_clients(tmp_path):
