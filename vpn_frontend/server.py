@@ -25,8 +25,6 @@ from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.former_sessions import FormerSessions
 from vpn_frontend.gateway import sockets, tun
 from vpn_frontend.gateway.certificates.acme_challenges import AcmeChallenges
-from vpn_frontend.gateway.certificates.signing_keys import KeyGenerations
-from vpn_frontend.gateway.certificates.tls_hosts import LoadedHosts, load_hosts, refresh_hosts
 from vpn_frontend.gateway.descriptors import max_connections, max_sessions, open_descriptors, worker_count
 from vpn_frontend.gateway.fips import restrict_to_fips
 from vpn_frontend.gateway.interface import (
@@ -58,6 +56,7 @@ from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.records.recorder import SessionRecorder
 from vpn_frontend.sessions.table import SessionTable
 from vpn_frontend.settings import HostSettings
+from vpn_frontend.tls_files import TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,13 +129,11 @@ class VpnServer:
         self._events = events
         self._open_gateway = open_gateway
         self._descriptors = descriptors
-        self._read_file = read_file
-        self._keys = None if signing is None else KeyGenerations(signing)
+        self._tls = TlsFiles(self._settings, events, read_file, signing)
         self._worker_filter = worker_filter
         self._resolver = resolver or SettingsResolver(settings)
         self._accounting = accounting
         self._hooks = hooks
-        self._reported: frozenset[str] = frozenset()  # problems of files that were told
         own = HostAccounts(users, methods, settings_files)
         self._logins = HostLogins(self._settings.auth, own, host_accounts, journal, events)
         self._client_routes = client_routes
@@ -149,11 +146,11 @@ class VpnServer:
 
     async def start(self) -> None:
         """Serve when this returns. Raises ``ListenError``, ``TunError``, ``CertificateError`` or ``GatewayError``."""
-        self._tls = self._load_tls()
+        tls = self._tls.load()
         await self._former.read(max_sessions(self._settings))
-        self._gateway = await self._make_gateway()
+        self._gateway = await self._make_gateway(tls)
         self.acme_challenges = AcmeChallenges(self._gateway)
-        self._use_keys()
+        self._tls.use(tls)
         self._recorder = SessionRecorder(self._journal, self._events)
         self._table = SessionTable(
             self._settings,
@@ -221,10 +218,9 @@ class VpnServer:
 
         Raises ``CertificateError`` or ``GatewayError``, then the old ones stay.
         """
-        tls = self._load_tls()
+        tls = self._tls.load()
         self._gateway.set_hosts(tls)
-        self._tls = tls
-        self._use_keys()
+        self._tls.use(tls)
         self._renew_portals()
 
     def stats(self) -> dict[str, int]:
@@ -233,7 +229,7 @@ class VpnServer:
 
     def _host_pairs(self) -> Iterator[tuple[HostSettings, TlsHost]]:
         own = HostSettings("", self._settings.auth)
-        return zip((own, *self._settings.hosts), self._tls, strict=True)
+        return zip((own, *self._settings.hosts), self._tls.hosts, strict=True)
 
     def _make_host(self, settings: HostSettings, tls: TlsHost) -> Host:
         accounts, ways = self._logins.of(settings.name)
@@ -251,6 +247,7 @@ class VpnServer:
                 find_refusal=partial(self._find_refusal, settings.name),
                 members_of=settings.groups,
             ),
+            tls.clients.listed,
         )
 
     def _renew_groups(self) -> None:
@@ -271,6 +268,7 @@ class VpnServer:
                 has_browser_pages="oidc" in auth.named_methods,
             )
             host.portal = self._offer_groups(present, settings)
+            host.revoked = tls.clients.listed
 
     def show_pre_login_banner(self, text: str) -> None:
         """Connections to come show ``text`` with their first form."""
@@ -308,39 +306,15 @@ class VpnServer:
 
         Returns whether they did. Raises ``CertificateError`` or ``GatewayError``, then the old ones stay.
         """
-        tls = self._report_loaded(refresh_hosts(self._settings, self._tls, self._read_file))
-        if tls == self._tls:
+        tls = self._tls.refresh()
+        if tls == self._tls.hosts:
             return False
         self._gateway.set_hosts(tls)
-        self._tls = tls
+        self._tls.use(tls, loaded=False)
+        self._renew_portals()
         return True
 
-    def _load_tls(self) -> tuple[TlsHost, ...]:
-        """Raises ``CertificateError``."""
-        load = None if self._keys is None else self._keys.begin()
-        return self._report_loaded(load_hosts(self._settings, self._read_file, load))
-
-    def _use_keys(self) -> None:
-        """New handshakes use the present keys. Those of before are forgotten, or kept if that fails."""
-        if self._keys is None:
-            return
-        try:
-            self._keys.commit()
-        except OSError as error:
-            self._events.emit(VpnEvent.BACKEND_FAILED, what="forgetting old private keys", error=str(error))
-
-    def _report_loaded(self, loaded: LoadedHosts) -> tuple[TlsHost, ...]:
-        """Clients that will be refused and responses that are not sent are told to the operator, once."""
-        for text in loaded.warnings:
-            if text not in self._reported:
-                self._events.emit(VpnEvent.CLIENTS_REFUSED, problem=text)
-        for text in loaded.unstapled:
-            if text not in self._reported:
-                self._events.emit(VpnEvent.OCSP_NOT_STAPLED, problem=text)
-        self._reported = frozenset((*loaded.warnings, *loaded.unstapled))
-        return loaded.hosts
-
-    async def _make_gateway(self) -> Gateway:
+    async def _make_gateway(self, hosts: tuple[TlsHost, ...]) -> Gateway:
         settings = self._settings
         given = self._descriptors or await open_descriptors(settings, tun_device(settings))
         if given.shortage is not None:
@@ -356,7 +330,7 @@ class VpnServer:
                 listeners=given.listeners,
                 tuns=given.tuns,
                 signers=given.signers,
-                hosts=self._tls,
+                hosts=hosts,
                 ciphers=settings.ciphers,
                 fips=settings.fips,
                 proxies=settings.proxy_from,
@@ -472,7 +446,7 @@ class VpnServer:
 
     def certificates(self) -> tuple[ServerCertificate, ...]:
         """Those in use, the server's own first."""
-        return tuple(certificate for host in self._tls for certificate in host.certificates)
+        return tuple(certificate for host in self._tls.hosts for certificate in host.certificates)
 
     async def _run_timers(self) -> None:
         checkpoint_at = time.monotonic() + CHECKPOINT_INTERVAL

@@ -57,6 +57,7 @@ OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  #
 # One word for each row of ``ocsentry.login_methods.table``.
 MethodName = Literal["password", "certificate", "gssapi", "ldap", "pam", "radius", "totp", "oidc"]
 Strap = Literal["off", "observe", "enforce"]
+CrlCheck = Literal["strict", "listed"]  # who is refused by revocation lists
 AtConnect = Literal["same", "optional"]  # what a tunnel needs of the certificate of its login
 OnExcess = Literal["deny_new", "kick_oldest", "replace_same_device"]
 RekeyMethod = Literal["ssl", "new-tunnel"]
@@ -240,6 +241,7 @@ class CertificateSettings:
 
     ca: Path | None = None  # PEM
     crl: Path | None = None  # PEM or DER
+    crl_check: CrlCheck = "strict"
     user_field: str = "CN"
     group_field: str = ""
     at_connect: AtConnect = "same"

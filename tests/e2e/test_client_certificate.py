@@ -165,6 +165,19 @@ def test_a_new_list_is_in_force_after_a_reload(lab, serve, authority, tmp_path):
     server.connect(lab.host(), *authority.issue("bob").arguments, password="").await_up()
 
 
+def test_a_list_past_its_next_update_may_count(lab, serve, authority, tmp_path):
+    crl, alice, bob = tmp_path / "crl.pem", authority.issue("alice"), authority.issue("bob")
+    crl.write_bytes(authority.revoke(alice, lifetime=-DAY))
+    server = serve(ONLY, crl=str(crl), crl_check="listed")
+    host = lab.host()
+    assert server.connect(host, *alice.arguments, password="").await_exit() != 0
+    server.program.await_line("the client certificate is revoked")
+    server.connect(lab.host(), *bob.arguments, password="").await_up()
+    crl.write_bytes(authority.revoke(lifetime=-DAY))
+    reload(server, "certificate_reloaded")
+    server.connect(host, *alice.arguments, password="").await_up()
+
+
 def test_the_tunnel_needs_the_certificate_of_its_login(lab, serve, authority):
     server = serve(ONLY)
     host, alice, bob = lab.host(), authority.issue("alice"), authority.issue("bob")

@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography.x509 import CertificateRevocationList
+
     from vpn_frontend.auth.authenticator import Authenticator
     from vpn_frontend.protocol.connection import PortalConfig
 
 
 @dataclass(slots=True)
 class Host:
-    """``name`` is empty for the server itself. ``portal`` is that of connections to come."""
+    """``name`` is empty for the server itself. ``portal`` is that of connections to come.
+
+    ``revoked`` are the lists that TLS does not look into.
+    """
 
     name: str
     portal: PortalConfig
     authenticator: Authenticator
+    revoked: Sequence[CertificateRevocationList] = ()

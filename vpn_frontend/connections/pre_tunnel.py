@@ -26,6 +26,7 @@ from vpn_frontend.connections.pending_connection import PendingConnection
 from vpn_frontend.connections.per_source import PerSourceTable
 from vpn_frontend.connections.session_changes import SessionChanges
 from vpn_frontend.connections.tunnel_setup import TunnelServices, TunnelSetup
+from vpn_frontend.gateway.certificates.client_authorities import is_listed
 from vpn_frontend.gateway.interface import Cause
 from vpn_frontend.ports import EventSink, VpnEvent
 from vpn_frontend.protocol.connection import (
@@ -103,6 +104,10 @@ class PreTunnelConnections:
             event.bindings,
         )
         host = self._hosts[event.host]
+        if event.peer_certificate and host.revoked and is_listed(event.peer_certificate, host.revoked):
+            self._events.emit(VpnEvent.LINK_REFUSED, address=event.peer, reason="the client certificate is revoked")
+            self._gateway.close_connection(event.connection_id)
+            return
         self._connections.add_connection(PendingConnection(peer, Connection(host.portal), host, self._clock()))
 
     def connection_data(self, event: ConnectionData) -> None:

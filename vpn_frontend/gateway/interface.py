@@ -17,6 +17,8 @@ from vpn_frontend.settings import DEFAULT_CIPHERS
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
+    from cryptography import x509
+
     from vpn_frontend.gateway.certificates.server_certificate import ServerCertificate
     from vpn_frontend.gateway.limits import Budget
     from vpn_frontend.settings import Address, Network
@@ -289,12 +291,14 @@ class RevocationCheck(IntEnum):
 class ClientAuthorities:
     """Whose certificates clients may have, in PEM. ``ca`` empty: clients are not asked. ``crl`` are lists in date.
 
-    With ``revocation`` a client whose issuer has no list is refused.
+    With ``revocation`` a client whose issuer has no list is refused. ``listed`` are not for TLS: clients in them are
+    refused after the handshake.
     """
 
     ca: bytes = b""
     crl: bytes = b""
     revocation: RevocationCheck = RevocationCheck.OFF
+    listed: tuple[x509.CertificateRevocationList, ...] = ()
 
 
 NO_CLIENT_AUTHORITIES = ClientAuthorities()

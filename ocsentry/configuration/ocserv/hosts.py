@@ -78,7 +78,7 @@ def add_hosts(target: Target, entries: Sequence[Entry], translate: Callable[[Seq
                 target.refuse(entry, "it belongs to the server: write it above the first section")
         made = translate(entries_of_host(entries, name))
         lines = {entry.line for entry in own}
-        _ask_for_codes(target, made)
+        _set_for_all(target, made)
         if (without := made.last("no-udp")) is not None and without in own:
             made.set("vpn.session.dtls", not switch_of(made, without), without)
         target.notes += [note for note in made.notes if note.line in lines]
@@ -90,11 +90,11 @@ def add_hosts(target: Target, entries: Sequence[Entry], translate: Callable[[Seq
         target.set("vpn.host", found, next(entry for entry in entries if entry.host))
 
 
-def _ask_for_codes(target: Target, made: Target) -> None:
-    """Who needs a code is set for the whole server: it matters only where codes are asked for."""
-    key = "auth.totp.required"
-    if made.get(key) is not None and target.get(key) is None:
-        target.set(key, made.get(key), made.origins[key])
+def _set_for_all(target: Target, made: Target) -> None:
+    """Who needs a code, and who is refused by lists, is set for the whole server: it matters only where it is asked."""
+    for key in ("auth.totp.required", "auth.certificate.crl_check"):
+        if made.get(key) is not None and target.get(key) is None:
+            target.set(key, made.get(key), made.origins[key])
 
 
 def _host(name: str, target: Target, made: Target) -> dict[str, Any]:

@@ -81,8 +81,9 @@ def _groups_of_file(target: Target, file: Path) -> set[str]:
 
 
 CRL = (
-    "Read again every minute. ocserv goes on with a list past its next update, and takes one of an authority whose key "
-    "usage lacks cRLSign; here the first refuses the clients, the second the start."
+    "Read again every minute. As in ocserv a list counts past its next update, and one of an authority whose key usage "
+    "lacks cRLSign counts too; `auth.certificate.crl_check` says it. Certificates of clients are looked up, those of "
+    "authorities between are not."
 )
 
 LOGIN_KEYS: tuple[Row, ...] = (
@@ -90,7 +91,7 @@ LOGIN_KEYS: tuple[Row, ...] = (
     mapped("enable-auth", "auth.methods", assembled, "Alternatives to auth.", several=True),
     mapped("acct", "accounting.radius", assembled, "pam is refused."),
     mapped("ca-cert", "auth.certificate.ca", assembled),
-    mapped("crl", "auth.certificate.crl", assembled, CRL),
+    mapped("crl", "auth.certificate.crl, auth.certificate.crl_check", assembled, CRL),
     mapped("cert-user-oid", "auth.certificate.user_field", _read_field("auth.certificate.user_field")),
     mapped(
         "cert-group-oid",

@@ -157,6 +157,8 @@ def _name_authorities(target: Target) -> None:
         entry = target.last(key)
         if entry is not None:
             target.set(f"auth.certificate.{name}", target.file(entry, entry.value), entry)
+    if (entry := target.last("crl")) is not None:
+        target.set("auth.certificate.crl_check", "listed", entry)
 
 
 def _read_accounting(target: Target) -> None:

@@ -9,7 +9,7 @@ from pydantic import field_validator
 
 from ocsentry.configuration.fields import OptionalPath, Section, field
 from vpn_frontend.auth.certificate_identity import CertificateFields
-from vpn_frontend.settings import AtConnect, CertificateSettings
+from vpn_frontend.settings import AtConnect, CertificateSettings, CrlCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,12 @@ class CertificateSection(Section):
         CERTIFICATE.crl or "",
         "Their revocation lists, in PEM or DER, read again every minute. Empty: none is revoked. With a list, clients "
         "of an authority without one are refused, and so are all clients of a list that is past its next update.",
+    )
+    crl_check: CrlCheck = field(
+        CERTIFICATE.crl_check,
+        "`strict`: as said, and a list of an authority whose key usage lacks cRLSign is an error. `listed`: as GnuTLS "
+        "and ocserv do it, only certificates that a list names are refused, even by a list past its next update. Then "
+        "the clients' own certificates are checked, those of authorities between are not.",
     )
     user_field: str = field(
         CERTIFICATE.user_field,
@@ -61,7 +67,7 @@ class CertificateSection(Section):
 
     def settings(self) -> CertificateSettings:
         return CertificateSettings(
-            self.ca, self.crl, self.user_field, self.group_field, self.at_connect, self.ask_group
+            self.ca, self.crl, self.crl_check, self.user_field, self.group_field, self.at_connect, self.ask_group
         )
 
     def files(self) -> Iterator[tuple[str, Path]]:

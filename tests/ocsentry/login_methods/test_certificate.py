@@ -49,7 +49,7 @@ def load(tmp_path):
 async def test_the_method_of_a_file(load, tmp_path):
     config = load(ONLY)
     assert config.vpn.auth.certificate == CertificateSettings(
-        tmp_path / "ca.pem", tmp_path / "crl.pem", "san:email", "OU", "optional", ask_group=True
+        tmp_path / "ca.pem", tmp_path / "crl.pem", "strict", "san:email", "OU", "optional", ask_group=True
     )
     assert {"auth.certificate.ca", "auth.certificate.crl"} <= scope_of(config).files.keys()
     async with open_certificate(SimpleNamespace(config=config, directory=MemoryDirectory())) as method:

@@ -18,7 +18,7 @@ from vpn_frontend.gateway.certificates.server_certificate import CertificateErro
 from vpn_frontend.gateway.interface import ClientAuthorities, RevocationCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vpn_frontend.gateway.certificates.server_certificate import FileReader
@@ -35,12 +35,17 @@ class LoadedAuthorities:
 
 
 def load_authorities(
-    ca_file: Path, crl_file: Path | None, read: FileReader | None = None, *, now: datetime | None = None
+    ca_file: Path,
+    crl_file: Path | None,
+    read: FileReader | None = None,
+    *,
+    strict: bool = True,
+    now: datetime | None = None,
 ) -> LoadedAuthorities:
     """Read and check the authorities and the lists. Raises ``CertificateError``.
 
     A list of an unknown issuer, or with a wrong signature, is an error. If an authority above another has no list, only
-    the clients' own certificates are checked.
+    the clients' own certificates are checked. Not ``strict``: TLS gets no list, and lists are used at any age.
     """
     now = now or datetime.now(UTC)
     pem = read_file(ca_file, read)
@@ -53,7 +58,9 @@ def load_authorities(
         return LoadedAuthorities(ClientAuthorities(pem), tuple(warnings))
     lists = _read_lists(crl_file, read_file(crl_file, read))
     for one in lists:
-        _verify(crl_file, one, authorities)
+        _verify(crl_file, one, authorities, strict=strict)
+    if not strict:
+        return LoadedAuthorities(ClientAuthorities(pem, listed=tuple(lists)), tuple(warnings))
     covered = {one.issuer for one in lists}
     bare = [authority for authority in authorities if authority.subject not in covered]
     warnings += [*_judge_lists(crl_file, lists, now)]
@@ -77,13 +84,27 @@ def _read_lists(file: Path, content: bytes) -> list[x509.CertificateRevocationLi
     return lists
 
 
-def _verify(file: Path, one: x509.CertificateRevocationList, authorities: Sequence[x509.Certificate]) -> None:
+def is_listed(certificate: bytes, lists: Iterable[x509.CertificateRevocationList]) -> bool:
+    """True if one of the lists revokes this certificate, in DER, or if it cannot be read."""
+    try:
+        client = x509.load_der_x509_certificate(certificate)
+    except (ValueError, x509.InvalidVersion):
+        return True
+    return any(
+        one.issuer == client.issuer and one.get_revoked_certificate_by_serial_number(client.serial_number) is not None
+        for one in lists
+    )
+
+
+def _verify(
+    file: Path, one: x509.CertificateRevocationList, authorities: Sequence[x509.Certificate], *, strict: bool
+) -> None:
     issuers = [authority for authority in authorities if authority.subject == one.issuer]
     if not issuers:
         raise CertificateError(f"{file}: the list of {_show(one.issuer)} is of no authority in auth.certificate.ca")
     if not any(_is_signed_by(one, issuer) for issuer in issuers):
         raise CertificateError(f"{file}: the list of {_show(one.issuer)} has a wrong signature")
-    if not any(_may_sign_lists(issuer) for issuer in issuers):
+    if strict and not any(_may_sign_lists(issuer) for issuer in issuers):
         raise CertificateError(
             f"{file}: the key usage of {_show(one.issuer)} lacks cRLSign: issue its certificate with it again"
         )

@@ -102,6 +102,7 @@ def _staple(
 def _load_clients(auth: AuthSettings, read: FileReader | None, warnings: list[str]) -> ClientAuthorities:
     if not auth.asks_for_certificates or auth.certificate.ca is None:
         return NO_CLIENT_AUTHORITIES
-    loaded = load_authorities(auth.certificate.ca, auth.certificate.crl, read)
+    given = auth.certificate
+    loaded = load_authorities(auth.certificate.ca, given.crl, read, strict=given.crl_check == "strict")
     warnings += loaded.warnings
     return loaded.authorities

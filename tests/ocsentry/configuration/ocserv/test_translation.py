@@ -51,7 +51,7 @@ def test_authorities_belong_to_the_method(translated):
     given = {"ca-cert": "/etc/ca.pem", "crl": "/etc/crl.pem"}
     assert "certificate" not in translated(given).document["auth"]
     found = translated({"auth": "certificate", **given}).document["auth"]["certificate"]
-    assert found == {"ca": "/etc/ca.pem", "crl": "/etc/crl.pem"}
+    assert found == {"ca": "/etc/ca.pem", "crl": "/etc/crl.pem", "crl_check": "listed"}
 
 
 def test_the_socket_of_occtl(translated, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from cryptography import x509
 
 from lab.authority import DAY, DER, Authority
-from vpn_frontend.gateway.certificates.client_authorities import load_authorities
+from vpn_frontend.gateway.certificates.client_authorities import is_listed, load_authorities
 from vpn_frontend.gateway.certificates.server_certificate import CertificateError
 from vpn_frontend.gateway.interface import RevocationCheck
 
@@ -22,11 +22,11 @@ def other(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("other"), "other CA")
 
 
-def load(tmp_path, ca, crl=None, now=NOW):
+def load(tmp_path, ca, crl=None, now=NOW, *, strict=True):
     (tmp_path / "ca.pem").write_bytes(ca)
     if crl is not None:
         (tmp_path / "crl.pem").write_bytes(crl)
-    return load_authorities(tmp_path / "ca.pem", None if crl is None else tmp_path / "crl.pem", now=now)
+    return load_authorities(tmp_path / "ca.pem", None if crl is None else tmp_path / "crl.pem", strict=strict, now=now)
 
 
 def test_without_a_list_none_is_revoked(tmp_path, authority):
@@ -93,6 +93,20 @@ def test_an_authority_that_may_sign_no_lists_is_named(tmp_path):
     assert load(tmp_path, unable.pem).warnings == ()
     with pytest.raises(CertificateError, match="lacks cRLSign"):
         load(tmp_path, unable.pem, unable.revoke())
+
+
+def test_lists_that_only_name_whom_they_revoke(tmp_path, other):
+    """TLS gets no list then: it would refuse a list of any age, and one of an authority without cRLSign."""
+    unable = Authority(tmp_path / "unable", usage=key_usage(crl_sign=False))
+    good, bad, foreign = unable.issue("good"), unable.issue("bad"), other.issue("foreign")
+    loaded = load(tmp_path, unable.pem + other.pem, unable.revoke(bad, now=NOW - 90 * DAY), strict=False)
+    found = loaded.authorities
+    assert (loaded.warnings, found.crl, found.revocation) == ((), b"", RevocationCheck.OFF)
+    assert [is_listed(one.der, found.listed) for one in (good, bad, foreign)] == [False, True, False]
+    assert is_listed(b"junk", found.listed)
+    assert loaded == load(tmp_path, unable.pem + other.pem, (tmp_path / "crl.pem").read_bytes(), strict=False)
+    with pytest.raises(CertificateError, match="wrong signature"):
+        load(tmp_path, unable.pem, Authority(tmp_path / "namesake").revoke(), strict=False)
 
 
 def test_an_unusable_authority_is_named(tmp_path):
