@@ -94,7 +94,8 @@ class FormerSessions:
                 problems.append("it has no account")
                 continue
             try:
-                found.append(FormerSession(parse_resumption(record.id, record.resumption), account, record.accounted))
+                saved = parse_resumption(record.id, record.resumption, record.row)
+                found.append(FormerSession(saved, account, record.accounted))
             except ResumptionError as error:
                 problems.append(str(error))
         if problems:

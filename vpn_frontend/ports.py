@@ -224,13 +224,33 @@ class JournalEntry:
     resumption: str = ""  # by which a later process gives the session back; empty: as it was, or it cannot
 
 
+# What the journal keeps of a session in columns of their own; ``JournalEntry.resumption`` does not repeat them.
+SESSION_ROW = (
+    "user",
+    "groups",
+    "address",
+    "port",
+    "ipv4",
+    "ipv6",
+    "tls_version",
+    "cipher",
+    "user_agent",
+    "hostname",
+    "started_at",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenRecord:
-    """A session that a former process left open. ``accounted``: bytes both ways that the journal has counted."""
+    """A session that a former process left open. ``accounted``: bytes both ways that the journal has counted.
+
+    ``row`` has the values of ``SESSION_ROW``; addresses may be texts.
+    """
 
     id: str
     resumption: str
     accounted: int
+    row: Mapping[str, object]
 
 
 @dataclass(slots=True)

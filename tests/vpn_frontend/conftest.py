@@ -28,10 +28,12 @@ from vpn_frontend.gateway.interface import (
 from vpn_frontend.ports import Device, Usage, UserRecord
 from vpn_frontend.protocol.connect_request import TunnelRequest
 from vpn_frontend.sessions.admission import Login
+from vpn_frontend.sessions.persistence.resumption import parse_resumption
 from vpn_frontend.sessions.session import Peer
 from vpn_frontend.sessions.table import SessionTable
 from vpn_frontend.settings import LimitSettings, NetworkSettings, SessionSettings, VpnSettings
 from vpn_frontend.testing import MemoryEvents, MemoryGateway
+from vpn_frontend.testing.memory_ports import row_of
 
 NOW = 1000.0
 EMPTY_POLICY = {"wolfsentry": {"version": "1.6.3", "rules": []}}
@@ -44,18 +46,17 @@ class InstantRecorder:
         self.behind = False
         self.open = {}
         self.ended = {}
+        self.drafts = {}
 
-        self.resumptions = {}
-
-    def opened(self, view, resumption=""):
+    def opened(self, view, draft=None):
         assert view.id not in self.open
         assert view.id not in self.ended
         self.open[view.id] = view
-        self.resumptions[view.id] = resumption
+        self.drafts[view.id] = draft
 
-    def changed(self, view, resumption):
+    def changed(self, view, draft):
         self.open[view.id] = view
-        self.resumptions[view.id] = resumption
+        self.drafts[view.id] = draft
 
     def closed(self, view, reason):
         del self.open[view.id]
@@ -63,6 +64,10 @@ class InstantRecorder:
 
     def checkpoint(self, views):
         pass
+
+    def kept(self, session_id):
+        """The session as a later process reads it."""
+        return parse_resumption(session_id, self.drafts[session_id].render(), row_of(self.open[session_id]))
 
 
 @dataclass

@@ -34,7 +34,7 @@ from vpn_frontend.sessions.live_sessions import LiveSessions
 from vpn_frontend.sessions.outside_addresses import OutsideAddresses
 from vpn_frontend.sessions.pending_logins import PendingLogins
 from vpn_frontend.sessions.persistence.restorer import SessionRestorer
-from vpn_frontend.sessions.persistence.resumption import resumption_of
+from vpn_frontend.sessions.persistence.resumption import draft_resumption
 from vpn_frontend.sessions.records.hook_environment import hook_environment
 from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
 from vpn_frontend.sessions.records.session_events import emit_session_event
@@ -488,11 +488,11 @@ class SessionTable:
             if renamed:
                 environment = hook_environment("host-update", session, peer)
                 self._hooks.host_update(session.id, session.user.name, environment)
+        view = session.view()
         if first:
-            view = session.view()
-            self._recorder.opened(view, resumption_of(session, self._events))
+            self._recorder.opened(view, draft_resumption(session, view))
             self.statistics.session_opened()
             emit_session_event(self._events, VpnEvent.SESSION_OPENED, session, ipv4=view.ipv4, ipv6=view.ipv6)
         else:
-            self._recorder.changed(session.view(), resumption_of(session, self._events))
+            self._recorder.changed(view, draft_resumption(session, view, changed=True))
             emit_session_event(self._events, VpnEvent.SESSION_ROAMED, session)

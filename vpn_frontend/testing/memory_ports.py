@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vpn_frontend.ports import OpenRecord, Stage
+from vpn_frontend.ports import SESSION_ROW, OpenRecord, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -32,6 +32,11 @@ class MemoryDirectory:
 
     async def hash_samples(self) -> Sequence[str]:
         return [user.password_hash for user in self.users.values() if user.password_hash is not None]
+
+
+def row_of(view: SessionView) -> dict[str, object]:
+    """The columns that a journal keeps of a session."""
+    return {name: getattr(view, name) for name in SESSION_ROW}
 
 
 class MemoryJournal:
@@ -74,7 +79,10 @@ class MemoryJournal:
 
     async def open_records(self) -> list[OpenRecord]:
         found = [(view, self.resumptions[view.id]) for view in self.open.values() if view.id in self.resumptions]
-        return [OpenRecord(view.id, text, view.counters.rx_bytes + view.counters.tx_bytes) for view, text in found]
+        return [
+            OpenRecord(view.id, text, view.counters.rx_bytes + view.counters.tx_bytes, row_of(view))
+            for view, text in found
+        ]
 
     async def close_orphans(self, keep: Collection[str] = ()) -> int:
         orphans = [session for session in self.open if session not in keep]

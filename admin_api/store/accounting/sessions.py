@@ -19,7 +19,7 @@ from admin_api.store.accounting.session_rows import (
 from admin_api.store.filters import conditions_of
 from admin_api.store.json_rows import ROWS, format_time
 from admin_api.store.tables import SessionRecord
-from vpn_frontend.ports import CloseReason, OpenRecord, Stage
+from vpn_frontend.ports import SESSION_ROW, CloseReason, OpenRecord, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -89,12 +89,17 @@ class SessionRepository:
 
     async def open_records(self) -> list[OpenRecord]:
         """The sessions that a former process left open, and that can be given back."""
+        accounted = SessionRecord.rx_bytes + SessionRecord.tx_bytes
+        columns = [getattr(SessionRecord, name) for name in SESSION_ROW]
         query = (
-            select(SessionRecord.id, SessionRecord.resumption, SessionRecord.rx_bytes + SessionRecord.tx_bytes)
+            select(SessionRecord.id, SessionRecord.resumption, accounted, *columns)
             .where(SessionRecord.ended_at.is_(None), SessionRecord.resumption.is_not(None))
             .order_by(SessionRecord.serial)
         )
-        return [OpenRecord(row[0], row[1] or "", row[2]) for row in await self._session.execute(query)]
+        return [
+            OpenRecord(row[0], row[1] or "", row[2], dict(zip(SESSION_ROW, row[3:], strict=True)))
+            for row in await self._session.execute(query)
+        ]
 
     async def close_orphans(self, keep: Collection[str] = ()) -> int:
         """End the open sessions of a crashed process when their counters were last written. Returns how many."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vpn_frontend.ports import CloseReason, EventSink, SessionJournal, SessionView
+    from vpn_frontend.sessions.persistence.resumption import ResumptionDraft
 
 # Entries that wait for the journal. When it is this far behind, no new session is opened. A closed session is always
 # accepted, so the queue holds at most this many entries and two for each live session.
@@ -39,7 +40,7 @@ class SessionRecorder:
     def __init__(self, journal: SessionJournal, events: EventSink) -> None:
         self._journal = journal
         self._events = events
-        self._entries: deque[JournalEntry] = deque()
+        self._entries: deque[tuple[JournalEntry, ResumptionDraft | None]] = deque()
         self._seen: deque[SessionView] = deque()  # of a checkpoint, written when no entries wait
         self._some, self._none, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._none.set()
@@ -48,18 +49,18 @@ class SessionRecorder:
     def behind(self) -> bool:
         return len(self._entries) >= MAX_BEHIND
 
-    def opened(self, view: SessionView, resumption: str = "") -> None:
-        """``resumption`` as ``JournalEntry`` has it."""
-        self._entries.append(JournalEntry(Stage.OPENED, view, resumption=resumption))
+    def opened(self, view: SessionView, draft: ResumptionDraft | None = None) -> None:
+        """``draft`` is rendered when its batch is written, unless the session has ended by then."""
+        self._entries.append((JournalEntry(Stage.OPENED, view), draft))
         self._wake()
 
-    def changed(self, view: SessionView, resumption: str) -> None:
+    def changed(self, view: SessionView, draft: ResumptionDraft) -> None:
         """The client has another channel."""
-        self._entries.append(JournalEntry(Stage.SEEN, view, resumption=resumption))
+        self._entries.append((JournalEntry(Stage.SEEN, view), draft))
         self._wake()
 
     def closed(self, view: SessionView, reason: CloseReason) -> None:
-        self._entries.append(JournalEntry(Stage.CLOSED, view, reason))
+        self._entries.append((JournalEntry(Stage.CLOSED, view, reason), None))
         self._wake()
 
     def checkpoint(self, views: Sequence[SessionView]) -> None:
@@ -93,8 +94,21 @@ class SessionRecorder:
     def _take(self) -> list[JournalEntry]:
         entries, seen = self._entries, self._seen
         if entries:
-            return [entries.popleft() for _ in range(min(BATCH, len(entries)))]
+            batch = [entries.popleft() for _ in range(min(BATCH, len(entries)))]
+            ended = {entry.view.id for entry, _ in batch if entry.stage is Stage.CLOSED}
+            for entry, draft in batch:
+                if draft is not None and entry.view.id not in ended:
+                    entry.resumption = self._render(draft)
+            return [entry for entry, _ in batch]
         return [JournalEntry(Stage.SEEN, seen.popleft()) for _ in range(min(BATCH, len(seen)))]
+
+    def _render(self, draft: ResumptionDraft) -> str:
+        """Empty for a session that no later process can give back: it is none the worse itself."""
+        try:
+            return draft.render()
+        except TypeError as error:  # of settings from outside
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="keeping a session", error=repr(error))
+            return ""
 
     async def _write(self, batch: list[JournalEntry]) -> None:
         stopping = 0  # attempts since the server began to stop

@@ -11,7 +11,6 @@ from sentry_engine import ClientLimits
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import CloseReason, UserRecord
 from vpn_frontend.sessions.admission import CookieError
-from vpn_frontend.sessions.persistence.resumption import parse_resumption
 
 COUNTERS = Counters(rx_packets=3, rx_bytes=300, tx_packets=4, tx_bytes=400)
 
@@ -23,7 +22,7 @@ def former(make_lab):
     cookie = lab.log_in()
     lab.tunnel(cookie)
     (session_id,) = lab.recorder.open
-    return cookie, parse_resumption(session_id, lab.recorder.resumptions[session_id])
+    return cookie, lab.recorder.kept(session_id)
 
 
 def restore(lab, saved, user=None, *, after=1.0):
@@ -99,11 +98,9 @@ def test_a_block_that_came_meanwhile_ends_it(make_lab, former):
 
 def test_a_smaller_limit_counts_restored_sessions(make_lab):
     lab = make_lab()
-    kept = []
     for _ in range(2):
         lab.tunnel(lab.log_in())
-    for session_id, text in lab.recorder.resumptions.items():
-        kept.append(parse_resumption(session_id, text))
+    kept = [lab.recorder.kept(session_id) for session_id in lab.recorder.open]
     again = make_lab()
     again.engine.set_limits(ClientLimits(100, 1, "deny_new"))
     assert [restore(again, saved) for saved in kept] == [True, False]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
@@ -35,6 +35,50 @@ async def test_entries_are_written_in_their_order():
     assert list(journal.ended) == ["session-0", "session-1", "session-2"]
     assert list(journal.open) == ["session-9"]
     assert events.seen == []
+
+
+@dataclass
+class Draft:
+    """Of a session that can be kept, unless ``error`` says why not."""
+
+    text: str = "kept"
+    error: Exception | None = None
+    rendered: int = 0
+
+    def render(self):
+        self.rendered += 1
+        if self.error is not None:
+            raise self.error
+        return self.text
+
+
+@pytest.mark.asyncio
+async def test_a_draft_is_rendered_with_its_batch_and_only_for_a_session_that_lives_on():
+    journal, events = MemoryJournal(), MemoryEvents()
+    recorder = SessionRecorder(journal, events)
+    short, long, moved = Draft(), Draft(), Draft("moved")
+    recorder.opened(view(0), short)
+    recorder.opened(view(1), long)
+    recorder.closed(view(0), CloseReason.KILLED)
+    recorder.changed(view(1), moved)
+    assert (short.rendered, long.rendered) == (0, 0)
+    task = asyncio.create_task(recorder.run())
+    await recorder.drain()
+    task.cancel()
+    assert (short.rendered, long.rendered) == (0, 1)
+    assert journal.resumptions == {"session-1": "moved"}
+
+
+@pytest.mark.asyncio
+async def test_a_session_that_cannot_be_kept_is_in_the_journal_all_the_same():
+    journal, events = MemoryJournal(), MemoryEvents()
+    recorder = SessionRecorder(journal, events)
+    recorder.opened(view(0), Draft(error=TypeError("of a strange type")))
+    task = asyncio.create_task(recorder.run())
+    await recorder.drain()
+    task.cancel()
+    assert (list(journal.open), journal.resumptions) == (["session-0"], {})
+    assert "strange type" in events.of("backend_failed")[0]["error"]
 
 
 @pytest.mark.asyncio
