@@ -29,3 +29,7 @@ class ApiEvent(StrEnum):
     WEBHOOK_DISABLED = "webhook_disabled"
     WEBHOOK_QUEUE_FULL = "webhook_queue_full"
     TOKEN_REFUSED = "token_refused"  # noqa: S105 - an event name
+    FLEET_JOINED = "fleet_joined"
+    FLEET_CUT_OFF = "fleet_cut_off"
+    FLEET_RETURNED = "fleet_returned"
+    FLEET_RETURN_FAILED = "fleet_return_failed"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema, create_model
 
-from admin_api.event_schemas import policy, server, vpn
+from admin_api.event_schemas import fleet, policy, server, vpn
 from admin_api.event_schemas.registry import EVENT_FIELDS
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from admin_api.event_schemas.registry import EventFields
 
-MODULES = (vpn, policy, server)  # importing them registers their models
+MODULES = (vpn, policy, server, fleet)  # importing them registers their models
 EVENT_KINDS = tuple(sorted(EVENT_FIELDS))
 SCHEMA = "Event"  # the name of the union among the components of OpenAPI
 REFERENCES = "#/components/schemas/{model}"

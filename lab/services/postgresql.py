@@ -58,9 +58,23 @@ class Postgresql:
         eventually(lambda: [pid for pid in children if _runs(pid)], lambda left: not left, "ended")
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
+    def suspend(self) -> None:
+        """Have all its processes hang: they keep their connections, and answer nothing. ``resume`` ends it."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for pid in (self._process.pid, *map(int, children)):
+            os.kill(pid, number)
+
     def stop(self) -> None:
+        """End it without writing its pages: nothing of it is used again."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)  # fast: ends its clients
+            self._process.send_signal(signal.SIGQUIT)
             self._process.wait(TIMEOUT)
 
     def _run(self, *command: str) -> None:

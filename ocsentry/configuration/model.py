@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from admin_api.session_settings.overrides import GroupName
 from admin_api.session_settings.sections import (
@@ -44,6 +44,7 @@ from ocsentry.configuration.groups import MAX_FILE_GROUPS, GroupSection
 from ocsentry.configuration.sections.admin import AdminSection
 from ocsentry.configuration.sections.auth import AuthSection
 from ocsentry.configuration.sections.camouflage import CamouflageSection
+from ocsentry.configuration.sections.fleet import FleetSection
 from ocsentry.configuration.sections.hooks import HooksSection
 from ocsentry.configuration.sections.host import (
     FOLDERS,
@@ -54,7 +55,7 @@ from ocsentry.configuration.sections.host import (
 )
 from ocsentry.configuration.sections.policy import PolicySection
 from ocsentry.configuration.sections.radius import AccountingSection
-from ocsentry.configuration.sections.retention import RetentionSection
+from ocsentry.configuration.sections.store import StoreSection
 from ocsentry.errors import OperatorError
 from vpn_frontend.http_headers import MAX_HEADERS
 from vpn_frontend.settings import (
@@ -238,20 +239,6 @@ class VpnSection(Section):
     camouflage: CamouflageSection = _section()
 
 
-class StoreSection(Section):
-    url: SecretStr = _field(
-        "sqlite:///ocsentry.db",
-        "Database of users, tokens, blocks and sessions: `sqlite:///FILE` or `postgresql+psycopg://…`.",
-    )
-    retention: RetentionSection = _section()
-
-    @model_validator(mode="after")
-    def _scheme_is_known(self) -> Self:
-        if not self.url.get_secret_value().startswith(("sqlite:///", "postgresql+psycopg://")):
-            raise ValueError("url: begin with sqlite:/// or postgresql+psycopg://")
-        return self
-
-
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = _field("info", "Severity from which events are logged.")
     format: Literal["auto", "console", "json", "ocserv"] = _field(
@@ -310,6 +297,7 @@ class Config(Section):
     policy: PolicySection = _section()
     admin: AdminSection = _section()
     store: StoreSection = _section()
+    fleet: FleetSection = _section()
     log: LogSection = _section()
     process: ProcessSection = _section()
 
@@ -337,6 +325,12 @@ class Config(Section):
         layers = {f"groups.{name}": group.network for name, group in self.groups.items()}
         layers |= {f"vpn.host.{host.name}": host.network for host in self.vpn.host}
         _refuse_overlap(self.vpn.network, layers)
+        return self
+
+    @model_validator(mode="after")
+    def _nodes_share_a_database(self) -> Self:
+        if self.fleet.name and not self.store.url.get_secret_value().startswith("postgresql"):
+            raise ValueError("fleet.name: nodes share a PostgreSQL database: set store.url, or remove [fleet]")
         return self
 
     @model_validator(mode="after")

@@ -180,6 +180,14 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ApiEvent.BLOCK_CHANGES_LOST: CatalogEntry(
         "error", "The server stops, and changes of blocks could not be stored: a restart forgets these `networks`."
     ),
+    ApiEvent.FLEET_JOINED: CatalogEntry("info", "This node has joined its fleet: `epoch`."),
+    ApiEvent.FLEET_CUT_OFF: CatalogEntry(
+        "error", "The database has not heard this node for so long that others may have taken over its sessions."
+    ),
+    ApiEvent.FLEET_RETURNED: CatalogEntry("info", "This node acts for its fleet again, `away` seconds later."),
+    ApiEvent.FLEET_RETURN_FAILED: CatalogEntry(
+        "error", "This node is heard again, but could not compare its sessions with the database. It is tried again."
+    ),
     VpnEvent.LOGIN_ACCEPTED: CatalogEntry("info", "A login was accepted."),
     VpnEvent.LOGIN_REFUSED: CatalogEntry("warning", "A login was refused: `reason`."),
     VpnEvent.TUNNEL_REFUSED: CatalogEntry("warning", "A user who is logged in got no tunnel: `reason`."),

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
@@ -32,6 +35,7 @@ from admin_api.services import Services
 from admin_api.store import Store
 from admin_api.tokens.service import create_token
 from admin_api.workers import ControlWorker
+from lab.services.postgresql import Postgresql, running_postgresql
 from sentry_engine import Action, Engine, Policy
 from vpn_frontend.gateway.interface import Counters
 from vpn_frontend.ports import SessionState, SessionStatistics, SessionView, UserRecord, WaitingLogin
@@ -41,6 +45,7 @@ from vpn_frontend.settings import AuthSettings, LoginRules, Overrides, VpnSettin
 
 TOTP_KEY = bytes(32)
 NEVER_BLOCK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
+databases = itertools.count()
 CALLER = "192.0.2.200"  # source address of the tests' requests
 
 RULES = {
@@ -222,6 +227,25 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     asyncio.run(make())
     return path
+
+
+@pytest.fixture(scope="session")
+def shared_postgresql() -> Iterator[Postgresql]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to run PostgreSQL as its own user")
+    with running_postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_url(shared_postgresql: Postgresql) -> str:
+    """The URL of a new database of the shared PostgreSQL."""
+    url = shared_postgresql.url
+    name = f"test{next(databases)}"
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    head, _, options = url.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}?{options}"
 
 
 @pytest.fixture

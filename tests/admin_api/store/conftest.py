@@ -6,36 +6,15 @@ A test of one of them alone: ``@pytest.mark.parametrize("store_url", ["sqlite"],
 
 from __future__ import annotations
 
-import itertools
-import os
-
-import psycopg
 import pytest
 from sqlalchemy import create_engine, text
-
-from lab.services.postgresql import running_postgresql
-
-numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def shared_postgresql():
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to run PostgreSQL as its own user")
-    with running_postgresql() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ocsentry.db'}"
-    url = request.getfixturevalue("shared_postgresql").url
-    name = f"test{next(numbers)}"
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    head, _, options = url.partition("?")
-    return f"{head.rpartition('/')[0]}/{name}?{options}"
+    return request.getfixturevalue("postgresql_url")
 
 
 @pytest.fixture

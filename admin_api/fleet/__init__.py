@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One node of a fleet: several servers that share a PostgreSQL database and act as one.
+
+The database coordinates, the nodes own their tunnels: what a node knows of its own tunnels is the truth, and it asserts
+it after each loss of the database. A server without ``[fleet]`` uses nothing of this package.
+
+    settings.py     what the configuration says of this node
+    link.py         one connection with a deadline for each call; used by the thread of the beats alone
+    lease.py        the node's own right to act, by its own clock; no I/O
+    beats.py        the thread: joins, beats twice a second, joins again after it was fenced
+    membership.py   the event loop's side: what beats say, who is told of it, the return
+
+The SQL is in ``admin_api/store/migrations/fleet/``.
+"""

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The thread that joins the fleet and beats: a connection of its own, so that no work of the server delays a beat.
+
+It beats only while the event loop turns: a server that hangs gives its sessions up, as one that was killed does. It
+ends with ``stop``, which says goodbye, so that the others need not wait for its silence.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from admin_api.fleet.lease import Identity, Lease, lease_clock
+from admin_api.fleet.link import Link, LinkError, conninfo_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from admin_api.fleet.link import Row
+    from admin_api.fleet.settings import FleetSettings
+
+INTERVAL = 0.5  # seconds between two beats
+SHORTEST = 0.02  # seconds between two beats that are asked for
+BEAT_WAIT = 0.5  # seconds for an answer
+JOIN_WAIT = 2.0
+LOOP_PATIENCE = 5.0  # seconds since the event loop turned: no beats after that
+JOIN = "SELECT * FROM fleet.join_v1($1, $2, $3, $4, $5::bytea, make_interval(secs => $6))"
+BEAT = "SELECT * FROM fleet.beat_v1($1, $2, $3, $4, $5)"
+LEAVE = "SELECT fleet.leave_v1($1, $2)"
+
+
+class JoinRefusedError(Exception):
+    """The fleet refuses this node; the text names the key of the configuration and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the database said to a beat. ``state``: ``active``, ``draining`` or ``left``, as an operator wants it."""
+
+    identity: Identity
+    fenced: bool
+    state: str
+    revision: int
+    floor: int
+    tag: str
+    open_orders: bool
+
+
+@dataclass(slots=True)
+class Load:
+    """What the next beats report. The event loop writes it."""
+
+    applied: int = 0
+    prepared: int = 0
+    sessions: int = 0
+
+
+class Beats:
+    """``joined``, ``answered`` and ``failed`` are called in this thread."""
+
+    def __init__(
+        self,
+        url: str,
+        settings: FleetSettings,
+        lease: Lease,
+        *,
+        joined: Callable[[Identity], None],
+        answered: Callable[[Answer], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._link = Link(conninfo_of(url))
+        self._settings = settings
+        self._lease = lease
+        self._joined, self._answered, self._failed = joined, answered, failed
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
+        self.load = Load()
+        self.turned_at = lease_clock()  # when the event loop turned last; it writes this
+
+    def join(self) -> Identity:
+        """Join, in the caller's thread, before ``start``. Raises ``JoinRefusedError`` and ``LinkError``."""
+        sent_at = lease_clock()
+        one = self._settings
+        values = (one.name, one.instance, one.version, one.peer_url, one.secret_check, one.dead_after)
+        (row,) = self._link.call(JOIN, values, JOIN_WAIT)
+        status, node, epoch = row
+        if status == "taken":
+            text = f"fleet.name: another server is the node {one.name}; stop it, or give this one another name"
+            raise JoinRefusedError(text)
+        if status != "joined":
+            text = "fleet.secret_file: the other nodes have another secret; copy the file from one of them"
+            raise JoinRefusedError(text)
+        identity = Identity(int(node or 0), int(epoch or 0))
+        self._lease.join(identity, sent_at)
+        return identity
+
+    def start(self) -> None:
+        self.turned_at = lease_clock()
+        self._thread.start()
+
+    def hurry(self) -> None:
+        """Beat at once: something is to be reported."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Say goodbye and end the thread. Waits for it: up to two answers of the database."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._lease.end()
+        self._link.close()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            if lease_clock() - self.turned_at < LOOP_PATIENCE:
+                self._beat()
+            time.sleep(SHORTEST)
+            self._wake.wait(INTERVAL - SHORTEST)
+        self._leave()
+
+    def _beat(self) -> None:
+        identity = self._lease.identity
+        sent_at = lease_clock()
+        try:
+            if identity is None:
+                self._joined(self.join())
+                return
+            load = self.load
+            values = (identity.node, identity.epoch, load.applied, load.prepared, load.sessions)
+            (row,) = self._link.call(BEAT, values, BEAT_WAIT)
+            answer = _read(identity, row)
+            if answer.fenced:
+                self._lease.end()
+                self._lease.identity = None
+                self._wake.set()
+            else:
+                self._lease.extend(sent_at)
+            self._answered(answer)
+        except (LinkError, JoinRefusedError) as error:
+            self._failed(str(error))
+
+    def _leave(self) -> None:
+        identity = self._lease.identity
+        self._lease.end()
+        if identity is None:
+            return
+        try:
+            self._link.call(LEAVE, (identity.node, identity.epoch), BEAT_WAIT)
+        except LinkError as error:
+            self._failed(str(error))  # the others learn it by the silence
+
+
+def _read(identity: Identity, row: Row) -> Answer:
+    fenced, state, revision, floor, tag, open_orders = row
+    return Answer(
+        identity, fenced == "t", state or "", int(revision or 0), int(floor or 0), tag or "", open_orders == "t"
+    )

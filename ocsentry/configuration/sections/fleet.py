@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``[fleet]``: this server is one node of several that share a PostgreSQL database."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, model_validator
+
+from ocsentry.configuration.fields import (
+    SECONDS,
+    ListenAddress,
+    OptionalPath,
+    Seconds,
+    Section,
+    empty_as_none,
+    field,
+)
+
+
+class FleetSection(Section):
+    name: str = field(
+        "",
+        "Name of this node, of no other one of the fleet. Empty: no fleet, and none of these keys matters.",
+        pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$",
+        max_length=63,
+    )
+    secret_file: OptionalPath = field(
+        "",
+        "File with 64 hexadecimal digits, the same on all nodes (`openssl rand -hex 32`, mode 600): it seals cookies, "
+        "and by it nodes know each other.",
+    )
+    peer_listen: Annotated[ListenAddress | None, BeforeValidator(empty_as_none)] = field(
+        "",
+        "TCP address for the other nodes. Empty: they reach this one over the database only, within half a second.",
+    )
+    peer_url: str = field(
+        "",
+        "URL by which the other nodes reach `peer_listen`. Empty: `https://` and that address.",
+        pattern=r"^(https://[^\s/?#]+/?)?$",
+        max_length=256,
+    )
+    dead_after: Seconds = field(
+        10,
+        "Silence after which the others count this node as dead, and its sessions may go on elsewhere. The same on all "
+        "nodes.",
+        unit=SECONDS,
+        ge=3,
+        le=120,
+    )
+    addresses: Literal["nat", "routed"] = field(
+        "nat",
+        "How inner addresses are reached: each node masquerades its clients, or networks are routed to the nodes.",
+    )
+    on_store_loss: Literal["local", "deny"] = field(
+        "local",
+        "New logins while the database is away: this node decides alone, within what it knows, or refuses. Tunnels "
+        "live on in any case.",
+    )
+    in_split: Literal["give_way", "hold"] = field(
+        "give_way",
+        "`max_same_clients` while a node is cut off: sessions of the cut-off node give way to new ones (up to twice "
+        "the limit), or keep their places until the cookie's time is over (never more than the limit).",
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.name and self.secret_file is None:
+            raise ValueError("secret_file: name the file with the secret that all nodes share")
+        if self.peer_url and self.peer_listen is None:
+            raise ValueError("peer_listen: set it, or remove peer_url")
+        return self

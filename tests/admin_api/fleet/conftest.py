@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nodes of a fleet on a PostgreSQL of Debian's package: each test has a database of its own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import create_engine, text
+
+from admin_api.fleet.membership import Membership
+from admin_api.fleet.settings import FleetSettings
+from admin_api.store import Store
+from lab.timeouts import TIMEOUT
+
+SECRET = bytes(range(32))
+
+
+class Seen:
+    """An event sink that remembers; tests wait for an event, never for time."""
+
+    def __init__(self):
+        self.events = []
+        self._new = asyncio.Event()
+
+    def emit(self, kind, **fields):
+        self.events.append((str(kind), fields))
+        self._new.set()
+
+    def of(self, kind):
+        return [fields for name, fields in self.events if name == kind]
+
+    async def wait_for(self, kind, count=1):
+        """Returns the fields of event number ``count`` of the kind."""
+        async with asyncio.timeout(TIMEOUT):
+            while len(self.of(kind)) < count:
+                self._new.clear()
+                await self._new.wait()
+        return self.of(kind)[count - 1]
+
+
+@pytest_asyncio.fixture
+async def fleet_url(postgresql_url):
+    """A database with the newest schema."""
+    await (await Store.open(postgresql_url)).close()
+    return postgresql_url
+
+
+@pytest.fixture
+def ask(fleet_url):
+    """Executes a statement beside the nodes. Returns its rows, if it has some."""
+    engine = create_engine(fleet_url)
+
+    def ask(statement, **values):
+        with engine.begin() as connection:
+            done = connection.execute(text(statement), values)
+            return done.all() if done.returns_rows else None
+
+    yield ask
+    engine.dispose()
+
+
+@pytest_asyncio.fixture
+async def make_node(fleet_url):
+    """Makes nodes that are stopped at the end. ``started=False``: the caller starts it."""
+    made = []
+
+    async def make_node(name, *, url=None, instance=None, secret=SECRET, dead_after=10.0, started=True):
+        settings = FleetSettings(name, secret, instance or f"instance of {name}", "1.0", dead_after=dead_after)
+        node = Membership(url or fleet_url, settings, Seen())
+        node.seen = node._events
+        made.append(node)
+        if started:
+            await node.start()
+        return node
+
+    yield make_node
+    for node in made:
+        await node.stop()

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Joining, beats and the lease, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from admin_api.fleet.beats import JoinRefusedError
+from admin_api.fleet.lease import Identity, lease_clock
+from admin_api.fleet.membership import NodeState
+from admin_api.store import Store
+from lab.services.postgresql import running_postgresql
+from lab.timeouts import TIMEOUT
+
+pytestmark = pytest.mark.asyncio
+DEAD_AFTER = "make_interval(secs => 10)"
+
+
+class TestJoining:
+    async def test_every_join_raises_the_epoch(self, make_node, ask):
+        node = await make_node("n1")
+        assert node.identity == Identity(1, 1)
+        assert node.state is NodeState.MEMBER
+        await node.stop()
+        assert ask("SELECT state FROM fleet.nodes") == [("left",)]
+        again = await make_node("n1")
+        assert again.identity == Identity(1, 2)
+        assert ask("SELECT name, epoch, state, version FROM fleet.nodes") == [("n1", 2, "active", "1.0")]
+
+    async def test_a_name_is_taken_while_its_node_is_heard(self, make_node):
+        await make_node("n1")
+        with pytest.raises(JoinRefusedError, match=r"fleet\.name: another server is the node n1"):
+            await make_node("n1", instance="another server")
+        other = await make_node("n2", instance="another server")
+        assert other.identity.epoch == 1
+        assert other.identity.node != 1
+
+    async def test_a_name_is_free_after_a_goodbye_and_after_silence(self, make_node, ask):
+        await (await make_node("n1")).stop()
+        ask("UPDATE fleet.beats SET seen_at = clock_timestamp() - interval '11 s'")
+        assert (await make_node("n1", instance="another server")).identity == Identity(1, 2)
+
+    async def test_a_node_with_another_secret_is_refused(self, make_node, ask):
+        await make_node("n1")
+        with pytest.raises(JoinRefusedError, match=r"fleet\.secret_file: the other nodes have another secret"):
+            await make_node("n2", secret=bytes(32))
+        assert ask("SELECT name FROM fleet.nodes") == [("n1",)]
+
+
+class TestBeats:
+    async def test_a_beat_reports_what_the_node_has_done(self, make_node, ask):
+        node = await make_node("n1")
+        heard = asyncio.Event()
+        node.report(applied=7, prepared=3, sessions=2)
+        node.on_answer(lambda answer: heard.set() if ask("SELECT applied FROM fleet.beats")[0][0] == 7 else None)
+        async with asyncio.timeout(TIMEOUT):
+            await heard.wait()
+        assert ask("SELECT applied, prepared, sessions FROM fleet.beats") == [(7, 3, 2)]
+        assert node.answer.state == "active"
+
+    async def test_the_answer_tells_revision_and_orders(self, make_node, ask):
+        node = await make_node("n1")
+        ask("SELECT fleet.publish_v1(1, '{block,block}', '{a,b}', ARRAY['{}', '{}']::jsonb[])")
+        ask("INSERT INTO fleet.orders (node, kind, session, generation) VALUES (1, 'end', '\\x01', 1)")
+        await answered(node, lambda answer: answer.open_orders)
+        assert node.answer.revision == 2
+        assert str(ask("SELECT tag FROM fleet.log WHERE revision = 2")[0][0]) == node.answer.tag
+
+    async def test_an_operators_wish_to_drain_arrives(self, make_node, ask):
+        node = await make_node("n1")
+        assert not node.draining
+        ask("UPDATE fleet.nodes SET state = 'draining'")
+        await answered(node, lambda answer: answer.state == "draining")
+        assert node.draining
+
+    async def test_a_fenced_node_joins_again_and_asserts_what_it_carries(self, make_node, ask):
+        node = await make_node("n1")
+        asserted = []
+
+        async def assert_again():
+            asserted.append((node.identity, node.lease.holds(lease_clock())))
+
+        node.on_return(assert_again)
+        ask("UPDATE fleet.nodes SET epoch = 10")  # as another server under this name does
+        await node.seen.wait_for("fleet_returned")
+        assert asserted == [(Identity(1, 11), False)]
+        assert node.lease.holds(lease_clock())
+
+    async def test_a_failed_return_is_tried_again(self, make_node, ask):
+        node = await make_node("n1")
+        failures = iter([OSError("away")])
+
+        async def assert_again():
+            for failure in failures:
+                raise failure
+
+        node.on_return(assert_again)
+        ask("UPDATE fleet.nodes SET epoch = 10")
+        assert (await node.seen.wait_for("fleet_return_failed"))["error"] == "OSError('away')"
+        assert (await node.seen.wait_for("fleet_returned"))["epoch"] == 11
+
+    async def test_a_hanging_event_loop_stops_the_beats(self, make_node, ask):
+        node = await make_node("n1")
+        node._ticker.cancel()
+        node._beats.turned_at = lease_clock() - 6
+        ask("UPDATE fleet.beats SET seen_at = '2020-01-01'")
+        node._beats.hurry()
+        other = await make_node("n2")
+        for _ in range(3):
+            await answered(other, lambda answer: True)
+            other._beats.hurry()
+        assert ask("SELECT seen_at < '2021-01-01' FROM fleet.beats WHERE node = 1") == [(True,)]
+
+
+class TestWhoIsLost:
+    async def test_silence_makes_a_node_lost_only_while_the_store_was_up(self, make_node, ask):
+        node = await make_node("n1")
+        await answered(node, lambda answer: True)
+        ask("INSERT INTO fleet.nodes (name, instance, version) VALUES ('n2', '', '')")
+        ask("INSERT INTO fleet.beats (node, seen_at) VALUES (2, clock_timestamp() - interval '11 s')")
+        lost = f"SELECT fleet.is_lost_v1(2, 1, {DEAD_AFTER}), fleet.is_lost_v1(1, 1, {DEAD_AFTER})"
+        assert ask(lost) == [(False, False)], "the store is up for less than dead_after"
+        ask("UPDATE fleet.uptime SET since = clock_timestamp() - interval '1 hour'")
+        assert ask(lost) == [(True, False)]
+        assert ask(f"SELECT fleet.is_lost_v1(1, 2, {DEAD_AFTER}), fleet.is_lost_v1(9, 1, {DEAD_AFTER})") == [
+            (True, True)
+        ]
+
+    async def test_an_outage_of_the_store_makes_nobody_lost(self, make_node, ask):
+        """Negative control: without ``since`` the first node that comes back would find all others dead."""
+        node = await make_node("n1")
+        ask("INSERT INTO fleet.nodes (name, instance, version) VALUES ('n2', '', '')")
+        ask("INSERT INTO fleet.beats (node) VALUES (2)")
+        await node.stop()
+        ask("UPDATE fleet.beats SET seen_at = clock_timestamp() - interval '60 s'")
+        ask("UPDATE fleet.uptime SET last = clock_timestamp() - interval '60 s', since = '2020-01-01'")
+        assert ask(f"SELECT fleet.is_lost_v1(2, 1, {DEAD_AFTER})") == [(False,)], "nobody has beaten yet"
+        await answered(await make_node("n1"), lambda answer: True)
+        assert ask(f"SELECT fleet.is_lost_v1(2, 1, {DEAD_AFTER})") == [(False,)]
+        assert ask("SELECT clock_timestamp() - seen_at > interval '10 s' FROM fleet.beats WHERE node = 2") == [(True,)]
+
+    async def test_a_node_that_left_is_lost_at_once(self, make_node, ask):
+        node = await make_node("n1")
+        await make_node("n2")
+        await node.stop()
+        assert ask(f"SELECT fleet.is_lost_v1(1, 1, {DEAD_AFTER}), fleet.is_lost_v1(2, 1, {DEAD_AFTER})") == [
+            (True, False)
+        ]
+
+
+async def answered(node, good):
+    """Wait for an answer to a beat that ``good`` accepts."""
+    found = asyncio.Event()
+    node.on_answer(lambda answer: found.set() if good(answer) else None)
+    async with asyncio.timeout(TIMEOUT):
+        await found.wait()
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+async def test_a_store_that_is_away_ends_the_lease_and_its_return_brings_it_back(make_node, how, tmp_path):
+    with running_postgresql() as server:
+        await (await Store.open(server.url)).close()
+        node = await make_node("n1", url=server.url, dead_after=3.0)
+        if how == "killed":
+            server.kill()
+        else:
+            server.suspend()
+        assert (await node.seen.wait_for("fleet_cut_off"))["reason"]
+        assert not node.lease.holds(lease_clock())
+        assert node.state is NodeState.CUT_OFF
+        if how == "killed":
+            server.start()
+        else:
+            server.resume()
+        returned = await node.seen.wait_for("fleet_returned")
+        assert node.lease.holds(lease_clock())
+        assert returned["epoch"] == 1, "nobody has taken its place: its rows stay its own"
+        await node.stop()
