@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from admin_api.second_factors.secret_box import SecretBox
     from admin_api.second_factors.totp_issuer import TotpIssuer
+    from admin_api.single_sign_on.sign_on import SignOn
     from admin_api.store import Store
     from sentry_engine import Engine
 
@@ -53,6 +54,7 @@ class Services:
     ``None``: there is no key. ``settings``: of groups and users, the VPN's own. ``webhook_box``: seals secrets of
     webhooks; ``None``: there is no key. ``settings_control``: the configuration; ``acme``:
     challenges of ACME servers; ``None``: no server runs.
+    ``sign_on``: where people sign in to the console; ``None``: by codes and tokens only.
     ``console_url``: where a browser finds the console; empty: the API has no TCP port.
     """
 
@@ -83,6 +85,7 @@ class Services:
     settings_control: SettingsControl | None = None
     acme: AcmeControl | None = None
     console_url: str = ""
+    sign_on: SignOn | None = None
     one_time_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     rule_listing: RuleListing = field(init=False)
     token_uses: TokenUses = field(init=False)

@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from admin_api.authentication import TokenCheck
-from admin_api.console import sign_in
+from admin_api.console import sign_in, single_sign_on
 from admin_api.console.api_caller import ApiRefusal
 from admin_api.console.content_policy import WITHOUT_SCRIPTS
 from admin_api.console.forms import FormError
@@ -66,6 +66,7 @@ def _make(api: ASGIApp, services: Services) -> Starlette:
     routes = [
         Mount("/static", StaticFiles(directory=STATIC)),
         *sign_in.routes,
+        *single_sign_on.routes,
         *(Route(page.path, functools.partial(_answer, page), methods=[page.method]) for page in PAGES),
     ]
     made = Starlette(routes=routes)
@@ -112,7 +113,15 @@ async def _step_up(page: Page, visit: Visit) -> Response:
                 await sign_in.open_session(visit.request, response, person, scopes)
                 return response
             problem = "It permits less than you may do now. Sign out, and sign in with it"
-    return await visit.page("step_up.html", 403, fields=fields, secret_field=ASKED_FIELD, problem=problem)
+    return await visit.page(
+        "step_up.html",
+        403,
+        fields=fields,
+        secret_field=ASKED_FIELD,
+        problem=problem,
+        sign_on=visit.services.sign_on,
+        again=single_sign_on.sign_in_again(visit.request),
+    )
 
 
 async def _visit(request: Request, services: Services) -> Visit | None:

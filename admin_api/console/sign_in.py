@@ -38,7 +38,7 @@ def address_of(request: Request) -> str:
 
 async def show_sign_in(request: Request) -> Response:
     """The page with the form. A code in the URL is filled in and not used: link previews must not end it."""
-    return _form(request, code=request.query_params.get("code", "")[:128])
+    return show_problem(request, "", 200, code=request.query_params.get("code", "")[:128])
 
 
 async def sign_in(request: Request) -> Response:
@@ -47,10 +47,10 @@ async def sign_in(request: Request) -> Response:
         fields = await read_form(request)
         person, scopes = await identify(services, fields.get("secret", "").strip(), address_of(request))
     except FormError as error:
-        return _form(request, str(error), 403)
+        return show_problem(request, str(error), 403)
     except ApiError as error:
-        return _form(request, error.detail, error.kind.status.value)
-    response = RedirectResponse(_target(fields.get("next", "")), 303)
+        return show_problem(request, error.detail, error.kind.status.value)
+    response = RedirectResponse(target(fields.get("next", "")), 303)
     await open_session(request, response, person, scopes)
     return response
 
@@ -75,7 +75,7 @@ async def sign_out(request: Request) -> Response:
     try:
         await read_form(request)
     except FormError as error:
-        return _form(request, str(error), 403)
+        return show_problem(request, str(error), 403)
     await _end_session(request, by="console")
     response = RedirectResponse(SIGN_IN, 303)
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
@@ -105,15 +105,18 @@ async def _end_session(request: Request, *, by: str) -> None:
         await revoke_token(services.store, parsed[0], by=by)
 
 
-def _target(wanted: str) -> str:
+def target(wanted: str) -> str:
     """Returns a path of the console: a link must not lead to another site after the sign-in."""
     return wanted if wanted.startswith(START) and "//" not in wanted and "\\" not in wanted else START
 
 
-def _form(request: Request, problem: str = "", status: int = 200, *, code: str = "") -> HTMLResponse:
+def show_problem(request: Request, problem: str, status: int, *, code: str = "") -> HTMLResponse:
+    """Returns the page with the form, with what went wrong above it; nothing did if ``problem`` is empty."""
     page = environment().get_template("sign_in.html")
+    services: Services = request.app.state.services
     wanted = request.query_params.get("next", "")[:1024]
-    return HTMLResponse(page.render(base=CONSOLE_PATH, problem=problem, code=code, next=wanted), status)
+    content = page.render(base=CONSOLE_PATH, problem=problem, code=code, next=wanted, sign_on=services.sign_on)
+    return HTMLResponse(content, status)
 
 
 routes = [

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``oidc``: the provider of ``[auth.oidc]``. The client's secret or key is read through the helper, once."""
+"""``oidc``: the provider of ``[auth.oidc]``, or of another table.
+
+The client's secret or key is read through the helper, once.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from ocsentry.configuration.sections.oidc import OidcSection
+    from ocsentry.configuration.sections.oidc import ProviderSection
     from ocsentry.login_methods.context import MethodContext
     from vpn_frontend.auth.method import Method
     from vpn_frontend.gateway.certificates.server_certificate import FileReader
@@ -34,38 +37,47 @@ REQUEST_TIMEOUT = 10.0  # seconds; pages.DEADLINE bounds all requests of one pag
 async def open_oidc(context: MethodContext) -> AsyncIterator[Method]:
     """Raises ``OperatorError`` for a secret that cannot be used."""
     section = context.config.values.auth.oidc
-    client = read_client(section, context.helper.read_key)
+    async with open_provider(section, "auth.oidc", context.helper.read_key) as provider:
+        logins = BrowserLogins(float(context.config.vpn.auth.timeout))
+        pages = OidcPages(provider, logins, claims_of(section), events=context.events)
+        yield OidcMethod(context.directory, logins, pages, browser=section.browser)
+
+
+@asynccontextmanager
+async def open_provider(section: ProviderSection, table: str, read: FileReader) -> AsyncIterator[OidcProvider]:
+    """``table``: the section's name. Raises ``OperatorError`` for a file that cannot be used."""
+    client = read_client(section, table, read)
     # A kept connection may be closed by the provider in the moment in which it is used again: the login would fail.
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(
         timeout=REQUEST_TIMEOUT, follow_redirects=False, trust_env=False, limits=limits
     ) as http:
-        provider = OidcProvider(section.issuer, client, http)
-        logins = BrowserLogins(float(context.config.vpn.auth.timeout))
-        claims = OidcClaims(section.user_claim, section.groups_claim, section.scopes)
-        pages = OidcPages(provider, logins, claims, events=context.events)
-        yield OidcMethod(context.directory, logins, pages, browser=section.browser)
+        yield OidcProvider(section.issuer, client, http)
 
 
-def read_client(section: OidcSection, read: FileReader) -> OidcClient:
+def claims_of(section: ProviderSection) -> OidcClaims:
+    return OidcClaims(section.user_claim, section.groups_claim, section.scopes)
+
+
+def read_client(section: ProviderSection, table: str, read: FileReader) -> OidcClient:
     """Raises ``OperatorError`` for a file that cannot be used."""
-    secret = _read_secret(section.client_secret_file, read)
+    secret = _read_secret(section.client_secret_file, f"{table}.client_secret_file", read)
     key, file = None, section.client_key_file
     if file is not None:
         try:
             key = read_client_key(read(file, MAX_KEY), section.client_key_id)
         except (OSError, ClientKeyError) as error:
-            raise OperatorError(f"auth.oidc.client_key_file: {file} cannot be used: {error}") from error
+            raise OperatorError(f"{table}.client_key_file: {file} cannot be used: {error}") from error
     return OidcClient(section.client_id, secret, key)
 
 
-def _read_secret(file: Path | None, read: FileReader) -> str:
+def _read_secret(file: Path | None, key: str, read: FileReader) -> str:
     if file is None:
         return ""
     try:
         secret = read(file, MAX_SECRET).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"auth.oidc.client_secret_file: {file} cannot be read: {error}") from error
+        raise OperatorError(f"{key}: {file} cannot be read: {error}") from error
     if not secret:
-        raise OperatorError(f"auth.oidc.client_secret_file: {file} is empty")
+        raise OperatorError(f"{key}: {file} is empty")
     return secret

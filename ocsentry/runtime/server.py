@@ -49,6 +49,7 @@ from ocsentry.rule_sources.watcher import RuleWatcher
 from ocsentry.runtime import memory, metric_facts
 from ocsentry.runtime.accounting import open_accounting
 from ocsentry.runtime.client_routes import KernelRoutes
+from ocsentry.runtime.console_sign_on import open_sign_on
 from ocsentry.runtime.console_url import console_url
 from ocsentry.runtime.descriptor_store import store_listeners
 from ocsentry.runtime.hooks import open_hooks
@@ -326,6 +327,7 @@ class Server:
         webhooks = await self._made.enter_async_context(
             open_webhooks(self._config, self._store, self._hub, self._events, self._started)
         )
+        sign_on = await self._made.enter_async_context(open_sign_on(self._config, self._started, self._events))
         services = Services(
             store=self._store,
             engine=self._engine,
@@ -360,6 +362,7 @@ class Server:
             settings_control=LiveSettings(self._store, self._live, self._events),
             acme=self._vpn.acme_challenges,
             console_url=console_url(self._config.values.admin),
+            sign_on=sign_on,
         )
         api = await asyncio.to_thread(_make_api, services, self._started, self._config.values.admin.socket)
         await api.start()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
@@ -16,6 +17,7 @@ from playwright.sync_api import expect
 
 from lab.clients.api import ADMIN_PORT
 from lab.clients.chromium import open_browser
+from lab.processes.programs import Program
 from lab.timeouts import TIMEOUT
 
 BASE = f"http://127.0.0.1:{ADMIN_PORT}/console"
@@ -89,6 +91,47 @@ def test_connect_see_block_read_why_and_undo(lab):
         expect(page.get_by_text("The block is lifted")).to_be_visible()
         server.connect(host).await_up()
         assert browser.complaints == []
+
+
+def test_sign_in_at_a_provider(lab, tmp_path):
+    users = [
+        {"sub": "1", "preferred_username": "dora", "groups": ["desk"]},
+        {"sub": "2", "preferred_username": "eve", "groups": []},
+    ]
+    claims = [word for user in users for word in ("--user-claims", json.dumps(user))]
+    command = [sys.executable, "-m", "oidc_provider_mock", "--port", "9400", "--host", "127.0.0.1", *claims]
+    provider = Program("provider", command, lab.network.gateway)
+    lab.network.programs.append(provider)
+    provider.await_line("(?i)uvicorn running|startup complete")
+    secret = tmp_path / "console.secret"
+    secret.write_text("the client's secret\n")
+    oidc = {
+        "issuer": "http://127.0.0.1:9400",
+        "client_id": "console",
+        "client_secret_file": str(secret),
+        "label": "Example ID",
+        "operators": ["desk"],
+    }
+    server = lab.serve(settings={"admin.oidc": oidc})
+    client = server.connect(lab.host())
+    client.await_up()
+    [session] = server.sessions()
+    with open_browser(lab.network.gateway) as browser:
+        page = browser.page
+        for person, ends_at in (("2", "eve is in none of the groups"), ("1", "dora")):
+            page.goto(f"{BASE}/sessions/{session['id']}")
+            page.get_by_role("link", name="Sign in with Example ID").click()
+            page.get_by_placeholder("sub").fill(person)
+            page.get_by_role("button", name="Authorize", exact=True).click()
+            expect(page.get_by_text(ends_at).first).to_be_visible()
+        expect(page).to_have_url(f"{BASE}/sessions/{session['id']}")  # where the person wanted to go
+        page.get_by_label("Reason").fill("A test")
+        page.get_by_role("button", name="End it").click()
+        client.await_exit()
+        [complaint] = [one for one in browser.complaints if BASE in one]  # not those of the provider's pages
+        assert "/console/sign-in/provider/finish" in complaint, "the browser tells of the answer 403 to eve"
+    actors = {entry["actor"].partition("#")[0] for entry in server.api.get("/api/v1/audit?limit=10")["items"]}
+    assert "console:dora" in actors
 
 
 def test_edit_simulate_apply_and_let_the_time_run_out(lab):

@@ -17,7 +17,9 @@ from ocsentry.configuration.fields import (
     Section,
     empty_as_none,
     field,
+    section,
 )
+from ocsentry.configuration.sections.oidc import SignOnSection
 
 
 class WebhookSection(Section):
@@ -50,6 +52,7 @@ class AdminSection(Section):
         "", "Certificate chain of the API in PEM. Set it with `private_key` or leave both empty."
     )
     private_key: OptionalPath = field("", "Private key of the certificate, in PEM.")
+    oidc: SignOnSection = section()
     webhook: tuple[WebhookSection, ...] = Field((), description="Receivers of events.", max_length=MAX_WEBHOOKS)
     webhook_networks: tuple[AnyNetwork, ...] = field(
         [],

@@ -56,8 +56,9 @@ def _secret_files(config: LoadedConfig) -> dict[str, Path]:
     auth, admin = config.values.auth, config.values.admin
     ldap, radius = auth.ldap, auth.radius
     named = {"auth.ldap.password_file": ldap.password_file, "auth.ldap.ca": ldap.ca}
-    named["auth.oidc.client_secret_file"] = auth.oidc.client_secret_file
-    named["auth.oidc.client_key_file"] = auth.oidc.client_key_file
+    for table, provider in (("auth.oidc", auth.oidc), ("admin.oidc", admin.oidc)):
+        named[f"{table}.client_secret_file"] = provider.client_secret_file
+        named[f"{table}.client_key_file"] = provider.client_key_file
     named |= {"auth.ocpasswd_file": auth.ocpasswd_file, "auth.oath_file": auth.oath_file}
     named |= {"admin.certificate": admin.certificate, "admin.private_key": admin.private_key}
     named |= dict(auth.certificate.files())

@@ -89,6 +89,8 @@ def _named_servers(config: LoadedConfig) -> Iterator[tuple[str, str]]:
         found += [(urlsplit(url).hostname, "auth.ldap.url") for url in auth.ldap.url]
     if "oidc" in methods:
         found.append((urlsplit(auth.oidc.issuer).hostname, "auth.oidc.issuer"))
+    if config.values.admin.oidc.is_used:
+        found.append((urlsplit(config.values.admin.oidc.issuer).hostname, "admin.oidc.issuer"))
     feeds = FeedsInRules(watched_paths(config.values.policy)).read(None)
     found += [(urlsplit(feed.url).hostname, f"feed {feed.id}") for feed in feeds if feed.url is not None]
     yield from ((name, key) for name, key in found if name)

@@ -9,8 +9,6 @@ the client's connection itself: who approves somebody else's login would let tha
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -43,12 +41,6 @@ class BrowserLogin:
     token: str = ""
     token_until: float = 0.0
     result: Identity | str = ""  # text: why it failed
-
-    @property
-    def challenge(self) -> str:
-        """The S256 challenge of the verifier (RFC 7636, section 4.2)."""
-        digest = hashlib.sha256(self.verifier.encode()).digest()
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def is_browser(self, cookie: str) -> bool:
         """True if ``cookie`` is that of the browser that began."""

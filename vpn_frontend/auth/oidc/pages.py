@@ -83,7 +83,7 @@ class OidcPages:
         try:
             async with asyncio.timeout(DEADLINE):
                 url = await self._provider.authorization_url(
-                    redirect_uri=_callback(login), state=login.state, nonce=login.nonce, challenge=login.challenge,
+                    redirect_uri=_callback(login), state=login.state, nonce=login.nonce, verifier=login.verifier,
                     scopes=claims.scopes,
                 )  # fmt: skip
         except FAILURES as error:

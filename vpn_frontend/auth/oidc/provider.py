@@ -8,6 +8,8 @@ HMAC. Keys are fetched again for an unknown key id, at most once a minute. Answe
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import time
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -68,11 +70,14 @@ class OidcProvider:
         redirect_uri: str,
         state: str,
         nonce: str,
-        challenge: str,
+        verifier: str,
         scopes: Sequence[str],
         again: bool = False,
     ) -> str:
-        """Where the browser goes. ``again``: also who is known there signs in once more. Raises ``ProviderError``."""
+        """Where the browser goes. ``again``: also who is known there signs in once more. Raises ``ProviderError``.
+
+        ``verifier``: of PKCE; the URL has its S256 challenge (RFC 7636, section 4.2).
+        """
         endpoint = self._endpoint(await self._discover(), "authorization_endpoint")
         query = {
             "response_type": "code",
@@ -81,7 +86,7 @@ class OidcProvider:
             "scope": " ".join(dict.fromkeys(("openid", *scopes))),
             "state": state,
             "nonce": nonce,
-            "code_challenge": challenge,
+            "code_challenge": _challenge(verifier),
             "code_challenge_method": "S256",
             **({"prompt": "login", "max_age": "0"} if again else {}),
         }
@@ -187,6 +192,10 @@ class OidcProvider:
         if not isinstance(document, dict):
             raise ProviderError(f"{url}: not a JSON object")
         return document
+
+
+def _challenge(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -67,9 +67,3 @@ def test_the_table_is_bounded_and_forgets(logins, monkeypatch):
     assert [logins.find(login.context, 4.0) is not None for login in made] == [False, False, True, True, True]
     begun(logins, 1000.0)
     assert len(logins) == len(logins._contexts) == 1
-
-
-def test_the_challenge_of_rfc_7636(logins):
-    login = begun(logins)
-    login.verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-    assert login.challenge == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"

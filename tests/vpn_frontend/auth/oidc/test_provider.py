@@ -19,6 +19,7 @@ pytestmark = pytest.mark.asyncio
 ISSUER = "https://idp.example"
 NOW = 1_700_000_000.0
 CLAIMS = {"iss": ISSUER, "aud": "vpn", "sub": "1", "nonce": "n", "iat": NOW, "exp": NOW + 300}
+VERIFIER, CHALLENGE = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 METADATA = {
     "issuer": ISSUER,
     "authorization_endpoint": f"{ISSUER}/authorize?tenant=1",
@@ -84,7 +85,7 @@ async def test_a_person_who_was_asked_once_more(idp):
     idp.token = sign({**CLAIMS, "auth_time": NOW})
     assert await idp.claims(proved_since=NOW - 5)
     url = await idp.provider.authorization_url(
-        redirect_uri="https://vpn/cb", state="s", nonce="n", challenge="c", scopes=(), again=True
+        redirect_uri="https://vpn/cb", state="s", nonce="n", verifier=VERIFIER, scopes=(), again=True
     )
     assert "prompt=login&max_age=0" in url
 
@@ -103,11 +104,12 @@ async def test_a_code_becomes_claims(idp):
 async def test_the_url_of_the_browser(idp):
     url = httpx.URL(
         await idp.provider.authorization_url(
-            redirect_uri="https://vpn/cb", state="s", nonce="n", challenge="c", scopes=("email", "openid")
+            redirect_uri="https://vpn/cb", state="s", nonce="n", verifier=VERIFIER, scopes=("email", "openid")
         )
     )
     assert url.params["tenant"] == "1"
     assert (url.params["scope"], url.params["code_challenge_method"]) == ("openid email", "S256")
+    assert url.params["code_challenge"] == CHALLENGE, "the example of RFC 7636, appendix B"
 
 
 @pytest.mark.parametrize(

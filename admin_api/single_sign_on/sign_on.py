@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the console asks of a provider of sign-ins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from admin_api.roles import Role
+
+
+class SignOnError(Exception):
+    """The person is not signed in. The text is for the browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Where the browser goes, and the value of the cookie that marks it as the one that left."""
+
+    url: str
+    browser: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOn:
+    """Who came back. ``wanted``: the page that the person left for the sign-in."""
+
+    person: str
+    role: Role
+    wanted: str
+
+
+class SignOn(Protocol):
+    """``label``: the provider, as the page of the sign-in names it."""
+
+    label: str
+
+    async def leave(self, *, return_url: str, wanted: str, browser: str, again: bool) -> Departure:
+        """Begin a sign-in. ``browser``: the cookie of an earlier one; ``again``: a person must prove it once more.
+
+        Raises ``SignOnError``.
+        """
+
+    async def come_back(self, query: Mapping[str, str], browser: str) -> SignedOn:
+        """End the sign-in that the provider's answer is for, the first time only. Raises ``SignOnError``."""
