@@ -25,7 +25,8 @@ FLOORS = {
     ),
     "vpn_frontend": (
         "native", "http_headers", "settings", "ocserv", "gateway", "ports", "radius", "protocol", "auth", "sessions",
-        "accounting", "connections", "testing", "validation", "former_sessions", "host_accounts", "server",
+        "accounting", "connections", "testing", "validation", "former_sessions", "host_accounts", "tls_files",
+        "server",
     ),
     "admin_api": (
         "clock", "log_events", "ports", "event_schemas", "http", "session_settings", "connections", "metrics",

@@ -43,6 +43,7 @@ LIBRARY_LEVELS = {
     "watchfiles": "WARNING",
     "sqlalchemy": "WARNING",
     "aiosqlite": "WARNING",
+    "httpx": "WARNING",  # its URLs may hold secrets of receivers and providers
 }
 OWN_PACKAGES = ("ocsentry", "admin_api", "sentry_engine", "vpn_frontend")
 TEXTS_PER_SECOND = 1.0  # records of one logger on average; clients and failures can cause them

@@ -175,3 +175,10 @@ def test_debug_is_for_the_servers_own_packages(name):
     assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
     assert logging.getLogger("vpn_frontend.x").isEnabledFor(logging.DEBUG)
     log.close()
+
+
+@pytest.mark.usefixtures("quiet_root")
+def test_urls_of_requests_to_others_stay_out_of_the_log():
+    log = Log("debug", "json", io.StringIO())
+    assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
+    log.close()
