@@ -12,7 +12,6 @@ from vpn_frontend.ports import CloseReason, UserRecord
 from vpn_frontend.sessions.address_pool import AddressPools, NoAddressError
 from vpn_frontend.sessions.admission import RefusedError
 from vpn_frontend.sessions.outside_addresses import OutsideAddresses
-from vpn_frontend.sessions.persistence.resumption import parse_resumption
 from vpn_frontend.testing import MemoryGateway
 
 FIXED, FIXED6 = ip_address("10.91.0.7"), ip_address("fd91::7")
@@ -99,8 +98,8 @@ def test_a_router_may_have_an_address_of_its_own_network(lab):
 def test_a_return_after_a_restart_has_it_again(make_lab):
     lab = make_lab()
     lab.tunnel(lab.log_in("alice", ipv4=FIXED), ipv4=FIXED)
-    [(session_id, text)] = lab.recorder.resumptions.items()
-    saved = parse_resumption(session_id, text)
+    [session_id] = lab.recorder.open
+    saved = lab.recorder.kept(session_id)
     assert saved.addresses.ipv4 == FIXED
     again = make_lab()
     again.routes = again.table._pools._outside._kernel = RecordedRoutes()
