@@ -280,7 +280,7 @@ class VpnServer:
         labels = self._resolver.labels()
         if host.groups:
             shown = tuple((name, labels[name]) for name in host.groups if name in labels)
-            portal = replace(portal, asks_certificate_group=False)
+            portal = replace(portal, any_group=False)
             return replace(portal, groups=host.groups, labels=shown, path_groups=frozenset(host.groups))
         offered = tuple(dict.fromkeys([*host.auth.groups, *labels]))
         known = frozenset(self._resolver.group_names())

@@ -283,6 +283,7 @@ class AuthSettings:
     pre_login_banner: str = ""  # shown with the first form
     groups: tuple[str, ...] = ()  # offered in the form, beside those with a label; none of either: none is asked for
     no_group_label: str = ""  # text of the form's option for no group; empty: there is none
+    unoffered_groups: bool = False  # members may name groups that the form does not offer
     ocpasswd_file: Path | None = None  # ocserv's password file, read at each login; over the store's users
     oath_file: Path | None = None  # liboath's users file, read at each login
     totp: TotpSettings = field(default_factory=TotpSettings)

@@ -32,7 +32,7 @@ def make_portal_config(
         pre_login_banner=auth.pre_login_banner,
         shape=_shape_of(plan_of(auth.rules), auth),
         group_shapes=login_shapes(auth),
-        asks_certificate_group=auth.certificate.ask_group,
+        any_group=auth.unoffered_groups or auth.certificate.ask_group,
         client_page=_client_page(settings, tls),
         has_browser_pages="oidc" in auth.named_methods,
         camouflage=camouflage,

@@ -141,7 +141,7 @@ class PortalConfig:
     no_group_label: str = ""  # text of the option for no group; empty: there is none
     pre_login_banner: str = ""  # shown with the first form
     path_groups: frozenset[str] = frozenset()  # that a URL may name beside those
-    asks_certificate_group: bool = False  # so any may be named; only its members get in
+    any_group: bool = False  # clients may name others than those; only its members get in by one
     shape: LoginShape = LoginShape()
     group_shapes: Mapping[str, LoginShape] = field(default_factory=lambda: NO_GROUP_SHAPES)  # of groups with their own
     has_browser_pages: bool = False
@@ -371,7 +371,7 @@ class Connection:
         )
 
     def _names_no_group(self) -> bool:
-        if self._portal.asks_certificate_group:
+        if self._portal.any_group:
             return False
         groups, known = self._portal.groups, self._portal.path_groups
         return bool(groups and self._group and self._group not in groups and self._group not in known)
@@ -422,14 +422,16 @@ class Connection:
     def _first_form(self, error: str = "", context: str = "") -> HttpResponse:
         groups, labels, code = self._portal.groups, self._portal.labels, self._shape.form_has_code
         banner = self._portal.pre_login_banner
+        known = not self._group or self._group in groups or not self._portal.any_group
         if self._path_group:
-            groups = ()
-        elif groups and self._portal.no_group_label:
-            groups = (self._portal.no_group_label, *groups)
+            groups, known = (), True
+        elif groups:
+            offered = (self._portal.no_group_label,) if self._portal.no_group_label else ()
+            groups = (*offered, *groups, *(() if known else (self._group,)))
         selected = self._group if self._group in groups else ""
         if code and not context:
             context = secrets.token_hex(CONTEXT_SIZE)  # names the login whose code comes back; nothing is kept
-        if not error and not context:
+        if known and not error and not context:
             return _blank_form(groups, labels, selected, self._action, banner)
         form = first_form(groups=groups, labels=labels, selected=selected, error=error, code=code, banner=banner)
         return self._render(form, context)

@@ -91,8 +91,8 @@ def add_hosts(target: Target, entries: Sequence[Entry], translate: Callable[[Seq
 
 
 def _set_for_all(target: Target, made: Target) -> None:
-    """Who needs a code, and who is refused by lists, is set for the whole server: it matters only where it is asked."""
-    for key in ("auth.totp.required", "auth.certificate.crl_check"):
+    """What is set for the whole server, and matters only where a host asks for it."""
+    for key in ("auth.totp.required", "auth.certificate.crl_check", "auth.unoffered_groups"):
         if made.get(key) is not None and target.get(key) is None:
             target.set(key, made.get(key), made.origins[key])
 

@@ -49,6 +49,7 @@ def _read_groups(target: Target, entries: tuple[Entry, ...]) -> None:
             groups.setdefault(name, {})["label"] = label
             target.origins[f"groups.{name}.label"] = entry
     target.set("auth.groups", list(dict.fromkeys(names)), entries[-1])
+    target.set("auth.unoffered_groups", True, entries[-1])
 
 
 def _read_automatic_groups(target: Target, entries: tuple[Entry, ...]) -> None:
@@ -104,9 +105,9 @@ LOGIN_KEYS: tuple[Row, ...] = (
     mapped("pre-login-banner", "auth.pre_login_banner", text("auth.pre_login_banner")),
     mapped(
         "select-group",
-        "auth.groups, groups.NAME.label",
+        "auth.groups, auth.unoffered_groups, groups.NAME.label",
         _read_groups,
-        f"A name of more than {MAX_GROUP_NAME} bytes is left out with a warning.",
+        f"A name of more than {MAX_GROUP_NAME} bytes is left out with a warning. Members may name others.",
         several=True,
     ),
     mapped("default-select-group", "auth.no_group_label", text("auth.no_group_label")),

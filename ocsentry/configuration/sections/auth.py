@@ -88,6 +88,11 @@ class AuthSection(Section):
         AUTH.no_group_label,
         "Text of the form's option for no group, which comes first. Empty: the user has to choose a group.",
     )
+    unoffered_groups: Switch = field(
+        AUTH.unoffered_groups,
+        "A client may name a group that is not offered (`--authgroup` of openconnect). Only members log in by it, as "
+        "by any group.",
+    )
     ocpasswd_file: OptionalPath = field(
         AUTH.ocpasswd_file or "",
         "Password file of ocserv (`name:groups:hash`, at most 1 MiB), read at each login. Its users are over those of "

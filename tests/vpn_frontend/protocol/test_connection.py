@@ -190,7 +190,7 @@ def test_a_group_of_a_certificate_need_not_be_offered_and_is_named_in_reply_to_i
     portal = replace(
         PortalConfig(LoginAttempts(240), attempts=3, groups=("staff",), certificate_sha1="", no_group_label="(none)"),
         shape=LoginShape(begins_at_init=True, has_form=False),
-        asks_certificate_group=True,
+        any_group=True,
     )
     connection = Connection(portal)
     [check] = connection.receive(post(INIT), 0)
@@ -203,6 +203,25 @@ def test_a_group_of_a_certificate_need_not_be_offered_and_is_named_in_reply_to_i
         reply = b'<config-auth type="auth-reply"><auth/><group-select>%s</group-select></config-auth>' % named
         [check] = Connection(portal).receive(post(reply), 0)
         assert (check.group, check.submitted, check.message.fields) == (group, False, {"group_list": named.decode()})
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["form", "init"])
+def test_a_group_that_is_not_offered_may_be_named_where_that_is_configured(begins):
+    shape = LoginShape(begins_at_init=begins)
+    groups = {"groups": ("staff",), "any_group": True, "shape": shape}
+    connection = Connection(PortalConfig(LoginAttempts(240), attempts=3, certificate_sha1="", **groups))
+    named = b'<config-auth type="init"><group-select>hidden</group-select></config-auth>'
+    effects = connection.receive(post(named), 0)
+    if begins:
+        assert effects[0].group == "hidden"
+        effects = connection.login_to_begin()
+    shown = sent(effects)
+    assert b'<option value="staff">staff</option>' in shown
+    assert b'<option value="hidden"' in shown
+    if not begins:
+        assert b"hidden" not in sent(Connection(connection._portal).receive(get("/"), 0)), "one client's word"
+    [check] = Connection(connection._portal).receive(post(REPLY % b"hidden"), 0)
+    assert check.group == "hidden"
 
 
 def test_groups_are_offered_by_their_labels_and_known_ones_by_path_too():
