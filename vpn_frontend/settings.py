@@ -364,6 +364,7 @@ class HostSettings:
     groups: tuple[str, ...] = ()
     overrides: Overrides = field(default_factory=Overrides)  # under those of groups and users
     folders: SettingsPlaces | None = None  # None: those of the server
+    own_methods: bool = False  # they are set up in another way than the server's
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,13 +478,13 @@ class VpnSettings:
         )
 
     def hosts_with_accounts(self) -> tuple[HostSettings, ...]:
-        """The virtual hosts that have files of users of their own."""
+        """The virtual hosts that have files of users, or methods, of their own."""
         return tuple(host for host in self.hosts if self._has_accounts(host))
 
     def _has_accounts(self, host: HostSettings) -> bool:
         own, auth = self.auth, host.auth
         files = (auth.ocpasswd_file, auth.oath_file) != (own.ocpasswd_file, own.oath_file)
-        return files or (host.folders is not None and host.folders != self.folders)
+        return files or host.own_methods or (host.folders is not None and host.folders != self.folders)
 
     def more_pools(self) -> dict[Network, str]:
         """The pools that groups of the configuration and virtual hosts bring, each with the first key that has it."""

@@ -389,6 +389,11 @@ class LoadedConfig:
             groups={name: group.overrides() for name, group in self.values.groups.items()},
         )
 
+    def auth_of(self, host: str) -> AuthSection:
+        """The ways to log in at a virtual host; without a name those of the server itself."""
+        auth = self.values.auth
+        return next((one.auth.over(auth) for one in self.values.vpn.host if host and one.name == host), auth)
+
     def _group_rules(self) -> dict[str, LoginRules]:
         auth, groups = self.values.auth, self.values.groups
         return {name: group.auth.rules(auth) for name, group in groups.items() if group.auth.is_set}

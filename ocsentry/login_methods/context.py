@@ -38,6 +38,7 @@ class MethodContext:
     users: UserDirectory | None = None
     one_time: OathUsers | None = None  # users of a file with one-time passwords
     observe: Observe = lambda *_: None
+    host: str = ""  # the virtual host that has these users; empty: the server itself
 
     @property
     def directory(self) -> UserDirectory:

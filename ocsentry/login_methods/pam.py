@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ocsentry.errors import OperatorError
+from ocsentry.privileges.pam.client import LoginOpener
+from ocsentry.privileges.pam.scope import pam_service_of
 from vpn_frontend.auth.pam.method import PamMethod
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ async def open_pam(context: MethodContext) -> AsyncIterator[Method]:
     if context.pam is None:
         raise OperatorError("auth.methods: pam needs its helper process, which was not started")
     auth = context.config.values.auth
-    method = PamMethod(context.directory, context.pam, step_deadline=auth.pam.timeout, user_deadline=auth.timeout)
+    opener = LoginOpener(context.pam, pam_service_of(context.config, context.host))
+    method = PamMethod(context.directory, opener, step_deadline=auth.pam.timeout, user_deadline=auth.timeout)
     context.pam.attach()
     try:
         yield method

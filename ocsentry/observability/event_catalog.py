@@ -82,7 +82,8 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ),
     LogEvent.HOOK_FAILED: CatalogEntry(
         "warning",
-        "A hook (`connect`, `disconnect`, `host_update`) refused, took too long or could not be run: `problem`.",
+        "A hook (`connect`, `disconnect`, `host_update`), or PAM with it, refused, took too long or could not be run: "
+        "`problem`.",
     ),
     LogEvent.PENALTIES_RESTORED: CatalogEntry("info", "Penalties of the last run are in force again: `count`."),
     LogEvent.SOURCES_NOT_NOTED: CatalogEntry(

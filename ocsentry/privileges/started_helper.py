@@ -44,6 +44,7 @@ class StartedHelper(ABC):
         self._link = link
         self._process = process
         self._last_id = 0
+        self._attached = 0
         self._gone = False
 
     @classmethod
@@ -92,11 +93,15 @@ class StartedHelper(ABC):
         return f"it is gone; {self.without} until the server is restarted" if self._gone else None
 
     def attach(self) -> None:
-        """Serve requests on the running event loop."""
+        """Serve requests on the running event loop, until each call has its ``detach``."""
+        self._attached += 1
         asyncio.get_running_loop().add_reader(self._link, self._receive)
 
     def detach(self) -> None:
-        """Serve no more."""
+        """Serve no more, if this is the last."""
+        self._attached -= 1
+        if self._attached:
+            return
         asyncio.get_running_loop().remove_reader(self._link)
         self._lose(HelperGoneError(f"the {self.name} was closed"))
 

@@ -283,7 +283,7 @@ class Server:
         opened = await self._made.enter_async_context(open_methods(context))
         hosts = await self._open_hosts(context, opened.methods)
         accounting = await self._made.enter_async_context(open_accounting(context, self._sessions))
-        hooks = await self._made.enter_async_context(open_hooks(started.hooks, self._config, self._events))
+        hooks = await self._made.enter_async_context(open_hooks(started.hooks, started.pam, self._config, self._events))
         client_routes = await self._made.enter_async_context(KernelRoutes(started.helper, self._events).running())
         self._routes.watch(client_routes)
         self._vpn = VpnServer(
@@ -312,13 +312,13 @@ class Server:
         self._sessions.attach(self._vpn.sessions)
 
     async def _open_hosts(self, context: MethodContext, shared: Mapping[str, Method]) -> dict[str, HostAccounts]:
-        """The users of virtual hosts that have files of their own."""
+        """The users of virtual hosts that have files or methods of their own."""
         found: dict[str, HostAccounts] = {}
         for host in self._config.vpn.hosts_with_accounts():
             files = await self._made.enter_async_context(
                 open_user_files(self._config, self._store, self._events, self._started.helper.read_key, host.name)
             )
-            own = replace(context, users=files.directory, one_time=files.one_time)
+            own = replace(context, users=files.directory, one_time=files.one_time, host=host.name)
             methods = await self._made.enter_async_context(open_host_methods(own, shared))
             found[host.name] = HostAccounts(files.directory, methods, files.settings)
         return found

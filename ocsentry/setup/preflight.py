@@ -120,8 +120,9 @@ def _user_files(config: LoadedConfig) -> Iterator[str]:
 def _pam_service(config: LoadedConfig) -> Iterator[str]:
     """A missing service is that of ``other``, which refuses everybody on most systems."""
     scope = pam_scope_of(config)
-    if scope is not None and not any((folder / scope.service).exists() for folder in PAM_SERVICES):
-        yield f"{config.path}: auth.pam.service: {PAM_SERVICES[0] / scope.service} does not exist"
+    for service in () if scope is None else scope.names:
+        if not any((folder / service).exists() for folder in PAM_SERVICES):
+            yield f"{config.path}: auth.pam.service: {PAM_SERVICES[0] / service} does not exist"
 
 
 def _keytab(config: LoadedConfig) -> Iterator[str]:

@@ -6,8 +6,11 @@ host 1 10.77.1.2 ── v1 ── gateway 10.77.0.1, `ocsentry serve`; slapd on 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
+from lab.network import SERVER_IPV4
 from lab.server import INNER_IPV4, OCSENTRY, PASSWORD
 from lab.services import directory_server, pam
 from lab.services.directory_server import (
@@ -22,6 +25,7 @@ from lab.services.directory_server import (
     person,
 )
 
+STAFF = "staff.example.org"
 WRONG = r"wrong username or password"
 
 
@@ -30,16 +34,24 @@ def services(tmp_path):
     return pam.PamServices(tmp_path)
 
 
-@pytest.fixture
-def serve_pam(lab, services, tmp_path):
-    """Starts a server whose logins are by PAM's service ``vpn``."""
-    settings = {"auth": {"methods": ["pam"]}, "auth.pam": {"service": "vpn", "timeout": 60}}
+@contextmanager
+def serving(lab, services, tmp_path, more=None, **keywords):
+    """A server whose logins are by PAM's service ``vpn``. It ends before its helper is waited for."""
+    settings = {"auth": {"methods": ["pam"]}, "auth.pam": {"service": "vpn", "timeout": 60}, **(more or {})}
     configuration = tmp_path / "server0" / "ocsentry.toml"  # the server's own
     with services.activated(configuration) as socket:
         launcher = ["env", f"OCSENTRY_PAM_HELPER={socket}", OCSENTRY]
-        server = lab.serve(settings=settings, launcher=launcher)
+        server = lab.serve(settings=settings, launcher=launcher, **keywords)
+        try:
+            yield server
+        finally:
+            server.finish()
+
+
+@pytest.fixture
+def serve_pam(lab, services, tmp_path):
+    with serving(lab, services, tmp_path) as server:
         yield server
-        server.finish()
 
 
 def test_pam_asks_for_password_and_code(lab, services, serve_pam):
@@ -67,6 +79,35 @@ def test_an_expired_password_is_changed_during_the_login(lab, services, serve_pa
     client = serve_pam.connect(lab.host(), user="pat", password=f"{PASSWORD}\n{PASSWORD}\n{new}\n{new}\n{new}")
     client.await_up()  # it asks for the new password's repetition without sending it, and then the modules ask
     assert f"pat:{new}:vpn" in services.passwords.read_text()
+
+
+def test_a_host_has_its_own_service_and_sessions_are_opened_and_closed(lab, services, tmp_path):
+    log, script = tmp_path / "sessions", tmp_path / "script"
+    log.touch()
+    script.write_text(f'#!/bin/sh\necho "$PAM_TYPE $PAM_USER $PAM_RHOST $OCSENTRY_SESSION" >> {log}\n')
+    script.chmod(0o755)
+    for service in ("vpn", "staff"):
+        services.write(service, "auth required matrix", "account required matrix")
+    services.write("sessions", f"session required pam_exec.so {script}")
+    services.allow("pat", "vpn")
+    services.allow("sam", "staff")
+    settings = {
+        "[vpn.host]": {"name": STAFF},
+        "vpn.host.auth": {"pam_service": "staff"},
+        "accounting": {"pam": True, "pam_service": "sessions"},
+    }
+    host, resolve = lab.host(), f"--resolve={STAFF}:{SERVER_IPV4}"
+    with serving(lab, services, tmp_path, settings, builtin_limits=False) as server:
+        refused = server.connect(host, resolve, user="pat", password=PASSWORD, server=STAFF)
+        refused.await_line("You may not log in now")
+        assert refused.await_exit() != 0
+        assert log.read_text() == ""
+        client = server.connect(host, resolve, user="sam", password=PASSWORD, server=STAFF)
+        client.await_up()
+        [session] = server.sessions()
+        assert log.read_text() == f"open_session sam {session['address']} {session['number']}\n"
+        client.goodbye()
+    assert log.read_text().splitlines()[1:] == [f"close_session sam {session['address']} {session['number']}"]
 
 
 def test_a_server_starts_its_own_helper_and_ends_it(lab):

@@ -32,7 +32,13 @@ OF_THE_SERVER = frozenset(
 # A host that sets none has the server's, wherever they stand.
 STATIC = frozenset({"auth", "enable-auth", "acct", "server-cert", "server-key", "ca-cert", "dh-params"})
 TABLES: dict[str, type[NetworkSection | SessionSection]] = {"network": NetworkSection, "session": SessionSection}
-AUTH = {"auth.methods": "methods", "auth.require": "require", "auth.banner": "banner"}
+AUTH = {
+    "auth.methods": "methods",
+    "auth.require": "require",
+    "auth.banner": "banner",
+    "auth.pam.service": "pam_service",
+    "auth.pam.gid_min": "pam_gid_min",
+}
 FILES = {
     "auth.certificate.ca": "certificate_ca",
     "auth.certificate.crl": "certificate_crl",
@@ -127,7 +133,8 @@ def _host(name: str, target: Target, made: Target) -> dict[str, Any]:
 
 
 def _same(target: Target, word: str) -> object:
-    return target.get(f"auth.{word}", [] if word == "require" else None)
+    key = next(key for key, name in AUTH.items() if name == word)
+    return target.get(key, [] if word == "require" else None)
 
 
 def _changes(

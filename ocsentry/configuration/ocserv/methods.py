@@ -170,8 +170,12 @@ def _read_accounting(target: Target) -> None:
     except ValueError as error:
         target.refuse(entry, str(error))
         return
+    if method == "pam":
+        target.set("accounting.pam", True, entry)
+        target.set("accounting.pam_service", options.get("service") or PAM_SERVICE, entry)
+        return
     if method != "radius":
-        target.refuse(entry, f"accounting goes to RADIUS only, not to {method}: remove the line")
+        target.refuse(entry, f"accounting goes to RADIUS or PAM, not to {method}: remove the line")
         return
     if target.get("auth.radius.servers") is None:
         _read_radius(target, entry, options)

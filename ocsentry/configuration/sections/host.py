@@ -18,6 +18,7 @@ from admin_api.session_settings.overrides import (
     gather_tables,
 )
 from ocsentry.configuration.fields import FilePath, OptionalPath, Section, field, section
+from ocsentry.configuration.sections.pam import ServiceName
 from vpn_frontend.settings import (
     MAX_CERTIFICATES,
     CertificateFiles,
@@ -76,6 +77,8 @@ class HostAuthSection(Section):
         None, description="As `auth.certificate.crl`; of no effect without `certificate_ca`."
     )
 
+    pam_service: ServiceName | None = Field(None, description="As `auth.pam.service`.")
+    pam_gid_min: int | None = Field(None, description="As `auth.pam.gid_min`.", ge=0, le=2**31)
     ocpasswd_file: OptionalPath = Field(
         None, description="As `auth.ocpasswd_file`; users of the server's file cannot log in here then."
     )
@@ -88,6 +91,10 @@ class HostAuthSection(Section):
         if self.certificate_ca is not None:
             authorities = {"ca": self.certificate_ca, "crl": self.certificate_crl}
             changed["certificate"] = auth.certificate.model_copy(update=authorities)
+        if self.has_own_methods:
+            given_pam = {"service": self.pam_service, "gid_min": self.pam_gid_min}
+            own = {name: value for name, value in given_pam.items() if value is not None}
+            changed["pam"] = auth.pam.model_copy(update=own)
         merged = auth.model_copy(update=changed)
         if (problem := merged.find_problem()) is not None:
             raise ValueError(problem)
@@ -97,6 +104,11 @@ class HostAuthSection(Section):
         if has_files and "oidc" in (*merged.methods, *merged.require):
             raise ValueError("auth: logins by oidc are those of the whole server: a host with its own files has none")
         return merged
+
+    @property
+    def has_own_methods(self) -> bool:
+        """Its methods are set up in another way than the server's."""
+        return self.pam_service is not None or self.pam_gid_min is not None
 
 
 class HostSection(Section):
@@ -180,6 +192,7 @@ def host_settings(
             host.groups,
             host.overrides(),
             host.folders(folders),
+            host.auth.has_own_methods,
         )
         for host in hosts
     )

@@ -10,6 +10,7 @@ from pydantic import Field
 from ocsentry.configuration.fields import SECONDS, Count, Seconds, Section, field
 
 ServiceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]  # a file of /etc/pam.d
+OptionalServiceName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?$")]
 
 
 class PamSection(Section):

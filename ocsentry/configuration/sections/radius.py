@@ -19,6 +19,7 @@ from ocsentry.configuration.fields import (
     field,
     parsed,
 )
+from ocsentry.configuration.sections.pam import OptionalServiceName
 from vpn_frontend.settings import AccountingSettings, Endpoint, RadiusServer, RadiusSettings, parse_endpoint
 
 RADIUS, ACCOUNTING = RadiusSettings(), AccountingSettings()  # their defaults are those of the file
@@ -139,6 +140,12 @@ class RadiusSection(Section):
 
 
 class AccountingSection(Section):
+    pam: Switch = field(
+        False,
+        "Open a session of PAM before a tunnel is opened, which PAM may refuse, and close it when the session has "
+        "ended. Modules get `OCSENTRY_SESSION`, the session's number, in PAM's environment.",
+    )
+    pam_service: OptionalServiceName = field("", "PAM service of these sessions. Empty: `auth.pam.service`.")
     radius: Switch = field(ACCOUNTING.radius, "Tell the servers of `auth.radius.servers` of each session.")
     interim: Seconds = field(
         ACCOUNTING.interim,

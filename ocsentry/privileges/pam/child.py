@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One PAM conversation in a process of its own: PAM's modules may block, crash, exit or leak, and cost one login.
 
+A session of PAM is opened by one such process and closed by another, each with a handle of its own, as in ocserv: a
+session may last for days, and outlive the server's process.
+
 It speaks JSON with the server over a packet socket. It sends questions,
 ``{"prompts": [{"text", "echo"}], "messages"}``, and gets ``{"answers": [text]}`` for each. At the end it sends
 ``{"phase", "code", "user", "groups", "messages"}``.
@@ -13,6 +16,7 @@ import os
 import pwd
 import resource
 import signal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges import linux
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-    from ocsentry.privileges.pam.scope import PamScope
+    from ocsentry.privileges.pam.scope import PamService
 
 PR_SET_PDEATHSIG = 1
 OWN_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
@@ -80,6 +84,11 @@ class Talk:
         waiting = iter(answers)
         return [next(waiting) if one.style in (ECHO_OFF, ECHO_ON) else b"" for one in batch]
 
+    def note(self, batch: Sequence[Message]) -> Sequence[bytes] | None:
+        """As ``ask``, where there is no one to answer."""
+        self._messages += [_text(one) for one in batch]
+        return None if any(one.style in (ECHO_OFF, ECHO_ON) for one in batch) else [b""] * len(batch)
+
     def end(self, phase: Phase, code: int, user: str = "", groups: Sequence[str] = ()) -> None:
         document = {"phase": phase.value, "code": code, "user": user, "groups": list(groups)}
         send_message(self._link, {**document, "messages": self._take_messages()})
@@ -89,11 +98,11 @@ class Talk:
         return taken
 
 
-def converse(library: LibPam, scope: PamScope, link: socket.socket, user: str, address: str) -> None:
+def converse(library: LibPam, service: PamService, link: socket.socket, user: str, address: str) -> None:
     """One login, to its end. Raises ``OSError`` where the server is gone."""
     talk = Talk(link)
     handle = PamHandle(library, talk.ask)
-    phase, code = Phase.START, handle.open(scope.service, user, address)
+    phase, code = Phase.START, handle.open(service.service, user, address)
     if code == SUCCESS:
         phase, code = Phase.AUTHENTICATE, handle.authenticate()
     if code == SUCCESS:
@@ -105,11 +114,33 @@ def converse(library: LibPam, scope: PamScope, link: socket.socket, user: str, a
     if code == SUCCESS:
         try:
             phase, name = Phase.DONE, handle.user()
-            groups = groups_of(name, scope.gid_min)
+            groups = groups_of(name, service.gid_min)
         except (OSError, UnicodeDecodeError):
             phase, code = Phase.ACCOUNT, SYSTEM_ERR
     handle.close(code)
     talk.end(phase, code, name, groups)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChange:
+    """A session of the server, by its number, that is opened or closed for PAM."""
+
+    service: str
+    opens: bool
+    session: str
+
+
+def keep_session(library: LibPam, change: SessionChange, link: socket.socket, user: str, address: str) -> None:
+    """Open or close a session, without questions: the user is not there. Raises ``OSError`` as ``converse``."""
+    talk = Talk(link)
+    handle = PamHandle(library, talk.note)
+    phase, code = Phase.START, handle.open(change.service, user, address)
+    if code == SUCCESS:
+        code = handle.set_variable("OCSENTRY_SESSION", change.session)
+    if code == SUCCESS:
+        phase, code = Phase.SESSION, handle.open_session() if change.opens else handle.close_session()
+    handle.close(code)
+    talk.end(phase, code)
 
 
 def groups_of(user: str, gid_min: int) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.helper.protocol import MAX_MESSAGE, ProtocolError, parse_packet, send_message
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ocsentry.privileges.helper.protocol import Document
+    from ocsentry.privileges.pam.scope import PamService
     from vpn_frontend.auth.pam.conversation import Ended, Question
     from vpn_frontend.settings import Address
 
@@ -33,14 +35,26 @@ class PamHelper(StartedHelper):
         super().__init__(link, process)
         self._opening: dict[int, asyncio.Future[socket.socket]] = {}
 
-    async def open_conversation(self, user: str, address: Address) -> PamConversation:
-        """Start a process for ``user``. Raises ``ConversationError``."""
+    async def open_conversation(self, user: str, address: Address, service: PamService) -> PamConversation:
+        """Start a process for the login of ``user``. Raises ``ConversationError``."""
+        return await self._open({"verb": "pam", "user": user, "address": str(address), **asdict(service)})
+
+    async def open_change(self, user: str, address: str, session: str, *, opens: bool) -> PamConversation:
+        """Start a process that opens or closes the PAM session of a session. Raises ``ConversationError``.
+
+        ``address`` is empty where it is not known.
+        """
+        return await self._open(
+            {"verb": "session", "user": user, "address": address, "session": session, "opens": opens}
+        )
+
+    async def _open(self, request: Document) -> PamConversation:
         self._last_id += 1
         number = self._last_id
         opening: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
         self._opening[number] = opening
         try:
-            self.send({"verb": "pam", "id": number, "user": user, "address": str(address)})
+            self.send({**request, "id": number})
             return PamConversation(self, number, await opening)
         except HelperGoneError as error:
             raise ConversationError(str(error)) from error
@@ -70,6 +84,17 @@ class PamHelper(StartedHelper):
         for opening in self._opening.values():
             if not opening.done():
                 opening.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginOpener:
+    """Implements ``vpn_frontend.auth.pam.conversation.ConversationOpener``, for one service."""
+
+    helper: PamHelper
+    service: PamService
+
+    async def open_conversation(self, user: str, address: Address) -> PamConversation:
+        return await self.helper.open_conversation(user, address, self.service)
 
 
 class PamConversation:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""libpam through ctypes, as far as one login needs it: start, authenticate, account, change of the password, end."""
+"""libpam through ctypes, as far as logins and sessions need it.
+
+A login: start, authenticate, account, change of the password, end. A session: start, open or close, end.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 SUCCESS, SYSTEM_ERR, CONV_ERR, NEW_AUTHTOK_REQD = 0, 4, 19, 12  # _pam_types.h of Linux-PAM
 ECHO_OFF, ECHO_ON, ERROR_MSG, TEXT_INFO = 1, 2, 3, 4
 ITEM_USER, ITEM_TTY, ITEM_RHOST = 2, 3, 4
-DISALLOW_NULL_AUTHTOK, CHANGE_EXPIRED_AUTHTOK = 0x1, 0x20
+DISALLOW_NULL_AUTHTOK, CHANGE_EXPIRED_AUTHTOK, SILENT = 0x1, 0x20, 0x8000
 MAX_BATCH = 32  # PAM_MAX_NUM_MSG
 TTY = "vpn"  # pam_access and pam_time match it
 
@@ -55,11 +58,15 @@ class LibPam:
         self.start.argtypes = (text, text, ctypes.POINTER(_Conversation), ctypes.POINTER(handle))
         self.end, self.authenticate = library.pam_end, library.pam_authenticate
         self.check_account, self.change_token = library.pam_acct_mgmt, library.pam_chauthtok
-        for function in (self.end, self.authenticate, self.check_account, self.change_token):
+        self.open_session, self.close_session = library.pam_open_session, library.pam_close_session
+        changes = (self.open_session, self.close_session)
+        for function in (self.end, self.authenticate, self.check_account, self.change_token, *changes):
             function.argtypes, function.restype = (handle, number), number
         self.set_item, self.get_item = library.pam_set_item, library.pam_get_item
         self.set_item.argtypes = (handle, number, ctypes.c_void_p)
         self.get_item.argtypes = (handle, number, ctypes.POINTER(ctypes.c_void_p))
+        self.put_variable = library.pam_putenv
+        self.put_variable.argtypes = (handle, text)
         self.calloc, self.strdup = library.calloc, library.strdup
         self.calloc.argtypes, self.calloc.restype = (ctypes.c_size_t, ctypes.c_size_t), ctypes.c_void_p
         self.strdup.argtypes, self.strdup.restype = (text,), ctypes.c_void_p
@@ -75,11 +82,11 @@ class PamHandle:
         self._handle = ctypes.c_void_p()
 
     def open(self, service: str, user: str, address: str) -> int:
-        """``pam_start``, and the items that modules read. Returns PAM's code."""
+        """``pam_start``, and the items that modules read, ``address`` if it is known. Returns PAM's code."""
         conversation = _Conversation(self._function, None)
         code = self._library.start(service.encode(), user.encode(), conversation, self._handle)
         for item, text in ((ITEM_RHOST, address), (ITEM_TTY, TTY)):
-            if code == SUCCESS:
+            if code == SUCCESS and text:
                 code = self._library.set_item(self._handle, item, ctypes.c_char_p(text.encode()))
         return int(code)
 
@@ -91,6 +98,16 @@ class PamHandle:
 
     def change_expired_token(self) -> int:
         return int(self._library.change_token(self._handle, CHANGE_EXPIRED_AUTHTOK))
+
+    def set_variable(self, name: str, value: str) -> int:
+        """Put a variable into PAM's environment, which modules such as pam_exec pass on."""
+        return int(self._library.put_variable(self._handle, f"{name}={value}".encode()))
+
+    def open_session(self) -> int:
+        return int(self._library.open_session(self._handle, SILENT))
+
+    def close_session(self) -> int:
+        return int(self._library.close_session(self._handle, SILENT))
 
     def user(self) -> str:
         """The name as the modules left it; empty: none. Raises ``UnicodeDecodeError``."""

@@ -10,34 +10,58 @@ if TYPE_CHECKING:
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.privileges.helper.protocol import Document
 
-MAX_PROCESSES = 80  # the server has 64 conversations at most
+MAX_PROCESSES = 120  # the server has 64 conversations at most, and 32 changes of sessions
+
+
+@dataclass(frozen=True, slots=True)
+class PamService:
+    """A file of ``/etc/pam.d``, and the smallest number that a group of a login has."""
+
+    service: str
+    gid_min: int
 
 
 @dataclass(frozen=True, slots=True)
 class PamScope:
-    """One ``service``; groups from ``gid_min`` on; ``deadline``: seconds until a conversation is killed.
+    """Logins use ``services``, sessions the service ``session`` (empty: they have none).
 
-    ``processes``: conversations at once, and those that are being killed.
+    ``deadline``: seconds until a conversation is killed; ``processes``: conversations at once, and those being killed.
     """
 
-    service: str
-    gid_min: int
+    services: tuple[PamService, ...]
     deadline: int
     processes: int = MAX_PROCESSES
+    session: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every service, once."""
+        named = (*(one.service for one in self.services), self.session)
+        return tuple(dict.fromkeys(name for name in named if name))
 
     def render(self) -> Document:
         return asdict(self)
 
     @classmethod
     def parse(cls, document: Document) -> PamScope:
-        return cls(
-            str(document["service"]), int(document["gid_min"]), int(document["deadline"]), int(document["processes"])
-        )
+        services = tuple(PamService(str(one["service"]), int(one["gid_min"])) for one in document["services"])
+        return cls(services, int(document["deadline"]), int(document["processes"]), str(document["session"]))
+
+
+def pam_service_of(config: LoadedConfig, host: str = "") -> PamService:
+    """The service of the logins at a virtual host; without a name those of the server itself."""
+    pam = config.auth_of(host).pam
+    return PamService(pam.service, pam.gid_min)
 
 
 def pam_scope_of(config: LoadedConfig) -> PamScope | None:
     """The scope that the configuration asks for; ``None``: it does not use PAM."""
-    auth = config.values.auth
-    if "pam" not in config.vpn.method_names():
+    accounting = config.values.accounting
+    services: tuple[PamService, ...] = ()
+    if "pam" in config.vpn.method_names():
+        hosts = ("", *(host.name for host in config.vpn.hosts))
+        services = tuple(dict.fromkeys(pam_service_of(config, host) for host in hosts))
+    if not services and not accounting.pam:
         return None
-    return PamScope(auth.pam.service, auth.pam.gid_min, auth.timeout)
+    session = (accounting.pam_service or config.values.auth.pam.service) if accounting.pam else ""
+    return PamScope(services, config.values.auth.timeout, session=session)

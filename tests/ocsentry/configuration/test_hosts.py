@@ -9,6 +9,7 @@ import pytest
 
 from ocsentry.configuration.model import ConfigError, load_config
 from ocsentry.privileges.helper.configured import scope_of
+from ocsentry.privileges.pam.scope import PamScope, PamService, pam_scope_of, pam_service_of
 from ocsentry.privileges.server_reach import reach_of_server
 from vpn_frontend.settings import CertificateFiles, SettingsPlaces
 
@@ -107,3 +108,38 @@ def test_a_host_has_files_of_users_of_its_own(tmp_path):
     assert {"a.passwd", "a.oath", "own.passwd"} <= {path.name for path in scope_of(config).files.values()}
     (tmp_path / "a-users").mkdir()
     assert tmp_path / "a-users" in reach_of_server(config).read
+
+
+PAM = """
+[vpn]
+[auth]
+methods = ["pam"]
+[auth.pam]
+service = "vpn"
+[accounting]
+pam = true
+[[vpn.host]]
+name = "a.example"
+auth = {pam_service = "staff"}
+[[vpn.host]]
+name = "b.example"
+auth = {pam_gid_min = 0}
+[[vpn.host]]
+name = "c.example"
+"""
+
+
+def test_a_host_has_a_service_of_pam_of_its_own(tmp_path):
+    config = load(tmp_path, PAM)
+    assert [host.name for host in config.vpn.hosts_with_accounts()] == ["a.example", "b.example"]
+    services = (PamService("vpn", 1000), PamService("staff", 1000), PamService("vpn", 0))
+    assert tuple(pam_service_of(config, host) for host in ("", "a.example", "b.example")) == services
+    assert pam_service_of(config, "c.example") == services[0]
+    scope = pam_scope_of(config)
+    assert (scope.services, scope.session, scope.names) == (services, "vpn", ("vpn", "staff"))
+
+
+def test_sessions_of_pam_need_no_login_by_it(tmp_path):
+    config = load(tmp_path, '[vpn]\n[accounting]\npam = true\npam_service = "sessions"\n')
+    assert pam_scope_of(config) == PamScope((), 240, session="sessions")
+    assert pam_scope_of(load(tmp_path, "[vpn]\n")) is None

@@ -15,7 +15,7 @@ from ocsentry.errors import OperatorError
 from ocsentry.login_methods.context import MethodContext
 from ocsentry.login_methods.pam import open_pam
 from ocsentry.privileges.pam.client import PamHelper
-from ocsentry.privileges.pam.scope import PamScope
+from ocsentry.privileges.pam.scope import PamScope, PamService
 from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.method import LoginRequest
 from vpn_frontend.auth.pam.conversation import ConversationError
@@ -35,9 +35,9 @@ async def opened(services):
     """(the method, its helper)"""
     link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     helper = PamHelper(link, services.launch(theirs))
-    helper.begin(PamScope("vpn", 1000, 600))
-    auth = SimpleNamespace(pam=PamSection(timeout=110), timeout=600)
-    config = SimpleNamespace(values=SimpleNamespace(auth=auth))
+    helper.begin(PamScope((PamService("vpn", 1000),), 600))
+    auth = SimpleNamespace(pam=PamSection(service="vpn", timeout=110), timeout=600)
+    config = SimpleNamespace(values=SimpleNamespace(auth=auth), auth_of=lambda host: auth)
     context = MethodContext(config, MemoryDirectory(), MemoryEvents(), None, pam=helper)
     try:
         async with open_pam(context) as method:

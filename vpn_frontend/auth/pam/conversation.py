@@ -40,6 +40,7 @@ class Phase(StrEnum):
     AUTHENTICATE = "authenticate"
     ACCOUNT = "account"
     PASSWORD = "password"  # noqa: S105 - a phase
+    SESSION = "session"  # opened or closed
     DONE = "done"
 
 

@@ -233,6 +233,21 @@ def test_a_host_has_its_own_files_of_users(translated):
     assert "require" not in found.document["auth"]
 
 
+def test_a_host_has_its_own_service_of_pam(translated):
+    found = translated(
+        {"auth": "pam[gid-min=500]"},
+        "[vhost:a.example]\nauth = pam[service=staff,gid-min=100]\n"
+        "[vhost:b.example]\nauth = plain[passwd=/other]\n[vhost:c.example]\nauth = pam[gid-min=500]\n",
+    )
+    assert found.refusals == ()
+    assert found.document["auth"]["pam"] == {"service": "ocserv", "gid_min": 500}
+    assert [host.get("auth") for host in found.document["vpn"]["host"]] == [
+        {"pam_service": "staff", "pam_gid_min": 100},
+        {"methods": ["password"], "ocpasswd_file": "/other"},
+        None,
+    ]
+
+
 def test_camouflage_has_its_secret_and_realm(translated):
     given = {"camouflage_secret": "s3cret", "camouflage_realm": "Restricted"}
     assert "camouflage" not in translated(given).document["vpn"]

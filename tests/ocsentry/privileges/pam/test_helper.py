@@ -14,7 +14,7 @@ from lab.timeouts import TIMEOUT
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.helper.protocol import ProtocolError, parse_packet, receive_message, send_message
 from ocsentry.privileges.pam.client import PamHelper
-from ocsentry.privileges.pam.scope import PamScope
+from ocsentry.privileges.pam.scope import PamScope, PamService
 from vpn_frontend.auth.pam.conversation import ConversationError, Ended, Phase, Prompt, Question
 
 ADDRESS = ip_address("192.0.2.1")
@@ -26,6 +26,13 @@ def services(tmp_path):
     return PamServices(tmp_path)
 
 
+class Asked(PamHelper):
+    """Opens logins of its one service."""
+
+    async def log_in(self, user):
+        return await self.open_conversation(user, ADDRESS, self.service)
+
+
 def launch(services):
     """(the server's end, the helper's process)"""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -33,9 +40,10 @@ def launch(services):
 
 
 @asynccontextmanager
-async def helping(services, service, *, gid_min=1000, deadline=600, processes=10):
-    helper = PamHelper(*launch(services))
-    helper.begin(PamScope(service, gid_min, deadline, processes))
+async def helping(services, service, *, gid_min=1000, deadline=600, processes=10, session=""):
+    helper = Asked(*launch(services))
+    helper.service = PamService(service, gid_min)
+    helper.begin(PamScope((helper.service,), deadline, processes, session))
     helper.attach()
     try:
         yield helper
@@ -46,7 +54,7 @@ async def helping(services, service, *, gid_min=1000, deadline=600, processes=10
 
 async def talk(helper, user, *answers):
     """(the questions, the end) of a conversation with these answers, one for each question."""
-    conversation = await helper.open_conversation(user, ADDRESS)
+    conversation = await helper.log_in(user)
     questions = []
     try:
         waiting = iter(answers)
@@ -175,7 +183,7 @@ def descriptors_of_children(number):
 async def test_a_conversation_has_no_descriptor_of_another(services):
     plain(services)
     async with helping(services, "vpn") as helper:
-        opened = [await helper.open_conversation("alice", ADDRESS) for _ in range(3)]
+        opened = [await helper.log_in("alice") for _ in range(3)]
         for conversation in opened:
             await conversation.receive()
         found = descriptors_of_children(helper._process.pid)
@@ -225,7 +233,7 @@ async def pid_of(pids):
 async def test_closing_a_conversation_kills_its_module_and_what_that_started(services, tmp_path):
     pids = hang(services, tmp_path)
     async with helping(services, "vpn") as helper:
-        conversation = await helper.open_conversation("alice", ADDRESS)
+        conversation = await helper.log_in("alice")
         pid = await pid_of(pids)
         conversation.close()
         await until(lambda: is_gone(pid))
@@ -235,7 +243,7 @@ async def test_closing_a_conversation_kills_its_module_and_what_that_started(ser
 async def test_the_helper_kills_what_takes_longer_than_the_deadline(services, tmp_path):
     pids = hang(services, tmp_path)
     async with helping(services, "vpn", deadline=1) as helper:
-        conversation = await helper.open_conversation("alice", ADDRESS)
+        conversation = await helper.log_in("alice")
         with pytest.raises(ConversationError, match="ended"):
             await conversation.receive()
         pid = await pid_of(pids)
@@ -246,22 +254,22 @@ async def test_the_helper_kills_what_takes_longer_than_the_deadline(services, tm
 async def test_the_end_of_the_helper_ends_its_conversations(services):
     plain(services)
     async with helping(services, "vpn") as helper:
-        conversation = await helper.open_conversation("alice", ADDRESS)
+        conversation = await helper.log_in("alice")
         await conversation.receive()
         helper._process.kill()
         with pytest.raises(ConversationError, match=r"ended|does not answer"):
             await conversation.receive()
         with pytest.raises(ConversationError, match="PAM helper"):
-            await helper.open_conversation("bob", ADDRESS)
+            await helper.log_in("bob")
 
 
 @pytest.mark.asyncio
 async def test_conversations_beside_a_hanging_one_are_bounded_and_go_on(services):
     plain(services)
     async with helping(services, "vpn") as helper:
-        opened = [await helper.open_conversation("alice", ADDRESS) for _ in range(10)]
+        opened = [await helper.log_in("alice") for _ in range(10)]
         with pytest.raises(ConversationError, match="too many"):
-            await helper.open_conversation("alice", ADDRESS)
+            await helper.log_in("alice")
         await opened[7].receive()
         await opened[7].answer([PASSWORD])
         assert (await opened[7].receive()).phase is Phase.DONE
@@ -289,14 +297,20 @@ async def test_conversations_beside_a_hanging_one_are_bounded_and_go_on(services
         ({"verb": "pam", "id": 1, "user": "a\0b", "address": "192.0.2.1"}, "user name"),
         ({"verb": "pam", "id": 1, "user": "x" * 65, "address": "192.0.2.1"}, "user name"),
         ({"verb": "pam", "id": 1, "user": 7, "address": "192.0.2.1"}, "user name"),
-        ({"verb": "pam", "id": 1, "user": "a", "address": "host; rm"}, "address"),
+        ({"verb": "pam", "id": 1, "user": "a", "address": "host; rm", "service": "vpn", "gid_min": 0}, "address"),
+        ({"verb": "pam", "id": 1, "user": "a", "address": "192.0.2.1", "service": "sshd"}, "no such service"),
+        (
+            {"verb": "pam", "id": 1, "user": "a", "address": "192.0.2.1", "service": "vpn", "gid_min": 7},
+            "no such service",
+        ),
+        ({"verb": "session", "id": 1, "user": "a", "session": "1"}, "no sessions of PAM"),
     ],
-    ids=["verb", "id", "empty", "nul", "long", "number", "address"],
+    ids=["verb", "id", "empty", "nul", "long", "number", "address", "service", "gid", "session"],
 )
 def test_requests_outside_the_scope_are_refused(services, request_, told):
     link, process = launch(services)
     with link:
-        send_message(link, {"scope": PamScope("vpn", 0, 60).render()})
+        send_message(link, {"scope": PamScope((PamService("vpn", 0),), 60).render()})
         assert receive_message(link)[0] == {"ok": True}
         send_message(link, request_)
         answer, descriptors = receive_message(link)
@@ -311,7 +325,7 @@ def test_a_helper_that_cannot_start_says_why(services, tmp_path):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = services.launch(theirs, path)
     with pytest.raises(PrivilegeError, match="pam is not among them"):
-        PamHelper(ours, process).begin(PamScope("vpn", 0, 60))
+        PamHelper(ours, process).begin(PamScope((PamService("vpn", 0),), 60))
     assert process.returncode == 0
 
 
