@@ -63,10 +63,13 @@ class EventHub:
         self.place_counts = PlaceCounts()
 
     def emit(self, kind: str, **fields: object) -> None:
-        self.emit_at(self._clock.wall(), kind, **fields)
+        self._take(self._clock.wall(), kind, fields)
 
     def emit_at(self, at: datetime, kind: str, /, **fields: object) -> None:
         """Take an event that happened at ``at``, some moments ago."""
+        self._take(at, kind, fields)
+
+    def _take(self, at: datetime, kind: str, fields: dict[str, object]) -> None:
         self._number += 1
         event = ServerEvent(kind, at, fields, self._number)
         self._kept.append(event)

@@ -45,8 +45,10 @@ class EventCounts:
         if reasons is None:
             return
         name = _FIELD_OF[kind]
-        reason = "" if name is None else _as_label(fields.get(name))
-        reasons[reason if reason in reasons or len(reasons) < MAX_REASONS else OTHER] += 1
+        reason = "" if name is None else str(fields.get(name)) or OTHER
+        if reason not in reasons and reason and (len(reasons) >= MAX_REASONS or not WORD.fullmatch(reason)):
+            reason = OTHER
+        reasons[reason] += 1
         if kind == VpnEvent.SESSION_CLOSED:
             for name in BYTES:
                 if isinstance(value := fields.get(name), int):
@@ -57,8 +59,3 @@ class EventCounts:
 
     def total(self, kind: VpnEvent) -> int:
         return self._counts[kind].total()
-
-
-def _as_label(value: object) -> str:
-    text = str(value)
-    return text if WORD.fullmatch(text) else OTHER

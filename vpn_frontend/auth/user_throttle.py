@@ -112,4 +112,6 @@ class UserThrottle:
 
 def _fold(user: str) -> bytes:
     """One key for the spellings of a name that directories take for the same user."""
+    if user.isascii():
+        return user.lower().encode()
     return unicodedata.normalize("NFKC", user).casefold().encode()

@@ -223,7 +223,7 @@ class NativeGateway:
             self._handle(), connection_id, ffi.new("struct gw_session_config *", config), session
         )
         _check(status, "open_session")
-        if parameters.limits != NO_LIMITS:
+        if parameters.limits is not NO_LIMITS:
             self._limit_new(int(session[0]), parameters.limits)
         return int(session[0])
 
@@ -434,7 +434,12 @@ def _pack_counters(counters: Counters) -> CountersStruct:
 
 def _text(chars: Text) -> str:
     # The peer chose the server name, so its bytes are escaped to printable text.
-    return bytes(ffi.string(chars)).decode("latin-1").encode("unicode_escape").decode("ascii")
+    return _printable(bytes(ffi.string(chars)))
+
+
+@lru_cache(maxsize=256)
+def _printable(name: bytes) -> str:
+    return name.decode("latin-1").encode("unicode_escape").decode("ascii")
 
 
 def _stat_names() -> tuple[str, ...]:

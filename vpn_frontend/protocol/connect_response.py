@@ -109,7 +109,8 @@ def render_connect_headers(
 def _addresses(grant: TunnelGrant, request: TunnelRequest, network: NetworkSettings) -> Headers:
     headers: list[tuple[str, str]] = []
     if grant.ipv4 is not None and network.ipv4_pool is not None:
-        headers += [("X-CSTP-Address", show_address(grant.ipv4)), ("X-CSTP-Netmask", str(network.ipv4_pool.netmask))]
+        netmask = show_address(network.ipv4_pool.netmask)
+        headers += [("X-CSTP-Address", show_address(grant.ipv4)), ("X-CSTP-Netmask", netmask)]
     if grant.ipv6 is not None and network.ipv6_pool is not None:
         length = network.ipv6_pool.prefixlen
         if request.full_ipv6:
@@ -117,7 +118,7 @@ def _addresses(grant: TunnelGrant, request: TunnelRequest, network: NetworkSetti
         else:
             headers += [
                 ("X-CSTP-Address", show_address(grant.ipv6)),
-                ("X-CSTP-Netmask", f"{network.ipv6_pool.network_address}/{length}"),
+                ("X-CSTP-Netmask", f"{show_address(network.ipv6_pool.network_address)}/{length}"),
             ]
     return tuple(headers)
 

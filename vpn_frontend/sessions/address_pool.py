@@ -46,11 +46,17 @@ class AddressPool(Generic[AddressT]):
 
     def __init__(self, network: IPv4Network | IPv6Network) -> None:
         self._network = network
+        self._version = network.version
+        self._first = int(network.network_address)
         self._end = network.num_addresses - 1  # the last address is the broadcast's (in IPv6 an anycast's, RFC 2526)
         self._mark = FIRST_CLIENT_OFFSET
         self._used: set[int] = set()
         self._free: OrderedDict[int, None] = OrderedDict()
         self._remembered: OrderedDict[str, int] = OrderedDict()
+
+    @property
+    def network(self) -> IPv4Network | IPv6Network:
+        return self._network
 
     @property
     def server(self) -> AddressT:
@@ -64,6 +70,10 @@ class AddressPool(Generic[AddressT]):
     def used(self) -> int:
         return len(self._used)
 
+    def holds(self, address: Address) -> bool:
+        """True if its network has the address."""
+        return address.version == self._version and 0 <= int(address) - self._first <= self._end
+
     def take(self, user: str) -> AddressT:
         """An address for ``user``: its last one if that is free. Raises ``NoAddressError`` when all are in use."""
         offset = self._remembered.get(user)
@@ -74,8 +84,8 @@ class AddressPool(Generic[AddressT]):
 
     def claim(self, user: str, address: AddressT) -> AddressT:
         """Occupy a static address. Raises ``NoAddressError`` if it is in use or outside the pool."""
-        offset = int(address) - int(self._network.network_address)
-        if address.version != self._network.version or not FIRST_CLIENT_OFFSET <= offset < self._end:
+        offset = int(address) - self._first
+        if address.version != self._version or not FIRST_CLIENT_OFFSET <= offset < self._end:
             raise NoAddressError(f"the fixed address {address} is none that the pool {self._network} gives to clients")
         if offset in self._used:
             raise NoAddressError(f"the fixed address {address} is in use")
@@ -84,7 +94,7 @@ class AddressPool(Generic[AddressT]):
 
     def give_back(self, address: AddressT) -> None:
         """Raises ``KeyError`` if ``address`` is not in use."""
-        offset = int(address) - int(self._network.network_address)
+        offset = int(address) - self._first
         self._used.remove(offset)
         if offset < self._mark:
             self._free[offset] = None
@@ -108,7 +118,8 @@ class AddressPool(Generic[AddressT]):
             self._remembered.popitem(last=False)
 
     def _address(self, offset: int) -> AddressT:
-        return cast("AddressT", self._network[offset])
+        make = IPv4Address if self._version == 4 else IPv6Address
+        return cast("AddressT", make(self._first + offset))
 
 
 class AddressPools:
@@ -141,6 +152,9 @@ class AddressPools:
         """The pool of that network. Raises ``NoAddressError`` if the server has no such pool."""
         if network is None:
             return None
+        for own in (self.ipv4, self.ipv6):  # by far the most sessions; a network is slow to hash
+            if own is not None and own.network is network:
+                return own
         pool = self._by_network.get(network)
         if pool is None:
             raise NoAddressError(f"this server has no pool {network}")
@@ -228,4 +242,7 @@ class AddressPools:
 
     def _holder_of(self, address: Address) -> AddressPool[Any] | None:
         """The pool whose network holds the address."""
-        return next((pool for network, pool in self._by_network.items() if address in network), None)
+        for pool in self._by_network.values():
+            if pool.holds(address):
+                return pool
+        return None

@@ -34,7 +34,7 @@ def find_refusal(settings: EffectiveSettings, user: str, ledger: UsageLedger, no
     if settings.expires_at is not None and settings.expires_at <= now:
         text = "This account has expired." if settings.origin_of("expires_at").startswith("user") else EXPIRED
         return AccessRefusal(text, CloseReason.EXPIRED)
-    if not is_open(settings.schedule, now.timestamp()):
+    if settings.schedule and not is_open(settings.schedule, now.timestamp()):
         return AccessRefusal(f"Access is limited to {describe(settings.schedule)}.", CloseReason.SCHEDULE)
     left = ledger.left(user, settings.quota)
     if left is not None and left < SPARE:

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from vpn_frontend.gateway.interface import GatewayError
-from vpn_frontend.gateway.limits import IpProtocol, PortRange, Restriction, TunnelLimits
+from vpn_frontend.gateway.limits import NO_LIMITS, IpProtocol, PortRange, Restriction, TunnelLimits
 from vpn_frontend.protocol.constants import MAX_MTU
 from vpn_frontend.sessions.limits.usage import local_day
 from vpn_frontend.sessions.session import Phase
@@ -68,7 +68,10 @@ class TrafficLimits:
             budgets.append(shared)
         else:
             self.release(session)
-        return TunnelLimits(restriction_of(settings.network, self._iroutes.exposed_to(session)), tuple(budgets))
+        network = settings.network
+        restricted = network.restrict_to_routes or network.restrict_to_ports
+        restriction = restriction_of(network, self._iroutes.exposed_to(session)) if restricted else None
+        return TunnelLimits(restriction, tuple(budgets)) if restriction or budgets else NO_LIMITS
 
     def update(self, session: Session) -> None:
         """Put changed settings of a live session in force."""

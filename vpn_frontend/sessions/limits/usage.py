@@ -33,6 +33,8 @@ class UsageLedger:
 
     def left(self, user: str, quota: QuotaSettings) -> int | None:
         """Bytes until a quota is used up, possibly below 0. ``None``: there is none."""
+        if not (quota.day or quota.month):
+            return None
         used = self.of(user)
         lefts = [limit - so_far for limit, so_far in ((quota.day, used.day), (quota.month, used.month)) if limit]
         return min(lefts) if lefts else None

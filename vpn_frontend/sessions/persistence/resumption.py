@@ -93,15 +93,12 @@ class ResumptionDraft:
     def render(self) -> str:
         """Raises ``TypeError`` for settings that cannot be kept."""
         view, user, peer = self.view, self.user, self.peer
-        document: dict[str, Any] = {
-            "version": VERSION,
-            "number": view.number,
-            "digest": self.digest.hex(),
-            "login_at": self.login_at,
-            "logged_in_at": view.logged_in_at.isoformat(),
-            "mtu": view.mtu,
-            "dpd": view.dpd,
-        }
+        # Written without the encoder, which costs several times as much: numbers, and texts without escapes.
+        usual = (
+            f'{{"version":{VERSION},"number":{view.number},"digest":"{self.digest.hex()}","login_at":{self.login_at!r},'
+            f'"logged_in_at":"{view.logged_in_at.isoformat()}","mtu":{view.mtu},"dpd":{view.dpd}}}'
+        )
+        document: dict[str, Any] = {}
         if self.login_address is not None:
             document["login_address"] = show_address(self.login_address)
         if peer.local_address is not None:
@@ -118,7 +115,8 @@ class ResumptionDraft:
             document["remote"] = to_plain(view.remote)
         if view.device != NO_DEVICE:
             document["device"] = _device_fields(view.device)
-        return _encode(document | self._marks())
+        document |= self._marks()
+        return f"{usual[:-1]},{_encode(document)[1:]}" if document else usual
 
     def _marks(self) -> dict[str, Any]:
         """What few sessions have."""
