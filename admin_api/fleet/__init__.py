@@ -9,6 +9,9 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     lease.py        the node's own right to act, by its own clock; no I/O
     beats.py        the thread: joins, beats twice a second, joins again after it was fenced
     membership.py   the event loop's side: what beats say, who is told of it, the return
+    calls.py        the event loop's calls of SQL functions: one round trip each, a hard deadline, a breaker
+    admission.py    the VPN's port ``Fleet``: sessions and addresses
+    errands.py      ends of sessions, told until the database has heard them
 
 The SQL is in ``admin_api/store/migrations/fleet/``.
 """

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Admission of sessions and addresses by the fleet: implements the VPN's port ``Fleet`` on the SQL functions.
+
+An answer that does not come is unknown: the session is not opened, and its admission is taken back until the database
+has confirmed that. So a place is never held by a session that does not exist, nor a session without a place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from admin_api.fleet.calls import UnknownAnswerError
+from admin_api.fleet.lease import lease_clock
+from vpn_frontend.fleet import (
+    AdmitStatus,
+    Answer,
+    Claim,
+    ClaimStatus,
+    FleetSilentError,
+    Holder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from admin_api.fleet.calls import Calls
+    from admin_api.fleet.errands import Errands
+    from admin_api.fleet.lease import Identity, Lease
+    from vpn_frontend.fleet import Entry
+    from vpn_frontend.ports import OpenRecord
+    from vpn_frontend.settings import Address, Network
+
+ADMIT = (
+    "SELECT * FROM fleet.admit_v1(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::inet, %s::inet, %s::inet, %s, %s, %s, "
+    "make_interval(secs => %s), %s)"
+)
+CLAIM = "SELECT * FROM fleet.claim_v1(%s, %s, %s, %s, %s::inet, make_interval(secs => %s))"
+RELEASE = "SELECT fleet.release_v1(%s, %s, %s)"
+VOID = "SELECT fleet.void_v1(%s, %s, %s, %s, %s)"
+LEND = "SELECT address FROM fleet.lend_v1(%s, %s, %s::cidr, %s, %s, %s)"
+LEND_ONE = "SELECT fleet.lend_one_v1(%s, %s, %s::cidr, %s::inet)"
+GIVE_BACK = "SELECT fleet.give_back_v1(%s, %s::cidr, %s::inet[])"
+FIRST_CLIENT = 2  # distance of a pool's first address for clients from its network's
+
+
+class FleetAdmission:
+    """For one event loop."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        errands: Errands,
+        lease: Lease,
+        *,
+        dead_after: float,
+        hold: bool,
+        find_record: Callable[[str], Awaitable[OpenRecord | None]],
+    ) -> None:
+        """``hold``: sessions of nodes that are cut off keep their places. ``find_record`` asks the journal."""
+        self._calls = calls
+        self._errands = errands
+        self._lease = lease
+        self._dead_after = dead_after
+        self._hold = hold
+        self._find_record = find_record
+
+    async def admit(self, entry: Entry) -> Answer:
+        """As ``Fleet.admit``."""
+        me, session = self._identity(), bytes.fromhex(entry.session)
+        # What ended here before holds no place any more, also if the database has not heard it yet.
+        await self._errands.settle(entry.user)
+        values = (
+            me.node,
+            me.epoch,
+            session,
+            entry.generation,
+            entry.user,
+            entry.device,
+            entry.limit,
+            entry.on_excess,
+            entry.digest,
+            _text(entry.ipv4),
+            _text(entry.ipv6),
+            str(entry.source),
+            entry.age,
+            entry.remaining,
+            entry.cookie_timeout,
+            self._dead_after,
+            self._hold,
+        )
+        try:
+            rows = await self._calls.call(ADMIT, values)
+        except UnknownAnswerError:
+            self._errands.add(VOID, (me.node, me.epoch, session, entry.generation, entry.user), user=entry.user)
+            raise
+        except psycopg.errors.UniqueViolation:
+            return Answer(AdmitStatus.ADDRESS)
+        status, ids, nodes, generations = rows[0]
+        if status in ("fenced", "void"):
+            raise FleetSilentError("this node has to join the fleet again" if status == "fenced" else "taken back")
+        if not self._lease.is_heard(lease_clock()):
+            # The others may count this node as dead by now, and its new session with it.
+            self._errands.add(VOID, (me.node, me.epoch, session, entry.generation, entry.user), user=entry.user)
+            raise FleetSilentError("the answer came after the lease had ended")
+        holders = tuple(map(Holder, (one.hex() for one in ids), nodes, generations))
+        return Answer(AdmitStatus.OK if status == "same" else AdmitStatus(status), holders)
+
+    async def claim(self, session: str, digest: bytes, source: Address) -> Claim:
+        """As ``Fleet.claim``."""
+        me = self._identity()
+        values = (me.node, me.epoch, bytes.fromhex(session), digest, str(source), self._dead_after)
+        (row,) = await self._ask(CLAIM, values)
+        if row[0] == "fenced":
+            raise FleetSilentError("this node has to join the fleet again")
+        if row[0] != "ok":
+            return Claim(ClaimStatus(row[0]))
+        return Claim(ClaimStatus.OK, row[1], row[5], await self._find_record(session))
+
+    def release(self, session: str, generation: int, user: str = "") -> None:
+        """As ``Fleet.release``."""
+        if self._lease.identity is not None:
+            self._errands.add(RELEASE, (self._lease.identity.node, bytes.fromhex(session), generation), user=user)
+
+    async def lend(self, pool: Network, count: int, address: Address | None = None) -> Sequence[Address]:
+        """As ``Fleet.lend``."""
+        me = self._identity()
+        if address is not None:
+            (row,) = await self._ask(LEND_ONE, (me.node, me.epoch, str(pool), str(address)))
+            return [address] if row[0] else []
+        end = pool.num_addresses - 1  # the last address is never given out
+        rows = await self._ask(LEND, (me.node, me.epoch, str(pool), FIRST_CLIENT, end, count))
+        return [row[0] for row in rows]
+
+    def give_back(self, pool: Network, addresses: Sequence[Address]) -> None:
+        """As ``Fleet.give_back``."""
+        if self._lease.identity is not None and addresses:
+            values = (self._lease.identity.node, str(pool), [str(address) for address in addresses])
+            self._errands.add(GIVE_BACK, values)
+
+    async def _ask(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return await self._calls.call(statement, values)
+        except psycopg.DatabaseError as error:
+            raise FleetSilentError(" ".join(str(error).split())) from error
+
+    def _identity(self) -> Identity:
+        """Raises ``FleetSilentError`` unless this node may decide for the fleet now."""
+        me = self._lease.identity
+        if me is None or not self._lease.holds(lease_clock()):
+            raise FleetSilentError("this node is cut off from the fleet's database")
+        return me
+
+
+def _text(address: Address | None) -> str | None:
+    return None if address is None else str(address)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Calls of the fleet's SQL functions from the event loop: one round trip each, with a hard deadline.
+
+There are a few connections, each used by one call at a time. A call that does not end in time keeps its connection
+until the database answers or the connection breaks, while its caller goes on: the answer is unknown then. After some
+calls in a row without an answer the next ones fail at once, until the database has had a second to recover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from admin_api.fleet.lease import lease_clock
+from admin_api.fleet.link import conninfo_of
+from vpn_frontend.fleet import FleetSilentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONNECTIONS = 4
+BUDGET = 0.5  # seconds for a call, with the wait for a connection
+STATEMENT_TIMEOUT = 500  # milliseconds
+CONNECT_TIMEOUT = 2  # seconds
+FAILURES = 3  # in a row, which open the breaker
+PROBE_PAUSE = 1.0  # seconds from then until a call is tried again
+Row = tuple[Any, ...]
+
+
+class NotAskedError(FleetSilentError):
+    """The call was not sent: the database has done nothing."""
+
+
+class UnknownAnswerError(FleetSilentError):
+    """The call was sent and not answered: the database may have done it, or may yet do it."""
+
+
+class Calls:
+    """For one event loop. ``call`` may run beside itself."""
+
+    def __init__(self, url: str) -> None:
+        self._conninfo = conninfo_of(url)
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._idle: list[psycopg.AsyncConnection[Row]] = []
+        self._running: set[asyncio.Task[list[Row]]] = set()
+        self._failures = 0
+        self._closed_until = float("-inf")
+
+    async def call(self, statement: str, values: Sequence[object], budget: float = BUDGET) -> list[Row]:
+        """Execute one statement, committed when this returns. Its rows.
+
+        Raises ``NotAskedError``, ``UnknownAnswerError`` or, if the database refuses and has undone it,
+        ``psycopg.DatabaseError``.
+        """
+        now = lease_clock()
+        if now < self._closed_until:
+            raise NotAskedError("the database has not answered lately")
+        deadline = asyncio.get_running_loop().time() + budget
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._slots.acquire()
+        except TimeoutError:
+            self._count_failure()
+            raise NotAskedError("all connections to the database wait for an answer") from None
+        task = asyncio.create_task(self._run(statement, values))
+        self._running.add(task)
+        task.add_done_callback(self._end)
+        done, _ = await asyncio.wait({task}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        if not done:
+            self._count_failure()
+            raise UnknownAnswerError("the database has not answered in time")
+        try:
+            rows = task.result()
+        except FleetSilentError:
+            self._count_failure()
+            raise
+        self._failures = 0
+        return rows
+
+    async def close(self) -> None:
+        """End all connections. What runs ends with them."""
+        for task in [*self._running]:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        for connection in self._idle:
+            await connection.close()
+        self._idle.clear()
+
+    def _count_failure(self) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES:
+            self._closed_until = lease_clock() + PROBE_PAUSE
+
+    def _end(self, task: asyncio.Task[list[Row]]) -> None:
+        self._running.discard(task)
+        self._slots.release()
+        if not task.cancelled():
+            task.exception()  # its caller may have gone on without it
+
+    async def _run(self, statement: str, values: Sequence[object]) -> list[Row]:
+        connection = self._idle.pop() if self._idle else await self._connect()
+        try:
+            cursor = await connection.execute(statement, values)
+            rows = await cursor.fetchall()
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            await connection.close()
+            raise UnknownAnswerError(" ".join(str(error).split())) from error
+        except psycopg.DatabaseError:
+            self._idle.append(connection)
+            raise
+        except BaseException:
+            connection.pgconn.finish()
+            raise
+        self._idle.append(connection)
+        return rows
+
+    async def _connect(self) -> psycopg.AsyncConnection[Row]:
+        try:
+            # No prepared statements: a pooler in transaction mode gives each call another backend.
+            return await psycopg.AsyncConnection.connect(
+                self._conninfo,
+                autocommit=True,
+                prepare_threshold=None,
+                connect_timeout=CONNECT_TIMEOUT,
+                options=f"-c statement_timeout={STATEMENT_TIMEOUT} -c lock_timeout={STATEMENT_TIMEOUT}",
+            )
+        except (psycopg.Error, OSError) as error:
+            raise NotAskedError(" ".join(str(error).split())) from error

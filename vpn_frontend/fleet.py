@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The port ``Fleet``: what sessions need of the other nodes. A server that is alone has none of it and never waits.
+
+A session is admitted once by the fleet, before its tunnel opens, and released once, after its tunnel has closed. Each
+node that has it raises its generation: what an earlier owner says of it then changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from vpn_frontend.ports import OpenRecord
+    from vpn_frontend.settings import Address, Network
+
+
+class FleetSilentError(Exception):
+    """No answer in time, or this node may not act for the fleet at the moment."""
+
+
+class AdmitStatus(StrEnum):
+    OK = "ok"
+    FULL = "full"  # the limit of the user is reached
+    ADDRESS = "address"  # another session has the address
+    REVOKED = "revoked"  # the login is older than what ended the user's sessions
+    MOVED = "moved"  # another node has the session
+
+
+class ClaimStatus(StrEnum):
+    OK = "ok"
+    UNKNOWN = "unknown"  # no such session, or another cookie
+    OVER = "over"
+    REPLACED = "replaced"  # another session has its place
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A session that is to be admitted. Times are seconds."""
+
+    session: str  # 32 hexadecimal digits
+    generation: int
+    user: str
+    device: str
+    limit: int  # sessions of the user on all nodes; 0: no limit
+    on_excess: str  # as ``limits.on_excess``
+    digest: bytes  # of its cookie
+    ipv4: IPv4Address | None
+    ipv6: IPv6Address | None
+    source: Address
+    age: float  # since the login
+    remaining: float | None  # None: it has no end of its own
+    cookie_timeout: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A session on one of the nodes."""
+
+    session: str
+    node: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``holders``: with ``FULL`` those of the user's places, with ``OK`` those that gave way and are still alive."""
+
+    status: AdmitStatus
+    holders: tuple[Holder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A session that is this node's from now on, if ``status`` is ``OK``."""
+
+    status: ClaimStatus
+    generation: int = 0
+    age: float = 0.0
+    record: OpenRecord | None = None  # None: the journal has not heard of it
+    packets: tuple[int, ...] = ()  # the journal's counters, in the order of ``Counters``
+
+
+class Fleet(Protocol):
+    async def admit(self, entry: Entry) -> Answer:
+        """Raises ``FleetSilentError``: the session is not admitted, whatever the database has done meanwhile."""
+
+    async def claim(self, session: str, digest: bytes, source: Address) -> Claim:
+        """Take a session of another node over, whose client has come here. Raises ``FleetSilentError``."""
+
+    def release(self, session: str, generation: int, user: str) -> None:
+        """The session has ended and its addresses are unused. Repeated until the fleet has heard it. Never waits."""
+
+    async def lend(self, pool: Network, count: int, address: Address | None = None) -> Sequence[Address]:
+        """Addresses for sessions of this node: this one, or any. Empty: none is free. Raises ``FleetSilentError``."""
+
+    def give_back(self, pool: Network, addresses: Sequence[Address]) -> None:
+        """Hand unused addresses back. Never waits."""
