@@ -32,7 +32,7 @@ PACKAGES := build-essential autoconf automake libtool python3 python3-dev python
 TEST_PACKAGES := openconnect curl iputils-ping nftables procps systemd slapd krb5-kdc krb5-admin-server krb5-user libkrb5-dev libpam-wrapper libpam-oath oathtool freeradius strace postgresql prometheus ocserv chromium pebble groff-base
 BENCH_PACKAGES := iperf3 wireguard-go wireguard-tools libuv1-dev
 # Of the bare system: an init system, and what the package depends on, so that installing it needs no archive.
-BARE_PACKAGES := systemd,systemd-sysv,dbus,iproute2,python3,nftables,libnftables1,libseccomp2,procps
+BARE_PACKAGES := systemd,systemd-sysv,dbus,iproute2,python3,nftables,libnftables1,libseccomp2,procps,ca-certificates
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 NATIVE_SOURCES := $(shell find sentry_engine/native vpn_frontend/native sentry_engine/wolfsentry/native -name "*.[ch]" -o -name "*.py")
 
@@ -186,7 +186,7 @@ engine-wheel: build
 release: build $(SUPPLY)/.installed
 	contrib/packaging/release.sh
 
-# The life of the Debian package on a bare system: install, set up, connect, upgrade, remove, purge.
+# The life of the Debian package on a bare system: install, set up, connect, restart, upgrade, remove, purge.
 .build/lifecycle-packages: Makefile
 	$(call install,mmdebstrap systemd-container openconnect iputils-ping)
 .build/bare-root.tar: .build/lifecycle-packages
