@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from vpn_frontend.auth.authenticator import Authenticator
 from vpn_frontend.auth.result import Refused
 from vpn_frontend.connections.host import Host
-from vpn_frontend.connections.portal import login_shapes, make_portal_config
+from vpn_frontend.connections.portal import certificate_fields, login_shapes, make_portal_config
 from vpn_frontend.connections.pre_tunnel import PreTunnelConnections
 from vpn_frontend.former_sessions import FormerSessions
 from vpn_frontend.gateway import sockets, tun
@@ -248,6 +248,7 @@ class VpnServer:
                 members_of=settings.groups,
             ),
             tls.clients.listed,
+            certificate_fields(auth),
         )
 
     def _renew_groups(self) -> None:

@@ -123,6 +123,18 @@ def test_certificate_and_password_of_one_user(lab, serve, authority):
     assert users(server) == ["alice"]
 
 
+def test_a_form_offers_the_groups_of_the_certificate_too(lab, serve, authority):
+    server = serve({**BOTH, "groups": ["staff"], "unoffered_groups": True}, group_field="OU")
+    subject = [
+        x509.NameAttribute(oid, value)
+        for oid, value in ((NameOID.COMMON_NAME, "alice"), (NameOID.ORGANIZATIONAL_UNIT_NAME, "hidden"))
+    ]
+    alice, host = authority.issue("alice", subject).arguments, lab.host()
+    assert "not available" in exit_text(server.connect(host, *alice, "--authgroup=others"))
+    server.connect(host, *alice, "--authgroup=hidden").await_up()
+    assert [one["groups"][0] for one in server.sessions()] == ["hidden"]
+
+
 def test_certificate_or_password(lab, serve, authority):
     server = serve(EITHER)
     server.connect(lab.host(), *authority.issue("bob").arguments, user="nobody", password="").await_up()

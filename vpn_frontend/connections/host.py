@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import CertificateRevocationList
 
     from vpn_frontend.auth.authenticator import Authenticator
+    from vpn_frontend.auth.certificate_identity import CertificateFields
     from vpn_frontend.protocol.connection import PortalConfig
 
 
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 class Host:
     """``name`` is empty for the server itself. ``portal`` is that of connections to come.
 
-    ``revoked`` are the lists that TLS does not look into.
+    ``revoked`` are the lists that TLS does not look into. ``certificate_fields`` say where a client's certificate names
+    groups; ``None``: they are not offered.
     """
 
     name: str
     portal: PortalConfig
     authenticator: Authenticator
     revoked: Sequence[CertificateRevocationList] = ()
+    certificate_fields: CertificateFields | None = None

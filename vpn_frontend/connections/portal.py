@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vpn_frontend.auth.certificate_identity import CertificateFields, CertificateNameError, read_identity
 from vpn_frontend.auth.group_logins import plan_of
 from vpn_frontend.protocol.client_page import ClientPage
 from vpn_frontend.protocol.connection import LOGIN_PATHS, PHONE_PATHS, LoginShape, PortalConfig
@@ -40,6 +42,23 @@ def make_portal_config(
         reads_strap=auth.strap != "off",
         http_headers=settings.http_headers,
     )
+
+
+def certificate_fields(auth: AuthSettings) -> CertificateFields | None:
+    """Where certificates name the groups that a form offers; ``None``: there is no form, or nowhere."""
+    names = auth.certificate
+    if not names.group_field or not auth.asks_for_certificates or not plan_of(auth.rules).has_form:
+        return None
+    return CertificateFields(names.user_field, names.group_field)
+
+
+def offer_certificate_groups(portal: PortalConfig, certificate: bytes, fields: CertificateFields) -> PortalConfig:
+    """``portal`` offering the groups of a client's certificate, too. One that names no user offers none."""
+    try:
+        named = read_identity(certificate, fields).groups
+    except CertificateNameError:
+        return portal
+    return replace(portal, groups=tuple(dict.fromkeys((*portal.groups, *named))))
 
 
 def _client_page(settings: VpnSettings, tls: TlsHost) -> ClientPage | None:

@@ -24,6 +24,7 @@ from vpn_frontend.auth.result import (
 )
 from vpn_frontend.connections.pending_connection import PendingConnection
 from vpn_frontend.connections.per_source import PerSourceTable
+from vpn_frontend.connections.portal import offer_certificate_groups
 from vpn_frontend.connections.session_changes import SessionChanges
 from vpn_frontend.connections.tunnel_setup import TunnelServices, TunnelSetup
 from vpn_frontend.gateway.certificates.client_authorities import is_listed
@@ -108,7 +109,10 @@ class PreTunnelConnections:
             self._events.emit(VpnEvent.LINK_REFUSED, address=event.peer, reason="the client certificate is revoked")
             self._gateway.close_connection(event.connection_id)
             return
-        self._connections.add_connection(PendingConnection(peer, Connection(host.portal), host, self._clock()))
+        portal = host.portal
+        if event.peer_certificate and portal.groups and host.certificate_fields is not None:
+            portal = offer_certificate_groups(portal, event.peer_certificate, host.certificate_fields)
+        self._connections.add_connection(PendingConnection(peer, Connection(portal), host, self._clock()))
 
     def connection_data(self, event: ConnectionData) -> None:
         connection = self._connections.find_connection(event.connection_id)

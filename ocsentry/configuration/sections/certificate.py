@@ -41,7 +41,8 @@ class CertificateSection(Section):
     )
     group_field: str = field(
         CERTIFICATE.group_field,
-        "Where the names of groups are, likewise; every value counts. Empty: none.",
+        "Where the names of groups are, likewise; every value counts, and is offered with `auth.groups` in a form. "
+        "Empty: none.",
         max_length=128,
     )
     at_connect: AtConnect = field(
