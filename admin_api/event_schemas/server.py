@@ -49,9 +49,15 @@ class CertificateRefused(EventFields):
     error: str = Field(examples=["server.crt: the key does not match"])
 
 
-@event("client_authorities_reloaded", "helper_lost", "kernel_filter_restored")
+@event("client_authorities_reloaded", "kernel_filter_restored")
 class NoFields(EventFields):
     """The kind says it all."""
+
+
+@event("helper_lost")
+class HelperLost(EventFields):
+    helper: str = Field(description="The name of the process.", examples=["PAM helper"])
+    consequence: str = Field(examples=["logins by PAM fail until the server is restarted"])
 
 
 @event("hook_failed")

@@ -97,7 +97,9 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ),
     LogEvent.RUNNING_AS_ROOT: CatalogEntry("warning", "The server has no user of its own and stays root: `fix`."),
     LogEvent.RESTRICTION_MISSING: CatalogEntry("warning", "The kernel does not support a restriction: `restriction`."),
-    LogEvent.HELPER_LOST: CatalogEntry("error", "The helper process ended. The server continues without its verbs."),
+    LogEvent.HELPER_LOST: CatalogEntry(
+        "error", "The process of a `helper` ended. The server goes on without what it does: `consequence`."
+    ),
     LogEvent.ROUTES_LOST: CatalogEntry(
         "error",
         "The kernel sends packets for these `networks`, of or behind clients, elsewhere than to the TUN `device`.",

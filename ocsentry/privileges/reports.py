@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from ocsentry.observability.event_catalog import LogEvent, level_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ocsentry.configuration.model import ProcessSection
     from ocsentry.observability.event_sink import LineWriter
     from ocsentry.privileges.drop import Dropped
     from ocsentry.privileges.helper.client import Helper
+    from ocsentry.privileges.started_helper import StartedHelper
     from vpn_frontend.ports import EventSink
 
 
@@ -36,10 +39,16 @@ def report_drop(dropped: Dropped, process: ProcessSection, log: LineWriter) -> N
         write(LogEvent.RESTRICTION_MISSING, restriction=restriction)
 
 
-class HelperWatch:
-    """Notices the end of the helper process. ``start`` and ``stop`` on the event loop."""
+NAME = "helper process"
+CONSEQUENCE = "certificates cannot be reloaded until the server is restarted"
 
-    def __init__(self, helper: Helper, events: EventSink) -> None:
+
+class HelperWatch:
+    """Notices the end of the helper process, and has the others tell theirs. ``start``, ``stop`` on the event loop."""
+
+    def __init__(self, helper: Helper, others: Iterable[StartedHelper], events: EventSink) -> None:
+        for other in others:
+            other.events = events
         self._helper = helper
         self._events = events
         self._problem: str | None = None
@@ -58,5 +67,5 @@ class HelperWatch:
         if not self._helper.has_ended():
             return  # an answer, which another thread waits for
         self.stop()
-        self._problem = "it is gone; certificates cannot be reloaded until the server is restarted"
-        self._events.emit(LogEvent.HELPER_LOST)
+        self._problem = f"it is gone; {CONSEQUENCE}"
+        self._events.emit(LogEvent.HELPER_LOST, helper=NAME, consequence=CONSEQUENCE)

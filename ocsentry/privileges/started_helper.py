@@ -12,12 +12,14 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
+from ocsentry.observability.event_catalog import LogEvent
 from ocsentry.privileges.errors import PrivilegeError
 from ocsentry.privileges.helper.client import END_DEADLINE, ENVIRONMENT, START_DEADLINE
 from ocsentry.privileges.helper.protocol import ProtocolError, receive_message, send_message
 
 if TYPE_CHECKING:
     from ocsentry.privileges.helper.protocol import Document
+    from vpn_frontend.ports import EventSink
 
 
 class HelperGoneError(Exception):
@@ -41,6 +43,7 @@ class StartedHelper(ABC):
 
     def __init__(self, link: socket.socket, process: subprocess.Popen[bytes] | None) -> None:
         """Owns both; a helper that the service manager started has no ``process`` here."""
+        self.events: EventSink | None = None  # is told of the helper's end
         self._link = link
         self._process = process
         self._last_id = 0
@@ -90,7 +93,7 @@ class StartedHelper(ABC):
 
     async def check(self) -> str | None:
         """What /readyz says; ``None``: the helper runs."""
-        return f"it is gone; {self.without} until the server is restarted" if self._gone else None
+        return f"it is gone; {self._consequence}" if self._gone else None
 
     def attach(self) -> None:
         """Serve requests on the running event loop, until each call has its ``detach``."""
@@ -139,8 +142,14 @@ class StartedHelper(ABC):
         if received is None:
             asyncio.get_running_loop().remove_reader(self._link)
             self._lose(HelperGoneError(f"the {self.name} is gone"))
+            if self.events is not None:
+                self.events.emit(LogEvent.HELPER_LOST, helper=self.name, consequence=self._consequence)
             return
         self.handle_answer(*received)
+
+    @property
+    def _consequence(self) -> str:
+        return f"{self.without} until the server is restarted"
 
     def _lose(self, error: HelperGoneError) -> None:
         self._gone = True

@@ -103,7 +103,7 @@ class Server:
         self._hub = EventHub()
         self._login_metrics, self._facts = LoginMetrics(), ServerFacts()
         self._events = LoggingEventSink(log, self._hub, time.monotonic)
-        self._helper_watch = HelperWatch(started.helper, self._events)
+        self._helper_watch = HelperWatch(started.helper, started.started_helpers, self._events)
         self._sessions = LateSessions()
         self._control = ControlWorker()
         self._routes = RouteWatch(tun_device(config.vpn), self._events, self._control)

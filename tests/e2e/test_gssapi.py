@@ -6,11 +6,17 @@ host 1 10.77.1.2 ── v1 ── gateway 10.77.0.1, `ocsentry serve` and its GS
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
 from lab.network import SERVER_IPV4
 from lab.server import INNER_IPV4, PASSWORD
 from lab.services.kdc import Kdc
+from lab.timeouts import eventually
+from lab.traffic.continuous_ping import ContinuousPing
 
 
 @pytest.fixture
@@ -49,7 +55,47 @@ def test_a_ticket_opens_a_tunnel_and_a_client_without_one_gets_the_form(lab, kdc
     client.await_up()
     assert [session["user"] for session in server.sessions()] == ["bob"]
     client.goodbye()
+    killed_processes_cost_only_tickets(lab, server, ticket(kdc, "alice"))
     server.finish()
+
+
+def killed_processes_cost_only_tickets(lab, server, environment):
+    """A killed worker is started again. The helper's own end costs nothing until its worker ends as well."""
+    canary, host = server.connect(lab.host(), user="bob", password=PASSWORD), lab.host()
+    canary.await_up()
+    pings = ContinuousPing(canary, INNER_IPV4)
+    pings.await_replies(5)
+    (helper,) = gssapi_processes(server.program.process.pid)
+    (first,) = gssapi_processes(helper)
+    os.kill(first, signal.SIGKILL)
+    (worker,) = eventually(lambda: gssapi_processes(helper), lambda found: found not in ([], [first]), "a new worker")
+    enter_by_ticket(server, host, environment)
+    os.kill(helper, signal.SIGKILL)
+    enter_by_ticket(server, host, environment)
+    assert server.api.call("GET", "/readyz")[0] == 200
+    os.kill(worker, signal.SIGKILL)
+    server.program.await_line("helper_lost.*GSSAPI helper.*logins with Kerberos tickets fail until the server")
+    assert server.api.call("GET", "/readyz")[0] == 503
+    assert "GSSAPI helper" in server.cli("status", "--json")
+    late = server.connect(host, user="alice", password=PASSWORD, environment=environment)
+    server.program.await_line("the GSSAPI helper is gone")
+    late.await_up()  # by the form
+    late.goodbye()
+    pings.await_replies(pings.replies + 5)
+    assert pings.missing() == []
+    canary.goodbye()
+
+
+def gssapi_processes(parent):
+    """Process ids of its children that run the GSSAPI helper's program."""
+    pids = [int(pid) for file in Path(f"/proc/{parent}/task").glob("*/children") for pid in file.read_text().split()]
+    return [pid for pid in pids if b"ocsentry.privileges.gssapi" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def enter_by_ticket(server, host, environment):
+    client = server.connect(host, user="ignored", password="none", environment=environment)
+    client.await_up()
+    client.goodbye()
 
 
 def test_a_client_is_told_why_its_ticket_opens_nothing(lab, kdc):

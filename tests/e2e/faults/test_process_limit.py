@@ -139,6 +139,8 @@ def killed_helpers_cost_only_what_needs_them(server, host):
         os.kill(pid, signal.SIGKILL)
     consequences = ("logins by PAM fail", "connect hooks refuse")
     eventually(lambda: server.cli("status", "--json"), lambda said: all(one in said for one in consequences), "told")
+    for name, consequence in zip(("PAM helper", "hook helper"), consequences, strict=True):
+        server.program.await_line(f"helper_lost.*{name}.*{consequence}")
     assert server.api.call("GET", "/readyz")[0] == 503
     assert log_in_by_pam(host) == ""
     cookie = log_in(host, "bob", PASSWORD)

@@ -215,7 +215,8 @@ def test_the_server_goes_on_without_its_helper_and_says_so(served):
     (helper,) = children(served.process.pid)
     seen = len(served.lines)
     os.kill(helper, signal.SIGKILL)
-    served.await_event("helper_lost", seen)
+    lost = served.await_event("helper_lost", seen)
+    assert (lost["helper"], lost["consequence"][:12]) == ("helper process", "certificates")
     status = served.command_line.json("status")
     assert [problem for problem in status["problems"] if problem.startswith("helper process")]
     seen = len(served.lines)
