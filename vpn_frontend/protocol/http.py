@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vpn_frontend.http_headers import Header
 
 MAX_EARLY = 32 * 1024  # bytes a client may send behind its CONNECT before the answer
+MAX_REQUEST = 36 * 1024  # bytes of head and body: with what keeping them costs, less than 64 KiB
+MAX_TRAILER = 1024  # bytes of fields behind a body, and of the line before a chunk; no client sends fields there
 MAX_PIECES = 4096  # chunks and reads of one body; each costs about as much as a small request
 MAX_REQUESTS = 100  # per connection; an AnyConnect login with its downloads takes about 20
 
@@ -147,8 +149,10 @@ class _Reader:
     """
 
     def __init__(self) -> None:
-        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        # The limit is that of trailers and lines of chunks: a head is passed on whole.
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_TRAILER)
         self._head: bytearray | None = bytearray()  # None: it is complete
+        self._max_body = MAX_BODY
         self._request: h11.Request | None = None
         self._body = bytearray()
         self._pieces = 0  # each costs the same, whatever its size
@@ -165,8 +169,7 @@ class _Reader:
         except h11.RemoteProtocolError as error:
             raise HttpError(error.error_status_hint, _REASONS.get(error.error_status_hint, "Bad Request")) from error
 
-    @staticmethod
-    def _gather(head: bytearray, data: bytes) -> bytes | None:
+    def _gather(self, head: bytearray, data: bytes) -> bytes | None:
         """The head with what follows it; ``None``: it is incomplete."""
         start = max(0, len(head) - 3)  # the last bytes may be part of an end
         head += data
@@ -179,6 +182,7 @@ class _Reader:
         if end < 0:
             return None
         whole = bytes(head)
+        self._max_body = min(MAX_BODY, MAX_REQUEST - end)
         head[:] = bytes(len(head))  # a password may be in it
         return whole
 
@@ -202,7 +206,7 @@ class _Reader:
             elif isinstance(event, h11.Data):
                 self._body += event.data
                 self._pieces += 1
-                if len(self._body) > MAX_BODY or self._pieces > MAX_PIECES:
+                if len(self._body) > self._max_body or self._pieces > MAX_PIECES:
                     raise HttpError(413, "Content Too Large")
             elif isinstance(event, h11.EndOfMessage):
                 self._check_trailer(event)
@@ -217,14 +221,14 @@ class _Reader:
         length = [int(value) for name, value in request.headers if name == b"content-length"]
         if length and any(name == b"transfer-encoding" for name, _ in request.headers):
             raise HttpError(400, "Two lengths")  # RFC 9112 section 6.3: request smuggling
-        if any(size > MAX_BODY for size in length):
+        if any(size > self._max_body for size in length):
             raise HttpError(413, "Content Too Large")
 
     @staticmethod
     def _check_trailer(end: h11.EndOfMessage) -> None:
         """Bounds the trailer whatever its pieces were: h11 bounds only one that is incomplete."""
         size = sum(len(name) + len(value) + len(b": \r\n") for name, value in end.headers)
-        if size > MAX_HEAD or len(end.headers) > MAX_HEADERS:
+        if size > MAX_TRAILER or len(end.headers) > MAX_HEADERS:
             raise HttpError(431, _REASONS[431])
 
     def _end(self) -> HttpRequest:

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -9,7 +10,9 @@ from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD, MAX_HEADERS
 from vpn_frontend.protocol.http import (
     MAX_EARLY,
     MAX_PIECES,
+    MAX_REQUEST,
     MAX_REQUESTS,
+    MAX_TRAILER,
     HttpConnection,
     HttpError,
     HttpResponse,
@@ -246,8 +249,43 @@ def test_the_limit_of_a_trailer_holds_in_one_piece_and_in_many():
     assert HttpConnection().receive(head + b"X: a\r\n\r\n") is not None
 
 
-def test_an_unfinished_request_is_held_in_less_than_64_kib():
-    assert MAX_HEAD + max(MAX_BODY, MAX_EARLY) <= 48 * 1024
+START = b"POST /auth HTTP/1.1\r\nHost: vpn\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+LARGE = START + b"".join(b"X-%d: %s\r\n" % (n, b"a" * 67) for n in range(MAX_HEADERS - 3))  # half of a head's limit
+FULL = START + b"".join(b"X-%d: %s\r\n" % (n, b"a" * 155) for n in range(MAX_HEADERS - 3))
+HELD = min(MAX_BODY, MAX_REQUEST - len(LARGE) - 100)  # bytes of a body that fit
+UNFINISHED = {
+    "a head of one field": START + b"X: " + b"a" * (MAX_HEAD - len(START) - 3),
+    "a head of many fields": (START + b"X:\r\n" * MAX_HEAD)[:MAX_HEAD],
+    "a body": LARGE + b"Content-Length: %d\r\n\r\n" % HELD + b"b" * (HELD - 1),
+    "a body behind a full head": FULL + b"Content-Length: 20000\r\n\r\n" + b"b" * 19_999,
+    "a chunk": LARGE + CHUNKED + b"%x\r\n" % HELD + b"b" * (HELD - 1),
+    "chunks": LARGE + CHUNKED + (b"40\r\n" + b"b" * 64 + b"\r\n") * (HELD // 64),
+    "a trailer": LARGE + CHUNKED + b"%x\r\n%s\r\n0\r\nX: " % (HELD, b"b" * HELD) + b"a" * (MAX_TRAILER - 3),
+    "an extension of a chunk": LARGE + CHUNKED + b"1;" + b"a" * (MAX_TRAILER - 3),
+}
+
+
+@pytest.mark.parametrize("piece", [1400, 16_384])
+@pytest.mark.parametrize("data", UNFINISHED.values(), ids=UNFINISHED.keys())
+def test_an_unfinished_request_is_held_in_less_than_64_kib(data, piece):
+    connections = [HttpConnection() for _ in range(10)]
+    tracemalloc.start()
+    try:
+        for connection in connections:
+            for start in range(0, len(data), piece):
+                assert connection.receive(data[start : start + piece]) is None
+        held = tracemalloc.get_traced_memory()[0] / len(connections)
+    finally:
+        tracemalloc.stop()
+    assert held < 60 << 10  # the gateway keeps less than 4 KiB more
+
+
+def test_head_and_body_have_a_limit_together():
+    length = MAX_REQUEST - len(FULL) - 100
+    assert HttpConnection().receive(FULL + b"Content-Length: %d\r\n\r\n" % length + b"b" * length) is not None
+    for data in (b"Content-Length: %d\r\n\r\n" % MAX_BODY, CHUNKED + b"%x\r\n" % MAX_BODY + b"b" * MAX_BODY):
+        assert refused(HttpConnection(), FULL + data, 1400) == 413
 
 
 @pytest.mark.parametrize("version", [b"0.9", b"0.0", b"1.2", b"2.0", b"9.9"])
