@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from admin_api.http.json_body import is_json_type
 from admin_api.http.methods import allowed_methods
 from admin_api.http.paths import PROBLEMS_PATH
 from admin_api.http.problems import MEDIA_TYPE, ApiError, ProblemDocument, ProblemError, ProblemKind, policy_problems
@@ -106,5 +107,4 @@ def _is_json(request: Request) -> bool:
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return True
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    return is_json_type(headers.get("content-type", ""))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Depends
 from starlette.routing import BaseRoute, Match
 
+from admin_api.http.api_route import ApiRoute
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.query_names import refuse_unknown_query
 
@@ -36,6 +37,7 @@ def resource_router(path: str, *, tag: str, prefix: str = API_PREFIX) -> APIRout
         prefix=prefix + path,
         tags=[tag],
         dependencies=[Depends(refuse_unknown_query)],
+        route_class=ApiRoute,
         generate_unique_id_function=operation_id,
     )
 

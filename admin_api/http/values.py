@@ -22,6 +22,7 @@ from vpn_frontend.settings import Address, Network
 MAX_TTL = 10 * 365 * 86_400  # seconds; something that lasts longer should have no end
 # Texts reach logs, terminals and protocol headers. Marks of writing direction can make a text look like another one.
 NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", re.ASCII)  # RFC 3339, 5.6
 PREFIX = re.compile("0|[1-9][0-9]{0,2}")
 
 
@@ -80,6 +81,13 @@ def _as_utc(value: datetime) -> datetime:
         raise ValueError("the time is outside the years 1 to 9999 in UTC") from None
 
 
+def _refuse_numbers(value: object) -> object:
+    """A number is no time: whether it counts seconds or milliseconds would be a guess."""
+    if isinstance(value, datetime) or (isinstance(value, str) and DATE_TIME.match(value)):
+        return value
+    raise ValueError("write a time with its zone, such as 2030-01-01T12:00:00Z")
+
+
 def _refuse_surrogates(value: dict[str, Any]) -> dict[str, Any]:
     """JSON can name halves of characters, which no file, database or answer can hold."""
     try:
@@ -92,5 +100,5 @@ def _refuse_surrogates(value: dict[str, Any]) -> dict[str, Any]:
 Document = Annotated[dict[str, Any], AfterValidator(_refuse_surrogates)]
 Cidr = Annotated[Network, BeforeValidator(parse_network), PlainSerializer(str, return_type=str)]
 Ip = Annotated[Address, BeforeValidator(parse_address), PlainSerializer(str, return_type=str)]
-Moment = Annotated[AwareDatetime, AfterValidator(_as_utc)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_refuse_numbers), AfterValidator(_as_utc)]
 Text = Annotated[str, StringConstraints(max_length=200, pattern=NO_CONTROLS)]
