@@ -10,11 +10,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from admin_api.http.problems import ApiError, ProblemKind, policy_problems
+from admin_api.progress import current_progress
 from admin_api.store.columns import new_id
 from sentry_engine import PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Mapping
     from datetime import datetime
 
     from admin_api.clock import Clock
@@ -61,8 +62,11 @@ class Operation:
     def running(self) -> bool:
         return self.state is OperationState.RUNNING
 
-    def advance(self, done: int) -> None:
+    def advance(self, done: int, total: int | None = None) -> None:
+        """``done`` of ``total`` steps are made; ``None``: ``total`` is as before."""
         self.done = done
+        if total is not None:
+            self.total = total
 
 
 class Operations:
@@ -79,21 +83,26 @@ class Operations:
     def get(self, operation_id: str) -> Operation | None:
         return self._known.get(operation_id)
 
-    def begin(self, kind: str, by: str, *, total: int | None = None) -> Operation:
+    def begin(self, kind: str, by: str) -> Operation:
         """Note an operation that the caller carries out in its own request. Raises ``ApiError`` (429) if many run."""
         if sum(one.running for one in self._known.values()) >= MAX_RUNNING:
             detail = f"{MAX_RUNNING} operations are running; try again later"
             raise ApiError(ProblemKind.TOO_MANY_REQUESTS, detail, headers={"Retry-After": "5"})
-        operation = Operation(new_id(), kind, by, self._clock.wall(), total=total)
+        operation = Operation(new_id(), kind, by, self._clock.wall())
         self._known[operation.id] = operation
         ended = [one.id for one in self._known.values() if not one.running]
         for name in ended[: max(0, len(self._known) - MAX_KEPT)]:
             del self._known[name]
         return operation
 
+    def present(self) -> Operation | None:
+        """Returns the operation that the present task carries out."""
+        found = current_progress()
+        return found if isinstance(found, Operation) else None
+
     async def run(self, operation: Operation, work: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Carry out an operation in the caller's task. Returns its result, and raises what ``work`` raises."""
-        operation._task = asyncio.current_task()  # noqa: SLF001 - the registry owns it
+        operation._task = asyncio.current_task()  # noqa: SLF001
         try:
             result = await work
         except asyncio.CancelledError:
@@ -105,23 +114,21 @@ class Operations:
         self._end(operation, OperationState.DONE, result)
         return result
 
-    def start(
-        self, kind: str, by: str, work: Callable[[], Awaitable[Mapping[str, Any]]], *, cancellable: bool = True
-    ) -> Operation:
-        """Start an operation beside the request. Raises ``ApiError`` (429) if many run."""
-        operation = self.begin(kind, by)
-        operation.cancellable = cancellable
+    def follow(self, operation: Operation, task: asyncio.Task[Mapping[str, Any]]) -> None:
+        """Keep what becomes of ``task``, which carries ``operation`` out beside the request that asked for it."""
 
-        async def carry_out() -> None:
-            try:
-                await self.run(operation, work())
-            except (ApiError, PolicyError):
-                return  # the operation tells it
-            except Exception:
-                logger.exception("the operation %s failed", kind)
+        def settle(task: asyncio.Task[Mapping[str, Any]]) -> None:
+            if task.cancelled():
+                self._end(operation, OperationState.CANCELLED, operation.result)
+            elif isinstance(error := task.exception(), Exception):
+                if not isinstance(error, ApiError | PolicyError):
+                    logger.error("the operation %s failed", operation.kind, exc_info=error)
+                self._fail(operation, error)
+            else:
+                self._end(operation, OperationState.DONE, task.result())
 
-        operation._task = asyncio.create_task(carry_out(), name=f"operation {kind}")  # noqa: SLF001
-        return operation
+        operation._task = task  # noqa: SLF001 - the registry owns it
+        task.add_done_callback(settle)
 
     def cancel(self, operation: Operation) -> bool:
         """Cancel a running operation. What it has done so far stays. Returns false if it has ended, or may not be."""

@@ -2,6 +2,7 @@
 """``Prefer: respond-async`` (RFC 7240, 4.1): the answer is 202 at once, and ``/operations/{id}`` has the outcome.
 
 The request is carried out as it would be without the header, beside the caller's connection, which may end meanwhile.
+What is refused before its endpoint begins (no scope, a malformed body) is refused at once, and is no operation.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
-from admin_api.http.body_limit import read_all
-from admin_api.http.paths import API_PREFIX, PRINCIPAL
+from admin_api.http.api_route import BEGIN
+from admin_api.http.paths import API_PREFIX, BLOCKS_IMPORT_PATH, PRINCIPAL
 from admin_api.http.problem_responses import problem_response
 from admin_api.http.problems import ApiError, ProblemKind, unavailable
 from admin_api.operations.schemas import OperationView
+from admin_api.progress import begin_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,18 +29,23 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from admin_api.http.identity import Principal
-    from admin_api.long_operations import Operations
+    from admin_api.long_operations import Operation, Operations
 
-HARMLESS = "check|simulate|diff"  # change nothing, so that they can be cancelled
-CHANGING = "reload|apply|rollback"
 LONG = re.compile(
-    rf"{API_PREFIX}/(?:policy/(?P<harmless>{HARMLESS})|policy/(?:{CHANGING})|feeds/.+:refresh|users/import)"
+    rf"{API_PREFIX}/(?:policy/(?:check|simulate|diff|reload|apply|rollback)|feeds/.+:refresh|users/import)"
+    rf"|{BLOCKS_IMPORT_PATH}"
 )
 # The same by the names of the operations, for their description.
 OPERATION_IDS = frozenset(
-    {*(f"{name}_policy" for name in f"{HARMLESS}|{CHANGING}".split("|")), "refresh_feed", "import_users"}
+    {
+        *(f"{name}_policy" for name in ("check", "simulate", "diff", "reload", "apply", "rollback")),
+        "refresh_feed",
+        "import_users",
+        "import_blocks",
+    }
 )
 PREFERENCE = re.compile(r"(?:^|,)\s*respond-async\s*(?:[,;]|$)", re.IGNORECASE)
+MAX_HELD = 64 * 1024 * 1024  # bytes of bodies that operations hold together: two imports of a million networks
 
 
 class RespondAsync:
@@ -47,55 +55,135 @@ class RespondAsync:
         self._app = app
         self._operations = operations
         self._is_unavailable = is_unavailable
+        self._held = _Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal: Principal | None = scope.get(PRINCIPAL)
-        prefer = None if scope["method"] != "POST" or principal is None else Headers(scope=scope).get("prefer")
-        match = None if prefer is None or PREFERENCE.search(prefer) is None else LONG.fullmatch(scope["path"])
-        if match is None or principal is None:
+        if scope["method"] != "POST" or LONG.fullmatch(scope["path"]) is None:
             await self._app(scope, receive, send)
             return
-        body = await read_all(receive)
-        if body is None:
+        principal: Principal | None = scope.get(PRINCIPAL)
+        prefer = Headers(scope=scope).get("prefer")
+        if principal is None or prefer is None or PREFERENCE.search(prefer) is None:
+            await self._app(scope, receive, send)
             return
-        kind = scope["path"].removeprefix(f"{API_PREFIX}/")
+        body = _Body(self._held)
         try:
-            operation = self._operations.start(
-                kind, principal.name, lambda: self._carry_out(scope, body), cancellable=match["harmless"] is not None
-            )
+            if await body.read(receive):
+                await self._begin(scope, receive, send, principal, body)
+                return
         except ApiError as error:
             await problem_response(scope, error)(scope, receive, send)
+        body.release()
+
+    async def _begin(self, scope: Scope, receive: Receive, send: Send, principal: Principal, body: _Body) -> None:
+        begun: asyncio.Future[Operation] = asyncio.get_running_loop().create_future()
+
+        def begin() -> None:
+            """Called in the task of the request. Raises ``ApiError`` (429) if many operations run."""
+            kind = scope["path"].removeprefix(f"{API_PREFIX}/").replace("blocks:import", "blocks_import")
+            operation = self._operations.begin(kind, principal.name)
+            begin_progress(operation)
+            begun.set_result(operation)
+
+        answer = _Answer()
+        inner = {**scope, "state": {**scope.get("state", {})}, BEGIN: begin}
+        task = asyncio.create_task(self._carry_out(inner, body, answer), name=f"request {scope['path']}")
+        either: set[asyncio.Future[Any]] = {task, begun}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not begun.done():
+            await answer.pass_on(scope, receive, send, task.exception())
             return
-        location = f"{API_PREFIX}/operations/{operation.id}"
+        operation = begun.result()
+        self._operations.follow(operation, task)
+        headers = {"Location": f"{API_PREFIX}/operations/{operation.id}", "Preference-Applied": "respond-async"}
         shown = OperationView.model_validate(operation).model_dump(mode="json")
-        headers = {"Location": location, "Preference-Applied": "respond-async"}
         await JSONResponse(shown, 202, headers)(scope, receive, send)
 
-    async def _carry_out(self, scope: Scope, body: bytes) -> Mapping[str, Any]:
+    async def _carry_out(self, scope: Scope, body: _Body, answer: _Answer) -> Mapping[str, Any]:
         """Returns the body of the answer. Raises ``ApiError`` for an answer that is a problem document."""
-        pending, status, content = [body], 0, bytearray()
-
-        async def receive() -> Message:
-            if pending:
-                return {"type": "http.request", "body": pending.pop(), "more_body": False}
-            await asyncio.get_running_loop().create_future()  # the caller's connection is not this request's
-            raise AssertionError  # nothing ends that wait
-
-        async def send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            else:
-                content.extend(message.get("body", b""))
-
         try:
-            await self._app({**scope, "state": {**scope.get("state", {})}}, receive, send)
+            await self._app(scope, body.receive, answer.take)
         except Exception as error:
             if self._is_unavailable(error):
                 raise unavailable("The database does not answer; repeat the request later") from error
             raise
-        answer: dict[str, Any] = json.loads(content) if content else {}
-        if status < 400:
-            return answer
-        kind = next((kind for kind in ProblemKind if kind.code == answer.get("code")), ProblemKind.INTERNAL)
-        raise ApiError(kind, str(answer.get("detail", "")))
+        finally:
+            body.release()
+        return answer.document()
+
+
+class _Held:
+    """How many bytes of bodies are held."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
+class _Body:
+    """The body of one request, read whole before it is carried out."""
+
+    def __init__(self, held: _Held) -> None:
+        self._held = held
+        self._size = 0
+        self._parts: deque[bytes] = deque()
+
+    async def read(self, receive: Receive) -> bool:
+        """Returns false if the client disconnects before its end. Raises ``ApiError`` if too much is held."""
+        while (message := await receive())["type"] == "http.request":
+            part = message.get("body", b"")
+            self._size += len(part)
+            self._held.size += len(part)
+            if self._held.size > MAX_HELD:
+                detail = f"Operations hold {MAX_HELD} bytes of bodies at most; send it later, or without respond-async"
+                raise ApiError(ProblemKind.TOO_LARGE, detail)
+            self._parts.append(part)
+            if not message.get("more_body", False):
+                return True
+        return False
+
+    async def receive(self) -> Message:
+        if self._parts:
+            return {"type": "http.request", "body": self._parts.popleft(), "more_body": bool(self._parts)}
+        await asyncio.get_running_loop().create_future()  # the caller's connection is not this request's
+        raise AssertionError  # nothing ends that wait
+
+    def release(self) -> None:
+        self._held.size -= self._size
+        self._size = 0
+        self._parts.clear()
+
+
+class _Answer:
+    """What the application answers, kept."""
+
+    def __init__(self) -> None:
+        self._head: Message | None = None
+        self._content = bytearray()
+
+    async def take(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._head = message
+        else:
+            self._content += message.get("body", b"")
+
+    async def pass_on(self, scope: Scope, receive: Receive, send: Send, error: BaseException | None) -> None:
+        """Answer the caller. Raises ``error`` if there is no answer because of it."""
+        if self._head is not None:
+            await send(self._head)
+            await send({"type": "http.response.body", "body": bytes(self._content)})
+        elif isinstance(error, ApiError):
+            await problem_response(scope, error)(scope, receive, send)
+        elif error is not None:
+            raise error
+
+    def document(self) -> Mapping[str, Any]:
+        """Raises ``ApiError`` if it is a problem document."""
+        found: dict[str, Any] = json.loads(self._content) if self._content else {}
+        if self._head is not None and self._head["status"] < 400:
+            return found
+        kind = next((kind for kind in ProblemKind if kind.code == found.get("code")), ProblemKind.INTERNAL)
+        raise ApiError(kind, str(found.get("detail", "")))

@@ -11,6 +11,7 @@ import asyncio
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from threading import Barrier, Thread
@@ -63,7 +64,8 @@ class ControlWorker:
         if not self._started:
             start_threads(self._pool, CONTROL_THREADS)
             self._started = True
-        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args, **kwargs))
+        context = copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: context.run(work, *args, **kwargs))
 
     def close(self) -> None:
         """Drop what waits. Does not wait for what runs."""
@@ -113,7 +115,8 @@ class TrialWorker:
         waiting = asyncio.wrap_future(future)
         # The place is free when the thread has finished, not when the caller has given up.
         waiting.add_done_callback(self._free_place)
-        self._queue.put((work, future))
+        context = copy_context()
+        self._queue.put((lambda is_late: context.run(work, is_late), future))
         return await asyncio.shield(waiting)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import Header, Query, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -30,6 +30,18 @@ LINES: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in MEDI
 IMPORT_BODY = {"required": True, "content": LINES}
 
 
+async def format_of(content_type: Annotated[str, Header()] = "text/plain") -> LineFormat:
+    """Returns the format of the request's lines. Raises ``ApiError`` (415)."""
+    media = content_type.partition(";")[0].strip().lower()
+    for form, known in MEDIA_TYPES.items():
+        if media == known:
+            return form
+    raise ApiError(ProblemKind.UNSUPPORTED_MEDIA_TYPE, f"Send {', '.join(MEDIA_TYPES.values())}")
+
+
+Form = Annotated[LineFormat, Depends(format_of)]
+
+
 @router.post(
     "/blocks:import",
     responses=responses(
@@ -42,7 +54,7 @@ async def import_blocks(
     caller: BlocksWrite,
     services: ServicesOf,
     own: OwnAddresses,
-    content_type: Annotated[str, Header()] = "text/plain",
+    form: Form,
     content_length: Annotated[int | None, Header(include_in_schema=False)] = None,
     reason: Annotated[Text, Query(description="Of lines without a reason.")] = "",
     ttl: Annotated[Ttl | None, Query(description="Seconds, of lines without an end.")] = None,
@@ -55,11 +67,13 @@ async def import_blocks(
     the progress, and cancels: what was imported so far stays, and its `result` says how much. A line that is malformed,
     or needs force, is left out and told in `errors`.
     """
-    form = _format_of(content_type)
     importing = services.enforcement.import_blocks(ImportOptions(caller.name, dry_run=dry_run, force=force, own=own))
-    operation = services.operations.begin("blocks_import", caller.name, total=content_length)
+    operations = services.operations
+    operation = operations.present() or operations.begin("blocks_import", caller.name)
+    operation.advance(0, content_length)
     work = _import(request, importing, LineReader(form), operation, reason=reason, ttl=ttl)
-    return BlocksImported.model_validate(await services.operations.run(operation, work))
+    done = await (work if operation is operations.present() else operations.run(operation, work))
+    return BlocksImported.model_validate(done)
 
 
 @router.get(
@@ -199,14 +213,6 @@ async def _read(
 def _outcome(report: ImportReport, operation: Operation) -> dict[str, Any]:
     errors = [{"line": line, "detail": detail} for line, detail in sorted(report.errors)]
     return asdict(report) | {"errors": errors, "operation": operation.id}
-
-
-def _format_of(content_type: str) -> LineFormat:
-    media = content_type.partition(";")[0].strip().lower()
-    for form, known in MEDIA_TYPES.items():
-        if media == known:
-            return form
-    raise ApiError(ProblemKind.UNSUPPORTED_MEDIA_TYPE, f"Send {', '.join(MEDIA_TYPES.values())}")
 
 
 async def _in_steps(services: Services) -> AsyncIterator[list[BlockEntry]]:

@@ -37,6 +37,7 @@ from admin_api.enforcement.rule_file_set import RuleFileSet
 from admin_api.enforcement.safeguards import MAX_CUT, add_tunnel_sources, lockout, refuse_large_cut
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.log_events import ApiEvent
+from admin_api.progress import advance, pass_no_return
 from sentry_engine import Action, Policy, PolicyError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 MAX_RULES = 10_000  # made over the API; each change of one compiles all of them
 MAX_CONFIRM_WITHIN = 3_600.0  # seconds
+APPLY_STEPS = 4  # read, compiled, found harmless, in force
 RETRY = 5.0  # seconds until a failed rollback is tried again
 SERVER = "system"  # who rolls back without a request
 
@@ -216,7 +218,9 @@ class PolicyEditor:
         self, wanted: Application, action: RevisionAction, files: RuleFileSet, before: Documents, after: Documents
     ) -> AppliedReport:
         state = self._state
+        advance(1, APPLY_STEPS)
         new = await state.compile(files, after)
+        advance(2, APPLY_STEPS)
         if wanted.dry_run:
             cut = len(await state.control.run(self._trials.find_cut, new.policy))
             return AppliedReport(state.version, count_rules(new.policy), cut, None)
@@ -239,6 +243,8 @@ class PolicyEditor:
             await unit.audit.add(wanted.by, f"policy_{action}", wanted.reason, rules=count_rules(new.policy))
 
         note = Note(wanted.by, action, wanted.reason, count_rules(new.policy), confirm_by)
+        advance(3, APPLY_STEPS)
+        pass_no_return()
         version = await state.replace_policy(new, note, edits, write)
         if pending is not None:
             await self._settle_pending()

@@ -32,6 +32,7 @@ from admin_api.enforcement.trials import Trials
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
 from admin_api.log_events import ApiEvent
+from admin_api.progress import advance, pass_no_return
 from admin_api.workers import ControlWorker, TrialWorker
 from sentry_engine import Engine, Finding, PlanError, Policy, PolicyError, Problem
 from vpn_frontend.settings import Address, Network
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from sentry_engine.policy.rule_files import RuleFile, RuleFiles
     from vpn_frontend.ports import EventSink
 
+RELOAD_STEPS = 4  # read, compiled, in force, sessions checked
 logger = logging.getLogger(__name__)
 
 
@@ -264,9 +266,13 @@ class Enforcement:
                 return self._report(state.policy)
             try:
                 disk = await state.read_disk()
+                advance(1, RELOAD_STEPS)
                 files = state.files.follow_disk(disk) if automatic else RuleFileSet(disk)
                 new = await state.compile(files, await state.read_documents())
+                advance(2, RELOAD_STEPS)
+                pass_no_return()
                 await state.put_in_force(new)
+                advance(3, RELOAD_STEPS)
             except (PolicyError, PlanError) as error:
                 report = self._report(problems=_problems_of(error))
                 self._note_failure(report)

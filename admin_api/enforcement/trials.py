@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from admin_api.progress import advance
 from sentry_engine import Action, Engine, Finding, Policy, find_policy_issues, run_rule_tests, simulate
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class Trials:
 
         def work(is_late: Callable[[], bool]) -> Trial:
             policy = load()
+            advance(1, 3)
             findings = (*find_policy_issues(policy), *run_rule_tests(policy, is_late=is_late))
+            advance(2, 3)
             return Trial(policy, self._find_cut(policy, blocks, views), findings)
 
         return await self._worker.run(work)
@@ -67,6 +70,7 @@ class Trials:
 
         def work(_: Callable[[], bool]) -> tuple[Policy, list[Change]]:
             policy = load()
+            advance(1, 2)
             return policy, simulate(policy, decisions, never_block=self._never_block)
 
         return await self._worker.run(work)

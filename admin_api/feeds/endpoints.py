@@ -16,6 +16,7 @@ from admin_api.http.path_segments import BY_FEED_ID
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
 from admin_api.http.sorting import moment, sorted_page
+from admin_api.progress import pass_no_return
 from admin_api.services import Services
 from sentry_engine.policy.feeds import hide_login
 from sentry_engine.rules.model import FeedRule
@@ -62,6 +63,7 @@ async def refresh_feed(feed_id: str, caller: PolicyWrite, services: ServicesOf) 
     feed = _find(services, feed_id)
     if feed.url is None:
         raise ApiError(ProblemKind.FEED_FAILED, f"{feed_id} is a file, which is read when it changes")
+    pass_no_return()  # the thread of a download does not end with the request
     result = await services.feeds.refresh(feed_id)
     if result is None or result.problem:
         raise ApiError(ProblemKind.FEED_FAILED, "" if result is None else result.problem)

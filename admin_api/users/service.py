@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from admin_api.http.etags import etag_of_version, find_unchanged
 from admin_api.http.problems import ApiError, ProblemKind
+from admin_api.progress import advance, pass_no_return
 from admin_api.store.identities.users import as_record
 from vpn_frontend.auth.password import hash_password
 
@@ -29,7 +30,11 @@ async def create_user(store: Store, new: UserCreate, *, by: str) -> User:
 
 async def create_users(store: Store, news: Sequence[UserCreate], *, by: str) -> list[User]:
     """Add all users, or none if one cannot be added. Raises ``ApiError``."""
-    hashes = [await _hash(new) for new in news]
+    hashes = []
+    for new in news:
+        hashes.append(await _hash(new))  # what takes long
+        advance(len(hashes), len(news))
+    pass_no_return()
     users = []
     async with store.write() as unit:
         for new, password_hash in zip(news, hashes, strict=True):

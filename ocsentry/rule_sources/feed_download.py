@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import httpcore
 import httpx
 
+from admin_api.progress import advance
 from ocsentry.outbound.allowed_addresses import AllowedAddresses, resolve
 from ocsentry.outbound.checked_backend import CheckedBackend
 from sentry_engine.policy.feeds import Fetched, hide_login
@@ -112,11 +113,22 @@ def _read_bounded(chunks: Iterable[bytes], headers: httpx.Headers, max_bytes: in
         raise too_large
     gzip = "gzip" in encoding
     body = bytearray()
+    if announced.isdecimal() and 0 < len(announced) < 20:
+        chunks = _tell_progress(chunks, int(announced))
     for chunk in _decompress(chunks) if gzip else chunks:
         body += chunk
         if len(body) > max_bytes:
             raise too_large
     return bytes(body)
+
+
+def _tell_progress(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yields ``chunks`` of a body of ``size`` bytes."""
+    received = 0
+    for chunk in chunks:
+        received += len(chunk)
+        advance(received, size)
+        yield chunk
 
 
 def _decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
