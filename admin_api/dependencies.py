@@ -6,7 +6,7 @@ none waits: FastAPI runs a plain function on a thread of a pool, which costs eac
 """
 
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
@@ -68,6 +68,7 @@ OwnAddresses = Annotated[list[Address], Depends(own_addresses)]
 DryRun = Annotated[bool, Query(description="Change nothing; return how many sessions would be disconnected.")]
 Since = Annotated[Moment | None, Query(description="Only from this time on.", examples=["2030-01-01T12:00:00Z"])]
 Until = Annotated[Moment | None, Query(description="Only before this time.", examples=["2030-01-02T12:00:00Z"])]
+NewestFirst = Annotated[Literal["at", "-at"], Query(description="`at`: oldest first.")]
 Reason = Annotated[str, Query(max_length=200, pattern=NO_CONTROLS, description="Why, for the version log.")]
 ServicesOf = Annotated[Services, Depends(services_of)]
 

@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import Query
 
 from admin_api.audit.schemas import AuditView, ChainView
-from admin_api.dependencies import AuditRead, ServicesOf, Since, Until
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.dependencies import AuditRead, NewestFirst, ServicesOf, Since, Until
+from admin_api.http.paging import Page, PagingQuery, keyed
 from admin_api.http.problems import responses
 from admin_api.http.routing import resource_router
 from admin_api.store.audit import AuditFilter
@@ -26,12 +26,15 @@ async def list_audit(
     target: Annotated[str | None, Query(max_length=256, description="Only changes of this object.")] = None,
     since: Since = None,
     until: Until = None,
+    sort: NewestFirst = "-at",
 ) -> Page[AuditView]:
-    """List changes, newest first."""
+    """List changes, newest first or as ``sort`` says."""
     wanted = AuditFilter(actor=actor, action=action, target=target, since=since, until=until)
     async with services.store.read() as unit:
-        rows = await unit.audit.page(before=paging.before, limit=paging.fetch, wanted=wanted)
-    return paging.page(rows, _show, lambda row: str(row.serial))
+        rows = await unit.audit.page(
+            past=paging.past_number(sort), limit=paging.fetch, wanted=wanted, rising=sort == "at"
+        )
+    return paging.page(rows, _show, lambda row: keyed(sort, row.serial))
 
 
 @router.get("/verify", responses=responses())

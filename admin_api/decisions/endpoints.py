@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request, Response
 
 from admin_api.decisions.schemas import CountryView, NetworkView, PlacesView
-from admin_api.dependencies import DecisionsRead, ServicesOf
+from admin_api.dependencies import DecisionsRead, NewestFirst, ServicesOf
 from admin_api.event_hub import KEPT_DECISIONS, ServerEvent
 from admin_api.events.schemas import EventView, show_event
 from admin_api.http.paging import DEFAULT_LIMIT, Cursor, Page, Paging, paging
@@ -45,6 +45,7 @@ async def list_decisions(
     user: Annotated[str | None, Query(max_length=64, description="Only verdicts about this user.")] = None,
     verdict: Annotated[Action | None, Query(description="Only this verdict.")] = None,
     reason: Annotated[str | None, Query(max_length=64, description="Only verdicts for this reason.")] = None,
+    sort: NewestFirst = "-at",
 ) -> Page[EventView]:
     """List the latest verdicts of the event stream, newest first. They are kept in memory and lost at a restart."""
     wanted = {
@@ -57,7 +58,7 @@ async def list_decisions(
         for event in services.events.decisions()
         if all(str(event.fields.get(name)) == value for name, value in wanted.items())
     )
-    return sorted_page(paging, found, "-at", SORT_KEYS, lambda event: f"{event.number or 0:020}", show_event)
+    return sorted_page(paging, found, sort, SORT_KEYS, lambda event: f"{event.number or 0:020}", show_event)
 
 
 @router.get("/places", responses=responses())

@@ -63,7 +63,7 @@ async def _user(services: Services, unit: UnitOfWork) -> FirstStepView:
 
 async def _connection_and_traffic(services: Services, unit: UnitOfWork) -> Sequence[FirstStepView]:
     views = services.sessions.list()
-    ended = await unit.sessions.page(before=None, limit=LOOKED_AT)
+    ended = await unit.sessions.page(past=None, limit=LOOKED_AT)
     carried = [(view.counters.rx_bytes, view.counters.tx_bytes) for view in views]
     carried += [(record.rx_bytes, record.tx_bytes) for record in ended]
     if views:

@@ -45,14 +45,26 @@ class Paging:
     def fetch(self) -> int:
         return self.limit + 1
 
-    @property
-    def before(self) -> int | None:
-        """The cursor of a list in falling order of serial numbers. Raises ``ApiError`` for another cursor."""
+    def past(self, order: str) -> str | None:
+        """Returns the key of the row before this page, of a list by one column (see ``keyed``).
+
+        Raises ``ApiError`` for the cursor of another order.
+        """
         if self.after is None:
             return None
-        if not (self.after.isascii() and self.after.isdigit()) or len(self.after) > 18:
+        known, _, key = self.after.partition(" ")
+        if known != order:
             raise bad_cursor()
-        return int(self.after)
+        return key
+
+    def past_number(self, order: str) -> int | None:
+        """``past`` of a list whose keys are serial numbers."""
+        key = self.past(order)
+        if key is None:
+            return None
+        if not (key.isascii() and key.isdigit()) or len(key) > 18:
+            raise bad_cursor()
+        return int(key)
 
     def page(self, rows: Sequence[Row], show: Callable[[Row], T], key: Callable[[Row], str]) -> Page[T]:
         """Returns the page of the ``fetch`` rows, and sets the Link header to the next page."""
@@ -87,6 +99,11 @@ def _parse(cursor: str) -> str:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise bad_cursor() from None
+
+
+def keyed(order: str, key: str | int) -> str:
+    """Returns the text that ``Paging.past`` reads."""
+    return f"{order} {key}"
 
 
 def bad_cursor() -> ApiError:

@@ -4,7 +4,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Body, Query, Response
 
@@ -14,7 +14,7 @@ from admin_api.enforcement.policy_editor import Application
 from admin_api.enforcement.revisions import RevisionAction
 from admin_api.http.conditions import IfMatch
 from admin_api.http.etags import etag_of_version, expect_unchanged
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.paging import Page, PagingQuery, keyed
 from admin_api.http.problems import ApiError, ProblemKind, invalid_value, responses
 from admin_api.http.routing import resource_router
 from admin_api.http.values import Document
@@ -52,11 +52,13 @@ async def list_policy_versions(
     paging: PagingQuery,
     actor: Annotated[str | None, Query(max_length=200, description="Only versions by this caller.")] = None,
     action: Annotated[RevisionAction | None, Query(description="Only versions of this kind.")] = None,
+    sort: Annotated[Literal["number", "-number"], Query(description="`number`: oldest first.")] = "-number",
 ) -> Page[VersionView]:
-    """List the versions of the policy, newest first: who changed it, when, how and why."""
+    """List the versions of the policy, newest first or as ``sort`` says: who changed it, when, how and why."""
+    past, rising = paging.past_number(sort), sort == "number"
     async with services.store.read() as unit:
-        rows = await unit.revisions.page(before=paging.before, limit=paging.fetch, actor=actor, action=action)
-    return paging.page(rows, VersionView.model_validate, lambda row: str(row.number))
+        rows = await unit.revisions.page(past=past, limit=paging.fetch, actor=actor, action=action, rising=rising)
+    return paging.page(rows, VersionView.model_validate, lambda row: keyed(sort, row.number))
 
 
 @router.get("/versions/{number}", responses=responses(ProblemKind.NOT_FOUND))

@@ -8,7 +8,7 @@ from fastapi import Query, Response, status
 
 from admin_api.dependencies import DryRun, ServicesOf, SessionsRead, SessionsWrite, Since, Until
 from admin_api.http.dry_run import DRY_RUN, DryRunReport, dry_run_response
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.paging import Page, PagingQuery, keyed
 from admin_api.http.path_segments import BY_SESSION_ID
 from admin_api.http.problems import ApiError, ProblemKind, responses
 from admin_api.http.routing import resource_router
@@ -31,6 +31,12 @@ SORT_KEYS: dict[str, Callable[[SessionView], str | float]] = {
 SessionOrder = Literal[
     "id", "-id", "user", "-user", "started_at", "-started_at", "rx_bytes", "-rx_bytes", "tx_bytes", "-tx_bytes"
 ]
+WAITING_KEYS: dict[str, Callable[[WaitingLogin], str | float]] = {
+    "id": lambda login: login.id,
+    "user": lambda login: login.user,
+    "logged_in_at": lambda login: login.logged_in_at.timestamp(),
+}
+WaitingOrder = Literal["id", "-id", "user", "-user", "logged_in_at", "-logged_in_at"]
 KILLED_TEXT = "Your session was ended by the administrator."
 
 User = Annotated[str | None, Query(max_length=64, description="Only sessions of this user.", examples=["alice"])]
@@ -74,8 +80,11 @@ async def list_session_accounts(
     end_reason: Annotated[CloseReason | None, Query(description="Only sessions that ended for this reason.")] = None,
     since: Since = None,
     until: Until = None,
+    sort: Annotated[Literal["started_at", "-started_at"], Query(description="`-`: newest first.")] = "-started_at",
 ) -> Page[SessionAccount]:
-    """List the accounting records of all sessions, newest first. Live ones show the counters last written.
+    """List the accounting records of all sessions, newest first or as ``sort`` says.
+
+    Live ones show the counters last written.
 
     ``since`` and ``until`` are about when a session started.
     """
@@ -83,16 +92,23 @@ async def list_session_accounts(
     reason = None if end_reason is None else end_reason.value
     wanted = AccountFilter(user=user, address=source, end_reason=reason, since=since, until=until)
     async with services.store.read() as unit:
-        rows = await unit.sessions.page(before=paging.before, limit=paging.fetch, wanted=wanted)
-    return paging.page(rows, SessionAccount.model_validate, lambda row: str(row.serial))
+        rows = await unit.sessions.page(
+            past=paging.past_number(sort), limit=paging.fetch, wanted=wanted, rising=sort == "started_at"
+        )
+    return paging.page(rows, SessionAccount.model_validate, lambda row: keyed(sort, row.serial))
 
 
 @router.get("/waiting", responses=responses())
-async def list_waiting_logins(_: SessionsRead, services: ServicesOf, paging: PagingQuery) -> Page[LoginWaiting]:
-    """List the logins whose clients have not asked for a tunnel yet, by id."""
-    logins = (one for one in services.sessions.waiting_logins() if paging.after is None or one.id > paging.after)
-    behind = sorted(logins, key=lambda login: login.id)
-    return paging.page(behind[: paging.fetch], LoginWaiting.model_validate, lambda login: login.id)
+async def list_waiting_logins(
+    _: SessionsRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    user: User = None,
+    sort: Annotated[WaitingOrder, Query(description="`-`: falling.")] = "id",
+) -> Page[LoginWaiting]:
+    """List the logins whose clients have not asked for a tunnel yet, by id or as ``sort`` says."""
+    logins = (one for one in services.sessions.waiting_logins() if user is None or one.user == user)
+    return sorted_page(paging, logins, sort, WAITING_KEYS, lambda login: login.id, LoginWaiting.model_validate)
 
 
 @router.get("/statistics", responses=responses(ProblemKind.NOT_FOUND))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
-from admin_api.store.filters import conditions_of
+from admin_api.store.filters import conditions_of, page_by
 from admin_api.store.tables import AuditEntry
 from admin_api.store.turns import AUDIT, take_turn
 
@@ -86,11 +86,11 @@ class AuditRepository:
         await self._session.flush()
         return entry
 
-    async def page(self, *, before: int | None, limit: int, wanted: AuditFilter | None = None) -> Sequence[AuditEntry]:
-        """Returns rows newest first, older than the serial ``before``."""
-        query = select(AuditEntry).order_by(AuditEntry.serial.desc()).limit(limit)
-        if before is not None:
-            query = query.where(AuditEntry.serial < before)
+    async def page(
+        self, *, past: int | None, limit: int, wanted: AuditFilter | None = None, rising: bool = False
+    ) -> Sequence[AuditEntry]:
+        """Returns rows past the serial ``past``, newest first unless ``rising``."""
+        query = page_by(select(AuditEntry), AuditEntry.serial, past=past, limit=limit, rising=rising)
         for condition in () if wanted is None else wanted.conditions():
             query = query.where(condition)
         return (await self._session.scalars(query)).all()

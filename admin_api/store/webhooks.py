@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, func, insert, select, update
 
 from admin_api.store.columns import new_id
+from admin_api.store.filters import page_by
 from admin_api.store.webhook_tables import Webhook, WebhookDelivery
 
 if TYPE_CHECKING:
@@ -181,15 +182,20 @@ class WebhookRepository:
         row.state, row.attempts, row.next_at, row.finished_at = DeliveryState.PENDING.value, 0, self._clock.wall(), None
 
     async def page(
-        self, webhook_id: str, *, before: str | None, limit: int, state: DeliveryState | None = None
+        self,
+        webhook_id: str,
+        *,
+        past: str | None,
+        limit: int,
+        state: DeliveryState | None = None,
+        rising: bool = False,
     ) -> Sequence[WebhookDelivery]:
-        """Returns deliveries, newest first."""
+        """Returns deliveries past the id ``past``, newest first unless ``rising``."""
         query = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
-        if before is not None:
-            query = query.where(WebhookDelivery.id < before)
         if state is not None:
             query = query.where(WebhookDelivery.state == state.value)
-        return (await self._session.scalars(query.order_by(WebhookDelivery.id.desc()).limit(limit))).all()
+        query = page_by(query, WebhookDelivery.id, past=past, limit=limit, rising=rising)
+        return (await self._session.scalars(query)).all()
 
     async def forget_ended(self, webhook_id: str, keep: int) -> None:
         """Remove all ended deliveries of a webhook but the latest ``keep``."""

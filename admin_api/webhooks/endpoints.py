@@ -8,7 +8,7 @@ from fastapi import Query, Response, status
 
 from admin_api.dependencies import ServicesOf, WebhooksRead, WebhooksWrite
 from admin_api.http.conditions import CONDITIONAL, IfMatch, MergePatch, apply_merge_patch, validate_document
-from admin_api.http.paging import Page, PagingQuery
+from admin_api.http.paging import Page, PagingQuery, keyed
 from admin_api.http.path_segments import BY_WEBHOOK_ID
 from admin_api.http.paths import API_PREFIX
 from admin_api.http.problems import ApiError, ProblemKind, responses
@@ -127,13 +127,19 @@ async def test_webhook(
 
 @router.get(f"{BY_WEBHOOK_ID}/deliveries", responses=responses(ProblemKind.NOT_FOUND))
 async def list_deliveries(
-    webhook_id: str, _: WebhooksRead, services: ServicesOf, paging: PagingQuery, state: StateFilter = None
+    webhook_id: str,
+    _: WebhooksRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    state: StateFilter = None,
+    sort: Annotated[Literal["created_at", "-created_at"], Query(description="`-`: newest first.")] = "-created_at",
 ) -> Page[DeliveryView]:
     """List the deliveries of a webhook, newest first: all that wait, and the latest 1000 that have ended."""
+    past, rising = paging.past(sort), sort == "created_at"
     async with services.store.read() as unit:
         await service.get_webhook(unit, webhook_id)
-        rows = await unit.webhooks.page(webhook_id, before=paging.after, limit=paging.fetch, state=state)
-    return paging.page(rows, DeliveryView.model_validate, lambda row: row.id)
+        rows = await unit.webhooks.page(webhook_id, past=past, limit=paging.fetch, state=state, rising=rising)
+    return paging.page(rows, DeliveryView.model_validate, lambda row: keyed(sort, row.id))
 
 
 @router.get(f"{BY_WEBHOOK_ID}/deliveries/{{delivery_id:id}}", responses=responses(ProblemKind.NOT_FOUND))

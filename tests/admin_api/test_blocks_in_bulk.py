@@ -56,7 +56,7 @@ class TestImport:
         assert not server.engine.explain(INSIDE).verdict.accepted
         async with server.store.read() as unit:
             assert len(await unit.blocks.read_all()) == 3
-            assert (await unit.audit.page(before=None, limit=1))[0].action == "blocks_imported"
+            assert (await unit.audit.page(past=None, limit=1))[0].action == "blocks_imported"
 
     async def test_csv_and_ndjson(self, server):
         csv = 'cidr,reason,ttl\n192.0.2.1,"a, b",60\n192.0.2.2\n'

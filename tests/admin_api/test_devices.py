@@ -60,7 +60,7 @@ async def test_a_name_stays_and_a_forgotten_device_comes_back_with_its_next_tunn
     await open_sessions(server, make_view("s3", address="203.0.113.9"))
     assert [(one["id"], one["name"]) for one in await list_devices(server)] == [(device["id"], "")]
     async with server.services.store.read() as unit:
-        actions = [row.action for row in await unit.audit.page(before=None, limit=10)]
+        actions = [row.action for row in await unit.audit.page(past=None, limit=10)]
     assert actions[:2] == ["device_forgotten", "device_named"]
 
 

@@ -36,7 +36,7 @@ async def note(store, number):
 
 async def read_audit(store):
     async with store.read() as unit:
-        rows = await unit.audit.page(before=None, limit=1000)
+        rows = await unit.audit.page(past=None, limit=1000)
         return [row.target for row in rows], await unit.audit.first_broken()
 
 
@@ -73,7 +73,7 @@ async def test_ended_sessions_go_and_live_ones_stay(timed, days):
     await timed.record([JournalEntry(Stage.CLOSED, make_view("new", started_at=START), CloseReason.LOGOUT)])
     assert await remove_old_rows(timed, RetentionTimes(sessions=5 * DAY)) == 2  # and the device that they had in common
     async with timed.read() as unit:
-        assert {row.id for row in await unit.sessions.page(before=None, limit=10)} == {"live", "new"}
+        assert {row.id for row in await unit.sessions.page(past=None, limit=10)} == {"live", "new"}
 
 
 @pytest.mark.asyncio

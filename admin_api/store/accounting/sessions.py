@@ -16,7 +16,7 @@ from admin_api.store.accounting.session_rows import (
     render_accounts,
     update_open,
 )
-from admin_api.store.filters import conditions_of
+from admin_api.store.filters import conditions_of, page_by
 from admin_api.store.json_rows import ROWS, format_time
 from admin_api.store.tables import SessionRecord
 from vpn_frontend.ports import SESSION_ROW, CloseReason, OpenRecord, Stage
@@ -138,12 +138,10 @@ class SessionRepository:
         return len((await self._session.scalars(gone)).all())
 
     async def page(
-        self, *, before: int | None, limit: int, wanted: AccountFilter | None = None
+        self, *, past: int | None, limit: int, wanted: AccountFilter | None = None, rising: bool = False
     ) -> Sequence[SessionRecord]:
-        """Returns records newest first, older than the serial ``before``."""
-        query = select(SessionRecord).order_by(SessionRecord.serial.desc()).limit(limit)
-        if before is not None:
-            query = query.where(SessionRecord.serial < before)
+        """Returns records past the serial ``past``, newest first unless ``rising``."""
+        query = page_by(select(SessionRecord), SessionRecord.serial, past=past, limit=limit, rising=rising)
         for condition in () if wanted is None else wanted.conditions():
             query = query.where(condition)
         return (await self._session.scalars(query)).all()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, union, update
 
+from admin_api.store.filters import page_by
 from admin_api.store.tables import PolicyChange, PolicyContent, PolicyFile, PolicyRevision
 
 if TYPE_CHECKING:
@@ -76,12 +77,16 @@ class RevisionRepository:
         )
 
     async def page(
-        self, *, before: int | None, limit: int, actor: str | None = None, action: str | None = None
+        self,
+        *,
+        past: int | None,
+        limit: int,
+        actor: str | None = None,
+        action: str | None = None,
+        rising: bool = False,
     ) -> Sequence[PolicyRevision]:
-        """Returns revisions newest first, older than the number ``before``."""
-        query = select(PolicyRevision).order_by(PolicyRevision.number.desc()).limit(limit)
-        if before is not None:
-            query = query.where(PolicyRevision.number < before)
+        """Returns revisions past the number ``past``, newest first unless ``rising``."""
+        query = page_by(select(PolicyRevision), PolicyRevision.number, past=past, limit=limit, rising=rising)
         if actor is not None:
             query = query.where(PolicyRevision.actor == actor)
         if action is not None:

@@ -143,7 +143,7 @@ async def test_a_block_is_in_force_and_listed_and_stored_later(server, view, fau
     assert NETWORK in await stored_networks(server)
     assert (await server.client.get(f"{URL}/{block['id']}")).json()["stored"]
     async with server.store.read() as unit:
-        (row,) = [row for row in await unit.audit.page(before=None, limit=1000) if row.target == NETWORK]
+        (row,) = [row for row in await unit.audit.page(past=None, limit=1000) if row.target == NETWORK]
         assert row.at.isoformat() == block["created_at"].replace("Z", "+00:00")
         assert await unit.audit.first_broken() is None
 
@@ -179,7 +179,7 @@ async def test_the_last_of_several_changes_is_stored(server, locked):
     await all_stored(server)
     async with server.store.read() as unit:
         rows = {row.cidr: row for row in await unit.blocks.read_all()}
-        actions = [row.action for row in reversed(await unit.audit.page(before=None, limit=100))]
+        actions = [row.action for row in reversed(await unit.audit.page(past=None, limit=100))]
     assert rows[NETWORK].expires_at.isoformat() == longer["expires_at"].replace("Z", "+00:00")
     assert (rows["192.0.2.1/32"].id, rows["192.0.2.1/32"].reason) == (again["id"], "again")
     assert [one for one in actions if one.startswith("block")].count("block_added") == 3

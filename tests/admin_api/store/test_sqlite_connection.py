@@ -31,7 +31,7 @@ def calls(monkeypatch):
 
 
 async def count_audit(unit):
-    return len(await unit.audit.page(before=None, limit=10))
+    return len(await unit.audit.page(past=None, limit=10))
 
 
 async def test_a_read_is_one_call(store, calls):

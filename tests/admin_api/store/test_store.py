@@ -56,7 +56,7 @@ class TestSchema:
         engine.dispose()
         store = await Store.open(store_url)
         async with store.read() as unit:
-            (account,) = await unit.sessions.page(before=None, limit=10)
+            (account,) = await unit.sessions.page(past=None, limit=10)
         assert (account.rx_bytes, account.dtls_rx_bytes) == (7, 0)
         await store.close()
 
@@ -200,7 +200,7 @@ class TestAudit:
     async def test_a_forged_digest_must_be_forged_to_the_end(self, store):
         await self.fill(store)
         async with store.write() as unit:
-            entries = {entry.serial: entry for entry in await unit.audit.page(before=None, limit=10)}
+            entries = {entry.serial: entry for entry in await unit.audit.page(past=None, limit=10)}
             entries[3].actor = "mallory"
             entries[3].digest = entries[4].previous = digest_of(entries[3])
         async with store.read() as unit:

@@ -55,14 +55,14 @@ async def test_outcomes(store, webhook):
             ]
         )
     async with store.read() as unit:
-        rows = {row.id: row for row in await unit.webhooks.page(webhook, before=None, limit=10)}
+        rows = {row.id: row for row in await unit.webhooks.page(webhook, past=None, limit=10)}
         assert [rows[name].state for name in (one, two, three)] == ["delivered", "pending", "dead"]
         assert rows[two].next_at == later == await unit.webhooks.next_time(webhook)
         assert rows[one].finished_at is not None
         assert rows[two].finished_at is None
         assert await unit.webhooks.due(webhook, 10) == []
         assert await unit.webhooks.count_states() == {(webhook, state.value): 1 for state in DeliveryState}
-        dead = await unit.webhooks.page(webhook, before=None, limit=10, state=DeliveryState.DEAD)
+        dead = await unit.webhooks.page(webhook, past=None, limit=10, state=DeliveryState.DEAD)
     assert [row.error for row in dead] == ["refused"]
 
 
@@ -72,7 +72,7 @@ async def test_only_the_latest_that_have_ended_are_kept(store, webhook):
         await unit.webhooks.note_outcomes([Outcome(name, True, 1) for name in ids[1:]])
         await unit.webhooks.forget_ended(webhook, 2)
     async with store.read() as unit:
-        left = [row.id for row in await unit.webhooks.page(webhook, before=None, limit=10)]
+        left = [row.id for row in await unit.webhooks.page(webhook, past=None, limit=10)]
     assert left == [ids[5], ids[4], ids[0]]  # the first one waits
 
 

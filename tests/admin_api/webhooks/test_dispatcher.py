@@ -107,7 +107,7 @@ class Running:
 
     async def deliveries(self, webhook_id):
         async with self.store.read() as unit:
-            return await unit.webhooks.page(webhook_id, before=None, limit=100)
+            return await unit.webhooks.page(webhook_id, past=None, limit=100)
 
     async def await_deliveries(self, webhook_id, good):
         async with asyncio.timeout(TIMEOUT):

@@ -32,7 +32,7 @@ def closed(view, reason=CloseReason.LOGOUT):
 
 async def accounts(store):
     async with store.read() as unit:
-        return list(await unit.sessions.page(before=None, limit=1000))
+        return list(await unit.sessions.page(past=None, limit=1000))
 
 
 async def record_at_once(store, *entries):
