@@ -81,6 +81,7 @@ class TestCreateUser:
             {"password": None},
             {"password_hash": CRYPT},
             {"password": None, "password_hash": "$1$old$md5"},
+            {"password": None, "password_hash": "$2b$31$" + "x" * 53},  # costs a login hours
             {"max_same_clients": -1},
             {"ipv4": "fd00::1"},
             {"expires_at": "2030-01-01T00:00:00"},

@@ -28,6 +28,13 @@ def test_every_promise_names_a_test():
     assert [row for row in rows if not re.search(r"`tests/[\w/]+\.py::\w+`", row)] == []
 
 
+def test_every_defect_has_what_holds_and_a_test():
+    table = PAGE.partition("| | defect | what holds now | test |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.strip().splitlines()[1:]]
+    assert [int(row[0]) for row in rows] == list(range(1, 29))
+    assert [row for row in rows if not all(row) or not re.search(r"`tests/[\w/]+\.py::\w+`", row[3])] == []
+
+
 def test_every_hostile_file_is_named():
     files = {str(file.relative_to(ROOT)) for file in (ROOT / "tests" / "hostile").glob("test_*.py")}
     assert files <= {file for file, _ in NAMED}
