@@ -237,7 +237,7 @@ class PolicyEditor:
         earlier, pending = NewPolicy(state.policy, state.files), state.pending
 
         async def write(unit: UnitOfWork) -> None:
-            await _write_rules(unit, edits, wanted.by)
+            await write_rules(unit, edits, wanted.by)
             if pending is not None:
                 await unit.revisions.settle(pending.version, Outcome.ROLLED_BACK)
             await unit.audit.add(wanted.by, f"policy_{action}", wanted.reason, rules=count_rules(new.policy))
@@ -330,7 +330,7 @@ async def _write_rule(unit: UnitOfWork, change: RuleChange) -> Rule | None:
     return row
 
 
-async def _write_rules(unit: UnitOfWork, edits: RuleEdits, by: str) -> None:
+async def write_rules(unit: UnitOfWork, edits: RuleEdits, by: str) -> None:
     for rule_id, document in edits.after.items():
         row = await unit.rules.get(rule_id)
         if document is None:

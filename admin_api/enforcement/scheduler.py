@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Applies what changes by time alone: rules with a schedule, and users that expire.
+"""Applies what changes by time alone: rules with a schedule or an end, and users that expire.
 
 The engine's core reads no calendar, and users are looked up only at login. The scheduler therefore runs every few
 seconds and disconnects the sessions that the policy refuses by then.
@@ -16,6 +16,7 @@ from admin_api.log_events import ApiEvent
 
 if TYPE_CHECKING:
     from admin_api.clock import Clock
+    from admin_api.enforcement.rule_expiry import RuleExpiry
     from admin_api.ports import LiveSessions
     from admin_api.store import Store
     from admin_api.workers import ControlWorker
@@ -40,8 +41,9 @@ class Scheduler:
         clock: Clock,
         lock: asyncio.Lock,
         control: ControlWorker,
+        rule_expiry: RuleExpiry,
     ) -> None:
-        """``lock`` serialises all changes of policy, which run on ``control``."""
+        """``lock`` serialises all changes of the engine, which run on ``control``."""
         self._engine = engine
         self._sessions = sessions
         self._store = store
@@ -49,6 +51,7 @@ class Scheduler:
         self._clock = clock
         self._lock = lock
         self._control = control
+        self._rule_expiry = rule_expiry
         self._last_run = clock.wall()
         self._task: asyncio.Task[None] | None = None
 
@@ -78,7 +81,8 @@ class Scheduler:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(PERIOD)
-            try:
-                await self.apply_due()
-            except Exception:
-                logger.exception("schedules and expiries could not be applied")
+            for work in (self.apply_due, self._rule_expiry.remove_ended):
+                try:
+                    await work()
+                except Exception:
+                    logger.exception("schedules and expiries could not be applied")

@@ -25,6 +25,7 @@ from admin_api.enforcement.policy_editor import PolicyEditor
 from admin_api.enforcement.policy_state import PolicyState
 from admin_api.enforcement.reports import BlockReport, EnforcementStatus, PolicyReport, RemovalReport
 from admin_api.enforcement.revisions import Note, RevisionAction, RuleEdits, note_revision, read_files_in_force
+from admin_api.enforcement.rule_expiry import RuleExpiry
 from admin_api.enforcement.rule_file_set import RuleFileSet
 from admin_api.enforcement.safeguards import refuse_large_cut, refuse_lockout, refuse_wide
 from admin_api.enforcement.scheduler import Scheduler
@@ -103,7 +104,8 @@ class Enforcement:
         self._lock = self._state.engine_lock
         self._editor = PolicyEditor(self._state, self._trials, self._reload_deferred)
         self._blocks = BlockList(engine, store, events, clock, self._lock)
-        self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock, self._control)
+        expiry = RuleExpiry(self._state)
+        self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock, self._control, expiry)
         self._failure: PolicyReport | None = None
         self._deferred = False
         self._reloading: set[asyncio.Task[PolicyReport]] = set()
@@ -187,7 +189,7 @@ class Enforcement:
             version=state.version,
             loaded_at=state.loaded_at,
             rules=count_rules(state.policy),
-            files=state.policy.files,
+            files=tuple(sorted(state.files.files)),
             failure=self._failure,
             held=tuple(sorted(state.files.held)),
             confirm_by=None if state.pending is None else state.pending.confirm_by,
