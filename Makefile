@@ -110,8 +110,12 @@ native-sanitized: build
 native-races: build
 	OCSENTRY_SANITIZE=thread tests/native/sanitized.sh -m 'not netns' $(RACES)
 
+# The API beside the other targets, which use one core. Each run sends the same requests, so that a finding is of the change.
 fuzz-short: build .build/fuzz-packages
-	tests/fuzz/run.sh 4
+	@$(BIN)/python -m tests.fuzz.schemathesis_api 60 --generation-deterministic >.build/schemathesis.log 2>&1 & api=$$!; \
+	tests/fuzz/run.sh 4; targets=$$?; \
+	wait $$api || { cat .build/schemathesis.log; exit 1; }; \
+	tail -n 1 .build/schemathesis.log; exit $$targets
 
 # A demo server with its state in .build/demo. Prints what `init` printed each time, once the server answers.
 DEMO := .build/demo

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each promise of docs/reliability.md names a test that exists."""
+"""Each promise of docs/reliability.md and docs/api.md names a test that exists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
-NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)
+API_PAGE = (ROOT / "docs" / "api.md").read_text()
+NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE + API_PAGE)
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED, ids=lambda part: part)
@@ -21,8 +22,13 @@ def test_a_named_test_exists(file, name):
     assert not name or re.search(rf"def {name}\(", text)
 
 
-def test_every_promise_names_a_test():
-    table = PAGE.partition("| fault | promise | test |")[2].partition("\n\n")[0]
+@pytest.mark.parametrize(
+    ("page", "head"),
+    [(PAGE, "| fault | promise | test |"), (API_PAGE, "| promise | test |")],
+    ids=["reliability", "api"],
+)
+def test_every_promise_names_a_test(page, head):
+    table = page.partition(head)[2].partition("\n\n")[0]
     rows = table.strip().splitlines()[1:]
     assert len(rows) > 20
     assert [row for row in rows if not re.search(r"`tests/[\w/]+\.py::\w+`", row)] == []

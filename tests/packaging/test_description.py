@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 from lab.timeouts import TIMEOUT
 
@@ -53,3 +54,17 @@ def test_a_purge_removes_what_init_writes():
     removed = (PACKAGING / "postremove.sh").read_text()
     for place in ("/etc/ocsentry", "/var/lib/ocsentry", "/etc/sysctl.d/60-ocsentry.conf", "inet ocsentry_clients"):
         assert place in removed
+
+
+def test_the_wheel_has_four_packages_and_says_whose_they_are():
+    """No test doubles and no migrations beside them; the pages that texts name are packed."""
+    described = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    setuptools, project = described["tool"]["setuptools"], described["project"]
+    packed = find_packages(str(ROOT), **setuptools["packages"]["find"])
+    assert {name.partition(".")[0] for name in packed} == {"admin_api", "ocsentry", "sentry_engine", "vpn_frontend"}
+    assert [name for name in packed if "testing" in name.split(".")] == []
+    assert "admin_api.store.migrations" in packed
+    pages = [page for pattern in setuptools["data-files"]["share/doc/ocsentry"] for page in ROOT.glob(pattern)]
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= {page.name for page in pages}
+    assert project["authors"]
+    assert len(project["classifiers"]) > 3

@@ -140,6 +140,10 @@ def test_values_reach_the_vpn(tmp_path):
     assert vpn.auth.banner == "hello"
 
 
+def test_clients_get_no_name_server_that_is_not_configured(tmp_path):
+    assert load_config(write(tmp_path, "[vpn.network]\nipv4_pool = '10.9.0.0/24'")).vpn.network.dns == ()
+
+
 def test_profiles_are_read_from_their_files(tmp_path):
     (tmp_path / "staff.xml").write_text("<AnyConnectProfile/>")
     vpn = load_config(write(tmp_path, "[vpn]\nprofile = 'staff.xml'\n[groups.a]\nprofile = 'staff.xml'")).vpn

@@ -62,6 +62,10 @@ class TestWhicheverWayTheyCome:
         (account,) = await accounts(store)
         assert (account.end_reason, account.rx_packets, account.transport) == ("failed", 3, "none")
 
+    async def test_a_session_that_went_over_dtls_keeps_its_transport(self, store, view, record):
+        await record(store, opened(view()), seen(view(transport="dtls")), closed(view(transport="none")))
+        assert (await accounts(store))[0].transport == "dtls"
+
     async def test_counters_are_updated_while_the_session_is_open(self, store, view, record):
         await store.record([opened(view())])
         await record(store, seen(view(counters=Counters(rx_bytes=5), transport="none")), seen(view("unknown")))
