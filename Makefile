@@ -175,7 +175,10 @@ docs: build $(DOCS)/.installed
 	@echo .build/docs/site/index.html
 
 pictures: build .build/test-packages
-	OCSENTRY_PICTURE=docs/console.png $(BIN)/pytest -q tests/e2e/test_console.py -k connect_see_block
+	mkdir -p .build/pictures
+	OCSENTRY_PICTURE=docs/console.png OCSENTRY_PICTURES=.build/pictures $(BIN)/pytest -q tests/e2e/test_console.py -k 'connect_see_block or every_page'
+	cp .build/pictures/dark_.png docs/console-overview.png
+	cp .build/pictures/light_rules_edit.png docs/console-rules.png
 
 # For the system's own Python, to whose path the package refers.
 deb rpm apk: build

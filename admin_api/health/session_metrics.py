@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from admin_api.health.pools import count_pools
 from admin_api.metrics.event_counts import BYTES
 from vpn_frontend.ports import NO_TRANSPORT, SessionState
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import SessionView
 
 TRANSPORTS = ("dtls", "tls", NO_TRANSPORT)
-RESERVED = 3  # addresses of a pool: the network's, the server's, the last one
-MAX_CAPACITY = 2**53  # a larger number has no exact floating-point value
 
 
 class SessionMetrics:
@@ -64,9 +63,8 @@ class SessionMetrics:
     def _pools(self, views: Sequence[SessionView]) -> Iterator[Metric]:
         size = GaugeMetricFamily("ocsentry_pool_addresses", "Addresses of a pool for clients", labels=["pool"])
         used = GaugeMetricFamily("ocsentry_pool_addresses_used", "Addresses that sessions have", labels=["pool"])
-        inner = [address for view in views for address in (view.ipv4, view.ipv6) if address is not None]
-        for pool in self._services.facts.pools:
-            size.add_metric([str(pool)], min(max(0, pool.num_addresses - RESERVED), MAX_CAPACITY))
-            used.add_metric([str(pool)], sum(address in pool for address in inner))
+        for pool in count_pools(self._services.facts.pools, views):
+            size.add_metric([str(pool.network)], pool.addresses)
+            used.add_metric([str(pool.network)], pool.used)
         yield size
         yield used

@@ -5,10 +5,23 @@ from datetime import datetime
 
 from pydantic import Field
 
+from admin_api.health.pools import count_pools
 from admin_api.http.values import View
 from admin_api.policy.schemas import PolicyView
 from admin_api.services import Services
 from admin_api.store.failures import describe_failure
+
+
+class CertificateView(View):
+    use: str = Field(description="Where clients see it: `vpn` or `admin`, the API's port.", examples=["vpn"])
+    expires_at: datetime = Field(description="When it ends.", examples=["2030-04-01T00:00:00Z"])
+    self_signed: bool = Field(description="Clients have to trust it by its fingerprint.", examples=[False])
+
+
+class PoolView(View):
+    network: str = Field(description="Where inner addresses come from.", examples=["192.168.99.0/24"])
+    addresses: int = Field(description="Addresses for clients, at most 2^53.", examples=[253])
+    used: int = Field(description="Those that live sessions have.", examples=[12])
 
 
 class StatusView(View):
@@ -24,10 +37,13 @@ class StatusView(View):
     blocks_not_stored: int = Field(description="Blocks that the database could not be told of yet.")
     penalties: int
     policy: PolicyView
+    certificates: list[CertificateView] = Field(description="Those in use.")
+    pools: list[PoolView] = Field(description="Of inner addresses.")
 
 
 async def describe_status(services: Services) -> StatusView:
     problems = await find_problems(services)
+    facts, views = services.facts, services.sessions.list()
     return StatusView(
         version=services.version,
         started_at=services.started_at,
@@ -35,12 +51,20 @@ async def describe_status(services: Services) -> StatusView:
         ready=not problems,
         problems=problems,
         needs_restart=list(services.needs_restart()),
-        sessions=len(services.sessions.list()),
+        sessions=len(views),
         leases=len(services.engine.leases()),
         blocks=len(services.enforcement.blocks),
         blocks_not_stored=services.enforcement.blocks.unstored,
         penalties=len(services.engine.penalties()),
         policy=PolicyView.model_validate(services.enforcement.status()),
+        certificates=[
+            CertificateView(use=use, expires_at=end, self_signed=use == "vpn" and facts.self_signed)
+            for use, end in sorted(facts.certificates.items())
+        ],
+        pools=[
+            PoolView(network=str(pool.network), addresses=pool.addresses, used=pool.used)
+            for pool in count_pools(facts.pools, views)
+        ],
     )
 
 

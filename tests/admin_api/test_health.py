@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
 
 import httpx
 import pytest
@@ -75,6 +77,23 @@ class TestStatus:
         assert status["version"] == "1.2.3"
         assert status["uptime"] >= 0
         assert status["policy"]["rules"] == 2
+
+    async def test_certificates_and_pools(self, server, view):
+        facts = server.services.facts
+        facts.certificates = {"vpn": datetime(2031, 1, 1, tzinfo=UTC), "admin": datetime(2030, 1, 1, tzinfo=UTC)}
+        facts.self_signed = True
+        facts.pools = (ip_network("192.168.99.0/29"), ip_network("fd00:99::/64"))
+        server.sessions.add(view())
+        server.sessions.add(view("s2", ipv4=ip_address("10.0.0.1"), ipv6=ip_address("fd00:99::7")))
+        status = (await server.client.get("/api/v1/status")).json()
+        assert status["certificates"] == [
+            {"use": "admin", "expires_at": "2030-01-01T00:00:00Z", "self_signed": False},
+            {"use": "vpn", "expires_at": "2031-01-01T00:00:00Z", "self_signed": True},
+        ]
+        assert status["pools"] == [
+            {"network": "192.168.99.0/29", "addresses": 5, "used": 1},
+            {"network": "fd00:99::/64", "addresses": 2**53, "used": 1},
+        ]
 
 
 class TestMetrics:

@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import timedelta
+from ipaddress import ip_network
 
 import pytest
 
+from admin_api.clock import SYSTEM_CLOCK
 from admin_api.console.page_list import PAGES
 from admin_api.roles import Role
 
@@ -137,3 +141,30 @@ async def test_the_map_and_its_table_show_the_same_counts(server, signed_in):
     accepted = (await signed_in.get("/places", count="accepted")).text
     assert "<title>Sweden: 0 accepted</title>" in accepted
     assert "MT</span>" in accepted
+
+
+async def test_health_tells_of_certificates_and_pools(server, signed_in, view):
+    facts, now = server.services.facts, SYSTEM_CLOCK.wall()
+    facts.certificates = {"vpn": now + timedelta(days=3), "admin": now - timedelta(days=1)}
+    facts.pools = (ip_network("192.168.99.0/29"),)
+    server.sessions.add(view())
+    page = (await signed_in.get("/health")).text
+    assert "ends soon" in page
+    assert "expired" in page
+    assert re.search(r"192\.168\.99\.0/29</th>.*>1</td>.*>5</td>.*>20 %</td>", page)
+
+
+async def test_the_overview_names_the_rule_and_the_block_that_refused(server, signed_in):
+    for rule in ("no_lab", "block:198.51.100.0/24"):
+        server.services.events.emit(
+            "decision",
+            address="198.51.100.7",
+            event="connect",
+            verdict="reject",
+            reason="rule",
+            rule=rule,
+            latency_us=1.0,
+        )
+    page = (await signed_in.get("/")).text
+    assert 'rule <a href="/console/rules/no_lab">no_lab</a>' in page
+    assert '<a href="/console/blocks">block</a>' in page

@@ -86,3 +86,14 @@ def test_status_counts_in_words():
     said = _render_status({"version": "1", "uptime": 1, "ready": True, "problems": [], **counts, "policy": policy})
     assert "1 (1 lease)" in said
     assert "version 3, 1 rule from 1 file and the API" in said
+
+
+def test_status_tells_of_pools_and_certificates():
+    policy = {"version": 3, "rules": 1, "files": []}
+    counts = {"sessions": 1, "leases": 1, "blocks": 0, "penalties": 0}
+    pools = [{"network": "192.168.99.0/24", "addresses": 253, "used": 1}]
+    certificates = [{"use": "vpn", "expires_at": "2030-04-01T00:00:00Z", "self_signed": True}]
+    document = {"version": "1", "uptime": 1, "ready": True, "problems": [], **counts, "policy": policy}
+    said = _render_status({**document, "pools": pools, "certificates": certificates})
+    assert "pool      192.168.99.0/24: 1 of 253" in said
+    assert "ends      certificate of the VPN, 2030-04-01, self-signed" in said
