@@ -242,10 +242,15 @@ def reload(cli: Invocation) -> None:
     cli.emit(report, "\n".join(lines))
 
 
+def _pool_use(one: dict[str, Any]) -> str:
+    """The addresses in use, of how many if that is a number to run out of."""
+    return f"{one['network']}: {one['used']}" + (f" of {one['addresses']}" if one["addresses"] < 10**9 else " in use")
+
+
 def _certificate_of(one: dict[str, Any]) -> str:
     """Whose certificate it is, and when it ends."""
     note = ", self-signed" if one["self_signed"] else ""
-    return f"certificate of the {'VPN' if one['use'] == 'vpn' else 'API'}, {one['expires_at'][:10]}{note}"
+    return f"certificate of the {'VPN' if one['use'] == 'vpn' else 'API'}, {one['expires_at']}{note}"
 
 
 def _render_status(document: dict[str, Any]) -> str:
@@ -259,7 +264,7 @@ def _render_status(document: dict[str, Any]) -> str:
         f"policy    version {policy['version']}, {count(policy['rules'], 'rule')}{_sources_of(policy['files'])}",
         f"blocks    {document['blocks']}",
         f"penalties {document['penalties']}",
-        *(f"pool      {one['network']}: {one['used']} of {one['addresses']}" for one in document.get("pools", ())),
+        *(f"pool      {_pool_use(one)}" for one in document.get("pools", ())),
         *(f"ends      {_certificate_of(one)}" for one in document.get("certificates", ())),
     ]
     return "\n".join(lines)

@@ -92,8 +92,10 @@ def test_status_tells_of_pools_and_certificates():
     policy = {"version": 3, "rules": 1, "files": []}
     counts = {"sessions": 1, "leases": 1, "blocks": 0, "penalties": 0}
     pools = [{"network": "192.168.99.0/24", "addresses": 253, "used": 1}]
+    pools.append({"network": "fd00::/64", "addresses": 2**53, "used": 2})
     certificates = [{"use": "vpn", "expires_at": "2030-04-01T00:00:00Z", "self_signed": True}]
     document = {"version": "1", "uptime": 1, "ready": True, "problems": [], **counts, "policy": policy}
     said = _render_status({**document, "pools": pools, "certificates": certificates})
     assert "pool      192.168.99.0/24: 1 of 253" in said
-    assert "ends      certificate of the VPN, 2030-04-01, self-signed" in said
+    assert "pool      fd00::/64: 2 in use" in said
+    assert "ends      certificate of the VPN, 2030-04-01T00:00:00Z, self-signed" in said
