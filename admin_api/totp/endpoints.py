@@ -2,6 +2,7 @@
 """``/users/{name}/totp``."""
 
 from typing import Any
+from urllib.parse import quote
 
 import segno
 from fastapi import Response, status
@@ -40,7 +41,7 @@ async def enrol_totp(name: str, caller: UsersWrite, services: ServicesOf, respon
     enrolment, secret = await service.begin_enrolment(services.store, issuer, name, by=caller.name)
     uri = render_uri(secret, issuer=issuer.name, user=enrolment.user.name)
     svg = segno.make_qr(uri, error="m").svg_inline(scale=QR_SCALE, light="white")
-    response.headers["Location"] = f"{API_PREFIX}/users/{enrolment.user.name}/totp"
+    response.headers["Location"] = f"{API_PREFIX}/users/{quote(enrolment.user.name, safe='')}/totp"
     response.headers["Cache-Control"] = "no-store"
     return TotpEnrolment(**_view(enrolment), secret=render_secret(secret), uri=uri, svg=svg)
 

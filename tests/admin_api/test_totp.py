@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -121,3 +122,16 @@ async def test_a_server_without_a_key_says_so(server):
         assert answer.status_code == 503
         assert "auth.totp.key_file" in answer.json()["detail"]
         assert (await client.get(URL)).status_code == 200
+
+
+async def test_names_and_codes_in_other_scripts(server):
+    """A name does not fit a header as it is, and a code of other digits is wrong like any other."""
+    await server.client.post("/api/v1/users", json={"name": "Łukasz", "password": "correct horse"})
+    made = await server.client.post("/api/v1/users/Łukasz/totp")
+    assert made.status_code == 201
+    assert (await server.client.get(made.headers["location"])).json()["state"] == "pending"
+    for wrong in ("١٢٣٤٥٦", "\udc80" * 6, "ÿÿÿÿÿÿ"):
+        body = json.dumps({"code": wrong}).encode()
+        headers = {"content-type": "application/json"}
+        answer = await server.client.post("/api/v1/users/Łukasz/totp/confirm", content=body, headers=headers)
+        assert answer.status_code == 422, wrong

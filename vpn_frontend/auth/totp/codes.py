@@ -61,7 +61,7 @@ def find_step(secret: bytes, code: str, now: float) -> int | None:
     found = None
     present = step_at(now)
     for step in range(present - WINDOW, present + WINDOW + 1):
-        if hmac.compare_digest(code_at(secret, step), code):
+        if hmac.compare_digest(code_at(secret, step).encode(), code.encode(errors="replace")):
             found = step
     return found
 
