@@ -23,16 +23,16 @@ class Api:
 
     def __init__(self, gateway: Namespace, token: str) -> None:
         self._gateway = gateway
-        self._token = token
+        self.token = token
         self._connection: http.client.HTTPConnection | None = None
 
     def another(self) -> Api:
         """Returns a client with the same token and its own connection, for another thread."""
-        return Api(self._gateway, self._token)
+        return Api(self._gateway, self.token)
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Returns the status and the parsed body."""
-        headers = {"Authorization": f"Bearer {self._token}"}
+        headers = {"Authorization": f"Bearer {self.token}"}
         if method in {"PUT", "PATCH", "DELETE"}:
             headers["If-Match"] = "*"
         if body is not None:
