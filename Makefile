@@ -29,7 +29,7 @@ SOAK_SECONDS ?= 3600
 HOSTILE_ROUNDS ?= 20
 
 PACKAGES := build-essential autoconf automake libtool python3 python3-dev python3-venv iproute2 ca-certificates libseccomp2 libnftables1
-TEST_PACKAGES := openconnect curl iputils-ping nftables procps systemd slapd krb5-kdc krb5-admin-server krb5-user libkrb5-dev libpam-wrapper libpam-oath oathtool freeradius strace postgresql prometheus ocserv chromium pebble groff-base
+TEST_PACKAGES := openconnect curl iputils-ping nftables procps systemd slapd krb5-kdc krb5-admin-server krb5-user krb5-k5tls libkrb5-dev libpam-wrapper libpam-oath oathtool freeradius strace postgresql prometheus ocserv chromium pebble groff-base
 BENCH_PACKAGES := iperf3 wireguard-go wireguard-tools libuv1-dev
 # Of the bare system: an init system, and what the package depends on, so that installing it needs no archive.
 BARE_PACKAGES := systemd,systemd-sysv,dbus,iproute2,python3,nftables,libnftables1,libseccomp2,procps,ca-certificates

@@ -55,7 +55,7 @@ DEFAULT_CIPHERS: tuple[CipherName, ...] = tuple(
 )
 OffloadName = Literal["tso", "uso", "coalesce", "acks", "udp_gso", "udp_gro"]  # members of gateway.Offload
 # One word for each row of ``ocsentry.login_methods.table``.
-MethodName = Literal["password", "certificate", "gssapi", "ldap", "pam", "radius", "totp", "oidc"]
+MethodName = Literal["password", "certificate", "gssapi", "ldap", "pam", "radius", "totp", "oidc", "bearer"]
 Strap = Literal["off", "observe", "enforce"]
 CrlCheck = Literal["strict", "listed"]  # who is refused by revocation lists
 AtConnect = Literal["same", "optional"]  # what a tunnel needs of the certificate of its login
@@ -392,12 +392,12 @@ class RadiusSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountingSettings:
-    """``[accounting]``."""
+class KdcRealm:
+    """The KDC of a realm behind a path. Requests for none, or for another one, go to the path's first."""
 
-    radius: bool = False
-    interim: int = 300  # between two updates of a session; 0: none
-    refuse_without: bool = False  # no session without a server that has taken its start
+    path: str
+    realm: str
+    server: Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,6 +437,7 @@ class VpnSettings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     camouflage: CamouflageSettings = field(default_factory=CamouflageSettings)
+    kdc_proxy: tuple[KdcRealm, ...] = ()  # what paths pass on to Kerberos KDCs
     ip_phones: bool = False  # their logins at /svc
     http_headers: tuple[Header, ...] = ()  # of all answers before the tunnel, beside the server's own
     extra_headers: tuple[Header, ...] = ()  # of the answer to CONNECT, beside the server's own
@@ -482,8 +483,7 @@ class VpnSettings:
         return tuple(host for host in self.hosts if self._has_accounts(host))
 
     def _has_accounts(self, host: HostSettings) -> bool:
-        own, auth = self.auth, host.auth
-        files = (auth.ocpasswd_file, auth.oath_file) != (own.ocpasswd_file, own.oath_file)
+        files = (host.auth.ocpasswd_file, host.auth.oath_file) != (self.auth.ocpasswd_file, self.auth.oath_file)
         return files or host.own_methods or (host.folders is not None and host.folders != self.folders)
 
     def more_pools(self) -> dict[Network, str]:

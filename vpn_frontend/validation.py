@@ -16,6 +16,9 @@ from vpn_frontend.gateway.certificates.server_certificate import (
 from vpn_frontend.gateway.fips import find_fips_problem, restrict_to_fips
 from vpn_frontend.gateway.host_networks import local_networks
 from vpn_frontend.gateway.tun import MAX_NAME
+from vpn_frontend.protocol.browser_pages import PATHS
+from vpn_frontend.protocol.connect_request import TUNNEL_PATHS
+from vpn_frontend.protocol.connection import PHONE_PATHS
 from vpn_frontend.protocol.constants import MAX_MTU, MIN_MTU, MIN_MTU_IPV6
 from vpn_frontend.settings import MAX_WORKERS, MethodName
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from vpn_frontend.settings import LoginRules, Network, VpnSettings
 
+OWN_PATHS = PHONE_PATHS | PATHS | TUNNEL_PATHS | {"/logout"}
 LONGEST_POOL = {4: 30, 6: 126}  # prefix lengths with an address for a client beside the server's
 
 
@@ -40,6 +44,7 @@ def validate(
         *_validate_session(settings),
         *_validate_auth(settings),
         *_validate_fips(settings),
+        *_validate_kdc_proxies(settings),
     ]
     if read_files:
         problems += [*_validate_certificates(settings), *_validate_authorities(settings)]
@@ -51,6 +56,12 @@ def validate(
     if not 0 <= settings.worker_threads <= MAX_WORKERS:
         problems.append(f"worker_threads: {settings.worker_threads} is not between 0 and {MAX_WORKERS}")
     return problems
+
+
+def _validate_kdc_proxies(settings: VpnSettings) -> Iterable[str]:
+    for one in settings.kdc_proxy:
+        if one.path in OWN_PATHS:
+            yield f"kdc_proxy: {one.path} is a path of the VPN itself"
 
 
 def _validate_network(settings: VpnSettings) -> Iterable[str]:

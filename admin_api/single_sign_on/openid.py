@@ -20,7 +20,7 @@ import httpx
 
 from admin_api.single_sign_on.sign_on import Departure, SignedOn, SignOnError
 from vpn_frontend.auth.oidc.identity import read_identity
-from vpn_frontend.auth.oidc.provider import ProviderError
+from vpn_frontend.auth.oidc.signing_keys import ProviderError
 from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:

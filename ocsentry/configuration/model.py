@@ -53,6 +53,7 @@ from ocsentry.configuration.sections.host import (
     check_hosts,
     host_settings,
 )
+from ocsentry.configuration.sections.kdc_proxy import MAX_KDC_PROXIES, KdcProxySection
 from ocsentry.configuration.sections.policy import PolicySection
 from ocsentry.configuration.sections.radius import AccountingSection
 from ocsentry.configuration.sections.store import StoreSection
@@ -236,6 +237,9 @@ class VpnSection(Section):
     session: SessionSection = _section()
     hooks: HooksSection = _section()
     host: tuple[HostSection, ...] = Field((), description="Virtual hosts.", max_length=MAX_HOSTS)
+    kdc_proxy: tuple[KdcProxySection, ...] = Field(
+        (), description="Kerberos KDCs that clients reach without a tunnel (MS-KKDCP).", max_length=MAX_KDC_PROXIES
+    )
     camouflage: CamouflageSection = _section()
 
 
@@ -376,8 +380,9 @@ class LoadedConfig:
         vpn, auth = self.values.vpn, self.values.auth
         folders = SettingsPlaces(**{name: getattr(vpn, name) for name in FOLDERS})
         return VpnSettings(
-            **_values(vpn, "host", "certificates"),
+            **_values(vpn, "host", "certificates", "kdc_proxy"),
             certificates=tuple(pair.settings() for pair in vpn.certificates),
+            kdc_proxy=tuple(one.settings() for one in vpn.kdc_proxy),
             hosts=host_settings(vpn.host, auth, self._group_rules(), folders),
             network=NetworkSettings(**_values(vpn.network)),
             bandwidth=BandwidthSettings(**_values(vpn.bandwidth)),

@@ -47,12 +47,15 @@ async def open_oidc(context: MethodContext) -> AsyncIterator[Method]:
 async def open_provider(section: ProviderSection, table: str, read: FileReader) -> AsyncIterator[OidcProvider]:
     """``table``: the section's name. Raises ``OperatorError`` for a file that cannot be used."""
     client = read_client(section, table, read)
+    async with open_http() as http:
+        yield OidcProvider(section.issuer, client, http)
+
+
+def open_http() -> httpx.AsyncClient:
+    """What asks a provider."""
     # A kept connection may be closed by the provider in the moment in which it is used again: the login would fail.
     limits = httpx.Limits(max_keepalive_connections=0)
-    async with httpx.AsyncClient(
-        timeout=REQUEST_TIMEOUT, follow_redirects=False, trust_env=False, limits=limits
-    ) as http:
-        yield OidcProvider(section.issuer, client, http)
+    return httpx.AsyncClient(timeout=REQUEST_TIMEOUT, follow_redirects=False, trust_env=False, limits=limits)
 
 
 def claims_of(section: ProviderSection) -> OidcClaims:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Each module has the function ``open_NAME``. It is loaded if the method is used: libraries of others take long to load.
 METHODS: Mapping[MethodName, str] = {
     "password": "ocsentry.login_methods.password",
+    "bearer": "ocsentry.login_methods.bearer",
     "certificate": "ocsentry.login_methods.certificate",
     "gssapi": "ocsentry.login_methods.gssapi",
     "ldap": "ocsentry.login_methods.ldap",

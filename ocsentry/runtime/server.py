@@ -65,6 +65,7 @@ from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
 from vpn_frontend.host_accounts import HostAccounts
+from vpn_frontend.kdc_proxy.proxy import KdcProxy
 from vpn_frontend.ports import VpnEvent
 from vpn_frontend.server import VpnServer, tun_device
 from vpn_frontend.sessions.effective_settings import SettingsResolver
@@ -286,12 +287,14 @@ class Server:
         hooks = await self._made.enter_async_context(open_hooks(started.hooks, started.pam, self._config, self._events))
         client_routes = await self._made.enter_async_context(KernelRoutes(started.helper, self._events).running())
         self._routes.watch(client_routes)
+        kdcs = self._config.vpn.kdc_proxy
+        pages = KdcProxy(kdcs, self._events, opened.pages) if kdcs else opened.pages
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,
             users=files.directory,
             methods=opened.methods,
-            pages=opened.pages,
+            pages=pages,
             journal=self._store,
             events=self._events,
             descriptors=self._started.descriptors,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from lab.network import SERVER_IPV4
 from lab.server import INNER_IPV4, PASSWORD
+from lab.services.kdc import PASSWORD as KDC_PASSWORD
 from lab.services.kdc import Kdc
 from lab.timeouts import eventually
 from lab.traffic.continuous_ping import ContinuousPing
@@ -110,4 +112,36 @@ def test_a_client_is_told_why_its_ticket_opens_nothing(lab, kdc):
         refused.await_line(words)
         server.program.await_line(f"login_refused.*{reason}", since=since)
         assert refused.await_exit() != 0
+    server.finish()
+
+
+@pytest.fixture
+def kdc_of_the_gateway(lab, tmp_path):
+    """A KDC that the server reaches, and no client."""
+    kdc = Kdc(tmp_path / "inner-kdc")
+    with ExitStack() as running:
+        with lab.network.gateway.entered():
+            running.enter_context(kdc.running())
+        yield kdc
+
+
+def test_a_client_gets_its_ticket_over_the_port_of_the_vpn(lab, kdc_of_the_gateway, tmp_path):
+    """Its host has no way to the KDC: libkrb5 speaks MS-KKDCP with the server."""
+    kdc = kdc_of_the_gateway
+    kdc.add_user("alice")
+    proxy = {"path": "/KdcProxy", "realm": kdc.realm, "server": f"127.0.0.1:{kdc.port}"}
+    server = lab.serve(settings={**settings(kdc, "gssapi"), "[vpn.kdc_proxy]": proxy})
+    host, config, cache = lab.host(), tmp_path / "client.conf", tmp_path / "tickets"
+    config.write_text(
+        f"[libdefaults]\n default_realm = {kdc.realm}\n dns_lookup_kdc = false\n rdns = false\n"
+        " dns_canonicalize_hostname = false\n"
+        f"[realms]\n {kdc.realm} = {{\n  kdc = https://{SERVER_IPV4}/KdcProxy\n"
+        f"  http_anchors = FILE:{server.folder / 'server.crt'}\n }}\n"
+    )
+    environment = [f"KRB5_CONFIG={config}", f"KRB5CCNAME=FILE:{cache}"]
+    host.namespace.run("env", *environment, "kinit", "alice", stdin=f"{KDC_PASSWORD.replace(' ', '_')}\n")
+    client = server.connect(host, user="ignored", password="none", environment=environment)
+    client.await_up()  # the ticket for the server came the same way
+    assert [session["user"] for session in server.sessions()] == ["alice"]
+    client.goodbye()
     server.finish()

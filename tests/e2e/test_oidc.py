@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 
 import lab.clients.browser
-from lab.clients.cstp_client import Tunnel, open_tunnel
+from lab.clients.cstp_client import Tunnel, open_tunnel, read_answer
 from lab.clients.sso_window import pass_window, show_token
 from lab.network import SERVER_IPV4
 from lab.processes.programs import Program
+from lab.traffic.probes import open_tls
 
 if TYPE_CHECKING:
     from lab.server import Server
@@ -94,3 +98,49 @@ def test_a_user_without_a_name_and_a_client_without_a_browser_are_told(lab, serv
     assert without.await_exit() != 0
     assert without.find("needs a login in the browser")
     assert server.sessions() == []
+
+
+def bring(host, *headers: str):
+    """The answer to a client's first request with these headers."""
+    document = '<config-auth client="vpn" type="init"><version who="vpn">1</version></config-auth>'
+    lines = ("POST / HTTP/1.1", "Host: vpn.example.org", f"Content-Length: {len(document)}", *headers, "", document)
+    with open_tls(host) as stream:
+        stream.sendall("\r\n".join(lines).encode())
+        return read_answer(stream)
+
+
+def test_a_token_that_the_client_brings_along_opens_a_tunnel(lab, tmp_path):
+    issuer, key = f"http://{PROVIDER}", RSAKey.generate_key(2048, {"kid": "one"})
+    (tmp_path / "metadata").write_text(json.dumps({"issuer": issuer, "jwks_uri": f"{issuer}/jwks"}))
+    (tmp_path / "jwks").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "http.server",
+        "--directory",
+        str(tmp_path),
+        "--bind",
+        "127.0.0.1",
+        str(PORT),
+    ]
+    provider = Program("provider", command, lab.network.gateway)
+    lab.network.programs.append(provider)
+    provider.await_line("Serving HTTP")
+    bearer = {"configuration_url": f"{issuer}/metadata", "audience": "vpn"}
+    required = {"auth.bearer.required_claims": {"tenant": 7}}
+    server = lab.serve(settings={"auth": {"methods": ["bearer"]}, "auth.bearer": bearer, **required})
+    host, claims = lab.host(), {"iss": issuer, "aud": "vpn", "preferred_username": "dora", "tenant": 7}
+
+    def token(**changes):
+        return jwt.encode({"alg": "RS256", "kid": "one"}, {**claims, "exp": time.time() + 600, **changes}, key)
+
+    asked = bring(host)
+    assert (asked.status, asked.first("www-authenticate")) == (401, "Bearer")
+    assert bring(host, f"Authorization: Bearer {token(tenant=8)}").status == 401
+    accepted = bring(host, f"Authorization: Bearer {token()}")
+    cookie = next(value for value in accepted.headers["set-cookie"] if value.startswith("webvpn="))
+    tunnel = open_tunnel(host, cookie.partition(";")[0].partition("=")[2])
+    assert isinstance(tunnel, Tunnel)
+    assert [one["user"] for one in server.sessions()] == ["dora"]
+    tunnel.disconnect()

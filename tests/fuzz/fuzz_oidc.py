@@ -14,7 +14,8 @@ with atheris.instrument_imports():
     from vpn_frontend.auth.oidc.client import OidcClient
     from vpn_frontend.auth.oidc.identity import MAX_GROUPS, MAX_NAME, Identity, read_identity
     from vpn_frontend.auth.oidc.pages import OidcClaims, OidcPages
-    from vpn_frontend.auth.oidc.provider import OidcProvider, ProviderError
+    from vpn_frontend.auth.oidc.provider import OidcProvider
+    from vpn_frontend.auth.oidc.signing_keys import ProviderError
     from vpn_frontend.protocol.browser_pages import BROWSER_COOKIE, PATHS
     from vpn_frontend.protocol.http import HttpConnection, HttpError
     from vpn_frontend.testing import MemoryEvents

@@ -25,7 +25,7 @@ class Kind(Enum):
 
     FORM = auto()  # user name and password of the first form
     CONNECTION = auto()  # what the connection itself proves; asks nothing
-    TICKET = auto()  # HTTP Negotiate, from the client's first request on; asks nothing
+    TICKET = auto()  # a ticket or token of the client, from its first request on; asks nothing
     BROWSER = auto()  # a browser, from the client's first request on
     CODE = auto()  # a code of a user whom another method has accepted
 
@@ -37,6 +37,7 @@ KINDS: Mapping[str, Kind] = {
     "ldap": Kind.FORM,
     "certificate": Kind.CONNECTION,
     "gssapi": Kind.TICKET,
+    "bearer": Kind.TICKET,
     "oidc": Kind.BROWSER,
     "totp": Kind.CODE,
 }

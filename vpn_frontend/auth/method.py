@@ -47,7 +47,9 @@ class LoginRequest:
 
     def without_secrets(self) -> LoginRequest:
         """The login as it is kept between rounds. A method behind a challenge sees no password and no certificate."""
-        offer = replace(self.offer, negotiate_token=b"") if self.offer.negotiate_token else self.offer
+        offer = self.offer
+        if offer.negotiate_token or offer.bearer:
+            offer = replace(offer, negotiate_token=b"", bearer="")
         return replace(self, password="", fields={}, peer_certificate=b"", offer=offer)
 
 

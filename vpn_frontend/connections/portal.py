@@ -37,6 +37,7 @@ def make_portal_config(
         any_group=auth.unoffered_groups or auth.certificate.ask_group,
         client_page=_client_page(settings, tls),
         has_browser_pages="oidc" in auth.named_methods,
+        kdc_paths=frozenset(one.path for one in settings.kdc_proxy),
         camouflage=camouflage,
         login_paths=PHONE_PATHS if settings.ip_phones else LOGIN_PATHS,
         reads_strap=auth.strap != "off",
@@ -79,5 +80,6 @@ def _shape_of(plan: LoginPlan, auth: AuthSettings) -> LoginShape:
     return LoginShape(
         begins_at_init=plan.begins_at_init,
         has_form=plan.has_form,
+        needs_bearer=plan.alternatives == ("bearer",),
         form_has_code=auth.totp.in_first_form and plan.has_form and "totp" in plan.after,
     )

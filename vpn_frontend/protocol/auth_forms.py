@@ -58,6 +58,12 @@ def negotiate_header(token: bytes) -> tuple[str, str]:
     return "WWW-Authenticate", f"Negotiate {base64.b64encode(token).decode()}".strip()
 
 
+def bearer_request(error: str) -> HttpResponse:
+    """Ask for a bearer token, or for another one (RFC 6750, section 3)."""
+    headers = (("WWW-Authenticate", "Bearer"), ("Cache-Control", "no-store"), ("Content-Type", "text/plain"))
+    return HttpResponse(401, "Unauthorized", headers, f"{error}\n".encode())
+
+
 def final_refusal(error: str) -> HttpResponse:
     """Show ``error`` and close. A form without inputs ends the client's login."""
     return _xml_response(_auth_request(Form((), error=error), "/auth"), (), close=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_KEY = 200  # bytes of a key in DER; one on P-256 has 91
 NEGOTIATE_FIELD = "authorization"  # as which a method gets the token of a later round
+BEARER = "bearer"
 NEGOTIATE_HEADER = "x-support-http-auth"  # of clients that can do HTTP Negotiate (openconnect)
 STRAP_KEY_HEADER = "x-anyconnect-strap-pubkey"
 MAX_HOST = 261  # characters: a DNS name and a port
@@ -36,6 +37,7 @@ class ClientOffer:
     ``host`` is the ``Host`` header; empty: not acceptable. Keys are SPKI in DER, unchecked; empty: none.
     ``certificate_failed``: the client was asked for a certificate and has none that it can use.
     ``negotiate``: it can do HTTP Negotiate. ``negotiate_token``: what it sent of that, empty: nothing.
+    ``bearer``: its token; empty: it sent none.
     """
 
     methods: frozenset[str] = frozenset()
@@ -45,6 +47,7 @@ class ClientOffer:
     strap_dh_key: bytes = b""
     negotiate: bool = False
     negotiate_token: bytes = field(default=b"", repr=False)
+    bearer: str = field(default="", repr=False)
 
 
 NO_OFFER = ClientOffer()
@@ -61,6 +64,7 @@ def read_offer(request: HttpRequest, message: ClientMessage) -> ClientOffer:
         strap_dh_key=read_base64(request.header("x-anyconnect-strap-dh-pubkey")),
         negotiate=request.header(NEGOTIATE_HEADER).lower() == "true",
         negotiate_token=decode_token(read_negotiate(request)),
+        bearer=_read_bearer(request),
     )
 
 
@@ -68,6 +72,13 @@ def read_negotiate(request: HttpRequest) -> str:
     """The token of ``Authorization: Negotiate``, in base64. Empty: there is none."""
     scheme, _, token = request.header("authorization").partition(" ")
     return token.strip() if scheme.lower() == "negotiate" else ""
+
+
+def _read_bearer(request: HttpRequest) -> str:
+    """The token of ``Authorization: Bearer`` (RFC 6750, section 2.1). Some clients of ocserv write ``Bearer=``."""
+    value = request.header("authorization")
+    is_bearer = value[: len(BEARER)].lower() == BEARER and value[len(BEARER) : len(BEARER) + 1] in (" ", "=")
+    return value[len(BEARER) + 1 :].strip() if is_bearer else ""
 
 
 def decode_token(text: str) -> bytes:

@@ -124,6 +124,7 @@ class LoginShape:
     begins_at_init: bool = False  # the client's first request is a question too
     has_form: bool = True  # it can begin with user name and password
     form_has_code: bool = False  # and with a code in the same form
+    needs_bearer: bool = False  # and in no other way than with a bearer token
 
 
 NO_GROUP_SHAPES: Mapping[str, LoginShape] = MappingProxyType({})
@@ -145,6 +146,7 @@ class PortalConfig:
     shape: LoginShape = LoginShape()
     group_shapes: Mapping[str, LoginShape] = field(default_factory=lambda: NO_GROUP_SHAPES)  # of groups with their own
     has_browser_pages: bool = False
+    kdc_paths: frozenset[str] = frozenset()  # of requests for Kerberos KDCs, which are shown as pages
     client_page: ClientPage | None = None
     camouflage: Camouflage | None = None
     login_paths: frozenset[str] = LOGIN_PATHS
@@ -213,7 +215,8 @@ class Connection:
         context, failures = self._portal.logins.fail(self._context, now)
         if final or failures >= self._portal.attempts or (retry is None and not self._shape.has_form):
             self._portal.logins.end(context)
-            return self._answer(auth_forms.final_refusal(text))
+            refusal = auth_forms.bearer_request if self._shape.needs_bearer else auth_forms.final_refusal
+            return self._answer(refusal(text))
         if retry is None:
             return self._respond(self._first_form(text, context))
         self._context = context
@@ -326,6 +329,8 @@ class Connection:
         return [OpenTunnel(cookie, parse_tunnel_request(request))] if cookie else self.tunnel_refused()
 
     def _handle_post(self, request: HttpRequest, now: float) -> list[Effect]:
+        if request.path in self._portal.kdc_paths:
+            return [ShowPage(request)]
         self._choose_group(request)
         if request.path not in self._portal.login_paths and not self._path_group:
             return self._respond(_NOT_FOUND)

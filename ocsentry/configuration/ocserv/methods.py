@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocsentry.configuration.ocserv.bearer_file import read_bearer
 from ocsentry.configuration.ocserv.radius_files import RadiusFileError, read_radius_file
 from vpn_frontend.ocserv.values import read_method, read_switch
 
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from ocsentry.configuration.ocserv.target import Target
     from vpn_frontend.ocserv.grammar import Entry
 
-METHODS = {name: name for name in ("certificate", "gssapi", "pam", "radius")} | {"plain": "password"}
-REFUSED = {
-    "oidc": "bearer tokens are not accepted: import the file, then set auth.methods to oidc (a login in the browser)",
+METHODS = {name: name for name in ("certificate", "gssapi", "pam", "radius")} | {
+    "plain": "password",
+    "oidc": "bearer",
 }
 OPTIONS = {
     "plain": {"", "passwd", "otp"},
     "certificate": {"optional"},
+    "oidc": {"", "config"},
     "gssapi": {"", "keytab", "require-local-user-map", "tgt-freshness-time"},
     "pam": {"gid-min", "service"},
     "radius": {"", "config", "groupconfig", "nas-identifier", "default_realm"},
@@ -56,9 +58,6 @@ def _read(target: Target, entry: Entry) -> list[str]:
         method, options = read_method(entry.value)
     except ValueError as error:
         target.refuse(entry, str(error))
-        return []
-    if method in REFUSED:
-        target.refuse(entry, REFUSED[method])
         return []
     if method not in METHODS:
         target.refuse(entry, f"there is no method {method!r}")
@@ -149,6 +148,7 @@ _READERS = {
     "radius": _read_radius,
     "certificate": _read_certificate,
     "gssapi": _read_gssapi,
+    "oidc": read_bearer,
 }
 
 

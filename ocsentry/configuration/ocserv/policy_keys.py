@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ocsentry.configuration.ocserv.kdc_proxies import read_kdcs
 from ocsentry.configuration.ocserv.rows import (
     Row,
     assembled,
@@ -12,7 +13,6 @@ from ocsentry.configuration.ocserv.rows import (
     ignored,
     mapped,
     number_of,
-    refused,
     switch_of,
 )
 from vpn_frontend.http_headers import MAX_HEADERS, RESERVED, parse_header
@@ -83,7 +83,7 @@ POLICY_KEYS: tuple[Row, ...] = (
     differs("ban-reset-time", "policy.rules", "The window of these rules.", assembled),
     differs("ban-points-wrong-password", "policy.rules", "Weight of a failed login; 0: no rule.", assembled),
     differs("ban-points-connection", "policy.rules", "Weight of a connection; 0: no rule.", assembled),
-    ignored("ban-points-kkdcp", "There is no KKDCP."),
+    ignored("ban-points-kkdcp", "Requests for KDCs are bounded in number and time, and count as no failure."),
     differs(
         "rate-limit-ms",
         "policy.rules",
@@ -107,5 +107,5 @@ POLICY_KEYS: tuple[Row, ...] = (
     mapped("camouflage_realm", "vpn.camouflage.realm", assembled),
     mapped("custom-header", "vpn.extra_headers", _read_headers("vpn.extra_headers"), HEADERS, several=True),
     mapped("included-http-headers", "vpn.http_headers", _read_headers("vpn.http_headers"), HEADERS, several=True),
-    refused("kkdcp", "Kerberos tickets are not relayed: reach the KDC through the tunnel.", several=True),
+    mapped("kkdcp", "vpn.kdc_proxy", read_kdcs, "KDCs are asked over TCP, also those of udp@.", several=True),
 )

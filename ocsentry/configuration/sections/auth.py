@@ -20,6 +20,7 @@ from ocsentry.configuration.fields import (
     field,
     section,
 )
+from ocsentry.configuration.sections.bearer import BearerSection
 from ocsentry.configuration.sections.certificate import CertificateSection
 from ocsentry.configuration.sections.gssapi import GssapiSection
 from ocsentry.configuration.sections.ldap import LdapSection
@@ -116,6 +117,7 @@ class AuthSection(Section):
     radius: RadiusSection = section()
     totp: TotpSection = section()
     oidc: OidcSection = section()
+    bearer: BearerSection = section()
 
     @field_validator("methods")
     @classmethod
@@ -149,10 +151,9 @@ class AuthSection(Section):
         named = rules.named
         if "radius" in named and (problem := self.radius.find_problem(self.timeout)) is not None:
             return problem
-        tables = (("certificate", self.certificate), ("gssapi", self.gssapi), ("ldap", self.ldap), ("oidc", self.oidc))
-        for name, table in tables:
-            if name in named and (problem := table.find_problem()) is not None:
-                return problem
+        for name in ("certificate", "gssapi", "ldap", "oidc", "bearer"):
+            if name in named and (problem := getattr(self, name).find_problem()) is not None:
+                return str(problem)
         if self.totp.in_first_form and "totp" in named and not plan_login(rules.methods, rules.require).has_form:
             return "totp.in_first_form: no method of auth.methods has a form with user name and password"
         return None

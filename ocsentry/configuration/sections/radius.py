@@ -20,9 +20,9 @@ from ocsentry.configuration.fields import (
     parsed,
 )
 from ocsentry.configuration.sections.pam import OptionalServiceName
-from vpn_frontend.settings import AccountingSettings, Endpoint, RadiusServer, RadiusSettings, parse_endpoint
+from vpn_frontend.settings import Endpoint, RadiusServer, RadiusSettings, parse_endpoint
 
-RADIUS, ACCOUNTING = RadiusSettings(), AccountingSettings()  # their defaults are those of the file
+RADIUS = RadiusSettings()  # its defaults are those of the file
 LOGIN_PORT = 1812  # RFC 2865; accounting has the next one
 MAX_SERVERS = 8
 MAX_WAIT = 110  # seconds for all servers together: less than a method may take
@@ -146,15 +146,15 @@ class AccountingSection(Section):
         "ended. Modules get `OCSENTRY_SESSION`, the session's number, in PAM's environment.",
     )
     pam_service: OptionalServiceName = field("", "PAM service of these sessions. Empty: `auth.pam.service`.")
-    radius: Switch = field(ACCOUNTING.radius, "Tell the servers of `auth.radius.servers` of each session.")
+    radius: Switch = field(False, "Tell the servers of `auth.radius.servers` of each session.")
     interim: Seconds = field(
-        ACCOUNTING.interim,
+        300,
         "Interval of updates while a session lasts. A server may set another one for a session.",
         unit="seconds; 0: none",
         ge=0,
         le=86_400,
     )
     refuse_without: Switch = field(
-        ACCOUNTING.refuse_without,
+        False,
         "Open no session while no accounting server answers, and end one whose start none has taken.",
     )

@@ -36,6 +36,15 @@ def test_what_openconnect_offers():
 
 
 @pytest.mark.parametrize(
+    ("header", "token"),
+    [("Bearer a.b.c", "a.b.c"), ("bearer=a.b.c", "a.b.c"), ("Bearer  x ", "x"), ("Bearer", ""), ("Bearerx", ""),
+     ("Negotiate a.b.c", ""), ("", "")],
+)  # fmt: skip
+def test_a_bearer_token(header, token):
+    assert offer(authorization=header).bearer == token
+
+
+@pytest.mark.parametrize(
     ("host", "kept"),
     [
         ("192.0.2.1", True),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vpn_frontend.auth.oidc.provider import ProviderError
+from vpn_frontend.auth.oidc.signing_keys import ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,8 @@ import httpx
 from vpn_frontend.auth.oidc.browser_logins import BrowserLogin, BrowserLogins
 from vpn_frontend.auth.oidc.claims import OidcClaims
 from vpn_frontend.auth.oidc.identity import Identity, read_identity
-from vpn_frontend.auth.oidc.provider import OidcProvider, ProviderError
+from vpn_frontend.auth.oidc.provider import OidcProvider
+from vpn_frontend.auth.oidc.signing_keys import ProviderError
 from vpn_frontend.auth.oidc.token_seal import seal_token
 from vpn_frontend.ports import EventSink, VpnEvent
 from vpn_frontend.protocol.browser_pages import (

@@ -111,6 +111,15 @@ MAPPED = [
     ("server-drain-ms", "1500", "vpn.drain", 2),
     ("client-bypass-protocol", "true", "vpn.network.client_bypass_protocol", True),
     ("ocsp-response", "/etc/ocsp.der", "vpn.ocsp_response", "/etc/ocsp.der"),
+    (
+        "kkdcp",
+        ["/KdcProxy A.ORG tcp@192.0.2.1:88", "/KdcProxy B.ORG tcp@[2001:db8::1]:88"],
+        "vpn.kdc_proxy",
+        [
+            {"path": "/KdcProxy", "realm": "A.ORG", "server": "192.0.2.1:88"},
+            {"path": "/KdcProxy", "realm": "B.ORG", "server": "[2001:db8::1]:88"},
+        ],
+    ),
     ("persistent-cookies", "true", "vpn.session.disconnect_grace", 300),
 ]  # fmt: skip
 # key, value, outcome, words of the note
@@ -149,7 +158,12 @@ TOLD = [
     ("camouflage", "true", Outcome.REFUSED, "it needs camouflage_secret"),
     ("auth", "gssapi[tgt-freshness-time=900]", Outcome.REFUSED, "let the KDC limit"),
     ("auth", "gssapi[require-local-user-map=false]", Outcome.DIFFERS, "auth.gssapi.realms"),
-    ("auth", "oidc[config=x]", Outcome.REFUSED, "bearer tokens"),
+    ("kkdcp", "/KdcProxy A.ORG udp@192.0.2.1:88", Outcome.DIFFERS, "asked over TCP"),
+    ("kkdcp", "/KdcProxy A.ORG", Outcome.REFUSED, "write PATH REALM"),
+    ("kkdcp", "/KdcProxy A.ORG tcp@192.0.2.1", Outcome.REFUSED, "write PATH REALM"),
+    ("kkdcp", "KdcProxy A.ORG tcp@192.0.2.1:88", Outcome.REFUSED, "write PATH REALM"),
+    ("auth", "oidc[config=x]", Outcome.REFUSED, "cannot be read"),
+    ("auth", "oidc", Outcome.REFUSED, "name the file of the provider"),
     ("auth", "plain", Outcome.REFUSED, "name the password file"),
     ("auth", "magic", Outcome.REFUSED, "no method 'magic'"),
     ("acct", "gssapi", Outcome.REFUSED, "to RADIUS or PAM"),

@@ -233,6 +233,42 @@ def test_a_host_has_its_own_files_of_users(translated):
     assert "require" not in found.document["auth"]
 
 
+PROVIDER = {
+    "openid_configuration_url": "https://idp.example/.well-known/openid-configuration",
+    "user_name_claim": "preferred_username",
+    "required_claims": {"aud": "vpn", "iss": "https://idp.example"},
+    "minimum_jwk_refresh_time": 900,
+}
+
+
+def test_bearer_tokens_are_those_of_the_provider_s_file(translated, tmp_path):
+    (tmp_path / "oidc.json").write_text(json.dumps(PROVIDER))
+    found = translated({"auth": "oidc[config=oidc.json]"})
+    assert found.document["auth"]["methods"] == ["bearer"]
+    assert found.document["auth"]["bearer"] == {
+        "configuration_url": PROVIDER["openid_configuration_url"],
+        "audience": "vpn",
+        "user_claim": "preferred_username",
+        "required_claims": {"iss": "https://idp.example"},
+    }
+    assert any("minimum_jwk_refresh_time" in note.text for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"required_claims": {"iss": "x"}}, "name aud in required_claims"),
+        ({"required_claims": {}}, "required_claims is missing"),
+        ({"user_name_claim": None}, "user_name_claim is missing"),
+        ({"openid_configuration_url": "file:///etc/keys"}, "no https:// URL"),
+    ],
+)
+def test_a_provider_s_file_that_lets_too_many_in_is_refused(translated, tmp_path, change, words):
+    (tmp_path / "oidc.json").write_text(json.dumps({**PROVIDER, **change}))
+    refusals = translated({"auth": "oidc[config=oidc.json]"}).refusals
+    assert [words in note.text for note in refusals] == [True]
+
+
 def test_a_host_has_its_own_service_of_pam(translated):
     found = translated(
         {"auth": "pam[gid-min=500]"},

@@ -20,7 +20,8 @@ from vpn_frontend.auth.oidc.client import OidcClient
 from vpn_frontend.auth.oidc.identity import read_identity
 from vpn_frontend.auth.oidc.method import EMBEDDED, EXTERNAL, OidcMethod
 from vpn_frontend.auth.oidc.pages import OidcClaims, OidcPages
-from vpn_frontend.auth.oidc.provider import OidcProvider, ProviderError
+from vpn_frontend.auth.oidc.provider import OidcProvider
+from vpn_frontend.auth.oidc.signing_keys import ProviderError
 from vpn_frontend.auth.result import Accepted, Challenge
 from vpn_frontend.ports import UserRecord
 from vpn_frontend.protocol.client_offer import ClientOffer

@@ -12,7 +12,8 @@ from joserfc.jwk import ECKey, RSAKey
 
 from vpn_frontend.auth.oidc.claims import is_secure_url
 from vpn_frontend.auth.oidc.client import OidcClient, read_client_key
-from vpn_frontend.auth.oidc.provider import KEYS_PAUSE, MAX_ANSWER, OidcProvider, ProviderError
+from vpn_frontend.auth.oidc.provider import OidcProvider
+from vpn_frontend.auth.oidc.signing_keys import KEYS_PAUSE, MAX_ANSWER, ProviderError
 
 pytestmark = pytest.mark.asyncio
 

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of a token: the signature of its provider, who it is for, when it holds, and what else it has to say."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vpn_frontend.auth.oidc.claims import OidcClaims
+from vpn_frontend.auth.oidc.identity import read_identity
+from vpn_frontend.auth.oidc.provider import SKEW, is_number
+from vpn_frontend.auth.oidc.signing_keys import (
+    ProviderDocuments,
+    ProviderError,
+    SigningKeys,
+    TokenError,
+    endpoint_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import httpx
+
+    from vpn_frontend.auth.oidc.identity import Identity
+
+METADATA_LIFETIME = 3600.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class BearerRules:
+    """What a token has to be. ``required``: claims beside ``aud`` with their exact values; ``iss`` may be one."""
+
+    configuration_url: str
+    audience: str
+    claims: OidcClaims = field(default_factory=OidcClaims)
+    required: Mapping[str, object] = field(default_factory=dict)
+
+
+class BearerTokens:
+    """``clock`` is monotonic, ``wall_clock`` Unix."""
+
+    def __init__(
+        self,
+        rules: BearerRules,
+        http: httpx.AsyncClient,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._rules = rules
+        self._documents = ProviderDocuments(http)
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._keys = SigningKeys(self._documents, clock)
+        self._metadata: dict[str, Any] = {}
+        self._metadata_until = float("-inf")
+
+    async def check(self, token: str) -> Identity:
+        """Whom the token is of. Raises ``TokenError`` for one that is not acceptable, else ``ProviderError``."""
+        if self._clock() >= self._metadata_until:
+            self._metadata = await self._documents.ask("GET", self._rules.configuration_url)
+            self._metadata_until = self._clock() + METADATA_LIFETIME
+        claims = await self._keys.verify(token, endpoint_of(self._metadata, "jwks_uri"))
+        wrong = [name for name, is_wrong in self._judge(claims) if is_wrong]
+        if wrong:
+            raise TokenError(f"the token has a wrong {', '.join(wrong)}")
+        try:
+            return read_identity(claims, self._rules.claims)
+        except ProviderError as error:
+            raise TokenError(str(error)) from error
+
+    def _judge(self, claims: Mapping[str, Any]) -> list[tuple[str, bool]]:
+        now, audience, required = self._wall_clock(), claims.get("aud"), self._rules.required
+        expires, begins, issued = (claims.get(name) for name in ("exp", "nbf", "iat"))
+        issuer = required.get("iss", self._metadata.get("issuer"))
+        return [
+            ("iss", not isinstance(issuer, str) or claims.get("iss") != issuer),
+            ("aud", self._rules.audience not in (audience if isinstance(audience, list) else [audience])),
+            ("exp", not is_number(expires) or expires <= now - SKEW),
+            ("nbf", begins is not None and (not is_number(begins) or begins > now + SKEW)),
+            ("iat", issued is not None and (not is_number(issued) or issued > now + SKEW)),
+            *((name, claims.get(name) != value) for name, value in required.items() if name != "iss"),
+        ]
