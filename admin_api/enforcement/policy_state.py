@@ -173,8 +173,8 @@ class PolicyState:
                 row = await note_revision(unit, note, self.files, RuleEdits())
                 version = self.version if row is None else row.number
                 await unit.audit.add(note.by, "policy_reloaded", f"version {version}", rules=note.rules)
-        except Exception:
-            logger.exception("the revision of a reload could not be written")
+        except Exception as error:  # noqa: BLE001 - a full disk, for example: no fault of this program
+            logger.warning("the revision of a reload could not be written: %s", error)
         else:
             self.version = version
 

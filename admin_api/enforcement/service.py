@@ -81,12 +81,11 @@ class Enforcement:
         self._sessions = sessions
         self._store = store
         self._events = events
-        self._never_block = tuple(never_block)
-        self._exempt = [_as_numbers(exempt) for exempt in self._never_block]
+        self._exempt_networks(never_block)
         self._control = control or ControlWorker()
         self._trial_worker = trials or TrialWorker()
         make_trial_engine = make_trial_engine or (lambda policy: Engine(policy, never_block=self._never_block))
-        self._trials = Trials(engine, sessions.list, make_trial_engine, self._never_block, self._trial_worker)
+        self._trials = Trials(engine, sessions.list, make_trial_engine, lambda: self._never_block, self._trial_worker)
         self._clock = clock
         self._kernel = kernel or NoKernelFilter()
         self._state = PolicyState(
@@ -143,8 +142,8 @@ class Enforcement:
                 row = await note_revision(unit, note, state.files, edits)
                 version = state.version if row is None else row.number
                 await unit.audit.add(note.by, "policy_reloaded", f"version {version}", rules=note.rules)
-        except Exception:
-            logger.exception("the revision of the start could not be written")
+        except Exception as error:  # noqa: BLE001 - a full disk, for example: no fault of this program
+            logger.warning("the revision of the start could not be written: %s", error)
         else:
             state.version = version
 
@@ -167,6 +166,16 @@ class Enforcement:
     def never_block(self) -> Sequence[Network]:
         """The networks that nothing may refuse."""
         return self._never_block
+
+    async def set_never_block(self, networks: Sequence[Network]) -> None:
+        """Exempt these networks instead. ``reload`` then disconnects clients that are refused without the exemption."""
+        async with self._state.changing():
+            await self._control.run(self._engine.set_never_block, networks)
+            self._exempt_networks(networks)
+
+    def _exempt_networks(self, networks: Sequence[Network]) -> None:
+        self._never_block = tuple(networks)
+        self._exempt = [_as_numbers(network) for network in networks]
 
     @property
     def policy(self) -> Policy:

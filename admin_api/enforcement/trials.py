@@ -41,7 +41,7 @@ class Trials:
         engine: Engine,
         list_sessions: Callable[[], Sequence[SessionView]],
         make_engine: Callable[[Policy], Engine],
-        never_block: Sequence[Network],
+        never_block: Callable[[], Sequence[Network]],
         worker: TrialWorker,
     ) -> None:
         """``engine`` is the one in force; its blocks apply in trials too."""
@@ -71,7 +71,7 @@ class Trials:
         def work(_: Callable[[], bool]) -> tuple[Policy, list[Change]]:
             policy = load()
             advance(1, 2)
-            return policy, simulate(policy, decisions, never_block=self._never_block)
+            return policy, simulate(policy, decisions, never_block=self._never_block())
 
         return await self._worker.run(work)
 

@@ -47,7 +47,7 @@ def _own_networks(services: Services) -> FirstStepView:
     networks = [network for network in services.enforcement.never_block if not network.is_loopback]
     detail = f"Never blocked: {', '.join(map(str, networks))}" if networks else "policy.never_block has none of yours"
     title = "Your own networks can never be blocked"
-    how = "policy.never_block in the configuration, then a restart"
+    how = "policy.never_block in the configuration, then: ocsentry reload"
     return _step(StepName.OWN_NETWORKS, title, how, detail, done=bool(networks))
 
 

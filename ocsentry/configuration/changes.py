@@ -28,9 +28,10 @@ SECTIONS = {
     "limits": frozenset({"max_same_clients", "on_excess"}),
 }
 PRE_LOGIN_BANNER = "auth.pre_login_banner"
+NEVER_BLOCK = "policy.never_block"
 LIVE = frozenset(
     {f"vpn.{section}.{key}" for section, keys in SECTIONS.items() for key in keys}
-    | {"vpn.profile", "auth.banner", PRE_LOGIN_BANNER, "admin.hosts", "log.level"}
+    | {"vpn.profile", "auth.banner", PRE_LOGIN_BANNER, NEVER_BLOCK, "admin.hosts", "log.level"}
 )
 GROUPS = "groups."
 AUTH = ".auth"  # of a group: its methods are opened at the start

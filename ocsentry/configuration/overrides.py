@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr, ValidationError, create_model
 
 from admin_api.session_settings.fields import as_toml
-from ocsentry.configuration.changes import LIVE, SECTIONS, flatten
+from ocsentry.configuration.changes import LIVE, NEVER_BLOCK, SECTIONS, flatten
 from ocsentry.configuration.fields import Section
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from ocsentry.configuration.model import Config, LoadedConfig
 
-OVERRIDABLE = LIVE - {"vpn.profile"}  # which is a file
+# Not a file, and not what keeps the operator's networks safe from the API itself.
+OVERRIDABLE = LIVE - {"vpn.profile", NEVER_BLOCK}
 MASK = "********"
 SECRETS = frozenset({"vpn.camouflage.secret", "store.url"})  # the URL of a database may hold a password
 
@@ -40,7 +41,8 @@ def apply_overrides(config: LoadedConfig, overrides: Mapping[str, Any]) -> Loade
     for key in overrides:
         if key not in OVERRIDABLE:
             known = flatten(values)
-            raise SettingError(key, "it changes at a restart only" if key in known else "there is no such key")
+            reason = "it changes in the file alone" if key in LIVE else "it changes at a restart only"
+            raise SettingError(key, reason if key in known else "there is no such key")
     for table in SECTIONS:
         prefix = f"vpn.{table}."
         given = {key.removeprefix(prefix): value for key, value in overrides.items() if key.startswith(prefix)}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from ocsentry.configuration.changes import LIVE
 from ocsentry.configuration.fields import Section
 from ocsentry.configuration.model import Config
 
@@ -19,10 +20,33 @@ def render_reference() -> str:
     """Returns all keys as Markdown, one table per section."""
     lines: list[str] = []
     for name, section in _sections(Config):
-        lines += [f"## `[{name}]`", "", "| key | default | unit | what it does |", "|---|---|---|---|"]
+        keys = [key for key, field in section.model_fields.items() if not _is_section(field)]
+        lines += [
+            f"## `[{name}]`",
+            "",
+            _at_reload(name, keys),
+            "",
+            "| key | default | unit | what it does |",
+            "|---|---|---|---|",
+        ]
         lines += [_row(key, field) for key, field in section.model_fields.items() if not _is_section(field)]
         lines.append("")
     return "\n".join(lines).rstrip()
+
+
+def _at_reload(section: str, keys: list[str]) -> str:
+    """What a reload does with a changed key of ``section``."""
+    if section == "groups.NAME":
+        return "A reload puts all in force, but for pools that no part of the configuration had at the start."
+    live = [f"`{key}`" for key in keys if f"{section}.{key}" in LIVE]
+    rest = [f"`{key}`" for key in keys if f"{section}.{key}" not in LIVE]
+    if not live:
+        return "A change waits for a restart."
+    if not rest:
+        return "A reload puts all in force."
+    if len(live) > len(rest):
+        return f"A reload puts all in force but {', '.join(rest)}, which wait for a restart."
+    return f"A reload puts {', '.join(live)} in force; the others wait for a restart."
 
 
 def _sections(model: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section]]]:

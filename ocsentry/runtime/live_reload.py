@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from admin_api.enforcement.reports import ReloadReport
-from ocsentry.configuration.changes import PRE_LOGIN_BANNER, Difference, RunningConfiguration
+from ocsentry.configuration.changes import NEVER_BLOCK, PRE_LOGIN_BANNER, Difference, RunningConfiguration
 from ocsentry.configuration.model import ConfigError
 from ocsentry.configuration.overrides import SettingError, apply_overrides
 from ocsentry.observability.event_catalog import LogEvent
@@ -101,6 +101,8 @@ class LiveReload:
             problems = await self._control.run(self._find_problems, merged, difference)
             if problems:
                 return self._refuse(problems)
+            if NEVER_BLOCK in difference.live:
+                await self._enforcement.set_never_block(merged.values.policy.never_block)
             self._put_in_force(merged, difference)
             self._problems, self.needs_restart, self.file = (), difference.restart, new
             return await self._reload_others(by, difference)

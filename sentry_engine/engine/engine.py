@@ -104,6 +104,12 @@ class Engine:
         """The networks that no rule, penalty or limit may refuse."""
         return self._never_block
 
+    def set_never_block(self, networks: Iterable[Network]) -> None:
+        """Exempt these networks instead, from now on."""
+        with self._lock:
+            self._never_block = Prefixes.of(*networks)
+            self.swap(self._policy)
+
     def in_force(self, since: int = -1) -> InForce:
         """Policy and blocks of one moment. ``since`` is an earlier ``version``: then only blocks that changed after it.
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from ipaddress import ip_network
+from types import SimpleNamespace
 
 import pytest
 
-from ocsentry.configuration.changes import LIVE, SECTIONS, Difference, RunningConfiguration
+from ocsentry.configuration.changes import LIVE, SECTIONS, Difference, RunningConfiguration, flatten
 from ocsentry.configuration.model import load_config
 
 FILE = """
@@ -98,3 +100,75 @@ def test_a_changed_banner_is_in_force_at_the_hosts_without_their_own(load):
     new = load(text.replace("'Old.'", "'New.'"))
     vpn = running.take(new, running.compare(new))
     assert (vpn.auth.banner, [host.auth.banner for host in vpn.hosts]) == ("New.", ["New.", "Old."])
+
+
+# A value of each key that a reload puts in force, other than its default.
+OTHER_VALUES = {
+    "admin.hosts": ["vpn.example.org"],
+    "auth.banner": "Hello.",
+    "auth.pre_login_banner": "Hello.",
+    "log.level": "debug",
+    "policy.never_block": ["198.51.100.0/24"],
+    "vpn.bandwidth.from_client": 100_000,
+    "vpn.bandwidth.per_user": True,
+    "vpn.bandwidth.to_client": 100_000,
+    "vpn.limits.max_same_clients": 7,
+    "vpn.limits.on_excess": "kick_oldest",
+    "vpn.network.append_routes": True,
+    "vpn.network.client_bypass_protocol": True,
+    "vpn.network.default_domain": "example.org",
+    "vpn.network.dns": ["9.9.9.9"],
+    "vpn.network.dynamic_exclude": ["example.org"],
+    "vpn.network.dynamic_include": ["example.org"],
+    "vpn.network.expose_iroutes": True,
+    "vpn.network.iroutes": ["10.1.0.0/16"],
+    "vpn.network.nbns": ["10.0.0.1"],
+    "vpn.network.no_routes": ["10.2.0.0/16"],
+    "vpn.network.proxy_pac_url": "http://example.org/proxy.pac",
+    "vpn.network.restrict_to_ports": ["tcp/443"],
+    "vpn.network.restrict_to_routes": True,
+    "vpn.network.routes": ["10.3.0.0/16"],
+    "vpn.network.split_dns": ["example.org"],
+    "vpn.network.tunnel_all_dns": True,
+    "vpn.profile": "profile.xml",
+    "vpn.quota.day": 1_000_000,
+    "vpn.quota.month": 1_000_000,
+    "vpn.session.cookie_timeout": 301,
+    "vpn.session.deny_roaming": True,
+    "vpn.session.disconnect_grace": 16,
+    "vpn.session.dpd": 91,
+    "vpn.session.dtls": False,
+    "vpn.session.idle_timeout": 3_600,
+    "vpn.session.keepalive": 300,
+    "vpn.session.mobile_dpd": 1_801,
+    "vpn.session.mobile_idle_timeout": 3_600,
+    "vpn.session.rekey_method": "new-tunnel",
+    "vpn.session.rekey_time": 3_600,
+    "vpn.session.session_timeout": 3_600,
+}
+
+
+def test_every_key_is_in_force_after_a_reload_or_told_to_need_a_restart(load, tmp_path):
+    """Each key of the file in turn, alone. What the VPN runs with is then what a start with the file would give."""
+    assert set(OTHER_VALUES) == LIVE
+    (tmp_path / "profile.xml").write_text("<AnyConnectProfile/>")
+    start = load("")
+    for key, value in OTHER_VALUES.items():
+        table, _, name = key.rpartition(".")
+        new, running = load(f"[{table}]\n{name} = {json.dumps(value)}\n"), RunningConfiguration(start)
+        difference = running.compare(new)
+        assert difference == Difference((key,), ()), key
+        assert running.take(new, difference) == new.vpn, key
+        assert running.compare(new) == Difference(), key
+    others = flatten(start.values).keys() - LIVE
+    assert len(others) > 100
+    for key in others:
+        new = SimpleNamespace(values=changed(start.values, key), vpn=start.vpn)
+        assert RunningConfiguration(start).compare(new) == Difference((), (key,)), key
+
+
+def changed(section, key):
+    """``section`` with another value of ``key``, which is no value of the key's type: only the comparison sees it."""
+    name, _, rest = key.partition(".")
+    value = changed(getattr(section, name), rest) if rest else object()
+    return section.model_copy(update={name: value})

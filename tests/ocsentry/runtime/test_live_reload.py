@@ -96,6 +96,19 @@ def login_form(served):
 
 
 @pytest.mark.netns
+def test_networks_that_are_never_blocked_change_while_the_server_runs(served, change):
+    cli, network = served.command_line, "198.51.100.0/24"
+    change('never_block = ["127.0.0.0/8"', f'never_block = ["{network}", "127.0.0.0/8"')
+    assert cli.json("reload")["in_force"] == ["policy.never_block"]
+    assert "never_block exempts" in cli.fails("block", "198.51.100.7", "--ttl", "1m")
+    change(f'"{network}", ', "")
+    assert cli.json("reload")["in_force"] == ["policy.never_block"]
+    cli.ok("block", "198.51.100.7", "--ttl", "1m")
+    cli.ok("unblock", "198.51.100.7")
+    assert "/policy.never_block" in cli.fails("settings", "set", f"policy.never_block={network}")
+
+
+@pytest.mark.netns
 def test_a_banner_before_the_login_is_shown_to_new_connections(served, change):
     assert "Closed on Friday" not in login_form(served)
     (served.command_line.folder / "ocsentry.toml").open("a").write("\n[auth]\npre_login_banner = 'Closed on Friday'\n")
