@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes the artefacts of a release into .build/release: wheel, source archive, packages, bill of materials, SHA256SUMS.
 #
-# Refuses a checkout with changes, a commit without the tag vVERSION, and a version without a section in CHANGELOG.md. The
-# wheel is built twice, and both have to be equal. The version is in pyproject.toml alone.
+# Refuses a checkout with changes, a commit without the tag vVERSION, and a version without a section in CHANGELOG.md.
+# Everything is built twice, and has to be equal. The version is in pyproject.toml alone.
 set -eu
 cd "$(dirname "$0")/../.."
 fail() { echo "release: $*" >&2; exit 1; }
@@ -13,16 +13,23 @@ grep -q "^## \[$version\]" CHANGELOG.md || fail "CHANGELOG.md has no section [$v
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 
+# All artefacts but the sums, into a folder. The sources' own times are not those of the commit: sdist takes them from the files.
+build() {
+    rm -rf "$1" .build/dist
+    mkdir -p "$1"
+    cp "$(contrib/packaging/wheel.sh "$2")" "$1/"
+    cp "$(contrib/packaging/engine.sh "$2")" "$1/"
+    git ls-files -z | xargs -0 touch -h -d "@$SOURCE_DATE_EPOCH"
+    .venv/bin/python -W ignore -c 'from setuptools import setup; setup()' --quiet sdist --dist-dir "$1"
+    contrib/packaging/build.sh deb rpm apk -- "$1"/ocsentry-*.whl
+    cp .build/dist/*.deb .build/dist/*.rpm .build/dist/*.apk "$1/"
+    make --quiet sbom >/dev/null
+    cp .build/sbom.json "$1/ocsentry-$version.cdx.json"
+}
+
 release=$PWD/.build/release
-rm -rf "$release" .build/dist
-mkdir -p "$release"
-cp "$(contrib/packaging/wheel.sh)" "$release/"
-cmp "$(contrib/packaging/wheel.sh --try)" "$release"/*.whl || fail "two builds of the wheel differ"
-engine=$(contrib/packaging/engine.sh --try)
-.venv/bin/python -W ignore -c 'from setuptools import setup; setup()' --quiet sdist --dist-dir "$release"
-contrib/packaging/build.sh deb rpm apk -- "$release"/ocsentry-*.whl
-cp "$engine" "$release/"
-cp .build/dist/*.deb .build/dist/*.rpm .build/dist/*.apk "$release/"
-make --quiet sbom >/dev/null
-cp .build/sbom.json "$release/ocsentry-$version.cdx.json"
+build "$release" --try
+build "$release.again" ""
+diff -r "$release" "$release.again" || fail "two builds differ"
+rm -rf "$release.again"
 (cd "$release" && sha256sum -- * >SHA256SUMS && cat SHA256SUMS)
