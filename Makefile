@@ -193,13 +193,21 @@ engine-wheel: build
 release: build $(SUPPLY)/.installed
 	contrib/packaging/release.sh
 
-# The life of the Debian package on a bare system: install, set up, connect, restart, upgrade, remove, purge.
+# The life of the Debian package on a bare system: install, set up, connect, restart, upgrade, remove, purge. Then the
+# Ansible role on another one.
 .build/lifecycle-packages: Makefile
 	$(call install,mmdebstrap systemd-container openconnect iputils-ping)
 .build/bare-root.tar: .build/lifecycle-packages
 	mmdebstrap --quiet --variant=minbase --include=$(BARE_PACKAGES) bookworm $@
-package-test: deb .build/bare-root.tar
+ANSIBLE := .build/ansible-tools
+$(ANSIBLE)/.installed: requirements/ansible.lock
+	/usr/bin/python3 -m venv --clear $(ANSIBLE)
+	$(ANSIBLE)/bin/python -m pip --disable-pip-version-check --quiet --retries 10 --timeout 60 install --require-hashes --no-deps -r $<
+	@touch $@
+package-test: deb .build/bare-root.tar $(ANSIBLE)/.installed
 	$(BIN)/python -m tests.packaging.lifecycle .build/dist/ocsentry_*.deb .build/bare-root.tar
+	cd contrib/ansible && PATH=$$OLDPWD/$(ANSIBLE)/bin:$$PATH ansible-lint --offline --strict
+	$(BIN)/python -m tests.packaging.ansible_role .build/dist/ocsentry_*.deb .build/bare-root.tar $(ANSIBLE)
 
 sbom: $(SUPPLY)/.installed
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) $(SUPPLY)/bin/python requirements/bill_of_materials.py >.build/sbom.json

@@ -7,7 +7,7 @@
 #   server.lock     what the server imports           bench.lock, fuzz.lock, postgres.lock, gssapi.lock: extras of those names
 #   package.lock    extra "package": nfpm, for make deb, rpm and apk
 #   gssapi-build.lock  what builds gssapi, beside build.lock
-#   docs.lock       extra "docs": make docs
+#   docs.lock       extra "docs": make docs           ansible.lock    extra "ansible": make package-test
 #   lock.lock       extra "lock": what runs here                    supply.lock     extra "supply": make sbom, make audit
 #
 # One resolution serves Python 3.11 and newer on every platform. Without --upgrade, pins that still fit stay.
@@ -43,7 +43,7 @@ lock() {                                 # lock NAME KEY [UV OPTION...]
 
 lock server project.dependencies "$@"
 lock build build-system.requires --constraint requirements/server.lock "$@"
-for extra in dev bench docs fuzz gssapi gssapi-build package postgres lock supply; do
+for extra in ansible dev bench docs fuzz gssapi gssapi-build package postgres lock supply; do
     lock "$extra" "project.optional-dependencies.$extra" \
         --constraint requirements/server.lock --constraint requirements/build.lock "$@"
 done

@@ -80,10 +80,10 @@ def _is_advertised(flags: int) -> bool:
     return flags & RTF_DEFAULT_BY_RA == RTF_DEFAULT_BY_RA
 
 
-def load_rules(config: LoadedConfig) -> Path:
+def load_rules(config: LoadedConfig, *, rewrite: bool = False) -> Path:
     """Put the packet rules in force, from their file, which is written if it is missing. Raises ``NetworkError``."""
     file = rules_file(config)
-    if not file.exists():
+    if rewrite or not file.exists():
         file.write_text(render_rules(config))
     _run("nft", "-f", str(file))
     return file

@@ -141,6 +141,12 @@ def test_every_path_that_a_page_for_developers_names_exists(page):
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_a_page_names_exists(page):
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        assert re.search(rf"def {name}\(", (ROOT / file).read_text()), f"{file}::{name}"
+
+
 @pytest.mark.parametrize("file", ["Makefile", "tests/native/sanitized.sh", "tests/fuzz/run.sh", ".ci/run"])
 def test_every_test_that_a_script_names_exists(file):
     named = re.findall(r"(?<![\w/.])(?:tests|bench|requirements)/[\w/]+\.[a-z]+", (ROOT / file).read_text())

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from ocsentry.cli.invocation import Invocation, command
@@ -16,14 +18,19 @@ def group() -> typer.Typer:
     return app
 
 
-def up(cli: Invocation) -> None:
+def up(
+    cli: Invocation,
+    rewrite: Annotated[
+        bool, typer.Option("--rewrite", help="Write network.nft again, for other pools; edits in it are lost.")
+    ] = False,
+) -> None:
     """Forward packets of clients, translate their addresses and keep other hosts from them, now and after a restart.
 
     The packet rules are in network.nft beside the configuration. The file is written if it is missing; edit it freely.
     """
     from ocsentry.setup import host_network
 
-    file = host_network.load_rules(cli.config)
+    file = host_network.load_rules(cli.config, rewrite=rewrite)
     host_network.forward(cli.config)
     document = {"rules": str(file), "sysctl": str(host_network.SYSCTL_FILE)}
     cli.emit(document, f"in force: {file}, {host_network.SYSCTL_FILE}")
