@@ -5,7 +5,7 @@ host 1 (a tunnel that pings throughout) ─ v1 ┐
 host 2 (logins meanwhile) ─────────────── v2 ┴ gateway 10.77.0.1, `ocsentry serve`, helpers for PAM and hooks
 
 strace(1) makes the calls fail as RLIMIT_NPROC and the limits of control groups do: the helpers are root's, which the
-first leaves out.
+first leaves out. tests/ocsentry/privileges/test_served.py sets the first for the server's own user.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ namespace: lo, the TUN device that the server makes, nothing else
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import pwd
@@ -14,6 +15,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -165,6 +167,42 @@ def test_rules_blocks_and_users_change_as_before(served):
     assert cli.json("rules", "explain", "203.0.113.9")["verdict"]["action"] == "reject"
     cli.ok("user", "add", "alice", "--password-stdin", stdin="a good password\n")
     assert cli.json("status")["ready"]
+
+
+def check_policy(served):
+    """Returns status and document of a trial of a policy, which has a thread of its own."""
+    client = http.client.HTTPConnection("api")
+    client.sock = socket.socket(socket.AF_UNIX)
+    client.sock.connect(str(served.command_line.folder / "admin.sock"))
+    body = json.dumps({"wolfsentry": {"version": "1.6.3", "rules": []}})
+    client.request("POST", "/api/v1/policy/check", body, {"Content-Type": "application/json"})
+    with contextlib.closing(client), client.getresponse() as answer:
+        return answer.status, json.load(answer)
+
+
+def limit_processes(pid, soft):
+    """As the server's user: another user needs CAP_SYS_RESOURCE for it, root too."""
+    user = pwd.getpwnam(USER)
+    command = ["prlimit", "--pid", str(pid), f"--nproc={soft}"]
+    subprocess.run(command, user=user.pw_uid, group=user.pw_gid, extra_groups=[], check=True, timeout=TIMEOUT)
+
+
+def test_the_limit_of_processes_of_its_user(served):
+    """RLIMIT_NPROC, which the kernel counts by user. The helpers are root's, whom it leaves out."""
+    pid, cli = served.process.pid, served.command_line
+    hard = re.search(r"Max processes +\w+ +(\w+)", Path(f"/proc/{pid}/limits").read_text())[1]
+    limit_processes(pid, "1:")
+    status, answer = check_policy(served)
+    assert (status, answer["code"]) == (503, "unavailable")
+    assert "no thread" in answer["detail"]
+    cli.json("block", "203.0.113.0/24", "--reason", "a test")
+    assert cli.json("rules", "explain", "203.0.113.9")["verdict"]["action"] == "reject"
+    seen = len(served.lines)
+    served.process.send_signal(signal.SIGHUP)
+    assert served.await_event("certificate_reloaded", seen)
+    assert cli.json("status")["ready"]
+    limit_processes(pid, f"{hard}:")
+    assert check_policy(served)[0] == 200
 
 
 PUBLISHER = """
