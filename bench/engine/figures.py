@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
+from random import Random
 from socket import AF_INET, AF_INET6, inet_ntop
 
 from pytricia import PyTricia
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ASKED = 4096  # addresses per measurement; their ranges stay in the cache, as those of a busy server's clients
 SIZES = (1, 1_000, 10_000, 100_000, 1_000_000)
 RANDOM = 1 << 17  # addresses per measurement whose ranges exceed the caches
+OTHER_RULES = 1 << 15  # several times as many as there are cached verdicts
 FEW = 256  # addresses that Python asks one by one: a round must end within a scheduler slice
 FLOOD = 10_000_000  # sources in the test of the limiter
 
@@ -81,6 +83,14 @@ def ask_core(core: NativeCore, prefixes: Prefixes) -> Iterator[Figure]:
         "from Python, batch of 256 texts": (200, lambda: core.answer_many(texts, Event.SESSION_START, 1.0), FEW),
         "from Python, one text": (60, lambda: [core.answer(text, Event.SESSION_START, 1.0) for text in texts], FEW),
     }
+    if size > OTHER_RULES:
+        chosen = Random(7).sample(prefixes.rows, OTHER_RULES)
+        others = [render_address(network.to_bytes(16)) for network, _ in chosen]
+        parts = [tuple(others[at : at + FEW]) for at in range(0, OTHER_RULES, FEW)]
+        ask_each = lambda: [core.answer(text, Event.SESSION_START, 1.0) for text in others]  # noqa: E731
+        ask_parts = lambda: [core.answer_many(part, Event.SESSION_START, 1.0) for part in parts]  # noqa: E731
+        calls["from Python, one text, each of another rule"] = (8, ask_each, OTHER_RULES)
+        calls["from Python, batch of 256 texts, each of another rule"] = (8, ask_parts, OTHER_RULES)
     for name, (rounds, call, items) in calls.items():
         yield Figure(f"IPv{family} {name}", size, "ocsentry", best_of(rounds, call, items), "ns")
 

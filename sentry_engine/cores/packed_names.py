@@ -28,8 +28,8 @@ class PackedNames(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
-        at = range(len(self))[index]  # raises IndexError
-        return self._text[self._ends[at - 1] if at else 0 : self._ends[at]]
+        at = index if index >= 0 else range(len(self))[index]
+        return self._text[self._ends[at - 1] if at else 0 : self._ends[at]]  # raises IndexError
 
     def __iter__(self) -> Iterator[str]:
         start = 0

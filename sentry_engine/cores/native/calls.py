@@ -7,20 +7,20 @@ is loaded by the path of its library.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from typing import Protocol, cast
 
 from sentry_engine import _core
 from sentry_engine.addresses import Source
-from sentry_engine.verdict import INVALID, Verdict
+from sentry_engine.verdict import ACTIONS, INVALID, REASONS, Action, Reason, Verdict
 
 NAME = "sentry_engine._fast_calls"
 
 
 class FastCalls(Protocol):
-    """Bound to one core. Verdicts without ``retry_after`` are cached until ``forget``."""
+    """Bound to one core. Verdicts without ``retry_after`` are cached until ``forget`` or ``use_names``."""
 
     def answer(self, source: Source, event: int, now: float, verified: bool = True, /) -> Verdict: ...
 
@@ -28,19 +28,30 @@ class FastCalls(Protocol):
 
     def forget(self) -> None: ...
 
+    def use_names(self, generation: int, names: Sequence[str], /) -> None:
+        """The rule ids of the policy with that generation (modulo 65536), which is in force."""
+
     def close(self) -> None:
         """Call before the core is closed. Every later call raises ``RuntimeError``."""
 
 
 def open_fast_calls(core_address: int, read: Callable[[int, float], Verdict]) -> FastCalls:
-    """``read(word, retry_after)`` makes the verdict of an answer that is not cached."""
-    return _module.FastCalls(core_address, read, INVALID)
+    """``read(word, retry_after)`` makes the verdict of a block, a penalty's rule, or a policy that was replaced."""
+    return _module.FastCalls(core_address, read, INVALID, ACTIONS, REASONS)
 
 
 class FastCallsModule(Protocol):
     """The second module of the library."""
 
-    def FastCalls(self, core: int, read: Callable[[int, float], Verdict], invalid: Verdict, /) -> FastCalls: ...  # noqa: N802
+    def FastCalls(  # noqa: N802
+        self,
+        core: int,
+        read: Callable[[int, float], Verdict],
+        invalid: Verdict,
+        actions: tuple[Action, ...],
+        reasons: tuple[Reason, ...],
+        /,
+    ) -> FastCalls: ...
 
 
 def _load() -> FastCallsModule:

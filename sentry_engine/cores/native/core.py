@@ -77,7 +77,7 @@ class NativeCore:
         self._require_open()
         with self._publishing:
             self._policies.publish(plan)
-            self._fast_calls.forget()
+            self._fast_calls.use_names(*self._policies.latest_names)
 
     def save(self, path: Path) -> None:
         """Write the policy in force, without blocks, to a policy file, which ``load`` reads in milliseconds."""
@@ -90,7 +90,7 @@ class NativeCore:
         self._require_open()
         with self._publishing:
             self._policies.load(path)
-            self._fast_calls.forget()
+            self._fast_calls.use_names(*self._policies.latest_names)
 
     def put_blocks(self, blocks: Sequence[BlockedNetwork]) -> None:
         self._require_open()

@@ -47,6 +47,11 @@ class PolicySlots:
         self.names: dict[int, Sequence[str]] = {}  # rule ids by generation modulo 65536; empty: no plan
 
     @property
+    def latest_names(self) -> tuple[int, Sequence[str]]:
+        """Generation modulo 65536 and rule ids of the policy in force. Requires one."""
+        return next(iter(self.names.items()))
+
+    @property
     def waiting(self) -> int:
         """Number of replaced policies that still have readers."""
         return len(self._retired)

@@ -9,6 +9,7 @@
  * The GIL is held for one request, and for at most SE_BATCH requests of a list.
  */
 #include "binding/source.h"
+#include "binding/verdicts.h"
 
 #include "core_internal.h"
 #include "nanoseconds.h"
@@ -25,8 +26,9 @@ struct known_verdict {
 struct fast_calls {
     PyObject_HEAD
     struct se_core *core;        /* the caller's; NULL once closed */
-    PyObject *read;              /* owned: (word, retry_after) -> Verdict, for words that are not cached */
+    PyObject *read;              /* owned: (word, retry_after) -> Verdict, for what `maker` cannot make */
     PyObject *invalid;           /* owned: the Verdict for text that is no address */
+    struct verdict_maker maker;
     struct known_verdict *known; /* owned: KNOWN of them */
 };
 
@@ -50,7 +52,9 @@ static PyObject *make_verdict(struct fast_calls *calls, uint64_t word, uint64_t 
         if (set[way].word == word && set[way].verdict)
             return Py_NewRef(set[way].verdict);
     }
-    verdict = PyObject_CallFunction(calls->read, "Kd", (unsigned long long)word, se_to_seconds(retry_after));
+    verdict = se_verdict_make(&calls->maker, word, retry_after);
+    if (!verdict && !PyErr_Occurred())
+        verdict = PyObject_CallFunction(calls->read, "Kd", (unsigned long long)word, se_to_seconds(retry_after));
     if (verdict && !(word & SE_WORD_HAS_RETRY))
         keep_verdict(set, word, verdict);
     return verdict;
@@ -189,9 +193,25 @@ static PyObject *calls_forget(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* use_names(generation, names): the rule ids of the policy in force; forgets the cached verdicts */
+static PyObject *calls_use_names(PyObject *self, PyObject *args)
+{
+    struct fast_calls *calls = (struct fast_calls *)self;
+    unsigned int generation;
+    PyObject *names;
+
+    if (!PyArg_ParseTuple(args, "IO", &generation, &names))
+        return NULL;
+    se_verdict_use_names(&calls->maker, generation, names);
+    return calls_forget(self, NULL);
+}
+
 static PyObject *calls_close(PyObject *self, PyObject *unused)
 {
-    ((struct fast_calls *)self)->core = NULL;
+    struct fast_calls *calls = (struct fast_calls *)self;
+
+    calls->core = NULL;
+    se_verdict_use_names(&calls->maker, 0, NULL);
     return calls_forget(self, unused);
 }
 
@@ -202,6 +222,7 @@ static int calls_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(calls->read);
     Py_VISIT(calls->invalid);
+    SE_VERDICT_MAKER_VISIT(&calls->maker);
     for (uint32_t i = 0; calls->known && i < KNOWN; i++)
         Py_VISIT(calls->known[i].verdict);
     return 0;
@@ -215,6 +236,7 @@ static int calls_clear(PyObject *self)
         Py_CLEAR(calls->known[i].verdict);
     Py_CLEAR(calls->read);
     Py_CLEAR(calls->invalid);
+    se_verdict_maker_clear(&calls->maker);
     return 0;
 }
 
@@ -229,15 +251,15 @@ static void calls_free(PyObject *self)
     Py_DECREF(type);
 }
 
-/* FastCalls(core, read, invalid): `core` is the address of a struct se_core that lives until close() */
+/* FastCalls(core, read, invalid, actions, reasons): `core` is the address of a struct se_core that lives until close() */
 static PyObject *calls_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     struct fast_calls *calls;
-    PyObject *read, *invalid;
+    PyObject *read, *invalid, *actions, *reasons;
     unsigned long long core;
 
     (void)keywords;
-    if (!PyArg_ParseTuple(args, "KOO", &core, &read, &invalid))
+    if (!PyArg_ParseTuple(args, "KOOO!O!", &core, &read, &invalid, &PyTuple_Type, &actions, &PyTuple_Type, &reasons))
         return NULL;
     calls = (struct fast_calls *)PyType_GenericAlloc(type, 0);
     if (!calls)
@@ -250,6 +272,10 @@ static PyObject *calls_new(PyTypeObject *type, PyObject *args, PyObject *keyword
         Py_DECREF(calls);
         return PyErr_NoMemory();
     }
+    if (se_verdict_maker_open(&calls->maker, invalid, actions, reasons)) {
+        Py_DECREF(calls);
+        return NULL;
+    }
     return (PyObject *)calls;
 }
 
@@ -257,6 +283,7 @@ static PyMethodDef calls_methods[] = {
     {"answer", (PyCFunction)(void (*)(void))calls_answer, METH_FASTCALL, NULL},
     {"answer_many", (PyCFunction)(void (*)(void))calls_answer_many, METH_FASTCALL, NULL},
     {"forget", calls_forget, METH_NOARGS, NULL},
+    {"use_names", calls_use_names, METH_VARARGS, NULL},
     {"close", calls_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

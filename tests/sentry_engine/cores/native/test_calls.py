@@ -7,13 +7,15 @@ import gc
 import ipaddress
 import weakref
 from array import array
+from collections.abc import Sequence
+from dataclasses import FrozenInstanceError
 
 import pytest
 
 from sentry_engine.addresses import pack_address
 from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.cores.plan import Entry, Plan, PrefixTable, Tier
-from sentry_engine.verdict import INVALID, Action, Event, Reason
+from sentry_engine.verdict import INVALID, Action, Event, Reason, Verdict
 from tests.sentry_engine.address_texts import NO_ADDRESSES, SPELLINGS
 
 
@@ -109,6 +111,46 @@ class TestKeptVerdicts:
         for _ in range(2):
             answers = core.answer_many(sources, Event.CONNECT, 0.0)
             assert [answer.rule_id for answer in answers] == list(core._policies.in_force.described.rule_ids)
+
+    def test_a_verdict_is_like_one_that_python_makes(self, core, words):
+        core.publish(
+            words.plan(
+                tables={Tier.RULES: [("192.0.2.1/32", words.reject(3))]},
+                limits={"198.51.100.0/24": [words.limit(1, 10.0)]},
+            )
+        )
+        refused = core.answer("192.0.2.1", Event.CONNECT, 0.0)
+        same = Verdict(Action.REJECT, Reason.RULE, "rule-3")
+        assert (refused, hash(refused), repr(refused)) == (same, hash(same), repr(same))
+        assert core.answer("203.0.113.1", Event.CONNECT, 0.0).rule_id is None
+        core.answer("198.51.100.1", Event.CONNECT, 0.0)
+        assert core.answer("198.51.100.1", Event.CONNECT, 4.0).retry_after == 6.0
+        with pytest.raises(FrozenInstanceError):
+            refused.rule_id = "another"
+
+    def test_names_of_a_policy_file_and_of_the_policy_after_it(self, core, words, tmp_path):
+        tables = {Tier.RULES: [("192.0.2.1/32", words.reject(3)), ("192.0.2.2/32", words.reject(1))]}
+        core.publish(words.plan(tables=tables))
+        core.save(tmp_path / "policy")
+        core.load(tmp_path / "policy")
+        sources = ["192.0.2.1", "192.0.2.2"]
+        assert [core.answer(one, Event.CONNECT, 0.0).rule_id for one in sources] == ["rule-3", "rule-1"]
+        core.publish(words.plan(tables={Tier.RULES: [("192.0.2.0/24", words.reject(2))]}))
+        assert [one.rule_id for one in core.answer_many(sources, Event.CONNECT, 0.0)] == ["rule-2", "rule-2"]
+
+    def test_names_that_fail_fail_the_call(self, core, words):
+        class Failing(Sequence):
+            def __len__(self):
+                return 9
+
+            def __getitem__(self, index):
+                raise OSError("of the names")
+
+        core.publish(words.plan(tables={Tier.RULES: [("192.0.2.1/32", words.reject(3))]}))
+        generation, _ = core._policies.latest_names
+        core._fast_calls.use_names(generation, Failing())
+        with pytest.raises(OSError, match="of the names"):
+            core.answer("192.0.2.1", Event.CONNECT, 0.0)
 
     def test_an_abandoned_core_is_collected(self, words):
         core = NativeCore()
