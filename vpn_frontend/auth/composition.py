@@ -91,7 +91,10 @@ class AllOfState:
 
 
 class AllOf:
-    """Every method, one after the other. All must accept the same user."""
+    """Every method, one after the other. All must accept the same user.
+
+    The group that the client has chosen has to be one of every method that names groups of the user.
+    """
 
     def __init__(self, methods: Sequence[Method]) -> None:
         self._methods = tuple(methods)
@@ -119,6 +122,8 @@ class AllOf:
                 token, kept = accepted.negotiate, replace(accepted, negotiate=b"")
             outcome = wrap_state(outcome, partial(AllOfState, login.without_secrets(), index, kept))
             return replace(outcome, negotiate=token) if token and isinstance(outcome, Challenge) else outcome
+        if login.group and outcome.groups and login.group not in outcome.groups:
+            return Refused(f"You are not a member of the group {login.group}.", "not_a_member")
         if accepted is not None:
             if outcome.user.name != accepted.user.name:
                 return Refused(WRONG, "another_user")

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -131,6 +132,16 @@ async def test_all_must_accept_the_same_user(wait):
 async def test_groups_of_all_methods_are_kept_in_sequence(wait):
     other = Accepted(ALICE, ("ops", "staff"))
     assert (await begin(AllOf([Scripted(wait=wait), Scripted(other, wait=wait)]))).groups == ("staff", "ops")
+
+
+@pytest.mark.asyncio
+async def test_a_chosen_group_is_one_of_every_method_that_names_groups(wait):
+    login = replace(LOGIN, group="ops")
+    staff, ops, none = (Scripted(Accepted(ALICE, groups), wait=wait) for groups in (("staff",), ("staff", "ops"), ()))
+    assert isinstance(await begin(AllOf([ops, none, ops]), login), Accepted)
+    for methods in ((staff, ops), (ops, staff)):
+        assert (await begin(AllOf(methods), login)).reason == "not_a_member"
+        assert isinstance(await begin(AllOf(methods)), Accepted), "no group was chosen"
 
 
 @pytest.mark.asyncio
