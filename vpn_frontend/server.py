@@ -190,9 +190,8 @@ class VpnServer:
         """
         suspend = suspend and self._former.memory is not None
         self._gateway.stop_accepting()
-        if self._settings.drain and not suspend:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._until_empty(), self._settings.drain)
+        if not suspend:
+            await self._drain()
         await self._pre_tunnel.close()
         if not suspend:
             self._table.shut_down(text, time.monotonic())
@@ -296,6 +295,14 @@ class VpnServer:
     ) -> Refused | None:
         refusal = self._table.find_refusal(user, groups, remote, host)
         return None if refusal is None else Refused(refusal.text, refusal.reason.value, final=True)
+
+    async def _drain(self) -> None:
+        """Leave the sessions alone for a while, and stay for load balancers with none left."""
+        least = asyncio.create_task(asyncio.sleep(self._settings.drain_at_least))
+        if self._settings.drain:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._until_empty(), self._settings.drain)
+        await least
 
     async def _until_empty(self) -> None:
         while len(self._table):

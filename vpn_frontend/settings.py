@@ -168,14 +168,11 @@ class NetworkSettings:
 
 @dataclass(frozen=True, slots=True)
 class BandwidthSettings:
-    """``[vpn.bandwidth]``: bytes per second in each direction, 0 for no limit.
-
-    ``per_user``: all sessions of a user share one limit.
-    """
+    """``[vpn.bandwidth]``: bytes per second in each direction, 0 for no limit."""
 
     from_client: int = 0
     to_client: int = 0
-    per_user: bool = False
+    per_user: bool = False  # all sessions of a user share one limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +441,7 @@ class VpnSettings:
     client_page: bool = True  # for a browser at the server's own address
     survive_restart: bool = True  # sessions are given back by the next process
     drain: int = 0  # seconds that a stopping server leaves its sessions after it accepts no more
+    drain_at_least: int = 0  # seconds that it stays with no session, too
     auth: AuthSettings = field(default_factory=AuthSettings)
     groups: Mapping[str, Overrides] = field(default_factory=lambda: NO_GROUPS)  # of the configuration file, by name
 

@@ -58,6 +58,7 @@ from ocsentry.configuration.sections.policy import PolicySection
 from ocsentry.configuration.sections.radius import AccountingSection
 from ocsentry.configuration.sections.store import StoreSection
 from ocsentry.errors import OperatorError
+from ocsentry.observability.syslog_output import Facility, SyslogFormat
 from vpn_frontend.http_headers import MAX_HEADERS
 from vpn_frontend.settings import (
     MAX_CERTIFICATES,
@@ -196,6 +197,13 @@ class VpnSection(Section):
         ge=0,
         le=3600,
     )
+    drain_at_least: Seconds = _field(
+        VPN.drain_at_least,
+        "How long it stays in any case, refusing connections, until the probes of a load balancer have noticed.",
+        unit=SECONDS,
+        ge=0,
+        le=3600,
+    )
     fips: Switch = _field(
         VPN.fips,
         "Start only with a FIPS 140 module of wolfSSL that passes its self-tests, and negotiate only AES-GCM suites "
@@ -250,6 +258,8 @@ class LogSection(Section):
         "Format of the log on standard output, one line per event. `auto`: text on a terminal, otherwise JSON. "
         "`ocserv`: ocserv's lines, for dashboards and fail2ban filters that read them.",
     )
+    syslog: Literal[""] | Facility = _field("", "Facility of syslog that gets the log as well. Empty: none.")
+    syslog_format: SyslogFormat = _field("json", "Format of these lines; with `ocserv` their program is ocserv, too.")
 
 
 class ProcessSection(Section):

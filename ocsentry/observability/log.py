@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, WrappedLogger
 
+    from ocsentry.observability.syslog_output import SyslogHandler
+
 
 LogFormat = Literal["auto", "console", "json", "ocserv"]
 EVENT_LOGGER = "ocsentry"
@@ -123,14 +125,21 @@ class Log:
         style: LogFormat,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        syslog: SyslogHandler | None = None,
     ) -> None:
+        """``syslog`` gets the lines as well, and is closed with the log."""
         stream = sys.stdout if stream is None else stream
         if style == "auto":
             style = "console" if stream.isatty() else "json"
         self._handler = _BoundedQueueHandler(queue.SimpleQueue(), clock)
         writer = logging.StreamHandler(stream)
         writer.setFormatter(_formatter(style, colors=stream.isatty()))
-        self._listener = logging.handlers.QueueListener(self._handler.queue, writer)
+        writers: list[logging.Handler] = [writer]
+        if syslog is not None:
+            syslog.setFormatter(_formatter(syslog.style, colors=False))
+            writers.append(syslog)
+        self._writers = writers
+        self._listener = logging.handlers.QueueListener(self._handler.queue, *writers)
         logging.getLogger().handlers = [self._handler]
         self.set_level(level)
         self._events = logging.getLogger(EVENT_LOGGER)
@@ -160,6 +169,8 @@ class Log:
     def close(self) -> None:
         self._listener.stop()
         logging.getLogger().handlers = []
+        for more in self._writers[1:]:
+            more.close()
 
     def _put(self, level: Level, event: str, fields: dict[str, object]) -> None:
         if self._events.isEnabledFor(LEVELS[level.upper()]):

@@ -22,10 +22,14 @@ PRIORITIES = {
 
 
 class SyslogHandler(logging.Handler):
-    """Requires its own thread: a stuck syslog daemon blocks it. Without a daemon lines are lost, as by any program."""
+    """Requires its own thread: a stuck syslog daemon blocks it. Without a daemon lines are lost, as by any program.
+
+    Make it before privileges are given up: the socket of syslog is opened then.
+    """
 
     def __init__(self, facility: Facility, style: SyslogFormat) -> None:
         super().__init__()
+        self.style = style
         number = getattr(syslog, f"LOG_{facility.upper()}")
         syslog.openlog(NAMES[style], syslog.LOG_PID | syslog.LOG_NDELAY, number)
 

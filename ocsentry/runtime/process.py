@@ -15,6 +15,7 @@ from ocsentry.errors import OperatorError, describe_os_error
 from ocsentry.login_methods.table import load_method
 from ocsentry.observability.event_catalog import EVENT_CATALOG, LogEvent
 from ocsentry.observability.log import Log
+from ocsentry.observability.syslog_output import SyslogHandler
 from ocsentry.privileges.reports import report_drop
 from ocsentry.privileges.start import open_and_drop
 from ocsentry.runtime import systemd
@@ -77,6 +78,7 @@ def run_server(
     for name in config.vpn.method_names():
         load_method(name)  # while their files can be read
     kept = take_listeners(config)
+    syslog = SyslogHandler(settings.syslog, settings.syslog_format) if settings.syslog else None
     try:
         with _readable_errors():
             # Before the first thread: later ones inherit the restrictions.
@@ -85,7 +87,7 @@ def run_server(
         if pid is not None:
             pid.remove()
         raise
-    log = Log(settings.level, settings.format)
+    log = Log(settings.level, settings.format, syslog=syslog)
     try:
         _log_notes(log, config, notes)
         report_drop(started.dropped, config.values.process, log)

@@ -161,6 +161,14 @@ async def test_a_signing_process_that_hangs_or_is_gone_is_told(make_harness):
 
 
 @pytest.mark.asyncio
+async def test_a_stopping_server_stays_until_load_balancers_have_noticed(make_harness):
+    harness = await make_harness(drain_at_least=1)
+    began = time.monotonic()
+    await harness.vpn.stop("")
+    assert time.monotonic() - began >= 1
+
+
+@pytest.mark.asyncio
 async def test_a_fault_in_one_event_does_not_stop_the_others(make_harness, monkeypatch):
     harness = await make_harness()
 

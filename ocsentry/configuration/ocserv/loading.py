@@ -11,7 +11,7 @@ import grp
 import hashlib
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 STATE = Path("/var/lib/ocsentry")
 STATE_VARIABLE = "STATE_DIRECTORY"  # systemd's
+SYSLOG = {"syslog": "daemon", "syslog_format": "ocserv"}  # ocserv's own default
+JOURNAL = "JOURNAL_STREAM"  # systemd's, where it keeps standard output
 FOLDER_MODE, FILE_MODE = 0o750, 0o600
 MAX_FILE = 1 << 20  # bytes of a file that ocserv.conf names
 
@@ -70,6 +72,9 @@ def load_ocserv(path: Path, state: Path | None = None, debug: int | None = None)
     translation = translate_file(path, state, debug)
     if translation.refusals:
         raise ConfigError(*(note.render(path) for note in translation.refusals))
+    if JOURNAL not in os.environ:  # elsewhere the lines of standard output may be lost
+        log = {**SYSLOG, **translation.document.get("log", {})}
+        translation = replace(translation, document={**translation.document, "log": log})
     return OcservConfig(_validate(path, state, translation, debug), translation, path, state)
 
 

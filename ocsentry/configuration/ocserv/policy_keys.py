@@ -38,7 +38,8 @@ BANS = (
 def _read_drain(target: Target, entries: tuple[Entry, ...]) -> None:
     value = number_of(target, entries[-1])
     if value is not None:
-        target.set("vpn.drain", min(-(-value // 1000), MAX_DRAIN), entries[-1])
+        for key in ("vpn.drain", "vpn.drain_at_least"):
+            target.set(key, min(-(-value // 1000), MAX_DRAIN), entries[-1])
 
 
 def _read_program(hook: str) -> Read:
@@ -90,9 +91,7 @@ POLICY_KEYS: tuple[Row, ...] = (
         "Per source, not for all together: a rule for connections, where ban-points-connection makes none.",
         assembled,
     ),
-    mapped(
-        "server-drain-ms", "vpn.drain", _read_drain, "Whole seconds, rounded up. It ends early when no session is left."
-    ),
+    mapped("server-drain-ms", "vpn.drain, vpn.drain_at_least", _read_drain, "Whole seconds, rounded up."),
     differs(
         "listen-proxy-proto",
         "vpn.proxy_from",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ocsentry.configuration.ocserv.rows import (
     Row,
@@ -17,11 +17,16 @@ from ocsentry.configuration.ocserv.rows import (
     refused,
     text,
 )
+from ocsentry.observability.syslog_output import Facility
 
 if TYPE_CHECKING:
     from ocsentry.configuration.ocserv.target import Target
     from vpn_frontend.ocserv.grammar import Entry
 
+SYSLOG = (
+    "In ocserv's lines, beside standard output. Without the key: daemon, unless standard output is the journal's: it "
+    "has the lines then."
+)
 LOG_LEVELS = ("warning", "warning", "info", "info")  # from 4 on: debug
 
 
@@ -34,6 +39,15 @@ def _read_log_level(target: Target, entries: tuple[Entry, ...]) -> None:
 def log_level(level: int) -> str:
     """The word for one of ocserv's numbers."""
     return LOG_LEVELS[level] if level < len(LOG_LEVELS) else "debug"
+
+
+def _read_facility(target: Target, entries: tuple[Entry, ...]) -> None:
+    name = entries[-1].value.lower()
+    if name not in get_args(Facility):
+        target.refuse(entries[-1], f"{name!r} is not one of {', '.join(get_args(Facility))}")
+        return
+    target.set("log.syslog", name, entries[-1])
+    target.set("log.syslog_format", "ocserv", entries[-1])
 
 
 def _read_device(target: Target, entries: tuple[Entry, ...]) -> None:
@@ -97,7 +111,7 @@ SERVER_KEYS: tuple[Row, ...] = (
     ignored("limit-worker-memory", "Memory is bounded by the tables' sizes; MemoryMax= of systemd for the whole."),
     ignored("use-utmp", "Sessions are in the database."),
     mapped("log-level", "log.level", _read_log_level, "0 and 1: warning; 2 and 3: info; from 4: debug."),
-    ignored("syslog-facility", "The log goes to standard output, which the service manager keeps."),
+    mapped("syslog-facility", "log.syslog", _read_facility, SYSLOG),
     ignored("server-stats-reset-time", "Counters count from the start."),
     mapped("server-cert", "vpn.certificate, vpn.certificates", assembled, several=True),
     mapped("server-key", "vpn.private_key", assembled, "Keys in a token (pkcs11:, tpmkey:) are refused.", several=True),

@@ -45,7 +45,7 @@ def daemon(monkeypatch):
 
 def test_lines_of_ocserv(daemon):
     stream = io.StringIO()
-    log = Log("info", "json", stream, syslog=("auth", "ocserv"))
+    log = Log("info", "json", stream, syslog=syslog_output.SyslogHandler("auth", "ocserv"))
     log.write("login_refused", "warning", **LOGIN)
     log.write("anything", "debug")
     log.close()
@@ -58,7 +58,7 @@ def test_lines_of_ocserv(daemon):
 
 
 def test_lines_in_json_and_those_of_libraries(daemon):
-    log = Log("info", "ocserv", io.StringIO(), syslog=("daemon", "json"))
+    log = Log("info", "ocserv", io.StringIO(), syslog=syslog_output.SyslogHandler("daemon", "json"))
     log.write("login_refused", "error", **LOGIN)
     logging.getLogger("some.library").critical("one\0two")
     log.close()

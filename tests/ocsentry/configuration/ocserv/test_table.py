@@ -108,7 +108,10 @@ MAPPED = [
     ("disconnect-script", "/etc/hook", "vpn.hooks.disconnect", ["/etc/hook"]),
     ("host-update-script", "/etc/hook", "vpn.hooks.host_update", ["/etc/hook"]),
     ("cisco-svc-client-compat", "true", "vpn.ip_phones", True),
+    ("syslog-facility", "AUTH", "log.syslog", "auth"),
+    ("syslog-facility", "local3", "log.syslog_format", "ocserv"),
     ("server-drain-ms", "1500", "vpn.drain", 2),
+    ("server-drain-ms", "1500", "vpn.drain_at_least", 2),
     ("client-bypass-protocol", "true", "vpn.network.client_bypass_protocol", True),
     ("ocsp-response", "/etc/ocsp.der", "vpn.ocsp_response", "/etc/ocsp.der"),
     (
@@ -146,6 +149,7 @@ TOLD = [
     ("rate-limit-ms", "100", Outcome.IGNORED, "are limited by max-ban-score"),
     ("server-cert", "pkcs11:x", Outcome.REFUSED, "write certificate and key to files"),
     ("ipv4-network", "192.168.1.0", Outcome.REFUSED, "a prefix is missing"),
+    ("syslog-facility", "kern", Outcome.REFUSED, "is not one of daemon"),
     ("tcp-port", "0", Outcome.REFUSED, "clients log in over TCP"),
     ("tcp-port", "70000", Outcome.REFUSED, "70000 is not a port"),
     ("listen-host", "nowhere.example", Outcome.REFUSED, "has no address"),

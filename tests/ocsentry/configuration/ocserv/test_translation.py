@@ -397,3 +397,15 @@ def test_files_inside_the_chroot_are_found(translated, tmp_path):
     found = translated({"chroot-dir": f"{tmp_path}/root", "user-profile": "/etc/profile.xml"})
     assert found.document["vpn"]["profile"] == f"{tmp_path}/root/etc/profile.xml"
     assert {note.outcome for note in found.notes} == {Outcome.IGNORED}
+
+
+@pytest.mark.parametrize(
+    ("given", "journal", "facility"),
+    [({}, False, "daemon"), ({}, True, ""), ({"syslog-facility": "auth"}, True, "auth")],
+    ids=["elsewhere", "journal", "named"],
+)
+def test_lines_go_to_syslog_where_they_might_be_lost(write, tmp_path, monkeypatch, given, journal, facility):
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    if journal:
+        monkeypatch.setenv("JOURNAL_STREAM", "8:1234")
+    assert load_ocserv(write(given), tmp_path / "state").config.values.log.syslog == facility
