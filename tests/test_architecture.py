@@ -24,7 +24,7 @@ FLOORS = {
         "formats", "wolfsentry", "policy", "engine", "exchange",
     ),
     "vpn_frontend": (
-        "native", "http_headers", "settings", "ocserv", "gateway", "ports", "fleet", "radius", "protocol", "kdc_proxy",
+        "native", "http_headers", "settings", "ocserv", "gateway", "ports", "radius", "protocol", "kdc_proxy",
         "auth", "sessions", "accounting", "connections", "testing", "validation", "former_sessions", "host_accounts",
         "tls_files", "server",
     ),

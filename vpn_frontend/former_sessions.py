@@ -154,11 +154,12 @@ class FormerSessions:
         found: dict[str, UserRecord | CloseReason] = {}
         for start in range(0, len(self._found), LOOKED_UP_AT_ONCE):
             part = [former.saved for former in self._found[start : start + LOOKED_UP_AT_ONCE]]
-            answers = await asyncio.gather(*map(self._find_user, part))
+            answers = await asyncio.gather(*map(self.find_user, part))
             found.update(zip((saved.id for saved in part), answers, strict=True))
         return found
 
-    async def _find_user(self, saved: Resumption) -> UserRecord | CloseReason:
+    async def find_user(self, saved: Resumption) -> UserRecord | CloseReason:
+        """The present record of a session's user, or why the session ends."""
         try:
             async with asyncio.timeout(DIRECTORY_DEADLINE):
                 user = await self._users(saved.host).find(saved.user.name)

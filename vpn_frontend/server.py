@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from vpn_frontend.ports import ClientRoutes, RemoteLogin, SettingsFiles, UserRecord
     from vpn_frontend.protocol.browser_pages import BrowserPages
     from vpn_frontend.protocol.connection import PortalConfig
+    from vpn_frontend.sessions.fleet.entrance import FleetEntrance
+    from vpn_frontend.sessions.fleet.port import Fleet
     from vpn_frontend.sessions.live_sessions import LiveSessions
     from vpn_frontend.settings import VpnSettings
 
@@ -111,6 +113,7 @@ class VpnServer:
         client_routes: ClientRoutes | None = None,
         accounts_file: Path | None = None,
         host_accounts: Mapping[str, HostAccounts] = NO_HOST_ACCOUNTS,
+        fleet: Fleet | None = None,
     ) -> None:
         """``methods`` has each method that ``settings.auth`` names, ``pages`` are those of a login in the browser.
 
@@ -120,7 +123,7 @@ class VpnServer:
         seccomp program for the gateway's threads. ``resolver`` knows the groups that are not of the configuration.
         ``accounting`` may refuse new sessions. ``hooks`` are told of sessions. ``settings_files`` are read at a login.
         ``client_routes`` are the kernel's. With an ``accounts_file`` sessions outlive the process.
-        ``host_accounts``: of virtual hosts that have users of their own, by name.
+        ``host_accounts``: of virtual hosts that have users of their own, by name. ``fleet``: this is a node of it.
         """
         self._settings = restrict_to_fips(settings) if settings.fips else settings
         self._engine = engine
@@ -137,6 +140,7 @@ class VpnServer:
         own = HostAccounts(users, methods, settings_files)
         self._logins = HostLogins(self._settings.auth, own, host_accounts, journal, events)
         self._client_routes = client_routes
+        self._fleet = fleet
         self._former = FormerSessions(accounts_file, journal=journal, users=self._logins.users_of, events=events)
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
@@ -164,9 +168,15 @@ class VpnServer:
             hooks=self._hooks,
             client_routes=self._client_routes,
             first_number=self._former.next_number,
+            fleet=self._fleet,
         )
+        if self.entrance is not None:
+            self.entrance.find_user = self._former.find_user
+            await self.entrance.load_pools()
         await self._former.restore(self._table.restorer, worker_count(self._settings), time.monotonic)
         self._former.commit()
+        if self.entrance is not None:
+            await self.entrance.reassert()
         self.sessions = self._table.live
         self._logins.set_groups(self._resolver.api_groups())
         self._hosts = {tls.name: self._make_host(settings, tls) for settings, tls in self._host_pairs()}
@@ -180,6 +190,8 @@ class VpnServer:
             clock=time.monotonic,
             pages=self._pages,
         )
+        if self.entrance is not None:
+            self.entrance.wait_until = self._pre_tunnel.changes.wait_until
         asyncio.get_running_loop().add_reader(self._gateway.fileno(), self._on_events)
         self._tasks = [asyncio.create_task(self._recorder.run()), asyncio.create_task(self._run_timers())]
 
@@ -188,7 +200,7 @@ class VpnServer:
 
         ``suspend``: another process follows. Channels close without a word, and sessions are left to that process.
         """
-        suspend = suspend and self._former.memory is not None
+        suspend = suspend and (self._former.memory is not None or self._fleet is not None)
         self._gateway.stop_accepting()
         if not suspend:
             await self._drain()
@@ -197,6 +209,10 @@ class VpnServer:
             self._table.shut_down(text, time.monotonic())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._until_empty(), CLOSE_DEADLINE)
+        if suspend and self._fleet is not None:
+            await self.written(CLOSE_DEADLINE)
+            self._recorder.checkpoint(self.sessions.list())
+            await self.written(CLOSE_DEADLINE)
         asyncio.get_running_loop().remove_reader(self._gateway.fileno())
         if suspend:
             self._on_events()
@@ -211,6 +227,15 @@ class VpnServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def entrance(self) -> FleetEntrance | None:
+        """Of a node of a fleet."""
+        return self._table.entrance
+
+    async def written(self, seconds: float) -> None:
+        """Wait until the journal has what it was told so far, ``seconds`` at most."""
+        await self._recorder.written(seconds)
 
     def reload_certificate(self) -> None:
         """Read certificates and keys again and use them for new handshakes.

@@ -7,30 +7,39 @@ has confirmed that. So a place is never held by a session that does not exist, n
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from admin_api.fleet.calls import UnknownAnswerError
 from admin_api.fleet.lease import lease_clock
-from vpn_frontend.fleet import (
+from vpn_frontend.sessions.fleet.port import (
     AdmitStatus,
     Answer,
     Claim,
     ClaimStatus,
     FleetSilentError,
     Holder,
+    Standing,
+    pack_id,
+    unpack_id,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from admin_api.fleet.calls import Calls
     from admin_api.fleet.errands import Errands
     from admin_api.fleet.lease import Identity, Lease
-    from vpn_frontend.fleet import Entry
+    from vpn_frontend.gateway.interface import Counters
     from vpn_frontend.ports import OpenRecord
+    from vpn_frontend.sessions.fleet.port import Entry
+    from vpn_frontend.sessions.sealed_cookies import KeyRing
     from vpn_frontend.settings import Address, Network
+
+    FindRecord = Callable[[str], Awaitable[tuple[OpenRecord | None, Counters]]]
 
 ADMIT = (
     "SELECT * FROM fleet.admit_v1(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::inet, %s::inet, %s::inet, %s, %s, %s, "
@@ -42,6 +51,15 @@ VOID = "SELECT fleet.void_v1(%s, %s, %s, %s, %s)"
 LEND = "SELECT address FROM fleet.lend_v1(%s, %s, %s::cidr, %s, %s, %s)"
 LEND_ONE = "SELECT fleet.lend_one_v1(%s, %s, %s::cidr, %s::inet)"
 GIVE_BACK = "SELECT fleet.give_back_v1(%s, %s::cidr, %s::inet[])"
+LENT = "SELECT address FROM fleet.lent_v1(%s, %s::cidr)"
+OWN = "SELECT id, generation FROM fleet.sessions WHERE node = %s AND NOT void"
+REASSERT = "SELECT * FROM fleet.reassert_v1(%s, %s, %s::bytea[], %s::int[])"
+IS_LET_GO = "SELECT fleet.is_let_go_v1(%s, %s, %s)"
+CONTEST = "SELECT fleet.contest_v1(%s, %s, %s::bytea[], %s::int[], %s::int[])"
+IS_CONTESTED = "SELECT fleet.is_contested_v1(%s::bytea[])"
+CONTEST_PATIENCE = 4.0  # seconds: a beat until the nodes know, two for their clients, and the way back
+LET_GO_PATIENCE = 2.0  # seconds that a client waits for its former node
+LET_GO_PAUSE = 0.05  # seconds between two looks
 FIRST_CLIENT = 2  # distance of a pool's first address for clients from its network's
 
 
@@ -55,20 +73,39 @@ class FleetAdmission:
         lease: Lease,
         *,
         dead_after: float,
+        keys: KeyRing,
         hold: bool,
-        find_record: Callable[[str], Awaitable[OpenRecord | None]],
+        alone_is_allowed: bool,
+        find_record: FindRecord,
     ) -> None:
         """``hold``: sessions of nodes that are cut off keep their places. ``find_record`` asks the journal."""
+        self.keys = keys
+        self.alone_is_allowed = alone_is_allowed
         self._calls = calls
         self._errands = errands
         self._lease = lease
         self._dead_after = dead_after
         self._hold = hold
         self._find_record = find_record
+        self._returning = False
+
+    @contextmanager
+    def returning(self) -> Iterator[None]:
+        """Within it sessions may be admitted again, before the node decides for the fleet."""
+        self._returning = True
+        try:
+            yield
+        finally:
+            self._returning = False
+
+    @property
+    def cut_off(self) -> bool:
+        """As ``Fleet.cut_off``."""
+        return not self._lease.is_heard(lease_clock())
 
     async def admit(self, entry: Entry) -> Answer:
         """As ``Fleet.admit``."""
-        me, session = self._identity(), bytes.fromhex(entry.session)
+        me, session = self._identity(), pack_id(entry.session)
         # What ended here before holds no place any more, also if the database has not heard it yet.
         await self._errands.settle(entry.user)
         values = (
@@ -92,7 +129,7 @@ class FleetAdmission:
         )
         try:
             rows = await self._calls.call(ADMIT, values)
-        except UnknownAnswerError:
+        except (UnknownAnswerError, asyncio.CancelledError):
             self._errands.add(VOID, (me.node, me.epoch, session, entry.generation, entry.user), user=entry.user)
             raise
         except psycopg.errors.UniqueViolation:
@@ -100,28 +137,53 @@ class FleetAdmission:
         status, ids, nodes, generations = rows[0]
         if status in ("fenced", "void"):
             raise FleetSilentError("this node has to join the fleet again" if status == "fenced" else "taken back")
-        if not self._lease.is_heard(lease_clock()):
+        if self.cut_off:
             # The others may count this node as dead by now, and its new session with it.
             self._errands.add(VOID, (me.node, me.epoch, session, entry.generation, entry.user), user=entry.user)
             raise FleetSilentError("the answer came after the lease had ended")
-        holders = tuple(map(Holder, (one.hex() for one in ids), nodes, generations))
+        holders = tuple(map(Holder, (unpack_id(one) for one in ids), nodes, generations))
         return Answer(AdmitStatus.OK if status == "same" else AdmitStatus(status), holders)
+
+    async def contest(self, holders: Sequence[Holder]) -> None:
+        """As ``Fleet.contest``."""
+        me = self._identity()
+        sessions = [pack_id(one.session) for one in holders]
+        nodes, generations = [one.node for one in holders], [one.generation for one in holders]
+        await self._ask(CONTEST, (me.node, me.epoch, sessions, nodes, generations))
+        deadline = lease_clock() + CONTEST_PATIENCE
+        while lease_clock() < deadline:
+            (row,) = await self._ask(IS_CONTESTED, (sessions,))
+            if not row[0]:
+                return
+            await asyncio.sleep(LET_GO_PAUSE)
 
     async def claim(self, session: str, digest: bytes, source: Address) -> Claim:
         """As ``Fleet.claim``."""
         me = self._identity()
-        values = (me.node, me.epoch, bytes.fromhex(session), digest, str(source), self._dead_after)
+        values = (me.node, me.epoch, pack_id(session), digest, str(source), self._dead_after)
         (row,) = await self._ask(CLAIM, values)
         if row[0] == "fenced":
             raise FleetSilentError("this node has to join the fleet again")
         if row[0] != "ok":
             return Claim(ClaimStatus(row[0]))
-        return Claim(ClaimStatus.OK, row[1], row[5], await self._find_record(session))
+        if row[8]:
+            await self._await_let_go(row[6], pack_id(session), row[7])
+        record, counters = await self._find_record(session)
+        return Claim(ClaimStatus.OK, row[1], row[5], record, counters)
+
+    async def _await_let_go(self, node: int, session: bytes, generation: int) -> None:
+        """Wait until the session's node has written its last counters, as long as it can be expected to."""
+        deadline = lease_clock() + LET_GO_PATIENCE
+        while lease_clock() < deadline:
+            (row,) = await self._ask(IS_LET_GO, (node, session, generation))
+            if row[0]:
+                return
+            await asyncio.sleep(LET_GO_PAUSE)
 
     def release(self, session: str, generation: int, user: str = "") -> None:
         """As ``Fleet.release``."""
         if self._lease.identity is not None:
-            self._errands.add(RELEASE, (self._lease.identity.node, bytes.fromhex(session), generation), user=user)
+            self._errands.add(RELEASE, (self._lease.identity.node, pack_id(session), generation), user=user)
 
     async def lend(self, pool: Network, count: int, address: Address | None = None) -> Sequence[Address]:
         """As ``Fleet.lend``."""
@@ -132,6 +194,25 @@ class FleetAdmission:
         end = pool.num_addresses - 1  # the last address is never given out
         rows = await self._ask(LEND, (me.node, me.epoch, str(pool), FIRST_CLIENT, end, count))
         return [row[0] for row in rows]
+
+    async def lent(self, pool: Network) -> Sequence[Address]:
+        """As ``Fleet.lent``."""
+        me = self._member()
+        return [row[0] for row in await self._ask(LENT, (me.node, str(pool)))]
+
+    async def own_sessions(self) -> Mapping[str, int]:
+        """As ``Fleet.own_sessions``."""
+        me = self._member()
+        return {unpack_id(row[0]): row[1] for row in await self._ask(OWN, (me.node,))}
+
+    async def reassert(self, held: Mapping[str, int]) -> Mapping[str, Standing]:
+        """As ``Fleet.reassert``."""
+        me = self._member()
+        values = (me.node, me.epoch, [pack_id(session) for session in held], [*held.values()])
+        told = {unpack_id(row[0]): row[1] for row in await self._ask(REASSERT, values)}
+        if "fenced" in told.values():
+            raise FleetSilentError("this node has to join the fleet again")
+        return {session: Standing(status) for session, status in told.items()}
 
     def give_back(self, pool: Network, addresses: Sequence[Address]) -> None:
         """As ``Fleet.give_back``."""
@@ -147,8 +228,14 @@ class FleetAdmission:
 
     def _identity(self) -> Identity:
         """Raises ``FleetSilentError`` unless this node may decide for the fleet now."""
+        if not self._lease.holds(lease_clock()) and not self._returning:
+            raise FleetSilentError("this node is cut off from the fleet's database")
+        return self._member()
+
+    def _member(self) -> Identity:
+        """Raises ``FleetSilentError`` unless this node has joined and is heard."""
         me = self._lease.identity
-        if me is None or not self._lease.holds(lease_clock()):
+        if me is None or self.cut_off:
             raise FleetSilentError("this node is cut off from the fleet's database")
         return me
 

@@ -15,7 +15,7 @@ import psycopg
 
 from admin_api.fleet.lease import lease_clock
 from admin_api.fleet.link import conninfo_of
-from vpn_frontend.fleet import FleetSilentError
+from vpn_frontend.sessions.fleet.port import FleetSilentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from vpn_frontend.fleet import FleetSilentError
+from vpn_frontend.sessions.fleet.port import FleetSilentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,10 @@ class Errands:
     async def until_done(self, user: str) -> None:
         """Wait until the database has confirmed all errands of a user."""
         while user in self._owed:
+            await self._sent.wait()
+
+    async def until_empty(self) -> None:
+        while self._waiting:
             await self._sent.wait()
 
     async def run(self) -> None:

@@ -82,6 +82,7 @@ class Lab:
     now: float = NOW
     wall: dt.datetime = dt.datetime(2030, 1, 7, 12, tzinfo=dt.UTC)  # a Monday
     used_so_far: dict[str, Usage] = field(default_factory=dict)
+    fleet: object = None
 
     def __post_init__(self):
         self.table = SessionTable(
@@ -92,6 +93,7 @@ class Lab:
             events=self.events,
             wall_clock=lambda: self.wall,
             used_so_far=self.used_so_far,
+            fleet=self.fleet,
         )
 
     @property
@@ -242,7 +244,7 @@ def make_settings(certificate_files):
 
 @pytest.fixture
 def make_lab(make_settings, make_engine):
-    def make(document=None, *, on_excess="deny_new", gateway=None, used_so_far=None, **keywords) -> Lab:
+    def make(document=None, *, on_excess="deny_new", gateway=None, used_so_far=None, fleet=None, **keywords) -> Lab:
         settings = make_settings(**keywords)
         limits = ClientLimits(
             max_clients=settings.limits.max_clients,
@@ -250,7 +252,7 @@ def make_lab(make_settings, make_engine):
             on_excess=on_excess,
         )
         engine = make_engine(document, limits=limits)
-        return Lab(settings, engine, gateway or MemoryGateway(), used_so_far=used_so_far or {})
+        return Lab(settings, engine, gateway or MemoryGateway(), used_so_far=used_so_far or {}, fleet=fleet)
 
     return make
 

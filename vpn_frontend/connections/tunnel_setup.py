@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vpn_frontend.protocol.connect_response import TunnelGrant
     from vpn_frontend.protocol.connection import Effect, OpenTunnel
     from vpn_frontend.sessions.admission import Admission
+    from vpn_frontend.sessions.fleet.entrance import FleetEntrance
     from vpn_frontend.sessions.liveness_probe import LivenessProbe
     from vpn_frontend.sessions.session import Session
     from vpn_frontend.sessions.table import SessionTable
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 RECENT_LOGIN = (
     10.0  # seconds for which a user of an outside server is not looked up again, as the directory caches users
 )
+FLEET_HEADERS = (("X-CSTP-DynDNS", "true"),)  # without it openconnect reconnects to its cached address alone
 EVICTION_DEADLINE = 3.0  # seconds that evicted sessions have to give up their addresses
 
 
@@ -78,11 +80,16 @@ class TunnelSetup:
         self._session: Session | None = None
 
     def start(self) -> None:
-        now = self._services.clock()
+        now, sessions = self._services.clock(), self._services.sessions
         try:
-            self._session = session = self._services.sessions.find_returning(
-                self._connect.cookie, now, self._connection.host.name
-            )
+            self._session = session = sessions.find_returning(self._connect.cookie, now, self._connection.host.name)
+        except CookieError as refusal:
+            if sessions.entrance is None or refusal.reason == "another_host":
+                self._refuse(refusal)
+            else:
+                self._owner.run(self._connection, self._claim(sessions.entrance))
+            return
+        try:
             user = self._connection.host.authenticator.recall(session.user)
             if user is None and session.user.external and now - session.login_at < RECENT_LOGIN:
                 user = session.user
@@ -90,6 +97,19 @@ class TunnelSetup:
                 self._owner.run(self._connection, self._find_user(session))
             else:
                 self._admit(session, user)
+        except (CookieError, RefusedError) as refusal:
+            self._refuse(refusal)
+
+    async def _claim(self, entrance: FleetEntrance) -> None:
+        """The cookie may be of a session that another node of the fleet has."""
+        services, host = self._services, self._connection.host
+        try:
+            claim, saved = await entrance.claim(self._connect.cookie, self._connection.peer, host.name)
+            found = await entrance.find_user(saved)
+            restorer = services.sessions.restorer
+            self._session = session = entrance.restore(claim, saved, found, restorer, services.clock())
+            user = await host.authenticator.find(session.user)
+            self._admit(session, user)
         except (CookieError, RefusedError) as refusal:
             self._refuse(refusal)
 
@@ -139,12 +159,38 @@ class TunnelSetup:
 
     def _open(self, admission: Admission) -> None:
         sessions, now = self._services.sessions, self._services.clock()
+        if admission.enters_fleet and sessions.entrance is not None:
+            task = self._owner.run(self._connection, self._open_in_fleet(admission, sessions.entrance))
+            task.add_done_callback(lambda task: self._end_opening(admission, cancelled=task.cancelled()))
+            return
         if admission.asks_hook:
             grant = sessions.grant_tunnel(admission, now)
             task = self._owner.run(self._connection, self._open_after_hook(admission, grant))
             task.add_done_callback(lambda task: sessions.give_up(admission.session) if task.cancelled() else None)
             return
         sessions.open_tunnel(admission, partial(self._respond, admission.session), now)
+
+    async def _open_in_fleet(self, admission: Admission, entrance: FleetEntrance) -> None:
+        services, sessions = self._services, self._services.sessions
+        try:
+            await entrance.admit(admission, services.clock())
+            try:
+                grant = sessions.grant_tunnel(admission, services.clock())
+            except BaseException:
+                entrance.withdraw(admission.session)
+                raise
+            if admission.asks_hook:
+                await sessions.ask_connect_hook(admission)
+            sessions.attach_tunnel(admission, grant, partial(self._respond, admission.session), services.clock())
+        except (CookieError, RefusedError) as refusal:
+            self._refuse(refusal)
+
+    def _end_opening(self, admission: Admission, *, cancelled: bool) -> None:
+        """Not in the coroutine: a task cancelled before its first step runs none of its code."""
+        sessions, session = self._services.sessions, admission.session
+        sessions.abandon_tunnel(admission)
+        if cancelled and session.gateway_id is not None and session.peer is None:
+            sessions.give_up(session)
 
     async def _open_after_hook(self, admission: Admission, grant: TunnelGrant) -> None:
         sessions = self._services.sessions
@@ -172,6 +218,8 @@ class TunnelSetup:
         if grant.dtls is not None:
             port = server.dtls_listen[0].port if server.dtls_listen else peer.local_port
             headers += render_dtls_headers(grant.dtls, settings.session, port=port, dpd=grant.dpd, mtu=grant.mtu)
+        if self._services.sessions.entrance is not None:
+            headers += FLEET_HEADERS
         if server.extra_headers:
             more = tuple(replace(one, value=name_session(one.value, user, group)) for one in server.extra_headers)
             headers = tuple(add_headers(headers, more))

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from vpn_frontend.sessions.outside_addresses import OutsideAddresses
     from vpn_frontend.settings import Address, Network, NetworkSettings
@@ -135,11 +135,12 @@ class AddressPools:
         ipv6: IPv6Network | None,
         others: Iterable[Network] = (),
         outside: OutsideAddresses | None = None,
+        pool_type: type[AddressPool[Any]] = AddressPool,
     ) -> None:
         self._outside = outside
-        self.ipv4: AddressPool[IPv4Address] | None = None if ipv4 is None else AddressPool(ipv4)
-        self.ipv6: AddressPool[IPv6Address] | None = None if ipv6 is None else AddressPool(ipv6)
-        self._by_network: dict[Network, AddressPool[Any]] = {network: AddressPool(network) for network in others}
+        self.ipv4: AddressPool[IPv4Address] | None = None if ipv4 is None else pool_type(ipv4)
+        self.ipv6: AddressPool[IPv6Address] | None = None if ipv6 is None else pool_type(ipv6)
+        self._by_network: dict[Network, AddressPool[Any]] = {network: pool_type(network) for network in others}
         for network, pool in ((ipv4, self.ipv4), (ipv6, self.ipv6)):
             if network is not None and pool is not None:
                 self._by_network[network] = pool
@@ -147,6 +148,9 @@ class AddressPools:
     @property
     def networks(self) -> tuple[Network, ...]:
         return tuple(self._by_network)
+
+    def __iter__(self) -> Iterator[AddressPool[Any]]:
+        return iter(self._by_network.values())
 
     def find_pool(self, network: Network | None) -> AddressPool[Any] | None:
         """The pool of that network. Raises ``NoAddressError`` if the server has no such pool."""
@@ -219,7 +223,7 @@ class AddressPools:
         for address in (addresses.ipv4, addresses.ipv6):
             if address is None:
                 continue
-            pool = self._holder_of(address)
+            pool = self.holder_of(address)
             if pool is not None:
                 pool.give_back(address)
             elif self._outside is not None:
@@ -232,7 +236,7 @@ class AddressPools:
 
     def _claim(self, user: str, static: Address) -> Address:
         """A user's fixed address. Raises ``NoAddressError``."""
-        pool = self._holder_of(static)
+        pool = self.holder_of(static)
         if pool is not None:
             return cast("Address", pool.claim(user, static))
         if self._outside is None:
@@ -240,7 +244,7 @@ class AddressPools:
         self._outside.claim(user, static)
         return static
 
-    def _holder_of(self, address: Address) -> AddressPool[Any] | None:
+    def holder_of(self, address: Address) -> AddressPool[Any] | None:
         """The pool whose network holds the address."""
         for pool in self._by_network.values():
             if pool.holds(address):

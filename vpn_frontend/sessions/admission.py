@@ -63,6 +63,7 @@ class Admission:
     evicted: tuple[Session, ...]
     held: bool = True
     asks_hook: bool = False  # the tunnel must not be opened before the connect hook was asked
+    enters_fleet: bool = False  # nor before the other nodes were
 
     @property
     def has_room(self) -> bool:

@@ -10,6 +10,7 @@ from vpn_frontend.gateway.interface import GatewayError
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions.close_messages import close_text
+from vpn_frontend.sessions.persistence.resumption import draft_resumption
 from vpn_frontend.sessions.records.hook_environment import hook_environment
 from vpn_frontend.sessions.records.session_events import emit_session_event
 from vpn_frontend.sessions.session import Phase
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vpn_frontend.gateway.interface import Gateway
     from vpn_frontend.ports import EventSink, SessionHooks
     from vpn_frontend.sessions.address_pool import AddressPools
+    from vpn_frontend.sessions.fleet.entrance import FleetEntrance
     from vpn_frontend.sessions.index import SessionIndex
     from vpn_frontend.sessions.iroutes import Iroutes
     from vpn_frontend.sessions.limits.traffic import TrafficLimits
@@ -68,6 +70,7 @@ class SessionCloser:
         self._statistics = statistics
         self._hooks = hooks
         self._wall_clock = wall_clock
+        self.fleet: FleetEntrance | None = None  # of a node of a fleet
 
     def close_session(self, session: Session, reason: CloseReason, now: float | None, text: str = "") -> None:
         """Release cookie and lease at once; the gateway's answer brings ``finish_session``. Idempotent.
@@ -82,7 +85,7 @@ class SessionCloser:
         if session.gateway_id is None:
             self.finish_session(session)
             return
-        silent = reason is CloseReason.USER_DISCONNECT  # the client has left already
+        silent = reason is CloseReason.USER_DISCONNECT or session.moved  # the client has left already
         self._close_in_gateway(session, b"" if silent else disconnect_frame(text or close_text(reason)))
 
     def retry_close(self, session: Session) -> None:
@@ -109,13 +112,25 @@ class SessionCloser:
         self._ledger.account_session(session, session.counters)
         self._traffic.release(session)
         self._index.remove_session(session)
-        if session.addresses is not None:
+        if self.fleet is not None:
+            self.fleet.finish(session)
+        elif session.addresses is not None:
             self._pools.give_back(session.addresses)
         self._iroutes.release(session)
         self.report_end(session)
 
+    def finish_now(self, session: Session) -> None:
+        """Enter ``CLOSED`` before the gateway has answered: what it answers later is of no session any more."""
+        if session.phase is Phase.CLOSING:
+            self.finish_session(session)
+
     def report_end(self, session: Session) -> None:
         """Account for a session that holds nothing any more, with its last counters. Its hook is told."""
+        if session.moved:  # it goes on at another node, with these counters
+            if session.peer is not None:
+                view = session.view()
+                self._recorder.changed(view, draft_resumption(session, view, changed=True))
+            return
         if session.hooked and self._hooks is not None:
             duration = (self._wall_clock() - session.started_at).total_seconds()
             environment = hook_environment("disconnect", session, session.peer, duration)

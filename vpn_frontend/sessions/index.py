@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vpn_frontend.sessions.cookies import CookieJar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from vpn_frontend.sessions.session import Session
 
@@ -22,6 +22,10 @@ class SessionIndex:
         self._by_cookie: CookieJar[Session] = CookieJar()
         self._by_gateway_id: dict[int, Session] = {}
         self._by_connection: dict[int, Session] = {}
+
+    def seal_cookies(self, seal: Callable[[Session], str]) -> None:
+        """Cookies to come are made by ``seal``. Requires an empty index."""
+        self._by_cookie = CookieJar(seal)
 
     @property
     def tunnel_count(self) -> int:

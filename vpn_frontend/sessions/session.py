@@ -111,6 +111,9 @@ class Session:
     check_at: float | None = None  # Unix time when its schedule or its end may refuse it
     own_budget: Budget | None = None  # of its bandwidth, if it shares none
     accounted_bytes: int = 0  # of its counters, in the usage of its user
+    generation: int = 0  # of its admission by the fleet; 0: the fleet has none
+    attempts: int = 0  # admissions by the fleet that were asked for
+    moved: bool = False  # another node of the fleet has it: its end here is not its end
 
     def may_use(self, peer: Peer, *, certificate_optional: bool) -> bool:
         """True if ``peer`` shows the certificate of the login, or none where that is enough."""

@@ -19,11 +19,13 @@ from vpn_frontend.gateway.interface import Cause, GatewayError
 from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.connect_response import TunnelGrant, carries_ipv6, negotiate_mtu
 from vpn_frontend.protocol.dtls_negotiation import choose_dtls
-from vpn_frontend.sessions.address_pool import AddressPools, NoAddressError
+from vpn_frontend.sessions.address_pool import AddressPool, AddressPools, NoAddressError
 from vpn_frontend.sessions.admission import Admission, CookieError, Login, RefusedError
 from vpn_frontend.sessions.closing import SessionCloser
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.eviction import AdmissionControl
+from vpn_frontend.sessions.fleet.entrance import FleetEntrance
+from vpn_frontend.sessions.fleet.lent_pool import LentPool
 from vpn_frontend.sessions.gateway_reports import GatewayReports
 from vpn_frontend.sessions.index import SessionIndex
 from vpn_frontend.sessions.iroutes import Iroutes
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
         UserRecord,
     )
     from vpn_frontend.protocol.connect_request import TunnelRequest
+    from vpn_frontend.sessions.address_pool import InnerAddresses
+    from vpn_frontend.sessions.fleet.port import Fleet
     from vpn_frontend.sessions.liveness_probe import LivenessProbe
     from vpn_frontend.sessions.records.recorder import SessionRecorder
     from vpn_frontend.settings import VpnSettings
@@ -82,6 +86,7 @@ class SessionTable:
         hooks: SessionHooks | None = None,
         client_routes: ClientRoutes | None = None,
         first_number: int = 1,
+        fleet: Fleet | None = None,
     ) -> None:
         """``used_so_far``: bytes of users in this day and month, for quotas. ``first_number``: of the first session."""
         self._hooks = hooks
@@ -97,7 +102,11 @@ class SessionTable:
         self._wall_clock = wall_clock
         outside = OutsideAddresses(settings.addresses_within, client_routes)
         self._pools = AddressPools(
-            settings.network.ipv4_pool, settings.network.ipv6_pool, settings.more_pools(), outside
+            settings.network.ipv4_pool,
+            settings.network.ipv6_pool,
+            settings.more_pools(),
+            outside,
+            LentPool if fleet else AddressPool,
         )
         self._iroutes = Iroutes(settings.iroutes_within, self._pools.networks, client_routes, outside)
         self._index = SessionIndex()
@@ -123,6 +132,9 @@ class SessionTable:
             hooks=hooks,
             wall_clock=wall_clock,
         )
+        self.entrance: FleetEntrance | None = None
+        if fleet is not None:
+            self.entrance = FleetEntrance(fleet, self._index, self._closer, self._pools, engine, gateway)
         self._admission_control = AdmissionControl(engine, gateway, self._index, self._closer)
         self.changes = SettingsChanges(
             index=self._index,
@@ -173,7 +185,7 @@ class SessionTable:
         settings = self._resolver.resolve(login.user, login.groups, remote, login.host)
         at = self._wall_clock()
         session = Session(
-            id=(remote and remote.session_id) or secrets.token_hex(8),
+            id=(remote and remote.session_id) or secrets.token_hex(8 if self.entrance is None else 16),
             number=next(self._numbers),
             user=login.user,
             groups=login.groups,
@@ -216,26 +228,7 @@ class SessionTable:
         if former is None:
             return self.find_session(cookie, host)
         settings = self._resolver.resolve(former.user, former.groups, former.remote, former.host)
-        session = Session(
-            id=secrets.token_hex(8),
-            number=next(self._numbers),
-            user=former.user,
-            groups=former.groups,
-            settings=settings,
-            device=former.device,
-            login_at=former.login_at,
-            logged_in_at=former.logged_in_at,
-            started_at=self._wall_clock(),
-            user_agent=former.user_agent,
-            expires_at=now + settings.session.cookie_timeout,
-            remote=former.remote,
-            digest=former.digest,
-            certificate_digest=former.certificate_digest,
-            strap_keys=former.strap_keys,
-            login_address=former.login_address,
-            host=former.host,
-            check_at=next_check(settings, self._wall_clock()),
-        )
+        session = former.revive(settings, next(self._numbers), now, self._wall_clock())
         self._index.restore_session(session)
         self._pending.add_login(session)
         return session
@@ -293,6 +286,7 @@ class SessionTable:
             raise RefusedError(refusal.text, refusal.reason.value)
         admission = self._admission_control.admit_session(session, peer, request, now, probe)
         admission.asks_hook = session.phase is Phase.WAITING and self._hooks is not None and self._hooks.has_connect
+        admission.enters_fleet = self.entrance is not None and session.phase is Phase.WAITING
         session.lease = admission.lease
         session.admissions += 1
         return admission
@@ -424,21 +418,11 @@ class SessionTable:
         return TunnelGrant(addresses.ipv4, addresses.ipv6, mtu, session.remaining(now), dpd, dtls, hostname, exposed)
 
     def _open_in_gateway(self, session: Session, peer: Peer, request: TunnelRequest, *, mtu: int) -> None:
-        settings = session.settings
-        try:
-            addresses = self._pools.take(
-                session.user.name,
-                want_ipv4=request.wants_ipv4,
-                want_ipv6=request.wants_ipv6 and carries_ipv6(mtu),
-                static_ipv4=settings.static_ipv4,
-                static_ipv6=settings.static_ipv6,
-                network=settings.network,
-            )
-        except NoAddressError as error:
-            raise RefusedError(f"No tunnel: {error}.", "no_address") from error
+        addresses = session.addresses or self._take_addresses(session, request, mtu)
         try:
             self._iroutes.claim(session, addresses)
         except RefusedError:
+            session.addresses = None
             self._pools.give_back(addresses)
             raise
         session.addresses, session.mtu, session.mobile = addresses, mtu, request.mobile
@@ -455,6 +439,20 @@ class SessionTable:
         session.advance(Phase.OPEN)
         self._pending.remove_login(session)
         self._index.set_gateway_id(session, gateway_id)
+
+    def _take_addresses(self, session: Session, request: TunnelRequest, mtu: int) -> InnerAddresses:
+        settings = session.settings
+        try:
+            return self._pools.take(
+                session.user.name,
+                want_ipv4=request.wants_ipv4,
+                want_ipv6=request.wants_ipv6 and carries_ipv6(mtu),
+                static_ipv4=settings.static_ipv4,
+                static_ipv6=settings.static_ipv6,
+                network=settings.network,
+            )
+        except NoAddressError as error:
+            raise RefusedError(f"No tunnel: {error}.", "no_address") from error
 
     def _attach_channel(self, admission: Admission, grant: TunnelGrant, head: bytes, early: bytes) -> None:
         """Replace the channel and the expected DTLS of the session. Raises ``GatewayError``."""

@@ -10,6 +10,7 @@ import secrets
 import signal
 import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 
 import psycopg
@@ -17,9 +18,11 @@ import psycopg
 from admin_api.fleet.admission import RELEASE, FleetAdmission
 from admin_api.fleet.calls import Calls
 from admin_api.fleet.errands import Errands
+from admin_api.fleet.keys import make_ring
 from admin_api.fleet.membership import NodeState
 from tests.admin_api.fleet.history import History
-from vpn_frontend.fleet import AdmitStatus, Entry, FleetSilentError
+from vpn_frontend.gateway.interface import NO_COUNTERS
+from vpn_frontend.sessions.fleet.port import AdmitStatus, Entry, FleetSilentError
 
 LIMIT = 2
 USERS = 6
@@ -47,7 +50,9 @@ class Node:
             self.errands,
             membership.lease,
             dead_after=membership.settings.dead_after,
+            keys=make_ring(membership.settings.secret, datetime.now(UTC)),
             hold=hold,
+            alone_is_allowed=True,
             find_record=_no_record,
         )
         self._sender = asyncio.create_task(self.errands.run())
@@ -71,7 +76,7 @@ class Node:
 
 
 async def _no_record(_):
-    return None
+    return None, NO_COUNTERS
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from admin_api.fleet.admission import ADMIT, VOID
 from tests.admin_api.fleet.crowd import SOURCE, make_entry, nodes_of
-from vpn_frontend.fleet import AdmitStatus, ClaimStatus
+from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus
 
 pytestmark = pytest.mark.asyncio
 FIRST, SECOND = ip_address("10.0.0.1"), ip_address("10.0.0.2")

@@ -7,16 +7,19 @@ ended all the same: lease and addresses are free, and it is accounted for. A cli
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vpn_frontend.sessions.cookies import digest_of
+from vpn_frontend.sessions.limits.access import next_check
+from vpn_frontend.sessions.session import Session
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from vpn_frontend.ports import Device, RemoteLogin, UserRecord
-    from vpn_frontend.sessions.session import Session
+    from vpn_frontend.sessions.effective_settings import EffectiveSettings
     from vpn_frontend.settings import Address
 
 MAX_DISCONNECTED = 8192
@@ -39,6 +42,29 @@ class FormerSession:
     host: str
     strap_keys: tuple[bytes, ...]
     until: float  # monotonic
+
+    def revive(self, settings: EffectiveSettings, number: int, now: float, at: datetime) -> Session:
+        """A new session for the client that has come back. ``settings`` are the present ones of its user."""
+        return Session(
+            id=secrets.token_hex(8),
+            number=number,
+            user=self.user,
+            groups=self.groups,
+            settings=settings,
+            device=self.device,
+            login_at=self.login_at,
+            logged_in_at=self.logged_in_at,
+            started_at=at,
+            user_agent=self.user_agent,
+            expires_at=now + settings.session.cookie_timeout,
+            remote=self.remote,
+            digest=self.digest,
+            certificate_digest=self.certificate_digest,
+            strap_keys=self.strap_keys,
+            login_address=self.login_address,
+            host=self.host,
+            check_at=next_check(settings, at),
+        )
 
 
 class RecentDisconnects:

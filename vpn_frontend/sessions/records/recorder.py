@@ -82,6 +82,12 @@ class SessionRecorder:
                     async with asyncio.timeout(PAUSE):
                         await self._hurry.wait()
 
+    async def written(self, seconds: float) -> None:
+        """Return when every entry made so far is written, after ``seconds`` at the latest."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._none.wait()
+
     async def drain(self) -> None:
         """Return when every entry made so far is written. Further batches are written without pause."""
         self._hurry.set()

@@ -245,3 +245,30 @@ RETURNS TABLE (serial bigint, kind text, session bytea, generation int, reason t
 
 CREATE FUNCTION fleet.orders_done_v1(p_node int, p_serials bigint[]) RETURNS void LANGUAGE sql AS $$
   UPDATE fleet.orders SET done_at = clock_timestamp() WHERE node = p_node AND serial = ANY (p_serials) $$;
+
+-- Whether the former node of a session has let it go, or cannot be expected to: it has left, or is silent for 1.5 s.
+CREATE FUNCTION fleet.is_let_go_v1(p_node int, p_session bytea, p_generation int) RETURNS boolean LANGUAGE sql AS $$
+  SELECT NOT EXISTS (
+    SELECT 1 FROM fleet.orders o JOIN fleet.beats b ON b.node = o.node JOIN fleet.nodes n ON n.id = o.node
+    WHERE o.node = p_node AND o.session = p_session AND o.generation = p_generation AND o.done_at IS NULL
+      AND n.state <> 'left' AND b.seen_at > clock_timestamp() - interval '1.5 s') $$;
+
+-- Has the nodes of these sessions find out whether their clients are there. Returns how many of them are to do so now.
+CREATE FUNCTION fleet.contest_v1(p_node int, p_epoch bigint, p_sessions bytea[], p_nodes int[], p_generations int[])
+RETURNS bigint LANGUAGE sql AS $$
+  WITH made AS (
+    INSERT INTO fleet.orders (node, kind, session, generation, reason)
+      SELECT v.node, 'contest', v.session, v.generation, 'max_same_clients'
+      FROM unnest(p_sessions, p_nodes, p_generations) AS v (session, node, generation)
+      WHERE fleet.is_current_v1(p_node, p_epoch) AND NOT EXISTS (
+        SELECT 1 FROM fleet.orders o WHERE o.session = v.session AND o.kind = 'contest' AND o.done_at IS NULL)
+      RETURNING 1)
+  SELECT count(*) FROM made $$;
+
+-- True while some node has not looked yet. One that is silent is not waited for.
+CREATE FUNCTION fleet.is_contested_v1(p_sessions bytea[]) RETURNS boolean LANGUAGE sql AS $$
+  SELECT EXISTS (
+    SELECT 1 FROM fleet.orders o JOIN fleet.beats b ON b.node = o.node JOIN fleet.nodes n ON n.id = o.node
+    WHERE o.session = ANY (p_sessions) AND o.kind = 'contest' AND o.done_at IS NULL
+      AND n.state <> 'left' AND b.seen_at > clock_timestamp() - interval '1.5 s') $$;
+CREATE INDEX orders_session ON fleet.orders (session) WHERE done_at IS NULL;

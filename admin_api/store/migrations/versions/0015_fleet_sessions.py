@@ -12,8 +12,8 @@ depends_on = None
 
 FILES = ("admission.sql", "addresses.sql")  # in the folder ``fleet`` beside ``versions``, in this order
 FUNCTIONS = (
-    "admit", "release", "void", "claim", "reassert", "sweep_sessions", "open_orders", "orders_done", "is_current",
-    "lend", "lend_one", "give_back", "lent", "short_pools",
+    "admit", "release", "void", "claim", "is_let_go", "reassert", "sweep_sessions", "open_orders", "orders_done",
+    "is_current", "contest", "is_contested", "lend", "lend_one", "give_back", "lent", "short_pools",
 )  # fmt: skip
 
 
@@ -30,6 +30,7 @@ def downgrade() -> None:
         return
     for name in FUNCTIONS:
         op.execute(f"DROP FUNCTION fleet.{name}_v1")
+    op.execute("DROP INDEX fleet.orders_session")
     op.execute("DROP TABLE fleet.pools")
     op.execute("ALTER TABLE fleet.address_blocks DROP COLUMN freed_at")
     for column in ("void", "ghost", "logged_in_at", "cookie_timeout"):

@@ -11,12 +11,33 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from vpn_frontend.gateway.interface import NO_COUNTERS
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
+    from vpn_frontend.gateway.interface import Counters
     from vpn_frontend.ports import OpenRecord
+    from vpn_frontend.sessions.sealed_cookies import KeyRing
     from vpn_frontend.settings import Address, Network
+
+
+ID_SIZE = 16  # bytes of a session's id
+SHORT_ID_SIZE = 8  # of one that an authentication server was told
+
+
+def pack_id(session_id: str) -> bytes:
+    """The 16 bytes by which the fleet knows a session. Raises ``ValueError``."""
+    packed = bytes.fromhex(session_id)
+    if len(packed) not in (ID_SIZE, SHORT_ID_SIZE):
+        raise ValueError(f"{session_id!r} is no session of a fleet")
+    return packed.ljust(ID_SIZE, b"\0")
+
+
+def unpack_id(packed: bytes) -> str:
+    short = packed[SHORT_ID_SIZE:] == bytes(ID_SIZE - SHORT_ID_SIZE)
+    return packed[:SHORT_ID_SIZE].hex() if short else packed.hex()
 
 
 class FleetSilentError(Exception):
@@ -43,7 +64,7 @@ class ClaimStatus(StrEnum):
 class Entry:
     """A session that is to be admitted. Times are seconds."""
 
-    session: str  # 32 hexadecimal digits
+    session: str
     generation: int
     user: str
     device: str
@@ -83,12 +104,39 @@ class Claim:
     generation: int = 0
     age: float = 0.0
     record: OpenRecord | None = None  # None: the journal has not heard of it
-    packets: tuple[int, ...] = ()  # the journal's counters, in the order of ``Counters``
+    counters: Counters = NO_COUNTERS  # the journal's
+
+
+class Standing(StrEnum):
+    """What became of a session that a node has carried while the others did not hear it."""
+
+    OK = "ok"  # it is the node's
+    MOVED = "moved"  # another node has it
+    REPLACED = "replaced"  # another session of its user has its place
+    UNKNOWN = "unknown"  # the fleet does not know it
 
 
 class Fleet(Protocol):
+    @property
+    def keys(self) -> KeyRing:
+        """Of the cookies."""
+
+    @property
+    def cut_off(self) -> bool:
+        """This node may not act for the fleet at the moment: other nodes may take over what it carries."""
+
+    @property
+    def alone_is_allowed(self) -> bool:
+        """While it is cut off this node may open sessions by itself."""
+
     async def admit(self, entry: Entry) -> Answer:
         """Raises ``FleetSilentError``: the session is not admitted, whatever the database has done meanwhile."""
+
+    async def contest(self, holders: Sequence[Holder]) -> None:
+        """Have the nodes of these sessions end those whose clients are not heard. Returns once they have looked.
+
+        Raises ``FleetSilentError``.
+        """
 
     async def claim(self, session: str, digest: bytes, source: Address) -> Claim:
         """Take a session of another node over, whose client has come here. Raises ``FleetSilentError``."""
@@ -99,5 +147,17 @@ class Fleet(Protocol):
     async def lend(self, pool: Network, count: int, address: Address | None = None) -> Sequence[Address]:
         """Addresses for sessions of this node: this one, or any. Empty: none is free. Raises ``FleetSilentError``."""
 
+    async def lent(self, pool: Network) -> Sequence[Address]:
+        """All addresses of the pool that are this node's. Raises ``FleetSilentError``."""
+
     def give_back(self, pool: Network, addresses: Sequence[Address]) -> None:
         """Hand unused addresses back. Never waits."""
+
+    async def own_sessions(self) -> Mapping[str, int]:
+        """The sessions that are this node's, with their generation. Raises ``FleetSilentError``."""
+
+    async def reassert(self, held: Mapping[str, int]) -> Mapping[str, Standing]:
+        """Tell which sessions this node carries, with their generations; all others of it are lost.
+
+        Raises ``FleetSilentError``.
+        """

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sessions of two nodes and a fleet whose answers the test gives. The real fleet is in tests/admin_api/fleet."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_network
+
+import pytest
+
+from vpn_frontend.gateway.interface import Counters
+from vpn_frontend.ports import OpenRecord, UserRecord
+from vpn_frontend.sessions.admission import CookieError, RefusedError
+from vpn_frontend.sessions.fleet.lent_pool import LentPool
+from vpn_frontend.sessions.fleet.port import AdmitStatus, Answer, Claim, ClaimStatus, FleetSilentError, Holder, Standing
+from vpn_frontend.sessions.sealed_cookies import KeyRing
+from vpn_frontend.sessions.session import Phase
+from vpn_frontend.testing.memory_ports import row_of
+
+pytestmark = pytest.mark.asyncio
+COUNTERS = Counters(rx_packets=3, rx_bytes=300, tx_packets=4, tx_bytes=400)
+
+
+class ScriptedFleet:
+    """Lends all it is asked for, and answers admissions and claims as told. What it heard is in its lists."""
+
+    def __init__(self):
+        self.keys = KeyRing({1: bytes(32)}, 1)
+        self.cut_off, self.alone_is_allowed = False, True
+        self.admitted, self.released, self.given_back, self.contested = [], [], [], []
+        self.answers = []  # of the next admissions; OK after them
+        self.claim_answer = Claim(ClaimStatus.UNKNOWN)
+        self.standings, self.own, self.lent_now = {}, {}, {}
+        self.free = {}
+
+    async def admit(self, entry):
+        self.admitted.append(entry)
+        answer = self.answers.pop(0) if self.answers else Answer(AdmitStatus.OK)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    async def contest(self, holders):
+        self.contested += holders
+
+    async def claim(self, session, digest, source):
+        if isinstance(self.claim_answer, BaseException):
+            raise self.claim_answer
+        return self.claim_answer
+
+    def release(self, session, generation, user):
+        self.released.append((session, generation))
+
+    async def lend(self, pool, count, address=None):
+        if address is not None:
+            return [address]
+        free = self.free.setdefault(pool, iter([pool[number] for number in range(2, 6)]))
+        return [one for one, _ in zip(free, range(count), strict=False)]
+
+    async def lent(self, pool):
+        return self.lent_now.get(pool, [])
+
+    def give_back(self, pool, addresses):
+        self.given_back += addresses
+
+    async def own_sessions(self):
+        return self.own
+
+    async def reassert(self, held):
+        return {session: self.standings.get(session, Standing.OK) for session in held}
+
+
+@pytest.fixture
+def fleet():
+    return ScriptedFleet()
+
+
+@pytest.fixture
+def node(make_lab, fleet):
+    return make_lab(fleet=fleet)
+
+
+async def enter(lab, cookie, **how):
+    """CONNECT as tunnel set-up does it."""
+    peer = lab.peer()
+    admission = lab.begin(cookie, peer, **how)
+    assert admission.enters_fleet
+    try:
+        await lab.table.entrance.admit(admission, lab.now)
+        grant = lab.open(admission)
+    finally:
+        lab.table.abandon_tunnel(admission)
+    lab.pump()
+    return peer.connection_id, grant
+
+
+async def test_a_server_that_is_alone_asks_nobody(make_lab):
+    lab = make_lab()
+    assert lab.table.entrance is None
+    cookie = lab.log_in()
+    assert len(cookie) == 64
+    assert not lab.begin(cookie, lab.peer()).enters_fleet
+    assert not any(isinstance(pool, LentPool) for pool in lab.table._pools)
+
+
+async def test_a_tunnel_is_admitted_with_its_addresses_and_released_once(node, fleet):
+    cookie = node.log_in()
+    assert fleet.keys.open(cookie).user == "alice"
+    _, grant = await enter(node, cookie)
+    (entry,) = fleet.admitted
+    assert (entry.ipv4, entry.ipv6) == (grant.ipv4, grant.ipv6)
+    assert (entry.user, entry.limit, entry.on_excess, entry.generation) == ("alice", 2, "deny_new", 1)
+    session = node.table.find_session(cookie)
+    assert not node.begin(cookie, node.peer()).enters_fleet  # its reconnect asks nothing
+    node.table.log_out(cookie, node.now)
+    assert fleet.released == []  # its gateway has not closed it yet
+    node.pump()
+    assert fleet.released == [(session.id, 1)]
+    assert grant.ipv4 in fleet.given_back
+    assert node.reasons()
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        (Answer(AdmitStatus.ADDRESS), "no_address"),
+        (FleetSilentError("no answer"), "fleet_silent"),
+    ],
+)
+async def test_a_refused_client_may_ask_again(node, fleet, answer, refused):
+    cookie = node.log_in()
+    fleet.answers = [answer]
+    with pytest.raises(RefusedError) as error:
+        await enter(node, cookie)
+    assert error.value.reason == refused
+    session = node.table.find_session(cookie)
+    assert session.phase is Phase.WAITING
+    assert session.addresses is None
+    assert node.engine.leases() == []
+    await enter(node, cookie)
+    assert [entry.generation for entry in fleet.admitted] == [1, 2]
+    assert session.generation == 2
+
+
+async def test_places_of_silent_clients_are_contested_once(node, fleet):
+    holder = Holder("00" * 16, 7, 3)
+    fleet.answers = [Answer(AdmitStatus.FULL, (holder,)), Answer(AdmitStatus.OK)]
+    await enter(node, node.log_in())
+    assert fleet.contested == [holder]
+    fleet.answers = [Answer(AdmitStatus.FULL, (holder,))] * 2
+    with pytest.raises(RefusedError) as error:
+        await enter(node, node.log_in())
+    assert error.value.reason == "max_same_clients"
+    assert fleet.released == []
+
+
+async def test_a_revoked_login_has_to_log_in_again(node, fleet):
+    fleet.answers = [Answer(AdmitStatus.REVOKED)]
+    with pytest.raises(CookieError):
+        await enter(node, node.log_in())
+
+
+async def test_a_session_that_ends_while_the_fleet_is_asked_holds_nothing(node, fleet):
+    cookie = node.log_in()
+    fleet.admit = pause = Pausing(fleet.admit)
+    task = asyncio.create_task(enter(node, cookie))
+    await pause.reached.wait()
+    session = node.table.find_session(cookie)
+    with pytest.raises(RefusedError):  # a second connection of it waits
+        node.begin(cookie, node.peer())
+    node.table.log_out(cookie, node.now)
+    pause.go_on.set()
+    with pytest.raises(CookieError):
+        await task
+    assert fleet.released == [(session.id, 1)]
+    assert node.table._pools.ipv4.used == 0
+
+
+class Pausing:
+    def __init__(self, call):
+        self._call = call
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, *arguments):
+        self.reached.set()
+        await self.go_on.wait()
+        return await self._call(*arguments)
+
+
+async def test_another_node_goes_on_with_address_and_counters(node, fleet, make_lab):
+    cookie = node.log_in()
+    await enter(node, cookie)
+    session = node.table.find_session(cookie)
+    draft = node.recorder.drafts[session.id]
+    record = OpenRecord(session.id, draft.render(), 700, row_of(node.recorder.open[session.id]))
+    other = make_lab(fleet=fleet)
+    other.now += 5000.0  # another machine's clock
+    peer = other.peer()
+    with pytest.raises(CookieError):
+        await other.table.entrance.claim(cookie, peer, "")
+    fleet.claim_answer = FleetSilentError("cut off")
+    with pytest.raises(RefusedError):  # not a refusal of the cookie: that would end its client
+        await other.table.entrance.claim(cookie, peer, "")
+    with pytest.raises(CookieError):
+        await other.table.entrance.claim(cookie, peer, "another host")
+    with pytest.raises(CookieError):
+        await other.table.entrance.claim("A" * 140, peer, "")
+    fleet.claim_answer = Claim(ClaimStatus.OK, 2, 60.0, record, COUNTERS)
+    claim, saved = await other.table.entrance.claim(cookie, peer, "")
+    taken = other.table.entrance.restore(claim, saved, UserRecord("alice", ""), other.table.restorer, other.now)
+    assert (taken.addresses, taken.counters, taken.generation) == (session.addresses, COUNTERS, 2)
+    assert taken.login_at == other.now - 60.0
+    other.recorder.open[taken.id] = None
+    other.tunnel(cookie)
+
+    node.table.entrance.carry_out("let_go", session.id, 7)  # of another generation
+    assert session.phase is Phase.OPEN
+    node.table.entrance.carry_out("let_go", session.id, 1)
+    node.pump()
+    assert session.phase is Phase.CLOSED
+    assert fleet.released == []
+    assert session.addresses.ipv4 not in fleet.given_back
+    assert not node.table._pools.ipv4.has_free(session.addresses.ipv4)
+    assert node.recorder.ended == {}  # it goes on: its row has no end
+
+
+async def test_a_claimed_session_that_may_not_live_is_released(node, fleet, make_lab):
+    cookie = node.log_in()
+    await enter(node, cookie)
+    session = node.table.find_session(cookie)
+    record = OpenRecord(
+        session.id, node.recorder.drafts[session.id].render(), 0, row_of(node.recorder.open[session.id])
+    )
+    other = make_lab({"wolfsentry": {"version": "1.6.3", "rules": [
+        {"id": "no", "type": "blacklist", "remote_addr": "192.0.2.0/24"}]}}, fleet=fleet)  # fmt: skip
+    fleet.claim_answer = Claim(ClaimStatus.OK, 2, 60.0, record, COUNTERS)
+    claim, saved = await other.table.entrance.claim(cookie, other.peer(), "")
+    other.recorder.open[saved.id] = None
+    with pytest.raises(CookieError):
+        other.table.entrance.restore(claim, saved, UserRecord("alice", ""), other.table.restorer, other.now)
+    assert fleet.released == [(session.id, 2)]
+
+
+async def test_while_cut_off_no_freed_address_is_given_out_again(node, fleet):
+    pool = node.table._pools.ipv4
+    first, second = node.log_in(), node.log_in("bob")
+    _, grant = await enter(node, first)
+    fleet.cut_off = True
+    node.table.log_out(first, node.now)
+    node.pump()
+    with pytest.raises(RefusedError):
+        await enter(node, second, user="bob")
+    assert not pool.has_free(grant.ipv4)
+    fleet.cut_off = False
+    fleet.lent_now = {pool.network: [grant.ipv4]}
+    await node.table.entrance.reassert()
+    assert grant.ipv4 in fleet.given_back  # a small pool: handed back singly
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_new_tunnels_while_cut_off_are_as_configured(node, fleet, alone):
+    fleet.cut_off, fleet.alone_is_allowed = True, alone
+    for pool in node.table._pools:
+        pool.add([pool.network[4]])
+    fleet.answers = [FleetSilentError("cut off")]
+    cookie = node.log_in()
+    if not alone:
+        with pytest.raises(RefusedError):
+            await enter(node, cookie)
+        return
+    await enter(node, cookie)
+    session = node.table.find_session(cookie)
+    assert session.generation == 0
+    fleet.cut_off = False
+    fleet.standings = {session.id: Standing.UNKNOWN}
+    await node.table.entrance.reassert()
+    assert session.generation == 2
+    assert session.phase is Phase.OPEN
+
+
+@pytest.mark.parametrize(
+    ("standing", "answer", "ends"),
+    [
+        (Standing.OK, None, False),
+        (Standing.MOVED, None, True),
+        (Standing.REPLACED, None, True),
+        (Standing.UNKNOWN, Answer(AdmitStatus.OK), False),
+        (Standing.UNKNOWN, Answer(AdmitStatus.FULL), True),
+    ],
+)
+async def test_on_the_return_only_what_the_fleet_knows_lives_on(node, fleet, standing, answer, ends):
+    cookie = node.log_in()
+    await enter(node, cookie)
+    session = node.table.find_session(cookie)
+    fleet.standings = {session.id: standing}
+    fleet.answers = [answer] if answer else []
+    await node.table.entrance.reassert()
+    node.pump()
+    assert (session.phase is Phase.CLOSED) == ends
+    assert len(node.recorder.ended) == (ends and standing is not Standing.MOVED)
+
+
+async def test_the_client_of_a_contested_session_has_two_seconds(node):
+    cookie = node.log_in()
+    await enter(node, cookie)
+    session = node.table.find_session(cookie)
+    entrance = node.table.entrance
+
+    async def answers(condition, seconds):
+        session.heard_count += 1
+        assert condition()
+
+    async def is_silent(condition, seconds):
+        assert not condition()
+
+    async def is_closed(sessions, seconds):
+        node.pump()
+
+    entrance.wait_until, entrance.until_closed = answers, is_closed
+    await entrance.contest(session.id, session.generation, node.now)
+    assert session.phase is Phase.OPEN
+    entrance.wait_until = is_silent
+    await entrance.contest(session.id, session.generation, node.now)
+    assert session.phase is Phase.CLOSED
+
+
+async def test_a_large_pool_keeps_a_reserve_until_others_run_out(make_lab, fleet):
+    node = make_lab(fleet=fleet, network={"ipv4_pool": ip_network("10.0.0.0/19")})
+    await enter(node, node.log_in())
+    pool = node.table._pools.ipv4
+    assert pool.free > 0
+    held = pool.free
+    node.table.entrance.hand_back_reserve({"10.0.0.0/19"})
+    assert pool.free == 0
+    assert len(fleet.given_back) == held
