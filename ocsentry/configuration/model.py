@@ -44,7 +44,7 @@ from ocsentry.configuration.groups import MAX_FILE_GROUPS, GroupSection
 from ocsentry.configuration.sections.admin import AdminSection
 from ocsentry.configuration.sections.auth import AuthSection
 from ocsentry.configuration.sections.camouflage import CamouflageSection
-from ocsentry.configuration.sections.fleet import FleetSection
+from ocsentry.configuration.sections.fleet import FLEET_DPD, FleetSection
 from ocsentry.configuration.sections.hooks import HooksSection
 from ocsentry.configuration.sections.host import (
     FOLDERS,
@@ -345,6 +345,8 @@ class Config(Section):
     def _nodes_share_a_database(self) -> Self:
         if self.fleet.name and not self.store.url.get_secret_value().startswith("postgresql"):
             raise ValueError("fleet.name: nodes share a PostgreSQL database: set store.url, or remove [fleet]")
+        if self.fleet.name and "dpd" not in self.vpn.session.model_fields_set:
+            object.__setattr__(self.vpn.session, "dpd", FLEET_DPD)  # a default: the file has not set it
         return self
 
     @model_validator(mode="after")

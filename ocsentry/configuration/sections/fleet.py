@@ -17,11 +17,14 @@ from ocsentry.configuration.fields import (
     field,
 )
 
+FLEET_DPD = 10  # seconds, where vpn.session.dpd is not set: a client leaves a dead node after twice this time
+
 
 class FleetSection(Section):
     name: str = field(
         "",
-        "Name of this node, of no other one of the fleet. Empty: no fleet, and none of these keys matters.",
+        "Name of this node, of no other one of the fleet. Empty: no fleet, and none of these keys matters. In a fleet "
+        f"`vpn.session.dpd` is {FLEET_DPD} where it is not set, so that clients leave a dead node soon.",
         pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$",
         max_length=63,
     )
