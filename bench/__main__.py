@@ -15,11 +15,12 @@ from http.client import HTTPException
 from pathlib import Path
 from subprocess import SubprocessError
 
-from bench import load_client, workloads
+from bench import compare, load_client, workloads
 from bench.machine import MAX_OTHER_LOAD
+from bench.page import put_section
 from bench.peers import Peer, installed_peers, open_peers
 from bench.plot import render
-from bench.report import Report, replace_figures
+from bench.report import Report
 from bench.workload import Scale, Workload
 
 RESULTS = Path(__file__).with_name("results")
@@ -59,7 +60,6 @@ TOPICS: dict[str, dict[str, Workload]] = {
 }
 WORKLOADS = {name: (topic, workload) for topic, named in TOPICS.items() for name, workload in named.items()}
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
 ENGINE = "engine"  # the policy engine alone is measured by bench.engine
 # One round only: they take long and vary little (thousands of sessions, or comparisons within the workload).
 ONCE = {
@@ -92,7 +92,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--load", type=Path, nargs="+", metavar="FILE", help="measure nothing; show the results in FILEs as one report"
     )
-    parser.add_argument("--publish", action="store_true", help=f"write figures and plot into {DOCUMENT.name}")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        nargs=2,
+        metavar=("A", "B"),
+        help="measure nothing; show the change from results A to B, and end with 1 if a figure of the first server is "
+        f"worse by more than {100 * compare.WORSE:.0f} %% beyond its bounds",
+    )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help=f"write the figures of this processor, and the first one's plot, into {DOCUMENT.name}",
+    )
     return parser.parse_args()
 
 
@@ -118,6 +130,8 @@ def run(chosen: list[str], peers: list[Peer], scale: Scale, rounds: int, report:
 
 def main() -> None:
     wanted = arguments()
+    if wanted.compare:
+        sys.exit(compare_runs(*wanted.compare))
     chosen = wanted.workloads or [*WORKLOADS, ENGINE]
     vpn = [name for name in chosen if name != ENGINE]
     if wanted.load or vpn:
@@ -128,6 +142,14 @@ def main() -> None:
     if ENGINE in chosen and not wanted.load:
         quick = ["--quick"] if wanted.quick else []
         subprocess.run([sys.executable, "-m", "bench.engine", *quick], check=True)
+
+
+def compare_runs(before: Path, after: Path) -> int:
+    """Returns the exit code."""
+    first, second = Report.load([before]), Report.load([after])
+    server = first.labels[0]
+    print(compare.render(first, second, server))
+    return int(compare.is_worse(first, second, server))
 
 
 def take(wanted: argparse.Namespace, chosen: list[str]) -> Report:
@@ -150,8 +172,8 @@ def take(wanted: argparse.Namespace, chosen: list[str]) -> Report:
 
 
 def publish(report: Report) -> None:
-    replace_figures(DOCUMENT, FIGURES, f"{report.heading()}\n\n{report.tables()}")
-    DOCUMENT.with_suffix(".svg").write_text(render(report))
+    if put_section(DOCUMENT, report):
+        DOCUMENT.with_suffix(".svg").write_text(render(report))
 
 
 main()
