@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
 from admin_api.enforcement.rule_listing import RuleListing
+from admin_api.enforcement.source_listing import SourceListing
 from admin_api.http.request_metrics import RequestMetrics
 from admin_api.http.throttle import Throttle
 from admin_api.long_operations import Operations
@@ -88,10 +89,12 @@ class Services:
     sign_on: SignOn | None = None
     one_time_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     rule_listing: RuleListing = field(init=False)
+    source_listing: SourceListing = field(init=False)
     token_uses: TokenUses = field(init=False)
     operations: Operations = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rule_listing", RuleListing(self.store))  # the dataclass is frozen
+        object.__setattr__(self, "source_listing", SourceListing(self.engine, self.clock))
         object.__setattr__(self, "operations", Operations(self.clock))
         object.__setattr__(self, "token_uses", TokenUses(self.store, self.clock))

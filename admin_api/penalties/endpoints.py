@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
@@ -14,10 +15,11 @@ from admin_api.http.problems import responses
 from admin_api.http.routing import resource_router
 from admin_api.http.sorting import LAST, sorted_page
 from admin_api.http.values import Cidr
-from admin_api.penalties.schemas import Forgiven, PenaltyView
+from admin_api.penalties.schemas import Forgiven, PenaltyView, SourceEvents, SourceView
 from admin_api.services import Services
 from sentry_engine import Penalty, Reason
 from sentry_engine.addresses import render_network
+from sentry_engine.engine.saved_state import SavedEvents, SavedSource
 from vpn_frontend.settings import Network
 
 router = resource_router("/penalties", tag="penalties")
@@ -53,6 +55,31 @@ async def list_penalties(
     return sorted_page(paging, found, sort, SORT_KEYS, _key, lambda penalty: show_penalty(services, penalty))
 
 
+SourceOrder = Literal["network", "-network", "events", "-events", "strikes", "-strikes"]
+SOURCE_KEYS: dict[str, Callable[[SavedSource], str | float]] = {
+    "network": lambda source: source.network,
+    "events": lambda source: source.weight[1],
+    "strikes": lambda source: source.strikes,
+}
+
+
+@router.get("/sources", responses=responses())
+async def list_sources(
+    _: PenaltiesRead,
+    services: ServicesOf,
+    paging: PagingQuery,
+    network: Annotated[Cidr | None, Query(description="Only sources inside this network.")] = None,
+    sort: Annotated[SourceOrder, Query(description="`-`: falling.")] = "network",
+) -> Page[SourceView]:
+    """List the sources with events that limits count, or with strikes. Of more than 65 536 those with the most.
+
+    What it shows may be a second old.
+    """
+    known = await services.source_listing.list()
+    found = (source for source in known if network is None or _is_inside(ip_network(source.network), network))
+    return sorted_page(paging, found, sort, SOURCE_KEYS, lambda source: source.network, show_source)
+
+
 @router.delete("", responses=responses())
 async def delete_penalties(
     caller: PenaltiesWrite,
@@ -74,8 +101,26 @@ async def delete_penalties(
 def _concerns(penalty: Penalty, network: Network | None) -> bool:
     if network is None:
         return True
-    source = ip_network(render_network(penalty.network, penalty.length))
+    return _is_inside(ip_network(render_network(penalty.network, penalty.length)), network)
+
+
+def _is_inside(source: Network, network: Network) -> bool:
     return source.version == network.version and source.overlaps(network)
+
+
+def show_source(source: SavedSource) -> SourceView:
+    kinds: dict[str, list[SavedEvents]] = {}
+    for burst in source.events:
+        kinds.setdefault(burst.label, []).append(burst)
+    events = [
+        SourceEvents(
+            event=label,
+            count=sum(burst.count for burst in bursts),
+            last_at=datetime.fromtimestamp(max(burst.last for burst in bursts), UTC),
+        )
+        for label, bursts in kinds.items()
+    ]
+    return SourceView(network=source.network, strikes=source.strikes, events=events)
 
 
 def show_penalty(services: Services, penalty: Penalty) -> PenaltyView:

@@ -18,5 +18,19 @@ class PenaltyView(View):
     rule_id: str | None
 
 
+class SourceEvents(View):
+    event: str = Field(description="Kind of event that a limit counts.", examples=["auth_failure"])
+    count: int = Field(description="Events that still count.", examples=[3])
+    last_at: datetime = Field(description="The latest of them.")
+
+
+class SourceView(View):
+    network: str = Field(
+        description="An address, or the network that limits count as one source.", examples=["198.51.100.7/32"]
+    )
+    strikes: int = Field(description="Consecutive penalties that are not forgotten yet.", examples=[1])
+    events: list[SourceEvents] = Field(description="What limits count of it, by kind.")
+
+
 class Forgiven(View):
     forgiven: int = Field(description="Penalties that were ended.")

@@ -141,7 +141,7 @@ class Control:
         return OK
 
     def _show_bans(self, *, points: bool) -> int:
-        now, bans = self._clock(), self._bans()
+        now, bans = self._clock(), self._points() if points else self._bans()
         self._print_list(
             [documents.ban_block(ban, now, points=points) for ban in bans],
             documents.POINT_COLUMNS if points else documents.BAN_COLUMNS,
@@ -243,6 +243,9 @@ class Control:
 
     def _bans(self) -> list[Document]:
         return documents.list_bans(self._server.items("penalties"), self._server.items("blocks"))
+
+    def _points(self) -> list[Document]:
+        return documents.list_points(self._server.items("penalties/sources"))
 
     # -- output
 

@@ -40,6 +40,7 @@ SESSION_COLUMNS = (
 )
 IROUTE_COLUMNS = (("id", 6), ("user", 8), ("vhost", 8), ("device", 6), ("vpn-ip", 16), ("iroute", 28))
 BAN_COLUMNS = (("IP", 14), ("score", 14), ("expires", 30))
+POINTS = {"auth_failure": 10}  # ocserv's ban-points-wrong-password; any other event, such as a connection, is one
 POINT_COLUMNS = (("IP", 14), ("score", 14))
 
 
@@ -219,6 +220,15 @@ def list_bans(penalties: Iterable[Document], blocks: Iterable[Document]) -> list
     for row in blocks:
         found.setdefault(row["cidr"], {"until": row["expires_at"], "score": 0})
     return [{"ip": _address(network), **row} for network, row in found.items()]
+
+
+def list_points(sources: Iterable[Document]) -> list[Document]:
+    """Sources with points, with ``ip`` and ``score``: ocserv's points for what limits count of them."""
+    scores = {
+        source["network"]: sum(POINTS.get(kind["event"], 1) * kind["count"] for kind in source["events"])
+        for source in sources
+    }
+    return [{"ip": _address(network), "score": score} for network, score in scores.items() if score]
 
 
 def ban_block(ban: Document, now: datetime, *, points: bool) -> Block:

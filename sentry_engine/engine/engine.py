@@ -30,7 +30,7 @@ from sentry_engine.engine.in_force import InForce
 from sentry_engine.engine.leases import AdmissionRefused, ClientLimits, Lease, LeaseTable
 from sentry_engine.engine.logins import check_user_rules, decide_connected, observe_login, settle_failures
 from sentry_engine.engine.penalties import clear_penalties
-from sentry_engine.engine.saved_state import SavedPenalty, State
+from sentry_engine.engine.saved_state import SavedPenalty, SavedSource, State
 from sentry_engine.engine.unpaid_failures import UnpaidFailures
 from sentry_engine.gc_pause import collector_paused
 from sentry_engine.policy.compiler import CompileSettings, compile_policy
@@ -333,6 +333,14 @@ class Engine:
     def export_penalties(self, now: float | None = None) -> tuple[SavedPenalty, ...]:
         """The penalties in force, in Unix time."""
         return state_transfer.export_penalties(self._core, self._now(now), self._clock_offset())
+
+    def sources(self, now: float | None = None) -> tuple[SavedSource, ...]:
+        """The sources with events that still count or strikes, at most ``MAX_SOURCES`` with the most. In Unix time.
+
+        Walks all of them: for a thread, one at a time.
+        """
+        moment, offset = self._now(now), self._clock_offset()
+        return state_transfer.export_sources(self._core, moment, offset, self._events.label_of)[0]
 
     def export_state(self, now: float | None = None, *, with_blocks: bool = True) -> State:
         """Penalties and blocks in force, and what is known of sources and users, in Unix time."""

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 import pytest
 
 from admin_api.http.identity import Scope
-from sentry_engine import Reason
+from sentry_engine import Policy, Reason
 
 pytestmark = pytest.mark.asyncio
 
@@ -44,3 +45,51 @@ async def test_list_and_forgive(server):
 @pytest.mark.parametrize("network", ["nonsense", "198.51.100.7/24", "'); DROP TABLE users"])
 async def test_invalid_network(server, network):
     assert (await server.client.delete(URL, params={"network": network})).status_code == 422
+
+
+SOURCES = f"{URL}/sources"
+LIMITS = {
+    "wolfsentry": {
+        "version": "1.6.3",
+        "rules": [
+            {"id": "logins", "type": "auth_limit", "remote_addr": ["0.0.0.0/0"], "max_failures": 3, "window_sec": 600},
+            {"id": "rate", "type": "rate_limit", "remote_addr": ["0.0.0.0/0"], "max_connections": 9, "window_sec": 600},
+        ],
+    }
+}
+
+
+async def test_access_to_sources(server):
+    assert (await server.anonymous.get(SOURCES)).status_code == 401
+    assert (await (await server.client_with(Scope.USERS_WRITE)).get(SOURCES)).status_code == 403
+
+
+async def test_sources_with_what_limits_count_of_them(server):
+    server.engine.swap(Policy.from_document(LIMITS))
+    for address, failures in (("198.51.100.7", 2), ("198.51.100.8", 0), ("203.0.113.9", 1)):
+        assert server.engine.decide("connect", address).accepted
+        for _ in range(failures):
+            server.engine.decide("auth_failure", address, user="alice")
+    page = (await server.client.get(SOURCES, params={"sort": "-events", "limit": 2})).json()
+    rest = (await server.client.get(SOURCES, params={"sort": "-events", "cursor": page["next_cursor"]})).json()
+    found = {
+        row["network"]: {one["event"]: one["count"] for one in row["events"]} for row in page["items"] + rest["items"]
+    }
+    assert found == {
+        "198.51.100.7/32": {"auth_failure": 2, "connect": 1},
+        "203.0.113.9/32": {"auth_failure": 1, "connect": 1},
+        "198.51.100.8/32": {"connect": 1},
+    }
+    assert next(iter(found)) == "198.51.100.7/32"
+    inside = (await server.client.get(SOURCES, params={"network": "203.0.113.0/24"})).json()["items"]
+    assert [row["network"] for row in inside] == ["203.0.113.9/32"]
+    assert (await server.client.get(SOURCES, params={"network": "x"})).status_code == 422
+
+
+async def test_many_requests_walk_the_sources_once(server, monkeypatch):
+    walks = []
+    sources = server.engine.sources
+    monkeypatch.setattr(server.engine, "sources", lambda: walks.append(1) or sources())
+    answers = await asyncio.gather(*(server.client.get(SOURCES) for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(walks) == 1

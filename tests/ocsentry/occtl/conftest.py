@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from admin_api.penalties.schemas import SourceView
 from admin_api.sessions.schemas import LoginWaiting, SessionLive, StatisticsView
 from ocsentry.api_client.client import ClientError
 from ocsentry.occtl.control import Control
@@ -72,6 +73,18 @@ STATISTICS = SessionStatistics(
     tx_bytes=20_400_000_000,
 )
 PENALTY = {"network": "198.51.100.7/32", "until": "2030-01-04T09:35:00Z", "strikes": 2}
+SOURCES = [
+    {
+        "network": "198.51.100.7/32",
+        "strikes": 0,
+        "events": [
+            {"event": "auth_failure", "count": 2, "last_at": NOW},
+            {"event": "connect", "count": 3, "last_at": NOW},
+        ],
+    },
+    {"network": "203.0.113.9/32", "strikes": 1, "events": []},
+    {"network": "2001:db8::/64", "strikes": 0, "events": [{"event": "connect", "count": 1, "last_at": NOW}]},
+]
 BLOCK = {"id": "block:1", "cidr": "203.0.113.0/24", "expires_at": None}
 
 
@@ -84,6 +97,7 @@ class FakeServer:
             "sessions": [SessionLive.model_validate(view).model_dump(mode="json") for view in (ALICE, BOB, ROAMING)],
             "sessions/waiting": [LoginWaiting.model_validate(WAITING).model_dump(mode="json")],
             "penalties": [PENALTY],
+            "penalties/sources": [SourceView.model_validate(one).model_dump(mode="json") for one in SOURCES],
             "blocks": [BLOCK],
         }
         self.documents = {

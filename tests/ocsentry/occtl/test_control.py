@@ -132,7 +132,8 @@ def test_bans_are_penalties_and_blocks(show, occtl):
         {"IP": "198.51.100.7", "Since": "2030-01-04 09:35", "_Since": " 5m:00s", "Score": 2},
         {"IP": "203.0.113.0/24", "Since": "without end", "_Since": "   ?   ", "Score": 0},
     ]
-    assert show("show ip ban points")[1][0] == {"IP": "198.51.100.7", "Score": 2}
+    points = [{"IP": "198.51.100.7", "Score": 23}, {"IP": "2001:db8::/64", "Score": 1}]
+    assert show("show ip ban points")[1] == points
     assert occtl("show ip bans")[1].splitlines()[0] == "            IP          score                        expires"
 
 
