@@ -73,33 +73,29 @@ class TunnelRequest:
 
 def parse_tunnel_request(request: HttpRequest) -> TunnelRequest:
     """Read the headers of a CONNECT. Of a repeated header the first counts."""
-    first = dict(reversed(request.headers))
-
-    def given(name: str, default: str = "") -> str:
-        return first.get(name, default)
-
+    given = request.first.get
     kinds = {kind.strip().lower() for kind in given("x-cstp-address-type", "IPv6,IPv4").split(",")}
     user_agent = read_user_agent(request)
     family = client_family(user_agent)
-    platform = given("x-anyconnect-identifier-platform").lower()
-    license_kind = given("x-cstp-license").lower()
+    platform = given("x-anyconnect-identifier-platform", "").lower()
+    license_kind = given("x-cstp-license", "").lower()
     return TunnelRequest(
         user_agent=user_agent,
         family=family,
-        hostname=parse_hostname(given("x-cstp-hostname")),
-        base_mtu=_mtu(given("x-cstp-base-mtu")),
-        mtu=_mtu(given("x-cstp-mtu")),
+        hostname=parse_hostname(given("x-cstp-hostname", "")),
+        base_mtu=_mtu(given("x-cstp-base-mtu", "")),
+        mtu=_mtu(given("x-cstp-mtu", "")),
         wants_ipv4="ipv4" in kinds,
         wants_ipv6="ipv6" in kinds,
-        full_ipv6=given("x-cstp-full-ipv6-capability").strip().lower() == "true",
+        full_ipv6=given("x-cstp-full-ipv6-capability", "").strip().lower() == "true",
         mobile=platform.startswith(MOBILE_PLATFORMS) or license_kind == "mobile",
         apple=platform.startswith(APPLE_PLATFORM) or family is ClientFamily.APPLE,
-        device_id=_printable(given("x-anyconnect-identifier-device-uniqueid"), MAX_USER_AGENT),
-        dtls_suites=_suites(given("x-dtls-ciphersuite")),
-        dtls12_suites=_suites(given("x-dtls12-ciphersuite")),
-        dtls13_suites=_suites(given("x-dtls13-ciphersuite")),
-        master_secret=_master_secret(given("x-dtls-master-secret")),
-        strap=_strap_proof(given(STRAP_KEY_HEADER), given("x-anyconnect-strap-verify")),
+        device_id=_printable(given("x-anyconnect-identifier-device-uniqueid", ""), MAX_USER_AGENT),
+        dtls_suites=_suites(given("x-dtls-ciphersuite", "")),
+        dtls12_suites=_suites(given("x-dtls12-ciphersuite", "")),
+        dtls13_suites=_suites(given("x-dtls13-ciphersuite", "")),
+        master_secret=_master_secret(given("x-dtls-master-secret", "")),
+        strap=_strap_proof(given(STRAP_KEY_HEADER, ""), given("x-anyconnect-strap-verify", "")),
     )
 
 

@@ -10,7 +10,7 @@ meaning to h11; a test compares the two.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vpn_frontend.protocol.constants import MAX_BODY, MAX_HEAD, MAX_HEADERS
 
@@ -24,16 +24,20 @@ class HttpRequest:
     query: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    first: dict[str, str] = field(default_factory=dict, compare=False, repr=False)  # the first value of each header
+
+    def __post_init__(self) -> None:
+        if not self.first:
+            self.first.update(reversed(self.headers))
 
     def header(self, name: str, default: str = "") -> str:
         """The value of the first header with that lower case name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return default
+        return self.first.get(name, default)
 
     def cookie(self, name: str) -> str:
         """The value of the first cookie of that name; empty: there is none. Bounded by the size of a header."""
+        if "cookie" not in self.first:
+            return ""
         for key, value in self.headers:
             if key != "cookie":
                 continue
@@ -72,8 +76,8 @@ def parse_plain_request(data: bytes) -> tuple[HttpRequest, bytes] | None:
         return None
     path, _, query = target.partition("?")
     if method == "CONNECT":
-        return HttpRequest(method, path, query, headers, b""), rest
-    return HttpRequest(method, path, query, headers, rest), b""
+        return HttpRequest(method, path, query, headers, b"", given), rest
+    return HttpRequest(method, path, query, headers, rest, given), b""
 
 
 # Possessive quantifiers: no backtracking, so every byte is read at most twice.

@@ -8,7 +8,6 @@ closed it: ``begin_tunnel`` takes the lease, ``open_tunnel`` (once the admission
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
@@ -26,6 +25,7 @@ from vpn_frontend.sessions.effective_settings import SettingsResolver
 from vpn_frontend.sessions.eviction import AdmissionControl
 from vpn_frontend.sessions.fleet.entrance import FleetEntrance
 from vpn_frontend.sessions.fleet.lent_pool import LentPool
+from vpn_frontend.sessions.fleet.port import ID_SIZE as FLEET_ID_SIZE
 from vpn_frontend.sessions.gateway_reports import GatewayReports
 from vpn_frontend.sessions.index import SessionIndex
 from vpn_frontend.sessions.iroutes import Iroutes
@@ -42,6 +42,7 @@ from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
 from vpn_frontend.sessions.records.session_events import emit_session_event
 from vpn_frontend.sessions.records.statistics import StatisticsCounter
 from vpn_frontend.sessions.session import Peer, Phase, Session
+from vpn_frontend.sessions.session_ids import ID_SIZE, SessionIds
 from vpn_frontend.sessions.settings_changes import SettingsChanges
 from vpn_frontend.sessions.strap import add_key, check_strap
 from vpn_frontend.sessions.tunnel_parameters import make_parameters
@@ -114,7 +115,7 @@ class SessionTable:
         self._traffic = TrafficLimits(gateway, self._index, self._ledger, self._iroutes)
         self._pending = PendingLogins()
         self._disconnects = RecentDisconnects()
-        self._numbers = count(first_number)
+        self._numbers, self._ids = count(first_number), SessionIds()
         self.statistics = StatisticsCounter(wall_clock)
         self._closer = SessionCloser(
             index=self._index,
@@ -185,7 +186,7 @@ class SessionTable:
         settings = self._resolver.resolve(login.user, login.groups, remote, login.host)
         at = self._wall_clock()
         session = Session(
-            id=(remote and remote.session_id) or secrets.token_hex(8 if self.entrance is None else 16),
+            id=(remote and remote.session_id) or self._ids.take(ID_SIZE if self.entrance is None else FLEET_ID_SIZE),
             number=next(self._numbers),
             user=login.user,
             groups=login.groups,
