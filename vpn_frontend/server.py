@@ -13,7 +13,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from operator import or_
 from typing import TYPE_CHECKING
 
@@ -349,7 +348,7 @@ class VpnServer:
 
     async def _make_gateway(self, hosts: tuple[TlsHost, ...]) -> Gateway:
         settings = self._settings
-        given = self._descriptors or await open_descriptors(settings, tun_device(settings))
+        given = self._descriptors or await open_descriptors(settings, tun.tun_device(settings))
         if given.shortage is not None:
             self._events.emit(VpnEvent.BACKEND_FAILED, what="file descriptors", error=given.shortage)
         try:
@@ -496,12 +495,3 @@ class VpnServer:
                     checkpoint_at = now + CHECKPOINT_INTERVAL
             except Exception as error:  # noqa: BLE001 - without timers no session would ever expire
                 self._events.emit(VpnEvent.BACKEND_FAILED, what="timers", error=repr(error))
-
-
-def tun_device(settings: VpnSettings) -> tun.TunDevice:
-    """The device, with the first address of each pool as the server's own, those of groups too."""
-    pools = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.more_pools())
-    addresses: list[IPv4Interface | IPv6Interface] = [
-        ip_interface(f"{pool[1]}/{pool.prefixlen}") for pool in pools if pool is not None
-    ]
-    return tun.TunDevice(settings.network.device, tuple(addresses), settings.network.mtu)

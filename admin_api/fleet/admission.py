@@ -47,6 +47,7 @@ ADMIT = (
 )
 CLAIM = "SELECT * FROM fleet.claim_v1(%s, %s, %s, %s, %s::inet, make_interval(secs => %s))"
 RELEASE = "SELECT fleet.release_v1(%s, %s, %s)"
+LOSE = "SELECT fleet.lose_v1(%s, %s, %s)"
 VOID = "SELECT fleet.void_v1(%s, %s, %s, %s, %s)"
 LEND = "SELECT address FROM fleet.lend_v1(%s, %s, %s::cidr, %s, %s, %s)"
 LEND_ONE = "SELECT fleet.lend_one_v1(%s, %s, %s::cidr, %s::inet)"
@@ -77,8 +78,10 @@ class FleetAdmission:
         hold: bool,
         alone_is_allowed: bool,
         find_record: FindRecord,
+        is_draining: Callable[[], bool],
     ) -> None:
         """``hold``: sessions of nodes that are cut off keep their places. ``find_record`` asks the journal."""
+        self._is_draining = is_draining
         self.keys = keys
         self.alone_is_allowed = alone_is_allowed
         self._calls = calls
@@ -102,6 +105,11 @@ class FleetAdmission:
     def cut_off(self) -> bool:
         """As ``Fleet.cut_off``."""
         return not self._lease.is_heard(lease_clock())
+
+    @property
+    def draining(self) -> bool:
+        """As ``Fleet.draining``."""
+        return self._is_draining()
 
     async def admit(self, entry: Entry) -> Answer:
         """As ``Fleet.admit``."""
@@ -168,7 +176,10 @@ class FleetAdmission:
             return Claim(ClaimStatus(row[0]))
         if row[8]:
             await self._await_let_go(row[6], pack_id(session), row[7])
-        record, counters = await self._find_record(session)
+        try:
+            record, counters = await self._find_record(session)
+        except Exception as error:  # of the store; its client comes again, and the session is this node's by then
+            raise FleetSilentError(repr(error)) from error
         return Claim(ClaimStatus.OK, row[1], row[5], record, counters)
 
     async def _await_let_go(self, node: int, session: bytes, generation: int) -> None:
@@ -184,6 +195,11 @@ class FleetAdmission:
         """As ``Fleet.release``."""
         if self._lease.identity is not None:
             self._errands.add(RELEASE, (self._lease.identity.node, pack_id(session), generation), user=user)
+
+    def lose(self, session: str, generation: int) -> None:
+        """As ``Fleet.lose``."""
+        if self._lease.identity is not None:
+            self._errands.add(LOSE, (self._lease.identity.node, pack_id(session), generation))
 
     async def lend(self, pool: Network, count: int, address: Address | None = None) -> Sequence[Address]:
         """As ``Fleet.lend``."""

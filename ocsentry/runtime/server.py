@@ -64,10 +64,11 @@ from ocsentry.user_files.opened import open_user_files
 from sentry_engine import Action, ClientLimits, Engine, Policy
 from sentry_engine.cores.native.core import NativeCore
 from sentry_engine.engine.decision_log import DecisionLog
+from vpn_frontend.gateway.tun import tun_device
 from vpn_frontend.host_accounts import HostAccounts
 from vpn_frontend.kdc_proxy.proxy import KdcProxy
 from vpn_frontend.ports import VpnEvent
-from vpn_frontend.server import VpnServer, tun_device
+from vpn_frontend.server import VpnServer
 from vpn_frontend.sessions.effective_settings import SettingsResolver
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import fcntl
 import os
 import struct
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyroute2 import AsyncIPRoute, NetlinkError
 
 if TYPE_CHECKING:
-    from ipaddress import IPv6Interface
+    from vpn_frontend.settings import VpnSettings
 
 TUN = "/dev/net/tun"
 IPV6_SETTINGS = Path("/proc/sys/net/ipv6/conf")
@@ -127,3 +127,12 @@ def _explain(error: OSError) -> str:
     if error.errno == errno.EPERM:
         return f"{error.strerror}: CAP_NET_ADMIN is missing"
     return error.strerror or str(error)
+
+
+def tun_device(settings: VpnSettings) -> TunDevice:
+    """The device, with the first address of each pool as the server's own, those of groups too."""
+    pools = (settings.network.ipv4_pool, settings.network.ipv6_pool, *settings.more_pools())
+    addresses: list[IPv4Interface | IPv6Interface] = [
+        ip_interface(f"{pool[1]}/{pool.prefixlen}") for pool in pools if pool is not None
+    ]
+    return TunDevice(settings.network.device, tuple(addresses), settings.network.mtu)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ocsentry.configuration.sections.host import pair_files
 from ocsentry.privileges.helper.scope import Scope
-from vpn_frontend.server import tun_device
+from vpn_frontend.gateway.tun import tun_device
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,7 @@ from ocsentry.setup.checks.result import CheckResult
 from ocsentry.setup.checks.running import server_process
 from ocsentry.setup.client_guard import guarded_families, read_ruleset
 from vpn_frontend.gateway.pool_routes import lost_pools
-from vpn_frontend.gateway.tun import ipv6_is_off
-from vpn_frontend.server import tun_device
+from vpn_frontend.gateway.tun import ipv6_is_off, tun_device
 from vpn_frontend.validation import validate
 
 if TYPE_CHECKING:

@@ -54,6 +54,7 @@ class Node:
             hold=hold,
             alone_is_allowed=True,
             find_record=_no_record,
+            is_draining=lambda: membership.draining,
         )
         self._sender = asyncio.create_task(self.errands.run())
 

@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 import pytest_asyncio
 
-from admin_api.fleet.admission import ADMIT, VOID
+from admin_api.fleet.admission import ADMIT, LOSE, VOID
 from tests.admin_api.fleet.crowd import SOURCE, make_entry, nodes_of
 from vpn_frontend.sessions.fleet.port import AdmitStatus, ClaimStatus
 
@@ -257,3 +257,21 @@ async def test_a_large_ipv6_pool_costs_nothing_before_it_is_used(nodes, ask):
     lent = await nodes[0].admission.lend(pool, 3)
     assert lent == [ip_address("fd00:99::2"), ip_address("fd00:99::3"), ip_address("fd00:99::4")]
     assert ask("SELECT count(*) FROM fleet.address_blocks") == [(3,)]
+
+
+async def test_lost_sessions_end_once_their_cookies_have_and_no_node_may_carry_them(nodes, silence, ask):
+    a, b, c = nodes
+    dropped, silent, kept = make_entry("d"), make_entry("s"), make_entry("k")
+    await a.admit(dropped)
+    await b.admit(silent)
+    await c.admit(kept)
+    await a.calls.call(LOSE, (a.id, bytes.fromhex(dropped.session), 1))
+    await a.calls.call(LOSE, (a.id, bytes.fromhex(kept.session), 1))  # not its own
+    await fall_silent(b)
+    silence(b)
+    sweep = "SELECT encode(id, 'hex') FROM fleet.sweep_sessions_v1(interval '10 s')"
+    assert ask(sweep) == []
+    ask("UPDATE fleet.sessions SET lost_at = lost_at - interval '301 s'")
+    assert ask(sweep) == [(dropped.session,)]
+    assert ask("SELECT count(*) FROM fleet.sessions") == [(2,)]
+    assert ask("SELECT lost_at FROM fleet.sessions WHERE node = :node", node=c.id) == [(None,)]

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Address, Network
 
 BUSY = "The servers cannot agree on this session now. Please try again."
+DRAINING = "This server is about to stop. Please connect again."
 FULL = "Too many sessions of this user are open. Close one and try again."
 
 
@@ -94,6 +95,7 @@ class FleetEntrance:
         Raises ``CookieError`` or ``RefusedError``; then it has none, and its client may ask again.
         """
         session = admission.session
+        self._refuse_while_draining()
         session.opening = True
         try:
             addresses = await self._take_addresses(admission)
@@ -125,6 +127,7 @@ class FleetEntrance:
             raise CookieError
         if login.host != host:
             raise CookieError("another_host")
+        self._refuse_while_draining()
         session_id = unpack_id(login.session)
         try:
             claim = await self._fleet.claim(session_id, digest, peer.address)
@@ -167,6 +170,22 @@ class FleetEntrance:
         if session.phase < Phase.CLOSING:
             session.moved = True
             self._closer.close_session(session, CloseReason.REPLACED, None)
+
+    def drain(self, count: int) -> int:
+        """Leave up to ``count`` sessions to the other nodes, those with a channel first. Returns how many are left."""
+        held = [session for session in self._index if session.has_tunnel]
+        held.sort(key=lambda session: session.connection_id is None)
+        for session in held[:count]:
+            if session.generation:
+                self._fleet.lose(session.id, session.generation)
+            self.let_go(session)
+        return max(0, len(held) - count)
+
+    def end_unheard(self, seconds: float) -> None:
+        """This node has been cut off for so long: the places of these sessions are given to others from now on."""
+        for session in self._index:
+            if session.has_tunnel and seconds >= session.settings.session.cookie_timeout:
+                self._closer.close_session(session, CloseReason.CONNECTION_LOST, None)
 
     def carry_out(self, kind: str, session_id: str, generation: int) -> Session | None:
         """An order of the fleet. Returns the session that it ends here; ``None``: it is not here, or is another's."""
@@ -340,6 +359,10 @@ class FleetEntrance:
         if self._fleet.cut_off and self._fleet.alone_is_allowed:
             return  # what is at hand has to do
         pool.add(await self._fleet.lend(pool.network, pool.batch, static))
+
+    def _refuse_while_draining(self) -> None:
+        if self._fleet.draining:
+            raise RefusedError(DRAINING, "draining")
 
     def _free(self, session: Session, addresses: InnerAddresses) -> None:
         self._release(session)

@@ -129,6 +129,10 @@ class Fleet(Protocol):
     def alone_is_allowed(self) -> bool:
         """While it is cut off this node may open sessions by itself."""
 
+    @property
+    def draining(self) -> bool:
+        """An operator wants this node to take no more clients, and to leave its own to the other nodes."""
+
     async def admit(self, entry: Entry) -> Answer:
         """Raises ``FleetSilentError``: the session is not admitted, whatever the database has done meanwhile."""
 
@@ -143,6 +147,9 @@ class Fleet(Protocol):
 
     def release(self, session: str, generation: int, user: str) -> None:
         """The session has ended and its addresses are unused. Repeated until the fleet has heard it. Never waits."""
+
+    def lose(self, session: str, generation: int) -> None:
+        """This node has let go of the session, and no other has claimed it yet. Repeated as ``release``."""
 
     async def lend(self, pool: Network, count: int, address: Address | None = None) -> Sequence[Address]:
         """Addresses for sessions of this node: this one, or any. Empty: none is free. Raises ``FleetSilentError``."""

@@ -218,8 +218,14 @@ BEGIN
     WHERE x.node = p_node AND x.epoch < p_epoch AND NOT x.void;
 END $$;
 
--- Ends what waits for nothing: withdrawn admissions once none can be under way, and lost sessions of nodes that have
--- joined since, whose clients did not return. Sessions of a node that is only silent stay: it may carry them.
+-- A node lets a session go that no other has claimed: whose client may come to any node, for the time of its cookie.
+CREATE FUNCTION fleet.lose_v1(p_node int, p_id bytea, p_generation int) RETURNS boolean LANGUAGE sql AS $$
+  WITH lost AS (UPDATE fleet.sessions SET lost_at = coalesce(lost_at, clock_timestamp())
+                WHERE id = p_id AND node = p_node AND generation = p_generation AND NOT void RETURNING 1)
+  SELECT EXISTS (SELECT 1 FROM lost) $$;
+
+-- Ends what waits for nothing: withdrawn admissions once none can be under way, and lost sessions whose clients did not
+-- return, if their nodes have let them go or joined since. Those of a node that is only silent stay: it may carry them.
 CREATE FUNCTION fleet.sweep_sessions_v1(p_dead_after interval) RETURNS TABLE (id bytea) LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE fleet.sessions x SET lost_at = clock_timestamp()
@@ -232,8 +238,8 @@ BEGIN
     DELETE FROM fleet.sessions x
     WHERE x.id IN (SELECT y.id FROM fleet.sessions y
                    WHERE y.lost_at + make_interval(secs => y.cookie_timeout) < clock_timestamp()
-                     AND NOT EXISTS (SELECT 1 FROM fleet.nodes n
-                                     WHERE n.id = y.node AND n.epoch = y.epoch AND n.state <> 'left')
+                     AND (NOT fleet.is_current_v1(y.node, y.epoch)
+                          OR NOT fleet.is_lost_v1(y.node, y.epoch, p_dead_after))
                    FOR UPDATE SKIP LOCKED)
     RETURNING x.id;
 END $$;

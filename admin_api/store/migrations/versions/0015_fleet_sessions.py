@@ -12,8 +12,8 @@ depends_on = None
 
 FILES = ("admission.sql", "addresses.sql")  # in the folder ``fleet`` beside ``versions``, in this order
 FUNCTIONS = (
-    "admit", "release", "void", "claim", "is_let_go", "reassert", "sweep_sessions", "open_orders", "orders_done",
-    "is_current", "contest", "is_contested", "lend", "lend_one", "give_back", "lent", "short_pools",
+    "admit", "release", "void", "claim", "is_let_go", "lose", "reassert", "sweep_sessions", "open_orders",
+    "orders_done", "is_current", "contest", "is_contested", "lend", "lend_one", "give_back", "lent", "short_pools",
 )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ class ScriptedFleet:
 
     def __init__(self):
         self.keys = KeyRing({1: bytes(32)}, 1)
-        self.cut_off, self.alone_is_allowed = False, True
+        self.cut_off, self.alone_is_allowed, self.draining = False, True, False
+        self.lost = []
         self.admitted, self.released, self.given_back, self.contested = [], [], [], []
         self.answers = []  # of the next admissions; OK after them
         self.claim_answer = Claim(ClaimStatus.UNKNOWN)
@@ -50,6 +51,9 @@ class ScriptedFleet:
 
     def release(self, session, generation, user):
         self.released.append((session, generation))
+
+    def lose(self, session, generation):
+        self.lost.append((session, generation))
 
     async def lend(self, pool, count, address=None):
         if address is not None:
@@ -333,3 +337,33 @@ async def test_a_large_pool_keeps_a_reserve_until_others_run_out(make_lab, fleet
     node.table.entrance.hand_back_reserve({"10.0.0.0/19"})
     assert pool.free == 0
     assert len(fleet.given_back) == held
+
+
+async def test_a_draining_node_leaves_its_clients_to_the_others_without_a_word(node, fleet):
+    cookies = [node.log_in(user) for user in ("alice", "bob")]
+    for cookie, user in zip(cookies, ("alice", "bob"), strict=True):
+        await enter(node, cookie, user=user)
+    sessions = [node.table.find_session(cookie) for cookie in cookies]
+    fleet.draining = True
+    assert node.table.entrance.drain(1) == 1
+    assert node.table.entrance.drain(1) == 0
+    node.pump()
+    assert fleet.lost == [(session.id, 1) for session in sessions]
+    assert fleet.released == []
+    assert node.recorder.ended == {}
+    with pytest.raises(RefusedError) as refused:
+        await node.table.entrance.claim(cookies[0], node.peer(), "")
+    assert refused.value.reason == "draining"
+    with pytest.raises(RefusedError):
+        await enter(node, node.log_in("carol"), user="carol")
+
+
+async def test_a_node_that_is_cut_off_for_the_time_of_a_cookie_ends_its_sessions_where_places_are_held(node):
+    cookie = node.log_in()
+    await enter(node, cookie)
+    session = node.table.find_session(cookie)
+    node.table.entrance.end_unheard(299.0)
+    assert session.phase is Phase.OPEN
+    node.table.entrance.end_unheard(300.0)
+    node.pump()
+    assert session.phase is Phase.CLOSED
