@@ -7,6 +7,7 @@ from admin_api.console.pages import (
     addresses,
     audit,
     blocks,
+    components,
     feeds,
     first_steps,
     groups,
@@ -43,4 +44,5 @@ PAGES = (
     *webhooks.PAGES,
     *settings.PAGES,
     *health.PAGES,
+    *components.PAGES,
 )

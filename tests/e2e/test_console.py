@@ -47,10 +47,20 @@ PAGES = (
     "/webhooks",
     "/settings",
     "/settings/log.level",
+    "/components",
 )
 WIDTHS = (360, 768, 1280)
 PICTURE = os.environ.get("OCSENTRY_PICTURE")  # a file for a picture of the address that was blocked
 PICTURES = os.environ.get("OCSENTRY_PICTURES")  # a folder for pictures of every page in both themes
+# The tags of elements that can be operated; of a radio group the one that is chosen. A page may renew a part of itself.
+OPERABLE = """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary')]
+  .filter(one => one.checkVisibility() && one.type != 'hidden' && !one.disabled && (one.type != 'radio' || one.checked))
+  .map(one => one.cloneNode(false).outerHTML)"""
+FOCUSED = """() => {
+  const one = document.activeElement, style = getComputedStyle(one);
+  if (one == document.body) return null;
+  return style.outlineStyle == 'none' || !parseFloat(style.outlineWidth) ? 'no mark' : one.cloneNode(false).outerHTML;
+}"""
 expect.set_options(timeout=TIMEOUT * 1000)
 
 
@@ -171,6 +181,20 @@ def test_edit_simulate_apply_and_let_the_time_run_out(lab):
         assert browser.complaints == []
 
 
+def walk_by_keyboard(page) -> set[str]:
+    """What the Tab key reaches from the top of the page. Escape lets it leave an editor in which it indents."""
+    reached: set[str] = set()
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(200):
+        page.keyboard.press("Escape")
+        page.keyboard.press("Tab")
+        tag = page.evaluate(FOCUSED)
+        if tag is None:
+            break
+        reached.add(tag)
+    return reached
+
+
 def test_every_page_is_accessible_in_both_themes_and_fits_narrow_windows(lab):
     server = lab.serve(rules=[{"id": "no_lab", "type": "blacklist", "remote_addr": "198.51.100.0/24"}])
     clients = [server.connect(lab.host(), user=user) for user in ("alice", "bob")]
@@ -192,6 +216,10 @@ def test_every_page_is_accessible_in_both_themes_and_fits_narrow_windows(lab):
                     found[scheme, path] = [violation["id"] for violation in results.response["violations"]]
                 if path == "/":
                     expect(page.get_by_role("link", name=str(stranger.ipv4))).to_be_visible()  # refused lately
+                if scheme == "light":
+                    wanted, reached = set(page.evaluate(OPERABLE)), walk_by_keyboard(page)
+                    if "no mark" in reached or wanted - reached:
+                        found[path, "keyboard"] = sorted(wanted - reached)
                 if PICTURES:
                     page.screenshot(path=Path(PICTURES) / f"{scheme}{path.replace('/', '_').partition('?')[0]}.png")
                 for width in WIDTHS:
