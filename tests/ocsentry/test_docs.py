@@ -108,7 +108,7 @@ def test_every_command_is_shown_on_some_page():
 def test_every_key_that_a_page_names_exists(page):
     reference = (ROOT / "docs" / "configuration.md").read_text()
     known = set()
-    for section, rows in re.findall(r"^## `\[([a-z.]+)\]`\n(.*?)(?=^##|^<!--)", reference, re.DOTALL | re.MULTILINE):
+    for section, rows in re.findall(r"^## `\[+([a-z._]+)\]+`\n(.*?)(?=^##|^<!--)", reference, re.DOTALL | re.MULTILINE):
         known |= {section, *(f"{section}.{key}" for key in re.findall(r"^\| `(\w+)`", rows, re.MULTILINE))}
     assert "vpn.offloads" in known
     named = set(re.findall(r"`((?:vpn|auth|policy|admin|store|log|process)(?:\.[a-z0-9_]+)+)", page.read_text()))
