@@ -122,7 +122,8 @@ def _pam_service(config: LoadedConfig) -> Iterator[str]:
     scope = pam_scope_of(config)
     for service in () if scope is None else scope.names:
         if not any((folder / service).exists() for folder in PAM_SERVICES):
-            yield f"{config.path}: auth.pam.service: {PAM_SERVICES[0] / service} does not exist"
+            key = "auth.pam.service" if service == config.values.auth.pam.service else "pam_service"
+            yield f"{config.path}: {key}: {PAM_SERVICES[0] / service} does not exist"
 
 
 def _keytab(config: LoadedConfig) -> Iterator[str]:

@@ -56,11 +56,10 @@ def pam_service_of(config: LoadedConfig, host: str = "") -> PamService:
 
 def pam_scope_of(config: LoadedConfig) -> PamScope | None:
     """The scope that the configuration asks for; ``None``: it does not use PAM."""
-    accounting = config.values.accounting
-    services: tuple[PamService, ...] = ()
-    if "pam" in config.vpn.method_names():
-        hosts = ("", *(host.name for host in config.vpn.hosts))
-        services = tuple(dict.fromkeys(pam_service_of(config, host) for host in hosts))
+    vpn, accounting = config.vpn, config.values.accounting
+    places = (("", vpn.auth), *((host.name, host.auth) for host in vpn.hosts))
+    named = (pam_service_of(config, host) for host, auth in places if "pam" in auth.named_methods)
+    services = tuple(dict.fromkeys(named))
     if not services and not accounting.pam:
         return None
     session = (accounting.pam_service or config.values.auth.pam.service) if accounting.pam else ""

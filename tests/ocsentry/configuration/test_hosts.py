@@ -143,3 +143,8 @@ def test_sessions_of_pam_need_no_login_by_it(tmp_path):
     config = load(tmp_path, '[vpn]\n[accounting]\npam = true\npam_service = "sessions"\n')
     assert pam_scope_of(config) == PamScope((), 240, session="sessions")
     assert pam_scope_of(load(tmp_path, "[vpn]\n")) is None
+
+
+def test_the_server_needs_no_service_of_pam_for_a_host_s_logins(tmp_path):
+    host = '[[vpn.host]]\nname = "a.example"\nauth = {methods = ["pam"], pam_service = "staff"}\n'
+    assert pam_scope_of(load(tmp_path, host)) == PamScope((PamService("staff", 1000),), 240)
