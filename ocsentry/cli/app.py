@@ -24,6 +24,7 @@ from ocsentry.cli.commands import (
     imports,
     network,
     ocserv_tools,
+    operations,
     service,
     sessions,
     settings,
@@ -64,6 +65,7 @@ def build_app() -> typer.Typer:
     _add_group(app, groups.group(), "group", "groups")
     _add_group(app, tokens.group(), "token", "tokens")
     _add_group(app, webhooks.group(), "webhook", "webhooks")
+    _add_group(app, operations.group(), "operations", "operation")
     _add_group(app, settings.group(), "settings", "setting")
     app.add_typer(imports.group(), name="import")
     app.add_typer(network.group(), name="network")

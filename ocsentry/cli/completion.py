@@ -47,6 +47,10 @@ def complete_webhooks(context: typer.Context, incomplete: str) -> list[str]:
     return _complete(context, "webhooks", "id", incomplete)
 
 
+def complete_operations(context: typer.Context, incomplete: str) -> list[str]:
+    return _complete(context, "operations", "id", incomplete)
+
+
 def _complete(context: typer.Context, resource: str, key: str, incomplete: str) -> list[str]:
     """Returns the values that begin with ``incomplete``. Never raises: an error would end up in the operator's line."""
     try:

@@ -10,9 +10,10 @@ import typer
 from ocsentry.cli.invocation import ConfigOption, JsonOption, command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would be disconnected.")]
+NoteOption = Annotated[str | None, typer.Option(metavar="TEXT", help="A remark.")]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Even if it refuses your own address, or disconnects more than 20 sessions.")
 ]
@@ -29,6 +30,14 @@ def noun_group(default: Callable[..., None], text: str, **commands: Callable[...
             default(context.obj)
 
     command(app, "list")(default)
+    for name, function in commands.items():
+        command(app, name)(function)
+    return app
+
+
+def command_group(text: str, commands: Mapping[str, Callable[..., None]]) -> typer.Typer:
+    """Returns a noun with ``commands``, which shows its help when none is named."""
+    app = typer.Typer(help=text, no_args_is_help=True)
     for name, function in commands.items():
         command(app, name)(function)
     return app

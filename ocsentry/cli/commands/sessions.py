@@ -11,11 +11,12 @@ import typer
 
 from ocsentry.cli.completion import complete_groups, complete_sessions, complete_users
 from ocsentry.cli.durations import format_bytes, parse_duration
-from ocsentry.cli.invocation import CommandError, ConfigOption, Invocation, JsonOption, command
-from ocsentry.cli.nouns import given
+from ocsentry.cli.invocation import CommandError, Invocation, count
+from ocsentry.cli.nouns import DryRunOption, given, noun_group
 from ocsentry.cli.tables import show_cell
 
 HISTORY_COLUMNS = ("user", "address", "ipv4", "started_at", "ended_at", "end_reason", "transport", "received", "sent")
+WAITING_COLUMNS = ("id", "user", "groups", "address", "user_agent", "logged_in_at")
 COLUMNS = ("id", "user", "address", "ipv4", "ipv6", "state", "transport", "started_at", "received", "sent")
 
 
@@ -31,19 +32,7 @@ UserOption = Annotated[
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="List and end sessions.", invoke_without_command=True)
-
-    @app.callback()
-    def sessions(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-        context.obj = context.obj.with_options(config, as_json=as_json)
-        if context.invoked_subcommand is None:
-            list_sessions(context.obj)
-
-    command(app, "list")(list_sessions)
-    command(app, "show")(show)
-    command(app, "history")(history)
-    command(app, "kill")(kill)
-    return app
+    return noun_group(list_sessions, "List and end sessions.", show=show, history=history, waiting=waiting, kill=kill)
 
 
 def list_sessions(
@@ -75,6 +64,11 @@ def history(
     _emit_sessions(cli, list(islice(rows, limit)), HISTORY_COLUMNS)
 
 
+def waiting(cli: Invocation, user: UserOption = None) -> None:
+    """List the logins whose clients have not opened their tunnel yet."""
+    cli.emit_table(list(cli.server.each("sessions/waiting", **given(user=user))), WAITING_COLUMNS, "no logins wait")
+
+
 def show(cli: Invocation, session: IdArgument) -> None:
     """Show everything about a live session."""
     found = cli.server.get(f"sessions/{_find(cli, session)}")
@@ -90,11 +84,36 @@ def _emit_sessions(cli: Invocation, rows: list[dict[str, Any]], columns: tuple[s
     cli.emit_table(rows, columns, "no sessions")
 
 
-def kill(cli: Invocation, session: IdArgument) -> None:
-    """End a session. Its client is told, and its cookie becomes invalid."""
-    target = _find(cli, session)
-    cli.server.delete(f"sessions/{target}")
-    cli.emit({"id": target}, f"ended session {target}")
+def kill(
+    cli: Invocation,
+    session: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ID]",
+            help="The session's id, or its first characters.",
+            autocompletion=complete_sessions,
+            show_default=False,
+        ),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="All sessions of this user instead.", autocompletion=complete_users),
+    ] = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Shown to the client.")] = "",
+    dry_run: DryRunOption = False,
+) -> None:
+    """End a session, or all of a user. The clients are told, and their cookies become invalid."""
+    if (session is None) == (user is None):
+        raise CommandError("name a session, or a user with --user")
+    query = given(reason=reason, dry_run=dry_run)
+    would = "would end" if dry_run else "ended"
+    if user is not None:
+        answer = cli.server.delete("sessions", user=user, **query)
+        cli.emit(answer, f"{would} {count(answer['sessions_cut'], 'session')} of {user}")
+        return
+    target = _find(cli, str(session))
+    cli.server.delete(f"sessions/{target}", **query)
+    cli.emit({"id": target, "dry_run": dry_run}, f"{would} session {target}")
 
 
 def _find(cli: Invocation, session: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocsentry.cli.invocation import CommandError, Invocation, command
+from ocsentry.cli.invocation import CommandError, Invocation
+from ocsentry.cli.nouns import command_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,11 +20,14 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Change nothing; s
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Show and change what the running server is set to.", no_args_is_help=True)
-    command(app, "show")(show)
-    command(app, "set")(change)
-    command(app, "unset")(unset)
-    return app
+    return command_group(
+        "Show and change what the running server is set to.",
+        {
+            "show": show,
+            "set": change,
+            "unset": unset,
+        },
+    )
 
 
 def show(

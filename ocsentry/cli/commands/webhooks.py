@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ocsentry.cli.completion import complete_webhooks
-from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.invocation import CommandError, Invocation, count
+from ocsentry.cli.nouns import NoteOption, command_group
 
 COLUMNS = ("id", "source", "url", "kinds", "enabled", "pending", "dead")
 DELIVERY_COLUMNS = ("id", "kind", "state", "attempts", "created_at", "next_at", "status", "error")
@@ -23,19 +24,21 @@ KindOption = Annotated[
     list[str] | None,
     typer.Option(metavar="KIND", help="A kind of event. May be repeated. Default: all but decision."),
 ]
-NoteOption = Annotated[str | None, typer.Option(metavar="TEXT", help="A remark.")]
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Manage webhooks: receivers of events over HTTP.", no_args_is_help=True)
-    command(app, "add")(add)
-    command(app, "list")(list_webhooks)
-    command(app, "set")(change)
-    command(app, "del")(remove)
-    command(app, "test")(test)
-    command(app, "deliveries")(deliveries)
-    command(app, "redeliver")(redeliver)
-    return app
+    return command_group(
+        "Manage webhooks: receivers of events over HTTP.",
+        {
+            "add": add,
+            "list": list_webhooks,
+            "set": change,
+            "del": remove,
+            "test": test,
+            "deliveries": deliveries,
+            "redeliver": redeliver,
+        },
+    )
 
 
 def add(

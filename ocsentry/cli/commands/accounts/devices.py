@@ -9,7 +9,8 @@ from urllib.parse import quote
 import typer
 
 from ocsentry.cli.completion import complete_users
-from ocsentry.cli.invocation import Invocation, command
+from ocsentry.cli.invocation import Invocation
+from ocsentry.cli.nouns import command_group
 
 COLUMNS = ("id", "name", "platform", "hostname", "user_agent", "address", "last_seen_at", "online")
 
@@ -18,11 +19,14 @@ DeviceArgument = Annotated[str, typer.Argument(metavar="DEVICE", help="The devic
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Manage the devices that a user was seen with.", no_args_is_help=True)
-    command(app, "list")(list_devices)
-    command(app, "name")(name_device)
-    command(app, "forget")(forget)
-    return app
+    return command_group(
+        "Manage the devices that a user was seen with.",
+        {
+            "list": list_devices,
+            "name": name_device,
+            "forget": forget,
+        },
+    )
 
 
 def list_devices(cli: Invocation, name: NameArgument) -> None:

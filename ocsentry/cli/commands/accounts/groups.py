@@ -17,8 +17,8 @@ from ocsentry.cli.assignments import (
     tell_change,
 )
 from ocsentry.cli.completion import complete_groups
-from ocsentry.cli.invocation import CommandError, Invocation, command, count
-from ocsentry.cli.nouns import DryRunOption
+from ocsentry.cli.invocation import CommandError, Invocation, count
+from ocsentry.cli.nouns import DryRunOption, command_group
 
 COLUMNS = ("name", "source", "label", "members", "note")
 ATTRIBUTES: dict[str, type[object]] = {"label": str, "note": str}
@@ -29,13 +29,16 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The group's n
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Manage groups of users and what their members get.", no_args_is_help=True)
-    command(app, "add")(add)
-    command(app, "list")(list_groups)
-    command(app, "show")(show)
-    command(app, "set")(change)
-    command(app, "del")(remove)
-    return app
+    return command_group(
+        "Manage groups of users and what their members get.",
+        {
+            "add": add,
+            "list": list_groups,
+            "show": show,
+            "set": change,
+            "del": remove,
+        },
+    )
 
 
 def add(

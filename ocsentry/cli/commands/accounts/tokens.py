@@ -11,7 +11,8 @@ import typer
 
 from ocsentry.cli.completion import complete_tokens
 from ocsentry.cli.durations import parse_duration
-from ocsentry.cli.invocation import CommandError, Invocation, command
+from ocsentry.cli.invocation import CommandError, Invocation
+from ocsentry.cli.nouns import command_group
 
 COLUMNS = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at")
 DEFAULT_LIFETIME = "90d"
@@ -19,11 +20,14 @@ NEVER = "never"
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Manage the tokens of the HTTP API.", no_args_is_help=True)
-    command(app, "create")(create)
-    command(app, "list")(list_tokens)
-    command(app, "revoke")(revoke)
-    return app
+    return command_group(
+        "Manage the tokens of the HTTP API.",
+        {
+            "create": create,
+            "list": list_tokens,
+            "revoke": revoke,
+        },
+    )
 
 
 def create(

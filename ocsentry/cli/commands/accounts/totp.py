@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import typer
 
-from ocsentry.cli.invocation import Invocation, command
+from ocsentry.cli.invocation import Invocation
+from ocsentry.cli.nouns import command_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +20,15 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's na
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Manage a user's one-time passwords (TOTP).", no_args_is_help=True)
-    command(app, "enrol")(enrol)
-    command(app, "confirm")(confirm)
-    command(app, "show")(show)
-    command(app, "reset")(reset)
-    return app
+    return command_group(
+        "Manage a user's one-time passwords (TOTP).",
+        {
+            "enrol": enrol,
+            "confirm": confirm,
+            "show": show,
+            "reset": reset,
+        },
+    )
 
 
 def enrol(cli: Invocation, name: NameArgument) -> None:

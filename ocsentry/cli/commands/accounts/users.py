@@ -20,7 +20,8 @@ from ocsentry.cli.assignments import (
 )
 from ocsentry.cli.commands.accounts import devices, totp
 from ocsentry.cli.completion import complete_users
-from ocsentry.cli.invocation import CommandError, Invocation, command, count
+from ocsentry.cli.invocation import CommandError, Invocation, count
+from ocsentry.cli.nouns import command_group
 
 if TYPE_CHECKING:
     from ocsentry.user_files.password_file import OcpasswdUser
@@ -44,16 +45,20 @@ StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the pa
 
 
 def group() -> typer.Typer:
-    app = typer.Typer(help="Manage the users of the VPN.", no_args_is_help=True)
-    command(app, "add")(add)
-    command(app, "passwd")(passwd)
-    command(app, "list")(list_users)
-    command(app, "show")(show)
-    command(app, "set")(change)
-    command(app, "enable")(enable)
-    command(app, "disable")(disable)
-    command(app, "del")(remove)
-    command(app, "import")(import_users)
+    app = command_group(
+        "Manage the users of the VPN.",
+        {
+            "add": add,
+            "passwd": passwd,
+            "list": list_users,
+            "show": show,
+            "set": change,
+            "enable": enable,
+            "disable": disable,
+            "del": remove,
+            "import": import_users,
+        },
+    )
     app.add_typer(totp.group(), name="totp")
     app.add_typer(devices.group(), name="devices")
     return app
