@@ -80,6 +80,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             operation["responses"] |= {str(status): answer for status, answer in describe_problems(*OF_BODIES).items()}
         if method == "post" and operation.get("security"):
             operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+            operation["responses"].setdefault("409", describe_problems(ProblemKind.IN_FLIGHT)[409])
         if operation["operationId"] in ASYNC_IDS:
             operation["parameters"].append(PREFER)
             operation["responses"]["202"] = {**ACCEPTED}

@@ -27,7 +27,7 @@ router = resource_router("", tag="blocks")
 
 STEP = 500  # blocks rendered at a time: a few milliseconds of the event loop
 LINES: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in MEDIA_TYPES.values()}
-IMPORT_BODY = {"required": True, "content": LINES}
+IMPORT_BODY = {"required": False, "content": LINES}  # no body has no lines
 
 
 async def format_of(content_type: Annotated[str, Header()] = "text/plain") -> LineFormat:

@@ -81,7 +81,7 @@ def _as_utc(value: datetime) -> datetime:
         raise ValueError("the time is outside the years 1 to 9999 in UTC") from None
 
 
-def _refuse_numbers(value: object) -> object:
+def refuse_numbers(value: object) -> object:
     """A number is no time: whether it counts seconds or milliseconds would be a guess."""
     if isinstance(value, datetime) or (isinstance(value, str) and DATE_TIME.match(value)):
         return value
@@ -100,5 +100,5 @@ def _refuse_surrogates(value: dict[str, Any]) -> dict[str, Any]:
 Document = Annotated[dict[str, Any], AfterValidator(_refuse_surrogates)]
 Cidr = Annotated[Network, BeforeValidator(parse_network), PlainSerializer(str, return_type=str)]
 Ip = Annotated[Address, BeforeValidator(parse_address), PlainSerializer(str, return_type=str)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_refuse_numbers), AfterValidator(_as_utc)]
+Moment = Annotated[AwareDatetime, BeforeValidator(refuse_numbers), AfterValidator(_as_utc)]
 Text = Annotated[str, StringConstraints(max_length=200, pattern=NO_CONTROLS)]

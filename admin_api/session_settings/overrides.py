@@ -12,6 +12,7 @@ from xml.parsers import expat
 from pydantic import (
     AfterValidator,
     AwareDatetime,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -21,6 +22,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
+from admin_api.http.values import refuse_numbers
 from admin_api.session_settings.fields import Section, ShownText, as_toml
 from admin_api.session_settings.sections import (
     BandwidthSection,
@@ -86,6 +88,7 @@ Windows = Annotated[
 ]
 End = Annotated[
     AwareDatetime,
+    BeforeValidator(refuse_numbers),
     PlainSerializer(as_toml),
     Field(description="Logins are refused from then on, and sessions ended.", examples=["2030-01-31T00:00:00Z"]),
 ]
