@@ -8,6 +8,7 @@ the browser compared it with the page's.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from admin_api.http.identity import Principal
 
+MAX_KNOWN = 64  # spellings of Host, which a client repeats with each request
 LOCAL_NAMES = frozenset({"localhost", "localhost."})
 
 
@@ -36,11 +38,12 @@ class HostCheck:
     def __init__(self, app: ASGIApp, *, hosts: Collection[str]) -> None:
         self._app = app
         self._hosts = hosts
+        self._is_known = lru_cache(MAX_KNOWN)(self._is_ours)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal: Principal | None = scope.get(PRINCIPAL)
         host = Headers(scope=scope).get("host", "")
-        if (principal is not None and principal.local) or self._is_ours(host):
+        if (principal is not None and principal.local) or self._is_known(host):
             await self._app(scope, receive, send)
             return
         detail = f"{host[:255]!r} is no name of this server; add it to admin.hosts"

@@ -6,6 +6,7 @@ The Unix socket has none: its connections are limited, and they come from root a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from admin_api.http.paths import HEALTH_PATHS, PRINCIPAL
@@ -55,11 +56,12 @@ class RequestLimit:
             self._answering[health] -= 1
 
 
-def _limit_headers(*, health: bool, left: int) -> list[tuple[bytes, bytes]]:
+@lru_cache(MAX_REQUESTS + MAX_HEALTH)
+def _limit_headers(*, health: bool, left: int) -> tuple[tuple[bytes, bytes], ...]:
     """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers): requests that may run beside this one.
 
     The quota is one of places and not of time, so there is no window and no reset.
     """
     name, quota = ("health", MAX_HEALTH) if health else ("requests", MAX_REQUESTS)
     policy = f'"{name}";q={quota};qu="concurrent-requests"'
-    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", f'"{name}";r={left}'.encode())]
+    return (b"ratelimit-policy", policy.encode()), (b"ratelimit", f'"{name}";r={left}'.encode())
