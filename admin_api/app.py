@@ -42,6 +42,7 @@ from admin_api.http.request_context import RequestContext
 from admin_api.http.request_limit import RequestLimit
 from admin_api.http.routing import group_routes
 from admin_api.idempotency import Idempotency
+from admin_api.nodes.endpoints import router as nodes
 from admin_api.openapi import describe
 from admin_api.operations.endpoints import router as operations
 from admin_api.penalties.endpoints import router as penalties
@@ -71,6 +72,7 @@ ROUTERS = (
     versions,
     policy,
     feeds,
+    nodes,
     addresses,
     sessions,
     users,

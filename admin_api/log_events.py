@@ -33,3 +33,7 @@ class ApiEvent(StrEnum):
     FLEET_CUT_OFF = "fleet_cut_off"
     FLEET_RETURNED = "fleet_returned"
     FLEET_RETURN_FAILED = "fleet_return_failed"
+    FLEET_CHANGES_FAILED = "fleet_changes_failed"
+    FLEET_CHANGE_UNKNOWN = "fleet_change_unknown"
+    FLEET_BLOCKS_TAKEN = "fleet_blocks_taken"
+    FLEET_STORE_RESTORED = "fleet_store_restored"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from admin_api.enforcement.reports import ReloadReport
     from admin_api.enforcement.service import Enforcement
     from admin_api.event_hub import EventHub
+    from admin_api.fleet.node import FleetNode
     from admin_api.ports import (
         AcmeControl,
         FeedControl,
@@ -87,6 +88,7 @@ class Services:
     acme: AcmeControl | None = None
     console_url: str = ""
     sign_on: SignOn | None = None
+    fleet: FleetNode | None = None
     one_time_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     rule_listing: RuleListing = field(init=False)
     source_listing: SourceListing = field(init=False)

@@ -34,7 +34,7 @@ FLOORS = {
         "token_uses", "enforcement", "fleet", "long_operations", "time_series", "single_sign_on", "services",
         "dependencies", "authentication", "idempotency", "audit", "blocks", "operations", "events", "groups",
         "penalties", "policy", "rules", "feeds", "sessions", "tokens", "console_links", "totp", "devices", "users",
-        "webhooks", "settings", "acme_challenges", "decisions", "addresses", "stats", "first_steps", "health",
+        "webhooks", "settings", "acme_challenges", "nodes", "decisions", "addresses", "stats", "first_steps", "health",
         "respond_async", "vocabulary", "openapi", "reference", "console", "app", "api_reference", "control", "server",
     ),
     "ocsentry": (

@@ -38,12 +38,18 @@ async def create_block(
     response: Response,
     dry_run: DryRun = False,
     force: Force = False,
+    wait: Annotated[Literal["all"] | None, Query(description="Answer once all nodes of the fleet enforce it.")] = None,
+    timeout: Annotated[  # noqa: ASYNC109 - of the wait alone
+        float, Query(gt=0, le=10, description="Seconds of that wait, at most.", examples=[1])
+    ] = 1.0,
 ) -> BlockCreated:
     """Block a network. Before the answer, the block is in force and live sessions from the network are disconnected.
 
     A network that is blocked already keeps its block; the later of the two ends applies. A block of your own address,
     of a network wider than an IPv4 /8 or an IPv6 /19, or of more than 20 sessions needs force. If the database
     cannot be written, the block is in force without it, and ``stored`` is false.
+
+    In a fleet the other nodes follow within milliseconds; with ``wait=all`` the answer says on how many it is in force.
     """
     report = await services.enforcement.add_block(
         body.cidr,
@@ -58,7 +64,11 @@ async def create_block(
         response.headers["Location"] = f"{API_PREFIX}/blocks/{report.id}"
     else:
         response.status_code = status.HTTP_200_OK
-    return BlockCreated.model_validate(report)
+    created = BlockCreated.model_validate(report)
+    if wait is not None and not dry_run:
+        fleet = services.fleet
+        created.applied = (1, 1) if fleet is None else await fleet.wait_applied(services.store.published, timeout)
+    return created
 
 
 @router.get("", responses=responses())

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.enforcement.api_rules import RuleChange, SavedRule, count_rules
 from admin_api.enforcement.blocks.bulk_import import BlockImport, ImportOptions
-from admin_api.enforcement.blocks.enforced import BlockChange, BlockList, block_rule_id
+from admin_api.enforcement.blocks.enforced import BlockChange, BlockList, Followed, block_rule_id
+from admin_api.enforcement.blocks.writer import OwnRows
 from admin_api.enforcement.kernel_filter import KernelFilter, NoKernelFilter
 from admin_api.enforcement.policy_editor import PolicyEditor
 from admin_api.enforcement.policy_state import PolicyState
@@ -39,8 +40,10 @@ from sentry_engine import Engine, Finding, PlanError, Policy, PolicyError, Probl
 from vpn_frontend.settings import Address, Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from admin_api.enforcement.blocks.table import BlockEntry
+    from admin_api.enforcement.blocks.writer import BlockRows
     from admin_api.ports import LiveSessions, PolicyLoader
     from admin_api.store import Store
     from sentry_engine.engine.decision_log import Decision
@@ -71,11 +74,13 @@ class Enforcement:
         trials: TrialWorker | None = None,
         kernel: KernelFilter | None = None,
         rule_files: RuleFiles | None = None,
+        block_rows: BlockRows | None = None,
     ) -> None:
         """``paths`` are rule files and folders; ``make_trial_engine`` makes the temporary engine of a dry run.
 
         ``control`` runs the changes, ``trials`` what callers may ask for without changing anything; ``stop`` closes
         both. ``kernel`` is told of what is refused no longer. ``rule_files`` is the cache that reads the files.
+        ``block_rows``: how blocks are stored, for a node of a fleet.
         """
         self._engine = engine
         self._sessions = sessions
@@ -102,7 +107,7 @@ class Enforcement:
         )
         self._lock = self._state.engine_lock
         self._editor = PolicyEditor(self._state, self._trials, self._reload_deferred)
-        self._blocks = BlockList(engine, store, events, clock, self._lock)
+        self._blocks = BlockList(engine, store, events, clock, self._lock, block_rows or OwnRows())
         expiry = RuleExpiry(self._state)
         self._scheduler = Scheduler(engine, sessions, store, events, clock, self._lock, self._control, expiry)
         self._failure: PolicyReport | None = None
@@ -256,6 +261,29 @@ class Enforcement:
         await self._kernel.lift()
         self._events.emit(ApiEvent.BLOCK_REMOVED, id=block.id, cidr=block.cidr, by=by)
         return RemovalReport(block.id, block.cidr, stored=await self._blocks.settle(block.id))
+
+    async def follow_blocks(self, entries: Sequence[BlockEntry], gone: Iterable[str] = ()) -> None:
+        """Put blocks of other nodes in force, and withdraw those that are gone."""
+        await self._take_blocks(lambda: self._blocks.follow(entries, gone))
+
+    async def compare_blocks(self, stored: Sequence[BlockEntry], *, restored: bool) -> None:
+        """Take over all blocks of the store. With ``restored`` none that is in force here is lifted."""
+        await self._take_blocks(lambda: self._blocks.compare(stored, restored=restored))
+
+    async def _take_blocks(self, take: Callable[[], Followed]) -> None:
+        async with self._lock:
+            done = take()
+            cut = await self._reassess() if done.added else 0
+        if done.removed:
+            await self._kernel.lift()
+        if done != Followed():
+            self._events.emit(
+                ApiEvent.FLEET_BLOCKS_TAKEN,
+                added=done.added,
+                removed=done.removed,
+                left_out=done.left_out,
+                sessions_cut=cut,
+            )
 
     async def reload(
         self, *, by: str = "system", dry_run: bool = False, automatic: bool = False, reason: str = ""

@@ -32,3 +32,29 @@ class FleetReturned(NodeEvent):
 @event(ApiEvent.FLEET_RETURN_FAILED)
 class FleetReturnFailed(NodeEvent):
     error: str = Field(examples=["no answer in time"])
+
+
+@event(ApiEvent.FLEET_CHANGES_FAILED)
+class FleetChangesFailed(EventFields):
+    revision: int = Field(description="Up to here changes are in force on this node.", examples=[1200])
+    error: str = Field(examples=["no answer in time"])
+
+
+@event(ApiEvent.FLEET_CHANGE_UNKNOWN)
+class FleetChangeUnknown(EventFields):
+    change: str = Field(description="The kind of the change.", examples=["penalty"])
+    count: int = Field(examples=[1])
+
+
+@event(ApiEvent.FLEET_BLOCKS_TAKEN)
+class FleetBlocksTaken(EventFields):
+    added: int = Field(description="Blocks of other nodes, new or prolonged.", examples=[1])
+    removed: int = Field(examples=[0])
+    left_out: int = Field(description="Blocks for which the table of blocks is full.", examples=[0])
+    sessions_cut: int = Field(description="Disconnected sessions of this node.", examples=[1])
+
+
+@event(ApiEvent.FLEET_STORE_RESTORED)
+class FleetStoreRestored(EventFields):
+    before: int = Field(description="The revision that this node had applied.", examples=[1200])
+    revision: int = Field(description="The revision that the database has now.", examples=[900])

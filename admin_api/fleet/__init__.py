@@ -8,6 +8,11 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     link.py         one connection with a deadline for each call; used by the thread of the beats alone
     lease.py        the node's own right to act, by its own clock; no I/O
     beats.py        the thread: joins, beats twice a second, joins again after it was fenced
+    node_list.py    all nodes as the database knows them, for operators
+    node.py         all of it together, as the server opens it
+    changes.py      follows the log of changes; the next two apply them
+    block_rows.py   blocks: stored by the clock of the database, taken over from the others
+    accounts.py     users, groups, ended sessions, and what is only read again
     membership.py   the event loop's side: what beats say, who is told of it, the return
     calls.py        the event loop's calls of SQL functions: one round trip each, a hard deadline, a breaker
     admission.py    the VPN's port ``Fleet``: sessions and addresses

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The thread that joins the fleet and beats: a connection of its own, so that no work of the server delays a beat.
 
+The connection also listens for notifications of new changes.
+
 It beats only while the event loop turns: a server that hangs gives its sessions up, as one that was killed does. It
 ends with ``stop``, which says goodbye, so that the others need not wait for its silence.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import threading
 import time
 from dataclasses import dataclass
@@ -28,6 +32,7 @@ JOIN_WAIT = 2.0
 LOOP_PATIENCE = 5.0  # seconds since the event loop turned: no beats after that
 JOIN = "SELECT * FROM fleet.join_v1($1, $2, $3, $4, $5::bytea, make_interval(secs => $6))"
 BEAT = "SELECT * FROM fleet.beat_v1($1, $2, $3, $4, $5)"
+CHANNEL = "fleet"
 LEAVE = "SELECT fleet.leave_v1($1, $2)"
 
 
@@ -58,7 +63,7 @@ class Load:
 
 
 class Beats:
-    """``joined``, ``answered`` and ``failed`` are called in this thread."""
+    """``joined``, ``answered``, ``failed`` and ``rung`` are called in this thread."""
 
     def __init__(
         self,
@@ -69,12 +74,14 @@ class Beats:
         joined: Callable[[Identity], None],
         answered: Callable[[Answer], None],
         failed: Callable[[str], None],
+        rung: Callable[[int], None],
     ) -> None:
-        self._link = Link(conninfo_of(url))
+        """``rung`` gets the revision of a notification."""
+        self._link = Link(conninfo_of(url), CHANNEL)
         self._settings = settings
         self._lease = lease
-        self._joined, self._answered, self._failed = joined, answered, failed
-        self._wake = threading.Event()
+        self._joined, self._answered, self._failed, self._rung = joined, answered, failed, rung
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
         self.load = Load()
@@ -103,25 +110,43 @@ class Beats:
 
     def hurry(self) -> None:
         """Beat at once: something is to be reported."""
-        self._wake.set()
+        os.eventfd_write(self._wake, 1)
 
     def stop(self) -> None:
         """Say goodbye and end the thread. Waits for it: up to two answers of the database."""
+        if self._stopping:
+            return
         self._stopping = True
-        self._wake.set()
+        self.hurry()
         if self._thread.is_alive():
             self._thread.join()
         self._lease.end()
         self._link.close()
+        os.close(self._wake)
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.clear()
             if lease_clock() - self.turned_at < LOOP_PATIENCE:
                 self._beat()
-            time.sleep(SHORTEST)
-            self._wake.wait(INTERVAL - SHORTEST)
+            self._listen(time.monotonic())
         self._leave()
+
+    def _listen(self, now: float) -> None:
+        """Pass notifications on until the next beat is due, or is asked for and ``SHORTEST`` is over."""
+        asked, earliest, due = False, now + SHORTEST, now + INTERVAL
+        while (left := (earliest if asked else due) - time.monotonic()) > 0:
+            poll = select.poll()
+            if not asked:
+                poll.register(self._wake, select.POLLIN)
+            if (socket := self._link.socket) is not None:
+                poll.register(socket, select.POLLIN)
+            ready = {number for number, _ in poll.poll(left * 1000)}
+            for payload in self._link.bells():
+                if payload.isdecimal():
+                    self._rung(int(payload))
+            if self._wake in ready:
+                os.eventfd_read(self._wake)
+                asked = True
 
     def _beat(self) -> None:
         identity = self._lease.identity
@@ -137,7 +162,7 @@ class Beats:
             if answer.fenced:
                 self._lease.end()
                 self._lease.identity = None
-                self._wake.set()
+                self.hurry()
             else:
                 self._lease.extend(sent_at)
             self._answered(answer)

@@ -37,8 +37,10 @@ def conninfo_of(url: str) -> str:
 class Link:
     """Used by one thread. Opens itself with the first call, and again after it was closed."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, channel: str = "") -> None:
+        """``channel``: whose notifications ``bells`` returns. Empty: none. Behind some poolers there are none."""
         self._conninfo = conninfo.encode()
+        self._channel = channel
         self._connection: pq.abc.PGconn | None = None
 
     def call(self, statement: str, values: Sequence[object], wait: float) -> list[Row]:
@@ -51,6 +53,8 @@ class Link:
         try:
             if self._connection is None:
                 self._connection = self._open(deadline)
+                if self._channel:
+                    self._ask(self._connection, f"LISTEN {self._channel}", (), deadline)
             return self._ask(self._connection, statement, values, deadline)
         except (Error, OSError) as error:
             self.close()
@@ -58,6 +62,24 @@ class Link:
         except LinkError:
             self.close()
             raise
+
+    @property
+    def socket(self) -> int | None:
+        """Can be read when a notification has arrived, or the connection has ended."""
+        return None if self._connection is None else self._connection.socket
+
+    def bells(self) -> list[str]:
+        """The payloads of the notifications that have arrived. Closes a connection that has ended."""
+        found: list[str] = []
+        if (connection := self._connection) is not None:
+            try:
+                connection.consume_input()
+            except Error:
+                self.close()
+                return found
+            while (one := connection.notifies()) is not None:
+                found.append(one.extra.decode(errors="replace"))
+        return found
 
     def close(self) -> None:
         if self._connection is not None:

@@ -47,9 +47,16 @@ class Membership:
         self._events = events
         self._loop = asyncio.get_running_loop()
         self._beats = Beats(
-            url, settings, self.lease, joined=self._post_join, answered=self._post_answer, failed=self._post_failure
+            url,
+            settings,
+            self.lease,
+            joined=self._post_join,
+            answered=self._post_answer,
+            failed=self._post_failure,
+            rung=self._post_bell,
         )
         self._listeners: list[Callable[[Answer], None]] = []
+        self._bells: list[Callable[[int], None]] = []
         self._returns: list[Callable[[], Awaitable[None]]] = []
         self._changed = asyncio.Event()
         self._returning: asyncio.Task[None] | None = None
@@ -70,6 +77,10 @@ class Membership:
         return NodeState.MEMBER if self.lease.asserted else NodeState.RETURNING
 
     @property
+    def is_member(self) -> bool:
+        return self.state is NodeState.MEMBER
+
+    @property
     def draining(self) -> bool:
         """An operator wants this node to take no new sessions."""
         return self.answer is not None and self.answer.state == "draining"
@@ -77,6 +88,10 @@ class Membership:
     def on_answer(self, listener: Callable[[Answer], None]) -> None:
         """Call ``listener`` with the answer to each beat that did not fence this node."""
         self._listeners.append(listener)
+
+    def on_bell(self, listener: Callable[[int], None]) -> None:
+        """Call ``listener`` with the revision of each notification; some may be lost, and no beat depends on them."""
+        self._bells.append(listener)
 
     def on_return(self, assert_again: Callable[[], Awaitable[None]]) -> None:
         """Await ``assert_again`` after each join and each interruption, in the order of these calls."""
@@ -158,6 +173,10 @@ class Membership:
         for listener in self._listeners:
             listener(answer)
 
+    def _take_bell(self, revision: int) -> None:
+        for listener in self._bells:
+            listener(revision)
+
     def _take_failure(self, problem: str) -> None:
         self.problem = problem
 
@@ -176,6 +195,9 @@ class Membership:
 
     def _post_answer(self, answer: Answer) -> None:
         self._loop.call_soon_threadsafe(self._take_answer, answer)
+
+    def _post_bell(self, revision: int) -> None:
+        self._loop.call_soon_threadsafe(self._take_bell, revision)
 
     def _post_failure(self, problem: str) -> None:
         self._loop.call_soon_threadsafe(self._take_failure, problem)

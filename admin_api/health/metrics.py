@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
+from admin_api.health.fleet_metrics import fleet_metrics
 from admin_api.health.session_metrics import SessionMetrics
 from admin_api.metrics.gateway import gateway_metrics
 from vpn_frontend.ports import VpnEvent
@@ -64,6 +65,7 @@ class ServerCollector(Collector):
         yield family
         yield from self._kernel()
         yield from self._facts()
+        yield from fleet_metrics(self._services.fleet)
         yield from self._api()
 
     def _policy(self) -> Iterator[Metric]:

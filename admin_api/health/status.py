@@ -74,10 +74,11 @@ async def find_problems(services: Services) -> list[str]:
     failure = services.enforcement.status().failure
     if failure is not None:
         problems += [f"policy: {problem}" for problem in failure.problems]
-    try:
-        await services.store.check()
-    except Exception as error:  # noqa: BLE001 - any error of the database means not ready
-        problems.append(f"store: {describe_failure(error)}")
+    if services.fleet is None or services.fleet.needs_store:
+        try:
+            await services.store.check()
+        except Exception as error:  # noqa: BLE001 - any error of the database means not ready
+            problems.append(f"store: {describe_failure(error)}")
     for name, check in services.checks.items():
         said = await check()
         if said is not None:

@@ -40,6 +40,18 @@ class FeedId(Segment):
     regex = "(?:(?!:refresh$).)+"
 
 
+class NodeName(Convertor[str]):
+    """The name of a node, before ``:drain`` and ``:resume``."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
 class Id(Convertor[str]):
     """An id that the server made. What stands beside ids in a path, such as ``stream`` or ``ID:test``, is none."""
 
@@ -58,11 +70,13 @@ BY_RULE_ID = "/{rule_id:segments}"
 BY_BLOCK_ID = "/{block_id:id}"
 BY_SESSION_ID = "/{session_id:id}"
 BY_WEBHOOK_ID = "/{webhook_id:id}"
+BY_NODE_NAME = "/{name:node_name}"
 BY_FEED_ID = "/{feed_id:feed_id}"
 register_url_convertor("segment", SEGMENT)
 register_url_convertor("segments", Segments())
 register_url_convertor("feed_id", FeedId())
 register_url_convertor("id", Id())
+register_url_convertor("node_name", NodeName())
 
 
 class PathSegments:

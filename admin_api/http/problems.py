@@ -47,6 +47,7 @@ class ProblemKind(Enum):
     OPERATION_ENDED = _Facts(HTTPStatus.CONFLICT, "The operation has ended")
     NOT_CANCELLABLE = _Facts(HTTPStatus.CONFLICT, "The operation cannot be cancelled")
     WEBHOOK_DISABLED = _Facts(HTTPStatus.CONFLICT, "The webhook is disabled")
+    NODE_IS_LIVE = _Facts(HTTPStatus.CONFLICT, "The node is alive, so it cannot be forgotten")
     IN_FLIGHT = _Facts(HTTPStatus.CONFLICT, "A request with this Idempotency-Key is still being answered")
     STALE = _Facts(HTTPStatus.PRECONDITION_FAILED, "The resource has changed since it was read")
     TOO_LARGE = _Facts(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")

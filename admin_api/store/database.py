@@ -52,13 +52,15 @@ WRITES = "ocsentry_writes"  # execution option of a connection that opens a writ
 class Store:
     """Owns the database. Implements the VPN's ``UserDirectory`` and ``SessionJournal``."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock = SYSTEM_CLOCK, node: str = "") -> None:
         self._engine = engine
-        self.claim = ServerClaim(engine)
+        self.node = node  # the name of this server in its fleet; empty: there is none
+        self.claim = ServerClaim(engine, shared=bool(node))
         self._writing = asyncio.Lock()
         self._checking = asyncio.Lock()
         self._checked_until = float("-inf")
         self.clock = clock
+        self.published = 0  # revision of the newest change that this node gave its fleet
         self.accounting = False  # new sessions are noted for an accounting ledger
         self.recent_devices = RecentDevices()
         self.accounts_changed: Callable[[], None] = _do_nothing  # called once sessions are written
@@ -67,10 +69,11 @@ class Store:
         self._rule_cache: ReadCache[Sequence[Rule]] = ReadCache(lifetime=TOKEN_LIFETIME)
 
     @classmethod
-    async def open(cls, url: str, *, clock: Clock = SYSTEM_CLOCK, serving: bool = False) -> Self:
+    async def open(cls, url: str, *, clock: Clock = SYSTEM_CLOCK, serving: bool = False, node: str = "") -> Self:
         """Open the database of ``url`` (``sqlite:///file`` or ``postgresql+psycopg://...``) and upgrade its schema.
 
-        ``serving``: for a server, which claims the database for itself and checks the file first. Raises
+        ``serving``: for a server, which claims the database for itself and checks the file first. ``node``: its name
+        in a fleet, whose nodes share the database. Raises
         ``StoreInUseError``, ``StoreDamagedError``, ``DriverMissingError``, or the database's error.
         """
         parsed = _with_driver(url)
@@ -92,7 +95,7 @@ class Store:
         if engine.dialect.name == "sqlite":
             event.listen(engine.sync_engine, "connect", _set_pragmas)
             event.listen(engine.sync_engine, "begin", _begin)
-        store = cls(engine, clock)
+        store = cls(engine, clock, node)
         try:
             with damage_told(parsed.database):
                 if serving:
@@ -126,7 +129,7 @@ class Store:
     async def read(self) -> AsyncIterator[UnitOfWork]:
         """Yields a unit of work on a consistent view; changes in it are discarded."""
         async with AsyncSession(self._engine, expire_on_commit=False) as session:
-            yield UnitOfWork(session, self.clock)
+            yield UnitOfWork(session, self.clock, self.node)
 
     @asynccontextmanager
     async def connected(self, *, writes: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -142,10 +145,12 @@ class Store:
         """Yields a unit of work: committed when the block ends, rolled back if it raises."""
         async with self._writing, AsyncSession(self._engine, expire_on_commit=False) as session:
             await session.connection(execution_options={WRITES: True})
-            unit = UnitOfWork(session, self.clock)
+            unit = UnitOfWork(session, self.clock, self.node)
             try:
                 yield unit
+                await unit.changes.publish()
                 await session.commit()
+                self.published = max(self.published, unit.changes.revision)
             finally:
                 if unit.users.changed:
                     self._user_cache.clear()
@@ -158,6 +163,10 @@ class Store:
 
     async def find(self, name: str) -> UserRecord | None:
         return await self._user_cache.find(name, self.clock.monotonic(), self._read_user)
+
+    def forget_users(self) -> None:
+        """Read users from the database from now on: another node has changed some."""
+        self._user_cache.clear()
 
     def recall(self, name: str) -> UserRecord | None:
         return self._user_cache.recall(name, self.clock.monotonic())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-LIFETIME = 10.0  # seconds
+LIFETIME = 5.0  # seconds
 CAPACITY = 4_096  # rows; the one read longest ago is evicted
 Row = TypeVar("Row")
 

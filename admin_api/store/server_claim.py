@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The claim of one running server on a PostgreSQL database: a session-level advisory lock on a connection of its own.
 
-Two servers on one database would end each other's sessions in the accounting. PostgreSQL releases the lock when the
-connection ends, however it ends. For SQLite files see ``ocsentry.privileges.instance_lock``. The command line needs no
-claim.
+Two servers on one database would end each other's sessions in the accounting. The nodes of a fleet know whose sessions
+are whose: they share the lock, and with no other server. PostgreSQL releases it when the connection ends, however it
+ends. For SQLite files see ``ocsentry.privileges.instance_lock``. The command line needs no claim.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 KEY = int.from_bytes(b"ocsentry", "big")  # of the lock, in the database's own namespace
 TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
+TRY_SHARED = text("SELECT pg_try_advisory_lock_shared(:key)")
 HOLDER = text(
     "SELECT activity.pid, COALESCE(host(activity.client_addr), 'this host') FROM pg_locks AS locks"
     " JOIN pg_stat_activity AS activity ON activity.pid = locks.pid"
@@ -33,8 +34,10 @@ HOLDER = text(
 class ServerClaim:
     """Take it before the first row is read or written; ``renew`` it every few seconds."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, shared: bool = False) -> None:
+        """``shared``: with the other nodes of a fleet, and with no server outside of it."""
         self._engine = engine
+        self._lock = TRY_SHARED if shared else TRY_LOCK
         self._connection: AsyncConnection | None = None
 
     async def take(self) -> None:
@@ -45,7 +48,7 @@ class ServerClaim:
         holder = None
         try:
             async with connection.begin():
-                if not await connection.scalar(TRY_LOCK, {"key": KEY}):
+                if not await connection.scalar(self._lock, {"key": KEY}):
                     holder = await _describe_holder(connection)
         except BaseException:
             await connection.close()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from admin_api.clock import Clock
+    from admin_api.store.change_log import ChangeLog
 
 
 class Setting(Base):
@@ -33,9 +34,10 @@ class Setting(Base):
 class SettingRepository:
     """Reads and replaces overrides."""
 
-    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+    def __init__(self, session: AsyncSession, clock: Clock, changes: ChangeLog) -> None:
         self._session = session
         self._clock = clock
+        self._changes = changes
 
     async def read_all(self) -> Sequence[Setting]:
         return (await self._session.scalars(select(Setting).order_by(Setting.key))).all()
@@ -43,6 +45,7 @@ class SettingRepository:
     async def change(self, changes: Mapping[str, Any], by: str) -> None:
         """Write overrides by key; ``None`` removes one."""
         now = self._clock.wall()
+        self._changes.note("settings", ",".join(changes)[:200])
         await self._session.execute(delete(Setting).where(Setting.key.in_(list(changes))))
         self._session.add_all(
             Setting(key=key, value=value, changed_by=by, changed_at=now)

@@ -232,6 +232,7 @@ class SessionRecord(Base):
     seen_at: Mapped[datetime]  # when the counters were last written
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None]
+    node: Mapped[str] = mapped_column(server_default="")  # of the fleet that carries it; empty: no fleet
     resumption: Mapped[str | None]  # by which another process gives the open session back: digests, no secrets
     rx_packets: Mapped[int] = mapped_column(BigInteger)
     rx_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -309,6 +310,7 @@ class StoredPenalty(Base):
 
     __tablename__ = "penalties"
 
+    node: Mapped[str] = mapped_column(primary_key=True, server_default="")  # empty: no fleet
     network: Mapped[str] = mapped_column(primary_key=True)
     until: Mapped[datetime | None]
     reason: Mapped[str]
@@ -323,6 +325,7 @@ class StoredSource(Base):
 
     __tablename__ = "sources"
 
+    node: Mapped[str] = mapped_column(primary_key=True, server_default="")
     network: Mapped[str] = mapped_column(primary_key=True)
     strikes: Mapped[int]
     forgotten_at: Mapped[float | None] = mapped_column(Double)
@@ -334,6 +337,7 @@ class StoredLocation(Base):
 
     __tablename__ = "whereabouts"
 
+    node: Mapped[str] = mapped_column(primary_key=True, server_default="")
     user: Mapped[str] = mapped_column(primary_key=True)
     countries: Mapped[list[str]] = mapped_column(JSON)
     place: Mapped[list[float] | None] = mapped_column(JSON)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from admin_api.store.accounting.deliveries import AccountingRepository
 from admin_api.store.accounting.sessions import SessionRepository
 from admin_api.store.accounting.usage import UsageRepository
 from admin_api.store.audit import AuditRepository
+from admin_api.store.change_log import ChangeLog
 from admin_api.store.idempotency import IdempotencyRepository
 from admin_api.store.identities.devices import DeviceRepository
 from admin_api.store.identities.groups import GroupRepository
@@ -26,6 +27,9 @@ from admin_api.store.tables import StoredLocation, StoredSource
 from admin_api.store.webhooks import WebhookRepository
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Executable
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from admin_api.clock import Clock
@@ -34,23 +38,30 @@ if TYPE_CHECKING:
 class UnitOfWork:
     """Reads and changes rows; only ``Store.write`` commits."""
 
-    def __init__(self, session: AsyncSession, clock: Clock) -> None:
-        self.accounting = AccountingRepository(session)
+    def __init__(self, session: AsyncSession, clock: Clock, node: str = "") -> None:
+        """``node``: the name in a fleet; its own rows are read and replaced alone."""
+        self._session = session
+        self.accounting = AccountingRepository(session, node)
         self.audit = AuditRepository(session, clock)
         self.blocks = BlockRepository(session)
+        self.changes = changes = ChangeLog(session, node)
         self.devices = DeviceRepository(session)
         self.idempotency = IdempotencyRepository(session, clock)
-        self.penalties = PenaltyRepository(session)
+        self.penalties = PenaltyRepository(session, node)
         self.revisions = RevisionRepository(session, clock)
         self.rules = RuleRepository(session, clock)
-        self.sessions = SessionRepository(session, clock)
-        self.sources = TableSnapshot(session, StoredSource)
+        self.sessions = SessionRepository(session, clock, node)
+        self.sources = TableSnapshot(session, StoredSource, node)
         self.tokens = TokenRepository(session, clock)
         self.usage = UsageRepository(session)
-        self.groups = GroupRepository(session, clock)
+        self.groups = GroupRepository(session, clock, changes)
         self.otp_uses = OtpUseRepository(session)
         self.totp = TotpRepository(session, clock)
-        self.users = UserRepository(session, clock)
-        self.locations = TableSnapshot(session, StoredLocation)
-        self.settings = SettingRepository(session, clock)
-        self.webhooks = WebhookRepository(session, clock)
+        self.users = UserRepository(session, clock, changes)
+        self.locations = TableSnapshot(session, StoredLocation, node)
+        self.settings = SettingRepository(session, clock, changes)
+        self.webhooks = WebhookRepository(session, clock, changes)
+
+    async def scalar(self, statement: Executable, values: Mapping[str, object]) -> Any:  # noqa: ANN401 - any column
+        """Execute a statement that no repository has. Returns the first column of its first row, or ``None``."""
+        return await self._session.scalar(statement, values)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from admin_api.clock import Clock
+    from admin_api.store.change_log import ChangeLog
 
 
 AHEAD = timedelta(days=365)  # of all that wait
@@ -47,9 +48,10 @@ class Outcome:
 class WebhookRepository:
     """Adds, reads and removes webhooks and deliveries."""
 
-    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+    def __init__(self, session: AsyncSession, clock: Clock, changes: ChangeLog) -> None:
         self._session = session
         self._clock = clock
+        self._changes = changes
 
     async def add(
         self,
@@ -79,6 +81,7 @@ class WebhookRepository:
             version=1,
         )
         self._session.add(row)
+        self._changes.note("webhooks", webhook_id)
         await self._session.flush()
         return row
 
@@ -88,8 +91,10 @@ class WebhookRepository:
         row.disabled_reason = "" if enabled else row.disabled_reason
         row.updated_at = self._clock.wall()
         row.version += 1
+        self._changes.note("webhooks", row.id)
 
     async def disable(self, webhook_id: str, reason: str) -> None:
+        self._changes.note("webhooks", webhook_id)
         change = update(Webhook).where(Webhook.id == webhook_id)
         values = {"enabled": False, "disabled_reason": reason, "version": Webhook.version + 1}
         await self._session.execute(change.values(values).execution_options(synchronize_session=False))
@@ -102,6 +107,7 @@ class WebhookRepository:
 
     async def remove(self, row: Webhook) -> None:
         """Remove a webhook with its deliveries."""
+        self._changes.note("webhooks", row.id)
         await self._session.execute(delete(WebhookDelivery).where(WebhookDelivery.webhook_id == row.id))
         await self._session.delete(row)
         await self._session.flush()

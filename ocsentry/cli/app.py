@@ -23,6 +23,7 @@ from ocsentry.cli.commands import (
     history,
     imports,
     network,
+    nodes,
     ocserv_tools,
     operations,
     service,
@@ -56,6 +57,7 @@ def build_app() -> typer.Typer:
     command(app, "explain")(rules.explain)
     app.add_typer(block_lists.group(), name="blocks")
     _add_group(app, feeds.group(), "feeds", "feed")
+    _add_group(app, nodes.group(), "nodes", "node")
     console.add_commands(app)
     demo.add_commands(app)
     app.add_typer(database.group(), name="db")

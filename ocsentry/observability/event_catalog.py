@@ -191,6 +191,16 @@ EVENT_CATALOG: dict[str, CatalogEntry] = {
     ApiEvent.FLEET_RETURN_FAILED: CatalogEntry(
         "error", "This node is heard again, but could not compare its sessions with the database. It is tried again."
     ),
+    ApiEvent.FLEET_CHANGES_FAILED: CatalogEntry(
+        "error", "Changes of other nodes could not be read or applied: `error`. It is tried again."
+    ),
+    ApiEvent.FLEET_CHANGE_UNKNOWN: CatalogEntry(
+        "warning", "A node of a newer version has made changes of a kind that this node does not know: `change`."
+    ),
+    ApiEvent.FLEET_BLOCKS_TAKEN: CatalogEntry("info", "Blocks of other nodes are in force here, or gone."),
+    ApiEvent.FLEET_STORE_RESTORED: CatalogEntry(
+        "error", "The database is older than what is in force here, such as after a restore. Blocks are written again."
+    ),
     VpnEvent.LOGIN_ACCEPTED: CatalogEntry("info", "A login was accepted."),
     VpnEvent.LOGIN_REFUSED: CatalogEntry("warning", "A login was refused: `reason`."),
     VpnEvent.TUNNEL_REFUSED: CatalogEntry("warning", "A user who is logged in got no tunnel: `reason`."),

@@ -70,8 +70,21 @@ class LiveSettings:
             self._events.emit(LogEvent.CONFIGURATION_RELOADED, in_force=list(done.in_force), needs_restart=[], by=by)
         return SettingsChange(await self.read(), done.in_force, done.sessions_cut)
 
+    async def read_again(self) -> None:
+        """Put the overrides in force that the store has now: another node has changed them."""
+        async with self._live.locked():
+            overrides = await read_overrides(self._store, self._live.file, self._events)
+            done = await self._live.override(overrides, _is_stored)
+        if done.in_force:
+            live = list(done.in_force)
+            self._events.emit(LogEvent.CONFIGURATION_RELOADED, in_force=live, needs_restart=[], by="another node")
+
     def _etag(self) -> str:
         return etag_of_version(show_settings(self._live.file.values), sorted(self._live.overrides.items()))
+
+
+async def _is_stored() -> None:
+    """The store has them already."""
 
 
 def _refuse_unknown(changes: Mapping[str, object]) -> None:

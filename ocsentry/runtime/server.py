@@ -52,6 +52,7 @@ from ocsentry.runtime.client_routes import KernelRoutes
 from ocsentry.runtime.console_sign_on import open_sign_on
 from ocsentry.runtime.console_url import console_url
 from ocsentry.runtime.descriptor_store import store_listeners
+from ocsentry.runtime.fleet import fleet_checks, follow_fleet, open_fleet
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.live_reload import LiveReload
 from ocsentry.runtime.live_settings import LiveSettings, read_overrides
@@ -127,8 +128,10 @@ class Server:
         self._made.callback(self._helper_watch.stop)
         # A file saved after this point counts as a change.
         self._watcher = await self._control.run(RuleWatcher, paths, WATCHED_SUFFIXES, files.read, self._control.run)
-        self._store = await Store.open(file.store_url, serving=True)
+        self._store = await Store.open(file.store_url, serving=True, node=file.values.fleet.name)
         self._made.push_async_callback(self._store.close)
+        fleet = open_fleet(file, self._store, self._events, self._started.helper.read_key)
+        self._fleet = await self._made.enter_async_context(fleet)
         overrides = await read_overrides(self._store, file, self._events)
         config = self._config = apply_overrides(file, overrides)
         values = config.values
@@ -157,6 +160,7 @@ class Server:
             control=self._control,
             kernel=self._kernel,
             rule_files=files,
+            block_rows=None if self._fleet is None else self._fleet.rows,
         )
         self._made.push_async_callback(self._enforcement.stop)
         self._live = LiveReload(
@@ -332,6 +336,7 @@ class Server:
             open_webhooks(self._config, self._store, self._hub, self._events, self._started)
         )
         sign_on = await self._made.enter_async_context(open_sign_on(self._config, self._started, self._events))
+        live_settings = LiveSettings(self._store, self._live, self._events)
         services = Services(
             store=self._store,
             engine=self._engine,
@@ -349,6 +354,7 @@ class Server:
                 "routes to clients": self._routes.check,
                 "workers": self._check_workers,
                 "packet filter": self._check_kernel_filter,
+                **fleet_checks(self._fleet),
                 **{one.name: one.check for one in self._started.started_helpers},
             },
             gateway_stats=self._vpn.stats,
@@ -363,11 +369,13 @@ class Server:
             settings=self._settings,
             webhooks=webhooks.control,
             webhook_box=webhooks.box,
-            settings_control=LiveSettings(self._store, self._live, self._events),
+            settings_control=live_settings,
             acme=self._vpn.acme_challenges,
+            fleet=self._fleet,
             console_url=console_url(self._config.values.admin),
             sign_on=sign_on,
         )
+        follow_fleet(self._fleet, services, live_settings)
         api = await asyncio.to_thread(_make_api, services, self._started, self._config.values.admin.socket)
         await api.start()
         self._made.push_async_callback(api.stop)

@@ -52,6 +52,9 @@ class TestOpenApi:
             "test",
             "repeat",
             "refresh",
+            "drain",
+            "resume",
+            "forget",
         }
         assert {name.partition("_")[0] for name in names} <= verbs
 

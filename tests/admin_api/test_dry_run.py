@@ -18,6 +18,7 @@ NEVER_CUT = {  # they disconnect no client
     "create_acme_challenge", "delete_acme_challenge",
     "enrol_totp", "confirm_totp", "reset_totp", "diff_policy", "confirm_policy", "cancel_operation",
     "change_device", "delete_device",
+    "drain_node", "resume_node", "forget_node",
     "reset_session_statistics", "create_webhook", "change_webhook", "delete_webhook", "test_webhook", "repeat_delivery",
     "reload_server",  # may: it is what SIGHUP does; `diff_policy` and `apply_policy` try the rule files alone
     "refresh_feed",  # may: a list is its publisher's, and is downloaded without a request too

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from admin_api.enforcement.blocks.changes import BlockChanges
 from admin_api.enforcement.blocks.table import BlockEntry, BlockTable
-from admin_api.enforcement.blocks.writer import AuditNote, BlockWriter
+from admin_api.enforcement.blocks.writer import AuditNote, BlockRows, BlockWriter
 from admin_api.enforcement.deadlines import Deadlines
 from admin_api.http.problems import ApiError, ProblemKind
 from admin_api.http.values import parse_network
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 LONGEST_SLEEP = 5.0  # seconds: the longest wait between two looks at the clocks
 CLOCK_JUMP = 1.0  # seconds: a larger change of the wall clock against the monotonic one is a jump
+SAME_END = 2.0  # seconds by which the end of one block may differ between nodes
 RETRY = 5.0  # seconds until a failed clean-up is retried
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,15 @@ class BlockChange:
     block: BlockEntry
     created: bool
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What ``follow`` and ``compare`` have changed. ``left_out``: the table is full."""
+
+    added: int = 0
+    removed: int = 0
+    left_out: int = 0
 
 
 NewBlock = tuple["Network", str, "datetime | None"]  # network, reason, end
@@ -68,7 +78,9 @@ class BlockList:
     No change waits for the store: ``settle`` does.
     """
 
-    def __init__(self, engine: Engine, store: Store, events: EventSink, clock: Clock, lock: asyncio.Lock) -> None:
+    def __init__(
+        self, engine: Engine, store: Store, events: EventSink, clock: Clock, lock: asyncio.Lock, rows: BlockRows
+    ) -> None:
         self._engine = engine
         self._store = store
         self._events = events
@@ -76,7 +88,8 @@ class BlockList:
         self._lock = lock
         self._table = BlockTable()
         self.changes = BlockChanges(int(clock.wall().timestamp() * 1000))
-        self._writer = BlockWriter(store, events)
+        self._rows = rows
+        self._writer = BlockWriter(store, events, rows)
         self._deadlines = Deadlines()
         self._clock_offset = clock.offset()  # that the ends in the store were computed with
         self._changed = asyncio.Event()
@@ -85,11 +98,7 @@ class BlockList:
     async def start(self) -> None:
         """Enforce every stored block, and start the tasks."""
         async with self._store.read() as unit:
-            async for rows in unit.blocks.read_in_steps():
-                entries = [
-                    BlockEntry(row.id, row.cidr, row.reason, row.created_by, row.created_at, row.expires_at)
-                    for row in rows
-                ]
+            async for entries in self._rows.read(unit):
                 self._engine.block_many(map(as_prefix_rule, entries))
                 for entry in entries:
                     self._table.put(entry)
@@ -210,11 +219,62 @@ class BlockList:
                 entry = self._table.of_network(str(parse_network(id_or_cidr)))
         if entry is None:
             return None
+        self._rows.refuse_removal()
         self._writer.refuse_when_full()
         self._withdraw(entry)
         note = AuditNote(by, "block_removed", entry.cidr, self._clock.wall(), {"id": entry.id})
         self._writer.remove(entry, note)
         return entry
+
+    # -- blocks of other nodes: in the store already
+
+    def follow(self, entries: Sequence[BlockEntry], gone: Iterable[str] = ()) -> Followed:
+        """Put ``entries`` in force, each instead of another block of its network; withdraw the blocks ``gone``.
+
+        A block of which a change of this node waits for the store stays as it is: that change will be the later one.
+        """
+        waiting = self._writer.networks()
+        removed = 0
+        for block_id in gone:
+            if (entry := self._table.get(block_id)) is not None and entry.cidr not in waiting:
+                self._withdraw(entry)
+                removed += 1
+        new: list[BlockEntry] = []
+        for entry in entries:
+            before = self._table.of_network(entry.cidr)
+            if entry.cidr in waiting or (before is not None and _is_same(before, entry)):
+                continue
+            if before is not None and before.id != entry.id:
+                self._withdraw(before)
+                before = None
+            new.append(entry)
+        free = MAX_BLOCKS - len(self._table)
+        fitting = [entry for entry in new if self._table.get(entry.id) is not None]
+        missing = [entry for entry in new if self._table.get(entry.id) is None]
+        fitting += missing[:free]
+        self._put(fitting)
+        return Followed(len(fitting), removed, max(len(missing) - free, 0))
+
+    def compare(self, stored: Sequence[BlockEntry], *, restored: bool) -> Followed:
+        """Take over what the store has. What it lacks is withdrawn; after ``restored`` it is written again instead."""
+        known = {entry.id for entry in stored}
+        networks = {entry.cidr for entry in stored}
+        missing = [entry for entry in self._table if entry.id not in known]
+        if not restored:
+            return self.follow(stored, [entry.id for entry in missing])
+        for entry in missing:
+            if entry.cidr not in networks and self._is_live(entry):
+                self._writer.put(entry)
+        longer = [entry for entry in stored if not self._keeps_longer(entry)]
+        return self.follow(longer)
+
+    def _keeps_longer(self, stored: BlockEntry) -> bool:
+        """Have a block that ends later here than in the store written again."""
+        entry = self._table.of_network(stored.cidr)
+        if entry is None or _is_same(entry, stored) or not outlasts(entry.expires_at, stored.expires_at):
+            return False
+        self._writer.put(entry)
+        return True
 
     def follow_clock(self) -> None:
         """Move the ends in wall time if the wall clock has jumped. The monotonic deadlines stay."""
@@ -227,7 +287,8 @@ class BlockList:
             if (entry := self._table.get(block_id)) is not None:
                 moved = replace(entry, expires_at=end)
                 self._table.put(moved)
-                self._writer.put(moved)
+                if self._rows.follow_clock:
+                    self._writer.put(moved)
         self._clock_offset = offset
         logger.warning("the wall clock jumped by %+.0f seconds; %d ends of blocks follow it", jump, len(ends))
 
@@ -266,6 +327,15 @@ class BlockList:
             except Exception:
                 logger.exception("expired blocks could not be removed")
                 await asyncio.sleep(RETRY)
+
+
+def _is_same(one: BlockEntry, other: BlockEntry) -> bool:
+    """True if both mean the same. Their ends may differ a little: each clock counted for itself."""
+    if (one.id, one.reason) != (other.id, other.reason):
+        return False
+    if one.expires_at is None or other.expires_at is None:
+        return one.expires_at is other.expires_at
+    return abs((one.expires_at - other.expires_at).total_seconds()) < SAME_END
 
 
 def block_rule_id(block_id: str) -> str:

@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from admin_api.enforcement.blocks.table import BlockEntry
 from admin_api.http.problems import unavailable
 from admin_api.log_events import ApiEvent
 from admin_api.store.failures import describe_failure, is_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
 
-    from admin_api.enforcement.blocks.table import BlockEntry
     from admin_api.store import Store, UnitOfWork
     from vpn_frontend.ports import EventSink
 
@@ -53,11 +53,48 @@ class Change:
     tried: bool = False  # an attempt to write it has failed
 
 
+class BlockRows(Protocol):
+    """The rows of blocks in the store."""
+
+    follow_clock: bool  # their ends are moved when the wall clock of this machine jumps
+
+    def refuse_removal(self) -> None:
+        """Raises ``ApiError`` (503) if nothing may be removed now."""
+
+    def read(self, unit: UnitOfWork) -> AsyncIterator[list[BlockEntry]]:
+        """Yields all blocks, some at a time."""
+
+    async def write(self, unit: UnitOfWork, changes: list[Change]) -> None:
+        """Write ``changes`` with their audit rows in one unit of work."""
+
+
+class OwnRows:
+    """The rows of a server that has its database for itself."""
+
+    follow_clock = True
+
+    def refuse_removal(self) -> None:
+        """What cannot be removed from the store yet is removed later."""
+
+    async def read(self, unit: UnitOfWork) -> AsyncIterator[list[BlockEntry]]:
+        async for rows in unit.blocks.read_in_steps():
+            yield [
+                BlockEntry(row.id, row.cidr, row.reason, row.created_by, row.created_at, row.expires_at) for row in rows
+            ]
+
+    async def write(self, unit: UnitOfWork, changes: list[Change]) -> None:
+        # Removals first: a network may have been blocked again under another id.
+        await unit.blocks.remove([change.id for change in changes if change.entry is None])
+        await unit.blocks.put([change.entry for change in changes if change.entry is not None])
+        await write_notes(unit, changes)
+
+
 class BlockWriter:
     """A task that writes all waiting changes in one transaction. At most one change of each block waits."""
 
-    def __init__(self, store: Store, events: EventSink) -> None:
+    def __init__(self, store: Store, events: EventSink, rows: BlockRows) -> None:
         self._store = store
+        self._rows = rows
         self._events = events
         self._waiting: dict[str, Change] = {}
         self._writing: dict[str, Change] = {}
@@ -102,6 +139,10 @@ class BlockWriter:
     def remove(self, entry: BlockEntry, note: AuditNote | None = None) -> None:
         """Have the row of ``entry`` removed."""
         self._add_change(Change(entry.id, entry.cidr, None), note)
+
+    def networks(self) -> set[str]:
+        """The networks whose blocks have a change that is not stored."""
+        return {change.cidr for change in (*self._waiting.values(), *self._writing.values())}
 
     def is_stored(self, block_id: str) -> bool:
         return block_id not in self._waiting and block_id not in self._writing
@@ -170,7 +211,7 @@ class BlockWriter:
         """Write ``changes`` in one transaction; one by one if one of them is refused. Returns those that failed."""
         try:
             async with self._store.write() as unit:
-                await _write_all(unit, changes)
+                await self._rows.write(unit, changes)
         except Exception as error:  # noqa: BLE001 - any failure: the block stays in force, and the change is kept
             if is_unavailable(error) or len(changes) == 1:
                 return changes, error
@@ -181,10 +222,8 @@ class BlockWriter:
         return [change for failed, _ in outcomes for change in failed], errors[0] if errors else None
 
 
-async def _write_all(unit: UnitOfWork, changes: list[Change]) -> None:
-    # Removals first: a network may have been blocked again under another id.
-    await unit.blocks.remove([change.id for change in changes if change.entry is None])
-    await unit.blocks.put([change.entry for change in changes if change.entry is not None])
+async def write_notes(unit: UnitOfWork, changes: list[Change]) -> None:
+    """Write the audit rows of ``changes``."""
     for change in changes:
         for note in change.notes:
             await unit.audit.add_late(note.actor, note.action, note.target, note.detail, note.at)

@@ -32,8 +32,9 @@ RADIUS = "radius"  # origin of a login that RADIUS has accepted
 
 
 class AccountingRepository:
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, node: str) -> None:
         self._session = session
+        self._node = node
 
     async def open_accounts(self, views: Sequence[SessionView]) -> None:
         """Note new sessions. To be called before their own rows are written; sessions that have one are passed over."""
@@ -48,6 +49,7 @@ class AccountingRepository:
             select(SessionAccounting, SessionRecord)
             .join(SessionRecord, SessionRecord.id == SessionAccounting.session_id)
             .where(SessionAccounting.start_told.is_(False) | SessionRecord.ended_at.is_not(None))
+            .where(SessionRecord.node == self._node)
             .order_by(SessionRecord.serial)
             .limit(limit)
         )
@@ -58,6 +60,7 @@ class AccountingRepository:
             select(SessionAccounting, SessionRecord)
             .join(SessionRecord, SessionRecord.id == SessionAccounting.session_id)
             .where(SessionAccounting.start_told.is_(True), SessionRecord.ended_at.is_(None))
+            .where(SessionRecord.node == self._node)
         )
         return [_session_of(account, record) for account, record in await self._session.execute(query)]
 

@@ -43,7 +43,7 @@ COLUMNS = tuple(column.name for column in TABLE.c if not column.primary_key)
 Account = dict[str, Any]  # by column, in the order of COLUMNS
 
 
-def begin_account(entry: JournalEntry, seen_at: str) -> Account:
+def begin_account(entry: JournalEntry, seen_at: str, node: str) -> Account:
     """Returns the whole row of a session. ``seen_at`` is text from ``format_time``."""
     view = entry.view
     account: Account = dict.fromkeys(COLUMNS)
@@ -56,6 +56,7 @@ def begin_account(entry: JournalEntry, seen_at: str) -> Account:
     account["hostname"] = view.hostname
     account["started_at"] = format_time(view.started_at)
     account["transport"] = view.transport
+    account["node"] = node
     account["resumption"] = entry.resumption or None
     _update(account, view, seen_at)
     if entry.reason is not None:

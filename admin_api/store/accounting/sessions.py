@@ -60,9 +60,10 @@ class AccountFilter:
 class SessionRepository:
     """Writes and reads accounting records."""
 
-    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+    def __init__(self, session: AsyncSession, clock: Clock, node: str = "") -> None:
         self._session = session
         self._clock = clock
+        self._node = node
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
         """Write entries in their order.
@@ -76,9 +77,9 @@ class SessionRepository:
         for entry in entries:
             view = entry.view
             if entry.stage is Stage.SEEN:
-                seen[view.id] = begin_account(entry, seen_at)
+                seen[view.id] = begin_account(entry, seen_at, self._node)
             elif view.id not in accounts:
-                accounts[view.id] = begin_account(entry, seen_at)
+                accounts[view.id] = begin_account(entry, seen_at, self._node)
             elif entry.reason is not None:
                 end_account(accounts[view.id], view, entry.reason, seen_at)
         dialect = self._session.get_bind().dialect.name
@@ -94,6 +95,7 @@ class SessionRepository:
         query = (
             select(SessionRecord.id, SessionRecord.resumption, accounted, *columns)
             .where(SessionRecord.ended_at.is_(None), SessionRecord.resumption.is_not(None))
+            .where(SessionRecord.node == self._node)
             .order_by(SessionRecord.serial)
         )
         return [
@@ -103,7 +105,7 @@ class SessionRepository:
 
     async def close_orphans(self, keep: Collection[str] = ()) -> int:
         """End the open sessions of a crashed process when their counters were last written. Returns how many."""
-        unended = select(SessionRecord.id).where(SessionRecord.ended_at.is_(None))
+        unended = select(SessionRecord.id).where(SessionRecord.ended_at.is_(None), SessionRecord.node == self._node)
         orphans = [one for one in await self._session.scalars(unended) if one not in keep]
         for start in range(0, len(orphans), MAX_AT_ONCE):
             closing = (

@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from admin_api.clock import Clock
+    from admin_api.store.change_log import ChangeLog
     from vpn_frontend.settings import Overrides
 
 
 class GroupRepository:
     """Adds, reads and removes groups."""
 
-    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+    def __init__(self, session: AsyncSession, clock: Clock, changes: ChangeLog) -> None:
         self._session = session
         self._clock = clock
+        self._changes = changes
 
     def make(self, name: str, *, label: str, note: str, settings: Mapping[str, Any]) -> Group:
         """Returns a new group that is not stored yet."""
@@ -35,6 +37,7 @@ class GroupRepository:
 
     async def add(self, group: Group) -> None:
         self._session.add(group)
+        self._changes.note("group", group.name)
         await self._session.flush()
 
     def replace(self, group: Group, *, label: str, note: str, settings: Mapping[str, Any]) -> None:
@@ -42,6 +45,7 @@ class GroupRepository:
         group.label, group.note, group.settings = label, note, dict(settings)
         group.updated_at = self._clock.wall()
         group.version += 1
+        self._changes.note("group", group.name)
 
     async def get(self, name: str) -> Group | None:
         return await self._session.get(Group, name)
@@ -60,4 +64,5 @@ class GroupRepository:
 
     async def remove(self, group: Group) -> None:
         await self._session.delete(group)
+        self._changes.note("group", group.name)
         await self._session.flush()

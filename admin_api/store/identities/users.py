@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from admin_api.clock import Clock
+    from admin_api.store.change_log import ChangeLog
 
 MAX_SAMPLED = 10_000  # imported users whose hashes are looked at when the server starts
 
@@ -63,9 +64,10 @@ def as_record(user: User) -> UserRecord:
 class UserRepository:
     """Adds, reads and removes users."""
 
-    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+    def __init__(self, session: AsyncSession, clock: Clock, changes: ChangeLog) -> None:
         self._session = session
         self._clock = clock
+        self._changes = changes
         self.changed = False  # this unit of work has changed a user
 
     async def add(self, name: str, password_hash: str, attributes: UserAttributes) -> User:
@@ -75,16 +77,17 @@ class UserRepository:
         )
         self._assign(user, attributes)
         self._session.add(user)
-        await self._flush()
+        await self._flush(user, user.groups)
         return user
 
     async def replace(self, user: User, attributes: UserAttributes, password_hash: str | None = None) -> None:
+        before = user.groups
         self._assign(user, attributes)
         if password_hash is not None:
             user.password_hash = password_hash
         user.updated_at = self._clock.wall()
         user.version += 1
-        await self._flush()
+        await self._flush(user, before, ends=password_hash is not None)
 
     def preview(self, user: User, attributes: UserAttributes) -> None:
         """Change the loaded row and write nothing: a dry run takes no lock of the database."""
@@ -142,10 +145,12 @@ class UserRepository:
 
     async def remove(self, user: User) -> None:
         await self._session.delete(user)
-        await self._flush()
+        await self._flush(user, user.groups, ends=True)
 
-    async def _flush(self) -> None:
+    async def _flush(self, user: User, groups_before: Sequence[str], *, ends: bool = False) -> None:
+        """``ends``: the user's sessions do."""
         self.changed = True
+        self._changes.note("user", user.key, name=user.name, groups_before=list(groups_before), ends=ends)
         await self._session.flush()
 
     @staticmethod

@@ -59,6 +59,15 @@ class BlockRepository:
     async def read_all(self) -> Sequence[Block]:
         return (await self._session.scalars(select(Block).order_by(Block.id))).all()
 
+    async def of_networks(self, cidrs: Sequence[str]) -> list[Row[Any]]:
+        """Returns the rows of exactly these networks, as tuples of ``COLUMNS``."""
+        columns = [getattr(Block, name) for name in COLUMNS]
+        found: list[Row[Any]] = []
+        for start in range(0, len(cidrs), MAX_IDS):
+            query = select(*columns).where(Block.cidr.in_(cidrs[start : start + MAX_IDS]))
+            found += (await self._session.execute(query)).all()
+        return found
+
     async def read_in_steps(self) -> AsyncIterator[Sequence[Row[Any]]]:
         """Yields all rows in the order of their ids, as tuples of ``COLUMNS``, without holding all of them."""
         columns = [getattr(Block, name) for name in COLUMNS]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A table that is replaced and read as a whole: the saved engine state (``sentry_engine.engine.saved_state``)."""
+"""A table that is replaced and read as a whole: the saved engine state (``sentry_engine.engine.saved_state``).
+
+Each node of a fleet has its own rows.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,26 @@ ROWS_AT_A_TIME = 1_000  # rows of one insert; preparing them takes the event loo
 
 
 class TableSnapshot:
-    """One table, with one column as its primary key."""
+    """The rows of one node in one table, whose primary key is the node and one column."""
 
-    def __init__(self, session: AsyncSession, table: type[Base]) -> None:
+    def __init__(self, session: AsyncSession, table: type[Base], node: str) -> None:
         self._session = session
         self._table = table
+        self._columns = inspect(table).columns
+        self._node = node
 
     async def replace_all(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        await self._session.execute(delete(self._table))
+        await self._session.execute(delete(self._table).where(self._columns["node"] == self._node))
         rest = iter(rows)
-        while some := [dict(row) for row in islice(rest, ROWS_AT_A_TIME)]:
+        while some := [{**row, "node": self._node} for row in islice(rest, ROWS_AT_A_TIME)]:
             await self._session.execute(insert(self._table), some)
 
     async def read_all(self) -> list[dict[str, Any]]:
-        columns = inspect(self._table).columns
-        return [dict(row) for row in (await self._session.execute(select(*columns))).mappings()]
+        wanted = [column for column in self._columns if column.name != "node"]
+        query = select(*wanted).where(self._columns["node"] == self._node)
+        return [dict(row) for row in (await self._session.execute(query)).mappings()]
 
     async def remove(self, key: str) -> None:
-        """Remove the row with this key, if there is one."""
-        (column,) = inspect(self._table).primary_key
+        """Remove the rows with this key, of all nodes."""
+        (column,) = (one for one in inspect(self._table).primary_key if one.name != "node")
         await self._session.execute(delete(self._table).where(column == key))

@@ -61,6 +61,7 @@ def _secret_files(config: LoadedConfig) -> dict[str, Path]:
         named[f"{table}.client_key_file"] = provider.client_key_file
     named |= {"auth.ocpasswd_file": auth.ocpasswd_file, "auth.oath_file": auth.oath_file}
     named |= {"admin.certificate": admin.certificate, "admin.private_key": admin.private_key}
+    named["fleet.secret_file"] = config.values.fleet.secret_file
     named |= dict(auth.certificate.files())
     named |= {f"auth.radius.servers.{number}": server.secret_file for number, server in enumerate(radius.servers)}
     named |= {f"admin.webhook.{number}": one.secret_file for number, one in enumerate(admin.webhook)}

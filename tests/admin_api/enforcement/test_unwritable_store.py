@@ -228,14 +228,14 @@ async def test_changes_that_wait_are_bounded(server, locked, monkeypatch):
 
 
 async def test_a_row_that_is_refused_holds_up_no_other(server, monkeypatch):
-    put = block_writer._write_all
+    put = block_writer.OwnRows.write
 
-    async def refuse_one(unit, changes):
+    async def refuse_one(rows, unit, changes):
         if any(change.cidr == NETWORK for change in changes):
             raise IntegrityError("INSERT", {}, Exception("unique"))
-        await put(unit, changes)
+        await put(rows, unit, changes)
 
-    monkeypatch.setattr(block_writer, "_write_all", refuse_one)
+    monkeypatch.setattr(block_writer.OwnRows, "write", refuse_one)
     bad = asyncio.create_task(server.client.post(URL, json={"cidr": NETWORK}))
     good = await server.client.post(URL, json={"cidr": "192.0.2.1"})
     assert good.json()["stored"]

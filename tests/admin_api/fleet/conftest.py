@@ -4,15 +4,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import create_engine, text
 
+from admin_api.clock import SYSTEM_CLOCK
+from admin_api.enforcement.service import Enforcement
 from admin_api.fleet.membership import Membership
+from admin_api.fleet.node import FleetNode
 from admin_api.fleet.settings import FleetSettings
 from admin_api.store import Store
 from lab.timeouts import TIMEOUT
+from sentry_engine import Engine, Policy
+from tests.admin_api.conftest import FakeSessions
+from vpn_frontend.sessions.effective_settings import SettingsResolver
+from vpn_frontend.settings import VpnSettings
 
 SECRET = bytes(range(32))
 
@@ -78,3 +86,64 @@ async def make_node(fleet_url):
     yield make_node
     for node in made:
         await node.stop()
+
+
+@dataclass
+class Running:
+    """One node without its VPN."""
+
+    node: FleetNode
+    enforcement: Enforcement
+    engine: Engine
+    sessions: FakeSessions
+    seen: Seen
+    read_again: list
+
+    @property
+    def store(self):
+        return self.node.store
+
+    def refuses(self, address):
+        return not self.engine.explain(address).verdict.accepted
+
+    def has(self, cidr):
+        return self.enforcement.blocks.of_network(cidr)
+
+
+@pytest_asyncio.fixture
+async def run_node(fleet_url, rules_folder):
+    """Starts nodes, which are stopped at the end."""
+    stops = []
+
+    async def run_node(name, *, clock=SYSTEM_CLOCK):
+        seen = Seen()
+        store = await Store.open(fleet_url, serving=True, node=name, clock=clock)
+        stops.append(store.close)
+        node = FleetNode(fleet_url, FleetSettings(name, SECRET, f"instance of {name}", "1.0"), store, seen)
+        stops.append(node.stop)
+        await node.start()
+        engine = Engine(Policy.load(rules_folder), core="reference")
+        sessions = FakeSessions(engine)
+        enforcement = Enforcement(
+            engine, sessions, store, [rules_folder], events=seen, block_rows=node.rows, clock=clock
+        )
+        await enforcement.start()
+        stops.append(enforcement.stop)
+        again = []
+
+        async def read(what):
+            again.append(what)
+
+        node.follow(
+            enforcement=enforcement,
+            sessions=sessions,
+            engine=engine,
+            settings=SettingsResolver(VpnSettings()),
+            read_settings=lambda: read("settings"),
+            read_webhooks=lambda: read("webhooks"),
+        )
+        return Running(node, enforcement, engine, sessions, seen, again)
+
+    yield run_node
+    for stop in reversed(stops):
+        await stop()

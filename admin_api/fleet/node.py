@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""This server as one node: membership, the rows of its blocks, and the changes that it follows."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from admin_api.fleet.accounts import GROUP, KILL, USER, GroupPart, KillPart, ReadAgain, UserPart
+from admin_api.fleet.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
+from admin_api.fleet.changes import Changes
+from admin_api.fleet.membership import Membership, NodeState
+from admin_api.fleet.node_list import count_applied
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from admin_api.enforcement.service import Enforcement
+    from admin_api.fleet.settings import FleetSettings
+    from admin_api.ports import LiveSessions
+    from admin_api.store import Store
+    from sentry_engine import Engine
+    from vpn_frontend.ports import EventSink
+    from vpn_frontend.sessions.effective_settings import SettingsResolver
+
+
+LOOK_AGAIN = 0.02  # seconds between two looks at what the others have applied
+
+
+class FleetNode:
+    """Opened right after the store: ``start`` before anything is read from it, ``follow`` once all is in force."""
+
+    def __init__(self, url: str, settings: FleetSettings, store: Store, events: EventSink) -> None:
+        self.settings = settings
+        self.store = store
+        self.membership = Membership(url, settings, events)
+        self.changes = Changes(store, self.membership, events)
+        self.rows = FleetRows(self.membership, store.clock)
+
+    async def start(self) -> None:
+        """Join. Raises ``JoinRefusedError`` or ``LinkError``."""
+        await self.membership.start()
+        await self.changes.start()
+
+    def follow(
+        self,
+        *,
+        enforcement: Enforcement,
+        sessions: LiveSessions,
+        engine: Engine,
+        settings: SettingsResolver,
+        read_settings: Callable[[], Awaitable[None]],
+        read_webhooks: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Apply what the other nodes change."""
+        store, clock = self.store, self.store.clock
+        self.changes.register(BlockPart(enforcement, store, self.rows, clock), BLOCK, UNBLOCK)
+        self.changes.register(UserPart(store, sessions, engine, clock), USER)
+        self.changes.register(GroupPart(store, sessions, settings), GROUP)
+        self.changes.register(KillPart(sessions), KILL)
+        self.changes.register(ReadAgain(read_settings), "settings")
+        self.changes.register(ReadAgain(read_webhooks), "webhooks")
+        self.membership.on_answer(lambda _: self.membership.report(sessions=len(sessions.list())))
+        self.changes.follow()
+
+    async def wait_applied(self, revision: int, seconds: float) -> tuple[int, int]:
+        """Wait until all live nodes have applied ``revision``. Returns on how many it is, and how many are alive."""
+        found = (1, 1)
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    found = await count_applied(self.store, revision, self.settings.dead_after)
+                    if found[0] >= found[1]:
+                        return found
+                    await asyncio.sleep(LOOK_AGAIN)
+        except (TimeoutError, SQLAlchemyError):
+            return found  # what was seen last
+
+    @property
+    def needs_store(self) -> bool:
+        """False: this node goes on taking logins while the database is away."""
+        return self.settings.on_store_loss == "deny"
+
+    async def check(self) -> str | None:
+        """The readiness check: why clients should go to another node."""
+        membership = self.membership
+        if membership.draining:
+            return f"an operator drains this node; end it with: ocsentry node resume {self.settings.name}"
+        if membership.state is NodeState.RETURNING:
+            return "its sessions are being compared with the database"
+        if membership.state is NodeState.CUT_OFF and self.needs_store:
+            return f"cut off from the fleet: {membership.problem or 'another server has its name'}"
+        return None
+
+    async def stop(self) -> None:
+        await self.changes.stop()
+        await self.membership.stop()

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Schemas of the fleet and its nodes."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from admin_api.http.values import View
+
+
+class NodeView(View):
+    """One server of the fleet, as the database knows it."""
+
+    name: str = Field(examples=["n1"])
+    state: Literal["active", "draining", "left", "dead"] = Field(
+        description="`draining`: takes no new sessions. `left`: stopped. `dead`: not heard for longer than "
+        "`fleet.dead_after`.",
+        examples=["active"],
+    )
+    this: bool = Field(description="It answers this request.", examples=[True])
+    version: str = Field(examples=["1.0.0"])
+    epoch: int = Field(description="How often a server has joined under this name.", examples=[3])
+    joined_at: datetime = Field(examples=["2030-01-01T12:00:00Z"])
+    silence: float = Field(description="Seconds since it was last heard.", examples=[0.2])
+    applied: int = Field(description="The revision up to which it has applied all changes.", examples=[1200])
+    behind: int = Field(description="Changes that it has not applied yet.", examples=[0])
+    sessions: int = Field(examples=[120])
+    peer_url: str = Field(description="Where the other nodes reach it. Empty: over the database alone.", examples=[""])
+
+
+class FleetView(View):
+    """The fleet as this node sees it."""
+
+    node: str = Field(description="The name of this node.", examples=["n1"])
+    state: Literal["member", "returning", "cut_off"] = Field(
+        description="Of this node. `cut_off`: the database does not hear it; others may take over its sessions. "
+        "`returning`: it compares its sessions with the database.",
+        examples=["member"],
+    )
+    problem: str = Field(description="Why the last beat was not answered. Empty: it was.", examples=[""])
+    revision: int = Field(description="Of the newest change in the database.", examples=[1200])
+    applied: int = Field(description="Everything up to here is in force on this node.", examples=[1200])
+    unknown_changes: int = Field(description="Changes of kinds that this version does not know.", examples=[0])
+    nodes: int = Field(description="Nodes that are heard.", examples=[3])
+    known: int = Field(description="Nodes that have ever joined, and were not forgotten.", examples=[3])
+    sessions: int = Field(description="Of all nodes that are heard.", examples=[360])
+    dead_after: float = Field(description="Seconds.", examples=[10.0])
+    addresses: Literal["nat", "routed"] = Field(examples=["nat"])
+    on_store_loss: Literal["local", "deny"] = Field(examples=["local"])
+    in_split: Literal["give_way", "hold"] = Field(examples=["give_way"])

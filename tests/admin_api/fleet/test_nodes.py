@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``/fleet``, ``/nodes`` and what operators do with nodes, over HTTP, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import functools
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from admin_api.app import create_app
+from admin_api.event_hub import EventHub
+from admin_api.http.identity import ALL_SCOPES
+from admin_api.services import Services
+from admin_api.tokens.service import create_token
+from tests.admin_api.fleet.test_membership import answered
+
+pytestmark = pytest.mark.asyncio
+NETWORK = "198.51.100.0/24"
+
+
+@pytest_asyncio.fixture
+async def callers(run_node):
+    """Two nodes, and a client of the API of each."""
+    nodes = [await run_node("n1"), await run_node("n2")]
+    clients = []
+    _, token = await create_token(nodes[0].store, "all", ALL_SCOPES, by="the tests")
+    for running in nodes:
+        services = Services(
+            store=running.store,
+            engine=running.engine,
+            enforcement=running.enforcement,
+            sessions=running.sessions,
+            events=EventHub(),
+            fleet=running.node,
+            checks={"fleet": running.node.check},
+        )
+        transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False, client=("192.0.2.200", 4000))
+        connect = functools.partial(httpx.AsyncClient, transport=transport, base_url="http://127.0.0.1")
+        clients.append(connect(headers={"Authorization": f"Bearer {token}"}))
+    yield (*nodes, *clients)
+    for client in clients:
+        await client.aclose()
+
+
+async def test_the_fleet_and_its_nodes_are_shown(callers):
+    _, other, client, _ = callers
+    fleet = (await client.get("/api/v1/fleet")).json()
+    assert (fleet["node"], fleet["state"], fleet["nodes"], fleet["known"]) == ("n1", "member", 2, 2)
+    assert (fleet["on_store_loss"], fleet["in_split"], fleet["addresses"]) == ("local", "give_way", "nat")
+    nodes = (await client.get("/api/v1/nodes")).json()["items"]
+    assert [(node["name"], node["state"], node["this"]) for node in nodes] == [
+        ("n1", "active", True),
+        ("n2", "active", False),
+    ]
+    page = (await client.get("/api/v1/nodes?limit=1")).json()
+    assert [node["name"] for node in page["items"]] == ["n1"]
+    rest = (await client.get(f"/api/v1/nodes?limit=1&cursor={page['next_cursor']}")).json()
+    assert [node["name"] for node in rest["items"]] == ["n2"]
+    await other.node.stop()
+    assert (await client.get("/api/v1/nodes/n2")).json()["state"] == "left"
+    metrics = (await client.get("/metrics")).text
+    assert "ocsentry_fleet_member 1.0" in metrics
+    assert "ocsentry_fleet_changes_behind 0.0" in metrics
+
+
+async def test_a_block_says_on_how_many_nodes_it_is_in_force(callers):
+    _, other, client, _ = callers
+    body = {"cidr": NETWORK, "reason": "x", "ttl": 600}
+    made = await client.post("/api/v1/blocks?wait=all&timeout=10", json=body)
+    assert (made.status_code, made.json()["applied"]) == (201, [2, 2])
+    assert other.refuses("198.51.100.7")
+    await other.node.changes.stop()
+    late = await client.post("/api/v1/blocks?wait=all&timeout=0.2", json={**body, "cidr": "203.0.113.77"})
+    assert late.json()["applied"] == [1, 2]
+    assert (await client.post("/api/v1/blocks", json={**body, "cidr": "203.0.113.78"})).json()["applied"] is None
+
+
+async def test_a_drained_node_is_not_ready_until_it_is_resumed(callers, ask):
+    _, other, client, of_other = callers
+    assert (await of_other.get("/readyz")).status_code == 200
+    drained = await client.post("/api/v1/nodes/n2:drain")
+    assert (drained.status_code, drained.json()["state"]) == (200, "draining")
+    await answered(other.node.membership, lambda answer: answer.state == "draining")
+    problems = (await of_other.get("/readyz")).json()["problems"]
+    assert problems == ["fleet: an operator drains this node; end it with: ocsentry node resume n2"]
+    assert (await client.get("/readyz")).status_code == 200
+    assert (await client.post("/api/v1/nodes/n2:resume")).json()["state"] == "active"
+    await answered(other.node.membership, lambda answer: answer.state == "active")
+    assert (await of_other.get("/readyz")).status_code == 200
+    assert ask("SELECT action FROM audit ORDER BY serial DESC LIMIT 2") == [("node_resumed",), ("node_drained",)]
+    assert (await client.post("/api/v1/nodes/nowhere:drain")).status_code == 404
+
+
+async def test_only_a_node_that_is_gone_is_forgotten(callers, view, ask):
+    _, other, client, _ = callers
+    alive = await client.delete("/api/v1/nodes/n2")
+    assert (alive.status_code, alive.json()["code"]) == (409, "node_is_live")
+    ask(
+        "INSERT INTO fleet.sessions (id, user_key, node, epoch, cookie_digest, source) VALUES"
+        " ('\\x01', 'alice', (SELECT id FROM fleet.nodes WHERE name = 'n2'), 1, '\\x00', '192.0.2.1')"
+    )
+    await other.node.stop()
+    assert (await client.delete("/api/v1/nodes/n2")).status_code == 204
+    assert [node["name"] for node in (await client.get("/api/v1/nodes")).json()["items"]] == ["n1"]
+    assert ask("SELECT count(*) FROM fleet.sessions") == [(0,)]
+    assert (await client.delete("/api/v1/nodes/n2")).status_code == 404
+
+
+async def test_a_server_without_a_fleet_says_so(server):
+    for path in ("/api/v1/fleet", "/api/v1/nodes", "/api/v1/nodes/n1"):
+        answer = await server.client.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert "no node of a fleet" in answer.json()["detail"]
+    made = await server.client.post("/api/v1/blocks?wait=all", json={"cidr": NETWORK})
+    assert made.json()["applied"] == [1, 1]
+    assert "ocsentry_fleet" not in (await server.client.get("/metrics")).text
