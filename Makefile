@@ -3,7 +3,7 @@
 #   make build      into .venv/               make run          a demo server in the foreground
 #   make test       lint, unit and e2e        make bench        benchmarks, the peers' beside ours
 #   make lint       ruff and mypy             make fuzz         every fuzz target for FUZZ_SECONDS
-#   make unit       tests without namespaces  make fuzz-short   every fuzz target for 4 s
+#   make unit       tests without namespaces  make fuzz-short   every fuzz target, 100 000 inputs
 #   make e2e        tests with namespaces     make soak         the end-to-end tests with a release's counts
 #   make lock       requirements/*.lock from pyproject.toml (UPGRADE=1: newest versions)
 #   make sbom       bill of materials         make audit        known vulnerabilities (ends with 3: not reachable)
@@ -15,6 +15,7 @@
 #   make deb, rpm, apk   a package in .build/dist     make package-test   its life on a bare system with systemd
 #   make licences   docs/licences.md          make reproducible both native cores built twice, bytes compared
 #   make native-sanitized   the native cores under ASan and UBSan (OCSENTRY_LEAKS=1: and LeakSanitizer)
+#   make native-coverage    lines and branches of the cores that their tests reach; takes minutes
 #   make native-races       their threads under ThreadSanitizer; takes minutes
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -42,7 +43,7 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tes
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 
-.PHONY: build run test lint unit e2e native-sanitized native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel engine-wheel release package-test licences reproducible man docs pictures clean
+.PHONY: build run test lint unit e2e native-sanitized native-coverage native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel engine-wheel release package-test licences reproducible man docs pictures clean
 
 # Also where the environment forbids Python to write byte code: compiling the sources takes half of a start.
 build: $(VENV)/.built
@@ -106,6 +107,9 @@ e2e: build $(VENV)/.gssapi
 
 native-sanitized: build
 	tests/native/sanitized.sh
+
+native-coverage: build $(VENV)/.gssapi
+	tests/native/coverage.sh
 
 native-races: build
 	OCSENTRY_SANITIZE=thread tests/native/sanitized.sh -m 'not netns' $(RACES)
