@@ -88,7 +88,7 @@ def test_a_host_has_its_own_service_and_sessions_are_opened_and_closed(lab, serv
     script.chmod(0o755)
     for service in ("vpn", "staff"):
         services.write(service, "auth required matrix", "account required matrix")
-    services.write("sessions", f"session required pam_exec.so {script}")
+    services.write("sessions", "account required pam_permit.so", f"session required pam_exec.so {script}")
     services.allow("pat", "vpn")
     services.allow("sam", "staff")
     settings = {

@@ -90,7 +90,12 @@ CRL = (
 LOGIN_KEYS: tuple[Row, ...] = (
     mapped("auth", "auth.methods, auth.require", assembled, "Several lines: all of them are needed.", several=True),
     mapped("enable-auth", "auth.methods", assembled, "Alternatives to auth.", several=True),
-    mapped("acct", "accounting.radius, accounting.pam", assembled, "With pam sessions of any method are PAM's."),
+    mapped(
+        "acct",
+        "accounting.radius, accounting.pam",
+        assembled,
+        "With pam the account is checked for sessions of any method, and a session of PAM opened.",
+    ),
     mapped("ca-cert", "auth.certificate.ca", assembled),
     mapped("crl", "auth.certificate.crl, auth.certificate.crl_check", assembled, CRL),
     mapped("cert-user-oid", "auth.certificate.user_field", _read_field("auth.certificate.user_field")),

@@ -142,8 +142,8 @@ class RadiusSection(Section):
 class AccountingSection(Section):
     pam: Switch = field(
         False,
-        "Open a session of PAM before a tunnel is opened, which PAM may refuse, and close it when the session has "
-        "ended. Modules get `OCSENTRY_SESSION`, the session's number, in PAM's environment.",
+        "Check the account and open a session of PAM before a tunnel is opened, which either may refuse, and close it "
+        "when the session has ended. Modules get `OCSENTRY_SESSION`, the session's number, in PAM's environment.",
     )
     pam_service: OptionalServiceName = field("", "PAM service of these sessions. Empty: `auth.pam.service`.")
     radius: Switch = field(False, "Tell the servers of `auth.radius.servers` of each session.")

@@ -131,12 +131,17 @@ class SessionChange:
 
 
 def keep_session(library: LibPam, change: SessionChange, link: socket.socket, user: str, address: str) -> None:
-    """Open or close a session, without questions: the user is not there. Raises ``OSError`` as ``converse``."""
+    """Open or close a session, without questions: the user is not there. Raises ``OSError`` as ``converse``.
+
+    One is opened if the account is valid, which is all that ocserv asks.
+    """
     talk = Talk(link)
     handle = PamHandle(library, talk.note)
     phase, code = Phase.START, handle.open(change.service, user, address)
     if code == SUCCESS:
         code = handle.set_variable("OCSENTRY_SESSION", change.session)
+    if code == SUCCESS and change.opens:
+        phase, code = Phase.ACCOUNT, handle.check_account()
     if code == SUCCESS:
         phase, code = Phase.SESSION, handle.open_session() if change.opens else handle.close_session()
     handle.close(code)

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ocsentry.privileges.hooks.client import HookResult
-from vpn_frontend.auth.pam.conversation import ConversationError, Ended
+from vpn_frontend.auth.pam.conversation import ConversationError, Ended, Phase
 from vpn_frontend.auth.pam.verdict import SUCCESS
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class PamSessions:
         except ConversationError as error:
             return HookResult(f"{call}: {error}")
         if not isinstance(said, Ended) or said.code != SUCCESS:
+            if isinstance(said, Ended) and said.phase is Phase.ACCOUNT:
+                call = "pam_acct_mgmt"
             code = said.code if isinstance(said, Ended) else "with a question"
             return HookResult(f"{call} returned {code}", " ".join(said.messages))
         return FINE

@@ -53,7 +53,7 @@ def services(tmp_path, log):
     )
     script.chmod(0o755)
     made = PamServices(tmp_path)
-    made.write("sessions", f"session required pam_exec.so {script}")
+    made.write("sessions", "account required pam_permit.so", f"session required pam_exec.so {script}")
     return made
 
 
@@ -105,6 +105,17 @@ async def test_pam_refuses_a_session_before_its_hook_is_asked(services, log):
     [(kind, fields)] = events.seen
     assert (kind, fields["hook"], fields["user"]) == (LogEvent.HOOK_FAILED, "connect", "mallory")
     assert fields["problem"].startswith("pam_open_session returned ")
+
+
+@pytest.mark.asyncio
+async def test_an_account_that_is_none_of_the_service_has_no_session(services, log):
+    """As ocserv's ``acct = pam``, whatever the method of the login."""
+    services.write("sessions", "account required matrix", "session required pam_permit.so")
+    services.allow("alice", "sessions")
+    async with serving(services) as (runner, events):
+        assert await runner.connect("s1", "alice", OF_ALICE)
+        assert not await runner.connect("s2", "bob", {**OF_ALICE, "USERNAME": "bob"})
+    assert [fields["problem"].rpartition(" ")[0] for _, fields in events.seen] == ["pam_acct_mgmt returned"]
 
 
 @pytest.mark.asyncio
