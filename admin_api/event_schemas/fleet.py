@@ -25,7 +25,7 @@ class FleetCutOff(NodeEvent):
 
 @event(ApiEvent.FLEET_RETURNED)
 class FleetReturned(NodeEvent):
-    epoch: int = Field(examples=[4])
+    epoch: int = Field(description="How often a server has joined under this name.", examples=[4])
     away: float = Field(description="Seconds for which the node was not heard.", examples=[12.5])
 
 

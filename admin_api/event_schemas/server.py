@@ -57,7 +57,9 @@ class NoFields(EventFields):
 @event("helper_lost")
 class HelperLost(EventFields):
     helper: str = Field(description="The name of the process.", examples=["PAM helper"])
-    consequence: str = Field(examples=["logins by PAM fail until the server is restarted"])
+    consequence: str = Field(
+        description="What fails without it.", examples=["logins by PAM fail until the server is restarted"]
+    )
 
 
 @event("hook_failed")

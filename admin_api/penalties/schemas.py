@@ -21,7 +21,7 @@ class PenaltyView(View):
 class SourceEvents(View):
     event: str = Field(description="Kind of event that a limit counts.", examples=["auth_failure"])
     count: int = Field(description="Events that still count.", examples=[3])
-    last_at: datetime = Field(description="The latest of them.")
+    last_at: datetime = Field(description="The latest of them.", examples=["2030-01-04T09:30:00Z"])
 
 
 class SourceView(View):
