@@ -33,6 +33,17 @@ count() {                                # count LOG: inputs that were tried
     sed -n 's/^stat::number_of_executed_units: *//p; s/^Done \([0-9]*\) runs.*/\1/p' "$1" | tail -n 1
 }
 
+# Sets runs to how many inputs the target tried, after more of them if there were too few. Uses the names of run_one.
+go_on() {
+    runs=$(count "$build/$name.log")
+    [ "${runs:-0}" -lt "$least" ] || return 0
+    # shellcheck disable=SC2086
+    $set_up "$corpus" $seeds $limits -max_total_time=$((5 * seconds + 20)) -runs=$((least - ${runs:-0})) \
+        >"$build/$name.more.log" 2>&1 || return 1
+    more=$(count "$build/$name.more.log")
+    runs=$((${runs:-0} + ${more:-0}))
+}
+
 # One target, in a process of its own. Prints one line; a target that fails leaves a file behind.
 run_one() {                              # run_one FILE
     name=$(basename "${1%.*}")
@@ -42,22 +53,17 @@ run_one() {                              # run_one FILE
     [ -d "$seeds" ] || seeds=
     # A minute for one input: on a busy machine the process may not run for ten seconds.
     limits="-timeout=60 -rss_limit_mb=2048 -artifact_prefix=$build/crash-$name- -print_final_stats=1"
-    runs=0
     case $1 in
         *.py) set_up="$python $1" ;;
         *.c) set_up=$build/$name; compile "$1" "$set_up" ;;
     esac
     # shellcheck disable=SC2086
-    if $set_up "$corpus" $seeds $limits -max_total_time="$seconds" >"$build/$name.log" 2>&1 &&
-        runs=$(count "$build/$name.log") && { [ "${runs:-$least}" -ge "$least" ] ||
-            $set_up "$corpus" $seeds $limits -max_total_time=$((5 * seconds + 20)) -runs=$((least - runs)) \
-                >"$build/$name.more.log" 2>&1 && runs=$((runs + $(count "$build/$name.more.log"))); }
-    then
-        printf '%-36s %12s inputs%s\n' "$name" "${runs:-?}" "$([ "${runs:-$least}" -ge "$least" ] || echo ", few")"
+    if $set_up "$corpus" $seeds $limits -max_total_time="$seconds" >"$build/$name.log" 2>&1 && go_on; then
+        printf '%-36s %12s inputs%s\n' "$name" "$runs" "$([ "$runs" -ge "$least" ] || echo ", few")"
     else
         : >"$build/failed/$name"
         printf '%-36s FAILED\n' "$name"
-        tail -n 30 "$build/$name.log" "$build/$name.more.log" 2>/dev/null
+        tail -n 30 "$build/$name.log" "$build/$name.more.log" 2>/dev/null || :
     fi
 }
 
