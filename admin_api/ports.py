@@ -31,6 +31,9 @@ class LiveSessions(Protocol):
 
     def list(self) -> Sequence[SessionView]: ...
 
+    def traffic(self) -> Mapping[str, tuple[int, int]]:
+        """Bytes from and to the client of each session in ``list``, by id. Cheaper than ``list``."""
+
     def get(self, session_id: str) -> SessionView | None: ...
 
     def kill(self, session_id: str, text: str, *, reason: CloseReason = CloseReason.KILLED) -> bool:

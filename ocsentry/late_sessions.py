@@ -33,6 +33,9 @@ class LateSessions:
     def list(self) -> Views:
         return () if self._sessions is None else self._sessions.list()
 
+    def traffic(self) -> Mapping[str, tuple[int, int]]:
+        return {} if self._sessions is None else self._sessions.traffic()
+
     def get(self, session_id: str) -> SessionView | None:
         return None if self._sessions is None else self._sessions.get(session_id)
 

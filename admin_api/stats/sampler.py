@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from admin_api.services import Services
-    from vpn_frontend.ports import SessionView
 
 COUNTED = {
     "logins_accepted": VpnEvent.LOGIN_ACCEPTED,
@@ -26,16 +25,16 @@ class Sampler:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._carried: dict[str, tuple[int, int]] = {}  # inner bytes of live sessions at the last sample
+        self._carried: Mapping[str, tuple[int, int]] = {}  # inner bytes of live sessions at the last sample
         self._rx_bytes = 0
         self._tx_bytes = 0
 
     async def take(self) -> None:
         services = self._services
-        engine, views = services.engine.counters(), services.sessions.list()
-        self._count_bytes(views)
+        engine, carried = services.engine.counters(), services.sessions.traffic()
+        self._count_bytes(carried)
         gauges = {
-            "sessions": len(views),
+            "sessions": len(carried),
             "blocks": len(services.enforcement.blocks),
             "penalties": engine.penalties,
             "rules": services.enforcement.status().rules,
@@ -45,9 +44,8 @@ class Sampler:
         totals |= {"rx_bytes": self._rx_bytes, "tx_bytes": self._tx_bytes}
         services.time_series.add(services.clock.wall(), gauges, totals)
 
-    def _count_bytes(self, views: Sequence[SessionView]) -> None:
+    def _count_bytes(self, carried: Mapping[str, tuple[int, int]]) -> None:
         """What a session carries after its last sample is not counted."""
-        carried = {view.id: (view.counters.rx_bytes, view.counters.tx_bytes) for view in views}
         for session_id, (rx_bytes, tx_bytes) in carried.items():
             rx_before, tx_before = self._carried.get(session_id, (0, 0))
             self._rx_bytes += max(0, rx_bytes - rx_before)

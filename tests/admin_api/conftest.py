@@ -109,6 +109,9 @@ class FakeSessions:
     def list(self) -> list[SessionView]:
         return [*self.views.values()]
 
+    def traffic(self) -> dict[str, tuple[int, int]]:
+        return {view.id: (view.counters.rx_bytes, view.counters.tx_bytes) for view in self.list()}
+
     def get(self, session_id: str) -> SessionView | None:
         return self.views.get(session_id)
 

@@ -56,6 +56,14 @@ class LiveSessions:
         """In the order of login, with their counters of this moment."""
         return [self._view(session) for session in self._index.open_sessions()]
 
+    def traffic(self) -> dict[str, tuple[int, int]]:
+        """Bytes from and to the client of each session, by id, at this moment."""
+        found: dict[str, tuple[int, int]] = {}
+        for session in self._index.open_sessions():
+            self._read_counters(session)
+            found[session.id] = session.counters.rx_bytes, session.counters.tx_bytes
+        return found
+
     def get(self, session_id: str) -> SessionView | None:
         session = self._index.find_by_id(session_id)
         return self._view(session) if session is not None and session.has_tunnel else None
@@ -153,7 +161,10 @@ class LiveSessions:
         return refusal_text(verdict, self._engine.rule_text(verdict.rule_id) if verdict.rule_id is not None else "")
 
     def _view(self, session: Session) -> SessionView:
+        self._read_counters(session)
+        return session.view()
+
+    def _read_counters(self, session: Session) -> None:
         if session.gateway_id is not None:
             with suppress(GatewayError):  # it has just ended, its final counters are on their way
                 session.counters = self._gateway.counters(session.gateway_id)
-        return session.view()

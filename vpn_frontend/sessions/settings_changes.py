@@ -100,8 +100,8 @@ class SettingsChanges:
         wall = self._wall_clock()
         moment = wall.timestamp()
         self._traffic.turn_day(wall)
-        for session in self._living(self._index):
-            if session.check_at is None or moment < session.check_at:
+        for session in self._index:
+            if session.check_at is None or moment < session.check_at or session.phase >= Phase.CLOSING:
                 continue
             refusal = find_refusal(session.settings, session.user.name, self._ledger, wall)
             if refusal is not None:

@@ -392,3 +392,13 @@ def test_a_rekey_by_a_new_tunnel_keeps_the_session_for_its_client(make_lab):
     lab.hang_up(connection)
     with pytest.raises(RefusedError):
         lab.tunnel(lab.log_in())
+
+
+def test_traffic_is_what_the_gateway_has_counted_so_far(make_lab):
+    lab = make_lab()
+    cookie = lab.log_in()
+    assert lab.table.live.traffic() == {}
+    lab.tunnel(cookie)
+    session = lab.table.find_session(cookie)
+    lab.gateway.move_data(session.gateway_id, received=7, sent=9)
+    assert lab.table.live.traffic() == {session.id: (7, 9)}
