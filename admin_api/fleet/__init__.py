@@ -12,6 +12,7 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     node.py         all of it together, as the server opens it
     changes.py      follows the log of changes; the next two apply them
     block_rows.py   blocks: stored by the clock of the database, taken over from the others
+    rules.py        rules made over the API, compiled beside everything else
     accounts.py     users, groups, ended sessions, and what is only read again
     membership.py   the event loop's side: what beats say, who is told of it, the return
     calls.py        the event loop's calls of SQL functions: one round trip each, a hard deadline, a breaker

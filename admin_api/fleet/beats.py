@@ -82,7 +82,7 @@ class Beats:
         self._lease = lease
         self._joined, self._answered, self._failed, self._rung = joined, answered, failed, rung
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._stopping = False
+        self._stopping = self._closed = False
         self._thread = threading.Thread(target=self._run, name="beats", daemon=True)
         self.load = Load()
         self.turned_at = lease_clock()  # when the event loop turned last; it writes this
@@ -114,9 +114,9 @@ class Beats:
 
     def stop(self) -> None:
         """Say goodbye and end the thread. Waits for it: up to two answers of the database."""
-        if self._stopping:
+        if self._closed:
             return
-        self._stopping = True
+        self._stopping = self._closed = True
         self.hurry()
         if self._thread.is_alive():
             self._thread.join()

@@ -13,6 +13,7 @@ from admin_api.fleet.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
 from admin_api.fleet.changes import Changes
 from admin_api.fleet.membership import Membership, NodeState
 from admin_api.fleet.node_list import count_applied
+from admin_api.fleet.rules import RULES, RulesPart
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +38,8 @@ class FleetNode:
         self.store = store
         self.membership = Membership(url, settings, events)
         self.changes = Changes(store, self.membership, events)
+        self._events = events
+        self._rules: RulesPart | None = None
         self.rows = FleetRows(self.membership, store.clock)
 
     async def start(self) -> None:
@@ -60,6 +63,8 @@ class FleetNode:
         self.changes.register(UserPart(store, sessions, engine, clock), USER)
         self.changes.register(GroupPart(store, sessions, settings), GROUP)
         self.changes.register(KillPart(sessions), KILL)
+        self._rules = RulesPart(enforcement, self._events)
+        self.changes.register(self._rules, RULES)
         self.changes.register(ReadAgain(read_settings), "settings")
         self.changes.register(ReadAgain(read_webhooks), "webhooks")
         self.membership.on_answer(lambda _: self.membership.report(sessions=len(sessions.list())))
@@ -96,4 +101,6 @@ class FleetNode:
 
     async def stop(self) -> None:
         await self.changes.stop()
+        if self._rules is not None:
+            await self._rules.stop()
         await self.membership.stop()

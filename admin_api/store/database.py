@@ -148,6 +148,8 @@ class Store:
             unit = UnitOfWork(session, self.clock, self.node)
             try:
                 yield unit
+                if unit.rules.changed:
+                    unit.changes.note("rules", "")
                 await unit.changes.publish()
                 await session.commit()
                 self.published = max(self.published, unit.changes.revision)

@@ -44,7 +44,7 @@ async def fall_silent(*nodes):
         beats = node.membership._beats
         beats._leave = lambda: None
         beats._stopping = True
-        beats._wake.set()
+        beats.hurry()
         await asyncio.to_thread(beats._thread.join)
 
 

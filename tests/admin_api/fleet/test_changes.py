@@ -233,6 +233,21 @@ class TestAccounts:
         assert other.seen.of("fleet_change_unknown") == [{"change": "of the future", "count": 1}]
 
 
+async def test_rules_made_over_the_api_are_in_force_on_all_nodes(pair):
+    one, other = pair
+    rule = {"type": "blacklist", "remote_addr": NETWORK}
+    async with one.store.write() as unit:
+        await unit.rules.add("guests", {"id": "guests", **rule}, created_by="me")
+    await other.seen.wait_for("policy_loaded", 2)  # the first one is of the start
+    assert other.refuses(INSIDE)
+    assert len(one.seen.of("policy_loaded")) == 1, "its own changes are in force already"
+    async with one.store.write() as unit:
+        await unit.rules.replace(await unit.rules.get("guests"), {"id": "guests", "type": "no such type"})
+    refused = await other.seen.wait_for("policy_refused")
+    assert refused["problems"]
+    assert other.refuses(INSIDE), "what does not compile changes nothing"
+
+
 async def test_a_server_without_a_fleet_publishes_nothing(postgresql_url):
     store = await Store.open(postgresql_url, serving=True)
     async with store.write() as unit:
