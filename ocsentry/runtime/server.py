@@ -292,14 +292,12 @@ class Server:
         hooks = await self._made.enter_async_context(open_hooks(started.hooks, started.pam, self._config, self._events))
         client_routes = await self._made.enter_async_context(KernelRoutes(started.helper, self._events).running())
         self._routes.watch(client_routes)
-        kdcs = self._config.vpn.kdc_proxy
-        pages = KdcProxy(kdcs, self._events, opened.pages) if kdcs else opened.pages
         self._vpn = VpnServer(
             self._config.vpn,
             engine=self._engine,
             users=files.directory,
             methods=opened.methods,
-            pages=pages,
+            pages=KdcProxy(self._config.vpn.kdc_proxy, self._events, opened.pages),
             journal=self._store,
             events=self._events,
             descriptors=self._started.descriptors,
