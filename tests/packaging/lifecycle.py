@@ -26,6 +26,7 @@ from tests.packaging.returning import connect, host_of, try_returns
 
 FIRST_HOUR = Path(__file__).parents[2] / "docs" / "first-hour.md"
 DOCTOR = "ocsentry doctor"  # the last command of the page's first step: a look, not a part of the set-up
+LOOK, DEMO = 5, "ocsentry demo"  # which has tests of its own, and needs openconnect on the server
 TIME_LIMIT = 120.0  # seconds from the bare root to the connected client, on an idle machine
 COMMAND_LIMIT = 5
 KEPT_BY_REMOVE = ("/etc/ocsentry/ocsentry.toml", "/var/lib/ocsentry/ocsentry.db")
@@ -47,9 +48,9 @@ class Operator:
         return said
 
 
-def commands_of(page: str) -> list[str]:
-    """The commands of its first step, without comments."""
-    text = page.partition("```sh\n")[2].partition("```")[0]
+def commands_of(step: int) -> list[str]:
+    """The commands of a step of the page, without comments."""
+    text = FIRST_HOUR.read_text().partition(f"\n## {step}.")[2].partition("```sh\n")[2].partition("```")[0]
     return [line.partition("   #")[0].strip() for line in text.splitlines()]
 
 
@@ -81,7 +82,7 @@ def live(package: Path, archive: Path, scratch: Path, client: Namespace) -> None
         clean = files_of(container)
 
         operator = Operator(container)
-        install, setup, *others = commands_of(FIRST_HOUR.read_text())
+        install, setup, *others = commands_of(1)
         begun = time.monotonic()
         operator.type(f"{install} -y".replace("apt", "apt-get", 1))
         pin = re.findall(r"pin-sha256:\S+", operator.type(setup))[0]
@@ -103,6 +104,10 @@ def live(package: Path, archive: Path, scratch: Path, client: Namespace) -> None
         expect("alice" in container.run("occtl show users"), "occtl is this server's")
         expect(container.run("ps -o user= -C ocsentry").split()[0] == "ocsentry", "the server is no root")
         first.goodbye()
+        for command in commands_of(LOOK):
+            if command != DEMO:
+                container.run(command)
+        expect(True, "the commands that look at it work")
 
         before = container.run("cat /etc/ocsentry/ocsentry.toml")
         try_returns(container, host, pin, "dpkg -i /newer.deb", expect)

@@ -86,8 +86,10 @@ def _end(container: Container, tunnels: Tunnels, command: str) -> float:
     begun = time.monotonic()
     container.run(command)
     back = tunnels.await_back(since)
-    now = eventually(lambda: container.run(MAIN_PROCESS), lambda found: found.strip() not in ("", "0"), "running")
-    if now == process:
+    # Clients are back before the server is ready for commands.
+    state = "systemctl is-active ocsentry"
+    eventually(lambda: container.run(state, check=False).strip(), lambda found: found == "active", "active")
+    if container.run(MAIN_PROCESS) == process:
         raise SystemExit(f"{command}: the process is the same")
     return back - begun
 
