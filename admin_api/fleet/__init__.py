@@ -18,6 +18,8 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     calls.py        the event loop's calls of SQL functions: one round trip each, a hard deadline, a breaker
     admission.py    the VPN's port ``Fleet``: sessions and addresses
     errands.py      ends of sessions, told until the database has heard them
+    sessions.py     orders carried out, drains, lost sessions that end
+    journal.py      rows of sessions that come from another node
     keys.py         the keys of cookies, derived from the fleet's secret
 
 The SQL is in ``admin_api/store/migrations/fleet/``.

@@ -14,6 +14,7 @@ from admin_api.fleet.changes import Changes
 from admin_api.fleet.membership import Membership, NodeState
 from admin_api.fleet.node_list import count_applied
 from admin_api.fleet.rules import RULES, RulesPart
+from admin_api.fleet.sessions import FleetSessions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,11 +42,13 @@ class FleetNode:
         self._events = events
         self._rules: RulesPart | None = None
         self.rows = FleetRows(self.membership, store.clock)
+        self.sessions = FleetSessions(url, self.membership, store, events)
 
     async def start(self) -> None:
         """Join. Raises ``JoinRefusedError`` or ``LinkError``."""
         await self.membership.start()
         await self.changes.start()
+        self.sessions.start()
 
     def follow(
         self,
@@ -103,4 +106,5 @@ class FleetNode:
         await self.changes.stop()
         if self._rules is not None:
             await self._rules.stop()
+        await self.sessions.stop()
         await self.membership.stop()

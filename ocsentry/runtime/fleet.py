@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ocsentry.configuration.model import LoadedConfig
     from ocsentry.runtime.live_settings import LiveSettings
     from vpn_frontend.ports import EventSink
+    from vpn_frontend.server import VpnServer
+    from vpn_frontend.sessions.fleet.port import Fleet
 
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -77,9 +79,16 @@ def fleet_checks(node: FleetNode | None) -> dict[str, ReadinessCheck]:
     return {} if node is None else {"fleet": node.check}
 
 
-def follow_fleet(node: FleetNode | None, services: Services, live: LiveSettings) -> None:
-    """Apply what other nodes change from now on."""
+def fleet_of(node: FleetNode | None) -> Fleet | None:
+    """What the VPN asks of the other nodes. Its sessions go on there when this node stops."""
+    return None if node is None else node.sessions.admission
+
+
+def follow_fleet(node: FleetNode | None, services: Services, live: LiveSettings, vpn: VpnServer) -> None:
+    """Apply what other nodes change from now on, and carry out what they ask of sessions."""
     if node is not None:
+        if vpn.entrance is not None:
+            node.sessions.attach(vpn.entrance, vpn.written)
         node.follow(
             enforcement=services.enforcement,
             sessions=services.sessions,

@@ -52,13 +52,14 @@ from ocsentry.runtime.client_routes import KernelRoutes
 from ocsentry.runtime.console_sign_on import open_sign_on
 from ocsentry.runtime.console_url import console_url
 from ocsentry.runtime.descriptor_store import store_listeners
-from ocsentry.runtime.fleet import fleet_checks, follow_fleet, open_fleet
+from ocsentry.runtime.fleet import fleet_checks, fleet_of, follow_fleet, open_fleet
 from ocsentry.runtime.hooks import open_hooks
 from ocsentry.runtime.live_reload import LiveReload
 from ocsentry.runtime.live_settings import LiveSettings, read_overrides
 from ocsentry.runtime.load_progress import LoadProgress
 from ocsentry.runtime.route_watch import INTERVAL as ROUTE_INTERVAL
 from ocsentry.runtime.route_watch import RouteWatch
+from ocsentry.runtime.session_accounts import accounts_file
 from ocsentry.runtime.webhooks import open_webhooks
 from ocsentry.setup.certificates import certificate_facts, expiry_problem
 from ocsentry.user_files.opened import open_user_files
@@ -211,7 +212,7 @@ class Server:
         self._suspends = True
 
     async def _stop_vpn(self) -> None:
-        await self._vpn.stop(SHUTDOWN_TEXT, suspend=self._suspends)
+        await self._vpn.stop(SHUTDOWN_TEXT, suspend=self._suspends or self._fleet is not None)
 
     async def reload(self) -> None:
         """Reload configuration, rules and certificates. What is wrong changes nothing and is reported."""
@@ -311,6 +312,7 @@ class Server:
             client_routes=client_routes,
             accounts_file=accounts_file(self._config),
             host_accounts=hosts,
+            fleet=fleet_of(self._fleet),
         )
         await self._vpn.start()
         self._made.push_async_callback(self._stop_vpn)
@@ -373,7 +375,7 @@ class Server:
             console_url=console_url(self._config.values.admin),
             sign_on=sign_on,
         )
-        follow_fleet(self._fleet, services, live_settings)
+        follow_fleet(self._fleet, services, live_settings, self._vpn)
         api = await asyncio.to_thread(_make_api, services, self._started, self._config.values.admin.socket)
         await api.start()
         self._made.push_async_callback(api.stop)
@@ -485,14 +487,6 @@ def _make_api(services: Services, started: Started, socket_path: Path) -> ApiSer
     return ApiServer(
         create_app(services), services, listen=started.api_listener, socket_path=socket_path, tls=started.api_tls
     )
-
-
-def accounts_file(config: LoadedConfig) -> Path | None:
-    """Where the counters of sessions outlive the process: beside the control socket, which is usually on a tmpfs."""
-    if not config.vpn.survive_restart:
-        return None
-    socket = config.values.admin.socket
-    return socket.with_name(socket.name + ".accounts")
 
 
 def _describe_lost_claim() -> str:

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journal's rows of sessions that come from another node, or that no node has any more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+
+from admin_api.store.accounting.session_rows import COUNTED
+from admin_api.store.tables import SessionRecord
+from vpn_frontend.gateway.interface import NO_COUNTERS, Counters
+from vpn_frontend.ports import SESSION_ROW, CloseReason, OpenRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from admin_api.store.database import Store
+
+
+async def take_record(store: Store, session_id: str) -> tuple[OpenRecord | None, Counters]:
+    """Make the row this node's. Returns it with its counters so far.
+
+    ``None``: the journal has no such session that is open and can be given back.
+    """
+    columns = [getattr(SessionRecord, name) for name in (*SESSION_ROW, *COUNTED)]
+    taking = (
+        update(SessionRecord)
+        .where(SessionRecord.id == session_id, SessionRecord.ended_at.is_(None), SessionRecord.resumption.is_not(None))
+        .values(node=store.node)
+        .returning(SessionRecord.resumption, *columns)
+    )
+    async with store.connected(writes=True) as connection:
+        row = (await connection.execute(taking)).one_or_none()
+    if row is None:
+        return None, NO_COUNTERS
+    end = 1 + len(SESSION_ROW)
+    counters = Counters(**dict(zip(COUNTED, row[end:], strict=True)))
+    named = dict(zip(SESSION_ROW, row[1:end], strict=True))
+    return OpenRecord(session_id, row[0], counters.rx_bytes + counters.tx_bytes, named), counters
+
+
+async def end_records(store: Store, session_ids: Sequence[str]) -> None:
+    """End the rows of lost sessions whose clients did not come back, when their counters were last written."""
+    if not session_ids:
+        return
+    ending = (
+        update(SessionRecord)
+        .where(SessionRecord.id.in_(session_ids), SessionRecord.ended_at.is_(None))
+        .values(ended_at=SessionRecord.seen_at, end_reason=CloseReason.CONNECTION_LOST.value, resumption=None)
+    )
+    async with store.connected(writes=True) as connection:
+        await connection.execute(ending)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several nodes of one fleet on one PostgreSQL, each in a namespace of its own.
+
+host 1  eth0 ── v1 ┐ node a: lo 10.77.0.1       a host reaches the same address at either node: ``move_to_node``
+        b0 ─── w1  ┼ node b: lo 10.77.0.1       moves it, as a floating address does
+PostgreSQL: a Unix socket, outside all namespaces
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab.certificates import make_certificate
+from lab.namespaces import Namespace
+from lab.network import SERVER_IPV4
+from lab.server import PASSWORD, Server, ServerTemplate, ocsentry, write_configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from lab.namespaces import Claim
+    from lab.network import Host, Network
+    from lab.processes.programs import Program
+
+
+@dataclass
+class Site:
+    """Where one node runs: what ``Server`` needs of a network."""
+
+    gateway: Namespace
+    programs: list[Program]
+
+
+def make_fleet_template(folder: Path, url: str, users: Iterable[str]) -> ServerTemplate:
+    """Users and a token in the database of the fleet; certificate and secret in the folder."""
+    folder.mkdir()
+    certificate = make_certificate(folder)
+    (folder / "fleet.secret").write_text(secrets.token_hex(32))
+    (folder / "fleet.secret").chmod(0o600)
+    write_configuration(folder, {"store": {"url": url}})
+    for user in users:
+        ocsentry(folder, "user", "add", user, "--password-stdin", stdin=PASSWORD + "\n")
+    answer = json.loads(ocsentry(folder, "token", "create", "lab", "--json"))
+    return ServerTemplate(folder, certificate, answer["token"])
+
+
+class FleetLab:
+    """Nodes of one network's lab. The first is on the network's gateway, the others on namespaces beside it."""
+
+    def __init__(self, network: Network, claim: Claim, template: ServerTemplate, folder: Path, url: str) -> None:
+        self._network, self._claim, self._template, self._folder, self._url = network, claim, template, folder, url
+        self.sites: list[Site] = []
+        self.nodes: list[Server] = []
+
+    def add_node(self, name: str, *, settings: Mapping[str, Mapping[str, Any]] | None = None) -> Server:
+        if self.sites:
+            gateway = Namespace.create(self._claim.name(f"n{len(self.sites)}"))
+            gateway.ip(f"addr add {SERVER_IPV4}/32 dev lo")
+        else:
+            gateway = self._network.gateway
+        site = Site(gateway, self._network.programs)
+        self.sites.append(site)
+        more = {
+            "store": {"url": self._url},
+            "fleet": {"name": name, "secret_file": "fleet.secret", "dead_after": 10},
+            **(settings or {}),
+        }
+        node = Server(site, self._folder / name, self._template, settings=more)  # type: ignore[arg-type]
+        self.nodes.append(node)
+        return node
+
+    def wire(self, host: Host) -> None:
+        """Give a host a link to each further node."""
+        for number, site in enumerate(self.sites[1:], start=1):
+            near, far = f"n{number}", f"w{host.number}"
+            site.gateway.ip(f"link add {far} type veth peer name {near} netns {host.namespace.name}")
+            site.gateway.ip(f"link set {far} up")
+            host.namespace.ip(f"link set {near} up")
+            site.gateway.ip(f"route replace {host.ipv4}/32 dev {far} src {SERVER_IPV4}")
+
+    def move_to_node(self, host: Host, number: int) -> None:
+        """The server's address leads to that node from now on."""
+        device = "eth0" if number == 0 else f"n{number}"
+        host.namespace.ip(f"route replace {SERVER_IPV4} dev {device} src {host.ipv4}")
