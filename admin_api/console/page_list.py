@@ -13,6 +13,7 @@ from admin_api.console.pages import (
     groups,
     health,
     live,
+    nodes,
     overview,
     penalties,
     places,
@@ -44,5 +45,6 @@ PAGES = (
     *webhooks.PAGES,
     *settings.PAGES,
     *health.PAGES,
+    *nodes.PAGES,
     *components.PAGES,
 )

@@ -48,6 +48,7 @@ PAGES = (
     "/settings",
     "/settings/log.level",
     "/components",
+    "/nodes",
 )
 WIDTHS = (360, 768, 1280)
 PICTURE = os.environ.get("OCSENTRY_PICTURE")  # a file for a picture of the address that was blocked

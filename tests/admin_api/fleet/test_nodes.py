@@ -10,6 +10,8 @@ import pytest
 import pytest_asyncio
 
 from admin_api.app import create_app
+from admin_api.console.forms import FORM_TYPE
+from admin_api.console.sign_in import COOKIE
 from admin_api.event_hub import EventHub
 from admin_api.http.identity import ALL_SCOPES
 from admin_api.services import Services
@@ -116,3 +118,26 @@ async def test_a_server_without_a_fleet_says_so(server):
     made = await server.client.post("/api/v1/blocks?wait=all", json={"cidr": NETWORK})
     assert made.json()["applied"] == [1, 1]
     assert "ocsentry_fleet" not in (await server.client.get("/metrics")).text
+
+
+async def test_the_console_shows_drains_and_forgets_nodes(callers):
+    _, other, client, _ = callers
+    cookie = {"Cookie": f"{COOKIE}={client.headers['Authorization'].partition(' ')[2]}"}
+    form = {**cookie, "Origin": "http://127.0.0.1", "Content-Type": FORM_TYPE}
+
+    async def press(path):
+        answer = await client.post(f"/console/nodes/{path}", headers=form, content="")
+        assert answer.status_code == 303, answer.text
+        return (await client.get(answer.headers["location"], headers=cookie)).text
+
+    page = (await client.get("/console/nodes", headers=cookie)).text
+    for text in ("of 2 nodes", "this one", "Drain n1", "Drain n2", 'href="/console/nodes" aria-current="page"'):
+        assert text in page
+    part = (await client.get("/console/nodes", headers={**cookie, "HX-Request": "true"})).text
+    assert part.lstrip().startswith('<div id="nodes"')
+    assert "takes no new sessions" in (drained := await press("n2/drain"))
+    assert "Resume n2" in drained
+    assert "Drain n2" in await press("n2/resume")
+    await other.node.stop()
+    assert "Forget n2" in (await client.get("/console/nodes", headers=cookie)).text
+    assert "of 1 node<" in await press("n2/forget")
