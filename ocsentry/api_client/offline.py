@@ -45,7 +45,7 @@ class OfflineClient(ApiClient):
         return asyncio.run(self._answer(request))
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
-        store = await Store.open(self._config.store_url)
+        store = await Store.open(self._config.store_url, node=self._config.values.fleet.name)
         try:
             with Engine(Policy.from_document(as_one_document([]))) as engine:
                 settings = SettingsResolver(self._config.vpn, await store.group_overrides())
