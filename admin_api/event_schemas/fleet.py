@@ -49,7 +49,7 @@ class FleetChangeUnknown(EventFields):
 @event(ApiEvent.FLEET_BLOCKS_TAKEN)
 class FleetBlocksTaken(EventFields):
     added: int = Field(description="Blocks of other nodes, new or prolonged.", examples=[1])
-    removed: int = Field(examples=[0])
+    removed: int = Field(description="Blocks that were lifted meanwhile.", examples=[0])
     left_out: int = Field(description="Blocks for which the table of blocks is full.", examples=[0])
     sessions_cut: int = Field(description="Disconnected sessions of this node.", examples=[1])
 

@@ -21,7 +21,7 @@ class NodeView(View):
     this: bool = Field(description="It answers this request.", examples=[True])
     version: str = Field(examples=["1.0.0"])
     epoch: int = Field(description="How often a server has joined under this name.", examples=[3])
-    joined_at: datetime = Field(examples=["2030-01-01T12:00:00Z"])
+    joined_at: datetime = Field(description="When its server joined.", examples=["2030-01-01T12:00:00Z"])
     silence: float = Field(description="Seconds since it was last heard.", examples=[0.2])
     applied: int = Field(description="The revision up to which it has applied all changes.", examples=[1200])
     behind: int = Field(description="Changes that it has not applied yet.", examples=[0])
@@ -46,6 +46,12 @@ class FleetView(View):
     known: int = Field(description="Nodes that have ever joined, and were not forgotten.", examples=[3])
     sessions: int = Field(description="Of all nodes that are heard.", examples=[360])
     dead_after: float = Field(description="Seconds.", examples=[10.0])
-    addresses: Literal["nat", "routed"] = Field(examples=["nat"])
-    on_store_loss: Literal["local", "deny"] = Field(examples=["local"])
-    in_split: Literal["give_way", "hold"] = Field(examples=["give_way"])
+    addresses: Literal["nat", "routed"] = Field(
+        description="How packets find clients: each node translates, or their addresses are routed.", examples=["nat"]
+    )
+    on_store_loss: Literal["local", "deny"] = Field(
+        description="What a node does with logins while it is cut off.", examples=["local"]
+    )
+    in_split: Literal["give_way", "hold"] = Field(
+        description="Whether sessions of a node that is not heard keep their places.", examples=["give_way"]
+    )
