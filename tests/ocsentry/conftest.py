@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.timeouts import TIMEOUT
 from ocsentry.cli.app import build_app
 from ocsentry.cli.invocation import run
 from ocsentry.setup.init import init_server
@@ -46,7 +47,7 @@ class CommandLine:
     def run_program(self, *arguments, stdin=""):
         """Run in a process of its own."""
         command = [OCSENTRY, *map(str, arguments)]
-        how = {"input": stdin, "timeout": 60, "env": self.environment, "cwd": self.folder}
+        how = {"input": stdin, "timeout": TIMEOUT, "env": self.environment, "cwd": self.folder}
         return subprocess.run(command, capture_output=True, text=True, check=False, **how)
 
     def ok(self, *arguments, stdin=""):
