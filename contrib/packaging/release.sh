@@ -13,14 +13,23 @@ grep -q "^## \[$version\]" CHANGELOG.md || fail "CHANGELOG.md has no section [$v
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 
-# All artefacts but the sums, into a folder. The sources' own times are not those of the commit: sdist takes them from the files.
+# setuptools packs the times at which files were written here, in the folder's order.
+pack_again() {
+    unpacked=$(mktemp -d)
+    tar -C "$unpacked" -xf "$1"
+    tar -C "$unpacked" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -cf - "ocsentry-$version" |
+        gzip -9n >"$1"
+    rm -rf "$unpacked"
+}
+
+# All artefacts but the sums, into a folder.
 build() {
     rm -rf "$1" .build/dist
     mkdir -p "$1"
     cp "$(contrib/packaging/wheel.sh "$2")" "$1/"
     cp "$(contrib/packaging/engine.sh "$2")" "$1/"
-    git ls-files -z | xargs -0 touch -h -d "@$SOURCE_DATE_EPOCH"
     .venv/bin/python -W ignore -c 'from setuptools import setup; setup()' --quiet sdist --dist-dir "$1"
+    pack_again "$1/ocsentry-$version.tar.gz"
     contrib/packaging/build.sh deb rpm apk -- "$1"/ocsentry-*.whl
     cp .build/dist/*.deb .build/dist/*.rpm .build/dist/*.apk "$1/"
     make --quiet sbom >/dev/null
