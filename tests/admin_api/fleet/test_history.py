@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Three nodes, many clients, one limit: what they saw is checked as a history. Each control must be caught by it."""
+"""Three nodes, many clients, one limit: what they saw is checked as a history. Each control must be caught by it.
+
+OCSENTRY_FLEET_OPERATIONS: admissions. OCSENTRY_FLEET_KILLS: of server processes of the database meanwhile.
+"""
 
 from __future__ import annotations
 
