@@ -32,6 +32,13 @@ async def patience():
         yield
 
 
+async def block(running, cidr, reason, ttl, by):
+    """Blocks a network and waits until the database has it, however long that takes."""
+    report = await running.enforcement.add_block(cidr, reason, ttl, by)
+    assert await running.enforcement.blocks.settle(report.id, TIMEOUT)
+    return report
+
+
 async def follows(running, of):
     """Wait until ``running`` has applied all that ``of`` has published so far."""
     async with patience():
@@ -42,8 +49,7 @@ class TestBlocks:
     async def test_a_block_on_one_node_is_in_force_on_another(self, pair, view):
         one, other = pair
         other.sessions.add(view("of a guest", address=INSIDE))
-        report = await one.enforcement.add_block(NETWORK, "brute force", 3600, "me")
-        assert report.stored
+        report = await block(one, NETWORK, "brute force", 3600, "me")
         await follows(other, one)
         assert other.refuses(INSIDE)
         taken = other.has(NETWORK)
@@ -51,7 +57,8 @@ class TestBlocks:
         assert abs((taken.expires_at - report.expires_at).total_seconds()) < 5
         assert other.sessions.list() == []
         assert other.seen.of("fleet_blocks_taken") == [{"added": 1, "removed": 0, "left_out": 0, "sessions_cut": 1}]
-        assert await one.enforcement.remove_block(NETWORK, "me")
+        removed = await one.enforcement.remove_block(NETWORK, "me")
+        assert await one.enforcement.blocks.settle(removed.id, TIMEOUT)
         await follows(other, one)
         assert not other.refuses(INSIDE)
 
@@ -60,14 +67,14 @@ class TestBlocks:
         one, other = await run_node("n1"), await run_node("n2")
         bells = []
         other.node.membership.on_bell(bells.append)
-        await one.enforcement.add_block(NETWORK, "", None, "me")
+        await block(one, NETWORK, "", None, "me")
         await follows(other, one)
         assert other.refuses(INSIDE)
         assert bells == []
 
     async def test_what_was_blocked_before_a_node_started_is_in_force_there(self, run_node):
         one = await run_node("n1")
-        await one.enforcement.add_block(NETWORK, "", 3600, "me")
+        await block(one, NETWORK, "", 3600, "me")
         other = await run_node("n2")
         assert other.refuses(INSIDE)
         assert one.has(NETWORK).id == other.has(NETWORK).id
@@ -75,8 +82,8 @@ class TestBlocks:
     async def test_of_two_blocks_of_a_network_at_once_the_longer_one_stays(self, pair, ask):
         one, other = pair
         await asyncio.gather(
-            one.enforcement.add_block(NETWORK, "short", 60, "one"),
-            other.enforcement.add_block(NETWORK, "long", 3600, "other"),
+            block(one, NETWORK, "short", 60, "one"),
+            block(other, NETWORK, "long", 3600, "other"),
         )
         newest = ask("SELECT revision FROM fleet.head")[0][0]
         async with patience():
@@ -90,7 +97,7 @@ class TestBlocks:
     async def test_a_wrong_wall_clock_shortens_no_block(self, run_node, ask):
         ahead = replace(SYSTEM_CLOCK, wall=lambda: SYSTEM_CLOCK.wall() + timedelta(hours=1))
         one, other = await run_node("n1", clock=ahead), await run_node("n2")
-        await one.enforcement.add_block(NETWORK, "", 600, "me")
+        await block(one, NETWORK, "", 600, "me")
         await follows(other, one)
         left = other.has(NETWORK).expires_at - SYSTEM_CLOCK.wall()
         assert timedelta(seconds=500) < left < timedelta(seconds=601)
@@ -114,20 +121,20 @@ class TestBlocks:
 
     async def test_a_node_cut_off_takes_blocks_and_lifts_none(self, pair):
         one, _ = pair
-        await one.enforcement.add_block(NETWORK, "", None, "me")
+        await block(one, NETWORK, "", None, "me")
         one.node.membership.lease.end()
         with pytest.raises(ApiError, match="cut off from its fleet"):
             await one.enforcement.remove_block(NETWORK, "me")
         assert one.refuses(INSIDE)
-        await one.enforcement.add_block("203.0.113.77/32", "", None, "me")
+        await block(one, "203.0.113.77/32", "", None, "me")
         assert one.has("203.0.113.77/32")
 
 
 class TestRestoredStore:
     async def test_a_database_of_yesterday_lifts_no_block(self, pair, ask):
         one, other = pair
-        await one.enforcement.add_block(NETWORK, "", None, "me")
-        await one.enforcement.add_block("192.0.2.1", "", 3600, "me")
+        await block(one, NETWORK, "", None, "me")
+        await block(one, "192.0.2.1", "", 3600, "me")
         await follows(other, one)
         ask("DELETE FROM blocks")
         ask("DELETE FROM fleet.log")
@@ -144,7 +151,7 @@ class TestRestoredStore:
 
     async def test_another_history_of_the_same_length_is_seen(self, pair, ask):
         one, other = pair
-        await one.enforcement.add_block(NETWORK, "", None, "me")
+        await block(one, NETWORK, "", None, "me")
         await follows(other, one)
         ask("UPDATE fleet.head SET tag = gen_random_uuid()")
         ask("UPDATE fleet.log SET tag = (SELECT tag FROM fleet.head)")
@@ -154,7 +161,7 @@ class TestRestoredStore:
     async def test_a_node_behind_the_log_compares_all(self, pair, ask):
         """Not restored: what others lifted meanwhile is lifted here too."""
         one, other = pair
-        await one.enforcement.add_block(NETWORK, "", None, "me")
+        await block(one, NETWORK, "", None, "me")
         await follows(other, one)
         ask("DELETE FROM blocks")
         ask("UPDATE fleet.head SET revision = revision + 5, floor = revision + 4, tag = gen_random_uuid()")
