@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from admin_api.clock import SYSTEM_CLOCK, Clock
 from admin_api.metrics.event_counts import EventCounts
 from admin_api.metrics.place_counts import PlaceCounts
+from admin_api.server_event import ServerEvent
 from vpn_frontend.ports import VpnEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterator
     from datetime import datetime
 
 KEPT = 4096  # events kept for reconnects; some minutes of a busy server
@@ -30,16 +30,6 @@ KEPT_DECISIONS = 2048
 GAP = "gap"
 # ``GET /decisions`` lists these, and every event with a ``verdict`` field.
 DECISIONS = frozenset({VpnEvent.LOGIN_ACCEPTED, VpnEvent.LOGIN_REFUSED, VpnEvent.TUNNEL_REFUSED, VpnEvent.LINK_REFUSED})
-
-
-@dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
-class ServerEvent:
-    """``fields`` are plain values. A ``gap`` event has no number; its field ``missed`` is ``None`` if unknown."""
-
-    kind: str
-    at: datetime
-    fields: Mapping[str, object]
-    number: int | None = None
 
 
 class TooManyListenersError(Exception):

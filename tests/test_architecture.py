@@ -30,9 +30,9 @@ FLOORS = {
     ),
     "admin_api": (
         "clock", "progress", "log_events", "ports", "event_schemas", "http", "session_settings", "connections",
-        "metrics", "event_hub", "store", "second_factors", "workers", "retention", "roles", "one_time_codes",
-        "token_uses", "enforcement", "fleet", "long_operations", "time_series", "single_sign_on", "services",
-        "dependencies", "authentication", "idempotency", "audit", "blocks", "operations", "events", "groups",
+        "metrics", "server_event", "event_hub", "store", "second_factors", "workers", "retention", "roles",
+        "one_time_codes", "token_uses", "enforcement", "fleet", "long_operations", "time_series", "single_sign_on",
+        "services", "dependencies", "authentication", "idempotency", "audit", "blocks", "operations", "events", "groups",
         "penalties", "policy", "rules", "feeds", "sessions", "tokens", "console_links", "totp", "devices", "users",
         "webhooks", "settings", "acme_challenges", "nodes", "decisions", "addresses", "stats", "first_steps", "health",
         "respond_async", "vocabulary", "openapi", "reference", "console", "app", "api_reference", "control", "server",

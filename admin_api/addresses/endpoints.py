@@ -34,7 +34,7 @@ async def get_address(address: Ip, _: AddressesRead, services: ServicesOf) -> Ad
     blocks = services.enforcement.blocks
     covering = [str(ip_network(address).supernet(new_prefix=n)) for n in range(address.max_prefixlen + 1)]
     sessions = [view for view in services.sessions.list() if address in (view.address, view.ipv4, view.ipv6)]
-    decided = (event for event in services.events.decisions() if str(event.fields.get("address")) == str(address))
+    decided = (event for event in services.events.decisions() if str(event.get("address")) == str(address))
     penalty = _penalty_of(services, address)
     lookup = services.engine.policy.geo_lookup
     place = UNKNOWN_LOCATION if lookup is None else lookup.find(str(address))

@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request, Response
 
 from admin_api.decisions.schemas import CountryView, NetworkView, PlacesView
 from admin_api.dependencies import DecisionsRead, NewestFirst, ServicesOf
-from admin_api.event_hub import KEPT_DECISIONS, ServerEvent
+from admin_api.event_hub import KEPT_DECISIONS
 from admin_api.events.schemas import EventView, show_event
 from admin_api.http.paging import DEFAULT_LIMIT, Cursor, Page, Paging, paging
 from admin_api.http.problems import responses
@@ -16,6 +16,7 @@ from admin_api.http.routing import resource_router
 from admin_api.http.sorting import sorted_page
 from admin_api.http.values import Ip
 from admin_api.metrics.place_counts import PlaceCount
+from admin_api.server_event import ServerEvent
 from sentry_engine import Action
 
 MAX_NETWORKS = 1000
@@ -56,7 +57,7 @@ async def list_decisions(
     found = (
         event
         for event in services.events.decisions()
-        if all(str(event.fields.get(name)) == value for name, value in wanted.items())
+        if all(str(event.get(name)) == value for name, value in wanted.items())
     )
     return sorted_page(paging, found, sort, SORT_KEYS, lambda event: f"{event.number or 0:020}", show_event)
 

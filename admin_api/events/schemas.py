@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from admin_api.event_hub import ServerEvent
+from admin_api.server_event import ServerEvent
 
 MAX_DEPTH = 4  # levels of nested values in an event; deeper ones become text
 

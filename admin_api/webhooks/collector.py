@@ -16,7 +16,8 @@ from vpn_frontend.ports import VpnEvent
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from admin_api.event_hub import EventHub, ServerEvent
+    from admin_api.event_hub import EventHub
+    from admin_api.server_event import ServerEvent
     from admin_api.store import Store
     from admin_api.store.webhook_tables import Webhook
     from vpn_frontend.ports import EventSink
