@@ -427,16 +427,14 @@ class Connection:
     def _first_form(self, error: str = "", context: str = "") -> HttpResponse:
         groups, labels, code = self._portal.groups, self._portal.labels, self._shape.form_has_code
         banner = self._portal.pre_login_banner
-        known = not self._group or self._group in groups or not self._portal.any_group
         if self._path_group:
-            groups, known = (), True
-        elif groups:
-            offered = (self._portal.no_group_label,) if self._portal.no_group_label else ()
-            groups = (*offered, *groups, *(() if known else (self._group,)))
+            groups = ()
+        elif groups and self._portal.no_group_label:
+            groups = (self._portal.no_group_label, *groups)
         selected = self._group if self._group in groups else ""
         if code and not context:
             context = secrets.token_hex(CONTEXT_SIZE)  # names the login whose code comes back; nothing is kept
-        if known and not error and not context:
+        if not error and not context:
             return _blank_form(groups, labels, selected, self._action, banner)
         form = first_form(groups=groups, labels=labels, selected=selected, error=error, code=code, banner=banner)
         return self._render(form, context)
