@@ -124,25 +124,40 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Call
     """Register the decorated function as the command ``name`` of ``app``, with the shared options."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        def invoke(context: typer.Context, config: ConfigOption, as_json: JsonOption, **arguments: object) -> None:
-            function(context.obj.with_options(config, as_json=as_json), **arguments)
+        def carry_out(context: typer.Context, arguments: dict[str, Any]) -> None:
+            function(context.obj, **arguments)
 
-        hints = get_type_hints(function, include_extras=True)
-        own = [p.replace(annotation=hints[p.name]) for p in list(inspect.signature(function).parameters.values())[1:]]
-        kind = inspect.Parameter.KEYWORD_ONLY
-        shared = [
-            inspect.Parameter("config", kind, default=None, annotation=ConfigOption),
-            inspect.Parameter("as_json", kind, default=False, annotation=JsonOption),
-        ]
-        context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-        parameters = [context, *(p.replace(kind=kind) for p in own), *shared]
-        invoke.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        invoke.__annotations__ = {p.name: p.annotation for p in parameters}
-        invoke.__name__, invoke.__doc__ = function.__name__, function.__doc__
-        app.command(name)(invoke)
+        app.command(name)(with_options_of(function, carry_out))
         return function
 
     return register
+
+
+def with_options_of(
+    function: Callable[..., None], carry_out: Callable[[typer.Context, dict[str, Any]], None]
+) -> Callable[..., None]:
+    """Returns a function for Typer with the options of ``function`` and the shared ones, which calls ``carry_out``.
+
+    The context's ``obj`` is then the ``Invocation`` with the shared options; the dictionary has those of ``function``.
+    """
+
+    def invoke(context: typer.Context, config: ConfigOption, as_json: JsonOption, **arguments: object) -> None:
+        context.obj = context.obj.with_options(config, as_json=as_json)
+        carry_out(context, arguments)
+
+    hints = get_type_hints(function, include_extras=True)
+    own = [p.replace(annotation=hints[p.name]) for p in list(inspect.signature(function).parameters.values())[1:]]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter("config", kind, default=None, annotation=ConfigOption),
+        inspect.Parameter("as_json", kind, default=False, annotation=JsonOption),
+    ]
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    parameters = [context, *(p.replace(kind=kind) for p in own), *shared]
+    invoke.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    invoke.__annotations__ = {p.name: p.annotation for p in parameters}
+    invoke.__name__, invoke.__doc__ = function.__name__, function.__doc__
+    return invoke
 
 
 def run(app: typer.Typer, arguments: Sequence[str]) -> int:

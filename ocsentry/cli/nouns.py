@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocsentry.cli.invocation import ConfigOption, JsonOption, command
+from ocsentry.cli.invocation import CommandError, command, with_options_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,19 +20,30 @@ ForceOption = Annotated[
 
 
 def noun_group(default: Callable[..., None], text: str, **commands: Callable[..., None]) -> typer.Typer:
-    """Returns a noun with ``commands``, and ``list`` for ``default``, which also runs when no command is named."""
+    """Returns a noun with ``commands``, and ``list`` for ``default``, which also runs when no command is named.
+
+    The noun alone takes the options of its ``list``. Before another command they are refused: they would do nothing.
+    """
     app = typer.Typer(help=text, invoke_without_command=True)
 
-    @app.callback()
-    def show(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-        context.obj = context.obj.with_options(config, as_json=as_json)
-        if context.invoked_subcommand is None:
-            default(context.obj)
+    def carry_out(context: typer.Context, arguments: dict[str, Any]) -> None:
+        named = context.invoked_subcommand
+        if named is None:
+            default(context.obj, **arguments)
+        elif misplaced := [name for name in arguments if _was_given(context, name)]:
+            option = f"--{misplaced[0].replace('_', '-')}"
+            raise CommandError(f"{option} stands before {named!r}: write options after the command", exit_code=2)
 
+    app.callback()(with_options_of(default, carry_out))
     command(app, "list")(default)
     for name, function in commands.items():
         command(app, name)(function)
     return app
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def command_group(text: str, commands: Mapping[str, Callable[..., None]]) -> typer.Typer:
