@@ -9,7 +9,8 @@ from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, Field
 
 from admin_api.dependencies import PolicyWrite, ServicesOf, StatusRead
-from admin_api.health.status import StatusView, describe_status, find_problems
+from admin_api.health.checks import list_problems, run_checks
+from admin_api.health.status import StatusView, describe_status
 from admin_api.http.identity import Principal, Scope
 from admin_api.http.paths import PRINCIPAL
 from admin_api.http.problems import (
@@ -56,7 +57,7 @@ async def get_health() -> Health:
 @root.get("/readyz", responses={503: {"model": Readiness, "description": "Not ready; the problems are listed"}})
 async def get_readiness(request: Request, services: ServicesOf, response: Response) -> Readiness:
     """Check that the server is ready: store, policy and VPN. Details need a token, or the Unix socket."""
-    problems = await find_problems(services)
+    problems = list_problems(await run_checks(services))
     principal: Principal | None = request.scope.get(PRINCIPAL)
     if principal is None or not principal.may(Scope.STATUS_READ):
         problems = list(dict.fromkeys(problem.partition(":")[0] for problem in problems))

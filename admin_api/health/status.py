@@ -5,17 +5,22 @@ from datetime import datetime
 
 from pydantic import Field
 
+from admin_api.health.checks import list_problems, run_checks
 from admin_api.health.pools import count_pools
 from admin_api.http.values import View
 from admin_api.policy.schemas import PolicyView
 from admin_api.services import Services
-from admin_api.store.failures import describe_failure
 
 
 class CertificateView(View):
     use: str = Field(description="Where clients see it: `vpn` or `admin`, the API's port.", examples=["vpn"])
     expires_at: datetime = Field(description="When it ends.", examples=["2030-04-01T00:00:00Z"])
     self_signed: bool = Field(description="Clients have to trust it by its fingerprint.", examples=[False])
+
+
+class CheckView(View):
+    name: str = Field(description="What is checked.", examples=["TUN device"])
+    problems: list[str] = Field(description="What is wrong, one line each.", examples=[["it is gone"]])
 
 
 class PoolView(View):
@@ -30,6 +35,7 @@ class StatusView(View):
     uptime: float = Field(description="Seconds.")
     ready: bool
     problems: list[str] = Field(description="Why the server is not ready.")
+    checks: list[CheckView] = Field(description="What the server checks of itself. Of the host tells `doctor`.")
     needs_restart: list[str] = Field(description="Keys of the configuration that are changed, and wait for a restart.")
     sessions: int
     leases: int
@@ -42,14 +48,15 @@ class StatusView(View):
 
 
 async def describe_status(services: Services) -> StatusView:
-    problems = await find_problems(services)
+    checks = await run_checks(services)
     facts, views = services.facts, services.sessions.list()
     return StatusView(
         version=services.version,
         started_at=services.started_at,
         uptime=(services.clock.wall() - services.started_at).total_seconds(),
-        ready=not problems,
-        problems=problems,
+        ready=not any(check.problems for check in checks),
+        problems=list_problems(checks),
+        checks=[CheckView(name=check.name, problems=list(check.problems)) for check in checks],
         needs_restart=list(services.needs_restart()),
         sessions=len(views),
         leases=len(services.engine.leases()),
@@ -66,21 +73,3 @@ async def describe_status(services: Services) -> StatusView:
             for pool in count_pools(facts.pools, views)
         ],
     )
-
-
-async def find_problems(services: Services) -> list[str]:
-    """Returns the reasons why the server is not ready, one line each; an empty list means ready."""
-    problems: list[str] = []
-    failure = services.enforcement.status().failure
-    if failure is not None:
-        problems += [f"policy: {problem}" for problem in failure.problems]
-    if services.fleet is None or services.fleet.needs_store:
-        try:
-            await services.store.check()
-        except Exception as error:  # noqa: BLE001 - any error of the database means not ready
-            problems.append(f"store: {describe_failure(error)}")
-    for name, check in services.checks.items():
-        said = await check()
-        if said is not None:
-            problems.append(f"{name}: {said}")
-    return problems

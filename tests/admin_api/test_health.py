@@ -12,7 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from admin_api.app import create_app
-from admin_api.http.identity import Scope
+from admin_api.console.sign_in import COOKIE
+from admin_api.http.identity import ALL_SCOPES, Scope
+from admin_api.tokens.service import create_token
 from vpn_frontend.ports import SessionState
 
 pytestmark = pytest.mark.asyncio
@@ -77,6 +79,24 @@ class TestStatus:
         assert status["version"] == "1.2.3"
         assert status["uptime"] >= 0
         assert status["policy"]["rules"] == 2
+
+    async def test_each_check_by_name(self, services):
+        async def gone():
+            return "it is gone"
+
+        async def fine():
+            return None
+
+        app = create_app(replace(services, checks={"TUN device": gone, "certificate": fine}))
+        _, token = await create_token(services.store, "all", ALL_SCOPES, by="the tests")
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test") as client:
+            status = (await client.get("/api/v1/status", headers=headers)).json()
+            page = (await client.get("/console/health", headers={"Cookie": f"{COOKIE}={token}"})).text
+        found = {check["name"]: check["problems"] for check in status["checks"]}
+        assert found == {"policy": [], "store": [], "TUN device": ["it is gone"], "certificate": []}
+        assert (status["ready"], status["problems"]) == (False, ["TUN device: it is gone"])
+        assert page.index("it is gone") < page.index(">certificate<"), "what fails comes first"
 
     async def test_certificates_and_pools(self, server, view):
         facts = server.services.facts
