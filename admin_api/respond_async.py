@@ -67,13 +67,16 @@ class RespondAsync:
             await self._app(scope, receive, send)
             return
         body = _Body(self._held)
+        began = False
         try:
             if await body.read(receive):
+                began = True
                 await self._begin(scope, receive, send, principal, body)
-                return
         except ApiError as error:
             await problem_response(scope, error)(scope, receive, send)
-        body.release()
+        finally:
+            if not began:  # also of a body over its limit, and of a connection that is cut off
+                body.release()
 
     async def _begin(self, scope: Scope, receive: Receive, send: Send, principal: Principal, body: _Body) -> None:
         begun: asyncio.Future[Operation] = asyncio.get_running_loop().create_future()

@@ -2,6 +2,7 @@
 """``/operations``."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import Query, status
@@ -24,6 +25,13 @@ SORT_KEYS: dict[str, Callable[[Operation], str | float]] = {
     "finished_at": lambda operation: moment(operation.finished_at),
     "kind": lambda operation: operation.kind,
 }
+# What a caller needs beside status:read for the outcome of another's operation, by the first part of its kind.
+OUTCOME_SCOPES = {
+    "policy": Scope.POLICY_READ,
+    "feeds": Scope.POLICY_READ,
+    "users": Scope.USERS_READ,
+    "blocks_import": Scope.BLOCKS_READ,
+}
 
 
 @router.get("", responses=responses())
@@ -39,20 +47,20 @@ async def list_operations(
 ) -> Page[OperationView]:
     """List the operations of this server's process: your own, or all with the scope status:read.
 
-    The newest is the first, or as ``sort`` says.
+    The newest is the first, or as ``sort`` says. What came of another's needs the scope that reads its resource too.
     """
     found = (
         one
         for one in services.operations.list()
         if _may_see(caller, one) and (state is None or one.state is state) and (kind is None or one.kind == kind)
     )
-    return sorted_page(paging, found, sort, SORT_KEYS, lambda one: one.id, OperationView.model_validate)
+    return sorted_page(paging, found, sort, SORT_KEYS, lambda one: one.id, partial(_show, caller))
 
 
 @router.get("/{operation_id}", responses=responses(ProblemKind.NOT_FOUND))
 async def get_operation(operation_id: str, caller: Caller, services: ServicesOf) -> OperationView:
-    """Get the progress of an operation, or its result."""
-    return OperationView.model_validate(_find(services, caller, operation_id))
+    """Get the progress of an operation, or its result. Results of others need the scope that reads their resource."""
+    return _show(caller, _find(services, caller, operation_id))
 
 
 @router.delete(
@@ -76,6 +84,14 @@ def _find(services: Services, caller: Principal, operation_id: str) -> Operation
     if operation is None or not _may_see(caller, operation):
         raise ApiError(ProblemKind.NOT_FOUND, f"There is no operation {operation_id}")
     return operation
+
+
+def _show(caller: Principal, operation: Operation) -> OperationView:
+    view = OperationView.model_validate(operation)
+    needed = OUTCOME_SCOPES.get(operation.kind.partition("/")[0])
+    if operation.created_by != caller.name and (needed is None or not caller.may(needed)):
+        view.result = view.error = None  # either may quote rules, names of users or networks
+    return view
 
 
 def _may_see(caller: Principal, operation: Operation) -> bool:

@@ -22,8 +22,9 @@ class OperationView(View):
     cancellable: bool = Field(description="`DELETE` cancels it while it runs.", examples=[True])
     finished_at: datetime | None = Field(examples=[None])
     result: dict[str, Any] | None = Field(
-        description="The answer that the request would have got; of an import that ended early, what stays.",
+        description="The answer that the request would have got; of an import that ended early, what stays. "
+        "Null: it runs, failed, or is another's that you may not read.",
         examples=[{"version": 13}],
     )
-    error: str | None = Field(description="Why it failed.", examples=[None])
+    error: str | None = Field(description="Why it failed. Null as `result` is.", examples=[None])
     error_code: str | None = Field(description="The problem's code.", examples=[None])

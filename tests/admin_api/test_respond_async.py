@@ -219,3 +219,39 @@ async def test_the_description_names_the_same_operations():
     }
     assert found.keys() == OPERATION_IDS
     assert all(LONG.fullmatch(path) for path in found.values())
+
+
+async def test_a_body_beyond_the_limit_of_all_bodies_is_held_no_longer(server, monkeypatch):
+    monkeypatch.setattr("admin_api.http.body_limit.MAX_BODY", 800)
+    monkeypatch.setattr("admin_api.respond_async.MAX_HELD", 850)
+
+    async def pieces():  # of a length that is not announced
+        for _ in range(9):
+            yield b" " * 100
+
+    headers = ASYNC | {"content-type": "application/json"}
+    for _ in range(2):
+        answer = await server.client.post("/api/v1/policy/check", content=pieces(), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    answer = await server.client.post("/api/v1/policy/check", json=RULES, headers=ASYNC)
+    assert (await until_ended(server, answer))["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "reading"),
+    [
+        ("policy/check", RULES, Scope.POLICY_READ),
+        ("users/import", {"users": [{"name": "eve", "password": "correct horse battery"}]}, Scope.USERS_READ),
+    ],
+)
+async def test_the_outcome_of_another_caller_needs_the_scope_of_its_request(server, path, content, reading):
+    answer = await server.client.post(f"/api/v1/{path}", json=content, headers=ASYNC)
+    await until_ended(server, answer)
+    watcher = await server.client_with(Scope.STATUS_READ)
+    reader = await server.client_with(Scope.STATUS_READ, reading)
+    for client, told in ((watcher, False), (reader, True)):
+        shown = (await client.get(answer.headers["location"])).json()
+        listed = (await client.get("/api/v1/operations")).json()["items"][0]
+        assert shown == listed
+        assert shown["state"] in ("done", "failed")
+        assert (shown["result"] is not None or shown["error"] is not None) is told
