@@ -4,6 +4,8 @@
 The first answer is stored with a digest of its request for 24 hours, per caller. Errors are not stored: the corrected
 request may use the same key. A body with a secret (a new token) is not stored either; its repetition gets a conflict.
 While the database cannot be written, answers are not stored, and a repeated request is carried out again.
+A body of at most ``MAX_BODY`` bytes is held until its end. One of ``STREAMED_PATHS`` is passed on as it arrives, and
+only its digest is kept: the answer is stored if the whole of it was read.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from admin_api.http.body_limit import read_all
-from admin_api.http.paths import API_PREFIX, PRINCIPAL, TOKENS_PATH
+from admin_api.http.paths import API_PREFIX, PRINCIPAL, STREAMED_PATHS, TOKENS_PATH
 from admin_api.http.problem_responses import problem_response
 from admin_api.http.problems import ApiError, ProblemError, ProblemKind
 from admin_api.store.failures import describe_failure
@@ -75,17 +77,23 @@ class Idempotency:
         self._in_flight.add(claim)
 
     async def _answer(self, claim: tuple[str, str], scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_all(receive)
-        if body is None:
-            return  # the caller has left, and part of a body is not what it asked for
-        digest = _digest(scope, body)
+        body = _Body(scope, receive)
+        held = b""
+        if scope["path"] not in STREAMED_PATHS:
+            whole = await read_all(body.receive)
+            if whole is None:
+                return  # the caller has left, and part of a body is not what it asked for
+            held = whole
         async with self._services.store.read() as unit:
             kept = await unit.idempotency.get(*claim)
         if kept is None:
-            await self._carry_out(claim, digest, scope, _replay(body, receive), send)
+            inner = _replay(held, receive) if body.complete else body.receive
+            await self._carry_out(claim, body, scope, inner, send)
+            return
+        if not await body.skip():
             return
         response: Response
-        if kept.request_digest != digest:
+        if kept.request_digest != body.digest():
             response = problem_response(scope, ApiError(ProblemKind.KEY_REUSED, "Use a new key for a new request"))
         elif not kept.body and SHOWN_ONCE.fullmatch(scope["path"]):
             response = problem_response(
@@ -96,9 +104,7 @@ class Idempotency:
             response = Response(kept.body, kept.status, {**kept.headers, REPLAYED: "true"})
         await response(scope, receive, send)
 
-    async def _carry_out(
-        self, claim: tuple[str, str], digest: bytes, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _carry_out(self, claim: tuple[str, str], body: _Body, scope: Scope, receive: Receive, send: Send) -> None:
         status, headers, content = 0, Headers(), bytearray()
         started: list[Message] = []
 
@@ -110,8 +116,8 @@ class Idempotency:
                 return
             content.extend(message.get("body", b""))
             if not message.get("more_body", False):
-                if 200 <= status < 300 and len(content) <= MAX_KEPT:
-                    keeping = self._keep(claim, digest, scope["path"], status, headers, bytes(content))
+                if 200 <= status < 300 and body.complete and len(content) <= MAX_KEPT:
+                    keeping = self._keep(claim, body.digest(), scope["path"], status, headers, bytes(content))
                     await self._wait_for_store(asyncio.create_task(keeping, name="an idempotent answer"))
                 await send(started[0])
                 await send({"type": "http.response.body", "body": bytes(content)})
@@ -136,6 +142,33 @@ class Idempotency:
             logger.warning("an answer could not be stored for repetitions of its request: %s", describe_failure(error))
 
 
+class _Body:
+    """The body of one request as it is received, and the digest of the request. It holds no part of the body."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._hash = hashlib.sha256(b"\0".join((scope["path"].encode(), scope["query_string"], b"")))
+        self.complete = False  # its end was received
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and not self.complete:
+            self._hash.update(message.get("body", b""))
+            self.complete = not message.get("more_body", False)
+        return message
+
+    async def skip(self) -> bool:
+        """Receive the rest. Returns false if the client disconnects before the end."""
+        while not self.complete:
+            if (await self.receive())["type"] != "http.request":
+                return False
+        return True
+
+    def digest(self) -> bytes:
+        """Returns the digest of path, query and body."""
+        return self._hash.digest()
+
+
 def _replay(body: bytes, receive: Receive) -> Receive:
     """Returns a ``receive`` that yields ``body`` once, then the messages of ``receive``."""
     pending: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -144,7 +177,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replayed
-
-
-def _digest(scope: Scope, body: bytes) -> bytes:
-    return hashlib.sha256(b"\0".join((scope["path"].encode(), scope["query_string"], body))).digest()

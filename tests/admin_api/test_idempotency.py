@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tracemalloc
 
 import pytest
 
@@ -17,6 +18,7 @@ from lab.timeouts import TIMEOUT
 pytestmark = pytest.mark.asyncio
 
 URL = "/api/v1/blocks"
+IMPORT = f"{URL}:import"
 BODY = {"cidr": "198.51.100.0/24", "ttl": 600}
 KEY = {"Idempotency-Key": "abc-1"}
 ME = Principal("me", ALL_SCOPES)
@@ -123,6 +125,58 @@ async def test_a_body_that_breaks_off_is_not_carried_out(server):
 
     await Idempotency(app, services=server.services)(scope, receive, send)
     assert reached == []
+
+
+async def test_an_import_of_blocks_is_carried_out_once(server):
+    lines = "198.51.100.0/24\n203.0.113.9\n"
+    first = await server.client.post(IMPORT, content=lines, headers=KEY)
+    assert first.json()["created"] == 2
+    again = await server.client.post(IMPORT, content=lines, headers=KEY)
+    assert (again.json(), again.headers["idempotency-replayed"]) == (first.json(), "true")
+    answer = await server.client.post(IMPORT, content=lines + "192.0.2.1\n", headers=KEY)
+    assert (answer.status_code, answer.json()["code"]) == (422, "key_reused")
+    assert await count_blocks(server) == 2
+
+
+async def test_a_streamed_body_is_not_held(server):
+    chunk, chunks = 256 * 1024, 128
+    answers, carried_out = [], []
+
+    async def app(_scope, receive, send):
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size, more = size + len(message["body"]), message["more_body"]
+        carried_out.append(size)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def request(last, key=b"k"):
+        left = chunks
+
+        async def receive():
+            nonlocal left
+            left -= 1
+            return {"type": "http.request", "body": b"x" * chunk if left else last, "more_body": left > 0}
+
+        async def send(message):
+            answers.append(message.get("status"))
+
+        scope = {"type": "http", "method": "POST", "path": IMPORT, "query_string": b"", PRINCIPAL: ME}
+        headers = [(b"idempotency-key", key)]
+        await Idempotency(app, services=server.services)(scope | {"headers": headers}, receive, send)
+
+    await request(b"warm", key=b"w")  # the store's own first use of memory
+    tracemalloc.start()
+    try:
+        for last in (b"last", b"last", b"else"):
+            await request(last)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert carried_out == [chunk * (chunks - 1) + 4] * 2
+    assert answers == [200, None] * 3 + [422, None]
+    assert peak < 16 * chunk
 
 
 async def test_anonymous_requests_store_nothing(server):
