@@ -11,6 +11,7 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     node_list.py    all nodes as the database knows them, for operators
     node.py         all of it together, as the server opens it
     changes.py      follows the log of changes; the next two apply them
+    log_trim.py     keeps the log of changes short
     block_rows.py   blocks: stored by the clock of the database, taken over from the others
     rules.py        rules made over the API, compiled beside everything else
     accounts.py     users, groups, ended sessions, and what is only read again

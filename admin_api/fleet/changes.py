@@ -148,7 +148,8 @@ class Changes:
             rows = (await connection.execute(LOG, values)).all()
         if self._revision:
             if not rows or (rows[0].revision, str(rows[0].tag)) != (self._revision, self._tag):
-                await self._compare(restored=True)
+                _, floor, _ = await self._read_head()  # another node may have trimmed the log meanwhile
+                await self._compare(restored=self._revision >= floor)
                 return False
             rows = rows[1:]
         if rows:

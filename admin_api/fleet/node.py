@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from admin_api.fleet.accounts import GROUP, KILL, USER, GroupPart, KillPart, ReadAgain, UserPart
 from admin_api.fleet.block_rows import BLOCK, UNBLOCK, BlockPart, FleetRows
 from admin_api.fleet.changes import Changes
+from admin_api.fleet.log_trim import LogTrim
 from admin_api.fleet.membership import Membership, NodeState
 from admin_api.fleet.node_list import count_applied
 from admin_api.fleet.rules import RULES, RulesPart
@@ -43,12 +44,14 @@ class FleetNode:
         self._rules: RulesPart | None = None
         self.rows = FleetRows(self.membership, store.clock)
         self.sessions = FleetSessions(url, self.membership, store, events)
+        self.log_trim = LogTrim(self.sessions.calls, self.sessions.report)
 
     async def start(self) -> None:
         """Join. Raises ``JoinRefusedError`` or ``LinkError``."""
         await self.membership.start()
         await self.changes.start()
         self.sessions.start()
+        self.log_trim.start()
 
     def follow(
         self,
@@ -106,5 +109,6 @@ class FleetNode:
         await self.changes.stop()
         if self._rules is not None:
             await self._rules.stop()
+        await self.log_trim.stop()
         await self.sessions.stop()
         await self.membership.stop()

@@ -50,7 +50,7 @@ class FleetSessions:
         self._events = events
         self._store = store
         self.calls = Calls(url)
-        self.errands = Errands(self.calls, self._report)
+        self.errands = Errands(self.calls, self.report)
         self._keys = make_ring(settings.secret, store.clock.wall())
         self.admission = FleetAdmission(
             self.calls,
@@ -121,7 +121,7 @@ class FleetSessions:
                 await settle(WRITTEN_WAIT)
                 await self.calls.call(DONE, (node, done))
         except Exception as error:  # noqa: BLE001 - any failure: the next beat tells of them again
-            self._report(str(error) if isinstance(error, FleetSilentError) else repr(error))
+            self.report(str(error) if isinstance(error, FleetSilentError) else repr(error))
 
     def _begin_contest(self, entrance: FleetEntrance, node: int, serial: int, session: str, generation: int) -> None:
         """Beside other orders: the client has two seconds to answer."""
@@ -137,7 +137,7 @@ class FleetSessions:
             await self.errands.until_empty()
             await self.calls.call(DONE, (node, [serial]))
         except Exception as error:  # noqa: BLE001 - any failure: the next beat tells of it again
-            self._report(str(error) if isinstance(error, FleetSilentError) else repr(error))
+            self.report(str(error) if isinstance(error, FleetSilentError) else repr(error))
 
     async def _watch(self) -> None:
         """Leave sessions to the others while this node drains, and end those whose places are no longer held."""
@@ -167,7 +167,8 @@ class FleetSessions:
                 if short and self._entrance is not None:
                     self._entrance.hand_back_reserve(short)
             except Exception as error:  # noqa: BLE001 - any failure: the next sweep does it
-                self._report(repr(error))
+                self.report(repr(error))
 
-    def _report(self, problem: str) -> None:
+    def report(self, problem: str) -> None:
+        """A call of the database failed, and is repeated later."""
         self._events.emit(VpnEvent.BACKEND_FAILED, what="the fleet's database", error=problem)

@@ -136,6 +136,7 @@ class TestRestoredStore:
         await block(one, NETWORK, "", None, "me")
         await block(one, "192.0.2.1", "", 3600, "me")
         await follows(other, one)
+        await follows(one, one)
         ask("DELETE FROM blocks")
         ask("DELETE FROM fleet.log")
         ask("UPDATE fleet.head SET revision = 0, tag = gen_random_uuid()")
@@ -153,6 +154,7 @@ class TestRestoredStore:
         one, other = pair
         await block(one, NETWORK, "", None, "me")
         await follows(other, one)
+        await follows(one, one)
         ask("UPDATE fleet.head SET tag = gen_random_uuid()")
         ask("UPDATE fleet.log SET tag = (SELECT tag FROM fleet.head)")
         await other.seen.wait_for("fleet_store_restored")
