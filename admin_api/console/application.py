@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -18,6 +17,7 @@ from admin_api.console.api_caller import ApiRefusal
 from admin_api.console.content_policy import WITHOUT_SCRIPTS
 from admin_api.console.forms import FormError
 from admin_api.console.page_list import PAGES
+from admin_api.console.proofs import Proofs
 from admin_api.console.rendering import STATIC
 from admin_api.console.visit import Visit
 from admin_api.http.identity import parse_token
@@ -35,7 +35,6 @@ HEADERS = {
     b"cross-origin-opener-policy": b"same-origin",
     b"referrer-policy": b"same-origin",  # with no-referrer a browser sends Origin: null with a form (Fetch, 4.9)
 }
-STEP_UP = timedelta(minutes=15)  # after a sign-in, during which no second one is asked for
 ASKED_FIELD = "one_time_code_or_token"  # of the form that asks for it
 STATIC_CACHE = (b"cache-control", b"no-cache")  # a browser asks each time, and gets 304
 
@@ -70,7 +69,7 @@ def _make(api: ASGIApp, services: Services) -> Starlette:
         *(Route(page.path, functools.partial(_answer, page), methods=[page.method]) for page in PAGES),
     ]
     made = Starlette(routes=routes)
-    made.state.api, made.state.services = api, services
+    made.state.api, made.state.services, made.state.proofs = api, services, Proofs()
     return made
 
 
@@ -89,7 +88,7 @@ async def _answer(page: Page, request: Request) -> Response:
     try:
         if page.method == "POST":
             await visit.form()  # refuses one that another site sent, also where the page needs no field
-        if page.step_up and visit.services.clock.wall() - visit.signed_in_at > STEP_UP:
+        if page.step_up and not sign_in.has_proof(visit.request):
             return await _step_up(page, visit)
         return await page.answer(visit)
     except FormError as error:
@@ -110,7 +109,9 @@ async def _step_up(page: Page, visit: Visit) -> Response:
         else:
             if scopes >= visit.principal.scopes:
                 response = await page.answer(visit)
-                await sign_in.open_session(visit.request, response, person, scopes)
+                await sign_in.open_session(
+                    visit.request, response, person, scopes, proved_at=visit.services.clock.wall()
+                )
                 return response
             problem = "It permits less than you may do now. Sign out, and sign in with it"
     return await visit.page(

@@ -22,8 +22,11 @@ from admin_api.http.problems import ApiError
 from admin_api.tokens.service import CONSOLE_PREFIX, create_token, revoke_token
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from starlette.requests import Request
 
+    from admin_api.console.proofs import Proofs
     from admin_api.services import Services
 
 COOKIE = "__Host-ocsentry"
@@ -51,14 +54,17 @@ async def sign_in(request: Request) -> Response:
     except ApiError as error:
         return show_problem(request, error.detail, error.kind.status.value)
     response = RedirectResponse(target(fields.get("next", "")), 303)
-    await open_session(request, response, person, scopes)
+    await open_session(request, response, person, scopes, proved_at=services.clock.wall())
     return response
 
 
-async def open_session(request: Request, response: Response, person: str, scopes: frozenset[Scope]) -> None:
+async def open_session(
+    request: Request, response: Response, person: str, scopes: frozenset[Scope], *, proved_at: datetime | None
+) -> None:
     """Makes the token of a new session, sets its cookie, and ends the browser's earlier session.
 
-    Tokens of sessions whose time is over are removed then, so that sign-ins do not fill the table.
+    ``proved_at``: when the person proved who it is; ``None``: unknown. Tokens of sessions whose time is over are
+    removed then, so that sign-ins do not fill the table.
     """
     services: Services = request.app.state.services
     async with services.store.write() as unit:
@@ -68,7 +74,16 @@ async def open_session(request: Request, response: Response, person: str, scopes
     response.set_cookie(
         COOKIE, text, max_age=int(LIFETIME.total_seconds()), path="/", secure=True, httponly=True, samesite="strict"
     )
+    proofs: Proofs = request.app.state.proofs
+    proofs.note(row.id, proved_at, services.clock.wall())
     await _end_session(request, by=row.name)
+
+
+def has_proof(request: Request) -> bool:
+    """Whether the person of the browser's session proved lately who it is."""
+    parsed, services = parse_token(request.cookies.get(COOKIE, "")), request.app.state.services
+    proofs: Proofs = request.app.state.proofs
+    return parsed is not None and proofs.holds(parsed[0], services.clock.wall())
 
 
 async def sign_out(request: Request) -> Response:
@@ -90,7 +105,7 @@ async def identify(services: Services, secret: str, address: str) -> tuple[str, 
     if parse_token(secret) is None:
         raise TokenCheck(services).refuse(address, "The code is unknown, was used, or is older than five minutes")
     principal = await TokenCheck(services).check(secret, address)
-    return principal.name.partition("#")[0].removeprefix(CONSOLE_PREFIX), principal.scopes
+    return principal.name.rpartition("#")[0].removeprefix(CONSOLE_PREFIX), principal.scopes
 
 
 async def _end_session(request: Request, *, by: str) -> None:

@@ -7,6 +7,7 @@ sends the browser to only leads on to the one that ends the sign-in; that reques
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
@@ -14,8 +15,9 @@ from urllib.parse import urlencode, urlsplit
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from admin_api.connections.tcp_listener import source_of
 from admin_api.console.rendering import environment
-from admin_api.console.sign_in import SIGN_IN, open_session, show_problem, target
+from admin_api.console.sign_in import SIGN_IN, address_of, open_session, show_problem, target
 from admin_api.http.paths import CONSOLE_PATH
 from admin_api.roles import SCOPES
 from admin_api.single_sign_on.sign_on import SignOnError
@@ -46,6 +48,7 @@ async def leave(request: Request) -> Response:
             wanted=target(request.query_params.get("next", "")),
             browser=request.cookies.get(COOKIE, ""),
             again="again" in request.query_params,
+            source=source_of(address_of(request)),
         )
     except SignOnError as refusal:
         return show_problem(request, str(refusal), 502)
@@ -74,7 +77,8 @@ async def finish(request: Request) -> Response:
     except SignOnError as refusal:
         return show_problem(request, str(refusal), 403)
     response = RedirectResponse(signed_on.wanted, 303, NOT_STORED)
-    await open_session(request, response, signed_on.person, SCOPES[signed_on.role])
+    proved_at = None if signed_on.proved_at is None else datetime.fromtimestamp(signed_on.proved_at, UTC)
+    await open_session(request, response, signed_on.person, SCOPES[signed_on.role], proved_at=proved_at)
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     return response
 

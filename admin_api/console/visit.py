@@ -34,7 +34,7 @@ PER_PAGE = 100  # rows of a list
 
 @dataclass
 class Visit:
-    """``signed_in_at``: when the person last proved who it is."""
+    """``signed_in_at``: when the session began."""
 
     request: Request
     services: Services
@@ -83,7 +83,7 @@ class Visit:
             .render(
                 values,
                 visit=self,
-                name=self.principal.name.partition("#")[0].removeprefix(CONSOLE_PREFIX),
+                name=self.principal.name.rpartition("#")[0].removeprefix(CONSOLE_PREFIX),
                 role=role_of(self.principal.scopes),
                 base=CONSOLE_PATH,
                 here=self.request.url.path,

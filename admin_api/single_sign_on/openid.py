@@ -11,7 +11,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ import httpx
 
 from admin_api.single_sign_on.sign_on import Departure, SignedOn, SignOnError
 from vpn_frontend.auth.oidc.identity import read_identity
+from vpn_frontend.auth.oidc.provider import is_number
 from vpn_frontend.auth.oidc.signing_keys import ProviderError
 from vpn_frontend.ports import VpnEvent
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from vpn_frontend.auth.oidc.provider import OidcProvider
     from vpn_frontend.ports import EventSink
 
-MAX_WAITING = 256  # the oldest is forgotten
+MAX_WAITING = 256  # the oldest of the source with the most is forgotten
 LIFETIME = 600.0  # seconds that a person may stay at the provider
 DEADLINE = 20.0  # seconds for the provider's answers
 BROWSER = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 random bits
@@ -48,6 +49,7 @@ class _Waiting:
     wanted: str
     until: float
     since: float | None
+    source: str
     state: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
@@ -76,7 +78,7 @@ class OpenIdSignOn:
         self._wall_clock = wall_clock
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()  # by state, oldest first
 
-    async def leave(self, *, return_url: str, wanted: str, browser: str, again: bool) -> Departure:
+    async def leave(self, *, return_url: str, wanted: str, browser: str, again: bool, source: str) -> Departure:
         now = self._clock()
         waiting = _Waiting(
             browser if BROWSER.fullmatch(browser) else secrets.token_urlsafe(32),
@@ -84,6 +86,7 @@ class OpenIdSignOn:
             wanted,
             now + LIFETIME,
             self._wall_clock() if again else None,
+            source,
         )
         try:
             async with asyncio.timeout(DEADLINE):
@@ -98,8 +101,7 @@ class OpenIdSignOn:
         except FAILURES as error:
             raise self._refuse(error) from error
         self._waiting[waiting.state] = waiting
-        while len(self._waiting) > MAX_WAITING or next(iter(self._waiting.values())).until <= now:
-            self._waiting.popitem(last=False)
+        self._make_room(now)
         return Departure(url, waiting.browser)
 
     async def come_back(self, query: Mapping[str, str], browser: str) -> SignedOn:
@@ -130,7 +132,17 @@ class OpenIdSignOn:
             raise SignOnError(
                 f"{identity.user} is in none of the groups that may sign in. An administrator can add one"
             )
-        return SignedOn(identity.user, role, waiting.wanted)
+        proved_at = claims.get("auth_time")
+        proved_at = min(proved_at, self._wall_clock()) if is_number(proved_at) and proved_at > 0 else None
+        return SignedOn(identity.user, role, waiting.wanted, proved_at)
+
+    def _make_room(self, now: float) -> None:
+        """Forget those whose time is over, and one more if too many wait."""
+        while next(iter(self._waiting.values())).until <= now:
+            self._waiting.popitem(last=False)
+        if len(self._waiting) > MAX_WAITING:
+            ((most, _),) = Counter(one.source for one in self._waiting.values()).most_common(1)
+            del self._waiting[next(state for state, one in self._waiting.items() if one.source == most)]
 
     def _refuse(self, error: Exception) -> SignOnError:
         self._events.emit(

@@ -26,11 +26,15 @@ class Departure:
 
 @dataclass(frozen=True, slots=True)
 class SignedOn:
-    """Who came back. ``wanted``: the page that the person left for the sign-in."""
+    """Who came back. ``wanted``: the page that the person left for the sign-in.
+
+    ``proved_at``: Unix time when the person proved it to the provider, not after now; ``None``: it does not say.
+    """
 
     person: str
     role: Role
     wanted: str
+    proved_at: float | None = None
 
 
 class SignOn(Protocol):
@@ -38,8 +42,9 @@ class SignOn(Protocol):
 
     label: str
 
-    async def leave(self, *, return_url: str, wanted: str, browser: str, again: bool) -> Departure:
+    async def leave(self, *, return_url: str, wanted: str, browser: str, again: bool, source: str) -> Departure:
         """Begin a sign-in. ``browser``: the cookie of an earlier one; ``again``: a person must prove it once more.
+        ``source``: where it comes from; those of one source give way first where too many wait.
 
         Raises ``SignOnError``.
         """

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from admin_api.clock import SYSTEM_CLOCK
-from admin_api.console.application import STEP_UP
 from admin_api.console.page_list import PAGES
+from admin_api.console.proofs import HOLDS
 from admin_api.console.sign_in import COOKIE
 from admin_api.console.sign_in import LIFETIME as SESSION_LIFETIME
 from admin_api.http.identity import Scope
@@ -127,7 +127,7 @@ async def test_a_cutting_change_asks_again_after_a_while(server, signed_in, invi
     server.sessions.add(view())
     now = SYSTEM_CLOCK.wall()
     clock = type(server.services.clock)
-    monkeypatch.setattr(clock, "wall", lambda _: now + STEP_UP + timedelta(minutes=1))
+    monkeypatch.setattr(clock, "wall", lambda _: now + HOLDS + timedelta(minutes=1))
     asked = await signed_in.send("/sessions/s1/end", reason="Maintenance")
     assert asked.status_code == 403
     assert "Confirm that it is you" in asked.text
@@ -147,3 +147,10 @@ async def test_codes_end_after_their_time_and_are_bounded():
     for _ in range(MAX_CODES):
         codes.create("ben", SCOPES[Role.VIEWER], now=0.0)
     assert codes.redeem(first, now=1.0) is None
+
+
+async def test_a_sign_in_with_a_token_is_of_its_whole_name(server, visitor):
+    made = await server.client.post("/api/v1/tokens", json={"name": "ana#guest", "scopes": ["audit:read"]})
+    await visitor.send("/sign-in", secret=made.json()["token"])
+    newest = (await server.client.get("/api/v1/audit")).json()["items"][0]
+    assert (newest["action"], newest["actor"]) == ("token_created", "ana#guest")

@@ -11,10 +11,11 @@ import pytest
 
 from admin_api.clock import SYSTEM_CLOCK
 from admin_api.console import single_sign_on
-from admin_api.console.application import STEP_UP
+from admin_api.console.proofs import HOLDS
 from admin_api.console.sign_in import COOKIE
 from admin_api.roles import Role
 from admin_api.single_sign_on.sign_on import Departure, SignedOn, SignOnError
+from tests.admin_api.conftest import CALLER
 
 pytestmark = pytest.mark.asyncio
 PROVIDER = "https://idp.example/authorize"
@@ -27,6 +28,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.role: Role | None = Role.OPERATOR
+        self.proved_at: float | None = None
         self.left: list[dict[str, object]] = []
 
     async def leave(self, **asked: object) -> Departure:
@@ -38,7 +40,7 @@ class Provider:
     async def come_back(self, query, browser: str) -> SignedOn:
         if browser != "b" * 43 or query.get("code") != "c&d":
             raise SignOnError("This sign-in has ended")
-        return SignedOn("dora", self.role, str(self.left[-1]["wanted"]))
+        return SignedOn("dora", self.role, str(self.left[-1]["wanted"]), self.proved_at)
 
 
 @pytest.fixture
@@ -67,6 +69,7 @@ async def test_a_person_leaves_comes_back_and_is_in(server, visitor, provider):
             "wanted": "/console/blocks",
             "browser": "",
             "again": False,
+            "source": CALLER,
         }
     ]
     cookie = left.headers["set-cookie"]
@@ -123,10 +126,24 @@ async def test_the_address_to_come_back_to(visitor, provider, base, url):
 async def test_a_cutting_change_offers_the_provider_again(server, signed_in, provider, monkeypatch, view):
     server.sessions.add(view())
     now = SYSTEM_CLOCK.wall()
-    monkeypatch.setattr(type(server.services.clock), "wall", lambda _: now + STEP_UP + timedelta(minutes=1))
+    monkeypatch.setattr(type(server.services.clock), "wall", lambda _: now + HOLDS + timedelta(minutes=1))
     signed_in.client.headers["Referer"] = "https://api.test/console/sessions/s1?x=1"
     asked = (await signed_in.send("/sessions/s1/end", reason="Maintenance")).text
     link = re.search(r'href="(/console/sign-in/provider[^"]*again[^"]*)"', asked)[1].replace("&amp;", "&")
     await signed_in.client.get(link)
     assert (provider.left[0]["again"], provider.left[0]["wanted"]) == (True, "/console/sessions/s1")
     assert server.sessions.get("s1") is not None
+
+
+@pytest.mark.parametrize(("age", "asks"), [(None, True), (3600, True), (60, False), (-3600, False)])
+async def test_an_earlier_sign_in_at_the_provider_is_no_proof_for_a_cutting_change(
+    server, visitor, provider, view, age, asks
+):
+    now = SYSTEM_CLOCK.wall().timestamp()
+    provider.proved_at = None if age is None else now - age
+    await visitor.get("/sign-in/provider")
+    await visitor.get("/sign-in/provider/finish", code="c&d", state="s")
+    server.sessions.add(view())
+    answer = await visitor.send("/sessions/s1/end", reason="Maintenance")
+    assert ("one_time_code_or_token" in answer.text) is asks
+    assert (server.sessions.get("s1") is not None) is asks

@@ -55,8 +55,8 @@ class Site:
     def last_error(self):
         return self.events.seen[-1][1]["error"]
 
-    async def leave(self, browser="", *, wanted="/console/blocks", again=False):
-        return await self.sign_on.leave(return_url=RETURN, wanted=wanted, browser=browser, again=again)
+    async def leave(self, browser="", *, wanted="/console/blocks", again=False, source="192.0.2.1"):
+        return await self.sign_on.leave(return_url=RETURN, wanted=wanted, browser=browser, again=again, source=source)
 
     async def approve(self, url, sub):
         """What the person does at the provider. Returns the answer that the browser brings back."""
@@ -143,12 +143,13 @@ async def test_a_sign_in_waits_for_a_while(site):
 
 async def test_those_that_wait_are_bounded(site, monkeypatch):
     monkeypatch.setattr(openid, "MAX_WAITING", 3)
-    first = await site.leave()
-    answer = await site.approve(first.url, "ana")
-    for _ in range(3):
+    first, another = await site.leave(), await site.leave(source="192.0.2.2")
+    answers = [await site.approve(one.url, "ana") for one in (first, another)]
+    for _ in range(9):
         await site.leave()
     with pytest.raises(SignOnError, match="has ended"):
-        await site.sign_on.come_back(answer, first.browser)
+        await site.sign_on.come_back(answers[0], first.browser)
+    assert (await site.sign_on.come_back(answers[1], another.browser)).person == "ana", "those of others wait on"
 
 
 async def test_once_more_needs_a_proof_of_now(site):
