@@ -302,6 +302,10 @@ class SessionHooks(Protocol):
     @property
     def has_connect(self) -> bool: ...
 
+    @property
+    def each_connection(self) -> bool:
+        """True if a session is told as ended and begun when its client comes back over another connection."""
+
     async def connect(self, session: str, user: str, environment: Mapping[str, str]) -> bool:
         """False: the session is refused."""
 

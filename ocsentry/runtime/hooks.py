@@ -37,7 +37,7 @@ async def open_hooks(
         around = PamSessions(sessions, values.auth.pam.timeout, helper, names)
         runs, names = around, around.names
     assert runs is not None  # noqa: S101 - one of both is there
-    runner = HookRunner(runs, names, events)
+    runner = HookRunner(runs, names, events, each_connection=values.vpn.hooks.each_connection)
     with ExitStack() as attached:
         for one in (helper, sessions):
             if one is not None:

@@ -166,7 +166,7 @@ class TunnelSetup:
         if admission.asks_hook:
             grant = sessions.grant_tunnel(admission, now)
             task = self._owner.run(self._connection, self._open_after_hook(admission, grant))
-            task.add_done_callback(lambda task: sessions.give_up(admission.session) if task.cancelled() else None)
+            task.add_done_callback(lambda task: self._end_opening(admission, cancelled=task.cancelled()))
             return
         sessions.open_tunnel(admission, partial(self._respond, admission.session), now)
 

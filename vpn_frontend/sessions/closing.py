@@ -11,17 +11,13 @@ from vpn_frontend.ports import CloseReason, VpnEvent
 from vpn_frontend.protocol.cstp import disconnect_frame
 from vpn_frontend.sessions.close_messages import close_text
 from vpn_frontend.sessions.persistence.resumption import draft_resumption
-from vpn_frontend.sessions.records.hook_environment import hook_environment
 from vpn_frontend.sessions.records.session_events import emit_session_event
 from vpn_frontend.sessions.session import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
     from sentry_engine import Engine
     from vpn_frontend.gateway.interface import Gateway
-    from vpn_frontend.ports import EventSink, SessionHooks
+    from vpn_frontend.ports import EventSink
     from vpn_frontend.sessions.address_pool import AddressPools
     from vpn_frontend.sessions.fleet.entrance import FleetEntrance
     from vpn_frontend.sessions.index import SessionIndex
@@ -29,6 +25,7 @@ if TYPE_CHECKING:
     from vpn_frontend.sessions.limits.traffic import TrafficLimits
     from vpn_frontend.sessions.limits.usage import UsageLedger
     from vpn_frontend.sessions.pending_logins import PendingLogins
+    from vpn_frontend.sessions.records.hook_calls import HookCalls
     from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
     from vpn_frontend.sessions.records.recorder import SessionRecorder
     from vpn_frontend.sessions.records.statistics import StatisticsCounter
@@ -53,8 +50,7 @@ class SessionCloser:
         ledger: UsageLedger,
         disconnects: RecentDisconnects,
         statistics: StatisticsCounter,
-        hooks: SessionHooks | None,
-        wall_clock: Callable[[], datetime],
+        hook_calls: HookCalls,
     ) -> None:
         self._index = index
         self._pending = pending
@@ -68,8 +64,7 @@ class SessionCloser:
         self._ledger = ledger
         self._disconnects = disconnects
         self._statistics = statistics
-        self._hooks = hooks
-        self._wall_clock = wall_clock
+        self._hook_calls = hook_calls
         self.fleet: FleetEntrance | None = None  # of a node of a fleet
 
     def close_session(self, session: Session, reason: CloseReason, now: float | None, text: str = "") -> None:
@@ -131,10 +126,7 @@ class SessionCloser:
                 view = session.view()
                 self._recorder.changed(view, draft_resumption(session, view, changed=True))
             return
-        if session.hooked and self._hooks is not None:
-            duration = (self._wall_clock() - session.started_at).total_seconds()
-            environment = hook_environment("disconnect", session, session.peer, duration)
-            self._hooks.disconnect(session.id, session.user.name, environment)
+        self._hook_calls.end(session)
         if session.peer is None or session.close_reason is None:
             return  # it never had a channel, so it was never reported as opened
         self._recorder.closed(session.view(), session.close_reason)

@@ -37,6 +37,15 @@ class Phase(IntEnum):
     CLOSED = 3
 
 
+@dataclass(frozen=True, slots=True)
+class ToldUsage:
+    """The counters of a session when a disconnect hook was told of them."""
+
+    rx_bytes: int
+    tx_bytes: int
+    at: datetime
+
+
 @dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
 class Peer:
     """The far end of a connection that asks for a tunnel."""
@@ -108,6 +117,7 @@ class Session:
     unsent_close: bytes | None = None  # the close frame that the gateway could not take yet
     opening: bool = False  # its connect hook runs: the tunnel is not the client's yet
     hooked: bool = False  # hooks know it: its end is told to them
+    told: ToldUsage | None = None  # to its last disconnect hook, if that was not its end
     check_at: float | None = None  # Unix time when its schedule or its end may refuse it
     own_budget: Budget | None = None  # of its bandwidth, if it shares none
     accounted_bytes: int = 0  # of its counters, in the usage of its user

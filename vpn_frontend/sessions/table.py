@@ -37,7 +37,7 @@ from vpn_frontend.sessions.outside_addresses import OutsideAddresses
 from vpn_frontend.sessions.pending_logins import PendingLogins
 from vpn_frontend.sessions.persistence.restorer import SessionRestorer
 from vpn_frontend.sessions.persistence.resumption import draft_resumption
-from vpn_frontend.sessions.records.hook_environment import hook_environment
+from vpn_frontend.sessions.records.hook_calls import HookCalls
 from vpn_frontend.sessions.records.recent_disconnects import RecentDisconnects
 from vpn_frontend.sessions.records.session_events import emit_session_event
 from vpn_frontend.sessions.records.statistics import StatisticsCounter
@@ -90,7 +90,7 @@ class SessionTable:
         fleet: Fleet | None = None,
     ) -> None:
         """``used_so_far``: bytes of users in this day and month, for quotas. ``first_number``: of the first session."""
-        self._hooks = hooks
+        self._hook_calls = HookCalls(hooks, wall_clock)
         self._accounting = accounting
         self._dtls_modes = settings.dtls_modes if settings.dtls else ()
         self._strap = settings.auth.strap
@@ -130,8 +130,7 @@ class SessionTable:
             ledger=self._ledger,
             disconnects=self._disconnects,
             statistics=self.statistics,
-            hooks=hooks,
-            wall_clock=wall_clock,
+            hook_calls=self._hook_calls,
         )
         self.entrance: FleetEntrance | None = None
         if fleet is not None:
@@ -286,7 +285,7 @@ class SessionTable:
             self._closer.close_session(session, refusal.reason, now, refusal.text)
             raise RefusedError(refusal.text, refusal.reason.value)
         admission = self._admission_control.admit_session(session, peer, request, now, probe)
-        admission.asks_hook = session.phase is Phase.WAITING and self._hooks is not None and self._hooks.has_connect
+        admission.asks_hook = self._hook_calls.asks(session)
         admission.enters_fleet = self.entrance is not None and session.phase is Phase.WAITING
         session.lease = admission.lease
         session.admissions += 1
@@ -314,18 +313,18 @@ class SessionTable:
             self.abandon_tunnel(admission)
 
     async def ask_connect_hook(self, admission: Admission) -> None:
-        """Between the halves: run the connect hook. The session has ended if this raises.
+        """Between the halves: run the connect hook. The session has ended if this raises; its former channel too.
 
         Raises ``CookieError`` or ``RefusedError``.
         """
         session, peer, user = admission.session, admission.peer, admission.session.user.name
-        if self._hooks is None:
-            return
-        session.opening = session.hooked = True
+        session.opening = True
         try:
-            hostname = session.settings.hostname or admission.request.hostname
-            environment = hook_environment("connect", session, peer, hostname=hostname)
-            accepted = await self._hooks.connect(session.id, user, environment)
+            if session.gateway_id is not None:
+                session.counters = self._gateway.counters(session.gateway_id)
+            accepted = await self._hook_calls.connect(admission)
+        except GatewayError as error:  # it has just ended
+            raise CookieError from error
         finally:
             session.opening = False
         if session.phase >= Phase.CLOSING:
@@ -482,11 +481,7 @@ class SessionTable:
             self._gateway.set_dtls(session.gateway_id, grant.dtls)
         self._gateway.attach(session.gateway_id, peer.connection_id, head, early)
         peer.forget_secrets()
-        if self._hooks is not None:
-            session.hooked = True
-            if renamed:
-                environment = hook_environment("host-update", session, peer)
-                self._hooks.host_update(session.id, session.user.name, environment)
+        self._hook_calls.open(session, renamed=renamed)
         view = session.view()
         if first:
             self._recorder.opened(view, draft_resumption(session, view))

@@ -28,6 +28,7 @@ PRIVATE = [  # RFC 1918, RFC 4193, loopback and link-local: no stranger on the I
 ]
 MAX_DRAIN = 3600  # seconds
 HOOKS = "With ocserv's environment, without a shell, killed after `vpn.hooks.timeout`."
+CONNECT = f"{HOOKS} At reconnects it runs after disconnect-script."
 HEADERS = "Headers that the server sets itself are left out."
 BANS = (
     "Rules of their own for failed logins and for connections, in the state folder's rules/ocserv.json. "
@@ -47,6 +48,8 @@ def _read_program(hook: str) -> Read:
 
     def read(target: Target, entries: tuple[Entry, ...]) -> None:
         target.set(f"vpn.hooks.{hook}", [target.file(entries[-1], entries[-1].value)], entries[-1])
+        if hook == "connect":
+            target.set("vpn.hooks.each_connection", True, entries[-1])
 
     return read
 
@@ -98,7 +101,7 @@ POLICY_KEYS: tuple[Row, ...] = (
         "Headers are taken from private and loopback addresses; ocserv believes every peer.",
         _read_proxies,
     ),
-    mapped("connect-script", "vpn.hooks.connect", _read_program("connect"), HOOKS),
+    mapped("connect-script", "vpn.hooks.connect", _read_program("connect"), CONNECT),
     mapped("disconnect-script", "vpn.hooks.disconnect", _read_program("disconnect"), HOOKS),
     mapped("host-update-script", "vpn.hooks.host_update", _read_program("host_update"), HOOKS),
     mapped("camouflage", "vpn.camouflage.secret", assembled, "On without a secret is refused."),

@@ -44,6 +44,11 @@ class HooksSection(Section):
     host_update: Program = field(
         [], "The same, run when a client tells its host name, or another one.", max_length=MAX_ARGUMENTS
     )
+    each_connection: bool = field(
+        False,
+        "Run `disconnect` and `connect` also when a client comes back over another connection, as ocserv does. Off: "
+        "once a session.",
+    )
     timeout: Seconds = field(10, "Longest time that a program may take. Then it is killed.", unit=SECONDS, ge=1, le=120)
     user: str = field("", "User that the programs run as. Empty: the user that started the server.", max_length=32)
 

@@ -40,8 +40,11 @@ class _Job:
 class HookRunner:
     """Implements ``vpn_frontend.ports.SessionHooks``."""
 
-    def __init__(self, helper: RunsPrograms, programs: Collection[str], events: EventSink) -> None:
+    def __init__(
+        self, helper: RunsPrograms, programs: Collection[str], events: EventSink, *, each_connection: bool = False
+    ) -> None:
         """``programs``: the keys of the hooks that the configuration has."""
+        self.each_connection = each_connection
         self._helper = helper
         self._programs = programs
         self._events = events

@@ -19,8 +19,9 @@ USER_QUIT = (Cause.PEER_DISCONNECT, b"\xb0user quit")
 class Hooks:
     """Hooks that answer at once, or wait for ``answer``."""
 
-    def __init__(self, accept=True):
+    def __init__(self, accept=True, each_connection=False):
         self.has_connect = True
+        self.each_connection = each_connection
         self.accept = accept
         self.seen = []
         self.answer = None
@@ -43,7 +44,7 @@ class Hooks:
 def make_hooked(make_lab):
     def make(hooks, **settings):
         lab = make_lab(**settings)
-        lab.table._hooks = lab.table._closer._hooks = hooks
+        lab.table._hook_calls.hooks = hooks
         return lab
 
     return make
@@ -78,6 +79,43 @@ async def test_a_session_is_told_at_its_beginning_and_its_end(make_hooked):
     assert "STATS_DURATION" not in first
     assert (last["STATS_BYTES_IN"], last["STATS_BYTES_OUT"], last["STATS_DURATION"]) == ("70", "30", "90")
     assert first["ID"] == last["ID"] == "1"
+
+
+@pytest.mark.asyncio
+async def test_hooks_of_each_connection_hear_of_what_was_moved_since_the_one_before(make_hooked):
+    hooks = Hooks(each_connection=True)
+    lab = make_hooked(hooks)
+    cookie = lab.log_in()
+    await connect(lab, cookie)
+    number = next(iter(lab.gateway.sessions))
+    lab.gateway.move_data(number, received=70, sent=30)
+    lab.pass_time(90)
+    connection = await connect(lab, cookie, address="192.0.2.9")
+    lab.gateway.move_data(number, received=5, sent=1)
+    lab.pass_time(9)
+    lab.hang_up(connection, *USER_QUIT)
+    assert hooks.reasons() == ["connect", "disconnect", "connect", "disconnect"]
+    assert [one["IP_REAL"] for one in hooks.seen] == ["192.0.2.1", "192.0.2.1", "192.0.2.9", "192.0.2.9"]
+    assert len({one["IP_REMOTE"] for one in hooks.seen}) == 1
+    names = ("STATS_BYTES_IN", "STATS_BYTES_OUT", "STATS_DURATION")
+    assert [tuple(hooks.seen[place][name] for name in names) for place in (1, 3)] == [
+        ("70", "30", "90"),
+        ("5", "1", "9"),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_hook_that_refuses_a_returning_client_ends_its_session(make_hooked):
+    hooks = Hooks(each_connection=True)
+    lab = make_hooked(hooks)
+    cookie = lab.log_in()
+    await connect(lab, cookie)
+    hooks.accept = False
+    with pytest.raises(RefusedError):
+        await connect(lab, cookie)
+    lab.pump()
+    assert hooks.reasons() == ["connect", "disconnect", "connect"]
+    assert (len(lab.table), lab.engine.leases()) == (0, [])
 
 
 @pytest.mark.asyncio

@@ -145,6 +145,7 @@ class SessionRestorer:
             mobile=saved.mobile,
             counters=counters,
             hooked=saved.hooked,
+            told=saved.told,
             check_at=next_check(settings, self._wall_clock()),
         )
 

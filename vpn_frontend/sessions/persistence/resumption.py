@@ -20,6 +20,7 @@ from vpn_frontend.ports import NO_DEVICE, Device, RemoteLogin, UserRecord
 from vpn_frontend.sessions.address_pool import InnerAddresses
 from vpn_frontend.sessions.cookies import DIGEST_SIZE
 from vpn_frontend.sessions.persistence.plain_values import from_plain, to_plain
+from vpn_frontend.sessions.session import ToldUsage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +72,7 @@ class Resumption:
     dpd: int
     mobile: bool
     hooked: bool
+    told: ToldUsage | None
 
 
 @dataclass(slots=True)  # not frozen: made for each login, and frozen fields are slow to set
@@ -89,6 +91,7 @@ class ResumptionDraft:
     strap_keys: tuple[bytes, ...]
     mobile: bool
     hooked: bool
+    told: ToldUsage | None
 
     def render(self) -> str:
         """Raises ``TypeError`` for settings that cannot be kept."""
@@ -126,6 +129,7 @@ class ResumptionDraft:
             "strap_keys": [key.hex() for key in self.strap_keys],
             "mobile": self.mobile,
             "hooked": self.hooked,
+            "told": self.told and (self.told.rx_bytes, self.told.tx_bytes, self.told.at.isoformat()),
         }
         return {name: value for name, value in marks.items() if value}
 
@@ -147,6 +151,7 @@ def draft_resumption(session: Session, view: SessionView, *, changed: bool = Fal
         session.strap_keys,
         session.mobile,
         session.hooked,
+        session.told,
     )
 
 
@@ -197,6 +202,7 @@ def _read(session_id: str, document: dict[str, Any]) -> Resumption:
         dpd=int(document["dpd"]),
         mobile=document["mobile"] is True,
         hooked=document["hooked"] is True,
+        told=_told(document["told"]),
     )
     if len(found.digest) != DIGEST_SIZE or found.number < 1 or found.mtu < 1 or found.dpd < 0:
         raise ResumptionError("a value is out of range")
@@ -213,6 +219,7 @@ _USUAL: dict[str, Any] = {
     "strap_keys": (),
     "mobile": False,
     "hooked": False,
+    "told": None,
     "login_address": None,
     "local_address": None,
     "local_port": 0,
@@ -236,6 +243,10 @@ def _address(text: object, version: int | None = None) -> Address | None:
     if version not in (None, address.version):
         raise ResumptionError(f"{address} is of the other family")
     return address
+
+
+def _told(value: list[Any] | None) -> ToldUsage | None:
+    return None if value is None else ToldUsage(int(value[0]), int(value[1]), _moment(value[2]))
 
 
 def _moment(value: str | datetime) -> datetime:

@@ -36,11 +36,17 @@ Reason = Literal["connect", "disconnect", "host-update"]
 
 
 def hook_environment(
-    reason: Reason, session: Session, peer: Peer | None, duration: float = 0.0, hostname: str = ""
+    reason: Reason,
+    session: Session,
+    peer: Peer | None,
+    used: tuple[int, int] = (0, 0),
+    duration: float = 0.0,
+    hostname: str = "",
 ) -> dict[str, str]:
-    """The variables that have a value. ``peer`` is that of the newest channel; ``duration``: seconds of the tunnel.
+    """The variables that have a value. ``peer`` is that of the newest channel.
 
-    ``hostname`` is what the client says while its tunnel is not open yet.
+    ``used``: bytes from and to the client, ``duration``: seconds, both told when the tunnel ends. ``hostname`` is what
+    the client says while its tunnel is not open yet.
     """
     name = _printable(hostname or session.hostname or session.device.name)
     network, addresses = session.settings.network, session.addresses
@@ -78,8 +84,8 @@ def hook_environment(
         found[name] = _list(_ports(rule) for rule in network.restrict_to_ports if rule.denied is denied)
     if reason == "disconnect":
         found |= {
-            "STATS_BYTES_IN": str(session.counters.rx_bytes),
-            "STATS_BYTES_OUT": str(session.counters.tx_bytes),
+            "STATS_BYTES_IN": str(max(0, used[0])),
+            "STATS_BYTES_OUT": str(max(0, used[1])),
             "STATS_DURATION": str(max(0, int(duration))),
         }
     return {name: value[:MAX_VALUE] for name, value in found.items() if value}

@@ -15,6 +15,7 @@ from sentry_engine.rules.schedules import Window
 from vpn_frontend.ports import Device, RemoteLogin
 from vpn_frontend.sessions.persistence.plain_values import from_plain, to_plain
 from vpn_frontend.sessions.persistence.resumption import ResumptionError, draft_resumption, parse_resumption
+from vpn_frontend.sessions.session import ToldUsage
 from vpn_frontend.settings import PortRule
 from vpn_frontend.testing.memory_ports import row_of
 
@@ -94,6 +95,13 @@ def test_what_the_row_keeps_of_an_earlier_channel_is_in_the_text(make_lab):
     session.user_agent, session.hostname = "AnyConnect of today", "laptop"
     saved = parse_resumption(session.id, render(session, changed=True), row)
     assert (saved.user_agent, saved.hostname) == ("AnyConnect of today", "laptop")
+
+
+def test_what_a_disconnect_hook_was_told_comes_back(make_lab):
+    _, session = opened(make_lab())
+    assert parse(session, render(session)).told is None
+    session.told = ToldUsage(1 << 40, 7, dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC))
+    assert parse(session, render(session)).told == session.told
 
 
 def test_a_device_and_a_host_name_of_its_own_come_back(make_lab):
