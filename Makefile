@@ -2,6 +2,7 @@
 #
 #   make build      into .venv/               make run          a demo server in the foreground
 #   make test       lint, unit and e2e        make bench        benchmarks, the peers' beside ours
+#   make demo-fleet   three nodes on this machine: a block on one cuts a tunnel of another, a killed node's client goes on
 #   make lint       ruff and mypy             make fuzz         every fuzz target for FUZZ_SECONDS
 #   make unit       tests without namespaces  make fuzz-short   every fuzz target, 100 000 inputs
 #   make e2e        tests with namespaces     make soak         the end-to-end tests with a release's counts
@@ -43,7 +44,7 @@ RACES := tests/sentry_engine/native tests/sentry_engine/cores/test_blocks.py tes
     tests/vpn_frontend/native/tunnel/test_client_probe.py tests/vpn_frontend/native/tunnel/test_dtls_channel.py \
     tests/vpn_frontend/native/tunnel/test_session.py
 
-.PHONY: build run test lint unit e2e native-sanitized native-coverage native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel engine-wheel release package-test licences reproducible man docs pictures clean
+.PHONY: build run demo-fleet test lint unit e2e native-sanitized native-coverage native-races fuzz-short bench fuzz soak lock sbom audit supply deb rpm apk wheel engine-wheel release package-test licences reproducible man docs pictures clean
 
 # Also where the environment forbids Python to write byte code: compiling the sources takes half of a start.
 build: $(VENV)/.built
@@ -130,6 +131,10 @@ run: build
 	(while kill -0 $$server 2>/dev/null; do sleep 0.3; \
 	    $(BIN)/ocsentry status >/dev/null 2>&1 && { cat $(DEMO)/welcome; break; }; done) & \
 	exec $(BIN)/ocsentry serve
+
+# Three nodes, PostgreSQL and a client in namespaces, told step by step. Leaves nothing behind.
+demo-fleet: build .build/test-packages
+	@$(BIN)/python -m lab.fleet_demo
 
 test: lint unit e2e
 

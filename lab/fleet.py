@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several nodes of one fleet on one PostgreSQL, each in a namespace of its own.
 
-host 1  eth0 ── v1 ┐ node a: lo 10.77.0.1       a host reaches the same address at either node: ``move_to_node``
-        b0 ─── w1  ┼ node b: lo 10.77.0.1       moves it, as a floating address does
+host 1  eth0 ── v1 ┐ node a: lo 10.77.0.1, 10.77.100.1    a host reaches 10.77.0.1 at either node: ``move_to_node``
+        n1 ─── w1  ┼ node b: lo 10.77.0.1, 10.77.100.2    moves it, as a floating address does
+``FLEET_NAME``: a name with the second addresses of all nodes, as DNS has it
 PostgreSQL: a Unix socket, outside all namespaces
 """
 
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from lab.clients.openconnect import OpenConnect
     from lab.namespaces import Claim
     from lab.network import Host, Network
     from lab.processes.programs import Program
+
+
+FLEET_NAME = "vpn.example"
 
 
 @dataclass
@@ -62,6 +67,7 @@ class FleetLab:
             gateway.ip(f"addr add {SERVER_IPV4}/32 dev lo")
         else:
             gateway = self._network.gateway
+        gateway.ip(f"addr add {_own_address(len(self.sites))}/32 dev lo")
         site = Site(gateway, self._network.programs)
         self.sites.append(site)
         more = {
@@ -74,15 +80,26 @@ class FleetLab:
         return node
 
     def wire(self, host: Host) -> None:
-        """Give a host a link to each further node."""
+        """Give a host a link to each further node, and a route to the own address of each."""
+        host.namespace.ip(f"route add {_own_address(0)} dev eth0 src {host.ipv4}")
         for number, site in enumerate(self.sites[1:], start=1):
             near, far = f"n{number}", f"w{host.number}"
             site.gateway.ip(f"link add {far} type veth peer name {near} netns {host.namespace.name}")
             site.gateway.ip(f"link set {far} up")
-            host.namespace.ip(f"link set {near} up")
+            host.namespace.ip(f"link set {near} up", f"route add {_own_address(number)} dev {near} src {host.ipv4}")
             site.gateway.ip(f"route replace {host.ipv4}/32 dev {far} src {SERVER_IPV4}")
 
     def move_to_node(self, host: Host, number: int) -> None:
         """The server's address leads to that node from now on."""
         device = "eth0" if number == 0 else f"n{number}"
         host.namespace.ip(f"route replace {SERVER_IPV4} dev {device} src {host.ipv4}")
+
+    def connect_by_name(self, node: Server, host: Host, *arguments: str, **more: Any) -> OpenConnect:
+        """Start a client of ``node`` that is given ``FLEET_NAME``: it takes the first address that answers."""
+        hosts = self._folder / "hosts"
+        hosts.write_text("".join(f"{_own_address(number)} {FLEET_NAME}\n" for number in range(len(self.sites))))
+        return node.connect(host, *arguments, server=FLEET_NAME, hosts=hosts, **more)
+
+
+def _own_address(number: int) -> str:
+    return f"10.77.100.{number + 1}"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).with_name("vpnc-script")
 DTLS_UP = r"Established DTLS connection"
 UP = r"^vpnc-script: (?:re)?connect "
+_WITH_HOSTS = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"')  # the file, the program
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +50,18 @@ class OpenConnect(Program):
         reconnect_timeout: int = 60,
         path: str = "",
         environment: Sequence[str] = (),
+        hosts: Path | None = None,
     ) -> None:
         """``pin``: of the server's key; ``None``: its certificate is verified.
 
-        ``environment``: variables beside this process's own, as ``NAME=value``.
+        ``environment``: variables beside this process's own, as ``NAME=value``. ``hosts``: its ``/etc/hosts``.
         """
         self.host = host
         address = f"[{server}]" if ":" in server else server
         super().__init__(
             f"openconnect of {user} on host {host.number}",
             [
+                *([] if hosts is None else [*_WITH_HOSTS, str(hosts)]),
                 "env",
                 *environment,
                 "openconnect",
