@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Logins by RADIUS (RFC 2865): password, challenge rounds, groups and settings of the server.
 
-A challenge goes back to the server that gave it, with its State. Attributes of a Reject are not read, except its text.
+A challenge goes back to the server that gave it, with its State. One that repeats the question counts as a failure, as
+in ocserv: otherwise codes could be guessed at no cost. Attributes of a Reject are not read, except its text.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ MAX_MESSAGE = 512  # characters of the server's text that a user is shown
 MAX_AGENT = 128
 MAX_LOOKUPS = 16  # of the directory at a time; a thousand accepts may come within a second
 AUTHENTICATE_ONLY, ASYNC, ECHO = 8, 0, 1  # Service-Type and NAS-Port-Type as ocserv sends them; Prompt (RFC 2869 5.10)
+ASKED_AGAIN = "The login server asks again. Please check your response."
 NO_ANSWER = Unavailable("The login server does not answer. Please try again later.")
 
 
@@ -52,6 +54,7 @@ class RadiusState:
     session_id: str  # Acct-Session-Id, of the accounting too
     state: bytes = field(default=b"", repr=False)
     server: int | None = None  # that asks
+    prompt: str = ""  # what it asks
     rounds: int = 0
 
 
@@ -128,8 +131,11 @@ class RadiusMethod:
             return Refused("The login server asks too many questions.", "too_many_rounds")
         shown = ECHO in grant.read_integers(answer, Attribute.PROMPT)
         reply = Field(REPLY_FIELD, FieldKind.TEXT if shown else FieldKind.PASSWORD, "Response:")
-        following = replace(state, state=states[0], server=server, rounds=state.rounds + 1)
-        return Challenge(Form((reply,), prompt), following)
+        following = replace(state, state=states[0], server=server, prompt=prompt, rounds=state.rounds + 1)
+        asked = Challenge(Form((reply,), prompt), following)
+        if state.state and prompt == state.prompt:  # for a wrong code some servers ask again instead of rejecting
+            return Refused(ASKED_AGAIN, "asked_again", retry=asked)
+        return asked
 
     async def _accept(self, state: RadiusState, answer: Answer) -> Accepted | Refused:
         if not grant.check_service(answer):

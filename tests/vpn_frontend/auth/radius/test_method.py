@@ -196,8 +196,22 @@ async def test_a_challenge_goes_back_to_its_server_only(start_server, make_serve
     assert len(first.requests) == asked
 
 
+@pytest.mark.parametrize("state", [b"1", b"2"], ids=["same state", "another state"])
+async def test_a_repeated_question_is_a_failure_and_another_try(make_method, state):
+    method, server = await make_method(challenge(b"1"), challenge(state), challenge(b"3", b"Next code?"), accept())
+    challenged = await begin(method)
+    refused = await answer(method, challenged, "0")
+    assert isinstance(refused, Refused)
+    assert (refused.reason, refused.final, refused.scored) == ("asked_again", False, True)
+    assert refused.retry.form == challenged.form
+    following = await answer(method, refused.retry, "1")
+    assert following.form.message == "Next code?"
+    assert isinstance(await answer(method, following, "2"), Accepted)
+    assert [packet["State"] for packet in server.decoded()[1:]] == [[b"1"], [state], [b"3"]]
+
+
 async def test_endless_challenges_end(make_method):
-    method, _ = await make_method(challenge(b"s" * 253))
+    method, _ = await make_method(*(challenge(b"s" * 253, b"Code %d?" % number) for number in range(MAX_ROUNDS)))
     outcome, rounds = await begin(method), 1
     while isinstance(outcome, Challenge):
         assert len(repr(outcome.state)) < MAX_STATE // 2
