@@ -20,7 +20,6 @@ from ocsentry.cli.commands import (
     database,
     demo,
     feeds,
-    history,
     imports,
     network,
     nodes,
@@ -29,10 +28,10 @@ from ocsentry.cli.commands import (
     service,
     sessions,
     settings,
-    top,
     webhooks,
 )
 from ocsentry.cli.commands.accounts import groups, tokens, users
+from ocsentry.cli.commands.activity import address, history, stats, top
 from ocsentry.cli.commands.policy import rules
 from ocsentry.cli.invocation import ConfigOption, Invocation, JsonOption, command, run
 
@@ -51,7 +50,9 @@ def build_app() -> typer.Typer:
     app.callback(no_args_is_help=True)(_root)
     service.add_commands(app)
     top.add_commands(app)
+    stats.add_commands(app)
     history.add_commands(app)
+    address.add_commands(app)
     blocks.add_commands(app)
     archive.add_commands(app)
     command(app, "explain")(rules.explain)

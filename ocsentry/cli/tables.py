@@ -63,6 +63,12 @@ def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> s
     )
 
 
+def render_facts(facts: Mapping[str, Any]) -> str:
+    """Returns one line for each name and its value; the values stand below each other."""
+    width = max(map(len, facts))
+    return "\n".join(f"{name:<{width}}  {show_cell(value)}" for name, value in facts.items())
+
+
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Print the table, fitted to the terminal if there is one."""
     if not on_terminal():

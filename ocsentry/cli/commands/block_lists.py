@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
+BLOCK_COLUMNS = ("cidr", "expires_at", "created_by", "reason", "id")
 CHUNK = 64 * 1024  # bytes
 STANDARD = "-"
 SUFFIXES = {".csv": LineFormat.CSV, ".ndjson": LineFormat.NDJSON, ".jsonl": LineFormat.NDJSON}
@@ -36,7 +37,7 @@ def group() -> typer.Typer:
 
 def list_blocks(cli: Invocation) -> None:
     """List the blocks in force."""
-    cli.emit_table(cli.server.items("blocks"), ("cidr", "expires_at", "created_by", "reason", "id"), "no blocks")
+    cli.emit_table(cli.server.items("blocks"), BLOCK_COLUMNS, "no blocks")
 
 
 def import_blocks(

@@ -16,7 +16,7 @@ from ocsentry.cli.completion import complete_feeds
 from ocsentry.cli.durations import format_duration, parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, count
 from ocsentry.cli.nouns import noun_group
-from ocsentry.cli.tables import show_cell
+from ocsentry.cli.tables import render_facts
 from sentry_engine.formats.document_model import FORMAT_VERSION
 
 COLUMNS = ("id", "entries", "age", "source", "problem")
@@ -42,8 +42,7 @@ def list_feeds(
 def show(cli: Invocation, feed: IdArgument) -> None:
     """Show one feed."""
     found = cli.server.get(_path(feed))
-    width = max(map(len, found))
-    cli.emit(found, "\n".join(f"{key:<{width}}  {show_cell(value)}" for key, value in found.items()))
+    cli.emit(found, render_facts(found))
 
 
 def add(

@@ -10,7 +10,7 @@ import typer
 from ocsentry.cli.completion import complete_operations
 from ocsentry.cli.invocation import Invocation
 from ocsentry.cli.nouns import given, noun_group
-from ocsentry.cli.tables import show_cell
+from ocsentry.cli.tables import render_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,8 +44,7 @@ def show(cli: Invocation, operation: IdArgument) -> None:
     """Show how far an operation is, or its result."""
     found = cli.server.get(f"operations/{operation}")
     facts = {**{key: value for key, value in found.items() if key != "result"}, **_result(found)}
-    width = max(map(len, facts))
-    cli.emit(found, "\n".join(f"{key:<{width}}  {show_cell(value)}" for key, value in facts.items()))
+    cli.emit(found, render_facts(facts))
 
 
 def cancel(cli: Invocation, operation: IdArgument) -> None:

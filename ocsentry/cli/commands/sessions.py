@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,10 @@ from ocsentry.cli.completion import complete_groups, complete_sessions, complete
 from ocsentry.cli.durations import format_bytes, parse_duration
 from ocsentry.cli.invocation import CommandError, Invocation, count
 from ocsentry.cli.nouns import DryRunOption, given, noun_group
-from ocsentry.cli.tables import show_cell
+from ocsentry.cli.tables import render_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HISTORY_COLUMNS = ("user", "address", "ipv4", "started_at", "ended_at", "end_reason", "transport", "received", "sent")
 WAITING_COLUMNS = ("id", "user", "groups", "address", "user_agent", "logged_in_at")
@@ -73,15 +76,21 @@ def show(cli: Invocation, session: IdArgument) -> None:
     """Show everything about a live session."""
     found = cli.server.get(f"sessions/{_find(cli, session)}")
     facts = {key: value for key, value in found.items() if key != "counters"} | found["counters"]
-    width = max(map(len, facts))
-    cli.emit(found, "\n".join(f"{key:{width}}  {show_cell(value)}" for key, value in facts.items()))
+    cli.emit(found, render_facts(facts))
 
 
 def _emit_sessions(cli: Invocation, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    for row in [] if cli.as_json else rows:
-        counters = row.get("counters") or row
-        row["received"], row["sent"] = (format_bytes(counters.get(key, 0)) for key in ("rx_bytes", "tx_bytes"))
-    cli.emit_table(rows, columns, "no sessions")
+    cli.emit_table(rows if cli.as_json else show_traffic(rows), columns, "no sessions")
+
+
+def show_traffic(sessions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns rows with ``received`` and ``sent``, for live sessions and for records of past ones."""
+    rows = []
+    for session in sessions:
+        counters = session.get("counters") or session
+        received, sent = (format_bytes(counters.get(key, 0)) for key in ("rx_bytes", "tx_bytes"))
+        rows.append(session | {"received": received, "sent": sent})
+    return rows
 
 
 def kill(

@@ -11,6 +11,7 @@ import typer
 from ocsentry.cli.completion import complete_webhooks
 from ocsentry.cli.invocation import CommandError, Invocation, count
 from ocsentry.cli.nouns import NoteOption, command_group
+from ocsentry.cli.tables import render_facts
 
 COLUMNS = ("id", "source", "url", "kinds", "enabled", "pending", "dead")
 DELIVERY_COLUMNS = ("id", "kind", "state", "attempts", "created_at", "next_at", "status", "error")
@@ -32,6 +33,7 @@ def group() -> typer.Typer:
         {
             "add": add,
             "list": list_webhooks,
+            "show": show,
             "set": change,
             "del": remove,
             "test": test,
@@ -56,6 +58,12 @@ def add(
 def list_webhooks(cli: Invocation) -> None:
     """List the webhooks, without their secrets."""
     cli.emit_table(cli.api.items("webhooks"), COLUMNS, "no webhooks")
+
+
+def show(cli: Invocation, webhook: IdArgument) -> None:
+    """Show one webhook, without its secret: why it was disabled, and what waits to be sent."""
+    found = cli.api.get(f"webhooks/{webhook}")
+    cli.emit(found, render_facts(found))
 
 
 def change(

@@ -7,7 +7,7 @@ import pytest
 
 from ocsentry.cli.commands import operations, sessions
 from ocsentry.cli.invocation import CommandError
-from tests.ocsentry.cli.commands.test_history import Cli
+from tests.ocsentry.cli.commands.activity.test_history import Cli
 
 FOUND = {
     "id": "o1",

@@ -50,7 +50,7 @@ def events(
     address: AddressOption = None,
 ) -> None:
     """Show the latest events: logins, sessions, blocks, changes of policy."""
-    wanted = {name: value for name, value in (("user", user), ("address", _as_address(address))) if value is not None}
+    wanted = {name: value for name, value in (("user", user), ("address", as_address(address))) if value is not None}
     stream = cli.server.stream("events") if follow else cli.server.stream("events", after="all", follow=False)
     for event in _filter(stream, frozenset(kind or ()), wanted):
         if follow or event["kind"] != "gap":
@@ -82,10 +82,14 @@ def decisions(
     ] = None,
 ) -> None:
     """Show the latest verdicts, newest first, with their reason and rule."""
-    query = {"user": user, "address": _as_address(address), "verdict": verdict}
+    query = {"user": user, "address": as_address(address), "verdict": verdict}
     rows = cli.server.get("decisions", limit=limit, **query)["items"]
-    shown = [{"at": row["at"], "event": row["kind"], **row["fields"]} for row in rows]
-    cli.emit_table(rows if cli.as_json else shown, DECISION_COLUMNS, "no decisions")
+    cli.emit_table(rows if cli.as_json else decision_rows(rows), DECISION_COLUMNS, "no decisions")
+
+
+def decision_rows(decided: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the rows of a table for verdicts of the API."""
+    return [{"at": row["at"], "event": row["kind"], **row["fields"]} for row in decided]
 
 
 def places(
@@ -137,7 +141,8 @@ def forgive(
     cli.emit(answer, f"would end {ended}" if dry_run else f"ended {ended}")
 
 
-def _as_address(text: str | None) -> str | None:
+def as_address(text: str | None) -> str | None:
+    """Returns the address as the server writes it. Raises ``CommandError`` for what is none."""
     try:
         return None if text is None else str(ip_address(text))
     except ValueError:

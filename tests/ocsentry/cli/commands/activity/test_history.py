@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from ocsentry.cli.commands import history
+from ocsentry.cli.commands.activity import history
 from ocsentry.cli.commands.policy.rule_changes import add, edit
 from ocsentry.cli.invocation import CommandError
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ocsentry.cli.commands.top import Reading, compare, headline
+from ocsentry.cli.commands.activity.top import Reading, compare, headline
 
 STATUS = {"uptime": 61.0, "ready": True, "problems": [], "sessions": 2, "blocks": 1, "penalties": 1}
 
