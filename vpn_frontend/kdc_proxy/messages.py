@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 MAX_REPLY = 128 * 1024  # bytes of a KDC's answer
 MAX_REALM = 255  # characters
+MAX_FIELDS = 3
 PREFIX = 4  # bytes of the length before a Kerberos message
 SEQUENCE, OCTET_STRING, GENERAL_STRING = 0x30, 0x04, 0x1B
 MESSAGE, DOMAIN = 0xA0, 0xA1  # context-specific, constructed
@@ -36,12 +37,16 @@ def parse_proxy_message(data: bytes) -> ProxyMessage:
     if tag != SEQUENCE or rest:
         raise ProxyMessageError("the body is no message for a KDC")
     kerberos, realm = None, ""
-    while body:
+    for _ in range(MAX_FIELDS):
+        if not body:
+            break
         tag, value, body = _read_element(body)
         if tag == MESSAGE:
             kerberos = _inner(value, OCTET_STRING)
         elif tag == DOMAIN:
             realm = _read_realm(_inner(value, GENERAL_STRING))
+    if body:
+        raise ProxyMessageError(f"it has more than {MAX_FIELDS} fields")
     size = -1 if kerberos is None else len(kerberos) - PREFIX
     if kerberos is None or size <= 0 or int.from_bytes(kerberos[:PREFIX], "big") != size:
         raise ProxyMessageError("it has no Kerberos message of the length that it says")

@@ -2,7 +2,7 @@
 """Passes a client's Kerberos message to the KDC of its path and realm, and the answer back.
 
 Only the KDCs of the configuration are asked, each request over a connection of its own. A client waits for its own
-request only; their number is bounded, and so is the time of each.
+request only; their number at each KDC is bounded, and so is the time of each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vpn_frontend.settings import Endpoint, KdcRealm
 
 DEADLINE = 10.0  # seconds for one request at the KDC
-MAX_REQUESTS = 64  # at a time
+MAX_REQUESTS = 64  # at a time at one KDC
 KERBEROS = (("Content-Type", "application/kerberos"), ("Cache-Control", "no-store"))
 PLAIN = (("Content-Type", "text/plain"), ("Cache-Control", "no-store"))
 
@@ -43,7 +43,7 @@ class KdcProxy:
     def __init__(self, realms: Sequence[KdcRealm], events: EventSink, pages: BrowserPages | None = None) -> None:
         self._pages = pages
         self._events = events
-        self._requests = 0
+        self._requests: dict[Endpoint, int] = {}  # that wait, by KDC: one that hangs holds up its own clients only
         self._realms: dict[str, list[KdcRealm]] = {}
         for one in realms:
             self._realms.setdefault(one.path, []).append(one)
@@ -61,11 +61,12 @@ class KdcProxy:
             message = parse_proxy_message(body)
         except ProxyMessageError as error:
             return HttpResponse(400, "Bad Request", PLAIN, f"{error}\n".encode(), close=True)
-        if self._requests >= MAX_REQUESTS:
-            return HttpResponse(503, "Service Unavailable", (*PLAIN, ("Retry-After", "1")), b"Too many requests\n")
         named = message.realm.upper()
         server = next((one for one in realms if one.realm.upper() == named), realms[0]).server
-        self._requests += 1
+        waiting = self._requests.get(server, 0)
+        if waiting >= MAX_REQUESTS:
+            return HttpResponse(503, "Service Unavailable", (*PLAIN, ("Retry-After", "1")), b"Too many requests\n")
+        self._requests[server] = waiting + 1
         try:
             async with asyncio.timeout(DEADLINE):
                 answer = await _ask(server, message.kerberos)
@@ -73,7 +74,7 @@ class KdcProxy:
             self._events.emit(VpnEvent.BACKEND_FAILED, what=f"KDC {server}", error=repr(error))
             return HttpResponse(502, "Bad Gateway", PLAIN, b"The KDC does not answer\n")
         finally:
-            self._requests -= 1
+            self._requests[server] -= 1
         return HttpResponse(200, "OK", KERBEROS, render_proxy_message(answer))
 
 

@@ -48,8 +48,9 @@ def test_every_message_comes_back(text):
         bytes.fromhex("300b a009 0407") + b"\0\0\0\4abc", bytes.fromhex("3008 a006 0404 00000000"),
         bytes.fromhex("3011 a009 0407") + AS_REQ + bytes.fromhex("a104 1b02") + b"\xff\xfe",
         bytes.fromhex("3011 a009 0407") + AS_REQ + bytes.fromhex("a104 1b02") + b"a\n",
+        bytes.fromhex("3011 a009 0407") + AS_REQ + bytes.fromhex("0500 0500 0500"),
     ],
-    ids=range(14),
+    ids=range(15),
 )  # fmt: skip
 def test_what_is_no_message_is_refused(data):
     with pytest.raises(ProxyMessageError):

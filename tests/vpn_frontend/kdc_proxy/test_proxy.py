@@ -78,12 +78,14 @@ async def test_a_kdc_that_is_away_is_a_bad_gateway():
 @pytest.mark.asyncio
 async def test_requests_are_bounded_and_each_in_time(monkeypatch):
     monkeypatch.setattr(module, "MAX_REQUESTS", 2)
-    async with kdc(ANSWER, hang=True) as (server, got), asyncio.TaskGroup() as group:
-        proxy = KdcProxy([KdcRealm("/KdcProxy", "A", server)], MemoryEvents())
+    async with kdc(ANSWER, hang=True) as (server, got), kdc(ANSWER) as (other, _), asyncio.TaskGroup() as group:
+        realms = [KdcRealm("/KdcProxy", "A", server), KdcRealm("/KdcProxy", "B.TEST", other)]
+        proxy = KdcProxy(realms, MemoryEvents())
         hanging = [group.create_task(proxy.show(ask(render_proxy_message(REQUEST)))) for _ in range(2)]
         while len(got) < 2:  # noqa: ASYNC110 - the KDC has no event to wait for
             await asyncio.sleep(0)
         assert (await proxy.show(ask(render_proxy_message(REQUEST)))).status == 503
+        assert (await proxy.show(ask(NAMED))).status == 200, "a KDC that hangs holds up no other realm"
         for task in hanging:
             task.cancel()
     monkeypatch.setattr(module, "DEADLINE", 0.01)
