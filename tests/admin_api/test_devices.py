@@ -102,3 +102,9 @@ async def test_a_device_that_was_just_written_is_not_written_again():
     assert recent.choose([view], rows.FRESH - 1) == []
     assert recent.choose([view], rows.FRESH) == [view]
     assert recent.choose([make_view("s3", address="203.0.113.9")], 1.0) != []
+
+
+async def test_one_row_is_written_once_for_names_that_compare_equal():
+    views = [make_view("s1", user="ana"), make_view("s2", user="\uff41na"), make_view("s3", user="bob")]
+    chosen = rows.RecentDevices().choose(views, 0.0)  # PostgreSQL refuses a statement that writes a row twice
+    assert [view.id for view in chosen] == ["s2", "s3"]

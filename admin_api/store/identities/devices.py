@@ -57,7 +57,7 @@ class RecentDevices:
         """Returns the sessions whose device has to be written, one for each device. ``now`` is monotonic."""
         chosen: dict[tuple[str, str], SessionView] = {}
         for view in views:
-            key = (view.user, device_id_of(view))
+            key = (fold_name(view.user), device_id_of(view))  # that of its row: a statement writes a row once
             written = self._written.get(key)
             if written is None or now - written[0] >= FRESH or written[1:] != _seen(view):
                 chosen[key] = view
@@ -66,7 +66,7 @@ class RecentDevices:
     def note(self, views: Iterable[SessionView], now: float) -> None:
         """The rows of these devices are written."""
         for view in views:
-            key = (view.user, device_id_of(view))
+            key = (fold_name(view.user), device_id_of(view))
             self._written[key] = (now, *_seen(view))
             self._written.move_to_end(key)
         while len(self._written) > MAX_RECENT:
