@@ -11,11 +11,14 @@ from vpn_frontend.auth.oidc.claims import OidcClaims
 from vpn_frontend.auth.oidc.identity import read_identity
 from vpn_frontend.auth.oidc.provider import SKEW, is_number
 from vpn_frontend.auth.oidc.signing_keys import (
+    KEYS_PAUSE,
+    LIFETIME,
     ProviderDocuments,
     ProviderError,
     SigningKeys,
     TokenError,
     endpoint_of,
+    renewed,
 )
 
 if TYPE_CHECKING:
@@ -24,8 +27,6 @@ if TYPE_CHECKING:
     import httpx
 
     from vpn_frontend.auth.oidc.identity import Identity
-
-METADATA_LIFETIME = 3600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,7 @@ class BearerTokens:
     async def check(self, token: str) -> Identity:
         """Whom the token is of. Raises ``TokenError`` for one that is not acceptable, else ``ProviderError``."""
         if self._clock() >= self._metadata_until:
-            self._metadata = await self._documents.ask("GET", self._rules.configuration_url)
-            self._metadata_until = self._clock() + METADATA_LIFETIME
+            await self._discover()
         claims = await self._keys.verify(token, endpoint_of(self._metadata, "jwks_uri"))
         wrong = [name for name, is_wrong in self._judge(claims) if is_wrong]
         if wrong:
@@ -70,6 +70,18 @@ class BearerTokens:
             return read_identity(claims, self._rules.claims)
         except ProviderError as error:
             raise TokenError(str(error)) from error
+
+    async def _discover(self) -> None:
+        """Raises ``ProviderError`` only if there is no metadata of before."""
+        asking = self._documents.ask("GET", self._rules.configuration_url)
+        former = self._metadata
+        if former:
+            self._metadata_until = self._clock() + KEYS_PAUSE  # other logins go on with it meanwhile
+            self._metadata = await renewed(asking, former)
+        else:
+            self._metadata = await asking
+        if self._metadata is not former:
+            self._metadata_until = self._clock() + LIFETIME
 
     def _judge(self, claims: Mapping[str, Any]) -> list[tuple[str, bool]]:
         now, audience, required = self._wall_clock(), claims.get("aud"), self._rules.required
@@ -81,5 +93,10 @@ class BearerTokens:
             ("exp", not is_number(expires) or expires <= now - SKEW),
             ("nbf", begins is not None and (not is_number(begins) or begins > now + SKEW)),
             ("iat", issued is not None and (not is_number(issued) or issued > now + SKEW)),
-            *((name, claims.get(name) != value) for name, value in required.items() if name != "iss"),
+            *((name, not _is_same(claims.get(name), value)) for name, value in required.items() if name != "iss"),
         ]
+
+
+def _is_same(found: object, value: object) -> bool:
+    """In JSON ``true`` is no 1."""
+    return found == value and isinstance(found, bool) is isinstance(value, bool)

@@ -2,15 +2,17 @@
 """A provider's documents, and its keys that tokens are verified with.
 
 Signatures with a key of the provider only: neither ``none`` nor HMAC. Keys are fetched again for a token that they do
-not verify, at most once a minute. Answers are bounded, redirects are refused.
+not verify, at most once a minute, and each hour: one that the provider has withdrawn verifies nothing then. A provider
+that does not answer holds up no login that the former keys verify. Answers are bounded, redirects are refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import httpx
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -18,15 +20,16 @@ from joserfc.jwk import KeySet
 from vpn_frontend.auth.oidc.claims import is_secure_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import httpx
+    from collections.abc import Awaitable, Callable, Mapping
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 MAX_ANSWER = 256 * 1024  # bytes
 MAX_KEYS = 64
 KEYS_PAUSE = 60.0  # seconds between two fetches of the keys
+LIFETIME = 3600.0  # seconds that keys and metadata are used without asking again
+RENEWAL = 5.0  # seconds that a login waits for what replaces former ones
 MAX_REQUESTS = 16  # at the provider at a time
+DocumentT = TypeVar("DocumentT")
 UNREADABLE = (JoseError, ValueError, TypeError, KeyError)
 
 
@@ -71,11 +74,14 @@ class SigningKeys:
         self._documents = documents
         self._clock = clock
         self._keys: KeySet | None = None
-        self._keys_at = float("-inf")
+        self._keys_at = self._keys_until = float("-inf")
 
     async def verify(self, token: str, uri: str) -> dict[str, Any]:
         """The claims of a token with a signature by a key of ``uri``. Raises ``ProviderError``."""
         keys = self._keys or await self._fetch(uri)
+        if self._clock() >= self._keys_until:
+            self._keys_until = self._clock() + KEYS_PAUSE
+            keys = await renewed(self._fetch(uri), keys)
         try:
             return dict(jwt.decode(token, keys, algorithms=ALGORITHMS).claims)
         except UNREADABLE as error:
@@ -96,7 +102,17 @@ class SigningKeys:
             self._keys = KeySet.import_key_set({"keys": usable})
         except UNREADABLE as error:
             raise ProviderError(f"its set of keys cannot be read: {error!r}") from error
+        self._keys_until = self._clock() + LIFETIME
         return self._keys
+
+
+async def renewed(asking: Awaitable[DocumentT], former: DocumentT) -> DocumentT:
+    """What the provider answers now; ``former`` if it does not, or nothing that can be used."""
+    try:
+        async with asyncio.timeout(RENEWAL):
+            return await asking
+    except (ProviderError, httpx.HTTPError, TimeoutError):
+        return former
 
 
 def endpoint_of(metadata: Mapping[str, Any], name: str) -> str:

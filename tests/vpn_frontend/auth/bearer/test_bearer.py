@@ -14,7 +14,7 @@ from tests.vpn_frontend.auth.scripted import outcome_of
 from vpn_frontend.auth.bearer.method import BAD_TOKEN, MAX_TOKEN, NO_TOKEN, BearerMethod
 from vpn_frontend.auth.bearer.tokens import BearerRules, BearerTokens
 from vpn_frontend.auth.method import LoginRequest
-from vpn_frontend.auth.oidc.signing_keys import KEYS_PAUSE, ProviderError
+from vpn_frontend.auth.oidc.signing_keys import KEYS_PAUSE, LIFETIME, ProviderError
 from vpn_frontend.auth.result import Accepted
 from vpn_frontend.protocol.client_offer import ClientOffer
 from vpn_frontend.testing import MemoryDirectory
@@ -34,6 +34,7 @@ class Idp:
 
     def __init__(self, rules=RULES):
         self.asked = []
+        self.away = False
         self.now = 0.0
         self.documents = {
             "/.well-known/openid-configuration": {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"},
@@ -45,6 +46,8 @@ class Idp:
 
     def _answer(self, request):
         self.asked.append(request.url.path)
+        if self.away:
+            raise httpx.ConnectTimeout("away")
         return httpx.Response(200, json=self.documents[request.url.path])
 
     async def log_in(self, token):
@@ -114,6 +117,35 @@ async def test_keys_that_change_are_fetched_once_a_minute(idp):
     assert isinstance(await idp.log_in(sign(EC, "ES256")), Accepted)
     assert await idp.log_in(sign()) == BAD_TOKEN
     assert idp.asked.count("/jwks") == 2
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_the_provider_has_withdrawn_verifies_nothing_after_an_hour(idp):
+    assert isinstance(await idp.log_in(sign()), Accepted)
+    idp.documents["/jwks"] = {"keys": [EC.as_dict(private=False)]}
+    idp.now += LIFETIME
+    assert await idp.log_in(sign()) == BAD_TOKEN
+
+
+@pytest.mark.asyncio
+async def test_a_provider_that_is_away_holds_up_no_token_that_its_former_keys_verify(idp):
+    assert isinstance(await idp.log_in(sign()), Accepted)
+    idp.now, idp.away, idp.asked = LIFETIME, True, []
+    for _ in range(3):
+        assert isinstance(await idp.log_in(sign()), Accepted)
+    assert len(idp.asked) == 2, "metadata and keys, once a minute each"
+    idp.now, idp.away = LIFETIME + KEYS_PAUSE, False
+    idp.documents["/jwks"] = {"keys": [EC.as_dict(private=False)]}
+    assert await idp.log_in(sign()) == BAD_TOKEN
+    assert isinstance(await idp.log_in(sign(EC, "ES256")), Accepted)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("wanted", "other"), [(1, True), (True, 1), (0, False), ("1", 1)])
+async def test_a_required_claim_has_its_type_too(wanted, other):
+    idp = Idp(BearerRules(URL, "vpn", required={"level": wanted}))
+    assert await idp.log_in(sign(level=other)) == BAD_TOKEN
+    assert isinstance(await idp.log_in(sign(level=wanted)), Accepted)
 
 
 @pytest.mark.asyncio
