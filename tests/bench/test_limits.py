@@ -23,5 +23,5 @@ def test_each_part_is_measured(program, way):
     found = json.loads(done.stdout)
     assert found["done"] > 0
     assert found["cpu_ns"] > 0
-    assert (found["bytes"] > 0) == (way in {"aes", "up", "down"})
+    assert (found["bytes"] > 0) == (way in {"aes", "aes-packet", "up", "down"})
     assert (found["drained"] > 0) == (way in {"up", "down"})
