@@ -61,7 +61,9 @@ class FleetLab:
         self.sites: list[Site] = []
         self.nodes: list[Server] = []
 
-    def add_node(self, name: str, *, settings: Mapping[str, Mapping[str, Any]] | None = None) -> Server:
+    def add_node(
+        self, name: str, *, settings: Mapping[str, Mapping[str, Any]] | None = None, builtin_limits: bool = True
+    ) -> Server:
         if self.sites:
             gateway = Namespace.create(self._claim.name(f"n{len(self.sites)}"))
             gateway.ip(f"addr add {SERVER_IPV4}/32 dev lo")
@@ -75,7 +77,8 @@ class FleetLab:
             "fleet": {"name": name, "secret_file": "fleet.secret", "dead_after": 10},
             **(settings or {}),
         }
-        node = Server(site, self._folder / name, self._template, settings=more)  # type: ignore[arg-type]
+        how: dict[str, Any] = {"settings": more, "builtin_limits": builtin_limits}
+        node = Server(site, self._folder / name, self._template, **how)  # type: ignore[arg-type]
         self.nodes.append(node)
         return node
 

@@ -174,7 +174,7 @@ class FleetAdmission:
             raise FleetSilentError("this node has to join the fleet again")
         if row[0] != "ok":
             return Claim(ClaimStatus(row[0]))
-        if row[8]:
+        if row[6] != me.node:  # also a node that drains, and has lost it: its counters may be on their way
             await self._await_let_go(row[6], pack_id(session), row[7])
         try:
             record, counters = await self._find_record(session)

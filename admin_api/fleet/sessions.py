@@ -149,12 +149,20 @@ class FleetSessions:
                 continue
             if not self.admission.cut_off:
                 cut_off_since = None
-                if self._membership.draining:
-                    entrance.drain(DRAINED_PER_SECOND)
+                self._drain(entrance, self._membership.draining)
             elif cut_off_since is None:
                 cut_off_since = now
             elif self._membership.settings.in_split == "hold":
                 entrance.end_unheard(now - cut_off_since)
+
+    def _drain(self, entrance: FleetEntrance, wanted: bool) -> None:
+        """Nothing listens while the node drains: clients that leave it would come back to it otherwise."""
+        try:
+            entrance.set_accepting(not wanted)
+        except OSError as error:
+            self._events.emit(VpnEvent.BACKEND_FAILED, what="the listening sockets", error=error.strerror or str(error))
+        if wanted:
+            entrance.drain(DRAINED_PER_SECOND)
 
     async def _sweep(self) -> None:
         while True:

@@ -74,7 +74,8 @@ def open_through(opener: Opener, settings: VpnSettings) -> GatewayDescriptors:
         raise_descriptor_limit(max_connections(settings), workers)
     except DescriptorLimitError as error:
         shortage = str(error)
-    opened = GatewayDescriptors(opener.bind_listeners(settings.listen, workers), (), shortage=shortage)
+    listeners = sockets.move_last(opener.bind_listeners(settings.listen, workers))
+    opened = GatewayDescriptors(listeners, (), shortage=shortage)
     try:
         if settings.dtls:
             endpoints = settings.dtls_listen or settings.listen

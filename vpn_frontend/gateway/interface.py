@@ -412,6 +412,15 @@ class Gateway(Protocol):
 
     def release(self) -> None: ...
 
+    def pause_accepting(self) -> None:
+        """Refuse connections from now on, as if nothing listened. Those that are open live on.
+
+        The sockets stay bound, so that resuming needs no rights.
+        """
+
+    def resume_accepting(self) -> None:
+        """End a pause. Raises ``OSError``."""
+
     def stop_accepting(self) -> None: ...
 
     def close(self) -> None: ...

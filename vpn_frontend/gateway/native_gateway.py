@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, NoReturn
 
 from vpn_frontend._gateway import ffi, lib
+from vpn_frontend.gateway import sockets
 from vpn_frontend.gateway.interface import (
     NO_COUNTERS,
     Cause,
@@ -135,6 +136,8 @@ class NativeGateway:
         self._stat_names = _stat_names()
         self._host_names = tuple(host.name for host in config.hosts)
         self._ciphers, self._fips = config.ciphers, config.fips
+        self._listeners = tuple(descriptor for row in config.listeners for descriptor in row)
+        self._paused = False
         given = _OwnedDescriptors(config)
         try:
             self._open(config)
@@ -283,7 +286,20 @@ class NativeGateway:
         if self._gw:
             lib.gw_release(self._gw)
 
+    def pause_accepting(self) -> None:
+        if not self._paused:
+            self._paused = True
+            sockets.refuse(self._listeners)
+            lib.gw_pause_accepting(self._handle())
+
+    def resume_accepting(self) -> None:
+        if self._paused:
+            sockets.start_listening(self._listeners)
+            lib.gw_resume_accepting(self._handle())
+            self._paused = False
+
     def stop_accepting(self) -> None:
+        self._listeners = ()  # the workers close them
         lib.gw_stop_accepting(self._handle())
 
     def close(self) -> None:

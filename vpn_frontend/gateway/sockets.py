@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import socket
 from contextlib import ExitStack
 from ipaddress import ip_address
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 1024  # per socket: completed connections that no worker has accepted; more wait in the SYN queue
 UDP_BUFFER = 4 * 1024 * 1024  # bytes each way: 20 ms of full datagrams at a gigabit per second, as the kernel counts
+MAX_NUMBER = 1 << 17  # of a descriptor: a table of a megabyte in the kernel, for 130 000 connections
 _TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; Python 3.11 does not name it
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; Python does not name them
 
@@ -48,6 +51,39 @@ def start_listening(descriptors: Iterable[int], output_buffer: int = 0) -> None:
         except OSError as error:
             host, port, *_ = bound.getsockname()
             raise ListenError(f"cannot listen on {Endpoint(ip_address(host), port)}: {error.strerror}") from error
+        finally:
+            bound.detach()
+
+
+def move_last(rows: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """The same sockets under the highest numbers that this process may have; ``rows`` are closed.
+
+    Linux closes the descriptors of a killed process from the highest on. A client whose connection ends finds no
+    listening socket then, and tries another server at once; openconnect otherwise waits for 10 seconds.
+    """
+    limit = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], MAX_NUMBER)
+    floor = max(0, limit - sum(map(len, rows)) - 1)
+    return tuple(tuple(_move(descriptor, floor) for descriptor in row) for row in rows)
+
+
+def _move(descriptor: int, floor: int) -> int:
+    try:
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, floor)
+    except OSError:
+        return descriptor  # the numbers there are taken
+    os.close(descriptor)
+    return moved
+
+
+def refuse(descriptors: Iterable[int]) -> None:
+    """Have listening TCP sockets refuse connections until ``start_listening``. They stay bound.
+
+    Linux alone does so (tcp_disconnect of a listening socket); connections that wait to be accepted are reset.
+    """
+    for descriptor in descriptors:
+        bound = socket.socket(fileno=descriptor)
+        try:
+            bound.shutdown(socket.SHUT_RDWR)
         finally:
             bound.detach()
 

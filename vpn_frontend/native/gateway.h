@@ -244,6 +244,9 @@ int gw_add_udp(gw *g, uint32_t worker, int fd);
 /* A socket (SOCK_SEQPACKET) to the signing process. Needed by workers whose certificates name a signer_key. */
 int gw_set_signer(gw *g, uint32_t worker, int fd);
 int gw_start(gw *g, char *error, size_t error_size);
+/* The caller has shut down the listening sockets, or has let them listen again: shutdown(2) and listen(2) on its own copies. */
+void gw_pause_accepting(gw *g);
+void gw_resume_accepting(gw *g);
 void gw_stop_accepting(gw *g);      /* closes the listening sockets; connections live on */
 void gw_close(gw *g);               /* stops and joins the workers, closes every descriptor; sends nothing after it */
 

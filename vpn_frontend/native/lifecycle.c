@@ -160,6 +160,16 @@ int gw_start(gw *g, char *error, size_t error_size)
     return 0;
 }
 
+void gw_pause_accepting(gw *g)
+{
+    gw_post_all(g, gw_write_all(g, GW_MSG_PAUSE_ACCEPTING, 0, NULL, 0));
+}
+
+void gw_resume_accepting(gw *g)
+{
+    gw_post_all(g, gw_write_all(g, GW_MSG_RESUME_ACCEPTING, 0, NULL, 0));
+}
+
 void gw_stop_accepting(gw *g)
 {
     gw_post_all(g, gw_write_all(g, GW_MSG_STOP_ACCEPTING, 0, NULL, 0));

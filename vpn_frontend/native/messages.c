@@ -171,6 +171,12 @@ static void handle_message(struct gw_worker *worker, struct gw_message *message)
     case GW_MSG_DATAGRAMS:
         gw_udp_demux_take_batch(worker, message->object);
         break;
+    case GW_MSG_PAUSE_ACCEPTING:
+        gw_listeners_unwatch(worker);
+        break;
+    case GW_MSG_RESUME_ACCEPTING:
+        gw_listeners_watch(worker);
+        break;
     case GW_MSG_STOP_ACCEPTING:
         gw_listeners_close(worker);
         break;

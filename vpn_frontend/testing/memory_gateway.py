@@ -260,6 +260,12 @@ class MemoryGateway:
     def release(self) -> None:
         self.held = False
 
+    def pause_accepting(self) -> None:
+        self.accepting = False
+
+    def resume_accepting(self) -> None:
+        self.accepting = True
+
     def stop_accepting(self) -> None:
         self.accepting = False
 

@@ -3,6 +3,7 @@ import array
 import fcntl
 import gc
 import os
+import resource
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,15 @@ import pytest
 
 from lab.timeouts import TIMEOUT
 from tests.vpn_frontend.reserved_ports import port_of, reserve_datagram_port, reserve_port
-from vpn_frontend.gateway.sockets import UDP_BUFFER, ListenError, bind_listeners, close_all, start_listening
+from vpn_frontend.gateway.sockets import (
+    MAX_NUMBER,
+    UDP_BUFFER,
+    ListenError,
+    bind_listeners,
+    close_all,
+    move_last,
+    start_listening,
+)
 from vpn_frontend.settings import parse_endpoint
 
 SIOCOUTQNSD = 0x894B  # linux/sockios.h
@@ -40,6 +49,22 @@ def test_each_worker_gets_its_own_socket_per_endpoint(port):
             socket.create_connection((host, port), timeout=TIMEOUT).close()
     finally:
         close_all(descriptor for row in rows for descriptor in row)
+
+
+def test_listening_sockets_get_the_highest_numbers(port):
+    before = open_descriptors()
+    highest = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], MAX_NUMBER)
+    rows = move_last(bind_listeners([parse_endpoint(f"127.0.0.1:{port}")], 3))
+    try:
+        numbers = [descriptor for row in rows for descriptor in row]
+        assert len(numbers) == len({*numbers}) == 3
+        assert min(numbers) >= highest - 4
+        assert not any(os.get_inheritable(descriptor) for descriptor in numbers)
+        start_listening(numbers)
+        socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT).close()
+    finally:
+        close_all(numbers)
+    assert open_descriptors() == before
 
 
 def test_every_address_means_both_families(port):

@@ -118,6 +118,20 @@ void gw_listeners_tick(struct gw_worker *worker)
         worker->accept_paused = !watch_all(worker, EPOLLIN);
 }
 
+void gw_listeners_unwatch(struct gw_worker *worker)
+{
+    worker->accept_paused = false;
+    for (uint32_t i = 0; i < worker->listener_count; i++)
+        epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->listeners[i].pollable.fd, NULL);
+}
+
+void gw_listeners_watch(struct gw_worker *worker)
+{
+    worker->accept_paused = false;
+    for (uint32_t i = 0; i < worker->listener_count; i++)
+        worker->accept_paused |= gw_worker_watch(worker, &worker->listeners[i].pollable, EPOLLIN) == -ENOMEM;
+}
+
 void gw_listeners_close(struct gw_worker *worker)
 {
     for (uint32_t i = 0; i < worker->listener_count; i++) {

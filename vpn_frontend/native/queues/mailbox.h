@@ -33,6 +33,8 @@ enum gw_message_kind {
     GW_MSG_SESSION_DTLS,            /* data: a struct gw_dtls_config */
     GW_MSG_SESSION_LIMIT,           /* `object` is a struct gw_limits, or NULL */
     GW_MSG_DATAGRAMS,               /* `object` is a struct gw_batch of datagrams */
+    GW_MSG_PAUSE_ACCEPTING,
+    GW_MSG_RESUME_ACCEPTING,
     GW_MSG_STOP_ACCEPTING,
     GW_MSG_STOP,
 };

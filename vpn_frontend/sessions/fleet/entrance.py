@@ -181,6 +181,13 @@ class FleetEntrance:
             self.let_go(session)
         return max(0, len(held) - count)
 
+    def set_accepting(self, wanted: bool) -> None:
+        """Listen, or refuse connections, so that clients try the next server. Raises ``OSError``."""
+        if wanted:
+            self._gateway.resume_accepting()
+        else:
+            self._gateway.pause_accepting()
+
     def end_unheard(self, seconds: float) -> None:
         """This node has been cut off for so long: the places of these sessions are given to others from now on."""
         for session in self._index:

@@ -373,6 +373,26 @@ def test_after_stop_accepting_connections_live_and_none_is_accepted(bench):
         socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT)
 
 
+def test_while_accepting_is_paused_connections_live_and_none_is_accepted(bench):
+    client, up = bench.connected()
+    for _ in range(2):
+        bench.gateway.pause_accepting()
+        bench.gateway.pause_accepting()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT)
+        bench.settle()
+        client.send(b"ping")
+        assert bench.read_from(up.connection_id, 4) == b"ping"
+        bench.gateway.resume_accepting()
+        bench.connected()
+    bench.gateway.pause_accepting()
+    bench.gateway.stop_accepting()
+    bench.gateway.resume_accepting()
+    bench.settle()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", bench.port), timeout=TIMEOUT)
+
+
 def test_commands_for_connections_that_are_gone_are_ignored(bench):
     client, up = bench.connected()
     client.close()
