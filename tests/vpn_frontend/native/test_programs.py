@@ -99,6 +99,13 @@ def test_program(program: str, wolfssl: Path, tmp_path: Path) -> None:
     run(build(program, sources, wolfssl, tmp_path, *OPTIONS.get(program, [])))
 
 
+def test_records_can_be_left_to_the_library(wolfssl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "tls/test_vaes_gcm"
+    monkeypatch.setenv("OCSENTRY_AES", "wolfssl")
+    sources = [NATIVE / name for name in PROGRAMS[program]]
+    run(build(program, sources, wolfssl, tmp_path, *OPTIONS[program]))
+
+
 def test_migration(wolfssl: Path, whole: list[Path], tmp_path: Path) -> None:
     run(build("tunnel/test_migration", whole, wolfssl, tmp_path))
 

@@ -11,6 +11,8 @@
 
 #include <cpuid.h>
 #include <immintrin.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define WIDE __attribute__((target("avx512f,avx512bw,avx512vl,aes,pclmul,vaes,vpclmulqdq")))
 #define INLINE static inline __attribute__((always_inline)) WIDE
@@ -272,11 +274,15 @@ static WIDE __attribute__((noinline)) void open_14(const struct gw_gcm_text *tex
 
 static bool supported;
 
-/* Once: the instruction costs microseconds in a virtual machine. The first two include that the system saves such registers. */
+/* Once: the instruction costs microseconds in a virtual machine. The first two include that the system saves such registers.
+ * OCSENTRY_AES=wolfssl in the environment leaves all records to the library. */
 static __attribute__((constructor)) void ask_processor(void)
 {
+    const char *wanted = secure_getenv("OCSENTRY_AES");
     unsigned a, b, c, d;
 
+    if (wanted && !strcmp(wanted, "wolfssl"))
+        return;
     __builtin_cpu_init();
     supported = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                 __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_VAES) && (c & bit_VPCLMULQDQ);

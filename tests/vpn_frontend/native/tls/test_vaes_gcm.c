@@ -142,6 +142,7 @@ int main(void)
 #ifdef __x86_64__
     static const size_t keys[] = { 16, 24, 32 };
 
+    assert(!getenv("OCSENTRY_AES") || !gw_vaes_gcm_supported());
     text_end = end_of_page();
     sealed_end = end_of_page();
     opened_end = end_of_page();
