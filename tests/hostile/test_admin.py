@@ -100,7 +100,7 @@ def test_each_spelling_of_a_source_blocks_it_and_no_other(arena, cidr):
 def test_a_hostile_body_is_refused_by_its_values(arena, body):
     head = (
         "POST /api/v1/blocks HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        f"Authorization: Bearer {arena.server.api._token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Authorization: Bearer {arena.server.api.token}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with arena.server.network.gateway.connect(LOCAL) as stream:
         stream.sendall(head.encode() + body)
@@ -196,3 +196,21 @@ def test_reloads_beside_the_tunnels_keep_the_policy_and_every_packet(arena):
     finally:
         broken.unlink(missing_ok=True)
     assert probe(arena.attacker) is ProbeResult.HANDSHAKE
+
+
+def test_bodies_over_their_limit_keep_no_room_of_operations(arena):
+    """Held as long as they are read: together 68 MB, where operations hold 64 MiB."""
+    head = (
+        "POST /api/v1/policy/check HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Prefer: respond-async\r\nAuthorization: Bearer {arena.server.api.token}\r\nConnection: close\r\n"
+    ).encode()
+    piece = b"%x\r\n%s\r\n" % (1 << 18, b" " * (1 << 18))
+    for _ in range(17):
+        with arena.server.network.gateway.connect(LOCAL) as stream:
+            with suppress(OSError):
+                stream.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + piece * 17)
+            assert drain(stream).split(b" ", 2)[1] == b"413"
+    body = b'{"wolfsentry": {"version": "1.6.3", "rules": []}}'
+    with arena.server.network.gateway.connect(LOCAL) as stream:
+        stream.sendall(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        assert drain(stream).split(b" ", 2)[1] == b"202"
