@@ -60,6 +60,7 @@ class Store:
         self._checking = asyncio.Lock()
         self._checked_until = float("-inf")
         self.clock = clock
+        self.revision_before: str | None = None  # of the schema, when it was opened; ``None``: it was new
         self.published = 0  # revision of the newest change that this node gave its fleet
         self.accounting = False  # new sessions are noted for an accounting ledger
         self.recent_devices = RecentDevices()
@@ -101,7 +102,7 @@ class Store:
                 if serving:
                     await store.claim.take()
                     await check_file(engine, parsed.database)
-                await _upgrade_schema(engine)
+                store.revision_before = await _upgrade_schema(engine)
         except BaseException:
             await store.close()
             raise
@@ -241,8 +242,8 @@ def _with_driver(url: str) -> URL:
     return parsed.set(drivername="sqlite+aiosqlite") if parsed.drivername == "sqlite" else parsed
 
 
-async def _upgrade_schema(engine: AsyncEngine) -> None:
-    """Upgrade the schema. Waits for another process that upgrades the same new database.
+async def _upgrade_schema(engine: AsyncEngine) -> str | None:
+    """Upgrade the schema. Waits for another process that upgrades the same new database. Returns the revision before.
 
     SQLite's busy timeout does not cover the change to WAL mode: two processes would deadlock, so SQLite reports
     "database is locked" to one of them at once.
@@ -254,13 +255,11 @@ async def _upgrade_schema(engine: AsyncEngine) -> None:
                 await connection.execution_options(**{WRITES: True})
                 async with connection.begin():
                     await take_turn(connection, SCHEMA)
-                    await connection.run_sync(upgrade)
+                    return await connection.run_sync(upgrade)
         except OperationalError as error:
             if "database is locked" not in str(error.orig) or asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(BUSY_PAUSE)
-        else:
-            return
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection class

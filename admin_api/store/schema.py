@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def upgrade(connection: Connection) -> None:
-    """Run all pending migrations, in the open transaction of ``connection``."""
-    if _read_revision(connection) == newest_revision():
-        return
+def upgrade(connection: Connection) -> str | None:
+    """Run all pending migrations, in the open transaction of ``connection``.
+
+    Returns the schema's revision before; ``None`` if the database had no schema.
+    """
+    before = _read_revision(connection)
+    if before == newest_revision():
+        return before
     from alembic import command  # noqa: PLC0415 - most starts find the newest schema: it takes long to import
     from alembic.config import Config  # noqa: PLC0415
 
@@ -26,6 +30,7 @@ def upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", next(iter(migrations.__path__)).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    return before
 
 
 def newest_revision() -> str:

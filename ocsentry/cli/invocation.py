@@ -120,14 +120,19 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register the decorated function as the command ``name`` of ``app``, with the shared options."""
+def command(app: typer.Typer, name: str, alias: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register the decorated function as the command ``name`` of ``app``, with the shared options.
+
+    ``alias`` is another name, which the help does not list.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         def carry_out(context: typer.Context, arguments: dict[str, Any]) -> None:
             function(context.obj, **arguments)
 
         app.command(name)(with_options_of(function, carry_out))
+        if alias:
+            app.command(alias, hidden=True)(with_options_of(function, carry_out))
         return function
 
     return register

@@ -30,10 +30,11 @@ def commands():
     """Yields the words of every command."""
     app = build_app()
     for command in app.registered_commands:
-        yield (command.name,)
+        if not command.hidden:
+            yield (command.name,)
     for group in app.registered_groups:
         if group.hidden is True:
-            continue  # the other number of a noun
+            continue  # the other number of a noun, as of hidden commands
         yield (group.name,)
         typer = group.typer_instance
         for command in (*typer.registered_commands, *typer.registered_groups):

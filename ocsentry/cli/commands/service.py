@@ -32,7 +32,7 @@ def add_commands(app: typer.Typer) -> None:
     command(app, "serve")(serve)
     command(app, "doctor")(doctor)
     command(app, "status")(status)
-    command(app, "steps")(steps)
+    command(app, "steps", "step")(steps)
     command(app, "reload")(reload)
 
 

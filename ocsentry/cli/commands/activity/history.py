@@ -28,9 +28,9 @@ PENALTY_COLUMNS = ("network", "until", "strikes", "reason", "rule_id")
 
 
 def add_commands(app: typer.Typer) -> None:
-    command(app, "events")(events)
-    command(app, "decisions")(decisions)
-    command(app, "places")(places)
+    command(app, "events", "event")(events)
+    command(app, "decisions", "decision")(decisions)
+    command(app, "places", "place")(places)
     app.add_typer(noun_group(audit, "Show changes made by operators, newest first.", verify=verify), name="audit")
     penalties_help = "List the sources in the penalty box, and end penalties."
     penalty_group = noun_group(penalties, penalties_help, forgive=forgive)
