@@ -9,6 +9,7 @@ request id, headers, last resort (``http.request_context``) -> HEAD (``http.meth
 from __future__ import annotations
 
 import functools
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -50,12 +51,13 @@ from admin_api.policy.endpoints import router as policy
 from admin_api.policy.versions import router as versions
 from admin_api.reference.page import PATH as REFERENCE_PATH
 from admin_api.reference.page import ReferencePage
-from admin_api.respond_async import RespondAsync
+from admin_api.respond_async import RespondAsync, is_long
 from admin_api.rules.endpoints import router as rules
 from admin_api.sessions.endpoints import router as sessions
 from admin_api.settings.endpoints import router as settings
 from admin_api.stats.endpoints import router as stats
 from admin_api.store.failures import is_unavailable
+from admin_api.store.waits import brief_waits
 from admin_api.tokens.endpoints import router as tokens
 from admin_api.totp.endpoints import router as totp
 from admin_api.users.endpoints import router as users
@@ -105,7 +107,12 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,  # the stock pages load scripts from other hosts
         redoc_url=None,
         middleware=[
-            Middleware(RequestContext, metrics=services.request_metrics, is_unavailable=is_unavailable),
+            Middleware(
+                RequestContext,
+                metrics=services.request_metrics,
+                is_unavailable=is_unavailable,
+                waits_of=lambda scope: nullcontext() if is_long(scope) else brief_waits(),
+            ),
             Middleware(HeadRequests),
             Middleware(PathSegments),
             Middleware(HostCheck, hosts=services.hosts),

@@ -48,6 +48,11 @@ PREFERENCE = re.compile(r"(?:^|,)\s*respond-async\s*(?:[,;]|$)", re.IGNORECASE)
 MAX_HELD = 64 * 1024 * 1024  # bytes of bodies that operations hold together: two imports of a million networks
 
 
+def is_long(scope: Scope) -> bool:
+    """True for a request that may become an operation."""
+    return scope["method"] == "POST" and LONG.fullmatch(scope["path"]) is not None
+
+
 class RespondAsync:
     """ASGI middleware, the innermost: the caller is known and its body is limited."""
 
@@ -58,7 +63,7 @@ class RespondAsync:
         self._held = _Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST" or LONG.fullmatch(scope["path"]) is None:
+        if not is_long(scope):
             await self._app(scope, receive, send)
             return
         principal: Principal | None = scope.get(PRINCIPAL)

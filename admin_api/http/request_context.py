@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from admin_api.http.problem_responses import problem_response
@@ -16,6 +17,7 @@ from admin_api.http.problems import ApiError, ProblemKind, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,10 +37,19 @@ class RequestContext:
     """ASGI middleware around all others."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: RequestMetrics, is_unavailable: Callable[[Exception], bool] = lambda _: False
+        self,
+        app: ASGIApp,
+        *,
+        metrics: RequestMetrics,
+        is_unavailable: Callable[[Exception], bool] = lambda _: False,
+        waits_of: Callable[[Scope], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
-        """``is_unavailable`` tells the errors of a database that may work again later: 503 instead of 500."""
+        """``is_unavailable`` tells the errors of a database that may work again later: 503 instead of 500.
+
+        What ``waits_of`` returns is entered while a request is carried out: how long it may wait for the database.
+        """
         self._app = app
+        self._waits_of = waits_of
         self._is_unavailable = is_unavailable
         self._metrics = metrics
 
@@ -59,7 +70,8 @@ class RequestContext:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            with self._waits_of(scope):
+                await self._app(scope, receive, send_with_headers)
         except Exception as error:
             if not status and self._is_unavailable(error):
                 logger.warning("request %s failed: the database is not available: %s", request_id, error)

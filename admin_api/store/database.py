@@ -30,6 +30,7 @@ from admin_api.store.server_claim import ServerClaim
 from admin_api.store.sqlite_connection import connect
 from admin_api.store.turns import SCHEMA, take_turn
 from admin_api.store.unit_of_work import UnitOfWork
+from admin_api.store.waits import Breaker, brief, brief_waits, turn_of
 from vpn_frontend.sessions.limits.usage import local_day
 
 if TYPE_CHECKING:
@@ -52,8 +53,18 @@ WRITES = "ocsentry_writes"  # execution option of a connection that opens a writ
 class Store:
     """Owns the database. Implements the VPN's ``UserDirectory`` and ``SessionJournal``."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock = SYSTEM_CLOCK, node: str = "") -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        clock: Clock = SYSTEM_CLOCK,
+        node: str = "",
+        *,
+        for_requests: AsyncEngine | None = None,
+    ) -> None:
+        """``for_requests``: has connections for requests of the API; ``None``: they are as all other work."""
         self._engine = engine
+        self._for_requests = for_requests
+        self._breaker = Breaker(clock.monotonic)
         self.node = node  # the name of this server in its fleet; empty: there is none
         self.claim = ServerClaim(engine, shared=bool(node))
         self._writing = asyncio.Lock()
@@ -81,28 +92,14 @@ class Store:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             # Created here with mode 0600, because it holds password hashes; SQLite gives its journals the same mode.
             await asyncio.to_thread(Path(parsed.database).touch, mode=0o600)
-        # LIFO reuses the connection with the warmest caches.
-        try:
-            engine = create_async_engine(
-                parsed,
-                pool_pre_ping=not url.startswith("sqlite"),
-                pool_use_lifo=True,
-                hide_parameters=True,  # of statements in errors and logs: password hashes are among them
-                connect_args={"async_creator_fn": connect} if url.startswith("sqlite") else {},
-            )
-        except ModuleNotFoundError as error:
-            detail = f"store.url: {error.name} is not installed: pip install 'ocsentry[postgres]'"
-            raise DriverMissingError(detail) from error
-        if engine.dialect.name == "sqlite":
-            event.listen(engine.sync_engine, "connect", _set_pragmas)
-            event.listen(engine.sync_engine, "begin", _begin)
-        store = cls(engine, clock, node)
+        engine, for_requests = _make_engines(parsed)
+        store = cls(engine, clock, node, for_requests=for_requests)
         try:
             with damage_told(parsed.database):
                 if serving:
                     await store.claim.take()
                     await check_file(engine, parsed.database)
-                store.revision_before = await _upgrade_schema(engine)
+                store.revision_before = await _upgrade(parsed, engine)
         except BaseException:
             await store.close()
             raise
@@ -111,6 +108,8 @@ class Store:
     async def close(self) -> None:
         await self.claim.release()
         await self._engine.dispose()
+        if self._for_requests is not None:
+            await self._for_requests.dispose()
 
     async def check(self) -> None:
         """Write and commit a row as it is. Raises the database's error if it cannot: locked, away, or disk full.
@@ -120,22 +119,30 @@ class Store:
         async with self._checking:
             if self.clock.monotonic() < self._checked_until:
                 return
-            async with self._writing, self._engine.connect() as connection:
+            async with self._use(writes=True) as engine, engine.connect() as connection:
                 await connection.execution_options(**{WRITES: True})
                 async with connection.begin():
                     await connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
             self._checked_until = self.clock.monotonic() + CHECK_LIFETIME
 
     @asynccontextmanager
+    async def _use(self, *, writes: bool = False) -> AsyncIterator[AsyncEngine]:
+        """Yields the engine for a request or for other work, with the turn to write."""
+        bounded = self._for_requests is not None and brief()
+        with self._breaker.guard() if bounded else nullcontext():
+            async with turn_of(self._writing, bounded=bounded) if writes else nullcontext():
+                yield self._for_requests if bounded and self._for_requests is not None else self._engine
+
+    @asynccontextmanager
     async def read(self) -> AsyncIterator[UnitOfWork]:
         """Yields a unit of work on a consistent view; changes in it are discarded."""
-        async with AsyncSession(self._engine, expire_on_commit=False) as session:
+        async with self._use() as engine, AsyncSession(engine, expire_on_commit=False) as session:
             yield UnitOfWork(session, self.clock, self.node)
 
     @asynccontextmanager
     async def connected(self, *, writes: bool = False) -> AsyncIterator[AsyncConnection]:
         """Yields a connection in one transaction, for work on whole tables. ``writes``: it is committed at the end."""
-        async with self._writing if writes else nullcontext(), self._engine.connect() as connection:
+        async with self._use(writes=writes) as engine, engine.connect() as connection:
             level = {} if writes or connection.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
             await connection.execution_options(**{WRITES: writes}, **level)
             async with connection.begin():
@@ -144,7 +151,7 @@ class Store:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[UnitOfWork]:
         """Yields a unit of work: committed when the block ends, rolled back if it raises."""
-        async with self._writing, AsyncSession(self._engine, expire_on_commit=False) as session:
+        async with self._use(writes=True) as engine, AsyncSession(engine, expire_on_commit=False) as session:
             await session.connection(execution_options={WRITES: True})
             unit = UnitOfWork(session, self.clock, self.node)
             try:
@@ -165,7 +172,9 @@ class Store:
                     self._token_cache.clear()
 
     async def find(self, name: str) -> UserRecord | None:
-        return await self._user_cache.find(name, self.clock.monotonic(), self._read_user)
+        """Returns the user's row, for a login: it waits for the database as briefly as a request does."""
+        with brief_waits():
+            return await self._user_cache.find(name, self.clock.monotonic(), self._read_user)
 
     def forget_users(self) -> None:
         """Read users from the database from now on: another node has changed some."""
@@ -233,6 +242,24 @@ class Store:
             return await unit.users.record(name)
 
 
+def _make_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine | None]:
+    """Returns the engine, and the one for requests if they have one. Raises ``DriverMissingError``."""
+    try:
+        if url.get_backend_name() == "postgresql":
+            from admin_api.store.postgresql import make_engines  # noqa: PLC0415 - the driver may be missing
+
+            return make_engines(url)
+        engine = create_async_engine(
+            url, pool_use_lifo=True, hide_parameters=True, connect_args={"async_creator_fn": connect}
+        )
+    except ModuleNotFoundError as error:
+        detail = f"store.url: {error.name} is not installed: pip install 'ocsentry[postgres]'"
+        raise DriverMissingError(detail) from error
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine, None
+
+
 def _do_nothing() -> None:
     """No ledger watches the sessions."""
 
@@ -240,6 +267,19 @@ def _do_nothing() -> None:
 def _with_driver(url: str) -> URL:
     parsed = make_url(url)
     return parsed.set(drivername="sqlite+aiosqlite") if parsed.drivername == "sqlite" else parsed
+
+
+async def _upgrade(url: URL, engine: AsyncEngine) -> str | None:
+    """Upgrade the schema, however long the statements of that take. Returns the revision before."""
+    if url.get_backend_name() != "postgresql":
+        return await _upgrade_schema(engine)
+    from admin_api.store.postgresql import make_migration_engine  # noqa: PLC0415 - the driver may be missing
+
+    patient = make_migration_engine(url)
+    try:
+        return await _upgrade_schema(patient)
+    finally:
+        await patient.dispose()
 
 
 async def _upgrade_schema(engine: AsyncEngine) -> str | None:

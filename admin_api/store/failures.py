@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DatabaseError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 MAX_WORDS = 200  # characters of a description
@@ -12,6 +12,10 @@ UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeoutError
 
 class StoreInUseError(Exception):
     """Another server uses the database."""
+
+
+class StoreSilentError(PoolTimeoutError):
+    """A request was not sent to the database, which answers others late or not at all."""
 
 
 class DriverMissingError(Exception):
@@ -25,6 +29,13 @@ class StoreDamagedError(Exception):
 def is_unavailable(error: BaseException) -> bool:
     """True if the database itself failed, so that the same work may succeed later."""
     return isinstance(error, UNAVAILABLE) or type(error) is DatabaseError
+
+
+def is_silence(error: BaseException) -> bool:
+    """True if PostgreSQL gave no answer. A statement that it ended itself was answered: the server is alive."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) is None
+    return isinstance(error, PoolTimeoutError)
 
 
 def describe_failure(error: BaseException) -> str:
