@@ -64,6 +64,12 @@ def begin_account(entry: JournalEntry, seen_at: str, node: str) -> Account:
     return account
 
 
+def see_account(account: Account, view: SessionView, seen_at: str) -> None:
+    """Update a session whose start is in the same batch, unless it has ended."""
+    if account["ended_at"] is None:
+        _update(account, view, seen_at)
+
+
 def end_account(account: Account, view: SessionView, reason: CloseReason, seen_at: str) -> None:
     """Set the end of a session whose start is in the same batch. The first end counts."""
     if account["ended_at"] is None:

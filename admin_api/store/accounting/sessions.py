@@ -14,6 +14,7 @@ from admin_api.store.accounting.session_rows import (
     end_account,
     insert_or_end,
     render_accounts,
+    see_account,
     update_open,
 )
 from admin_api.store.filters import conditions_of, page_by
@@ -78,6 +79,8 @@ class SessionRepository:
             view = entry.view
             if entry.stage is Stage.SEEN:
                 seen[view.id] = begin_account(entry, seen_at, self._node)
+                if view.id in accounts:  # its end may follow in this batch, and closes the row to later updates
+                    see_account(accounts[view.id], view, seen_at)
             elif view.id not in accounts:
                 accounts[view.id] = begin_account(entry, seen_at, self._node)
             elif entry.reason is not None:
