@@ -13,6 +13,7 @@ it after each loss of the database. A server without ``[fleet]`` uses nothing of
     changes.py      follows the log of changes; the next two apply them
     log_trim.py     keeps the log of changes short
     block_rows.py   blocks: stored by the clock of the database, taken over from the others
+    penalties.py    penalties of sources: the worst are told to the others
     rules.py        rules made over the API, compiled beside everything else
     accounts.py     users, groups, ended sessions, and what is only read again
     membership.py   the event loop's side: what beats say, who is told of it, the return

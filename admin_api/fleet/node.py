@@ -14,6 +14,7 @@ from admin_api.fleet.changes import Changes
 from admin_api.fleet.log_trim import LogTrim
 from admin_api.fleet.membership import Membership, NodeState
 from admin_api.fleet.node_list import count_applied
+from admin_api.fleet.penalties import FORGIVEN, PENALTY, PenaltyPart
 from admin_api.fleet.rules import RULES, RulesPart
 from admin_api.fleet.sessions import FleetSessions
 
@@ -42,6 +43,7 @@ class FleetNode:
         self.changes = Changes(store, self.membership, events)
         self._events = events
         self._rules: RulesPart | None = None
+        self.penalties: PenaltyPart | None = None
         self.rows = FleetRows(self.membership, store.clock)
         self.sessions = FleetSessions(url, self.membership, store, events)
         self.log_trim = LogTrim(self.sessions.calls, self.sessions.report)
@@ -62,8 +64,9 @@ class FleetNode:
         settings: SettingsResolver,
         read_settings: Callable[[], Awaitable[None]],
         read_webhooks: Callable[[], Awaitable[None]],
+        lift: Callable[[], Awaitable[object]],
     ) -> None:
-        """Apply what the other nodes change."""
+        """Apply what the other nodes change. ``lift`` has the kernel's filter let forgiven sources in."""
         store, clock = self.store, self.store.clock
         self.changes.register(BlockPart(enforcement, store, self.rows, clock), BLOCK, UNBLOCK)
         self.changes.register(UserPart(store, sessions, engine, clock), USER)
@@ -71,6 +74,9 @@ class FleetNode:
         self.changes.register(KillPart(sessions), KILL)
         self._rules = RulesPart(enforcement, self._events)
         self.changes.register(self._rules, RULES)
+        self.penalties = PenaltyPart(engine, store, self.membership, lift=lift, report=self.sessions.report)
+        self.changes.register(self.penalties, PENALTY, FORGIVEN)
+        self.penalties.start()
         self.changes.register(ReadAgain(read_settings), "settings")
         self.changes.register(ReadAgain(read_webhooks), "webhooks")
         self.membership.on_answer(lambda _: self.membership.report(sessions=len(sessions.list())))
@@ -109,6 +115,8 @@ class FleetNode:
         await self.changes.stop()
         if self._rules is not None:
             await self._rules.stop()
+        if self.penalties is not None:
+            await self.penalties.stop()
         await self.log_trim.stop()
         await self.sessions.stop()
         await self.membership.stop()

@@ -34,3 +34,7 @@ def fleet_metrics(fleet: FleetNode | None) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "ocsentry_fleet_unknown_changes", "Changes of kinds that this version does not know", changes.unknown
     )
+    left_out = 0 if fleet.penalties is None else fleet.penalties.left_out
+    yield CounterMetricFamily(
+        "ocsentry_fleet_penalties_left_out", "Penalties of this node that the others were not told of", left_out
+    )

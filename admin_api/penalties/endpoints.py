@@ -87,7 +87,7 @@ async def delete_penalties(
     network: Annotated[Cidr | None, Query(description="Only sources inside this network.")] = None,
     dry_run: Annotated[bool, Query(description="Change nothing; return how many penalties would end.")] = False,
 ) -> Forgiven:
-    """End penalties, and clear the strikes and events that led to them."""
+    """End penalties, and clear the strikes and events that led to them. In a fleet: on all nodes."""
     if dry_run:
         return Forgiven(forgiven=sum(_concerns(penalty, network) for penalty in services.engine.penalties()))
     networks = ["0.0.0.0/0", "::/0"] if network is None else [str(network)]
@@ -95,6 +95,8 @@ async def delete_penalties(
     await services.kernel.lift()
     async with services.store.write() as unit:
         await unit.audit.add(caller.name, "penalties_forgiven", " ".join(networks), forgiven=forgiven)
+        for one in networks:
+            unit.changes.note("penalties_forgiven", one)
     return Forgiven(forgiven=forgiven)
 
 

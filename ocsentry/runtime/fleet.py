@@ -96,6 +96,7 @@ def follow_fleet(node: FleetNode | None, services: Services, live: LiveSettings,
             settings=services.settings,
             read_settings=live.read_again,
             read_webhooks=services.webhooks.apply,
+            lift=services.kernel.lift,
         )
 
 

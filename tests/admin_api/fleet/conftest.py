@@ -141,6 +141,7 @@ async def run_node(fleet_url, rules_folder):
             settings=SettingsResolver(VpnSettings()),
             read_settings=lambda: read("settings"),
             read_webhooks=lambda: read("webhooks"),
+            lift=lambda: read("lift"),
         )
         return Running(node, enforcement, engine, sessions, seen, again)
 
