@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,10 @@ class ServingError(OperatorError):
     """The server can serve no more and has closed what it had opened. A service manager starts it again."""
 
 
+class StoppedAtStartError(BaseException):
+    """A signal came before the server was ready. Not an ``Exception``: no layer's error handling may take it."""
+
+
 class StartError(OperatorError):
     """The server could not start; everything it had opened is closed."""
 
@@ -54,19 +60,26 @@ def run_server(
     socket_link: Path | None = None,
     notes: Sequence[Note] = (),
 ) -> None:
-    """Serve until SIGTERM, SIGINT or, for a restart, SIGQUIT.
+    """Serve until SIGTERM, SIGINT or, for a restart, SIGQUIT; also if one comes while the server starts.
 
     Raises ``StartError``; ``ServingError`` if the server failed later.
 
     ``pid_file`` holds the process id while it serves. ``socket_link`` leads to the admin socket. ``notes``: what a
     translated configuration does differently, for the log.
     """
+    with suppress(StoppedAtStartError):
+        _run(config, pid_file, socket_link, notes)
+
+
+def _run(config: LoadedConfig, pid_file: Path | None, socket_link: Path | None, notes: Sequence[Note]) -> None:
     settings = config.values.log
     for number in IGNORED_SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:  # which ends the process
             signal.signal(number, _ignore)
-    early: list[int] = []  # SIGHUP before the server runs: its files tell that it starts
+    early: list[int] = []  # signals before the event loop runs: the server's files tell that it starts
     signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
+    for number in STOP_SIGNALS:
+        signal.signal(number, partial(_stop_early, early))
     pid = None if pid_file is None else PidFile(pid_file)
 
     def show_files() -> None:
@@ -91,7 +104,7 @@ def run_server(
     try:
         _log_notes(log, config, notes)
         report_drop(started.dropped, config.values.process, log)
-        asyncio.run(_serve(config, log, started, early))
+        stopped_early = not asyncio.run(_serve(config, log, started, early))
         log.write(LogEvent.STOPPED)
     finally:
         log.close()
@@ -101,6 +114,14 @@ def run_server(
         if pid is not None:
             pid.remove()
         started.lock.close()
+    if stopped_early:
+        os._exit(0)  # a thread may still wait for what the start was waiting for, such as a download
+
+
+def _stop_early(early: list[int], number: int, _frame: object) -> None:
+    """Raises ``StoppedAtStartError``. Kept too, because Python drops errors that come inside a destructor."""
+    early.append(number)
+    raise StoppedAtStartError
 
 
 def _ignore(_number: int, _frame: object) -> None:
@@ -114,13 +135,16 @@ def _log_notes(log: Log, config: LoadedConfig, notes: Sequence[Note]) -> None:
         log.write(event, entry.level, file=str(config.path), line=note.line, key=note.key, reason=note.text)
 
 
-async def _serve(config: LoadedConfig, log: Log, started: Started, early: Sequence[int]) -> None:
+async def _serve(config: LoadedConfig, log: Log, started: Started, early: Sequence[int]) -> bool:
+    """False: a signal stopped it before it was ready."""
     server = Server(config, log, started)
-    stopping = _watch_stop_signals()
+    stopping = _watch_stop_signals(early)
     guard = LoopGuard(log, end=partial(exit_at_once, log))
     try:
         with _readable_errors():
-            await server.start()
+            if not await _start_unless_stopped(server, stopping):
+                log.write(LogEvent.STOPPING, reason=stopping.result(), sessions=0)
+                return False
         _freeze_long_lived_objects()
         guard.start()
         reloads = _watch_reload_signal(server, early)
@@ -142,6 +166,29 @@ async def _serve(config: LoadedConfig, log: Log, started: Started, early: Sequen
         guard.stop()
     if not stopping.done():
         raise ServingError(f"{reason}: start the server again")
+    return True
+
+
+async def _start_unless_stopped(server: Server, stopping: asyncio.Future[str]) -> bool:
+    """Start the server. False: a signal came first, and what has been started is to be stopped."""
+    loop, task, starting = asyncio.get_running_loop(), asyncio.current_task(), True
+
+    def cancel(_: asyncio.Future[str]) -> None:
+        if starting and task is not None:
+            task.cancel()
+
+    stopping.add_done_callback(cancel)
+    try:
+        await server.start()
+    except asyncio.CancelledError:
+        if not stopping.done() or task is None:
+            raise
+        task.uncancel()
+        loop.set_default_executor(ThreadPoolExecutor(1))  # asyncio.run would wait for the threads of the other one
+        return False
+    finally:
+        starting = False
+    return True
 
 
 async def _watch(server: Server, guard: LoopGuard) -> None:
@@ -194,8 +241,8 @@ def _readable_errors() -> Iterator[None]:
         raise StartError(" ".join(str(error).split()) or type(error).__name__) from error
 
 
-def _watch_stop_signals() -> asyncio.Future[str]:
-    """Returns a future of the first stop signal's name. Later signals change nothing."""
+def _watch_stop_signals(early: Sequence[int]) -> asyncio.Future[str]:
+    """Returns a future of the first stop signal's name, which may be one of ``early``. Later signals change nothing."""
     loop = asyncio.get_running_loop()
     stopping: asyncio.Future[str] = loop.create_future()
 
@@ -205,6 +252,8 @@ def _watch_stop_signals() -> asyncio.Future[str]:
 
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop, number.name)
+        if number in early:
+            stop(number.name)
     return stopping
 
 
@@ -212,7 +261,7 @@ def _watch_reload_signal(server: Server, early: Sequence[int]) -> asyncio.Task[N
     """Reload at SIGHUP. Signals during a reload cause one more reload, and so do those that came ``early``."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
-    if early:
+    if signal.SIGHUP in early:
         asked.set()
 
     async def reload_when_asked() -> None:
