@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ocsentry.configuration.ocserv.bearer_file import read_bearer
 from ocsentry.configuration.ocserv.radius_files import RadiusFileError, read_radius_file
+from ocsentry.configuration.sections.gssapi import MAX_AGE
 from vpn_frontend.ocserv.values import read_method, read_switch
 
 if TYPE_CHECKING:
@@ -92,8 +93,12 @@ def _read_gssapi(target: Target, entry: Entry, options: Mapping[str, str]) -> No
     """A principal of the keytab's realm is the user of its name, as by ocserv's ``require-local-user-map``."""
     named = options.get("keytab") or options.get("") or KEYTAB
     target.set("auth.gssapi.keytab", target.file(entry, named), entry)
-    if options.get("tgt-freshness-time", "0") != "0":
-        target.refuse(entry, "tgt-freshness-time: the age of tickets is not limited; let the KDC limit their lifetime")
+    age = options.get("tgt-freshness-time", "0")
+    if age.isascii() and age.isdigit() and int(age) <= MAX_AGE:
+        if int(age):
+            target.set("auth.gssapi.max_ticket_age", int(age), entry)
+    else:
+        target.refuse(entry, f"tgt-freshness-time: {age!r} is not a number of seconds, at most {MAX_AGE}")
     if not read_switch(options.get("require-local-user-map", "true"))[0]:
         target.differs(entry, "principals of other realms log in only where auth.gssapi.realms names theirs")
 

@@ -7,10 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ocsentry.configuration.fields import OptionalPath, Section, field
+from ocsentry.configuration.fields import SECONDS, OptionalPath, Seconds, Section, field
 
 Realm = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$")]
 ServiceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+
+MAX_AGE = 2_592_000  # seconds, 30 days
 
 
 class GssapiSection(Section):
@@ -24,6 +26,14 @@ class GssapiSection(Section):
         "Realms whose users may log in. Empty: that of the server's key. Users of that realm are named without it, "
         "those of others `user@REALM`.",
         max_length=16,
+    )
+    max_ticket_age: Seconds = field(
+        0,
+        "Longest time since the user gave a password or another proof to the KDC. After it, tickets are refused though "
+        "they are valid. 0: no limit.",
+        unit=SECONDS,
+        ge=0,
+        le=MAX_AGE,
     )
     service: ServiceName = field(
         "HTTP", "First component of the server's principals. Clients ask for `HTTP`. Other keys are left out."

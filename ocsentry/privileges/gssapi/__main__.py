@@ -34,22 +34,22 @@ def prepare(scope: GssapiScope, link: socket.socket) -> Callable[[], None]:
         raise OperatorError(problem)
     identity = Identity.find(scope.user)
     load_keytab(scope.keytab, scope.service)
-    return partial(_supervise, link, identity)
+    return partial(_supervise, link, identity, scope.max_ticket_age)
 
 
-def _supervise(link: socket.socket, identity: Identity | None) -> None:
+def _supervise(link: socket.socket, identity: Identity | None, max_age: int) -> None:
     """Keep one worker until the server is gone."""
-    pid = _fork(link, identity)
+    pid = _fork(link, identity, max_age)
     while os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
         try:
             send_message(link, {"restarted": True})
         except OSError:  # the server is gone as well
             return
         time.sleep(RESTART_DELAY)
-        pid = _fork(link, identity)
+        pid = _fork(link, identity, max_age)
 
 
-def _fork(link: socket.socket, identity: Identity | None) -> int:
+def _fork(link: socket.socket, identity: Identity | None, max_age: int) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -58,7 +58,7 @@ def _fork(link: socket.socket, identity: Identity | None) -> int:
         from ocsentry.privileges.gssapi.worker import Worker  # noqa: PLC0415 - of the optional extra
 
         drop(Restrictions(identity, None, None))
-        Worker(link).run()
+        Worker(link, max_age).run()
         code = 0
     except Exception:  # noqa: BLE001 - to the server's standard error
         traceback.print_exc()

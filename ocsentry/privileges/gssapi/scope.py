@@ -13,18 +13,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GssapiScope:
-    """``service``: keys of other services in ``keytab`` are left out. ``user``: empty for no change."""
+    """``service``: keys of other services in ``keytab`` are left out. ``user``: empty for no change.
+
+    ``max_ticket_age``: seconds since the user's proof at the KDC; 0: no limit.
+    """
 
     keytab: str
     service: str
     user: str = ""
+    max_ticket_age: int = 0
 
     def render(self) -> Document:
         return asdict(self)
 
     @classmethod
     def parse(cls, document: Document) -> GssapiScope:
-        return cls(str(document["keytab"]), str(document["service"]), str(document["user"]))
+        age = int(document["max_ticket_age"])
+        return cls(str(document["keytab"]), str(document["service"]), str(document["user"]), age)
 
 
 def gssapi_scope_of(config: LoadedConfig) -> GssapiScope | None:
@@ -32,4 +37,4 @@ def gssapi_scope_of(config: LoadedConfig) -> GssapiScope | None:
     section = config.values.auth.gssapi
     if "gssapi" not in config.vpn.method_names():
         return None
-    return GssapiScope(str(section.keytab), section.service, config.values.process.user)
+    return GssapiScope(str(section.keytab), section.service, config.values.process.user, section.max_ticket_age)

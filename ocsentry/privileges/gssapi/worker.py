@@ -8,6 +8,7 @@ It gets ``{"id", "token"}``, with ``"context"`` from the second token of a login
 from __future__ import annotations
 
 import base64
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -18,7 +19,7 @@ import gssapi
 
 from ocsentry.privileges.gssapi.keytab import NAME
 from ocsentry.privileges.helper.protocol import receive_message, send_message
-from vpn_frontend.auth.gssapi.refusals import BAD_TOKEN, NO_KEY
+from vpn_frontend.auth.gssapi.refusals import BAD_TOKEN, NO_KEY, TOO_OLD
 
 if TYPE_CHECKING:
     import socket
@@ -29,6 +30,8 @@ THREADS = 4
 MAX_CONTEXTS = 1024  # of logins between two tokens; the oldest is forgotten
 CONTEXT_LIFETIME = 120.0  # seconds
 KRB5 = gssapi.OID.from_int_seq("1.2.840.113554.1.2.2")
+AUTHTIME = gssapi.OID.from_int_seq("1.2.840.113554.1.2.2.5.12")  # of libkrb5: a krb5_timestamp of the ticket
+TIMESTAMP_SIZE = 4  # bytes
 SPNEGO = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
 # By texts of libkrb5: SPNEGO numbers the codes of its mechanisms in the sequence that it sees them.
 REASONS = {
@@ -72,8 +75,10 @@ class Contexts:
 class Worker:
     """Requires a loaded keytab."""
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, max_age: int) -> None:
+        """``max_age``: seconds since the user's proof at the KDC; 0: no limit."""
         self._link = link
+        self._max_age = max_age
         self._contexts = Contexts()
         # Of the package's types: a store's keytab, and SPNEGO that agrees on Kerberos alone.
         self._credentials: Any = gssapi.Credentials(usage="accept", store={"keytab": NAME}, mechs=[KRB5, SPNEGO])
@@ -99,6 +104,8 @@ class Worker:
                 return {"context": self._contexts.keep(context, now), "token": base64.b64encode(token).decode()}
             if context.mech != KRB5:
                 return {"reason": BAD_TOKEN}
+            if self._max_age and time.time() > authenticated_at(context) + self._max_age:
+                return {"reason": TOO_OLD}
             principal, server = str(context.initiator_name), str(context.target_name)
         except Exception as error:  # noqa: BLE001 - of the library, for bytes of a client
             return {"reason": reason_of(error)}
@@ -107,6 +114,14 @@ class Worker:
 
     def _new_context(self) -> gssapi.SecurityContext:
         return gssapi.SecurityContext(creds=self._credentials, usage="accept")
+
+
+def authenticated_at(context: gssapi.SecurityContext) -> int:
+    """Unix time of the ticket's authtime (RFC 4120, section 5.3). A renewal leaves it. Raises ``ValueError``."""
+    (value,) = gssapi.raw.inquire_sec_context_by_oid(context, AUTHTIME)
+    if len(value) != TIMESTAMP_SIZE:
+        raise ValueError(f"an authtime of {len(value)} bytes")
+    return int.from_bytes(value, sys.byteorder)  # 32 bits; unsigned until 2106, as libkrb5 reads it
 
 
 def reason_of(error: Exception) -> str:

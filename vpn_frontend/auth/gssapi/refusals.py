@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 BAD_TOKEN = "bad_token"  # noqa: S105 - a code
 NO_KEY = "no_key"
+TOO_OLD = "ticket_too_old"
 NO_TICKET = Refused(
     "This server needs a Kerberos ticket, and the client offers none: run kinit first.",
     "no_ticket",
@@ -31,6 +32,11 @@ REFUSALS: Mapping[str, Refused] = MappingProxyType(
                 scored=False,
             ),
             Refused("The Kerberos ticket has expired. Run kinit, and log in again.", "ticket_expired", scored=False),
+            Refused(
+                "The Kerberos ticket is older than this server allows. Run kinit, and log in again.",
+                TOO_OLD,
+                scored=False,
+            ),
             Refused("The Kerberos ticket is not valid yet.", "ticket_not_yet_valid", scored=False),
             Refused("This Kerberos message was used before. Log in again.", "replay"),
             Refused(

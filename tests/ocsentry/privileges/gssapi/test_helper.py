@@ -44,13 +44,13 @@ def client(service="HTTP", flags=MUTUAL, mech=SPNEGO):
     return gssapi.SecurityContext(name=name, usage="initiate", mech=mech, flags=flags)
 
 
-def launch(kdc, keytab, *, launcher=(), user="", environment=None):
+def launch(kdc, keytab, *, launcher=(), user="", environment=None, max_age=0):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         command = [*launcher, sys.executable, "-I", "-m", "ocsentry.privileges.gssapi", str(theirs.fileno())]
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**kdc.environment, **(environment or {})})
     helper = GssapiHelper(ours, process)
-    helper.begin(GssapiScope(str(keytab), "HTTP", user))
+    helper.begin(GssapiScope(str(keytab), "HTTP", user, max_age))
     return helper, process
 
 
@@ -135,6 +135,16 @@ async def test_clocks_and_lifetimes_have_reasons_of_their_own(kdc, tmp_path, shi
     clock.jump(shift)
     async with helping(kdc, launcher=clock.launcher) as (helper, _):
         assert await helper.accept(client().step()) == TokenRefused(reason)
+
+
+@pytest.mark.parametrize("max_age", [0, 60, 3600])
+@pytest.mark.asyncio
+async def test_a_ticket_of_an_earlier_log_in_than_allowed_is_refused(kdc, tmp_path, max_age):
+    clock = ShiftedClock(tmp_path)
+    clock.jump(120)  # within what clocks may differ by
+    async with helping(kdc, launcher=clock.launcher, max_age=max_age) as (helper, _):
+        answer = await helper.accept(client().step())
+        assert answer == TokenRefused("ticket_too_old") if max_age == 60 else isinstance(answer, TicketAccepted)
 
 
 @pytest.mark.asyncio
